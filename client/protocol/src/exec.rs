@@ -1,0 +1,195 @@
+//! The exec credential plugin protocol of client-go, as far as Rolecall speaks it.
+//!
+//! Source: `staging/src/k8s.io/client-go/pkg/apis/clientauthentication/{v1,v1beta1}/types.go` of Kubernetes. The two
+//! versions differ in their name alone, as far as we are concerned.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The variable in which client-go hands the plugin an ExecCredential.
+pub const EXEC_INFO_VARIABLE: &str = "KUBERNETES_EXEC_INFO";
+
+/// The apiVersions that are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ExecApiVersion {
+    /// `client.authentication.k8s.io/v1`; what our own kubeconfig entries ask for.
+    #[default]
+    #[serde(rename = "client.authentication.k8s.io/v1")]
+    V1,
+    /// `client.authentication.k8s.io/v1beta1`; kubeconfigs written by others.
+    #[serde(rename = "client.authentication.k8s.io/v1beta1")]
+    V1Beta1,
+}
+
+/// Why `KUBERNETES_EXEC_INFO` was refused. Never repeats its content.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecInfoError {
+    /// Not JSON, or not the JSON of an ExecCredential.
+    #[error("KUBERNETES_EXEC_INFO is not an ExecCredential (line {line}, column {column})")]
+    Malformed {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// Another `kind`.
+    #[error("KUBERNETES_EXEC_INFO is of another kind than ExecCredential")]
+    Kind,
+    /// An apiVersion that is neither v1 nor v1beta1.
+    #[error(
+        "KUBERNETES_EXEC_INFO asks for apiVersion {0}, which is neither client.authentication.k8s.io/v1 nor v1beta1"
+    )]
+    ApiVersion(String),
+}
+
+/// What client-go tells the plugin. Absent (a run by hand) is [`ExecInfo::default`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExecInfo {
+    /// The apiVersion to answer in.
+    pub api_version: ExecApiVersion,
+    /// Whether standard input is a person's.
+    pub interactive: bool,
+    /// The cluster of the context in use; told only where the kubeconfig says `provideClusterInfo: true`.
+    pub cluster: Option<ExecCluster>,
+}
+
+/// The cluster that kubectl is about to hand the token to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ExecCluster {
+    /// The API server's URL.
+    pub server: String,
+    /// The CA bundle: base64 of PEM.
+    #[serde(default)]
+    pub certificate_authority_data: Option<String>,
+    /// Whether kubectl will believe any certificate.
+    #[serde(default)]
+    pub insecure_skip_tls_verify: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawInfo {
+    api_version: String,
+    kind: String,
+    #[serde(default)]
+    spec: RawSpec,
+}
+
+#[derive(Default, Deserialize)]
+struct RawSpec {
+    #[serde(default)]
+    interactive: bool,
+    #[serde(default)]
+    cluster: Option<ExecCluster>,
+}
+
+impl ExecInfo {
+    /// Reads the variable's bytes; none at all is a run by hand. Unknown fields are tolerated: client-go adds some.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ExecInfoError> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::default());
+        }
+        let raw: RawInfo = serde_json::from_slice(bytes)
+            .map_err(|error| ExecInfoError::Malformed { line: error.line(), column: error.column() })?;
+        if raw.kind != "ExecCredential" {
+            return Err(ExecInfoError::Kind);
+        }
+        let api_version = match raw.api_version.as_str() {
+            "client.authentication.k8s.io/v1" => ExecApiVersion::V1,
+            "client.authentication.k8s.io/v1beta1" => ExecApiVersion::V1Beta1,
+            other => {
+                return Err(ExecInfoError::ApiVersion(crate::sanitize_for_terminal(other).chars().take(80).collect()));
+            }
+        };
+        Ok(Self { api_version, interactive: raw.spec.interactive, cluster: raw.spec.cluster })
+    }
+}
+
+/// The answer to kubectl. Holds a live token, hence no `Debug`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecCredential<'a> {
+    /// Always `ExecCredential`.
+    pub kind: &'static str,
+    /// The version it was asked in; client-go refuses another.
+    pub api_version: ExecApiVersion,
+    /// Required by v1beta1's readers of old, ignored by v1's.
+    pub spec: EmptySpec,
+    /// The credential.
+    pub status: ExecStatus<'a>,
+}
+
+/// `{}`.
+#[derive(Serialize)]
+pub struct EmptySpec {}
+
+/// The credential and when it ends.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecStatus<'a> {
+    /// RFC 3339 in UTC, whole seconds. client-go asks again only once it is past.
+    pub expiration_timestamp: Timestamp,
+    /// The bearer token.
+    pub token: &'a str,
+}
+
+impl<'a> ExecCredential<'a> {
+    /// A finished answer. `expires` should be a whole second.
+    pub fn new(api_version: ExecApiVersion, token: &'a str, expires: Timestamp) -> Self {
+        Self {
+            kind: "ExecCredential",
+            api_version,
+            spec: EmptySpec {},
+            status: ExecStatus { expiration_timestamp: expires, token },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubectl_sends_is_read() {
+        let info = ExecInfo::parse(
+            br#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"cluster":{"server":"https://x","certificate-authority-data":"QQ==","config":null,"proxy-url":"http://p"},"interactive":true}}"#,
+        )
+        .unwrap();
+        assert_eq!(info.api_version, ExecApiVersion::V1);
+        assert!(info.interactive);
+        let cluster = info.cluster.unwrap();
+        assert_eq!(
+            (cluster.server.as_str(), cluster.certificate_authority_data.as_deref()),
+            ("https://x", Some("QQ=="))
+        );
+    }
+
+    #[test]
+    fn row_42_other_input_is_told_apart() {
+        assert_eq!(ExecInfo::parse(b" \n").unwrap(), ExecInfo::default());
+        let message = |text: &str| ExecInfo::parse(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(message("{"), "KUBERNETES_EXEC_INFO is not an ExecCredential (line 1, column 1)");
+        assert_eq!(
+            message(r#"{"kind":"Secret","apiVersion":"v1"}"#),
+            "KUBERNETES_EXEC_INFO is of another kind than ExecCredential"
+        );
+        let old =
+            message(r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1alpha1","spec":{}}"#);
+        assert!(old.contains("v1alpha1"), "{old}");
+        // Deep nesting and doubled keys are errors, not crashes.
+        assert!(ExecInfo::parse("[".repeat(100_000).as_bytes()).is_err());
+        assert!(ExecInfo::parse(br#"{"kind":"ExecCredential","kind":"x","apiVersion":"v1"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_answered() {
+        let expires = "2026-01-02T03:04:05Z".parse().unwrap();
+        let json =
+            serde_json::to_string(&ExecCredential::new(ExecApiVersion::V1Beta1, "k8s-aws-v1.x", expires)).unwrap();
+        assert_eq!(
+            json,
+            r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","spec":{},"status":{"expirationTimestamp":"2026-01-02T03:04:05Z","token":"k8s-aws-v1.x"}}"#
+        );
+    }
+}

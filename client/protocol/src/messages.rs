@@ -1,0 +1,208 @@
+//! What the daemon answers. Times are RFC 3339 in UTC, whole seconds.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ErrorBody, ErrorCode};
+use crate::name::{ClusterName, ProfileName, Region, RoleArn, SourceName};
+
+/// Answer of [`Endpoint::Status`](crate::Endpoint::Status).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The process that answers.
+    pub daemon: DaemonStatus,
+    /// The configuration it goes by.
+    pub config: ConfigStatus,
+    /// Every configured profile, by name.
+    pub profiles: Vec<ProfileStatus>,
+}
+
+/// The daemon about itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// The release, such as `0.1.0`.
+    pub version: String,
+    /// The protocol, see [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
+    pub protocol: u32,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started.
+    pub started: Timestamp,
+    /// Where it listens.
+    pub socket: String,
+    /// Where it logs; absent when that is standard error.
+    #[serde(default)]
+    pub log: Option<String>,
+}
+
+/// The configuration's state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// The file.
+    pub path: String,
+    /// When what is in force was read.
+    pub loaded: Timestamp,
+    /// Why the file as it is now is not in force.
+    #[serde(default)]
+    pub problem: Option<Problem>,
+}
+
+/// Something that is wrong, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// When it began.
+    pub since: Timestamp,
+    /// What it is.
+    #[serde(flatten)]
+    pub error: ErrorBody,
+}
+
+/// A profile at a glance.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProfileStatus {
+    /// Its name.
+    pub name: ProfileName,
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// The cluster's region.
+    pub region: Region,
+    /// Its source.
+    pub source: SourceName,
+    /// The role of the last hop; absent where the source itself signs.
+    #[serde(default)]
+    pub role_arn: Option<RoleArn>,
+    /// In one word.
+    pub state: ProfileState,
+    /// The live session.
+    #[serde(default)]
+    pub session: Option<SessionStatus>,
+    /// When a token was last asked for.
+    #[serde(default)]
+    pub last_used: Option<Timestamp>,
+    /// What went wrong last, if nothing has gone right since.
+    #[serde(default)]
+    pub problem: Option<Problem>,
+}
+
+/// A profile's state in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProfileState {
+    /// There is no session yet, and nothing is wrong.
+    Unused,
+    /// There is a session that can sign.
+    Ready,
+    /// There was one; the next use assumes the role anew.
+    Expired,
+    /// A person has to log in.
+    LoginNeeded,
+    /// The last attempt failed.
+    Failed,
+    /// A state of a newer daemon.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A live session. Nothing here is secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Whose it is, as GetCallerIdentity would say; absent where it was never asked (the source itself signs).
+    #[serde(default)]
+    pub arn: Option<String>,
+    /// The last four characters of the access key id, which CloudTrail shows in full.
+    pub key_id_suffix: String,
+    /// When it began.
+    pub issued: Timestamp,
+    /// When it ends; absent for long-lived keys.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+}
+
+/// Answer of [`Endpoint::Profile`](crate::Endpoint::Profile).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProfileDetails {
+    /// The profile at a glance.
+    #[serde(flatten)]
+    pub status: ProfileStatus,
+    /// Where the source's credentials come from, such as `AWS profile work`.
+    pub source_kind: String,
+    /// Every role that is assumed, in order.
+    pub hops: Vec<RoleArn>,
+    /// The name that the session carries in CloudTrail; absent where there is no hop.
+    #[serde(default)]
+    pub session_name: Option<String>,
+    /// The longest that a session is asked for, in seconds.
+    pub duration_seconds: u64,
+    /// The API server that the profile was added with.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// SHA-256 (hex) of the CA bundle that the profile was added with.
+    #[serde(default)]
+    pub ca_sha256: Option<String>,
+}
+
+/// Answer of [`Endpoint::Refresh`](crate::Endpoint::Refresh).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Refreshed {
+    /// The new session.
+    pub session: SessionStatus,
+}
+
+/// Answer of [`Endpoint::Cluster`](crate::Endpoint::Cluster): what EKS says of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its region.
+    pub region: Region,
+    /// The API server's URL.
+    pub server: String,
+    /// The CA bundle: base64 of PEM, as a kubeconfig holds it.
+    pub certificate_authority_data: String,
+    /// SHA-256 (hex) of the decoded bundle: the pin.
+    pub ca_sha256: String,
+    /// The Kubernetes version, such as `1.33`.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// EKS's word, such as `ACTIVE`.
+    #[serde(default)]
+    pub status: Option<String>,
+}
+
+/// Answer of [`Endpoint::ConfigCheck`](crate::Endpoint::ConfigCheck): the configuration is valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChecked {
+    /// The profiles in it.
+    pub profiles: Vec<ProfileName>,
+}
+
+/// Answer of [`Endpoint::Probe`](crate::Endpoint::Probe): the role was assumed, and this is what is behind it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Probed {
+    /// The session that the profile would have.
+    pub session: SessionStatus,
+    /// The cluster, or why it could not be described.
+    #[serde(flatten)]
+    pub cluster: ProbedCluster,
+}
+
+/// The cluster, or why it could not be described: a role that may use a cluster often may not describe it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbedCluster {
+    /// What EKS says.
+    Cluster(Cluster),
+    /// Why it says nothing.
+    ClusterProblem(ErrorBody),
+}
+
+impl ProfileState {
+    /// The state that an error leaves a profile in.
+    pub fn after(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::LoginNeeded => Self::LoginNeeded,
+            _ => Self::Failed,
+        }
+    }
+}

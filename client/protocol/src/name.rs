@@ -1,0 +1,315 @@
+//! The names that make up a profile, each validated once, where it enters.
+//!
+//! Every type here is made by [`FromStr`] alone, so a value that exists is well formed. The same types parse the
+//! command line of the client and the configuration of the daemon.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Why a name was refused: what it is, and the rule it breaks. Never repeats more of the input than is safe to show.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {rule}")]
+pub struct InvalidName {
+    what: &'static str,
+    rule: String,
+}
+
+impl InvalidName {
+    fn new(what: &'static str, rule: impl Into<String>) -> Self {
+        Self { what, rule: rule.into() }
+    }
+}
+
+/// Declares a validated string: its type, what a person calls it, and the function that checks it.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                match $check(text) {
+                    Ok(()) => Ok(Self(text.to_owned())),
+                    Err(rule) => Err(InvalidName::new($what, rule)),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a profile: 1 to 64 of `[A-Za-z0-9._-]`, beginning with a letter or digit. It is also the name of
+    /// the kubeconfig context and stands in a URL path, hence the narrow alphabet.
+    ProfileName, "profile name", check_label
+}
+
+name! {
+    /// The name of a source, by the rules of [`ProfileName`].
+    SourceName, "source name", check_label
+}
+
+name! {
+    /// An EKS cluster's name: 1 to 100 of `[0-9A-Za-z_-]`, beginning with a letter or digit (EKS API, CreateCluster).
+    ClusterName, "cluster name", check_cluster
+}
+
+name! {
+    /// An AWS region such as `eu-west-1`: at most 32 characters, of the shape `[a-z]{2,}(-[a-z]+)+-[0-9]+`. It becomes
+    /// part of a host name, so nothing else is let through.
+    Region, "region", check_region
+}
+
+name! {
+    /// The ARN of an IAM role, `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`: 20 to 2,048 characters (STS API,
+    /// AssumeRole).
+    RoleArn, "role ARN", check_role_arn
+}
+
+name! {
+    /// A RoleSessionName: 2 to 64 of `[A-Za-z0-9_+=,.@-]` (STS API, AssumeRole).
+    SessionName, "session name", check_session_name
+}
+
+name! {
+    /// An ExternalId: 2 to 1,224 of `[A-Za-z0-9_+=,.@:/-]` (STS API, AssumeRole).
+    ExternalId, "external id", check_external_id
+}
+
+impl RoleArn {
+    /// The partition: `aws`, `aws-cn`, `aws-us-gov`, …
+    pub fn partition(&self) -> &str {
+        self.part(1)
+    }
+
+    /// The account, twelve digits.
+    pub fn account(&self) -> &str {
+        self.part(4)
+    }
+
+    /// The role's name, without its path.
+    pub fn role_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn part(&self, index: usize) -> &str {
+        self.0.split(':').nth(index).unwrap_or_default()
+    }
+}
+
+/// The closest of `known` to a name that is not among them: at most three, best first, none that is not alike.
+pub fn near_misses<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut close: Vec<(usize, &str)> = known
+        .into_iter()
+        .map(|name| (edit_distance(wanted, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len().min(wanted.len()) / 3 || name.contains(wanted))
+        .collect();
+    close.sort_unstable();
+    close.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// Edits (insert, delete, replace, swap of neighbours) between two names, ignoring case.
+fn edit_distance(a: &str, b: &str) -> usize {
+    strsim::osa_distance(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())
+}
+
+fn check_label(text: &str) -> Result<(), String> {
+    if !(1..=64).contains(&text.len()) {
+        return Err("must have 1 to 64 characters".to_owned());
+    }
+    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err("must begin with a letter or a digit".to_owned());
+    }
+    all(text, "letters, digits, '.', '_' and '-'", |c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+fn check_cluster(text: &str) -> Result<(), String> {
+    if !(1..=100).contains(&text.len()) {
+        return Err("must have 1 to 100 characters".to_owned());
+    }
+    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err("must begin with a letter or a digit".to_owned());
+    }
+    all(text, "letters, digits, '_' and '-'", |c| c.is_ascii_alphanumeric() || "_-".contains(c))
+}
+
+fn check_region(text: &str) -> Result<(), String> {
+    const RULE: &str = "must look like eu-west-1";
+    let parts: Vec<&str> = text.split('-').collect();
+    let lower = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let shaped = match parts.as_slice() {
+        [first, middle @ .., number] if !middle.is_empty() => {
+            first.len() >= 2
+                && lower(first)
+                && middle.iter().all(lower)
+                && !number.is_empty()
+                && number.bytes().all(|b| b.is_ascii_digit())
+        }
+        _ => false,
+    };
+    if shaped && text.len() <= 32 { Ok(()) } else { Err(RULE.to_owned()) }
+}
+
+fn check_role_arn(text: &str) -> Result<(), String> {
+    const SHAPE: &str = "must look like arn:aws:iam::111122223333:role/NAME";
+    if !(20..=2048).contains(&text.len()) {
+        return Err(SHAPE.to_owned());
+    }
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, service, region, account, resource] = fields.as_slice() else {
+        return Err(SHAPE.to_owned());
+    };
+    let known = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"].contains(partition) || partition.starts_with("aws-iso");
+    if !known || !partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') {
+        return Err("names no partition of AWS (aws, aws-cn, aws-us-gov, aws-eusc, aws-iso…)".to_owned());
+    }
+    if *service != "iam" || !region.is_empty() {
+        return Err(if *service == "sts" {
+            format!("is of a session, not of a role; {SHAPE}")
+        } else {
+            SHAPE.to_owned()
+        });
+    }
+    if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+        return Err("needs an account of twelve digits".to_owned());
+    }
+    let Some(path) = resource.strip_prefix("role/") else {
+        return Err(SHAPE.to_owned());
+    };
+    if path.split('/').any(str::is_empty) {
+        return Err("has an empty path segment or name".to_owned());
+    }
+    all(path, "letters, digits and '_+=,.@-/' after role/", |c| is_iam(c) || c == '/')
+}
+
+fn check_session_name(text: &str) -> Result<(), String> {
+    if !(2..=64).contains(&text.len()) {
+        return Err("must have 2 to 64 characters".to_owned());
+    }
+    all(text, "letters, digits and '_+=,.@-'", is_iam)
+}
+
+fn check_external_id(text: &str) -> Result<(), String> {
+    if !(2..=1224).contains(&text.len()) {
+        return Err("must have 2 to 1,224 characters".to_owned());
+    }
+    all(text, "letters, digits and '_+=,.@:/-'", |c| is_iam(c) || ":/".contains(c))
+}
+
+/// The characters of IAM names: `[\w+=,.@-]`, ASCII alone.
+pub(crate) fn is_iam(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)
+}
+
+fn all(text: &str, allowed: &str, test: impl Fn(char) -> bool) -> Result<(), String> {
+    match text.chars().find(|c| !test(*c)) {
+        None => Ok(()),
+        Some(c) => Err(format!("may hold only {allowed}, not '{}'", c.escape_default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused<T: FromStr<Err = InvalidName> + fmt::Debug>(text: &str) -> String {
+        match text.parse::<T>() {
+            Ok(value) => panic!("{value:?} should have been refused"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn role_arns() {
+        let arn: RoleArn = "arn:aws-cn:iam::111122223333:role/team/ops/developers".parse().unwrap();
+        assert_eq!((arn.partition(), arn.account(), arn.role_name()), ("aws-cn", "111122223333", "developers"));
+        for bad in [
+            "",
+            "developers",
+            "arn:aws:iam::111122223333:user/dev",
+            "arn:aws:iam::1111:role/developers",
+            "arn:aws:iam:eu-west-1:111122223333:role/developers",
+            "arn:azure:iam::111122223333:role/developers",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:role//developers",
+            "arn:aws:iam::111122223333:role/dev*",
+            "arn:aws:iam::111122223333:role/dev%0aX",
+            "arn:aws:iam::111122223333:role/dev\nX",
+            "arn:aws:iam::111122223333:role/dév",
+        ] {
+            refused::<RoleArn>(bad);
+        }
+        assert!(refused::<RoleArn>("arn:aws:sts::111122223333:assumed-role/dev/s").contains("not of a role"));
+        refused::<RoleArn>(&format!("arn:aws:iam::111122223333:role/{}", "x".repeat(5000)));
+    }
+
+    #[test]
+    fn row_36_regions_cannot_name_another_host() {
+        for good in ["eu-west-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "eusc-de-east-1", "ap-southeast-7"] {
+            good.parse::<Region>().unwrap();
+        }
+        for bad in [
+            "",
+            "eu-west",
+            "EU-WEST-1",
+            "evil.com#",
+            "us-east-1.evil",
+            "us-east-1@x",
+            "us--1",
+            "u-east-1",
+            "us-east-1\n",
+        ] {
+            refused::<Region>(bad);
+        }
+    }
+
+    #[test]
+    fn row_37_cluster_names_hold_no_line_breaks() {
+        "prod_2-eu".parse::<ClusterName>().unwrap();
+        for bad in ["", "-prod", "prod\r\nx", "prod.eu", "prod eu"] {
+            refused::<ClusterName>(bad);
+        }
+    }
+
+    #[test]
+    fn messages_name_the_rule_and_not_the_secret() {
+        assert_eq!(
+            refused::<ProfileName>("pr/od"),
+            "profile name: may hold only letters, digits, '.', '_' and '-', not '/'"
+        );
+        assert_eq!(refused::<SessionName>("x"), "session name: must have 2 to 64 characters");
+    }
+
+    #[test]
+    fn near_misses_are_close_and_few() {
+        let known = ["prod", "staging", "audit", "production-eu"];
+        assert_eq!(near_misses("prdo", known), ["prod"]);
+        assert_eq!(near_misses("prod", known), ["prod", "production-eu"]);
+        assert!(near_misses("zebra", known).is_empty());
+    }
+}
