@@ -1,1 +1,28 @@
-//! placeholder
+//! `rolecalld`: assumes EKS roles, keeps their sessions, and serves tokens over a Unix socket.
+//!
+//! The modules stand in the order in which data flows, and each uses only those above it; `ARCHITECTURE.md` beside
+//! this folder tells the story. `main` puts them together; everything else of the program is here, so that a test can
+//! run it in process with a clock of its own.
+
+pub mod clock;
+pub mod harden;
+pub mod log;
+
+pub mod config;
+pub mod profile;
+
+pub mod aws;
+pub mod session;
+pub mod source;
+
+pub mod cluster;
+pub mod hop;
+
+pub mod cache;
+pub mod sessions;
+
+pub mod pin;
+pub mod token;
+
+pub mod agent;
+pub mod server;

@@ -1,0 +1,369 @@
+//! What every call to AWS has in common: one HTTP client, short deadlines, no retries but our own, the injected clock,
+//! AWS's own configuration files, and one way to tell what an error means.
+
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::interceptors::{
+    Intercept, context::BeforeTransmitInterceptorContextRef, dyn_dispatch_hint,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::region::Region as SdkRegion;
+use rolecall_protocol::{ErrorCode, Region, sanitize_for_terminal};
+
+use crate::config::SourceConfig;
+
+/// TCP and TLS to an endpoint (B12).
+const CONNECT: Duration = Duration::from_secs(3);
+/// One attempt of one call, from the first byte to the last (B12).
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// Where AWS's own files are.
+#[derive(Debug, Clone)]
+pub struct AwsFiles {
+    /// `~/.aws/config`, or what `AWS_CONFIG_FILE` says.
+    pub config: PathBuf,
+    /// `~/.aws/credentials`, or what `AWS_SHARED_CREDENTIALS_FILE` says.
+    pub credentials: PathBuf,
+}
+
+/// Makes clients of AWS.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    files: AwsFiles,
+    http: SharedHttpClient,
+    time: SharedTimeSource,
+}
+
+/// What went wrong with a call to AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsError {
+    /// What it means.
+    pub kind: AwsErrorKind,
+    /// What AWS, or the network, says. Safe for a terminal.
+    pub message: String,
+}
+
+/// What an error of AWS means for what we do next (B8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwsErrorKind {
+    /// The caller may not. Lasts until somebody changes a policy.
+    Denied,
+    /// The request cannot be fulfilled as it is. Lasts until somebody changes the configuration.
+    Rejected,
+    /// The credentials that signed are not, or no longer, good.
+    BaseRejected,
+    /// Fewer calls, please.
+    Throttled,
+    /// No answer, or AWS has trouble.
+    Unreachable,
+    /// An answer that is not AWS's own: a captive portal, a truncated document.
+    Garbled,
+    /// The request's time is too far from AWS's.
+    Clock,
+    /// The thing does not exist.
+    NotFound,
+    /// The endpoint is plain HTTP on another machine; nothing was sent.
+    Insecure,
+}
+
+/// Refuses to send anything over plain HTTP, unless it stays on this machine.
+#[derive(Debug)]
+struct SecureTransport;
+
+/// See [`AwsErrorKind::Insecure`].
+#[derive(Debug)]
+struct InsecureEndpoint;
+
+impl Aws {
+    /// Clients that read those files and go by that clock.
+    #[must_use]
+    pub fn new(files: AwsFiles, time: SharedTimeSource) -> Self {
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+        Self { files, http, time }
+    }
+
+    /// The clock.
+    #[must_use]
+    pub const fn time(&self) -> &SharedTimeSource {
+        &self.time
+    }
+
+    /// Where AWS's own files are.
+    #[must_use]
+    pub const fn files(&self) -> &AwsFiles {
+        &self.files
+    }
+
+    /// AWS's own files, as far as they exist: the SDK takes a missing one that is named for an error.
+    #[must_use]
+    pub fn profile_files(&self) -> EnvConfigFiles {
+        let mut files = EnvConfigFiles::builder();
+        for (kind, path) in
+            [(EnvConfigFileKind::Config, &self.files.config), (EnvConfigFileKind::Credentials, &self.files.credentials)]
+        {
+            if path.exists() {
+                files = files.with_file(kind, path);
+            }
+        }
+        files.build()
+    }
+
+    /// What the SDK's credential providers need.
+    #[must_use]
+    pub fn provider_config(&self, region: &Region) -> ProviderConfig {
+        ProviderConfig::without_region()
+            .with_region(Some(SdkRegion::new(region.as_str().to_owned())))
+            .with_behavior_version(Some(behavior()))
+            .with_http_client(self.http.clone())
+            .with_time_source(self.time.clone())
+            .with_timeout_config(timeouts())
+    }
+
+    /// What a client needs to call AWS in `region` with `credentials`, at the endpoint that the AWS profile configures
+    /// (`endpoint_url`, `services`) or else at the region's own.
+    pub async fn client_config(&self, source: &SourceConfig, region: &Region, credentials: Credentials) -> SdkConfig {
+        let SourceConfig::AwsProfile(profile) = source;
+        aws_config::defaults(behavior())
+            .profile_files(self.profile_files())
+            .profile_name(profile)
+            .region(SdkRegion::new(region.as_str().to_owned()))
+            .credentials_provider(credentials)
+            .http_client(self.http.clone())
+            .time_source(self.time.clone())
+            .retry_config(RetryConfig::disabled()) // one layer retries, and it is ours (B5)
+            .timeout_config(timeouts())
+            .load()
+            .await
+    }
+}
+
+/// The wall against plain HTTP, for every client's configuration.
+pub fn secure_transport() -> impl Intercept + 'static {
+    SecureTransport
+}
+
+/// Named, so that an update of the SDK cannot change what it does.
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build()
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for SecureTransport {
+    fn name(&self) -> &'static str {
+        "SecureTransport"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if may_send_to(context.request().uri()) { Ok(()) } else { Err(Box::new(InsecureEndpoint)) }
+    }
+}
+
+/// Whether a URI is https, or plain http to this very machine.
+fn may_send_to(uri: &str) -> bool {
+    if uri.starts_with("https://") {
+        return true;
+    }
+    let Some(rest) = uri.strip_prefix("http://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return false;
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl fmt::Display for InsecureEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configured endpoint is plain http on another machine")
+    }
+}
+
+impl Error for InsecureEndpoint {}
+
+impl AwsErrorKind {
+    /// Whether the same call may well succeed in a moment.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled)
+    }
+
+    /// The code at the wire.
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::Denied => ErrorCode::AccessDenied,
+            Self::Rejected | Self::Insecure => ErrorCode::ConfigInvalid,
+            Self::BaseRejected => ErrorCode::SourceUnavailable,
+            Self::Throttled => ErrorCode::Throttled,
+            Self::Unreachable | Self::Garbled => ErrorCode::AwsUnavailable,
+            Self::Clock => ErrorCode::ClockSkewed,
+            Self::NotFound => ErrorCode::ClusterNotFound,
+        }
+    }
+}
+
+impl AwsError {
+    /// An error of ours about what AWS answered.
+    pub fn garbled(message: impl Into<String>) -> Self {
+        Self { kind: AwsErrorKind::Garbled, message: message.into() }
+    }
+
+    /// Tells what an error of the SDK means.
+    pub fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        match error {
+            SdkError::ServiceError(service) => {
+                let meta = service.err();
+                let status = service.raw().status().as_u16();
+                Self::of_answer(status, meta.code(), meta.message().unwrap_or_default())
+            }
+            SdkError::TimeoutError(_) => {
+                Self { kind: AwsErrorKind::Unreachable, message: "no answer in time".to_owned() }
+            }
+            SdkError::ResponseError(_) => Self::garbled("the answer is not one of AWS's"),
+            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) if is_insecure(error) => {
+                Self { kind: AwsErrorKind::Insecure, message: InsecureEndpoint.to_string() }
+            }
+            SdkError::DispatchFailure(_) => Self { kind: AwsErrorKind::Unreachable, message: innermost(error) },
+            _ => Self { kind: AwsErrorKind::Rejected, message: innermost(error) },
+        }
+    }
+
+    /// Tells what an answer means (eks-auth-facts, 3.4): the code if there is one, else the status.
+    fn of_answer(status: u16, code: Option<&str>, message: &str) -> Self {
+        let kind = match (code, status) {
+            (Some(code), _) if code.contains("Throttl") || code.contains("TooManyRequests") => AwsErrorKind::Throttled,
+            (Some("RequestLimitExceeded" | "SlowDown"), _) | (_, 429) => AwsErrorKind::Throttled,
+            (Some("RequestExpired" | "RequestTimeTooSkewed"), _) => AwsErrorKind::Clock,
+            (Some("SignatureDoesNotMatch" | "InvalidSignatureException"), _) if is_about_time(message) => {
+                AwsErrorKind::Clock
+            }
+            (
+                Some(
+                    "ExpiredToken"
+                    | "ExpiredTokenException"
+                    | "InvalidClientTokenId"
+                    | "UnrecognizedClientException"
+                    | "InvalidToken"
+                    | "SignatureDoesNotMatch"
+                    | "InvalidSignatureException",
+                ),
+                _,
+            ) => AwsErrorKind::BaseRejected,
+            (Some("IDPCommunicationError" | "ServiceUnavailable" | "InternalFailure"), _) | (_, 500..) => {
+                AwsErrorKind::Unreachable
+            }
+            (Some(code), _) if code.starts_with("AccessDenied") => AwsErrorKind::Denied,
+            (Some("ResourceNotFoundException"), _) => AwsErrorKind::NotFound,
+            (Some(_), _) => AwsErrorKind::Rejected,
+            (None, _) => return Self::garbled(format!("an answer with status {status} that is not one of AWS's")),
+        };
+        let message = match (code, message) {
+            (Some(code), "") => format!("{code} (status {status})"),
+            (_, message) => message.to_owned(),
+        };
+        Self { kind, message: sanitize_for_terminal(&message) }
+    }
+}
+
+fn is_about_time(message: &str) -> bool {
+    message.contains("Signature expired") || message.contains("not yet current")
+}
+
+fn is_insecure(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(<dyn Error + 'static>::is::<InsecureEndpoint>)
+}
+
+/// An error and what caused it, outermost first.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// The last cause's own words: the SDK's outer layers say little.
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    sanitize_for_terminal(&causes(error).last().map(ToString::to_string).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for uri in
+            ["https://sts.eu-west-1.amazonaws.com/", "http://127.0.0.1:80/", "http://[::1]:1/", "http://localhost"]
+        {
+            assert!(may_send_to(uri), "{uri}");
+        }
+        for uri in [
+            "http://sts.amazonaws.com/",
+            "http://127.0.0.1.evil.com/",
+            "http://localhost@evil.com/",
+            "ftp://localhost",
+            "http://169.254.169.254/",
+            "http://127.0.0.1:80@evil.com/",
+        ] {
+            assert!(!may_send_to(uri), "{uri}");
+        }
+    }
+
+    #[test]
+    fn errors_by_class() {
+        use AwsErrorKind::{BaseRejected, Clock, Denied, Garbled, NotFound, Rejected, Throttled, Unreachable};
+        for (status, code, message, kind) in [
+            (403, Some("AccessDenied"), "User: x is not authorized", Denied),
+            (400, Some("AccessDeniedException"), "", Denied),
+            (400, Some("ValidationError"), "", Rejected),
+            (400, Some("PackedPolicyTooLarge"), "", Rejected),
+            (403, Some("RegionDisabledException"), "", Rejected),
+            (403, Some("ExpiredToken"), "", BaseRejected),
+            (403, Some("InvalidClientTokenId"), "", BaseRejected),
+            (403, Some("SignatureDoesNotMatch"), "The request signature we calculated does not match", BaseRejected),
+            (403, Some("SignatureDoesNotMatch"), "Signature expired: 2026…", Clock),
+            (403, Some("SignatureDoesNotMatch"), "Signature not yet current: 2026…", Clock),
+            (403, Some("RequestTimeTooSkewed"), "", Clock),
+            (400, Some("Throttling"), "Rate exceeded", Throttled),
+            (400, Some("ThrottlingException"), "", Throttled),
+            (429, None, "", Throttled),
+            (503, Some("ServiceUnavailable"), "", Unreachable),
+            (500, None, "", Unreachable),
+            (404, Some("ResourceNotFoundException"), "No cluster found", NotFound),
+            (400, None, "<html>", Garbled),
+        ] {
+            assert_eq!(AwsError::of_answer(status, code, message).kind, kind, "{status} {code:?} {message}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Reads the configuration from disk, with a cap and some distrust: the file decides whose credentials are used.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rolecall_protocol::MAX_CONFIG;
+
+use super::{Config, ConfigError};
+
+/// Reads and validates the file; one that does not exist is an empty configuration.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    match read(path) {
+        Ok(Some(text)) => Config::parse(path, &text),
+        Ok(None) => Ok(Config::default()),
+        Err(message) => Err(ConfigError { path: path.to_owned(), line: None, key: None, message }),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>, String> {
+    // A FIFO would block the open for ever; with O_NONBLOCK it opens, and the check below refuses it.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    };
+    trusted(&file)?;
+    let mut text = String::new();
+    let limit = MAX_CONFIG as u64 + 1;
+    match file.take(limit).read_to_string(&mut text) {
+        Ok(length) if length > MAX_CONFIG => Err(too_large()),
+        Ok(_) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err("is not UTF-8 text".to_owned()),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+/// Whoever can write the file can choose the role and the source, so nobody else may (F1; sshd's StrictModes).
+fn trusted(file: &File) -> Result<(), String> {
+    let found = file.metadata().map_err(|error| format!("cannot be looked at: {error}"))?;
+    let own = rustix::process::geteuid().as_raw();
+    if !found.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    if found.uid() != own && found.uid() != 0 {
+        return Err(format!("is owned by uid {}, not by you (uid {own})", found.uid()));
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err(format!("can be written by others (mode {:04o}); chmod go-w mends it", found.mode() & 0o7777));
+    }
+    if found.len() > MAX_CONFIG as u64 {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+fn too_large() -> String {
+    format!("is larger than {} MiB", MAX_CONFIG >> 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn row_91_what_is_not_a_trustworthy_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        assert_eq!(load(&path).unwrap(), Config::default());
+
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(load(&path).unwrap_err().message.contains("can be written by others (mode 0666)"));
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, b"\xff\xfe").unwrap();
+        assert_eq!(load(&path).unwrap_err().message, "is not UTF-8 text");
+
+        let sparse = OpenOptions::new().write(true).open(&path).unwrap();
+        sparse.set_len(1 << 30).unwrap();
+        assert_eq!(load(&path).unwrap_err().message, "is larger than 8 MiB");
+
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(load(&path).unwrap_err().message.contains("not a regular file"));
+
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        assert!(load(&path).unwrap_err().message.contains("not a regular file"));
+
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(load(&path).is_err());
+    }
+}

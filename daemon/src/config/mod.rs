@@ -1,0 +1,198 @@
+//! The configuration: one TOML file, read whole, validated whole, replaced whole.
+//!
+//! [`Config::parse`] turns text into validated types, or into one [`ConfigError`] that says file, line and key and
+//! never repeats the file's content. [`file`] reads it with a cap and distrust; [`watch`] follows it and keeps the last
+//! good one.
+
+pub mod file;
+mod schema;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rolecall_protocol::{
+    ClusterName, ErrorBody, ErrorCode, ExternalId, ProfileName, Region, RoleArn, SourceName, near_misses,
+};
+use schema::{Raw, RawProfile};
+
+/// STS's bounds of a session (AssumeRole, DurationSeconds).
+pub const SESSION_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(12);
+/// What a session lasts if nothing else is said; AWS's own default for a role.
+const DEFAULT_DURATION: Duration = Duration::from_hours(1);
+/// What CloudTrail shows if nothing else is said.
+const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
+/// More hops than this are a mistake, not an organisation.
+const MAX_HOPS: usize = 5;
+
+/// A valid configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The sources by name.
+    pub sources: BTreeMap<SourceName, SourceConfig>,
+    /// The profiles by name. Each names a source that exists.
+    pub profiles: BTreeMap<ProfileName, ProfileConfig>,
+}
+
+/// Where base credentials come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SourceConfig {
+    /// A profile of AWS's own configuration files.
+    AwsProfile(String),
+}
+
+/// What a person configured for one cluster and role, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileConfig {
+    /// The EKS cluster.
+    pub cluster: ClusterName,
+    /// The cluster's region; STS is called there too.
+    pub region: Region,
+    /// A key of [`Config::sources`].
+    pub source: SourceName,
+    /// The roles to assume, in order; none where the source itself is mapped in the cluster.
+    pub roles: Vec<RoleArn>,
+    /// Sent with the last hop.
+    pub external_id: Option<ExternalId>,
+    /// How long a session may last, in [`SESSION_RANGE`].
+    pub duration: Duration,
+    /// The template of the session's name.
+    pub session_name: String,
+    /// What the kubeconfig must say.
+    pub pin: Option<Pin>,
+}
+
+/// The cluster that a profile was added with. A kubeconfig that says otherwise gets no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The API server's URL.
+    pub server: String,
+    /// SHA-256 (lower-case hex) of the CA bundle.
+    pub ca_sha256: Option<String>,
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}: {}{message}", path.display(), at(*line), in_key(key.as_deref()))]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: Option<usize>,
+    /// The key, such as `profiles.prod.region`.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Config {
+    /// Reads a configuration. `path` is for the error alone.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let raw = schema::read(path, text)?;
+        let fail = |key: String, message: String| {
+            let line = schema::line_of(text, &key);
+            ConfigError { path: path.to_owned(), line, key: Some(key), message }
+        };
+        let sources = raw.sources.iter().map(|(name, source)| (name.clone(), source.valid())).collect();
+        let mut profiles = BTreeMap::new();
+        for (name, profile) in &raw.profiles {
+            let valid =
+                profile.valid(&raw).map_err(|(key, message)| fail(format!("profiles.{name}.{key}"), message))?;
+            profiles.insert(name.clone(), valid);
+        }
+        Ok(Self { sources, profiles })
+    }
+}
+
+impl RawProfile {
+    /// Checks what no single value can tell, and fills in the defaults. An error is a key and what is wrong with it.
+    fn valid(&self, raw: &Raw) -> Result<ProfileConfig, (&'static str, String)> {
+        if !raw.sources.contains_key(&self.source) {
+            return Err(("source", unknown_source(&self.source, raw)));
+        }
+        let mut roles = self.via.clone();
+        match &self.role_arn {
+            Some(role) => roles.push(role.clone()),
+            None if roles.is_empty() => {}
+            None => return Err(("via", "leads nowhere without role_arn".to_owned())),
+        }
+        if roles.len() > MAX_HOPS {
+            return Err(("via", format!("makes {} hops, {MAX_HOPS} are possible", roles.len())));
+        }
+        if let Some(role) = roles.iter().find(|role| role.partition() != partition(&self.region)) {
+            let message = format!("is of partition {}, the region {} is not", role.partition(), self.region);
+            return Err(("role_arn", message));
+        }
+        Ok(ProfileConfig {
+            cluster: self.cluster.clone(),
+            region: self.region.clone(),
+            source: self.source.clone(),
+            roles,
+            external_id: self.external_id.clone(),
+            duration: self.duration.or(raw.defaults.duration).map_or(DEFAULT_DURATION, schema::SessionLength::get),
+            session_name: self
+                .session_name
+                .clone()
+                .or_else(|| raw.defaults.session_name.clone())
+                .unwrap_or_else(|| DEFAULT_SESSION_NAME.to_owned()),
+            pin: self.pin()?,
+        })
+    }
+
+    fn pin(&self) -> Result<Option<Pin>, (&'static str, String)> {
+        match (&self.server, &self.ca_sha256) {
+            (Some(server), ca_sha256) => Ok(Some(Pin {
+                server: server.as_str().to_owned(),
+                ca_sha256: ca_sha256.as_ref().map(|hash| hash.0.clone()),
+            })),
+            (None, Some(_)) => Err(("ca_sha256", "pins nothing without server".to_owned())),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+impl ConfigError {
+    /// The error as the wire says it.
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        ErrorBody::new(ErrorCode::ConfigInvalid, self.to_string())
+            .hint("Mend that line; the configuration before it stays in force until then.")
+    }
+}
+
+/// The partition of a region, by its prefix (the regions of `partitions.json` in botocore).
+#[must_use]
+pub fn partition(region: &Region) -> &'static str {
+    const PREFIXES: &[(&str, &str)] = &[
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("eusc-", "aws-eusc"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-isof-", "aws-iso-f"),
+        ("eu-isof-", "aws-iso-f"),
+    ];
+    let found = PREFIXES.iter().find(|(prefix, _)| region.as_str().starts_with(prefix));
+    found.map_or("aws", |(_, partition)| partition)
+}
+
+fn unknown_source(wanted: &SourceName, raw: &Raw) -> String {
+    let near = near_misses(wanted.as_str(), raw.sources.keys().map(SourceName::as_str));
+    match near.first() {
+        Some(near) => format!("there is no source \"{wanted}\"; did you mean \"{near}\"?"),
+        None => format!("there is no source \"{wanted}\"; add [sources.{wanted}]"),
+    }
+}
+
+fn at(line: Option<usize>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
+}
+
+fn in_key(key: Option<&str>) -> String {
+    key.map(|key| format!("{key}: ")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

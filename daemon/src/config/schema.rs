@@ -1,0 +1,174 @@
+//! The configuration as it is written: every key, and how each value is read.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SourceName};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{ConfigError, SESSION_RANGE, SourceConfig};
+
+/// The whole file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    #[serde(default)]
+    pub(super) defaults: RawDefaults,
+    #[serde(default)]
+    pub(super) sources: BTreeMap<SourceName, RawSource>,
+    #[serde(default)]
+    pub(super) profiles: BTreeMap<ProfileName, RawProfile>,
+}
+
+/// `[defaults]`: each may be set per profile too.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDefaults {
+    #[serde(default, deserialize_with = "session_name")]
+    pub(super) session_name: Option<String>,
+    pub(super) duration: Option<SessionLength>,
+}
+
+/// `[sources.NAME]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSource {
+    #[serde(deserialize_with = "aws_profile")]
+    aws_profile: String,
+}
+
+/// `[profiles.NAME]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProfile {
+    pub(super) cluster: ClusterName,
+    pub(super) region: Region,
+    pub(super) source: SourceName,
+    pub(super) role_arn: Option<RoleArn>,
+    #[serde(default)]
+    pub(super) via: Vec<RoleArn>,
+    pub(super) external_id: Option<ExternalId>,
+    pub(super) duration: Option<SessionLength>,
+    #[serde(default, deserialize_with = "session_name")]
+    pub(super) session_name: Option<String>,
+    pub(super) server: Option<ServerUrl>,
+    pub(super) ca_sha256: Option<Sha256Hex>,
+}
+
+/// A duration such as `1h` or `45min`, in STS's bounds.
+#[derive(Clone, Copy)]
+pub(super) struct SessionLength(Duration);
+
+/// An `https` URL.
+pub(super) struct ServerUrl(String);
+
+/// 64 hexadecimal digits.
+pub(super) struct Sha256Hex(pub(super) String);
+
+/// Reads the text; an error has the line and the key.
+pub(super) fn read(path: &Path, text: &str) -> Result<Raw, ConfigError> {
+    let fail = |error: &toml::de::Error, key: Option<String>| ConfigError {
+        path: path.to_owned(),
+        line: error.span().map(|span| line_at(text, span.start)),
+        key,
+        message: error.message().lines().collect::<Vec<_>>().join(" "),
+    };
+    let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None))?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let key = error.path().to_string();
+        fail(error.inner(), (key != ".").then_some(key))
+    })
+}
+
+/// The line of a dotted key, or of the nearest table above it. For errors alone: it reads the text once more.
+pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
+    let document = text.parse::<toml_edit::Document<String>>().ok()?;
+    let mut item = document.as_item();
+    let mut start = None;
+    for part in key.split('.') {
+        let Some((found, value)) = item.as_table_like().and_then(|table| table.get_key_value(part)) else { break };
+        start = found.span().or_else(|| value.span()).map(|span| span.start).or(start);
+        item = value;
+    }
+    start.map(|start| line_at(text, start))
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+impl RawSource {
+    pub(super) fn valid(&self) -> SourceConfig {
+        SourceConfig::AwsProfile(self.aws_profile.clone())
+    }
+}
+
+impl SessionLength {
+    pub(super) const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl ServerUrl {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionLength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed: Option<Duration> =
+            text.parse::<jiff::SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok());
+        match parsed {
+            Some(length) if SESSION_RANGE.contains(&length) => Ok(Self(length)),
+            Some(_) => Err(D::Error::custom("a session lasts from 15 minutes to 12 hours")),
+            None => Err(D::Error::custom("must be a duration such as \"1h\" or \"45min\"")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ServerUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.strip_prefix("https://") {
+            Some(host) if !host.is_empty() && text.len() <= 2048 && text.chars().all(|c| c.is_ascii_graphic()) => {
+                Ok(Self(text))
+            }
+            _ => Err(D::Error::custom("must be an https URL")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?.to_ascii_lowercase();
+        match hex::decode(&text) {
+            Ok(bytes) if bytes.len() == 32 => Ok(Self(text)),
+            _ => Err(D::Error::custom("must be 64 hexadecimal digits")),
+        }
+    }
+}
+
+/// The name of an AWS profile: what can stand between the brackets of AWS's INI files.
+fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "" => Err(D::Error::custom("must not be empty")),
+        long if long.len() > 256 => Err(D::Error::custom("must have at most 256 characters")),
+        odd if odd.contains(|c: char| c.is_control() || c == '[' || c == ']') => {
+            Err(D::Error::custom("may not hold brackets or control characters"))
+        }
+        _ => Ok(text),
+    }
+}
+
+/// A template that makes a valid session name whoever the user and the host are.
+fn session_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match crate::profile::session_name(&text, "user", "host") {
+        Ok(_) => Ok(Some(text)),
+        Err(error) => Err(D::Error::custom(error)),
+    }
+}

@@ -1,0 +1,139 @@
+use super::*;
+
+const GOOD: &str = r#"
+[defaults]
+duration = "45min"
+
+[sources.work]
+aws_profile = "work"
+
+[profiles.prod]
+cluster  = "prod"
+region   = "eu-west-1"
+source   = "work"
+role_arn = "arn:aws:iam::111122223333:role/developers"
+via      = ["arn:aws:iam::999988887777:role/hub"]
+external_id = "x/y"
+duration = "2h"
+session_name = "dev@{host}"
+server = "https://ABC.gr7.eu-west-1.eks.amazonaws.com"
+ca_sha256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
+
+[profiles.self]
+cluster = "prod"
+region = "eu-west-1"
+source = "work"
+"#;
+
+fn error(text: &str) -> String {
+    Config::parse(Path::new("config.toml"), text).unwrap_err().to_string()
+}
+
+fn with(line: &str, instead: &str) -> String {
+    assert!(GOOD.contains(line), "{line}");
+    GOOD.replacen(line, instead, 1)
+}
+
+#[test]
+fn a_whole_configuration() {
+    let config = Config::parse(Path::new("config.toml"), GOOD).unwrap();
+    let prod = &config.profiles[&"prod".parse().unwrap()];
+    assert_eq!(prod.roles.len(), 2);
+    assert_eq!(prod.roles[1].role_name(), "developers");
+    assert_eq!(prod.duration, Duration::from_hours(2));
+    assert_eq!(prod.session_name, "dev@{host}");
+    let pin = prod.pin.as_ref().unwrap();
+    assert!(pin.ca_sha256.as_ref().unwrap().starts_with("e3b0c442"));
+    let own = &config.profiles[&"self".parse().unwrap()];
+    assert!(own.roles.is_empty());
+    assert_eq!((own.duration, own.session_name.as_str()), (Duration::from_mins(45), "{user}@{host}"));
+    assert_eq!(Config::parse(Path::new("config.toml"), "").unwrap(), Config::default());
+}
+
+#[test]
+fn errors_name_file_line_and_key_and_repeat_no_content() {
+    for (text, expected) in [
+        (
+            with("region   = \"eu-west-1\"", "region = \"EU\""),
+            "config.toml:10: profiles.prod.region: region: must look like eu-west-1",
+        ),
+        (
+            with("source   = \"work\"", "source = \"wrok\""),
+            "config.toml:11: profiles.prod.source: there is no source \"wrok\"; did you mean \"work\"?",
+        ),
+        (
+            with("duration = \"2h\"", "duration = \"2d\""),
+            "config.toml:15: profiles.prod.duration: must be a duration such as \"1h\" or \"45min\"",
+        ),
+        (
+            with("duration = \"2h\"", "duration = \"13h\""),
+            "config.toml:15: profiles.prod.duration: a session lasts from 15 minutes to 12 hours",
+        ),
+        (with("https://ABC", "http://ABC"), "config.toml:17: profiles.prod.server: must be an https URL"),
+        (
+            with("ca_sha256 = \"E3", "ca_sha256 = \"3"),
+            "config.toml:18: profiles.prod.ca_sha256: must be 64 hexadecimal digits",
+        ),
+        (
+            with("role_arn = \"arn:aws:iam::111122223333:role/developers\"", ""),
+            "config.toml:13: profiles.prod.via: leads nowhere without role_arn",
+        ),
+        (
+            with("[\"arn:aws:iam::999988887777:role/hub\"]", "[\"hub\"]"),
+            "config.toml:13: profiles.prod.via[0]: role ARN: must look like arn:aws:iam::111122223333:role/NAME",
+        ),
+        (
+            with("session_name = \"dev@{host}\"", "session_name = \"dev {host}\""),
+            "config.toml:16: profiles.prod.session_name: session name: may hold only letters, digits and '_+=,.@-', not ' '",
+        ),
+        (
+            with("arn:aws:iam::111122223333:role/developers", "arn:aws-cn:iam::111122223333:role/developers"),
+            "config.toml:12: profiles.prod.role_arn: is of partition aws-cn, the region eu-west-1 is not",
+        ),
+    ] {
+        assert_eq!(error(&text), expected);
+    }
+}
+
+#[test]
+fn a_key_that_is_not_ours_is_named_with_those_that_are() {
+    let message = error(&with("external_id", "externalid"));
+    assert!(
+        message.starts_with("config.toml:14: profiles.prod.externalid: unknown field `externalid`, expected one of"),
+        "{message}"
+    );
+    assert!(message.contains("`external_id`"), "{message}");
+    let message = error("[profiles.prod]\ncluster = \"x\"\nregion = \"eu-west-1\"\n");
+    assert!(message.contains("profiles.prod: missing field `source`"), "{message}");
+    let message = error("[profiles.\"a b\"]\n");
+    assert!(message.contains("profile name: may hold only"), "{message}");
+}
+
+#[test]
+fn row_90_broken_toml_says_where_and_shows_nothing() {
+    let message = error("[sources.work]\naws_profile = hunter2 hunter3\n");
+    assert!(message.starts_with("config.toml:2: "), "{message}");
+    assert!(!message.contains("hunter"), "{message}");
+    assert!(!message.contains('\n'), "{message}");
+}
+
+#[test]
+fn chains_are_bounded() {
+    let via = ["\"arn:aws:iam::999988887777:role/hub\""; 5].join(",");
+    let message = error(&with("[\"arn:aws:iam::999988887777:role/hub\"]", &format!("[{via}]")));
+    assert_eq!(message, "config.toml:13: profiles.prod.via: makes 6 hops, 5 are possible");
+}
+
+#[test]
+fn every_partition_has_its_regions() {
+    for (region, expected) in [
+        ("eu-west-1", "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-iso-east-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+        ("eusc-de-east-1", "aws-eusc"),
+    ] {
+        assert_eq!(partition(&region.parse().unwrap()), expected);
+    }
+}

@@ -1,0 +1,55 @@
+//! What the process does to itself before anything else (M1, E1, F3). The only module with `unsafe`.
+
+#![allow(unsafe_code)]
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+
+/// Why the process is not safe to put secrets into.
+#[derive(Debug, thiserror::Error)]
+pub enum HardenError {
+    /// A core dump could hold credentials.
+    #[error("core dumps cannot be turned off: {0}")]
+    Core(rustix::io::Errno),
+    /// A debugger of the same user could read credentials.
+    #[error("reading of the process's memory cannot be turned off: {0}")]
+    Dumpable(rustix::io::Errno),
+}
+
+/// Closes the process: files for the user alone, no core dump, no debugger, none of the shell's `AWS_*` but the two that
+/// say where AWS's files are.
+///
+/// # Safety
+///
+/// Call it before any thread is started: it changes the environment.
+pub unsafe fn close() -> Result<(), HardenError> {
+    umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    // One byte rather than none: a core pattern that is a pipe ignores a limit of zero.
+    let tiny = Rlimit { current: Some(1), maximum: Some(1) };
+    setrlimit(Resource::Core, tiny).map_err(HardenError::Core)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(HardenError::Dumpable)?;
+    #[allow(clippy::disallowed_methods)] // looks at names, to remove some
+    let found = std::env::vars_os();
+    for name in strangers(found.filter_map(|(name, _)| name.into_string().ok())) {
+        // SAFETY: the caller promises that there is no other thread.
+        unsafe { std::env::remove_var(name) };
+    }
+    Ok(())
+}
+
+/// The variables of the shell that would decide who the user is or where AWS is.
+fn strangers(names: impl Iterator<Item = String>) -> Vec<String> {
+    let kept = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+    names.filter(|name| name.starts_with("AWS_") && !kept.contains(&name.as_str()) || name == "RUST_LOG").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shell_does_not_decide_who_the_user_is() {
+        let names = ["HOME", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_ENDPOINT_URL_STS", "RUST_LOG"];
+        let gone = strangers(names.into_iter().map(ToOwned::to_owned));
+        assert_eq!(gone, ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL_STS", "RUST_LOG"]);
+    }
+}

@@ -1,0 +1,85 @@
+//! The daemon's log: to standard error, or to a file.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Mutex;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// A log that grows past this is set aside, once, when the daemon starts.
+const LARGE: u64 = 4 * 1024 * 1024;
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Level {
+    /// What went wrong for good.
+    Error,
+    /// What went wrong.
+    Warn,
+    /// What happened.
+    Info,
+    /// Why it happened.
+    Debug,
+    /// Everything of ours.
+    Trace,
+}
+
+/// Starts logging: to the file, or to standard error if there is none.
+pub fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
+    let registry = tracing_subscriber::registry().with(filter(level));
+    match file {
+        Some(path) => {
+            let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Mutex::new(open(path)?));
+            registry.with(layer).init();
+        }
+        None => registry.with(tracing_subscriber::fmt::layer().with_writer(io::stderr)).init(),
+    }
+    Ok(())
+}
+
+/// Our own words at the chosen level; the libraries' warnings alone, whatever the level: at `debug` they print requests
+/// and with them credentials (M3).
+fn filter(level: Level) -> Targets {
+    Targets::new().with_default(LevelFilter::WARN).with_target("rolecalld", level.filter())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
+    }
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > LARGE) {
+        std::fs::rename(path, path.with_extension("log.old"))?;
+    }
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(flags).open(path)
+}
+
+impl Level {
+    const fn filter(self) -> LevelFilter {
+        match self {
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Trace => LevelFilter::TRACE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_libraries_stay_quiet_at_every_level() {
+        let filter = filter(Level::Trace);
+        assert!(filter.would_enable("rolecalld::agent", &tracing::Level::TRACE));
+        for library in ["hyper", "aws_sdk_sts", "aws_smithy_runtime::client", "rustls"] {
+            assert!(!filter.would_enable(library, &tracing::Level::INFO), "{library}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A profile ready for use: names and templates resolved, hops in order.
+
+use std::time::Duration;
+
+use rolecall_protocol::{ClusterName, ExternalId, InvalidName, ProfileName, Region, RoleArn, SessionName, SourceName};
+
+use crate::config::{Config, Pin, ProfileConfig, SourceConfig};
+
+/// AWS lets a session that was itself got by a role last no longer (STS, role chaining).
+pub const CHAINED_MAX: Duration = Duration::from_hours(1);
+
+/// Who runs the daemon, for the names of sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The login name.
+    pub user: String,
+    /// The machine's name, without its domain.
+    pub host: String,
+}
+
+/// What a profile means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name.
+    pub name: ProfileName,
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// How its session is got.
+    pub chain: Chain,
+    /// The name of its source.
+    pub source_name: SourceName,
+    /// What the kubeconfig must say.
+    pub pin: Option<Pin>,
+    /// The longest that a session is asked for.
+    pub duration: Duration,
+}
+
+/// How a session is got: from a source, through hops. Every input of every call is in here, so two equal chains have
+/// equal sessions, and a changed configuration can never be served an old one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Chain {
+    /// Where the base credentials come from.
+    pub source: SourceConfig,
+    /// The region whose STS is called.
+    pub region: Region,
+    /// What is assumed, in order.
+    pub hops: Vec<Hop>,
+}
+
+/// One AssumeRole.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Hop {
+    /// The role.
+    pub role: RoleArn,
+    /// What CloudTrail shows.
+    pub session_name: SessionName,
+    /// What the role's trust policy may ask for.
+    pub external_id: Option<ExternalId>,
+    /// What is asked for.
+    pub duration: Duration,
+}
+
+impl Profile {
+    /// The profile of that name, if it is configured.
+    #[must_use]
+    pub fn find(config: &Config, name: &ProfileName, person: &Person) -> Option<Self> {
+        let profile = config.profiles.get(name)?;
+        // Validation made sure of the source and of the template.
+        let source = config.sources.get(&profile.source)?.clone();
+        let session = session_name(&profile.session_name, &person.user, &person.host).ok()?;
+        Some(Self {
+            name: name.clone(),
+            cluster: profile.cluster.clone(),
+            chain: Chain { source, region: profile.region.clone(), hops: hops(profile, &session) },
+            source_name: profile.source.clone(),
+            pin: profile.pin.clone(),
+            duration: profile.duration,
+        })
+    }
+}
+
+impl Chain {
+    /// The chain up to, and without, its last hop.
+    #[must_use]
+    pub fn without_last(&self) -> Self {
+        let mut shorter = self.clone();
+        shorter.hops.pop();
+        shorter
+    }
+}
+
+/// Every hop after the first is chained and so limited; those in between last as long as AWS allows them to.
+fn hops(profile: &ProfileConfig, session_name: &SessionName) -> Vec<Hop> {
+    let last = profile.roles.len().saturating_sub(1);
+    let hop = |(index, role): (usize, &RoleArn)| Hop {
+        role: role.clone(),
+        session_name: session_name.clone(),
+        external_id: profile.external_id.clone().filter(|_| index == last),
+        duration: if last == 0 { profile.duration } else { profile.duration.min(CHAINED_MAX) },
+    };
+    profile.roles.iter().enumerate().map(hop).collect()
+}
+
+/// Fills in a template of a session's name. `{user}` and `{host}` are made to fit STS's alphabet; what the template
+/// itself says has to fit as it is. The result is cut at STS's 64 characters.
+pub fn session_name(template: &str, user: &str, host: &str) -> Result<SessionName, InvalidName> {
+    let filled = template.replace("{user}", &fitting(user)).replace("{host}", &fitting(host));
+    filled.chars().take(64).collect::<String>().parse()
+}
+
+/// Replaces what STS does not take by `-`.
+fn fitting(text: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() || "_+=,.@-".contains(c) { c } else { '-' };
+    match text.chars().map(fit).collect::<String>() {
+        empty if empty.is_empty() => "unknown".to_owned(),
+        text => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn session_names_fit_whoever_it_is() {
+        let name =
+            |template: &str, user: &str, host: &str| session_name(template, user, host).map(|name| name.to_string());
+        assert_eq!(name("{user}@{host}", "dev", "laptop").unwrap(), "dev@laptop");
+        assert_eq!(name("{user}@{host}", "Jörg Ü", "").unwrap(), "J-rg--@unknown");
+        assert_eq!(name("{user}", &"x".repeat(99), "").unwrap().len(), 64);
+        assert!(name("a b", "", "").is_err());
+        assert!(name("{profile}", "", "").is_err());
+    }
+
+    #[test]
+    fn chained_hops_ask_for_no_more_than_an_hour() {
+        let text = r#"
+            [sources.work]
+            aws_profile = "work"
+            [profiles.prod]
+            cluster = "prod"
+            region = "eu-west-1"
+            source = "work"
+            role_arn = "arn:aws:iam::111122223333:role/developers"
+            external_id = "secret-handshake"
+            duration = "8h"
+        "#;
+        let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
+        let find = |text: &str| {
+            let config = Config::parse(Path::new("config.toml"), text).unwrap();
+            Profile::find(&config, &"prod".parse().unwrap(), &person).unwrap()
+        };
+        assert_eq!(find(text).chain.hops[0].duration, Duration::from_hours(8));
+        let chained = find(&format!("{text}\nvia = [\"arn:aws:iam::999988887777:role/hub\"]"));
+        let lengths: Vec<_> = chained.chain.hops.iter().map(|hop| hop.duration).collect();
+        assert_eq!(lengths, [CHAINED_MAX, CHAINED_MAX]);
+        assert_eq!(chained.chain.hops[0].external_id, None);
+        assert!(chained.chain.hops[1].external_id.is_some());
+        assert_ne!(chained.chain, find(text).chain);
+    }
+}

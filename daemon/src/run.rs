@@ -1,0 +1,149 @@
+//! The daemon proper, from the first file to the last connection.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rolecall_protocol::{location, sanitize_for_terminal};
+use rolecalld::agent::{About, Agent};
+use rolecalld::aws::{Aws, AwsFiles};
+use rolecalld::clock::{SharedTimeSource, SystemTimeSource};
+use rolecalld::config::watch::{self, ConfigStore};
+use rolecalld::log;
+use rolecalld::profile::Person;
+use rolecalld::server::serve;
+use rolecalld::server::socket::{self, Bound, SocketError};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Args;
+
+/// More would only wait for each other: signing is microseconds, and the rest is waiting for AWS.
+const WORKERS: usize = 2;
+
+/// Runs until it is told to stop.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if matches!(error.downcast_ref(), Some(SocketError::AlreadyRunning)) => {
+            announce("already running");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(args, &format!("{error:#}")),
+    }
+}
+
+/// Tells whoever started us, in the one line it reads, why there is no daemon.
+pub(crate) fn refuse(args: &Args, error: &str) -> ExitCode {
+    let error = sanitize_for_terminal(error);
+    if args.detached {
+        announce(&format!("error: {error}"));
+    } else {
+        complain(&format!("rolecalld: {error}"));
+    }
+    ExitCode::FAILURE
+}
+
+/// The agent, its configuration read.
+pub(crate) fn agent(args: &Args, socket: String) -> anyhow::Result<Arc<Agent>> {
+    let path = match &args.config {
+        Some(path) => std::path::absolute(path)?,
+        None => location::config()?,
+    };
+    let (config, credentials) = location::aws_files()?;
+    let time = SharedTimeSource::new(SystemTimeSource::new());
+    let aws = Aws::new(AwsFiles { config, credentials }, time.clone());
+    let log = args.log_file.as_ref().map(|path| path.display().to_string());
+    Ok(Agent::new(ConfigStore::open(path, time), aws, person(), About { socket, log }))
+}
+
+fn start(args: &Args) -> anyhow::Result<()> {
+    if args.detached {
+        // Fails only where we lead a session already, which is as good.
+        let _ = rustix::process::setsid();
+    }
+    let activated = socket::activated()?;
+    let path = match &args.socket {
+        Some(path) => std::path::absolute(path)?,
+        None => location::socket()?,
+    };
+    let bound = match activated {
+        Some(bound) => bound,
+        None => socket::bind(&path)?,
+    };
+    // Only the one that serves logs, so that the file has one writer.
+    log::start(args.log_level, args.log_file.as_deref()).context("cannot write the log file")?;
+    let agent = agent(args, path.display().to_string())?;
+    make_config_folder(agent.config().path().parent().map(Into::into));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    runtime.block_on(live(bound, agent))?;
+    // Whoever still waits for AWS has been answered; nothing that runs now matters.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+async fn live(bound: Bound, agent: Arc<Agent>) -> anyhow::Result<()> {
+    let Bound { listener, claim } = bound;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop)?;
+    let following = {
+        let agent = Arc::clone(&agent);
+        watch::follow(Arc::clone(agent.config()), stop.clone(), move || agent.configuration_changed())
+    };
+    let following = tokio::spawn(following);
+    announce("ready");
+    drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, pid = std::process::id(), "Serving");
+    serve(listener, agent, stop).await;
+    drop(claim); // the name goes before the lock
+    following.await?;
+    tracing::info!("Stopped");
+    Ok(())
+}
+
+fn stop_on_signals(stop: &CancellationToken) -> anyhow::Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        let (mut signals, stop) = (signal(kind)?, stop.clone());
+        tokio::spawn(async move {
+            signals.recv().await;
+            stop.cancel();
+        });
+    }
+    Ok(())
+}
+
+/// The folder has to exist for the watch; it is the client that fills it.
+fn make_config_folder(folder: Option<PathBuf>) {
+    use std::os::unix::fs::DirBuilderExt;
+    if let Some(folder) = folder
+        && let Err(error) = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&folder)
+    {
+        tracing::warn!(folder = %folder.display(), %error, "The configuration folder cannot be made");
+    }
+}
+
+/// Who runs this, for the names of sessions.
+#[allow(clippy::disallowed_methods)] // the binary's own look at the environment
+fn person() -> Person {
+    let named =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let user = named.unwrap_or_else(|| format!("uid-{}", rustix::process::geteuid().as_raw()));
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    Person { user, host: host.split('.').next().unwrap_or_default().to_owned() }
+}
+
+/// One line to whoever started us. Nobody may be there any more, and that is fine.
+fn announce(line: &str) {
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
+
+/// One line for a person.
+pub(crate) fn complain(line: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}

@@ -1,0 +1,39 @@
+//! One handler for each endpoint of the protocol.
+
+mod cluster;
+mod config_check;
+mod probe;
+mod profile;
+mod refresh;
+mod status;
+mod stop;
+mod token;
+
+use bytes::Bytes;
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode};
+
+use super::Context;
+use super::answer::Answer;
+use crate::agent::AgentError;
+
+/// Asks the handler.
+pub(super) async fn answer(context: &Context, endpoint: &Endpoint, body: Bytes) -> Result<Answer, AgentError> {
+    let agent = &context.agent;
+    match endpoint {
+        Endpoint::Token(name) => token::answer(agent, name, &body).await,
+        Endpoint::Refresh(name) => refresh::answer(agent, name).await,
+        Endpoint::Cluster(name) => cluster::answer(agent, name).await,
+        Endpoint::Profile(name) => profile::answer(agent, name),
+        Endpoint::ConfigCheck => config_check::answer(agent, &body),
+        Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
+        Endpoint::Status => Ok(status::answer(agent)),
+        Endpoint::Stop => Ok(stop::answer(context)),
+        _ => Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this endpoint is not served here"))),
+    }
+}
+
+/// A configuration has to be text.
+fn text(body: &Bytes) -> Result<&str, AgentError> {
+    std::str::from_utf8(body)
+        .map_err(|_| AgentError(ErrorBody::new(ErrorCode::ConfigInvalid, "the configuration is not UTF-8 text")))
+}

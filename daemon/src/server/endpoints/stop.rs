@@ -1,0 +1,11 @@
+//! `POST /v1/stop`
+
+use crate::server::Context;
+use crate::server::answer::Answer;
+
+/// The answer itself is among what is finished before the daemon exits.
+pub(super) fn answer(context: &Context) -> Answer {
+    tracing::info!("Asked to stop");
+    context.stop.cancel();
+    Answer::json(&serde_json::json!({}))
+}

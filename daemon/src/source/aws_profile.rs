@@ -1,0 +1,75 @@
+//! Sources of kind `aws_profile`: whatever AWS's own files say, resolved by `aws-config`.
+//!
+//! Neither the shell's `AWS_ACCESS_KEY_ID` nor its `AWS_PROFILE` can decide anything here: the profile is named, and
+//! `main` clears those variables before anything else runs.
+
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_types::os_shim_internal::{Env, Fs};
+use rolecall_protocol::{Region, near_misses, sanitize_for_terminal};
+
+use super::SourceError;
+use crate::aws::{Aws, causes, innermost};
+use crate::session::Session;
+
+/// Gets the credentials of an AWS profile.
+pub(super) async fn resolve(aws: &Aws, profile: &str, region: &Region) -> Result<Session, SourceError> {
+    let profiles = load(aws).await?;
+    if profiles.get_profile(profile).is_none() {
+        return Err(no_profile(aws, profile, &profiles));
+    }
+    let provider = ProfileFileCredentialsProvider::builder()
+        .configure(&aws.provider_config(&home_region(&profiles, profile, region)))
+        .profile_files(aws.profile_files())
+        .profile_name(profile)
+        .build();
+    let credentials = provider.provide_credentials().await.map_err(|error| classify(profile, &error))?;
+    Ok(Session { credentials, arn: None, issued: aws.time().now() })
+}
+
+/// AWS's files, parsed by the SDK.
+async fn load(aws: &Aws) -> Result<ProfileSet, SourceError> {
+    // An empty environment: only the files that `Aws` names count.
+    let environment = Env::from_slice(&[]);
+    aws_config::profile::load(&Fs::real(), &environment, &aws.profile_files(), None)
+        .await
+        .map_err(|error| SourceError::Files(innermost(&error)))
+}
+
+/// The region that the AWS profile names for its own calls, else the cluster's.
+fn home_region(profiles: &ProfileSet, profile: &str, region: &Region) -> Region {
+    let own = profiles.get_profile(profile).and_then(|profile| profile.get("region"));
+    own.and_then(|own| own.parse().ok()).unwrap_or_else(|| region.clone())
+}
+
+fn no_profile(aws: &Aws, profile: &str, profiles: &ProfileSet) -> SourceError {
+    let files = aws.files();
+    SourceError::NoProfile {
+        profile: profile.to_owned(),
+        files: format!("{} or {}", files.config.display(), files.credentials.display()),
+        near: near_misses(profile, profiles.profiles()).first().map(|near| sanitize_for_terminal(near)),
+    }
+}
+
+fn classify(profile: &str, error: &CredentialsError) -> SourceError {
+    let profile = profile.to_owned();
+    match error {
+        CredentialsError::ProviderTimedOut(_) => {
+            SourceError::Failed { profile, message: "no answer in time".to_owned() }
+        }
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+            SourceError::Invalid { profile, message: innermost(error) }
+        }
+        _ if is_ended_login(error) => SourceError::LoginNeeded { profile },
+        _ => SourceError::Failed { profile, message: innermost(error) },
+    }
+}
+
+/// Whether IAM Identity Center no longer takes the cached login: the SDK says so in words alone.
+fn is_ended_login(error: &CredentialsError) -> bool {
+    causes(error).any(|cause| {
+        let words = cause.to_string();
+        words.contains("SSO token") || words.contains("UnauthorizedException") || words.contains("InvalidGrant")
+    })
+}

@@ -1,0 +1,94 @@
+//! Where base credentials come from. One file per kind of source; each answers a [`Session`].
+
+mod aws_profile;
+
+use rolecall_protocol::{ErrorBody, ErrorCode, Region, SourceName};
+
+use crate::aws::Aws;
+use crate::config::SourceConfig;
+use crate::session::Session;
+
+/// Why a source gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// AWS's own files cannot be read or make no sense.
+    #[error("{0}")]
+    Files(String),
+    /// There is no such AWS profile.
+    #[error("there is no AWS profile \"{profile}\" in {files}{}", near.as_ref().map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default())]
+    NoProfile {
+        /// The name that was looked for.
+        profile: String,
+        /// Where.
+        files: String,
+        /// A name that is there and alike.
+        near: Option<String>,
+    },
+    /// The AWS profile says nothing about credentials, or something wrong.
+    #[error("AWS profile \"{profile}\": {message}")]
+    Invalid {
+        /// The AWS profile.
+        profile: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A login has ended.
+    #[error("the login of AWS profile \"{profile}\" has expired")]
+    LoginNeeded {
+        /// The AWS profile.
+        profile: String,
+    },
+    /// Getting them failed.
+    #[error("AWS profile \"{profile}\" gave no credentials: {message}")]
+    Failed {
+        /// The AWS profile.
+        profile: String,
+        /// What happened.
+        message: String,
+    },
+}
+
+/// Gets a source's credentials. Reads AWS's files anew each time, so that what a person changed there counts.
+pub async fn resolve(aws: &Aws, source: &SourceConfig, region: &Region) -> Result<Session, SourceError> {
+    match source {
+        SourceConfig::AwsProfile(profile) => aws_profile::resolve(aws, profile, region).await,
+    }
+}
+
+impl SourceConfig {
+    /// The source in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::AwsProfile(profile) => format!("AWS profile {profile}"),
+        }
+    }
+}
+
+impl SourceError {
+    /// Whether the same attempt may well succeed in a moment.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+
+    /// The error as the wire says it.
+    #[must_use]
+    pub fn body(&self, source: &SourceName) -> ErrorBody {
+        let (code, hint) = match self {
+            Self::LoginNeeded { profile } => {
+                (ErrorCode::LoginNeeded, format!("Run: aws sso login --profile {profile}"))
+            }
+            Self::Failed { profile, .. } => {
+                (ErrorCode::SourceUnavailable, format!("Try: aws sts get-caller-identity --profile {profile}"))
+            }
+            Self::NoProfile { .. } => {
+                (ErrorCode::SourceUnavailable, format!("Add it there, or change aws_profile of [sources.{source}]."))
+            }
+            Self::Files(_) | Self::Invalid { .. } => {
+                (ErrorCode::SourceUnavailable, "Mend it in AWS's own configuration.".to_owned())
+            }
+        };
+        ErrorBody::new(code, format!("source \"{source}\": {self}")).hint(hint)
+    }
+}
