@@ -1,0 +1,103 @@
+//! Bad input gets a clear error, and nothing is lost.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rolecall_harness::Op;
+
+use crate::world::{PROD, World, config_path, one_line};
+
+#[test]
+fn an_unknown_profile_names_the_near_misses() {
+    let world = World::new();
+    assert_eq!(world.token_error("prdo", 1), "rolecall: there is no profile \"prdo\". Did you mean prod?");
+    assert_eq!(world.token_error("zebra", 1), "rolecall: there is no profile \"zebra\". See rolecall list.");
+    world.configure("");
+    let line = world.token_error("prod", 1);
+    assert!(line.contains("There is none at all yet; add it with: rolecall add prod"), "{line}");
+}
+
+#[test]
+fn row_42_exec_info_that_is_not_one() {
+    let world = World::new();
+    let ask = |info: &str| world.sandbox.run(world.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
+    let line = one_line(&ask("{\"kind\":"), 1);
+    assert!(line.contains("prod: KUBERNETES_EXEC_INFO is not an ExecCredential"), "{line}");
+    let line = one_line(
+        &ask(r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1alpha1","spec":{}}"#),
+        1,
+    );
+    assert!(line.contains("v1alpha1"), "{line}");
+    assert!(line.contains("rolecall kubeconfig prod"), "{line}");
+    let line = one_line(&ask(r#"{"kind":"Secret","apiVersion":"v1"}"#), 1);
+    assert!(line.contains("another kind"), "{line}");
+    // 120 KiB is the most that Linux lets one variable hold, and still no trouble.
+    let line = one_line(&ask(&"x".repeat(120 * 1024)), 1);
+    assert!(line.len() < 1024, "{line}");
+    // Whoever speaks to the socket without that limit is stopped by ours.
+    let answer = raw(
+        &world,
+        &format!("POST /v1/profiles/prod/token HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 10 << 20),
+    );
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+}
+
+#[test]
+fn row_90_a_broken_configuration_is_named_and_the_last_good_one_serves() {
+    let world = World::new();
+    world.configure(&PROD.replace("eu-west-1", "Europe"));
+    world.good_token("prod");
+    let line = world.token_error("staging", 1);
+    let path = config_path(&world.sandbox);
+    assert!(line.contains(&format!("{}:7: profiles.prod.region: ", path.display())), "{line}");
+    let said = world.sandbox.run(world.sandbox.rolecall().arg("status"));
+    said.assert_ok();
+    assert!(said.stdout.contains("profiles.prod.region"), "{}", said.stdout);
+    world.configure(PROD);
+    assert!(world.agent.status().config.problem.is_none());
+}
+
+#[test]
+fn rows_29_to_32_what_is_no_request_of_ours_is_turned_away() {
+    let world = World::new();
+    let many = (0..40).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+    for (request, status) in [
+        ("GET /v1/nothing HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404"),
+        ("GET /v1/profiles/prod/token HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "405"),
+        ("GET http://x/v1/status HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404"),
+        ("GET /v1/status?x=1 HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404"),
+        ("POST /v1/stop HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello".to_owned(), "413"),
+        ("GET /v1/status HTTP/1.1\r\nhost: x\r\nrolecall-protocol: 99\r\n\r\n".to_owned(), "409"),
+        (format!("GET /v1/status HTTP/1.1\r\nhost: x\r\n{many}\r\n"), "431"),
+        (format!("GET /v1/status HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(9000)), "431"),
+        ("GET /v1/status HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n".to_owned(), "400"),
+        ("GET /v1/status HTTP/1.1\r\nhost : x\r\n\r\n".to_owned(), "400"),
+        ("\x16\x03\x01\x02\x00\x01\r\n\r\n".to_owned(), "400"),
+    ] {
+        let answer = raw(&world, &request);
+        let shown = request.get(..60).unwrap_or(&request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {answer}");
+    }
+    world.good_token("prod");
+}
+
+#[test]
+fn the_socket_speaks_to_curl() {
+    let world = World::new();
+    let answer = raw(&world, "GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("rolecall-protocol: 1\r\n"), "{answer}");
+    assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
+}
+
+/// Sends bytes and reads what comes until the daemon closes or has said enough.
+fn raw(world: &World, request: &str) -> String {
+    let mut stream = UnixStream::connect(world.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = vec![0; 16 * 1024];
+    let length = stream.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}

@@ -1,0 +1,31 @@
+//! The pin: a forged kubeconfig gets no token, and AWS hears nothing of it.
+
+use rolecall_harness::Op;
+
+use crate::world::{PROD, World, one_line};
+
+fn info(server: &str, ca: &str, insecure: bool) -> String {
+    format!(
+        r#"{{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{{"cluster":{{"server":"{server}","certificate-authority-data":"{ca}","insecure-skip-tls-verify":{insecure}}}}}}}"#
+    )
+}
+
+#[test]
+fn rows_40_and_41_a_kubeconfig_that_is_not_the_one_gets_no_token() {
+    let world = World::new();
+    let (server, ca) = (world.api.url(), world.api.ca_base64());
+    let hash = rolecalld::cluster::ca_sha256(&ca).unwrap();
+    world.configure(&format!("{PROD}server = \"{server}\"\nca_sha256 = \"{hash}\"\n"));
+    let ask = |info: String| world.sandbox.run(world.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
+    for (info, expected) in [
+        (info("https://evil.example.com", &ca, false), "names another server"),
+        (info(&server, "RVZJTA==", false), "trusts another certificate authority"),
+        (info(&server, &ca, true), "insecure-skip-tls-verify"),
+    ] {
+        let line = one_line(&ask(info), 1);
+        assert!(line.starts_with("rolecall: prod: ") && line.contains(expected), "{line}");
+        assert!(line.contains("rolecall kubeconfig prod --repin"), "{line}");
+    }
+    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+    ask(info(&server, &ca, false)).assert_ok();
+}

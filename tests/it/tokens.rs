@@ -1,0 +1,121 @@
+//! Tokens: who gets them, how long they are good for, when they change.
+
+use std::time::Duration;
+
+use rolecall_harness::{Fault, Op};
+
+use crate::world::{ROLE, World};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_token_lets_its_holder_in() {
+    let world = World::new();
+    let credential = world.good_token("prod");
+    assert_eq!(credential.api_version(), "client.authentication.k8s.io/v1");
+    assert_eq!(credential.life(world.clock.now()), 14 * MINUTE);
+    let kubeconfig = world.sandbox.write("home/token.yaml", &world.api.kubeconfig(credential.token()));
+    if let Some(mut kubectl) = world.sandbox.kubectl() {
+        let said = world.sandbox.run(kubectl.arg("--kubeconfig").arg(kubeconfig).args(["auth", "whoami"]));
+        said.assert_ok();
+        assert!(said.stdout.contains("dev:dev-laptop") || said.stdout.contains("dev:dev@laptop"), "{}", said.stdout);
+    }
+}
+
+#[test]
+fn row_42_the_api_version_is_the_one_that_was_asked_for() {
+    let world = World::new();
+    let asked = |info: Option<&str>| {
+        let mut command = world.token_command("prod");
+        match info {
+            Some(info) => command.env("KUBERNETES_EXEC_INFO", info),
+            None => command.env_remove("KUBERNETES_EXEC_INFO"),
+        };
+        let said = world.sandbox.run(&mut command);
+        said.assert_ok();
+        said.json()["apiVersion"].as_str().unwrap().to_owned()
+    };
+    let info = |version| {
+        format!(r#"{{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/{version}","spec":{{}}}}"#)
+    };
+    assert_eq!(asked(Some(&info("v1"))), "client.authentication.k8s.io/v1");
+    assert_eq!(asked(Some(&info("v1beta1"))), "client.authentication.k8s.io/v1beta1");
+    assert_eq!(asked(None), "client.authentication.k8s.io/v1");
+}
+
+#[test]
+fn the_same_token_for_five_minutes_and_the_same_session_for_longer() {
+    let world = World::new();
+    let first = world.good_token("prod");
+    world.clock.advance(4 * MINUTE);
+    assert_eq!(world.good_token("prod").token(), first.token());
+    world.clock.advance(MINUTE);
+    let second = world.good_token("prod");
+    assert_ne!(second.token(), first.token());
+    assert_eq!(second.life(world.clock.now()), 14 * MINUTE);
+    assert_eq!(world.aws.calls(Op::AssumeRole), 1);
+}
+
+#[test]
+fn no_token_is_signed_with_less_than_fifteen_minutes_left() {
+    let world = World::new();
+    world.good_token("prod");
+    world.clock.advance(45 * MINUTE);
+    world.good_token("prod");
+    assert_eq!(world.aws.calls(Op::AssumeRole), 1, "fifteen minutes are enough");
+    world.clock.advance(5 * MINUTE);
+    assert_eq!(world.good_token("prod").life(world.clock.now()), 14 * MINUTE);
+    assert_eq!(world.aws.calls(Op::AssumeRole), 2);
+}
+
+#[test]
+fn row_84_a_token_of_a_session_with_ten_minutes_left_ends_within_nine() {
+    let world = World::new();
+    world.good_token("prod");
+    world.clock.advance(50 * MINUTE);
+    world.aws.outage(&Fault::Status(503));
+    let life = world.good_token("prod").life(world.clock.now());
+    assert!(life <= 9 * MINUTE, "{life:?}");
+    assert!(life > 8 * MINUTE, "{life:?}");
+    // Even where STS itself gives no more than ten minutes.
+    world.aws.clear_faults();
+    world.aws.fault(Op::AssumeRole, Fault::ExpiresIn(10 * MINUTE).forever());
+    world.clock.advance(11 * MINUTE);
+    assert_eq!(world.good_token("prod").life(world.clock.now()), 9 * MINUTE);
+}
+
+#[test]
+fn row_61_after_the_real_end_there_is_an_error_and_no_stale_token() {
+    let world = World::new();
+    world.good_token("prod");
+    world.aws.outage(&Fault::Status(503));
+    world.clock.advance(59 * MINUTE);
+    world.good_token("prod");
+    world.clock.advance(MINUTE);
+    let line = world.token_error("prod", 1);
+    assert!(line.starts_with("rolecall: prod: STS cannot be reached"), "{line}");
+    world.aws.clear_faults();
+    world.good_token("prod");
+}
+
+#[test]
+fn row_72_many_callers_are_one_call() {
+    let world = World::new();
+    let tokens: Vec<String> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..50).map(|_| scope.spawn(|| world.good_token("prod").token().to_owned())).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    });
+    assert!(tokens.iter().all(|token| *token == tokens[0]));
+    assert_eq!(world.aws.calls(Op::AssumeRole), 1);
+}
+
+#[test]
+fn cloudtrail_names_the_person_and_sts_is_the_clusters_own() {
+    let world = World::new();
+    world.good_token("prod");
+    let call = &world.aws.log_of(Op::AssumeRole)[0];
+    assert_eq!(call.session_name.as_deref(), Some("dev@laptop"));
+    assert_eq!(call.role_arn.as_deref(), Some(ROLE));
+    assert_eq!(call.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(call.params.get("DurationSeconds").map(String::as_str), Some("3600"));
+}

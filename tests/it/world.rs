@@ -1,0 +1,174 @@
+//! The fixture: an AWS with one user and one role, a configuration, a daemon in process, and the real client.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
+use rolecalld::agent::{About, Agent};
+use rolecalld::aws::{Aws as AwsClients, AwsFiles};
+use rolecalld::clock::SharedTimeSource;
+use rolecalld::config::watch::{self, ConfigStore};
+use rolecalld::profile::Person;
+use rolecalld::server::serve;
+use rolecalld::server::socket::{self, Claim};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
+pub(crate) const REGION: &str = "eu-west-1";
+
+/// What kubectl sends, without a cluster.
+pub(crate) const EXEC_INFO: &str =
+    r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}"#;
+
+/// A profile `prod` that works, on a clock that stands still until it is turned.
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) aws: Aws,
+    pub(crate) api: ApiServer,
+    pub(crate) user: AccessKey,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) agent: Arc<Agent>,
+    stop: CancellationToken,
+    runtime: Option<Runtime>,
+    _claim: Option<Claim>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045)); // 2026-01-02T03:04:05Z
+        let aws = Aws::start(clock.clone());
+        let user = aws.add_user(ACCOUNT, "dev");
+        aws.add_role(Role::new(ROLE).trusts(&user.arn));
+        let api = ApiServer::start(clock.clone(), &aws, "prod", REGION);
+        aws.add_cluster(api.cluster());
+        aws.grant("prod", REGION, ROLE, "dev:{{SessionName}}", &["system:masters"]);
+        let sandbox = Sandbox::new();
+        sandbox.write_aws_profile("work", &user, &aws.endpoint());
+        write_config(&sandbox, PROD);
+        Self::serve(clock, aws, api, user, sandbox)
+    }
+
+    fn serve(clock: Clock, aws: Aws, api: ApiServer, user: AccessKey, sandbox: Sandbox) -> Self {
+        let time = SharedTimeSource::new(clock.clone());
+        let folder = sandbox.home().join(".aws");
+        let files = AwsFiles { config: folder.join("config"), credentials: folder.join("credentials") };
+        let path = sandbox.runtime_dir().join("rolecall/agent.sock");
+        let about = About { socket: path.display().to_string(), log: None };
+        let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
+        let store = ConfigStore::open(config_path(&sandbox), time.clone());
+        let agent = Agent::new(Arc::clone(&store), AwsClients::new(files, time), person, about);
+
+        let bound = socket::bind(&path).unwrap();
+        let stop = CancellationToken::new();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        {
+            let _inside = runtime.enter();
+            let listener = tokio::net::UnixListener::from_std(bound.listener).unwrap();
+            let follower = Arc::clone(&agent);
+            runtime.spawn(watch::follow(store, stop.clone(), move || follower.configuration_changed()));
+            runtime.spawn(serve(listener, Arc::clone(&agent), stop.clone()));
+        }
+        Self { clock, aws, api, user, sandbox, agent, stop, runtime: Some(runtime), _claim: bound.claim }
+    }
+
+    /// Replaces the configuration, and makes the daemon read it.
+    pub(crate) fn configure(&self, text: &str) {
+        write_config(&self.sandbox, text);
+        if self.agent.config().reload() {
+            self.agent.configuration_changed();
+        }
+    }
+
+    /// `rolecall token NAME`, as kubectl runs it.
+    pub(crate) fn token_command(&self, name: &str) -> Command {
+        let mut command = self.sandbox.rolecall();
+        command.args(["token", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
+        command
+    }
+
+    pub(crate) fn token(&self, name: &str) -> Output {
+        self.sandbox.run(&mut self.token_command(name))
+    }
+
+    /// A token that has to come.
+    pub(crate) fn good_token(&self, name: &str) -> Credential {
+        let said = self.token(name);
+        said.assert_ok();
+        Credential(said.json())
+    }
+
+    /// An error that has to come: nothing on standard output, one line on standard error, this exit code.
+    #[track_caller]
+    pub(crate) fn token_error(&self, name: &str, code: i32) -> String {
+        one_line(&self.token(name), code)
+    }
+
+    /// Runs a future of the daemon's.
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.as_ref().unwrap().block_on(future)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// An answer to kubectl.
+pub(crate) struct Credential(Value);
+
+impl Credential {
+    pub(crate) fn token(&self) -> &str {
+        self.0["status"]["token"].as_str().unwrap()
+    }
+
+    pub(crate) fn api_version(&self) -> &str {
+        self.0["apiVersion"].as_str().unwrap()
+    }
+
+    /// How long it claims to be good for.
+    pub(crate) fn life(&self, now: SystemTime) -> Duration {
+        let text = self.0["status"]["expirationTimestamp"].as_str().unwrap();
+        let end: SystemTime = text.parse::<jiff::Timestamp>().unwrap().into();
+        end.duration_since(now).unwrap()
+    }
+}
+
+/// The one line of a failed run.
+#[track_caller]
+pub(crate) fn one_line(said: &Output, code: i32) -> String {
+    said.assert_code(code).assert_stdout_empty();
+    let line = said.stderr.strip_suffix('\n').expect("one line");
+    assert!(!line.contains(|c: char| c.is_control()), "{line:?}");
+    assert!(line.starts_with("rolecall: "), "{line}");
+    line.to_owned()
+}
+
+pub(crate) fn config_path(sandbox: &Sandbox) -> PathBuf {
+    sandbox.config_home().join("rolecall/config.toml")
+}
+
+fn write_config(sandbox: &Sandbox, text: &str) {
+    let path = config_path(sandbox);
+    sandbox.write(path.strip_prefix(sandbox.root()).unwrap(), text);
+}
+
+pub(crate) const PROD: &str = r#"
+[sources.work]
+aws_profile = "work"
+
+[profiles.prod]
+cluster  = "prod"
+region   = "eu-west-1"
+source   = "work"
+role_arn = "arn:aws:iam::111122223333:role/developers"
+"#;

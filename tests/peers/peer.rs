@@ -1,0 +1,28 @@
+//! Where the peers are.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Python with the AWS CLI, boto3 and moto; `None`, and said so, if there is none.
+#[allow(clippy::disallowed_methods)] // the suite's own look at the environment
+pub(crate) fn python() -> Option<PathBuf> {
+    let found = std::env::var_os("ROLECALL_TEST_PYTHON").map(PathBuf::from);
+    if found.is_none() {
+        skipped("AWS CLI and moto: ROLECALL_TEST_PYTHON does not name a Python that has them");
+    }
+    found
+}
+
+/// Says that something was not tested. Past the test runner's capture, so that `tests/run` sees it.
+pub(crate) fn skipped(what: &str) {
+    let mut tty = std::io::stderr();
+    writeln!(tty, "SKIPPED: {what}").unwrap();
+}
+
+/// A Python program of this folder.
+pub(crate) fn program(python: &PathBuf, name: &str) -> Command {
+    let mut command = Command::new(python);
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/peers").join(name));
+    command
+}
