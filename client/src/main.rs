@@ -1,2 +1,102 @@
-//! placeholder
-fn main() {}
+//! `rolecall`: configures profiles, and is the exec credential plugin that kubectl runs.
+//!
+//! `rolecall token NAME`, which kubectl runs, is looked for by hand before there is any argument parser: that path does
+//! nothing but ask the daemon. Everything else goes through [`cli`] and [`run`].
+
+mod agent;
+mod atomic;
+mod cli;
+mod clock;
+mod commands;
+mod config_file;
+mod context_entry;
+mod environment;
+mod http;
+mod kubeconfig;
+mod output;
+mod report;
+mod run;
+mod screen;
+mod start;
+mod table;
+mod token;
+mod words;
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use environment::Environment;
+
+fn main() -> ExitCode {
+    ExitCode::from(entry())
+}
+
+/// The program, apart from how it is entered: a later build without std's start-up calls this from its own `main`.
+fn entry() -> u8 {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match fast_path(&arguments) {
+        Some(name) => token::run(name),
+        None => command(arguments),
+    }
+}
+
+/// Everything but the fast path.
+fn command(arguments: Vec<OsString>) -> u8 {
+    let cli = match cli::Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    match run::run(cli, environment()) {
+        Ok(()) => 0,
+        Err(error) => {
+            output::error(&error);
+            error.code()
+        }
+    }
+}
+
+/// The profile's name if this is exactly `rolecall token NAME`. Anything that could be an option is left to clap.
+fn fast_path(arguments: &[OsString]) -> Option<&OsStr> {
+    match arguments {
+        [_, command, name] if command == "token" && !name.as_encoded_bytes().starts_with(b"-") => Some(name),
+        _ => None,
+    }
+}
+
+/// The environment, for those who have to pass it on.
+#[allow(clippy::disallowed_methods)] // the client's one look at all of it
+fn environment() -> Environment {
+    std::env::vars_os().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_plain_form_is_fast() {
+        let decide = |words: &[&str]| {
+            let arguments: Vec<OsString> = words.iter().map(Into::into).collect();
+            fast_path(&arguments).map(|name| name.to_string_lossy().into_owned())
+        };
+        assert_eq!(decide(&["rolecall", "token", "prod"]).as_deref(), Some("prod"));
+        assert_eq!(decide(&["/x/rolecall", "token", "pr od"]).as_deref(), Some("pr od"));
+        assert_eq!(decide(&["rolecall", "token", ""]).as_deref(), Some(""));
+        for other in [
+            &["rolecall"][..],
+            &["rolecall", "token"],
+            &["rolecall", "token", "--help"],
+            &["rolecall", "token", "-h"],
+            &["rolecall", "token", "prod", "--help"],
+            &["rolecall", "token", "--", "prod"],
+            &["rolecall", "--no-color", "token", "prod"],
+            &["rolecall", "Token", "prod"],
+            &["rolecall", "status", "prod"],
+            &[],
+        ] {
+            assert_eq!(decide(other), None, "{other:?}");
+        }
+    }
+}

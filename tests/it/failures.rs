@@ -7,13 +7,13 @@ use crate::world::{ROLE, World};
 #[test]
 fn every_failure_of_sts_is_one_line_that_says_what_to_do() {
     let world = World::new();
-    let hostile = "no \u{1b}]0;owned\u{7}\r\n\u{202e}entry";
+    let hostile = "no \u{9b}31mowned\r\n\u{202e}entry";
     for (fault, expected) in [
         (
             Fault::error(403, "AccessDenied", "User: x is not authorized to perform: sts:AssumeRole"),
             "rolecall: prod: AWS does not let source \"work\" assume arn:aws:iam::111122223333:role/developers: User: x is not authorized to perform: sts:AssumeRole. Ask for",
         ),
-        (Fault::error(400, "AccessDenied", hostile), "\\u{1b}]0;owned\\u{7} \\u{202e}entry"),
+        (Fault::error(400, "AccessDenied", hostile), "no \\u{9b}31mowned \\u{202e}entry"),
         (Fault::Status(500), "rolecall: prod: STS cannot be reached: "),
         (Fault::Throttle, "rolecall: prod: STS asks for fewer calls (Rate exceeded). Try again in a moment."),
         (Fault::Truncated(Cut::LengthOfTheCut), "rolecall: prod: what answers in the place of STS is not STS: "),

@@ -6,6 +6,7 @@
 
 pub mod file;
 mod schema;
+mod template;
 pub mod watch;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, ProfileName, Region, RoleArn, SourceName, near_misses,
 };
 use schema::{Raw, RawProfile};
+pub use template::session_name;
 
 /// STS's bounds of a session (AssumeRole, DurationSeconds).
 pub const SESSION_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(12);

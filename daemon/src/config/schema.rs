@@ -167,7 +167,7 @@ fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
 /// A template that makes a valid session name whoever the user and the host are.
 fn session_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match crate::profile::session_name(&text, "user", "host") {
+    match super::session_name(&text, "user", "host") {
         Ok(_) => Ok(Some(text)),
         Err(error) => Err(D::Error::custom(error)),
     }

@@ -1,1 +1,60 @@
-//! placeholder
+//! A sandboxed world to test Rolecall in.
+//!
+//! Nothing here shares a line with the daemon, the client or their protocol: every rule is written down a second time,
+//! from AWS's documentation and from the sources of aws-iam-authenticator and kubectl, so that a bug of ours is not its
+//! own proof.
+//!
+//! ```text
+//! Aws (HTTP: STS, EKS) ◀── presigned URL ── ApiServer (TLS) ◀── token ── kubectl
+//!   ▲                                                                      │ runs
+//!   └──────────── rolecalld ◀──────────── rolecall ◀───────────────────────┘
+//!
+//! Clock: the time of Aws and ApiServer.   Sandbox: where rolecalld, rolecall and kubectl live.
+//! ```
+//!
+//! ```no_run
+//! use rolecall_harness::{ApiServer, Aws, Clock, Role, Sandbox};
+//!
+//! let clock = Clock::system();
+//! let aws = Aws::start(clock.clone());
+//! let dev = aws.add_user("111122223333", "dev");
+//! aws.add_role(Role::new("arn:aws:iam::111122223333:role/developers").trusts(&dev.arn));
+//! let api = ApiServer::start(clock, &aws, "prod", "eu-west-1");
+//! aws.add_cluster(api.cluster());
+//! let role = "arn:aws:iam::111122223333:role/developers";
+//! aws.grant("prod", "eu-west-1", role, "dev:{{SessionName}}", &["view"]);
+//!
+//! let sandbox = Sandbox::new();
+//! sandbox.write_aws_profile("work", &dev, &aws.endpoint());
+//! let said = sandbox.run(sandbox.rolecall().args(["status"]));
+//! said.assert_ok();
+//! ```
+//!
+//! Rules of the house: no fixed ports, no sleeps (wait on [`AwsHandle::wait_for_calls`] or hold a reply with a
+//! [`Gate`]), the clock only through [`Clock`]. A double that is used wrongly panics with the reason.
+
+// A test double must fail loudly and at once; a panic here is a failed test, not an outage.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
+
+mod arn;
+mod clock;
+mod keys;
+mod random;
+mod serve;
+mod time;
+
+#[cfg(test)]
+mod testing;
+
+pub mod apiserver;
+pub mod aws;
+pub mod sandbox;
+pub mod sigv4;
+
+pub use apiserver::ApiServer;
+pub use aws::{Aws, AwsHandle, Call, Cluster, Cut, Fault, Gate, Op, Outcome, Role};
+pub use clock::Clock;
+pub use jiff::SignedDuration;
+pub use keys::AccessKey;
+pub use sandbox::{Daemon, Output, Sandbox};
+pub use sigv4::TokenSpec;

@@ -1,0 +1,147 @@
+//! The conversation against a daemon of a few lines.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::thread::JoinHandle;
+
+use super::*;
+
+struct Fake {
+    folder: tempfile::TempDir,
+    agent: Agent,
+    daemon: Option<JoinHandle<Vec<String>>>,
+}
+
+impl Fake {
+    /// A daemon that gives one answer per connection, in order, and then ends.
+    fn answering(answers: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
+        let daemon = std::thread::spawn(move || {
+            let mut requests = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 4096];
+                let length = stream.read(&mut request).unwrap();
+                requests.push(String::from_utf8_lossy(&request[..length]).into_owned());
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            requests
+        });
+        let agent = Agent { socket, if_absent: IfAbsent::Fail };
+        Self { folder, agent, daemon: Some(daemon) }
+    }
+
+    fn call(&self) -> Result<Answer, CallError> {
+        let name = "prod".parse().unwrap();
+        self.agent.call(&Endpoint::Token(name), b"{}", Deadline::after(Duration::from_secs(5)))
+    }
+
+    fn requests(&mut self) -> Vec<String> {
+        self.daemon.take().map(|daemon| daemon.join().unwrap()).unwrap_or_default()
+    }
+}
+
+fn answer(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} x\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn told(error: CallError) -> (u8, String) {
+    let error = CliError::from(error);
+    (error.code(), error.to_string())
+}
+
+#[test]
+fn a_call_is_one_request_and_its_answer() {
+    let mut fake = Fake::answering(&[&answer(200, "{\"a\":1}")]);
+    assert_eq!(fake.call().unwrap().body(), b"{\"a\":1}");
+    assert!(fake.requests()[0].starts_with("POST /v1/profiles/prod/token HTTP/1.1\r\n"));
+}
+
+#[test]
+fn the_daemon_s_error_is_told_as_it_is() {
+    let body = r#"{"error":{"code":"login_needed","message":"prod: log in","hint":"Run: rolecall login work"}}"#;
+    let fake = Fake::answering(&[&answer(401, body)]);
+    assert_eq!(told(fake.call().unwrap_err()), (5, "prod: log in. Run: rolecall login work".to_owned()));
+}
+
+#[test]
+fn a_daemon_that_ends_before_it_answers_is_asked_once_more() {
+    let mut fake = Fake::answering(&["", &answer(200, "{}")]);
+    assert_eq!(fake.call().unwrap().body(), b"{}");
+    assert_eq!(fake.requests().len(), 2);
+    let mut fake = Fake::answering(&["", ""]);
+    let (code, text) = told(fake.call().unwrap_err());
+    assert_eq!(code, 3);
+    assert!(text.contains("went away during the call") && text.ends_with("Run: rolecall agent restart"), "{text}");
+    assert_eq!(fake.requests().len(), 2);
+}
+
+#[test]
+fn a_daemon_that_ends_while_it_answers_is_an_error() {
+    let mut fake = Fake::answering(&["HTTP/1.1 200 OK\r\nconte"]);
+    assert_eq!(told(fake.call().unwrap_err()).0, 3);
+    assert_eq!(fake.requests().len(), 1);
+}
+
+#[test]
+fn another_protocol_is_told_apart() {
+    let newer = "HTTP/1.1 200 OK\r\nrolecall-protocol: 2\r\ncontent-length: 2\r\n\r\n{}";
+    let (code, text) = told(Fake::answering(&[newer]).call().unwrap_err());
+    assert_eq!(code, 4);
+    assert!(text.starts_with("the agent speaks version 2 of the protocol and this client version 1"), "{text}");
+    let refusal = answer(409, r#"{"error":{"code":"protocol_mismatch","message":"no"}}"#);
+    assert_eq!(told(Fake::answering(&[&refusal]).call().unwrap_err()).0, 4);
+    let stranger = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    assert_eq!(told(Fake::answering(&[stranger]).call().unwrap_err()).0, 3);
+    assert_eq!(told(Fake::answering(&[&answer(500, "<html>")]).call().unwrap_err()).0, 3);
+}
+
+#[test]
+fn nobody_there_is_not_running() {
+    let mut fake = Fake::answering(&[]);
+    fake.requests();
+    // The listener has gone and its socket lies about, as after a kill -9.
+    assert!(matches!(fake.call(), Err(CallError::NotRunning)));
+    std::fs::remove_file(&fake.agent.socket).unwrap();
+    assert!(matches!(fake.call(), Err(CallError::NotRunning)));
+    fake.agent.socket = fake.folder.path().join("none/agent.sock");
+    assert!(matches!(fake.call(), Err(CallError::NotRunning)));
+}
+
+#[test]
+fn row_04_what_others_could_have_made_is_refused() {
+    let fake = Fake::answering(&[]);
+    std::fs::set_permissions(fake.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, text) = told(fake.call().unwrap_err());
+    assert_eq!(code, 3);
+    assert!(text.contains("open to others (mode 0755"), "{text}");
+
+    let fake = Fake::answering(&[]);
+    std::fs::remove_file(&fake.agent.socket).unwrap();
+    std::fs::write(&fake.agent.socket, "").unwrap();
+    assert!(told(fake.call().unwrap_err()).1.contains("agent.sock is not a socket"));
+
+    let mut fake = Fake::answering(&[]);
+    let link = fake.folder.path().join("link");
+    std::os::unix::fs::symlink(fake.folder.path(), &link).unwrap();
+    fake.agent.socket = link.join("agent.sock");
+    assert!(told(fake.call().unwrap_err()).1.contains("link is not a folder"));
+}
+
+#[test]
+fn row_17_a_full_queue_is_waited_for_and_then_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("agent.sock");
+    let address = SocketAddrUnix::new(&socket).unwrap();
+    let listener = new_socket().unwrap();
+    rustix::net::bind(&listener, &address).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let deadline = || Deadline::after(Duration::from_millis(50));
+    let _first = connect(&socket, deadline()).unwrap();
+    let error = connect(&socket, deadline()).unwrap_err();
+    assert!(matches!(error, CallError::Busy(_)), "{error:?}");
+}

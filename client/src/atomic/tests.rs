@@ -1,0 +1,145 @@
+//! Whatever fails, the old file is there and nothing else.
+
+use super::*;
+
+fn home() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "old").unwrap();
+    (folder, file)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_is_replaced_whole() {
+    let (folder, path) = home();
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    let original = read(&path, 3).unwrap();
+    assert_eq!(original.text, "old");
+    assert_eq!(replace(&original, "new and longer", Backup::None).unwrap(), None);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new and longer");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+    assert_eq!(names(folder.path()), ["file"]);
+}
+
+#[test]
+fn row_93_a_disk_that_fills_up_leaves_the_old_file_and_no_other() {
+    let (folder, path) = home();
+    for backup in [Backup::Keep, Backup::None] {
+        let original = read(&path, 100).unwrap();
+        let failed = replace_with(&original, backup, &|file| {
+            file.write_all(b"half of")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        let error = failed.unwrap_err();
+        assert!(error.hint().contains("Nothing was changed. Make room"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+}
+
+#[test]
+fn a_file_that_changed_since_it_was_read_is_not_replaced() {
+    let (folder, path) = home();
+    let original = read(&path, 100).unwrap();
+    let outcome = replace_with(&original, Backup::Keep, &|file| {
+        fs::write(&path, "theirs")?;
+        file.write_all(b"ours")
+    });
+    assert!(matches!(outcome, Err(FileError::Changed { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+    assert_eq!(names(folder.path()), ["file"]);
+
+    let missing = read(&folder.path().join("new"), 100).unwrap();
+    assert!(!missing.exists() && missing.is_current());
+    fs::write(&missing.path, "theirs").unwrap();
+    assert!(matches!(replace(&missing, "ours", Backup::Keep), Err(FileError::Changed { .. })));
+    assert_eq!(fs::read_to_string(&missing.path).unwrap(), "theirs");
+}
+
+#[test]
+fn a_new_file_is_ours_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a/b/file");
+    replace(&read(&path, 100).unwrap(), "text", Backup::Keep).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(folder.path().join("a")).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(names(&folder.path().join("a/b")), ["file"]);
+}
+
+#[test]
+fn five_backups_are_kept_and_the_oldest_go() {
+    let (folder, path) = home();
+    for number in 0..8 {
+        let original = read(&path, 100).unwrap();
+        let backup = replace(&original, &number.to_string(), Backup::Keep).unwrap().unwrap();
+        assert_eq!(fs::read_to_string(&backup).unwrap(), original.text);
+        assert_eq!(fs::metadata(&backup).unwrap().mode() & 0o777, 0o600);
+    }
+    let names = names(folder.path());
+    assert_eq!(names.len(), 6);
+    let kept: Vec<String> =
+        names[1..].iter().map(|name| fs::read_to_string(folder.path().join(name)).unwrap()).collect();
+    assert_eq!(kept, ["2", "3", "4", "5", "6"]);
+}
+
+#[test]
+fn links_are_followed_and_kept() {
+    let (folder, path) = home();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    let second = folder.path().join("second");
+    std::os::unix::fs::symlink(&link, &second).unwrap();
+    let original = read(&second, 100).unwrap();
+    assert_eq!(original.path, path);
+    replace(&original, "new", Backup::None).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    assert!(link.is_symlink() && second.is_symlink());
+}
+
+#[test]
+fn a_file_of_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can give files away
+    }
+    let (_folder, path) = home();
+    std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+    let error = read(&path, 100).unwrap_err();
+    assert!(matches!(error, FileError::ForeignOwner { uid: 12345, .. }), "{error}");
+}
+
+#[test]
+fn a_group_is_kept() {
+    if !rustix::process::geteuid().is_root() {
+        return; // only root can choose any group
+    }
+    let (_folder, path) = home();
+    std::os::unix::fs::chown(&path, None, Some(12345)).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
+    replace(&read(&path, 100).unwrap(), "new", Backup::None).unwrap();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!((metadata.gid(), metadata.mode() & 0o777), (12345, 0o660));
+}
+
+#[test]
+fn a_read_is_bounded() {
+    let (_folder, path) = home();
+    assert!(matches!(read(&path, 2), Err(FileError::TooLarge { cap: 2, .. })));
+}
+
+#[test]
+fn a_folder_lock_excludes_and_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = lock_folder(folder.path(), Duration::ZERO).unwrap();
+    let error = lock_folder(folder.path(), Duration::ZERO).unwrap_err();
+    assert!(matches!(error, FileError::Busy { .. }) && error.hint().contains("pgrep -a rolecall"));
+    drop(held);
+    lock_folder(folder.path(), Duration::ZERO).unwrap();
+    lock_folder(&folder.path().join("missing"), Duration::ZERO).unwrap();
+}

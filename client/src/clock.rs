@@ -1,0 +1,95 @@
+//! The client's only clock: everything else is handed a time or a [`Deadline`].
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+/// A moment after which nobody waits any more, and how long that was from the start.
+///
+/// One is made where a call begins and handed down, so that connecting, starting the daemon, writing and reading share
+/// it rather than each having their own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// A deadline that is `limit` away.
+    #[allow(clippy::disallowed_methods)] // this module is the proper place
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, limit }
+    }
+
+    /// What is left; `None` once nothing is. Never zero, which a socket would take for "wait for ever".
+    #[allow(clippy::disallowed_methods)] // this module is the proper place
+    pub(crate) fn remaining(self) -> Option<Duration> {
+        let left = self.at.saturating_duration_since(Instant::now());
+        // A socket's timeout counts in microseconds; anything shorter would be rounded to none at all.
+        (left >= Duration::from_micros(1)).then_some(left)
+    }
+
+    /// The sooner of this deadline and one that is `limit` away.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        let other = Self::after(limit);
+        if other.at < self.at { other } else { self }
+    }
+
+    /// How long the whole wait was allowed to be.
+    pub(crate) const fn limit(self) -> Duration {
+        self.limit
+    }
+
+    /// Sleeps, but not past the deadline. False once there is nothing left.
+    pub(crate) fn sleep(self, wanted: Duration) -> bool {
+        match self.remaining() {
+            Some(left) => {
+                std::thread::sleep(wanted.min(left));
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The wall clock.
+#[allow(clippy::disallowed_methods)] // this module is the proper place
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// A pause before the next attempt, doubling from 5 ms to 40 ms and spread over half to all of it, so that many clients
+/// that wait for the same daemon do not come back in step.
+pub(crate) fn pause(attempt: u32) -> Duration {
+    use std::hash::{BuildHasher, Hasher};
+    let full = 5_000_u64 << attempt.min(3);
+    // The standard library's keys of a hash map are random: enough for jitter, and no dependency.
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    Duration::from_micros(full / 2 + random % (full / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_within_bounds() {
+        for attempt in 0..40 {
+            let full = Duration::from_millis([5, 10, 20, 40][attempt.min(3) as usize]);
+            let pause = pause(attempt);
+            assert!(pause >= full / 2 && pause < full, "{attempt}: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_narrows_and_ends() {
+        let call = Deadline::after(Duration::from_secs(10));
+        let connect = call.within(Duration::from_secs(2));
+        assert_eq!(connect.limit(), Duration::from_secs(2));
+        assert!(connect.remaining().unwrap() <= Duration::from_secs(2));
+        assert_eq!(connect.within(Duration::from_secs(60)).limit(), Duration::from_secs(2));
+        let over = Deadline::after(Duration::ZERO);
+        assert_eq!(over.remaining(), None);
+        assert!(!over.sleep(Duration::from_secs(9)));
+    }
+}

@@ -1,0 +1,206 @@
+//! What the configuration is to say, and whether that may be written over what it says.
+
+use rolecall_protocol::{ProfileDetails, SourceName, near_misses};
+
+use crate::cli::Add;
+use crate::config_file::{ConfigFile, ProfileEntry};
+use crate::report::{CliError, Exit};
+
+/// The AWS profile that is used where none is named, as AWS's own tools do.
+const DEFAULT_AWS_PROFILE: &str = "default";
+
+/// Puts the profile, and its source if that is new, into a configuration. The pin is not known yet.
+pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry, CliError> {
+    let cluster = match &wanted.cluster {
+        Some(cluster) => cluster.clone(),
+        None => wanted.name.as_str().parse().map_err(|error| {
+            CliError::new(
+                Exit::Usage,
+                format!("{} cannot be the cluster's name too: {error}", wanted.name),
+                "Name the cluster with --cluster",
+            )
+        })?,
+    };
+    let profile = ProfileEntry {
+        cluster,
+        region: wanted.region.clone(),
+        source: source(wanted, draft)?,
+        role_arn: wanted.role_arn.clone(),
+        via: wanted.via.clone(),
+        external_id: wanted.external_id.clone(),
+        session_name: wanted.session_name.clone(),
+        duration: wanted.duration.clone(),
+        server: None,
+        ca_sha256: None,
+    };
+    draft.set_profile(wanted.name.as_str(), &profile)?;
+    Ok(profile)
+}
+
+/// The source that was named, or the one of the AWS profile, which is made if there is none.
+fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
+    let Some(source) = &wanted.source else {
+        let aws_profile = wanted.aws_profile.as_deref().unwrap_or(DEFAULT_AWS_PROFILE);
+        return Ok(draft.ensure_source_aws_profile(aws_profile)?);
+    };
+    let known = draft.source_names();
+    if known.iter().any(|known| known == source.as_str()) {
+        return Ok(source.clone());
+    }
+    let alike = near_misses(source.as_str(), known.iter().map(String::as_str));
+    Err(CliError::failed(
+        format!("there is no source \"{source}\" in the configuration"),
+        match alike.as_slice() {
+            [] => "Name an AWS profile instead, with --aws-profile".to_owned(),
+            alike => format!("Did you mean {}? An AWS profile is named with --aws-profile", alike.join(" or ")),
+        },
+    ))
+}
+
+/// Lets a profile be added again as it is, and changed only if that was asked for.
+pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Result<(), CliError> {
+    let name = wanted.name.as_str();
+    if wanted.replace || !before.profile_names().iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let Some(existing) = before.profile(name) else {
+        return Err(CliError::failed(
+            format!("there is a profile {name} already, with something in it that is malformed"),
+            "Nothing was written. Mend it in the configuration, or write over it with --replace",
+        ));
+    };
+    let differences = differences(&existing, profile);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::failed(
+        format!("there is a profile {} already, and it differs: {}", wanted.name, differences.join("; ")),
+        "Nothing was written. Choose another name, or change it with --replace",
+    ))
+}
+
+/// Every key in which two profiles differ, in words. A pin that one of them lacks is no difference.
+fn differences(old: &ProfileEntry, new: &ProfileEntry) -> Vec<String> {
+    let list = |arns: &[rolecall_protocol::RoleArn]| {
+        (!arns.is_empty()).then(|| arns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    };
+    let text = |value: Option<&dyn ToString>| value.map(ToString::to_string);
+    let both = |a: &Option<String>, b: &Option<String>| (a.is_some() && b.is_some()).then(|| (a.clone(), b.clone()));
+    let mut keys = vec![
+        ("cluster", Some(old.cluster.to_string()), Some(new.cluster.to_string())),
+        ("region", Some(old.region.to_string()), Some(new.region.to_string())),
+        ("source", Some(old.source.to_string()), Some(new.source.to_string())),
+        ("role_arn", text(old.role_arn.as_ref().map(|a| a as _)), text(new.role_arn.as_ref().map(|a| a as _))),
+        ("via", list(&old.via), list(&new.via)),
+        ("external_id", text(old.external_id.as_ref().map(|a| a as _)), text(new.external_id.as_ref().map(|a| a as _))),
+        ("session_name", old.session_name.clone(), new.session_name.clone()),
+        ("duration", old.duration.clone(), new.duration.clone()),
+    ];
+    keys.extend(both(&old.server, &new.server).map(|(a, b)| ("server", a, b)));
+    keys.extend(both(&old.ca_sha256, &new.ca_sha256).map(|(a, b)| ("ca_sha256", a, b)));
+    let unset = || "(not set)".to_owned();
+    keys.into_iter()
+        .filter(|(_, old, new)| old != new)
+        .map(|(key, old, new)| {
+            format!("{key} is {} and would be {}", old.unwrap_or_else(unset), new.unwrap_or_else(unset))
+        })
+        .collect()
+}
+
+/// Whether the daemon goes by this profile.
+pub(super) fn is_in_force(profile: &ProfileEntry, known: &ProfileDetails) -> bool {
+    let status = &known.status;
+    status.cluster == profile.cluster
+        && status.region == profile.region
+        && status.source == profile.source
+        && status.role_arn == profile.role_arn
+        && known.server == profile.server
+        && known.ca_sha256 == profile.ca_sha256
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    const ARN: &str = "arn:aws:iam::111122223333:role/developers";
+
+    fn wanted(line: &str) -> Add {
+        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+            Command::Add(add) => *add,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn empty() -> (tempfile::TempDir, ConfigFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = ConfigFile::load(&folder.path().join("config.toml")).unwrap();
+        (folder, config)
+    }
+
+    #[test]
+    fn a_profile_brings_its_source() {
+        let (_folder, mut config) = empty();
+        let line = format!("rolecall add prod --region eu-west-1 --role-arn {ARN} --aws-profile work");
+        let profile = plan(&wanted(&line), &mut config).unwrap();
+        assert_eq!((profile.cluster.as_str(), profile.source.as_str()), ("prod", "work"));
+        let text = config.text();
+        assert!(text.contains("[sources.work]") && text.contains("aws_profile = \"work\""), "{text}");
+        // A second one shares it, by either name.
+        plan(&wanted("rolecall add a --region eu-west-1 --source work"), &mut config).unwrap();
+        assert_eq!(config.source_names(), ["work"]);
+        let error = plan(&wanted("rolecall add a --region eu-west-1 --source wrk"), &mut config).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no source \"wrk\" in the configuration. Did you mean work? An AWS profile is named with --aws-profile"
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_no_cluster_s_asks_for_one() {
+        let (_folder, mut config) = empty();
+        let error = plan(&wanted("rolecall add prod.eu --region eu-west-1"), &mut config).unwrap_err();
+        assert_eq!(error.code(), 2);
+        assert!(error.to_string().ends_with("--cluster"), "{error}");
+    }
+
+    #[test]
+    fn the_same_again_is_fine_and_another_is_told() {
+        let (_folder, mut before) = empty();
+        let first = wanted(&format!("rolecall add prod --region eu-west-1 --role-arn {ARN}"));
+        let mut profile = plan(&first, &mut before).unwrap();
+        assert_eq!(check_existing(&first, &before, &profile), Ok(()));
+        // What was never pinned is no difference.
+        profile.server = Some("https://a".to_owned());
+        assert_eq!(check_existing(&first, &before, &profile), Ok(()));
+
+        let line = "rolecall add prod --region eu-west-2 --aws-profile work";
+        let other = wanted(line);
+        let profile = plan(&other, &mut before.clone()).unwrap();
+        let error = check_existing(&other, &before, &profile).unwrap_err().to_string();
+        for part in [
+            "region is eu-west-1 and would be eu-west-2",
+            "source is default and would be work",
+            "developers and would be (not set)",
+            "--replace",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!(check_existing(&wanted(&format!("{line} --replace")), &before, &profile), Ok(()));
+    }
+
+    #[test]
+    fn a_malformed_profile_is_not_written_over_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "[profiles.prod]\ncluster = 7\n").unwrap();
+        let before = ConfigFile::load(Path::new(&path)).unwrap();
+        let add = wanted("rolecall add prod --region eu-west-1");
+        let profile = plan(&add, &mut before.clone()).unwrap();
+        assert!(check_existing(&add, &before, &profile).unwrap_err().to_string().contains("malformed"));
+    }
+}

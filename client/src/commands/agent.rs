@@ -1,0 +1,84 @@
+//! `rolecall agent …`: the daemon itself.
+
+mod logs;
+mod stop;
+
+use jiff::tz::TimeZone;
+use owo_colors::OwoColorize;
+use rolecall_protocol::{Endpoint, Status, sanitize_for_terminal};
+
+use crate::agent::{Agent, CALL, CallError, IfAbsent};
+use crate::cli::AgentAction;
+use crate::clock::{self, Deadline};
+use crate::report::CliError;
+use crate::run::Context;
+use crate::{output, words};
+
+/// Does it.
+pub(crate) fn run(action: &AgentAction, context: &Context) -> Result<(), CliError> {
+    match action {
+        AgentAction::Start => start(context),
+        AgentAction::Stop => stop::run(context),
+        AgentAction::Restart => {
+            stop::run(context)?;
+            start(context)
+        }
+        AgentAction::Status { json } => status(*json),
+        AgentAction::Logs { follow, lines } => logs::run(*follow, *lines),
+    }
+}
+
+fn start(context: &Context) -> Result<(), CliError> {
+    let agent = Agent::find(IfAbsent::Start)?;
+    let started = agent.ensure(Deadline::after(CALL))?;
+    let status: Status = agent.call_json(&Endpoint::Status, b"")?;
+    let verb = if started { "started" } else { "is running already" };
+    output::print(&format!(
+        "{} the agent {verb} (pid {}, {})\n",
+        context.screen.tick(),
+        status.daemon.pid,
+        sanitize_for_terminal(&status.daemon.socket)
+    ))
+}
+
+fn status(json: bool) -> Result<(), CliError> {
+    let agent = Agent::find(IfAbsent::Fail)?;
+    let status: Status = match agent.call_json(&Endpoint::Status, b"") {
+        Ok(status) => status,
+        Err(error) => {
+            if json && matches!(error, CallError::NotRunning) {
+                super::print_json(&serde_json::json!({"running": false}))?;
+            }
+            return Err(error.into());
+        }
+    };
+    if json {
+        return super::print_json(
+            &serde_json::json!({"running": true, "daemon": status.daemon, "config": status.config}),
+        );
+    }
+    output::print(&render(&status))
+}
+
+fn render(status: &Status) -> String {
+    let (now, zone) = (clock::now(), TimeZone::system());
+    let daemon = &status.daemon;
+    let since = words::length(now.duration_since(daemon.started));
+    let config = match &status.config.problem {
+        Some(problem) => format!("{} (not in force: {})", status.config.path, problem.error),
+        None => format!("{} (read {})", status.config.path, words::ago(now, status.config.loaded)),
+    };
+    let lines = [
+        ("pid", daemon.pid.to_string()),
+        ("version", format!("{} (protocol {})", daemon.version, daemon.protocol)),
+        ("up", format!("{since}, since {}", words::precise(daemon.started, &zone))),
+        ("socket", daemon.socket.clone()),
+        ("log", daemon.log.clone().unwrap_or_else(|| "standard error".to_owned())),
+        ("config", config),
+        ("profiles", status.profiles.len().to_string()),
+    ];
+    let body = lines
+        .iter()
+        .map(|(key, value)| format!("  {}  {}\n", format!("{key:<8}").dimmed(), sanitize_for_terminal(value)));
+    format!("The agent is running.\n{}", body.collect::<String>())
+}

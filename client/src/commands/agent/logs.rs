@@ -1,0 +1,152 @@
+//! `rolecall agent logs`: the end of the daemon's log.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rolecall_protocol::{Endpoint, Status};
+
+use crate::agent::{Agent, IfAbsent};
+use crate::report::CliError;
+use crate::{output, start};
+
+/// The most that is read at once, from the end.
+const MOST: u64 = 1024 * 1024;
+/// How often a log that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Prints the last `lines` lines and, if asked to, what comes.
+pub(crate) fn run(follow: bool, lines: usize) -> Result<(), CliError> {
+    let path = find()?;
+    let failed = |error: io::Error| {
+        CliError::failed(
+            format!("cannot read {}: {error}", path.display()),
+            "It is there once the agent has run: rolecall agent start",
+        )
+    };
+    let mut file = File::open(&path).map_err(failed)?;
+    let text = tail(&mut file, lines).map_err(failed)?;
+    output::print(&visible(&text))?;
+    while follow {
+        std::thread::sleep(LOOK);
+        let more = grown(&mut file, &path).map_err(failed)?;
+        if !more.is_empty() {
+            output::print(&visible(&more))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the running daemon says that it logs, else where one that we start would.
+fn find() -> Result<PathBuf, CliError> {
+    let running = Agent::find(IfAbsent::Fail).and_then(|agent| agent.call_json::<Status>(&Endpoint::Status, b""));
+    match running {
+        Ok(Status { daemon, .. }) => daemon.log.map(PathBuf::from).ok_or_else(|| {
+            CliError::failed(
+                "the agent logs to its standard error, not to a file",
+                "Look where it was started, or with: journalctl --user -u rolecalld",
+            )
+        }),
+        Err(_) => start::log_file().ok_or_else(|| CliError::failed("there is no home folder", "Set HOME")),
+    }
+}
+
+/// The last lines; the file is left at its end.
+fn tail(file: &mut File, lines: usize) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(MOST);
+    file.seek(SeekFrom::Start(from))?;
+    let mut text = Vec::new();
+    file.take(length - from).read_to_end(&mut text)?;
+    let mut breaks = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    // The break that ends the last line begins none.
+    let start = if text.ends_with(b"\n") { breaks.nth(lines) } else { breaks.nth(lines.saturating_sub(1)) };
+    let start = match start {
+        Some(start) => start,
+        // What was cut in the middle is no line.
+        None if from > 0 => text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1),
+        None => 0,
+    };
+    Ok(if lines == 0 { Vec::new() } else { text.split_off(start) })
+}
+
+/// What was added. A log that has become shorter, or is another file by now, is read from its start.
+fn grown(file: &mut File, path: &Path) -> io::Result<Vec<u8>> {
+    let mut more = Vec::new();
+    file.take(MOST).read_to_end(&mut more)?;
+    if more.is_empty() {
+        let known = file.metadata()?;
+        match path.metadata() {
+            Ok(now) if (now.dev(), now.ino()) != (known.dev(), known.ino()) => *file = File::open(path)?,
+            Ok(now) if now.len() < file.stream_position()? => file.rewind()?,
+            _ => {}
+        }
+    }
+    Ok(more)
+}
+
+/// A log holds what others have said: control characters are shown rather than obeyed.
+fn visible(text: &[u8]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in String::from_utf8_lossy(text).chars() {
+        if c.is_control() && !matches!(c, '\n' | '\t') {
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "{}", c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn the_last_lines() {
+        let mut file = tempfile::tempfile().unwrap();
+        let mut last = |content: &str, lines| {
+            file.set_len(0).unwrap();
+            file.rewind().unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+            String::from_utf8(tail(&mut file, lines).unwrap()).unwrap()
+        };
+        assert_eq!(last("a\nb\nc\n", 2), "b\nc\n");
+        assert_eq!(last("a\nb\nc", 2), "b\nc");
+        assert_eq!(last("a\nb\nc\n", 9), "a\nb\nc\n");
+        assert_eq!(last("a\n", 0), "");
+        assert_eq!(last("", 5), "");
+        let long = "x".repeat(3 << 20) + "\nend\n";
+        assert_eq!(last(&long, 9), "end\n");
+    }
+
+    #[test]
+    fn a_log_is_followed_over_truncation_and_rotation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.log");
+        std::fs::write(&path, "one\n").unwrap();
+        let mut file = File::open(&path).unwrap();
+        assert_eq!(tail(&mut file, 5).unwrap(), b"one\n");
+        assert_eq!(grown(&mut file, &path).unwrap(), b"");
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"two\n").unwrap();
+        assert_eq!(grown(&mut file, &path).unwrap(), b"two\n");
+        std::fs::write(&path, "new\n").unwrap();
+        assert_eq!(grown(&mut file, &path).unwrap(), b"");
+        assert_eq!(grown(&mut file, &path).unwrap(), b"new\n");
+        std::fs::rename(&path, folder.path().join("daemon.log.1")).unwrap();
+        std::fs::write(&path, "rotated\n").unwrap();
+        assert_eq!(grown(&mut file, &path).unwrap(), b"");
+        assert_eq!(grown(&mut file, &path).unwrap(), b"rotated\n");
+    }
+
+    #[test]
+    fn a_log_moves_no_cursor() {
+        assert_eq!(visible(b"a\x1b[2Jb\tc\r\n\xff"), "a\\u{1b}[2Jb\tc\\u{d}\n\u{fffd}");
+    }
+}

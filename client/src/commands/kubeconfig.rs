@@ -1,0 +1,157 @@
+//! `rolecall kubeconfig`: writes or refreshes contexts, and keeps to the pins.
+
+use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status, location};
+
+use crate::agent::{Agent, IfAbsent};
+use crate::cli::Kubeconfig;
+use crate::config_file::{self, ProfileEntry};
+use crate::context_entry::{Server, entry, files, say_notes, short};
+use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
+use crate::output;
+use crate::report::CliError;
+use crate::run::Context;
+
+/// Asks for every cluster, then writes what could be had. What could not be had is said, and is the exit code.
+pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
+    let files = files(wanted.kubeconfig.as_deref())?;
+    let agent = Agent::find(IfAbsent::Start)?;
+    let names = if wanted.all { all(&agent)? } else { wanted.names.clone() };
+    let mut found = Vec::new();
+    let mut failed = None;
+    for name in &names {
+        match look_up(&agent, name, wanted.repin) {
+            Ok(cluster) => found.push(cluster),
+            Err(error) => {
+                output::error(&error);
+                failed.get_or_insert(error.code());
+            }
+        }
+    }
+    let entries: Vec<Entry> =
+        found.iter().map(|found| entry(&found.name, &found.server, &context.environment)).collect::<Result<_, _>>()?;
+    if wanted.print {
+        // Half a kubeconfig would be taken for a whole one.
+        return match failed {
+            Some(code) => Err(CliError::silent(code)),
+            None => output::print(&kubeconfig::render(&entries)?),
+        };
+    }
+    if !found.is_empty() {
+        pin(&found)?;
+        let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
+        let outcome = kubeconfig::upsert(&files, &entries, current)?;
+        say_notes(&outcome.written.notes);
+        let lines = outcome.entries.iter().map(|entry| line(entry, context));
+        output::print(&lines.collect::<String>())?;
+        if let Some(current) = current {
+            output::print(&format!("{} {current} is your current context\n", context.screen.tick()))?;
+        }
+    }
+    failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
+}
+
+/// A profile and its cluster's server; `is_new` if the configuration has to be told.
+struct Found {
+    name: ProfileName,
+    server: Server,
+    is_new: bool,
+}
+
+fn all(agent: &Agent) -> Result<Vec<ProfileName>, CliError> {
+    let status: Status = agent.call_json(&Endpoint::Status, b"")?;
+    if status.profiles.is_empty() {
+        return Err(CliError::failed("there are no profiles", "Add one: rolecall add --help"));
+    }
+    Ok(status.profiles.into_iter().map(|profile| profile.name).collect())
+}
+
+/// What AWS says of the cluster, held against the pin.
+fn look_up(agent: &Agent, name: &ProfileName, repin: bool) -> Result<Found, CliError> {
+    let details: ProfileDetails = agent.call_json(&Endpoint::Profile(name.clone()), b"")?;
+    let cluster: Cluster = agent.call_json(&Endpoint::Cluster(name.clone()), b"")?;
+    let changed = differences(&details, &cluster);
+    if !changed.is_empty() && !repin {
+        return Err(CliError::failed(
+            format!("{name}: AWS names another cluster than this profile was added with: {}", changed.join("; ")),
+            format!("If the cluster was made anew, take that over with: rolecall kubeconfig {name} --repin"),
+        ));
+    }
+    let is_new = !changed.is_empty() || details.server.is_none() || details.ca_sha256.is_none();
+    Ok(Found { name: name.clone(), server: Server::from(&cluster), is_new })
+}
+
+/// How a cluster differs from the pin, in words. A pin that was never set differs from nothing.
+fn differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
+    let mut changed = Vec::new();
+    match details.server.as_deref() {
+        Some(pinned) if pinned != cluster.server => {
+            changed.push(format!("the server is {}, and {pinned} is pinned", cluster.server));
+        }
+        _ => {}
+    }
+    match details.ca_sha256.as_deref() {
+        Some(pinned) if !pinned.eq_ignore_ascii_case(&cluster.ca_sha256) => {
+            changed.push("its certificate authority is another than the pinned one".to_owned());
+        }
+        _ => {}
+    }
+    changed
+}
+
+/// Writes the pins that are new.
+fn pin(found: &[Found]) -> Result<(), CliError> {
+    if !found.iter().any(|found| found.is_new) {
+        return Ok(());
+    }
+    let path = location::config().map_err(crate::agent::CallError::from)?;
+    config_file::edit(&path, |file| {
+        for found in found.iter().filter(|found| found.is_new) {
+            if let Some(entry) = file.profile(found.name.as_str()) {
+                let pinned = ProfileEntry {
+                    server: Some(found.server.url.clone()),
+                    ca_sha256: Some(found.server.ca_sha256.clone()),
+                    ..entry
+                };
+                file.set_profile(found.name.as_str(), &pinned)?;
+            }
+        }
+        Ok::<(), CliError>(())
+    })
+}
+
+fn line(entry: &EntryOutcome, context: &Context) -> String {
+    let (tick, name, file) = (context.screen.tick(), &entry.profile, short(&entry.file));
+    match entry.change {
+        Change::Added => format!("{tick} added context {name} to {file}\n"),
+        Change::Updated => format!("{tick} updated context {name} in {file}\n"),
+        Change::Unchanged => format!("{tick} context {name} in {file} is up to date\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details(server: Option<&str>, ca_sha256: Option<&str>) -> ProfileDetails {
+        serde_json::from_value(serde_json::json!({
+            "name": "prod", "cluster": "prod", "region": "eu-west-1", "source": "work", "state": "unused",
+            "source_kind": "AWS profile work", "hops": [], "duration_seconds": 3600,
+            "server": server, "ca_sha256": ca_sha256,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_changed_pin_is_told_and_an_absent_one_is_not() {
+        let cluster: Cluster = serde_json::from_value(serde_json::json!({
+            "name": "prod", "region": "eu-west-1", "server": "https://a", "certificate_authority_data": "QQ==",
+            "ca_sha256": "ab",
+        }))
+        .unwrap();
+        let told = |server, ca| differences(&details(server, ca), &cluster);
+        assert!(told(None, None).is_empty());
+        assert!(told(Some("https://a"), Some("AB")).is_empty());
+        assert_eq!(told(Some("https://b"), Some("ab")), ["the server is https://a, and https://b is pinned"]);
+        assert_eq!(told(Some("https://b"), Some("cd")).len(), 2);
+    }
+}

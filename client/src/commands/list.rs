@@ -1,0 +1,64 @@
+//! `rolecall list`: what is configured.
+
+use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status};
+
+use crate::agent::{Agent, IfAbsent};
+use crate::cli::List;
+use crate::output;
+use crate::report::CliError;
+use crate::run::Context;
+use crate::table::{Column, Row, render};
+
+/// Prints the profiles.
+pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
+    let status: Status = Agent::find(IfAbsent::Start)?.call_json(&Endpoint::Status, b"")?;
+    if let Some(problem) = &status.config.problem {
+        output::note(&problem.error.to_string());
+    }
+    match () {
+        () if wanted.json => super::print_json(&status.profiles.iter().map(configured).collect::<Vec<_>>()),
+        () if wanted.quiet => {
+            output::print(&status.profiles.iter().map(|profile| format!("{}\n", profile.name)).collect::<String>())
+        }
+        () if status.profiles.is_empty() => {
+            output::note("there are no profiles yet. Add one: rolecall add --help");
+            Ok(())
+        }
+        () => output::print(&table(&status.profiles, context.screen.width)),
+    }
+}
+
+/// What is configured, without what is going on.
+fn configured(profile: &ProfileStatus) -> serde_json::Value {
+    serde_json::json!({
+        "name": profile.name,
+        "cluster": profile.cluster,
+        "region": profile.region,
+        "role_arn": profile.role_arn,
+        "source": profile.source,
+    })
+}
+
+fn table(profiles: &[ProfileStatus], width: Option<usize>) -> String {
+    let columns = [
+        Column { title: "PROFILE", goes: 0 },
+        Column { title: "CLUSTER", goes: 0 },
+        Column { title: "REGION", goes: 1 },
+        Column { title: "ROLE", goes: 2 },
+        Column { title: "SOURCE", goes: 3 },
+    ];
+    let rows: Vec<Row> = profiles
+        .iter()
+        .map(|profile| Row {
+            cells: vec![
+                profile.name.as_str().into(),
+                profile.cluster.as_str().into(),
+                profile.region.as_str().into(),
+                profile.role_arn.as_ref().map_or("-", RoleArn::as_str).into(),
+                profile.source.as_str().into(),
+            ],
+            below: Vec::new(),
+        })
+        .collect();
+    render(&columns, &rows, width)
+}

@@ -1,0 +1,96 @@
+//! `rolecall remove NAME…`: takes profiles and their contexts away again.
+
+use rolecall_protocol::{ProfileName, location, near_misses};
+
+use crate::agent::CallError;
+use crate::cli::Remove;
+use crate::config_file::{self, ConfigFile};
+use crate::context_entry::{files, say_notes, short};
+use crate::kubeconfig::{self, Removal, RemoveOutcome};
+use crate::output;
+use crate::report::CliError;
+use crate::run::Context;
+
+/// Removes them. Nothing is changed if one of the names is unknown.
+///
+/// The kubeconfig comes first: if the configuration cannot be written then, the same command can be run again.
+pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
+    let path = location::config().map_err(CallError::from)?;
+    let config = ConfigFile::load(&path)?;
+    check_known(&wanted.names, &config.profile_names())?;
+    let outcome = if wanted.keep_context {
+        None
+    } else {
+        let names: Vec<&str> = wanted.names.iter().map(ProfileName::as_str).collect();
+        Some(kubeconfig::remove(&files(wanted.kubeconfig.as_deref())?, &names)?)
+    };
+    config_file::edit(&path, |file| {
+        for name in &wanted.names {
+            file.remove_profile(name.as_str());
+        }
+        Ok::<(), CliError>(())
+    })?;
+    for name in &wanted.names {
+        let rest = outcome.as_ref().map(|outcome| rest(name, outcome)).unwrap_or_default();
+        output::print(&format!("{} removed the profile {name}{rest}\n", context.screen.tick()))?;
+    }
+    if let Some(outcome) = outcome {
+        say_notes(&outcome.written.notes);
+        afterwards(&outcome);
+    }
+    Ok(())
+}
+
+fn check_known(wanted: &[ProfileName], known: &[String]) -> Result<(), CliError> {
+    let Some(unknown) = wanted.iter().find(|name| !known.iter().any(|known| known == name.as_str())) else {
+        return Ok(());
+    };
+    let alike = near_misses(unknown.as_str(), known.iter().map(String::as_str));
+    let hint = match alike.as_slice() {
+        [] => "Nothing was removed. See the profiles with: rolecall list".to_owned(),
+        alike => format!("Nothing was removed. Did you mean {}?", alike.join(" or ")),
+    };
+    Err(CliError::failed(format!("there is no profile \"{unknown}\""), hint))
+}
+
+/// What became of the context, after "removed the profile NAME".
+fn rest(name: &ProfileName, outcome: &RemoveOutcome) -> String {
+    let removal = outcome.profiles.iter().find(|(profile, _)| profile == name.as_str()).map(|(_, removal)| *removal);
+    match removal {
+        Some(Removal::Removed) => {
+            let files: Vec<String> = outcome.written.files.iter().map(|file| short(file)).collect();
+            format!(" and its context (in {})", files.join(", "))
+        }
+        Some(Removal::NotOurs) => format!("; the context {name} is not Rolecall's and stays"),
+        Some(Removal::NotFound) | None => String::new(),
+    }
+}
+
+fn afterwards(outcome: &RemoveOutcome) {
+    if let Some(gone) = &outcome.unset_current {
+        output::note(&format!("{gone} was your current context. Choose another: rolecall use NAME"));
+    }
+    for context in &outcome.left_dangling {
+        output::note(&format!("the context {context} was made from one that is gone, and no longer works"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_has_near_misses() {
+        let known = ["prod".to_owned(), "staging".to_owned()];
+        let told = |names: &[&str]| {
+            let names: Vec<ProfileName> = names.iter().map(|name| name.parse().unwrap()).collect();
+            check_known(&names, &known).map_err(|error| error.to_string())
+        };
+        assert_eq!(told(&["prod", "staging"]), Ok(()));
+        assert_eq!(
+            told(&["prod", "stagin"]).unwrap_err(),
+            "there is no profile \"stagin\". Nothing was removed. Did you mean staging?"
+        );
+        assert!(told(&["zebra"]).unwrap_err().ends_with("rolecall list"));
+    }
+}

@@ -1,0 +1,125 @@
+//! `rolecall show NAME`: everything about one profile.
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use owo_colors::OwoColorize;
+use rolecall_protocol::{Endpoint, ProfileDetails, ProfileState, RoleArn, SessionStatus, sanitize_for_terminal};
+
+use crate::agent::{Agent, IfAbsent};
+use crate::cli::Show;
+use crate::report::CliError;
+use crate::{clock, output, words};
+
+/// Prints the profile.
+pub(crate) fn run(wanted: &Show) -> Result<(), CliError> {
+    let endpoint = Endpoint::Profile(wanted.name.clone());
+    let agent = Agent::find(IfAbsent::Start)?;
+    if wanted.json {
+        return super::print_json(&agent.call_json::<serde_json::Value>(&endpoint, b"")?);
+    }
+    let details: ProfileDetails = agent.call_json(&endpoint, b"")?;
+    output::print(&render(&details, clock::now(), &TimeZone::system()))
+}
+
+fn render(details: &ProfileDetails, now: Timestamp, zone: &TimeZone) -> String {
+    let status = &details.status;
+    let mut lines: Vec<(&str, String)> = vec![
+        ("cluster", format!("{} in {}", status.cluster, status.region)),
+        ("source", format!("{} ({})", status.source, sanitize_for_terminal(&details.source_kind))),
+    ];
+    match details.hops.split_last() {
+        Some((role, via)) => {
+            lines.extend(via.iter().map(|role| ("via", role.to_string())));
+            lines.push(("role", role.to_string()));
+        }
+        None => lines.push(("role", status.role_arn.as_ref().map_or("none: the source signs", RoleArn::as_str).into())),
+    }
+    if let Some(name) = &details.session_name {
+        lines.push(("session name", sanitize_for_terminal(name)));
+    }
+    let seconds = i64::try_from(details.duration_seconds).unwrap_or(i64::MAX);
+    lines.push(("duration", words::length(SignedDuration::from_secs(seconds))));
+    lines.push(("state", state(status.state).to_owned()));
+    if let Some(session) = &status.session {
+        lines.extend(session_lines(session, now, zone));
+    }
+    let used = status.last_used.map_or_else(|| "never".to_owned(), |then| words::ago(now, then));
+    lines.push(("last used", used));
+    if let Some(server) = &details.server {
+        lines.push(("server", sanitize_for_terminal(server)));
+    }
+    if let Some(digest) = &details.ca_sha256 {
+        lines.push(("CA SHA-256", sanitize_for_terminal(digest)));
+    }
+    if let Some(problem) = &status.problem {
+        lines.push(("problem", format!("{} ({})", problem.error.clone().sanitized(), words::ago(now, problem.since))));
+    }
+    let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+    let body = lines.iter().map(|(key, value)| format!("  {}  {value}\n", format!("{key:<width$}").dimmed()));
+    format!("{}\n{}", status.name.bold(), body.collect::<String>())
+}
+
+fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(arn) = &session.arn {
+        lines.push(("session", sanitize_for_terminal(arn)));
+    }
+    lines.push(("access key", format!("…{}", sanitize_for_terminal(&session.key_id_suffix))));
+    lines.push(("since", words::precise(session.issued, zone)));
+    if let Some(end) = session.expires {
+        lines.push(("until", format!("{} ({})", words::precise(end, zone), words::left(now, end))));
+    }
+    lines
+}
+
+/// A state in words.
+fn state(state: ProfileState) -> &'static str {
+    match state {
+        ProfileState::Unused => "not used yet",
+        ProfileState::Ready => "ready",
+        ProfileState::Expired => "expired, renewed on use",
+        ProfileState::LoginNeeded => "login needed",
+        ProfileState::Failed => "failing",
+        _ => "unknown to this version of rolecall",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_shown_line_by_line() {
+        let details: ProfileDetails = serde_json::from_value(serde_json::json!({
+            "name": "prod", "cluster": "prod", "region": "eu-west-1", "source": "work",
+            "role_arn": "arn:aws:iam::111122223333:role/developers", "state": "ready",
+            "session": {"arn": "arn:aws:sts::111122223333:assumed-role/developers/dev@laptop",
+                        "key_id_suffix": "WXYZ", "issued": "2026-01-02T12:00:00Z", "expires": "2026-01-02T13:00:00Z"},
+            "last_used": "2026-01-02T12:12:48Z",
+            "source_kind": "AWS profile work",
+            "hops": ["arn:aws:iam::999988887777:role/hub", "arn:aws:iam::111122223333:role/developers"],
+            "session_name": "dev@laptop", "duration_seconds": 3600,
+            "server": "https://x.eks.amazonaws.com", "new": 1
+        }))
+        .unwrap();
+        let text = render(&details, "2026-01-02T12:13:00Z".parse().unwrap(), &TimeZone::UTC);
+        assert_eq!(
+            anstream::adapter::strip_str(&text).to_string(),
+            "\
+prod
+  cluster       prod in eu-west-1
+  source        work (AWS profile work)
+  via           arn:aws:iam::999988887777:role/hub
+  role          arn:aws:iam::111122223333:role/developers
+  session name  dev@laptop
+  duration      1 h
+  state         ready
+  session       arn:aws:sts::111122223333:assumed-role/developers/dev@laptop
+  access key    …WXYZ
+  since         2026-01-02 12:00:00
+  until         2026-01-02 13:00:00 (47 min left)
+  last used     12 s ago
+  server        https://x.eks.amazonaws.com
+"
+        );
+    }
+}

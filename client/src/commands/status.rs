@@ -1,0 +1,189 @@
+//! `rolecall status`: every profile's session at a glance, and what is wrong.
+
+use jiff::Timestamp;
+use owo_colors::{OwoColorize, Style};
+use rolecall_protocol::{Endpoint, Problem, ProfileState, ProfileStatus, RoleArn, Status};
+
+use crate::agent::{Agent, IfAbsent};
+use crate::cli;
+use crate::report::CliError;
+use crate::run::Context;
+use crate::screen::Screen;
+use crate::table::{self, Cell, Column, Row};
+use crate::{clock, output, words};
+
+const COLUMNS: &[Column] = &[
+    Column { title: "", goes: 0 },
+    Column { title: "PROFILE", goes: 0 },
+    Column { title: "CLUSTER", goes: 2 },
+    Column { title: "ROLE", goes: 3 },
+    Column { title: "SESSION", goes: 0 },
+    Column { title: "LAST USED", goes: 4 },
+];
+
+/// Prints the status.
+pub(crate) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliError> {
+    let agent = Agent::find(IfAbsent::Start)?;
+    if wanted.json {
+        return super::print_json(&agent.call_json::<serde_json::Value>(&Endpoint::Status, b"")?);
+    }
+    let status: Status = agent.call_json(&Endpoint::Status, b"")?;
+    output::print(&render(&status, clock::now(), context.screen))
+}
+
+fn render(status: &Status, now: Timestamp, screen: Screen) -> String {
+    let mut text = String::new();
+    if let Some(problem) = &status.config.problem {
+        text.push_str(&trouble(screen, problem, now));
+        text.push_str("  Until that is mended the last good configuration is in force.\n");
+    }
+    if status.profiles.is_empty() {
+        return text + "There are no profiles yet. Add one: rolecall add --help\n";
+    }
+    let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, now, screen)).collect();
+    text + &table::render(COLUMNS, &rows, screen.width)
+}
+
+fn row(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Row {
+    let (mark, style) = match profile.state {
+        ProfileState::Ready if profile.problem.is_none() => (screen.full(), Style::new().green()),
+        ProfileState::Ready => (screen.full(), Style::new().yellow()),
+        ProfileState::Unused | ProfileState::Expired => (screen.empty(), Style::new().dimmed()),
+        _ => ("!", Style::new().yellow().bold()),
+    };
+    let role = profile.role_arn.as_ref().map_or("-", RoleArn::role_name);
+    let used = profile.last_used.map(|then| words::ago(now, then)).unwrap_or_default();
+    Row {
+        cells: vec![
+            Cell::styled(mark, style),
+            profile.name.as_str().into(),
+            format!("{} {}", profile.cluster, profile.region).into(),
+            role.into(),
+            session(profile, now, screen),
+            used.into(),
+        ],
+        below: profile.problem.iter().map(|problem| below(problem, now)).collect(),
+    }
+}
+
+/// The session: a bar of what is left, or why there is none.
+fn session(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Cell {
+    let dimmed = Style::new().dimmed();
+    match (&profile.session, profile.state) {
+        (Some(session), ProfileState::Ready | ProfileState::Failed | ProfileState::LoginNeeded) => {
+            let Some(end) = session.expires else { return "no end: keys of the source".into() };
+            let rest = end.duration_since(now);
+            let bar = screen.bar(rest, end.duration_since(session.issued));
+            let style = if rest.as_secs() < 15 * 60 { Style::new().yellow() } else { Style::new() };
+            Cell::styled(format!("{bar}  {}", words::left(now, end)), style)
+        }
+        (_, ProfileState::Unused) => Cell::styled("not used yet", dimmed),
+        (_, ProfileState::Expired) => Cell::styled("expired, renewed on use", dimmed),
+        (_, ProfileState::Ready) => "ready".into(),
+        (_, ProfileState::LoginNeeded) => Cell::styled("login needed", Style::new().yellow()),
+        (_, ProfileState::Failed) => Cell::styled("failing", Style::new().yellow()),
+        _ => Cell::styled("unknown to this version of rolecall", dimmed),
+    }
+}
+
+/// A problem, under its row.
+fn below(problem: &Problem, now: Timestamp) -> String {
+    format!("  {} {}", problem.error.clone().sanitized(), since(problem, now).dimmed())
+}
+
+/// A problem of everything.
+fn trouble(screen: Screen, problem: &Problem, now: Timestamp) -> String {
+    format!("{} {} {}\n", screen.warning(), problem.error.clone().sanitized(), since(problem, now).dimmed())
+}
+
+fn since(problem: &Problem, now: Timestamp) -> String {
+    format!("({})", words::ago(now, problem.since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Status {
+        let profile = |name: &str, state: &str, more: serde_json::Value| {
+            let mut profile = serde_json::json!({
+                "name": name, "cluster": "prod", "region": "eu-west-1", "source": "work", "state": state,
+                "role_arn": "arn:aws:iam::111122223333:role/team/developers",
+            });
+            profile.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            profile
+        };
+        let session = |issued: &str, expires: &str| serde_json::json!({"session": {"key_id_suffix": "WXYZ", "issued": issued, "expires": expires}});
+        let mut prod = session("2026-01-02T11:47:00Z", "2026-01-02T12:47:00Z");
+        prod["last_used"] = "2026-01-02T11:59:48Z".into();
+        let mut worried = session("2026-01-02T11:10:00Z", "2026-01-02T12:10:00Z");
+        worried["problem"] = serde_json::json!({"since": "2026-01-02T11:55:00Z", "code": "aws_unavailable",
+            "message": "STS in eu-west-1 does not answer", "hint": "It is tried again by itself"});
+        let lost = serde_json::json!({"problem": {"since": "2026-01-02T10:00:00Z", "code": "login_needed",
+            "message": "partner: the login of source \"partner\"\u{1b}[2J has expired", "hint": "Run: rolecall login partner"}});
+        serde_json::from_value(serde_json::json!({
+            "daemon": {"version": "0.1.0", "protocol": 1, "pid": 7, "started": "2026-01-02T10:00:00Z", "socket": "/s"},
+            "config": {"path": "/c", "loaded": "2026-01-02T10:00:00Z"},
+            "profiles": [
+                profile("audit", "unused", serde_json::json!({})),
+                profile("lab", "moon_phase", serde_json::json!({})),
+                profile("partner", "login_needed", lost),
+                profile("prod", "ready", prod),
+                profile("staging", "ready", worried),
+            ],
+        }))
+        .unwrap()
+    }
+
+    fn shown(status: &Status, unicode: bool, width: Option<usize>) -> String {
+        let text = render(status, "2026-01-02T12:00:00Z".parse().unwrap(), Screen { unicode, width });
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn the_table() {
+        assert_eq!(
+            shown(&sample(), true, None),
+            "\
+  PROFILE  CLUSTER         ROLE        SESSION                              LAST USED
+○ audit    prod eu-west-1  developers  not used yet
+! lab      prod eu-west-1  developers  unknown to this version of rolecall
+! partner  prod eu-west-1  developers  login needed
+  partner: the login of source \"partner\"\\u{1b}[2J has expired. Run: rolecall login partner (2 h ago)
+● prod     prod eu-west-1  developers  █████████████░░░  47 min left        12 s ago
+● staging  prod eu-west-1  developers  ███░░░░░░░░░░░░░  10 min left
+  STS in eu-west-1 does not answer. It is tried again by itself (5 min ago)
+"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_without_unicode() {
+        let mut status = sample();
+        status.profiles.retain(|profile| profile.name.as_str() == "prod");
+        assert_eq!(
+            shown(&status, false, Some(60)),
+            "\
+  PROFILE  CLUSTER         SESSION
+* prod     prod eu-west-1  #############...  47 min left
+"
+        );
+    }
+
+    #[test]
+    fn a_broken_configuration_comes_first() {
+        let mut status = sample();
+        status.profiles.clear();
+        status.config.problem = serde_json::from_value(serde_json::json!({"since": "2026-01-02T11:59:00Z",
+            "code": "config_invalid", "message": "config.toml:3: unknown key", "hint": "Mend that line"}))
+        .unwrap();
+        assert_eq!(
+            shown(&status, true, None),
+            "\
+! config.toml:3: unknown key. Mend that line (1 min ago)
+  Until that is mended the last good configuration is in force.
+There are no profiles yet. Add one: rolecall add --help
+"
+        );
+    }
+}

@@ -1,0 +1,299 @@
+//! What a person wrote stays; what we wrote reads back.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const HAND: &str = "\
+# my roles
+# second line
+
+[defaults]
+duration = \"1h\"        # as long as they let me
+
+[sources.work]           # the job
+aws_profile = 'work'
+mfa = { serial = \"arn:aws:iam::111122223333:mfa/dev\", session = \"12h\" }
+
+# the big one
+[profiles.prod]
+cluster  = \"prod\"      # the only one
+region   = \"eu-west-1\"
+source   = \"work\"
+role_arn = 'arn:aws:iam::111122223333:role/developers'
+tags     = { team = \"web\" }   # not the client's business
+server   = \"https://old\"
+
+# for reading
+[profiles.audit]
+cluster = \"prod\"
+region = \"eu-west-1\"
+source = \"work\"
+via = [ \"arn:aws:iam::111122223333:role/a\",
+        \"arn:aws:iam::111122223333:role/b\" ]
+# the end
+";
+
+fn file(text: &str) -> ConfigFile {
+    ConfigFile::parse(Path::new("config.toml"), text).unwrap()
+}
+
+fn entry() -> ProfileEntry {
+    ProfileEntry {
+        cluster: "prod".parse().unwrap(),
+        region: "eu-west-1".parse().unwrap(),
+        source: "work".parse().unwrap(),
+        role_arn: Some("arn:aws:iam::111122223333:role/developers".parse().unwrap()),
+        via: Vec::new(),
+        external_id: None,
+        session_name: None,
+        duration: None,
+        server: Some("https://old".to_owned()),
+        ca_sha256: None,
+    }
+}
+
+fn save<T>(path: &Path, make: impl FnOnce(&mut ConfigFile) -> T) -> T {
+    edit(path, |file| Ok::<T, ConfigFileError>(make(file))).unwrap()
+}
+
+#[test]
+fn what_is_not_changed_is_not_written() {
+    let mut config = file(HAND);
+    assert_eq!(config.profile("prod"), Some(entry()));
+    config.set_profile("prod", &entry()).unwrap();
+    assert_eq!(config.ensure_source_aws_profile("work").unwrap().as_str(), "work");
+    let audit = config.profile("audit").unwrap();
+    assert_eq!(audit.via.len(), 2);
+    config.set_profile("audit", &audit).unwrap();
+    assert!(!config.remove_profile("nobody"));
+    assert_eq!(config.text(), HAND);
+}
+
+#[test]
+fn only_the_keys_that_differ_change_and_comments_stay() {
+    let mut config = file(HAND);
+    let changed = ProfileEntry {
+        cluster: "other".parse().unwrap(),
+        role_arn: None,
+        ca_sha256: Some("00ff".to_owned()),
+        server: Some("https://new".to_owned()),
+        ..entry()
+    };
+    config.set_profile("prod", &changed).unwrap();
+    let wanted = HAND
+        .replace("cluster  = \"prod\"", "cluster  = \"other\"")
+        .replace("role_arn = 'arn:aws:iam::111122223333:role/developers'\n", "")
+        .replace("server   = \"https://old\"\n", "server   = \"https://new\"\nca_sha256 = \"00ff\"\n");
+    assert_eq!(config.text(), wanted);
+    assert_eq!(config.profile("prod"), Some(changed));
+}
+
+#[test]
+fn new_profiles_and_sources_stand_beside_the_others() {
+    let mut config = file(HAND);
+    let source = config.ensure_source_aws_profile("Team A/dev").unwrap();
+    assert_eq!(source.as_str(), "Team-A-dev");
+    config.set_profile("v1.2", &ProfileEntry { source, ..entry() }).unwrap();
+    let text = config.text();
+    let wanted = HAND
+        .replace("# the big one\n", "[sources.Team-A-dev]\naws_profile = \"Team A/dev\"\n\n# the big one\n")
+        .replace(
+            "# the end\n",
+            "
+[profiles.\"v1.2\"]
+cluster = \"prod\"
+region = \"eu-west-1\"
+source = \"Team-A-dev\"
+role_arn = \"arn:aws:iam::111122223333:role/developers\"
+server = \"https://old\"
+# the end
+",
+        );
+    assert_eq!(text, wanted);
+    assert_eq!(file(&text).profile_names(), ["prod", "audit", "v1.2"]);
+}
+
+#[test]
+fn a_source_of_that_name_that_signs_in_otherwise_stays_what_it_is() {
+    let mut config = file("[sources.work]\nkeyring = \"work\"\n[sources.other]\naws_profile = \"job\"\n");
+    assert_eq!(config.ensure_source_aws_profile("work").unwrap().as_str(), "work-2");
+    assert_eq!(config.ensure_source_aws_profile("work").unwrap().as_str(), "work-2");
+    assert_eq!(config.ensure_source_aws_profile("job").unwrap().as_str(), "other");
+    assert_eq!(config.ensure_source_aws_profile("„…“").unwrap().as_str(), "aws");
+    assert_eq!(config.source_names(), ["work", "other", "work-2", "aws"]);
+    let long = "x".repeat(200);
+    assert_eq!(config.ensure_source_aws_profile(&long).unwrap().as_str().len(), 56);
+}
+
+#[test]
+fn a_profile_goes_with_its_own_comment_and_no_other() {
+    let mut config = file(HAND);
+    assert!(config.remove_profile("prod"));
+    let gone = HAND.split("\n# the big one\n").nth(1).unwrap().split("\n# for reading").next().unwrap();
+    assert_eq!(config.text(), HAND.replace(&format!("# the big one\n{gone}\n"), ""));
+
+    let mut config = file("# header\n# of the file\n\n# first\n[profiles.a]\ncluster = 'a'\n\n[profiles.b]\ncluster = 'b'\n");
+    config.remove_profile("a");
+    assert_eq!(config.text(), "# header\n# of the file\n\n[profiles.b]\ncluster = 'b'\n");
+    config.remove_profile("b");
+    assert_eq!(config.text(), "# header\n# of the file\n");
+}
+
+#[test]
+fn a_new_file_says_what_it_is() {
+    let mut config = file("");
+    assert_eq!(config.text(), "");
+    config.ensure_source_aws_profile("work").unwrap();
+    config.set_profile("prod", &entry()).unwrap();
+    let text = config.text();
+    assert!(text.starts_with(&format!("{HEADER}[sources.work]\naws_profile = \"work\"\n\n[profiles.prod]\n")), "{text}");
+    assert!(text.contains("man rolecall-config"));
+    let mut again = file(&text);
+    again.remove_profile("prod");
+    assert_eq!(again.text(), format!("{HEADER}[sources.work]\naws_profile = \"work\"\n"));
+
+    let mut commented = file("# nothing yet\n");
+    commented.ensure_source_aws_profile("work").unwrap();
+    assert_eq!(commented.text(), "# nothing yet\n\n[sources.work]\naws_profile = \"work\"\n");
+}
+
+#[test]
+fn other_spellings_of_a_table_are_understood() {
+    for text in [
+        "profiles = { prod = { cluster = \"a\", region = \"eu-west-1\", source = \"s\" } }\n",
+        "profiles.prod = { cluster = \"a\", region = \"eu-west-1\", source = \"s\" }\n",
+        "profiles.prod.cluster = \"a\"\nprofiles.prod.region = \"eu-west-1\"\nprofiles.prod.source = \"s\"\n",
+        "[profiles]\nprod.cluster = \"a\"\nprod.region = \"eu-west-1\"\nprod.source = \"s\"\n",
+        "[profiles]\n[profiles.prod]\ncluster = \"a\"\nregion = \"eu-west-1\"\nsource = \"s\"\n",
+    ] {
+        let mut config = file(text);
+        config.set_profile("prod", &entry()).unwrap();
+        config.set_profile("new", &entry()).unwrap();
+        let read = file(&config.text());
+        assert_eq!((read.profile("prod"), read.profile("new")), (Some(entry()), Some(entry())), "{}", config.text());
+        let mut read = read;
+        assert!(read.remove_profile("prod") && read.remove_profile("new"));
+        assert!(file(&read.text()).profile_names().is_empty());
+    }
+}
+
+#[test]
+fn line_breaks_of_windows_stay() {
+    let before = HAND.replace('\n', "\r\n");
+    let mut config = file(&before);
+    assert_eq!(config.text(), before);
+    config.set_profile("new", &entry()).unwrap();
+    let text = config.text();
+    assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+    config.remove_profile("new");
+    assert_eq!(config.text(), before);
+}
+
+#[test]
+fn what_is_malformed_is_told_by_place_and_never_quoted() {
+    for (text, words) in [
+        ("[defaults]\nsecret = sesame\n", "config.toml:2:10: "),
+        ("sesame = 1\nsesame = 2\n", "config.toml:2:1: duplicate key"),
+        ("[profiles.a\n", "config.toml:1:12: "),
+        ("a = \"sesame\n", "config.toml:1:"),
+    ] {
+        let told = ConfigFile::parse(Path::new("config.toml"), text).unwrap_err();
+        assert!(told.to_string().contains(words), "{told}");
+        assert!(!told.to_string().contains("sesame") && !told.to_string().contains('\n'), "{told}");
+        assert!(told.hint().contains("left as it was"));
+    }
+    for text in ["profiles = 1\n", "profiles = []\n", "[profiles]\nnew = 1\n", "[[profiles]]\n"] {
+        let error = file(text).set_profile("new", &entry()).unwrap_err();
+        assert!(error.to_string().contains("is not a table"), "{error}");
+    }
+}
+
+#[test]
+fn edit_makes_the_file_for_us_alone_and_keeps_the_mode_of_one_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rolecall/config.toml");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    save(&path, |file| file.set_profile("prod", &entry()).unwrap());
+    assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    save(&path, |file| file.set_profile("audit", &entry()).unwrap());
+    assert_eq!(mode(&path), 0o644);
+
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    save(&path, |file| file.set_profile("audit", &entry()).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), time);
+    let failed = edit(&path, |file| {
+        file.remove_profile("prod");
+        Err::<(), _>(ConfigFileError::NotATable { path: PathBuf::new(), key: String::new() })
+    });
+    assert!(failed.is_err());
+    assert_eq!(ConfigFile::load(&path).unwrap().profile_names(), ["prod", "audit"]);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_edit_can_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    fs::write(&path, HAND).unwrap();
+    let before = ConfigFile::load(&path).unwrap();
+    save(&path, |file| file.remove_profile("prod"));
+    save(&path, |file| *file = before.clone());
+    assert_eq!(fs::read_to_string(&path).unwrap(), HAND);
+}
+
+#[test]
+fn a_link_stays_and_what_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("real"), HAND).unwrap();
+    let link = folder.path().join("config.toml");
+    std::os::unix::fs::symlink("real", &link).unwrap();
+    save(&link, |file| file.remove_profile("prod"));
+    assert!(link.is_symlink());
+    assert!(ConfigFile::load(folder.path()).unwrap_err().to_string().contains("is a folder"));
+}
+
+#[test]
+fn fifty_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::thread::scope(|scope| {
+        for number in 0..50 {
+            let path = &path;
+            scope.spawn(move || save(path, |file| file.set_profile(&format!("p{number}"), &entry()).unwrap()));
+        }
+    });
+    assert_eq!(ConfigFile::load(&path).unwrap().profile_names().len(), 50);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_number_of_changes_reads_back(steps in proptest::collection::vec(("[a-d][a-d0-9._-]{0,2}", any::<bool>(), "[ -~]{0,20}"), 0..20)) {
+        let mut config = file(HAND);
+        let mut wanted: std::collections::BTreeMap<String, ProfileEntry> = std::collections::BTreeMap::new();
+        for (name, adds, text) in steps {
+            if adds {
+                let entry = ProfileEntry { session_name: Some(text), ..entry() };
+                config.set_profile(&name, &entry).unwrap();
+                wanted.insert(name, entry);
+            } else {
+                prop_assert_eq!(config.remove_profile(&name), wanted.remove(&name).is_some());
+            }
+            config = file(&config.text());
+        }
+        prop_assert_eq!(config.profile_names().len(), wanted.len() + 2);
+        for (name, entry) in wanted {
+            prop_assert_eq!(config.profile(&name), Some(entry));
+        }
+        let text = config.text();
+        for line in HAND.lines() {
+            prop_assert!(text.lines().any(|other| other == line), "lost {:?} in\n{}", line, text);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What of ours stands in a kubeconfig: which files, which entry, and which program kubectl is to run.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rolecall_protocol::{ProfileName, location};
+use sha2::{Digest, Sha256};
+
+use crate::environment::Environment;
+use crate::kubeconfig::{Entry, Files, InteractiveMode, Note};
+use crate::output;
+use crate::report::CliError;
+
+/// What kubectl prints where our program is not found.
+const INSTALL_HINT: &str = "This context gets its credentials from rolecall, the ssh-agent for Amazon EKS, which is not where the \
+                            kubeconfig says.\nInstall it, then run: rolecall kubeconfig --all";
+/// The largest certificate authority that is read from a file, in bytes.
+const MAX_CA: u64 = 1024 * 1024;
+
+/// Where a cluster's API server is, and how it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// The URL.
+    pub(crate) url: String,
+    /// The CA bundle, base64 of PEM.
+    pub(crate) ca_data: String,
+    /// SHA-256 (hex) of the bundle.
+    pub(crate) ca_sha256: String,
+}
+
+impl From<&rolecall_protocol::Cluster> for Server {
+    fn from(cluster: &rolecall_protocol::Cluster) -> Self {
+        Self {
+            url: cluster.server.clone(),
+            ca_data: cluster.certificate_authority_data.clone(),
+            ca_sha256: cluster.ca_sha256.clone(),
+        }
+    }
+}
+
+impl Server {
+    /// A server that was given by hand, with its CA bundle in a file.
+    pub(crate) fn from_file(url: &str, path: &Path) -> Result<Self, CliError> {
+        use std::io::Read;
+        let mut pem = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_CA + 1).read_to_end(&mut pem));
+        if let Err(error) = read {
+            return Err(CliError::failed(
+                format!("cannot read the certificate authority {}: {error}", path.display()),
+                "Name a file in PEM with --certificate-authority",
+            ));
+        }
+        let text = std::str::from_utf8(&pem).unwrap_or_default();
+        if pem.len() as u64 > MAX_CA || !text.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(CliError::failed(
+                format!("{} is not a certificate authority in PEM", path.display()),
+                "It has to begin with -----BEGIN CERTIFICATE-----",
+            ));
+        }
+        Ok(Self { url: url.to_owned(), ca_data: STANDARD.encode(&pem), ca_sha256: hex(&Sha256::digest(&pem)) })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The kubeconfig files in question: the one that was named, else those that kubectl uses.
+pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
+    let files = match named {
+        Some(path) => Files::one(path),
+        None => Files::from_env(location::kubeconfig().as_deref(), location::home().as_deref()),
+    };
+    files.map_err(CliError::from)
+}
+
+/// The entry of a profile.
+pub(crate) fn entry(name: &ProfileName, server: &Server, environment: &Environment) -> Result<Entry, CliError> {
+    Ok(Entry {
+        profile: name.to_string(),
+        server: server.url.clone(),
+        certificate_authority_data: server.ca_data.clone(),
+        command: own_program(environment)?,
+        interactive_mode: InteractiveMode::IfAvailable,
+        install_hint: INSTALL_HINT.to_owned(),
+        env: environment.for_kubeconfig(),
+    })
+}
+
+/// Our own program's path for kubectl to run. Where it was found by way of a link on `PATH` (a version manager's, which
+/// stays while what it leads to changes with every upgrade) it is the link.
+fn own_program(environment: &Environment) -> Result<PathBuf, CliError> {
+    let own = std::env::current_exe().and_then(|path| path.canonicalize()).map_err(|error| {
+        CliError::failed(
+            format!("cannot tell where rolecall itself is: {error}"),
+            "It may have been replaced while it ran: run the same command again",
+        )
+    })?;
+    let on_path = environment.find_program("rolecall");
+    Ok(on_path.filter(|path| path.canonicalize().is_ok_and(|found| found == own)).unwrap_or(own))
+}
+
+/// A path as people write it: `~/.kube/config`.
+pub(crate) fn short(path: &Path) -> String {
+    let home = location::home();
+    match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
+        Some(rest) => format!("~/{}", rest.display()),
+        None => path.display().to_string(),
+    }
+}
+
+/// Says what else happened while a kubeconfig was written.
+pub(crate) fn say_notes(notes: &[Note]) {
+    for note in notes {
+        output::note(&note.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_authority_is_read_as_eks_gives_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n").unwrap();
+        let server = Server::from_file("https://x", &path).unwrap();
+        assert!(server.ca_data.starts_with("LS0tLS1CRUdJTi"));
+        assert_eq!(server.ca_sha256.len(), 64);
+        std::fs::write(&path, "hello").unwrap();
+        assert!(Server::from_file("https://x", &path).unwrap_err().to_string().contains("not a certificate authority"));
+        assert!(
+            Server::from_file("https://x", &folder.path().join("no")).unwrap_err().to_string().contains("cannot read")
+        );
+        assert_eq!(hex(&[0, 255, 16]), "00ff10");
+    }
+
+    #[test]
+    fn paths_below_home_are_shortened() {
+        let Some(home) = location::home() else { return };
+        assert_eq!(short(&home.join(".kube/config")), "~/.kube/config");
+        assert_eq!(short(Path::new("/etc/kube")), "/etc/kube");
+    }
+}

@@ -1,0 +1,105 @@
+//! The environment as a value. `main.rs` takes the one copy; what is where in it is for `rolecall_protocol::location` to
+//! know, this is for what has to be passed on.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use rolecall_protocol::location;
+
+/// Variables that hold a path. The daemon does not run in our folder, so a relative one is made absolute on the way.
+const PATHS: &[&str] = &["ROLECALL_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+
+/// Names and values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment(Vec<(OsString, OsString)>);
+
+impl FromIterator<(OsString, OsString)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (OsString, OsString)>>(variables: T) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
+
+impl Environment {
+    /// A variable's value; an empty one counts as unset.
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
+    }
+
+    /// What a daemon is started with: see [`location::daemon_keeps`].
+    pub(crate) fn for_daemon(&self) -> Vec<(OsString, OsString)> {
+        let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(location::daemon_keeps));
+        kept.map(|(name, value)| match std::path::absolute(value) {
+            Ok(path) if name.to_str().is_some_and(|name| PATHS.contains(&name)) => {
+                (name.clone(), path.into_os_string())
+            }
+            _ => (name.clone(), value.clone()),
+        })
+        .collect()
+    }
+
+    /// What a kubeconfig entry has to carry so that kubectl, run from another shell, finds this daemon and no other.
+    pub(crate) fn for_kubeconfig(&self) -> Vec<(String, String)> {
+        let wanted = ["ROLECALL_SOCKET", "ROLECALL_CONFIG"];
+        let set = wanted.iter().filter_map(|name| Some((*name, self.get(name)?)));
+        set.filter_map(|(name, value)| Some((name.to_owned(), std::path::absolute(value).ok()?.to_str()?.to_owned())))
+            .collect()
+    }
+
+    /// The first executable file called `name` on `PATH`. Relative entries are passed over: what they mean depends on
+    /// the folder one happens to be in.
+    pub(crate) fn find_program(&self, name: &str) -> Option<PathBuf> {
+        std::env::split_paths(self.get("PATH")?)
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(name))
+            .find(|path| is_executable(path))
+    }
+}
+
+/// Whether a path leads to a file that may be run.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+    }
+
+    #[test]
+    fn a_daemon_gets_no_credentials_of_one_terminal() {
+        let shell = environment(&[
+            ("HOME", "/home/dev"),
+            ("AWS_PROFILE", "other"),
+            ("AWS_ACCESS_KEY_ID", "wrong"),
+            ("LD_PRELOAD", "x.so"),
+            ("AWS_CONFIG_FILE", "/etc/aws"),
+            ("KUBERNETES_EXEC_INFO", "{}"),
+        ]);
+        let kept = shell.for_daemon();
+        let names: Vec<_> = kept.iter().filter_map(|(name, _)| name.to_str()).collect();
+        assert_eq!(names, ["HOME", "AWS_CONFIG_FILE"]);
+    }
+
+    #[test]
+    fn relative_paths_do_not_change_their_meaning() {
+        let here = std::env::current_dir().unwrap();
+        let shell = environment(&[("ROLECALL_CONFIG", "my.toml"), ("PATH", "bin:/usr/bin")]);
+        let kept = shell.for_daemon();
+        assert_eq!(kept[0].1, here.join("my.toml"));
+        assert_eq!(kept[1].1, "bin:/usr/bin");
+        let entry = shell.for_kubeconfig();
+        assert_eq!(entry, [("ROLECALL_CONFIG".to_owned(), here.join("my.toml").to_str().unwrap().to_owned())]);
+    }
+
+    #[test]
+    fn programs_are_found_on_absolute_parts_of_the_path() {
+        assert!(environment(&[("PATH", ".:relative:/nowhere:/bin")]).find_program("sh").is_some());
+        assert_eq!(environment(&[("PATH", ".:..")]).find_program("sh"), None);
+        assert_eq!(environment(&[]).find_program("sh"), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! What a kubeconfig means, whatever it looks like: read by another library than the one that edits, so that each
+//! edit can be checked against what it was meant to do.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::error::{KubeconfigError, Malformed};
+
+/// Any YAML, with aliases and merge keys resolved. Two maps are equal whatever the order of their keys.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Str(String),
+    List(Vec<Value>),
+    Map(Vec<(Value, Value)>),
+}
+
+/// The three lists of a kubeconfig that have named entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Cluster,
+    Context,
+    User,
+}
+
+/// Reads the text of a kubeconfig. Nothing but comments reads as `Null`, as does an empty document.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Value, KubeconfigError> {
+    let options = serde_saphyr::options! {
+        // The text is at most 16 MiB. The bounds that matter are those on depth and on aliases, which stay.
+        budget: serde_saphyr::budget! { max_nodes: 4_000_000, max_events: 16_000_000, },
+        non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
+        with_snippet: false,
+    };
+    let value: Value = serde_saphyr::from_str_with_options(text, options).map_err(|e| malformed(path, &e))?;
+    check_shape(path, value)
+}
+
+/// Refuses what is YAML but no kubeconfig.
+fn check_shape(path: &Path, value: Value) -> Result<Value, KubeconfigError> {
+    match &value {
+        Value::Null => return Ok(value),
+        Value::Map(_) => {}
+        _ => return Err(KubeconfigError::NotAMapping { path: path.to_owned() }),
+    }
+    for kind in Kind::ALL {
+        match value.get(kind.list()) {
+            None | Some(Value::Null | Value::List(_)) => {}
+            Some(_) => return Err(KubeconfigError::NotAList { path: path.to_owned(), key: kind.list() }),
+        }
+    }
+    Ok(value)
+}
+
+/// The library's own messages may quote the file, which may hold keys: only the place and the class are kept.
+fn malformed(path: &Path, error: &serde_saphyr::Error) -> KubeconfigError {
+    use serde_saphyr::Error as E;
+    let what = match error.without_snippet() {
+        E::MultipleDocuments { .. } => return KubeconfigError::MultipleDocuments { path: path.to_owned() },
+        E::DuplicateMappingKey { .. } => Malformed::DuplicateKey,
+        E::UnknownAnchor { .. } => Malformed::UnknownAnchor,
+        E::Budget { .. } | E::AliasReplayLimitExceeded { .. } | E::AliasExpansionLimitExceeded { .. } => {
+            Malformed::TooComplex
+        }
+        _ => Malformed::Syntax,
+    };
+    let place = error.location().filter(|place| place.line() > 0).map(|place| (place.line(), place.column()));
+    KubeconfigError::Malformed { path: path.to_owned(), place, what }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    pub(super) const ALL: [Kind; 3] = [Kind::Cluster, Kind::Context, Kind::User];
+
+    /// The key of the list in the file.
+    pub(super) fn list(self) -> &'static str {
+        match self {
+            Kind::Cluster => "clusters",
+            Kind::Context => "contexts",
+            Kind::User => "users",
+        }
+    }
+
+    /// The key of the entry's body beside its `name`.
+    pub(super) fn body(self) -> &'static str {
+        match self {
+            Kind::Cluster => "cluster",
+            Kind::Context => "context",
+            Kind::User => "user",
+        }
+    }
+}
+
+// === impl Value ===
+
+impl Value {
+    pub(super) fn str(text: &str) -> Value {
+        Value::Str(text.to_owned())
+    }
+
+    pub(super) fn map<const N: usize>(pairs: [(&str, Value); N]) -> Value {
+        Value::Map(pairs.into_iter().map(|(key, value)| (Value::str(key), value)).collect())
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        let Value::Map(pairs) = self else { return None };
+        pairs.iter().find(|(k, _)| k.is_str(key)).map(|(_, value)| value)
+    }
+
+    /// The value at the end of a path of keys.
+    pub(super) fn at(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(self, |value, key| value.get(key))
+    }
+
+    /// The text of a string. client-go takes nothing else for a name: with a plain `yes` or `007` it refuses the file.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether this is the entry of that name.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.get("name").is_some_and(|found| found.is_str(name))
+    }
+
+    pub(super) fn items(&self) -> &[Value] {
+        match self {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// Sets a key of a map, at its place or else at the end. What is not a map becomes one.
+    pub(super) fn set(&mut self, key: &str, value: Value) {
+        let Value::Map(pairs) = self else {
+            *self = Value::map([(key, value)]);
+            return;
+        };
+        match pairs.iter_mut().find(|(k, _)| k.is_str(key)) {
+            Some((_, slot)) => *slot = value,
+            None => pairs.push((Value::str(key), value)),
+        }
+    }
+
+    /// Adds an item to the list under a key of a map. What is not a list becomes one.
+    pub(super) fn push(&mut self, key: &str, item: Value) {
+        match self.get_mut(key) {
+            Some(Value::List(items)) => items.push(item),
+            _ => self.set(key, Value::List(vec![item])),
+        }
+    }
+
+    /// The items of the list under a key of a map, if there is one.
+    pub(super) fn items_mut(&mut self, key: &str) -> Option<&mut Vec<Value>> {
+        match self.get_mut(key) {
+            Some(Value::List(items)) => Some(items),
+            _ => None,
+        }
+    }
+
+    fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        let Value::Map(pairs) = self else { return None };
+        pairs.iter_mut().find(|(k, _)| k.is_str(key)).map(|(_, value)| value)
+    }
+
+    pub(super) fn remove(&mut self, key: &str) {
+        if let Value::Map(pairs) = self {
+            pairs.retain(|(k, _)| !k.is_str(key));
+        }
+    }
+
+    fn is_str(&self, text: &str) -> bool {
+        self.as_str() == Some(text)
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+            (Value::Str(a), Value::Str(b)) => a == b,
+            (Value::List(a), Value::List(b)) => a == b,
+            (Value::Map(a), Value::Map(b)) => same_pairs(a, b),
+            _ => false,
+        }
+    }
+}
+
+/// Keys are unique on both sides. Most pairs are at the same place on both, which makes this linear in practice.
+fn same_pairs(a: &[(Value, Value)], b: &[(Value, Value)]) -> bool {
+    a.len() == b.len()
+        && a.iter().enumerate().all(|(i, (key, value))| {
+            let same_place = b.get(i).filter(|(k, _)| k == key);
+            same_place.or_else(|| b.iter().find(|(k, _)| k == key)).is_some_and(|(_, v)| v == value)
+        })
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any YAML")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Int(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Int(value.into()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::Int(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::str(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Str(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = entries.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Value::Map(pairs))
+    }
+}

@@ -1,0 +1,304 @@
+//! Shapes of file, each with what is in it after `add prod`, and again after `remove prod`.
+
+use super::*;
+
+/// The lines that are ours in `after`: those left when the lines of `before` are taken away, in order. Panics if a line
+/// of `before` is missing or changed.
+fn new_lines<'a>(before: &str, after: &'a str) -> Vec<&'a str> {
+    let mut old = before.split_inclusive('\n').peekable();
+    let new: Vec<&str> = after.split_inclusive('\n').filter(|line| old.next_if_eq(line).is_none()).collect();
+    assert_eq!(old.next(), None, "a line was lost or changed:\n{after}");
+    new
+}
+
+/// Adds to and removes from a file, checking at each step what must hold for any file. Returns the text after adding.
+fn round_trip(before: &str) -> String {
+    let home = Home::with(before);
+    let files = home.files();
+    let old = meaning(before);
+
+    assert_eq!(add(&files, "prod").entries[0].change, Change::Added);
+    let added = home.read("config");
+    let found = find(&files, "prod").unwrap().unwrap();
+    assert_eq!(found.server.as_deref(), Some("https://prod.eks.amazonaws.com"));
+    assert_eq!(found.certificate_authority_data.as_deref(), Some("LS0tLS1CRUdJTg=="));
+    assert_eq!(found.command, Path::new("/usr/local/bin/rolecall"));
+
+    // Again changes nothing, not even the time of the file.
+    let time = fs::metadata(home.path("config")).unwrap().modified().unwrap();
+    let again = add(&files, "prod");
+    assert_eq!(again.entries[0].change, Change::Unchanged);
+    assert!(again.written.files.is_empty() && again.written.backups.is_empty());
+    assert_eq!(fs::metadata(home.path("config")).unwrap().modified().unwrap(), time);
+
+    let outcome = remove(&files, &["prod"]).unwrap();
+    assert_eq!(outcome.profiles, [("prod".to_owned(), Removal::Removed)]);
+    let after = meaning(&home.read("config"));
+    for kind in Kind::ALL {
+        let items = |value: &Value| value.get(kind.list()).map(|list| list.items().to_vec()).unwrap_or_default();
+        assert_eq!(items(&after), items(&old));
+    }
+    assert_eq!(home.names(), ["config"]);
+    added
+}
+
+const KUBECTL: &str = "\
+apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority: /home/dev/.minikube/ca.crt
+    server: https://192.168.49.2:8443
+  name: minikube
+contexts:
+- context:
+    cluster: minikube
+    namespace: default
+    user: minikube
+  name: minikube
+current-context: minikube
+kind: Config
+preferences: {}
+users:
+- name: minikube
+  user:
+    client-certificate: /home/dev/.minikube/client.crt
+    client-key: /home/dev/.minikube/client.key
+";
+
+#[test]
+fn what_kubectl_wrote_gets_three_entries_in_kubectls_own_style() {
+    let added = round_trip(KUBECTL);
+    assert_eq!(
+        new_lines(KUBECTL, &added).concat(),
+        "\
+- cluster:
+    certificate-authority-data: LS0tLS1CRUdJTg==
+    server: https://prod.eks.amazonaws.com
+  name: rolecall-prod
+- context:
+    cluster: rolecall-prod
+    user: rolecall-prod
+  name: prod
+- name: rolecall-prod
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      args:
+      - token
+      - prod
+      command: /usr/local/bin/rolecall
+      env: null
+      installHint: \"rolecall is not installed: see https://example.com/rolecall\"
+      interactiveMode: IfAvailable
+      provideClusterInfo: true
+"
+    );
+}
+
+#[test]
+fn row_97_comments_and_a_persons_own_style_stay() {
+    let before = "\
+# my clusters, by hand
+apiVersion: v1
+kind: Config
+
+current-context: 'home'   # the one in the cellar
+
+clusters:
+  # the cellar
+  - name: home      # k3s
+    cluster: {server: \"https://10.0.0.2:6443\", insecure-skip-tls-verify: true}
+    # below the item
+
+# who
+users:
+  - name: home
+    user:
+      token: |
+        abc
+
+contexts:
+  - {name: home, context: {cluster: home, user: home}}   # the only one
+# the end
+";
+    let added = round_trip(before);
+    let ours = new_lines(before, &added);
+    assert!(ours.iter().all(|line| line.starts_with("  ")), "{ours:?}");
+    assert_eq!(ours.len(), 4 + 4 + 12);
+}
+
+#[test]
+fn the_last_line_may_lack_its_line_break() {
+    let before = KUBECTL.trim_end();
+    new_lines(KUBECTL, &round_trip(before));
+}
+
+#[test]
+fn line_breaks_of_windows_stay() {
+    let before = KUBECTL.replace('\n', "\r\n");
+    let added = round_trip(&before);
+    assert_eq!(added.matches('\n').count(), added.matches("\r\n").count());
+    new_lines(&before, &added);
+}
+
+#[test]
+fn lists_that_are_null_empty_or_missing_are_made() {
+    for before in [
+        "apiVersion: v1\nclusters: null\ncontexts: null\ncurrent-context: \"\"\nkind: Config\nusers: null\n",
+        "apiVersion: v1\nclusters: []\ncontexts: []   # none yet\nkind: Config\nusers: ~\n",
+        "clusters:\ncontexts:\nusers:\n",
+        "apiVersion: v1\nkind: Config\n",
+        "kind: Config",
+        "{}\n",
+    ] {
+        let added = round_trip(before);
+        assert!(!added.contains('[') || added.starts_with('{'), "a block list is written in block style:\n{added}");
+    }
+    assert!(round_trip("contexts: [] # none yet\n").contains("contexts: # none yet\n"));
+}
+
+#[test]
+fn a_file_without_anything_becomes_a_kubeconfig() {
+    for before in ["", "\n", "# mine\n", "---\n", "---\n# mine\n", "# mine", "# mine\r\n"] {
+        let added = round_trip(before);
+        assert!(added.starts_with(before), "{added}");
+        assert!(added.contains("apiVersion: v1"));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_made_for_us_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let files = home.list("new/folder/config");
+    let outcome = add(&files, "prod");
+    assert_eq!(outcome.written.files, [home.path("new/folder/config")]);
+    assert!(outcome.written.backups.is_empty() && outcome.current_context.is_none());
+    let mode = |name| fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("new"), mode("new/folder"), mode("new/folder/config")), (0o700, 0o700, 0o600));
+}
+
+#[test]
+fn json_stays_json() {
+    let before = "{
+  \"apiVersion\": \"v1\",
+  \"clusters\": [
+    {
+      \"name\": \"a\",
+      \"cluster\": {\"server\": \"https://a\"}
+    }
+  ],
+  \"contexts\": [],
+  \"current-context\": \"\"
+}
+";
+    let added = round_trip(before);
+    let json: serde_json::Value = serde_json::from_str(&added).unwrap();
+    assert_eq!(json["users"][0]["user"]["exec"]["args"][1], "prod");
+    let home = Home::with(&added);
+    use_context(&home.files(), "prod").unwrap();
+    upsert(&home.files(), &[Entry { server: "https://b".to_owned(), ..entry("prod") }], None).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&home.read("config")).unwrap();
+    assert_eq!(json["current-context"], "prod");
+    assert_eq!(json["clusters"][1]["cluster"]["server"], "https://b");
+}
+
+#[test]
+fn flow_style_anchors_merge_keys_and_tags_are_understood() {
+    round_trip("{apiVersion: v1, clusters: [{name: a, cluster: {server: 'https://a'}}], contexts: []}\n");
+    let before = "\
+%YAML 1.2
+---
+x-defaults: &defaults
+  insecure-skip-tls-verify: true
+clusters: &all
+- name: a
+  cluster: &a
+    <<: *defaults
+    server: https://a
+- name: b
+  cluster: *a
+contexts: !!seq
+- name: !!str a
+  context: {cluster: a, user: a, namespace: !!str 007}
+users:
+- &user
+  name: a
+  user: {token: !secret abc}
+...
+";
+    let added = round_trip(before);
+    new_lines(before, &added);
+}
+
+#[test]
+fn names_that_yaml_takes_for_something_else_are_quoted() {
+    for name in ["yes", "on", "No", "y", "null", "true", "1e3", "0x1f", "007", "1.5", "12", "1_000", "0o7", "1-2-3"] {
+        let home = Home::with(KUBECTL);
+        add(&home.files(), name);
+        let text = home.read("config");
+        assert!(text.contains(&format!("name: \"{name}\"")), "{text}");
+        use_context(&home.files(), name).unwrap();
+        assert!(home.read("config").contains(&format!("current-context: \"{name}\"")));
+        assert_eq!(find(&home.files(), name).unwrap().map(|found| found.is_current), Some(true));
+    }
+}
+
+#[test]
+fn unknown_keys_and_other_tools_extensions_stay() {
+    let before = KUBECTL.replace(
+        "kind: Config\n",
+        "extensions:\n- extension:\n    last-update: Mon, 10 Feb 2025 10:00:00 CET\n    version: v1.35.0\n  name: context_info\nkind: Config\nx-mine: {a: [1, 0x2, ~], b: 1.50}\n",
+    );
+    new_lines(&before, &round_trip(&before));
+}
+
+#[test]
+fn a_byte_order_mark_stays() {
+    let before = format!("\u{feff}{KUBECTL}");
+    new_lines(&before, &round_trip(&before));
+}
+
+#[test]
+fn only_one_line_changes_when_the_context_is_switched() {
+    let before = KUBECTL.replace("current-context: minikube", "current-context: 'other'   # today");
+    let home = Home::with(&before);
+    let outcome = use_context(&home.files(), "minikube").unwrap();
+    assert_eq!(outcome.previous.as_deref(), Some("other"));
+    assert_eq!(home.read("config"), before.replace("'other'", "minikube"));
+    assert!(use_context(&home.files(), "minikube").unwrap().written.files.is_empty());
+    let told = told(use_context(&home.files(), "minikub"));
+    assert!(told.contains("there is no context \"minikub\"") && told.contains("Did you mean minikube?"), "{told}");
+}
+
+#[test]
+fn what_is_printed_is_a_kubeconfig_of_its_own() {
+    let printed = render(&[entry("prod")]).unwrap();
+    let home = Home::with(&printed);
+    assert_eq!(current_context(&home.files()).unwrap().as_deref(), Some("prod"));
+    assert_eq!(add(&home.files(), "prod").entries[0].change, Change::Unchanged);
+    let two = render(&[entry("prod"), entry("yes")]).unwrap();
+    assert_eq!(meaning(&two).get("contexts").unwrap().items().len(), 2);
+    assert_eq!(meaning(&two).get("current-context"), Some(&Value::str("")));
+    assert_eq!(render(&[]).unwrap().lines().count(), 6);
+}
+
+#[test]
+fn strings_of_any_kind_survive() {
+    for hint in
+        ["", " ", "a\nb\r\n\tc", "\u{7f}\u{85}\u{2028}\u{feff}\u{1f600}\0", "'\"\\", "- a: b # c", "|", "%a", "@"]
+    {
+        let entry = Entry {
+            install_hint: hint.to_owned(),
+            env: vec![("A".to_owned(), hint.to_owned())],
+            command: PathBuf::from(format!("/opt/my tools/{}/rolecall", hint.replace('\0', "").trim())),
+            ..entry("prod")
+        };
+        for before in [KUBECTL, "", "{\"clusters\": []}"] {
+            let home = Home::with(before);
+            upsert(&home.files(), std::slice::from_ref(&entry), None).unwrap();
+            let again = upsert(&home.files(), std::slice::from_ref(&entry), None).unwrap();
+            assert_eq!(again.entries[0].change, Change::Unchanged, "{hint:?}");
+        }
+    }
+}

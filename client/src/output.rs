@@ -1,0 +1,66 @@
+//! The one file that writes to standard output and standard error.
+//!
+//! Standard output is data and results, standard error is talk; on failure standard output stays empty. Colours are
+//! written always and taken out by `anstream` where nobody sees them (no terminal, `NO_COLOR`).
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use crate::report::{CliError, Exit};
+
+/// Writes bytes to standard output as they are, in one write: for kubectl, which parses them. Not through std's buffered
+/// stdout, which would cut them at line ends.
+pub(crate) fn raw(mut bytes: &[u8]) -> Result<(), CliError> {
+    let stdout = io::stdout();
+    while !bytes.is_empty() {
+        match rustix::io::write(stdout.as_fd(), bytes) {
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => {
+                return Err(CliError::failed(
+                    format!("cannot write to standard output: {error}"),
+                    "What reads it has gone, or its disk is full",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes text to standard output. A reader that has seen enough (`| head`) ends the program without a word.
+pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    let mut stdout = anstream::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => CliError::silent(Exit::Failed as u8),
+        _ => CliError::failed(
+            format!("cannot write to standard output: {error}"),
+            "What reads it has gone, or its disk is full",
+        ),
+    })
+}
+
+/// Says something on standard error that is not an error.
+pub(crate) fn note(text: &str) {
+    say(&rolecall_protocol::sanitize_for_terminal(text));
+}
+
+/// Says what went wrong, in one line.
+pub(crate) fn error(error: &CliError) {
+    if !error.is_silent() {
+        say(&error.to_string());
+    }
+}
+
+/// Shows what clap has to say: help and version on standard output, everything else on standard error. Returns the exit
+/// code.
+pub(crate) fn usage(error: &clap::Error) -> u8 {
+    // Where even this cannot be written there is nobody left to tell.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8)
+}
+
+/// One write for the whole line, so that it is not cut by what others write to the same terminal.
+fn say(text: &str) {
+    let line = format!("rolecall: {text}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
+}

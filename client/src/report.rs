@@ -1,0 +1,132 @@
+//! What went wrong, as it is told: a message, what to do about it, and the exit code.
+
+use std::fmt;
+
+use rolecall_protocol::{ErrorBody, sanitize_for_terminal};
+
+use crate::config_file::ConfigFileError;
+use crate::kubeconfig::KubeconfigError;
+
+/// The exit codes of the client. Scripts read them, so they do not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Refused or failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The daemon cannot be reached or started.
+    Unreachable = 3,
+    /// The client and the daemon do not speak the same protocol.
+    Mismatch = 4,
+    /// A bug of ours.
+    Bug = 70,
+}
+
+/// An error on its way to the person: one line on standard error and an exit code.
+///
+/// Both texts are made safe for a terminal here, whatever they were put together from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CliError {
+    code: u8,
+    message: String,
+    hint: Option<String>,
+}
+
+impl CliError {
+    /// An error with its advice: no error of the client's own goes without.
+    pub(crate) fn new(exit: Exit, message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
+        Self {
+            code: exit as u8,
+            message: sanitize_for_terminal(message.as_ref()),
+            hint: Some(sanitize_for_terminal(hint.as_ref())),
+        }
+    }
+
+    /// Refused or failed: the most common kind.
+    pub(crate) fn failed(message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
+        Self::new(Exit::Failed, message, hint)
+    }
+
+    /// Everything there is to say has been said; what is left is the exit code.
+    pub(crate) const fn silent(code: u8) -> Self {
+        Self { code, message: String::new(), hint: None }
+    }
+
+    /// The same, saying first what it is about.
+    #[must_use]
+    pub(crate) fn about(mut self, what: impl fmt::Display) -> Self {
+        if !self.is_silent() {
+            self.message = sanitize_for_terminal(&format!("{what}: {}", self.message));
+        }
+        self
+    }
+
+    /// Whether nothing is to be printed.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    /// The exit code.
+    pub(crate) const fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) if self.message.ends_with(['.', '!', '?', '…']) => write!(f, " {hint}"),
+            Some(hint) => write!(f, ". {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<ErrorBody> for CliError {
+    /// The daemon's words, as they are.
+    fn from(body: ErrorBody) -> Self {
+        let code = body.code.exit_code();
+        let body = body.sanitized();
+        let message = if body.message.is_empty() { "the agent refused without a reason".into() } else { body.message };
+        Self { code, message, hint: body.hint }
+    }
+}
+
+impl From<KubeconfigError> for CliError {
+    fn from(error: KubeconfigError) -> Self {
+        Self::failed(error.to_string(), error.hint())
+    }
+}
+
+impl From<ConfigFileError> for CliError {
+    fn from(error: ConfigFileError) -> Self {
+        Self::failed(error.to_string(), error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rolecall_protocol::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn a_message_and_its_hint_are_one_line() {
+        let error = CliError::failed("prod: it\nbroke", "Run: rolecall agent restart");
+        assert_eq!(error.to_string(), "prod: it broke. Run: rolecall agent restart");
+        assert_eq!(error.about("x").to_string(), "x: prod: it broke. Run: rolecall agent restart");
+    }
+
+    #[test]
+    fn row_39_a_hostile_daemon_moves_no_cursor() {
+        let body = ErrorBody {
+            code: ErrorCode::LoginNeeded,
+            message: "a\u{1b}[2Jb".to_owned(),
+            hint: Some("c\r\nd\u{202e}".to_owned()),
+        };
+        let error = CliError::from(body);
+        assert_eq!(error.code(), 5);
+        assert_eq!(error.to_string(), "a\\u{1b}[2Jb. c d\\u{202e}");
+    }
+}

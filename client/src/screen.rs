@@ -1,0 +1,97 @@
+//! What the terminal can show, and the few shapes that everything is drawn with.
+
+use owo_colors::OwoColorize;
+
+use crate::environment::Environment;
+
+/// Cells of the bar that shows what is left of a session.
+const BAR: i64 = 16;
+
+/// The terminal, as far as it matters to what is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screen {
+    /// Whether it can show more than ASCII.
+    pub(crate) unicode: bool,
+    /// How wide it is; `None` where standard output is no terminal and lines may be as long as they like.
+    pub(crate) width: Option<usize>,
+}
+
+impl Screen {
+    /// Looks at the locale and at standard output. A locale that is not set at all counts as UTF-8: most are.
+    pub(crate) fn detect(environment: &Environment) -> Self {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| environment.get(name));
+        let unicode = locale.is_none_or(|locale| {
+            let locale = locale.to_string_lossy().to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        });
+        let size = rustix::termios::tcgetwinsize(std::io::stdout());
+        let width = size.ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
+        Self { unicode, width }
+    }
+
+    /// The mark of something done.
+    pub(crate) fn tick(self) -> String {
+        (if self.unicode { "✓" } else { "+" }).green().to_string()
+    }
+
+    /// The mark of something that needs a look.
+    pub(crate) fn warning(self) -> String {
+        "!".yellow().bold().to_string()
+    }
+
+    /// The mark of a profile with a session.
+    pub(crate) const fn full(self) -> &'static str {
+        if self.unicode { "●" } else { "*" }
+    }
+
+    /// The mark of a profile without one.
+    pub(crate) const fn empty(self) -> &'static str {
+        if self.unicode { "○" } else { "-" }
+    }
+
+    /// A bar of 16 cells, filled by how much of `whole` is left. What is left at all shows.
+    pub(crate) fn bar(self, left: jiff::SignedDuration, whole: jiff::SignedDuration) -> String {
+        let (left, whole) = (left.as_secs().max(0), whole.as_secs().max(1));
+        let filled = (left.saturating_mul(BAR) + whole - 1) / whole;
+        let filled = usize::try_from(filled.clamp(0, BAR)).unwrap_or_default();
+        let (done, rest) = if self.unicode { ("█", "░") } else { ("#", ".") };
+        let cells = usize::try_from(BAR).unwrap_or_default();
+        done.repeat(filled) + &rest.repeat(cells - filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn the_bar_is_never_empty_while_something_is_left() {
+        let screen = Screen { unicode: false, width: None };
+        let bar = |left, whole| screen.bar(SignedDuration::from_secs(left), SignedDuration::from_secs(whole));
+        assert_eq!(bar(3600, 3600), "################");
+        assert_eq!(bar(47 * 60, 3600), "#############...");
+        assert_eq!(bar(1, 3600), "#...............");
+        assert_eq!(bar(0, 3600), "................");
+        assert_eq!(bar(-5, 3600), "................");
+        assert_eq!(bar(9999, 3600), "################");
+        assert_eq!(bar(5, 0), "################");
+        assert_eq!(
+            Screen { unicode: true, width: None }.bar(SignedDuration::from_secs(8), SignedDuration::from_secs(16)),
+            "████████░░░░░░░░"
+        );
+    }
+
+    #[test]
+    fn the_locale_decides_on_ascii() {
+        let screen = |pairs: &[(&str, &str)]| {
+            Screen::detect(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+        };
+        assert!(screen(&[]).unicode);
+        assert!(screen(&[("LANG", "de_DE.UTF-8")]).unicode);
+        assert!(screen(&[("LANG", "C.utf8")]).unicode);
+        assert!(!screen(&[("LANG", "C")]).unicode);
+        assert!(!screen(&[("LC_ALL", "POSIX"), ("LANG", "de_DE.UTF-8")]).unicode);
+    }
+}

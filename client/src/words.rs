@@ -1,0 +1,104 @@
+//! Times in words, as pure functions of now.
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
+/// How long, in at most two units: `45 s`, `47 min`, `1 h`, `1 h 30 min`, `3 d`.
+pub(crate) fn length(length: SignedDuration) -> String {
+    let seconds = length.as_secs().max(0);
+    let (minutes, hours) = (seconds / 60, seconds / 3600);
+    match () {
+        () if seconds < 60 => format!("{seconds} s"),
+        () if minutes < 60 => format!("{minutes} min"),
+        () if hours < 48 && minutes % 60 == 0 => format!("{hours} h"),
+        () if hours < 12 => format!("{hours} h {} min", minutes % 60),
+        () if hours < 48 => format!("{hours} h"),
+        () => format!("{} d", hours / 24),
+    }
+}
+
+/// How long something still lasts.
+pub(crate) fn left(now: Timestamp, end: Timestamp) -> String {
+    match end.duration_since(now) {
+        over if over.as_secs() <= 0 => "over".to_owned(),
+        rest => format!("{} left", length(rest)),
+    }
+}
+
+/// How long ago something was. What lies ahead (a clock was set) is `just now`.
+pub(crate) fn ago(now: Timestamp, then: Timestamp) -> String {
+    match now.duration_since(then) {
+        recent if recent.as_secs() < 1 => "just now".to_owned(),
+        past => format!("{} ago", length(past)),
+    }
+}
+
+/// A time of day where it is near, with its date where it is not.
+pub(crate) fn moment(now: Timestamp, then: Timestamp, zone: &TimeZone) -> String {
+    let (today, local) = (now.to_zoned(zone.clone()), then.to_zoned(zone.clone()));
+    let shape = if today.date() == local.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    local.strftime(shape).to_string()
+}
+
+/// A moment to the second, for details.
+pub(crate) fn precise(then: Timestamp, zone: &TimeZone) -> String {
+    then.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A moment and how far off it is: `15:42 (1 h)`. A session that was asked for as one hour is told as one hour even a
+/// second later.
+pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone) -> String {
+    let rest = end.duration_since(now).saturating_add(SignedDuration::from_secs(5));
+    format!("{} ({})", moment(now, end, zone), length(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn lengths() {
+        for (seconds, words) in [
+            (-5, "0 s"),
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (119, "1 min"),
+            (47 * 60 + 59, "47 min"),
+            (3600, "1 h"),
+            (3600 + 90, "1 h 1 min"),
+            (5400, "1 h 30 min"),
+            (12 * 3600, "12 h"),
+            (12 * 3600 + 300, "12 h"),
+            (47 * 3600, "47 h"),
+            (48 * 3600, "2 d"),
+            (400 * 86400, "400 d"),
+        ] {
+            assert_eq!(length(SignedDuration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn from_now() {
+        let now = at("2026-01-02T12:00:00Z");
+        assert_eq!(left(now, at("2026-01-02T12:47:30Z")), "47 min left");
+        assert_eq!(left(now, at("2026-01-02T12:00:00Z")), "over");
+        assert_eq!(left(now, at("2026-01-01T12:00:00Z")), "over");
+        assert_eq!(ago(now, at("2026-01-02T11:59:48Z")), "12 s ago");
+        assert_eq!(ago(now, at("2026-01-02T11:57:00Z")), "3 min ago");
+        assert_eq!(ago(now, at("2026-01-02T11:59:59.5Z")), "just now");
+        assert_eq!(ago(now, at("2026-01-02T13:00:00Z")), "just now");
+    }
+
+    #[test]
+    fn in_the_local_zone() {
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        let now = at("2026-01-02T13:42:01Z");
+        assert_eq!(until(now, at("2026-01-02T14:42:00Z"), &zone), "15:42 (1 h)");
+        assert_eq!(until(now, at("2026-01-03T01:42:00Z"), &zone), "2026-01-03 02:42 (12 h)");
+        assert_eq!(precise(now, &zone), "2026-01-02 14:42:01");
+    }
+}

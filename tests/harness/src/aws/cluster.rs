@@ -1,0 +1,79 @@
+//! EKS clusters as DescribeCluster shows them.
+
+/// A cluster, built up from what is not as usual.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub(crate) name: String,
+    pub(crate) region: String,
+    pub(crate) account: String,
+    pub(crate) partition: String,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) ca_pem: Option<String>,
+    pub(crate) version: String,
+    pub(crate) status: String,
+    pub(crate) id: Option<String>,
+}
+
+impl Cluster {
+    /// An `ACTIVE` cluster of Kubernetes 1.33 in account 111122223333, without endpoint and CA.
+    pub fn new(name: &str, region: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            region: region.to_owned(),
+            account: "111122223333".to_owned(),
+            partition: "aws".to_owned(),
+            endpoint: None,
+            ca_pem: None,
+            version: "1.33".to_owned(),
+            status: "ACTIVE".to_owned(),
+            id: None,
+        }
+    }
+
+    /// The account it is in: only principals of that account see it.
+    #[must_use]
+    pub fn account(self, account: &str) -> Self {
+        Self { account: account.to_owned(), ..self }
+    }
+
+    /// The partition of its ARN: `aws` by default.
+    #[must_use]
+    pub fn partition(self, partition: &str) -> Self {
+        Self { partition: partition.to_owned(), ..self }
+    }
+
+    /// The API server's URL.
+    #[must_use]
+    pub fn endpoint(self, url: &str) -> Self {
+        Self { endpoint: Some(url.to_owned()), ..self }
+    }
+
+    /// The API server's CA as PEM text; it is served in base64, as EKS does.
+    #[must_use]
+    pub fn ca_pem(self, pem: &str) -> Self {
+        Self { ca_pem: Some(pem.to_owned()), ..self }
+    }
+
+    /// The version of Kubernetes: `1.33`.
+    #[must_use]
+    pub fn version(self, version: &str) -> Self {
+        Self { version: version.to_owned(), ..self }
+    }
+
+    /// `CREATING`, `ACTIVE`, `DELETING`, `FAILED`, `UPDATING`, `PENDING`.
+    #[must_use]
+    pub fn status(self, status: &str) -> Self {
+        Self { status: status.to_owned(), ..self }
+    }
+
+    /// The id that only a local cluster on an Outpost has; its tokens are signed for it in place of the name.
+    #[must_use]
+    pub fn local_id(self, id: &str) -> Self {
+        Self { id: Some(id.to_owned()), ..self }
+    }
+
+    /// The cluster's ARN.
+    pub fn arn(&self) -> String {
+        format!("arn:{}:eks:{}:{}:cluster/{}", self.partition, self.region, self.account, self.name)
+    }
+}

@@ -1,0 +1,31 @@
+//! The operations that the embedded AWS knows.
+
+/// An operation of one of its services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Op {
+    /// STS.
+    AssumeRole,
+    /// STS: signed in headers, or presigned, as an API server forwards a token.
+    GetCallerIdentity,
+    /// EKS.
+    DescribeCluster,
+    /// EKS.
+    ListClusters,
+    /// Anything else: it is logged and refused.
+    Unknown,
+}
+
+impl Op {
+    /// Every operation, for faults that hit all of AWS.
+    pub const ALL: [Self; 5] =
+        [Self::AssumeRole, Self::GetCallerIdentity, Self::DescribeCluster, Self::ListClusters, Self::Unknown];
+
+    /// The operation of STS's `Action` parameter.
+    pub(crate) fn of_action(action: &str) -> Self {
+        match action {
+            "AssumeRole" => Self::AssumeRole,
+            "GetCallerIdentity" => Self::GetCallerIdentity,
+            _ => Self::Unknown,
+        }
+    }
+}

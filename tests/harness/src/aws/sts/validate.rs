@@ -1,0 +1,110 @@
+//! STS's validation of parameters, with its own words: all that is wrong is said in one ValidationError.
+//!
+//! Source of the limits: the API reference of AssumeRole; of the words: answers of the real STS as they are quoted in
+//! issues.
+
+use super::super::error::ApiError;
+use super::super::inbound::Inbound;
+
+/// `RoleSessionName` and `SourceIdentity`.
+pub(crate) const NAME_PATTERN: (&str, &str) = (r"[\w+=,.@-]*", "+=,.@-_");
+/// `ExternalId`.
+pub(crate) const EXTERNAL_ID_PATTERN: (&str, &str) = (r"[\w+=,.@:\/-]*", "+=,.@:/-_");
+
+/// Collects what is wrong with a request's parameters.
+pub(crate) struct Validator<'a> {
+    request: &'a Inbound,
+    wrong: Vec<String>,
+}
+
+impl<'a> Validator<'a> {
+    pub(crate) fn new(request: &'a Inbound) -> Self {
+        Self { request, wrong: Vec::new() }
+    }
+
+    /// A parameter that must be there.
+    pub(crate) fn required(&mut self, name: &str) -> &'a str {
+        let value = self.request.param(name);
+        if value.is_none() {
+            let at = lower_camel(name);
+            self.wrong.push(format!("Value null at '{at}' failed to satisfy constraint: Member must not be null"));
+        }
+        value.unwrap_or_default()
+    }
+
+    pub(crate) fn optional(&self, name: &str) -> Option<&'a str> {
+        self.request.param(name)
+    }
+
+    /// Length in characters, both ends allowed.
+    pub(crate) fn length(&mut self, at: &str, value: &str, shortest: usize, longest: usize) {
+        let length = value.chars().count();
+        if length < shortest {
+            self.push(at, value, &format!("Member must have length greater than or equal to {shortest}"));
+        }
+        if length > longest {
+            self.push(at, value, &format!("Member must have length less than or equal to {longest}"));
+        }
+    }
+
+    /// Letters and digits (ASCII, as STS has it) and the characters of the pattern.
+    pub(crate) fn pattern(&mut self, at: &str, value: &str, (pattern, marks): (&str, &str)) {
+        if !value.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c)) {
+            self.push(at, value, &format!("Member must satisfy regular expression pattern: {pattern}"));
+        }
+    }
+
+    /// A whole number, both ends allowed. Absent: `default`.
+    pub(crate) fn number(&mut self, name: &str, default: u64, least: u64, most: u64) -> u64 {
+        let Some(value) = self.request.param(name) else { return default };
+        let at = lower_camel(name);
+        let number: Option<i64> = value.parse().ok();
+        match number {
+            // The real STS answers MalformedInput before it validates; nobody's SDK sends this.
+            None => self.push(&at, value, "Member must be an integer"),
+            Some(number) if number < i64::try_from(least).expect("a limit") => {
+                self.push(&at, value, &format!("Member must have value greater than or equal to {least}"));
+            }
+            Some(number) if number > i64::try_from(most).expect("a limit") => {
+                self.push(&at, value, &format!("Member must have value less than or equal to {most}"));
+            }
+            Some(number) => return u64::try_from(number).expect("it is at least `least`"),
+        }
+        default
+    }
+
+    /// At most this many members of a list.
+    pub(crate) fn count(&mut self, at: &str, count: usize, most: usize) {
+        if count > most {
+            self.push(
+                at,
+                &format!("[{count} members]"),
+                &format!("Member must have length less than or equal to {most}"),
+            );
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<(), ApiError> {
+        match self.wrong.len() {
+            0 => Ok(()),
+            1 => Err(ApiError::validation(format!("1 validation error detected: {}", self.wrong[0]))),
+            n => Err(ApiError::validation(format!("{n} validation errors detected: {}", self.wrong.join("; ")))),
+        }
+    }
+
+    fn push(&mut self, at: &str, value: &str, constraint: &str) {
+        self.wrong.push(format!("Value '{value}' at '{at}' failed to satisfy constraint: {constraint}"));
+    }
+}
+
+/// The members of a list, `Tags.member.1.Key` and so on, as the query protocol flattens them; `suffix` is `.Key`, or
+/// nothing.
+pub(crate) fn members<'a>(request: &'a Inbound, list: &str, suffix: &str) -> Vec<&'a str> {
+    (1..).map_while(|number| request.param(&format!("{list}.member.{number}{suffix}"))).collect()
+}
+
+fn lower_camel(name: &str) -> String {
+    let mut chars = name.chars();
+    let first = chars.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(chars).collect()
+}

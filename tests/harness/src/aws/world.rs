@@ -1,0 +1,52 @@
+//! Everything that the embedded AWS knows, behind one lock.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::access::Access;
+use super::calls::Calls;
+use super::cluster::Cluster;
+use super::fault::Faults;
+use super::identity::Identities;
+use crate::clock::Clock;
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) identities: Identities,
+    pub(crate) clusters: Vec<Cluster>,
+    pub(crate) access: Access,
+    pub(crate) faults: Faults,
+    pub(crate) calls: Calls,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    state: Mutex<State>,
+    /// Notified whenever a call begins or ends.
+    changed: Condvar,
+}
+
+impl World {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// The state. Held only between awaits, for microseconds.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a failed test already; a second one while the first unwinds would end the whole
+        // run.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits until `done` holds, for at most `timeout` of real time; says whether it does.
+    pub(crate) fn wait_until(&self, timeout: Duration, done: impl Fn(&State) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.state(), timeout, |state| !done(state));
+        let (state, _timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+        done(&state)
+    }
+}

@@ -1,0 +1,169 @@
+//! `cargo demo`: the main job on a machine without an AWS account, in seconds.
+//!
+//! Starts an embedded AWS and the API servers of two clusters on loopback, and then does what a user would: adds two profiles
+//! with the real client, through the real daemon, and lists pods with the real kubectl. Everything lives in a temporary
+//! folder, and nothing is left behind, on Ctrl-C neither.
+
+// The demo talks to a person, and stops with a reason when a step fails.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used)]
+
+mod get;
+
+use std::fs;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Role, Sandbox};
+use tokio::signal::unix::{SignalKind, signal};
+
+const ACCOUNT: &str = "111122223333";
+const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
+/// Cluster and region of each profile.
+const CLUSTERS: [(&str, &str); 2] = [("prod", "eu-west-1"), ("staging", "us-east-1")];
+
+/// A step that did not work, in words.
+type Step = Result<(), String>;
+
+fn main() -> ExitCode {
+    let sandbox = Arc::new(Sandbox::new());
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let demo = {
+        let (sandbox, interrupted) = (Arc::clone(&sandbox), Arc::clone(&interrupted));
+        thread::spawn(move || demonstrate(&sandbox, &interrupted))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let finished = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).expect("signals");
+        let mut terminate = signal(SignalKind::terminate()).expect("signals");
+        let done = tokio::task::spawn_blocking(move || demo.join());
+        tokio::select! {
+            done = done => Some(done.ok().and_then(Result::ok).unwrap_or_else(|| Err("the demo broke".to_owned()))),
+            _ = interrupt.recv() => None,
+            _ = terminate.recv() => None,
+        }
+    });
+    interrupted.store(true, Ordering::SeqCst);
+    clean_up(&sandbox);
+    match finished {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(reason)) => {
+            eprintln!("\ndemo: {reason}");
+            ExitCode::FAILURE
+        }
+        // What still runs is in this process alone, so leaving ends it.
+        None => std::process::exit(130),
+    }
+}
+
+fn demonstrate(sandbox: &Sandbox, interrupted: &AtomicBool) -> Step {
+    say("Building the client and the daemon");
+    build()?;
+
+    say("Starting an AWS of our own and the API servers of two clusters, all on 127.0.0.1");
+    let clock = Clock::system();
+    let aws = Aws::start(clock.clone());
+    let user = aws.add_user(ACCOUNT, "dev");
+    aws.add_role(Role::new(ROLE).trusts(&user.arn));
+    let servers: Vec<ApiServer> = CLUSTERS.iter().map(|(name, region)| cluster(&aws, &clock, name, region)).collect();
+    prepare(sandbox, &user, &aws);
+
+    say("Adding a profile for each: the role is assumed, the cluster found, the kubeconfig written");
+    for (name, region) in CLUSTERS {
+        let arguments = ["add", name, "--region", region, "--role-arn", ROLE, "--aws-profile", "work"];
+        step(sandbox, interrupted, "rolecall", &arguments)?;
+    }
+
+    say("Listing pods; the token comes from the daemon, in about a millisecond");
+    for ((name, _), server) in CLUSTERS.iter().zip(&servers) {
+        list_pods(sandbox, interrupted, name, server)?;
+    }
+
+    say("And this is what the daemon knows");
+    step(sandbox, interrupted, "rolecall", &["status"])?;
+    let calls = aws.log().iter().filter(|call| call.role_arn.is_some()).count();
+    say(&format!("AWS was asked for {calls} sessions in all; both last an hour and are shared by every kubectl."));
+    Ok(())
+}
+
+fn cluster(aws: &Aws, clock: &Clock, name: &str, region: &str) -> ApiServer {
+    let server = ApiServer::start(clock.clone(), aws, name, region);
+    aws.add_cluster(server.cluster());
+    aws.grant(name, region, ROLE, "developer:{{SessionName}}", &["system:masters"]);
+    server
+}
+
+/// The person's own AWS configuration, as it would be in `~/.aws`.
+fn prepare(sandbox: &Sandbox, user: &AccessKey, aws: &Aws) {
+    sandbox.write_aws_profile("work", user, &aws.endpoint());
+}
+
+fn list_pods(sandbox: &Sandbox, interrupted: &AtomicBool, name: &str, server: &ApiServer) -> Step {
+    if sandbox.kubectl().is_some() {
+        return step(sandbox, interrupted, "kubectl", &["--context", name, "get", "pods"]);
+    }
+    say("(kubectl is not on PATH; this is the same request by our own hand)");
+    step_quietly(sandbox, interrupted, "rolecall", &["token", name]).and_then(|credential| {
+        let credential: serde_json::Value = serde_json::from_slice(&credential).map_err(|error| error.to_string())?;
+        let token = credential["status"]["token"].as_str().unwrap_or_default();
+        println!("{}", get::pods(server, token).map_err(|error| error.to_string())?);
+        Ok(())
+    })
+}
+
+/// Runs a command as a person would, and shows it with what it says.
+fn step(sandbox: &Sandbox, interrupted: &AtomicBool, program: &str, arguments: &[&str]) -> Step {
+    println!("$ {program} {}", arguments.join(" "));
+    let status = command(sandbox, interrupted, program)?.args(arguments).stdin(Stdio::null()).status();
+    let status = status.map_err(|error| format!("{program} could not be run: {error}"))?;
+    println!();
+    if status.success() { Ok(()) } else { Err(format!("{program} {} ended with {status}", arguments[0])) }
+}
+
+/// Runs a command and keeps what it says.
+fn step_quietly(
+    sandbox: &Sandbox,
+    interrupted: &AtomicBool,
+    program: &str,
+    arguments: &[&str],
+) -> Result<Vec<u8>, String> {
+    let said = command(sandbox, interrupted, program)?.args(arguments).stderr(Stdio::inherit()).output();
+    let said = said.map_err(|error| format!("{program} could not be run: {error}"))?;
+    if said.status.success() { Ok(said.stdout) } else { Err(format!("{program} ended with {}", said.status)) }
+}
+
+fn command(sandbox: &Sandbox, interrupted: &AtomicBool, program: &str) -> Result<Command, String> {
+    if interrupted.load(Ordering::SeqCst) {
+        return Err("interrupted".to_owned());
+    }
+    match program {
+        "kubectl" => sandbox.kubectl().ok_or_else(|| "kubectl is not on PATH".to_owned()),
+        program => Ok(sandbox.command(program)),
+    }
+}
+
+/// The binaries that are shown are those of this checkout.
+#[allow(clippy::disallowed_methods)] // cargo says which cargo this is
+fn build() -> Step {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--package", "rolecall", "--package", "rolecalld"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    match built {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("cargo build ended with {status}")),
+        Err(error) => Err(format!("cargo could not be run: {error}")),
+    }
+}
+
+/// Ends the daemon that the client started, and removes the folder it all lived in.
+fn clean_up(sandbox: &Sandbox) {
+    while !sandbox.kill_leftovers().is_empty() {}
+    fs::remove_dir_all(sandbox.root()).ok();
+}
+
+fn say(line: &str) {
+    println!("\n── {line}");
+}

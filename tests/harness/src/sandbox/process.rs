@@ -1,0 +1,126 @@
+//! A child process whose words and end can be waited for, without polling.
+
+use std::io::{self, Read, Write as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+/// A child with stdout and stderr captured.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pid: Pid,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What is known of the child so far.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
+    /// Set in the moment when the child is reaped, so that as long as it is `None` the pid is the child's.
+    pub(crate) status: Option<ExitStatus>,
+}
+
+/// What has come through a pipe.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) bytes: Vec<u8>,
+    /// Nobody holds the other end any more, grandchildren neither.
+    pub(crate) ended: bool,
+}
+
+impl Watched {
+    pub(crate) fn spawn(command: &mut Command, input: Option<Vec<u8>>) -> io::Result<Self> {
+        let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let pid = Pid::from_child(&child);
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        let (stdout, stderr) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
+        read(&shared, stdout, |state| &mut state.stdout);
+        read(&shared, stderr, |state| &mut state.stderr);
+        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
+            // A child that does not read its stdin is a child's right.
+            thread::spawn(move || drop(stdin.write_all(&input)));
+        }
+        reap(&shared, child, pid);
+        Ok(Self { pid, shared })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        u32::try_from(self.pid.as_raw_nonzero().get()).expect("a pid is positive")
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    /// Waits until `done` holds, for at most `limit`; says whether it does.
+    pub(crate) fn wait_until(&self, limit: Duration, done: impl Fn(&State) -> bool) -> bool {
+        let waited = self.shared.changed.wait_timeout_while(self.state(), limit, |state| !done(state));
+        let (state, _timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+        done(&state)
+    }
+
+    /// Sends a signal unless the child has been reaped.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let state = self.state();
+        if state.status.is_none() {
+            kill_process(self.pid, signal).expect("it is our own child, and not reaped");
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        // A killed process ends; without it the sandbox's folder might be deleted under its feet.
+        self.wait_until(Duration::from_secs(10), |state| state.status.is_some());
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a failed test already; a second one while the first unwinds would end the whole
+        // run.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+}
+
+fn read(shared: &Arc<Shared>, mut pipe: impl Read + Send + 'static, stream: fn(&mut State) -> &mut Stream) {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) | Err(_) => return shared.change(|state| stream(state).ended = true),
+                Ok(length) => shared.change(|state| stream(state).bytes.extend_from_slice(&buffer[..length])),
+            }
+        }
+    });
+}
+
+fn reap(shared: &Arc<Shared>, mut child: Child, pid: Pid) {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || {
+        // First wait without reaping, then reap under the lock: whoever sends a signal under that lock hits our child
+        // or nobody.
+        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        {
+        }
+        shared.change(|state| state.status = Some(child.wait().expect("it is our own child")));
+    });
+}

@@ -1,0 +1,105 @@
+use super::*;
+use std::time::Instant;
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[test]
+fn everything_is_private_and_short() {
+    let sandbox = Sandbox::new();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for (name, folder) in sandbox.folders() {
+        assert_eq!(mode(&folder), 0o700, "{name}");
+    }
+    assert_eq!(mode(sandbox.root()), 0o700);
+    assert_eq!(mode(&sandbox.write("home/a/b", "c")), 0o600);
+    assert!(sandbox.runtime_dir().join("rolecall/agent.sock").as_os_str().len() < 60);
+    let root = sandbox.root().to_owned();
+    drop(sandbox);
+    assert!(!root.exists());
+}
+
+#[test]
+fn a_program_sees_the_sandbox_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.run(&mut sandbox.command("env"));
+    let mut names: Vec<&str> = output.assert_ok().stdout.lines().filter_map(|line| line.split('=').next()).collect();
+    names.sort_unstable();
+    let expected = ["HOME", "LANG", "PATH", "TMPDIR", "TZ"];
+    assert_eq!(names[..5], expected);
+    assert!(names[5..].iter().all(|name| name.starts_with("XDG_")), "{names:?}");
+    assert!(output.stdout.contains(&format!("HOME={}", sandbox.home().display())));
+}
+
+#[test]
+fn output_is_captured_and_asserted() {
+    let sandbox = Sandbox::new();
+    let mut shell = sandbox.command("sh");
+    let output = sandbox.run_with_input(shell.args(["-c", "cat; echo oops >&2; exit 3"]), b"{\"a\":1}");
+    output.assert_code(3);
+    assert_eq!((output.json()["a"].as_i64(), output.stderr.as_str()), (Some(1), "oops\n"));
+    assert!(std::panic::catch_unwind(|| output.assert_ok()).is_err());
+    assert!(std::panic::catch_unwind(|| output.assert_stdout_empty()).is_err());
+    let hangs = std::panic::catch_unwind(|| {
+        let sandbox = Sandbox::new();
+        sandbox.run_within(Duration::from_millis(50), sandbox.command("sleep").arg("60"))
+    });
+    assert!(hangs.is_err());
+}
+
+#[test]
+fn a_daemon_is_waited_for_stopped_and_reaped() {
+    let sandbox = Sandbox::new();
+    let script = "trap 'echo bye >&2; exit 7' TERM; echo ready; while :; do sleep 0.01; done";
+    let daemon = sandbox.spawn_daemon(sandbox.command("sh").args(["-c", script]));
+    daemon.wait_ready(SOON);
+    daemon.stop();
+    daemon.terminate();
+    assert!(daemon.is_running());
+    daemon.cont();
+    assert_eq!(daemon.wait_exit(SOON).code(), Some(7));
+    daemon.wait_stderr("bye", SOON);
+    daemon.kill();
+
+    let mute = sandbox.spawn_daemon(sandbox.command("sh").args(["-c", "echo not yet; exit 1"]));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| mute.wait_ready(SOON))).is_err());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[allow(clippy::disallowed_methods, reason = "a real process, in real time")]
+fn what_was_left_in_the_background_is_killed() {
+    let sandbox = Sandbox::new();
+    let background = "sleep 300 </dev/null >/dev/null 2>&1 & echo $!";
+    let output = sandbox.run(sandbox.command("sh").args(["-c", background]));
+    assert!(!output.pipes_left_open);
+    let pid: u32 = output.stdout.trim().parse().unwrap();
+    let begun = Instant::now();
+    assert_eq!(sandbox.kill_leftovers(), [pid]);
+    assert!(sandbox.kill_leftovers().is_empty() && begun.elapsed() < SOON);
+}
+
+#[test]
+fn aws_files_have_a_section_for_each_profile() {
+    let sandbox = Sandbox::new();
+    let key = |id: &str, token: Option<&str>| AccessKey {
+        id: id.to_owned(),
+        secret: "s".to_owned(),
+        arn: String::new(),
+        session_token: token.map(str::to_owned),
+    };
+    sandbox.write_aws_profile("work", &key("AKIAOLD", None), "http://127.0.0.1:1");
+    sandbox.write_aws_profile("work", &key("AKIANEW", None), "http://127.0.0.1:2");
+    sandbox.append_aws_config("[profile child]\nsource_profile = work");
+    sandbox.write_aws_profile("default", &key("ASIA", Some("t")), "http://127.0.0.1:3");
+    let read = |file: &str| fs::read_to_string(sandbox.home().join(".aws").join(file)).unwrap();
+    let (config, credentials) = (read("config"), read("credentials"));
+    assert!(config.contains("[profile work]\nregion = sa-east-1\nservices = work-embedded\n"));
+    let place = "  endpoint_url = http://127.0.0.1:2\n";
+    assert!(config.contains(&format!("[services work-embedded]\nsts =\n{place}eks =\n{place}")));
+    assert!(config.contains("[default]") && config.ends_with("[profile child]\nsource_profile = work\n"));
+    assert!(
+        credentials.contains("AKIANEW")
+            && !credentials.contains("AKIAOLD")
+            && credentials.contains("aws_session_token = t")
+    );
+}
