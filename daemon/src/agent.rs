@@ -18,7 +18,7 @@ use journal::Journal;
 use crate::aws::Aws;
 use crate::clock::timestamp;
 use crate::config::Config;
-use crate::config::watch::ConfigStore;
+use crate::config::watch::{ConfigStore, InForce};
 use crate::pin;
 use crate::profile::{Person, Profile};
 use crate::session::Session;
@@ -160,19 +160,20 @@ impl Agent {
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
             },
-            config: ConfigStatus {
-                path: self.config.path().display().to_string(),
-                loaded: timestamp(in_force.loaded),
-                problem: in_force
-                    .problem
-                    .as_ref()
-                    .map(|(error, since)| Problem { since: timestamp(*since), error: error.body() }),
-            },
+            config: self.config_status(&in_force),
             profiles: profiles
                 .filter_map(|name| Profile::find(&in_force.config, name, &self.person))
                 .map(|profile| self.status_of(&profile))
                 .collect(),
         }
+    }
+
+    /// Reads the configuration again, and tells what is in force.
+    pub fn reload(&self) -> ConfigStatus {
+        if self.config.reload() {
+            self.configuration_changed();
+        }
+        self.config_status(&self.config.current())
     }
 
     /// Forgets what the configuration no longer asks for.
@@ -239,9 +240,7 @@ impl Agent {
             return Ok(profile);
         }
         // It may have been added this very moment, before the watch told us.
-        if self.config.reload() {
-            self.configuration_changed();
-        }
+        self.reload();
         find().ok_or_else(|| self.unknown(name, &self.config.current().config))
     }
 
@@ -254,6 +253,17 @@ impl Agent {
 
     fn candidate(&self, text: &str) -> Result<Config, AgentError> {
         Config::parse(self.config.path(), text).map_err(|error| AgentError::config(&error))
+    }
+
+    fn config_status(&self, in_force: &InForce) -> ConfigStatus {
+        ConfigStatus {
+            path: self.config.path().display().to_string(),
+            loaded: timestamp(in_force.loaded),
+            problem: in_force
+                .problem
+                .as_ref()
+                .map(|(error, since)| Problem { since: timestamp(*since), error: error.body() }),
+        }
     }
 
     fn status_of(&self, profile: &Profile) -> ProfileStatus {

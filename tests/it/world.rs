@@ -79,9 +79,7 @@ impl World {
     /// Replaces the configuration, and makes the daemon read it.
     pub(crate) fn configure(&self, text: &str) {
         write_config(&self.sandbox, text);
-        if self.agent.config().reload() {
-            self.agent.configuration_changed();
-        }
+        self.agent.reload();
     }
 
     /// `rolecall token NAME`, as kubectl runs it.

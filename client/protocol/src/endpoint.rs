@@ -39,6 +39,9 @@ pub enum Endpoint {
     /// `POST /v1/config/check`: the body is a configuration (TOML) that may become the real one. Answers
     /// [`ConfigChecked`](crate::ConfigChecked).
     ConfigCheck,
+    /// `POST /v1/config/reload`: reads the configuration again, now rather than when the watch tells. Answers
+    /// [`ConfigStatus`](crate::ConfigStatus).
+    ConfigReload,
     /// `POST /v1/config/probe/{name}`: the body is a configuration as above; assumes the role of the profile `name` as
     /// it stands there and describes its cluster. Answers [`Probed`](crate::Probed).
     Probe(ProfileName),
@@ -53,9 +56,13 @@ impl Endpoint {
     pub const fn method(&self) -> Method {
         match self {
             Self::Profile(_) | Self::Status => Method::Get,
-            Self::Token(_) | Self::Refresh(_) | Self::Cluster(_) | Self::ConfigCheck | Self::Probe(_) | Self::Stop => {
-                Method::Post
-            }
+            Self::Token(_)
+            | Self::Refresh(_)
+            | Self::Cluster(_)
+            | Self::ConfigCheck
+            | Self::ConfigReload
+            | Self::Probe(_)
+            | Self::Stop => Method::Post,
         }
     }
 
@@ -67,6 +74,7 @@ impl Endpoint {
             Self::Cluster(name) => format!("/v1/profiles/{name}/cluster"),
             Self::Profile(name) => format!("/v1/profiles/{name}"),
             Self::ConfigCheck => "/v1/config/check".to_owned(),
+            Self::ConfigReload => "/v1/config/reload".to_owned(),
             Self::Probe(name) => format!("/v1/config/probe/{name}"),
             Self::Status => "/v1/status".to_owned(),
             Self::Stop => "/v1/stop".to_owned(),
@@ -85,6 +93,7 @@ impl Endpoint {
             ["profiles", name, "cluster"] => name.parse().ok().map(Self::Cluster),
             ["profiles", name] => name.parse().ok().map(Self::Profile),
             ["config", "check"] => Some(Self::ConfigCheck),
+            ["config", "reload"] => Some(Self::ConfigReload),
             ["config", "probe", name] => name.parse().ok().map(Self::Probe),
             ["status"] => Some(Self::Status),
             ["stop"] => Some(Self::Stop),
@@ -99,7 +108,9 @@ impl Endpoint {
             Self::Token(_) => 256 * 1024,
             // 10,000 profiles with every key take about 5 MiB.
             Self::ConfigCheck | Self::Probe(_) => crate::MAX_CONFIG,
-            Self::Refresh(_) | Self::Cluster(_) | Self::Profile(_) | Self::Status | Self::Stop => 0,
+            Self::Refresh(_) | Self::Cluster(_) | Self::Profile(_) | Self::ConfigReload | Self::Status | Self::Stop => {
+                0
+            }
         }
     }
 }
@@ -117,6 +128,7 @@ mod tests {
             Endpoint::Cluster(name.clone()),
             Endpoint::Profile(name.clone()),
             Endpoint::ConfigCheck,
+            Endpoint::ConfigReload,
             Endpoint::Probe(name),
             Endpoint::Status,
             Endpoint::Stop,

@@ -38,7 +38,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long to wait when the process has no file descriptor left; an accept that fails at once would spin.
 const BREATHER: Duration = Duration::from_millis(50);
 /// The answer to one connection too many.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nrolecall-protocol: 1\r\n\
     connection: close\r\ncontent-length: 117\r\n\r\n\
     {\"error\":{\"code\":\"unavailable\",\"message\":\"the daemon has too many callers at once\",\"hint\":\"Try again in a moment.\"}}\n";
 
@@ -70,6 +70,7 @@ pub async fn serve(listener: UnixListener, agent: Arc<Agent>, stop: Cancellation
         }
     }
     drop(listener);
+    tracing::info!("Stopping");
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("Some answers were not finished in {} s", DRAIN.as_secs());
     }

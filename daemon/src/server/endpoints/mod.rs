@@ -2,6 +2,7 @@
 
 mod cluster;
 mod config_check;
+mod config_reload;
 mod probe;
 mod profile;
 mod refresh;
@@ -25,6 +26,7 @@ pub(super) async fn answer(context: &Context, endpoint: &Endpoint, body: Bytes) 
         Endpoint::Cluster(name) => cluster::answer(agent, name).await,
         Endpoint::Profile(name) => profile::answer(agent, name),
         Endpoint::ConfigCheck => config_check::answer(agent, &body),
+        Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
         Endpoint::Status => Ok(status::answer(agent)),
         Endpoint::Stop => Ok(stop::answer(context)),

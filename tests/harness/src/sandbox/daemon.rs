@@ -45,6 +45,13 @@ impl Daemon {
         assert!(ready, "the daemon is not ready within {limit:?}: {}", self.report());
     }
 
+    /// Waits for its first line on stdout, whatever it says. Panics if `limit` of real time is over.
+    #[track_caller]
+    pub fn wait_stdout_line(&self, limit: Duration) {
+        let said = self.process.wait_until(limit, |state| state.stdout.bytes.contains(&b'\n'));
+        assert!(said, "the daemon has said nothing within {limit:?}: {}", self.report());
+    }
+
     /// Waits for its end. Panics, with what it said, if that takes longer than `limit` of real time.
     #[track_caller]
     pub fn wait_exit(&self, limit: Duration) -> ExitStatus {

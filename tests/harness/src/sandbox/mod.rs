@@ -100,6 +100,7 @@ impl Sandbox {
             .expect("no colon in the target folder");
         environment.push(("PATH", path.into()));
         environment.push(("LANG", "C.UTF-8".into()));
+        environment.push(("USER", "dev".into()));
         environment.push(("TZ", "UTC".into()));
         environment
     }

@@ -1,0 +1,55 @@
+//! `rolecall agent`.
+
+use crate::world::{World, one_line};
+
+#[test]
+fn start_status_restart_logs_stop() {
+    let world = World::configured();
+    let line = one_line(&world.rolecall(&["agent", "status"]), 3);
+    assert_eq!(line, "rolecall: the agent is not running. Run: rolecall agent start");
+
+    let said = world.rolecall(&["agent", "start"]);
+    said.assert_ok();
+    let first = world.daemon_pid();
+    assert!(said.stdout.contains(&first.to_string()), "{}", said.stdout);
+    world.rolecall(&["agent", "start"]).assert_ok();
+    assert_eq!(world.daemon_pid(), first, "a second start starts nothing");
+
+    let said = world.rolecall(&["agent", "status"]);
+    said.assert_ok();
+    for part in [&first.to_string(), env!("CARGO_PKG_VERSION"), "agent.sock", "daemon.log", "config.toml"] {
+        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+    }
+
+    world.rolecall(&["agent", "restart"]).assert_ok();
+    let second = world.daemon_pid();
+    assert_ne!(first, second);
+
+    let said = world.rolecall(&["agent", "logs", "-n", "50"]);
+    said.assert_ok();
+    assert!(said.stdout.matches("Serving").count() >= 2, "{}", said.stdout);
+
+    world.rolecall(&["agent", "stop"]).assert_ok();
+    assert!(!world.socket().exists());
+    one_line(&world.rolecall(&["agent", "status"]), 3);
+    world.rolecall(&["agent", "stop"]).assert_ok();
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_why_through_the_client() {
+    let world = World::configured();
+    let log = world.sandbox.state_home().join("rolecall");
+    std::fs::create_dir_all(log.join("daemon.log")).unwrap();
+    let line = one_line(&world.token(), 3);
+    assert!(line.contains("the agent cannot start: cannot write the log file"), "{line}");
+    assert!(line.contains("daemon.log"), "{line}");
+}
+
+#[test]
+fn a_broken_configuration_does_not_keep_the_daemon_from_saying_so() {
+    let world = World::configured();
+    world.write_config("[profiles.prod]\ncluster = 3\n");
+    let line = one_line(&world.token(), 1);
+    assert!(line.contains("config.toml:2: profiles.prod.cluster: "), "{line}");
+    world.rolecall(&["status"]).assert_ok();
+}

@@ -1,0 +1,123 @@
+//! Many at once.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use rolecall_harness::{Fault, Gate, Op};
+
+use crate::world::{World, kill};
+
+#[test]
+fn two_hundred_processes_on_a_cold_cache_are_one_call_and_one_credential() {
+    let world = World::configured();
+    let gate = Gate::new();
+    world.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
+    // No daemon runs: the crowd starts it too.
+    let children: Vec<_> = (0..200)
+        .map(|_| {
+            let mut command = world.sandbox.rolecall();
+            command.args(["token", "prod"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    world.aws.wait_for_calls(Op::AssumeRole, 1, Duration::from_secs(30));
+    gate.open();
+    let mut answers = BTreeSet::new();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        answers.insert(String::from_utf8(output.stdout).unwrap());
+    }
+    assert_eq!(answers.len(), 1, "{answers:#?}");
+    let credential: serde_json::Value = serde_json::from_str(answers.first().unwrap()).unwrap();
+    assert!(credential["status"]["token"].as_str().unwrap().starts_with("k8s-aws-v1."));
+    assert_eq!(world.assume_role_calls(), 1);
+}
+
+#[test]
+fn row_10_of_fifty_daemons_one_serves_and_the_others_say_so() {
+    let world = World::configured();
+    let daemons: Vec<_> = (0..50).map(|_| world.sandbox.spawn_daemon(&mut world.sandbox.rolecalld())).collect();
+    // All but the winner end by themselves.
+    let said = thread::scope(|scope| {
+        let waiting: Vec<_> = daemons
+            .iter()
+            .map(|daemon| {
+                scope.spawn(|| {
+                    daemon.wait_stdout_line(Duration::from_secs(30));
+                    daemon.stdout()
+                })
+            })
+            .collect();
+        waiting.into_iter().map(|waiting| waiting.join().unwrap()).collect::<Vec<_>>()
+    });
+    let count = |line: &str| said.iter().filter(|said| said.trim() == line).count();
+    assert_eq!((count("ready"), count("already running")), (1, 49), "{said:#?}");
+    world.token().assert_ok();
+}
+
+#[test]
+fn rows_9_and_20_after_kill_9_the_next_call_works() {
+    let world = World::added();
+    for _ in 0..5 {
+        kill("KILL", world.daemon_pid());
+        world.token().assert_ok();
+    }
+}
+
+#[test]
+fn row_20_a_daemon_that_is_killed_during_a_call_is_followed_by_another() {
+    let world = World::added();
+    world.rolecall(&["agent", "restart"]).assert_ok();
+    let gate = Gate::new();
+    world.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
+    let before = world.assume_role_calls();
+    let pid = world.daemon_pid();
+    thread::scope(|scope| {
+        let caller = scope.spawn(|| world.token());
+        world.aws.wait_for_calls(Op::AssumeRole, before + 1, Duration::from_secs(10));
+        kill("KILL", pid);
+        caller.join().unwrap().assert_ok();
+    });
+    gate.open();
+}
+
+#[test]
+fn row_18_a_daemon_that_is_stopped_is_given_up_at_the_deadline() {
+    let world = World::added();
+    let pid = world.daemon_pid();
+    kill("STOP", pid);
+    let said = world.token();
+    kill("CONT", pid);
+    let line = crate::world::one_line(&said, 3);
+    assert_eq!(line, "rolecall: prod: the agent did not answer within 10 s. Run: rolecall agent restart");
+    world.token().assert_ok();
+}
+
+#[test]
+fn row_73_thirty_profiles_cold_are_thirty_calls_and_no_more() {
+    let world = World::bare();
+    let mut config = "[sources.work]\naws_profile = \"work\"\n".to_owned();
+    for n in 0..30 {
+        let role = format!("arn:aws:iam::111122223333:role/r{n}");
+        world.aws.add_role(rolecall_harness::Role::new(&role).trusts(&world.user.arn));
+        config.push_str(&format!(
+            "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\nrole_arn = \"{role}\"\n"
+        ));
+    }
+    world.write_config(&config);
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..90)
+            .map(|n| {
+                let (world, name) = (&world, format!("p{}", n % 30));
+                scope.spawn(move || world.rolecall(&["token", &name]))
+            })
+            .collect();
+        for caller in callers {
+            caller.join().unwrap().assert_ok();
+        }
+    });
+    assert_eq!(world.assume_role_calls(), 30);
+}

@@ -1,0 +1,15 @@
+//! The real client and the real daemon, as a person and as kubectl start them: start-up, signals, sockets, files.
+//!
+//! What can be shown on a clock that a test turns belongs into `tests/it`.
+
+// A test says what it expects and stops when that is not so.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod world;
+
+mod add;
+mod agent;
+mod commands;
+mod crowd;
+mod files;
+mod start;
