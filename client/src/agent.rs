@@ -159,6 +159,14 @@ impl Agent {
             .map_err(|error| CallError::Malformed(format!("its answer is not what was asked for ({error})")))
     }
 
+    /// Has a daemon that runs read the configuration now, rather than when its watch tells it. Nothing depends on it, so
+    /// a daemon that does not run or does not answer is no error.
+    pub(crate) fn reload() {
+        if let Ok(agent) = Self::find(IfAbsent::Fail) {
+            let _ = agent.call(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT));
+        }
+    }
+
     /// The process that listens, as the kernel tells it; `None` where the system does not.
     pub(crate) fn listener(&self) -> Result<Option<rustix::process::Pid>, CallError> {
         let stream = open(&self.socket, Deadline::after(CONNECT))?;

@@ -87,7 +87,7 @@ mod tests {
         let connect = call.within(Duration::from_secs(2));
         assert_eq!(connect.limit(), Duration::from_secs(2));
         assert!(connect.remaining().unwrap() <= Duration::from_secs(2));
-        assert_eq!(connect.within(Duration::from_secs(60)).limit(), Duration::from_secs(2));
+        assert_eq!(connect.within(Duration::from_mins(1)).limit(), Duration::from_secs(2));
         let over = Deadline::after(Duration::ZERO);
         assert_eq!(over.remaining(), None);
         assert!(!over.sleep(Duration::from_secs(9)));

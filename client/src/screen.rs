@@ -35,6 +35,7 @@ impl Screen {
     }
 
     /// The mark of something that needs a look.
+    #[allow(clippy::unused_self)] // a mark like the others, though it is the same everywhere
     pub(crate) fn warning(self) -> String {
         "!".yellow().bold().to_string()
     }

@@ -85,7 +85,7 @@ pub(crate) fn start(socket: &Path, deadline: Deadline) -> Result<(), StartError>
     command.args(arguments).stdout(theirs).stderr(Stdio::null());
     command.spawn().map_err(|cause| StartError::Spawn { program, cause })?;
     drop(command); // it holds our copy of the daemon's end, and we want to see that end close
-    understand(first_line(ours, deadline)?)
+    understand(&first_line(ours, deadline)?)
 }
 
 /// A run of the daemon's program that has nothing of this terminal: a cleared environment, `/` as its folder, no input.
@@ -140,8 +140,8 @@ fn first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, Star
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-fn understand(line: String) -> Result<(), StartError> {
-    match line.as_str() {
+fn understand(line: &str) -> Result<(), StartError> {
+    match line {
         "ready" | "already running" => Ok(()),
         "" => Err(StartError::Died),
         other => Err(StartError::Refused(other.strip_prefix("error: ").unwrap_or(other).to_owned())),
@@ -159,7 +159,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(said).unwrap();
         drop(theirs);
-        first_line(ours, Deadline::after(Duration::from_secs(5))).and_then(understand)
+        first_line(ours, Deadline::after(Duration::from_secs(5))).and_then(|line| understand(&line))
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         let said = |bytes: &[u8]| CliError::from(after(bytes).unwrap_err()).to_string();
         assert!(said(b"error: config.toml:3: no such key\n").starts_with("the agent cannot start: config.toml:3"));
         // A hostile or broken program: bounded, one line, no control characters.
-        let noise = said(&[0x1b; 100_000]);
+        let noise = said(&vec![0x1b; 100_000]);
         assert!(noise.len() < 2048 && !noise.contains('\u{1b}'), "{noise}");
     }
 

@@ -153,8 +153,7 @@ mod tests {
     fn columns_line_up_without_trailing_blanks() {
         assert_eq!(
             sample(None),
-            "\
-  NAME     CLUSTER                 USED
+            "  NAME     CLUSTER                 USED
 ● prod     prod-cluster-of-europe  12 s ago
 ! partner  edge
   login needed
@@ -166,8 +165,7 @@ mod tests {
     fn what_does_not_fit_goes_in_its_order_and_then_is_cut() {
         assert_eq!(
             sample(Some(40)),
-            "\
-  NAME     CLUSTER
+            "  NAME     CLUSTER
 ● prod     prod-cluster-of-europe
 ! partner  edge
   login needed

@@ -16,7 +16,7 @@ use crate::agent::{Agent, CALL, CallError, IfAbsent};
 use crate::clock::Deadline;
 use crate::output;
 use crate::report::{CliError, Exit};
-use crate::start;
+use crate::start::{self, StartError};
 
 /// The largest answer of a daemon that is run for this one call, in bytes.
 const MAX_ONCE: usize = 1024 * 1024;
@@ -57,7 +57,9 @@ fn answer(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
     match agent.call(&endpoint, info.as_bytes(), deadline) {
         Ok(answer) => output::raw(answer.body()),
         Err(CallError::Said(body)) => Err(body.into()),
-        Err(error @ CallError::Start(_)) if !has_folder(&agent) => once(&name, &error.to_string(), deadline),
+        Err(CallError::Start(error @ (StartError::Refused(_) | StartError::Died))) if !has_folder(&agent) => {
+            once(&name, &error.to_string(), deadline)
+        }
         Err(error) => Err(CliError::from(error).about(name)),
     }
 }
@@ -77,7 +79,7 @@ fn once(name: &ProfileName, why: &str, deadline: Deadline) -> Result<(), CliErro
     let why = why.strip_prefix("no usable runtime folder: ").unwrap_or(why);
     output::note(&format!("no usable runtime folder ({why}); answering without the daemon"));
     let environment = crate::environment();
-    let about = |error: start::StartError| CliError::from(error).about(name);
+    let about = |error: StartError| CliError::from(error).about(name);
     let program = start::find_daemon(&environment).map_err(about)?;
     let (ours, theirs) = start::pair(&program).map_err(about)?;
     let mut command = start::daemon(&program, &environment);
@@ -85,8 +87,7 @@ fn once(name: &ProfileName, why: &str, deadline: Deadline) -> Result<(), CliErro
     if let Some(info) = location::exec_info() {
         command.env(EXEC_INFO_VARIABLE, info);
     }
-    let mut child =
-        command.spawn().map_err(|cause| about(start::StartError::Spawn { program: program.clone(), cause }))?;
+    let mut child = command.spawn().map_err(|cause| about(StartError::Spawn { program: program.clone(), cause }))?;
     drop(command); // it holds our copy of the child's end
     let said = read_all(ours, deadline);
     match (said, wait(&mut child, deadline)) {

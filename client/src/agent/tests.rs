@@ -17,13 +17,15 @@ impl Fake {
     /// A daemon that gives one answer per connection, in order, and then ends.
     fn answering(answers: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let socket = folder.path().join("agent.sock");
         let listener = UnixListener::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
         let daemon = std::thread::spawn(move || {
             let mut requests = Vec::new();
             for answer in answers {
-                let (mut stream, _) = listener.accept().unwrap();
+                let Some(mut stream) = accept(&listener) else { break };
                 let mut request = [0; 4096];
                 let length = stream.read(&mut request).unwrap();
                 requests.push(String::from_utf8_lossy(&request[..length]).into_owned());
@@ -42,6 +44,20 @@ impl Fake {
 
     fn requests(&mut self) -> Vec<String> {
         self.daemon.take().map(|daemon| daemon.join().unwrap()).unwrap_or_default()
+    }
+}
+
+/// The next connection. A test that fails does not make one, and must not hang for it.
+fn accept(listener: &UnixListener) -> Option<UnixStream> {
+    let deadline = Deadline::after(Duration::from_secs(5));
+    loop {
+        if let Ok((stream, _)) = listener.accept() {
+            stream.set_nonblocking(false).unwrap();
+            return Some(stream);
+        }
+        if !deadline.sleep(Duration::from_millis(1)) {
+            return None;
+        }
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         file.set_profile(wanted.name.as_str(), &pinned).map_err(CliError::from)
     })?;
     let Some(entry) = entry else {
+        Agent::reload();
         output::print(&format!("{} added the profile {} to {}\n", context.screen.tick(), wanted.name, short(&path)))?;
         output::note(&format!(
             "no context was written, since nobody said where the API server is. Later: rolecall kubeconfig {}",
@@ -99,8 +100,9 @@ fn take_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
         *file = before.clone();
         Ok::<(), CliError>(())
     });
+    Agent::reload();
     let hint = match restored {
-        Ok(_) => format!("The profile {name} was taken back. {}", error.hint()),
+        Ok(()) => format!("The profile {name} was taken back. {}", error.hint()),
         Err(_) => format!("The profile {name} stays in {}. {}", path.display(), error.hint()),
     };
     CliError::failed(error.to_string(), hint)
@@ -138,6 +140,7 @@ fn told(wanted: &Add, outcome: &Outcome, context: &Context) -> String {
 
 /// Waits until the daemon goes by the new profile, so that what was just recommended works.
 fn noticed(agent: &Agent, wanted: &Add, profile: &ProfileEntry) -> bool {
+    Agent::reload();
     let deadline = Deadline::after(NOTICE);
     let mut pause = Duration::from_millis(10);
     loop {

@@ -116,7 +116,9 @@ fn pin(found: &[Found]) -> Result<(), CliError> {
             }
         }
         Ok::<(), CliError>(())
-    })
+    })?;
+    Agent::reload();
+    Ok(())
 }
 
 fn line(entry: &EntryOutcome, context: &Context) -> String {

@@ -18,7 +18,8 @@ pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
     match () {
         () if wanted.json => super::print_json(&status.profiles.iter().map(configured).collect::<Vec<_>>()),
         () if wanted.quiet => {
-            output::print(&status.profiles.iter().map(|profile| format!("{}\n", profile.name)).collect::<String>())
+            let names = status.profiles.iter().flat_map(|profile| [profile.name.as_str(), "\n"]);
+            output::print(&names.collect::<String>())
         }
         () if status.profiles.is_empty() => {
             output::note("there are no profiles yet. Add one: rolecall add --help");

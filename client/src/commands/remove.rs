@@ -2,7 +2,7 @@
 
 use rolecall_protocol::{ProfileName, location, near_misses};
 
-use crate::agent::CallError;
+use crate::agent::{Agent, CallError};
 use crate::cli::Remove;
 use crate::config_file::{self, ConfigFile};
 use crate::context_entry::{files, say_notes, short};
@@ -30,6 +30,7 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
         }
         Ok::<(), CliError>(())
     })?;
+    Agent::reload();
     for name in &wanted.names {
         let rest = outcome.as_ref().map(|outcome| rest(name, outcome)).unwrap_or_default();
         output::print(&format!("{} removed the profile {name}{rest}\n", context.screen.tick()))?;

@@ -2,10 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
-use rolecall_protocol::{Endpoint, ProfileDetails, ProfileState, RoleArn, SessionStatus, sanitize_for_terminal};
+use rolecall_protocol::{
+    Endpoint, ProfileDetails, ProfileName, ProfileState, RoleArn, SessionStatus, sanitize_for_terminal,
+};
 
 use crate::agent::{Agent, IfAbsent};
 use crate::cli::Show;
+use crate::context_entry::{files, short};
+use crate::kubeconfig;
 use crate::report::CliError;
 use crate::{clock, output, words};
 
@@ -17,10 +21,17 @@ pub(crate) fn run(wanted: &Show) -> Result<(), CliError> {
         return super::print_json(&agent.call_json::<serde_json::Value>(&endpoint, b"")?);
     }
     let details: ProfileDetails = agent.call_json(&endpoint, b"")?;
-    output::print(&render(&details, clock::now(), &TimeZone::system()))
+    output::print(&render(&details, context_of(&wanted.name).as_deref(), clock::now(), &TimeZone::system()))
 }
 
-fn render(details: &ProfileDetails, now: Timestamp, zone: &TimeZone) -> String {
+/// Where the profile's context is. A kubeconfig that cannot be read is not what was asked about.
+fn context_of(name: &ProfileName) -> Option<String> {
+    let found = kubeconfig::find(&files(None).ok()?, name.as_str()).ok()??;
+    let current = if found.is_current { ", the current one" } else { "" };
+    Some(sanitize_for_terminal(&format!("{name} in {}{current}", short(&found.file))))
+}
+
+fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone: &TimeZone) -> String {
     let status = &details.status;
     let mut lines: Vec<(&str, String)> = vec![
         ("cluster", format!("{} in {}", status.cluster, status.region)),
@@ -44,6 +55,9 @@ fn render(details: &ProfileDetails, now: Timestamp, zone: &TimeZone) -> String {
     }
     let used = status.last_used.map_or_else(|| "never".to_owned(), |then| words::ago(now, then));
     lines.push(("last used", used));
+    if let Some(context) = context {
+        lines.push(("context", context.to_owned()));
+    }
     if let Some(server) = &details.server {
         lines.push(("server", sanitize_for_terminal(server)));
     }
@@ -101,7 +115,8 @@ mod tests {
             "server": "https://x.eks.amazonaws.com", "new": 1
         }))
         .unwrap();
-        let text = render(&details, "2026-01-02T12:13:00Z".parse().unwrap(), &TimeZone::UTC);
+        let text =
+            render(&details, Some("prod in ~/.kube/config"), "2026-01-02T12:13:00Z".parse().unwrap(), &TimeZone::UTC);
         assert_eq!(
             anstream::adapter::strip_str(&text).to_string(),
             "\
@@ -118,6 +133,7 @@ prod
   since         2026-01-02 12:00:00
   until         2026-01-02 13:00:00 (47 min left)
   last used     12 s ago
+  context       prod in ~/.kube/config
   server        https://x.eks.amazonaws.com
 "
         );

@@ -144,8 +144,7 @@ mod tests {
     fn the_table() {
         assert_eq!(
             shown(&sample(), true, None),
-            "\
-  PROFILE  CLUSTER         ROLE        SESSION                              LAST USED
+            "  PROFILE  CLUSTER         ROLE        SESSION                              LAST USED
 ○ audit    prod eu-west-1  developers  not used yet
 ! lab      prod eu-west-1  developers  unknown to this version of rolecall
 ! partner  prod eu-west-1  developers  login needed
@@ -163,8 +162,7 @@ mod tests {
         status.profiles.retain(|profile| profile.name.as_str() == "prod");
         assert_eq!(
             shown(&status, false, Some(60)),
-            "\
-  PROFILE  CLUSTER         SESSION
+            "  PROFILE  CLUSTER         SESSION
 * prod     prod eu-west-1  #############...  47 min left
 "
         );

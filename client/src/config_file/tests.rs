@@ -136,7 +136,8 @@ fn a_profile_goes_with_its_own_comment_and_no_other() {
     let gone = HAND.split("\n# the big one\n").nth(1).unwrap().split("\n# for reading").next().unwrap();
     assert_eq!(config.text(), HAND.replace(&format!("# the big one\n{gone}\n"), ""));
 
-    let mut config = file("# header\n# of the file\n\n# first\n[profiles.a]\ncluster = 'a'\n\n[profiles.b]\ncluster = 'b'\n");
+    let mut config =
+        file("# header\n# of the file\n\n# first\n[profiles.a]\ncluster = 'a'\n\n[profiles.b]\ncluster = 'b'\n");
     config.remove_profile("a");
     assert_eq!(config.text(), "# header\n# of the file\n\n[profiles.b]\ncluster = 'b'\n");
     config.remove_profile("b");
@@ -150,7 +151,10 @@ fn a_new_file_says_what_it_is() {
     config.ensure_source_aws_profile("work").unwrap();
     config.set_profile("prod", &entry()).unwrap();
     let text = config.text();
-    assert!(text.starts_with(&format!("{HEADER}[sources.work]\naws_profile = \"work\"\n\n[profiles.prod]\n")), "{text}");
+    assert!(
+        text.starts_with(&format!("{HEADER}[sources.work]\naws_profile = \"work\"\n\n[profiles.prod]\n")),
+        "{text}"
+    );
     assert!(text.contains("man rolecall-config"));
     let mut again = file(&text);
     again.remove_profile("prod");

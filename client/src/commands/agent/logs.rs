@@ -30,14 +30,16 @@ pub(crate) fn run(follow: bool, lines: usize) -> Result<(), CliError> {
     let mut file = File::open(&path).map_err(failed)?;
     let text = tail(&mut file, lines).map_err(failed)?;
     output::print(&visible(&text))?;
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(LOOK);
         let more = grown(&mut file, &path).map_err(failed)?;
         if !more.is_empty() {
             output::print(&visible(&more))?;
         }
     }
-    Ok(())
 }
 
 /// Where the running daemon says that it logs, else where one that we start would.

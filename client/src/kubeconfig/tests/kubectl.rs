@@ -8,12 +8,9 @@ use super::*;
 fn kubectl(config: &Path, args: &[&str]) -> Option<String> {
     let mut command = Command::new("kubectl");
     command.env("HOME", config.parent().unwrap()).env("KUBECONFIG", config).args(args);
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(_) => {
-            println!("no kubectl on PATH: nothing was checked");
-            return None;
-        }
+    let Ok(output) = command.output() else {
+        println!("no kubectl on PATH: nothing was checked");
+        return None;
     };
     assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())

@@ -6,7 +6,7 @@ use super::*;
 
 fn make_lock(home: &Home, age: Duration) {
     let lock = fs::File::create(home.path("config.lock")).unwrap();
-    lock.set_modified(SystemTime::now() - age).unwrap();
+    lock.set_modified(SystemTime::from(crate::clock::now()) - age).unwrap();
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn row_98_a_fresh_lock_of_kubectl_is_respected_and_named() {
 #[test]
 fn row_98_a_lock_that_a_crash_left_is_removed_and_told() {
     let home = Home::with("kind: Config\n");
-    make_lock(&home, Duration::from_secs(3600));
+    make_lock(&home, Duration::from_hours(1));
     let outcome = upsert(&impatient(home.files()), &[entry("prod")], None).unwrap();
     assert!(matches!(&outcome.written.notes[..], [Note::StaleLockRemoved { age, .. }] if age.as_secs() >= 3600));
     assert!(outcome.written.notes[0].to_string().contains("config.lock"));

@@ -37,14 +37,15 @@ fn trailer() -> impl Strategy<Value = String> {
 
 /// One foreign entry: its lines, for a list whose dashes stand at `pad`.
 fn item(pad: &'static str, body: &'static str) -> impl Strategy<Value = String> {
-    let field = ("[a-z]{1,6}", scalar(), trailer(), filler());
+    let field = (scalar(), trailer(), filler());
     let name = "(foreign-[a-z0-9]{1,6}|'foreign [a-z]{1,3}')";
     (name, proptest::collection::btree_map("[a-z]{1,6}", field, 0..4), any::<bool>(), filler(), trailer()).prop_map(
         move |(name, fields, name_first, filler, trailer)| {
-            let fields: String = fields
+            let fields: Vec<String> = fields
                 .into_iter()
-                .map(|(key, (_, value, trailer, filler))| format!("{pad}    {key}: {value}{trailer}\n{filler}"))
+                .map(|(key, (value, trailer, filler))| format!("{pad}    {key}: {value}{trailer}\n{filler}"))
                 .collect();
+            let fields = fields.concat();
             let empty = if fields.is_empty() { " {}" } else { "" };
             if name_first {
                 format!("{pad}- name: {name}{trailer}\n{filler}{pad}  {body}:{empty}\n{fields}")

@@ -1,0 +1,89 @@
+//! What the command line takes, and how it refuses the rest.
+
+use clap::CommandFactory;
+
+use super::*;
+
+const ARN: &str = "arn:aws:iam::111122223333:role/developers";
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_definition_is_sound_and_the_help_names_every_command() {
+    let mut command = Cli::command();
+    command.clone().debug_assert();
+    let help = command.render_help().to_string();
+    for subcommand in command.get_subcommands() {
+        let name = subcommand.get_name();
+        let about = subcommand.get_about().unwrap().to_string();
+        let line = format!("  {name:<12}{about}");
+        assert!(help.lines().any(|have| have == line), "{line:?} is not in\n{help}");
+    }
+}
+
+#[test]
+fn what_is_well_formed_is_taken() {
+    for line in [
+        "rolecall add prod --region eu-west-1",
+        &format!("rolecall add a --cluster prod --region eu-west-1 --role-arn {ARN} --aws-profile work --use"),
+        &format!("rolecall add a --region eu-west-1 --role-arn {ARN} --via {ARN} --via {ARN} --external-id abc"),
+        &format!("rolecall add a --region eu-west-1 --role-arn {ARN} --session-name {{user}}@x --duration 45m"),
+        "rolecall add a --region eu-west-1 --no-verify --server https://x --certificate-authority ca.pem",
+        "rolecall list -q",
+        "rolecall ls --json",
+        "rolecall show prod",
+        "rolecall remove a b --keep-context",
+        "rolecall kubeconfig --all --print",
+        "rolecall kubeconfig a b --use --repin",
+        "rolecall use prod --kubeconfig x",
+        "rolecall token prod",
+        "rolecall status --json",
+        "rolecall refresh prod",
+        "rolecall agent start",
+        "rolecall agent logs -f -n 10",
+    ] {
+        parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn what_is_malformed_is_a_usage_error_that_names_the_option() {
+    for (line, named) in [
+        ("rolecall", "Usage"),
+        ("rolecall agent", "Usage"),
+        ("rolecall stauts", "'status'"),
+        ("rolecall add", "<NAME>"),
+        ("rolecall add prod", "--region"),
+        ("rolecall add pr/od --region eu-west-1", "profile name: may hold only"),
+        ("rolecall add prod --region evil.com#", "--region"),
+        ("rolecall add prod --region eu-west-1 --role-arn developers", "--role-arn"),
+        ("rolecall add prod --region eu-west-1 --cluster a.b", "--cluster"),
+        ("rolecall add prod --region eu-west-1 --aws-profile a --source b", "--source"),
+        ("rolecall add prod --region eu-west-1 --external-id abc", "--role-arn"),
+        (&format!("rolecall add p --region eu-west-1 --role-arn {ARN} --duration 13h"), "15m to 12h"),
+        (&format!("rolecall add p --region eu-west-1 --role-arn {ARN} --duration soon"), "--duration"),
+        (&format!("rolecall add p --region eu-west-1 --role-arn {ARN} --session-name {{profile}}"), "--session-name"),
+        ("rolecall add prod --region eu-west-1 --server https://x", "--certificate-authority"),
+        ("rolecall add prod --region eu-west-1 --server http://x --certificate-authority y", "https URL"),
+        ("rolecall remove", "<NAME>"),
+        ("rolecall kubeconfig", "NAME"),
+        ("rolecall kubeconfig a --all", "--all"),
+        ("rolecall kubeconfig a --print --use", "--use"),
+        ("rolecall list -q --json", "--json"),
+        ("rolecall token", "<NAME>"),
+        ("rolecall agent logs -n many", "--lines"),
+    ] {
+        let error = parse(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert!(error.to_string().contains(named), "{line}: {error}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for line in ["rolecall --help", "rolecall -V", "rolecall token --help", "rolecall agent stop -h"] {
+        assert_eq!(parse(line).unwrap_err().exit_code(), 0, "{line}");
+    }
+}
