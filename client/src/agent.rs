@@ -22,6 +22,8 @@ use crate::start::{self, StartError};
 pub(crate) const CALL: Duration = Duration::from_secs(10);
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How often a call is made again that a daemon took with it when it ended.
+const RETRIES: u32 = 3;
 /// The largest answer that is read, but for the one that lists every profile.
 const MAX_ANSWER: usize = 1024 * 1024;
 /// The same for [`Endpoint::Status`]: 10,000 profiles take about 6 MiB.
@@ -142,14 +144,17 @@ impl Agent {
     /// One call. An answer that is an error is [`CallError::Said`].
     ///
     /// A daemon that ends between taking the call and saying its first byte (it was stopped, or killed) has not answered
-    /// anybody, so the call is made once more, to its successor.
+    /// anybody, so the call is made again, to its successor: a few times, since a process that is being killed still
+    /// takes connections for a moment.
     pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Answer, CallError> {
-        match self.attempt(endpoint, body, deadline) {
-            Err(CallError::Lost(HttpError::Lost { received: 0, .. })) if *endpoint != Endpoint::Stop => {
-                self.attempt(endpoint, body, deadline)
+        for attempt in 0..RETRIES {
+            match self.attempt(endpoint, body, deadline) {
+                Err(CallError::Lost(HttpError::Lost { received: 0, .. }))
+                    if *endpoint != Endpoint::Stop && deadline.sleep(pause(attempt)) => {}
+                result => return result,
             }
-            result => result,
         }
+        self.attempt(endpoint, body, deadline)
     }
 
     /// The same, reading the answer.

@@ -8,7 +8,7 @@ use rolecall_protocol::{ProfileName, location};
 use sha2::{Digest, Sha256};
 
 use crate::environment::Environment;
-use crate::kubeconfig::{Entry, Files, InteractiveMode, Note};
+use crate::kubeconfig::{Entry, Files, Note};
 use crate::output;
 use crate::report::CliError;
 
@@ -87,7 +87,6 @@ pub(crate) fn entry(name: &ProfileName, server: &Server, environment: &Environme
         server: server.url.clone(),
         certificate_authority_data: server.ca_data.clone(),
         command: own_program(environment)?,
-        interactive_mode: InteractiveMode::IfAvailable,
         install_hint: INSTALL_HINT.to_owned(),
         env: environment.for_kubeconfig(),
     })

@@ -113,10 +113,11 @@ impl Aws {
         &self.files
     }
 
-    /// AWS's own files, as far as they exist: the SDK takes a missing one that is named for an error.
+    /// AWS's own files, as far as they exist: the SDK takes a missing one that is named for an error, and none for a
+    /// reason to panic.
     #[must_use]
     pub fn profile_files(&self) -> EnvConfigFiles {
-        let mut files = EnvConfigFiles::builder();
+        let mut files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
         for (kind, path) in
             [(EnvConfigFileKind::Config, &self.files.config), (EnvConfigFileKind::Credentials, &self.files.credentials)]
         {

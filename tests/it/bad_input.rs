@@ -62,7 +62,7 @@ fn row_90_a_broken_configuration_is_named_and_the_last_good_one_serves() {
 #[test]
 fn rows_29_to_32_what_is_no_request_of_ours_is_turned_away() {
     let world = World::new();
-    let many = (0..40).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+    let many = (0..40).map(|n| format!("x-{n}: y\r\n")).collect::<Vec<_>>().concat();
     for (request, status) in [
         ("GET /v1/nothing HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404"),
         ("GET /v1/profiles/prod/token HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "405"),

@@ -103,6 +103,12 @@ fn a_source_that_gives_nothing_says_why() {
         );
         world.token_error("prod", 1)
     };
+    let folder = world.sandbox.home().join(".aws");
+    let away = world.sandbox.home().join("away");
+    std::fs::rename(&folder, &away).unwrap();
+    let line = ask("nothing");
+    assert!(line.contains("there is no AWS profile \"nothing\" in"), "{line}");
+    std::fs::rename(&away, &folder).unwrap();
     let line = ask("wrok");
     assert!(line.contains("there is no AWS profile \"wrok\" in"), "{line}");
     assert!(line.contains("did you mean \"work\"?"), "{line}");

@@ -103,9 +103,9 @@ fn row_73_thirty_profiles_cold_are_thirty_calls_and_no_more() {
     for n in 0..30 {
         let role = format!("arn:aws:iam::111122223333:role/r{n}");
         world.aws.add_role(rolecall_harness::Role::new(&role).trusts(&world.user.arn));
-        config.push_str(&format!(
+        config.extend([format!(
             "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\nrole_arn = \"{role}\"\n"
-        ));
+        )]);
     }
     world.write_config(&config);
     thread::scope(|scope| {

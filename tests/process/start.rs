@@ -87,7 +87,7 @@ fn row_6_a_runtime_folder_that_others_can_enter_is_refused() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
     let line = one_line(&world.token(), 3);
     assert!(line.contains(&folder.display().to_string()), "{line}");
-    assert!(line.contains("open to others (mode 0770; chmod 700 mends it)"), "{line}");
+    assert!(line.contains("open to others (mode 0770, it has to be 0700)"), "{line}");
     assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o770, "left as it was");
 }
 

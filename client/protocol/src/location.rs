@@ -46,7 +46,7 @@ pub enum FolderProblem {
     #[error("owned by uid {0}")]
     Owner(u32),
     /// Others may enter it.
-    #[error("open to others (mode {0:04o}; chmod 700 mends it)")]
+    #[error("open to others (mode {0:04o}, it has to be 0700)")]
     Mode(u32),
     /// The socket's path would be too long.
     #[error("path of {0} bytes, {MAX_SOCKET_PATH} are possible")]

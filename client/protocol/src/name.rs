@@ -160,9 +160,9 @@ fn check_cluster(text: &str) -> Result<(), String> {
 
 fn check_region(text: &str) -> Result<(), String> {
     const RULE: &str = "must look like eu-west-1";
-    let parts: Vec<&str> = text.split('-').collect();
+    let words: Vec<&str> = text.split('-').collect();
     let lower = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
-    let shaped = match parts.as_slice() {
+    let shaped = match words.as_slice() {
         [first, middle @ .., number] if !middle.is_empty() => {
             first.len() >= 2
                 && lower(first)
@@ -226,8 +226,8 @@ pub(crate) fn is_iam(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)
 }
 
-fn all(text: &str, allowed: &str, test: impl Fn(char) -> bool) -> Result<(), String> {
-    match text.chars().find(|c| !test(*c)) {
+fn all(text: &str, allowed: &str, fits: impl Fn(char) -> bool) -> Result<(), String> {
+    match text.chars().find(|c| !fits(*c)) {
         None => Ok(()),
         Some(c) => Err(format!("may hold only {allowed}, not '{}'", c.escape_default())),
     }

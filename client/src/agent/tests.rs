@@ -89,11 +89,11 @@ fn a_daemon_that_ends_before_it_answers_is_asked_once_more() {
     let mut fake = Fake::answering(&["", &answer(200, "{}")]);
     assert_eq!(fake.call().unwrap().body(), b"{}");
     assert_eq!(fake.requests().len(), 2);
-    let mut fake = Fake::answering(&["", ""]);
+    let mut fake = Fake::answering(&["", "", "", ""]);
     let (code, text) = told(fake.call().unwrap_err());
     assert_eq!(code, 3);
     assert!(text.contains("went away during the call") && text.ends_with("Run: rolecall agent restart"), "{text}");
-    assert_eq!(fake.requests().len(), 2);
+    assert_eq!(fake.requests().len(), 4);
 }
 
 #[test]

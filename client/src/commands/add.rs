@@ -50,6 +50,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     plan::check_existing(wanted, &before, &profile)?;
     // Before anything is written: it can fail.
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
+    kubeconfig::check(&files, entry.as_slice())?;
 
     config_file::edit(&path, |file| {
         // Once more on what is there now: somebody else may have added the source meanwhile.
@@ -97,7 +98,11 @@ fn check_free(files: &Files, name: &str) -> Result<(), CliError> {
 fn take_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigError) -> CliError {
     let name = wanted.name.as_str();
     let restored = config_file::edit(path, |file| {
-        *file = before.clone();
+        // Only what is ours to take back: others may have added theirs meanwhile.
+        match before.profile(name) {
+            Some(old) => file.set_profile(name, &old).map_err(CliError::from)?,
+            None => drop(file.remove_profile(name)),
+        }
         Ok::<(), CliError>(())
     });
     Agent::reload();

@@ -10,6 +10,9 @@ use super::model::{Kind, Value};
 /// The apiVersion of the exec plugin protocol that our entries ask for.
 const EXEC_API_VERSION: &str = "client.authentication.k8s.io/v1";
 
+/// kubectl lends us its terminal if it has one: a login may need a person.
+const INTERACTIVE_MODE: &str = "IfAvailable";
+
 /// What a profile needs in a kubeconfig. The context is named as the profile is; its cluster and its user are both
 /// named `rolecall-<profile>`; the command that kubectl runs is `<command> token <profile>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,21 +25,10 @@ pub(crate) struct Entry {
     pub(crate) certificate_authority_data: String,
     /// The absolute path of `rolecall`: a bare name is not found by programs whose PATH is short.
     pub(crate) command: PathBuf,
-    /// Whether kubectl lends us its terminal.
-    pub(crate) interactive_mode: InteractiveMode,
     /// What kubectl says when the command is not there.
     pub(crate) install_hint: String,
     /// Variables that kubectl sets for the command. Others that a person added stay.
     pub(crate) env: Vec<(String, String)>,
-}
-
-/// `interactiveMode` of an exec plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum InteractiveMode {
-    /// The command never reads from the terminal.
-    Never,
-    /// It does if there is one.
-    IfAvailable,
 }
 
 /// The name of a profile's cluster and user.
@@ -135,16 +127,7 @@ impl Entry {
             }
         }
         exec.set("installHint", Value::str(&self.install_hint));
-        exec.set("interactiveMode", Value::str(self.interactive_mode.as_str()));
+        exec.set("interactiveMode", Value::str(INTERACTIVE_MODE));
         exec.set("provideClusterInfo", Value::Bool(true));
-    }
-}
-
-impl InteractiveMode {
-    fn as_str(self) -> &'static str {
-        match self {
-            InteractiveMode::Never => "Never",
-            InteractiveMode::IfAvailable => "IfAvailable",
-        }
     }
 }

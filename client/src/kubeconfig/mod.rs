@@ -34,7 +34,7 @@ use files::Loaded;
 use lock::Locks;
 use model::{Kind, Value};
 
-pub(crate) use entry::{Entry, InteractiveMode};
+pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use files::Files;
 
@@ -162,6 +162,12 @@ pub(crate) fn upsert(files: &Files, entries: &[Entry], current: Option<&str>) ->
     Ok(Outcome { entries, current_context, written })
 }
 
+/// Whether [`upsert`] would change the files as they are now: everything but the writing.
+pub(crate) fn check(files: &Files, entries: &[Entry]) -> Result<(), KubeconfigError> {
+    let upsert = |draft: &mut Draft<'_>| entries.iter().try_for_each(|entry| draft.upsert(entry).map(|_| ()));
+    prepare(files, upsert).map(|_| ())
+}
+
 /// Removes the contexts, clusters and users of these profiles, where they are ours.
 pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, KubeconfigError> {
     let (mut outcome, written) = change(files, |draft| {
@@ -195,11 +201,6 @@ pub(crate) fn use_context(files: &Files, name: &str) -> Result<UseOutcome, Kubec
         Ok((previous, draft.path(file).clone()))
     })?;
     Ok(UseOutcome { previous, file, written })
-}
-
-/// The current context, if one is set.
-pub(crate) fn current_context(files: &Files) -> Result<Option<String>, KubeconfigError> {
-    Ok(Draft::new(files, &files.load()?).current_context().map(str::to_owned))
 }
 
 /// The contexts that kubectl sees, in the order of the files.

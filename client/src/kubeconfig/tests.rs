@@ -73,7 +73,6 @@ fn entry(profile: &str) -> Entry {
         server: format!("https://{profile}.eks.amazonaws.com"),
         certificate_authority_data: "LS0tLS1CRUdJTg==".to_owned(),
         command: PathBuf::from("/usr/local/bin/rolecall"),
-        interactive_mode: InteractiveMode::IfAvailable,
         install_hint: "rolecall is not installed: see https://example.com/rolecall".to_owned(),
         env: Vec::new(),
     }
@@ -92,4 +91,9 @@ fn meaning(text: &str) -> Value {
 fn told<T: fmt::Debug>(result: Result<T, KubeconfigError>) -> String {
     let error = result.unwrap_err();
     format!("{error}. {}", error.hint())
+}
+
+/// The current context as kubectl sees it, set or not.
+fn current_context(files: &Files) -> Option<String> {
+    Draft::new(files, &files.load().unwrap()).current_context().map(str::to_owned)
 }

@@ -58,14 +58,14 @@ pub enum SocketError {
     #[error("the service manager passed {0}, not one Unix socket")]
     Activation(String),
     /// The system refused a step.
-    #[error("{}: cannot {verb}: {source}", path.display())]
+    #[error("{}: cannot {verb}: {cause}", path.display())]
     Io {
         /// On what.
         path: PathBuf,
         /// To do what.
         verb: &'static str,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -82,7 +82,7 @@ pub fn activated() -> Result<Option<Bound>, SocketError> {
     if let Some(path) = listener.local_addr().ok().as_ref().and_then(|address| address.as_pathname()) {
         check_folder(path.parent().unwrap_or(Path::new("/")))?;
     }
-    listener.set_nonblocking(true).map_err(|source| io_error(Path::new("socket"), "prepare", source))?;
+    listener.set_nonblocking(true).map_err(|cause| io_error(Path::new("socket"), "prepare", cause))?;
     Ok(Some(Bound { listener, claim: None }))
 }
 
@@ -99,8 +99,8 @@ pub fn bind(path: &Path) -> Result<Bound, SocketError> {
     // Short, so that it fits wherever the real name does.
     let nameless = folder.join(format!(".{}", std::process::id()));
     let listener = listen(&nameless).inspect_err(|_| drop(fs::remove_file(&nameless)))?;
-    let identity = identity(&nameless).map_err(|source| io_error(&nameless, "look at", source))?;
-    fs::rename(&nameless, path).map_err(|source| io_error(path, "name the socket", source))?;
+    let identity = identity(&nameless).map_err(|cause| io_error(&nameless, "look at", cause))?;
+    fs::rename(&nameless, path).map_err(|cause| io_error(path, "name the socket", cause))?;
     Ok(Bound { listener, claim: Some(Claim { path: path.to_owned(), identity, _lock: lock }) })
 }
 
@@ -109,7 +109,7 @@ fn make_folder(folder: &Path) -> Result<(), SocketError> {
     match DirBuilder::new().mode(0o700).recursive(true).create(folder) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(io_error(folder, "create the folder", source)),
+        Err(cause) => Err(io_error(folder, "create the folder", cause)),
     }
 }
 
@@ -124,7 +124,7 @@ fn lock(path: &Path) -> Result<File, SocketError> {
     let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(&lock_path);
-    let file = file.map_err(|source| io_error(&lock_path, "open the lock", source))?;
+    let file = file.map_err(|cause| io_error(&lock_path, "open the lock", cause))?;
     for _ in 0..HANDOVER.as_millis() / STEP.as_millis() {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -132,7 +132,7 @@ fn lock(path: &Path) -> Result<File, SocketError> {
                 return Err(SocketError::AlreadyRunning);
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(STEP),
-            Err(TryLockError::Error(source)) => return Err(io_error(&lock_path, "lock", source)),
+            Err(TryLockError::Error(cause)) => return Err(io_error(&lock_path, "lock", cause)),
         }
     }
     Err(SocketError::Held(lock_path))
@@ -141,10 +141,10 @@ fn lock(path: &Path) -> Result<File, SocketError> {
 /// Binds, closes to others, and only then has a name that anybody knows.
 fn listen(nameless: &Path) -> Result<UnixListener, SocketError> {
     drop(fs::remove_file(nameless)); // of a daemon that was killed and had our process id
-    let listener = UnixListener::bind(nameless).map_err(|source| io_error(nameless, "bind", source))?;
+    let listener = UnixListener::bind(nameless).map_err(|cause| io_error(nameless, "bind", cause))?;
     fs::set_permissions(nameless, fs::Permissions::from_mode(0o600))
-        .map_err(|source| io_error(nameless, "close to others", source))?;
-    listener.set_nonblocking(true).map_err(|source| io_error(nameless, "prepare", source))?;
+        .map_err(|cause| io_error(nameless, "close to others", cause))?;
+    listener.set_nonblocking(true).map_err(|cause| io_error(nameless, "prepare", cause))?;
     Ok(listener)
 }
 
@@ -152,8 +152,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-fn io_error(path: &Path, verb: &'static str, source: io::Error) -> SocketError {
-    SocketError::Io { path: path.to_owned(), verb, source }
+fn io_error(path: &Path, verb: &'static str, cause: io::Error) -> SocketError {
+    SocketError::Io { path: path.to_owned(), verb, cause }
 }
 
 impl Drop for Claim {

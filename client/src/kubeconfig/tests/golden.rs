@@ -275,7 +275,7 @@ fn only_one_line_changes_when_the_context_is_switched() {
 fn what_is_printed_is_a_kubeconfig_of_its_own() {
     let printed = render(&[entry("prod")]).unwrap();
     let home = Home::with(&printed);
-    assert_eq!(current_context(&home.files()).unwrap().as_deref(), Some("prod"));
+    assert_eq!(current_context(&home.files()).as_deref(), Some("prod"));
     assert_eq!(add(&home.files(), "prod").entries[0].change, Change::Unchanged);
     let two = render(&[entry("prod"), entry("yes")]).unwrap();
     assert_eq!(meaning(&two).get("contexts").unwrap().items().len(), 2);

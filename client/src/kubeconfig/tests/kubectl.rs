@@ -77,7 +77,7 @@ fn row_96_kubectl_and_we_can_take_turns() {
     assert_eq!(add(&home.files(), "prod").entries[0].change, Change::Unchanged);
     add(&home.files(), "staging");
     kubectl(&config, &["config", "use-context", "staging"]);
-    assert_eq!(current_context(&home.files()).unwrap().as_deref(), Some("staging"));
+    assert_eq!(current_context(&home.files()).as_deref(), Some("staging"));
     use_context(&home.files(), "prod").unwrap();
     assert_eq!(kubectl(&config, &["config", "current-context"]).unwrap(), "prod\n");
     kubectl(&config, &["config", "delete-context", "prod"]);

@@ -60,7 +60,7 @@ fn the_current_context_is_set_in_the_default_file_and_cleared_where_it_is() {
     let outcome = use_context(&files, "prod").unwrap();
     assert_eq!(outcome.file, home.path("a"));
     assert_eq!(home.read("a"), "kind: Config\ncurrent-context: prod\n");
-    assert_eq!(current_context(&files).unwrap().as_deref(), Some("prod"));
+    assert_eq!(current_context(&files).as_deref(), Some("prod"));
 
     let outcome = remove(&files, &["prod"]).unwrap();
     assert_eq!(outcome.unset_current.as_deref(), Some("prod"));
