@@ -11,22 +11,25 @@ const HELP: &str = "\
 {usage-heading} {usage}
 
 \u{1b}[1;4mProfiles:\u{1b}[0m
-  \u{1b}[1madd\u{1b}[0m         Add a cluster: check it with AWS, write the configuration and the kubeconfig
-  \u{1b}[1mlist\u{1b}[0m        List the profiles
-  \u{1b}[1mshow\u{1b}[0m        Show everything about one profile
-  \u{1b}[1mremove\u{1b}[0m      Remove profiles and their kubeconfig contexts
+  \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
+  \u{1b}[1mlist\u{1b}[0m         List the profiles
+  \u{1b}[1mshow\u{1b}[0m         Show everything about one profile
+  \u{1b}[1mremove\u{1b}[0m       Remove profiles and their kubeconfig contexts
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
-  \u{1b}[1muse\u{1b}[0m         Make a profile's context the current one
-  \u{1b}[1mkubeconfig\u{1b}[0m  Write or refresh kubeconfig contexts
-  \u{1b}[1mtoken\u{1b}[0m       Answer kubectl with a token (kubectl runs this)
+  \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
+  \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
+  \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
 
 \u{1b}[1;4mSessions:\u{1b}[0m
-  \u{1b}[1mstatus\u{1b}[0m      Show every profile's session, and what is wrong
-  \u{1b}[1mrefresh\u{1b}[0m     Forget a profile's session and get a new one
+  \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
+  \u{1b}[1mrefresh\u{1b}[0m      Forget a profile's session and get a new one
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
-  \u{1b}[1magent\u{1b}[0m       Start, stop, restart or look at the daemon
+  \u{1b}[1magent\u{1b}[0m        Start, stop, restart or look at the daemon
+
+\u{1b}[1;4mSetting up:\u{1b}[0m
+  \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell
 
 \u{1b}[1;4mOptions:\u{1b}[0m
 {options}{after-help}";
@@ -66,6 +69,19 @@ pub(crate) enum Command {
     Status(Status),
     Refresh(Refresh),
     Agent(Agent),
+    Completions(Completions),
+}
+
+/// Print a script that completes commands in your shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  bash:  rolecall completions bash > ~/.local/share/bash-completion/completions/rolecall
+  zsh:   rolecall completions zsh > ~/.zfunc/_rolecall   (a folder of your fpath)
+  fish:  rolecall completions fish > ~/.config/fish/completions/rolecall.fish")]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// Add a cluster: check it with AWS, write the configuration and the kubeconfig
@@ -118,7 +134,7 @@ pub(crate) struct Add {
     /// The external id that the role asks for
     #[arg(long, value_name = "ID", requires = "role_arn", help_heading = "Who you are")]
     pub(crate) external_id: Option<ExternalId>,
-    /// The session's name in CloudTrail; {user} and {host} are filled in [default: {user}@{host}]
+    /// The session's name in CloudTrail; {user} and {host} are filled in (default: {user}@{host})
     #[arg(long, value_name = "NAME", value_parser = session_name, requires = "role_arn", help_heading = "Who you are")]
     pub(crate) session_name: Option<String>,
     /// How long a session lasts, from 15m to 12h [default: 1h]

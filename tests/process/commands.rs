@@ -127,3 +127,17 @@ fn row_110_nobody_reading_is_no_panic() {
         assert!(said.starts_with("rolecall: ") && said.lines().count() == 1, "{said}");
     }
 }
+
+#[test]
+fn completions_are_scripts_that_the_shells_take() {
+    let world = World::bare();
+    let said = world.rolecall(&["completions", "bash"]);
+    said.assert_ok();
+    let checked = world.sandbox.run_with_input(world.sandbox.command("bash").arg("-n"), said.stdout.as_bytes());
+    checked.assert_ok();
+    assert!(said.stdout.contains("kubeconfig"), "{}", said.stdout);
+    for shell in ["zsh", "fish"] {
+        assert!(world.rolecall(&["completions", shell]).assert_ok().stdout.contains("rolecall"));
+    }
+    world.rolecall(&["completions", "dosbox"]).assert_code(2);
+}

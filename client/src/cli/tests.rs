@@ -18,7 +18,7 @@ fn the_definition_is_sound_and_the_help_names_every_command() {
     for subcommand in command.get_subcommands() {
         let name = subcommand.get_name();
         let about = subcommand.get_about().unwrap().to_string();
-        let line = format!("  {name:<12}{about}");
+        let line = format!("  {name:<13}{about}");
         assert!(help.lines().any(|have| have == line), "{line:?} is not in\n{help}");
     }
 }

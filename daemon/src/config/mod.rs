@@ -1,7 +1,7 @@
 //! The configuration: one TOML file, read whole, validated whole, replaced whole.
 //!
 //! [`Config::parse`] turns text into validated types, or into one [`ConfigError`] that says file, line and key and
-//! never repeats the file's content. [`file`] reads it with a cap and distrust; [`watch`] follows it and keeps the last
+//! never repeats the file's content. [`mod@file`] reads it with a cap and distrust; [`watch`] follows it and keeps the last
 //! good one.
 
 pub mod file;

@@ -1,0 +1,287 @@
+#!/bin/sh
+# Builds Rolecall from this checkout and installs it for one user. What it does: install.sh --help
+
+set -eu
+umask 022
+
+help() {
+    cat <<'EOF'
+Builds Rolecall from this checkout and installs it for you.
+
+Usage: install/install.sh [OPTIONS]
+
+Options:
+  --prefix DIR   Where to install [default: ~/.local]
+  --service      Let the service manager start the daemon (systemd or launchd)
+  --no-service   Do not install the files for the service manager
+  -h, --help     Print this help
+
+Installs the programs into DIR/bin, manual pages and completions into DIR/share, and the files for the service manager
+into your configuration folder. Without --service these are not enabled: the client starts the daemon when it needs it.
+A second run brings what has changed up to date. install/uninstall.sh takes everything away again.
+
+Needs cargo (https://rustup.rs) and a C compiler.
+EOF
+}
+
+say() { printf '%-10s %s\n' "$1" "$2"; }
+warn() { printf '%-10s %s\n' '!' "$1" >&2; }
+fail() {
+    printf 'install.sh: %s\n' "$2" >&2
+    exit "$1"
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# --- what is wanted ---------------------------------------------------------------------------------------------------
+
+prefix=
+service=files # none, files, enabled
+wants_service=no
+wants_no_service=no
+while [ $# -gt 0 ]; do
+    case $1 in
+    --prefix)
+        [ $# -ge 2 ] || fail 2 '--prefix needs a folder'
+        prefix=$2
+        shift
+        ;;
+    --prefix=*) prefix=${1#*=} ;;
+    --service) wants_service=yes ;;
+    --no-service) wants_no_service=yes ;;
+    -h | --help)
+        help
+        exit
+        ;;
+    *) fail 2 "there is no option $1; see install/install.sh --help" ;;
+    esac
+    shift
+done
+case $wants_service-$wants_no_service in
+yes-yes) fail 2 '--service and --no-service exclude each other' ;;
+yes-no) service=enabled ;;
+no-yes) service=none ;;
+esac
+
+[ -n "${HOME:-}" ] || fail 1 'HOME is not set'
+: "${prefix:=$HOME/.local}"
+case $prefix in
+/*) ;;
+*) prefix=$PWD/$prefix ;;
+esac
+prefix=${prefix%/}
+# The service manager's files would have to quote these, each by rules of its own.
+case $prefix in
+*[\"\'\\\$%\&\|\<\>\`]* | *'
+'*) fail 2 "the folder's name may not hold quotes, line breaks or any of \\ \$ % & | < > \`: $prefix" ;;
+esac
+if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ] && [ $service != none ]; then
+    fail 2 'with sudo the service would be root'"'"'s, not yours; run it as yourself, or add --no-service'
+fi
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+system=$(uname -s)
+bin=$prefix/bin
+share=$prefix/share
+manifest=$share/rolecall/installed # every path that was put there, for uninstall.sh; folders end in a slash
+units=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
+agents=$HOME/Library/LaunchAgents
+label=rolecalld
+
+systemd_runs() { has systemctl && systemctl --user show-environment >/dev/null 2>&1; }
+
+has cargo || fail 1 'cargo is not on PATH; get it from https://rustup.rs'
+if [ $service = enabled ] && [ "$system" != Darwin ] && ! systemd_runs; then
+    fail 1 'no systemd runs your services here; leave out --service, and the client starts the daemon when it needs it'
+fi
+
+work=$(mktemp -d)
+pending= # what is being put into place
+trap 'rm -rf "$work" ${pending:+"$pending"}' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- build ------------------------------------------------------------------------------------------------------------
+
+cd "$root"
+target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+[ -n "$target" ] || fail 1 'cargo does not say where it builds'
+host=$(rustc -vV | sed -n 's/^host: //p')
+
+# kubectl starts the client anew each time, and a static one starts a third faster. It needs the C library's archive.
+has_static_libc() {
+    case $host in
+    *-linux-gnu*) ;;
+    *) return 1 ;;
+    esac
+    case $("${CC:-cc}" -print-file-name=libc.a 2>/dev/null) in
+    /*) ;;
+    *)
+        say note 'there is no libc.a (Fedora: glibc-static): the client becomes a dynamic program, a little slower to start'
+        return 1
+        ;;
+    esac
+}
+
+if has_static_libc; then
+    say building 'rolecall, the client (static)'
+    # With --target, or build scripts and macros would get the flag too.
+    RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }-C target-feature=+crt-static" \
+        cargo build --locked --profile client --target "$host" -p rolecall
+    client=$target/$host/client/rolecall
+else
+    say building 'rolecall, the client'
+    cargo build --locked --profile client -p rolecall
+    client=$target/client/rolecall
+fi
+say building 'rolecalld, the daemon (this takes some minutes the first time)'
+cargo build --locked --release -p rolecalld
+daemon=$target/release/rolecalld
+for program in "$client" "$daemon"; do
+    "$program" --version >/dev/null || fail 1 "what was built does not run: $program"
+done
+
+# --- install ----------------------------------------------------------------------------------------------------------
+
+changed=no
+
+# record PATH: remembers it for uninstall.sh, before it is there.
+record() {
+    grep -qxF -- "$1" "$manifest" 2>/dev/null || printf '%s\n' "$1" >>"$manifest"
+}
+
+# folder DIR: makes it, and what is missing above it.
+folder() {
+    [ ! -d "$1" ] || return 0
+    folder "${1%/*}"
+    mkdir "$1"
+    record "$1/"
+}
+
+# put FILE PATH MODE: in one step, so that nobody sees half a file, and a program that runs goes on with its own.
+put() {
+    [ ! -d "$2" ] || fail 1 "$2 is a folder; move it away"
+    folder "${2%/*}"
+    record "$2"
+    if [ ! -L "$2" ] && cmp -s "$1" "$2" && [ -n "$(find "$2" -prune -perm "$3")" ]; then
+        say unchanged "$2"
+        return
+    fi
+    pending=${2%/*}/.rolecall.$$
+    cp "$1" "$pending"
+    chmod "$3" "$pending"
+    mv -f "$pending" "$2"
+    pending=
+    changed=yes
+    say installed "$2"
+}
+
+# The manifest's own folders cannot be recorded before they are there.
+missing=
+folder_of_manifest=${manifest%/*}
+while [ ! -d "$folder_of_manifest" ]; do
+    missing="$folder_of_manifest/
+$missing"
+    folder_of_manifest=${folder_of_manifest%/*}
+    [ -n "$folder_of_manifest" ] || break
+done
+mkdir -p "${manifest%/*}"
+printf '%s' "$missing" | while IFS= read -r made; do record "$made"; done
+record "$manifest"
+
+# The daemon first: a client of this version may be asked to start it at any moment.
+put "$daemon" "$bin/rolecalld" 755
+put "$client" "$bin/rolecall" 755
+programs_changed=$changed
+for page in install/man/*.[15]; do
+    put "$page" "$share/man/man${page##*.}/${page##*/}" 644
+done
+
+# completion SHELL PATH
+completion() {
+    "$client" completions "$1" >"$work/completion"
+    put "$work/completion" "$2" 644
+}
+if "$client" completions --help >/dev/null 2>&1; then
+    completion bash "$share/bash-completion/completions/rolecall"
+    completion zsh "$share/zsh/site-functions/_rolecall"
+    completion fish "$share/fish/vendor_completions.d/rolecall.fish"
+else
+    say skipped 'completions: this version of the client makes none'
+fi
+
+# --- service ----------------------------------------------------------------------------------------------------------
+
+if [ $service = none ]; then
+    say skipped "the service manager's files (--no-service)"
+elif [ "$system" = Darwin ]; then
+    sed "s|/usr/local/bin/rolecalld|$bin/rolecalld|" install/launchd/rolecalld.plist >"$work/plist"
+    put "$work/plist" "$agents/$label.plist" 644
+    enable="launchctl bootstrap gui/$(id -u) $agents/$label.plist"
+elif has systemctl; then
+    changed=no
+    put install/systemd/rolecalld.socket "$units/rolecalld.socket" 644
+    sed "s|^ExecStart=/usr/bin/rolecalld\$|ExecStart=\"$bin/rolecalld\"|" install/systemd/rolecalld.service >"$work/unit"
+    put "$work/unit" "$units/rolecalld.service" 644
+    if [ $changed = yes ] && systemd_runs; then
+        systemctl --user daemon-reload
+        say reloaded 'the units of systemd --user'
+    fi
+    enable='systemctl --user enable --now rolecalld.socket'
+else
+    service=none
+    say skipped "the service manager's files: there is no systemd here"
+fi
+
+socket_is_systemds() { has systemctl && systemctl --user --quiet is-active rolecalld.socket 2>/dev/null; }
+daemon_runs() {
+    if socket_is_systemds; then
+        systemctl --user --quiet is-active rolecalld.service
+    else
+        "$bin/rolecall" agent status >/dev/null 2>&1
+    fi
+}
+
+if [ $service = enabled ]; then
+    if [ "$system" = Darwin ]; then
+        if launchctl print "gui/$(id -u)/$label" >/dev/null 2>&1; then
+            say unchanged 'the agent is known to launchd'
+        else
+            "$bin/rolecall" agent stop >/dev/null 2>&1 || true
+            launchctl bootstrap "gui/$(id -u)" "$agents/$label.plist"
+            say enabled "$label, in launchd; start it with: launchctl kickstart gui/$(id -u)/$label"
+        fi
+    elif socket_is_systemds && systemctl --user --quiet is-enabled rolecalld.socket; then
+        say unchanged 'rolecalld.socket is enabled'
+    else
+        # One that the client has started has the socket's name, which becomes systemd's.
+        socket_is_systemds || "$bin/rolecall" agent stop >/dev/null 2>&1 || true
+        systemctl --user --quiet enable --now rolecalld.socket
+        say enabled 'rolecalld.socket: systemd starts the daemon with the first call'
+    fi
+fi
+
+# --- what is next -----------------------------------------------------------------------------------------------------
+
+echo
+if [ $programs_changed = yes ] && daemon_runs; then
+    if socket_is_systemds; then restart='systemctl --user restart rolecalld'; else restart='rolecall agent restart'; fi
+    warn "a daemon of before is running; when it suits you: $restart"
+fi
+case :$PATH: in
+*":$bin:"*)
+    found=$(command -v rolecall || true)
+    [ "$found" = "$bin/rolecall" ] || warn "another rolecall comes first on your PATH: $found"
+    ;;
+*) warn "$bin is not on your PATH. In your shell's start-up file: export PATH=\"$bin:\$PATH\"" ;;
+esac
+if [ $service = files ]; then
+    echo 'The client starts the daemon when it needs it. To have the service manager do it instead:'
+    echo "  $enable"
+fi
+cat <<'EOF'
+Add your first cluster:
+  rolecall add prod --region eu-west-1 --aws-profile work \
+      --role-arn arn:aws:iam::111122223333:role/developers
+  kubectl --context prod get pods
+EOF

@@ -1,0 +1,115 @@
+#!/bin/sh
+# Takes away what install.sh has installed, and nothing else. What it does: uninstall.sh --help
+
+set -eu
+
+help() {
+    cat <<'EOF'
+Takes away what install/install.sh has installed, and nothing else.
+
+Usage: install/uninstall.sh [OPTIONS]
+
+Options:
+  --prefix DIR   Where it was installed [default: ~/.local]
+  -h, --help     Print this help
+
+Stops the daemon. Your configuration (~/.config/rolecall) and your kubeconfig stay as they are; contexts that were made by
+rolecall stop working without it. To take them away too, first run, for each name that `rolecall list` shows:
+  rolecall remove NAME
+EOF
+}
+
+say() { printf '%-10s %s\n' "$1" "$2"; }
+fail() {
+    printf 'uninstall.sh: %s\n' "$2" >&2
+    exit "$1"
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+
+prefix=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --prefix)
+        [ $# -ge 2 ] || fail 2 '--prefix needs a folder'
+        prefix=$2
+        shift
+        ;;
+    --prefix=*) prefix=${1#*=} ;;
+    -h | --help)
+        help
+        exit
+        ;;
+    *) fail 2 "there is no option $1; see install/uninstall.sh --help" ;;
+    esac
+    shift
+done
+
+[ -n "${HOME:-}" ] || fail 1 'HOME is not set'
+: "${prefix:=$HOME/.local}"
+case $prefix in
+/*) ;;
+*) prefix=$PWD/$prefix ;;
+esac
+prefix=${prefix%/}
+
+manifest=$prefix/share/rolecall/installed
+if [ ! -f "$manifest" ]; then
+    echo "There is nothing to take away: install.sh has not installed into $prefix."
+    exit
+fi
+
+# --- stop -------------------------------------------------------------------------------------------------------------
+
+# The service manager first: it would start the daemon again.
+unit=$(grep '/rolecalld\.socket$' "$manifest" || true)
+if [ -n "$unit" ]; then
+    if has systemctl && systemctl --user show-environment >/dev/null 2>&1; then
+        systemctl --user --quiet disable --now rolecalld.socket 2>/dev/null || true
+        systemctl --user --quiet stop rolecalld.service 2>/dev/null || true
+        say stopped 'rolecalld.socket and rolecalld.service'
+    fi
+    # Where systemd does not run, the link by which it was enabled is still there.
+    link=${unit%/*}/sockets.target.wants/rolecalld.socket
+    if [ -L "$link" ]; then
+        rm -f "$link"
+        say removed "$link"
+    fi
+fi
+if grep -q '/rolecalld\.plist$' "$manifest" && has launchctl; then
+    if launchctl bootout "gui/$(id -u)/rolecalld" 2>/dev/null; then say stopped 'the agent of launchd'; fi
+fi
+if [ -x "$prefix/bin/rolecall" ]; then
+    if "$prefix/bin/rolecall" agent stop >/dev/null; then
+        say stopped 'the daemon'
+    else
+        say note 'the daemon did not stop; see above'
+    fi
+fi
+
+# --- remove -----------------------------------------------------------------------------------------------------------
+
+grep '^/.*[^/]$' "$manifest" | while IFS= read -r path; do
+    if [ "$path" != "$manifest" ] && { [ -f "$path" ] || [ -L "$path" ]; }; then
+        rm -f "$path"
+        say removed "$path"
+    fi
+done
+
+# Folders that install.sh made go if nothing else has moved in: the inner ones first.
+folders=$(grep '^/.*/$' "$manifest" | sort -r || true)
+rm -f "$manifest"
+printf '%s\n' "$folders" | while IFS= read -r path; do
+    [ -z "$path" ] || rmdir "$path" 2>/dev/null || true
+done
+
+if [ -n "$unit" ] && has systemctl; then
+    systemctl --user daemon-reload 2>/dev/null || true
+fi
+
+cat <<'EOF'
+
+Your configuration (~/.config/rolecall), the daemon's log (~/.local/state/rolecall) and your kubeconfig are as they were.
+If contexts of rolecall's are still in your kubeconfig, either install it again and run, for each: rolecall remove NAME
+or take them out by hand:
+  kubectl config delete-context NAME; kubectl config delete-cluster rolecall-NAME; kubectl config delete-user rolecall-NAME
+EOF
