@@ -107,6 +107,7 @@ cd "$root"
 target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 [ -n "$target" ] || fail 1 'cargo does not say where it builds'
 host=$(rustc -vV | sed -n 's/^host: //p')
+[ -n "$host" ] || fail 1 'rustc does not say for which system it builds'
 
 # kubectl starts the client anew each time, and a static one starts a third faster. It needs the C library's archive.
 has_static_libc() {
@@ -275,7 +276,7 @@ case :$PATH: in
     ;;
 *) warn "$bin is not on your PATH. In your shell's start-up file: export PATH=\"$bin:\$PATH\"" ;;
 esac
-if [ $service = files ]; then
+if [ $service = files ] && ! socket_is_systemds; then
     echo 'The client starts the daemon when it needs it. To have the service manager do it instead:'
     echo "  $enable"
 fi

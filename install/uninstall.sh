@@ -79,8 +79,11 @@ if grep -q '/rolecalld\.plist$' "$manifest" && has launchctl; then
     if launchctl bootout "gui/$(id -u)/rolecalld" 2>/dev/null; then say stopped 'the agent of launchd'; fi
 fi
 if [ -x "$prefix/bin/rolecall" ]; then
-    if "$prefix/bin/rolecall" agent stop >/dev/null; then
-        say stopped 'the daemon'
+    if said=$("$prefix/bin/rolecall" agent stop); then
+        case $said in
+        *'is not running'*) ;;
+        *) say stopped 'the daemon' ;;
+        esac
     else
         say note 'the daemon did not stop; see above'
     fi

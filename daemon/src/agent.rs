@@ -185,7 +185,7 @@ impl Agent {
             .keys()
             .filter_map(|name| Some((name.clone(), Profile::find(&in_force.config, name, &self.person)?)))
             .collect();
-        self.sessions.retain(&profiles.values().map(|profile| &profile.chain).collect::<Vec<_>>());
+        self.sessions.retain(profiles.values().map(|profile| &profile.chain));
         self.tokens().retain(|name, minted| profiles.get(name) == Some(&minted.profile));
         self.journal.retain(|name| profiles.contains_key(name));
     }
@@ -211,7 +211,7 @@ impl Agent {
         Ok(token)
     }
 
-    fn same_token(&self, profile: &Profile, session: &Arc<Session>, now: SystemTime) -> Option<Arc<Token>> {
+    fn same_token(&self, profile: &Profile, session: &Session, now: SystemTime) -> Option<Arc<Token>> {
         self.tokens().get(&profile.name)?.matching(profile, session, now)
     }
 
@@ -302,9 +302,9 @@ impl Agent {
 
 impl Minted {
     /// The token, if it is still the one to hand out: same configuration, same session, young enough.
-    fn matching(&self, profile: &Profile, session: &Arc<Session>, now: SystemTime) -> Option<Arc<Token>> {
+    fn matching(&self, profile: &Profile, session: &Session, now: SystemTime) -> Option<Arc<Token>> {
         let age = now.duration_since(self.signed).ok()?;
-        let same = Arc::ptr_eq(&self.session, session) && self.profile == *profile;
+        let same = self.session.signs_as(session) && self.profile == *profile;
         (same && age < SAME_TOKEN).then(|| Arc::clone(&self.token))
     }
 }

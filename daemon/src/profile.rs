@@ -83,9 +83,17 @@ impl Chain {
     /// The chain up to, and without, its last hop.
     #[must_use]
     pub fn without_last(&self) -> Self {
-        let mut shorter = self.clone();
-        shorter.hops.pop();
-        shorter
+        self.prefix(self.hops.len().saturating_sub(1))
+    }
+
+    /// The chain and everything that it builds on, down to the source.
+    pub fn prefixes(&self) -> impl Iterator<Item = Self> {
+        (0..=self.hops.len()).map(|hops| self.prefix(hops))
+    }
+
+    fn prefix(&self, hops: usize) -> Self {
+        let hops = self.hops.iter().take(hops).cloned().collect();
+        Self { source: self.source.clone(), region: self.region.clone(), hops }
     }
 }
 

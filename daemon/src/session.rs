@@ -59,6 +59,15 @@ impl Session {
         self.expires().map_or(by_token, |end| by_token.min(end - TOKEN_MARGIN))
     }
 
+    /// Whether both sign alike: a source that is asked again often answers what it answered before.
+    #[must_use]
+    pub fn signs_as(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.credentials, &other.credentials);
+        ours.access_key_id() == theirs.access_key_id()
+            && ours.secret_access_key() == theirs.secret_access_key()
+            && ours.session_token() == theirs.session_token()
+    }
+
     /// What may be told of it.
     #[must_use]
     pub fn status(&self) -> SessionStatus {

@@ -1,9 +1,10 @@
 //! Sessions by chain: each prefix of a chain has its own slot in the cache, so a source or a hub that many profiles
 //! share is resolved once for all of them.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{Cluster, ClusterName, ErrorBody, ErrorCode, SourceName};
 
@@ -14,6 +15,9 @@ use crate::hop::{self, HopError};
 use crate::profile::Chain;
 use crate::session::Session;
 use crate::source::{self, SourceError};
+
+/// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Gets, keeps and renews sessions.
 #[derive(Clone)]
@@ -85,15 +89,20 @@ impl Sessions {
                 self.cache.failed(chain, now).filter(|problem| old.is_some() || !problem.is_transient())
             }
         };
-        let problem = match failed {
-            Some(problem) => problem,
-            None => match self.fly(chain, now).await {
+        let serving = old.filter(|_| want == Want::Fresh);
+        let problem = match (failed, &serving) {
+            (Some(problem), _) => problem,
+            (None, None) => match self.fly(chain, now).await {
                 Ok(session) => return Ok(Served { session, problem: None }),
-                Err(Failure::Known(problem)) => problem,
-                Err(Failure::Lost) => Arc::new(SessionError::Lost),
+                Err(failure) => failure.into(),
+            },
+            (None, Some(old)) => match tokio::time::timeout(PATIENCE, self.fly(chain, now)).await {
+                Ok(Ok(session)) => return Ok(Served { session, problem: None }),
+                Ok(Err(failure)) => failure.into(),
+                Err(_) => return Ok(Served { session: Arc::clone(old), problem: None }),
             },
         };
-        match old.filter(|session| want == Want::Fresh && session.is_usable(self.now())) {
+        match serving.filter(|session| session.is_usable(self.now()) && outlives(session, &problem)) {
             Some(session) => Ok(Served { session, problem: Some(problem) }),
             None => Err(problem),
         }
@@ -125,13 +134,10 @@ impl Sessions {
         if again.is_ok() { again } else { described }
     }
 
-    /// Forgets every session that is no prefix of a chain that is still wanted.
-    pub fn retain(&self, wanted: &[&Chain]) {
-        self.cache.retain(|kept| {
-            wanted.iter().any(|chain| {
-                chain.source == kept.source && chain.region == kept.region && chain.hops.starts_with(&kept.hops)
-            })
-        });
+    /// Forgets every session that no chain which is still wanted builds on.
+    pub fn retain<'a>(&self, wanted: impl Iterator<Item = &'a Chain>) {
+        let wanted: HashSet<Chain> = wanted.flat_map(Chain::prefixes).collect();
+        self.cache.retain(|kept| wanted.contains(kept));
     }
 
     fn fly(&self, chain: &Chain, now: SystemTime) -> Boxed<crate::cache::Outcome<Session, SessionError>> {
@@ -167,11 +173,10 @@ impl Sessions {
         error: HopError,
     ) -> Result<Session, SessionError> {
         let base = self.base(before, Want::New).await?;
-        let same = base.credentials.access_key_id() == refused.credentials.access_key_id()
-            && base.credentials.secret_access_key() == refused.credentials.secret_access_key()
-            && base.credentials.session_token() == refused.credentials.session_token();
         match chain.hops.last() {
-            Some(hop) if !same => Ok(hop::assume(&self.aws, &chain.source, &chain.region, hop, &base).await?),
+            Some(hop) if !base.signs_as(refused) => {
+                Ok(hop::assume(&self.aws, &chain.source, &chain.region, hop, &base).await?)
+            }
             _ => Err(error.into()),
         }
     }
@@ -185,6 +190,21 @@ impl Sessions {
 
     fn now(&self) -> SystemTime {
         self.aws.time().now()
+    }
+}
+
+/// Whether a session is served on although renewing it failed. Until its end, yes; but long-lived keys have none, and
+/// where their source says that they are gone, they are.
+fn outlives(session: &Session, problem: &SessionError) -> bool {
+    session.expires().is_some() || problem.is_transient()
+}
+
+impl From<Failure<SessionError>> for SessionFailure {
+    fn from(failure: Failure<SessionError>) -> Self {
+        match failure {
+            Failure::Known(problem) => problem,
+            Failure::Lost => Self::new(SessionError::Lost),
+        }
     }
 }
 

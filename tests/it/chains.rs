@@ -41,6 +41,17 @@ fn without_a_role_the_source_itself_signs() {
     let credential = world.good_token("prod");
     assert_eq!(credential.life(world.clock.now()), Duration::from_mins(14));
     assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+    // AWS's files are read again now and then; the same keys are the same token, other keys another.
+    world.clock.advance(Duration::from_mins(2));
+    assert_eq!(world.good_token("prod").token(), credential.token());
+    let other = world.aws.add_user_key(&world.user.arn);
+    world.sandbox.write_aws_profile("work", &other, &world.aws.endpoint());
+    world.clock.advance(Duration::from_mins(1));
+    assert_ne!(world.good_token("prod").token(), credential.token());
+    // And keys that are gone are gone.
+    std::fs::remove_file(world.sandbox.home().join(".aws/credentials")).unwrap();
+    world.clock.advance(Duration::from_mins(1));
+    world.token_error("prod", 1);
     assert!(world.agent.status().profiles[0].role_arn.is_none());
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall_harness::{Fault, Op};
+use rolecall_harness::{Fault, Gate, Op};
 
 use crate::world::{ROLE, World};
 
@@ -118,4 +118,16 @@ fn cloudtrail_names_the_person_and_sts_is_the_clusters_own() {
     assert_eq!(call.role_arn.as_deref(), Some(ROLE));
     assert_eq!(call.region.as_deref(), Some("eu-west-1"));
     assert_eq!(call.params.get("DurationSeconds").map(String::as_str), Some("3600"));
+}
+
+#[test]
+fn row_63_while_sts_is_silent_the_good_session_serves() {
+    let world = World::new();
+    world.good_token("prod");
+    world.clock.advance(46 * MINUTE);
+    let gate = Gate::new();
+    world.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).forever());
+    let life = world.good_token("prod").life(world.clock.now());
+    assert!(life <= 13 * MINUTE, "{life:?}");
+    gate.open();
 }

@@ -11,5 +11,6 @@ mod add;
 mod agent;
 mod commands;
 mod crowd;
+mod demo;
 mod files;
 mod start;

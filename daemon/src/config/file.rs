@@ -78,6 +78,11 @@ mod tests {
         assert!(load(&path).unwrap_err().message.contains("can be written by others (mode 0666)"));
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            assert_eq!(load(&path).unwrap_err().message, "is owned by uid 12345, not by you (uid 0)");
+            std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+        }
         fs::write(&path, b"\xff\xfe").unwrap();
         assert_eq!(load(&path).unwrap_err().message, "is not UTF-8 text");
 

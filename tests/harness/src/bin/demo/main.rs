@@ -62,6 +62,7 @@ fn demonstrate(sandbox: &Sandbox, interrupted: &AtomicBool) -> Step {
     build()?;
 
     say("Starting an AWS of our own and the API servers of two clusters, all on 127.0.0.1");
+    println!("   (everything is in {}, which goes away at the end)", sandbox.root().display());
     let clock = Clock::system();
     let aws = Aws::start(clock.clone());
     let user = aws.add_user(ACCOUNT, "dev");
