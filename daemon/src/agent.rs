@@ -86,7 +86,7 @@ impl Agent {
         let profile = self.profile(name)?;
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
         if let (Some(pin), Some(cluster)) = (&profile.pin, &info.cluster) {
-            pin::check(pin, cluster).map_err(|error| AgentError::pin(name, error))?;
+            pin::check(pin, cluster).map_err(|error| AgentError::pin(name, &error))?;
         }
         let token = self.current_token(&profile).await?;
         let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), timestamp(token.expires));
@@ -136,7 +136,7 @@ impl Agent {
         let served = self.sessions.get(&profile.chain, Want::New).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
         let identified = self.sessions.identify(&profile.chain, &session).await;
-        let arn = identified.map_err(|error| AgentError::source(name, &profile.source_name, &error))?;
+        let arn = identified.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?;
         let cluster = match self.sessions.describe(&profile.chain, &session, &profile.cluster).await {
             Ok(cluster) => ProbedCluster::Cluster(cluster),
             Err(error) => ProbedCluster::ClusterProblem(error.body()),
@@ -258,7 +258,7 @@ impl Agent {
     fn config_status(&self, in_force: &InForce) -> ConfigStatus {
         ConfigStatus {
             path: self.config.path().display().to_string(),
-            loaded: timestamp(in_force.loaded),
+            loaded: in_force.loaded.map(timestamp),
             problem: in_force
                 .problem
                 .as_ref()

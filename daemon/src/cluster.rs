@@ -100,11 +100,11 @@ impl ClusterError {
             }
             AwsErrorKind::Denied => (
                 format!("the cluster {cluster} may not be described: {}", error.message),
-                "Ask for eks:DescribeCluster, or give --server and --certificate-authority.".to_owned(),
+                "Ask for the permission eks:DescribeCluster.".to_owned(),
             ),
             _ => (
                 format!("the cluster {cluster} in {region} could not be described: {}", error.message),
-                "Try again, or give --server and --certificate-authority.".to_owned(),
+                "Try again in a moment.".to_owned(),
             ),
         };
         ErrorBody::new(error.kind.code(), message).hint(hint)

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 /// Why the process is not safe to put secrets into.
 #[derive(Debug, thiserror::Error)]
@@ -23,10 +23,13 @@ pub enum HardenError {
 /// Call it before any thread is started: it changes the environment.
 pub unsafe fn close() -> Result<(), HardenError> {
     umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    // One byte rather than none: a core pattern that is a pipe ignores a limit of zero.
-    let tiny = Rlimit { current: Some(1), maximum: Some(1) };
-    setrlimit(Resource::Core, tiny).map_err(HardenError::Core)?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(HardenError::Dumpable)?;
+    // One byte rather than none: a core pattern that is a pipe ignores a limit of zero. Where zero is all that is
+    // allowed, it cannot be raised.
+    let most = getrlimit(Resource::Core).maximum.map_or(1, |most| most.min(1));
+    setrlimit(Resource::Core, Rlimit { current: Some(most), maximum: Some(most) }).map_err(HardenError::Core)?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(HardenError::Dumpable)?;
     #[allow(clippy::disallowed_methods)] // looks at names, to remove some
     let found = std::env::vars_os();
     for name in strangers(found.filter_map(|(name, _)| name.into_string().ok())) {

@@ -1,5 +1,6 @@
 //! One AssumeRole. The only module that calls STS.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -17,14 +18,23 @@ const RETRIES: usize = 2;
 const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// Why a role could not be assumed.
+/// Why STS did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{role}: {}", .error.message)]
+#[error("{asked}: {}", .error.message)]
 pub struct HopError {
-    /// The role.
-    pub role: RoleArn,
-    /// What AWS said.
+    /// What it was asked.
+    pub asked: Asked,
+    /// What it said.
     pub error: AwsError,
+}
+
+/// What STS is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// AssumeRole.
+    Assume(RoleArn),
+    /// GetCallerIdentity.
+    Identify,
 }
 
 /// Assumes the role with the credentials of `base`. What is transient is tried again, briefly.
@@ -48,14 +58,14 @@ pub async fn assume(
     let answer = match ask(hop.duration).await {
         // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
         Err(error) if hop.duration > CHAINED_MAX && is_too_long(&error) => {
-            tracing::info!(role = %hop.role, "AWS grants no longer session than an hour");
+            tracing::info!(role = %hop.role, "Asking for a session of one hour, since AWS grants no longer one");
             ask(CHAINED_MAX).await
         }
         answer => answer,
     };
     answer
         .and_then(|answer| accept(&answer, hop, aws.time().now()))
-        .map_err(|error| HopError { role: hop.role.clone(), error })
+        .map_err(|error| HopError { asked: Asked::Assume(hop.role.clone()), error })
 }
 
 /// Asks STS whose credentials these are.
@@ -64,11 +74,12 @@ pub async fn caller_identity(
     source: &SourceConfig,
     region: &Region,
     session: &Session,
-) -> Result<String, AwsError> {
+) -> Result<String, HopError> {
+    let failed = |error| HopError { asked: Asked::Identify, error };
     let answer = client(aws, source, region, session).await.get_caller_identity().send().await;
-    match answer.map_err(|error| AwsError::of(&error))?.arn {
+    match answer.map_err(|error| failed(AwsError::of(&error)))?.arn {
         Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
-        None => Err(AwsError::garbled("STS answered without saying who it is")),
+        None => Err(failed(AwsError::garbled("STS answered without saying who it is"))),
     }
 }
 
@@ -128,40 +139,45 @@ fn is_too_long(error: &AwsError) -> bool {
     error.kind == AwsErrorKind::Rejected && error.message.contains("DurationSeconds")
 }
 
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Assume(role) => write!(f, "assume {role}"),
+            Self::Identify => f.write_str("say whose credentials these are"),
+        }
+    }
+}
+
 impl HopError {
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {
-        let Self { role, error } = self;
+        let Self { asked, error } = self;
         let said = &error.message;
         let (message, hint) = match error.kind {
             AwsErrorKind::Denied => (
-                format!("AWS does not let source \"{source}\" assume {role}: {said}"),
-                "Ask for the role's trust policy and your own permissions; both have to allow it.".to_owned(),
+                format!("AWS does not let source \"{source}\" {asked}: {said}"),
+                "Check the role's trust policy and your own permissions: both have to allow it.",
             ),
             AwsErrorKind::Rejected | AwsErrorKind::NotFound => (
-                format!("STS refuses the request for {role}: {said}"),
-                "Mend the profile; rolecall show tells what is asked for.".to_owned(),
+                format!("STS refuses the request to {asked}: {said}"),
+                "Mend the profile; rolecall show tells what is asked for.",
             ),
             AwsErrorKind::BaseRejected => (
                 format!("AWS does not take the credentials of source \"{source}\": {said}"),
-                "Renew them where they come from.".to_owned(),
+                "Renew them in AWS's own configuration; rolecall show tells where the source takes them from.",
             ),
-            AwsErrorKind::Throttled => {
-                (format!("STS asks for fewer calls ({said})"), "Try again in a moment.".to_owned())
-            }
+            AwsErrorKind::Throttled => (format!("STS asks for fewer calls ({said})"), "Try again in a moment."),
             AwsErrorKind::Unreachable => {
-                (format!("STS cannot be reached: {said}"), "Check the network, the VPN and the proxy.".to_owned())
+                (format!("STS cannot be reached: {said}"), "Check the network, the VPN and the proxy.")
             }
             AwsErrorKind::Garbled => (
                 format!("what answers in the place of STS is not STS: {said}"),
-                "Check the network: a login page or a proxy may be in between.".to_owned(),
+                "Check the network: a login page or a proxy may be in between.",
             ),
-            AwsErrorKind::Clock => {
-                (format!("AWS refuses the time of this machine: {said}"), "Set the clock.".to_owned())
-            }
+            AwsErrorKind::Clock => (format!("AWS refuses the time of this machine: {said}"), "Set the clock."),
             AwsErrorKind::Insecure => {
-                (format!("{said}; nothing was sent"), "Use https in endpoint_url of AWS's configuration.".to_owned())
+                (format!("{said}; nothing was sent"), "Use https in endpoint_url of AWS's configuration.")
             }
         };
         let code = if error.kind == AwsErrorKind::NotFound { ErrorCode::ConfigInvalid } else { error.kind.code() };

@@ -1,7 +1,7 @@
 //! The daemon's log: to standard error, or to a file.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
@@ -31,12 +31,12 @@ pub enum Level {
 /// Starts logging: to the file, or to standard error if there is none.
 pub fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
     let registry = tracing_subscriber::registry().with(filter(level));
-    match file {
-        Some(path) => {
-            let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Mutex::new(open(path)?));
-            registry.with(layer).init();
-        }
-        None => registry.with(tracing_subscriber::fmt::layer().with_writer(io::stderr)).init(),
+    if let Some(path) = file {
+        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Mutex::new(open(path)?));
+        registry.with(layer).init();
+    } else {
+        let layer = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+        registry.with(layer).init();
     }
     Ok(())
 }

@@ -1,17 +1,22 @@
 //! The pin: a kubeconfig that names another server or another CA than the profile was added with gets no token, so a
 //! forged kubeconfig cannot make an honest plugin hand a live token to a stranger's server (V6).
 
-use rolecall_protocol::{ErrorBody, ErrorCode, ExecCluster, ProfileName};
+use rolecall_protocol::{ErrorBody, ErrorCode, ExecCluster, ProfileName, sanitize_for_terminal};
 
 use crate::cluster::ca_sha256;
 use crate::config::Pin;
 
 /// Why kubectl gets no token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PinError {
     /// Another host or port.
-    #[error("the kubeconfig names another server than this profile was added with")]
-    Server,
+    #[error("the kubeconfig sends the token to {named}, this profile was added with {pinned}")]
+    Server {
+        /// What the kubeconfig says, made safe for a terminal.
+        named: String,
+        /// What it should say.
+        pinned: String,
+    },
     /// Another CA bundle, or none.
     #[error("the kubeconfig trusts another certificate authority than this profile was added with")]
     Authority,
@@ -26,7 +31,8 @@ pub fn check(pin: &Pin, cluster: &ExecCluster) -> Result<(), PinError> {
         return Err(PinError::Insecure);
     }
     if host(&pin.server).is_none() || host(&pin.server) != host(&cluster.server) {
-        return Err(PinError::Server);
+        let named = sanitize_for_terminal(&cluster.server);
+        return Err(PinError::Server { named, pinned: pin.server.clone() });
     }
     let Some(expected) = &pin.ca_sha256 else { return Ok(()) };
     match cluster.certificate_authority_data.as_deref().and_then(ca_sha256) {
@@ -49,9 +55,10 @@ fn host(url: &str) -> Option<String> {
 impl PinError {
     /// The error as the wire says it.
     #[must_use]
-    pub fn body(self, name: &ProfileName) -> ErrorBody {
-        ErrorBody::new(ErrorCode::PinMismatch, self.to_string())
-            .hint(format!("No token was given. If the cluster really changed: rolecall kubeconfig {name} --repin"))
+    pub fn body(&self, name: &ProfileName) -> ErrorBody {
+        ErrorBody::new(ErrorCode::PinMismatch, format!("{self}; no token was given")).hint(format!(
+            "Write the context anew: rolecall kubeconfig {name} (and with --repin if the cluster was really made anew)"
+        ))
     }
 }
 
@@ -89,7 +96,7 @@ mod tests {
             "https://evil.com\\@abc.eks.amazonaws.com",
             "https://",
         ] {
-            assert_eq!(asked(other, Some(CA), false), Err(PinError::Server), "{other}");
+            assert!(matches!(asked(other, Some(CA), false), Err(PinError::Server { .. })), "{other}");
         }
     }
 

@@ -64,18 +64,14 @@ fn start(args: &Args) -> anyhow::Result<()> {
         // Fails only where we lead a session already, which is as good.
         let _ = rustix::process::setsid();
     }
-    let activated = socket::activated()?;
-    let path = match &args.socket {
-        Some(path) => std::path::absolute(path)?,
-        None => location::socket()?,
-    };
-    let bound = match activated {
-        Some(bound) => bound,
-        None => socket::bind(&path)?,
+    let bound = match (socket::activated()?, &args.socket) {
+        (Some(bound), _) => bound,
+        (None, Some(path)) => socket::bind(&std::path::absolute(path)?)?,
+        (None, None) => socket::bind(&location::socket()?)?,
     };
     // Only the one that serves logs, so that the file has one writer.
     log::start(args.log_level, args.log_file.as_deref()).context("cannot write the log file")?;
-    let agent = agent(args, path.display().to_string())?;
+    let agent = agent(args, bound.path.display().to_string())?;
     make_config_folder(agent.config().path().parent().map(Into::into));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(live(bound, agent))?;
@@ -85,7 +81,7 @@ fn start(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn live(bound: Bound, agent: Arc<Agent>) -> anyhow::Result<()> {
-    let Bound { listener, claim } = bound;
+    let Bound { listener, claim, .. } = bound;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
@@ -126,12 +122,13 @@ fn make_config_folder(folder: Option<PathBuf>) {
     }
 }
 
-/// Who runs this, for the names of sessions.
-#[allow(clippy::disallowed_methods)] // the binary's own look at the environment
+/// Who runs this, for the names of sessions: as the system knows them, whatever a shell's `USER` says.
 fn person() -> Person {
-    let named =
-        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let user = named.unwrap_or_else(|| format!("uid-{}", rustix::process::geteuid().as_raw()));
+    let uid = nix::unistd::Uid::effective();
+    let user = match nix::unistd::User::from_uid(uid) {
+        Ok(Some(user)) => user.name,
+        Ok(None) | Err(_) => format!("uid-{uid}"),
+    };
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy();
     Person { user, host: host.split('.').next().unwrap_or_default().to_owned() }

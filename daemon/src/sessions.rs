@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{Cluster, ClusterName, ErrorBody, ErrorCode, SourceName};
 
-use crate::aws::{Aws, AwsError, AwsErrorKind};
+use crate::aws::{Aws, AwsErrorKind};
 use crate::cache::{Cache, Failure};
 use crate::cluster::{self, ClusterError};
 use crate::hop::{self, HopError};
@@ -109,7 +109,7 @@ impl Sessions {
     }
 
     /// Whose a session is. One that a hop returned knows; a source's is asked for at STS.
-    pub async fn identify(&self, chain: &Chain, session: &Session) -> Result<String, AwsError> {
+    pub async fn identify(&self, chain: &Chain, session: &Session) -> Result<String, HopError> {
         match &session.arn {
             Some(arn) => Ok(arn.clone()),
             None => hop::caller_identity(&self.aws, &chain.source, &chain.region, session).await,

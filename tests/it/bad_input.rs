@@ -15,7 +15,7 @@ fn an_unknown_profile_names_the_near_misses() {
     assert_eq!(world.token_error("zebra", 1), "rolecall: there is no profile \"zebra\". See rolecall list.");
     world.configure("");
     let line = world.token_error("prod", 1);
-    assert!(line.contains("There is none at all yet; add it with: rolecall add prod"), "{line}");
+    assert!(line.contains("There are no profiles yet. Add one: rolecall add --help"), "{line}");
 }
 
 #[test]

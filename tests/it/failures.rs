@@ -11,7 +11,7 @@ fn every_failure_of_sts_is_one_line_that_says_what_to_do() {
     for (fault, expected) in [
         (
             Fault::error(403, "AccessDenied", "User: x is not authorized to perform: sts:AssumeRole"),
-            "rolecall: prod: AWS does not let source \"work\" assume arn:aws:iam::111122223333:role/developers: User: x is not authorized to perform: sts:AssumeRole. Ask for",
+            "rolecall: prod: AWS does not let source \"work\" assume arn:aws:iam::111122223333:role/developers: User: x is not authorized to perform: sts:AssumeRole. Check the role's trust policy",
         ),
         (Fault::error(400, "AccessDenied", hostile), "no \\u{9b}31mowned \\u{202e}entry"),
         (Fault::Status(500), "rolecall: prod: STS cannot be reached: "),
@@ -28,7 +28,7 @@ fn every_failure_of_sts_is_one_line_that_says_what_to_do() {
         (Fault::ExpiresIn(std::time::Duration::ZERO), "already over"),
         (
             Fault::error(400, "PackedPolicyTooLarge", "Packed size is 110%"),
-            "rolecall: prod: STS refuses the request for",
+            "rolecall: prod: STS refuses the request to assume",
         ),
         (
             Fault::error(403, "SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2"),
@@ -97,28 +97,34 @@ fn status_tells_what_is_wrong_and_since_when() {
 #[test]
 fn a_source_that_gives_nothing_says_why() {
     let world = World::new();
-    let ask = |aws_profile: &str| {
-        world.configure(
-            &crate::world::PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{aws_profile}\"")),
-        );
-        world.token_error("prod", 1)
+    let ask = |aws_profile: &str, code: i32| {
+        let instead = format!("aws_profile = \"{aws_profile}\"");
+        world.configure(&crate::world::PROD.replace("aws_profile = \"work\"", &instead));
+        world.token_error("prod", code)
     };
     let folder = world.sandbox.home().join(".aws");
     let away = world.sandbox.home().join("away");
     std::fs::rename(&folder, &away).unwrap();
-    let line = ask("nothing");
-    assert!(line.contains("there is no AWS profile \"nothing\" in"), "{line}");
+    let line = ask("nothing", 1);
+    assert!(line.contains("there is no AWS profile \"nothing\" in") && line.contains("There is none at all"), "{line}");
     std::fs::rename(&away, &folder).unwrap();
-    let line = ask("wrok");
-    assert!(line.contains("there is no AWS profile \"wrok\" in"), "{line}");
-    assert!(line.contains("did you mean \"work\"?"), "{line}");
-    world
-        .sandbox
-        .append_aws_config("[profile empty]\nregion = eu-west-1\n[profile broken]\ncredential_process = false\n");
-    let line = ask("empty");
-    assert!(line.contains("AWS profile \"empty\""), "{line}");
-    let line = ask("broken");
+    assert!(ask("wrok", 1).ends_with(" Did you mean \"work\"?"));
+
+    world.sandbox.append_aws_config(
+        "[profile empty]\nregion = eu-west-1\n[profile broken]\ncredential_process = false\n\
+         [profile mfa]\nrole_arn = arn:aws:iam::111122223333:role/x\nsource_profile = work\nmfa_serial = arn:aws:iam::111122223333:mfa/dev\n\
+         [profile behind]\nrole_arn = arn:aws:iam::111122223333:role/y\nsource_profile = mfa\n",
+    );
+    assert!(ask("zebra", 1).ends_with(" There are: behind, broken, empty, mfa, work."));
+    let line = ask("empty", 1);
+    assert!(line.contains("AWS profile \"empty\": says nothing about credentials"), "{line}");
+    let line = ask("broken", 1);
     assert!(line.contains("AWS profile \"broken\" gave no credentials"), "{line}");
+    for wanting in ["mfa", "behind"] {
+        let line = ask(wanting, 5);
+        assert!(line.contains("wants an MFA code (mfa_serial)"), "{line}");
+    }
+    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
 }
 
 #[test]

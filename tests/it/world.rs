@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) agent: Arc<Agent>,
     stop: CancellationToken,
     runtime: Option<Runtime>,
-    _claim: Option<Claim>,
+    _claim: Claim,
 }
 
 impl World {

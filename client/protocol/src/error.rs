@@ -127,12 +127,16 @@ impl ErrorBody {
 
 impl fmt::Display for ErrorBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) if self.message.ends_with(['.', '!', '?', '…']) => write!(f, " {hint}"),
-            Some(hint) => write!(f, ". {hint}"),
-            None => Ok(()),
-        }
+        f.write_str(&sentence(&self.message, self.hint.as_deref()))
+    }
+}
+
+/// A message and its advice as one line.
+pub fn sentence(message: &str, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) if message.ends_with(['.', '!', '?', '…']) => format!("{message} {hint}"),
+        Some(hint) => format!("{message}. {hint}"),
+        None => message.to_owned(),
     }
 }
 

@@ -35,7 +35,7 @@ mod secret;
 mod text;
 
 pub use endpoint::{Endpoint, Method};
-pub use error::{ErrorAnswer, ErrorBody, ErrorCode};
+pub use error::{ErrorAnswer, ErrorBody, ErrorCode, sentence};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
 pub use messages::{
     Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Probed, ProbedCluster, Problem, ProfileDetails, ProfileState,

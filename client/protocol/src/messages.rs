@@ -40,8 +40,9 @@ pub struct DaemonStatus {
 pub struct ConfigStatus {
     /// The file.
     pub path: String,
-    /// When what is in force was read.
-    pub loaded: Timestamp,
+    /// When what is in force was read; absent where nothing has been in force yet.
+    #[serde(default)]
+    pub loaded: Option<Timestamp>,
     /// Why the file as it is now is not in force.
     #[serde(default)]
     pub problem: Option<Problem>,

@@ -1,8 +1,7 @@
 //! An answer that is an error: what happened, to which profile, and what to do next.
 
-use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName};
 
-use crate::aws::AwsError;
 use crate::config::ConfigError;
 use crate::pin::PinError;
 
@@ -26,7 +25,7 @@ impl AgentError {
         Self(ErrorBody::new(ErrorCode::ConfigInvalid, error.to_string()))
     }
 
-    pub(super) fn pin(name: &ProfileName, error: PinError) -> Self {
+    pub(super) fn pin(name: &ProfileName, error: &PinError) -> Self {
         tracing::warn!(profile = %name, %error, "Pin mismatch; no token given");
         Self::new(name, error.body(name))
     }
@@ -39,11 +38,6 @@ impl AgentError {
             }
         };
         Self::new(name, ErrorBody::new(ErrorCode::ExecInfoInvalid, error.to_string()).hint(hint))
-    }
-
-    pub(super) fn source(name: &ProfileName, source: &SourceName, error: &AwsError) -> Self {
-        let message = format!("source \"{source}\": STS does not say whose credentials these are: {}", error.message);
-        Self::new(name, ErrorBody::new(error.kind.code(), message).hint("Renew them where they come from."))
     }
 
     /// No such profile. `problem` is why the configuration on disk is not in force: the profile may well be in there.
@@ -60,7 +54,7 @@ impl AgentError {
             )
             .hint("Mend that line."),
             (None, []) if none => ErrorBody::new(ErrorCode::UnknownProfile, format!("there is no profile \"{name}\""))
-                .hint(format!("There is none at all yet; add it with: rolecall add {name}")),
+                .hint("There are no profiles yet. Add one: rolecall add --help"),
             (None, []) => ErrorBody::new(ErrorCode::UnknownProfile, format!("there is no profile \"{name}\""))
                 .hint("See rolecall list."),
             (None, near) => ErrorBody::new(ErrorCode::UnknownProfile, format!("there is no profile \"{name}\""))

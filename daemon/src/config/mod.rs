@@ -158,8 +158,8 @@ impl ConfigError {
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
-        ErrorBody::new(ErrorCode::ConfigInvalid, self.to_string())
-            .hint("Mend that line; the configuration before it stays in force until then.")
+        let hint = if self.line.is_some() { "Mend that line." } else { "Mend the file." };
+        ErrorBody::new(ErrorCode::ConfigInvalid, self.to_string()).hint(hint)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SourceName};
+use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SourceName, near_misses};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{ConfigError, SESSION_RANGE, SourceConfig};
@@ -72,13 +72,27 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Raw, ConfigError> {
         path: path.to_owned(),
         line: error.span().map(|span| line_at(text, span.start)),
         key,
-        message: error.message().lines().collect::<Vec<_>>().join(" "),
+        message: in_words(error.message()),
     };
     let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None))?;
     serde_path_to_error::deserialize(document).map_err(|error| {
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key))
     })
+}
+
+/// The parser's message as one line. Of an unknown key it lists all that there are; a person wants the one they meant.
+fn in_words(message: &str) -> String {
+    if !message.starts_with("unknown field") {
+        return message.lines().collect::<Vec<_>>().join(" ");
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted.next().unwrap_or_default();
+    let known: Vec<&str> = quoted.collect();
+    match near_misses(unknown, known.iter().copied()).first() {
+        Some(near) => format!("there is no key \"{unknown}\"; did you mean \"{near}\"?"),
+        None => format!("there is no key \"{unknown}\"; there are: {}", known.join(", ")),
+    }
 }
 
 /// The line of a dotted key, or of the nearest table above it. For errors alone: it reads the text once more.

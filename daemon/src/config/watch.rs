@@ -25,8 +25,8 @@ const LOOK: Duration = Duration::from_secs(30);
 pub struct InForce {
     /// The last good configuration.
     pub config: Config,
-    /// When it was read.
-    pub loaded: SystemTime,
+    /// When it was read; `None` where none has been good yet.
+    pub loaded: Option<SystemTime>,
     /// Why the file as it is now is not in force, and since when.
     pub problem: Option<(ConfigError, SystemTime)>,
 }
@@ -46,14 +46,14 @@ impl ConfigStore {
     #[must_use]
     pub fn open(path: PathBuf, time: SharedTimeSource) -> Arc<Self> {
         let now = time.now();
-        let (config, problem) = match file::load(&path) {
-            Ok(config) => (config, None),
-            Err(error) => (Config::default(), Some((error, now))),
+        let (config, loaded, problem) = match file::load(&path) {
+            Ok(config) => (config, Some(now), None),
+            Err(error) => (Config::default(), None, Some((error, now))),
         };
         if let Some((error, _)) = &problem {
             tracing::error!(%error, "Configuration refused; no profile is served until it is mended");
         }
-        let current = ArcSwap::from_pointee(InForce { config, loaded: now, problem });
+        let current = ArcSwap::from_pointee(InForce { config, loaded, problem });
         Arc::new(Self { path, time, current, reloading: Mutex::new(()) })
     }
 
@@ -79,7 +79,7 @@ impl ConfigStore {
             Ok(config) => {
                 let changed = config != old.config;
                 tracing::info!(profiles = config.profiles.len(), "Configuration read");
-                self.current.store(Arc::new(InForce { config, loaded: now, problem: None }));
+                self.current.store(Arc::new(InForce { config, loaded: Some(now), problem: None }));
                 changed
             }
             Err(error) => {

@@ -21,15 +21,17 @@ const STEP: Duration = Duration::from_millis(20);
 pub struct Bound {
     /// Listens, without blocking.
     pub listener: UnixListener,
-    /// Lets go of the name and the lock when dropped; nothing if a service manager owns them.
-    pub claim: Option<Claim>,
+    /// Where.
+    pub path: PathBuf,
+    /// Lets go of the name and the lock when dropped.
+    pub claim: Claim,
 }
 
 /// The lock and the name.
 #[derive(Debug)]
 pub struct Claim {
-    path: PathBuf,
-    identity: (u64, u64),
+    /// The name, and the device and inode that it leads to; `None` where a service manager owns it.
+    name: Option<(PathBuf, (u64, u64))>,
     // Held, not read: the kernel frees it when the process ends, however it ends.
     _lock: File,
 }
@@ -79,11 +81,13 @@ pub fn activated() -> Result<Option<Bound>, SocketError> {
     }
     let listener = passed.take_unix_listener(0).map_err(|error| SocketError::Activation(error.to_string()))?;
     let listener = listener.ok_or_else(|| SocketError::Activation("nothing".to_owned()))?;
-    if let Some(path) = listener.local_addr().ok().as_ref().and_then(|address| address.as_pathname()) {
-        check_folder(path.parent().unwrap_or(Path::new("/")))?;
-    }
+    let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
+    let path = path.ok_or_else(|| SocketError::Activation("a socket without a path".to_owned()))?;
+    check_folder(path.parent().unwrap_or(Path::new("/")))?;
+    // The service manager keeps the name; the lock keeps a daemon that is started by hand from taking it.
+    let lock = lock(&path)?;
     listener.set_nonblocking(true).map_err(|cause| io_error(Path::new("socket"), "prepare", cause))?;
-    Ok(Some(Bound { listener, claim: None }))
+    Ok(Some(Bound { listener, path, claim: Claim { name: None, _lock: lock } }))
 }
 
 /// Makes the socket at `path`.
@@ -101,7 +105,8 @@ pub fn bind(path: &Path) -> Result<Bound, SocketError> {
     let listener = listen(&nameless).inspect_err(|_| drop(fs::remove_file(&nameless)))?;
     let identity = identity(&nameless).map_err(|cause| io_error(&nameless, "look at", cause))?;
     fs::rename(&nameless, path).map_err(|cause| io_error(path, "name the socket", cause))?;
-    Ok(Bound { listener, claim: Some(Claim { path: path.to_owned(), identity, _lock: lock }) })
+    let claim = Claim { name: Some((path.to_owned(), identity)), _lock: lock };
+    Ok(Bound { listener, path: path.to_owned(), claim })
 }
 
 /// Creates what is missing of the folder, private from the first moment.
@@ -159,8 +164,10 @@ fn io_error(path: &Path, verb: &'static str, cause: io::Error) -> SocketError {
 impl Drop for Claim {
     /// Takes the name away only if it is still ours: a successor may have it by now.
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
-            drop(fs::remove_file(&self.path));
+        if let Some((path, own)) = &self.name
+            && identity(path).is_ok_and(|found| found == *own)
+        {
+            drop(fs::remove_file(path));
         }
     }
 }

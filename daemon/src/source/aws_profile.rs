@@ -7,7 +7,7 @@ use aws_config::profile::{ProfileFileCredentialsProvider, ProfileSet};
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_types::os_shim_internal::{Env, Fs};
-use rolecall_protocol::{Region, near_misses, sanitize_for_terminal};
+use rolecall_protocol::{Region, near_misses};
 
 use super::SourceError;
 use crate::aws::{Aws, causes, innermost};
@@ -18,6 +18,9 @@ pub(super) async fn resolve(aws: &Aws, profile: &str, region: &Region) -> Result
     let profiles = load(aws).await?;
     if profiles.get_profile(profile).is_none() {
         return Err(no_profile(aws, profile, &profiles));
+    }
+    if wants_mfa(&profiles, profile) {
+        return Err(SourceError::MfaNeeded { profile: profile.to_owned() });
     }
     let provider = ProfileFileCredentialsProvider::builder()
         .configure(&aws.provider_config(&home_region(&profiles, profile, region)))
@@ -48,8 +51,35 @@ fn no_profile(aws: &Aws, profile: &str, profiles: &ProfileSet) -> SourceError {
     SourceError::NoProfile {
         profile: profile.to_owned(),
         files: format!("{} or {}", files.config.display(), files.credentials.display()),
-        near: near_misses(profile, profiles.profiles()).first().map(|near| sanitize_for_terminal(near)),
+        advice: advice(profile, profiles),
     }
+}
+
+/// What a person who misnamed an AWS profile may have meant.
+fn advice(profile: &str, profiles: &ProfileSet) -> String {
+    let mut names: Vec<&str> = profiles.profiles().collect();
+    names.sort_unstable();
+    match (near_misses(profile, names.iter().copied()).first(), names.as_slice()) {
+        (Some(near), _) => format!("Did you mean \"{near}\"?"),
+        (None, []) => "There is none at all; make one with: aws configure".to_owned(),
+        (None, names) => format!("There are: {}.", names.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Whether the AWS profile, or one that it builds on, has a role that wants MFA. The SDK ignores that, and AWS would
+/// answer with a denial that explains nothing.
+fn wants_mfa(profiles: &ProfileSet, profile: &str) -> bool {
+    let mut name = profile;
+    // As many steps as there are profiles: a loop is for the SDK to complain about.
+    for _ in profiles.profiles() {
+        let Some(found) = profiles.get_profile(name) else { return false };
+        match (found.get("role_arn"), found.get("mfa_serial"), found.get("source_profile")) {
+            (Some(_), Some(_), _) => return true,
+            (Some(_), None, Some(next)) if next != name => name = next,
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn classify(profile: &str, error: &CredentialsError) -> SourceError {
@@ -58,9 +88,11 @@ fn classify(profile: &str, error: &CredentialsError) -> SourceError {
         CredentialsError::ProviderTimedOut(_) => {
             SourceError::Failed { profile, message: "no answer in time".to_owned() }
         }
-        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
-            SourceError::Invalid { profile, message: innermost(error) }
-        }
+        CredentialsError::CredentialsNotLoaded(_) => SourceError::Invalid {
+            profile,
+            message: "says nothing about credentials: no keys, no SSO, no credential_process, no role".to_owned(),
+        },
+        CredentialsError::InvalidConfiguration(_) => SourceError::Invalid { profile, message: innermost(error) },
         _ if is_ended_login(error) => SourceError::LoginNeeded { profile },
         _ => SourceError::Failed { profile, message: innermost(error) },
     }

@@ -15,14 +15,14 @@ pub enum SourceError {
     #[error("{0}")]
     Files(String),
     /// There is no such AWS profile.
-    #[error("there is no AWS profile \"{profile}\" in {files}{}", near.as_ref().map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default())]
+    #[error("there is no AWS profile \"{profile}\" in {files}")]
     NoProfile {
         /// The name that was looked for.
         profile: String,
         /// Where.
         files: String,
-        /// A name that is there and alike.
-        near: Option<String>,
+        /// What to do about it: it depends on what is there.
+        advice: String,
     },
     /// The AWS profile says nothing about credentials, or something wrong.
     #[error("AWS profile \"{profile}\": {message}")]
@@ -31,6 +31,12 @@ pub enum SourceError {
         profile: String,
         /// What is wrong.
         message: String,
+    },
+    /// A role of the AWS profile wants a code of an MFA device, which nobody asks the person for yet.
+    #[error("AWS profile \"{profile}\" wants an MFA code (mfa_serial), and Rolecall cannot ask for one yet")]
+    MfaNeeded {
+        /// The AWS profile.
+        profile: String,
     },
     /// A login has ended.
     #[error("the login of AWS profile \"{profile}\" has expired")]
@@ -82,9 +88,11 @@ impl SourceError {
             Self::Failed { profile, .. } => {
                 (ErrorCode::SourceUnavailable, format!("Try: aws sts get-caller-identity --profile {profile}"))
             }
-            Self::NoProfile { .. } => {
-                (ErrorCode::SourceUnavailable, format!("Add it there, or change aws_profile of [sources.{source}]."))
-            }
+            Self::NoProfile { advice, .. } => (ErrorCode::SourceUnavailable, advice.clone()),
+            Self::MfaNeeded { .. } => (
+                ErrorCode::LoginNeeded,
+                "Use an AWS profile whose credential_process asks for the code, or one without mfa_serial.".to_owned(),
+            ),
             Self::Files(_) | Self::Invalid { .. } => {
                 (ErrorCode::SourceUnavailable, "Mend it in AWS's own configuration.".to_owned())
             }
