@@ -14,6 +14,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use serde::de::DeserializeOwned;
 
 use crate::clock::{Deadline, pause};
+use crate::context_entry::for_shell;
 use crate::http::{self, Answer, HttpError};
 use crate::report::{CliError, Exit};
 use crate::start::{self, StartError};
@@ -48,6 +49,8 @@ pub(crate) enum CallError {
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+        /// Whether it is a folder that Rolecall made for itself, so that nothing else depends on its mode.
+        can_close: bool,
     },
     /// Connecting failed.
     #[error("cannot connect to the agent at {}: {cause}", path.display())]
@@ -93,6 +96,11 @@ impl From<CallError> for CliError {
             ),
             CallError::NotRunning => Self::new(Exit::Unreachable, message, "Run: rolecall agent start"),
             CallError::Start(error) => error.into(),
+            CallError::Untrusted { path, can_close: true, .. } => Self::new(
+                Exit::Unreachable,
+                message,
+                format!("Rolecall made it for itself alone; close it to others with: chmod 700 {}", for_shell(&path)),
+            ),
             CallError::Untrusted { .. } => Self::new(
                 Exit::Unreachable,
                 message,
@@ -237,13 +245,17 @@ fn open_soon(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError>
 /// Connects, and checks that nobody else can be at the other end: the folder is ours and closed, the socket is ours, and
 /// so is the process (P3).
 fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
-    let refused = |path: &Path, problem: String| CallError::Untrusted { path: path.to_owned(), problem };
+    let refused =
+        |path: &Path, problem: String| CallError::Untrusted { path: path.to_owned(), problem, can_close: false };
     let folder = socket.parent().unwrap_or(socket);
     match location::private_folder(folder) {
         Ok(()) => {}
         Err(FolderProblem::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Err(CallError::NotRunning),
         Err(FolderProblem::Io(error)) => return Err(refused(folder, format!("out of reach ({error})"))),
-        Err(problem) => return Err(refused(folder, problem.to_string())),
+        Err(problem) => {
+            let can_close = matches!(problem, FolderProblem::Mode(_)) && is_made_by_us(folder);
+            return Err(CallError::Untrusted { path: folder.to_owned(), problem: problem.to_string(), can_close });
+        }
     }
     let own = rustix::process::geteuid().as_raw();
     match socket.symlink_metadata() {
@@ -259,6 +271,14 @@ fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
         Ok(uid) => Err(refused(socket, format!("served by uid {uid}"))),
         Err(error) => Err(refused(socket, format!("served by nobody known ({error})"))),
     }
+}
+
+/// Whether a folder, already known to be this user's, is one that Rolecall makes for its socket: of that name in a
+/// private folder, or in its own state. Never `/tmp` or a folder that `ROLECALL_SOCKET` shares with others.
+fn is_made_by_us(folder: &Path) -> bool {
+    let is_in_runtime_folder = folder.file_name().is_some_and(|name| name == "rolecall")
+        && folder.parent().is_some_and(|base| location::private_folder(base).is_ok());
+    is_in_runtime_folder || location::state_folder().is_ok_and(|state| state.join("run") == folder)
 }
 
 /// `connect(2)` with a deadline. std's would wait for ever where the daemon is stopped and its queue full; with a send

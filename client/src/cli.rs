@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
@@ -30,6 +30,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mSetting up:\u{1b}[0m
   \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell
+  \u{1b}[1mhelp\u{1b}[0m         Print this message or the help of the given subcommand(s)
 
 \u{1b}[1;4mOptions:\u{1b}[0m
 {options}{after-help}";
@@ -41,7 +42,6 @@ const HELP: &str = "\
     version,
     help_template = HELP,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = "\
 Start with your first cluster:
   rolecall add prod --region eu-west-1 --aws-profile work \\
@@ -148,7 +148,7 @@ pub(crate) struct Add {
     #[arg(long, value_name = "URL", value_parser = server, requires = "certificate_authority", help_heading = "Checking")]
     pub(crate) server: Option<String>,
     /// The API server's certificate authority: a file in PEM
-    #[arg(long, value_name = "FILE", requires = "server", help_heading = "Checking")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "server", help_heading = "Checking")]
     pub(crate) certificate_authority: Option<PathBuf>,
     /// Change the profile if there is one of that name
     #[arg(long, help_heading = "Checking")]
@@ -158,7 +158,7 @@ pub(crate) struct Add {
     #[arg(long = "use", help_heading = "Kubeconfig")]
     pub(crate) make_current: bool,
     /// The kubeconfig to write [default: as kubectl: KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE", help_heading = "Kubeconfig")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Kubeconfig")]
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
@@ -197,7 +197,7 @@ pub(crate) struct Remove {
     #[arg(long)]
     pub(crate) keep_context: bool,
     /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
@@ -208,7 +208,7 @@ pub(crate) struct Use {
     /// The profile
     pub(crate) name: ProfileName,
     /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
@@ -245,7 +245,7 @@ pub(crate) struct Kubeconfig {
     #[arg(long = "use", conflicts_with = "all")]
     pub(crate) make_current: bool,
     /// The kubeconfig to write [default: as kubectl: KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 

@@ -166,6 +166,12 @@ impl ConfigFile {
         true
     }
 
+    /// How long a session is asked for where a profile does not say.
+    pub(crate) fn default_duration(&self) -> Option<String> {
+        let defaults = self.document.get("defaults")?.as_table_like()?;
+        defaults.get("duration")?.as_str().map(str::to_owned)
+    }
+
     /// The source that signs in with this AWS profile, if there is one.
     pub(crate) fn source_for_aws_profile(&self, aws_profile: &str) -> Option<SourceName> {
         let sources = self.document.get("sources")?.as_table_like()?;

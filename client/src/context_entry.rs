@@ -114,6 +114,18 @@ pub(crate) fn short(path: &Path) -> String {
     }
 }
 
+/// The option that names the same kubeconfig again, for a command that is recommended: empty where none was named.
+pub(crate) fn kubeconfig_option(named: Option<&Path>) -> String {
+    named.map(|path| format!(" --kubeconfig {}", for_shell(path))).unwrap_or_default()
+}
+
+/// A path as it is typed: in quotes where the shell would take it for something else.
+pub(crate) fn for_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,:".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Says what else happened while a kubeconfig was written.
 pub(crate) fn say_notes(notes: &[Note]) {
     for note in notes {
@@ -139,6 +151,15 @@ mod tests {
             Server::from_file("https://x", &folder.path().join("no")).unwrap_err().to_string().contains("cannot read")
         );
         assert_eq!(hex(&[0, 255, 16]), "00ff10");
+    }
+
+    #[test]
+    fn a_recommended_command_can_be_copied() {
+        assert_eq!(kubeconfig_option(None), "");
+        assert_eq!(kubeconfig_option(Some(Path::new("/etc/kube.yaml"))), " --kubeconfig /etc/kube.yaml");
+        assert_eq!(for_shell(Path::new("my kube")), "'my kube'");
+        assert_eq!(for_shell(Path::new("it's")), r"'it'\''s'");
+        assert_eq!(for_shell(Path::new("~x")), "'~x'");
     }
 
     #[test]

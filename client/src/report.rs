@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rolecall_protocol::{ErrorBody, sanitize_for_terminal};
+use rolecall_protocol::{ErrorBody, sanitize_for_terminal, sentence};
 
 use crate::config_file::ConfigFileError;
 use crate::kubeconfig::KubeconfigError;
@@ -61,6 +61,28 @@ impl CliError {
         self
     }
 
+    /// The same, with more to say after the advice.
+    #[must_use]
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        if !self.is_silent() {
+            self.hint = Some(self.hint.map_or_else(|| more.to_owned(), |hint| sentence(&hint, Some(more))));
+        }
+        self
+    }
+
+    /// The same, saying before the advice that nothing was written: once, and for all files, where the error has said
+    /// it of one. Before it, so that a command at the end of the line can be copied.
+    #[must_use]
+    pub(crate) fn nothing_written(mut self) -> Self {
+        const SAID: [&str; 3] = ["Nothing was written.", "Nothing was changed.", "It was left as it was."];
+        if !self.is_silent() {
+            let hint = self.hint.unwrap_or_default();
+            let advice = SAID.iter().find_map(|said| hint.strip_prefix(said)).unwrap_or(&hint).trim_start();
+            self.hint = Some(sentence("Nothing was written.", Some(advice).filter(|advice| !advice.is_empty())));
+        }
+        self
+    }
+
     /// Whether nothing is to be printed.
     pub(crate) const fn is_silent(&self) -> bool {
         self.message.is_empty()
@@ -74,12 +96,7 @@ impl CliError {
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.hint {
-            Some(hint) if self.message.ends_with(['.', '!', '?', '…']) => write!(f, " {hint}"),
-            Some(hint) => write!(f, ". {hint}"),
-            None => Ok(()),
-        }
+        f.write_str(&sentence(&self.message, self.hint.as_deref()))
     }
 }
 
@@ -116,6 +133,27 @@ mod tests {
         let error = CliError::failed("prod: it\nbroke", "Run: rolecall agent restart");
         assert_eq!(error.to_string(), "prod: it broke. Run: rolecall agent restart");
         assert_eq!(error.about("x").to_string(), "x: prod: it broke. Run: rolecall agent restart");
+    }
+
+    #[test]
+    fn that_nothing_was_written_is_said_once() {
+        let told = |hint: Option<&str>| {
+            let error = CliError { code: 1, message: "no".to_owned(), hint: hint.map(str::to_owned) };
+            error.nothing_written().nothing_written().to_string()
+        };
+        assert_eq!(told(None), "no. Nothing was written.");
+        assert_eq!(told(Some("Run: x")), "no. Nothing was written. Run: x");
+        assert_eq!(told(Some("It was left as it was. Mend it.")), "no. Nothing was written. Mend it.");
+        assert_eq!(told(Some("Nothing was changed. Remove the lock.")), "no. Nothing was written. Remove the lock.");
+        assert!(CliError::silent(1).nothing_written().is_silent());
+    }
+
+    #[test]
+    fn advice_can_be_followed_by_more() {
+        let bare = CliError { code: 1, message: "no".to_owned(), hint: None };
+        assert_eq!(bare.clone().and("More").to_string(), "no. More");
+        assert_eq!(bare.and("Mend that line.").and("More").to_string(), "no. Mend that line. More");
+        assert!(CliError::silent(1).and("More").is_silent());
     }
 
     #[test]

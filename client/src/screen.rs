@@ -50,6 +50,34 @@ impl Screen {
         if self.unicode { "○" } else { "-" }
     }
 
+    /// A text and what is added to it in a dimmer tone, as lines that fit: cut between words, every line after the first
+    /// indented by two. `lead` is what the first begins with, and takes two columns. A word that is too long for a line
+    /// (a path) is left whole, so that it can be copied.
+    pub(crate) fn paragraph(self, lead: &str, text: &str, aside: &str) -> Vec<String> {
+        const INDENT: &str = "  ";
+        let aside = (!aside.is_empty()).then(|| (aside.dimmed().to_string(), aside.chars().count()));
+        let words = text.split(' ').map(|word| (word.to_owned(), word.chars().count())).chain(aside);
+        let mut lines = vec![lead.to_owned()];
+        let mut column = INDENT.len();
+        for (word, width) in words {
+            let is_first = column == INDENT.len();
+            let fits = self.width.is_none_or(|limit| column + usize::from(!is_first) + width <= limit);
+            if !is_first && !fits {
+                lines.push(INDENT.to_owned());
+                column = INDENT.len();
+            }
+            if let Some(line) = lines.last_mut() {
+                if column > INDENT.len() {
+                    line.push(' ');
+                    column += 1;
+                }
+                line.push_str(&word);
+                column += width;
+            }
+        }
+        lines
+    }
+
     /// A bar of 16 cells, filled by how much of `whole` is left. What is left at all shows.
     pub(crate) fn bar(self, left: jiff::SignedDuration, whole: jiff::SignedDuration) -> String {
         let (left, whole) = (left.as_secs().max(0), whole.as_secs().max(1));
@@ -82,6 +110,20 @@ mod tests {
             Screen { unicode: true, width: None }.bar(SignedDuration::from_secs(8), SignedDuration::from_secs(16)),
             "████████░░░░░░░░"
         );
+    }
+
+    #[test]
+    fn a_paragraph_is_cut_between_words_and_never_in_one() {
+        let shown = |width, text: &str| {
+            let lines = Screen { unicode: true, width }.paragraph("! ", text, "(2 h ago)");
+            lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(None, "one two three"), ["! one two three (2 h ago)"]);
+        assert_eq!(shown(Some(25), "one two three"), ["! one two three (2 h ago)"]);
+        assert_eq!(shown(Some(24), "one two three"), ["! one two three", "  (2 h ago)"]);
+        assert_eq!(shown(Some(9), "one two three"), ["! one two", "  three", "  (2 h ago)"]);
+        assert_eq!(shown(Some(8), "é /a/very/long/path b"), ["! é", "  /a/very/long/path", "  b", "  (2 h ago)"]);
+        assert_eq!(shown(Some(1), "a"), ["! a", "  (2 h ago)"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Times in words, as pure functions of now.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use rolecall_protocol::SessionStatus;
 
 /// How long, in at most two units: `45 s`, `47 min`, `1 h`, `1 h 30 min`, `3 d`.
 pub(crate) fn length(length: SignedDuration) -> String {
@@ -44,11 +45,18 @@ pub(crate) fn precise(then: Timestamp, zone: &TimeZone) -> String {
     then.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// A moment and how far off it is: `15:42 (1 h)`. A session that was asked for as one hour is told as one hour even a
-/// second later.
-pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone) -> String {
+/// A moment and how far off it is: `15:42 (1 h)`, with what else there is to say about that. A session that was asked
+/// for as one hour is told as one hour even a second later.
+pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Option<&str>) -> String {
     let rest = end.duration_since(now).saturating_add(SignedDuration::from_secs(5));
-    format!("{} ({})", moment(now, end, zone), length(rest))
+    let aside = aside.map(|aside| format!("; {aside}")).unwrap_or_default();
+    format!("{} ({}{aside})", moment(now, end, zone), length(rest))
+}
+
+/// How long a session is, where that is shorter than what was asked for by more than clocks and calls explain.
+pub(crate) fn cut_short(session: &SessionStatus, asked: SignedDuration) -> Option<SignedDuration> {
+    let granted = session.expires?.duration_since(session.issued);
+    (asked.saturating_sub(granted) > SignedDuration::from_mins(1)).then_some(granted)
 }
 
 #[cfg(test)]
@@ -94,11 +102,30 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_cut_short_by_more_than_a_minute_or_not_at_all() {
+        let cut = |seconds: i64, asked| {
+            let issued = at("2026-01-02T12:00:00Z");
+            let session = SessionStatus {
+                arn: None,
+                key_id_suffix: "WXYZ".to_owned(),
+                issued,
+                expires: Some(issued + SignedDuration::from_secs(seconds)),
+            };
+            cut_short(&session, SignedDuration::from_hours(asked)).map(|granted| granted.as_secs())
+        };
+        assert_eq!(cut(3600, 12), Some(3600));
+        assert_eq!(cut(3600 - 60, 1), None);
+        assert_eq!(cut(3600 - 61, 1), Some(3539));
+        assert_eq!(cut(3600 + 5, 1), None);
+    }
+
+    #[test]
     fn in_the_local_zone() {
         let zone = TimeZone::fixed(jiff::tz::offset(1));
         let now = at("2026-01-02T13:42:01Z");
-        assert_eq!(until(now, at("2026-01-02T14:42:00Z"), &zone), "15:42 (1 h)");
-        assert_eq!(until(now, at("2026-01-03T01:42:00Z"), &zone), "2026-01-03 02:42 (12 h)");
+        assert_eq!(until(now, at("2026-01-02T14:42:00Z"), &zone, None), "15:42 (1 h)");
+        assert_eq!(until(now, at("2026-01-02T14:42:00Z"), &zone, Some("no more")), "15:42 (1 h; no more)");
+        assert_eq!(until(now, at("2026-01-03T01:42:00Z"), &zone, None), "2026-01-03 02:42 (12 h)");
         assert_eq!(precise(now, &zone), "2026-01-02 14:42:01");
     }
 }

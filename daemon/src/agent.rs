@@ -4,8 +4,10 @@ mod failure;
 mod journal;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
 
 use rolecall_protocol::{
     Cluster, ConfigChecked, ConfigStatus, DaemonStatus, ErrorCode, ExecCredential, ExecInfo, Probed, ProbedCluster,
@@ -16,11 +18,12 @@ pub use failure::AgentError;
 use journal::Journal;
 
 use crate::aws::Aws;
-use crate::clock::timestamp;
+use crate::clock::{left, timestamp};
 use crate::config::Config;
 use crate::config::watch::{ConfigStore, InForce};
 use crate::pin;
 use crate::profile::{Person, Profile};
+use crate::renew::Renewer;
 use crate::session::Session;
 use crate::sessions::{Served, Sessions, Want};
 use crate::token::{self, Token};
@@ -28,6 +31,9 @@ use crate::token::{self, Token};
 /// For how long the same token is handed out (DESIGN 7): the API server caches by token, so a burst of kubectl costs it
 /// one STS call.
 const SAME_TOKEN: Duration = Duration::from_mins(5);
+
+/// How often the renewal engine is told that a profile is in use.
+const NOTE_EVERY: Duration = Duration::from_mins(1);
 
 /// What the daemon tells about itself.
 #[derive(Debug, Clone)]
@@ -46,6 +52,7 @@ pub struct Agent {
     sessions: Sessions,
     tokens: Mutex<HashMap<ProfileName, Minted>>,
     journal: Journal,
+    renewer: OnceLock<Renewer>,
     started: SystemTime,
     aws: Aws,
 }
@@ -70,9 +77,15 @@ impl Agent {
             sessions: Sessions::new(aws.clone()),
             tokens: Mutex::new(HashMap::new()),
             journal: Journal::default(),
+            renewer: OnceLock::new(),
             started,
             aws,
         })
+    }
+
+    /// Renews sessions before anyone asks, until `stop`. Without this they are renewed when they are asked for.
+    pub fn keep_warm(&self, stop: CancellationToken) -> &Renewer {
+        self.renewer.get_or_init(|| Renewer::start(self.sessions.clone(), self.aws.time().clone(), stop))
     }
 
     /// The configuration, for whoever follows the file.
@@ -188,6 +201,9 @@ impl Agent {
         self.sessions.retain(profiles.values().map(|profile| &profile.chain));
         self.tokens().retain(|name, minted| profiles.get(name) == Some(&minted.profile));
         self.journal.retain(|name| profiles.contains_key(name));
+        if let Some(renewer) = self.renewer.get() {
+            renewer.changed();
+        }
     }
 
     async fn current_token(&self, profile: &Profile) -> Result<Arc<Token>, AgentError> {
@@ -218,11 +234,12 @@ impl Agent {
     /// Gets a session, and notes how it went.
     async fn session(&self, profile: &Profile, want: Want) -> Result<Served, AgentError> {
         let name = &profile.name;
-        self.journal.used(name, self.now());
+        let before = self.journal.used(name, self.now());
         match self.sessions.get(&profile.chain, want).await {
             Ok(served) => {
                 let problem = served.problem.as_ref().map(|problem| problem.body(&profile.source_name));
                 self.journal.went(name, problem, self.now());
+                self.note_use(profile, before);
                 Ok(served)
             }
             Err(error) => {
@@ -231,6 +248,15 @@ impl Agent {
                 self.journal.went(name, Some(body.clone()), self.now());
                 Err(AgentError::new(name, body))
             }
+        }
+    }
+
+    /// Tells the renewal engine of a use, but not of each: a minute more or less does not matter to it.
+    fn note_use(&self, profile: &Profile, before: Option<SystemTime>) {
+        let Some(renewer) = self.renewer.get() else { return };
+        let recent = before.is_some_and(|before| left(before, self.now()) < NOTE_EVERY);
+        if !recent || renewer.planned(&profile.chain).is_none() {
+            renewer.used(&profile.chain, profile.keep_warm);
         }
     }
 
@@ -286,6 +312,7 @@ impl Agent {
             role_arn: profile.chain.hops.last().map(|hop| hop.role.clone()),
             state,
             session: session.filter(|_| usable).map(|session| session.status()),
+            next_renewal: self.renewer.get().and_then(|renewer| renewer.planned(&profile.chain)).map(timestamp),
             last_used: entry.used.map(timestamp),
             problem: entry.problem.map(|(error, since)| Problem { since: timestamp(since), error }),
         }

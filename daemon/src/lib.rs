@@ -21,6 +21,8 @@ pub mod hop;
 pub mod cache;
 pub mod sessions;
 
+pub mod renew;
+
 pub mod pin;
 pub mod token;
 

@@ -33,6 +33,8 @@ pub struct Profile {
     pub pin: Option<Pin>,
     /// The longest that a session is asked for.
     pub duration: Duration,
+    /// For how long after its last use the session is renewed unasked.
+    pub keep_warm: Duration,
 }
 
 /// How a session is got: from a source, through hops. Every input of every call is in here, so two equal chains have
@@ -75,6 +77,7 @@ impl Profile {
             source_name: profile.source.clone(),
             pin: profile.pin.clone(),
             duration: profile.duration,
+            keep_warm: profile.keep_warm,
         })
     }
 }

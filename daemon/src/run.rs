@@ -85,6 +85,7 @@ async fn live(bound: Bound, agent: Arc<Agent>) -> anyhow::Result<()> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
+    agent.keep_warm(stop.clone());
     let following = {
         let agent = Arc::clone(&agent);
         watch::follow(Arc::clone(agent.config()), stop.clone(), move || agent.configuration_changed())

@@ -13,5 +13,6 @@ mod chains;
 mod clusters;
 mod failures;
 mod pins;
+mod renewal;
 mod tokens;
 mod walls;

@@ -11,6 +11,7 @@ use rolecalld::aws::{Aws as AwsClients, AwsFiles};
 use rolecalld::clock::SharedTimeSource;
 use rolecalld::config::watch::{self, ConfigStore};
 use rolecalld::profile::Person;
+use rolecalld::renew::Renewer;
 use rolecalld::server::serve;
 use rolecalld::server::socket::{self, Claim};
 use serde_json::Value;
@@ -33,6 +34,7 @@ pub(crate) struct World {
     pub(crate) user: AccessKey,
     pub(crate) sandbox: Sandbox,
     pub(crate) agent: Arc<Agent>,
+    pub(crate) renewer: Renewer,
     stop: CancellationToken,
     runtime: Option<Runtime>,
     _claim: Claim,
@@ -66,14 +68,15 @@ impl World {
         let bound = socket::bind(&path).unwrap();
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        {
+        let renewer = {
             let _inside = runtime.enter();
             let listener = tokio::net::UnixListener::from_std(bound.listener).unwrap();
             let follower = Arc::clone(&agent);
             runtime.spawn(watch::follow(store, stop.clone(), move || follower.configuration_changed()));
             runtime.spawn(serve(listener, Arc::clone(&agent), stop.clone()));
-        }
-        Self { clock, aws, api, user, sandbox, agent, stop, runtime: Some(runtime), _claim: bound.claim }
+            agent.keep_warm(stop.clone()).clone()
+        };
+        Self { clock, aws, api, user, sandbox, agent, renewer, stop, runtime: Some(runtime), _claim: bound.claim }
     }
 
     /// Replaces the configuration, and makes the daemon read it.

@@ -22,7 +22,8 @@ fn the_transcript_of_the_first_profile() {
     let lines: Vec<&str> = said.stdout.lines().collect();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let host = host.trim().split('.').next().unwrap();
-    assert!(lines[0].starts_with(&format!("✓ assumed {ROLE} as dev@{host}, valid until ")), "{}", lines[0]);
+    let user = world.sandbox.run(world.sandbox.command("id").arg("-un")).stdout.trim().to_owned();
+    assert!(lines[0].starts_with(&format!("✓ assumed {ROLE} as {user}@{host}, valid until ")), "{}", lines[0]);
     assert!(lines[0].ends_with(" (1 h)"), "{}", lines[0]);
     assert_eq!(lines[1], "✓ found cluster prod in eu-west-1 (Kubernetes 1.33, endpoint pinned)");
     assert_eq!(lines[2], "✓ added context prod to ~/.kube/config (you have no current context)");
@@ -91,7 +92,7 @@ fn what_the_daemon_refuses_is_not_written() {
             ["add", "prod", "--region", REGION, "--role-arn", ROLE, "--aws-profile", "wrok"]
                 .map(str::to_owned)
                 .to_vec(),
-            "did you mean \"work\"?",
+            "Did you mean \"work\"?",
         ),
         (
             ["add", "prod", "--region", "cn-north-1", "--role-arn", ROLE, "--aws-profile", "work"]

@@ -20,7 +20,7 @@ fn list_and_show() {
 
     let said = world.rolecall(&["show", "prod"]);
     said.assert_ok();
-    for part in [ROLE, "AWS profile work", &world.api.url(), "dev@"] {
+    for part in [ROLE, "AWS profile work", &world.api.url(), "@"] {
         assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
     }
     assert_eq!(world.rolecall(&["show", "prod", "--json"]).json()["role_arn"], ROLE);

@@ -8,9 +8,11 @@
 mod world;
 
 mod add;
+mod again;
 mod agent;
 mod commands;
 mod crowd;
 mod demo;
 mod files;
 mod start;
+mod words;

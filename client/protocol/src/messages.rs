@@ -77,6 +77,9 @@ pub struct ProfileStatus {
     /// The live session.
     #[serde(default)]
     pub session: Option<SessionStatus>,
+    /// When the session is renewed next, unasked; absent where it is not.
+    #[serde(default)]
+    pub next_renewal: Option<Timestamp>,
     /// When a token was last asked for.
     #[serde(default)]
     pub last_used: Option<Timestamp>,

@@ -135,6 +135,7 @@ fn row_04_what_others_could_have_made_is_refused() {
     let (code, text) = told(fake.call().unwrap_err());
     assert_eq!(code, 3);
     assert!(text.contains("open to others (mode 0755"), "{text}");
+    assert!(!text.contains("chmod"), "a folder that may have other uses: {text}");
 
     let fake = Fake::answering(&[]);
     std::fs::remove_file(&fake.agent.socket).unwrap();
@@ -146,6 +147,21 @@ fn row_04_what_others_could_have_made_is_refused() {
     std::os::unix::fs::symlink(fake.folder.path(), &link).unwrap();
     fake.agent.socket = link.join("agent.sock");
     assert!(told(fake.call().unwrap_err()).1.contains("link is not a folder"));
+}
+
+#[test]
+fn a_folder_of_our_own_that_is_open_is_to_be_closed() {
+    let base = tempfile::tempdir().unwrap();
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(base.path(), 0o700);
+    let folder = base.path().join("rolecall");
+    std::fs::create_dir(&folder).unwrap();
+    mode(&folder, 0o755);
+    let told = || told(open(&folder.join("agent.sock"), Deadline::after(CONNECT)).unwrap_err()).1;
+    assert!(told().ends_with(&format!("with: chmod 700 {}", folder.display())), "{}", told());
+    // In a folder that others can enter, the name alone says nothing.
+    mode(base.path(), 0o755);
+    assert!(told().contains("open to others") && !told().contains("chmod"), "{}", told());
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn what_is_malformed_is_a_usage_error_that_names_the_option() {
         ("rolecall", "Usage"),
         ("rolecall agent", "Usage"),
         ("rolecall stauts", "'status'"),
+        ("rolecall help stauts", "stauts"),
         ("rolecall add", "<NAME>"),
         ("rolecall add prod", "--region"),
         ("rolecall add pr/od --region eu-west-1", "profile name: may hold only"),
@@ -83,7 +84,15 @@ fn what_is_malformed_is_a_usage_error_that_names_the_option() {
 
 #[test]
 fn help_and_version_are_no_errors() {
-    for line in ["rolecall --help", "rolecall -V", "rolecall token --help", "rolecall agent stop -h"] {
+    for line in [
+        "rolecall --help",
+        "rolecall -V",
+        "rolecall token --help",
+        "rolecall agent stop -h",
+        "rolecall help",
+        "rolecall help add",
+        "rolecall help agent stop",
+    ] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 0, "{line}");
     }
 }

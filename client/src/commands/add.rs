@@ -15,10 +15,10 @@ use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Add;
 use crate::clock::Deadline;
 use crate::config_file::{self, ConfigFile, ProfileEntry};
-use crate::context_entry::{Server, entry, files, say_notes, short};
-use crate::kubeconfig::{self, Change, Files, KubeconfigError, Outcome};
+use crate::context_entry::{Server, entry, files, kubeconfig_option, say_notes, short};
+use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, Outcome};
 use crate::output;
-use crate::report::CliError;
+use crate::report::{CliError, Exit};
 use crate::run::Context;
 
 /// How long the daemon may take to see the new configuration.
@@ -27,15 +27,67 @@ const NOTICE: Duration = Duration::from_secs(3);
 /// Adds the profile, and says step by step what was found and done.
 pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     let path = location::config().map_err(CallError::from)?;
-    let files = files(wanted.kubeconfig.as_deref())?;
+    let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
+    let checked = check(wanted, &path, &files, context)
+        .and_then(|checked| write_config(wanted, &path, &checked).map(|()| checked))
+        .map_err(CliError::nothing_written)?;
+    let Some(entry) = &checked.entry else {
+        Agent::reload();
+        let config = told_config(wanted, &path, checked.becomes, context);
+        return output::print(&(config + &without_context(wanted, &files, context)));
+    };
+    let current = wanted.make_current.then_some(wanted.name.as_str());
+    let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(entry), current) {
+        Ok(outcome) => outcome,
+        Err(error) => return Err(take_back(&path, wanted, &checked.before, &error)),
+    };
+    say_notes(&outcome.written.notes);
+    if wanted.replace && checked.becomes == Becomes::Changed {
+        output::print(&told_config(wanted, &path, checked.becomes, context))?;
+    }
+    output::print(&told(wanted, &outcome, context))?;
+    if !noticed(&checked.agent, wanted, &checked.profile) {
+        output::note("the agent has not read the new configuration yet; see: rolecall status");
+    }
+    Ok(())
+}
+
+/// Everything that is known before anything is written.
+struct Checked {
+    agent: Agent,
+    before: ConfigFile,
+    profile: ProfileEntry,
+    becomes: Becomes,
+    /// What is to stand in the kubeconfig; `None` where nobody said where the API server is.
+    entry: Option<Entry>,
+}
+
+/// What becomes of the profile in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Becomes {
+    Added,
+    Changed,
+    /// It is there already, with these very words.
+    Unchanged,
+}
+
+/// Checks everything that can be wrong, the kubeconfig too: it may not take what is to be written.
+fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<Checked, CliError> {
     let given = match (&wanted.server, &wanted.certificate_authority) {
         (Some(url), Some(file)) => Some(Server::from_file(url, file)?),
         _ => None,
     };
-    let before = ConfigFile::load(&path)?;
-    let mut draft = ConfigFile::load(&path)?;
+    if wanted.make_current && wanted.no_verify && given.is_none() {
+        return Err(CliError::new(
+            Exit::Usage,
+            "--use needs a context, and with --no-verify none is written unless the API server is given",
+            "Give --server and --certificate-authority, or leave --use or --no-verify away",
+        ));
+    }
+    let before = ConfigFile::load(path)?;
+    let mut draft = ConfigFile::load(path)?;
     let mut profile = plan::plan(wanted, &mut draft)?;
-    check_free(&files, wanted.name.as_str())?;
+    check_free(files, wanted.name.as_str())?;
     let agent = Agent::find(IfAbsent::Start)?;
     let server = if wanted.no_verify {
         verify::config_alone(&agent, &draft)?;
@@ -48,36 +100,59 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         profile.ca_sha256 = Some(server.ca_sha256.clone());
     }
     plan::check_existing(wanted, &before, &profile)?;
-    // Before anything is written: it can fail.
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
-    kubeconfig::check(&files, entry.as_slice())?;
+    kubeconfig::check(files, entry.as_slice())?;
+    let becomes = becomes(wanted, &before, &profile);
+    Ok(Checked { agent, before, profile, becomes, entry })
+}
 
-    config_file::edit(&path, |file| {
-        // Once more on what is there now: somebody else may have added the source meanwhile.
-        let fresh = plan::plan(wanted, file)?;
-        let pinned = ProfileEntry { server: profile.server.clone(), ca_sha256: profile.ca_sha256.clone(), ..fresh };
-        file.set_profile(wanted.name.as_str(), &pinned).map_err(CliError::from)
-    })?;
-    let Some(entry) = entry else {
-        Agent::reload();
-        output::print(&format!("{} added the profile {} to {}\n", context.screen.tick(), wanted.name, short(&path)))?;
-        output::note(&format!(
-            "no context was written, since nobody said where the API server is. Later: rolecall kubeconfig {}",
-            wanted.name
-        ));
-        return Ok(());
-    };
-    let current = wanted.make_current.then_some(wanted.name.as_str());
-    let outcome = match kubeconfig::upsert(&files, &[entry], current) {
-        Ok(outcome) => outcome,
-        Err(error) => return Err(take_back(&path, wanted, &before, &error)),
-    };
-    say_notes(&outcome.written.notes);
-    output::print(&told(wanted, &outcome, context))?;
-    if !noticed(&agent, wanted, &profile) {
-        output::note("the agent has not read the new configuration yet; see: rolecall status");
+fn becomes(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Becomes {
+    let name = wanted.name.as_str();
+    match before.profile(name) {
+        Some(old) if old == *profile => Becomes::Unchanged,
+        // One that is malformed is there too.
+        _ if before.profile_names().iter().any(|known| known == name) => Becomes::Changed,
+        _ => Becomes::Added,
     }
-    Ok(())
+}
+
+fn write_config(wanted: &Add, path: &Path, checked: &Checked) -> Result<(), CliError> {
+    config_file::edit(path, |file| {
+        // Once more on what is there now: somebody else may have added the source meanwhile, or pinned anew.
+        let fresh = plan::plan(wanted, file)?;
+        let written = match checked.entry {
+            Some(_) => ProfileEntry {
+                server: checked.profile.server.clone(),
+                ca_sha256: checked.profile.ca_sha256.clone(),
+                ..fresh
+            },
+            None => fresh,
+        };
+        file.set_profile(wanted.name.as_str(), &written).map_err(CliError::from)
+    })
+}
+
+/// What was done to the configuration.
+fn told_config(wanted: &Add, path: &Path, becomes: Becomes, context: &Context) -> String {
+    let (tick, name, file) = (context.screen.tick(), &wanted.name, short(path));
+    match becomes {
+        Becomes::Added => format!("{tick} added the profile {name} to {file}\n"),
+        Becomes::Changed => format!("{tick} replaced the profile {name} in {file}\n"),
+        Becomes::Unchanged => format!("{tick} the profile {name} in {file} is up to date\n"),
+    }
+}
+
+/// Why there is no context, and how there will be one. One that is there from earlier is as good as it was.
+fn without_context(wanted: &Add, files: &Files, context: &Context) -> String {
+    let name = &wanted.name;
+    if let Ok(Some(found)) = kubeconfig::find(files, name.as_str()) {
+        return format!("  the context {name} in {} stays as it is\n", short(&found.file));
+    }
+    format!(
+        "{} no context was written: for that, give --server and --certificate-authority, or run later: rolecall kubeconfig {name}{}\n",
+        context.screen.warning(),
+        kubeconfig_option(wanted.kubeconfig.as_deref())
+    )
 }
 
 /// Refuses a name that somebody else's context has, before anything is asked or written.
@@ -123,10 +198,8 @@ fn told(wanted: &Add, outcome: &Outcome, context: &Context) -> String {
         Change::Updated => format!("updated context {name} in {file}"),
         Change::Unchanged => format!("context {name} in {file} is up to date"),
     };
-    let kubectl = match &wanted.kubeconfig {
-        Some(file) => format!("kubectl --kubeconfig {}", file.display()),
-        None => "kubectl".to_owned(),
-    };
+    let option = kubeconfig_option(wanted.kubeconfig.as_deref());
+    let kubectl = format!("kubectl{option}");
     match outcome.current_context.as_deref() {
         Some(current) if current == name => {
             format!("{tick} {done} (it is your current context)\n  try: {kubectl} get pods\n")
@@ -137,7 +210,7 @@ fn told(wanted: &Add, outcome: &Outcome, context: &Context) -> String {
                 None => "you have no current context".to_owned(),
             };
             format!(
-                "{tick} {done} ({current})\n  try: {kubectl} --context {name} get pods       or: rolecall use {name}\n"
+                "{tick} {done} ({current})\n  try: {kubectl} --context {name} get pods       or: rolecall use {name}{option}\n"
             )
         }
     }

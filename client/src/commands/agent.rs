@@ -64,9 +64,10 @@ fn render(status: &Status) -> String {
     let (now, zone) = (clock::now(), TimeZone::system());
     let daemon = &status.daemon;
     let since = words::length(now.duration_since(daemon.started));
-    let config = match &status.config.problem {
-        Some(problem) => format!("{} (not in force: {})", status.config.path, problem.error),
-        None => format!("{} (read {})", status.config.path, words::ago(now, status.config.loaded)),
+    let config = match (&status.config.problem, status.config.loaded) {
+        (Some(_), _) => format!("{} (broken, see rolecall status)", status.config.path),
+        (None, Some(loaded)) => format!("{} (read {})", status.config.path, words::ago(now, loaded)),
+        (None, None) => status.config.path.clone(),
     };
     let lines = [
         ("pid", daemon.pid.to_string()),

@@ -1,6 +1,6 @@
 //! `rolecall completions SHELL`: generated from the command line's definition, so that it is never behind.
 
-use clap::CommandFactory;
+use clap::{CommandFactory, ValueHint};
 
 use crate::cli::{Cli, Completions};
 use crate::output;
@@ -9,6 +9,36 @@ use crate::report::CliError;
 /// Prints the script.
 pub(crate) fn run(wanted: &Completions) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(wanted.shell, &mut Cli::command(), "rolecall", &mut script);
+    clap_complete::generate(wanted.shell, &mut hinted(Cli::command()), "rolecall", &mut script);
     output::raw(&script)
+}
+
+/// The same command, with values that are not said to be files taken for none: a shell that is not told offers the names
+/// of files for everything.
+fn hinted(command: clap::Command) -> clap::Command {
+    let hint = |arg: clap::Arg| match arg.get_value_hint() {
+        ValueHint::Unknown if arg.get_action().takes_values() => arg.value_hint(ValueHint::Other),
+        _ => arg,
+    };
+    command.mut_args(hint).mut_subcommands(hinted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_offered_for_files_and_for_nothing_else() {
+        let command = hinted(Cli::command());
+        command.clone().debug_assert();
+        let add = command.find_subcommand("add").unwrap();
+        let hint = |name: &str| add.get_arguments().find(|arg| arg.get_id() == name).unwrap().get_value_hint();
+        for file in ["certificate_authority", "kubeconfig"] {
+            assert_eq!(hint(file), ValueHint::FilePath, "{file}");
+        }
+        for other in ["name", "aws_profile", "source", "cluster", "region", "role_arn", "server", "duration"] {
+            assert_eq!(hint(other), ValueHint::Other, "{other}");
+        }
+        assert_eq!(hint("replace"), ValueHint::Unknown);
+    }
 }

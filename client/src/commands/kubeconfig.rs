@@ -1,5 +1,6 @@
 //! `rolecall kubeconfig`: writes or refreshes contexts, and keeps to the pins.
 
+use jiff::tz::TimeZone;
 use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status, location};
 
 use crate::agent::{Agent, IfAbsent};
@@ -7,19 +8,28 @@ use crate::cli::Kubeconfig;
 use crate::config_file::{self, ProfileEntry};
 use crate::context_entry::{Server, entry, files, say_notes, short};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
-use crate::output;
 use crate::report::CliError;
 use crate::run::Context;
+use crate::{clock, output};
 
 /// Asks for every cluster, then writes what could be had. What could not be had is said, and is the exit code.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let agent = Agent::find(IfAbsent::Start)?;
     let names = if wanted.all { all(&agent)? } else { wanted.names.clone() };
+    let mut profiles = Vec::new();
+    for name in &names {
+        match agent.call_json::<ProfileDetails>(&Endpoint::Profile(name.clone()), b"") {
+            Ok(details) => profiles.push((name, details)),
+            // A name that was mistyped: what the others would have come to is not asked for.
+            Err(error) if wanted.print || names.len() == 1 => return Err(error.into()),
+            Err(error) => return Err(CliError::from(error).nothing_written()),
+        }
+    }
     let mut found = Vec::new();
     let mut failed = None;
-    for name in &names {
-        match look_up(&agent, name, wanted.repin) {
+    for (name, details) in &profiles {
+        match look_up(&agent, name, details, wanted.repin) {
             Ok(cluster) => found.push(cluster),
             Err(error) => {
                 output::error(&error);
@@ -60,16 +70,16 @@ struct Found {
 fn all(agent: &Agent) -> Result<Vec<ProfileName>, CliError> {
     let status: Status = agent.call_json(&Endpoint::Status, b"")?;
     if status.profiles.is_empty() {
-        return Err(CliError::failed("there are no profiles", "Add one: rolecall add --help"));
+        let broken = super::broken(&status, clock::now(), &TimeZone::system());
+        return Err(broken.unwrap_or_else(super::none_yet));
     }
     Ok(status.profiles.into_iter().map(|profile| profile.name).collect())
 }
 
 /// What AWS says of the cluster, held against the pin.
-fn look_up(agent: &Agent, name: &ProfileName, repin: bool) -> Result<Found, CliError> {
-    let details: ProfileDetails = agent.call_json(&Endpoint::Profile(name.clone()), b"")?;
+fn look_up(agent: &Agent, name: &ProfileName, details: &ProfileDetails, repin: bool) -> Result<Found, CliError> {
     let cluster: Cluster = agent.call_json(&Endpoint::Cluster(name.clone()), b"")?;
-    let changed = differences(&details, &cluster);
+    let changed = differences(details, &cluster);
     if !changed.is_empty() && !repin {
         return Err(CliError::failed(
             format!("{name}: AWS names another cluster than this profile was added with: {}", changed.join("; ")),

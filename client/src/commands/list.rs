@@ -1,19 +1,24 @@
 //! `rolecall list`: what is configured.
 
+use jiff::tz::TimeZone;
 use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status};
 
 use crate::agent::{Agent, IfAbsent};
 use crate::cli::List;
-use crate::output;
 use crate::report::CliError;
 use crate::run::Context;
 use crate::table::{Column, Row, render};
+use crate::{clock, output};
 
 /// Prints the profiles.
 pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
     let status: Status = Agent::find(IfAbsent::Start)?.call_json(&Endpoint::Status, b"")?;
-    if let Some(problem) = &status.config.problem {
-        output::note(&problem.error.to_string());
+    if let Some(broken) = super::broken(&status, clock::now(), &TimeZone::system()) {
+        // What is not in force cannot be listed, and an empty list would say that there is nothing.
+        if status.config.loaded.is_none() {
+            return Err(broken);
+        }
+        output::note(&broken.to_string());
     }
     match () {
         () if wanted.json => super::print_json(&status.profiles.iter().map(configured).collect::<Vec<_>>()),
@@ -22,7 +27,9 @@ pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
             output::print(&names.collect::<String>())
         }
         () if status.profiles.is_empty() => {
-            output::note("there are no profiles yet. Add one: rolecall add --help");
+            if status.config.problem.is_none() {
+                output::note(&super::none_yet().to_string());
+            }
             Ok(())
         }
         () => output::print(&table(&status.profiles, context.screen.width)),

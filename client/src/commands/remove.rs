@@ -1,12 +1,14 @@
 //! `rolecall remove NAME…`: takes profiles and their contexts away again.
 
+use std::path::PathBuf;
+
 use rolecall_protocol::{ProfileName, location, near_misses};
 
 use crate::agent::{Agent, CallError};
 use crate::cli::Remove;
 use crate::config_file::{self, ConfigFile};
-use crate::context_entry::{files, say_notes, short};
-use crate::kubeconfig::{self, Removal, RemoveOutcome};
+use crate::context_entry::{files, kubeconfig_option, say_notes, short};
+use crate::kubeconfig::{self, Files, Removal, RemoveOutcome};
 use crate::output;
 use crate::report::CliError;
 use crate::run::Context;
@@ -22,7 +24,9 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
         None
     } else {
         let names: Vec<&str> = wanted.names.iter().map(ProfileName::as_str).collect();
-        Some(kubeconfig::remove(&files(wanted.kubeconfig.as_deref())?, &names)?)
+        let files = files(wanted.kubeconfig.as_deref())?;
+        let outcome = kubeconfig::remove(&files, &names)?;
+        Some((files, outcome))
     };
     config_file::edit(&path, |file| {
         for name in &wanted.names {
@@ -32,12 +36,12 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     })?;
     Agent::reload();
     for name in &wanted.names {
-        let rest = outcome.as_ref().map(|outcome| rest(name, outcome)).unwrap_or_default();
+        let rest = outcome.as_ref().map(|(files, outcome)| rest(name, outcome, files)).unwrap_or_default();
         output::print(&format!("{} removed the profile {name}{rest}\n", context.screen.tick()))?;
     }
-    if let Some(outcome) = outcome {
+    if let Some((_, outcome)) = outcome {
         say_notes(&outcome.written.notes);
-        afterwards(&outcome);
+        afterwards(&outcome, &kubeconfig_option(wanted.kubeconfig.as_deref()));
     }
     Ok(())
 }
@@ -55,21 +59,26 @@ fn check_known(wanted: &[ProfileName], known: &[String]) -> Result<(), CliError>
 }
 
 /// What became of the context, after "removed the profile NAME".
-fn rest(name: &ProfileName, outcome: &RemoveOutcome) -> String {
+fn rest(name: &ProfileName, outcome: &RemoveOutcome, looked_in: &Files) -> String {
     let removal = outcome.profiles.iter().find(|(profile, _)| profile == name.as_str()).map(|(_, removal)| *removal);
     match removal {
         Some(Removal::Removed) => {
-            let files: Vec<String> = outcome.written.files.iter().map(|file| short(file)).collect();
-            format!(" and its context (in {})", files.join(", "))
+            format!(" and its context (in {})", list(&outcome.written.files))
         }
         Some(Removal::NotOurs) => format!("; the context {name} is not Rolecall's and stays"),
-        Some(Removal::NotFound) | None => String::new(),
+        // It may well be in another: somebody who named this one wants to know.
+        Some(Removal::NotFound) => format!("; no context {name} in {}", list(looked_in.paths())),
+        None => String::new(),
     }
 }
 
-fn afterwards(outcome: &RemoveOutcome) {
+fn list(files: &[PathBuf]) -> String {
+    files.iter().map(|file| short(file)).collect::<Vec<_>>().join(", ")
+}
+
+fn afterwards(outcome: &RemoveOutcome, option: &str) {
     if let Some(gone) = &outcome.unset_current {
-        output::note(&format!("{gone} was your current context. Choose another: rolecall use NAME"));
+        output::note(&format!("{gone} was your current context. Choose another: rolecall use NAME{option}"));
     }
     for context in &outcome.left_dangling {
         output::note(&format!("the context {context} was made from one that is gone, and no longer works"));

@@ -48,7 +48,7 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
         lines.push(("session name", sanitize_for_terminal(name)));
     }
     let seconds = i64::try_from(details.duration_seconds).unwrap_or(i64::MAX);
-    lines.push(("duration", words::length(SignedDuration::from_secs(seconds))));
+    lines.push(("duration", duration(details, SignedDuration::from_secs(seconds))));
     lines.push(("state", state(status.state).to_owned()));
     if let Some(session) = &status.session {
         lines.extend(session_lines(session, now, zone));
@@ -58,9 +58,7 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
     if let Some(context) = context {
         lines.push(("context", context.to_owned()));
     }
-    if let Some(server) = &details.server {
-        lines.push(("server", sanitize_for_terminal(server)));
-    }
+    lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));
     if let Some(digest) = &details.ca_sha256 {
         lines.push(("CA SHA-256", sanitize_for_terminal(digest)));
     }
@@ -79,10 +77,23 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
     }
     lines.push(("access key", format!("…{}", sanitize_for_terminal(&session.key_id_suffix))));
     lines.push(("since", words::precise(session.issued, zone)));
-    if let Some(end) = session.expires {
-        lines.push(("until", format!("{} ({})", words::precise(end, zone), words::left(now, end))));
-    }
+    lines.push((
+        "until",
+        match session.expires {
+            Some(end) => format!("{} ({})", words::precise(end, zone), words::left(now, end)),
+            None => "no end (long-lived keys)".to_owned(),
+        },
+    ));
     lines
+}
+
+/// How long a session is asked for, and whether AWS gives that much. Where the source signs, nobody asks.
+fn duration(details: &ProfileDetails, asked: SignedDuration) -> String {
+    let session = details.status.session.as_ref().filter(|_| !details.hops.is_empty());
+    match session.and_then(|session| words::cut_short(session, asked)) {
+        Some(granted) => format!("{} (AWS grants no more than {})", words::length(asked), words::length(granted)),
+        None => words::length(asked),
+    }
 }
 
 /// A state in words.
@@ -101,9 +112,15 @@ fn state(state: ProfileState) -> &'static str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_profile_is_shown_line_by_line() {
-        let details: ProfileDetails = serde_json::from_value(serde_json::json!({
+    fn shown(details: &serde_json::Value) -> String {
+        let details: ProfileDetails = serde_json::from_value(details.clone()).unwrap();
+        let now = "2026-01-02T12:13:00Z".parse().unwrap();
+        let text = render(&details, Some("prod in ~/.kube/config"), now, &TimeZone::UTC);
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    fn sample() -> serde_json::Value {
+        serde_json::json!({
             "name": "prod", "cluster": "prod", "region": "eu-west-1", "source": "work",
             "role_arn": "arn:aws:iam::111122223333:role/developers", "state": "ready",
             "session": {"arn": "arn:aws:sts::111122223333:assumed-role/developers/dev@laptop",
@@ -113,12 +130,13 @@ mod tests {
             "hops": ["arn:aws:iam::999988887777:role/hub", "arn:aws:iam::111122223333:role/developers"],
             "session_name": "dev@laptop", "duration_seconds": 3600,
             "server": "https://x.eks.amazonaws.com", "new": 1
-        }))
-        .unwrap();
-        let text =
-            render(&details, Some("prod in ~/.kube/config"), "2026-01-02T12:13:00Z".parse().unwrap(), &TimeZone::UTC);
+        })
+    }
+
+    #[test]
+    fn a_profile_is_shown_line_by_line() {
         assert_eq!(
-            anstream::adapter::strip_str(&text).to_string(),
+            shown(&sample()),
             "\
 prod
   cluster       prod in eu-west-1
@@ -137,5 +155,23 @@ prod
   server        https://x.eks.amazonaws.com
 "
         );
+    }
+
+    #[test]
+    fn what_is_less_than_it_seems_is_said() {
+        let mut details = sample();
+        details["duration_seconds"] = 43_200.into();
+        assert!(
+            shown(&details).contains("  duration      12 h (AWS grants no more than 1 h)\n"),
+            "{}",
+            shown(&details)
+        );
+        details["server"] = serde_json::Value::Null;
+        assert!(shown(&details).contains("  server        not pinned\n"), "{}", shown(&details));
+        details["hops"] = serde_json::json!([]);
+        details["session"]["expires"] = serde_json::Value::Null;
+        let text = shown(&details);
+        assert!(text.contains("  duration      12 h\n"), "{text}");
+        assert!(text.contains("  until         no end (long-lived keys)\n"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! `rolecall status`: every profile's session at a glance, and what is wrong.
 
-use jiff::Timestamp;
-use owo_colors::{OwoColorize, Style};
+use jiff::{Timestamp, tz::TimeZone};
+use owo_colors::Style;
 use rolecall_protocol::{Endpoint, Problem, ProfileState, ProfileStatus, RoleArn, Status};
 
 use crate::agent::{Agent, IfAbsent};
@@ -28,17 +28,25 @@ pub(crate) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliErro
         return super::print_json(&agent.call_json::<serde_json::Value>(&Endpoint::Status, b"")?);
     }
     let status: Status = agent.call_json(&Endpoint::Status, b"")?;
-    output::print(&render(&status, clock::now(), context.screen))
+    output::print(&render(&status, clock::now(), &TimeZone::system(), context.screen))?;
+    if status.profiles.is_empty() && status.config.problem.is_none() {
+        output::note(&super::none_yet().to_string());
+    }
+    Ok(())
 }
 
-fn render(status: &Status, now: Timestamp, screen: Screen) -> String {
+fn render(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> String {
     let mut text = String::new();
     if let Some(problem) = &status.config.problem {
-        text.push_str(&trouble(screen, problem, now));
-        text.push_str("  Until that is mended the last good configuration is in force.\n");
+        let meanwhile = super::meanwhile(&status.config, now, zone);
+        let lines = screen
+            .paragraph(&format!("{} ", screen.warning()), &said(problem), &since(problem, now))
+            .into_iter()
+            .chain(screen.paragraph("  ", &format!("{meanwhile}."), ""));
+        text.extend(lines.flat_map(|line| [line, "\n".to_owned()]));
     }
     if status.profiles.is_empty() {
-        return text + "There are no profiles yet. Add one: rolecall add --help\n";
+        return text;
     }
     let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, now, screen)).collect();
     text + &table::render(COLUMNS, &rows, screen.width)
@@ -62,7 +70,10 @@ fn row(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Row {
             session(profile, now, screen),
             used.into(),
         ],
-        below: profile.problem.iter().map(|problem| below(problem, now)).collect(),
+        below: match &profile.problem {
+            Some(problem) => screen.paragraph("  ", &said(problem), &since(problem, now)),
+            None => Vec::new(),
+        },
     }
 }
 
@@ -86,14 +97,8 @@ fn session(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Cell {
     }
 }
 
-/// A problem, under its row.
-fn below(problem: &Problem, now: Timestamp) -> String {
-    format!("  {} {}", problem.error.clone().sanitized(), since(problem, now).dimmed())
-}
-
-/// A problem of everything.
-fn trouble(screen: Screen, problem: &Problem, now: Timestamp) -> String {
-    format!("{} {} {}\n", screen.warning(), problem.error.clone().sanitized(), since(problem, now).dimmed())
+fn said(problem: &Problem) -> String {
+    problem.error.clone().sanitized().to_string()
 }
 
 fn since(problem: &Problem, now: Timestamp) -> String {
@@ -136,7 +141,8 @@ mod tests {
     }
 
     fn shown(status: &Status, unicode: bool, width: Option<usize>) -> String {
-        let text = render(status, "2026-01-02T12:00:00Z".parse().unwrap(), Screen { unicode, width });
+        let now = "2026-01-02T12:00:00Z".parse().unwrap();
+        let text = render(status, now, &TimeZone::UTC, Screen { unicode, width });
         anstream::adapter::strip_str(&text).to_string()
     }
 
@@ -173,14 +179,35 @@ mod tests {
         let mut status = sample();
         status.profiles.clear();
         status.config.problem = serde_json::from_value(serde_json::json!({"since": "2026-01-02T11:59:00Z",
-            "code": "config_invalid", "message": "config.toml:3: unknown key", "hint": "Mend that line"}))
+            "code": "config_invalid", "message": "config.toml:3: unknown key", "hint": "Mend that line."}))
         .unwrap();
         assert_eq!(
             shown(&status, true, None),
             "\
-! config.toml:3: unknown key. Mend that line (1 min ago)
-  Until that is mended the last good configuration is in force.
-There are no profiles yet. Add one: rolecall add --help
+! config.toml:3: unknown key. Mend that line. (1 min ago)
+  The configuration read at 10:00 stays in force until that is mended.
+"
+        );
+        status.config.loaded = None;
+        assert_eq!(
+            shown(&status, true, None),
+            "\
+! config.toml:3: unknown key. Mend that line. (1 min ago)
+  No profile is served until that is mended.
+"
+        );
+    }
+
+    #[test]
+    fn problems_are_wrapped_where_the_terminal_ends() {
+        let mut status = sample();
+        status.profiles.retain(|profile| profile.name.as_str() == "staging");
+        assert_eq!(
+            shown(&status, true, Some(50)),
+            "  PROFILE  SESSION
+● staging  ███░░░░░░░░░░░░░  10 min left
+  STS in eu-west-1 does not answer. It is tried
+  again by itself (5 min ago)
 "
         );
     }

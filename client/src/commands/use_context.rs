@@ -1,10 +1,10 @@
 //! `rolecall use NAME`: makes a profile's context the current one.
 
-use rolecall_protocol::{ProfileName, location};
+use rolecall_protocol::{ProfileName, location, sentence};
 
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
-use crate::context_entry::{files, say_notes, short};
+use crate::context_entry::{files, kubeconfig_option, say_notes, short};
 use crate::kubeconfig::{self, KubeconfigError};
 use crate::output;
 use crate::report::CliError;
@@ -16,11 +16,10 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     let outcome = match kubeconfig::use_context(&files, name) {
         Ok(outcome) => outcome,
-        Err(KubeconfigError::UnknownContext { .. }) if is_configured(&wanted.name) => {
-            return Err(CliError::failed(
-                format!("the profile {name} has no context in your kubeconfig yet"),
-                format!("Run: rolecall kubeconfig {name} --use"),
-            ));
+        Err(ref error @ KubeconfigError::UnknownContext { ref alike, .. }) => {
+            let option = kubeconfig_option(wanted.kubeconfig.as_deref());
+            let hint = instead(&wanted.name, alike, is_configured(&wanted.name), &option);
+            return Err(CliError::failed(error.to_string(), hint));
         }
         Err(error) => return Err(error.into()),
     };
@@ -37,10 +36,46 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
     })
 }
 
+/// What to do where there is no such context: somebody mistyped it, or has not written it yet, or takes it for a profile.
+fn instead(name: &ProfileName, alike: &[String], is_profile: bool, option: &str) -> String {
+    let meant = match alike {
+        [] => None,
+        alike => Some(format!("Did you mean {}?", alike.join(" or "))),
+    };
+    let profile = match (is_profile, &meant) {
+        (true, None) => format!("Write that of the profile {name} with: rolecall kubeconfig {name} --use{option}"),
+        (true, Some(_)) => {
+            format!("Or write that of the profile {name} with: rolecall kubeconfig {name} --use{option}")
+        }
+        (false, _) => "There is no profile of that name either; see: rolecall list".to_owned(),
+    };
+    meant.map_or_else(|| profile.clone(), |meant| sentence(&meant, Some(&profile)))
+}
+
 /// Whether there is such a profile. Only for a better hint, so a configuration that cannot be read counts as no.
 fn is_configured(name: &ProfileName) -> bool {
     location::config()
         .ok()
         .and_then(|path| ConfigFile::load(&path).ok())
         .is_some_and(|config| config.profile_names().iter().any(|known| known == name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_misses_and_what_would_write_the_context() {
+        let told = |alike: &[&str], is_profile, option| {
+            let alike: Vec<String> = alike.iter().map(|name| (*name).to_owned()).collect();
+            instead(&"nix".parse().unwrap(), &alike, is_profile, option)
+        };
+        assert_eq!(told(&[], true, ""), "Write that of the profile nix with: rolecall kubeconfig nix --use");
+        assert_eq!(
+            told(&["nixos", "nip"], true, " --kubeconfig k"),
+            "Did you mean nixos or nip? Or write that of the profile nix with: rolecall kubeconfig nix --use --kubeconfig k"
+        );
+        assert_eq!(told(&[], false, ""), "There is no profile of that name either; see: rolecall list");
+        assert!(told(&["nixos"], false, "").starts_with("Did you mean nixos? There is no profile"));
+    }
 }

@@ -20,8 +20,9 @@ pub(super) struct Entry {
 }
 
 impl Journal {
-    pub(super) fn used(&self, name: &ProfileName, now: SystemTime) {
-        self.entries().entry(name.clone()).or_default().used = Some(now);
+    /// Notes a use, and returns the one before.
+    pub(super) fn used(&self, name: &ProfileName, now: SystemTime) -> Option<SystemTime> {
+        self.entries().entry(name.clone()).or_default().used.replace(now)
     }
 
     /// Notes how it went; the same problem again keeps its beginning.

@@ -23,6 +23,8 @@ pub use template::session_name;
 pub const SESSION_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(12);
 /// What a session lasts if nothing else is said; AWS's own default for a role.
 const DEFAULT_DURATION: Duration = Duration::from_hours(1);
+/// A working day (B1).
+const DEFAULT_KEEP_WARM: Duration = Duration::from_hours(8);
 /// What CloudTrail shows if nothing else is said.
 const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
 /// More hops than this are a mistake, not an organisation.
@@ -59,6 +61,8 @@ pub struct ProfileConfig {
     pub external_id: Option<ExternalId>,
     /// How long a session may last, in [`SESSION_RANGE`].
     pub duration: Duration,
+    /// For how long after its last use the session is renewed unasked.
+    pub keep_warm: Duration,
     /// The template of the session's name.
     pub session_name: String,
     /// What the kubeconfig must say.
@@ -133,6 +137,7 @@ impl RawProfile {
             roles,
             external_id: self.external_id.clone(),
             duration: self.duration.or(raw.defaults.duration).map_or(DEFAULT_DURATION, schema::SessionLength::get),
+            keep_warm: self.keep_warm.or(raw.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::WarmTime::get),
             session_name: self
                 .session_name
                 .clone()

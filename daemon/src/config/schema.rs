@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{ConfigError, SESSION_RANGE, SourceConfig};
 
+/// Longer than this nobody keeps a session warm that they do not use.
+const WARM_MAX: Duration = Duration::from_hours(7 * 24);
+
 /// The whole file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +31,7 @@ pub(super) struct RawDefaults {
     #[serde(default, deserialize_with = "session_name")]
     pub(super) session_name: Option<String>,
     pub(super) duration: Option<SessionLength>,
+    pub(super) keep_warm: Option<WarmTime>,
 }
 
 /// `[sources.NAME]`.
@@ -50,6 +54,7 @@ pub(super) struct RawProfile {
     pub(super) via: Vec<RoleArn>,
     pub(super) external_id: Option<ExternalId>,
     pub(super) duration: Option<SessionLength>,
+    pub(super) keep_warm: Option<WarmTime>,
     #[serde(default, deserialize_with = "session_name")]
     pub(super) session_name: Option<String>,
     pub(super) server: Option<ServerUrl>,
@@ -59,6 +64,10 @@ pub(super) struct RawProfile {
 /// A duration such as `1h` or `45min`, in STS's bounds.
 #[derive(Clone, Copy)]
 pub(super) struct SessionLength(Duration);
+
+/// A duration such as `8h`, up to a week; `0s` turns renewal off.
+#[derive(Clone, Copy)]
+pub(super) struct WarmTime(Duration);
 
 /// An `https` URL.
 pub(super) struct ServerUrl(String);
@@ -130,17 +139,34 @@ impl ServerUrl {
     }
 }
 
+impl WarmTime {
+    pub(super) const fn get(self) -> Duration {
+        self.0
+    }
+}
+
 impl<'de> Deserialize<'de> for SessionLength {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let parsed: Option<Duration> =
-            text.parse::<jiff::SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok());
-        match parsed {
-            Some(length) if SESSION_RANGE.contains(&length) => Ok(Self(length)),
-            Some(_) => Err(D::Error::custom("a session lasts from 15 minutes to 12 hours")),
-            None => Err(D::Error::custom("must be a duration such as \"1h\" or \"45min\"")),
+        match duration(deserializer)? {
+            length if SESSION_RANGE.contains(&length) => Ok(Self(length)),
+            _ => Err(D::Error::custom("a session lasts from 15 minutes to 12 hours")),
         }
     }
+}
+
+impl<'de> Deserialize<'de> for WarmTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match duration(deserializer)? {
+            length if length <= WARM_MAX => Ok(Self(length)),
+            _ => Err(D::Error::custom("may be a week (168h) at most")),
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok());
+    parsed.ok_or_else(|| D::Error::custom("must be a duration such as \"1h\" or \"45min\""))
 }
 
 impl<'de> Deserialize<'de> for ServerUrl {

@@ -102,7 +102,10 @@ fn a_key_that_is_not_ours_is_named_with_those_that_are() {
         "config.toml:14: profiles.prod.externalid: there is no key \"externalid\"; did you mean \"external_id\"?";
     assert_eq!(message, expected);
     let message = error("[defaults]\nmoon = \"full\"\n");
-    assert_eq!(message, "config.toml:2: defaults.moon: there is no key \"moon\"; there are: session_name, duration");
+    assert_eq!(
+        message,
+        "config.toml:2: defaults.moon: there is no key \"moon\"; there are: session_name, duration, keep_warm"
+    );
     let message = error("[profiles.prod]\ncluster = \"x\"\nregion = \"eu-west-1\"\n");
     assert!(message.contains("profiles.prod: missing field `source`"), "{message}");
     let message = error("[profiles.\"a b\"]\n");

@@ -1,6 +1,6 @@
 //! What the configuration is to say, and whether that may be written over what it says.
 
-use rolecall_protocol::{ProfileDetails, SourceName, near_misses};
+use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, near_misses};
 
 use crate::cli::Add;
 use crate::config_file::{ConfigFile, ProfileEntry};
@@ -9,7 +9,8 @@ use crate::report::{CliError, Exit};
 /// The AWS profile that is used where none is named, as AWS's own tools do.
 const DEFAULT_AWS_PROFILE: &str = "default";
 
-/// Puts the profile, and its source if that is new, into a configuration. The pin is not known yet.
+/// Puts the profile, and its source if that is new, into a configuration. The pin is not known yet, unless nobody is to
+/// be asked for one and the old one stays.
 pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry, CliError> {
     let cluster = match &wanted.cluster {
         Some(cluster) => cluster.clone(),
@@ -21,6 +22,11 @@ pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry,
             )
         })?,
     };
+    let old = draft.profile(wanted.name.as_str());
+    let (server, ca_sha256) = match old {
+        Some(old) if wanted.no_verify && wanted.server.is_none() => kept_pin(wanted, &cluster, old)?,
+        _ => (None, None),
+    };
     let profile = ProfileEntry {
         cluster,
         region: wanted.region.clone(),
@@ -30,11 +36,33 @@ pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry,
         external_id: wanted.external_id.clone(),
         session_name: wanted.session_name.clone(),
         duration: wanted.duration.clone(),
-        server: None,
-        ca_sha256: None,
+        server,
+        ca_sha256,
     };
     draft.set_profile(wanted.name.as_str(), &profile)?;
     Ok(profile)
+}
+
+/// The pin of a profile that is written again without asking anybody: it holds for as long as the cluster is the same.
+/// Without this, a change of the role alone would take away what keeps tokens from a stranger's server.
+fn kept_pin(
+    wanted: &Add,
+    cluster: &ClusterName,
+    old: ProfileEntry,
+) -> Result<(Option<String>, Option<String>), CliError> {
+    let is_pinned = old.server.is_some() || old.ca_sha256.is_some();
+    match () {
+        () if old.cluster == *cluster && old.region == wanted.region => Ok((old.server, old.ca_sha256)),
+        // Unless it is replaced it is refused anyway, with every difference.
+        () if !is_pinned || !wanted.replace => Ok((None, None)),
+        () => Err(CliError::failed(
+            format!(
+                "{}: the API server of {} in {} is pinned, and nobody said which that of {cluster} in {} is",
+                wanted.name, old.cluster, old.region, wanted.region
+            ),
+            "Give --server and --certificate-authority, or leave --no-verify away",
+        )),
+    }
 }
 
 /// The source that was named, or the one of the AWS profile, which is made if there is none.
@@ -66,7 +94,7 @@ pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &Profil
     let Some(existing) = before.profile(name) else {
         return Err(CliError::failed(
             format!("there is a profile {name} already, with something in it that is malformed"),
-            "Nothing was written. Mend it in the configuration, or write over it with --replace",
+            "Mend it in the configuration, or write over it with --replace",
         ));
     };
     let differences = differences(&existing, profile);
@@ -75,7 +103,7 @@ pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &Profil
     }
     Err(CliError::failed(
         format!("there is a profile {} already, and it differs: {}", wanted.name, differences.join("; ")),
-        "Nothing was written. Choose another name, or change it with --replace",
+        "Choose another name, or change it with --replace",
     ))
 }
 
@@ -202,5 +230,37 @@ mod tests {
         let add = wanted("rolecall add prod --region eu-west-1");
         let profile = plan(&add, &mut before.clone()).unwrap();
         assert!(check_existing(&add, &before, &profile).unwrap_err().to_string().contains("malformed"));
+    }
+
+    #[test]
+    fn a_pin_stays_with_its_cluster() {
+        let (_folder, mut config) = empty();
+        let mut pinned = plan(&wanted("rolecall add prod --region eu-west-1"), &mut config).unwrap();
+        pinned.server = Some("https://a".to_owned());
+        pinned.ca_sha256 = Some("ab".to_owned());
+        config.set_profile("prod", &pinned).unwrap();
+        let again = |options: &str| {
+            let line = format!("rolecall add prod --role-arn {ARN} --no-verify {options}");
+            plan(&wanted(&line), &mut config.clone()).map(|profile| profile.server)
+        };
+        assert_eq!(again("--region eu-west-1 --replace").unwrap().as_deref(), Some("https://a"));
+        assert_eq!(again("--region eu-west-1").unwrap().as_deref(), Some("https://a"));
+        for moved in ["--region eu-west-2", "--region eu-west-1 --cluster other"] {
+            let error = again(&format!("{moved} --replace")).unwrap_err().to_string();
+            assert!(error.ends_with("Give --server and --certificate-authority, or leave --no-verify away"), "{error}");
+            // Not replaced: what differs is told instead.
+            assert_eq!(again(moved).unwrap(), None);
+            assert_eq!(
+                again(&format!("{moved} --replace --server https://b --certificate-authority x")).unwrap(),
+                None
+            );
+        }
+        pinned.server = None;
+        pinned.ca_sha256 = None;
+        config.set_profile("prod", &pinned).unwrap();
+        assert_eq!(
+            plan(&wanted("rolecall add prod --region eu-west-2 --no-verify --replace"), &mut config).unwrap().server,
+            None
+        );
     }
 }

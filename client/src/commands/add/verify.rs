@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use jiff::tz::TimeZone;
+use jiff::{SignedDuration, tz::TimeZone};
 use rolecall_protocol::{
-    Cluster, ConfigChecked, Endpoint, ErrorBody, Probed, ProbedCluster, SessionStatus, sanitize_for_terminal,
+    Cluster, ConfigChecked, Endpoint, ErrorBody, ErrorCode, Probed, ProbedCluster, SessionStatus, sanitize_for_terminal,
 };
 
 use crate::agent::Agent;
@@ -14,6 +14,9 @@ use crate::context_entry::Server;
 use crate::report::CliError;
 use crate::run::Context;
 use crate::{clock, output, words};
+
+/// What is asked for where neither the command line nor the configuration says.
+const DEFAULT_DURATION: SignedDuration = SignedDuration::from_hours(1);
 
 /// Has the daemon read the configuration as it would be, and nothing else.
 pub(super) fn config_alone(agent: &Agent, draft: &ConfigFile) -> Result<(), CliError> {
@@ -32,7 +35,7 @@ pub(super) fn with_aws(
 ) -> Result<Server, CliError> {
     let Probed { session, cluster } =
         agent.call_json(&Endpoint::Probe(wanted.name.clone()), draft.text().as_bytes())?;
-    output::print(&signed_in(wanted, profile, &session, context))?;
+    output::print(&signed_in(wanted, profile, &session, draft, context))?;
     match (cluster, given) {
         (ProbedCluster::Cluster(cluster), None) => {
             output::print(&found(&cluster, "endpoint pinned", context))?;
@@ -57,25 +60,28 @@ pub(super) fn with_aws(
     }
 }
 
-/// Nothing is known of the cluster, so there is nothing to put into a kubeconfig.
+/// Nothing is known of the cluster, so there is nothing to put into a kubeconfig. A cluster that does not exist has no
+/// server to give; for any other the daemon's advice has an alternative here.
 fn no_cluster(wanted: &Add, problem: ErrorBody) -> CliError {
-    let advice = "Nothing was written. If only describing is forbidden, give what it would say: --server URL --certificate-authority FILE";
-    let hint = match &problem.hint {
-        Some(hint) => format!("{} {advice}", ended(hint)),
-        None => advice.to_owned(),
+    let hint = match problem.hint {
+        hint if problem.code == ErrorCode::ClusterNotFound => hint,
+        Some(hint) => {
+            let hint = hint.trim_end_matches(['.', ' ']);
+            Some(format!("{hint}, or give --server and --certificate-authority"))
+        }
+        None => Some("Give --server and --certificate-authority".to_owned()),
     };
-    let body = ErrorBody { code: problem.code, message: problem.message, hint: Some(hint) };
-    let error = CliError::from(body);
+    let error = CliError::from(ErrorBody { code: problem.code, message: problem.message, hint });
     if error.to_string().starts_with(wanted.name.as_str()) { error } else { error.about(&wanted.name) }
 }
 
-/// A sentence with its full stop.
-fn ended(sentence: &str) -> String {
-    let sentence = sentence.trim_end();
-    if sentence.ends_with(['.', '!', '?']) { sentence.to_owned() } else { format!("{sentence}.") }
-}
-
-fn signed_in(wanted: &Add, profile: &ProfileEntry, session: &SessionStatus, context: &Context) -> String {
+fn signed_in(
+    wanted: &Add,
+    profile: &ProfileEntry,
+    session: &SessionStatus,
+    draft: &ConfigFile,
+    context: &Context,
+) -> String {
     let arn = session.arn.as_deref().map(sanitize_for_terminal);
     let mut line = context.screen.tick();
     // Writing to a String cannot fail.
@@ -86,9 +92,20 @@ fn signed_in(wanted: &Add, profile: &ProfileEntry, session: &SessionStatus, cont
         (None, None) => write!(line, " the source {} has credentials", profile.source),
     };
     if let Some(end) = session.expires {
-        let _ = write!(line, ", valid until {}", words::until(clock::now(), end, &TimeZone::system()));
+        let less = less_than_asked(wanted, session, draft);
+        let _ = write!(line, ", valid until {}", words::until(clock::now(), end, &TimeZone::system(), less.as_deref()));
     }
     line + "\n"
+}
+
+/// That a session is shorter than what was asked for, if it is: the role's own limit, or that of a chain of roles.
+fn less_than_asked(wanted: &Add, session: &SessionStatus, draft: &ConfigFile) -> Option<String> {
+    // Where the source signs, nobody asks for a length.
+    wanted.role_arn.as_ref()?;
+    let asked = wanted.duration.clone().or_else(|| draft.default_duration());
+    let asked = asked.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_DURATION);
+    words::cut_short(session, asked)?;
+    Some(format!("AWS grants no more of the {} asked", words::length(asked)))
 }
 
 fn found(cluster: &Cluster, pinned: &str, context: &Context) -> String {
@@ -101,4 +118,62 @@ fn found(cluster: &Cluster, pinned: &str, context: &Context) -> String {
         version.unwrap_or_default(),
         sanitize_for_terminal(pinned)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    const ARN: &str = "arn:aws:iam::111122223333:role/developers";
+
+    fn wanted(line: &str) -> Add {
+        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+            Command::Add(add) => *add,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_add_can_be_given_instead_is_said_where_it_helps() {
+        let add = wanted("rolecall add prod --region eu-west-1");
+        let told = |code, hint: Option<&str>| {
+            let body = ErrorBody { code, message: "no".to_owned(), hint: hint.map(str::to_owned) };
+            no_cluster(&add, body).to_string()
+        };
+        assert_eq!(
+            told(ErrorCode::AccessDenied, Some("Ask for the permission eks:DescribeCluster.")),
+            "prod: no. Ask for the permission eks:DescribeCluster, or give --server and --certificate-authority"
+        );
+        assert_eq!(told(ErrorCode::AwsUnavailable, None), "prod: no. Give --server and --certificate-authority");
+        assert_eq!(
+            told(ErrorCode::ClusterNotFound, Some("Did you mean \"prod\"?")),
+            "prod: no. Did you mean \"prod\"?"
+        );
+    }
+
+    #[test]
+    fn a_session_shorter_than_asked_for_is_told_by_who_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let told = |line: &str, config: &str| {
+            std::fs::write(&path, config).unwrap();
+            let issued = jiff::Timestamp::UNIX_EPOCH;
+            let expires = Some(issued + SignedDuration::from_hours(1));
+            let session = SessionStatus { arn: None, key_id_suffix: String::new(), issued, expires };
+            less_than_asked(&wanted(line), &session, &ConfigFile::load(&path).unwrap())
+        };
+        let line = format!("rolecall add prod --region eu-west-1 --role-arn {ARN}");
+        let long = "[defaults]\nduration = \"8h\"\n";
+        assert_eq!(told(&line, ""), None);
+        assert_eq!(told(&line, long).as_deref(), Some("AWS grants no more of the 8 h asked"));
+        assert_eq!(told(&format!("{line} --duration 1h"), long), None);
+        assert_eq!(
+            told(&format!("{line} --duration 12h"), "").as_deref(),
+            Some("AWS grants no more of the 12 h asked")
+        );
+        assert_eq!(told("rolecall add prod --region eu-west-1", long), None);
+    }
 }

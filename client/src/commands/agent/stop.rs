@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::agent::{Agent, CallError, IfAbsent};
 use crate::clock::Deadline;
+use crate::context_entry::for_shell;
 use crate::output;
 use crate::report::{CliError, Exit};
 use crate::run::Context;
@@ -25,15 +26,17 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let pid = match agent.listener() {
         Ok(pid) => pid,
         Err(CallError::NotRunning) => {
-            return output::print(&format!("{} the agent is not running\n", context.screen.tick()));
+            return output::print("the agent is not running\n");
         }
-        Err(error) => return Err(stuck(&error)),
+        // Nobody to end, or nobody that we would touch: each of these says itself what to do.
+        Err(error @ (CallError::Location(_) | CallError::Untrusted { .. })) => return Err(error.into()),
+        Err(error) => return Err(stuck(&error, &agent, None)),
     };
     let how = match agent.call(&Endpoint::Stop, b"", Deadline::after(ASK)) {
         Ok(_) | Err(CallError::NotRunning) => "stopped",
         // It does not answer, or speaks another protocol: then as the system does it.
         Err(error) => {
-            signal(pid, Signal::TERM).ok_or_else(|| stuck(&error))?;
+            signal(pid, Signal::TERM).ok_or_else(|| stuck(&error, &agent, pid))?;
             "stopped by a signal"
         }
     };
@@ -41,9 +44,9 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         how
     } else {
         let error = CallError::Silent(FINISH);
-        signal(pid, Signal::KILL).ok_or_else(|| stuck(&error))?;
+        signal(pid, Signal::KILL).ok_or_else(|| stuck(&error, &agent, pid))?;
         if !gone(&agent, DIE) {
-            return Err(stuck(&error));
+            return Err(stuck(&error, &agent, pid));
         }
         "did not react and was killed"
     };
@@ -55,10 +58,12 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
 /// Sends a signal to the daemon, if it is one: with socket activation the listener can be the service manager, which
 /// must not be hit.
 fn signal(pid: Option<Pid>, signal: Signal) -> Option<()> {
-    let pid = pid?;
+    kill_process(pid.filter(|pid| is_daemon(*pid))?, signal).ok()
+}
+
+fn is_daemon(pid: Pid) -> bool {
     let name = Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join("comm");
-    let is_ours = std::fs::read_to_string(name).is_ok_and(|name| name.trim_end() == "rolecalld");
-    is_ours.then(|| kill_process(pid, signal).ok()).flatten()
+    std::fs::read_to_string(name).is_ok_and(|name| name.trim_end() == "rolecalld")
 }
 
 fn gone(agent: &Agent, limit: Duration) -> bool {
@@ -73,6 +78,32 @@ fn gone(agent: &Agent, limit: Duration) -> bool {
     }
 }
 
-fn stuck(error: &CallError) -> CliError {
-    CliError::new(Exit::Unreachable, error.to_string(), "End it by hand: pkill -KILL -x rolecalld")
+/// It has to be ended by hand: that one process, since others of its name may serve other sockets, or other people.
+fn stuck(error: &CallError, agent: &Agent, pid: Option<Pid>) -> CliError {
+    let hint = by_hand(agent.socket(), pid.filter(|pid| is_daemon(*pid)));
+    CliError::new(Exit::Unreachable, error.to_string(), hint)
+}
+
+fn by_hand(socket: &Path, daemon: Option<Pid>) -> String {
+    match daemon {
+        Some(pid) => format!("End it by hand: kill -KILL {}", pid.as_raw_nonzero()),
+        None => format!(
+            "Look for the process that listens there, with: lsof -t {}  and if it is rolecalld, end it: kill -KILL PID",
+            for_shell(socket)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_process_but_the_daemon_of_this_socket_is_to_be_killed() {
+        let (socket, own) = (Path::new("/run/user/7/rolecall/agent.sock"), rustix::process::getpid());
+        assert_eq!(by_hand(socket, Some(own)), format!("End it by hand: kill -KILL {}", own.as_raw_nonzero()));
+        assert!(by_hand(socket, None).contains("lsof -t /run/user/7/rolecall/agent.sock "));
+        // With socket activation the listener is the service manager, whose death would end the whole session.
+        assert!(!is_daemon(own));
+    }
 }

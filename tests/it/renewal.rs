@@ -1,0 +1,102 @@
+//! Sessions that are renewed before anyone asks, and kept as long as AWS takes them when that fails.
+
+use std::time::Duration;
+
+use rolecall_harness::{Fault, Op};
+
+use crate::world::{PROD, ROLE, World};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Turns the clock, lets the engine look at it, and waits until it has made its plans.
+fn pass(world: &World, time: Duration) {
+    world.clock.advance(time);
+    world.renewer.look();
+}
+
+/// Waits until there is a plan: the engine has seen the use, or the end of a renewal.
+fn planned(world: &World) -> Duration {
+    for _ in 0..2000 {
+        if let Some(at) = world.agent.status().profiles[0].next_renewal {
+            let at: std::time::SystemTime = at.into();
+            return at.duration_since(world.clock.now()).unwrap_or_default();
+        }
+        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    panic!("nothing is planned");
+}
+
+#[test]
+fn a_used_session_is_renewed_in_the_middle_of_its_life_and_nobody_waits() {
+    let world = World::new();
+    world.good_token("prod");
+    let due = planned(&world);
+    assert!(due > 26 * MINUTE && due < 34 * MINUTE, "{due:?}");
+    pass(&world, due.saturating_sub(MINUTE));
+    assert_eq!(world.aws.calls(Op::AssumeRole), 1, "not before it is due");
+    pass(&world, 2 * MINUTE);
+    world.aws.wait_for_answers(Op::AssumeRole, 2, PATIENCE);
+    planned(&world);
+    assert_eq!(world.good_token("prod").life(world.clock.now()), 14 * MINUTE);
+    assert_eq!(world.aws.calls(Op::AssumeRole), 2, "the next kubectl found it done");
+}
+
+#[test]
+fn what_nobody_uses_any_more_is_left_to_end() {
+    let world = World::new();
+    world.configure(&format!("{PROD}keep_warm = \"40min\"\n"));
+    world.good_token("prod");
+    pass(&world, planned(&world) + MINUTE);
+    world.aws.wait_for_answers(Op::AssumeRole, 2, PATIENCE);
+    // The second renewal would be due when nobody has asked for longer than that.
+    pass(&world, planned(&world) + MINUTE);
+    pass(&world, MINUTE);
+    while world.agent.status().profiles[0].next_renewal.is_some() {
+        std::thread::yield_now();
+    }
+    assert_eq!(world.aws.calls(Op::AssumeRole), 2);
+}
+
+#[test]
+fn keep_warm_of_nothing_is_no_renewal() {
+    let world = World::new();
+    world.configure(&format!("{PROD}keep_warm = \"0s\"\n"));
+    world.good_token("prod");
+    pass(&world, planned(&world) + MINUTE);
+    while world.agent.status().profiles[0].next_renewal.is_some() {
+        std::thread::yield_now();
+    }
+    assert_eq!(world.aws.calls(Op::AssumeRole), 1);
+}
+
+#[test]
+fn rows_58_and_60_sts_is_down_for_25_minutes_and_nobody_notices() {
+    let world = World::new();
+    world.good_token("prod");
+    let due = planned(&world);
+    pass(&world, due.saturating_sub(MINUTE));
+    world.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "for a while").forever());
+    for _ in 0..25 {
+        pass(&world, MINUTE);
+        world.good_token("prod");
+    }
+    let failed = world.aws.calls(Op::AssumeRole);
+    assert!(failed > 2, "{failed} calls: it kept trying");
+    assert!(failed <= 1 + 2 * 25, "{failed} calls: with pauses");
+    world.aws.clear_faults();
+    let before = world.agent.status().profiles[0].session.clone().unwrap();
+    // Within a minute of AWS's return.
+    pass(&world, MINUTE);
+    world.aws.wait_for_answers(Op::AssumeRole, failed + 1, PATIENCE);
+    loop {
+        let now = world.agent.status().profiles[0].session.clone().unwrap();
+        if now.key_id_suffix != before.key_id_suffix {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    assert_eq!(world.good_token("prod").life(world.clock.now()), 14 * MINUTE);
+    assert!(world.aws.log_of(Op::AssumeRole).iter().all(|call| call.role_arn.as_deref() == Some(ROLE)));
+}
