@@ -2,8 +2,6 @@
 //! AWS's own configuration files, and one way to tell what an error means.
 
 use std::error::Error;
-use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,21 +12,15 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_async::time::SharedTimeSource;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::interceptors::{
-    Intercept, context::BeforeTransmitInterceptorContextRef, dyn_dispatch_hint,
-};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region as SdkRegion;
 use rolecall_protocol::{ErrorCode, Region, sanitize_for_terminal};
 
 use crate::config::SourceConfig;
+use crate::transport::{self, InsecureEndpoint};
 
 /// TCP and TLS to an endpoint (B12).
 const CONNECT: Duration = Duration::from_secs(3);
@@ -84,21 +76,11 @@ pub enum AwsErrorKind {
     Insecure,
 }
 
-/// Refuses to send anything over plain HTTP, unless it stays on this machine.
-#[derive(Debug)]
-struct SecureTransport;
-
-/// See [`AwsErrorKind::Insecure`].
-#[derive(Debug)]
-struct InsecureEndpoint;
-
 impl Aws {
     /// Clients that read those files and go by that clock.
     #[must_use]
     pub fn new(files: AwsFiles, time: SharedTimeSource) -> Self {
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
-        Self { files, http, time }
+        Self { files, http: transport::guarded(), time }
     }
 
     /// The clock.
@@ -121,7 +103,8 @@ impl Aws {
         for (kind, path) in
             [(EnvConfigFileKind::Config, &self.files.config), (EnvConfigFileKind::Credentials, &self.files.credentials)]
         {
-            if path.exists() {
+            // A FIFO would be read for ever.
+            if path.is_file() {
                 files = files.with_file(kind, path);
             }
         }
@@ -157,11 +140,6 @@ impl Aws {
     }
 }
 
-/// The wall against plain HTTP, for every client's configuration.
-pub fn secure_transport() -> impl Intercept + 'static {
-    SecureTransport
-}
-
 /// Named, so that an update of the SDK cannot change what it does.
 fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
@@ -171,52 +149,12 @@ fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build()
 }
 
-#[dyn_dispatch_hint]
-impl Intercept for SecureTransport {
-    fn name(&self) -> &'static str {
-        "SecureTransport"
-    }
-
-    fn read_before_transmit(
-        &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if may_send_to(context.request().uri()) { Ok(()) } else { Err(Box::new(InsecureEndpoint)) }
-    }
-}
-
-/// Whether a URI is https, or plain http to this very machine.
-fn may_send_to(uri: &str) -> bool {
-    if uri.starts_with("https://") {
-        return true;
-    }
-    let Some(rest) = uri.strip_prefix("http://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return false;
-    }
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-impl fmt::Display for InsecureEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configured endpoint is plain http on another machine")
-    }
-}
-
-impl Error for InsecureEndpoint {}
-
 impl AwsErrorKind {
-    /// Whether the same call may well succeed in a moment.
+    /// Whether the same call may well succeed in a moment. A wrong time is among them: the SDK learns the right one from
+    /// AWS's answer, and a person sets the clock.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled)
+        matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled | Self::Clock)
     }
 
     /// The code at the wire.
@@ -321,25 +259,6 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_http_stays_on_this_machine() {
-        for uri in
-            ["https://sts.eu-west-1.amazonaws.com/", "http://127.0.0.1:80/", "http://[::1]:1/", "http://localhost"]
-        {
-            assert!(may_send_to(uri), "{uri}");
-        }
-        for uri in [
-            "http://sts.amazonaws.com/",
-            "http://127.0.0.1.evil.com/",
-            "http://localhost@evil.com/",
-            "ftp://localhost",
-            "http://169.254.169.254/",
-            "http://127.0.0.1:80@evil.com/",
-        ] {
-            assert!(!may_send_to(uri), "{uri}");
-        }
-    }
 
     #[test]
     fn errors_by_class() {

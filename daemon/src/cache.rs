@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::clock::SharedTimeSource;
 
 /// How long a failure is remembered (B7: kubectl runs its plugin six times in a row).
 const REMEMBERED: Duration = Duration::from_secs(5);
@@ -23,6 +26,8 @@ pub type Outcome<V, E> = Result<Arc<V>, Failure<E>>;
 pub enum Failure<E> {
     /// The flight said so.
     Known(Arc<E>),
+    /// The flight is still under way, and the caller does not wait any longer.
+    Slow,
     /// The flight ended without a word: a bug of ours.
     Lost,
 }
@@ -30,18 +35,26 @@ pub enum Failure<E> {
 /// Values by key.
 pub struct Cache<K, V, E> {
     slots: Mutex<HashMap<K, Slot<V, E>>>,
+    time: SharedTimeSource,
 }
 
 struct Slot<V, E> {
     value: Option<Arc<V>>,
     failed: Option<(Arc<E>, SystemTime)>,
-    flight: Option<watch::Receiver<Option<Outcome<V, E>>>>,
+    flight: Option<Flight<V, E>>,
+}
+
+/// A call that is under way.
+struct Flight<V, E> {
+    landed: watch::Receiver<Option<Outcome<V, E>>>,
+    began: Instant,
 }
 
 /// Clears the slot's flight when the flight ends, however it ends.
 struct Landing<K: Eq + Hash, V, E> {
     cache: Arc<Cache<K, V, E>>,
     key: K,
+    flight: Flight<V, E>,
 }
 
 impl<K, V, E> Cache<K, V, E>
@@ -52,8 +65,8 @@ where
 {
     /// An empty cache.
     #[must_use]
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self { slots: Mutex::new(HashMap::new()) })
+    pub fn new(time: SharedTimeSource) -> Arc<Self> {
+        Arc::new(Self { slots: Mutex::new(HashMap::new()), time })
     }
 
     /// What is there, however old.
@@ -61,21 +74,29 @@ where
         self.slots().get(key).and_then(|slot| slot.value.clone())
     }
 
-    /// The failure that is remembered at `now`.
+    /// The failure that is remembered at `now`. One from the future, after the clock was set back, is forgotten.
     pub fn failed(&self, key: &K, now: SystemTime) -> Option<Arc<E>> {
         let slots = self.slots();
         let (error, at) = slots.get(key)?.failed.as_ref()?;
-        let age = now.duration_since(*at).unwrap_or_default();
-        (age < REMEMBERED).then(|| Arc::clone(error))
+        let is_recent = now.duration_since(*at).is_ok_and(|age| age < REMEMBERED);
+        is_recent.then(|| Arc::clone(error))
     }
 
-    /// Joins the flight for `key`, or begins one with `fly`.
-    pub async fn fly<F>(self: &Arc<Self>, key: &K, now: SystemTime, fly: impl FnOnce() -> F) -> Outcome<V, E>
+    /// Joins the flight for `key`, or begins one with `fly`. Nobody waits beyond `patience`, counted from the flight's
+    /// beginning, if there is one: the flight goes on without them.
+    pub async fn fly<F>(self: &Arc<Self>, key: &K, patience: Option<Duration>, fly: impl FnOnce() -> F) -> Outcome<V, E>
     where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let mut landed = self.board(key, now, fly);
-        let outcome = landed.wait_for(Option::is_some).await;
+        let Flight { mut landed, began } = self.board(key, fly);
+        let outcome = landed.wait_for(Option::is_some);
+        let outcome = match patience {
+            None => outcome.await,
+            Some(patience) => match tokio::time::timeout_at(began + patience, outcome).await {
+                Ok(outcome) => outcome,
+                Err(_) => return Err(Failure::Slow),
+            },
+        };
         outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(Failure::Lost))
     }
 
@@ -84,12 +105,7 @@ where
         self.slots().retain(|key, _| keep(key));
     }
 
-    fn board<F>(
-        self: &Arc<Self>,
-        key: &K,
-        now: SystemTime,
-        fly: impl FnOnce() -> F,
-    ) -> watch::Receiver<Option<Outcome<V, E>>>
+    fn board<F>(self: &Arc<Self>, key: &K, fly: impl FnOnce() -> F) -> Flight<V, E>
     where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
@@ -99,22 +115,26 @@ where
             return flight.clone();
         }
         let (land, landed) = watch::channel(None);
-        slot.flight = Some(landed.clone());
+        let flight = Flight { landed, began: Instant::now() };
+        slot.flight = Some(flight.clone());
         drop(slots);
-        let landing = Landing { cache: Arc::clone(self), key: key.clone() };
-        let flight = fly();
+        let landing = Landing { cache: Arc::clone(self), key: key.clone(), flight: flight.clone() };
+        let call = fly();
         tokio::spawn(async move {
-            let outcome = landing.cache.keep(&landing.key, flight.await, now);
+            let outcome = landing.keep(call.await);
             drop(landing); // before anybody hears of it, so that whoever asks next begins anew
             land.send_replace(Some(outcome));
         });
-        landed
+        flight
     }
+}
 
-    /// Stores what a flight brought. A slot that was forgotten meanwhile stays so.
-    fn keep(&self, key: &K, result: Result<V, E>, now: SystemTime) -> Outcome<V, E> {
+impl<K: Eq + Hash, V, E> Landing<K, V, E> {
+    /// Stores what the flight brought, unless its slot was forgotten meanwhile, or forgotten and begun anew.
+    fn keep(&self, result: Result<V, E>) -> Outcome<V, E> {
         let outcome = result.map(Arc::new).map_err(Arc::new);
-        if let Some(slot) = self.slots().get_mut(key) {
+        let now = self.cache.time.now();
+        if let Some(slot) = self.own_slot(&mut self.cache.slots()) {
             match &outcome {
                 Ok(value) => {
                     slot.value = Some(Arc::clone(value));
@@ -124,6 +144,11 @@ where
             }
         }
         outcome.map_err(Failure::Known)
+    }
+
+    fn own_slot<'a>(&self, slots: &'a mut HashMap<K, Slot<V, E>>) -> Option<&'a mut Slot<V, E>> {
+        let own = |flight: &Flight<V, E>| flight.landed.same_channel(&self.flight.landed);
+        slots.get_mut(&self.key).filter(|slot| slot.flight.as_ref().is_some_and(own))
     }
 }
 
@@ -142,9 +167,15 @@ impl<V, E> Slot<V, E> {
 
 impl<K: Eq + Hash, V, E> Drop for Landing<K, V, E> {
     fn drop(&mut self) {
-        if let Some(slot) = self.cache.slots().get_mut(&self.key) {
+        if let Some(slot) = self.own_slot(&mut self.cache.slots()) {
             slot.flight = None;
         }
+    }
+}
+
+impl<V, E> Clone for Flight<V, E> {
+    fn clone(&self) -> Self {
+        Self { landed: self.landed.clone(), began: self.began }
     }
 }
 
@@ -152,6 +183,7 @@ impl<E> Clone for Failure<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Known(error) => Self::Known(Arc::clone(error)),
+            Self::Slow => Self::Slow,
             Self::Lost => Self::Lost,
         }
     }
@@ -161,6 +193,7 @@ impl<E> Clone for Failure<E> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use aws_smithy_async::time::StaticTimeSource;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -168,29 +201,34 @@ mod tests {
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
     type Numbers = Cache<&'static str, u32, &'static str>;
 
+    fn numbers() -> Arc<Numbers> {
+        Numbers::new(SharedTimeSource::new(StaticTimeSource::new(NOW)))
+    }
+
     fn known(outcome: Outcome<u32, &'static str>) -> Result<u32, &'static str> {
         match outcome {
             Ok(value) => Ok(*value),
             Err(Failure::Known(error)) => Err(*error),
+            Err(Failure::Slow) => Err("slow"),
             Err(Failure::Lost) => Err("lost"),
         }
     }
 
     #[tokio::test]
     async fn row_72_a_thousand_callers_are_one_flight() {
-        let cache = Numbers::new();
+        let cache = numbers();
         let (open, gate) = oneshot::channel::<()>();
         let flights = Arc::new(AtomicUsize::new(0));
         let mut gate = Some(gate);
         let callers: Vec<_> = (0..1000)
             .map(|_| {
                 let (gate, flights) = (gate.take(), Arc::clone(&flights));
-                let mut landed = cache.board(&"prod", NOW, || async move {
+                let mut landed = cache.board(&"prod", || async move {
                     flights.fetch_add(1, Ordering::SeqCst);
                     gate.unwrap().await.unwrap();
                     Ok(7)
                 });
-                async move { landed.wait_for(Option::is_some).await.unwrap().clone().unwrap() }
+                async move { landed.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap() }
             })
             .collect();
         open.send(()).unwrap();
@@ -202,49 +240,93 @@ mod tests {
 
     #[tokio::test]
     async fn row_74_the_flight_survives_the_caller_that_began_it() {
-        let cache = Numbers::new();
+        let cache = numbers();
         let (open, gate) = oneshot::channel::<()>();
-        let leader = cache.board(&"prod", NOW, || async move {
+        let leader = cache.board(&"prod", || async move {
             gate.await.unwrap();
             Ok(7)
         });
         drop(leader);
-        let waiter = cache.board(&"prod", NOW, || async { panic!("a second flight") });
+        let waiter = cache.board(&"prod", || async { panic!("a second flight") });
         open.send(()).unwrap();
         let mut waiter = waiter;
-        assert_eq!(known(waiter.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(7));
+        assert_eq!(known(waiter.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(7));
     }
 
     #[tokio::test]
     async fn row_21_a_panic_fails_the_waiters_and_clears_the_slot() {
-        let cache = Numbers::new();
-        assert_eq!(known(cache.fly(&"prod", NOW, || async { panic!("as the test wants") }).await), Err("lost"));
-        assert_eq!(known(cache.fly(&"prod", NOW, || async { Ok(7) }).await), Ok(7));
+        let cache = numbers();
+        assert_eq!(known(cache.fly(&"prod", None, || async { panic!("as the test wants") }).await), Err("lost"));
+        assert_eq!(known(cache.fly(&"prod", None, || async { Ok(7) }).await), Ok(7));
     }
 
     #[tokio::test]
     async fn a_failure_keeps_the_value_and_is_remembered_for_a_moment() {
-        let cache = Numbers::new();
-        assert_eq!(known(cache.fly(&"prod", NOW, || async { Ok(7) }).await), Ok(7));
-        assert_eq!(known(cache.fly(&"prod", NOW, || async { Err("down") }).await), Err("down"));
+        let cache = numbers();
+        assert_eq!(known(cache.fly(&"prod", None, || async { Ok(7) }).await), Ok(7));
+        assert_eq!(known(cache.fly(&"prod", None, || async { Err("down") }).await), Err("down"));
         assert_eq!(cache.peek(&"prod").as_deref(), Some(&7));
         assert!(cache.failed(&"prod", NOW + REMEMBERED / 2).is_some());
         assert!(cache.failed(&"prod", NOW + REMEMBERED).is_none());
-        assert_eq!(known(cache.fly(&"prod", NOW, || async { Ok(8) }).await), Ok(8));
+        assert_eq!(known(cache.fly(&"prod", None, || async { Ok(8) }).await), Ok(8));
         assert!(cache.failed(&"prod", NOW).is_none());
     }
 
     #[tokio::test]
     async fn what_was_forgotten_in_flight_is_not_kept() {
-        let cache = Numbers::new();
+        let cache = numbers();
         let (open, gate) = oneshot::channel::<()>();
-        let mut landed = cache.board(&"prod", NOW, || async move {
+        let mut landed = cache.board(&"prod", || async move {
             gate.await.unwrap();
             Ok(7)
         });
         cache.retain(|_| false);
         open.send(()).unwrap();
-        assert_eq!(known(landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(7));
+        assert_eq!(known(landed.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(7));
         assert_eq!(cache.peek(&"prod"), None);
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_was_forgotten_does_not_land_in_the_slot_of_another() {
+        let cache = numbers();
+        let (open_old, old_gate) = oneshot::channel::<()>();
+        let mut old = cache.board(&"prod", || async move {
+            old_gate.await.unwrap();
+            Ok(1)
+        });
+        cache.retain(|_| false);
+        let (open_new, new_gate) = oneshot::channel::<()>();
+        let mut new = cache.board(&"prod", || async move {
+            new_gate.await.unwrap();
+            Ok(2)
+        });
+        open_old.send(()).unwrap();
+        assert_eq!(known(old.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(1));
+        assert_eq!(cache.peek(&"prod"), None);
+        let joined = cache.board(&"prod", || async { panic!("a third flight") });
+        assert!(joined.landed.same_channel(&new.landed));
+        open_new.send(()).unwrap();
+        assert_eq!(known(new.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(2));
+        assert_eq!(cache.peek(&"prod").as_deref(), Some(&2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_their_patience_counted_from_the_flights_beginning() {
+        let cache = numbers();
+        let patience = Some(Duration::from_secs(3));
+        let begin = Instant::now();
+        let never = || std::future::pending::<Result<u32, &'static str>>();
+        assert_eq!(known(cache.fly(&"prod", patience, never).await), Err("slow"));
+        assert_eq!(begin.elapsed(), Duration::from_secs(3));
+        assert_eq!(known(cache.fly(&"prod", patience, never).await), Err("slow"));
+        assert_eq!(begin.elapsed(), Duration::from_secs(3), "the second caller did not wait at all");
+    }
+
+    #[tokio::test]
+    async fn row_76_a_failure_from_the_future_is_forgotten() {
+        let cache = numbers();
+        assert_eq!(known(cache.fly(&"prod", None, || async { Err("clock") }).await), Err("clock"));
+        assert!(cache.failed(&"prod", NOW).is_some());
+        assert!(cache.failed(&"prod", NOW - Duration::from_hours(2)).is_none());
     }
 }

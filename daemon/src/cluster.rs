@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use rolecall_protocol::{Cluster, ClusterName, ErrorBody, Region, near_misses};
 use sha2::{Digest, Sha256};
 
-use crate::aws::{Aws, AwsError, AwsErrorKind, secure_transport};
+use crate::aws::{Aws, AwsError, AwsErrorKind};
 use crate::config::SourceConfig;
 use crate::session::Session;
 
@@ -29,7 +29,7 @@ pub async fn describe(
     session: &Session,
 ) -> Result<Cluster, ClusterError> {
     let shared = aws.client_config(source, region, session.credentials.clone()).await;
-    let config = aws_sdk_eks::config::Builder::from(&shared).interceptor(secure_transport()).build();
+    let config = aws_sdk_eks::config::Builder::from(&shared).build();
     let client = aws_sdk_eks::Client::from_conf(config);
     let fail = |error: AwsError, others: Vec<String>| ClusterError {
         cluster: name.clone(),

@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use backon::{ExponentialBuilder, Retryable};
 
-use crate::aws::{Aws, AwsError, AwsErrorKind, secure_transport};
+use crate::aws::{Aws, AwsError, AwsErrorKind};
 use crate::config::{SESSION_RANGE, SourceConfig};
 use crate::profile::{CHAINED_MAX, Hop};
 use crate::session::Session;
@@ -85,7 +85,7 @@ pub async fn caller_identity(
 
 async fn client(aws: &Aws, source: &SourceConfig, region: &Region, base: &Session) -> aws_sdk_sts::Client {
     let shared = aws.client_config(source, region, base.credentials.clone()).await;
-    let config = aws_sdk_sts::config::Builder::from(&shared).interceptor(secure_transport()).build();
+    let config = aws_sdk_sts::config::Builder::from(&shared).build();
     aws_sdk_sts::Client::from_conf(config)
 }
 

@@ -11,6 +11,8 @@ pub mod log;
 pub mod config;
 pub mod profile;
 
+pub mod transport;
+
 pub mod aws;
 pub mod session;
 pub mod source;

@@ -44,7 +44,10 @@ pub fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
 /// Our own words at the chosen level; the libraries' warnings alone, whatever the level: at `debug` they print requests
 /// and with them credentials (M3).
 fn filter(level: Level) -> Targets {
-    Targets::new().with_default(LevelFilter::WARN).with_target("rolecalld", level.filter())
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("aws_config", LevelFilter::OFF) // it quotes what a credential_process wrote to standard error
+        .with_target("rolecalld", level.filter())
 }
 
 fn open(path: &Path) -> io::Result<File> {

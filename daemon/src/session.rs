@@ -48,7 +48,8 @@ impl Session {
     pub fn is_fresh(&self, now: SystemTime) -> bool {
         match self.expires() {
             Some(end) => left(now, end) >= GOOD.min(left(self.issued, end) / 2) && self.is_usable(now),
-            None => left(self.issued, now) < UNDATED,
+            // Issued in the future means that the clock was set back: time to ask again.
+            None => now.duration_since(self.issued).is_ok_and(|age| age < UNDATED),
         }
     }
 

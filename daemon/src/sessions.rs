@@ -19,6 +19,9 @@ use crate::source::{self, SourceError};
 /// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a flight may take in all: a source may have to run a program (E3).
+const FLIGHT: Duration = Duration::from_secs(30);
+
 /// Gets, keeps and renews sessions.
 #[derive(Clone)]
 pub struct Sessions {
@@ -52,6 +55,15 @@ pub enum SessionError {
     /// A hop failed.
     #[error(transparent)]
     Hop(#[from] HopError),
+    /// The source gave credentials that are over.
+    #[error("the credentials are over")]
+    Ended,
+    /// A flight took too long.
+    #[error("no answer in {} s", FLIGHT.as_secs())]
+    Overdue,
+    /// The flight is still under way; told only where there is something to serve meanwhile.
+    #[error("AWS has not answered yet")]
+    Slow,
     /// A flight ended without a word.
     #[error("a task ended unexpectedly")]
     Lost,
@@ -66,7 +78,8 @@ impl Sessions {
     /// An empty store.
     #[must_use]
     pub fn new(aws: Aws) -> Self {
-        Self { aws, cache: Cache::new() }
+        let cache = Cache::new(aws.time().clone());
+        Self { aws, cache }
     }
 
     /// The session of a chain as it is in the cache.
@@ -98,14 +111,9 @@ impl Sessions {
         let serving = old.filter(|_| want == Want::Fresh);
         let problem = match (failed, &serving) {
             (Some(problem), _) => problem,
-            (None, None) => match self.fly(chain, now).await {
+            (None, serving) => match self.fly(chain, serving.as_ref().map(|_| PATIENCE)).await {
                 Ok(session) => return Ok(Served { session, problem: None }),
                 Err(failure) => failure.into(),
-            },
-            (None, Some(old)) => match tokio::time::timeout(PATIENCE, self.fly(chain, now)).await {
-                Ok(Ok(session)) => return Ok(Served { session, problem: None }),
-                Ok(Err(failure)) => failure.into(),
-                Err(_) => return Ok(Served { session: Arc::clone(old), problem: None }),
             },
         };
         match serving.filter(|session| session.is_usable(self.now()) && outlives(session, &problem)) {
@@ -146,11 +154,15 @@ impl Sessions {
         self.cache.retain(|kept| wanted.contains(kept));
     }
 
-    fn fly(&self, chain: &Chain, now: SystemTime) -> Boxed<crate::cache::Outcome<Session, SessionError>> {
+    fn fly(&self, chain: &Chain, patience: Option<Duration>) -> Boxed<crate::cache::Outcome<Session, SessionError>> {
         let (store, chain) = (self.clone(), chain.clone());
         Box::pin(async move {
             let (flyer, route) = (store.clone(), chain.clone());
-            store.cache.fly(&chain, now, move || async move { flyer.obtain(&route).await }).await
+            let flight = move || async move {
+                let obtained = tokio::time::timeout(FLIGHT, flyer.obtain(&route)).await;
+                obtained.unwrap_or(Err(SessionError::Overdue))
+            };
+            store.cache.fly(&chain, patience, flight).await
         })
     }
 
@@ -158,7 +170,7 @@ impl Sessions {
     async fn obtain(&self, chain: &Chain) -> Result<Session, SessionError> {
         let Some(hop) = chain.hops.last() else {
             let session = source::resolve(&self.aws, &chain.source, &chain.region).await?;
-            return Ok(session);
+            return if session.is_usable(self.now()) { Ok(session) } else { Err(SessionError::Ended) };
         };
         let before = chain.without_last();
         let base = self.base(&before, Want::Fresh).await?;
@@ -209,6 +221,7 @@ impl From<Failure<SessionError>> for SessionFailure {
     fn from(failure: Failure<SessionError>) -> Self {
         match failure {
             Failure::Known(problem) => problem,
+            Failure::Slow => Self::new(SessionError::Slow),
             Failure::Lost => Self::new(SessionError::Lost),
         }
     }
@@ -220,7 +233,8 @@ impl SessionError {
         match self {
             Self::Source(error) => error.is_transient(),
             Self::Hop(error) => error.error.kind.is_transient(),
-            Self::Lost => true,
+            Self::Overdue | Self::Slow | Self::Lost => true,
+            Self::Ended => false,
         }
     }
 
@@ -230,6 +244,16 @@ impl SessionError {
         match self {
             Self::Source(error) => error.body(source),
             Self::Hop(error) => error.body(source),
+            Self::Ended => {
+                let message = format!("source \"{source}\" gave credentials that are over already");
+                ErrorBody::new(ErrorCode::SourceUnavailable, message).hint(
+                    "Renew them in AWS's own configuration; rolecall show tells where the source takes them from.",
+                )
+            }
+            Self::Overdue | Self::Slow => {
+                let message = format!("source \"{source}\" or AWS behind it: {self}");
+                ErrorBody::new(ErrorCode::Timeout, message).hint("Check the network, and what the source has to run.")
+            }
             Self::Lost => ErrorBody::new(ErrorCode::Internal, "a task of the daemon ended unexpectedly")
                 .hint("See rolecall agent logs, and try again."),
         }

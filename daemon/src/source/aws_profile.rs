@@ -94,7 +94,15 @@ fn classify(profile: &str, error: &CredentialsError) -> SourceError {
         },
         CredentialsError::InvalidConfiguration(_) => SourceError::Invalid { profile, message: innermost(error) },
         _ if is_ended_login(error) => SourceError::LoginNeeded { profile },
-        _ => SourceError::Failed { profile, message: innermost(error) },
+        _ => SourceError::Failed { profile, message: without_stderr(&innermost(error)) },
+    }
+}
+
+/// What a credential_process wrote to its standard error may hold anything, secrets too: the SDK quotes it, we do not.
+fn without_stderr(message: &str) -> String {
+    match message.split_once(" Stderr:") {
+        Some((said, _)) => said.trim_end_matches('.').to_owned(),
+        None => message.to_owned(),
     }
 }
 
