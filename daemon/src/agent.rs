@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use rolecall_protocol::{
-    Cluster, ConfigChecked, ConfigStatus, DaemonStatus, ErrorCode, ExecCredential, ExecInfo, Probed, ProbedCluster,
-    Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, Refreshed, Secret, Status, near_misses,
+    Cluster, ConfigChecked, ConfigStatus, DaemonStatus, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Probed,
+    ProbedCluster, Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, Refreshed, Secret, Status,
+    near_misses,
 };
 
 pub use failure::AgentError;
@@ -136,15 +137,15 @@ impl Agent {
     }
 
     /// Reads a configuration that may become the real one.
-    pub fn check(&self, text: &str) -> Result<ConfigChecked, AgentError> {
-        let config = self.candidate(text)?;
+    pub async fn check(&self, text: String) -> Result<ConfigChecked, AgentError> {
+        let config = self.candidate(text).await?;
         Ok(ConfigChecked { profiles: config.profiles.into_keys().collect() })
     }
 
     /// Tries a profile of a configuration that may become the real one: assumes its role and describes its cluster. The
     /// session is kept, so that the first kubectl afterwards finds it.
-    pub async fn probe(&self, name: &ProfileName, text: &str) -> Result<Probed, AgentError> {
-        let config = self.candidate(text)?;
+    pub async fn probe(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
+        let config = self.candidate(text).await?;
         let profile = Profile::find(&config, name, &self.person).ok_or_else(|| self.unknown(name, &config))?;
         let served = self.sessions.get(&profile.chain, Want::New).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
@@ -277,8 +278,14 @@ impl Agent {
         AgentError::unknown_profile(name, &near, config.profiles.is_empty(), in_force.problem.as_ref().map(|(e, _)| e))
     }
 
-    fn candidate(&self, text: &str) -> Result<Config, AgentError> {
-        Config::parse(self.config.path(), text).map_err(|error| AgentError::config(&error))
+    /// Reads a configuration that somebody sends: away from the threads that answer everybody else, since it may be large.
+    async fn candidate(&self, text: String) -> Result<Config, AgentError> {
+        let path = self.config.path().to_owned();
+        let parsed = tokio::task::spawn_blocking(move || Config::parse(&path, &text)).await;
+        match parsed {
+            Ok(parsed) => parsed.map_err(|error| AgentError::config(&error)),
+            Err(_) => Err(AgentError(ErrorBody::new(ErrorCode::Internal, "the configuration could not be read"))),
+        }
     }
 
     fn config_status(&self, in_force: &InForce) -> ConfigStatus {

@@ -27,6 +27,7 @@ pub unsafe fn close() -> Result<(), HardenError> {
     // allowed, it cannot be raised.
     let most = getrlimit(Resource::Core).maximum.map_or(1, |most| most.min(1));
     setrlimit(Resource::Core, Rlimit { current: Some(most), maximum: Some(most) }).map_err(HardenError::Core)?;
+    raise_files();
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(HardenError::Dumpable)?;
@@ -37,6 +38,17 @@ pub unsafe fn close() -> Result<(), HardenError> {
         unsafe { std::env::remove_var(name) };
     }
     Ok(())
+}
+
+/// Hundreds of kubectl may call at once. Where the limit cannot be raised, the server takes fewer.
+fn raise_files() {
+    /// Enough for every connection that the server takes; more would only slow down children that close them all.
+    const ENOUGH: u64 = 4096;
+    let files = getrlimit(Resource::Nofile);
+    let most = files.maximum.unwrap_or(ENOUGH).min(ENOUGH);
+    if files.current.is_some_and(|current| current < most) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..files });
+    }
 }
 
 /// The variables of the shell that would decide who the user is or where AWS is.

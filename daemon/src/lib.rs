@@ -5,6 +5,7 @@
 //! run it in process with a clock of its own.
 
 pub mod clock;
+pub mod folder;
 pub mod harden;
 pub mod log;
 

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use rolecall_protocol::{ErrorBody, ErrorCode, Secret, location};
 
+use rolecalld::agent::About;
+
 use crate::args::{Args, Word};
 use crate::run;
 
@@ -26,7 +28,8 @@ pub(crate) fn run(args: &Args, command: &[Word]) -> ExitCode {
 
 fn token(args: &Args, name: &Word) -> Result<Secret<Vec<u8>>, ErrorBody> {
     let failed = |error: String| ErrorBody::new(ErrorCode::Internal, error);
-    let agent = run::agent(args, String::new()).map_err(|error| failed(error.to_string()))?;
+    let agent =
+        run::agent(args, About { socket: String::new(), log: None }).map_err(|error| failed(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let info = location::exec_info().unwrap_or_default();

@@ -1,11 +1,10 @@
 //! The daemon proper, from the first file to the last connection.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use rolecall_protocol::{location, sanitize_for_terminal};
 use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws, AwsFiles};
@@ -13,6 +12,7 @@ use rolecalld::clock::{SharedTimeSource, SystemTimeSource};
 use rolecalld::config::watch::{self, ConfigStore};
 use rolecalld::log;
 use rolecalld::profile::Person;
+use rolecalld::server::guard::guard;
 use rolecalld::server::serve;
 use rolecalld::server::socket::{self, Bound, SocketError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,7 +47,7 @@ pub(crate) fn refuse(args: &Args, error: &str) -> ExitCode {
 }
 
 /// The agent, its configuration read.
-pub(crate) fn agent(args: &Args, socket: String) -> anyhow::Result<Arc<Agent>> {
+pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
     let path = match &args.config {
         Some(path) => std::path::absolute(path)?,
         None => location::config()?,
@@ -55,8 +55,11 @@ pub(crate) fn agent(args: &Args, socket: String) -> anyhow::Result<Arc<Agent>> {
     let (config, credentials) = location::aws_files()?;
     let time = SharedTimeSource::new(SystemTimeSource::new());
     let aws = Aws::new(AwsFiles { config, credentials }, time.clone());
-    let log = args.log_file.as_ref().map(|path| path.display().to_string());
-    Ok(Agent::new(ConfigStore::open(path, time), aws, person(), About { socket, log }))
+    Ok(Agent::new(ConfigStore::open(path, time), aws, person(), about))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn start(args: &Args) -> anyhow::Result<()> {
@@ -69,9 +72,12 @@ fn start(args: &Args) -> anyhow::Result<()> {
         (None, Some(path)) => socket::bind(&std::path::absolute(path)?)?,
         (None, None) => socket::bind(&location::socket()?)?,
     };
-    // Only the one that serves logs, so that the file has one writer.
-    log::start(args.log_level, args.log_file.as_deref()).context("cannot write the log file")?;
-    let agent = agent(args, bound.path.display().to_string())?;
+    // Only the one that serves logs, so that the file has one writer. Without a log there are still tokens (F4).
+    let log = args.log_file.as_deref().filter(|path| log::start(args.log_level, Some(path)).is_ok());
+    if log.is_none() {
+        log::start(args.log_level, None)?;
+    }
+    let agent = agent(args, About { socket: shown(&bound.path), log: log.map(shown) })?;
     make_config_folder(agent.config().path().parent().map(Into::into));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(live(bound, agent))?;
@@ -91,6 +97,9 @@ async fn live(bound: Bound, agent: Arc<Agent>) -> anyhow::Result<()> {
         watch::follow(Arc::clone(agent.config()), stop.clone(), move || agent.configuration_changed())
     };
     let following = tokio::spawn(following);
+    if let Some(name) = claim.name() {
+        tokio::spawn(guard(name, stop.clone()));
+    }
     announce("ready");
     drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
     let version = env!("CARGO_PKG_VERSION");

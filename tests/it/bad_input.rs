@@ -1,6 +1,6 @@
 //! Bad input gets a clear error, and nothing is lost.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -80,6 +80,23 @@ fn rows_29_to_32_what_is_no_request_of_ours_is_turned_away() {
         let shown = request.get(..60).unwrap_or(&request);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {answer}");
     }
+    world.good_token("prod");
+}
+
+#[test]
+fn row_26_a_peer_that_does_not_read_is_let_go() {
+    let world = World::new();
+    let mut stream = UnixStream::connect(world.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
+    // Until the daemon, whose answers nobody takes, closes.
+    let error = loop {
+        match stream.write_all(request) {
+            Ok(()) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!([ErrorKind::BrokenPipe, ErrorKind::ConnectionReset].contains(&error.kind()), "{error}");
     world.good_token("prod");
 }
 

@@ -126,6 +126,24 @@ fn a_credential_process_is_a_source() {
 }
 
 #[test]
+fn row_99_what_a_credential_process_writes_elsewhere_stays_there_and_what_is_over_makes_no_token() {
+    let world = World::new();
+    let ask = |script: &str| {
+        let script = world.sandbox.write("home/credentials.sh", script);
+        world.sandbox.append_aws_config(&format!("[profile process]\ncredential_process = sh {}\n", script.display()));
+        world.configure("");
+        let direct = PROD.replace(&format!("role_arn = \"{ROLE}\""), "");
+        world.configure(&direct.replace("aws_profile = \"work\"", "aws_profile = \"process\""));
+        world.token_error("prod", 1)
+    };
+    let line = ask("echo secret=CANARY >&2; exit 3\n");
+    assert!(line.contains("AWS profile \"process\" gave no credentials") && !line.contains("CANARY"), "{line}");
+    let over = r#"{"Version":1,"AccessKeyId":"AKIAX","SecretAccessKey":"s","SessionToken":"t","Expiration":"2020-01-01T00:00:00Z"}"#;
+    let line = ask(&format!("echo '{over}'\n"));
+    assert!(line.contains("gave credentials that are over already"), "{line}");
+}
+
+#[test]
 fn a_changed_profile_is_never_served_the_old_session() {
     let world = World::new();
     world.good_token("prod");
@@ -148,6 +166,13 @@ fn plain_http_leaves_this_machine_for_nobody() {
     assert!(line.contains("plain http on another machine; nothing was sent"), "{line}");
     world.sandbox.write_aws_profile("work", &world.user, &world.aws.endpoint());
     world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    // Nor for the SDK, where AWS's own files chain roles.
+    world.sandbox.append_aws_config(&format!(
+        "[profile hub]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nendpoint_url = http://sts.example.com\n"
+    ));
+    world.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"hub\""));
+    let line = world.token_error("prod", 1);
+    assert!(line.contains("plain http on another machine"), "{line}");
 }
 
 #[test]

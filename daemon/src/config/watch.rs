@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use aws_smithy_async::time::SharedTimeSource;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Config, ConfigError, file};
+use crate::folder;
 
 /// How long a burst of changes may last before it is read (B16).
 const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -101,7 +101,7 @@ impl ConfigStore {
 /// Follows the file until `stop`, and calls `changed` after each change of the configuration.
 pub async fn follow(store: Arc<ConfigStore>, stop: CancellationToken, changed: impl Fn()) {
     let (tell, mut told) = mpsc::channel(1);
-    let watcher = watch(&store.path, tell);
+    let watcher = folder::watch(&folders(&store.path), tell);
     if let Err(error) = &watcher {
         tracing::warn!(%error, "Configuration cannot be watched; looking at it every {} s", LOOK.as_secs());
     }
@@ -120,22 +120,12 @@ pub async fn follow(store: Arc<ConfigStore>, stop: CancellationToken, changed: i
     }
 }
 
-/// Watches the file's folder and, where the file is a symbolic link, the folder of what it leads to.
-fn watch(path: &Path, tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let reads = event.is_ok_and(|event| event.kind.is_access());
-        if !reads {
-            // Full means that a look is due already.
-            let _ = tell.try_send(());
-        }
-    })?;
+/// The file's folder and, where the file is a symbolic link, the folder of what it leads to.
+fn folders(path: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = path.parent().map(Path::to_owned).into_iter().collect();
     folders.extend(path.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned)));
     folders.dedup();
-    for folder in &folders {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
+    folders
 }
 
 #[cfg(test)]
@@ -193,7 +183,7 @@ mod tests {
         let (seen, mut see) = mpsc::unbounded_channel();
         // The watch has to be in place before the file changes.
         let (tell, mut told) = mpsc::channel(1);
-        let watcher = watch(&path, tell).unwrap();
+        let watcher = folder::watch(&folders(&path), tell).unwrap();
         write(&real.join("config.toml"), ONE);
         told.recv().await.unwrap();
         drop(watcher);

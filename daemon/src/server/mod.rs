@@ -5,11 +5,13 @@
 
 mod answer;
 mod endpoints;
+pub mod guard;
 mod peer;
 mod route;
 pub mod socket;
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
@@ -33,6 +36,10 @@ const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 32;
 /// Connections at once (L3); kubectl-driven tools open hundreds.
 const MAX_CONNECTIONS: usize = 1024;
+/// An answer has to be taken in this time, from one write to the next (L1): a peer that does not read is nobody's guest.
+const WRITE: Duration = Duration::from_secs(5);
+/// File descriptors that are kept back for AWS, files and children (L3).
+const RESERVED: u64 = 64;
 /// What is under way may take this long to finish when the daemon stops (B12).
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long to wait when the process has no file descriptor left; an accept that fails at once would spin.
@@ -54,17 +61,23 @@ pub struct Context {
 /// Serves until `stop`, then finishes what is under way, for at most five seconds.
 pub async fn serve(listener: UnixListener, agent: Arc<Agent>, stop: CancellationToken) {
     let context = Context { agent, stop: stop.clone() };
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(places()));
     let graceful = GracefulShutdown::new();
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => greet(stream, &places, &context, &graceful),
+            Ok((stream, _)) => {
+                failing = false;
+                greet(stream, &places, &context, &graceful);
+            }
             Err(error) => {
-                tracing::warn!(%error, "A connection could not be accepted");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "Connections cannot be accepted");
+                }
                 tokio::time::sleep(BREATHER).await;
             }
         }
@@ -99,7 +112,7 @@ fn converse(stream: AuthorizedStream, place: OwnedSemaphorePermit, context: Cont
         .header_read_timeout(HEAD)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream.into_inner()), service);
+        .serve_connection(TokioIo::new(bounded(stream)), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -107,6 +120,19 @@ fn converse(stream: AuthorizedStream, place: OwnedSemaphorePermit, context: Cont
         }
         drop(place);
     });
+}
+
+/// As many as there are file descriptors for.
+fn places() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(RESERVED)).unwrap_or(MAX_CONNECTIONS).clamp(8, MAX_CONNECTIONS)
+}
+
+/// The connection, with a deadline on every write; hyper has one for reading alone.
+fn bounded(stream: AuthorizedStream) -> Pin<Box<TimeoutStream<UnixStream>>> {
+    let mut stream = TimeoutStream::new(stream.into_inner());
+    stream.set_write_timeout(Some(WRITE));
+    Box::pin(stream)
 }
 
 async fn turn_away(stream: AuthorizedStream) -> io::Result<()> {

@@ -30,10 +30,17 @@ pub struct Bound {
 /// The lock and the name.
 #[derive(Debug)]
 pub struct Claim {
-    /// The name, and the device and inode that it leads to; `None` where a service manager owns it.
-    name: Option<(PathBuf, (u64, u64))>,
+    /// `None` where a service manager owns it.
+    name: Option<Name>,
     // Held, not read: the kernel frees it when the process ends, however it ends.
     _lock: File,
+}
+
+/// The socket's path, and the device and inode that it leads to as long as it is ours.
+#[derive(Debug, Clone)]
+pub struct Name {
+    path: PathBuf,
+    identity: (u64, u64),
 }
 
 /// Why there is no socket.
@@ -105,7 +112,7 @@ pub fn bind(path: &Path) -> Result<Bound, SocketError> {
     let listener = listen(&nameless).inspect_err(|_| drop(fs::remove_file(&nameless)))?;
     let identity = identity(&nameless).map_err(|cause| io_error(&nameless, "look at", cause))?;
     fs::rename(&nameless, path).map_err(|cause| io_error(path, "name the socket", cause))?;
-    let claim = Claim { name: Some((path.to_owned(), identity)), _lock: lock };
+    let claim = Claim { name: Some(Name { path: path.to_owned(), identity }), _lock: lock };
     Ok(Bound { listener, path: path.to_owned(), claim })
 }
 
@@ -161,13 +168,33 @@ fn io_error(path: &Path, verb: &'static str, cause: io::Error) -> SocketError {
     SocketError::Io { path: path.to_owned(), verb, cause }
 }
 
+impl Claim {
+    /// The name, if it is ours to guard.
+    #[must_use]
+    pub fn name(&self) -> Option<Name> {
+        self.name.clone()
+    }
+}
+
+impl Name {
+    /// Whether the path still leads to our socket.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        identity(&self.path).is_ok_and(|found| found == self.identity)
+    }
+
+    /// The folder it is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+}
+
 impl Drop for Claim {
     /// Takes the name away only if it is still ours: a successor may have it by now.
     fn drop(&mut self) {
-        if let Some((path, own)) = &self.name
-            && identity(path).is_ok_and(|found| found == *own)
-        {
-            drop(fs::remove_file(path));
+        if let Some(name) = self.name.as_ref().filter(|name| name.is_ours()) {
+            drop(fs::remove_file(&name.path));
         }
     }
 }

@@ -5,6 +5,6 @@ use bytes::Bytes;
 use crate::agent::{Agent, AgentError};
 use crate::server::answer::Answer;
 
-pub(super) fn answer(agent: &Agent, body: &Bytes) -> Result<Answer, AgentError> {
-    Ok(Answer::json(&agent.check(super::text(body)?)?))
+pub(super) async fn answer(agent: &Agent, body: &Bytes) -> Result<Answer, AgentError> {
+    Ok(Answer::json(&agent.check(super::text(body)?).await?))
 }

@@ -25,7 +25,7 @@ pub(super) async fn answer(context: &Context, endpoint: &Endpoint, body: Bytes) 
         Endpoint::Refresh(name) => refresh::answer(agent, name).await,
         Endpoint::Cluster(name) => cluster::answer(agent, name).await,
         Endpoint::Profile(name) => profile::answer(agent, name),
-        Endpoint::ConfigCheck => config_check::answer(agent, &body),
+        Endpoint::ConfigCheck => config_check::answer(agent, &body).await,
         Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
         Endpoint::Status => Ok(status::answer(agent)),
@@ -35,7 +35,7 @@ pub(super) async fn answer(context: &Context, endpoint: &Endpoint, body: Bytes) 
 }
 
 /// A configuration has to be text.
-fn text(body: &Bytes) -> Result<&str, AgentError> {
-    std::str::from_utf8(body)
+fn text(body: &Bytes) -> Result<String, AgentError> {
+    String::from_utf8(body.to_vec())
         .map_err(|_| AgentError(ErrorBody::new(ErrorCode::ConfigInvalid, "the configuration is not UTF-8 text")))
 }

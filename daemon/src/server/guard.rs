@@ -1,0 +1,30 @@
+//! Notices that the socket's name was taken away (S5): nobody can reach this daemon any more, so it makes way for one
+//! that can be reached.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::socket::Name;
+use crate::folder;
+
+/// How often to look where watching fails.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Stops the daemon once the name no longer leads to it; returns when the daemon stops, for whatever reason.
+pub async fn guard(name: Name, stop: CancellationToken) {
+    let (tell, mut told) = mpsc::channel(1);
+    let watcher = folder::watch(&[name.folder().to_owned()], tell);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = told.recv(), if watcher.is_ok() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if !name.is_ours() {
+            tracing::warn!("The socket was taken away; making way for another daemon");
+            stop.cancel();
+        }
+    }
+}
