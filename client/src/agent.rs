@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rolecall_protocol::location::{self, FolderProblem, LocationError};
-use rolecall_protocol::{Endpoint, ErrorAnswer, ErrorBody, ErrorCode, PROTOCOL_VERSION};
+use rolecall_protocol::{Endpoint, ErrorAnswer, ErrorBody, ErrorCode, PROTOCOL_VERSION, Status};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use serde::de::DeserializeOwned;
 
-use crate::clock::{Deadline, pause};
+use crate::clock::{Deadline, patient_pause, pause};
 use crate::context_entry::for_shell;
 use crate::http::{self, Answer, HttpError};
 use crate::report::{CliError, Exit};
@@ -153,21 +153,43 @@ impl Agent {
     ///
     /// A daemon that ends between taking the call and saying its first byte (it was stopped, or killed) has not answered
     /// anybody, so the call is made again, to its successor: a few times, since a process that is being killed still
-    /// takes connections for a moment.
+    /// takes connections for a moment. One that has too many callers has not taken the call either; it is asked until
+    /// the deadline, since a crowd passes.
     pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Answer, CallError> {
-        for attempt in 0..RETRIES {
-            match self.attempt(endpoint, body, deadline) {
-                Err(CallError::Lost(HttpError::Lost { received: 0, .. }))
-                    if *endpoint != Endpoint::Stop && deadline.sleep(pause(attempt)) => {}
-                result => return result,
+        let (mut lost, mut refused) = (0, 0);
+        loop {
+            let result = self.attempt(endpoint, body, deadline);
+            let wait = match &result {
+                Err(CallError::Lost(HttpError::Lost { received: 0, .. })) if lost < RETRIES => {
+                    lost += 1;
+                    pause(lost - 1)
+                }
+                Err(CallError::Said(said)) if said.code == ErrorCode::Unavailable => {
+                    refused += 1;
+                    patient_pause(refused - 1)
+                }
+                _ => return result,
+            };
+            // The daemon's own word says more than that the time was up while waiting for another.
+            let is_over = deadline.remaining().is_none_or(|left| left <= wait);
+            if *endpoint == Endpoint::Stop || is_over || !deadline.sleep(wait) {
+                return result;
             }
         }
-        self.attempt(endpoint, body, deadline)
     }
 
     /// The same, reading the answer.
     pub(crate) fn call_json<T: DeserializeOwned>(&self, endpoint: &Endpoint, body: &[u8]) -> Result<T, CallError> {
-        let answer = self.call(endpoint, body, Deadline::after(CALL))?;
+        self.call_json_within(endpoint, body, Deadline::after(CALL))
+    }
+
+    fn call_json_within<T: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        body: &[u8],
+        deadline: Deadline,
+    ) -> Result<T, CallError> {
+        let answer = self.call(endpoint, body, deadline)?;
         serde_json::from_slice(answer.body())
             .map_err(|error| CallError::Malformed(format!("its answer is not what was asked for ({error})")))
     }
@@ -178,6 +200,12 @@ impl Agent {
         if let Ok(agent) = Self::find(IfAbsent::Fail) {
             let _ = agent.call(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT));
         }
+    }
+
+    /// What a daemon that runs and answers says of itself, for those who can do without one.
+    pub(crate) fn status_if_running() -> Option<Status> {
+        let agent = Self::find(IfAbsent::Fail).ok()?;
+        agent.call_json_within(&Endpoint::Status, b"", Deadline::after(CONNECT)).ok()
     }
 
     /// The process that listens, as the kernel tells it; `None` where the system does not.
@@ -203,7 +231,11 @@ impl Agent {
     fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
         match open(&self.socket, deadline) {
             Err(CallError::NotRunning) if self.if_absent == IfAbsent::Start => {
-                start::start(&self.socket, deadline)?;
+                match start::start(&self.socket, deadline) {
+                    // Somebody ended it before it could say anything: a logout, or an impatient `kill`.
+                    Err(StartError::Died) => start::start(&self.socket, deadline)?,
+                    result => result?,
+                }
                 Ok((open_soon(&self.socket, deadline)?, true))
             }
             result => Ok((result?, false)),

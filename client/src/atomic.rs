@@ -5,6 +5,8 @@
 //! the way, the old file is byte-identical and nothing is left behind. Symbolic links are followed to the file they
 //! name, so that a dotfile manager's link stays a link. Extended attributes and ACLs are not carried over.
 
+mod leftovers;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
@@ -13,12 +15,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::{self, Deadline};
-
-/// How many backups of one file are kept.
-const BACKUPS_KEPT: usize = 5;
+use crate::signals;
 
 /// What the name of a backup has after the name of the file, before the time.
 const BACKUP_INFIX: &str = ".rolecall-backup-";
+
+/// What the name of a new text ends with until it is put in place of the old one.
+const TEMPORARY_SUFFIX: &str = ".rolecall-tmp";
 
 /// How many links are followed from a file's name to the file: as many as the kernel does.
 const MAX_LINKS: usize = 40;
@@ -254,10 +257,13 @@ fn replace_with(
         Some(_) => {}
         None => create_folder(folder)?,
     }
+    leftovers::sweep(folder);
+    // Until the new text is in place, or gone again.
+    let _whole = signals::defer();
     // 0600 and O_EXCL; removed again when dropped, unless it has been renamed.
     let mut temporary = tempfile::Builder::new()
         .prefix(&around(".", file_name(&original.path), "."))
-        .suffix(".rolecall-tmp")
+        .suffix(TEMPORARY_SUFFIX)
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)
         .map_err(original.io("write beside"))?;
@@ -291,7 +297,7 @@ fn replace_with(
     // The new file is in place. Not every file system can sync a folder, and nothing could be undone here.
     drop(File::open(folder).and_then(|folder| folder.sync_all()));
     if kept.is_some() {
-        prune_backups(&original.path, kept.as_deref());
+        leftovers::prune_backups(&original.path, kept.as_deref());
     }
     Ok(kept)
 }
@@ -335,24 +341,6 @@ fn write_backup(original: &Original) -> Result<PathBuf, FileError> {
         };
     }
     Err(fail(io::ErrorKind::AlreadyExists.into()))
-}
-
-/// Removes the oldest backups beyond the number that is kept. One that cannot be removed is left for the next time.
-fn prune_backups(path: &Path, made_now: Option<&Path>) {
-    let prefix = around("", file_name(path), BACKUP_INFIX);
-    let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
-    let mut backups: Vec<PathBuf> = entries
-        .flatten()
-        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()))
-        .map(|entry| entry.path())
-        .filter(|backup| Some(backup.as_path()) != made_now)
-        .collect();
-    // The time in the name sorts as text does.
-    backups.sort();
-    let surplus = (backups.len() + usize::from(made_now.is_some())).saturating_sub(BACKUPS_KEPT);
-    for backup in backups.iter().take(surplus) {
-        drop(fs::remove_file(backup));
-    }
 }
 
 fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), FileError> {

@@ -61,8 +61,17 @@ pub(crate) fn now() -> Timestamp {
 /// A pause before the next attempt, doubling from 5 ms to 40 ms and spread over half to all of it, so that many clients
 /// that wait for the same daemon do not come back in step.
 pub(crate) fn pause(attempt: u32) -> Duration {
+    spread(5_000 << attempt.min(3))
+}
+
+/// The same, doubling to 500 ms: for a daemon that has too many callers already, and does not need them every 40 ms.
+pub(crate) fn patient_pause(attempt: u32) -> Duration {
+    spread((5_000 << attempt.min(7)).min(500_000))
+}
+
+/// Half of so many microseconds to all of them.
+fn spread(full: u64) -> Duration {
     use std::hash::{BuildHasher, Hasher};
-    let full = 5_000_u64 << attempt.min(3);
     // The standard library's keys of a hash map are random: enough for jitter, and no dependency.
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
     Duration::from_micros(full / 2 + random % (full / 2))
@@ -77,6 +86,9 @@ mod tests {
         for attempt in 0..40 {
             let full = Duration::from_millis([5, 10, 20, 40][attempt.min(3) as usize]);
             let pause = pause(attempt);
+            assert!(pause >= full / 2 && pause < full, "{attempt}: {pause:?}");
+            let full = Duration::from_millis([5, 10, 20, 40, 80, 160, 320, 500][attempt.min(7) as usize]);
+            let pause = patient_pause(attempt);
             assert!(pause >= full / 2 && pause < full, "{attempt}: {pause:?}");
         }
     }

@@ -17,6 +17,7 @@ mod output;
 mod report;
 mod run;
 mod screen;
+mod signals;
 mod start;
 mod table;
 mod token;

@@ -10,7 +10,7 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use rolecall_protocol::location::{self, FolderProblem, LocationError};
-use rolecall_protocol::{EXEC_INFO_VARIABLE, Endpoint, ProfileName};
+use rolecall_protocol::{EXEC_INFO_VARIABLE, Endpoint, ErrorCode, ProfileName};
 
 use crate::agent::{Agent, CALL, CallError, IfAbsent};
 use crate::clock::Deadline;
@@ -56,11 +56,18 @@ fn answer(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
     };
     match agent.call(&endpoint, info.as_bytes(), deadline) {
         Ok(answer) => output::raw(answer.body()),
-        Err(CallError::Said(body)) => Err(body.into()),
         Err(CallError::Start(error @ (StartError::Refused(_) | StartError::Died))) if !has_folder(&agent) => {
             once(&name, &error.to_string(), deadline)
         }
-        Err(error) => Err(CliError::from(error).about(name)),
+        Err(error) => Err(told(error, &name)),
+    }
+}
+
+/// The daemon's own words name the profile already, but for those that it says before it has read what it is asked.
+fn told(error: CallError, name: &ProfileName) -> CliError {
+    match error {
+        CallError::Said(body) if body.code != ErrorCode::Unavailable => body.into(),
+        error => CliError::from(error).about(name),
     }
 }
 
@@ -140,5 +147,21 @@ fn wait(child: &mut Child, deadline: Deadline) -> Option<ExitStatus> {
             let _ = child.wait();
             return None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rolecall_protocol::ErrorBody;
+
+    use super::*;
+
+    #[test]
+    fn every_message_names_the_profile_once() {
+        let name: ProfileName = "prod".parse().unwrap();
+        let said = |code, message| told(CallError::Said(ErrorBody::new(code, message)), &name).to_string();
+        assert_eq!(said(ErrorCode::Unavailable, "too many callers"), "prod: too many callers");
+        assert_eq!(said(ErrorCode::AccessDenied, "prod: AWS says no"), "prod: AWS says no");
+        assert!(told(CallError::NotRunning, &name).to_string().starts_with("prod: the agent is not running"));
     }
 }

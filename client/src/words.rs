@@ -33,6 +33,14 @@ pub(crate) fn ago(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
+/// How far ahead something is. What should have been by now is about to be.
+pub(crate) fn ahead(now: Timestamp, then: Timestamp) -> String {
+    match then.duration_since(now) {
+        due if due.as_secs() < 1 => "now".to_owned(),
+        rest => format!("in {}", length(rest)),
+    }
+}
+
 /// A time of day where it is near, with its date where it is not.
 pub(crate) fn moment(now: Timestamp, then: Timestamp, zone: &TimeZone) -> String {
     let (today, local) = (now.to_zoned(zone.clone()), then.to_zoned(zone.clone()));
@@ -99,6 +107,9 @@ mod tests {
         assert_eq!(ago(now, at("2026-01-02T11:57:00Z")), "3 min ago");
         assert_eq!(ago(now, at("2026-01-02T11:59:59.5Z")), "just now");
         assert_eq!(ago(now, at("2026-01-02T13:00:00Z")), "just now");
+        assert_eq!(ahead(now, at("2026-01-02T12:17:59Z")), "in 17 min");
+        assert_eq!(ahead(now, at("2026-01-02T12:00:00.5Z")), "now");
+        assert_eq!(ahead(now, at("2026-01-02T11:00:00Z")), "now");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use aws_types::region::Region as SdkRegion;
 use rolecall_protocol::{ErrorCode, Region, sanitize_for_terminal};
 
 use crate::config::SourceConfig;
+use crate::limits::Limits;
 use crate::transport::{self, InsecureEndpoint};
 
 /// TCP and TLS to an endpoint (B12).
@@ -41,6 +42,7 @@ pub struct AwsFiles {
 pub struct Aws {
     files: AwsFiles,
     http: SharedHttpClient,
+    limits: Limits,
     time: SharedTimeSource,
 }
 
@@ -80,13 +82,19 @@ impl Aws {
     /// Clients that read those files and go by that clock.
     #[must_use]
     pub fn new(files: AwsFiles, time: SharedTimeSource) -> Self {
-        Self { files, http: transport::guarded(), time }
+        Self { files, http: transport::guarded(), limits: Limits::new(), time }
     }
 
     /// The clock.
     #[must_use]
     pub const fn time(&self) -> &SharedTimeSource {
         &self.time
+    }
+
+    /// How fast STS is called.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Where AWS's own files are.

@@ -53,7 +53,7 @@ pub async fn assume(
         .with_jitter();
     let ask = |duration: Duration| {
         let client = &client;
-        (move || call(client, hop, duration)).retry(backoff).when(|error: &AwsError| error.kind.is_transient())
+        (move || call(aws, client, hop, duration)).retry(backoff).when(|error: &AwsError| error.kind.is_transient())
     };
     let answer = match ask(hop.duration).await {
         // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
@@ -76,7 +76,10 @@ pub async fn caller_identity(
     session: &Session,
 ) -> Result<String, HopError> {
     let failed = |error| HopError { asked: Asked::Identify, error };
-    let answer = client(aws, source, region, session).await.get_caller_identity().send().await;
+    let client = client(aws, source, region, session).await;
+    let pass = aws.limits().pass().await;
+    let answer = client.get_caller_identity().send().await;
+    drop(pass);
     match answer.map_err(|error| failed(AwsError::of(&error)))?.arn {
         Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
         None => Err(failed(AwsError::garbled("STS answered without saying who it is"))),
@@ -89,7 +92,13 @@ async fn client(aws: &Aws, source: &SourceConfig, region: &Region, base: &Sessio
     aws_sdk_sts::Client::from_conf(config)
 }
 
-async fn call(client: &aws_sdk_sts::Client, hop: &Hop, duration: Duration) -> Result<AssumeRoleOutput, AwsError> {
+async fn call(
+    aws: &Aws,
+    client: &aws_sdk_sts::Client,
+    hop: &Hop,
+    duration: Duration,
+) -> Result<AssumeRoleOutput, AwsError> {
+    let _pass = aws.limits().pass().await;
     client
         .assume_role()
         .role_arn(hop.role.as_str())

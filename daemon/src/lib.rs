@@ -12,6 +12,7 @@ pub mod log;
 pub mod config;
 pub mod profile;
 
+pub mod limits;
 pub mod transport;
 
 pub mod aws;

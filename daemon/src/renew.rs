@@ -217,10 +217,11 @@ impl Engine {
             let Some(Reverse((due, entry))) = self.due.pop() else { return };
             let Some(chain) = self.entries.remove(&entry) else { continue };
             let Some(warm) = self.warm.get_mut(&chain).filter(|warm| warm.entry == Some(entry)) else { continue };
+            // From here until it has landed there is no plan; `entry` stays, so that a use does not make another.
+            self.renewer.plans().remove(&chain);
             if warm.until < now {
                 // Nobody has asked for long enough: it ends by itself, and its next use begins anew.
                 self.warm.remove(&chain);
-                self.renewer.plans().remove(&chain);
             } else {
                 let overslept = left(due, now) > OVERSLEPT;
                 let delay = if overslept { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };

@@ -19,8 +19,10 @@ use crate::source::{self, SourceError};
 /// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a flight may take in all: a source may have to run a program (E3).
-const FLIGHT: Duration = Duration::from_secs(30);
+/// How long a source may take: it may have to run a program (E3).
+const SOURCE: Duration = Duration::from_secs(30);
+/// How long a flight may take in all, waiting for its turn at STS included.
+const FLIGHT: Duration = Duration::from_secs(90);
 
 /// Gets, keeps and renews sessions.
 #[derive(Clone)]
@@ -59,7 +61,7 @@ pub enum SessionError {
     #[error("the credentials are over")]
     Ended,
     /// A flight took too long.
-    #[error("no answer in {} s", FLIGHT.as_secs())]
+    #[error("no answer in time")]
     Overdue,
     /// The flight is still under way; told only where there is something to serve meanwhile.
     #[error("AWS has not answered yet")]
@@ -169,7 +171,8 @@ impl Sessions {
     /// The flight itself: the source, or one hop from the session before it.
     async fn obtain(&self, chain: &Chain) -> Result<Session, SessionError> {
         let Some(hop) = chain.hops.last() else {
-            let session = source::resolve(&self.aws, &chain.source, &chain.region).await?;
+            let resolving = source::resolve(&self.aws, &chain.source, &chain.region);
+            let session = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)??;
             return if session.is_usable(self.now()) { Ok(session) } else { Err(SessionError::Ended) };
         };
         let before = chain.without_last();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall_harness::{Fault, Gate, Op};
+use rolecall_harness::{Fault, Gate, Op, Role};
 
 use crate::world::{ROLE, World};
 
@@ -130,4 +130,34 @@ fn row_63_while_sts_is_silent_the_good_session_serves() {
     let life = world.good_token("prod").life(world.clock.now());
     assert!(life <= 13 * MINUTE, "{life:?}");
     gate.open();
+}
+
+#[test]
+fn row_73_never_more_than_eight_calls_are_under_way() {
+    let world = World::new();
+    let mut config = "[sources.work]\naws_profile = \"work\"\n".to_owned();
+    for n in 0..16 {
+        let role = format!("arn:aws:iam::111122223333:role/r{n}");
+        world.aws.add_role(Role::new(&role).trusts(&world.user.arn));
+        config.extend([format!(
+            "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\nrole_arn = \"{role}\"\n"
+        )]);
+    }
+    world.configure(&config);
+    let gate = Gate::new();
+    world.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).forever());
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..16)
+            .map(|n| {
+                let world = &world;
+                scope.spawn(move || world.good_token(&format!("p{n}")).life(world.clock.now()))
+            })
+            .collect();
+        world.aws.wait_for_calls(Op::AssumeRole, 8, Duration::from_secs(20));
+        gate.open();
+        for caller in callers {
+            assert_eq!(caller.join().unwrap(), 14 * MINUTE);
+        }
+    });
+    assert_eq!((world.aws.calls(Op::AssumeRole), world.aws.peak(Op::AssumeRole)), (16, 8));
 }

@@ -1,5 +1,7 @@
 //! `rolecall agent`.
 
+use std::os::unix::fs::PermissionsExt;
+
 use crate::world::{World, one_line};
 
 #[test]
@@ -36,13 +38,21 @@ fn start_status_restart_logs_stop() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_keeps_nobody_from_serving() {
+    let world = World::configured();
+    std::fs::create_dir_all(world.sandbox.state_home().join("rolecall/daemon.log")).unwrap();
+    world.token().assert_ok();
+    assert!(world.rolecall(&["status", "--json"]).json()["daemon"]["log"].is_null());
+}
+
+#[test]
 fn a_daemon_that_cannot_start_says_why_through_the_client() {
     let world = World::configured();
-    let log = world.sandbox.state_home().join("rolecall");
-    std::fs::create_dir_all(log.join("daemon.log")).unwrap();
+    let lock = world.socket().with_file_name("agent.lock");
+    std::fs::create_dir_all(&lock).unwrap();
+    std::fs::set_permissions(lock.parent().unwrap(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let line = one_line(&world.token(), 3);
-    assert!(line.contains("the agent cannot start: cannot write the log file"), "{line}");
-    assert!(line.contains("daemon.log"), "{line}");
+    assert!(line.contains("the agent cannot start: ") && line.contains("agent.lock"), "{line}");
 }
 
 #[test]

@@ -38,6 +38,9 @@ fn status_in_words_and_in_json() {
     said.assert_ok();
     let row = said.stdout.lines().find(|line| line.starts_with('●')).unwrap();
     assert!(row.contains("prod eu-west-1") && row.contains("developers") && row.contains("59 min left"), "{row}");
+    // The session is renewed in the middle of its life.
+    assert!(said.stdout.contains("  NEXT RENEWAL  ") && row.contains("  in "), "{}", said.stdout);
+    assert!(world.rolecall(&["show", "prod"]).stdout.contains("  next renewal  in "));
     assert!(!said.stdout.contains('\u{1b}'), "no colours into a pipe");
     let status = world.rolecall(&["status", "--json"]).json();
     assert_eq!(status["profiles"][0]["state"], "ready");

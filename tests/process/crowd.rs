@@ -1,12 +1,15 @@
 //! Many at once.
 
 use std::collections::BTreeSet;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
 use rolecall_harness::{Fault, Gate, Op};
 
+use crate::files::skipped;
 use crate::world::{World, kill};
 
 #[test]
@@ -82,6 +85,31 @@ fn row_20_a_daemon_that_is_killed_during_a_call_is_followed_by_another() {
         caller.join().unwrap().assert_ok();
     });
     gate.open();
+}
+
+#[test]
+fn a_crowd_that_the_daemon_has_no_place_for_is_waited_out() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let files = getrlimit(Resource::Nofile);
+    if files.maximum.is_some_and(|most| most < 1500) {
+        return skipped("more callers than the daemon has places: this process may not open so many files");
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
+    let world = World::added();
+    // More than it takes at once; they say nothing, which it bears for two seconds.
+    let crowd: Vec<_> = (0..1100).map(|_| UnixStream::connect(world.socket()).unwrap()).collect();
+    let mut answer = [0; 12];
+    let mut last = crowd.last().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    last.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    thread::scope(|scope| {
+        let caller = scope.spawn(|| world.token());
+        thread::sleep(Duration::from_millis(300));
+        assert!(!caller.is_finished(), "{:?}", caller.join());
+        drop(crowd);
+        caller.join().unwrap().assert_ok();
+    });
 }
 
 #[test]

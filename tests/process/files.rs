@@ -2,6 +2,7 @@
 //! configuration.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -40,7 +41,7 @@ fn malformed_yaml_is_named_by_line_and_left_alone() {
 #[test]
 fn somebody_elses_kubeconfig_is_left_alone() {
     if !is_root() {
-        return; // only root can give a file away; CI is root
+        return skipped("a kubeconfig of another user: only root can give a file away");
     }
     let world = with_kubeconfig(THEIRS);
     let path = world.sandbox.kubeconfig();
@@ -86,7 +87,8 @@ fn row_93_a_full_file_system_leaves_the_old_file() {
             .status()
             .is_ok_and(|status| status.success());
     if !mounted {
-        return; // the test above shows the same with a limit of the process
+        // The test above shows the same with a limit of the process.
+        return skipped("a full file system under the kubeconfig: no tmpfs can be mounted here");
     }
     let path = folder.join("config");
     fs::write(&path, THEIRS).unwrap();
@@ -137,6 +139,12 @@ fn row_98_a_lock_of_kubectl_is_waited_for_and_then_named() {
 fn no_leftovers(path: &std::path::Path) {
     let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["config"], "nothing but the file itself");
+}
+
+/// Says that something was not tested. Past the test runner's capture, so that `tests/run` sees it.
+pub(crate) fn skipped(what: &str) {
+    let mut tty = std::io::stderr();
+    writeln!(tty, "SKIPPED: {what}").unwrap();
 }
 
 fn is_root() -> bool {

@@ -149,6 +149,35 @@ fn row_112_a_poor_environment_is_enough_or_gets_a_clear_error() {
 }
 
 #[test]
+fn a_daemon_that_is_killed_while_it_starts_is_started_once_more() {
+    let world = World::configured();
+    let bin = world.sandbox.home().join("bin");
+    let real = world.sandbox.rolecalld().get_program().to_owned();
+    // Beside the client, a daemon that dies without a word as often as there are folders to take away. Written by a
+    // shell: a program that this process had open for writing could not be run while another thread starts something.
+    let install = "mkdir -p \"$2\" && cp \"$1\" \"$2/rolecall\" && cat > \"$2/rolecalld\" && chmod +x \"$2/rolecalld\"";
+    let mut command = world.sandbox.command("sh");
+    command.args(["-c", install, "sh"]).arg(world.sandbox.rolecall().get_program()).arg(&bin);
+    let script = format!(
+        "#!/bin/sh\nfor n in 1 2; do rmdir '{0}/die'$n 2>/dev/null && kill -9 $$; done\nexec '{1}' \"$@\"\n",
+        bin.display(),
+        real.display()
+    );
+    world.sandbox.run_with_input(&mut command, script.as_bytes()).assert_ok();
+    let token = || world.sandbox.run(world.sandbox.command(bin.join("rolecall")).args(["token", "prod"]));
+
+    // With a place for the socket: without one, a daemon for this one call would answer.
+    fs::create_dir(world.socket().parent().unwrap()).unwrap();
+    fs::set_permissions(world.socket().parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir(bin.join("die1")).unwrap();
+    fs::create_dir(bin.join("die2")).unwrap();
+    let line = one_line(&token(), 3);
+    assert!(line.starts_with("rolecall: prod: the agent ended as soon as it was started. "), "{line}");
+    fs::create_dir(bin.join("die1")).unwrap();
+    token().assert_ok();
+}
+
+#[test]
 fn a_daemon_is_not_dumpable_and_leaves_no_core() {
     let world = World::configured();
     let daemon = world.sandbox.start_daemon();

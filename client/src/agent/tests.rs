@@ -38,8 +38,12 @@ impl Fake {
     }
 
     fn call(&self) -> Result<Answer, CallError> {
+        self.call_within(Duration::from_secs(5))
+    }
+
+    fn call_within(&self, limit: Duration) -> Result<Answer, CallError> {
         let name = "prod".parse().unwrap();
-        self.agent.call(&Endpoint::Token(name), b"{}", Deadline::after(Duration::from_secs(5)))
+        self.agent.call(&Endpoint::Token(name), b"{}", Deadline::after(limit))
     }
 
     fn requests(&mut self) -> Vec<String> {
@@ -94,6 +98,23 @@ fn a_daemon_that_ends_before_it_answers_is_asked_once_more() {
     assert_eq!(code, 3);
     assert!(text.contains("went away during the call") && text.ends_with("Run: rolecall agent restart"), "{text}");
     assert_eq!(fake.requests().len(), 4);
+}
+
+#[test]
+fn a_daemon_with_too_many_callers_is_asked_until_the_deadline() {
+    let full = answer(503, r#"{"error":{"code":"unavailable","message":"too many callers","hint":"Try again."}}"#);
+    let mut fake = Fake::answering(&[&full, &full, "", &full, &full, &full, &answer(200, "{}")]);
+    assert_eq!(fake.call().unwrap().body(), b"{}");
+    assert_eq!(fake.requests().len(), 7);
+
+    let fake = Fake::answering(&[full.as_str(); 100]);
+    let limit = Duration::from_millis(300);
+    let begun = Deadline::after(limit);
+    let error = fake.call_within(limit).unwrap_err();
+    assert!(matches!(&error, CallError::Said(said) if said.code == ErrorCode::Unavailable), "{error:?}");
+    // The last pause is not slept through where nothing could come after it; until then it was waited.
+    assert!(begun.remaining().is_none_or(|left| left < limit / 2), "{begun:?}");
+    assert_eq!(told(error), (3, "too many callers. Try again.".to_owned()));
 }
 
 #[test]

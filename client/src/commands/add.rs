@@ -28,22 +28,23 @@ const NOTICE: Duration = Duration::from_secs(3);
 pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     let path = location::config().map_err(CallError::from)?;
     let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
-    let checked = check(wanted, &path, &files, context)
-        .and_then(|checked| write_config(wanted, &path, &checked).map(|()| checked))
+    let (checked, before) = check(wanted, &path, &files, context)
+        .and_then(|checked| write_config(wanted, &path, &checked).map(|before| (checked, before)))
         .map_err(CliError::nothing_written)?;
+    let becomes = becomes(wanted, &before, &checked.profile);
     let Some(entry) = &checked.entry else {
         Agent::reload();
-        let config = told_config(wanted, &path, checked.becomes, context);
+        let config = told_config(wanted, &path, becomes, context);
         return output::print(&(config + &without_context(wanted, &files, context)));
     };
     let current = wanted.make_current.then_some(wanted.name.as_str());
     let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(entry), current) {
         Ok(outcome) => outcome,
-        Err(error) => return Err(take_back(&path, wanted, &checked.before, &error)),
+        Err(error) => return Err(take_back(&path, wanted, &before, &error)),
     };
     say_notes(&outcome.written.notes);
-    if wanted.replace && checked.becomes == Becomes::Changed {
-        output::print(&told_config(wanted, &path, checked.becomes, context))?;
+    if wanted.replace && becomes == Becomes::Changed {
+        output::print(&told_config(wanted, &path, becomes, context))?;
     }
     output::print(&told(wanted, &outcome, context))?;
     if !noticed(&checked.agent, wanted, &checked.profile) {
@@ -55,9 +56,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
 /// Everything that is known before anything is written.
 struct Checked {
     agent: Agent,
-    before: ConfigFile,
     profile: ProfileEntry,
-    becomes: Becomes,
     /// What is to stand in the kubeconfig; `None` where nobody said where the API server is.
     entry: Option<Entry>,
 }
@@ -89,6 +88,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     let mut profile = plan::plan(wanted, &mut draft)?;
     check_free(files, wanted.name.as_str())?;
     let agent = Agent::find(IfAbsent::Start)?;
+    super::check_config(&agent, path)?;
     let server = if wanted.no_verify {
         verify::config_alone(&agent, &draft)?;
         given
@@ -102,8 +102,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     plan::check_existing(wanted, &before, &profile)?;
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
     kubeconfig::check(files, entry.as_slice())?;
-    let becomes = becomes(wanted, &before, &profile);
-    Ok(Checked { agent, before, profile, becomes, entry })
+    Ok(Checked { agent, profile, entry })
 }
 
 fn becomes(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Becomes {
@@ -116,9 +115,12 @@ fn becomes(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Becomes
     }
 }
 
-fn write_config(wanted: &Add, path: &Path, checked: &Checked) -> Result<(), CliError> {
+/// Writes the profile, and returns what stood there before: read under the lock, so that it is what was written over.
+fn write_config(wanted: &Add, path: &Path, checked: &Checked) -> Result<ConfigFile, CliError> {
     config_file::edit(path, |file| {
-        // Once more on what is there now: somebody else may have added the source meanwhile, or pinned anew.
+        // Once more on what is there now: while AWS was asked, somebody else may have added the source, or pinned anew,
+        // or taken the name.
+        let before = file.clone();
         let fresh = plan::plan(wanted, file)?;
         let written = match checked.entry {
             Some(_) => ProfileEntry {
@@ -128,7 +130,9 @@ fn write_config(wanted: &Add, path: &Path, checked: &Checked) -> Result<(), CliE
             },
             None => fresh,
         };
-        file.set_profile(wanted.name.as_str(), &written).map_err(CliError::from)
+        plan::check_existing(wanted, &before, &written)?;
+        file.set_profile(wanted.name.as_str(), &written)?;
+        Ok::<_, CliError>(before)
     })
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
         };
     }
     if !found.is_empty() {
-        pin(&found)?;
+        pin(&agent, &found)?;
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
         let outcome = kubeconfig::upsert(&files, &entries, current)?;
         say_notes(&outcome.written.notes);
@@ -109,11 +109,12 @@ fn differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
 }
 
 /// Writes the pins that are new.
-fn pin(found: &[Found]) -> Result<(), CliError> {
+fn pin(agent: &Agent, found: &[Found]) -> Result<(), CliError> {
     if !found.iter().any(|found| found.is_new) {
         return Ok(());
     }
     let path = location::config().map_err(crate::agent::CallError::from)?;
+    super::check_config(agent, &path)?;
     config_file::edit(&path, |file| {
         for found in found.iter().filter(|found| found.is_new) {
             if let Some(entry) = file.profile(found.name.as_str()) {

@@ -12,9 +12,12 @@ pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod use_context;
 
-use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{ConfigStatus, Status};
+use std::path::{Path, PathBuf};
 
+use jiff::{Timestamp, tz::TimeZone};
+use rolecall_protocol::{ConfigStatus, Endpoint, Status};
+
+use crate::agent::Agent;
 use crate::report::{CliError, Exit};
 use crate::{output, words};
 
@@ -41,10 +44,72 @@ fn broken(status: &Status, now: Timestamp, zone: &TimeZone) -> Option<CliError> 
     Some(CliError::from(problem.error.clone()).and(&meanwhile(&status.config, now, zone)))
 }
 
+/// Before the configuration at `ours` is written: whether the daemon goes by that one. What is written to another, where
+/// `ROLECALL_CONFIG` is not what the daemon was started with, would be told as done and never come into force.
+fn check_config(agent: &Agent, ours: &Path) -> Result<(), CliError> {
+    same_config(ours, &agent.call_json::<Status>(&Endpoint::Status, b"")?.config)
+}
+
+/// The same where no daemon is needed: one that does not run, or does not answer, goes by nothing else.
+fn check_running_config(ours: &Path) -> Result<(), CliError> {
+    Agent::status_if_running().map_or(Ok(()), |status| same_config(ours, &status.config))
+}
+
+fn same_config(ours: &Path, theirs: &ConfigStatus) -> Result<(), CliError> {
+    if ours.to_string_lossy() == theirs.path || real(ours) == real(Path::new(&theirs.path)) {
+        return Ok(());
+    }
+    let other = match crate::environment().get("ROLECALL_CONFIG") {
+        Some(_) => "Unset ROLECALL_CONFIG",
+        None => "Set ROLECALL_CONFIG to the agent's file",
+    };
+    Err(CliError::failed(
+        format!("the agent goes by the configuration {}, and this would change {}", theirs.path, ours.display()),
+        format!("Nothing was written. {other}, or have the agent go by yours: rolecall agent restart"),
+    ))
+}
+
+/// A path without links as far as it exists: by two names it may still be one file, and that may be yet to be made.
+fn real(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match found.map(|(above, real)| (path.strip_prefix(above), real)) {
+        Some((Ok(rest), real)) => real.components().chain(rest.components()).collect(),
+        _ => path.to_owned(),
+    }
+}
+
 /// Prints JSON for programs.
 fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).map_err(|error| {
         CliError::new(Exit::Bug, format!("cannot write JSON: {error}"), "Report it, with the command that you ran")
     })?;
     output::print(&format!("{text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_is_the_agent_s_by_whatever_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link, other] = ["config.toml", "link.toml", "other.toml"].map(|name| folder.path().join(name));
+        let told = |ours: &Path, theirs: &Path| {
+            let theirs = ConfigStatus { path: theirs.display().to_string(), loaded: None, problem: None };
+            same_config(ours, &theirs).map_err(|error| error.to_string())
+        };
+        assert_eq!(told(&file, &file), Ok(()), "one that is not there yet");
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(told(&link, &file), Ok(()));
+        let linked = folder.path().join("linked");
+        std::os::unix::fs::symlink(folder.path(), &linked).unwrap();
+        assert_eq!(told(&linked.join("new/config.toml"), &folder.path().join("new/config.toml")), Ok(()));
+        assert!(told(&linked.join("new/config.toml"), &file).is_err());
+        let said = told(&other, &file).unwrap_err();
+        for part in [file.to_str().unwrap(), other.to_str().unwrap(), "Nothing was written.", "ROLECALL_CONFIG"] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert!(said.ends_with(": rolecall agent restart"), "{said}");
+    }
 }

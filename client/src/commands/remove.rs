@@ -19,6 +19,7 @@ use crate::run::Context;
 pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     let path = location::config().map_err(CallError::from)?;
     let config = ConfigFile::load(&path)?;
+    super::check_running_config(&path)?;
     check_known(&wanted.names, &config.profile_names())?;
     let outcome = if wanted.keep_context {
         None

@@ -53,6 +53,9 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
     if let Some(session) = &status.session {
         lines.extend(session_lines(session, now, zone));
     }
+    if let Some(then) = status.next_renewal {
+        lines.push(("next renewal", words::ahead(now, then)));
+    }
     let used = status.last_used.map_or_else(|| "never".to_owned(), |then| words::ago(now, then));
     lines.push(("last used", used));
     if let Some(context) = context {
@@ -125,7 +128,7 @@ mod tests {
             "role_arn": "arn:aws:iam::111122223333:role/developers", "state": "ready",
             "session": {"arn": "arn:aws:sts::111122223333:assumed-role/developers/dev@laptop",
                         "key_id_suffix": "WXYZ", "issued": "2026-01-02T12:00:00Z", "expires": "2026-01-02T13:00:00Z"},
-            "last_used": "2026-01-02T12:12:48Z",
+            "next_renewal": "2026-01-02T12:30:00Z", "last_used": "2026-01-02T12:12:48Z",
             "source_kind": "AWS profile work",
             "hops": ["arn:aws:iam::999988887777:role/hub", "arn:aws:iam::111122223333:role/developers"],
             "session_name": "dev@laptop", "duration_seconds": 3600,
@@ -150,6 +153,7 @@ prod
   access key    …WXYZ
   since         2026-01-02 12:00:00
   until         2026-01-02 13:00:00 (47 min left)
+  next renewal  in 17 min
   last used     12 s ago
   context       prod in ~/.kube/config
   server        https://x.eks.amazonaws.com

@@ -18,6 +18,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "CLUSTER", goes: 2 },
     Column { title: "ROLE", goes: 3 },
     Column { title: "SESSION", goes: 0 },
+    Column { title: "NEXT RENEWAL", goes: 5 },
     Column { title: "LAST USED", goes: 4 },
 ];
 
@@ -60,6 +61,7 @@ fn row(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Row {
         _ => ("!", Style::new().yellow().bold()),
     };
     let role = profile.role_arn.as_ref().map_or("-", RoleArn::role_name);
+    let renewal = profile.next_renewal.map(|then| words::ahead(now, then)).unwrap_or_default();
     let used = profile.last_used.map(|then| words::ago(now, then)).unwrap_or_default();
     Row {
         cells: vec![
@@ -68,6 +70,7 @@ fn row(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Row {
             format!("{} {}", profile.cluster, profile.region).into(),
             role.into(),
             session(profile, now, screen),
+            renewal.into(),
             used.into(),
         ],
         below: match &profile.problem {
@@ -120,6 +123,7 @@ mod tests {
         };
         let session = |issued: &str, expires: &str| serde_json::json!({"session": {"key_id_suffix": "WXYZ", "issued": issued, "expires": expires}});
         let mut prod = session("2026-01-02T11:47:00Z", "2026-01-02T12:47:00Z");
+        prod["next_renewal"] = "2026-01-02T12:17:00Z".into();
         prod["last_used"] = "2026-01-02T11:59:48Z".into();
         let mut worried = session("2026-01-02T11:10:00Z", "2026-01-02T12:10:00Z");
         worried["problem"] = serde_json::json!({"since": "2026-01-02T11:55:00Z", "code": "aws_unavailable",
@@ -150,12 +154,12 @@ mod tests {
     fn the_table() {
         assert_eq!(
             shown(&sample(), true, None),
-            "  PROFILE  CLUSTER         ROLE        SESSION                              LAST USED
+            "  PROFILE  CLUSTER         ROLE        SESSION                              NEXT RENEWAL  LAST USED
 ○ audit    prod eu-west-1  developers  not used yet
 ! lab      prod eu-west-1  developers  unknown to this version of rolecall
 ! partner  prod eu-west-1  developers  login needed
   partner: the login of source \"partner\"\\u{1b}[2J has expired. Run: rolecall login partner (2 h ago)
-● prod     prod eu-west-1  developers  █████████████░░░  47 min left        12 s ago
+● prod     prod eu-west-1  developers  █████████████░░░  47 min left        in 17 min     12 s ago
 ● staging  prod eu-west-1  developers  ███░░░░░░░░░░░░░  10 min left
   STS in eu-west-1 does not answer. It is tried again by itself (5 min ago)
 "
@@ -172,6 +176,21 @@ mod tests {
 * prod     prod eu-west-1  #############...  47 min left
 "
         );
+    }
+
+    #[test]
+    fn the_next_renewal_is_the_first_to_go() {
+        let mut status = sample();
+        status.profiles.retain(|profile| profile.name.as_str() == "prod");
+        assert_eq!(
+            shown(&status, true, Some(80)),
+            "  PROFILE  CLUSTER         ROLE        SESSION                        LAST USED
+● prod     prod eu-west-1  developers  █████████████░░░  47 min left  12 s ago
+"
+        );
+        // Where nobody is told of one there is no column.
+        status.profiles[0].next_renewal = None;
+        assert!(!shown(&status, true, None).contains("RENEWAL"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::error::KubeconfigError;
 use super::files::Waits;
 use crate::atomic::{self, FolderLock};
 use crate::clock::{self, Deadline};
+use crate::signals::{self, Deferred};
 
 /// The locks of all files that can be locked. Dropping them removes kubectl's first, then lets go of our own.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Locks {
     held: Vec<KubectlLock>,
     _folders: Vec<FolderLock>,
     pub(super) notes: Vec<Note>,
+    /// Nobody would remove kubectl's locks if a signal ended us. Goes last.
+    _until_removed: Deferred,
 }
 
 /// kubectl's lock on one file.
@@ -48,7 +51,10 @@ impl Locks {
             folders.insert(atomic::folder_of(&atomic::resolve(file)?).to_owned());
         }
         let folders = folders.iter().map(|folder| atomic::lock_folder(folder, waits.ours));
-        let mut locks = Locks { held: Vec::new(), _folders: folders.collect::<Result<_, _>>()?, notes: Vec::new() };
+        // These go by themselves when a process ends, so Ctrl-C may end the waiting for them.
+        let folders = folders.collect::<Result<_, _>>()?;
+        let mut locks =
+            Locks { held: Vec::new(), _folders: folders, notes: Vec::new(), _until_removed: signals::defer() };
         let sorted: BTreeSet<&PathBuf> = files.iter().collect();
         for file in sorted {
             match locks.lock(file, waits) {

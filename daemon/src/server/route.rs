@@ -91,7 +91,7 @@ fn too_slow(endpoint: &Endpoint) -> Refused {
         }
         _ => String::new(),
     };
-    let message = format!("{who}AWS did not answer within {} s", REQUEST.as_secs());
+    let message = format!("{who}there is no answer yet after {} s", REQUEST.as_secs());
     ErrorBody::new(ErrorCode::Timeout, message)
         .hint("It is still being tried; check the network and the VPN, and run it again.")
         .into()

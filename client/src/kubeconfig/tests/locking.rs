@@ -110,3 +110,20 @@ fn row_96_a_program_that_takes_no_lock_loses_nothing_either() {
     assert!(home.read("config").starts_with("kind: Config\nx-theirs: 1\n"));
     assert!(find(&files, "prod").unwrap().is_some());
 }
+
+#[test]
+fn signals_wait_while_a_lock_of_kubectl_is_ours() {
+    use crate::signals::are_deferred;
+    let home = Home::with("kind: Config\n");
+    let files = home.files();
+    let locks = Locks::take(files.paths(), &[], files.waits).unwrap();
+    assert!(home.path("config.lock").exists());
+    assert_eq!(are_deferred(), Some(true));
+    drop(locks);
+    assert!(!home.path("config.lock").exists());
+    assert_eq!(are_deferred(), Some(false));
+    // One that cannot be had leaves nothing behind either.
+    make_lock(&home, Duration::ZERO);
+    assert!(Locks::take(files.paths(), &[], impatient(files.clone()).waits).is_err());
+    assert_eq!(are_deferred(), Some(false));
+}

@@ -1,0 +1,57 @@
+//! Ctrl-C while files are being written: what was begun is finished, and nothing is left lying about.
+
+use std::fs;
+use std::path::Path;
+
+use rolecall_harness::Output;
+
+use crate::files::skipped;
+use crate::world::{ADD, World};
+
+/// Runs `rolecall` and interrupts it in its `nth` fsync, which is in the middle of a write. `None`, and said so, where
+/// that cannot be done.
+fn interrupted(world: &World, nth: u32, arguments: &[&str]) -> Option<Output> {
+    let strace = |inject: &str| {
+        let mut command = world.sandbox.command("strace");
+        command.args(["-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", inject]);
+        command
+    };
+    let works = strace("inject=fsync:signal=INT:when=1").arg("true").output().is_ok_and(|said| said.status.success());
+    if !works {
+        skipped("Ctrl-C in the middle of a write: strace is not installed, or may not trace");
+        return None;
+    }
+    let mut command = strace(&format!("inject=fsync:signal=INT:when={nth}"));
+    Some(world.sandbox.run(command.arg("rolecall").args(arguments)))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_kubeconfig_is_whole_and_not_locked() {
+    let world = World::added();
+    let file = world.sandbox.home().join("k/config");
+    let Some(said) = interrupted(&world, 1, &["kubeconfig", "prod", "--kubeconfig", file.to_str().unwrap()]) else {
+        return;
+    };
+    assert_ne!(said.code(), Some(0), "it was interrupted: {said:?}");
+    assert_eq!(names(file.parent().unwrap()), ["config"]);
+    assert!(fs::read_to_string(&file).unwrap().contains("rolecall-prod"));
+}
+
+#[test]
+fn the_configuration_is_whole_and_nothing_lies_beside_it() {
+    let world = World::added();
+    let Some(said) = interrupted(&world, 1, &["remove", "prod", "--keep-context"]) else { return };
+    assert_ne!(said.code(), Some(0), "it was interrupted: {said:?}");
+    assert_eq!(names(world.config_path().parent().unwrap()), ["config.toml"]);
+    assert!(!fs::read_to_string(world.config_path()).unwrap().contains("[profiles.prod]"));
+    // What was left half done is done by the same command again.
+    world.rolecall(&ADD).assert_ok();
+    world.token().assert_ok();
+}
