@@ -1,7 +1,9 @@
 //! Starting and stopping: by the first client, by hand, by a service manager; and where there is no place for a socket.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use rolecall_harness::{Fault, Gate, Op};
@@ -187,4 +189,46 @@ fn a_daemon_is_not_dumpable_and_leaves_no_core() {
     // The kernel gives what belongs to a process that is not dumpable to root.
     let owner = fs::metadata(format!("/proc/{}/environ", daemon.pid())).unwrap().uid();
     assert_eq!(owner, 0);
+}
+
+/// A daemon that gets its socket as a service manager hands it over: as file descriptor 3.
+fn activated(world: &World) -> (UnixListener, rolecall_harness::Daemon) {
+    let folder = world.socket().parent().unwrap().to_owned();
+    fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
+    let listener = UnixListener::bind(world.socket()).unwrap();
+    let passed = listener.try_clone().unwrap();
+    // The descriptor survives the start of the shell, which moves it to where systemd would have it.
+    rustix::io::fcntl_setfd(&passed, rustix::io::FdFlags::empty()).unwrap();
+    let script = format!("exec 3<&{}; export LISTEN_FDS=1 LISTEN_PID=$$; exec rolecalld", passed.as_raw_fd());
+    let mut command = world.sandbox.command("bash"); // dash knows descriptors of one digit alone
+    command.args(["-c", &script]);
+    let daemon = world.sandbox.spawn_daemon(&mut command);
+    daemon.wait_ready(Duration::from_secs(20));
+    (listener, daemon)
+}
+
+#[test]
+fn rows_15_and_16_a_service_managers_socket_is_served_and_stays_when_the_daemon_stops() {
+    let world = World::configured();
+    let (_listener, daemon) = activated(&world);
+    world.token().assert_ok();
+    let status = world.rolecall(&["status", "--json"]).json();
+    assert_eq!(status["daemon"]["socket"], world.socket().display().to_string());
+    // One that is started by hand finds the lock taken.
+    let second = world.sandbox.run(&mut world.sandbox.rolecalld());
+    assert_eq!(second.assert_ok().stdout, "already running\n");
+    let said = world.rolecall(&["agent", "stop"]);
+    said.assert_ok();
+    assert!(said.stdout.contains("the service manager keeps its socket"), "{}", said.stdout);
+    assert!(daemon.wait_exit(Duration::from_secs(10)).success());
+    assert!(world.socket().exists());
+}
+
+#[test]
+fn row_12_a_daemon_whose_socket_is_taken_away_makes_way() {
+    let world = World::configured();
+    let daemon = world.sandbox.start_daemon();
+    fs::remove_file(world.socket()).unwrap();
+    assert!(daemon.wait_exit(Duration::from_secs(20)).success());
+    world.token().assert_ok();
 }

@@ -47,7 +47,7 @@ pub enum Endpoint {
     Probe(ProfileName),
     /// `GET /v1/status`: the daemon, its configuration and every profile. Answers [`Status`](crate::Status).
     Status,
-    /// `POST /v1/stop`: finish what is under way and exit. Answers `{}`.
+    /// `POST /v1/stop`: finish what is under way and exit. Answers [`Stopping`](crate::Stopping).
     Stop,
 }
 

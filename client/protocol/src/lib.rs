@@ -39,7 +39,7 @@ pub use error::{ErrorAnswer, ErrorBody, ErrorCode, sentence};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
 pub use messages::{
     Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Probed, ProbedCluster, Problem, ProfileDetails, ProfileState,
-    ProfileStatus, Refreshed, SessionStatus, Status,
+    ProfileStatus, Refreshed, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, ProfileName, Region, RoleArn, SessionName, SourceName, near_misses,

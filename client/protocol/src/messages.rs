@@ -181,6 +181,13 @@ pub struct ConfigChecked {
     pub profiles: Vec<ProfileName>,
 }
 
+/// Answer of [`Endpoint::Stop`](crate::Endpoint::Stop).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// The process that is about to end. Whoever listens at the socket may be another: a service manager.
+    pub pid: u32,
+}
+
 /// Answer of [`Endpoint::Probe`](crate::Endpoint::Probe): the role was assumed, and this is what is behind it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Probed {

@@ -106,6 +106,10 @@ pub async fn follow(store: Arc<ConfigStore>, stop: CancellationToken, changed: i
         tracing::warn!(%error, "Configuration cannot be watched; looking at it every {} s", LOOK.as_secs());
     }
     loop {
+        // The first look is after the watch is in place, for what happened before.
+        if store.reload() {
+            changed();
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             _ = told.recv(), if watcher.is_ok() => {
@@ -113,9 +117,6 @@ pub async fn follow(store: Arc<ConfigStore>, stop: CancellationToken, changed: i
                 while told.try_recv().is_ok() {}
             }
             () = tokio::time::sleep(LOOK) => {}
-        }
-        if store.reload() {
-            changed();
         }
     }
 }

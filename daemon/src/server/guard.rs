@@ -16,15 +16,16 @@ const LOOK: Duration = Duration::from_secs(30);
 pub async fn guard(name: Name, stop: CancellationToken) {
     let (tell, mut told) = mpsc::channel(1);
     let watcher = folder::watch(&[name.folder().to_owned()], tell);
-    loop {
+    // The first look is after the watch is in place, for what happened before.
+    while name.is_ours() {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = told.recv(), if watcher.is_ok() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
-        if !name.is_ours() {
-            tracing::warn!("The socket was taken away; making way for another daemon");
-            stop.cancel();
-        }
+    }
+    if !stop.is_cancelled() {
+        tracing::warn!("The socket was taken away; making way for another daemon");
+        stop.cancel();
     }
 }

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::Endpoint;
-use rustix::process::{Pid, Signal, kill_process};
+use rolecall_protocol::{Endpoint, Stopping};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::agent::{Agent, CallError, IfAbsent};
 use crate::clock::Deadline;
 use crate::context_entry::for_shell;
+use crate::http::Answer;
 use crate::output;
 use crate::report::{CliError, Exit};
 use crate::run::Context;
@@ -33,6 +34,8 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         Err(error) => return Err(stuck(&error, &agent, None)),
     };
     let how = match agent.call(&Endpoint::Stop, b"", Deadline::after(ASK)) {
+        // The daemon is not who listens: a service manager does, and whoever connects starts it again.
+        Ok(answer) if daemon_of(&answer) != pid => return activated(&answer, context),
         Ok(_) | Err(CallError::NotRunning) => "stopped",
         // It does not answer, or speaks another protocol: then as the system does it.
         Err(error) => {
@@ -53,6 +56,32 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let pid = pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
     let verb = if how == "stopped" { "has stopped" } else { how };
     output::print(&format!("{} the agent {verb}{pid}\n", context.screen.tick()))
+}
+
+/// The process that says it will stop.
+fn daemon_of(answer: &Answer) -> Option<Pid> {
+    let stopping: Stopping = serde_json::from_slice(answer.body()).ok()?;
+    Pid::from_raw(i32::try_from(stopping.pid).ok()?)
+}
+
+/// Waits for the end of a daemon that a service manager started, without connecting: that would start the next.
+fn activated(answer: &Answer, context: &Context) -> Result<(), CliError> {
+    let Some(pid) = daemon_of(answer) else {
+        let told = CallError::Malformed("it did not say which process will stop".to_owned());
+        return Err(told.into());
+    };
+    let deadline = Deadline::after(FINISH);
+    while test_kill_process(pid).is_ok() {
+        if !deadline.sleep(Duration::from_millis(10)) {
+            let hint = format!("End it by hand: kill -KILL {}", pid.as_raw_nonzero());
+            return Err(CliError::new(Exit::Unreachable, CallError::Silent(FINISH).to_string(), hint));
+        }
+    }
+    output::print(&format!(
+        "{} the agent has stopped (pid {}); the service manager keeps its socket and starts it when it is needed\n",
+        context.screen.tick(),
+        pid.as_raw_nonzero()
+    ))
 }
 
 /// Sends a signal to the daemon, if it is one: with socket activation the listener can be the service manager, which

@@ -1,5 +1,7 @@
 //! `POST /v1/stop`
 
+use rolecall_protocol::Stopping;
+
 use crate::server::Context;
 use crate::server::answer::Answer;
 
@@ -7,5 +9,5 @@ use crate::server::answer::Answer;
 pub(super) fn answer(context: &Context) -> Answer {
     tracing::info!("Asked to stop");
     context.stop.cancel();
-    Answer::json(&serde_json::json!({}))
+    Answer::json(&Stopping { pid: std::process::id() })
 }
