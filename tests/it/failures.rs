@@ -141,3 +141,13 @@ fn an_ended_login_needs_a_person() {
         "rolecall: prod: source \"work\": the login of AWS profile \"sso\" has expired. Run: aws sso login --profile sso"
     );
 }
+
+#[test]
+fn row_67_a_certificate_that_nobody_vouches_for_is_refused() {
+    let world = World::new();
+    // A TLS server with a CA of its own, where STS should be.
+    world.sandbox.write_aws_profile("work", &world.user, &world.api.url());
+    let line = world.token_error("prod", 1);
+    assert!(line.contains("STS cannot be reached: invalid peer certificate: UnknownIssuer"), "{line}");
+    assert!(world.api.requests().is_empty(), "nothing was said to it");
+}
