@@ -45,8 +45,8 @@ type Planned = Arc<Mutex<HashMap<Chain, SystemTime>>>;
 enum Event {
     /// A session was handed out; its chain is to be kept warm for that long.
     Used(Chain, Duration),
-    /// A renewal has ended, well or not.
-    Landed(Chain),
+    /// A renewal has ended, and whether well.
+    Landed(Chain, bool),
     /// The configuration changed: only what is still wanted is kept.
     Changed,
     /// Look at the clock now.
@@ -170,9 +170,8 @@ impl Engine {
                     self.plan(&chain);
                 }
             }
-            Event::Landed(chain) => {
+            Event::Landed(chain, renewed) => {
                 if let Some(warm) = self.warm.get_mut(&chain) {
-                    let renewed = self.sessions.failed(&chain, now).is_none();
                     warm.failures = if renewed { 0 } else { warm.failures + 1 };
                     self.plan(&chain);
                 }
@@ -234,11 +233,12 @@ impl Engine {
         let (sessions, renewer) = (self.sessions.clone(), self.renewer.clone());
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            if let Err(error) = sessions.get(&chain, Want::New).await {
+            let outcome = sessions.get(&chain, Want::New).await;
+            if let Err(error) = &outcome {
                 tracing::warn!(%error, "A renewal failed; the session is used while it lasts");
             }
             // Waits for a place rather than lose it: without this the chain would never be planned again.
-            drop(renewer.tell.send(Event::Landed(chain)).await);
+            drop(renewer.tell.send(Event::Landed(chain, outcome.is_ok())).await);
         });
     }
 }

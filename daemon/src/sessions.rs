@@ -90,12 +90,6 @@ impl Sessions {
         self.cache.peek(chain)
     }
 
-    /// Why the last attempt to get a session failed, if that was a moment ago.
-    #[must_use]
-    pub fn failed(&self, chain: &Chain, now: SystemTime) -> Option<SessionFailure> {
-        self.cache.failed(chain, now)
-    }
-
     /// Gets a session that can sign.
     pub async fn get(&self, chain: &Chain, want: Want) -> Result<Served, SessionFailure> {
         let now = self.now();
