@@ -357,4 +357,15 @@ fn aws_profile(text: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
+impl Add {
+    /// What `rolecall add …` asks for; the whole line, for tests.
+    pub(crate) fn of(line: &str) -> Self {
+        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+            Command::Add(add) => *add,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -150,19 +150,9 @@ pub(super) fn is_in_force(profile: &ProfileEntry, known: &ProfileDetails) -> boo
 mod tests {
     use std::path::Path;
 
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::{Cli, Command};
 
     const ARN: &str = "arn:aws:iam::111122223333:role/developers";
-
-    fn wanted(line: &str) -> Add {
-        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
-            Command::Add(add) => *add,
-            other => panic!("{other:?}"),
-        }
-    }
 
     fn empty() -> (tempfile::TempDir, ConfigFile) {
         let folder = tempfile::tempdir().unwrap();
@@ -174,14 +164,14 @@ mod tests {
     fn a_profile_brings_its_source() {
         let (_folder, mut config) = empty();
         let line = format!("rolecall add prod --region eu-west-1 --role-arn {ARN} --aws-profile work");
-        let profile = plan(&wanted(&line), &mut config).unwrap();
+        let profile = plan(&Add::of(&line), &mut config).unwrap();
         assert_eq!((profile.cluster.as_str(), profile.source.as_str()), ("prod", "work"));
         let text = config.text();
         assert!(text.contains("[sources.work]") && text.contains("aws_profile = \"work\""), "{text}");
         // A second one shares it, by either name.
-        plan(&wanted("rolecall add a --region eu-west-1 --source work"), &mut config).unwrap();
+        plan(&Add::of("rolecall add a --region eu-west-1 --source work"), &mut config).unwrap();
         assert_eq!(config.source_names(), ["work"]);
-        let error = plan(&wanted("rolecall add a --region eu-west-1 --source wrk"), &mut config).unwrap_err();
+        let error = plan(&Add::of("rolecall add a --region eu-west-1 --source wrk"), &mut config).unwrap_err();
         assert_eq!(
             error.to_string(),
             "there is no source \"wrk\" in the configuration. Did you mean work? An AWS profile is named with --aws-profile"
@@ -191,7 +181,7 @@ mod tests {
     #[test]
     fn a_name_that_is_no_cluster_s_asks_for_one() {
         let (_folder, mut config) = empty();
-        let error = plan(&wanted("rolecall add prod.eu --region eu-west-1"), &mut config).unwrap_err();
+        let error = plan(&Add::of("rolecall add prod.eu --region eu-west-1"), &mut config).unwrap_err();
         assert_eq!(error.code(), 2);
         assert!(error.to_string().ends_with("--cluster"), "{error}");
     }
@@ -199,7 +189,7 @@ mod tests {
     #[test]
     fn the_same_again_is_fine_and_another_is_told() {
         let (_folder, mut before) = empty();
-        let first = wanted(&format!("rolecall add prod --region eu-west-1 --role-arn {ARN}"));
+        let first = Add::of(&format!("rolecall add prod --region eu-west-1 --role-arn {ARN}"));
         let mut profile = plan(&first, &mut before).unwrap();
         assert_eq!(check_existing(&first, &before, &profile), Ok(()));
         // What was never pinned is no difference.
@@ -207,7 +197,7 @@ mod tests {
         assert_eq!(check_existing(&first, &before, &profile), Ok(()));
 
         let line = "rolecall add prod --region eu-west-2 --aws-profile work";
-        let other = wanted(line);
+        let other = Add::of(line);
         let profile = plan(&other, &mut before.clone()).unwrap();
         let error = check_existing(&other, &before, &profile).unwrap_err().to_string();
         for part in [
@@ -218,7 +208,7 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
-        assert_eq!(check_existing(&wanted(&format!("{line} --replace")), &before, &profile), Ok(()));
+        assert_eq!(check_existing(&Add::of(&format!("{line} --replace")), &before, &profile), Ok(()));
     }
 
     #[test]
@@ -227,7 +217,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "[profiles.prod]\ncluster = 7\n").unwrap();
         let before = ConfigFile::load(Path::new(&path)).unwrap();
-        let add = wanted("rolecall add prod --region eu-west-1");
+        let add = Add::of("rolecall add prod --region eu-west-1");
         let profile = plan(&add, &mut before.clone()).unwrap();
         assert!(check_existing(&add, &before, &profile).unwrap_err().to_string().contains("malformed"));
     }
@@ -235,13 +225,13 @@ mod tests {
     #[test]
     fn a_pin_stays_with_its_cluster() {
         let (_folder, mut config) = empty();
-        let mut pinned = plan(&wanted("rolecall add prod --region eu-west-1"), &mut config).unwrap();
+        let mut pinned = plan(&Add::of("rolecall add prod --region eu-west-1"), &mut config).unwrap();
         pinned.server = Some("https://a".to_owned());
         pinned.ca_sha256 = Some("ab".to_owned());
         config.set_profile("prod", &pinned).unwrap();
         let again = |options: &str| {
             let line = format!("rolecall add prod --role-arn {ARN} --no-verify {options}");
-            plan(&wanted(&line), &mut config.clone()).map(|profile| profile.server)
+            plan(&Add::of(&line), &mut config.clone()).map(|profile| profile.server)
         };
         assert_eq!(again("--region eu-west-1 --replace").unwrap().as_deref(), Some("https://a"));
         assert_eq!(again("--region eu-west-1").unwrap().as_deref(), Some("https://a"));
@@ -259,7 +249,7 @@ mod tests {
         pinned.ca_sha256 = None;
         config.set_profile("prod", &pinned).unwrap();
         assert_eq!(
-            plan(&wanted("rolecall add prod --region eu-west-2 --no-verify --replace"), &mut config).unwrap().server,
+            plan(&Add::of("rolecall add prod --region eu-west-2 --no-verify --replace"), &mut config).unwrap().server,
             None
         );
     }

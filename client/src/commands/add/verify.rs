@@ -122,23 +122,13 @@ fn found(cluster: &Cluster, pinned: &str, context: &Context) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::{Cli, Command};
 
     const ARN: &str = "arn:aws:iam::111122223333:role/developers";
 
-    fn wanted(line: &str) -> Add {
-        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
-            Command::Add(add) => *add,
-            other => panic!("{other:?}"),
-        }
-    }
-
     #[test]
     fn what_add_can_be_given_instead_is_said_where_it_helps() {
-        let add = wanted("rolecall add prod --region eu-west-1");
+        let add = Add::of("rolecall add prod --region eu-west-1");
         let told = |code, hint: Option<&str>| {
             let body = ErrorBody { code, message: "no".to_owned(), hint: hint.map(str::to_owned) };
             no_cluster(&add, body).to_string()
@@ -163,7 +153,7 @@ mod tests {
             let issued = jiff::Timestamp::UNIX_EPOCH;
             let expires = Some(issued + SignedDuration::from_hours(1));
             let session = SessionStatus { arn: None, key_id_suffix: String::new(), issued, expires };
-            less_than_asked(&wanted(line), &session, &ConfigFile::load(&path).unwrap())
+            less_than_asked(&Add::of(line), &session, &ConfigFile::load(&path).unwrap())
         };
         let line = format!("rolecall add prod --region eu-west-1 --role-arn {ARN}");
         let long = "[defaults]\nduration = \"8h\"\n";
