@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use rolecall_protocol::{
-    Cluster, ConfigChecked, ConfigStatus, DaemonStatus, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Probed,
-    ProbedCluster, Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, Refreshed, Secret, Status,
-    near_misses,
+    Cluster, ConfigChecked, ConfigStatus, DaemonStatus, ErrorBody, ErrorClass, ErrorCode, ExecCredential, ExecInfo,
+    Probed, ProbedCluster, Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, Refreshed, Secret,
+    Status, near_misses,
 };
 
 pub use failure::AgentError;
@@ -130,7 +130,8 @@ impl Agent {
             source_kind: profile.chain.source.describe(),
             hops: profile.chain.hops.iter().map(|hop| hop.role.clone()).collect(),
             session_name: profile.chain.hops.last().map(|hop| hop.session_name.to_string()),
-            duration_seconds: profile.chain.hops.last().map_or(profile.duration, |hop| hop.duration).as_secs(),
+            duration_seconds: profile.duration.as_secs(),
+            limit_seconds: profile.limit().as_ref().map(Duration::as_secs),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
         })
@@ -173,6 +174,7 @@ impl Agent {
                 started: timestamp(self.started),
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
+                clock: None,
             },
             config: self.config_status(&in_force),
             profiles: profiles
@@ -292,10 +294,12 @@ impl Agent {
         ConfigStatus {
             path: self.config.path().display().to_string(),
             loaded: in_force.loaded.map(timestamp),
-            problem: in_force
-                .problem
-                .as_ref()
-                .map(|(error, since)| Problem { since: timestamp(*since), error: error.body() }),
+            problem: in_force.problem.as_ref().map(|(error, since)| Problem {
+                since: timestamp(*since),
+                class: ErrorClass::Change,
+                retry: None,
+                error: error.body(),
+            }),
         }
     }
 
@@ -321,7 +325,12 @@ impl Agent {
             session: session.filter(|_| usable).map(|session| session.status()),
             next_renewal: self.renewer.get().and_then(|renewer| renewer.planned(&profile.chain)).map(timestamp),
             last_used: entry.used.map(timestamp),
-            problem: entry.problem.map(|(error, since)| Problem { since: timestamp(since), error }),
+            problem: entry.problem.map(|(error, since)| Problem {
+                since: timestamp(since),
+                class: ErrorClass::default(),
+                retry: None,
+                error,
+            }),
         }
     }
 

@@ -80,6 +80,12 @@ impl Profile {
             keep_warm: profile.keep_warm,
         })
     }
+
+    /// The longest that a session can be asked for, where that is less than what is configured.
+    #[must_use]
+    pub fn limit(&self) -> Option<Duration> {
+        self.chain.hops.last().map(|hop| hop.duration).filter(|asked| *asked < self.duration)
+    }
 }
 
 impl Chain {
@@ -140,6 +146,7 @@ mod tests {
         let chained = find(&format!("{text}\nvia = [\"arn:aws:iam::999988887777:role/hub\"]"));
         let lengths: Vec<_> = chained.chain.hops.iter().map(|hop| hop.duration).collect();
         assert_eq!(lengths, [CHAINED_MAX, CHAINED_MAX]);
+        assert_eq!((find(text).limit(), chained.limit()), (None, Some(CHAINED_MAX)));
         assert_eq!(chained.chain.hops[0].external_id, None);
         assert!(chained.chain.hops[1].external_id.is_some());
         assert_ne!(chained.chain, find(text).chain);

@@ -47,6 +47,12 @@ pub enum Endpoint {
     Probe(ProfileName),
     /// `GET /v1/status`: the daemon, its configuration and every profile. Answers [`Status`](crate::Status).
     Status,
+    /// `GET /v1/events`: what happens from now on, one [`Event`](crate::Event) a line (JSON, ended by a newline), until
+    /// either side closes the connection. The first is always [`Happening::Hello`](crate::Happening::Hello).
+    Events,
+    /// `POST /v1/restart`: run the daemon's program anew, with the same listener and the same sessions; the process id
+    /// stays. Answers [`Restarting`](crate::Restarting) before that.
+    Restart,
     /// `POST /v1/stop`: finish what is under way and exit. Answers [`Stopping`](crate::Stopping).
     Stop,
 }
@@ -55,13 +61,14 @@ impl Endpoint {
     /// The method.
     pub const fn method(&self) -> Method {
         match self {
-            Self::Profile(_) | Self::Status => Method::Get,
+            Self::Profile(_) | Self::Status | Self::Events => Method::Get,
             Self::Token(_)
             | Self::Refresh(_)
             | Self::Cluster(_)
             | Self::ConfigCheck
             | Self::ConfigReload
             | Self::Probe(_)
+            | Self::Restart
             | Self::Stop => Method::Post,
         }
     }
@@ -77,6 +84,8 @@ impl Endpoint {
             Self::ConfigReload => "/v1/config/reload".to_owned(),
             Self::Probe(name) => format!("/v1/config/probe/{name}"),
             Self::Status => "/v1/status".to_owned(),
+            Self::Events => "/v1/events".to_owned(),
+            Self::Restart => "/v1/restart".to_owned(),
             Self::Stop => "/v1/stop".to_owned(),
         }
     }
@@ -96,6 +105,8 @@ impl Endpoint {
             ["config", "reload"] => Some(Self::ConfigReload),
             ["config", "probe", name] => name.parse().ok().map(Self::Probe),
             ["status"] => Some(Self::Status),
+            ["events"] => Some(Self::Events),
+            ["restart"] => Some(Self::Restart),
             ["stop"] => Some(Self::Stop),
             _ => None,
         }
@@ -108,9 +119,14 @@ impl Endpoint {
             Self::Token(_) => 256 * 1024,
             // 10,000 profiles with every key take about 5 MiB.
             Self::ConfigCheck | Self::Probe(_) => crate::MAX_CONFIG,
-            Self::Refresh(_) | Self::Cluster(_) | Self::Profile(_) | Self::ConfigReload | Self::Status | Self::Stop => {
-                0
-            }
+            Self::Refresh(_)
+            | Self::Cluster(_)
+            | Self::Profile(_)
+            | Self::ConfigReload
+            | Self::Status
+            | Self::Events
+            | Self::Restart
+            | Self::Stop => 0,
         }
     }
 }
@@ -131,6 +147,8 @@ mod tests {
             Endpoint::ConfigReload,
             Endpoint::Probe(name),
             Endpoint::Status,
+            Endpoint::Events,
+            Endpoint::Restart,
             Endpoint::Stop,
         ] {
             assert_eq!(Endpoint::parse(&endpoint.path()), Some(endpoint));

@@ -50,6 +50,25 @@ pub enum ErrorCode {
     Unknown,
 }
 
+/// What an error needs in order to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// Time: it is tried again, with pauses.
+    Retry,
+    /// A person who logs in.
+    Login,
+    /// Somebody who changes something: a policy, a configuration.
+    Change,
+    /// A look at the clock.
+    Clock,
+    /// A class of a newer daemon, or none.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
 impl ErrorCode {
     /// The client's exit code: 1 refused or failed, 3 the daemon cannot serve, 4 the protocols differ, 5 a person is
     /// needed, 70 a bug of ours.

@@ -35,11 +35,11 @@ mod secret;
 mod text;
 
 pub use endpoint::{Endpoint, Method};
-pub use error::{ErrorAnswer, ErrorBody, ErrorCode, sentence};
+pub use error::{ErrorAnswer, ErrorBody, ErrorClass, ErrorCode, sentence};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
 pub use messages::{
-    Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Probed, ProbedCluster, Problem, ProfileDetails, ProfileState,
-    ProfileStatus, Refreshed, SessionStatus, Status, Stopping,
+    ClockStatus, Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Event, Happening, Probed, ProbedCluster, Problem,
+    ProfileDetails, ProfileState, ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, ProfileName, Region, RoleArn, SessionName, SourceName, near_misses,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ErrorBody, ErrorCode};
+use crate::error::{ErrorBody, ErrorClass, ErrorCode};
 use crate::name::{ClusterName, ProfileName, Region, RoleArn, SourceName};
 
 /// Answer of [`Endpoint::Status`](crate::Endpoint::Status).
@@ -33,6 +33,20 @@ pub struct DaemonStatus {
     /// Where it logs; absent when that is standard error.
     #[serde(default)]
     pub log: Option<String>,
+    /// This machine's clock against AWS's; absent while AWS has not answered yet.
+    #[serde(default)]
+    pub clock: Option<ClockStatus>,
+}
+
+/// This machine's clock against AWS's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// How far AWS's clock is ahead of this machine's, in seconds; negative where it is behind.
+    pub skew_seconds: i64,
+    /// When that was seen, by AWS's clock.
+    pub measured: Timestamp,
+    /// Whether it is so much that the daemon corrects it in what it signs and believes.
+    pub corrected: bool,
 }
 
 /// The configuration's state.
@@ -53,6 +67,12 @@ pub struct ConfigStatus {
 pub struct Problem {
     /// When it began.
     pub since: Timestamp,
+    /// What has to happen for it to end.
+    #[serde(default)]
+    pub class: ErrorClass,
+    /// When it is tried again without anybody's doing, at the earliest; absent where that would change nothing.
+    #[serde(default)]
+    pub retry: Option<Timestamp>,
     /// What it is.
     #[serde(flatten)]
     pub error: ErrorBody,
@@ -136,8 +156,12 @@ pub struct ProfileDetails {
     /// The name that the session carries in CloudTrail; absent where there is no hop.
     #[serde(default)]
     pub session_name: Option<String>,
-    /// The longest that a session is asked for, in seconds.
+    /// How long a session is to last, as it is configured, in seconds.
     pub duration_seconds: u64,
+    /// How long one can be asked for, in seconds, where that is less: a role that is assumed from another role's session
+    /// gets an hour.
+    #[serde(default)]
+    pub limit_seconds: Option<u64>,
     /// The API server that the profile was added with.
     #[serde(default)]
     pub server: Option<String>,
@@ -186,6 +210,52 @@ pub struct ConfigChecked {
 pub struct Stopping {
     /// The process that is about to end. Whoever listens at the socket may be another: a service manager.
     pub pid: u32,
+}
+
+/// Answer of [`Endpoint::Restart`](crate::Endpoint::Restart).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarting {
+    /// The process that is about to run its program anew. It keeps its id.
+    pub pid: u32,
+}
+
+/// A line of [`Endpoint::Events`](crate::Endpoint::Events): something that shows in [`Status`] has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, by this machine's clock.
+    pub at: Timestamp,
+    /// What.
+    pub event: Happening,
+    /// The profiles that it is about; none where it is about all of them or about the daemon itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<ProfileName>,
+    /// What went wrong, of [`Happening::Failed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// What has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Happening {
+    /// The stream begins.
+    Hello,
+    /// There is a new session.
+    Session,
+    /// No new session could be got.
+    Failed,
+    /// A profile was used after a while, or its next renewal was planned or given up.
+    Plan,
+    /// The configuration was read, or refused.
+    Config,
+    /// The machine woke up, its network changed, or its clock was set.
+    Machine,
+    /// More has happened than this stream could tell.
+    Missed,
+    /// An event of a newer daemon.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Answer of [`Endpoint::Probe`](crate::Endpoint::Probe): the role was assumed, and this is what is behind it.
