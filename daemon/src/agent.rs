@@ -1,40 +1,49 @@
 //! The agent: what the server asks. It joins configuration, sessions and tokens, and knows nothing of HTTP.
 
+mod askers;
+mod events;
 mod failure;
 mod journal;
+mod minted;
+mod status;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
+use rolecall_protocol::{
+    Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, Probed, ProbedCluster,
+    ProfileName, Refreshed, Secret, near_misses,
+};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use rolecall_protocol::{
-    Cluster, ConfigChecked, ConfigStatus, DaemonStatus, ErrorBody, ErrorClass, ErrorCode, ExecCredential, ExecInfo,
-    Probed, ProbedCluster, Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, Refreshed, Secret,
-    Status, near_misses,
-};
-
+pub use askers::Asker;
+use askers::{Askers, Verdict};
+pub use events::Events;
 pub use failure::AgentError;
 use journal::Journal;
+use minted::Tokens;
 
 use crate::aws::Aws;
-use crate::clock::{left, timestamp};
+use crate::clock::left;
 use crate::config::Config;
-use crate::config::watch::{ConfigStore, InForce};
+use crate::config::watch::{ConfigStore, Reload};
+use crate::folder;
+use crate::machine;
 use crate::pin;
 use crate::profile::{Person, Profile};
 use crate::renew::Renewer;
-use crate::session::Session;
 use crate::sessions::{Served, Sessions, Want};
-use crate::token::{self, Token};
-
-/// For how long the same token is handed out (DESIGN 7): the API server caches by token, so a burst of kubectl costs it
-/// one STS call.
-const SAME_TOKEN: Duration = Duration::from_mins(5);
+use crate::source;
+use crate::token::Token;
 
 /// How often the renewal engine is told that a profile is in use.
 const NOTE_EVERY: Duration = Duration::from_mins(1);
+/// Events that a watcher may be behind.
+const EVENTS: usize = 64;
 
 /// What the daemon tells about itself.
 #[derive(Debug, Clone)]
@@ -50,35 +59,37 @@ pub struct Agent {
     about: About,
     person: Person,
     config: Arc<ConfigStore>,
+    /// The profiles of the configuration in force, resolved once rather than at each request.
+    profiles: ArcSwap<Profiles>,
     sessions: Sessions,
-    tokens: Mutex<HashMap<ProfileName, Minted>>,
+    tokens: Tokens,
+    askers: Askers,
     journal: Journal,
     renewer: OnceLock<Renewer>,
+    general: broadcast::Sender<events::General>,
     started: SystemTime,
     aws: Aws,
 }
 
-/// A token, by what it was made from.
-struct Minted {
-    token: Arc<Token>,
-    session: Arc<Session>,
-    profile: Profile,
-    signed: SystemTime,
-}
+type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
 
 impl Agent {
     /// An agent that goes by this configuration and this clock.
     #[must_use]
     pub fn new(config: Arc<ConfigStore>, aws: Aws, person: Person, about: About) -> Arc<Self> {
-        let started = aws.time().now();
+        let started = aws.now();
+        let profiles = ArcSwap::from_pointee(resolve(&config.current().config, &person));
         Arc::new(Self {
             about,
             person,
             config,
+            profiles,
             sessions: Sessions::new(aws.clone()),
-            tokens: Mutex::new(HashMap::new()),
+            tokens: Tokens::default(),
+            askers: Askers::default(),
             journal: Journal::default(),
             renewer: OnceLock::new(),
+            general: broadcast::channel(EVENTS).0,
             started,
             aws,
         })
@@ -86,24 +97,50 @@ impl Agent {
 
     /// Renews sessions before anyone asks, until `stop`. Without this they are renewed when they are asked for.
     pub fn keep_warm(&self, stop: CancellationToken) -> &Renewer {
-        self.renewer.get_or_init(|| Renewer::start(self.sessions.clone(), self.aws.time().clone(), stop))
+        self.renewer.get_or_init(|| Renewer::start(self.sessions.clone(), self.aws.clock().clone(), stop))
     }
 
-    /// The configuration, for whoever follows the file.
+    /// Where the configuration is.
     #[must_use]
-    pub fn config(&self) -> &Arc<ConfigStore> {
-        &self.config
+    pub fn config_path(&self) -> &Path {
+        self.config.path()
     }
 
-    /// A finished ExecCredential, as JSON.
-    pub async fn token(&self, name: &ProfileName, info: &[u8]) -> Result<Secret<Vec<u8>>, AgentError> {
+    /// Follows everything that changes without being asked, until `stop`: the configuration, AWS's own files, the machine.
+    pub async fn follow(&self, stop: CancellationToken) {
+        tokio::join!(
+            folder::follow(|| self.config.folders(), stop.clone(), || self.reload()),
+            source::watch::follow(self.aws.files(), stop.clone(), || self.sources_changed()),
+            machine::follow(stop, || self.machine_changed()),
+        );
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(self: &Arc<Self>) -> Events {
+        Events::new(self)
+    }
+
+    /// A finished ExecCredential, as JSON. The asker is the process that runs the plugin, as far as it is known.
+    pub async fn token(
+        &self,
+        name: &ProfileName,
+        info: &[u8],
+        asker: Option<Asker>,
+    ) -> Result<Secret<Vec<u8>>, AgentError> {
+        let begin = self.now();
         let profile = self.profile(name)?;
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
         if let (Some(pin), Some(cluster)) = (&profile.pin, &info.cluster) {
             pin::check(pin, cluster).map_err(|error| AgentError::pin(name, &error))?;
         }
-        let token = self.current_token(&profile).await?;
-        let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), timestamp(token.expires));
+        let verdict = asker.map_or(Verdict::Token, |asker| self.askers.judge(name, asker, begin));
+        let token = self.current_token(&profile, verdict).await?;
+        if let Some(asker) = asker {
+            self.askers.answered(name, asker, self.now(), token.expires);
+        }
+        let expires = self.aws.clock().stamp(token.expires);
+        let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), expires);
         serde_json::to_vec(&credential).map(Secret::new).map_err(|_| AgentError::internal(name))
     }
 
@@ -111,7 +148,7 @@ impl Agent {
     pub async fn refresh(&self, name: &ProfileName) -> Result<Refreshed, AgentError> {
         let profile = self.profile(name)?;
         let served = self.session(&profile, Want::New).await?;
-        Ok(Refreshed { session: served.session.status() })
+        Ok(Refreshed { session: served.session.status(self.aws.clock()) })
     }
 
     /// Describes the profile's cluster.
@@ -120,21 +157,6 @@ impl Agent {
         let served = self.session(&profile, Want::Fresh).await?;
         let described = self.sessions.describe(&profile.chain, &served.session, &profile.cluster).await;
         described.map_err(|error| AgentError::new(name, error.body()))
-    }
-
-    /// What is configured and known of a profile.
-    pub fn details(&self, name: &ProfileName) -> Result<ProfileDetails, AgentError> {
-        let profile = self.profile(name)?;
-        Ok(ProfileDetails {
-            status: self.status_of(&profile),
-            source_kind: profile.chain.source.describe(),
-            hops: profile.chain.hops.iter().map(|hop| hop.role.clone()).collect(),
-            session_name: profile.chain.hops.last().map(|hop| hop.session_name.to_string()),
-            duration_seconds: profile.duration.as_secs(),
-            limit_seconds: profile.limit().as_ref().map(Duration::as_secs),
-            server: profile.pin.as_ref().map(|pin| pin.server.clone()),
-            ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
-        })
     }
 
     /// Reads a configuration that may become the real one.
@@ -147,7 +169,8 @@ impl Agent {
     /// session is kept, so that the first kubectl afterwards finds it.
     pub async fn probe(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
         let config = self.candidate(text).await?;
-        let profile = Profile::find(&config, name, &self.person).ok_or_else(|| self.unknown(name, &config))?;
+        let profile = Profile::find(&config, name, &self.person)
+            .ok_or_else(|| self.unknown(name, config.profiles.keys().map(ProfileName::as_str)))?;
         let served = self.sessions.get(&profile.chain, Want::New).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
         let identified = self.sessions.identify(&profile.chain, &session).await;
@@ -156,99 +179,105 @@ impl Agent {
             Ok(cluster) => ProbedCluster::Cluster(cluster),
             Err(error) => ProbedCluster::ClusterProblem(error.body()),
         };
-        let mut session = session.status();
+        let mut session = session.status(self.aws.clock());
         session.arn = Some(arn);
         Ok(Probed { session, cluster })
     }
 
-    /// The daemon, its configuration, and every profile.
+    /// Reads the configuration again, and goes by what has changed.
+    pub fn reload(&self) {
+        match self.config.reload() {
+            Reload::Same => {}
+            Reload::Problem => self.tell(Happening::Config),
+            Reload::Changed => self.configuration_changed(),
+        }
+    }
+
+    /// The machine woke up, or its network changed: what failed there may work here.
+    pub fn machine_changed(&self) {
+        self.sessions.forgive_network();
+        self.try_again(Happening::Machine);
+    }
+
+    /// AWS's own files were changed, by a login perhaps: what was refused before may be given now.
+    pub fn sources_changed(&self) {
+        self.sessions.forgive_sources();
+        self.try_again(Happening::Plan);
+    }
+
+    /// How many calls wait for their turn at STS.
     #[must_use]
-    pub fn status(&self) -> Status {
-        let in_force = self.config.current();
-        let profiles = in_force.config.profiles.keys();
-        Status {
-            daemon: DaemonStatus {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                protocol: rolecall_protocol::PROTOCOL_VERSION,
-                pid: std::process::id(),
-                started: timestamp(self.started),
-                socket: self.about.socket.clone(),
-                log: self.about.log.clone(),
-                clock: None,
-            },
-            config: self.config_status(&in_force),
-            profiles: profiles
-                .filter_map(|name| Profile::find(&in_force.config, name, &self.person))
-                .map(|profile| self.status_of(&profile))
-                .collect(),
-        }
+    pub fn waiting(&self) -> usize {
+        self.aws.limits().waiting()
     }
 
-    /// Reads the configuration again, and tells what is in force.
-    pub fn reload(&self) -> ConfigStatus {
-        if self.config.reload() {
-            self.configuration_changed();
+    fn try_again(&self, why: Happening) {
+        if let Some(renewer) = self.renewer.get() {
+            renewer.forgiven();
         }
-        self.config_status(&self.config.current())
+        self.tell(why);
     }
 
-    /// Forgets what the configuration no longer asks for.
-    pub fn configuration_changed(&self) {
-        let in_force = self.config.current();
-        let profiles: HashMap<ProfileName, Profile> = in_force
-            .config
-            .profiles
-            .keys()
-            .filter_map(|name| Some((name.clone(), Profile::find(&in_force.config, name, &self.person)?)))
-            .collect();
+    /// Goes by the configuration in force: forgets what nobody asks for any more, and what went wrong with what was
+    /// changed. Everything else stays as it is.
+    fn configuration_changed(&self) {
+        let profiles = resolve(&self.config.current().config, &self.person);
+        let before = self.profiles.swap(Arc::new(profiles));
+        let profiles = self.profiles.load();
         self.sessions.retain(profiles.values().map(|profile| &profile.chain));
-        self.tokens().retain(|name, minted| profiles.get(name) == Some(&minted.profile));
+        for (name, profile) in profiles.iter() {
+            if before.get(name).is_none_or(|before| before != profile) {
+                self.sessions.forgive(&profile.chain);
+            }
+        }
+        self.tokens.retain(|name, made_for| profiles.get(name).is_some_and(|profile| profile == made_for));
         self.journal.retain(|name| profiles.contains_key(name));
         if let Some(renewer) = self.renewer.get() {
             renewer.changed();
         }
+        self.tell(Happening::Config);
     }
 
-    async fn current_token(&self, profile: &Profile) -> Result<Arc<Token>, AgentError> {
-        let Served { session, problem } = self.session(profile, Want::Fresh).await?;
-        let now = self.now();
-        if let Some(token) = self.same_token(profile, &session, now) {
-            return Ok(token);
-        }
-        if let Some(problem) = problem {
+    fn tell(&self, happening: Happening) {
+        // Nobody watching is fine.
+        drop(self.general.send(happening));
+    }
+
+    async fn current_token(&self, profile: &Arc<Profile>, verdict: Verdict) -> Result<Arc<Token>, AgentError> {
+        let served = match verdict {
+            Verdict::NewSession if self.askers.may_force(&profile.chain, self.now()) => {
+                tracing::info!(profile = %profile.name, "The cluster refuses its tokens, it seems; assuming the role anew");
+                match self.session(profile, Want::Renewed).await {
+                    Ok(served) => served,
+                    Err(_) => self.session(profile, Want::Fresh).await?,
+                }
+            }
+            _ => self.session(profile, Want::Fresh).await?,
+        };
+        if let Some(problem) = &served.problem {
             tracing::warn!(profile = %profile.name, error = %problem, "Renewal failed; the session is used while it lasts");
         }
-        let minted = token::mint(&session, &profile.chain.region, &profile.cluster, now).await;
-        let token = Arc::new(minted.map_err(|error| AgentError::new(&profile.name, error.body()))?);
-        let mut tokens = self.tokens();
-        // Somebody may have minted one meanwhile: everybody gets the first.
-        if let Some(first) = tokens.get(&profile.name).and_then(|minted| minted.matching(profile, &session, now)) {
-            return Ok(first);
+        let is_new = verdict != Verdict::Token;
+        let minted = self.tokens.mint(profile, &served.session, self.now(), is_new).await;
+        match &minted {
+            Ok(_) => self.journal.went_well(&profile.name),
+            Err(error) => self.journal.failed(&profile.name, error.body(), self.now()),
         }
-        let minted = Minted { token: Arc::clone(&token), session, profile: profile.clone(), signed: now };
-        tokens.insert(profile.name.clone(), minted);
-        Ok(token)
+        minted.map_err(|error| AgentError::new(&profile.name, error.body()))
     }
 
-    fn same_token(&self, profile: &Profile, session: &Session, now: SystemTime) -> Option<Arc<Token>> {
-        self.tokens().get(&profile.name)?.matching(profile, session, now)
-    }
-
-    /// Gets a session, and notes how it went.
+    /// Gets a session, and notes the use.
     async fn session(&self, profile: &Profile, want: Want) -> Result<Served, AgentError> {
         let name = &profile.name;
         let before = self.journal.used(name, self.now());
         match self.sessions.get(&profile.chain, want).await {
             Ok(served) => {
-                let problem = served.problem.as_ref().map(|problem| problem.body(&profile.source_name));
-                self.journal.went(name, problem, self.now());
                 self.note_use(profile, before);
                 Ok(served)
             }
             Err(error) => {
                 let body = error.body(&profile.source_name);
                 tracing::warn!(profile = %name, code = %body.code, error = %error, "No session");
-                self.journal.went(name, Some(body.clone()), self.now());
                 Err(AgentError::new(name, body))
             }
         }
@@ -263,21 +292,27 @@ impl Agent {
         }
     }
 
-    fn profile(&self, name: &ProfileName) -> Result<Profile, AgentError> {
-        let find = || Profile::find(&self.config.current().config, name, &self.person);
-        if let Some(profile) = find() {
+    fn profile(&self, name: &ProfileName) -> Result<Arc<Profile>, AgentError> {
+        if let Some(profile) = self.known(name) {
             return Ok(profile);
         }
         // It may have been added this very moment, before the watch told us.
         self.reload();
-        find().ok_or_else(|| self.unknown(name, &self.config.current().config))
+        self.known(name).ok_or_else(|| {
+            let profiles = self.profiles.load();
+            self.unknown(name, profiles.keys().map(ProfileName::as_str))
+        })
     }
 
-    fn unknown(&self, name: &ProfileName, config: &Config) -> AgentError {
-        let known = config.profiles.keys().map(ProfileName::as_str);
-        let near = near_misses(name.as_str(), known);
+    fn known(&self, name: &ProfileName) -> Option<Arc<Profile>> {
+        self.profiles.load().get(name).cloned()
+    }
+
+    fn unknown<'a>(&self, name: &ProfileName, known: impl Iterator<Item = &'a str> + Clone) -> AgentError {
         let in_force = self.config.current();
-        AgentError::unknown_profile(name, &near, config.profiles.is_empty(), in_force.problem.as_ref().map(|(e, _)| e))
+        let is_empty = known.clone().next().is_none();
+        let near = near_misses(name.as_str(), known);
+        AgentError::unknown_profile(name, &near, is_empty, in_force.problem.as_ref().map(|(error, _)| error))
     }
 
     /// Reads a configuration that somebody sends: away from the threads that answer everybody else, since it may be large.
@@ -290,64 +325,12 @@ impl Agent {
         }
     }
 
-    fn config_status(&self, in_force: &InForce) -> ConfigStatus {
-        ConfigStatus {
-            path: self.config.path().display().to_string(),
-            loaded: in_force.loaded.map(timestamp),
-            problem: in_force.problem.as_ref().map(|(error, since)| Problem {
-                since: timestamp(*since),
-                class: ErrorClass::Change,
-                retry: None,
-                error: error.body(),
-            }),
-        }
-    }
-
-    fn status_of(&self, profile: &Profile) -> ProfileStatus {
-        let now = self.now();
-        let session = self.sessions.peek(&profile.chain);
-        let entry = self.journal.of(&profile.name);
-        let usable = session.as_ref().is_some_and(|session| session.is_usable(now));
-        let state = match (&entry.problem, usable) {
-            (_, true) => ProfileState::Ready,
-            (Some((problem, _)), false) if problem.code == ErrorCode::LoginNeeded => ProfileState::LoginNeeded,
-            (Some(_), false) => ProfileState::Failed,
-            (None, false) if session.is_some() => ProfileState::Expired,
-            (None, false) => ProfileState::Unused,
-        };
-        ProfileStatus {
-            name: profile.name.clone(),
-            cluster: profile.cluster.clone(),
-            region: profile.chain.region.clone(),
-            source: profile.source_name.clone(),
-            role_arn: profile.chain.hops.last().map(|hop| hop.role.clone()),
-            state,
-            session: session.filter(|_| usable).map(|session| session.status()),
-            next_renewal: self.renewer.get().and_then(|renewer| renewer.planned(&profile.chain)).map(timestamp),
-            last_used: entry.used.map(timestamp),
-            problem: entry.problem.map(|(error, since)| Problem {
-                since: timestamp(since),
-                class: ErrorClass::default(),
-                retry: None,
-                error,
-            }),
-        }
-    }
-
-    fn tokens(&self) -> MutexGuard<'_, HashMap<ProfileName, Minted>> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn now(&self) -> SystemTime {
-        self.aws.time().now()
+        self.aws.now()
     }
 }
 
-impl Minted {
-    /// The token, if it is still the one to hand out: same configuration, same session, young enough.
-    fn matching(&self, profile: &Profile, session: &Session, now: SystemTime) -> Option<Arc<Token>> {
-        let age = now.duration_since(self.signed).ok()?;
-        let same = self.session.signs_as(session) && self.profile == *profile;
-        (same && age < SAME_TOKEN).then(|| Arc::clone(&self.token))
-    }
+fn resolve(config: &Config, person: &Person) -> Profiles {
+    let resolved = |name: &ProfileName| Some((name.clone(), Arc::new(Profile::find(config, name, person)?)));
+    config.profiles.keys().filter_map(resolved).collect()
 }

@@ -3,7 +3,8 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
@@ -11,14 +12,15 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
-use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region as SdkRegion;
-use rolecall_protocol::{ErrorCode, Region, sanitize_for_terminal};
+use rolecall_protocol::{ErrorClass, ErrorCode, Region, sanitize_for_terminal};
 
+use crate::breaker::{Breakers, Open};
+use crate::clock::{Clock, SharedTimeSource};
 use crate::config::SourceConfig;
 use crate::limits::Limits;
 use crate::transport::{self, InsecureEndpoint};
@@ -26,7 +28,7 @@ use crate::transport::{self, InsecureEndpoint};
 /// TCP and TLS to an endpoint (B12).
 const CONNECT: Duration = Duration::from_secs(3);
 /// One attempt of one call, from the first byte to the last (B12).
-const ATTEMPT: Duration = Duration::from_secs(5);
+pub const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// Where AWS's own files are.
 #[derive(Debug, Clone)]
@@ -35,6 +37,8 @@ pub struct AwsFiles {
     pub config: PathBuf,
     /// `~/.aws/credentials`, or what `AWS_SHARED_CREDENTIALS_FILE` says.
     pub credentials: PathBuf,
+    /// `~/.aws`, where logins are kept whatever those variables say.
+    pub logins: PathBuf,
 }
 
 /// Makes clients of AWS.
@@ -43,8 +47,12 @@ pub struct Aws {
     files: AwsFiles,
     http: SharedHttpClient,
     limits: Limits,
-    time: SharedTimeSource,
+    breakers: Arc<Breakers<Endpoint, AwsError>>,
+    clock: Clock,
 }
+
+/// Where a service is called: the AWS profile may name another address than the region's own.
+pub type Endpoint = (SourceConfig, Region);
 
 /// What went wrong with a call to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +61,8 @@ pub struct AwsError {
     pub kind: AwsErrorKind,
     /// What AWS, or the network, says. Safe for a terminal.
     pub message: String,
+    /// How long no other call makes sense, where somebody said so.
+    pub retry_after: Option<Duration>,
 }
 
 /// What an error of AWS means for what we do next (B8).
@@ -81,20 +91,69 @@ pub enum AwsErrorKind {
 impl Aws {
     /// Clients that read those files and go by that clock.
     #[must_use]
-    pub fn new(files: AwsFiles, time: SharedTimeSource) -> Self {
-        Self { files, http: transport::guarded(), limits: Limits::new(), time }
+    pub fn new(files: AwsFiles, clock: Clock) -> Self {
+        let http = transport::guarded(clock.clone());
+        Self::with_client(files, clock, http)
+    }
+
+    /// The same with another HTTP client.
+    #[must_use]
+    pub fn with_client(files: AwsFiles, clock: Clock, http: SharedHttpClient) -> Self {
+        Self { files, http, limits: Limits::new(), breakers: Arc::default(), clock }
     }
 
     /// The clock.
     #[must_use]
-    pub const fn time(&self) -> &SharedTimeSource {
-        &self.time
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// AWS's time, as far as it is known.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// How fast STS is called.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Which endpoints are left alone.
+    #[must_use]
+    pub fn breakers(&self) -> &Breakers<Endpoint, AwsError> {
+        &self.breakers
+    }
+
+    /// One call to a service of which we do not want too many: in its turn, in at most `patience` once it is that, and not
+    /// at all while the endpoint only fails.
+    pub async fn call<T, E>(
+        &self,
+        endpoint: &Endpoint,
+        patience: Duration,
+        send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, AwsError>
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        self.breakers.look(endpoint, self.now())?;
+        let _pass = self.limits.pass().await;
+        self.breakers.admit(endpoint, self.now())?;
+        let outcome = match tokio::time::timeout(patience, send).await {
+            Ok(answer) => answer.map_err(|error| AwsError::of(&error)),
+            Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, "no answer in time")),
+        };
+        match &outcome {
+            Err(error) if error.kind.is_of_the_endpoint() => {
+                self.breakers.failed(endpoint, error.clone(), error.retry_after, self.now(), fastrand::f64());
+            }
+            _ => {
+                self.breakers.answered(endpoint);
+                self.limits.succeeded();
+            }
+        }
+        outcome
     }
 
     /// Where AWS's own files are.
@@ -126,7 +185,7 @@ impl Aws {
             .with_region(Some(SdkRegion::new(region.as_str().to_owned())))
             .with_behavior_version(Some(behavior()))
             .with_http_client(self.http.clone())
-            .with_time_source(self.time.clone())
+            .with_time_source(SharedTimeSource::new(self.clock.clone()))
             .with_timeout_config(timeouts())
     }
 
@@ -140,7 +199,7 @@ impl Aws {
             .region(SdkRegion::new(region.as_str().to_owned()))
             .credentials_provider(credentials)
             .http_client(self.http.clone())
-            .time_source(self.time.clone())
+            .time_source(SharedTimeSource::new(self.clock.clone()))
             .retry_config(RetryConfig::disabled()) // one layer retries, and it is ours (B5)
             .timeout_config(timeouts())
             .load()
@@ -158,11 +217,27 @@ fn timeouts() -> TimeoutConfig {
 }
 
 impl AwsErrorKind {
-    /// Whether the same call may well succeed in a moment. A wrong time is among them: the SDK learns the right one from
-    /// AWS's answer, and a person sets the clock.
+    /// Whether the same call may well succeed in a moment. A wrong time is among them: the clock learns the right one from
+    /// AWS's answer.
     #[must_use]
     pub const fn is_transient(self) -> bool {
         matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled | Self::Clock)
+    }
+
+    /// Whether it says something about the endpoint, rather than about what was asked of it.
+    #[must_use]
+    pub const fn is_of_the_endpoint(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled)
+    }
+
+    /// What has to happen for it to end.
+    #[must_use]
+    pub const fn class(self) -> ErrorClass {
+        match self {
+            Self::Throttled | Self::Unreachable | Self::Garbled => ErrorClass::Retry,
+            Self::Clock => ErrorClass::Clock,
+            Self::Denied | Self::Rejected | Self::BaseRejected | Self::NotFound | Self::Insecure => ErrorClass::Change,
+        }
     }
 
     /// The code at the wire.
@@ -181,9 +256,14 @@ impl AwsErrorKind {
 }
 
 impl AwsError {
+    /// An error that says no time.
+    pub fn new(kind: AwsErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None }
+    }
+
     /// An error of ours about what AWS answered.
     pub fn garbled(message: impl Into<String>) -> Self {
-        Self { kind: AwsErrorKind::Garbled, message: message.into() }
+        Self::new(AwsErrorKind::Garbled, message)
     }
 
     /// Tells what an error of the SDK means.
@@ -195,17 +275,19 @@ impl AwsError {
             SdkError::ServiceError(service) => {
                 let meta = service.err();
                 let status = service.raw().status().as_u16();
-                Self::of_answer(status, meta.code(), meta.message().unwrap_or_default())
+                let said = Self::of_answer(status, meta.code(), meta.message().unwrap_or_default());
+                Self { retry_after: retry_after(service.raw()), ..said }
             }
-            SdkError::TimeoutError(_) => {
-                Self { kind: AwsErrorKind::Unreachable, message: "no answer in time".to_owned() }
+            SdkError::TimeoutError(_) => Self::new(AwsErrorKind::Unreachable, "no answer in time"),
+            SdkError::ResponseError(answer) => {
+                let garbled = Self::garbled("the answer is not one of AWS's");
+                Self { retry_after: retry_after(answer.raw()), ..garbled }
             }
-            SdkError::ResponseError(_) => Self::garbled("the answer is not one of AWS's"),
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) if is_insecure(error) => {
-                Self { kind: AwsErrorKind::Insecure, message: InsecureEndpoint.to_string() }
+                Self::new(AwsErrorKind::Insecure, InsecureEndpoint.to_string())
             }
-            SdkError::DispatchFailure(_) => Self { kind: AwsErrorKind::Unreachable, message: innermost(error) },
-            _ => Self { kind: AwsErrorKind::Rejected, message: innermost(error) },
+            SdkError::DispatchFailure(_) => Self::new(AwsErrorKind::Unreachable, innermost(error)),
+            _ => Self::new(AwsErrorKind::Rejected, innermost(error)),
         }
     }
 
@@ -242,8 +324,20 @@ impl AwsError {
             (Some(code), "") => format!("{code} (status {status})"),
             (_, message) => message.to_owned(),
         };
-        Self { kind, message: sanitize_for_terminal(&message) }
+        Self::new(kind, sanitize_for_terminal(&message))
     }
+}
+
+impl From<Open<Self>> for AwsError {
+    /// What the last caller was told, and for how long it holds.
+    fn from(open: Open<Self>) -> Self {
+        Self { retry_after: Some(open.rest), ..Self::clone(&open.failure) }
+    }
+}
+
+/// How long a service asks to be left alone: seconds (RFC 9110, 10.2.3). AWS does not send the other form, a date.
+fn retry_after(answer: &HttpResponse) -> Option<Duration> {
+    answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn is_about_time(message: &str) -> bool {

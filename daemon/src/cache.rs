@@ -2,21 +2,23 @@
 //! of it, the error too.
 //!
 //! The flight is a task of its own, so it survives the caller that began it; a flight that panics fails its waiters and
-//! leaves the slot clear. A failed flight never replaces a good value, and is remembered for a moment, so that a burst
+//! leaves the slot clear. A failed flight never replaces a good value, and is remembered for a while, so that a burst
 //! of callers does not become a burst of calls.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock::SharedTimeSource;
+use crate::task::{Mutex, MutexGuard, PoisonError, spawn};
 
-/// How long a failure is remembered (B7: kubectl runs its plugin six times in a row).
-const REMEMBERED: Duration = Duration::from_secs(5);
+/// Slots that are kept. Beyond it the one that was not looked at for longest makes room (B17).
+const MOST: usize = 4096;
 
 /// What a flight comes to.
 pub type Outcome<V, E> = Result<Arc<V>, Failure<E>>;
@@ -26,27 +28,61 @@ pub type Outcome<V, E> = Result<Arc<V>, Failure<E>>;
 pub enum Failure<E> {
     /// The flight said so.
     Known(Arc<E>),
-    /// The flight is still under way, and the caller does not wait any longer.
-    Slow,
     /// The flight ended without a word: a bug of ours.
     Lost,
 }
 
+/// An error that knows how long another attempt makes no sense.
+pub trait Remembered {
+    /// For how long after the last of so many failures in a row. [`Duration::MAX`] is until it is forgotten.
+    fn remembered(&self, failures: u32) -> Duration;
+}
+
+/// What went wrong with a key, if nothing has gone right since.
+#[derive(Debug)]
+pub struct Trouble<E> {
+    /// The last error.
+    pub error: Arc<E>,
+    /// When the first of its kind happened.
+    pub since: SystemTime,
+    /// When the last happened.
+    pub last: SystemTime,
+    /// How many in a row.
+    pub failures: u32,
+}
+
+/// What there is of a key.
+#[derive(Debug)]
+pub struct Found<V, E> {
+    /// The last value, however old.
+    pub value: Option<Arc<V>>,
+    /// What went wrong since.
+    pub trouble: Option<Trouble<E>>,
+}
+
 /// Values by key.
 pub struct Cache<K, V, E> {
-    slots: Mutex<HashMap<K, Slot<V, E>>>,
+    slots: Mutex<Slots<K, V, E>>,
     time: SharedTimeSource,
+    landed: Box<dyn Fn(&K) + Send + Sync>,
+}
+
+struct Slots<K, V, E> {
+    by_key: HashMap<K, Slot<V, E>>,
+    /// Counts looks; the larger a slot's number, the more recent.
+    looks: u64,
 }
 
 struct Slot<V, E> {
     value: Option<Arc<V>>,
-    failed: Option<(Arc<E>, SystemTime)>,
+    trouble: Option<Trouble<E>>,
     flight: Option<Flight<V, E>>,
+    looked: u64,
 }
 
 /// A call that is under way.
-struct Flight<V, E> {
-    landed: watch::Receiver<Option<Outcome<V, E>>>,
+pub struct Flight<V, E> {
+    outcome: watch::Receiver<Option<Outcome<V, E>>>,
     began: Instant,
 }
 
@@ -61,71 +97,113 @@ impl<K, V, E> Cache<K, V, E>
 where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
+    E: Remembered + Send + Sync + 'static,
 {
-    /// An empty cache.
+    /// An empty cache. `landed` is called after each flight that changed a slot.
     #[must_use]
-    pub fn new(time: SharedTimeSource) -> Arc<Self> {
-        Arc::new(Self { slots: Mutex::new(HashMap::new()), time })
+    pub fn new(time: SharedTimeSource, landed: impl Fn(&K) + Send + Sync + 'static) -> Arc<Self> {
+        let slots = Mutex::new(Slots { by_key: HashMap::new(), looks: 0 });
+        Arc::new(Self { slots, time, landed: Box::new(landed) })
     }
 
-    /// What is there, however old.
-    pub fn peek(&self, key: &K) -> Option<Arc<V>> {
-        self.slots().get(key).and_then(|slot| slot.value.clone())
+    /// What is there of a key.
+    pub fn look(&self, key: &K) -> Found<V, E> {
+        let mut slots = self.slots();
+        slots.looks += 1;
+        let looks = slots.looks;
+        match slots.by_key.get_mut(key) {
+            Some(slot) => {
+                slot.looked = looks;
+                Found { value: slot.value.clone(), trouble: slot.trouble.clone() }
+            }
+            None => Found { value: None, trouble: None },
+        }
     }
 
-    /// The failure that is remembered at `now`. One from the future, after the clock was set back, is forgotten.
-    pub fn failed(&self, key: &K, now: SystemTime) -> Option<Arc<E>> {
-        let slots = self.slots();
-        let (error, at) = slots.get(key)?.failed.as_ref()?;
-        let is_recent = now.duration_since(*at).is_ok_and(|age| age < REMEMBERED);
-        is_recent.then(|| Arc::clone(error))
-    }
-
-    /// Joins the flight for `key`, or begins one with `fly`. Nobody waits beyond `patience`, counted from the flight's
-    /// beginning, if there is one: the flight goes on without them.
-    pub async fn fly<F>(self: &Arc<Self>, key: &K, patience: Option<Duration>, fly: impl FnOnce() -> F) -> Outcome<V, E>
-    where
-        F: Future<Output = Result<V, E>> + Send + 'static,
-    {
-        let Flight { mut landed, began } = self.board(key, fly);
-        let outcome = landed.wait_for(Option::is_some);
-        let outcome = match patience {
-            None => outcome.await,
-            Some(patience) => match tokio::time::timeout_at(began + patience, outcome).await {
-                Ok(outcome) => outcome,
-                Err(_) => return Err(Failure::Slow),
-            },
-        };
-        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(Failure::Lost))
-    }
-
-    /// Forgets every key that `keep` does not want, with what is in flight for it.
-    pub fn retain(&self, keep: impl Fn(&K) -> bool) {
-        self.slots().retain(|key, _| keep(key));
-    }
-
-    fn board<F>(self: &Arc<Self>, key: &K, fly: impl FnOnce() -> F) -> Flight<V, E>
+    /// Joins the flight for `key`, or begins one with `fly`. The flight goes on without those who do not wait for it.
+    pub fn fly<F>(self: &Arc<Self>, key: &K, fly: impl FnOnce() -> F) -> Flight<V, E>
     where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
         let mut slots = self.slots();
-        let slot = slots.entry(key.clone()).or_insert_with(Slot::empty);
-        if let Some(flight) = &slot.flight {
+        if let Some(flight) = slots.by_key.get(key).and_then(|slot| slot.flight.as_ref()) {
             return flight.clone();
         }
-        let (land, landed) = watch::channel(None);
-        let flight = Flight { landed, began: Instant::now() };
-        slot.flight = Some(flight.clone());
+        let (land, outcome) = watch::channel(None);
+        let flight = Flight { outcome, began: Instant::now() };
+        slots.of(key).flight = Some(flight.clone());
         drop(slots);
         let landing = Landing { cache: Arc::clone(self), key: key.clone(), flight: flight.clone() };
         let call = fly();
-        tokio::spawn(async move {
+        spawn(async move {
             let outcome = landing.keep(call.await);
             drop(landing); // before anybody hears of it, so that whoever asks next begins anew
             land.send_replace(Some(outcome));
         });
         flight
+    }
+
+    /// Puts a value in place that came from elsewhere, unless there is one.
+    pub fn put(&self, key: &K, value: V) {
+        let mut slots = self.slots();
+        let slot = slots.of(key);
+        if slot.value.is_none() {
+            slot.value = Some(Arc::new(value));
+        }
+    }
+
+    /// Every value.
+    pub fn all(&self) -> Vec<(K, Arc<V>)> {
+        let slots = self.slots();
+        slots.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
+    }
+
+    /// Forgets every key that `keep` does not want, with what is in flight for it.
+    pub fn retain(&self, keep: impl Fn(&K) -> bool) {
+        self.slots().by_key.retain(|key, _| keep(key));
+    }
+
+    /// Forgets the failures that `forget` names: there is reason to believe that it goes better now.
+    pub fn forgive(&self, forget: impl Fn(&K, &E) -> bool) {
+        for (key, slot) in &mut self.slots().by_key {
+            if slot.trouble.as_ref().is_some_and(|trouble| forget(key, &trouble.error)) {
+                slot.trouble = None;
+            }
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone, V, E> Slots<K, V, E> {
+    /// The slot of a key, made if there is none.
+    fn of(&mut self, key: &K) -> &mut Slot<V, E> {
+        if !self.by_key.contains_key(key) && self.by_key.len() >= MOST {
+            self.make_room();
+        }
+        self.looks += 1;
+        let slot = self.by_key.entry(key.clone()).or_insert_with(Slot::empty);
+        slot.looked = self.looks;
+        slot
+    }
+
+    /// Drops what was not looked at for longest; what is in flight is wanted.
+    fn make_room(&mut self) {
+        let idle = self.by_key.iter().filter(|(_, slot)| slot.flight.is_none());
+        if let Some(key) = idle.min_by_key(|(_, slot)| slot.looked).map(|(key, _)| key.clone()) {
+            self.by_key.remove(&key);
+        }
+    }
+}
+
+impl<V: Send + Sync, E: Send + Sync> Flight<V, E> {
+    /// What the flight comes to.
+    pub async fn landed(mut self) -> Outcome<V, E> {
+        let outcome = self.outcome.wait_for(Option::is_some).await;
+        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(Failure::Lost))
+    }
+
+    /// When it began.
+    pub const fn began(&self) -> Instant {
+        self.began
     }
 }
 
@@ -138,44 +216,77 @@ impl<K: Eq + Hash, V, E> Landing<K, V, E> {
             match &outcome {
                 Ok(value) => {
                     slot.value = Some(Arc::clone(value));
-                    slot.failed = None;
+                    slot.trouble = None;
                 }
-                Err(error) => slot.failed = Some((Arc::clone(error), now)),
+                Err(error) => slot.fail(error, now),
             }
         }
         outcome.map_err(Failure::Known)
     }
 
-    fn own_slot<'a>(&self, slots: &'a mut HashMap<K, Slot<V, E>>) -> Option<&'a mut Slot<V, E>> {
-        let own = |flight: &Flight<V, E>| flight.landed.same_channel(&self.flight.landed);
-        slots.get_mut(&self.key).filter(|slot| slot.flight.as_ref().is_some_and(own))
+    fn own_slot<'a>(&self, slots: &'a mut Slots<K, V, E>) -> Option<&'a mut Slot<V, E>> {
+        let own = |flight: &Flight<V, E>| flight.outcome.same_channel(&self.flight.outcome);
+        slots.by_key.get_mut(&self.key).filter(|slot| slot.flight.as_ref().is_some_and(own))
     }
 }
 
 impl<K, V, E> Cache<K, V, E> {
     /// The map. It is whole at every unlock, so a panic elsewhere does not spoil it.
-    fn slots(&self) -> MutexGuard<'_, HashMap<K, Slot<V, E>>> {
+    fn slots(&self) -> MutexGuard<'_, Slots<K, V, E>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<V, E> Slot<V, E> {
     const fn empty() -> Self {
-        Self { value: None, failed: None, flight: None }
+        Self { value: None, trouble: None, flight: None, looked: 0 }
+    }
+
+    fn fail(&mut self, error: &Arc<E>, now: SystemTime) {
+        let (since, failures) = match &self.trouble {
+            Some(trouble) => (trouble.since, trouble.failures.saturating_add(1)),
+            None => (now, 1),
+        };
+        self.trouble = Some(Trouble { error: Arc::clone(error), since, last: now, failures });
+    }
+}
+
+impl<E: Remembered> Trouble<E> {
+    /// Whether another attempt makes no sense yet. A failure from the future, after the clock was set back, is none to
+    /// wait for.
+    #[must_use]
+    pub fn is_remembered(&self, now: SystemTime) -> bool {
+        let remembered = self.error.remembered(self.failures);
+        now.duration_since(self.last).is_ok_and(|age| age < remembered)
+    }
+
+    /// When another attempt makes sense; `None` where time does not help.
+    #[must_use]
+    pub fn until(&self) -> Option<SystemTime> {
+        self.last.checked_add(self.error.remembered(self.failures))
     }
 }
 
 impl<K: Eq + Hash, V, E> Drop for Landing<K, V, E> {
     fn drop(&mut self) {
-        if let Some(slot) = self.own_slot(&mut self.cache.slots()) {
-            slot.flight = None;
-        }
+        let mut slots = self.cache.slots();
+        let Some(slot) = self.own_slot(&mut slots) else { return };
+        slot.flight = None;
+        drop(slots);
+        (self.cache.landed)(&self.key);
     }
 }
 
 impl<V, E> Clone for Flight<V, E> {
     fn clone(&self) -> Self {
-        Self { landed: self.landed.clone(), began: self.began }
+        Self { outcome: self.outcome.clone(), began: self.began }
+    }
+}
+
+impl<E> Clone for Trouble<E> {
+    fn clone(&self) -> Self {
+        let Self { since, last, failures, .. } = *self;
+        Self { error: Arc::clone(&self.error), since, last, failures }
     }
 }
 
@@ -183,9 +294,14 @@ impl<E> Clone for Failure<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Known(error) => Self::Known(Arc::clone(error)),
-            Self::Slow => Self::Slow,
             Self::Lost => Self::Lost,
         }
+    }
+}
+
+impl<V, E> fmt::Debug for Flight<V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").field("began", &self.began).finish_non_exhaustive()
     }
 }
 
@@ -199,41 +315,56 @@ mod tests {
     use super::*;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+    const SECOND: Duration = Duration::from_secs(1);
     type Numbers = Cache<&'static str, u32, &'static str>;
 
-    fn numbers() -> Arc<Numbers> {
-        Numbers::new(SharedTimeSource::new(StaticTimeSource::new(NOW)))
+    impl Remembered for &'static str {
+        fn remembered(&self, failures: u32) -> Duration {
+            if *self == "for good" { Duration::MAX } else { SECOND * failures }
+        }
     }
 
-    fn known(outcome: Outcome<u32, &'static str>) -> Result<u32, &'static str> {
-        match outcome {
+    fn numbers() -> Arc<Numbers> {
+        Numbers::new(SharedTimeSource::new(StaticTimeSource::new(NOW)), |_| {})
+    }
+
+    async fn known(flight: Flight<u32, &'static str>) -> Result<u32, &'static str> {
+        match flight.landed().await {
             Ok(value) => Ok(*value),
             Err(Failure::Known(error)) => Err(*error),
-            Err(Failure::Slow) => Err("slow"),
             Err(Failure::Lost) => Err("lost"),
         }
+    }
+
+    /// A flight that ends when the gate is opened.
+    fn gated(cache: &Arc<Numbers>, value: u32) -> (oneshot::Sender<()>, Flight<u32, &'static str>) {
+        let (open, gate) = oneshot::channel::<()>();
+        let flight = cache.fly(&"prod", || async move {
+            gate.await.unwrap();
+            Ok(value)
+        });
+        (open, flight)
     }
 
     #[tokio::test]
     async fn row_72_a_thousand_callers_are_one_flight() {
         let cache = numbers();
-        let (open, gate) = oneshot::channel::<()>();
         let flights = Arc::new(AtomicUsize::new(0));
+        let (open, gate) = oneshot::channel::<()>();
         let mut gate = Some(gate);
         let callers: Vec<_> = (0..1000)
             .map(|_| {
                 let (gate, flights) = (gate.take(), Arc::clone(&flights));
-                let mut landed = cache.board(&"prod", || async move {
+                cache.fly(&"prod", || async move {
                     flights.fetch_add(1, Ordering::SeqCst);
                     gate.unwrap().await.unwrap();
                     Ok(7)
-                });
-                async move { landed.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap() }
+                })
             })
             .collect();
         open.send(()).unwrap();
         for caller in callers {
-            assert_eq!(known(caller.await), Ok(7));
+            assert_eq!(known(caller).await, Ok(7));
         }
         assert_eq!(flights.load(Ordering::SeqCst), 1);
     }
@@ -241,92 +372,115 @@ mod tests {
     #[tokio::test]
     async fn row_74_the_flight_survives_the_caller_that_began_it() {
         let cache = numbers();
-        let (open, gate) = oneshot::channel::<()>();
-        let leader = cache.board(&"prod", || async move {
-            gate.await.unwrap();
-            Ok(7)
-        });
+        let (open, leader) = gated(&cache, 7);
         drop(leader);
-        let waiter = cache.board(&"prod", || async { panic!("a second flight") });
+        let waiter = cache.fly(&"prod", || async { panic!("a second flight") });
         open.send(()).unwrap();
-        let mut waiter = waiter;
-        assert_eq!(known(waiter.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(7));
+        assert_eq!(known(waiter).await, Ok(7));
     }
 
     #[tokio::test]
     async fn row_21_a_panic_fails_the_waiters_and_clears_the_slot() {
         let cache = numbers();
-        assert_eq!(known(cache.fly(&"prod", None, || async { panic!("as the test wants") }).await), Err("lost"));
-        assert_eq!(known(cache.fly(&"prod", None, || async { Ok(7) }).await), Ok(7));
+        assert_eq!(known(cache.fly(&"prod", || async { panic!("as the test wants") })).await, Err("lost"));
+        assert_eq!(known(cache.fly(&"prod", || async { Ok(7) })).await, Ok(7));
     }
 
     #[tokio::test]
-    async fn a_failure_keeps_the_value_and_is_remembered_for_a_moment() {
+    async fn a_failure_keeps_the_value_and_is_remembered_for_longer_each_time() {
         let cache = numbers();
-        assert_eq!(known(cache.fly(&"prod", None, || async { Ok(7) }).await), Ok(7));
-        assert_eq!(known(cache.fly(&"prod", None, || async { Err("down") }).await), Err("down"));
-        assert_eq!(cache.peek(&"prod").as_deref(), Some(&7));
-        assert!(cache.failed(&"prod", NOW + REMEMBERED / 2).is_some());
-        assert!(cache.failed(&"prod", NOW + REMEMBERED).is_none());
-        assert_eq!(known(cache.fly(&"prod", None, || async { Ok(8) }).await), Ok(8));
-        assert!(cache.failed(&"prod", NOW).is_none());
+        assert_eq!(known(cache.fly(&"prod", || async { Ok(7) })).await, Ok(7));
+        for failures in 1..3 {
+            assert_eq!(known(cache.fly(&"prod", || async { Err("down") })).await, Err("down"));
+            let found = cache.look(&"prod");
+            assert_eq!(found.value.as_deref(), Some(&7));
+            let trouble = found.trouble.unwrap();
+            assert_eq!((trouble.failures, trouble.until()), (failures, Some(NOW + SECOND * failures)));
+            assert!(trouble.is_remembered(NOW + SECOND * failures - SECOND / 2));
+            assert!(!trouble.is_remembered(NOW + SECOND * failures));
+        }
+        assert_eq!(known(cache.fly(&"prod", || async { Ok(8) })).await, Ok(8));
+        assert!(cache.look(&"prod").trouble.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_lasts_until_it_is_forgotten_lasts_until_then() {
+        let cache = numbers();
+        assert_eq!(known(cache.fly(&"prod", || async { Err("for good") })).await, Err("for good"));
+        let trouble = cache.look(&"prod").trouble.unwrap();
+        assert!(trouble.is_remembered(NOW + Duration::from_hours(9999)));
+        assert_eq!(trouble.until(), None);
+        cache.forgive(|key, error| *key == "prod" && *error == "down");
+        assert!(cache.look(&"prod").trouble.is_some());
+        cache.forgive(|_, error| *error == "for good");
+        assert!(cache.look(&"prod").trouble.is_none());
     }
 
     #[tokio::test]
     async fn what_was_forgotten_in_flight_is_not_kept() {
         let cache = numbers();
-        let (open, gate) = oneshot::channel::<()>();
-        let mut landed = cache.board(&"prod", || async move {
-            gate.await.unwrap();
-            Ok(7)
-        });
+        let (open, flight) = gated(&cache, 7);
         cache.retain(|_| false);
         open.send(()).unwrap();
-        assert_eq!(known(landed.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(7));
-        assert_eq!(cache.peek(&"prod"), None);
+        assert_eq!(known(flight).await, Ok(7));
+        assert!(cache.look(&"prod").value.is_none());
     }
 
     #[tokio::test]
     async fn a_flight_that_was_forgotten_does_not_land_in_the_slot_of_another() {
         let cache = numbers();
-        let (open_old, old_gate) = oneshot::channel::<()>();
-        let mut old = cache.board(&"prod", || async move {
-            old_gate.await.unwrap();
-            Ok(1)
-        });
+        let (open_old, old) = gated(&cache, 1);
         cache.retain(|_| false);
-        let (open_new, new_gate) = oneshot::channel::<()>();
-        let mut new = cache.board(&"prod", || async move {
-            new_gate.await.unwrap();
-            Ok(2)
-        });
+        let (open_new, new) = gated(&cache, 2);
         open_old.send(()).unwrap();
-        assert_eq!(known(old.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(1));
-        assert_eq!(cache.peek(&"prod"), None);
-        let joined = cache.board(&"prod", || async { panic!("a third flight") });
-        assert!(joined.landed.same_channel(&new.landed));
+        assert_eq!(known(old).await, Ok(1));
+        assert!(cache.look(&"prod").value.is_none());
+        let joined = cache.fly(&"prod", || async { panic!("a third flight") });
+        assert!(joined.outcome.same_channel(&new.outcome));
         open_new.send(()).unwrap();
-        assert_eq!(known(new.landed.wait_for(Option::is_some).await.unwrap().clone().unwrap()), Ok(2));
-        assert_eq!(cache.peek(&"prod").as_deref(), Some(&2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_longer_than_their_patience_counted_from_the_flights_beginning() {
-        let cache = numbers();
-        let patience = Some(Duration::from_secs(3));
-        let begin = Instant::now();
-        let never = || std::future::pending::<Result<u32, &'static str>>();
-        assert_eq!(known(cache.fly(&"prod", patience, never).await), Err("slow"));
-        assert_eq!(begin.elapsed(), Duration::from_secs(3));
-        assert_eq!(known(cache.fly(&"prod", patience, never).await), Err("slow"));
-        assert_eq!(begin.elapsed(), Duration::from_secs(3), "the second caller did not wait at all");
+        assert_eq!(known(new).await, Ok(2));
+        assert_eq!(cache.look(&"prod").value.as_deref(), Some(&2));
     }
 
     #[tokio::test]
     async fn row_76_a_failure_from_the_future_is_forgotten() {
         let cache = numbers();
-        assert_eq!(known(cache.fly(&"prod", None, || async { Err("clock") }).await), Err("clock"));
-        assert!(cache.failed(&"prod", NOW).is_some());
-        assert!(cache.failed(&"prod", NOW - Duration::from_hours(2)).is_none());
+        assert_eq!(known(cache.fly(&"prod", || async { Err("clock") })).await, Err("clock"));
+        let trouble = cache.look(&"prod").trouble.unwrap();
+        assert!(trouble.is_remembered(NOW));
+        assert!(!trouble.is_remembered(NOW - Duration::from_hours(2)));
+    }
+
+    #[tokio::test]
+    async fn whoever_was_not_looked_at_for_longest_makes_room() {
+        let cache: Arc<Cache<usize, usize, &'static str>> =
+            Cache::new(SharedTimeSource::new(StaticTimeSource::new(NOW)), |_| {});
+        for key in 0..MOST {
+            cache.put(&key, key);
+        }
+        cache.look(&0);
+        let (_open, gate) = oneshot::channel::<()>();
+        let _flight = cache.fly(&1, || async move {
+            drop(gate.await);
+            Err("never")
+        });
+        cache.put(&MOST, 0);
+        cache.put(&(MOST + 1), 0);
+        assert_eq!(cache.all().len(), MOST);
+        let is_there = |key: usize| cache.look(&key).value.is_some();
+        assert!(is_there(0) && is_there(1) && !is_there(2) && !is_there(3) && is_there(4));
+    }
+
+    #[tokio::test]
+    async fn everybody_hears_of_a_landing() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let cache: Arc<Numbers> = Cache::new(SharedTimeSource::new(StaticTimeSource::new(NOW)), move |key| {
+            assert_eq!(*key, "prod");
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        assert_eq!(known(cache.fly(&"prod", || async { Ok(7) })).await, Ok(7));
+        assert_eq!(known(cache.fly(&"prod", || async { Err("down") })).await, Err("down"));
+        assert_eq!(count.load(Ordering::SeqCst), 2);
     }
 }

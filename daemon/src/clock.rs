@@ -1,14 +1,311 @@
-//! Time, always injected: [`TimeSource`] is the AWS SDK's own seam, so the daemon and the requests it signs go by one
-//! clock, and a test can turn it.
+//! Time. The time that counts is AWS's: sessions end by it, and what we sign is judged by it. This machine's clock is only
+//! the first guess, since laptops wake up with a wrong one and people set theirs as they like.
+//!
+//! [`Clock::now`] is the best estimate of AWS's time, and everything in the daemon goes by it. It follows this machine's
+//! clock as long as that goes steadily and agrees with the `Date` of AWS's answers; beyond that it is corrected (B9). Whoever
+//! compares with a clock of this machine's (kubectl, a person) is told a time that [`Clock::stamp`] has turned back.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-pub use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource, TimeSource};
-use jiff::Timestamp;
+pub use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use jiff::{SignedDuration, Timestamp};
+use rolecall_protocol::ClockStatus;
+
+/// A clock that differs from AWS's by less than this is believed: SigV4 bears five minutes (B9).
+const BEARABLE: SignedDuration = SignedDuration::from_mins(4);
+/// A correction is changed only for more than this: a `Date` has whole seconds, and answers take their time.
+const NOISE: SignedDuration = SignedDuration::from_secs(5);
+/// A `Date` that is further off than this is a mistake of whoever sent it.
+const CREDIBLE: SignedDuration = SignedDuration::from_hours(24);
+/// A `Date` that took longer than this to arrive tells nothing (B9).
+const PROMPT: Duration = Duration::from_mins(15);
+/// A wall clock that moves by more than this beside the time that has passed was set, rather than adjusted.
+const SET: SignedDuration = SignedDuration::from_secs(30);
+/// For how long a clock that was set forward is doubted where AWS does not settle it.
+const DOUBT: Duration = Duration::from_mins(1);
+/// Time that passed while the processor stood still, by more than this, was sleep (B10).
+const ASLEEP: Duration = Duration::from_secs(10);
+/// For how long after waking up the network may still be on its way (B10).
+const WAKING: Duration = Duration::from_secs(10);
+
+/// Where readings come from: the machine, or a test.
+pub trait Timekeeper: fmt::Debug + Send + Sync {
+    /// What this machine's clock shows. It can be set, and be wrong.
+    fn wall(&self) -> SystemTime;
+    /// Time since some moment in the past; goes on while the machine sleeps, and cannot be set.
+    fn elapsed(&self) -> Duration;
+    /// The same without the time asleep.
+    fn awake(&self) -> Duration;
+}
+
+/// The machine's own clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine;
+
+/// The daemon's one clock. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    keeper: Box<dyn Timekeeper>,
+    state: Mutex<State>,
+}
+
+/// One look at all clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    wall: SystemTime,
+    elapsed: Duration,
+    awake: Duration,
+}
+
+/// What is known of the clocks: a pure function of readings.
+#[derive(Debug)]
+struct State {
+    /// Steady time: what it showed at that reading of `elapsed`.
+    anchor: (SystemTime, Duration),
+    /// What is added to steady time; zero while that is believed.
+    correction: SignedDuration,
+    /// What AWS said last.
+    measured: Option<Measured>,
+    /// When the wall clock was last set forward, while nobody knows whether rightly.
+    doubted: Option<Duration>,
+    /// How much of `elapsed` was slept through, as of the last reading.
+    asleep: Duration,
+    /// When the machine last woke up.
+    woke: Option<Duration>,
+    /// How often the machine woke up, or its clock was set.
+    shocks: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    aws: SystemTime,
+    elapsed: Duration,
+    /// AWS's time less this machine's.
+    skew: SignedDuration,
+}
+
+impl Clock {
+    /// A clock that goes by those readings.
+    pub fn new(keeper: impl Timekeeper + 'static) -> Self {
+        let first = Reading { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() };
+        Self(Arc::new(Inner { keeper: Box::new(keeper), state: Mutex::new(State::new(first)) }))
+    }
+
+    /// The machine's own.
+    #[must_use]
+    pub fn machine() -> Self {
+        Self::new(Machine)
+    }
+
+    /// AWS's time, as far as it is known.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.look(State::now)
+    }
+
+    /// A moment of AWS's time as this machine's clock shows it, and as the wire says it: whole seconds.
+    #[must_use]
+    pub fn stamp(&self, at: SystemTime) -> Timestamp {
+        timestamp(self.local(at))
+    }
+
+    /// A moment of AWS's time as this machine's clock shows it.
+    #[must_use]
+    pub fn local(&self, at: SystemTime) -> SystemTime {
+        self.look(|state, reading| shifted(at, between(state.now(reading), reading.wall)))
+    }
+
+    /// One look at the clocks, for [`Clock::learn`].
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let keeper = &self.0.keeper;
+        Reading { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() }
+    }
+
+    /// Learns from the `Date` of an answer of AWS's whose request was sent at `sent`.
+    pub fn learn(&self, date: SystemTime, sent: Reading) {
+        if let Some(skew) = self.look(|state, reading| state.learn(date, sent, reading)) {
+            tracing::warn!(seconds = skew.as_secs(), "This machine's clock is not AWS's; what is signed is corrected");
+        }
+    }
+
+    /// Whether the clock was set forward and AWS has not said yet what time it is. Sessions may be over without looking it.
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        self.look(|state, reading| state.is_doubted(reading))
+    }
+
+    /// Whether the machine woke up this very moment, so that its network may still be on its way.
+    #[must_use]
+    pub fn is_waking(&self) -> bool {
+        self.look(|state, reading| state.woke.is_some_and(|woke| reading.elapsed.saturating_sub(woke) < WAKING))
+    }
+
+    /// How often the machine woke up, or its clock was set: whoever remembers the number sees that it happened again.
+    #[must_use]
+    pub fn shocks(&self) -> u64 {
+        self.look(|state, _| state.shocks)
+    }
+
+    /// This machine's clock against AWS's, if AWS has answered yet.
+    #[must_use]
+    pub fn status(&self) -> Option<ClockStatus> {
+        self.look(State::status)
+    }
+
+    fn look<T>(&self, ask: impl FnOnce(&mut State, Reading) -> T) -> T {
+        let mut state = self.state();
+        // Under the lock, so that readings come in order.
+        let reading = self.read();
+        state.take_in(reading);
+        ask(&mut state, reading)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        Self::now(self)
+    }
+}
+
+impl Timekeeper for Machine {
+    #[allow(clippy::disallowed_methods)] // the one place where the wall clock is read
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        // On Linux CLOCK_MONOTONIC stands still while the machine sleeps; elsewhere it goes on.
+        #[cfg(target_os = "linux")]
+        let id = rustix::time::ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let id = rustix::time::ClockId::Monotonic;
+        reading(id)
+    }
+
+    fn awake(&self) -> Duration {
+        reading(rustix::time::ClockId::Monotonic)
+    }
+}
+
+fn reading(id: rustix::time::ClockId) -> Duration {
+    // Neither is ever negative, so the conversion cannot fail.
+    Duration::try_from(rustix::time::clock_gettime(id)).unwrap_or_default()
+}
+
+impl State {
+    const fn new(first: Reading) -> Self {
+        Self {
+            anchor: (first.wall, first.elapsed),
+            correction: SignedDuration::ZERO,
+            measured: None,
+            doubted: None,
+            asleep: first.elapsed.saturating_sub(first.awake),
+            woke: None,
+            shocks: 0,
+        }
+    }
+
+    /// Notices sleep and a clock that was set.
+    fn take_in(&mut self, reading: Reading) {
+        let asleep = reading.elapsed.saturating_sub(reading.awake);
+        if asleep > self.asleep + ASLEEP {
+            self.woke = Some(reading.elapsed);
+            self.shocks += 1;
+        }
+        self.asleep = asleep;
+        let moved = between(self.steady(reading), reading.wall);
+        if moved.abs() <= SET || self.measured.is_none() {
+            // Adjusted a little, or nobody has been told anything yet: the wall clock is as good as any.
+            self.anchor = (reading.wall, reading.elapsed);
+        } else if moved.is_positive() {
+            // Set right after a wrong time, or wrong after a right one, or this machine stood still and did not notice.
+            // Later is the safe side: what may be over is not used.
+            self.anchor = (reading.wall, reading.elapsed);
+            self.doubted = Some(reading.elapsed);
+            self.woke = Some(reading.elapsed);
+            self.shocks += 1;
+        }
+        // Set back: the time that has passed is no less for that, so the wall clock is not followed.
+    }
+
+    /// Time that goes on whatever is done to the wall clock.
+    fn steady(&self, reading: Reading) -> SystemTime {
+        let (at, elapsed) = self.anchor;
+        at + reading.elapsed.saturating_sub(elapsed)
+    }
+
+    fn now(&mut self, reading: Reading) -> SystemTime {
+        shifted(self.steady(reading), self.correction)
+    }
+
+    /// Believes a date that is prompt and credible. Answers the new correction, if it is one.
+    fn learn(&mut self, date: SystemTime, sent: Reading, reading: Reading) -> Option<SignedDuration> {
+        let took = reading.elapsed.saturating_sub(sent.elapsed);
+        if took > PROMPT {
+            return None;
+        }
+        // A date has lost its fraction of a second: half of one is the best guess.
+        let aws = date + Duration::from_millis(500) + took / 2;
+        let steady = self.steady(reading);
+        let off = between(steady, aws);
+        let since_measured =
+            self.measured.map(|last| between(last.aws + reading.elapsed.saturating_sub(last.elapsed), aws));
+        if off.abs() > CREDIBLE && since_measured.is_none_or(|off| off.abs() > CREDIBLE) {
+            return None;
+        }
+        self.doubted = None;
+        self.measured = Some(Measured { aws, elapsed: reading.elapsed, skew: between(reading.wall, aws) });
+        let correction = if off.abs() <= BEARABLE { SignedDuration::ZERO } else { off };
+        if (correction - self.correction).abs() <= NOISE {
+            return None;
+        }
+        self.correction = correction;
+        (!correction.is_zero()).then_some(correction)
+    }
+
+    fn is_doubted(&self, reading: Reading) -> bool {
+        self.doubted.is_some_and(|since| reading.elapsed.saturating_sub(since) < DOUBT)
+    }
+
+    fn status(&mut self, reading: Reading) -> Option<ClockStatus> {
+        let measured = self.measured?;
+        let now = self.now(reading);
+        let ahead = between(reading.wall, now);
+        let is_corrected = ahead.abs() > BEARABLE;
+        // Where the clock is believed, what AWS said is more precise than what we make of it.
+        let skew = if is_corrected { ahead } else { measured.skew };
+        let age = reading.elapsed.saturating_sub(measured.elapsed);
+        let measured = reading.wall.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        Some(ClockStatus { skew_seconds: skew.as_secs(), measured: timestamp(measured), corrected: is_corrected })
+    }
+}
+
+/// How far `to` is after `from`; negative if it is before.
+fn between(from: SystemTime, to: SystemTime) -> SignedDuration {
+    let signed = |length: Duration| SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
+    match to.duration_since(from) {
+        Ok(ahead) => signed(ahead),
+        Err(behind) => -signed(behind.duration()),
+    }
+}
+
+fn shifted(at: SystemTime, by: SignedDuration) -> SystemTime {
+    let moved = if by.is_negative() { at.checked_sub(by.unsigned_abs()) } else { at.checked_add(by.unsigned_abs()) };
+    moved.unwrap_or(at)
+}
 
 /// A moment as the wire says it: whole seconds, rounded down.
-#[must_use]
-pub fn timestamp(at: SystemTime) -> Timestamp {
+fn timestamp(at: SystemTime) -> Timestamp {
     let seconds = match at.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(_) => 0,
@@ -27,12 +324,178 @@ pub fn left(now: SystemTime, then: SystemTime) -> Duration {
 mod tests {
     use super::*;
 
+    const T0: SystemTime = SystemTime::UNIX_EPOCH;
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// A machine in the hands of a test: the truth, what the wall clock makes of it, and how long it slept.
+    #[derive(Debug, Clone, Default)]
+    struct Laptop(Arc<Mutex<(Duration, SignedDuration, Duration)>>);
+
+    impl Laptop {
+        fn pass(&self, time: Duration) {
+            self.0.lock().unwrap().0 += time;
+        }
+
+        fn sleep(&self, time: Duration) {
+            self.pass(time);
+            self.0.lock().unwrap().2 += time;
+        }
+
+        fn set(&self, by: SignedDuration) {
+            self.0.lock().unwrap().1 += by;
+        }
+
+        fn truth(&self) -> SystemTime {
+            T0 + 1_000_000 * HOUR + self.0.lock().unwrap().0
+        }
+    }
+
+    impl Timekeeper for Laptop {
+        fn wall(&self) -> SystemTime {
+            shifted(self.truth(), self.0.lock().unwrap().1)
+        }
+
+        fn elapsed(&self) -> Duration {
+            self.0.lock().unwrap().0
+        }
+
+        fn awake(&self) -> Duration {
+            let (elapsed, _, asleep) = *self.0.lock().unwrap();
+            elapsed.saturating_sub(asleep)
+        }
+    }
+
+    fn clock() -> (Laptop, Clock) {
+        let laptop = Laptop::default();
+        (laptop.clone(), Clock::new(laptop))
+    }
+
+    /// AWS answers at once.
+    fn answer(laptop: &Laptop, clock: &Clock) {
+        clock.learn(laptop.truth(), clock.read());
+    }
+
+    fn off(laptop: &Laptop, clock: &Clock) -> i64 {
+        between(laptop.truth(), clock.now()).as_secs()
+    }
+
     #[test]
     fn whole_seconds_and_no_panic_at_the_ends() {
-        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_323_045_999);
+        let at = T0 + Duration::from_millis(1_767_323_045_999);
         assert_eq!(timestamp(at).to_string(), "2026-01-02T03:04:05Z");
-        assert_eq!(timestamp(SystemTime::UNIX_EPOCH - Duration::from_secs(9)), Timestamp::UNIX_EPOCH);
-        assert_eq!(timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40)), Timestamp::MAX);
+        assert_eq!(timestamp(T0 - Duration::from_secs(9)), Timestamp::UNIX_EPOCH);
+        assert_eq!(timestamp(T0 + Duration::from_secs(1 << 40)), Timestamp::MAX);
         assert_eq!(left(at, at - Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_clock_that_is_nearly_right_is_believed() {
+        let (laptop, clock) = clock();
+        laptop.set(SignedDuration::from_mins(3));
+        answer(&laptop, &clock);
+        assert_eq!(off(&laptop, &clock), 180);
+        let status = clock.status().unwrap();
+        assert_eq!((status.skew_seconds, status.corrected), (-179, false));
+        assert_eq!(clock.stamp(clock.now()), timestamp(laptop.wall()));
+    }
+
+    #[test]
+    fn row_77_a_slow_clock_is_corrected_and_kubectl_is_told_its_own_time() {
+        let (laptop, clock) = clock();
+        laptop.set(SignedDuration::from_mins(-7));
+        assert_eq!(off(&laptop, &clock), -420, "nobody has said anything yet");
+        answer(&laptop, &clock);
+        assert_eq!(off(&laptop, &clock), 0);
+        let status = clock.status().unwrap();
+        assert_eq!((status.skew_seconds, status.corrected), (420, true));
+        assert_eq!(clock.local(laptop.truth() + HOUR), laptop.wall() + HOUR - Duration::from_millis(500));
+        // Set right by hand: the next answer takes the correction back, and until then the time is doubted.
+        laptop.set(SignedDuration::from_mins(7));
+        assert!(clock.is_doubted());
+        answer(&laptop, &clock);
+        assert!(!clock.is_doubted());
+        assert_eq!(off(&laptop, &clock), 0);
+        assert!(!clock.status().unwrap().corrected);
+    }
+
+    #[test]
+    fn row_78_a_date_that_cannot_be_is_ignored() {
+        let (laptop, clock) = clock();
+        answer(&laptop, &clock);
+        clock.learn(T0, clock.read());
+        clock.learn(laptop.truth() + 25 * HOUR, clock.read());
+        let sent = clock.read();
+        laptop.pass(16 * MINUTE);
+        clock.learn(laptop.truth() + HOUR, sent);
+        assert_eq!(off(&laptop, &clock), 0);
+    }
+
+    #[test]
+    fn row_76_a_clock_that_is_set_back_changes_nothing() {
+        let (laptop, clock) = clock();
+        answer(&laptop, &clock);
+        laptop.set(SignedDuration::from_hours(-2));
+        laptop.pass(MINUTE);
+        assert_eq!(off(&laptop, &clock), 0);
+        assert!(!clock.is_doubted());
+        assert_eq!(clock.stamp(laptop.truth()), timestamp(laptop.wall()));
+        assert!(clock.status().unwrap().corrected);
+        laptop.set(SignedDuration::from_hours(2));
+        assert_eq!(off(&laptop, &clock), 0);
+        assert!(!clock.is_doubted(), "it is where it was");
+    }
+
+    #[test]
+    fn row_76_a_clock_that_is_set_forward_is_doubted_until_aws_answers() {
+        for years in [0, 10] {
+            let (laptop, clock) = clock();
+            answer(&laptop, &clock);
+            let ahead = SignedDuration::from_hours(2 + years * 8766);
+            laptop.set(ahead);
+            assert_eq!(off(&laptop, &clock), ahead.as_secs(), "the later time is the safe one");
+            assert!(clock.is_doubted());
+            laptop.pass(Duration::from_secs(1));
+            answer(&laptop, &clock);
+            assert_eq!(off(&laptop, &clock), 0, "even ten years, since AWS agrees with the time that has passed");
+            assert!(!clock.is_doubted());
+        }
+    }
+
+    #[test]
+    fn a_doubt_that_nobody_settles_ends() {
+        let (laptop, clock) = clock();
+        answer(&laptop, &clock);
+        laptop.set(SignedDuration::from_hours(2));
+        assert!(clock.is_doubted());
+        laptop.pass(DOUBT);
+        assert!(!clock.is_doubted());
+    }
+
+    #[test]
+    fn row_79_sleep_is_noticed_and_counts() {
+        let (laptop, clock) = clock();
+        answer(&laptop, &clock);
+        let before = clock.shocks();
+        laptop.sleep(3 * HOUR);
+        assert!(clock.is_waking());
+        assert_eq!(off(&laptop, &clock), 0);
+        assert!(!clock.is_doubted());
+        assert_eq!(clock.shocks(), before + 1);
+        laptop.pass(WAKING);
+        assert!(!clock.is_waking());
+        assert_eq!(clock.shocks(), before + 1);
+        let awake = Machine.awake();
+        assert!(Machine.elapsed() >= awake);
+    }
+
+    #[test]
+    fn before_aws_has_answered_the_wall_clock_is_all_there_is() {
+        let (laptop, clock) = clock();
+        laptop.set(SignedDuration::from_hours(8766));
+        assert_eq!(off(&laptop, &clock), 8766 * 3600);
+        laptop.set(SignedDuration::from_hours(-8766));
+        assert_eq!(off(&laptop, &clock), 0);
+        assert_eq!(clock.status(), None);
     }
 }

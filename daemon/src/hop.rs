@@ -1,22 +1,30 @@
 //! One AssumeRole. The only module that calls STS.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use backon::{ExponentialBuilder, Retryable};
+use tokio::time::Instant;
 
-use crate::aws::{Aws, AwsError, AwsErrorKind};
-use crate::config::{SESSION_RANGE, SourceConfig};
+use crate::aws::{ATTEMPT, Aws, AwsError, AwsErrorKind, Endpoint};
+use crate::config::SESSION_RANGE;
 use crate::profile::{CHAINED_MAX, Hop};
 use crate::session::Session;
-use rolecall_protocol::{ErrorBody, ErrorCode, Region, RoleArn, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorCode, RoleArn, SourceName};
 
 /// Attempts after the first, and the back-off's first step (B5).
 const RETRIES: usize = 2;
 const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Attempts after the first where the machine has just woken up: its network comes back within seconds (B10).
+const RETRIES_WAKING: usize = 6;
+/// How long all attempts together may keep AWS, in milliseconds: a caller hears of it before their own deadline of 9 s.
+const PATIENCE_MS: u64 = 8_000;
+/// An attempt that has less than this is none.
+const LEAST_MS: u64 = 500;
 
 /// Why STS did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,77 +45,110 @@ pub enum Asked {
     Identify,
 }
 
-/// Assumes the role with the credentials of `base`. What is transient is tried again, briefly.
-pub async fn assume(
-    aws: &Aws,
-    source: &SourceConfig,
-    region: &Region,
-    hop: &Hop,
-    base: &Session,
-) -> Result<Session, HopError> {
-    let client = client(aws, source, region, base).await;
-    let backoff = ExponentialBuilder::new()
-        .with_min_delay(BACKOFF)
-        .with_max_delay(BACKOFF_MAX)
-        .with_max_times(RETRIES)
-        .with_jitter();
-    let ask = |duration: Duration| {
-        let client = &client;
-        (move || call(aws, client, hop, duration)).retry(backoff).when(|error: &AwsError| error.kind.is_transient())
-    };
-    let answer = match ask(hop.duration).await {
+/// What one AssumeRole takes.
+pub struct Assume<'a> {
+    /// Whose endpoints are called.
+    pub endpoint: &'a Endpoint,
+    /// The role, and how it is asked for.
+    pub hop: &'a Hop,
+    /// The session that signs.
+    pub base: &'a Session,
+    /// Whether an hour is all that AWS gave last time.
+    pub is_clamped: bool,
+}
+
+/// Assumes a role. What is transient is tried again, briefly.
+pub async fn assume(aws: &Aws, wanted: Assume<'_>) -> Result<Session, HopError> {
+    let hop = wanted.hop;
+    let client = client(aws, wanted.endpoint, wanted.base).await;
+    let spent = AtomicU64::new(0);
+    let ask = |duration: Duration| attempts(aws, &wanted, &client, duration, &spent);
+    let most = if wanted.is_clamped { hop.duration.min(CHAINED_MAX) } else { hop.duration };
+    let (answer, got) = match ask(most).await {
         // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
-        Err(error) if hop.duration > CHAINED_MAX && is_too_long(&error) => {
+        Err(error) if most > CHAINED_MAX && is_too_long(&error) => {
             tracing::info!(role = %hop.role, "Asking for a session of one hour, since AWS grants no longer one");
-            ask(CHAINED_MAX).await
+            (ask(CHAINED_MAX).await, CHAINED_MAX)
         }
-        answer => answer,
+        answer => (answer, most),
     };
     answer
-        .and_then(|answer| accept(&answer, hop, aws.time().now()))
+        .and_then(|answer| accept(&answer, hop, aws.now()))
+        .map(|session| Session { is_clamped: got < hop.duration, ..session })
         .map_err(|error| HopError { asked: Asked::Assume(hop.role.clone()), error })
 }
 
 /// Asks STS whose credentials these are.
-pub async fn caller_identity(
-    aws: &Aws,
-    source: &SourceConfig,
-    region: &Region,
-    session: &Session,
-) -> Result<String, HopError> {
+pub async fn caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Session) -> Result<String, HopError> {
     let failed = |error| HopError { asked: Asked::Identify, error };
-    let client = client(aws, source, region, session).await;
-    let pass = aws.limits().pass().await;
-    let answer = client.get_caller_identity().send().await;
-    drop(pass);
-    match answer.map_err(|error| failed(AwsError::of(&error)))?.arn {
+    let client = client(aws, endpoint, session).await;
+    let answer = aws.call(endpoint, ATTEMPT, client.get_caller_identity().send()).await;
+    match answer.map_err(failed)?.arn {
         Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
         None => Err(failed(AwsError::garbled("STS answered without saying who it is"))),
     }
 }
 
-async fn client(aws: &Aws, source: &SourceConfig, region: &Region, base: &Session) -> aws_sdk_sts::Client {
+async fn client(aws: &Aws, (source, region): &Endpoint, base: &Session) -> aws_sdk_sts::Client {
     let shared = aws.client_config(source, region, base.credentials.clone()).await;
     let config = aws_sdk_sts::config::Builder::from(&shared).build();
     aws_sdk_sts::Client::from_conf(config)
 }
 
+/// The call, and after what is transient a few more, as long as there is time and nobody asks to be left alone.
+async fn attempts(
+    aws: &Aws,
+    wanted: &Assume<'_>,
+    client: &aws_sdk_sts::Client,
+    duration: Duration,
+    spent: &AtomicU64,
+) -> Result<AssumeRoleOutput, AwsError> {
+    let backoff = ExponentialBuilder::new()
+        .with_min_delay(BACKOFF)
+        .with_max_delay(BACKOFF_MAX)
+        .with_max_times(if aws.clock().is_waking() { RETRIES_WAKING } else { RETRIES })
+        .with_jitter();
+    let is_worth_it = |error: &AwsError| {
+        let is_time_left = spent.load(Ordering::Relaxed) + LEAST_MS < PATIENCE_MS;
+        error.kind.is_transient() && error.retry_after.is_none() && is_time_left && aws.limits().may_retry()
+    };
+    (|| call(aws, wanted, client, duration, spent)).retry(backoff).when(is_worth_it).await
+}
+
 async fn call(
     aws: &Aws,
+    wanted: &Assume<'_>,
     client: &aws_sdk_sts::Client,
-    hop: &Hop,
     duration: Duration,
+    spent: &AtomicU64,
 ) -> Result<AssumeRoleOutput, AwsError> {
-    let _pass = aws.limits().pass().await;
-    client
+    let hop = wanted.hop;
+    let left = Duration::from_millis(PATIENCE_MS.saturating_sub(spent.load(Ordering::Relaxed)));
+    let request = client
         .assume_role()
         .role_arn(hop.role.as_str())
         .role_session_name(hop.session_name.as_str())
         .set_external_id(hop.external_id.as_ref().map(ToString::to_string))
-        .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX))
-        .send()
-        .await
-        .map_err(|error| AwsError::of(&error))
+        .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
+    let timed = async {
+        // Counted from when it is our turn: waiting for that is no fault of AWS's.
+        let _spending = Spending { spent, begin: Instant::now() };
+        request.send().await
+    };
+    aws.call(wanted.endpoint, left.min(ATTEMPT), timed).await
+}
+
+/// Counts the time until it is dropped.
+struct Spending<'a> {
+    spent: &'a AtomicU64,
+    begin: Instant,
+}
+
+impl Drop for Spending<'_> {
+    fn drop(&mut self) {
+        let took = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.spent.fetch_add(took.min(PATIENCE_MS), Ordering::Relaxed);
+    }
 }
 
 /// Believes an answer only if it is whole, not already over, and of the role that was asked for (rows 64 to 66).
@@ -135,7 +176,7 @@ fn accept(answer: &AssumeRoleOutput, hop: &Hop, now: SystemTime) -> Result<Sessi
         Some(expiry),
         "AssumeRole",
     );
-    Ok(Session { credentials, arn: Some(arn), issued: now })
+    Ok(Session { credentials, arn: Some(arn), issued: now, is_clamped: false })
 }
 
 /// Whether `arn:P:sts::A:assumed-role/NAME/SESSION` is a session of that role; its path is lost on the way.

@@ -8,10 +8,13 @@ pub mod clock;
 pub mod folder;
 pub mod harden;
 pub mod log;
+pub mod machine;
+pub mod task;
 
 pub mod config;
 pub mod profile;
 
+pub mod breaker;
 pub mod limits;
 pub mod transport;
 

@@ -33,7 +33,7 @@ fn token(args: &Args, name: &Word) -> Result<Secret<Vec<u8>>, ErrorBody> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let info = location::exec_info().unwrap_or_default();
-    runtime.block_on(agent.token(name, info.as_bytes())).map_err(|error| error.0)
+    runtime.block_on(agent.token(name, info.as_bytes(), None)).map_err(|error| error.0)
 }
 
 fn print(answer: &Secret<Vec<u8>>) -> Result<(), ErrorBody> {

@@ -95,6 +95,12 @@ impl Chain {
         self.prefix(self.hops.len().saturating_sub(1))
     }
 
+    /// Where its calls go.
+    #[must_use]
+    pub fn endpoint(&self) -> (SourceConfig, Region) {
+        (self.source.clone(), self.region.clone())
+    }
+
     /// The chain and everything that it builds on, down to the source.
     pub fn prefixes(&self) -> impl Iterator<Item = Self> {
         (0..=self.hops.len()).map(|hops| self.prefix(hops))

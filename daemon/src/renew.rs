@@ -1,33 +1,39 @@
 //! Renews sessions before anyone asks: one task, one queue of due times, whatever the number of profiles.
 //!
 //! A session that was used within its profile's `keep_warm` is renewed at a random point in the middle of its life (B1),
-//! so that AWS may be down for half of it and nobody notices. A renewal that fails is tried again with growing pauses
-//! until the session ends; what nobody uses any more is left to end by itself. When is a pure function of `now`; the task
-//! looks at the wall clock at least every half minute, since timers do not count the time that a laptop sleeps.
+//! so that AWS may be down for half of it and nobody notices. A renewal that fails is tried again with growing pauses;
+//! what nobody uses any more is left to end by itself. When is a pure function of `now`; the task looks at the clock four
+//! times a minute while there is something to look forward to, since timers do not count the time that a laptop sleeps.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{SharedTimeSource, left};
+use crate::cache::Trouble;
+use crate::clock::{Clock, left};
 use crate::profile::Chain;
 use crate::session::Session;
-use crate::sessions::{Sessions, Want};
+use crate::sessions::{Known, SessionError, Sessions, Want};
 
-/// The longest sleep without a look at the wall clock (B10).
-const LOOK: Duration = Duration::from_secs(30);
+/// The longest sleep without a look at the clock while a renewal is planned (B10) …
+const LOOK: Duration = Duration::from_secs(15);
+/// … and while none is.
+const IDLE: Duration = Duration::from_mins(1);
 /// The pauses after failures grow from here … (B5)
 const PAUSE: Duration = Duration::from_secs(5);
 /// … to here.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
-/// What is overdue by more than this was slept through: it is spread over [`SPREAD`] rather than done at once.
-const OVERSLEPT: Duration = Duration::from_secs(10);
-/// See [`OVERSLEPT`] (B10).
+/// What is due when the machine wakes up is spread over this (B10).
 const SPREAD: Duration = Duration::from_secs(3);
+/// Renewals under way at once: half of what STS is asked, so that somebody who waits never waits for these.
+const FLYING: usize = 4;
+/// Void entries that the queue may carry along beside as many as there are good ones.
+const VOID: usize = 64;
 /// Events that may wait; a full queue loses a note of use, and the next use makes it again.
 const QUEUE: usize = 4096;
 
@@ -36,6 +42,7 @@ const QUEUE: usize = 4096;
 pub struct Renewer {
     tell: mpsc::Sender<Event>,
     planned: Planned,
+    news: broadcast::Sender<Chain>,
 }
 
 /// When each chain is renewed next: written by the engine alone.
@@ -45,10 +52,16 @@ type Planned = Arc<Mutex<HashMap<Chain, SystemTime>>>;
 enum Event {
     /// A session was handed out; its chain is to be kept warm for that long.
     Used(Chain, Duration),
-    /// A renewal has ended, and whether well.
-    Landed(Chain, bool),
+    /// A flight has ended, whoever began it.
+    Landed(Chain),
+    /// More flights have ended than could be told.
+    Missed,
+    /// A renewal of ours has ended.
+    Renewed(Chain),
     /// The configuration changed: only what is still wanted is kept.
     Changed,
+    /// What failed may work now.
+    Forgiven,
     /// Look at the clock now.
     Look,
 }
@@ -56,12 +69,15 @@ enum Event {
 /// The engine's memory.
 struct Engine {
     sessions: Sessions,
-    time: SharedTimeSource,
+    clock: Clock,
+    /// The clock's, as of the last look.
+    shocks: u64,
     warm: HashMap<Chain, Warm>,
     due: BinaryHeap<Reverse<(SystemTime, u64)>>,
     /// The chains of the entries in `due`, by number; an entry without one is void.
     entries: HashMap<u64, Chain>,
     next: u64,
+    flying: usize,
     renewer: Renewer,
 }
 
@@ -72,8 +88,8 @@ struct Warm {
     until: SystemTime,
     /// The entry in the queue that counts.
     entry: Option<u64>,
-    /// Renewals that failed in a row.
-    failures: u32,
+    /// Whether a renewal is under way.
+    is_flying: bool,
 }
 
 /// When a session is renewed: at `share` (0.45 to 0.55) of its life, and never with less than twenty minutes left of a
@@ -94,21 +110,43 @@ pub fn pause(failures: u32, share: f64) -> Duration {
     bound.mul_f64(share.clamp(0.0, 1.0)).max(PAUSE / 5)
 }
 
+/// When the next renewal is tried: in the middle of the session's life, or a while after the last failure. `None` where there
+/// is nothing to renew, or where only a person can help.
+#[must_use]
+fn next_try(known: &Known, share: f64) -> Option<SystemTime> {
+    let session = known.session.as_ref()?;
+    match &known.trouble {
+        None => renew_at(session, 0.45 + 0.1 * share),
+        Some(trouble) => session.expires().and_then(|_| after(trouble, share)),
+    }
+}
+
+fn after(trouble: &Trouble<SessionError>, share: f64) -> Option<SystemTime> {
+    let until = trouble.until()?;
+    // What is remembered is remembered for callers; here somebody who has time asks, but never before AWS wants to be asked.
+    let asked = trouble.error.retry_after().map_or(trouble.last, |_| until);
+    Some(asked.max(trouble.last + pause(trouble.failures, share)))
+}
+
 impl Renewer {
     /// Starts the engine; it ends with `stop`.
-    pub fn start(sessions: Sessions, time: SharedTimeSource, stop: CancellationToken) -> Self {
+    pub fn start(sessions: Sessions, clock: Clock, stop: CancellationToken) -> Self {
         let (tell, told) = mpsc::channel(QUEUE);
-        let renewer = Self { tell, planned: Planned::default() };
+        let (news, _) = broadcast::channel(QUEUE);
+        let renewer = Self { tell, planned: Planned::default(), news };
+        let landings = sessions.news();
         let engine = Engine {
+            shocks: clock.shocks(),
             sessions,
-            time,
+            clock,
             warm: HashMap::new(),
             due: BinaryHeap::new(),
             entries: HashMap::new(),
             next: 0,
+            flying: 0,
             renewer: renewer.clone(),
         };
-        tokio::spawn(engine.run(told, stop));
+        tokio::spawn(engine.run(told, landings, stop));
         renewer
     }
 
@@ -122,7 +160,12 @@ impl Renewer {
         self.tell(Event::Changed);
     }
 
-    /// Something may be due: the machine woke up, or a test turned its clock.
+    /// What failed may work now: somebody logged in, or AWS's own files were changed.
+    pub fn forgiven(&self) {
+        self.tell(Event::Forgiven);
+    }
+
+    /// Something may be due: the machine woke up, its network changed, or a test turned its clock.
     pub fn look(&self) {
         self.tell(Event::Look);
     }
@@ -133,9 +176,25 @@ impl Renewer {
         self.plans().get(chain).copied()
     }
 
+    /// The chains whose plans change from now on.
+    #[must_use]
+    pub fn news(&self) -> broadcast::Receiver<Chain> {
+        self.news.subscribe()
+    }
+
     fn tell(&self, event: Event) {
         // Full or gone: what is lost is a note that the next use makes again.
         drop(self.tell.try_send(event));
+    }
+
+    fn plan(&self, chain: &Chain, at: Option<SystemTime>) {
+        let before = match at {
+            Some(at) => self.plans().insert(chain.clone(), at),
+            None => self.plans().remove(chain),
+        };
+        if before != at {
+            drop(self.news.send(chain.clone()));
+        }
     }
 
     fn plans(&self) -> MutexGuard<'_, HashMap<Chain, SystemTime>> {
@@ -144,66 +203,112 @@ impl Renewer {
 }
 
 impl Engine {
-    async fn run(mut self, mut told: mpsc::Receiver<Event>, stop: CancellationToken) {
+    async fn run(
+        mut self,
+        mut told: mpsc::Receiver<Event>,
+        mut landings: broadcast::Receiver<Chain>,
+        stop: CancellationToken,
+    ) {
         loop {
-            let nap = self.next_due().map_or(LOOK, |due| left(self.time.now(), due).min(LOOK));
-            tokio::select! {
+            let event = tokio::select! {
                 () = stop.cancelled() => return,
-                event = told.recv() => match event {
-                    Some(event) => self.take_in(event),
-                    None => return,
+                event = told.recv() => event,
+                landed = landings.recv() => match landed {
+                    Ok(chain) => Some(Event::Landed(chain)),
+                    Err(RecvError::Lagged(_)) => Some(Event::Missed),
+                    Err(RecvError::Closed) => None,
                 },
-                () = tokio::time::sleep(nap) => {}
-            }
+                () = tokio::time::sleep(self.nap()) => Some(Event::Look),
+            };
+            let Some(event) = event else { return };
+            self.take_in(event);
+            self.notice_shocks();
             self.renew_what_is_due();
         }
     }
 
+    /// How long nothing is to be done.
+    fn nap(&self) -> Duration {
+        match self.next_due() {
+            // The end of one of those that are under way wakes us.
+            Some(_) if self.flying >= FLYING => LOOK,
+            Some(due) => left(self.clock.now(), due).min(LOOK),
+            None => IDLE,
+        }
+    }
+
     fn take_in(&mut self, event: Event) {
-        let now = self.time.now();
         match event {
-            Event::Used(chain, keep_warm) => {
-                let fresh = Warm { until: now, entry: None, failures: 0 };
-                let warm = self.warm.entry(chain.clone()).or_insert(fresh);
-                warm.until = now + keep_warm;
-                if warm.entry.is_none() {
-                    self.plan(&chain);
-                }
-            }
-            Event::Landed(chain, renewed) => {
+            Event::Used(chain, keep_warm) => self.used(&chain, keep_warm),
+            Event::Landed(chain) => self.plan(&chain),
+            Event::Missed | Event::Forgiven => self.plan_all(),
+            Event::Renewed(chain) => {
+                self.flying = self.flying.saturating_sub(1);
                 if let Some(warm) = self.warm.get_mut(&chain) {
-                    warm.failures = if renewed { 0 } else { warm.failures + 1 };
+                    warm.is_flying = false;
                     self.plan(&chain);
                 }
             }
-            Event::Changed => {
-                let sessions = &self.sessions;
-                self.warm.retain(|chain, _| sessions.peek(chain).is_some());
-                let warm = &self.warm;
-                self.entries.retain(|_, chain| warm.contains_key(chain));
-                self.renewer.plans().retain(|chain, _| warm.contains_key(chain));
-            }
+            Event::Changed => self.forget_what_is_gone(),
             Event::Look => {}
         }
     }
 
-    /// Puts the chain's next renewal into the queue; nothing where there is no session, or none that ends.
+    fn used(&mut self, chain: &Chain, keep_warm: Duration) {
+        let until = self.clock.now() + keep_warm;
+        if let Some(warm) = self.warm.get_mut(chain) {
+            warm.until = until;
+            return;
+        }
+        self.warm.insert(chain.clone(), Warm { until, entry: None, is_flying: false });
+        self.plan(chain);
+    }
+
+    fn forget_what_is_gone(&mut self) {
+        let sessions = &self.sessions;
+        self.warm.retain(|chain, warm| warm.is_flying || sessions.look(chain).session.is_some());
+        let warm = &self.warm;
+        self.entries.retain(|_, chain| warm.contains_key(chain));
+        self.renewer.plans().retain(|chain, _| warm.contains_key(chain));
+    }
+
+    /// The machine woke up, or its clock was set: what failed before may work here, and what is due is many at once.
+    fn notice_shocks(&mut self) {
+        let shocks = self.clock.shocks();
+        if std::mem::replace(&mut self.shocks, shocks) != shocks {
+            tracing::info!("The machine woke up, or its clock was set");
+            self.sessions.forgive_network();
+            self.plan_all();
+        }
+    }
+
+    fn plan_all(&mut self) {
+        for chain in self.warm.keys().cloned().collect::<Vec<_>>() {
+            self.plan(&chain);
+        }
+    }
+
+    /// Puts the chain's next renewal into the queue, if it is kept warm and there is one.
     fn plan(&mut self, chain: &Chain) {
-        self.renewer.plans().remove(chain);
-        let Some(warm) = self.warm.get_mut(chain) else { return };
-        warm.entry = None;
-        let now = self.time.now();
-        let Some(session) = self.sessions.peek(chain).filter(|session| session.is_usable(now)) else { return };
-        let at = match warm.failures {
-            0 => renew_at(&session, 0.45 + 0.1 * fastrand::f64()),
-            failures => Some(now + pause(failures, fastrand::f64())),
-        };
-        let Some(at) = at else { return };
-        self.next += 1;
-        warm.entry = Some(self.next);
-        self.entries.insert(self.next, chain.clone());
-        self.due.push(Reverse((at, self.next)));
-        self.renewer.plans().insert(chain.clone(), at);
+        let Some(warm) = self.warm.get_mut(chain).filter(|warm| !warm.is_flying) else { return };
+        let now = self.clock.now();
+        // What is late already is late for many, and need not be so in the same moment.
+        let soonest = now + SPREAD.mul_f64(fastrand::f64());
+        let at = next_try(&self.sessions.look(chain), fastrand::f64()).map(|at| if at <= now { soonest } else { at });
+        if let Some(void) = warm.entry.take() {
+            self.entries.remove(&void);
+        }
+        warm.entry = at.map(|at| {
+            self.next += 1;
+            self.entries.insert(self.next, chain.clone());
+            self.due.push(Reverse((at, self.next)));
+            self.next
+        });
+        if self.due.len() > 2 * self.entries.len() + VOID {
+            let entries = &self.entries;
+            self.due.retain(|Reverse((_, entry))| entries.contains_key(entry));
+        }
+        self.renewer.plan(chain, at);
     }
 
     fn next_due(&self) -> Option<SystemTime> {
@@ -211,34 +316,32 @@ impl Engine {
     }
 
     fn renew_what_is_due(&mut self) {
-        let now = self.time.now();
-        while self.next_due().is_some_and(|due| due <= now) {
-            let Some(Reverse((due, entry))) = self.due.pop() else { return };
+        let now = self.clock.now();
+        while self.flying < FLYING && self.next_due().is_some_and(|due| due <= now) {
+            let Some(Reverse((_, entry))) = self.due.pop() else { return };
             let Some(chain) = self.entries.remove(&entry) else { continue };
             let Some(warm) = self.warm.get_mut(&chain).filter(|warm| warm.entry == Some(entry)) else { continue };
-            // From here until it has landed there is no plan; `entry` stays, so that a use does not make another.
-            self.renewer.plans().remove(&chain);
+            warm.entry = None;
             if warm.until < now {
                 // Nobody has asked for long enough: it ends by itself, and its next use begins anew.
                 self.warm.remove(&chain);
             } else {
-                let overslept = left(due, now) > OVERSLEPT;
-                let delay = if overslept { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };
-                self.renew(chain, delay);
+                warm.is_flying = true;
+                self.flying += 1;
+                self.renew(chain.clone());
             }
+            self.renewer.plan(&chain, None);
         }
     }
 
-    fn renew(&self, chain: Chain, delay: Duration) {
+    fn renew(&self, chain: Chain) {
         let (sessions, renewer) = (self.sessions.clone(), self.renewer.clone());
         tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            let outcome = sessions.get(&chain, Want::New).await;
-            if let Err(error) = &outcome {
+            if let Err(error) = sessions.get(&chain, Want::Renewed).await {
                 tracing::warn!(%error, "A renewal failed; the session is used while it lasts");
             }
             // Waits for a place rather than lose it: without this the chain would never be planned again.
-            drop(renewer.tell.send(Event::Landed(chain, outcome.is_ok())).await);
+            drop(renewer.tell.send(Event::Renewed(chain)).await);
         });
     }
 }
@@ -253,7 +356,7 @@ mod tests {
 
     fn session(life: Duration) -> Session {
         let credentials = Credentials::new("AKIDEXAMPLE", "s", None, Some(T0 + life), "test");
-        Session { credentials, arn: None, issued: T0 }
+        Session { credentials, arn: None, issued: T0, is_clamped: false }
     }
 
     #[test]
@@ -270,7 +373,7 @@ mod tests {
             assert_eq!(at.duration_since(T0).unwrap().as_secs() / 60, expected, "{life} min at {share}");
         }
         let endless = Credentials::new("AKIDEXAMPLE", "s", None, None, "test");
-        assert_eq!(renew_at(&Session { credentials: endless, arn: None, issued: T0 }, 0.5), None);
+        assert_eq!(renew_at(&Session { credentials: endless, arn: None, issued: T0, is_clamped: false }, 0.5), None);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rolecall_protocol::{location, sanitize_for_terminal};
 use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws, AwsFiles};
-use rolecalld::clock::{SharedTimeSource, SystemTimeSource};
-use rolecalld::config::watch::{self, ConfigStore};
+use rolecalld::clock::Clock;
+use rolecalld::config::watch::ConfigStore;
 use rolecalld::log;
 use rolecalld::profile::Person;
 use rolecalld::server::guard::guard;
@@ -53,9 +53,9 @@ pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
         None => location::config()?,
     };
     let (config, credentials) = location::aws_files()?;
-    let time = SharedTimeSource::new(SystemTimeSource::new());
-    let aws = Aws::new(AwsFiles { config, credentials }, time.clone());
-    Ok(Agent::new(ConfigStore::open(path, time), aws, person(), about))
+    let clock = Clock::machine();
+    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_logins()? }, clock.clone());
+    Ok(Agent::new(ConfigStore::open(path, clock), aws, person(), about))
 }
 
 fn shown(path: &Path) -> String {
@@ -78,7 +78,7 @@ fn start(args: &Args) -> anyhow::Result<()> {
         log::start(args.log_level, None)?;
     }
     let agent = agent(args, About { socket: shown(&bound.path), log: log.map(shown) })?;
-    make_config_folder(agent.config().path().parent().map(Into::into));
+    make_config_folder(agent.config_path().parent().map(Into::into));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(live(bound, agent))?;
     // Whoever still waits for AWS has been answered; nothing that runs now matters.
@@ -93,10 +93,9 @@ async fn live(bound: Bound, agent: Arc<Agent>) -> anyhow::Result<()> {
     stop_on_signals(&stop)?;
     agent.keep_warm(stop.clone());
     let following = {
-        let agent = Arc::clone(&agent);
-        watch::follow(Arc::clone(agent.config()), stop.clone(), move || agent.configuration_changed())
+        let (agent, stop) = (Arc::clone(&agent), stop.clone());
+        tokio::spawn(async move { agent.follow(stop).await })
     };
-    let following = tokio::spawn(following);
     if let Some(name) = claim.name() {
         tokio::spawn(guard(name, stop.clone()));
     }

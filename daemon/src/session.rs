@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use rolecall_protocol::SessionStatus;
 
-use crate::clock::{left, timestamp};
+use crate::clock::{Clock, left};
 
 /// No token is signed with less than this left, unless getting more has just failed.
 const GOOD: Duration = Duration::from_mins(15);
@@ -27,6 +27,8 @@ pub struct Session {
     pub arn: Option<String>,
     /// When we got them.
     pub issued: SystemTime,
+    /// Whether they last less long than was asked for, because AWS grants no more.
+    pub is_clamped: bool,
 }
 
 impl Session {
@@ -69,15 +71,15 @@ impl Session {
             && ours.session_token() == theirs.session_token()
     }
 
-    /// What may be told of it.
+    /// What may be told of it, in this machine's time.
     #[must_use]
-    pub fn status(&self) -> SessionStatus {
+    pub fn status(&self, clock: &Clock) -> SessionStatus {
         let id = self.credentials.access_key_id();
         SessionStatus {
             arn: self.arn.clone(),
             key_id_suffix: id.get(id.len().saturating_sub(4)..).unwrap_or_default().to_owned(),
-            issued: timestamp(self.issued),
-            expires: self.expires().map(timestamp),
+            issued: clock.stamp(self.issued),
+            expires: self.expires().map(|end| clock.stamp(end)),
         }
     }
 }
@@ -91,7 +93,12 @@ mod tests {
 
     fn session(minutes: Option<u32>) -> Session {
         let expiry = minutes.map(|minutes| T0 + MINUTE * minutes);
-        Session { credentials: Credentials::new("AKIDEXAMPLE", "s", None, expiry, "test"), arn: None, issued: T0 }
+        Session {
+            credentials: Credentials::new("AKIDEXAMPLE", "s", None, expiry, "test"),
+            arn: None,
+            issued: T0,
+            is_clamped: false,
+        }
     }
 
     #[test]
@@ -132,6 +139,6 @@ mod tests {
 
     #[test]
     fn status_shows_four_characters_of_the_key_id() {
-        assert_eq!(session(Some(1)).status().key_id_suffix, "MPLE");
+        assert_eq!(session(Some(1)).status(&Clock::machine()).key_id_suffix, "MPLE");
     }
 }

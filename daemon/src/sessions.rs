@@ -6,29 +6,41 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{Cluster, ClusterName, ErrorBody, ErrorCode, SourceName};
+use rolecall_protocol::{Cluster, ClusterName, ErrorBody, ErrorClass, ErrorCode, SourceName};
+use tokio::sync::broadcast;
 
 use crate::aws::{Aws, AwsErrorKind};
-use crate::cache::{Cache, Failure};
+use crate::cache::{Cache, Failure, Outcome, Remembered, Trouble};
+use crate::clock::SharedTimeSource;
 use crate::cluster::{self, ClusterError};
-use crate::hop::{self, HopError};
+use crate::hop::{self, Assume, HopError};
 use crate::profile::Chain;
 use crate::session::Session;
 use crate::source::{self, SourceError};
 
 /// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a source may take: it may have to run a program (E3).
 const SOURCE: Duration = Duration::from_secs(30);
 /// How long a flight may take in all, waiting for its turn at STS included.
 const FLIGHT: Duration = Duration::from_secs(90);
 
+/// How long what may pass is remembered, growing from the first to the second: kubectl runs its plugin six times in a row,
+/// and a person tries again.
+const TRANSIENT: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+/// How long what somebody has to change is remembered (B7).
+const DENIAL: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(1)];
+
+/// Landings that somebody who listens may be behind; more are told as [`broadcast::error::RecvError::Lagged`].
+const NEWS: usize = 1024;
+
 /// Gets, keeps and renews sessions.
 #[derive(Clone)]
 pub struct Sessions {
     aws: Aws,
     cache: Arc<Cache<Chain, Session, SessionError>>,
+    news: broadcast::Sender<Chain>,
 }
 
 /// What a caller wants.
@@ -36,7 +48,9 @@ pub struct Sessions {
 pub enum Want {
     /// One that is good for a while: from the cache if it is.
     Fresh,
-    /// A new one, whatever is there and whatever failed a moment ago.
+    /// A newer one, whatever is there and whatever failed a moment ago.
+    Renewed,
+    /// A new one, asked for as if there had never been another.
     New,
 }
 
@@ -46,6 +60,14 @@ pub struct Served {
     pub session: Arc<Session>,
     /// Why it is not a newer one.
     pub problem: Option<SessionFailure>,
+}
+
+/// What is known of a chain.
+pub struct Known {
+    /// The last session, however old.
+    pub session: Option<Arc<Session>>,
+    /// What went wrong since.
+    pub trouble: Option<Trouble<SessionError>>,
 }
 
 /// Why a session could not be got.
@@ -80,37 +102,48 @@ impl Sessions {
     /// An empty store.
     #[must_use]
     pub fn new(aws: Aws) -> Self {
-        let cache = Cache::new(aws.time().clone());
-        Self { aws, cache }
+        let (news, _) = broadcast::channel(NEWS);
+        let tell = news.clone();
+        // Nobody listening is fine.
+        let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
+        let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
+        Self { aws, cache, news }
     }
 
-    /// The session of a chain as it is in the cache.
+    /// What is known of a chain.
     #[must_use]
-    pub fn peek(&self, chain: &Chain) -> Option<Arc<Session>> {
-        self.cache.peek(chain)
+    pub fn look(&self, chain: &Chain) -> Known {
+        let found = self.cache.look(chain);
+        Known { session: found.value, trouble: found.trouble }
+    }
+
+    /// The chains whose flights end from now on, well or not.
+    #[must_use]
+    pub fn news(&self) -> broadcast::Receiver<Chain> {
+        self.news.subscribe()
     }
 
     /// Gets a session that can sign.
     pub async fn get(&self, chain: &Chain, want: Want) -> Result<Served, SessionFailure> {
         let now = self.now();
-        let old = self.cache.peek(chain).filter(|session| session.is_usable(now));
-        let failed = match (&old, want) {
-            (Some(session), Want::Fresh) if session.is_fresh(now) => {
-                return Ok(Served { session: Arc::clone(session), problem: None });
-            }
-            (_, Want::New) => None,
-            // What may well succeed now is tried now, unless there is something to serve meanwhile.
-            (old, Want::Fresh) => {
-                self.cache.failed(chain, now).filter(|problem| old.is_some() || !problem.is_transient())
-            }
-        };
+        let Known { session, trouble } = self.look(chain);
+        let old = session.filter(|session| session.is_usable(now));
+        if let Some(session) = old.as_ref().filter(|old| want == Want::Fresh && self.is_good(old, now)) {
+            return Ok(Served { session: Arc::clone(session), problem: None });
+        }
         let serving = old.filter(|_| want == Want::Fresh);
-        let problem = match (failed, &serving) {
-            (Some(problem), _) => problem,
-            (None, serving) => match self.fly(chain, serving.as_ref().map(|_| PATIENCE)).await {
-                Ok(session) => return Ok(Served { session, problem: None }),
-                Err(failure) => failure.into(),
-            },
+        let problem = match trouble {
+            Some(trouble) if want == Want::Fresh && trouble.is_remembered(now) => trouble.error,
+            trouble => {
+                // Whoever came before has waited already; it is tried again, but not on this caller's time.
+                let patience = if trouble.is_some() { Duration::ZERO } else { PATIENCE };
+                match self.fly(chain, want, serving.as_ref().map(|_| patience)).await {
+                    Ok(session) => return Ok(Served { session, problem: None }),
+                    Err(problem) => {
+                        trouble.map(|trouble| trouble.error).filter(|_| is_slow(&problem)).unwrap_or(problem)
+                    }
+                }
+            }
         };
         match serving.filter(|session| session.is_usable(self.now()) && outlives(session, &problem)) {
             Some(session) => Ok(Served { session, problem: Some(problem) }),
@@ -118,11 +151,17 @@ impl Sessions {
         }
     }
 
+    /// Whether a session is handed out without a thought of a newer one.
+    fn is_good(&self, session: &Session, now: SystemTime) -> bool {
+        // A clock that was set forward tells nothing of how much is left; AWS's answer will.
+        session.is_fresh(now) && !self.aws.clock().is_doubted()
+    }
+
     /// Whose a session is. One that a hop returned knows; a source's is asked for at STS.
     pub async fn identify(&self, chain: &Chain, session: &Session) -> Result<String, HopError> {
         match &session.arn {
             Some(arn) => Ok(arn.clone()),
-            None => hop::caller_identity(&self.aws, &chain.source, &chain.region, session).await,
+            None => hop::caller_identity(&self.aws, &chain.endpoint(), session).await,
         }
     }
 
@@ -150,20 +189,63 @@ impl Sessions {
         self.cache.retain(|kept| wanted.contains(kept));
     }
 
-    fn fly(&self, chain: &Chain, patience: Option<Duration>) -> Boxed<crate::cache::Outcome<Session, SessionError>> {
+    /// Every session, with its chain.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
+        self.cache.all()
+    }
+
+    /// Takes in a session that was got before this process began.
+    pub fn put(&self, chain: &Chain, session: Session) {
+        self.cache.put(chain, session);
+    }
+
+    /// Forgets what went wrong with a chain and everything that it builds on: its profile was changed.
+    pub fn forgive(&self, chain: &Chain) {
+        let prefixes: HashSet<Chain> = chain.prefixes().collect();
+        self.cache.forgive(|failed, _| prefixes.contains(failed));
+    }
+
+    /// Forgets every failure that a person may have mended: AWS's own files were changed, by a login perhaps.
+    pub fn forgive_sources(&self) {
+        self.cache.forgive(|_, error| error.class() != ErrorClass::Retry);
+    }
+
+    /// Forgets every failure that may have been this machine's: it woke up, or its network changed.
+    pub fn forgive_network(&self) {
+        self.aws.breakers().reset();
+        self.cache.forgive(|_, error| matches!(error.class(), ErrorClass::Retry | ErrorClass::Clock));
+    }
+
+    /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if
+    /// there is one.
+    fn fly(
+        &self,
+        chain: &Chain,
+        want: Want,
+        patience: Option<Duration>,
+    ) -> Boxed<Result<Arc<Session>, SessionFailure>> {
         let (store, chain) = (self.clone(), chain.clone());
         Box::pin(async move {
             let (flyer, route) = (store.clone(), chain.clone());
-            let flight = move || async move {
-                let obtained = tokio::time::timeout(FLIGHT, flyer.obtain(&route)).await;
+            let flight = store.cache.fly(&chain, move || async move {
+                let obtained = tokio::time::timeout(FLIGHT, flyer.obtain(&route, want)).await;
                 obtained.unwrap_or(Err(SessionError::Overdue))
+            });
+            let latest = patience.map(|patience| flight.began() + patience);
+            let outcome: Outcome<Session, SessionError> = match latest {
+                None => flight.landed().await,
+                Some(latest) => match tokio::time::timeout_at(latest, flight.landed()).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return Err(SessionFailure::new(SessionError::Slow)),
+                },
             };
-            store.cache.fly(&chain, patience, flight).await
+            outcome.map_err(SessionFailure::from)
         })
     }
 
     /// The flight itself: the source, or one hop from the session before it.
-    async fn obtain(&self, chain: &Chain) -> Result<Session, SessionError> {
+    async fn obtain(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
         let Some(hop) = chain.hops.last() else {
             let resolving = source::resolve(&self.aws, &chain.source, &chain.region);
             let session = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)??;
@@ -171,28 +253,20 @@ impl Sessions {
         };
         let before = chain.without_last();
         let base = self.base(&before, Want::Fresh).await?;
-        match hop::assume(&self.aws, &chain.source, &chain.region, hop, &base).await {
+        let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
+        let endpoint = chain.endpoint();
+        let wanted = |base| Assume { endpoint: &endpoint, hop, base, is_clamped };
+        match hop::assume(&self.aws, wanted(&base)).await {
             Err(error) if error.error.kind == AwsErrorKind::BaseRejected => {
-                self.assume_again(chain, &before, &base, error).await
+                // It may have been replaced where it comes from, so it is asked for once more (B8).
+                let newer = self.base(&before, Want::New).await?;
+                if newer.signs_as(&base) {
+                    Err(error.into())
+                } else {
+                    Ok(hop::assume(&self.aws, wanted(&newer)).await?)
+                }
             }
             assumed => Ok(assumed?),
-        }
-    }
-
-    /// AWS did not take the base: it may have been replaced where it comes from, so it is asked for once more (B8).
-    async fn assume_again(
-        &self,
-        chain: &Chain,
-        before: &Chain,
-        refused: &Session,
-        error: HopError,
-    ) -> Result<Session, SessionError> {
-        let base = self.base(before, Want::New).await?;
-        match chain.hops.last() {
-            Some(hop) if !base.signs_as(refused) => {
-                Ok(hop::assume(&self.aws, &chain.source, &chain.region, hop, &base).await?)
-            }
-            _ => Err(error.into()),
         }
     }
 
@@ -204,8 +278,12 @@ impl Sessions {
     }
 
     fn now(&self) -> SystemTime {
-        self.aws.time().now()
+        self.aws.now()
     }
+}
+
+fn is_slow(problem: &SessionError) -> bool {
+    matches!(problem, SessionError::Slow)
 }
 
 /// Whether a session is served on although renewing it failed. Until its end, yes; but long-lived keys have none, and
@@ -218,20 +296,49 @@ impl From<Failure<SessionError>> for SessionFailure {
     fn from(failure: Failure<SessionError>) -> Self {
         match failure {
             Failure::Known(problem) => problem,
-            Failure::Slow => Self::new(SessionError::Slow),
             Failure::Lost => Self::new(SessionError::Lost),
         }
     }
 }
 
+impl Remembered for SessionError {
+    fn remembered(&self, failures: u32) -> Duration {
+        match self.class() {
+            ErrorClass::Login => Duration::MAX,
+            ErrorClass::Change => doubled(DENIAL, failures),
+            _ => doubled(TRANSIENT, failures).max(self.retry_after().unwrap_or_default()),
+        }
+    }
+}
+
+/// From the first to the second, doubled with each failure after the first.
+fn doubled([first, most]: [Duration; 2], failures: u32) -> Duration {
+    first.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(most)
+}
+
 impl SessionError {
+    /// What has to happen for it to end.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::Source(error) => error.class(),
+            Self::Hop(error) => error.error.kind.class(),
+            Self::Overdue | Self::Slow | Self::Lost => ErrorClass::Retry,
+            Self::Ended => ErrorClass::Change,
+        }
+    }
+
     /// Whether the same attempt may well succeed in a moment.
     const fn is_transient(&self) -> bool {
+        matches!(self.class(), ErrorClass::Retry | ErrorClass::Clock)
+    }
+
+    /// How long AWS, or our own patience with it, wants no other call.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Source(error) => error.is_transient(),
-            Self::Hop(error) => error.error.kind.is_transient(),
-            Self::Overdue | Self::Slow | Self::Lost => true,
-            Self::Ended => false,
+            Self::Hop(error) => error.error.retry_after,
+            _ => None,
         }
     }
 

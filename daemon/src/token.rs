@@ -135,7 +135,7 @@ mod tests {
         let token = (!token.is_empty()).then(|| token.to_owned());
         let credentials =
             Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", token, None, "test");
-        Session { credentials, arn: None, issued: SystemTime::UNIX_EPOCH }
+        Session { credentials, arn: None, issued: SystemTime::UNIX_EPOCH, is_clamped: false }
     }
 
     async fn url(region: &str, token: &str) -> String {

@@ -1,20 +1,32 @@
 //! The HTTP client under everything that talks to AWS, the SDK's credential providers too: nothing leaves this machine over
-//! plain HTTP, and no answer is read beyond a bound.
+//! plain HTTP, no answer is read beyond a bound, and the clock learns from every answer.
+//!
+//! No connection is kept for later. AWS is called a few times an hour, so a pool would save nothing; and after a nap, on
+//! another network, a kept connection is one that swallows the first request (B10).
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::date_time::Format;
 use http_body_util::Limited;
 
+use crate::clock::{Clock, Reading};
+
+/// How long a name may take to become an address (B12); the system's own patience is minutes.
+const DNS: Duration = Duration::from_secs(2);
 /// The most that is read of an answer, in bytes (E4). AWS's own have a few kilobytes.
 const MAX_ANSWER: usize = 1024 * 1024;
 /// Where EC2 and ECS hand out the credentials of the machine itself, over plain HTTP by design: link-local addresses, which
@@ -23,9 +35,18 @@ const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23
 
 /// The SDK's own client, behind the wall.
 #[must_use]
-pub fn guarded() -> SharedHttpClient {
-    let client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
-    SharedHttpClient::new(GuardedClient(client))
+pub fn guarded(clock: Clock) -> SharedHttpClient {
+    let client = aws_smithy_http_client::Builder::new()
+        .pool_max_idle_per_host(0)
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build_with_resolver(Resolver);
+    behind_the_wall(client, clock)
+}
+
+/// Any client behind the wall.
+#[must_use]
+pub fn behind_the_wall(client: SharedHttpClient, clock: Clock) -> SharedHttpClient {
+    SharedHttpClient::new(GuardedClient { client, clock })
 }
 
 /// The endpoint is plain HTTP on another machine; nothing was sent.
@@ -33,14 +54,25 @@ pub fn guarded() -> SharedHttpClient {
 pub struct InsecureEndpoint;
 
 #[derive(Debug)]
-struct GuardedClient(SharedHttpClient);
+struct GuardedClient {
+    client: SharedHttpClient,
+    clock: Clock,
+}
 
 #[derive(Debug)]
-struct GuardedConnector(SharedHttpConnector);
+struct GuardedConnector {
+    connector: SharedHttpConnector,
+    clock: Clock,
+}
+
+/// The system's resolver, with a limit.
+#[derive(Debug, Clone, Copy)]
+struct Resolver;
 
 impl HttpClient for GuardedClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(GuardedConnector(self.0.http_connector(settings, components)))
+        let connector = self.client.http_connector(settings, components);
+        SharedHttpConnector::new(GuardedConnector { connector, clock: self.clock.clone() })
     }
 }
 
@@ -49,13 +81,39 @@ impl HttpConnector for GuardedConnector {
         if !may_send_to(request.uri()) {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(InsecureEndpoint))));
         }
-        let answer = self.0.call(request);
+        let tells_time = !is_metadata(request.uri());
+        let (clock, sent) = (self.clock.clone(), self.clock.read());
+        let answer = self.connector.call(request);
         HttpConnectorFuture::new(async move {
             let mut answer = answer.await?;
+            if tells_time {
+                learn(&clock, sent, answer.headers().get("date"), answer.headers().get("age"));
+            }
             let body = answer.take_body();
             *answer.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER));
             Ok(answer)
         })
+    }
+}
+
+impl ResolveDns for Resolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(async move {
+            let failed = |error: io::Error| ResolveDnsError::new(error);
+            let slow =
+                |_| io::Error::new(io::ErrorKind::TimedOut, format!("no address of {name} within {} s", DNS.as_secs()));
+            let found = tokio::time::timeout(DNS, tokio::net::lookup_host((name, 0))).await;
+            let found = found.map_err(slow).map_err(failed)?.map_err(failed)?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Tells the clock what AWS says the time is. An answer that somebody kept tells when it was kept (B9).
+fn learn(clock: &Clock, sent: Reading, date: Option<&str>, age: Option<&str>) {
+    let date = date.filter(|_| age.is_none()).and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+    if let Some(date) = date.and_then(|date| SystemTime::try_from(date).ok()) {
+        clock.learn(date, sent);
     }
 }
 
@@ -69,25 +127,46 @@ impl Error for InsecureEndpoint {}
 
 /// Whether a URI is https, or plain http to this very machine or its metadata service.
 fn may_send_to(uri: &str) -> bool {
-    if uri.starts_with("https://") {
-        return true;
-    }
-    let Some(rest) = uri.strip_prefix("http://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    uri.starts_with("https://")
+        || plain_host(uri).is_some_and(|host| {
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        })
+        || is_metadata(uri)
+}
+
+/// Whether a URI is the metadata service's. Nobody vouches for the time that it says.
+fn is_metadata(uri: &str) -> bool {
+    plain_host(uri).is_some_and(|host| METADATA.contains(&host))
+}
+
+/// The host of a plain http URI that is no riddle.
+fn plain_host(uri: &str) -> Option<&str> {
+    let authority = uri.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
     if authority.contains('@') {
-        return false;
+        return None;
     }
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    is_local || METADATA.contains(&host)
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next(),
+        None => authority.split(':').next(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn row_78_a_date_that_somebody_kept_is_not_the_time() {
+        let clock = Clock::machine();
+        let sent = clock.read();
+        learn(&clock, sent, Some("Thu, 01 Jan 2026 00:00:00 GMT"), Some("0"));
+        learn(&clock, sent, Some("yesterday"), None);
+        learn(&clock, sent, None, None);
+        assert_eq!(clock.status(), None);
+        let now = DateTime::from(clock.now()).fmt(Format::HttpDate).unwrap();
+        learn(&clock, sent, Some(&now), None);
+        assert!(clock.status().is_some());
+    }
 
     #[test]
     fn plain_http_stays_on_this_machine() {

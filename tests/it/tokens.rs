@@ -95,6 +95,7 @@ fn row_61_after_the_real_end_there_is_an_error_and_no_stale_token() {
     let line = world.token_error("prod", 1);
     assert!(line.starts_with("rolecall: prod: STS cannot be reached"), "{line}");
     world.aws.clear_faults();
+    world.clock.advance(Duration::from_secs(10));
     world.good_token("prod");
 }
 

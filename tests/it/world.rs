@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use jiff::SignedDuration;
 use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
 use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws as AwsClients, AwsFiles};
-use rolecalld::clock::SharedTimeSource;
-use rolecalld::config::watch::{self, ConfigStore};
+use rolecalld::clock::{Clock as DaemonClock, Timekeeper};
+use rolecalld::config::watch::ConfigStore;
 use rolecalld::profile::Person;
 use rolecalld::renew::Renewer;
 use rolecalld::server::serve;
@@ -28,7 +29,10 @@ pub(crate) const EXEC_INFO: &str =
 
 /// A profile `prod` that works, on a clock that stands still until it is turned.
 pub(crate) struct World {
+    /// AWS's.
     pub(crate) clock: Clock,
+    /// The machine's, which shows the same until it is set.
+    pub(crate) laptop: Laptop,
     pub(crate) aws: Aws,
     pub(crate) api: ApiServer,
     pub(crate) user: AccessKey,
@@ -56,14 +60,15 @@ impl World {
     }
 
     fn serve(clock: Clock, aws: Aws, api: ApiServer, user: AccessKey, sandbox: Sandbox) -> Self {
-        let time = SharedTimeSource::new(clock.clone());
-        let folder = sandbox.home().join(".aws");
-        let files = AwsFiles { config: folder.join("config"), credentials: folder.join("credentials") };
+        let laptop = Laptop::new(clock.clone());
+        let time = DaemonClock::new(laptop.clone());
+        let logins = sandbox.home().join(".aws");
+        let files = AwsFiles { config: logins.join("config"), credentials: logins.join("credentials"), logins };
         let path = sandbox.runtime_dir().join("rolecall/agent.sock");
         let about = About { socket: path.display().to_string(), log: None };
         let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
         let store = ConfigStore::open(config_path(&sandbox), time.clone());
-        let agent = Agent::new(Arc::clone(&store), AwsClients::new(files, time), person, about);
+        let agent = Agent::new(store, AwsClients::new(files, time), person, about);
 
         let bound = socket::bind(&path).unwrap();
         let stop = CancellationToken::new();
@@ -72,11 +77,24 @@ impl World {
             let _inside = runtime.enter();
             let listener = tokio::net::UnixListener::from_std(bound.listener).unwrap();
             let follower = Arc::clone(&agent);
-            runtime.spawn(watch::follow(store, stop.clone(), move || follower.configuration_changed()));
+            let following = stop.clone();
+            runtime.spawn(async move { follower.follow(following).await });
             runtime.spawn(serve(listener, Arc::clone(&agent), stop.clone()));
             agent.keep_warm(stop.clone()).clone()
         };
-        Self { clock, aws, api, user, sandbox, agent, renewer, stop, runtime: Some(runtime), _claim: bound.claim }
+        Self {
+            clock,
+            laptop,
+            aws,
+            api,
+            user,
+            sandbox,
+            agent,
+            renewer,
+            stop,
+            runtime: Some(runtime),
+            _claim: bound.claim,
+        }
     }
 
     /// Replaces the configuration, and makes the daemon read it.
@@ -85,11 +103,19 @@ impl World {
         self.agent.reload();
     }
 
-    /// `rolecall token NAME`, as kubectl runs it.
+    /// `rolecall token NAME`, as kubectl runs it: by a process of its own, which ends after it.
     pub(crate) fn token_command(&self, name: &str) -> Command {
-        let mut command = self.sandbox.rolecall();
-        command.args(["token", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
+        let mut command = self.sandbox.command("/bin/sh");
+        command.args(["-c", "rolecall token \"$0\"; exit $?", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
         command
+    }
+
+    /// The same, all by one process: this one.
+    pub(crate) fn token_again(&self, name: &str) -> Credential {
+        let mut command = self.sandbox.rolecall();
+        let said = self.sandbox.run(command.args(["token", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO));
+        said.assert_ok();
+        Credential(said.json())
     }
 
     pub(crate) fn token(&self, name: &str) -> Output {
@@ -121,6 +147,54 @@ impl Drop for World {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// The clocks of the machine that the daemon runs on: they follow AWS's, and its wall clock can be set.
+#[derive(Debug, Clone)]
+pub(crate) struct Laptop {
+    truth: Clock,
+    start: SystemTime,
+    state: Arc<Mutex<LaptopState>>,
+}
+
+#[derive(Debug, Default)]
+struct LaptopState {
+    ahead: SignedDuration,
+    asleep: Duration,
+}
+
+impl Laptop {
+    fn new(truth: Clock) -> Self {
+        Self { start: truth.now(), truth, state: Arc::default() }
+    }
+
+    /// Sets the wall clock forward, or back.
+    pub(crate) fn set(&self, by: SignedDuration) {
+        self.state.lock().unwrap().ahead += by;
+    }
+
+    /// Sleeps: time passes, and timers do not notice.
+    pub(crate) fn sleep(&self, time: Duration) {
+        self.state.lock().unwrap().asleep += time;
+        self.truth.advance(time);
+    }
+}
+
+impl Timekeeper for Laptop {
+    fn wall(&self) -> SystemTime {
+        let ahead = self.state.lock().unwrap().ahead;
+        let now = self.truth.now();
+        if ahead.is_negative() { now - ahead.unsigned_abs() } else { now + ahead.unsigned_abs() }
+    }
+
+    fn elapsed(&self) -> Duration {
+        // Some time since the machine was started.
+        self.truth.now().duration_since(self.start).unwrap_or_default() + Duration::from_hours(1)
+    }
+
+    fn awake(&self) -> Duration {
+        self.elapsed().saturating_sub(self.state.lock().unwrap().asleep)
     }
 }
 

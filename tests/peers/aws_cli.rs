@@ -51,7 +51,7 @@ fn reference(sandbox: &Sandbox, python: &std::path::Path, region: &str, session_
 
 fn ours(region: &str, session_token: Option<String>, at: SystemTime) -> String {
     let credentials = Credentials::new(KEY, SECRET, session_token, None, "test");
-    let session = Session { credentials, arn: None, issued: at };
+    let session = Session { credentials, arn: None, issued: at, is_clamped: false };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (region, cluster) = (region.parse().unwrap(), "prod".parse().unwrap());
     runtime.block_on(token::mint(&session, &region, &cluster, at)).unwrap().token.expose().clone()

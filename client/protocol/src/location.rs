@@ -131,6 +131,11 @@ pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {
     Ok((place("AWS_CONFIG_FILE", "config")?, place("AWS_SHARED_CREDENTIALS_FILE", "credentials")?))
 }
 
+/// Where AWS's tools keep logins, whatever those variables say: `~/.aws`.
+pub fn aws_logins() -> Result<PathBuf, LocationError> {
+    Ok(home().ok_or(LocationError::NoHome)?.join(".aws"))
+}
+
 /// Whether `name` is a variable that a daemon started in the background keeps. Everything else of the caller's shell is
 /// left behind: the daemon outlives it and serves others, and `AWS_*` of one terminal must not decide who they are.
 pub fn daemon_keeps(name: &str) -> bool {

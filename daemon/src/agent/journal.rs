@@ -1,4 +1,4 @@
-//! What happened to each profile last: for people who ask, never for decisions.
+//! What happened to each profile last: for people who ask, and for the engine that keeps what is used.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ pub(super) struct Journal(Mutex<HashMap<ProfileName, Entry>>);
 pub(super) struct Entry {
     /// When a token or a session was last asked for.
     pub(super) used: Option<SystemTime>,
-    /// What went wrong, since when, if nothing has gone right since.
+    /// What went wrong beyond the session, since when, if nothing has gone right since.
     pub(super) problem: Option<(ErrorBody, SystemTime)>,
 }
 
@@ -25,14 +25,20 @@ impl Journal {
         self.entries().entry(name.clone()).or_default().used.replace(now)
     }
 
-    /// Notes how it went; the same problem again keeps its beginning.
-    pub(super) fn went(&self, name: &ProfileName, problem: Option<ErrorBody>, now: SystemTime) {
+    /// Notes what went wrong beyond the session; the same problem again keeps its beginning.
+    pub(super) fn failed(&self, name: &ProfileName, error: ErrorBody, now: SystemTime) {
         let mut entries = self.entries();
         let entry = entries.entry(name.clone()).or_default();
-        entry.problem = problem.map(|error| match entry.problem.take() {
-            Some((known, since)) if known.code == error.code => (error, since),
-            _ => (error, now),
-        });
+        let since =
+            entry.problem.as_ref().filter(|(known, _)| known.code == error.code).map_or(now, |(_, since)| *since);
+        entry.problem = Some((error, since));
+    }
+
+    /// Notes that all went well.
+    pub(super) fn went_well(&self, name: &ProfileName) {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.problem = None;
+        }
     }
 
     pub(super) fn of(&self, name: &ProfileName) -> Entry {

@@ -1,24 +1,16 @@
-//! The configuration in force, and the watch that keeps it so.
+//! The configuration in force, and how it is replaced.
 //!
 //! A valid change replaces the configuration whole; an invalid one changes nothing but the problem that `status` shows.
-//! The watch is on folders, not on the file: editors replace files rather than write them.
+//! Whoever follows it watches folders, not the file: editors replace files rather than write them.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use aws_smithy_async::time::SharedTimeSource;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::{Config, ConfigError, file};
-use crate::folder;
-
-/// How long a burst of changes may last before it is read (B16).
-const DEBOUNCE: Duration = Duration::from_millis(200);
-/// How often the file is looked at where watching fails (some network file systems tell nothing).
-const LOOK: Duration = Duration::from_secs(30);
+use crate::clock::Clock;
 
 /// What is in force, and since when.
 #[derive(Debug)]
@@ -31,10 +23,21 @@ pub struct InForce {
     pub problem: Option<(ConfigError, SystemTime)>,
 }
 
+/// What a look at the file came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// Nothing is new.
+    Same,
+    /// The configuration in force is the same, but what is wrong with the file is not.
+    Problem,
+    /// Another configuration is in force.
+    Changed,
+}
+
 /// The configuration as everybody shares it.
 pub struct ConfigStore {
     path: PathBuf,
-    time: SharedTimeSource,
+    clock: Clock,
     current: ArcSwap<InForce>,
     /// One reload at a time, so that an older read never replaces a newer one.
     reloading: Mutex<()>,
@@ -44,8 +47,8 @@ impl ConfigStore {
     /// Reads the file for the first time. An invalid one is an empty configuration with a problem, so that the daemon
     /// can say what is wrong rather than not start.
     #[must_use]
-    pub fn open(path: PathBuf, time: SharedTimeSource) -> Arc<Self> {
-        let now = time.now();
+    pub fn open(path: PathBuf, clock: Clock) -> Arc<Self> {
+        let now = clock.now();
         let (config, loaded, problem) = match file::load(&path) {
             Ok(config) => (config, Some(now), None),
             Err(error) => (Config::default(), None, Some((error, now))),
@@ -54,7 +57,7 @@ impl ConfigStore {
             tracing::error!(%error, "Configuration refused; no profile is served until it is mended");
         }
         let current = ArcSwap::from_pointee(InForce { config, loaded, problem });
-        Arc::new(Self { path, time, current, reloading: Mutex::new(()) })
+        Arc::new(Self { path, clock, current, reloading: Mutex::new(()) })
     }
 
     /// The file.
@@ -63,78 +66,57 @@ impl ConfigStore {
         &self.path
     }
 
+    /// The file's folder and, where the file is a symbolic link, the folder of what it leads to: for whoever follows it.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = self.path.parent().map(Path::to_owned).into_iter().collect();
+        folders.extend(self.path.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned)));
+        folders.dedup();
+        folders
+    }
+
     /// What is in force now.
     #[must_use]
     pub fn current(&self) -> Arc<InForce> {
         self.current.load_full()
     }
 
-    /// Reads the file again. Tells whether the configuration changed.
-    pub fn reload(&self) -> bool {
+    /// Reads the file again, and puts it in force if it is valid.
+    pub fn reload(&self) -> Reload {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.time.now();
+        let now = self.clock.now();
         let old = self.current();
         match file::load(&self.path) {
-            Ok(config) if config == old.config && old.problem.is_none() => false,
+            Ok(config) if config == old.config && old.problem.is_none() => Reload::Same,
             Ok(config) => {
                 let changed = config != old.config;
                 tracing::info!(profiles = config.profiles.len(), "Configuration read");
                 self.current.store(Arc::new(InForce { config, loaded: Some(now), problem: None }));
-                changed
+                if changed { Reload::Changed } else { Reload::Problem }
             }
             Err(error) => {
-                let since = match &old.problem {
-                    Some((known, since)) if *known == error => *since,
-                    _ => {
-                        tracing::error!(%error, "Configuration refused; the last good one stays in force");
-                        now
-                    }
-                };
+                if old.problem.as_ref().is_some_and(|(known, _)| *known == error) {
+                    return Reload::Same;
+                }
+                tracing::error!(%error, "Configuration refused; the last good one stays in force");
                 let (config, loaded) = (old.config.clone(), old.loaded);
-                self.current.store(Arc::new(InForce { config, loaded, problem: Some((error, since)) }));
-                false
+                self.current.store(Arc::new(InForce { config, loaded, problem: Some((error, now)) }));
+                Reload::Problem
             }
         }
     }
-}
-
-/// Follows the file until `stop`, and calls `changed` after each change of the configuration.
-pub async fn follow(store: Arc<ConfigStore>, stop: CancellationToken, changed: impl Fn()) {
-    let (tell, mut told) = mpsc::channel(1);
-    let watcher = folder::watch(&folders(&store.path), tell);
-    if let Err(error) = &watcher {
-        tracing::warn!(%error, "Configuration cannot be watched; looking at it every {} s", LOOK.as_secs());
-    }
-    loop {
-        // The first look is after the watch is in place, for what happened before.
-        if store.reload() {
-            changed();
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = told.recv(), if watcher.is_ok() => {
-                tokio::time::sleep(DEBOUNCE).await; // editors write in several steps
-                while told.try_recv().is_ok() {}
-            }
-            () = tokio::time::sleep(LOOK) => {}
-        }
-    }
-}
-
-/// The file's folder and, where the file is a symbolic link, the folder of what it leads to.
-fn folders(path: &Path) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = path.parent().map(Path::to_owned).into_iter().collect();
-    folders.extend(path.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned)));
-    folders.dedup();
-    folders
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
-    use aws_smithy_async::time::SystemTimeSource;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use crate::folder;
 
     use super::*;
 
@@ -150,21 +132,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         write(&path, ONE);
-        let store = ConfigStore::open(path.clone(), SharedTimeSource::new(SystemTimeSource::new()));
+        let store = ConfigStore::open(path.clone(), Clock::machine());
         let good = store.current().config.clone();
         for broken in ["[sources", "[sources.work]\n", "x = 1\n"] {
             write(&path, broken);
-            assert!(!store.reload());
+            assert_eq!(store.reload(), Reload::Problem);
             assert_eq!(store.current().config, good);
             let first = store.current().problem.clone().unwrap();
-            store.reload();
+            assert_eq!(store.reload(), Reload::Same);
             assert_eq!(store.current().problem.clone().unwrap(), first, "the same problem began once");
         }
         write(&path, ONE);
-        assert!(!store.reload(), "mended, but as before");
+        assert_eq!(store.reload(), Reload::Problem, "mended, but as before");
         assert!(store.current().problem.is_none());
         fs::remove_file(&path).unwrap();
-        assert!(store.reload(), "deleted means no profiles");
+        assert_eq!(store.reload(), Reload::Changed, "deleted means no profiles");
         assert_eq!(store.current().config, Config::default());
     }
 
@@ -179,18 +161,24 @@ mod tests {
         write(&real.join("config.toml"), "");
         std::os::unix::fs::symlink(real.join("config.toml"), &path).unwrap();
 
-        let store = ConfigStore::open(path.clone(), SharedTimeSource::new(SystemTimeSource::new()));
+        let store = ConfigStore::open(path.clone(), Clock::machine());
         let stop = CancellationToken::new();
         let (seen, mut see) = mpsc::unbounded_channel();
         // The watch has to be in place before the file changes.
         let (tell, mut told) = mpsc::channel(1);
-        let watcher = folder::watch(&folders(&path), tell).unwrap();
+        let watcher = folder::watch(&store.folders(), tell).unwrap();
         write(&real.join("config.toml"), ONE);
         told.recv().await.unwrap();
         drop(watcher);
-        assert!(store.reload());
+        assert_eq!(store.reload(), Reload::Changed);
 
-        let following = tokio::spawn(follow(Arc::clone(&store), stop.clone(), move || seen.send(()).unwrap()));
+        let (follower, folders) = (Arc::clone(&store), Arc::clone(&store));
+        let look = move || {
+            if follower.reload() == Reload::Changed {
+                seen.send(()).unwrap();
+            }
+        };
+        let following = tokio::spawn(folder::follow(move || folders.folders(), stop.clone(), look));
         tokio::task::yield_now().await;
         let new = home.join("new");
         write(&new, &ONE.replace("work", "other"));

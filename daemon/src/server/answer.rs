@@ -1,19 +1,24 @@
 //! Answers: JSON, with the protocol's version, never kept by anybody.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::channel::Channel;
+use http_body_util::{Either, Full};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use rolecall_protocol::{ErrorAnswer, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret};
 use serde::Serialize;
 
 /// What hyper sends.
-pub(super) type Reply = Response<Full<Bytes>>;
+pub(super) type Reply = Response<Body>;
+/// Bodies do not fail on the way out.
+pub(super) type Never = std::convert::Infallible;
+
+type Body = Either<Full<Bytes>, Channel<Bytes, Never>>;
 
 /// A status and a body.
 pub(super) struct Answer {
     status: StatusCode,
-    body: Bytes,
+    body: Body,
 }
 
 /// Lets hyper send a secret without a copy, and wipes it once it is sent.
@@ -28,7 +33,7 @@ impl AsRef<[u8]> for SecretBytes {
 impl Answer {
     pub(super) fn json(value: &impl Serialize) -> Self {
         if let Ok(body) = serde_json::to_vec(value) {
-            Self { status: StatusCode::OK, body: body.into() }
+            Self::whole(StatusCode::OK, body.into())
         } else {
             let body = ErrorBody::new(ErrorCode::Internal, "the answer could not be written");
             Self::error(StatusCode::INTERNAL_SERVER_ERROR, body)
@@ -36,17 +41,26 @@ impl Answer {
     }
 
     pub(super) fn secret(body: Secret<Vec<u8>>) -> Self {
-        Self { status: StatusCode::OK, body: Bytes::from_owner(SecretBytes(body)) }
+        Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(body)))
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {
         // Three strings always serialise.
         let body = serde_json::to_vec(&ErrorAnswer { error }).unwrap_or_default();
-        Self { status, body: body.into() }
+        Self::whole(status, body.into())
+    }
+
+    /// A body that goes on until its sender has enough.
+    pub(super) fn stream(body: Channel<Bytes, Never>) -> Self {
+        Self { status: StatusCode::OK, body: Either::Right(body) }
+    }
+
+    fn whole(status: StatusCode, body: Bytes) -> Self {
+        Self { status, body: Either::Left(Full::new(body)) }
     }
 
     pub(super) fn into_reply(self) -> Reply {
-        let mut reply = Response::new(Full::new(self.body));
+        let mut reply = Response::new(self.body);
         *reply.status_mut() = self.status;
         let headers = reply.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -103,9 +103,10 @@ fn greet(stream: UnixStream, places: &Arc<Semaphore>, context: &Context, gracefu
 }
 
 fn converse(stream: AuthorizedStream, place: OwnedSemaphorePermit, context: Context, graceful: &GracefulShutdown) {
+    let peer = stream.peer();
     let service = service_fn(move |request| {
         let context = context.clone();
-        async move { Ok::<_, std::convert::Infallible>(route::answer(&context, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(route::answer(&context, peer, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new()) // without one, hyper's header timeout is off

@@ -1,9 +1,15 @@
-//! Who is at the other end (P1). Handlers take an [`AuthorizedStream`], and only the check makes one.
+//! Who is at the other end (P1, P2). Handlers take an [`AuthorizedStream`], and only the check makes one.
 
 use tokio::net::UnixStream;
 
+use crate::agent::Asker;
+
 /// A connection from the user's own processes.
 pub(super) struct AuthorizedStream(UnixStream);
+
+/// The process at the other end, as the kernel tells it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(Option<i32>);
 
 /// A connection from somebody else; it is closed before a byte of it is read.
 pub(super) struct Denied {
@@ -18,9 +24,34 @@ impl AuthorizedStream {
         if is_own(uid, rustix::process::geteuid().as_raw()) { Ok(Self(stream)) } else { Err(Denied { uid }) }
     }
 
+    /// Who it is from.
+    pub(super) fn peer(&self) -> Peer {
+        Peer(self.0.peer_cred().ok().and_then(|credentials| credentials.pid()))
+    }
+
     pub(super) fn into_inner(self) -> UnixStream {
         self.0
     }
+}
+
+impl Peer {
+    /// The process that runs the client, such as a kubectl; `None` where the system does not tell, or where either has
+    /// ended.
+    pub(super) fn asker(self) -> Option<Asker> {
+        let (parent, _) = stat(u32::try_from(self.0?).ok()?)?;
+        let (_, started) = stat(parent)?;
+        Some(Asker { pid: parent, started })
+    }
+}
+
+/// A process's parent, and when it started: fields 4 and 22 of `/proc/PID/stat`, counted from 1 (proc_pid_stat(5)). The
+/// second is the program's name in parentheses, and may hold anything, parentheses too.
+fn stat(pid: u32) -> Option<(u32, u64)> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    Some((fields.nth(1)?.parse().ok()?, fields.nth(17)?.parse().ok()?))
 }
 
 fn is_own(peer: Option<u32>, own: u32) -> bool {
@@ -30,6 +61,18 @@ fn is_own(peer: Option<u32>, own: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_is_known_by_its_id_and_its_start() {
+        let (parent, started) = stat(std::process::id()).unwrap();
+        assert_eq!(parent, std::os::unix::process::parent_id());
+        assert!(started >= stat(parent).unwrap().1);
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(Peer(Some(own)).asker().unwrap().pid, parent);
+        assert_eq!(Peer(Some(i32::MAX)).asker(), None);
+        assert_eq!(Peer(None).asker(), None);
+    }
 
     #[test]
     fn rows_1_to_3_only_the_own_uid_comes_in() {

@@ -11,6 +11,7 @@ use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCO
 use super::Context;
 use super::answer::{Answer, Reply};
 use super::endpoints;
+use super::peer::Peer;
 use crate::agent::AgentError;
 
 /// A body has to be here in this time (L1).
@@ -19,8 +20,8 @@ const BODY: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(9);
 
 /// Answers one request.
-pub(super) async fn answer(context: &Context, request: Request<Incoming>) -> Reply {
-    match handle(context, request).await {
+pub(super) async fn answer(context: &Context, peer: Peer, request: Request<Incoming>) -> Reply {
+    match handle(context, peer, request).await {
         Ok(answer) => answer.into_reply(),
         Err(Refused { status, body }) => Answer::error(status, body).into_reply(),
     }
@@ -32,7 +33,7 @@ struct Refused {
     body: ErrorBody,
 }
 
-async fn handle(context: &Context, request: Request<Incoming>) -> Result<Answer, Refused> {
+async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Result<Answer, Refused> {
     check_protocol(&request)?;
     let endpoint = Endpoint::parse(request.uri().path()).filter(|_| is_plain(&request));
     let endpoint = endpoint.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "there is no such endpoint"))?;
@@ -40,9 +41,9 @@ async fn handle(context: &Context, request: Request<Incoming>) -> Result<Answer,
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes another method"));
     }
     let body = read(request, endpoint.max_body()).await?;
-    match tokio::time::timeout(REQUEST, endpoints::answer(context, &endpoint, body)).await {
+    match tokio::time::timeout(REQUEST, endpoints::answer(context, peer, &endpoint, body)).await {
         Ok(answer) => answer.map_err(Refused::from),
-        Err(_) => Err(too_slow(&endpoint)),
+        Err(_) => Err(too_slow(&endpoint, context.agent.waiting())),
     }
 }
 
@@ -84,7 +85,8 @@ async fn read(request: Request<Incoming>, limit: usize) -> Result<Bytes, Refused
     }
 }
 
-fn too_slow(endpoint: &Endpoint) -> Refused {
+/// `waiting` calls wait for their turn at STS: then that is why.
+fn too_slow(endpoint: &Endpoint, waiting: usize) -> Refused {
     let who = match endpoint {
         Endpoint::Token(name) | Endpoint::Refresh(name) | Endpoint::Cluster(name) | Endpoint::Probe(name) => {
             format!("{name}: ")
@@ -92,9 +94,12 @@ fn too_slow(endpoint: &Endpoint) -> Refused {
         _ => String::new(),
     };
     let message = format!("{who}there is no answer yet after {} s", REQUEST.as_secs());
-    ErrorBody::new(ErrorCode::Timeout, message)
-        .hint("It is still being tried; check the network and the VPN, and run it again.")
-        .into()
+    let hint = if waiting > 0 {
+        format!("STS is called a few times a second at most, and {waiting} calls wait for their turn: run it again.")
+    } else {
+        "It is still being tried; check the network and the VPN, and run it again.".to_owned()
+    };
+    ErrorBody::new(ErrorCode::Timeout, message).hint(hint).into()
 }
 
 fn refuse(status: StatusCode, message: &str) -> Refused {

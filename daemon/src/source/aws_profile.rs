@@ -28,7 +28,7 @@ pub(super) async fn resolve(aws: &Aws, profile: &str, region: &Region) -> Result
         .profile_name(profile)
         .build();
     let credentials = provider.provide_credentials().await.map_err(|error| classify(profile, &error))?;
-    Ok(Session { credentials, arn: None, issued: aws.time().now() })
+    Ok(Session { credentials, arn: None, issued: aws.now(), is_clamped: false })
 }
 
 /// AWS's files, parsed by the SDK.

@@ -1,8 +1,9 @@
 //! Where base credentials come from. One file per kind of source; each answers a [`Session`].
 
 mod aws_profile;
+pub mod watch;
 
-use rolecall_protocol::{ErrorBody, ErrorCode, Region, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, Region, SourceName};
 
 use crate::aws::Aws;
 use crate::config::SourceConfig;
@@ -72,10 +73,14 @@ impl SourceConfig {
 }
 
 impl SourceError {
-    /// Whether the same attempt may well succeed in a moment.
+    /// What has to happen for it to end.
     #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Failed { .. })
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::LoginNeeded { .. } | Self::MfaNeeded { .. } => ErrorClass::Login,
+            Self::Failed { .. } => ErrorClass::Retry,
+            Self::Files(_) | Self::NoProfile { .. } | Self::Invalid { .. } => ErrorClass::Change,
+        }
     }
 
     /// The error as the wire says it.

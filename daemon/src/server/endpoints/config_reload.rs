@@ -4,5 +4,6 @@ use crate::agent::Agent;
 use crate::server::answer::Answer;
 
 pub(super) fn answer(agent: &Agent) -> Answer {
-    Answer::json(&agent.reload())
+    agent.reload();
+    Answer::json(&agent.config_status())
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod config_check;
 mod config_reload;
+mod events;
 mod probe;
 mod profile;
 mod refresh;
@@ -15,13 +16,19 @@ use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode};
 
 use super::Context;
 use super::answer::Answer;
+use super::peer::Peer;
 use crate::agent::AgentError;
 
 /// Asks the handler.
-pub(super) async fn answer(context: &Context, endpoint: &Endpoint, body: Bytes) -> Result<Answer, AgentError> {
+pub(super) async fn answer(
+    context: &Context,
+    peer: Peer,
+    endpoint: &Endpoint,
+    body: Bytes,
+) -> Result<Answer, AgentError> {
     let agent = &context.agent;
     match endpoint {
-        Endpoint::Token(name) => token::answer(agent, name, &body).await,
+        Endpoint::Token(name) => token::answer(agent, peer, name, &body).await,
         Endpoint::Refresh(name) => refresh::answer(agent, name).await,
         Endpoint::Cluster(name) => cluster::answer(agent, name).await,
         Endpoint::Profile(name) => profile::answer(agent, name),
@@ -29,6 +36,7 @@ pub(super) async fn answer(context: &Context, endpoint: &Endpoint, body: Bytes) 
         Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
         Endpoint::Status => Ok(status::answer(agent)),
+        Endpoint::Events => Ok(events::answer(context)),
         Endpoint::Stop => Ok(stop::answer(context)),
         _ => Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this endpoint is not served here"))),
     }

@@ -1,0 +1,165 @@
+//! Leaves an endpoint alone that only fails (B6): after a few failures in a row nobody waits for another, except one caller
+//! now and then who finds out whether it works again.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::left;
+
+/// Failures in a row that are no accident any more.
+const FAILURES: u32 = 5;
+/// How long an endpoint is left alone, at most; half of it at least, so that many daemons do not come back as one.
+const ALONE: Duration = Duration::from_secs(10);
+/// The most that an endpoint may ask for itself (Retry-After).
+const ALONE_MAX: Duration = Duration::from_mins(1);
+
+/// The breakers of one process, by endpoint. `E` is what the last failure said.
+#[derive(Debug)]
+pub struct Breakers<K, E>(Mutex<HashMap<K, Breaker<E>>>);
+
+/// What is known of one endpoint.
+#[derive(Debug)]
+struct Breaker<E> {
+    failures: u32,
+    open: Option<(SystemTime, Arc<E>)>,
+}
+
+/// No call is made: the last failure, and how long the endpoint is still left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open<E> {
+    /// What the last call came to.
+    pub failure: Arc<E>,
+    /// Until the next call.
+    pub rest: Duration,
+}
+
+impl<K: Eq + Hash + Clone, E> Breakers<K, E> {
+    /// Everything works as far as anybody knows.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+
+    /// Looks whether the endpoint is left alone, without a call in mind.
+    pub fn look(&self, key: &K, now: SystemTime) -> Result<(), Open<E>> {
+        self.breakers().get(key).map_or(Ok(()), |breaker| breaker.look(now))
+    }
+
+    /// Asks whether the endpoint may be called. Whoever is let through while it is left alone finds out for the others.
+    pub fn admit(&self, key: &K, now: SystemTime) -> Result<(), Open<E>> {
+        match self.breakers().get_mut(key) {
+            Some(breaker) => breaker.admit(now),
+            None => Ok(()),
+        }
+    }
+
+    /// The endpoint answered, whatever it said.
+    pub fn answered(&self, key: &K) {
+        self.breakers().remove(key);
+    }
+
+    /// The endpoint failed, and may have said for how long. `share` of 0 to 1 is the caller's luck.
+    pub fn failed(&self, key: &K, failure: E, asked: Option<Duration>, now: SystemTime, share: f64) {
+        let mut breakers = self.breakers();
+        let breaker = breakers.entry(key.clone()).or_insert(Breaker { failures: 0, open: None });
+        breaker.failed(failure, asked, now, share);
+    }
+
+    /// The machine woke up or its network changed: what failed there may work here.
+    pub fn reset(&self) {
+        self.breakers().clear();
+    }
+
+    fn breakers(&self) -> MutexGuard<'_, HashMap<K, Breaker<E>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Clone, E> Default for Breakers<K, E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> Breaker<E> {
+    fn look(&self, now: SystemTime) -> Result<(), Open<E>> {
+        match &self.open {
+            Some((until, failure)) if now < *until => {
+                Err(Open { failure: Arc::clone(failure), rest: left(now, *until) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn admit(&mut self, now: SystemTime) -> Result<(), Open<E>> {
+        self.look(now)?;
+        if let Some((until, _)) = &mut self.open {
+            // This one caller; the others wait for what it comes to, or for its silence.
+            *until = now + ALONE;
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, failure: E, asked: Option<Duration>, now: SystemTime, share: f64) {
+        self.failures = self.failures.saturating_add(1);
+        let alone = match asked {
+            Some(asked) => asked.min(ALONE_MAX),
+            None if self.failures >= FAILURES => ALONE.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0),
+            None => return,
+        };
+        self.open = Some((now + alone, Arc::new(failure)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: SystemTime = SystemTime::UNIX_EPOCH;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn failing(failures: u32) -> Breakers<u8, &'static str> {
+        let breakers = Breakers::new();
+        for _ in 0..failures {
+            breakers.failed(&1, "down", None, T0, 0.0);
+        }
+        breakers
+    }
+
+    #[test]
+    fn a_few_failures_are_an_accident_and_more_are_not() {
+        assert!(failing(FAILURES - 1).admit(&1, T0).is_ok());
+        let breakers = failing(FAILURES);
+        assert_eq!(breakers.admit(&1, T0), Err(Open { failure: Arc::new("down"), rest: ALONE / 2 }));
+        assert!(breakers.admit(&2, T0).is_ok(), "another endpoint is another matter");
+    }
+
+    #[test]
+    fn one_caller_finds_out_for_all() {
+        let breakers = failing(FAILURES);
+        let later = T0 + ALONE / 2;
+        assert!(breakers.admit(&1, later).is_ok());
+        assert!(breakers.admit(&1, later).is_err());
+        breakers.failed(&1, "still", None, later, 1.0);
+        assert_eq!(breakers.admit(&1, later).unwrap_err().rest, ALONE);
+        // One that is never heard of again does not close it for good.
+        assert!(breakers.admit(&1, later + ALONE).is_ok());
+        assert!(breakers.admit(&1, later + ALONE + SECOND).is_err());
+        breakers.answered(&1);
+        assert!(breakers.admit(&1, later + ALONE + SECOND).is_ok());
+    }
+
+    #[test]
+    fn row_59_an_endpoint_that_asks_for_time_gets_it_at_once() {
+        let breakers = Breakers::new();
+        breakers.failed(&1, "slow down", Some(2 * SECOND), T0, 0.5);
+        assert_eq!(breakers.admit(&1, T0).unwrap_err().rest, 2 * SECOND);
+        assert!(breakers.admit(&1, T0 + 2 * SECOND).is_ok());
+        breakers.failed(&1, "tomorrow", Some(86400 * SECOND), T0, 0.5);
+        assert_eq!(breakers.admit(&1, T0).unwrap_err().rest, ALONE_MAX);
+        breakers.reset();
+        assert!(breakers.admit(&1, T0).is_ok());
+    }
+}
