@@ -201,6 +201,7 @@ impl Aws {
             .http_client(self.http.clone())
             .time_source(SharedTimeSource::new(self.clock.clone()))
             .retry_config(RetryConfig::disabled()) // one layer retries, and it is ours (B5)
+            .disable_clock_skew_correction(true) // one clock is corrected, and it is ours (B9)
             .timeout_config(timeouts())
             .load()
             .await

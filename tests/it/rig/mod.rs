@@ -1,0 +1,149 @@
+//! The whole agent without a wire: STS is a table in memory that answers the SDK's own requests, and time is tokio's, which
+//! passes only when everybody waits. Hours of sessions take seconds here, and the SDK still signs and parses every call.
+
+pub(crate) mod sts;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use jiff::SignedDuration;
+use rolecall_protocol::ProfileName;
+use rolecalld::agent::{About, Agent, AgentError};
+use rolecalld::aws::{Aws, AwsFiles};
+use rolecalld::clock::{Clock, Timekeeper};
+use rolecalld::config::watch::ConfigStore;
+use rolecalld::profile::Person;
+use rolecalld::renew::Renewer;
+use rolecalld::transport;
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use sts::{Issued, Mood, Sts};
+
+/// How long a caller waits for an answer (DESIGN 6).
+pub(crate) const CALLER: Duration = Duration::from_secs(9);
+
+/// The machine's clocks, in the hands of a test.
+#[derive(Debug, Clone)]
+pub(crate) struct Laptop {
+    start: Instant,
+    state: Arc<Mutex<(Duration, SignedDuration)>>,
+}
+
+/// An agent, its machine, and its STS. Dropping it stops the engine.
+pub(crate) struct Rig {
+    pub(crate) laptop: Laptop,
+    pub(crate) sts: Sts,
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) renewer: Renewer,
+    pub(crate) clock: Clock,
+    folder: TempDir,
+    stop: CancellationToken,
+}
+
+impl Laptop {
+    fn new() -> Self {
+        Self { start: Instant::now(), state: Arc::default() }
+    }
+
+    /// The true time, which is AWS's.
+    pub(crate) fn truth(&self) -> SystemTime {
+        // 2026-01-02T03:04:05Z
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045) + self.elapsed()
+    }
+
+    /// Closes the lid: time passes, and timers do not notice.
+    pub(crate) fn sleep(&self, time: Duration) {
+        self.state.lock().unwrap().0 += time;
+    }
+
+    /// Sets the wall clock forward, or back.
+    pub(crate) fn set(&self, by: SignedDuration) {
+        self.state.lock().unwrap().1 += by;
+    }
+}
+
+impl Timekeeper for Laptop {
+    fn wall(&self) -> SystemTime {
+        let ahead = self.state.lock().unwrap().1;
+        let truth = self.truth();
+        if ahead.is_negative() { truth - ahead.unsigned_abs() } else { truth + ahead.unsigned_abs() }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed() + self.state.lock().unwrap().0
+    }
+
+    fn awake(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+impl Rig {
+    /// An agent with that configuration. Inside a runtime whose time is paused.
+    pub(crate) fn new(config: &str) -> Self {
+        let laptop = Laptop::new();
+        let folder = tempfile::tempdir().unwrap();
+        let aws = folder.path().join(".aws");
+        std::fs::create_dir(&aws).unwrap();
+        let files = AwsFiles { config: aws.join("config"), credentials: aws.join("credentials"), logins: aws };
+        let keys = "[work]\naws_access_key_id = AKIAWORK\naws_secret_access_key = secret\n";
+        std::fs::write(&files.credentials, keys).unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, config).unwrap();
+
+        let clock = Clock::new(laptop.clone());
+        let sts = Sts::new(laptop.clone());
+        let client = transport::behind_the_wall(sts.client(), clock.clone());
+        let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
+        let about = About { socket: String::new(), log: None };
+        let store = ConfigStore::open(path, clock.clone());
+        let agent = Agent::new(store, Aws::with_client(files, clock.clone(), client), person, about);
+        let stop = CancellationToken::new();
+        let renewer = agent.keep_warm(stop.clone()).clone();
+        Self { laptop, sts, agent, renewer, clock, folder, stop }
+    }
+
+    /// Replaces the configuration.
+    pub(crate) fn configure(&self, config: &str) {
+        std::fs::write(self.folder.path().join("config.toml"), config).unwrap();
+        self.agent.reload();
+    }
+
+    /// A token as kubectl gets it: in nine seconds, or not at all.
+    pub(crate) async fn token(&self, name: &str) -> Result<Issued, AgentError> {
+        let name: ProfileName = name.parse().unwrap();
+        let answer = tokio::time::timeout(CALLER, self.agent.token(&name, b"", None)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{name}: no answer in {CALLER:?}"))?;
+        Ok(self.sts.read(answer.expose()))
+    }
+
+    /// A token that has to come, and that EKS takes.
+    #[track_caller]
+    pub(crate) fn good(&self, issued: Result<Issued, AgentError>) -> Issued {
+        let issued = issued.unwrap_or_else(|error| panic!("after {:?}: {error}", self.laptop.elapsed()));
+        let truth = self.laptop.truth();
+        assert!(issued.session_ends > truth, "a session that is over");
+        let off = truth.duration_since(issued.signed).unwrap_or_else(|error| error.duration());
+        assert!(off < Duration::from_mins(15), "signed {off:?} off");
+        issued
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A configuration of as many profiles, each with a role of its own.
+pub(crate) fn profiles(count: usize, more: &str) -> String {
+    (0..count).fold("[sources.work]\naws_profile = \"work\"\n".to_owned(), |config, n| {
+        config
+            + &format!(
+                "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n\
+                 role_arn = \"arn:aws:iam::111122223333:role/r{n}\"\n{more}\n"
+            )
+    })
+}
