@@ -56,6 +56,11 @@ pub(crate) fn precise(then: Timestamp, zone: &TimeZone) -> String {
     then.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// A time of day to the second, for what is looked at now.
+pub(crate) fn time_of_day(then: Timestamp, zone: &TimeZone) -> String {
+    then.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+}
+
 /// A moment and how far off it is: `15:42 (1 h)`, with what else there is to say about that. A session that was asked
 /// for as one hour is told as one hour even a second later.
 pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Option<&str>) -> String {

@@ -1,5 +1,9 @@
 //! `rolecall status`: every profile's session at a glance, and what is wrong.
 
+mod follow;
+mod frame;
+mod watch;
+
 use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
 use rolecall_protocol::{Endpoint, Problem, ProfileState, ProfileStatus, RoleArn, Status};
@@ -22,18 +26,30 @@ const COLUMNS: &[Column] = &[
     Column { title: "LAST USED", goes: 4 },
 ];
 
-/// Prints the status.
+/// Prints the status, once or whenever it changes.
 pub(crate) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliError> {
+    if wanted.watch {
+        return watch::run(wanted, context);
+    }
     let agent = Agent::find(IfAbsent::Start)?;
     if wanted.json {
         return super::print_json(&agent.call_json::<serde_json::Value>(&Endpoint::Status, b"")?);
     }
     let status: Status = agent.call_json(&Endpoint::Status, b"")?;
-    output::print(&render(&status, clock::now(), &TimeZone::system(), context.screen))?;
-    if status.profiles.is_empty() && status.config.problem.is_none() {
+    print(&status, &TimeZone::system(), context.screen)
+}
+
+fn print(status: &Status, zone: &TimeZone, screen: Screen) -> Result<(), CliError> {
+    output::print(&render(status, clock::now(), zone, screen))?;
+    if is_empty(status) {
         output::note(&super::none_yet().to_string());
     }
     Ok(())
+}
+
+/// Whether there is nothing to show because nothing has been added yet.
+fn is_empty(status: &Status) -> bool {
+    status.profiles.is_empty() && status.config.problem.is_none()
 }
 
 fn render(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> String {
@@ -132,7 +148,8 @@ fn aside(problem: &Problem, now: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    fn sample() -> Status {
+    /// Five profiles in five states at noon.
+    pub(super) fn sample() -> Status {
         let profile = |name: &str, state: &str, more: serde_json::Value| {
             let mut profile = serde_json::json!({
                 "name": name, "cluster": "prod", "region": "eu-west-1", "source": "work", "state": state,
