@@ -93,7 +93,7 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
 /// What is wrong, what it needs to end, and when it is tried again.
 fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String)> {
     let said = format!("{} ({})", problem.error.clone().sanitized(), words::ago(now, problem.since));
-    let needs = needs(problem.class).map(|needs| ("needs", needs.to_owned()));
+    let needs = needs(problem).map(|needs| ("needs", needs.to_owned()));
     let retry = words::next_try(problem, now).map(|next| ("next try", next));
     [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
 }
@@ -119,9 +119,10 @@ fn duration(details: &ProfileDetails) -> String {
 }
 
 /// What an error needs in order to end, in words; `None` where that is not known.
-fn needs(class: ErrorClass) -> Option<&'static str> {
-    match class {
-        ErrorClass::Retry => Some("nothing but time: it is tried again by itself"),
+fn needs(problem: &Problem) -> Option<&'static str> {
+    match problem.class {
+        ErrorClass::Retry if problem.retry.is_some() => Some("nothing but time: it is tried again by itself"),
+        ErrorClass::Retry => Some("nothing but time: it is tried again on use"),
         ErrorClass::Login => Some("somebody to log in"),
         ErrorClass::Change => Some("a change of what is allowed or configured"),
         ErrorClass::Clock => Some("a look at this machine's clock"),
@@ -232,5 +233,10 @@ prod
         assert_eq!(told("change"), [problem, "  needs         a change of what is allowed or configured", next]);
         assert_eq!(told("clock"), [problem, "  needs         a look at this machine's clock", next]);
         assert_eq!(told("moon_phase"), [problem, next]);
+        let mut details = sample();
+        details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "retry",
+            "code": "aws_unavailable", "message": "STS does not answer"});
+        let text = shown(&details);
+        assert!(text.ends_with("  needs         nothing but time: it is tried again on use\n"), "{text}");
     }
 }
