@@ -2,6 +2,9 @@
 //!
 //! Every command goes through here, `token` included, so there is one answer to "what if it is not running".
 
+mod events;
+mod lock;
+
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -78,6 +81,9 @@ pub(crate) enum CallError {
         /// The daemon's version, or a question mark.
         theirs: String,
     },
+    /// It is of a release that had no events yet.
+    #[error("the agent is older than this client and has no events to follow")]
+    NoEvents,
     /// It answered with an error.
     #[error("{0}")]
     Said(ErrorBody),
@@ -110,6 +116,7 @@ impl From<CallError> for CliError {
                 Self::new(Exit::Unreachable, message, restart)
             }
             CallError::Malformed(_) => Self::new(Exit::Unreachable, message, restart),
+            CallError::NoEvents => Self::new(Exit::Mismatch, message, restart),
             CallError::Mismatch { .. } => {
                 Self::new(Exit::Mismatch, message, "Upgrade the older of the two, then run: rolecall agent restart")
             }
@@ -137,6 +144,12 @@ impl Agent {
     /// Looks up where it listens; connects to nothing yet.
     pub(crate) fn find(if_absent: IfAbsent) -> Result<Self, CallError> {
         Ok(Self { socket: location::socket()?, if_absent })
+    }
+
+    /// One that listens at `socket`, if anybody does, and is not started: for tests.
+    #[cfg(test)]
+    pub(crate) const fn at(socket: PathBuf) -> Self {
+        Self { socket, if_absent: IfAbsent::Fail }
     }
 
     /// Where it listens.
@@ -217,15 +230,8 @@ impl Agent {
     fn attempt(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Answer, CallError> {
         let (mut stream, _) = self.connect(deadline)?;
         let max = if *endpoint == Endpoint::Status { MAX_STATUS } else { MAX_ANSWER };
-        let answer =
-            http::exchange(&mut stream, &http::request(endpoint, body), max, deadline).map_err(
-                |error| match error {
-                    HttpError::TimedOut => CallError::Silent(deadline.limit()),
-                    HttpError::Lost { .. } => CallError::Lost(error),
-                    HttpError::Malformed(why) => CallError::Malformed(why.to_owned()),
-                },
-            )?;
-        judge(answer)
+        let answer = http::exchange(&mut stream, &http::request(endpoint, body), max, deadline);
+        judge(answer.map_err(|error| failed(error, deadline))?)
     }
 
     fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
@@ -240,6 +246,15 @@ impl Agent {
             }
             result => Ok((result?, false)),
         }
+    }
+}
+
+/// Why a call has no answer, in the words of the calls.
+fn failed(error: HttpError, deadline: Deadline) -> CallError {
+    match error {
+        HttpError::TimedOut => CallError::Silent(deadline.limit()),
+        HttpError::Lost { .. } => CallError::Lost(error),
+        HttpError::Malformed(why) => CallError::Malformed(why.to_owned()),
     }
 }
 

@@ -271,7 +271,17 @@ pub(crate) struct Token {
 
 /// Show every profile's session, and what is wrong
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  Keep an eye on the sessions; Ctrl-C ends it:
+    rolecall status --watch
+
+  A line of JSON for every change, for a program:
+    rolecall status --watch --json")]
 pub(crate) struct Status {
+    /// Go on, and show every change as it happens
+    #[arg(short, long)]
+    pub(crate) watch: bool,
     /// JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,

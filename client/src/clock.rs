@@ -58,6 +58,12 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// The steady clock, for those who measure: nobody sets it.
+#[allow(clippy::disallowed_methods)] // this module is the proper place
+pub(crate) fn steady() -> Instant {
+    Instant::now()
+}
+
 /// A pause before the next attempt, doubling from 5 ms to 40 ms and spread over half to all of it, so that many clients
 /// that wait for the same daemon do not come back in step.
 pub(crate) fn pause(attempt: u32) -> Duration {

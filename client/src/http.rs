@@ -1,7 +1,10 @@
 //! As much of HTTP/1.1 as one request and one answer on a Unix socket take.
 //!
 //! By hand, because this is what kubectl waits for: no runtime, no allocation beyond two buffers, one write and (nearly
-//! always) one read. The daemon always sends a `Content-Length`; anything else is not our daemon and is refused.
+//! always) one read. The daemon always sends a `Content-Length`; anything else is not our daemon and is refused. Only an
+//! answer that goes on for as long as somebody listens has none: see [`request_lines`].
+
+mod lines;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,10 +13,17 @@ use rolecall_protocol::{Endpoint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 use crate::clock::Deadline;
 
+pub(crate) use lines::Lines;
+
 /// The largest head of an answer that is read, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 /// What one read takes.
 const CHUNK: usize = 8 * 1024;
+
+/// What an answer to [`request`] begins with.
+const WHOLE: &[&[u8]] = &[b"HTTP/1.1 "];
+/// What an answer to [`request_lines`] begins with: the version is the server's to choose.
+const STREAMED: &[&[u8]] = &[b"HTTP/1.0 ", b"HTTP/1.1 "];
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +78,8 @@ struct Head {
     status: u16,
     protocol: Option<u32>,
     body_at: usize,
-    length: usize,
+    /// How long the body says it is.
+    length: Option<usize>,
 }
 
 /// The bytes of a request. The path comes from [`Endpoint`] and its validated name, so there is nothing to escape.
@@ -84,6 +95,34 @@ pub(crate) fn request(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
     );
     bytes.extend_from_slice(body);
     bytes
+}
+
+/// The bytes of a request whose answer is to go on, line by line, until either side closes the connection.
+///
+/// In HTTP/1.0, because that version knows no chunks: the body is what comes until the connection ends, so that whoever
+/// reads it reads lines and nothing else.
+pub(crate) fn request_lines(endpoint: &Endpoint) -> Vec<u8> {
+    let (method, path) = (endpoint.method().as_str(), endpoint.path());
+    format!("{method} {path} HTTP/1.0\r\nHost: rolecall\r\n{PROTOCOL_HEADER}: {PROTOCOL_VERSION}\r\n\r\n").into_bytes()
+}
+
+/// Sends a request of [`request_lines`] and reads how the answer begins. Of a success that is its head, and the lines
+/// are what follows; anything else is read to its end, as [`exchange`] does, and no line follows.
+pub(crate) fn begin(
+    mut stream: UnixStream,
+    request: &[u8],
+    max_body: usize,
+    deadline: Deadline,
+) -> Result<(Answer, Lines), HttpError> {
+    send(&mut stream, request, deadline)?;
+    let mut buffer = Vec::with_capacity(CHUNK);
+    let head = receive_head(&mut stream, &mut buffer, STREAMED, deadline)?;
+    if head.status == 200 {
+        let begun = buffer.split_off(head.body_at);
+        return Ok((Answer { head, buffer }, Lines::new(stream, begun)));
+    }
+    let answer = receive_body(&mut stream, buffer, head, max_body, deadline)?;
+    Ok((answer, Lines::new(stream, Vec::new())))
 }
 
 /// Sends a request and reads the answer, of whose body at most `max_body` bytes are taken.
@@ -123,41 +162,58 @@ fn send(stream: &mut UnixStream, mut rest: &[u8], deadline: Deadline) -> Result<
 
 fn receive(stream: &mut UnixStream, max_body: usize, deadline: Deadline) -> Result<Answer, HttpError> {
     let mut buffer = Vec::with_capacity(CHUNK);
-    let mut chunk = [0; CHUNK];
-    let head = loop {
-        if let Some(head) = parse_head(&buffer)? {
-            break head;
+    let head = receive_head(stream, &mut buffer, WHOLE, deadline)?;
+    receive_body(stream, buffer, head, max_body, deadline)
+}
+
+/// Reads until the head is complete; what comes after it may be in the buffer too.
+fn receive_head(
+    stream: &mut UnixStream,
+    buffer: &mut Vec<u8>,
+    versions: &[&[u8]],
+    deadline: Deadline,
+) -> Result<Head, HttpError> {
+    loop {
+        if let Some(head) = parse_head(buffer, versions)? {
+            return Ok(head);
         }
         if buffer.len() > MAX_HEAD {
             return Err(HttpError::Malformed("its answer has a head without end"));
         }
-        read_some(stream, &mut chunk, &mut buffer, deadline)?;
-    };
-    if head.length > max_body {
+        read_some(stream, buffer, deadline)?;
+    }
+}
+
+/// Reads the body that a head has announced.
+fn receive_body(
+    stream: &mut UnixStream,
+    mut buffer: Vec<u8>,
+    head: Head,
+    max_body: usize,
+    deadline: Deadline,
+) -> Result<Answer, HttpError> {
+    let length = head.length.ok_or(HttpError::Malformed("its answer has no clear length"))?;
+    if length > max_body {
         return Err(HttpError::Malformed("its answer is larger than any that we ask for"));
     }
-    while buffer.len() < head.body_at + head.length {
-        read_some(stream, &mut chunk, &mut buffer, deadline)?;
+    while buffer.len() < head.body_at + length {
+        read_some(stream, &mut buffer, deadline)?;
     }
-    if buffer.len() > head.body_at + head.length {
+    if buffer.len() > head.body_at + length {
         return Err(HttpError::Malformed("its answer is longer than it says"));
     }
     Ok(Answer { head, buffer })
 }
 
 /// Appends what one read brings; the end of the stream is an error, since more is needed.
-fn read_some(
-    stream: &mut UnixStream,
-    chunk: &mut [u8],
-    buffer: &mut Vec<u8>,
-    deadline: Deadline,
-) -> Result<(), HttpError> {
+fn read_some(stream: &mut UnixStream, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<(), HttpError> {
+    let mut chunk = [0; CHUNK];
     let lost = |cause| HttpError::Lost { received: buffer.len(), cause };
     loop {
         // Afresh before every read: a peer that sends a byte a second must not outlive the deadline.
         let left = deadline.remaining().ok_or(HttpError::TimedOut)?;
         stream.set_read_timeout(Some(left)).map_err(|error| lost(Some(error)))?;
-        match stream.read(chunk) {
+        match stream.read(&mut chunk) {
             Ok(0) => return Err(lost(None)),
             Ok(count) => {
                 buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
@@ -173,16 +229,16 @@ fn read_some(
 }
 
 /// Reads the head of an answer; `None` while it is not complete.
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
-    const PREFIX: &[u8] = b"HTTP/1.1 ";
-    let seen = bytes.len().min(PREFIX.len());
-    if bytes.get(..seen) != PREFIX.get(..seen) {
+fn parse_head(bytes: &[u8], versions: &[&[u8]]) -> Result<Option<Head>, HttpError> {
+    const PREFIX: usize = b"HTTP/1.1 ".len();
+    let seen = bytes.len().min(PREFIX);
+    if !versions.iter().any(|version| bytes.get(..seen) == version.get(..seen)) {
         return Err(HttpError::Malformed("its answer is not HTTP/1.1"));
     }
     let Some(end) = bytes.windows(4).take(MAX_HEAD).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let head = bytes.get(PREFIX.len()..end).unwrap_or_default();
+    let head = bytes.get(PREFIX..end).unwrap_or_default();
     let head = std::str::from_utf8(head).map_err(|_| HttpError::Malformed("its answer's head is not text"))?;
     let mut lines = head.split("\r\n");
     let status = lines
@@ -207,7 +263,6 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, HttpError> {
             protocol = value.parse().ok();
         }
     }
-    let length = length.ok_or(HttpError::Malformed("its answer has no clear length"))?;
     Ok(Some(Head { status, protocol, body_at: end + 4, length }))
 }
 

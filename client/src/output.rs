@@ -6,6 +6,8 @@
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 use crate::report::{CliError, Exit};
 
 /// Writes bytes to standard output as they are, in one write: for kubectl, which parses them. Not through std's buffered
@@ -25,6 +27,24 @@ pub(crate) fn raw(mut bytes: &[u8]) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Text with its colours where they are wanted, and without where they are not: for what goes to [`raw`] between
+/// sequences that move the cursor, which have to stay.
+pub(crate) fn coloured_if_wanted(text: &str) -> String {
+    match anstream::AutoStream::choice(&io::stdout()) {
+        anstream::ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+        _ => text.to_owned(),
+    }
+}
+
+/// Whether what reads standard output has gone. A write would tell as well; this is for those who have nothing to write.
+pub(crate) fn is_abandoned() -> bool {
+    let stdout = io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut asked, Some(&now)).is_ok()
+        && asked.iter().any(|asked| asked.revents().intersects(PollFlags::ERR | PollFlags::HUP))
 }
 
 /// Writes text to standard output. A reader that has seen enough (`| head`) ends the program without a word.

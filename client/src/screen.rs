@@ -1,5 +1,7 @@
 //! What the terminal can show, and the few shapes that everything is drawn with.
 
+use std::io::IsTerminal;
+
 use owo_colors::OwoColorize;
 
 use crate::environment::Environment;
@@ -24,9 +26,13 @@ impl Screen {
             let locale = locale.to_string_lossy().to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
         });
-        let size = rustix::termios::tcgetwinsize(std::io::stdout());
-        let width = size.ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0);
-        Self { unicode, width }
+        Self { unicode, width: size().0 }
+    }
+
+    /// The same terminal as it is now, and how many rows it has: somebody may have resized it.
+    pub(crate) fn resized(self) -> (Self, Option<usize>) {
+        let (width, rows) = size();
+        (Self { width, ..self }, rows)
     }
 
     /// The mark of something done.
@@ -87,6 +93,18 @@ impl Screen {
         let cells = usize::try_from(BAR).unwrap_or_default();
         done.repeat(filled) + &rest.repeat(cells - filled)
     }
+}
+
+/// The columns and rows of standard output; `None` for what it has not, or does not tell.
+fn size() -> (Option<usize>, Option<usize>) {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    let told = |count: u16| Some(usize::from(count)).filter(|count| *count > 0);
+    (size.and_then(|size| told(size.ws_col)), size.and_then(|size| told(size.ws_row)))
+}
+
+/// Whether standard output is a terminal on which what was drawn can be drawn over.
+pub(crate) fn can_redraw(environment: &Environment) -> bool {
+    std::io::stdout().is_terminal() && environment.get("TERM").is_some_and(|kind| kind != "dumb")
 }
 
 #[cfg(test)]

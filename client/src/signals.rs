@@ -1,11 +1,13 @@
 //! Ctrl-C, but not in the middle of a write.
 //!
 //! What a write needs for a moment and takes away itself (a lock for kubectl, a file that is about to be renamed) would
-//! stay for ever if a signal ended the process in between: no destructor runs then.
+//! stay for ever if a signal ended the process in between: no destructor runs then. What draws on the whole terminal has
+//! to leave it as it was, and is told of the signal instead.
 
+use std::io;
 use std::marker::PhantomData;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 
 /// What people and service managers end a program with, and can expect to wait a moment for.
 const DEFERRED: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
@@ -32,6 +34,29 @@ impl Drop for Deferred {
             let _ = before.thread_set_mask();
         }
     }
+}
+
+/// Hands those signals to `tell`, one by one and in a thread of its own, instead of having them do what they do. To be
+/// called before any other thread is started: one that was there already would still be hit by them.
+pub(crate) fn hand_over(signals: &[Signal], mut tell: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+    let signals: SigSet = signals.iter().copied().collect();
+    signals.thread_block()?;
+    let wait = move || {
+        while let Ok(signal) = signals.wait() {
+            tell(signal);
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+    Ok(())
+}
+
+/// Has a signal that was handed over do what it would have done: end the program, so that whoever started it sees that
+/// it was this signal; or stop it, and then this returns once it goes on.
+pub(crate) fn obey(signal: Signal) {
+    let alone: SigSet = [signal].into_iter().collect();
+    let _ = alone.thread_unblock();
+    let _ = raise(signal);
+    let _ = alone.thread_block();
 }
 
 /// Whether all of them wait in this thread; `None` where some do.

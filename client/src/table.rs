@@ -67,6 +67,12 @@ const GAP: usize = 2;
 /// Renders a table. Where it is wider than `width`, columns go in their order, then the widest is cut. A column that
 /// holds nothing is left out.
 pub(crate) fn render(columns: &[Column], rows: &[Row], width: Option<usize>) -> String {
+    let (headings, blocks) = blocks(columns, rows, width);
+    headings + &blocks.concat()
+}
+
+/// The same in pieces, for who shows a part of it: the headings, and every row with what belongs under it.
+pub(crate) fn blocks(columns: &[Column], rows: &[Row], width: Option<usize>) -> (String, Vec<String>) {
     let widest = |index: usize| {
         let cells = rows.iter().filter_map(|row| row.cells.get(index)).map(Cell::width).max().unwrap_or(0);
         if cells == 0 { 0 } else { cells.max(columns.get(index).map_or(0, |column| column.title.chars().count())) }
@@ -78,18 +84,20 @@ pub(crate) fn render(columns: &[Column], rows: &[Row], width: Option<usize>) -> 
     }
     let headings: Vec<Cell> =
         columns.iter().map(|column| Cell::styled(column.title, owo_colors::Style::new().dimmed())).collect();
-    let mut out = String::new();
+    let mut top = String::new();
     if columns.iter().any(|column| !column.title.is_empty()) {
-        line(&mut out, &headings, &shown);
+        line(&mut top, &headings, &shown);
     }
-    for row in rows {
+    let block = |row: &Row| {
+        let mut out = String::new();
         line(&mut out, &row.cells, &shown);
         for below in &row.below {
             out.push_str(below);
             out.push('\n');
         }
-    }
-    out
+        out
+    };
+    (top, rows.iter().map(block).collect())
 }
 
 fn line(out: &mut String, cells: &[Cell], shown: &[(usize, usize)]) {

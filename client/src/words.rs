@@ -1,7 +1,10 @@
 //! Times in words, as pure functions of now.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use rolecall_protocol::SessionStatus;
+use rolecall_protocol::{ClockStatus, ErrorClass, Problem, SessionStatus};
+
+/// What two clocks may differ by and still be in step: AWS tells whole seconds, and its answer takes a while.
+const IN_STEP: SignedDuration = SignedDuration::from_secs(2);
 
 /// How long, in at most two units: `45 s`, `47 min`, `1 h`, `1 h 30 min`, `3 d`.
 pub(crate) fn length(length: SignedDuration) -> String {
@@ -53,6 +56,11 @@ pub(crate) fn precise(then: Timestamp, zone: &TimeZone) -> String {
     then.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// A time of day to the second, for what is looked at now.
+pub(crate) fn time_of_day(then: Timestamp, zone: &TimeZone) -> String {
+    then.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+}
+
 /// A moment and how far off it is: `15:42 (1 h)`, with what else there is to say about that. A session that was asked
 /// for as one hour is told as one hour even a second later.
 pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Option<&str>) -> String {
@@ -65,6 +73,33 @@ pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Opti
 pub(crate) fn cut_short(session: &SessionStatus, asked: SignedDuration) -> Option<SignedDuration> {
     let granted = session.expires?.duration_since(session.issued);
     (asked.saturating_sub(granted) > SignedDuration::from_mins(1)).then_some(granted)
+}
+
+/// When a problem is tried again by itself: `in 12 s`. A login is waited for, so that has no such time.
+pub(crate) fn next_try(problem: &Problem, now: Timestamp) -> Option<String> {
+    let retry = problem.retry.filter(|_| problem.class != ErrorClass::Login)?;
+    Some(ahead(now, retry))
+}
+
+/// This machine's clock against AWS's, and how old that is: `in step with AWS's (measured 5 min ago)`.
+pub(crate) fn clock(clock: Option<&ClockStatus>, now: Timestamp) -> String {
+    let Some(clock) = clock else { return "not compared with AWS's yet".to_owned() };
+    let corrected = if clock.corrected { ", corrected" } else { "" };
+    // It was measured by AWS's clock, so its age is told by that one too.
+    let measured = ago(now.saturating_add(skew(clock)).unwrap_or(now), clock.measured);
+    format!("{}{corrected} (measured {measured})", off(clock).unwrap_or_else(|| "in step with AWS's".to_owned()))
+}
+
+/// How far this machine's clock is from AWS's: `7 min behind AWS's`; `None` where they are in step.
+pub(crate) fn off(clock: &ClockStatus) -> Option<String> {
+    let skew = skew(clock);
+    let direction = if skew.is_negative() { "ahead of" } else { "behind" };
+    (skew.abs() > IN_STEP).then(|| format!("{} {direction} AWS's", length(skew.abs())))
+}
+
+/// How far AWS's clock is ahead, as a duration that has its opposite.
+fn skew(clock: &ClockStatus) -> SignedDuration {
+    SignedDuration::from_secs(clock.skew_seconds.max(-i64::MAX))
 }
 
 #[cfg(test)]
@@ -128,6 +163,38 @@ mod tests {
         assert_eq!(cut(3600 - 60, 1), None);
         assert_eq!(cut(3600 - 61, 1), Some(3539));
         assert_eq!(cut(3600 + 5, 1), None);
+    }
+
+    #[test]
+    fn the_next_try_is_told_unless_a_login_is_waited_for() {
+        let now = at("2026-01-02T12:00:00Z");
+        let told = |class: &str, retry: Option<&str>| {
+            let problem = serde_json::json!({"since": "2026-01-02T11:00:00Z", "class": class, "retry": retry,
+                "code": "aws_unavailable", "message": "STS does not answer"});
+            next_try(&serde_json::from_value(problem).unwrap(), now)
+        };
+        assert_eq!(told("retry", Some("2026-01-02T12:00:12Z")).as_deref(), Some("in 12 s"));
+        assert_eq!(told("change", Some("2026-01-02T11:59:00Z")).as_deref(), Some("now"));
+        assert_eq!(told("moon", Some("2026-01-02T12:01:00Z")).as_deref(), Some("in 1 min"));
+        assert_eq!(told("retry", None), None);
+        assert_eq!(told("login", Some("2026-01-02T12:00:12Z")), None);
+    }
+
+    #[test]
+    fn the_clock_against_that_of_aws() {
+        let told = |skew_seconds, measured, corrected| {
+            let status = ClockStatus { skew_seconds, measured: at(measured), corrected };
+            clock(Some(&status), at("2026-01-02T12:00:00Z"))
+        };
+        assert_eq!(told(0, "2026-01-02T11:55:00Z", false), "in step with AWS's (measured 5 min ago)");
+        assert_eq!(told(-2, "2026-01-02T11:59:58Z", false), "in step with AWS's (measured just now)");
+        assert_eq!(told(3, "2026-01-02T12:00:00Z", false), "3 s behind AWS's (measured 3 s ago)");
+        assert_eq!(told(420, "2026-01-02T12:02:00Z", true), "7 min behind AWS's, corrected (measured 5 min ago)");
+        assert_eq!(told(-7200, "2026-01-02T09:59:00Z", true), "2 h ahead of AWS's, corrected (measured 1 min ago)");
+        assert_eq!(clock(None, at("2026-01-02T12:00:00Z")), "not compared with AWS's yet");
+        // Whatever a daemon says, it is told rather than computed with.
+        assert!(told(i64::MIN, "2026-01-02T12:00:00Z", true).contains(" ahead of AWS's, corrected"));
+        assert!(told(i64::MAX, "2026-01-02T12:00:00Z", true).contains(" behind AWS's, corrected"));
     }
 
     #[test]

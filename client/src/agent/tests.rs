@@ -33,7 +33,7 @@ impl Fake {
             }
             requests
         });
-        let agent = Agent { socket, if_absent: IfAbsent::Fail };
+        let agent = Agent::at(socket);
         Self { folder, agent, daemon: Some(daemon) }
     }
 
@@ -197,4 +197,35 @@ fn row_17_a_full_queue_is_waited_for_and_then_said() {
     let _first = connect(&socket, deadline()).unwrap();
     let error = connect(&socket, deadline()).unwrap_err();
     assert!(matches!(error, CallError::Busy(_)), "{error:?}");
+}
+
+#[test]
+fn the_stream_of_events_begins_with_a_hello() {
+    let stream = |body: &str| format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{body}");
+    let hello = "{\"at\":\"2026-01-02T12:00:00Z\",\"event\":\"hello\",\"new\":1}\n";
+    let soon = || Deadline::after(Duration::from_secs(5));
+    let full = answer(503, r#"{"error":{"code":"unavailable","message":"too many calls"}}"#);
+    // A daemon that has too many callers is asked again.
+    let mut fake = Fake::answering(&[&full, &stream(&format!("{hello}next\n"))]);
+    let mut lines = fake.agent.events(soon()).unwrap();
+    assert_eq!(lines.next(soon()).unwrap().unwrap(), b"next");
+    assert!(lines.next(soon()).is_err(), "it has ended");
+    assert_eq!(fake.requests()[1], "GET /v1/events HTTP/1.0\r\nHost: rolecall\r\nrolecall-protocol: 1\r\n\r\n");
+
+    let refused = |text: &str| told(Fake::answering(&[text]).agent.events(soon()).unwrap_err());
+    let (code, text) =
+        refused(&answer(404, r#"{"error":{"code":"bad_request","message":"there is no such endpoint"}}"#));
+    assert_eq!(code, 4);
+    assert_eq!(text, "the agent is older than this client and has no events to follow. Run: rolecall agent restart");
+    assert_eq!(refused(&answer(409, r#"{"error":{"code":"protocol_mismatch","message":"no"}}"#)).0, 4);
+    assert_eq!(refused(&answer(500, r#"{"error":{"code":"internal","message":"no"}}"#)), (70, "no".to_owned()));
+    for strange in [
+        "HTTP/1.0 200 OK\r\n\r\n".to_owned() + hello,
+        stream("{}\n"),
+        stream(&hello.replace("hello", "session")),
+        stream("\n"),
+        stream(""),
+    ] {
+        assert_eq!(refused(&strange).0, 3, "{strange}");
+    }
 }

@@ -40,6 +40,8 @@ fn what_is_well_formed_is_taken() {
         "rolecall use prod --kubeconfig x",
         "rolecall token prod",
         "rolecall status --json",
+        "rolecall status -w",
+        "rolecall status --watch --json",
         "rolecall refresh prod",
         "rolecall agent start",
         "rolecall agent logs -f -n 10",

@@ -76,6 +76,7 @@ fn render(status: &Status) -> String {
         ("socket", daemon.socket.clone()),
         ("log", daemon.log.clone().unwrap_or_else(|| "standard error".to_owned())),
         ("config", config),
+        ("clock", words::clock(daemon.clock.as_ref(), now)),
         ("profiles", status.profiles.len().to_string()),
     ];
     let body = lines

@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::{
-    Endpoint, ProfileDetails, ProfileName, ProfileState, RoleArn, SessionStatus, sanitize_for_terminal,
+    Endpoint, ErrorClass, Problem, ProfileDetails, ProfileName, ProfileState, RoleArn, SessionStatus,
+    sanitize_for_terminal,
 };
 
 use crate::agent::{Agent, IfAbsent};
@@ -47,8 +48,7 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
     if let Some(name) = &details.session_name {
         lines.push(("session name", sanitize_for_terminal(name)));
     }
-    let seconds = i64::try_from(details.duration_seconds).unwrap_or(i64::MAX);
-    lines.push(("duration", duration(details, SignedDuration::from_secs(seconds))));
+    lines.push(("duration", duration(details)));
     lines.push(("state", state(status.state).to_owned()));
     if let Some(session) = &status.session {
         lines.extend(session_lines(session, now, zone));
@@ -66,7 +66,7 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
         lines.push(("CA SHA-256", sanitize_for_terminal(digest)));
     }
     if let Some(problem) = &status.problem {
-        lines.push(("problem", format!("{} ({})", problem.error.clone().sanitized(), words::ago(now, problem.since))));
+        lines.extend(problem_lines(problem, now));
     }
     let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
     let body = lines.iter().map(|(key, value)| format!("  {}  {value}\n", format!("{key:<width$}").dimmed()));
@@ -90,12 +90,43 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
     lines
 }
 
-/// How long a session is asked for, and whether AWS gives that much. Where the source signs, nobody asks.
-fn duration(details: &ProfileDetails, asked: SignedDuration) -> String {
+/// What is wrong, what it needs to end, and when it is tried again.
+fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String)> {
+    let said = format!("{} ({})", problem.error.clone().sanitized(), words::ago(now, problem.since));
+    let needs = needs(problem).map(|needs| ("needs", needs.to_owned()));
+    let retry = words::next_try(problem, now).map(|next| ("next try", next));
+    [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
+}
+
+/// How long a session is to last, and whether it can: AWS limits some roles beforehand and cuts others short. Where the
+/// source signs, nobody asks.
+fn duration(details: &ProfileDetails) -> String {
+    let length_of = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    let (wanted, limit) = (length_of(details.duration_seconds), details.limit_seconds.map(length_of));
     let session = details.status.session.as_ref().filter(|_| !details.hops.is_empty());
-    match session.and_then(|session| words::cut_short(session, asked)) {
-        Some(granted) => format!("{} (AWS grants no more than {})", words::length(asked), words::length(granted)),
-        None => words::length(asked),
+    let granted = session.and_then(|session| words::cut_short(session, limit.unwrap_or(wanted)));
+    match (granted, limit) {
+        (Some(granted), _) => {
+            format!("{} (AWS grants no more than {})", words::length(wanted), words::length(granted))
+        }
+        (None, Some(limit)) => format!(
+            "{} ({} at most: AWS limits a role that is assumed from another role)",
+            words::length(wanted),
+            words::length(limit)
+        ),
+        (None, None) => words::length(wanted),
+    }
+}
+
+/// What an error needs in order to end, in words; `None` where that is not known.
+fn needs(problem: &Problem) -> Option<&'static str> {
+    match problem.class {
+        ErrorClass::Retry if problem.retry.is_some() => Some("nothing but time: it is tried again by itself"),
+        ErrorClass::Retry => Some("nothing but time: it is tried again on use"),
+        ErrorClass::Login => Some("somebody to log in"),
+        ErrorClass::Change => Some("a change of what is allowed or configured"),
+        ErrorClass::Clock => Some("a look at this machine's clock"),
+        _ => None,
     }
 }
 
@@ -170,6 +201,13 @@ prod
             "{}",
             shown(&details)
         );
+        // A session that is as long as the limit is not cut short; a shorter one is.
+        details["limit_seconds"] = 3600.into();
+        let limited = "  duration      12 h (1 h at most: AWS limits a role that is assumed from another role)\n";
+        assert!(shown(&details).contains(limited), "{}", shown(&details));
+        details["session"]["expires"] = "2026-01-02T12:30:00Z".into();
+        assert!(shown(&details).contains("  duration      12 h (AWS grants no more than 30 min)\n"));
+        details["limit_seconds"] = serde_json::Value::Null;
         details["server"] = serde_json::Value::Null;
         assert!(shown(&details).contains("  server        not pinned\n"), "{}", shown(&details));
         details["hops"] = serde_json::json!([]);
@@ -177,5 +215,28 @@ prod
         let text = shown(&details);
         assert!(text.contains("  duration      12 h\n"), "{text}");
         assert!(text.contains("  until         no end (long-lived keys)\n"), "{text}");
+    }
+
+    #[test]
+    fn a_problem_is_told_with_what_it_needs() {
+        let told = |class: &str| {
+            let mut details = sample();
+            details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": class,
+                "retry": "2026-01-02T12:13:12Z", "code": "aws_unavailable", "message": "STS does not\u{1b} answer"});
+            let text = shown(&details);
+            text.lines().skip_while(|line| !line.contains("  problem ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let problem = "  problem       STS does not\\u{1b} answer (5 min ago)";
+        let (time, next) = ("  needs         nothing but time: it is tried again by itself", "  next try      in 12 s");
+        assert_eq!(told("retry"), [problem, time, next]);
+        assert_eq!(told("login"), [problem, "  needs         somebody to log in"]);
+        assert_eq!(told("change"), [problem, "  needs         a change of what is allowed or configured", next]);
+        assert_eq!(told("clock"), [problem, "  needs         a look at this machine's clock", next]);
+        assert_eq!(told("moon_phase"), [problem, next]);
+        let mut details = sample();
+        details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "retry",
+            "code": "aws_unavailable", "message": "STS does not answer"});
+        let text = shown(&details);
+        assert!(text.ends_with("  needs         nothing but time: it is tried again on use\n"), "{text}");
     }
 }

@@ -1,5 +1,9 @@
 //! `rolecall status`: every profile's session at a glance, and what is wrong.
 
+mod follow;
+mod frame;
+mod watch;
+
 use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
 use rolecall_protocol::{Endpoint, Problem, ProfileState, ProfileStatus, RoleArn, Status};
@@ -22,35 +26,65 @@ const COLUMNS: &[Column] = &[
     Column { title: "LAST USED", goes: 4 },
 ];
 
-/// Prints the status.
+/// Prints the status, once or whenever it changes.
 pub(crate) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliError> {
+    if wanted.watch {
+        return watch::run(wanted, context);
+    }
     let agent = Agent::find(IfAbsent::Start)?;
     if wanted.json {
         return super::print_json(&agent.call_json::<serde_json::Value>(&Endpoint::Status, b"")?);
     }
     let status: Status = agent.call_json(&Endpoint::Status, b"")?;
-    output::print(&render(&status, clock::now(), &TimeZone::system(), context.screen))?;
-    if status.profiles.is_empty() && status.config.problem.is_none() {
+    print(&status, &TimeZone::system(), context.screen)
+}
+
+fn print(status: &Status, zone: &TimeZone, screen: Screen) -> Result<(), CliError> {
+    output::print(&render(status, clock::now(), zone, screen))?;
+    if is_empty(status) {
         output::note(&super::none_yet().to_string());
     }
     Ok(())
 }
 
+/// Whether there is nothing to show because nothing has been added yet.
+fn is_empty(status: &Status) -> bool {
+    status.profiles.is_empty() && status.config.problem.is_none()
+}
+
 fn render(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> String {
-    let mut text = String::new();
-    if let Some(problem) = &status.config.problem {
-        let meanwhile = super::meanwhile(&status.config, now, zone);
-        let lines = screen
-            .paragraph(&format!("{} ", screen.warning()), &said(problem), &since(problem, now))
-            .into_iter()
-            .chain(screen.paragraph("  ", &format!("{meanwhile}."), ""));
-        text.extend(lines.flat_map(|line| [line, "\n".to_owned()]));
-    }
+    let (top, blocks) = blocks(status, now, zone, screen);
+    top + &blocks.concat()
+}
+
+/// What stands above the profiles, and a piece of whole lines for each of them.
+fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> (String, Vec<String>) {
+    let lines = [config_lines(status, now, zone, screen), clock_lines(status, screen)].concat();
+    let top: String = lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
     if status.profiles.is_empty() {
-        return text;
+        return (top, Vec::new());
     }
     let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, now, screen)).collect();
-    text + &table::render(COLUMNS, &rows, screen.width)
+    let (headings, blocks) = table::blocks(COLUMNS, &rows, screen.width);
+    (top + &headings, blocks)
+}
+
+/// A configuration that is not in force, and what is meanwhile.
+fn config_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
+    let Some(problem) = &status.config.problem else { return Vec::new() };
+    let meanwhile = super::meanwhile(&status.config, now, zone);
+    let mut lines = screen.paragraph(&format!("{} ", screen.warning()), &said(problem), &aside(problem, now));
+    lines.extend(screen.paragraph("  ", &format!("{meanwhile}."), ""));
+    lines
+}
+
+/// A clock that is wrong. Rolecall gets along with it, so nothing here fails; the AWS CLI and TLS may.
+fn clock_lines(status: &Status, screen: Screen) -> Vec<String> {
+    let wrong = status.daemon.clock.as_ref().filter(|clock| clock.corrected).and_then(words::off);
+    let Some(off) = wrong else { return Vec::new() };
+    let told =
+        format!("the clock of this machine is {off}; Rolecall corrects it, other programs do not. Set the clock.");
+    screen.paragraph(&format!("{} ", screen.warning()), &told, "")
 }
 
 fn row(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Row {
@@ -74,7 +108,7 @@ fn row(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Row {
             used.into(),
         ],
         below: match &profile.problem {
-            Some(problem) => screen.paragraph("  ", &said(problem), &since(problem, now)),
+            Some(problem) => screen.paragraph("  ", &said(problem), &aside(problem, now)),
             None => Vec::new(),
         },
     }
@@ -104,15 +138,18 @@ fn said(problem: &Problem) -> String {
     problem.error.clone().sanitized().to_string()
 }
 
-fn since(problem: &Problem, now: Timestamp) -> String {
-    format!("({})", words::ago(now, problem.since))
+/// Since when it is wrong, and when it is tried again.
+fn aside(problem: &Problem, now: Timestamp) -> String {
+    let next = words::next_try(problem, now).map(|next| format!("; next try {next}")).unwrap_or_default();
+    format!("({}{next})", words::ago(now, problem.since))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sample() -> Status {
+    /// Five profiles in five states at noon.
+    pub(super) fn sample() -> Status {
         let profile = |name: &str, state: &str, more: serde_json::Value| {
             let mut profile = serde_json::json!({
                 "name": name, "cluster": "prod", "region": "eu-west-1", "source": "work", "state": state,
@@ -127,6 +164,7 @@ mod tests {
         prod["last_used"] = "2026-01-02T11:59:48Z".into();
         let mut worried = session("2026-01-02T11:10:00Z", "2026-01-02T12:10:00Z");
         worried["problem"] = serde_json::json!({"since": "2026-01-02T11:55:00Z", "code": "aws_unavailable",
+            "class": "retry", "retry": "2026-01-02T12:00:12Z",
             "message": "STS in eu-west-1 does not answer", "hint": "It is tried again by itself"});
         let lost = serde_json::json!({"problem": {"since": "2026-01-02T10:00:00Z", "code": "login_needed",
             "message": "partner: the login of source \"partner\"\u{1b}[2J has expired", "hint": "Run: rolecall login partner"}});
@@ -161,7 +199,7 @@ mod tests {
   partner: the login of source \"partner\"\\u{1b}[2J has expired. Run: rolecall login partner (2 h ago)
 ● prod     prod eu-west-1  developers  █████████████░░░  47 min left        in 17 min     12 s ago
 ● staging  prod eu-west-1  developers  ███░░░░░░░░░░░░░  10 min left
-  STS in eu-west-1 does not answer. It is tried again by itself (5 min ago)
+  STS in eu-west-1 does not answer. It is tried again by itself (5 min ago; next try in 12 s)
 "
         );
     }
@@ -218,6 +256,26 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_clock_is_said_where_it_is_corrected() {
+        let mut status = sample();
+        status.profiles.clear();
+        let clock = |skew_seconds, corrected| {
+            let measured = "2026-01-02T12:05:00Z".parse().unwrap();
+            Some(rolecall_protocol::ClockStatus { skew_seconds, measured, corrected })
+        };
+        status.daemon.clock = clock(4, false);
+        assert_eq!(shown(&status, true, None), "");
+        status.daemon.clock = clock(420, true);
+        assert_eq!(
+            shown(&status, true, Some(80)),
+            "\
+! the clock of this machine is 7 min behind AWS's; Rolecall corrects it, other
+  programs do not. Set the clock.
+"
+        );
+    }
+
+    #[test]
     fn problems_are_wrapped_where_the_terminal_ends() {
         let mut status = sample();
         status.profiles.retain(|profile| profile.name.as_str() == "staging");
@@ -226,7 +284,7 @@ mod tests {
             "  PROFILE  SESSION
 ● staging  ███░░░░░░░░░░░░░  10 min left
   STS in eu-west-1 does not answer. It is tried
-  again by itself (5 min ago)
+  again by itself (5 min ago; next try in 12 s)
 "
         );
     }

@@ -1,0 +1,56 @@
+//! The daemon's events: a call that is answered for as long as somebody listens.
+
+use rolecall_protocol::{Endpoint, ErrorCode, Event, Happening};
+
+use super::{Agent, CallError, MAX_ANSWER, failed, judge, lock};
+use crate::clock::{Deadline, patient_pause};
+use crate::http::{self, Lines};
+
+impl Agent {
+    /// Opens the stream of events and reads the first, so that nothing that happens from now on is missed. Each of the
+    /// lines is an [`Event`]; the deadline is for the beginning alone.
+    ///
+    /// As in [`Agent::call`], a daemon with too many callers is asked again until the deadline.
+    pub(crate) fn events(&self, deadline: Deadline) -> Result<Lines, CallError> {
+        let mut attempt = 0;
+        loop {
+            match self.try_events(deadline) {
+                Err(CallError::Said(said)) if said.code == ErrorCode::Unavailable => {
+                    if !deadline.sleep(patient_pause(attempt)) {
+                        return Err(CallError::Said(said));
+                    }
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_events(&self, deadline: Deadline) -> Result<Lines, CallError> {
+        let (stream, _) = self.connect(deadline)?;
+        let request = http::request_lines(&Endpoint::Events);
+        let (answer, mut lines) =
+            http::begin(stream, &request, MAX_ANSWER, deadline).map_err(|error| failed(error, deadline))?;
+        let is_not_there = answer.status() == 404;
+        match judge(answer) {
+            Err(CallError::Said(said)) if is_not_there && said.code == ErrorCode::BadRequest => {
+                return Err(CallError::NoEvents);
+            }
+            result => result?,
+        };
+        let first = lines.next(deadline).map_err(|error| failed(error, deadline))?;
+        let first = first.ok_or(CallError::Silent(deadline.limit()))?;
+        match serde_json::from_slice::<Event>(&first) {
+            Ok(Event { event: Happening::Hello, .. }) => Ok(lines),
+            _ => Err(CallError::Malformed("its events do not begin as they should".to_owned())),
+        }
+    }
+
+    /// Whether a daemon is seen to hold the lock beside the socket: one does for as long as it runs. What no system
+    /// shows is not seen, so only `true` says something by itself; `false` does where it was `true` before.
+    ///
+    /// This asks nobody: where a service manager listens in the daemon's place, to connect would be to start it.
+    pub(crate) fn is_seen_running(&self) -> bool {
+        lock::is_held(&self.socket.with_extension("lock"))
+    }
+}

@@ -1,0 +1,184 @@
+//! A daemon of a few lines, and what is made of what it does.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+
+use super::*;
+
+const HEAD: &str = "HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n";
+const EVENT: &str = "{\"at\":\"2026-01-02T12:00:00Z\",\"event\":\"hello\"}\n";
+
+struct Daemon {
+    folder: tempfile::TempDir,
+    listener: UnixListener,
+}
+
+impl Daemon {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let listener = UnixListener::bind(folder.path().join("agent.sock")).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self { folder, listener }
+    }
+
+    fn agent(&self) -> Agent {
+        Agent::at(self.folder.path().join("agent.sock"))
+    }
+
+    /// The next call, which is to be for `path`. A test that fails does not make one, and must not hang for it.
+    fn called(&self, path: &str) -> UnixStream {
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let mut stream = loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(_) => assert!(deadline.sleep(Duration::from_millis(1)), "nobody asks for {path}"),
+            }
+        };
+        stream.set_nonblocking(false).unwrap();
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap();
+        let request = String::from_utf8_lossy(&request[..length]).into_owned();
+        assert!(request.starts_with(&format!("GET {path} HTTP/1.")), "{request}");
+        stream
+    }
+
+    fn asked_for_events(&self) -> UnixStream {
+        let mut stream = self.called("/v1/events");
+        stream.write_all(format!("{HEAD}\r\n{EVENT}").as_bytes()).unwrap();
+        stream
+    }
+
+    fn asked_for_status(&self, body: &str) {
+        let answer = format!("HTTP/1.1 200 OK\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        self.called("/v1/status").write_all(answer.as_bytes()).unwrap();
+    }
+
+    /// Somebody who follows it.
+    fn follow(&self) -> (UnixStream, Receiver<News>, JoinHandle<()>) {
+        let (tell, news) = channel();
+        let agent = self.agent();
+        let thread = std::thread::spawn(move || {
+            let events = agent.events(Deadline::after(CALL)).unwrap();
+            let _ = Follower::new(agent, tell, Duration::ZERO).follow(events);
+        });
+        (self.asked_for_events(), news, thread)
+    }
+}
+
+fn next(news: &Receiver<News>) -> News {
+    news.recv_timeout(Duration::from_secs(5)).unwrap()
+}
+
+#[track_caller]
+fn assert_status(news: &Receiver<News>, expected: &str) {
+    match next(news) {
+        News::Status(body) => assert_eq!(String::from_utf8(body).unwrap(), expected),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_event_is_followed_by_a_look_at_the_status() {
+    let daemon = Daemon::new();
+    let (mut stream, news, thread) = daemon.follow();
+    daemon.asked_for_status("one");
+    assert_status(&news, "one");
+    // Three events at once are one look; an empty line is none.
+    stream.write_all(EVENT.repeat(3).as_bytes()).unwrap();
+    daemon.asked_for_status("two");
+    assert_status(&news, "two");
+    stream.write_all(b"\n").unwrap();
+    stream.write_all(b"{\"of\": \"another release\"}\n").unwrap();
+    daemon.asked_for_status("three");
+    assert_status(&news, "three");
+    drop((news, stream));
+    // With nobody to tell, the follower finds that out and ends.
+    drop(daemon);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_daemon_that_went_away_is_waited_for() {
+    let daemon = Daemon::new();
+    let (stream, news, thread) = daemon.follow();
+    daemon.asked_for_status("one");
+    assert_status(&news, "one");
+    drop(stream);
+    assert!(matches!(next(&news), News::Away(words) if words == "the agent is not running; waiting for it"));
+    let stream = daemon.asked_for_events();
+    daemon.asked_for_status("two");
+    // Meanwhile it may have been said more than once that it is away.
+    let status = std::iter::from_fn(|| news.recv_timeout(Duration::from_secs(5)).ok())
+        .find_map(|news| if let News::Status(body) = news { Some(body) } else { None });
+    assert_eq!(status.as_deref(), Some(&b"two"[..]));
+    // One of an older release, or of another protocol, is not what was followed.
+    drop(stream);
+    let no = "{\"error\":{\"code\":\"bad_request\",\"message\":\"no\"}}";
+    let answer = format!("HTTP/1.0 404 x\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n{no}", no.len());
+    daemon.called("/v1/events").write_all(answer.as_bytes()).unwrap();
+    let ended = std::iter::from_fn(|| news.recv_timeout(Duration::from_secs(5)).ok())
+        .find_map(|news| if let News::Ended(failure) = news { Some(failure) } else { None });
+    assert!(matches!(ended, Some(CallError::NoEvents)), "{ended:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_daemon_that_was_stopped_is_not_woken_by_a_look_at_it() {
+    let daemon = Daemon::new();
+    let (tell, _news) = channel();
+    let mut follower = Follower::new(daemon.agent(), tell, Duration::ZERO);
+    follower.shows_lock = true;
+    assert!(matches!(follower.reconnect(), Err(CallError::NotRunning)));
+    let asked = daemon.listener.accept().unwrap_err();
+    assert_eq!(asked.kind(), io::ErrorKind::WouldBlock, "a service manager would have started it");
+}
+
+#[test]
+fn bursts_are_one_look_and_the_last_event_is_never_lost() {
+    let start = steady();
+    let at = |millis| start + Duration::from_millis(millis);
+    let mut pace = Pace::default();
+    assert_eq!(pace.due(at(0)), None);
+    pace.want();
+    assert_eq!(pace.due(at(0)), Some(Duration::ZERO), "the first at once");
+    pace.fetched(at(0));
+    assert_eq!(pace.due(at(50)), None);
+    pace.want();
+    pace.want();
+    assert_eq!(pace.due(at(50)), Some(Duration::from_millis(150)));
+    assert_eq!(pace.due(at(200)), Some(Duration::ZERO));
+    pace.fetched(at(200));
+    assert_eq!(pace.due(at(200)), None);
+    // However many there are: five looks a second.
+    let mut looks = 0;
+    for millis in 1000..2000 {
+        pace.want();
+        if pace.due(at(millis)) == Some(Duration::ZERO) {
+            pace.fetched(at(millis));
+            looks += 1;
+        }
+    }
+    assert_eq!(looks, 5);
+    assert!(pace.due(at(2000)).is_some());
+}
+
+#[test]
+fn what_passes_is_waited_for_and_said() {
+    let said = |code: &str| {
+        let body = serde_json::json!({"code": code, "message": "too many\u{1b} calls"});
+        CallError::Said(serde_json::from_value(body).unwrap())
+    };
+    assert!(passes(&said("unavailable")));
+    assert!(!passes(&said("internal")));
+    assert_eq!(told(&said("unavailable")), "too many\\u{1b} calls; trying again");
+    let silent = CallError::Silent(CALL);
+    assert!(passes(&silent));
+    assert_eq!(told(&silent), "the agent did not answer within 10 s; trying again");
+    for failure in [CallError::NoEvents, CallError::Mismatch { theirs: "2".to_owned() }] {
+        assert!(!passes(&failure), "{failure:?}");
+    }
+}

@@ -1,0 +1,108 @@
+//! What is drawn, to the character.
+
+use super::super::tests::sample;
+use super::*;
+
+const NOON: &str = "2026-01-02T12:00:00Z";
+
+fn drawn(picture: &Picture<'_>, unicode: bool, width: Option<usize>, rows: Option<usize>) -> String {
+    strip_str(&compose(picture, &TimeZone::UTC, Screen { unicode, width }, rows)).to_string()
+}
+
+fn picture(status: &Status) -> Picture<'_> {
+    Picture { status: Some(status), as_of: NOON.parse().unwrap(), away: None, goes_on: true }
+}
+
+#[test]
+fn the_whole_picture() {
+    let status = sample();
+    let text = drawn(&picture(&status), true, None, None);
+    assert!(text.starts_with("  PROFILE  CLUSTER "), "{text}");
+    assert!(text.ends_with("(5 min ago; next try in 12 s)\n\nAs of 12:00:00. Ctrl-C to leave.\n"), "{text}");
+    // Ten rows and one for the cursor are just enough.
+    assert_eq!(drawn(&picture(&status), true, Some(120), Some(11)), text);
+    let left = Picture { goes_on: false, ..picture(&status) };
+    assert!(drawn(&left, true, None, None).ends_with("\nAs of 12:00:00.\n"));
+}
+
+#[test]
+fn what_is_taller_than_the_terminal_is_cut_between_profiles() {
+    let status = sample();
+    assert_eq!(
+        drawn(&picture(&status), true, Some(60), Some(10)),
+        "  PROFILE  SESSION
+○ audit    not used yet
+! lab      unknown to this version of rolecall
+! partner  login needed
+  partner: the login of source \"partner\"\\u{1b}[2J has
+  expired. Run: rolecall login partner (2 h ago)
+  … and 2 more, 1 with a problem
+
+As of 12:00:00. Ctrl-C to leave.
+"
+    );
+    // There are rows for more important things than a footer.
+    assert_eq!(
+        drawn(&picture(&status), false, Some(60), Some(6)),
+        "  PROFILE  SESSION
+- audit    not used yet
+! lab      unknown to this version of rolecall
+  ... and 3 more, 2 with a problem
+"
+    );
+    for rows in 0..40 {
+        let (text, screen) =
+            (drawn(&picture(&status), true, Some(30), Some(rows)), Screen { unicode: true, width: Some(30) });
+        assert!(height(&text, screen) < rows.max(1), "{rows}: {text}");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_away_leaves_a_dim_picture() {
+    let mut status = sample();
+    status.profiles.truncate(1);
+    let away = Picture { away: Some("the agent is not running; waiting for it"), ..picture(&status) };
+    let screen = Screen { unicode: true, width: None };
+    let text = compose(&away, &TimeZone::UTC, screen, None);
+    assert_eq!(
+        strip_str(&text).to_string(),
+        "\
+! the agent is not running; waiting for it
+  PROFILE  CLUSTER         ROLE        SESSION
+○ audit    prod eu-west-1  developers  not used yet
+
+As of 12:00:00. Ctrl-C to leave.
+"
+    );
+    assert!(text.contains("\u{1b}[2m○ audit    prod eu-west-1  developers  not used yet\u{1b}[0m\n"), "{text:?}");
+    let nothing = Picture { status: None, ..away };
+    assert_eq!(drawn(&nothing, true, None, Some(24)), "! the agent is not running; waiting for it\n");
+}
+
+#[test]
+fn that_there_is_no_profile_is_said() {
+    let mut status = sample();
+    status.profiles.clear();
+    let text = drawn(&picture(&status), true, Some(80), Some(24));
+    assert!(text.starts_with("  there are no profiles yet. Add one: rolecall add --help\n\nAs of"), "{text}");
+}
+
+#[test]
+fn a_picture_is_drawn_over_the_last() {
+    let screen = Screen { unicode: true, width: Some(8) };
+    assert_eq!(
+        paint("one\n\u{1b}[2mtwo and more\u{1b}[0m\n\n12345678\n", screen),
+        "\u{1b}[H\u{1b}[Kone\r\n\u{1b}[J\u{1b}[2mtwo and more\u{1b}[0m\r\n\u{1b}[K\r\n\u{1b}[K12345678\r\n\u{1b}[J"
+    );
+    assert_eq!(paint("", screen), "\u{1b}[H\u{1b}[J");
+}
+
+#[test]
+fn rows_are_counted_as_the_terminal_wraps() {
+    let rows = |text: &str, width| height(text, Screen { unicode: true, width });
+    assert_eq!(rows("", Some(4)), 0);
+    assert_eq!(rows("\n", Some(4)), 1);
+    assert_eq!(rows("abcd\n", Some(4)), 1);
+    assert_eq!(rows("abcde\n\u{1b}[1m●●●●\u{1b}[0m\n", Some(4)), 3);
+    assert_eq!(rows("a line that goes on\n", None), 1);
+}

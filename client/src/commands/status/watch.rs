@@ -1,0 +1,231 @@
+//! `rolecall status --watch`: the status, whenever it changes.
+//!
+//! On a terminal it is one picture that is drawn over, as `watch` and `gh run watch` do, on the terminal's other screen:
+//! that survives being resized and typed into, and what was above stays. Elsewhere there is a table or a line of JSON for
+//! every change, and nothing in between.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use jiff::{Timestamp, tz::TimeZone};
+use nix::sys::signal::Signal;
+use rolecall_protocol::Status;
+use serde::de::DeserializeOwned;
+
+use super::follow::{self, News};
+use super::frame::{self, Picture};
+use crate::agent::{Agent, CALL, CallError, IfAbsent};
+use crate::cli;
+use crate::clock::{self, Deadline};
+use crate::report::{CliError, Exit};
+use crate::run::Context;
+use crate::screen::{self, Screen};
+use crate::{output, signals};
+
+/// How often the picture is drawn anew where nothing happens: it says how long things last. Elsewhere it is looked
+/// whether anybody still reads.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the picture is told of rather than hit by: all would leave the terminal in a mess, but for the last, which asks
+/// for a new picture.
+const HANDED_OVER: &[Signal] =
+    &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
+
+/// Follows the daemon until somebody ends that.
+pub(super) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliError> {
+    // Here the daemon is started where it does not run, as by every command; later it is not.
+    let events = Agent::find(IfAbsent::Start)?.events(Deadline::after(CALL))?;
+    let (tell, news) = mpsc::channel();
+    let mut view = View::new(wanted, context, &tell)?;
+    follow::start(Agent::find(IfAbsent::Fail)?, events, tell).map_err(|error| no_thread(&error))?;
+    let ended = go_on(&mut view, &news);
+    view.leave();
+    ended
+}
+
+fn go_on(view: &mut View, news: &Receiver<News>) -> Result<(), CliError> {
+    let mut last = Vec::new();
+    loop {
+        match news.recv_timeout(TICK) {
+            Ok(News::Status(body)) => {
+                view.show(&body, body != last)?;
+                last = body;
+            }
+            Ok(News::Away(words)) => view.away(words)?,
+            Ok(News::Signal(signal)) => view.signal(signal)?,
+            Ok(News::Ended(failure)) => return Err(failure.into()),
+            Err(RecvTimeoutError::Timeout) => view.tick()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(CliError::new(Exit::Bug, "the watch has ended by itself", "Report it"));
+            }
+        }
+    }
+}
+
+fn no_thread(error: &std::io::Error) -> CliError {
+    CliError::failed(format!("cannot start a thread: {error}"), "There may be too many processes")
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, CliError> {
+    let malformed = |error| CallError::Malformed(format!("its answer is not what was asked for ({error})"));
+    serde_json::from_slice(body).map_err(|error| malformed(error).into())
+}
+
+/// The way in which it is shown.
+enum View {
+    /// Something for every change.
+    Printed(Printed),
+    /// One picture.
+    Canvas(Box<Canvas>),
+}
+
+impl View {
+    fn new(wanted: &cli::Status, context: &Context, tell: &Sender<News>) -> Result<Self, CliError> {
+        let (screen, zone) = (context.screen, TimeZone::system());
+        if wanted.json || !screen::can_redraw(&context.environment) {
+            return Ok(Self::Printed(Printed { json: wanted.json, screen, zone, is_first: true, away: String::new() }));
+        }
+        let tell = tell.clone();
+        let hand_over = move |signal| drop(tell.send(News::Signal(signal)));
+        signals::hand_over(HANDED_OVER, hand_over).map_err(|error| no_thread(&error))?;
+        Ok(Self::Canvas(Box::new(Canvas { screen, zone, status: None, heard: clock::now(), away: None, is_on: false })))
+    }
+
+    /// There is a status, and it is another than the last if `is_new`.
+    fn show(&mut self, body: &[u8], is_new: bool) -> Result<(), CliError> {
+        match self {
+            Self::Printed(printed) => printed.show(body, is_new),
+            Self::Canvas(canvas) => {
+                (canvas.status, canvas.away) = (Some(read(body)?), None);
+                canvas.draw()
+            }
+        }
+    }
+
+    fn away(&mut self, words: String) -> Result<(), CliError> {
+        match self {
+            Self::Printed(printed) => {
+                printed.away(words);
+                Ok(())
+            }
+            Self::Canvas(canvas) => {
+                canvas.away = Some(words);
+                canvas.draw()
+            }
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), CliError> {
+        match self {
+            Self::Canvas(canvas) => canvas.draw(),
+            // Nothing else would tell before the next change that the reader has gone (`| grep -m1 ready`).
+            Self::Printed(_) if output::is_abandoned() => Err(CliError::silent(Exit::Failed as u8)),
+            Self::Printed(_) => Ok(()),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<(), CliError> {
+        match (self, signal) {
+            (Self::Canvas(canvas), Signal::SIGWINCH) => canvas.draw(),
+            (Self::Canvas(canvas), Signal::SIGTSTP) => {
+                canvas.put_away()?;
+                signals::obey(signal);
+                canvas.draw()
+            }
+            (view, _) => {
+                view.leave();
+                signals::obey(signal);
+                // Not reached, unless the signal does nothing here.
+                Err(CliError::silent(u8::try_from(128 + signal as i32).unwrap_or(Exit::Failed as u8)))
+            }
+        }
+    }
+
+    /// Leaves the last picture behind. Where that cannot be written, nobody is there to see it.
+    fn leave(&mut self) {
+        if let Self::Canvas(canvas) = self {
+            let _ = canvas.leave();
+        }
+    }
+}
+
+struct Printed {
+    /// Whether it is a line of JSON rather than a table.
+    json: bool,
+    screen: Screen,
+    zone: TimeZone,
+    is_first: bool,
+    /// What was said last of a daemon that is away.
+    away: String,
+}
+
+impl Printed {
+    fn show(&mut self, body: &[u8], is_new: bool) -> Result<(), CliError> {
+        self.away.clear();
+        if !is_new {
+            return Ok(());
+        }
+        if self.json {
+            return output::print(&format!("{}\n", read::<serde_json::Value>(body)?));
+        }
+        let status = read(body)?;
+        if !std::mem::take(&mut self.is_first) {
+            output::print("\n")?;
+        }
+        super::print(&status, &self.zone, self.screen.resized().0)
+    }
+
+    fn away(&mut self, words: String) {
+        if self.away != words {
+            output::note(&words);
+            self.away = words;
+        }
+    }
+}
+
+struct Canvas {
+    screen: Screen,
+    zone: TimeZone,
+    status: Option<Status>,
+    /// When the daemon was last known to be there.
+    heard: Timestamp,
+    away: Option<String>,
+    /// Whether the terminal shows the picture.
+    is_on: bool,
+}
+
+impl Canvas {
+    fn draw(&mut self) -> Result<(), CliError> {
+        if self.away.is_none() {
+            self.heard = clock::now();
+        }
+        if self.status.is_none() && self.away.is_none() {
+            return Ok(());
+        }
+        let (screen, rows) = self.screen.resized();
+        let text = output::coloured_if_wanted(&frame::compose(&self.picture(true), &self.zone, screen, rows));
+        let enter = if self.is_on { "" } else { frame::ENTER };
+        self.is_on = true;
+        output::raw(format!("{enter}{}", frame::paint(&text, screen)).as_bytes())
+    }
+
+    /// Gives the terminal back, for a while.
+    fn put_away(&mut self) -> Result<(), CliError> {
+        if std::mem::take(&mut self.is_on) { output::raw(frame::LEAVE.as_bytes()) } else { Ok(()) }
+    }
+
+    /// Gives the terminal back, and leaves the picture on it.
+    fn leave(&mut self) -> Result<(), CliError> {
+        if !self.is_on {
+            return Ok(());
+        }
+        self.put_away()?;
+        let (screen, rows) = self.screen.resized();
+        let text = frame::compose(&self.picture(false), &self.zone, screen, rows);
+        output::raw(output::coloured_if_wanted(&text).as_bytes())
+    }
+
+    fn picture(&self, goes_on: bool) -> Picture<'_> {
+        Picture { status: self.status.as_ref(), as_of: self.heard, away: self.away.as_deref(), goes_on }
+    }
+}
