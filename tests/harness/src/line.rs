@@ -69,6 +69,11 @@ impl Line {
         format!("http://{}", self.addr)
     }
 
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// Loses every connection there is: what is sent on one is taken and never answered, and it stays open. New ones are
     /// carried.
     pub fn lose(&self) {

@@ -33,12 +33,18 @@ impl Network {
 
     /// The network comes.
     pub fn up(&self) {
-        self.set("up");
+        self.ip(&["link", "set", "lo", "up"]);
     }
 
-    /// The network goes: whoever connects is told at once that there is none.
+    /// The network goes, and its address with it: whoever connects is told at once that there is no way.
     pub fn down(&self) {
-        self.set("down");
+        self.pull();
+        self.ip(&["address", "flush", "dev", "lo"]);
+    }
+
+    /// The cable is pulled: whoever connects gets no answer.
+    pub fn pull(&self) {
+        self.ip(&["link", "set", "lo", "down"]);
     }
 
     /// Puts a file in the place of one of the machine's (`/etc/resolv.conf`, `/etc/hosts`). Writing to it afterwards shows
@@ -47,8 +53,14 @@ impl Network {
         assert!(run(Command::new("/usr/bin/mount").arg("--bind").arg(file).arg(place)), "cannot mount on {place}");
     }
 
-    fn set(&self, state: &str) {
-        assert!(run(Command::new(self.ip).args(["link", "set", "lo", state])), "cannot set the loopback {state}");
+    /// Takes [`Network::overlay`] back.
+    pub fn uncover(&self, place: &str) {
+        // While a test is failing already its own message is the one to read.
+        assert!(run(Command::new("/usr/bin/umount").arg(place)) || std::thread::panicking(), "cannot unmount {place}");
+    }
+
+    fn ip(&self, arguments: &[&str]) {
+        assert!(run(Command::new(self.ip).args(arguments)), "ip {arguments:?} has failed");
     }
 }
 
