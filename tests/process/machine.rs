@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Line, Op, Output, SignedDuration};
+use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Line, Op, Outcome, Output, SignedDuration, within};
 
 use crate::files::skipped;
 use crate::world::{World, kill};
@@ -98,6 +98,15 @@ impl Machine {
         said
     }
 
+    /// Since the first, AWS has granted that many sessions at most. A jump looks like a sleep from inside, so that the
+    /// daemon may have to be refused to learn which it was: that many times at most.
+    #[track_caller]
+    fn asked_for_no_more_than(&self, granted: usize, refused: usize) {
+        let calls = self.world.aws.log_of(Op::AssumeRole);
+        let good = calls.iter().filter(|call| call.outcome == Outcome::Ok).count();
+        assert!(good <= 1 + granted && calls.len() - good <= refused, "{calls:#?}");
+    }
+
     /// How long a credential says that it is good, by the daemon's clock.
     #[track_caller]
     fn life(&self, said: &Output) -> Duration {
@@ -140,7 +149,7 @@ fn row_79_after_three_hours_of_sleep_the_first_token_is_good_and_comes_at_once()
     machine.daemon.cont();
     let said = machine.accepted();
     assert!(said.elapsed < AWAKE, "{:?}", said.elapsed);
-    assert_eq!(machine.world.assume_role_calls(), 2);
+    machine.asked_for_no_more_than(1, 1);
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn row_79_connections_that_died_in_the_sleep_hold_nobody_up() {
     machine.daemon.cont();
     let said = machine.accepted();
     assert!(said.elapsed < AWAKE, "{:?}", said.elapsed);
-    assert_eq!(machine.world.assume_role_calls(), 2);
+    machine.asked_for_no_more_than(1, 1);
 }
 
 #[test]
@@ -158,29 +167,31 @@ fn row_79_who_asked_while_the_machine_slept_is_answered_when_it_wakes() {
     let Some(machine) = Machine::started(SignedDuration::ZERO) else { return };
     sleeps(&machine);
     std::thread::scope(|scope| {
-        // It asks of a daemon that does not answer yet.
+        // It has connected to a daemon that does not answer yet.
         let early = scope.spawn(|| machine.world.token());
+        // Both ends are listed by the name that the socket was bound to, which is another one in the same folder.
+        let folder = machine.world.socket().parent().unwrap().display().to_string();
+        let connected = || fs::read_to_string("/proc/net/unix").unwrap().matches(&folder).count() > 1;
+        within(PATIENCE, || connected().then_some(())).unwrap();
         machine.daemon.cont();
         let said = early.join().unwrap();
         said.assert_ok();
         assert!(machine.life(&said) > 13 * MINUTE, "{said}");
     });
     machine.accepted();
-    assert_eq!(machine.world.assume_role_calls(), 2);
+    machine.asked_for_no_more_than(1, 1);
 }
 
 /// The daemon's clock alone jumps, and later jumps back: tokens stay good, and nobody asks for sessions over and over.
 fn jumps(by: SignedDuration) {
     let Some(machine) = Machine::started(SignedDuration::ZERO) else { return };
     machine.accepted();
-    for ahead in [by, SignedDuration::ZERO] {
-        let before = machine.world.assume_role_calls();
+    for (jump, ahead) in [(1, by), (2, SignedDuration::ZERO)] {
         machine.set(ahead);
         for _ in 0..3 {
             machine.accepted();
         }
-        let calls = machine.world.assume_role_calls() - before;
-        assert!(calls <= 1, "{calls} calls after the clock was set {ahead:?} ahead of AWS's");
+        machine.asked_for_no_more_than(jump, jump);
     }
 }
 
@@ -209,9 +220,8 @@ fn starts_off(ahead: SignedDuration, tolerance: Duration) {
         let off = machine.signed_off(said.json()["status"]["token"].as_str().unwrap());
         assert!(off.unsigned_abs() < Duration::from_secs(30), "signed {off} off AWS's clock");
     }
-    let calls = machine.world.aws.log_of(Op::AssumeRole);
     // One that AWS refuses teaches the time, one is good.
-    assert!(calls.len() <= 2, "{calls:#?}");
+    machine.asked_for_no_more_than(0, 1);
 }
 
 #[test]
