@@ -10,3 +10,4 @@ mod aws_cli;
 mod kubectl;
 mod moto;
 mod peer;
+mod unauthorized;

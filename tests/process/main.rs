@@ -16,5 +16,8 @@ mod crowd;
 mod demo;
 mod files;
 mod interrupted;
+mod machine;
+mod network;
+mod refused;
 mod start;
 mod words;

@@ -39,6 +39,7 @@
 mod arn;
 mod clock;
 mod keys;
+mod line;
 mod random;
 mod serve;
 mod time;
@@ -56,5 +57,6 @@ pub use aws::{Aws, AwsHandle, Call, Cluster, Cut, Fault, Gate, Op, Outcome, Role
 pub use clock::Clock;
 pub use jiff::SignedDuration;
 pub use keys::AccessKey;
-pub use sandbox::{Daemon, Output, Sandbox};
+pub use line::Line;
+pub use sandbox::{Daemon, FakeTime, Network, Output, Sandbox, within};
 pub use sigv4::TokenSpec;

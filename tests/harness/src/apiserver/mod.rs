@@ -53,6 +53,8 @@ pub(crate) struct State {
     readers: BTreeSet<String>,
     /// How many requests are still to be answered with 401.
     rejecting: usize,
+    /// Every token that has been shown, once each.
+    tokens: Vec<String>,
 }
 
 impl Inside {
@@ -70,7 +72,8 @@ impl ApiServer {
         let identity = Identity::new(name);
         let acceptor = identity.acceptor();
         let readers = ["system:masters", "view"].map(str::to_owned).into();
-        let state = State { objects: Objects::of_cluster(name, clock.now()), readers, rejecting: 0 };
+        let state =
+            State { objects: Objects::of_cluster(name, clock.now()), readers, rejecting: 0, tokens: Vec::new() };
         let inside = Arc::new(Inside {
             webhook: Webhook::new(clock.clone(), aws.clone(), name, region),
             clock,
@@ -143,7 +146,7 @@ impl ApiServer {
 
 /// What it does to requests, and what it has seen of them.
 impl ApiServer {
-    /// Answers the next `n` requests with 401, whatever token they bear; 0 ends it.
+    /// Answers the next `n` requests with 401, whatever token they bear; 0 ends it, `usize::MAX` is for ever.
     pub fn reject_next(&self, n: usize) {
         self.inside.state().rejecting = n;
     }
@@ -151,6 +154,18 @@ impl ApiServer {
     /// Every request that has been answered, oldest first.
     pub fn requests(&self) -> Vec<Served> {
         self.inside.log.all()
+    }
+
+    /// Every token that a request has borne, refused ones too: once each, oldest first.
+    pub fn tokens(&self) -> Vec<String> {
+        self.inside.state().tokens.clone()
+    }
+
+    /// Who a token lets in, as a request with it would find out; the error is what the server's own log would say.
+    pub fn who(&self, token: &str) -> Result<String, String> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+        runtime.block_on(self.inside.webhook.authenticate(token)).map(|user| user.username)
     }
 
     /// Waits until at least `n` requests have been answered. Panics with the log after `timeout` of real time.

@@ -50,15 +50,23 @@ async fn authenticate(inside: &Inside, path: &str, authorization: &str) -> Resul
     if authorization.is_empty() && PUBLIC.contains(&path) {
         return Ok(None);
     }
+    let bearer = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = bearer.map_or("", |(_, token)| token.trim());
+    note(inside, token);
     if rejecting(inside) {
         return Err("the test wants this request rejected".to_owned());
     }
-    let bearer = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let token = bearer.map_or("", |(_, token)| token.trim());
     if token.is_empty() {
         return Err("no bearer token".to_owned());
     }
     inside.webhook.authenticate(token).await.map(Some)
+}
+
+fn note(inside: &Inside, token: &str) {
+    let mut state = inside.state();
+    if !token.is_empty() && !state.tokens.iter().any(|known| known == token) {
+        state.tokens.push(token.to_owned());
+    }
 }
 
 fn rejecting(inside: &Inside) -> bool {

@@ -14,7 +14,7 @@ use super::reply::Reply;
 use super::world::World;
 use super::{eks, sts};
 use crate::serve::{Broken, ReplyBody};
-use crate::sigv4::{KnownKey, claimed_key, verify};
+use crate::sigv4::{KnownKey, Moment, claimed_key, verify};
 
 /// A request that is believed.
 pub(crate) struct Authentic<'a> {
@@ -60,8 +60,9 @@ fn authenticate<'a>(world: &'a World, request: &'a Inbound, twist: Twist) -> Res
         Some(KnownKey { secret, session_token, expires: credential.expires })
     };
     let service = request.service;
-    let verified = verify(&request.signed(), service.name(), world.clock.now(), lookup)
-        .map_err(|error| ApiError::auth(service, error))?;
+    let moment = Moment { now: world.clock.now(), tolerance: world.state().tolerance };
+    let verified =
+        verify(&request.signed(), service.name(), moment, lookup).map_err(|error| ApiError::auth(service, error))?;
     let caller = world.state().identities.credential(&verified.key_id).map(|credential| credential.principal.clone());
     // Removed in the moment between: as if it had never been.
     let caller = caller.ok_or_else(|| ApiError::auth(service, crate::sigv4::AuthError::UnknownKey))?;

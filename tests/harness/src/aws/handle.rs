@@ -40,6 +40,12 @@ impl AwsHandle {
     pub fn clock(&self) -> &Clock {
         &self.world.clock
     }
+
+    /// Refuses requests that are signed in their headers more than this off its clock. STS says 15 minutes in its errors
+    /// and so does this one at first; most of AWS says 5.
+    pub fn tolerate(&self, off: Duration) {
+        self.world.state().tolerance = off;
+    }
 }
 
 /// Identities and what they may do.

@@ -9,9 +9,12 @@ use super::cluster::Cluster;
 use super::fault::Faults;
 use super::identity::Identities;
 use crate::clock::Clock;
+use crate::sigv4::TOLERANCE;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
+    /// How far the time of a request may be from the clock.
+    pub(crate) tolerance: Duration,
     pub(crate) identities: Identities,
     pub(crate) clusters: Vec<Cluster>,
     pub(crate) access: Access,
@@ -27,9 +30,22 @@ pub(crate) struct World {
     changed: Condvar,
 }
 
+impl State {
+    fn new() -> Self {
+        Self {
+            tolerance: TOLERANCE,
+            identities: Identities::default(),
+            clusters: Vec::new(),
+            access: Access::default(),
+            faults: Faults::default(),
+            calls: Calls::default(),
+        }
+    }
+}
+
 impl World {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, state: Mutex::default(), changed: Condvar::new() }
+        Self { clock, state: Mutex::new(State::new()), changed: Condvar::new() }
     }
 
     /// The state. Held only between awaits, for microseconds.

@@ -30,6 +30,9 @@ pub(crate) fn kill(root: &Path) -> Vec<u32> {
         }
         killed.extend(found);
     }
+    // One whose threads end one after the other was found more than once.
+    killed.sort_unstable();
+    killed.dedup();
     killed
 }
 

@@ -3,12 +3,16 @@
 mod aws_files;
 mod bins;
 mod daemon;
+mod faketime;
 mod leftovers;
+mod network;
 mod output;
 mod process;
 
 pub use daemon::Daemon;
-pub use output::Output;
+pub use faketime::FakeTime;
+pub use network::Network;
+pub use output::{Output, within};
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};

@@ -99,6 +99,20 @@ pub(crate) fn run(command: &mut Command, input: Option<Vec<u8>>, limit: Duration
     Output { command: line, status, stdout, stderr, elapsed, pipes_left_open: !closed }
 }
 
+/// Looks again and again, for at most `limit` of real time, until there is something; for what tells nobody that it has
+/// come about.
+#[allow(clippy::disallowed_methods, reason = "what other processes do takes real time")]
+pub fn within<T>(limit: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    loop {
+        let found = look();
+        if found.is_some() || begun.elapsed() >= limit {
+            return found;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -13,7 +13,7 @@ pub use sign::Signer;
 pub use token::TokenSpec;
 
 pub(crate) use canonical::{parse_query, percent_decode};
-pub(crate) use verify::{AuthError, KnownKey, Signed, claimed_key, verify};
+pub(crate) use verify::{AuthError, KnownKey, Moment, Signed, TOLERANCE, claimed_key, verify};
 
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac as _};

@@ -7,7 +7,15 @@ use super::{ALGORITHM, Scope, parse_query, sha256_hex, signature};
 use crate::time::{compact, parse_compact};
 
 /// How far a signature's time may be from AWS's clock, either way.
-const TOLERANCE: Duration = Duration::from_mins(15);
+pub(crate) const TOLERANCE: Duration = Duration::from_mins(15);
+
+/// What time it is, and how much a request that is signed in its headers may differ from it.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: SystemTime,
+    /// Of a presigned URL it is always [`TOLERANCE`]: EKS tokens are good for as long.
+    pub(crate) tolerance: Duration,
+}
 
 /// A request as it came over the wire.
 pub(crate) struct Signed<'a> {
@@ -62,7 +70,7 @@ const MISMATCH: &str = "The request signature we calculated does not match the s
 pub(crate) fn verify(
     request: &Signed<'_>,
     service: &str,
-    now: SystemTime,
+    moment: Moment,
     lookup: impl Fn(&str) -> Option<KnownKey>,
 ) -> Result<Verified, AuthError> {
     let claim = Claim::read(request)?;
@@ -71,8 +79,8 @@ pub(crate) fn verify(
     if known.session_token != claim.session_token {
         return Err(AuthError::UnknownKey);
     }
-    check_time(&claim, now)?;
-    if known.expires.is_some_and(|expires| expires <= now) {
+    check_time(&claim, moment)?;
+    if known.expires.is_some_and(|expires| expires <= moment.now) {
         return Err(AuthError::SessionExpired);
     }
     let canonical = canonical_request(request, &claim)?;
@@ -203,17 +211,20 @@ fn check_scope(claim: &Claim, service: &str, host: &str) -> Result<(), AuthError
     Ok(())
 }
 
-fn check_time(claim: &Claim, now: SystemTime) -> Result<(), AuthError> {
-    let (oldest, newest) = (now - TOLERANCE, now + TOLERANCE);
-    let (signed, shown) = (&claim.timestamp, compact(now));
+fn check_time(claim: &Claim, Moment { now, tolerance }: Moment) -> Result<(), AuthError> {
+    let tolerance = if claim.presigned { TOLERANCE } else { tolerance };
+    let (oldest, newest) = (now - tolerance, now + tolerance);
+    let (signed, shown, minutes) = (&claim.timestamp, compact(now), tolerance.as_secs() / 60);
     if claim.at < oldest {
         let message =
-            format!("Signature expired: {signed} is now earlier than {} ({shown} - 15 min.)", compact(oldest));
+            format!("Signature expired: {signed} is now earlier than {} ({shown} - {minutes} min.)", compact(oldest));
         return Err(AuthError::Signature(message));
     }
     if claim.at > newest {
-        let message =
-            format!("Signature not yet current: {signed} is still later than {} ({shown} + 15 min.)", compact(newest));
+        let message = format!(
+            "Signature not yet current: {signed} is still later than {} ({shown} + {minutes} min.)",
+            compact(newest)
+        );
         return Err(AuthError::Signature(message));
     }
     Ok(())

@@ -22,6 +22,7 @@ struct Case {
     known: Option<KnownKey>,
     tamper: Tamper,
     body_sent: &'static [u8],
+    tolerance: Duration,
 }
 
 fn good() -> Case {
@@ -40,6 +41,7 @@ fn good() -> Case {
         known: Some(KnownKey { secret: SECRET.into(), session_token: Some(token), expires: Some(now() + TOLERANCE) }),
         tamper: |_| {},
         body_sent: BODY,
+        tolerance: TOLERANCE,
     }
 }
 
@@ -50,7 +52,8 @@ fn check(case: Case) -> Result<String, AuthError> {
     (case.tamper)(&mut headers);
     let request = Signed { method: "POST", path: "/", query: "", headers: &headers, body: case.body_sent };
     let known = std::cell::Cell::new(case.known);
-    verify(&request, "sts", now(), |_| known.take()).map(|verified| verified.region)
+    verify(&request, "sts", Moment { now: now(), tolerance: case.tolerance }, |_| known.take())
+        .map(|verified| verified.region)
 }
 
 fn signature_error(case: Case) -> String {
@@ -102,6 +105,12 @@ fn time_and_scope_are_told_apart_from_a_bad_key() {
     assert_eq!(
         signature_error(Case { at: now() + TOLERANCE + second, ..good() }),
         "Signature not yet current: 20260101T121501Z is still later than 20260101T121500Z (20260101T120000Z + 15 min.)"
+    );
+    let strict = Duration::from_mins(5);
+    assert_eq!(check(Case { at: now() - strict, tolerance: strict, ..good() }), Ok("eu-west-1".to_owned()));
+    assert_eq!(
+        signature_error(Case { at: now() - strict - second, tolerance: strict, ..good() }),
+        "Signature expired: 20260101T115459Z is now earlier than 20260101T115500Z (20260101T120000Z - 5 min.)"
     );
     assert_eq!(
         signature_error(Case { service: "eks", ..good() }),

@@ -1,0 +1,266 @@
+//! A network that is not there, or that answers nothing: who asks is told so in time, and what is in memory is served.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rolecall_harness::{Line, Network, Output, within};
+
+use crate::files::skipped;
+use crate::machine::Machine;
+use crate::world::{World, one_line};
+
+/// The client's own deadline: no call may reach it.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a newer session is waited for where the old one still signs, and a program's start.
+const SERVED: Duration = Duration::from_secs(4);
+/// How long after the network's return everything works again.
+const RECOVERY: Duration = Duration::from_secs(15);
+
+/// Asks, and returns the one line of the error that has to come in time.
+#[track_caller]
+fn refused(world: &World) -> String {
+    let said = world.token();
+    let line = one_line(&said, 1);
+    assert!(said.elapsed < DEADLINE, "{said}");
+    line
+}
+
+/// Asks, and gets a token of the old session soon.
+#[track_caller]
+fn served(world: &World) {
+    let said = world.token();
+    said.assert_ok();
+    assert!(said.elapsed < SERVED, "{said}");
+}
+
+#[track_caller]
+fn recovers(world: &World) {
+    let found = within(RECOVERY, || Some(world.token()).filter(|said| said.code() == Some(0)));
+    assert!(found.is_some(), "still nothing: {}", world.token());
+}
+
+/// A world whose daemon reaches AWS by a line; the daemon is there.
+fn by_line() -> (World, Line) {
+    let world = World::configured();
+    let line = Line::to(world.aws.addr());
+    world.sandbox.write_aws_profile("work", &world.user, &line.endpoint());
+    world.rolecall(&["agent", "start"]).assert_ok();
+    (world, line)
+}
+
+#[test]
+fn row_62_a_connection_that_is_never_answered_is_told_in_time() {
+    let (world, line) = by_line();
+    line.cut();
+    let said = refused(&world);
+    assert!(said.contains("rolecall: prod: STS cannot be reached: "), "{said}");
+    assert_eq!(world.assume_role_calls(), 0);
+    line.mend();
+    recovers(&world);
+}
+
+#[test]
+fn row_62_the_six_runs_of_one_kubectl_are_told_in_time_together() {
+    let (world, line) = by_line();
+    line.cut();
+    let runs: Vec<Output> = (0..6).map(|_| world.token()).collect();
+    for said in &runs {
+        assert!(one_line(said, 1).contains("STS cannot be reached: "), "{said}");
+    }
+    let took: Duration = runs.iter().map(|said| said.elapsed).sum();
+    assert!(took < DEADLINE, "{took:?}: {:#?}", runs.iter().map(|said| said.elapsed).collect::<Vec<_>>());
+}
+
+#[test]
+fn row_62_a_session_that_still_signs_is_served_without_an_answer_from_sts() {
+    let Some(machine) = Machine::with_an_old_session() else { return };
+    machine.line.cut();
+    for _ in 0..3 {
+        served(&machine.world);
+    }
+}
+
+/// Runs a test in a network of its own. The test says what it cannot show where there is none.
+fn alone(what: &str, body: impl FnOnce(&Network) + Send) {
+    if Network::alone(body).is_none() {
+        skipped(&format!("{what}: a network namespace needs root and iproute2"));
+    }
+}
+
+/// The daemon starts without a network, says so to whom asks, and works when it comes.
+fn starts_without(network: &Network, lose: impl Fn(&Network)) {
+    network.up();
+    let world = World::configured();
+    lose(network);
+    // As one kubectl asks, so that whatever is remembered of failures has been.
+    for _ in 0..6 {
+        let said = refused(&world);
+        assert!(said.contains("STS cannot be reached: "), "{said}");
+    }
+    let status = world.rolecall(&["status", "--json"]);
+    status.assert_ok();
+    let profile = &status.json()["profiles"][0];
+    assert_eq!(profile["state"], "failed", "{status}");
+    assert_eq!(profile["problem"]["code"], "aws_unavailable", "{status}");
+    assert!(world.rolecall(&["status"]).assert_ok().stdout.contains("STS cannot be reached"));
+    network.up();
+    recovers(&world);
+}
+
+#[test]
+fn row_82_without_a_network_the_daemon_starts_says_so_and_works_when_it_comes() {
+    alone("no network at the start", |network| starts_without(network, Network::down));
+}
+
+#[test]
+fn row_82_without_a_cable_the_daemon_starts_says_so_and_works_when_it_comes() {
+    alone("no cable at the start", |network| starts_without(network, Network::pull));
+}
+
+#[test]
+fn row_82_a_network_that_goes_takes_nothing_away_that_is_in_memory() {
+    alone("a network that goes", |network| {
+        network.up();
+        let Some(machine) = Machine::with_an_old_session() else { return };
+        network.pull();
+        for _ in 0..3 {
+            served(&machine.world);
+        }
+        network.up();
+        let calls = machine.world.assume_role_calls();
+        let renewed = within(RECOVERY, || {
+            served(&machine.world);
+            (machine.world.assume_role_calls() > calls).then_some(())
+        });
+        assert!(renewed.is_some(), "the session is as old as before");
+    });
+}
+
+/// The machine's resolver, as a test has it.
+struct Resolver<'a> {
+    network: &'a Network,
+    hosts: PathBuf,
+}
+
+impl<'a> Resolver<'a> {
+    /// Asks `server` alone, of whom nothing is known yet; `localhost` is known without it.
+    fn new(network: &'a Network, world: &World, server: &UdpSocket) -> Self {
+        network.up();
+        let server = server.local_addr().unwrap().ip();
+        let files = [
+            ("resolv.conf", format!("nameserver {server}\n")),
+            ("nsswitch.conf", "hosts: files dns\n".to_owned()),
+            ("hosts", "127.0.0.1 localhost\n".to_owned()),
+        ];
+        for (name, text) in files {
+            network.overlay(&world.sandbox.write(name, &text), &format!("/etc/{name}"));
+        }
+        Self { network, hosts: world.sandbox.root().join("hosts") }
+    }
+
+    /// From now on the name has to be asked for.
+    fn forget_localhost(&self) {
+        fs::write(&self.hosts, "").unwrap();
+    }
+}
+
+impl Drop for Resolver<'_> {
+    fn drop(&mut self) {
+        for name in ["resolv.conf", "nsswitch.conf", "hosts"] {
+            self.network.uncover(&format!("/etc/{name}"));
+        }
+    }
+}
+
+/// The port of name servers, in a network that is the test's alone. Nobody reads from it: it answers nothing.
+fn name_server() -> UdpSocket {
+    UdpSocket::bind(("127.0.0.53", 53)).unwrap()
+}
+
+/// Answers NXDOMAIN to everything while `body` runs.
+fn nothing_exists<T>(server: &UdpSocket, body: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut query = [0; 512];
+            while !over.load(Ordering::SeqCst) {
+                let Ok((length, asker)) = server.recv_from(&mut query) else { continue };
+                // The question again, as a response that recursion was available for and that there is no such name.
+                query[2] |= 0x80;
+                query[3] = 0x83;
+                server.send_to(&query[..length], asker).unwrap();
+            }
+        });
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+        over.store(true, Ordering::SeqCst);
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// STS has a name that has to be asked for.
+fn named(world: &World) {
+    world.sandbox.write_aws_profile("work", &world.user, "https://sts.eu-west-1.example.test");
+}
+
+#[test]
+fn row_81_a_resolver_that_answers_nothing_is_not_waited_for() {
+    alone("a resolver that answers nothing", |network| {
+        network.up();
+        let (world, server) = (World::configured(), name_server());
+        let _resolver = Resolver::new(network, &world, &server);
+        named(&world);
+        let said = refused(&world);
+        assert!(said.contains("STS cannot be reached: "), "{said}");
+        // Without a session there is nothing to wait for a second time.
+        let runs: Vec<Output> = (0..6).map(|_| world.token()).collect();
+        let took: Duration = runs.iter().map(|said| said.elapsed).sum();
+        assert!(took < DEADLINE, "{took:?}");
+    });
+}
+
+#[test]
+fn row_81_a_name_that_does_not_exist_is_told_at_once() {
+    alone("a name that does not exist", |network| {
+        network.up();
+        let (world, server) = (World::configured(), name_server());
+        let _resolver = Resolver::new(network, &world, &server);
+        named(&world);
+        nothing_exists(&server, || {
+            let said = world.token();
+            let line = one_line(&said, 1);
+            assert!(line.contains("STS cannot be reached: "), "{line}");
+            assert!(said.elapsed < SERVED, "{said}");
+        });
+    });
+}
+
+/// The old session still signs, and the name of STS leads nowhere any more.
+fn loses_its_name(network: &Network, body: impl FnOnce(&UdpSocket, &World)) {
+    network.up();
+    let server = name_server();
+    let Some(machine) = Machine::started_at("localhost") else { return };
+    let resolver = Resolver::new(network, &machine.world, &server);
+    machine.grow_old();
+    resolver.forget_localhost();
+    // Nor does what is still connected help.
+    machine.line.lose();
+    body(&server, &machine.world);
+}
+
+#[test]
+fn row_81_an_old_session_is_served_without_a_resolver() {
+    alone("an old session without a resolver", |network| {
+        loses_its_name(network, |_, world| (0..3).for_each(|_| served(world)));
+    });
+}
+
+#[test]
+fn row_81_an_old_session_is_served_where_no_name_exists() {
+    alone("an old session where no name exists", |network| {
+        loses_its_name(network, |server, world| nothing_exists(server, || (0..3).for_each(|_| served(world))));
+    });
+}
