@@ -127,17 +127,17 @@ impl Sessions {
     pub async fn get(&self, chain: &Chain, want: Want) -> Result<Served, SessionFailure> {
         let now = self.now();
         let Known { session, trouble } = self.look(chain);
-        let old = session.filter(|session| session.is_usable(now));
-        if let Some(session) = old.as_ref().filter(|old| want == Want::Fresh && self.is_good(old, now)) {
+        if let Some(session) = session.as_ref().filter(|session| want == Want::Fresh && self.is_good(session, now)) {
             return Ok(Served { session: Arc::clone(session), problem: None });
         }
-        let serving = old.filter(|_| want == Want::Fresh);
+        let old = session.filter(|_| want == Want::Fresh);
         let problem = match trouble {
             Some(trouble) if want == Want::Fresh && trouble.is_remembered(now) => trouble.error,
             trouble => {
                 // Whoever came before has waited already; it is tried again, but not on this caller's time.
                 let patience = if trouble.is_some() { Duration::ZERO } else { PATIENCE };
-                match self.fly(chain, want, serving.as_ref().map(|_| patience)).await {
+                let is_served = old.as_ref().is_some_and(|session| session.is_usable(now));
+                match self.fly(chain, want, is_served.then_some(patience)).await {
                     Ok(session) => return Ok(Served { session, problem: None }),
                     Err(problem) => {
                         trouble.map(|trouble| trouble.error).filter(|_| is_slow(&problem)).unwrap_or(problem)
@@ -145,7 +145,8 @@ impl Sessions {
                 }
             }
         };
-        match serving.filter(|session| session.is_usable(self.now()) && outlives(session, &problem)) {
+        // By the time as it is now, which AWS may have corrected meanwhile.
+        match old.filter(|session| session.is_usable(self.now()) && outlives(session, &problem)) {
             Some(session) => Ok(Served { session, problem: Some(problem) }),
             None => Err(problem),
         }

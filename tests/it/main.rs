@@ -12,6 +12,7 @@ mod bad_input;
 mod chains;
 mod clusters;
 mod engine;
+mod engine_property;
 mod failures;
 mod pins;
 mod renewal;

@@ -162,3 +162,25 @@ fn row_73_never_more_than_eight_calls_are_under_way() {
     });
     assert_eq!((world.aws.calls(Op::AssumeRole), world.aws.peak(Op::AssumeRole)), (16, 8));
 }
+
+#[test]
+fn row_83_a_process_that_asks_again_gets_another_signature_and_then_another_session() {
+    let world = World::new();
+    let mut seen = vec![world.token_again("prod").token().to_owned()];
+    for _ in 0..5 {
+        world.clock.advance(Duration::from_millis(100));
+        let token = world.token_again("prod").token().to_owned();
+        assert!(!seen.contains(&token), "the same token would be refused again");
+        seen.push(token);
+    }
+    assert_eq!(world.aws.calls(Op::AssumeRole), 2, "one more session, on suspicion");
+    // Somebody else has not been refused: they get what was minted last.
+    assert_eq!(world.good_token("prod").token(), seen.last().unwrap());
+    // And a minute later the next suspicion is worth another session.
+    world.clock.advance(MINUTE);
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_millis(100));
+        world.token_again("prod");
+    }
+    assert_eq!(world.aws.calls(Op::AssumeRole), 3);
+}

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use jiff::SignedDuration;
 use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
 use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws as AwsClients, AwsFiles};
@@ -31,8 +30,6 @@ pub(crate) const EXEC_INFO: &str =
 pub(crate) struct World {
     /// AWS's.
     pub(crate) clock: Clock,
-    /// The machine's, which shows the same until it is set.
-    pub(crate) laptop: Laptop,
     pub(crate) aws: Aws,
     pub(crate) api: ApiServer,
     pub(crate) user: AccessKey,
@@ -60,8 +57,7 @@ impl World {
     }
 
     fn serve(clock: Clock, aws: Aws, api: ApiServer, user: AccessKey, sandbox: Sandbox) -> Self {
-        let laptop = Laptop::new(clock.clone());
-        let time = DaemonClock::new(laptop.clone());
+        let time = DaemonClock::new(Laptop { start: clock.now(), truth: clock.clone() });
         let logins = sandbox.home().join(".aws");
         let files = AwsFiles { config: logins.join("config"), credentials: logins.join("credentials"), logins };
         let path = sandbox.runtime_dir().join("rolecall/agent.sock");
@@ -82,19 +78,7 @@ impl World {
             runtime.spawn(serve(listener, Arc::clone(&agent), stop.clone()));
             agent.keep_warm(stop.clone()).clone()
         };
-        Self {
-            clock,
-            laptop,
-            aws,
-            api,
-            user,
-            sandbox,
-            agent,
-            renewer,
-            stop,
-            runtime: Some(runtime),
-            _claim: bound.claim,
-        }
+        Self { clock, aws, api, user, sandbox, agent, renewer, stop, runtime: Some(runtime), _claim: bound.claim }
     }
 
     /// Replaces the configuration, and makes the daemon read it.
@@ -150,51 +134,24 @@ impl Drop for World {
     }
 }
 
-/// The clocks of the machine that the daemon runs on: they follow AWS's, and its wall clock can be set.
-#[derive(Debug, Clone)]
-pub(crate) struct Laptop {
+/// The clocks of the machine that the daemon runs on: they follow AWS's. Where they do not, see the rig.
+#[derive(Debug)]
+struct Laptop {
     truth: Clock,
     start: SystemTime,
-    state: Arc<Mutex<LaptopState>>,
-}
-
-#[derive(Debug, Default)]
-struct LaptopState {
-    ahead: SignedDuration,
-    asleep: Duration,
-}
-
-impl Laptop {
-    fn new(truth: Clock) -> Self {
-        Self { start: truth.now(), truth, state: Arc::default() }
-    }
-
-    /// Sets the wall clock forward, or back.
-    pub(crate) fn set(&self, by: SignedDuration) {
-        self.state.lock().unwrap().ahead += by;
-    }
-
-    /// Sleeps: time passes, and timers do not notice.
-    pub(crate) fn sleep(&self, time: Duration) {
-        self.state.lock().unwrap().asleep += time;
-        self.truth.advance(time);
-    }
 }
 
 impl Timekeeper for Laptop {
     fn wall(&self) -> SystemTime {
-        let ahead = self.state.lock().unwrap().ahead;
-        let now = self.truth.now();
-        if ahead.is_negative() { now - ahead.unsigned_abs() } else { now + ahead.unsigned_abs() }
+        self.truth.now()
     }
 
     fn elapsed(&self) -> Duration {
-        // Some time since the machine was started.
-        self.truth.now().duration_since(self.start).unwrap_or_default() + Duration::from_hours(1)
+        self.truth.now().duration_since(self.start).unwrap_or_default()
     }
 
     fn awake(&self) -> Duration {
-        self.elapsed().saturating_sub(self.state.lock().unwrap().asleep)
+        self.elapsed()
     }
 }
 

@@ -13,7 +13,6 @@ use rolecalld::aws::{Aws, AwsFiles};
 use rolecalld::clock::{Clock, Timekeeper};
 use rolecalld::config::watch::ConfigStore;
 use rolecalld::profile::Person;
-use rolecalld::renew::Renewer;
 use rolecalld::transport;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -36,7 +35,6 @@ pub(crate) struct Rig {
     pub(crate) laptop: Laptop,
     pub(crate) sts: Sts,
     pub(crate) agent: Arc<Agent>,
-    pub(crate) renewer: Renewer,
     pub(crate) clock: Clock,
     folder: TempDir,
     stop: CancellationToken,
@@ -101,8 +99,8 @@ impl Rig {
         let store = ConfigStore::open(path, clock.clone());
         let agent = Agent::new(store, Aws::with_client(files, clock.clone(), client), person, about);
         let stop = CancellationToken::new();
-        let renewer = agent.keep_warm(stop.clone()).clone();
-        Self { laptop, sts, agent, renewer, clock, folder, stop }
+        agent.keep_warm(stop.clone());
+        Self { laptop, sts, agent, clock, folder, stop }
     }
 
     /// Replaces the configuration.

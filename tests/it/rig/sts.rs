@@ -16,7 +16,6 @@ use aws_smithy_types::date_time::Format;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
-use rolecalld::clock::Timekeeper as _;
 use tokio::time::Instant;
 
 use super::Laptop;
@@ -53,19 +52,10 @@ pub(crate) struct Sts {
 #[derive(Debug)]
 struct State {
     mood: Mood,
-    calls: Vec<Call>,
+    calls: Vec<Instant>,
     in_flight: usize,
     peak: usize,
     sessions: HashMap<String, (String, SystemTime)>,
-}
-
-/// One call that came.
-#[derive(Debug, Clone)]
-pub(crate) struct Call {
-    pub(crate) at: Instant,
-    /// By the truth, which counts sleep.
-    pub(crate) elapsed: Duration,
-    pub(crate) role: String,
 }
 
 /// What a token is made of.
@@ -94,10 +84,6 @@ impl Sts {
         self.state().mood = mood;
     }
 
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        self.state().calls.clone()
-    }
-
     /// How many came, a mood that denies them too.
     pub(crate) fn count(&self) -> usize {
         self.state().calls.len()
@@ -110,7 +96,7 @@ impl Sts {
 
     /// The most calls that came within any `window`.
     pub(crate) fn most_within(&self, window: Duration) -> usize {
-        let times: Vec<Instant> = self.calls().iter().map(|call| call.at).collect();
+        let times = self.state().calls.clone();
         let count = |begin: usize| times[begin..].iter().take_while(|at| **at <= times[begin] + window).count();
         (0..times.len()).map(count).max().unwrap_or_default()
     }
@@ -131,7 +117,7 @@ impl Sts {
     async fn answer(&self, body: Vec<u8>, date: String) -> Result<HttpResponse, ConnectorError> {
         let form = pairs(std::str::from_utf8(&body).unwrap());
         let role = form.get("RoleArn").cloned().unwrap_or_default();
-        let mood = self.begin(&role);
+        let mood = self.begin();
         let _flying = Flying(self);
         tokio::time::sleep(LATENCY).await;
         let truth = self.laptop.truth();
@@ -154,9 +140,9 @@ impl Sts {
         Ok(response)
     }
 
-    fn begin(&self, role: &str) -> Mood {
+    fn begin(&self) -> Mood {
         let mut state = self.state();
-        state.calls.push(Call { at: Instant::now(), elapsed: self.laptop.elapsed(), role: role.to_owned() });
+        state.calls.push(Instant::now());
         state.in_flight += 1;
         state.peak = state.peak.max(state.in_flight);
         state.mood

@@ -1,0 +1,175 @@
+//! Anything in any order: whatever happens to the machine, to STS and to the configuration, no session is served that is over
+//! or was got for something else, none that is good is withheld, STS is not called too often, and in the end all is well.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+use crate::rig::{Issued, Mood, Rig};
+
+const PROFILES: usize = 3;
+/// What is held back of a session's life, and of a moment's (Session::is_usable, a token's own minute).
+const MARGIN: Duration = Duration::from_mins(2);
+/// How far the daemon's clock may be off while it is believed.
+const BELIEVED: Duration = Duration::from_mins(5);
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Time passes.
+    Pass(Duration),
+    /// The lid is closed and opened.
+    Sleep(Duration),
+    /// Somebody sets the clock.
+    Set(i64),
+    Mood(Mood),
+    /// Somebody runs kubectl.
+    Token(usize),
+    /// Many do.
+    Crowd,
+    Refresh(usize),
+    /// Somebody writes another role into the profile.
+    Configure(usize),
+    Login,
+    Network,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1u64..60).prop_map(|seconds| Step::Pass(Duration::from_secs(seconds))),
+        3 => (1u64..90).prop_map(|minutes| Step::Pass(Duration::from_mins(minutes))),
+        1 => (1u64..300).prop_map(|minutes| Step::Sleep(Duration::from_mins(minutes))),
+        1 => (-180i64..180).prop_map(Step::Set),
+        3 => prop_oneof![
+            3 => Just(Mood::Well),
+            1 => Just(Mood::Unreachable),
+            1 => Just(Mood::Silent),
+            1 => Just(Mood::Broken),
+            1 => (1u64..30).prop_map(Mood::Busy),
+            1 => Just(Mood::Denying),
+        ]
+        .prop_map(Step::Mood),
+        8 => (0..PROFILES).prop_map(Step::Token),
+        1 => Just(Step::Crowd),
+        1 => (0..PROFILES).prop_map(Step::Refresh),
+        1 => (0..PROFILES).prop_map(Step::Configure),
+        1 => Just(Step::Login),
+        1 => Just(Step::Network),
+    ]
+}
+
+/// What the test knows beside the rig: which role each profile has now, and what it was served last.
+struct Model {
+    rig: Rig,
+    versions: [usize; PROFILES],
+    served: [Option<Issued>; PROFILES],
+}
+
+impl Model {
+    fn new() -> Self {
+        let versions = [0; PROFILES];
+        Self { rig: Rig::new(&configuration(versions)), versions, served: [const { None }; PROFILES] }
+    }
+
+    async fn take(&mut self, step: &Step) {
+        let rig = &self.rig;
+        match step {
+            Step::Pass(time) => tokio::time::sleep(*time).await,
+            Step::Sleep(time) => rig.laptop.sleep(*time),
+            Step::Set(minutes) => rig.laptop.set(SignedDuration::from_mins(*minutes)),
+            Step::Mood(mood) => rig.sts.set(*mood),
+            Step::Token(n) => self.token(*n).await,
+            Step::Crowd => {
+                for n in 0..PROFILES {
+                    let name = name(n);
+                    let crowd = (0..20).map(|_| rig.token(&name));
+                    drop(futures_util::future::join_all(crowd).await);
+                }
+            }
+            Step::Refresh(n) => {
+                let name = name(*n).parse().unwrap();
+                drop(tokio::time::timeout(crate::rig::CALLER, rig.agent.refresh(&name)).await);
+            }
+            Step::Configure(n) => {
+                self.versions[*n] += 1;
+                self.served[*n] = None;
+                rig.configure(&configuration(self.versions));
+            }
+            Step::Login => rig.agent.sources_changed(),
+            Step::Network => rig.agent.machine_changed(),
+        }
+    }
+
+    async fn token(&mut self, n: usize) {
+        let rig = &self.rig;
+        let answer = rig.token(&name(n)).await;
+        let truth = rig.laptop.truth();
+        let now = rig.clock.now();
+        let is_believed = now.duration_since(truth).unwrap_or_else(|error| error.duration()) < BELIEVED;
+        match answer {
+            Ok(issued) => {
+                assert_eq!(issued.role, role(n, self.versions[n]), "a session that was got for something else");
+                if is_believed {
+                    rig.good(Ok(issued.clone()));
+                }
+                self.served[n] = Some(issued);
+            }
+            Err(error) => {
+                let good = self.served[n].as_ref().is_some_and(|last| last.session_ends > truth + MARGIN);
+                assert!(!(good && is_believed), "a good session was withheld: {error}");
+            }
+        }
+    }
+
+    /// STS is well again, and the clock is right: everybody is served within a minute.
+    async fn recover(&mut self) {
+        self.rig.sts.set(Mood::Well);
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        for n in 0..PROFILES {
+            let issued = self.rig.token(&name(n)).await;
+            let issued = self.rig.good(issued);
+            assert_eq!(issued.role, role(n, self.versions[n]));
+        }
+        assert!(self.rig.sts.peak() <= 8);
+        for seconds in [1, 10, 60] {
+            let most = self.rig.sts.most_within(Duration::from_secs(seconds));
+            assert!(most <= 21 + 5 * usize::try_from(seconds).unwrap(), "{most} calls in {seconds} s");
+        }
+    }
+}
+
+fn name(n: usize) -> String {
+    format!("p{n}")
+}
+
+fn role(n: usize, version: usize) -> String {
+    format!("arn:aws:iam::111122223333:role/r{n}-v{version}")
+}
+
+fn configuration(versions: [usize; PROFILES]) -> String {
+    let durations = ["1h", "12h", "15min"];
+    versions.iter().enumerate().fold("[sources.work]\naws_profile = \"work\"\n".to_owned(), |text, (n, version)| {
+        let (role, duration) = (role(n, *version), durations[n]);
+        text + &format!(
+            "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n\
+             role_arn = \"{role}\"\nduration = \"{duration}\"\n"
+        )
+    })
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 48, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn whatever_happens_in_whatever_order(steps in prop::collection::vec(step(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut model = Model::new();
+            for step in &steps {
+                model.take(step).await;
+            }
+            model.recover().await;
+        });
+    }
+}
