@@ -23,7 +23,15 @@ pub struct Breakers<K, E>(Mutex<HashMap<K, Breaker<E>>>);
 #[derive(Debug)]
 struct Breaker<E> {
     failures: u32,
-    open: Option<(SystemTime, Arc<E>)>,
+    open: Option<Pause<E>>,
+}
+
+/// From when until when nobody calls, but for one.
+#[derive(Debug)]
+struct Pause<E> {
+    since: SystemTime,
+    until: SystemTime,
+    failure: Arc<E>,
 }
 
 /// No call is made: the last failure, and how long the endpoint is still left alone.
@@ -86,8 +94,9 @@ impl<K: Eq + Hash + Clone, E> Default for Breakers<K, E> {
 impl<E> Breaker<E> {
     fn look(&self, now: SystemTime) -> Result<(), Open<E>> {
         match &self.open {
-            Some((until, failure)) if now < *until => {
-                Err(Open { failure: Arc::clone(failure), rest: left(now, *until) })
+            // One that begins in the future, since the clock was set back, is over.
+            Some(pause) if pause.since <= now && now < pause.until => {
+                Err(Open { failure: Arc::clone(&pause.failure), rest: left(now, pause.until) })
             }
             _ => Ok(()),
         }
@@ -95,9 +104,9 @@ impl<E> Breaker<E> {
 
     fn admit(&mut self, now: SystemTime) -> Result<(), Open<E>> {
         self.look(now)?;
-        if let Some((until, _)) = &mut self.open {
+        if let Some(pause) = &mut self.open {
             // This one caller; the others wait for what it comes to, or for its silence.
-            *until = now + ALONE;
+            (pause.since, pause.until) = (now, now + ALONE);
         }
         Ok(())
     }
@@ -109,7 +118,7 @@ impl<E> Breaker<E> {
             None if self.failures >= FAILURES => ALONE.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0),
             None => return,
         };
-        self.open = Some((now + alone, Arc::new(failure)));
+        self.open = Some(Pause { since: now, until: now + alone, failure: Arc::new(failure) });
     }
 }
 
@@ -149,6 +158,12 @@ mod tests {
         assert!(breakers.admit(&1, later + ALONE + SECOND).is_err());
         breakers.answered(&1);
         assert!(breakers.admit(&1, later + ALONE + SECOND).is_ok());
+    }
+
+    #[test]
+    fn row_76_a_pause_that_begins_in_the_future_is_over() {
+        let breakers = failing(FAILURES);
+        assert!(breakers.admit(&1, T0 - SECOND).is_ok());
     }
 
     #[test]
