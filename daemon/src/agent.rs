@@ -2,6 +2,7 @@
 
 mod failure;
 mod journal;
+mod keep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +18,7 @@ use rolecall_protocol::{
 
 pub use failure::AgentError;
 use journal::Journal;
+pub use keep::KeepError;
 
 use crate::aws::Aws;
 use crate::clock::{left, timestamp};
@@ -43,6 +45,8 @@ pub struct About {
     pub socket: String,
     /// Where it logs, if that is a file.
     pub log: Option<String>,
+    /// How often the process has run its program anew.
+    pub restarts: u32,
 }
 
 /// Everything behind the socket.
@@ -172,6 +176,7 @@ impl Agent {
                 protocol: rolecall_protocol::PROTOCOL_VERSION,
                 pid: std::process::id(),
                 started: timestamp(self.started),
+                restarts: self.about.restarts,
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
                 clock: None,

@@ -100,6 +100,17 @@ where
         outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(Failure::Lost))
     }
 
+    /// Every value that is there, however old.
+    pub fn all(&self) -> Vec<(K, Arc<V>)> {
+        let slots = self.slots();
+        slots.iter().filter_map(|(key, slot)| Some((key.clone(), Arc::clone(slot.value.as_ref()?)))).collect()
+    }
+
+    /// Keeps a value that was not flown for, unless there is one.
+    pub fn put(&self, key: K, value: V) {
+        self.slots().entry(key).or_insert_with(Slot::empty).value.get_or_insert_with(|| Arc::new(value));
+    }
+
     /// Forgets every key that `keep` does not want, with what is in flight for it.
     pub fn retain(&self, keep: impl Fn(&K) -> bool) {
         self.slots().retain(|key, _| keep(key));
@@ -270,6 +281,18 @@ mod tests {
         assert!(cache.failed(&"prod", NOW + REMEMBERED).is_none());
         assert_eq!(known(cache.fly(&"prod", None, || async { Ok(8) }).await), Ok(8));
         assert!(cache.failed(&"prod", NOW).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_value_that_is_put_in_does_not_replace_one() {
+        let cache = numbers();
+        assert_eq!(known(cache.fly(&"prod", None, || async { Ok(7) }).await), Ok(7));
+        assert_eq!(known(cache.fly(&"audit", None, || async { Err("down") }).await), Err("down"));
+        cache.put("prod", 1);
+        cache.put("staging", 2);
+        let mut all: Vec<_> = cache.all().into_iter().map(|(key, value)| (key, *value)).collect();
+        all.sort_unstable();
+        assert_eq!(all, [("prod", 7), ("staging", 2)]);
     }
 
     #[tokio::test]

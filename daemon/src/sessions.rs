@@ -144,6 +144,16 @@ impl Sessions {
         if again.is_ok() { again } else { described }
     }
 
+    /// Every session that is kept, however old.
+    pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
+        self.cache.all()
+    }
+
+    /// Keeps a session that was got before, unless there is one.
+    pub fn put(&self, chain: Chain, session: Session) {
+        self.cache.put(chain, session);
+    }
+
     /// Forgets every session that no chain which is still wanted builds on.
     pub fn retain<'a>(&self, wanted: impl Iterator<Item = &'a Chain>) {
         let wanted: HashSet<Chain> = wanted.flat_map(Chain::prefixes).collect();

@@ -60,7 +60,7 @@ impl World {
         let folder = sandbox.home().join(".aws");
         let files = AwsFiles { config: folder.join("config"), credentials: folder.join("credentials") };
         let path = sandbox.runtime_dir().join("rolecall/agent.sock");
-        let about = About { socket: path.display().to_string(), log: None };
+        let about = About { socket: path.display().to_string(), log: None, restarts: 0 };
         let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
         let store = ConfigStore::open(config_path(&sandbox), time.clone());
         let agent = Agent::new(Arc::clone(&store), AwsClients::new(files, time), person, about);

@@ -6,6 +6,7 @@ mod config_reload;
 mod probe;
 mod profile;
 mod refresh;
+mod restart;
 mod status;
 mod stop;
 mod token;
@@ -29,6 +30,7 @@ pub(super) async fn answer(context: &Context, endpoint: &Endpoint, body: Bytes) 
         Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
         Endpoint::Status => Ok(status::answer(agent)),
+        Endpoint::Restart => restart::answer(context).await,
         Endpoint::Stop => Ok(stop::answer(context)),
         _ => Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this endpoint is not served here"))),
     }
