@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -29,29 +29,27 @@ impl<'a> Installed<'a> {
         fs::create_dir(&folder).unwrap();
         let installed = Self { world, folder };
         for program in ["rolecall", "rolecalld"] {
-            let built = world.sandbox.command(program).get_program().to_owned();
-            installed.replace(program, |path| assert!(fs::copy(&built, path).unwrap() > 0));
+            installed.replace_by_a_copy(program);
         }
         installed
     }
 
-    /// As an installer does it: the new file beside the old, and then by its name.
-    fn replace(&self, program: &str, make: impl Fn(&Path)) {
-        let new = self.folder.join("new");
-        make(&new);
-        fs::rename(new, self.folder.join(program)).unwrap();
+    /// As an installer does it: the new file beside the old, and then by its name. Another process writes it: a file
+    /// that is open for writing cannot be run, and a child that some other test starts meanwhile would have ours open.
+    fn replace(&self, program: &str, content: &[u8]) {
+        let script = "cat > \"$0.new\" && chmod 755 \"$0.new\" && mv \"$0.new\" \"$0\"";
+        let mut shell = self.world.sandbox.command("sh");
+        shell.args(["-c", script]).arg(self.folder.join(program));
+        self.world.sandbox.run_with_input(&mut shell, content).assert_ok();
     }
 
     fn replace_by_script(&self, script: &str) {
-        self.replace("rolecalld", |path| {
-            fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        });
+        self.replace("rolecalld", format!("#!/bin/sh\n{script}\n").as_bytes());
     }
 
-    fn replace_by_a_copy(&self) {
-        let built = self.world.sandbox.rolecalld().get_program().to_owned();
-        self.replace("rolecalld", |path| assert!(fs::copy(&built, path).unwrap() > 0));
+    fn replace_by_a_copy(&self, program: &str) {
+        let built = self.world.sandbox.command(program).get_program().to_owned();
+        self.replace(program, &fs::read(built).unwrap());
     }
 
     fn rolecall(&self, arguments: &[&str]) -> Output {
@@ -68,8 +66,9 @@ impl<'a> Installed<'a> {
 
     /// Whether some process runs the file that has the daemon's name now: the kernel lets nobody write to it then.
     fn is_running(&self) -> bool {
-        let open = fs::OpenOptions::new().write(true).open(self.folder.join("rolecalld"));
-        open.is_err_and(|error| error.kind() == std::io::ErrorKind::ExecutableFileBusy)
+        let mut shell = self.world.sandbox.command("sh");
+        shell.args(["-c", ": >> \"$0\""]).arg(self.folder.join("rolecalld"));
+        self.world.sandbox.run(&mut shell).stderr.contains("ext file busy")
     }
 }
 
@@ -189,7 +188,7 @@ fn a_program_that_was_replaced_is_what_runs_after_a_restart() {
     installed.rolecall(&["token", "prod"]).assert_ok();
     assert!(installed.is_running());
     let pid = world.daemon_pid();
-    installed.replace_by_a_copy();
+    installed.replace_by_a_copy("rolecalld");
     assert!(!installed.is_running(), "the old file still does");
     installed.rolecall(&["agent", "restart"]).assert_ok();
     assert!(installed.is_running());
@@ -222,7 +221,7 @@ fn a_program_that_does_not_run_is_refused_and_the_old_one_goes_on() {
     let now = daemon(&world);
     assert_eq!((now["pid"].as_u64(), now["restarts"].as_u64()), (Some(pid.into()), Some(0)));
     // Mended, it is as if nothing had been.
-    installed.replace_by_a_copy();
+    installed.replace_by_a_copy("rolecalld");
     let said = installed.rolecall(&["agent", "restart"]);
     assert!(said.assert_ok().stdout.ends_with("; its sessions were kept\n"), "{}", said.stdout);
     assert_eq!(world.assume_role_calls(), 1);
@@ -240,7 +239,7 @@ fn a_program_that_vanishes_at_the_last_moment_leaves_the_old_one_serving() {
     world.token().assert_ok();
     assert_eq!(world.assume_role_calls(), 1);
     // And once more, this time to the end.
-    installed.replace_by_a_copy();
+    installed.replace_by_a_copy("rolecalld");
     installed.rolecall(&["agent", "restart"]).assert_ok();
     world.token().assert_ok();
     assert_eq!((world.daemon_pid(), world.assume_role_calls()), (daemon.pid(), 1));

@@ -1,7 +1,6 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::PermissionsExt;
 
 use rustix::io::{FdFlags, fcntl_getfd};
 
@@ -63,11 +62,13 @@ fn the_next_run_gets_the_same_arguments_and_one_baton() {
     assert_eq!(next, words(&["rolecalld", "--socket", "/s", "--detached", FLAG, "2,6,7,8"]));
 }
 
-/// A program that is a shell script.
+/// A program that is a shell script. A shell writes it: what is open for writing cannot be run, and a child that another
+/// test starts meanwhile would have ours open.
 fn script(folder: &tempfile::TempDir, text: &str) -> Program {
     let path = folder.path().join("rolecalld");
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\"";
+    let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).arg(text).status().unwrap();
+    assert!(written.success());
     Program::new(path, ["rolecalld".into()].into_iter())
 }
 
