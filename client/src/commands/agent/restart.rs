@@ -103,7 +103,8 @@ fn tell(context: &Context, before: &Status, after: &Status) -> Result<(), CliErr
 fn sessions(before: &[ProfileStatus], after: &[ProfileStatus]) -> String {
     // Long-lived keys are no session: they are looked up again.
     let has = |profile: &&ProfileStatus| profile.session.as_ref().is_some_and(|session| session.expires.is_some());
-    let had: Vec<_> = before.iter().filter(has).map(|profile| &profile.name).collect();
+    let is_there = |profile: &&ProfileStatus| after.iter().any(|other| other.name == profile.name);
+    let had: Vec<_> = before.iter().filter(has).filter(is_there).map(|profile| &profile.name).collect();
     let kept = after.iter().filter(has).filter(|profile| had.contains(&&profile.name)).count();
     match (kept, had.len()) {
         (_, 0) => String::new(),
@@ -130,10 +131,13 @@ mod tests {
         };
         let end = Some("2026-01-02T04:04:05Z");
         let (a, b, keys) = (profile("a", end), profile("b", end), profile("k", None));
-        let (both, one, other) = ([a.clone(), b.clone()], [a.clone()], [b]);
+        let unused = serde_json::json!({"name": "a", "cluster": "c", "region": "eu-west-1", "source": "work", "state": "unused"});
+        let unused: ProfileStatus = serde_json::from_value(unused).unwrap();
+        let (both, one, other, none) = ([a.clone(), b.clone()], [a.clone()], [b.clone()], [unused.clone(), b]);
         assert_eq!(sessions(std::slice::from_ref(&keys), &[]), "");
         assert_eq!(sessions(&[a, keys], &one), "; its sessions were kept");
-        assert_eq!(sessions(&one, &other), "; its sessions are assumed anew");
-        assert_eq!(sessions(&both, &other), "; 1 of 2 sessions were kept, the others are assumed anew");
+        assert_eq!(sessions(&one, &other), "", "it is not configured any more");
+        assert_eq!(sessions(&one, &[unused]), "; its sessions are assumed anew");
+        assert_eq!(sessions(&both, &none), "; 1 of 2 sessions were kept, the others are assumed anew");
     }
 }
