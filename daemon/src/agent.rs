@@ -4,6 +4,7 @@ mod askers;
 mod events;
 mod failure;
 mod journal;
+mod keep;
 mod minted;
 mod status;
 
@@ -25,6 +26,7 @@ use askers::{Askers, Verdict};
 pub use events::Events;
 pub use failure::AgentError;
 use journal::Journal;
+pub use keep::KeepError;
 use minted::Tokens;
 
 use crate::aws::Aws;
@@ -52,6 +54,8 @@ pub struct About {
     pub socket: String,
     /// Where it logs, if that is a file.
     pub log: Option<String>,
+    /// How often the process has run its program anew.
+    pub restarts: u32,
 }
 
 /// Everything behind the socket.

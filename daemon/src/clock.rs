@@ -134,6 +134,17 @@ impl Clock {
         }
     }
 
+    /// AWS's time now and the time since boot, if AWS has answered yet: for the next run of the program.
+    #[must_use]
+    pub fn known(&self) -> Option<(SystemTime, Duration)> {
+        self.look(|state, reading| state.measured.is_some().then(|| (state.now(reading), reading.elapsed)))
+    }
+
+    /// Goes on with what the run before has known.
+    pub fn resume(&self, aws: SystemTime, elapsed: Duration) {
+        self.look(|state, reading| state.believe(aws + reading.elapsed.saturating_sub(elapsed), reading));
+    }
+
     /// Whether the clock was set forward and AWS has not said yet what time it is. Sessions may be over without looking it.
     #[must_use]
     pub fn is_doubted(&self) -> bool {
@@ -263,6 +274,12 @@ impl State {
         if off.abs() > CREDIBLE && since_measured.is_none_or(|off| off.abs() > CREDIBLE) {
             return None;
         }
+        self.believe(aws, reading)
+    }
+
+    /// Takes this for AWS's time.
+    fn believe(&mut self, aws: SystemTime, reading: Reading) -> Option<SignedDuration> {
+        let off = between(self.steady(reading), aws);
         self.doubted = None;
         self.measured = Some(Measured { aws, elapsed: reading.elapsed, skew: between(reading.wall, aws) });
         let correction = if off.abs() <= BEARABLE { SignedDuration::ZERO } else { off };
@@ -487,6 +504,20 @@ mod tests {
         assert_eq!(clock.shocks(), before + 1);
         let awake = Machine.awake();
         assert!(Machine.elapsed() >= awake);
+    }
+
+    #[test]
+    fn the_next_run_of_the_program_knows_what_this_one_knew() {
+        let (laptop, clock) = clock();
+        answer(&laptop, &clock);
+        laptop.set(SignedDuration::from_hours(-8766));
+        let (aws, elapsed) = clock.known().unwrap();
+        laptop.pass(MINUTE);
+        let next = Clock::new(laptop.clone());
+        assert_eq!(next.known(), None);
+        next.resume(aws, elapsed);
+        assert_eq!(off(&laptop, &next), 0);
+        assert!(next.status().unwrap().corrected);
     }
 
     #[test]

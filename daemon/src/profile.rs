@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Pin, ProfileConfig, SourceConfig, session_name};
 
@@ -39,7 +40,7 @@ pub struct Profile {
 
 /// How a session is got: from a source, through hops. Every input of every call is in here, so two equal chains have
 /// equal sessions, and a changed configuration can never be served an old one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Chain {
     /// Where the base credentials come from.
     pub source: SourceConfig,
@@ -50,7 +51,7 @@ pub struct Chain {
 }
 
 /// One AssumeRole.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hop {
     /// The role.
     pub role: RoleArn,

@@ -61,7 +61,7 @@ impl World {
         let logins = sandbox.home().join(".aws");
         let files = AwsFiles { config: logins.join("config"), credentials: logins.join("credentials"), logins };
         let path = sandbox.runtime_dir().join("rolecall/agent.sock");
-        let about = About { socket: path.display().to_string(), log: None };
+        let about = About { socket: path.display().to_string(), log: None, restarts: 0 };
         let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
         let store = ConfigStore::open(config_path(&sandbox), time.clone());
         let agent = Agent::new(store, AwsClients::new(files, time), person, about);

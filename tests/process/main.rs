@@ -15,6 +15,7 @@ mod commands;
 mod crowd;
 mod demo;
 mod files;
+mod handover;
 mod interrupted;
 mod machine;
 mod network;

@@ -20,6 +20,7 @@ impl Agent {
                 protocol: rolecall_protocol::PROTOCOL_VERSION,
                 pid: std::process::id(),
                 started: clock.stamp(self.started),
+                restarts: self.about.restarts,
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
                 clock: clock.status(),

@@ -17,6 +17,7 @@ use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, ProfileName, Region, RoleArn, SourceName, near_misses,
 };
 use schema::{Raw, RawProfile};
+use serde::{Deserialize, Serialize};
 pub use template::session_name;
 
 /// STS's bounds of a session (AssumeRole, DurationSeconds).
@@ -40,7 +41,7 @@ pub struct Config {
 }
 
 /// Where base credentials come from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SourceConfig {
     /// A profile of AWS's own configuration files.
     AwsProfile(String),

@@ -95,7 +95,7 @@ impl Rig {
         let sts = Sts::new(laptop.clone());
         let client = transport::behind_the_wall(sts.client(), clock.clone());
         let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
-        let about = About { socket: String::new(), log: None };
+        let about = About { socket: String::new(), log: None, restarts: 0 };
         let store = ConfigStore::open(path, clock.clone());
         let agent = Agent::new(store, Aws::with_client(files, clock.clone(), client), person, about);
         let stop = CancellationToken::new();
