@@ -14,5 +14,6 @@ mod clusters;
 mod failures;
 mod pins;
 mod renewal;
+mod scale;
 mod tokens;
 mod walls;
