@@ -1,5 +1,6 @@
 //! A profile ready for use: names and templates resolved, hops in order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
@@ -31,7 +32,7 @@ pub struct Profile {
     /// The name of its source.
     pub source_name: SourceName,
     /// What the kubeconfig must say.
-    pub pin: Option<Pin>,
+    pub pin: Option<Arc<Pin>>,
     /// The longest that a session is asked for.
     pub duration: Duration,
     /// For how long after its last use the session is renewed unasked.
