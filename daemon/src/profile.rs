@@ -1,5 +1,6 @@
 //! A profile ready for use: names and templates resolved, hops in order.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,14 +42,28 @@ pub struct Profile {
 
 /// How a session is got: from a source, through hops. Every input of every call is in here, so two equal chains have
 /// equal sessions, and a changed configuration can never be served an old one.
+///
+/// Clones are the same one, since a chain is the key of much.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Chain {
+pub struct Chain(Arc<Links>);
+
+/// What a [`Chain`] is made of.
+#[derive(Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Links {
     /// Where the base credentials come from.
     pub source: SourceConfig,
     /// The region whose STS is called.
     pub region: Region,
     /// What is assumed, in order.
     pub hops: Vec<Hop>,
+}
+
+impl Deref for Chain {
+    type Target = Links;
+
+    fn deref(&self) -> &Links {
+        &self.0
+    }
 }
 
 /// One AssumeRole.
@@ -75,7 +90,7 @@ impl Profile {
         Some(Self {
             name: name.clone(),
             cluster: profile.cluster.clone(),
-            chain: Chain { source, region: profile.region.clone(), hops: hops(profile, &session) },
+            chain: Chain::new(source, profile.region.clone(), hops(profile, &session)),
             source_name: profile.source.clone(),
             pin: profile.pin.clone(),
             duration: profile.duration,
@@ -91,6 +106,18 @@ impl Profile {
 }
 
 impl Chain {
+    /// From that source, with STS of that region, through those hops.
+    #[must_use]
+    pub fn new(source: SourceConfig, region: Region, hops: Vec<Hop>) -> Self {
+        Self(Arc::new(Links { source, region, hops }))
+    }
+
+    /// The source alone.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        self.prefix(0)
+    }
+
     /// The chain up to, and without, its last hop.
     #[must_use]
     pub fn without_last(&self) -> Self {
@@ -109,8 +136,10 @@ impl Chain {
     }
 
     fn prefix(&self, hops: usize) -> Self {
-        let hops = self.hops.iter().take(hops).cloned().collect();
-        Self { source: self.source.clone(), region: self.region.clone(), hops }
+        if hops == self.hops.len() {
+            return self.clone();
+        }
+        Self::new(self.source.clone(), self.region.clone(), self.hops.iter().take(hops).cloned().collect())
     }
 }
 

@@ -11,7 +11,6 @@ use rolecall_protocol::{location, sanitize_for_terminal};
 use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws, AwsFiles};
 use rolecalld::clock::Clock;
-use rolecalld::config::watch::ConfigStore;
 use rolecalld::handover::{self, Baton, Estate, Program};
 use rolecalld::log;
 use rolecalld::profile::Person;
@@ -59,8 +58,8 @@ pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
     };
     let (config, credentials) = location::aws_files()?;
     let clock = Clock::machine();
-    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_logins()? }, clock.clone());
-    Ok(Agent::new(ConfigStore::open(path, clock), aws, person(), about))
+    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_logins()? }, clock);
+    Ok(Agent::new(path, aws, person(), about))
 }
 
 fn shown(path: &Path) -> String {

@@ -178,7 +178,7 @@ impl Sessions {
         if !error.is_denied() || chain.hops.is_empty() {
             return described;
         }
-        let base = Chain { hops: vec![], ..chain.clone() };
+        let base = chain.base();
         let Ok(base_session) = self.get(&base, Want::Fresh).await else { return described };
         let again = cluster::describe(&self.aws, &base.source, &base.region, cluster, &base_session.session).await;
         if again.is_ok() { again } else { described }

@@ -65,7 +65,7 @@ impl Agent {
         let now = self.now();
         let all = self.sessions.all();
         let sessions = all.iter().filter(|(_, session)| session.is_usable(now));
-        let profiles = self.profiles.load();
+        let profiles = self.profiles();
         let state = State {
             format: FORMAT,
             time: self.aws.clock().known(),
@@ -94,7 +94,7 @@ impl Agent {
         if let Some((aws, elapsed)) = time {
             self.aws.clock().resume(aws, elapsed);
         }
-        let (now, profiles) = (self.now(), self.profiles.load());
+        let (now, profiles) = (self.now(), self.profiles());
         let wanted: HashSet<Chain> = profiles.values().flat_map(|profile| profile.chain.prefixes()).collect();
         let mut taken = 0_usize;
         for kept in sessions.into_iter().filter(|kept| wanted.contains(&kept.chain)) {

@@ -26,7 +26,7 @@ impl Agent {
                 clock: clock.status(),
             },
             config: self.config_status(),
-            profiles: self.profiles.load().values().map(|profile| self.status_of(profile)).collect(),
+            profiles: self.profiles().values().map(|profile| self.status_of(profile)).collect(),
         }
     }
 

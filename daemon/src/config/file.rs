@@ -1,11 +1,12 @@
 //! Reads the configuration from disk, with a cap and some distrust: the file decides whose credentials are used.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rolecall_protocol::MAX_CONFIG;
+use sha2::{Digest as _, Sha256};
 
 use super::{Config, ConfigError, pieces};
 
@@ -21,6 +22,26 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         return Ok(config);
     }
     Config::parse_whole(path, &whole(reader).map_err(unreadable)?)
+}
+
+/// What a file says, as a number.
+pub type Digest = [u8; 32];
+
+/// Whether a file says something new is told by this, without reading it as a configuration: that leaves memory behind.
+#[must_use]
+pub fn digest(path: &Path) -> Option<Digest> {
+    let mut reader = BufReader::with_capacity(BUFFER, open(path).ok()??);
+    let mut hash = Sha256::new();
+    loop {
+        let length = match reader.fill_buf().ok()? {
+            [] => return Some(hash.finalize().into()),
+            bytes => {
+                hash.update(bytes);
+                bytes.len()
+            }
+        };
+        reader.consume(length);
+    }
 }
 
 /// Opens the file, if there is one.

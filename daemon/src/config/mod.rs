@@ -1,14 +1,14 @@
 //! The configuration: one TOML file, read whole, validated whole, replaced whole.
 //!
 //! [`Config::parse`] turns text into validated types, or into one [`ConfigError`] that says file, line and key and
-//! never repeats the file's content. [`mod@file`] reads it with a cap and distrust, `pieces` in little memory; [`watch`]
+//! never repeats the file's content. [`mod@file`] reads it with a cap and distrust, `pieces` in little memory; [`store`]
 //! follows it and keeps the last good one.
 
 pub mod file;
 mod pieces;
 mod schema;
+pub mod store;
 mod template;
-pub mod watch;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;

@@ -7,7 +7,6 @@ use super::*;
 use crate::agent::About;
 use crate::aws::{Aws, AwsFiles};
 use crate::clock::{Clock, Timekeeper};
-use crate::config::watch::ConfigStore;
 use crate::profile::Person;
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
@@ -55,7 +54,7 @@ fn agent(folder: &tempfile::TempDir, config: &str, now: SystemTime) -> Arc<Agent
     let files = AwsFiles { config: nowhere.clone(), credentials: nowhere.clone(), logins: nowhere };
     let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
     let about = About { socket: String::new(), log: None, restarts: 0 };
-    Agent::new(ConfigStore::open(path, clock.clone()), Aws::new(files, clock), person, about)
+    Agent::new(path, Aws::new(files, clock), person, about)
 }
 
 fn chain(agent: &Agent, name: &str) -> Chain {
