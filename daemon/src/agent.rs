@@ -272,6 +272,9 @@ impl Agent {
         let before = self.journal.used(name, self.now());
         match self.sessions.get(&profile.chain, want).await {
             Ok(served) => {
+                if profile.chain.hops.is_empty() {
+                    self.sessions.learn_time(&profile.chain, &served.session).await;
+                }
                 self.note_use(profile, before);
                 Ok(served)
             }

@@ -151,6 +151,12 @@ impl Clock {
         self.look(|state, reading| state.is_doubted(reading))
     }
 
+    /// Whether AWS has said what time it is, and nothing has happened since that puts it in doubt.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.look(|state, reading| state.measured.is_some() && !state.is_doubted(reading))
+    }
+
     /// Whether the machine woke up this very moment, so that its network may still be on its way.
     #[must_use]
     pub fn is_waking(&self) -> bool {
