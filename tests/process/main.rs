@@ -21,4 +21,5 @@ mod machine;
 mod network;
 mod refused;
 mod start;
+mod watch;
 mod words;
