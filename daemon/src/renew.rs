@@ -37,6 +37,9 @@ const VOID: usize = 64;
 /// Events that may wait; a full queue loses a note of use, and the next use makes it again.
 const QUEUE: usize = 4096;
 
+/// Plans that a watcher may be behind.
+const NEWS: usize = 256;
+
 /// Tells the engine what happened, and people what it plans.
 #[derive(Clone)]
 pub struct Renewer {
@@ -132,7 +135,7 @@ impl Renewer {
     /// Starts the engine; it ends with `stop`.
     pub fn start(sessions: Sessions, clock: Clock, stop: CancellationToken) -> Self {
         let (tell, told) = mpsc::channel(QUEUE);
-        let (news, _) = broadcast::channel(QUEUE);
+        let (news, _) = broadcast::channel(NEWS);
         let renewer = Self { tell, planned: Planned::default(), news };
         let landings = sessions.news();
         let engine = Engine {

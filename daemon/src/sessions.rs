@@ -36,7 +36,7 @@ const DENIAL: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(1)];
 const ASK_TIME: Duration = Duration::from_mins(1);
 
 /// Landings that somebody who listens may be behind; more are told as [`broadcast::error::RecvError::Lagged`].
-const NEWS: usize = 1024;
+const NEWS: usize = 256;
 
 /// Gets, keeps and renews sessions.
 #[derive(Clone)]

@@ -240,6 +240,13 @@ async fn row_59_whoever_asks_for_time_gets_it() {
     tokio::time::sleep(2 * SECOND).await;
     let issued = rig.token("p1").await;
     rig.good(issued);
+    // Whoever asks for too much gets a minute.
+    rig.sts.set(Mood::Busy(u64::MAX));
+    assert!(rig.token("p2").await.is_err());
+    rig.sts.set(Mood::Well);
+    tokio::time::sleep(MINUTE).await;
+    let issued = rig.token("p2").await;
+    rig.good(issued);
 }
 
 #[tokio::test(start_paused = true)]
