@@ -135,6 +135,7 @@ async fn somebody_who_waits_does_not_wait_for_renewals() {
     futures(200, |n| ask(&rig, n)).await;
     tokio::time::sleep(MINUTE).await;
     rig.laptop.sleep(3 * HOUR);
+    rig.agent.machine_changed();
     // Two hundred renewals take forty seconds; in the midst of them:
     tokio::time::sleep(20 * SECOND).await;
     rig.configure(&profiles(201, ""));
