@@ -43,6 +43,8 @@ use crate::token::Token;
 
 /// How often the renewal engine is told that a profile is in use.
 const NOTE_EVERY: Duration = Duration::from_mins(1);
+/// How long a session that replaces another on suspicion is waited for.
+const SUSPICION: Duration = Duration::from_secs(2);
 /// Events that a watcher may be behind.
 const EVENTS: usize = 64;
 
@@ -67,7 +69,7 @@ pub struct Agent {
     askers: Askers,
     journal: Journal,
     renewer: OnceLock<Renewer>,
-    general: broadcast::Sender<events::General>,
+    general: broadcast::Sender<Happening>,
     started: SystemTime,
     aws: Aws,
 }
@@ -139,7 +141,8 @@ impl Agent {
         let verdict = asker.map_or(Verdict::Token, |asker| self.askers.judge(name, asker, begin));
         let token = self.current_token(&profile, verdict).await?;
         if let Some(asker) = asker {
-            self.askers.answered(name, asker, self.now(), token.expires);
+            // The end that client-go sees is in whole seconds.
+            self.askers.answered(name, asker, self.now(), token.expires - Duration::from_secs(1));
         }
         let expires = self.aws.clock().stamp(token.expires);
         let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), expires);
@@ -247,15 +250,16 @@ impl Agent {
         let served = match verdict {
             Verdict::NewSession if self.askers.may_force(&profile.chain, self.now()) => {
                 tracing::info!(profile = %profile.name, "The cluster refuses its tokens, it seems; assuming the role anew");
-                match self.session(profile, Want::Renewed).await {
-                    Ok(served) => served,
-                    Err(_) => self.session(profile, Want::Fresh).await?,
+                // On suspicion alone nobody waits long: there is a session that signs.
+                match tokio::time::timeout(SUSPICION, self.session(profile, Want::Renewed)).await {
+                    Ok(Ok(served)) => served,
+                    Ok(Err(_)) | Err(_) => self.session(profile, Want::Fresh).await?,
                 }
             }
             _ => self.session(profile, Want::Fresh).await?,
         };
         if let Some(problem) = &served.problem {
-            tracing::warn!(profile = %profile.name, error = %problem, "Renewal failed; the session is used while it lasts");
+            tracing::debug!(profile = %profile.name, error = %problem, "Renewal failed; the session is used while it lasts");
         }
         let is_new = verdict != Verdict::Token;
         let minted = self.tokens.mint(profile, &served.session, self.now(), is_new).await;
@@ -275,7 +279,10 @@ impl Agent {
                 if profile.chain.hops.is_empty() {
                     self.sessions.learn_time(&profile.chain, &served.session).await;
                 }
-                self.note_use(profile, before);
+                // What has no end is not renewed.
+                if served.session.expires().is_some() {
+                    self.note_use(profile, before);
+                }
                 Ok(served)
             }
             Err(error) => {

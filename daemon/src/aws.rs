@@ -145,6 +145,8 @@ impl Aws {
             Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, "no answer in time")),
         };
         match &outcome {
+            // A network that is not there yet, seconds after waking up, says nothing of the endpoint.
+            Err(error) if error.kind == AwsErrorKind::Unreachable && self.clock.is_waking() => {}
             Err(error) if error.kind.is_of_the_endpoint() => {
                 self.breakers.failed(endpoint, error.clone(), error.retry_after, self.now(), fastrand::f64());
             }

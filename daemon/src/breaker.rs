@@ -75,9 +75,9 @@ impl<K: Eq + Hash + Clone, E> Breakers<K, E> {
         breaker.failed(failure, asked, now, share);
     }
 
-    /// The machine woke up or its network changed: what failed there may work here.
-    pub fn reset(&self) {
-        self.breakers().clear();
+    /// The machine woke up or its network changed: what failed there may work here, but for the failures to `keep`.
+    pub fn reset(&self, keep: impl Fn(&E) -> bool) {
+        self.breakers().retain(|_, breaker| breaker.open.as_ref().is_some_and(|pause| keep(&pause.failure)));
     }
 
     fn breakers(&self) -> MutexGuard<'_, HashMap<K, Breaker<E>>> {
@@ -172,7 +172,9 @@ mod tests {
         breakers.failed(&1, "slow down", Some(2 * SECOND), T0, 0.5);
         assert_eq!(breakers.admit(&1, T0).unwrap_err().rest, 2 * SECOND);
         assert!(breakers.admit(&1, T0 + 2 * SECOND).is_ok());
-        breakers.reset();
-        assert!(breakers.admit(&1, T0).is_ok());
+        breakers.reset(|failure| *failure == "slow down");
+        assert!(breakers.admit(&1, T0 + 3 * SECOND).is_err());
+        breakers.reset(|_| false);
+        assert!(breakers.admit(&1, T0 + 3 * SECOND).is_ok());
     }
 }

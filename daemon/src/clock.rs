@@ -2,8 +2,8 @@
 //! the first guess, since laptops wake up with a wrong one and people set theirs as they like.
 //!
 //! [`Clock::now`] is the best estimate of AWS's time, and everything in the daemon goes by it. It follows this machine's
-//! clock as long as that goes steadily and agrees with the `Date` of AWS's answers; beyond that it is corrected (B9). Whoever
-//! compares with a clock of this machine's (kubectl, a person) is told a time that [`Clock::stamp`] has turned back.
+//! clock as long as that goes steadily, corrected by what the `Date` of AWS's answers says (B9). Whoever compares with a clock
+//! of this machine's (kubectl, a person) is told a time that [`Clock::stamp`] has turned back.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,14 +13,17 @@ pub use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use jiff::{SignedDuration, Timestamp};
 use rolecall_protocol::ClockStatus;
 
-/// A clock that differs from AWS's by less than this is believed: SigV4 bears five minutes (B9).
+/// A clock that differs from AWS's by less than this is right enough for everybody else: SigV4 bears five minutes (B9).
 const BEARABLE: SignedDuration = SignedDuration::from_mins(4);
-/// A correction is changed only for more than this: a `Date` has whole seconds, and answers take their time.
+/// A correction is changed only for more than this: a `Date` has whole seconds, and answers take their time. Sessions end by
+/// AWS's time to the second, so smaller skews than [`BEARABLE`] are corrected too.
 const NOISE: SignedDuration = SignedDuration::from_secs(5);
 /// A `Date` that is further off than this is a mistake of whoever sent it.
 const CREDIBLE: SignedDuration = SignedDuration::from_hours(24);
-/// A `Date` that took longer than this to arrive tells nothing (B9).
-const PROMPT: Duration = Duration::from_mins(15);
+/// A `Date` that took longer than this to arrive tells too little: half of it is the error. Our attempts last five seconds.
+const PROMPT: Duration = Duration::from_secs(10);
+/// What AWS said is known for so long; clocks drift.
+const KNOWN: Duration = Duration::from_hours(6);
 /// A wall clock that moves by more than this beside the time that has passed was set, rather than adjusted.
 const SET: SignedDuration = SignedDuration::from_secs(30);
 /// For how long a clock that was set forward is doubted where AWS does not settle it.
@@ -67,7 +70,7 @@ pub struct Reading {
 struct State {
     /// Steady time: what it showed at that reading of `elapsed`.
     anchor: (SystemTime, Duration),
-    /// What is added to steady time; zero while that is believed.
+    /// What is added to steady time.
     correction: SignedDuration,
     /// What AWS said last.
     measured: Option<Measured>,
@@ -77,7 +80,7 @@ struct State {
     asleep: Duration,
     /// When the machine last woke up.
     woke: Option<Duration>,
-    /// How often the machine woke up, or its clock was set.
+    /// How often the machine woke up, its clock was set, or it was corrected.
     shocks: u64,
 }
 
@@ -130,14 +133,17 @@ impl Clock {
     /// Learns from the `Date` of an answer of AWS's whose request was sent at `sent`.
     pub fn learn(&self, date: SystemTime, sent: Reading) {
         if let Some(skew) = self.look(|state, reading| state.learn(date, sent, reading)) {
-            tracing::warn!(seconds = skew.as_secs(), "This machine's clock is not AWS's; what is signed is corrected");
+            tracing::info!(
+                seconds = skew.as_secs(),
+                "AWS's clock is ahead of this machine's; what is signed is corrected"
+            );
         }
     }
 
     /// AWS's time now and the time since boot, if AWS has answered yet: for the next run of the program.
     #[must_use]
     pub fn known(&self) -> Option<(SystemTime, Duration)> {
-        self.look(|state, reading| state.measured.is_some().then(|| (state.now(reading), reading.elapsed)))
+        self.look(|state, reading| state.is_known(reading).then(|| (state.now(reading), reading.elapsed)))
     }
 
     /// Goes on with what the run before has known.
@@ -151,10 +157,10 @@ impl Clock {
         self.look(|state, reading| state.is_doubted(reading))
     }
 
-    /// Whether AWS has said what time it is, and nothing has happened since that puts it in doubt.
+    /// Whether AWS has said lately what time it is, and nothing has happened since that puts it in doubt.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.look(|state, reading| state.measured.is_some() && !state.is_doubted(reading))
+        self.look(|state, reading| state.is_known(reading))
     }
 
     /// Whether the machine woke up this very moment, so that its network may still be on its way.
@@ -163,7 +169,8 @@ impl Clock {
         self.look(|state, reading| state.woke.is_some_and(|woke| reading.elapsed.saturating_sub(woke) < WAKING))
     }
 
-    /// How often the machine woke up, or its clock was set: whoever remembers the number sees that it happened again.
+    /// How often the machine woke up, or its clock was set or corrected: whoever remembers the number sees that it happened
+    /// again, and that moments noted before may be wrong.
     #[must_use]
     pub fn shocks(&self) -> u64 {
         self.look(|state, _| state.shocks)
@@ -210,6 +217,7 @@ impl Timekeeper for Machine {
     }
 
     fn awake(&self) -> Duration {
+        // Elsewhere this goes on too, and nobody notices sleep but by what is late.
         reading(rustix::time::ClockId::Monotonic)
     }
 }
@@ -241,18 +249,41 @@ impl State {
         }
         self.asleep = asleep;
         let moved = between(self.steady(reading), reading.wall);
-        if moved.abs() <= SET || self.measured.is_none() {
-            // Adjusted a little, or nobody has been told anything yet: the wall clock is as good as any.
+        if moved.abs() <= SET {
+            // Adjusted a little: the wall clock is as good as any.
             self.anchor = (reading.wall, reading.elapsed);
-        } else if moved.is_positive() {
-            // Set right after a wrong time, or wrong after a right one, or this machine stood still and did not notice.
-            // Later is the safe side: what may be over is not used.
-            self.anchor = (reading.wall, reading.elapsed);
-            self.doubted = Some(reading.elapsed);
-            self.woke = Some(reading.elapsed);
-            self.shocks += 1;
+        } else {
+            self.set(reading, moved.is_positive());
         }
-        // Set back: the time that has passed is no less for that, so the wall clock is not followed.
+    }
+
+    /// Somebody set the wall clock.
+    fn set(&mut self, reading: Reading, is_forward: bool) {
+        match self.measured.map(|last| between(last.now(reading), reading.wall)) {
+            // To what AWS said: it was wrong, and is right now. Or nobody has said anything yet.
+            Some(off) if off.abs() <= BEARABLE => self.follow(reading),
+            None => self.follow(reading),
+            // Wrong after a right time, or this machine stood still and did not notice. Later is the safe side: what may be
+            // over is not used.
+            Some(_) if is_forward => {
+                self.follow(reading);
+                self.doubted = Some(reading.elapsed);
+                self.woke = Some(reading.elapsed);
+            }
+            // Set back: the time that has passed is no less for that, so the wall clock is not followed.
+            Some(_) => {}
+        }
+    }
+
+    /// From here on the wall clock is right.
+    fn follow(&mut self, reading: Reading) {
+        self.anchor = (reading.wall, reading.elapsed);
+        self.correction = SignedDuration::ZERO;
+        self.doubted = None;
+        self.shocks += 1;
+        if let Some(last) = &mut self.measured {
+            last.skew = between(reading.wall, last.now(reading));
+        }
     }
 
     /// Time that goes on whatever is done to the wall clock.
@@ -275,8 +306,7 @@ impl State {
         let aws = date + Duration::from_millis(500) + took / 2;
         let steady = self.steady(reading);
         let off = between(steady, aws);
-        let since_measured =
-            self.measured.map(|last| between(last.aws + reading.elapsed.saturating_sub(last.elapsed), aws));
+        let since_measured = self.measured.map(|last| between(last.now(reading), aws));
         if off.abs() > CREDIBLE && since_measured.is_none_or(|off| off.abs() > CREDIBLE) {
             return None;
         }
@@ -288,12 +318,17 @@ impl State {
         let off = between(self.steady(reading), aws);
         self.doubted = None;
         self.measured = Some(Measured { aws, elapsed: reading.elapsed, skew: between(reading.wall, aws) });
-        let correction = if off.abs() <= BEARABLE { SignedDuration::ZERO } else { off };
-        if (correction - self.correction).abs() <= NOISE {
+        if (off - self.correction).abs() <= NOISE {
             return None;
         }
-        self.correction = correction;
-        (!correction.is_zero()).then_some(correction)
+        self.correction = off;
+        self.shocks += 1;
+        Some(off)
+    }
+
+    fn is_known(&self, reading: Reading) -> bool {
+        let age = self.measured.map(|last| reading.elapsed.saturating_sub(last.elapsed));
+        self.doubted.is_none() && age.is_some_and(|age| age < KNOWN)
     }
 
     fn is_doubted(&self, reading: Reading) -> bool {
@@ -304,12 +339,22 @@ impl State {
         let measured = self.measured?;
         let now = self.now(reading);
         let ahead = between(reading.wall, now);
-        let is_corrected = ahead.abs() > BEARABLE;
-        // Where the clock is believed, what AWS said is more precise than what we make of it.
-        let skew = if is_corrected { ahead } else { measured.skew };
+        // Where nothing is corrected, what AWS said is more precise than what we make of it.
+        let skew = if ahead.abs() > NOISE { ahead } else { measured.skew };
         let age = reading.elapsed.saturating_sub(measured.elapsed);
         let measured = reading.wall.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        Some(ClockStatus { skew_seconds: skew.as_secs(), measured: timestamp(measured), corrected: is_corrected })
+        Some(ClockStatus {
+            skew_seconds: skew.as_secs(),
+            measured: timestamp(measured),
+            corrected: skew.abs() > BEARABLE,
+        })
+    }
+}
+
+impl Measured {
+    /// AWS's time now, by what it was and the time that has passed.
+    fn now(&self, reading: Reading) -> SystemTime {
+        self.aws + reading.elapsed.saturating_sub(self.elapsed)
     }
 }
 

@@ -1,5 +1,4 @@
-//! What the process does to itself: before anything else it closes itself (M1, E1, F3), and after a large meal it gives
-//! memory back. The only module with `unsafe`.
+//! What the process does to itself before anything else (M1, E1, F3). The only module with `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -62,16 +61,6 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     fcntl_setfd(lent, FdFlags::CLOEXEC)?;
     // SAFETY: it is open, and nobody owns it: see above.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// Gives memory back to the system that was needed for a moment only, such as for reading a large configuration: glibc
-/// keeps whole pages of it otherwise, for ever (malloc_trim(3)).
-pub fn give_memory_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes no pointer, and any thread may call it at any time.
-    unsafe {
-        nix::libc::malloc_trim(0);
-    }
 }
 
 /// Hundreds of kubectl may call at once. Where the limit cannot be raised, the server takes fewer.

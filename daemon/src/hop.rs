@@ -1,7 +1,7 @@
 //! One AssumeRole. The only module that calls STS.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -23,13 +23,14 @@ use rolecall_protocol::{ErrorBody, ErrorCode, RoleArn, SourceName};
 /// Attempts after the first, and the back-off's first step (B5).
 const RETRIES: usize = 2;
 const BACKOFF: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Attempts after the first where the machine has just woken up: its network comes back within seconds (B10).
 const RETRIES_WAKING: usize = 6;
-/// How long all attempts together may keep AWS, in milliseconds: a caller hears of it before their own deadline of 9 s.
-const PATIENCE_MS: u64 = 7_000;
-/// An attempt that has less than this is none.
-const LEAST_MS: u64 = 500;
+/// How long all attempts together may take from the first one's beginning (waiting for its turn is no fault of AWS's): a
+/// caller hears of it before their own deadline of 9 s.
+const PATIENCE: Duration = Duration::from_secs(7);
+/// A back-off and an attempt that have less than this are not worth it.
+const LEAST: Duration = Duration::from_millis(1500);
 
 /// Why STS did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,8 +67,8 @@ pub struct Assume<'a> {
 pub async fn assume(aws: &Aws, wanted: Assume<'_>) -> Result<Session, HopError> {
     let hop = wanted.hop;
     let client = client(aws, wanted.endpoint, wanted.base).await;
-    let spent = AtomicU64::new(0);
-    let ask = |duration: Duration| attempts(aws, &wanted, &client, duration, &spent);
+    let begun = OnceLock::new();
+    let ask = |duration: Duration| attempts(aws, &wanted, &client, duration, &begun);
     let most = if wanted.is_clamped { hop.duration.min(CHAINED_MAX) } else { hop.duration };
     let (answer, got) = match ask(most).await {
         // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
@@ -106,7 +107,7 @@ async fn attempts(
     wanted: &Assume<'_>,
     client: &aws_sdk_sts::Client,
     duration: Duration,
-    spent: &AtomicU64,
+    begun: &OnceLock<Instant>,
 ) -> Result<AssumeRoleOutput, AwsError> {
     let backoff = ExponentialBuilder::new()
         .with_min_delay(BACKOFF)
@@ -114,10 +115,10 @@ async fn attempts(
         .with_max_times(if aws.clock().is_waking() { RETRIES_WAKING } else { RETRIES })
         .with_jitter();
     let is_worth_it = |error: &AwsError| {
-        let is_time_left = spent.load(Ordering::Relaxed) + LEAST_MS < PATIENCE_MS;
+        let is_time_left = left(begun) > LEAST;
         error.kind.is_transient() && error.retry_after.is_none() && is_time_left && aws.limits().may_retry()
     };
-    (|| call(aws, wanted, client, duration, spent)).retry(backoff).when(is_worth_it).await
+    (|| call(aws, wanted, client, duration, begun)).retry(backoff).when(is_worth_it).await
 }
 
 async fn call(
@@ -125,10 +126,9 @@ async fn call(
     wanted: &Assume<'_>,
     client: &aws_sdk_sts::Client,
     duration: Duration,
-    spent: &AtomicU64,
+    begun: &OnceLock<Instant>,
 ) -> Result<AssumeRoleOutput, AwsError> {
     let hop = wanted.hop;
-    let left = Duration::from_millis(PATIENCE_MS.saturating_sub(spent.load(Ordering::Relaxed)));
     let request = client
         .assume_role()
         .role_arn(hop.role.as_str())
@@ -136,24 +136,15 @@ async fn call(
         .set_external_id(hop.external_id.as_ref().map(ToString::to_string))
         .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
     let timed = async {
-        // Counted from when it is our turn: waiting for that is no fault of AWS's.
-        let _spending = Spending { spent, begin: Instant::now() };
+        begun.get_or_init(Instant::now);
         request.send().await
     };
-    aws.call(wanted.endpoint, left.min(ATTEMPT), timed).await
+    aws.call(wanted.endpoint, left(begun).min(ATTEMPT), timed).await
 }
 
-/// Counts the time until it is dropped.
-struct Spending<'a> {
-    spent: &'a AtomicU64,
-    begin: Instant,
-}
-
-impl Drop for Spending<'_> {
-    fn drop(&mut self) {
-        let took = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.spent.fetch_add(took.min(PATIENCE_MS), Ordering::Relaxed);
-    }
+/// How long attempts may still take.
+fn left(begun: &OnceLock<Instant>) -> Duration {
+    PATIENCE.saturating_sub(begun.get().map_or(Duration::ZERO, Instant::elapsed))
 }
 
 /// What an answer is believed for.

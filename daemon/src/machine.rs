@@ -26,8 +26,9 @@ mod kernel {
     };
     use tokio::net::unix::pipe::Receiver;
 
-    /// A change of the network is many messages; after the first of them the rest are waited out.
-    const BURST: Duration = Duration::from_millis(500);
+    /// A change of the network is many messages, and containers come and go: what happens after the first of them is told
+    /// once more, so much later.
+    const BURST: Duration = Duration::from_secs(3);
     /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE (linux/rtnetlink.h).
     const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
     /// Some time in the 26th century, in seconds: the timer is not there to expire.
@@ -48,10 +49,14 @@ mod kernel {
             }
         };
         while source.readable().await.is_ok() {
-            if drain(&source) {
-                tracing::debug!(what, "A change");
-                changed();
-                tokio::time::sleep(BURST).await;
+            match drain(&source) {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::debug!(what, "A change");
+                    changed();
+                    tokio::time::sleep(BURST).await;
+                }
+                Err(error) => return tracing::info!(%error, what, "Changes are not told any more"),
             }
         }
     }
@@ -74,15 +79,18 @@ mod kernel {
     }
 
     /// Reads what there is; what it says does not matter, only that it says something.
-    fn drain(source: &Receiver) -> bool {
+    fn drain(source: &Receiver) -> std::io::Result<bool> {
         let mut buffer = [0; 4096];
         let mut is_told = false;
         loop {
-            match source.try_read(&mut buffer).map_err(|error| Errno::from_io_error(&error)) {
+            let read = source.try_read(&mut buffer);
+            match read.as_ref().map_err(Errno::from_io_error) {
                 // Told more than the socket can hold, or told that the clock was set: there may be more.
                 Ok(1..) | Err(Some(Errno::NOBUFS | Errno::CANCELED)) => is_told = true,
                 Err(Some(Errno::INTR)) => {}
-                Ok(0) | Err(_) => return is_told,
+                Err(Some(Errno::WOULDBLOCK)) => return Ok(is_told),
+                Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                Err(_) => return read.map(|_| is_told),
             }
         }
     }

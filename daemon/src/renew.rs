@@ -185,7 +185,8 @@ impl Renewer {
     }
 
     fn tell(&self, event: Event) {
-        // Full or gone: what is lost is a note that the next use makes again.
+        // Full or gone: what is lost is a note of use, which the next use makes again, or a hint to do at once what is done in
+        // time.
         drop(self.tell.try_send(event));
     }
 
@@ -273,12 +274,13 @@ impl Engine {
         self.renewer.plans().retain(|chain, _| warm.contains_key(chain));
     }
 
-    /// The machine woke up, or its clock was set: what failed before may work here, and what is due is many at once.
+    /// The machine woke up, or its clock was set or corrected: what failed may work now, and what was planned in another time
+    /// is planned anew.
     fn notice_shocks(&mut self) {
         let shocks = self.clock.shocks();
         if std::mem::replace(&mut self.shocks, shocks) != shocks {
-            tracing::info!("The machine woke up, or its clock was set");
-            self.sessions.forgive_network();
+            tracing::info!("The machine woke up, or its clock was set or corrected");
+            self.sessions.forgive_all();
             self.plan_all();
         }
     }

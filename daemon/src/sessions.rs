@@ -240,10 +240,16 @@ impl Sessions {
         self.cache.forgive(|_, error| error.class() != ErrorClass::Retry);
     }
 
-    /// Forgets every failure that may have been this machine's: it woke up, or its network changed.
+    /// Forgets every failure that may have been the network's, which has changed. Where AWS asked for time it still wants it.
     pub fn forgive_network(&self) {
-        self.aws.breakers().reset();
-        self.cache.forgive(|_, error| matches!(error.class(), ErrorClass::Retry | ErrorClass::Clock));
+        self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
+        self.cache.forgive(|_, error| error.class() == ErrorClass::Retry && !error.is_throttled());
+    }
+
+    /// Forgets every failure: the machine woke up, or its clock was wrong, and an ended login may be none.
+    pub fn forgive_all(&self) {
+        self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
+        self.cache.forgive(|_, _| true);
     }
 
     /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if
@@ -278,6 +284,10 @@ impl Sessions {
         let Some(hop) = chain.hops.last() else {
             let resolving = source::resolve(&self.aws, &chain.source, &chain.region);
             let session = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)??;
+            if !session.is_usable(self.now()) {
+                // It may be the clock that is wrong.
+                self.learn_time(chain, &session).await;
+            }
             return if session.is_usable(self.now()) { Ok(session) } else { Err(SessionError::Ended) };
         };
         let before = chain.without_last();
@@ -360,6 +370,10 @@ impl SessionError {
     /// Whether the same attempt may well succeed in a moment.
     const fn is_transient(&self) -> bool {
         matches!(self.class(), ErrorClass::Retry | ErrorClass::Clock)
+    }
+
+    const fn is_throttled(&self) -> bool {
+        matches!(self, Self::Hop(error) if matches!(error.error.kind, AwsErrorKind::Throttled))
     }
 
     /// How long AWS, or our own patience with it, wants no other call.

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use rolecall_protocol::{ErrorClass, ErrorCode};
 use rolecalld::agent::AgentError;
 
@@ -146,69 +145,6 @@ async fn somebody_who_waits_does_not_wait_for_renewals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_76_a_clock_that_is_set_costs_one_call_a_role_at_most() {
-    for hours in [2, -2, 24 * 365 * 10] {
-        let rig = Rig::new(&profiles(3, ""));
-        for name in ["p0", "p1", "p2"] {
-            let issued = rig.token(name).await;
-            rig.good(issued);
-        }
-        rig.laptop.set(SignedDuration::from_hours(hours));
-        for _ in 0..60 {
-            for name in ["p0", "p1", "p2"] {
-                let issued = rig.token(name).await;
-                rig.good(issued);
-            }
-            tokio::time::sleep(SECOND).await;
-        }
-        let calls = rig.sts.count();
-        // The first after a jump forward may be signed with the wrong time, and is told so.
-        assert!(calls <= 3 + 1 + 3, "{hours} h: {calls} calls");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn row_77_a_clock_that_is_wrong_from_the_start_is_corrected() {
-    for minutes in [-7, 7, -600, 600] {
-        let rig = Rig::new(&profiles(1, ""));
-        rig.laptop.set(SignedDuration::from_mins(minutes));
-        let issued = rig.token("p0").await;
-        let issued = rig.good(issued);
-        let off = rig.laptop.truth().duration_since(issued.signed).unwrap_or_else(|error| error.duration());
-        assert!(off < 3 * SECOND, "{off:?}");
-        assert_eq!(rig.sts.count(), 2, "one that was refused, and taught us");
-        let clock = rig.agent.status().daemon.clock.unwrap();
-        assert!(clock.corrected && (clock.skew_seconds + minutes * 60).abs() <= 1, "{clock:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn row_77_keys_that_sign_themselves_know_the_time_too() {
-    let direct = "[sources.work]\naws_profile = \"work\"\n\
-                  [profiles.p0]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
-    let rig = Rig::new(direct);
-    rig.laptop.set(SignedDuration::from_mins(-20));
-    let issued = rig.token("p0").await;
-    rig.good(issued);
-    for hours in [3, -3] {
-        rig.laptop.set(SignedDuration::from_hours(hours));
-        let issued = rig.token("p0").await;
-        rig.good(issued);
-        tokio::time::sleep(2 * MINUTE).await;
-    }
-    assert_eq!(rig.sts.count(), 2, "at first, and after the clock was set forward");
-    // And without STS there are tokens all the same.
-    let rig = Rig::new(direct);
-    rig.sts.set(Mood::Silent);
-    let begin = tokio::time::Instant::now();
-    for _ in 0..3 {
-        let issued = rig.token("p0").await;
-        rig.good(issued);
-    }
-    assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
-}
-
-#[tokio::test(start_paused = true)]
 async fn rows_61_and_62_with_nothing_to_serve_the_reason_comes_in_time_and_then_at_once() {
     for (mood, code) in [
         (Mood::Silent, ErrorCode::AwsUnavailable),
@@ -287,11 +223,11 @@ async fn a_denial_is_remembered_for_longer_each_time_and_forgotten_with_the_prof
     rig.good(issued);
 }
 
-async fn ask(rig: &Rig, n: usize) -> Result<(), AgentError> {
+pub(crate) async fn ask(rig: &Rig, n: usize) -> Result<(), AgentError> {
     let name = format!("p{n}").parse().unwrap();
     rig.agent.token(&name, b"", None).await.map(drop)
 }
 
-async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn(usize) -> F) -> Vec<T> {
+pub(crate) async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn(usize) -> F) -> Vec<T> {
     futures_util::future::join_all((0..count).map(make)).await
 }

@@ -10,6 +10,7 @@ mod world;
 
 mod bad_input;
 mod chains;
+mod clocks;
 mod clusters;
 mod engine;
 mod engine_property;

@@ -46,7 +46,7 @@ pub struct DaemonStatus {
 pub struct ClockStatus {
     /// How far AWS's clock is ahead of this machine's, in seconds; negative where it is behind.
     pub skew_seconds: i64,
-    /// When that was seen, by AWS's clock.
+    /// When that was seen, by this machine's clock.
     pub measured: Timestamp,
     /// Whether it is so much that the daemon corrects it in what it signs and believes.
     pub corrected: bool,

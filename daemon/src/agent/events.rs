@@ -8,23 +8,20 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use super::Agent;
 use crate::profile::Chain;
 
-/// Something that is about the daemon or all profiles, not about a chain.
-pub(super) type General = Happening;
-
 /// Everything that happens from now on.
 pub struct Events {
     agent: Arc<Agent>,
     said_hello: bool,
     sessions: Receiver<Chain>,
     plans: Option<Receiver<Chain>>,
-    general: Receiver<General>,
+    general: Receiver<Happening>,
 }
 
 /// Where an event comes from.
 enum Heard {
     Landed(Result<Chain, RecvError>),
     Planned(Result<Chain, RecvError>),
-    General(Result<General, RecvError>),
+    General(Result<Happening, RecvError>),
 }
 
 impl Events {

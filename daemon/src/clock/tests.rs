@@ -66,11 +66,11 @@ fn whole_seconds_and_no_panic_at_the_ends() {
 }
 
 #[test]
-fn a_clock_that_is_nearly_right_is_believed() {
+fn a_clock_that_is_nearly_right_is_corrected_without_a_word() {
     let (laptop, clock) = clock();
     laptop.set(SignedDuration::from_mins(3));
     answer(&laptop, &clock);
-    assert_eq!(off(&laptop, &clock), 180);
+    assert_eq!(off(&laptop, &clock), 0);
     let status = clock.status().unwrap();
     assert_eq!((status.skew_seconds, status.corrected), (-179, false));
     assert_eq!(clock.stamp(clock.now()), timestamp(laptop.wall()));
@@ -86,11 +86,10 @@ fn row_77_a_slow_clock_is_corrected_and_kubectl_is_told_its_own_time() {
     let status = clock.status().unwrap();
     assert_eq!((status.skew_seconds, status.corrected), (420, true));
     assert_eq!(clock.local(laptop.truth() + HOUR), laptop.wall() + HOUR - Duration::from_millis(500));
-    // Set right by hand: the next answer takes the correction back, and until then the time is doubted.
+    // Set right by hand: there is nothing left to correct, and nothing to doubt.
+    laptop.pass(HOUR);
     laptop.set(SignedDuration::from_mins(7));
-    assert!(clock.is_doubted());
-    answer(&laptop, &clock);
-    assert!(!clock.is_doubted());
+    assert!(!clock.is_doubted() && clock.is_known());
     assert_eq!(off(&laptop, &clock), 0);
     assert!(!clock.status().unwrap().corrected);
 }
@@ -143,9 +142,15 @@ fn a_doubt_that_nobody_settles_ends() {
     let (laptop, clock) = clock();
     answer(&laptop, &clock);
     laptop.set(SignedDuration::from_hours(2));
-    assert!(clock.is_doubted());
+    assert!(clock.is_doubted() && !clock.is_known());
     laptop.pass(DOUBT);
     assert!(!clock.is_doubted());
+    assert!(!clock.is_known(), "nobody has settled it");
+    assert_eq!(clock.known(), None);
+    answer(&laptop, &clock);
+    assert!(clock.is_known());
+    laptop.pass(KNOWN);
+    assert!(!clock.is_known(), "that was long ago");
 }
 
 #[test]

@@ -12,7 +12,6 @@ use arc_swap::ArcSwap;
 use super::file::Digest;
 use super::{Config, ConfigError, file};
 use crate::clock::Clock;
-use crate::harden::give_memory_back;
 
 /// What is in force, and since when.
 #[derive(Debug)]
@@ -61,7 +60,6 @@ impl<T: PartialEq> ConfigStore<T> {
             tracing::error!(%error, "Configuration refused; no profile is served until it is mended");
         }
         let current = ArcSwap::from_pointee(InForce { made: Arc::new(made), loaded, problem });
-        give_memory_back();
         Self { path, clock, prepare: Box::new(prepare), current, seen }
     }
 
@@ -95,12 +93,10 @@ impl<T: PartialEq> ConfigStore<T> {
         }
         *seen = digest;
         let old = self.current();
-        let outcome = match file::load(&self.path) {
+        match file::load(&self.path) {
             Ok(config) => self.accept(&old, &config),
             Err(error) => self.refuse(&old, error),
-        };
-        give_memory_back();
-        outcome
+        }
     }
 
     fn accept(&self, old: &InForce<T>, config: &Config) -> Reload<T> {

@@ -1,5 +1,7 @@
 //! `GET /v1/events`
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
 use rolecall_protocol::Event;
@@ -12,6 +14,9 @@ use crate::server::answer::{Answer, Never};
 /// Lines that wait for a watcher who does not read; beyond them the stream tells that some are missing.
 const LINES: usize = 16;
 
+/// How long nothing may happen before the watcher is told that.
+const QUIET: Duration = Duration::from_mins(1);
+
 pub(super) fn answer(context: &Context) -> Answer {
     let (lines, body) = Channel::new(LINES);
     tokio::spawn(tell(context.agent.events(), lines, context.leaving.clone()));
@@ -21,11 +26,13 @@ pub(super) fn answer(context: &Context) -> Answer {
 /// Writes events until the watcher or the daemon goes away.
 async fn tell(mut events: Events, mut lines: Sender<Bytes, Never>, leaving: CancellationToken) {
     loop {
-        let event = tokio::select! {
+        let line = tokio::select! {
             () = leaving.cancelled() => return,
-            event = events.next() => event,
+            event = events.next() => event.as_ref().and_then(line),
+            // An empty line says nothing but that the daemon is there; and it finds out whether the watcher is.
+            () = tokio::time::sleep(QUIET) => Some(Bytes::from_static(b"\n")),
         };
-        let Some(line) = event.as_ref().and_then(line) else { return };
+        let Some(line) = line else { return };
         let gone = tokio::select! {
             () = leaving.cancelled() => return,
             sent = lines.send_data(line) => sent.is_err(),

@@ -12,8 +12,8 @@ pub(super) async fn answer(
     name: &ProfileName,
     exec_info: &[u8],
 ) -> Result<Answer, AgentError> {
-    // Only client-go says anything at all, and only client-go asks again because it was refused; a script that asks twice
-    // wants two tokens.
+    // Clients of Kubernetes say something, and the most common, client-go, asks again only because it was refused. A script
+    // that asks twice says nothing, and wants two tokens.
     let asker = if exec_info.is_empty() { None } else { peer.asker() };
     Ok(Answer::secret(agent.token(name, exec_info, asker).await?))
 }
