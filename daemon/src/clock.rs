@@ -6,7 +6,7 @@
 //! of this machine's (kubectl, a person) is told a time that [`Clock::stamp`] has turned back.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use aws_smithy_async::time::{SharedTimeSource, TimeSource};
@@ -356,6 +356,17 @@ impl Measured {
     fn now(&self, reading: Reading) -> SystemTime {
         self.aws + reading.elapsed.saturating_sub(self.elapsed)
     }
+}
+
+/// The next of the moments, a minute apart, in which everybody looks who looks now and then: an idle process so wakes up once
+/// for all of them.
+#[must_use]
+pub fn next_minute() -> tokio::time::Instant {
+    const MINUTE: u64 = 60_000;
+    static FIRST: OnceLock<tokio::time::Instant> = OnceLock::new();
+    let first = *FIRST.get_or_init(tokio::time::Instant::now);
+    let passed = u64::try_from(first.elapsed().as_millis()).unwrap_or(u64::MAX);
+    first + Duration::from_millis((passed / MINUTE + 1) * MINUTE)
 }
 
 /// How far `to` is after `from`; negative if it is before.

@@ -1,5 +1,6 @@
 //! Watching folders: editors replace files rather than write them, and a socket's name can be taken away.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,10 +8,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::next_minute;
+
 /// How long a burst of changes may last before somebody looks (B16).
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// How often to look where watching fails (some network file systems tell nothing).
-const LOOK: Duration = Duration::from_secs(30);
 
 /// Tells, through the channel, that something in one of the folders has changed. Ends when dropped.
 pub fn watch(folders: &[PathBuf], tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
@@ -27,27 +28,34 @@ pub fn watch(folders: &[PathBuf], tell: mpsc::Sender<()>) -> notify::Result<Reco
     Ok(watcher)
 }
 
-/// Calls `look` now and after each change in one of the folders, until `stop`; now and then where changes are not told.
-/// Which folders there are is asked again each time, since a change may have made one.
+/// Calls `look` now, after each change in one of the folders, and once a minute (network file systems tell nothing), until
+/// `stop`. Which folders there are is asked again each time: a change may have made one, or another of the same name.
 pub async fn follow(folders: impl Fn() -> Vec<PathBuf>, stop: CancellationToken, look: impl Fn()) {
     loop {
         let (tell, mut told) = mpsc::channel(1);
-        let known = folders();
-        let watcher = watch(&known, tell);
+        let found = folders();
+        let known = identities(&found);
+        let watcher = watch(&found, tell);
         if let Err(error) = &watcher {
-            tracing::warn!(folders = ?known, %error, "Changes are not told; looking every {} s", LOOK.as_secs());
+            tracing::warn!(folders = ?found, %error, "Changes are not told; looking once a minute");
         }
         look(); // the first time after the watch is in place, for what happened before
-        while folders() == known {
+        while identities(&folders()) == known {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = told.recv(), if watcher.is_ok() => {
                     tokio::time::sleep(DEBOUNCE).await; // editors write in several steps
                     while told.try_recv().is_ok() {}
                 }
-                () = tokio::time::sleep(LOOK), if watcher.is_err() || known.is_empty() => {}
+                () = tokio::time::sleep_until(next_minute()) => {}
             }
             look();
         }
     }
+}
+
+/// The folders' paths, devices and inodes.
+fn identities(folders: &[PathBuf]) -> Vec<(PathBuf, Option<(u64, u64)>)> {
+    let identity = |folder: &PathBuf| folder.metadata().ok().map(|found| (found.dev(), found.ino()));
+    folders.iter().map(|folder| (folder.clone(), identity(folder))).collect()
 }

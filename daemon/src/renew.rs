@@ -12,17 +12,18 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Trouble;
-use crate::clock::{Clock, left};
+use crate::clock::{Clock, left, next_minute};
 use crate::profile::Chain;
 use crate::session::Session;
 use crate::sessions::{Known, SessionError, Sessions, Want};
 
-/// The longest sleep without a look at the clock. Linux tells at once when the machine wakes up or its clock is set
-/// ([`crate::machine`]), and an idle laptop's processor is better left asleep; elsewhere nobody tells (B10).
-const LOOK: Duration = if cfg!(target_os = "linux") { Duration::from_mins(1) } else { Duration::from_secs(15) };
+/// The longest sleep without a look at the clock where nobody tells that the machine wakes up (B10). Linux does at once
+/// ([`crate::machine`]), and an idle laptop's processor is better left asleep: there it is the next minute.
+const LOOK: Duration = Duration::from_secs(15);
 /// The pauses after failures grow from here … (B5)
 const PAUSE: Duration = Duration::from_secs(5);
 /// … to here.
@@ -221,7 +222,7 @@ impl Engine {
                     Err(RecvError::Lagged(_)) => Some(Event::Missed),
                     Err(RecvError::Closed) => None,
                 },
-                () = tokio::time::sleep(self.nap()) => Some(Event::Look),
+                () = tokio::time::sleep_until(self.next_look()) => Some(Event::Look),
             };
             let Some(event) = event else { return };
             self.take_in(event);
@@ -230,12 +231,13 @@ impl Engine {
         }
     }
 
-    /// How long nothing is to be done.
-    fn nap(&self) -> Duration {
+    /// Until when nothing is to be done.
+    fn next_look(&self) -> Instant {
+        let look = if cfg!(target_os = "linux") { next_minute() } else { Instant::now() + LOOK };
         match self.next_due() {
-            Some(due) if self.flying < FLYING => left(self.clock.now(), due).min(LOOK),
+            Some(due) if self.flying < FLYING => look.min(Instant::now() + left(self.clock.now(), due)),
             // Nothing to do, or nobody to do it: the end of a renewal that is under way wakes us.
-            _ => LOOK,
+            _ => look,
         }
     }
 

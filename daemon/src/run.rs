@@ -153,7 +153,7 @@ async fn serve(listener: UnixListener, claim: &Claim, agent: &Arc<Agent>, stop: 
     loop {
         tell(NotifyState::Ready);
         let asked = CancellationToken::new();
-        let restart = again.program.clone().map(|program| Restart { program, asked });
+        let restart = again.program.clone().map(|program| Restart { program, name: claim.name(), asked });
         let server = Server::new(Context {
             agent: Arc::clone(agent),
             stop: stop.clone(),

@@ -1,16 +1,12 @@
 //! Notices that the socket's name was taken away (S5): nobody can reach this daemon any more, so it makes way for one
 //! that can be reached.
 
-use std::time::Duration;
-
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::socket::Name;
+use crate::clock::next_minute;
 use crate::folder;
-
-/// How often to look where watching fails.
-const LOOK: Duration = Duration::from_mins(1);
 
 /// Stops the daemon once the name no longer leads to it; returns when the daemon stops, for whatever reason.
 pub async fn guard(name: Name, stop: CancellationToken) {
@@ -21,7 +17,7 @@ pub async fn guard(name: Name, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = told.recv(), if watcher.is_ok() => {}
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep_until(next_minute()) => {}
         }
     }
     if !stop.is_cancelled() {

@@ -72,6 +72,8 @@ pub struct Context {
 pub struct Restart {
     /// What the process becomes.
     pub program: Arc<Program>,
+    /// What it has to listen at still; `None` where a service manager owns that.
+    pub name: Option<socket::Name>,
     /// Orders it.
     pub asked: CancellationToken,
 }

@@ -194,6 +194,11 @@ impl Name {
         identity(&self.path).is_ok_and(|found| found == self.identity)
     }
 
+    /// Whether the folder is still private, as the next run of the program will ask.
+    pub fn check(&self) -> Result<(), SocketError> {
+        check_folder(self.folder())
+    }
+
     /// The folder it is in.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -5,6 +5,7 @@ use rolecall_protocol::{ErrorBody, ErrorCode, Restarting};
 use crate::agent::AgentError;
 use crate::server::Context;
 use crate::server::answer::Answer;
+use crate::server::socket::Name;
 
 /// Makes sure that nothing would be lost, and orders it. The answer itself is among what is finished before.
 pub(super) async fn answer(context: &Context) -> Result<Answer, AgentError> {
@@ -18,6 +19,10 @@ pub(super) async fn answer(context: &Context) -> Result<Answer, AgentError> {
         let message =
             format!("the agent goes on as it is, with the last good configuration: {}", problem.error.message);
         return Err(refused(ErrorBody { code: ErrorCode::RestartRefused, message, hint: problem.error.hint }));
+    }
+    if let Some(Err(error)) = restart.name.as_ref().map(Name::check) {
+        let message = format!("the agent goes on as it is, since it could not listen again: {error}");
+        return Err(refused(ErrorBody::new(ErrorCode::RestartRefused, message).hint("Close the folder to others.")));
     }
     restart.program.check().await.map_err(|unfit| refused(unfit.body()))?;
     tracing::info!("Asked to restart");
