@@ -18,7 +18,7 @@ Options:
 
 Installs the programs into DIR/bin, manual pages and completions into DIR/share, and the files for the service manager
 into your configuration folder. Without --service these are not enabled: the client starts the daemon when it needs it.
-A second run brings what has changed up to date. install/uninstall.sh takes everything away again.
+A second run brings what has changed up to date, a daemon that runs included. install/uninstall.sh takes everything away again.
 
 Needs cargo (https://rustup.rs) and a C compiler.
 EOF
@@ -222,7 +222,8 @@ elif [ "$system" = Darwin ]; then
 elif has systemctl; then
     changed=no
     put install/systemd/rolecalld.socket "$units/rolecalld.socket" 644
-    sed "s|^ExecStart=/usr/bin/rolecalld\$|ExecStart=\"$bin/rolecalld\"|" install/systemd/rolecalld.service >"$work/unit"
+    sed -e "s|^ExecStart=/usr/bin/rolecalld\$|ExecStart=\"$bin/rolecalld\"|" \
+        -e "s|^ExecReload=/usr/bin/rolecall |ExecReload=\"$bin/rolecall\" |" install/systemd/rolecalld.service >"$work/unit"
     put "$work/unit" "$units/rolecalld.service" 644
     if [ $changed = yes ] && systemd_runs; then
         systemctl --user daemon-reload
@@ -266,8 +267,12 @@ fi
 
 echo
 if [ $programs_changed = yes ] && daemon_runs; then
-    if socket_is_systemds; then restart='systemctl --user restart rolecalld'; else restart='rolecall agent restart'; fi
-    warn "a daemon of before is running; when it suits you: $restart"
+    # It takes its sessions along, and nobody who calls meanwhile notices.
+    if said=$("$bin/rolecall" agent restart 2>&1); then
+        say upgraded "${said#* }"
+    else
+        warn "a daemon of before is still running: ${said#* }"
+    fi
 fi
 case :$PATH: in
 *":$bin:"*)

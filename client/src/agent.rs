@@ -196,7 +196,8 @@ impl Agent {
         self.call_json_within(endpoint, body, Deadline::after(CALL))
     }
 
-    fn call_json_within<T: DeserializeOwned>(
+    /// The same, within a deadline of the caller's.
+    pub(crate) fn call_json_within<T: DeserializeOwned>(
         &self,
         endpoint: &Endpoint,
         body: &[u8],

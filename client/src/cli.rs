@@ -312,7 +312,7 @@ pub(crate) enum AgentAction {
     Start,
     /// Let it finish what is under way, and stop it
     Stop,
-    /// Stop it and start it again; the sessions in its memory are got anew
+    /// Have it run its program anew, after an upgrade say; its sessions are kept
     Restart,
     /// Say whether it runs, and where things are (exit code 3 if it does not)
     Status {

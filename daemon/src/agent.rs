@@ -4,15 +4,15 @@ mod askers;
 mod events;
 mod failure;
 mod journal;
+mod keep;
 mod minted;
 mod status;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
 use rolecall_protocol::{
     Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, Probed, ProbedCluster,
     ProfileName, Refreshed, Secret, near_misses,
@@ -25,12 +25,13 @@ use askers::{Askers, Verdict};
 pub use events::Events;
 pub use failure::AgentError;
 use journal::Journal;
+pub use keep::KeepError;
 use minted::Tokens;
 
 use crate::aws::Aws;
 use crate::clock::left;
 use crate::config::Config;
-use crate::config::watch::{ConfigStore, Reload};
+use crate::config::store::{ConfigStore, Reload};
 use crate::folder;
 use crate::machine;
 use crate::pin;
@@ -52,15 +53,15 @@ pub struct About {
     pub socket: String,
     /// Where it logs, if that is a file.
     pub log: Option<String>,
+    /// How often the process has run its program anew.
+    pub restarts: u32,
 }
 
 /// Everything behind the socket.
 pub struct Agent {
     about: About,
     person: Person,
-    config: Arc<ConfigStore>,
-    /// The profiles of the configuration in force, resolved once rather than at each request.
-    profiles: ArcSwap<Profiles>,
+    config: ConfigStore<Profiles>,
     sessions: Sessions,
     tokens: Tokens,
     askers: Askers,
@@ -71,19 +72,20 @@ pub struct Agent {
     aws: Aws,
 }
 
+/// The profiles of a configuration, resolved once rather than at each request.
 type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
 
 impl Agent {
-    /// An agent that goes by this configuration and this clock.
+    /// An agent that goes by the configuration at `config`.
     #[must_use]
-    pub fn new(config: Arc<ConfigStore>, aws: Aws, person: Person, about: About) -> Arc<Self> {
+    pub fn new(config: PathBuf, aws: Aws, person: Person, about: About) -> Arc<Self> {
         let started = aws.now();
-        let profiles = ArcSwap::from_pointee(resolve(&config.current().config, &person));
+        let resolver = person.clone();
+        let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
         Arc::new(Self {
             about,
             person,
             config,
-            profiles,
             sessions: Sessions::new(aws.clone()),
             tokens: Tokens::default(),
             askers: Askers::default(),
@@ -189,7 +191,7 @@ impl Agent {
         match self.config.reload() {
             Reload::Same => {}
             Reload::Problem => self.tell(Happening::Config),
-            Reload::Changed => self.configuration_changed(),
+            Reload::Changed(before) => self.configuration_changed(&before),
         }
     }
 
@@ -220,10 +222,8 @@ impl Agent {
 
     /// Goes by the configuration in force: forgets what nobody asks for any more, and what went wrong with what was
     /// changed. Everything else stays as it is.
-    fn configuration_changed(&self) {
-        let profiles = resolve(&self.config.current().config, &self.person);
-        let before = self.profiles.swap(Arc::new(profiles));
-        let profiles = self.profiles.load();
+    fn configuration_changed(&self, before: &Profiles) {
+        let profiles = self.profiles();
         self.sessions.retain(profiles.values().map(|profile| &profile.chain));
         for (name, profile) in profiles.iter() {
             if before.get(name).is_none_or(|before| before != profile) {
@@ -272,6 +272,9 @@ impl Agent {
         let before = self.journal.used(name, self.now());
         match self.sessions.get(&profile.chain, want).await {
             Ok(served) => {
+                if profile.chain.hops.is_empty() {
+                    self.sessions.learn_time(&profile.chain, &served.session).await;
+                }
                 self.note_use(profile, before);
                 Ok(served)
             }
@@ -299,13 +302,17 @@ impl Agent {
         // It may have been added this very moment, before the watch told us.
         self.reload();
         self.known(name).ok_or_else(|| {
-            let profiles = self.profiles.load();
+            let profiles = self.profiles();
             self.unknown(name, profiles.keys().map(ProfileName::as_str))
         })
     }
 
     fn known(&self, name: &ProfileName) -> Option<Arc<Profile>> {
-        self.profiles.load().get(name).cloned()
+        self.profiles().get(name).cloned()
+    }
+
+    fn profiles(&self) -> Arc<Profiles> {
+        Arc::clone(&self.config.current().made)
     }
 
     fn unknown<'a>(&self, name: &ProfileName, known: impl Iterator<Item = &'a str> + Clone) -> AgentError {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use rolecall_protocol::ProfileName;
+use rolecalld::handover::Baton;
 use rolecalld::log::Level;
 
 /// Assumes the EKS roles of your profiles, keeps their sessions fresh in memory, and serves tokens to `rolecall`.
@@ -35,6 +36,10 @@ pub(crate) struct Args {
     /// Answer once, without a socket: `--once token NAME`
     #[arg(long, num_args = 2, value_names = ["COMMAND", "NAME"], value_parser = word, conflicts_with_all = ["socket", "detached"])]
     pub(crate) once: Option<Vec<Word>>,
+
+    /// What a daemon that restarts leaves to itself; nobody else has any of it
+    #[arg(long, hide = true, value_name = "NUMBERS", conflicts_with = "once")]
+    pub(crate) handover: Option<Baton>,
 }
 
 /// A word of `--once`: `token`, or a profile's name; both are spelt alike.

@@ -19,7 +19,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region as SdkRegion;
 use rolecall_protocol::{ErrorClass, ErrorCode, Region, sanitize_for_terminal};
 
-use crate::breaker::{Breakers, Open};
+use crate::breaker::{ALONE_MAX, Breakers, Open};
 use crate::clock::{Clock, SharedTimeSource};
 use crate::config::SourceConfig;
 use crate::limits::Limits;
@@ -338,7 +338,8 @@ impl From<Open<Self>> for AwsError {
 
 /// How long a service asks to be left alone: seconds (RFC 9110, 10.2.3). AWS does not send the other form, a date.
 fn retry_after(answer: &HttpResponse) -> Option<Duration> {
-    answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    let asked = answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)?;
+    Some(asked.min(ALONE_MAX))
 }
 
 fn is_about_time(message: &str) -> bool {

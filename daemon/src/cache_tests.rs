@@ -114,6 +114,18 @@ async fn what_lasts_until_it_is_forgotten_lasts_until_then() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_put_in_does_not_replace_one() {
+    let cache = numbers();
+    assert_eq!(known(cache.fly(&"prod", || async { Ok(7) })).await, Ok(7));
+    assert_eq!(known(cache.fly(&"audit", || async { Err("down") })).await, Err("down"));
+    cache.put(&"prod", 1);
+    cache.put(&"staging", 2);
+    let mut all: Vec<_> = cache.all().into_iter().map(|(key, value)| (key, *value)).collect();
+    all.sort_unstable();
+    assert_eq!(all, [("prod", 7), ("staging", 2)]);
+}
+
+#[tokio::test]
 async fn what_was_forgotten_in_flight_is_not_kept() {
     let cache = numbers();
     let (open, flight) = gated(&cache, 7);

@@ -1,7 +1,12 @@
-//! What the process does to itself before anything else (M1, E1, F3). The only module with `unsafe`.
+//! What the process does to itself: before anything else it closes itself (M1, E1, F3), and after a large meal it gives
+//! memory back. The only module with `unsafe`.
 
 #![allow(unsafe_code)]
 
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 /// Why the process is not safe to put secrets into.
@@ -9,10 +14,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 pub enum HardenError {
     /// A core dump could hold credentials.
     #[error("core dumps cannot be turned off: {0}")]
-    Core(rustix::io::Errno),
+    Core(Errno),
     /// A debugger of the same user could read credentials.
     #[error("reading of the process's memory cannot be turned off: {0}")]
-    Dumpable(rustix::io::Errno),
+    Dumpable(Errno),
 }
 
 /// Closes the process: files for the user alone, no core dump, no debugger, none of the shell's `AWS_*` but the two that
@@ -40,6 +45,35 @@ pub unsafe fn close() -> Result<(), HardenError> {
     Ok(())
 }
 
+/// Takes a file descriptor that the program before this one has left open for it. Children do not get it any more.
+///
+/// Everything that this program opens closes itself at an exec, so what does not was inherited and has no owner yet. Once
+/// it is taken it does, so nothing is taken twice; the three standard ones belong to std.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(Errno::BADF.into());
+    }
+    // SAFETY: the number is lent to two calls that do no more than look at, and set, a flag of it; the first finds out
+    // whether it leads anywhere.
+    let lent = unsafe { BorrowedFd::borrow_raw(number) };
+    if fcntl_getfd(lent)?.contains(FdFlags::CLOEXEC) {
+        return Err(Errno::BADF.into());
+    }
+    fcntl_setfd(lent, FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, and nobody owns it: see above.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Gives memory back to the system that was needed for a moment only, such as for reading a large configuration: glibc
+/// keeps whole pages of it otherwise, for ever (malloc_trim(3)).
+pub fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes no pointer, and any thread may call it at any time.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
+}
+
 /// Hundreds of kubectl may call at once. Where the limit cannot be raised, the server takes fewer.
 fn raise_files() {
     /// Enough for every connection that the server takes; more would only slow down children that close them all.
@@ -59,7 +93,23 @@ fn strangers(names: impl Iterator<Item = String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
     use super::*;
+
+    #[test]
+    fn what_was_inherited_is_taken_once() {
+        let open = std::fs::File::open("/dev/null").unwrap();
+        assert!(inherited(open.as_raw_fd()).is_err(), "it has an owner");
+        fcntl_setfd(&open, FdFlags::empty()).unwrap();
+        let number = open.into_raw_fd();
+        let taken = inherited(number).unwrap();
+        assert!(fcntl_getfd(&taken).unwrap().contains(FdFlags::CLOEXEC));
+        assert!(inherited(number).is_err(), "it has an owner by now");
+        for nothing in [-1, 0, 1, 2, 1 << 20] {
+            assert!(inherited(nothing).is_err(), "{nothing}");
+        }
+    }
 
     #[test]
     fn the_shell_does_not_decide_who_the_user_is() {

@@ -36,4 +36,5 @@ pub mod pin;
 pub mod token;
 
 pub mod agent;
+pub mod handover;
 pub mod server;

@@ -28,8 +28,8 @@ pub(crate) fn run(args: &Args, command: &[Word]) -> ExitCode {
 
 fn token(args: &Args, name: &Word) -> Result<Secret<Vec<u8>>, ErrorBody> {
     let failed = |error: String| ErrorBody::new(ErrorCode::Internal, error);
-    let agent =
-        run::agent(args, About { socket: String::new(), log: None }).map_err(|error| failed(error.to_string()))?;
+    let about = About { socket: String::new(), log: None, restarts: 0 };
+    let agent = run::agent(args, about).map_err(|error| failed(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let info = location::exec_info().unwrap_or_default();

@@ -1,8 +1,11 @@
 //! A profile ready for use: names and templates resolved, hops in order.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Pin, ProfileConfig, SourceConfig, session_name};
 
@@ -30,7 +33,7 @@ pub struct Profile {
     /// The name of its source.
     pub source_name: SourceName,
     /// What the kubeconfig must say.
-    pub pin: Option<Pin>,
+    pub pin: Option<Arc<Pin>>,
     /// The longest that a session is asked for.
     pub duration: Duration,
     /// For how long after its last use the session is renewed unasked.
@@ -39,8 +42,14 @@ pub struct Profile {
 
 /// How a session is got: from a source, through hops. Every input of every call is in here, so two equal chains have
 /// equal sessions, and a changed configuration can never be served an old one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Chain {
+///
+/// Clones are the same one, since a chain is the key of much.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Chain(Arc<Links>);
+
+/// What a [`Chain`] is made of.
+#[derive(Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Links {
     /// Where the base credentials come from.
     pub source: SourceConfig,
     /// The region whose STS is called.
@@ -49,8 +58,16 @@ pub struct Chain {
     pub hops: Vec<Hop>,
 }
 
+impl Deref for Chain {
+    type Target = Links;
+
+    fn deref(&self) -> &Links {
+        &self.0
+    }
+}
+
 /// One AssumeRole.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hop {
     /// The role.
     pub role: RoleArn,
@@ -73,7 +90,7 @@ impl Profile {
         Some(Self {
             name: name.clone(),
             cluster: profile.cluster.clone(),
-            chain: Chain { source, region: profile.region.clone(), hops: hops(profile, &session) },
+            chain: Chain::new(source, profile.region.clone(), hops(profile, &session)),
             source_name: profile.source.clone(),
             pin: profile.pin.clone(),
             duration: profile.duration,
@@ -89,6 +106,18 @@ impl Profile {
 }
 
 impl Chain {
+    /// From that source, with STS of that region, through those hops.
+    #[must_use]
+    pub fn new(source: SourceConfig, region: Region, hops: Vec<Hop>) -> Self {
+        Self(Arc::new(Links { source, region, hops }))
+    }
+
+    /// The source alone.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        self.prefix(0)
+    }
+
     /// The chain up to, and without, its last hop.
     #[must_use]
     pub fn without_last(&self) -> Self {
@@ -107,8 +136,10 @@ impl Chain {
     }
 
     fn prefix(&self, hops: usize) -> Self {
-        let hops = self.hops.iter().take(hops).cloned().collect();
-        Self { source: self.source.clone(), region: self.region.clone(), hops }
+        if hops == self.hops.len() {
+            return self.clone();
+        }
+        Self::new(self.source.clone(), self.region.clone(), self.hops.iter().take(hops).cloned().collect())
     }
 }
 

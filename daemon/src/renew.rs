@@ -2,8 +2,8 @@
 //!
 //! A session that was used within its profile's `keep_warm` is renewed at a random point in the middle of its life (B1),
 //! so that AWS may be down for half of it and nobody notices. A renewal that fails is tried again with growing pauses;
-//! what nobody uses any more is left to end by itself. When is a pure function of `now`; the task looks at the clock four
-//! times a minute while there is something to look forward to, since timers do not count the time that a laptop sleeps.
+//! what nobody uses any more is left to end by itself. When is a pure function of `now`; the task looks at the clock now and
+//! then whatever is planned, since timers do not count the time that a laptop sleeps.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -20,10 +20,9 @@ use crate::profile::Chain;
 use crate::session::Session;
 use crate::sessions::{Known, SessionError, Sessions, Want};
 
-/// The longest sleep without a look at the clock while a renewal is planned (B10) …
-const LOOK: Duration = Duration::from_secs(15);
-/// … and while none is.
-const IDLE: Duration = Duration::from_mins(1);
+/// The longest sleep without a look at the clock. Linux tells at once when the machine wakes up or its clock is set
+/// ([`crate::machine`]), and an idle laptop's processor is better left asleep; elsewhere nobody tells (B10).
+const LOOK: Duration = if cfg!(target_os = "linux") { Duration::from_mins(1) } else { Duration::from_secs(15) };
 /// The pauses after failures grow from here … (B5)
 const PAUSE: Duration = Duration::from_secs(5);
 /// … to here.
@@ -36,6 +35,9 @@ const FLYING: usize = 4;
 const VOID: usize = 64;
 /// Events that may wait; a full queue loses a note of use, and the next use makes it again.
 const QUEUE: usize = 4096;
+
+/// Plans that a watcher may be behind.
+const NEWS: usize = 256;
 
 /// Tells the engine what happened, and people what it plans.
 #[derive(Clone)]
@@ -132,7 +134,7 @@ impl Renewer {
     /// Starts the engine; it ends with `stop`.
     pub fn start(sessions: Sessions, clock: Clock, stop: CancellationToken) -> Self {
         let (tell, told) = mpsc::channel(QUEUE);
-        let (news, _) = broadcast::channel(QUEUE);
+        let (news, _) = broadcast::channel(NEWS);
         let renewer = Self { tell, planned: Planned::default(), news };
         let landings = sessions.news();
         let engine = Engine {
@@ -230,10 +232,9 @@ impl Engine {
     /// How long nothing is to be done.
     fn nap(&self) -> Duration {
         match self.next_due() {
-            // The end of one of those that are under way wakes us.
-            Some(_) if self.flying >= FLYING => LOOK,
-            Some(due) => left(self.clock.now(), due).min(LOOK),
-            None => IDLE,
+            Some(due) if self.flying < FLYING => left(self.clock.now(), due).min(LOOK),
+            // Nothing to do, or nobody to do it: the end of a renewal that is under way wakes us.
+            _ => LOOK,
         }
     }
 

@@ -1,20 +1,24 @@
 //! The daemon proper, from the first file to the last connection.
 
 use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use rolecall_protocol::{location, sanitize_for_terminal};
 use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws, AwsFiles};
 use rolecalld::clock::Clock;
-use rolecalld::config::watch::ConfigStore;
+use rolecalld::handover::{self, Baton, Estate, Program};
 use rolecalld::log;
 use rolecalld::profile::Person;
 use rolecalld::server::guard::guard;
-use rolecalld::server::serve;
-use rolecalld::server::socket::{self, Bound, SocketError};
+use rolecalld::server::socket::{self, Bound, Claim, SocketError};
+use rolecalld::server::{Context, DRAIN, Ending, LINGER, Restart, Server};
+use sd_notify::NotifyState;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -54,44 +58,79 @@ pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
     };
     let (config, credentials) = location::aws_files()?;
     let clock = Clock::machine();
-    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_logins()? }, clock.clone());
-    Ok(Agent::new(ConfigStore::open(path, clock), aws, person(), about))
+    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_logins()? }, clock);
+    Ok(Agent::new(path, aws, person(), about))
 }
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// What it takes to run the program anew.
+struct Again {
+    program: Option<Arc<Program>>,
+    restarts: u32,
+}
+
 fn start(args: &Args) -> anyhow::Result<()> {
+    // First of all, so that nothing else is left open over another exec, or to a child.
+    let (bound, state, restarts) = match args.handover.as_ref().map(Baton::take).transpose()? {
+        Some(estate) => inherit(args, estate)?,
+        None => (bind(args)?, None, 0),
+    };
+    let program = Program::of_this_process().map(Arc::new);
     if args.detached {
         // Fails only where we lead a session already, which is as good.
         let _ = rustix::process::setsid();
     }
-    let bound = match (socket::activated()?, &args.socket) {
-        (Some(bound), _) => bound,
-        (None, Some(path)) => socket::bind(&std::path::absolute(path)?)?,
-        (None, None) => socket::bind(&location::socket()?)?,
-    };
     // Only the one that serves logs, so that the file has one writer. Without a log there are still tokens (F4).
     let log = args.log_file.as_deref().filter(|path| log::start(args.log_level, Some(path)).is_ok());
     if log.is_none() {
         log::start(args.log_level, None)?;
     }
-    let agent = agent(args, About { socket: shown(&bound.path), log: log.map(shown) })?;
+    let agent = agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
     make_config_folder(agent.config_path().parent().map(Into::into));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    runtime.block_on(live(bound, agent))?;
+    runtime.block_on(live(bound, agent, state, Again { program, restarts }))?;
     // Whoever still waits for AWS has been answered; nothing that runs now matters.
     runtime.shutdown_background();
     Ok(())
 }
 
-async fn live(bound: Bound, agent: Arc<Agent>) -> anyhow::Result<()> {
+fn bind(args: &Args) -> anyhow::Result<Bound> {
+    match socket::activated()? {
+        Some(bound) => Ok(bound),
+        None => Ok(socket::bind(&own_socket(args)?)?),
+    }
+}
+
+/// Goes on where the program before this one was. What it left is looked at as if a stranger had left it.
+fn inherit(args: &Args, estate: Estate) -> anyhow::Result<(Bound, Option<OwnedFd>, u32)> {
+    let Estate { restarts, listener, lock, state, name } = estate;
+    let bound = match name {
+        Some(identity) => socket::inherited(listener, lock, Some((&own_socket(args)?, identity)))?,
+        None => socket::inherited(listener, lock, None)?,
+    };
+    Ok((bound, Some(state), restarts))
+}
+
+/// Where it listens unless a service manager does.
+fn own_socket(args: &Args) -> anyhow::Result<PathBuf> {
+    Ok(match &args.socket {
+        Some(path) => std::path::absolute(path)?,
+        None => location::socket()?,
+    })
+}
+
+async fn live(bound: Bound, agent: Arc<Agent>, state: Option<OwnedFd>, again: Again) -> anyhow::Result<()> {
     let Bound { listener, claim, .. } = bound;
-    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let listener = UnixListener::from_std(listener)?;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     agent.keep_warm(stop.clone());
+    if let Some(state) = state {
+        take_over(&agent, state);
+    }
     let following = {
         let (agent, stop) = (Arc::clone(&agent), stop.clone());
         tokio::spawn(async move { agent.follow(stop).await })
@@ -100,14 +139,74 @@ async fn live(bound: Bound, agent: Arc<Agent>) -> anyhow::Result<()> {
         tokio::spawn(guard(name, stop.clone()));
     }
     announce("ready");
-    drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, pid = std::process::id(), "Serving");
-    serve(listener, agent, stop).await;
+    tracing::info!(version, pid = std::process::id(), restarts = again.restarts, "Serving");
+    serve(listener, &claim, &agent, &stop, &again).await;
     drop(claim); // the name goes before the lock
     following.await?;
     tracing::info!("Stopped");
     Ok(())
+}
+
+/// Serves until `stop`. A restart leaves from here and does not come back, unless it fails.
+async fn serve(listener: UnixListener, claim: &Claim, agent: &Arc<Agent>, stop: &CancellationToken, again: &Again) {
+    loop {
+        tell(NotifyState::Ready);
+        let asked = CancellationToken::new();
+        let restart = again.program.clone().map(|program| Restart { program, asked });
+        let server = Server::new(Context {
+            agent: Arc::clone(agent),
+            stop: stop.clone(),
+            leaving: CancellationToken::new(),
+            restart,
+        });
+        if server.accept(&listener).await == Ending::Stop {
+            drop(listener);
+            tracing::info!("Stopping");
+            return server.finish(DRAIN).await;
+        }
+        tracing::info!("Restarting");
+        tell(NotifyState::Reloading);
+        server.finish(LINGER).await;
+        if !stop.is_cancelled()
+            && let Some(program) = &again.program
+        {
+            let error = hand_over(program, &listener, claim, agent, again.restarts);
+            tracing::error!(program = %program.path().display(), %error, "The restart failed; going on as before");
+        }
+    }
+}
+
+/// Becomes the program. Returns only if that fails.
+fn hand_over(program: &Program, listener: &UnixListener, claim: &Claim, agent: &Agent, restarts: u32) -> anyhow::Error {
+    let estate = || -> anyhow::Result<Estate> {
+        let (lock, name) = claim.leave()?;
+        let state = handover::seal(&agent.keep()).context("the sessions cannot be passed on")?;
+        let listener = listener.as_fd().try_clone_to_owned()?;
+        Ok(Estate { restarts: restarts.saturating_add(1), listener, lock, state, name })
+    };
+    match estate() {
+        Ok(estate) => program.replace_this(&estate).into(),
+        Err(error) => error,
+    }
+}
+
+/// Sessions that cannot be read are no reason not to serve: they are got anew.
+fn take_over(agent: &Agent, state: OwnedFd) {
+    let taken = handover::unseal(state).map_err(anyhow::Error::from);
+    let taken = taken.and_then(|state| Ok(agent.take_over(state.expose())?));
+    if let Err(error) = taken {
+        tracing::warn!(%error, "What the program before kept is dropped; sessions are got anew");
+    }
+}
+
+/// Tells the service manager, if there is one.
+fn tell(state: NotifyState<'_>) {
+    let mut states = vec![state];
+    if matches!(states.as_slice(), [NotifyState::Reloading]) {
+        states.extend(NotifyState::monotonic_usec_now()); // it wants to know since when
+    }
+    drop(sd_notify::notify(&states));
 }
 
 fn stop_on_signals(stop: &CancellationToken) -> anyhow::Result<()> {

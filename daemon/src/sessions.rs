@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{Cluster, ClusterName, ErrorBody, ErrorClass, ErrorCode, SourceName};
@@ -32,8 +32,11 @@ const TRANSIENT: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10
 /// How long what somebody has to change is remembered (B7).
 const DENIAL: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(1)];
 
+/// How often AWS is asked the time where nothing else is asked of it.
+const ASK_TIME: Duration = Duration::from_mins(1);
+
 /// Landings that somebody who listens may be behind; more are told as [`broadcast::error::RecvError::Lagged`].
-const NEWS: usize = 1024;
+const NEWS: usize = 256;
 
 /// Gets, keeps and renews sessions.
 #[derive(Clone)]
@@ -41,6 +44,7 @@ pub struct Sessions {
     aws: Aws,
     cache: Arc<Cache<Chain, Session, SessionError>>,
     news: broadcast::Sender<Chain>,
+    asked_time: Arc<Mutex<Option<SystemTime>>>,
 }
 
 /// What a caller wants.
@@ -107,7 +111,7 @@ impl Sessions {
         // Nobody listening is fine.
         let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
         let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
-        Self { aws, cache, news }
+        Self { aws, cache, news, asked_time: Arc::default() }
     }
 
     /// What is known of a chain.
@@ -166,6 +170,30 @@ impl Sessions {
         }
     }
 
+    /// Has AWS tell the time where nobody else asks it anything: a source that signs itself never meets AWS, and with a
+    /// wrong clock its tokens would be refused for ever. Asked once in a while, and not waited for long.
+    pub async fn learn_time(&self, chain: &Chain, session: &Session) {
+        let clock = self.aws.clock();
+        if clock.is_known() || !self.may_ask_time(self.now()) {
+            return;
+        }
+        // Whatever the answer says, it says when.
+        let endpoint = chain.endpoint();
+        let asking = hop::caller_identity(&self.aws, &endpoint, session);
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, asking).await {
+            tracing::debug!(%error, "AWS was asked the time");
+        }
+    }
+
+    fn may_ask_time(&self, now: SystemTime) -> bool {
+        let mut asked = self.asked_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = asked.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < ASK_TIME));
+        if !is_recent {
+            *asked = Some(now);
+        }
+        !is_recent
+    }
+
     /// Describes a cluster with a chain's session or, where the role may not, with the credentials it is assumed from.
     pub async fn describe(
         &self,
@@ -178,7 +206,7 @@ impl Sessions {
         if !error.is_denied() || chain.hops.is_empty() {
             return described;
         }
-        let base = Chain { hops: vec![], ..chain.clone() };
+        let base = chain.base();
         let Ok(base_session) = self.get(&base, Want::Fresh).await else { return described };
         let again = cluster::describe(&self.aws, &base.source, &base.region, cluster, &base_session.session).await;
         if again.is_ok() { again } else { described }

@@ -183,3 +183,26 @@ fn a_forced_refresh_that_fails_leaves_the_good_session() {
     assert!(world.block_on(world.agent.refresh(&"prod".parse().unwrap())).is_err());
     world.good_token("prod");
 }
+
+#[test]
+fn a_change_touches_what_it_changes_and_nothing_else() {
+    let world = World::new();
+    world.aws.add_role(Role::new(OTHER).trusts(&world.user.arn));
+    let two = |session_name: &str| {
+        let other = PROD.split("[profiles.prod]").nth(1).unwrap().replace(ROLE, OTHER);
+        format!("{PROD}\n[profiles.other]{other}session_name = \"{session_name}\"\n")
+    };
+    world.configure(&two("first"));
+    let (kept, changed) = (world.good_token("prod"), world.good_token("other"));
+    world.configure(&two("second"));
+    assert_eq!(world.good_token("prod").token(), kept.token());
+    assert_ne!(world.good_token("other").token(), changed.token());
+    assert_eq!(world.aws.calls(Op::AssumeRole), 3);
+    // An invalid one changes nothing, and status says since when and why.
+    world.clock.advance(Duration::from_secs(1));
+    world.configure(&two("second").replace("region", "regoin"));
+    assert_eq!(world.good_token("prod").token(), kept.token());
+    let problem = world.agent.status().config.problem.unwrap();
+    assert_eq!(problem.since.to_string(), "2026-01-02T03:04:06Z");
+    assert!(problem.error.message.contains("regoin"), "{problem:?}");
+}

@@ -135,6 +135,7 @@ async fn somebody_who_waits_does_not_wait_for_renewals() {
     futures(200, |n| ask(&rig, n)).await;
     tokio::time::sleep(MINUTE).await;
     rig.laptop.sleep(3 * HOUR);
+    rig.agent.machine_changed();
     // Two hundred renewals take forty seconds; in the midst of them:
     tokio::time::sleep(20 * SECOND).await;
     rig.configure(&profiles(201, ""));
@@ -182,6 +183,32 @@ async fn row_77_a_clock_that_is_wrong_from_the_start_is_corrected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn row_77_keys_that_sign_themselves_know_the_time_too() {
+    let direct = "[sources.work]\naws_profile = \"work\"\n\
+                  [profiles.p0]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
+    let rig = Rig::new(direct);
+    rig.laptop.set(SignedDuration::from_mins(-20));
+    let issued = rig.token("p0").await;
+    rig.good(issued);
+    for hours in [3, -3] {
+        rig.laptop.set(SignedDuration::from_hours(hours));
+        let issued = rig.token("p0").await;
+        rig.good(issued);
+        tokio::time::sleep(2 * MINUTE).await;
+    }
+    assert_eq!(rig.sts.count(), 2, "at first, and after the clock was set forward");
+    // And without STS there are tokens all the same.
+    let rig = Rig::new(direct);
+    rig.sts.set(Mood::Silent);
+    let begin = tokio::time::Instant::now();
+    for _ in 0..3 {
+        let issued = rig.token("p0").await;
+        rig.good(issued);
+    }
+    assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn rows_61_and_62_with_nothing_to_serve_the_reason_comes_in_time_and_then_at_once() {
     for (mood, code) in [
         (Mood::Silent, ErrorCode::AwsUnavailable),
@@ -213,6 +240,13 @@ async fn row_59_whoever_asks_for_time_gets_it() {
     rig.sts.set(Mood::Well);
     tokio::time::sleep(2 * SECOND).await;
     let issued = rig.token("p1").await;
+    rig.good(issued);
+    // Whoever asks for too much gets a minute.
+    rig.sts.set(Mood::Busy(u64::MAX));
+    assert!(rig.token("p2").await.is_err());
+    rig.sts.set(Mood::Well);
+    tokio::time::sleep(MINUTE).await;
+    let issued = rig.token("p2").await;
     rig.good(issued);
 }
 

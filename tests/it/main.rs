@@ -17,5 +17,6 @@ mod failures;
 mod pins;
 mod renewal;
 mod rig;
+mod scale;
 mod tokens;
 mod walls;

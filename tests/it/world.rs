@@ -9,7 +9,6 @@ use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
 use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws as AwsClients, AwsFiles};
 use rolecalld::clock::{Clock as DaemonClock, Timekeeper};
-use rolecalld::config::watch::ConfigStore;
 use rolecalld::profile::Person;
 use rolecalld::renew::Renewer;
 use rolecalld::server::serve;
@@ -61,10 +60,9 @@ impl World {
         let logins = sandbox.home().join(".aws");
         let files = AwsFiles { config: logins.join("config"), credentials: logins.join("credentials"), logins };
         let path = sandbox.runtime_dir().join("rolecall/agent.sock");
-        let about = About { socket: path.display().to_string(), log: None };
+        let about = About { socket: path.display().to_string(), log: None, restarts: 0 };
         let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
-        let store = ConfigStore::open(config_path(&sandbox), time.clone());
-        let agent = Agent::new(store, AwsClients::new(files, time), person, about);
+        let agent = Agent::new(config_path(&sandbox), AwsClients::new(files, time), person, about);
 
         let bound = socket::bind(&path).unwrap();
         let stop = CancellationToken::new();

@@ -24,8 +24,7 @@ fn start_status_restart_logs_stop() {
     }
 
     world.rolecall(&["agent", "restart"]).assert_ok();
-    let second = world.daemon_pid();
-    assert_ne!(first, second);
+    assert_eq!(world.daemon_pid(), first, "it runs its program anew");
 
     let said = world.rolecall(&["agent", "logs", "-n", "50"]);
     said.assert_ok();

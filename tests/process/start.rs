@@ -192,7 +192,7 @@ fn a_daemon_is_not_dumpable_and_leaves_no_core() {
 }
 
 /// A daemon that gets its socket as a service manager hands it over: as file descriptor 3.
-fn activated(world: &World) -> (UnixListener, rolecall_harness::Daemon) {
+pub(crate) fn activated(world: &World) -> (UnixListener, rolecall_harness::Daemon) {
     let folder = world.socket().parent().unwrap().to_owned();
     fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
     let listener = UnixListener::bind(world.socket()).unwrap();

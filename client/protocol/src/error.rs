@@ -43,6 +43,8 @@ pub enum ErrorCode {
     Timeout,
     /// Too many calls at once, or the daemon is stopping.
     Unavailable,
+    /// The daemon would not survive a restart, and goes on as it is.
+    RestartRefused,
     /// A bug of ours.
     Internal,
     /// A code of a newer daemon.
@@ -88,7 +90,7 @@ impl ErrorCode {
             Self::BadRequest | Self::ExecInfoInvalid => 400,
             Self::PinMismatch | Self::AccessDenied => 403,
             Self::UnknownProfile | Self::ClusterNotFound => 404,
-            Self::ProtocolMismatch | Self::ConfigInvalid => 409,
+            Self::ProtocolMismatch | Self::ConfigInvalid | Self::RestartRefused => 409,
             Self::LoginNeeded => 401,
             Self::TokenTooLarge => 422,
             Self::Throttled => 429,

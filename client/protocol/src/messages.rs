@@ -28,6 +28,9 @@ pub struct DaemonStatus {
     pub pid: u32,
     /// When it started.
     pub started: Timestamp,
+    /// How often the process has run its program anew, see [`Endpoint::Restart`](crate::Endpoint::Restart).
+    #[serde(default)]
+    pub restarts: u32,
     /// Where it listens.
     pub socket: String,
     /// Where it logs; absent when that is standard error.

@@ -1,6 +1,7 @@
 //! `rolecall agent …`: the daemon itself.
 
 mod logs;
+mod restart;
 mod stop;
 
 use jiff::tz::TimeZone;
@@ -17,24 +18,22 @@ use crate::{output, words};
 /// Does it.
 pub(crate) fn run(action: &AgentAction, context: &Context) -> Result<(), CliError> {
     match action {
-        AgentAction::Start => start(context),
+        AgentAction::Start => start(context, ""),
         AgentAction::Stop => stop::run(context),
-        AgentAction::Restart => {
-            stop::run(context)?;
-            start(context)
-        }
+        AgentAction::Restart => restart::run(context),
         AgentAction::Status { json } => status(*json),
         AgentAction::Logs { follow, lines } => logs::run(*follow, *lines),
     }
 }
 
-fn start(context: &Context) -> Result<(), CliError> {
+/// Makes sure that it runs, and says so, with what else there is to say of it.
+fn start(context: &Context, more: &str) -> Result<(), CliError> {
     let agent = Agent::find(IfAbsent::Start)?;
     let started = agent.ensure(Deadline::after(CALL))?;
     let status: Status = agent.call_json(&Endpoint::Status, b"")?;
     let verb = if started { "started" } else { "is running already" };
     output::print(&format!(
-        "{} the agent {verb} (pid {}, {})\n",
+        "{} the agent {verb} (pid {}, {}){more}\n",
         context.screen.tick(),
         status.daemon.pid,
         sanitize_for_terminal(&status.daemon.socket)

@@ -155,11 +155,8 @@ mod tests {
     #[test]
     fn a_session_is_replaced_on_suspicion_once_a_minute() {
         let askers = Askers::default();
-        let chain = Chain {
-            source: SourceConfig::AwsProfile("work".to_owned()),
-            region: "eu-west-1".parse().unwrap(),
-            hops: vec![],
-        };
+        let source = SourceConfig::AwsProfile("work".into());
+        let chain = Chain::new(source, "eu-west-1".parse().unwrap(), vec![]);
         assert!(askers.may_force(&chain, at(0)));
         assert!(!askers.may_force(&chain, at(59)));
         assert!(askers.may_force(&chain, at(60)));

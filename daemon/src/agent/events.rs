@@ -87,7 +87,7 @@ impl Events {
 
     /// An event of every profile that has this chain; what nobody has is nobody's business.
     fn about(&self, happening: Happening, chain: &Chain) -> Option<Event> {
-        let profiles = self.agent.profiles.load();
+        let profiles = self.agent.profiles();
         let names: Vec<ProfileName> =
             profiles.values().filter(|profile| profile.chain == *chain).map(|profile| profile.name.clone()).collect();
         (!names.is_empty()).then(|| self.event(happening, names))

@@ -20,12 +20,13 @@ impl Agent {
                 protocol: rolecall_protocol::PROTOCOL_VERSION,
                 pid: std::process::id(),
                 started: clock.stamp(self.started),
+                restarts: self.about.restarts,
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
                 clock: clock.status(),
             },
             config: self.config_status(),
-            profiles: self.profiles.load().values().map(|profile| self.status_of(profile)).collect(),
+            profiles: self.profiles().values().map(|profile| self.status_of(profile)).collect(),
         }
     }
 

@@ -1,24 +1,51 @@
 //! Reads the configuration from disk, with a cap and some distrust: the file decides whose credentials are used.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rolecall_protocol::MAX_CONFIG;
+use sha2::{Digest as _, Sha256};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, pieces};
+
+/// How much is read at once: a file of ten thousand profiles has three megabytes.
+const BUFFER: usize = 64 * 1024;
 
 /// Reads and validates the file; one that does not exist is an empty configuration.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    match read(path) {
-        Ok(Some(text)) => Config::parse(path, &text),
-        Ok(None) => Ok(Config::default()),
-        Err(message) => Err(ConfigError { path: path.to_owned(), line: None, key: None, message }),
+    let unreadable = |message| ConfigError { path: path.to_owned(), line: None, key: None, message };
+    let Some(file) = open(path).map_err(unreadable)? else { return Ok(Config::default()) };
+    let mut reader = BufReader::with_capacity(BUFFER, file);
+    if let Some(config) = pieces::read(&mut reader) {
+        return Ok(config);
+    }
+    Config::parse_whole(path, &whole(reader).map_err(unreadable)?)
+}
+
+/// What a file says, as a number.
+pub type Digest = [u8; 32];
+
+/// Whether a file says something new is told by this, without reading it as a configuration: that leaves memory behind.
+#[must_use]
+pub fn digest(path: &Path) -> Option<Digest> {
+    let mut reader = BufReader::with_capacity(BUFFER, open(path).ok()??);
+    let mut hash = Sha256::new();
+    loop {
+        let length = match reader.fill_buf().ok()? {
+            [] => return Some(hash.finalize().into()),
+            bytes => {
+                hash.update(bytes);
+                bytes.len()
+            }
+        };
+        reader.consume(length);
     }
 }
 
-fn read(path: &Path) -> Result<Option<String>, String> {
+/// Opens the file, if there is one.
+fn open(path: &Path) -> Result<Option<File>, String> {
     // A FIFO would block the open for ever; with O_NONBLOCK it opens, and the check below refuses it.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -27,11 +54,16 @@ fn read(path: &Path) -> Result<Option<String>, String> {
         Err(error) => return Err(format!("cannot be read: {error}")),
     };
     trusted(&file)?;
+    Ok(Some(file))
+}
+
+/// The text, from its beginning.
+fn whole(mut reader: BufReader<File>) -> Result<String, String> {
     let mut text = String::new();
     let limit = MAX_CONFIG as u64 + 1;
-    match file.take(limit).read_to_string(&mut text) {
+    match reader.rewind().and_then(|()| reader.take(limit).read_to_string(&mut text)) {
         Ok(length) if length > MAX_CONFIG => Err(too_large()),
-        Ok(_) => Ok(Some(text)),
+        Ok(_) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err("is not UTF-8 text".to_owned()),
         Err(error) => Err(format!("cannot be read: {error}")),
     }

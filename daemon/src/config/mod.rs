@@ -1,22 +1,27 @@
 //! The configuration: one TOML file, read whole, validated whole, replaced whole.
 //!
 //! [`Config::parse`] turns text into validated types, or into one [`ConfigError`] that says file, line and key and
-//! never repeats the file's content. [`mod@file`] reads it with a cap and distrust; [`watch`] follows it and keeps the last
-//! good one.
+//! never repeats the file's content. [`mod@file`] reads it with a cap and distrust, `pieces` in little memory; [`store`]
+//! follows it and keeps the last good one.
 
 pub mod file;
+mod pieces;
 mod schema;
+pub mod store;
 mod template;
-pub mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, ProfileName, Region, RoleArn, SourceName, near_misses,
 };
-use schema::{Raw, RawProfile};
+use schema::{RawProfile, RawShared};
+use serde::{Deserialize, Serialize};
 pub use template::session_name;
 
 /// STS's bounds of a session (AssumeRole, DurationSeconds).
@@ -36,17 +41,18 @@ pub struct Config {
     /// The sources by name.
     pub sources: BTreeMap<SourceName, SourceConfig>,
     /// The profiles by name. Each names a source that exists.
-    pub profiles: BTreeMap<ProfileName, ProfileConfig>,
+    pub profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
 }
 
 /// Where base credentials come from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SourceConfig {
     /// A profile of AWS's own configuration files.
     AwsProfile(String),
 }
 
-/// What a person configured for one cluster and role, defaults filled in.
+/// What a person configured for one cluster and role, defaults filled in. What is the same in many profiles is shared by
+/// them, since there may be ten thousand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileConfig {
     /// The EKS cluster.
@@ -64,13 +70,13 @@ pub struct ProfileConfig {
     /// For how long after its last use the session is renewed unasked.
     pub keep_warm: Duration,
     /// The template of the session's name.
-    pub session_name: String,
+    pub session_name: Arc<str>,
     /// What the kubeconfig must say.
-    pub pin: Option<Pin>,
+    pub pin: Option<Arc<Pin>>,
 }
 
 /// The cluster that a profile was added with. A kubeconfig that says otherwise gets no token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pin {
     /// The API server's URL.
     pub server: String,
@@ -92,58 +98,61 @@ pub struct ConfigError {
     pub message: String,
 }
 
+/// What profiles have shown so far that another may repeat.
+#[derive(Default)]
+struct Pool {
+    clusters: HashSet<ClusterName>,
+    regions: HashSet<Region>,
+    sources: HashSet<SourceName>,
+    session_names: HashSet<Arc<str>>,
+    pins: HashSet<Arc<Pin>>,
+}
+
 impl Config {
     /// Reads a configuration. `path` is for the error alone.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let raw = schema::read(path, text)?;
-        let fail = |key: String, message: String| {
-            let line = schema::line_of(text, &key);
-            ConfigError { path: path.to_owned(), line, key: Some(key), message }
-        };
-        let sources = raw.sources.iter().map(|(name, source)| (name.clone(), source.valid())).collect();
-        let mut profiles = BTreeMap::new();
-        for (name, profile) in &raw.profiles {
-            let valid =
-                profile.valid(&raw).map_err(|(key, message)| fail(format!("profiles.{name}.{key}"), message))?;
-            profiles.insert(name.clone(), valid);
+        match pieces::read(&mut Cursor::new(text)) {
+            Some(config) => Ok(config),
+            None => Self::parse_whole(path, text),
         }
-        Ok(Self { sources, profiles })
+    }
+
+    /// Reads a configuration in one piece, which alone can tell what is wrong with it and where.
+    fn parse_whole(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let (shared, raw) = schema::read(path, text)?;
+        let (mut profiles, mut pool) = (BTreeMap::new(), Pool::default());
+        for (name, profile) in raw {
+            let valid = profile.valid(&shared, &mut pool).map_err(|(key, message)| {
+                let key = format!("profiles.{name}.{key}");
+                let line = schema::line_of(text, &key);
+                ConfigError { path: path.to_owned(), line, key: Some(key), message }
+            })?;
+            profiles.insert(name, Arc::new(valid));
+        }
+        Ok(Self { sources: shared.valid_sources(), profiles })
     }
 }
 
 impl RawProfile {
     /// Checks what no single value can tell, and fills in the defaults. An error is a key and what is wrong with it.
-    fn valid(&self, raw: &Raw) -> Result<ProfileConfig, (&'static str, String)> {
-        if !raw.sources.contains_key(&self.source) {
-            return Err(("source", unknown_source(&self.source, raw)));
+    fn valid(self, shared: &RawShared, pool: &mut Pool) -> Result<ProfileConfig, (&'static str, String)> {
+        if !shared.sources.contains_key(&self.source) {
+            return Err(("source", unknown_source(&self.source, shared)));
         }
-        let mut roles = self.via.clone();
-        match &self.role_arn {
-            Some(role) => roles.push(role.clone()),
-            None if roles.is_empty() => {}
-            None => return Err(("via", "leads nowhere without role_arn".to_owned())),
-        }
-        if roles.len() > MAX_HOPS {
-            return Err(("via", format!("makes {} hops, {MAX_HOPS} are possible", roles.len())));
-        }
-        if let Some(role) = roles.iter().find(|role| role.partition() != partition(&self.region)) {
-            let message = format!("is of partition {}, the region {} is not", role.partition(), self.region);
-            return Err(("role_arn", message));
-        }
+        let pin = self.pin()?;
+        let roles = roles(self.via, self.role_arn, &self.region)?;
+        let session_name = self.session_name.or_else(|| shared.defaults.session_name.clone());
+        let session_name = session_name.map_or_else(|| DEFAULT_SESSION_NAME.into(), Arc::from);
         Ok(ProfileConfig {
-            cluster: self.cluster.clone(),
-            region: self.region.clone(),
-            source: self.source.clone(),
+            cluster: pooled(&mut pool.clusters, self.cluster),
+            region: pooled(&mut pool.regions, self.region),
+            source: pooled(&mut pool.sources, self.source),
             roles,
-            external_id: self.external_id.clone(),
-            duration: self.duration.or(raw.defaults.duration).map_or(DEFAULT_DURATION, schema::SessionLength::get),
-            keep_warm: self.keep_warm.or(raw.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::WarmTime::get),
-            session_name: self
-                .session_name
-                .clone()
-                .or_else(|| raw.defaults.session_name.clone())
-                .unwrap_or_else(|| DEFAULT_SESSION_NAME.to_owned()),
-            pin: self.pin()?,
+            external_id: self.external_id,
+            duration: self.duration.or(shared.defaults.duration).map_or(DEFAULT_DURATION, schema::SessionLength::get),
+            keep_warm: self.keep_warm.or(shared.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::WarmTime::get),
+            session_name: pooled(&mut pool.session_names, session_name),
+            pin: pin.map(|pin| pooled(&mut pool.pins, Arc::new(pin))),
         })
     }
 
@@ -157,6 +166,34 @@ impl RawProfile {
             (None, None) => Ok(None),
         }
     }
+}
+
+/// The roles to assume, in order.
+fn roles(via: Vec<RoleArn>, last: Option<RoleArn>, region: &Region) -> Result<Vec<RoleArn>, (&'static str, String)> {
+    let mut roles = via;
+    match last {
+        Some(role) => roles.push(role),
+        None if roles.is_empty() => {}
+        None => return Err(("via", "leads nowhere without role_arn".to_owned())),
+    }
+    if roles.len() > MAX_HOPS {
+        return Err(("via", format!("makes {} hops, {MAX_HOPS} are possible", roles.len())));
+    }
+    if let Some(role) = roles.iter().find(|role| role.partition() != partition(region)) {
+        let message = format!("is of partition {}, the region {region} is not", role.partition());
+        return Err(("role_arn", message));
+    }
+    roles.shrink_to_fit();
+    Ok(roles)
+}
+
+/// The value, or its equal that came before.
+fn pooled<T: Hash + Eq + Clone>(pool: &mut HashSet<T>, value: T) -> T {
+    if let Some(known) = pool.get(&value) {
+        return known.clone();
+    }
+    pool.insert(value.clone());
+    value
 }
 
 impl ConfigError {
@@ -185,8 +222,8 @@ pub fn partition(region: &Region) -> &'static str {
     found.map_or("aws", |(_, partition)| partition)
 }
 
-fn unknown_source(wanted: &SourceName, raw: &Raw) -> String {
-    let near = near_misses(wanted.as_str(), raw.sources.keys().map(SourceName::as_str));
+fn unknown_source(wanted: &SourceName, shared: &RawShared) -> String {
+    let near = near_misses(wanted.as_str(), shared.sources.keys().map(SourceName::as_str));
     match near.first() {
         Some(near) => format!("there is no source \"{wanted}\"; did you mean \"{near}\"?"),
         None => format!("there is no source \"{wanted}\"; add [sources.{wanted}]"),

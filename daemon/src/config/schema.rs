@@ -15,13 +15,33 @@ const WARM_MAX: Duration = Duration::from_hours(7 * 24);
 /// The whole file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Raw {
+struct Raw {
+    #[serde(default)]
+    defaults: RawDefaults,
+    #[serde(default)]
+    sources: BTreeMap<SourceName, RawSource>,
+    #[serde(default)]
+    profiles: RawProfiles,
+}
+
+/// The profiles.
+pub(super) type RawProfiles = BTreeMap<ProfileName, RawProfile>;
+
+/// The file without its profiles: what they all go by.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawShared {
     #[serde(default)]
     pub(super) defaults: RawDefaults,
     #[serde(default)]
     pub(super) sources: BTreeMap<SourceName, RawSource>,
-    #[serde(default)]
-    pub(super) profiles: BTreeMap<ProfileName, RawProfile>,
+}
+
+/// A part of the file that has profiles alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPiece {
+    pub(super) profiles: RawProfiles,
 }
 
 /// `[defaults]`: each may be set per profile too.
@@ -76,7 +96,7 @@ pub(super) struct ServerUrl(String);
 pub(super) struct Sha256Hex(pub(super) String);
 
 /// Reads the text; an error has the line and the key.
-pub(super) fn read(path: &Path, text: &str) -> Result<Raw, ConfigError> {
+pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), ConfigError> {
     let fail = |error: &toml::de::Error, key: Option<String>| ConfigError {
         path: path.to_owned(),
         line: error.span().map(|span| line_at(text, span.start)),
@@ -84,10 +104,11 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Raw, ConfigError> {
         message: in_words(error.message()),
     };
     let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None))?;
-    serde_path_to_error::deserialize(document).map_err(|error| {
+    let raw: Raw = serde_path_to_error::deserialize(document).map_err(|error| {
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key))
-    })
+    })?;
+    Ok((RawShared { defaults: raw.defaults, sources: raw.sources }, raw.profiles))
 }
 
 /// The parser's message as one line. Of an unknown key it lists all that there are; a person wants the one they meant.
@@ -121,9 +142,9 @@ fn line_at(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
-impl RawSource {
-    pub(super) fn valid(&self) -> SourceConfig {
-        SourceConfig::AwsProfile(self.aws_profile.clone())
+impl RawShared {
+    pub(super) fn valid_sources(self) -> BTreeMap<SourceName, SourceConfig> {
+        self.sources.into_iter().map(|(name, source)| (name, SourceConfig::AwsProfile(source.aws_profile))).collect()
     }
 }
 

@@ -41,12 +41,12 @@ fn a_whole_configuration() {
     assert_eq!(prod.roles.len(), 2);
     assert_eq!(prod.roles[1].role_name(), "developers");
     assert_eq!(prod.duration, Duration::from_hours(2));
-    assert_eq!(prod.session_name, "dev@{host}");
+    assert_eq!(&*prod.session_name, "dev@{host}");
     let pin = prod.pin.as_ref().unwrap();
     assert!(pin.ca_sha256.as_ref().unwrap().starts_with("e3b0c442"));
     let own = &config.profiles[&"self".parse().unwrap()];
     assert!(own.roles.is_empty());
-    assert_eq!((own.duration, own.session_name.as_str()), (Duration::from_mins(45), "{user}@{host}"));
+    assert_eq!((own.duration, &*own.session_name), (Duration::from_mins(45), "{user}@{host}"));
     assert_eq!(Config::parse(Path::new("config.toml"), "").unwrap(), Config::default());
 }
 
@@ -139,4 +139,54 @@ fn every_partition_has_its_regions() {
     ] {
         assert_eq!(partition(&region.parse().unwrap()), expected);
     }
+}
+
+/// Reading in pieces gives what reading as a whole gives, or nothing.
+#[test]
+fn pieces_are_as_good_as_the_whole() {
+    let in_pieces = |text: &str| pieces::read(&mut Cursor::new(text));
+    let whole = |text: &str| Config::parse_whole(Path::new("config.toml"), text);
+    let profile = "[profiles.audit]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
+    for text in [
+        "",
+        "# nothing yet",
+        GOOD,
+        &GOOD.replace('\n', "\r\n"),
+        &format!("\u{feff}{GOOD}"),
+        // What they go by may come after them, and their order does not matter.
+        &format!("{profile}{GOOD}# the end\n[sources.other]\naws_profile = \"other\""),
+    ] {
+        assert_eq!(in_pieces(text).unwrap(), whole(text).unwrap(), "{text}");
+    }
+    for odd in [
+        GOOD.replace("[profiles.self]", "  [profiles.self]").replace("[profiles.prod]", "  [profiles.prod]"),
+        GOOD.replace("[profiles.self]", "[ profiles . self ]"),
+        GOOD.replace("\"x/y\"", "\"\"\"x/y\"\"\""),
+        "[profiles]\naudit = { cluster = \"prod\", region = \"eu-west-1\", source = \"work\" }\n\
+         [sources.work]\naws_profile = \"work\"\n"
+            .to_owned(),
+    ] {
+        assert_eq!(in_pieces(&odd), None, "{odd}");
+        assert!(whole(&odd).is_ok(), "{odd}");
+    }
+    for wrong in [
+        format!("{GOOD}{profile}{profile}"),
+        format!("profiles = {{}}\n{GOOD}"),
+        format!("{GOOD}[defaults]\n"),
+        format!("{GOOD}[profiles.prod.more]\n"),
+        format!("{GOOD}[[profiles.audit]]\n"),
+        GOOD.replace("[\"arn", "[\n[profiles.x]\n\"arn"),
+        GOOD.replace("\"dev@{host}\"", "\"\"\"\n[sources.x]\n\"\"\""),
+    ] {
+        assert_eq!(in_pieces(&wrong), None, "{wrong}");
+        assert!(whole(&wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn what_profiles_have_in_common_is_there_once() {
+    let config = Config::parse(Path::new("config.toml"), GOOD).unwrap();
+    let [prod, own] = ["prod", "self"].map(|name| &config.profiles[&name.parse().unwrap()]);
+    assert!(std::ptr::eq(prod.region.as_str(), own.region.as_str()));
+    assert!(std::ptr::eq(prod.cluster.as_str(), own.cluster.as_str()));
 }

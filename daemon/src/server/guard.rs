@@ -10,7 +10,7 @@ use super::socket::Name;
 use crate::folder;
 
 /// How often to look where watching fails.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_mins(1);
 
 /// Stops the daemon once the name no longer leads to it; returns when the daemon stops, for whatever reason.
 pub async fn guard(name: Name, stop: CancellationToken) {

@@ -11,21 +11,22 @@ mod route;
 pub mod socket;
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
+use crate::handover::Program;
 use peer::AuthorizedStream;
 
 /// A request's head has to be here in this time, counted from the connection or the answer before it (L1).
@@ -41,7 +42,11 @@ const WRITE: Duration = Duration::from_secs(5);
 /// File descriptors that are kept back for AWS, files and children (L3).
 const RESERVED: u64 = 64;
 /// What is under way may take this long to finish when the daemon stops (B12).
-const DRAIN: Duration = Duration::from_secs(5);
+pub const DRAIN: Duration = Duration::from_secs(5);
+/// And when it restarts: new callers wait meanwhile, and who is cut off before a byte of an answer asks again.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// For how long a connection may go on as if nothing were: who has just connected is about to ask.
+const GRACE: Duration = Duration::from_millis(100);
 /// How long to wait when the process has no file descriptor left; an accept that fails at once would spin.
 const BREATHER: Duration = Duration::from_millis(50);
 /// The answer to one connection too many.
@@ -56,71 +61,147 @@ pub struct Context {
     pub agent: Arc<Agent>,
     /// Ends the daemon.
     pub stop: CancellationToken,
+    /// Ends what would go on for ever: this server is about to leave.
+    pub leaving: CancellationToken,
+    /// Has it run its program anew; `None` where it cannot.
+    pub restart: Option<Restart>,
 }
 
-/// Serves until `stop`, then finishes what is under way, for at most five seconds.
+/// What a restart takes.
+#[derive(Clone)]
+pub struct Restart {
+    /// What the process becomes.
+    pub program: Arc<Program>,
+    /// Orders it.
+    pub asked: CancellationToken,
+}
+
+/// Why no more connections are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The daemon ends.
+    Stop,
+    /// It runs its program anew.
+    Restart,
+}
+
+/// Everything that is under way.
+pub struct Server {
+    context: Context,
+    places: Arc<Semaphore>,
+    conversations: TaskTracker,
+}
+
+/// Serves until `stop`, then finishes what is under way, for at most five seconds. Knows no restart.
 pub async fn serve(listener: UnixListener, agent: Arc<Agent>, stop: CancellationToken) {
-    let context = Context { agent, stop: stop.clone() };
-    let places = Arc::new(Semaphore::new(places()));
-    let graceful = GracefulShutdown::new();
-    let mut failing = false;
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                failing = false;
-                greet(stream, &places, &context, &graceful);
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "Connections cannot be accepted");
-                }
-                tokio::time::sleep(BREATHER).await;
-            }
-        }
-    }
+    let server = Server::new(Context { agent, stop, leaving: CancellationToken::new(), restart: None });
+    server.accept(&listener).await;
     drop(listener);
     tracing::info!("Stopping");
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!("Some answers were not finished in {} s", DRAIN.as_secs());
+    server.finish(DRAIN).await;
+}
+
+impl Server {
+    /// One that serves nobody yet.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        let places = Arc::new(Semaphore::new(places()));
+        Self { context, places, conversations: TaskTracker::new() }
+    }
+
+    /// Takes connections until it is told to end. Who comes later waits in the listener's queue.
+    pub async fn accept(&self, listener: &UnixListener) -> Ending {
+        let mut failing = false;
+        loop {
+            let accepted = tokio::select! {
+                biased; // once it is told, nobody is taken any more
+                ending = self.context.ending() => return ending,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    failing = false;
+                    self.greet(stream);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "Connections cannot be accepted");
+                    }
+                    tokio::time::sleep(BREATHER).await;
+                }
+            }
+        }
+    }
+
+    /// Finishes what is under way, for at most that long.
+    pub async fn finish(self, limit: Duration) {
+        self.context.leaving.cancel();
+        self.conversations.close();
+        if tokio::time::timeout(limit, self.conversations.wait()).await.is_err() {
+            tracing::warn!("Some answers were not finished in {} s", limit.as_secs());
+        }
+    }
+
+    fn greet(&self, stream: UnixStream) {
+        let stream = match AuthorizedStream::check(stream) {
+            Ok(stream) => stream,
+            Err(denied) => return tracing::warn!(peer.uid = denied.uid, "A peer was turned away"),
+        };
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => self.converse(stream, place),
+            Err(_) => {
+                tokio::spawn(turn_away(stream));
+            }
+        }
+    }
+
+    fn converse(&self, stream: AuthorizedStream, place: OwnedSemaphorePermit) {
+        let (context, leaving) = (self.context.clone(), self.context.leaving.clone());
+        let peer = stream.peer();
+        let service = service_fn(move |request| {
+            let context = context.clone();
+            async move { Ok::<_, std::convert::Infallible>(route::answer(&context, peer, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new()) // without one, hyper's header timeout is off
+            .header_read_timeout(HEAD)
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(bounded(stream)), service);
+        self.conversations.spawn(async move {
+            let mut connection = pin!(connection);
+            let leaving = async {
+                leaving.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = leaving => {
+                    // From here on what is idle is closed, and what is not is closed with its answer.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "A connection ended early");
+            }
+            drop(place);
+        });
     }
 }
 
-fn greet(stream: UnixStream, places: &Arc<Semaphore>, context: &Context, graceful: &GracefulShutdown) {
-    let stream = match AuthorizedStream::check(stream) {
-        Ok(stream) => stream,
-        Err(denied) => return tracing::warn!(peer.uid = denied.uid, "A peer was turned away"),
-    };
-    match Arc::clone(places).try_acquire_owned() {
-        Ok(place) => converse(stream, place, context.clone(), graceful),
-        Err(_) => {
-            tokio::spawn(turn_away(stream));
+impl Context {
+    async fn ending(&self) -> Ending {
+        let Some(restart) = &self.restart else {
+            self.stop.cancelled().await;
+            return Ending::Stop;
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Ending::Stop,
+            () = restart.asked.cancelled() => Ending::Restart,
         }
     }
-}
-
-fn converse(stream: AuthorizedStream, place: OwnedSemaphorePermit, context: Context, graceful: &GracefulShutdown) {
-    let peer = stream.peer();
-    let service = service_fn(move |request| {
-        let context = context.clone();
-        async move { Ok::<_, std::convert::Infallible>(route::answer(&context, peer, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new()) // without one, hyper's header timeout is off
-        .header_read_timeout(HEAD)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(bounded(stream)), service);
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "A connection ended early");
-        }
-        drop(place);
-    });
 }
 
 /// As many as there are file descriptors for.

@@ -1,6 +1,8 @@
 //! The socket ritual, in order (S1 to S6): a private folder, a lock held for life, a socket that is closed to others
 //! before it has its name, and a name that is taken over in one step.
 
+mod inherited;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use listenfd::ListenFd;
 use rolecall_protocol::location::{self, FolderProblem};
+
+pub use inherited::inherited;
 
 /// How long a dying daemon may take to let go of the lock; it drains for five seconds at most.
 const HANDOVER: Duration = Duration::from_secs(6);
@@ -32,8 +36,8 @@ pub struct Bound {
 pub struct Claim {
     /// `None` where a service manager owns it.
     name: Option<Name>,
-    // Held, not read: the kernel frees it when the process ends, however it ends.
-    _lock: File,
+    /// Held: the kernel frees it when the process ends, however it ends.
+    lock: File,
 }
 
 /// The socket's path, and the device and inode that it leads to as long as it is ours.
@@ -66,6 +70,9 @@ pub enum SocketError {
     /// The service manager passed something unusable.
     #[error("the service manager passed {0}, not one Unix socket")]
     Activation(String),
+    /// The program before a restart left something unusable.
+    #[error("what was handed over is not its {0}")]
+    Handover(&'static str),
     /// The system refused a step.
     #[error("{}: cannot {verb}: {cause}", path.display())]
     Io {
@@ -88,13 +95,12 @@ pub fn activated() -> Result<Option<Bound>, SocketError> {
     }
     let listener = passed.take_unix_listener(0).map_err(|error| SocketError::Activation(error.to_string()))?;
     let listener = listener.ok_or_else(|| SocketError::Activation("nothing".to_owned()))?;
-    let path = listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
-    let path = path.ok_or_else(|| SocketError::Activation("a socket without a path".to_owned()))?;
+    let path = own_path(&listener).ok_or_else(|| SocketError::Activation("a socket without a path".to_owned()))?;
     check_folder(path.parent().unwrap_or(Path::new("/")))?;
     // The service manager keeps the name; the lock keeps a daemon that is started by hand from taking it.
     let lock = lock(&path)?;
     listener.set_nonblocking(true).map_err(|cause| io_error(Path::new("socket"), "prepare", cause))?;
-    Ok(Some(Bound { listener, path, claim: Claim { name: None, _lock: lock } }))
+    Ok(Some(Bound { listener, path, claim: Claim { name: None, lock } }))
 }
 
 /// Makes the socket at `path`.
@@ -112,8 +118,13 @@ pub fn bind(path: &Path) -> Result<Bound, SocketError> {
     let listener = listen(&nameless).inspect_err(|_| drop(fs::remove_file(&nameless)))?;
     let identity = identity(&nameless).map_err(|cause| io_error(&nameless, "look at", cause))?;
     fs::rename(&nameless, path).map_err(|cause| io_error(path, "name the socket", cause))?;
-    let claim = Claim { name: Some(Name { path: path.to_owned(), identity }), _lock: lock };
+    let claim = Claim { name: Some(Name { path: path.to_owned(), identity }), lock };
     Ok(Bound { listener, path: path.to_owned(), claim })
+}
+
+/// Where a socket listens that a service manager made.
+fn own_path(listener: &UnixListener) -> Option<PathBuf> {
+    listener.local_addr().ok()?.as_pathname().map(Path::to_owned)
 }
 
 /// Creates what is missing of the folder, private from the first moment.

@@ -11,7 +11,6 @@ use rolecall_protocol::ProfileName;
 use rolecalld::agent::{About, Agent, AgentError};
 use rolecalld::aws::{Aws, AwsFiles};
 use rolecalld::clock::{Clock, Timekeeper};
-use rolecalld::config::watch::ConfigStore;
 use rolecalld::profile::Person;
 use rolecalld::transport;
 use tempfile::TempDir;
@@ -95,9 +94,8 @@ impl Rig {
         let sts = Sts::new(laptop.clone());
         let client = transport::behind_the_wall(sts.client(), clock.clone());
         let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
-        let about = About { socket: String::new(), log: None };
-        let store = ConfigStore::open(path, clock.clone());
-        let agent = Agent::new(store, Aws::with_client(files, clock.clone(), client), person, about);
+        let about = About { socket: String::new(), log: None, restarts: 0 };
+        let agent = Agent::new(path, Aws::with_client(files, clock.clone(), client), person, about);
         let stop = CancellationToken::new();
         agent.keep_warm(stop.clone());
         Self { laptop, sts, agent, clock, folder, stop }

@@ -110,7 +110,9 @@ impl Sts {
         let query = pairs(url.split_once('?').unwrap().1);
         let key_id = query["X-Amz-Credential"].split('/').next().unwrap().to_owned();
         let signed = basic(&query["X-Amz-Date"]);
-        let (role, session_ends) = self.state().sessions.get(&key_id).cloned().expect("a key of ours");
+        // Long-lived keys have no role and no end.
+        let never = self.laptop.truth() + Duration::from_hours(9999);
+        let (role, session_ends) = self.state().sessions.get(&key_id).cloned().unwrap_or((String::new(), never));
         Issued { key_id, role, session_ends, signed, url }
     }
 
@@ -129,6 +131,7 @@ impl Sts {
             Mood::Busy(seconds) => (503, error("ServiceUnavailable", "slow down"), Some(seconds)),
             Mood::Denying => (403, error("AccessDenied", "not you"), None),
             Mood::Well if off > SKEW => (403, error("SignatureDoesNotMatch", "Signature expired: not now"), None),
+            Mood::Well if form["Action"] == "GetCallerIdentity" => (200, identity(), None),
             Mood::Well => (200, self.assume(&role, &form["DurationSeconds"], truth), None),
         };
         let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(text));
@@ -188,6 +191,12 @@ impl Drop for Flying<'_> {
     fn drop(&mut self) {
         self.0.state().in_flight -= 1;
     }
+}
+
+fn identity() -> String {
+    "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::111122223333:user/dev</Arn>\
+     </GetCallerIdentityResult></GetCallerIdentityResponse>"
+        .to_owned()
 }
 
 fn error(code: &str, message: &str) -> String {

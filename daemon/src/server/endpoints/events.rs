@@ -14,20 +14,20 @@ const LINES: usize = 16;
 
 pub(super) fn answer(context: &Context) -> Answer {
     let (lines, body) = Channel::new(LINES);
-    tokio::spawn(tell(context.agent.events(), lines, context.stop.clone()));
+    tokio::spawn(tell(context.agent.events(), lines, context.leaving.clone()));
     Answer::stream(body)
 }
 
-/// Writes events until the watcher goes away or the daemon stops.
-async fn tell(mut events: Events, mut lines: Sender<Bytes, Never>, stop: CancellationToken) {
+/// Writes events until the watcher or the daemon goes away.
+async fn tell(mut events: Events, mut lines: Sender<Bytes, Never>, leaving: CancellationToken) {
     loop {
         let event = tokio::select! {
-            () = stop.cancelled() => return,
+            () = leaving.cancelled() => return,
             event = events.next() => event,
         };
         let Some(line) = event.as_ref().and_then(line) else { return };
         let gone = tokio::select! {
-            () = stop.cancelled() => return,
+            () = leaving.cancelled() => return,
             sent = lines.send_data(line) => sent.is_err(),
         };
         if gone {

@@ -7,6 +7,7 @@ mod events;
 mod probe;
 mod profile;
 mod refresh;
+mod restart;
 mod status;
 mod stop;
 mod token;
@@ -37,6 +38,7 @@ pub(super) async fn answer(
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
         Endpoint::Status => Ok(status::answer(agent)),
         Endpoint::Events => Ok(events::answer(context)),
+        Endpoint::Restart => restart::answer(context).await,
         Endpoint::Stop => Ok(stop::answer(context)),
         _ => Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this endpoint is not served here"))),
     }

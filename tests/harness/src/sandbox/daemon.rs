@@ -68,6 +68,13 @@ impl Daemon {
         assert!(said, "the daemon has not said {needle:?} within {limit:?}: {}", self.report());
     }
 
+    /// Waits until its stdout holds `needle`. Panics, with what it said, if that takes longer than `limit` of real time.
+    #[track_caller]
+    pub fn wait_stdout(&self, needle: &str, limit: Duration) {
+        let said = self.process.wait_until(limit, |state| text(&state.stdout.bytes).contains(needle));
+        assert!(said, "it has not said {needle:?} within {limit:?}: {}", self.report());
+    }
+
     /// Whether it has not ended yet.
     pub fn is_running(&self) -> bool {
         self.process.state().status.is_none()

@@ -9,14 +9,16 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
+use super::file::Digest;
 use super::{Config, ConfigError, file};
 use crate::clock::Clock;
+use crate::harden::give_memory_back;
 
 /// What is in force, and since when.
 #[derive(Debug)]
-pub struct InForce {
-    /// The last good configuration.
-    pub config: Config,
+pub struct InForce<T> {
+    /// What was made of the last good configuration.
+    pub made: Arc<T>,
     /// When it was read; `None` where none has been good yet.
     pub loaded: Option<SystemTime>,
     /// Why the file as it is now is not in force, and since when.
@@ -24,40 +26,43 @@ pub struct InForce {
 }
 
 /// What a look at the file came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reload {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reload<T> {
     /// Nothing is new.
     Same,
     /// The configuration in force is the same, but what is wrong with the file is not.
     Problem,
-    /// Another configuration is in force.
-    Changed,
+    /// Another configuration is in force; this is what was before.
+    Changed(Arc<T>),
 }
 
-/// The configuration as everybody shares it.
-pub struct ConfigStore {
+/// The configuration as everybody shares it: what `prepare` makes of it, once, rather than what is written.
+pub struct ConfigStore<T> {
     path: PathBuf,
     clock: Clock,
-    current: ArcSwap<InForce>,
-    /// One reload at a time, so that an older read never replaces a newer one.
-    reloading: Mutex<()>,
+    prepare: Box<dyn Fn(&Config) -> T + Send + Sync>,
+    current: ArcSwap<InForce<T>>,
+    /// What was read last. Locked for the whole reload, so that an older read never replaces a newer one.
+    seen: Mutex<Option<Digest>>,
 }
 
-impl ConfigStore {
+impl<T: PartialEq> ConfigStore<T> {
     /// Reads the file for the first time. An invalid one is an empty configuration with a problem, so that the daemon
     /// can say what is wrong rather than not start.
     #[must_use]
-    pub fn open(path: PathBuf, clock: Clock) -> Arc<Self> {
+    pub fn open(path: PathBuf, clock: Clock, prepare: impl Fn(&Config) -> T + Send + Sync + 'static) -> Self {
         let now = clock.now();
-        let (config, loaded, problem) = match file::load(&path) {
-            Ok(config) => (config, Some(now), None),
-            Err(error) => (Config::default(), None, Some((error, now))),
+        let seen = Mutex::new(file::digest(&path));
+        let (made, loaded, problem) = match file::load(&path) {
+            Ok(config) => (prepare(&config), Some(now), None),
+            Err(error) => (prepare(&Config::default()), None, Some((error, now))),
         };
         if let Some((error, _)) = &problem {
             tracing::error!(%error, "Configuration refused; no profile is served until it is mended");
         }
-        let current = ArcSwap::from_pointee(InForce { config, loaded, problem });
-        Arc::new(Self { path, clock, current, reloading: Mutex::new(()) })
+        let current = ArcSwap::from_pointee(InForce { made: Arc::new(made), loaded, problem });
+        give_memory_back();
+        Self { path, clock, prepare: Box::new(prepare), current, seen }
     }
 
     /// The file.
@@ -77,33 +82,48 @@ impl ConfigStore {
 
     /// What is in force now.
     #[must_use]
-    pub fn current(&self) -> Arc<InForce> {
+    pub fn current(&self) -> Arc<InForce<T>> {
         self.current.load_full()
     }
 
-    /// Reads the file again, and puts it in force if it is valid.
-    pub fn reload(&self) -> Reload {
-        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        let old = self.current();
-        match file::load(&self.path) {
-            Ok(config) if config == old.config && old.problem.is_none() => Reload::Same,
-            Ok(config) => {
-                let changed = config != old.config;
-                tracing::info!(profiles = config.profiles.len(), "Configuration read");
-                self.current.store(Arc::new(InForce { config, loaded: Some(now), problem: None }));
-                if changed { Reload::Changed } else { Reload::Problem }
-            }
-            Err(error) => {
-                if old.problem.as_ref().is_some_and(|(known, _)| *known == error) {
-                    return Reload::Same;
-                }
-                tracing::error!(%error, "Configuration refused; the last good one stays in force");
-                let (config, loaded) = (old.config.clone(), old.loaded);
-                self.current.store(Arc::new(InForce { config, loaded, problem: Some((error, now)) }));
-                Reload::Problem
-            }
+    /// Reads the file again, if it says something new, and puts it in force if it is valid.
+    pub fn reload(&self) -> Reload<T> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = file::digest(&self.path);
+        if digest.is_some() && *seen == digest {
+            return Reload::Same;
         }
+        *seen = digest;
+        let old = self.current();
+        let outcome = match file::load(&self.path) {
+            Ok(config) => self.accept(&old, &config),
+            Err(error) => self.refuse(&old, error),
+        };
+        give_memory_back();
+        outcome
+    }
+
+    fn accept(&self, old: &InForce<T>, config: &Config) -> Reload<T> {
+        let made = (self.prepare)(config);
+        let is_same = made == *old.made;
+        if is_same && old.problem.is_none() {
+            return Reload::Same;
+        }
+        tracing::info!(profiles = config.profiles.len(), "Configuration read");
+        let before = Arc::clone(&old.made);
+        let made = if is_same { Arc::clone(&before) } else { Arc::new(made) };
+        self.current.store(Arc::new(InForce { made, loaded: Some(self.clock.now()), problem: None }));
+        if is_same { Reload::Problem } else { Reload::Changed(before) }
+    }
+
+    fn refuse(&self, old: &InForce<T>, error: ConfigError) -> Reload<T> {
+        if old.problem.as_ref().is_some_and(|(known, _)| *known == error) {
+            return Reload::Same;
+        }
+        tracing::error!(%error, "Configuration refused; the last good one stays in force");
+        let (made, loaded) = (Arc::clone(&old.made), old.loaded);
+        self.current.store(Arc::new(InForce { made, loaded, problem: Some((error, self.clock.now())) }));
+        Reload::Problem
     }
 }
 
@@ -127,17 +147,23 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
+    /// The names of the sources.
+    fn store(path: &Path) -> ConfigStore<Vec<String>> {
+        let names = |config: &Config| config.sources.keys().map(ToString::to_string).collect();
+        ConfigStore::open(path.to_owned(), Clock::machine(), names)
+    }
+
     #[test]
     fn row_90_a_broken_file_leaves_the_last_good_one_in_force() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         write(&path, ONE);
-        let store = ConfigStore::open(path.clone(), Clock::machine());
-        let good = store.current().config.clone();
+        let store = store(&path);
+        let good = Arc::clone(&store.current().made);
         for broken in ["[sources", "[sources.work]\n", "x = 1\n"] {
             write(&path, broken);
             assert_eq!(store.reload(), Reload::Problem);
-            assert_eq!(store.current().config, good);
+            assert!(Arc::ptr_eq(&store.current().made, &good));
             let first = store.current().problem.clone().unwrap();
             assert_eq!(store.reload(), Reload::Same);
             assert_eq!(store.current().problem.clone().unwrap(), first, "the same problem began once");
@@ -146,8 +172,8 @@ mod tests {
         assert_eq!(store.reload(), Reload::Problem, "mended, but as before");
         assert!(store.current().problem.is_none());
         fs::remove_file(&path).unwrap();
-        assert_eq!(store.reload(), Reload::Changed, "deleted means no profiles");
-        assert_eq!(store.current().config, Config::default());
+        assert_eq!(store.reload(), Reload::Changed(good), "deleted means no profiles");
+        assert!(store.current().made.is_empty());
     }
 
     #[tokio::test]
@@ -161,7 +187,7 @@ mod tests {
         write(&real.join("config.toml"), "");
         std::os::unix::fs::symlink(real.join("config.toml"), &path).unwrap();
 
-        let store = ConfigStore::open(path.clone(), Clock::machine());
+        let store = Arc::new(store(&path));
         let stop = CancellationToken::new();
         let (seen, mut see) = mpsc::unbounded_channel();
         // The watch has to be in place before the file changes.
@@ -170,11 +196,11 @@ mod tests {
         write(&real.join("config.toml"), ONE);
         told.recv().await.unwrap();
         drop(watcher);
-        assert_eq!(store.reload(), Reload::Changed);
+        assert!(matches!(store.reload(), Reload::Changed(_)));
 
         let (follower, folders) = (Arc::clone(&store), Arc::clone(&store));
         let look = move || {
-            if follower.reload() == Reload::Changed {
+            if let Reload::Changed(_) = follower.reload() {
                 seen.send(()).unwrap();
             }
         };
@@ -184,7 +210,7 @@ mod tests {
         write(&new, &ONE.replace("work", "other"));
         fs::rename(&new, &path).unwrap();
         tokio::time::timeout(Duration::from_secs(10), see.recv()).await.unwrap().unwrap();
-        assert!(store.current().config.sources.contains_key(&"other".parse().unwrap()));
+        assert_eq!(*store.current().made, ["other"]);
         stop.cancel();
         following.await.unwrap();
     }

@@ -1,0 +1,143 @@
+//! `rolecall agent restart`: the daemon runs its program anew, with the same socket, process and sessions. Where it
+//! cannot, it is stopped and started.
+
+use std::time::Duration;
+
+use rolecall_protocol::{
+    DaemonStatus, Endpoint, ErrorCode, ProfileStatus, Restarting, Status, location, sanitize_for_terminal,
+};
+
+use crate::agent::{Agent, CallError, IfAbsent};
+use crate::clock::Deadline;
+use crate::commands::same_config;
+use crate::output;
+use crate::report::{CliError, Exit};
+use crate::run::Context;
+
+/// How long the daemon may take to say how it is; one that is stuck is ended, which takes its own time.
+const ASK: Duration = Duration::from_secs(3);
+/// How long it may take to look at its program and to say that it restarts.
+const AGREE: Duration = Duration::from_secs(5);
+/// How long until it answers again.
+const RETURN: Duration = Duration::from_secs(10);
+/// How often it is asked meanwhile; a daemon that is about to restart does not answer, so this is rarely needed.
+const STEP: Duration = Duration::from_millis(10);
+
+/// What is said of sessions that are not kept.
+const ANEW: &str = "; its sessions are assumed anew";
+
+/// Does it.
+pub(crate) fn run(context: &Context) -> Result<(), CliError> {
+    let agent = Agent::find(IfAbsent::Fail)?;
+    let before: Status = match agent.call_json_within(&Endpoint::Status, b"", Deadline::after(ASK)) {
+        Ok(status) => status,
+        Err(CallError::NotRunning) => return super::start(context, ""),
+        // Nobody that we would touch: each of these says itself what to do.
+        Err(error @ (CallError::Location(_) | CallError::Untrusted { .. })) => return Err(error.into()),
+        Err(_) => return anew(context),
+    };
+    // It would go by the configuration that it was started with, and whoever asks wants theirs.
+    if !location::config().is_ok_and(|ours| same_config(&ours, &before.config).is_ok()) {
+        return anew(context);
+    }
+    match agent.call_json_within::<Restarting>(&Endpoint::Restart, b"", Deadline::after(AGREE)) {
+        Ok(_) => {}
+        Err(CallError::Said(said)) if matches!(said.code, ErrorCode::RestartRefused | ErrorCode::Unknown) => {
+            return Err(said.into());
+        }
+        // It knows no restart, or not where it runs, or does not get to it.
+        Err(_) => return anew(context),
+    }
+    match wait(&agent, &before)? {
+        Some(after) => tell(context, &before, &after),
+        None => super::start(context, ANEW),
+    }
+}
+
+/// As it was done before daemons could restart by themselves.
+fn anew(context: &Context) -> Result<(), CliError> {
+    super::stop::run(context)?;
+    super::start(context, ANEW)
+}
+
+/// Waits until the new program answers. `None` if it has ended.
+fn wait(agent: &Agent, before: &Status) -> Result<Option<Status>, CliError> {
+    let deadline = Deadline::after(RETURN);
+    loop {
+        match agent.call_json_within::<Status>(&Endpoint::Status, b"", deadline) {
+            Ok(status) if is_another(&before.daemon, &status.daemon) => return Ok(Some(status)),
+            Ok(_) => {}
+            Err(CallError::NotRunning) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        if !deadline.sleep(STEP) {
+            let message = format!("the agent has not restarted within {} s and goes on as it was", RETURN.as_secs());
+            return Err(CliError::new(Exit::Unreachable, message, "See: rolecall agent logs"));
+        }
+    }
+}
+
+fn is_another(before: &DaemonStatus, now: &DaemonStatus) -> bool {
+    (before.pid, before.restarts) != (now.pid, now.restarts)
+}
+
+fn tell(context: &Context, before: &Status, after: &Status) -> Result<(), CliError> {
+    let version = sanitize_for_terminal(&after.daemon.version);
+    output::print(&format!(
+        "{} the agent restarted (pid {}, version {version}){}\n",
+        context.screen.tick(),
+        after.daemon.pid,
+        sessions(&before.profiles, &after.profiles)
+    ))?;
+    let ours = env!("CARGO_PKG_VERSION");
+    if version == ours {
+        return Ok(());
+    }
+    output::print(&format!(
+        "{} this client is version {ours}; to run the daemon that is installed with it: rolecall agent stop, then rolecall agent start\n",
+        context.screen.warning()
+    ))
+}
+
+/// What became of the sessions; nothing where there were none.
+fn sessions(before: &[ProfileStatus], after: &[ProfileStatus]) -> String {
+    // Long-lived keys are no session: they are looked up again.
+    let has = |profile: &&ProfileStatus| profile.session.as_ref().is_some_and(|session| session.expires.is_some());
+    let is_there = |profile: &&ProfileStatus| after.iter().any(|other| other.name == profile.name);
+    let had: Vec<_> = before.iter().filter(has).filter(is_there).map(|profile| &profile.name).collect();
+    let kept = after.iter().filter(has).filter(|profile| had.contains(&&profile.name)).count();
+    match (kept, had.len()) {
+        (_, 0) => String::new(),
+        (0, _) => ANEW.to_owned(),
+        (kept, all) if kept == all => "; its sessions were kept".to_owned(),
+        (kept, all) => format!("; {kept} of {all} sessions were kept, the others are assumed anew"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_the_sessions() {
+        let profile = |name: &str, expires: Option<&str>| -> ProfileStatus {
+            let mut session = serde_json::json!({"key_id_suffix": "MPLE", "issued": "2026-01-02T03:04:05Z"});
+            if let Some(expires) = expires {
+                session["expires"] = expires.into();
+            }
+            let profile = serde_json::json!({"name": name, "cluster": "c", "region": "eu-west-1", "source": "work",
+                "state": "ready", "session": session});
+            serde_json::from_value(profile).unwrap()
+        };
+        let end = Some("2026-01-02T04:04:05Z");
+        let (a, b, keys) = (profile("a", end), profile("b", end), profile("k", None));
+        let unused = serde_json::json!({"name": "a", "cluster": "c", "region": "eu-west-1", "source": "work", "state": "unused"});
+        let unused: ProfileStatus = serde_json::from_value(unused).unwrap();
+        let (both, one, other, none) = ([a.clone(), b.clone()], [a.clone()], [b.clone()], [unused.clone(), b]);
+        assert_eq!(sessions(std::slice::from_ref(&keys), &[]), "");
+        assert_eq!(sessions(&[a, keys], &one), "; its sessions were kept");
+        assert_eq!(sessions(&one, &other), "", "it is not configured any more");
+        assert_eq!(sessions(&one, &[unused]), "; its sessions are assumed anew");
+        assert_eq!(sessions(&both, &none), "; 1 of 2 sessions were kept, the others are assumed anew");
+    }
+}

@@ -1,0 +1,190 @@
+use super::*;
+
+const T0: SystemTime = SystemTime::UNIX_EPOCH;
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A machine in the hands of a test: the truth, what the wall clock makes of it, and how long it slept.
+#[derive(Debug, Clone, Default)]
+struct Laptop(Arc<Mutex<(Duration, SignedDuration, Duration)>>);
+
+impl Laptop {
+    fn pass(&self, time: Duration) {
+        self.0.lock().unwrap().0 += time;
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.pass(time);
+        self.0.lock().unwrap().2 += time;
+    }
+
+    fn set(&self, by: SignedDuration) {
+        self.0.lock().unwrap().1 += by;
+    }
+
+    fn truth(&self) -> SystemTime {
+        T0 + 1_000_000 * HOUR + self.0.lock().unwrap().0
+    }
+}
+
+impl Timekeeper for Laptop {
+    fn wall(&self) -> SystemTime {
+        shifted(self.truth(), self.0.lock().unwrap().1)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap().0
+    }
+
+    fn awake(&self) -> Duration {
+        let (elapsed, _, asleep) = *self.0.lock().unwrap();
+        elapsed.saturating_sub(asleep)
+    }
+}
+
+fn clock() -> (Laptop, Clock) {
+    let laptop = Laptop::default();
+    (laptop.clone(), Clock::new(laptop))
+}
+
+/// AWS answers at once.
+fn answer(laptop: &Laptop, clock: &Clock) {
+    clock.learn(laptop.truth(), clock.read());
+}
+
+fn off(laptop: &Laptop, clock: &Clock) -> i64 {
+    between(laptop.truth(), clock.now()).as_secs()
+}
+
+#[test]
+fn whole_seconds_and_no_panic_at_the_ends() {
+    let at = T0 + Duration::from_millis(1_767_323_045_999);
+    assert_eq!(timestamp(at).to_string(), "2026-01-02T03:04:05Z");
+    assert_eq!(timestamp(T0 - Duration::from_secs(9)), Timestamp::UNIX_EPOCH);
+    assert_eq!(timestamp(T0 + Duration::from_secs(1 << 40)), Timestamp::MAX);
+    assert_eq!(left(at, at - Duration::from_secs(1)), Duration::ZERO);
+}
+
+#[test]
+fn a_clock_that_is_nearly_right_is_believed() {
+    let (laptop, clock) = clock();
+    laptop.set(SignedDuration::from_mins(3));
+    answer(&laptop, &clock);
+    assert_eq!(off(&laptop, &clock), 180);
+    let status = clock.status().unwrap();
+    assert_eq!((status.skew_seconds, status.corrected), (-179, false));
+    assert_eq!(clock.stamp(clock.now()), timestamp(laptop.wall()));
+}
+
+#[test]
+fn row_77_a_slow_clock_is_corrected_and_kubectl_is_told_its_own_time() {
+    let (laptop, clock) = clock();
+    laptop.set(SignedDuration::from_mins(-7));
+    assert_eq!(off(&laptop, &clock), -420, "nobody has said anything yet");
+    answer(&laptop, &clock);
+    assert_eq!(off(&laptop, &clock), 0);
+    let status = clock.status().unwrap();
+    assert_eq!((status.skew_seconds, status.corrected), (420, true));
+    assert_eq!(clock.local(laptop.truth() + HOUR), laptop.wall() + HOUR - Duration::from_millis(500));
+    // Set right by hand: the next answer takes the correction back, and until then the time is doubted.
+    laptop.set(SignedDuration::from_mins(7));
+    assert!(clock.is_doubted());
+    answer(&laptop, &clock);
+    assert!(!clock.is_doubted());
+    assert_eq!(off(&laptop, &clock), 0);
+    assert!(!clock.status().unwrap().corrected);
+}
+
+#[test]
+fn row_78_a_date_that_cannot_be_is_ignored() {
+    let (laptop, clock) = clock();
+    answer(&laptop, &clock);
+    clock.learn(T0, clock.read());
+    clock.learn(laptop.truth() + 25 * HOUR, clock.read());
+    let sent = clock.read();
+    laptop.pass(16 * MINUTE);
+    clock.learn(laptop.truth() + HOUR, sent);
+    assert_eq!(off(&laptop, &clock), 0);
+}
+
+#[test]
+fn row_76_a_clock_that_is_set_back_changes_nothing() {
+    let (laptop, clock) = clock();
+    answer(&laptop, &clock);
+    laptop.set(SignedDuration::from_hours(-2));
+    laptop.pass(MINUTE);
+    assert_eq!(off(&laptop, &clock), 0);
+    assert!(!clock.is_doubted());
+    assert_eq!(clock.stamp(laptop.truth()), timestamp(laptop.wall()));
+    assert!(clock.status().unwrap().corrected);
+    laptop.set(SignedDuration::from_hours(2));
+    assert_eq!(off(&laptop, &clock), 0);
+    assert!(!clock.is_doubted(), "it is where it was");
+}
+
+#[test]
+fn row_76_a_clock_that_is_set_forward_is_doubted_until_aws_answers() {
+    for years in [0, 10] {
+        let (laptop, clock) = clock();
+        answer(&laptop, &clock);
+        let ahead = SignedDuration::from_hours(2 + years * 8766);
+        laptop.set(ahead);
+        assert_eq!(off(&laptop, &clock), ahead.as_secs(), "the later time is the safe one");
+        assert!(clock.is_doubted());
+        laptop.pass(Duration::from_secs(1));
+        answer(&laptop, &clock);
+        assert_eq!(off(&laptop, &clock), 0, "even ten years, since AWS agrees with the time that has passed");
+        assert!(!clock.is_doubted());
+    }
+}
+
+#[test]
+fn a_doubt_that_nobody_settles_ends() {
+    let (laptop, clock) = clock();
+    answer(&laptop, &clock);
+    laptop.set(SignedDuration::from_hours(2));
+    assert!(clock.is_doubted());
+    laptop.pass(DOUBT);
+    assert!(!clock.is_doubted());
+}
+
+#[test]
+fn row_79_sleep_is_noticed_and_counts() {
+    let (laptop, clock) = clock();
+    answer(&laptop, &clock);
+    let before = clock.shocks();
+    laptop.sleep(3 * HOUR);
+    assert!(clock.is_waking());
+    assert_eq!(off(&laptop, &clock), 0);
+    assert!(!clock.is_doubted());
+    assert_eq!(clock.shocks(), before + 1);
+    laptop.pass(WAKING);
+    assert!(!clock.is_waking());
+    assert_eq!(clock.shocks(), before + 1);
+    let awake = Machine.awake();
+    assert!(Machine.elapsed() >= awake);
+}
+
+#[test]
+fn the_next_run_of_the_program_knows_what_this_one_knew() {
+    let (laptop, clock) = clock();
+    answer(&laptop, &clock);
+    laptop.set(SignedDuration::from_hours(-8766));
+    let (aws, elapsed) = clock.known().unwrap();
+    laptop.pass(MINUTE);
+    let next = Clock::new(laptop.clone());
+    assert_eq!(next.known(), None);
+    next.resume(aws, elapsed);
+    assert_eq!(off(&laptop, &next), 0);
+    assert!(next.status().unwrap().corrected);
+}
+
+#[test]
+fn before_aws_has_answered_the_wall_clock_is_all_there_is() {
+    let (laptop, clock) = clock();
+    laptop.set(SignedDuration::from_hours(8766));
+    assert_eq!(off(&laptop, &clock), 8766 * 3600);
+    laptop.set(SignedDuration::from_hours(-8766));
+    assert_eq!(off(&laptop, &clock), 0);
+    assert_eq!(clock.status(), None);
+}

@@ -1,0 +1,27 @@
+//! Where memory cannot be sealed, a daemon that is asked to restart says that it cannot; the client stops and starts it.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rolecall_protocol::Secret;
+
+use super::{Estate, StateError};
+
+pub(super) const fn path() -> Option<PathBuf> {
+    None
+}
+
+pub(super) fn seal(_: &Secret<Vec<u8>>) -> Result<OwnedFd, StateError> {
+    Err(io::Error::from(io::ErrorKind::Unsupported).into())
+}
+
+pub(super) fn unseal(_: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
+    Err(io::Error::from(io::ErrorKind::Unsupported).into())
+}
+
+pub(super) fn exec(_: &Path, _: &[OsString], _: &Estate) -> io::Result<Infallible> {
+    Err(io::ErrorKind::Unsupported.into())
+}

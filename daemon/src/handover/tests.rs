@@ -1,0 +1,108 @@
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::io::{FdFlags, fcntl_getfd};
+
+use super::*;
+
+fn secret(text: &str) -> Secret<Vec<u8>> {
+    Secret::new(text.as_bytes().to_vec())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_sealed_state_is_read_as_it_was_and_cannot_be_changed() {
+    let sealed = seal(&secret("state")).unwrap();
+    assert!(fcntl_getfd(&sealed).unwrap().contains(FdFlags::CLOEXEC));
+    let mut file = File::from(sealed.try_clone().unwrap());
+    assert!(file.write_all(b"other").is_err());
+    assert!(file.set_len(0).is_err() && file.set_len(99).is_err());
+    // Nor by another way to the same memory.
+    let again = fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", sealed.as_raw_fd()));
+    assert!(again.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) || file.write(b"x").is_err());
+    assert_eq!(unseal(sealed).unwrap().expose(), b"state");
+    assert!(unseal(seal(&secret("")).unwrap()).unwrap().expose().is_empty());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_not_sealed_is_not_read() {
+    let file = tempfile::tempfile().unwrap();
+    assert!(matches!(unseal(file.into()), Err(StateError::Open)));
+    let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
+    let memory = rustix::fs::memfd_create("test", flags).unwrap();
+    rustix::fs::fcntl_add_seals(&memory, rustix::fs::SealFlags::GROW | rustix::fs::SealFlags::SHRINK).unwrap();
+    assert!(matches!(unseal(memory), Err(StateError::Open)));
+    let (stream, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    assert!(matches!(unseal(stream.into()), Err(StateError::Open)));
+    assert!(matches!(seal(&Secret::new(vec![0; 65 << 20])), Err(StateError::Large(_))));
+}
+
+#[test]
+fn a_baton_is_read_as_it_was_written() {
+    for text in ["1,3,4,5", "7,12,4,2047,64768,18446744073709551615"] {
+        assert_eq!(text.parse::<Baton>().unwrap().to_string(), text);
+    }
+    for text in ["", "1", "1,2,3", "1,2,3,4,5", "1,2,3,4,5,6,7", "1,-3,4,5", "a,b,c,d", "1,3,4,99999999999", "1,3,4,5 "]
+    {
+        assert_eq!(text.parse::<Baton>(), Err(InvalidBaton), "{text}");
+    }
+    // Whoever types one has left nothing open for us.
+    assert!("1,0,1,2".parse::<Baton>().unwrap().take().is_err());
+}
+
+#[test]
+fn the_next_run_gets_the_same_arguments_and_one_baton() {
+    let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+    let started = words(&["rolecalld", "--socket", "/s", FLAG, "1,3,4,5", "--detached"]);
+    let program = Program::new("/bin/rolecalld".into(), started.into_iter());
+    assert_eq!(program.arguments, words(&["rolecalld", "--socket", "/s", "--detached"]));
+    let next = program.with(&"2,6,7,8".parse().unwrap());
+    assert_eq!(next, words(&["rolecalld", "--socket", "/s", "--detached", FLAG, "2,6,7,8"]));
+}
+
+/// A program that is a shell script. A shell writes it: what is open for writing cannot be run, and a child that another
+/// test starts meanwhile would have ours open.
+fn script(folder: &tempfile::TempDir, text: &str) -> Program {
+    let path = folder.path().join("rolecalld");
+    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\"";
+    let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).arg(text).status().unwrap();
+    assert!(written.success());
+    Program::new(path, ["rolecalld".into()].into_iter())
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_run_is_not_to_become() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = async |text| script(&folder, text).check().await;
+    assert!(checked("echo rolecalld 9.9.9").await.is_ok());
+    assert!(matches!(checked("exit 1").await, Err(Unfit::Failed { .. })));
+    assert!(matches!(checked("echo rolecalld 9; kill -KILL $$").await, Err(Unfit::Failed { .. })));
+    assert!(matches!(checked("echo something else").await, Err(Unfit::Stranger(_))));
+    // One of before knows nothing of a handover.
+    assert!(matches!(checked("test $1 = --version && echo rolecalld 0.0.1").await, Err(Unfit::Failed { .. })));
+    let gone = Program::new(folder.path().join("gone"), std::iter::empty());
+    let said = gone.check().await.unwrap_err().body().to_string();
+    assert!(said.starts_with("the agent goes on as it is, since /") && said.contains("cannot be started"), "{said}");
+}
+
+#[tokio::test]
+async fn a_program_that_hangs_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let hangs = script(&folder, "exec sleep 60");
+    // Real time: a child does not go by a clock that tokio turns.
+    assert!(matches!(hangs.check().await, Err(Unfit::Slow(_))));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_exec_that_fails_leaves_everything_as_it_was() {
+    let open = || OwnedFd::from(File::open("/dev/null").unwrap());
+    let estate = Estate { restarts: 1, listener: open(), lock: open(), state: open(), name: None };
+    let program = Program::new("/nonexistent/rolecalld".into(), std::iter::empty());
+    assert_eq!(program.replace_this(&estate).kind(), io::ErrorKind::NotFound);
+    for fd in [&estate.listener, &estate.lock, &estate.state] {
+        assert!(fcntl_getfd(fd.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
+    }
+}

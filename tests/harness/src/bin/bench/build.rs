@@ -1,0 +1,46 @@
+//! The programs as they are shipped.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where they are.
+pub(crate) struct Programs {
+    pub(crate) client: PathBuf,
+    pub(crate) daemon: PathBuf,
+}
+
+pub(crate) fn programs() -> Programs {
+    Programs { client: client(), daemon: build(&["--release", "--package", "rolecalld"]).join("release/rolecalld") }
+}
+
+/// As `install/install.sh` builds it: statically linked where the C library can be.
+fn client() -> PathBuf {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+        return build(&["--profile", "client", "--package", "rolecall"]).join("client/rolecall");
+    }
+    let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let mut cargo = cargo(&["--profile", "client", "--package", "rolecall", "--target", &host]);
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    run(&mut cargo).join(host).join("client/rolecall")
+}
+
+fn build(arguments: &[&str]) -> PathBuf {
+    run(&mut cargo(arguments))
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--locked"]).args(arguments).current_dir(workspace());
+    cargo
+}
+
+/// Builds, and returns the target folder.
+fn run(cargo: &mut Command) -> PathBuf {
+    assert!(cargo.status().expect("cargo can be run").success(), "the build failed");
+    workspace().join("target")
+}
+
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}

@@ -1,0 +1,38 @@
+//! How often a daemon that has nothing to do wakes up.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use rolecall_harness::Daemon;
+
+use crate::build::Programs;
+use crate::report::Row;
+use crate::world::{MANY, PROFILE, World};
+
+const PART: &str = "idle";
+const MINUTE: Duration = Duration::from_mins(1);
+/// After the last event, for what was begun by it.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// Ten thousand profiles, one of them with a session that is kept warm.
+pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
+    let world = World::new(MANY);
+    let daemon = world.start(programs);
+    world.ask(PROFILE);
+    thread::sleep(SETTLED);
+    let before = wake_ups(&daemon);
+    thread::sleep(MINUTE);
+    let during = wake_ups(&daemon).saturating_sub(before);
+    vec![Row::new(PART, "wake-ups, 10,000 profiles", f64::from(during), "a minute").at_most(6.0)]
+}
+
+/// How often a thread of it has gone to sleep, and so was woken before.
+fn wake_ups(daemon: &Daemon) -> u32 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("the daemon lives");
+    let switches = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse::<u32>().ok()
+    };
+    tasks.filter_map(|task| switches(task.ok()?)).sum()
+}

@@ -1,0 +1,48 @@
+//! How long a daemon takes from nothing to `ready`, and to its first token.
+
+use std::time::{Duration, Instant};
+
+use crate::build::Programs;
+use crate::report::{Row, median, millis};
+use crate::world::{MANY, PROFILE, World};
+
+const PART: &str = "start";
+const ROUNDS: usize = 15;
+
+/// The starts in one world.
+#[derive(Default)]
+struct Starts {
+    ready: Vec<Duration>,
+    token: Vec<Duration>,
+}
+
+pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
+    let worlds = [World::new(1), World::new(MANY)];
+    let mut starts = [Starts::default(), Starts::default()];
+    for _ in 0..ROUNDS {
+        for (world, starts) in worlds.iter().zip(&mut starts) {
+            starts.once(world, programs);
+        }
+    }
+    let [mut one, mut many] = starts;
+    let ready = [millis(median(&mut one.ready)), millis(median(&mut many.ready))];
+    vec![
+        Row::new(PART, "spawn to ready, 1 profile", ready[0], "ms"),
+        Row::new(PART, "spawn to ready, 10,000 profiles", ready[1], "ms"),
+        // Nothing else differs between the two, and the daemon is not ready before it has read them.
+        Row::new(PART, "loading 10,000 profiles: the difference", ready[1] - ready[0], "ms").at_most(150.0),
+        Row::new(PART, "spawn to first token, 1 profile", millis(median(&mut one.token)), "ms").at_most(150.0),
+        Row::new(PART, "spawn to first token, 10,000 profiles", millis(median(&mut many.token)), "ms").at_most(150.0),
+    ]
+}
+
+impl Starts {
+    /// One daemon's life. The first token has an AssumeRole in it; the embedded STS answers in about a millisecond.
+    fn once(&mut self, world: &World, programs: &Programs) {
+        let begin = Instant::now();
+        let _daemon = world.start(programs);
+        self.ready.push(begin.elapsed());
+        world.ask(PROFILE);
+        self.token.push(begin.elapsed());
+    }
+}

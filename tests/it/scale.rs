@@ -1,0 +1,86 @@
+//! Many profiles, long chains, and chains without an end.
+
+use std::fmt::Write as _;
+
+use rolecall_harness::Op;
+
+use crate::world::{PROD, ROLE, World, config_path};
+
+const PROFILES: usize = 10_000;
+const CLUSTERS: usize = 2_000;
+
+/// As many profiles, each with a role of its own but the last, whose role exists.
+fn many() -> String {
+    let mut text = "[sources.work]\naws_profile = \"work\"\n".to_owned();
+    for number in 0..PROFILES {
+        let cluster = number % CLUSTERS;
+        let role = if number == PROFILES - 1 { ROLE.to_owned() } else { format!("{ROLE}-{number}") };
+        write!(
+            text,
+            "\n[profiles.team-{number}]\ncluster = \"cluster-{cluster}\"\nregion = \"eu-west-1\"\nsource = \"work\"\n\
+             role_arn = \"{role}\"\nserver = \"https://{cluster:032X}.gr7.eu-west-1.eks.amazonaws.com\"\n"
+        )
+        .unwrap();
+    }
+    text
+}
+
+#[test]
+fn row_92_ten_thousand_profiles_over_two_thousand_clusters_are_served() {
+    let world = World::new();
+    world.configure(&many());
+    world.good_token("team-9999");
+    let status = world.agent.status();
+    assert!(status.config.problem.is_none(), "{:?}", status.config.problem);
+    assert_eq!(status.profiles.len(), PROFILES);
+    // One of many is still told from the others, and missed by its name.
+    let line = world.token_error("team-0", 1);
+    assert!(line.contains(&format!("assume {ROLE}-0")), "{line}");
+    let line = world.token_error("taem-9999", 1);
+    assert!(line.contains("Did you mean team-9999"), "{line}");
+    assert_eq!(world.aws.calls(Op::AssumeRole), 2);
+}
+
+#[test]
+fn row_92_one_mistake_among_ten_thousand_is_found() {
+    let world = World::new();
+    world.configure(&format!("{}colour = \"red\"\n", many()));
+    let line = world.token_error("team-9999", 1);
+    let expected = format!("{}:70003: profiles.team-9999.colour: ", config_path(&world.sandbox).display());
+    assert!(line.contains(&expected), "{line}");
+}
+
+#[test]
+fn row_92_a_thousand_hops_are_refused() {
+    let world = World::new();
+    let via = vec!["\"arn:aws:iam::999988887777:role/hub\""; 1000].join(", ");
+    world.configure(&format!("{PROD}via = [{via}]\n"));
+    let problem = world.agent.status().config.problem.unwrap().error.message;
+    assert!(problem.ends_with("profiles.prod.via: makes 1001 hops, 5 are possible"), "{problem}");
+    world.good_token("prod");
+    assert_eq!(world.aws.calls(Op::AssumeRole), 1, "the last good configuration serves");
+}
+
+#[test]
+fn row_92_a_circle_in_awss_files_is_an_error_and_not_a_hang() {
+    let world = World::new();
+    let profile = |name: &str, source: &str| {
+        world.sandbox.append_aws_config(&format!(
+            "[profile {name}]\nrole_arn = arn:aws:iam::111122223333:role/{name}\nsource_profile = {source}\n"
+        ));
+    };
+    // A circle of three, a way into it, and one without keys that leads to itself.
+    for (name, source) in [("one", "two"), ("two", "three"), ("three", "one"), ("into", "two"), ("own", "own")] {
+        profile(name, source);
+    }
+    for (name, expected) in [
+        ("one", "profile formed an infinite loop. first we loaded [\"one\", \"two\", \"three\"]"),
+        ("into", "profile formed an infinite loop. first we loaded [\"into\", \"two\", \"three\", \"one\"]"),
+        ("own", "says nothing about credentials"),
+    ] {
+        world.configure(&PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{name}\"")));
+        let line = world.token_error("prod", 1);
+        assert!(line.contains(&format!("AWS profile \"{name}\"")) && line.contains(expected), "{line}");
+    }
+    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+}

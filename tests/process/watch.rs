@@ -1,0 +1,38 @@
+//! `rolecall status --watch` beside everything else that happens.
+
+use std::time::Duration;
+
+use rolecall_harness::{Fault, Op};
+use serde_json::Value;
+
+use crate::world::World;
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_watcher_sees_every_change_and_survives_a_restart() {
+    let world = World::added();
+    let mut command = world.sandbox.rolecall();
+    let watch = world.sandbox.spawn_daemon(command.args(["status", "--watch", "--json"]));
+    watch.wait_stdout("\"state\":\"ready\"", SOON);
+
+    // A configuration that is broken, and mended.
+    let good = std::fs::read_to_string(world.config_path()).unwrap();
+    world.write_config(&good.replace("[sources", "[sauces"));
+    watch.wait_stdout("sauces", SOON);
+    world.write_config(&(good.clone() + "keep_warm = \"1h\"\n"));
+    world.token().assert_ok();
+    watch.wait_stdout("\"next_renewal\":\"", SOON);
+
+    // A renewal that fails, which nobody waits for.
+    world.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "not today").forever());
+    world.rolecall(&["refresh", "prod"]).assert_code(1);
+    watch.wait_stdout("not today", SOON);
+
+    world.rolecall(&["agent", "restart"]).assert_ok();
+    watch.wait_stdout("\"restarts\":1", SOON);
+    for line in watch.stdout().lines() {
+        assert!(serde_json::from_str::<Value>(line).unwrap()["daemon"]["pid"].is_u64(), "{line}");
+    }
+    assert!(watch.is_running());
+}
