@@ -26,6 +26,8 @@ pub mod cluster;
 pub mod hop;
 
 pub mod cache;
+#[cfg(test)]
+mod cache_tests;
 pub mod sessions;
 
 pub mod renew;

@@ -1,0 +1,97 @@
+//! Flights that fail, and failures that are forgiven.
+
+use std::sync::Arc;
+
+use crate::rig::{End, Flown, KEY, PUT, World, all, beside, some};
+
+/// Whatever happened, it is as if it had happened in the order of the flights' numbers: nothing was forgotten, so that they
+/// flew one after the other.
+async fn check(world: &Arc<World>, ends: fn(usize) -> End) {
+    world.settle().await;
+    let (mut value, mut trouble) = (PUT, None);
+    for number in 0..world.flights() {
+        match ends(number) {
+            End::Good => (value, trouble) = (number, None),
+            End::Bad if world.is_forgiven(number) => trouble = None,
+            End::Bad => trouble = Some((trouble.map_or(1, |(failures, _)| failures + 1), number)),
+            End::Panic => {}
+        }
+    }
+    let found = world.look();
+    assert_eq!(found.value.map(|value| value.0), Some(value));
+    assert_eq!(found.trouble.map(|trouble| (trouble.failures, trouble.error.0)), trouble);
+    world.end().await;
+}
+
+/// Callers, somebody who forgives and brings an old value again, and somebody who looks.
+async fn trouble(ends: fn(usize) -> End) {
+    let world = World::new(ends).with_value();
+    let mut tasks: Vec<_> = (0..2)
+        .map(|_| {
+            beside(&world, async |world| {
+                for _ in 0..3 {
+                    drop(world.call().await);
+                }
+            })
+        })
+        .collect();
+    tasks.push(beside(&world, async |world| {
+        for _ in 0..3 {
+            world.forgive();
+            world.cache.put(&KEY, Flown(PUT));
+        }
+    }));
+    tasks.push(beside(&world, async |world| {
+        let mut last = None;
+        for _ in 0..4 {
+            let value = world.look().value.map(|value| value.0).expect("there was a value");
+            assert!(last.is_none_or(|last| last == PUT || value != PUT && value >= last), "{value} after {last:?}");
+            last = Some(value);
+        }
+    }));
+    for task in tasks {
+        task.await.unwrap();
+    }
+    check(&world, ends).await;
+}
+
+/// One flight, and one forgiving.
+async fn pardon(ends: fn(usize) -> End) {
+    let world = World::small(ends).with_value();
+    let other = beside(&world, async |world| world.forgive());
+    drop(world.call().await);
+    drop(world.call().await);
+    other.await.unwrap();
+    check(&world, ends).await;
+}
+
+const fn always(_: usize) -> End {
+    End::Bad
+}
+
+const fn now_and_then(number: usize) -> End {
+    match number % 4 {
+        0 | 1 => End::Bad,
+        2 => End::Good,
+        _ => End::Panic,
+    }
+}
+
+const fn at_first(number: usize) -> End {
+    if number == 0 { End::Bad } else { End::Good }
+}
+
+#[test]
+fn a_failure_never_replaces_a_value() {
+    some(|| trouble(always));
+}
+
+#[test]
+fn a_success_clears_the_trouble() {
+    some(|| trouble(now_and_then));
+}
+
+#[test]
+fn a_pardon_at_any_moment() {
+    all(|| pardon(at_first));
+}

@@ -1,0 +1,26 @@
+//! The cache under every order in which its callers, flights and forgettings may happen: its own source, compiled here with
+//! a mutex and a `spawn` that let shuttle choose who runs next.
+//!
+//! Each check runs over random schedules and over PCT's, which change who goes first a few times only and so find what
+//! takes a rare delay; what is small enough runs over all schedules there are. A failure prints its schedule, and
+//! `shuttle::replay` takes it. tokio's `watch` in the cache is not instrumented; it does no more than wake.
+
+// A test says what it expects and stops when that is not so.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[allow(dead_code, unreachable_pub)] // the daemon's file as it is; nobody uses all of it here
+#[path = "../../daemon/src/cache.rs"]
+mod cache;
+
+/// What the cache takes from the daemon's `clock`.
+mod clock {
+    pub(crate) use aws_smithy_async::time::SharedTimeSource;
+}
+
+mod rig;
+mod task;
+
+mod eviction;
+mod failures;
+mod forgetting;
+mod sharing;

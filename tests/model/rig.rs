@@ -1,0 +1,315 @@
+//! A cache of one key, whose flights are numbered and written down.
+//!
+//! What is written down is behind `std`'s mutex, which shuttle does not see: each entry happens at once with what stands
+//! beside it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::time::StaticTimeSource;
+use shuttle::current::TaskId;
+use shuttle::future::{JoinHandle, yield_now};
+use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
+
+use crate::cache::{Cache, Failure, Flight, Found, Outcome, Remembered};
+use crate::clock::SharedTimeSource;
+use crate::task;
+
+/// The key of all flights.
+pub(crate) const KEY: usize = 0;
+
+/// What a flight brings, good or bad: its number.
+#[derive(Debug)]
+pub(crate) struct Flown(pub(crate) usize);
+
+/// The number of a value that no flight brought.
+pub(crate) const PUT: usize = usize::MAX;
+
+/// Schedules that nobody waits for. Each lock more in the cache multiplies how many there are.
+const MANY: usize = 200_000;
+
+/// How a flight ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Good,
+    Bad,
+    Panic,
+}
+
+/// A cache, and what happened to it.
+pub(crate) struct World {
+    pub(crate) cache: Arc<Cache<usize, Flown, Flown>>,
+    /// How a flight ends, by its number.
+    ends: fn(usize) -> End,
+    is_small: bool,
+    /// Opens with the callers who have come.
+    gate: tokio::sync::Semaphore,
+    log: Mutex<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    flights: Vec<Record>,
+    /// How often the key was forgotten. A generation is what lies between.
+    generation: usize,
+    /// Flights that somebody has heard of.
+    heard: BTreeSet<usize>,
+    /// Failures that were forgiven.
+    forgiven: BTreeSet<usize>,
+    /// Which task flies which flight.
+    flyers: HashMap<TaskId, usize>,
+    /// The flights whose landing was announced.
+    landed: Vec<usize>,
+    /// What was not as it should be where a panic would be one in a destructor.
+    complaints: Vec<String>,
+    /// What was asked for at an announcement, with the flight that was announced.
+    after: Vec<(usize, Flight<Flown, Flown>)>,
+}
+
+/// A flight. It took its slot in a generation between `asked` and `begun`.
+#[derive(Clone, Copy)]
+struct Record {
+    asked: usize,
+    begun: usize,
+    ended: Option<usize>,
+}
+
+impl Remembered for Flown {
+    fn remembered(&self, _: u32) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl World {
+    /// A cache whose flights take their time, and which is asked again when one has landed.
+    pub(crate) fn new(ends: fn(usize) -> End) -> Arc<Self> {
+        Self::made(ends, false)
+    }
+
+    /// A cache with no more to it than what the check does, so that all schedules can be gone through.
+    pub(crate) fn small(ends: fn(usize) -> End) -> Arc<Self> {
+        Self::made(ends, true)
+    }
+
+    /// The same with a value that no flight brought.
+    pub(crate) fn with_value(self: Arc<Self>) -> Arc<Self> {
+        self.cache.put(&KEY, Flown(PUT));
+        self
+    }
+
+    fn made(ends: fn(usize) -> End, is_small: bool) -> Arc<Self> {
+        let time = SharedTimeSource::new(StaticTimeSource::new(SystemTime::UNIX_EPOCH));
+        let world: Arc<OnceLock<Weak<Self>>> = Arc::default();
+        let announced = Arc::clone(&world);
+        let cache = Cache::new(time, move |key| {
+            assert_eq!(*key, KEY);
+            if let Some(world) = announced.get().and_then(Weak::upgrade) {
+                world.announced();
+            }
+        });
+        let gate = tokio::sync::Semaphore::new(0);
+        let made = Arc::new(Self { cache, ends, is_small, gate, log: Mutex::default() });
+        assert!(world.set(Arc::downgrade(&made)).is_ok());
+        made
+    }
+
+    fn log<T>(&self, write: impl FnOnce(&mut Log) -> T) -> T {
+        write(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Joins a flight or begins one.
+    pub(crate) fn fly(self: &Arc<Self>) -> Flight<Flown, Flown> {
+        self.fly_behind(0)
+    }
+
+    /// The same; if a flight begins, it waits until as many as `callers` have come.
+    pub(crate) fn fly_behind(self: &Arc<Self>, callers: u32) -> Flight<Flown, Flown> {
+        let asked = self.generation();
+        let world = Arc::clone(self);
+        self.cache.fly(&KEY, move || {
+            let number = world.begin(asked);
+            async move {
+                world.log(|log| log.flyers.insert(shuttle::current::me(), number));
+                drop(world.gate.acquire_many(callers).await.unwrap());
+                if !world.is_small {
+                    yield_now().await;
+                }
+                world.log(|log| log.flights[number].ended = Some(log.generation));
+                match (world.ends)(number) {
+                    End::Good => Ok(Flown(number)),
+                    End::Bad => Err(Flown(number)),
+                    // Not `panic!`: shuttle's hook would print a schedule for it.
+                    End::Panic => resume_unwind(Box::new(task::Crash)),
+                }
+            }
+        })
+    }
+
+    /// Writes down that a flight begins. No two of one generation are under way at once.
+    fn begin(&self, asked: usize) -> usize {
+        self.log(|log| {
+            let begun = log.generation;
+            let of_one = |flight: &Record| flight.ended.is_none() && flight.asked == begun && flight.begun == begun;
+            if asked == begun && log.flights.iter().any(of_one) {
+                log.complaints.push("two flights at once".to_owned());
+            }
+            log.flights.push(Record { asked, begun, ended: None });
+            log.flights.len() - 1
+        })
+    }
+
+    /// Whoever hears of a landing finds the slot free: asking then never joins the flight that landed.
+    fn announced(self: &Arc<Self>) {
+        let me = shuttle::current::me();
+        // A flight that never began is dropped by shuttle, which clears up after a failure.
+        let Some(number) = self.log(|log| log.flyers.get(&me).copied()) else { return };
+        let is_first = self.log(|log| {
+            if log.landed.contains(&number) {
+                log.complaints.push(format!("the landing of flight {number} was announced twice"));
+            }
+            if log.heard.contains(&number) {
+                log.complaints.push(format!("flight {number} was heard of before its landing was announced"));
+            }
+            log.landed.push(number);
+            log.landed.len() == 1
+        });
+        if is_first && !self.is_small {
+            let flight = self.fly();
+            self.log(|log| log.after.push((number, flight)));
+        }
+    }
+
+    /// Wants something, and hears of a flight that nobody had heard of before.
+    pub(crate) async fn call(self: &Arc<Self>) -> Outcome<Flown, Flown> {
+        self.call_behind(0).await
+    }
+
+    /// The same; if a flight begins, it waits until as many as `callers` have come.
+    pub(crate) async fn call_behind(self: &Arc<Self>, callers: u32) -> Outcome<Flown, Flown> {
+        let (heard, generation) = self.log(|log| (log.heard.clone(), log.generation));
+        let flight = self.fly_behind(callers);
+        self.gate.add_permits(1);
+        let outcome = flight.landed().await;
+        if let Some(number) = number(&outcome) {
+            assert!(!heard.contains(&number), "joined flight {number} although it was over");
+            self.log(|log| {
+                assert!(log.flights[number].begun >= generation, "joined flight {number} although it was forgotten");
+                log.heard.insert(number);
+            });
+        }
+        outcome
+    }
+
+    /// Looks, and finds nothing from before a forgetting, no trouble that was forgiven and none from before a success.
+    pub(crate) fn look(&self) -> Found<Flown, Flown> {
+        let (generation, forgiven) = self.log(|log| (log.generation, log.forgiven.clone()));
+        let found = self.cache.look(&KEY);
+        let good = found.value.as_ref().map(|value| value.0).filter(|number| *number != PUT);
+        let bad = found.trouble.as_ref().map(|trouble| trouble.error.0);
+        for number in good.into_iter().chain(bad) {
+            let begun = self.log(|log| log.flights[number].begun);
+            assert!(begun >= generation, "flight {number} came from before a forgetting");
+        }
+        if let Some(bad) = bad {
+            assert!(!forgiven.contains(&bad), "flight {bad} was forgiven");
+            assert!(good < Some(bad), "flight {bad} was followed by a success");
+        }
+        found
+    }
+
+    /// The configuration was changed.
+    pub(crate) fn forget(&self) {
+        // Counted where it happens: the cache is locked.
+        self.cache.retain(|_| {
+            self.log(|log| log.generation += 1);
+            false
+        });
+    }
+
+    /// There is reason to believe that it goes better now.
+    pub(crate) fn forgive(&self) {
+        self.cache.forgive(|_, error| {
+            self.log(|log| log.forgiven.insert(error.0));
+            true
+        });
+    }
+
+    pub(crate) fn flights(&self) -> usize {
+        self.log(|log| log.flights.len())
+    }
+
+    fn generation(&self) -> usize {
+        self.log(|log| log.generation)
+    }
+
+    pub(crate) fn is_forgiven(&self, number: usize) -> bool {
+        self.log(|log| log.forgiven.contains(&number))
+    }
+
+    /// Waits until everything has ended, well so far.
+    pub(crate) async fn settle(self: &Arc<Self>) {
+        task::all_ended().await;
+        for (landed, flight) in self.log(|log| std::mem::take(&mut log.after)) {
+            let next = flight.landed().await;
+            assert_ne!(number(&next), Some(landed), "joined a flight at the announcement of its landing");
+        }
+        task::all_ended().await;
+        let complaints = self.log(|log| log.complaints.clone());
+        assert!(complaints.is_empty(), "{complaints:?}");
+    }
+
+    /// Waits until everything has ended, and checks what holds whatever happened.
+    pub(crate) async fn end(self: &Arc<Self>) {
+        self.settle().await;
+        self.look();
+        let flights = self.flights();
+        self.log(|log| {
+            let forgotten = log.flights.iter().filter(|flight| flight.ended > Some(flight.begun)).count();
+            let kept = flights.saturating_sub(log.generation)..=flights - forgotten;
+            assert!(kept.contains(&log.landed.len()), "{} of {flights} announced, not {kept:?}", log.landed.len());
+        });
+        drop(self.call().await);
+        assert_eq!(self.flights(), flights + 1, "the slot had a flight left");
+        task::all_ended().await;
+    }
+}
+
+/// Which flight an outcome is of.
+pub(crate) fn number(outcome: &Outcome<Flown, Flown>) -> Option<usize> {
+    match outcome {
+        Ok(flown) | Err(Failure::Known(flown)) => Some(flown.0),
+        Err(Failure::Lost) => None,
+    }
+}
+
+/// A task beside the others.
+pub(crate) fn beside<F>(world: &Arc<World>, task: impl FnOnce(Arc<World>) -> F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    shuttle::future::spawn(task(Arc::clone(world)))
+}
+
+/// Some thousand schedules of chance.
+pub(crate) fn some<F: Future<Output = ()> + 'static>(check: fn() -> F) {
+    run(RandomScheduler::new(2000), check);
+    run(PctScheduler::new(3, 1000), check);
+}
+
+/// Fewer, of what takes long.
+pub(crate) fn few<F: Future<Output = ()> + 'static>(check: fn() -> F) {
+    run(RandomScheduler::new(50), check);
+}
+
+/// All schedules there are.
+pub(crate) fn all<F: Future<Output = ()> + 'static>(check: fn() -> F) {
+    let count = run(DfsScheduler::new(Some(MANY), false), check);
+    assert!((1000..MANY).contains(&count), "too little to choose, or too much to go through: {count} schedules");
+}
+
+fn run<F: Future<Output = ()> + 'static>(chooser: impl Scheduler + 'static, check: fn() -> F) -> usize {
+    let runner = shuttle::Runner::new(chooser, shuttle::Config::default());
+    runner.run(move || shuttle::future::block_on(check()))
+}
