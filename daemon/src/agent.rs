@@ -206,7 +206,7 @@ impl Agent {
 
     /// AWS's own files were changed, by a login perhaps: what was refused before may be given now.
     pub fn sources_changed(&self) {
-        self.sessions.forgive_sources();
+        self.sessions.sources_changed();
         self.try_again(Happening::Plan);
     }
 
@@ -287,7 +287,7 @@ impl Agent {
             }
             Err(error) => {
                 let body = error.body(&profile.source_name);
-                tracing::warn!(profile = %name, code = %body.code, error = %error, "No session");
+                tracing::debug!(profile = %name, code = %body.code, error = %error, "No session");
                 Err(AgentError::new(name, body))
             }
         }

@@ -46,7 +46,7 @@ pub struct AwsFiles {
 pub struct Aws {
     files: AwsFiles,
     http: SharedHttpClient,
-    limits: Limits,
+    limits: Limits<Endpoint>,
     breakers: Arc<Breakers<Endpoint, AwsError>>,
     clock: Clock,
 }
@@ -116,7 +116,7 @@ impl Aws {
 
     /// How fast STS is called.
     #[must_use]
-    pub const fn limits(&self) -> &Limits {
+    pub const fn limits(&self) -> &Limits<Endpoint> {
         &self.limits
     }
 
@@ -138,8 +138,9 @@ impl Aws {
         E: Error + ProvideErrorMetadata + 'static,
     {
         self.breakers.look(endpoint, self.now())?;
-        let _pass = self.limits.pass().await;
+        let mut pass = self.limits.pass(endpoint).await;
         self.breakers.admit(endpoint, self.now())?;
+        pass.turn().await;
         let outcome = match tokio::time::timeout(patience, send).await {
             Ok(answer) => answer.map_err(|error| AwsError::of(&error)),
             Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, "no answer in time")),
@@ -325,6 +326,7 @@ impl AwsError {
         };
         let message = match (code, message) {
             (Some(code), "") => format!("{code} (status {status})"),
+            (_, message) if status >= 500 => format!("it answers with status {status}: {message}"),
             (_, message) => message.to_owned(),
         };
         Self::new(kind, sanitize_for_terminal(&message))

@@ -77,6 +77,8 @@ struct Slot<V, E> {
     value: Option<Arc<V>>,
     trouble: Option<Trouble<E>>,
     flight: Option<Flight<V, E>>,
+    /// Whether the reason for a failure of that flight is forgiven already.
+    is_forgiven: bool,
     looked: u64,
 }
 
@@ -163,12 +165,14 @@ where
         self.slots().by_key.retain(|key, _| keep(key));
     }
 
-    /// Forgets the failures that `forget` names: there is reason to believe that it goes better now.
+    /// Forgets the failures that `forget` names: there is reason to believe that it goes better now. What fails in flight
+    /// began before, and is not remembered either.
     pub fn forgive(&self, forget: impl Fn(&K, &E) -> bool) {
         for (key, slot) in &mut self.slots().by_key {
             if slot.trouble.as_ref().is_some_and(|trouble| forget(key, &trouble.error)) {
                 slot.trouble = None;
             }
+            slot.is_forgiven = slot.flight.is_some();
         }
     }
 }
@@ -218,6 +222,7 @@ impl<K: Eq + Hash, V, E> Landing<K, V, E> {
                     slot.value = Some(Arc::clone(value));
                     slot.trouble = None;
                 }
+                Err(_) if slot.is_forgiven => {}
                 Err(error) => slot.fail(error, now),
             }
         }
@@ -239,7 +244,7 @@ impl<K, V, E> Cache<K, V, E> {
 
 impl<V, E> Slot<V, E> {
     const fn empty() -> Self {
-        Self { value: None, trouble: None, flight: None, looked: 0 }
+        Self { value: None, trouble: None, flight: None, is_forgiven: false, looked: 0 }
     }
 
     fn fail(&mut self, error: &Arc<E>, now: SystemTime) {
@@ -272,6 +277,7 @@ impl<K: Eq + Hash, V, E> Drop for Landing<K, V, E> {
         let mut slots = self.cache.slots();
         let Some(slot) = self.own_slot(&mut slots) else { return };
         slot.flight = None;
+        slot.is_forgiven = false;
         drop(slots);
         (self.cache.landed)(&self.key);
     }

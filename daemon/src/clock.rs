@@ -74,6 +74,8 @@ struct State {
     correction: SignedDuration,
     /// What AWS said last.
     measured: Option<Measured>,
+    /// Whether somebody vouched for what AWS said.
+    is_vouched_for: bool,
     /// When the wall clock was last set forward, while nobody knows whether rightly.
     doubted: Option<Duration>,
     /// How much of `elapsed` was slept through, as of the last reading.
@@ -88,8 +90,6 @@ struct State {
 struct Measured {
     aws: SystemTime,
     elapsed: Duration,
-    /// AWS's time less this machine's.
-    skew: SignedDuration,
 }
 
 impl Clock {
@@ -130,9 +130,10 @@ impl Clock {
         Reading { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() }
     }
 
-    /// Learns from the `Date` of an answer of AWS's whose request was sent at `sent`.
-    pub fn learn(&self, date: SystemTime, sent: Reading) {
-        if let Some(skew) = self.look(|state, reading| state.learn(date, sent, reading)) {
+    /// Learns from the `Date` of an answer of AWS's whose request was sent at `sent`. Where somebody vouched for who answered
+    /// (TLS), that counts for good; where nobody did (an AWS of one's own on this machine), only while nobody else says.
+    pub fn learn(&self, date: SystemTime, sent: Reading, is_vouched_for: bool) {
+        if let Some(skew) = self.look(|state, reading| state.learn(date, sent, reading, is_vouched_for)) {
             tracing::info!(
                 seconds = skew.as_secs(),
                 "AWS's clock is ahead of this machine's; what is signed is corrected"
@@ -179,7 +180,7 @@ impl Clock {
     /// This machine's clock against AWS's, if AWS has answered yet.
     #[must_use]
     pub fn status(&self) -> Option<ClockStatus> {
-        self.look(State::status)
+        self.look(|state, reading| state.status(reading))
     }
 
     fn look<T>(&self, ask: impl FnOnce(&mut State, Reading) -> T) -> T {
@@ -233,6 +234,7 @@ impl State {
             anchor: (first.wall, first.elapsed),
             correction: SignedDuration::ZERO,
             measured: None,
+            is_vouched_for: false,
             doubted: None,
             asleep: first.elapsed.saturating_sub(first.awake),
             woke: None,
@@ -281,9 +283,6 @@ impl State {
         self.correction = SignedDuration::ZERO;
         self.doubted = None;
         self.shocks += 1;
-        if let Some(last) = &mut self.measured {
-            last.skew = between(reading.wall, last.now(reading));
-        }
     }
 
     /// Time that goes on whatever is done to the wall clock.
@@ -297,7 +296,16 @@ impl State {
     }
 
     /// Believes a date that is prompt and credible. Answers the new correction, if it is one.
-    fn learn(&mut self, date: SystemTime, sent: Reading, reading: Reading) -> Option<SignedDuration> {
+    fn learn(
+        &mut self,
+        date: SystemTime,
+        sent: Reading,
+        reading: Reading,
+        is_vouched_for: bool,
+    ) -> Option<SignedDuration> {
+        if self.is_vouched_for && !is_vouched_for {
+            return None;
+        }
         let took = reading.elapsed.saturating_sub(sent.elapsed);
         if took > PROMPT {
             return None;
@@ -307,9 +315,11 @@ impl State {
         let steady = self.steady(reading);
         let off = between(steady, aws);
         let since_measured = self.measured.map(|last| between(last.now(reading), aws));
-        if off.abs() > CREDIBLE && since_measured.is_none_or(|off| off.abs() > CREDIBLE) {
+        // Further off than that it is believed only from somebody who says the same as before: the clock was set.
+        if off.abs() > CREDIBLE && since_measured.is_none_or(|off| off.abs() > BEARABLE) {
             return None;
         }
+        self.is_vouched_for |= is_vouched_for;
         self.believe(aws, reading)
     }
 
@@ -317,7 +327,7 @@ impl State {
     fn believe(&mut self, aws: SystemTime, reading: Reading) -> Option<SignedDuration> {
         let off = between(self.steady(reading), aws);
         self.doubted = None;
-        self.measured = Some(Measured { aws, elapsed: reading.elapsed, skew: between(reading.wall, aws) });
+        self.measured = Some(Measured { aws, elapsed: reading.elapsed });
         if (off - self.correction).abs() <= NOISE {
             return None;
         }
@@ -335,12 +345,9 @@ impl State {
         self.doubted.is_some_and(|since| reading.elapsed.saturating_sub(since) < DOUBT)
     }
 
-    fn status(&mut self, reading: Reading) -> Option<ClockStatus> {
+    fn status(&self, reading: Reading) -> Option<ClockStatus> {
         let measured = self.measured?;
-        let now = self.now(reading);
-        let ahead = between(reading.wall, now);
-        // Where nothing is corrected, what AWS said is more precise than what we make of it.
-        let skew = if ahead.abs() > NOISE { ahead } else { measured.skew };
+        let skew = between(reading.wall, measured.now(reading));
         let age = reading.elapsed.saturating_sub(measured.elapsed);
         let measured = reading.wall.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         Some(ClockStatus {

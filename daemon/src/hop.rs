@@ -135,10 +135,11 @@ async fn call(
         .role_session_name(hop.session_name.as_str())
         .set_external_id(hop.external_id.as_ref().map(ToString::to_string))
         .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
-    let timed = async {
+    // In a box: the SDK's futures have many kilobytes.
+    let timed = Box::pin(async {
         begun.get_or_init(Instant::now);
         request.send().await
-    };
+    });
     aws.call(wanted.endpoint, left(begun).min(ATTEMPT), timed).await
 }
 

@@ -1,14 +1,18 @@
 //! How fast STS is called, whoever asks: the quota is the account's, and everybody in it shares it (B5).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leaky_bucket::RateLimiter;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// Calls under way at once.
 const IN_FLIGHT: usize = 8;
+/// Calls under way at once to one endpoint: one that hangs leaves places for the others.
+const IN_FLIGHT_EACH: usize = 6;
 /// Calls that may come at once after a quiet time.
 const BURST: usize = 20;
 /// One more each: five a second.
@@ -16,34 +20,40 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Second attempts that are possible without a success in between.
 const RETRIES: u32 = 10;
 
-/// The limits of one process.
-#[derive(Debug, Clone)]
-pub struct Limits(Arc<Inner>);
+/// The limits of one process; `K` is an endpoint.
+#[derive(Debug)]
+pub struct Limits<K>(Arc<Inner<K>>);
 
 #[derive(Debug)]
-struct Inner {
+struct Inner<K> {
     flights: Semaphore,
+    each: Mutex<HashMap<K, Arc<Semaphore>>>,
     rate: RateLimiter,
     waiting: AtomicUsize,
     retries: AtomicU32,
 }
 
 /// Counted as long as it is there.
+#[derive(Debug)]
 struct Waiting<'a>(&'a AtomicUsize);
 
 /// One call's place; dropped when the call has ended.
 #[derive(Debug)]
 pub struct Pass<'a> {
+    rate: &'a RateLimiter,
+    waiting: Option<Waiting<'a>>,
     _place: Option<SemaphorePermit<'a>>,
+    _own: Option<OwnedSemaphorePermit>,
 }
 
-impl Limits {
+impl<K: Eq + Hash + Clone> Limits<K> {
     /// Nothing is under way, and a burst is possible.
     #[must_use]
     pub fn new() -> Self {
         let rate = RateLimiter::builder().max(BURST).initial(BURST).refill(1).interval(INTERVAL).build();
         Self(Arc::new(Inner {
             flights: Semaphore::new(IN_FLIGHT),
+            each: Mutex::default(),
             rate,
             waiting: AtomicUsize::new(0),
             retries: AtomicU32::new(RETRIES),
@@ -51,12 +61,18 @@ impl Limits {
     }
 
     /// Waits for a place, first come, first served.
-    pub async fn pass(&self) -> Pass<'_> {
-        let _waiting = Waiting::new(&self.0.waiting);
-        // The semaphore is never closed; if it were, the rate alone would limit.
+    pub async fn pass(&self, endpoint: &K) -> Pass<'_> {
+        let waiting = Some(Waiting::new(&self.0.waiting));
+        let own =
+            Arc::clone(self.each().entry(endpoint.clone()).or_insert_with(|| Arc::new(Semaphore::new(IN_FLIGHT_EACH))));
+        // No semaphore is ever closed; if one were, the rate alone would limit.
+        let own = own.acquire_owned().await.ok();
         let place = self.0.flights.acquire().await.ok();
-        self.0.rate.acquire_one().await;
-        Pass { _place: place }
+        Pass { rate: &self.0.rate, waiting, _place: place, _own: own }
+    }
+
+    fn each(&self) -> MutexGuard<'_, HashMap<K, Arc<Semaphore>>> {
+        self.0.each.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many wait for a place now.
@@ -79,6 +95,20 @@ impl Limits {
     }
 }
 
+impl Pass<'_> {
+    /// Waits until the rate lets the call through. A place that is given back before has cost nobody anything.
+    pub async fn turn(&mut self) {
+        self.rate.acquire_one().await;
+        self.waiting = None;
+    }
+}
+
+impl<K> Clone for Limits<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl<'a> Waiting<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
@@ -92,7 +122,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Default for Limits {
+impl<K: Eq + Hash + Clone> Default for Limits<K> {
     fn default() -> Self {
         Self::new()
     }
@@ -106,14 +136,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn twenty_at_once_and_then_five_a_second() {
-        let limits = Limits::new();
+        let limits = Limits::<u8>::new();
         let begin = Instant::now();
         for _ in 0..BURST {
-            drop(limits.pass().await);
+            limits.pass(&1).await.turn().await;
         }
         assert!(begin.elapsed() < INTERVAL);
         for _ in 0..10 {
-            drop(limits.pass().await);
+            limits.pass(&1).await.turn().await;
         }
         let took = begin.elapsed();
         assert!(took >= Duration::from_millis(1800) && took <= Duration::from_millis(2200), "{took:?}");
@@ -121,7 +151,7 @@ mod tests {
 
     #[test]
     fn second_attempts_have_to_be_earned() {
-        let limits = Limits::new();
+        let limits = Limits::<u8>::new();
         assert!((0..RETRIES).all(|_| limits.may_retry()));
         assert!(!limits.may_retry());
         limits.succeeded();
@@ -132,18 +162,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_than_eight_are_under_way() {
-        let limits = Limits::new();
+    async fn no_more_than_eight_are_under_way_and_six_of_one_endpoint() {
+        let limits = Limits::<u8>::new();
         let mut passes = Vec::new();
-        for _ in 0..IN_FLIGHT {
-            passes.push(limits.pass().await);
+        for endpoint in [1, 1, 1, 1, 1, 1, 2] {
+            passes.push(limits.pass(&endpoint).await);
         }
-        let mut ninth = Box::pin(limits.pass());
-        assert!(tokio::time::timeout(Duration::from_mins(1), &mut ninth).await.is_err());
-        assert_eq!(limits.waiting(), 1);
-        drop(ninth);
-        assert_eq!(limits.waiting(), 0);
+        let soon = Duration::from_mins(1);
+        let mut seventh = Box::pin(limits.pass(&1));
+        assert!(tokio::time::timeout(soon, &mut seventh).await.is_err());
+        // Another endpoint's turn comes all the same, and then there are eight.
+        passes.push(tokio::time::timeout(soon, limits.pass(&3)).await.unwrap());
+        let mut ninth = Box::pin(limits.pass(&4));
+        assert!(tokio::time::timeout(soon, &mut ninth).await.is_err());
+        assert_eq!(limits.waiting(), 10, "none of them has had its turn");
+        drop((seventh, ninth));
+        passes[0].turn().await;
+        assert_eq!(limits.waiting(), 7);
         passes.pop();
-        assert!(tokio::time::timeout(Duration::from_mins(1), limits.pass()).await.is_ok());
+        assert!(tokio::time::timeout(soon, limits.pass(&4)).await.is_ok());
     }
 }

@@ -342,9 +342,8 @@ impl Engine {
     fn renew(&self, chain: Chain) {
         let (sessions, renewer) = (self.sessions.clone(), self.renewer.clone());
         tokio::spawn(async move {
-            if let Err(error) = sessions.get(&chain, Want::Renewed).await {
-                tracing::warn!(%error, "A renewal failed; the session is used while it lasts");
-            }
+            // How it went is in the cache, and in the log.
+            drop(sessions.get(&chain, Want::Renewed).await);
             // Waits for a place rather than lose it: without this the chain would never be planned again.
             drop(renewer.tell.send(Event::Renewed(chain)).await);
         });

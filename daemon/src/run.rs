@@ -154,12 +154,7 @@ async fn serve(listener: UnixListener, claim: &Claim, agent: &Arc<Agent>, stop: 
         tell(NotifyState::Ready);
         let asked = CancellationToken::new();
         let restart = again.program.clone().map(|program| Restart { program, name: claim.name(), asked });
-        let server = Server::new(Context {
-            agent: Arc::clone(agent),
-            stop: stop.clone(),
-            leaving: CancellationToken::new(),
-            restart,
-        });
+        let server = Server::new(Context::new(Arc::clone(agent), stop.clone(), restart));
         if server.accept(&listener).await == Ending::Stop {
             drop(listener);
             tracing::info!("Stopping");

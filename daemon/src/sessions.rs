@@ -45,6 +45,7 @@ pub struct Sessions {
     cache: Arc<Cache<Chain, Session, SessionError>>,
     news: broadcast::Sender<Chain>,
     asked_time: Arc<Mutex<Option<SystemTime>>>,
+    sources_changed: Arc<Mutex<Option<SystemTime>>>,
 }
 
 /// What a caller wants.
@@ -111,7 +112,7 @@ impl Sessions {
         // Nobody listening is fine.
         let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
         let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
-        Self { aws, cache, news, asked_time: Arc::default() }
+        Self { aws, cache, news, asked_time: Arc::default(), sources_changed: Arc::default() }
     }
 
     /// What is known of a chain.
@@ -131,7 +132,9 @@ impl Sessions {
     pub async fn get(&self, chain: &Chain, want: Want) -> Result<Served, SessionFailure> {
         let now = self.now();
         let Known { session, trouble } = self.look(chain);
-        if let Some(session) = session.as_ref().filter(|session| want == Want::Fresh && self.is_good(session, now)) {
+        if let Some(session) =
+            session.as_ref().filter(|session| want == Want::Fresh && self.is_good(chain, session, now))
+        {
             return Ok(Served { session: Arc::clone(session), problem: None });
         }
         let old = session.filter(|_| want == Want::Fresh);
@@ -157,9 +160,15 @@ impl Sessions {
     }
 
     /// Whether a session is handed out without a thought of a newer one.
-    fn is_good(&self, session: &Session, now: SystemTime) -> bool {
+    fn is_good(&self, chain: &Chain, session: &Session, now: SystemTime) -> bool {
         // A clock that was set forward tells nothing of how much is left; AWS's answer will.
-        session.is_fresh(now) && !self.aws.clock().is_doubted()
+        session.is_fresh(now) && !self.aws.clock().is_doubted() && !self.is_superseded(chain, session)
+    }
+
+    /// Whether a source's files were changed after it gave this.
+    fn is_superseded(&self, chain: &Chain, session: &Session) -> bool {
+        let changed = *self.sources_changed.lock().unwrap_or_else(PoisonError::into_inner);
+        chain.hops.is_empty() && changed.is_some_and(|changed| session.issued <= changed)
     }
 
     /// Whose a session is. One that a hop returned knows; a source's is asked for at STS.
@@ -235,9 +244,11 @@ impl Sessions {
         self.cache.forgive(|failed, _| prefixes.contains(failed));
     }
 
-    /// Forgets every failure that a person may have mended: AWS's own files were changed, by a login perhaps.
-    pub fn forgive_sources(&self) {
-        self.cache.forgive(|_, error| error.class() != ErrorClass::Retry);
+    /// AWS's own files were changed, by a login perhaps: what a source gave is asked for anew, and what it did not give may
+    /// be given now.
+    pub fn sources_changed(&self) {
+        *self.sources_changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.now());
+        self.cache.forgive(|_, error| error.is_of_the_source());
     }
 
     /// Forgets every failure that may have been the network's, which has changed. Where AWS asked for time it still wants it.
@@ -265,7 +276,9 @@ impl Sessions {
             let (flyer, route) = (store.clone(), chain.clone());
             let flight = store.cache.fly(&chain, move || async move {
                 let obtained = tokio::time::timeout(FLIGHT, flyer.obtain(&route, want)).await;
-                obtained.unwrap_or(Err(SessionError::Overdue))
+                let obtained = obtained.unwrap_or(Err(SessionError::Overdue));
+                note(&route, &obtained);
+                obtained
             });
             let latest = patience.map(|patience| flight.began() + patience);
             let outcome: Outcome<Session, SessionError> = match latest {
@@ -291,7 +304,8 @@ impl Sessions {
             return if session.is_usable(self.now()) { Ok(session) } else { Err(SessionError::Ended) };
         };
         let before = chain.without_last();
-        let base = self.base(&before, Want::Fresh).await?;
+        // Whoever wants a new one, whatever there was, means the source too.
+        let base = self.base(&before, if want == Want::New { Want::New } else { Want::Fresh }).await?;
         let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
         let endpoint = chain.endpoint();
         let wanted = |base| Assume { endpoint: &endpoint, hop, base, is_clamped };
@@ -318,6 +332,18 @@ impl Sessions {
 
     fn now(&self) -> SystemTime {
         self.aws.now()
+    }
+}
+
+/// What a person wants to find in the log: what was asked of AWS, and what came of it.
+fn note(chain: &Chain, obtained: &Result<Session, SessionError>) {
+    let (source, role) = (chain.source.describe(), chain.hops.last().map(|hop| hop.role.as_str()));
+    match obtained {
+        Ok(session) if role.is_some() => {
+            tracing::info!(source, role, "A new session");
+        }
+        Ok(_) => tracing::debug!(source, "The source gave credentials"),
+        Err(error) => tracing::warn!(source, role, %error, "No new session"),
     }
 }
 
@@ -370,6 +396,15 @@ impl SessionError {
     /// Whether the same attempt may well succeed in a moment.
     const fn is_transient(&self) -> bool {
         matches!(self.class(), ErrorClass::Retry | ErrorClass::Clock)
+    }
+
+    /// Whether another source, or what it gives, would change it.
+    const fn is_of_the_source(&self) -> bool {
+        match self {
+            Self::Source(_) | Self::Ended => true,
+            Self::Hop(error) => matches!(error.error.kind, AwsErrorKind::BaseRejected),
+            Self::Overdue | Self::Slow | Self::Lost => false,
+        }
     }
 
     const fn is_throttled(&self) -> bool {

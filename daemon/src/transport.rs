@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::date_time::Format;
@@ -83,12 +84,13 @@ impl HttpConnector for GuardedConnector {
         }
         // A service that judges signatures; not a server of credentials on this very machine, which has this machine's time.
         let tells_time = request.headers().get("authorization").is_some_and(|said| said.starts_with("AWS4-"));
+        let is_vouched_for = request.uri().starts_with("https://");
         let (clock, sent) = (self.clock.clone(), self.clock.read());
         let answer = self.connector.call(request);
         HttpConnectorFuture::new(async move {
             let mut answer = answer.await?;
             if tells_time {
-                learn(&clock, sent, answer.headers().get("date"), answer.headers().get("age"));
+                learn(&clock, sent, is_vouched_for, answer.headers());
             }
             let body = answer.take_body();
             *answer.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER));
@@ -111,10 +113,11 @@ impl ResolveDns for Resolver {
 }
 
 /// Tells the clock what AWS says the time is. An answer that somebody kept tells when it was kept (B9).
-fn learn(clock: &Clock, sent: Reading, date: Option<&str>, age: Option<&str>) {
-    let date = date.filter(|_| age.is_none()).and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+fn learn(clock: &Clock, sent: Reading, is_vouched_for: bool, headers: &Headers) {
+    let date = headers.get("date").filter(|_| headers.get("age").is_none());
+    let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
     if let Some(date) = date.and_then(|date| SystemTime::try_from(date).ok()) {
-        clock.learn(date, sent);
+        clock.learn(date, sent, is_vouched_for);
     }
 }
 
@@ -160,13 +163,19 @@ mod tests {
     fn row_78_a_date_that_somebody_kept_is_not_the_time() {
         let clock = Clock::machine();
         let sent = clock.read();
-        learn(&clock, sent, Some("Thu, 01 Jan 2026 00:00:00 GMT"), Some("0"));
-        learn(&clock, sent, Some("yesterday"), None);
-        learn(&clock, sent, None, None);
-        assert_eq!(clock.status(), None);
         let now = DateTime::from(clock.now()).fmt(Format::HttpDate).unwrap();
-        learn(&clock, sent, Some(&now), None);
-        assert!(clock.status().is_some());
+        let say = |said: &[(&'static str, &str)]| {
+            let mut headers = Headers::new();
+            for (name, value) in said {
+                headers.insert(*name, (*value).to_owned());
+            }
+            learn(&clock, sent, true, &headers);
+            clock.status().is_some()
+        };
+        assert!(!say(&[("date", &now), ("age", "0")]));
+        assert!(!say(&[("date", "yesterday")]));
+        assert!(!say(&[]));
+        assert!(say(&[("date", &now)]));
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub enum Endpoint {
     /// `GET /v1/status`: the daemon, its configuration and every profile. Answers [`Status`](crate::Status).
     Status,
     /// `GET /v1/events`: what happens from now on, one [`Event`](crate::Event) a line (JSON, ended by a newline), with an
-    /// empty line where nothing happens for a minute, until either side closes the connection. The first is always [`Happening::Hello`](crate::Happening::Hello).
+    /// empty line where nothing happens for a while, until either side closes the connection. The first is always
+    /// [`Happening::Hello`](crate::Happening::Hello).
     Events,
     /// `POST /v1/restart`: run the daemon's program anew, with the same listener and the same sessions; the process id
     /// stays. Answers [`Restarting`](crate::Restarting) before that.

@@ -16,6 +16,9 @@ const SAME_TOKEN: Duration = Duration::from_mins(5);
 /// A signature says when it was made in whole seconds; two of the same second are the same.
 const SECOND: Duration = Duration::from_secs(1);
 
+/// How far back signatures are dated for that: who asks more often gets the same again.
+const BACK: Duration = Duration::from_secs(30);
+
 /// The last token of each profile.
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<HashMap<ProfileName, Minted>>);
@@ -69,7 +72,8 @@ impl Tokens {
     /// same second, the second before the last.
     fn signing_time(&self, name: &ProfileName, now: SystemTime, is_new: bool) -> (SystemTime, SystemTime) {
         let tokens = self.tokens();
-        let last = tokens.get(name).filter(|last| is_new && now < last.latest + SECOND && last.latest <= now);
+        let is_same_second = |last: &&Minted| is_new && last.latest <= now && now < last.latest + SECOND;
+        let last = tokens.get(name).filter(is_same_second).filter(|last| last.latest < last.signed + BACK);
         last.map_or((now, now), |last| (last.signed - SECOND, last.latest))
     }
 

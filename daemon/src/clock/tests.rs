@@ -49,7 +49,7 @@ fn clock() -> (Laptop, Clock) {
 
 /// AWS answers at once.
 fn answer(laptop: &Laptop, clock: &Clock) {
-    clock.learn(laptop.truth(), clock.read());
+    clock.learn(laptop.truth(), clock.read(), true);
 }
 
 fn off(laptop: &Laptop, clock: &Clock) -> i64 {
@@ -98,11 +98,11 @@ fn row_77_a_slow_clock_is_corrected_and_kubectl_is_told_its_own_time() {
 fn row_78_a_date_that_cannot_be_is_ignored() {
     let (laptop, clock) = clock();
     answer(&laptop, &clock);
-    clock.learn(T0, clock.read());
-    clock.learn(laptop.truth() + 25 * HOUR, clock.read());
+    clock.learn(T0, clock.read(), true);
+    clock.learn(laptop.truth() + 25 * HOUR, clock.read(), true);
     let sent = clock.read();
     laptop.pass(16 * MINUTE);
-    clock.learn(laptop.truth() + HOUR, sent);
+    clock.learn(laptop.truth() + HOUR, sent, true);
     assert_eq!(off(&laptop, &clock), 0);
 }
 
@@ -192,4 +192,24 @@ fn before_aws_has_answered_the_wall_clock_is_all_there_is() {
     laptop.set(SignedDuration::from_hours(-8766));
     assert_eq!(off(&laptop, &clock), 0);
     assert_eq!(clock.status(), None);
+}
+
+#[test]
+fn row_78_whom_nobody_vouches_for_says_nothing_against_whom_somebody_does() {
+    let (laptop, clock) = clock();
+    clock.learn(laptop.truth() - 3 * HOUR, clock.read(), false);
+    assert!(off(&laptop, &clock) < -3 * 3599, "while there is nobody else");
+    answer(&laptop, &clock);
+    assert_eq!(off(&laptop, &clock), 0);
+    clock.learn(laptop.truth() - 3 * HOUR, clock.read(), false);
+    assert_eq!(off(&laptop, &clock), 0);
+}
+
+#[test]
+fn row_78_nobody_leads_the_clock_further_than_a_day() {
+    let (laptop, clock) = clock();
+    for step in 1..8 {
+        clock.learn(laptop.truth() + 23 * HOUR * step, clock.read(), true);
+    }
+    assert!(off(&laptop, &clock) <= 24 * 3600);
 }

@@ -37,6 +37,8 @@ const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 32;
 /// Connections at once (L3); kubectl-driven tools open hundreds.
 const MAX_CONNECTIONS: usize = 1024;
+/// Of these, those who watch and so stay.
+const MAX_WATCHERS: usize = 32;
 /// An answer has to be taken in this time, from one write to the next (L1): a peer that does not read is nobody's guest.
 const WRITE: Duration = Duration::from_secs(5);
 /// File descriptors that are kept back for AWS, files and children (L3).
@@ -62,9 +64,11 @@ pub struct Context {
     /// Ends the daemon.
     pub stop: CancellationToken,
     /// Ends what would go on for ever: this server is about to leave.
-    pub leaving: CancellationToken,
+    leaving: CancellationToken,
     /// Has it run its program anew; `None` where it cannot.
     pub restart: Option<Restart>,
+    /// Places of those who watch: they stay, and must not take those of the ones who ask.
+    watchers: Arc<Semaphore>,
 }
 
 /// What a restart takes.
@@ -96,7 +100,7 @@ pub struct Server {
 
 /// Serves until `stop`, then finishes what is under way, for at most five seconds. Knows no restart.
 pub async fn serve(listener: UnixListener, agent: Arc<Agent>, stop: CancellationToken) {
-    let server = Server::new(Context { agent, stop, leaving: CancellationToken::new(), restart: None });
+    let server = Server::new(Context::new(agent, stop, None));
     server.accept(&listener).await;
     drop(listener);
     tracing::info!("Stopping");
@@ -193,6 +197,13 @@ impl Server {
 }
 
 impl Context {
+    /// What the handlers of one server get.
+    #[must_use]
+    pub fn new(agent: Arc<Agent>, stop: CancellationToken, restart: Option<Restart>) -> Self {
+        let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
+        Self { agent, stop, leaving: CancellationToken::new(), restart, watchers }
+    }
+
     async fn ending(&self) -> Ending {
         let Some(restart) = &self.restart else {
             self.stop.cancelled().await;

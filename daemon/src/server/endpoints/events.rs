@@ -1,13 +1,14 @@
 //! `GET /v1/events`
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
-use rolecall_protocol::Event;
+use rolecall_protocol::{ErrorBody, ErrorCode, Event};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Events;
+use crate::agent::{AgentError, Events};
 use crate::server::Context;
 use crate::server::answer::{Answer, Never};
 
@@ -15,12 +16,20 @@ use crate::server::answer::{Answer, Never};
 const LINES: usize = 16;
 
 /// How long nothing may happen before the watcher is told that.
-const QUIET: Duration = Duration::from_mins(1);
+const QUIET: Duration = Duration::from_secs(10);
 
-pub(super) fn answer(context: &Context) -> Answer {
+pub(super) fn answer(context: &Context) -> Result<Answer, AgentError> {
+    let Ok(place) = Arc::clone(&context.watchers).try_acquire_owned() else {
+        let body = ErrorBody::new(ErrorCode::Throttled, "too many follow the agent's events already");
+        return Err(AgentError(body.hint("End one of them: rolecall status --watch.")));
+    };
     let (lines, body) = Channel::new(LINES);
-    tokio::spawn(tell(context.agent.events(), lines, context.leaving.clone()));
-    Answer::stream(body)
+    let telling = tell(context.agent.events(), lines, context.leaving.clone());
+    tokio::spawn(async move {
+        telling.await;
+        drop(place);
+    });
+    Ok(Answer::stream(body))
 }
 
 /// Writes events until the watcher or the daemon goes away.

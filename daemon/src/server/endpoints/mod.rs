@@ -37,7 +37,7 @@ pub(super) async fn answer(
         Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
         Endpoint::Status => Ok(status::answer(agent)),
-        Endpoint::Events => Ok(events::answer(context)),
+        Endpoint::Events => events::answer(context),
         Endpoint::Restart => restart::answer(context).await,
         Endpoint::Stop => Ok(stop::answer(context)),
         _ => Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this endpoint is not served here"))),
