@@ -192,3 +192,19 @@ async fn everybody_hears_of_a_landing() {
     assert_eq!(known(cache.fly(&"prod", || async { Err("down") })).await, Err("down"));
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
+
+#[tokio::test]
+async fn what_fails_in_flight_after_it_was_forgiven_is_told_and_not_remembered() {
+    let cache = numbers();
+    let (open, gate) = oneshot::channel::<()>();
+    let flight = cache.fly(&"prod", || async move {
+        gate.await.unwrap();
+        Err("before the login")
+    });
+    cache.forgive(|_, _| true);
+    open.send(()).unwrap();
+    assert_eq!(known(flight).await, Err("before the login"));
+    assert!(cache.look(&"prod").trouble.is_none());
+    assert_eq!(known(cache.fly(&"prod", || async { Err("after it") })).await, Err("after it"));
+    assert!(cache.look(&"prod").trouble.is_some());
+}

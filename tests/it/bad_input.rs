@@ -13,7 +13,7 @@ fn an_unknown_profile_names_the_near_misses() {
     let world = World::new();
     assert_eq!(world.token_error("prdo", 1), "rolecall: there is no profile \"prdo\". Did you mean prod?");
     assert_eq!(world.token_error("zebra", 1), "rolecall: there is no profile \"zebra\". See rolecall list.");
-    world.configure("");
+    world.configure("# nothing\n");
     let line = world.token_error("prod", 1);
     assert!(line.contains("There are no profiles yet. Add one: rolecall add --help"), "{line}");
 }

@@ -131,7 +131,7 @@ fn row_99_what_a_credential_process_writes_elsewhere_stays_there_and_what_is_ove
     let ask = |script: &str| {
         let script = world.sandbox.write("home/credentials.sh", script);
         world.sandbox.append_aws_config(&format!("[profile process]\ncredential_process = sh {}\n", script.display()));
-        world.configure("");
+        world.configure("# nothing\n");
         let direct = PROD.replace(&format!("role_arn = \"{ROLE}\""), "");
         world.configure(&direct.replace("aws_profile = \"work\"", "aws_profile = \"process\""));
         world.token_error("prod", 1)

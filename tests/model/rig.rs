@@ -58,6 +58,8 @@ struct Log {
     heard: BTreeSet<usize>,
     /// Failures that were forgiven.
     forgiven: BTreeSet<usize>,
+    /// Whether anybody forgave anything.
+    is_forgiving: bool,
     /// Which task flies which flight.
     flyers: HashMap<TaskId, usize>,
     /// The flights whose landing was announced.
@@ -230,6 +232,7 @@ impl World {
 
     /// There is reason to believe that it goes better now.
     pub(crate) fn forgive(&self) {
+        self.log(|log| log.is_forgiving = true);
         self.cache.forgive(|_, error| {
             self.log(|log| log.forgiven.insert(error.0));
             true
@@ -242,6 +245,10 @@ impl World {
 
     fn generation(&self) -> usize {
         self.log(|log| log.generation)
+    }
+
+    pub(crate) fn is_forgiving(&self) -> bool {
+        self.log(|log| log.is_forgiving)
     }
 
     pub(crate) fn is_forgiven(&self, number: usize) -> bool {

@@ -44,6 +44,19 @@ pub fn digest(path: &Path) -> Option<Digest> {
     }
 }
 
+/// Whether there is no file any more, or nothing in it, where there was something.
+#[must_use]
+pub fn gone(path: &Path) -> Option<ConfigError> {
+    let message = match std::fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() == 0 => "is empty; write a comment into it if it is to say nothing",
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "is gone; make an empty one with a comment in it if it is to say nothing"
+        }
+        _ => return None,
+    };
+    Some(ConfigError { path: path.to_owned(), line: None, key: None, message: message.to_owned() })
+}
+
 /// Opens the file, if there is one.
 fn open(path: &Path) -> Result<Option<File>, String> {
     // A FIFO would block the open for ever; with O_NONBLOCK it opens, and the check below refuses it.

@@ -93,6 +93,10 @@ impl<T: PartialEq> ConfigStore<T> {
         }
         *seen = digest;
         let old = self.current();
+        // Nobody empties a configuration to have none: an editor is at work, or somebody is about to be sorry (row 90).
+        if let Some(gone) = file::gone(&self.path).filter(|_| *old.made != (self.prepare)(&Config::default())) {
+            return self.refuse(&old, gone);
+        }
         match file::load(&self.path) {
             Ok(config) => self.accept(&old, &config),
             Err(error) => self.refuse(&old, error),
@@ -167,8 +171,15 @@ mod tests {
         write(&path, ONE);
         assert_eq!(store.reload(), Reload::Problem, "mended, but as before");
         assert!(store.current().problem.is_none());
+        write(&path, "");
+        assert_eq!(store.reload(), Reload::Problem);
+        assert!(store.current().problem.clone().unwrap().0.message.contains("is empty"));
         fs::remove_file(&path).unwrap();
-        assert_eq!(store.reload(), Reload::Changed(good), "deleted means no profiles");
+        assert_eq!(store.reload(), Reload::Problem);
+        assert!(store.current().problem.clone().unwrap().0.message.contains("is gone"));
+        assert!(Arc::ptr_eq(&store.current().made, &good));
+        write(&path, "# nothing any more\n");
+        assert_eq!(store.reload(), Reload::Changed(good));
         assert!(store.current().made.is_empty());
     }
 
