@@ -32,6 +32,7 @@ pub unsafe fn close() -> Result<(), HardenError> {
     let most = getrlimit(Resource::Core).maximum.map_or(1, |most| most.min(1));
     setrlimit(Resource::Core, Rlimit { current: Some(most), maximum: Some(most) }).map_err(HardenError::Core)?;
     raise_files();
+    share_the_heap();
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(HardenError::Dumpable)?;
@@ -61,6 +62,16 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     fcntl_setfd(lent, FdFlags::CLOEXEC)?;
     // SAFETY: it is open, and nobody owns it: see above.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// One heap for all threads: glibc would give each its own, and each keeps what it once needed. A handful of threads that
+/// mostly wait do not get in each other's way.
+fn share_the_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt(3) takes two numbers; this is before any other thread, as the caller promises.
+    unsafe {
+        nix::libc::mallopt(nix::libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// Hundreds of kubectl may call at once. Where the limit cannot be raised, the server takes fewer.
