@@ -1,22 +1,25 @@
 //! Sessions by chain: each prefix of a chain has its own slot in the cache, so a source or a hub that many profiles
 //! share is resolved once for all of them.
 
+mod error;
+
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{Cluster, ClusterName, ErrorBody, ErrorClass, ErrorCode, SourceName};
+use rolecall_protocol::{Cluster, ClusterName, ErrorClass};
 use tokio::sync::broadcast;
 
 use crate::aws::{Aws, AwsErrorKind};
-use crate::cache::{Cache, Failure, Outcome, Remembered, Trouble};
+use crate::cache::{Cache, Outcome, Trouble};
 use crate::clock::SharedTimeSource;
 use crate::cluster::{self, ClusterError};
 use crate::hop::{self, Assume, HopError};
 use crate::profile::Chain;
 use crate::session::Session;
-use crate::source::{self, SourceError};
+use crate::source;
+pub use error::{SessionError, SessionFailure};
 
 /// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,12 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SOURCE: Duration = Duration::from_secs(30);
 /// How long a flight may take in all, waiting for its turn at STS included.
 const FLIGHT: Duration = Duration::from_secs(90);
-
-/// How long what may pass is remembered, growing from the first to the second: kubectl runs its plugin six times in a row,
-/// and a person tries again.
-const TRANSIENT: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
-/// How long what somebody has to change is remembered (B7).
-const DENIAL: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(1)];
 
 /// How often AWS is asked the time where nothing else is asked of it.
 const ASK_TIME: Duration = Duration::from_mins(1);
@@ -74,32 +71,6 @@ pub struct Known {
     /// What went wrong since.
     pub trouble: Option<Trouble<SessionError>>,
 }
-
-/// Why a session could not be got.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// The source gave nothing.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A hop failed.
-    #[error(transparent)]
-    Hop(#[from] HopError),
-    /// The source gave credentials that are over.
-    #[error("the credentials are over")]
-    Ended,
-    /// A flight took too long.
-    #[error("no answer in time")]
-    Overdue,
-    /// The flight is still under way; told only where there is something to serve meanwhile.
-    #[error("AWS has not answered yet")]
-    Slow,
-    /// A flight ended without a word.
-    #[error("a task ended unexpectedly")]
-    Lost,
-}
-
-/// A failure as the cache shares it.
-pub type SessionFailure = Arc<SessionError>;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -355,89 +326,4 @@ fn is_slow(problem: &SessionError) -> bool {
 /// where their source says that they are gone, they are.
 fn outlives(session: &Session, problem: &SessionError) -> bool {
     session.expires().is_some() || problem.is_transient()
-}
-
-impl From<Failure<SessionError>> for SessionFailure {
-    fn from(failure: Failure<SessionError>) -> Self {
-        match failure {
-            Failure::Known(problem) => problem,
-            Failure::Lost => Self::new(SessionError::Lost),
-        }
-    }
-}
-
-impl Remembered for SessionError {
-    fn remembered(&self, failures: u32) -> Duration {
-        match self.class() {
-            ErrorClass::Login => Duration::MAX,
-            ErrorClass::Change => doubled(DENIAL, failures),
-            _ => doubled(TRANSIENT, failures).max(self.retry_after().unwrap_or_default()),
-        }
-    }
-}
-
-/// From the first to the second, doubled with each failure after the first.
-fn doubled([first, most]: [Duration; 2], failures: u32) -> Duration {
-    first.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(most)
-}
-
-impl SessionError {
-    /// What has to happen for it to end.
-    #[must_use]
-    pub const fn class(&self) -> ErrorClass {
-        match self {
-            Self::Source(error) => error.class(),
-            Self::Hop(error) => error.error.kind.class(),
-            Self::Overdue | Self::Slow | Self::Lost => ErrorClass::Retry,
-            Self::Ended => ErrorClass::Change,
-        }
-    }
-
-    /// Whether the same attempt may well succeed in a moment.
-    const fn is_transient(&self) -> bool {
-        matches!(self.class(), ErrorClass::Retry | ErrorClass::Clock)
-    }
-
-    /// Whether another source, or what it gives, would change it.
-    const fn is_of_the_source(&self) -> bool {
-        match self {
-            Self::Source(_) | Self::Ended => true,
-            Self::Hop(error) => matches!(error.error.kind, AwsErrorKind::BaseRejected),
-            Self::Overdue | Self::Slow | Self::Lost => false,
-        }
-    }
-
-    const fn is_throttled(&self) -> bool {
-        matches!(self, Self::Hop(error) if matches!(error.error.kind, AwsErrorKind::Throttled))
-    }
-
-    /// How long AWS, or our own patience with it, wants no other call.
-    #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Hop(error) => error.error.retry_after,
-            _ => None,
-        }
-    }
-
-    /// The error as the wire says it.
-    #[must_use]
-    pub fn body(&self, source: &SourceName) -> ErrorBody {
-        match self {
-            Self::Source(error) => error.body(source),
-            Self::Hop(error) => error.body(source),
-            Self::Ended => {
-                let message = format!("source \"{source}\" gave credentials that are over already");
-                ErrorBody::new(ErrorCode::SourceUnavailable, message).hint(
-                    "Renew them in AWS's own configuration; rolecall show tells where the source takes them from.",
-                )
-            }
-            Self::Overdue | Self::Slow => {
-                let message = format!("source \"{source}\" or AWS behind it: {self}");
-                ErrorBody::new(ErrorCode::Timeout, message).hint("Check the network, and what the source has to run.")
-            }
-            Self::Lost => ErrorBody::new(ErrorCode::Internal, "a task of the daemon ended unexpectedly")
-                .hint("See rolecall agent logs, and try again."),
-        }
-    }
 }

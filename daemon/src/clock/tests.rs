@@ -1,3 +1,6 @@
+use jiff::SignedDuration;
+
+use super::state::{DOUBT, KNOWN, WAKING, between, shifted};
 use super::*;
 
 const T0: SystemTime = SystemTime::UNIX_EPOCH;

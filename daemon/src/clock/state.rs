@@ -1,0 +1,216 @@
+//! What is made of the clocks' readings: sleep, a clock that was set, AWS's time. Nothing in here reads a clock.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::SignedDuration;
+use rolecall_protocol::ClockStatus;
+
+use super::{Reading, timestamp};
+
+/// A clock that differs from AWS's by less than this is right enough for everybody else: SigV4 bears five minutes (B9).
+const BEARABLE: SignedDuration = SignedDuration::from_mins(4);
+/// A correction is changed only for more than this: a `Date` has whole seconds, and answers take their time. Sessions end by
+/// AWS's time to the second, so smaller skews than [`BEARABLE`] are corrected too.
+const NOISE: SignedDuration = SignedDuration::from_secs(5);
+/// A `Date` that is further off than this is a mistake of whoever sent it.
+const CREDIBLE: SignedDuration = SignedDuration::from_hours(24);
+/// A `Date` that took longer than this to arrive tells too little: half of it is the error. Our attempts last five seconds.
+const PROMPT: Duration = Duration::from_secs(10);
+/// What AWS said is known for so long; clocks drift.
+pub(super) const KNOWN: Duration = Duration::from_hours(6);
+/// A wall clock that moves by more than this beside the time that has passed was set, rather than adjusted.
+const SET: SignedDuration = SignedDuration::from_secs(30);
+/// For how long a clock that was set forward is doubted where AWS does not settle it.
+pub(super) const DOUBT: Duration = Duration::from_mins(1);
+/// Time that passed while the processor stood still, by more than this, was sleep (B10).
+const ASLEEP: Duration = Duration::from_secs(10);
+/// For how long after waking up the network may still be on its way (B10).
+pub(super) const WAKING: Duration = Duration::from_secs(10);
+
+/// What is known of the clocks: a pure function of readings.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Steady time: what it showed at that reading of `elapsed`.
+    anchor: (SystemTime, Duration),
+    /// What is added to steady time.
+    correction: SignedDuration,
+    /// What AWS said last.
+    measured: Option<Measured>,
+    /// Whether somebody vouched for what AWS said.
+    is_vouched_for: bool,
+    /// When the wall clock was last set forward, while nobody knows whether rightly.
+    doubted: Option<Duration>,
+    /// How much of `elapsed` was slept through, as of the last reading.
+    asleep: Duration,
+    /// When the machine last woke up.
+    woke: Option<Duration>,
+    /// How often the machine woke up, its clock was set, or it was corrected.
+    shocks: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    aws: SystemTime,
+    elapsed: Duration,
+}
+
+impl State {
+    pub(super) const fn new(first: Reading) -> Self {
+        Self {
+            anchor: (first.wall, first.elapsed),
+            correction: SignedDuration::ZERO,
+            measured: None,
+            is_vouched_for: false,
+            doubted: None,
+            asleep: first.elapsed.saturating_sub(first.awake),
+            woke: None,
+            shocks: 0,
+        }
+    }
+
+    /// Notices sleep and a clock that was set.
+    pub(super) fn take_in(&mut self, reading: Reading) {
+        let asleep = reading.elapsed.saturating_sub(reading.awake);
+        if asleep > self.asleep + ASLEEP {
+            self.woke = Some(reading.elapsed);
+            self.shocks += 1;
+        }
+        self.asleep = asleep;
+        let moved = between(self.steady(reading), reading.wall);
+        if moved.abs() <= SET {
+            // Adjusted a little: the wall clock is as good as any.
+            self.anchor = (reading.wall, reading.elapsed);
+        } else {
+            self.set(reading, moved.is_positive());
+        }
+    }
+
+    /// Somebody set the wall clock.
+    fn set(&mut self, reading: Reading, is_forward: bool) {
+        match self.measured.map(|last| between(last.now(reading), reading.wall)) {
+            // To what AWS said: it was wrong, and is right now. Or nobody has said anything yet.
+            Some(off) if off.abs() <= BEARABLE => self.follow(reading),
+            None => self.follow(reading),
+            // Wrong after a right time, or this machine stood still and did not notice. Later is the safe side: what may be
+            // over is not used.
+            Some(_) if is_forward => {
+                self.follow(reading);
+                self.doubted = Some(reading.elapsed);
+                self.woke = Some(reading.elapsed);
+            }
+            // Set back: the time that has passed is no less for that, so the wall clock is not followed.
+            Some(_) => {}
+        }
+    }
+
+    /// From here on the wall clock is right.
+    fn follow(&mut self, reading: Reading) {
+        self.anchor = (reading.wall, reading.elapsed);
+        self.correction = SignedDuration::ZERO;
+        self.doubted = None;
+        self.shocks += 1;
+    }
+
+    /// Time that goes on whatever is done to the wall clock.
+    fn steady(&self, reading: Reading) -> SystemTime {
+        let (at, elapsed) = self.anchor;
+        at + reading.elapsed.saturating_sub(elapsed)
+    }
+
+    pub(super) fn now(&mut self, reading: Reading) -> SystemTime {
+        shifted(self.steady(reading), self.correction)
+    }
+
+    /// Believes a date that is prompt and credible. Answers the new correction, if it is one.
+    pub(super) fn learn(
+        &mut self,
+        date: SystemTime,
+        sent: Reading,
+        reading: Reading,
+        is_vouched_for: bool,
+    ) -> Option<SignedDuration> {
+        if self.is_vouched_for && !is_vouched_for {
+            return None;
+        }
+        let took = reading.elapsed.saturating_sub(sent.elapsed);
+        if took > PROMPT {
+            return None;
+        }
+        // A date has lost its fraction of a second: half of one is the best guess.
+        let aws = date + Duration::from_millis(500) + took / 2;
+        let steady = self.steady(reading);
+        let off = between(steady, aws);
+        let since_measured = self.measured.map(|last| between(last.now(reading), aws));
+        // Further off than that it is believed only from somebody who says the same as before: the clock was set.
+        if off.abs() > CREDIBLE && since_measured.is_none_or(|off| off.abs() > BEARABLE) {
+            return None;
+        }
+        self.is_vouched_for |= is_vouched_for;
+        self.believe(aws, reading)
+    }
+
+    /// Takes this for AWS's time.
+    pub(super) fn believe(&mut self, aws: SystemTime, reading: Reading) -> Option<SignedDuration> {
+        let off = between(self.steady(reading), aws);
+        self.doubted = None;
+        self.measured = Some(Measured { aws, elapsed: reading.elapsed });
+        if (off - self.correction).abs() <= NOISE {
+            return None;
+        }
+        self.correction = off;
+        self.shocks += 1;
+        Some(off)
+    }
+
+    pub(super) fn is_known(&self, reading: Reading) -> bool {
+        let age = self.measured.map(|last| reading.elapsed.saturating_sub(last.elapsed));
+        self.doubted.is_none() && age.is_some_and(|age| age < KNOWN)
+    }
+
+    pub(super) fn is_doubted(&self, reading: Reading) -> bool {
+        self.doubted.is_some_and(|since| reading.elapsed.saturating_sub(since) < DOUBT)
+    }
+
+    /// Whether the machine woke up this very moment.
+    pub(super) fn is_waking(&self, reading: Reading) -> bool {
+        self.woke.is_some_and(|woke| reading.elapsed.saturating_sub(woke) < WAKING)
+    }
+
+    /// How often the machine woke up, its clock was set, or it was corrected.
+    pub(super) const fn shocks(&self) -> u64 {
+        self.shocks
+    }
+
+    pub(super) fn status(&self, reading: Reading) -> Option<ClockStatus> {
+        let measured = self.measured?;
+        let skew = between(reading.wall, measured.now(reading));
+        let age = reading.elapsed.saturating_sub(measured.elapsed);
+        let measured = reading.wall.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        Some(ClockStatus {
+            skew_seconds: skew.as_secs(),
+            measured: timestamp(measured),
+            corrected: skew.abs() > BEARABLE,
+        })
+    }
+}
+
+impl Measured {
+    /// AWS's time now, by what it was and the time that has passed.
+    fn now(&self, reading: Reading) -> SystemTime {
+        self.aws + reading.elapsed.saturating_sub(self.elapsed)
+    }
+}
+
+/// How far `to` is after `from`; negative if it is before.
+pub(super) fn between(from: SystemTime, to: SystemTime) -> SignedDuration {
+    let signed = |length: Duration| SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
+    match to.duration_since(from) {
+        Ok(ahead) => signed(ahead),
+        Err(behind) => -signed(behind.duration()),
+    }
+}
+
+pub(super) fn shifted(at: SystemTime, by: SignedDuration) -> SystemTime {
+    let moved = if by.is_negative() { at.checked_sub(by.unsigned_abs()) } else { at.checked_add(by.unsigned_abs()) };
+    moved.unwrap_or(at)
+}
