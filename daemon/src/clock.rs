@@ -111,7 +111,7 @@ impl Clock {
     /// Whether the clock was set forward and AWS has not said yet what time it is. Sessions may be over without looking it.
     #[must_use]
     pub fn is_doubted(&self) -> bool {
-        self.look(|state, reading| state.is_doubted(reading))
+        self.look(|state, _| state.is_doubted())
     }
 
     /// Whether AWS has said lately what time it is, and nothing has happened since that puts it in doubt.

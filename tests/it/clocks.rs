@@ -120,6 +120,18 @@ async fn row_77_keys_that_sign_themselves_learn_the_time_however_late_they_are_a
     rig.good(issued);
 }
 
+#[tokio::test(start_paused = true)]
+async fn row_77_a_clock_that_is_set_nearly_right_is_doubted_for_as_long_as_it_takes() {
+    let rig = Rig::new(&profiles(1, ""));
+    rig.laptop.set(SignedDuration::from_mins(-16));
+    let issued = rig.token("p0").await;
+    rig.good(issued);
+    rig.laptop.set(SignedDuration::from_mins(1));
+    tokio::time::sleep(10 * MINUTE).await;
+    let issued = rig.token("p0").await;
+    rig.good(issued);
+}
+
 /// A real child's end is waited for, so time passes by itself here.
 #[tokio::test]
 async fn row_77_credentials_that_seem_over_are_a_reason_to_ask_for_the_time() {

@@ -20,8 +20,6 @@ const PROMPT: Duration = Duration::from_secs(10);
 pub(super) const KNOWN: Duration = Duration::from_hours(6);
 /// A wall clock that moves by more than this beside the time that has passed was set, rather than adjusted.
 const SET: SignedDuration = SignedDuration::from_secs(30);
-/// For how long a clock that was set forward is doubted where AWS does not settle it.
-pub(super) const DOUBT: Duration = Duration::from_mins(1);
 /// Time that passed while the processor stood still, by more than this, was sleep (B10).
 const ASLEEP: Duration = Duration::from_secs(10);
 /// For how long after waking up the network may still be on its way (B10).
@@ -38,8 +36,8 @@ pub(super) struct State {
     measured: Option<Measured>,
     /// Whether somebody vouched for what AWS said.
     is_vouched_for: bool,
-    /// When the wall clock was last set forward, while nobody knows whether rightly.
-    doubted: Option<Duration>,
+    /// Whether the wall clock was set forward and nobody knows whether rightly.
+    is_doubted: bool,
     /// How much of `elapsed` was slept through, as of the last reading.
     asleep: Duration,
     /// When the machine last woke up.
@@ -61,7 +59,7 @@ impl State {
             correction: SignedDuration::ZERO,
             measured: None,
             is_vouched_for: false,
-            doubted: None,
+            is_doubted: false,
             asleep: first.elapsed.saturating_sub(first.awake),
             woke: None,
             shocks: 0,
@@ -95,7 +93,7 @@ impl State {
             // over is not used.
             Some(_) if is_forward => {
                 self.follow(reading);
-                self.doubted = Some(reading.elapsed);
+                self.is_doubted = true;
                 self.woke = Some(reading.elapsed);
             }
             // Set back: the time that has passed is no less for that, so the wall clock is not followed.
@@ -107,7 +105,7 @@ impl State {
     fn follow(&mut self, reading: Reading) {
         self.anchor = (reading.wall, reading.elapsed);
         self.correction = SignedDuration::ZERO;
-        self.doubted = None;
+        self.is_doubted = false;
         self.shocks += 1;
     }
 
@@ -152,7 +150,7 @@ impl State {
     /// Takes this for AWS's time.
     pub(super) fn believe(&mut self, aws: SystemTime, reading: Reading) -> Option<SignedDuration> {
         let off = between(self.steady(reading), aws);
-        self.doubted = None;
+        self.is_doubted = false;
         self.measured = Some(Measured { aws, elapsed: reading.elapsed });
         if (off - self.correction).abs() <= NOISE {
             return None;
@@ -164,11 +162,11 @@ impl State {
 
     pub(super) fn is_known(&self, reading: Reading) -> bool {
         let age = self.measured.map(|last| reading.elapsed.saturating_sub(last.elapsed));
-        self.doubted.is_none() && age.is_some_and(|age| age < KNOWN)
+        !self.is_doubted && age.is_some_and(|age| age < KNOWN)
     }
 
-    pub(super) fn is_doubted(&self, reading: Reading) -> bool {
-        self.doubted.is_some_and(|since| reading.elapsed.saturating_sub(since) < DOUBT)
+    pub(super) const fn is_doubted(&self) -> bool {
+        self.is_doubted
     }
 
     /// Whether the machine woke up this very moment.
