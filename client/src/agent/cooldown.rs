@@ -40,6 +40,12 @@ pub(super) fn begin(socket: &Path) {
     }
 }
 
+/// The daemon has answered, or is another: whoever comes next may wait for it again.
+pub(super) fn end(socket: &Path) {
+    // Most often there is none.
+    let _ = std::fs::remove_file(stamp(socket));
+}
+
 /// The socket's folder was found to be private by whoever connected.
 fn touch(path: &Path) -> std::io::Result<()> {
     let file = std::fs::OpenOptions::new()
@@ -100,6 +106,8 @@ mod tests {
         made(60);
         begin(&socket);
         assert!(is_on(&socket));
+        end(&socket);
+        assert!(!is_on(&socket));
     }
 
     #[test]
