@@ -2,6 +2,7 @@
 //!
 //! Every command goes through here, `token` included, so there is one answer to "what if it is not running".
 
+mod cooldown;
 mod events;
 mod lock;
 
@@ -229,10 +230,41 @@ impl Agent {
     }
 
     fn attempt(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Answer, CallError> {
+        if matches!(endpoint, Endpoint::Token(_)) {
+            return self.attempt_token(&http::request(endpoint, body), deadline);
+        }
         let (mut stream, _) = self.connect(deadline)?;
         let max = if *endpoint == Endpoint::Status { MAX_STATUS } else { MAX_ANSWER };
         let answer = http::exchange(&mut stream, &http::request(endpoint, body), max, deadline);
-        judge(answer.map_err(|error| failed(error, deadline))?)
+        let answer = answer.map_err(|error| failed(error, deadline))?;
+        // Nobody waits for these calls as for kubectl's, so they clear up.
+        cooldown::end(&self.socket);
+        judge(answer)
+    }
+
+    /// An attempt that kubectl waits for, and makes again and again: where a daemon hangs, the first waits for it and those
+    /// that follow soon do not.
+    fn attempt_token(&self, request: &[u8], deadline: Deadline) -> Result<Answer, CallError> {
+        let result = self.reach(deadline).and_then(|mut stream| {
+            let is_hopeless = || cooldown::is_on(&self.socket);
+            http::exchange_unless(&mut stream, request, MAX_ANSWER, deadline, cooldown::MOMENT, is_hopeless)
+                .map_err(|error| failed(error, deadline))
+        });
+        if let Err(CallError::Busy(_) | CallError::Silent(_)) = &result {
+            cooldown::begin(&self.socket);
+        }
+        judge(result?)
+    }
+
+    /// The same as [`Agent::connect`], but for a daemon whose queue is full and stays so.
+    fn reach(&self, deadline: Deadline) -> Result<UnixStream, CallError> {
+        let patience = deadline.within(CONNECT);
+        match open(&self.socket, patience.within(cooldown::MOMENT)) {
+            Err(CallError::Busy(_)) if cooldown::is_on(&self.socket) => Err(CallError::Busy(patience.limit())),
+            Err(CallError::Busy(_)) => open(&self.socket, patience),
+            Err(CallError::NotRunning) => self.connect(deadline).map(|(stream, _)| stream),
+            result => result,
+        }
     }
 
     fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
@@ -243,6 +275,7 @@ impl Agent {
                     Err(StartError::Died) => start::start(&self.socket, deadline)?,
                     result => result?,
                 }
+                cooldown::end(&self.socket);
                 Ok((open_soon(&self.socket, deadline)?, true))
             }
             result => Ok((result?, false)),

@@ -23,7 +23,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
-  \u{1b}[1mrefresh\u{1b}[0m      Forget a profile's session and get a new one
+  \u{1b}[1mrefresh\u{1b}[0m      Get a new session now; if that fails, the present one stays
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or look at the daemon
@@ -287,7 +287,7 @@ pub(crate) struct Status {
     pub(crate) json: bool,
 }
 
-/// Forget a profile's session and get a new one
+/// Get a new session now; if that fails, the present one stays
 #[derive(Debug, Args)]
 pub(crate) struct Refresh {
     /// The profile

@@ -8,6 +8,7 @@ mod lines;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
@@ -125,7 +126,33 @@ pub(crate) fn begin(
     Ok((answer, Lines::new(stream, Vec::new())))
 }
 
-/// Sends a request and reads the answer, of whose body at most `max_body` bytes are taken.
+/// Sends a request and reads the answer, of whose body at most `max_body` bytes are taken. Where nothing has come within
+/// `moment`, `is_hopeless` is asked once whether to wait for the deadline at all.
+pub(crate) fn exchange_unless(
+    stream: &mut UnixStream,
+    request: &[u8],
+    max_body: usize,
+    deadline: Deadline,
+    moment: Duration,
+    is_hopeless: impl FnOnce() -> bool,
+) -> Result<Answer, HttpError> {
+    match send(stream, request, deadline) {
+        Err(HttpError::Lost { cause, .. }) => receive_early(stream, max_body, deadline, cause),
+        Err(other) => Err(other),
+        Ok(()) => {
+            let mut buffer = Vec::with_capacity(CHUNK);
+            // A shorter timeout for the read that there is anyway: who is answered soon pays nothing for this.
+            match read_some(stream, &mut buffer, deadline.within(moment)) {
+                Err(HttpError::TimedOut) if is_hopeless() => return Err(HttpError::TimedOut),
+                Ok(()) | Err(HttpError::TimedOut) => {}
+                Err(lost) => return Err(lost),
+            }
+            receive_rest(stream, buffer, max_body, deadline)
+        }
+    }
+}
+
+/// The same, waiting in any case.
 pub(crate) fn exchange(
     stream: &mut UnixStream,
     request: &[u8],
@@ -133,13 +160,22 @@ pub(crate) fn exchange(
     deadline: Deadline,
 ) -> Result<Answer, HttpError> {
     match send(stream, request, deadline) {
-        // A daemon that refuses a large body answers and closes before it has read all of it: see what it said.
-        Err(HttpError::Lost { cause, .. }) => match receive(stream, max_body, deadline) {
-            Err(HttpError::Lost { received: 0, .. }) => Err(HttpError::Lost { received: 0, cause }),
-            answer => answer,
-        },
+        Err(HttpError::Lost { cause, .. }) => receive_early(stream, max_body, deadline, cause),
         Err(other) => Err(other),
         Ok(()) => receive(stream, max_body, deadline),
+    }
+}
+
+/// A daemon that refuses a large body answers and closes before it has read all of it: see what it said.
+fn receive_early(
+    stream: &mut UnixStream,
+    max_body: usize,
+    deadline: Deadline,
+    cause: Option<io::Error>,
+) -> Result<Answer, HttpError> {
+    match receive(stream, max_body, deadline) {
+        Err(HttpError::Lost { received: 0, .. }) => Err(HttpError::Lost { received: 0, cause }),
+        answer => answer,
     }
 }
 
@@ -161,7 +197,16 @@ fn send(stream: &mut UnixStream, mut rest: &[u8], deadline: Deadline) -> Result<
 }
 
 fn receive(stream: &mut UnixStream, max_body: usize, deadline: Deadline) -> Result<Answer, HttpError> {
-    let mut buffer = Vec::with_capacity(CHUNK);
+    receive_rest(stream, Vec::with_capacity(CHUNK), max_body, deadline)
+}
+
+/// Reads an answer of which `buffer` has arrived already.
+fn receive_rest(
+    stream: &mut UnixStream,
+    mut buffer: Vec<u8>,
+    max_body: usize,
+    deadline: Deadline,
+) -> Result<Answer, HttpError> {
     let head = receive_head(stream, &mut buffer, WHOLE, deadline)?;
     receive_body(stream, buffer, head, max_body, deadline)
 }
@@ -268,8 +313,6 @@ fn parse_head(bytes: &[u8], versions: &[&[u8]]) -> Result<Option<Head>, HttpErro
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// What the client makes of `answer`, sent in pieces of `piece` bytes and then closed.
@@ -376,6 +419,39 @@ mod tests {
         assert!(matches!(result, Err(HttpError::TimedOut)), "{result:?}");
         drop(ours);
         daemon.join().unwrap();
+    }
+
+    #[test]
+    fn row_18_who_is_silent_for_a_moment_is_given_up_only_where_it_is_hopeless() {
+        const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        let ask = |ours: &mut UnixStream, limit, moment, is_hopeless: &dyn Fn() -> bool| {
+            let deadline = Deadline::after(Duration::from_millis(limit));
+            exchange_unless(ours, b"x", 1 << 10, deadline, Duration::from_millis(moment), is_hopeless)
+        };
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let begun = Deadline::after(Duration::from_secs(5));
+        let result = ask(&mut ours, 10_000, 20, &|| true);
+        assert!(matches!(result, Err(HttpError::TimedOut)), "{result:?}");
+        assert!(begun.remaining().is_some(), "it has waited for the deadline");
+        let result = ask(&mut ours, 60, 20, &|| false);
+        assert!(matches!(result, Err(HttpError::TimedOut)), "{result:?}");
+        // An answer that comes late is waited for; at the first of one that comes soon, nobody looks.
+        let late = || {
+            (&theirs).write_all(ANSWER).unwrap();
+            false
+        };
+        assert_eq!(ask(&mut ours, 5_000, 20, &late).unwrap().status(), 200);
+        theirs.write_all(&ANSWER[..9]).unwrap();
+        let rest = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            theirs.write_all(&ANSWER[9..]).unwrap();
+            theirs
+        });
+        let answer = ask(&mut ours, 5_000, 20, &|| panic!("it has begun to answer")).unwrap();
+        assert_eq!(answer.status(), 200);
+        drop(rest.join().unwrap());
+        let result = ask(&mut ours, 5_000, 20, &|| true);
+        assert!(matches!(result, Err(HttpError::Lost { received: 0, .. })), "{result:?}");
     }
 
     #[test]

@@ -70,6 +70,15 @@ impl CliError {
         self
     }
 
+    /// The same, with more to say before the advice, so that a command at the end of the line can be copied.
+    #[must_use]
+    pub(crate) fn before_advice(mut self, more: &str) -> Self {
+        if !self.is_silent() {
+            self.hint = Some(sentence(&sanitize_for_terminal(more), self.hint.as_deref()));
+        }
+        self
+    }
+
     /// The same, saying before the advice that nothing was written: once, and for all files, where the error has said
     /// it of one. Before it, so that a command at the end of the line can be copied.
     #[must_use]
@@ -154,6 +163,10 @@ mod tests {
         assert_eq!(bare.clone().and("More").to_string(), "no. More");
         assert_eq!(bare.and("Mend that line.").and("More").to_string(), "no. Mend that line. More");
         assert!(CliError::silent(1).and("More").is_silent());
+        let bare = CliError { code: 1, message: "no".to_owned(), hint: None };
+        assert_eq!(bare.clone().before_advice("It stays").to_string(), "no. It stays");
+        assert_eq!(bare.and("Run: x").before_advice("It stays").to_string(), "no. It stays. Run: x");
+        assert!(CliError::silent(1).before_advice("It stays").is_silent());
     }
 
     #[test]

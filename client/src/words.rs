@@ -75,6 +75,11 @@ pub(crate) fn cut_short(session: &SessionStatus, asked: SignedDuration) -> Optio
     (asked.saturating_sub(granted) > SignedDuration::from_mins(1)).then_some(granted)
 }
 
+/// How it is told that a profile has no session and nothing is wrong: a daemon that was started anew has none either.
+pub(crate) const fn unused(last_used: Option<Timestamp>) -> &'static str {
+    if last_used.is_some() { "no session; got on next use" } else { "not used yet" }
+}
+
 /// When a problem is tried again by itself: `in 12 s`. A login is waited for, so that has no such time.
 pub(crate) fn next_try(problem: &Problem, now: Timestamp) -> Option<String> {
     let retry = problem.retry.filter(|_| problem.class != ErrorClass::Login)?;

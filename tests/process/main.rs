@@ -12,6 +12,7 @@ mod again;
 mod agent;
 mod at_once;
 mod commands;
+mod cooldown;
 mod crowd;
 mod demo;
 mod files;

@@ -199,6 +199,64 @@ fn row_17_a_full_queue_is_waited_for_and_then_said() {
     assert!(matches!(error, CallError::Busy(_)), "{error:?}");
 }
 
+/// A place where somebody listens and never answers, with room for so many more callers than one.
+fn deaf(room: i32) -> (tempfile::TempDir, Agent, rustix::fd::OwnedFd) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let socket = folder.path().join("agent.sock");
+    let listener = new_socket().unwrap();
+    rustix::net::bind(&listener, &SocketAddrUnix::new(&socket).unwrap()).unwrap();
+    rustix::net::listen(&listener, room).unwrap();
+    (folder, Agent::at(socket), listener)
+}
+
+/// A call of so many milliseconds, and whether it took less than half of that.
+fn is_quick(agent: &Agent, endpoint: &Endpoint, millis: u64) -> (bool, CallError) {
+    let limit = Duration::from_millis(millis);
+    let begun = Deadline::after(limit);
+    let error = agent.call(endpoint, b"{}", begun).unwrap_err();
+    (begun.remaining().is_some_and(|left| left > limit / 2), error)
+}
+
+#[test]
+fn row_18_after_a_silent_call_the_next_do_not_wait() {
+    let (_folder, agent, _listener) = deaf(8);
+    let token = Endpoint::Token("prod".parse().unwrap());
+    let (quick, error) = is_quick(&agent, &token, 1000);
+    assert!(!quick && matches!(error, CallError::Silent(_)), "{error:?}");
+    let (quick, error) = is_quick(&agent, &token, 2000);
+    assert!(quick && matches!(error, CallError::Silent(waited) if waited.as_secs() == 2), "{error:?}");
+    // Everything but kubectl's calls is answered by the daemon or by nobody.
+    let (quick, _) = is_quick(&agent, &Endpoint::Status, 700);
+    assert!(!quick);
+    std::fs::remove_file(agent.socket.with_extension("cooldown")).unwrap();
+    let (quick, _) = is_quick(&agent, &token, 700);
+    assert!(!quick, "there was no stamp");
+}
+
+#[test]
+fn row_17_a_full_queue_is_waited_for_once() {
+    let (_folder, agent, _listener) = deaf(0);
+    let _first = connect(&agent.socket, Deadline::after(CONNECT)).unwrap();
+    let token = Endpoint::Token("prod".parse().unwrap());
+    let (quick, error) = is_quick(&agent, &token, 1000);
+    assert!(!quick && matches!(error, CallError::Busy(_)), "{error:?}");
+    let (quick, error) = is_quick(&agent, &token, 1500);
+    assert!(quick && matches!(error, CallError::Busy(waited) if waited.as_millis() == 1500), "{error:?}");
+}
+
+#[test]
+fn row_18_a_stamp_does_not_keep_anybody_from_a_daemon_that_answers() {
+    let fake = Fake::answering(&[&answer(200, "{}")]);
+    cooldown::begin(&fake.agent.socket);
+    assert_eq!(fake.call().unwrap().body(), b"{}");
+    // What is answered but not to kubectl takes it away.
+    let fake = Fake::answering(&[&answer(200, "{}")]);
+    cooldown::begin(&fake.agent.socket);
+    fake.agent.call(&Endpoint::Restart, b"", Deadline::after(CALL)).unwrap();
+    assert!(!cooldown::is_on(&fake.agent.socket));
+}
+
 #[test]
 fn the_stream_of_events_begins_with_a_hello() {
     let stream = |body: &str| format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{body}");

@@ -1,20 +1,50 @@
 //! `rolecall refresh NAME`: a new session now.
 
-use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{Endpoint, Refreshed, SessionStatus, sanitize_for_terminal};
+use std::time::Duration;
 
-use crate::agent::{Agent, IfAbsent};
+use jiff::{Timestamp, tz::TimeZone};
+use rolecall_protocol::{Endpoint, ProfileName, ProfileStatus, Refreshed, SessionStatus, sanitize_for_terminal};
+
+use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Refresh;
+use crate::clock::Deadline;
 use crate::report::CliError;
 use crate::run::Context;
 use crate::{clock, output, words};
 
-/// Has the daemon forget the session, and says what the new one is.
+/// How long it is asked, after a failure, what there still is: nobody waits for that.
+const ASIDE: Duration = Duration::from_secs(2);
+
+/// Has the daemon get a new session, and says what it is.
 pub(crate) fn run(wanted: &Refresh, context: &Context) -> Result<(), CliError> {
     let endpoint = Endpoint::Refresh(wanted.name.clone());
-    let Refreshed { session } = Agent::find(IfAbsent::Start)?.call_json(&endpoint, b"")?;
-    let got = told(&session, clock::now(), &TimeZone::system());
+    let agent = Agent::find(IfAbsent::Start)?;
+    let zone = TimeZone::system();
+    let Refreshed { session } =
+        agent.call_json(&endpoint, b"").map_err(|error| refused(error, &agent, &wanted.name, &zone))?;
+    let got = told(&session, clock::now(), &zone);
     output::print(&format!("{} {}: {got}\n", context.screen.tick(), wanted.name))
+}
+
+/// Why there is no new session, and what goes on meanwhile. Only a daemon that has answered is asked for more.
+fn refused(error: CallError, agent: &Agent, name: &ProfileName, zone: &TimeZone) -> CliError {
+    let has_answered = matches!(error, CallError::Said(_));
+    let error = CliError::from(error);
+    if !has_answered {
+        return error;
+    }
+    let profile = Endpoint::Profile(name.clone());
+    let found: Option<ProfileStatus> = agent.call_json_within(&profile, b"", Deadline::after(ASIDE)).ok();
+    match found.and_then(|profile| stays(&profile, clock::now(), zone)) {
+        Some(stays) => error.before_advice(&stays),
+        None => error,
+    }
+}
+
+/// What is said of a session that is still good.
+fn stays(profile: &ProfileStatus, now: Timestamp, zone: &TimeZone) -> Option<String> {
+    let end = profile.session.as_ref()?.expires.filter(|end| *end > now)?;
+    Some(format!("The present session stays, until {}", words::moment(now, end, zone)))
 }
 
 /// What there is now. Keys without an end are no session: they are what the source has, read again.
@@ -32,6 +62,21 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+
+    #[test]
+    fn a_session_that_is_still_good_stays() {
+        let mut profile: ProfileStatus = serde_json::from_value(serde_json::json!({
+            "name": "prod", "cluster": "prod", "region": "eu-west-1", "source": "work", "state": "failed",
+            "session": {"key_id_suffix": "WXYZ", "issued": "2026-01-02T12:00:00Z", "expires": "2026-01-02T22:14:00Z"},
+        }))
+        .unwrap();
+        let told = |profile: &ProfileStatus, now: &str| stays(profile, now.parse().unwrap(), &TimeZone::UTC);
+        let noon = "2026-01-02T12:00:00Z";
+        assert_eq!(told(&profile, noon).as_deref(), Some("The present session stays, until 22:14"));
+        assert_eq!(told(&profile, "2026-01-02T22:14:00Z"), None);
+        profile.session = None;
+        assert_eq!(told(&profile, noon), None);
+    }
 
     #[test]
     fn long_lived_keys_are_no_new_session() {

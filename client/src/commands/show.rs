@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::{
-    Endpoint, ErrorClass, Problem, ProfileDetails, ProfileName, ProfileState, RoleArn, SessionStatus,
+    Endpoint, ErrorClass, Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, RoleArn, SessionStatus,
     sanitize_for_terminal,
 };
 
@@ -49,7 +49,7 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
         lines.push(("session name", sanitize_for_terminal(name)));
     }
     lines.push(("duration", duration(details)));
-    lines.push(("state", state(status.state).to_owned()));
+    lines.push(("state", state(status).to_owned()));
     if let Some(session) = &status.session {
         lines.extend(session_lines(session, now, zone));
     }
@@ -131,9 +131,9 @@ fn needs(problem: &Problem) -> Option<&'static str> {
 }
 
 /// A state in words.
-fn state(state: ProfileState) -> &'static str {
-    match state {
-        ProfileState::Unused => "not used yet",
+fn state(status: &ProfileStatus) -> &'static str {
+    match status.state {
+        ProfileState::Unused => words::unused(status.last_used),
         ProfileState::Ready => "ready",
         ProfileState::Expired => "expired, renewed on use",
         ProfileState::LoginNeeded => "login needed",

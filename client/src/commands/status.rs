@@ -6,7 +6,7 @@ mod watch;
 
 use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
-use rolecall_protocol::{Endpoint, Problem, ProfileState, ProfileStatus, RoleArn, Status};
+use rolecall_protocol::{Endpoint, ErrorClass, Problem, ProfileState, ProfileStatus, RoleArn, Status};
 
 use crate::agent::{Agent, IfAbsent};
 use crate::cli;
@@ -108,7 +108,7 @@ fn row(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Row {
             used.into(),
         ],
         below: match &profile.problem {
-            Some(problem) => screen.paragraph("  ", &said(problem), &aside(problem, now)),
+            Some(problem) => screen.paragraph("  ", &said(problem), &profile_aside(profile, problem, now)),
             None => Vec::new(),
         },
     }
@@ -125,7 +125,7 @@ fn session(profile: &ProfileStatus, now: Timestamp, screen: Screen) -> Cell {
             let style = if rest.as_secs() < 15 * 60 { Style::new().yellow() } else { Style::new() };
             Cell::styled(format!("{bar}  {}", words::left(now, end)), style)
         }
-        (_, ProfileState::Unused) => Cell::styled("not used yet", dimmed),
+        (_, ProfileState::Unused) => Cell::styled(words::unused(profile.last_used), dimmed),
         (_, ProfileState::Expired) => Cell::styled("expired, renewed on use", dimmed),
         (_, ProfileState::Ready) => "ready".into(),
         (_, ProfileState::LoginNeeded) => Cell::styled("login needed", Style::new().yellow()),
@@ -140,8 +140,24 @@ fn said(problem: &Problem) -> String {
 
 /// Since when it is wrong, and when it is tried again.
 fn aside(problem: &Problem, now: Timestamp) -> String {
-    let next = words::next_try(problem, now).map(|next| format!("; next try {next}")).unwrap_or_default();
+    aside_or(problem, now, "")
+}
+
+/// The same, with what is said where nobody tries it again unasked.
+fn aside_or(problem: &Problem, now: Timestamp, otherwise: &str) -> String {
+    let next = words::next_try(problem, now).map_or_else(|| otherwise.to_owned(), |next| format!("; next try {next}"));
     format!("({}{next})", words::ago(now, problem.since))
+}
+
+/// The same of a profile, for which somebody's use may be the next try.
+fn profile_aside(profile: &ProfileStatus, problem: &Problem, now: Timestamp) -> String {
+    let says_when = problem.retry.is_some()
+        || profile.next_renewal.is_some()
+        || problem.error.hint.as_deref().is_some_and(|hint| hint.contains("tried again"));
+    match problem.class {
+        ErrorClass::Retry | ErrorClass::Change if !says_when => aside_or(problem, now, "; tried again on use"),
+        _ => aside(problem, now),
+    }
 }
 
 #[cfg(test)]
@@ -273,6 +289,44 @@ mod tests {
   programs do not. Set the clock.
 "
         );
+    }
+
+    #[test]
+    fn a_profile_that_was_used_before_is_not_called_unused() {
+        let mut status = sample();
+        status.profiles.truncate(1);
+        status.profiles[0].last_used = Some("2026-01-02T11:00:00Z".parse().unwrap());
+        let text = shown(&status, true, None);
+        assert!(text.ends_with("  no session; got on next use  1 h ago\n"), "{text}");
+    }
+
+    #[test]
+    fn what_nobody_tries_by_itself_is_tried_again_on_use() {
+        let mut status = sample();
+        status.profiles.retain(|profile| profile.name.as_str() == "staging");
+        let aside = |profile: &ProfileStatus| {
+            let now = "2026-01-02T12:00:00Z".parse().unwrap();
+            profile_aside(profile, profile.problem.as_ref().unwrap(), now)
+        };
+        let mut profile = status.profiles.remove(0);
+        assert_eq!(aside(&profile), "(5 min ago; next try in 12 s)");
+        let problem = profile.problem.as_mut().unwrap();
+        problem.retry = None;
+        assert_eq!(aside(&profile), "(5 min ago)", "its hint says so already");
+        let problem = profile.problem.as_mut().unwrap();
+        problem.error.hint = Some("Have the role's policy changed.".to_owned());
+        for (class, said) in [
+            (ErrorClass::Retry, "(5 min ago; tried again on use)"),
+            (ErrorClass::Change, "(5 min ago; tried again on use)"),
+            (ErrorClass::Login, "(5 min ago)"),
+            (ErrorClass::Clock, "(5 min ago)"),
+        ] {
+            profile.problem.as_mut().unwrap().class = class;
+            assert_eq!(aside(&profile), said);
+        }
+        profile.next_renewal = Some("2026-01-02T12:05:00Z".parse().unwrap());
+        profile.problem.as_mut().unwrap().class = ErrorClass::Change;
+        assert_eq!(aside(&profile), "(5 min ago)", "the next renewal is that try");
     }
 
     #[test]

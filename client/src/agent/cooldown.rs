@@ -1,0 +1,128 @@
+//! After a call that the daemon let pass without a word: the next calls need not wait as long to find out the same.
+//!
+//! kubectl runs the plugin up to six times before it gives up; with a daemon that hangs each would wait for its whole
+//! deadline. So the first leaves a stamp beside the socket, and who gets no answer looks for it after a moment. Whoever
+//! is answered by then never looks, so a daemon that is well again is believed at once.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW};
+
+use crate::clock;
+
+/// How long an answer is waited for before the stamp is looked for.
+pub(super) const MOMENT: Duration = Duration::from_millis(300);
+/// How long a stamp counts.
+const FRESH: SignedDuration = SignedDuration::from_secs(5);
+
+/// Whether a call was given up a short while ago.
+pub(super) fn is_on(socket: &Path) -> bool {
+    is_on_at(socket, clock::now())
+}
+
+/// What cannot be looked at, and what claims to be of a time to come (the clock was set), does not count.
+fn is_on_at(socket: &Path, now: Timestamp) -> bool {
+    let Ok(found) = stamp(socket).symlink_metadata() else { return false };
+    let made = found.modified().ok().and_then(|made| Timestamp::try_from(made).ok());
+    let age = made.filter(|_| found.is_file()).map(|made| now.duration_since(made));
+    age.is_some_and(|age| !age.is_negative() && age < FRESH)
+}
+
+/// A call was given up. One that is given up because of the stamp does not make it any younger: every few seconds
+/// somebody has to wait and see.
+pub(super) fn begin(socket: &Path) {
+    if !is_on(socket) {
+        // It spares a wait, no more: nothing is said where it cannot be left.
+        let _ = touch(&stamp(socket));
+    }
+}
+
+/// The daemon has answered, or is another: whoever comes next may wait for it again.
+pub(super) fn end(socket: &Path) {
+    // Most often there is none.
+    let _ = std::fs::remove_file(stamp(socket));
+}
+
+/// The socket's folder was found to be private by whoever connected.
+fn touch(path: &Path) -> std::io::Result<()> {
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
+        .open(path)?;
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    rustix::fs::futimens(&file, &Timestamps { last_access: now, last_modification: now })?;
+    Ok(())
+}
+
+fn stamp(socket: &Path) -> PathBuf {
+    socket.with_extension("cooldown")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A folder, and the socket's path in it.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent.sock");
+        (folder, socket)
+    }
+
+    #[test]
+    fn a_stamp_counts_for_a_few_seconds() {
+        let (_folder, socket) = place();
+        assert!(!is_on(&socket));
+        begin(&socket);
+        assert!(is_on(&socket));
+        let found = stamp(&socket).symlink_metadata().unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o600);
+        let made = Timestamp::try_from(found.modified().unwrap()).unwrap();
+        for (millis, expected) in [(-1, false), (0, true), (4999, true), (5000, false), (86_400_000, false)] {
+            assert_eq!(is_on_at(&socket, made + SignedDuration::from_millis(millis)), expected, "{millis}");
+        }
+    }
+
+    #[test]
+    fn a_stale_stamp_is_renewed_and_a_fresh_one_is_not() {
+        let (_folder, socket) = place();
+        let made = |age: u64| {
+            let file = std::fs::File::create(stamp(&socket)).unwrap();
+            let now = std::time::SystemTime::from(clock::now());
+            file.set_modified(now - Duration::from_secs(age)).unwrap();
+            file.metadata().unwrap().modified().unwrap()
+        };
+        let old = made(2);
+        begin(&socket);
+        assert_eq!(stamp(&socket).metadata().unwrap().modified().unwrap(), old);
+        made(60);
+        begin(&socket);
+        assert!(is_on(&socket));
+        end(&socket);
+        assert!(!is_on(&socket));
+    }
+
+    #[test]
+    fn what_is_no_stamp_is_left_alone() {
+        let (folder, socket) = place();
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, stamp(&socket)).unwrap();
+        let before = elsewhere.metadata().unwrap().modified().unwrap();
+        begin(&socket);
+        assert_eq!(elsewhere.metadata().unwrap().modified().unwrap(), before);
+        assert!(!is_on(&socket), "a link is no stamp");
+        std::fs::remove_file(stamp(&socket)).unwrap();
+        std::fs::create_dir(stamp(&socket)).unwrap();
+        begin(&socket);
+        assert!(!is_on(&socket), "nor is a folder");
+    }
+}

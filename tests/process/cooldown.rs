@@ -1,0 +1,30 @@
+//! A daemon that hangs, and kubectl that runs the plugin again and again.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::world::{World, kill, one_line};
+
+#[test]
+fn row_18_six_calls_to_a_daemon_that_is_stopped_wait_for_it_once() {
+    let world = World::added();
+    world.token().assert_ok();
+    let stamp = world.socket().with_extension("cooldown");
+    assert!(!stamp.exists(), "nobody was silent yet");
+    let pid = world.daemon_pid();
+    kill("STOP", pid);
+    let said: Vec<_> = (0..6).map(|_| world.token()).collect();
+    kill("CONT", pid);
+    for said in &said {
+        let line = one_line(said, 3);
+        assert_eq!(line, "rolecall: prod: the agent did not answer within 10 s. Run: rolecall agent restart");
+    }
+    let took: Duration = said.iter().map(|said| said.elapsed).sum();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_eq!(stamp.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    // Once the daemon has answered anybody it is waited for again, however long it takes.
+    world.rolecall(&["status"]).assert_ok();
+    assert!(!stamp.exists());
+    world.token().assert_ok();
+    assert!(!stamp.exists());
+}
