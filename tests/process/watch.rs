@@ -32,7 +32,16 @@ fn a_watcher_sees_every_change_and_survives_a_restart() {
     world.rolecall(&["agent", "restart"]).assert_ok();
     watch.wait_stdout("\"restarts\":1", SOON);
     for line in watch.stdout().lines() {
-        assert!(serde_json::from_str::<Value>(line).unwrap()["daemon"]["pid"].is_u64(), "{line}");
+        let said: Value = serde_json::from_str(line).unwrap();
+        // A restart that takes its time is told as well.
+        assert!(said["daemon"]["pid"].is_u64() || said["running"] == false, "{line}");
     }
+
+    // It is told once that the daemon is gone, and that there is one again.
+    world.rolecall(&["agent", "stop"]).assert_ok();
+    watch.wait_stdout("{\"running\":false}\n", SOON);
+    watch.wait_stderr("Any kubectl starts it, or: rolecall agent start", SOON);
+    world.rolecall(&["agent", "start"]).assert_ok();
+    watch.wait_stdout("{\"running\":false}\n{\"config\":", SOON);
     assert!(watch.is_running());
 }

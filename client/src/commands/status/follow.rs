@@ -8,17 +8,21 @@ use std::io;
 use std::sync::mpsc::{SendError, Sender};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use rolecall_protocol::{Endpoint, ErrorCode, sanitize_for_terminal};
 
 use crate::agent::{Agent, CALL, CallError};
-use crate::clock::{Deadline, patient_pause, steady};
+use crate::clock::{self, Deadline, patient_pause, steady};
 use crate::http::{HttpError, Lines};
 
 /// The least time between two looks at the status: events come in bursts, and eyes are slow.
 const GAP: Duration = Duration::from_millis(200);
-/// How long the stream is listened to at once. It may well be silent for longer.
-const LISTEN: Duration = Duration::from_secs(30);
+/// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
+const SILENCE: Duration = Duration::from_secs(24);
+/// How long the stream is listened to at once after that. Whoever was stopped meanwhile (Ctrl-Z) finds in it what was
+/// said in that time, and a daemon that has spoken is not silent.
+const LISTEN: Duration = Duration::from_secs(1);
 /// How long the daemon may be away before that is news: a restart takes less.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -27,12 +31,25 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum News {
     /// The status as the daemon tells it: JSON.
     Status(Vec<u8>),
-    /// The daemon cannot be asked, and it is tried again: how that is said.
-    Away(String),
+    /// The daemon has said something, if only that it is there.
+    Heard(Timestamp),
+    /// The daemon cannot be asked, and it is tried again.
+    Away(Away),
     /// It makes no sense to go on.
     Ended(CallError),
     /// Somebody pressed a key, or resized the terminal.
     Signal(Signal),
+}
+
+/// Why the daemon cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Away {
+    /// It does not run.
+    Gone,
+    /// It runs, and does not answer.
+    Silent,
+    /// Something else, in words.
+    Troubled(String),
 }
 
 /// Nobody wants any news any more.
@@ -41,7 +58,7 @@ type Unwanted = SendError<News>;
 /// Follows the daemon in a thread of its own, from a stream of events that has just begun. `agent` must be one that
 /// starts nothing.
 pub(super) fn start(agent: Agent, events: Lines, tell: Sender<News>) -> io::Result<()> {
-    let follower = Follower::new(agent, tell, PATIENCE);
+    let follower = Follower::new(agent, tell, PATIENCE, SILENCE);
     let follow = move || {
         // It ends where nobody listens any more; that is all there is to it.
         let _ = follower.follow(events);
@@ -55,6 +72,8 @@ struct Follower {
     pace: Pace,
     /// How long the daemon may be away before that is news.
     patience: Duration,
+    /// How long it may say nothing.
+    silence: Duration,
     /// Until when it may, where it is.
     until: Option<Deadline>,
     /// How often it was looked for since the last status.
@@ -64,8 +83,8 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(agent: Agent, tell: Sender<News>, patience: Duration) -> Self {
-        Self { agent, tell, pace: Pace::default(), patience, until: None, failures: 0, shows_lock: false }
+    fn new(agent: Agent, tell: Sender<News>, patience: Duration, silence: Duration) -> Self {
+        Self { agent, tell, pace: Pace::default(), patience, silence, until: None, failures: 0, shows_lock: false }
     }
 
     fn follow(mut self, events: Lines) -> Result<(), Unwanted> {
@@ -86,7 +105,7 @@ impl Follower {
             }
             let until = *self.until.get_or_insert_with(|| Deadline::after(self.patience));
             if until.remaining().is_none() {
-                self.tell.send(News::Away(told(&failure)))?;
+                self.tell.send(News::Away(away(&failure)))?;
             }
             std::thread::sleep(patient_pause(self.failures));
             self.failures = self.failures.saturating_add(1);
@@ -97,21 +116,36 @@ impl Follower {
     fn relay(&mut self, mut events: Lines) -> Result<CallError, Unwanted> {
         self.shows_lock = self.agent.is_seen_running();
         self.pace.want();
+        let mut quiet = Quiet::after(self.silence);
         loop {
             let due = self.pace.due(steady());
             if due == Some(Duration::ZERO) {
                 self.pace.fetched(steady());
                 match self.agent.call(&Endpoint::Status, b"", Deadline::after(CALL)) {
-                    Ok(answer) => self.tell.send(News::Status(answer.body().to_vec()))?,
+                    Ok(answer) => {
+                        self.tell.send(News::Heard(clock::now()))?;
+                        self.tell.send(News::Status(answer.body().to_vec()))?;
+                    }
                     Err(failure) => return Ok(failure),
                 }
+                quiet = Quiet::after(self.silence);
                 (self.failures, self.until) = (0, None);
                 continue;
             }
-            match events.next(Deadline::after(due.unwrap_or(LISTEN))) {
-                // What has happened shows in the status; an empty line says nothing but that the daemon is there.
-                Ok(Some(line)) if line.is_empty() => {}
-                Ok(Some(_)) => self.pace.want(),
+            let left = quiet.left();
+            match events.next(Deadline::after(due.or(left).unwrap_or(LISTEN))) {
+                Ok(Some(line)) => {
+                    // What has happened shows in the status; an empty line says nothing but that the daemon is there.
+                    if !line.is_empty() {
+                        self.pace.want();
+                    }
+                    self.tell.send(News::Heard(clock::now()))?;
+                    quiet = Quiet::after(self.silence);
+                }
+                // Only after a look of its own does it count as silent.
+                Ok(None) if due.is_none() && left.is_none() && quiet.is_first() => {
+                    self.tell.send(News::Away(Away::Silent))?;
+                }
                 Ok(None) => {}
                 Err(HttpError::Malformed(why)) => return Ok(CallError::Malformed(why.to_owned())),
                 Err(lost) => return Ok(CallError::Lost(lost)),
@@ -142,11 +176,33 @@ fn passes(failure: &CallError) -> bool {
     }
 }
 
-fn told(failure: &CallError) -> String {
+fn away(failure: &CallError) -> Away {
     match failure {
         // Lost, and not yet there again.
-        CallError::NotRunning | CallError::Lost(_) => "the agent is not running; waiting for it".to_owned(),
-        other => sanitize_for_terminal(&format!("{other}; trying again")),
+        CallError::NotRunning | CallError::Lost(_) => Away::Gone,
+        CallError::Silent(_) | CallError::Busy(_) => Away::Silent,
+        other => Away::Troubled(sanitize_for_terminal(&format!("{other}; trying again"))),
+    }
+}
+
+/// How long the daemon may still say nothing, and whether it was told that this is over.
+struct Quiet {
+    until: Deadline,
+    is_told: bool,
+}
+
+impl Quiet {
+    fn after(silence: Duration) -> Self {
+        Self { until: Deadline::after(silence), is_told: false }
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.until.remaining()
+    }
+
+    /// True once.
+    const fn is_first(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_told, true)
     }
 }
 

@@ -24,7 +24,9 @@ const TALL: usize = 10;
 pub(super) struct Picture<'a> {
     /// The last status.
     pub(super) status: Option<&'a Status>,
-    /// The time it is shown for: now, or when the daemon was last heard of.
+    /// The time it is shown for: now, or when the daemon was last heard of where it is away.
+    pub(super) now: Timestamp,
+    /// When the daemon was last heard of.
     pub(super) as_of: Timestamp,
     /// Why there is nothing newer.
     pub(super) away: Option<&'a str>,
@@ -40,7 +42,7 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
     }
     let mut profiles = Vec::new();
     if let Some(status) = picture.status {
-        let (top, blocks) = blocks(status, picture.as_of, zone, screen);
+        let (top, blocks) = blocks(status, picture.now, zone, screen);
         above.push_str(&dimmed_if(picture.away.is_some(), top));
         profiles = blocks.into_iter().map(|block| dimmed_if(picture.away.is_some(), block)).collect();
         if is_empty(status) {

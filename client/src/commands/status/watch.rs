@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use rolecall_protocol::Status;
 use serde::de::DeserializeOwned;
 
-use super::follow::{self, News};
+use super::follow::{self, Away, News};
 use super::frame::{self, Picture};
 use crate::agent::{Agent, CALL, CallError, IfAbsent};
 use crate::cli;
@@ -20,7 +20,7 @@ use crate::clock::{self, Deadline};
 use crate::report::{CliError, Exit};
 use crate::run::Context;
 use crate::screen::{self, Screen};
-use crate::{output, signals};
+use crate::{output, signals, words};
 
 /// How often the picture is drawn anew where nothing happens: it says how long things last. Elsewhere it is looked
 /// whether anybody still reads.
@@ -51,7 +51,14 @@ fn go_on(view: &mut View, news: &Receiver<News>) -> Result<(), CliError> {
                 view.show(&body, body != last)?;
                 last = body;
             }
-            Ok(News::Away(words)) => view.away(words)?,
+            Ok(News::Heard(at)) => view.heard(at)?,
+            Ok(News::Away(away)) => {
+                if away == Away::Gone {
+                    // Who comes after it is shown, even if nothing else is new.
+                    last.clear();
+                }
+                view.away(&away)?;
+            }
             Ok(News::Signal(signal)) => view.signal(signal)?,
             Ok(News::Ended(failure)) => return Err(failure.into()),
             Err(RecvTimeoutError::Timeout) => view.tick()?,
@@ -59,6 +66,17 @@ fn go_on(view: &mut View, news: &Receiver<News>) -> Result<(), CliError> {
                 return Err(CliError::new(Exit::Bug, "the watch has ended by itself", "Report it"));
             }
         }
+    }
+}
+
+/// How it is said that the daemon, last heard of at `heard`, cannot be asked.
+fn told(away: &Away, heard: Timestamp, zone: &TimeZone) -> String {
+    match away {
+        Away::Gone => {
+            "the agent is not running; waiting for it. Any kubectl starts it, or: rolecall agent start".into()
+        }
+        Away::Silent => format!("the agent does not answer (since {})", words::time_of_day(heard, zone)),
+        Away::Troubled(words) => words.clone(),
     }
 }
 
@@ -81,14 +99,21 @@ enum View {
 
 impl View {
     fn new(wanted: &cli::Status, context: &Context, tell: &Sender<News>) -> Result<Self, CliError> {
-        let (screen, zone) = (context.screen, TimeZone::system());
+        let (screen, zone, heard) = (context.screen, TimeZone::system(), clock::now());
         if wanted.json || !screen::can_redraw(&context.environment) {
-            return Ok(Self::Printed(Printed { json: wanted.json, screen, zone, is_first: true, away: String::new() }));
+            return Ok(Self::Printed(Printed {
+                json: wanted.json,
+                screen,
+                zone,
+                heard,
+                is_first: true,
+                away: String::new(),
+            }));
         }
         let tell = tell.clone();
         let hand_over = move |signal| drop(tell.send(News::Signal(signal)));
         signals::hand_over(HANDED_OVER, hand_over).map_err(|error| no_thread(&error))?;
-        Ok(Self::Canvas(Box::new(Canvas { screen, zone, status: None, heard: clock::now(), away: None, is_on: false })))
+        Ok(Self::Canvas(Box::new(Canvas { screen, zone, status: None, heard, away: None, is_on: false })))
     }
 
     /// There is a status, and it is another than the last if `is_new`.
@@ -102,14 +127,27 @@ impl View {
         }
     }
 
-    fn away(&mut self, words: String) -> Result<(), CliError> {
+    /// The daemon has said something.
+    fn heard(&mut self, at: Timestamp) -> Result<(), CliError> {
         match self {
             Self::Printed(printed) => {
-                printed.away(words);
+                printed.heard = at;
+                printed.away.clear();
                 Ok(())
             }
             Self::Canvas(canvas) => {
-                canvas.away = Some(words);
+                canvas.heard = at;
+                // Otherwise the next tick is soon enough.
+                if canvas.away.take().is_some() { canvas.draw() } else { Ok(()) }
+            }
+        }
+    }
+
+    fn away(&mut self, away: &Away) -> Result<(), CliError> {
+        match self {
+            Self::Printed(printed) => printed.away(away),
+            Self::Canvas(canvas) => {
+                canvas.away = Some(told(away, canvas.heard, &canvas.zone));
                 canvas.draw()
             }
         }
@@ -154,6 +192,8 @@ struct Printed {
     json: bool,
     screen: Screen,
     zone: TimeZone,
+    /// When the daemon was last heard of.
+    heard: Timestamp,
     is_first: bool,
     /// What was said last of a daemon that is away.
     away: String,
@@ -161,7 +201,6 @@ struct Printed {
 
 impl Printed {
     fn show(&mut self, body: &[u8], is_new: bool) -> Result<(), CliError> {
-        self.away.clear();
         if !is_new {
             return Ok(());
         }
@@ -175,11 +214,17 @@ impl Printed {
         super::print(&status, &self.zone, self.screen.resized().0)
     }
 
-    fn away(&mut self, words: String) {
-        if self.away != words {
-            output::note(&words);
-            self.away = words;
+    fn away(&mut self, away: &Away) -> Result<(), CliError> {
+        let words = told(away, self.heard, &self.zone);
+        if self.away == words {
+            return Ok(());
         }
+        output::note(&words);
+        self.away = words;
+        if self.json && *away == Away::Gone {
+            return output::print("{\"running\":false}\n");
+        }
+        Ok(())
     }
 }
 
@@ -187,7 +232,7 @@ struct Canvas {
     screen: Screen,
     zone: TimeZone,
     status: Option<Status>,
-    /// When the daemon was last known to be there.
+    /// When the daemon was last heard of.
     heard: Timestamp,
     away: Option<String>,
     /// Whether the terminal shows the picture.
@@ -196,9 +241,6 @@ struct Canvas {
 
 impl Canvas {
     fn draw(&mut self) -> Result<(), CliError> {
-        if self.away.is_none() {
-            self.heard = clock::now();
-        }
         if self.status.is_none() && self.away.is_none() {
             return Ok(());
         }
@@ -226,6 +268,8 @@ impl Canvas {
     }
 
     fn picture(&self, goes_on: bool) -> Picture<'_> {
-        Picture { status: self.status.as_ref(), as_of: self.heard, away: self.away.as_deref(), goes_on }
+        // A daemon that is away may have done anything since: nothing is counted on from its last word.
+        let now = if self.away.is_some() { self.heard } else { clock::now() };
+        Picture { status: self.status.as_ref(), now, as_of: self.heard, away: self.away.as_deref(), goes_on }
     }
 }

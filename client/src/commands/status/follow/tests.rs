@@ -59,18 +59,29 @@ impl Daemon {
 
     /// Somebody who follows it.
     fn follow(&self) -> (UnixStream, Receiver<News>, JoinHandle<()>) {
+        self.follow_within(SILENCE)
+    }
+
+    /// The same, by somebody who does not bear to hear nothing for long.
+    fn follow_within(&self, silence: Duration) -> (UnixStream, Receiver<News>, JoinHandle<()>) {
         let (tell, news) = channel();
         let agent = self.agent();
         let thread = std::thread::spawn(move || {
             let events = agent.events(Deadline::after(CALL)).unwrap();
-            let _ = Follower::new(agent, tell, Duration::ZERO).follow(events);
+            let _ = Follower::new(agent, tell, Duration::ZERO, silence).follow(events);
         });
         (self.asked_for_events(), news, thread)
     }
 }
 
+/// The next news, but for that something was heard.
 fn next(news: &Receiver<News>) -> News {
-    news.recv_timeout(Duration::from_secs(5)).unwrap()
+    loop {
+        match news.recv_timeout(Duration::from_secs(5)).unwrap() {
+            News::Heard(_) => {}
+            other => return other,
+        }
+    }
 }
 
 #[track_caller]
@@ -108,7 +119,7 @@ fn a_daemon_that_went_away_is_waited_for() {
     daemon.asked_for_status("one");
     assert_status(&news, "one");
     drop(stream);
-    assert!(matches!(next(&news), News::Away(words) if words == "the agent is not running; waiting for it"));
+    assert!(matches!(next(&news), News::Away(Away::Gone)));
     let stream = daemon.asked_for_events();
     daemon.asked_for_status("two");
     // Meanwhile it may have been said more than once that it is away.
@@ -127,10 +138,25 @@ fn a_daemon_that_went_away_is_waited_for() {
 }
 
 #[test]
+fn a_daemon_that_says_nothing_is_not_vouched_for_until_it_speaks() {
+    let daemon = Daemon::new();
+    let (mut stream, news, thread) = daemon.follow_within(Duration::from_millis(30));
+    daemon.asked_for_status("one");
+    assert_status(&news, "one");
+    assert!(matches!(next(&news), News::Away(Away::Silent)));
+    // Said once, and over with the next word, be it empty.
+    stream.write_all(b"\n").unwrap();
+    assert!(matches!(news.recv_timeout(Duration::from_secs(5)).unwrap(), News::Heard(_)));
+    assert!(matches!(next(&news), News::Away(Away::Silent)));
+    drop((news, stream, daemon));
+    thread.join().unwrap();
+}
+
+#[test]
 fn a_daemon_that_was_stopped_is_not_woken_by_a_look_at_it() {
     let daemon = Daemon::new();
     let (tell, _news) = channel();
-    let mut follower = Follower::new(daemon.agent(), tell, Duration::ZERO);
+    let mut follower = Follower::new(daemon.agent(), tell, Duration::ZERO, SILENCE);
     follower.shows_lock = true;
     assert!(matches!(follower.reconnect(), Err(CallError::NotRunning)));
     let asked = daemon.listener.accept().unwrap_err();
@@ -174,10 +200,12 @@ fn what_passes_is_waited_for_and_said() {
     };
     assert!(passes(&said("unavailable")));
     assert!(!passes(&said("internal")));
-    assert_eq!(told(&said("unavailable")), "too many\\u{1b} calls; trying again");
-    let silent = CallError::Silent(CALL);
-    assert!(passes(&silent));
-    assert_eq!(told(&silent), "the agent did not answer within 10 s; trying again");
+    let troubled = Away::Troubled("too many\\u{1b} calls; trying again".to_owned());
+    assert_eq!(away(&said("unavailable")), troubled);
+    for silent in [CallError::Silent(CALL), CallError::Busy(CALL)] {
+        assert!(passes(&silent));
+        assert_eq!(away(&silent), Away::Silent);
+    }
     for failure in [CallError::NoEvents, CallError::Mismatch { theirs: "2".to_owned() }] {
         assert!(!passes(&failure), "{failure:?}");
     }

@@ -10,7 +10,8 @@ fn drawn(picture: &Picture<'_>, unicode: bool, width: Option<usize>, rows: Optio
 }
 
 fn picture(status: &Status) -> Picture<'_> {
-    Picture { status: Some(status), as_of: NOON.parse().unwrap(), away: None, goes_on: true }
+    let noon = NOON.parse().unwrap();
+    Picture { status: Some(status), now: noon, as_of: noon, away: None, goes_on: true }
 }
 
 #[test]
@@ -21,6 +22,9 @@ fn the_whole_picture() {
     assert!(text.ends_with("(5 min ago; next try in 12 s)\n\nAs of 12:00:00. Ctrl-C to leave.\n"), "{text}");
     // Ten rows and one for the cursor are just enough.
     assert_eq!(drawn(&picture(&status), true, Some(120), Some(11)), text);
+    // How long things last is counted from now; what is said of them is as old as the daemon's last word.
+    let heard = Picture { as_of: "2026-01-02T11:59:51Z".parse().unwrap(), ..picture(&status) };
+    assert_eq!(drawn(&heard, true, None, None), text.replace("As of 12:00:00", "As of 11:59:51"));
     let left = Picture { goes_on: false, ..picture(&status) };
     assert!(drawn(&left, true, None, None).ends_with("\nAs of 12:00:00.\n"));
 }
