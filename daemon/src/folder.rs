@@ -13,6 +13,9 @@ use crate::clock::next_minute;
 /// How long a burst of changes may last before somebody looks (B16).
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
+/// How often to look where changes should be told: some file systems only promise to.
+const SILENT: Duration = Duration::from_mins(5);
+
 /// Tells, through the channel, that something in one of the folders has changed. Ends when dropped.
 pub fn watch(folders: &[PathBuf], tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -28,7 +31,7 @@ pub fn watch(folders: &[PathBuf], tell: mpsc::Sender<()>) -> notify::Result<Reco
     Ok(watcher)
 }
 
-/// Calls `look` now, after each change in one of the folders, and once a minute (network file systems tell nothing), until
+/// Calls `look` now, after each change in one of the folders, and now and then (network file systems tell nothing), until
 /// `stop`. Which folders there are is asked again each time: a change may have made one, or another of the same name.
 pub async fn follow(folders: impl Fn() -> Vec<PathBuf>, stop: CancellationToken, look: impl Fn()) {
     loop {
@@ -47,7 +50,8 @@ pub async fn follow(folders: impl Fn() -> Vec<PathBuf>, stop: CancellationToken,
                     tokio::time::sleep(DEBOUNCE).await; // editors write in several steps
                     while told.try_recv().is_ok() {}
                 }
-                () = tokio::time::sleep_until(next_minute()) => {}
+                () = tokio::time::sleep_until(next_minute()), if watcher.is_err() => {}
+                () = tokio::time::sleep(SILENT) => {}
             }
             look();
         }

@@ -19,9 +19,18 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How far back signatures are dated for that: who asks more often gets the same again.
 const BACK: Duration = Duration::from_secs(30);
 
+/// How often tokens are looked through for those that nobody gets any more: thousands of them weigh megabytes.
+const SWEEP: Duration = Duration::from_mins(1);
+
 /// The last token of each profile.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<ProfileName, Minted>>);
+pub(super) struct Tokens(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    by_name: HashMap<ProfileName, Minted>,
+    swept: Option<SystemTime>,
+}
 
 /// A token, by what it was made from.
 struct Minted {
@@ -48,7 +57,9 @@ impl Tokens {
         let (signed, latest) = self.signing_time(&profile.name, now, is_new);
         let minted = token::mint(session, &profile.chain.region, &profile.cluster, signed).await?;
         let token = Arc::new(minted);
-        let mut tokens = self.tokens();
+        let mut kept = self.kept();
+        kept.sweep(now);
+        let tokens = &mut kept.by_name;
         // Somebody may have minted one meanwhile: everybody gets the first.
         let first = tokens.get(&profile.name).filter(|_| !is_new);
         if let Some(first) = first.and_then(|minted| minted.matching(profile, session, now)) {
@@ -61,24 +72,35 @@ impl Tokens {
 
     /// Forgets the tokens of profiles that `keep` does not want as they were.
     pub(super) fn retain(&self, keep: impl Fn(&ProfileName, &Arc<Profile>) -> bool) {
-        self.tokens().retain(|name, minted| keep(name, &minted.profile));
+        self.kept().by_name.retain(|name, minted| keep(name, &minted.profile));
     }
 
     fn matching(&self, profile: &Arc<Profile>, session: &Session, now: SystemTime) -> Option<Arc<Token>> {
-        self.tokens().get(&profile.name)?.matching(profile, session, now)
+        self.kept().by_name.get(&profile.name)?.matching(profile, session, now)
     }
 
     /// When a token is said to be signed, and the latest time of any before it: now or, for another signature within the
     /// same second, the second before the last.
     fn signing_time(&self, name: &ProfileName, now: SystemTime, is_new: bool) -> (SystemTime, SystemTime) {
-        let tokens = self.tokens();
+        let kept = self.kept();
         let is_same_second = |last: &&Minted| is_new && last.latest <= now && now < last.latest + SECOND;
-        let last = tokens.get(name).filter(is_same_second).filter(|last| last.latest < last.signed + BACK);
+        let last = kept.by_name.get(name).filter(is_same_second).filter(|last| last.latest < last.signed + BACK);
         last.map_or((now, now), |last| (last.signed - SECOND, last.latest))
     }
 
-    fn tokens(&self) -> MutexGuard<'_, HashMap<ProfileName, Minted>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    /// Drops what is too old to be handed out, now and then.
+    fn sweep(&mut self, now: SystemTime) {
+        let age = |since: SystemTime| now.duration_since(since).unwrap_or_default();
+        if self.swept.is_none_or(|swept| age(swept) >= SWEEP) {
+            self.by_name.retain(|_, minted| age(minted.signed) < SAME_TOKEN);
+            self.swept = Some(now);
+        }
     }
 }
 
@@ -132,5 +154,8 @@ mod tests {
         assert_eq!(Some(same.token.expose()), seen.last());
         let later = tokens.mint(&profile, &session, now + SAME_TOKEN, false).await.unwrap();
         assert!(!seen.contains(later.token.expose()));
+        let other = Arc::new(Profile { name: "other".parse().unwrap(), ..Profile::clone(&profile) });
+        tokens.mint(&other, &session, now + 2 * SAME_TOKEN, false).await.unwrap();
+        assert_eq!(tokens.kept().by_name.len(), 1, "what is too old is not kept");
     }
 }
