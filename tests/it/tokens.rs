@@ -58,7 +58,7 @@ fn the_same_token_for_five_minutes_and_the_same_session_for_longer() {
 
 #[test]
 fn no_token_is_signed_with_less_than_fifteen_minutes_left() {
-    let world = World::new();
+    let world = World::unkept();
     world.good_token("prod");
     world.clock.advance(45 * MINUTE);
     world.good_token("prod");
@@ -70,7 +70,7 @@ fn no_token_is_signed_with_less_than_fifteen_minutes_left() {
 
 #[test]
 fn row_84_a_token_of_a_session_with_ten_minutes_left_ends_within_nine() {
-    let world = World::new();
+    let world = World::unkept();
     world.good_token("prod");
     world.clock.advance(50 * MINUTE);
     world.aws.outage(&Fault::Status(503));
@@ -86,7 +86,7 @@ fn row_84_a_token_of_a_session_with_ten_minutes_left_ends_within_nine() {
 
 #[test]
 fn row_61_after_the_real_end_there_is_an_error_and_no_stale_token() {
-    let world = World::new();
+    let world = World::unkept();
     world.good_token("prod");
     world.aws.outage(&Fault::Status(503));
     world.clock.advance(59 * MINUTE);
@@ -123,7 +123,7 @@ fn cloudtrail_names_the_person_and_sts_is_the_clusters_own() {
 
 #[test]
 fn row_63_while_sts_is_silent_the_good_session_serves() {
-    let world = World::new();
+    let world = World::unkept();
     world.good_token("prod");
     world.clock.advance(46 * MINUTE);
     let gate = Gate::new();

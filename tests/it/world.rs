@@ -79,6 +79,13 @@ impl World {
         Self { clock, aws, api, user, sandbox, agent, renewer, stop, runtime: Some(runtime), _claim: bound.claim }
     }
 
+    /// The same, but nothing is renewed unasked in the middle of its life: for tests of what callers see late in it.
+    pub(crate) fn unkept() -> Self {
+        let world = Self::new();
+        world.configure(&format!("{PROD}keep_warm = \"0s\"\n"));
+        world
+    }
+
     /// Replaces the configuration, and makes the daemon read it.
     pub(crate) fn configure(&self, text: &str) {
         write_config(&self.sandbox, text);
