@@ -88,10 +88,13 @@ fn rows_58_and_60_sts_is_down_for_25_minutes_and_nobody_notices() {
     assert!(failed <= 1 + 2 * 25, "{failed} calls: with pauses");
     world.aws.clear_faults();
     let before = world.agent.status().profiles[0].session.clone().unwrap();
-    // Within a minute of AWS's return.
-    pass(&world, MINUTE);
-    world.aws.wait_for_answers(Op::AssumeRole, failed + 1, PATIENCE);
-    until(&world, |profile| profile.session.as_ref().filter(|now| now.issued != before.issued).map(|_| ()));
+    let back = world.clock.now();
+    // Soon after AWS's return (within a minute, says the engine's own test, where nothing happens beside the clock).
+    until(&world, |profile| {
+        pass(&world, Duration::from_secs(1));
+        profile.session.as_ref().filter(|now| now.issued != before.issued).map(|_| ())
+    });
+    assert!(world.clock.now() < back + 3 * MINUTE);
     assert_eq!(world.good_token("prod").life(world.clock.now()), 14 * MINUTE);
     assert!(world.aws.log_of(Op::AssumeRole).iter().all(|call| call.role_arn.as_deref() == Some(ROLE)));
 }
