@@ -327,7 +327,7 @@ impl Engine {
             let Some(chain) = self.entries.remove(&entry) else { continue };
             let Some(warm) = self.warm.get_mut(&chain).filter(|warm| warm.entry == Some(entry)) else { continue };
             warm.entry = None;
-            if warm.until < now {
+            if warm.until <= now {
                 // Nobody has asked for long enough: it ends by itself, and its next use begins anew.
                 self.warm.remove(&chain);
             } else {
