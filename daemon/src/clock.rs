@@ -74,8 +74,7 @@ impl Clock {
     }
 
     /// A moment of AWS's time as this machine's clock shows it.
-    #[must_use]
-    pub fn local(&self, at: SystemTime) -> SystemTime {
+    fn local(&self, at: SystemTime) -> SystemTime {
         self.look(|state, reading| shifted(at, between(state.now(reading), reading.wall)))
     }
 

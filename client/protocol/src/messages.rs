@@ -48,7 +48,7 @@ pub struct ClockStatus {
     pub skew_seconds: i64,
     /// When that was seen, by this machine's clock.
     pub measured: Timestamp,
-    /// Whether it is so much that the daemon corrects it in what it signs and believes.
+    /// Whether it is more than other programs of this machine bear: the daemon corrects smaller skews too, without a word.
     pub corrected: bool,
 }
 
