@@ -195,10 +195,11 @@ impl Aws {
     /// What a client needs to call AWS in `region` with `credentials`, at the endpoint that the AWS profile configures
     /// (`endpoint_url`, `services`) or else at the region's own.
     pub async fn client_config(&self, source: &SourceConfig, region: &Region, credentials: Credentials) -> SdkConfig {
-        let SourceConfig::AwsProfile(profile) = source;
+        // Who has no profile has no settings there, "default"'s least of all.
+        let files = if source.aws_profile().is_some() { self.profile_files() } else { no_files() };
         aws_config::defaults(behavior())
-            .profile_files(self.profile_files())
-            .profile_name(profile)
+            .profile_files(files)
+            .profile_name(source.aws_profile().unwrap_or("default"))
             .region(SdkRegion::new(region.as_str().to_owned()))
             .credentials_provider(credentials)
             .http_client(self.http.clone())
@@ -214,6 +215,11 @@ impl Aws {
 /// Named, so that an update of the SDK cannot change what it does.
 fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
+}
+
+/// No configuration at all.
+fn no_files() -> EnvConfigFiles {
+    EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "").build()
 }
 
 fn timeouts() -> TimeoutConfig {

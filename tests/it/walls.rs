@@ -50,6 +50,7 @@ fn secrets_are_exposed_in_few_places() {
         ".expose()",
         &["daemon/src", "client/src", "client/protocol/src"],
         &[
+            "client/protocol/src/secret.rs",
             "daemon/src/agent.rs",
             "daemon/src/agent/keep.rs",
             "daemon/src/handover/linux.rs",

@@ -1,6 +1,8 @@
 //! Every method and path of the conversation, once.
 
-use crate::name::ProfileName;
+use std::time::Duration;
+
+use crate::name::{KeyName, ProfileName, SourceName};
 
 /// The HTTP methods in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,30 @@ pub enum Endpoint {
     /// `GET /v1/profiles/{name}`: what is configured and what is known. Answers
     /// [`ProfileDetails`](crate::ProfileDetails).
     Profile(ProfileName),
+    /// `POST /v1/sources/{name}/login`: gets what a person has to give. The body is a [`LoginRequest`](crate::LoginRequest);
+    /// the answer is one [`LoginStep`](crate::LoginStep) a line (JSON, ended by a newline), with an empty line where
+    /// nothing happens for a while, and ends after the one that is the last.
+    Login(SourceName),
+    /// `POST /v1/sources/{name}/logout`: gives back, as far as AWS takes it back, and forgets what the source gave and
+    /// what was got with it. Answers [`LoggedOut`](crate::LoggedOut).
+    Logout(SourceName),
+    /// `POST /v1/lock`: forgets every session and serves none until it is unlocked. The body is a
+    /// [`LockRequest`](crate::LockRequest); answers [`LockStatus`](crate::LockStatus).
+    Lock,
+    /// `POST /v1/unlock`: the body is an [`UnlockRequest`](crate::UnlockRequest); answers
+    /// [`LockStatus`](crate::LockStatus).
+    Unlock,
+    /// `GET /v1/keys`: the long-lived keys in the OS keyring. Answers [`KeyList`](crate::KeyList).
+    Keys,
+    /// `POST /v1/keys/{name}/put`: checks long-lived keys with AWS and puts them into the OS keyring. The body is a
+    /// [`PutKey`](crate::PutKey); answers [`KeyStatus`](crate::KeyStatus).
+    PutKey(KeyName),
+    /// `POST /v1/keys/{name}/rotate`: makes new keys, checks them, keeps them, deletes the old ones at AWS. Answers
+    /// [`KeyRotated`](crate::KeyRotated).
+    RotateKey(KeyName),
+    /// `POST /v1/keys/{name}/forget`: removes keys from the OS keyring; AWS is not told. Answers
+    /// [`KeyForgotten`](crate::KeyForgotten).
+    ForgetKey(KeyName),
     /// `POST /v1/config/check`: the body is a configuration (TOML) that may become the real one. Answers
     /// [`ConfigChecked`](crate::ConfigChecked).
     ConfigCheck,
@@ -62,10 +88,17 @@ impl Endpoint {
     /// The method.
     pub const fn method(&self) -> Method {
         match self {
-            Self::Profile(_) | Self::Status | Self::Events => Method::Get,
+            Self::Profile(_) | Self::Keys | Self::Status | Self::Events => Method::Get,
             Self::Token(_)
             | Self::Refresh(_)
             | Self::Cluster(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Lock
+            | Self::Unlock
+            | Self::PutKey(_)
+            | Self::RotateKey(_)
+            | Self::ForgetKey(_)
             | Self::ConfigCheck
             | Self::ConfigReload
             | Self::Probe(_)
@@ -81,6 +114,14 @@ impl Endpoint {
             Self::Refresh(name) => format!("/v1/profiles/{name}/refresh"),
             Self::Cluster(name) => format!("/v1/profiles/{name}/cluster"),
             Self::Profile(name) => format!("/v1/profiles/{name}"),
+            Self::Login(name) => format!("/v1/sources/{name}/login"),
+            Self::Logout(name) => format!("/v1/sources/{name}/logout"),
+            Self::Lock => "/v1/lock".to_owned(),
+            Self::Unlock => "/v1/unlock".to_owned(),
+            Self::Keys => "/v1/keys".to_owned(),
+            Self::PutKey(name) => format!("/v1/keys/{name}/put"),
+            Self::RotateKey(name) => format!("/v1/keys/{name}/rotate"),
+            Self::ForgetKey(name) => format!("/v1/keys/{name}/forget"),
             Self::ConfigCheck => "/v1/config/check".to_owned(),
             Self::ConfigReload => "/v1/config/reload".to_owned(),
             Self::Probe(name) => format!("/v1/config/probe/{name}"),
@@ -102,6 +143,14 @@ impl Endpoint {
             ["profiles", name, "refresh"] => name.parse().ok().map(Self::Refresh),
             ["profiles", name, "cluster"] => name.parse().ok().map(Self::Cluster),
             ["profiles", name] => name.parse().ok().map(Self::Profile),
+            ["sources", name, "login"] => name.parse().ok().map(Self::Login),
+            ["sources", name, "logout"] => name.parse().ok().map(Self::Logout),
+            ["lock"] => Some(Self::Lock),
+            ["unlock"] => Some(Self::Unlock),
+            ["keys"] => Some(Self::Keys),
+            ["keys", name, "put"] => name.parse().ok().map(Self::PutKey),
+            ["keys", name, "rotate"] => name.parse().ok().map(Self::RotateKey),
+            ["keys", name, "forget"] => name.parse().ok().map(Self::ForgetKey),
             ["config", "check"] => Some(Self::ConfigCheck),
             ["config", "reload"] => Some(Self::ConfigReload),
             ["config", "probe", name] => name.parse().ok().map(Self::Probe),
@@ -113,6 +162,17 @@ impl Endpoint {
         }
     }
 
+    /// How long the daemon may take to answer; the client gives up a second later (B12).
+    pub const fn patience(&self) -> Duration {
+        match self {
+            // IAM takes a while to let new keys in everywhere.
+            Self::RotateKey(_) => Duration::from_secs(119),
+            // Deriving a key from a passphrase takes its time, and whoever gave a wrong one waits.
+            Self::Unlock => Duration::from_secs(29),
+            _ => Duration::from_secs(9),
+        }
+    }
+
     /// The largest body that is read, in bytes.
     pub const fn max_body(&self) -> usize {
         match self {
@@ -120,7 +180,13 @@ impl Endpoint {
             Self::Token(_) => 256 * 1024,
             // 10,000 profiles with every key take about 5 MiB.
             Self::ConfigCheck | Self::Probe(_) => crate::MAX_CONFIG,
-            Self::Refresh(_)
+            // A few short strings each.
+            Self::Login(_) | Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
+            Self::Logout(_)
+            | Self::Keys
+            | Self::RotateKey(_)
+            | Self::ForgetKey(_)
+            | Self::Refresh(_)
             | Self::Cluster(_)
             | Self::Profile(_)
             | Self::ConfigReload
@@ -139,11 +205,21 @@ mod tests {
     #[test]
     fn every_path_leads_back() {
         let name: ProfileName = "prod.eu-1".parse().unwrap();
+        let source: SourceName = "work".parse().unwrap();
+        let key: KeyName = "break-glass".parse().unwrap();
         for endpoint in [
             Endpoint::Token(name.clone()),
             Endpoint::Refresh(name.clone()),
             Endpoint::Cluster(name.clone()),
             Endpoint::Profile(name.clone()),
+            Endpoint::Login(source.clone()),
+            Endpoint::Logout(source),
+            Endpoint::Lock,
+            Endpoint::Unlock,
+            Endpoint::Keys,
+            Endpoint::PutKey(key.clone()),
+            Endpoint::RotateKey(key.clone()),
+            Endpoint::ForgetKey(key),
             Endpoint::ConfigCheck,
             Endpoint::ConfigReload,
             Endpoint::Probe(name),

@@ -29,6 +29,18 @@ pub enum ErrorCode {
     ClusterNotFound,
     /// A person has to log in (or unlock, or give a code) first.
     LoginNeeded,
+    /// The daemon is locked.
+    Locked,
+    /// That passphrase is not the one.
+    WrongPassphrase,
+    /// A login did not succeed.
+    LoginFailed,
+    /// No source of that name is configured.
+    UnknownSource,
+    /// There are no keys of that name in the OS keyring.
+    UnknownKey,
+    /// The OS keyring cannot be used: it is absent, locked, or does not answer.
+    KeyringUnavailable,
     /// The source has no usable credentials and no login mends that.
     SourceUnavailable,
     /// AWS asks for fewer calls.
@@ -76,7 +88,7 @@ impl ErrorCode {
     /// needed, 70 a bug of ours.
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::LoginNeeded => 5,
+            Self::LoginNeeded | Self::Locked => 5,
             Self::ProtocolMismatch => 4,
             Self::Unavailable => 3,
             Self::BadRequest | Self::Internal => 70,
@@ -88,15 +100,16 @@ impl ErrorCode {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::BadRequest | Self::ExecInfoInvalid => 400,
-            Self::PinMismatch | Self::AccessDenied => 403,
-            Self::UnknownProfile | Self::ClusterNotFound => 404,
+            Self::PinMismatch | Self::AccessDenied | Self::WrongPassphrase | Self::LoginFailed => 403,
+            Self::UnknownProfile | Self::UnknownSource | Self::UnknownKey | Self::ClusterNotFound => 404,
             Self::ProtocolMismatch | Self::ConfigInvalid | Self::RestartRefused => 409,
             Self::LoginNeeded => 401,
+            Self::Locked => 423,
             Self::TokenTooLarge => 422,
             Self::Throttled => 429,
             Self::Internal | Self::Unknown => 500,
             Self::SourceUnavailable | Self::AwsUnavailable | Self::ClockSkewed => 502,
-            Self::Unavailable => 503,
+            Self::Unavailable | Self::KeyringUnavailable => 503,
             Self::Timeout => 504,
         }
     }

@@ -28,7 +28,10 @@
 mod endpoint;
 mod error;
 mod exec;
+mod keys;
 pub mod location;
+mod lock;
+mod login;
 mod messages;
 mod name;
 mod secret;
@@ -37,12 +40,16 @@ mod text;
 pub use endpoint::{Endpoint, Method};
 pub use error::{ErrorAnswer, ErrorBody, ErrorClass, ErrorCode, sentence};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
+pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
+pub use lock::{LockRequest, LockStatus, UnlockRequest};
+pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, SourceStatus};
 pub use messages::{
     ClockStatus, Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Event, Happening, Probed, ProbedCluster, Problem,
     ProfileDetails, ProfileState, ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
-    ClusterName, ExternalId, InvalidName, ProfileName, Region, RoleArn, SessionName, SourceName, near_misses,
+    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, ProfileName, Region, RoleArn, SessionName, SourceName,
+    near_misses,
 };
 pub use secret::Secret;
 pub use text::sanitize_for_terminal;

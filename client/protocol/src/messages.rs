@@ -15,6 +15,9 @@ pub struct Status {
     pub config: ConfigStatus,
     /// Every configured profile, by name.
     pub profiles: Vec<ProfileStatus>,
+    /// Every configured source, by name.
+    #[serde(default)]
+    pub sources: Vec<crate::SourceStatus>,
 }
 
 /// The daemon about itself.
@@ -39,6 +42,9 @@ pub struct DaemonStatus {
     /// This machine's clock against AWS's; absent while AWS has not answered yet.
     #[serde(default)]
     pub clock: Option<ClockStatus>,
+    /// Whether it is locked.
+    #[serde(default)]
+    pub lock: crate::LockStatus,
 }
 
 /// This machine's clock against AWS's.
@@ -285,7 +291,7 @@ impl ProfileState {
     /// The state that an error leaves a profile in.
     pub fn after(code: ErrorCode) -> Self {
         match code {
-            ErrorCode::LoginNeeded => Self::LoginNeeded,
+            ErrorCode::LoginNeeded | ErrorCode::Locked => Self::LoginNeeded,
             _ => Self::Failed,
         }
     }

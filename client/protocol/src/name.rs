@@ -81,6 +81,17 @@ name! {
 }
 
 name! {
+    /// The name of long-lived keys in the OS keyring, by the rules of [`ProfileName`].
+    KeyName, "key name", check_label
+}
+
+name! {
+    /// The serial number of an MFA device: the ARN of a virtual one, or what is printed on a hardware token. 9 to 256 of
+    /// `[A-Za-z0-9_+=/:,.@-]` (STS API, GetSessionToken).
+    MfaSerial, "MFA serial number", check_mfa_serial
+}
+
+name! {
     /// An EKS cluster's name: 1 to 100 of `[0-9A-Za-z_-]`, beginning with a letter or digit (EKS API, CreateCluster).
     ClusterName, "cluster name", check_cluster
 }
@@ -225,6 +236,13 @@ fn check_external_id(text: &str) -> Result<(), String> {
         return Err("must have 2 to 1,224 characters".to_owned());
     }
     all(text, "letters, digits and '_+=,.@:/-'", |c| is_iam(c) || ":/".contains(c))
+}
+
+fn check_mfa_serial(text: &str) -> Result<(), String> {
+    if !(9..=256).contains(&text.len()) {
+        return Err("must have 9 to 256 characters".to_owned());
+    }
+    all(text, "letters, digits and '_+=/:,.@-'", |c| is_iam(c) || "/:".contains(c))
 }
 
 /// The characters of IAM names: `[\w+=,.@-]`, ASCII alone.

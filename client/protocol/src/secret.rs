@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroize;
 
 /// A value that cannot be printed and is wiped when dropped.
@@ -45,6 +45,17 @@ impl<'de, T: Zeroize + Deserialize<'de>> Deserialize<'de> for Secret<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(deserializer).map(Self)
     }
+}
+
+/// Writes a secret that its owner sends to the daemon: requests alone do.
+pub(crate) fn exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.expose().serialize(serializer)
+}
+
+/// The same of one that may be absent.
+#[allow(clippy::ref_option)] // serde hands out fields as they are
+pub(crate) fn exposed_if_any<S: Serializer>(secret: &Option<Secret<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::expose).serialize(serializer)
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ impl Answered {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::SourceConfig;
+    use crate::config::{SourceConfig, SourceKind};
 
     use super::*;
 
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_session_is_replaced_on_suspicion_once_a_minute() {
         let askers = Askers::default();
-        let source = SourceConfig::AwsProfile("work".into());
+        let source = SourceConfig::plain(SourceKind::AwsProfile("work".into()));
         let chain = Chain::new(source, "eu-west-1".parse().unwrap(), vec![]);
         assert!(askers.may_force(&chain, at(0)));
         assert!(!askers.may_force(&chain, at(59)));

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ConfigStatus, DaemonStatus, ErrorClass, Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, Status,
+    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, Problem, ProfileDetails, ProfileName, ProfileState,
+    ProfileStatus, Status,
 };
 
 use super::{Agent, AgentError};
@@ -24,9 +25,11 @@ impl Agent {
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
                 clock: clock.status(),
+                lock: LockStatus::default(),
             },
             config: self.config_status(),
             profiles: self.profiles().values().map(|profile| self.status_of(profile)).collect(),
+            sources: Vec::new(),
         }
     }
 

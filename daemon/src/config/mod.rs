@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ClusterName, ErrorBody, ErrorCode, ExternalId, ProfileName, Region, RoleArn, SourceName, near_misses,
+    ClusterName, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName,
+    near_misses,
 };
 use schema::{RawProfile, RawShared};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,10 @@ pub use template::session_name;
 
 /// STS's bounds of a session (AssumeRole, DurationSeconds).
 pub const SESSION_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(12);
+/// STS's bounds of what one MFA code is good for (GetSessionToken, DurationSeconds).
+pub const MFA_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(36);
+/// What that is if nothing else is said: a working day, and AWS's own default.
+pub const DEFAULT_MFA_SESSION: Duration = Duration::from_hours(12);
 /// What a session lasts if nothing else is said; AWS's own default for a role.
 const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 /// A working day (B1).
@@ -44,11 +49,35 @@ pub struct Config {
     pub profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
 }
 
+/// Where base credentials come from, and what a person has to give for them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SourceConfig {
+    /// Where they come from.
+    pub kind: SourceKind,
+    /// The MFA device whose codes they are made stronger with.
+    pub mfa: Option<Mfa>,
+}
+
 /// Where base credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum SourceConfig {
-    /// A profile of AWS's own configuration files.
+pub enum SourceKind {
+    /// A profile of AWS's own configuration files, with the roles that it names.
     AwsProfile(String),
+    /// What such a profile has beside the role that it names: what its own role, or another's, is assumed from.
+    AwsProfileLeaf(String),
+    /// Long-lived keys in the OS keyring.
+    Keyring(KeyName),
+}
+
+/// An MFA device, and how long what it is good for lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mfa {
+    /// The device.
+    pub serial: MfaSerial,
+    /// How long a session is asked for with one code, in [`MFA_RANGE`].
+    pub session: Duration,
+    /// A command that prints a code.
+    pub process: Option<String>,
 }
 
 /// What a person configured for one cluster and role, defaults filled in. What is the same in many profiles is shared by
@@ -98,6 +127,32 @@ pub struct ConfigError {
     pub message: String,
 }
 
+impl SourceConfig {
+    /// That kind, without MFA.
+    #[must_use]
+    pub const fn plain(kind: SourceKind) -> Self {
+        Self { kind, mfa: None }
+    }
+
+    /// The AWS profile whose settings (`endpoint_url`, `services`) its calls go by.
+    #[must_use]
+    pub fn aws_profile(&self) -> Option<&str> {
+        match &self.kind {
+            SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile) => Some(profile),
+            SourceKind::Keyring(_) => None,
+        }
+    }
+
+    /// The source in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.kind {
+            SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile) => format!("AWS profile {profile}"),
+            SourceKind::Keyring(name) => format!("keys {name} in the keyring"),
+        }
+    }
+}
+
 /// What profiles have shown so far that another may repeat.
 #[derive(Default)]
 struct Pool {
@@ -120,16 +175,19 @@ impl Config {
     /// Reads a configuration in one piece, which alone can tell what is wrong with it and where.
     fn parse_whole(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let (shared, raw) = schema::read(path, text)?;
+        let fail = |(key, message): (String, String)| ConfigError {
+            path: path.to_owned(),
+            line: schema::line_of(text, &key),
+            key: Some(key),
+            message,
+        };
         let (mut profiles, mut pool) = (BTreeMap::new(), Pool::default());
         for (name, profile) in raw {
-            let valid = profile.valid(&shared, &mut pool).map_err(|(key, message)| {
-                let key = format!("profiles.{name}.{key}");
-                let line = schema::line_of(text, &key);
-                ConfigError { path: path.to_owned(), line, key: Some(key), message }
-            })?;
+            let valid = profile.valid(&shared, &mut pool);
+            let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        Ok(Self { sources: shared.valid_sources(), profiles })
+        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles })
     }
 }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SourceName, near_misses};
+use rolecall_protocol::{
+    ClusterName, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName, near_misses,
+};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{ConfigError, SESSION_RANGE, SourceConfig};
+use super::{ConfigError, DEFAULT_MFA_SESSION, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
 
 /// Longer than this nobody keeps a session warm that they do not use.
 const WARM_MAX: Duration = Duration::from_hours(7 * 24);
@@ -58,9 +60,27 @@ pub(super) struct RawDefaults {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSource {
-    #[serde(deserialize_with = "aws_profile")]
-    aws_profile: String,
+    #[serde(default, deserialize_with = "aws_profile")]
+    aws_profile: Option<String>,
+    keyring: Option<KeyName>,
+    mfa: Option<RawMfa>,
 }
+
+/// `mfa` of a source.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMfa {
+    serial: MfaSerial,
+    session: Option<MfaLength>,
+    process: Option<Command>,
+}
+
+/// A command line for `sh -c`.
+struct Command(String);
+
+/// A duration such as `12h`, in GetSessionToken's bounds.
+#[derive(Clone, Copy)]
+struct MfaLength(Duration);
 
 /// `[profiles.NAME]`.
 #[derive(Deserialize)]
@@ -143,8 +163,30 @@ fn line_at(text: &str, offset: usize) -> usize {
 }
 
 impl RawShared {
-    pub(super) fn valid_sources(self) -> BTreeMap<SourceName, SourceConfig> {
-        self.sources.into_iter().map(|(name, source)| (name, SourceConfig::AwsProfile(source.aws_profile))).collect()
+    /// Checks what no single value can tell. An error is a key and what is wrong with it.
+    pub(super) fn valid_sources(self) -> Result<BTreeMap<SourceName, SourceConfig>, (String, String)> {
+        let valid = |(name, source): (SourceName, RawSource)| match source.valid() {
+            Ok(source) => Ok((name, source)),
+            Err(message) => Err((format!("sources.{name}"), message)),
+        };
+        self.sources.into_iter().map(valid).collect()
+    }
+}
+
+impl RawSource {
+    fn valid(self) -> Result<SourceConfig, String> {
+        let kind = match (self.aws_profile, self.keyring) {
+            (Some(profile), None) => SourceKind::AwsProfile(profile),
+            (None, Some(keys)) => SourceKind::Keyring(keys),
+            (None, None) => return Err("says nothing: set aws_profile, or keyring".to_owned()),
+            (Some(_), Some(_)) => return Err("is either an aws_profile or in the keyring, not both".to_owned()),
+        };
+        let mfa = self.mfa.map(|mfa| Mfa {
+            serial: mfa.serial,
+            session: mfa.session.map_or(DEFAULT_MFA_SESSION, |session| session.0),
+            process: mfa.process.map(|process| process.0),
+        });
+        Ok(SourceConfig { kind, mfa })
     }
 }
 
@@ -171,6 +213,26 @@ impl<'de> Deserialize<'de> for SessionLength {
         match duration(deserializer)? {
             length if SESSION_RANGE.contains(&length) => Ok(Self(length)),
             _ => Err(D::Error::custom("a session lasts from 15 minutes to 12 hours")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MfaLength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match duration(deserializer)? {
+            length if MFA_RANGE.contains(&length) => Ok(Self(length)),
+            _ => Err(D::Error::custom("what a code is good for lasts from 15 minutes to 36 hours")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Command {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.trim() {
+            "" => Err(D::Error::custom("must not be empty")),
+            _ if text.len() > 4096 || text.contains('\0') => Err(D::Error::custom("is no command line")),
+            _ => Ok(Self(text)),
         }
     }
 }
@@ -213,7 +275,7 @@ impl<'de> Deserialize<'de> for Sha256Hex {
 }
 
 /// The name of an AWS profile: what can stand between the brackets of AWS's INI files.
-fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
         "" => Err(D::Error::custom("must not be empty")),
@@ -221,7 +283,7 @@ fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
         odd if odd.contains(|c: char| c.is_control() || c == '[' || c == ']') => {
             Err(D::Error::custom("may not hold brackets or control characters"))
         }
-        _ => Ok(text),
+        _ => Ok(Some(text)),
     }
 }
 

@@ -16,8 +16,6 @@ use crate::agent::AgentError;
 
 /// A body has to be here in this time (L1).
 const BODY: Duration = Duration::from_secs(5);
-/// An answer has to be there in this time; the client gives up a second later (B12).
-const REQUEST: Duration = Duration::from_secs(9);
 
 /// Answers one request.
 pub(super) async fn answer(context: &Context, peer: Peer, request: Request<Incoming>) -> Reply {
@@ -41,7 +39,7 @@ async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Re
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes another method"));
     }
     let body = read(request, endpoint.max_body()).await?;
-    match tokio::time::timeout(REQUEST, endpoints::answer(context, peer, &endpoint, body)).await {
+    match tokio::time::timeout(endpoint.patience(), endpoints::answer(context, peer, &endpoint, body)).await {
         Ok(answer) => answer.map_err(Refused::from),
         Err(_) => Err(too_slow(&endpoint, context.agent.waiting())),
     }
@@ -93,7 +91,7 @@ fn too_slow(endpoint: &Endpoint, waiting: usize) -> Refused {
         }
         _ => String::new(),
     };
-    let message = format!("{who}there is no answer yet after {} s", REQUEST.as_secs());
+    let message = format!("{who}there is no answer yet after {} s", endpoint.patience().as_secs());
     let hint = if waiting > 0 {
         format!("STS is called a few times a second at most, and {waiting} calls wait for their turn: run it again.")
     } else {

@@ -6,7 +6,7 @@ pub mod watch;
 use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, Region, SourceName};
 
 use crate::aws::Aws;
-use crate::config::SourceConfig;
+use crate::config::{SourceConfig, SourceKind};
 use crate::session::Session;
 
 /// Why a source gave nothing.
@@ -57,18 +57,11 @@ pub enum SourceError {
 
 /// Gets a source's credentials. Reads AWS's files anew each time, so that what a person changed there counts.
 pub async fn resolve(aws: &Aws, source: &SourceConfig, region: &Region) -> Result<Session, SourceError> {
-    match source {
-        SourceConfig::AwsProfile(profile) => aws_profile::resolve(aws, profile, region).await,
-    }
-}
-
-impl SourceConfig {
-    /// The source in words.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        match self {
-            Self::AwsProfile(profile) => format!("AWS profile {profile}"),
+    match &source.kind {
+        SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile) => {
+            aws_profile::resolve(aws, profile, region).await
         }
+        SourceKind::Keyring(name) => Err(SourceError::Files(format!("keys {name}: the keyring is not read yet"))),
     }
 }
 
