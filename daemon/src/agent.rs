@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
     Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, Probed, ProbedCluster,
-    ProfileName, Refreshed, Secret, near_misses,
+    ProfileName, Refreshed, Secret, SessionName, near_misses,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +30,8 @@ use minted::Tokens;
 
 use crate::aws::Aws;
 use crate::clock::left;
-use crate::config::Config;
 use crate::config::store::{ConfigStore, Reload};
+use crate::config::{Config, DEFAULT_SESSION_NAME, session_name};
 use crate::folder;
 use crate::machine;
 use crate::pin;
@@ -82,13 +82,13 @@ impl Agent {
     #[must_use]
     pub fn new(config: PathBuf, aws: Aws, person: Person, about: About) -> Arc<Self> {
         let started = aws.now();
-        let resolver = person.clone();
+        let (resolver, name) = (person.clone(), usual_name(&person));
         let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
         Arc::new(Self {
             about,
             person,
             config,
-            sessions: Sessions::new(aws.clone()),
+            sessions: Sessions::new(aws.clone(), name),
             tokens: Tokens::default(),
             askers: Askers::default(),
             journal: Journal::default(),
@@ -342,6 +342,12 @@ impl Agent {
     fn now(&self) -> SystemTime {
         self.aws.now()
     }
+}
+
+/// What sessions are called if nobody says.
+fn usual_name(person: &Person) -> SessionName {
+    let name = session_name(DEFAULT_SESSION_NAME, &person.user, &person.host);
+    name.unwrap_or_else(|_| unreachable!("a template of ours fits whoever it is"))
 }
 
 fn resolve(config: &Config, person: &Person) -> Profiles {

@@ -57,6 +57,10 @@ fn secrets_are_exposed_in_few_places() {
             "daemon/src/once.rs",
             "daemon/src/run.rs",
             "daemon/src/server/answer.rs",
+            "daemon/src/hop.rs",
+            "daemon/src/hop/session_token.rs",
+            "daemon/src/sessions/codes.rs",
+            "daemon/src/source/process.rs",
             "daemon/src/token.rs",
         ],
     );
