@@ -17,10 +17,16 @@ use crate::aws::causes;
 use crate::aws::innermost;
 
 /// What the files themselves have, or what the SDK gets by them.
-pub(super) async fn of_files(aws: &Aws, profile: &str, region: &Region) -> Result<Credentials, SourceError> {
+pub(super) async fn of_files(
+    aws: &Aws,
+    profiles: &ProfileSet,
+    profile: &str,
+    region: &Region,
+) -> Result<Credentials, SourceError> {
+    let services = profiles.get_profile(profile).and_then(|found| found.get("services"));
     let provider = ProfileFileCredentialsProvider::builder()
         .configure(&aws.provider_config(region))
-        .profile_files(aws.profile_files())
+        .profile_files(aws.provider_files(profile, services))
         .profile_name(profile)
         .build();
     provider.provide_credentials().await.map_err(|error| classify(profile, &error))

@@ -118,9 +118,11 @@ impl Sources {
             Plan::Container => leaf::of_container(aws, profile, region).await?,
             Plan::Keys => match leaf::keys(profiles, profile) {
                 Some(keys) => keys,
-                None => leaf::of_files(aws, profile, region).await?,
+                None => leaf::of_files(aws, profiles, profile, region).await?,
             },
-            Plan::WebIdentity | Plan::AwsLogin | Plan::Role(_) => leaf::of_files(aws, profile, region).await?,
+            Plan::WebIdentity | Plan::AwsLogin | Plan::Role(_) => {
+                leaf::of_files(aws, profiles, profile, region).await?
+            }
         };
         Ok(Session { credentials, arn: None, issued: aws.now(), is_clamped: false })
     }
