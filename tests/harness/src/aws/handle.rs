@@ -17,7 +17,7 @@ use crate::keys::AccessKey;
 /// A handle on a running embedded AWS; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct AwsHandle {
-    world: Arc<World>,
+    pub(super) world: Arc<World>,
     addr: SocketAddr,
 }
 
@@ -90,10 +90,10 @@ impl AwsHandle {
         state.identities.add_session(&new)
     }
 
-    /// Ends every session of a role now: their next call gets `ExpiredToken`.
-    pub fn end_sessions(&self, role_arn: &str) {
+    /// Ends every session of a role or user now: their next call gets `ExpiredToken`.
+    pub fn end_sessions(&self, principal_arn: &str) {
         let now = self.world.clock.now();
-        self.world.state().identities.end_sessions(role_arn, now);
+        self.world.state().identities.end_sessions(principal_arn, now);
     }
 
     /// Denies an action (`eks:DescribeCluster`, `eks:ListClusters`, `sts:AssumeRole`) to a user or role; all are
@@ -164,7 +164,7 @@ impl AwsHandle {
 
     /// The same fault on every call of every operation until [`AwsHandle::clear_faults`].
     pub fn outage(&self, fault: &Fault) {
-        for op in Op::ALL {
+        for &op in Op::ALL {
             self.fault(op, fault.clone().forever());
         }
     }

@@ -14,9 +14,11 @@ mod fault;
 mod handle;
 mod identity;
 mod inbound;
+mod mfa;
 mod op;
 mod plan;
 mod reply;
+mod role;
 mod sts;
 mod world;
 
@@ -25,6 +27,7 @@ pub use cluster::Cluster;
 pub use fault::{Cut, Fault, Gate, Script};
 pub use handle::AwsHandle;
 pub use identity::Role;
+pub use mfa::MfaDevice;
 pub use op::Op;
 
 pub(crate) use access::Grantee;

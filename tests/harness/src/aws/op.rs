@@ -7,6 +7,8 @@ pub enum Op {
     AssumeRole,
     /// STS: signed in headers, or presigned, as an API server forwards a token.
     GetCallerIdentity,
+    /// STS.
+    GetSessionToken,
     /// EKS.
     DescribeCluster,
     /// EKS.
@@ -17,14 +19,21 @@ pub enum Op {
 
 impl Op {
     /// Every operation, for faults that hit all of AWS.
-    pub const ALL: [Self; 5] =
-        [Self::AssumeRole, Self::GetCallerIdentity, Self::DescribeCluster, Self::ListClusters, Self::Unknown];
+    pub const ALL: &[Self] = &[
+        Self::AssumeRole,
+        Self::GetCallerIdentity,
+        Self::GetSessionToken,
+        Self::DescribeCluster,
+        Self::ListClusters,
+        Self::Unknown,
+    ];
 
     /// The operation of STS's `Action` parameter.
     pub(crate) fn of_action(action: &str) -> Self {
         match action {
             "AssumeRole" => Self::AssumeRole,
             "GetCallerIdentity" => Self::GetCallerIdentity,
+            "GetSessionToken" => Self::GetSessionToken,
             _ => Self::Unknown,
         }
     }

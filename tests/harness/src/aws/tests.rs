@@ -2,6 +2,7 @@ mod assume_role;
 mod eks;
 mod faults;
 mod log;
+mod mfa;
 
 use super::*;
 use crate::keys::AccessKey;

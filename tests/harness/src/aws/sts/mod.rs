@@ -1,7 +1,11 @@
 //! STS: the query protocol, XML answers.
 
 mod assume_role;
+mod credentials;
 mod get_caller_identity;
+mod get_session_token;
+mod mfa;
+mod parameters;
 mod validate;
 
 use super::dispatch::Authentic;
@@ -14,6 +18,7 @@ pub(crate) fn serve(call: &Authentic<'_>) -> Result<Reply, ApiError> {
     match call.request.op {
         Op::AssumeRole => assume_role::answer(call),
         Op::GetCallerIdentity => Ok(get_caller_identity::answer(call)),
+        Op::GetSessionToken => get_session_token::answer(call),
         _ => Err(no_such_action(call)),
     }
 }
