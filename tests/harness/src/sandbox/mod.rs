@@ -8,11 +8,13 @@ mod leftovers;
 mod network;
 mod output;
 mod process;
+mod terminal;
 
 pub use daemon::Daemon;
 pub use faketime::FakeTime;
 pub use network::Network;
 pub use output::{Output, within};
+pub use terminal::Terminal;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -180,6 +182,12 @@ impl Sandbox {
     #[track_caller]
     pub fn run_with_input(&self, command: &mut Command, input: &[u8]) -> Output {
         output::run(command, Some(input.to_vec()), PATIENCE)
+    }
+
+    /// Starts a program on a terminal of its own, as a person would: see [`Terminal`].
+    #[track_caller]
+    pub fn terminal(&self, command: &mut Command) -> Terminal {
+        Terminal::spawn(command)
     }
 
     /// Starts the daemon of this build in the foreground and waits until it is ready.
