@@ -5,6 +5,8 @@ mod events;
 mod failure;
 mod journal;
 mod keep;
+mod login;
+mod logout;
 mod minted;
 mod status;
 

@@ -114,6 +114,12 @@ impl Chain {
         Self(Arc::new(Links { source, settings: None, region, hops }))
     }
 
+    /// A source alone, of which nobody knows the partition: the one that almost everybody is in.
+    #[must_use]
+    pub fn of_source(source: SourceConfig) -> Self {
+        Self::new(source, Region::commercial_home(), Vec::new())
+    }
+
     /// The role that an AWS profile names, assumed as that profile has it.
     #[must_use]
     pub fn of_aws_profile(profile: &str, source: SourceConfig, region: Region, hop: Hop) -> Self {
@@ -144,6 +150,13 @@ impl Chain {
     #[must_use]
     pub fn takes_code(&self) -> bool {
         self.source.mfa.is_some() && matches!(self.hops.as_slice(), [only] if only.duration > CHAINED_MAX)
+    }
+
+    /// Whether a person has to give a code for each of its sessions.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        let by_hand = self.source.mfa.as_ref().is_some_and(|mfa| mfa.process.is_none());
+        by_hand && (self.is_base() || self.takes_code())
     }
 
     /// What its last hop is assumed from.

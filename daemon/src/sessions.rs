@@ -18,10 +18,12 @@ use crate::aws::{Aws, AwsErrorKind};
 use crate::cache::{Cache, Outcome, Trouble};
 use crate::clock::SharedTimeSource;
 use crate::cluster::{self, ClusterError};
+use crate::config::SourceConfig;
 use crate::hop;
 use crate::hop::HopError;
 use crate::profile::Chain;
 use crate::session::Session;
+use crate::source::Login;
 use crate::source::Sources;
 use bases::Bases;
 pub use codes::CodeError;
@@ -213,6 +215,19 @@ impl Sessions {
         self.bases.foundations(chains.cloned())
     }
 
+    /// The login that a source depends on, as far as it is known.
+    #[must_use]
+    pub fn login_of(&self, base: &Chain) -> Option<Login> {
+        self.bases.login_of(base)
+    }
+
+    /// The chain with MFA that a source leads to, itself perhaps, as far as it is known.
+    #[must_use]
+    pub fn coded_of(&self, base: &Chain) -> Option<Chain> {
+        let mut foundations = self.foundations(std::iter::once(base)).into_iter();
+        foundations.find(|chain| chain.is_base() && chain.source.mfa.is_some())
+    }
+
     /// What sources build on, to be passed on.
     #[must_use]
     pub fn all_through(&self) -> Vec<(Chain, Chain)> {
@@ -235,6 +250,22 @@ impl Sessions {
     #[must_use]
     pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
         self.cache.all()
+    }
+
+    /// Forgets every session that was got from one of those sources, and what is in flight for them. Returns how many
+    /// were live.
+    pub fn forget(&self, ended: impl Fn(&SourceConfig) -> bool) -> usize {
+        let now = self.now();
+        let is_over = |chain: &Chain| {
+            let foundations = self.foundations(std::iter::once(chain));
+            foundations.iter().any(|below| ended(&below.source))
+        };
+        // What is below a source that ended: the roles of its AWS profile, its keys without MFA.
+        let below: HashSet<Chain> = self.cache.keys().into_iter().filter(|chain| is_over(chain)).collect();
+        let below = self.foundations(below.iter());
+        let live = self.all().iter().filter(|(chain, session)| below.contains(chain) && session.is_usable(now)).count();
+        self.cache.retain(|chain| !below.contains(chain));
+        live
     }
 
     /// Takes in a session that was got before this process began.

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, Problem, ProfileDetails, ProfileName, ProfileState,
-    ProfileStatus, Status,
+    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, LoginKind, LoginStatus, Problem, ProfileDetails, ProfileName,
+    ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
 };
 
 use super::{Agent, AgentError};
+use crate::config::SourceConfig;
 use crate::profile::Profile;
+use crate::source::Login;
 
 impl Agent {
     /// The daemon, its configuration, and every profile.
@@ -29,7 +31,14 @@ impl Agent {
             },
             config: self.config_status(),
             profiles: self.profiles().values().map(|profile| self.status_of(profile)).collect(),
-            sources: Vec::new(),
+            sources: self
+                .config
+                .current()
+                .made
+                .sources
+                .iter()
+                .map(|(name, source)| self.status_of_source(name, source))
+                .collect(),
         }
     }
 
@@ -62,6 +71,35 @@ impl Agent {
                 error: error.body(),
             }),
         }
+    }
+
+    /// A source, the login that it depends on, and what is wrong with it.
+    pub(super) fn status_of_source(&self, name: &SourceName, source: &SourceConfig) -> SourceStatus {
+        let clock = self.aws.clock();
+        let base = self.base_of(name, source);
+        let known = self.sessions.look(&base);
+        let login = match self.sessions.login_of(&base) {
+            Some(Login::Sso(session)) => self.sessions.sources().sso().status(&session),
+            Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),
+            None => self.sessions.coded_of(&base).map(|coded| LoginStatus {
+                kind: LoginKind::Mfa,
+                ends: self
+                    .sessions
+                    .look(&coded)
+                    .session
+                    .filter(|session| session.is_usable(self.now()))
+                    .and_then(|session| session.expires())
+                    .map(|end| clock.stamp(end)),
+                renews: coded.source.mfa.as_ref().is_some_and(|mfa| mfa.process.is_some()),
+            }),
+        };
+        let problem = known.trouble.map(|trouble| Problem {
+            since: clock.stamp(trouble.since),
+            class: trouble.error.class(),
+            retry: None,
+            error: trouble.error.body(name),
+        });
+        SourceStatus { name: name.clone(), kind: source.describe(), login, problem }
     }
 
     fn status_of(&self, profile: &Profile) -> ProfileStatus {

@@ -290,14 +290,14 @@ pub fn partition(region: &Region) -> &'static str {
 #[must_use]
 pub fn home_of(region: &Region) -> Region {
     let home = match partition(region) {
+        "aws" => return Region::commercial_home(),
         "aws-cn" => "cn-north-1",
         "aws-us-gov" => "us-gov-west-1",
         "aws-eusc" => "eusc-de-east-1",
         "aws-iso" => "us-iso-east-1",
         "aws-iso-b" => "us-isob-east-1",
         "aws-iso-e" => "eu-isoe-west-1",
-        "aws-iso-f" => "us-isof-south-1",
-        _ => "us-east-1",
+        _ => "us-isof-south-1",
     };
     home.parse().unwrap_or_else(|_| region.clone())
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::profile::Chain;
+use crate::source::Login;
 
 /// By the chain of the source alone.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ struct Base {
     asked: Option<SystemTime>,
     /// The role that its AWS profile names, if it does.
     through: Option<Chain>,
+    /// The login that it depends on.
+    login: Option<Login>,
     /// The id of the keys that its session was got with.
     key: Option<String>,
 }
@@ -48,6 +51,18 @@ impl Bases {
     /// Notes what a source's AWS profile leads to.
     pub(super) fn leads_through(&self, chain: &Chain, through: Option<Chain>) {
         self.state().by_chain.entry(chain.clone()).or_default().through = through;
+    }
+
+    /// Notes on which login a source depends.
+    pub(super) fn depends_on(&self, chain: &Chain, login: Option<Login>) {
+        self.state().by_chain.entry(chain.clone()).or_default().login = login;
+    }
+
+    /// The login that a source, or what its AWS profile leads to, depends on.
+    pub(super) fn login_of(&self, chain: &Chain) -> Option<Login> {
+        let foundations = self.foundations(std::iter::once(chain.clone()));
+        let state = self.state();
+        foundations.iter().find_map(|chain| state.by_chain.get(chain)?.login.clone())
     }
 
     /// Notes with whose keys a source's session was got.

@@ -53,13 +53,19 @@ impl Sessions {
     async fn obtain_source(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
         let begin = self.now();
         let resolving = self.sources.resolve(&chain.source, &chain.region);
-        let resolved = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)??;
-        let session = match resolved {
+        let resolved = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)?;
+        if let Err(error) = &resolved {
+            self.bases.depends_on(chain, error.login());
+        }
+        let session = match resolved? {
             Resolved::Through(inner) => {
                 self.bases.leads_through(chain, Some(inner.clone()));
                 return self.copy_of(&inner, chain, want).await;
             }
-            Resolved::Session(session) => session,
+            Resolved::Session(session, login) => {
+                self.bases.depends_on(chain, login);
+                session
+            }
         };
         self.bases.leads_through(chain, None);
         if !session.is_usable(self.now()) {
@@ -67,7 +73,7 @@ impl Sessions {
             self.learn_time(chain, &session).await;
         }
         self.bases.asked(chain, begin);
-        if session.is_usable(self.now()) { Ok(session) } else { Err(SessionError::Ended) }
+        if session.is_usable(self.now()) { Ok(*session) } else { Err(SessionError::Ended) }
     }
 
     /// The session of another chain, which is this one's too.

@@ -79,6 +79,17 @@ pub enum Login {
     },
 }
 
+impl Login {
+    /// Whether both are one: then whoever logs in to the one is logged in to the other.
+    #[must_use]
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sso(ours), Self::Sso(theirs)) => ours.name == theirs.name && ours.start_url == theirs.start_url,
+            (ours, theirs) => ours == theirs,
+        }
+    }
+}
+
 impl From<Wrong> for SourceError {
     fn from(Wrong { profile, message }: Wrong) -> Self {
         Self::Invalid { profile, message }

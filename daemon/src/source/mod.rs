@@ -24,13 +24,12 @@ use crate::profile::Chain;
 use crate::profile::Hop;
 use crate::session::Session;
 use crate::sso::Sso;
-use crate::sso::SsoSession;
 
 /// What a source comes to.
 #[derive(Debug)]
 pub enum Resolved {
-    /// Credentials.
-    Session(Session),
+    /// Credentials, and the login that they depend on.
+    Session(Box<Session>, Option<Login>),
     /// A role that its AWS profile names: the session of this chain.
     Through(Chain),
 }
@@ -68,7 +67,9 @@ impl Sources {
             return Ok(Resolved::Through(self.chain_of(profile, *role, region)));
         }
         let home = home_region(&profiles, profile, region);
-        self.leaf(plan, &profiles, profile, &home).await.map(Resolved::Session)
+        let login = login(&plan, profile);
+        let session = self.leaf(plan, &profiles, profile, &home).await?;
+        Ok(Resolved::Session(Box::new(session), login))
     }
 
     /// The region that a source's own calls go to: what its AWS profile says, else another.
@@ -80,16 +81,16 @@ impl Sources {
         }
     }
 
-    /// The login that a source depends on, if it is one to IAM Identity Center.
-    pub async fn login_of(&self, source: &SourceConfig) -> Option<SsoSession> {
+    /// The login that a source depends on, if there is one.
+    pub async fn login_of(&self, source: &SourceConfig) -> Option<Login> {
+        let profiles = self.files(source.aws_profile()?).await.ok()?;
         let mut kind = source.kind.clone();
         // A loop is an error of the plan's.
         loop {
-            let profiles = self.files(source.aws_profile()?).await.ok()?;
+            let (SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name)) = &kind else { return None };
             match plan::plan(&profiles, &kind).ok()? {
                 Plan::Role(role) => kind = role.base,
-                Plan::Sso(sso) => return Some(sso.session),
-                _ => return None,
+                plan => return login(&plan, name),
             }
         }
     }
@@ -158,6 +159,15 @@ impl Sources {
             files: format!("{} or {}", files.config.display(), files.credentials.display()),
             advice: advice(profile, profiles),
         }
+    }
+}
+
+/// The login that such a profile depends on.
+fn login(plan: &Plan, profile: &str) -> Option<Login> {
+    match plan {
+        Plan::Sso(sso) => Some(Login::Sso(sso.session.clone())),
+        Plan::AwsLogin => Some(Login::Aws { profile: profile.to_owned() }),
+        _ => None,
     }
 }
 
