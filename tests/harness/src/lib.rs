@@ -53,10 +53,13 @@ pub mod sandbox;
 pub mod sigv4;
 
 pub use apiserver::ApiServer;
-pub use aws::{Aws, AwsHandle, Call, Cluster, Cut, Fault, Gate, MfaDevice, Op, Outcome, Role};
+pub use aws::{
+    Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, Fault, Gate, InstanceMetadata, Login, MfaDevice, Op,
+    Outcome, Role,
+};
 pub use clock::Clock;
 pub use jiff::SignedDuration;
 pub use keys::AccessKey;
 pub use line::Line;
-pub use sandbox::{Daemon, FakeTime, Network, Output, Sandbox, Terminal, within};
+pub use sandbox::{AwsProfile, Daemon, FakeTime, Network, Output, Sandbox, Terminal, within};
 pub use sigv4::TokenSpec;

@@ -107,6 +107,11 @@ impl AwsHandle {
         self.world.state().identities.permit(principal_arn, action, true);
     }
 
+    /// Whose an access key is: a user's ARN, or an assumed-role ARN. `None` once it is deleted.
+    pub fn owner_of(&self, key_id: &str) -> Option<String> {
+        self.world.state().identities.credential(key_id).map(|known| known.principal.arn.clone())
+    }
+
     /// Every secret key and session token ever issued here, for leak checks.
     pub fn secrets(&self) -> Vec<String> {
         self.world.state().identities.secrets().to_vec()

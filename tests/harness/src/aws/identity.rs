@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use super::mfa::Devices;
 pub use super::role::Role;
+use super::signin::Logins;
+use super::web_identity::WebIdentities;
 use crate::arn::Arn;
 use crate::keys::AccessKey;
 use crate::random::{base64_text, iam_id};
@@ -95,6 +97,8 @@ pub(crate) struct Identities {
     roles: BTreeMap<String, Role>,
     credentials: HashMap<String, Credential>,
     pub(crate) devices: Devices,
+    pub(crate) web: WebIdentities,
+    pub(crate) logins: Logins,
     secrets: Vec<String>,
 }
 
@@ -226,9 +230,9 @@ impl Identities {
         denied.is_some_and(|denied| !denied.contains(action))
     }
 
-    /// Whether there is such a user.
-    pub(crate) fn is_user(&self, arn: &str) -> bool {
-        self.users.contains_key(arn)
+    /// A user, as its own keys show it.
+    pub(crate) fn user(&self, arn: &str) -> Option<Principal> {
+        self.users.get(arn).map(|user| Principal::user(arn, &user.id))
     }
 
     /// Something else that must not leak.

@@ -16,6 +16,7 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(crate) enum Service {
     Sts,
     Eks,
+    Signin,
 }
 
 impl Service {
@@ -23,6 +24,7 @@ impl Service {
         match self {
             Self::Sts => "sts",
             Self::Eks => "eks",
+            Self::Signin => "signin",
         }
     }
 }
@@ -103,6 +105,7 @@ fn route(method: &str, path: &str, params: &[(String, String)]) -> (Service, Op)
     match (method, &segments[..]) {
         ("GET", ["clusters"]) => (Service::Eks, Op::ListClusters),
         ("GET", ["clusters", _name]) => (Service::Eks, Op::DescribeCluster),
+        ("POST", ["v1", "token"]) => (Service::Signin, Op::CreateOAuth2Token),
         (_, ["clusters", ..]) => (Service::Eks, Op::Unknown),
         _ => {
             let action = params.iter().find(|(name, _)| name == "Action").map_or("", |(_, action)| action);

@@ -26,7 +26,7 @@ impl AwsHandle {
     #[track_caller]
     pub fn mfa_device(&self, user_arn: &str) -> MfaDevice {
         let mut state = self.world.state();
-        assert!(state.identities.is_user(user_arn), "there is no user {user_arn}");
+        assert!(state.identities.user(user_arn).is_some(), "there is no user {user_arn}");
         MfaDevice { serial: state.identities.devices.add(user_arn) }
     }
 

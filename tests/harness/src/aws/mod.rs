@@ -7,6 +7,7 @@
 mod access;
 mod calls;
 mod cluster;
+mod container_credentials;
 mod dispatch;
 mod eks;
 mod error;
@@ -14,23 +15,31 @@ mod fault;
 mod handle;
 mod identity;
 mod inbound;
+mod instance_metadata;
 mod mfa;
 mod op;
 mod plan;
 mod reply;
 mod role;
+mod rotating;
+mod signin;
 mod sts;
+mod web_identity;
 mod world;
 
 pub use calls::{Call, Outcome};
 pub use cluster::Cluster;
+pub use container_credentials::ContainerCredentials;
 pub use fault::{Cut, Fault, Gate, Script};
 pub use handle::AwsHandle;
 pub use identity::Role;
+pub use instance_metadata::InstanceMetadata;
 pub use mfa::MfaDevice;
 pub use op::Op;
+pub use signin::Login;
 
 pub(crate) use access::Grantee;
+pub(crate) use signin::CLIENT as LOGIN_CLIENT;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -5,10 +5,14 @@
 pub enum Op {
     /// STS.
     AssumeRole,
+    /// STS, unsigned.
+    AssumeRoleWithWebIdentity,
     /// STS: signed in headers, or presigned, as an API server forwards a token.
     GetCallerIdentity,
     /// STS.
     GetSessionToken,
+    /// AWS Sign-In, unsigned: what renews an `aws login`.
+    CreateOAuth2Token,
     /// EKS.
     DescribeCluster,
     /// EKS.
@@ -21,8 +25,10 @@ impl Op {
     /// Every operation, for faults that hit all of AWS.
     pub const ALL: &[Self] = &[
         Self::AssumeRole,
+        Self::AssumeRoleWithWebIdentity,
         Self::GetCallerIdentity,
         Self::GetSessionToken,
+        Self::CreateOAuth2Token,
         Self::DescribeCluster,
         Self::ListClusters,
         Self::Unknown,
@@ -32,6 +38,7 @@ impl Op {
     pub(crate) fn of_action(action: &str) -> Self {
         match action {
             "AssumeRole" => Self::AssumeRole,
+            "AssumeRoleWithWebIdentity" => Self::AssumeRoleWithWebIdentity,
             "GetCallerIdentity" => Self::GetCallerIdentity,
             "GetSessionToken" => Self::GetSessionToken,
             _ => Self::Unknown,

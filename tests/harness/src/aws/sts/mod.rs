@@ -1,6 +1,7 @@
 //! STS: the query protocol, XML answers.
 
 mod assume_role;
+mod assume_role_with_web_identity;
 mod credentials;
 mod get_caller_identity;
 mod get_session_token;
@@ -8,7 +9,7 @@ mod mfa;
 mod parameters;
 mod validate;
 
-use super::dispatch::Authentic;
+use super::dispatch::{Authentic, Unsigned};
 use super::error::ApiError;
 use super::op::Op;
 use super::reply::Reply;
@@ -21,6 +22,11 @@ pub(crate) fn serve(call: &Authentic<'_>) -> Result<Reply, ApiError> {
         Op::GetSessionToken => get_session_token::answer(call),
         _ => Err(no_such_action(call)),
     }
+}
+
+/// Answers one request whose token is its proof.
+pub(crate) fn serve_unsigned(call: &Unsigned<'_>) -> Result<Reply, ApiError> {
+    assume_role_with_web_identity::answer(call)
 }
 
 fn no_such_action(call: &Authentic<'_>) -> ApiError {
