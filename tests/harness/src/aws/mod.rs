@@ -18,6 +18,7 @@ mod op;
 mod plan;
 mod reply;
 mod sts;
+mod tls;
 mod world;
 
 pub use calls::{Call, Outcome};
@@ -26,6 +27,7 @@ pub use fault::{Cut, Fault, Gate, Script};
 pub use handle::AwsHandle;
 pub use identity::Role;
 pub use op::Op;
+pub use tls::OverTls;
 
 pub(crate) use access::Grantee;
 
@@ -51,6 +53,11 @@ impl Aws {
         let shared = Arc::clone(&world);
         let server = Server::start("embedded-aws", None, move |request| dispatch::answer(Arc::clone(&shared), request));
         Self { handle: AwsHandle::new(world, server.addr()), _server: server }
+    }
+
+    /// The same AWS over TLS, under the names of a certificate that a private CA has signed.
+    pub fn over_tls(&self, names: &[&str]) -> OverTls {
+        OverTls::start(Arc::clone(self.handle.world()), names)
     }
 
     /// A handle to share with other threads and with the API server.
