@@ -229,6 +229,12 @@ impl Agent {
         self.try_again(Happening::Plan);
     }
 
+    /// Somebody logged in: what waited for that is tried again.
+    fn logged_in(&self) {
+        self.sessions.logged_in();
+        self.try_again(Happening::Plan);
+    }
+
     /// How many calls wait for their turn at STS.
     #[must_use]
     pub fn waiting(&self) -> usize {

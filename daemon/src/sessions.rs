@@ -279,6 +279,11 @@ impl Sessions {
         self.cache.forgive(|failed, _| foundations.contains(failed));
     }
 
+    /// Somebody logged in: what waited for that is tried again.
+    pub fn logged_in(&self) {
+        self.cache.forgive(|_, error| error.class() == ErrorClass::Login);
+    }
+
     /// AWS's own files were changed, by a login perhaps: what a source gave is asked for anew, and what it did not give may
     /// be given now.
     pub fn sources_changed(&self) {
@@ -347,5 +352,8 @@ fn is_slow(problem: &SessionError) -> bool {
 /// Whether a session is served on although renewing it failed. Until its end, yes; but long-lived keys have none, and
 /// where their source says that they are gone, they are.
 fn outlives(session: &Session, problem: &SessionError) -> bool {
+    if matches!(problem, SessionError::Code(CodeError::Needed { is_other: true, .. })) {
+        return false;
+    }
     session.expires().is_some() || problem.is_transient()
 }

@@ -53,6 +53,7 @@ fn secrets_are_exposed_in_few_places() {
             "client/protocol/src/secret.rs",
             "daemon/src/agent.rs",
             "daemon/src/agent/keep.rs",
+            "daemon/src/config/network.rs",
             "daemon/src/handover/linux.rs",
             "daemon/src/once.rs",
             "daemon/src/run.rs",
@@ -62,6 +63,7 @@ fn secrets_are_exposed_in_few_places() {
             "daemon/src/sessions/codes.rs",
             "daemon/src/source/process.rs",
             "daemon/src/token.rs",
+            "daemon/src/transport.rs",
         ],
     );
 }

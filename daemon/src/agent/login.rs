@@ -116,6 +116,9 @@ impl Attempt<'_> {
                 return *last;
             }
         }
+        if self.changed {
+            self.agent.logged_in();
+        }
         let session = self.agent.sessions.look(&base).session;
         let arn = match &session {
             Some(session) => tokio::time::timeout(IDENTIFY, self.agent.sessions.identify(&base, session)).await.ok(),

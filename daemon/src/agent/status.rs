@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, LoginKind, LoginStatus, Problem, ProfileDetails, ProfileName,
-    ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
+    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, LoginKind, LoginStatus, MfaDetails, Problem, ProfileDetails,
+    ProfileName, ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
 };
 
 use super::{Agent, AgentError};
@@ -52,6 +52,7 @@ impl Agent {
             session_name: profile.chain.hops.last().map(|hop| hop.session_name.to_string()),
             duration_seconds: profile.duration.as_secs(),
             limit_seconds: profile.limit().as_ref().map(Duration::as_secs),
+            mfa: self.mfa_of(&profile),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
         })
@@ -71,6 +72,20 @@ impl Agent {
                 error: error.body(),
             }),
         }
+    }
+
+    fn mfa_of(&self, profile: &Profile) -> Option<MfaDetails> {
+        let chain = &profile.chain;
+        let coded = self.sessions.coded_of(&chain.base())?;
+        let mfa = coded.source.mfa.as_ref()?;
+        let in_assume_role = chain.takes_code();
+        let length = if in_assume_role { profile.duration } else { mfa.session };
+        Some(MfaDetails {
+            serial: mfa.serial.clone(),
+            in_assume_role,
+            seconds: length.as_secs(),
+            by_command: mfa.process.is_some(),
+        })
     }
 
     /// A source, the login that it depends on, and what is wrong with it.

@@ -192,7 +192,7 @@ impl Config {
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        let network = Arc::new(shared.network());
+        let network = Arc::new(shared.network().map_err(fail)?);
         Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network })
     }
 }

@@ -29,6 +29,8 @@ pub enum CodeError {
         serial: MfaSerial,
         /// What it is for.
         chain: Chain,
+        /// Whether what an earlier one was good for is not to be used any more: it was got with other keys.
+        is_other: bool,
     },
     /// The code was not taken.
     #[error("the code of the MFA device {serial} was refused: {said}")]
@@ -76,7 +78,7 @@ impl Codes {
                 said: "it was used already; wait for the next one".to_owned(),
             }),
             Some((code, _)) => Ok(code),
-            None => Err(CodeError::Needed { serial: serial.clone(), chain: chain.clone() }),
+            None => Err(CodeError::Needed { serial: serial.clone(), chain: chain.clone(), is_other: false }),
         }
     }
 
@@ -138,8 +140,9 @@ impl CodeError {
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         let run = format!("Run: rolecall login {source}");
         match self {
-            Self::Needed { serial, .. } => {
-                let message = format!("source \"{source}\" needs a code of the MFA device {serial}");
+            Self::Needed { serial, is_other, .. } => {
+                let why = if *is_other { "has other keys now and " } else { "" };
+                let message = format!("source \"{source}\" {why}needs a code of the MFA device {serial}");
                 ErrorBody::new(ErrorCode::LoginNeeded, message).hint(run)
             }
             Self::Refused { .. } => {
@@ -171,7 +174,7 @@ mod tests {
         let (codes, serial) = (Codes::default(), "arn:aws:iam::111122223333:mfa/dev".parse().unwrap());
         let source = SourceConfig::plain(SourceKind::AwsProfile("work".to_owned()));
         let chain = Chain::new(source, "us-east-1".parse().unwrap(), Vec::new());
-        let needed = CodeError::Needed { serial: MfaSerial::clone(&serial), chain: chain.clone() };
+        let needed = CodeError::Needed { serial: MfaSerial::clone(&serial), chain: chain.clone(), is_other: false };
         assert_eq!(codes.take(&chain, &serial, T0).unwrap_err(), needed);
         codes.give(&serial, code("123456"), T0);
         let taken = codes.take(&chain, &serial, T0).unwrap();

@@ -92,9 +92,10 @@ impl Sessions {
             return Err(CodeError::Temporary.into());
         }
         let key = keys.credentials.access_key_id();
+        let is_other = self.bases.was_got_with_others(chain, key);
         if want == Want::Fresh
             && let Some(session) = self.look(chain).session.filter(|session| session.is_fresh(begin))
-            && !self.bases.was_got_with_others(chain, key)
+            && !is_other
         {
             // AWS's files were changed, but not those keys: what they were good for is so still.
             self.bases.asked(chain, begin);
@@ -103,7 +104,12 @@ impl Sessions {
         let region = self.sources.home(&chain.source, &chain.region).await;
         let endpoint = (chain.keys().source.clone(), region);
         let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, length: mfa.session };
-        let session = self.with_code(chain, mfa, &call).await?;
+        let session = self.with_code(chain, mfa, &call).await.map_err(|error| match error {
+            SessionError::Code(CodeError::Needed { serial, chain, .. }) => {
+                CodeError::Needed { serial, chain, is_other }.into()
+            }
+            error => error,
+        })?;
         self.bases.was_got_with(chain, key);
         self.bases.asked(chain, begin);
         Ok(session)

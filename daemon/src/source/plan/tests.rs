@@ -1,13 +1,11 @@
-use aws_config::profile::profile_file::ProfileFileKind;
-use aws_config::profile::profile_file::ProfileFiles;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::*;
 
 /// Plans for the profile `p` of that `~/.aws/config`.
 async fn planned(text: &str) -> Result<Plan, String> {
-    #[allow(deprecated)]
-    let files = ProfileFiles::builder().with_contents(ProfileFileKind::Config, text).build();
+    let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, text).build();
     let profiles = aws_config::profile::load(&Fs::real(), &Env::from_slice(&[]), &files, None).await.unwrap();
     plan(&profiles, &SourceKind::AwsProfile("p".to_owned())).map_err(|wrong| format!("{}: {wrong}", wrong.profile))
 }

@@ -26,6 +26,10 @@ impl AwsHandle {
         Self { world, addr }
     }
 
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
     /// `http://127.0.0.1:PORT`, the endpoint of every service.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.addr)

@@ -24,6 +24,7 @@ mod role;
 mod rotating;
 mod signin;
 mod sts;
+mod tls;
 mod web_identity;
 mod world;
 
@@ -37,6 +38,7 @@ pub use instance_metadata::InstanceMetadata;
 pub use mfa::MfaDevice;
 pub use op::Op;
 pub use signin::Login;
+pub use tls::OverTls;
 
 pub(crate) use access::Grantee;
 pub(crate) use signin::CLIENT as LOGIN_CLIENT;
@@ -63,6 +65,11 @@ impl Aws {
         let shared = Arc::clone(&world);
         let server = Server::start("embedded-aws", None, move |request| dispatch::answer(Arc::clone(&shared), request));
         Self { handle: AwsHandle::new(world, server.addr()), _server: server }
+    }
+
+    /// The same AWS over TLS, under the names of a certificate that a private CA has signed.
+    pub fn over_tls(&self, names: &[&str]) -> OverTls {
+        OverTls::start(Arc::clone(self.handle.world()), names)
     }
 
     /// A handle to share with other threads and with the API server.
