@@ -30,6 +30,11 @@ impl AwsHandle {
         MfaDevice { serial: state.identities.devices.add(user_arn) }
     }
 
+    /// Takes a device away from its user: its codes are no good any more.
+    pub fn remove_mfa_device(&self, serial: &str) {
+        self.world.state().identities.devices.0.remove(serial);
+    }
+
     /// What a device shows now, by AWS's clock. The next code comes with the next half minute.
     pub fn mfa_code(&self, serial: &str) -> String {
         self.mfa_code_at(serial, self.world.clock.now())

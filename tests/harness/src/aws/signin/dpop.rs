@@ -58,3 +58,51 @@ impl ProofKey {
         Some(text(&claims["jti"])).filter(|id| good && !id.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::rand::SystemRandom;
+    use serde_json::json;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    const URL: &str = "http://127.0.0.1:1/v1/token";
+    const NOW: u64 = 1_800_000_000;
+
+    /// A proof of this PEM's key; the claims are those that are good, but for the changed one.
+    fn proof(pem: &str, claim: &str, value: &Value) -> String {
+        let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = STANDARD.decode(text).unwrap();
+        let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).unwrap();
+        let point = pair.public_key().as_ref();
+        let half = |half: &[u8]| URL_SAFE_NO_PAD.encode(half);
+        let jwk = json!({ "kty": "EC", "crv": "P-256", "x": half(&point[1..33]), "y": half(&point[33..]) });
+        let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
+        let mut claims = json!({ "jti": "one", "htm": "POST", "htu": URL, "iat": NOW });
+        claims[claim] = value.clone();
+        let message = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+        let signature = pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    #[test]
+    fn only_a_proof_of_this_key_for_this_call_and_now_is_good() {
+        let (key, other) = (ProofKey::generate(), ProofKey::generate());
+        let check = |proof: &str| key.check(proof, URL, UNIX_EPOCH + Duration::from_secs(NOW));
+        let good = proof(&key.pem, "iat", &json!(NOW - 300));
+        assert_eq!(check(&good).as_deref(), Some("one"));
+        assert_eq!(check(&proof(&other.pem, "jti", &json!("one"))), None);
+        for (claim, value) in [
+            ("iat", json!(NOW - 301)),
+            ("iat", json!(NOW + 301)),
+            ("htm", json!("GET")),
+            ("htu", json!("http://127.0.0.1:2/v1/token")),
+            ("jti", json!("")),
+        ] {
+            assert_eq!(check(&proof(&key.pem, claim, &value)), None, "{claim} {value}");
+        }
+        let (message, _) = good.rsplit_once('.').unwrap();
+        assert_eq!(check(&format!("{message}.{}", URL_SAFE_NO_PAD.encode([1; 64]))), None);
+        assert_eq!([check(""), check("a.b"), check("a.b.c")], [None, None, None]);
+    }
+}

@@ -221,6 +221,8 @@ fn a_chain_keeps_its_source_identity_and_its_transitive_tags() {
     assert_eq!(assume(&aws, &second, third, "").status, 200, "a transitive tag goes on");
     aws.update_role(third, |role| role.requires_principal_tag("cost", "7"));
     assert_eq!(assume(&aws, &second, third, "").status, 403, "another does not");
+    let logged = &aws.log()[0].params;
+    assert_eq!([&logged["Tags.member.1.Key"], &logged["TransitiveTagKeys.member.1"]], ["team", "team"]);
     let again = "&Tags.member.1.Key=TEAM&Tags.member.1.Value=b";
     assert!(assume(&aws, &tagged, next, again).error().starts_with("400 InvalidParameterValue: One of the specified"));
 

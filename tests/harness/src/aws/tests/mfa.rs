@@ -143,6 +143,10 @@ fn codes_are_refused_in_the_words_of_sts() {
     let code = with_code(&aws, &aws.mfa_device(&dev.arn).serial);
     assert!(session_token(&aws, &other, &code).error().starts_with(&not_yours));
     assert_eq!(session_token(&aws, &dev, &code).status, 200, "another's try does not use it up");
+    let lost = aws.mfa_device(&other.arn).serial;
+    let code = with_code(&aws, &lost);
+    aws.remove_mfa_device(&lost);
+    assert!(session_token(&aws, &other, &code).error().starts_with(&not_yours));
     let both = format!("{failed}, must provide both MFA serial number and one time pass code.");
     assert_eq!(session_token(&aws, &dev, "&TokenCode=123456").error(), both);
     assert_eq!(session_token(&aws, &dev, &format!("&SerialNumber={serial}")).error(), both);
