@@ -21,6 +21,7 @@ pub mod transport;
 pub mod aws;
 pub mod session;
 pub mod source;
+pub mod sso;
 
 pub mod cluster;
 pub mod hop;

@@ -19,5 +19,6 @@ mod pins;
 mod renewal;
 mod rig;
 mod scale;
+mod sso;
 mod tokens;
 mod walls;

@@ -57,6 +57,10 @@ fn secrets_are_exposed_in_few_places() {
             "daemon/src/once.rs",
             "daemon/src/run.rs",
             "daemon/src/server/answer.rs",
+            "daemon/src/sso/browser.rs",
+            "daemon/src/sso/callback.rs",
+            "daemon/src/sso/token.rs",
+            "daemon/src/sso/wire.rs",
             "daemon/src/token.rs",
         ],
     );

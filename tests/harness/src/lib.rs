@@ -53,7 +53,7 @@ pub mod sandbox;
 pub mod sigv4;
 
 pub use apiserver::ApiServer;
-pub use aws::{Aws, AwsHandle, Call, Cluster, Cut, Fault, Gate, Op, Outcome, Role};
+pub use aws::{Aws, AwsHandle, Call, Cluster, Cut, Fault, Gate, Op, Outcome, Role, Sso};
 pub use clock::Clock;
 pub use jiff::SignedDuration;
 pub use keys::AccessKey;

@@ -12,7 +12,7 @@ use super::inbound::{Inbound, Service};
 use super::plan::{Plan, Twist};
 use super::reply::Reply;
 use super::world::World;
-use super::{eks, sts};
+use super::{eks, sso, sts};
 use crate::serve::{Broken, ReplyBody};
 use crate::sigv4::{KnownKey, Moment, claimed_key, verify};
 
@@ -45,9 +45,13 @@ pub(crate) async fn answer(world: Arc<World>, request: Request<Incoming>) -> Res
 }
 
 fn serve(world: &World, request: &Inbound, twist: Twist) -> Reply {
+    if request.service == Service::Sso {
+        return sso::serve(world, request).unwrap_or_else(|error| error.reply(request));
+    }
     let answered = authenticate(world, request, twist).and_then(|authentic| match request.service {
         Service::Sts => sts::serve(&authentic),
         Service::Eks => eks::serve(&authentic),
+        Service::Sso => unreachable!("served without a signature"),
     });
     answered.unwrap_or_else(|error| error.reply(request))
 }

@@ -1,4 +1,4 @@
-//! One embedded AWS over real HTTP on loopback: an identity table, STS, EKS, access to clusters, and scripted faults.
+//! One embedded AWS over real HTTP on loopback: an identity table, STS, EKS, IAM Identity Center, access to clusters, and scripted faults.
 //!
 //! Every request is believed only if its SigV4 signature is good; what a principal may do is decided by trust and
 //! permissions as in the real thing, with the real texts. One file per operation: a new one is a file under its
@@ -17,6 +17,7 @@ mod inbound;
 mod op;
 mod plan;
 mod reply;
+mod sso;
 mod sts;
 mod world;
 
@@ -26,6 +27,7 @@ pub use fault::{Cut, Fault, Gate, Script};
 pub use handle::AwsHandle;
 pub use identity::Role;
 pub use op::Op;
+pub use sso::Sso;
 
 pub(crate) use access::Grantee;
 

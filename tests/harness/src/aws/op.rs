@@ -11,14 +11,43 @@ pub enum Op {
     DescribeCluster,
     /// EKS.
     ListClusters,
+    /// IAM Identity Center, OIDC.
+    RegisterClient,
+    /// IAM Identity Center, OIDC.
+    StartDeviceAuthorization,
+    /// IAM Identity Center, OIDC: the log has `grantType`.
+    CreateToken,
+    /// IAM Identity Center: a page that a person's browser opens to approve a login.
+    Authorize,
+    /// IAM Identity Center, portal.
+    GetRoleCredentials,
+    /// IAM Identity Center, portal.
+    Logout,
+    /// IAM Identity Center, portal.
+    ListAccounts,
+    /// IAM Identity Center, portal.
+    ListAccountRoles,
     /// Anything else: it is logged and refused.
     Unknown,
 }
 
 impl Op {
     /// Every operation, for faults that hit all of AWS.
-    pub const ALL: [Self; 5] =
-        [Self::AssumeRole, Self::GetCallerIdentity, Self::DescribeCluster, Self::ListClusters, Self::Unknown];
+    pub const ALL: [Self; 13] = [
+        Self::AssumeRole,
+        Self::GetCallerIdentity,
+        Self::DescribeCluster,
+        Self::ListClusters,
+        Self::RegisterClient,
+        Self::StartDeviceAuthorization,
+        Self::CreateToken,
+        Self::Authorize,
+        Self::GetRoleCredentials,
+        Self::Logout,
+        Self::ListAccounts,
+        Self::ListAccountRoles,
+        Self::Unknown,
+    ];
 
     /// The operation of STS's `Action` parameter.
     pub(crate) fn of_action(action: &str) -> Self {
