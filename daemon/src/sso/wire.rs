@@ -93,8 +93,7 @@ impl<'a> Wire<'a> {
 
     /// Makes us known.
     pub(super) async fn register(&self, purpose: Purpose) -> Result<Client, SsoError> {
-        let shared = self.config().await;
-        let mut call = aws_sdk_ssooidc::Client::new(&shared).register_client();
+        let mut call = self.oidc().await.register_client();
         call = call.client_name(CLIENT_NAME).client_type("public");
         call = match purpose {
             Purpose::Device => call.grant_types(DEVICE_CODE),
@@ -119,8 +118,7 @@ impl<'a> Wire<'a> {
 
     /// Asks for a code that a person is to approve on any device.
     pub(super) async fn start_device(&self, client: &Client) -> Result<Device, SsoError> {
-        let shared = self.config().await;
-        let call = aws_sdk_ssooidc::Client::new(&shared).start_device_authorization();
+        let call = self.oidc().await.start_device_authorization();
         let call = call.client_id(&client.id).client_secret(client.secret.expose());
         let answer = call.start_url(&self.session.start_url).send().await;
         let answer = answer.map_err(|error| SsoError::Aws(explained(&error)))?;
@@ -141,8 +139,7 @@ impl<'a> Wire<'a> {
 
     /// Asks for a token.
     pub(super) async fn token(&self, client: &Client, grant: Grant<'_>) -> Result<Granted, GrantError> {
-        let shared = self.config().await;
-        let mut call = aws_sdk_ssooidc::Client::new(&shared).create_token();
+        let mut call = self.oidc().await.create_token();
         call = call.client_id(&client.id).client_secret(client.secret.expose());
         call = match grant {
             Grant::Device { code } => call.grant_type(DEVICE_CODE).device_code(code.expose()),
@@ -201,13 +198,10 @@ impl<'a> Wire<'a> {
     /// Where a browser asks for a code: beside the tokens.
     pub(super) async fn authorize_url(&self) -> Result<String, SsoError> {
         let shared = self.config().await;
-        let key = ServiceConfigKey::builder().service_id("SSO OIDC").env("AWS_ENDPOINT_URL").profile("endpoint_url");
-        let own = shared.service_config().zip(key.build().ok()).and_then(|(config, key)| config.load_config(key));
-        let own = own.or_else(|| shared.endpoint_url().map(str::to_owned));
         let rejected = |error: &(dyn Error + 'static)| AwsError::new(AwsErrorKind::Rejected, innermost(error));
         let params = Params::builder()
             .region(self.session.region.to_string())
-            .set_endpoint(own)
+            .set_endpoint(oidc_endpoint(&shared))
             .build()
             .map_err(|error| rejected(&error))?;
         let resolver = DefaultResolver::new();
@@ -220,6 +214,13 @@ impl<'a> Wire<'a> {
             Err(AwsError::new(AwsErrorKind::Insecure, "the configured endpoint is plain http on another machine")
                 .into())
         }
+    }
+
+    async fn oidc(&self) -> aws_sdk_ssooidc::Client {
+        let shared = self.config().await;
+        let mut config = aws_sdk_ssooidc::config::Builder::from(&shared);
+        config.set_endpoint_url(oidc_endpoint(&shared));
+        aws_sdk_ssooidc::Client::from_conf(config.build())
     }
 
     /// A configuration with the endpoints of the AWS profile, and nothing to sign with.
@@ -292,6 +293,15 @@ where
         Some(words) => AwsError { message: format!("{}: {words}", said.message), ..said },
         None => said,
     }
+}
+
+/// Where the AWS profile has its OIDC. The SDK looks for `sso-oidc` in `services`, and AWS's other tools for `sso_oidc`, as it
+/// is documented.
+fn oidc_endpoint(shared: &SdkConfig) -> Option<String> {
+    let key =
+        ServiceConfigKey::builder().service_id("sso_oidc").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let own = shared.service_config().zip(key.ok()).and_then(|(config, key)| config.load_config(key));
+    own.or_else(|| shared.endpoint_url().map(str::to_owned))
 }
 
 fn incomplete(what: &str) -> SsoError {
