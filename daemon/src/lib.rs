@@ -21,7 +21,6 @@ pub mod transport;
 pub mod aws;
 pub mod session;
 pub mod sso;
-
 pub mod source;
 
 pub mod cluster;

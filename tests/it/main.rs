@@ -21,5 +21,6 @@ mod pins;
 mod renewal;
 mod rig;
 mod scale;
+mod sso;
 mod tokens;
 mod walls;

@@ -56,7 +56,7 @@ pub mod sigv4;
 pub use apiserver::ApiServer;
 pub use aws::{
     Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, Fault, Gate, InstanceMetadata, Login, MfaDevice, Op,
-    Outcome, OverTls, Role,
+    Outcome, OverTls, Role, Sso,
 };
 pub use clock::Clock;
 pub use jiff::SignedDuration;

@@ -13,7 +13,7 @@ use super::op::Op;
 use super::plan::{Plan, Twist};
 use super::reply::Reply;
 use super::world::World;
-use super::{eks, signin, sts};
+use super::{eks, signin, sso, sts};
 use crate::serve::{Broken, ReplyBody};
 use crate::sigv4::{KnownKey, Moment, claimed_key, verify};
 
@@ -53,11 +53,14 @@ pub(crate) async fn answer(world: Arc<World>, request: Request<Incoming>) -> Res
 }
 
 fn serve(world: &World, request: &Inbound, twist: Twist) -> Reply {
+    if request.service == Service::Sso {
+        return sso::serve(world, request).unwrap_or_else(|error| error.reply(request));
+    }
     let answered = match request.op {
         Op::AssumeRoleWithWebIdentity => sts::serve_unsigned(&Unsigned { world, request, twist }),
         Op::CreateOAuth2Token => signin::serve(&Unsigned { world, request, twist }),
         _ => authenticate(world, request, twist).and_then(|authentic| match request.service {
-            Service::Sts | Service::Signin => sts::serve(&authentic),
+            Service::Sts | Service::Signin | Service::Sso => sts::serve(&authentic),
             Service::Eks => eks::serve(&authentic),
         }),
     };

@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::fault::{Fault, Script};
 use super::identity::{NewSession, Role};
 use super::op::Op;
+use super::sso::Sso;
 use super::world::{State, World};
 use crate::clock::Clock;
 use crate::keys::AccessKey;
@@ -160,6 +161,14 @@ impl AwsHandle {
     /// Who a canonical ARN is in a cluster.
     pub(crate) fn grantee(&self, cluster: &str, region: &str, canonical_arn: &str) -> Option<Grantee> {
         self.world.state().access.find(cluster, region, canonical_arn)
+    }
+}
+
+/// IAM Identity Center.
+impl AwsHandle {
+    /// What a test can do to IAM Identity Center and ask of it.
+    pub fn sso(&self) -> Sso {
+        Sso::new(Arc::clone(&self.world), self.addr)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One embedded AWS over real HTTP on loopback: an identity table, STS, EKS, access to clusters, and scripted faults.
+//! One embedded AWS over real HTTP on loopback: an identity table, STS, EKS, IAM Identity Center, access to clusters, and scripted faults.
 //!
 //! Every request is believed only if its SigV4 signature is good; what a principal may do is decided by trust and
 //! permissions as in the real thing, with the real texts. One file per operation: a new one is a file under its
@@ -23,6 +23,7 @@ mod reply;
 mod role;
 mod rotating;
 mod signin;
+mod sso;
 mod sts;
 mod tls;
 mod web_identity;
@@ -38,6 +39,7 @@ pub use instance_metadata::InstanceMetadata;
 pub use mfa::MfaDevice;
 pub use op::Op;
 pub use signin::Login;
+pub use sso::Sso;
 pub use tls::OverTls;
 
 pub(crate) use access::Grantee;

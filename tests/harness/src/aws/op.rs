@@ -17,6 +17,22 @@ pub enum Op {
     DescribeCluster,
     /// EKS.
     ListClusters,
+    /// IAM Identity Center, OIDC.
+    RegisterClient,
+    /// IAM Identity Center, OIDC.
+    StartDeviceAuthorization,
+    /// IAM Identity Center, OIDC: the log has `grantType`.
+    CreateToken,
+    /// IAM Identity Center: a page that a person's browser opens to approve a login.
+    Authorize,
+    /// IAM Identity Center, portal.
+    GetRoleCredentials,
+    /// IAM Identity Center, portal.
+    Logout,
+    /// IAM Identity Center, portal.
+    ListAccounts,
+    /// IAM Identity Center, portal.
+    ListAccountRoles,
     /// Anything else: it is logged and refused.
     Unknown,
 }
@@ -31,6 +47,14 @@ impl Op {
         Self::CreateOAuth2Token,
         Self::DescribeCluster,
         Self::ListClusters,
+        Self::RegisterClient,
+        Self::StartDeviceAuthorization,
+        Self::CreateToken,
+        Self::Authorize,
+        Self::GetRoleCredentials,
+        Self::Logout,
+        Self::ListAccounts,
+        Self::ListAccountRoles,
         Self::Unknown,
     ];
 

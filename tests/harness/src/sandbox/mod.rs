@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::aws::Sso;
 use crate::keys::AccessKey;
 use aws_files::AwsFiles;
 
@@ -150,6 +151,16 @@ impl Sandbox {
         let mut files = self.aws_files.lock().expect("no test panics in here");
         files.append(text);
         self.write("home/.aws/config", &files.config());
+    }
+
+    /// Adds an AWS profile that has a role by IAM Identity Center: of the `[sso-session]` of that name, which is written with
+    /// the first such profile, or, with `None`, by the legacy keys. Its services are at the embedded AWS.
+    pub fn write_sso_profile(&self, name: &str, session: Option<&str>, sso: &Sso, account: &str, role: &str) {
+        let is_new = session.is_some_and(|session| {
+            let files = self.aws_files.lock().expect("no test panics in here");
+            !files.config().contains(&format!("[sso-session {session}]"))
+        });
+        self.append_aws_config(&sso.config(name, session, account, role, is_new));
     }
 }
 
