@@ -2,6 +2,7 @@
 //! share is resolved once for all of them.
 
 mod error;
+mod name;
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -20,6 +21,7 @@ use crate::profile::Chain;
 use crate::session::Session;
 use crate::source;
 pub use error::{SessionError, SessionFailure};
+use name::Identities;
 
 /// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +44,7 @@ pub struct Sessions {
     cache: Arc<Cache<Chain, Session, SessionError>>,
     news: broadcast::Sender<Chain>,
     asked_time: Arc<Mutex<Option<SystemTime>>>,
+    identities: Identities,
     sources_changed: Arc<Mutex<Option<SystemTime>>>,
 }
 
@@ -83,7 +86,14 @@ impl Sessions {
         // Nobody listening is fine.
         let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
         let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
-        Self { aws, cache, news, asked_time: Arc::default(), sources_changed: Arc::default() }
+        Self {
+            aws,
+            cache,
+            news,
+            asked_time: Arc::default(),
+            identities: Identities::default(),
+            sources_changed: Arc::default(),
+        }
     }
 
     /// What is known of a chain.
@@ -279,7 +289,8 @@ impl Sessions {
         let base = self.base(&before, if want == Want::New { Want::New } else { Want::Fresh }).await?;
         let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
         let endpoint = chain.endpoint();
-        let wanted = |base| Assume { endpoint: &endpoint, hop, base, is_clamped };
+        let name = self.session_name(chain, hop).await?;
+        let wanted = |base| Assume { endpoint: &endpoint, hop, name: &name, base, is_clamped };
         match hop::assume(&self.aws, wanted(&base)).await {
             Err(error) if error.error.kind == AwsErrorKind::BaseRejected => {
                 // It may have been replaced where it comes from, so it is asked for once more (B8).
