@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
     Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, Probed, ProbedCluster,
-    ProfileName, Refreshed, Secret, SessionName, SourceName, near_misses,
+    ProfileName, Refreshed, Secret, SourceName, near_misses,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ use crate::aws::Aws;
 use crate::clock::left;
 use crate::config::network::Network;
 use crate::config::store::{ConfigStore, Reload};
-use crate::config::{Config, DEFAULT_SESSION_NAME, SourceConfig, session_name};
+use crate::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
 use crate::folder;
 use crate::machine;
 use crate::pin;
@@ -378,9 +378,8 @@ impl Agent {
 }
 
 /// What sessions are called if nobody says.
-fn usual_name(person: &Person) -> SessionName {
-    let name = session_name(DEFAULT_SESSION_NAME, &person.user, &person.host);
-    name.unwrap_or_else(|_| unreachable!("a template of ours fits whoever it is"))
+fn usual_name(person: &Person) -> NameTemplate {
+    NameTemplate::new(DEFAULT_SESSION_NAME, &person.user, &person.host, "")
 }
 
 fn resolve(config: &Config, person: &Person) -> Made {

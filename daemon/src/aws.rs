@@ -28,6 +28,7 @@ use crate::config::SourceConfig;
 use crate::config::network::{Network, Service, Way};
 use crate::config::url::EndpointUrl;
 use crate::limits::Limits;
+pub use crate::profile::Endpoint;
 use crate::transport::{self, InsecureEndpoint};
 
 /// What AWS's files call the address of a service.
@@ -69,9 +70,6 @@ struct Wiring {
     /// Whether the client came from outside, and stays whatever the configuration says.
     is_given: bool,
 }
-
-/// Where a service is called: the AWS profile may name another address than the region's own.
-pub type Endpoint = (SourceConfig, Region);
 
 /// What went wrong with a call to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,6 +225,12 @@ impl Aws {
         &self.files
     }
 
+    /// The address that a client made from this will call, if it is not the region's own.
+    #[must_use]
+    pub fn address_of(config: &SdkConfig, service: Service) -> Option<String> {
+        config.service_config()?.load_config(endpoint_key(service)?)
+    }
+
     /// AWS's own files, as far as they exist: the SDK takes a missing one that is named for an error, and none for a
     /// reason to panic.
     #[must_use]
@@ -306,6 +310,12 @@ impl Aws {
         let addresses = Addresses { network: Arc::clone(&wiring.network), of_files: of_files.clone() };
         of_files.into_builder().service_config(addresses).build()
     }
+}
+
+/// The key under which a service's client looks for its address.
+fn endpoint_key(service: Service) -> Option<ServiceConfigKey<'static>> {
+    let builder = ServiceConfigKey::builder().service_id(service.name()).env("AWS_ENDPOINT_URL").profile(ENDPOINT_KEY);
+    builder.build().ok()
 }
 
 /// Where a client finds its service's address: in `[endpoints]`, else in AWS's files.

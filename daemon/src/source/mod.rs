@@ -11,13 +11,14 @@ pub mod watch;
 
 use aws_config::profile::ProfileSet;
 use aws_types::os_shim_internal::{Env, Fs};
-use rolecall_protocol::{Region, SessionName, near_misses};
+use rolecall_protocol::{Region, near_misses};
 
 pub use error::{Login, SourceError};
 use plan::{Plan, RolePlan};
 
 use crate::aws::Aws;
 use crate::aws::innermost;
+use crate::config::NameTemplate;
 use crate::config::SourceConfig;
 use crate::config::SourceKind;
 use crate::profile::Chain;
@@ -39,13 +40,13 @@ pub enum Resolved {
 pub struct Sources {
     aws: Aws,
     sso: Sso,
-    name: SessionName,
+    name: NameTemplate,
 }
 
 impl Sources {
     /// Sessions of roles that AWS profiles name are called `name` where they do not name them.
     #[must_use]
-    pub fn new(aws: Aws, name: SessionName) -> Self {
+    pub fn new(aws: Aws, name: NameTemplate) -> Self {
         Self { sso: Sso::new(aws.clone()), aws, name }
     }
 
@@ -131,9 +132,10 @@ impl Sources {
     fn chain_of(&self, profile: &str, role: RolePlan, region: &Region) -> Chain {
         let hop = Hop {
             role: role.role,
-            session_name: role.session_name.unwrap_or_else(|| self.name.clone()),
+            session_name: role.session_name.map_or_else(|| self.name.clone(), NameTemplate::from),
             external_id: role.external_id,
             duration: role.duration,
+            inputs: None,
         };
         let source = SourceConfig { kind: role.base, mfa: role.mfa };
         Chain::of_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), hop)
