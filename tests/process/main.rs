@@ -21,6 +21,7 @@ mod interrupted;
 mod machine;
 mod network;
 mod refused;
+mod sources;
 mod start;
 mod watch;
 mod words;
