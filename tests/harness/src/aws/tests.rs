@@ -2,6 +2,7 @@ mod assume_role;
 mod eks;
 mod faults;
 mod log;
+mod sso;
 
 use super::*;
 use crate::keys::AccessKey;
