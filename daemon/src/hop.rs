@@ -1,5 +1,6 @@
 //! One AssumeRole. The only module that calls STS.
 
+mod inputs;
 mod session_token;
 
 use std::fmt;
@@ -8,8 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
-use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
-use aws_sdk_sts::types::{Credentials as StsCredentials, PolicyDescriptorType, Tag};
+use aws_sdk_sts::types::Credentials as StsCredentials;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
@@ -20,13 +20,11 @@ use tokio::time::Instant;
 
 use crate::aws::{ATTEMPT, Aws, AwsError, AwsErrorKind};
 use crate::config::SESSION_RANGE;
-use crate::config::inputs::{Inputs, Variant};
+use crate::config::inputs::Variant;
 use crate::config::network::Service;
 use crate::profile::{CHAINED_MAX, Endpoint, Hop};
 use crate::session::Session;
-use rolecall_protocol::{
-    ErrorBody, ErrorCode, MfaSerial, PolicyArn, RoleArn, SessionName, SourceName, TagKey, TagValue,
-};
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SessionName, SourceName};
 pub use session_token::{Code, session_token};
 
 /// Attempts after the first, and the back-off's first step (B5).
@@ -169,7 +167,7 @@ async fn call(
         .set_token_code(wanted.code.map(|code| code.code.expose().clone()))
         .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
     let request = match &hop.inputs {
-        Some(inputs) => with(request, inputs),
+        Some(inputs) => inputs::with(request, inputs),
         None => request,
     };
     // In a box: the SDK's futures have many kilobytes.
@@ -178,23 +176,6 @@ async fn call(
         request.send().await
     });
     aws.call(wanted.endpoint, left(begun).min(ATTEMPT), timed).await
-}
-
-/// The request with what few profiles have.
-fn with(request: AssumeRoleFluentBuilder, inputs: &Inputs) -> AssumeRoleFluentBuilder {
-    // Fails for a tag that has no key, or no value.
-    let tag = |(key, value): (&TagKey, &TagValue)| Tag::builder().key(key.as_str()).value(value.as_str()).build().ok();
-    let policy = |arn: &PolicyArn| PolicyDescriptorType::builder().arn(arn.as_str()).build();
-    request
-        .set_source_identity(inputs.source_identity.as_ref().map(ToString::to_string))
-        .set_tags(some(inputs.tags.iter().filter_map(tag).collect()))
-        .set_transitive_tag_keys(some(inputs.transitive_tags.iter().map(ToString::to_string).collect()))
-        .set_policy_arns(some(inputs.policy_arns.iter().map(policy).collect()))
-        .set_policy(inputs.policy.clone())
-}
-
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
-    Some(list).filter(|list| !list.is_empty())
 }
 
 /// How long attempts may still take.

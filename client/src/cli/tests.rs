@@ -77,7 +77,7 @@ fn what_is_malformed_is_a_usage_error_that_names_the_option() {
         (&format!("rolecall add p --region eu-west-1 --role-arn {ARN} --sts-endpoint sts"), "must be an https URL"),
         ("rolecall add p --region eu-west-1 --source-identity dev", "--role-arn"),
         (&format!("rolecall add p --region eu-west-1 --role-arn {ARN} --duration soon"), "--duration"),
-        (&format!("rolecall add p --region eu-west-1 --role-arn {ARN} --session-name {{profile}}"), "--session-name"),
+        (&format!("rolecall add p --region eu-west-1 --role-arn {ARN} --session-name {{nobody}}"), "--session-name"),
         ("rolecall add prod --region eu-west-1 --server https://x", "--certificate-authority"),
         ("rolecall add prod --region eu-west-1 --server http://x --certificate-authority y", "https URL"),
         ("rolecall remove", "<NAME>"),
