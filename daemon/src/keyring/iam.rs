@@ -1,0 +1,132 @@
+//! A user's own access keys at AWS. The only module that calls IAM.
+
+use std::sync::OnceLock;
+
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use rolecall_protocol::{KeyName, Region};
+
+use crate::aws::ATTEMPT;
+use crate::aws::Aws;
+use crate::aws::AwsError;
+use crate::config::SourceConfig;
+use crate::config::SourceKind;
+use crate::config::partition;
+
+/// Why IAM did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .error.message)]
+pub struct IamError {
+    /// What AWS says.
+    pub error: AwsError,
+    /// Its code, where it has one.
+    code: Option<String>,
+}
+
+impl IamError {
+    /// Whether the user has as many access keys as IAM allows (two).
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| code.starts_with("LimitExceeded"))
+    }
+
+    /// Whether there is no such key (any more).
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| code.starts_with("NoSuchEntity"))
+    }
+}
+
+/// Makes another access key for the user whose keys sign.
+pub async fn create_access_key(
+    aws: &Aws,
+    name: &KeyName,
+    region: &Region,
+    base: &Credentials,
+) -> Result<Credentials, IamError> {
+    let (endpoint, client) = client(aws, name, region, base).await;
+    let code = OnceLock::new();
+    let send = async { noted(client.create_access_key().send().await, &code) };
+    let answer = aws.call(&endpoint, ATTEMPT, Box::pin(send)).await;
+    let answer = answer.map_err(|error| IamError { error, code: code.into_inner() })?;
+    let key = answer.access_key.filter(|key| !key.access_key_id.is_empty() && !key.secret_access_key.is_empty());
+    match key {
+        Some(key) => Ok(Credentials::new(key.access_key_id, key.secret_access_key, None, None, "CreateAccessKey")),
+        None => Err(IamError { error: AwsError::garbled("IAM answered without a key"), code: None }),
+    }
+}
+
+/// Deletes an access key of the user whose keys sign.
+pub async fn delete_access_key(
+    aws: &Aws,
+    name: &KeyName,
+    region: &Region,
+    base: &Credentials,
+    id: &str,
+) -> Result<(), IamError> {
+    let (endpoint, client) = client(aws, name, region, base).await;
+    let code = OnceLock::new();
+    let send = async { noted(client.delete_access_key().access_key_id(id).send().await, &code) };
+    let answer = aws.call(&endpoint, ATTEMPT, Box::pin(send)).await;
+    answer.map(drop).map_err(|error| IamError { error, code: code.into_inner() })
+}
+
+async fn client(
+    aws: &Aws,
+    name: &KeyName,
+    region: &Region,
+    base: &Credentials,
+) -> (crate::aws::Endpoint, aws_sdk_iam::Client) {
+    let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
+    let region = home(region);
+    let shared = aws.client_config(&source, &region, base.clone()).await;
+    ((source, region), aws_sdk_iam::Client::new(&shared))
+}
+
+/// Where IAM is in the region's partition: in one region of each (IAM endpoints and quotas, AWS General Reference).
+fn home(region: &Region) -> Region {
+    let home = match partition(region) {
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        "aws-eusc" => "eusc-de-east-1",
+        "aws-iso" => "us-iso-east-1",
+        "aws-iso-b" => "us-isob-east-1",
+        "aws-iso-e" => "eu-isoe-west-1",
+        "aws-iso-f" => "us-isof-south-1",
+        _ => "us-east-1",
+    };
+    home.parse().unwrap_or_else(|_| region.clone())
+}
+
+/// Notes the code of an error, which [`AwsError`] has only the meaning of.
+fn noted<T, E: ProvideErrorMetadata>(
+    answer: Result<T, SdkError<E, HttpResponse>>,
+    code: &OnceLock<String>,
+) -> Result<T, SdkError<E, HttpResponse>> {
+    if let Err(SdkError::ServiceError(error)) = &answer
+        && let Some(said) = error.err().code()
+    {
+        code.get_or_init(|| said.to_owned());
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iam_is_in_one_region_of_each_partition() {
+        for (region, expected) in [
+            ("eu-west-1", "us-east-1"),
+            ("us-east-1", "us-east-1"),
+            ("cn-northwest-1", "cn-north-1"),
+            ("us-gov-east-1", "us-gov-west-1"),
+            ("us-isob-east-1", "us-isob-east-1"),
+        ] {
+            assert_eq!(home(&region.parse().unwrap()).as_str(), expected, "{region}");
+        }
+    }
+}
