@@ -7,7 +7,6 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -25,6 +24,7 @@ use aws_smithy_types::date_time::Format;
 use http_body_util::Limited;
 
 use crate::clock::{Clock, Reading};
+use crate::config::url::{host_of, is_loopback};
 
 /// How long a name may take to become an address (B12); the system's own patience is minutes.
 const DNS: Duration = Duration::from_secs(2);
@@ -131,28 +131,12 @@ impl Error for InsecureEndpoint {}
 
 /// Whether a URI is https, or plain http to this very machine or its metadata service.
 fn may_send_to(uri: &str) -> bool {
-    uri.starts_with("https://")
-        || plain_host(uri).is_some_and(|host| {
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-        })
-        || is_metadata(uri)
+    uri.starts_with("https://") || is_loopback(uri) || is_metadata(uri)
 }
 
 /// Whether a URI is the metadata service's.
 fn is_metadata(uri: &str) -> bool {
-    plain_host(uri).is_some_and(|host| METADATA.contains(&host))
-}
-
-/// The host of a plain http URI that is no riddle.
-fn plain_host(uri: &str) -> Option<&str> {
-    let authority = uri.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
-    if authority.contains('@') {
-        return None;
-    }
-    match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next(),
-        None => authority.split(':').next(),
-    }
+    uri.strip_prefix("http://").and_then(host_of).is_some_and(|host| METADATA.contains(&host))
 }
 
 #[cfg(test)]

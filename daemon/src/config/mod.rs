@@ -5,10 +5,12 @@
 //! follows it and keeps the last good one.
 
 pub mod file;
+pub mod network;
 mod pieces;
 mod schema;
 pub mod store;
 mod template;
+pub mod url;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use network::Network;
 use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName,
     near_misses,
@@ -47,6 +50,8 @@ pub struct Config {
     pub sources: BTreeMap<SourceName, SourceConfig>,
     /// The profiles by name. Each names a source that exists.
     pub profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
+    /// How AWS is reached.
+    pub network: Arc<Network>,
 }
 
 /// Where base credentials come from, and what a person has to give for them.
@@ -187,7 +192,8 @@ impl Config {
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles })
+        let network = Arc::new(shared.network());
+        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network })
     }
 }
 

@@ -190,3 +190,25 @@ fn what_profiles_have_in_common_is_there_once() {
     assert!(std::ptr::eq(prod.region.as_str(), own.region.as_str()));
     assert!(std::ptr::eq(prod.cluster.as_str(), own.cluster.as_str()));
 }
+
+#[test]
+fn endpoints_are_checked_where_they_stand() {
+    let good = "[endpoints]\nsts = \"https://sts.corp\"\nsso_oidc = \"http://127.0.0.1:4566\"\n";
+    let config = Config::parse(Path::new("config.toml"), good).unwrap();
+    let all: Vec<_> = config.network.endpoints.iter().map(|(service, url)| (service.name(), url.as_str())).collect();
+    assert_eq!(all, [("sts", "https://sts.corp"), ("sso-oidc", "http://127.0.0.1:4566")]);
+    for (line, expected) in [
+        (
+            "sts = \"http://sts.corp\"",
+            "config.toml:2: endpoints.sts: must be an https URL; plain http is for this machine alone (http://127.0.0.1:PORT)",
+        ),
+        ("iam = \"https://me@corp\"", "config.toml:2: endpoints.iam: may not hold a name or a password"),
+        (
+            "sso-oidc = \"https://corp\"",
+            "config.toml:2: endpoints.sso-oidc: there is no key \"sso-oidc\"; did you mean \"sso_oidc\"?",
+        ),
+        ("ec2 = \"https://corp\"", "config.toml:2: endpoints.ec2: there is no key \"ec2\"; did you mean \"eks\"?"),
+    ] {
+        assert_eq!(error(&format!("[endpoints]\n{line}\n")), expected);
+    }
+}

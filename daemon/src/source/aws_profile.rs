@@ -16,15 +16,15 @@ use crate::session::Session;
 /// Gets the credentials of an AWS profile.
 pub(super) async fn resolve(aws: &Aws, profile: &str, region: &Region) -> Result<Session, SourceError> {
     let profiles = load(aws).await?;
-    if profiles.get_profile(profile).is_none() {
+    let Some(found) = profiles.get_profile(profile) else {
         return Err(no_profile(aws, profile, &profiles));
-    }
+    };
     if wants_mfa(&profiles, profile) {
         return Err(SourceError::MfaNeeded { profile: profile.to_owned() });
     }
     let provider = ProfileFileCredentialsProvider::builder()
         .configure(&aws.provider_config(&home_region(&profiles, profile, region)))
-        .profile_files(aws.profile_files())
+        .profile_files(aws.provider_files(profile, found.get("services")))
         .profile_name(profile)
         .build();
     let credentials = provider.provide_credentials().await.map_err(|error| classify(profile, &error))?;
