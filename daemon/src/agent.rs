@@ -5,6 +5,7 @@ mod events;
 mod failure;
 mod journal;
 mod keep;
+mod keys;
 mod minted;
 mod status;
 
@@ -26,6 +27,7 @@ pub use events::Events;
 pub use failure::AgentError;
 use journal::Journal;
 pub use keep::KeepError;
+use keys::Changing;
 use minted::Tokens;
 
 use crate::aws::Aws;
@@ -34,6 +36,7 @@ use crate::config::Config;
 use crate::config::network::Network;
 use crate::config::store::{ConfigStore, Reload};
 use crate::folder;
+use crate::keyring::Keyring;
 use crate::machine;
 use crate::pin;
 use crate::profile::{Person, Profile};
@@ -73,6 +76,8 @@ pub struct Agent {
     general: broadcast::Sender<Happening>,
     started: SystemTime,
     aws: Aws,
+    keyring: Keyring,
+    changing_keys: Changing,
 }
 
 /// The profiles of a configuration, resolved once rather than at each request.
@@ -104,6 +109,8 @@ impl Agent {
             renewer: OnceLock::new(),
             general: broadcast::channel(EVENTS).0,
             started,
+            keyring: Keyring::new(aws.clock().clone()),
+            changing_keys: Changing::default(),
             aws,
         })
     }

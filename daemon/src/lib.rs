@@ -19,8 +19,8 @@ pub mod limits;
 pub mod transport;
 
 pub mod aws;
-pub mod session;
 pub mod keyring;
+pub mod session;
 pub mod source;
 
 pub mod cluster;

@@ -46,12 +46,9 @@ impl KeyringError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Locked | Self::Prompting | Self::NotAnswering { .. } | Self::Failed(_) => ErrorClass::Retry,
-            Self::Absent(_)
-            | Self::Denied(_)
-            | Self::NotFound
-            | Self::Exists
-            | Self::Corrupt(_)
-            | Self::Newer(_) => ErrorClass::Change,
+            Self::Absent(_) | Self::Denied(_) | Self::NotFound | Self::Exists | Self::Corrupt(_) | Self::Newer(_) => {
+                ErrorClass::Change
+            }
         }
     }
 
@@ -124,8 +121,12 @@ impl KeyringError {
         use keyring_core::Error;
         match error {
             Error::NoEntry => Self::NotFound,
-            Error::NoStorageAccess(cause) | Error::PlatformFailure(cause) => super::platform::meaning(error, cause.as_ref()),
-            Error::BadEncoding(_) | Error::BadDataFormat(..) | Error::BadStoreFormat(_) => Self::Corrupt("it cannot be read"),
+            Error::NoStorageAccess(cause) | Error::PlatformFailure(cause) => {
+                super::platform::meaning(error, cause.as_ref())
+            }
+            Error::BadEncoding(_) | Error::BadDataFormat(..) | Error::BadStoreFormat(_) => {
+                Self::Corrupt("it cannot be read")
+            }
             Error::NoDefaultStore => Self::Absent("none could be opened".to_owned()),
             // The rest may quote what it is about.
             _ => Self::Failed("it does not do that".to_owned()),

@@ -48,7 +48,7 @@ pub async fn create_access_key(
 ) -> Result<Credentials, IamError> {
     let (endpoint, client) = client(aws, name, region, base).await;
     let code = OnceLock::new();
-    let send = async { noted(client.create_access_key().send().await, &code) };
+    let send = async { client.create_access_key().send().await.inspect_err(|error| note(error, &code)) };
     let answer = aws.call(&endpoint, ATTEMPT, Box::pin(send)).await;
     let answer = answer.map_err(|error| IamError { error, code: code.into_inner() })?;
     let key = answer.access_key.filter(|key| !key.access_key_id.is_empty() && !key.secret_access_key.is_empty());
@@ -68,7 +68,8 @@ pub async fn delete_access_key(
 ) -> Result<(), IamError> {
     let (endpoint, client) = client(aws, name, region, base).await;
     let code = OnceLock::new();
-    let send = async { noted(client.delete_access_key().access_key_id(id).send().await, &code) };
+    let request = client.delete_access_key().access_key_id(id);
+    let send = async { request.send().await.inspect_err(|error| note(error, &code)) };
     let answer = aws.call(&endpoint, ATTEMPT, Box::pin(send)).await;
     answer.map(drop).map_err(|error| IamError { error, code: code.into_inner() })
 }
@@ -101,16 +102,12 @@ fn home(region: &Region) -> Region {
 }
 
 /// Notes the code of an error, which [`AwsError`] has only the meaning of.
-fn noted<T, E: ProvideErrorMetadata>(
-    answer: Result<T, SdkError<E, HttpResponse>>,
-    code: &OnceLock<String>,
-) -> Result<T, SdkError<E, HttpResponse>> {
-    if let Err(SdkError::ServiceError(error)) = &answer
+fn note<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, code: &OnceLock<String>) {
+    if let SdkError::ServiceError(error) = error
         && let Some(said) = error.err().code()
     {
         code.get_or_init(|| said.to_owned());
     }
-    answer
 }
 
 #[cfg(test)]

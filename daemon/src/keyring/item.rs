@@ -91,7 +91,8 @@ impl StoredKey {
         if text.len() > MAX {
             return Err(KeyringError::Corrupt("it is too large"));
         }
-        let Head { format } = serde_json::from_slice(text).map_err(|_| KeyringError::Corrupt("it is not JSON of ours"))?;
+        let Head { format } =
+            serde_json::from_slice(text).map_err(|_| KeyringError::Corrupt("it is not JSON of ours"))?;
         if format > FORMAT {
             return Err(KeyringError::Newer(format));
         }

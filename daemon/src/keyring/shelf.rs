@@ -79,12 +79,11 @@ impl Shelf {
                 Ok(key) if keys.get(&name).is_none_or(|known| known.stored < key.stored) => {
                     keys.insert(name, key);
                 }
-                Ok(_) => {}
                 Err(error @ (KeyringError::Corrupt(_) | KeyringError::Newer(_))) => {
                     tracing::warn!(key = %name, %error, "An item of the OS keyring is left alone");
                 }
-                // Removed by somebody in this very moment.
-                Err(KeyringError::NotFound) => {}
+                // An older one of that name, or one that somebody has removed in this very moment.
+                Ok(_) | Err(KeyringError::NotFound) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -97,7 +96,9 @@ impl Shelf {
         let mut all = Vec::with_capacity(entries.len());
         for entry in entries {
             match read(&entry) {
-                key @ (Ok(_) | Err(KeyringError::Corrupt(_) | KeyringError::Newer(_))) => all.push(Found { entry, key }),
+                key @ (Ok(_) | Err(KeyringError::Corrupt(_) | KeyringError::Newer(_))) => {
+                    all.push(Found { entry, key })
+                }
                 Err(KeyringError::NotFound) => {}
                 Err(error) => return Err(error),
             }

@@ -215,7 +215,7 @@ mod tests {
     fn gate() -> (mpsc::Sender<()>, impl FnOnce(&Ticket) -> Result<(), KeyringError> + Send + 'static) {
         let (open, gate) = mpsc::channel();
         (open, move |_: &Ticket| {
-            drop(gate.recv());
+            let _ = gate.recv();
             Ok(())
         })
     }
@@ -263,7 +263,7 @@ mod tests {
         let (open, gate) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
         let late = move |ticket: &Ticket| {
-            drop(gate.recv());
+            let _ = gate.recv();
             drop(tell.send(ticket.begin()));
             Ok(())
         };
@@ -278,7 +278,7 @@ mod tests {
         let threads = Threads::default();
         let (open, gate) = mpsc::channel::<()>();
         let asking = move || {
-            drop(gate.recv());
+            let _ = gate.recv();
             Ok(())
         };
         assert_eq!(threads.prompt(PATIENCE, asking).await, Err(KeyringError::Prompting));
