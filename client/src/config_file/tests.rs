@@ -301,3 +301,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_source_with_keys_is_added_and_found() {
+    let mut config = file("# mine\n[sources.work]\naws_profile = \"job\" # the usual\n");
+    config.add_source_keyring("break-glass", "break-glass").unwrap();
+    assert_eq!(
+        config.text(),
+        "# mine\n[sources.work]\naws_profile = \"job\" # the usual\n\n[sources.break-glass]\nkeyring = \"break-glass\"\n"
+    );
+    assert_eq!(config.sources_with_keyring("break-glass"), ["break-glass"]);
+    assert!(config.sources_with_keyring("job").is_empty());
+}

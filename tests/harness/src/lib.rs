@@ -58,5 +58,5 @@ pub use clock::Clock;
 pub use jiff::SignedDuration;
 pub use keys::AccessKey;
 pub use line::Line;
-pub use sandbox::{Daemon, FakeTime, Network, Output, Sandbox, within};
+pub use sandbox::{Daemon, FakeTime, Network, Output, Sandbox, SessionBus, within};
 pub use sigv4::TokenSpec;

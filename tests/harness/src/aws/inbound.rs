@@ -16,6 +16,7 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(crate) enum Service {
     Sts,
     Eks,
+    Iam,
 }
 
 impl Service {
@@ -23,6 +24,7 @@ impl Service {
         match self {
             Self::Sts => "sts",
             Self::Eks => "eks",
+            Self::Iam => "iam",
         }
     }
 }
@@ -106,7 +108,8 @@ fn route(method: &str, path: &str, params: &[(String, String)]) -> (Service, Op)
         (_, ["clusters", ..]) => (Service::Eks, Op::Unknown),
         _ => {
             let action = params.iter().find(|(name, _)| name == "Action").map_or("", |(_, action)| action);
-            (Service::Sts, Op::of_action(action))
+            let op = Op::of_action(action);
+            (if op.is_of_iam() { Service::Iam } else { Service::Sts }, op)
         }
     }
 }

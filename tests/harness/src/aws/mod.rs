@@ -12,6 +12,7 @@ mod eks;
 mod error;
 mod fault;
 mod handle;
+mod iam;
 mod identity;
 mod inbound;
 mod op;

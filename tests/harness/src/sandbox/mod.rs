@@ -8,11 +8,13 @@ mod leftovers;
 mod network;
 mod output;
 mod process;
+mod session_bus;
 
 pub use daemon::Daemon;
 pub use faketime::FakeTime;
 pub use network::Network;
 pub use output::{Output, within};
+pub use session_bus::SessionBus;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
