@@ -97,7 +97,7 @@ impl Shelf {
         for entry in entries {
             match read(&entry) {
                 key @ (Ok(_) | Err(KeyringError::Corrupt(_) | KeyringError::Newer(_))) => {
-                    all.push(Found { entry, key })
+                    all.push(Found { entry, key });
                 }
                 Err(KeyringError::NotFound) => {}
                 Err(error) => return Err(error),

@@ -31,11 +31,13 @@ pub(super) enum Asker {
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads. Clones are the same ones.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Threads(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// How long anybody waits.
+    patience: Duration,
     /// The thread that is asked now, and its number.
     worker: Option<(u64, mpsc::Sender<Job>)>,
     last: u64,
@@ -66,7 +68,8 @@ impl Threads {
             }
         };
         let number = self.hand_over(asker, Box::new(job))?;
-        match tokio::time::timeout(PATIENCE, told).await {
+        let patience = self.state().patience;
+        match tokio::time::timeout(patience, told).await {
             Ok(Ok(answer)) => {
                 self.state().is_silent = false;
                 answer
@@ -205,6 +208,21 @@ impl Threads {
     }
 }
 
+impl Default for Threads {
+    /// None yet.
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            patience: PATIENCE,
+            worker: None,
+            last: 0,
+            stuck: 0,
+            is_silent: false,
+            is_watched: false,
+            is_prompting: false,
+        })))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,32 +238,46 @@ mod tests {
         })
     }
 
+    /// What is to be waited for in vain is waited for shortly; what has to come may take as long as it likes.
+    fn patient(threads: &Threads, is_hopeful: bool) {
+        threads.state().patience = if is_hopeful { Duration::from_mins(1) } else { Duration::from_millis(50) };
+    }
+
     async fn until(threads: &Threads, done: impl Fn(&State) -> bool) {
         while !done(&threads.state()) {
-            // The thread is a real one, whatever tokio's clock says.
-            tokio::task::spawn_blocking(thread::yield_now).await.unwrap();
+            tokio::task::yield_now().await;
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_thread_that_hangs_is_given_up_and_programs_are_told_at_once() {
         let threads = Threads::default();
         let (open, hanging) = gate();
-        let begin = tokio::time::Instant::now();
+        patient(&threads, false);
         assert_eq!(threads.ask(Asker::Program, hanging).await, Err(SILENT));
-        assert_eq!(begin.elapsed().as_secs(), PATIENCE.as_secs());
-        let begin = tokio::time::Instant::now();
-        assert_eq!(threads.ask(Asker::Program, |_| Ok(())).await, Err(SILENT));
-        assert!(begin.elapsed().is_zero());
+        patient(&threads, true);
+        assert_eq!(threads.ask(Asker::Program, |_| Ok(7)).await, Err(SILENT));
         drop(open);
         until(&threads, |state| !state.is_silent && state.stuck == 0).await;
         assert_eq!(threads.ask(Asker::Program, |_| Ok(7)).await, Ok(7));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_person_tries_again_and_few_threads_hang() {
+    #[tokio::test]
+    async fn a_person_tries_again_and_ends_the_silence() {
+        let threads = Threads::default();
+        let (_shut, hanging) = gate();
+        patient(&threads, false);
+        assert_eq!(threads.ask(Asker::Program, hanging).await, Err(SILENT));
+        patient(&threads, true);
+        assert_eq!(threads.ask(Asker::Person, |_| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Asker::Program, |_| Ok(7)).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn few_threads_hang() {
         let threads = Threads::default();
         let mut gates = Vec::new();
+        patient(&threads, false);
         for _ in 0..2 * MAX_STUCK {
             let (open, hanging) = gate();
             gates.push(open);
@@ -254,10 +286,11 @@ mod tests {
         assert_eq!(threads.state().stuck, MAX_STUCK);
         drop(gates);
         until(&threads, |state| state.stuck == 0).await;
+        patient(&threads, true);
         assert_eq!(threads.ask(Asker::Person, |_| Ok(7)).await, Ok(7));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_was_given_up_changes_nothing_later() {
         let threads = Threads::default();
         let (open, gate) = mpsc::channel::<()>();
@@ -267,13 +300,14 @@ mod tests {
             drop(tell.send(ticket.begin()));
             Ok(())
         };
+        patient(&threads, false);
         assert_eq!(threads.ask(Asker::Person, late).await, Err(SILENT));
         drop(open);
         let begun = tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
         assert_eq!(begun, Err(SILENT));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_prompt_at_a_time() {
         let threads = Threads::default();
         let (open, gate) = mpsc::channel::<()>();
@@ -281,13 +315,15 @@ mod tests {
             let _ = gate.recv();
             Ok(())
         };
-        assert_eq!(threads.prompt(PATIENCE, asking).await, Err(KeyringError::Prompting));
-        assert_eq!(threads.prompt(PATIENCE, || Ok(())).await, Err(KeyringError::Prompting));
+        let shortly = Duration::from_millis(50);
+        assert_eq!(threads.prompt(shortly, asking).await, Err(KeyringError::Prompting));
+        assert_eq!(threads.prompt(shortly, || Ok(())).await, Err(KeyringError::Prompting));
         assert!(threads.is_prompting());
         // Others are not held up by it.
+        patient(&threads, true);
         assert_eq!(threads.ask(Asker::Program, |_| Ok(7)).await, Ok(7));
         drop(open);
         until(&threads, |state| !state.is_prompting).await;
-        assert_eq!(threads.prompt(PATIENCE, || Ok(())).await, Ok(()));
+        assert_eq!(threads.prompt(Duration::from_mins(1), || Ok(())).await, Ok(()));
     }
 }
