@@ -6,6 +6,8 @@ mod failure;
 mod journal;
 mod keep;
 mod keys;
+mod login;
+mod logout;
 mod minted;
 mod status;
 
@@ -16,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
     Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, Probed, ProbedCluster,
-    ProfileName, Refreshed, Secret, near_misses,
+    ProfileName, Refreshed, Secret, SessionName, SourceName, near_misses,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -32,9 +34,9 @@ use minted::Tokens;
 
 use crate::aws::Aws;
 use crate::clock::left;
-use crate::config::Config;
 use crate::config::network::Network;
 use crate::config::store::{ConfigStore, Reload};
+use crate::config::{Config, DEFAULT_SESSION_NAME, SourceConfig, session_name};
 use crate::folder;
 use crate::keyring::Keyring;
 use crate::machine;
@@ -87,6 +89,7 @@ type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
 #[derive(Debug, PartialEq)]
 struct Made {
     profiles: Arc<Profiles>,
+    sources: Arc<BTreeMap<SourceName, SourceConfig>>,
     network: Arc<Network>,
 }
 
@@ -95,14 +98,14 @@ impl Agent {
     #[must_use]
     pub fn new(config: PathBuf, aws: Aws, person: Person, about: About) -> Arc<Self> {
         let started = aws.now();
-        let resolver = person.clone();
+        let (resolver, name) = (person.clone(), usual_name(&person));
         let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
         aws.reach(&config.current().made.network);
         Arc::new(Self {
             about,
             person,
             config,
-            sessions: Sessions::new(aws.clone()),
+            sessions: Sessions::new(aws.clone(), name),
             tokens: Tokens::default(),
             askers: Askers::default(),
             journal: Journal::default(),
@@ -194,7 +197,11 @@ impl Agent {
             .ok_or_else(|| self.unknown(name, config.profiles.keys().map(ProfileName::as_str)))?;
         // What it is reached through may be new too; a session that came another way is not kept.
         let is_same = *config.network == *self.aws.network();
-        let sessions = if is_same { self.sessions.clone() } else { Sessions::new(self.aws.reached(&config.network)) };
+        let sessions = if is_same {
+            self.sessions.clone()
+        } else {
+            Sessions::new(self.aws.reached(&config.network), usual_name(&self.person))
+        };
         let served = sessions.get(&profile.chain, Want::New).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
         let identified = sessions.identify(&profile.chain, &session).await;
@@ -226,6 +233,12 @@ impl Agent {
     /// AWS's own files were changed, by a login perhaps: what was refused before may be given now.
     pub fn sources_changed(&self) {
         self.sessions.sources_changed();
+        self.try_again(Happening::Plan);
+    }
+
+    /// Somebody logged in: what waited for that is tried again.
+    fn logged_in(&self) {
+        self.sessions.logged_in();
         self.try_again(Happening::Plan);
     }
 
@@ -371,8 +384,14 @@ impl Agent {
     }
 }
 
+/// What sessions are called if nobody says.
+fn usual_name(person: &Person) -> SessionName {
+    let name = session_name(DEFAULT_SESSION_NAME, &person.user, &person.host);
+    name.unwrap_or_else(|_| unreachable!("a template of ours fits whoever it is"))
+}
+
 fn resolve(config: &Config, person: &Person) -> Made {
     let resolved = |name: &ProfileName| Some((name.clone(), Arc::new(Profile::find(config, name, person)?)));
     let profiles = Arc::new(config.profiles.keys().filter_map(resolved).collect());
-    Made { profiles, network: Arc::clone(&config.network) }
+    Made { profiles, sources: Arc::new(config.sources.clone()), network: Arc::clone(&config.network) }
 }

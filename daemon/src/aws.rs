@@ -25,7 +25,7 @@ use rolecall_protocol::{ErrorClass, ErrorCode, Region, sanitize_for_terminal};
 use crate::breaker::{ALONE_MAX, Breakers, Open};
 use crate::clock::{Clock, SharedTimeSource};
 use crate::config::SourceConfig;
-use crate::config::network::{Network, Service};
+use crate::config::network::{Network, Service, Way};
 use crate::config::url::EndpointUrl;
 use crate::limits::Limits;
 use crate::transport::{self, InsecureEndpoint};
@@ -66,6 +66,8 @@ pub struct Aws {
 struct Wiring {
     network: Arc<Network>,
     http: SharedHttpClient,
+    /// Whether the client came from outside, and stays whatever the configuration says.
+    is_given: bool,
 }
 
 /// Where a service is called: the AWS profile may name another address than the region's own.
@@ -109,23 +111,26 @@ impl Aws {
     /// Clients that read those files and go by that clock.
     #[must_use]
     pub fn new(files: AwsFiles, clock: Clock) -> Self {
-        let http = transport::guarded(clock.clone());
-        Self::with_client(files, clock, http)
+        let http = transport::guarded(clock.clone(), &Way::default());
+        Self::wired(files, clock, http, false)
     }
 
     /// The same with another HTTP client.
     #[must_use]
     pub fn with_client(files: AwsFiles, clock: Clock, http: SharedHttpClient) -> Self {
-        let wiring = Arc::new(ArcSwap::from_pointee(Wiring { network: Arc::default(), http }));
+        Self::wired(files, clock, http, true)
+    }
+
+    fn wired(files: AwsFiles, clock: Clock, http: SharedHttpClient, is_given: bool) -> Self {
+        let wiring = Arc::new(ArcSwap::from_pointee(Wiring { network: Arc::default(), http, is_given }));
         Self { files, wiring, limits: Limits::new(), breakers: Arc::default(), clock }
     }
 
-    /// Goes by another configuration from the next call on: what is under way ends as it began. Failures at the old
-    /// addresses say nothing of the new ones.
+    /// Goes by another configuration from the next call on: what is under way ends as it began. Failures on the old way
+    /// say nothing of the new one.
     pub fn reach(&self, network: &Arc<Network>) {
-        let before = self.wiring.load_full();
-        if before.network != *network {
-            self.wiring.store(Arc::new(Wiring { network: Arc::clone(network), http: before.http.clone() }));
+        if self.wiring.load().network != *network {
+            self.wiring.store(Arc::new(self.wiring_for(network)));
             self.breakers.reset(|_| false);
         }
     }
@@ -133,8 +138,18 @@ impl Aws {
     /// The same AWS reached in another way, for a trial: nothing that happens there says anything of this one's endpoints.
     #[must_use]
     pub fn reached(&self, network: &Arc<Network>) -> Self {
-        let wiring = Wiring { network: Arc::clone(network), http: self.wiring.load().http.clone() };
-        Self { wiring: Arc::new(ArcSwap::from_pointee(wiring)), breakers: Arc::default(), ..self.clone() }
+        let wiring = Arc::new(ArcSwap::from_pointee(self.wiring_for(network)));
+        Self { wiring, breakers: Arc::default(), ..self.clone() }
+    }
+
+    fn wiring_for(&self, network: &Arc<Network>) -> Wiring {
+        let now = self.wiring.load();
+        let http = if now.is_given || now.network.way == network.way {
+            now.http.clone()
+        } else {
+            transport::guarded(self.clock.clone(), &network.way)
+        };
+        Wiring { network: Arc::clone(network), http, is_given: now.is_given }
     }
 
     /// How AWS is reached now.

@@ -21,6 +21,7 @@ pub mod transport;
 pub mod aws;
 pub mod keyring;
 pub mod session;
+pub mod sso;
 pub mod source;
 
 pub mod cluster;

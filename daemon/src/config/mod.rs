@@ -39,7 +39,7 @@ const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 /// A working day (B1).
 const DEFAULT_KEEP_WARM: Duration = Duration::from_hours(8);
 /// What CloudTrail shows if nothing else is said.
-const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
+pub const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
 /// More hops than this are a mistake, not an organisation.
 const MAX_HOPS: usize = 5;
 
@@ -192,7 +192,7 @@ impl Config {
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        let network = Arc::new(shared.network());
+        let network = Arc::new(shared.network().map_err(fail)?);
         Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network })
     }
 }
@@ -284,6 +284,22 @@ pub fn partition(region: &Region) -> &'static str {
     ];
     let found = PREFIXES.iter().find(|(prefix, _)| region.as_str().starts_with(prefix));
     found.map_or("aws", |(_, partition)| partition)
+}
+
+/// The region of a partition that everybody has: where what is of no region is asked for.
+#[must_use]
+pub fn home_of(region: &Region) -> Region {
+    let home = match partition(region) {
+        "aws" => return Region::commercial_home(),
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        "aws-eusc" => "eusc-de-east-1",
+        "aws-iso" => "us-iso-east-1",
+        "aws-iso-b" => "us-isob-east-1",
+        "aws-iso-e" => "eu-isoe-west-1",
+        _ => "us-isof-south-1",
+    };
+    home.parse().unwrap_or_else(|_| region.clone())
 }
 
 fn unknown_source(wanted: &SourceName, shared: &RawShared) -> String {

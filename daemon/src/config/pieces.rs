@@ -39,7 +39,7 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
     let mut profiles = Profiles::default();
     reader.rewind().ok()?;
     sections(reader, |section| if section.starts_with(PROFILE) { profiles.add(section, &shared) } else { Some(()) })?;
-    let network = Arc::new(shared.network());
+    let network = Arc::new(shared.network().ok()?);
     Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid, network })
 }
 

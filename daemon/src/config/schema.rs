@@ -9,7 +9,7 @@ use rolecall_protocol::{
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::network::{Endpoints, Network};
+use super::network::{Endpoints, Network, RawNetwork};
 use super::{ConfigError, DEFAULT_MFA_SESSION, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
 
 /// Longer than this nobody keeps a session warm that they do not use.
@@ -23,6 +23,8 @@ struct Raw {
     defaults: RawDefaults,
     #[serde(default)]
     endpoints: Endpoints,
+    #[serde(default)]
+    network: RawNetwork,
     #[serde(default)]
     sources: BTreeMap<SourceName, RawSource>,
     #[serde(default)]
@@ -40,6 +42,8 @@ pub(super) struct RawShared {
     pub(super) defaults: RawDefaults,
     #[serde(default)]
     endpoints: Endpoints,
+    #[serde(default)]
+    network: RawNetwork,
     #[serde(default)]
     pub(super) sources: BTreeMap<SourceName, RawSource>,
 }
@@ -133,7 +137,8 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key))
     })?;
-    Ok((RawShared { defaults: raw.defaults, endpoints: raw.endpoints, sources: raw.sources }, raw.profiles))
+    let Raw { defaults, endpoints, network, sources, profiles } = raw;
+    Ok((RawShared { defaults, endpoints, network, sources }, profiles))
 }
 
 /// The parser's message as one line. Of an unknown key it lists all that there are; a person wants the one they meant.
@@ -168,9 +173,9 @@ fn line_at(text: &str, offset: usize) -> usize {
 }
 
 impl RawShared {
-    /// How AWS is reached.
-    pub(super) fn network(&self) -> Network {
-        Network { endpoints: self.endpoints.clone() }
+    /// How AWS is reached. An error is a key and what is wrong with it.
+    pub(super) fn network(&self) -> Result<Network, (String, String)> {
+        self.network.valid(&self.endpoints)
     }
 
     /// Checks what no single value can tell. An error is a key and what is wrong with it.

@@ -6,6 +6,9 @@ mod config_reload;
 mod events;
 mod forget_key;
 mod keys;
+mod lines;
+mod login;
+mod logout;
 mod probe;
 mod profile;
 mod put_key;
@@ -44,6 +47,8 @@ pub(super) async fn answer(
         Endpoint::ConfigCheck => config_check::answer(agent, &body).await,
         Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
+        Endpoint::Login(name) => login::answer(context, name, &body),
+        Endpoint::Logout(name) => logout::answer(agent, name).await,
         Endpoint::Status => Ok(status::answer(agent)),
         Endpoint::Events => events::answer(context),
         Endpoint::Restart => restart::answer(context).await,

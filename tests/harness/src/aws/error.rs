@@ -28,7 +28,7 @@ impl ApiError {
         let message = format!("User: {caller} is not authorized to perform: {action} on resource: {resource}");
         match service {
             Service::Sts | Service::Iam => Self::new(403, "AccessDenied", message),
-            Service::Eks => Self::new(403, "AccessDeniedException", message),
+            Service::Eks | Service::Signin | Service::Sso => Self::new(403, "AccessDeniedException", message),
         }
     }
 
@@ -37,12 +37,14 @@ impl ApiError {
         match service {
             Service::Sts | Service::Iam => Self::new(400, "Throttling", "Rate exceeded"),
             Service::Eks => Self::new(429, "ThrottlingException", "Rate exceeded"),
+            Service::Signin => Self::new(429, "TooManyRequestsError", "Rate exceeded"),
+            Service::Sso => Self::new(429, "TooManyRequestsException", "HTTP 429 Unknown Code"),
         }
     }
 
     /// The query protocol and the REST protocols have different codes for the same distrust.
     pub(crate) fn auth(service: Service, error: AuthError) -> Self {
-        let sts = service != Service::Eks;
+        let sts = matches!(service, Service::Sts | Service::Iam);
         let (status, code, message) = match error {
             AuthError::Missing if sts => {
                 (403, "MissingAuthenticationToken", "Request is missing Authentication Token".to_owned())
@@ -73,7 +75,8 @@ impl ApiError {
             Service::Sts if request.wants_json() => self.query_json(),
             Service::Sts => self.query_xml("https://sts.amazonaws.com/doc/2011-06-15/"),
             Service::Iam => self.query_xml("https://iam.amazonaws.com/doc/2010-05-08/"),
-            Service::Eks => self.rest_json(),
+            Service::Eks | Service::Signin => self.rest_json(),
+            Service::Sso => super::sso::error_reply(self),
         };
         Reply { error_code: Some(self.code.clone()), ..reply }
     }

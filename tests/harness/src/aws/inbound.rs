@@ -5,6 +5,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use super::op::Op;
+use super::sso;
 use crate::serve::Broken;
 use crate::sigv4::{Signed, parse_query, percent_decode};
 
@@ -17,6 +18,9 @@ pub(crate) enum Service {
     Sts,
     Eks,
     Iam,
+    Signin,
+    /// Nobody signs for it.
+    Sso,
 }
 
 impl Service {
@@ -25,6 +29,8 @@ impl Service {
             Self::Sts => "sts",
             Self::Eks => "eks",
             Self::Iam => "iam",
+            Self::Signin => "signin",
+            Self::Sso => "sso",
         }
     }
 }
@@ -66,6 +72,9 @@ impl Inbound {
         }
         let method = head.method.as_str().to_owned();
         let (service, op) = route(&method, &path, &params);
+        if service == Service::Sso {
+            params.extend(sso::shown(&body));
+        }
         Ok(Self { method, path, query, headers, body, service, op, params })
     }
 
@@ -105,7 +114,9 @@ fn route(method: &str, path: &str, params: &[(String, String)]) -> (Service, Op)
     match (method, &segments[..]) {
         ("GET", ["clusters"]) => (Service::Eks, Op::ListClusters),
         ("GET", ["clusters", _name]) => (Service::Eks, Op::DescribeCluster),
+        ("POST", ["v1", "token"]) => (Service::Signin, Op::CreateOAuth2Token),
         (_, ["clusters", ..]) => (Service::Eks, Op::Unknown),
+        _ if let Some(op) = sso::op_of(method, path) => (Service::Sso, op),
         _ => {
             let action = params.iter().find(|(name, _)| name == "Action").map_or("", |(_, action)| action);
             let op = Op::of_action(action);

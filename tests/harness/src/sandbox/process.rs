@@ -42,17 +42,22 @@ impl Watched {
     pub(crate) fn spawn(command: &mut Command, input: Option<Vec<u8>>) -> io::Result<Self> {
         let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let pid = Pid::from_child(&child);
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let (stdout, stderr) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
-        read(&shared, stdout, |state| &mut state.stdout);
-        read(&shared, stderr, |state| &mut state.stderr);
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
             // A child that does not read its stdin is a child's right.
             thread::spawn(move || drop(stdin.write_all(&input)));
         }
+        Ok(Self::watch(child, stdout, stderr))
+    }
+
+    /// Watches a child that was started already, and what can be read of it.
+    pub(crate) fn watch(child: Child, stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
+        let pid = Pid::from_child(&child);
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        read(&shared, stdout, |state| &mut state.stdout);
+        read(&shared, stderr, |state| &mut state.stderr);
         reap(&shared, child, pid);
-        Ok(Self { pid, shared })
+        Self { pid, shared }
     }
 
     pub(crate) fn pid(&self) -> u32 {
