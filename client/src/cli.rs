@@ -1,6 +1,7 @@
 //! The command line: what can be asked for. Parsing alone, no I/O; [`crate::run`] does what was asked.
 
 mod inputs;
+mod keys;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
 
 pub(crate) use inputs::Inputs;
+pub(crate) use keys::{Keys, KeysAction, KeysPut};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -28,6 +30,9 @@ const HELP: &str = "\
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
   \u{1b}[1mrefresh\u{1b}[0m      Get a new session now; if that fails, the present one stays
+
+\u{1b}[1;4mSigning in:\u{1b}[0m
+  \u{1b}[1mkeys\u{1b}[0m         Keep long-lived access keys in the OS keyring
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or look at the daemon
@@ -72,6 +77,7 @@ pub(crate) enum Command {
     Token(Token),
     Status(Status),
     Refresh(Refresh),
+    Keys(Keys),
     Agent(Agent),
     Completions(Completions),
 }

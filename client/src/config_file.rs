@@ -204,6 +204,22 @@ impl ConfigFile {
         Ok(source)
     }
 
+    /// The sources that sign with these keys of the OS keyring, in the order of the file.
+    pub(crate) fn sources_with_keyring(&self, keys: &str) -> Vec<String> {
+        let sources = self.document.get("sources").and_then(Item::as_table_like);
+        let uses = |item: &Item| item.as_table_like()?.get("keyring")?.as_str().map(|found| found == keys);
+        let all = sources.into_iter().flat_map(|sources| sources.iter());
+        all.filter(|(_, item)| uses(item) == Some(true)).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Adds a source that signs with these keys. Whether its name is free is for the caller to see.
+    pub(crate) fn add_source_keyring(&mut self, source: &str, keys: &str) -> Result<(), ConfigFileError> {
+        let sources = child(&self.path, self.document.as_table_mut(), "sources", true)?;
+        let table = child(&self.path, sources, source, false)?;
+        set(table, "keyring", Some(keys.into()));
+        Ok(())
+    }
+
     fn parse(path: &Path, text: &str) -> Result<ConfigFile, ConfigFileError> {
         let document: DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| malformed(path, text, &e))?;
         let preamble = document.is_empty().then(|| match text.trim() {

@@ -30,6 +30,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<(), CliError> {
         Command::Status(wanted) => commands::status::run(&wanted, &context),
         Command::Refresh(wanted) => commands::refresh::run(&wanted, &context),
         Command::Completions(wanted) => commands::completions::run(&wanted),
+        Command::Keys(wanted) => commands::keys::run(&wanted.action, &context),
         Command::Agent(wanted) => commands::agent::run(&wanted.action, &context),
     }
 }

@@ -5,6 +5,7 @@ mod events;
 mod failure;
 mod journal;
 mod keep;
+mod keys;
 mod login;
 mod logout;
 mod minted;
@@ -28,6 +29,7 @@ pub use events::Events;
 pub use failure::AgentError;
 use journal::Journal;
 pub use keep::KeepError;
+use keys::Changing;
 use minted::Tokens;
 
 use crate::aws::Aws;
@@ -36,6 +38,7 @@ use crate::config::network::Network;
 use crate::config::store::{ConfigStore, Reload};
 use crate::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
 use crate::folder;
+use crate::keyring::Keyring;
 use crate::machine;
 use crate::pin;
 use crate::profile::{Person, Profile};
@@ -75,6 +78,8 @@ pub struct Agent {
     general: broadcast::Sender<Happening>,
     started: SystemTime,
     aws: Aws,
+    keyring: Keyring,
+    changing_keys: Changing,
 }
 
 /// The profiles of a configuration, resolved once rather than at each request.
@@ -96,17 +101,20 @@ impl Agent {
         let (resolver, name) = (person.clone(), usual_name(&person));
         let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
         aws.reach(&config.current().made.network);
+        let keyring = Keyring::new(aws.clock().clone());
         Arc::new(Self {
             about,
             person,
             config,
-            sessions: Sessions::new(aws.clone(), name),
+            sessions: Sessions::new(aws.clone(), keyring.clone(), name),
             tokens: Tokens::default(),
             askers: Askers::default(),
             journal: Journal::default(),
             renewer: OnceLock::new(),
             general: broadcast::channel(EVENTS).0,
             started,
+            keyring,
+            changing_keys: Changing::default(),
             aws,
         })
     }
@@ -193,7 +201,7 @@ impl Agent {
         let sessions = if is_same {
             self.sessions.clone()
         } else {
-            Sessions::new(self.aws.reached(&config.network), usual_name(&self.person))
+            Sessions::new(self.aws.reached(&config.network), self.keyring.clone(), usual_name(&self.person))
         };
         let served = sessions.get(&profile.chain, Want::New).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod transport;
 
 pub mod aws;
+pub mod keyring;
 pub mod session;
 pub mod source;
 pub mod sso;

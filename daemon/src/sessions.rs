@@ -22,6 +22,7 @@ use crate::cluster::{self, ClusterError};
 use crate::config::{NameTemplate, SourceConfig};
 use crate::hop;
 use crate::hop::HopError;
+use crate::keyring::Keyring;
 use crate::profile::Chain;
 use crate::session::Session;
 use crate::source::Login;
@@ -89,14 +90,14 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 impl Sessions {
     /// An empty store. Sessions of roles that AWS's own files name are called `name` where those do not name them.
     #[must_use]
-    pub fn new(aws: Aws, name: NameTemplate) -> Self {
+    pub fn new(aws: Aws, keyring: Keyring, name: NameTemplate) -> Self {
         let (news, _) = broadcast::channel(NEWS);
         let tell = news.clone();
         // Nobody listening is fine.
         let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
         let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
         Self {
-            sources: Sources::new(aws.clone(), name),
+            sources: Sources::new(aws.clone(), keyring, name),
             aws,
             cache,
             news,

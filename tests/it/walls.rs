@@ -51,10 +51,14 @@ fn secrets_are_exposed_in_few_places() {
         &["daemon/src", "client/src", "client/protocol/src"],
         &[
             "client/protocol/src/secret.rs",
+            "client/src/commands/keys/put.rs",
             "daemon/src/agent.rs",
             "daemon/src/agent/keep.rs",
+            "daemon/src/agent/keys.rs",
             "daemon/src/config/network.rs",
             "daemon/src/handover/linux.rs",
+            "daemon/src/keyring/item.rs",
+            "daemon/src/keyring/shelf.rs",
             "daemon/src/once.rs",
             "daemon/src/run.rs",
             "daemon/src/server/answer.rs",
@@ -75,6 +79,19 @@ fn secrets_are_exposed_in_few_places() {
 #[test]
 fn sts_is_called_in_one_file() {
     only_in("aws_sdk_sts::Client", &["daemon/src"], &["daemon/src/hop.rs"]);
+}
+
+#[test]
+fn iam_is_called_in_one_file() {
+    only_in("aws_sdk_iam::Client", &["daemon/src"], &["daemon/src/keyring/iam.rs"]);
+}
+
+#[test]
+fn the_keyring_is_opened_in_one_folder() {
+    for word in ["keyring_core::", "secret_service::", "zbus::"] {
+        let found = files_with(&["daemon/src"], word);
+        assert!(found.iter().all(|name| name.starts_with("daemon/src/keyring/")), "{found:?}");
+    }
 }
 
 #[test]

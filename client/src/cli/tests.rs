@@ -47,6 +47,11 @@ fn what_is_well_formed_is_taken() {
         "rolecall status -w",
         "rolecall status --watch --json",
         "rolecall refresh prod",
+        "rolecall keys put break-glass",
+        "rolecall keys put work --region cn-north-1 --replace --source --stdin",
+        "rolecall keys ls --json",
+        "rolecall keys rotate work",
+        "rolecall keys forget work -y",
         "rolecall agent start",
         "rolecall agent logs -f -n 10",
     ] {
@@ -87,6 +92,11 @@ fn what_is_malformed_is_a_usage_error_that_names_the_option() {
         ("rolecall list -q --json", "--json"),
         ("rolecall token", "<NAME>"),
         ("rolecall agent logs -n many", "--lines"),
+        ("rolecall keys", "Usage"),
+        ("rolecall keys put", "<NAME>"),
+        ("rolecall keys put a/b", "key name: may hold only"),
+        ("rolecall keys put work AKIAIOSFODNN7EXAMPLE", "unexpected argument"),
+        ("rolecall keys put work --region moon", "--region"),
     ] {
         let error = parse(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

@@ -3,6 +3,7 @@
 pub(crate) mod add;
 pub(crate) mod agent;
 pub(crate) mod completions;
+pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;
 pub(crate) mod refresh;

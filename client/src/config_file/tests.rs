@@ -339,3 +339,15 @@ fn inputs_are_written_in_their_place_and_read_again() {
     assert_eq!(config.profile("prod"), Some(entry()));
     assert!(!config.text().contains("team"), "{}", config.text());
 }
+
+#[test]
+fn a_source_with_keys_is_added_and_found() {
+    let mut config = file("# mine\n[sources.work]\naws_profile = \"job\" # the usual\n");
+    config.add_source_keyring("break-glass", "break-glass").unwrap();
+    assert_eq!(
+        config.text(),
+        "# mine\n[sources.work]\naws_profile = \"job\" # the usual\n\n[sources.break-glass]\nkeyring = \"break-glass\"\n"
+    );
+    assert_eq!(config.sources_with_keyring("break-glass"), ["break-glass"]);
+    assert!(config.sources_with_keyring("job").is_empty());
+}

@@ -97,6 +97,7 @@ impl Agent {
         let known = self.sessions.look(&base);
         let login = match self.sessions.login_of(&base) {
             Some(Login::Sso(session)) => self.sessions.sources().sso().status(&session),
+            Some(Login::Keyring(_)) => Some(LoginStatus { kind: LoginKind::Keyring, ends: None, renews: false }),
             Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),
             None => self.sessions.coded_of(&base).map(|coded| LoginStatus {
                 kind: LoginKind::Mfa,

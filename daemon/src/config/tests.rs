@@ -193,3 +193,16 @@ fn what_profiles_have_in_common_is_there_once() {
     assert!(std::ptr::eq(prod.region.as_str(), own.region.as_str()));
     assert!(std::ptr::eq(prod.cluster.as_str(), own.cluster.as_str()));
 }
+
+#[test]
+fn iam_is_in_one_region_of_each_partition() {
+    for (region, expected) in [
+        ("eu-west-1", "us-east-1"),
+        ("us-east-1", "us-east-1"),
+        ("cn-northwest-1", "cn-north-1"),
+        ("us-gov-east-1", "us-gov-west-1"),
+        ("us-isob-east-1", "us-isob-east-1"),
+    ] {
+        assert_eq!(home_of(&region.parse().unwrap()).as_str(), expected, "{region}");
+    }
+}

@@ -4,13 +4,17 @@ mod cluster;
 mod config_check;
 mod config_reload;
 mod events;
+mod forget_key;
+mod keys;
 mod lines;
 mod login;
 mod logout;
 mod probe;
 mod profile;
+mod put_key;
 mod refresh;
 mod restart;
+mod rotate_key;
 mod status;
 mod stop;
 mod token;
@@ -36,6 +40,10 @@ pub(super) async fn answer(
         Endpoint::Refresh(name) => refresh::answer(agent, name).await,
         Endpoint::Cluster(name) => cluster::answer(agent, name).await,
         Endpoint::Profile(name) => profile::answer(agent, name),
+        Endpoint::Keys => keys::answer(agent).await,
+        Endpoint::PutKey(name) => put_key::answer(agent, name, &body).await,
+        Endpoint::RotateKey(name) => rotate_key::answer(agent, name).await,
+        Endpoint::ForgetKey(name) => forget_key::answer(agent, name).await,
         Endpoint::ConfigCheck => config_check::answer(agent, &body).await,
         Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,

@@ -13,7 +13,7 @@ use super::op::Op;
 use super::plan::{Plan, Twist};
 use super::reply::Reply;
 use super::world::World;
-use super::{eks, signin, sso, sts};
+use super::{eks, iam, signin, sso, sts};
 use crate::serve::{Broken, ReplyBody};
 use crate::sigv4::{KnownKey, Moment, claimed_key, verify};
 
@@ -62,19 +62,23 @@ fn serve(world: &World, request: &Inbound, twist: Twist) -> Reply {
         _ => authenticate(world, request, twist).and_then(|authentic| match request.service {
             Service::Sts | Service::Signin | Service::Sso => sts::serve(&authentic),
             Service::Eks => eks::serve(&authentic),
+            Service::Iam => iam::serve(&authentic),
         }),
     };
     answered.unwrap_or_else(|error| error.reply(request))
 }
 
 fn authenticate<'a>(world: &'a World, request: &'a Inbound, twist: Twist) -> Result<Authentic<'a>, ApiError> {
+    let service = request.service;
     let lookup = |key_id: &str| {
-        let state = world.state();
+        let mut state = world.state();
+        if service == Service::Sts && state.identities.is_yet_unknown(key_id) {
+            return None;
+        }
         let credential = state.identities.credential(key_id)?;
         let (secret, session_token) = (credential.secret.clone(), credential.session_token.clone());
         Some(KnownKey { secret, session_token, expires: credential.expires })
     };
-    let service = request.service;
     let moment = Moment { now: world.clock.now(), tolerance: world.state().tolerance };
     let verified =
         verify(&request.signed(), service.name(), moment, lookup).map_err(|error| ApiError::auth(service, error))?;

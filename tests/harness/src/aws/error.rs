@@ -27,7 +27,7 @@ impl ApiError {
     pub(crate) fn denied(service: Service, caller: &str, action: &str, resource: &str) -> Self {
         let message = format!("User: {caller} is not authorized to perform: {action} on resource: {resource}");
         match service {
-            Service::Sts => Self::new(403, "AccessDenied", message),
+            Service::Sts | Service::Iam => Self::new(403, "AccessDenied", message),
             Service::Eks | Service::Signin | Service::Sso => Self::new(403, "AccessDeniedException", message),
         }
     }
@@ -35,7 +35,7 @@ impl ApiError {
     /// Calls come too fast. STS says so with a 400.
     pub(crate) fn throttled(service: Service) -> Self {
         match service {
-            Service::Sts => Self::new(400, "Throttling", "Rate exceeded"),
+            Service::Sts | Service::Iam => Self::new(400, "Throttling", "Rate exceeded"),
             Service::Eks => Self::new(429, "ThrottlingException", "Rate exceeded"),
             Service::Signin => Self::new(429, "TooManyRequestsError", "Rate exceeded"),
             Service::Sso => Self::new(429, "TooManyRequestsException", "HTTP 429 Unknown Code"),
@@ -44,7 +44,7 @@ impl ApiError {
 
     /// The query protocol and the REST protocols have different codes for the same distrust.
     pub(crate) fn auth(service: Service, error: AuthError) -> Self {
-        let sts = service == Service::Sts;
+        let sts = matches!(service, Service::Sts | Service::Iam);
         let (status, code, message) = match error {
             AuthError::Missing if sts => {
                 (403, "MissingAuthenticationToken", "Request is missing Authentication Token".to_owned())
@@ -73,7 +73,8 @@ impl ApiError {
     pub(crate) fn reply(&self, request: &Inbound) -> Reply {
         let reply = match request.service {
             Service::Sts if request.wants_json() => self.query_json(),
-            Service::Sts => self.query_xml(),
+            Service::Sts => self.query_xml("https://sts.amazonaws.com/doc/2011-06-15/"),
+            Service::Iam => self.query_xml("https://iam.amazonaws.com/doc/2010-05-08/"),
             Service::Eks | Service::Signin => self.rest_json(),
             Service::Sso => super::sso::error_reply(self),
         };
@@ -85,10 +86,10 @@ impl ApiError {
         if self.status < 500 { "Sender" } else { "Receiver" }
     }
 
-    fn query_xml(&self) -> Reply {
+    fn query_xml(&self, namespace: &str) -> Reply {
         let id = request_id();
         let body = format!(
-            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  <Error>\n    <Type>{}</Type>\n    \
+            "<ErrorResponse xmlns=\"{namespace}\">\n  <Error>\n    <Type>{}</Type>\n    \
              <Code>{}</Code>\n    <Message>{}</Message>\n  </Error>\n  <RequestId>{id}</RequestId>\n</ErrorResponse>\n",
             self.fault_of(),
             xml_escape(&self.code),

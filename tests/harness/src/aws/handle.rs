@@ -86,6 +86,16 @@ impl AwsHandle {
         self.world.state().identities.remove_key(key_id);
     }
 
+    /// The ids of a user's access keys, oldest first.
+    pub fn keys_of(&self, user_arn: &str) -> Vec<String> {
+        self.world.state().identities.keys_of(user_arn)
+    }
+
+    /// From now on a key that CreateAccessKey makes is unknown to STS for this many calls: IAM is eventually consistent.
+    pub fn spread_new_keys_slowly(&self, calls: usize) {
+        self.world.state().identities.spread_slowly(calls);
+    }
+
     /// Credentials of a role without an AssumeRole: base credentials that end. Trust is not asked.
     pub fn session(&self, role_arn: &str, session_name: &str, lifetime: Duration) -> AccessKey {
         let expires = self.world.clock.now() + lifetime;

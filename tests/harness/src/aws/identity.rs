@@ -78,6 +78,10 @@ pub(crate) struct Credential {
     pub(crate) session_token: Option<String>,
     pub(crate) expires: Option<SystemTime>,
     pub(crate) principal: Principal,
+    /// When it was made, as the table counts.
+    number: usize,
+    /// STS does not know it for this many more calls.
+    unknown_for: usize,
 }
 
 /// What a new session is to be.
@@ -100,6 +104,8 @@ pub(crate) struct Identities {
     pub(crate) web: WebIdentities,
     pub(crate) logins: Logins,
     secrets: Vec<String>,
+    /// For how many calls STS does not know a key that IAM makes.
+    spread: usize,
 }
 
 /// A real token without tags or policies has about this many characters.
@@ -167,7 +173,8 @@ impl Identities {
         };
         self.secrets.push(key.secret.clone());
         self.secrets.extend(token.clone());
-        let credential = Credential { secret: key.secret.clone(), session_token: token, expires, principal };
+        let (number, secret) = (self.secrets.len(), key.secret.clone());
+        let credential = Credential { secret, session_token: token, expires, principal, number, unknown_for: 0 };
         self.credentials.insert(key.id.clone(), credential);
         key
     }
@@ -190,6 +197,35 @@ impl Identities {
 
     pub(crate) fn credential(&self, key_id: &str) -> Option<&Credential> {
         self.credentials.get(key_id)
+    }
+
+    /// What IAM makes is not known to STS for that many calls.
+    pub(crate) fn spread_slowly(&mut self, calls: usize) {
+        self.spread = calls;
+    }
+
+    /// As IAM makes a key for a user who is there.
+    pub(crate) fn create_key(&mut self, user_arn: &str) -> AccessKey {
+        let key = self.add_user_key(user_arn);
+        let spread = self.spread;
+        self.credentials.get_mut(&key.id).expect("it was put there just now").unknown_for = spread;
+        key
+    }
+
+    /// Whether STS does not know the key yet; counts the calls that asked.
+    pub(crate) fn is_yet_unknown(&mut self, key_id: &str) -> bool {
+        let Some(credential) = self.credentials.get_mut(key_id) else { return false };
+        let is_unknown = credential.unknown_for > 0;
+        credential.unknown_for = credential.unknown_for.saturating_sub(1);
+        is_unknown
+    }
+
+    /// The ids of a user's keys, oldest first.
+    pub(crate) fn keys_of(&self, user_arn: &str) -> Vec<String> {
+        let is_own = |known: &Credential| known.principal.role_arn.is_none() && known.principal.arn == user_arn;
+        let mut own: Vec<_> = self.credentials.iter().filter(|(_, known)| is_own(known)).collect();
+        own.sort_by_key(|(_, known)| known.number);
+        own.into_iter().map(|(id, _)| id.clone()).collect()
     }
 
     pub(crate) fn remove_key(&mut self, key_id: &str) {

@@ -17,6 +17,7 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(crate) enum Service {
     Sts,
     Eks,
+    Iam,
     Signin,
     /// Nobody signs for it.
     Sso,
@@ -27,6 +28,7 @@ impl Service {
         match self {
             Self::Sts => "sts",
             Self::Eks => "eks",
+            Self::Iam => "iam",
             Self::Signin => "signin",
             Self::Sso => "sso",
         }
@@ -117,7 +119,8 @@ fn route(method: &str, path: &str, params: &[(String, String)]) -> (Service, Op)
         _ if let Some(op) = sso::op_of(method, path) => (Service::Sso, op),
         _ => {
             let action = params.iter().find(|(name, _)| name == "Action").map_or("", |(_, action)| action);
-            (Service::Sts, Op::of_action(action))
+            let op = Op::of_action(action);
+            (if op.is_of_iam() { Service::Iam } else { Service::Sts }, op)
         }
     }
 }

@@ -13,6 +13,7 @@ mod eks;
 mod error;
 mod fault;
 mod handle;
+mod iam;
 mod identity;
 mod inbound;
 mod instance_metadata;

@@ -17,6 +17,12 @@ pub enum Op {
     DescribeCluster,
     /// EKS.
     ListClusters,
+    /// IAM.
+    CreateAccessKey,
+    /// IAM.
+    DeleteAccessKey,
+    /// IAM.
+    ListAccessKeys,
     /// IAM Identity Center, OIDC.
     RegisterClient,
     /// IAM Identity Center, OIDC.
@@ -47,6 +53,9 @@ impl Op {
         Self::CreateOAuth2Token,
         Self::DescribeCluster,
         Self::ListClusters,
+        Self::CreateAccessKey,
+        Self::DeleteAccessKey,
+        Self::ListAccessKeys,
         Self::RegisterClient,
         Self::StartDeviceAuthorization,
         Self::CreateToken,
@@ -58,14 +67,22 @@ impl Op {
         Self::Unknown,
     ];
 
-    /// The operation of STS's `Action` parameter.
+    /// The operation of the query protocol's `Action` parameter.
     pub(crate) fn of_action(action: &str) -> Self {
         match action {
             "AssumeRole" => Self::AssumeRole,
             "AssumeRoleWithWebIdentity" => Self::AssumeRoleWithWebIdentity,
             "GetCallerIdentity" => Self::GetCallerIdentity,
+            "CreateAccessKey" => Self::CreateAccessKey,
+            "DeleteAccessKey" => Self::DeleteAccessKey,
+            "ListAccessKeys" => Self::ListAccessKeys,
             "GetSessionToken" => Self::GetSessionToken,
             _ => Self::Unknown,
         }
+    }
+
+    /// Whether it is one of IAM's, which share the query protocol and the path with STS's.
+    pub(crate) fn is_of_iam(self) -> bool {
+        matches!(self, Self::CreateAccessKey | Self::DeleteAccessKey | Self::ListAccessKeys)
     }
 }

@@ -9,6 +9,7 @@ mod leftovers;
 mod network;
 mod output;
 mod process;
+mod session_bus;
 mod terminal;
 
 pub use aws_profiles::AwsProfile;
@@ -16,6 +17,7 @@ pub use daemon::Daemon;
 pub use faketime::FakeTime;
 pub use network::Network;
 pub use output::{Output, within};
+pub use session_bus::SessionBus;
 pub use terminal::Terminal;
 
 use std::fs::{self, DirBuilder, Permissions};

@@ -1,0 +1,69 @@
+//! `rolecall keys …`.
+
+use clap::{Args, Subcommand};
+use rolecall_protocol::{KeyName, Region};
+
+/// Keep long-lived access keys in the OS keyring
+///
+/// Keys of an IAM user, for those who have nothing better: they lie in the keyring of the desktop (Secret Service, or
+/// the Keychain of macOS) and in no file. A source uses them with: keyring = "NAME".
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Keys {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Ask for keys, check them with AWS, and put them into the keyring
+    #[command(after_help = "\
+Examples:
+  Put keys there, and add the source break-glass that signs with them:
+    rolecall keys put break-glass --source
+
+  From a password manager (two lines: the access key id, the secret access key):
+    op read op://work/aws/keys | rolecall keys put break-glass --stdin")]
+    Put(KeysPut),
+    /// List the keys in the keyring
+    #[command(visible_alias = "ls")]
+    List {
+        /// JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make new keys at AWS, put them in the place of the old ones, and delete those
+    Rotate {
+        /// The keys
+        name: KeyName,
+    },
+    /// Remove keys from the keyring; AWS goes on taking them
+    Forget {
+        /// The keys
+        name: KeyName,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// Keys to put into the keyring. They are asked for, since a command line is seen by others.
+#[derive(Debug, Args)]
+pub(crate) struct KeysPut {
+    /// Their name
+    pub(crate) name: KeyName,
+    /// A region of the partition that they are from
+    #[arg(long, default_value = "us-east-1")]
+    pub(crate) region: Region,
+    /// Take the place of keys of that name
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Add a source of that name, which signs with them, to the configuration
+    #[arg(long)]
+    pub(crate) source: bool,
+    /// Read two lines from standard input: the access key id, the secret access key
+    #[arg(long)]
+    pub(crate) stdin: bool,
+}

@@ -1,0 +1,64 @@
+//! `rolecall keys list`: what is in the keyring.
+
+use jiff::{Timestamp, tz::TimeZone};
+use rolecall_protocol::{Endpoint, KeyList, KeyStatus, sanitize_for_terminal};
+
+use crate::agent::{Agent, IfAbsent};
+use crate::report::CliError;
+use crate::run::Context;
+use crate::table::{Column, Row, render};
+use crate::{clock, output, words};
+
+/// Prints the keys; nothing of them is secret.
+pub(super) fn run(json: bool, context: &Context) -> Result<(), CliError> {
+    let KeyList { keys } = Agent::find(IfAbsent::Start)?.call_json(&Endpoint::Keys, b"")?;
+    if json {
+        return crate::commands::print_json(&keys);
+    }
+    if keys.is_empty() {
+        output::note("there are no keys in the OS keyring. Put some there: rolecall keys put NAME");
+        return Ok(());
+    }
+    output::print(&table(&keys, context.screen.width, clock::now(), &TimeZone::system()))
+}
+
+fn table(keys: &[KeyStatus], width: Option<usize>, now: Timestamp, zone: &TimeZone) -> String {
+    let columns = [
+        Column { title: "NAME", goes: 0 },
+        Column { title: "ACCESS KEY", goes: 0 },
+        Column { title: "REGION", goes: 2 },
+        Column { title: "STORED", goes: 3 },
+        Column { title: "WHOSE", goes: 1 },
+    ];
+    let rows: Vec<Row> = keys
+        .iter()
+        .map(|key| Row {
+            cells: vec![
+                key.name.as_str().into(),
+                format!("…{}", sanitize_for_terminal(&key.key_id_suffix)).into(),
+                key.region.as_str().into(),
+                words::moment(now, key.stored, zone).into(),
+                key.arn.as_deref().map_or_else(|| "-".to_owned(), sanitize_for_terminal).into(),
+            ],
+            below: Vec::new(),
+        })
+        .collect();
+    render(&columns, &rows, width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_as_a_table() {
+        let key: KeyStatus = serde_json::from_value(serde_json::json!({
+            "name": "work", "key_id_suffix": "WXYZ", "region": "us-east-1", "stored": "2026-01-02T12:00:00Z",
+            "arn": "arn:aws:iam::111122223333:user/dev\u{1b}[2J",
+        }))
+        .unwrap();
+        let shown = table(&[key], None, "2026-01-03T12:00:00Z".parse().unwrap(), &TimeZone::UTC);
+        assert!(shown.contains("work") && shown.contains("…WXYZ") && shown.contains("2026-01-02 12:00"), "{shown}");
+        assert!(!shown.contains('\u{1b}') || !shown.contains("\u{1b}[2J"), "{shown:?}");
+    }
+}

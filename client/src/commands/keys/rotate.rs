@@ -1,0 +1,55 @@
+//! `rolecall keys rotate NAME`: new keys in the place of the old ones.
+
+use rolecall_protocol::{Endpoint, KeyName, KeyRotated, sanitize_for_terminal};
+
+use crate::agent::{Agent, IfAbsent};
+use crate::report::CliError;
+use crate::run::Context;
+use crate::{output, screen};
+
+/// Has the daemon rotate them, which takes as long as IAM takes to tell everybody.
+pub(super) fn run(name: &KeyName, context: &Context) -> Result<(), CliError> {
+    let agent = Agent::find(IfAbsent::Start)?;
+    if screen::can_redraw(&context.environment) {
+        output::note("making new keys; until AWS knows them everywhere half a minute may pass");
+    }
+    let endpoint = Endpoint::RotateKey(name.clone());
+    let rotated: KeyRotated = agent.call_json_within(&endpoint, b"", super::patience(&endpoint))?;
+    output::print(&format!("{} {}\n", context.screen.tick(), told(name, &rotated)))?;
+    match rotated.old_stays {
+        Some(problem) => Err(CliError::from(problem).about(format_args!("keys \"{name}\""))),
+        None => Ok(()),
+    }
+}
+
+fn told(name: &KeyName, rotated: &KeyRotated) -> String {
+    let old = sanitize_for_terminal(&rotated.old_suffix);
+    let old = match rotated.old_stays {
+        None => format!("the old one (…{old}) was deleted at AWS"),
+        Some(_) => format!("the old one (…{old}) is still there at AWS"),
+    };
+    format!("{name}: the keyring has the new {}; {old}", super::described(&rotated.key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_the_old_ones_is_told() {
+        let mut rotated: KeyRotated = serde_json::from_value(serde_json::json!({
+            "key": {"name": "work", "key_id_suffix": "NEWS", "region": "us-east-1", "stored": "2026-01-02T12:00:00Z",
+                    "arn": "arn:aws:iam::111122223333:user/dev"},
+            "old_suffix": "OLDS",
+        }))
+        .unwrap();
+        let name = "work".parse().unwrap();
+        assert_eq!(
+            told(&name, &rotated),
+            "work: the keyring has the new access key …NEWS of arn:aws:iam::111122223333:user/dev; the old one (…OLDS) was \
+             deleted at AWS"
+        );
+        rotated.old_stays = Some(rolecall_protocol::ErrorBody::new(rolecall_protocol::ErrorCode::AccessDenied, "no"));
+        assert!(told(&name, &rotated).ends_with("the old one (…OLDS) is still there at AWS"));
+    }
+}

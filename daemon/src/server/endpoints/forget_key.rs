@@ -1,0 +1,10 @@
+//! `POST /v1/keys/{name}/forget`
+
+use rolecall_protocol::KeyName;
+
+use crate::agent::{Agent, AgentError};
+use crate::server::answer::Answer;
+
+pub(super) async fn answer(agent: &Agent, name: &KeyName) -> Result<Answer, AgentError> {
+    Ok(Answer::json(&agent.forget_key(name).await?))
+}

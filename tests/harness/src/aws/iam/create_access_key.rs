@@ -1,0 +1,31 @@
+//! CreateAccessKey: at most two of a user's.
+
+use super::super::dispatch::Authentic;
+use super::super::error::{ApiError, xml_escape};
+use super::super::reply::Reply;
+use super::{reply, user};
+use crate::time::rfc3339;
+
+/// IAM's quota, which cannot be raised.
+const LIMIT: usize = 2;
+
+pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
+    let (arn, name) = user(call, "iam:CreateAccessKey")?;
+    let mut state = call.world.state();
+    if state.identities.keys_of(arn).len() >= LIMIT {
+        let message = format!("Cannot exceed quota for AccessKeysPerUser: {LIMIT}");
+        return Err(ApiError::new(409, "LimitExceeded", message));
+    }
+    let key = state.identities.create_key(arn);
+    drop(state);
+    let result = format!(
+        "    <AccessKey>\n      <UserName>{}</UserName>\n      <AccessKeyId>{}</AccessKeyId>\n      \
+         <Status>Active</Status>\n      <SecretAccessKey>{}</SecretAccessKey>\n      \
+         <CreateDate>{}</CreateDate>\n    </AccessKey>\n",
+        xml_escape(&name),
+        key.id,
+        xml_escape(&key.secret),
+        rfc3339(call.world.clock.now())
+    );
+    Ok(reply("CreateAccessKey", &result))
+}
