@@ -1,9 +1,13 @@
 //! The command line: what can be asked for. Parsing alone, no I/O; [`crate::run`] does what was asked.
 
+mod login;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
+
+pub(crate) use login::{Login, Logout};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -24,6 +28,8 @@ const HELP: &str = "\
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
   \u{1b}[1mrefresh\u{1b}[0m      Get a new session now; if that fails, the present one stays
+  \u{1b}[1mlogin\u{1b}[0m        Log in to a source: a browser, a code, whatever it takes
+  \u{1b}[1mlogout\u{1b}[0m       Give a login back, and forget what was got with it
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or look at the daemon
@@ -68,6 +74,8 @@ pub(crate) enum Command {
     Token(Token),
     Status(Status),
     Refresh(Refresh),
+    Login(Login),
+    Logout(Logout),
     Agent(Agent),
     Completions(Completions),
 }

@@ -43,6 +43,11 @@ fn what_is_well_formed_is_taken() {
         "rolecall status -w",
         "rolecall status --watch --json",
         "rolecall refresh prod",
+        "rolecall login",
+        "rolecall login work --device --no-browser --renew --json",
+        "rolecall login work --code-stdin",
+        "rolecall logout work partner",
+        "rolecall logout --all",
         "rolecall agent start",
         "rolecall agent logs -f -n 10",
     ] {
@@ -76,6 +81,11 @@ fn what_is_malformed_is_a_usage_error_that_names_the_option() {
         ("rolecall kubeconfig a --print --use", "--use"),
         ("rolecall list -q --json", "--json"),
         ("rolecall token", "<NAME>"),
+        ("rolecall login wo/rk", "source name"),
+        ("rolecall login --code-stdin", "SOURCE"),
+        ("rolecall login work 123456", "'123456'"),
+        ("rolecall logout", "SOURCE"),
+        ("rolecall logout work --all", "--all"),
         ("rolecall agent logs -n many", "--lines"),
     ] {
         let error = parse(line).unwrap_err();

@@ -5,6 +5,8 @@ pub(crate) mod agent;
 pub(crate) mod completions;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod refresh;
 pub(crate) mod remove;
 pub(crate) mod show;
