@@ -120,3 +120,50 @@ fn line(mut file: &File) -> Option<String> {
     line.truncate(end);
     Some(String::from_utf8_lossy(&line).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Something to read from that is no terminal; where there is one is for the tests with a pseudo-terminal.
+    fn pair() -> (Tty, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Tty(Arc::new(File::from(OwnedFd::from(ours)))), theirs)
+    }
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(5))
+    }
+
+    #[test]
+    fn a_line_is_read_however_it_comes() {
+        let (tty, mut theirs) = pair();
+        theirs.write_all(b"12").unwrap();
+        let reader = std::thread::spawn(move || tty.read_line(soon()));
+        theirs.write_all(b"34\n").unwrap();
+        assert_eq!(reader.join().unwrap(), Typed::Line("1234".to_owned()));
+    }
+
+    #[test]
+    fn the_end_and_the_deadline_are_told_apart() {
+        let (tty, theirs) = pair();
+        assert_eq!(tty.read_line(Deadline::after(Duration::from_millis(20))), Typed::Nothing);
+        assert_eq!(tty.read_line(Deadline::after(Duration::ZERO)), Typed::Nothing);
+        drop(theirs);
+        assert_eq!(tty.read_line(soon()), Typed::End);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_what_is_no_terminal_is_not_free() {
+        let (tty, mut theirs) = pair();
+        assert!(!tty.is_free());
+        assert_eq!(tty.width(), None);
+        theirs.write_all(&[b'x'; 4 * MAX_LINE]).unwrap();
+        let Typed::Line(line) = tty.read_line(soon()) else { panic!("no line") };
+        assert!(line.len() < 2 * MAX_LINE);
+    }
+}

@@ -14,7 +14,7 @@ use crate::report::{CliError, Exit};
 /// How long the daemon may work on it while nobody has to do anything.
 const WORK: Duration = Duration::from_mins(2);
 /// How long a person may take in a browser.
-const BROWSER: Duration = Duration::from_mins(10);
+pub(super) const BROWSER: Duration = Duration::from_mins(10);
 /// How often the person is shown that it goes on.
 const TICK: Duration = Duration::from_millis(120);
 /// How many codes are tried: after a few wrong ones AWS may lock the device.

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, sanitize_for_terminal};
 
 use super::browser;
-use super::conversation::{Page, Person};
+use super::conversation::{self, Page, Person};
 use super::line::{HANDED_OVER, Line, Sink};
 use crate::clock::{self, Deadline};
 use crate::environment::Environment;
@@ -279,7 +279,8 @@ impl Person for Desk {
     }
 
     fn browse(&mut self, page: &Page) {
-        self.waiting = Some(Waiting { expires: page.expires });
+        let limit = clock::now() + conversation::BROWSER;
+        self.waiting = Some(Waiting { expires: page.expires.min(limit) });
         self.tell(page);
         self.wait();
     }

@@ -119,7 +119,8 @@ mod tests {
         assert_eq!(told("prod").unwrap(), "prod");
         assert_eq!(told("dev").unwrap(), "work");
         let error = told("wrok").unwrap_err();
-        assert_eq!((error.code(), error.to_string().as_str()), (1, "there is no source \"wrok\". Did you mean work?"));
+        assert_eq!(error.code(), 1);
+        assert!(error.to_string().starts_with("there is no source \"wrok\". Did you mean work"), "{error}");
         let error = told("else").unwrap_err();
         assert_eq!(error.to_string(), "there is no source \"else\". There is: prod, work");
         let none = named(&"x".parse().unwrap(), &status(&json!([]), &json!([]))).unwrap_err();
