@@ -65,7 +65,7 @@ fn a_code_is_asked_for_until_one_is_taken() {
     let question = format!("Code of the MFA device {SERIAL}: ");
     terminal.wait_for(&question, SOON);
     terminal.type_text("12345\n");
-    terminal.wait_for("source work: a code has 6 digits", SOON);
+    terminal.wait_for("source \"work\": a code has 6 digits", SOON);
     terminal.wait_for_times(&question, 2, SOON);
     terminal.type_text("111111\n");
     terminal.wait_for("rolecall: that code was used already: wait for the next one", SOON);
@@ -238,7 +238,8 @@ fn another_program_has_the_terminal_while_it_logs_in() {
     let path = program(&sandbox, "aws", script);
     let run = || {
         let terminal = terminal(&sandbox, &["login", "work"], &[("PATH", &path)]);
-        terminal.wait_for("rolecall: source work: running aws login --profile work\r\naws login --profile work", SOON);
+        terminal
+            .wait_for("rolecall: source \"work\": running aws login --profile work\r\naws login --profile work", SOON);
         terminal.wait_for("Region: ", SOON);
         terminal
     };

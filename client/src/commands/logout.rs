@@ -37,7 +37,7 @@ fn log_out(agent: &Agent, source: &SourceName, context: &Context) -> Result<(), 
     let told = told(&out);
     if let Some(problem) = out.problem.filter(|_| out.revoked != Some(true)) {
         // What is forgotten here is still good elsewhere: that is not what was asked for.
-        return Err(CliError::from(problem).before_advice("It is forgotten here").about(format!("source {source}")));
+        return Err(CliError::from(problem).before_advice("It is forgotten here").about(format!("source \"{source}\"")));
     }
     output::print(&format!("{} source {source}: {told}\n", context.screen.tick()))
 }
@@ -49,17 +49,11 @@ fn told(out: &LoggedOut) -> String {
         1 => Some("1 session forgotten".to_owned()),
         many => Some(format!("{many} sessions forgotten")),
     };
-    let revoked = match out.revoked {
-        Some(true) => Some("AWS has taken the login back"),
-        Some(false) => Some("AWS has not taken the login back"),
-        None => None,
-    };
-    match (sessions, revoked) {
-        (None, None) => "there was nothing to forget".to_owned(),
-        (sessions, revoked) => {
-            let parts: Vec<String> = sessions.into_iter().chain(revoked.map(str::to_owned)).collect();
-            format!("logged out; {}", parts.join(", "))
-        }
+    let revoked = (out.revoked == Some(true)).then(|| "AWS has taken the login back".to_owned());
+    let parts: Vec<String> = sessions.into_iter().chain(revoked).collect();
+    match parts.as_slice() {
+        [] => "there was nothing to forget".to_owned(),
+        parts => format!("logged out; {}", parts.join(", ")),
     }
 }
 
@@ -74,6 +68,6 @@ mod tests {
         assert_eq!(told(1, None), "logged out; 1 session forgotten");
         assert_eq!(told(3, Some(true)), "logged out; 3 sessions forgotten, AWS has taken the login back");
         assert_eq!(told(0, Some(true)), "logged out; AWS has taken the login back");
-        assert_eq!(told(2, Some(false)), "logged out; 2 sessions forgotten, AWS has not taken the login back");
+        assert_eq!(told(0, Some(false)), "there was nothing to forget");
     }
 }

@@ -17,8 +17,10 @@ const WORK: Duration = Duration::from_mins(2);
 pub(super) const BROWSER: Duration = Duration::from_mins(10);
 /// How often the person is shown that it goes on.
 const TICK: Duration = Duration::from_millis(120);
-/// How many codes are tried: after a few wrong ones AWS may lock the device.
-const CODES: u32 = 3;
+/// How many codes are tried until one is taken: a person who has none that is right does not find one by trying.
+const TRIES: u32 = 3;
+/// How many codes one login may take: each role of a source can ask for its own.
+const CODES: u32 = 16;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -78,24 +80,31 @@ pub(crate) trait Person {
 /// Asks for a login, and has the person do what it takes.
 pub(crate) fn hold(agent: &Agent, source: &SourceName, wish: Wish, person: &mut impl Person) -> Result<Done, CliError> {
     let Wish { flow, mut renew } = wish;
-    let (mut code, mut codes, mut has_run) = (None, 0, false);
+    let (mut code, mut codes, mut tries, mut has_run) = (None, 0, 0, false);
     loop {
         let request = LoginRequest { code: code.take(), flow, renew };
         let steps = person.call(|| agent.login(source, &request)).map_err(|error| told(error, source))?;
-        let last = listen(steps, source, person);
+        let heard = listen(steps, source, person);
         person.settle();
-        match last? {
+        let (last, has_shown) = heard?;
+        // What somebody has done is new, and is not to be replaced once more.
+        renew &= !has_shown;
+        match last {
             LoginStep::Done { source, arn, changed } => return Ok(Done { source, arn, changed }),
             LoginStep::Failed { error } => return Err(error.into()),
-            LoginStep::Code { refused: Some(refused), .. } if codes >= CODES => return Err(refused.into()),
+            LoginStep::Code { refused: Some(refused), .. } if tries >= TRIES => return Err(refused.into()),
+            LoginStep::Code { .. } if codes >= CODES => return Err(ever_more(source)),
             LoginStep::Code { serial, refused } => {
-                codes += 1;
+                if refused.is_none() {
+                    // The first, or another after one that was taken.
+                    (tries, renew) = (0, renew && codes == 0);
+                }
+                (codes, tries) = (codes + 1, tries + 1);
                 code = Some(person.code(&serial, refused.as_ref())?);
             }
             LoginStep::Command { argv } if has_run => return Err(in_vain(source, &argv)),
             LoginStep::Command { argv } => {
                 person.run(&argv)?;
-                // What that program got is new, and is not to be replaced once more.
                 (has_run, renew) = (true, false);
             }
             _ => return Err(unknown(source)),
@@ -103,8 +112,8 @@ pub(crate) fn hold(agent: &Agent, source: &SourceName, wish: Wish, person: &mut 
     }
 }
 
-/// Hears the daemon out, up to the last step.
-fn listen(mut steps: Steps, source: &SourceName, person: &mut impl Person) -> Result<LoginStep, CliError> {
+/// Hears the daemon out, up to the last step; says whether the person was shown a page.
+fn listen(mut steps: Steps, source: &SourceName, person: &mut impl Person) -> Result<(LoginStep, bool), CliError> {
     let mut until = Deadline::after(WORK);
     let (mut page, mut was_unknown) = (None, false);
     loop {
@@ -118,7 +127,7 @@ fn listen(mut steps: Steps, source: &SourceName, person: &mut impl Person) -> Re
                 }
             }
             Ok(Some(LoginStep::Unknown)) => was_unknown = true,
-            Ok(Some(last)) => return Ok(last),
+            Ok(Some(last)) => return Ok((last, page.is_some())),
             Ok(None) if until.remaining().is_none() => return Err(too_long(source, until.limit())),
             Ok(None) if page.is_some() => person.wait(),
             Ok(None) => {}
@@ -132,7 +141,7 @@ fn listen(mut steps: Steps, source: &SourceName, person: &mut impl Person) -> Re
 fn told(error: CallError, source: &SourceName) -> CliError {
     match error {
         CallError::Said(body) if body.code != ErrorCode::Unavailable => body.into(),
-        error => CliError::from(error).about(format!("source {source}")),
+        error => CliError::from(error).about(format!("source \"{source}\"")),
     }
 }
 
@@ -140,22 +149,29 @@ fn in_vain(source: &SourceName, argv: &[String]) -> CliError {
     let command = argv.join(" ");
     let body = ErrorBody::new(
         ErrorCode::LoginFailed,
-        format!("source {source}: {command} has ended well, and its login still is not there"),
+        format!("source \"{source}\": {command} has ended well, and its login still is not there"),
     );
     body.hint("See whether it logs in to another profile than the source has: rolecall status").into()
 }
 
+fn ever_more(source: &SourceName) -> CliError {
+    let body = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{source}\": AWS asks for ever more codes"));
+    body.hint("See what its roles ask for: rolecall agent logs").into()
+}
+
 fn too_long(source: &SourceName, limit: Duration) -> CliError {
     let minutes = limit.as_secs() / 60;
-    let body =
-        ErrorBody::new(ErrorCode::LoginNeeded, format!("source {source}: nobody has logged in within {minutes} min"));
+    let body = ErrorBody::new(
+        ErrorCode::LoginNeeded,
+        format!("source \"{source}\": nobody has logged in within {minutes} min"),
+    );
     body.hint(format!("Try again: rolecall login {source}")).into()
 }
 
 fn unknown(source: &SourceName) -> CliError {
     CliError::new(
         Exit::Mismatch,
-        format!("source {source}: the agent asks for something that this client does not know"),
+        format!("source \"{source}\": the agent asks for something that this client does not know"),
         "The agent is newer than the client: install rolecall again",
     )
 }

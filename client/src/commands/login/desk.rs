@@ -55,6 +55,8 @@ pub(crate) struct Desk {
     until: Option<Deadline>,
     waiting: Option<Waiting>,
     turns: usize,
+    /// Whether a code was given already.
+    has_given: bool,
 }
 
 /// What is waited for in a browser.
@@ -73,7 +75,7 @@ impl Desk {
     ) -> Result<Self, CliError> {
         let environment = context.environment.clone();
         let is_live = std::io::stderr().is_terminal() && screen::is_smart(&environment);
-        let (tty, about) = (Tty::open(), format!("source {source}"));
+        let (tty, about) = (Tty::open(), format!("source \"{source}\""));
         let line = Line::new(Sink::StandardError, is_live, tty.clone())?;
         let screen = context.screen;
         let source = source.clone();
@@ -89,6 +91,7 @@ impl Desk {
             until: None,
             waiting: None,
             turns: 0,
+            has_given: false,
         })
     }
 
@@ -113,6 +116,7 @@ impl Desk {
             until: None,
             waiting: None,
             turns: 0,
+            has_given: false,
         })
     }
 
@@ -270,9 +274,15 @@ impl Person for Desk {
             (Codes::StandardInput, Some(refused)) => Err(refused.clone().into()),
             (Codes::StandardInput, None) => self.given_code(),
             (Codes::Terminal, refused) => {
-                if let Some(refused) = refused {
-                    self.line.say(&format!("rolecall: {}", refused.clone().sanitized()));
+                match refused {
+                    // Without its advice, which is to do what is being done.
+                    Some(refused) => self.line.say(&format!("rolecall: {}", sanitize_for_terminal(&refused.message))),
+                    None if self.has_given => {
+                        self.say("one more code is needed: wait for the next that the device shows")
+                    }
+                    None => {}
                 }
+                self.has_given = true;
                 self.typed_code(serial)
             }
         }

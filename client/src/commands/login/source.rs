@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rolecall_protocol::{
-    ErrorBody, ErrorClass, ErrorCode, Problem, ProfileState, SourceName, SourceStatus, Status, near_misses,
+    ErrorBody, ErrorClass, ErrorCode, LoginKind, Problem, ProfileState, SourceName, SourceStatus, Status, near_misses,
 };
 
 use crate::output;
@@ -41,7 +41,11 @@ pub(crate) fn named(name: &SourceName, status: &Status) -> Result<SourceName, Cl
 /// The one source that needs a person. Several are an error, since each asks for something.
 pub(super) fn needed(status: &Status, now: Timestamp) -> Result<Needed, CliError> {
     let wants = |source: &&SourceStatus| {
-        let is_over = source.login.as_ref().and_then(|login| login.ends).is_some_and(|end| end <= now);
+        let is_over = source.login.as_ref().is_some_and(|login| match login.ends {
+            Some(end) => end <= now,
+            // Nobody has given one yet.
+            None => login.kind == LoginKind::Mfa && !login.renews,
+        });
         is_over || source.problem.as_ref().is_some_and(waits_for_login)
     };
     let own = status.sources.iter().filter(wants).map(|source| &source.name);
@@ -137,6 +141,9 @@ mod tests {
         assert_eq!(needed(json!([]), json!([])).unwrap(), Needed::None);
         assert_eq!(needed(json!([source("a", &good, None)]), json!([])).unwrap(), Needed::None);
         assert_eq!(needed(json!([source("a", &over, None), source("b", &good, None)]), json!([])).unwrap(), one("a"));
+        let mfa = |renews| json!([source("a", &json!({"kind": "mfa", "renews": renews}), None)]);
+        assert_eq!(needed(mfa(false), json!([])).unwrap(), one("a"));
+        assert_eq!(needed(mfa(true), json!([])).unwrap(), Needed::None, "a program gives its codes");
         let expired = json!([source("a", &Value::Null, Some("login_needed"))]);
         assert_eq!(needed(expired, json!([profile("p", "a", Some("login_needed"))])).unwrap(), one("a"));
         // An agent that does not tell of sources.

@@ -88,6 +88,25 @@ fn a_refused_code_is_asked_for_again_and_the_third_is_the_last() {
 }
 
 #[test]
+fn each_role_may_ask_for_a_code_of_its_own_and_what_was_got_is_not_replaced() {
+    let person = || Scripted { codes: vec!["666666"; 20], ..Scripted::default() };
+    let (first, again) = (code(None), code(Some("wait for the next one")));
+    let answers: [&[&str]; 6] = [&[&first], &[&again], &[&first], &[&again], &[&first], &[DONE]];
+    let (done, _, bodies) = held(&answers, person(), true);
+    assert!(done.is_ok());
+    let renews: Vec<_> = bodies.iter().map(|body| body.contains(r#""renew":true"#)).collect();
+    assert_eq!(renews, [true, true, true, false, false, false]);
+
+    let (failed, _, bodies) = held(&[[first.as_str()].as_slice(); 20], person(), false);
+    assert_eq!(failed.unwrap_err().0, 1);
+    assert_eq!(bodies.len(), 17, "sixteen codes");
+    // A sign-in before the first code is kept as well.
+    let page = r#"{"step":"browser","url":"https://x","expires":"2026-01-02T12:00:00Z"}"#;
+    let (done, _, bodies) = held(&[&[page, &first], &[DONE]], person(), true);
+    assert!(done.is_ok() && bodies[1].contains(r#""renew":false"#), "{bodies:?}");
+}
+
+#[test]
 fn a_page_is_shown_once_and_another_once_more() {
     let page = |code: &str| {
         format!(
@@ -109,7 +128,7 @@ fn a_program_is_run_once_and_what_it_got_is_not_replaced() {
 
     let (failed, _, _) = held(&[&[command], &[command]], Scripted::default(), false);
     let (code, text) = failed.unwrap_err();
-    assert!(code == 1 && text.starts_with("source work: aws login has ended well, and"), "{text}");
+    assert!(code == 1 && text.starts_with("source \"work\": aws login has ended well, and"), "{text}");
     let failing = Scripted { program_fails: true, ..Scripted::default() };
     let (failed, _, bodies) = held(&[&[command]], failing, false);
     assert_eq!((failed.unwrap_err().0, bodies.len()), (1, 1));
@@ -131,7 +150,7 @@ fn what_fails_is_told_in_the_daemon_s_words() {
 fn a_daemon_that_goes_away_or_is_newer_is_told_apart() {
     let (lost, happened, _) = held(&[&[""]], Scripted::default(), false);
     let (code, text) = lost.unwrap_err();
-    assert!(code == 3 && text.starts_with("source work: the agent went away during the call"), "{text}");
+    assert!(code == 3 && text.starts_with("source \"work\": the agent went away during the call"), "{text}");
     assert_eq!(happened, ["settled"]);
     let (newer, _, _) = held(&[&[r#"{"step":"moon_phase","more":1}"#]], Scripted::default(), false);
     assert_eq!(newer.unwrap_err().0, 4);
