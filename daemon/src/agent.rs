@@ -5,6 +5,8 @@ mod events;
 mod failure;
 mod journal;
 mod keep;
+mod login;
+mod logout;
 mod minted;
 mod status;
 
@@ -15,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
     Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, Probed, ProbedCluster,
-    ProfileName, Refreshed, Secret, near_misses,
+    ProfileName, Refreshed, Secret, SessionName, SourceName, near_misses,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +32,9 @@ use minted::Tokens;
 
 use crate::aws::Aws;
 use crate::clock::left;
-use crate::config::Config;
+use crate::config::network::Network;
 use crate::config::store::{ConfigStore, Reload};
+use crate::config::{Config, DEFAULT_SESSION_NAME, SourceConfig, session_name};
 use crate::folder;
 use crate::machine;
 use crate::pin;
@@ -63,7 +66,7 @@ pub struct About {
 pub struct Agent {
     about: About,
     person: Person,
-    config: ConfigStore<Profiles>,
+    config: ConfigStore<Made>,
     sessions: Sessions,
     tokens: Tokens,
     askers: Askers,
@@ -77,18 +80,27 @@ pub struct Agent {
 /// The profiles of a configuration, resolved once rather than at each request.
 type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
 
+/// What is made of a configuration.
+#[derive(Debug, PartialEq)]
+struct Made {
+    profiles: Arc<Profiles>,
+    sources: Arc<BTreeMap<SourceName, SourceConfig>>,
+    network: Arc<Network>,
+}
+
 impl Agent {
     /// An agent that goes by the configuration at `config`.
     #[must_use]
     pub fn new(config: PathBuf, aws: Aws, person: Person, about: About) -> Arc<Self> {
         let started = aws.now();
-        let resolver = person.clone();
+        let (resolver, name) = (person.clone(), usual_name(&person));
         let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
+        aws.reach(&config.current().made.network);
         Arc::new(Self {
             about,
             person,
             config,
-            sessions: Sessions::new(aws.clone()),
+            sessions: Sessions::new(aws.clone(), name),
             tokens: Tokens::default(),
             askers: Askers::default(),
             journal: Journal::default(),
@@ -176,11 +188,18 @@ impl Agent {
         let config = self.candidate(text).await?;
         let profile = Profile::find(&config, name, &self.person)
             .ok_or_else(|| self.unknown(name, config.profiles.keys().map(ProfileName::as_str)))?;
-        let served = self.sessions.get(&profile.chain, Want::New).await;
+        // What it is reached through may be new too; a session that came another way is not kept.
+        let is_same = *config.network == *self.aws.network();
+        let sessions = if is_same {
+            self.sessions.clone()
+        } else {
+            Sessions::new(self.aws.reached(&config.network), usual_name(&self.person))
+        };
+        let served = sessions.get(&profile.chain, Want::New).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
-        let identified = self.sessions.identify(&profile.chain, &session).await;
+        let identified = sessions.identify(&profile.chain, &session).await;
         let arn = identified.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?;
-        let cluster = match self.sessions.describe(&profile.chain, &session, &profile.cluster).await {
+        let cluster = match sessions.describe(&profile.chain, &session, &profile.cluster).await {
             Ok(cluster) => ProbedCluster::Cluster(cluster),
             Err(error) => ProbedCluster::ClusterProblem(error.body()),
         };
@@ -210,6 +229,12 @@ impl Agent {
         self.try_again(Happening::Plan);
     }
 
+    /// Somebody logged in: what waited for that is tried again.
+    fn logged_in(&self) {
+        self.sessions.logged_in();
+        self.try_again(Happening::Plan);
+    }
+
     /// How many calls wait for their turn at STS.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -225,11 +250,19 @@ impl Agent {
 
     /// Goes by the configuration in force: forgets what nobody asks for any more, and what went wrong with what was
     /// changed. Everything else stays as it is.
-    fn configuration_changed(&self, before: &Profiles) {
-        let profiles = self.profiles();
-        self.sessions.retain(profiles.values().map(|profile| &profile.chain));
+    fn configuration_changed(&self, before: &Made) {
+        let made = Arc::clone(&self.config.current().made);
+        let profiles = &made.profiles;
+        self.aws.reach(&made.network);
+        if made.network != before.network {
+            self.sessions.forgive_all();
+        }
+        // What other services gave, a test's perhaps, is not what these would give.
+        let is_as_good = made.network.endpoints.give_as(&before.network.endpoints);
+        let wanted = profiles.values().filter(|_| is_as_good);
+        self.sessions.retain(wanted.map(|profile| &profile.chain));
         for (name, profile) in profiles.iter() {
-            if before.get(name).is_none_or(|before| before != profile) {
+            if before.profiles.get(name).is_none_or(|before| before != profile) {
                 self.sessions.forgive(&profile.chain);
             }
         }
@@ -319,7 +352,7 @@ impl Agent {
     }
 
     fn profiles(&self) -> Arc<Profiles> {
-        Arc::clone(&self.config.current().made)
+        Arc::clone(&self.config.current().made.profiles)
     }
 
     fn unknown<'a>(&self, name: &ProfileName, known: impl Iterator<Item = &'a str> + Clone) -> AgentError {
@@ -344,7 +377,14 @@ impl Agent {
     }
 }
 
-fn resolve(config: &Config, person: &Person) -> Profiles {
+/// What sessions are called if nobody says.
+fn usual_name(person: &Person) -> SessionName {
+    let name = session_name(DEFAULT_SESSION_NAME, &person.user, &person.host);
+    name.unwrap_or_else(|_| unreachable!("a template of ours fits whoever it is"))
+}
+
+fn resolve(config: &Config, person: &Person) -> Made {
     let resolved = |name: &ProfileName| Some((name.clone(), Arc::new(Profile::find(config, name, person)?)));
-    config.profiles.keys().filter_map(resolved).collect()
+    let profiles = Arc::new(config.profiles.keys().filter_map(resolved).collect());
+    Made { profiles, sources: Arc::new(config.sources.clone()), network: Arc::clone(&config.network) }
 }

@@ -2,28 +2,38 @@
 //! AWS's own configuration files, and one way to tell what an error means.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_runtime::env_config::file::{Builder as EnvConfigFilesBuilder, EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region as SdkRegion;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use rolecall_protocol::{ErrorClass, ErrorCode, Region, sanitize_for_terminal};
 
 use crate::breaker::{ALONE_MAX, Breakers, Open};
 use crate::clock::{Clock, SharedTimeSource};
 use crate::config::SourceConfig;
+use crate::config::network::{Network, Service, Way};
+use crate::config::url::EndpointUrl;
 use crate::limits::Limits;
 use crate::transport::{self, InsecureEndpoint};
+
+/// What AWS's files call the address of a service.
+const ENDPOINT_KEY: &str = "endpoint_url";
+/// A section of AWS's files that is ours, where a profile has none for its services.
+const SERVICES: &str = "rolecall-endpoints";
 
 /// TCP and TLS to an endpoint (B12).
 const CONNECT: Duration = Duration::from_secs(3);
@@ -45,10 +55,19 @@ pub struct AwsFiles {
 #[derive(Debug, Clone)]
 pub struct Aws {
     files: AwsFiles,
-    http: SharedHttpClient,
+    wiring: Arc<ArcSwap<Wiring>>,
     limits: Limits<Endpoint>,
     breakers: Arc<Breakers<Endpoint, AwsError>>,
     clock: Clock,
+}
+
+/// How AWS is reached, and the client that does.
+#[derive(Debug)]
+struct Wiring {
+    network: Arc<Network>,
+    http: SharedHttpClient,
+    /// Whether the client came from outside, and stays whatever the configuration says.
+    is_given: bool,
 }
 
 /// Where a service is called: the AWS profile may name another address than the region's own.
@@ -92,14 +111,57 @@ impl Aws {
     /// Clients that read those files and go by that clock.
     #[must_use]
     pub fn new(files: AwsFiles, clock: Clock) -> Self {
-        let http = transport::guarded(clock.clone());
-        Self::with_client(files, clock, http)
+        let http = transport::guarded(clock.clone(), &Way::default());
+        Self::wired(files, clock, http, false)
     }
 
     /// The same with another HTTP client.
     #[must_use]
     pub fn with_client(files: AwsFiles, clock: Clock, http: SharedHttpClient) -> Self {
-        Self { files, http, limits: Limits::new(), breakers: Arc::default(), clock }
+        Self::wired(files, clock, http, true)
+    }
+
+    fn wired(files: AwsFiles, clock: Clock, http: SharedHttpClient, is_given: bool) -> Self {
+        let wiring = Arc::new(ArcSwap::from_pointee(Wiring { network: Arc::default(), http, is_given }));
+        Self { files, wiring, limits: Limits::new(), breakers: Arc::default(), clock }
+    }
+
+    /// Goes by another configuration from the next call on: what is under way ends as it began. Failures on the old way
+    /// say nothing of the new one.
+    pub fn reach(&self, network: &Arc<Network>) {
+        if self.wiring.load().network != *network {
+            self.wiring.store(Arc::new(self.wiring_for(network)));
+            self.breakers.reset(|_| false);
+        }
+    }
+
+    /// The same AWS reached in another way, for a trial: nothing that happens there says anything of this one's endpoints.
+    #[must_use]
+    pub fn reached(&self, network: &Arc<Network>) -> Self {
+        let wiring = Arc::new(ArcSwap::from_pointee(self.wiring_for(network)));
+        Self { wiring, breakers: Arc::default(), ..self.clone() }
+    }
+
+    fn wiring_for(&self, network: &Arc<Network>) -> Wiring {
+        let now = self.wiring.load();
+        let http = if now.is_given || now.network.way == network.way {
+            now.http.clone()
+        } else {
+            transport::guarded(self.clock.clone(), &network.way)
+        };
+        Wiring { network: Arc::clone(network), http, is_given: now.is_given }
+    }
+
+    /// How AWS is reached now.
+    #[must_use]
+    pub fn network(&self) -> Arc<Network> {
+        Arc::clone(&self.wiring.load().network)
+    }
+
+    /// The address that is configured for a service (`[endpoints]`). Clients made with [`Self::client_config`] have it.
+    #[must_use]
+    pub fn endpoint_of(&self, service: Service) -> Option<EndpointUrl> {
+        self.wiring.load().network.endpoints.of(service).cloned()
     }
 
     /// The clock.
@@ -169,6 +231,30 @@ impl Aws {
     /// reason to panic.
     #[must_use]
     pub fn profile_files(&self) -> EnvConfigFiles {
+        self.own_files("").build()
+    }
+
+    /// The same for the SDK's providers of an AWS profile's credentials, with the addresses of `[endpoints]` above those of
+    /// the files: the profile's section `services`, if it has one, is given them.
+    #[must_use]
+    pub fn provider_files(&self, profile: &str, services: Option<&str>) -> EnvConfigFiles {
+        let network = self.network();
+        let mut above = String::new();
+        for (service, url) in network.endpoints.iter() {
+            // Writing to a string does not fail.
+            let _ = writeln!(above, "{} =\n  endpoint_url = {url}", service.name());
+        }
+        if above.is_empty() {
+            return self.profile_files();
+        }
+        let head = match services {
+            Some(services) => format!("[services {services}]\n"),
+            None => format!("[profile {profile}]\nservices = {SERVICES}\n[services {SERVICES}]\n"),
+        };
+        self.own_files(&(head + &above)).build()
+    }
+
+    fn own_files(&self, above: &str) -> EnvConfigFilesBuilder {
         let mut files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
         for (kind, path) in
             [(EnvConfigFileKind::Config, &self.files.config), (EnvConfigFileKind::Credentials, &self.files.credentials)]
@@ -178,37 +264,64 @@ impl Aws {
                 files = files.with_file(kind, path);
             }
         }
-        files.build()
+        files.with_contents(EnvConfigFileKind::Config, above)
     }
 
-    /// What the SDK's credential providers need.
+    /// What the SDK's credential providers need. They find the addresses of `[endpoints]` in [`Self::provider_files`].
     #[must_use]
     pub fn provider_config(&self, region: &Region) -> ProviderConfig {
         ProviderConfig::without_region()
             .with_region(Some(SdkRegion::new(region.as_str().to_owned())))
             .with_behavior_version(Some(behavior()))
-            .with_http_client(self.http.clone())
+            .with_http_client(self.wiring.load().http.clone())
             .with_time_source(SharedTimeSource::new(self.clock.clone()))
             .with_timeout_config(timeouts())
     }
 
-    /// What a client needs to call AWS in `region` with `credentials`, at the endpoint that the AWS profile configures
-    /// (`endpoint_url`, `services`) or else at the region's own.
-    pub async fn client_config(&self, source: &SourceConfig, region: &Region, credentials: Credentials) -> SdkConfig {
+    /// What a client needs to call AWS in `region` with `credentials`, if it signs at all: at the address that `[endpoints]`
+    /// has for the service, or the AWS profile (`endpoint_url`, `services`), or else at the region's own.
+    pub async fn client_config(
+        &self,
+        source: &SourceConfig,
+        region: &Region,
+        credentials: impl Into<Option<Credentials>>,
+    ) -> SdkConfig {
+        let wiring = self.wiring.load_full();
         // Who has no profile has no settings there, "default"'s least of all.
         let files = if source.aws_profile().is_some() { self.profile_files() } else { no_files() };
-        aws_config::defaults(behavior())
+        let loader = aws_config::defaults(behavior())
             .profile_files(files)
             .profile_name(source.aws_profile().unwrap_or("default"))
             .region(SdkRegion::new(region.as_str().to_owned()))
-            .credentials_provider(credentials)
-            .http_client(self.http.clone())
+            .http_client(wiring.http.clone())
             .time_source(SharedTimeSource::new(self.clock.clone()))
             .retry_config(RetryConfig::disabled()) // one layer retries, and it is ours (B5)
             .disable_clock_skew_correction(true) // one clock is corrected, and it is ours (B9)
-            .timeout_config(timeouts())
-            .load()
-            .await
+            .timeout_config(timeouts());
+        let loader = match credentials.into() {
+            Some(credentials) => loader.credentials_provider(credentials),
+            None => loader.no_credentials(),
+        };
+        let of_files = loader.load().await;
+        let addresses = Addresses { network: Arc::clone(&wiring.network), of_files: of_files.clone() };
+        of_files.into_builder().service_config(addresses).build()
+    }
+}
+
+/// Where a client finds its service's address: in `[endpoints]`, else in AWS's files.
+#[derive(Debug)]
+struct Addresses {
+    network: Arc<Network>,
+    of_files: SdkConfig,
+}
+
+impl LoadServiceConfig for Addresses {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let own = Service::of_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
+        match own.and_then(|service| self.network.endpoints.of(service)) {
+            Some(url) => Some(url.as_str().to_owned()),
+            None => self.of_files.service_config()?.load_config(key),
+        }
     }
 }
 

@@ -154,6 +154,11 @@ where
         }
     }
 
+    /// Every key that has a slot, a value in it or not.
+    pub fn keys(&self) -> Vec<K> {
+        self.slots().by_key.keys().cloned().collect()
+    }
+
     /// Every value.
     pub fn all(&self) -> Vec<(K, Arc<V>)> {
         let slots = self.slots();

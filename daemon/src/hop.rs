@@ -1,11 +1,14 @@
 //! One AssumeRole. The only module that calls STS.
 
+mod session_token;
+
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
+use aws_sdk_sts::types::Credentials as StsCredentials;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
@@ -18,7 +21,8 @@ use crate::aws::{ATTEMPT, Aws, AwsError, AwsErrorKind, Endpoint};
 use crate::config::SESSION_RANGE;
 use crate::profile::{CHAINED_MAX, Hop};
 use crate::session::Session;
-use rolecall_protocol::{ErrorBody, ErrorCode, RoleArn, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SourceName};
+pub use session_token::{Code, session_token};
 
 /// Attempts after the first, and the back-off's first step (B5).
 const RETRIES: usize = 2;
@@ -47,11 +51,14 @@ pub struct HopError {
 pub enum Asked {
     /// AssumeRole.
     Assume(RoleArn),
+    /// GetSessionToken with a code of that device.
+    SessionToken(MfaSerial),
     /// GetCallerIdentity.
     Identify,
 }
 
 /// What one AssumeRole takes.
+#[derive(Clone, Copy)]
 pub struct Assume<'a> {
     /// Whose endpoints are called.
     pub endpoint: &'a Endpoint,
@@ -59,6 +66,8 @@ pub struct Assume<'a> {
     pub hop: &'a Hop,
     /// The session that signs.
     pub base: &'a Session,
+    /// A code of an MFA device, where the call itself is made with one.
+    pub code: Option<Code<'a>>,
     /// Whether an hour is all that AWS gave last time.
     pub is_clamped: bool,
 }
@@ -116,7 +125,12 @@ async fn attempts(
         .with_jitter();
     let is_worth_it = |error: &AwsError| {
         let is_time_left = left(begun) > LEAST;
-        error.kind.is_transient() && error.retry_after.is_none() && is_time_left && aws.limits().may_retry()
+        // A code is used up by the first attempt.
+        wanted.code.is_none()
+            && error.kind.is_transient()
+            && error.retry_after.is_none()
+            && is_time_left
+            && aws.limits().may_retry()
     };
     (|| call(aws, wanted, client, duration, begun)).retry(backoff).when(is_worth_it).await
 }
@@ -134,6 +148,8 @@ async fn call(
         .role_arn(hop.role.as_str())
         .role_session_name(hop.session_name.as_str())
         .set_external_id(hop.external_id.as_ref().map(ToString::to_string))
+        .set_serial_number(wanted.code.map(|code| code.serial.to_string()))
+        .set_token_code(wanted.code.map(|code| code.code.expose().clone()))
         .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
     // In a box: the SDK's futures have many kilobytes.
     let timed = Box::pin(async {
@@ -180,27 +196,31 @@ fn accept(answer: &AssumeRoleOutput, hop: &Hop, now: SystemTime) -> Result<Sessi
     let Some(got) = answer.credentials() else {
         return Err(AwsError::garbled("STS answered without credentials"));
     };
-    if got.access_key_id().is_empty() || got.secret_access_key().is_empty() || got.session_token().is_empty() {
-        return Err(AwsError::garbled("STS answered with credentials that lack a part"));
-    }
     let arn = answer.assumed_role_user().map(|user| user.arn().to_owned()).unwrap_or_default();
     if !is_session_of(&arn, &hop.role) {
         return Err(AwsError::garbled("STS answered with the session of another role"));
     }
     // No session lasts longer than AWS's twelve hours, so a later end is a mistake.
-    let latest = now + *SESSION_RANGE.end();
+    let credentials = credentials(got, now, *SESSION_RANGE.end(), "AssumeRole")?;
+    Ok(Session { credentials, arn: Some(arn), issued: now, is_clamped: false })
+}
+
+/// Credentials that are whole and not already over; none last longer than `most`.
+fn credentials(
+    got: &StsCredentials,
+    now: SystemTime,
+    most: Duration,
+    provider: &'static str,
+) -> Result<Credentials, AwsError> {
+    if got.access_key_id().is_empty() || got.secret_access_key().is_empty() || got.session_token().is_empty() {
+        return Err(AwsError::garbled("STS answered with credentials that lack a part"));
+    }
     let expiry = match SystemTime::try_from(*got.expiration()) {
-        Ok(expiry) if expiry > now => expiry.min(latest),
+        Ok(expiry) if expiry > now => expiry.min(now + most),
         _ => return Err(AwsError::garbled("STS answered with a session that is already over")),
     };
-    let credentials = Credentials::new(
-        got.access_key_id(),
-        got.secret_access_key(),
-        Some(got.session_token().to_owned()),
-        Some(expiry),
-        "AssumeRole",
-    );
-    Ok(Session { credentials, arn: Some(arn), issued: now, is_clamped: false })
+    let (id, secret) = (got.access_key_id(), got.secret_access_key());
+    Ok(Credentials::new(id, secret, Some(got.session_token().to_owned()), Some(expiry), provider))
 }
 
 /// Whether `arn:P:sts::A:assumed-role/NAME/SESSION` is a session of that role; its path is lost on the way.
@@ -217,6 +237,7 @@ impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Assume(role) => write!(f, "assume {role}"),
+            Self::SessionToken(serial) => write!(f, "give a session for a code of {serial}"),
             Self::Identify => f.write_str("say whose credentials these are"),
         }
     }
@@ -261,7 +282,7 @@ impl HopError {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sts::types::{AssumedRoleUser, Credentials as StsCredentials};
+    use aws_sdk_sts::types::AssumedRoleUser;
     use aws_smithy_types::DateTime;
 
     use super::*;

@@ -20,6 +20,7 @@ pub mod transport;
 
 pub mod aws;
 pub mod session;
+pub mod sso;
 pub mod source;
 
 pub mod cluster;

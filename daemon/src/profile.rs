@@ -7,7 +7,7 @@ use std::time::Duration;
 use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Pin, ProfileConfig, SourceConfig, session_name};
+use crate::config::{Config, Pin, ProfileConfig, SourceConfig, SourceKind, home_of, session_name};
 
 /// AWS lets a session that was itself got by a role last no longer (STS, role chaining).
 pub const CHAINED_MAX: Duration = Duration::from_hours(1);
@@ -52,6 +52,8 @@ pub struct Chain(Arc<Links>);
 pub struct Links {
     /// Where the base credentials come from.
     pub source: SourceConfig,
+    /// The AWS profile whose settings (`endpoint_url`, `services`) the last call goes by, where that is not the source's.
+    pub settings: Option<Box<str>>,
     /// The region whose STS is called.
     pub region: Region,
     /// What is assumed, in order.
@@ -109,33 +111,79 @@ impl Chain {
     /// From that source, with STS of that region, through those hops.
     #[must_use]
     pub fn new(source: SourceConfig, region: Region, hops: Vec<Hop>) -> Self {
-        Self(Arc::new(Links { source, region, hops }))
+        Self(Arc::new(Links { source, settings: None, region, hops }))
     }
 
-    /// The source alone.
+    /// A source alone, of which nobody knows the partition: the one that almost everybody is in.
+    #[must_use]
+    pub fn of_source(source: SourceConfig) -> Self {
+        Self::new(source, Region::commercial_home(), Vec::new())
+    }
+
+    /// The role that an AWS profile names, assumed as that profile has it.
+    #[must_use]
+    pub fn of_aws_profile(profile: &str, source: SourceConfig, region: Region, hop: Hop) -> Self {
+        Self(Arc::new(Links { source, settings: Some(profile.into()), region, hops: vec![hop] }))
+    }
+
+    /// The source alone. What it gives is good in every region of its partition, so it is the same one for all of them.
     #[must_use]
     pub fn base(&self) -> Self {
-        self.prefix(0)
+        Self::new(self.source.clone(), home_of(&self.region), Vec::new())
     }
 
-    /// The chain up to, and without, its last hop.
+    /// The source alone, as it is without MFA.
+    #[must_use]
+    pub fn keys(&self) -> Self {
+        Self::new(SourceConfig::plain(self.source.kind.clone()), home_of(&self.region), Vec::new())
+    }
+
+    /// Whether it is the source alone.
+    #[must_use]
+    pub fn is_base(&self) -> bool {
+        self.hops.is_empty()
+    }
+
+    /// Whether its role is assumed with a code of an MFA device in the call itself. A session that was got with a code is
+    /// as a role's own for AWS and lets a role be assumed for an hour at most, so where more is wanted there is no other
+    /// way (STS, AssumeRole, DurationSeconds).
+    #[must_use]
+    pub fn takes_code(&self) -> bool {
+        self.source.mfa.is_some() && matches!(self.hops.as_slice(), [only] if only.duration > CHAINED_MAX)
+    }
+
+    /// Whether a person has to give a code for each of its sessions.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        let by_hand = self.source.mfa.as_ref().is_some_and(|mfa| mfa.process.is_none());
+        by_hand && (self.is_base() || self.takes_code())
+    }
+
+    /// What its last hop is assumed from.
     #[must_use]
     pub fn without_last(&self) -> Self {
-        self.prefix(self.hops.len().saturating_sub(1))
+        if self.takes_code() { self.keys() } else { self.prefix(self.hops.len().saturating_sub(1)) }
     }
 
     /// Where its calls go.
     #[must_use]
     pub fn endpoint(&self) -> (SourceConfig, Region) {
-        (self.source.clone(), self.region.clone())
+        let settings =
+            self.settings.as_deref().map(|profile| SourceConfig::plain(SourceKind::AwsProfile(profile.to_owned())));
+        (settings.unwrap_or_else(|| self.source.clone()), self.region.clone())
     }
 
-    /// The chain and everything that it builds on, down to the source.
+    /// The chain and everything that it builds on, down to the source, and what that is without MFA.
     pub fn prefixes(&self) -> impl Iterator<Item = Self> {
-        (0..=self.hops.len()).map(|hops| self.prefix(hops))
+        let keys = self.source.mfa.is_some().then(|| self.keys());
+        let itself = self.is_base().then(|| self.clone());
+        (0..=self.hops.len()).map(|hops| self.prefix(hops)).chain(keys).chain(itself)
     }
 
     fn prefix(&self, hops: usize) -> Self {
+        if hops == 0 {
+            return self.base();
+        }
         if hops == self.hops.len() {
             return self.clone();
         }

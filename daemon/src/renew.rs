@@ -37,6 +37,9 @@ const VOID: usize = 64;
 /// Events that may wait; a full queue loses a note of use, and the next use makes it again.
 const QUEUE: usize = 4096;
 
+/// How long before its end a session that only a person can renew is tried to be renewed, and so said to be wanting.
+const SOON: Duration = Duration::from_mins(15);
+
 /// Plans that a watcher may be behind.
 const NEWS: usize = 256;
 
@@ -116,9 +119,11 @@ pub fn pause(failures: u32, share: f64) -> Duration {
 /// When the next renewal is tried: in the middle of the session's life, or a while after the last failure. `None` where there
 /// is nothing to renew, or where only a person can help.
 #[must_use]
-fn next_try(known: &Known, share: f64) -> Option<SystemTime> {
+fn next_try(chain: &Chain, known: &Known, share: f64) -> Option<SystemTime> {
     let session = known.session.as_ref()?;
     match &known.trouble {
+        // It is theirs to decide when; but what ends soon is to be seen.
+        None if chain.needs_person() => session.expires().map(|end| end - SOON),
         None => renew_at(session, 0.45 + 0.1 * share),
         Some(trouble) => session.expires().and_then(|_| after(trouble, share)),
     }
@@ -299,7 +304,8 @@ impl Engine {
         let now = self.clock.now();
         // What is late already is late for many, and need not be so in the same moment.
         let soonest = now + SPREAD.mul_f64(fastrand::f64());
-        let at = next_try(&self.sessions.look(chain), fastrand::f64()).map(|at| if at <= now { soonest } else { at });
+        let at =
+            next_try(chain, &self.sessions.look(chain), fastrand::f64()).map(|at| if at <= now { soonest } else { at });
         if let Some(void) = warm.entry.take() {
             self.entries.remove(&void);
         }

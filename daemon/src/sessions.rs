@@ -1,31 +1,38 @@
 //! Sessions by chain: each prefix of a chain has its own slot in the cache, so a source or a hub that many profiles
 //! share is resolved once for all of them.
 
+mod bases;
+mod codes;
 mod error;
+mod obtain;
 
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{Cluster, ClusterName, ErrorClass};
+use rolecall_protocol::{Cluster, ClusterName, ErrorClass, MfaSerial, Secret, SessionName};
 use tokio::sync::broadcast;
 
 use crate::aws::{Aws, AwsErrorKind};
 use crate::cache::{Cache, Outcome, Trouble};
 use crate::clock::SharedTimeSource;
 use crate::cluster::{self, ClusterError};
-use crate::hop::{self, Assume, HopError};
+use crate::config::SourceConfig;
+use crate::hop;
+use crate::hop::HopError;
 use crate::profile::Chain;
 use crate::session::Session;
-use crate::source;
+use crate::source::Login;
+use crate::source::Sources;
+use bases::Bases;
+pub use codes::CodeError;
+use codes::Codes;
 pub use error::{SessionError, SessionFailure};
 
 /// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a source may take: it may have to run a program (E3).
-const SOURCE: Duration = Duration::from_secs(30);
 /// How long a flight may take in all, waiting for its turn at STS included.
 const FLIGHT: Duration = Duration::from_secs(90);
 
@@ -42,7 +49,9 @@ pub struct Sessions {
     cache: Arc<Cache<Chain, Session, SessionError>>,
     news: broadcast::Sender<Chain>,
     asked_time: Arc<Mutex<Option<SystemTime>>>,
-    sources_changed: Arc<Mutex<Option<SystemTime>>>,
+    sources: Sources,
+    bases: Arc<Bases>,
+    codes: Arc<Codes>,
 }
 
 /// What a caller wants.
@@ -75,15 +84,16 @@ pub struct Known {
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Sessions {
-    /// An empty store.
+    /// An empty store. Sessions of roles that AWS's own files name are called `name` where those do not name them.
     #[must_use]
-    pub fn new(aws: Aws) -> Self {
+    pub fn new(aws: Aws, name: SessionName) -> Self {
         let (news, _) = broadcast::channel(NEWS);
         let tell = news.clone();
         // Nobody listening is fine.
         let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
         let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
-        Self { aws, cache, news, asked_time: Arc::default(), sources_changed: Arc::default() }
+        let sources = Sources::new(aws.clone(), name);
+        Self { aws, cache, news, asked_time: Arc::default(), sources, bases: Arc::default(), codes: Arc::default() }
     }
 
     /// What is known of a chain.
@@ -133,13 +143,18 @@ impl Sessions {
     /// Whether a session is handed out without a thought of a newer one.
     fn is_good(&self, chain: &Chain, session: &Session, now: SystemTime) -> bool {
         // A clock that was set forward tells nothing of how much is left; AWS's answer will.
-        session.is_fresh(now) && !self.aws.clock().is_doubted() && !self.is_superseded(chain, session)
+        session.is_fresh(now) && !self.aws.clock().is_doubted() && !(chain.is_base() && self.bases.is_superseded(chain))
     }
 
-    /// Whether a source's files were changed after it gave this.
-    fn is_superseded(&self, chain: &Chain, session: &Session) -> bool {
-        let changed = *self.sources_changed.lock().unwrap_or_else(PoisonError::into_inner);
-        chain.hops.is_empty() && changed.is_some_and(|changed| session.issued <= changed)
+    /// The sources.
+    #[must_use]
+    pub const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Takes in the code of an MFA device that a person gives; the next call that needs one takes it.
+    pub fn give_code(&self, serial: &MfaSerial, code: Secret<String>) {
+        self.codes.give(serial, code, self.now());
     }
 
     /// Whose a session is. One that a hop returned knows; a source's is asked for at STS.
@@ -181,27 +196,76 @@ impl Sessions {
         session: &Session,
         cluster: &ClusterName,
     ) -> Result<Cluster, ClusterError> {
-        let described = cluster::describe(&self.aws, &chain.source, &chain.region, cluster, session).await;
+        let describe = async |session: &Session| {
+            cluster::describe(&self.aws, &chain.source, &chain.region, cluster, session).await
+        };
+        let described = describe(session).await;
         let Err(error) = &described else { return described };
         if !error.is_denied() || chain.hops.is_empty() {
             return described;
         }
         let base = chain.base();
         let Ok(base_session) = self.get(&base, Want::Fresh).await else { return described };
-        let again = cluster::describe(&self.aws, &base.source, &base.region, cluster, &base_session.session).await;
+        let again = describe(&base_session.session).await;
         if again.is_ok() { again } else { described }
+    }
+
+    /// Those chains with everything that they build on, as far as it is known.
+    pub fn foundations<'a>(&self, chains: impl Iterator<Item = &'a Chain>) -> HashSet<Chain> {
+        self.bases.foundations(chains.cloned())
+    }
+
+    /// The login that a source depends on, as far as it is known.
+    #[must_use]
+    pub fn login_of(&self, base: &Chain) -> Option<Login> {
+        self.bases.login_of(base)
+    }
+
+    /// The chain with MFA that a source leads to, itself perhaps, as far as it is known.
+    #[must_use]
+    pub fn coded_of(&self, base: &Chain) -> Option<Chain> {
+        let mut foundations = self.foundations(std::iter::once(base)).into_iter();
+        foundations.find(|chain| chain.is_base() && chain.source.mfa.is_some())
+    }
+
+    /// What sources build on, to be passed on.
+    #[must_use]
+    pub fn all_through(&self) -> Vec<(Chain, Chain)> {
+        self.bases.all_through()
+    }
+
+    /// Takes in what a source builds on, found before this process began.
+    pub fn leads_through(&self, chain: &Chain, through: Chain) {
+        self.bases.leads_through(chain, Some(through));
     }
 
     /// Forgets every session that no chain which is still wanted builds on.
     pub fn retain<'a>(&self, wanted: impl Iterator<Item = &'a Chain>) {
-        let wanted: HashSet<Chain> = wanted.flat_map(Chain::prefixes).collect();
+        let wanted = self.foundations(wanted);
         self.cache.retain(|kept| wanted.contains(kept));
+        self.bases.retain(&wanted);
     }
 
     /// Every session, with its chain.
     #[must_use]
     pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
         self.cache.all()
+    }
+
+    /// Forgets every session that was got from one of those sources, and what is in flight for them. Returns how many
+    /// were live.
+    pub fn forget(&self, ended: impl Fn(&SourceConfig) -> bool) -> usize {
+        let now = self.now();
+        let is_over = |chain: &Chain| {
+            let foundations = self.foundations(std::iter::once(chain));
+            foundations.iter().any(|below| ended(&below.source))
+        };
+        // What is below a source that ended: the roles of its AWS profile, its keys without MFA.
+        let below: HashSet<Chain> = self.cache.keys().into_iter().filter(|chain| is_over(chain)).collect();
+        let below = self.foundations(below.iter());
+        let live = self.all().iter().filter(|(chain, session)| below.contains(chain) && session.is_usable(now)).count();
+        self.cache.retain(|chain| !below.contains(chain));
+        live
     }
 
     /// Takes in a session that was got before this process began.
@@ -211,14 +275,19 @@ impl Sessions {
 
     /// Forgets what went wrong with a chain and everything that it builds on: its profile was changed.
     pub fn forgive(&self, chain: &Chain) {
-        let prefixes: HashSet<Chain> = chain.prefixes().collect();
-        self.cache.forgive(|failed, _| prefixes.contains(failed));
+        let foundations = self.foundations(std::iter::once(chain));
+        self.cache.forgive(|failed, _| foundations.contains(failed));
+    }
+
+    /// Somebody logged in: what waited for that is tried again.
+    pub fn logged_in(&self) {
+        self.cache.forgive(|_, error| error.class() == ErrorClass::Login);
     }
 
     /// AWS's own files were changed, by a login perhaps: what a source gave is asked for anew, and what it did not give may
     /// be given now.
     pub fn sources_changed(&self) {
-        *self.sources_changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.now());
+        self.bases.files_changed(self.now());
         self.cache.forgive(|_, error| error.is_of_the_source());
     }
 
@@ -262,48 +331,6 @@ impl Sessions {
             outcome.map_err(SessionFailure::from)
         })
     }
-
-    /// The flight itself: the source, or one hop from the session before it.
-    async fn obtain(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
-        let Some(hop) = chain.hops.last() else {
-            let resolving = source::resolve(&self.aws, &chain.source, &chain.region);
-            let session = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)??;
-            if !session.is_usable(self.now()) {
-                // It may be the clock that is wrong.
-                self.learn_time(chain, &session).await;
-            }
-            return if session.is_usable(self.now()) { Ok(session) } else { Err(SessionError::Ended) };
-        };
-        let before = chain.without_last();
-        // Whoever wants a new one, whatever there was, means the source too.
-        let base = self.base(&before, if want == Want::New { Want::New } else { Want::Fresh }).await?;
-        let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
-        let endpoint = chain.endpoint();
-        let wanted = |base| Assume { endpoint: &endpoint, hop, base, is_clamped };
-        match hop::assume(&self.aws, wanted(&base)).await {
-            Err(error) if error.error.kind == AwsErrorKind::BaseRejected => {
-                // It may have been replaced where it comes from, so it is asked for once more (B8).
-                let newer = self.base(&before, Want::New).await?;
-                if newer.signs_as(&base) {
-                    Err(error.into())
-                } else {
-                    Ok(hop::assume(&self.aws, wanted(&newer)).await?)
-                }
-            }
-            assumed => Ok(assumed?),
-        }
-    }
-
-    async fn base(&self, chain: &Chain, want: Want) -> Result<Arc<Session>, SessionError> {
-        match Box::pin(self.get(chain, want)).await {
-            Ok(served) => Ok(served.session),
-            Err(problem) => Err(SessionError::clone(&problem)),
-        }
-    }
-
-    fn now(&self) -> SystemTime {
-        self.aws.now()
-    }
 }
 
 /// What a person wants to find in the log: what was asked of AWS, and what came of it.
@@ -325,5 +352,8 @@ fn is_slow(problem: &SessionError) -> bool {
 /// Whether a session is served on although renewing it failed. Until its end, yes; but long-lived keys have none, and
 /// where their source says that they are gone, they are.
 fn outlives(session: &Session, problem: &SessionError) -> bool {
+    if matches!(problem, SessionError::Code(CodeError::Needed { is_other: true, .. })) {
+        return false;
+    }
     session.expires().is_some() || problem.is_transient()
 }

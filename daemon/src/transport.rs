@@ -7,10 +7,11 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -25,6 +26,8 @@ use aws_smithy_types::date_time::Format;
 use http_body_util::Limited;
 
 use crate::clock::{Clock, Reading};
+use crate::config::network::{Proxy, Way};
+use crate::config::url::{host_of, is_loopback, is_loopback_host};
 
 /// How long a name may take to become an address (B12); the system's own patience is minutes.
 const DNS: Duration = Duration::from_secs(2);
@@ -34,35 +37,60 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// no router forwards.
 const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"];
 
-/// The SDK's own client, behind the wall.
+/// The SDK's own client, behind the wall, on that way.
 #[must_use]
-pub fn guarded(clock: Clock) -> SharedHttpClient {
-    let client = aws_smithy_http_client::Builder::new()
-        .pool_max_idle_per_host(0)
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .build_with_resolver(Resolver);
-    behind_the_wall(client, clock)
+pub fn guarded(clock: Clock, way: &Way) -> SharedHttpClient {
+    let roots = way
+        .ca_bundle
+        .as_ref()
+        .map_or_else(TrustStore::default, |bundle| TrustStore::default().with_pem_certificate(bundle.pem()));
+    // Fails for no trust store.
+    let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
+    let proxied = way.proxy.as_ref().and_then(through).map(|proxy| client(tls.clone(), proxy));
+    SharedHttpClient::new(GuardedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
 }
 
 /// Any client behind the wall.
 #[must_use]
 pub fn behind_the_wall(client: SharedHttpClient, clock: Clock) -> SharedHttpClient {
-    SharedHttpClient::new(GuardedClient { client, clock })
+    SharedHttpClient::new(GuardedClient { direct: client, proxied: None, clock })
+}
+
+/// A proxy as the client knows it. What the configuration takes for a URL it takes too.
+fn through(proxy: &Proxy) -> Option<ProxyConfig> {
+    let config = ProxyConfig::https(proxy.url().expose().as_str());
+    if config.is_err() {
+        tracing::error!(%proxy, "The proxy's URL is none");
+    }
+    Some(config.ok()?.no_proxy(&proxy.except))
+}
+
+fn client(tls: TlsContext, proxy: ProxyConfig) -> SharedHttpClient {
+    let connect = move |settings: Option<&HttpConnectorSettings>, components: Option<&RuntimeComponents>| {
+        let mut connector = Connector::builder();
+        connector.set_pool_max_idle_per_host(Some(0));
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        let connector = connector.proxy_config(proxy.clone()).tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        connector.tls_context(tls.clone()).build_with_resolver(Resolver)
+    };
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(connect)
 }
 
 /// The endpoint is plain HTTP on another machine; nothing was sent.
 #[derive(Debug)]
 pub struct InsecureEndpoint;
 
-#[derive(Debug)]
+/// Says nothing of its clients, which know the proxy's password.
 struct GuardedClient {
-    client: SharedHttpClient,
+    direct: SharedHttpClient,
+    proxied: Option<SharedHttpClient>,
     clock: Clock,
 }
 
-#[derive(Debug)]
 struct GuardedConnector {
-    connector: SharedHttpConnector,
+    direct: SharedHttpConnector,
+    proxied: Option<SharedHttpConnector>,
     clock: Clock,
 }
 
@@ -70,10 +98,23 @@ struct GuardedConnector {
 #[derive(Debug, Clone, Copy)]
 struct Resolver;
 
+impl fmt::Debug for GuardedClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedClient").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GuardedConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedConnector").finish_non_exhaustive()
+    }
+}
+
 impl HttpClient for GuardedClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        let connector = self.client.http_connector(settings, components);
-        SharedHttpConnector::new(GuardedConnector { connector, clock: self.clock.clone() })
+        let direct = self.direct.http_connector(settings, components);
+        let proxied = self.proxied.as_ref().map(|client| client.http_connector(settings, components));
+        SharedHttpConnector::new(GuardedConnector { direct, proxied, clock: self.clock.clone() })
     }
 }
 
@@ -82,11 +123,12 @@ impl HttpConnector for GuardedConnector {
         if !may_send_to(request.uri()) {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(InsecureEndpoint))));
         }
+        let connector = self.proxied.as_ref().filter(|_| is_far(request.uri())).unwrap_or(&self.direct);
         // A service that judges signatures; not a server of credentials on this very machine, which has this machine's time.
         let tells_time = request.headers().get("authorization").is_some_and(|said| said.starts_with("AWS4-"));
         let is_vouched_for = request.uri().starts_with("https://");
         let (clock, sent) = (self.clock.clone(), self.clock.read());
-        let answer = self.connector.call(request);
+        let answer = connector.call(request);
         HttpConnectorFuture::new(async move {
             let mut answer = answer.await?;
             if tells_time {
@@ -131,28 +173,18 @@ impl Error for InsecureEndpoint {}
 
 /// Whether a URI is https, or plain http to this very machine or its metadata service.
 fn may_send_to(uri: &str) -> bool {
-    uri.starts_with("https://")
-        || plain_host(uri).is_some_and(|host| {
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-        })
-        || is_metadata(uri)
+    uri.starts_with("https://") || is_loopback(uri) || is_metadata(uri)
+}
+
+/// Whether a URI may be reached through a proxy: what is on this machine, or its metadata service, is another for the proxy.
+fn is_far(uri: &str) -> bool {
+    let host = uri.strip_prefix("https://").and_then(host_of);
+    host.is_some_and(|host| !is_loopback_host(host) && !METADATA.contains(&host))
 }
 
 /// Whether a URI is the metadata service's.
 fn is_metadata(uri: &str) -> bool {
-    plain_host(uri).is_some_and(|host| METADATA.contains(&host))
-}
-
-/// The host of a plain http URI that is no riddle.
-fn plain_host(uri: &str) -> Option<&str> {
-    let authority = uri.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
-    if authority.contains('@') {
-        return None;
-    }
-    match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next(),
-        None => authority.split(':').next(),
-    }
+    uri.strip_prefix("http://").and_then(host_of).is_some_and(|host| METADATA.contains(&host))
 }
 
 #[cfg(test)]
@@ -199,6 +231,24 @@ mod tests {
             "http://127.0.0.1:80@evil.com/",
         ] {
             assert!(!may_send_to(uri), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_is_near_goes_through_no_proxy() {
+        for near in [
+            "https://localhost:1/",
+            "https://127.1.2.3/",
+            "https://[::1]/",
+            "http://127.0.0.1/",
+            "http://169.254.169.254/",
+            "https://169.254.170.2/",
+            "http://[fd00:ec2::254]/",
+        ] {
+            assert!(!is_far(near), "{near}");
+        }
+        for far in ["https://sts.eu-west-1.amazonaws.com/", "https://127.0.0.1.example.com/", "https://10.0.0.1/"] {
+            assert!(is_far(far), "{far}");
         }
     }
 }

@@ -137,7 +137,11 @@ fn row_99_what_a_credential_process_writes_elsewhere_stays_there_and_what_is_ove
         world.token_error("prod", 1)
     };
     let line = ask("echo secret=CANARY >&2; exit 3\n");
-    assert!(line.contains("AWS profile \"process\" gave no credentials") && !line.contains("CANARY"), "{line}");
+    assert!(
+        line.contains("the credential_process of AWS profile \"process\": the command failed (exit status: 3)")
+            && !line.contains("CANARY"),
+        "{line}"
+    );
     let over = r#"{"Version":1,"AccessKeyId":"AKIAX","SecretAccessKey":"s","SessionToken":"t","Expiration":"2020-01-01T00:00:00Z"}"#;
     let line = ask(&format!("echo '{over}'\n"));
     assert!(line.contains("gave credentials that are over already"), "{line}");
@@ -166,7 +170,7 @@ fn plain_http_leaves_this_machine_for_nobody() {
     assert!(line.contains("plain http on another machine; nothing was sent"), "{line}");
     world.sandbox.write_aws_profile("work", &world.user, &world.aws.endpoint());
     world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap();
-    // Nor for the SDK, where AWS's own files chain roles.
+    // Nor where AWS's own files chain roles.
     world.sandbox.append_aws_config(&format!(
         "[profile hub]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nendpoint_url = http://sts.example.com\n"
     ));

@@ -119,10 +119,13 @@ fn a_source_that_gives_nothing_says_why() {
     let line = ask("empty", 1);
     assert!(line.contains("AWS profile \"empty\": says nothing about credentials"), "{line}");
     let line = ask("broken", 1);
-    assert!(line.contains("AWS profile \"broken\" gave no credentials"), "{line}");
+    assert!(line.contains("the credential_process of AWS profile \"broken\": the command failed"), "{line}");
     for wanting in ["mfa", "behind"] {
         let line = ask(wanting, 5);
-        assert!(line.contains("wants an MFA code (mfa_serial)"), "{line}");
+        assert!(
+            line.contains("needs a code of the MFA device arn:aws:iam::111122223333:mfa/dev. Run: rolecall login work"),
+            "{line}"
+        );
     }
     assert_eq!(world.aws.calls(Op::AssumeRole), 0);
 }
@@ -136,10 +139,7 @@ fn an_ended_login_needs_a_person() {
     );
     world.configure(&crate::world::PROD.replace("aws_profile = \"work\"", "aws_profile = \"sso\""));
     let line = world.token_error("prod", 5);
-    assert_eq!(
-        line,
-        "rolecall: prod: source \"work\": the login of AWS profile \"sso\" has expired. Run: aws sso login --profile sso"
-    );
+    assert_eq!(line, "rolecall: prod: the login of source \"work\" has expired. Run: rolecall login work");
 }
 
 #[test]

@@ -74,8 +74,8 @@ fn row_92_a_circle_in_awss_files_is_an_error_and_not_a_hang() {
         profile(name, source);
     }
     for (name, expected) in [
-        ("one", "profile formed an infinite loop. first we loaded [\"one\", \"two\", \"three\"]"),
-        ("into", "profile formed an infinite loop. first we loaded [\"into\", \"two\", \"three\", \"one\"]"),
+        ("one", "leads in a circle: two, three, one"),
+        ("into", "leads in a circle: two, three, one, two"),
         ("own", "says nothing about credentials"),
     ] {
         world.configure(&PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{name}\"")));

@@ -141,9 +141,9 @@ impl Drop for World {
 
 /// The clocks of the machine that the daemon runs on: they follow AWS's. Where they do not, see the rig.
 #[derive(Debug)]
-struct Laptop {
-    truth: Clock,
-    start: SystemTime,
+pub(crate) struct Laptop {
+    pub(crate) truth: Clock,
+    pub(crate) start: SystemTime,
 }
 
 impl Timekeeper for Laptop {

@@ -126,6 +126,20 @@ pub struct LoginStatus {
     pub renews: bool,
 }
 
+/// How codes of an MFA device are used for a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MfaDetails {
+    /// The device.
+    pub serial: MfaSerial,
+    /// Whether the code is part of AssumeRole itself, for a session of this profile alone: a session that was got with a
+    /// code lets roles be assumed for an hour at most. Else one code (GetSessionToken) is good for all roles of the source.
+    pub in_assume_role: bool,
+    /// How long one code is good for, in seconds.
+    pub seconds: u64,
+    /// Whether a command gives the codes.
+    pub by_command: bool,
+}
+
 /// What a person has to do so that a source gives credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

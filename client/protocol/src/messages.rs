@@ -171,6 +171,9 @@ pub struct ProfileDetails {
     /// gets an hour.
     #[serde(default)]
     pub limit_seconds: Option<u64>,
+    /// How codes of an MFA device are used for it, as far as that is known; absent where there are none.
+    #[serde(default)]
+    pub mfa: Option<crate::MfaDetails>,
     /// The API server that the profile was added with.
     #[serde(default)]
     pub server: Option<String>,

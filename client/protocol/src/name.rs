@@ -118,6 +118,14 @@ name! {
     ExternalId, "external id", check_external_id
 }
 
+impl Region {
+    /// The region of partition `aws` that everybody has.
+    #[must_use]
+    pub fn commercial_home() -> Self {
+        Self("us-east-1".into())
+    }
+}
+
 impl RoleArn {
     /// The partition: `aws`, `aws-cn`, `aws-us-gov`, …
     pub fn partition(&self) -> &str {

@@ -1,6 +1,6 @@
 //! An answer that is an error: what happened, to which profile, and what to do next.
 
-use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName};
+use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName, SourceName, near_misses};
 
 use crate::config::ConfigError;
 use crate::pin::PinError;
@@ -38,6 +38,17 @@ impl AgentError {
             }
         };
         Self::new(name, ErrorBody::new(ErrorCode::ExecInfoInvalid, error.to_string()).hint(hint))
+    }
+
+    /// No such source.
+    pub(super) fn unknown_source<'a>(name: &SourceName, known: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.collect();
+        let hint = match (near_misses(name.as_str(), known.iter().copied()).as_slice(), known.as_slice()) {
+            ([], []) => "There are no sources yet. Add one: rolecall add --help".to_owned(),
+            ([], known) => format!("There are: {}.", known.join(", ")),
+            (near, _) => format!("Did you mean {}?", near.join(" or ")),
+        };
+        Self(ErrorBody::new(ErrorCode::UnknownSource, format!("there is no source \"{name}\"")).hint(hint))
     }
 
     /// No such profile. `problem` is why the configuration on disk is not in force: the profile may well be in there.

@@ -1,7 +1,7 @@
 //! What of the agent survives a restart: the sessions, and when each profile was used. It travels in memory alone, see
 //! [`crate::harden`] and the module `handover`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +41,9 @@ struct State<C, S> {
     /// AWS's time, and when it was that: the time since boot is the same in the next run.
     time: Option<(SystemTime, Duration)>,
     sessions: Vec<Kept<C, S>>,
+    /// Which source's AWS profile leads to which role.
+    #[serde(default)]
+    through: Vec<(Chain, Chain)>,
     used: BTreeMap<ProfileName, SystemTime>,
 }
 
@@ -70,6 +73,7 @@ impl Agent {
             format: FORMAT,
             time: self.aws.clock().known(),
             sessions: sessions.filter_map(|(chain, session)| Kept::of(chain, session)).collect(),
+            through: self.sessions.all_through(),
             used: profiles
                 .values()
                 .filter_map(|profile| Some((profile.name.clone(), self.journal.of(&profile.name).used?)))
@@ -89,13 +93,16 @@ impl Agent {
         if format != FORMAT {
             return Err(KeepError::Format(format));
         }
-        let State { time, sessions, used, .. } =
+        let State { time, sessions, used, through, .. } =
             serde_json::from_slice::<State<Chain, Secret<String>>>(state).map_err(read)?;
         if let Some((aws, elapsed)) = time {
             self.aws.clock().resume(aws, elapsed);
         }
         let (now, profiles) = (self.now(), self.profiles());
-        let wanted: HashSet<Chain> = profiles.values().flat_map(|profile| profile.chain.prefixes()).collect();
+        for (chain, role) in through {
+            self.sessions.leads_through(&chain, role);
+        }
+        let wanted = self.sessions.foundations(profiles.values().map(|profile| &profile.chain));
         let mut taken = 0_usize;
         for kept in sessions.into_iter().filter(|kept| wanted.contains(&kept.chain)) {
             let (chain, session) = kept.into_session();

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, Problem, ProfileDetails, ProfileName, ProfileState,
-    ProfileStatus, Status,
+    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, LoginKind, LoginStatus, MfaDetails, Problem, ProfileDetails,
+    ProfileName, ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
 };
 
 use super::{Agent, AgentError};
+use crate::config::SourceConfig;
 use crate::profile::Profile;
+use crate::source::Login;
 
 impl Agent {
     /// The daemon, its configuration, and every profile.
@@ -29,7 +31,14 @@ impl Agent {
             },
             config: self.config_status(),
             profiles: self.profiles().values().map(|profile| self.status_of(profile)).collect(),
-            sources: Vec::new(),
+            sources: self
+                .config
+                .current()
+                .made
+                .sources
+                .iter()
+                .map(|(name, source)| self.status_of_source(name, source))
+                .collect(),
         }
     }
 
@@ -43,6 +52,7 @@ impl Agent {
             session_name: profile.chain.hops.last().map(|hop| hop.session_name.to_string()),
             duration_seconds: profile.duration.as_secs(),
             limit_seconds: profile.limit().as_ref().map(Duration::as_secs),
+            mfa: self.mfa_of(&profile),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
         })
@@ -62,6 +72,49 @@ impl Agent {
                 error: error.body(),
             }),
         }
+    }
+
+    fn mfa_of(&self, profile: &Profile) -> Option<MfaDetails> {
+        let chain = &profile.chain;
+        let coded = self.sessions.coded_of(&chain.base())?;
+        let mfa = coded.source.mfa.as_ref()?;
+        let in_assume_role = chain.takes_code();
+        let length = if in_assume_role { profile.duration } else { mfa.session };
+        Some(MfaDetails {
+            serial: mfa.serial.clone(),
+            in_assume_role,
+            seconds: length.as_secs(),
+            by_command: mfa.process.is_some(),
+        })
+    }
+
+    /// A source, the login that it depends on, and what is wrong with it.
+    pub(super) fn status_of_source(&self, name: &SourceName, source: &SourceConfig) -> SourceStatus {
+        let clock = self.aws.clock();
+        let base = self.base_of(name, source);
+        let known = self.sessions.look(&base);
+        let login = match self.sessions.login_of(&base) {
+            Some(Login::Sso(session)) => self.sessions.sources().sso().status(&session),
+            Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),
+            None => self.sessions.coded_of(&base).map(|coded| LoginStatus {
+                kind: LoginKind::Mfa,
+                ends: self
+                    .sessions
+                    .look(&coded)
+                    .session
+                    .filter(|session| session.is_usable(self.now()))
+                    .and_then(|session| session.expires())
+                    .map(|end| clock.stamp(end)),
+                renews: coded.source.mfa.as_ref().is_some_and(|mfa| mfa.process.is_some()),
+            }),
+        };
+        let problem = known.trouble.map(|trouble| Problem {
+            since: clock.stamp(trouble.since),
+            class: trouble.error.class(),
+            retry: None,
+            error: trouble.error.body(name),
+        });
+        SourceStatus { name: name.clone(), kind: source.describe(), login, problem }
     }
 
     fn status_of(&self, profile: &Profile) -> ProfileStatus {

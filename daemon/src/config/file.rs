@@ -70,6 +70,17 @@ fn open(path: &Path) -> Result<Option<File>, String> {
     Ok(Some(file))
 }
 
+/// Reads another file that the configuration names, with the same distrust.
+pub(super) fn trusted_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let file = open(path)?.ok_or("is not there")?;
+    let mut bytes = Vec::new();
+    match file.take(MAX_CONFIG as u64 + 1).read_to_end(&mut bytes) {
+        Ok(length) if length > MAX_CONFIG => Err(too_large()),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
 /// The text, from its beginning.
 fn whole(mut reader: BufReader<File>) -> Result<String, String> {
     let mut text = String::new();

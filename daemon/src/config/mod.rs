@@ -5,10 +5,12 @@
 //! follows it and keeps the last good one.
 
 pub mod file;
+pub mod network;
 mod pieces;
 mod schema;
 pub mod store;
 mod template;
+pub mod url;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use network::Network;
 use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName,
     near_misses,
@@ -36,7 +39,7 @@ const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 /// A working day (B1).
 const DEFAULT_KEEP_WARM: Duration = Duration::from_hours(8);
 /// What CloudTrail shows if nothing else is said.
-const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
+pub const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
 /// More hops than this are a mistake, not an organisation.
 const MAX_HOPS: usize = 5;
 
@@ -47,6 +50,8 @@ pub struct Config {
     pub sources: BTreeMap<SourceName, SourceConfig>,
     /// The profiles by name. Each names a source that exists.
     pub profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
+    /// How AWS is reached.
+    pub network: Arc<Network>,
 }
 
 /// Where base credentials come from, and what a person has to give for them.
@@ -187,7 +192,8 @@ impl Config {
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles })
+        let network = Arc::new(shared.network().map_err(fail)?);
+        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network })
     }
 }
 
@@ -278,6 +284,22 @@ pub fn partition(region: &Region) -> &'static str {
     ];
     let found = PREFIXES.iter().find(|(prefix, _)| region.as_str().starts_with(prefix));
     found.map_or("aws", |(_, partition)| partition)
+}
+
+/// The region of a partition that everybody has: where what is of no region is asked for.
+#[must_use]
+pub fn home_of(region: &Region) -> Region {
+    let home = match partition(region) {
+        "aws" => return Region::commercial_home(),
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        "aws-eusc" => "eusc-de-east-1",
+        "aws-iso" => "us-iso-east-1",
+        "aws-iso-b" => "us-isob-east-1",
+        "aws-iso-e" => "eu-isoe-west-1",
+        _ => "us-isof-south-1",
+    };
+    home.parse().unwrap_or_else(|_| region.clone())
 }
 
 fn unknown_source(wanted: &SourceName, shared: &RawShared) -> String {

@@ -9,6 +9,7 @@ use rolecall_protocol::{
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use super::network::{Endpoints, Network, RawNetwork};
 use super::{ConfigError, DEFAULT_MFA_SESSION, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
 
 /// Longer than this nobody keeps a session warm that they do not use.
@@ -20,6 +21,10 @@ const WARM_MAX: Duration = Duration::from_hours(7 * 24);
 struct Raw {
     #[serde(default)]
     defaults: RawDefaults,
+    #[serde(default)]
+    endpoints: Endpoints,
+    #[serde(default)]
+    network: RawNetwork,
     #[serde(default)]
     sources: BTreeMap<SourceName, RawSource>,
     #[serde(default)]
@@ -35,6 +40,10 @@ pub(super) type RawProfiles = BTreeMap<ProfileName, RawProfile>;
 pub(super) struct RawShared {
     #[serde(default)]
     pub(super) defaults: RawDefaults,
+    #[serde(default)]
+    endpoints: Endpoints,
+    #[serde(default)]
+    network: RawNetwork,
     #[serde(default)]
     pub(super) sources: BTreeMap<SourceName, RawSource>,
 }
@@ -128,7 +137,8 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key))
     })?;
-    Ok((RawShared { defaults: raw.defaults, sources: raw.sources }, raw.profiles))
+    let Raw { defaults, endpoints, network, sources, profiles } = raw;
+    Ok((RawShared { defaults, endpoints, network, sources }, profiles))
 }
 
 /// The parser's message as one line. Of an unknown key it lists all that there are; a person wants the one they meant.
@@ -163,6 +173,11 @@ fn line_at(text: &str, offset: usize) -> usize {
 }
 
 impl RawShared {
+    /// How AWS is reached. An error is a key and what is wrong with it.
+    pub(super) fn network(&self) -> Result<Network, (String, String)> {
+        self.network.valid(&self.endpoints)
+    }
+
     /// Checks what no single value can tell. An error is a key and what is wrong with it.
     pub(super) fn valid_sources(self) -> Result<BTreeMap<SourceName, SourceConfig>, (String, String)> {
         let valid = |(name, source): (SourceName, RawSource)| match source.valid() {

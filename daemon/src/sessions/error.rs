@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, SourceName};
 
+use super::codes::CodeError;
 use crate::aws::AwsErrorKind;
 use crate::cache::{Failure, Remembered};
 use crate::hop::HopError;
@@ -22,6 +23,9 @@ pub enum SessionError {
     /// The source gave nothing.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A code of an MFA device is needed, or did not do.
+    #[error(transparent)]
+    Code(#[from] CodeError),
     /// A hop failed.
     #[error(transparent)]
     Hop(#[from] HopError),
@@ -69,9 +73,10 @@ fn doubled([first, most]: [Duration; 2], failures: u32) -> Duration {
 impl SessionError {
     /// What has to happen for it to end.
     #[must_use]
-    pub const fn class(&self) -> ErrorClass {
+    pub fn class(&self) -> ErrorClass {
         match self {
             Self::Source(error) => error.class(),
+            Self::Code(error) => error.class(),
             Self::Hop(error) => error.error.kind.class(),
             Self::Overdue | Self::Slow | Self::Lost => ErrorClass::Retry,
             Self::Ended => ErrorClass::Change,
@@ -79,14 +84,14 @@ impl SessionError {
     }
 
     /// Whether the same attempt may well succeed in a moment.
-    pub(super) const fn is_transient(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         matches!(self.class(), ErrorClass::Retry | ErrorClass::Clock)
     }
 
     /// Whether another source, or what it gives, would change it.
     pub(super) const fn is_of_the_source(&self) -> bool {
         match self {
-            Self::Source(_) | Self::Ended => true,
+            Self::Source(_) | Self::Code(_) | Self::Ended => true,
             Self::Hop(error) => matches!(error.error.kind, AwsErrorKind::BaseRejected),
             Self::Overdue | Self::Slow | Self::Lost => false,
         }
@@ -110,6 +115,7 @@ impl SessionError {
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         match self {
             Self::Source(error) => error.body(source),
+            Self::Code(error) => error.body(source),
             Self::Hop(error) => error.body(source),
             Self::Ended => {
                 let message = format!("source \"{source}\" gave credentials that are over already");

@@ -1,100 +1,189 @@
-//! Where base credentials come from. One file per kind of source; each answers a [`Session`].
+//! Where base credentials come from: AWS's own files, read as the AWS CLI reads them, and the OS keyring.
+//!
+//! Neither the shell's `AWS_ACCESS_KEY_ID` nor its `AWS_PROFILE` can decide anything here: the profile is named, and
+//! `main` clears those variables before anything else runs.
 
-mod aws_profile;
+mod error;
+mod leaf;
+mod plan;
+pub mod process;
 pub mod watch;
 
-use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, Region, SourceName};
+use aws_config::profile::ProfileSet;
+use aws_types::os_shim_internal::{Env, Fs};
+use rolecall_protocol::{Region, SessionName, near_misses};
+
+pub use error::{Login, SourceError};
+use plan::{Plan, RolePlan};
 
 use crate::aws::Aws;
-use crate::config::{SourceConfig, SourceKind};
+use crate::aws::innermost;
+use crate::config::SourceConfig;
+use crate::config::SourceKind;
+use crate::profile::Chain;
+use crate::profile::Hop;
 use crate::session::Session;
+use crate::sso::Sso;
 
-/// Why a source gave nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
-    /// AWS's own files cannot be read or make no sense.
-    #[error("{0}")]
-    Files(String),
-    /// There is no such AWS profile.
-    #[error("there is no AWS profile \"{profile}\" in {files}")]
-    NoProfile {
-        /// The name that was looked for.
-        profile: String,
-        /// Where.
-        files: String,
-        /// What to do about it: it depends on what is there.
-        advice: String,
-    },
-    /// The AWS profile says nothing about credentials, or something wrong.
-    #[error("AWS profile \"{profile}\": {message}")]
-    Invalid {
-        /// The AWS profile.
-        profile: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// A role of the AWS profile wants a code of an MFA device, which nobody asks the person for yet.
-    #[error("AWS profile \"{profile}\" wants an MFA code (mfa_serial), and Rolecall cannot ask for one yet")]
-    MfaNeeded {
-        /// The AWS profile.
-        profile: String,
-    },
-    /// A login has ended.
-    #[error("the login of AWS profile \"{profile}\" has expired")]
-    LoginNeeded {
-        /// The AWS profile.
-        profile: String,
-    },
-    /// Getting them failed.
-    #[error("AWS profile \"{profile}\" gave no credentials: {message}")]
-    Failed {
-        /// The AWS profile.
-        profile: String,
-        /// What happened.
-        message: String,
-    },
+/// What a source comes to.
+#[derive(Debug)]
+pub enum Resolved {
+    /// Credentials, and the login that they depend on.
+    Session(Box<Session>, Option<Login>),
+    /// A role that its AWS profile names: the session of this chain.
+    Through(Chain),
 }
 
-/// Gets a source's credentials. Reads AWS's files anew each time, so that what a person changed there counts.
-pub async fn resolve(aws: &Aws, source: &SourceConfig, region: &Region) -> Result<Session, SourceError> {
-    match &source.kind {
-        SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile) => {
-            aws_profile::resolve(aws, profile, region).await
-        }
-        SourceKind::Keyring(name) => Err(SourceError::Files(format!("keys {name}: the keyring is not read yet"))),
-    }
+/// Gets what sources give.
+#[derive(Clone)]
+pub struct Sources {
+    aws: Aws,
+    sso: Sso,
+    name: SessionName,
 }
 
-impl SourceError {
-    /// What has to happen for it to end.
+impl Sources {
+    /// Sessions of roles that AWS profiles name are called `name` where they do not name them.
     #[must_use]
-    pub const fn class(&self) -> ErrorClass {
-        match self {
-            Self::LoginNeeded { .. } | Self::MfaNeeded { .. } => ErrorClass::Login,
-            Self::Failed { .. } => ErrorClass::Retry,
-            Self::Files(_) | Self::NoProfile { .. } | Self::Invalid { .. } => ErrorClass::Change,
+    pub fn new(aws: Aws, name: SessionName) -> Self {
+        Self { sso: Sso::new(aws.clone()), aws, name }
+    }
+
+    /// The logins to IAM Identity Center.
+    #[must_use]
+    pub const fn sso(&self) -> &Sso {
+        &self.sso
+    }
+
+    /// Gets a source's credentials, without regard to MFA. Reads AWS's files anew each time, so that what a person changed
+    /// there counts.
+    pub async fn resolve(&self, source: &SourceConfig, region: &Region) -> Result<Resolved, SourceError> {
+        let (SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile)) = &source.kind else {
+            return Err(SourceError::Files(format!("{}: not read yet", source.describe())));
+        };
+        let profiles = self.files(profile).await?;
+        let plan = plan::plan(&profiles, &source.kind)?;
+        if let Plan::Role(role) = plan {
+            return Ok(Resolved::Through(self.chain_of(profile, *role, region)));
+        }
+        let home = home_region(&profiles, profile, region);
+        let login = login(&plan, profile);
+        let session = self.leaf(plan, &profiles, profile, &home).await?;
+        Ok(Resolved::Session(Box::new(session), login))
+    }
+
+    /// The region that a source's own calls go to: what its AWS profile says, else another.
+    pub async fn home(&self, source: &SourceConfig, region: &Region) -> Region {
+        let Some(profile) = source.aws_profile() else { return region.clone() };
+        match self.files(profile).await {
+            Ok(profiles) => home_region(&profiles, profile, region),
+            Err(_) => region.clone(),
         }
     }
 
-    /// The error as the wire says it.
-    #[must_use]
-    pub fn body(&self, source: &SourceName) -> ErrorBody {
-        let (code, hint) = match self {
-            Self::LoginNeeded { profile } => {
-                (ErrorCode::LoginNeeded, format!("Run: aws sso login --profile {profile}"))
+    /// The login that a source depends on, if there is one.
+    pub async fn login_of(&self, source: &SourceConfig) -> Option<Login> {
+        let profiles = self.files(source.aws_profile()?).await.ok()?;
+        let mut kind = source.kind.clone();
+        // A loop is an error of the plan's.
+        loop {
+            let (SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name)) = &kind else { return None };
+            match plan::plan(&profiles, &kind).ok()? {
+                Plan::Role(role) => kind = role.base,
+                plan => return login(&plan, name),
             }
-            Self::Failed { profile, .. } => {
-                (ErrorCode::SourceUnavailable, format!("Try: aws sts get-caller-identity --profile {profile}"))
+        }
+    }
+
+    async fn leaf(
+        &self,
+        plan: Plan,
+        profiles: &ProfileSet,
+        profile: &str,
+        region: &Region,
+    ) -> Result<Session, SourceError> {
+        let aws = &self.aws;
+        let credentials = match plan {
+            Plan::Sso(sso) => {
+                let got = self.sso.role_credentials(&sso.session, &sso.account, &sso.role).await;
+                return got.map_err(|error| SourceError::Sso {
+                    profile: profile.to_owned(),
+                    session: sso.session,
+                    error,
+                });
             }
-            Self::NoProfile { advice, .. } => (ErrorCode::SourceUnavailable, advice.clone()),
-            Self::MfaNeeded { .. } => (
-                ErrorCode::LoginNeeded,
-                "Use an AWS profile whose credential_process asks for the code, or one without mfa_serial.".to_owned(),
-            ),
-            Self::Files(_) | Self::Invalid { .. } => {
-                (ErrorCode::SourceUnavailable, "Mend it in AWS's own configuration.".to_owned())
+            Plan::Process(command) => process::credentials(&command)
+                .await
+                .map_err(|error| SourceError::Process { profile: profile.to_owned(), error })?,
+            Plan::Instance(address) => leaf::of_instance(aws, profile, region, address.as_deref()).await?,
+            Plan::Container => leaf::of_container(aws, profile, region).await?,
+            Plan::Keys => match leaf::keys(profiles, profile) {
+                Some(keys) => keys,
+                None => leaf::of_files(aws, profiles, profile, region).await?,
+            },
+            Plan::WebIdentity | Plan::AwsLogin | Plan::Role(_) => {
+                leaf::of_files(aws, profiles, profile, region).await?
             }
         };
-        ErrorBody::new(code, format!("source \"{source}\": {self}")).hint(hint)
+        Ok(Session { credentials, arn: None, issued: aws.now(), is_clamped: false })
+    }
+
+    fn chain_of(&self, profile: &str, role: RolePlan, region: &Region) -> Chain {
+        let hop = Hop {
+            role: role.role,
+            session_name: role.session_name.unwrap_or_else(|| self.name.clone()),
+            external_id: role.external_id,
+            duration: role.duration,
+        };
+        let source = SourceConfig { kind: role.base, mfa: role.mfa };
+        Chain::of_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), hop)
+    }
+
+    /// AWS's files, parsed by the SDK. That profile has to be in them.
+    async fn files(&self, profile: &str) -> Result<ProfileSet, SourceError> {
+        // An empty environment: only the files that `Aws` names count.
+        let environment = Env::from_slice(&[]);
+        let profiles = aws_config::profile::load(&Fs::real(), &environment, &self.aws.profile_files(), None)
+            .await
+            .map_err(|error| SourceError::Files(innermost(&error)))?;
+        match profiles.get_profile(profile) {
+            Some(_) => Ok(profiles),
+            None => Err(self.no_profile(profile, &profiles)),
+        }
+    }
+
+    fn no_profile(&self, profile: &str, profiles: &ProfileSet) -> SourceError {
+        let files = self.aws.files();
+        SourceError::NoProfile {
+            profile: profile.to_owned(),
+            files: format!("{} or {}", files.config.display(), files.credentials.display()),
+            advice: advice(profile, profiles),
+        }
+    }
+}
+
+/// The login that such a profile depends on.
+fn login(plan: &Plan, profile: &str) -> Option<Login> {
+    match plan {
+        Plan::Sso(sso) => Some(Login::Sso(sso.session.clone())),
+        Plan::AwsLogin => Some(Login::Aws { profile: profile.to_owned() }),
+        _ => None,
+    }
+}
+
+/// The region that the AWS profile names for its own calls, else another.
+fn home_region(profiles: &ProfileSet, profile: &str, region: &Region) -> Region {
+    let own = profiles.get_profile(profile).and_then(|profile| profile.get("region"));
+    own.and_then(|own| own.parse().ok()).unwrap_or_else(|| region.clone())
+}
+
+/// What a person who misnamed an AWS profile may have meant.
+fn advice(profile: &str, profiles: &ProfileSet) -> String {
+    let mut names: Vec<&str> = profiles.profiles().collect();
+    names.sort_unstable();
+    match (near_misses(profile, names.iter().copied()).first(), names.as_slice()) {
+        (Some(near), _) => format!("Did you mean \"{near}\"?"),
+        (None, []) => "There is none at all; make one with: aws configure".to_owned(),
+        (None, names) => format!("There are: {}.", names.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
     }
 }

@@ -40,6 +40,7 @@ mod arn;
 mod clock;
 mod keys;
 mod line;
+mod proxy;
 mod random;
 mod serve;
 mod time;
@@ -53,10 +54,14 @@ pub mod sandbox;
 pub mod sigv4;
 
 pub use apiserver::ApiServer;
-pub use aws::{Aws, AwsHandle, Call, Cluster, Cut, Fault, Gate, Op, Outcome, Role};
+pub use aws::{
+    Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, Fault, Gate, InstanceMetadata, Login, MfaDevice, Op,
+    Outcome, OverTls, Role, Sso,
+};
 pub use clock::Clock;
 pub use jiff::SignedDuration;
 pub use keys::AccessKey;
 pub use line::Line;
-pub use sandbox::{Daemon, FakeTime, Network, Output, Sandbox, Terminal, within};
+pub use proxy::Proxy;
+pub use sandbox::{AwsProfile, Daemon, FakeTime, Network, Output, Sandbox, Terminal, within};
 pub use sigv4::TokenSpec;

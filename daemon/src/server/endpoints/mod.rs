@@ -4,6 +4,9 @@ mod cluster;
 mod config_check;
 mod config_reload;
 mod events;
+mod lines;
+mod login;
+mod logout;
 mod probe;
 mod profile;
 mod refresh;
@@ -36,6 +39,8 @@ pub(super) async fn answer(
         Endpoint::ConfigCheck => config_check::answer(agent, &body).await,
         Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
+        Endpoint::Login(name) => login::answer(context, name, &body),
+        Endpoint::Logout(name) => logout::answer(agent, name).await,
         Endpoint::Status => Ok(status::answer(agent)),
         Endpoint::Events => events::answer(context),
         Endpoint::Restart => restart::answer(context).await,

@@ -5,7 +5,7 @@ mod kube;
 mod log;
 mod partition;
 mod respond;
-mod tls;
+pub(crate) mod tls;
 mod token;
 mod webhook;
 

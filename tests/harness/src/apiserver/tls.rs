@@ -1,4 +1,4 @@
-//! The cluster's CA and the server's certificate.
+//! A CA and the server's certificate: a cluster's, or those of a company that runs its own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// A CA made for one cluster, and what it signed for the server.
+/// A CA made for one server, and what it signed for it.
 pub(crate) struct Identity {
     pub(crate) ca_pem: String,
     chain: Vec<CertificateDer<'static>>,
@@ -26,18 +26,23 @@ impl fmt::Debug for Identity {
 impl Identity {
     /// Valid for 127.0.0.1 and localhost, at any time that a test's clock may show.
     pub(crate) fn new(cluster: &str) -> Self {
+        Self::signed_by(&format!("kubernetes of {cluster}"), "kube-apiserver", &["127.0.0.1", "localhost"])
+    }
+
+    /// Valid for those names and addresses.
+    pub(crate) fn signed_by(authority: &str, server: &str, names: &[&str]) -> Self {
         let ca_key = KeyPair::generate().expect("a key can be made");
         let mut ca = CertificateParams::default();
-        ca.distinguished_name.push(DnType::CommonName, format!("kubernetes of {cluster}"));
+        ca.distinguished_name.push(DnType::CommonName, authority);
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         let ca_pem = ca.self_signed(&ca_key).expect("a CA can sign itself").pem();
         let issuer = Issuer::new(ca, ca_key);
 
         let key = KeyPair::generate().expect("a key can be made");
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let mut leaf = CertificateParams::new(names).expect("these names are names");
-        leaf.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        leaf.distinguished_name.push(DnType::CommonName, server);
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
         let leaf = leaf.signed_by(&key, &issuer).expect("a CA can sign a certificate");

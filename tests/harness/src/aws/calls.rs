@@ -14,9 +14,9 @@ pub struct Call {
     pub at: SystemTime,
     /// Whose access key the request bears; nothing says yet that the signature is good.
     pub caller_arn: Option<String>,
-    /// `RoleArn` of an AssumeRole.
+    /// `RoleArn` of an AssumeRole, or AssumeRoleWithWebIdentity.
     pub role_arn: Option<String>,
-    /// `RoleSessionName` of an AssumeRole.
+    /// `RoleSessionName` of the same.
     pub session_name: Option<String>,
     /// Region of the credential scope, or, unsigned, of the host.
     pub region: Option<String>,
@@ -24,7 +24,8 @@ pub struct Call {
     pub host: String,
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Parameters, or the cluster's name as `name`; the values of secrets are replaced by `[secret]`.
+    /// Parameters as the query protocol has them (`SourceIdentity`, `Tags.member.1.Key`), or the cluster's name as `name`;
+    /// the values of secrets are replaced by `[secret]`.
     pub params: BTreeMap<String, String>,
     /// How it ended.
     pub outcome: Outcome,

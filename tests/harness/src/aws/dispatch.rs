@@ -9,10 +9,11 @@ use super::calls::{Call, Outcome, without_secrets};
 use super::error::ApiError;
 use super::identity::Principal;
 use super::inbound::{Inbound, Service};
+use super::op::Op;
 use super::plan::{Plan, Twist};
 use super::reply::Reply;
 use super::world::World;
-use super::{eks, sts};
+use super::{eks, signin, sso, sts};
 use crate::serve::{Broken, ReplyBody};
 use crate::sigv4::{KnownKey, Moment, claimed_key, verify};
 
@@ -23,6 +24,13 @@ pub(crate) struct Authentic<'a> {
     pub(crate) caller: Principal,
     /// Region of the credential scope.
     pub(crate) region: String,
+    pub(crate) twist: Twist,
+}
+
+/// A request of an operation that nobody signs.
+pub(crate) struct Unsigned<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) request: &'a Inbound,
     pub(crate) twist: Twist,
 }
 
@@ -45,10 +53,17 @@ pub(crate) async fn answer(world: Arc<World>, request: Request<Incoming>) -> Res
 }
 
 fn serve(world: &World, request: &Inbound, twist: Twist) -> Reply {
-    let answered = authenticate(world, request, twist).and_then(|authentic| match request.service {
-        Service::Sts => sts::serve(&authentic),
-        Service::Eks => eks::serve(&authentic),
-    });
+    if request.service == Service::Sso {
+        return sso::serve(world, request).unwrap_or_else(|error| error.reply(request));
+    }
+    let answered = match request.op {
+        Op::AssumeRoleWithWebIdentity => sts::serve_unsigned(&Unsigned { world, request, twist }),
+        Op::CreateOAuth2Token => signin::serve(&Unsigned { world, request, twist }),
+        _ => authenticate(world, request, twist).and_then(|authentic| match request.service {
+            Service::Sts | Service::Signin | Service::Sso => sts::serve(&authentic),
+            Service::Eks => eks::serve(&authentic),
+        }),
+    };
     answered.unwrap_or_else(|error| error.reply(request))
 }
 

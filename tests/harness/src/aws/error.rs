@@ -28,7 +28,7 @@ impl ApiError {
         let message = format!("User: {caller} is not authorized to perform: {action} on resource: {resource}");
         match service {
             Service::Sts => Self::new(403, "AccessDenied", message),
-            Service::Eks => Self::new(403, "AccessDeniedException", message),
+            Service::Eks | Service::Signin | Service::Sso => Self::new(403, "AccessDeniedException", message),
         }
     }
 
@@ -37,6 +37,8 @@ impl ApiError {
         match service {
             Service::Sts => Self::new(400, "Throttling", "Rate exceeded"),
             Service::Eks => Self::new(429, "ThrottlingException", "Rate exceeded"),
+            Service::Signin => Self::new(429, "TooManyRequestsError", "Rate exceeded"),
+            Service::Sso => Self::new(429, "TooManyRequestsException", "HTTP 429 Unknown Code"),
         }
     }
 
@@ -72,7 +74,8 @@ impl ApiError {
         let reply = match request.service {
             Service::Sts if request.wants_json() => self.query_json(),
             Service::Sts => self.query_xml(),
-            Service::Eks => self.rest_json(),
+            Service::Eks | Service::Signin => self.rest_json(),
+            Service::Sso => super::sso::error_reply(self),
         };
         Reply { error_code: Some(self.code.clone()), ..reply }
     }

@@ -54,11 +54,12 @@ pub enum Fault {
         /// Real time before each chunk.
         every: Duration,
     },
-    /// AssumeRole succeeds with a session that ends after this, whatever was asked for; zero: it has ended already.
+    /// AssumeRole, or another call that gives a session, succeeds with one that ends after this, whatever was asked for;
+    /// zero: it has ended already.
     ExpiresIn(Duration),
-    /// AssumeRole succeeds and says that it assumed this ARN.
+    /// AssumeRole, or AssumeRoleWithWebIdentity, succeeds and says that it assumed this ARN.
     WrongRole(String),
-    /// AssumeRole succeeds with this text as `Expiration`, or, with `None`, without that element.
+    /// A call of STS that gives a session succeeds with this text as `Expiration`, or, with `None`, without that element.
     Expiration(Option<String>),
     /// All of these at once: a delay and then a throttle, a skew and a cut.
     All(Vec<Fault>),

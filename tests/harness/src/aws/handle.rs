@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::fault::{Fault, Script};
 use super::identity::{NewSession, Role};
 use super::op::Op;
+use super::sso::Sso;
 use super::world::{State, World};
 use crate::clock::Clock;
 use crate::keys::AccessKey;
@@ -17,13 +18,17 @@ use crate::keys::AccessKey;
 /// A handle on a running embedded AWS; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct AwsHandle {
-    world: Arc<World>,
+    pub(super) world: Arc<World>,
     addr: SocketAddr,
 }
 
 impl AwsHandle {
     pub(crate) fn new(world: Arc<World>, addr: SocketAddr) -> Self {
         Self { world, addr }
+    }
+
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
     }
 
     /// `http://127.0.0.1:PORT`, the endpoint of every service.
@@ -90,10 +95,10 @@ impl AwsHandle {
         state.identities.add_session(&new)
     }
 
-    /// Ends every session of a role now: their next call gets `ExpiredToken`.
-    pub fn end_sessions(&self, role_arn: &str) {
+    /// Ends every session of a role or user now: their next call gets `ExpiredToken`.
+    pub fn end_sessions(&self, principal_arn: &str) {
         let now = self.world.clock.now();
-        self.world.state().identities.end_sessions(role_arn, now);
+        self.world.state().identities.end_sessions(principal_arn, now);
     }
 
     /// Denies an action (`eks:DescribeCluster`, `eks:ListClusters`, `sts:AssumeRole`) to a user or role; all are
@@ -105,6 +110,11 @@ impl AwsHandle {
     /// Takes [`AwsHandle::deny`] back.
     pub fn allow(&self, principal_arn: &str, action: &str) {
         self.world.state().identities.permit(principal_arn, action, true);
+    }
+
+    /// Whose an access key is: a user's ARN, or an assumed-role ARN. `None` once it is deleted.
+    pub fn owner_of(&self, key_id: &str) -> Option<String> {
+        self.world.state().identities.credential(key_id).map(|known| known.principal.arn.clone())
     }
 
     /// Every secret key and session token ever issued here, for leak checks.
@@ -154,6 +164,14 @@ impl AwsHandle {
     }
 }
 
+/// IAM Identity Center.
+impl AwsHandle {
+    /// What a test can do to IAM Identity Center and ask of it.
+    pub fn sso(&self) -> Sso {
+        Sso::new(Arc::clone(&self.world), self.addr)
+    }
+}
+
 /// Faults.
 impl AwsHandle {
     /// Queues a fault for calls of `op`: once, unless it says otherwise (`Fault::Throttle.times(3)`, `.forever()`,
@@ -164,7 +182,7 @@ impl AwsHandle {
 
     /// The same fault on every call of every operation until [`AwsHandle::clear_faults`].
     pub fn outage(&self, fault: &Fault) {
-        for op in Op::ALL {
+        for &op in Op::ALL {
             self.fault(op, fault.clone().forever());
         }
     }

@@ -1,92 +1,15 @@
 //! Who there is: users, roles, their keys and sessions, and what they may do.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use super::mfa::Devices;
+pub use super::role::Role;
+use super::signin::Logins;
+use super::web_identity::WebIdentities;
 use crate::arn::Arn;
 use crate::keys::AccessKey;
 use crate::random::{base64_text, iam_id};
-
-/// A role, built up from what is not as usual.
-///
-/// As in IAM, a new role trusts nobody, and its trust policy allows neither `sts:TagSession` nor
-/// `sts:SetSourceIdentity`.
-#[derive(Clone, Debug)]
-pub struct Role {
-    pub(crate) arn: String,
-    pub(crate) id: String,
-    pub(crate) trusted: Vec<String>,
-    pub(crate) max_session: Duration,
-    pub(crate) external_id: Option<String>,
-    pub(crate) may_tag: bool,
-    pub(crate) may_set_source_identity: bool,
-    pub(crate) token_length: Option<usize>,
-    pub(crate) denied: BTreeSet<String>,
-}
-
-impl Role {
-    /// A role by its ARN, which may have a path, that nobody may assume.
-    pub fn new(arn: &str) -> Self {
-        let parsed = Arn::parse(arn).unwrap_or_else(|| panic!("{arn} is not an ARN"));
-        assert_eq!((parsed.service.as_str(), parsed.kind()), ("iam", "role"), "{arn} is not a role's ARN");
-        Self {
-            arn: arn.to_owned(),
-            id: iam_id("AROA", 17),
-            trusted: Vec::new(),
-            // IAM's default.
-            max_session: Duration::from_hours(1),
-            external_id: None,
-            may_tag: false,
-            may_set_source_identity: false,
-            token_length: None,
-            denied: BTreeSet::new(),
-        }
-    }
-
-    /// Trusts a principal too: a user's ARN, a role's ARN, an assumed-role ARN, an account's root, or `*`.
-    #[must_use]
-    pub fn trusts(mut self, principal: &str) -> Self {
-        self.trusted.push(principal.to_owned());
-        self
-    }
-
-    /// `MaxSessionDuration`: 1 to 12 hours; 1 hour by default.
-    #[must_use]
-    pub fn max_session_duration(self, max_session: Duration) -> Self {
-        Self { max_session, ..self }
-    }
-
-    /// The trust policy wants this `sts:ExternalId`.
-    #[must_use]
-    pub fn external_id(self, id: &str) -> Self {
-        Self { external_id: Some(id.to_owned()), ..self }
-    }
-
-    /// The trust policy allows `sts:TagSession` too.
-    #[must_use]
-    pub fn allows_tag_session(self) -> Self {
-        Self { may_tag: true, ..self }
-    }
-
-    /// The trust policy allows `sts:SetSourceIdentity` too.
-    #[must_use]
-    pub fn allows_source_identity(self) -> Self {
-        Self { may_set_source_identity: true, ..self }
-    }
-
-    /// Sessions get tokens of this many characters instead of about 700: past about 2,480 an EKS token is too long.
-    #[must_use]
-    pub fn session_token_length(self, characters: usize) -> Self {
-        Self { token_length: Some(characters), ..self }
-    }
-
-    /// The role's own policy denies an action: `eks:DescribeCluster`, `sts:AssumeRole`. Everything else is allowed.
-    #[must_use]
-    pub fn denies(mut self, action: &str) -> Self {
-        self.denied.insert(action.to_owned());
-        self
-    }
-}
 
 #[derive(Clone, Debug)]
 struct User {
@@ -104,15 +27,47 @@ pub(crate) struct Principal {
     /// The ARN of the role, with its path, if this is a role's session.
     pub(crate) role_arn: Option<String>,
     pub(crate) source_identity: Option<String>,
+    /// Whether these are a session's credentials: a role's, or those of a GetSessionToken.
+    pub(crate) temporary: bool,
+    /// When the person gave a code. Only GetSessionToken puts that into credentials; AssumeRole never does.
+    pub(crate) mfa_since: Option<SystemTime>,
+    pub(crate) tags: SessionTags,
+}
+
+/// Session tags, and which of them the next role of a chain gets too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SessionTags {
+    pub(crate) all: BTreeMap<String, String>,
+    pub(crate) transitive: BTreeSet<String>,
+}
+
+impl SessionTags {
+    /// What the next role of a chain gets.
+    pub(crate) fn inherited(&self) -> Self {
+        let all = self.all.iter().filter(|(key, _)| self.transitive.contains(*key));
+        Self { all: all.map(|(key, value)| (key.clone(), value.clone())).collect(), ..self.clone() }
+    }
 }
 
 impl Principal {
+    fn user(arn: &str, id: &str) -> Self {
+        Self {
+            arn: arn.to_owned(),
+            user_id: id.to_owned(),
+            role_arn: None,
+            source_identity: None,
+            temporary: false,
+            mfa_since: None,
+            tags: SessionTags::default(),
+        }
+    }
+
     pub(crate) fn account(&self) -> String {
         Arn::parse(&self.arn).expect("the table holds ARNs").account
     }
 
     /// The identity whose policies count: the user or the role.
-    fn identity(&self) -> &str {
+    pub(crate) fn identity(&self) -> &str {
         self.role_arn.as_deref().unwrap_or(&self.arn)
     }
 }
@@ -141,6 +96,9 @@ pub(crate) struct Identities {
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Role>,
     credentials: HashMap<String, Credential>,
+    pub(crate) devices: Devices,
+    pub(crate) web: WebIdentities,
+    pub(crate) logins: Logins,
     secrets: Vec<String>,
 }
 
@@ -158,23 +116,40 @@ impl Identities {
             .users
             .entry(arn.to_owned())
             .or_insert_with(|| User { id: iam_id("AIDA", 17), denied: BTreeSet::new() });
-        let principal =
-            Principal { arn: arn.to_owned(), user_id: user.id.clone(), role_arn: None, source_identity: None };
+        let principal = Principal::user(arn, &user.id);
         self.issue("AKIA", principal, None, None)
     }
 
-    /// Credentials of a role's session.
+    /// Credentials of a user's own session, as GetSessionToken gives them. `mfa_since` is when a code was given.
+    pub(crate) fn add_user_session(
+        &mut self,
+        user: &Principal,
+        expires: SystemTime,
+        mfa_since: Option<SystemTime>,
+    ) -> AccessKey {
+        let principal = Principal { temporary: true, mfa_since, ..user.clone() };
+        self.issue("ASIA", principal, Some(session_token(TOKEN_LENGTH)), Some(expires))
+    }
+
+    /// Credentials of a role's session without tags.
     pub(crate) fn add_session(&mut self, new: &NewSession<'_>) -> AccessKey {
+        self.add_tagged_session(new, SessionTags::default())
+    }
+
+    /// Credentials of a role's session.
+    pub(crate) fn add_tagged_session(&mut self, new: &NewSession<'_>, tags: SessionTags) -> AccessKey {
         let role = Arn::parse(&new.role.arn).expect("a role has an ARN");
         let principal = Principal {
             arn: role.assumed(new.name),
             user_id: format!("{}:{}", new.role.id, new.name),
             role_arn: Some(new.role.arn.clone()),
             source_identity: new.source_identity.clone(),
+            temporary: true,
+            mfa_since: None,
+            tags,
         };
         let length = new.role.token_length.unwrap_or(TOKEN_LENGTH + new.packed);
-        let token = format!("{TOKEN_START}{}", base64_text(length.saturating_sub(TOKEN_START.len())));
-        self.issue("ASIA", principal, Some(token), Some(new.expires))
+        self.issue("ASIA", principal, Some(session_token(length)), Some(new.expires))
     }
 
     fn issue(
@@ -221,10 +196,10 @@ impl Identities {
         self.credentials.remove(key_id);
     }
 
-    /// Ends every session of a role, as IAM's "revoke active sessions" does.
-    pub(crate) fn end_sessions(&mut self, role_arn: &str, now: SystemTime) {
+    /// Ends every session of a role or user, as IAM's "revoke active sessions" does.
+    pub(crate) fn end_sessions(&mut self, arn: &str, now: SystemTime) {
         for credential in self.credentials.values_mut() {
-            if credential.principal.role_arn.as_deref() == Some(role_arn) {
+            if credential.principal.temporary && credential.principal.identity() == arn {
                 credential.expires = Some(now);
             }
         }
@@ -255,14 +230,21 @@ impl Identities {
         denied.is_some_and(|denied| !denied.contains(action))
     }
 
-    /// Whether the role's trust policy names the principal.
-    pub(crate) fn trusts(role: &Role, principal: &Principal) -> bool {
-        let root = Arn::parse(&principal.arn).expect("the table holds ARNs").root();
-        let names = ["*", &principal.arn, principal.identity(), &root];
-        role.trusted.iter().any(|trusted| names.contains(&trusted.as_str()))
+    /// A user, as its own keys show it.
+    pub(crate) fn user(&self, arn: &str) -> Option<Principal> {
+        self.users.get(arn).map(|user| Principal::user(arn, &user.id))
+    }
+
+    /// Something else that must not leak.
+    pub(crate) fn add_secret(&mut self, secret: &str) {
+        self.secrets.push(secret.to_owned());
     }
 
     pub(crate) fn secrets(&self) -> &[String] {
         &self.secrets
     }
+}
+
+fn session_token(characters: usize) -> String {
+    format!("{TOKEN_START}{}", base64_text(characters.saturating_sub(TOKEN_START.len())))
 }

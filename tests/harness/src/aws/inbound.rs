@@ -5,6 +5,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use super::op::Op;
+use super::sso;
 use crate::serve::Broken;
 use crate::sigv4::{Signed, parse_query, percent_decode};
 
@@ -16,6 +17,9 @@ const MAX_BODY: usize = 1024 * 1024;
 pub(crate) enum Service {
     Sts,
     Eks,
+    Signin,
+    /// Nobody signs for it.
+    Sso,
 }
 
 impl Service {
@@ -23,6 +27,8 @@ impl Service {
         match self {
             Self::Sts => "sts",
             Self::Eks => "eks",
+            Self::Signin => "signin",
+            Self::Sso => "sso",
         }
     }
 }
@@ -64,6 +70,9 @@ impl Inbound {
         }
         let method = head.method.as_str().to_owned();
         let (service, op) = route(&method, &path, &params);
+        if service == Service::Sso {
+            params.extend(sso::shown(&body));
+        }
         Ok(Self { method, path, query, headers, body, service, op, params })
     }
 
@@ -103,7 +112,9 @@ fn route(method: &str, path: &str, params: &[(String, String)]) -> (Service, Op)
     match (method, &segments[..]) {
         ("GET", ["clusters"]) => (Service::Eks, Op::ListClusters),
         ("GET", ["clusters", _name]) => (Service::Eks, Op::DescribeCluster),
+        ("POST", ["v1", "token"]) => (Service::Signin, Op::CreateOAuth2Token),
         (_, ["clusters", ..]) => (Service::Eks, Op::Unknown),
+        _ if let Some(op) = sso::op_of(method, path) => (Service::Sso, op),
         _ => {
             let action = params.iter().find(|(name, _)| name == "Action").map_or("", |(_, action)| action);
             (Service::Sts, Op::of_action(action))

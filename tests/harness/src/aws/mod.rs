@@ -1,4 +1,4 @@
-//! One embedded AWS over real HTTP on loopback: an identity table, STS, EKS, access to clusters, and scripted faults.
+//! One embedded AWS over real HTTP on loopback: an identity table, STS, EKS, IAM Identity Center, access to clusters, and scripted faults.
 //!
 //! Every request is believed only if its SigV4 signature is good; what a principal may do is decided by trust and
 //! permissions as in the real thing, with the real texts. One file per operation: a new one is a file under its
@@ -7,6 +7,7 @@
 mod access;
 mod calls;
 mod cluster;
+mod container_credentials;
 mod dispatch;
 mod eks;
 mod error;
@@ -14,20 +15,35 @@ mod fault;
 mod handle;
 mod identity;
 mod inbound;
+mod instance_metadata;
+mod mfa;
 mod op;
 mod plan;
 mod reply;
+mod role;
+mod rotating;
+mod signin;
+mod sso;
 mod sts;
+mod tls;
+mod web_identity;
 mod world;
 
 pub use calls::{Call, Outcome};
 pub use cluster::Cluster;
+pub use container_credentials::ContainerCredentials;
 pub use fault::{Cut, Fault, Gate, Script};
 pub use handle::AwsHandle;
 pub use identity::Role;
+pub use instance_metadata::InstanceMetadata;
+pub use mfa::MfaDevice;
 pub use op::Op;
+pub use signin::Login;
+pub use sso::Sso;
+pub use tls::OverTls;
 
 pub(crate) use access::Grantee;
+pub(crate) use signin::CLIENT as LOGIN_CLIENT;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -51,6 +67,11 @@ impl Aws {
         let shared = Arc::clone(&world);
         let server = Server::start("embedded-aws", None, move |request| dispatch::answer(Arc::clone(&shared), request));
         Self { handle: AwsHandle::new(world, server.addr()), _server: server }
+    }
+
+    /// The same AWS over TLS, under the names of a certificate that a private CA has signed.
+    pub fn over_tls(&self, names: &[&str]) -> OverTls {
+        OverTls::start(Arc::clone(self.handle.world()), names)
     }
 
     /// A handle to share with other threads and with the API server.

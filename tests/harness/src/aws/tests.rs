@@ -2,6 +2,9 @@ mod assume_role;
 mod eks;
 mod faults;
 mod log;
+mod machines;
+mod mfa;
+mod web_identity;
 
 use super::*;
 use crate::keys::AccessKey;

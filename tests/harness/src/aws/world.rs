@@ -8,6 +8,7 @@ use super::calls::Calls;
 use super::cluster::Cluster;
 use super::fault::Faults;
 use super::identity::Identities;
+use super::sso::Center;
 use crate::clock::Clock;
 use crate::sigv4::TOLERANCE;
 
@@ -20,6 +21,7 @@ pub(crate) struct State {
     pub(crate) access: Access,
     pub(crate) faults: Faults,
     pub(crate) calls: Calls,
+    pub(crate) sso: Center,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,7 @@ impl State {
             access: Access::default(),
             faults: Faults::default(),
             calls: Calls::default(),
+            sso: Center::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A private place to run programs in: own HOME and XDG folders, a cleared environment, and nothing left behind.
 
 mod aws_files;
+mod aws_profiles;
 mod bins;
 mod daemon;
 mod faketime;
@@ -10,6 +11,7 @@ mod output;
 mod process;
 mod terminal;
 
+pub use aws_profiles::AwsProfile;
 pub use daemon::Daemon;
 pub use faketime::FakeTime;
 pub use network::Network;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::aws::Sso;
 use crate::keys::AccessKey;
 use aws_files::AwsFiles;
 
@@ -124,20 +127,40 @@ impl Sandbox {
 
 /// AWS's own files.
 impl Sandbox {
-    /// Writes an AWS profile with these keys into `~/.aws/credentials`, and into `~/.aws/config` that its STS and EKS
-    /// are at `endpoint`. A second call of the same name replaces it.
+    /// Writes an AWS profile with these keys into `~/.aws/credentials`, and into `~/.aws/config` that its services are
+    /// at `endpoint`. A second call of the same name replaces it.
     pub fn write_aws_profile(&self, name: &str, key: &AccessKey, endpoint: &str) {
+        self.put_aws_profile(name, Some(key), &AwsProfile::default(), endpoint);
+    }
+
+    /// Writes an AWS profile of another kind into `~/.aws/config`, whose services are at `endpoint`. A second call of
+    /// the same name replaces it.
+    pub fn write_aws_config(&self, name: &str, profile: &AwsProfile, endpoint: &str) {
+        self.put_aws_profile(name, None, profile, endpoint);
+    }
+
+    fn put_aws_profile(&self, name: &str, key: Option<&AccessKey>, profile: &AwsProfile, endpoint: &str) {
         let mut files = self.aws_files.lock().expect("no test panics in here");
-        files.put(name, key, endpoint);
+        files.put(name, key, profile, endpoint);
         self.write("home/.aws/config", &files.config());
         self.write("home/.aws/credentials", &files.credentials());
     }
 
-    /// Adds text to `~/.aws/config`: an AWS profile of another kind (`role_arn`, `credential_process`, SSO).
+    /// Adds text to `~/.aws/config`: what [`AwsProfile`] has no word for (`sso-session`).
     pub fn append_aws_config(&self, text: &str) {
         let mut files = self.aws_files.lock().expect("no test panics in here");
         files.append(text);
         self.write("home/.aws/config", &files.config());
+    }
+
+    /// Adds an AWS profile that has a role by IAM Identity Center: of the `[sso-session]` of that name, which is written with
+    /// the first such profile, or, with `None`, by the legacy keys. Its services are at the embedded AWS.
+    pub fn write_sso_profile(&self, name: &str, session: Option<&str>, sso: &Sso, account: &str, role: &str) {
+        let is_new = session.is_some_and(|session| {
+            let files = self.aws_files.lock().expect("no test panics in here");
+            !files.config().contains(&format!("[sso-session {session}]"))
+        });
+        self.append_aws_config(&sso.config(name, session, account, role, is_new));
     }
 }
 
@@ -227,5 +250,7 @@ impl Drop for Sandbox {
     }
 }
 
+#[cfg(test)]
+mod peer_tests;
 #[cfg(test)]
 mod tests;

@@ -103,3 +103,16 @@ fn aws_files_have_a_section_for_each_profile() {
             && credentials.contains("aws_session_token = t")
     );
 }
+
+#[test]
+fn a_profile_of_another_kind_has_no_keys() {
+    let sandbox = Sandbox::new();
+    let role = AwsProfile::role("arn:aws:iam::111122223333:role/hub", "work").with("mfa_serial", "serial");
+    sandbox.write_aws_config("hub", &role, "http://127.0.0.1:1");
+    let read = |file: &str| fs::read_to_string(sandbox.home().join(".aws").join(file)).unwrap();
+    assert!(read("config").starts_with(
+        "[profile hub]\nregion = sa-east-1\nservices = hub-embedded\nrole_arn = arn:aws:iam::111122223333:role/hub\n\
+         source_profile = work\nmfa_serial = serial\n\n[services hub-embedded]\nsts =\n"
+    ));
+    assert_eq!(read("credentials"), "");
+}

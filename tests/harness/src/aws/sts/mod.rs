@@ -1,10 +1,15 @@
 //! STS: the query protocol, XML answers.
 
 mod assume_role;
+mod assume_role_with_web_identity;
+mod credentials;
 mod get_caller_identity;
+mod get_session_token;
+mod mfa;
+mod parameters;
 mod validate;
 
-use super::dispatch::Authentic;
+use super::dispatch::{Authentic, Unsigned};
 use super::error::ApiError;
 use super::op::Op;
 use super::reply::Reply;
@@ -14,8 +19,14 @@ pub(crate) fn serve(call: &Authentic<'_>) -> Result<Reply, ApiError> {
     match call.request.op {
         Op::AssumeRole => assume_role::answer(call),
         Op::GetCallerIdentity => Ok(get_caller_identity::answer(call)),
+        Op::GetSessionToken => get_session_token::answer(call),
         _ => Err(no_such_action(call)),
     }
+}
+
+/// Answers one request whose token is its proof.
+pub(crate) fn serve_unsigned(call: &Unsigned<'_>) -> Result<Reply, ApiError> {
+    assume_role_with_web_identity::answer(call)
 }
 
 fn no_such_action(call: &Authentic<'_>) -> ApiError {

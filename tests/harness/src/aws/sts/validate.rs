@@ -10,6 +10,12 @@ use super::super::inbound::Inbound;
 pub(crate) const NAME_PATTERN: (&str, &str) = (r"[\w+=,.@-]*", "+=,.@-_");
 /// `ExternalId`.
 pub(crate) const EXTERNAL_ID_PATTERN: (&str, &str) = (r"[\w+=,.@:\/-]*", "+=,.@:/-_");
+/// `SerialNumber`
+pub(crate) const SERIAL_PATTERN: (&str, &str) = (r"[\w+=/:,.@-]*", "+=/:,.@-_");
+/// `TokenCode`
+const TOKEN_CODE_PATTERN: &str = r"[\d]*";
+/// Keys and values of tags.
+const TAG_PATTERN: &str = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*";
 
 /// Collects what is wrong with a request's parameters.
 pub(crate) struct Validator<'a> {
@@ -26,8 +32,7 @@ impl<'a> Validator<'a> {
     pub(crate) fn required(&mut self, name: &str) -> &'a str {
         let value = self.request.param(name);
         if value.is_none() {
-            let at = lower_camel(name);
-            self.wrong.push(format!("Value null at '{at}' failed to satisfy constraint: Member must not be null"));
+            self.missing(&lower_camel(name));
         }
         value.unwrap_or_default()
     }
@@ -52,6 +57,27 @@ impl<'a> Validator<'a> {
         if !value.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c)) {
             self.push(at, value, &format!("Member must satisfy regular expression pattern: {pattern}"));
         }
+    }
+
+    /// Digits alone.
+    pub(crate) fn digits(&mut self, at: &str, value: &str) {
+        if !value.chars().all(|c| c.is_ascii_digit()) {
+            self.push(at, value, &format!("Member must satisfy regular expression pattern: {TOKEN_CODE_PATTERN}"));
+        }
+    }
+
+    /// Letters, spaces and numbers of any script, and a few marks.
+    pub(crate) fn tag(&mut self, at: &str, value: &str) {
+        // Zs, Zl and Zp are what Unicode counts as white space but for the controls.
+        let space = |c: char| c.is_whitespace() && !c.is_control();
+        if !value.chars().all(|c| c.is_alphanumeric() || space(c) || "_.:/=+-@".contains(c)) {
+            self.push(at, value, &format!("Member must satisfy regular expression pattern: {TAG_PATTERN}"));
+        }
+    }
+
+    /// A member that must be there and is not.
+    pub(crate) fn missing(&mut self, at: &str) {
+        self.wrong.push(format!("Value null at '{at}' failed to satisfy constraint: Member must not be null"));
     }
 
     /// A whole number, both ends allowed. Absent: `default`.

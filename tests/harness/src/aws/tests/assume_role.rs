@@ -125,9 +125,10 @@ fn tags_make_the_session_token_longer_until_there_is_no_room() {
     let (aws, dev) = aws();
     aws.update_role(DEVELOPERS, Role::allows_tag_session);
     let tags = |count: usize| -> String {
-        let (key, value) = ("k".repeat(100), "v".repeat(200));
+        let value = "v".repeat(200);
         (1..=count)
             .map(|n| {
+                let key = format!("{n:k>100}");
                 ["&Tags.member.", &n.to_string(), ".Key=", &key, "&Tags.member.", &n.to_string(), ".Value=", &value]
                     .concat()
             })
@@ -139,4 +140,98 @@ fn tags_make_the_session_token_longer_until_there_is_no_room() {
     assert_eq!(full.error(), "400 PackedPolicyTooLarge: Packed size of session tags consumes 148% of allotted space.");
     aws.update_role(DEVELOPERS, |role| role.session_token_length(3_000));
     assert_eq!(assume(&aws, &dev, DEVELOPERS, "").element("SessionToken").len(), 3_000);
+}
+
+#[test]
+fn tags_are_refused_in_the_words_of_sts() {
+    let (aws, dev) = aws();
+    aws.update_role(DEVELOPERS, Role::allows_tag_session);
+    let tag = |n: usize, key: &str, value: &str| format!("&Tags.member.{n}.Key={key}&Tags.member.{n}.Value={value}");
+    let error = |parameters: &str| assume(&aws, &dev, DEVELOPERS, parameters).error();
+    let invalid = "400 InvalidParameterValue: ";
+    assert_eq!(
+        error(&(tag(1, "team", "a") + &tag(2, "Team", "b"))),
+        format!("{invalid}Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+    );
+    assert!(error(&tag(1, "AWS:team", "a")).starts_with(&format!("{invalid}Tag keys that begin with aws: ")));
+    assert_eq!(
+        error(&(tag(1, "team", "a") + "&TransitiveTagKeys.member.1=other")),
+        format!("{invalid}The specified transitive tag key must be included in the requested tags.")
+    );
+    let one = "400 ValidationError: 1 validation error detected: ";
+    assert_eq!(
+        error("&Tags.member.1.Key=team"),
+        format!("{one}Value null at 'tags.1.member.value' failed to satisfy constraint: Member must not be null")
+    );
+    assert!(error(&tag(1, "te%23am", "a")).starts_with(&format!("{one}Value 'te#am' at 'tags.1.member.key' failed")));
+    assert!(error(&tag(1, "team", "a%0Ab")).contains(" at 'tags.1.member.value' failed to satisfy constraint"));
+    assert_eq!(assume(&aws, &dev, DEVELOPERS, &tag(1, "%C3%A4rger", "")).status, 200);
+    let policy = |text: &str| error(&format!("&Policy={text}"));
+    assert_eq!(policy("[]"), "400 MalformedPolicyDocument: Syntax errors in policy.");
+    assert_eq!(policy("%7B%7D"), "400 MalformedPolicyDocument: Syntax errors in policy.");
+    assert!(policy(&"x".repeat(2049)).starts_with(one));
+    let user = "arn:aws:iam::111122223333:user/dev";
+    assert_eq!(error(&format!("&PolicyArns.member.1.arn={user}")), format!("400 ValidationError: {user} is invalid"));
+}
+
+#[test]
+fn each_condition_of_a_trust_has_to_hold() {
+    let (aws, dev) = aws();
+    let tag = "&Tags.member.1.Key=team&Tags.member.1.Value=a";
+    let role = || Role::new(DEVELOPERS).trusts(&dev.arn);
+    for (role, wrong, right) in [
+        (role().requires_session_name_like("d?v*"), "&RoleSessionName=other", "&RoleSessionName=dev-1"),
+        (role().requires_source_identity("dev"), "&SourceIdentity=other", "&SourceIdentity=dev"),
+        (role().requires_source_identity("dev"), "", "&SourceIdentity=dev"),
+        (role().requires_tag("team", "a"), "", tag),
+        (role().requires_tag("team", "b"), tag, "&Tags.member.1.Key=team&Tags.member.1.Value=b"),
+    ] {
+        aws.add_role(role);
+        let ask = |parameters: &str| {
+            let name = if parameters.contains("RoleSessionName") { "" } else { "&RoleSessionName=dev" };
+            sts(&aws, &dev, "AssumeRole", &format!("&RoleArn={DEVELOPERS}{name}{parameters}")).unwrap()
+        };
+        let denied = format!("is not authorized to perform: sts:AssumeRole on resource: {DEVELOPERS}");
+        assert!(ask(wrong).error().ends_with(&denied), "{wrong}");
+        assert_eq!(ask(right).status, 200, "{right}");
+    }
+}
+
+#[test]
+fn a_chain_keeps_its_source_identity_and_its_transitive_tags() {
+    let (aws, dev) = aws();
+    let next = "arn:aws:iam::111122223333:role/next";
+    aws.update_role(DEVELOPERS, |role| role.allows_tag_session().allows_source_identity());
+    let chained = || Role::new(next).trusts(DEVELOPERS);
+    aws.add_role(chained());
+    let tags = "&Tags.member.1.Key=team&Tags.member.1.Value=a&Tags.member.2.Key=cost&Tags.member.2.Value=7";
+    let transitive = format!("{tags}&TransitiveTagKeys.member.1=team");
+    let denied = |got: crate::testing::Got, action: &str| {
+        assert!(
+            got.error().contains(&format!("is not authorized to perform: {action} on resource: {next}")),
+            "{got:?}"
+        );
+    };
+    let tagged = assume(&aws, &dev, DEVELOPERS, &transitive).key();
+    denied(assume(&aws, &tagged, next, ""), "sts:TagSession");
+    aws.add_role(chained().allows_tag_session().requires_principal_tag("cost", "7"));
+    let second = assume(&aws, &tagged, next, "").key();
+    let third = "arn:aws:iam::111122223333:role/third";
+    aws.add_role(Role::new(third).trusts(next).allows_tag_session().requires_principal_tag("team", "a"));
+    assert_eq!(assume(&aws, &second, third, "").status, 200, "a transitive tag goes on");
+    aws.update_role(third, |role| role.requires_principal_tag("cost", "7"));
+    assert_eq!(assume(&aws, &second, third, "").status, 403, "another does not");
+    let logged = &aws.log()[0].params;
+    assert_eq!([&logged["Tags.member.1.Key"], &logged["TransitiveTagKeys.member.1"]], ["team", "team"]);
+    let again = "&Tags.member.1.Key=TEAM&Tags.member.1.Value=b";
+    assert!(assume(&aws, &tagged, next, again).error().starts_with("400 InvalidParameterValue: One of the specified"));
+
+    let named = assume(&aws, &dev, DEVELOPERS, "&SourceIdentity=dev").key();
+    aws.add_role(chained());
+    denied(assume(&aws, &named, next, ""), "sts:SetSourceIdentity");
+    aws.add_role(chained().requires_source_identity("dev"));
+    assert_eq!(assume(&aws, &named, next, "").element("SourceIdentity"), "dev");
+    aws.add_role(chained().allows_source_identity());
+    denied(assume(&aws, &named, next, "&SourceIdentity=other"), "sts:SetSourceIdentity");
+    assert_eq!(assume(&aws, &named, next, "&SourceIdentity=dev").element("SourceIdentity"), "dev");
 }

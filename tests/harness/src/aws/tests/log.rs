@@ -5,7 +5,9 @@ use crate::testing::{assume, eks, sts};
 #[test]
 fn the_log_says_who_called_what_without_secrets() {
     let (aws, dev) = aws();
-    let key = assume(&aws, &dev, DEVELOPERS, "&DurationSeconds=900&TokenCode=123456").key();
+    let serial = aws.mfa_device(&dev.arn).serial;
+    let code = format!("&SerialNumber={serial}&TokenCode={}", aws.mfa_code(&serial));
+    let key = assume(&aws, &dev, DEVELOPERS, &format!("&DurationSeconds=900{code}")).key();
     eks(&aws, &key, "/clusters/a%20b");
     sts(&aws, &key, "GetCallerIdentity", "").unwrap();
     let log = aws.log();

@@ -1,0 +1,215 @@
+//! Logging in: whatever a source's credentials need of a person, one thing after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, LoginStep, SourceName};
+use tokio::sync::mpsc::Sender;
+
+use super::{Agent, AgentError};
+use crate::config::SourceConfig;
+use crate::profile::Chain;
+use crate::sessions::{CodeError, SessionError, Want};
+use crate::source::Login;
+use crate::sso::SsoSession;
+use crate::sso::SsoStep;
+
+/// Things that one login may need: a sign-in, and a code for each role that takes its own.
+const THINGS: usize = 16;
+/// How long AWS may take to say whose the credentials are: nobody needs to know to be logged in.
+const IDENTIFY: Duration = Duration::from_secs(5);
+
+/// One login under way.
+struct Attempt<'a> {
+    agent: &'a Agent,
+    name: &'a SourceName,
+    request: LoginRequest,
+    tell: Sender<LoginStep>,
+    /// Whether somebody had to do something.
+    changed: bool,
+    /// Whether a code was given in this attempt.
+    gave_code: bool,
+}
+
+/// What became of a thing that was needed.
+enum Mended {
+    /// It is there: go on.
+    Yes,
+    /// This is the last step.
+    Ends(Box<LoginStep>),
+}
+
+impl Mended {
+    fn ends(last: LoginStep) -> Self {
+        Self::Ends(Box::new(last))
+    }
+}
+
+impl Agent {
+    /// Gets what a source needs of a person, and tells what they have to do. The last step ends it.
+    pub async fn login(self: Arc<Self>, name: SourceName, request: LoginRequest, tell: Sender<LoginStep>) {
+        let mut attempt =
+            Attempt { agent: &self, name: &name, request, tell: tell.clone(), changed: false, gave_code: false };
+        let last = match self.source(&name) {
+            Ok(source) => attempt.run(&source).await,
+            Err(AgentError(error)) => LoginStep::Failed { error },
+        };
+        // Whoever asked may have left; what was got stays.
+        drop(tell.send(last).await);
+    }
+
+    /// The source of that name.
+    pub(super) fn source(&self, name: &SourceName) -> Result<SourceConfig, AgentError> {
+        let find = || self.config.current().made.sources.get(name).cloned();
+        if let Some(source) = find() {
+            return Ok(source);
+        }
+        // It may have been added this very moment, before the watch told us.
+        self.reload();
+        find().ok_or_else(|| {
+            let made = Arc::clone(&self.config.current().made);
+            AgentError::unknown_source(name, made.sources.keys().map(SourceName::as_str))
+        })
+    }
+
+    /// The chain of a source alone, where its profiles have it.
+    pub(super) fn base_of(&self, name: &SourceName, source: &SourceConfig) -> Chain {
+        let profiles = self.profiles();
+        let used = profiles.values().find(|profile| profile.source_name == *name);
+        used.map_or_else(|| Chain::of_source(source.clone()), |profile| profile.chain.base())
+    }
+
+    /// The chain of a source alone, and those of profiles that take a code of their own and wait for one.
+    fn wanting(&self, name: &SourceName, source: &SourceConfig) -> (Chain, Vec<Chain>) {
+        let profiles = self.profiles();
+        let of_source: Vec<_> = profiles.values().filter(|profile| profile.source_name == *name).collect();
+        let base = self.base_of(name, source);
+        let waits = |chain: &Chain| {
+            let trouble = self.sessions.look(chain).trouble;
+            trouble.is_some_and(|trouble| matches!(*trouble.error, SessionError::Code(_)))
+        };
+        let coded = of_source.iter().map(|profile| &profile.chain).filter(|chain| chain.takes_code());
+        let waiting = coded.clone().filter(|chain| waits(chain)).cloned().collect();
+        // Where every role takes a code of its own, there is no session of the source to log in to.
+        let all_coded = !of_source.is_empty() && coded.count() == of_source.len();
+        (if all_coded { base.keys() } else { base }, waiting)
+    }
+}
+
+impl Attempt<'_> {
+    async fn run(&mut self, source: &SourceConfig) -> LoginStep {
+        let (base, waiting) = self.agent.wanting(self.name, source);
+        let mut want = Want::Fresh;
+        if self.request.renew {
+            match self.agent.sessions.sources().login_of(source).await {
+                Some(Login::Sso(session)) => {
+                    if let Mended::Ends(last) = self.sign_in(&session).await {
+                        return *last;
+                    }
+                }
+                Some(Login::Aws { profile }) => return command(&profile),
+                None => want = Want::New,
+            }
+        }
+        for chain in waiting.iter().chain([&base]) {
+            if let Err(last) = self.get(chain, want).await {
+                return *last;
+            }
+        }
+        if self.changed {
+            self.agent.logged_in();
+        }
+        let session = self.agent.sessions.look(&base).session;
+        let arn = match &session {
+            Some(session) => tokio::time::timeout(IDENTIFY, self.agent.sessions.identify(&base, session)).await.ok(),
+            None => None,
+        };
+        let source = self.agent.status_of_source(self.name, source);
+        LoginStep::Done { source, arn: arn.and_then(Result::ok), changed: self.changed }
+    }
+
+    /// Gets a session, with whatever it needs of a person. An error is the last step.
+    async fn get(&mut self, chain: &Chain, want: Want) -> Result<(), Box<LoginStep>> {
+        for _ in 0..THINGS {
+            let problem = match self.agent.sessions.get(chain, want).await {
+                Ok(served) => match served.problem {
+                    // Served on for a while, but a newer one needs a person: that is whom we have.
+                    Some(problem) if is_for_a_person(&problem) => problem,
+                    _ => return Ok(()),
+                },
+                Err(problem) => problem,
+            };
+            match self.mend(chain, &problem).await {
+                Mended::Yes => self.agent.sessions.forgive(chain),
+                Mended::Ends(last) => return Err(last),
+            }
+        }
+        let error = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{}\": it asks for ever more", self.name));
+        Err(Box::new(LoginStep::Failed { error: error.hint("See rolecall agent logs.") }))
+    }
+
+    async fn mend(&mut self, chain: &Chain, problem: &SessionError) -> Mended {
+        match problem {
+            SessionError::Code(CodeError::Needed { serial, .. }) => match self.request.code.take() {
+                Some(code) => {
+                    self.agent.sessions.give_code(serial, code);
+                    (self.gave_code, self.changed) = (true, true);
+                    Mended::Yes
+                }
+                None => Mended::ends(LoginStep::Code { serial: serial.clone(), refused: None }),
+            },
+            SessionError::Code(CodeError::Refused { serial, .. }) if self.gave_code => {
+                // It is this attempt's; others are to hear that a code is needed.
+                self.agent.sessions.forgive(chain);
+                Mended::ends(LoginStep::Code { serial: serial.clone(), refused: Some(problem.body(self.name)) })
+            }
+            SessionError::Code(CodeError::Refused { .. }) => Mended::Yes,
+            SessionError::Source(error) => match error.login() {
+                Some(Login::Sso(session)) => self.sign_in(&session).await,
+                Some(Login::Aws { profile }) => Mended::ends(command(&profile)),
+                None => self.fail(problem),
+            },
+            _ => self.fail(problem),
+        }
+    }
+
+    fn fail(&self, problem: &SessionError) -> Mended {
+        Mended::ends(LoginStep::Failed { error: problem.body(self.name) })
+    }
+
+    /// Signs in to IAM Identity Center.
+    async fn sign_in(&mut self, session: &SsoSession) -> Mended {
+        let clock = self.agent.aws.clock();
+        let mut login = self.agent.sessions.sources().sso().login(session, self.request.flow, true);
+        while let Some(step) = login.next().await {
+            match step {
+                SsoStep::Open { url, code, expires, joined } => {
+                    let step = LoginStep::Browser { url, code, expires: clock.stamp(expires), joined };
+                    drop(self.tell.send(step).await);
+                }
+                SsoStep::Done => {
+                    self.changed = true;
+                    self.agent.sources_changed();
+                    return Mended::Yes;
+                }
+                SsoStep::Failed(error) => {
+                    let message = format!("source \"{}\": {error}", self.name);
+                    let error = ErrorBody::new(ErrorCode::LoginFailed, message);
+                    let hint = format!("Try again: rolecall login {}", self.name);
+                    return Mended::ends(LoginStep::Failed { error: error.hint(hint) });
+                }
+            }
+        }
+        let error = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{}\": the login was given up", self.name));
+        Mended::ends(LoginStep::Failed { error: error.hint(format!("Try again: rolecall login {}", self.name)) })
+    }
+}
+
+fn is_for_a_person(problem: &SessionError) -> bool {
+    problem.class() == rolecall_protocol::ErrorClass::Login
+}
+
+/// Signing in for the AWS CLI is the AWS CLI's to do; what it gets is found where it leaves it.
+fn command(profile: &str) -> LoginStep {
+    LoginStep::Command { argv: ["aws", "login", "--profile", profile].map(str::to_owned).to_vec() }
+}

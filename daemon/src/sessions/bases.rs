@@ -1,0 +1,110 @@
+//! What is known of sources beside their sessions: when they were asked last, and what they turned out to build on.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::profile::Chain;
+use crate::source::Login;
+
+/// By the chain of the source alone.
+#[derive(Debug, Default)]
+pub(super) struct Bases(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    by_chain: HashMap<Chain, Base>,
+    /// When AWS's own files were changed last.
+    changed: Option<SystemTime>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Base {
+    /// When the source was asked last.
+    asked: Option<SystemTime>,
+    /// The role that its AWS profile names, if it does.
+    through: Option<Chain>,
+    /// The login that it depends on.
+    login: Option<Login>,
+    /// The id of the keys that its session was got with.
+    key: Option<String>,
+}
+
+impl Bases {
+    /// AWS's own files were changed: what sources gave is to be asked for anew.
+    pub(super) fn files_changed(&self, now: SystemTime) {
+        self.state().changed = Some(now);
+    }
+
+    /// Whether AWS's own files were changed after the source was asked.
+    pub(super) fn is_superseded(&self, chain: &Chain) -> bool {
+        let state = self.state();
+        let asked = state.by_chain.get(chain).and_then(|base| base.asked);
+        state.changed.is_some_and(|changed| asked.is_none_or(|asked| asked <= changed))
+    }
+
+    /// Notes that a source was asked, at a time from before that.
+    pub(super) fn asked(&self, chain: &Chain, at: SystemTime) {
+        self.state().by_chain.entry(chain.clone()).or_default().asked = Some(at);
+    }
+
+    /// Notes what a source's AWS profile leads to.
+    pub(super) fn leads_through(&self, chain: &Chain, through: Option<Chain>) {
+        self.state().by_chain.entry(chain.clone()).or_default().through = through;
+    }
+
+    /// Notes on which login a source depends.
+    pub(super) fn depends_on(&self, chain: &Chain, login: Option<Login>) {
+        self.state().by_chain.entry(chain.clone()).or_default().login = login;
+    }
+
+    /// The login that a source, or what its AWS profile leads to, depends on.
+    pub(super) fn login_of(&self, chain: &Chain) -> Option<Login> {
+        let foundations = self.foundations(std::iter::once(chain.clone()));
+        let state = self.state();
+        foundations.iter().find_map(|chain| state.by_chain.get(chain)?.login.clone())
+    }
+
+    /// Notes with whose keys a source's session was got.
+    pub(super) fn was_got_with(&self, chain: &Chain, key: &str) {
+        self.state().by_chain.entry(chain.clone()).or_default().key = Some(key.to_owned());
+    }
+
+    /// Whether a source's session was got with other keys, as far as that is known.
+    pub(super) fn was_got_with_others(&self, chain: &Chain, key: &str) -> bool {
+        let state = self.state();
+        state.by_chain.get(chain).and_then(|base| base.key.as_deref()).is_some_and(|known| known != key)
+    }
+
+    /// Those chains with everything that they build on.
+    pub(super) fn foundations(&self, chains: impl Iterator<Item = Chain>) -> HashSet<Chain> {
+        let state = self.state();
+        let (mut all, mut next) = (HashSet::new(), chains.collect::<Vec<_>>());
+        while let Some(chain) = next.pop() {
+            for prefix in chain.prefixes() {
+                if let Some(through) = state.by_chain.get(&prefix).and_then(|base| base.through.clone())
+                    && !all.contains(&through)
+                {
+                    next.push(through);
+                }
+                all.insert(prefix);
+            }
+        }
+        all
+    }
+
+    /// What leads to what, to be passed on.
+    pub(super) fn all_through(&self) -> Vec<(Chain, Chain)> {
+        let state = self.state();
+        state.by_chain.iter().filter_map(|(chain, base)| Some((chain.clone(), base.through.clone()?))).collect()
+    }
+
+    /// Forgets sources that nobody wants any more.
+    pub(super) fn retain(&self, wanted: &HashSet<Chain>) {
+        self.state().by_chain.retain(|chain, _| wanted.contains(chain));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,118 @@
+//! Renewing a token without a person: one CreateToken, however many roles and profiles wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::flight::Running;
+use super::token::{Draft, Token, fingerprint};
+use super::wire::{Grant, GrantError, Wire};
+use super::{Sso, SsoError, SsoSession};
+
+/// With less left than this a token is renewed. The AWS CLI does it at a quarter of an hour, so it often comes first.
+const EARLY: Duration = Duration::from_mins(5);
+/// With less left than this it is as good as over: the call takes time, too.
+const GUARD: Duration = Duration::from_secs(5);
+
+/// What a renewal comes to.
+pub(super) type Renewed = Result<Arc<Token>, SsoError>;
+
+impl Sso {
+    /// A good token: the one of the file, or a newer one where that is over, or nearly.
+    pub(super) async fn token(&self, session: &SsoSession) -> Renewed {
+        let Some(token) = self.read(session)? else {
+            return Err(SsoError::login_needed("nobody is logged in"));
+        };
+        let token = Arc::new(token);
+        let left = token.left(self.local_now());
+        let is_good = !self.is_rejected(session, &token);
+        if is_good && left >= EARLY {
+            return Ok(token);
+        }
+        match self.renewed(session).await {
+            Ok(newer) => Ok(newer),
+            // A failed renewal takes nothing away.
+            Err(_) if is_good && left > GUARD => Ok(token),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Joins the renewal that is under way, or begins one. It goes on without those who do not wait for it.
+    async fn renewed(&self, session: &SsoSession) -> Renewed {
+        let mut outcome = self.renewal(session);
+        let landed = outcome.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
+        // It was dropped: somebody has logged out, or in.
+        landed.unwrap_or_else(|| match self.read(session)? {
+            Some(token) if self.is_fresh(session, &token) => Ok(Arc::new(token)),
+            _ => Err(SsoError::login_needed("somebody logged out meanwhile")),
+        })
+    }
+
+    fn renewal(&self, session: &SsoSession) -> watch::Receiver<Option<Renewed>> {
+        let mut slots = self.slots();
+        let ticket = slots.ticket();
+        let slot = slots.of(&self.path(session));
+        if let Some(running) = slot.renewal.as_ref().filter(|renewal| renewal.is_under_way()) {
+            return running.outcome.clone();
+        }
+        let (land, outcome) = watch::channel(None);
+        let (sso, session) = (self.clone(), session.clone());
+        let task = tokio::spawn(async move {
+            let outcome = sso.renew(&session, ticket).await;
+            land.send_replace(Some(outcome));
+        });
+        slot.renewal = Some(Running { ticket, outcome: outcome.clone(), task: task.abort_handle() });
+        outcome
+    }
+
+    async fn renew(&self, session: &SsoSession, ticket: u64) -> Renewed {
+        // Others may have renewed it since somebody asked: another caller, or the AWS CLI.
+        let Some(token) = self.read(session)? else {
+            return Err(SsoError::login_needed("nobody is logged in"));
+        };
+        if self.is_fresh(session, &token) {
+            return Ok(Arc::new(token));
+        }
+        let over = || SsoError::login_needed("the login has expired");
+        let Some((client, refresh)) = token.renewal(self.local_now()).filter(|_| session.renews()) else {
+            return Err(over());
+        };
+        let spent = fingerprint(refresh);
+        if self.slots().of(&self.path(session)).spent == Some(spent) {
+            return Err(over());
+        }
+        // Before the call: it uses the old refresh token up, and the new one has to be kept.
+        let draft = Draft::new(self.path(session))?;
+        match Wire::new(self.aws(), session).token(client, Grant::Refresh { token: refresh }).await {
+            Ok(granted) => {
+                let token = token.renewed(session, granted, self.local_now());
+                if self.keep_renewal(session, ticket, draft, &token)? {
+                    Ok(Arc::new(token))
+                } else {
+                    Err(SsoError::login_needed("somebody logged out meanwhile"))
+                }
+            }
+            Err(GrantError::Refused(_) | GrantError::Expired | GrantError::Denied) => {
+                // The AWS CLI may have used the same refresh token a moment before us.
+                match self.read(session)? {
+                    Some(newer) if self.is_fresh(session, &newer) => Ok(Arc::new(newer)),
+                    _ => {
+                        self.slots().of(&self.path(session)).spent = Some(spent);
+                        Err(over())
+                    }
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_fresh(&self, session: &SsoSession, token: &Token) -> bool {
+        token.left(self.local_now()) >= EARLY && !self.is_rejected(session, token)
+    }
+
+    /// Whether the portal has refused this very token.
+    fn is_rejected(&self, session: &SsoSession, token: &Token) -> bool {
+        self.slots().of(&self.path(session)).rejected == Some(fingerprint(&token.access))
+    }
+}

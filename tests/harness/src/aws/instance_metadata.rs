@@ -1,0 +1,127 @@
+//! The instance metadata service of an EC2 instance with a role, version 2 alone (IMDSv2).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Method, Request, Response};
+use serde_json::json;
+
+use super::handle::AwsHandle;
+use super::rotating::Rotating;
+use crate::arn::Arn;
+use crate::random::{base64_text, bytes};
+use crate::serve::{Broken, ReplyBody, Server, full};
+
+/// Where the role's name is, and below it its credentials.
+const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/";
+const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+const TOKEN: &str = "x-aws-ec2-metadata-token";
+
+/// A running instance metadata service. Dropping it stops it.
+#[derive(Debug)]
+pub struct InstanceMetadata {
+    service: Arc<Service>,
+    server: Server,
+}
+
+impl AwsHandle {
+    /// The metadata service of an instance with this role.
+    pub fn instance_metadata(&self, role_arn: &str) -> InstanceMetadata {
+        let instance = format!("i-0{}", hex::encode(bytes(8)));
+        let service = Service { role: Rotating::new(&self.world, role_arn, &instance), tokens: Mutex::default() };
+        let service = Arc::new(service);
+        let shared = Arc::clone(&service);
+        let server = Server::start("instance-metadata", None, move |request| {
+            let answered = shared.answer(&request);
+            async move { Ok::<_, Broken>(answered) }
+        });
+        InstanceMetadata { service, server }
+    }
+}
+
+impl InstanceMetadata {
+    /// `http://127.0.0.1:PORT`, for `ec2_metadata_service_endpoint`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.addr())
+    }
+
+    /// From now on it gives new credentials that last so long; 6 hours at first. Newer ones are there 5 minutes before
+    /// their end.
+    pub fn set_lifetime(&self, lifetime: Duration) {
+        self.service.role.set_lifetime(lifetime);
+    }
+
+    /// How often credentials were fetched.
+    pub fn fetched(&self) -> usize {
+        self.service.role.fetched()
+    }
+}
+
+#[derive(Debug)]
+struct Service {
+    role: Rotating,
+    tokens: Mutex<HashMap<String, SystemTime>>,
+}
+
+impl Service {
+    fn answer(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
+        let (path, headers) = (request.uri().path(), request.headers());
+        if request.method() == Method::PUT && path == "/latest/api/token" {
+            return self.token(headers);
+        }
+        if request.method() != Method::GET {
+            return reply(405, "");
+        }
+        if !self.knows(headers) {
+            return reply(401, "");
+        }
+        let name = Arn::parse(self.role.role_arn()).expect("the table holds ARNs").name().to_owned();
+        match path.strip_prefix(CREDENTIALS.trim_end_matches('/')) {
+            Some("" | "/") => reply(200, &name),
+            Some(wanted) if wanted.strip_prefix('/') == Some(&name) => reply(200, &self.credentials()),
+            _ => reply(404, ""),
+        }
+    }
+
+    /// A token for 1 second to 6 hours. What a proxy forwards is refused, as the real one does.
+    fn token(&self, headers: &HeaderMap) -> Response<ReplyBody> {
+        let ttl = headers.get(TTL).and_then(|ttl| ttl.to_str().ok()).and_then(|ttl| ttl.parse().ok());
+        let Some(ttl) = ttl.filter(|ttl| (1..=21_600).contains(ttl)) else { return reply(400, "") };
+        if headers.contains_key("x-forwarded-for") {
+            return reply(403, "");
+        }
+        let token = base64_text(56);
+        let world = self.role.world();
+        world.state().identities.add_secret(&token);
+        let expires = world.clock.now() + Duration::from_secs(ttl);
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), expires);
+        let mut answer = reply(200, &token);
+        answer.headers_mut().insert(TTL, ttl.into());
+        answer
+    }
+
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let expires = headers.get(TOKEN).and_then(|token| token.to_str().ok()).and_then(|token| tokens.get(token));
+        expires.is_some_and(|expires| *expires > self.role.world().clock.now())
+    }
+
+    /// An instance whose role cannot be assumed is told so with 200.
+    fn credentials(&self) -> String {
+        let Some(issued) = self.role.fetch() else {
+            let message = format!("EC2 cannot assume the role {}.", self.role.role_arn());
+            return json!({ "Code": "AssumeRoleUnauthorizedAccess", "Message": message }).to_string();
+        };
+        let mut shown = issued.json();
+        shown["Code"] = json!("Success");
+        shown["Type"] = json!("AWS-HMAC");
+        shown.to_string()
+    }
+}
+
+fn reply(status: u16, body: &str) -> Response<ReplyBody> {
+    let response = Response::builder().status(status).header("content-type", "text/plain");
+    response.body(full(body.to_owned())).expect("a status and a header can be written")
+}

@@ -1,0 +1,151 @@
+//! MFA devices of users: time-based codes (RFC 6238) as authenticator apps show them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac as _};
+use sha1::Sha1;
+
+use super::handle::AwsHandle;
+use crate::arn::Arn;
+use crate::random::bytes;
+
+/// Seconds for which an app shows one code.
+const STEP: u64 = 30;
+
+/// An MFA device of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MfaDevice {
+    /// `arn:aws:iam::111122223333:mfa/dev`: what goes into `SerialNumber` and `mfa_serial`.
+    pub serial: String,
+}
+
+impl AwsHandle {
+    /// A new device of a user, by the user's ARN; a user may have several.
+    #[track_caller]
+    pub fn mfa_device(&self, user_arn: &str) -> MfaDevice {
+        let mut state = self.world.state();
+        assert!(state.identities.user(user_arn).is_some(), "there is no user {user_arn}");
+        MfaDevice { serial: state.identities.devices.add(user_arn) }
+    }
+
+    /// Takes a device away from its user: its codes are no good any more.
+    pub fn remove_mfa_device(&self, serial: &str) {
+        self.world.state().identities.devices.0.remove(serial);
+    }
+
+    /// What a device shows now, by AWS's clock. The next code comes with the next half minute.
+    pub fn mfa_code(&self, serial: &str) -> String {
+        self.mfa_code_at(serial, self.world.clock.now())
+    }
+
+    /// What a device shows at some time.
+    #[track_caller]
+    pub fn mfa_code_at(&self, serial: &str, at: SystemTime) -> String {
+        let state = self.world.state();
+        let code = state.identities.devices.code(serial, at);
+        code.unwrap_or_else(|| panic!("there is no MFA device {serial}"))
+    }
+}
+
+#[derive(Debug)]
+struct Device {
+    owner: String,
+    seed: Vec<u8>,
+    /// Steps whose code was used.
+    used: BTreeSet<u64>,
+}
+
+/// All devices, by serial.
+#[derive(Debug, Default)]
+pub(crate) struct Devices(BTreeMap<String, Device>);
+
+/// Why a code is not believed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The user has no such device.
+    Device,
+    /// It is not a code of now, or it was used.
+    Code,
+}
+
+impl Devices {
+    fn add(&mut self, owner: &str) -> String {
+        let user = Arn::parse(owner).expect("the table holds ARNs");
+        let first = format!("arn:{}:iam::{}:mfa/{}", user.partition, user.account, user.name());
+        let others = (2..).map(|number| format!("{first}-{number}"));
+        let mut serials = std::iter::once(first.clone()).chain(others);
+        let serial = serials.find(|serial| !self.0.contains_key(serial)).expect("numbers do not end");
+        self.0.insert(serial.clone(), Device { owner: owner.to_owned(), seed: bytes(20), used: BTreeSet::new() });
+        serial
+    }
+
+    fn code(&self, serial: &str, at: SystemTime) -> Option<String> {
+        self.0.get(serial).map(|device| totp(&device.seed, step(at)))
+    }
+
+    /// Uses a code up: that of now, of the half minute before or of the one after.
+    pub(crate) fn redeem(&mut self, user: &str, serial: &str, code: &str, now: SystemTime) -> Result<(), Refused> {
+        let device = self.0.get_mut(serial).filter(|device| device.owner == user).ok_or(Refused::Device)?;
+        let now = step(now);
+        let around = [now, now.saturating_sub(1), now + 1];
+        let found = around.into_iter().find(|step| totp(&device.seed, *step) == code && !device.used.contains(step));
+        device.used.insert(found.ok_or(Refused::Code)?);
+        Ok(())
+    }
+}
+
+fn step(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).expect("tests are not before 1970").as_secs() / STEP
+}
+
+/// Six digits of RFC 6238 with SHA-1, truncated as RFC 4226 has it.
+fn totp(seed: &[u8], step: u64) -> String {
+    let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(seed).expect("HMAC takes a key of any length");
+    mac.update(&step.to_be_bytes());
+    let hash = mac.finalize().into_bytes();
+    let offset = usize::from(hash[19] & 0x0f);
+    let number = u32::from_be_bytes([hash[offset] & 0x7f, hash[offset + 1], hash[offset + 2], hash[offset + 3]]);
+    format!("{:06}", number % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Appendix B of RFC 6238, the last six of its eight digits.
+    #[test]
+    fn codes_are_those_of_the_rfc() {
+        for (seconds, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+            (20_000_000_000, "353130"),
+        ] {
+            assert_eq!(totp(b"12345678901234567890", step(UNIX_EPOCH + Duration::from_secs(seconds))), code);
+        }
+    }
+
+    #[test]
+    fn a_code_works_once_for_its_owner_and_in_the_half_minutes_around() {
+        let mut devices = Devices::default();
+        let (dev, at) = ("arn:aws:iam::111122223333:user/team/dev", UNIX_EPOCH + Duration::from_hours(1));
+        let serial = devices.add(dev);
+        assert_eq!(serial, "arn:aws:iam::111122223333:mfa/dev");
+        assert_eq!(devices.add(dev), "arn:aws:iam::111122223333:mfa/dev-2");
+        let code = |devices: &Devices, seconds: u64| devices.code(&serial, at + Duration::from_secs(seconds)).unwrap();
+        let codes: Vec<String> = [0, 30, 60, 90].map(|seconds| code(&devices, seconds)).into();
+        let now = at + Duration::from_secs(59);
+        assert_eq!(devices.redeem("other", &serial, &codes[1], now), Err(Refused::Device));
+        assert_eq!(devices.redeem(dev, "nothing", &codes[1], now), Err(Refused::Device));
+        for good in [2, 0, 1] {
+            assert_eq!(devices.redeem(dev, &serial, &codes[good], now), Ok(()));
+            assert_eq!(devices.redeem(dev, &serial, &codes[good], now), Err(Refused::Code));
+        }
+        assert_eq!(devices.redeem(dev, &serial, &codes[3], now), Err(Refused::Code));
+    }
+}

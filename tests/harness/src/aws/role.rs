@@ -1,0 +1,243 @@
+//! Roles, and whom their trust policies let in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::identity::{Principal, SessionTags};
+use crate::arn::Arn;
+use crate::random::iam_id;
+
+/// A role, built up from what is not as usual.
+///
+/// As in IAM, a new role trusts nobody, and its trust policy allows neither `sts:TagSession` nor
+/// `sts:SetSourceIdentity`.
+#[derive(Clone, Debug)]
+pub struct Role {
+    pub(crate) arn: String,
+    pub(crate) id: String,
+    trusted: Vec<String>,
+    /// Subjects of web identities, as patterns.
+    subjects: Vec<String>,
+    conditions: Conditions,
+    pub(crate) max_session: Duration,
+    pub(crate) may_tag: bool,
+    pub(crate) may_set_source_identity: bool,
+    pub(crate) token_length: Option<usize>,
+    pub(crate) denied: BTreeSet<String>,
+}
+
+/// Conditions of the trust policy: all have to hold.
+#[derive(Clone, Debug, Default)]
+struct Conditions {
+    external_id: Option<String>,
+    mfa: bool,
+    mfa_within: Option<Duration>,
+    source_identity: Option<String>,
+    session_name: Option<String>,
+    request_tags: BTreeMap<String, String>,
+    principal_tags: BTreeMap<String, String>,
+}
+
+/// What a trust policy is asked about.
+pub(crate) struct Asked<'a> {
+    pub(crate) principal: &'a Principal,
+    pub(crate) session_name: &'a str,
+    pub(crate) external_id: Option<&'a str>,
+    /// The one that the session is to have, inherited or given.
+    pub(crate) source_identity: Option<&'a str>,
+    /// Those of the request.
+    pub(crate) tags: &'a SessionTags,
+    /// How long ago a code was given: with this very call, or with the caller's GetSessionToken.
+    pub(crate) mfa_age: Option<Duration>,
+}
+
+impl Role {
+    /// A role by its ARN, which may have a path, that nobody may assume.
+    pub fn new(arn: &str) -> Self {
+        let parsed = Arn::parse(arn).unwrap_or_else(|| panic!("{arn} is not an ARN"));
+        assert_eq!((parsed.service.as_str(), parsed.kind()), ("iam", "role"), "{arn} is not a role's ARN");
+        Self {
+            arn: arn.to_owned(),
+            id: iam_id("AROA", 17),
+            trusted: Vec::new(),
+            subjects: Vec::new(),
+            conditions: Conditions::default(),
+            // IAM's default.
+            max_session: Duration::from_hours(1),
+            may_tag: false,
+            may_set_source_identity: false,
+            token_length: None,
+            denied: BTreeSet::new(),
+        }
+    }
+
+    /// Trusts a principal too: a user's ARN, a role's ARN, an assumed-role ARN, an account's root, or `*`.
+    #[must_use]
+    pub fn trusts(mut self, principal: &str) -> Self {
+        self.trusted.push(principal.to_owned());
+        self
+    }
+
+    /// Trusts web identities whose subject is like this (`*` and `?` stand for anything).
+    #[must_use]
+    pub fn trusts_web_identity(mut self, subject: &str) -> Self {
+        self.subjects.push(subject.to_owned());
+        self
+    }
+
+    /// `MaxSessionDuration`: 1 to 12 hours; 1 hour by default.
+    #[must_use]
+    pub fn max_session_duration(self, max_session: Duration) -> Self {
+        Self { max_session, ..self }
+    }
+
+    /// The trust policy allows `sts:TagSession` too.
+    #[must_use]
+    pub fn allows_tag_session(self) -> Self {
+        Self { may_tag: true, ..self }
+    }
+
+    /// The trust policy allows `sts:SetSourceIdentity` too.
+    #[must_use]
+    pub fn allows_source_identity(self) -> Self {
+        Self { may_set_source_identity: true, ..self }
+    }
+
+    /// Sessions get tokens of this many characters instead of about 700: past about 2,480 an EKS token is too long.
+    #[must_use]
+    pub fn session_token_length(self, characters: usize) -> Self {
+        Self { token_length: Some(characters), ..self }
+    }
+
+    /// The role's own policy denies an action: `eks:DescribeCluster`, `sts:AssumeRole`. Everything else is allowed.
+    #[must_use]
+    pub fn denies(mut self, action: &str) -> Self {
+        self.denied.insert(action.to_owned());
+        self
+    }
+}
+
+/// Conditions of the trust policy.
+impl Role {
+    /// It wants this `sts:ExternalId`.
+    #[must_use]
+    pub fn external_id(mut self, id: &str) -> Self {
+        self.conditions.external_id = Some(id.to_owned());
+        self
+    }
+
+    /// It wants `aws:MultiFactorAuthPresent`: a code with the call, or with the caller's GetSessionToken.
+    #[must_use]
+    pub fn requires_mfa(mut self) -> Self {
+        self.conditions.mfa = true;
+        self
+    }
+
+    /// It wants `aws:MultiFactorAuthAge` to be less than this.
+    #[must_use]
+    pub fn requires_mfa_within(mut self, age: Duration) -> Self {
+        self.conditions.mfa_within = Some(age);
+        self
+    }
+
+    /// It wants this `sts:SourceIdentity`, and allows to set it.
+    #[must_use]
+    pub fn requires_source_identity(mut self, identity: &str) -> Self {
+        self.conditions.source_identity = Some(identity.to_owned());
+        self.allows_source_identity()
+    }
+
+    /// It wants an `sts:RoleSessionName` like this (`*` and `?` stand for anything).
+    #[must_use]
+    pub fn requires_session_name_like(mut self, pattern: &str) -> Self {
+        self.conditions.session_name = Some(pattern.to_owned());
+        self
+    }
+
+    /// It wants this session tag in the request (`aws:RequestTag`), and allows tags.
+    #[must_use]
+    pub fn requires_tag(mut self, key: &str, value: &str) -> Self {
+        self.conditions.request_tags.insert(key.to_owned(), value.to_owned());
+        self.allows_tag_session()
+    }
+
+    /// It wants the caller's own session to have this tag (`aws:PrincipalTag`).
+    #[must_use]
+    pub fn requires_principal_tag(mut self, key: &str, value: &str) -> Self {
+        self.conditions.principal_tags.insert(key.to_owned(), value.to_owned());
+        self
+    }
+}
+
+impl Role {
+    /// Whether the trust policy lets this `sts:AssumeRole` through.
+    pub(crate) fn admits(&self, asked: &Asked<'_>) -> bool {
+        self.names(asked.principal) && self.conditions.hold(asked)
+    }
+
+    /// Whether the trust policy lets this `sts:AssumeRoleWithWebIdentity` through.
+    pub(crate) fn admits_web_identity(&self, subject: &str, session_name: &str) -> bool {
+        self.subjects.iter().any(|pattern| like(pattern, subject))
+            && self.conditions.session_name.as_deref().is_none_or(|pattern| like(pattern, session_name))
+    }
+
+    fn names(&self, principal: &Principal) -> bool {
+        let root = Arn::parse(&principal.arn).expect("the table holds ARNs").root();
+        let names = ["*", &principal.arn, principal.identity(), &root];
+        self.trusted.iter().any(|trusted| names.contains(&trusted.as_str()))
+    }
+}
+
+impl Conditions {
+    fn hold(&self, asked: &Asked<'_>) -> bool {
+        let same = |wanted: &Option<String>, given: Option<&str>| wanted.is_none() || wanted.as_deref() == given;
+        let within = |wanted: &BTreeMap<String, String>, given: &SessionTags| {
+            wanted.iter().all(|(key, value)| given.all.get(key) == Some(value))
+        };
+        same(&self.external_id, asked.external_id)
+            && same(&self.source_identity, asked.source_identity)
+            && (!self.mfa || asked.mfa_age.is_some())
+            && self.mfa_within.is_none_or(|most| asked.mfa_age.is_some_and(|age| age < most))
+            && self.session_name.as_deref().is_none_or(|pattern| like(pattern, asked.session_name))
+            && within(&self.request_tags, asked.tags)
+            && within(&self.principal_tags, &asked.principal.tags)
+    }
+}
+
+/// `StringLike`: `*` is any text, `?` any one character.
+fn like(pattern: &str, text: &str) -> bool {
+    let mut after = text.chars();
+    match pattern.chars().next() {
+        None => text.is_empty(),
+        Some('*') => {
+            like(&pattern[1..], text)
+                || text.chars().next().is_some_and(|first| like(pattern, &text[first.len_utf8()..]))
+        }
+        Some(wanted) => {
+            let first = after.next();
+            (first == Some(wanted) || wanted == '?' && first.is_some())
+                && like(&pattern[wanted.len_utf8()..], after.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::like;
+
+    #[test]
+    fn a_pattern_has_stars_and_question_marks() {
+        for (pattern, text, expected) in [
+            ("dev-*", "dev-laptop", true),
+            ("dev-*", "dev", false),
+            ("*@example.com", "ä@example.com", true),
+            ("?b", "äb", true),
+            ("?b", "b", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a", "A", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(like(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

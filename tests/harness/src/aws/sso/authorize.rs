@@ -1,0 +1,84 @@
+//! The pages that a person's browser opens: they behave as the test said that the person does.
+
+use std::time::Duration;
+
+use super::super::inbound::Inbound;
+use super::super::reply::Reply;
+use super::super::world::{State, World};
+use super::records::{Code, Verdict};
+
+/// AWS's own.
+const CODE_LIFE: Duration = Duration::from_mins(10);
+
+pub(super) fn answer(world: &World, request: &Inbound) -> Reply {
+    let mut state = world.state();
+    if request.path == "/device" {
+        return device(&mut state, request);
+    }
+    match authorize(world, &mut state, request) {
+        Ok(reply) => reply,
+        // Nowhere to send the browser that one could trust.
+        Err(wrong) => page(400, &format!("Something is wrong with {wrong}")),
+    }
+}
+
+fn page(status: u16, text: &str) -> Reply {
+    Reply::plain(status, "text/html; charset=utf-8", format!("<!DOCTYPE html>\n<p>{text}</p>\n"))
+}
+
+/// The person compares the code, and says what they think.
+fn device(state: &mut State, request: &Inbound) -> Reply {
+    let verdict = state.sso.verdict();
+    let Some(code) = request.param("user_code") else { return page(200, "Enter the code of your device") };
+    match state.sso.devices.values_mut().find(|device| device.user_code == code) {
+        None => page(404, "There is no such code"),
+        Some(device) if device.verdict == Verdict::Pending => {
+            device.verdict = verdict;
+            page(200, "Done")
+        }
+        Some(_) => page(200, "Done already"),
+    }
+}
+
+fn authorize(world: &World, state: &mut State, request: &Inbound) -> Result<Reply, &'static str> {
+    let param = |name: &'static str| request.param(name).filter(|value| !value.is_empty()).ok_or(name);
+    let (id, redirect, sent) = (param("client_id")?, param("redirect_uri")?, param("state")?);
+    let client = state.sso.clients.get(id).ok_or("client_id")?;
+    if param("response_type")? != "code" || param("code_challenge_method")? != "S256" {
+        return Err("response_type or code_challenge_method");
+    }
+    if !client.redirects.iter().any(|known| *known == without_port(redirect)) {
+        return Err("redirect_uri");
+    }
+    let scopes: Vec<&str> = param("scopes")?.split(' ').collect();
+    if scopes != client.scopes {
+        return Err("scopes");
+    }
+    let challenge = param("code_challenge")?.to_owned();
+    match state.sso.verdict() {
+        Verdict::Pending => Ok(page(200, "Sign in")),
+        Verdict::Denied => Ok(back(redirect, &format!("error=access_denied&error_description=no&state={sent}"))),
+        Verdict::Approved(user) => {
+            let expires = world.clock.now() + CODE_LIFE;
+            let (client, redirected) = (id.to_owned(), redirect.to_owned());
+            let code = state.sso.secret(60).replace(['+', '/'], "x");
+            let known = Code { client, redirect: redirected, challenge, user, expires };
+            state.sso.codes.insert(code.clone(), known);
+            Ok(back(redirect, &format!("code={code}&state={sent}")))
+        }
+    }
+}
+
+fn back(redirect: &str, query: &str) -> Reply {
+    let mut reply = page(302, "Back to your machine");
+    reply.headers.push(("location", format!("{redirect}?{query}")));
+    reply
+}
+
+/// Any port will do on loopback (RFC 8252, 7.3).
+fn without_port(uri: &str) -> String {
+    let (scheme, rest) = uri.split_once("://").unwrap_or_default();
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.split(':').next().unwrap_or_default();
+    format!("{scheme}://{host}/{path}")
+}

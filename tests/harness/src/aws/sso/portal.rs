@@ -1,0 +1,80 @@
+//! The portal: what a person may do, and a role's credentials, for an access token.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use super::super::error::ApiError;
+use super::super::identity::NewSession;
+use super::super::inbound::Inbound;
+use super::super::reply::Reply;
+use super::super::world::{State, World};
+use super::records::role_arn;
+use crate::random::request_id;
+
+const HEADER: &str = "x-amz-sso_bearer_token";
+
+/// The number of the login that the token is of.
+fn login(state: &State, request: &Inbound, now: SystemTime) -> Result<usize, ApiError> {
+    let access = request.header(HEADER).and_then(|token| state.sso.access.get(token));
+    let access = access.filter(|access| now < access.expires && now < state.sso.logins[access.login].ends);
+    let found = access.map(|access| access.login);
+    found.ok_or_else(|| ApiError::new(401, "UnauthorizedException", "Session token not found or invalid"))
+}
+
+fn param<'a>(request: &'a Inbound, name: &str) -> Result<&'a str, ApiError> {
+    let missing = || ApiError::new(400, "InvalidRequestException", format!("{name} is missing"));
+    request.param(name).ok_or_else(missing)
+}
+
+pub(super) fn credentials(world: &World, request: &Inbound) -> Result<Reply, ApiError> {
+    let now = world.clock.now();
+    let mut state = world.state();
+    let login = login(&state, request, now)?;
+    let (account, role) = (param(request, "account_id")?, param(request, "role_name")?);
+    let user = state.sso.logins[login].user.clone();
+    if !state.sso.assignments.contains(&(user.clone(), account.to_owned(), role.to_owned())) {
+        return Err(ApiError::new(403, "ForbiddenException", "No access"));
+    }
+    let expires = now + state.sso.role_life;
+    let role = state.identities.role(&role_arn(account, role)).cloned().expect("an assignment makes its role");
+    let new = NewSession { role: &role, name: &user, expires, source_identity: None, packed: 0 };
+    let key = state.identities.add_session(&new);
+    let millis = expires.duration_since(SystemTime::UNIX_EPOCH).expect("tests stay after 1970").as_millis();
+    Ok(Reply::json(
+        200,
+        &request_id(),
+        &json!({ "roleCredentials": {
+            "accessKeyId": key.id, "secretAccessKey": key.secret, "sessionToken": key.session_token,
+            "expiration": u64::try_from(millis).expect("tests stay in this era"),
+        } }),
+    ))
+}
+
+pub(super) fn logout(world: &World, request: &Inbound) -> Result<Reply, ApiError> {
+    let now = world.clock.now();
+    let mut state = world.state();
+    let login = login(&state, request, now)?;
+    state.sso.end(login, now);
+    Ok(Reply::plain(200, "application/json", ""))
+}
+
+pub(super) fn accounts(world: &World, request: &Inbound) -> Result<Reply, ApiError> {
+    let state = world.state();
+    let user = &state.sso.logins[login(&state, request, world.clock.now())?].user;
+    let mine = state.sso.assignments.iter().filter(|(who, ..)| who == user);
+    let accounts: BTreeSet<&str> = mine.map(|(_, account, _)| account.as_str()).collect();
+    let described = |account: &&str| json!({ "accountId": account, "accountName": format!("account {account}"), "emailAddress": "aws@example.com" });
+    let list: Vec<_> = accounts.iter().map(described).collect();
+    Ok(Reply::json(200, &request_id(), &json!({ "accountList": list })))
+}
+
+pub(super) fn roles(world: &World, request: &Inbound) -> Result<Reply, ApiError> {
+    let state = world.state();
+    let user = &state.sso.logins[login(&state, request, world.clock.now())?].user;
+    let account = param(request, "account_id")?;
+    let mine = state.sso.assignments.iter().filter(|(who, of, _)| who == user && of == account);
+    let list: Vec<_> = mine.map(|(.., role)| json!({ "accountId": account, "roleName": role })).collect();
+    Ok(Reply::json(200, &request_id(), &json!({ "roleList": list })))
+}

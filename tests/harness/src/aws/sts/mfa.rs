@@ -1,0 +1,47 @@
+//! `SerialNumber` and `TokenCode`, which AssumeRole and GetSessionToken share.
+
+use super::super::dispatch::Authentic;
+use super::super::error::ApiError;
+use super::super::mfa::Refused;
+use super::super::world::State;
+use super::validate::{SERIAL_PATTERN, Validator};
+
+/// What was given; either both or none are of use.
+pub(crate) struct Code<'a> {
+    serial: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
+impl<'a> Code<'a> {
+    pub(crate) fn read(check: &mut Validator<'a>) -> Self {
+        let (serial, code) = (check.optional("SerialNumber"), check.optional("TokenCode"));
+        if let Some(serial) = serial {
+            check.pattern("serialNumber", serial, SERIAL_PATTERN);
+            check.length("serialNumber", serial, 9, 256);
+        }
+        if let Some(code) = code {
+            check.digits("tokenCode", code);
+            check.length("tokenCode", code, 6, 6);
+        }
+        Self { serial, code }
+    }
+
+    /// Uses the code up. Says whether there was one.
+    pub(crate) fn redeem(&self, call: &Authentic<'_>, state: &mut State) -> Result<bool, ApiError> {
+        let failed = |why: &str| ApiError::new(403, "AccessDenied", format!("MultiFactorAuthentication failed{why}"));
+        let (serial, code) = match (self.serial, self.code) {
+            (None, None) => return Ok(false),
+            (Some(serial), Some(code)) => (serial, code),
+            _ => return Err(failed(", must provide both MFA serial number and one time pass code.")),
+        };
+        // Devices belong to users: a role's session has none.
+        let redeemed = state.identities.devices.redeem(call.caller.identity(), serial, code, call.world.clock.now());
+        redeemed.map(|()| true).map_err(|refused| match refused {
+            Refused::Code => failed(" with invalid MFA one time pass code. "),
+            Refused::Device => failed(
+                ", unable to validate MFA code.  Please verify your MFA serial number is valid and associated with \
+                 this user.",
+            ),
+        })
+    }
+}

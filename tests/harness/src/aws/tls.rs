@@ -1,0 +1,39 @@
+//! AWS over TLS, with a CA that no system trusts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::dispatch;
+use super::world::World;
+use crate::apiserver::tls::Identity;
+use crate::serve::Server;
+
+/// A second door to an embedded AWS. Dropping it closes that door alone.
+#[derive(Debug)]
+pub struct OverTls {
+    server: Server,
+    ca_pem: String,
+}
+
+impl OverTls {
+    pub(crate) fn start(world: Arc<World>, names: &[&str]) -> Self {
+        let identity = Identity::signed_by("a company", "aws", names);
+        let answer = move |request| dispatch::answer(Arc::clone(&world), request);
+        Self { server: Server::start("aws-over-tls", Some(identity.acceptor()), answer), ca_pem: identity.ca_pem }
+    }
+
+    /// `https://localhost:PORT`, for a certificate of that name.
+    pub fn endpoint(&self) -> String {
+        format!("https://localhost:{}", self.addr().port())
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// The certificate of its CA as PEM text.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+}

@@ -1,0 +1,226 @@
+//! Codes of MFA devices: one for all roles of a source, never asked for twice, and by a command where there is one.
+
+use std::time::Duration;
+
+use rolecall_harness::{Op, Role};
+use rolecall_protocol::{LoginRequest, LoginStep, Secret};
+
+use crate::world::{ACCOUNT, PROD, ROLE, World};
+
+const HUB: &str = "arn:aws:iam::999988887777:role/hub";
+const OTHER: &str = "arn:aws:iam::111122223333:role/team/operators";
+const BEHIND: &str = "arn:aws:iam::111122223333:role/behind";
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A world whose roles want a code, and the device that makes them.
+fn guarded(more: &str) -> (World, String) {
+    let world = World::new();
+    let serial = world.aws.mfa_device(&world.user.arn).serial;
+    world.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
+    world.aws.add_role(Role::new(OTHER).trusts(&world.user.arn).requires_mfa());
+    let mfa = format!("mfa = {{ serial = \"{serial}\"{more} }}\n[profiles.prod]");
+    world.configure(&PROD.replace("[profiles.prod]", &mfa));
+    (world, serial)
+}
+
+fn profile(name: &str, role: &str) -> String {
+    format!("[profiles.{name}]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\nrole_arn = \"{role}\"\n")
+}
+
+impl World {
+    /// Every step of a login.
+    fn login(&self, source: &str, code: Option<String>) -> Vec<LoginStep> {
+        let request = LoginRequest { code: code.map(Secret::new), ..LoginRequest::default() };
+        let (tell, mut told) = tokio::sync::mpsc::channel(16);
+        self.block_on(async {
+            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, tell).await;
+            let mut steps = Vec::new();
+            while let Some(step) = told.recv().await {
+                steps.push(step);
+            }
+            steps
+        })
+    }
+
+    #[track_caller]
+    fn logged_in(&self, source: &str, code: Option<String>) {
+        let steps = self.login(source, code);
+        assert!(matches!(steps.as_slice(), [LoginStep::Done { changed: true, .. }]), "{steps:?}");
+    }
+
+    fn lengths_of(&self, op: Op) -> Vec<Option<String>> {
+        self.aws.log_of(op).into_iter().map(|call| call.params.get("DurationSeconds").cloned()).collect()
+    }
+}
+
+#[test]
+fn one_code_is_good_for_two_roles_and_a_third_through_a_hub() {
+    let (world, serial) = guarded("");
+    world.aws.add_role(Role::new(HUB).trusts(&world.user.arn).requires_mfa().max_session_duration(12 * HOUR));
+    world.aws.add_role(Role::new(BEHIND).trusts(HUB));
+    let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
+    let third = profile("third", BEHIND) + &format!("via = [\"{HUB}\"]\nduration = \"8h\"\n");
+    world.configure(&[text, profile("other", OTHER), third].concat());
+    assert_eq!(
+        world.token_error("prod", 5),
+        format!("rolecall: prod: source \"work\" needs a code of the MFA device {serial}. Run: rolecall login work")
+    );
+    assert!(matches!(world.login("work", None).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    for name in ["prod", "other", "third"] {
+        world.good_token(name);
+    }
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
+    assert_eq!(world.lengths_of(Op::GetSessionToken), [Some("43200".to_owned())]);
+    // Two of the source, the hub, and the one behind it: none longer than an hour.
+    assert_eq!(world.lengths_of(Op::AssumeRole), vec![Some("3600".to_owned()); 4]);
+    // It is renewed silently while it lasts.
+    for _ in 0..10 {
+        world.clock.advance(HOUR);
+        world.good_token("prod");
+    }
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
+    world.clock.advance(2 * HOUR);
+    assert!(world.token_error("prod", 5).contains("needs a code"));
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+}
+
+#[test]
+fn wrong_and_reused_codes_are_told_apart_from_none() {
+    let (world, serial) = guarded("");
+    let refusal = |code: &str| match world.login("work", Some(code.to_owned())).as_slice() {
+        [LoginStep::Code { refused: Some(error), .. }] => error.message.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert!(refusal("000000").contains("it is wrong, of another time, or was used before"));
+    assert!(refusal("000000").contains("it was used already; wait for the next one"));
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 1, "the same again is not sent");
+    // Nobody else is told of what one person mistyped.
+    assert!(world.token_error("prod", 5).contains("needs a code"));
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+    assert!(matches!(world.login("work", None).as_slice(), [LoginStep::Done { changed: false, .. }]));
+}
+
+#[test]
+fn whoever_wants_more_than_an_hour_gives_a_code_for_it() {
+    let (world, serial) = guarded("");
+    let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
+    world.configure(&[text, "duration = \"12h\"\n".to_owned(), profile("other", OTHER)].concat());
+    world.token_error("prod", 5);
+    // One code for that role alone, the next for all others.
+    let steps = world.login("work", Some(world.aws.mfa_code(&serial)));
+    assert!(matches!(steps.as_slice(), [LoginStep::Code { refused: None, .. }]), "{steps:?}");
+    let session = world.good_token("prod");
+    assert_eq!(world.lengths_of(Op::AssumeRole), [Some("43200".to_owned())]);
+    assert_eq!(session.life(world.clock.now()), Duration::from_mins(14));
+    world.clock.advance(Duration::from_secs(30));
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("other");
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
+    let details = world.agent.details(&"prod".parse().unwrap()).unwrap();
+    assert!(details.mfa.is_some_and(|mfa| mfa.in_assume_role && mfa.seconds == 12 * 3600));
+    // Seven hours later it is served still, and nobody has been asked.
+    world.clock.advance(7 * HOUR);
+    world.good_token("prod");
+    assert!(world.agent.status().profiles.iter().all(|profile| profile.problem.is_none()));
+}
+
+#[test]
+fn a_command_gives_the_code_and_waits_for_the_next_one_where_it_was_used() {
+    let (world, serial) = guarded(", process = \"cat $HOME/../code\"");
+    // The daemon of this test has the test's HOME; the command is told by its path.
+    let code = world.sandbox.write("code", &world.aws.mfa_code(&serial));
+    let process = format!(", process = \"cat {}\"", code.display());
+    let mfa = format!("mfa = {{ serial = \"{serial}\"{process} }}\n[profiles.prod]");
+    world.configure(&PROD.replace("[profiles.prod]", &mfa));
+    world.good_token("prod");
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
+    let status = world.agent.status();
+    assert!(status.sources[0].login.as_ref().unwrap().renews);
+    std::fs::write(&code, "no code").unwrap();
+    world.clock.advance(13 * HOUR);
+    let line = world.token_error("prod", 1);
+    assert!(line.contains("mfa_process: the command did not write a code of six digits"), "{line}");
+}
+
+#[test]
+fn the_device_of_an_aws_profile_is_the_same_for_all_that_name_it() {
+    let (world, serial) = guarded("");
+    let role = |name: &str, arn: &str| {
+        format!(
+            "[profile {name}]\nrole_arn = {arn}\nsource_profile = work\nmfa_serial = {serial}\nregion = eu-west-1\nservices = work-embedded\n"
+        )
+    };
+    world.sandbox.append_aws_config(&[role("dev", ROLE), role("ops", OTHER)].concat());
+    world.aws.add_role(Role::new(BEHIND).trusts(ROLE));
+    let text = format!(
+        "[sources.dev]\naws_profile = \"dev\"\n[sources.ops]\naws_profile = \"ops\"\n{}{}",
+        profile("prod", BEHIND).replace("\"work\"", "\"dev\""),
+        "[profiles.direct]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"ops\"\n",
+    );
+    world.configure(&text);
+    assert!(world.token_error("prod", 5).ends_with("Run: rolecall login dev"));
+    world.logged_in("dev", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+    world.good_token("direct");
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
+    let roles: Vec<_> = world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.role_arn).collect();
+    assert_eq!(roles, [ROLE, BEHIND, OTHER]);
+    // Nor does it end with a change of AWS's files that does not concern it, nor with one of ours.
+    world.sandbox.append_aws_config("[profile more]\nregion = eu-west-1\n");
+    world.agent.sources_changed();
+    world.configure(&format!("{text}keep_warm = \"1h\"\n"));
+    world.clock.advance(HOUR);
+    world.good_token("prod");
+    world.good_token("direct");
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
+    // But it does with its keys.
+    let other = world.aws.add_user_key(&world.user.arn);
+    world.sandbox.write_aws_profile("work", &other, &world.aws.endpoint());
+    world.agent.sources_changed();
+    world.clock.advance(HOUR);
+    assert!(world.token_error("prod", 5).contains("needs a code"));
+}
+
+#[test]
+fn row_71_five_hundred_who_wait_for_a_code_cost_nothing() {
+    let (world, _) = guarded("");
+    world.token_error("prod", 5);
+    let name = "prod".parse().unwrap();
+    world.block_on(async {
+        for _ in 0..500 {
+            let refused = world.agent.token(&name, b"", None).await.unwrap_err();
+            assert_eq!(refused.0.code.exit_code(), 5);
+        }
+    });
+    assert_eq!((world.aws.calls(Op::GetSessionToken), world.aws.calls(Op::AssumeRole)), (0, 0));
+}
+
+#[test]
+fn mfa_on_what_is_temporary_already_is_an_error_that_says_so() {
+    let (world, serial) = guarded("");
+    world.sandbox.append_aws_config(&format!(
+        "[profile temporary]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nservices = work-embedded\n"
+    ));
+    world.aws.add_role(Role::new(HUB).trusts(&world.user.arn));
+    let text = PROD
+        .replace("aws_profile = \"work\"", "aws_profile = \"temporary\"")
+        .replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
+    world.configure(&text);
+    let line = world.token_error("prod", 1);
+    assert!(line.contains("mfa needs long-lived keys"), "{line}");
+    assert_eq!(ACCOUNT.len(), 12);
+}
+
+#[test]
+fn after_a_logout_what_was_got_is_gone() {
+    let (world, serial) = guarded("");
+    world.token_error("prod", 5);
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+    let out = world.block_on(world.agent.logout(&"work".parse().unwrap())).unwrap();
+    assert_eq!((out.sessions, out.revoked, out.problem), (3, None, None));
+    world.token_error("prod", 5);
+}
