@@ -20,6 +20,7 @@ mod files;
 mod handover;
 mod interrupted;
 mod login;
+mod logins;
 mod machine;
 mod network;
 mod offer;

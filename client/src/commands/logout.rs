@@ -37,7 +37,9 @@ fn log_out(agent: &Agent, source: &SourceName, context: &Context) -> Result<(), 
     let told = told(&out);
     if let Some(problem) = out.problem.filter(|_| out.revoked != Some(true)) {
         // What is forgotten here is still good elsewhere: that is not what was asked for.
-        return Err(CliError::from(problem).before_advice("It is forgotten here").about(format!("source \"{source}\"")));
+        return Err(CliError::from(problem)
+            .before_advice("It is forgotten here")
+            .about(format!("source \"{source}\"")));
     }
     output::print(&format!("{} source {source}: {told}\n", context.screen.tick()))
 }

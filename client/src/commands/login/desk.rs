@@ -278,7 +278,7 @@ impl Person for Desk {
                     // Without its advice, which is to do what is being done.
                     Some(refused) => self.line.say(&format!("rolecall: {}", sanitize_for_terminal(&refused.message))),
                     None if self.has_given => {
-                        self.say("one more code is needed: wait for the next that the device shows")
+                        self.say("one more code is needed: wait for the next that the device shows");
                     }
                     None => {}
                 }
