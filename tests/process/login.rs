@@ -45,7 +45,7 @@ fn mfa(request: &Value, steps: &mut Steps<'_>) {
     match request["code"].as_str() {
         None => steps.code(None),
         Some("654321") => steps.done(),
-        Some(_) => steps.code(Some("that code was used already: wait for the next one")),
+        Some(_) => steps.code(Some("that code was used already")),
     }
 }
 
@@ -68,7 +68,7 @@ fn a_code_is_asked_for_until_one_is_taken() {
     terminal.wait_for("source \"work\": a code has 6 digits", SOON);
     terminal.wait_for_times(&question, 2, SOON);
     terminal.type_text("111111\n");
-    terminal.wait_for("rolecall: that code was used already: wait for the next one", SOON);
+    terminal.wait_for("rolecall: that code was used already. Wait for the next that the device shows\r\n", SOON);
     terminal.wait_for_times(&question, 3, SOON);
     terminal.type_text("654 321\n");
     terminal.assert_exit(0, SOON);
@@ -92,11 +92,7 @@ fn three_codes_that_are_refused_are_enough() {
         terminal.type_text("000000\n");
     }
     terminal.assert_exit(1, SOON);
-    assert!(
-        terminal.said().ends_with("rolecall: that code was used already: wait for the next one\r\n"),
-        "{}",
-        terminal.said()
-    );
+    assert!(terminal.said().ends_with("rolecall: that code was used already\r\n"), "{}", terminal.said());
     assert_eq!(fake.logins().len(), 4);
 }
 
@@ -110,7 +106,7 @@ fn without_a_terminal_a_code_comes_from_a_program_or_not_at_all() {
         |code: &str| sandbox.run_with_input(without(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes());
     let line = one_line(&with("nonsense\n"), 1);
     assert!(line.contains("no code of 6 digits") && !line.contains("nonsense"), "{line}");
-    assert_eq!(one_line(&with("111111\n"), 1), "rolecall: that code was used already: wait for the next one");
+    assert_eq!(one_line(&with("111111\n"), 1), "rolecall: that code was used already");
     let said = with("654321\n");
     said.assert_ok();
     assert!(said.stdout.starts_with("✓ source work: logged in as"), "{said}");

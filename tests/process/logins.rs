@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use rolecall_harness::{Sso, Terminal, within};
+use rolecall_harness::{Op, Sso, Terminal, within};
 
 use crate::world::{REGION, ROLE, World, one_line};
 
@@ -94,6 +94,28 @@ fn a_device_is_approved_elsewhere_while_kubectl_waits() {
     terminal.assert_exit(0, SOON);
     assert!(!terminal.screen().contains("waiting"), "{}", terminal.screen());
     is_let_in(&world);
+}
+
+#[test]
+fn row_71_of_five_hundred_at_one_terminal_one_asks_and_one_device_is_approved() {
+    const CALLERS: usize = 500;
+    let (world, center) = central();
+    world.rolecall(&["agent", "start"]).assert_ok();
+    let script = format!("for n in $(seq {CALLERS}); do rolecall token prod >out.$n & done; wait; echo everybody");
+    let terminal =
+        world.sandbox.terminal(world.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", INFO));
+    terminal.wait_for("Log in now? [Y/n] ", SOON);
+    // The question stands until somebody answers; all the others have had their answer by then.
+    terminal.wait_for_times("has expired. Run: rolecall login corp", CALLERS - 1, SOON * 3);
+    assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 0);
+    terminal.type_text("y\n");
+    terminal.wait_for("and confirm the code ", SOON);
+    center.approve(&center.waiting()[0]);
+    terminal.wait_for("everybody", SOON);
+    assert_eq!(terminal.said().matches("Log in now?").count(), 1);
+    assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 1);
+    let is_full = |n: &usize| world.sandbox.home().join(format!("out.{n}")).metadata().unwrap().len() > 0;
+    assert_eq!((1..=CALLERS).filter(is_full).count(), 1);
 }
 
 #[test]

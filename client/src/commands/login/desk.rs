@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use nix::sys::signal::Signal;
-use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, sanitize_for_terminal};
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, sanitize_for_terminal, sentence};
 
 use super::browser;
 use super::conversation::{self, Page, Person};
@@ -275,8 +275,12 @@ impl Person for Desk {
             (Codes::StandardInput, None) => self.given_code(),
             (Codes::Terminal, refused) => {
                 match refused {
-                    // Without its advice, which is to do what is being done.
-                    Some(refused) => self.line.say(&format!("rolecall: {}", sanitize_for_terminal(&refused.message))),
+                    // Its own advice is to do what is being done.
+                    Some(refused) => {
+                        let message = sanitize_for_terminal(&refused.message);
+                        let told = sentence(&message, Some("Wait for the next that the device shows"));
+                        self.line.say(&format!("rolecall: {told}"));
+                    }
                     None if self.has_given => {
                         self.say("one more code is needed: wait for the next that the device shows");
                     }
