@@ -5,6 +5,7 @@
 mod cooldown;
 mod events;
 mod lock;
+mod login;
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -22,6 +23,8 @@ use crate::context_entry::for_shell;
 use crate::http::{self, Answer, HttpError};
 use crate::report::{CliError, Exit};
 use crate::start::{self, StartError};
+
+pub(crate) use login::Steps;
 
 /// How long a whole call may take, starting the daemon included.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
@@ -85,6 +88,9 @@ pub(crate) enum CallError {
     /// It is of a release that had no events yet.
     #[error("the agent is older than this client and has no events to follow")]
     NoEvents,
+    /// It is of a release that let nobody log in.
+    #[error("the agent is older than this client and cannot log in")]
+    NoLogins,
     /// It answered with an error.
     #[error("{0}")]
     Said(ErrorBody),
@@ -117,7 +123,7 @@ impl From<CallError> for CliError {
                 Self::new(Exit::Unreachable, message, restart)
             }
             CallError::Malformed(_) => Self::new(Exit::Unreachable, message, restart),
-            CallError::NoEvents => Self::new(Exit::Mismatch, message, restart),
+            CallError::NoEvents | CallError::NoLogins => Self::new(Exit::Mismatch, message, restart),
             CallError::Mismatch { .. } => {
                 Self::new(Exit::Mismatch, message, "Upgrade the older of the two, then run: rolecall agent restart")
             }
@@ -422,4 +428,4 @@ fn listener_of(_: &UnixStream) -> Option<rustix::process::Pid> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,6 +2,7 @@
 
 mod inputs;
 mod keys;
+mod login;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, S
 
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
+pub(crate) use login::{Login, Logout};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -32,6 +34,8 @@ const HELP: &str = "\
   \u{1b}[1mrefresh\u{1b}[0m      Get a new session now; if that fails, the present one stays
 
 \u{1b}[1;4mSigning in:\u{1b}[0m
+  \u{1b}[1mlogin\u{1b}[0m        Log in to a source: a browser, a code, whatever it takes
+  \u{1b}[1mlogout\u{1b}[0m       Give a login back, and forget what was got with it
   \u{1b}[1mkeys\u{1b}[0m         Keep long-lived access keys in the OS keyring
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
@@ -78,6 +82,8 @@ pub(crate) enum Command {
     Status(Status),
     Refresh(Refresh),
     Keys(Keys),
+    Login(Login),
+    Logout(Logout),
     Agent(Agent),
     Completions(Completions),
 }

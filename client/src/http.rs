@@ -102,9 +102,12 @@ pub(crate) fn request(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
 ///
 /// In HTTP/1.0, because that version knows no chunks: the body is what comes until the connection ends, so that whoever
 /// reads it reads lines and nothing else.
-pub(crate) fn request_lines(endpoint: &Endpoint) -> Vec<u8> {
+pub(crate) fn request_lines(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
     let (method, path) = (endpoint.method().as_str(), endpoint.path());
-    format!("{method} {path} HTTP/1.0\r\nHost: rolecall\r\n{PROTOCOL_HEADER}: {PROTOCOL_VERSION}\r\n\r\n").into_bytes()
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head =
+        format!("{method} {path} HTTP/1.0\r\nHost: rolecall\r\n{PROTOCOL_HEADER}: {PROTOCOL_VERSION}\r\n{length}\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 /// Sends a request of [`request_lines`] and reads how the answer begins. Of a success that is its head, and the lines

@@ -18,9 +18,11 @@ mod report;
 mod run;
 mod screen;
 mod signals;
+mod stamp;
 mod start;
 mod table;
 mod token;
+mod tty;
 mod words;
 
 use std::ffi::{OsStr, OsString};

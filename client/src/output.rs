@@ -64,6 +64,11 @@ pub(crate) fn note(text: &str) {
     say(&rolecall_protocol::sanitize_for_terminal(text));
 }
 
+/// Writes text to standard error as it is, in one write: for what is drawn over.
+pub(crate) fn talk(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Says what went wrong, in one line.
 pub(crate) fn error(error: &CliError) {
     if !error.is_silent() {

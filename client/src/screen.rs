@@ -104,7 +104,12 @@ fn size() -> (Option<usize>, Option<usize>) {
 
 /// Whether standard output is a terminal on which what was drawn can be drawn over.
 pub(crate) fn can_redraw(environment: &Environment) -> bool {
-    std::io::stdout().is_terminal() && environment.get("TERM").is_some_and(|kind| kind != "dumb")
+    std::io::stdout().is_terminal() && is_smart(environment)
+}
+
+/// Whether a terminal, where there is one, is of a kind on which what was drawn can be drawn over.
+pub(crate) fn is_smart(environment: &Environment) -> bool {
+    environment.get("TERM").is_some_and(|kind| kind != "dumb")
 }
 
 #[cfg(test)]

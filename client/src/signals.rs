@@ -50,6 +50,16 @@ pub(crate) fn hand_over(signals: &[Signal], mut tell: impl FnMut(Signal) + Send 
     Ok(())
 }
 
+/// Does something while signals that were handed over do what they do: a child that is started in it can be interrupted,
+/// since it goes by the mask that it was started with.
+pub(crate) fn let_through<T>(signals: &[Signal], act: impl FnOnce() -> T) -> T {
+    let signals: SigSet = signals.iter().copied().collect();
+    let _ = signals.thread_unblock();
+    let done = act();
+    let _ = signals.thread_block();
+    done
+}
+
 /// Has a signal that was handed over do what it would have done: end the program, so that whoever started it sees that
 /// it was this signal; or stop it, and then this returns once it goes on.
 pub(crate) fn obey(signal: Signal) {

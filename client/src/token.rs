@@ -3,6 +3,8 @@
 //! Nothing is parsed on the way in or out, no file is touched but the socket, and standard output stays empty unless the
 //! whole answer is there. Every microsecond here is paid by every kubectl: see the numbers in DESIGN.md, section 9.
 
+mod offer;
+
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -58,6 +60,9 @@ fn answer(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
         Ok(answer) => output::raw(answer.body()),
         Err(CallError::Start(error @ (StartError::Refused(_) | StartError::Died))) if !has_folder(&agent) => {
             once(&name, &error.to_string(), deadline)
+        }
+        Err(CallError::Said(body)) if body.code == ErrorCode::LoginNeeded => {
+            offer::answer(&agent, &name, info.as_bytes(), body).and_then(|answer| output::raw(answer.body()))
         }
         Err(error) => Err(told(error, &name)),
     }

@@ -121,6 +121,11 @@ pub fn exec_info() -> Option<OsString> {
     variable(crate::EXEC_INFO_VARIABLE)
 }
 
+/// Whether the plugin is to ask nobody, whatever the terminal: `ROLECALL_NO_PROMPT`, unless it is `0`.
+pub fn no_prompt() -> bool {
+    variable("ROLECALL_NO_PROMPT").is_some_and(|value| value != "0")
+}
+
 /// AWS's own files: `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/config` and
 /// `~/.aws/credentials`. These two variables say where files are, not who the user is, so they are honoured.
 pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {

@@ -4,14 +4,12 @@
 //! deadline. So the first leaves a stamp beside the socket, and who gets no answer looks for it after a moment. Whoever
 //! is answered by then never looks, so a daemon that is well again is believed at once.
 
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW};
 
-use crate::clock;
+use crate::{clock, stamp};
 
 /// How long an answer is waited for before the stamp is looked for.
 pub(super) const MOMENT: Duration = Duration::from_millis(300);
@@ -23,12 +21,8 @@ pub(super) fn is_on(socket: &Path) -> bool {
     is_on_at(socket, clock::now())
 }
 
-/// What cannot be looked at, and what claims to be of a time to come (the clock was set), does not count.
 fn is_on_at(socket: &Path, now: Timestamp) -> bool {
-    let Ok(found) = stamp(socket).symlink_metadata() else { return false };
-    let made = found.modified().ok().and_then(|made| Timestamp::try_from(made).ok());
-    let age = made.filter(|_| found.is_file()).map(|made| now.duration_since(made));
-    age.is_some_and(|age| !age.is_negative() && age < FRESH)
+    stamp::is_fresh(&stamp(socket), FRESH, now)
 }
 
 /// A call was given up. One that is given up because of the stamp does not make it any younger: every few seconds
@@ -36,7 +30,7 @@ fn is_on_at(socket: &Path, now: Timestamp) -> bool {
 pub(super) fn begin(socket: &Path) {
     if !is_on(socket) {
         // It spares a wait, no more: nothing is said where it cannot be left.
-        let _ = touch(&stamp(socket));
+        let _ = stamp::touch(&stamp(socket));
     }
 }
 
@@ -44,20 +38,6 @@ pub(super) fn begin(socket: &Path) {
 pub(super) fn end(socket: &Path) {
     // Most often there is none.
     let _ = std::fs::remove_file(stamp(socket));
-}
-
-/// The socket's folder was found to be private by whoever connected.
-fn touch(path: &Path) -> std::io::Result<()> {
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
-        .open(path)?;
-    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-    rustix::fs::futimens(&file, &Timestamps { last_access: now, last_modification: now })?;
-    Ok(())
 }
 
 fn stamp(socket: &Path) -> PathBuf {

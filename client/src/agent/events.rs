@@ -28,7 +28,7 @@ impl Agent {
 
     fn try_events(&self, deadline: Deadline) -> Result<Lines, CallError> {
         let (stream, _) = self.connect(deadline)?;
-        let request = http::request_lines(&Endpoint::Events);
+        let request = http::request_lines(&Endpoint::Events, b"");
         let (answer, mut lines) =
             http::begin(stream, &request, MAX_ANSWER, deadline).map_err(|error| failed(error, deadline))?;
         let is_not_there = answer.status() == 404;

@@ -7,15 +7,15 @@ use std::thread::JoinHandle;
 
 use super::*;
 
-struct Fake {
+pub(crate) struct Fake {
     folder: tempfile::TempDir,
-    agent: Agent,
+    pub(crate) agent: Agent,
     daemon: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Fake {
     /// A daemon that gives one answer per connection, in order, and then ends.
-    fn answering(answers: &[&str]) -> Self {
+    pub(crate) fn answering(answers: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let socket = folder.path().join("agent.sock");
@@ -46,7 +46,7 @@ impl Fake {
         self.agent.call(&Endpoint::Token(name), b"{}", Deadline::after(limit))
     }
 
-    fn requests(&mut self) -> Vec<String> {
+    pub(crate) fn requests(&mut self) -> Vec<String> {
         self.daemon.take().map(|daemon| daemon.join().unwrap()).unwrap_or_default()
     }
 }
@@ -65,7 +65,7 @@ fn accept(listener: &UnixListener) -> Option<UnixStream> {
     }
 }
 
-fn answer(status: u16, body: &str) -> String {
+pub(crate) fn answer(status: u16, body: &str) -> String {
     format!("HTTP/1.1 {status} x\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 

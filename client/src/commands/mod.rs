@@ -6,6 +6,8 @@ pub(crate) mod completions;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod refresh;
 pub(crate) mod remove;
 pub(crate) mod show;

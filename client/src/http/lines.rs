@@ -80,14 +80,19 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(answer).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
-        begin(ours, &request_lines(&Endpoint::Events), 1 << 10, soon())
+        begin(ours, &request_lines(&Endpoint::Events, b""), 1 << 10, soon())
     }
 
     #[test]
     fn a_request_for_lines_is_one_that_no_server_answers_in_chunks() {
         assert_eq!(
-            String::from_utf8(request_lines(&Endpoint::Events)).unwrap(),
+            String::from_utf8(request_lines(&Endpoint::Events, b"")).unwrap(),
             "GET /v1/events HTTP/1.0\r\nHost: rolecall\r\nrolecall-protocol: 1\r\n\r\n"
+        );
+        let login = Endpoint::Login("work".parse().unwrap());
+        assert_eq!(
+            String::from_utf8(request_lines(&login, b"{}")).unwrap(),
+            "POST /v1/sources/work/login HTTP/1.0\r\nHost: rolecall\r\nrolecall-protocol: 1\r\nContent-Length: 2\r\n\r\n{}"
         );
     }
 

@@ -1,0 +1,180 @@
+//! What the daemon asks for and what a person does, step by step, until it is done.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rolecall_protocol::{
+    ErrorBody, ErrorCode, LoginFlow, LoginRequest, LoginStep, MfaSerial, Secret, SourceName, SourceStatus,
+};
+
+use crate::agent::{Agent, CallError, Steps};
+use crate::clock::Deadline;
+use crate::report::{CliError, Exit};
+
+/// How long the daemon may work on it while nobody has to do anything.
+const WORK: Duration = Duration::from_mins(2);
+/// How long a person may take in a browser.
+pub(super) const BROWSER: Duration = Duration::from_mins(10);
+/// How often the person is shown that it goes on.
+const TICK: Duration = Duration::from_millis(120);
+/// How many codes are tried until one is taken: a person who has none that is right does not find one by trying.
+const TRIES: u32 = 3;
+/// How many codes one login may take: each role of a source can ask for its own.
+const CODES: u32 = 16;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    /// How it is to be approved, where there is a choice.
+    pub(crate) flow: LoginFlow,
+    /// Whether a login that is still good is replaced.
+    pub(crate) renew: bool,
+}
+
+/// What it has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// The source.
+    pub(crate) source: SourceStatus,
+    /// Whose credentials it gives.
+    pub(crate) arn: Option<String>,
+    /// Whether somebody had to do something.
+    pub(crate) changed: bool,
+}
+
+impl From<Done> for LoginStep {
+    fn from(Done { source, arn, changed }: Done) -> Self {
+        Self::Done { source, arn, changed }
+    }
+}
+
+/// A page that is to be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Its address.
+    pub(crate) url: String,
+    /// What it shows, or asks for.
+    pub(crate) code: Option<String>,
+    /// Until when.
+    pub(crate) expires: Timestamp,
+    /// Whether somebody else began this.
+    pub(crate) joined: bool,
+}
+
+/// Whoever does it.
+pub(crate) trait Person {
+    /// Gives a code of the device; `refused` is what was wrong with the last.
+    fn code(&mut self, serial: &MfaSerial, refused: Option<&ErrorBody>) -> Result<Secret<String>, CliError>;
+    /// Is shown a page.
+    fn browse(&mut self, page: &Page);
+    /// Is shown that it is still waited for the page.
+    fn wait(&mut self);
+    /// Runs a program.
+    fn run(&mut self, argv: &[String]) -> Result<(), CliError>;
+    /// Asks the daemon, which may have to be started; nothing is shown meanwhile.
+    fn call<T>(&mut self, call: impl FnOnce() -> T) -> T;
+    /// Nothing is waited for any more.
+    fn settle(&mut self);
+}
+
+/// Asks for a login, and has the person do what it takes.
+pub(crate) fn hold(agent: &Agent, source: &SourceName, wish: Wish, person: &mut impl Person) -> Result<Done, CliError> {
+    let Wish { flow, mut renew } = wish;
+    let (mut code, mut codes, mut tries, mut has_run) = (None, 0, 0, false);
+    loop {
+        let request = LoginRequest { code: code.take(), flow, renew };
+        let steps = person.call(|| agent.login(source, &request)).map_err(|error| told(error, source))?;
+        let heard = listen(steps, source, person);
+        person.settle();
+        let (last, has_shown) = heard?;
+        // What somebody has done is new, and is not to be replaced once more.
+        renew &= !has_shown;
+        match last {
+            LoginStep::Done { source, arn, changed } => return Ok(Done { source, arn, changed }),
+            LoginStep::Failed { error } => return Err(error.into()),
+            LoginStep::Code { refused: Some(refused), .. } if tries >= TRIES => return Err(refused.into()),
+            LoginStep::Code { .. } if codes >= CODES => return Err(ever_more(source)),
+            LoginStep::Code { serial, refused } => {
+                if refused.is_none() {
+                    // The first, or another after one that was taken.
+                    (tries, renew) = (0, renew && codes == 0);
+                }
+                (codes, tries) = (codes + 1, tries + 1);
+                code = Some(person.code(&serial, refused.as_ref())?);
+            }
+            LoginStep::Command { argv } if has_run => return Err(in_vain(source, &argv)),
+            LoginStep::Command { argv } => {
+                person.run(&argv)?;
+                (has_run, renew) = (true, false);
+            }
+            _ => return Err(unknown(source)),
+        }
+    }
+}
+
+/// Hears the daemon out, up to the last step; says whether the person was shown a page.
+fn listen(mut steps: Steps, source: &SourceName, person: &mut impl Person) -> Result<(LoginStep, bool), CliError> {
+    let mut until = Deadline::after(WORK);
+    let (mut page, mut was_unknown) = (None, false);
+    loop {
+        match steps.next(TICK) {
+            Ok(Some(LoginStep::Browser { url, code, expires, joined })) => {
+                let new = Page { url, code, expires, joined };
+                if page.as_ref() != Some(&new) {
+                    until = Deadline::after(BROWSER);
+                    person.browse(&new);
+                    page = Some(new);
+                }
+            }
+            Ok(Some(LoginStep::Unknown)) => was_unknown = true,
+            Ok(Some(last)) => return Ok((last, page.is_some())),
+            Ok(None) if until.remaining().is_none() => return Err(too_long(source, until.limit())),
+            Ok(None) if page.is_some() => person.wait(),
+            Ok(None) => {}
+            Err(_) if was_unknown => return Err(unknown(source)),
+            Err(error) => return Err(told(error, source)),
+        }
+    }
+}
+
+/// The daemon's own words name the source already.
+fn told(error: CallError, source: &SourceName) -> CliError {
+    match error {
+        CallError::Said(body) if body.code != ErrorCode::Unavailable => body.into(),
+        error => CliError::from(error).about(format!("source \"{source}\"")),
+    }
+}
+
+fn in_vain(source: &SourceName, argv: &[String]) -> CliError {
+    let command = argv.join(" ");
+    let body = ErrorBody::new(
+        ErrorCode::LoginFailed,
+        format!("source \"{source}\": {command} has ended well, and its login still is not there"),
+    );
+    body.hint("See whether it logs in to another profile than the source has: rolecall status").into()
+}
+
+fn ever_more(source: &SourceName) -> CliError {
+    let body = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{source}\": AWS asks for ever more codes"));
+    body.hint("See what its roles ask for: rolecall agent logs").into()
+}
+
+fn too_long(source: &SourceName, limit: Duration) -> CliError {
+    let minutes = limit.as_secs() / 60;
+    let body = ErrorBody::new(
+        ErrorCode::LoginNeeded,
+        format!("source \"{source}\": nobody has logged in within {minutes} min"),
+    );
+    body.hint(format!("Try again: rolecall login {source}")).into()
+}
+
+fn unknown(source: &SourceName) -> CliError {
+    CliError::new(
+        Exit::Mismatch,
+        format!("source \"{source}\": the agent asks for something that this client does not know"),
+        "The agent is newer than the client: install rolecall again",
+    )
+}
+
+#[cfg(test)]
+mod tests;

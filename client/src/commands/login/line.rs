@@ -1,0 +1,152 @@
+//! The last line of the terminal while a login goes on: what is waited for, or what is asked.
+//!
+//! Whatever ends the program there first gives the line back: a terminal that is left in the middle of one is a mess.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use nix::sys::signal::Signal;
+
+use crate::report::CliError;
+use crate::tty::{self, Tty};
+use crate::{output, signals};
+
+/// What would end the program in the middle of a line.
+pub(super) const HANDED_OVER: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+/// Goes to the line's beginning and clears it.
+const CLEAR: &str = "\r\u{1b}[K";
+
+/// Where it is talked.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// Standard error.
+    StandardError,
+    /// The terminal itself.
+    Terminal(Tty),
+}
+
+/// What the last line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Empty.
+    Empty,
+    /// Drawn, to be drawn over.
+    Drawn,
+    /// A question, with the cursor behind it.
+    Asking,
+    /// Another program's.
+    Lent,
+}
+
+/// The line, shared with whoever is told of signals.
+#[derive(Debug, Clone)]
+pub(super) struct Line(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    sink: Sink,
+    /// Whether what was drawn there can be drawn over.
+    is_live: bool,
+    tty: Option<Tty>,
+    state: Mutex<State>,
+}
+
+impl Line {
+    /// One that talks to `sink` and asks on `tty`, and gives the line back before a signal ends the program.
+    pub(super) fn new(sink: Sink, is_live: bool, tty: Option<Tty>) -> Result<Self, CliError> {
+        let line = Self(Arc::new(Shared { sink, is_live, tty, state: Mutex::new(State::Empty) }));
+        let shared = line.clone();
+        signals::hand_over(HANDED_OVER, move |signal| shared.end(signal)).map_err(|error| {
+            CliError::failed(format!("cannot start a thread: {error}"), "There may be too many processes")
+        })?;
+        Ok(line)
+    }
+
+    /// Says something, above whatever is drawn.
+    pub(super) fn say(&self, text: &str) {
+        let mut state = self.state();
+        let clear = if *state == State::Drawn { CLEAR } else { "" };
+        *state = State::Empty;
+        self.write(&format!("{clear}{text}\n"));
+    }
+
+    /// Draws the line, over what was drawn before; nothing where that cannot be.
+    pub(super) fn draw(&self, text: &str) {
+        if !self.is_live() {
+            return;
+        }
+        let width = self.width();
+        let mut state = self.state();
+        *state = State::Drawn;
+        // The last column stays free: a line that fills it would begin another.
+        let cut: String = text.chars().take(width.saturating_sub(1)).collect();
+        self.write(&format!("{CLEAR}{cut}"));
+    }
+
+    /// Takes away what was drawn.
+    pub(super) fn clear(&self) {
+        let mut state = self.state();
+        if std::mem::replace(&mut *state, State::Empty) == State::Drawn {
+            self.write(CLEAR);
+        }
+    }
+
+    /// Asks something on the terminal, and does what is done until it is answered.
+    pub(super) fn ask<T>(&self, tty: &Tty, question: &str, answer: impl FnOnce() -> T) -> T {
+        tty.forget_typed();
+        *self.state() = State::Asking;
+        tty.write(question);
+        let answer = answer();
+        *self.state() = State::Empty;
+        answer
+    }
+
+    /// Leaves the terminal to another program, which is the one that Ctrl-C is for meanwhile.
+    pub(super) fn lend<T>(&self, act: impl FnOnce() -> T) -> T {
+        *self.state() = State::Lent;
+        let done = act();
+        *self.state() = State::Empty;
+        done
+    }
+
+    /// Whether something can be drawn.
+    pub(super) fn is_live(&self) -> bool {
+        self.0.is_live
+    }
+
+    /// A signal has come that would end the program.
+    fn end(&self, signal: Signal) {
+        // Where somebody is in the middle of a write (to a terminal that was stopped, say), it ends without a word.
+        let state = match self.0.state.try_lock() {
+            Ok(state) => *state,
+            Err(TryLockError::Poisoned(state)) => *state.into_inner(),
+            Err(TryLockError::WouldBlock) => State::Empty,
+        };
+        match state {
+            State::Lent if matches!(signal, Signal::SIGINT | Signal::SIGQUIT) => return,
+            State::Drawn => self.write(CLEAR),
+            State::Asking => self.0.tty.iter().for_each(|tty| tty.write("\n")),
+            State::Empty | State::Lent => {}
+        }
+        signals::obey(signal);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn width(&self) -> usize {
+        const USUAL: usize = 80;
+        let width = match &self.0.sink {
+            Sink::StandardError => tty::width(std::io::stderr()),
+            Sink::Terminal(tty) => tty.width(),
+        };
+        width.unwrap_or(USUAL)
+    }
+
+    fn write(&self, text: &str) {
+        match &self.0.sink {
+            Sink::StandardError => output::talk(text),
+            Sink::Terminal(tty) => tty.write(text),
+        }
+    }
+}

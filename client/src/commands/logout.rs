@@ -1,0 +1,75 @@
+//! `rolecall logout SOURCE…`: gives logins back, and forgets what was got with them.
+
+use rolecall_protocol::{Endpoint, LoggedOut, SourceName, Status};
+
+use super::login::source;
+use crate::agent::{Agent, IfAbsent};
+use crate::cli::Logout;
+use crate::output;
+use crate::report::CliError;
+use crate::run::Context;
+
+/// Logs out of each, and says what that has come to. One that fails does not keep the others.
+pub(crate) fn run(wanted: &Logout, context: &Context) -> Result<(), CliError> {
+    // One that does not run holds nothing in its memory, but it alone knows what lies in AWS's own files.
+    let agent = Agent::find(IfAbsent::Start)?;
+    let status: Status = agent.call_json(&Endpoint::Status, b"")?;
+    let sources = if wanted.all {
+        source::names(&status)
+    } else {
+        wanted.names.iter().map(|name| source::named(name, &status)).collect::<Result<_, _>>()?
+    };
+    if sources.is_empty() {
+        output::note("no source is configured, so there is nothing to log out of");
+    }
+    let mut failed = None;
+    for source in &sources {
+        if let Err(error) = log_out(&agent, source, context) {
+            output::error(&error);
+            failed.get_or_insert(error.code());
+        }
+    }
+    failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
+}
+
+fn log_out(agent: &Agent, source: &SourceName, context: &Context) -> Result<(), CliError> {
+    let out: LoggedOut = agent.call_json(&Endpoint::Logout(source.clone()), b"")?;
+    let told = told(&out);
+    if let Some(problem) = out.problem.filter(|_| out.revoked != Some(true)) {
+        // What is forgotten here is still good elsewhere: that is not what was asked for.
+        return Err(CliError::from(problem)
+            .before_advice("It is forgotten here")
+            .about(format!("source \"{source}\"")));
+    }
+    output::print(&format!("{} source {source}: {told}\n", context.screen.tick()))
+}
+
+/// What has become of it.
+fn told(out: &LoggedOut) -> String {
+    let sessions = match out.sessions {
+        0 => None,
+        1 => Some("1 session forgotten".to_owned()),
+        many => Some(format!("{many} sessions forgotten")),
+    };
+    let revoked = (out.revoked == Some(true)).then(|| "AWS has taken the login back".to_owned());
+    let parts: Vec<String> = sessions.into_iter().chain(revoked).collect();
+    match parts.as_slice() {
+        [] => "there was nothing to forget".to_owned(),
+        parts => format!("logged out; {}", parts.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_forgotten_and_given_back() {
+        let told = |sessions, revoked| told(&LoggedOut { sessions, revoked, problem: None });
+        assert_eq!(told(0, None), "there was nothing to forget");
+        assert_eq!(told(1, None), "logged out; 1 session forgotten");
+        assert_eq!(told(3, Some(true)), "logged out; 3 sessions forgotten, AWS has taken the login back");
+        assert_eq!(told(0, Some(true)), "logged out; AWS has taken the login back");
+        assert_eq!(told(0, Some(false)), "there was nothing to forget");
+    }
+}

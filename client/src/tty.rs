@@ -1,0 +1,169 @@
+//! The terminal that a person is at, whatever standard input and output are: `/dev/tty`.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use rustix::fs::OFlags;
+use rustix::termios::{LocalModes, QueueSelector};
+
+use crate::clock::Deadline;
+
+/// The longest line that somebody types, in bytes.
+const MAX_LINE: usize = 1024;
+
+/// The controlling terminal.
+#[derive(Debug, Clone)]
+pub(crate) struct Tty(Arc<File>);
+
+/// What somebody has typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Typed {
+    /// A line, without its end.
+    Line(String),
+    /// The end of the input (Ctrl-D), or the terminal has gone.
+    End,
+    /// Nothing in time.
+    Nothing,
+}
+
+impl Tty {
+    /// The one of this process, if it has one.
+    pub(crate) fn open() -> Option<Self> {
+        let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits().cast_signed();
+        // Without NONBLOCK a modem line without a carrier would be waited for; afterwards it would be in the way.
+        let file = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty").ok()?;
+        let flags = rustix::fs::fcntl_getfl(&file).ok()?;
+        rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).ok()?;
+        Some(Self(Arc::new(file)))
+    }
+
+    /// Whether it is ours to ask on: this process is in its foreground, and no program has put it into a mode of its own
+    /// (k9s and the like draw on the whole of it, and take every key).
+    pub(crate) fn is_free(&self) -> bool {
+        let is_ours = rustix::termios::tcgetpgrp(&*self.0).is_ok_and(|group| group == rustix::process::getpgrp());
+        let plain = LocalModes::ICANON | LocalModes::ECHO;
+        is_ours && rustix::termios::tcgetattr(&*self.0).is_ok_and(|modes| modes.local_modes.contains(plain))
+    }
+
+    /// How many columns it has, if it tells.
+    pub(crate) fn width(&self) -> Option<usize> {
+        width(&*self.0)
+    }
+
+    /// Writes. What cannot be shown to anybody is no error.
+    pub(crate) fn write(&self, text: &str) {
+        let _ = (&*self.0).write_all(text.as_bytes());
+    }
+
+    /// Forgets what was typed before there was a question: it was meant for somebody else.
+    pub(crate) fn forget_typed(&self) {
+        let _ = rustix::termios::tcflush(&*self.0, QueueSelector::IFlush);
+    }
+
+    /// Waits for a line until the deadline. Whatever of a line was typed by then is forgotten.
+    pub(crate) fn read_line(&self, deadline: Deadline) -> Typed {
+        let (tell, typed) = mpsc::channel();
+        let file = Arc::clone(&self.0);
+        // In a thread, since not every system can wait for a terminal and a time at once (macOS's poll does not know
+        // /dev/tty). One that nobody waits for any more ends with the program, which is soon.
+        let read = move || drop(tell.send(line(&file)));
+        let Ok(_) = std::thread::Builder::new().name("keyboard".to_owned()).spawn(read) else { return Typed::End };
+        let Some(left) = deadline.remaining() else { return Typed::Nothing };
+        match typed.recv_timeout(left) {
+            Ok(Some(line)) => Typed::Line(line),
+            Ok(None) | Err(mpsc::RecvTimeoutError::Disconnected) => Typed::End,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                self.forget_typed();
+                Typed::Nothing
+            }
+        }
+    }
+
+    /// What a child needs to have it as its standard input or output.
+    pub(crate) fn stdio(&self) -> io::Result<std::process::Stdio> {
+        self.0.try_clone().map(Into::into)
+    }
+
+    /// Does something that may leave the terminal in another mode, and puts it back into the present one.
+    pub(crate) fn keep_mode<T>(&self, act: impl FnOnce() -> T) -> T {
+        let before = rustix::termios::tcgetattr(&*self.0);
+        let done = act();
+        if let Ok(before) = before {
+            let _ = rustix::termios::tcsetattr(&*self.0, rustix::termios::OptionalActions::Now, &before);
+        }
+        done
+    }
+}
+
+/// How many columns a terminal has, if it is one and tells.
+pub(crate) fn width(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// A line, or `None` at the end. A terminal hands out whole lines.
+fn line(mut file: &File) -> Option<String> {
+    let mut line = Vec::new();
+    let mut chunk = [0; 256];
+    while !line.contains(&b'\n') && line.len() < MAX_LINE {
+        match file.read(&mut chunk) {
+            Ok(0) => return None,
+            Ok(count) => line.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+    line.truncate(end);
+    Some(String::from_utf8_lossy(&line).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Something to read from that is no terminal; where there is one is for the tests with a pseudo-terminal.
+    fn pair() -> (Tty, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Tty(Arc::new(File::from(OwnedFd::from(ours)))), theirs)
+    }
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(5))
+    }
+
+    #[test]
+    fn a_line_is_read_however_it_comes() {
+        let (tty, mut theirs) = pair();
+        theirs.write_all(b"12").unwrap();
+        let reader = std::thread::spawn(move || tty.read_line(soon()));
+        theirs.write_all(b"34\n").unwrap();
+        assert_eq!(reader.join().unwrap(), Typed::Line("1234".to_owned()));
+    }
+
+    #[test]
+    fn the_end_and_the_deadline_are_told_apart() {
+        let (tty, theirs) = pair();
+        assert_eq!(tty.read_line(Deadline::after(Duration::from_millis(20))), Typed::Nothing);
+        assert_eq!(tty.read_line(Deadline::after(Duration::ZERO)), Typed::Nothing);
+        drop(theirs);
+        assert_eq!(tty.read_line(soon()), Typed::End);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_what_is_no_terminal_is_not_free() {
+        let (tty, mut theirs) = pair();
+        assert!(!tty.is_free());
+        assert_eq!(tty.width(), None);
+        theirs.write_all(&[b'x'; 4 * MAX_LINE]).unwrap();
+        let Typed::Line(line) = tty.read_line(soon()) else { panic!("no line") };
+        assert!(line.len() < 2 * MAX_LINE);
+    }
+}

@@ -1,0 +1,164 @@
+//! Logins from end to end, as a person at a terminal makes them: the real client, the real daemon, the embedded AWS, and
+//! a token that the embedded API server takes.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use rolecall_harness::{Op, Sso, Terminal, within};
+
+use crate::world::{REGION, ROLE, World, one_line};
+
+const ACCOUNT: &str = "111122223333";
+const SOON: Duration = Duration::from_secs(20);
+const INFO: &str =
+    r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
+
+/// A world whose role wants a code, and the device's serial number.
+fn guarded() -> (World, String) {
+    let world = World::configured();
+    let serial = world.aws.mfa_device(&world.user.arn).serial;
+    world.aws.update_role(ROLE, rolecall_harness::Role::requires_mfa);
+    let config = std::fs::read_to_string(world.config_path()).unwrap();
+    world.write_config(&config.replace("\n\n[profiles", &format!("\nmfa = {{ serial = \"{serial}\" }}\n\n[profiles")));
+    (world, serial)
+}
+
+/// A world whose AWS profile signs in to IAM Identity Center.
+fn central() -> (World, Sso) {
+    let world = World::bare();
+    let center = world.aws.sso();
+    let assigned = center.assign("dev", ACCOUNT, "developers");
+    // A person approves within a second, and is asked for as often.
+    center.interval(Duration::from_secs(1));
+    world.aws.update_role(ROLE, |role| role.trusts(&assigned));
+    world.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
+    world.write_config(&format!(
+        "[sources.corp]\naws_profile = \"corp\"\n\n[profiles.prod]\ncluster = \"prod\"\nregion = \"{REGION}\"\n\
+         source = \"corp\"\nrole_arn = \"{ROLE}\"\n\n[endpoints]\nsts = \"{}\"\n",
+        world.aws.endpoint()
+    ));
+    (world, center)
+}
+
+/// What kubectl runs, with a person at the terminal.
+fn plugin(world: &World) -> Terminal {
+    let script = "exec rolecall token prod >out.json";
+    world.sandbox.terminal(world.sandbox.command("sh").args(["-c", script]).env("KUBERNETES_EXEC_INFO", INFO))
+}
+
+/// What kubectl got is taken by the cluster.
+#[track_caller]
+fn is_let_in(world: &World) {
+    let text = std::fs::read_to_string(world.sandbox.home().join("out.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let who = world.api.who(json["status"]["token"].as_str().unwrap());
+    assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
+}
+
+#[test]
+fn a_code_that_is_typed_at_kubectl_s_terminal_is_good_for_everything_after() {
+    let (world, serial) = guarded();
+    let terminal = plugin(&world);
+    terminal.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
+    terminal.type_text("y\n");
+    let question = format!("Code of the MFA device {serial}: ");
+    terminal.wait_for(&question, SOON);
+    let code = world.aws.mfa_code(&serial);
+    terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
+    // Why it was refused stands above the question.
+    terminal.wait_for_times(&question, 2, SOON);
+    assert_eq!(terminal.said().matches("rolecall: ").count(), 2, "{}", terminal.said());
+    terminal.type_text(&format!("{}\n", world.aws.mfa_code(&serial)));
+    terminal.assert_exit(0, SOON);
+    assert!(terminal.said().contains("rolecall: prod: logged in"), "{}", terminal.said());
+    is_let_in(&world);
+    world.token().assert_ok();
+    let said = world.rolecall(&["login", "work"]);
+    said.assert_ok();
+    assert!(said.stdout.starts_with("✓ source work: nothing to do: logged in as arn:aws:"), "{said}");
+    world.rolecall(&["logout", "work"]).assert_ok();
+    assert!(one_line(&world.token(), 5).ends_with("Run: rolecall login work"));
+}
+
+#[test]
+fn a_device_is_approved_elsewhere_while_kubectl_waits() {
+    let (world, center) = central();
+    let terminal = plugin(&world);
+    terminal.wait_for("prod: the login of source \"corp\" has expired. Log in now? [Y/n] ", SOON);
+    terminal.type_text("\n");
+    terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
+    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+    let waiting = center.waiting();
+    assert!(matches!(waiting.as_slice(), [code] if terminal.said().contains(code)), "{}", terminal.said());
+    center.approve(&waiting[0]);
+    terminal.assert_exit(0, SOON);
+    assert!(!terminal.screen().contains("waiting"), "{}", terminal.screen());
+    is_let_in(&world);
+}
+
+#[test]
+fn row_71_of_five_hundred_at_one_terminal_one_asks_and_one_device_is_approved() {
+    const CALLERS: usize = 500;
+    let (world, center) = central();
+    world.rolecall(&["agent", "start"]).assert_ok();
+    let script = format!("for n in $(seq {CALLERS}); do rolecall token prod >out.$n & done; wait; echo everybody");
+    let terminal =
+        world.sandbox.terminal(world.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", INFO));
+    terminal.wait_for("Log in now? [Y/n] ", SOON);
+    // The question stands until somebody answers; all the others have had their answer by then.
+    terminal.wait_for_times("has expired. Run: rolecall login corp", CALLERS - 1, SOON * 3);
+    assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 0);
+    terminal.type_text("y\n");
+    terminal.wait_for("and confirm the code ", SOON);
+    center.approve(&center.waiting()[0]);
+    terminal.wait_for("everybody", SOON);
+    assert_eq!(terminal.said().matches("Log in now?").count(), 1);
+    assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 1);
+    let is_full = |n: &usize| world.sandbox.home().join(format!("out.{n}")).metadata().unwrap().len() > 0;
+    assert_eq!((1..=CALLERS).filter(is_full).count(), 1);
+}
+
+#[test]
+fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
+    let (world, center) = central();
+    let login = || world.sandbox.terminal(world.sandbox.rolecall().args(["login", "corp"]));
+    let (first, second) = (login(), login());
+    for terminal in [&first, &second] {
+        terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+    }
+    let joined = "somebody else has begun this login";
+    assert_eq!([&first, &second].iter().filter(|terminal| terminal.said().contains(joined)).count(), 1);
+    let (begun, other) = if first.said().contains(joined) { (second, first) } else { (first, second) };
+    begun.interrupt();
+    begun.wait_exit(SOON);
+    let waiting = center.waiting();
+    assert_eq!(waiting.len(), 1);
+    center.approve(&waiting[0]);
+    other.assert_exit(0, SOON);
+    assert!(other.said().contains("✓ source corp: logged in as arn:aws:"), "{}", other.said());
+}
+
+#[test]
+fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
+    let (world, center) = central();
+    center.approve_all();
+    let opened = world.sandbox.root().join("opened");
+    let script = format!("#!/bin/sh\necho \"$1\" >{}\n", opened.display());
+    let browser = world.sandbox.write("bin/xdg-open", &script);
+    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let mut command = world.sandbox.rolecall();
+    let path = format!("{}:/usr/bin:/bin", browser.parent().unwrap().display());
+    let terminal = world.sandbox.terminal(command.arg("login").env("DISPLAY", ":0").env("PATH", path).arg("corp"));
+    terminal.wait_for("sign in on the page that your browser opens:", SOON);
+    let url = within(SOON, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))).unwrap();
+    Sso::browse(url.trim());
+    terminal.assert_exit(0, SOON);
+    let said = terminal.said();
+    assert!(said.contains("✓ source corp: logged in as arn:aws:"), "{said}");
+    world.token().assert_ok();
+    let said = world.rolecall(&["logout", "corp"]);
+    said.assert_ok();
+    assert!(said.stdout.contains("AWS has taken the login back"), "{said}");
+    assert!(one_line(&world.token(), 5).ends_with("Run: rolecall login corp"));
+    assert!(world.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
+}
