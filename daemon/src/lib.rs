@@ -21,8 +21,8 @@ pub mod transport;
 pub mod aws;
 pub mod keyring;
 pub mod session;
-pub mod sso;
 pub mod source;
+pub mod sso;
 
 pub mod cluster;
 pub mod hop;
