@@ -1,5 +1,6 @@
 //! The command line: what can be asked for. Parsing alone, no I/O; [`crate::run`] does what was asked.
 
+mod inputs;
 mod keys;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
 
+pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
@@ -112,6 +114,11 @@ Examples:
         --role-arn arn:aws:iam::444455556666:role/partner \\
         --external-id s3cret-handshake
 
+  With a tag that the role's policy goes by, and no more rights than a managed policy has:
+    rolecall add shop --region eu-west-1 --tag team=shop \\
+        --role-arn arn:aws:iam::111122223333:role/developers \\
+        --policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess
+
   Without asking AWS, for a role that may not describe its cluster:
     rolecall add lab --region eu-west-1 --no-verify \\
         --server https://ABCDEF.gr7.eu-west-1.eks.amazonaws.com \\
@@ -142,12 +149,15 @@ pub(crate) struct Add {
     /// The external id that the role asks for
     #[arg(long, value_name = "ID", requires = "role_arn", help_heading = "Who you are")]
     pub(crate) external_id: Option<ExternalId>,
-    /// The session's name in CloudTrail; {user} and {host} are filled in (default: {user}@{host})
+    /// The session's name in CloudTrail; {user}, {host}, {profile} and {source_session} are filled in (default: {user}@{host})
     #[arg(long, value_name = "NAME", value_parser = session_name, requires = "role_arn", help_heading = "Who you are")]
     pub(crate) session_name: Option<String>,
     /// How long a session lasts, from 15m to 12h [default: 1h]
     #[arg(long, value_parser = duration, requires = "role_arn", help_heading = "Who you are")]
     pub(crate) duration: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
 
     /// Do not ask AWS; write what is given
     #[arg(long, help_heading = "Checking")]
@@ -341,7 +351,8 @@ pub(crate) enum AgentAction {
 
 /// As the daemon's configuration has it: a template that becomes a valid session name whoever the user and the host are.
 fn session_name(text: &str) -> Result<String, String> {
-    let filled = text.replace("{user}", "user").replace("{host}", "host");
+    let parts = ["{user}", "{host}", "{profile}", "{source_session}"];
+    let filled = parts.iter().fold(text.to_owned(), |text, part| text.replace(part, "xx"));
     filled.parse::<SessionName>().map_err(|error| error.to_string())?;
     Ok(text.to_owned())
 }

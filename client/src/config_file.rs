@@ -4,11 +4,15 @@
 //! daemon to say, which is asked before anything is written. Keys that are not mentioned here are left alone.
 //! [`edit`] reads the file again under a lock, so that of many `rolecall add` at once none is lost.
 
+mod inputs;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rolecall_protocol::{ClusterName, ExternalId, MAX_CONFIG, Region, RoleArn, SourceName};
 use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value};
+
+pub(crate) use inputs::InputsEntry;
 
 use crate::atomic::{self, Backup, FileError};
 
@@ -44,6 +48,7 @@ pub(crate) struct ProfileEntry {
     pub(crate) external_id: Option<ExternalId>,
     pub(crate) session_name: Option<String>,
     pub(crate) duration: Option<String>,
+    pub(crate) inputs: InputsEntry,
     pub(crate) server: Option<String>,
     pub(crate) ca_sha256: Option<String>,
 }
@@ -131,6 +136,7 @@ impl ConfigFile {
             external_id: text("external_id").map(str::parse).transpose().ok()?,
             session_name: text("session_name").map(str::to_owned),
             duration: text("duration").map(str::to_owned),
+            inputs: InputsEntry::read(table)?,
             server: text("server").map(str::to_owned),
             ca_sha256: text("ca_sha256").map(str::to_owned),
         })
@@ -151,6 +157,7 @@ impl ConfigFile {
         set(table, "external_id", entry.external_id.as_ref().map(|id| id.as_str().into()));
         set(table, "session_name", entry.session_name.as_deref().map(Into::into));
         set(table, "duration", entry.duration.as_deref().map(Into::into));
+        entry.inputs.write(table);
         set(table, "server", entry.server.as_deref().map(Into::into));
         set(table, "ca_sha256", entry.ca_sha256.as_deref().map(Into::into));
         Ok(())
@@ -315,6 +322,7 @@ fn set(table: &mut dyn TableLike, key: &str, value: Option<Value>) {
 fn means_the_same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::String(a), Value::String(b)) => a.value() == b.value(),
+        (Value::Boolean(a), Value::Boolean(b)) => a.value() == b.value(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| means_the_same(a, b)),
         _ => false,
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
     Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, Probed, ProbedCluster,
-    ProfileName, Refreshed, Secret, SessionName, SourceName, near_misses,
+    ProfileName, Refreshed, Secret, SourceName, near_misses,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ use crate::aws::Aws;
 use crate::clock::left;
 use crate::config::network::Network;
 use crate::config::store::{ConfigStore, Reload};
-use crate::config::{Config, DEFAULT_SESSION_NAME, SourceConfig, session_name};
+use crate::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
 use crate::folder;
 use crate::keyring::Keyring;
 use crate::machine;
@@ -101,18 +101,19 @@ impl Agent {
         let (resolver, name) = (person.clone(), usual_name(&person));
         let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
         aws.reach(&config.current().made.network);
+        let keyring = Keyring::new(aws.clock().clone());
         Arc::new(Self {
             about,
             person,
             config,
-            sessions: Sessions::new(aws.clone(), name),
+            sessions: Sessions::new(aws.clone(), keyring.clone(), name),
             tokens: Tokens::default(),
             askers: Askers::default(),
             journal: Journal::default(),
             renewer: OnceLock::new(),
             general: broadcast::channel(EVENTS).0,
             started,
-            keyring: Keyring::new(aws.clock().clone()),
+            keyring,
             changing_keys: Changing::default(),
             aws,
         })
@@ -200,7 +201,7 @@ impl Agent {
         let sessions = if is_same {
             self.sessions.clone()
         } else {
-            Sessions::new(self.aws.reached(&config.network), usual_name(&self.person))
+            Sessions::new(self.aws.reached(&config.network), self.keyring.clone(), usual_name(&self.person))
         };
         let served = sessions.get(&profile.chain, Want::New).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
@@ -385,9 +386,8 @@ impl Agent {
 }
 
 /// What sessions are called if nobody says.
-fn usual_name(person: &Person) -> SessionName {
-    let name = session_name(DEFAULT_SESSION_NAME, &person.user, &person.host);
-    name.unwrap_or_else(|_| unreachable!("a template of ours fits whoever it is"))
+fn usual_name(person: &Person) -> NameTemplate {
+    NameTemplate::new(DEFAULT_SESSION_NAME, &person.user, &person.host, "")
 }
 
 fn resolve(config: &Config, person: &Person) -> Made {

@@ -1,8 +1,9 @@
 //! What every call to AWS has in common: one HTTP client, short deadlines, no retries but our own, the injected clock,
 //! AWS's own configuration files, and one way to tell what an error means.
 
+mod wiring;
+
 use std::error::Error;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region as SdkRegion;
-use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use rolecall_protocol::{ErrorClass, ErrorCode, Region, sanitize_for_terminal};
 
 use crate::breaker::{ALONE_MAX, Breakers, Open};
@@ -28,12 +28,9 @@ use crate::config::SourceConfig;
 use crate::config::network::{Network, Service, Way};
 use crate::config::url::EndpointUrl;
 use crate::limits::Limits;
+pub use crate::profile::Endpoint;
 use crate::transport::{self, InsecureEndpoint};
-
-/// What AWS's files call the address of a service.
-const ENDPOINT_KEY: &str = "endpoint_url";
-/// A section of AWS's files that is ours, where a profile has none for its services.
-const SERVICES: &str = "rolecall-endpoints";
+use wiring::{Addresses, Wiring};
 
 /// TCP and TLS to an endpoint (B12).
 const CONNECT: Duration = Duration::from_secs(3);
@@ -60,18 +57,6 @@ pub struct Aws {
     breakers: Arc<Breakers<Endpoint, AwsError>>,
     clock: Clock,
 }
-
-/// How AWS is reached, and the client that does.
-#[derive(Debug)]
-struct Wiring {
-    network: Arc<Network>,
-    http: SharedHttpClient,
-    /// Whether the client came from outside, and stays whatever the configuration says.
-    is_given: bool,
-}
-
-/// Where a service is called: the AWS profile may name another address than the region's own.
-pub type Endpoint = (SourceConfig, Region);
 
 /// What went wrong with a call to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +115,7 @@ impl Aws {
     /// say nothing of the new one.
     pub fn reach(&self, network: &Arc<Network>) {
         if self.wiring.load().network != *network {
-            self.wiring.store(Arc::new(self.wiring_for(network)));
+            self.wiring.store(Arc::new(self.wiring.load().for_network(network, &self.clock)));
             self.breakers.reset(|_| false);
         }
     }
@@ -138,18 +123,8 @@ impl Aws {
     /// The same AWS reached in another way, for a trial: nothing that happens there says anything of this one's endpoints.
     #[must_use]
     pub fn reached(&self, network: &Arc<Network>) -> Self {
-        let wiring = Arc::new(ArcSwap::from_pointee(self.wiring_for(network)));
+        let wiring = Arc::new(ArcSwap::from_pointee(self.wiring.load().for_network(network, &self.clock)));
         Self { wiring, breakers: Arc::default(), ..self.clone() }
-    }
-
-    fn wiring_for(&self, network: &Arc<Network>) -> Wiring {
-        let now = self.wiring.load();
-        let http = if now.is_given || now.network.way == network.way {
-            now.http.clone()
-        } else {
-            transport::guarded(self.clock.clone(), &network.way)
-        };
-        Wiring { network: Arc::clone(network), http, is_given: now.is_given }
     }
 
     /// How AWS is reached now.
@@ -227,6 +202,12 @@ impl Aws {
         &self.files
     }
 
+    /// The address that a client made from this will call, if it is not the region's own.
+    #[must_use]
+    pub fn address_of(config: &SdkConfig, service: Service) -> Option<String> {
+        config.service_config()?.load_config(wiring::endpoint_key(service)?)
+    }
+
     /// AWS's own files, as far as they exist: the SDK takes a missing one that is named for an error, and none for a
     /// reason to panic.
     #[must_use]
@@ -238,20 +219,10 @@ impl Aws {
     /// the files: the profile's section `services`, if it has one, is given them.
     #[must_use]
     pub fn provider_files(&self, profile: &str, services: Option<&str>) -> EnvConfigFiles {
-        let network = self.network();
-        let mut above = String::new();
-        for (service, url) in network.endpoints.iter() {
-            // Writing to a string does not fail.
-            let _ = writeln!(above, "{} =\n  endpoint_url = {url}", service.name());
+        match wiring::above(&self.network().endpoints, profile, services) {
+            Some(above) => self.own_files(&above).build(),
+            None => self.profile_files(),
         }
-        if above.is_empty() {
-            return self.profile_files();
-        }
-        let head = match services {
-            Some(services) => format!("[services {services}]\n"),
-            None => format!("[profile {profile}]\nservices = {SERVICES}\n[services {SERVICES}]\n"),
-        };
-        self.own_files(&(head + &above)).build()
     }
 
     fn own_files(&self, above: &str) -> EnvConfigFilesBuilder {
@@ -303,25 +274,8 @@ impl Aws {
             None => loader.no_credentials(),
         };
         let of_files = loader.load().await;
-        let addresses = Addresses { network: Arc::clone(&wiring.network), of_files: of_files.clone() };
+        let addresses = Addresses::new(&wiring.network, of_files.clone());
         of_files.into_builder().service_config(addresses).build()
-    }
-}
-
-/// Where a client finds its service's address: in `[endpoints]`, else in AWS's files.
-#[derive(Debug)]
-struct Addresses {
-    network: Arc<Network>,
-    of_files: SdkConfig,
-}
-
-impl LoadServiceConfig for Addresses {
-    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let own = Service::of_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
-        match own.and_then(|service| self.network.endpoints.of(service)) {
-            Some(url) => Some(url.as_str().to_owned()),
-            None => self.of_files.service_config()?.load_config(key),
-        }
     }
 }
 

@@ -19,8 +19,8 @@ pub enum HardenError {
     Dumpable(Errno),
 }
 
-/// Closes the process: files for the user alone, no core dump, no debugger, none of the shell's `AWS_*` but the two that
-/// say where AWS's files are.
+/// Closes the process: files for the user alone, no core dump, no debugger, none of the shell's `AWS_*` but those that
+/// say where AWS's files are, and a container's credentials.
 ///
 /// # Safety
 ///
@@ -87,7 +87,14 @@ fn raise_files() {
 
 /// The variables of the shell that would decide who the user is or where AWS is.
 fn strangers(names: impl Iterator<Item = String>) -> Vec<String> {
-    let kept = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+    let kept = [
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        // Where a container's own credentials are: for AWS profiles that name them (credential_source).
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    ];
     names.filter(|name| name.starts_with("AWS_") && !kept.contains(&name.as_str()) || name == "RUST_LOG").collect()
 }
 

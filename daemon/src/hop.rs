@@ -1,5 +1,6 @@
 //! One AssumeRole. The only module that calls STS.
 
+mod inputs;
 mod session_token;
 
 use std::fmt;
@@ -17,11 +18,13 @@ use aws_smithy_types::config_bag::ConfigBag;
 use backon::{ExponentialBuilder, Retryable};
 use tokio::time::Instant;
 
-use crate::aws::{ATTEMPT, Aws, AwsError, AwsErrorKind, Endpoint};
+use crate::aws::{ATTEMPT, Aws, AwsError, AwsErrorKind};
 use crate::config::SESSION_RANGE;
-use crate::profile::{CHAINED_MAX, Hop};
+use crate::config::inputs::Variant;
+use crate::config::network::Service;
+use crate::profile::{CHAINED_MAX, Endpoint, Hop};
 use crate::session::Session;
-use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SessionName, SourceName};
 pub use session_token::{Code, session_token};
 
 /// Attempts after the first, and the back-off's first step (B5).
@@ -64,6 +67,8 @@ pub struct Assume<'a> {
     pub endpoint: &'a Endpoint,
     /// The role, and how it is asked for.
     pub hop: &'a Hop,
+    /// What the session is called.
+    pub name: &'a SessionName,
     /// The session that signs.
     pub base: &'a Session,
     /// A code of an MFA device, where the call itself is made with one.
@@ -104,10 +109,20 @@ pub async fn caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Session) 
     }
 }
 
-async fn client(aws: &Aws, (source, region): &Endpoint, base: &Session) -> aws_sdk_sts::Client {
-    let shared = aws.client_config(source, region, base.credentials.clone()).await;
-    let config = aws_sdk_sts::config::Builder::from(&shared).interceptor(SaysOnce).build();
-    aws_sdk_sts::Client::from_conf(config)
+async fn client(aws: &Aws, endpoint: &Endpoint, base: &Session) -> aws_sdk_sts::Client {
+    let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await;
+    let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(SaysOnce);
+    let url = endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::address_of(&shared, Service::Sts));
+    // An address is one already: the SDK takes a wish for another form of it for a mistake.
+    let Variant { fips, dual_stack } = endpoint.sts.variant;
+    if url.is_some() || fips {
+        config.set_use_fips(Some(url.is_none()));
+    }
+    if url.is_some() || dual_stack {
+        config.set_use_dual_stack(Some(url.is_none()));
+    }
+    config.set_endpoint_url(url);
+    aws_sdk_sts::Client::from_conf(config.build())
 }
 
 /// The call, and after what is transient a few more, as long as there is time and nobody asks to be left alone.
@@ -146,11 +161,15 @@ async fn call(
     let request = client
         .assume_role()
         .role_arn(hop.role.as_str())
-        .role_session_name(hop.session_name.as_str())
+        .role_session_name(wanted.name.as_str())
         .set_external_id(hop.external_id.as_ref().map(ToString::to_string))
         .set_serial_number(wanted.code.map(|code| code.serial.to_string()))
         .set_token_code(wanted.code.map(|code| code.code.expose().clone()))
         .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
+    let request = match &hop.inputs {
+        Some(inputs) => inputs::with(request, inputs),
+        None => request,
+    };
     // In a box: the SDK's futures have many kilobytes.
     let timed = Box::pin(async {
         begun.get_or_init(Instant::now);
@@ -250,9 +269,12 @@ impl HopError {
         let Self { asked, error } = self;
         let said = &error.message;
         let (message, hint) = match error.kind {
-            AwsErrorKind::Denied => (
-                format!("AWS does not let source \"{source}\" {asked}: {said}"),
-                "Check the role's trust policy and your own permissions: both have to allow it.",
+            AwsErrorKind::Denied => {
+                (format!("AWS does not let source \"{source}\" {asked}: {said}"), denied_hint(said))
+            }
+            AwsErrorKind::Rejected if is_too_much(said) => (
+                format!("STS refuses the request to {asked}: {said}"),
+                "Session tags and policies together are too large for a session: use fewer or shorter ones.",
             ),
             AwsErrorKind::Rejected | AwsErrorKind::NotFound => (
                 format!("STS refuses the request to {asked}: {said}"),
@@ -280,10 +302,28 @@ impl HopError {
     }
 }
 
+/// What has to be allowed: some of what a role can be given wants a permission of its own.
+fn denied_hint(said: &str) -> &'static str {
+    if said.contains("sts:TagSession") {
+        "Session tags want sts:TagSession: the role's trust policy and your own permissions both have to allow it, and on a chain those of every role that transitive tags reach."
+    } else if said.contains("sts:SetSourceIdentity") {
+        "A source identity wants sts:SetSourceIdentity: the trust policy of every role of the chain has to allow it, and so have your own permissions."
+    } else {
+        "Check the role's trust policy and your own permissions: both have to allow it."
+    }
+}
+
+/// Whether tags and policies are more than fits into a session (PackedPolicyTooLarge).
+fn is_too_much(said: &str) -> bool {
+    said.contains("PackedPolicyTooLarge") || (said.contains("acked") && said.contains("allotted space"))
+}
+
 #[cfg(test)]
 mod tests {
     use aws_sdk_sts::types::AssumedRoleUser;
     use aws_smithy_types::DateTime;
+
+    use crate::config::NameTemplate;
 
     use super::*;
 
@@ -292,9 +332,10 @@ mod tests {
     fn hop() -> Hop {
         Hop {
             role: "arn:aws:iam::111122223333:role/team/developers".parse().unwrap(),
-            session_name: "dev@laptop".parse().unwrap(),
+            session_name: NameTemplate::new("dev@laptop", "", "", ""),
             external_id: None,
             duration: Duration::from_hours(1),
+            inputs: None,
         }
     }
 
@@ -339,5 +380,26 @@ mod tests {
         ] {
             assert!(accept(&answer(arn, 3600), &hop(), NOW).unwrap_err().message.contains("another role"), "{arn}");
         }
+    }
+
+    #[test]
+    fn denials_of_what_few_profiles_have_say_what_is_to_be_allowed() {
+        let hint = |kind, said: &str| {
+            let error = AwsError::new(kind, said);
+            HopError { asked: Asked::Identify, error }.body(&"work".parse().unwrap()).hint.unwrap()
+        };
+        let denied =
+            |action: &str| hint(AwsErrorKind::Denied, &format!("User: x is not authorized to perform: {action}"));
+        assert!(denied("sts:TagSession").contains("sts:TagSession"));
+        assert!(denied("sts:SetSourceIdentity").contains("sts:SetSourceIdentity"));
+        assert!(denied("sts:AssumeRole").contains("trust policy"));
+        for said in [
+            "Packed size of session tags consumes 101% of allotted space.",
+            "Packed policy consumes 120% of allotted space, please use smaller policy.",
+            "PackedPolicyTooLarge (status 400)",
+        ] {
+            assert!(hint(AwsErrorKind::Rejected, said).contains("fewer or shorter"), "{said}");
+        }
+        assert!(hint(AwsErrorKind::Rejected, "1 validation error detected").contains("rolecall show"));
     }
 }

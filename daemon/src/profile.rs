@@ -4,10 +4,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
+use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SourceName};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Pin, ProfileConfig, SourceConfig, SourceKind, home_of, session_name};
+use crate::config::inputs::{Inputs, StsAddress, Variant};
+use crate::config::{Config, NameTemplate, Pin, ProfileConfig, SourceConfig, SourceKind, home_of};
 
 /// AWS lets a session that was itself got by a role last no longer (STS, role chaining).
 pub const CHAINED_MAX: Duration = Duration::from_hours(1);
@@ -38,6 +39,8 @@ pub struct Profile {
     pub duration: Duration,
     /// For how long after its last use the session is renewed unasked.
     pub keep_warm: Duration,
+    /// The endpoint of STS that its tokens name.
+    pub variant: Variant,
 }
 
 /// How a session is got: from a source, through hops. Every input of every call is in here, so two equal chains have
@@ -68,17 +71,30 @@ impl Deref for Chain {
     }
 }
 
+/// Where STS is called: the AWS profile, or ours, may name another address than the region's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Whose credentials it is called with.
+    pub source: SourceConfig,
+    /// The region.
+    pub region: Region,
+    /// What our profile says of it.
+    pub sts: StsAddress,
+}
+
 /// One AssumeRole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hop {
     /// The role.
     pub role: RoleArn,
     /// What CloudTrail shows.
-    pub session_name: SessionName,
+    pub session_name: NameTemplate,
     /// What the role's trust policy may ask for.
     pub external_id: Option<ExternalId>,
     /// What is asked for.
     pub duration: Duration,
+    /// What else is sent.
+    pub inputs: Option<Arc<Inputs>>,
 }
 
 impl Profile {
@@ -86,9 +102,9 @@ impl Profile {
     #[must_use]
     pub fn find(config: &Config, name: &ProfileName, person: &Person) -> Option<Self> {
         let profile = config.profiles.get(name)?;
-        // Validation made sure of the source and of the template.
+        // Validation made sure of the source.
         let source = config.sources.get(&profile.source)?.clone();
-        let session = session_name(&profile.session_name, &person.user, &person.host).ok()?;
+        let session = NameTemplate::new(&profile.session_name, &person.user, &person.host, name.as_str());
         Some(Self {
             name: name.clone(),
             cluster: profile.cluster.clone(),
@@ -97,6 +113,7 @@ impl Profile {
             pin: profile.pin.clone(),
             duration: profile.duration,
             keep_warm: profile.keep_warm,
+            variant: profile.inputs.as_ref().map(|inputs| inputs.variant).unwrap_or_default(),
         })
     }
 
@@ -167,10 +184,12 @@ impl Chain {
 
     /// Where its calls go.
     #[must_use]
-    pub fn endpoint(&self) -> (SourceConfig, Region) {
+    pub fn endpoint(&self) -> Endpoint {
+        let sts = self.hops.last().and_then(|hop| hop.inputs.as_ref()).map(|inputs| inputs.sts.clone());
         let settings =
             self.settings.as_deref().map(|profile| SourceConfig::plain(SourceKind::AwsProfile(profile.to_owned())));
-        (settings.unwrap_or_else(|| self.source.clone()), self.region.clone())
+        let source = settings.unwrap_or_else(|| self.source.clone());
+        Endpoint { source, region: self.region.clone(), sts: sts.unwrap_or_default() }
     }
 
     /// The chain and everything that it builds on, down to the source, and what that is without MFA.
@@ -192,13 +211,14 @@ impl Chain {
 }
 
 /// Every hop after the first is chained and so limited; those in between last as long as AWS allows them to.
-fn hops(profile: &ProfileConfig, session_name: &SessionName) -> Vec<Hop> {
+fn hops(profile: &ProfileConfig, session_name: &NameTemplate) -> Vec<Hop> {
     let last = profile.roles.len().saturating_sub(1);
     let hop = |(index, role): (usize, &RoleArn)| Hop {
         role: role.clone(),
         session_name: session_name.clone(),
         external_id: profile.external_id.clone().filter(|_| index == last),
         duration: if last == 0 { profile.duration } else { profile.duration.min(CHAINED_MAX) },
+        inputs: profile.inputs.as_ref().and_then(|inputs| inputs.of(index)).cloned(),
     };
     profile.roles.iter().enumerate().map(hop).collect()
 }

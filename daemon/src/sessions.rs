@@ -4,6 +4,7 @@
 mod bases;
 mod codes;
 mod error;
+mod name;
 mod obtain;
 
 use std::collections::HashSet;
@@ -11,16 +12,17 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{Cluster, ClusterName, ErrorClass, MfaSerial, Secret, SessionName};
+use rolecall_protocol::{Cluster, ClusterName, ErrorClass, MfaSerial, Secret};
 use tokio::sync::broadcast;
 
 use crate::aws::{Aws, AwsErrorKind};
 use crate::cache::{Cache, Outcome, Trouble};
 use crate::clock::SharedTimeSource;
 use crate::cluster::{self, ClusterError};
-use crate::config::SourceConfig;
+use crate::config::{NameTemplate, SourceConfig};
 use crate::hop;
 use crate::hop::HopError;
+use crate::keyring::Keyring;
 use crate::profile::Chain;
 use crate::session::Session;
 use crate::source::Login;
@@ -29,6 +31,7 @@ use bases::Bases;
 pub use codes::CodeError;
 use codes::Codes;
 pub use error::{SessionError, SessionFailure};
+use name::Identities;
 
 /// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,6 +55,7 @@ pub struct Sessions {
     sources: Sources,
     bases: Arc<Bases>,
     codes: Arc<Codes>,
+    identities: Identities,
 }
 
 /// What a caller wants.
@@ -86,14 +90,22 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 impl Sessions {
     /// An empty store. Sessions of roles that AWS's own files name are called `name` where those do not name them.
     #[must_use]
-    pub fn new(aws: Aws, name: SessionName) -> Self {
+    pub fn new(aws: Aws, keyring: Keyring, name: NameTemplate) -> Self {
         let (news, _) = broadcast::channel(NEWS);
         let tell = news.clone();
         // Nobody listening is fine.
         let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
         let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
-        let sources = Sources::new(aws.clone(), name);
-        Self { aws, cache, news, asked_time: Arc::default(), sources, bases: Arc::default(), codes: Arc::default() }
+        Self {
+            sources: Sources::new(aws.clone(), keyring, name),
+            aws,
+            cache,
+            news,
+            asked_time: Arc::default(),
+            bases: Arc::default(),
+            codes: Arc::default(),
+            identities: Identities::default(),
+        }
     }
 
     /// What is known of a chain.

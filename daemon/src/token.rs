@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rolecall_protocol::{ClusterName, ErrorBody, ErrorCode, Region, Secret};
 
+use crate::config::inputs::Variant;
 use crate::session::Session;
 
 /// What a token begins with.
@@ -50,10 +51,11 @@ pub enum TokenError {
 pub async fn mint(
     session: &Session,
     region: &Region,
+    variant: Variant,
     cluster: &ClusterName,
     now: SystemTime,
 ) -> Result<Token, TokenError> {
-    let url = presign(session, region, cluster, now).await?;
+    let url = presign(session, (region, sts_url(region, variant).await?), cluster, now)?;
     let length = PREFIX.len() + base64::encoded_len(url.expose().len(), false).unwrap_or(usize::MAX);
     if length > MAX_TOKEN {
         return Err(TokenError::TooLarge(length));
@@ -64,13 +66,13 @@ pub async fn mint(
     Ok(Token { token: Secret::new(token), expires: session.token_expires(now) })
 }
 
-async fn presign(
+fn presign(
     session: &Session,
-    region: &Region,
+    (region, host): (&Region, String),
     cluster: &ClusterName,
     now: SystemTime,
 ) -> Result<Secret<String>, TokenError> {
-    let base = format!("{}/?Action=GetCallerIdentity&Version=2011-06-15", sts_url(region).await?);
+    let base = format!("{host}/?Action=GetCallerIdentity&Version=2011-06-15");
     let identity = session.credentials.clone().into();
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;
@@ -102,10 +104,11 @@ fn assemble(mut url: String, params: Vec<(&'static str, std::borrow::Cow<'static
     url
 }
 
-/// The region's own STS, by the SDK's rules. A configured `endpoint_url` does not count: EKS takes standard hosts alone.
-async fn sts_url(region: &Region) -> Result<String, TokenError> {
+/// The region's own STS, by the SDK's rules. A configured address does not count: EKS takes standard hosts alone.
+async fn sts_url(region: &Region, variant: Variant) -> Result<String, TokenError> {
     let unknown = || TokenError::NoEndpoint(region.clone());
-    let params = Params::builder().region(region.as_str()).use_global_endpoint(false).build().map_err(|_| unknown())?;
+    let params = Params::builder().region(region.as_str()).use_global_endpoint(false);
+    let params = params.use_fips(variant.fips).use_dual_stack(variant.dual_stack).build().map_err(|_| unknown())?;
     let endpoint = DefaultResolver::new().resolve_endpoint(&params).await.map_err(|_| unknown())?;
     Ok(endpoint.url().trim_end_matches('/').to_owned())
 }
@@ -127,7 +130,11 @@ impl TokenError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use aws_credential_types::Credentials;
+
+    use crate::config::Config;
 
     use super::*;
 
@@ -140,7 +147,9 @@ mod tests {
 
     async fn url(region: &str, token: &str) -> String {
         let at = SystemTime::UNIX_EPOCH + Duration::from_mins(24_015_636); // 2015-08-30T12:36:00Z
-        let minted = mint(&session(token), &region.parse().unwrap(), &"prod".parse().unwrap(), at).await.unwrap();
+        let minted = mint(&session(token), &region.parse().unwrap(), Variant::default(), &"prod".parse().unwrap(), at)
+            .await
+            .unwrap();
         let encoded = minted.token.expose().strip_prefix(PREFIX).unwrap().to_owned();
         String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
     }
@@ -159,25 +168,71 @@ mod tests {
         assert_eq!(signature.len(), 64);
     }
 
+    /// Plain, FIPS, dual-stack, both: hosts that EKS takes, for what the configuration lets through.
     #[tokio::test]
-    async fn every_partition_has_its_host() {
-        for (region, host) in [
-            ("us-east-1", "sts.us-east-1.amazonaws.com"),
-            ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
-            ("us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
-            ("eusc-de-east-1", "sts.eusc-de-east-1.amazonaws.eu"),
-            ("us-iso-east-1", "sts.us-iso-east-1.c2s.ic.gov"),
-            ("us-isob-east-1", "sts.us-isob-east-1.sc2s.sgov.gov"),
+    async fn every_partition_has_its_hosts() {
+        const NONE: &str = "";
+        for (region, hosts) in [
+            (
+                "us-east-1",
+                [
+                    "sts.us-east-1.amazonaws.com",
+                    "sts-fips.us-east-1.amazonaws.com",
+                    "sts.us-east-1.api.aws",
+                    "sts-fips.us-east-1.api.aws",
+                ],
+            ),
+            (
+                "cn-north-1",
+                ["sts.cn-north-1.amazonaws.com.cn", NONE, "sts.cn-north-1.api.amazonwebservices.com.cn", NONE],
+            ),
+            (
+                "us-gov-west-1",
+                [
+                    "sts.us-gov-west-1.amazonaws.com",
+                    "sts.us-gov-west-1.amazonaws.com", // the only one there is, and it is a FIPS one
+                    "sts.us-gov-west-1.api.aws",
+                    "sts-fips.us-gov-west-1.api.aws",
+                ],
+            ),
+            (
+                "eusc-de-east-1",
+                ["sts.eusc-de-east-1.amazonaws.eu", NONE, "sts.eusc-de-east-1.api.amazonwebservices.eu", NONE],
+            ),
+            ("us-iso-east-1", ["sts.us-iso-east-1.c2s.ic.gov", NONE, NONE, NONE]),
+            ("us-isob-east-1", ["sts.us-isob-east-1.sc2s.sgov.gov", NONE, NONE, NONE]),
+            ("eu-isoe-west-1", ["sts.eu-isoe-west-1.cloud.adc-e.uk", NONE, NONE, NONE]),
+            ("us-isof-south-1", ["sts.us-isof-south-1.csp.hci.ic.gov", NONE, NONE, NONE]),
         ] {
-            assert!(url(region, "").await.starts_with(&format!("https://{host}/?Action=")), "{region}");
+            let variants = [(false, false), (true, false), (false, true), (true, true)];
+            for ((fips, dual_stack), host) in variants.into_iter().zip(hosts) {
+                let config = Config::parse(
+                    Path::new("config.toml"),
+                    &format!(
+                        "[sources.work]\naws_profile = \"work\"\n[profiles.prod]\ncluster = \"prod\"\nsource = \"work\"\n\
+                     region = \"{region}\"\nfips = {fips}\ndual_stack = {dual_stack}\n"
+                    ),
+                );
+                assert_eq!(config.is_ok(), host != NONE, "{region} {fips} {dual_stack}");
+                if host != NONE {
+                    let url = sts_url(&region.parse().unwrap(), Variant { fips, dual_stack }).await.unwrap();
+                    assert_eq!(url, format!("https://{host}"));
+                }
+            }
         }
     }
 
     #[tokio::test]
     async fn row_85_a_token_that_eks_would_refuse_is_an_error() {
         let large = session(&"x".repeat(4000));
-        let minted =
-            mint(&large, &"eu-west-1".parse().unwrap(), &"prod".parse().unwrap(), SystemTime::UNIX_EPOCH).await;
+        let minted = mint(
+            &large,
+            &"eu-west-1".parse().unwrap(),
+            Variant::default(),
+            &"prod".parse().unwrap(),
+            SystemTime::UNIX_EPOCH,
+        )
+        .await;
         let error = minted.err().unwrap();
         assert!(matches!(error, TokenError::TooLarge(length) if length > MAX_TOKEN));
         assert!(error.body().to_string().contains("Session tags and policies"));

@@ -22,6 +22,7 @@ mod pins;
 mod renewal;
 mod rig;
 mod scale;
+mod sources;
 mod sso;
 mod tokens;
 mod walls;

@@ -10,4 +10,5 @@ mod aws_cli;
 mod kubectl;
 mod moto;
 mod peer;
+mod sso;
 mod unauthorized;

@@ -14,6 +14,16 @@ pub(crate) fn python() -> Option<PathBuf> {
     found
 }
 
+/// The AWS CLI of version 2, which can log in; `None`, and said so, if there is none.
+#[allow(clippy::disallowed_methods)] // the suite's own look at the environment
+pub(crate) fn aws_cli() -> Option<PathBuf> {
+    let found = std::env::var_os("ROLECALL_TEST_AWS_CLI").map(PathBuf::from);
+    if found.is_none() {
+        skipped("AWS CLI 2: ROLECALL_TEST_AWS_CLI does not name one");
+    }
+    found
+}
+
 /// Says that something was not tested. Past the test runner's capture, so that `tests/run` sees it.
 pub(crate) fn skipped(what: &str) {
     let mut tty = std::io::stderr();

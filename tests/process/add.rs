@@ -216,3 +216,58 @@ fn many_at_once_lose_nothing() {
         assert!(kubeconfig.contains(&format!("name: rolecall-p{n}")), "p{n}");
     }
 }
+
+#[test]
+fn a_profile_with_everything_goes_from_its_options_to_a_token() {
+    let world = World::bare();
+    world.aws.update_role(ROLE, |role| role.allows_tag_session().allows_source_identity());
+    let policy = world.sandbox.write("home/policy.json", "{\n  \"Version\": \"2012-10-17\"\n}\n");
+    let endpoint = world.aws.endpoint();
+    let everything = add_with(&[
+        "--tag",
+        "team=platform",
+        "--tag",
+        "stage=prod",
+        "--transitive-tag",
+        "team",
+        "--source-identity",
+        "dev@example.com",
+        "--policy-arn",
+        "arn:aws:iam::aws:policy/ReadOnlyAccess",
+        "--policy",
+        policy.to_str().unwrap(),
+        "--sts-endpoint",
+        &endpoint,
+        "--fips",
+        "--dual-stack",
+        "--session-name",
+        "{profile}-{source_session}",
+    ]);
+    run(&world, &everything).assert_ok();
+    let call = world.aws.log_of(Op::AssumeRole).remove(0);
+    assert_eq!(call.session_name.as_deref(), Some("prod-dev"));
+    for (key, value) in [
+        ("Tags.member.2.Value", "platform"),
+        ("TransitiveTagKeys.member.1", "team"),
+        ("SourceIdentity", "dev@example.com"),
+        ("PolicyArns.member.1.arn", "arn:aws:iam::aws:policy/ReadOnlyAccess"),
+        ("Policy", r#"{"Version":"2012-10-17"}"#),
+    ] {
+        assert_eq!(call.params.get(key).map(String::as_str), Some(value), "{key}");
+    }
+    world.token().assert_ok();
+    assert_eq!(world.assume_role_calls(), 1, "what add got is there for the first kubectl");
+    let shown = world.rolecall(&["show", "prod"]);
+    let sts = format!("  STS              {endpoint} (tokens: FIPS, dual-stack)\n");
+    assert!(shown.stdout.contains(&sts) && shown.stdout.contains("team=platform (transitive)"), "{}", shown.stdout);
+    // Again, it is the same; otherwise, every difference is named.
+    run(&world, &everything).assert_ok();
+    let said = world.rolecall(&ADD);
+    said.assert_code(1);
+    assert!(said.stderr.contains("tags is stage=prod, team=platform and would be (not set)"), "{}", said.stderr);
+    let mut broken = add_with(&["--replace", "--policy"]);
+    broken.push(world.sandbox.write("home/broken.json", "{ hunter").display().to_string());
+    let said = run(&world, &broken);
+    said.assert_code(2);
+    assert!(said.stderr.contains("is not JSON: line 1") && !said.stderr.contains("hunter"), "{}", said.stderr);
+}

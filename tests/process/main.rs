@@ -24,6 +24,7 @@ mod keys;
 mod machine;
 mod network;
 mod refused;
+mod sources;
 mod start;
 mod watch;
 mod words;

@@ -45,11 +45,11 @@ pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
     ClockStatus, Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Event, Happening, Probed, ProbedCluster, Problem,
-    ProfileDetails, ProfileState, ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
+    ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
-    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, ProfileName, Region, RoleArn, SessionName, SourceName,
-    near_misses,
+    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,
+    SourceIdentity, SourceName, TagKey, TagValue, near_misses,
 };
 pub use secret::Secret;
 pub use text::sanitize_for_terminal;

@@ -1,5 +1,7 @@
 //! What the daemon answers. Times are RFC 3339 in UTC, whole seconds.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +182,37 @@ pub struct ProfileDetails {
     /// SHA-256 (hex) of the CA bundle that the profile was added with.
     #[serde(default)]
     pub ca_sha256: Option<String>,
+    /// What else AssumeRole is given.
+    #[serde(flatten)]
+    pub inputs: ProfileInputs,
+}
+
+/// What AssumeRole is given beside the role and the session's name, and where it is called. Empty is what most profiles have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProfileInputs {
+    /// Who is behind the session, through every role that is assumed from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_identity: Option<String>,
+    /// The session's tags.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Those of them that stay with the roles that are assumed from the session.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transitive_tags: Vec<String>,
+    /// Managed policies that bound what the session may.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy_arns: Vec<String>,
+    /// A policy of its own (JSON) that does so too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Where AssumeRole is called instead of the region's own STS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sts_endpoint: Option<String>,
+    /// Whether STS is called, and named in tokens, by its FIPS endpoint.
+    pub fips: bool,
+    /// Whether that is its dual-stack one.
+    pub dual_stack: bool,
 }
 
 /// Answer of [`Endpoint::Refresh`](crate::Endpoint::Refresh).

@@ -118,6 +118,10 @@ name! {
     ExternalId, "external id", check_external_id
 }
 
+mod inputs;
+
+pub use inputs::{PolicyArn, SourceIdentity, TagKey, TagValue};
+
 impl Region {
     /// The region of partition `aws` that everybody has.
     #[must_use]
@@ -209,10 +213,7 @@ fn check_role_arn(text: &str) -> Result<(), String> {
     let ["arn", partition, service, region, account, resource] = fields.as_slice() else {
         return Err(SHAPE.to_owned());
     };
-    let known = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"].contains(partition) || partition.starts_with("aws-iso");
-    if !known || !partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') {
-        return Err("names no partition of AWS (aws, aws-cn, aws-us-gov, aws-eusc, aws-iso…)".to_owned());
-    }
+    check_partition(partition)?;
     if *service != "iam" || !region.is_empty() {
         return Err(if *service == "sts" {
             format!("is of a session, not of a role; {SHAPE}")
@@ -220,7 +221,7 @@ fn check_role_arn(text: &str) -> Result<(), String> {
             SHAPE.to_owned()
         });
     }
-    if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+    if !is_account(account) {
         return Err("needs an account of twelve digits".to_owned());
     }
     let Some(path) = resource.strip_prefix("role/") else {
@@ -230,6 +231,18 @@ fn check_role_arn(text: &str) -> Result<(), String> {
         return Err("has an empty path segment or name".to_owned());
     }
     all(path, "letters, digits and '_+=,.@-/' after role/", |c| is_iam(c) || c == '/')
+}
+
+fn check_partition(partition: &str) -> Result<(), String> {
+    let known = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"].contains(&partition) || partition.starts_with("aws-iso");
+    if known && partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') {
+        return Ok(());
+    }
+    Err("names no partition of AWS (aws, aws-cn, aws-us-gov, aws-eusc, aws-iso…)".to_owned())
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn check_session_name(text: &str) -> Result<(), String> {

@@ -3,6 +3,7 @@
 //! Nothing is written before everything has been checked. The configuration is written first and taken back if the
 //! kubeconfig cannot be.
 
+mod inputs;
 mod plan;
 mod verify;
 

@@ -33,10 +33,21 @@ mod tests {
         command.clone().debug_assert();
         let add = command.find_subcommand("add").unwrap();
         let hint = |name: &str| add.get_arguments().find(|arg| arg.get_id() == name).unwrap().get_value_hint();
-        for file in ["certificate_authority", "kubeconfig"] {
+        for file in ["certificate_authority", "kubeconfig", "policy"] {
             assert_eq!(hint(file), ValueHint::FilePath, "{file}");
         }
-        for other in ["name", "aws_profile", "source", "cluster", "region", "role_arn", "server", "duration"] {
+        for other in [
+            "name",
+            "aws_profile",
+            "source",
+            "cluster",
+            "region",
+            "role_arn",
+            "server",
+            "duration",
+            "tag",
+            "policy_arn",
+        ] {
             assert_eq!(hint(other), ValueHint::Other, "{other}");
         }
         assert_eq!(hint("replace"), ValueHint::Unknown);

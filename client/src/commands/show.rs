@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::{
-    Endpoint, ErrorClass, Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, RoleArn, SessionStatus,
-    sanitize_for_terminal,
+    Endpoint, ErrorClass, Problem, ProfileDetails, ProfileInputs, ProfileName, ProfileState, ProfileStatus, RoleArn,
+    SessionStatus, sanitize_for_terminal,
 };
 
 use crate::agent::{Agent, IfAbsent};
@@ -48,6 +48,7 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
     if let Some(name) = &details.session_name {
         lines.push(("session name", sanitize_for_terminal(name)));
     }
+    lines.extend(inputs_lines(&details.inputs));
     lines.push(("duration", duration(details)));
     lines.push(("state", state(status).to_owned()));
     if let Some(session) = &status.session {
@@ -71,6 +72,32 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
     let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
     let body = lines.iter().map(|(key, value)| format!("  {}  {value}\n", format!("{key:<width$}").dimmed()));
     format!("{}\n{}", status.name.bold(), body.collect::<String>())
+}
+
+/// What else AssumeRole is given.
+fn inputs_lines(inputs: &ProfileInputs) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    lines.extend(inputs.source_identity.iter().map(|name| ("source identity", sanitize_for_terminal(name))));
+    for (key, value) in &inputs.tags {
+        let stays = if inputs.transitive_tags.contains(key) { " (transitive)" } else { "" };
+        lines.push(("tag", sanitize_for_terminal(&format!("{key}={value}")) + stays));
+    }
+    lines.extend(inputs.policy_arns.iter().map(|arn| ("policy ARN", sanitize_for_terminal(arn))));
+    lines.extend(inputs.policy.iter().map(|policy| ("policy", sanitize_for_terminal(policy))));
+    let own = inputs.sts_endpoint.as_deref().map(sanitize_for_terminal);
+    let kind = match (inputs.fips, inputs.dual_stack) {
+        (true, true) => Some("FIPS, dual-stack"),
+        (true, false) => Some("FIPS"),
+        (false, true) => Some("dual-stack"),
+        (false, false) => None,
+    };
+    match (own, kind) {
+        (Some(own), Some(kind)) => lines.push(("STS", format!("{own} (tokens: {kind})"))),
+        (Some(own), None) => lines.push(("STS", own)),
+        (None, Some(kind)) => lines.push(("STS", kind.to_owned())),
+        (None, None) => {}
+    }
+    lines
 }
 
 fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Vec<(&'static str, String)> {
@@ -190,6 +217,29 @@ prod
   server        https://x.eks.amazonaws.com
 "
         );
+    }
+
+    #[test]
+    fn what_few_profiles_have_is_shown_where_it_is() {
+        let mut details = sample();
+        details["source_identity"] = "dev".into();
+        details["tags"] = serde_json::json!({"stage": "a\u{1b}b", "team": "x"});
+        details["transitive_tags"] = serde_json::json!(["team"]);
+        details["policy_arns"] = serde_json::json!(["arn:aws:iam::aws:policy/ReadOnlyAccess"]);
+        details["policy"] = "{}".into();
+        details["fips"] = true.into();
+        let text = shown(&details);
+        let expected = "\
+  source identity  dev
+  tag              stage=a\\u{1b}b
+  tag              team=x (transitive)
+  policy ARN       arn:aws:iam::aws:policy/ReadOnlyAccess
+  policy           {}
+  STS              FIPS
+";
+        assert!(text.contains(expected), "{text}");
+        details["sts_endpoint"] = "https://sts.corp".into();
+        assert!(shown(&details).contains("  STS              https://sts.corp (tokens: FIPS)\n"));
     }
 
     #[test]

@@ -51,6 +51,7 @@ fn entry() -> ProfileEntry {
         external_id: None,
         session_name: None,
         duration: None,
+        inputs: InputsEntry::default(),
         server: Some("https://old".to_owned()),
         ca_sha256: None,
     }
@@ -300,6 +301,43 @@ proptest! {
             prop_assert!(text.lines().any(|other| other == line), "lost {:?} in\n{}", line, text);
         }
     }
+}
+
+#[test]
+fn inputs_are_written_in_their_place_and_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let inputs = InputsEntry {
+        source_identity: Some("dev".parse().unwrap()),
+        tags: [
+            ("cost center".parse().unwrap(), "42".parse().unwrap()),
+            ("team".parse().unwrap(), "x".parse().unwrap()),
+        ]
+        .into(),
+        transitive_tags: vec!["team".parse().unwrap()],
+        policy_arns: vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".parse().unwrap()],
+        policy: Some(r#"{"Version":"2012-10-17"}"#.to_owned()),
+        sts_endpoint: Some("https://sts.corp".to_owned()),
+        fips: Some(true),
+        dual_stack: None,
+    };
+    let full = ProfileEntry { inputs, ..entry() };
+    save(&path, |file| file.set_profile("prod", &full).unwrap());
+    let config = ConfigFile::load(&path).unwrap();
+    let text = config.text();
+    assert!(text.contains("tags = { \"cost center\" = \"42\", team = \"x\" }\n"), "{text}");
+    assert!(text.contains("fips = true\n") && !text.contains("dual_stack"), "{text}");
+    assert_eq!(config.profile("prod"), Some(full.clone()));
+    // A table of their own that says the same stays one.
+    let by_hand = text.replace("tags = { \"cost center\" = \"42\", team = \"x\" }\n", "");
+    let by_hand =
+        format!("{}\n[profiles.prod.tags]\nteam = \"x\" # ours\n\"cost center\" = \"42\"\n", by_hand.trim_end());
+    let mut config = ConfigFile::parse(&path, &by_hand).unwrap();
+    config.set_profile("prod", &full).unwrap();
+    assert_eq!(config.text(), by_hand);
+    config.set_profile("prod", &entry()).unwrap();
+    assert_eq!(config.profile("prod"), Some(entry()));
+    assert!(!config.text().contains("team"), "{}", config.text());
 }
 
 #[test]

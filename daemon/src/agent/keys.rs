@@ -18,12 +18,14 @@ use crate::aws::AwsErrorKind;
 use crate::config::SourceConfig;
 use crate::config::SourceKind;
 use crate::config::file;
+use crate::config::inputs::StsAddress;
 use crate::hop;
 use crate::keyring::KeyringError;
 use crate::keyring::NewKey;
 use crate::keyring::Replace;
 use crate::keyring::StoredKey;
 use crate::keyring::item::is_key_id;
+use crate::profile::Endpoint;
 use crate::session::Session;
 use rotation::Rotation;
 
@@ -175,7 +177,8 @@ fn checked(name: &KeyName, id: &str, secret: &str) -> Result<Credentials, AgentE
 
 /// Asks STS whose keys these are.
 async fn identify(aws: &Aws, name: &KeyName, region: &Region, credentials: &Credentials) -> Result<String, AwsError> {
-    let endpoint = (SourceConfig::plain(SourceKind::Keyring(name.clone())), region.clone());
+    let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
+    let endpoint = Endpoint { source, region: region.clone(), sts: StsAddress::default() };
     let session = Session { credentials: credentials.clone(), arn: None, issued: aws.now(), is_clamped: false };
     hop::caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
 }

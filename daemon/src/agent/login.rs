@@ -16,6 +16,8 @@ use crate::sso::SsoStep;
 
 /// Things that one login may need: a sign-in, and a code for each role that takes its own.
 const THINGS: usize = 16;
+/// How long the desktop's question for the keyring's password is waited for.
+const UNLOCK: Duration = Duration::from_mins(2);
 /// How long AWS may take to say whose the credentials are: nobody needs to know to be logged in.
 const IDENTIFY: Duration = Duration::from_secs(5);
 
@@ -108,7 +110,7 @@ impl Attempt<'_> {
                     }
                 }
                 Some(Login::Aws { profile }) => return command(&profile),
-                None => want = Want::New,
+                Some(Login::Keyring(_)) | None => want = Want::New,
             }
         }
         for chain in waiting.iter().chain([&base]) {
@@ -167,6 +169,14 @@ impl Attempt<'_> {
             SessionError::Source(error) => match error.login() {
                 Some(Login::Sso(session)) => self.sign_in(&session).await,
                 Some(Login::Aws { profile }) => Mended::ends(command(&profile)),
+                Some(Login::Keyring(name)) => match self.agent.keyring.unlock(Some(&name), UNLOCK).await {
+                    Ok(()) => {
+                        self.changed = true;
+                        self.agent.sources_changed();
+                        Mended::Yes
+                    }
+                    Err(error) => Mended::ends(LoginStep::Failed { error: error.body(Some(&name)) }),
+                },
                 None => self.fail(problem),
             },
             _ => self.fail(problem),

@@ -55,7 +55,7 @@ impl Tokens {
             return Ok(same);
         }
         let (signed, latest) = self.signing_time(&profile.name, now, is_new);
-        let minted = token::mint(session, &profile.chain.region, &profile.cluster, signed).await?;
+        let minted = token::mint(session, &profile.chain.region, profile.variant, &profile.cluster, signed).await?;
         let token = Arc::new(minted);
         let mut kept = self.kept();
         kept.sweep(now);

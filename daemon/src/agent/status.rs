@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rolecall_protocol::{
     ConfigStatus, DaemonStatus, ErrorClass, LockStatus, LoginKind, LoginStatus, MfaDetails, Problem, ProfileDetails,
-    ProfileName, ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
+    ProfileInputs, ProfileName, ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
 };
 
 use super::{Agent, AgentError};
 use crate::config::SourceConfig;
+use crate::config::inputs::Variant;
 use crate::profile::Profile;
 use crate::source::Login;
 
@@ -55,6 +56,7 @@ impl Agent {
             mfa: self.mfa_of(&profile),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
+            inputs: inputs_of(&profile),
         })
     }
 
@@ -95,6 +97,7 @@ impl Agent {
         let known = self.sessions.look(&base);
         let login = match self.sessions.login_of(&base) {
             Some(Login::Sso(session)) => self.sessions.sources().sso().status(&session),
+            Some(Login::Keyring(_)) => Some(LoginStatus { kind: LoginKind::Keyring, ends: None, renews: false }),
             Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),
             None => self.sessions.coded_of(&base).map(|coded| LoginStatus {
                 kind: LoginKind::Mfa,
@@ -156,4 +159,19 @@ impl Agent {
             problem: trouble.or(beyond),
         }
     }
+}
+
+/// What the hops are given, together: each is given its own part.
+fn inputs_of(profile: &Profile) -> ProfileInputs {
+    let Variant { fips, dual_stack } = profile.variant;
+    let mut all = ProfileInputs { fips, dual_stack, ..ProfileInputs::default() };
+    for inputs in profile.chain.hops.iter().filter_map(|hop| hop.inputs.as_deref()) {
+        all.source_identity = all.source_identity.or_else(|| inputs.source_identity.as_ref().map(ToString::to_string));
+        all.tags.extend(inputs.tags.iter().map(|(key, value)| (key.to_string(), value.to_string())));
+        all.transitive_tags.extend(inputs.transitive_tags.iter().map(ToString::to_string));
+        all.policy_arns.extend(inputs.policy_arns.iter().map(ToString::to_string));
+        all.policy = all.policy.or_else(|| inputs.policy.clone());
+        all.sts_endpoint = all.sts_endpoint.or_else(|| inputs.sts.url.as_ref().map(ToString::to_string));
+    }
+    all
 }

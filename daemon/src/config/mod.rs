@@ -5,6 +5,7 @@
 //! follows it and keeps the last good one.
 
 pub mod file;
+pub mod inputs;
 pub mod network;
 mod pieces;
 mod schema;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use inputs::HopInputs;
 use network::Network;
 use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName,
@@ -26,7 +28,7 @@ use rolecall_protocol::{
 };
 use schema::{RawProfile, RawShared};
 use serde::{Deserialize, Serialize};
-pub use template::session_name;
+pub use template::NameTemplate;
 
 /// STS's bounds of a session (AssumeRole, DurationSeconds).
 pub const SESSION_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(12);
@@ -107,6 +109,8 @@ pub struct ProfileConfig {
     pub session_name: Arc<str>,
     /// What the kubeconfig must say.
     pub pin: Option<Arc<Pin>>,
+    /// What else each hop is given.
+    pub inputs: Option<Arc<HopInputs>>,
 }
 
 /// The cluster that a profile was added with. A kubeconfig that says otherwise gets no token.
@@ -166,6 +170,7 @@ struct Pool {
     sources: HashSet<SourceName>,
     session_names: HashSet<Arc<str>>,
     pins: HashSet<Arc<Pin>>,
+    inputs: HashSet<Arc<HopInputs>>,
 }
 
 impl Config {
@@ -204,7 +209,9 @@ impl RawProfile {
             return Err(("source", unknown_source(&self.source, shared)));
         }
         let pin = self.pin()?;
+        let inputs = self.inputs();
         let roles = roles(self.via, self.role_arn, &self.region)?;
+        let inputs = inputs.valid(&shared.defaults.inputs(), roles.len(), &self.region)?;
         let session_name = self.session_name.or_else(|| shared.defaults.session_name.clone());
         let session_name = session_name.map_or_else(|| DEFAULT_SESSION_NAME.into(), Arc::from);
         Ok(ProfileConfig {
@@ -217,6 +224,7 @@ impl RawProfile {
             keep_warm: self.keep_warm.or(shared.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::WarmTime::get),
             session_name: pooled(&mut pool.session_names, session_name),
             pin: pin.map(|pin| pooled(&mut pool.pins, Arc::new(pin))),
+            inputs: inputs.map(|inputs| pooled(&mut pool.inputs, Arc::new(inputs))),
         })
     }
 
@@ -280,7 +288,6 @@ pub fn partition(region: &Region) -> &'static str {
         ("us-isob-", "aws-iso-b"),
         ("eu-isoe-", "aws-iso-e"),
         ("us-isof-", "aws-iso-f"),
-        ("eu-isof-", "aws-iso-f"),
     ];
     let found = PREFIXES.iter().find(|(prefix, _)| region.as_str().starts_with(prefix));
     found.map_or("aws", |(_, partition)| partition)

@@ -1,15 +1,18 @@
 //! The configuration as it is written: every key, and how each value is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ClusterName, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName, near_misses,
+    ClusterName, ExternalId, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity, SourceName,
+    TagKey, TagValue, near_misses,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
+use super::url::EndpointUrl;
 use super::{ConfigError, DEFAULT_MFA_SESSION, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
 
 /// Longer than this nobody keeps a session warm that they do not use.
@@ -63,6 +66,14 @@ pub(super) struct RawDefaults {
     pub(super) session_name: Option<String>,
     pub(super) duration: Option<SessionLength>,
     pub(super) keep_warm: Option<WarmTime>,
+    pub(super) source_identity: Option<SourceIdentity>,
+    pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
+    pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
+    pub(super) policy_arns: Option<Vec<PolicyArn>>,
+    pub(super) policy: Option<Policy>,
+    pub(super) sts_endpoint: Option<EndpointUrl>,
+    pub(super) fips: Option<bool>,
+    pub(super) dual_stack: Option<bool>,
 }
 
 /// `[sources.NAME]`.
@@ -108,6 +119,14 @@ pub(super) struct RawProfile {
     pub(super) session_name: Option<String>,
     pub(super) server: Option<ServerUrl>,
     pub(super) ca_sha256: Option<Sha256Hex>,
+    pub(super) source_identity: Option<SourceIdentity>,
+    pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
+    pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
+    pub(super) policy_arns: Option<Vec<PolicyArn>>,
+    pub(super) policy: Option<Policy>,
+    pub(super) sts_endpoint: Option<EndpointUrl>,
+    pub(super) fips: Option<bool>,
+    pub(super) dual_stack: Option<bool>,
 }
 
 /// A duration such as `1h` or `45min`, in STS's bounds.
@@ -170,6 +189,34 @@ pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
 
 fn line_at(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+/// Takes the inputs out of what has them among its keys.
+macro_rules! inputs {
+    ($raw:expr) => {
+        RawInputs {
+            source_identity: $raw.source_identity.clone(),
+            tags: $raw.tags.clone(),
+            transitive_tags: $raw.transitive_tags.clone(),
+            policy_arns: $raw.policy_arns.clone(),
+            policy: $raw.policy.clone(),
+            sts_endpoint: $raw.sts_endpoint.clone(),
+            fips: $raw.fips,
+            dual_stack: $raw.dual_stack,
+        }
+    };
+}
+
+impl RawDefaults {
+    pub(super) fn inputs(&self) -> RawInputs {
+        inputs!(self)
+    }
+}
+
+impl RawProfile {
+    pub(super) fn inputs(&self) -> RawInputs {
+        inputs!(self)
+    }
 }
 
 impl RawShared {
@@ -305,8 +352,8 @@ fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
 /// A template that makes a valid session name whoever the user and the host are.
 fn session_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match super::session_name(&text, "user", "host") {
-        Ok(_) => Ok(Some(text)),
+    match super::template::check(&text) {
+        Ok(()) => Ok(Some(text)),
         Err(error) => Err(D::Error::custom(error)),
     }
 }

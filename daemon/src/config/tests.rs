@@ -25,6 +25,9 @@ region = "eu-west-1"
 source = "work"
 "#;
 
+mod inputs;
+mod network;
+
 fn error(text: &str) -> String {
     Config::parse(Path::new("config.toml"), text).unwrap_err().to_string()
 }
@@ -104,7 +107,7 @@ fn a_key_that_is_not_ours_is_named_with_those_that_are() {
     let message = error("[defaults]\nmoon = \"full\"\n");
     assert_eq!(
         message,
-        "config.toml:2: defaults.moon: there is no key \"moon\"; there are: session_name, duration, keep_warm"
+        "config.toml:2: defaults.moon: there is no key \"moon\"; there are: session_name, duration, keep_warm, source_identity, tags, transitive_tags, policy_arns, policy, sts_endpoint, fips, dual_stack"
     );
     let message = error("[profiles.prod]\ncluster = \"x\"\nregion = \"eu-west-1\"\n");
     assert!(message.contains("profiles.prod: missing field `source`"), "{message}");
@@ -192,71 +195,14 @@ fn what_profiles_have_in_common_is_there_once() {
 }
 
 #[test]
-fn endpoints_are_checked_where_they_stand() {
-    let good = "[endpoints]\nsts = \"https://sts.corp\"\nsso_oidc = \"http://127.0.0.1:4566\"\n";
-    let config = Config::parse(Path::new("config.toml"), good).unwrap();
-    let all: Vec<_> = config.network.endpoints.iter().map(|(service, url)| (service.name(), url.as_str())).collect();
-    assert_eq!(all, [("sts", "https://sts.corp"), ("sso-oidc", "http://127.0.0.1:4566")]);
-    for (line, expected) in [
-        (
-            "sts = \"http://sts.corp\"",
-            "config.toml:2: endpoints.sts: must be an https URL; plain http is for this machine alone (http://127.0.0.1:PORT)",
-        ),
-        ("iam = \"https://me@corp\"", "config.toml:2: endpoints.iam: may not hold a name or a password"),
-        (
-            "sso-oidc = \"https://corp\"",
-            "config.toml:2: endpoints.sso-oidc: there is no key \"sso-oidc\"; did you mean \"sso_oidc\"?",
-        ),
-        ("ec2 = \"https://corp\"", "config.toml:2: endpoints.ec2: there is no key \"ec2\"; did you mean \"eks\"?"),
+fn iam_is_in_one_region_of_each_partition() {
+    for (region, expected) in [
+        ("eu-west-1", "us-east-1"),
+        ("us-east-1", "us-east-1"),
+        ("cn-northwest-1", "cn-north-1"),
+        ("us-gov-east-1", "us-gov-west-1"),
+        ("us-isob-east-1", "us-isob-east-1"),
     ] {
-        assert_eq!(error(&format!("[endpoints]\n{line}\n")), expected);
-    }
-}
-
-#[test]
-fn a_network_is_checked_where_it_stands_and_its_secrets_stay_unsaid() {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
-    let good =
-        "[network]\nproxy = \"http://me:hunter2@proxy.corp:3128/\"\nno_proxy = \"169.254.169.254, .corp,10.0.0.0/8\"\n";
-    let config = Config::parse(Path::new("config.toml"), good).unwrap();
-    let proxy = config.network.way.proxy.as_ref().unwrap();
-    assert_eq!(proxy.to_string(), "http://proxy.corp:3128");
-    assert!(!format!("{config:?}").contains("hunter"), "{config:?}");
-    let look = "must look like http://HOST:PORT, or http://NAME:PASSWORD@HOST:PORT";
-    let names = "must be names, addresses and nets separated by commas, such as \"10.0.0.0/8,.corp\"";
-    for (line, key, expected) in [
-        ("proxy = \"hunter.corp:3128\"", "proxy", look),
-        ("proxy = \"socks5://hunter.corp:3128\"", "proxy", look),
-        ("proxy = \"http://hunter.corp:3128/path\"", "proxy", look),
-        ("proxy = \"http://me:hunter#2@corp\"", "proxy", look),
-        ("proxy = \"http://@corp\"", "proxy", look),
-        ("proxy = \"http://\"", "proxy", look),
-        ("no_proxy = \".corp\"", "no_proxy", "means nothing without proxy"),
-        ("no_proxy = \"*.hunter\"", "no_proxy", names),
-        ("no_proxy = \"a b\"", "no_proxy", names),
-        ("no_proxy = \"10.0.0.0/999\"", "no_proxy", names),
-        ("ca_bundle = \"ca.pem\"", "ca_bundle", "must be an absolute path"),
-        ("ca_bundle = \"/nowhere/ca.pem\"", "ca_bundle", "/nowhere/ca.pem is not there"),
-        ("proxie = \"x\"", "proxie", "there is no key \"proxie\"; did you mean \"proxy\"?"),
-    ] {
-        let message = error(&format!("[network]\n{line}\n"));
-        assert_eq!(message, format!("config.toml:2: network.{key}: {expected}"));
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ca.pem");
-    let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
-    for (content, mode, expected) in [
-        (String::new(), 0o600, "holds no certificate (PEM)"),
-        ("hello".to_owned(), 0o600, "holds no certificate (PEM)"),
-        (pem("!!!!"), 0o600, "is not PEM"),
-        (pem("aGVsbG8="), 0o600, "holds a certificate that is none, number 1"),
-        (pem("aGVsbG8="), 0o620, "can be written by others (mode 0620); chmod go-w mends it"),
-    ] {
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let message = error(&format!("[network]\nca_bundle = \"{}\"\n", path.display()));
-        assert_eq!(message, format!("config.toml:2: network.ca_bundle: {} {expected}", path.display()));
+        assert_eq!(home_of(&region.parse().unwrap()).as_str(), expected, "{region}");
     }
 }

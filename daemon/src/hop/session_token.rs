@@ -8,8 +8,8 @@ use super::{Asked, HopError, client};
 use crate::aws::ATTEMPT;
 use crate::aws::Aws;
 use crate::aws::AwsError;
-use crate::aws::Endpoint;
 use crate::config::MFA_RANGE;
+use crate::profile::Endpoint;
 use crate::session::Session;
 
 /// A code, and the device that made it.

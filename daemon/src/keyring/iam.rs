@@ -13,7 +13,9 @@ use crate::aws::Aws;
 use crate::aws::AwsError;
 use crate::config::SourceConfig;
 use crate::config::SourceKind;
-use crate::config::partition;
+use crate::config::home_of;
+use crate::config::inputs::StsAddress;
+use crate::profile::Endpoint;
 
 /// Why IAM did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,31 +76,13 @@ pub async fn delete_access_key(
     answer.map(drop).map_err(|error| IamError { error, code: code.into_inner() })
 }
 
-async fn client(
-    aws: &Aws,
-    name: &KeyName,
-    region: &Region,
-    base: &Credentials,
-) -> (crate::aws::Endpoint, aws_sdk_iam::Client) {
+async fn client(aws: &Aws, name: &KeyName, region: &Region, base: &Credentials) -> (Endpoint, aws_sdk_iam::Client) {
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
-    let region = home(region);
+    // IAM is in one region of each partition (IAM endpoints and quotas, AWS General Reference).
+    let region = home_of(region);
     let shared = aws.client_config(&source, &region, base.clone()).await;
-    ((source, region), aws_sdk_iam::Client::new(&shared))
-}
-
-/// Where IAM is in the region's partition: in one region of each (IAM endpoints and quotas, AWS General Reference).
-fn home(region: &Region) -> Region {
-    let home = match partition(region) {
-        "aws-cn" => "cn-north-1",
-        "aws-us-gov" => "us-gov-west-1",
-        "aws-eusc" => "eusc-de-east-1",
-        "aws-iso" => "us-iso-east-1",
-        "aws-iso-b" => "us-isob-east-1",
-        "aws-iso-e" => "eu-isoe-west-1",
-        "aws-iso-f" => "us-isof-south-1",
-        _ => "us-east-1",
-    };
-    home.parse().unwrap_or_else(|_| region.clone())
+    let client = aws_sdk_iam::Client::new(&shared);
+    (Endpoint { source, region, sts: StsAddress::default() }, client)
 }
 
 /// Notes the code of an error, which [`AwsError`] has only the meaning of.
@@ -107,23 +91,5 @@ fn note<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, code: &OnceL
         && let Some(said) = error.err().code()
     {
         code.get_or_init(|| said.to_owned());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn iam_is_in_one_region_of_each_partition() {
-        for (region, expected) in [
-            ("eu-west-1", "us-east-1"),
-            ("us-east-1", "us-east-1"),
-            ("cn-northwest-1", "cn-north-1"),
-            ("us-gov-east-1", "us-gov-west-1"),
-            ("us-isob-east-1", "us-isob-east-1"),
-        ] {
-            assert_eq!(home(&region.parse().unwrap()).as_str(), expected, "{region}");
-        }
     }
 }

@@ -9,10 +9,11 @@ use super::codes::{self, CodeError};
 use super::{SessionError, Sessions, Want};
 use crate::aws::Aws;
 use crate::aws::AwsErrorKind;
-use crate::aws::Endpoint;
 use crate::config::Mfa;
+use crate::config::inputs::StsAddress;
 use crate::hop::{self, Assume, Code, HopError};
 use crate::profile::Chain;
+use crate::profile::Endpoint;
 use crate::profile::Hop;
 use crate::session::Session;
 use crate::source::Resolved;
@@ -102,7 +103,7 @@ impl Sessions {
             return Ok(Session::clone(&session));
         }
         let region = self.sources.home(&chain.source, &chain.region).await;
-        let endpoint = (chain.keys().source.clone(), region);
+        let endpoint = Endpoint { source: chain.keys().source.clone(), region, sts: StsAddress::default() };
         let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, length: mfa.session };
         let session = self.with_code(chain, mfa, &call).await.map_err(|error| match error {
             SessionError::Code(CodeError::Needed { serial, chain, .. }) => {
@@ -122,7 +123,8 @@ impl Sessions {
         let base = self.base(&before, if want == Want::New { Want::New } else { Want::Fresh }).await?;
         let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
         let endpoint = chain.endpoint();
-        let asked = Assume { endpoint: &endpoint, hop, base: &base, code: None, is_clamped };
+        let name = self.session_name(chain, hop).await?;
+        let asked = Assume { endpoint: &endpoint, hop, name: &name, base: &base, code: None, is_clamped };
         if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| chain.takes_code()) {
             return self.with_code(chain, mfa, &CodedCall::Role(asked)).await;
         }
@@ -188,7 +190,7 @@ impl Sessions {
         })
     }
 
-    async fn base(&self, chain: &Chain, want: Want) -> Result<Arc<Session>, SessionError> {
+    pub(super) async fn base(&self, chain: &Chain, want: Want) -> Result<Arc<Session>, SessionError> {
         match Box::pin(self.get(chain, want)).await {
             Ok(served) => Ok(served.session),
             Err(problem) => Err(SessionError::clone(&problem)),

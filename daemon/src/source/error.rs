@@ -1,9 +1,10 @@
 //! Why a source gives nothing, and what has to happen for it to give something.
 
-use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
 
 use super::plan::Wrong;
 use super::process::ProcessError;
+use crate::keyring::KeyringError;
 use crate::sso::SsoError;
 use crate::sso::SsoSession;
 
@@ -57,6 +58,14 @@ pub enum SourceError {
         /// Why.
         error: ProcessError,
     },
+    /// The OS keyring gave none.
+    #[error("keys \"{name}\": {error}")]
+    Keyring {
+        /// The keys.
+        name: KeyName,
+        /// Why.
+        error: KeyringError,
+    },
     /// Getting them failed.
     #[error("AWS profile \"{profile}\" gave no credentials: {message}")]
     Failed {
@@ -77,6 +86,8 @@ pub enum Login {
         /// The AWS profile.
         profile: String,
     },
+    /// Unlock the OS keyring.
+    Keyring(KeyName),
 }
 
 impl Login {
@@ -103,6 +114,7 @@ impl SourceError {
         match self {
             Self::LoginNeeded { .. } => ErrorClass::Login,
             Self::Sso { error, .. } => error.class(),
+            Self::Keyring { error, .. } => error.class(),
             Self::Failed { .. } | Self::Process { .. } => ErrorClass::Retry,
             Self::Files(_) | Self::NoProfile { .. } | Self::Invalid { .. } => ErrorClass::Change,
         }
@@ -114,6 +126,10 @@ impl SourceError {
         match self {
             Self::LoginNeeded { login, .. } => Some(login.clone()),
             Self::Sso { session, error, .. } if error.class() == ErrorClass::Login => Some(Login::Sso(session.clone())),
+            // Nobody tells when that is done, so it is tried again all the same.
+            Self::Keyring { name, error: KeyringError::Locked | KeyringError::Prompting } => {
+                Some(Login::Keyring(name.clone()))
+            }
             _ => None,
         }
     }
@@ -121,11 +137,19 @@ impl SourceError {
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {
-        if self.login().is_some() {
-            let message = format!("the login of source \"{source}\" has expired");
+        if let Some(login) = self.login() {
+            let message = match login {
+                Login::Keyring(_) => format!("source \"{source}\": {self}"),
+                _ => format!("the login of source \"{source}\" has expired"),
+            };
             return ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source}"));
         }
         let hint = match self {
+            Self::Keyring { name, error } => {
+                let body = error.body(Some(name));
+                let message = format!("source \"{source}\": {}", body.message);
+                return ErrorBody { message, ..body };
+            }
             Self::Process { .. } => "Run the command by hand to see what it says.".to_owned(),
             Self::Failed { profile, .. } => format!("Try: aws sts get-caller-identity --profile {profile}"),
             Self::NoProfile { advice, .. } => advice.clone(),

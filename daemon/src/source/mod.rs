@@ -11,15 +11,17 @@ pub mod watch;
 
 use aws_config::profile::ProfileSet;
 use aws_types::os_shim_internal::{Env, Fs};
-use rolecall_protocol::{Region, SessionName, near_misses};
+use rolecall_protocol::{KeyName, Region, near_misses};
 
 pub use error::{Login, SourceError};
 use plan::{Plan, RolePlan};
 
 use crate::aws::Aws;
 use crate::aws::innermost;
+use crate::config::NameTemplate;
 use crate::config::SourceConfig;
 use crate::config::SourceKind;
+use crate::keyring::Keyring;
 use crate::profile::Chain;
 use crate::profile::Hop;
 use crate::session::Session;
@@ -39,14 +41,15 @@ pub enum Resolved {
 pub struct Sources {
     aws: Aws,
     sso: Sso,
-    name: SessionName,
+    keyring: Keyring,
+    name: NameTemplate,
 }
 
 impl Sources {
     /// Sessions of roles that AWS profiles name are called `name` where they do not name them.
     #[must_use]
-    pub fn new(aws: Aws, name: SessionName) -> Self {
-        Self { sso: Sso::new(aws.clone()), aws, name }
+    pub fn new(aws: Aws, keyring: Keyring, name: NameTemplate) -> Self {
+        Self { sso: Sso::new(aws.clone()), aws, keyring, name }
     }
 
     /// The logins to IAM Identity Center.
@@ -58,8 +61,9 @@ impl Sources {
     /// Gets a source's credentials, without regard to MFA. Reads AWS's files anew each time, so that what a person changed
     /// there counts.
     pub async fn resolve(&self, source: &SourceConfig, region: &Region) -> Result<Resolved, SourceError> {
-        let (SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile)) = &source.kind else {
-            return Err(SourceError::Files(format!("{}: not read yet", source.describe())));
+        let profile = match &source.kind {
+            SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile) => profile,
+            SourceKind::Keyring(name) => return self.keys(name).await,
         };
         let profiles = self.files(profile).await?;
         let plan = plan::plan(&profiles, &source.kind)?;
@@ -72,8 +76,25 @@ impl Sources {
         Ok(Resolved::Session(Box::new(session), login))
     }
 
-    /// The region that a source's own calls go to: what its AWS profile says, else another.
+    /// Keys in the OS keyring.
+    async fn keys(&self, name: &KeyName) -> Result<Resolved, SourceError> {
+        let got = self.keyring.get(name).await;
+        let got = got.map_err(|error| SourceError::Keyring { name: name.clone(), error })?;
+        let session = Session { credentials: got.credentials, arn: got.arn, issued: self.aws.now(), is_clamped: false };
+        Ok(Resolved::Session(Box::new(session), None))
+    }
+
+    /// The OS keyring.
+    #[must_use]
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The region that a source's own calls go to: what its AWS profile or its keys say, else another.
     pub async fn home(&self, source: &SourceConfig, region: &Region) -> Region {
+        if let SourceKind::Keyring(name) = &source.kind {
+            return self.keyring.get(name).await.map_or_else(|_| region.clone(), |got| got.region);
+        }
         let Some(profile) = source.aws_profile() else { return region.clone() };
         match self.files(profile).await {
             Ok(profiles) => home_region(&profiles, profile, region),
@@ -131,9 +152,10 @@ impl Sources {
     fn chain_of(&self, profile: &str, role: RolePlan, region: &Region) -> Chain {
         let hop = Hop {
             role: role.role,
-            session_name: role.session_name.unwrap_or_else(|| self.name.clone()),
+            session_name: role.session_name.map_or_else(|| self.name.clone(), NameTemplate::from),
             external_id: role.external_id,
             duration: role.duration,
+            inputs: None,
         };
         let source = SourceConfig { kind: role.base, mfa: role.mfa };
         Chain::of_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), hop)

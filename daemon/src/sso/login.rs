@@ -6,7 +6,7 @@ use rolecall_protocol::LoginFlow;
 use tokio::sync::watch;
 
 use super::flight::Running;
-use super::token::Token;
+use super::token::{self, Token};
 use super::wire::Wire;
 use super::{Sso, SsoError, SsoSession, browser, device};
 
@@ -127,6 +127,8 @@ impl Sso {
         if !renew && self.token(session).await.is_ok() {
             return Ok(());
         }
+        // Before a person is asked: what they approve has to be kept.
+        token::prepare(&self.path(session))?;
         let (aws, wire) = (self.aws(), Wire::new(self.aws(), session));
         let (client, granted) = match flow {
             LoginFlow::Device => device::run(aws, &wire, show).await?,

@@ -30,7 +30,7 @@ use crate::aws::{Aws, AwsError, AwsErrorKind};
 use crate::session::Session;
 
 pub use login::{SsoLogin, SsoStep};
-use token::{Draft, Token, fingerprint};
+use token::{Token, fingerprint};
 use wire::{Grant, PortalError, Wire};
 
 /// What a session may do where it says nothing: see accounts and roles, and be renewed.
@@ -159,7 +159,6 @@ impl Sso {
     /// Keeps the token of a login, unless that was dropped. A renewal of the login before is dropped.
     fn keep_login(&self, session: &SsoSession, ticket: u64, token: Token) -> Result<bool, SsoError> {
         let path = self.path(session);
-        let draft = Draft::new(path.clone())?;
         let mut slots = self.slots();
         let slot = slots.of(&path);
         if slot.login.as_ref().is_none_or(|login| login.ticket != ticket) {
@@ -167,17 +166,18 @@ impl Sso {
         }
         slot.renewal.take().inspect(|renewal| renewal.task.abort());
         let before = Token::read(&path, session).unwrap_or_default();
-        draft.save(&token.keeping(before)).map(|()| true)
+        token::save(&path, &token.keeping(before)).map(|()| true)
     }
 
     /// Keeps a renewed token, unless the renewal was dropped.
-    fn keep_renewal(&self, session: &SsoSession, ticket: u64, draft: Draft, token: &Token) -> Result<bool, SsoError> {
+    fn keep_renewal(&self, session: &SsoSession, ticket: u64, token: &Token) -> Result<bool, SsoError> {
+        let path = self.path(session);
         let mut slots = self.slots();
-        let slot = slots.of(&self.path(session));
+        let slot = slots.of(&path);
         if slot.renewal.as_ref().is_none_or(|renewal| renewal.ticket != ticket) {
             return Ok(false);
         }
-        draft.save(token).map(|()| true)
+        token::save(&path, token).map(|()| true)
     }
 
     fn read(&self, session: &SsoSession) -> Result<Option<Token>, SsoError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::flight::Running;
-use super::token::{Draft, Token, fingerprint};
+use super::token::{self, Token, fingerprint};
 use super::wire::{Grant, GrantError, Wire};
 use super::{Sso, SsoError, SsoSession};
 
@@ -83,11 +83,11 @@ impl Sso {
             return Err(over());
         }
         // Before the call: it uses the old refresh token up, and the new one has to be kept.
-        let draft = Draft::new(self.path(session))?;
+        token::prepare(&self.path(session))?;
         match Wire::new(self.aws(), session).token(client, Grant::Refresh { token: refresh }).await {
             Ok(granted) => {
                 let token = token.renewed(session, granted, self.local_now());
-                if self.keep_renewal(session, ticket, draft, &token)? {
+                if self.keep_renewal(session, ticket, &token)? {
                     Ok(Arc::new(token))
                 } else {
                     Err(SsoError::login_needed("somebody logged out meanwhile"))

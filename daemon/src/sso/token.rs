@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rolecall_protocol::{LoginKind, LoginStatus, Secret};
+use rustix::fs::Access;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
 use super::{SsoError, SsoSession};
 
@@ -67,12 +67,6 @@ pub(super) struct Granted {
 
 /// Names a secret without telling it.
 pub(super) type Fingerprint = [u8; 32];
-
-/// A file that is to replace the token's: made before AWS is asked, so that no token is had that cannot be kept.
-pub(super) struct Draft {
-    path: PathBuf,
-    file: NamedTempFile,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -209,27 +203,33 @@ fn read_into(file: File, text: &mut Secret<Vec<u8>>) -> io::Result<()> {
     if size > MAX_FILE { Err(io::Error::other("it is larger than any login")) } else { Ok(()) }
 }
 
-impl Draft {
-    /// Makes it, and its folder where there is none.
-    pub(super) fn new(path: PathBuf) -> Result<Self, SsoError> {
-        let make = || {
-            let folder = path.parent().unwrap_or(Path::new("/"));
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            tempfile::Builder::new().permissions(Permissions::from_mode(0o600)).suffix(".tmp").tempfile_in(folder)
-        };
-        match make() {
-            Ok(file) => Ok(Self { path, file }),
-            Err(cause) => Err(unwritable(&path, &cause)),
-        }
-    }
+/// Sees to it that the file can be written, before a token is had that could not be kept. It leaves no trace: whoever follows
+/// the folder tries again what was refused.
+pub(super) fn prepare(path: &Path) -> Result<(), SsoError> {
+    let make = |folder: &Path| {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
+    };
+    make(folder(path)).map_err(|cause| unwritable(path, &cause))
+}
 
-    /// Puts the token in place.
-    pub(super) fn save(mut self, token: &Token) -> Result<(), SsoError> {
-        let text = Secret::new(serde_json::to_vec(token).unwrap_or_default());
-        let write = |file: &mut File| file.write_all(text.expose()).and_then(|()| file.sync_all());
-        write(self.file.as_file_mut()).map_err(|cause| unwritable(&self.path, &cause))?;
-        self.file.persist(&self.path).map(drop).map_err(|failed| unwritable(&self.path, &failed.error))
-    }
+/// Puts a token in place, in one go.
+pub(super) fn save(path: &Path, token: &Token) -> Result<(), SsoError> {
+    let text = Secret::new(serde_json::to_vec(token).unwrap_or_default());
+    let write = || {
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o600))
+            .suffix(".tmp")
+            .tempfile_in(folder(path))?;
+        file.write_all(text.expose())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map(drop).map_err(|failed| failed.error)
+    };
+    write().map_err(|cause| unwritable(path, &cause))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }
 
 fn unwritable(path: &Path, cause: &io::Error) -> SsoError {
@@ -306,93 +306,4 @@ impl Serialize for Token {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    const WRITTEN: &str = r#"{"startUrl":"https://x.awsapps.com/start","region":"eu-west-1","accessToken":"at",
-        "expiresAt":"2026-01-02T11:04:05Z","clientId":"id","clientSecret":"cs",
-        "registrationExpiresAt":"2026-04-02T03:04:05Z","refreshToken":"rt","receivedAt":"then","sub":{"a":1}}"#;
-
-    fn session(name: Option<&str>) -> SsoSession {
-        SsoSession {
-            profile: "work".to_owned(),
-            name: name.map(str::to_owned),
-            start_url: "https://x.awsapps.com/start".to_owned(),
-            region: "eu-west-1".parse().unwrap(),
-            scopes: vec![],
-        }
-    }
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn the_file_is_where_the_aws_cli_has_it() {
-        let logins = Path::new("/home/dev/.aws");
-        let name = |session: &SsoSession| path(logins, session).display().to_string();
-        assert_eq!(
-            name(&session(Some("my-sso"))),
-            "/home/dev/.aws/sso/cache/0ad374308c5a4e22f723adf10145eafad7c4031c.json"
-        );
-        let legacy = hex::encode(Sha1::digest("https://x.awsapps.com/start"));
-        assert_eq!(name(&session(None)), format!("/home/dev/.aws/sso/cache/{legacy}.json"));
-    }
-
-    #[test]
-    fn what_is_read_is_written_with_what_nobody_here_knows() {
-        let token = Token::parse(WRITTEN.as_bytes()).unwrap();
-        let (client, refresh) = token.renewal(at("2026-01-02T03:04:05Z")).unwrap();
-        assert_eq!((client.id.as_str(), refresh.expose().as_str()), ("id", "rt"));
-        assert_eq!(token.left(at("2026-01-02T11:00:05Z")), Duration::from_mins(4));
-        assert_eq!(token.left(at("2026-01-02T12:00:05Z")), Duration::ZERO);
-        assert!(token.renewal(at("2026-04-02T03:04:05Z")).is_none(), "the registration is over");
-        let before: Value = serde_json::from_str(WRITTEN).unwrap();
-        assert_eq!(serde_json::to_value(&token).unwrap(), before);
-    }
-
-    #[test]
-    fn a_token_is_written_for_its_owner_alone_and_in_one_go() {
-        let home = tempfile::tempdir().unwrap();
-        let session = session(Some("corp"));
-        let file = path(&home.path().join(".aws"), &session);
-        let client = Client { id: "id".to_owned(), secret: Secret::new("cs".to_owned()), expires: Timestamp::MAX };
-        let granted = Granted {
-            access: Secret::new("at".to_owned()),
-            life: Duration::from_hours(8),
-            refresh: Some(Secret::new("rt".to_owned())),
-        };
-        let token = Token::new(&session, client, granted, at("2026-01-02T03:04:05Z"));
-        Draft::new(file.clone()).unwrap().save(&token).unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
-        let read = Token::read(&file, &session).unwrap().unwrap();
-        assert_eq!((read.access.expose().as_str(), read.expires), ("at", at("2026-01-02T11:04:05Z")));
-    }
-
-    #[test]
-    fn a_file_of_others_or_of_nobody_is_none() {
-        let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("token.json");
-        let read = |text: &str| {
-            fs::write(&file, text).unwrap();
-            Token::read(&file, &session(None))
-        };
-        let other = WRITTEN.replace("x.awsapps", "y.awsapps");
-        for text in ["", "{}", "[]", "\u{0}", other.as_str(), &WRITTEN.replace("eu-west-1", "eu-west-2")] {
-            assert!(read(text).unwrap().is_none(), "{text}");
-        }
-        for same in ["/start/", "/start#/", "/start/#"] {
-            assert!(read(&WRITTEN.replace("/start", same)).unwrap().is_some());
-        }
-        let old = r#"{"accessToken":"at","expiresAt":"2020-06-17T10:02:08UTC"}"#;
-        assert_eq!(read(old).unwrap().unwrap().expires, at("2020-06-17T10:02:08Z"));
-        assert!(matches!(read(&" ".repeat(70_000)), Err(SsoError::File(_))));
-        fs::remove_file(&file).unwrap();
-        assert!(Token::read(&file, &session(None)).unwrap().is_none());
-        assert!(Token::read(home.path(), &session(None)).unwrap().is_none());
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, near_misses};
 
+use super::inputs;
 use crate::cli::Add;
 use crate::config_file::{ConfigFile, ProfileEntry};
 use crate::report::{CliError, Exit};
@@ -36,6 +37,7 @@ pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry,
         external_id: wanted.external_id.clone(),
         session_name: wanted.session_name.clone(),
         duration: wanted.duration.clone(),
+        inputs: inputs::of(&wanted.inputs)?,
         server,
         ca_sha256,
     };
@@ -124,6 +126,7 @@ fn differences(old: &ProfileEntry, new: &ProfileEntry) -> Vec<String> {
         ("session_name", old.session_name.clone(), new.session_name.clone()),
         ("duration", old.duration.clone(), new.duration.clone()),
     ];
+    keys.extend(old.inputs.words().into_iter().zip(new.inputs.words()).map(|((key, old), (_, new))| (key, old, new)));
     keys.extend(both(&old.server, &new.server).map(|(a, b)| ("server", a, b)));
     keys.extend(both(&old.ca_sha256, &new.ca_sha256).map(|(a, b)| ("ca_sha256", a, b)));
     let unset = || "(not set)".to_owned();
@@ -142,6 +145,7 @@ pub(super) fn is_in_force(profile: &ProfileEntry, known: &ProfileDetails) -> boo
         && status.region == profile.region
         && status.source == profile.source
         && status.role_arn == profile.role_arn
+        && inputs::are_in_force(&profile.inputs, &known.inputs)
         && known.server == profile.server
         && known.ca_sha256 == profile.ca_sha256
 }

@@ -4,6 +4,7 @@ mod faults;
 mod log;
 mod machines;
 mod mfa;
+mod sso;
 mod web_identity;
 
 use super::*;

@@ -168,6 +168,12 @@ impl Sso {
         self.world.state().sso.secrets.clone()
     }
 
+    /// A code that a browser was sent back with, and that nobody has redeemed.
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> Option<String> {
+        self.world.state().sso.codes.keys().next().cloned()
+    }
+
     /// What `~/.aws/config` has to say for an AWS profile with such a role: an `[sso-session]`, or with `None` the legacy
     /// keys, and `services` that lead here. The session's section is left out if `with_session` is false.
     pub(crate) fn config(

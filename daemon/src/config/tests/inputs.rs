@@ -1,0 +1,162 @@
+//! What AssumeRole is given: every rule, with file, line and key.
+
+use crate::config::inputs::Inputs;
+
+use super::*;
+
+/// A profile with everything; `via` has one role.
+const FULL: &str = r#"
+[defaults]
+source_identity = "dev@example.com"
+tags = { team = "platform", "cost center" = "42" }
+fips = true
+
+[sources.work]
+aws_profile = "work"
+
+[profiles.prod]
+cluster = "prod"
+region = "eu-west-1"
+source = "work"
+role_arn = "arn:aws:iam::111122223333:role/developers"
+via = ["arn:aws:iam::999988887777:role/hub"]
+transitive_tags = ["team"]
+policy_arns = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
+policy = '{ "Version": "2012-10-17", "Statement": [ ] }'
+sts_endpoint = "https://sts.corp"
+dual_stack = true
+
+[profiles.twin]
+cluster = "twin"
+region = "eu-west-1"
+source = "work"
+role_arn = "arn:aws:iam::111122223333:role/developers"
+via = ["arn:aws:iam::999988887777:role/hub"]
+transitive_tags = ["team"]
+policy_arns = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
+policy = '{"Version":"2012-10-17","Statement":[]}'
+sts_endpoint = "https://sts.corp"
+dual_stack = true
+
+[profiles.plain]
+cluster = "prod"
+region = "eu-west-1"
+source = "work"
+role_arn = "arn:aws:iam::111122223333:role/developers"
+source_identity = "other"
+tags = {}
+fips = false
+
+[profiles.self]
+cluster = "prod"
+region = "eu-west-1"
+source = "work"
+"#;
+
+#[test]
+fn each_hop_is_given_its_own() {
+    let config = Config::parse(Path::new("config.toml"), FULL).unwrap();
+    let of = |name: &str| config.profiles[&name.parse().unwrap()].inputs.clone();
+    let prod = of("prod").unwrap();
+    let [first, last] = [0, 1].map(|index| Inputs::clone(prod.of(index).unwrap()));
+    let keys = |inputs: &Inputs| inputs.tags.keys().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(first.source_identity.as_ref().unwrap().as_str(), "dev@example.com");
+    assert_eq!((keys(&first), keys(&last)), (vec!["team".to_owned()], vec!["cost center".to_owned()]));
+    assert_eq!((first.transitive_tags.len(), last.transitive_tags.len()), (1, 0));
+    assert_eq!((first.policy, first.policy_arns.len(), &last.source_identity), (None, 0, &None));
+    assert_eq!(last.policy.as_deref(), Some(r#"{"Statement":[],"Version":"2012-10-17"}"#));
+    assert_eq!(last.policy_arns.len(), 1);
+    assert_eq!(first.sts, last.sts);
+    assert_eq!(last.sts.url.unwrap().as_str(), "https://sts.corp");
+    assert!(prod.variant.fips && prod.variant.dual_stack);
+    // Equal ones are the same one.
+    assert!(Arc::ptr_eq(&prod, &of("twin").unwrap()));
+    let plain = of("plain").unwrap();
+    assert_eq!(plain.of(0).unwrap().source_identity.as_ref().unwrap().as_str(), "other");
+    assert!(plain.of(0).unwrap().tags.is_empty() && !plain.variant.fips);
+    // Where nothing is assumed, the endpoint that tokens name is all that is left of the defaults.
+    let own = of("self").unwrap();
+    assert!(own.of(0).is_none() && own.variant.fips);
+    let bare = FULL.replace("source_identity = \"dev@example.com\"\n", "").replace("fips = true\n", "");
+    let bare = bare.replace("tags = { team = \"platform\", \"cost center\" = \"42\" }\n", "");
+    let bare = bare.replace("transitive_tags = [\"team\"]\n", "");
+    assert_eq!(Config::parse(Path::new("x"), &bare).unwrap().profiles[&"self".parse().unwrap()].inputs, None);
+}
+
+#[test]
+fn every_rule_names_file_line_and_key() {
+    let profile = |more: &str| {
+        format!(
+            "[sources.work]\naws_profile = \"work\"\n[profiles.p]\ncluster = \"c\"\nregion = \"eu-west-1\"\nsource = \"work\"\n\
+             role_arn = \"arn:aws:iam::111122223333:role/developers\"\n{more}\n"
+        )
+    };
+    let many = |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>().join(",");
+    let tags = format!("tags = {{ {} }}", many(51, &|n| format!("t{n} = \"x\"")));
+    let arns = format!("policy_arns = [{}]", many(11, &|n| format!("\"arn:aws:iam::aws:policy/p{n}\"")));
+    let long = format!("policy = '{{\"x\": \"{}\"}}'", "y".repeat(2041));
+    for (line, key, expected) in [
+        (
+            "source_identity = \"a b\"",
+            "source_identity",
+            "source identity: may hold only letters, digits and '_+=,.@-', not ' '",
+        ),
+        ("source_identity = \"x\"", "source_identity", "source identity: must have 2 to 64 characters"),
+        ("tags = { \"aws:x\" = \"y\" }", "tags.aws:x", "tag key: may not begin with aws:, which is AWS's own"),
+        (
+            "tags = { team = \"*\" }",
+            "tags.team",
+            "tag value: may hold only letters, digits, spaces and '_.:/=+-@', not '*'",
+        ),
+        ("tags = { team = 5 }", "tags.team", "invalid type: integer `5`, expected a string"),
+        ("tags = { Team = \"a\", team = \"b\" }", "tags", "has \"team\" twice: case makes no difference"),
+        (tags.as_str(), "tags", "has 51, 50 are possible"),
+        ("transitive_tags = [\"team\"]", "transitive_tags", "names \"team\", which is none of the tags"),
+        (
+            "policy_arns = [\"ReadOnlyAccess\"]",
+            "policy_arns[0]",
+            "policy ARN: must look like arn:aws:iam::111122223333:policy/NAME, or arn:aws:iam::aws:policy/NAME",
+        ),
+        (
+            "policy_arns = [\"arn:aws-cn:iam::aws:policy/X\"]",
+            "policy_arns",
+            "is of partition aws-cn, the region eu-west-1 is not",
+        ),
+        (arns.as_str(), "policy_arns", "has 11, 10 are possible"),
+        ("policy = \"{ hunter\"", "policy", "must be a policy in JSON"),
+        ("policy = \"[]\"", "policy", "must be a policy: a JSON object"),
+        ("policy = '{\"x\": \"\u{20ac}\"}'", "policy", "may hold only characters up to U+00FF"),
+        (long.as_str(), "policy", "has 2049 characters without spaces, 2048 are possible"),
+        (
+            "sts_endpoint = \"http://sts.corp\"",
+            "sts_endpoint",
+            "must be an https URL; plain http is for this machine alone (http://127.0.0.1:PORT)",
+        ),
+        ("fips = \"yes\"", "fips", "invalid type: string \"yes\", expected a boolean"),
+        (
+            "session_name = \"{nobody}\"",
+            "session_name",
+            "session name: may hold only letters, digits and '_+=,.@-', not '{'",
+        ),
+    ] {
+        assert_eq!(error(&profile(line)), format!("config.toml:8: profiles.p.{key}: {expected}"));
+    }
+    let fits = format!("policy = '{{ \"x\" : \"{}\" }}'", "y".repeat(2040));
+    Config::parse(Path::new("config.toml"), &profile(&fits)).unwrap();
+    let china = |line: &str| {
+        let text = profile(line).replace("eu-west-1", "cn-north-1").replace("arn:aws:", "arn:aws-cn:");
+        error(&text)
+    };
+    assert_eq!(china("fips = true"), "config.toml:8: profiles.p.fips: STS of partition aws-cn has no FIPS endpoints");
+    let iso =
+        |line: &str| error(&profile(line).replace("eu-west-1", "us-iso-east-1").replace("arn:aws:", "arn:aws-iso:"));
+    let expected = "config.toml:8: profiles.p.dual_stack: STS of partition aws-iso has no dual-stack endpoints";
+    assert_eq!(iso("dual_stack = true"), expected);
+    for line in ["source_identity = \"dev\"", "tags = {}", "policy = \"{}\"", "sts_endpoint = \"https://x\""] {
+        let text = profile(line).replace("role_arn = \"arn:aws:iam::111122223333:role/developers\"\n", "");
+        let key = line.split(' ').next().unwrap();
+        assert_eq!(error(&text), format!("config.toml:7: profiles.p.{key}: is given to nobody without role_arn"));
+    }
+    let message = error(&format!("[defaults]\ntags = {{ \"a,b\" = \"x\" }}\n{}", profile("")));
+    assert!(message.starts_with("config.toml:2: defaults.tags.a,b: tag key: may hold only"), "{message}");
+}
