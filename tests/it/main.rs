@@ -16,6 +16,7 @@ mod engine;
 mod engine_property;
 mod failures;
 mod inputs;
+mod keyring;
 mod mfa;
 mod pins;
 mod renewal;

@@ -5,6 +5,7 @@
 // A test says what it expects and stops when that is not so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod desk;
 mod world;
 
 mod add;
@@ -20,6 +21,7 @@ mod files;
 mod handover;
 mod interrupted;
 mod keyring;
+mod keys;
 mod login;
 mod logins;
 mod machine;

@@ -1,14 +1,14 @@
 //! A session bus of its own with a real GNOME Keyring on it, as a desktop has.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::output::{text, within};
+use super::output::{self, text, within};
 use super::process::Watched;
 use super::{Output, Sandbox};
 
@@ -23,27 +23,28 @@ const SERVICE: &str = "org.freedesktop.secrets";
 
 /// A session bus, and the keyring on it once it is started. Dropping it kills both.
 #[derive(Debug)]
-pub struct SessionBus<'a> {
-    sandbox: &'a Sandbox,
+pub struct SessionBus {
+    environment: Vec<(&'static str, PathBuf)>,
+    root: PathBuf,
     address: String,
     /// Killed before the bus.
     keyring: Mutex<Option<Watched>>,
     _bus: Watched,
 }
 
-impl<'a> SessionBus<'a> {
+impl SessionBus {
     /// The first of the programs that this machine lacks: then there is nothing to test with.
     pub fn missing() -> Option<&'static str> {
         PROGRAMS.into_iter().find(|program| !Path::new(program).is_file())
     }
 
     /// A bus with nothing on it. Nobody can be asked for a password: a prompt fails at once.
-    pub fn start(sandbox: &'a Sandbox) -> Self {
+    pub fn start(sandbox: &Sandbox) -> Self {
         Self::with_policy(sandbox, "")
     }
 
     /// The same on a desktop: a prompt is shown, and nobody ever answers it.
-    pub fn with_desktop(sandbox: &'a Sandbox) -> Self {
+    pub fn with_desktop(sandbox: &Sandbox) -> Self {
         // The bus waits for it to take its name, and so does whoever wants the prompt.
         let prompter = "org.gnome.keyring.SystemPrompter";
         let service = format!("[D-BUS Service]\nName={prompter}\nExec=/usr/bin/sleep 600\n");
@@ -52,12 +53,12 @@ impl<'a> SessionBus<'a> {
     }
 
     /// The same where the bus lets nobody talk to the keyring.
-    pub fn denying(sandbox: &'a Sandbox) -> Self {
+    pub fn denying(sandbox: &Sandbox) -> Self {
         let deny = "<deny send_interface=\"org.freedesktop.Secret.Service\" send_type=\"method_call\"/>";
         Self::with_policy(sandbox, deny)
     }
 
-    fn with_policy(sandbox: &'a Sandbox, deny: &str) -> Self {
+    fn with_policy(sandbox: &Sandbox, deny: &str) -> Self {
         let folder = sandbox.root().join("bus");
         let config = format!(
             "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n \
@@ -76,7 +77,8 @@ impl<'a> SessionBus<'a> {
         let said = bus.wait_until(SOON, |state| state.stdout.bytes.contains(&b'\n') || state.status.is_some());
         let address = text(&bus.state().stdout.bytes).trim().to_owned();
         assert!(said && address.starts_with("unix:"), "no bus: {address} {}", text(&bus.state().stderr.bytes));
-        Self { sandbox, address, keyring: Mutex::default(), _bus: bus }
+        let (environment, root) = (sandbox.environment(), sandbox.root().to_owned());
+        Self { environment, root, address, keyring: Mutex::default(), _bus: bus }
     }
 
     /// Starts the keyring with its password, and waits until it is there. What an earlier one kept is there still.
@@ -115,18 +117,18 @@ impl<'a> SessionBus<'a> {
     pub fn store(&self, label: &str, attributes: &[&str], secret: &[u8]) {
         let mut command = self.command("/usr/bin/secret-tool");
         command.args(["store", "--label", label]).args(attributes);
-        self.sandbox.run_with_input(&mut command, secret).assert_ok();
+        output::run(&mut command, Some(secret.to_vec()), SOON).assert_ok();
     }
 
     /// The secret of an item, if there is one.
     pub fn lookup(&self, attributes: &[&str]) -> Option<String> {
-        let said = self.sandbox.run(self.command("/usr/bin/secret-tool").arg("lookup").args(attributes));
+        let said = output::run(self.command("/usr/bin/secret-tool").arg("lookup").args(attributes), None, SOON);
         (said.code() == Some(0)).then_some(said.stdout)
     }
 
     /// Whether somebody has been asked for a password on this desktop: then the bus has started what asks.
     pub fn was_prompted(&self) -> bool {
-        let root = self.sandbox.root().as_os_str().as_encoded_bytes();
+        let root = self.root.as_os_str().as_encoded_bytes();
         let processes = fs::read_dir("/proc").expect("a Linux").flatten().map(|entry| entry.path());
         processes.into_iter().any(|process| {
             let read = |name: &str| fs::read(process.join(name)).unwrap_or_default();
@@ -140,9 +142,10 @@ impl<'a> SessionBus<'a> {
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.address);
     }
 
-    /// A program of the sandbox that finds this bus.
-    pub fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = self.sandbox.command(program);
+    /// A program of the sandbox's that finds this bus.
+    fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command.env_clear().envs(self.environment.clone()).current_dir(&self.root);
         self.put_into(&mut command);
         command
     }
@@ -160,7 +163,7 @@ impl<'a> SessionBus<'a> {
     fn call_to(&self, service: &str, path: &str, method: &str, arguments: &[&str]) -> Output {
         let mut command = self.command("/usr/bin/dbus-send");
         command.args(["--session", "--print-reply", &format!("--dest={service}"), path, method]).args(arguments);
-        self.sandbox.run(&mut command)
+        output::run(&mut command, None, SOON)
     }
 
     fn signal(&self, signal: Signal) {
@@ -172,7 +175,7 @@ impl<'a> SessionBus<'a> {
     }
 }
 
-impl Drop for SessionBus<'_> {
+impl Drop for SessionBus {
     fn drop(&mut self) {
         drop(self.keyring().take());
     }

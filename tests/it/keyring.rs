@@ -1,0 +1,97 @@
+//! The keyring as sources use it: where no person waits, nothing is shown to one.
+//!
+//! The session bus is found by the environment, which a test cannot set for itself, so this program is run again in one that
+//! has it, for the test `inside` alone.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use aws_credential_types::Credentials;
+use rolecall_harness::{Sandbox, SessionBus};
+use rolecall_protocol::KeyName;
+use rolecalld::clock::Clock;
+use rolecalld::keyring::{Keyring, KeyringError, NewKey, PATIENCE, Replace};
+
+/// What the keyring is to be found like by the inner run.
+const STATE: &str = "ROLECALL_TEST_KEYRING";
+const ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const SILENT: KeyringError = KeyringError::NotAnswering { is_unsure: false };
+
+/// Runs this program again, on that bus.
+fn run_inside(bus: &SessionBus, state: &str) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "keyring::inside", "--nocapture"]).env(STATE, state);
+    bus.put_into(&mut command);
+    let said = command.output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(
+        said.status.success() && text.contains("1 passed"),
+        "{state}: {text}{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+}
+
+#[test]
+fn row_86_a_source_never_makes_the_desktop_ask() {
+    if SessionBus::missing().is_some() {
+        return; // said by the tests of the client, which need it too
+    }
+    let sandbox = Sandbox::new();
+    let bus = SessionBus::with_desktop(&sandbox);
+    bus.start_keyring();
+    run_inside(&bus, "open");
+    bus.lock();
+    run_inside(&bus, "locked");
+    assert!(!bus.was_prompted());
+    run_inside(&bus, "asking");
+    assert!(bus.was_prompted());
+    bus.hang();
+    run_inside(&bus, "hanging");
+    bus.kill();
+    run_inside(&bus, "gone");
+}
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods)] // the state is what the outer run says
+async fn inside() {
+    let Ok(state) = std::env::var(STATE) else { return };
+    let keyring = Keyring::new(Clock::machine());
+    let (name, other): (KeyName, KeyName) = ("glass".parse().unwrap(), "other".parse().unwrap());
+    let begin = Instant::now();
+    match state.as_str() {
+        "open" => {
+            assert_eq!(keyring.get(&name).await.unwrap_err(), KeyringError::NotFound);
+            let key = || NewKey {
+                credentials: Credentials::new(ID, "secret", None, None, "test"),
+                arn: None,
+                region: "eu-west-1".parse().unwrap(),
+            };
+            keyring.put(&name, key(), Replace::Nothing).await.unwrap();
+            assert_eq!(keyring.put(&name, key(), Replace::Nothing).await.unwrap_err(), KeyringError::Exists);
+            let got = keyring.get(&name).await.unwrap();
+            assert_eq!((got.credentials.access_key_id(), got.credentials.secret_access_key()), (ID, "secret"));
+            assert_eq!(got.region.as_str(), "eu-west-1");
+        }
+        "locked" => {
+            assert_eq!(keyring.get(&name).await.unwrap_err(), KeyringError::Locked);
+            // What is not there, or not seen, may be locked away.
+            assert_eq!(keyring.get(&other).await.unwrap_err(), KeyringError::Locked);
+            assert!(begin.elapsed() < PATIENCE);
+        }
+        // A person is asked; meanwhile that is what sources hear.
+        "asking" => {
+            let asked = keyring.unlock(Some(&name), Duration::from_millis(200)).await;
+            assert_eq!(asked.unwrap_err(), KeyringError::Prompting);
+            assert_eq!(keyring.get(&name).await.unwrap_err(), KeyringError::Prompting);
+        }
+        "hanging" => {
+            assert_eq!(keyring.get(&name).await.unwrap_err(), SILENT);
+            assert!(begin.elapsed() < PATIENCE + Duration::from_secs(1));
+            let begin = Instant::now();
+            assert_eq!(keyring.get(&name).await.unwrap_err(), SILENT);
+            assert!(begin.elapsed() < Duration::from_millis(500));
+        }
+        "gone" => assert!(matches!(keyring.get(&name).await.unwrap_err(), KeyringError::Absent(_))),
+        other => panic!("{other}"),
+    }
+}

@@ -1,0 +1,86 @@
+//! A world with a desktop: a session bus and a real GNOME Keyring, and a user whose keys go into it.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use rolecall_harness::{AccessKey, Output, Sandbox, SessionBus};
+
+use crate::world::{World, one_line};
+
+/// What nobody waits longer for: three seconds for the keyring, the daemon's start on a busy machine, and a reserve.
+pub(crate) const BOUND: Duration = Duration::from_secs(7);
+
+/// The bus goes before the world that it is in.
+pub(crate) struct Desk {
+    pub(crate) bus: SessionBus,
+    pub(crate) world: World,
+    /// The keys of the user `break-glass`, who has nothing to do with the profile `prod`.
+    pub(crate) key: AccessKey,
+}
+
+/// A world with the profile `prod`, whose AWS is reached without an AWS profile too, since keys have none.
+pub(crate) fn world() -> World {
+    let world = World::configured();
+    let endpoint = world.aws.endpoint();
+    let config = std::fs::read_to_string(world.config_path()).unwrap();
+    world.write_config(&format!("{config}\n[endpoints]\nsts = \"{endpoint}\"\niam = \"{endpoint}\"\n"));
+    world
+}
+
+/// What the keyring has under a name, as any program of the desktop sees it.
+pub(crate) fn item(name: &str) -> [&str; 4] {
+    ["service", "rolecall", "username", name]
+}
+
+impl Desk {
+    /// On such a bus, the keyring unlocked. `None` where this machine has none; that is said.
+    #[allow(clippy::explicit_write)] // what eprintln writes, the test runner keeps to itself
+    pub(crate) fn at(bus: impl FnOnce(&Sandbox) -> SessionBus) -> Option<Self> {
+        if let Some(missing) = SessionBus::missing() {
+            writeln!(std::io::stderr(), "SKIPPED: keyring: no {missing}").unwrap();
+            return None;
+        }
+        let world = world();
+        let bus = bus(&world.sandbox);
+        bus.start_keyring();
+        let key = world.aws.add_user("111122223333", "break-glass");
+        Some(Self { bus, world, key })
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.world.sandbox.rolecall();
+        self.bus.put_into(&mut command);
+        self.world.sandbox.run_with_input(command.args(arguments), input.as_bytes())
+    }
+
+    pub(crate) fn keys(&self, arguments: &[&str]) -> Output {
+        self.run(&[&["keys"], arguments].concat(), "")
+    }
+
+    pub(crate) fn put(&self, name: &str, key: &AccessKey, more: &[&str]) -> Output {
+        self.run(&[&["keys", "put", name, "--stdin"], more].concat(), &format!("{}\n{}\n", key.id, key.secret))
+    }
+
+    pub(crate) fn list(&self) -> serde_json::Value {
+        let said = self.keys(&["list", "--json"]);
+        said.assert_ok();
+        said.json()
+    }
+
+    /// It fails, soon, in these words; and whoever does not need the keyring is served meanwhile.
+    #[track_caller]
+    pub(crate) fn refuses(&self, arguments: &[&str], words: &str) {
+        let said = self.keys(arguments);
+        assert!(said.elapsed < BOUND, "{said}");
+        let line = one_line(&said, 1);
+        assert!(line.contains(words), "{line}");
+        self.serves_others();
+    }
+
+    #[track_caller]
+    pub(crate) fn serves_others(&self) {
+        let said = self.world.token();
+        said.assert_ok();
+        assert!(said.elapsed < Duration::from_secs(2), "{said}");
+    }
+}
