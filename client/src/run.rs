@@ -29,6 +29,8 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<(), CliError> {
         Command::Token(wanted) => commands::token::run(&wanted),
         Command::Status(wanted) => commands::status::run(&wanted, &context),
         Command::Refresh(wanted) => commands::refresh::run(&wanted, &context),
+        Command::Lock(wanted) => commands::lock::run(&wanted, &context),
+        Command::Unlock(wanted) => commands::unlock::run(&wanted, &context),
         Command::Completions(wanted) => commands::completions::run(&wanted),
         Command::Agent(wanted) => commands::agent::run(&wanted.action, &context),
     }

@@ -5,6 +5,7 @@ mod events;
 mod failure;
 mod journal;
 mod keep;
+mod lock;
 mod minted;
 mod status;
 
@@ -26,13 +27,16 @@ pub use events::Events;
 pub use failure::AgentError;
 use journal::Journal;
 pub use keep::KeepError;
+pub use lock::Locker;
 use minted::Tokens;
 
 use crate::aws::Aws;
 use crate::clock::left;
 use crate::config::Config;
+use crate::config::LockTimes;
 use crate::config::store::{ConfigStore, Reload};
 use crate::folder;
+use crate::lock::Lock;
 use crate::machine;
 use crate::pin;
 use crate::profile::{Person, Profile};
@@ -63,7 +67,8 @@ pub struct About {
 pub struct Agent {
     about: About,
     person: Person,
-    config: ConfigStore<Profiles>,
+    config: ConfigStore<Made>,
+    lock: Lock,
     sessions: Sessions,
     tokens: Tokens,
     askers: Askers,
@@ -77,6 +82,13 @@ pub struct Agent {
 /// The profiles of a configuration, resolved once rather than at each request.
 type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
 
+/// What is made of a configuration.
+#[derive(Debug, PartialEq)]
+struct Made {
+    profiles: Arc<Profiles>,
+    lock: LockTimes,
+}
+
 impl Agent {
     /// An agent that goes by the configuration at `config`.
     #[must_use]
@@ -84,10 +96,13 @@ impl Agent {
         let started = aws.now();
         let resolver = person.clone();
         let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
+        let lock = Lock::new(aws.clock().clone());
+        lock.configure(config.current().made.lock);
         Arc::new(Self {
             about,
             person,
             config,
+            lock,
             sessions: Sessions::new(aws.clone()),
             tokens: Tokens::default(),
             askers: Askers::default(),
@@ -115,7 +130,8 @@ impl Agent {
         tokio::join!(
             folder::follow(|| self.config.folders(), stop.clone(), || self.reload()),
             source::watch::follow(self.aws.files(), stop.clone(), || self.sources_changed()),
-            machine::follow(stop, || self.machine_changed()),
+            machine::follow(stop.clone(), || self.machine_changed()),
+            self.lock_in_time(stop),
         );
     }
 
@@ -132,14 +148,23 @@ impl Agent {
         info: &[u8],
         asker: Option<Asker>,
     ) -> Result<Secret<Vec<u8>>, AgentError> {
-        let begin = self.now();
         let profile = self.profile(name)?;
+        self.while_unlocked(name, self.credential(&profile, info, asker)).await
+    }
+
+    async fn credential(
+        &self,
+        profile: &Arc<Profile>,
+        info: &[u8],
+        asker: Option<Asker>,
+    ) -> Result<Secret<Vec<u8>>, AgentError> {
+        let (name, begin) = (&profile.name, self.now());
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
         if let (Some(pin), Some(cluster)) = (&profile.pin, &info.cluster) {
             pin::check(pin, cluster).map_err(|error| AgentError::pin(name, &error))?;
         }
         let verdict = asker.map_or(Verdict::Token, |asker| self.askers.judge(name, asker, begin));
-        let token = self.current_token(&profile, verdict).await?;
+        let token = self.current_token(profile, verdict).await?;
         if let Some(asker) = asker {
             // The end that client-go sees is in whole seconds.
             self.askers.answered(name, asker, self.now(), token.expires - Duration::from_secs(1));
@@ -152,16 +177,19 @@ impl Agent {
     /// Assumes the role anew.
     pub async fn refresh(&self, name: &ProfileName) -> Result<Refreshed, AgentError> {
         let profile = self.profile(name)?;
-        let served = self.session(&profile, Want::New).await?;
+        let served = self.while_unlocked(name, self.session(&profile, Want::New)).await?;
         Ok(Refreshed { session: served.session.status(self.aws.clock()) })
     }
 
     /// Describes the profile's cluster.
     pub async fn cluster(&self, name: &ProfileName) -> Result<Cluster, AgentError> {
         let profile = self.profile(name)?;
-        let served = self.session(&profile, Want::Fresh).await?;
-        let described = self.sessions.describe(&profile.chain, &served.session, &profile.cluster).await;
-        described.map_err(|error| AgentError::new(name, error.body()))
+        let describe = async {
+            let served = self.session(&profile, Want::Fresh).await?;
+            let described = self.sessions.describe(&profile.chain, &served.session, &profile.cluster).await;
+            described.map_err(|error| AgentError::new(name, error.body()))
+        };
+        self.while_unlocked(name, Box::pin(describe)).await
     }
 
     /// Reads a configuration that may become the real one.
@@ -173,6 +201,10 @@ impl Agent {
     /// Tries a profile of a configuration that may become the real one: assumes its role and describes its cluster. The
     /// session is kept, so that the first kubectl afterwards finds it.
     pub async fn probe(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
+        self.while_unlocked(name, Box::pin(self.try_out(name, text))).await
+    }
+
+    async fn try_out(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
         let config = self.candidate(text).await?;
         let profile = Profile::find(&config, name, &self.person)
             .ok_or_else(|| self.unknown(name, config.profiles.keys().map(ProfileName::as_str)))?;
@@ -200,6 +232,7 @@ impl Agent {
 
     /// The machine woke up, or its network changed: what failed there may work here.
     pub fn machine_changed(&self) {
+        self.lock_if_due();
         self.sessions.forgive_network();
         self.try_again(Happening::Machine);
     }
@@ -225,11 +258,13 @@ impl Agent {
 
     /// Goes by the configuration in force: forgets what nobody asks for any more, and what went wrong with what was
     /// changed. Everything else stays as it is.
-    fn configuration_changed(&self, before: &Profiles) {
-        let profiles = self.profiles();
+    fn configuration_changed(&self, before: &Made) {
+        let made = Arc::clone(&self.config.current().made);
+        let profiles = &made.profiles;
+        self.lock.configure(made.lock);
         self.sessions.retain(profiles.values().map(|profile| &profile.chain));
         for (name, profile) in profiles.iter() {
-            if before.get(name).is_none_or(|before| before != profile) {
+            if before.profiles.get(name).is_none_or(|before| before != profile) {
                 self.sessions.forgive(&profile.chain);
             }
         }
@@ -277,7 +312,7 @@ impl Agent {
         match self.sessions.get(&profile.chain, want).await {
             Ok(served) => {
                 if profile.chain.hops.is_empty() {
-                    self.sessions.learn_time(&profile.chain, &served.session).await;
+                    Box::pin(self.sessions.learn_time(&profile.chain, &served.session)).await;
                 }
                 // What has no end is not renewed.
                 if served.session.expires().is_some() {
@@ -319,7 +354,7 @@ impl Agent {
     }
 
     fn profiles(&self) -> Arc<Profiles> {
-        Arc::clone(&self.config.current().made)
+        Arc::clone(&self.config.current().made.profiles)
     }
 
     fn unknown<'a>(&self, name: &ProfileName, known: impl Iterator<Item = &'a str> + Clone) -> AgentError {
@@ -344,7 +379,8 @@ impl Agent {
     }
 }
 
-fn resolve(config: &Config, person: &Person) -> Profiles {
+fn resolve(config: &Config, person: &Person) -> Made {
     let resolved = |name: &ProfileName| Some((name.clone(), Arc::new(Profile::find(config, name, person)?)));
-    config.profiles.keys().filter_map(resolved).collect()
+    let profiles = Arc::new(config.profiles.keys().filter_map(resolved).collect());
+    Made { profiles, lock: config.lock }
 }

@@ -5,11 +5,12 @@ mod error;
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{Cluster, ClusterName, ErrorClass};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 use crate::aws::{Aws, AwsErrorKind};
 use crate::cache::{Cache, Outcome, Trouble};
@@ -43,6 +44,8 @@ pub struct Sessions {
     news: broadcast::Sender<Chain>,
     asked_time: Arc<Mutex<Option<SystemTime>>>,
     sources_changed: Arc<Mutex<Option<SystemTime>>>,
+    /// Cancelled when everything is forgotten: what flies then holds credentials too.
+    grounded: Arc<Mutex<CancellationToken>>,
 }
 
 /// What a caller wants.
@@ -83,7 +86,7 @@ impl Sessions {
         // Nobody listening is fine.
         let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
         let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
-        Self { aws, cache, news, asked_time: Arc::default(), sources_changed: Arc::default() }
+        Self { aws, cache, news, asked_time: Arc::default(), sources_changed: Arc::default(), grounded: Arc::default() }
     }
 
     /// What is known of a chain.
@@ -198,6 +201,22 @@ impl Sessions {
         self.cache.retain(|kept| wanted.contains(kept));
     }
 
+    /// Forgets every session and gets none until [`Sessions::begin_again`]; what is in flight ends now, and lands nowhere.
+    pub fn forget_all(&self) {
+        self.cache.close();
+        self.grounded().cancel();
+    }
+
+    /// Gets sessions again, after [`Sessions::forget_all`].
+    pub fn begin_again(&self) {
+        *self.grounded() = CancellationToken::new();
+        self.cache.open();
+    }
+
+    fn grounded(&self) -> MutexGuard<'_, CancellationToken> {
+        self.grounded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Every session, with its chain.
     #[must_use]
     pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
@@ -245,9 +264,13 @@ impl Sessions {
         let (store, chain) = (self.clone(), chain.clone());
         Box::pin(async move {
             let (flyer, route) = (store.clone(), chain.clone());
+            let grounded = store.grounded().clone();
             let flight = store.cache.fly(&chain, move || async move {
-                let obtained = tokio::time::timeout(FLIGHT, flyer.obtain(&route, want)).await;
-                let obtained = obtained.unwrap_or(Err(SessionError::Overdue));
+                let flying = Box::pin(tokio::time::timeout(FLIGHT, flyer.obtain(&route, want)));
+                let obtained = match grounded.run_until_cancelled(flying).await {
+                    Some(obtained) => obtained.unwrap_or(Err(SessionError::Overdue)),
+                    None => return Err(SessionError::Lost),
+                };
                 note(&route, &obtained);
                 obtained
             });

@@ -43,6 +43,9 @@ fn what_is_well_formed_is_taken() {
         "rolecall status -w",
         "rolecall status --watch --json",
         "rolecall refresh prod",
+        "rolecall lock",
+        "rolecall lock --passphrase --stdin",
+        "rolecall unlock --stdin",
         "rolecall agent start",
         "rolecall agent logs -f -n 10",
     ] {
@@ -77,6 +80,8 @@ fn what_is_malformed_is_a_usage_error_that_names_the_option() {
         ("rolecall list -q --json", "--json"),
         ("rolecall token", "<NAME>"),
         ("rolecall agent logs -n many", "--lines"),
+        ("rolecall unlock hunter2", "hunter2"),
+        ("rolecall lock --passphrase=hunter2", "--passphrase"),
     ] {
         let error = parse(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

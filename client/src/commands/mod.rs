@@ -5,11 +5,13 @@ pub(crate) mod agent;
 pub(crate) mod completions;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;
+pub(crate) mod lock;
 pub(crate) mod refresh;
 pub(crate) mod remove;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod token;
+pub(crate) mod unlock;
 pub(crate) mod use_context;
 
 use std::path::{Path, PathBuf};

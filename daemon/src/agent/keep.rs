@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Agent;
 use crate::clock::left;
+use crate::lock::Moments;
 use crate::profile::{Chain, Profile};
 use crate::session::Session;
 
@@ -42,6 +43,9 @@ struct State<C, S> {
     time: Option<(SystemTime, Duration)>,
     sessions: Vec<Kept<C, S>>,
     used: BTreeMap<ProfileName, SystemTime>,
+    /// Whether it is locked, and when it is to be.
+    #[serde(default)]
+    lock: Option<Moments>,
 }
 
 /// One session.
@@ -74,6 +78,7 @@ impl Agent {
                 .values()
                 .filter_map(|profile| Some((profile.name.clone(), self.journal.of(&profile.name).used?)))
                 .collect(),
+            lock: Some(self.lock.moments()),
         };
         write(&state)
     }
@@ -89,10 +94,13 @@ impl Agent {
         if format != FORMAT {
             return Err(KeepError::Format(format));
         }
-        let State { time, sessions, used, .. } =
+        let State { time, sessions, used, lock, .. } =
             serde_json::from_slice::<State<Chain, Secret<String>>>(state).map_err(read)?;
         if let Some((aws, elapsed)) = time {
             self.aws.clock().resume(aws, elapsed);
+        }
+        if lock.is_some_and(|lock| self.lock.resume(lock)) {
+            self.sessions.forget_all();
         }
         let (now, profiles) = (self.now(), self.profiles());
         let wanted: HashSet<Chain> = profiles.values().flat_map(|profile| profile.chain.prefixes()).collect();

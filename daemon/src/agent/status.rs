@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, Problem, ProfileDetails, ProfileName, ProfileState,
-    ProfileStatus, Status,
+    ConfigStatus, DaemonStatus, ErrorClass, Problem, ProfileDetails, ProfileName, ProfileState, ProfileStatus, Status,
 };
 
 use super::{Agent, AgentError};
@@ -14,6 +13,7 @@ impl Agent {
     /// The daemon, its configuration, and every profile.
     #[must_use]
     pub fn status(&self) -> Status {
+        self.lock_if_due();
         let clock = self.aws.clock();
         Status {
             daemon: DaemonStatus {
@@ -25,7 +25,7 @@ impl Agent {
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
                 clock: clock.status(),
-                lock: LockStatus::default(),
+                lock: self.lock.status(),
             },
             config: self.config_status(),
             profiles: self.profiles().values().map(|profile| self.status_of(profile)).collect(),

@@ -47,6 +47,17 @@ pub struct Config {
     pub sources: BTreeMap<SourceName, SourceConfig>,
     /// The profiles by name. Each names a source that exists.
     pub profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
+    /// When the daemon locks by itself.
+    pub lock: LockTimes,
+}
+
+/// When the daemon locks by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LockTimes {
+    /// So long after its last use.
+    pub idle: Option<Duration>,
+    /// So long after it was unlocked, or started, however much it is used.
+    pub max: Option<Duration>,
 }
 
 /// Where base credentials come from, and what a person has to give for them.
@@ -187,7 +198,8 @@ impl Config {
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles })
+        let lock = shared.lock_times();
+        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, lock })
     }
 }
 

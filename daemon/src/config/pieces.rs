@@ -39,7 +39,8 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
     let mut profiles = Profiles::default();
     reader.rewind().ok()?;
     sections(reader, |section| if section.starts_with(PROFILE) { profiles.add(section, &shared) } else { Some(()) })?;
-    Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid })
+    let lock = shared.lock_times();
+    Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid, lock })
 }
 
 impl Profiles {

@@ -4,6 +4,7 @@ mod cluster;
 mod config_check;
 mod config_reload;
 mod events;
+mod lock;
 mod probe;
 mod profile;
 mod refresh;
@@ -11,9 +12,11 @@ mod restart;
 mod status;
 mod stop;
 mod token;
+mod unlock;
 
 use bytes::Bytes;
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, Secret};
+use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::answer::Answer;
@@ -36,6 +39,8 @@ pub(super) async fn answer(
         Endpoint::ConfigCheck => config_check::answer(agent, &body).await,
         Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
+        Endpoint::Lock => lock::answer(agent, peer, body).await,
+        Endpoint::Unlock => unlock::answer(agent, peer, body).await,
         Endpoint::Status => Ok(status::answer(agent)),
         Endpoint::Events => events::answer(context),
         Endpoint::Restart => restart::answer(context).await,
@@ -48,4 +53,11 @@ pub(super) async fn answer(
 fn text(body: &Bytes) -> Result<String, AgentError> {
     String::from_utf8(body.to_vec())
         .map_err(|_| AgentError(ErrorBody::new(ErrorCode::ConfigInvalid, "the configuration is not UTF-8 text")))
+}
+
+/// Reads what may hold a secret, and wipes it. What is wrong with it is not told: that may quote it.
+fn secret_json<T: DeserializeOwned>(body: Bytes) -> Result<T, AgentError> {
+    let body = Secret::new(Vec::from(body));
+    serde_json::from_slice(body.expose())
+        .map_err(|_| AgentError(ErrorBody::new(ErrorCode::BadRequest, "the request is not what this endpoint takes")))
 }

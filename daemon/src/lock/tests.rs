@@ -1,0 +1,1 @@
+//! The lock, on clocks that a test turns.
