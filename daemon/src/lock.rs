@@ -282,7 +282,9 @@ impl Lock {
     /// Whether it is the passphrase. A wrong one is answered late, see `pace`; everybody else goes on meanwhile.
     async fn check(&self, passphrase: Secret<String>, asking: Asking) -> Result<(), Refused> {
         let place = self.place(asking).map_err(Refused::Busy)?;
-        tokio::time::sleep(place.wait).await;
+        if !place.wait.is_zero() {
+            tokio::time::sleep(place.wait).await;
+        }
         let permit = Arc::clone(&self.0.turn).acquire_owned().await.map_err(failed)?;
         let lock = self.clone();
         // Counted in there: who does not wait for the answer has tried as well.

@@ -15,6 +15,7 @@ mod clusters;
 mod engine;
 mod engine_property;
 mod failures;
+mod lock;
 mod pins;
 mod renewal;
 mod rig;

@@ -18,6 +18,7 @@ mod demo;
 mod files;
 mod handover;
 mod interrupted;
+mod lock;
 mod machine;
 mod network;
 mod refused;
