@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use nix::sys::signal::Signal;
 use rolecall_protocol::{ErrorBody, ErrorCode, Secret};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::report::CliError;
 use crate::{output, signals};
@@ -23,10 +23,16 @@ pub(crate) const TRIES: usize = 3;
 /// What would end the program and leave the terminal without echo.
 const ENDING: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
+/// The terminal, which shows nothing of what is typed until this is dropped: also not what is typed before the prompt is there.
+pub(crate) struct Hushed {
+    terminal: Arc<File>,
+    settings: Termios,
+}
+
 /// Where passphrases come from.
 pub(crate) enum Passphrases {
     /// A person.
-    Terminal,
+    Terminal(Hushed),
     /// Lines, the next of them last.
     Lines(Vec<Secret<String>>),
 }
@@ -43,35 +49,32 @@ impl Passphrases {
             let nobody = ErrorBody::new(ErrorCode::Locked, "there is no terminal to ask for a passphrase at");
             return Err(nobody.hint(otherwise).into());
         };
-        put_back_at_the_end(terminal, settings);
-        Ok(Self::Terminal)
+        Ok(Self::Terminal(Hushed::hush(terminal, settings)))
     }
 
     /// Whether somebody can be asked again.
     pub(crate) const fn is_a_person(&self) -> bool {
-        matches!(self, Self::Terminal)
+        matches!(self, Self::Terminal(_))
     }
 
     /// One passphrase.
     pub(crate) fn ask(&mut self, what: &str) -> Result<Secret<String>, CliError> {
         match self {
-            Self::Terminal => prompt(what),
+            Self::Terminal(terminal) => terminal.prompt(what),
             Self::Lines(lines) => lines.pop().ok_or_else(|| nothing("standard input has too few lines")),
         }
     }
 
     /// A new one: a person types it twice, until it is the same and long enough.
     pub(crate) fn ask_new(&mut self) -> Result<Secret<String>, CliError> {
-        if !self.is_a_person() {
-            return self.ask("");
-        }
+        let Self::Terminal(terminal) = self else { return self.ask("") };
         for _ in 0..TRIES {
-            let first = prompt("New passphrase: ")?;
+            let first = terminal.prompt("New passphrase: ")?;
             if first.expose().len() < LEAST {
                 output::note(&format!("a passphrase has {LEAST} characters at least; a few words are as good"));
                 continue;
             }
-            if prompt("The same again: ")?.expose() == first.expose() {
+            if terminal.prompt("The same again: ")?.expose() == first.expose() {
                 return Ok(first);
             }
             output::note("these are two different ones");
@@ -80,36 +83,54 @@ impl Passphrases {
     }
 }
 
-/// Asks without an echo.
-fn prompt(what: &str) -> Result<Secret<String>, CliError> {
-    match rpassword::prompt_password(what) {
-        Ok(passphrase) => Ok(Secret::new(passphrase)),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            // The terminal is as it was before; the signal has waited for that.
-            signals::obey(Signal::SIGINT);
-            Err(CliError::silent(130)) // not reached, unless the signal does nothing here
+impl Hushed {
+    /// Has a signal that ends the program put the terminal back first. Ctrl-C is a key while a passphrase is typed, and
+    /// `rpassword` sends the signal itself, to the thread that waits for it.
+    fn hush(terminal: File, settings: Termios) -> Self {
+        static ONCE: Once = Once::new();
+        let terminal = Arc::new(terminal);
+        let (own, before) = (Arc::clone(&terminal), settings.clone());
+        ONCE.call_once(|| {
+            let end = move |signal| {
+                let _ = tcsetattr(&own, OptionalActions::Now, &before);
+                signals::obey(signal);
+            };
+            // Without it the program ends all the same.
+            let _ = signals::hand_over(ENDING, end);
+        });
+        let mut hushed = settings.clone();
+        hushed.local_modes.remove(LocalModes::ECHO);
+        let _ = tcsetattr(&terminal, OptionalActions::Now, &hushed);
+        Self { terminal, settings }
+    }
+
+    /// Asks without an echo.
+    fn prompt(&self, what: &str) -> Result<Secret<String>, CliError> {
+        match rpassword::prompt_password(what) {
+            Ok(passphrase) => Ok(Secret::new(passphrase)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.put_back();
+                signals::obey(Signal::SIGINT);
+                Err(CliError::silent(130)) // not reached, unless the signal does nothing here
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(nothing("no passphrase was given")),
+            Err(error) => Err(nothing(&format!("the terminal cannot be read: {error}"))),
         }
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(nothing("no passphrase was given")),
-        Err(error) => Err(nothing(&format!("the terminal cannot be read: {error}"))),
+    }
+
+    fn put_back(&self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.settings);
+    }
+}
+
+impl Drop for Hushed {
+    fn drop(&mut self) {
+        self.put_back();
     }
 }
 
 fn nothing(what: &str) -> CliError {
     CliError::failed(what, "Nothing was changed. Run it again")
-}
-
-/// Has a signal that ends the program put the terminal back first: while a passphrase is typed it shows nothing, and would
-/// stay like that. Ctrl-C is a key then, and `rpassword` sends the signal itself, to the thread that waits for it.
-fn put_back_at_the_end(terminal: File, settings: Termios) {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let end = move |signal| {
-            let _ = tcsetattr(&terminal, OptionalActions::Now, &settings);
-            signals::obey(signal);
-        };
-        // Without it the program ends all the same.
-        let _ = signals::hand_over(ENDING, end);
-    });
 }
 
 /// The lines of a script's input, the first last.
