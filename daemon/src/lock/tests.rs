@@ -74,16 +74,16 @@ async fn locking_ends_what_is_served_and_unlocking_begins_again() {
     let lock = lock();
     lock.set(secret(RIGHT), None, None).await.unwrap();
     let serving = lock.serving().unwrap();
-    let (forgotten, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (forgotten, starts) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let close = || lock.close(|| assert_eq!(forgotten.fetch_add(1, Ordering::Relaxed), 0));
     assert_eq!((close(), close()), (Ok(true), Ok(false)));
     assert!(serving.is_cancelled() && lock.serving().is_none());
-    let begin = || assert_eq!(begun.fetch_add(1, Ordering::Relaxed), 0);
+    let begin = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
     assert_eq!(lock.unlock(secret("wrong"), None, begin).await, Err(Refused::Wrong));
     assert_eq!(lock.unlock(secret(RIGHT), None, begin).await, Ok(true));
     assert!(!lock.serving().unwrap().is_cancelled());
     assert_eq!(lock.unlock(secret("wrong"), None, begin).await, Ok(false), "it is not locked, so nothing is told");
-    assert_eq!((forgotten.into_inner(), begun.into_inner()), (1, 1));
+    assert_eq!((forgotten.into_inner(), starts.into_inner()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
