@@ -91,6 +91,7 @@ mod tests {
 
     const T0: Duration = Duration::from_hours(1);
 
+    #[allow(clippy::unnecessary_wraps)] // as the product has it
     fn asking(pid: u32) -> Asking {
         Some((pid, 7))
     }
