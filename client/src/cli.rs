@@ -32,6 +32,8 @@ const HELP: &str = "\
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
   \u{1b}[1mrefresh\u{1b}[0m      Get a new session now; if that fails, the present one stays
+  \u{1b}[1mlock\u{1b}[0m         Forget every session, and serve none until it is unlocked
+  \u{1b}[1munlock\u{1b}[0m       Serve again
 
 \u{1b}[1;4mSigning in:\u{1b}[0m
   \u{1b}[1mlogin\u{1b}[0m        Log in to a source: a browser, a code, whatever it takes
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Keys(Keys),
     Login(Login),
     Logout(Logout),
+    Lock(Lock),
+    Unlock(Unlock),
     Agent(Agent),
     Completions(Completions),
 }
@@ -316,6 +320,40 @@ pub(crate) struct Status {
 pub(crate) struct Refresh {
     /// The profile
     pub(crate) name: ProfileName,
+}
+
+/// Forget every session, and serve none until it is unlocked
+///
+/// The first time it asks for a passphrase, twice; from then on it locks at once and asks nothing. The passphrase itself is
+/// kept nowhere. A daemon that is killed or restarted comes back locked.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  Set a passphrase, or change it, without locking:
+    rolecall lock --passphrase
+
+  Lock whenever the screen is:
+    swayidle -w lock 'rolecall lock'
+
+  Lock by itself, in config.toml:
+    [lock]
+    idle = \"30min\"
+    max  = \"12h\"")]
+pub(crate) struct Lock {
+    /// Set or change the passphrase, and lock nothing
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// Read passphrases from standard input, a line each: the present one if there is one, then the new one
+    #[arg(long)]
+    pub(crate) stdin: bool,
+}
+
+/// Serve again
+#[derive(Debug, Args)]
+pub(crate) struct Unlock {
+    /// Read the passphrase from standard input
+    #[arg(long)]
+    pub(crate) stdin: bool,
 }
 
 /// Start, stop, restart or look at the daemon

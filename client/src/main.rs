@@ -14,6 +14,7 @@ mod environment;
 mod http;
 mod kubeconfig;
 mod output;
+mod passphrase;
 mod report;
 mod run;
 mod screen;

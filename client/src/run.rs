@@ -31,6 +31,8 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<(), CliError> {
         Command::Refresh(wanted) => commands::refresh::run(&wanted, &context),
         Command::Login(wanted) => commands::login::run(&wanted, &context),
         Command::Logout(wanted) => commands::logout::run(&wanted, &context),
+        Command::Lock(wanted) => commands::lock::run(&wanted, &context),
+        Command::Unlock(wanted) => commands::unlock::run(&wanted, &context),
         Command::Completions(wanted) => commands::completions::run(&wanted),
         Command::Keys(wanted) => commands::keys::run(&wanted.action, &context),
         Command::Agent(wanted) => commands::agent::run(&wanted.action, &context),

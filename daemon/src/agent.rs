@@ -6,6 +6,7 @@ mod failure;
 mod journal;
 mod keep;
 mod keys;
+mod lock;
 mod login;
 mod logout;
 mod minted;
@@ -30,15 +31,18 @@ pub use failure::AgentError;
 use journal::Journal;
 pub use keep::KeepError;
 use keys::Changing;
+pub use lock::Locker;
 use minted::Tokens;
 
 use crate::aws::Aws;
 use crate::clock::left;
+use crate::config::LockTimes;
 use crate::config::network::Network;
 use crate::config::store::{ConfigStore, Reload};
 use crate::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
 use crate::folder;
 use crate::keyring::Keyring;
+use crate::lock::Lock;
 use crate::machine;
 use crate::pin;
 use crate::profile::{Person, Profile};
@@ -70,6 +74,7 @@ pub struct Agent {
     about: About,
     person: Person,
     config: ConfigStore<Made>,
+    lock: Lock,
     sessions: Sessions,
     tokens: Tokens,
     askers: Askers,
@@ -91,6 +96,7 @@ struct Made {
     profiles: Arc<Profiles>,
     sources: Arc<BTreeMap<SourceName, SourceConfig>>,
     network: Arc<Network>,
+    lock: LockTimes,
 }
 
 impl Agent {
@@ -102,10 +108,13 @@ impl Agent {
         let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
         aws.reach(&config.current().made.network);
         let keyring = Keyring::new(aws.clock().clone());
+        let lock = Lock::new(aws.clock().clone());
+        lock.configure(config.current().made.lock);
         Arc::new(Self {
             about,
             person,
             config,
+            lock,
             sessions: Sessions::new(aws.clone(), keyring.clone(), name),
             tokens: Tokens::default(),
             askers: Askers::default(),
@@ -135,7 +144,8 @@ impl Agent {
         tokio::join!(
             folder::follow(|| self.config.folders(), stop.clone(), || self.reload()),
             source::watch::follow(self.aws.files(), stop.clone(), || self.sources_changed()),
-            machine::follow(stop, || self.machine_changed()),
+            machine::follow(stop.clone(), || self.machine_changed()),
+            self.lock_in_time(stop),
         );
     }
 
@@ -152,14 +162,23 @@ impl Agent {
         info: &[u8],
         asker: Option<Asker>,
     ) -> Result<Secret<Vec<u8>>, AgentError> {
-        let begin = self.now();
         let profile = self.profile(name)?;
+        self.while_unlocked(name, self.credential(&profile, info, asker)).await
+    }
+
+    async fn credential(
+        &self,
+        profile: &Arc<Profile>,
+        info: &[u8],
+        asker: Option<Asker>,
+    ) -> Result<Secret<Vec<u8>>, AgentError> {
+        let (name, begin) = (&profile.name, self.now());
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
         if let (Some(pin), Some(cluster)) = (&profile.pin, &info.cluster) {
             pin::check(pin, cluster).map_err(|error| AgentError::pin(name, &error))?;
         }
         let verdict = asker.map_or(Verdict::Token, |asker| self.askers.judge(name, asker, begin));
-        let token = self.current_token(&profile, verdict).await?;
+        let token = self.current_token(profile, verdict).await?;
         if let Some(asker) = asker {
             // The end that client-go sees is in whole seconds.
             self.askers.answered(name, asker, self.now(), token.expires - Duration::from_secs(1));
@@ -172,16 +191,19 @@ impl Agent {
     /// Assumes the role anew.
     pub async fn refresh(&self, name: &ProfileName) -> Result<Refreshed, AgentError> {
         let profile = self.profile(name)?;
-        let served = self.session(&profile, Want::New).await?;
+        let served = self.while_unlocked(name, self.session(&profile, Want::New)).await?;
         Ok(Refreshed { session: served.session.status(self.aws.clock()) })
     }
 
     /// Describes the profile's cluster.
     pub async fn cluster(&self, name: &ProfileName) -> Result<Cluster, AgentError> {
         let profile = self.profile(name)?;
-        let served = self.session(&profile, Want::Fresh).await?;
-        let described = self.sessions.describe(&profile.chain, &served.session, &profile.cluster).await;
-        described.map_err(|error| AgentError::new(name, error.body()))
+        let describe = async {
+            let served = self.session(&profile, Want::Fresh).await?;
+            let described = self.sessions.describe(&profile.chain, &served.session, &profile.cluster).await;
+            described.map_err(|error| AgentError::new(name, error.body()))
+        };
+        self.while_unlocked(name, Box::pin(describe)).await
     }
 
     /// Reads a configuration that may become the real one.
@@ -193,6 +215,10 @@ impl Agent {
     /// Tries a profile of a configuration that may become the real one: assumes its role and describes its cluster. The
     /// session is kept, so that the first kubectl afterwards finds it.
     pub async fn probe(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
+        self.while_unlocked(name, Box::pin(self.try_out(name, text))).await
+    }
+
+    async fn try_out(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
         let config = self.candidate(text).await?;
         let profile = Profile::find(&config, name, &self.person)
             .ok_or_else(|| self.unknown(name, config.profiles.keys().map(ProfileName::as_str)))?;
@@ -227,6 +253,7 @@ impl Agent {
 
     /// The machine woke up, or its network changed: what failed there may work here.
     pub fn machine_changed(&self) {
+        self.lock_if_due();
         self.sessions.forgive_network();
         self.try_again(Happening::Machine);
     }
@@ -261,6 +288,7 @@ impl Agent {
     fn configuration_changed(&self, before: &Made) {
         let made = Arc::clone(&self.config.current().made);
         let profiles = &made.profiles;
+        self.lock.configure(made.lock);
         self.aws.reach(&made.network);
         if made.network != before.network {
             self.sessions.forgive_all();
@@ -318,7 +346,7 @@ impl Agent {
         match self.sessions.get(&profile.chain, want).await {
             Ok(served) => {
                 if profile.chain.hops.is_empty() {
-                    self.sessions.learn_time(&profile.chain, &served.session).await;
+                    Box::pin(self.sessions.learn_time(&profile.chain, &served.session)).await;
                 }
                 // What has no end is not renewed.
                 if served.session.expires().is_some() {
@@ -392,6 +420,10 @@ fn usual_name(person: &Person) -> NameTemplate {
 
 fn resolve(config: &Config, person: &Person) -> Made {
     let resolved = |name: &ProfileName| Some((name.clone(), Arc::new(Profile::find(config, name, person)?)));
-    let profiles = Arc::new(config.profiles.keys().filter_map(resolved).collect());
-    Made { profiles, sources: Arc::new(config.sources.clone()), network: Arc::clone(&config.network) }
+    Made {
+        profiles: Arc::new(config.profiles.keys().filter_map(resolved).collect()),
+        sources: Arc::new(config.sources.clone()),
+        network: Arc::clone(&config.network),
+        lock: config.lock,
+    }
 }

@@ -71,6 +71,8 @@ struct Slots<K, V, E> {
     by_key: HashMap<K, Slot<V, E>>,
     /// Counts looks; the larger a slot's number, the more recent.
     looks: u64,
+    /// Whether nothing is kept, and nothing begun.
+    is_closed: bool,
 }
 
 struct Slot<V, E> {
@@ -104,7 +106,7 @@ where
     /// An empty cache. `landed` is called after each flight that changed a slot.
     #[must_use]
     pub fn new(time: SharedTimeSource, landed: impl Fn(&K) + Send + Sync + 'static) -> Arc<Self> {
-        let slots = Mutex::new(Slots { by_key: HashMap::new(), looks: 0 });
+        let slots = Mutex::new(Slots { by_key: HashMap::new(), looks: 0, is_closed: false });
         Arc::new(Self { slots, time, landed: Box::new(landed) })
     }
 
@@ -133,6 +135,9 @@ where
         }
         let (land, outcome) = watch::channel(None);
         let flight = Flight { outcome, began: Instant::now() };
+        if slots.is_closed {
+            return flight; // without anybody to land it, it is lost
+        }
         slots.of(key).flight = Some(flight.clone());
         drop(slots);
         let landing = Landing { cache: Arc::clone(self), key: key.clone(), flight: flight.clone() };
@@ -148,6 +153,9 @@ where
     /// Puts a value in place that came from elsewhere, unless there is one.
     pub fn put(&self, key: &K, value: V) {
         let mut slots = self.slots();
+        if slots.is_closed {
+            return;
+        }
         let slot = slots.of(key);
         if slot.value.is_none() {
             slot.value = Some(Arc::new(value));
@@ -168,6 +176,18 @@ where
     /// Forgets every key that `keep` does not want, with what is in flight for it.
     pub fn retain(&self, keep: impl Fn(&K) -> bool) {
         self.slots().by_key.retain(|key, _| keep(key));
+    }
+
+    /// Forgets everything, with what is in flight, and takes nothing in until it is opened.
+    pub fn close(&self) {
+        let mut slots = self.slots();
+        slots.is_closed = true;
+        slots.by_key = HashMap::new();
+    }
+
+    /// Takes things in again.
+    pub fn open(&self) {
+        self.slots().is_closed = false;
     }
 
     /// Forgets the failures that `forget` names: there is reason to believe that it goes better now. What fails in flight

@@ -208,3 +208,23 @@ async fn what_fails_in_flight_after_it_was_forgiven_is_told_and_not_remembered()
     assert_eq!(known(cache.fly(&"prod", || async { Err("after it") })).await, Err("after it"));
     assert!(cache.look(&"prod").trouble.is_some());
 }
+
+#[tokio::test]
+async fn what_is_closed_forgets_everything_and_takes_nothing_in() {
+    let cache = numbers();
+    cache.put(&"kept", 1);
+    let (open, flight) = gated(&cache, 2);
+    cache.close();
+    assert!(cache.all().is_empty());
+    let (late, begun) = gated(&cache, 3);
+    assert_eq!(known(begun).await, Err("lost"));
+    assert!(late.is_closed(), "it was not even begun");
+    cache.put(&"kept", 4);
+    open.send(()).unwrap();
+    assert_eq!(known(flight).await, Ok(2));
+    assert!(cache.all().is_empty(), "it has landed nowhere");
+    cache.open();
+    assert!(cache.all().is_empty());
+    assert_eq!(known(cache.fly(&"prod", || async { Ok(5) })).await, Ok(5));
+    assert_eq!(cache.all().len(), 1);
+}

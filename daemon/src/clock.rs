@@ -67,6 +67,13 @@ impl Clock {
         self.look(State::now)
     }
 
+    /// Time since some moment in the past, the time asleep included; nobody sets it, and it is the same in the next run of the
+    /// program.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.keeper.elapsed()
+    }
+
     /// A moment of AWS's time as this machine's clock shows it, and as the wire says it: whole seconds.
     #[must_use]
     pub fn stamp(&self, at: SystemTime) -> Timestamp {

@@ -37,6 +37,8 @@ pub mod renew;
 pub mod pin;
 pub mod token;
 
+pub mod lock;
+
 pub mod agent;
 pub mod handover;
 pub mod server;

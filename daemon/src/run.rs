@@ -59,7 +59,12 @@ pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
     let (config, credentials) = location::aws_files()?;
     let clock = Clock::machine();
     let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_logins()? }, clock);
-    Ok(Agent::new(path, aws, person(), about))
+    let agent = Agent::new(path, aws, person(), about);
+    match location::state_folder() {
+        Ok(folder) => agent.keep_lock_in(folder.join("lock.json")),
+        Err(error) => tracing::warn!(%error, "Whether the agent is locked does not outlast it"),
+    }
+    Ok(agent)
 }
 
 fn shown(path: &Path) -> String {

@@ -9,11 +9,12 @@ mod obtain;
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{Cluster, ClusterName, ErrorClass, MfaSerial, Secret};
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 use crate::aws::{Aws, AwsErrorKind};
 use crate::cache::{Cache, Outcome, Trouble};
@@ -56,6 +57,8 @@ pub struct Sessions {
     bases: Arc<Bases>,
     codes: Arc<Codes>,
     identities: Identities,
+    /// Cancelled when everything is forgotten: what flies then holds credentials too.
+    grounded: Arc<Mutex<CancellationToken>>,
 }
 
 /// What a caller wants.
@@ -105,6 +108,7 @@ impl Sessions {
             bases: Arc::default(),
             codes: Arc::default(),
             identities: Identities::default(),
+            grounded: Arc::default(),
         }
     }
 
@@ -258,6 +262,22 @@ impl Sessions {
         self.bases.retain(&wanted);
     }
 
+    /// Forgets every session and gets none until [`Sessions::begin_again`]; what is in flight ends now, and lands nowhere.
+    pub fn forget_all(&self) {
+        self.cache.close();
+        self.grounded().cancel();
+    }
+
+    /// Gets sessions again, after [`Sessions::forget_all`].
+    pub fn begin_again(&self) {
+        *self.grounded() = CancellationToken::new();
+        self.cache.open();
+    }
+
+    fn grounded(&self) -> MutexGuard<'_, CancellationToken> {
+        self.grounded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Every session, with its chain.
     #[must_use]
     pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
@@ -326,9 +346,13 @@ impl Sessions {
         let (store, chain) = (self.clone(), chain.clone());
         Box::pin(async move {
             let (flyer, route) = (store.clone(), chain.clone());
+            let grounded = store.grounded().clone();
             let flight = store.cache.fly(&chain, move || async move {
-                let obtained = tokio::time::timeout(FLIGHT, flyer.obtain(&route, want)).await;
-                let obtained = obtained.unwrap_or(Err(SessionError::Overdue));
+                let flying = Box::pin(tokio::time::timeout(FLIGHT, flyer.obtain(&route, want)));
+                let obtained = match grounded.run_until_cancelled(flying).await {
+                    Some(obtained) => obtained.unwrap_or(Err(SessionError::Overdue)),
+                    None => return Err(SessionError::Lost),
+                };
                 note(&route, &obtained);
                 obtained
             });

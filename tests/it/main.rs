@@ -17,6 +17,7 @@ mod engine_property;
 mod failures;
 mod inputs;
 mod keyring;
+mod lock;
 mod mfa;
 mod pins;
 mod renewal;

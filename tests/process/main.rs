@@ -22,6 +22,7 @@ mod handover;
 mod interrupted;
 mod keyring;
 mod keys;
+mod lock;
 mod login;
 mod logins;
 mod machine;

@@ -168,7 +168,7 @@ impl Endpoint {
             // IAM takes a while to let new keys in everywhere.
             Self::RotateKey(_) => Duration::from_secs(119),
             // Deriving a key from a passphrase takes its time, and whoever gave a wrong one waits.
-            Self::Unlock => Duration::from_secs(29),
+            Self::Lock | Self::Unlock => Duration::from_secs(29),
             _ => Duration::from_secs(9),
         }
     }

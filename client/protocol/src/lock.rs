@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::error::ErrorBody;
 use crate::secret::{Secret, exposed, exposed_if_any};
 
 /// Body of [`Endpoint::Lock`](crate::Endpoint::Lock).
@@ -42,4 +43,7 @@ pub struct LockStatus {
     /// When it locks by itself, unless it is used before; absent where it does not.
     #[serde(default)]
     pub locks: Option<Timestamp>,
+    /// What is wrong with it: it is to lock by itself and nothing could unlock it, or what it is does not outlast the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ErrorBody>,
 }

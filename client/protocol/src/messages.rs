@@ -296,6 +296,8 @@ pub enum Happening {
     Config,
     /// The machine woke up, its network changed, or its clock was set.
     Machine,
+    /// The daemon was locked or unlocked.
+    Lock,
     /// More has happened than this stream could tell.
     Missed,
     /// An event of a newer daemon.

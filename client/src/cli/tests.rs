@@ -57,6 +57,9 @@ fn what_is_well_formed_is_taken() {
         "rolecall login work --code-stdin",
         "rolecall logout work partner",
         "rolecall logout --all",
+        "rolecall lock",
+        "rolecall lock --passphrase --stdin",
+        "rolecall unlock --stdin",
         "rolecall agent start",
         "rolecall agent logs -f -n 10",
     ] {
@@ -107,6 +110,8 @@ fn what_is_malformed_is_a_usage_error_that_names_the_option() {
         ("rolecall keys put a/b", "key name: may hold only"),
         ("rolecall keys put work AKIAIOSFODNN7EXAMPLE", "unexpected argument"),
         ("rolecall keys put work --region moon", "--region"),
+        ("rolecall unlock hunter2", "hunter2"),
+        ("rolecall lock --passphrase=hunter2", "--passphrase"),
     ] {
         let error = parse(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

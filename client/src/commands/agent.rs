@@ -4,9 +4,9 @@ mod logs;
 mod restart;
 mod stop;
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
-use rolecall_protocol::{Endpoint, Status, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, LockStatus, Status, sanitize_for_terminal};
 
 use crate::agent::{Agent, CALL, CallError, IfAbsent};
 use crate::cli::AgentAction;
@@ -76,10 +76,22 @@ fn render(status: &Status) -> String {
         ("log", daemon.log.clone().unwrap_or_else(|| "standard error".to_owned())),
         ("config", config),
         ("clock", words::clock(daemon.clock.as_ref(), now)),
+        ("lock", lock(&daemon.lock, now, &zone)),
         ("profiles", status.profiles.len().to_string()),
     ];
     let body = lines
         .iter()
         .map(|(key, value)| format!("  {}  {}\n", format!("{key:<8}").dimmed(), sanitize_for_terminal(value)));
     format!("The agent is running.\n{}", body.collect::<String>())
+}
+
+/// Whether it is locked, and when it will be.
+fn lock(lock: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
+    match (lock.locked, lock.since, lock.locks) {
+        (true, Some(since), _) => format!("locked since {}", words::moment(now, since, zone)),
+        (true, None, _) => "locked".to_owned(),
+        (false, _, Some(locks)) => format!("unlocked; locks {}", words::ahead(now, locks)),
+        (false, _, None) if lock.has_passphrase => "unlocked".to_owned(),
+        (false, _, None) => "no passphrase yet".to_owned(),
+    }
 }

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;
+pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod refresh;
@@ -13,6 +14,7 @@ pub(crate) mod remove;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod token;
+pub(crate) mod unlock;
 pub(crate) mod use_context;
 
 use std::path::{Path, PathBuf};

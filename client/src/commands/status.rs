@@ -59,7 +59,9 @@ fn render(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> S
 
 /// What stands above the profiles, and a piece of whole lines for each of them.
 fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> (String, Vec<String>) {
-    let lines = [config_lines(status, now, zone, screen), clock_lines(status, screen)].concat();
+    let lines =
+        [lock_lines(status, now, zone, screen), config_lines(status, now, zone, screen), clock_lines(status, screen)]
+            .concat();
     let top: String = lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
     if status.profiles.is_empty() {
         return (top, Vec::new());
@@ -67,6 +69,18 @@ fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> (
     let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, now, screen)).collect();
     let (headings, blocks) = table::blocks(COLUMNS, &rows, screen.width);
     (top + &headings, blocks)
+}
+
+/// That it is locked, and what is wrong with its lock.
+fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
+    let lock = &status.daemon.lock;
+    let locked = lock.locked.then(|| {
+        let since = lock.since.map(|since| format!(" since {}", words::moment(now, since, zone))).unwrap_or_default();
+        format!("locked{since}: no profile is served. Run: rolecall unlock")
+    });
+    let problem = lock.problem.clone().map(|problem| problem.sanitized().to_string());
+    let mark = format!("{} ", screen.warning());
+    locked.into_iter().chain(problem).flat_map(|told| screen.paragraph(&mark, &told, "")).collect()
 }
 
 /// A configuration that is not in force, and what is meanwhile.
@@ -269,6 +283,23 @@ mod tests {
   No profile is served until that is mended.
 "
         );
+    }
+
+    #[test]
+    fn a_lock_is_said_before_all_else() {
+        let mut status = sample();
+        status.profiles.clear();
+        let lock = &mut status.daemon.lock;
+        (lock.locked, lock.since) = (true, Some("2026-01-02T10:02:00Z".parse().unwrap()));
+        let locked = "! locked since 10:02: no profile is served. Run: rolecall unlock\n";
+        assert_eq!(shown(&status, true, None), locked);
+        let problem =
+            rolecall_protocol::ErrorBody::new(rolecall_protocol::ErrorCode::ConfigInvalid, "[lock] has no effect");
+        status.daemon.lock.problem = Some(problem.hint("Set one: rolecall lock --passphrase"));
+        let ineffective = "! [lock] has no effect. Set one: rolecall lock --passphrase\n";
+        assert_eq!(shown(&status, true, None), [locked, ineffective].concat());
+        status.daemon.lock.locked = false;
+        assert_eq!(shown(&status, true, None), ineffective);
     }
 
     #[test]

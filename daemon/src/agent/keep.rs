@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Agent;
 use crate::clock::left;
+use crate::lock::Moments;
 use crate::profile::{Chain, Profile};
 use crate::session::Session;
 
@@ -45,6 +46,9 @@ struct State<C, S> {
     #[serde(default)]
     through: Vec<(Chain, Chain)>,
     used: BTreeMap<ProfileName, SystemTime>,
+    /// Whether it is locked, and when it is to be.
+    #[serde(default)]
+    lock: Option<Moments>,
 }
 
 /// One session.
@@ -78,6 +82,7 @@ impl Agent {
                 .values()
                 .filter_map(|profile| Some((profile.name.clone(), self.journal.of(&profile.name).used?)))
                 .collect(),
+            lock: Some(self.lock.moments()),
         };
         write(&state)
     }
@@ -93,10 +98,13 @@ impl Agent {
         if format != FORMAT {
             return Err(KeepError::Format(format));
         }
-        let State { time, sessions, used, through, .. } =
+        let State { time, sessions, used, through, lock, .. } =
             serde_json::from_slice::<State<Chain, Secret<String>>>(state).map_err(read)?;
         if let Some((aws, elapsed)) = time {
             self.aws.clock().resume(aws, elapsed);
+        }
+        if lock.is_some_and(|lock| self.lock.resume(lock)) {
+            self.sessions.forget_all();
         }
         let (now, profiles) = (self.now(), self.profiles());
         for (chain, role) in through {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ConfigStatus, DaemonStatus, ErrorClass, LockStatus, LoginKind, LoginStatus, MfaDetails, Problem, ProfileDetails,
-    ProfileInputs, ProfileName, ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
+    ConfigStatus, DaemonStatus, ErrorClass, LoginKind, LoginStatus, MfaDetails, Problem, ProfileDetails, ProfileInputs,
+    ProfileName, ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
 };
 
 use super::{Agent, AgentError};
@@ -17,6 +17,7 @@ impl Agent {
     /// The daemon, its configuration, and every profile.
     #[must_use]
     pub fn status(&self) -> Status {
+        self.lock_if_due();
         let clock = self.aws.clock();
         Status {
             daemon: DaemonStatus {
@@ -28,7 +29,7 @@ impl Agent {
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
                 clock: clock.status(),
-                lock: LockStatus::default(),
+                lock: self.lock.status(),
             },
             config: self.config_status(),
             profiles: self.profiles().values().map(|profile| self.status_of(profile)).collect(),

@@ -54,6 +54,17 @@ pub struct Config {
     pub profiles: BTreeMap<ProfileName, Arc<ProfileConfig>>,
     /// How AWS is reached.
     pub network: Arc<Network>,
+    /// When the daemon locks by itself.
+    pub lock: LockTimes,
+}
+
+/// When the daemon locks by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LockTimes {
+    /// So long after its last use.
+    pub idle: Option<Duration>,
+    /// So long after it was unlocked, or started, however much it is used.
+    pub max: Option<Duration>,
 }
 
 /// Where base credentials come from, and what a person has to give for them.
@@ -197,8 +208,8 @@ impl Config {
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
-        let network = Arc::new(shared.network().map_err(fail)?);
-        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network })
+        let (network, lock) = (Arc::new(shared.network().map_err(fail)?), shared.lock_times());
+        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network, lock })
     }
 }
 

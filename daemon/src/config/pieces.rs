@@ -39,8 +39,8 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
     let mut profiles = Profiles::default();
     reader.rewind().ok()?;
     sections(reader, |section| if section.starts_with(PROFILE) { profiles.add(section, &shared) } else { Some(()) })?;
-    let network = Arc::new(shared.network().ok()?);
-    Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid, network })
+    let (network, lock) = (Arc::new(shared.network().ok()?), shared.lock_times());
+    Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid, network, lock })
 }
 
 impl Profiles {

@@ -13,10 +13,13 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::url::EndpointUrl;
-use super::{ConfigError, DEFAULT_MFA_SESSION, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
+use super::{ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
 
 /// Longer than this nobody keeps a session warm that they do not use.
 const WARM_MAX: Duration = Duration::from_hours(7 * 24);
+
+/// What an automatic lock may wait for.
+const LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -30,6 +33,8 @@ struct Raw {
     network: RawNetwork,
     #[serde(default)]
     sources: BTreeMap<SourceName, RawSource>,
+    #[serde(default)]
+    lock: RawLock,
     #[serde(default)]
     profiles: RawProfiles,
 }
@@ -49,6 +54,8 @@ pub(super) struct RawShared {
     network: RawNetwork,
     #[serde(default)]
     pub(super) sources: BTreeMap<SourceName, RawSource>,
+    #[serde(default)]
+    lock: RawLock,
 }
 
 /// A part of the file that has profiles alone.
@@ -75,6 +82,18 @@ pub(super) struct RawDefaults {
     pub(super) fips: Option<bool>,
     pub(super) dual_stack: Option<bool>,
 }
+
+/// `[lock]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLock {
+    idle: Option<LockTime>,
+    max: Option<LockTime>,
+}
+
+/// A duration such as `30min`, from a minute to a week.
+#[derive(Clone, Copy)]
+struct LockTime(Duration);
 
 /// `[sources.NAME]`.
 #[derive(Deserialize)]
@@ -156,8 +175,8 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key))
     })?;
-    let Raw { defaults, endpoints, network, sources, profiles } = raw;
-    Ok((RawShared { defaults, endpoints, network, sources }, profiles))
+    let Raw { defaults, endpoints, network, sources, lock, profiles } = raw;
+    Ok((RawShared { defaults, endpoints, network, sources, lock }, profiles))
 }
 
 /// The parser's message as one line. Of an unknown key it lists all that there are; a person wants the one they meant.
@@ -225,6 +244,11 @@ impl RawShared {
         self.network.valid(&self.endpoints)
     }
 
+    /// When the daemon locks by itself.
+    pub(super) fn lock_times(&self) -> LockTimes {
+        LockTimes { idle: self.lock.idle.map(|time| time.0), max: self.lock.max.map(|time| time.0) }
+    }
+
     /// Checks what no single value can tell. An error is a key and what is wrong with it.
     pub(super) fn valid_sources(self) -> Result<BTreeMap<SourceName, SourceConfig>, (String, String)> {
         let valid = |(name, source): (SourceName, RawSource)| match source.valid() {
@@ -284,6 +308,15 @@ impl<'de> Deserialize<'de> for MfaLength {
         match duration(deserializer)? {
             length if MFA_RANGE.contains(&length) => Ok(Self(length)),
             _ => Err(D::Error::custom("what a code is good for lasts from 15 minutes to 36 hours")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LockTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match duration(deserializer)? {
+            length if LOCK_RANGE.contains(&length) => Ok(Self(length)),
+            _ => Err(D::Error::custom("may be from a minute (1min) to a week (168h)")),
         }
     }
 }

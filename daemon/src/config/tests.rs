@@ -206,3 +206,22 @@ fn iam_is_in_one_region_of_each_partition() {
         assert_eq!(home_of(&region.parse().unwrap()).as_str(), expected, "{region}");
     }
 }
+
+#[test]
+fn the_lock_has_its_times_and_none_by_default() {
+    let path = Path::new("config.toml");
+    assert_eq!(Config::parse(path, GOOD).unwrap().lock, LockTimes::default());
+    let parsed = |lock: &str| Config::parse(path, &format!("[lock]\n{lock}\n{GOOD}")).map(|config| config.lock);
+    let times = LockTimes { idle: Some(Duration::from_mins(30)), max: Some(Duration::from_hours(12)) };
+    assert_eq!(parsed("idle = \"30min\"\nmax = \"12h\"").unwrap(), times);
+    assert_eq!(parsed("max = \"168h\"").unwrap().max, Some(Duration::from_hours(168)));
+    for (lock, said) in [
+        ("idle = \"59s\"", "config.toml:2: lock.idle: may be from a minute"),
+        ("max = \"169h\"", "config.toml:2: lock.max: may be from a minute"),
+        ("max = \"soon\"", "lock.max: must be a duration"),
+        ("idel = \"1h\"", "did you mean \"idle\"?"),
+    ] {
+        let error = parsed(lock).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use tokio::net::UnixStream;
 
-use crate::agent::Asker;
+use crate::agent::{Asker, Locker};
 
 /// A connection from the user's own processes.
 pub(super) struct AuthorizedStream(UnixStream);
@@ -35,6 +35,11 @@ impl AuthorizedStream {
 }
 
 impl Peer {
+    /// Who it is, to lock and unlock.
+    pub(super) fn locker(self) -> Locker {
+        Locker { pid: self.0.and_then(|pid| u32::try_from(pid).ok()), asker: self.asker() }
+    }
+
     /// The process that runs the client, such as a kubectl; `None` where the system does not tell, or where either has
     /// ended.
     pub(super) fn asker(self) -> Option<Asker> {

@@ -7,6 +7,7 @@ mod events;
 mod forget_key;
 mod keys;
 mod lines;
+mod lock;
 mod login;
 mod logout;
 mod probe;
@@ -18,9 +19,11 @@ mod rotate_key;
 mod status;
 mod stop;
 mod token;
+mod unlock;
 
 use bytes::Bytes;
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, Secret};
+use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::answer::Answer;
@@ -49,6 +52,8 @@ pub(super) async fn answer(
         Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
         Endpoint::Login(name) => login::answer(context, name, &body),
         Endpoint::Logout(name) => logout::answer(agent, name).await,
+        Endpoint::Lock => lock::answer(agent, peer, body).await,
+        Endpoint::Unlock => unlock::answer(agent, peer, body).await,
         Endpoint::Status => Ok(status::answer(agent)),
         Endpoint::Events => events::answer(context),
         Endpoint::Restart => restart::answer(context).await,
@@ -61,4 +66,11 @@ pub(super) async fn answer(
 fn text(body: &Bytes) -> Result<String, AgentError> {
     String::from_utf8(body.to_vec())
         .map_err(|_| AgentError(ErrorBody::new(ErrorCode::ConfigInvalid, "the configuration is not UTF-8 text")))
+}
+
+/// Reads what may hold a secret, and wipes it. What is wrong with it is not told: that may quote it.
+fn secret_json<T: DeserializeOwned>(body: Bytes) -> Result<T, AgentError> {
+    let body = Secret::new(Vec::from(body));
+    serde_json::from_slice(body.expose())
+        .map_err(|_| AgentError(ErrorBody::new(ErrorCode::BadRequest, "the request is not what this endpoint takes")))
 }
