@@ -52,7 +52,7 @@ impl Agent {
     pub async fn login(self: Arc<Self>, name: SourceName, request: LoginRequest, tell: Sender<LoginStep>) {
         let mut attempt =
             Attempt { agent: &self, name: &name, request, tell: tell.clone(), changed: false, gave_code: false };
-        let last = match self.source(&name) {
+        let last = match self.check_unlocked().and_then(|()| self.source(&name)) {
             Ok(source) => attempt.run(&source).await,
             Err(AgentError(error)) => LoginStep::Failed { error },
         };

@@ -124,7 +124,7 @@ fn every_rule_names_file_line_and_key() {
         ),
         (arns.as_str(), "policy_arns", "has 11, 10 are possible"),
         ("policy = \"{ hunter\"", "policy", "must be a policy in JSON"),
-        ("policy = \"[]\"", "policy", "must be a policy: a JSON object"),
+        ("policy = \"[]\"", "policy", "must be a policy: a JSON object with a Statement"),
         ("policy = '{\"x\": \"\u{20ac}\"}'", "policy", "may hold only characters up to U+00FF"),
         (long.as_str(), "policy", "has 2049 characters without spaces, 2048 are possible"),
         (
