@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use nix::sys::signal::Signal;
 use rolecall_protocol::Secret;
-use rustix::termios::OptionalActions;
+use rustix::termios::{LocalModes, OptionalActions};
 
 use crate::report::CliError;
 use crate::signals;
@@ -37,13 +37,20 @@ impl Terminal {
             (Err(error), _) => return Err(unreadable(&error.into())),
             (_, Err(error)) => return Err(unreadable(&error)),
         };
+        let shown = before.clone();
         let give_back = move |signal| {
             let _ = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &before);
             let _ = (&terminal).write_all(b"\n");
             signals::obey(signal);
         };
         signals::hand_over(HANDED_OVER, give_back).map_err(|error| unreadable(&error))?;
-        match rpassword::prompt_password(question) {
+        // Before the question: `rpassword` asks first, and who types or pastes at once would see it.
+        let mut hushed = shown.clone();
+        hushed.local_modes.remove(LocalModes::ECHO);
+        let _ = rustix::termios::tcsetattr(&self.0, OptionalActions::Now, &hushed);
+        let typed = rpassword::prompt_password(question);
+        let _ = rustix::termios::tcsetattr(&self.0, OptionalActions::Now, &shown);
+        match typed {
             Ok(typed) if typed.is_empty() => Ok(None),
             Ok(typed) => Ok(Some(Secret::new(typed))),
             // Ctrl-C, which is a key like others meanwhile; it raises the signal itself.
