@@ -52,7 +52,7 @@ impl Agent {
     pub async fn login(self: Arc<Self>, name: SourceName, request: LoginRequest, tell: Sender<LoginStep>) {
         let mut attempt =
             Attempt { agent: &self, name: &name, request, tell: tell.clone(), changed: false, gave_code: false };
-        let last = match self.source(&name) {
+        let last = match self.check_unlocked().and_then(|()| self.source(&name)) {
             Ok(source) => attempt.run(&source).await,
             Err(AgentError(error)) => LoginStep::Failed { error },
         };
@@ -101,7 +101,7 @@ impl Agent {
 impl Attempt<'_> {
     async fn run(&mut self, source: &SourceConfig) -> LoginStep {
         let (base, waiting) = self.agent.wanting(self.name, source);
-        let mut want = Want::Fresh;
+        let mut is_renewed = false;
         if self.request.renew {
             match self.agent.sessions.sources().login_of(source).await {
                 Some(Login::Sso(session)) => {
@@ -110,11 +110,19 @@ impl Attempt<'_> {
                     }
                 }
                 Some(Login::Aws { profile }) => return command(&profile),
-                Some(Login::Keyring(_)) | None => want = Want::New,
+                Some(Login::Keyring(_)) | None => is_renewed = true,
             }
         }
-        for chain in waiting.iter().chain([&base]) {
-            if let Err(last) = self.get(chain, want).await {
+        // Their sessions may be good for a while still.
+        let waiting = waiting.into_iter().map(|chain| (chain, Want::Renewed));
+        for (chain, want) in waiting.chain([(base.clone(), Want::Fresh)]) {
+            if let Err(last) = self.get(&chain, want).await {
+                return *last;
+            }
+        }
+        if is_renewed {
+            let coded = self.agent.sessions.coded_of(&base).unwrap_or_else(|| base.clone());
+            if let Err(last) = self.get(&coded, Want::New).await {
                 return *last;
             }
         }
@@ -152,9 +160,9 @@ impl Attempt<'_> {
 
     async fn mend(&mut self, chain: &Chain, problem: &SessionError) -> Mended {
         match problem {
-            SessionError::Code(CodeError::Needed { serial, .. }) => match self.request.code.take() {
+            SessionError::Code(CodeError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
                 Some(code) => {
-                    self.agent.sessions.give_code(serial, code);
+                    self.agent.sessions.give_code(what_for, code);
                     (self.gave_code, self.changed) = (true, true);
                     Mended::Yes
                 }
