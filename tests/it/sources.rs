@@ -64,7 +64,7 @@ fn a_web_identity_is_a_source() {
     assert_eq!(world.aws.calls(Op::AssumeRoleWithWebIdentity), 1);
     // The token in the file is read anew when it is needed.
     world.clock.advance(HOUR);
-    std::fs::write(file, world.aws.web_identity_token("repo:acme/app")).unwrap();
+    world.sandbox.write(file, &world.aws.web_identity_token("repo:acme/app"));
     world.is_taken("prod");
 }
 

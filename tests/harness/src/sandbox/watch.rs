@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::sampler;
 use crate::canary::{self, Canaries, Found};
 
-/// Below the sandbox's root, where secrets are at home: AWS's own files, the keyring's own.
-const AT_HOME: [&str; 3] = ["home/.aws", "home/.local/share/keyrings", "bus"];
+/// Folders where secrets are at home: AWS's own files, the keyring's own.
+const AT_HOME: [&str; 2] = [".aws", "keyrings"];
 /// What is above this in a file is not looked at.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// What kubectl gets. A test may keep it; Rolecall may not.
@@ -90,7 +90,7 @@ impl Watch {
         let Ok(entries) = fs::read_dir(folder) else { return };
         for entry in entries.flatten() {
             let path = entry.path();
-            let is_at_home = path.strip_prefix(&self.root).is_ok_and(|path| AT_HOME.iter().any(|home| path == *home));
+            let is_at_home = AT_HOME.iter().any(|home| entry.file_name() == *home);
             match entry.file_type() {
                 _ if is_at_home => {}
                 Ok(kind) if kind.is_dir() => self.look_into_files(&path),
