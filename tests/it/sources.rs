@@ -58,13 +58,14 @@ fn a_web_identity_is_a_source() {
     world.aws.add_role(Role::new(base).trusts_web_identity("repo:acme/app"));
     world.aws.update_role(ROLE, |role| role.trusts(base));
     let token = world.aws.web_identity_token("repo:acme/app");
-    let file = world.sandbox.write_web_identity("ci", base, &token, &world.aws.endpoint());
+    world.sandbox.write_web_identity("ci", base, &token, &world.aws.endpoint());
     world.goes_by("ci");
     world.is_taken("prod");
     assert_eq!(world.aws.calls(Op::AssumeRoleWithWebIdentity), 1);
     // The token in the file is read anew when it is needed.
     world.clock.advance(HOUR);
-    world.sandbox.write(file, &world.aws.web_identity_token("repo:acme/app"));
+    let token = world.aws.web_identity_token("repo:acme/app");
+    world.sandbox.write_web_identity("ci", base, &token, &world.aws.endpoint());
     world.is_taken("prod");
 }
 
