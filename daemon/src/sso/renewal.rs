@@ -53,7 +53,9 @@ impl Sso {
         let mut slots = self.slots();
         let ticket = slots.ticket();
         let slot = slots.of(&self.path(session));
-        if let Some(running) = slot.renewal.as_ref().filter(|renewal| renewal.is_under_way()) {
+        // A task that has said what it came to is not under way, though it may not have ended yet.
+        let is_flying = |renewal: &&Running<_>| renewal.is_under_way() && renewal.outcome.borrow().is_none();
+        if let Some(running) = slot.renewal.as_ref().filter(is_flying) {
             return running.outcome.clone();
         }
         let (land, outcome) = watch::channel(None);
