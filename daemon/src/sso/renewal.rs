@@ -22,7 +22,7 @@ impl Sso {
     /// A good token: the one of the file, or a newer one where that is over, or nearly.
     pub(super) async fn token(&self, session: &SsoSession) -> Renewed {
         let Some(token) = self.read(session)? else {
-            return Err(SsoError::login_needed("nobody is logged in"));
+            return Err(SsoError::NobodyIn);
         };
         let token = Arc::new(token);
         let left = token.left(self.local_now());
@@ -69,7 +69,7 @@ impl Sso {
     async fn renew(&self, session: &SsoSession, ticket: u64) -> Renewed {
         // Others may have renewed it since somebody asked: another caller, or the AWS CLI.
         let Some(token) = self.read(session)? else {
-            return Err(SsoError::login_needed("nobody is logged in"));
+            return Err(SsoError::NobodyIn);
         };
         if self.is_fresh(session, &token) {
             return Ok(Arc::new(token));
