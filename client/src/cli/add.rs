@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use rolecall_protocol::{ClusterName, ExternalId, ProfileName, Region, RoleArn, SessionName, SourceName};
+use rolecall_protocol::{
+    ClusterName, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SessionName, SourceName,
+};
 
 use super::Inputs;
 
@@ -21,6 +23,11 @@ Examples:
   The same cluster as an auditor, under another name, and make it the current context:
     rolecall add audit --cluster prod --region eu-west-1 --source work --use \\
         --role-arn arn:aws:iam::111122223333:role/auditor
+
+  With keys of an IAM user, and codes of its MFA device:
+    rolecall add prod --region eu-west-1 --keyring break-glass \\
+        --mfa-serial arn:aws:iam::111122223333:mfa/dev \\
+        --role-arn arn:aws:iam::111122223333:role/developers
 
   Through a hub account, with an external id:
     rolecall add edge --region us-east-2 --via arn:aws:iam::999988887777:role/hub \\
@@ -53,9 +60,15 @@ pub(crate) struct Add {
     /// The AWS profile (of ~/.aws/config) to assume it from [default: default]
     #[arg(long, value_name = "PROFILE", value_parser = aws_profile, conflicts_with = "source", help_heading = "Who you are")]
     pub(crate) aws_profile: Option<String>,
+    /// Keys in the OS keyring to assume it from, instead of --aws-profile
+    #[arg(long, value_name = "KEYS", conflicts_with_all = ["aws_profile", "source"], help_heading = "Who you are")]
+    pub(crate) keyring: Option<KeyName>,
     /// A source that is configured already, instead of --aws-profile
     #[arg(long, help_heading = "Who you are")]
     pub(crate) source: Option<SourceName>,
+    /// The MFA device whose codes the new source's keys need
+    #[arg(long, value_name = "ARN", conflicts_with = "source", help_heading = "Who you are")]
+    pub(crate) mfa_serial: Option<MfaSerial>,
     /// A role to assume on the way; repeat it for several, in order
     #[arg(long, value_name = "ARN", requires = "role_arn", help_heading = "Who you are")]
     pub(crate) via: Vec<RoleArn>,
