@@ -51,7 +51,7 @@ fn from_nothing_to_a_context_with_a_login_on_the_way() {
     let (world, center) = central();
     let before = config(&world);
     let terminal = terminal(&world, &CORP);
-    terminal.wait_for("rolecall: source \"corp\" needs a login. Log in now? [Y/n] ", SOON);
+    terminal.wait_for("rolecall: prod: source \"corp\" needs a login. Log in now? [Y/n] ", SOON);
     terminal.type_text("\n");
     terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
