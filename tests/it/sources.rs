@@ -97,7 +97,7 @@ fn identity_center_is_a_source_that_a_person_logs_in_to_once() {
     world.sandbox.write_sso_profile("corp-dev", Some("corp"), &center, ACCOUNT, "Developers");
     world.goes_by("corp-dev");
     let line = world.token_error("prod", 5);
-    assert_eq!(line, "rolecall: prod: the login of source \"work\" has expired. Run: rolecall login work");
+    assert_eq!(line, "rolecall: prod: source \"work\" needs a login. Run: rolecall login work");
     center.approve_all();
     let steps = world.steps_of("work", LoginRequest { flow: LoginFlow::Device, ..LoginRequest::default() });
     let [

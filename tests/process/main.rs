@@ -9,6 +9,7 @@ mod desk;
 mod world;
 
 mod add;
+mod add_login;
 mod again;
 mod agent;
 mod at_once;

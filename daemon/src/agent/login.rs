@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, LoginStep, SourceName};
 use tokio::sync::mpsc::Sender;
 
-use super::{Agent, AgentError};
+use super::{Agent, AgentError, Profiles, resolve};
 use crate::config::SourceConfig;
 use crate::profile::Chain;
 use crate::sessions::{CodeError, SessionError, Want};
@@ -25,6 +25,8 @@ const IDENTIFY: Duration = Duration::from_secs(5);
 struct Attempt<'a> {
     agent: &'a Agent,
     name: &'a SourceName,
+    /// Those that may use it.
+    profiles: Arc<Profiles>,
     request: LoginRequest,
     tell: Sender<LoginStep>,
     /// Whether somebody had to do something.
@@ -49,15 +51,34 @@ impl Mended {
 
 impl Agent {
     /// Gets what a source needs of a person, and tells what they have to do. The last step ends it.
-    pub async fn login(self: Arc<Self>, name: SourceName, request: LoginRequest, tell: Sender<LoginStep>) {
-        let mut attempt =
-            Attempt { agent: &self, name: &name, request, tell: tell.clone(), changed: false, gave_code: false };
-        let last = match self.check_unlocked().and_then(|()| self.source(&name)) {
-            Ok(source) => attempt.run(&source).await,
+    pub async fn login(self: Arc<Self>, name: SourceName, mut request: LoginRequest, tell: Sender<LoginStep>) {
+        let configured = match self.check_unlocked() {
+            Ok(()) => self.configured(&name, request.draft.take()).await,
+            Err(locked) => Err(locked),
+        };
+        let last = match configured {
+            Ok((source, profiles)) => {
+                let (agent, name, tell) = (&*self, &name, tell.clone());
+                let mut attempt = Attempt { agent, name, profiles, request, tell, changed: false, gave_code: false };
+                attempt.run(&source).await
+            }
             Err(AgentError(error)) => LoginStep::Failed { error },
         };
         // Whoever asked may have left; what was got stays.
         drop(tell.send(last).await);
+    }
+
+    /// The source of that name and the profiles that may use it, of the configuration in force or of one that may become it.
+    async fn configured(
+        &self,
+        name: &SourceName,
+        draft: Option<String>,
+    ) -> Result<(SourceConfig, Arc<Profiles>), AgentError> {
+        let Some(draft) = draft else { return Ok((self.source(name)?, self.profiles())) };
+        let made = resolve(&self.candidate(draft).await?, &self.person);
+        let source = made.sources.get(name).cloned();
+        let unknown = || AgentError::unknown_source(name, made.sources.keys().map(SourceName::as_str));
+        Ok((source.ok_or_else(unknown)?, made.profiles))
     }
 
     /// The source of that name.
@@ -75,17 +96,15 @@ impl Agent {
     }
 
     /// The chain of a source alone, where its profiles have it.
-    pub(super) fn base_of(&self, name: &SourceName, source: &SourceConfig) -> Chain {
-        let profiles = self.profiles();
+    pub(super) fn base_of(profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> Chain {
         let used = profiles.values().find(|profile| profile.source_name == *name);
         used.map_or_else(|| Chain::of_source(source.clone()), |profile| profile.chain.base())
     }
 
     /// The chain of a source alone, and those of profiles that take a code of their own and wait for one.
-    fn wanting(&self, name: &SourceName, source: &SourceConfig) -> (Chain, Vec<Chain>) {
-        let profiles = self.profiles();
+    fn wanting(&self, profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> (Chain, Vec<Chain>) {
         let of_source: Vec<_> = profiles.values().filter(|profile| profile.source_name == *name).collect();
-        let base = self.base_of(name, source);
+        let base = Self::base_of(profiles, name, source);
         let waits = |chain: &Chain| {
             let trouble = self.sessions.look(chain).trouble;
             trouble.is_some_and(|trouble| matches!(*trouble.error, SessionError::Code(_)))
@@ -100,7 +119,7 @@ impl Agent {
 
 impl Attempt<'_> {
     async fn run(&mut self, source: &SourceConfig) -> LoginStep {
-        let (base, waiting) = self.agent.wanting(self.name, source);
+        let (base, waiting) = self.agent.wanting(&self.profiles, self.name, source);
         let mut is_renewed = false;
         if self.request.renew {
             match self.agent.sessions.sources().login_of(source).await {
@@ -134,7 +153,7 @@ impl Attempt<'_> {
             Some(session) => tokio::time::timeout(IDENTIFY, self.agent.sessions.identify(&base, session)).await.ok(),
             None => None,
         };
-        let source = self.agent.status_of_source(self.name, source);
+        let source = self.agent.status_of_source(&self.profiles, self.name, source);
         LoginStep::Done { source, arn: arn.and_then(Result::ok), changed: self.changed }
     }
 
