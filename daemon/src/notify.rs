@@ -165,12 +165,16 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_desktop_that_is_not_there_is_left_alone_for_a_minute() {
         let notifier = Notifier::default();
+        let begin = Instant::now();
         assert_eq!(notifier.show_by(|_| Err("no bus".to_owned())).await, Shown::No);
+        let rests = notifier.state().rests.unwrap();
+        assert!(rests >= begin + REST && notifier.state().is_off);
         assert_eq!(notifier.show_by(|_| Ok(())).await, Shown::No);
-        tokio::time::advance(REST).await;
+        assert_eq!(notifier.state().rests, Some(rests), "nobody looked");
+        notifier.state().rests = Some(begin);
         assert_eq!(notifier.show_by(|_| Ok(())).await, Shown::Yes);
         assert_eq!(notifier.show_by(|_| Ok(())).await, Shown::Yes);
     }
