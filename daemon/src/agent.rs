@@ -12,6 +12,7 @@ mod logout;
 mod minted;
 mod probe;
 mod status;
+mod warn;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ use crate::aws::Aws;
 use crate::clock::left;
 use crate::config::LockTimes;
 use crate::config::network::Network;
+use crate::config::notifications::Notifications;
 use crate::config::store::{ConfigStore, Reload};
 use crate::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
 use crate::folder;
@@ -98,6 +100,7 @@ struct Made {
     sources: Arc<BTreeMap<SourceName, SourceConfig>>,
     network: Arc<Network>,
     lock: LockTimes,
+    notifications: Notifications,
 }
 
 impl Agent {
@@ -396,5 +399,6 @@ fn resolve(config: &Config, person: &Person) -> Made {
         sources: Arc::new(config.sources.clone()),
         network: Arc::clone(&config.network),
         lock: config.lock,
+        notifications: config.notifications,
     }
 }

@@ -41,6 +41,8 @@ pub mod token;
 
 pub mod lock;
 
+pub mod notify;
+
 pub mod agent;
 pub mod handover;
 pub mod server;

@@ -13,6 +13,7 @@ use rolecalld::aws::{Aws, AwsFiles};
 use rolecalld::clock::Clock;
 use rolecalld::handover::{self, Baton, Estate, Program};
 use rolecalld::log::{self, Level};
+use rolecalld::notify::Notifier;
 use rolecalld::profile::Person;
 use rolecalld::server::guard::guard;
 use rolecalld::server::socket::{self, Bound, Claim, SocketError};
@@ -142,6 +143,10 @@ async fn live(bound: Bound, agent: Arc<Agent>, state: Option<OwnedFd>, again: Ag
         let (agent, stop) = (Arc::clone(&agent), stop.clone());
         tokio::spawn(async move { agent.follow(stop).await })
     };
+    {
+        let (agent, stop, notifier) = (Arc::clone(&agent), stop.clone(), Notifier::default());
+        tokio::spawn(async move { agent.warn(stop, |notification| notifier.show(notification)).await });
+    }
     if let Some(name) = claim.name() {
         tokio::spawn(guard(name, stop.clone()));
     }

@@ -27,3 +27,4 @@ mod sources;
 mod sso;
 mod tokens;
 mod walls;
+mod warnings;

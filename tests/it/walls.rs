@@ -92,10 +92,17 @@ fn iam_is_called_in_one_file() {
 
 #[test]
 fn the_keyring_is_opened_in_one_folder() {
-    for word in ["keyring_core::", "secret_service::", "zbus::"] {
+    for word in ["keyring_core::", "secret_service::"] {
         let found = files_with(&["daemon/src"], word);
         assert!(found.iter().all(|name| name.starts_with("daemon/src/keyring/")), "{found:?}");
     }
+}
+
+#[test]
+fn the_session_bus_is_used_by_the_keyring_and_for_notifications() {
+    let mut found = files_with(&["daemon/src"], "zbus::");
+    assert!(found.remove("daemon/src/notify.rs"), "{found:?}");
+    assert!(found.iter().all(|name| name.starts_with("daemon/src/keyring/")), "{found:?}");
 }
 
 #[test]

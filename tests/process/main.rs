@@ -28,6 +28,7 @@ mod login;
 mod logins;
 mod machine;
 mod network;
+mod notifications;
 mod offer;
 mod refused;
 mod secrets;

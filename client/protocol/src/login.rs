@@ -115,6 +115,9 @@ pub struct SourceStatus {
     /// Why it gives nothing.
     #[serde(default)]
     pub problem: Option<Problem>,
+    /// That its login, which nobody renews, ends soon, and what to do.
+    #[serde(default)]
+    pub warning: Option<ErrorBody>,
 }
 
 /// What a person did so that a source gives credentials.

@@ -11,6 +11,7 @@ use rolecall_protocol::{
 use super::{Agent, AgentError, Profiles};
 use crate::config::SourceConfig;
 use crate::config::inputs::Variant;
+use crate::profile::Chain;
 use crate::profile::Profile;
 use crate::source::Login;
 
@@ -100,11 +101,25 @@ impl Agent {
         let clock = self.aws.clock();
         let base = Self::base_of(profiles, name, source);
         let known = self.sessions.look(&base);
-        let login = match self.sessions.login_of(&base) {
+        let login = self.login_status(&base);
+        let problem = known.trouble.map(|trouble| Problem {
+            since: clock.stamp(trouble.since),
+            class: trouble.error.class(),
+            retry: None,
+            error: trouble.error.body(name),
+        });
+        let warning = self.warning_of(name, login.as_ref());
+        SourceStatus { name: name.clone(), kind: source.describe(), login, problem, warning }
+    }
+
+    /// The login that a source depends on.
+    pub(super) fn login_status(&self, base: &Chain) -> Option<LoginStatus> {
+        let clock = self.aws.clock();
+        match self.sessions.login_of(base) {
             Some(Login::Sso(session)) => self.sessions.sources().sso().status(&session),
             Some(Login::Keyring(_)) => Some(LoginStatus { kind: LoginKind::Keyring, ends: None, renews: false }),
             Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),
-            None => self.sessions.coded_of(&base).map(|coded| LoginStatus {
+            None => self.sessions.coded_of(base).map(|coded| LoginStatus {
                 kind: LoginKind::Mfa,
                 ends: self
                     .sessions
@@ -115,14 +130,7 @@ impl Agent {
                     .map(|end| clock.stamp(end)),
                 renews: coded.source.mfa.as_ref().is_some_and(|mfa| mfa.process.is_some()),
             }),
-        };
-        let problem = known.trouble.map(|trouble| Problem {
-            since: clock.stamp(trouble.since),
-            class: trouble.error.class(),
-            retry: None,
-            error: trouble.error.body(name),
-        });
-        SourceStatus { name: name.clone(), kind: source.describe(), login, problem }
+        }
     }
 
     fn status_of(&self, profile: &Profile) -> ProfileStatus {

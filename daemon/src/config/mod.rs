@@ -7,6 +7,7 @@
 pub mod file;
 pub mod inputs;
 pub mod network;
+pub mod notifications;
 mod pieces;
 mod schema;
 pub mod store;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use inputs::HopInputs;
 use network::Network;
+use notifications::Notifications;
 use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName,
     near_misses,
@@ -56,6 +58,8 @@ pub struct Config {
     pub network: Arc<Network>,
     /// When the daemon locks by itself.
     pub lock: LockTimes,
+    /// What a person is told unasked.
+    pub notifications: Notifications,
 }
 
 /// When the daemon locks by itself.
@@ -209,7 +213,8 @@ impl Config {
             profiles.insert(name, Arc::new(valid));
         }
         let (network, lock) = (Arc::new(shared.network().map_err(fail)?), shared.lock_times());
-        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network, lock })
+        let notifications = shared.notifications();
+        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network, lock, notifications })
     }
 }
 

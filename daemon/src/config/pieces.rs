@@ -40,7 +40,8 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
     reader.rewind().ok()?;
     sections(reader, |section| if section.starts_with(PROFILE) { profiles.add(section, &shared) } else { Some(()) })?;
     let (network, lock) = (Arc::new(shared.network().ok()?), shared.lock_times());
-    Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid, network, lock })
+    let notifications = shared.notifications();
+    Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid, network, lock, notifications })
 }
 
 impl Profiles {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
+use super::notifications::{Notifications, RawNotifications};
 use super::url::EndpointUrl;
 use super::{ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
 
@@ -37,6 +38,8 @@ struct Raw {
     #[serde(default)]
     lock: RawLock,
     #[serde(default)]
+    notifications: RawNotifications,
+    #[serde(default)]
     profiles: RawProfiles,
 }
 
@@ -57,6 +60,8 @@ pub(super) struct RawShared {
     pub(super) sources: BTreeMap<SourceName, RawSource>,
     #[serde(default)]
     lock: RawLock,
+    #[serde(default)]
+    notifications: RawNotifications,
 }
 
 /// A part of the file that has profiles alone.
@@ -176,8 +181,8 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key))
     })?;
-    let Raw { defaults, endpoints, network, sources, lock, profiles } = raw;
-    Ok((RawShared { defaults, endpoints, network, sources, lock }, profiles))
+    let Raw { defaults, endpoints, network, sources, lock, notifications, profiles } = raw;
+    Ok((RawShared { defaults, endpoints, network, sources, lock, notifications }, profiles))
 }
 
 /// The parser's message as one line. Of an unknown key it lists all that there are; a person wants the one they meant.
@@ -248,6 +253,11 @@ impl RawShared {
     /// When the daemon locks by itself.
     pub(super) fn lock_times(&self) -> LockTimes {
         LockTimes { idle: self.lock.idle.map(|time| time.0), max: self.lock.max.map(|time| time.0) }
+    }
+
+    /// What a person is told unasked.
+    pub(super) fn notifications(&self) -> Notifications {
+        self.notifications.filled()
     }
 
     /// Checks what no single value can tell. An error is a key and what is wrong with it.
@@ -343,7 +353,7 @@ impl<'de> Deserialize<'de> for WarmTime {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok());
     parsed.ok_or_else(|| D::Error::custom("must be a duration such as \"1h\" or \"45min\""))

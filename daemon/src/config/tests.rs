@@ -208,6 +208,28 @@ fn iam_is_in_one_region_of_each_partition() {
 }
 
 #[test]
+fn a_person_is_told_of_logins_unless_they_say_otherwise() {
+    let path = Path::new("config.toml");
+    let usual = Notifications { login: true, early: Duration::from_mins(15) };
+    assert_eq!(Config::parse(path, GOOD).unwrap().notifications, usual);
+    let parsed = |text: &str| {
+        Config::parse(path, &format!("[notifications]\n{text}\n{GOOD}")).map(|config| config.notifications)
+    };
+    assert_eq!(parsed("").unwrap(), usual);
+    let never = Notifications { login: false, early: Duration::ZERO };
+    assert_eq!(parsed("login = false\nearly = \"0s\"").unwrap(), never);
+    for (text, said) in [
+        ("early = \"25h\"", "config.toml:2: notifications.early: may be a day (24h) at most"),
+        ("early = \"soon\"", "notifications.early: must be a duration"),
+        ("login = \"yes\"", "config.toml:2: notifications.login: "),
+        ("logins = true", "did you mean \"login\"?"),
+    ] {
+        let error = parsed(text).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn the_lock_has_its_times_and_none_by_default() {
     let path = Path::new("config.toml");
     assert_eq!(Config::parse(path, GOOD).unwrap().lock, LockTimes::default());

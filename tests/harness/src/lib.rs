@@ -64,5 +64,7 @@ pub use jiff::SignedDuration;
 pub use keys::AccessKey;
 pub use line::Line;
 pub use proxy::Proxy;
-pub use sandbox::{AwsProfile, Daemon, FakeTime, Network, Output, Sandbox, SessionBus, Terminal, within};
+pub use sandbox::{
+    AwsProfile, Daemon, FakeTime, Network, Notifications, Output, Sandbox, SessionBus, Terminal, within,
+};
 pub use sigv4::TokenSpec;

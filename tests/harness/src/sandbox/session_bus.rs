@@ -142,6 +142,11 @@ impl SessionBus {
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.address);
     }
 
+    /// Where the bus is.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A program of the sandbox's that finds this bus.
     fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
