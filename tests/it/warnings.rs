@@ -86,7 +86,7 @@ impl<'a> Desktop<'a> {
 
     fn log_in(&self, code: Option<String>) {
         let code = code.map(Secret::new);
-        let request = LoginRequest { code, flow: LoginFlow::Device, renew: false };
+        let request = LoginRequest { code, flow: LoginFlow::Device, ..LoginRequest::default() };
         let (tell, mut told) = tokio::sync::mpsc::channel(16);
         let last = self.world.block_on(async {
             Arc::clone(&self.world.agent).login("work".parse().unwrap(), request, tell).await;
