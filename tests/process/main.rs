@@ -30,6 +30,7 @@ mod machine;
 mod network;
 mod offer;
 mod refused;
+mod secrets;
 mod sources;
 mod start;
 mod watch;

@@ -70,6 +70,7 @@ impl Agent {
         name: &SourceName,
         draft: Option<String>,
     ) -> Result<(SourceConfig, Arc<Profiles>), AgentError> {
+        self.check_unlocked()?;
         let Some(draft) = draft else { return Ok((self.source(name)?, self.profiles())) };
         let made = resolve(&self.candidate(draft).await?, &self.person);
         let source = made.sources.get(name).cloned();
@@ -116,7 +117,7 @@ impl Agent {
 impl Attempt<'_> {
     async fn run(&mut self, source: &SourceConfig) -> LoginStep {
         let (base, waiting) = self.agent.wanting(&self.profiles, self.name, source);
-        let mut want = Want::Fresh;
+        let mut is_renewed = false;
         if self.request.renew {
             match self.agent.sessions.sources().login_of(source).await {
                 Some(Login::Sso(session)) => {
@@ -125,11 +126,19 @@ impl Attempt<'_> {
                     }
                 }
                 Some(Login::Aws { profile }) => return command(&profile),
-                Some(Login::Keyring(_)) | None => want = Want::New,
+                Some(Login::Keyring(_)) | None => is_renewed = true,
             }
         }
-        for chain in waiting.iter().chain([&base]) {
-            if let Err(last) = self.get(chain, want).await {
+        // Their sessions may be good for a while still.
+        let waiting = waiting.into_iter().map(|chain| (chain, Want::Renewed));
+        for (chain, want) in waiting.chain([(base.clone(), Want::Fresh)]) {
+            if let Err(last) = self.get(&chain, want).await {
+                return *last;
+            }
+        }
+        if is_renewed {
+            let coded = self.agent.sessions.coded_of(&base).unwrap_or_else(|| base.clone());
+            if let Err(last) = self.get(&coded, Want::New).await {
                 return *last;
             }
         }
@@ -167,9 +176,9 @@ impl Attempt<'_> {
 
     async fn mend(&mut self, chain: &Chain, problem: &SessionError) -> Mended {
         match problem {
-            SessionError::Code(CodeError::Needed { serial, .. }) => match self.request.code.take() {
+            SessionError::Code(CodeError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
                 Some(code) => {
-                    self.agent.sessions.give_code(serial, code);
+                    self.agent.sessions.give_code(what_for, code);
                     (self.gave_code, self.changed) = (true, true);
                     Mended::Yes
                 }
