@@ -24,7 +24,7 @@ cluster  = \"prod\"      # the only one
 region   = \"eu-west-1\"
 source   = \"work\"
 role_arn = 'arn:aws:iam::111122223333:role/developers'
-keep_warm = \"4h\"   # not the client's business
+keep_warm = \"2h\"         # not the client's business
 server   = \"https://old\"
 
 # for reading

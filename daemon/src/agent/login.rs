@@ -74,6 +74,7 @@ impl Agent {
         name: &SourceName,
         draft: Option<String>,
     ) -> Result<(SourceConfig, Arc<Profiles>), AgentError> {
+        self.check_unlocked()?;
         let Some(draft) = draft else { return Ok((self.source(name)?, self.profiles())) };
         let made = resolve(&self.candidate(draft).await?, &self.person);
         let source = made.sources.get(name).cloned();

@@ -3,7 +3,6 @@
 use rolecall_protocol::{Probed, ProbedCluster, ProfileName};
 
 use super::{Agent, AgentError, usual_name};
-use crate::profile::Chain;
 use crate::profile::Profile;
 use crate::sessions::{Sessions, Want};
 
@@ -25,7 +24,13 @@ impl Agent {
         } else {
             Sessions::new(self.aws.reached(&config.network), self.keyring.clone(), usual_name(&self.person))
         };
-        let served = sessions.get(&profile.chain, want_of(&sessions, &profile.chain)).await;
+        let mut want = Want::New;
+        if profile.chain.needs_person() {
+            // Somebody has just given a code for it; what failed before that is not held against it.
+            sessions.forgive(&profile.chain);
+            want = Want::Fresh;
+        }
+        let served = sessions.get(&profile.chain, want).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
         let identified = sessions.identify(&profile.chain, &session).await;
         let arn = identified.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?;
@@ -37,17 +42,4 @@ impl Agent {
         session.arn = Some(arn);
         Ok(Probed { session, cluster })
     }
-}
-
-/// A new session, as if there had never been another; but where a person gives codes, not one more than is needed.
-fn want_of(sessions: &Sessions, chain: &Chain) -> Want {
-    if chain.source.mfa.is_none() && sessions.coded_of(&chain.base()).is_none() {
-        return Want::New;
-    }
-    if chain.is_base() || chain.takes_code() {
-        // What failed before is not held against it.
-        sessions.forgive(chain);
-        return Want::Fresh;
-    }
-    Want::Renewed
 }
