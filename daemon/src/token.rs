@@ -62,7 +62,8 @@ pub async fn mint(
     }
     let mut token = String::with_capacity(length);
     token.push_str(PREFIX);
-    URL_SAFE_NO_PAD.encode_string(url.expose(), &mut token);
+    // Not encode_string: it works in a buffer on the stack, where a part of the token would stay.
+    token.push_str(Secret::new(URL_SAFE_NO_PAD.encode(url.expose())).expose());
     Ok(Token { token: Secret::new(token), expires: session.token_expires(now) })
 }
 

@@ -227,18 +227,22 @@ fn memory(pid: u32) -> Option<Vec<u8>> {
 
 #[test]
 fn row_48_after_a_lock_no_secret_is_left_in_memory() {
-    let world = World::with_passphrase();
+    let world = World::configured();
+    world.sandbox.secret("a passphrase", PASSPHRASE);
+    world.token().assert_ok();
+    world.with_input(&["lock", "--passphrase", "--stdin"], PASSPHRASE).assert_ok();
     for _ in 0..10 {
         world.rolecall(&["refresh", "prod"]).assert_ok();
         world.token().assert_ok();
     }
     let pid = world.daemon_pid();
     let Some(before) = memory(pid) else { return skipped("memory: only root may look at it") };
-    let found = |memory: &[u8]| -> usize {
-        let has = |secret: &String| memory.windows(16).any(|window| window == &secret.as_bytes()[..16]);
-        world.aws.secrets().iter().filter(|secret| secret.len() >= 16).filter(|secret| has(secret)).count()
-    };
-    assert!(found(&before) > 0, "a search that finds nothing proves nothing");
+    let found = world.sandbox.secrets_in(&before);
+    assert!(found.contains(&"a secret access key") && found.contains(&"a session token"), "{found:?}");
     world.rolecall(&["lock"]).assert_ok();
-    assert_eq!(found(&memory(pid).unwrap()), 0);
+    assert_eq!(world.sandbox.secrets_in(&memory(pid).unwrap()), Vec::<&str>::new());
+    world.with_input(&["unlock", "--stdin"], PASSPHRASE).assert_ok();
+    world.token().assert_ok();
+    world.rolecall(&["lock"]).assert_ok();
+    assert_eq!(world.sandbox.secrets_in(&memory(pid).unwrap()), Vec::<&str>::new());
 }

@@ -123,11 +123,11 @@ fn configure(world: &World) {
         ("glass", "keyring = \"glass\"".to_owned(), ROLE),
     ];
     for (name, source, role) in sources {
-        let more = format!(
+        let both = format!(
             "\n[sources.{name}]\n{source}\n\n[profiles.{name}]\ncluster = \"prod\"\nregion = \"{REGION}\"\n\
              source = \"{name}\"\nrole_arn = \"{role}\"\n"
         );
-        config += &more;
+        config.push_str(&both);
     }
     world.write_config(&config);
 }

@@ -267,6 +267,11 @@ impl Sandbox {
         self.watch.show(secret);
     }
 
+    /// The secrets that are in a text, by kind, each as often as there are different ones of it.
+    pub fn secrets_in(&self, text: &[u8]) -> Vec<&'static str> {
+        self.watch.search(text).into_iter().map(|(_, found)| found.kind).collect()
+    }
+
     /// The secrets that were seen where they have no business, by kind and place, since this was asked last. Dropping
     /// the sandbox asks, and panics unless there are none.
     pub fn leaks(&self) -> Vec<String> {

@@ -73,8 +73,8 @@ impl Watch {
         }
     }
 
-    /// Numbers of the two lists are their own.
-    fn search(&self, text: &[u8]) -> BTreeSet<(bool, Found)> {
+    /// Which secrets a text holds. Numbers of the two lists are their own.
+    pub(crate) fn search(&self, text: &[u8]) -> BTreeSet<(bool, Found)> {
         let issued = canary::issued().search(text);
         let own = lock(&self.own).search(text);
         issued.into_iter().map(|found| (true, found)).chain(own.into_iter().map(|found| (false, found))).collect()
