@@ -48,7 +48,7 @@ use crate::keyring::Keyring;
 use crate::lock::Lock;
 use crate::machine;
 use crate::pin;
-use crate::profile::{Person, Profile};
+use crate::profile::{Chain, Person, Profile};
 use crate::renew::Renewer;
 use crate::sessions::{Served, Sessions, Want};
 use crate::source;
@@ -269,8 +269,10 @@ impl Agent {
         }
         // What other services gave, a test's perhaps, is not what these would give.
         let is_as_good = made.network.endpoints.give_as(&before.network.endpoints);
-        let wanted = profiles.values().filter(|_| is_as_good);
-        self.sessions.retain(wanted.map(|profile| &profile.chain));
+        let bases: Vec<Chain> =
+            made.sources.iter().map(|(name, source)| Self::base_of(profiles, name, source)).collect();
+        let wanted = profiles.values().map(|profile| &profile.chain).chain(&bases).filter(|_| is_as_good);
+        self.sessions.retain(wanted);
         for (name, profile) in profiles.iter() {
             if before.profiles.get(name).is_none_or(|before| before != profile) {
                 self.sessions.forgive(&profile.chain);

@@ -173,6 +173,15 @@ where
         slots.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
     }
 
+    /// Drops the values of the keys that `of` names; what is in flight for them goes on.
+    pub fn void(&self, of: impl Fn(&K) -> bool) {
+        for (key, slot) in &mut self.slots().by_key {
+            if of(key) {
+                slot.value = None;
+            }
+        }
+    }
+
     /// Forgets every key that `keep` does not want, with what is in flight for it.
     pub fn retain(&self, keep: impl Fn(&K) -> bool) {
         self.slots().by_key.retain(|key, _| keep(key));

@@ -86,7 +86,7 @@ pub async fn assume(aws: &Aws, wanted: Assume<'_>) -> Result<Session, HopError> 
     let most = if wanted.is_clamped { hop.duration.min(CHAINED_MAX) } else { hop.duration };
     let (answer, got) = match ask(most).await {
         // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
-        Err(error) if most > CHAINED_MAX && is_too_long(&error) => {
+        Err(error) if most > CHAINED_MAX && wanted.code.is_none() && is_too_long(&error) => {
             tracing::info!(role = %hop.role, "Asking for a session of one hour, since AWS grants no longer one");
             (ask(CHAINED_MAX).await, CHAINED_MAX)
         }
@@ -263,6 +263,12 @@ impl fmt::Display for Asked {
 }
 
 impl HopError {
+    /// Whether AWS grants no session as long as that.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        is_too_long(&self.error)
+    }
+
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {

@@ -150,7 +150,8 @@ impl Sessions {
             }
         };
         // By the time as it is now, which AWS may have corrected meanwhile.
-        match old.filter(|session| session.is_usable(self.now()) && outlives(session, &problem)) {
+        let is_taken = !(chain.is_base() && self.bases.is_rejected(chain));
+        match old.filter(|session| is_taken && session.is_usable(self.now()) && outlives(session, &problem)) {
             Some(session) => Ok(Served { session, problem: Some(problem) }),
             None => Err(problem),
         }
@@ -166,6 +167,25 @@ impl Sessions {
     #[must_use]
     pub const fn sources(&self) -> &Sources {
         &self.sources
+    }
+
+    /// Whether a chain's role is assumed with a code in the call itself: where more than an hour is wanted, and granted.
+    #[must_use]
+    pub fn takes_code(&self, chain: &Chain) -> bool {
+        chain.takes_code() && !self.bases.is_short(chain)
+    }
+
+    /// What a chain, or something that it builds on, waits for a person for.
+    #[must_use]
+    pub fn person_wanted(&self, chain: &Chain) -> Option<SessionFailure> {
+        let foundations = self.foundations(std::iter::once(chain));
+        let troubles = foundations.iter().filter_map(|below| self.cache.look(below).trouble);
+        troubles.map(|trouble| trouble.error).find(|error| error.class() == ErrorClass::Login)
+    }
+
+    /// Drops the values of everything that builds on a source. What is in flight goes on, and sees to it by itself.
+    fn void_above(&self, base: &Chain) {
+        self.cache.void(|chain| chain != base && self.foundations(std::iter::once(chain)).contains(base));
     }
 
     /// Takes in the code of an MFA device that a person gives for a session; the next call for that takes it.
@@ -265,6 +285,7 @@ impl Sessions {
     /// Forgets every session and gets none until [`Sessions::begin_again`]; what is in flight ends now, and lands nowhere.
     pub fn forget_all(&self) {
         self.cache.close();
+        self.codes.clear();
         self.grounded().cancel();
     }
 
@@ -320,7 +341,29 @@ impl Sessions {
     /// be given now.
     pub fn sources_changed(&self) {
         self.bases.files_changed(self.now());
+        self.look_at_keys();
         self.cache.forgive(|_, error| error.is_of_the_source());
+    }
+
+    /// Reads long-lived keys anew: sessions that were got with others are nobody's to use.
+    fn look_at_keys(&self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let is_of_keys = |session: &Session| session.expires().is_none();
+        for (chain, _) in self.all().into_iter().filter(|(chain, session)| chain.is_base() && is_of_keys(session)) {
+            let sessions = self.clone();
+            runtime.spawn(async move { sessions.get(&chain, Want::Fresh).await.map(drop) });
+        }
+    }
+
+    /// Which keys sources give, by their ids, to be passed on.
+    #[must_use]
+    pub fn all_keys(&self) -> Vec<(Chain, String)> {
+        self.bases.all_keys()
+    }
+
+    /// Takes in which keys a source gave before this process began.
+    pub fn gave(&self, chain: &Chain, key: &str) {
+        self.bases.gives(chain, key);
     }
 
     /// Forgets every failure that may have been the network's, which has changed. Where AWS asked for time it still wants it.
@@ -388,8 +431,5 @@ fn is_slow(problem: &SessionError) -> bool {
 /// Whether a session is served on although renewing it failed. Until its end, yes; but long-lived keys have none, and
 /// where their source says that they are gone, they are.
 fn outlives(session: &Session, problem: &SessionError) -> bool {
-    if matches!(problem, SessionError::Code(CodeError::Needed { is_other: true, .. })) {
-        return false;
-    }
     session.expires().is_some() || problem.is_transient()
 }

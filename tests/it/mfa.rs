@@ -97,8 +97,10 @@ fn wrong_and_reused_codes_are_told_apart_from_none() {
         [LoginStep::Code { refused: Some(error), .. }] => error.message.clone(),
         other => panic!("{other:?}"),
     };
-    assert!(refusal("000000").contains("it is wrong, of another time, or was used before"));
-    assert!(refusal("000000").contains("it was used already; wait for the next one"));
+    assert!(
+        refusal("000000").contains("it is wrong, of another time, was used before, or the device is not this user's")
+    );
+    assert!(refusal("000000").contains("it was used already"));
     assert_eq!(world.aws.calls(Op::GetSessionToken), 1, "the same again is not sent");
     // Nobody else is told of what one person mistyped.
     assert!(world.token_error("prod", 5).contains("needs a code"));
@@ -254,6 +256,90 @@ fn a_session_of_its_own_code_is_renewed_before_its_end_by_who_gives_one() {
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     assert_eq!(world.aws.calls(Op::AssumeRole), 2);
     world.clock.advance(11 * HOUR);
+    world.good_token("prod");
+}
+
+#[test]
+fn a_mistyped_code_for_a_role_of_its_own_code_is_followed_by_the_right_one() {
+    let (world, serial) = guarded("");
+    let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
+    world.configure(&(text + "duration = \"12h\"\n"));
+    world.token_error("prod", 5);
+    let steps = world.login("work", Some("000000".to_owned()));
+    assert!(matches!(steps.as_slice(), [LoginStep::Code { refused: Some(_), .. }]), "{steps:?}");
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+}
+
+#[test]
+fn a_role_that_grants_an_hour_shares_its_code_whatever_is_wanted() {
+    let (world, serial) = guarded("");
+    world.aws.update_role(ROLE, |role| role.max_session_duration(HOUR));
+    let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
+    world.configure(&(text + "duration = \"8h\"\nkeep_warm = \"0s\"\n"));
+    world.token_error("prod", 5);
+    // The first code is spent on finding that out.
+    let steps = world.login("work", Some(world.aws.mfa_code(&serial)));
+    assert!(matches!(steps.as_slice(), [LoginStep::Code { .. }]), "{steps:?}");
+    world.clock.advance(Duration::from_secs(30));
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+    for _ in 0..8 {
+        world.clock.advance(HOUR);
+        world.good_token("prod");
+    }
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
+}
+
+#[test]
+fn an_mfa_session_that_aws_takes_no_longer_is_replaced_by_a_login() {
+    let (world, serial) = guarded("");
+    world.token_error("prod", 5);
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+    world.aws.end_sessions(&world.user.arn);
+    world.clock.advance(HOUR);
+    assert!(world.token_error("prod", 5).contains("needs a code"));
+    assert!(matches!(world.login("work", None).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+}
+
+#[test]
+fn what_was_got_with_others_keys_is_nobodys_to_use() {
+    let (world, _) = guarded(", process = \"exit 1\"");
+    let serial = world.aws.mfa_device(&world.user.arn).serial;
+    let code = world.sandbox.write("code", &world.aws.mfa_code(&serial));
+    let process = format!("mfa = {{ serial = \"{serial}\", process = \"cat {}\" }}\n[profiles.prod]", code.display());
+    world.configure(&PROD.replace("[profiles.prod]", &process));
+    world.good_token("prod");
+    let other = world.aws.add_user(ACCOUNT, "other");
+    world.aws.update_role(ROLE, |role| role.trusts(&other.arn));
+    world.sandbox.write_aws_profile("work", &other, &world.aws.endpoint());
+    std::fs::write(&code, "no code").unwrap();
+    let _inside = world.runtime();
+    world.agent.sources_changed();
+    let refused =
+        rolecall_harness::within(Duration::from_secs(20), || (world.token("prod").code() != Some(0)).then_some(()));
+    assert!(refused.is_some(), "the first person's session is used on");
+    assert!(world.aws.log_of(Op::AssumeRole).iter().all(|call| !call.caller_arn.as_ref().unwrap().contains("other")));
+}
+
+#[test]
+fn a_command_whose_codes_are_refused_is_asked_again_another_time() {
+    let (world, serial) = guarded("");
+    let code = world.sandbox.write("code", "000000");
+    let process = format!("mfa = {{ serial = \"{serial}\", process = \"cat {}\" }}\n[profiles.prod]", code.display());
+    world.configure(&PROD.replace("[profiles.prod]", &process));
+    // The next window is a second away, twice: then nothing else has come.
+    world.clock.advance(Duration::from_secs(24));
+    let refused = rolecall_harness::within(Duration::from_secs(60), || {
+        let line = world.token("prod").stderr;
+        line.contains("mfa_process gives codes that AWS does not take").then_some(())
+    });
+    assert!(refused.is_some());
+    world.clock.advance(Duration::from_mins(2));
+    std::fs::write(&code, world.aws.mfa_code(&serial)).unwrap();
     world.good_token("prod");
 }
 

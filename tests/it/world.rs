@@ -124,6 +124,11 @@ impl World {
         one_line(&self.token(name), code)
     }
 
+    /// Lets this thread start tasks of the daemon's.
+    pub(crate) fn runtime(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.runtime.as_ref().unwrap().enter()
+    }
+
     /// Runs a future of the daemon's.
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.as_ref().unwrap().block_on(future)

@@ -45,6 +45,9 @@ struct State<C, S> {
     /// Which source's AWS profile leads to which role.
     #[serde(default)]
     through: Vec<(Chain, Chain)>,
+    /// Which source gave which long-lived keys, by their ids.
+    #[serde(default)]
+    keys: Vec<(Chain, String)>,
     used: BTreeMap<ProfileName, SystemTime>,
     /// Whether it is locked, and when it is to be.
     #[serde(default)]
@@ -78,6 +81,7 @@ impl Agent {
             time: self.aws.clock().known(),
             sessions: sessions.filter_map(|(chain, session)| Kept::of(chain, session)).collect(),
             through: self.sessions.all_through(),
+            keys: self.sessions.all_keys(),
             used: profiles
                 .values()
                 .filter_map(|profile| Some((profile.name.clone(), self.journal.of(&profile.name).used?)))
@@ -98,7 +102,7 @@ impl Agent {
         if format != FORMAT {
             return Err(KeepError::Format(format));
         }
-        let State { time, sessions, used, through, lock, .. } =
+        let State { time, sessions, used, through, keys, lock, .. } =
             serde_json::from_slice::<State<Chain, Secret<String>>>(state).map_err(read)?;
         if let Some((aws, elapsed)) = time {
             self.aws.clock().resume(aws, elapsed);
@@ -109,6 +113,9 @@ impl Agent {
         let (now, profiles) = (self.now(), self.profiles());
         for (chain, role) in through {
             self.sessions.leads_through(&chain, role);
+        }
+        for (chain, key) in keys {
+            self.sessions.gave(&chain, &key);
         }
         let wanted = self.sessions.foundations(profiles.values().map(|profile| &profile.chain));
         let mut taken = 0_usize;

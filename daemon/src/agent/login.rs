@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::{Agent, AgentError, Profiles, resolve};
 use crate::config::SourceConfig;
-use crate::profile::Chain;
+use crate::profile::{Chain, Profile};
 use crate::sessions::{CodeError, SessionError, Want};
 use crate::source::Login;
 use crate::sso::SsoSession;
@@ -60,7 +60,12 @@ impl Agent {
             Ok((source, profiles)) => {
                 let (agent, name, tell) = (&*self, &name, tell.clone());
                 let mut attempt = Attempt { agent, name, profiles, request, tell, changed: false, gave_code: false };
-                attempt.run(&source).await
+                let last = attempt.run(&source).await;
+                // What others wait for may be there, whether or not this went well to its end.
+                if attempt.changed || matches!(last, LoginStep::Done { .. }) {
+                    agent.logged_in();
+                }
+                last
             }
             Err(AgentError(error)) => LoginStep::Failed { error },
         };
@@ -106,12 +111,14 @@ impl Agent {
     fn wanting(&self, profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> (Chain, Vec<Chain>) {
         let of_source: Vec<_> = profiles.values().filter(|profile| profile.source_name == *name).collect();
         let base = Self::base_of(profiles, name, source);
-        let waits = |chain: &Chain| {
-            let trouble = self.sessions.look(chain).trouble;
-            trouble.is_some_and(|trouble| matches!(*trouble.error, SessionError::Code(_)))
+        let waits = |profile: &Profile| {
+            let known = self.sessions.look(&profile.chain);
+            let is_there = known.session.is_some_and(|session| session.is_usable(self.now()));
+            let was_refused = known.trouble.is_some_and(|trouble| matches!(*trouble.error, SessionError::Code(_)));
+            was_refused || !is_there && self.journal.of(&profile.name).used.is_some()
         };
-        let coded = of_source.iter().map(|profile| &profile.chain).filter(|chain| chain.takes_code());
-        let waiting = coded.clone().filter(|chain| waits(chain)).cloned().collect();
+        let coded = of_source.iter().filter(|profile| self.sessions.takes_code(&profile.chain));
+        let waiting = coded.clone().filter(|profile| waits(profile)).map(|profile| profile.chain.clone()).collect();
         // Where every role takes a code of its own, there is no session of the source to log in to.
         let all_coded = !of_source.is_empty() && coded.count() == of_source.len();
         (if all_coded { base.keys() } else { base }, waiting)
@@ -121,6 +128,8 @@ impl Agent {
 impl Attempt<'_> {
     async fn run(&mut self, source: &SourceConfig) -> LoginStep {
         let (base, waiting) = self.agent.wanting(&self.profiles, self.name, source);
+        // Another program may have logged in this very moment, before the watch told us.
+        self.agent.sessions.sources_changed();
         let mut is_renewed = false;
         if self.request.renew {
             match self.agent.sessions.sources().login_of(source).await {
@@ -146,9 +155,6 @@ impl Attempt<'_> {
                 return *last;
             }
         }
-        if self.changed {
-            self.agent.logged_in();
-        }
         let session = self.agent.sessions.look(&base).session;
         let arn = match &session {
             Some(session) => tokio::time::timeout(IDENTIFY, self.agent.sessions.identify(&base, session)).await.ok(),
@@ -161,14 +167,13 @@ impl Attempt<'_> {
     /// Gets a session, with whatever it needs of a person. An error is the last step.
     async fn get(&mut self, chain: &Chain, want: Want) -> Result<(), Box<LoginStep>> {
         for _ in 0..THINGS {
+            let wanted = self.agent.sessions.person_wanted(chain);
+            // Served on for a while, but a newer one needs a person: that is whom we have.
             let problem = match self.agent.sessions.get(chain, want).await {
-                Ok(served) => match served.problem {
-                    // Served on for a while, but a newer one needs a person: that is whom we have.
-                    Some(problem) if is_for_a_person(&problem) => problem,
-                    _ => return Ok(()),
-                },
-                Err(problem) => problem,
+                Ok(served) => served.problem.filter(|problem| is_for_a_person(problem)).or(wanted),
+                Err(problem) => Some(problem),
             };
+            let Some(problem) = problem else { return Ok(()) };
             match self.mend(chain, &problem).await {
                 Mended::Yes => self.agent.sessions.forgive(chain),
                 Mended::Ends(last) => return Err(last),
@@ -188,12 +193,13 @@ impl Attempt<'_> {
                 }
                 None => Mended::ends(LoginStep::Code { serial: serial.clone(), refused: None }),
             },
-            SessionError::Code(CodeError::Refused { serial, .. }) if self.gave_code => {
-                // It is this attempt's; others are to hear that a code is needed.
+            SessionError::Code(CodeError::Refused { serial, chain: what_for, .. }) => {
+                // It is one person's; others are to hear that a code is needed.
                 self.agent.sessions.forgive(chain);
-                Mended::ends(LoginStep::Code { serial: serial.clone(), refused: Some(problem.body(self.name)) })
+                drop(self.agent.sessions.get(what_for, Want::Renewed).await);
+                let refused = self.gave_code.then(|| problem.body(self.name));
+                Mended::ends(LoginStep::Code { serial: serial.clone(), refused })
             }
-            SessionError::Code(CodeError::Refused { .. }) => Mended::Yes,
             SessionError::Source(error) => match error.login() {
                 Some(Login::Sso(session)) => self.sign_in(&session).await,
                 Some(Login::Aws { profile }) => Mended::ends(command(&profile)),

@@ -81,7 +81,7 @@ impl Agent {
         let chain = &profile.chain;
         let coded = self.sessions.coded_of(&chain.base())?;
         let mfa = coded.source.mfa.as_ref()?;
-        let in_assume_role = chain.takes_code();
+        let in_assume_role = self.sessions.takes_code(chain);
         let length = if in_assume_role { profile.duration } else { mfa.session };
         Some(MfaDetails {
             serial: mfa.serial.clone(),

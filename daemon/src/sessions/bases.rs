@@ -26,8 +26,12 @@ struct Base {
     through: Option<Chain>,
     /// The login that it depends on.
     login: Option<Login>,
-    /// The id of the keys that its session was got with.
+    /// The id of the long-lived keys that it gave last.
     key: Option<String>,
+    /// Whether AWS does not take what it gave any more.
+    is_rejected: bool,
+    /// The longest that AWS grants for a role is an hour.
+    is_short: bool,
 }
 
 impl Bases {
@@ -40,12 +44,15 @@ impl Bases {
     pub(super) fn is_superseded(&self, chain: &Chain) -> bool {
         let state = self.state();
         let asked = state.by_chain.get(chain).and_then(|base| base.asked);
-        state.changed.is_some_and(|changed| asked.is_none_or(|asked| asked <= changed))
+        let is_rejected = state.by_chain.get(chain).is_some_and(|base| base.is_rejected);
+        is_rejected || state.changed.is_some_and(|changed| asked.is_none_or(|asked| asked <= changed))
     }
 
     /// Notes that a source was asked, at a time from before that.
     pub(super) fn asked(&self, chain: &Chain, at: SystemTime) {
-        self.state().by_chain.entry(chain.clone()).or_default().asked = Some(at);
+        let mut state = self.state();
+        let base = state.by_chain.entry(chain.clone()).or_default();
+        (base.asked, base.is_rejected) = (Some(at), false);
     }
 
     /// Notes what a source's AWS profile leads to.
@@ -65,15 +72,48 @@ impl Bases {
         foundations.iter().find_map(|chain| state.by_chain.get(chain)?.login.clone())
     }
 
-    /// Notes with whose keys a source's session was got.
-    pub(super) fn was_got_with(&self, chain: &Chain, key: &str) {
-        self.state().by_chain.entry(chain.clone()).or_default().key = Some(key.to_owned());
+    /// Notes that AWS does not take what a source gave.
+    pub(super) fn rejected(&self, chain: &Chain) {
+        self.state().by_chain.entry(chain.clone()).or_default().is_rejected = true;
     }
 
-    /// Whether a source's session was got with other keys, as far as that is known.
-    pub(super) fn was_got_with_others(&self, chain: &Chain, key: &str) -> bool {
+    /// Whether AWS does not take what a source gave, and nothing newer has come since.
+    pub(super) fn is_rejected(&self, chain: &Chain) -> bool {
+        self.state().by_chain.get(chain).is_some_and(|base| base.is_rejected)
+    }
+
+    /// Notes that a role's sessions last an hour at most.
+    pub(super) fn lasts_an_hour(&self, chain: &Chain) {
+        self.state().by_chain.entry(chain.clone()).or_default().is_short = true;
+    }
+
+    /// Whether a role's sessions last an hour at most, as far as that is known.
+    pub(super) fn is_short(&self, chain: &Chain) -> bool {
+        self.state().by_chain.get(chain).is_some_and(|base| base.is_short)
+    }
+
+    /// Notes which long-lived keys a source gives. True if they are others than before: somebody else's, perhaps.
+    pub(super) fn gives(&self, chain: &Chain, key: &str) -> bool {
+        let mut state = self.state();
+        let base = state.by_chain.entry(chain.clone()).or_default();
+        base.key.replace(key.to_owned()).is_some_and(|before| before != key)
+    }
+
+    /// The keys that a chain stands on, as far as they are known.
+    pub(super) fn lineage(&self, chain: &Chain) -> HashMap<Chain, String> {
+        let foundations = self.foundations(std::iter::once(chain.clone()));
         let state = self.state();
-        state.by_chain.get(chain).and_then(|base| base.key.as_deref()).is_some_and(|known| known != key)
+        let key = |chain: Chain| {
+            let key = state.by_chain.get(&chain)?.key.clone()?;
+            Some((chain, key))
+        };
+        foundations.into_iter().filter_map(key).collect()
+    }
+
+    /// Every key that is known, to be passed on.
+    pub(super) fn all_keys(&self) -> Vec<(Chain, String)> {
+        let state = self.state();
+        state.by_chain.iter().filter_map(|(chain, base)| Some((chain.clone(), base.key.clone()?))).collect()
     }
 
     /// Those chains with everything that they build on.

@@ -19,6 +19,9 @@ const USED: Duration = Duration::from_mins(2);
 /// How often a device shows another code (RFC 6238, 4.1).
 const WINDOW: Duration = Duration::from_secs(30);
 
+/// How long after that it surely shows it: clocks differ a little.
+pub(super) const SETTLE: Duration = Duration::from_secs(1);
+
 /// Why there is no code, or why it did not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodeError {
@@ -29,8 +32,6 @@ pub enum CodeError {
         serial: MfaSerial,
         /// What it is for.
         chain: Chain,
-        /// Whether what an earlier one was good for is not to be used any more: it was got with other keys.
-        is_other: bool,
     },
     /// The code was not taken.
     #[error("the code of the MFA device {serial} was refused: {said}")]
@@ -45,6 +46,9 @@ pub enum CodeError {
     /// The command gave none.
     #[error("mfa_process: {0}")]
     Process(ProcessError),
+    /// The command gave codes that were not taken, one after the other.
+    #[error("mfa_process gives codes that AWS does not take")]
+    CommandRefused,
     /// Its source is not one that MFA can be added to.
     #[error("mfa needs long-lived keys, and what the source gives is temporary already")]
     Temporary,
@@ -63,6 +67,11 @@ struct Known {
 }
 
 impl Codes {
+    /// Forgets every code.
+    pub(super) fn clear(&self) {
+        *self.known() = Known::default();
+    }
+
     /// Takes in what a person says for a session. The next call for that takes it.
     pub(super) fn give(&self, chain: &Chain, code: Secret<String>, now: SystemTime) {
         let mut known = self.known();
@@ -77,10 +86,10 @@ impl Codes {
             Some((code, _)) if self.is_used(serial, &code, now) => Err(CodeError::Refused {
                 serial: serial.clone(),
                 chain: chain.clone(),
-                said: "it was used already; wait for the next one".to_owned(),
+                said: "it was used already".to_owned(),
             }),
             Some((code, _)) => Ok(code),
-            None => Err(CodeError::Needed { serial: serial.clone(), chain: chain.clone(), is_other: false }),
+            None => Err(CodeError::Needed { serial: serial.clone(), chain: chain.clone() }),
         }
     }
 
@@ -134,7 +143,7 @@ impl CodeError {
         match self {
             Self::Needed { .. } | Self::Refused { .. } => ErrorClass::Login,
             Self::Process(_) => ErrorClass::Retry,
-            Self::Temporary => ErrorClass::Change,
+            Self::CommandRefused | Self::Temporary => ErrorClass::Change,
         }
     }
 
@@ -143,9 +152,8 @@ impl CodeError {
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         let run = format!("Run: rolecall login {source}");
         match self {
-            Self::Needed { serial, is_other, .. } => {
-                let why = if *is_other { "has other keys now and " } else { "" };
-                let message = format!("source \"{source}\" {why}needs a code of the MFA device {serial}");
+            Self::Needed { serial, .. } => {
+                let message = format!("source \"{source}\" needs a code of the MFA device {serial}");
                 ErrorBody::new(ErrorCode::LoginNeeded, message).hint(run)
             }
             Self::Refused { .. } => {
@@ -153,6 +161,10 @@ impl CodeError {
             }
             Self::Process(_) => ErrorBody::new(ErrorCode::SourceUnavailable, format!("source \"{source}\": {self}"))
                 .hint("Run the command by hand to see what it says."),
+            Self::CommandRefused => {
+                ErrorBody::new(ErrorCode::SourceUnavailable, format!("source \"{source}\": {self}"))
+                    .hint("Check its device, and the clock that it goes by.")
+            }
             Self::Temporary => ErrorBody::new(ErrorCode::ConfigInvalid, format!("source \"{source}\": {self}"))
                 .hint("Set mfa on a source of long-lived keys, and assume the role from that."),
         }
@@ -177,7 +189,7 @@ mod tests {
         let (codes, serial) = (Codes::default(), "arn:aws:iam::111122223333:mfa/dev".parse().unwrap());
         let source = SourceConfig::plain(SourceKind::AwsProfile("work".to_owned()));
         let chain = Chain::new(source, "us-east-1".parse().unwrap(), Vec::new());
-        let needed = CodeError::Needed { serial: MfaSerial::clone(&serial), chain: chain.clone(), is_other: false };
+        let needed = CodeError::Needed { serial: MfaSerial::clone(&serial), chain: chain.clone() };
         assert_eq!(codes.take(&chain, &serial, T0).unwrap_err(), needed);
         codes.give(&chain, code("123456"), T0);
         let taken = codes.take(&chain, &serial, T0).unwrap();
@@ -185,7 +197,7 @@ mod tests {
         assert_eq!(codes.take(&chain, &serial, T0).unwrap_err(), needed);
         // The same again is what a person does who is quicker than the device.
         codes.give(&chain, code("123456"), T0 + SECOND);
-        assert!(codes.take(&chain, &serial, T0 + SECOND).unwrap_err().to_string().contains("wait for the next one"));
+        assert!(codes.take(&chain, &serial, T0 + SECOND).unwrap_err().to_string().contains("it was used already"));
         codes.give(&chain, code("654321"), T0 + SECOND);
         assert_eq!(codes.take(&chain, &serial, T0 + KEPT + SECOND * 2).unwrap_err(), needed);
     }

@@ -39,8 +39,18 @@ impl CodedCall<'_> {
 }
 
 impl Sessions {
-    /// Gets a session, whatever is there.
+    /// Gets a session, whatever is there. Once more if its keys were replaced meanwhile: it may be somebody else's.
     pub(super) async fn obtain(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
+        let before = self.bases.lineage(chain);
+        let session = self.obtain_once(chain, want).await?;
+        let after = self.bases.lineage(chain);
+        if before.iter().all(|(base, key)| after.get(base).is_none_or(|now| now == key)) {
+            return Ok(session);
+        }
+        self.obtain_once(chain, want).await
+    }
+
+    async fn obtain_once(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
         match (chain.hops.last(), &chain.source.mfa) {
             (Some(hop), _) => self.obtain_role(chain, hop, want).await,
             // What a source gives is the same one everywhere.
@@ -74,13 +84,22 @@ impl Sessions {
             self.learn_time(chain, &session).await;
         }
         self.bases.asked(chain, begin);
+        let (key, token) = (session.credentials.access_key_id(), session.credentials.session_token());
+        if token.is_none() && self.bases.gives(chain, key) {
+            tracing::info!(
+                source = chain.source.describe(),
+                "It gives other keys now; what was got with those before is dropped"
+            );
+            self.void_above(chain);
+        }
         if session.is_usable(self.now()) { Ok(*session) } else { Err(SessionError::Ended) }
     }
 
     /// The session of another chain, which is this one's too.
     async fn copy_of(&self, other: &Chain, chain: &Chain, want: Want) -> Result<Session, SessionError> {
         let begin = self.now();
-        let want = if want == Want::New && other.needs_person() { Want::Fresh } else { want };
+        // Nor that a person gives another code.
+        let want = if other.needs_person() { Want::Fresh } else { want };
         let session = self.base(other, want).await?;
         self.bases.asked(chain, begin);
         Ok(Session::clone(&session))
@@ -93,11 +112,9 @@ impl Sessions {
         if keys.credentials.session_token().is_some() {
             return Err(CodeError::Temporary.into());
         }
-        let key = keys.credentials.access_key_id();
-        let is_other = self.bases.was_got_with_others(chain, key);
         if want == Want::Fresh
+            && !self.bases.is_rejected(chain)
             && let Some(session) = self.look(chain).session.filter(|session| session.is_fresh(begin))
-            && !is_other
         {
             // AWS's files were changed, but not those keys: what they were good for is so still.
             self.bases.asked(chain, begin);
@@ -106,20 +123,19 @@ impl Sessions {
         let region = self.sources.home(&chain.source, &chain.region).await;
         let endpoint = Endpoint { source: chain.keys().source.clone(), region, sts: StsAddress::default() };
         let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, length: mfa.session };
-        let session = self.with_code(chain, mfa, &call).await.map_err(|error| match error {
-            SessionError::Code(CodeError::Needed { serial, chain, .. }) => {
-                CodeError::Needed { serial, chain, is_other }.into()
-            }
-            error => error,
-        })?;
-        self.bases.was_got_with(chain, key);
+        let session = self.with_code(chain, mfa, &call).await?;
         self.bases.asked(chain, begin);
         Ok(session)
     }
 
     /// A role's session.
     async fn obtain_role(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<Session, SessionError> {
-        let before = chain.without_last();
+        let is_coded = self.takes_code(chain);
+        let before = match chain.hops.len() {
+            1 if is_coded => chain.keys(),
+            1 => chain.base(),
+            _ => chain.without_last(),
+        };
         // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
         let is_new = want == Want::New && !before.needs_person();
         let base = self.base(&before, if is_new { Want::New } else { Want::Fresh }).await?;
@@ -127,17 +143,29 @@ impl Sessions {
         let endpoint = chain.endpoint();
         let name = self.session_name(chain, hop).await?;
         let asked = Assume { endpoint: &endpoint, hop, name: &name, base: &base, code: None, is_clamped };
-        if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| chain.takes_code()) {
-            return self.with_code(chain, mfa, &CodedCall::Role(asked)).await;
+        if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| is_coded) {
+            return match self.with_code(chain, mfa, &CodedCall::Role(asked)).await {
+                Err(SessionError::Hop(error)) if error.is_too_long() => {
+                    // An hour is what a session that is good for all roles gets too, and that asks for no code each time.
+                    tracing::info!(role = %hop.role, "AWS grants no longer sessions than one hour; its code is shared");
+                    self.bases.lasts_an_hour(chain);
+                    Box::pin(self.obtain_role(chain, hop, want)).await
+                }
+                outcome => outcome,
+            };
         }
         match hop::assume(&self.aws, asked).await {
             Err(error) if error.error.kind == AwsErrorKind::BaseRejected => {
                 // It may have been replaced where it comes from, so it is asked for once more (B8).
+                if before.is_base() {
+                    self.bases.rejected(&before);
+                }
                 let newer = self.base(&before, Want::New).await?;
                 if newer.signs_as(&base) {
                     return Err(error.into());
                 }
-                Ok(hop::assume(&self.aws, Assume { base: &newer, ..asked }).await?)
+                let name = self.session_name(chain, hop).await?;
+                Ok(hop::assume(&self.aws, Assume { base: &newer, name: &name, ..asked }).await?)
             }
             assumed => Ok(assumed?),
         }
@@ -161,7 +189,10 @@ impl Sessions {
             // Another program may have used it.
             (Err(SessionError::Code(CodeError::Refused { .. })), Some(command)) => {
                 let code = self.ask_later(mfa, command).await?;
-                self.call_with(chain, mfa, code, call).await
+                match self.call_with(chain, mfa, code, call).await {
+                    Err(SessionError::Code(CodeError::Refused { .. })) => Err(CodeError::CommandRefused.into()),
+                    outcome => outcome,
+                }
             }
             (outcome, _) => outcome,
         }
@@ -169,8 +200,14 @@ impl Sessions {
 
     /// The code of the next window.
     async fn ask_later(&self, mfa: &Mfa, command: &str) -> Result<Secret<String>, CodeError> {
-        tokio::time::sleep(codes::next_window(self.now())).await;
-        codes::ask(mfa, command).await
+        for _ in 0..2 {
+            tokio::time::sleep(codes::next_window(self.now()) + codes::SETTLE).await;
+            let code = codes::ask(mfa, command).await?;
+            if !self.codes.is_used(&mfa.serial, &code, self.now()) {
+                return Ok(code);
+            }
+        }
+        Err(CodeError::CommandRefused)
     }
 
     async fn call_with(
@@ -184,7 +221,7 @@ impl Sessions {
         self.codes.used(&mfa.serial, code, self.now());
         called.map_err(|error| {
             if error.is_code_refused() {
-                let said = "it is wrong, of another time, or was used before".to_owned();
+                let said = "it is wrong, of another time, was used before, or the device is not this user's".to_owned();
                 CodeError::Refused { serial: mfa.serial.clone(), chain: chain.clone(), said }.into()
             } else {
                 error.into()

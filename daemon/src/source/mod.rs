@@ -208,6 +208,12 @@ fn advice(profile: &str, profiles: &ProfileSet) -> String {
     match (near_misses(profile, names.iter().copied()).first(), names.as_slice()) {
         (Some(near), _) => format!("Did you mean \"{near}\"?"),
         (None, []) => "There is none at all; make one with: aws configure".to_owned(),
-        (None, names) => format!("There are: {}.", names.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
+        (None, names) => {
+            let more = match names.len().saturating_sub(8) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!("There are: {}{more}.", names.iter().take(8).copied().collect::<Vec<_>>().join(", "))
+        }
     }
 }
