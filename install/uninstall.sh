@@ -111,7 +111,8 @@ fi
 
 cat <<'EOF'
 
-Your configuration (~/.config/rolecall), the daemon's log (~/.local/state/rolecall) and your kubeconfig are as they were.
+Your configuration (~/.config/rolecall), the daemon's log and lock (~/.local/state/rolecall) and your kubeconfig are as they
+were. So are keys in the keyring and AWS's own files.
 If contexts of rolecall's are still in your kubeconfig, either install it again and run, for each: rolecall remove NAME
 or take them out by hand:
   kubectl config delete-context NAME; kubectl config delete-cluster rolecall-NAME; kubectl config delete-user rolecall-NAME

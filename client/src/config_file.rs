@@ -5,6 +5,7 @@
 //! [`edit`] reads the file again under a lock, so that of many `rolecall add` at once none is lost.
 
 mod inputs;
+mod sources;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use rolecall_protocol::{ClusterName, ExternalId, MAX_CONFIG, Region, RoleArn, So
 use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value};
 
 pub(crate) use inputs::InputsEntry;
+pub(crate) use sources::SourceEntry;
 
 use crate::atomic::{self, Backup, FileError};
 
@@ -179,47 +181,6 @@ impl ConfigFile {
         defaults.get("duration")?.as_str().map(str::to_owned)
     }
 
-    /// The source that signs in with this AWS profile, if there is one.
-    pub(crate) fn source_for_aws_profile(&self, aws_profile: &str) -> Option<SourceName> {
-        let sources = self.document.get("sources")?.as_table_like()?;
-        let uses = |item: &Item| item.as_table_like()?.get("aws_profile")?.as_str().map(|found| found == aws_profile);
-        let (name, _) = sources.iter().find(|(_, item)| uses(item) == Some(true))?;
-        name.parse().ok()
-    }
-
-    /// The source that signs in with this AWS profile: the one that is there, or else a new one of nearly the same
-    /// name. A source of that very name which signs in otherwise stays what it is; the new one gets a number.
-    pub(crate) fn ensure_source_aws_profile(&mut self, aws_profile: &str) -> Result<SourceName, ConfigFileError> {
-        if let Some(source) = self.source_for_aws_profile(aws_profile) {
-            return Ok(source);
-        }
-        let taken = self.source_names();
-        let source = free_names(aws_profile).find(|name| !taken.iter().any(|taken| taken == name.as_str()));
-        let Some(source) = source else {
-            return Err(ConfigFileError::NotATable { path: self.path.clone(), key: "sources".to_owned() });
-        };
-        let sources = child(&self.path, self.document.as_table_mut(), "sources", true)?;
-        let table = child(&self.path, sources, source.as_str(), false)?;
-        set(table, "aws_profile", Some(aws_profile.into()));
-        Ok(source)
-    }
-
-    /// The sources that sign with these keys of the OS keyring, in the order of the file.
-    pub(crate) fn sources_with_keyring(&self, keys: &str) -> Vec<String> {
-        let sources = self.document.get("sources").and_then(Item::as_table_like);
-        let uses = |item: &Item| item.as_table_like()?.get("keyring")?.as_str().map(|found| found == keys);
-        let all = sources.into_iter().flat_map(|sources| sources.iter());
-        all.filter(|(_, item)| uses(item) == Some(true)).map(|(name, _)| name.to_owned()).collect()
-    }
-
-    /// Adds a source that signs with these keys. Whether its name is free is for the caller to see.
-    pub(crate) fn add_source_keyring(&mut self, source: &str, keys: &str) -> Result<(), ConfigFileError> {
-        let sources = child(&self.path, self.document.as_table_mut(), "sources", true)?;
-        let table = child(&self.path, sources, source, false)?;
-        set(table, "keyring", Some(keys.into()));
-        Ok(())
-    }
-
     fn parse(path: &Path, text: &str) -> Result<ConfigFile, ConfigFileError> {
         let document: DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| malformed(path, text, &e))?;
         let preamble = document.is_empty().then(|| match text.trim() {
@@ -326,18 +287,6 @@ fn means_the_same(a: &Value, b: &Value) -> bool {
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| means_the_same(a, b)),
         _ => false,
     }
-}
-
-/// Names for a source that are made from an AWS profile's, which may have any characters: the first, then numbered.
-fn free_names(aws_profile: &str) -> impl Iterator<Item = SourceName> {
-    let plain: String =
-        aws_profile.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
-    let plain: String = plain.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).chars().take(56).collect();
-    let plain = if plain.is_empty() { "aws".to_owned() } else { plain };
-    let numbered = plain.clone();
-    std::iter::once(plain)
-        .chain((2..10_000).map(move |n| format!("{numbered}-{n}")))
-        .filter_map(|name| name.parse().ok())
 }
 
 /// Shows every table that has a header of its own in the file.

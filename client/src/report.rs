@@ -70,6 +70,12 @@ impl CliError {
         self
     }
 
+    /// The same, with other advice.
+    #[must_use]
+    pub(crate) fn advising(self, hint: &str) -> Self {
+        if self.is_silent() { self } else { Self { hint: Some(hint.to_owned()), ..self } }
+    }
+
     /// The same, with more to say before the advice, so that a command at the end of the line can be copied.
     #[must_use]
     pub(crate) fn before_advice(mut self, more: &str) -> Self {
@@ -162,7 +168,8 @@ mod tests {
         let bare = CliError { code: 1, message: "no".to_owned(), hint: None };
         assert_eq!(bare.clone().and("More").to_string(), "no. More");
         assert_eq!(bare.and("Mend that line.").and("More").to_string(), "no. Mend that line. More");
-        assert!(CliError::silent(1).and("More").is_silent());
+        assert_eq!(CliError::failed("no", "Run: x").advising("Run: y").to_string(), "no. Run: y");
+        assert!(CliError::silent(1).and("More").is_silent() && CliError::silent(1).advising("x").is_silent());
         let bare = CliError { code: 1, message: "no".to_owned(), hint: None };
         assert_eq!(bare.clone().before_advice("It stays").to_string(), "no. It stays");
         assert_eq!(bare.and("Run: x").before_advice("It stays").to_string(), "no. It stays. Run: x");

@@ -10,6 +10,7 @@ mod lock;
 mod login;
 mod logout;
 mod minted;
+mod probe;
 mod status;
 mod warn;
 
@@ -19,8 +20,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
-    Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, Probed, ProbedCluster,
-    ProfileName, Refreshed, Secret, SourceName, near_misses,
+    Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, ProfileName, Refreshed, Secret,
+    SourceName, near_misses,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -213,36 +214,6 @@ impl Agent {
     pub async fn check(&self, text: String) -> Result<ConfigChecked, AgentError> {
         let config = self.candidate(text).await?;
         Ok(ConfigChecked { profiles: config.profiles.into_keys().collect() })
-    }
-
-    /// Tries a profile of a configuration that may become the real one: assumes its role and describes its cluster. The
-    /// session is kept, so that the first kubectl afterwards finds it.
-    pub async fn probe(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
-        self.while_unlocked(name, Box::pin(self.try_out(name, text))).await
-    }
-
-    async fn try_out(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
-        let config = self.candidate(text).await?;
-        let profile = Profile::find(&config, name, &self.person)
-            .ok_or_else(|| self.unknown(name, config.profiles.keys().map(ProfileName::as_str)))?;
-        // What it is reached through may be new too; a session that came another way is not kept.
-        let is_same = *config.network == *self.aws.network();
-        let sessions = if is_same {
-            self.sessions.clone()
-        } else {
-            Sessions::new(self.aws.reached(&config.network), self.keyring.clone(), usual_name(&self.person))
-        };
-        let served = sessions.get(&profile.chain, Want::New).await;
-        let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
-        let identified = sessions.identify(&profile.chain, &session).await;
-        let arn = identified.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?;
-        let cluster = match sessions.describe(&profile.chain, &session, &profile.cluster).await {
-            Ok(cluster) => ProbedCluster::Cluster(cluster),
-            Err(error) => ProbedCluster::ClusterProblem(error.body()),
-        };
-        let mut session = session.status(self.aws.clock());
-        session.arn = Some(arn);
-        Ok(Probed { session, cluster })
     }
 
     /// Reads the configuration again, and goes by what has changed.

@@ -25,9 +25,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     pub(crate) log_file: Option<PathBuf>,
 
-    /// How much to log; never holds secrets
-    #[arg(long, value_enum, default_value_t = Level::Info, value_name = "LEVEL")]
-    pub(crate) log_level: Level,
+    /// How much to log; never holds secrets [default: ROLECALL_LOG_LEVEL, else info]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) log_level: Option<Level>,
 
     /// Leave the terminal's session
     #[arg(long)]

@@ -19,10 +19,12 @@ pub mod limits;
 pub mod transport;
 
 pub mod aws;
-pub mod keyring;
 pub mod session;
-pub mod source;
+
+pub mod keyring;
 pub mod sso;
+
+pub mod source;
 
 pub mod cluster;
 pub mod hop;

@@ -62,6 +62,11 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 impl Level {
+    /// The level of that name, if there is one.
+    pub fn of_name(name: &str) -> Option<Self> {
+        clap::ValueEnum::from_str(name, true).ok()
+    }
+
     const fn filter(self) -> LevelFilter {
         match self {
             Self::Error => LevelFilter::ERROR,

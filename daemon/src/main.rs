@@ -10,6 +10,10 @@ use clap::Parser;
 
 use args::Args;
 
+/// Wipes what is freed: the SDK, the HTTP client and TLS copy credentials around and forget to (row 48).
+#[global_allocator]
+static HEAP: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.
     #[allow(unsafe_code)] // its one caller

@@ -12,7 +12,7 @@ use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws, AwsFiles};
 use rolecalld::clock::Clock;
 use rolecalld::handover::{self, Baton, Estate, Program};
-use rolecalld::log;
+use rolecalld::log::{self, Level};
 use rolecalld::notify::Notifier;
 use rolecalld::profile::Person;
 use rolecalld::server::guard::guard;
@@ -90,9 +90,11 @@ fn start(args: &Args) -> anyhow::Result<()> {
         let _ = rustix::process::setsid();
     }
     // Only the one that serves logs, so that the file has one writer. Without a log there are still tokens (F4).
-    let log = args.log_file.as_deref().filter(|path| log::start(args.log_level, Some(path)).is_ok());
+    let level =
+        args.log_level.or_else(|| location::log_level().as_deref().and_then(Level::of_name)).unwrap_or(Level::Info);
+    let log = args.log_file.as_deref().filter(|path| log::start(level, Some(path)).is_ok());
     if log.is_none() {
-        log::start(args.log_level, None)?;
+        log::start(level, None)?;
     }
     let agent = agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
     make_config_folder(agent.config_path().parent().map(Into::into));

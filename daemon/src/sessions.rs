@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{Cluster, ClusterName, ErrorClass, MfaSerial, Secret};
+use rolecall_protocol::{Cluster, ClusterName, ErrorClass, Secret};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -168,9 +168,9 @@ impl Sessions {
         &self.sources
     }
 
-    /// Takes in the code of an MFA device that a person gives; the next call that needs one takes it.
-    pub fn give_code(&self, serial: &MfaSerial, code: Secret<String>) {
-        self.codes.give(serial, code, self.now());
+    /// Takes in the code of an MFA device that a person gives for a session; the next call for that takes it.
+    pub fn give_code(&self, chain: &Chain, code: Secret<String>) {
+        self.codes.give(chain, code, self.now());
     }
 
     /// Whose a session is. One that a hop returned knows; a source's is asked for at STS.

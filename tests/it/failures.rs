@@ -131,7 +131,7 @@ fn a_source_that_gives_nothing_says_why() {
 }
 
 #[test]
-fn an_ended_login_needs_a_person() {
+fn a_login_that_there_never_was_needs_a_person() {
     let world = World::new();
     world.sandbox.append_aws_config(
         "[profile sso]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = dev\n\
@@ -139,7 +139,7 @@ fn an_ended_login_needs_a_person() {
     );
     world.configure(&crate::world::PROD.replace("aws_profile = \"work\"", "aws_profile = \"sso\""));
     let line = world.token_error("prod", 5);
-    assert_eq!(line, "rolecall: prod: the login of source \"work\" has expired. Run: rolecall login work");
+    assert_eq!(line, "rolecall: prod: source \"work\" needs a login. Run: rolecall login work");
 }
 
 #[test]

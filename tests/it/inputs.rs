@@ -148,7 +148,7 @@ source_identity = "dev@example.com"
 tags = { team = "platform", stage = "prod" }
 transitive_tags = ["team"]
 policy_arns = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
-policy = '{ "Version": "2012-10-17" }'
+policy = '{ "Version": "2012-10-17", "Statement": [] }'
 "#;
 
 #[test]
@@ -158,7 +158,7 @@ fn sts_sees_what_the_profile_says() {
     world.configure(&format!("{PROD}{EVERYTHING}"));
     world.good_token("prod");
     let all = [
-        ("Policy", r#"{"Version":"2012-10-17"}"#),
+        ("Policy", r#"{"Statement":[],"Version":"2012-10-17"}"#),
         ("PolicyArns.member.1.arn", "arn:aws:iam::aws:policy/ReadOnlyAccess"),
         ("SourceIdentity", "dev@example.com"),
         ("Tags.member.1.Key", "stage"),
@@ -198,7 +198,7 @@ fn a_chain_begins_with_what_stays_and_ends_with_what_does_not() {
     ];
     let last = [
         ("ExternalId", "hand/shake"),
-        ("Policy", r#"{"Version":"2012-10-17"}"#),
+        ("Policy", r#"{"Statement":[],"Version":"2012-10-17"}"#),
         ("PolicyArns.member.1.arn", "arn:aws:iam::aws:policy/ReadOnlyAccess"),
         ("Tags.member.1.Key", "stage"),
         ("Tags.member.1.Value", "prod"),

@@ -30,7 +30,10 @@ fn profile(name: &str, role: &str) -> String {
 impl World {
     /// Every step of a login.
     fn login(&self, source: &str, code: Option<String>) -> Vec<LoginStep> {
-        let request = LoginRequest { code: code.map(Secret::new), ..LoginRequest::default() };
+        self.steps(source, LoginRequest { code: code.map(Secret::new), ..LoginRequest::default() })
+    }
+
+    fn steps(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (tell, mut told) = tokio::sync::mpsc::channel(16);
         self.block_on(async {
             std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, tell).await;
@@ -60,7 +63,8 @@ fn one_code_is_good_for_two_roles_and_a_third_through_a_hub() {
     world.aws.add_role(Role::new(BEHIND).trusts(HUB));
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     let third = profile("third", BEHIND) + &format!("via = [\"{HUB}\"]\nduration = \"8h\"\n");
-    world.configure(&[text, profile("other", OTHER), third].concat());
+    // Nothing is renewed unasked: the test's clock would turn an hour while AWS answers.
+    world.configure(&["[defaults]\nkeep_warm = \"0s\"\n".to_owned(), text, profile("other", OTHER), third].concat());
     assert_eq!(
         world.token_error("prod", 5),
         format!("rolecall: prod: source \"work\" needs a code of the MFA device {serial}. Run: rolecall login work")
@@ -212,6 +216,45 @@ fn mfa_on_what_is_temporary_already_is_an_error_that_says_so() {
     let line = world.token_error("prod", 1);
     assert!(line.contains("mfa needs long-lived keys"), "{line}");
     assert_eq!(ACCOUNT.len(), 12);
+}
+
+#[test]
+fn a_new_session_wants_no_new_code_and_a_new_login_does() {
+    let (world, serial) = guarded("");
+    let name = "prod".parse().unwrap();
+    world.token_error("prod", 5);
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+    world.block_on(world.agent.refresh(&name)).unwrap();
+    assert_eq!((world.aws.calls(Op::AssumeRole), world.aws.calls(Op::GetSessionToken)), (2, 1));
+    let renew =
+        |code: Option<String>| LoginRequest { code: code.map(Secret::new), renew: true, ..LoginRequest::default() };
+    assert!(matches!(world.steps("work", renew(None)).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    world.good_token("prod");
+    world.clock.advance(Duration::from_secs(30));
+    let code = world.aws.mfa_code(&serial);
+    assert!(matches!(world.steps("work", renew(Some(code))).as_slice(), [LoginStep::Done { changed: true, .. }]));
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 2);
+    world.good_token("prod");
+}
+
+#[test]
+fn a_session_of_its_own_code_is_renewed_before_its_end_by_who_gives_one() {
+    let (world, serial) = guarded("");
+    let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
+    world.configure(&(text + "duration = \"12h\"\n"));
+    world.token_error("prod", 5);
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    world.good_token("prod");
+    assert_eq!(world.aws.calls(Op::GetSessionToken), 0, "every role has a code of its own");
+    world.clock.advance(6 * HOUR);
+    let refused = world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap_err();
+    assert_eq!(refused.0.code.exit_code(), 5);
+    world.good_token("prod");
+    world.logged_in("work", Some(world.aws.mfa_code(&serial)));
+    assert_eq!(world.aws.calls(Op::AssumeRole), 2);
+    world.clock.advance(11 * HOUR);
+    world.good_token("prod");
 }
 
 #[test]

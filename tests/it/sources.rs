@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall_harness::{AwsProfile, Op, Role};
+use rolecall_harness::{AwsProfile, Op, Role, Sso};
 use rolecall_protocol::{LoginFlow, LoginKind, LoginRequest, LoginStep, ProfileState};
 use tokio::sync::mpsc;
 
@@ -37,6 +37,20 @@ impl World {
     }
 }
 
+/// A world whose source is IAM Identity Center, where a person has logged in.
+fn signed_in() -> (World, Sso) {
+    let world = World::new();
+    let center = world.aws.sso();
+    let assigned = center.assign("dev", ACCOUNT, "Developers");
+    world.aws.update_role(ROLE, |role| role.trusts(&assigned));
+    world.sandbox.write_sso_profile("corp-dev", Some("corp"), &center, ACCOUNT, "Developers");
+    world.goes_by("corp-dev");
+    center.approve_all();
+    world.steps_of("work", LoginRequest::default());
+    world.is_taken("prod");
+    (world, center)
+}
+
 #[test]
 fn a_web_identity_is_a_source() {
     let world = World::new();
@@ -44,13 +58,14 @@ fn a_web_identity_is_a_source() {
     world.aws.add_role(Role::new(base).trusts_web_identity("repo:acme/app"));
     world.aws.update_role(ROLE, |role| role.trusts(base));
     let token = world.aws.web_identity_token("repo:acme/app");
-    let file = world.sandbox.write_web_identity("ci", base, &token, &world.aws.endpoint());
+    world.sandbox.write_web_identity("ci", base, &token, &world.aws.endpoint());
     world.goes_by("ci");
     world.is_taken("prod");
     assert_eq!(world.aws.calls(Op::AssumeRoleWithWebIdentity), 1);
     // The token in the file is read anew when it is needed.
     world.clock.advance(HOUR);
-    std::fs::write(file, world.aws.web_identity_token("repo:acme/app")).unwrap();
+    let token = world.aws.web_identity_token("repo:acme/app");
+    world.sandbox.write_web_identity("ci", base, &token, &world.aws.endpoint());
     world.is_taken("prod");
 }
 
@@ -82,7 +97,7 @@ fn identity_center_is_a_source_that_a_person_logs_in_to_once() {
     world.sandbox.write_sso_profile("corp-dev", Some("corp"), &center, ACCOUNT, "Developers");
     world.goes_by("corp-dev");
     let line = world.token_error("prod", 5);
-    assert_eq!(line, "rolecall: prod: the login of source \"work\" has expired. Run: rolecall login work");
+    assert_eq!(line, "rolecall: prod: source \"work\" needs a login. Run: rolecall login work");
     center.approve_all();
     let steps = world.steps_of("work", LoginRequest { flow: LoginFlow::Device, ..LoginRequest::default() });
     let [
@@ -108,15 +123,7 @@ fn identity_center_is_a_source_that_a_person_logs_in_to_once() {
 
 #[test]
 fn row_70_a_role_of_identity_center_ends_and_its_login_does_not() {
-    let world = World::new();
-    let center = world.aws.sso();
-    let assigned = center.assign("dev", ACCOUNT, "Developers");
-    world.aws.update_role(ROLE, |role| role.trusts(&assigned));
-    world.sandbox.write_sso_profile("corp-dev", Some("corp"), &center, ACCOUNT, "Developers");
-    world.goes_by("corp-dev");
-    center.approve_all();
-    world.steps_of("work", LoginRequest::default());
-    world.is_taken("prod");
+    let (world, _) = signed_in();
     let before = world.aws.calls(Op::CreateToken);
     world.clock.advance(2 * HOUR);
     let name = "prod".parse().unwrap();
@@ -131,15 +138,7 @@ fn row_70_a_role_of_identity_center_ends_and_its_login_does_not() {
 
 #[test]
 fn row_71_a_revoked_login_is_one_attempt_and_five_hundred_answers() {
-    let world = World::new();
-    let center = world.aws.sso();
-    let assigned = center.assign("dev", ACCOUNT, "Developers");
-    world.aws.update_role(ROLE, |role| role.trusts(&assigned));
-    world.sandbox.write_sso_profile("corp-dev", Some("corp"), &center, ACCOUNT, "Developers");
-    world.goes_by("corp-dev");
-    center.approve_all();
-    world.steps_of("work", LoginRequest::default());
-    world.is_taken("prod");
+    let (world, center) = signed_in();
     center.revoke_all();
     world.clock.advance(9 * HOUR);
     let before = (world.aws.calls(Op::CreateToken), world.aws.calls(Op::StartDeviceAuthorization));

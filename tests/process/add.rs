@@ -221,7 +221,7 @@ fn many_at_once_lose_nothing() {
 fn a_profile_with_everything_goes_from_its_options_to_a_token() {
     let world = World::bare();
     world.aws.update_role(ROLE, |role| role.allows_tag_session().allows_source_identity());
-    let policy = world.sandbox.write("home/policy.json", "{\n  \"Version\": \"2012-10-17\"\n}\n");
+    let policy = world.sandbox.write("home/policy.json", "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": []\n}\n");
     let endpoint = world.aws.endpoint();
     let everything = add_with(&[
         "--tag",
@@ -251,7 +251,7 @@ fn a_profile_with_everything_goes_from_its_options_to_a_token() {
         ("TransitiveTagKeys.member.1", "team"),
         ("SourceIdentity", "dev@example.com"),
         ("PolicyArns.member.1.arn", "arn:aws:iam::aws:policy/ReadOnlyAccess"),
-        ("Policy", r#"{"Version":"2012-10-17"}"#),
+        ("Policy", r#"{"Statement":[],"Version":"2012-10-17"}"#),
     ] {
         assert_eq!(call.params.get(key).map(String::as_str), Some(value), "{key}");
     }

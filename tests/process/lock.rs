@@ -226,7 +226,6 @@ fn memory(pid: u32) -> Option<Vec<u8>> {
 }
 
 #[test]
-#[ignore = "fails: 12 secrets are still found after a lock; whether in freed or in live memory is not known yet"]
 fn row_48_after_a_lock_no_secret_is_left_in_memory() {
     let world = World::with_passphrase();
     for _ in 0..10 {

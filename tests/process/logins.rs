@@ -84,7 +84,7 @@ fn a_code_that_is_typed_at_kubectl_s_terminal_is_good_for_everything_after() {
 fn a_device_is_approved_elsewhere_while_kubectl_waits() {
     let (world, center) = central();
     let terminal = plugin(&world);
-    terminal.wait_for("prod: the login of source \"corp\" has expired. Log in now? [Y/n] ", SOON);
+    terminal.wait_for("prod: source \"corp\" needs a login. Log in now? [Y/n] ", SOON);
     terminal.type_text("\n");
     terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
@@ -106,7 +106,7 @@ fn row_71_of_five_hundred_at_one_terminal_one_asks_and_one_device_is_approved() 
         world.sandbox.terminal(world.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", INFO));
     terminal.wait_for("Log in now? [Y/n] ", SOON);
     // The question stands until somebody answers; all the others have had their answer by then.
-    terminal.wait_for_times("has expired. Run: rolecall login corp", CALLERS - 1, SOON * 3);
+    terminal.wait_for_times("needs a login. Run: rolecall login corp", CALLERS - 1, SOON * 3);
     assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 0);
     terminal.type_text("y\n");
     terminal.wait_for("and confirm the code ", SOON);

@@ -9,6 +9,7 @@ mod desk;
 mod world;
 
 mod add;
+mod add_login;
 mod again;
 mod agent;
 mod at_once;
@@ -30,6 +31,7 @@ mod network;
 mod notifications;
 mod offer;
 mod refused;
+mod secrets;
 mod sources;
 mod start;
 mod watch;

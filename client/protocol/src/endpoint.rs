@@ -178,10 +178,10 @@ impl Endpoint {
         match self {
             // Linux caps one environment variable at 128 KiB (MAX_ARG_STRLEN), so no honest caller has more.
             Self::Token(_) => 256 * 1024,
-            // 10,000 profiles with every key take about 5 MiB.
-            Self::ConfigCheck | Self::Probe(_) => crate::MAX_CONFIG,
+            // 10,000 profiles with every key take about 5 MiB; whoever logs in before a source is configured sends them too.
+            Self::ConfigCheck | Self::Probe(_) | Self::Login(_) => crate::MAX_CONFIG,
             // A few short strings each.
-            Self::Login(_) | Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
+            Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             Self::Logout(_)
             | Self::Keys
             | Self::RotateKey(_)

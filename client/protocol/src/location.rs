@@ -126,6 +126,11 @@ pub fn no_prompt() -> bool {
     variable("ROLECALL_NO_PROMPT").is_some_and(|value| value != "0")
 }
 
+/// How much a daemon logs that is not told by its arguments: `ROLECALL_LOG_LEVEL`.
+pub fn log_level() -> Option<String> {
+    variable("ROLECALL_LOG_LEVEL").and_then(|level| level.into_string().ok())
+}
+
 /// AWS's own files: `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/config` and
 /// `~/.aws/credentials`. These two variables say where files are, not who the user is, so they are honoured.
 pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {

@@ -20,6 +20,10 @@ pub struct LoginRequest {
     /// Whether a login that is good still is to be replaced.
     #[serde(default)]
     pub renew: bool,
+    /// A configuration that may become the real one and has the source, in place of the one in force: whoever adds a
+    /// profile logs in before anything is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<String>,
 }
 
 /// How a person approves a login of IAM Identity Center.

@@ -118,7 +118,7 @@ mod tests {
     fn what_a_person_gives_is_in_the_body() {
         let mut fake = Fake::answering(&["HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n"]);
         let code = Some("123456".to_owned().into());
-        fake.agent.login(&work(), &LoginRequest { code, flow: LoginFlow::Browser, renew: true }).unwrap();
+        fake.agent.login(&work(), &LoginRequest { code, flow: LoginFlow::Browser, renew: true, draft: None }).unwrap();
         let request = fake.requests().remove(0);
         assert!(request.ends_with(r#"{"code":"123456","flow":"browser","renew":true}"#), "{request}");
     }

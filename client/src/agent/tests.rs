@@ -5,7 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
 
+use rustix::net::SocketAddrUnix;
+
+use super::connect::{connect, new_socket};
 use super::*;
+use crate::report::CliError;
 
 pub(crate) struct Fake {
     folder: tempfile::TempDir,

@@ -4,6 +4,7 @@
 //! kubeconfig cannot be.
 
 mod inputs;
+mod login;
 mod plan;
 mod verify;
 
@@ -94,7 +95,10 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
         verify::config_alone(&agent, &draft)?;
         given
     } else {
-        Some(verify::with_aws(&agent, wanted, &profile, &draft, given, context)?)
+        let is_new = !before.source_names().iter().any(|name| name == profile.source.as_str());
+        let source = login::Source { name: &profile.source, is_new };
+        let probed = login::probe(&agent, wanted, &source, &draft, context)?;
+        Some(verify::with_aws(probed, wanted, &profile, &draft, given, context)?)
     };
     if let Some(server) = &server {
         profile.server = Some(server.url.clone());

@@ -5,6 +5,7 @@ pub(crate) mod conversation;
 pub(crate) mod desk;
 pub(crate) mod line;
 pub(crate) mod source;
+pub(crate) mod standing;
 
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, LoginFlow, LoginStatus, LoginStep, SourceStatus, Status, sanitize_for_terminal};
@@ -34,7 +35,7 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
     let flow = if has_browser && !wanted.device { LoginFlow::Browser } else { LoginFlow::Device };
     let codes = if wanted.code_stdin { Codes::StandardInput } else { Codes::Terminal };
     let mut desk = Desk::of_command(&source, context, codes, has_browser)?;
-    let done = conversation::hold(&agent, &source, Wish { flow, renew: wanted.renew }, &mut desk)?;
+    let done = conversation::hold(&agent, &source, Wish { flow, renew: wanted.renew, draft: None }, &mut desk)?;
     if wanted.json {
         return super::print_json(&LoginStep::from(done));
     }

@@ -3,12 +3,14 @@
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::{
-    Endpoint, ErrorClass, Problem, ProfileDetails, ProfileInputs, ProfileName, ProfileState, ProfileStatus, RoleArn,
-    SessionStatus, sanitize_for_terminal,
+    Endpoint, ErrorClass, MfaDetails, Problem, ProfileDetails, ProfileInputs, ProfileName, ProfileState, ProfileStatus,
+    RoleArn, SessionStatus, SourceName, SourceStatus, Status, sanitize_for_terminal,
 };
 
 use crate::agent::{Agent, IfAbsent};
 use crate::cli::Show;
+use crate::commands::login::source::waits_for_login;
+use crate::commands::login::standing::Standing;
 use crate::context_entry::{files, short};
 use crate::kubeconfig;
 use crate::report::CliError;
@@ -22,7 +24,11 @@ pub(crate) fn run(wanted: &Show) -> Result<(), CliError> {
         return super::print_json(&agent.call_json::<serde_json::Value>(&endpoint, b"")?);
     }
     let details: ProfileDetails = agent.call_json(&endpoint, b"")?;
-    output::print(&render(&details, context_of(&wanted.name).as_deref(), clock::now(), &TimeZone::system()))
+    // It adds to the answer; without it there is one all the same.
+    let all = agent.call_json::<Status>(&Endpoint::Status, b"").ok();
+    let source = all.and_then(|all| all.sources.into_iter().find(|source| source.name == details.status.source));
+    let context = context_of(&wanted.name);
+    output::print(&render(&details, source.as_ref(), context.as_deref(), clock::now(), &TimeZone::system()))
 }
 
 /// Where the profile's context is. A kubeconfig that cannot be read is not what was asked about.
@@ -32,12 +38,20 @@ fn context_of(name: &ProfileName) -> Option<String> {
     Some(sanitize_for_terminal(&format!("{name} in {}{current}", short(&found.file))))
 }
 
-fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone: &TimeZone) -> String {
+fn render(
+    details: &ProfileDetails,
+    source: Option<&SourceStatus>,
+    context: Option<&str>,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> String {
     let status = &details.status;
     let mut lines: Vec<(&str, String)> = vec![
         ("cluster", format!("{} in {}", status.cluster, status.region)),
         ("source", format!("{} ({})", status.source, sanitize_for_terminal(&details.source_kind))),
     ];
+    lines.extend(login(status, source, now, zone).map(|login| ("login", login)));
+    lines.extend(details.mfa.as_ref().map(|mfa| ("mfa", mfa_words(mfa, &status.source))));
     match details.hops.split_last() {
         Some((role, via)) => {
             lines.extend(via.iter().map(|role| ("via", role.to_string())));
@@ -72,6 +86,35 @@ fn render(details: &ProfileDetails, context: Option<&str>, now: Timestamp, zone:
     let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
     let body = lines.iter().map(|(key, value)| format!("  {}  {value}\n", format!("{key:<width$}").dimmed()));
     format!("{}\n{}", status.name.bold(), body.collect::<String>())
+}
+
+/// The login that the source depends on, and what to run where it is over or nearly. Of codes it is said how they are used.
+fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, zone: &TimeZone) -> Option<String> {
+    let problems = [status.problem.as_ref(), source.and_then(|source| source.problem.as_ref())];
+    let is_needed = problems.into_iter().flatten().any(waits_for_login);
+    let login = source.and_then(|source| source.login.as_ref());
+    let Standing { words, urgency } = Standing::of(login, is_needed, || status.session.is_some(), now, zone)?;
+    Some(match urgency.command(&status.source) {
+        // The problem says so, too.
+        Some(command) if status.problem.as_ref().is_none_or(|problem| !waits_for_login(problem)) => {
+            format!("{words}. Run: {command}")
+        }
+        _ => words,
+    })
+}
+
+/// How codes of the device are used, and why so.
+fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
+    let length = words::length(SignedDuration::from_secs(i64::try_from(mfa.seconds).unwrap_or(i64::MAX)));
+    let use_of = if mfa.in_assume_role {
+        format!(
+            "a code in AssumeRole for each session of {length}: a session got with a code could assume roles for 1 h at most"
+        )
+    } else {
+        format!("one code is good for {length}, for all roles of source {source} (GetSessionToken)")
+    };
+    let by = if mfa.by_command { "; codes by command" } else { "" };
+    format!("{}: {use_of}{by}", sanitize_for_terminal(mfa.serial.as_str()))
 }
 
 /// What else AssumeRole is given.
@@ -174,9 +217,14 @@ mod tests {
     use super::*;
 
     fn shown(details: &serde_json::Value) -> String {
+        shown_with(details, None)
+    }
+
+    fn shown_with(details: &serde_json::Value, source: Option<&serde_json::Value>) -> String {
         let details: ProfileDetails = serde_json::from_value(details.clone()).unwrap();
+        let source = source.map(|source| serde_json::from_value(source.clone()).unwrap());
         let now = "2026-01-02T12:13:00Z".parse().unwrap();
-        let text = render(&details, Some("prod in ~/.kube/config"), now, &TimeZone::UTC);
+        let text = render(&details, source.as_ref(), Some("prod in ~/.kube/config"), now, &TimeZone::UTC);
         anstream::adapter::strip_str(&text).to_string()
     }
 
@@ -217,6 +265,47 @@ prod
   server        https://x.eks.amazonaws.com
 "
         );
+    }
+
+    #[test]
+    fn how_somebody_signs_in_is_shown_where_it_takes_somebody() {
+        let source = |login: serde_json::Value| serde_json::json!({"name": "work", "kind": "x", "login": login});
+        let line = |details: &serde_json::Value, login: serde_json::Value, key: &str| {
+            let text = shown_with(details, Some(&source(login)));
+            let key = format!("  {key:<12}  ");
+            text.lines().find_map(|line| line.strip_prefix(&key)).map(str::to_owned)
+        };
+        let mut details = sample();
+        let sso = serde_json::json!({"kind": "sso", "ends": "2026-01-02T19:42:00Z", "renews": true});
+        assert_eq!(line(&details, sso, "login").as_deref(), Some("signed in until 19:42, renewed by itself"));
+        assert_eq!(line(&details, serde_json::Value::Null, "login"), None);
+        let over = serde_json::json!({"kind": "sso", "ends": "2026-01-02T12:00:00Z"});
+        assert_eq!(line(&details, over.clone(), "login").as_deref(), Some("login needed. Run: rolecall login work"));
+
+        let serial = "arn:aws:iam::111122223333:mfa/dev";
+        details["mfa"] =
+            serde_json::json!({"serial": serial, "in_assume_role": false, "seconds": 43_200, "by_command": true});
+        assert_eq!(
+            line(&details, serde_json::Value::Null, "mfa").unwrap(),
+            format!(
+                "{serial}: one code is good for 12 h, for all roles of source work (GetSessionToken); codes by command"
+            )
+        );
+        details["mfa"]["in_assume_role"] = true.into();
+        details["mfa"]["by_command"] = false.into();
+        assert_eq!(
+            line(&details, serde_json::Value::Null, "mfa").unwrap(),
+            format!(
+                "{serial}: a code in AssumeRole for each session of 12 h: a session got with a code could assume roles \
+                 for 1 h at most"
+            )
+        );
+
+        // What is wrong says what to run, and it is not said twice.
+        details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "login",
+            "code": "login_needed", "message": "it has expired", "hint": "Run: rolecall login work"});
+        assert_eq!(line(&details, over.clone(), "login").as_deref(), Some("login needed"));
+        assert_eq!(shown_with(&details, Some(&source(over))).matches("rolecall login").count(), 1);
     }
 
     #[test]

@@ -24,7 +24,7 @@ cluster  = \"prod\"      # the only one
 region   = \"eu-west-1\"
 source   = \"work\"
 role_arn = 'arn:aws:iam::111122223333:role/developers'
-tags     = { team = \"web\" }   # not the client's business
+keep_warm = \"4h\"   # not the client's business
 server   = \"https://old\"
 
 # for reading
@@ -66,7 +66,7 @@ fn what_is_not_changed_is_not_written() {
     let mut config = file(HAND);
     assert_eq!(config.profile("prod"), Some(entry()));
     config.set_profile("prod", &entry()).unwrap();
-    assert_eq!(config.ensure_source_aws_profile("work").unwrap().as_str(), "work");
+    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap().as_str(), "work");
     let audit = config.profile("audit").unwrap();
     assert_eq!(audit.via.len(), 2);
     config.set_profile("audit", &audit).unwrap();
@@ -96,7 +96,7 @@ fn only_the_keys_that_differ_change_and_comments_stay() {
 #[test]
 fn new_profiles_and_sources_stand_beside_the_others() {
     let mut config = file(HAND);
-    let source = config.ensure_source_aws_profile("Team A/dev").unwrap();
+    let source = config.ensure_source(SourceEntry::AwsProfile("Team A/dev"), None).unwrap();
     assert_eq!(source.as_str(), "Team-A-dev");
     config.set_profile("v1.2", &ProfileEntry { source, ..entry() }).unwrap();
     let text = config.text();
@@ -121,13 +121,13 @@ server = \"https://old\"
 #[test]
 fn a_source_of_that_name_that_signs_in_otherwise_stays_what_it_is() {
     let mut config = file("[sources.work]\nkeyring = \"work\"\n[sources.other]\naws_profile = \"job\"\n");
-    assert_eq!(config.ensure_source_aws_profile("work").unwrap().as_str(), "work-2");
-    assert_eq!(config.ensure_source_aws_profile("work").unwrap().as_str(), "work-2");
-    assert_eq!(config.ensure_source_aws_profile("job").unwrap().as_str(), "other");
-    assert_eq!(config.ensure_source_aws_profile("„…“").unwrap().as_str(), "aws");
+    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap().as_str(), "work-2");
+    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap().as_str(), "work-2");
+    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("job"), None).unwrap().as_str(), "other");
+    assert_eq!(config.ensure_source(SourceEntry::AwsProfile("„…“"), None).unwrap().as_str(), "aws");
     assert_eq!(config.source_names(), ["work", "other", "work-2", "aws"]);
     let long = "x".repeat(200);
-    assert_eq!(config.ensure_source_aws_profile(&long).unwrap().as_str().len(), 56);
+    assert_eq!(config.ensure_source(SourceEntry::AwsProfile(&long), None).unwrap().as_str().len(), 56);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_profile_goes_with_its_own_comment_and_no_other() {
 fn a_new_file_says_what_it_is() {
     let mut config = file("");
     assert_eq!(config.text(), "");
-    config.ensure_source_aws_profile("work").unwrap();
+    config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap();
     config.set_profile("prod", &entry()).unwrap();
     let text = config.text();
     assert!(
@@ -162,7 +162,7 @@ fn a_new_file_says_what_it_is() {
     assert_eq!(again.text(), format!("{HEADER}[sources.work]\naws_profile = \"work\"\n"));
 
     let mut commented = file("# nothing yet\n");
-    commented.ensure_source_aws_profile("work").unwrap();
+    commented.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap();
     assert_eq!(commented.text(), "# nothing yet\n\n[sources.work]\naws_profile = \"work\"\n");
 }
 
@@ -343,11 +343,28 @@ fn inputs_are_written_in_their_place_and_read_again() {
 #[test]
 fn a_source_with_keys_is_added_and_found() {
     let mut config = file("# mine\n[sources.work]\naws_profile = \"job\" # the usual\n");
-    config.add_source_keyring("break-glass", "break-glass").unwrap();
+    config.add_source_keyring("break-glass", &"break-glass".parse().unwrap()).unwrap();
     assert_eq!(
         config.text(),
         "# mine\n[sources.work]\naws_profile = \"job\" # the usual\n\n[sources.break-glass]\nkeyring = \"break-glass\"\n"
     );
-    assert_eq!(config.sources_with_keyring("break-glass"), ["break-glass"]);
-    assert!(config.sources_with_keyring("job").is_empty());
+    assert_eq!(config.sources_with_keyring(&"break-glass".parse().unwrap()), ["break-glass"]);
+    assert!(config.sources_with_keyring(&"job".parse().unwrap()).is_empty());
+}
+
+#[test]
+fn a_source_is_made_with_its_device_and_one_that_is_there_stays_as_it_is() {
+    let mut config = file("");
+    let serial: rolecall_protocol::MfaSerial = "arn:aws:iam::111122223333:mfa/dev".parse().unwrap();
+    let keys = "work".parse().unwrap();
+    let of_keys = SourceEntry::Keyring(&keys);
+    assert_eq!(config.ensure_source(of_keys, Some(&serial)).unwrap().as_str(), "work");
+    let text = config.text();
+    let made = "[sources.work]\nkeyring = \"work\"\nmfa = { serial = \"arn:aws:iam::111122223333:mfa/dev\" }\n";
+    assert!(text.contains(made), "{text}");
+    assert_eq!(config.ensure_source(of_keys, None).unwrap().as_str(), "work");
+    assert_eq!(config.text(), text);
+    let source = config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap();
+    assert_eq!((source.as_str(), config.mfa_serial(&source)), ("work-2", None));
+    assert_eq!(config.mfa_serial(&"work".parse().unwrap()).as_deref(), Some(serial.as_str()));
 }

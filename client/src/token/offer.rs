@@ -56,7 +56,7 @@ pub(super) fn answer(agent: &Agent, name: &ProfileName, info: &[u8], refusal: Er
     }
     desk.hurry();
     let flow = if desk.has_browser() { LoginFlow::Browser } else { LoginFlow::Device };
-    let done = conversation::hold(agent, &profile.source, Wish { flow, renew: false }, &mut desk)?;
+    let done = conversation::hold(agent, &profile.source, Wish { flow, renew: false, draft: None }, &mut desk)?;
     turn.has_succeeded();
     desk.say(&crate::commands::login::told(&done, clock::now(), &TimeZone::system()));
     token().map_err(|error| told(error, name))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, LoginStep, SourceName};
 use tokio::sync::mpsc::Sender;
 
-use super::{Agent, AgentError};
+use super::{Agent, AgentError, Profiles, resolve};
 use crate::config::SourceConfig;
 use crate::profile::Chain;
 use crate::sessions::{CodeError, SessionError, Want};
@@ -25,6 +25,8 @@ const IDENTIFY: Duration = Duration::from_secs(5);
 struct Attempt<'a> {
     agent: &'a Agent,
     name: &'a SourceName,
+    /// Those that may use it.
+    profiles: Arc<Profiles>,
     request: LoginRequest,
     tell: Sender<LoginStep>,
     /// Whether somebody had to do something.
@@ -49,15 +51,34 @@ impl Mended {
 
 impl Agent {
     /// Gets what a source needs of a person, and tells what they have to do. The last step ends it.
-    pub async fn login(self: Arc<Self>, name: SourceName, request: LoginRequest, tell: Sender<LoginStep>) {
-        let mut attempt =
-            Attempt { agent: &self, name: &name, request, tell: tell.clone(), changed: false, gave_code: false };
-        let last = match self.source(&name) {
-            Ok(source) => attempt.run(&source).await,
+    pub async fn login(self: Arc<Self>, name: SourceName, mut request: LoginRequest, tell: Sender<LoginStep>) {
+        let configured = match self.check_unlocked() {
+            Ok(()) => self.configured(&name, request.draft.take()).await,
+            Err(locked) => Err(locked),
+        };
+        let last = match configured {
+            Ok((source, profiles)) => {
+                let (agent, name, tell) = (&*self, &name, tell.clone());
+                let mut attempt = Attempt { agent, name, profiles, request, tell, changed: false, gave_code: false };
+                attempt.run(&source).await
+            }
             Err(AgentError(error)) => LoginStep::Failed { error },
         };
         // Whoever asked may have left; what was got stays.
         drop(tell.send(last).await);
+    }
+
+    /// The source of that name and the profiles that may use it, of the configuration in force or of one that may become it.
+    async fn configured(
+        &self,
+        name: &SourceName,
+        draft: Option<String>,
+    ) -> Result<(SourceConfig, Arc<Profiles>), AgentError> {
+        let Some(draft) = draft else { return Ok((self.source(name)?, self.profiles())) };
+        let made = resolve(&self.candidate(draft).await?, &self.person);
+        let source = made.sources.get(name).cloned();
+        let unknown = || AgentError::unknown_source(name, made.sources.keys().map(SourceName::as_str));
+        Ok((source.ok_or_else(unknown)?, made.profiles))
     }
 
     /// The source of that name.
@@ -75,17 +96,15 @@ impl Agent {
     }
 
     /// The chain of a source alone, where its profiles have it.
-    pub(super) fn base_of(&self, name: &SourceName, source: &SourceConfig) -> Chain {
-        let profiles = self.profiles();
+    pub(super) fn base_of(profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> Chain {
         let used = profiles.values().find(|profile| profile.source_name == *name);
         used.map_or_else(|| Chain::of_source(source.clone()), |profile| profile.chain.base())
     }
 
     /// The chain of a source alone, and those of profiles that take a code of their own and wait for one.
-    fn wanting(&self, name: &SourceName, source: &SourceConfig) -> (Chain, Vec<Chain>) {
-        let profiles = self.profiles();
+    fn wanting(&self, profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> (Chain, Vec<Chain>) {
         let of_source: Vec<_> = profiles.values().filter(|profile| profile.source_name == *name).collect();
-        let base = self.base_of(name, source);
+        let base = Self::base_of(profiles, name, source);
         let waits = |chain: &Chain| {
             let trouble = self.sessions.look(chain).trouble;
             trouble.is_some_and(|trouble| matches!(*trouble.error, SessionError::Code(_)))
@@ -100,8 +119,8 @@ impl Agent {
 
 impl Attempt<'_> {
     async fn run(&mut self, source: &SourceConfig) -> LoginStep {
-        let (base, waiting) = self.agent.wanting(self.name, source);
-        let mut want = Want::Fresh;
+        let (base, waiting) = self.agent.wanting(&self.profiles, self.name, source);
+        let mut is_renewed = false;
         if self.request.renew {
             match self.agent.sessions.sources().login_of(source).await {
                 Some(Login::Sso(session)) => {
@@ -110,11 +129,19 @@ impl Attempt<'_> {
                     }
                 }
                 Some(Login::Aws { profile }) => return command(&profile),
-                Some(Login::Keyring(_)) | None => want = Want::New,
+                Some(Login::Keyring(_)) | None => is_renewed = true,
             }
         }
-        for chain in waiting.iter().chain([&base]) {
-            if let Err(last) = self.get(chain, want).await {
+        // Their sessions may be good for a while still.
+        let waiting = waiting.into_iter().map(|chain| (chain, Want::Renewed));
+        for (chain, want) in waiting.chain([(base.clone(), Want::Fresh)]) {
+            if let Err(last) = self.get(&chain, want).await {
+                return *last;
+            }
+        }
+        if is_renewed {
+            let coded = self.agent.sessions.coded_of(&base).unwrap_or_else(|| base.clone());
+            if let Err(last) = self.get(&coded, Want::New).await {
                 return *last;
             }
         }
@@ -126,7 +153,7 @@ impl Attempt<'_> {
             Some(session) => tokio::time::timeout(IDENTIFY, self.agent.sessions.identify(&base, session)).await.ok(),
             None => None,
         };
-        let source = self.agent.status_of_source(self.name, source);
+        let source = self.agent.status_of_source(&self.profiles, self.name, source);
         LoginStep::Done { source, arn: arn.and_then(Result::ok), changed: self.changed }
     }
 
@@ -152,9 +179,9 @@ impl Attempt<'_> {
 
     async fn mend(&mut self, chain: &Chain, problem: &SessionError) -> Mended {
         match problem {
-            SessionError::Code(CodeError::Needed { serial, .. }) => match self.request.code.take() {
+            SessionError::Code(CodeError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
                 Some(code) => {
-                    self.agent.sessions.give_code(serial, code);
+                    self.agent.sessions.give_code(what_for, code);
                     (self.gave_code, self.changed) = (true, true);
                     Mended::Yes
                 }

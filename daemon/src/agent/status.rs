@@ -1,5 +1,6 @@
 //! What the agent tells about itself, for people who ask.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{
@@ -7,7 +8,7 @@ use rolecall_protocol::{
     ProfileName, ProfileState, ProfileStatus, SourceName, SourceStatus, Status,
 };
 
-use super::{Agent, AgentError};
+use super::{Agent, AgentError, Profiles};
 use crate::config::SourceConfig;
 use crate::config::inputs::Variant;
 use crate::profile::Chain;
@@ -20,6 +21,7 @@ impl Agent {
     pub fn status(&self) -> Status {
         self.lock_if_due();
         let clock = self.aws.clock();
+        let made = Arc::clone(&self.config.current().made);
         Status {
             daemon: DaemonStatus {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -33,14 +35,11 @@ impl Agent {
                 lock: self.lock.status(),
             },
             config: self.config_status(),
-            profiles: self.profiles().values().map(|profile| self.status_of(profile)).collect(),
-            sources: self
-                .config
-                .current()
-                .made
+            profiles: made.profiles.values().map(|profile| self.status_of(profile)).collect(),
+            sources: made
                 .sources
                 .iter()
-                .map(|(name, source)| self.status_of_source(name, source))
+                .map(|(name, source)| self.status_of_source(&made.profiles, name, source))
                 .collect(),
         }
     }
@@ -93,9 +92,14 @@ impl Agent {
     }
 
     /// A source, the login that it depends on, and what is wrong with it.
-    pub(super) fn status_of_source(&self, name: &SourceName, source: &SourceConfig) -> SourceStatus {
+    pub(super) fn status_of_source(
+        &self,
+        profiles: &Profiles,
+        name: &SourceName,
+        source: &SourceConfig,
+    ) -> SourceStatus {
         let clock = self.aws.clock();
-        let base = self.base_of(name, source);
+        let base = Self::base_of(profiles, name, source);
         let known = self.sessions.look(&base);
         let login = self.login_status(&base);
         let problem = known.trouble.map(|trouble| Problem {

@@ -209,8 +209,8 @@ impl<'de> Deserialize<'de> for Policy {
         // The parser's message may quote the text.
         let policy: serde_json::Value =
             serde_json::from_str(&text).map_err(|_| D::Error::custom("must be a policy in JSON"))?;
-        if !policy.is_object() {
-            return Err(D::Error::custom("must be a policy: a JSON object"));
+        if policy.get("Statement").is_none() {
+            return Err(D::Error::custom("must be a policy: a JSON object with a Statement"));
         }
         let policy = policy.to_string();
         if policy.chars().any(|c| c > '\u{ff}') {

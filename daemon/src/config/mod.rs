@@ -77,7 +77,7 @@ pub struct SourceConfig {
     /// Where they come from.
     pub kind: SourceKind,
     /// The MFA device whose codes they are made stronger with.
-    pub mfa: Option<Mfa>,
+    pub mfa: Option<Arc<Mfa>>,
 }
 
 /// Where base credentials come from.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{
@@ -282,6 +283,7 @@ impl RawSource {
             session: mfa.session.map_or(DEFAULT_MFA_SESSION, |session| session.0),
             process: mfa.process.map(|process| process.0),
         });
+        let mfa = mfa.map(Arc::new);
         Ok(SourceConfig { kind, mfa })
     }
 }

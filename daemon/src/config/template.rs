@@ -21,7 +21,7 @@ pub struct NameTemplate(Arc<str>);
 
 impl NameTemplate {
     /// Fills in a template, all but the session of its source. What is filled in is made to fit STS's alphabet; what the
-    /// template itself says has to fit as it is, see [`check`].
+    /// template itself says has to fit as it is.
     #[must_use]
     pub fn new(template: &str, user: &str, host: &str, profile: &str) -> Self {
         let filled = template.replace(USER, &fitting(user)).replace(HOST, &fitting(host));

@@ -60,8 +60,8 @@ impl KeyringError {
         let (code, hint) = match self {
             Self::Absent(_) => (
                 ErrorCode::KeyringUnavailable,
-                "Start one in your desktop session (GNOME Keyring, KWallet, KeePassXC), and then: rolecall agent restart; \
-                 or keep the keys in an AWS profile."
+                "Start one in your desktop session (GNOME Keyring, KWallet, KeePassXC) and run there: rolecall agent stop; the \
+                 next command starts an agent that finds it. Or keep the keys in an AWS profile."
                     .to_owned(),
             ),
             Self::Locked => (

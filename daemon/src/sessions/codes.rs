@@ -50,27 +50,29 @@ pub enum CodeError {
     Temporary,
 }
 
-/// Codes on their way, by device.
+/// Codes on their way, and those that have gone it.
 #[derive(Debug, Default)]
-pub(super) struct Codes(Mutex<HashMap<MfaSerial, Device>>);
+pub(super) struct Codes(Mutex<Known>);
 
 #[derive(Debug, Default)]
-struct Device {
-    /// Given, and by when.
-    given: Option<(Secret<String>, SystemTime)>,
-    /// Used last, and when.
-    used: Option<(Secret<String>, SystemTime)>,
+struct Known {
+    /// Given for which session, and when.
+    given: HashMap<Chain, (Secret<String>, SystemTime)>,
+    /// Used last, and when, by device.
+    used: HashMap<MfaSerial, (Secret<String>, SystemTime)>,
 }
 
 impl Codes {
-    /// Takes in what a person says. The next call that needs one takes it.
-    pub(super) fn give(&self, serial: &MfaSerial, code: Secret<String>, now: SystemTime) {
-        self.devices().entry(serial.clone()).or_default().given = Some((code, now));
+    /// Takes in what a person says for a session. The next call for that takes it.
+    pub(super) fn give(&self, chain: &Chain, code: Secret<String>, now: SystemTime) {
+        let mut known = self.known();
+        known.given.retain(|_, (_, at)| left(*at, now) < KEPT);
+        known.given.insert(chain.clone(), (code, now));
     }
 
     /// The code that somebody gave, once; refused here already where it is the one that was used last.
     pub(super) fn take(&self, chain: &Chain, serial: &MfaSerial, now: SystemTime) -> Result<Secret<String>, CodeError> {
-        let given = self.devices().get_mut(serial).and_then(|device| device.given.take());
+        let given = self.known().given.remove(chain);
         match given.filter(|(_, at)| left(*at, now) < KEPT) {
             Some((code, _)) if self.is_used(serial, &code, now) => Err(CodeError::Refused {
                 serial: serial.clone(),
@@ -84,17 +86,18 @@ impl Codes {
 
     /// Notes that a code has been sent to AWS, which takes none twice.
     pub(super) fn used(&self, serial: &MfaSerial, code: Secret<String>, now: SystemTime) {
-        self.devices().entry(serial.clone()).or_default().used = Some((code, now));
+        let mut known = self.known();
+        known.used.retain(|_, (_, at)| left(*at, now) < USED);
+        known.used.insert(serial.clone(), (code, now));
     }
 
     /// Whether a code was sent before.
     pub(super) fn is_used(&self, serial: &MfaSerial, code: &Secret<String>, now: SystemTime) -> bool {
-        let devices = self.devices();
-        let used = devices.get(serial).and_then(|device| device.used.as_ref());
-        used.is_some_and(|(used, at)| used.expose() == code.expose() && left(*at, now) < USED)
+        let known = self.known();
+        known.used.get(serial).is_some_and(|(used, at)| used.expose() == code.expose() && left(*at, now) < USED)
     }
 
-    fn devices(&self) -> MutexGuard<'_, HashMap<MfaSerial, Device>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,14 +179,14 @@ mod tests {
         let chain = Chain::new(source, "us-east-1".parse().unwrap(), Vec::new());
         let needed = CodeError::Needed { serial: MfaSerial::clone(&serial), chain: chain.clone(), is_other: false };
         assert_eq!(codes.take(&chain, &serial, T0).unwrap_err(), needed);
-        codes.give(&serial, code("123456"), T0);
+        codes.give(&chain, code("123456"), T0);
         let taken = codes.take(&chain, &serial, T0).unwrap();
         codes.used(&serial, taken, T0);
         assert_eq!(codes.take(&chain, &serial, T0).unwrap_err(), needed);
         // The same again is what a person does who is quicker than the device.
-        codes.give(&serial, code("123456"), T0 + SECOND);
+        codes.give(&chain, code("123456"), T0 + SECOND);
         assert!(codes.take(&chain, &serial, T0 + SECOND).unwrap_err().to_string().contains("wait for the next one"));
-        codes.give(&serial, code("654321"), T0 + SECOND);
+        codes.give(&chain, code("654321"), T0 + SECOND);
         assert_eq!(codes.take(&chain, &serial, T0 + KEPT + SECOND * 2).unwrap_err(), needed);
     }
 

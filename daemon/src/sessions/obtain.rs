@@ -80,6 +80,7 @@ impl Sessions {
     /// The session of another chain, which is this one's too.
     async fn copy_of(&self, other: &Chain, chain: &Chain, want: Want) -> Result<Session, SessionError> {
         let begin = self.now();
+        let want = if want == Want::New && other.needs_person() { Want::Fresh } else { want };
         let session = self.base(other, want).await?;
         self.bases.asked(chain, begin);
         Ok(Session::clone(&session))
@@ -119,8 +120,9 @@ impl Sessions {
     /// A role's session.
     async fn obtain_role(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<Session, SessionError> {
         let before = chain.without_last();
-        // Whoever wants a new one, whatever there was, means the source too.
-        let base = self.base(&before, if want == Want::New { Want::New } else { Want::Fresh }).await?;
+        // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
+        let is_new = want == Want::New && !before.needs_person();
+        let base = self.base(&before, if is_new { Want::New } else { Want::Fresh }).await?;
         let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
         let endpoint = chain.endpoint();
         let name = self.session_name(chain, hop).await?;

@@ -138,8 +138,9 @@ impl SourceError {
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         if let Some(login) = self.login() {
-            let message = match login {
-                Login::Keyring(_) => format!("source \"{source}\": {self}"),
+            let message = match (login, self) {
+                (Login::Keyring(_), _) => format!("source \"{source}\": {self}"),
+                (_, Self::Sso { error: SsoError::NobodyIn, .. }) => format!("source \"{source}\" needs a login"),
                 _ => format!("the login of source \"{source}\" has expired"),
             };
             return ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source}"));

@@ -9,6 +9,8 @@ mod plan;
 pub mod process;
 pub mod watch;
 
+use std::sync::Arc;
+
 use aws_config::profile::ProfileSet;
 use aws_types::os_shim_internal::{Env, Fs};
 use rolecall_protocol::{KeyName, Region, near_misses};
@@ -157,7 +159,7 @@ impl Sources {
             duration: role.duration,
             inputs: None,
         };
-        let source = SourceConfig { kind: role.base, mfa: role.mfa };
+        let source = SourceConfig { kind: role.base, mfa: role.mfa.map(Arc::new) };
         Chain::of_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), hop)
     }
 

@@ -71,6 +71,9 @@ pub enum SsoError {
         /// Why.
         why: String,
     },
+    /// The same where there is no login that could have ended.
+    #[error("nobody is logged in to IAM Identity Center")]
+    NobodyIn,
     /// The person who is logged in has no such role in that account, or the role or the account does not exist.
     #[error("IAM Identity Center has not assigned this role in this account to the person who is logged in")]
     NoAssignment,
@@ -231,7 +234,7 @@ impl SsoError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::LoginNeeded { .. } | Self::Denied | Self::Expired => ErrorClass::Login,
+            Self::LoginNeeded { .. } | Self::NobodyIn | Self::Denied | Self::Expired => ErrorClass::Login,
             Self::NoAssignment | Self::File(_) => ErrorClass::Change,
             Self::Aws(error) => error.kind.class(),
         }

@@ -37,6 +37,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod arn;
+mod canary;
 mod clock;
 mod keys;
 mod line;

@@ -86,7 +86,10 @@ async fn a_renewal_that_fails_takes_nothing_away() {
     rig.clock.advance(Duration::from_mins(57));
     rig.role().await.unwrap();
     rig.clock.advance(Duration::from_mins(4));
-    let SsoError::Aws(error) = rig.role().await.unwrap_err() else { panic!() };
+    let error = match rig.role().await.unwrap_err() {
+        SsoError::Aws(error) => error,
+        other => panic!("{other:?}"),
+    };
     assert_eq!((error.kind, error.kind.class()), (AwsErrorKind::Unreachable, ErrorClass::Retry));
     rig.aws.clear_faults();
     rig.role().await.unwrap();

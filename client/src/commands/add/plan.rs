@@ -4,7 +4,7 @@ use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, near_misses};
 
 use super::inputs;
 use crate::cli::Add;
-use crate::config_file::{ConfigFile, ProfileEntry};
+use crate::config_file::{ConfigFile, ProfileEntry, SourceEntry};
 use crate::report::{CliError, Exit};
 
 /// The AWS profile that is used where none is named, as AWS's own tools do.
@@ -70,8 +70,7 @@ fn kept_pin(
 /// The source that was named, or the one of the AWS profile, which is made if there is none.
 fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
     let Some(source) = &wanted.source else {
-        let aws_profile = wanted.aws_profile.as_deref().unwrap_or(DEFAULT_AWS_PROFILE);
-        return Ok(draft.ensure_source_aws_profile(aws_profile)?);
+        return own_source(wanted, draft);
     };
     let known = draft.source_names();
     if known.iter().any(|known| known == source.as_str()) {
@@ -85,6 +84,30 @@ fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> 
             alike => format!("Did you mean {}? An AWS profile is named with --aws-profile", alike.join(" or ")),
         },
     ))
+}
+
+/// The source that signs with what was named. One that is there keeps its device, or that it has none: others sign with
+/// it too.
+fn own_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
+    let entry = match &wanted.keyring {
+        Some(keys) => SourceEntry::Keyring(keys),
+        None => SourceEntry::AwsProfile(wanted.aws_profile.as_deref().unwrap_or(DEFAULT_AWS_PROFILE)),
+    };
+    let serial = wanted.mfa_serial.as_ref();
+    let source = draft.ensure_source(entry, serial)?;
+    match (serial, draft.mfa_serial(&source)) {
+        (Some(serial), Some(there)) if there != serial.as_str() => Err(CliError::failed(
+            format!("the source \"{source}\" is there already, with another MFA device: {there}"),
+            "Leave --mfa-serial away, or change mfa of that source in the configuration",
+        )),
+        (Some(serial), None) => Err(CliError::failed(
+            format!("the source \"{source}\" is there already, without an MFA device"),
+            format!(
+                "Leave --mfa-serial away, or write this under [sources.{source}] of the configuration: mfa = {{ serial = \"{serial}\" }}"
+            ),
+        )),
+        _ => Ok(source),
+    }
 }
 
 /// Lets a profile be added again as it is, and changed only if that was asked for.
@@ -180,6 +203,30 @@ mod tests {
             error.to_string(),
             "there is no source \"wrk\" in the configuration. Did you mean work? An AWS profile is named with --aws-profile"
         );
+    }
+
+    #[test]
+    fn a_device_goes_into_a_source_that_is_new_and_into_no_other() {
+        let (_folder, mut config) = empty();
+        let serial = "arn:aws:iam::111122223333:mfa/dev";
+        let with = |options: &str, config: &mut ConfigFile| {
+            let line = format!("rolecall add prod --region eu-west-1 {options}");
+            plan(&Add::of(&line), config).map(|profile| profile.source.to_string())
+        };
+        assert_eq!(with(&format!("--keyring keys --mfa-serial {serial}"), &mut config).unwrap(), "keys");
+        assert_eq!(with(&format!("--keyring keys --mfa-serial {serial}"), &mut config).unwrap(), "keys");
+        assert_eq!(with("--keyring keys", &mut config).unwrap(), "keys");
+        let error = with("--keyring keys --mfa-serial arn:aws:iam::111122223333:mfa/other", &mut config).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the source \"keys\" is there already, with another MFA device: {serial}. Leave --mfa-serial away, or \
+                 change mfa of that source in the configuration"
+            )
+        );
+        with("--aws-profile work", &mut config).unwrap();
+        let error = with(&format!("--aws-profile work --mfa-serial {serial}"), &mut config).unwrap_err();
+        assert!(error.to_string().ends_with(&format!("configuration: mfa = {{ serial = \"{serial}\" }}")), "{error}");
     }
 
     #[test]

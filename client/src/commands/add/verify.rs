@@ -24,17 +24,15 @@ pub(super) fn config_alone(agent: &Agent, draft: &ConfigFile) -> Result<(), CliE
     Ok(())
 }
 
-/// Has the daemon assume the role and describe the cluster, says what came of it, and returns where the API server is.
+/// Says what came of assuming the role and describing the cluster, and returns where the API server is.
 pub(super) fn with_aws(
-    agent: &Agent,
+    Probed { session, cluster }: Probed,
     wanted: &Add,
     profile: &ProfileEntry,
     draft: &ConfigFile,
     given: Option<Server>,
     context: &Context,
 ) -> Result<Server, CliError> {
-    let Probed { session, cluster } =
-        agent.call_json(&Endpoint::Probe(wanted.name.clone()), draft.text().as_bytes())?;
     output::print(&signed_in(wanted, profile, &session, draft, context))?;
     match (cluster, given) {
         (ProbedCluster::Cluster(cluster), None) => {

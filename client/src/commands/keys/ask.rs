@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use nix::sys::signal::Signal;
 use rolecall_protocol::Secret;
-use rustix::termios::OptionalActions;
+use rustix::termios::{LocalModes, OptionalActions};
 
 use crate::report::CliError;
 use crate::signals;
@@ -37,13 +37,21 @@ impl Terminal {
             (Err(error), _) => return Err(unreadable(&error.into())),
             (_, Err(error)) => return Err(unreadable(&error)),
         };
+        let mut silent = before.clone();
+        silent.local_modes -= LocalModes::ECHO;
+        let shown = before.clone();
         let give_back = move |signal| {
-            let _ = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &before);
+            let _ = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &shown);
             let _ = (&terminal).write_all(b"\n");
             signals::obey(signal);
         };
         signals::hand_over(HANDED_OVER, give_back).map_err(|error| unreadable(&error))?;
-        match rpassword::prompt_password(question) {
+        // Before the question, so that nothing of a quick answer is shown.
+        rustix::termios::tcsetattr(&self.0, OptionalActions::Flush, &silent)
+            .map_err(|error| unreadable(&error.into()))?;
+        let typed = rpassword::prompt_password(question);
+        let _ = rustix::termios::tcsetattr(&self.0, OptionalActions::Now, &before);
+        match typed {
             Ok(typed) if typed.is_empty() => Ok(None),
             Ok(typed) => Ok(Some(Secret::new(typed))),
             // Ctrl-C, which is a key like others meanwhile; it raises the signal itself.

@@ -37,7 +37,7 @@ fn is_sure(name: &KeyName) -> Result<bool, CliError> {
     };
     // What cannot be read says nothing of who uses them.
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
-    let used_by = config.map(|config| config.sources_with_keyring(name.as_str())).unwrap_or_default();
+    let used_by = config.map(|config| config.sources_with_keyring(name)).unwrap_or_default();
     let used = if used_by.is_empty() { String::new() } else { format!(" ({})", told(&used_by)) };
     let answer = terminal.ask(&format!("Remove the keys {name} from the keyring{used}? [y/N] "))?;
     Ok(answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())))

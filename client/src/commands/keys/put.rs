@@ -37,7 +37,7 @@ pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
         Agent::reload();
         return output::print(&format!("{tick} the source {name} in {} signs with them\n", short(&path)));
     }
-    match ConfigFile::load(&path).map(|config| config.sources_with_keyring(name.as_str())) {
+    match ConfigFile::load(&path).map(|config| config.sources_with_keyring(name)) {
         Ok(sources) if !sources.is_empty() => Ok(()),
         _ => output::print(&format!("  To use them, write in {}:\n\n{}", short(&path), section(wanted))),
     }
@@ -111,7 +111,7 @@ fn no_keys() -> CliError {
 fn is_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     let is_taken = config.source_names().iter().any(|source| source == name);
-    if is_taken && !config.sources_with_keyring(name).iter().any(|source| source == name) {
+    if is_taken && !config.sources_with_keyring(&wanted.name).iter().any(|source| source == name) {
         return Err(CliError::failed(
             format!("there is a source \"{name}\" already, which signs in otherwise"),
             "Nothing was changed. Leave --source away, or use another name",
@@ -125,7 +125,7 @@ fn add_source(wanted: &KeysPut, path: &Path) -> Result<(), CliError> {
     config_file::edit(path, |file| {
         // Once more on what is there now.
         is_free(wanted, file)?;
-        Ok::<(), CliError>(file.add_source_keyring(name, name)?)
+        Ok::<(), CliError>(file.add_source_keyring(name, &wanted.name)?)
     })
 }
 

@@ -24,11 +24,13 @@ const CODES: u32 = 16;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish {
+pub(crate) struct Wish<'a> {
     /// How it is to be approved, where there is a choice.
     pub(crate) flow: LoginFlow,
     /// Whether a login that is still good is replaced.
     pub(crate) renew: bool,
+    /// The configuration that has the source, where that is not yet the one in force.
+    pub(crate) draft: Option<&'a str>,
 }
 
 /// What it has come to.
@@ -78,11 +80,16 @@ pub(crate) trait Person {
 }
 
 /// Asks for a login, and has the person do what it takes.
-pub(crate) fn hold(agent: &Agent, source: &SourceName, wish: Wish, person: &mut impl Person) -> Result<Done, CliError> {
-    let Wish { flow, mut renew } = wish;
+pub(crate) fn hold(
+    agent: &Agent,
+    source: &SourceName,
+    wish: Wish<'_>,
+    person: &mut impl Person,
+) -> Result<Done, CliError> {
+    let Wish { flow, mut renew, draft } = wish;
     let (mut code, mut codes, mut tries, mut has_run) = (None, 0, 0, false);
     loop {
-        let request = LoginRequest { code: code.take(), flow, renew };
+        let request = LoginRequest { code: code.take(), flow, renew, draft: draft.map(str::to_owned) };
         let steps = person.call(|| agent.login(source, &request)).map_err(|error| told(error, source))?;
         let heard = listen(steps, source, person);
         person.settle();

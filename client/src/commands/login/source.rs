@@ -79,7 +79,7 @@ pub(crate) fn names(status: &Status) -> BTreeSet<SourceName> {
 }
 
 /// A daemon that is locked wants a passphrase, not a login.
-fn waits_for_login(problem: &Problem) -> bool {
+pub(crate) fn waits_for_login(problem: &Problem) -> bool {
     match problem.error.code {
         ErrorCode::LoginNeeded => true,
         ErrorCode::Locked => false,

@@ -40,23 +40,28 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
     if let Some(away) = picture.away {
         push(&mut above, &screen.paragraph(&format!("{} ", screen.warning()), away, ""));
     }
-    let mut profiles = Vec::new();
+    let (mut profiles, mut sources) = (Vec::new(), String::new());
     if let Some(status) = picture.status {
-        let (top, blocks) = blocks(status, picture.now, zone, screen);
-        above.push_str(&dimmed_if(picture.away.is_some(), top));
-        profiles = blocks.into_iter().map(|block| dimmed_if(picture.away.is_some(), block)).collect();
+        let is_old = picture.away.is_some();
+        let blocks = blocks(status, picture.now, zone, screen);
+        above.push_str(&dimmed_if(is_old, blocks.top));
+        profiles = blocks.profiles.into_iter().map(|block| dimmed_if(is_old, block)).collect();
+        // Where there is little room, those that need nobody go.
+        let is_tall = rows.is_some_and(|rows| height(&blocks.sources, screen) > rows / 3);
+        sources = dimmed_if(is_old, if is_tall { blocks.urgent } else { blocks.sources });
         if is_empty(status) {
             push(&mut above, &screen.paragraph("  ", &none_yet().to_string(), ""));
         }
     }
     let footer = footer(picture, zone, rows);
-    let Some(rows) = rows else { return above + &profiles.concat() + &footer };
+    let Some(rows) = rows else { return above + &profiles.concat() + &sources + &footer };
     let usable = rows.saturating_sub(1);
-    let room = usable.saturating_sub(height(&above, screen) + height(&footer, screen));
+    let taken: usize = [&above, &sources, &footer].into_iter().map(|text| height(text, screen)).sum();
+    let room = usable.saturating_sub(taken);
     // Said of all of them it is at least as long as of some.
     let shown = fitting(&profiles, room, height(&more(picture.status, 0, screen), screen), screen);
     let rest = more(picture.status, shown, screen);
-    let text = above + &profiles.get(..shown).unwrap_or_default().concat() + &rest + &footer;
+    let text = above + &profiles.get(..shown).unwrap_or_default().concat() + &rest + &sources + &footer;
     cut(&text, usable, screen)
 }
 

@@ -94,7 +94,7 @@ fn every_rule_names_file_line_and_key() {
     let many = |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>().join(",");
     let tags = format!("tags = {{ {} }}", many(51, &|n| format!("t{n} = \"x\"")));
     let arns = format!("policy_arns = [{}]", many(11, &|n| format!("\"arn:aws:iam::aws:policy/p{n}\"")));
-    let long = format!("policy = '{{\"x\": \"{}\"}}'", "y".repeat(2041));
+    let long = format!("policy = '{{\"Statement\": \"{}\"}}'", "y".repeat(2033));
     for (line, key, expected) in [
         (
             "source_identity = \"a b\"",
@@ -124,8 +124,8 @@ fn every_rule_names_file_line_and_key() {
         ),
         (arns.as_str(), "policy_arns", "has 11, 10 are possible"),
         ("policy = \"{ hunter\"", "policy", "must be a policy in JSON"),
-        ("policy = \"[]\"", "policy", "must be a policy: a JSON object"),
-        ("policy = '{\"x\": \"\u{20ac}\"}'", "policy", "may hold only characters up to U+00FF"),
+        ("policy = \"[]\"", "policy", "must be a policy: a JSON object with a Statement"),
+        ("policy = '{\"Statement\": \"\u{20ac}\"}'", "policy", "may hold only characters up to U+00FF"),
         (long.as_str(), "policy", "has 2049 characters without spaces, 2048 are possible"),
         (
             "sts_endpoint = \"http://sts.corp\"",
@@ -141,7 +141,7 @@ fn every_rule_names_file_line_and_key() {
     ] {
         assert_eq!(error(&profile(line)), format!("config.toml:8: profiles.p.{key}: {expected}"));
     }
-    let fits = format!("policy = '{{ \"x\" : \"{}\" }}'", "y".repeat(2040));
+    let fits = format!("policy = '{{ \"Statement\" : \"{}\" }}'", "y".repeat(2032));
     Config::parse(Path::new("config.toml"), &profile(&fits)).unwrap();
     let china = |line: &str| {
         let text = profile(line).replace("eu-west-1", "cn-north-1").replace("arn:aws:", "arn:aws-cn:");
@@ -152,7 +152,9 @@ fn every_rule_names_file_line_and_key() {
         |line: &str| error(&profile(line).replace("eu-west-1", "us-iso-east-1").replace("arn:aws:", "arn:aws-iso:"));
     let expected = "config.toml:8: profiles.p.dual_stack: STS of partition aws-iso has no dual-stack endpoints";
     assert_eq!(iso("dual_stack = true"), expected);
-    for line in ["source_identity = \"dev\"", "tags = {}", "policy = \"{}\"", "sts_endpoint = \"https://x\""] {
+    for line in
+        ["source_identity = \"dev\"", "tags = {}", "policy = '{\"Statement\":[]}'", "sts_endpoint = \"https://x\""]
+    {
         let text = profile(line).replace("role_arn = \"arn:aws:iam::111122223333:role/developers\"\n", "");
         let key = line.split(' ').next().unwrap();
         assert_eq!(error(&text), format!("config.toml:7: profiles.p.{key}: is given to nobody without role_arn"));

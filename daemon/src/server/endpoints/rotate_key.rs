@@ -8,5 +8,6 @@ use crate::agent::{Agent, AgentError};
 use crate::server::answer::Answer;
 
 pub(super) async fn answer(agent: &Arc<Agent>, name: &KeyName) -> Result<Answer, AgentError> {
+    agent.check_unlocked()?;
     Ok(Answer::json(&agent.rotate_key(name).await?))
 }

@@ -24,7 +24,7 @@ impl AwsHandle {
     pub fn container_credentials(&self, role_arn: &str) -> ContainerCredentials {
         let task = request_id();
         let token = base64_text(64);
-        self.world.state().identities.add_secret(&token);
+        self.world.state().identities.add_secret("a container's token", &token);
         let role = Rotating::new(&self.world, role_arn, &task.replace('-', ""));
         let service = Arc::new(Service { role, path: format!("/v2/credentials/{task}"), token });
         let shared = Arc::clone(&service);

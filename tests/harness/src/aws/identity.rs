@@ -8,6 +8,7 @@ pub use super::role::Role;
 use super::signin::Logins;
 use super::web_identity::WebIdentities;
 use crate::arn::Arn;
+use crate::canary;
 use crate::keys::AccessKey;
 use crate::random::{base64_text, iam_id};
 
@@ -171,8 +172,10 @@ impl Identities {
             arn: principal.arn.clone(),
             session_token: token.clone(),
         };
-        self.secrets.push(key.secret.clone());
-        self.secrets.extend(token.clone());
+        self.add_secret("a secret access key", &key.secret);
+        if let Some(token) = &token {
+            self.add_secret("a session token", token);
+        }
         let (number, secret) = (self.secrets.len(), key.secret.clone());
         let credential = Credential { secret, session_token: token, expires, principal, number, unknown_for: 0 };
         self.credentials.insert(key.id.clone(), credential);
@@ -271,8 +274,9 @@ impl Identities {
         self.users.get(arn).map(|user| Principal::user(arn, &user.id))
     }
 
-    /// Something else that must not leak.
-    pub(crate) fn add_secret(&mut self, secret: &str) {
+    /// Something that must not leak.
+    pub(crate) fn add_secret(&mut self, kind: &'static str, secret: &str) {
+        canary::issue(kind, secret);
         self.secrets.push(secret.to_owned());
     }
 

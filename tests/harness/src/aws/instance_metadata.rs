@@ -94,7 +94,7 @@ impl Service {
         }
         let token = base64_text(56);
         let world = self.role.world();
-        world.state().identities.add_secret(&token);
+        world.state().identities.add_secret("a token of the instance metadata", &token);
         let expires = world.clock.now() + Duration::from_secs(ttl);
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), expires);
         let mut answer = reply(200, &token);

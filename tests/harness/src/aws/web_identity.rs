@@ -26,7 +26,7 @@ impl AwsHandle {
         let now = self.world.clock.now();
         let token = jwt(subject, now, now + lifetime);
         let mut state = self.world.state();
-        state.identities.add_secret(&token);
+        state.identities.add_secret("a web identity token", &token);
         let identity = WebIdentity { subject: subject.to_owned(), expires: now + lifetime };
         state.identities.web.0.insert(token.clone(), identity);
         token

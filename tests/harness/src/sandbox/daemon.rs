@@ -1,12 +1,14 @@
 //! A running `rolecalld`.
 
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::output::text;
 use super::process::Watched;
+use super::watch::Watch;
 
 /// The line on stdout by which the daemon says that it listens.
 const READY: &[u8] = b"ready\n";
@@ -16,14 +18,15 @@ const READY: &[u8] = b"ready\n";
 pub struct Daemon {
     process: Watched,
     command: String,
+    watch: Arc<Watch>,
 }
 
 impl Daemon {
     #[track_caller]
-    pub(crate) fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command, watch: Arc<Watch>) -> Self {
         let line = format!("{command:?}");
         match Watched::spawn(command, None) {
-            Ok(process) => Self { process, command: line },
+            Ok(process) => Self { process, command: line, watch },
             Err(error) => panic!("cannot start {line}: {error}"),
         }
     }
@@ -113,5 +116,14 @@ impl Daemon {
     fn report(&self) -> String {
         let status = self.process.state().status;
         format!("{status:?}: {}\n--- stdout\n{}\n--- stderr\n{}\n---", self.command, self.stdout(), self.stderr())
+    }
+}
+
+/// What it said is looked at by the sandbox, when that is dropped in its turn.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        for (name, said) in [("stdout", self.stdout()), ("stderr", self.stderr())] {
+            self.watch.look(said.as_bytes(), || format!("what a daemon said on {name}"));
+        }
     }
 }

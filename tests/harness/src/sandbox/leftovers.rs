@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Kills them and waits for their end; returns their ids.
+/// Kills them and waits for their end; returns their ids. Each is shown before it is killed.
 ///
 /// A hardened daemon hides its environment even from its own user, so there are two ways to find one: who names the
 /// sandbox in `/proc/*/cmdline` or `/proc/*/environ`, and who listens on a socket inside it.
-pub(crate) fn kill(root: &Path) -> Vec<u32> {
+pub(crate) fn kill(root: &Path, show: impl Fn(u32)) -> Vec<u32> {
     let mut killed = Vec::new();
     // Once more after the first round: what was killed may have been starting another.
     for _ in 0..3 {
@@ -21,6 +21,7 @@ pub(crate) fn kill(root: &Path) -> Vec<u32> {
         if found.is_empty() {
             break;
         }
+        found.iter().copied().for_each(&show);
         for pid in &found {
             // It may have ended by itself in this moment.
             let _ = kill_process(to_pid(*pid), Signal::KILL);
@@ -36,7 +37,8 @@ pub(crate) fn kill(root: &Path) -> Vec<u32> {
     killed
 }
 
-fn living_in(root: &Path) -> Vec<u32> {
+/// Their ids.
+pub(crate) fn living_in(root: &Path) -> Vec<u32> {
     let mut found = naming(root);
     found.extend(listening_in(root));
     found.sort_unstable();

@@ -10,8 +10,10 @@ mod network;
 mod notifications;
 mod output;
 mod process;
+mod sampler;
 mod session_bus;
 mod terminal;
+mod watch;
 
 pub use aws_profiles::AwsProfile;
 pub use daemon::Daemon;
@@ -26,7 +28,7 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -34,6 +36,7 @@ use tempfile::TempDir;
 use crate::aws::Sso;
 use crate::keys::AccessKey;
 use aws_files::AwsFiles;
+use watch::Watch;
 
 /// Nothing that a test runs takes as long; what does is a hang.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -41,12 +44,17 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A folder of mode 0700 that is somebody's whole world. Dropping it kills every process that still lives in it and
 /// deletes it; with `ROLECALL_TEST_KEEP` set it stays, to be looked at.
 ///
+/// Secrets have no business in here: dropping it panics if one that an embedded AWS has made was seen in the arguments or
+/// the environment of a process, on its standard error, or in a file, but for AWS's own files, the keyring's, and what
+/// the test itself has written. See [`Sandbox::leaks`].
+///
 /// The path is short (`/tmp/rc-XXXXXX`), since a Unix socket's may have 107 bytes on Linux and 103 on macOS.
 #[derive(Debug)]
 pub struct Sandbox {
     /// Taken when the folder is to stay.
     root: Option<TempDir>,
     aws_files: Mutex<AwsFiles>,
+    watch: Arc<Watch>,
 }
 
 impl Sandbox {
@@ -56,7 +64,8 @@ impl Sandbox {
         // Not TMPDIR: on macOS it is so long that no socket fits below it.
         let root =
             tempfile::Builder::new().prefix("rc-").permissions(private).tempdir_in("/tmp").expect("/tmp is writable");
-        let sandbox = Self { root: Some(root), aws_files: Mutex::default() };
+        let watch = Watch::start(root.path());
+        let sandbox = Self { root: Some(root), aws_files: Mutex::default(), watch };
         for (_, folder) in sandbox.folders() {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder).expect("a folder can be made in our own");
         }
@@ -115,6 +124,8 @@ impl Sandbox {
         environment.push(("LANG", "C.UTF-8".into()));
         environment.push(("USER", "dev".into()));
         environment.push(("TZ", "UTC".into()));
+        // The most that a daemon says, so that every test looks for secrets in it.
+        environment.push(("ROLECALL_LOG_LEVEL", "trace".into()));
         environment
     }
 
@@ -125,6 +136,7 @@ impl Sandbox {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).expect("a folder can be made in our own");
         fs::write(&path, text).expect("a file can be written in our own folder");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("the file is ours");
+        self.watch.wrote(&path, text.as_bytes());
         path
     }
 }
@@ -202,13 +214,13 @@ impl Sandbox {
     /// As [`Sandbox::run`], with another limit of real time.
     #[track_caller]
     pub fn run_within(&self, limit: Duration, command: &mut Command) -> Output {
-        output::run(command, None, limit)
+        self.heard(output::run(command, None, limit))
     }
 
     /// As [`Sandbox::run`], with something on stdin.
     #[track_caller]
     pub fn run_with_input(&self, command: &mut Command, input: &[u8]) -> Output {
-        output::run(command, Some(input.to_vec()), PATIENCE)
+        self.heard(output::run(command, Some(input.to_vec()), PATIENCE))
     }
 
     /// Starts a program on a terminal of its own, as a person would: see [`Terminal`].
@@ -228,12 +240,40 @@ impl Sandbox {
     /// Starts a daemon as the command says, and does not wait.
     #[track_caller]
     pub fn spawn_daemon(&self, command: &mut Command) -> Daemon {
-        Daemon::spawn(command)
+        Daemon::spawn(command, Arc::clone(&self.watch))
     }
 
     /// Kills every process that lives in this sandbox, such as a daemon that the client started. Returns their ids.
     pub fn kill_leftovers(&self) -> Vec<u32> {
-        leftovers::kill(self.root())
+        leftovers::kill(self.root(), |pid| sampler::look_once(&self.watch, pid))
+    }
+
+    fn heard(&self, said: Output) -> Output {
+        self.watch.look(said.stderr.as_bytes(), || "what a program said on standard error".to_owned());
+        said
+    }
+}
+
+/// Secrets.
+impl Sandbox {
+    /// Something that the test types or hands over and that must not turn up in here, such as a passphrase. What an
+    /// embedded AWS makes need not be said.
+    pub fn secret(&self, kind: &'static str, secret: &str) {
+        self.watch.add(kind, secret);
+    }
+
+    /// The test itself puts this secret where it has no business: it is no leak in this sandbox.
+    pub fn show_on_purpose(&self, secret: &str) {
+        self.watch.show(secret);
+    }
+
+    /// The secrets that were seen where they have no business, by kind and place, since this was asked last. Dropping
+    /// the sandbox asks, and panics unless there are none.
+    pub fn leaks(&self) -> Vec<String> {
+        for pid in leftovers::living_in(self.root()) {
+            sampler::look_once(&self.watch, pid);
+        }
+        self.watch.take_leaks()
     }
 }
 
@@ -246,11 +286,13 @@ impl Default for Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.kill_leftovers();
+        let leaks = self.watch.take_leaks();
         if bins::keep_sandboxes()
             && let Some(root) = self.root.take()
         {
             let _ = root.keep();
         }
+        assert!(leaks.is_empty() || std::thread::panicking(), "secrets where they have no business: {leaks:#?}");
     }
 }
 

@@ -73,6 +73,7 @@ fn the_sdk_takes_every_kind_of_profile_that_it_was_built_for() {
     let container = aws.container_credentials(BASE);
     sandbox.write_aws_config("ecs", &AwsProfile::role_of(HUB, "EcsContainer"), &endpoint);
     let uri = container.uri();
+    sandbox.show_on_purpose(container.token());
     let environment = [
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN", container.token()),
@@ -148,13 +149,16 @@ fn boto3_takes_every_kind_of_profile() {
     let serial = aws.mfa_device(&dev.arn).serial;
     let next = aws.clock().now() + Duration::from_secs(30);
     let mut command = sandbox.command(python);
+    let token = aws.web_identity_token("ci");
+    sandbox.show_on_purpose(&token);
+    sandbox.show_on_purpose(container.token());
     command.args(["-c", BOTO3]).envs([
         ("CODE", aws.mfa_code(&serial)),
         ("NEXT", aws.mfa_code_at(&serial, next)),
         ("SERIAL", serial),
         ("HUB", HUB.to_owned()),
         ("BASE", BASE.to_owned()),
-        ("TOKEN", aws.web_identity_token("ci")),
+        ("TOKEN", token),
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.uri()),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN", container.token().to_owned()),
         // botocore looks there for a service of the machine's own, in every profile.

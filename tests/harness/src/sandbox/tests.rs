@@ -24,9 +24,9 @@ fn a_program_sees_the_sandbox_and_nothing_else() {
     let output = sandbox.run(&mut sandbox.command("env"));
     let mut names: Vec<&str> = output.assert_ok().stdout.lines().filter_map(|line| line.split('=').next()).collect();
     names.sort_unstable();
-    let expected = ["HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER"];
-    assert_eq!(names[..6], expected);
-    assert!(names[6..].iter().all(|name| name.starts_with("XDG_")), "{names:?}");
+    let expected = ["HOME", "LANG", "PATH", "ROLECALL_LOG_LEVEL", "TMPDIR", "TZ", "USER"];
+    assert_eq!(names[..7], expected);
+    assert!(names[7..].iter().all(|name| name.starts_with("XDG_")), "{names:?}");
     assert!(output.stdout.contains(&format!("HOME={}", sandbox.home().display())));
 }
 

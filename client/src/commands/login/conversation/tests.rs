@@ -56,7 +56,7 @@ fn held(answers: &[&[&str]], mut person: Scripted, renew: bool) -> (Held, Vec<St
     let answer = |lines: &&[&str]| format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{}\n", lines.join("\n"));
     let answers: Vec<String> = answers.iter().map(answer).collect();
     let mut fake = Fake::answering(&answers.iter().map(String::as_str).collect::<Vec<_>>());
-    let wish = Wish { flow: LoginFlow::Browser, renew };
+    let wish = Wish { flow: LoginFlow::Browser, renew, draft: None };
     let done = hold(&fake.agent, &"work".parse().unwrap(), wish, &mut person);
     let bodies = fake.requests().iter().map(|request| request.split_once("\r\n\r\n").unwrap().1.to_owned()).collect();
     (done.map_err(|error| (error.code(), error.to_string())), person.happened, bodies)

@@ -1,5 +1,7 @@
 //! What is drawn, to the character.
 
+use serde_json::json;
+
 use super::super::tests::sample;
 use super::*;
 
@@ -19,9 +21,9 @@ fn the_whole_picture() {
     let status = sample();
     let text = drawn(&picture(&status), true, None, None);
     assert!(text.starts_with("  PROFILE  CLUSTER "), "{text}");
-    assert!(text.ends_with("(5 min ago; next try in 12 s)\n\nAs of 12:00:00. Ctrl-C to leave.\n"), "{text}");
-    // Ten rows and one for the cursor are just enough.
-    assert_eq!(drawn(&picture(&status), true, Some(120), Some(11)), text);
+    assert!(text.ends_with("login needed → rolecall login partner\n\nAs of 12:00:00. Ctrl-C to leave.\n"), "{text}");
+    // Twelve rows and one for the cursor are just enough.
+    assert_eq!(drawn(&picture(&status), true, Some(120), Some(13)), text);
     // How long things last is counted from now; what is said of them is as old as the daemon's last word.
     let heard = Picture { as_of: "2026-01-02T11:59:51Z".parse().unwrap(), ..picture(&status) };
     assert_eq!(drawn(&heard, true, None, None), text.replace("As of 12:00:00", "As of 11:59:51"));
@@ -33,27 +35,39 @@ fn the_whole_picture() {
 fn what_is_taller_than_the_terminal_is_cut_between_profiles() {
     let status = sample();
     assert_eq!(
-        drawn(&picture(&status), true, Some(60), Some(10)),
+        drawn(&picture(&status), true, Some(60), Some(11)),
         "  PROFILE  SESSION
 ○ audit    not used yet
 ! lab      unknown to this version of rolecall
-! partner  login needed
-  partner: the login of source \"partner\"\\u{1b}[2J has
-  expired. Run: rolecall login partner (2 h ago)
+! partner  login needed: source partner
   … and 2 more, 1 with a problem
+
+  SOURCE   LOGIN
+! partner  login needed → rolecall login partner
 
 As of 12:00:00. Ctrl-C to leave.
 "
     );
     // There are rows for more important things than a footer.
     assert_eq!(
-        drawn(&picture(&status), false, Some(60), Some(6)),
+        drawn(&picture(&status), false, Some(60), Some(7)),
         "  PROFILE  SESSION
 - audit    not used yet
-! lab      unknown to this version of rolecall
-  ... and 3 more, 2 with a problem
+  ... and 4 more, 2 with a problem
+
+  SOURCE   LOGIN
+! partner  login needed -> rolecall login partner
 "
     );
+    // And for what needs somebody, rather than for what needs nobody.
+    let mut many = sample();
+    for n in 0..9 {
+        let login = json!({"kind": "sso", "renews": true});
+        let source = json!({"name": format!("corp{n}"), "kind": "AWS profile", "login": login});
+        many.sources.push(serde_json::from_value(source).unwrap());
+    }
+    assert!(drawn(&picture(&many), true, Some(60), Some(11)).contains("\n  SOURCE   LOGIN\n! partner  login"));
+    assert!(drawn(&picture(&many), true, Some(60), Some(60)).contains("\n● corp0    signed in, renewed by itself\n"));
     for rows in 0..40 {
         let (text, screen) =
             (drawn(&picture(&status), true, Some(30), Some(rows)), Screen { unicode: true, width: Some(30) });

@@ -61,7 +61,7 @@ impl AwsHandle {
             .unwrap_or_else(|| panic!("there is no user or role {principal_arn}"));
         let proof = ProofKey::generate();
         let (session_arn, dpop_key) = (key.arn.clone(), proof.pem.clone());
-        identities.add_secret(&dpop_key);
+        identities.add_secret("the key of a login", &dpop_key);
         let refresh_token = refresh_token(identities);
         identities.logins.0.retain(|known| known.arn != session_arn);
         identities.logins.0.push(Session {
@@ -123,6 +123,6 @@ fn issue(identities: &mut Identities, principal_arn: &str, expires: SystemTime) 
 
 fn refresh_token(identities: &mut Identities) -> String {
     let token = base64_text(200);
-    identities.add_secret(&token);
+    identities.add_secret("the refresh token of a login", &token);
     token
 }

@@ -11,6 +11,7 @@ use super::super::error::ApiError;
 use super::super::reply::Reply;
 use super::super::world::World;
 use super::records::{Access, Center, Client, Device, Login, Verdict};
+use crate::canary;
 use crate::random::{iam_id, request_id};
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -186,6 +187,9 @@ fn redeemed_code(center: &mut Center, body: &Value, client: &str, now: SystemTim
     // Once, whatever comes of it.
     let code = center.codes.remove(text(body, "code")?);
     let verifier = text(body, "codeVerifier")?;
+    if verifier.len() >= 43 {
+        canary::issue("a PKCE verifier", verifier);
+    }
     let is_long = (43..=128).contains(&verifier.len());
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
     let redirect = text(body, "redirectUri")?;

@@ -1,0 +1,107 @@
+//! Why a call has no answer, and what a person can do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rolecall_protocol::location::LocationError;
+use rolecall_protocol::{ErrorBody, PROTOCOL_VERSION};
+
+use crate::context_entry::for_shell;
+use crate::http::HttpError;
+use crate::report::{CliError, Exit};
+use crate::start::StartError;
+
+/// Why a call has no answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// There is no place for a socket.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    /// Nobody listens.
+    #[error("the agent is not running")]
+    NotRunning,
+    /// Nobody listened, and it could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// What is at the socket's path may not be ours.
+    #[error("refusing the agent's socket: {} is {problem}", path.display())]
+    Untrusted {
+        /// The folder or the socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// Whether it is a folder that Rolecall made for itself, so that nothing else depends on its mode.
+        can_close: bool,
+    },
+    /// Connecting failed.
+    #[error("cannot connect to the agent at {}: {cause}", path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// The system's word.
+        cause: io::Error,
+    },
+    /// It listens but takes no more calls.
+    #[error("the agent takes no calls (waited {} s)", .0.as_secs())]
+    Busy(Duration),
+    /// It took the call and did not answer.
+    #[error("the agent did not answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// It went away.
+    #[error("the agent went away during the call: {0}")]
+    Lost(HttpError),
+    /// What answers is not our daemon.
+    #[error("what listens at the agent's socket is not rolecalld: {0}")]
+    Malformed(String),
+    /// It speaks another protocol.
+    #[error("the agent speaks version {theirs} of the protocol and this client version {PROTOCOL_VERSION}")]
+    Mismatch {
+        /// The daemon's version, or a question mark.
+        theirs: String,
+    },
+    /// It is of a release that had no events yet.
+    #[error("the agent is older than this client and has no events to follow")]
+    NoEvents,
+    /// It is of a release that let nobody log in.
+    #[error("the agent is older than this client and cannot log in")]
+    NoLogins,
+    /// It answered with an error.
+    #[error("{0}")]
+    Said(ErrorBody),
+}
+
+impl From<CallError> for CliError {
+    fn from(error: CallError) -> Self {
+        let message = error.to_string();
+        let restart = "Run: rolecall agent restart";
+        match error {
+            CallError::Said(body) => body.into(),
+            CallError::Location(_) => Self::new(
+                Exit::Unreachable,
+                message,
+                "Set XDG_RUNTIME_DIR, or ROLECALL_SOCKET, to a place in a folder of your own with mode 700",
+            ),
+            CallError::NotRunning => Self::new(Exit::Unreachable, message, "Run: rolecall agent start"),
+            CallError::Start(error) => error.into(),
+            CallError::Untrusted { path, can_close: true, .. } => Self::new(
+                Exit::Unreachable,
+                message,
+                format!("Rolecall made it for itself alone; close it to others with: chmod 700 {}", for_shell(&path)),
+            ),
+            CallError::Untrusted { .. } => Self::new(
+                Exit::Unreachable,
+                message,
+                "Somebody else could be listening there: remove it, or set ROLECALL_SOCKET to a path in a folder of your own with mode 700",
+            ),
+            CallError::Connect { .. } | CallError::Busy(_) | CallError::Silent(_) | CallError::Lost(_) => {
+                Self::new(Exit::Unreachable, message, restart)
+            }
+            CallError::Malformed(_) => Self::new(Exit::Unreachable, message, restart),
+            CallError::NoEvents | CallError::NoLogins => Self::new(Exit::Mismatch, message, restart),
+            CallError::Mismatch { .. } => {
+                Self::new(Exit::Mismatch, message, "Upgrade the older of the two, then run: rolecall agent restart")
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `rolecall agent …`.
+
+use clap::{Args, Subcommand};
+
+/// Start, stop, restart or look at the daemon
+///
+/// It is rarely needed: every command starts the daemon where it is not running.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Agent {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: AgentAction,
+}
+
+/// What can be done with the daemon.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentAction {
+    /// Start it, unless it runs
+    Start,
+    /// Let it finish what is under way, and stop it
+    Stop,
+    /// Have it run its program anew, after an upgrade say; its sessions are kept
+    Restart,
+    /// Say whether it runs, and where things are (exit code 3 if it does not)
+    Status {
+        /// JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the end of its log
+    Logs {
+        /// Go on as the log grows
+        #[arg(short, long)]
+        follow: bool,
+        /// How many lines
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+        lines: usize,
+    },
+}

@@ -1,0 +1,37 @@
+//! What `lock` and `unlock` take.
+
+use clap::Args;
+
+/// Forget every session, and serve none until it is unlocked
+///
+/// The first time it asks for a passphrase, twice; from then on it locks at once and asks nothing. The passphrase itself is
+/// kept nowhere. A daemon that is killed or restarted comes back locked.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  Set a passphrase, or change it, without locking:
+    rolecall lock --passphrase
+
+  Lock whenever the screen is:
+    swayidle -w lock 'rolecall lock'
+
+  Lock by itself, in config.toml:
+    [lock]
+    idle = \"30min\"
+    max  = \"12h\"")]
+pub(crate) struct Lock {
+    /// Set or change the passphrase, and lock nothing
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// Read passphrases from standard input, a line each: the present one if there is one, then the new one
+    #[arg(long)]
+    pub(crate) stdin: bool,
+}
+
+/// Serve again
+#[derive(Debug, Args)]
+pub(crate) struct Unlock {
+    /// Read the passphrase from standard input
+    #[arg(long)]
+    pub(crate) stdin: bool,
+}

@@ -1,0 +1,153 @@
+//! The sources that need a person now and then, below the profiles: until when they do not. Where a source is the reason
+//! why profiles get nothing, that is said here, once, rather than of each of them.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, tz::TimeZone};
+use owo_colors::Style;
+use rolecall_protocol::{Problem, ProfileStatus, SourceName, SourceStatus, Status, sanitize_for_terminal};
+
+use super::{profile_aside, said};
+use crate::commands::login::source::waits_for_login;
+use crate::commands::login::standing::{Standing, Urgency};
+use crate::screen::Screen;
+use crate::table::{self, Cell, Column, Row};
+
+const COLUMNS: &[Column] = &[
+    Column { title: "", goes: 0 },
+    Column { title: "SOURCE", goes: 0 },
+    Column { title: "KIND", goes: 1 },
+    Column { title: "LOGIN", goes: 0 },
+];
+
+/// What is said of sources rather than of their profiles.
+pub(super) struct Once<'a>(BTreeMap<&'a SourceName, Reason<'a>>);
+
+/// Why profiles of a source get nothing.
+#[derive(Clone, Copy)]
+enum Reason<'a> {
+    /// Somebody has to log in.
+    Login,
+    /// The source fails, and with it several of them, of which this is the first.
+    Failing(&'a ProfileStatus, &'a Problem),
+}
+
+impl<'a> Once<'a> {
+    pub(super) fn of(status: &'a Status) -> Self {
+        let mut reasons = BTreeMap::new();
+        let failing: BTreeMap<_, _> =
+            status.sources.iter().filter_map(|source| Some((&source.name, source.problem.as_ref()?))).collect();
+        let mut first = BTreeMap::new();
+        for profile in &status.profiles {
+            let Some(problem) = &profile.problem else { continue };
+            let is_the_source_s =
+                || failing.get(&profile.source).is_some_and(|of_source| of_source.error == problem.error);
+            if waits_for_login(problem) {
+                reasons.insert(&profile.source, Reason::Login);
+            } else if is_the_source_s()
+                && let Some(first) = first.insert(&profile.source, (profile, problem))
+            {
+                reasons.entry(&profile.source).or_insert(Reason::Failing(first.0, first.1));
+            }
+        }
+        let waiting = failing.iter().filter(|(_, problem)| waits_for_login(problem));
+        reasons.extend(waiting.map(|(name, _)| (*name, Reason::Login)));
+        Self(reasons)
+    }
+
+    /// Whether what is wrong with a profile is said of its source.
+    pub(super) fn says_of(&self, profile: &ProfileStatus) -> bool {
+        match (self.0.get(&profile.source), &profile.problem) {
+            (Some(Reason::Login), Some(problem)) => waits_for_login(problem),
+            (Some(Reason::Failing(_, of_source)), Some(problem)) => of_source.error == problem.error,
+            _ => false,
+        }
+    }
+}
+
+/// A source that there is something to say of.
+pub(super) struct Line<'a> {
+    name: &'a SourceName,
+    kind: String,
+    words: String,
+    urgency: Urgency,
+    below: Vec<String>,
+}
+
+/// Every source that there is something to say of, by name.
+pub(super) fn lines<'a>(
+    status: &'a Status,
+    once: &Once<'a>,
+    now: Timestamp,
+    zone: &TimeZone,
+    screen: Screen,
+) -> Vec<Line<'a>> {
+    let known: BTreeMap<&SourceName, &SourceStatus> =
+        status.sources.iter().map(|source| (&source.name, source)).collect();
+    // An older agent tells of profiles alone.
+    let names = known.keys().chain(once.0.keys()).copied().collect::<std::collections::BTreeSet<_>>();
+    let line = |name: &'a SourceName| {
+        let source = known.get(name).copied();
+        let kind = source.map(|source| sanitize_for_terminal(&source.kind)).unwrap_or_default();
+        let line = |words, urgency, below| Some(Line { name, kind: kind.clone(), words, urgency, below });
+        if let Some(Reason::Failing(profile, problem)) = once.0.get(name) {
+            let below = screen.paragraph("  ", &said(problem), &profile_aside(profile, problem, now));
+            return line("failing".to_owned(), Urgency::Now, below);
+        }
+        let login = source.and_then(|source| source.login.as_ref());
+        let is_needed = once.0.contains_key(name);
+        let is_served = || status.profiles.iter().any(|profile| profile.source == *name && profile.session.is_some());
+        let Standing { words, urgency } = Standing::of(login, is_needed, is_served, now, zone)?;
+        let arrow = if screen.unicode { "→" } else { "->" };
+        let words = urgency.command(name).map_or_else(|| words.clone(), |run| format!("{words} {arrow} {run}"));
+        line(words, urgency, Vec::new())
+    };
+    names.into_iter().filter_map(line).collect()
+}
+
+/// The lines as a table; as paragraphs where that has no room, since a command that is cut off is of no use. Nothing where
+/// there is none.
+pub(super) fn render(lines: &[Line<'_>], is_urgent: bool, screen: Screen) -> String {
+    let lines: Vec<&Line<'_>> = lines.iter().filter(|line| !is_urgent || line.urgency >= Urgency::Soon).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let longest = |of: fn(&Line<'_>) -> usize| lines.iter().map(|line| of(line)).max().unwrap_or(0);
+    let names = longest(|line| line.name.as_str().chars().count()).max("SOURCE".len());
+    // The mark, a blank, and the gap.
+    let least = 2 + names + 2 + longest(|line| line.words.chars().count());
+    let mark = |line: &Line<'_>| match line.urgency {
+        Urgency::Soon | Urgency::Now => ("!", Style::new().yellow().bold()),
+        Urgency::FirstUse => (screen.empty(), Style::new().dimmed()),
+        Urgency::None => (screen.full(), Style::new().dimmed()),
+    };
+    if screen.width.is_some_and(|width| width < least) {
+        let paragraph = |line: &&Line<'_>| {
+            let (mark, style) = mark(line);
+            let mut lines = screen.paragraph(
+                &format!("{} ", style.style(mark)),
+                &format!("source {}: {}", line.name, line.words),
+                "",
+            );
+            lines.extend(line.below.iter().cloned());
+            lines.join("\n") + "\n"
+        };
+        return format!("\n{}", lines.iter().map(paragraph).collect::<String>());
+    }
+    let row = |line: &&Line<'_>| {
+        let (mark, style) = mark(line);
+        let tone = if line.urgency >= Urgency::Soon { Style::new() } else { Style::new().dimmed() };
+        let words = if line.urgency >= Urgency::Soon { Style::new().yellow() } else { tone };
+        Row {
+            cells: vec![
+                Cell::styled(mark, style),
+                Cell::styled(line.name.as_str(), tone),
+                Cell::styled(&line.kind, tone),
+                Cell::styled(&line.words, words),
+            ],
+            below: line.below.clone(),
+        }
+    };
+    let rows: Vec<Row> = lines.iter().map(row).collect();
+    format!("\n{}", table::render(COLUMNS, &rows, screen.width))
+}

@@ -1,0 +1,53 @@
+//! Trying a profile out before it is configured.
+
+use rolecall_protocol::{Probed, ProbedCluster, ProfileName};
+
+use super::{Agent, AgentError, usual_name};
+use crate::profile::Chain;
+use crate::profile::Profile;
+use crate::sessions::{Sessions, Want};
+
+impl Agent {
+    /// Tries a profile of a configuration that may become the real one: assumes its role and describes its cluster. The
+    /// session is kept, so that the first kubectl afterwards finds it.
+    pub async fn probe(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
+        self.while_unlocked(name, Box::pin(self.try_out(name, text))).await
+    }
+
+    async fn try_out(&self, name: &ProfileName, text: String) -> Result<Probed, AgentError> {
+        let config = self.candidate(text).await?;
+        let profile = Profile::find(&config, name, &self.person)
+            .ok_or_else(|| self.unknown(name, config.profiles.keys().map(ProfileName::as_str)))?;
+        // What it is reached through may be new too; a session that came another way is not kept.
+        let is_same = *config.network == *self.aws.network();
+        let sessions = if is_same {
+            self.sessions.clone()
+        } else {
+            Sessions::new(self.aws.reached(&config.network), self.keyring.clone(), usual_name(&self.person))
+        };
+        let served = sessions.get(&profile.chain, want_of(&sessions, &profile.chain)).await;
+        let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
+        let identified = sessions.identify(&profile.chain, &session).await;
+        let arn = identified.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?;
+        let cluster = match sessions.describe(&profile.chain, &session, &profile.cluster).await {
+            Ok(cluster) => ProbedCluster::Cluster(cluster),
+            Err(error) => ProbedCluster::ClusterProblem(error.body()),
+        };
+        let mut session = session.status(self.aws.clock());
+        session.arn = Some(arn);
+        Ok(Probed { session, cluster })
+    }
+}
+
+/// A new session, as if there had never been another; but where a person gives codes, not one more than is needed.
+fn want_of(sessions: &Sessions, chain: &Chain) -> Want {
+    if chain.source.mfa.is_none() && sessions.coded_of(&chain.base()).is_none() {
+        return Want::New;
+    }
+    if chain.is_base() || chain.takes_code() {
+        // What failed before is not held against it.
+        sessions.forgive(chain);
+        return Want::Fresh;
+    }
+    Want::Renewed
+}
