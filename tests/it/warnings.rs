@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_harness::Sso;
-use rolecall_protocol::{LockRequest, LoginFlow, LoginRequest, LoginStep, Secret, UnlockRequest};
+use rolecall_protocol::{LockRequest, LoginRequest, LoginStep, Secret, UnlockRequest};
 use rolecalld::agent::Locker;
 use rolecalld::notify::{Notification, Shown};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -86,7 +86,7 @@ impl<'a> Desktop<'a> {
 
     fn log_in(&self, code: Option<String>) {
         let code = code.map(Secret::new);
-        let request = LoginRequest { code, flow: LoginFlow::Device, ..LoginRequest::default() };
+        let request = LoginRequest { code, ..LoginRequest::default() };
         let (tell, mut told) = tokio::sync::mpsc::channel(16);
         let last = self.world.block_on(async {
             Arc::clone(&self.world.agent).login("work".parse().unwrap(), request, tell).await;

@@ -128,12 +128,17 @@ fn without_a_session_bus_nothing_is_missing_and_nothing_is_said() {
 fn a_desktop_that_never_answers_delays_nobody() {
     let Some(desk) = Desk::new() else { return };
     let _desktop = Notifications::hanging(&desk.bus);
+    let mut command = desk.world.sandbox.rolecalld();
+    desk.bus.put_into(&mut command);
+    let daemon = desk.world.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
+    daemon.wait_ready(SOON);
     desk.refuses("prod");
     for _ in 0..10 {
         let said = desk.run(&["token", "good"], "");
         said.assert_ok();
         assert!(said.elapsed < Duration::from_secs(2), "{said}");
     }
+    daemon.wait_stderr("it does not answer", SOON);
     desk.refuses("zz");
     desk.run(&["status"], "").assert_ok();
     let stopped = desk.run(&["agent", "stop"], "");

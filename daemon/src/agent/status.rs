@@ -108,7 +108,7 @@ impl Agent {
             retry: None,
             error: trouble.error.body(name),
         });
-        let warning = self.warning_of(name, login.as_ref());
+        let warning = self.warning_of(profiles, name, source, login.as_ref());
         SourceStatus { name: name.clone(), kind: source.describe(), login, problem, warning }
     }
 

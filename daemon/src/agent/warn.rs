@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use rolecall_protocol::{ErrorBody, ErrorClass, LoginStatus, SourceName};
 use tokio_util::sync::CancellationToken;
 
-use super::Agent;
+use super::{Agent, Profiles};
 use crate::clock::next_minute;
+use crate::config::SourceConfig;
 use crate::notify::Notification;
 use crate::notify::Shown;
 use crate::profile::{Chain, Profile};
@@ -63,13 +64,19 @@ impl Agent {
     }
 
     /// What a status says of a login that ends soon.
-    pub(super) fn warning_of(&self, source: &SourceName, login: Option<&LoginStatus>) -> Option<ErrorBody> {
-        let profiles = self.profiles();
-        let of_source: Vec<&Profile> =
-            profiles.values().filter(|profile| profile.source_name == *source).map(Arc::as_ref).collect();
+    pub(super) fn warning_of(
+        &self,
+        profiles: &Profiles,
+        name: &SourceName,
+        source: &SourceConfig,
+        login: Option<&LoginStatus>,
+    ) -> Option<ErrorBody> {
+        // No other's profiles take codes of their own, and there may be ten thousand.
+        let all = source.mfa.is_some().then(|| profiles.values().map(Arc::as_ref));
+        let of_source: Vec<&Profile> = all.into_iter().flatten().filter(|each| each.source_name == *name).collect();
         let now = self.now();
         let ends = self.end_of(login, &of_source, now)?;
-        told::warning(source, ends, self.config.current().made.notifications.early, self.aws.clock().stamp(now))
+        told::warning(name, ends, self.config.current().made.notifications.early, self.aws.clock().stamp(now))
     }
 
     /// The logins that profiles depend on which are in use.
