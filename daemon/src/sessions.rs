@@ -175,6 +175,22 @@ impl Sessions {
         chain.takes_code() && !self.bases.is_short(chain)
     }
 
+    /// Looks up in AWS's files what a source that nobody has asked yet builds on.
+    pub async fn study(&self, base: &Chain) {
+        let mut next = vec![base.clone()];
+        // A loop is an error of the plan's.
+        while let Some(chain) = next.pop() {
+            for below in chain.prefixes().filter(Chain::is_base) {
+                if self.bases.is_unknown(&below) && below.source.mfa.is_none() {
+                    let (through, login) = self.sources.study(&below).await;
+                    next.extend(through.clone());
+                    self.bases.leads_through(&below, through);
+                    self.bases.depends_on(&below, login);
+                }
+            }
+        }
+    }
+
     /// What a chain, or something that it builds on, waits for a person for.
     #[must_use]
     pub fn person_wanted(&self, chain: &Chain) -> Option<SessionFailure> {

@@ -148,7 +148,7 @@ fn a_command_gives_the_code_and_waits_for_the_next_one_where_it_was_used() {
     std::fs::write(&code, "no code").unwrap();
     world.clock.advance(13 * HOUR);
     let line = world.token_error("prod", 1);
-    assert!(line.contains("mfa_process: the command did not write a code of six digits"), "{line}");
+    assert!(line.contains("MFA codes by command: the command did not write a code of six digits"), "{line}");
 }
 
 #[test]
@@ -333,9 +333,9 @@ fn a_command_whose_codes_are_refused_is_asked_again_another_time() {
     world.configure(&PROD.replace("[profiles.prod]", &process));
     // The next window is a second away, twice: then nothing else has come.
     world.clock.advance(Duration::from_secs(24));
-    let refused = rolecall_harness::within(Duration::from_secs(60), || {
+    let refused = rolecall_harness::within(Duration::from_mins(1), || {
         let line = world.token("prod").stderr;
-        line.contains("mfa_process gives codes that AWS does not take").then_some(())
+        line.contains("AWS takes none of them").then_some(())
     });
     assert!(refused.is_some());
     world.clock.advance(Duration::from_mins(2));

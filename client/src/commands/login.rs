@@ -61,11 +61,9 @@ pub(crate) fn told(done: &Done, now: Timestamp, zone: &TimeZone) -> String {
 /// ` until 19:42 (7 h; renewed by itself until then)`.
 fn until(login: &LoginStatus, now: Timestamp, zone: &TimeZone) -> String {
     match (login.ends, login.renews) {
-        (Some(end), renews) => {
-            let aside = renews.then_some("renewed by itself until then");
-            format!(" until {}", words::until(now, end, zone, aside))
-        }
-        (None, true) => " (renewed by itself)".to_owned(),
+        // What ends then is renewed then; when that ends nobody knows.
+        (_, true) => " (renewed by itself)".to_owned(),
+        (Some(end), false) => format!(" until {}", words::until(now, end, zone, None)),
         (None, false) => String::new(),
     }
 }
@@ -114,10 +112,7 @@ mod tests {
         };
         let end = "2026-01-02T19:42:00Z";
         let sso = serde_json::json!({"kind": "sso", "ends": end, "renews": true});
-        assert_eq!(
-            told(sso.clone(), Some(arn), true),
-            format!("logged in as {arn} until 19:42 (7 h 42 min; renewed by itself until then)")
-        );
+        assert_eq!(told(sso.clone(), Some(arn), true), format!("logged in as {arn} (renewed by itself)"));
         assert!(told(sso, Some(arn), false).starts_with("nothing to do: logged in as arn:"));
         let mfa = serde_json::json!({"kind": "mfa", "ends": end});
         assert_eq!(told(mfa, None, true), "logged in until 19:42 (7 h 42 min)");

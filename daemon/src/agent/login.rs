@@ -170,7 +170,7 @@ impl Attempt<'_> {
             let wanted = self.agent.sessions.person_wanted(chain);
             // Served on for a while, but a newer one needs a person: that is whom we have.
             let problem = match self.agent.sessions.get(chain, want).await {
-                Ok(served) => served.problem.filter(|problem| is_for_a_person(problem)).or(wanted),
+                Ok(served) => served.problem.or(wanted),
                 Err(problem) => Some(problem),
             };
             let Some(problem) = problem else { return Ok(()) };
@@ -247,10 +247,6 @@ impl Attempt<'_> {
         let error = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{}\": the login was given up", self.name));
         Mended::ends(LoginStep::Failed { error: error.hint(format!("Try again: rolecall login {}", self.name)) })
     }
-}
-
-fn is_for_a_person(problem: &SessionError) -> bool {
-    problem.class() == rolecall_protocol::ErrorClass::Login
 }
 
 /// Signing in for the AWS CLI is the AWS CLI's to do; what it gets is found where it leaves it.

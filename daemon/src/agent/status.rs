@@ -44,6 +44,14 @@ impl Agent {
         }
     }
 
+    /// Looks up what is not known of the sources yet, as far as AWS's own files tell it.
+    pub async fn study(&self) {
+        let made = Arc::clone(&self.config.current().made);
+        for (name, source) in made.sources.iter() {
+            self.sessions.study(&Self::base_of(&made.profiles, name, source)).await;
+        }
+    }
+
     /// What is configured and known of a profile.
     pub fn details(&self, name: &ProfileName) -> Result<ProfileDetails, AgentError> {
         let profile = self.profile(name)?;
@@ -116,7 +124,11 @@ impl Agent {
     pub(super) fn login_status(&self, base: &Chain) -> Option<LoginStatus> {
         let clock = self.aws.clock();
         match self.sessions.login_of(base) {
-            Some(Login::Sso(session)) => self.sessions.sources().sso().status(&session),
+            Some(Login::Sso(session)) => {
+                // Nobody is logged in.
+                let none = LoginStatus { kind: LoginKind::Sso, ends: None, renews: false };
+                Some(self.sessions.sources().sso().status(&session).unwrap_or(none))
+            }
             Some(Login::Keyring(_)) => Some(LoginStatus { kind: LoginKind::Keyring, ends: None, renews: false }),
             Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),
             None => self.sessions.coded_of(base).map(|coded| LoginStatus {

@@ -113,7 +113,7 @@ pub(super) struct RawSource {
 
 /// `mfa` of a source.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { serial = \"arn:aws:iam::111122223333:mfa/dev\" }")]
 pub(super) struct RawMfa {
     serial: MfaSerial,
     session: Option<MfaLength>,

@@ -95,7 +95,7 @@ fn too_slow(endpoint: &Endpoint, waiting: usize) -> Refused {
     let hint = if waiting > 0 {
         format!("STS is called a few times a second at most, and {waiting} calls wait for their turn: run it again.")
     } else {
-        "It is still being tried; check the network and the VPN, and run it again.".to_owned()
+        "It is still being tried: look at the network and the VPN, and at what the source has to run or wait for; run it again.".to_owned()
     };
     ErrorBody::new(ErrorCode::Timeout, message).hint(hint).into()
 }

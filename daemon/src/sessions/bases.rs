@@ -92,6 +92,11 @@ impl Bases {
         self.state().by_chain.get(chain).is_some_and(|base| base.is_short)
     }
 
+    /// Whether nothing is known of a source yet.
+    pub(super) fn is_unknown(&self, chain: &Chain) -> bool {
+        !self.state().by_chain.contains_key(chain)
+    }
+
     /// Notes which long-lived keys a source gives. True if they are others than before: somebody else's, perhaps.
     pub(super) fn gives(&self, chain: &Chain, key: &str) -> bool {
         let mut state = self.state();

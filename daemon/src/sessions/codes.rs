@@ -44,10 +44,10 @@ pub enum CodeError {
         said: String,
     },
     /// The command gave none.
-    #[error("mfa_process: {0}")]
+    #[error("MFA codes by command: {0}")]
     Process(ProcessError),
     /// The command gave codes that were not taken, one after the other.
-    #[error("mfa_process gives codes that AWS does not take")]
+    #[error("MFA codes by command: AWS takes none of them")]
     CommandRefused,
     /// Its source is not one that MFA can be added to.
     #[error("mfa needs long-lived keys, and what the source gives is temporary already")]

@@ -104,6 +104,18 @@ impl Sources {
         }
     }
 
+    /// What a source's AWS profile leads to and the login that it depends on, as AWS's files say it; nothing is asked of
+    /// anybody.
+    pub async fn study(&self, chain: &Chain) -> (Option<Chain>, Option<Login>) {
+        let Some(profile) = chain.source.aws_profile() else { return (None, None) };
+        let Ok(profiles) = self.files(profile).await else { return (None, None) };
+        match plan::plan(&profiles, &chain.source.kind) {
+            Ok(Plan::Role(role)) => (Some(self.chain_of(profile, *role, &chain.region)), None),
+            Ok(plan) => (None, login(&plan, profile)),
+            Err(_) => (None, None),
+        }
+    }
+
     /// The login that a source depends on, if there is one.
     pub async fn login_of(&self, source: &SourceConfig) -> Option<Login> {
         let profiles = self.files(source.aws_profile()?).await.ok()?;

@@ -42,9 +42,9 @@ pub(crate) fn named(name: &SourceName, status: &Status) -> Result<SourceName, Cl
 pub(super) fn needed(status: &Status, now: Timestamp) -> Result<Needed, CliError> {
     let wants = |source: &&SourceStatus| {
         let is_over = source.login.as_ref().is_some_and(|login| match login.ends {
-            Some(end) => end <= now,
-            // Nobody has given one yet.
-            None => login.kind == LoginKind::Mfa && !login.renews,
+            Some(end) => end <= now && !login.renews,
+            // Nobody has given a code, or logged in, yet.
+            None => matches!(login.kind, LoginKind::Mfa | LoginKind::Sso) && !login.renews,
         });
         is_over || source.problem.as_ref().is_some_and(waits_for_login)
     };

@@ -54,7 +54,7 @@ pub(super) async fn answer(
         Endpoint::Logout(name) => logout::answer(agent, name).await,
         Endpoint::Lock => lock::answer(agent, peer, body).await,
         Endpoint::Unlock => unlock::answer(agent, peer, body).await,
-        Endpoint::Status => Ok(status::answer(agent)),
+        Endpoint::Status => Ok(status::answer(agent).await),
         Endpoint::Events => events::answer(context),
         Endpoint::Restart => restart::answer(context).await,
         Endpoint::Stop => Ok(stop::answer(context)),

@@ -3,6 +3,7 @@
 use crate::agent::Agent;
 use crate::server::answer::Answer;
 
-pub(super) fn answer(agent: &Agent) -> Answer {
+pub(super) async fn answer(agent: &Agent) -> Answer {
+    agent.study().await;
     Answer::json(&agent.status())
 }
