@@ -320,7 +320,7 @@ impl Sessions {
     /// be given now.
     pub fn sources_changed(&self) {
         self.bases.files_changed(self.now());
-        self.cache.forgive(|_| true, |error| error.is_of_the_source());
+        self.cache.forgive(|_| true, SessionError::is_of_the_source);
     }
 
     /// Forgets every failure that may have been the network's, which has changed. Where AWS asked for time it still wants it.
