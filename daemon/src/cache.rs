@@ -199,11 +199,11 @@ where
         self.slots().is_closed = false;
     }
 
-    /// Forgets the failures that `forget` names: there is reason to believe that it goes better now. What fails in flight
-    /// began before, and is not remembered either.
-    pub fn forgive(&self, forget: impl Fn(&K, &E) -> bool) {
-        for (key, slot) in &mut self.slots().by_key {
-            if slot.trouble.as_ref().is_some_and(|trouble| forget(key, &trouble.error)) {
+    /// Forgets the failures `of` those keys that `forget` names: there is reason to believe that it goes better now. What is
+    /// in flight for such a key began before, and if it fails that is not remembered either, whatever it is.
+    pub fn forgive(&self, of: impl Fn(&K) -> bool, forget: impl Fn(&E) -> bool) {
+        for (_, slot) in self.slots().by_key.iter_mut().filter(|(key, _)| of(key)) {
+            if slot.trouble.as_ref().is_some_and(|trouble| forget(&trouble.error)) {
                 slot.trouble = None;
             }
             slot.is_forgiven = slot.flight.is_some();

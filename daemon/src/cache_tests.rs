@@ -107,9 +107,11 @@ async fn what_lasts_until_it_is_forgotten_lasts_until_then() {
     let trouble = cache.look(&"prod").trouble.unwrap();
     assert!(trouble.is_remembered(NOW + Duration::from_hours(9999)));
     assert_eq!(trouble.until(), None);
-    cache.forgive(|key, error| *key == "prod" && *error == "down");
+    cache.forgive(|key| *key == "prod", |error| *error == "down");
     assert!(cache.look(&"prod").trouble.is_some());
-    cache.forgive(|_, error| *error == "for good");
+    cache.forgive(|key| *key == "audit", |_| true);
+    assert!(cache.look(&"prod").trouble.is_some());
+    cache.forgive(|_| true, |error| *error == "for good");
     assert!(cache.look(&"prod").trouble.is_none());
 }
 
@@ -201,11 +203,26 @@ async fn what_fails_in_flight_after_it_was_forgiven_is_told_and_not_remembered()
         gate.await.unwrap();
         Err("before the login")
     });
-    cache.forgive(|_, _| true);
+    cache.forgive(|key| *key == "prod", |_| true);
+    cache.forgive(|key| *key == "audit", |_| true);
     open.send(()).unwrap();
     assert_eq!(known(flight).await, Err("before the login"));
     assert!(cache.look(&"prod").trouble.is_none());
     assert_eq!(known(cache.fly(&"prod", || async { Err("after it") })).await, Err("after it"));
+    assert!(cache.look(&"prod").trouble.is_some());
+}
+
+#[tokio::test]
+async fn what_fails_in_flight_is_remembered_where_another_key_was_forgiven() {
+    let cache = numbers();
+    let (open, gate) = oneshot::channel::<()>();
+    let flight = cache.fly(&"prod", || async move {
+        gate.await.unwrap();
+        Err("down")
+    });
+    cache.forgive(|key| *key == "audit", |_| true);
+    open.send(()).unwrap();
+    assert_eq!(known(flight).await, Err("down"));
     assert!(cache.look(&"prod").trouble.is_some());
 }
 

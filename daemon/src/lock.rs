@@ -151,7 +151,7 @@ impl Lock {
         Ok(true)
     }
 
-    /// Unlocks with the right passphrase, and has its owner begin again. True where it was locked.
+    /// Unlocks with the right passphrase, and has its owner begin again. True where that has unlocked it.
     pub async fn unlock(
         &self,
         passphrase: Secret<String>,
@@ -165,19 +165,20 @@ impl Lock {
         if self.state().verifier.is_some() {
             self.check(passphrase, asking).await?;
         }
-        self.reopen(begin);
+        let is_new = self.reopen(begin);
         self.save().await;
-        Ok(true)
+        Ok(is_new)
     }
 
-    fn reopen(&self, begin: impl FnOnce()) {
+    fn reopen(&self, begin: impl FnOnce()) -> bool {
         let mut state = self.state();
-        let now = self.0.clock.elapsed();
-        (state.locked, state.used, state.unlocked) = (None, now, now);
-        state.serving = CancellationToken::new();
-        begin();
+        let is_new = state.reopen(self.0.clock.elapsed());
+        if is_new {
+            begin();
+        }
         drop(state);
         self.0.changed.notify_waiters();
+        is_new
     }
 
     /// Sets the passphrase. Where there is one, `old` has to be it.

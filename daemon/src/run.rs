@@ -17,7 +17,7 @@ use rolecalld::notify::Notifier;
 use rolecalld::profile::Person;
 use rolecalld::server::guard::guard;
 use rolecalld::server::socket::{self, Bound, Claim, SocketError};
-use rolecalld::server::{Context, DRAIN, Ending, LINGER, Restart, Server};
+use rolecalld::server::{Context, Ending, LINGER, Restart, Server};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -169,8 +169,7 @@ async fn serve(listener: UnixListener, claim: &Claim, agent: &Arc<Agent>, stop: 
         let server = Server::new(Context::new(Arc::clone(agent), stop.clone(), restart));
         if server.accept(&listener).await == Ending::Stop {
             drop(listener);
-            tracing::info!("Stopping");
-            return server.finish(DRAIN).await;
+            return server.stop().await;
         }
         tracing::info!("Restarting");
         tell(NotifyState::Reloading);
@@ -187,6 +186,9 @@ async fn serve(listener: UnixListener, claim: &Claim, agent: &Arc<Agent>, stop: 
 /// Becomes the program. Returns only if that fails.
 fn hand_over(program: &Program, listener: &UnixListener, claim: &Claim, agent: &Agent, restarts: u32) -> anyhow::Error {
     let estate = || -> anyhow::Result<Estate> {
+        if let Some(name) = agent.key_in_change() {
+            anyhow::bail!("the keys \"{name}\" are being changed");
+        }
         let (lock, name) = claim.leave()?;
         let state = handover::seal(&agent.keep()).context("the sessions cannot be passed on")?;
         let listener = listener.as_fd().try_clone_to_owned()?;

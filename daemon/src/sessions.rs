@@ -345,12 +345,12 @@ impl Sessions {
     /// Forgets what went wrong with a chain and everything that it builds on: its profile was changed.
     pub fn forgive(&self, chain: &Chain) {
         let foundations = self.foundations(std::iter::once(chain));
-        self.cache.forgive(|failed, _| foundations.contains(failed));
+        self.cache.forgive(|failed| foundations.contains(failed), |_| true);
     }
 
     /// Somebody logged in: what waited for that is tried again.
     pub fn logged_in(&self) {
-        self.cache.forgive(|_, error| error.class() == ErrorClass::Login);
+        self.cache.forgive(|_| true, |error| error.class() == ErrorClass::Login);
     }
 
     /// AWS's own files were changed, by a login perhaps: what a source gave is asked for anew, and what it did not give may
@@ -358,7 +358,7 @@ impl Sessions {
     pub fn sources_changed(&self) {
         self.bases.files_changed(self.now());
         self.look_at_keys();
-        self.cache.forgive(|_, error| error.is_of_the_source());
+        self.cache.forgive(|_| true, SessionError::is_of_the_source);
     }
 
     /// Reads long-lived keys anew: sessions that were got with others are nobody's to use.
@@ -385,13 +385,13 @@ impl Sessions {
     /// Forgets every failure that may have been the network's, which has changed. Where AWS asked for time it still wants it.
     pub fn forgive_network(&self) {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
-        self.cache.forgive(|_, error| error.class() == ErrorClass::Retry && !error.is_throttled());
+        self.cache.forgive(|_| true, |error| error.class() == ErrorClass::Retry && !error.is_throttled());
     }
 
     /// Forgets every failure: the machine woke up, or its clock was wrong, and an ended login may be none.
     pub fn forgive_all(&self) {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
-        self.cache.forgive(|_, _| true);
+        self.cache.forgive(|_| true, |_| true);
     }
 
     /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if

@@ -70,9 +70,9 @@ async fn trouble(ends: fn(usize) -> End) {
 }
 
 /// One flight, and one forgiving.
-async fn pardon(ends: fn(usize) -> End) {
+async fn pardon(ends: fn(usize) -> End, forgive: fn(&World)) {
     let world = World::small(ends).with_value();
-    let other = beside(&world, async |world| world.forgive());
+    let other = beside(&world, async move |world| forgive(&world));
     drop(world.call().await);
     drop(world.call().await);
     other.await.unwrap();
@@ -107,5 +107,10 @@ fn a_success_clears_the_trouble() {
 
 #[test]
 fn a_pardon_at_any_moment() {
-    all(|| pardon(at_first));
+    all(|| pardon(at_first, World::forgive));
+}
+
+#[test]
+fn a_pardon_of_others_at_any_moment() {
+    all(|| pardon(always, World::forgive_others));
 }

@@ -121,6 +121,43 @@ fn new_keys_that_cannot_be_kept_are_deleted_again() {
     assert_eq!(desk.world.aws.keys_of(&key.arn), [key.id.as_str()]);
 }
 
+#[test]
+fn a_rotation_is_not_cut_off_by_a_restart_and_one_that_is_by_a_stop_is_told() {
+    let Some(desk) = Desk::at(SessionBus::start) else { return };
+    let (key, sandbox) = (&desk.key, &desk.world.sandbox);
+    let mut command = sandbox.rolecalld();
+    desk.bus.put_into(&mut command);
+    let daemon = sandbox.spawn_daemon(&mut command);
+    daemon.wait_ready(SOON);
+    desk.put("glass", key, &[]).assert_ok();
+    let gate = Gate::new();
+    desk.world.aws.fault(Op::CreateAccessKey, Fault::Hold(gate.clone()).times(1));
+    std::thread::scope(|scope| {
+        let rotation = scope.spawn(|| desk.keys(&["rotate", "glass"]));
+        desk.world.aws.wait_for_calls(Op::CreateAccessKey, 1, SOON);
+        let line = one_line(&desk.run(&["agent", "restart"], ""), 1);
+        assert!(line.contains("keys are being changed at this moment: \"glass\""), "{line}");
+        gate.open();
+        rotation.join().unwrap().assert_ok();
+    });
+    let new = desk.world.aws.keys_of(&key.arn);
+    assert!(new.len() == 1 && new[0] != key.id, "{new:?}");
+    desk.run(&["agent", "restart"], "").assert_ok();
+
+    // There are new ones, and STS does not know them for longer than a stop waits.
+    desk.world.aws.spread_new_keys_slowly(1000);
+    std::thread::scope(|scope| {
+        let asked = desk.world.aws.calls(Op::GetCallerIdentity);
+        let rotation = scope.spawn(|| desk.keys(&["rotate", "glass"]));
+        desk.world.aws.wait_for_calls(Op::GetCallerIdentity, asked + 1, SOON);
+        desk.run(&["agent", "stop"], "").assert_ok();
+        daemon.wait_stderr("The agent ends while these keys are being changed", SOON);
+        daemon.wait_stderr("key=glass", SOON);
+        assert!(rotation.join().unwrap().stdout.is_empty());
+    });
+    assert!(desk.bus.lookup(&item("glass")).unwrap().contains(&new[0]));
+}
+
 /// The command in a shell, which tells afterwards how it ended and whether the terminal shows what is typed.
 fn in_shell(arguments: &str) -> [String; 2] {
     ["-c".to_owned(), format!("rolecall {arguments}; echo \"code $?\"; stty -a | grep -o -- '-*echo ' | head -n 1")]

@@ -3,13 +3,14 @@
 mod rotation;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use rolecall_protocol::{
     ErrorBody, ErrorCode, KeyForgotten, KeyList, KeyName, KeyRotated, KeyStatus, PutKey, Region, SourceName,
 };
+use tokio::sync::watch;
 
 use super::{Agent, AgentError};
 use crate::aws::Aws;
@@ -36,7 +37,7 @@ const PROMPT_LONG: Duration = Duration::from_secs(30);
 
 /// Which keys are being changed now: one change of a name at a time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Changing(Arc<Mutex<BTreeSet<KeyName>>>);
+pub(super) struct Changing(Arc<watch::Sender<BTreeSet<KeyName>>>);
 
 /// While it lives, nobody else changes the keys of that name.
 #[derive(Debug)]
@@ -115,6 +116,30 @@ impl Agent {
         Ok(KeyForgotten { used_by: self.sources_with(name).await })
     }
 
+    /// The first of the keys that are being changed at this moment.
+    #[must_use]
+    pub fn key_in_change(&self) -> Option<KeyName> {
+        self.changing_keys.0.borrow().first().cloned()
+    }
+
+    /// Refuses to restart while keys are being changed: there may be new ones that nobody else knows, and another program
+    /// would not go on with that.
+    pub fn check_keys_settled(&self) -> Result<(), AgentError> {
+        let Some(name) = self.key_in_change() else { return Ok(()) };
+        let message = format!("the agent goes on as it is, since keys are being changed at this moment: \"{name}\"");
+        Err(AgentError(ErrorBody::new(ErrorCode::RestartRefused, message).hint("Try again in a minute.")))
+    }
+
+    /// Lets whoever changes keys come to an end, for at most that long. Which of them did not is in the log.
+    pub async fn settle_keys(&self, limit: Duration) {
+        for key in self.changing_keys.left_after(limit).await {
+            tracing::warn!(
+                %key,
+                "The agent ends while these keys are being changed; look in IAM for an access key that nobody uses"
+            );
+        }
+    }
+
     /// What was got with keys of that name is to be got anew.
     pub fn keys_changed(&self, _name: &KeyName) {
         self.sources_changed();
@@ -140,17 +165,21 @@ impl Agent {
 
 impl Changing {
     fn begin(&self, name: &KeyName) -> Option<Change> {
-        self.names().insert(name.clone()).then(|| Change { of: self.clone(), name: name.clone() })
+        let is_new = self.0.send_if_modified(|names| names.insert(name.clone()));
+        is_new.then(|| Change { of: self.clone(), name: name.clone() })
     }
 
-    fn names(&self) -> MutexGuard<'_, BTreeSet<KeyName>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nothing is changed any more, at most that long, and says what still is.
+    async fn left_after(&self, limit: Duration) -> BTreeSet<KeyName> {
+        let mut changes = self.0.subscribe();
+        let settled = tokio::time::timeout(limit, changes.wait_for(BTreeSet::is_empty)).await.is_ok();
+        if settled { BTreeSet::new() } else { self.0.borrow().clone() }
     }
 }
 
 impl Drop for Change {
     fn drop(&mut self) {
-        self.of.names().remove(&self.name);
+        self.of.0.send_if_modified(|names| names.remove(&self.name));
     }
 }
 
@@ -254,5 +283,25 @@ mod tests {
         assert!(changing.begin(&"other".parse().unwrap()).is_some());
         drop(first);
         assert!(changing.begin(&name).is_some());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn changes_are_waited_for_but_not_for_ever() {
+        let changing = Changing::default();
+        let minute = Duration::from_mins(1);
+        assert!(changing.left_after(minute).await.is_empty());
+        let work = changing.begin(&"work".parse().unwrap()).unwrap();
+        let other = changing.begin(&"other".parse().unwrap()).unwrap();
+        let ending = async {
+            tokio::time::sleep(minute / 2).await;
+            drop(other);
+        };
+        let (left, ()) = tokio::join!(changing.left_after(minute), ending);
+        assert_eq!(left, BTreeSet::from(["work".parse().unwrap()]));
+        let ending = async {
+            tokio::time::sleep(minute / 2).await;
+            drop(work);
+        };
+        let (left, ()) = tokio::join!(changing.left_after(minute), ending);
+        assert!(left.is_empty());
     }
 }

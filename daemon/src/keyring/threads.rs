@@ -51,6 +51,9 @@ struct State {
     is_prompting: bool,
 }
 
+/// While it lives a prompt is, or may be, on the screen; whatever shows it may panic.
+struct Prompting(Threads);
+
 impl Threads {
     /// Has the thread do something, and waits for it as long as one waits for a keyring.
     pub(super) async fn ask<T: Send + 'static>(
@@ -93,16 +96,17 @@ impl Threads {
             return Err(KeyringError::Prompting);
         }
         let (tell, told) = oneshot::channel();
-        let threads = self.clone();
+        let prompting = Prompting(self.clone());
         let prompt = move || {
+            let prompting = prompting; // over before anybody hears of it
             let answer = work();
-            threads.state().is_prompting = false;
+            drop(prompting);
             drop(tell.send(answer));
         };
-        if let Err(error) = thread::Builder::new().name("keyring-prompt".to_owned()).spawn(prompt) {
-            self.state().is_prompting = false;
-            return Err(KeyringError::Failed(error.to_string()));
-        }
+        thread::Builder::new()
+            .name("keyring-prompt".to_owned())
+            .spawn(prompt)
+            .map_err(|error| KeyringError::Failed(error.to_string()))?;
         match tokio::time::timeout(within, told).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(KeyringError::Failed("its thread has ended".to_owned())),
@@ -205,6 +209,12 @@ impl Threads {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Prompting {
+    fn drop(&mut self) {
+        self.0.state().is_prompting = false;
     }
 }
 
@@ -325,5 +335,12 @@ mod tests {
         drop(open);
         until(&threads, |state| !state.is_prompting).await;
         assert_eq!(threads.prompt(Duration::from_mins(1), || Ok(())).await, Ok(()));
+    }
+    #[tokio::test]
+    async fn a_prompt_that_panics_is_over() {
+        let threads = Threads::default();
+        let asked = threads.prompt(Duration::from_mins(1), || panic!("as the test wants")).await;
+        assert_eq!(asked, Err(KeyringError::Failed("its thread has ended".to_owned())));
+        assert!(!threads.is_prompting());
     }
 }

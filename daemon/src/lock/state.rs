@@ -56,6 +56,17 @@ impl State {
         self.locked.is_some()
     }
 
+    /// Serves again. False where it does already, by somebody else's passphrase: what is served since then has its token,
+    /// which the next lock has to cancel.
+    pub(super) fn reopen(&mut self, now: Duration) -> bool {
+        if self.locked.take().is_none() {
+            return false;
+        }
+        (self.used, self.unlocked) = (now, now);
+        self.serving = CancellationToken::new();
+        true
+    }
+
     pub(super) fn due(&self) -> Option<(Duration, Why)> {
         let can_lock = self.locked.is_none() && self.verifier.is_some();
         auto::due(self.times, self.used, self.unlocked).filter(|_| can_lock)

@@ -87,6 +87,22 @@ async fn locking_ends_what_is_served_and_unlocking_begins_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_who_unlock_at_once_one_does_and_the_next_lock_ends_what_either_serves() {
+    let lock = locked().await;
+    let starts = AtomicUsize::new(0);
+    let unlock = async |pid| {
+        let begin = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
+        let unlocked = lock.unlock(secret(RIGHT), Some((pid, 7)), begin).await;
+        (unlocked, lock.serving().unwrap())
+    };
+    // Both are past the question whether it is locked before the first is answered.
+    let ((first, serving), (second, serving_too)) = tokio::join!(unlock(1), unlock(2));
+    assert_eq!((first, second), (Ok(true), Ok(false)));
+    assert_eq!(lock.close(|| {}), Ok(true));
+    assert!(serving.is_cancelled() && serving_too.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
 async fn row_104_a_wrong_passphrase_is_told_late_and_later_each_time() {
     let lock = locked().await;
     for expected in [100, 300, 600, 1200, 2400] {

@@ -44,7 +44,7 @@ const WRITE: Duration = Duration::from_secs(5);
 /// File descriptors that are kept back for AWS, files and children (L3).
 const RESERVED: u64 = 64;
 /// What is under way may take this long to finish when the daemon stops (B12).
-pub const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(5);
 /// And when it restarts: new callers wait meanwhile, and who is cut off before a byte of an answer asks again.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// For how long a connection may go on as if nothing were: who has just connected is about to ask.
@@ -103,8 +103,7 @@ pub async fn serve(listener: UnixListener, agent: Arc<Agent>, stop: Cancellation
     let server = Server::new(Context::new(agent, stop, None));
     server.accept(&listener).await;
     drop(listener);
-    tracing::info!("Stopping");
-    server.finish(DRAIN).await;
+    server.stop().await;
 }
 
 impl Server {
@@ -137,6 +136,13 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Finishes what is under way before the daemon ends, changes of keys too, whose callers may have gone.
+    pub async fn stop(self) {
+        tracing::info!("Stopping");
+        let agent = Arc::clone(&self.context.agent);
+        tokio::join!(self.finish(DRAIN), agent.settle_keys(DRAIN));
     }
 
     /// Finishes what is under way, for at most that long.

@@ -50,24 +50,30 @@ pub async fn run(line: &str) -> Result<Secret<Vec<u8>>, ProcessError> {
 }
 
 async fn run_within(line: &str, patience: Duration) -> Result<Secret<Vec<u8>>, ProcessError> {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.process_group(0).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| ProcessError::Start(error.kind()))?;
-    let group = Group::of(&child);
+    let mut child = start(line)?;
+    let mut group = Group::of(&child);
     let output = child.stdout.take();
-    let outcome = tokio::time::timeout(patience, finish(&mut child, output)).await;
+    let outcome = tokio::time::timeout(patience, finish(&mut child, &mut group, output)).await;
     let Ok(outcome) = outcome else {
         group.kill(&mut child).await;
         return Err(ProcessError::Slow);
     };
-    // Whoever is left of it is of no use to anybody.
-    group.signal(Signal::SIGKILL);
     outcome
 }
 
-/// Reads until the command has ended and its output is closed, or a moment longer.
-async fn finish(child: &mut Child, output: Option<impl AsyncRead + Unpin>) -> Result<Secret<Vec<u8>>, ProcessError> {
+fn start(line: &str) -> Result<Child, ProcessError> {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.process_group(0).kill_on_drop(true);
+    command.spawn().map_err(|error| ProcessError::Start(error.kind()))
+}
+
+/// Reads until the command has ended and its output is closed, or a moment longer. Once it has ended so has its group.
+async fn finish(
+    child: &mut Child,
+    group: &mut Group,
+    output: Option<impl AsyncRead + Unpin>,
+) -> Result<Secret<Vec<u8>>, ProcessError> {
     let mut said = Secret::new(Vec::with_capacity(usize::try_from(MAX_OUTPUT + 1).unwrap_or_default()));
     let Some(output) = output else { return Err(ProcessError::Malformed("anything")) };
     let mut output = output.take(MAX_OUTPUT + 1);
@@ -80,10 +86,13 @@ async fn finish(child: &mut Child, output: Option<impl AsyncRead + Unpin>) -> Re
                 if said.expose().len() as u64 > MAX_OUTPUT {
                     return Err(ProcessError::TooMuch);
                 }
-                child.wait().await
+                let status = child.wait().await;
+                group.end();
+                status
             }
             status = child.wait() => {
-                // What is in the pipe is read; whoever else holds it open is not waited for.
+                group.end();
+                // What is in the pipe is read; who has left the group and holds it open is not waited for.
                 let _ = tokio::time::timeout(LINGER, &mut reading).await;
                 status
             }
@@ -97,7 +106,8 @@ async fn finish(child: &mut Child, output: Option<impl AsyncRead + Unpin>) -> Re
     }
 }
 
-/// The command with everything that it has started.
+/// The command with everything that it has started; nothing once it was killed. When its leader was waited for and nobody
+/// else is left in it, its id may be given to others: it is killed at once then, and only once.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -112,18 +122,24 @@ impl Group {
         }
     }
 
-    async fn kill(&self, child: &mut Child) {
+    /// Whoever is left of it is of no use to anybody.
+    fn end(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.0 = None;
+    }
+
+    async fn kill(&mut self, child: &mut Child) {
         self.signal(Signal::SIGTERM);
         let _ = tokio::time::timeout(MERCY, child.wait()).await;
-        self.signal(Signal::SIGKILL);
+        self.end();
         let _ = tokio::time::timeout(MERCY, child.wait()).await;
     }
 }
 
 impl Drop for Group {
-    /// Whoever waited for it has gone: nobody reads what it says.
+    /// It was not waited for to its end: nobody reads what it says any more.
     fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
+        self.end();
     }
 }
 
@@ -210,6 +226,19 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             assert!(!alive(name), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn row_99_a_group_is_not_killed_again_when_others_may_have_its_id() {
+        // Its output ends before it does; it ends before its output; its output goes on, held by one who left the group.
+        for line in ["echo done; exec 1>&-; exit 0", "sleep 600 & echo done", "setsid sleep 2 & echo done"] {
+            let mut child = start(line).unwrap();
+            let mut group = Group::of(&child);
+            assert!(group.0.is_some());
+            let output = child.stdout.take();
+            let said = finish(&mut child, &mut group, output).await.unwrap();
+            assert_eq!((said.expose().as_slice(), group.0), (&b"done\n"[..], None), "{line}");
         }
     }
 

@@ -15,14 +15,8 @@ use crate::server::answer::Answer;
 /// Steps that wait for somebody who does not read.
 const STEPS: usize = 16;
 
-pub(super) fn answer(context: &Context, name: &SourceName, body: &Bytes) -> Result<Answer, AgentError> {
-    let request: LoginRequest = if body.is_empty() {
-        LoginRequest::default()
-    } else {
-        // What the reader says of it may quote it.
-        serde_json::from_slice(body)
-            .map_err(|_| AgentError(ErrorBody::new(ErrorCode::BadRequest, "the login request cannot be read")))?
-    };
+pub(super) fn answer(context: &Context, name: &SourceName, body: Bytes) -> Result<Answer, AgentError> {
+    let request = if body.is_empty() { LoginRequest::default() } else { super::secret_json(body)? };
     let Ok(place) = Arc::clone(&context.watchers).try_acquire_owned() else {
         let body = ErrorBody::new(ErrorCode::Throttled, "too many logins are under way already");
         return Err(AgentError(body.hint("End one of them: Ctrl-C in its terminal.")));

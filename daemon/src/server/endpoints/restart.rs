@@ -25,6 +25,8 @@ pub(super) async fn answer(context: &Context) -> Result<Answer, AgentError> {
         return Err(refused(ErrorBody::new(ErrorCode::RestartRefused, message).hint("Close the folder to others.")));
     }
     restart.program.check().await.map_err(|unfit| refused(unfit.body()))?;
+    // Last, since it changes soonest. What begins after this is seen before the other program takes over.
+    context.agent.check_keys_settled().map_err(|changing| refused(changing.0))?;
     tracing::info!("Asked to restart");
     restart.asked.cancel();
     Ok(Answer::json(&Restarting { pid: std::process::id() }))
