@@ -30,7 +30,7 @@ use crate::aws::{Aws, AwsError, AwsErrorKind};
 use crate::session::Session;
 
 pub use login::{SsoLogin, SsoStep};
-use token::{Token, fingerprint};
+use token::{Fingerprints, Token, fingerprint};
 use wire::{Grant, PortalError, Wire};
 
 /// What a session may do where it says nothing: see accounts and roles, and be renewed.
@@ -172,15 +172,28 @@ impl Sso {
         token::save(&path, &token.keeping(before)).map(|()| true)
     }
 
-    /// Keeps a renewed token, unless the renewal was dropped.
-    fn keep_renewal(&self, session: &SsoSession, ticket: u64, token: &Token) -> Result<bool, SsoError> {
+    /// Keeps a renewed token, unless the renewal was dropped, or the file no longer has the token `before` it: another tool
+    /// has logged in or out meanwhile, or was faster, and what it did stands. Returns what is in the file from now on.
+    fn keep_renewal(
+        &self,
+        session: &SsoSession,
+        ticket: u64,
+        before: Fingerprints,
+        token: Token,
+    ) -> Result<Option<Token>, SsoError> {
         let path = self.path(session);
         let mut slots = self.slots();
         let slot = slots.of(&path);
         if slot.renewal.as_ref().is_none_or(|renewal| renewal.ticket != ticket) {
-            return Ok(false);
+            return Ok(None);
         }
-        token::save(&path, token).map(|()| true)
+        match Token::read(&path, session)? {
+            Some(found) if found.fingerprints() == before => {
+                let token = token.keeping(Some(found));
+                token::save(&path, &token).map(|()| Some(token))
+            }
+            other => Ok(other),
+        }
     }
 
     fn read(&self, session: &SsoSession) -> Result<Option<Token>, SsoError> {

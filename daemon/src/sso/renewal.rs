@@ -25,15 +25,14 @@ impl Sso {
             return Err(SsoError::NobodyIn);
         };
         let token = Arc::new(token);
-        let left = token.left(self.local_now());
-        let is_good = !self.is_rejected(session, &token);
-        if is_good && left >= EARLY {
+        if self.is_fresh(session, &token) {
             return Ok(token);
         }
+        let is_good = self.is_good(session, &token);
         match self.renewed(session).await {
             Ok(newer) => Ok(newer),
             // A failed renewal takes nothing away.
-            Err(_) if is_good && left > GUARD => Ok(token),
+            Err(_) if is_good => Ok(token),
             Err(error) => Err(error),
         }
     }
@@ -89,11 +88,12 @@ impl Sso {
         token::prepare(&self.path(session))?;
         match Wire::new(self.aws(), session).token(client, Grant::Refresh { token: refresh }).await {
             Ok(granted) => {
+                let before = token.fingerprints();
                 let token = token.renewed(session, granted, self.local_now());
-                if self.keep_renewal(session, ticket, &token)? {
-                    Ok(Arc::new(token))
-                } else {
-                    Err(SsoError::login_needed("somebody logged out meanwhile"))
+                match self.keep_renewal(session, ticket, before, token)? {
+                    Some(token) if self.is_good(session, &token) => Ok(Arc::new(token)),
+                    Some(_) => Err(over()),
+                    None => Err(SsoError::login_needed("somebody logged out meanwhile")),
                 }
             }
             Err(GrantError::Refused(_) | GrantError::Expired | GrantError::Denied) => {
@@ -112,6 +112,11 @@ impl Sso {
 
     fn is_fresh(&self, session: &SsoSession, token: &Token) -> bool {
         token.left(self.local_now()) >= EARLY && !self.is_rejected(session, token)
+    }
+
+    /// Whether it can be used, for a moment at least.
+    fn is_good(&self, session: &SsoSession, token: &Token) -> bool {
+        token.left(self.local_now()) > GUARD && !self.is_rejected(session, token)
     }
 
     /// Whether the portal has refused this very token.

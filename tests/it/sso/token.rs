@@ -176,3 +176,64 @@ async fn a_logout_drops_what_is_under_way_and_nothing_is_written_afterwards() {
     assert_eq!(why_failed(last(login).await), "the login was dropped");
     assert_eq!(rig.file(), None);
 }
+
+/// Has `meanwhile` happen while a renewal is under way, and returns the rig and what came of that.
+async fn renewed_while(meanwhile: impl FnOnce(&Rig)) -> (Rig, Result<(), SsoError>) {
+    let rig = Rig::logged_in(Some("corp")).await;
+    rig.clock.advance(HOUR);
+    let gate = Gate::new();
+    rig.aws.fault(Op::CreateToken, Fault::Hold(gate.clone()));
+    let calls = rig.aws.calls(Op::CreateToken);
+    let renewing = {
+        let (sso, session) = (rig.sso.clone(), rig.session.clone());
+        tokio::spawn(async move { sso.role_credentials(&session, ACCOUNT, ROLE).await.map(drop) })
+    };
+    rig.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
+    meanwhile(&rig);
+    gate.open();
+    rig.aws.wait_for_answers(Op::CreateToken, calls + 1, SOON);
+    let outcome = renewing.await.unwrap();
+    (rig, outcome)
+}
+
+/// Puts another person's login in place, as another tool does it.
+fn write_theirs(rig: &Rig, access: &str, expires: &str) {
+    let mut token = rig.token();
+    token["accessToken"] = access.into();
+    token["refreshToken"] = "theirs".into();
+    token["expiresAt"] = expires.into();
+    fs::write(rig.file().unwrap(), token.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_by_another_tool_is_not_undone_by_a_renewal() {
+    let (rig, outcome) = renewed_while(|rig| fs::remove_file(rig.file().unwrap()).unwrap()).await;
+    assert_eq!(why(&outcome.unwrap_err()), "somebody logged out meanwhile");
+    assert_eq!(rig.file(), None);
+    assert_eq!(why(&rig.role().await.unwrap_err()), "nobody is logged in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_by_another_tool_is_not_undone_by_a_renewal() {
+    // It is used: AWS, which has never heard of it, says no to that very token and to what would renew it.
+    let (rig, outcome) = renewed_while(|rig| write_theirs(rig, "access of another", "2026-01-02T14:04:05Z")).await;
+    assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+    assert_eq!((rig.token()["accessToken"].as_str(), rig.renewals()), (Some("access of another"), 2));
+
+    // One that is over already is no good, and stays as well.
+    let (rig, outcome) = renewed_while(|rig| write_theirs(rig, "access of another", "2026-01-02T03:05:05Z")).await;
+    assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+    assert_eq!((rig.token()["refreshToken"].as_str(), rig.renewals()), (Some("theirs"), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_keep_in_the_file_while_it_is_renewed_stays() {
+    let (rig, outcome) = renewed_while(|rig| {
+        let mut token = rig.token();
+        token["receivedAt"] = "2026-01-02T03:04:05Z".into();
+        fs::write(rig.file().unwrap(), token.to_string()).unwrap();
+    })
+    .await;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!((rig.renewals(), &rig.token()["receivedAt"]), (1, &"2026-01-02T03:04:05Z".into()));
+}
