@@ -266,6 +266,7 @@ impl Sessions {
     pub fn forget_all(&self) {
         self.cache.close();
         self.grounded().cancel();
+        self.sources.sso().forget_tokens();
     }
 
     /// Gets sessions again, after [`Sessions::forget_all`].

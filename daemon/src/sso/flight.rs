@@ -11,6 +11,9 @@ use super::login::Progress;
 use super::renewal::Renewed;
 use super::token::Fingerprint;
 
+/// The most sessions that are remembered with nothing under way. Nobody has as many.
+const MOST: usize = 64;
+
 /// All sessions, by the file of their token: AWS profiles that share a login share that.
 #[derive(Default)]
 pub(super) struct Slots {
@@ -44,12 +47,34 @@ impl Slots {
         self.tickets
     }
 
-    /// The slot of a file, made if there is none.
+    /// The slot of a file, made if there is none. Where there are too many, those with nothing under way go: what is known of
+    /// their tokens is learnt again with one call.
     pub(super) fn of(&mut self, file: &Path) -> &mut Slot {
-        if !self.by_file.contains_key(file) {
-            self.by_file.insert(file.to_owned(), Slot::default());
+        if self.by_file.len() >= MOST && !self.by_file.contains_key(file) {
+            self.by_file.retain(|_, slot| slot.is_busy());
         }
         self.by_file.entry(file.to_owned()).or_default()
+    }
+
+    /// The slot of a file, if there is one.
+    pub(super) fn known(&self, file: &Path) -> Option<&Slot> {
+        self.by_file.get(file)
+    }
+
+    /// Tells what a renewal has come to, unless it was dropped, and keeps nothing of it: it is a token, and those who wait
+    /// for it have it from then on.
+    pub(super) fn land(&mut self, file: &Path, ticket: u64, land: &watch::Sender<Option<Renewed>>, outcome: Renewed) {
+        let slot = self.by_file.get_mut(file);
+        if slot.and_then(|slot| slot.renewal.take_if(|renewal| renewal.ticket == ticket)).is_some() {
+            land.send_replace(Some(outcome));
+        }
+    }
+
+    /// Ends every renewal that is under way.
+    pub(super) fn end_renewals(&mut self) {
+        for renewal in self.by_file.values_mut().filter_map(|slot| slot.renewal.take()) {
+            renewal.task.abort();
+        }
     }
 
     /// Forgets a session, and ends what is under way for it.
@@ -61,9 +86,35 @@ impl Slots {
     }
 }
 
+impl Slot {
+    fn is_busy(&self) -> bool {
+        self.renewal.as_ref().is_some_and(Running::is_under_way)
+            || self.login.as_ref().is_some_and(Running::is_under_way)
+    }
+}
+
 impl<T> Running<T> {
     /// Whether the task has not ended, in whichever way.
     pub(super) fn is_under_way(&self) -> bool {
         !self.task.is_finished() && self.outcome.has_changed().is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_many_sessions_those_are_remembered_that_have_something_under_way() {
+        let mut slots = Slots::default();
+        let file = |number: usize| PathBuf::from(format!("{number}.json"));
+        let (_tell, outcome) = watch::channel(None);
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        slots.of(&file(0)).renewal = Some(Running { ticket: 1, outcome, task });
+        for number in 1..10 * MOST {
+            slots.of(&file(number)).spent = Some([0; 32]);
+            assert!(slots.by_file.len() <= MOST && slots.of(&file(number)).spent.is_some(), "{number}");
+        }
+        assert!(slots.of(&file(0)).renewal.is_some());
     }
 }

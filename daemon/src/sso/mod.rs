@@ -134,11 +134,17 @@ impl Sso {
         revoked.unwrap_or_else(|_| Err(AwsError::new(AwsErrorKind::Unreachable, "no answer in time").into()))
     }
 
+    /// Has no token in memory any more. Renewals that are under way end and write nothing; a login goes on, which a person may
+    /// be approving: its token is the AWS CLI's as well, and goes into the file alone.
+    pub fn forget_tokens(&self) {
+        self.slots().end_renewals();
+    }
+
     /// The login as its file tells it, ended or not; `None` where there is none.
     #[must_use]
     pub fn status(&self, session: &SsoSession) -> Option<LoginStatus> {
         let token = self.read(session).ok().flatten()?;
-        let spent = self.slots().of(&self.path(session)).spent;
+        let spent = self.slots().known(&self.path(session)).and_then(|slot| slot.spent);
         let renews = session.renews()
             && token.renewal(self.local_now()).is_some_and(|(_, refresh)| spent != Some(fingerprint(refresh)));
         Some(token.status(renews))

@@ -62,7 +62,7 @@ impl Sso {
         let (sso, session) = (self.clone(), session.clone());
         let task = tokio::spawn(async move {
             let outcome = sso.renew(&session, ticket).await;
-            land.send_replace(Some(outcome));
+            sso.slots().land(&sso.path(&session), ticket, &land, outcome);
         });
         slot.renewal = Some(Running { ticket, outcome: outcome.clone(), task: task.abort_handle() });
         outcome
@@ -122,5 +122,37 @@ impl Sso {
     /// Whether the portal has refused this very token.
     fn is_rejected(&self, session: &SsoSession, token: &Token) -> bool {
         self.slots().of(&self.path(session)).rejected == Some(fingerprint(&token.access))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::aws::{Aws, AwsFiles};
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_token_that_was_handed_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let files = AwsFiles { config: file("config"), credentials: file("credentials"), logins: file("aws") };
+        let sso = Sso::new(Aws::new(files, Clock::machine()));
+        let session = SsoSession {
+            profile: "work".to_owned(),
+            name: Some("corp".to_owned()),
+            start_url: "https://x.awsapps.com/start".to_owned(),
+            region: "eu-west-1".parse().unwrap(),
+            scopes: vec![],
+        };
+        let path = sso.path(&session);
+        token::prepare(&path).unwrap();
+        std::fs::write(&path, r#"{"accessToken":"at","expiresAt":"2999-01-01T00:00:00Z"}"#).unwrap();
+        let (one, other) = tokio::join!(sso.renewed(&session), sso.renewed(&session));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+        let kept = Arc::downgrade(&one);
+        drop((one, other));
+        assert!(kept.upgrade().is_none());
     }
 }

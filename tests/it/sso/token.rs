@@ -1,6 +1,10 @@
 //! What a login is good for, how it is renewed, and how it ends.
 
 use super::*;
+use rolecalld::config::{NameTemplate, SourceConfig, SourceKind};
+use rolecalld::keyring::Keyring;
+use rolecalld::profile::Chain;
+use rolecalld::sessions::{Sessions, Want};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_70_many_callers_with_a_token_that_is_over_renew_it_once() {
@@ -236,4 +240,39 @@ async fn what_others_keep_in_the_file_while_it_is_renewed_stays() {
     .await;
     assert_eq!(outcome, Ok(()));
     assert_eq!((rig.renewals(), &rig.token()["receivedAt"]), (1, &"2026-01-02T03:04:05Z".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
+    let rig = Rig::logged_in(Some("corp")).await;
+    let before = rig.token();
+    let aws = clients(&rig.clock, &rig.sandbox);
+    let keyring = Keyring::new(aws.clock().clone());
+    let sessions = Sessions::new(aws, keyring, NameTemplate::new("dev", "", "", ""));
+    let chain = Chain::of_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
+    assert!(sessions.get(&chain, Want::Fresh).await.is_ok());
+    rig.clock.advance(2 * HOUR);
+    let gate = Gate::new();
+    rig.aws.fault(Op::CreateToken, Fault::Hold(gate.clone()));
+    let calls = rig.aws.calls(Op::CreateToken);
+    let getting = {
+        let (sessions, chain) = (sessions.clone(), chain.clone());
+        tokio::spawn(async move { sessions.get(&chain, Want::Fresh).await.map(drop) })
+    };
+    rig.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
+    let sso = sessions.sources().sso();
+    let mut login = sso.login(&rig.session, LoginFlow::Browser, true);
+    let (url, ..) = shown(&mut login).await;
+    sessions.forget_all();
+    assert!(getting.await.unwrap().is_err());
+    gate.open();
+    rig.aws.wait_for_answers(Op::CreateToken, calls + 1, SOON);
+    assert_eq!(rig.token(), before);
+    // What a person approves is the AWS CLI's as well.
+    rig.center.approve_all();
+    spawn_blocking(move || Center::browse(&url)).await.unwrap();
+    assert_eq!(last(login).await, SsoStep::Done);
+    assert_ne!(rig.token()["accessToken"], before["accessToken"]);
+    sessions.begin_again();
+    assert!(sessions.get(&chain, Want::Fresh).await.is_ok());
 }
