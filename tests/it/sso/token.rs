@@ -5,6 +5,7 @@ use rolecalld::config::{NameTemplate, SourceConfig, SourceKind};
 use rolecalld::keyring::Keyring;
 use rolecalld::profile::Chain;
 use rolecalld::sessions::{Sessions, Want};
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_70_many_callers_with_a_token_that_is_over_renew_it_once() {
@@ -265,8 +266,13 @@ async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
     let (url, ..) = shown(&mut login).await;
     sessions.forget_all();
     assert!(getting.await.unwrap().is_err());
+    assert_eq!(rig.token(), before);
+    // Whoever comes now does not wait for the one that was dropped, and that one writes nothing later.
+    let next = timeout(SOON, sso.role_credentials(&rig.session, ACCOUNT, ROLE)).await;
+    assert_eq!(next.unwrap().map(drop), Ok(()));
+    let before = rig.token();
     gate.open();
-    rig.aws.wait_for_answers(Op::CreateToken, calls + 1, SOON);
+    rig.aws.wait_for_answers(Op::CreateToken, calls + 2, SOON);
     assert_eq!(rig.token(), before);
     // What a person approves is the AWS CLI's as well.
     rig.center.approve_all();
