@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use rolecall_protocol::LoginFlow;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::login::Progress;
 use super::renewal::Renewed;
@@ -25,11 +27,19 @@ pub(super) struct Slots {
 #[derive(Default)]
 pub(super) struct Slot {
     pub(super) renewal: Option<Running<Option<Renewed>>>,
-    pub(super) login: Option<Running<Progress>>,
+    pub(super) login: Option<Login>,
     /// The access token that the portal takes no longer, whatever its date says.
     pub(super) rejected: Option<Fingerprint>,
     /// The refresh token that AWS takes no longer.
     pub(super) spent: Option<Fingerprint>,
+}
+
+/// A login that is under way.
+pub(super) struct Login {
+    pub(super) flow: LoginFlow,
+    /// Cancelled once another has taken its place.
+    pub(super) replaced: CancellationToken,
+    pub(super) running: Running<Progress>,
 }
 
 /// A task that others wait for.
@@ -81,15 +91,22 @@ impl Slots {
     pub(super) fn forget(&mut self, file: &Path) {
         if let Some(slot) = self.by_file.remove(file) {
             slot.renewal.inspect(|renewal| renewal.task.abort());
-            slot.login.inspect(|login| login.task.abort());
+            slot.login.inspect(|login| login.running.task.abort());
         }
     }
 }
 
 impl Slot {
     fn is_busy(&self) -> bool {
-        self.renewal.as_ref().is_some_and(Running::is_under_way)
-            || self.login.as_ref().is_some_and(Running::is_under_way)
+        self.renewal.as_ref().is_some_and(Running::is_under_way) || self.login.as_ref().is_some_and(Login::is_under_way)
+    }
+}
+
+impl Login {
+    /// Whether whoever joins it hears of it.
+    pub(super) fn is_under_way(&self) -> bool {
+        // A task that has said what it came to is not under way, though it may not have ended yet.
+        self.running.is_under_way() && !self.running.outcome.borrow().is_over()
     }
 }
 

@@ -170,7 +170,7 @@ impl Sso {
         let path = self.path(session);
         let mut slots = self.slots();
         let slot = slots.of(&path);
-        if slot.login.as_ref().is_none_or(|login| login.ticket != ticket) {
+        if slot.login.as_ref().is_none_or(|login| login.running.ticket != ticket) {
             return Ok(false);
         }
         slot.renewal.take().inspect(|renewal| renewal.task.abort());
