@@ -303,6 +303,7 @@ impl Sessions {
         self.cache.close();
         self.codes.clear();
         self.grounded().cancel();
+        self.sources.sso().forget_tokens();
     }
 
     /// Gets sessions again, after [`Sessions::forget_all`].

@@ -126,7 +126,7 @@ fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
     for terminal in [&first, &second] {
         terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
     }
-    let joined = "somebody else has begun this login";
+    let joined = "this login was begun before";
     assert_eq!([&first, &second].iter().filter(|terminal| terminal.said().contains(joined)).count(), 1);
     let (begun, other) = if first.said().contains(joined) { (second, first) } else { (first, second) };
     begun.interrupt();
@@ -136,6 +136,41 @@ fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
     center.approve(&waiting[0]);
     other.assert_exit(0, SOON);
     assert!(other.said().contains("✓ source corp: logged in as arn:aws:"), "{}", other.said());
+}
+
+#[test]
+fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
+    let (world, center) = central();
+    let opened = world.sandbox.root().join("opened");
+    let script = format!("#!/bin/sh\necho \"$1\" >>{}\n", opened.display());
+    let browser = world.sandbox.write("bin/xdg-open", &script);
+    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", browser.parent().unwrap().display());
+    let login = |arguments: &[&str]| {
+        let mut command = world.sandbox.rolecall();
+        command.args(["login", "corp"]).args(arguments).env("DISPLAY", ":0").env("PATH", &path);
+        world.sandbox.terminal(&mut command)
+    };
+    let pages = |count: usize| {
+        let all = || std::fs::read_to_string(&opened).ok().filter(|text| text.matches('\n').count() == count);
+        within(SOON, all).unwrap()
+    };
+    for count in 1..=2 {
+        let terminal = login(&[]);
+        terminal.wait_for("sign in on the page that your browser opens:", SOON);
+        let opened = pages(count);
+        let mut addresses = opened.lines();
+        assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
+        assert_eq!(terminal.said().contains("this login was begun before"), count == 2, "{}", terminal.said());
+        terminal.interrupt();
+        terminal.wait_exit(SOON);
+    }
+    let terminal = login(&["--device"]);
+    terminal.wait_for("your browser opens this page; confirm the code ", SOON);
+    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+    assert!(!terminal.said().contains("begun before"), "{}", terminal.said());
+    center.approve(&center.waiting()[0]);
+    terminal.assert_exit(0, SOON);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rolecall_protocol::{Secret, sanitize_for_terminal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Where it comes to.
 pub(super) const PATH: &str = "/oauth/callback";
@@ -20,6 +20,8 @@ const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 /// How long a connection may take for its request, and for the answer to it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long nothing is accepted after that has failed: too many open files do not go by at once.
+const BREATHER: Duration = Duration::from_millis(50);
 /// The most connections at once.
 const MAX_CONNECTIONS: usize = 16;
 
@@ -56,9 +58,7 @@ pub(super) async fn wait(listener: TcpListener, state: &Secret<String>) -> std::
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
-            stream = listener.accept(), if open.len() < MAX_CONNECTIONS => {
-                // One that is gone already is no matter.
-                let Ok((stream, _)) = stream else { continue };
+            (stream, _) = accepted(|| listener.accept()), if open.len() < MAX_CONNECTIONS => {
                 let state = Secret::new(state.expose().clone());
                 open.spawn(async move { timeout(PATIENCE, receive(stream, port, &state)).await.ok().flatten() });
             }
@@ -66,6 +66,19 @@ pub(super) async fn wait(listener: TcpListener, state: &Secret<String>) -> std::
                 if let Ok(Some(called)) = ended {
                     return Ok(called);
                 }
+            }
+        }
+    }
+}
+
+/// The next connection. One that is gone already is no matter; where none can be had, it is tried again and again.
+async fn accepted<T, F: Future<Output = std::io::Result<T>>>(mut accept: impl FnMut() -> F) -> T {
+    loop {
+        match accept().await {
+            Ok(connection) => return connection,
+            Err(error) => {
+                tracing::debug!(%error, "a connection of the browser cannot be accepted");
+                sleep(BREATHER).await;
             }
         }
     }
@@ -239,6 +252,17 @@ mod tests {
         for end in 0..good.len() {
             assert_eq!(seen(&good[..end]), "part", "{}", &good[..end]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_can_be_accepted_it_is_tried_again_after_a_while() {
+        let (mut tries, begin) = (0, tokio::time::Instant::now());
+        let connection = accepted(|| {
+            tries += 1;
+            let too_many = std::io::Error::from_raw_os_error(24); // EMFILE
+            std::future::ready(if tries <= 20 { Err(too_many) } else { Ok("connection") })
+        });
+        assert_eq!((connection.await, begin.elapsed(), tries), ("connection", Duration::from_secs(1), 21));
     }
 
     #[tokio::test]

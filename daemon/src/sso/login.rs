@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use rolecall_protocol::LoginFlow;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::flight::Running;
+use super::flight::{Login, Running};
 use super::token::{self, Token};
 use super::wire::Wire;
 use super::{Sso, SsoError, SsoSession, browser, device};
@@ -59,7 +60,7 @@ pub enum SsoStep {
 }
 
 impl Progress {
-    const fn is_over(&self) -> bool {
+    pub(super) const fn is_over(&self) -> bool {
         matches!(self, Self::Ended(_))
     }
 }
@@ -90,29 +91,35 @@ impl SsoLogin {
 }
 
 impl Sso {
-    /// Begins a login, or joins the one that is under way for that session, whichever way that goes. The flow is a task of
-    /// its own: it survives whoever leaves, until its own end. Without `renew`, a token that is good still, or can be
-    /// renewed, is [`SsoStep::Done`] at once.
+    /// Begins a login, or joins the one that is under way for that session the same way. One that goes the other way ends,
+    /// and those who wait for it are told: it may be one that nobody can finish, such as a page that comes back to a machine
+    /// where nobody sits. The flow is a task of its own: it survives whoever leaves, until its own end. Without `renew`, a
+    /// token that is good still, or can be renewed, is [`SsoStep::Done`] at once.
     pub fn login(&self, session: &SsoSession, flow: LoginFlow, renew: bool) -> SsoLogin {
         let mut slots = self.slots();
         let ticket = slots.ticket();
         let slot = slots.of(&self.path(session));
-        if let Some(running) =
-            slot.login.as_ref().filter(|login| login.is_under_way() && !login.outcome.borrow().is_over())
-        {
-            return SsoLogin { progress: running.outcome.clone(), joined: true, is_shown: false, is_over: false };
+        if let Some(login) = slot.login.as_ref().filter(|login| login.is_under_way()) {
+            if login.flow == flow {
+                let progress = login.running.outcome.clone();
+                return SsoLogin { progress, joined: true, is_shown: false, is_over: false };
+            }
+            login.replaced.cancel();
         }
         let (tell, progress) = watch::channel(Progress::Begun);
-        let (sso, owned) = (self.clone(), session.clone());
+        let (sso, owned, replaced) = (self.clone(), session.clone(), CancellationToken::new());
+        let is_replaced = replaced.clone();
         let task = tokio::spawn(async move {
             let show = |page: Page| drop(tell.send_replace(Progress::Open(page)));
-            let outcome = sso.log_in(&owned, flow, renew, ticket, show).await;
+            let outcome = is_replaced.run_until_cancelled(sso.log_in(&owned, flow, renew, ticket, show)).await;
+            let outcome = outcome.unwrap_or_else(|| Err(SsoError::login_needed("another was begun in its place")));
             if let Err(error) = &outcome {
                 tracing::info!(%error, "a login to IAM Identity Center has failed");
             }
             tell.send_replace(Progress::Ended(outcome));
         });
-        slot.login = Some(Running { ticket, outcome: progress.clone(), task: task.abort_handle() });
+        let running = Running { ticket, outcome: progress.clone(), task: task.abort_handle() };
+        slot.login = Some(Login { flow, replaced, running });
         SsoLogin { progress, joined: false, is_shown: false, is_over: false }
     }
 

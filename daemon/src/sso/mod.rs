@@ -30,7 +30,7 @@ use crate::aws::{Aws, AwsError, AwsErrorKind};
 use crate::session::Session;
 
 pub use login::{SsoLogin, SsoStep};
-use token::{Token, fingerprint};
+use token::{Fingerprints, Token, fingerprint};
 use wire::{Grant, PortalError, Wire};
 
 /// What a session may do where it says nothing: see accounts and roles, and be renewed.
@@ -134,11 +134,17 @@ impl Sso {
         revoked.unwrap_or_else(|_| Err(AwsError::new(AwsErrorKind::Unreachable, "no answer in time").into()))
     }
 
+    /// Has no token in memory any more. Renewals that are under way end and write nothing; a login goes on, which a person may
+    /// be approving: its token is the AWS CLI's as well, and goes into the file alone.
+    pub fn forget_tokens(&self) {
+        self.slots().end_renewals();
+    }
+
     /// The login as its file tells it, ended or not; `None` where there is none.
     #[must_use]
     pub fn status(&self, session: &SsoSession) -> Option<LoginStatus> {
         let token = self.read(session).ok().flatten()?;
-        let spent = self.slots().of(&self.path(session)).spent;
+        let spent = self.slots().known(&self.path(session)).and_then(|slot| slot.spent);
         let renews = session.renews()
             && token.renewal(self.local_now()).is_some_and(|(_, refresh)| spent != Some(fingerprint(refresh)));
         Some(token.status(renews))
@@ -164,7 +170,7 @@ impl Sso {
         let path = self.path(session);
         let mut slots = self.slots();
         let slot = slots.of(&path);
-        if slot.login.as_ref().is_none_or(|login| login.ticket != ticket) {
+        if slot.login.as_ref().is_none_or(|login| login.running.ticket != ticket) {
             return Ok(false);
         }
         slot.renewal.take().inspect(|renewal| renewal.task.abort());
@@ -172,15 +178,28 @@ impl Sso {
         token::save(&path, &token.keeping(before)).map(|()| true)
     }
 
-    /// Keeps a renewed token, unless the renewal was dropped.
-    fn keep_renewal(&self, session: &SsoSession, ticket: u64, token: &Token) -> Result<bool, SsoError> {
+    /// Keeps a renewed token, unless the renewal was dropped, or the file no longer has the token `before` it: another tool
+    /// has logged in or out meanwhile, or was faster, and what it did stands. Returns what is in the file from now on.
+    fn keep_renewal(
+        &self,
+        session: &SsoSession,
+        ticket: u64,
+        before: Fingerprints,
+        token: Token,
+    ) -> Result<Option<Token>, SsoError> {
         let path = self.path(session);
         let mut slots = self.slots();
         let slot = slots.of(&path);
         if slot.renewal.as_ref().is_none_or(|renewal| renewal.ticket != ticket) {
-            return Ok(false);
+            return Ok(None);
         }
-        token::save(&path, token).map(|()| true)
+        match Token::read(&path, session)? {
+            Some(found) if found.fingerprints() == before => {
+                let token = token.keeping(Some(found));
+                token::save(&path, &token).map(|()| Some(token))
+            }
+            other => Ok(other),
+        }
     }
 
     fn read(&self, session: &SsoSession) -> Result<Option<Token>, SsoError> {

@@ -25,15 +25,14 @@ impl Sso {
             return Err(SsoError::NobodyIn);
         };
         let token = Arc::new(token);
-        let left = token.left(self.local_now());
-        let is_good = !self.is_rejected(session, &token);
-        if is_good && left >= EARLY {
+        if self.is_fresh(session, &token) {
             return Ok(token);
         }
+        let is_good = self.is_good(session, &token);
         match self.renewed(session).await {
             Ok(newer) => Ok(newer),
             // A failed renewal takes nothing away.
-            Err(_) if is_good && left > GUARD => Ok(token),
+            Err(_) if is_good => Ok(token),
             Err(error) => Err(error),
         }
     }
@@ -63,7 +62,7 @@ impl Sso {
         let (sso, session) = (self.clone(), session.clone());
         let task = tokio::spawn(async move {
             let outcome = sso.renew(&session, ticket).await;
-            land.send_replace(Some(outcome));
+            sso.slots().land(&sso.path(&session), ticket, &land, outcome);
         });
         slot.renewal = Some(Running { ticket, outcome: outcome.clone(), task: task.abort_handle() });
         outcome
@@ -89,11 +88,12 @@ impl Sso {
         token::prepare(&self.path(session))?;
         match Wire::new(self.aws(), session).token(client, Grant::Refresh { token: refresh }).await {
             Ok(granted) => {
+                let before = token.fingerprints();
                 let token = token.renewed(session, granted, self.local_now());
-                if self.keep_renewal(session, ticket, &token)? {
-                    Ok(Arc::new(token))
-                } else {
-                    Err(SsoError::login_needed("somebody logged out meanwhile"))
+                match self.keep_renewal(session, ticket, before, token)? {
+                    Some(token) if self.is_good(session, &token) => Ok(Arc::new(token)),
+                    Some(_) => Err(over()),
+                    None => Err(SsoError::login_needed("somebody logged out meanwhile")),
                 }
             }
             Err(GrantError::Refused(_) | GrantError::Expired | GrantError::Denied) => {
@@ -114,8 +114,45 @@ impl Sso {
         token.left(self.local_now()) >= EARLY && !self.is_rejected(session, token)
     }
 
+    /// Whether it can be used, for a moment at least.
+    fn is_good(&self, session: &SsoSession, token: &Token) -> bool {
+        token.left(self.local_now()) > GUARD && !self.is_rejected(session, token)
+    }
+
     /// Whether the portal has refused this very token.
     fn is_rejected(&self, session: &SsoSession, token: &Token) -> bool {
         self.slots().of(&self.path(session)).rejected == Some(fingerprint(&token.access))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::aws::{Aws, AwsFiles};
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_token_that_was_handed_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let files = AwsFiles { config: file("config"), credentials: file("credentials"), logins: file("aws") };
+        let sso = Sso::new(Aws::new(files, Clock::machine()));
+        let session = SsoSession {
+            profile: "work".to_owned(),
+            name: Some("corp".to_owned()),
+            start_url: "https://x.awsapps.com/start".to_owned(),
+            region: "eu-west-1".parse().unwrap(),
+            scopes: vec![],
+        };
+        let path = sso.path(&session);
+        token::prepare(&path).unwrap();
+        std::fs::write(&path, r#"{"accessToken":"at","expiresAt":"2999-01-01T00:00:00Z"}"#).unwrap();
+        let (one, other) = tokio::join!(sso.renewed(&session), sso.renewed(&session));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+        let kept = Arc::downgrade(&one);
+        drop((one, other));
+        assert!(kept.upgrade().is_none());
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct Granted {
 
 /// Names a secret without telling it.
 pub(super) type Fingerprint = [u8; 32];
+/// Names a token: what it opens, and what renews it.
+pub(super) type Fingerprints = (Fingerprint, Option<Fingerprint>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -176,6 +178,11 @@ impl Token {
     pub(super) fn renewal(&self, now: Timestamp) -> Option<(&Client, &Secret<String>)> {
         let client = self.client.as_ref().filter(|client| !left(client.expires, now).is_zero())?;
         Some((client, self.refresh.as_ref()?))
+    }
+
+    /// Which token it is.
+    pub(super) fn fingerprints(&self) -> Fingerprints {
+        (fingerprint(&self.access), self.refresh.as_ref().map(fingerprint))
     }
 
     /// What may be told of it.

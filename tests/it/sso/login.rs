@@ -120,7 +120,7 @@ async fn five_hundred_callers_share_one_login() {
     }
     // Another AWS profile of the same session is the same login.
     let twin = SsoSession { profile: "other".to_owned(), ..rig.session.clone() };
-    drop(rig.sso.login(&twin, LoginFlow::Browser, false));
+    drop(rig.sso.login(&twin, LoginFlow::Device, false));
     rig.aws.wait_for_answers(Op::StartDeviceAuthorization, 1, SOON);
     rig.center.approve(&rig.center.waiting()[0]);
     let seen = callers.join_all().await;
@@ -141,6 +141,35 @@ async fn a_login_goes_on_without_who_began_it() {
     assert!(shown(&mut joined).await.2);
     rig.center.approve(&code);
     assert_eq!(last(joined).await, SsoStep::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_goes_another_way_takes_the_place_of_one_that_nobody_may_finish() {
+    let rig = Rig::new();
+    let mut browser = rig.login(LoginFlow::Browser);
+    let (page, code, _) = shown(&mut browser).await;
+    assert_eq!(code, None);
+    let mut device = rig.login(LoginFlow::Device);
+    let (url, code, joined) = shown(&mut device).await;
+    assert!(url.ends_with(&format!("/device?user_code={}", code.unwrap())) && !joined, "{url}");
+    assert_eq!(why_failed(last(browser).await), "another was begun in its place");
+    let port = page.split("127.0.0.1%3A").nth(1).unwrap().split('%').next().unwrap();
+    let is_heard = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap()));
+    assert!(is_heard.is_err(), "nobody listens any more");
+
+    // And the other way round: what is approved of the old one counts no longer.
+    let mut browser = rig.login(LoginFlow::Browser);
+    let (url, ..) = shown(&mut browser).await;
+    assert_eq!(why_failed(last(device).await), "another was begun in its place");
+    let mut joined = rig.login(LoginFlow::Browser);
+    assert!(shown(&mut joined).await.2);
+    rig.center.approve_all();
+    assert_eq!(rig.file(), None);
+    spawn_blocking(move || Center::browse(&url)).await.unwrap();
+    for login in [browser, joined] {
+        assert_eq!(last(login).await, SsoStep::Done);
+    }
+    rig.role().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

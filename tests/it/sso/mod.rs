@@ -91,10 +91,14 @@ impl Rig {
 }
 
 fn another(clock: &Clock, sandbox: &Sandbox) -> Sso {
+    Sso::new(clients(clock, sandbox))
+}
+
+fn clients(clock: &Clock, sandbox: &Sandbox) -> AwsClients {
     let time = DaemonClock::new(Laptop { start: clock.now(), truth: clock.clone() });
     let logins = sandbox.home().join(".aws");
     let files = AwsFiles { config: logins.join("config"), credentials: logins.join("credentials"), logins };
-    Sso::new(AwsClients::new(files, time))
+    AwsClients::new(files, time)
 }
 
 /// The address and the code that a person is shown.

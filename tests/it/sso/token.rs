@@ -1,6 +1,11 @@
 //! What a login is good for, how it is renewed, and how it ends.
 
 use super::*;
+use rolecalld::config::{NameTemplate, SourceConfig, SourceKind};
+use rolecalld::keyring::Keyring;
+use rolecalld::profile::Chain;
+use rolecalld::sessions::{Sessions, Want};
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_70_many_callers_with_a_token_that_is_over_renew_it_once() {
@@ -175,4 +180,105 @@ async fn a_logout_drops_what_is_under_way_and_nothing_is_written_afterwards() {
     rig.center.approve(&code);
     assert_eq!(why_failed(last(login).await), "the login was dropped");
     assert_eq!(rig.file(), None);
+}
+
+/// Has `meanwhile` happen while a renewal is under way, and returns the rig and what came of that.
+async fn renewed_while(meanwhile: impl FnOnce(&Rig)) -> (Rig, Result<(), SsoError>) {
+    let rig = Rig::logged_in(Some("corp")).await;
+    rig.clock.advance(HOUR);
+    let gate = Gate::new();
+    rig.aws.fault(Op::CreateToken, Fault::Hold(gate.clone()));
+    let calls = rig.aws.calls(Op::CreateToken);
+    let renewing = {
+        let (sso, session) = (rig.sso.clone(), rig.session.clone());
+        tokio::spawn(async move { sso.role_credentials(&session, ACCOUNT, ROLE).await.map(drop) })
+    };
+    rig.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
+    meanwhile(&rig);
+    gate.open();
+    rig.aws.wait_for_answers(Op::CreateToken, calls + 1, SOON);
+    let outcome = renewing.await.unwrap();
+    (rig, outcome)
+}
+
+/// Puts another person's login in place, as another tool does it.
+fn write_theirs(rig: &Rig, access: &str, expires: &str) {
+    let mut token = rig.token();
+    token["accessToken"] = access.into();
+    token["refreshToken"] = "theirs".into();
+    token["expiresAt"] = expires.into();
+    fs::write(rig.file().unwrap(), token.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_by_another_tool_is_not_undone_by_a_renewal() {
+    let (rig, outcome) = renewed_while(|rig| fs::remove_file(rig.file().unwrap()).unwrap()).await;
+    assert_eq!(why(&outcome.unwrap_err()), "somebody logged out meanwhile");
+    assert_eq!(rig.file(), None);
+    assert_eq!(why(&rig.role().await.unwrap_err()), "nobody is logged in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_by_another_tool_is_not_undone_by_a_renewal() {
+    // It is used: AWS, which has never heard of it, says no to that very token and to what would renew it.
+    let (rig, outcome) = renewed_while(|rig| write_theirs(rig, "access of another", "2026-01-02T14:04:05Z")).await;
+    assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+    assert_eq!((rig.token()["accessToken"].as_str(), rig.renewals()), (Some("access of another"), 2));
+
+    // One that is over already is no good, and stays as well.
+    let (rig, outcome) = renewed_while(|rig| write_theirs(rig, "access of another", "2026-01-02T03:05:05Z")).await;
+    assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+    assert_eq!((rig.token()["refreshToken"].as_str(), rig.renewals()), (Some("theirs"), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_keep_in_the_file_while_it_is_renewed_stays() {
+    let (rig, outcome) = renewed_while(|rig| {
+        let mut token = rig.token();
+        token["receivedAt"] = "2026-01-02T03:04:05Z".into();
+        fs::write(rig.file().unwrap(), token.to_string()).unwrap();
+    })
+    .await;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!((rig.renewals(), &rig.token()["receivedAt"]), (1, &"2026-01-02T03:04:05Z".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
+    let rig = Rig::logged_in(Some("corp")).await;
+    let before = rig.token();
+    let aws = clients(&rig.clock, &rig.sandbox);
+    let keyring = Keyring::new(aws.clock().clone());
+    let sessions = Sessions::new(aws, keyring, NameTemplate::new("dev", "", "", ""));
+    let chain = Chain::of_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
+    assert!(sessions.get(&chain, Want::Fresh).await.is_ok());
+    rig.clock.advance(2 * HOUR);
+    let gate = Gate::new();
+    rig.aws.fault(Op::CreateToken, Fault::Hold(gate.clone()));
+    let calls = rig.aws.calls(Op::CreateToken);
+    let getting = {
+        let (sessions, chain) = (sessions.clone(), chain.clone());
+        tokio::spawn(async move { sessions.get(&chain, Want::Fresh).await.map(drop) })
+    };
+    rig.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
+    let sso = sessions.sources().sso();
+    let mut login = sso.login(&rig.session, LoginFlow::Browser, true);
+    let (url, ..) = shown(&mut login).await;
+    sessions.forget_all();
+    assert!(getting.await.unwrap().is_err());
+    assert_eq!(rig.token(), before);
+    // Whoever comes now does not wait for the one that was dropped, and that one writes nothing later.
+    let next = timeout(SOON, sso.role_credentials(&rig.session, ACCOUNT, ROLE)).await;
+    assert_eq!(next.unwrap().map(drop), Ok(()));
+    let before = rig.token();
+    gate.open();
+    rig.aws.wait_for_answers(Op::CreateToken, calls + 2, SOON);
+    assert_eq!(rig.token(), before);
+    // What a person approves is the AWS CLI's as well.
+    rig.center.approve_all();
+    spawn_blocking(move || Center::browse(&url)).await.unwrap();
+    assert_eq!(last(login).await, SsoStep::Done);
+    assert_ne!(rig.token()["accessToken"], before["accessToken"]);
+    sessions.begin_again();
+    assert!(sessions.get(&chain, Want::Fresh).await.is_ok());
 }

@@ -247,8 +247,7 @@ impl Desk {
 
     /// How the page is told of, and whether a browser was opened for it.
     fn tell(&self, page: &Page) {
-        let is_open =
-            self.has_browser && !page.joined && signals::let_through(HANDED_OVER, || browser::open(&page.url));
+        let is_open = self.has_browser && signals::let_through(HANDED_OVER, || browser::open(&page.url));
         let code = page.code.as_deref().map(sanitize_for_terminal);
         let wanted = match (is_open, &code) {
             (true, Some(code)) => format!("your browser opens this page; confirm the code {code} there:"),
@@ -259,7 +258,7 @@ impl Desk {
         let shown = if browser::is_page(&page.url) { page.url.clone() } else { sanitize_for_terminal(&page.url) };
         self.line.say(&format!("rolecall: {}: {wanted}\n  {shown}", self.about));
         if page.joined {
-            self.say("somebody else has begun this login; whoever confirms it, it is good for all");
+            self.say("this login was begun before, here or elsewhere; whoever confirms it, it is good for all");
         }
         if !self.line.is_live() {
             let end = words::moment(clock::now(), page.expires, &TimeZone::system());
