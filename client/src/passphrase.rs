@@ -2,7 +2,7 @@
 //! process of the machine can read.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Once};
 
 use nix::sys::signal::Signal;
@@ -84,8 +84,15 @@ impl Passphrases {
 }
 
 impl Hushed {
-    /// Has a signal that ends the program put the terminal back first. Ctrl-C is a key while a passphrase is typed, and
-    /// `rpassword` sends the signal itself, to the thread that waits for it.
+    /// The terminal of this process, if there is one.
+    pub(crate) fn open() -> Option<Self> {
+        let terminal = File::options().read(true).write(true).open(TERMINAL).ok()?;
+        let settings = tcgetattr(&terminal).ok()?;
+        Some(Self::hush(terminal, settings))
+    }
+
+    /// Has a signal that ends the program put the terminal back first. Nobody else touches its settings meanwhile: a prompt
+    /// that does (`rpassword`) may put back what it found, without echo, after that.
     fn hush(terminal: File, settings: Termios) -> Self {
         static ONCE: Once = Once::new();
         let terminal = Arc::new(terminal);
@@ -93,6 +100,7 @@ impl Hushed {
         ONCE.call_once(|| {
             let end = move |signal| {
                 let _ = tcsetattr(&own, OptionalActions::Now, &before);
+                let _ = (&*own).write_all(b"\n");
                 signals::obey(signal);
             };
             // Without it the program ends all the same.
@@ -100,22 +108,38 @@ impl Hushed {
         });
         let mut hushed = settings.clone();
         hushed.local_modes.remove(LocalModes::ECHO);
-        let _ = tcsetattr(&terminal, OptionalActions::Now, &hushed);
+        hushed.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHONL);
+        let _ = tcsetattr(&terminal, OptionalActions::Flush, &hushed);
         Self { terminal, settings }
     }
 
     /// Asks without an echo.
     fn prompt(&self, what: &str) -> Result<Secret<String>, CliError> {
-        match rpassword::prompt_password(what) {
-            Ok(passphrase) => Ok(Secret::new(passphrase)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.put_back();
-                signals::obey(Signal::SIGINT);
-                Err(CliError::silent(130)) // not reached, unless the signal does nothing here
+        self.line(what)?.ok_or_else(|| nothing("no passphrase was given"))
+    }
+
+    /// Asks for a line without an echo; `None` at the end of the input (Ctrl-D).
+    pub(crate) fn line(&self, what: &str) -> Result<Option<Secret<String>>, CliError> {
+        let failed = |error: io::Error| nothing(&format!("the terminal cannot be read: {error}"));
+        (&*self.terminal).write_all(what.as_bytes()).map_err(failed)?;
+        // Large enough from the start: one that grows leaves copies behind that nobody wipes.
+        let mut typed = Secret::new(String::with_capacity(MOST));
+        let mut byte = [0];
+        let mut bytes = Secret::new(Vec::with_capacity(MOST));
+        loop {
+            match (&*self.terminal).read(&mut byte) {
+                Ok(0) if bytes.expose().is_empty() => return Ok(None),
+                Ok(0) => break,
+                Ok(_) if byte[0] == b'\n' => break,
+                Ok(_) if bytes.expose().len() < MOST => bytes.expose_mut().push(byte[0]),
+                Ok(_) => return Err(nothing("that is too long")),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(nothing("no passphrase was given")),
-            Err(error) => Err(nothing(&format!("the terminal cannot be read: {error}"))),
         }
+        let text = std::str::from_utf8(bytes.expose()).map_err(|_| nothing("that is no text"))?;
+        typed.expose_mut().push_str(text.trim_end_matches('\r'));
+        Ok(Some(typed))
     }
 
     fn put_back(&self) {

@@ -107,9 +107,8 @@ impl Lock {
         if state.locked.is_some() {
             return None;
         }
-        if state.times.idle.is_some() {
-            state.used = self.0.clock.elapsed();
-        }
+        // Also where no time is set: one may be set later.
+        state.used = self.0.clock.elapsed();
         Some(state.serving.clone())
     }
 

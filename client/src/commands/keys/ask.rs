@@ -3,18 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use nix::sys::signal::Signal;
 use rolecall_protocol::Secret;
-use rustix::termios::{LocalModes, OptionalActions};
 
+use crate::passphrase::Hushed;
 use crate::report::CliError;
-use crate::signals;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 1024;
-/// What would end the program while the terminal shows nothing of what is typed.
-const HANDED_OVER: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-
 /// The terminal of this process.
 pub(super) struct Terminal(File);
 
@@ -31,38 +26,11 @@ impl Terminal {
     }
 
     /// Asks for a line that nobody shall see. Whatever ends the program meanwhile, the terminal shows again what is typed.
-    pub(super) fn ask_secret(&self, question: &str) -> Result<Option<Secret<String>>, CliError> {
-        let (before, terminal) = match (rustix::termios::tcgetattr(&self.0), self.0.try_clone()) {
-            (Ok(before), Ok(terminal)) => (before, terminal),
-            (Err(error), _) => return Err(unreadable(&error.into())),
-            (_, Err(error)) => return Err(unreadable(&error)),
+    pub(super) fn ask_secret(question: &str) -> Result<Option<Secret<String>>, CliError> {
+        let Some(terminal) = Hushed::open() else {
+            return Err(unreadable(&io::ErrorKind::NotFound.into()));
         };
-        let mut silent = before.clone();
-        silent.local_modes -= LocalModes::ECHO;
-        let shown = before.clone();
-        let give_back = move |signal| {
-            let _ = rustix::termios::tcsetattr(&terminal, OptionalActions::Now, &shown);
-            let _ = (&terminal).write_all(b"\n");
-            signals::obey(signal);
-        };
-        signals::hand_over(HANDED_OVER, give_back).map_err(|error| unreadable(&error))?;
-        // Before the question, so that nothing of a quick answer is shown.
-        rustix::termios::tcsetattr(&self.0, OptionalActions::Flush, &silent)
-            .map_err(|error| unreadable(&error.into()))?;
-        let typed = rpassword::prompt_password(question);
-        let _ = rustix::termios::tcsetattr(&self.0, OptionalActions::Now, &before);
-        match typed {
-            Ok(typed) if typed.is_empty() => Ok(None),
-            Ok(typed) => Ok(Some(Secret::new(typed))),
-            // Ctrl-C, which is a key like others meanwhile; it raises the signal itself.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                let _ = (&self.0).write_all(b"\n");
-                signals::obey(Signal::SIGINT);
-                Ok(None)
-            }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(unreadable(&error)),
-        }
+        Ok(terminal.line(question)?.filter(|typed| !typed.expose().is_empty()))
     }
 }
 

@@ -85,7 +85,7 @@ fn asked(wanted: &KeysPut, agent: &Agent) -> Result<(String, Secret<String>), Cl
     }
     let id = terminal.ask("Access key id: ")?.map(|id| id.trim().to_owned());
     let id = id.filter(|id| !id.is_empty()).ok_or_else(no_keys)?;
-    let secret = terminal.ask_secret("Secret access key (not shown): ")?.ok_or_else(no_keys)?;
+    let secret = Terminal::ask_secret("Secret access key (not shown): ")?.ok_or_else(no_keys)?;
     Ok((id, Secret::new(secret.expose().trim().to_owned())))
 }
 
