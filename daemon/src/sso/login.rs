@@ -50,7 +50,7 @@ pub enum SsoStep {
         code: Option<String>,
         /// Until when, in AWS's time.
         expires: SystemTime,
-        /// Whether somebody else began this.
+        /// Whether this was begun before.
         joined: bool,
     },
     /// The last: there is a good token.
@@ -111,7 +111,8 @@ impl Sso {
         let is_replaced = replaced.clone();
         let task = tokio::spawn(async move {
             let show = |page: Page| drop(tell.send_replace(Progress::Open(page)));
-            let outcome = is_replaced.run_until_cancelled(sso.log_in(&owned, flow, renew, ticket, show)).await;
+            let login = Box::pin(sso.log_in(&owned, flow, renew, ticket, show));
+            let outcome = is_replaced.run_until_cancelled(login).await;
             let outcome = outcome.unwrap_or_else(|| Err(SsoError::login_needed("another was begun in its place")));
             if let Err(error) = &outcome {
                 tracing::info!(%error, "a login to IAM Identity Center has failed");

@@ -59,7 +59,7 @@ pub(crate) struct Page {
     pub(crate) code: Option<String>,
     /// Until when.
     pub(crate) expires: Timestamp,
-    /// Whether somebody else began this.
+    /// Whether this was begun before, by whomever.
     pub(crate) joined: bool,
 }
 
