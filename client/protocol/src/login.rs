@@ -59,7 +59,7 @@ pub enum LoginStep {
         code: Option<String>,
         /// Until when.
         expires: Timestamp,
-        /// Whether somebody else began this, and was shown the same.
+        /// Whether this was begun before, by whomever.
         #[serde(default)]
         joined: bool,
     },
