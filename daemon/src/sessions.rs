@@ -4,23 +4,24 @@
 mod bases;
 mod codes;
 mod error;
+mod forget;
 mod name;
 mod obtain;
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{Cluster, ClusterName, ErrorClass, Secret};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{Aws, AwsErrorKind};
+use crate::aws::Aws;
 use crate::cache::{Cache, Outcome, Trouble};
 use crate::clock::SharedTimeSource;
 use crate::cluster::{self, ClusterError};
-use crate::config::{NameTemplate, SourceConfig};
+use crate::config::NameTemplate;
 use crate::hop;
 use crate::hop::HopError;
 use crate::keyring::Keyring;
@@ -199,11 +200,6 @@ impl Sessions {
         troubles.map(|trouble| trouble.error).find(|error| error.class() == ErrorClass::Login)
     }
 
-    /// Drops the values of everything that builds on a source. What is in flight goes on, and sees to it by itself.
-    fn void_above(&self, base: &Chain) {
-        self.cache.void(|chain| chain != base && self.foundations(std::iter::once(chain)).contains(base));
-    }
-
     /// Takes in the code of an MFA device that a person gives for a session; the next call for that takes it.
     pub fn give_code(&self, chain: &Chain, code: Secret<String>) {
         self.codes.give(chain, code, self.now());
@@ -298,78 +294,15 @@ impl Sessions {
         self.bases.retain(&wanted);
     }
 
-    /// Forgets every session and gets none until [`Sessions::begin_again`]; what is in flight ends now, and lands nowhere.
-    pub fn forget_all(&self) {
-        self.cache.close();
-        self.codes.clear();
-        self.grounded().cancel();
-        self.sources.sso().forget_tokens();
-    }
-
-    /// Gets sessions again, after [`Sessions::forget_all`].
-    pub fn begin_again(&self) {
-        *self.grounded() = CancellationToken::new();
-        self.cache.open();
-    }
-
-    fn grounded(&self) -> MutexGuard<'_, CancellationToken> {
-        self.grounded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Every session, with its chain.
     #[must_use]
     pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
         self.cache.all()
     }
 
-    /// Forgets every session that was got from one of those sources, and what is in flight for them. Returns how many
-    /// were live.
-    pub fn forget(&self, ended: impl Fn(&SourceConfig) -> bool) -> usize {
-        let now = self.now();
-        let is_over = |chain: &Chain| {
-            let foundations = self.foundations(std::iter::once(chain));
-            foundations.iter().any(|below| ended(&below.source))
-        };
-        // What is below a source that ended: the roles of its AWS profile, its keys without MFA.
-        let below: HashSet<Chain> = self.cache.keys().into_iter().filter(|chain| is_over(chain)).collect();
-        let below = self.foundations(below.iter());
-        let live = self.all().iter().filter(|(chain, session)| below.contains(chain) && session.is_usable(now)).count();
-        self.cache.retain(|chain| !below.contains(chain));
-        live
-    }
-
     /// Takes in a session that was got before this process began.
     pub fn put(&self, chain: &Chain, session: Session) {
         self.cache.put(chain, session);
-    }
-
-    /// Forgets what went wrong with a chain and everything that it builds on: its profile was changed.
-    pub fn forgive(&self, chain: &Chain) {
-        let foundations = self.foundations(std::iter::once(chain));
-        self.cache.forgive(|failed| foundations.contains(failed), |_| true);
-    }
-
-    /// Somebody logged in: what waited for that is tried again.
-    pub fn logged_in(&self) {
-        self.cache.forgive(|_| true, |error| error.class() == ErrorClass::Login);
-    }
-
-    /// AWS's own files were changed, by a login perhaps: what a source gave is asked for anew, and what it did not give may
-    /// be given now.
-    pub fn sources_changed(&self) {
-        self.bases.files_changed(self.now());
-        self.look_at_keys();
-        self.cache.forgive(|_| true, SessionError::is_of_the_source);
-    }
-
-    /// Reads long-lived keys anew: sessions that were got with others are nobody's to use.
-    fn look_at_keys(&self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let is_of_keys = |session: &Session| session.expires().is_none();
-        for (chain, _) in self.all().into_iter().filter(|(chain, session)| chain.is_base() && is_of_keys(session)) {
-            let sessions = self.clone();
-            runtime.spawn(async move { sessions.get(&chain, Want::Fresh).await.map(drop) });
-        }
     }
 
     /// Which keys sources give, by their ids, to be passed on.
@@ -381,18 +314,6 @@ impl Sessions {
     /// Takes in which keys a source gave before this process began.
     pub fn gave(&self, chain: &Chain, key: &str) {
         self.bases.gives(chain, key);
-    }
-
-    /// Forgets every failure that may have been the network's, which has changed. Where AWS asked for time it still wants it.
-    pub fn forgive_network(&self) {
-        self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
-        self.cache.forgive(|_| true, |error| error.class() == ErrorClass::Retry && !error.is_throttled());
-    }
-
-    /// Forgets every failure: the machine woke up, or its clock was wrong, and an ended login may be none.
-    pub fn forgive_all(&self) {
-        self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
-        self.cache.forgive(|_| true, |_| true);
     }
 
     /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if
