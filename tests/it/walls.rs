@@ -51,6 +51,7 @@ fn secrets_are_exposed_in_few_places() {
         &["daemon/src", "client/src", "client/protocol/src"],
         &[
             "client/protocol/src/secret.rs",
+            "client/src/commands/keys/ask.rs",
             "client/src/commands/keys/put.rs",
             "client/src/commands/lock.rs",
             "client/src/passphrase.rs",

@@ -115,6 +115,12 @@ impl Bases {
         foundations.into_iter().filter_map(key).collect()
     }
 
+    /// Whether a chain stands on those keys still.
+    pub(super) fn is_of(&self, chain: &Chain, lineage: &HashMap<Chain, String>) -> bool {
+        let now = self.lineage(chain);
+        lineage.iter().all(|(base, key)| now.get(base).is_none_or(|now| now == key))
+    }
+
     /// Every key that is known, to be passed on.
     pub(super) fn all_keys(&self) -> Vec<(Chain, String)> {
         let state = self.state();

@@ -1,5 +1,6 @@
 //! The flights: how a session is got, be it a source's, one for an MFA code, or a role's.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -39,18 +40,8 @@ impl CodedCall<'_> {
 }
 
 impl Sessions {
-    /// Gets a session, whatever is there. Once more if its keys were replaced meanwhile: it may be somebody else's.
+    /// Gets a session, whatever is there.
     pub(super) async fn obtain(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
-        let before = self.bases.lineage(chain);
-        let session = self.obtain_once(chain, want).await?;
-        let after = self.bases.lineage(chain);
-        if before.iter().all(|(base, key)| after.get(base).is_none_or(|now| now == key)) {
-            return Ok(session);
-        }
-        self.obtain_once(chain, want).await
-    }
-
-    async fn obtain_once(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
         match (chain.hops.last(), &chain.source.mfa) {
             (Some(hop), _) => self.obtain_role(chain, hop, want).await,
             // What a source gives is the same one everywhere.
@@ -123,13 +114,31 @@ impl Sessions {
         let region = self.sources.home(&chain.source, &chain.region).await;
         let endpoint = Endpoint { source: chain.keys().source.clone(), region, sts: StsAddress::default() };
         let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, length: mfa.session };
+        let lineage = self.bases.lineage(chain);
         let session = self.with_code(chain, mfa, &call).await?;
+        if !self.bases.is_of(chain, &lineage) {
+            return Err(CodeError::Needed { serial: mfa.serial.clone(), chain: chain.clone() }.into());
+        }
         self.bases.asked(chain, begin);
         Ok(session)
     }
 
-    /// A role's session.
+    /// A role's session. Once more if its source's keys were replaced meanwhile: it may be somebody else's.
     async fn obtain_role(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<Session, SessionError> {
+        let (session, lineage) = self.obtain_role_once(chain, hop, want).await?;
+        if self.bases.is_of(chain, &lineage) {
+            return Ok(session);
+        }
+        Ok(self.obtain_role_once(chain, hop, Want::Fresh).await?.0)
+    }
+
+    /// The same, with the keys that it stands on.
+    async fn obtain_role_once(
+        &self,
+        chain: &Chain,
+        hop: &Hop,
+        want: Want,
+    ) -> Result<(Session, HashMap<Chain, String>), SessionError> {
         let is_coded = self.takes_code(chain);
         let before = match chain.hops.len() {
             1 if is_coded => chain.keys(),
@@ -139,6 +148,7 @@ impl Sessions {
         // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
         let is_new = want == Want::New && !before.needs_person();
         let base = self.base(&before, if is_new { Want::New } else { Want::Fresh }).await?;
+        let lineage = self.bases.lineage(chain);
         let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
         let endpoint = chain.endpoint();
         let name = self.session_name(chain, hop).await?;
@@ -149,9 +159,9 @@ impl Sessions {
                     // An hour is what a session that is good for all roles gets too, and that asks for no code each time.
                     tracing::info!(role = %hop.role, "AWS grants no longer sessions than one hour; its code is shared");
                     self.bases.lasts_an_hour(chain);
-                    Box::pin(self.obtain_role(chain, hop, want)).await
+                    Box::pin(self.obtain_role_once(chain, hop, want)).await
                 }
-                outcome => outcome,
+                outcome => Ok((outcome?, lineage)),
             };
         }
         match hop::assume(&self.aws, asked).await {
@@ -164,10 +174,10 @@ impl Sessions {
                 if newer.signs_as(&base) {
                     return Err(error.into());
                 }
-                let name = self.session_name(chain, hop).await?;
-                Ok(hop::assume(&self.aws, Assume { base: &newer, name: &name, ..asked }).await?)
+                let (lineage, name) = (self.bases.lineage(chain), self.session_name(chain, hop).await?);
+                Ok((hop::assume(&self.aws, Assume { base: &newer, name: &name, ..asked }).await?, lineage))
             }
-            assumed => Ok(assumed?),
+            assumed => Ok((assumed?, lineage)),
         }
     }
 
