@@ -151,7 +151,8 @@ impl Sessions {
             }
         };
         // By the time as it is now, which AWS may have corrected meanwhile.
-        let is_taken = !(chain.is_base() && self.bases.is_rejected(chain));
+        // Nor what AWS takes no longer, or what was dropped meanwhile.
+        let is_taken = !(chain.is_base() && self.bases.is_rejected(chain)) && self.cache.look(chain).value.is_some();
         match old.filter(|session| is_taken && session.is_usable(self.now()) && outlives(session, &problem)) {
             Some(session) => Ok(Served { session, problem: Some(problem) }),
             None => Err(problem),

@@ -60,7 +60,11 @@ fn a_yes_leads_to_a_login_and_then_to_the_token() {
     terminal.assert_exit(0, SOON);
     let json: Value = serde_json::from_str(&got(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
-    assert!(terminal.said().contains(&format!("rolecall: prod: logged in as {ARN} until ")), "{}", terminal.said());
+    assert!(
+        terminal.said().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
+        "{}",
+        terminal.said()
+    );
     // When it is needed again, it is asked again.
     assert_eq!(fake.logins().len(), 2);
     let left = std::fs::read_dir(sandbox.runtime_dir().join("rolecall")).unwrap();
