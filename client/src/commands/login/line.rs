@@ -3,15 +3,21 @@
 //! Whatever ends the program there first gives the line back: a terminal that is left in the middle of one is a mess.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::clock::Deadline;
 use crate::report::CliError;
 use crate::tty::{self, Tty};
 use crate::{output, signals};
 
 /// What would end the program in the middle of a line.
 pub(super) const HANDED_OVER: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+/// How long whoever is about to end waits for somebody who draws.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often it is looked whether they have done so.
+const MOMENT: Duration = Duration::from_millis(2);
 /// Goes to the line's beginning and clears it.
 const CLEAR: &str = "\r\u{1b}[K";
 
@@ -113,15 +119,25 @@ impl Line {
         self.0.is_live
     }
 
+    /// The line, once nobody writes to it. `None` where somebody is in the middle of a write and stays there: to a terminal
+    /// that was stopped, say.
+    fn state_soon(&self) -> Option<MutexGuard<'_, State>> {
+        let deadline = Deadline::after(PATIENCE);
+        loop {
+            match self.0.state.try_lock() {
+                Ok(state) => return Some(state),
+                Err(TryLockError::Poisoned(state)) => return Some(state.into_inner()),
+                Err(TryLockError::WouldBlock) if deadline.sleep(MOMENT) => {}
+                Err(TryLockError::WouldBlock) => return None,
+            }
+        }
+    }
+
     /// A signal has come that would end the program.
     fn end(&self, signal: Signal) {
-        // Where somebody is in the middle of a write (to a terminal that was stopped, say), it ends without a word.
-        let state = match self.0.state.try_lock() {
-            Ok(state) => *state,
-            Err(TryLockError::Poisoned(state)) => *state.into_inner(),
-            Err(TryLockError::WouldBlock) => State::Empty,
-        };
-        match state {
+        // Held to the end, so that nobody draws after it.
+        let held = self.state_soon();
+        match held.as_deref().copied().unwrap_or(State::Empty) {
             State::Lent if matches!(signal, Signal::SIGINT | Signal::SIGQUIT) => return,
             State::Drawn => self.write(CLEAR),
             State::Asking => self.0.tty.iter().for_each(|tty| tty.write("\n")),
