@@ -176,10 +176,10 @@ impl Chain {
         by_hand && (self.is_base() || self.takes_code())
     }
 
-    /// What its last hop is assumed from.
+    /// The chain up to, and without, its last hop.
     #[must_use]
     pub fn without_last(&self) -> Self {
-        if self.takes_code() { self.keys() } else { self.prefix(self.hops.len().saturating_sub(1)) }
+        self.prefix(self.hops.len().saturating_sub(1))
     }
 
     /// Where its calls go.

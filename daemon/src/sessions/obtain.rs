@@ -89,7 +89,7 @@ impl Sessions {
     /// The session of another chain, which is this one's too.
     async fn copy_of(&self, other: &Chain, chain: &Chain, want: Want) -> Result<Session, SessionError> {
         let begin = self.now();
-        // Nor that a person gives another code.
+        // What a person gave a code for is good still; nobody means that they give another.
         let want = if other.needs_person() { Want::Fresh } else { want };
         let session = self.base(other, want).await?;
         self.bases.asked(chain, begin);
@@ -140,11 +140,7 @@ impl Sessions {
         want: Want,
     ) -> Result<(Session, HashMap<Chain, String>), SessionError> {
         let is_coded = self.takes_code(chain);
-        let before = match chain.hops.len() {
-            1 if is_coded => chain.keys(),
-            1 => chain.base(),
-            _ => chain.without_last(),
-        };
+        let before = if is_coded { chain.keys() } else { chain.without_last() };
         // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
         let is_new = want == Want::New && !before.needs_person();
         let base = self.base(&before, if is_new { Want::New } else { Want::Fresh }).await?;

@@ -86,12 +86,6 @@ impl Sources {
         Ok(Resolved::Session(Box::new(session), None))
     }
 
-    /// The OS keyring.
-    #[must_use]
-    pub const fn keyring(&self) -> &Keyring {
-        &self.keyring
-    }
-
     /// The region that a source's own calls go to: what its AWS profile or its keys say, else another.
     pub async fn home(&self, source: &SourceConfig, region: &Region) -> Region {
         if let SourceKind::Keyring(name) = &source.kind {
