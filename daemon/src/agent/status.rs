@@ -149,7 +149,9 @@ impl Agent {
         let (now, clock) = (self.now(), self.aws.clock());
         let known = self.sessions.look(&profile.chain);
         let entry = self.journal.of(&profile.name);
-        let planned = self.renewer.get().and_then(|renewer| renewer.planned(&profile.chain)).map(|at| clock.stamp(at));
+        // What has just been forgotten may still be planned: its engine is told, and looks when it is its turn.
+        let plan = known.session.as_ref().and_then(|_| self.renewer.get()?.planned(&profile.chain));
+        let planned = plan.map(|at| clock.stamp(at));
         let usable = known.session.as_ref().is_some_and(|session| session.is_usable(now));
         let class = known.trouble.as_ref().map(|trouble| trouble.error.class());
         let state = match (class, usable) {
