@@ -25,8 +25,10 @@ use rolecall_protocol::{KeyName, Region};
 use crate::clock::Clock;
 pub use error::KeyringError;
 pub use item::StoredKey;
+use platform::Connected;
 use shelf::Shelf;
 use threads::{Asker, Threads};
+use ticket::Ticket;
 
 /// How long anybody waits for the keyring (B15).
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -78,7 +80,7 @@ impl Keyring {
 
     async fn read(&self, name: &KeyName, asker: Asker) -> Result<StoredKey, KeyringError> {
         let name = name.clone();
-        let got = self.threads.ask(asker, move |_| Shelf::open(Some(&name))?.get(&name)).await;
+        let got = self.threads.ask(asker, move |keyring, _| Shelf::open(keyring, Some(&name))?.get(&name)).await;
         got.map_err(|error| self.seen_from_outside(error))
     }
 
@@ -86,7 +88,7 @@ impl Keyring {
     /// locked, the desktop asks for its password. That may go on after `within`; what comes then finds it unlocked.
     pub async fn unlock(&self, name: Option<&KeyName>, within: Duration) -> Result<(), KeyringError> {
         let looked = name.cloned();
-        match self.threads.ask(Asker::Person, move |_| platform::check(looked.as_ref())).await {
+        match self.threads.ask(Asker::Person, move |keyring, _| Shelf::open(keyring, looked.as_ref()).map(drop)).await {
             Err(KeyringError::Locked) => {
                 let name = name.cloned();
                 self.threads.prompt(within, move || platform::unlock(name.as_ref())).await
@@ -100,8 +102,8 @@ impl Keyring {
         let NewKey { credentials, arn, region } = key;
         let key = StoredKey { credentials, arn, region, stored: self.clock.now() };
         let name = name.clone();
-        let put = move |ticket: &ticket::Ticket| {
-            Shelf::open(Some(&name))?.put(&name, &key, &replace, ticket)?;
+        let put = move |keyring: &mut Connected, ticket: &Ticket| {
+            Shelf::open(keyring, Some(&name))?.put(&name, &key, &replace, ticket)?;
             Ok(key)
         };
         self.threads.ask(Asker::Person, put).await
@@ -110,12 +112,14 @@ impl Keyring {
     /// Removes keys. What is there under that name and not ours stays.
     pub async fn delete(&self, name: &KeyName) -> Result<(), KeyringError> {
         let name = name.clone();
-        self.threads.ask(Asker::Person, move |ticket| Shelf::open(Some(&name))?.delete(&name, ticket)).await
+        let delete =
+            move |keyring: &mut Connected, ticket: &Ticket| Shelf::open(keyring, Some(&name))?.delete(&name, ticket);
+        self.threads.ask(Asker::Person, delete).await
     }
 
     /// All keys, by name. What is there and not ours, or not readable, is not among them.
     pub async fn list(&self) -> Result<Vec<(KeyName, StoredKey)>, KeyringError> {
-        self.threads.ask(Asker::Person, |_| Shelf::open(None)?.list()).await
+        self.threads.ask(Asker::Person, |keyring, _| Shelf::open(keyring, None)?.list()).await
     }
 
     /// A keyring that is locked may be about to be unlocked: then its prompt is what there is to say.

@@ -53,6 +53,20 @@ fn row_87_a_keyring_that_hangs_is_told_soon_and_is_used_again_when_it_goes_on() 
 }
 
 #[test]
+fn row_87_a_keyring_is_asked_over_connections_that_are_kept() {
+    // GNOME Keyring dies of clients that come and go, see the module `secret_service`.
+    let Some(desk) = Desk::at(SessionBus::start) else { return };
+    let key = &desk.key;
+    desk.put("glass", key, &[]).assert_ok();
+    let before = desk.bus.connected();
+    for _ in 0..5 {
+        desk.list();
+    }
+    desk.keys(&["forget", "glass", "--yes"]).assert_ok();
+    assert_eq!(desk.bus.connected() - before, 1, "connections beside the test's own look");
+}
+
+#[test]
 fn row_88_a_keyring_that_dies_in_the_middle_is_told_and_used_again() {
     let Some(desk) = Desk::at(SessionBus::start) else { return };
     let key = &desk.key;

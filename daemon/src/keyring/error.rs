@@ -52,6 +52,11 @@ impl KeyringError {
         }
     }
 
+    /// Whether another connection may have another answer.
+    pub(super) const fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Absent(_) | Self::NotAnswering { .. } | Self::Failed(_))
+    }
+
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self, name: Option<&KeyName>) -> ErrorBody {

@@ -13,22 +13,24 @@ use crate::aws::innermost;
 /// The attribute that has the name.
 pub(super) const USER: &str = "user";
 
-/// The system's own store.
-pub(super) fn store() -> Result<Arc<CredentialStore>, KeyringError> {
-    if let Err(error) = keyring::Entry::store_status() {
-        return Err(KeyringError::of(error));
+/// What a thread keeps from one thing to the next: nothing, the system's own store is one for the whole process.
+#[derive(Default)]
+pub(super) struct Connected;
+
+impl Connected {
+    /// The system's own store. Nothing tells beforehand whether it will ask somebody.
+    #[allow(clippy::unused_self)] // as the other platform has it
+    pub(super) fn store(&mut self, _: Option<&KeyName>) -> Result<Arc<CredentialStore>, KeyringError> {
+        if let Err(error) = keyring::Entry::store_status() {
+            return Err(KeyringError::of(error));
+        }
+        keyring_core::get_default_store().ok_or_else(|| KeyringError::Absent("none could be opened".to_owned()))
     }
-    keyring_core::get_default_store().ok_or_else(|| KeyringError::Absent("none could be opened".to_owned()))
 }
 
 /// The place of an item that is not there yet.
 pub(super) fn entry(store: &CredentialStore, service: &str, user: &str) -> keyring_core::Result<Entry> {
     store.build(service, user, None)
-}
-
-/// Nothing tells beforehand whether the Keychain will ask.
-pub(super) fn check(_: Option<&KeyName>) -> Result<(), KeyringError> {
-    store().map(drop)
 }
 
 /// The Keychain asks when it is used.

@@ -2,6 +2,9 @@
 //!
 //! The store's own search unlocks what it finds, and so may make the desktop show a prompt and wait for it without end. So
 //! it is looked first, by the service's own properties, whether what is wanted is locked.
+//!
+//! Whoever connects is kept connected. GNOME Keyring keeps a list of its clients, changes it in two threads, and dies where
+//! one leaves in the moment in which another comes: a few hundred connections are enough (its assertion `'client' failed`).
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -13,6 +16,9 @@ use rolecall_protocol::KeyName;
 use secret_service::blocking::{Item, SecretService};
 use secret_service::{EncryptionType, Error as ServiceError};
 use zbus::DBusError;
+use zbus::blocking::Connection;
+use zbus::blocking::fdo::DBusProxy;
+use zbus::names::{BusName, OwnedUniqueName, WellKnownName};
 
 use super::error::KeyringError;
 use super::shelf::SERVICE;
@@ -20,13 +26,56 @@ use crate::aws::innermost;
 
 /// The attribute that has the name.
 pub(super) const USER: &str = "username";
+/// The service's name on the bus.
+const SERVICE_NAME: &str = "org.freedesktop.secrets";
 /// What a keyring is called that is made for us where there is none.
 const LABEL: &str = "Default keyring";
 
-/// The store, connected anew: the bus and the service may have come since the last time.
-pub(super) fn store() -> Result<Arc<CredentialStore>, KeyringError> {
-    let store = zbus_secret_service_keyring_store::Store::new().map_err(|error| KeyringError::of(&error))?;
-    Ok(store)
+/// What a thread keeps from one thing to the next: its connections, as long as the process at their other end is the same.
+#[derive(Default)]
+pub(super) struct Connected(Option<Connections>);
+
+struct Connections {
+    /// For what can be seen: no secret goes over this one.
+    service: SecretService<'static>,
+    /// For the rest; it opens one of its own.
+    store: Arc<CredentialStore>,
+    bus: DBusProxy<'static>,
+    /// Which process has the service's name.
+    owner: OwnedUniqueName,
+}
+
+impl Connected {
+    /// The store, if keys of that name (or all of them) can be read and written. Shows nothing to anybody.
+    pub(super) fn store(&mut self, name: Option<&KeyName>) -> Result<Arc<CredentialStore>, KeyringError> {
+        let connections = self.connections()?;
+        check(&connections.service, name)?;
+        Ok(connections.store.clone())
+    }
+
+    /// The connections that there are, or new ones: the bus or the service may have come, or begun anew.
+    fn connections(&mut self) -> Result<&Connections, KeyringError> {
+        let kept = match self.0.take() {
+            Some(kept) if owner(&kept.bus).is_ok_and(|owner| owner == kept.owner) => kept,
+            _ => Connections::open()?,
+        };
+        Ok(self.0.insert(kept))
+    }
+}
+
+impl Connections {
+    fn open() -> Result<Self, KeyringError> {
+        let bus = session_bus()?;
+        let service = SecretService::connect_with_existing(EncryptionType::Plain, bus.clone()).map_err(of)?;
+        let bus = DBusProxy::new(&bus).map_err(|error| of(error.into()))?;
+        let owner = owner(&bus).map_err(|error| of(error.into()))?;
+        let store = zbus_secret_service_keyring_store::Store::new().map_err(|error| KeyringError::of(&error))?;
+        Ok(Self { service, store, bus, owner })
+    }
+}
+
+fn owner(bus: &DBusProxy<'_>) -> zbus::fdo::Result<OwnedUniqueName> {
+    bus.get_name_owner(BusName::WellKnown(WellKnownName::from_static_str_unchecked(SERVICE_NAME)))
 }
 
 /// The place of an item that is not there yet.
@@ -35,9 +84,8 @@ pub(super) fn entry(store: &CredentialStore, service: &str, user: &str) -> keyri
     store.build(service, user, Some(&HashMap::from([("label", label.as_str())])))
 }
 
-/// Whether keys of that name (or all of them) can be read and written. Shows nothing to anybody.
-pub(super) fn check(name: Option<&KeyName>) -> Result<(), KeyringError> {
-    let service = connect()?;
+/// Whether keys of that name (or all of them) can be read and written.
+fn check(service: &SecretService<'_>, name: Option<&KeyName>) -> Result<(), KeyringError> {
     let found = service.search_items(attributes(name)).map_err(of)?;
     if !found.locked.is_empty() {
         return Err(KeyringError::Locked);
@@ -53,9 +101,9 @@ pub(super) fn check(name: Option<&KeyName>) -> Result<(), KeyringError> {
     Ok(())
 }
 
-/// Has the desktop ask for the password of whatever [`check`] found locked, and waits as long as that takes.
+/// Has the desktop ask for the password of whatever was found locked, and waits as long as that takes.
 pub(super) fn unlock(name: Option<&KeyName>) -> Result<(), KeyringError> {
-    let service = connect()?;
+    let service = SecretService::connect_with_existing(EncryptionType::Plain, session_bus()?).map_err(of)?;
     let found = service.search_items(attributes(name)).map_err(of)?;
     let locked: Vec<&Item<'_>> = found.locked.iter().collect();
     if !locked.is_empty() {
@@ -77,13 +125,9 @@ pub(super) fn meaning(_: &keyring_core::Error, cause: &(dyn Error + Send + Sync 
     }
 }
 
-/// No secret goes over this connection, so it needs no encryption.
-fn connect() -> Result<SecretService<'static>, KeyringError> {
-    SecretService::connect(EncryptionType::Plain).map_err(|error| match of_service(&error) {
-        // A connection that does not come about is a bus that is not there.
-        KeyringError::NotAnswering { .. } if is_io(&error) => KeyringError::Absent(innermost(&error)),
-        other => other,
-    })
+fn session_bus() -> Result<Connection, KeyringError> {
+    // What does not come about is a bus that is not there.
+    Connection::session().map_err(|error| KeyringError::Absent(innermost(&error)))
 }
 
 fn attributes(name: Option<&KeyName>) -> HashMap<&str, &str> {
@@ -120,10 +164,6 @@ fn of_service(error: &ServiceError) -> KeyringError {
 
 fn of_fdo(error: &zbus::fdo::Error) -> KeyringError {
     of_bus(error.name().as_str(), &innermost(error))
-}
-
-fn is_io(error: &ServiceError) -> bool {
-    matches!(error, ServiceError::Zbus(zbus::Error::InputOutput(_) | zbus::Error::Connection(..)))
 }
 
 /// What an error of the bus means, by its name.

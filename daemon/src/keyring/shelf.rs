@@ -9,6 +9,7 @@ use rolecall_protocol::{KeyName, Secret};
 
 use super::error::KeyringError;
 use super::item::StoredKey;
+use super::platform::Connected;
 use super::ticket::Ticket;
 use super::{Replace, platform};
 
@@ -25,11 +26,9 @@ struct Found {
 }
 
 impl Shelf {
-    /// Opens it, unless what is asked for is locked: to look for that would make the desktop show a prompt. Anew each time,
-    /// since the keyring's process may be another one by now.
-    pub(super) fn open(name: Option<&KeyName>) -> Result<Self, KeyringError> {
-        platform::check(name)?;
-        platform::store().map(Self)
+    /// Opens it, unless what is asked for is locked: to look for that would make the desktop show a prompt.
+    pub(super) fn open(connected: &mut Connected, name: Option<&KeyName>) -> Result<Self, KeyringError> {
+        connected.store(name).map(Self)
     }
 
     pub(super) fn get(&self, name: &KeyName) -> Result<StoredKey, KeyringError> {

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::PATIENCE;
 use super::error::KeyringError;
+use super::platform::Connected;
+use super::shelf::Shelf;
 use super::ticket::Ticket;
-use super::{PATIENCE, platform};
 
 /// How long after a silence it is looked whether it has ended (B15).
 const REST: Duration = Duration::from_mins(1);
@@ -28,7 +30,7 @@ pub(super) enum Asker {
     Program,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Connected) + Send>;
 
 /// The threads. Clones are the same ones.
 #[derive(Debug, Clone)]
@@ -59,16 +61,21 @@ impl Threads {
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         asker: Asker,
-        work: impl FnOnce(&Ticket) -> Result<T, KeyringError> + Send + 'static,
+        work: impl FnOnce(&mut Connected, &Ticket) -> Result<T, KeyringError> + Send + 'static,
     ) -> Result<T, KeyringError> {
         let (tell, told) = oneshot::channel();
         let ticket = Ticket::default();
         let waiting = ticket.waiting();
-        let job = move || {
+        let job = move |connected: &mut Connected| {
             // Whoever waited behind something that hung has gone.
-            if !ticket.is_given_up() {
-                drop(tell.send(work(&ticket)));
+            if ticket.is_given_up() {
+                return;
             }
+            let answer = work(connected, &ticket);
+            if answer.as_ref().is_err_and(KeyringError::is_of_connection) {
+                *connected = Connected::default();
+            }
+            drop(tell.send(answer));
         };
         let number = self.hand_over(asker, Box::new(job))?;
         let patience = self.state().patience;
@@ -144,8 +151,9 @@ impl Threads {
         let (jobs, queue) = mpsc::channel::<Job>();
         let threads = self.clone();
         let work = move || {
+            let mut connected = Connected::default();
             while let Ok(job) = queue.recv() {
-                job();
+                job(&mut connected);
                 if threads.is_given_up(number) {
                     return;
                 }
@@ -203,7 +211,7 @@ impl Threads {
                 }
             }
             // Whatever it says: an error is an answer too.
-            drop(self.ask(Asker::Person, |_| platform::check(None)).await);
+            drop(self.ask(Asker::Person, |keyring, _| Shelf::open(keyring, None).map(drop)).await);
         }
     }
 
@@ -240,9 +248,9 @@ mod tests {
     const SILENT: KeyringError = KeyringError::NotAnswering { is_unsure: false };
 
     /// A keyring that answers when it is told to.
-    fn gate() -> (mpsc::Sender<()>, impl FnOnce(&Ticket) -> Result<(), KeyringError> + Send + 'static) {
+    fn gate() -> (mpsc::Sender<()>, impl FnOnce(&mut Connected, &Ticket) -> Result<(), KeyringError> + Send + 'static) {
         let (open, gate) = mpsc::channel();
-        (open, move |_: &Ticket| {
+        (open, move |_: &mut Connected, _: &Ticket| {
             let _ = gate.recv();
             Ok(())
         })
@@ -266,10 +274,10 @@ mod tests {
         patient(&threads, false);
         assert_eq!(threads.ask(Asker::Program, hanging).await, Err(SILENT));
         patient(&threads, true);
-        assert_eq!(threads.ask(Asker::Program, |_| Ok(7)).await, Err(SILENT));
+        assert_eq!(threads.ask(Asker::Program, |_, _| Ok(7)).await, Err(SILENT));
         drop(open);
         until(&threads, |state| !state.is_silent && state.stuck == 0).await;
-        assert_eq!(threads.ask(Asker::Program, |_| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Asker::Program, |_, _| Ok(7)).await, Ok(7));
     }
 
     #[tokio::test]
@@ -279,8 +287,8 @@ mod tests {
         patient(&threads, false);
         assert_eq!(threads.ask(Asker::Program, hanging).await, Err(SILENT));
         patient(&threads, true);
-        assert_eq!(threads.ask(Asker::Person, |_| Ok(7)).await, Ok(7));
-        assert_eq!(threads.ask(Asker::Program, |_| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Asker::Person, |_, _| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Asker::Program, |_, _| Ok(7)).await, Ok(7));
     }
 
     #[tokio::test]
@@ -297,7 +305,7 @@ mod tests {
         drop(gates);
         until(&threads, |state| state.stuck == 0).await;
         patient(&threads, true);
-        assert_eq!(threads.ask(Asker::Person, |_| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Asker::Person, |_, _| Ok(7)).await, Ok(7));
     }
 
     #[tokio::test]
@@ -305,7 +313,7 @@ mod tests {
         let threads = Threads::default();
         let (open, gate) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
-        let late = move |ticket: &Ticket| {
+        let late = move |_: &mut Connected, ticket: &Ticket| {
             let _ = gate.recv();
             drop(tell.send(ticket.begin()));
             Ok(())
@@ -331,7 +339,7 @@ mod tests {
         assert!(threads.is_prompting());
         // Others are not held up by it.
         patient(&threads, true);
-        assert_eq!(threads.ask(Asker::Program, |_| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Asker::Program, |_, _| Ok(7)).await, Ok(7));
         drop(open);
         until(&threads, |state| !state.is_prompting).await;
         assert_eq!(threads.prompt(Duration::from_mins(1), || Ok(())).await, Ok(()));

@@ -1,9 +1,11 @@
 //! A session bus of its own with a real GNOME Keyring on it, as a desktop has.
 
 use std::fs;
+use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -137,6 +139,13 @@ impl SessionBus {
         })
     }
 
+    /// How many programs have connected so far, this look among them: the bus numbers them.
+    pub fn connected(&self) -> u64 {
+        let said = self.call_to("org.freedesktop.DBus", "/", "org.freedesktop.DBus.GetId", &[]);
+        let number = said.stdout.split("destination=:1.").nth(1).and_then(|rest| rest.split_whitespace().next());
+        number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number: {said}"))
+    }
+
     /// Adds where the bus is to a program's environment.
     pub fn put_into(&self, command: &mut Command) {
         command.env("DBUS_SESSION_BUS_ADDRESS", &self.address);
@@ -182,6 +191,11 @@ impl SessionBus {
 
 impl Drop for SessionBus {
     fn drop(&mut self) {
-        drop(self.keyring().take());
+        let keyring = self.keyring().take();
+        // A test that fails because the keyring died shows why it did.
+        if let Some(keyring) = keyring.filter(|_| thread::panicking()) {
+            let state = keyring.state();
+            drop(writeln!(stderr(), "the keyring: {:?}\n{}", state.status, text(&state.stderr.bytes)));
+        }
     }
 }
