@@ -173,13 +173,11 @@ where
         slots.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
     }
 
-    /// Drops the values of the keys that `of` names; what is in flight for them goes on.
-    pub fn void(&self, of: impl Fn(&K) -> bool) {
-        for (key, slot) in &mut self.slots().by_key {
-            if of(key) {
-                slot.value = None;
-            }
-        }
+    /// Drops the values of the keys that `of` names; what is in flight for them goes on. Returns how many there were.
+    pub fn void(&self, of: impl Fn(&K) -> bool) -> usize {
+        let mut slots = self.slots();
+        let named = slots.by_key.iter_mut().filter(|(key, _)| of(key));
+        named.filter_map(|(_, slot)| slot.value.take()).count()
     }
 
     /// Forgets every key that `keep` does not want, with what is in flight for it.

@@ -27,8 +27,7 @@ use crate::hop::HopError;
 use crate::keyring::Keyring;
 use crate::profile::Chain;
 use crate::session::Session;
-use crate::source::Login;
-use crate::source::Sources;
+use crate::source::{Login, Owner, Sources};
 use bases::Bases;
 pub use codes::CodeError;
 use codes::Codes;
@@ -314,7 +313,7 @@ impl Sessions {
 
     /// Takes in which keys a source gave before this process began.
     pub fn gave(&self, chain: &Chain, key: &str) {
-        self.bases.gives(chain, key);
+        self.bases.gives(chain, Some(Owner::Keys(key.to_owned())));
     }
 
     /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if

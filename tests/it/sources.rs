@@ -173,6 +173,31 @@ fn row_71_a_revoked_login_is_one_attempt_and_five_hundred_answers() {
 }
 
 #[test]
+fn what_was_got_for_one_person_is_not_served_to_the_next() {
+    let (world, center) = signed_in();
+    let callers =
+        || world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn).collect::<Vec<_>>();
+    let of = |user: &str| Sso::session_arn(user, ACCOUNT, "Developers");
+    // A login that was good still is no new one.
+    world.steps_of("work", LoginRequest::default());
+    world.is_taken("prod");
+    assert_eq!(callers(), [of("dev")]);
+    center.assign("eve", ACCOUNT, "Developers");
+    center.sit_down("eve");
+    let steps = world.steps_of("work", LoginRequest { renew: true, ..LoginRequest::default() });
+    let Some(LoginStep::Done { arn, .. }) = steps.last() else { panic!("{steps:?}") };
+    assert_eq!(arn.as_deref(), Some(of("eve").as_str()));
+    world.is_taken("prod");
+    assert_eq!(callers(), [of("dev"), of("eve")]);
+    // A renewal of that login is no other person.
+    world.clock.advance(2 * HOUR);
+    let before = callers().len();
+    world.is_taken("prod");
+    world.is_taken("prod");
+    assert_eq!(callers().len(), before + 1);
+}
+
+#[test]
 fn row_75_a_logout_ends_the_login_for_all_that_share_it_and_what_is_in_flight() {
     let world = World::new();
     let center = world.aws.sso();

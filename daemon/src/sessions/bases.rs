@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::profile::Chain;
-use crate::source::Login;
+use crate::source::{Login, Owner};
 
 /// By the chain of the source alone.
 #[derive(Debug, Default)]
@@ -26,8 +26,8 @@ struct Base {
     through: Option<Chain>,
     /// The login that it depends on.
     login: Option<Login>,
-    /// The id of the long-lived keys that it gave last.
-    key: Option<String>,
+    /// Whose credentials it gave last.
+    owner: Option<Owner>,
     /// Whether AWS does not take what it gave any more.
     is_rejected: bool,
     /// The longest that AWS grants for a role is an hour.
@@ -97,34 +97,37 @@ impl Bases {
         !self.state().by_chain.contains_key(chain)
     }
 
-    /// Notes which long-lived keys a source gives. True if they are others than before: somebody else's, perhaps.
-    pub(super) fn gives(&self, chain: &Chain, key: &str) -> bool {
+    /// Notes whose credentials a source gives. True if they are another's than before, perhaps.
+    pub(super) fn gives(&self, chain: &Chain, owner: Option<Owner>) -> bool {
         let mut state = self.state();
         let base = state.by_chain.entry(chain.clone()).or_default();
-        base.key.replace(key.to_owned()).is_some_and(|before| before != key)
+        std::mem::replace(&mut base.owner, owner) != base.owner
     }
 
-    /// The keys that a chain stands on, as far as they are known.
-    pub(super) fn lineage(&self, chain: &Chain) -> HashMap<Chain, String> {
+    /// Whose credentials a chain stands on, as far as they are known.
+    pub(super) fn lineage(&self, chain: &Chain) -> HashMap<Chain, Owner> {
         let foundations = self.foundations(std::iter::once(chain.clone()));
         let state = self.state();
-        let key = |chain: Chain| {
-            let key = state.by_chain.get(&chain)?.key.clone()?;
-            Some((chain, key))
+        let owner = |chain: Chain| {
+            let owner = state.by_chain.get(&chain)?.owner.clone()?;
+            Some((chain, owner))
         };
-        foundations.into_iter().filter_map(key).collect()
+        foundations.into_iter().filter_map(owner).collect()
     }
 
-    /// Whether a chain stands on those keys still.
-    pub(super) fn is_of(&self, chain: &Chain, lineage: &HashMap<Chain, String>) -> bool {
-        let now = self.lineage(chain);
-        lineage.iter().all(|(base, key)| now.get(base).is_none_or(|now| now == key))
+    /// Whether a chain stands on the same ones still. What the configuration no longer has makes no difference.
+    pub(super) fn is_of(&self, chain: &Chain, lineage: &HashMap<Chain, Owner>) -> bool {
+        self.lineage(chain).iter().all(|(base, owner)| lineage.get(base) == Some(owner))
     }
 
-    /// Every key that is known, to be passed on.
+    /// Every long-lived key that is known, by its id, to be passed on.
     pub(super) fn all_keys(&self) -> Vec<(Chain, String)> {
         let state = self.state();
-        state.by_chain.iter().filter_map(|(chain, base)| Some((chain.clone(), base.key.clone()?))).collect()
+        let key = |(chain, base): (&Chain, &Base)| match &base.owner {
+            Some(Owner::Keys(key)) => Some((chain.clone(), key.clone())),
+            Some(Owner::Login(_)) | None => None,
+        };
+        state.by_chain.iter().filter_map(key).collect()
     }
 
     /// Those chains with everything that they build on.

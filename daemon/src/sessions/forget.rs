@@ -88,8 +88,9 @@ impl Sessions {
         self.cache.forgive(|_| true, |_| true);
     }
 
-    /// Drops the values of everything that builds on a source. What is in flight goes on, and sees to it by itself.
-    pub(super) fn void_above(&self, base: &Chain) {
-        self.cache.void(|chain| chain != base && self.foundations(std::iter::once(chain)).contains(base));
+    /// Drops the values of everything that builds on a source. What is in flight goes on, and sees to it by itself. False
+    /// where there was nothing.
+    pub(super) fn void_above(&self, base: &Chain) -> bool {
+        self.cache.void(|chain| chain != base && self.foundations(std::iter::once(chain)).contains(base)) > 0
     }
 }

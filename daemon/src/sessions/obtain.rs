@@ -17,7 +17,7 @@ use crate::profile::Chain;
 use crate::profile::Endpoint;
 use crate::profile::Hop;
 use crate::session::Session;
-use crate::source::Resolved;
+use crate::source::{Owner, Resolved};
 
 /// How long a source may take: it may have to run a program (E3).
 const SOURCE: Duration = Duration::from_secs(40);
@@ -59,14 +59,14 @@ impl Sessions {
         if let Err(error) = &resolved {
             self.bases.depends_on(chain, error.login());
         }
-        let session = match resolved? {
+        let (session, owner) = match resolved? {
             Resolved::Through(inner) => {
                 self.bases.leads_through(chain, Some(inner.clone()));
                 return self.copy_of(&inner, chain, want).await;
             }
-            Resolved::Session(session, login) => {
+            Resolved::Session { session, login, owner } => {
                 self.bases.depends_on(chain, login);
-                session
+                (session, owner)
             }
         };
         self.bases.leads_through(chain, None);
@@ -75,13 +75,11 @@ impl Sessions {
             self.learn_time(chain, &session).await;
         }
         self.bases.asked(chain, begin);
-        let (key, token) = (session.credentials.access_key_id(), session.credentials.session_token());
-        if token.is_none() && self.bases.gives(chain, key) {
+        if self.bases.gives(chain, owner) && self.void_above(chain) {
             tracing::info!(
                 source = chain.source.describe(),
-                "It gives other keys now; what was got with those before is dropped"
+                "It has another owner now, perhaps; what was got before is dropped"
             );
-            self.void_above(chain);
         }
         if session.is_usable(self.now()) { Ok(*session) } else { Err(SessionError::Ended) }
     }
@@ -123,7 +121,7 @@ impl Sessions {
         Ok(session)
     }
 
-    /// A role's session. Once more if its source's keys were replaced meanwhile: it may be somebody else's.
+    /// A role's session. Once more if its source has another owner meanwhile.
     async fn obtain_role(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<Session, SessionError> {
         let (session, lineage) = self.obtain_role_once(chain, hop, want).await?;
         if self.bases.is_of(chain, &lineage) {
@@ -138,7 +136,7 @@ impl Sessions {
         chain: &Chain,
         hop: &Hop,
         want: Want,
-    ) -> Result<(Session, HashMap<Chain, String>), SessionError> {
+    ) -> Result<(Session, HashMap<Chain, Owner>), SessionError> {
         let is_coded = self.takes_code(chain);
         let before = if is_coded { chain.keys() } else { chain.without_last() };
         // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.

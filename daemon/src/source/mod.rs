@@ -32,10 +32,26 @@ use crate::sso::Sso;
 /// What a source comes to.
 #[derive(Debug)]
 pub enum Resolved {
-    /// Credentials, and the login that they depend on.
-    Session(Box<Session>, Option<Login>),
+    /// Credentials.
+    Session {
+        /// The credentials.
+        session: Box<Session>,
+        /// The login that they depend on.
+        login: Option<Login>,
+        /// Whose they are.
+        owner: Option<Owner>,
+    },
     /// A role that its AWS profile names: the session of this chain.
     Through(Chain),
+}
+
+/// Tells one owner of credentials from another, where something does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// Long-lived keys, by their id.
+    Keys(String),
+    /// Whoever logged in here last, see [`Sso::last_login`].
+    Login(u64),
 }
 
 /// Gets what sources give.
@@ -45,6 +61,14 @@ pub struct Sources {
     sso: Sso,
     keyring: Keyring,
     name: NameTemplate,
+}
+
+impl Owner {
+    /// The keys themselves, if they are long-lived ones.
+    fn of_keys(session: &Session) -> Option<Self> {
+        let credentials = &session.credentials;
+        credentials.session_token().is_none().then(|| Self::Keys(credentials.access_key_id().to_owned()))
+    }
 }
 
 impl Sources {
@@ -74,8 +98,14 @@ impl Sources {
         }
         let home = home_region(&profiles, profile, region);
         let login = login(&plan, profile);
+        // Before the credentials: those of a login that comes meanwhile are looked at once more.
+        let signed_in = match &login {
+            Some(Login::Sso(session)) => self.sso.last_login(session).map(Owner::Login),
+            _ => None,
+        };
         let session = self.leaf(plan, &profiles, profile, &home).await?;
-        Ok(Resolved::Session(Box::new(session), login))
+        let owner = signed_in.or_else(|| Owner::of_keys(&session));
+        Ok(Resolved::Session { session: Box::new(session), login, owner })
     }
 
     /// Keys in the OS keyring.
@@ -83,7 +113,8 @@ impl Sources {
         let got = self.keyring.get(name).await;
         let got = got.map_err(|error| SourceError::Keyring { name: name.clone(), error })?;
         let session = Session { credentials: got.credentials, arn: got.arn, issued: self.aws.now(), is_clamped: false };
-        Ok(Resolved::Session(Box::new(session), None))
+        let owner = Owner::of_keys(&session);
+        Ok(Resolved::Session { session: Box::new(session), login: None, owner })
     }
 
     /// The region that a source's own calls go to: what its AWS profile or its keys say, else another.

@@ -28,6 +28,8 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     pub(super) renewal: Option<Running<Option<Renewed>>>,
     pub(super) login: Option<Login>,
+    /// The ticket of the last login that came to a token.
+    pub(super) kept: Option<u64>,
     /// The access token that the portal takes no longer, whatever its date says.
     pub(super) rejected: Option<Fingerprint>,
     /// The refresh token that AWS takes no longer.

@@ -112,6 +112,13 @@ impl Sso {
         Err(SsoError::login_needed("the login is no longer good"))
     }
 
+    /// Names the last login that was made here; another name means another person, perhaps. `None` where that was before this
+    /// program began, or by another tool, which cannot be told from its renewing.
+    #[must_use]
+    pub fn last_login(&self, session: &SsoSession) -> Option<u64> {
+        self.slots().known(&self.path(session))?.kept
+    }
+
     /// Logs out: the token's file is deleted, what is under way is dropped and writes nothing afterwards, and the portal is
     /// told. `true`: the portal took the login back; `false`: there was nothing to take back. An error that is AWS's means
     /// that it was not told, or did not listen; the login is gone from this machine all the same.
@@ -174,6 +181,7 @@ impl Sso {
             return Ok(false);
         }
         slot.renewal.take().inspect(|renewal| renewal.task.abort());
+        slot.kept = Some(ticket);
         let before = Token::read(&path, session).unwrap_or_default();
         token::save(&path, &token.keeping(before)).map(|()| true)
     }
