@@ -76,8 +76,18 @@ pub(crate) fn cut_short(session: &SessionStatus, asked: SignedDuration) -> Optio
 }
 
 /// How it is told that a profile has no session and nothing is wrong: a daemon that was started anew has none either.
-pub(crate) const fn unused(last_used: Option<Timestamp>) -> &'static str {
-    if last_used.is_some() { "no session; got on next use" } else { "not used yet" }
+pub(crate) const fn unused(last_used: Option<Timestamp>, needs_login: bool) -> &'static str {
+    match (last_used, needs_login) {
+        (Some(_), true) => "no session; needs a login",
+        (Some(_), false) => "no session; got on next use",
+        (None, true) => "not used yet; needs a login",
+        (None, false) => "not used yet",
+    }
+}
+
+/// How it is told that a profile's session has ended and nothing is wrong.
+pub(crate) const fn expired(needs_login: bool) -> &'static str {
+    if needs_login { "expired; needs a login" } else { "expired, renewed on use" }
 }
 
 /// When a problem is tried again by itself: `in 12 s`. A login is waited for, so that has no such time.

@@ -161,6 +161,8 @@ fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
         let opened = pages(count);
         let mut addresses = opened.lines();
         assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
+        // The last that is said of it, after all of that.
+        terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
         assert_eq!(terminal.said().contains("this login was begun before"), count == 2, "{}", terminal.said());
         terminal.interrupt();
         terminal.wait_exit(SOON);
@@ -194,6 +196,9 @@ fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
     let said = world.rolecall(&["logout", "corp"]);
     said.assert_ok();
     assert!(said.stdout.contains("AWS has taken the login back"), "{said}");
+    let status = world.rolecall(&["status"]).assert_ok().stdout.clone();
+    assert!(status.contains("no session; needs a login"), "{status}");
+    assert!(status.contains("nobody is logged in → rolecall login corp"), "{status}");
     assert!(one_line(&world.token(), 5).ends_with("Run: rolecall login corp"));
     assert!(world.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
 }

@@ -125,12 +125,21 @@ pub struct SourceStatus {
 pub struct LoginStatus {
     /// What it was.
     pub kind: LoginKind,
-    /// When it ends; absent where nobody knows.
+    /// When it ends; absent where nobody knows, and where nobody has logged in or given a code.
     #[serde(default)]
     pub ends: Option<Timestamp>,
     /// Whether it is renewed by itself until then, or beyond.
     #[serde(default)]
     pub renews: bool,
+}
+
+impl LoginStatus {
+    /// Whether somebody has to do it, or do it again, before the source gives anything new.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        let is_done_by_a_person = matches!(self.kind, LoginKind::Sso | LoginKind::Mfa);
+        !self.renews && self.ends.map_or(is_done_by_a_person, |end| end <= now)
+    }
 }
 
 /// How codes of an MFA device are used for a profile.

@@ -64,7 +64,8 @@ fn render(
     }
     lines.extend(inputs_lines(&details.inputs));
     lines.push(("duration", duration(details)));
-    lines.push(("state", state(status).to_owned()));
+    let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.is_over(now));
+    lines.push(("state", state(status, needs_login).to_owned()));
     if let Some(session) = &status.session {
         lines.extend(session_lines(session, now, zone));
     }
@@ -201,11 +202,11 @@ fn needs(problem: &Problem) -> Option<&'static str> {
 }
 
 /// A state in words.
-fn state(status: &ProfileStatus) -> &'static str {
+fn state(status: &ProfileStatus, needs_login: bool) -> &'static str {
     match status.state {
-        ProfileState::Unused => words::unused(status.last_used),
+        ProfileState::Unused => words::unused(status.last_used, needs_login),
         ProfileState::Ready => "ready",
-        ProfileState::Expired => "expired, renewed on use",
+        ProfileState::Expired => words::expired(needs_login),
         ProfileState::LoginNeeded => "login needed",
         ProfileState::Failed => "failing",
         _ => "unknown to this version of rolecall",

@@ -79,7 +79,7 @@ fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> B
     if status.profiles.is_empty() {
         return Blocks { top, profiles: Vec::new(), sources: String::new(), urgent: String::new() };
     }
-    let once = Once::of(status);
+    let once = Once::of(status, now);
     let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, &once, now, screen)).collect();
     let (headings, profiles) = table::blocks(COLUMNS, &rows, screen.width);
     let lines = sources::lines(status, &once, now, zone, screen);
@@ -152,6 +152,7 @@ fn session(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Scr
         let source = if once.says_of(profile) { format!(": source {}", profile.source) } else { String::new() };
         Cell::styled(format!("{what}{source}"), yellow)
     };
+    let needs_login = once.is_over(&profile.source);
     match (&profile.session, profile.state) {
         (Some(session), ProfileState::Ready | ProfileState::Failed | ProfileState::LoginNeeded) => {
             let Some(end) = session.expires else { return "no end: keys of the source".into() };
@@ -160,8 +161,8 @@ fn session(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Scr
             let style = if rest.as_secs() < 15 * 60 { yellow } else { Style::new() };
             Cell::styled(format!("{bar}  {}", words::left(now, end)), style)
         }
-        (_, ProfileState::Unused) => Cell::styled(words::unused(profile.last_used), dimmed),
-        (_, ProfileState::Expired) => Cell::styled("expired, renewed on use", dimmed),
+        (_, ProfileState::Unused) => Cell::styled(words::unused(profile.last_used, needs_login), dimmed),
+        (_, ProfileState::Expired) => Cell::styled(words::expired(needs_login), dimmed),
         (_, ProfileState::Ready) => "ready".into(),
         (_, ProfileState::LoginNeeded) => whose("login needed"),
         (_, ProfileState::Failed) => whose("failing"),

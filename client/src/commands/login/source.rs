@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rolecall_protocol::{
-    ErrorBody, ErrorClass, ErrorCode, LoginKind, Problem, ProfileState, SourceName, SourceStatus, Status, near_misses,
+    ErrorBody, ErrorClass, ErrorCode, Problem, ProfileState, SourceName, SourceStatus, Status, near_misses,
 };
 
 use crate::output;
@@ -41,11 +41,7 @@ pub(crate) fn named(name: &SourceName, status: &Status) -> Result<SourceName, Cl
 /// The one source that needs a person. Several are an error, since each asks for something.
 pub(super) fn needed(status: &Status, now: Timestamp) -> Result<Needed, CliError> {
     let wants = |source: &&SourceStatus| {
-        let is_over = source.login.as_ref().is_some_and(|login| match login.ends {
-            Some(end) => end <= now && !login.renews,
-            // Nobody has given a code, or logged in, yet.
-            None => matches!(login.kind, LoginKind::Mfa | LoginKind::Sso) && !login.renews,
-        });
+        let is_over = source.login.as_ref().is_some_and(|login| login.is_over(now));
         is_over || source.problem.as_ref().is_some_and(waits_for_login)
     };
     let own = status.sources.iter().filter(wants).map(|source| &source.name);

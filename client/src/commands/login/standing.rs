@@ -67,6 +67,7 @@ impl Standing {
                 told("an MFA code for each session".to_owned(), Urgency::None)
             }
             (LoginKind::Mfa, None, false) => told("needs an MFA code on first use".to_owned(), Urgency::FirstUse),
+            (LoginKind::Sso, None, false) => told("nobody is logged in".to_owned(), Urgency::FirstUse),
             (LoginKind::Mfa, Some(end), _) => {
                 let left = words::length(end.duration_since(now));
                 let then = if *renews { ", then by command" } else { "" };
@@ -128,6 +129,7 @@ mod tests {
             ),
             ("sso", Some("2026-01-02T11:00:00Z"), true, true, "signed in, renewed by itself", Urgency::None),
             ("sso", Some("2026-01-02T11:00:00Z"), false, true, "login needed", Urgency::Now),
+            ("sso", None, false, true, "nobody is logged in", Urgency::FirstUse),
             (
                 "mfa",
                 Some("2026-01-02T23:30:00Z"),

@@ -1,7 +1,7 @@
 //! The sources that need a person now and then, below the profiles: until when they do not. Where a source is the reason
 //! why profiles get nothing, that is said here, once, rather than of each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
@@ -21,7 +21,11 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// What is said of sources rather than of their profiles.
-pub(super) struct Once<'a>(BTreeMap<&'a SourceName, Reason<'a>>);
+pub(super) struct Once<'a> {
+    reasons: BTreeMap<&'a SourceName, Reason<'a>>,
+    /// Those whose login is over, whether or not that has met anybody yet.
+    over: BTreeSet<&'a SourceName>,
+}
 
 /// Why profiles of a source get nothing.
 #[derive(Clone, Copy)]
@@ -33,7 +37,7 @@ enum Reason<'a> {
 }
 
 impl<'a> Once<'a> {
-    pub(super) fn of(status: &'a Status) -> Self {
+    pub(super) fn of(status: &'a Status, now: Timestamp) -> Self {
         let mut reasons = BTreeMap::new();
         let failing: BTreeMap<_, _> =
             status.sources.iter().filter_map(|source| Some((&source.name, source.problem.as_ref()?))).collect();
@@ -52,12 +56,18 @@ impl<'a> Once<'a> {
         }
         let waiting = failing.iter().filter(|(_, problem)| waits_for_login(problem));
         reasons.extend(waiting.map(|(name, _)| (*name, Reason::Login)));
-        Self(reasons)
+        let is_over = |source: &&SourceStatus| source.login.as_ref().is_some_and(|login| login.is_over(now));
+        Self { reasons, over: status.sources.iter().filter(is_over).map(|source| &source.name).collect() }
+    }
+
+    /// Whether somebody has to log in to a source before it gives anything new.
+    pub(super) fn is_over(&self, source: &SourceName) -> bool {
+        self.over.contains(source)
     }
 
     /// Whether what is wrong with a profile is said of its source.
     pub(super) fn says_of(&self, profile: &ProfileStatus) -> bool {
-        match (self.0.get(&profile.source), &profile.problem) {
+        match (self.reasons.get(&profile.source), &profile.problem) {
             (Some(Reason::Login), Some(problem)) => waits_for_login(problem),
             (Some(Reason::Failing(_, of_source)), Some(problem)) => of_source.error == problem.error,
             _ => false,
@@ -85,17 +95,17 @@ pub(super) fn lines<'a>(
     let known: BTreeMap<&SourceName, &SourceStatus> =
         status.sources.iter().map(|source| (&source.name, source)).collect();
     // An older agent tells of profiles alone.
-    let names = known.keys().chain(once.0.keys()).copied().collect::<std::collections::BTreeSet<_>>();
+    let names = known.keys().chain(once.reasons.keys()).copied().collect::<BTreeSet<_>>();
     let line = |name: &'a SourceName| {
         let source = known.get(name).copied();
         let kind = source.map(|source| sanitize_for_terminal(&source.kind)).unwrap_or_default();
         let line = |words, urgency, below| Some(Line { name, kind: kind.clone(), words, urgency, below });
-        if let Some(Reason::Failing(profile, problem)) = once.0.get(name) {
+        if let Some(Reason::Failing(profile, problem)) = once.reasons.get(name) {
             let below = screen.paragraph("  ", &said(problem), &profile_aside(profile, problem, now));
             return line("failing".to_owned(), Urgency::Now, below);
         }
         let login = source.and_then(|source| source.login.as_ref());
-        let is_needed = once.0.contains_key(name);
+        let is_needed = once.reasons.contains_key(name);
         let is_served = || status.profiles.iter().any(|profile| profile.source == *name && profile.session.is_some());
         let Standing { words, urgency } = Standing::of(login, is_needed, is_served, now, zone)?;
         let arrow = if screen.unicode { "→" } else { "->" };

@@ -209,6 +209,7 @@ fn signing_in() -> Status {
     let mut status = sample();
     let mut partner = status.profiles.remove(2);
     status.profiles.retain(|profile| profile.name.as_str() == "audit");
+    status.profiles[0].source = "gone".parse().unwrap();
     status.profiles.push(partner.clone());
     partner.name = "partner-2".parse().unwrap();
     status.profiles.push(partner);
@@ -220,6 +221,7 @@ fn signing_in() -> Status {
         source("codes", serde_json::json!({"kind": "mfa", "ends": "2026-01-02T23:00:00Z"})),
         source("corp", serde_json::json!({"kind": "sso", "ends": "2026-01-02T19:42:00Z", "renews": true})),
         source("fresh", serde_json::json!({"kind": "mfa"})),
+        source("gone", serde_json::json!({"kind": "sso"})),
         source("keys", serde_json::json!({"kind": "keyring"})),
         source("old", serde_json::json!({"kind": "sso", "ends": "2026-01-02T12:12:00Z"})),
         source("partner", serde_json::json!({"kind": "sso", "ends": "2026-01-02T10:00:00Z"})),
@@ -233,7 +235,7 @@ fn sources_that_need_a_person_are_shown_with_what_to_run() {
     assert_eq!(
         shown(&signing_in(), true, None),
         "  PROFILE    CLUSTER         ROLE        SESSION
-○ audit      prod eu-west-1  developers  not used yet
+○ audit      prod eu-west-1  developers  not used yet; needs a login
 ! partner    prod eu-west-1  developers  login needed: source partner
 ! partner-2  prod eu-west-1  developers  login needed: source partner
 
@@ -241,6 +243,7 @@ fn sources_that_need_a_person_are_shown_with_what_to_run() {
 ● codes    AWS profile codes    one MFA code is good for 11 h more
 ● corp     AWS profile corp     signed in until 19:42, renewed by itself
 ○ fresh    AWS profile fresh    needs an MFA code on first use → rolecall login fresh
+○ gone     AWS profile gone     nobody is logged in → rolecall login gone
 ! old      AWS profile old      signed in until 12:12, 12 min left → rolecall login old --renew
 ! partner  AWS profile partner  login needed → rolecall login partner
 "
