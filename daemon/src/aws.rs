@@ -142,9 +142,9 @@ impl Aws {
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
-        self.breakers.look(endpoint, self.now())?;
+        self.breakers.ask(|breakers| breakers.look(endpoint, self.now())).await?;
         let mut pass = self.limits.pass(endpoint).await;
-        self.breakers.admit(endpoint, self.now())?;
+        self.breakers.ask(|breakers| breakers.admit(endpoint, self.now())).await?;
         pass.turn().await;
         let outcome = match tokio::time::timeout(patience, send).await {
             Ok(answer) => answer.map_err(|error| AwsError::of(&error)),

@@ -1,10 +1,12 @@
 //! Leaves an endpoint alone that only fails (B6): after a few failures in a row nobody waits for another, except one caller
-//! now and then who finds out whether it works again.
+//! now and then who finds out whether it works again, and for a moment those who come meanwhile.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::left;
 
@@ -12,6 +14,8 @@ use crate::clock::left;
 const FAILURES: u32 = 5;
 /// How long an endpoint is left alone, at most; half of it at least, so that many daemons do not come back as one.
 const ALONE: Duration = Duration::from_secs(10);
+/// How long those who come while one finds out wait for that: an endpoint that works has answered by then.
+const MOMENT: Duration = Duration::from_secs(1);
 /// The most that an endpoint may ask for itself (Retry-After).
 pub const ALONE_MAX: Duration = Duration::from_mins(1);
 
@@ -32,15 +36,19 @@ struct Pause<E> {
     since: SystemTime,
     until: SystemTime,
     failure: Arc<E>,
+    /// Cancelled when the one caller has found out.
+    probe: Option<(CancellationToken, DropGuard)>,
 }
 
 /// No call is made: the last failure, and how long the endpoint is still left alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Open<E> {
     /// What the last call came to.
     pub failure: Arc<E>,
     /// Until the next call.
     pub rest: Duration,
+    /// The one caller who finds out, and how long it makes sense to wait for that.
+    probe: Option<(CancellationToken, Duration)>,
 }
 
 impl<K: Eq + Hash + Clone, E> Breakers<K, E> {
@@ -60,6 +68,18 @@ impl<K: Eq + Hash + Clone, E> Breakers<K, E> {
         match self.breakers().get_mut(key) {
             Some(breaker) => breaker.admit(now),
             None => Ok(()),
+        }
+    }
+
+    /// Asks `whether` (one of the two above) until the answer is final: where somebody is just finding out, that is waited
+    /// for, but only for a moment.
+    pub async fn ask(&self, whether: impl Fn(&Self) -> Result<(), Open<E>>) -> Result<(), Open<E>> {
+        loop {
+            let Err(mut open) = whether(self) else { return Ok(()) };
+            let Some((probe, moment)) = open.probe.take() else { return Err(open) };
+            if tokio::time::timeout(moment, probe.cancelled()).await.is_err() {
+                return Err(open);
+            }
         }
     }
 
@@ -96,7 +116,9 @@ impl<E> Breaker<E> {
         match &self.open {
             // One that begins in the future, since the clock was set back, is over.
             Some(pause) if pause.since <= now && now < pause.until => {
-                Err(Open { failure: Arc::clone(&pause.failure), rest: left(now, pause.until) })
+                let moment = left(now, pause.since + MOMENT);
+                let probe = pause.probe.as_ref().map(|(probe, _)| (probe.clone(), moment));
+                Err(Open { failure: Arc::clone(&pause.failure), rest: left(now, pause.until), probe })
             }
             _ => Ok(()),
         }
@@ -105,8 +127,10 @@ impl<E> Breaker<E> {
     fn admit(&mut self, now: SystemTime) -> Result<(), Open<E>> {
         self.look(now)?;
         if let Some(pause) = &mut self.open {
-            // This one caller; the others wait for what it comes to, or for its silence.
+            // This one caller; the others go by what it comes to, or by its silence.
             (pause.since, pause.until) = (now, now + ALONE);
+            let probe = CancellationToken::new();
+            pause.probe = Some((probe.clone(), probe.drop_guard()));
         }
         Ok(())
     }
@@ -118,7 +142,7 @@ impl<E> Breaker<E> {
             None if self.failures >= FAILURES => ALONE.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0),
             None => return,
         };
-        self.open = Some(Pause { since: now, until: now + alone, failure: Arc::new(failure) });
+        self.open = Some(Pause { since: now, until: now + alone, failure: Arc::new(failure), probe: None });
     }
 }
 
@@ -141,7 +165,8 @@ mod tests {
     fn a_few_failures_are_an_accident_and_more_are_not() {
         assert!(failing(FAILURES - 1).admit(&1, T0).is_ok());
         let breakers = failing(FAILURES);
-        assert_eq!(breakers.admit(&1, T0), Err(Open { failure: Arc::new("down"), rest: ALONE / 2 }));
+        let open = breakers.admit(&1, T0).unwrap_err();
+        assert_eq!((*open.failure, open.rest), ("down", ALONE / 2));
         assert!(breakers.admit(&2, T0).is_ok(), "another endpoint is another matter");
     }
 
@@ -158,6 +183,32 @@ mod tests {
         assert!(breakers.admit(&1, later + ALONE + SECOND).is_err());
         breakers.answered(&1);
         assert!(breakers.admit(&1, later + ALONE + SECOND).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_while_one_finds_out_hears_of_it_or_waits_for_a_moment() {
+        let breakers = failing(FAILURES);
+        let later = T0 + ALONE / 2;
+        let begin = tokio::time::Instant::now();
+        let ask = || breakers.ask(|breakers| breakers.admit(&1, later));
+        let say = async |what: fn(&Breakers<u8, &'static str>, SystemTime)| {
+            tokio::time::sleep(SECOND / 4).await;
+            what(&breakers, later);
+        };
+        // Nobody is finding out.
+        assert!(breakers.ask(|breakers| breakers.look(&1, T0)).await.is_err());
+        assert!(ask().await.is_ok());
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        let (asked, ()) = tokio::join!(ask(), say(|breakers, now| breakers.failed(&1, "still", None, now, 1.0)));
+        assert_eq!((*asked.unwrap_err().failure, begin.elapsed()), ("still", SECOND / 4));
+        let later = later + ALONE;
+        let ask = || breakers.ask(|breakers| breakers.admit(&1, later));
+        assert!(ask().await.is_ok());
+        assert_eq!(ask().await.unwrap_err().rest, ALONE);
+        assert_eq!(begin.elapsed(), SECOND / 4 + MOMENT, "who finds out says nothing");
+        let (asked, ()) = tokio::join!(ask(), say(|breakers, _| breakers.answered(&1)));
+        assert!(asked.is_ok());
+        assert_eq!(begin.elapsed(), SECOND / 2 + MOMENT);
     }
 
     #[test]

@@ -130,10 +130,11 @@ fn next_try(chain: &Chain, known: &Known, share: f64) -> Option<SystemTime> {
 }
 
 fn after(trouble: &Trouble<SessionError>, share: f64) -> Option<SystemTime> {
-    let until = trouble.until()?;
-    // What is remembered is remembered for callers; here somebody who has time asks, but never before AWS wants to be asked.
-    let asked = trouble.error.retry_after().map_or(trouble.last, |_| until);
-    Some(asked.max(trouble.last + pause(trouble.failures, share)))
+    // Time has to help. For how long it is remembered is for callers; here somebody who has time asks, but never before AWS
+    // wants to be asked.
+    trouble.until()?;
+    let rest = trouble.error.retry_after().unwrap_or_default();
+    Some(trouble.last + rest.max(pause(trouble.failures, share)))
 }
 
 impl Renewer {

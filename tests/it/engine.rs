@@ -202,6 +202,42 @@ async fn an_endpoint_that_only_fails_is_left_alone_by_all_and_tried_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_not_even_asked_is_served_as_soon_as_somebody_is() {
+    let rig = Rig::new(&profiles(40, ""));
+    rig.sts.set(Mood::Unreachable);
+    for n in 0..10 {
+        assert!(rig.token(&format!("p{n}")).await.is_err());
+    }
+    rig.sts.set(Mood::Well);
+    let mut refused = 10;
+    while let Err(error) = rig.token(&format!("p{refused}")).await {
+        assert_eq!(error.0.code, ErrorCode::AwsUnavailable);
+        refused += 1;
+        tokio::time::sleep(SECOND).await;
+    }
+    assert!((11..=20).contains(&refused), "ten seconds at most: {refused}");
+    for n in 10..refused {
+        let issued = rig.token(&format!("p{n}")).await;
+        rig.good(issued);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_somebody_finds_out_is_served_too() {
+    let rig = Rig::new(&profiles(40, ""));
+    rig.sts.set(Mood::Unreachable);
+    for n in 0..10 {
+        assert!(rig.token(&format!("p{n}")).await.is_err());
+    }
+    rig.sts.set(Mood::Well);
+    tokio::time::sleep(10 * SECOND).await;
+    let names: Vec<String> = (10..40).map(|n| format!("p{n}")).collect();
+    for issued in futures_util::future::join_all(names.iter().map(|name| rig.token(name))).await {
+        rig.good(issued);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_denial_is_remembered_for_longer_each_time_and_forgotten_with_the_profile_that_caused_it() {
     let rig = Rig::new(&profiles(2, ""));
     rig.sts.set(Mood::Denying);

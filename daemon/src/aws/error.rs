@@ -21,6 +21,8 @@ pub struct AwsError {
     pub message: String,
     /// How long no other call makes sense, where somebody said so.
     pub retry_after: Option<Duration>,
+    /// Whether no call was made, and this is what the last one came to: the endpoint is left alone.
+    pub is_repeated: bool,
 }
 
 /// What an error of AWS means for what we do next (B8).
@@ -88,7 +90,7 @@ impl AwsErrorKind {
 impl AwsError {
     /// An error that says no time.
     pub fn new(kind: AwsErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None }
+        Self { kind, message: message.into(), retry_after: None, is_repeated: false }
     }
 
     /// An error of ours about what AWS answered.
@@ -162,7 +164,7 @@ impl AwsError {
 impl From<Open<Self>> for AwsError {
     /// What the last caller was told, and for how long it holds.
     fn from(open: Open<Self>) -> Self {
-        Self { retry_after: Some(open.rest), ..Self::clone(&open.failure) }
+        Self { retry_after: Some(open.rest), is_repeated: true, ..Self::clone(&open.failure) }
     }
 }
 

@@ -58,6 +58,8 @@ impl From<Failure<SessionError>> for SessionFailure {
 impl Remembered for SessionError {
     fn remembered(&self, failures: u32) -> Duration {
         match self.class() {
+            // Whoever left the endpoint alone knows best for how long.
+            _ if matches!(self, Self::Hop(error) if error.error.is_repeated) => Duration::ZERO,
             ErrorClass::Login => Duration::MAX,
             ErrorClass::Change => doubled(DENIAL, failures),
             _ => doubled(TRANSIENT, failures).max(self.retry_after().unwrap_or_default()),
