@@ -131,6 +131,11 @@ impl Aws {
         &self.breakers
     }
 
+    /// Whether an endpoint is not left alone just now; where somebody is finding out about it, that is waited for a moment.
+    pub async fn may_call(&self, endpoint: &Endpoint) -> Result<(), AwsError> {
+        self.breakers.ask(|breakers| breakers.look(endpoint, self.now())).await.map_err(AwsError::from)
+    }
+
     /// One call to a service of which we do not want too many: in its turn, in at most `patience` once it is that, and not
     /// at all while the endpoint only fails.
     pub async fn call<T, E>(
@@ -142,7 +147,7 @@ impl Aws {
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
-        self.breakers.ask(|breakers| breakers.look(endpoint, self.now())).await?;
+        self.may_call(endpoint).await?;
         let mut pass = self.limits.pass(endpoint).await;
         self.breakers.ask(|breakers| breakers.admit(endpoint, self.now())).await?;
         pass.turn().await;

@@ -139,7 +139,10 @@ impl<E> Breaker<E> {
         self.failures = self.failures.saturating_add(1);
         let alone = match asked {
             Some(asked) => asked,
-            None if self.failures >= FAILURES => ALONE.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0),
+            // One who found out that it does not work yet is as good as many failures.
+            None if self.failures >= FAILURES || self.open.as_ref().is_some_and(|pause| pause.probe.is_some()) => {
+                ALONE.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
+            }
             None => return,
         };
         self.open = Some(Pause { since: now, until: now + alone, failure: Arc::new(failure), probe: None });

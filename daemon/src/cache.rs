@@ -245,10 +245,7 @@ impl<V: Send + Sync, E: Send + Sync> Flight<V, E> {
 
 impl<K: Eq + Hash, V, E> Landing<K, V, E> {
     /// Stores what the flight brought, unless its slot was forgotten meanwhile, or forgotten and begun anew.
-    fn keep(&self, result: Result<V, E>) -> Outcome<V, E>
-    where
-        E: Remembered,
-    {
+    fn keep(&self, result: Result<V, E>) -> Outcome<V, E> {
         let outcome = result.map(Arc::new).map_err(Arc::new);
         let now = self.cache.time.now();
         if let Some(slot) = self.own_slot(&mut self.cache.slots()) {
@@ -282,13 +279,8 @@ impl<V, E> Slot<V, E> {
         Self { value: None, trouble: None, flight: None, is_forgiven: false, looked: 0 }
     }
 
-    fn fail(&mut self, error: &Arc<E>, now: SystemTime)
-    where
-        E: Remembered,
-    {
+    fn fail(&mut self, error: &Arc<E>, now: SystemTime) {
         let (since, failures) = match &self.trouble {
-            // What is not remembered is no other failure.
-            Some(trouble) if error.remembered(1).is_zero() => (trouble.since, trouble.failures),
             Some(trouble) => (trouble.since, trouble.failures.saturating_add(1)),
             None => (now, 1),
         };

@@ -145,6 +145,8 @@ async fn attempts(
             && error.kind.is_transient()
             && error.retry_after.is_none()
             && is_time_left
+            // What it said is worth more than that it is not asked again.
+            && aws.breakers().look(wanted.endpoint, aws.now()).is_ok()
             && aws.limits().may_retry()
     };
     (|| call(aws, wanted, client, duration, begun)).retry(backoff).when(is_worth_it).await

@@ -104,7 +104,7 @@ impl Keyring {
         let name = name.clone();
         let put = move |keyring: &mut Connected, ticket: &Ticket| {
             Shelf::open(keyring, Some(&name))?.put(&name, &key, &replace, ticket)?;
-            Ok(key)
+            Ok(key.clone())
         };
         self.threads.ask(Asker::Person, put).await
     }

@@ -131,10 +131,10 @@ fn next_try(chain: &Chain, known: &Known, share: f64) -> Option<SystemTime> {
 
 fn after(trouble: &Trouble<SessionError>, share: f64) -> Option<SystemTime> {
     // Time has to help. For how long it is remembered is for callers; here somebody who has time asks, but never before AWS
-    // wants to be asked.
+    // wants to be asked, nor all in the moment in which it does.
     trouble.until()?;
     let rest = trouble.error.retry_after().unwrap_or_default();
-    Some(trouble.last + rest.max(pause(trouble.failures, share)))
+    Some(trouble.last + rest + pause(trouble.failures, share))
 }
 
 impl Renewer {

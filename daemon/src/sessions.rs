@@ -135,12 +135,18 @@ impl Sessions {
             return Ok(Served { session: Arc::clone(session), problem: None });
         }
         let old = session.filter(|_| want == Want::Fresh);
+        let is_served = old.as_ref().is_some_and(|session| session.is_usable(now));
         let problem = match trouble {
-            Some(trouble) if want == Want::Fresh && trouble.is_remembered(now) => trouble.error,
+            Some(trouble)
+                if want == Want::Fresh
+                    && (trouble.is_remembered(now)
+                        || !is_served && self.is_left_alone(chain, &trouble.error).await) =>
+            {
+                trouble.error
+            }
             trouble => {
                 // Whoever came before has waited already; it is tried again, but not on this caller's time.
                 let patience = if trouble.is_some() { Duration::ZERO } else { PATIENCE };
-                let is_served = old.as_ref().is_some_and(|session| session.is_usable(now));
                 match self.fly(chain, want, is_served.then_some(patience)).await {
                     Ok(session) => return Ok(Served { session, problem: None }),
                     Err(problem) => {
@@ -156,6 +162,11 @@ impl Sessions {
             Some(session) => Ok(Served { session, problem: Some(problem) }),
             None => Err(problem),
         }
+    }
+
+    /// Whether AWS was not asked for a session, and would not be asked now: nobody has to fly to find that out.
+    async fn is_left_alone(&self, chain: &Chain, error: &SessionError) -> bool {
+        error.is_repeated() && self.aws.may_call(&chain.endpoint()).await.is_err()
     }
 
     /// Whether a session is handed out without a thought of a newer one.
@@ -358,6 +369,8 @@ fn note(chain: &Chain, obtained: &Result<Session, SessionError>) {
             tracing::info!(source, role, "A new session");
         }
         Ok(_) => tracing::debug!(source, "The source gave credentials"),
+        // Of which the first was told.
+        Err(error) if error.is_repeated() => tracing::debug!(source, role, %error, "AWS is not asked for a session"),
         Err(error) => tracing::warn!(source, role, %error, "No new session"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall_harness::{Op, Role};
+use rolecall_harness::{Fault, Op, Role};
 use rolecall_protocol::{LoginRequest, LoginStep, Secret};
 
 use crate::world::{ACCOUNT, PROD, ROLE, World};
@@ -10,6 +10,7 @@ use crate::world::{ACCOUNT, PROD, ROLE, World};
 const HUB: &str = "arn:aws:iam::999988887777:role/hub";
 const OTHER: &str = "arn:aws:iam::111122223333:role/team/operators";
 const BEHIND: &str = "arn:aws:iam::111122223333:role/behind";
+const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// A world whose roles want a code, and the device that makes them.
@@ -149,6 +150,29 @@ fn a_command_gives_the_code_and_waits_for_the_next_one_where_it_was_used() {
     world.clock.advance(13 * HOUR);
     let line = world.token_error("prod", 1);
     assert!(line.contains("MFA codes by command: the command did not write a code of six digits"), "{line}");
+}
+
+#[test]
+fn nobody_gives_a_code_for_a_call_that_is_not_made() {
+    let (world, serial) = guarded("");
+    let code = world.sandbox.write("code", &world.aws.mfa_code(&serial));
+    let asked = world.sandbox.root().join("asked");
+    let process = format!(", process = \"echo asked >>{}; cat {}\"", asked.display(), code.display());
+    let mfa = format!("mfa = {{ serial = \"{serial}\"{process} }}\n[profiles.prod]\nduration = \"12h\"");
+    world.aws.update_role(OTHER, |role| role.max_session_duration(12 * HOUR));
+    world.configure(&format!("{}{}duration = \"12h\"\n", PROD.replace("[profiles.prod]", &mfa), profile("ops", OTHER)));
+    let times = || std::fs::read_to_string(&asked).unwrap_or_default().lines().count();
+    let headers = vec![("retry-after".to_owned(), "60".to_owned())];
+    world.aws.fault(Op::AssumeRole, Fault::Raw { status: 503, headers, body: Vec::new() }.forever());
+    for name in ["prod", "ops", "ops", "ops"] {
+        world.token_error(name, 1);
+    }
+    assert_eq!((times(), world.aws.calls(Op::AssumeRole)), (1, 1));
+    world.aws.clear_faults();
+    world.clock.advance(3 * MINUTE);
+    std::fs::write(&code, world.aws.mfa_code(&serial)).unwrap();
+    world.good_token("ops");
+    assert_eq!(times(), 2);
 }
 
 #[test]

@@ -175,26 +175,47 @@ fn row_71_a_revoked_login_is_one_attempt_and_five_hundred_answers() {
 #[test]
 fn what_was_got_for_one_person_is_not_served_to_the_next() {
     let (world, center) = signed_in();
-    let callers =
-        || world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn).collect::<Vec<_>>();
-    let of = |user: &str| Sso::session_arn(user, ACCOUNT, "Developers");
+    let endpoint = world.aws.endpoint();
+    // A source that shares the login, and one whose AWS profile leads to a role by way of it.
+    world.aws.add_role(Role::new(OTHER).trusts(&center.assign("dev", ACCOUNT, "Auditors")));
+    world.aws.update_role(ROLE, |role| role.trusts(OTHER));
+    world.aws.update_role(ROLE, |role| role.trusts(&center.assign("dev", ACCOUNT, "Auditors")));
+    world.sandbox.write_sso_profile("corp-audit", Some("corp"), &center, ACCOUNT, "Auditors");
+    world.sandbox.write_aws_config("hub", &AwsProfile::role(OTHER, "corp-audit"), &endpoint);
+    let prod = PROD.replace("aws_profile = \"work\"", "aws_profile = \"corp-dev\"");
+    let more = ["audit", "hub"].map(|name| {
+        let profile = if name == "audit" { "corp-audit" } else { name };
+        format!(
+            "[sources.{name}]\naws_profile = \"{profile}\"\n[profiles.{name}]\ncluster = \"prod\"\n\
+             region = \"{REGION}\"\nsource = \"{name}\"\nrole_arn = \"{ROLE}\"\n"
+        )
+    });
+    world.configure(&format!("{prod}{}", more.concat()));
+    let everybody = || ["prod", "audit", "hub"].map(|name| world.is_taken(name));
+    let callers = |user: &str| {
+        let callers = world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn);
+        callers.filter(|caller| caller.ends_with(&format!("/{user}"))).collect::<Vec<_>>()
+    };
+    everybody();
     // A login that was good still is no new one.
     world.steps_of("work", LoginRequest::default());
-    world.is_taken("prod");
-    assert_eq!(callers(), [of("dev")]);
-    center.assign("eve", ACCOUNT, "Developers");
+    everybody();
+    let before = callers("dev");
+    assert_eq!(before.len(), 3, "{before:?}");
+    for role in ["Developers", "Auditors"] {
+        center.assign("eve", ACCOUNT, role);
+    }
     center.sit_down("eve");
     let steps = world.steps_of("work", LoginRequest { renew: true, ..LoginRequest::default() });
     let Some(LoginStep::Done { arn, .. }) = steps.last() else { panic!("{steps:?}") };
-    assert_eq!(arn.as_deref(), Some(of("eve").as_str()));
-    world.is_taken("prod");
-    assert_eq!(callers(), [of("dev"), of("eve")]);
+    assert_eq!(arn.as_deref(), Some(Sso::session_arn("eve", ACCOUNT, "Developers").as_str()));
+    everybody();
+    assert_eq!((callers("dev"), callers("eve").len()), (before, 3));
     // A renewal of that login is no other person.
     world.clock.advance(2 * HOUR);
-    let before = callers().len();
-    world.is_taken("prod");
-    world.is_taken("prod");
-    assert_eq!(callers().len(), before + 1);
+    everybody();
+    everybody();
+    assert_eq!(callers("eve").len(), 6);
 }
 
 #[test]

@@ -233,6 +233,7 @@ impl Attempt<'_> {
                 }
                 SsoStep::Done => {
                     self.changed = true;
+                    self.agent.sessions.signed_in(session);
                     self.agent.sources_changed();
                     return Mended::Yes;
                 }

@@ -46,6 +46,11 @@ struct Connections {
 }
 
 impl Connected {
+    /// Whether there is something that is kept.
+    pub(super) const fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The store, if keys of that name (or all of them) can be read and written. Shows nothing to anybody.
     pub(super) fn store(&mut self, name: Option<&KeyName>) -> Result<Arc<CredentialStore>, KeyringError> {
         let connections = self.connections()?;

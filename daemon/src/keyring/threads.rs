@@ -61,7 +61,7 @@ impl Threads {
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         asker: Asker,
-        work: impl FnOnce(&mut Connected, &Ticket) -> Result<T, KeyringError> + Send + 'static,
+        mut work: impl FnMut(&mut Connected, &Ticket) -> Result<T, KeyringError> + Send + 'static,
     ) -> Result<T, KeyringError> {
         let (tell, told) = oneshot::channel();
         let ticket = Ticket::default();
@@ -71,11 +71,8 @@ impl Threads {
             if ticket.is_given_up() {
                 return;
             }
-            let answer = work(connected, &ticket);
-            if answer.as_ref().is_err_and(KeyringError::is_of_connection) {
-                *connected = Connected::default();
-            }
-            drop(tell.send(answer));
+            let is_kept = connected.is_open();
+            drop(tell.send(over(connected, is_kept, &ticket, &mut work)));
         };
         let number = self.hand_over(asker, Box::new(job))?;
         let patience = self.state().patience;
@@ -220,6 +217,23 @@ impl Threads {
     }
 }
 
+/// Does something over connections, and lets go of those that fail. Where they were kept from before it is done once more over
+/// new ones, unless something has been changed: the keyring may have forgotten us.
+fn over<C: Default, T>(
+    connected: &mut C,
+    is_kept: bool,
+    ticket: &Ticket,
+    work: &mut impl FnMut(&mut C, &Ticket) -> Result<T, KeyringError>,
+) -> Result<T, KeyringError> {
+    match work(connected, ticket) {
+        Err(error) if error.is_of_connection() => {
+            *connected = C::default();
+            if is_kept && ticket.is_unused() { over(connected, false, ticket, work) } else { Err(error) }
+        }
+        answer => answer,
+    }
+}
+
 impl Drop for Prompting {
     fn drop(&mut self) {
         self.0.state().is_prompting = false;
@@ -248,7 +262,7 @@ mod tests {
     const SILENT: KeyringError = KeyringError::NotAnswering { is_unsure: false };
 
     /// A keyring that answers when it is told to.
-    fn gate() -> (mpsc::Sender<()>, impl FnOnce(&mut Connected, &Ticket) -> Result<(), KeyringError> + Send + 'static) {
+    fn gate() -> (mpsc::Sender<()>, impl FnMut(&mut Connected, &Ticket) -> Result<(), KeyringError> + Send + 'static) {
         let (open, gate) = mpsc::channel();
         (open, move |_: &mut Connected, _: &Ticket| {
             let _ = gate.recv();
@@ -323,6 +337,28 @@ mod tests {
         drop(open);
         let begun = tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
         assert_eq!(begun, Err(SILENT));
+    }
+
+    #[test]
+    fn connections_that_were_kept_and_fail_are_made_anew_once() {
+        let failed = || KeyringError::Failed("no such session".to_owned());
+        let tried = |is_kept: bool, begins: bool, fails: usize, error: KeyringError| {
+            let (mut connected, ticket, mut times) = (7, Ticket::default(), 0);
+            let answer = over(&mut connected, is_kept, &ticket, &mut |connected: &mut u32, ticket| {
+                times += 1;
+                if begins {
+                    ticket.begin()?;
+                }
+                if times <= fails { Err(error.clone()) } else { Ok(*connected) }
+            });
+            (answer, times, connected)
+        };
+        assert_eq!(tried(true, false, 0, failed()), (Ok(7), 1, 7));
+        assert_eq!(tried(true, false, 1, failed()), (Ok(0), 2, 0));
+        assert_eq!(tried(true, false, 2, failed()), (Err(failed()), 2, 0));
+        assert_eq!(tried(false, false, 1, failed()), (Err(failed()), 1, 0), "there were none");
+        assert_eq!(tried(true, true, 1, failed()), (Err(failed()), 1, 0), "it may have been done");
+        assert_eq!(tried(true, false, 1, KeyringError::Locked), (Err(KeyringError::Locked), 1, 7));
     }
 
     #[tokio::test]

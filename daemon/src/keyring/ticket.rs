@@ -26,6 +26,11 @@ impl Ticket {
         }
     }
 
+    /// Whether nothing was begun, and somebody waits for it still.
+    pub(super) fn is_unused(&self) -> bool {
+        self.0.load(Ordering::Acquire) == WANTED
+    }
+
     /// Whether nobody waits for it any more.
     pub(super) fn is_given_up(&self) -> bool {
         self.0.load(Ordering::Acquire) == GIVEN_UP

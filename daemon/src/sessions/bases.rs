@@ -11,6 +11,9 @@ use crate::source::{Login, Owner};
 #[derive(Debug, Default)]
 pub(super) struct Bases(Mutex<State>);
 
+/// Whose credentials something stands on, by the sources' chains.
+pub(super) type Lineage = HashMap<Chain, Option<Owner>>;
+
 #[derive(Debug, Default)]
 struct State {
     by_chain: HashMap<Chain, Base>,
@@ -104,20 +107,27 @@ impl Bases {
         std::mem::replace(&mut base.owner, owner) != base.owner
     }
 
-    /// Whose credentials a chain stands on, as far as they are known.
-    pub(super) fn lineage(&self, chain: &Chain) -> HashMap<Chain, Owner> {
+    /// The sources that depend on a login.
+    pub(super) fn of_login(&self, login: &Login) -> Vec<Chain> {
+        let state = self.state();
+        let depends = |(_, base): &(&Chain, &Base)| base.login.as_ref().is_some_and(|own| own.is_shared_with(login));
+        state.by_chain.iter().filter(depends).map(|(chain, _)| chain.clone()).collect()
+    }
+
+    /// Whose credentials a chain stands on.
+    pub(super) fn lineage(&self, chain: &Chain) -> Lineage {
         let foundations = self.foundations(std::iter::once(chain.clone()));
         let state = self.state();
         let owner = |chain: Chain| {
-            let owner = state.by_chain.get(&chain)?.owner.clone()?;
+            let owner = state.by_chain.get(&chain)?.owner.clone();
             Some((chain, owner))
         };
         foundations.into_iter().filter_map(owner).collect()
     }
 
     /// Whether a chain stands on the same ones still. What the configuration no longer has makes no difference.
-    pub(super) fn is_of(&self, chain: &Chain, lineage: &HashMap<Chain, Owner>) -> bool {
-        self.lineage(chain).iter().all(|(base, owner)| lineage.get(base) == Some(owner))
+    pub(super) fn is_of(&self, chain: &Chain, lineage: &Lineage) -> bool {
+        self.lineage(chain).iter().all(|(base, owner)| lineage.get(base).is_none_or(|before| before == owner))
     }
 
     /// Every long-lived key that is known, by its id, to be passed on.

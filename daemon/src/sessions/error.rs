@@ -59,7 +59,7 @@ impl Remembered for SessionError {
     fn remembered(&self, failures: u32) -> Duration {
         match self.class() {
             // Whoever left the endpoint alone knows best for how long.
-            _ if matches!(self, Self::Hop(error) if error.error.is_repeated) => Duration::ZERO,
+            _ if self.is_repeated() => Duration::ZERO,
             ErrorClass::Login => Duration::MAX,
             ErrorClass::Change => doubled(DENIAL, failures),
             _ => doubled(TRANSIENT, failures).max(self.retry_after().unwrap_or_default()),
@@ -101,6 +101,11 @@ impl SessionError {
 
     pub(super) const fn is_throttled(&self) -> bool {
         matches!(self, Self::Hop(error) if matches!(error.error.kind, AwsErrorKind::Throttled))
+    }
+
+    /// Whether AWS was not even asked, since it was left alone.
+    pub(super) const fn is_repeated(&self) -> bool {
+        matches!(self, Self::Hop(error) if error.error.is_repeated)
     }
 
     /// How long AWS, or our own patience with it, wants no other call.

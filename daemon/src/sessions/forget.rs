@@ -11,6 +11,8 @@ use crate::aws::AwsErrorKind;
 use crate::config::SourceConfig;
 use crate::profile::Chain;
 use crate::session::Session;
+use crate::source::{Login, Owner};
+use crate::sso::SsoSession;
 
 impl Sessions {
     /// Forgets every session and gets none until [`Sessions::begin_again`]; what is in flight ends now, and lands nowhere.
@@ -86,6 +88,17 @@ impl Sessions {
     pub fn forgive_all(&self) {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
         self.cache.forgive(|_| true, |_| true);
+    }
+
+    /// Somebody has signed in here: what was got for whoever was signed in before is not theirs. To be told once more of the
+    /// same login makes no difference.
+    pub fn signed_in(&self, session: &SsoSession) {
+        let owner = self.sources.sso().last_login(session).map(Owner::Login);
+        for base in self.bases.of_login(&Login::Sso(session.clone())) {
+            if self.bases.gives(&base, owner.clone()) {
+                self.cache.void(|chain| self.foundations(std::iter::once(chain)).contains(&base));
+            }
+        }
     }
 
     /// Drops the values of everything that builds on a source. What is in flight goes on, and sees to it by itself. False

@@ -1,23 +1,23 @@
 //! The flights: how a session is got, be it a source's, one for an MFA code, or a role's.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::Secret;
+use rolecall_protocol::{MfaSerial, Secret};
 
+use super::bases::Lineage;
 use super::codes::{self, CodeError};
 use super::{SessionError, Sessions, Want};
 use crate::aws::Aws;
 use crate::aws::AwsErrorKind;
 use crate::config::Mfa;
 use crate::config::inputs::StsAddress;
-use crate::hop::{self, Assume, Code, HopError};
+use crate::hop::{self, Asked, Assume, Code, HopError};
 use crate::profile::Chain;
 use crate::profile::Endpoint;
 use crate::profile::Hop;
 use crate::session::Session;
-use crate::source::{Owner, Resolved};
+use crate::source::Resolved;
 
 /// How long a source may take: it may have to run a program (E3).
 const SOURCE: Duration = Duration::from_secs(40);
@@ -25,15 +25,26 @@ const SOURCE: Duration = Duration::from_secs(40);
 /// A call that is made with a code.
 enum CodedCall<'a> {
     /// For a session that is good for all roles.
-    Session { endpoint: &'a Endpoint, keys: &'a Session, length: Duration },
+    Session { endpoint: &'a Endpoint, keys: &'a Session, serial: &'a MfaSerial, length: Duration },
     /// For a role's.
     Role(Assume<'a>),
 }
 
 impl CodedCall<'_> {
+    /// Refuses a call that would not be made, before anybody is asked for a code.
+    async fn check(&self, aws: &Aws) -> Result<(), HopError> {
+        let (endpoint, asked) = match self {
+            Self::Session { endpoint, serial, .. } => (*endpoint, Asked::SessionToken((*serial).clone())),
+            Self::Role(wanted) => (wanted.endpoint, Asked::Assume(wanted.hop.role.clone())),
+        };
+        aws.may_call(endpoint).await.map_err(|error| HopError { asked, error })
+    }
+
     async fn send(&self, aws: &Aws, code: Code<'_>) -> Result<Session, HopError> {
         match self {
-            Self::Session { endpoint, keys, length } => hop::session_token(aws, endpoint, keys, code, *length).await,
+            Self::Session { endpoint, keys, length, .. } => {
+                hop::session_token(aws, endpoint, keys, code, *length).await
+            }
             Self::Role(asked) => hop::assume(aws, Assume { code: Some(code), ..*asked }).await,
         }
     }
@@ -111,7 +122,7 @@ impl Sessions {
         }
         let region = self.sources.home(&chain.source, &chain.region).await;
         let endpoint = Endpoint { source: chain.keys().source.clone(), region, sts: StsAddress::default() };
-        let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, length: mfa.session };
+        let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, serial: &mfa.serial, length: mfa.session };
         let lineage = self.bases.lineage(chain);
         let session = self.with_code(chain, mfa, &call).await?;
         if !self.bases.is_of(chain, &lineage) {
@@ -130,13 +141,8 @@ impl Sessions {
         Ok(self.obtain_role_once(chain, hop, Want::Fresh).await?.0)
     }
 
-    /// The same, with the keys that it stands on.
-    async fn obtain_role_once(
-        &self,
-        chain: &Chain,
-        hop: &Hop,
-        want: Want,
-    ) -> Result<(Session, HashMap<Chain, Owner>), SessionError> {
+    /// The same, with whose credentials it stands on.
+    async fn obtain_role_once(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<(Session, Lineage), SessionError> {
         let is_coded = self.takes_code(chain);
         let before = if is_coded { chain.keys() } else { chain.without_last() };
         // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
@@ -177,6 +183,7 @@ impl Sessions {
 
     /// Makes a call that takes a code: the one that somebody gave, else what the command prints.
     async fn with_code(&self, chain: &Chain, mfa: &Mfa, call: &CodedCall<'_>) -> Result<Session, SessionError> {
+        call.check(&self.aws).await?;
         let code = match (self.codes.take(chain, &mfa.serial, self.now()), &mfa.process) {
             (Ok(code), _) => return self.call_with(chain, mfa, code, call).await,
             (Err(CodeError::Needed { .. }), Some(command)) => {
@@ -222,7 +229,12 @@ impl Sessions {
         call: &CodedCall<'_>,
     ) -> Result<Session, SessionError> {
         let called = call.send(&self.aws, Code { serial: &mfa.serial, code: &code }).await;
-        self.codes.used(&mfa.serial, code, self.now());
+        if called.as_ref().is_err_and(|error| error.error.is_repeated) {
+            // It was not sent, after all.
+            self.codes.give(chain, code, self.now());
+        } else {
+            self.codes.used(&mfa.serial, code, self.now());
+        }
         called.map_err(|error| {
             if error.is_code_refused() {
                 let said = "it is wrong, of another time, was used before, or the device is not this user's".to_owned();

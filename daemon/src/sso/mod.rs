@@ -181,9 +181,10 @@ impl Sso {
             return Ok(false);
         }
         slot.renewal.take().inspect(|renewal| renewal.task.abort());
-        slot.kept = Some(ticket);
         let before = Token::read(&path, session).unwrap_or_default();
-        token::save(&path, &token.keeping(before)).map(|()| true)
+        token::save(&path, &token.keeping(before))?;
+        slot.kept = Some(ticket);
+        Ok(true)
     }
 
     /// Keeps a renewed token, unless the renewal was dropped, or the file no longer has the token `before` it: another tool
