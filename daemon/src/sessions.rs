@@ -189,16 +189,19 @@ impl Sessions {
 
     /// Looks up in AWS's files what a source that nobody has asked yet builds on.
     pub async fn study(&self, base: &Chain) {
-        let mut next = vec![base.clone()];
-        // A loop is an error of the plan's.
+        let (mut next, mut studied) = (vec![base.clone()], HashSet::new());
         while let Some(chain) = next.pop() {
             for below in chain.prefixes().filter(Chain::is_base) {
+                // A loop is an error of the plan's.
+                if !studied.insert(below.clone()) {
+                    continue;
+                }
                 if self.bases.is_unknown(&below) && below.source.mfa.is_none() {
                     let (through, login) = self.sources.study(&below).await;
-                    next.extend(through.clone());
                     self.bases.leads_through(&below, through);
                     self.bases.depends_on(&below, login);
                 }
+                next.extend(self.bases.through(&below));
             }
         }
     }

@@ -176,6 +176,29 @@ fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
 }
 
 #[test]
+fn what_one_person_left_in_an_agent_before_is_not_served_to_the_next() {
+    let (world, center) = central();
+    center.approve_all();
+    let login = |source: &str| {
+        world.rolecall(&["login", source, "--renew", "--device", "--no-browser"]).assert_ok();
+    };
+    world.sandbox.write_sso_profile("shared", Some("corp"), &center, ACCOUNT, "developers");
+    let config = std::fs::read_to_string(world.config_path()).unwrap();
+    world.write_config(&format!("[sources.shared]\naws_profile = \"shared\"\n\n{config}"));
+    login("corp");
+    world.token().assert_ok();
+    world.rolecall(&["agent", "restart"]).assert_ok();
+    world.token().assert_ok();
+    assert_eq!(world.aws.calls(Op::AssumeRole), 1, "the session was passed on");
+    center.assign("eve", ACCOUNT, "developers");
+    center.sit_down("eve");
+    login("shared");
+    world.token().assert_ok();
+    let callers: Vec<_> = world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn).collect();
+    assert_eq!(callers, ["dev", "eve"].map(|user| Sso::session_arn(user, ACCOUNT, "developers")));
+}
+
+#[test]
 fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
     let (world, center) = central();
     center.approve_all();

@@ -233,6 +233,8 @@ impl Attempt<'_> {
                 }
                 SsoStep::Done => {
                     self.changed = true;
+                    // Also of what the program before this one has got.
+                    self.agent.study().await;
                     self.agent.sessions.signed_in(session);
                     self.agent.sources_changed();
                     return Mended::Yes;

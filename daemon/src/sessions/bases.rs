@@ -63,6 +63,11 @@ impl Bases {
         self.state().by_chain.entry(chain.clone()).or_default().through = through;
     }
 
+    /// What a source's AWS profile leads to, as far as that is known.
+    pub(super) fn through(&self, chain: &Chain) -> Option<Chain> {
+        self.state().by_chain.get(chain)?.through.clone()
+    }
+
     /// Notes on which login a source depends.
     pub(super) fn depends_on(&self, chain: &Chain, login: Option<Login>) {
         self.state().by_chain.entry(chain.clone()).or_default().login = login;

@@ -67,8 +67,11 @@ impl Sessions {
         let begin = self.now();
         let resolving = self.sources.resolve(&chain.source, &chain.region);
         let resolved = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)?;
-        if let Err(error) = &resolved {
-            self.bases.depends_on(chain, error.login());
+        // What says nothing of a login does not mean that there is none.
+        if let Err(error) = &resolved
+            && let Some(login) = error.login()
+        {
+            self.bases.depends_on(chain, Some(login));
         }
         let (session, owner) = match resolved? {
             Resolved::Through(inner) => {
