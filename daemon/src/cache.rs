@@ -124,6 +124,11 @@ where
         }
     }
 
+    /// Whether there is a flight for a key.
+    pub fn is_flying(&self, key: &K) -> bool {
+        self.slots().by_key.get(key).is_some_and(|slot| slot.flight.is_some())
+    }
+
     /// Joins the flight for `key`, or begins one with `fly`. The flight goes on without those who do not wait for it.
     pub fn fly<F>(self: &Arc<Self>, key: &K, fly: impl FnOnce() -> F) -> Flight<V, E>
     where

@@ -127,23 +127,20 @@ impl Sessions {
 
     /// Gets a session that can sign.
     pub async fn get(&self, chain: &Chain, want: Want) -> Result<Served, SessionFailure> {
-        let now = self.now();
-        let Known { session, trouble } = self.look(chain);
-        if let Some(session) =
-            session.as_ref().filter(|session| want == Want::Fresh && self.is_good(chain, session, now))
-        {
-            return Ok(Served { session: Arc::clone(session), problem: None });
+        let known = self.look(chain);
+        if let Some(served) = self.good(chain, &known, want) {
+            return Ok(served);
         }
+        let known = self.past_the_breaker(chain, known, want).await?;
+        // Somebody else may have got it meanwhile.
+        if let Some(served) = self.good(chain, &known, want) {
+            return Ok(served);
+        }
+        let (now, Known { session, trouble }) = (self.now(), known);
         let old = session.filter(|_| want == Want::Fresh);
         let is_served = old.as_ref().is_some_and(|session| session.is_usable(now));
         let problem = match trouble {
-            Some(trouble)
-                if want == Want::Fresh
-                    && (trouble.is_remembered(now)
-                        || !is_served && self.is_left_alone(chain, &trouble.error).await) =>
-            {
-                trouble.error
-            }
+            Some(trouble) if want == Want::Fresh && trouble.is_remembered(now) => trouble.error,
             trouble => {
                 // Whoever came before has waited already; it is tried again, but not on this caller's time.
                 let patience = if trouble.is_some() { Duration::ZERO } else { PATIENCE };
@@ -164,9 +161,28 @@ impl Sessions {
         }
     }
 
-    /// Whether AWS was not asked for a session, and would not be asked now: nobody has to fly to find that out.
-    async fn is_left_alone(&self, chain: &Chain, error: &SessionError) -> bool {
-        error.is_repeated() && self.aws.may_call(&chain.endpoint()).await.is_err()
+    /// What is there already, if that is what is wanted.
+    fn good(&self, chain: &Chain, known: &Known, want: Want) -> Option<Served> {
+        let session = known.session.as_ref().filter(|_| want == Want::Fresh)?;
+        let is_good = self.is_good(chain, session, self.now());
+        is_good.then(|| Served { session: Arc::clone(session), problem: None })
+    }
+
+    /// Where AWS was not asked last time, since it was left alone, nobody flies to find out whether it still is. What is known
+    /// is looked up anew where that was waited for.
+    async fn past_the_breaker(&self, chain: &Chain, known: Known, want: Want) -> Result<Known, SessionFailure> {
+        let Some(trouble) = known.trouble.as_ref().filter(|trouble| trouble.error.is_repeated()) else {
+            return Ok(known);
+        };
+        let is_served = known.session.as_ref().is_some_and(|session| session.is_usable(self.now()));
+        // A flight that is under way may be the one that finds out.
+        if want != Want::Fresh || is_served || self.cache.is_flying(chain) {
+            return Ok(known);
+        }
+        match self.aws.may_call(&chain.endpoint()).await {
+            Ok(()) => Ok(self.look(chain)),
+            Err(_) => Err(Arc::clone(&trouble.error)),
+        }
     }
 
     /// Whether a session is handed out without a thought of a newer one.

@@ -129,8 +129,7 @@ fn a_code_that_is_about_to_end_is_told_before_and_when_it_has() {
     let world = World::new();
     let (config, serial) = guarded(&world);
     let mut desktop = Desktop::of(&world, &config);
-    world.token_error("prod", 5);
-    desktop.shows("Login needed: source work");
+    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     desktop.later(MINUTE);
     desktop.log_in(Some(world.aws.mfa_code(&serial)));
     for _ in 0..11 {
@@ -148,8 +147,7 @@ fn a_code_that_is_about_to_end_is_told_before_and_when_it_has() {
     desktop.later(5 * MINUTE);
     world.good_token("prod");
     desktop.later(HOUR);
-    world.token_error("prod", 5);
-    desktop.shows("Login needed: source work");
+    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     assert_eq!(desktop.warning(), None);
     desktop.later(MINUTE);
     world.token_error("prod", 5);
@@ -161,8 +159,7 @@ fn a_code_for_one_role_alone_is_told_too() {
     let world = World::new();
     let (config, serial) = guarded(&world);
     let mut desktop = Desktop::of(&world, &format!("{config}duration = \"4h\"\n"));
-    world.token_error("prod", 5);
-    desktop.shows("Login needed: source work");
+    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     // The role's first, and no other is needed.
     let code = world.aws.mfa_code(&serial);
     let request = LoginRequest { code: Some(Secret::new(code)), ..LoginRequest::default() };
@@ -180,8 +177,7 @@ fn a_login_whose_renewal_was_refused_is_told_before_its_end_and_at_it() {
     let world = World::new();
     let (config, center) = central(&world);
     let mut desktop = Desktop::of(&world, &config);
-    world.token_error("prod", 5);
-    desktop.shows("Login needed: source work");
+    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     desktop.later(MINUTE);
     desktop.log_in(None);
     world.good_token("prod");
@@ -257,8 +253,7 @@ fn locked_nothing_is_told() {
     let unlock = UnlockRequest { passphrase: passphrase().unwrap() };
     world.block_on(world.agent.unlock(unlock, Locker::default())).unwrap();
     // Nobody has used it since, as far as the world goes.
-    world.token_error("prod", 5);
-    desktop.shows("Login needed: source work");
+    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     desktop.shows_no_more();
 }
 

@@ -132,7 +132,7 @@ impl Bases {
 
     /// Whether a chain stands on the same ones still. What the configuration no longer has makes no difference.
     pub(super) fn is_of(&self, chain: &Chain, lineage: &Lineage) -> bool {
-        self.lineage(chain).iter().all(|(base, owner)| lineage.get(base).is_none_or(|before| before == owner))
+        self.lineage(chain).iter().all(|(base, owner)| lineage.get(base).and_then(Option::as_ref) == owner.as_ref())
     }
 
     /// Every long-lived key that is known, by its id, to be passed on.

@@ -22,6 +22,9 @@ use crate::source::Resolved;
 /// How long a source may take: it may have to run a program (E3).
 const SOURCE: Duration = Duration::from_secs(40);
 
+/// How many owners a source may have while a role is assumed.
+const OWNERS: usize = 3;
+
 /// A call that is made with a code.
 enum CodedCall<'a> {
     /// For a session that is good for all roles.
@@ -135,13 +138,17 @@ impl Sessions {
         Ok(session)
     }
 
-    /// A role's session. Once more if its source has another owner meanwhile.
+    /// A role's session. Again if its source has another owner meanwhile.
     async fn obtain_role(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<Session, SessionError> {
-        let (session, lineage) = self.obtain_role_once(chain, hop, want).await?;
-        if self.bases.is_of(chain, &lineage) {
-            return Ok(session);
+        let mut want = want;
+        for _ in 0..OWNERS {
+            let (session, lineage) = self.obtain_role_once(chain, hop, want).await?;
+            if self.bases.is_of(chain, &lineage) {
+                return Ok(session);
+            }
+            want = Want::Fresh;
         }
-        Ok(self.obtain_role_once(chain, hop, Want::Fresh).await?.0)
+        Err(SessionError::Lost)
     }
 
     /// The same, with whose credentials it stands on.
@@ -232,10 +239,8 @@ impl Sessions {
         call: &CodedCall<'_>,
     ) -> Result<Session, SessionError> {
         let called = call.send(&self.aws, Code { serial: &mfa.serial, code: &code }).await;
-        if called.as_ref().is_err_and(|error| error.error.is_repeated) {
-            // It was not sent, after all.
-            self.codes.give(chain, code, self.now());
-        } else {
+        // One that was not sent, after all, is as good as before.
+        if !called.as_ref().is_err_and(|error| error.error.is_repeated) {
             self.codes.used(&mfa.serial, code, self.now());
         }
         called.map_err(|error| {

@@ -98,14 +98,22 @@ impl Sources {
         }
         let home = home_region(&profiles, profile, region);
         let login = login(&plan, profile);
-        // Before the credentials: those of a login that comes meanwhile are looked at once more.
-        let signed_in = match &login {
-            Some(Login::Sso(session)) => self.sso.last_login(session).map(Owner::Login),
+        loop {
+            let before = self.last_login(login.as_ref());
+            let session = self.leaf(&plan, &profiles, profile, &home).await?;
+            // Somebody may have signed in meanwhile; a person does so now and then.
+            if self.last_login(login.as_ref()) == before {
+                let owner = before.map(Owner::Login).or_else(|| Owner::of_keys(&session));
+                return Ok(Resolved::Session { session: Box::new(session), login, owner });
+            }
+        }
+    }
+
+    fn last_login(&self, login: Option<&Login>) -> Option<u64> {
+        match login {
+            Some(Login::Sso(session)) => self.sso.last_login(session),
             _ => None,
-        };
-        let session = self.leaf(plan, &profiles, profile, &home).await?;
-        let owner = signed_in.or_else(|| Owner::of_keys(&session));
-        Ok(Resolved::Session { session: Box::new(session), login, owner })
+        }
     }
 
     /// Keys in the OS keyring.
@@ -157,7 +165,7 @@ impl Sources {
 
     async fn leaf(
         &self,
-        plan: Plan,
+        plan: &Plan,
         profiles: &ProfileSet,
         profile: &str,
         region: &Region,
@@ -168,11 +176,11 @@ impl Sources {
                 let got = self.sso.role_credentials(&sso.session, &sso.account, &sso.role).await;
                 return got.map_err(|error| SourceError::Sso {
                     profile: profile.to_owned(),
-                    session: sso.session,
+                    session: sso.session.clone(),
                     error,
                 });
             }
-            Plan::Process(command) => process::credentials(&command)
+            Plan::Process(command) => process::credentials(command)
                 .await
                 .map_err(|error| SourceError::Process { profile: profile.to_owned(), error })?,
             Plan::Instance(address) => leaf::of_instance(aws, profile, region, address.as_deref()).await?,
