@@ -43,12 +43,12 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
             "stopped by a signal"
         }
     };
-    let how = if gone(&agent, FINISH) {
+    let how = if gone(&agent, pid, FINISH) {
         how
     } else {
         let error = CallError::Silent(FINISH);
         signal(pid, Signal::KILL).ok_or_else(|| stuck(&error, &agent, pid))?;
-        if !gone(&agent, DIE) {
+        if !gone(&agent, pid, DIE) {
             return Err(stuck(&error, &agent, pid));
         }
         "did not react and was killed"
@@ -95,14 +95,18 @@ fn is_daemon(pid: Pid) -> bool {
     std::fs::read_to_string(name).is_ok_and(|name| name.trim_end() == "rolecalld")
 }
 
-fn gone(agent: &Agent, limit: Duration) -> bool {
+/// Waits until nobody listens and the daemon has put its things away: it hangs up first, and takes its name away at the end. One
+/// that was killed leaves its name.
+fn gone(agent: &Agent, pid: Option<Pid>, limit: Duration) -> bool {
     let deadline = Deadline::after(limit);
     loop {
-        if matches!(agent.listener(), Err(CallError::NotRunning)) {
+        let is_silent = matches!(agent.listener(), Err(CallError::NotRunning));
+        let has_ended = || !agent.socket().exists() || pid.is_none_or(|pid| test_kill_process(pid).is_err());
+        if is_silent && has_ended() {
             return true;
         }
         if !deadline.sleep(Duration::from_millis(10)) {
-            return false;
+            return is_silent;
         }
     }
 }
