@@ -7,6 +7,7 @@ mod error;
 mod forget;
 mod name;
 mod obtain;
+mod passed_on;
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -27,7 +28,7 @@ use crate::hop::HopError;
 use crate::keyring::Keyring;
 use crate::profile::Chain;
 use crate::session::Session;
-use crate::source::{Login, Owner, Sources};
+use crate::source::{Login, Sources};
 use bases::Bases;
 pub use codes::CodeError;
 use codes::Codes;
@@ -306,17 +307,6 @@ impl Sessions {
         foundations.find(|chain| chain.is_base() && chain.source.mfa.is_some())
     }
 
-    /// What sources build on, to be passed on.
-    #[must_use]
-    pub fn all_through(&self) -> Vec<(Chain, Chain)> {
-        self.bases.all_through()
-    }
-
-    /// Takes in what a source builds on, found before this process began.
-    pub fn leads_through(&self, chain: &Chain, through: Chain) {
-        self.bases.leads_through(chain, Some(through));
-    }
-
     /// Forgets every session that no chain which is still wanted builds on.
     pub fn retain<'a>(&self, wanted: impl Iterator<Item = &'a Chain>) {
         let wanted = self.foundations(wanted);
@@ -328,22 +318,6 @@ impl Sessions {
     #[must_use]
     pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
         self.cache.all()
-    }
-
-    /// Takes in a session that was got before this process began.
-    pub fn put(&self, chain: &Chain, session: Session) {
-        self.cache.put(chain, session);
-    }
-
-    /// Which keys sources give, by their ids, to be passed on.
-    #[must_use]
-    pub fn all_keys(&self) -> Vec<(Chain, String)> {
-        self.bases.all_keys()
-    }
-
-    /// Takes in which keys a source gave before this process began.
-    pub fn gave(&self, chain: &Chain, key: &str) {
-        self.bases.gives(chain, Some(Owner::Keys(key.to_owned())));
     }
 
     /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if

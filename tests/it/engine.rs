@@ -201,14 +201,20 @@ async fn an_endpoint_that_only_fails_is_left_alone_by_all_and_tried_by_one() {
     rig.good(issued);
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_was_not_even_asked_is_served_as_soon_as_somebody_is() {
+/// Forty profiles of which ten have been refused; STS has just come back, and is left alone still.
+async fn after_an_outage() -> Rig {
     let rig = Rig::new(&profiles(40, ""));
     rig.sts.set(Mood::Unreachable);
     for n in 0..10 {
         assert!(rig.token(&format!("p{n}")).await.is_err());
     }
     rig.sts.set(Mood::Well);
+    rig
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_not_even_asked_is_served_as_soon_as_somebody_is() {
+    let rig = after_an_outage().await;
     let mut refused = 10;
     while let Err(error) = rig.token(&format!("p{refused}")).await {
         assert_eq!(error.0.code, ErrorCode::AwsUnavailable);
@@ -224,12 +230,7 @@ async fn who_was_not_even_asked_is_served_as_soon_as_somebody_is() {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_while_somebody_finds_out_is_served_too() {
-    let rig = Rig::new(&profiles(40, ""));
-    rig.sts.set(Mood::Unreachable);
-    for n in 0..10 {
-        assert!(rig.token(&format!("p{n}")).await.is_err());
-    }
-    rig.sts.set(Mood::Well);
+    let rig = after_an_outage().await;
     tokio::time::sleep(10 * SECOND).await;
     let names: Vec<String> = (10..40).map(|n| format!("p{n}")).collect();
     for issued in futures_util::future::join_all(names.iter().map(|name| rig.token(name))).await {

@@ -284,6 +284,7 @@ mod tests {
         drop(first);
         assert!(changing.begin(&name).is_some());
     }
+
     #[tokio::test(start_paused = true)]
     async fn changes_are_waited_for_but_not_for_ever() {
         let changing = Changing::default();

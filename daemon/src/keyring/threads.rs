@@ -380,6 +380,7 @@ mod tests {
         until(&threads, |state| !state.is_prompting).await;
         assert_eq!(threads.prompt(Duration::from_mins(1), || Ok(())).await, Ok(()));
     }
+
     #[tokio::test]
     async fn a_prompt_that_panics_is_over() {
         let threads = Threads::default();
