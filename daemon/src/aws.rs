@@ -1,7 +1,9 @@
 //! What every call to AWS has in common: one HTTP client, short deadlines, no retries but our own, the injected clock,
 //! AWS's own configuration files, and one way to tell what an error means.
 
+pub mod eks;
 mod error;
+pub mod signed_call;
 mod wiring;
 
 use std::error::Error;

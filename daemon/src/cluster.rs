@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use rolecall_protocol::{Cluster, ClusterName, ErrorBody, Region, near_misses};
 use sha2::{Digest, Sha256};
 
+use crate::aws::eks::{EksClient, EksCluster};
 use crate::aws::{Aws, AwsError, AwsErrorKind};
 use crate::config::SourceConfig;
 use crate::session::Session;
@@ -28,21 +29,19 @@ pub async fn describe(
     name: &ClusterName,
     session: &Session,
 ) -> Result<Cluster, ClusterError> {
-    let shared = aws.client_config(source, region, session.credentials.clone()).await;
-    let config = aws_sdk_eks::config::Builder::from(&shared).build();
-    let client = aws_sdk_eks::Client::from_conf(config);
+    let config = aws.client_config(source, region, session.credentials.clone()).await;
     let fail = |error: AwsError, others: Vec<String>| ClusterError {
         cluster: name.clone(),
         region: region.clone(),
         error,
         others,
     };
-    match client.describe_cluster().name(name.as_str()).send().await {
-        Ok(answer) => {
-            let found =
-                answer.cluster.ok_or_else(|| fail(AwsError::garbled("EKS answered without a cluster"), vec![]))?;
-            accept(&found, name, region).map_err(|message| fail(AwsError::garbled(message), vec![]))
-        }
+    let Some(client) = EksClient::new(config, region).await else {
+        return Err(fail(AwsError::new(AwsErrorKind::Rejected, format!("EKS has no address for {region}")), vec![]));
+    };
+    match client.describe_cluster(name.as_str()).await {
+        Ok(Some(found)) => accept(&found, name, region).map_err(|message| fail(AwsError::garbled(message), vec![])),
+        Ok(None) => Err(fail(AwsError::garbled("EKS answered without a cluster"), vec![])),
         Err(error) => {
             let error = AwsError::of(&error);
             let others = if error.kind == AwsErrorKind::NotFound { list(&client).await } else { vec![] };
@@ -52,17 +51,17 @@ pub async fn describe(
 }
 
 /// The first page of clusters, for a better message; nothing if that is not allowed either.
-async fn list(client: &aws_sdk_eks::Client) -> Vec<String> {
-    client.list_clusters().send().await.map(|answer| answer.clusters.unwrap_or_default()).unwrap_or_default()
+async fn list(client: &EksClient<'_>) -> Vec<String> {
+    client.list_clusters().await.unwrap_or_default()
 }
 
-fn accept(found: &aws_sdk_eks::types::Cluster, name: &ClusterName, region: &Region) -> Result<Cluster, &'static str> {
-    let server = match found.endpoint() {
+fn accept(found: &EksCluster, name: &ClusterName, region: &Region) -> Result<Cluster, &'static str> {
+    let server = match found.endpoint.as_deref() {
         Some(server) if server.starts_with("https://") && server.chars().all(|c| c.is_ascii_graphic()) => server,
         Some(_) => return Err("EKS answered with an endpoint that is not an https URL"),
         None => return Err("it has no endpoint yet; its status is not ACTIVE"),
     };
-    let Some(data) = found.certificate_authority().and_then(|authority| authority.data()) else {
+    let Some(data) = found.certificate_authority.as_ref().and_then(|authority| authority.data.as_deref()) else {
         return Err("it has no certificate authority yet; its status is not ACTIVE");
     };
     Ok(Cluster {
@@ -71,8 +70,8 @@ fn accept(found: &aws_sdk_eks::types::Cluster, name: &ClusterName, region: &Regi
         server: server.to_owned(),
         ca_sha256: ca_sha256(data).ok_or("EKS answered with a certificate authority that is not base64")?,
         certificate_authority_data: data.to_owned(),
-        version: found.version().map(rolecall_protocol::sanitize_for_terminal),
-        status: found.status().map(|status| rolecall_protocol::sanitize_for_terminal(status.as_str())),
+        version: found.version.as_deref().map(rolecall_protocol::sanitize_for_terminal),
+        status: found.status.as_deref().map(rolecall_protocol::sanitize_for_terminal),
     })
 }
 

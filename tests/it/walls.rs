@@ -88,7 +88,12 @@ fn sts_is_called_in_one_file() {
 
 #[test]
 fn iam_is_called_in_one_file() {
-    only_in("aws_sdk_iam::Client", &["daemon/src"], &["daemon/src/keyring/iam.rs"]);
+    only_in("service: Service::Iam", &["daemon/src"], &["daemon/src/keyring/iam.rs"]);
+}
+
+#[test]
+fn eks_is_called_in_one_file() {
+    only_in("service: Service::Eks", &["daemon/src"], &["daemon/src/aws/eks.rs"]);
 }
 
 #[test]
