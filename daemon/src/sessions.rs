@@ -25,7 +25,7 @@ pub use mfa::CodeError;
 use mfa::Codes;
 use provenance::Bases;
 use rolecall_aws::client::Aws;
-use rolecall_aws::eks::{self, ClusterError};
+use rolecall_aws::cluster::{self, ClusterError};
 use rolecall_aws::source::Login;
 use rolecall_aws::sts;
 use rolecall_aws::sts::HopError;
@@ -277,8 +277,9 @@ impl Sessions {
         session: &Session,
         cluster: &ClusterName,
     ) -> Result<Cluster, ClusterError> {
-        let describe =
-            async |session: &Session| eks::describe(&self.aws, &chain.source, &chain.region, cluster, session).await;
+        let describe = async |session: &Session| {
+            cluster::describe(&self.aws, &chain.source, &chain.region, cluster, session).await
+        };
         let described = describe(session).await;
         let Err(error) = &described else { return described };
         if !error.is_denied() || chain.hops.is_empty() {

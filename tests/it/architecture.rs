@@ -90,8 +90,8 @@ fn secrets_are_exposed_in_few_files() {
 #[test]
 fn each_aws_service_is_called_in_one_file() {
     only_in("aws_sdk_sts::Client", &DAEMON, &["daemon/aws/src/sts.rs"]);
-    only_in("aws_sdk_iam::Client", &DAEMON, &["daemon/aws/src/iam.rs"]);
-    only_in("aws_sdk_eks::Client", &DAEMON, &["daemon/aws/src/eks.rs"]);
+    only_in("service: Service::Iam", &DAEMON, &["daemon/aws/src/iam.rs"]);
+    only_in("service: Service::Eks", &DAEMON, &["daemon/aws/src/eks.rs"]);
 }
 
 #[test]

@@ -251,7 +251,7 @@ impl Aws {
 }
 
 /// Named, so that an update of the SDK cannot change what it does.
-fn behavior() -> BehaviorVersion {
+pub(crate) fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 

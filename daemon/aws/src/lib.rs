@@ -10,8 +10,10 @@ mod endpoints;
 
 pub mod client;
 
+pub mod cluster;
 pub mod eks;
 pub mod iam;
+pub mod signed_call;
 pub mod sts;
 
 pub mod token;

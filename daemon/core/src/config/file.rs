@@ -95,7 +95,7 @@ mod tests {
         fs::write(&path, b"\xff\xfe").unwrap();
         assert_eq!(load(&path).unwrap_err().message, "is not UTF-8 text");
 
-        let sparse = OpenOptions::new().write(true).open(&path).unwrap();
+        let sparse = fs::OpenOptions::new().write(true).open(&path).unwrap();
         sparse.set_len(1 << 30).unwrap();
         assert_eq!(load(&path).unwrap_err().message, "is larger than 8 MiB");
 

@@ -1,4 +1,4 @@
-//! `cargo demo`: the main job on a machine without an AWS account, in seconds.
+//! The main job on a machine without an AWS account, in seconds. `cargo demo` builds this and all that it starts.
 //!
 //! Starts an embedded AWS and the API servers of two clusters on loopback, and then does what a user would: adds two profiles
 //! with the real client, through the real daemon, and lists pods with the real kubectl. Everything lives in a temporary
@@ -58,9 +58,6 @@ fn main() -> ExitCode {
 }
 
 fn demonstrate(sandbox: &Sandbox, interrupted: &AtomicBool) -> Step {
-    say("Building the client and the daemon");
-    build()?;
-
     say("Starting an AWS of our own and the API servers of two clusters, all on 127.0.0.1");
     println!("   (everything is in {}, which goes away at the end)", sandbox.root().display());
     let clock = Clock::system();
@@ -141,21 +138,6 @@ fn command(sandbox: &Sandbox, interrupted: &AtomicBool, program: &str) -> Result
     match program {
         "kubectl" => sandbox.kubectl().ok_or_else(|| "kubectl is not on PATH".to_owned()),
         program => Ok(sandbox.command(program)),
-    }
-}
-
-/// The binaries that are shown are those of this checkout.
-#[allow(clippy::disallowed_methods)] // cargo says which cargo this is
-fn build() -> Step {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--package", "rolecall", "--package", "rolecalld"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status();
-    match built {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("cargo build ended with {status}")),
-        Err(error) => Err(format!("cargo could not be run: {error}")),
     }
 }
 
