@@ -16,7 +16,7 @@ use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value};
 pub(crate) use inputs::InputsEntry;
 pub(crate) use sources::SourceEntry;
 
-use crate::atomic::{self, Backup, FileError};
+use crate::files::atomic_file::{self, Backup, FileError};
 
 /// What a file that we begin says about itself.
 const HEADER: &str = "\
@@ -72,10 +72,10 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     make: impl FnOnce(&mut ConfigFile) -> Result<T, E>,
 ) -> Result<T, E> {
     let read = || {
-        let path = atomic::resolve(path)?;
-        atomic::create_folder(atomic::folder_of(&path))?;
-        let lock = atomic::lock_folder(atomic::folder_of(&path), WAIT)?;
-        let original = atomic::read(&path, MAX_CONFIG as u64)?;
+        let path = atomic_file::resolve(path)?;
+        atomic_file::create_folder(atomic_file::folder_of(&path))?;
+        let lock = atomic_file::lock_folder(atomic_file::folder_of(&path), WAIT)?;
+        let original = atomic_file::read(&path, MAX_CONFIG as u64)?;
         Ok((lock, original))
     };
     let (_lock, original) = read().map_err(ConfigFileError::File)?;
@@ -90,14 +90,14 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     }
     // The daemon refuses a file with a mistake in it; this one was right before we touched it.
     ConfigFile::parse(path, &text)?;
-    atomic::replace(&original, &text, Backup::None).map_err(ConfigFileError::File)?;
+    atomic_file::replace(&original, &text, Backup::None).map_err(ConfigFileError::File)?;
     Ok(answer)
 }
 
 impl ConfigFile {
     /// Reads the file, to look at it or to try a change out. One that does not exist is empty.
     pub(crate) fn load(path: &Path) -> Result<ConfigFile, ConfigFileError> {
-        let original = atomic::read(path, MAX_CONFIG as u64)?;
+        let original = atomic_file::read(path, MAX_CONFIG as u64)?;
         ConfigFile::parse(path, &original.text)
     }
 

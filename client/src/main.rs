@@ -3,28 +3,21 @@
 //! `rolecall token NAME`, which kubectl runs, is looked for by hand before there is any argument parser: that path does
 //! nothing but ask the daemon. Everything else goes through [`cli`] and [`run`].
 
-mod agent;
-mod atomic;
 mod cli;
 mod clock;
 mod commands;
 mod config_file;
-mod context_entry;
+mod daemon;
 mod environment;
-mod http;
+mod error;
+mod files;
+mod format_time;
 mod kubeconfig;
+mod login;
 mod output;
-mod passphrase;
-mod report;
 mod run;
-mod screen;
-mod signals;
-mod stamp;
-mod start;
-mod table;
+mod terminal;
 mod token;
-mod tty;
-mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::report::{CliError, Exit};
+use crate::error::{CliError, Exit};
 
 /// Writes bytes to standard output as they are, in one write: for kubectl, which parses them. Not through std's buffered
 /// stdout, which would cut them at line ends.

@@ -3,8 +3,8 @@
 use crate::cli::{Cli, Command};
 use crate::commands;
 use crate::environment::Environment;
-use crate::report::CliError;
-use crate::screen::Screen;
+use crate::error::CliError;
+use crate::terminal::style::Screen;
 
 /// What every command may look at.
 #[derive(Debug)]

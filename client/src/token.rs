@@ -3,7 +3,7 @@
 //! Nothing is parsed on the way in or out, no file is touched but the socket, and standard output stays empty unless the
 //! whole answer is there. Every microsecond here is paid by every kubectl: see the numbers in DESIGN.md, section 9.
 
-mod offer;
+mod login_prompt;
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -14,11 +14,11 @@ use std::time::Duration;
 use rolecall_protocol::location::{self, FolderProblem, LocationError};
 use rolecall_protocol::{EXEC_INFO_VARIABLE, Endpoint, ErrorCode, ProfileName};
 
-use crate::agent::{Agent, CALL, CallError, IfAbsent};
 use crate::clock::Deadline;
+use crate::daemon::spawn::{self, StartError};
+use crate::daemon::{Agent, CALL, CallError, IfAbsent};
+use crate::error::{CliError, Exit};
 use crate::output;
-use crate::report::{CliError, Exit};
-use crate::start::{self, StartError};
 
 /// The largest answer of a daemon that is run for this one call, in bytes.
 const MAX_ONCE: usize = 1024 * 1024;
@@ -62,7 +62,7 @@ fn answer(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
             once(&name, &error.to_string(), deadline)
         }
         Err(CallError::Said(body)) if body.code == ErrorCode::LoginNeeded => {
-            offer::answer(&agent, &name, info.as_bytes(), body).and_then(|answer| output::raw(answer.body()))
+            login_prompt::answer(&agent, &name, info.as_bytes(), body).and_then(|answer| output::raw(answer.body()))
         }
         Err(error) => Err(told(error, &name)),
     }
@@ -92,9 +92,9 @@ fn once(name: &ProfileName, why: &str, deadline: Deadline) -> Result<(), CliErro
     output::note(&format!("no usable runtime folder ({why}); answering without the daemon"));
     let environment = crate::environment();
     let about = |error: StartError| CliError::from(error).about(name);
-    let program = start::find_daemon(&environment).map_err(about)?;
-    let (ours, theirs) = start::pair(&program).map_err(about)?;
-    let mut command = start::daemon(&program, &environment);
+    let program = spawn::find_daemon(&environment).map_err(about)?;
+    let (ours, theirs) = spawn::pair(&program).map_err(about)?;
+    let mut command = spawn::daemon(&program, &environment);
     command.args(["--once", "token", name.as_str()]).stdout(theirs);
     if let Some(info) = location::exec_info() {
         command.env(EXEC_INFO_VARIABLE, info);

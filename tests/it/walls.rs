@@ -54,7 +54,7 @@ fn secrets_are_exposed_in_few_places() {
             "client/src/commands/keys/ask.rs",
             "client/src/commands/keys/put.rs",
             "client/src/commands/lock.rs",
-            "client/src/passphrase.rs",
+            "client/src/terminal/passphrase.rs",
             "daemon/src/agent.rs",
             "daemon/src/agent/keep.rs",
             "daemon/src/agent/keys.rs",

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, ProfileDetails, location, sanitize_for_terminal};
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Add;
 use crate::clock::Deadline;
 use crate::config_file::{self, ConfigFile, ProfileEntry};
-use crate::context_entry::{Server, entry, files, kubeconfig_option, say_notes, short};
+use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::error::{CliError, Exit};
+use crate::kubeconfig::context_entry::{Server, entry, files, kubeconfig_option, say_notes, short};
 use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, Outcome};
 use crate::output;
-use crate::report::{CliError, Exit};
 use crate::run::Context;
 
 /// How long the daemon may take to see the new configuration.

@@ -8,12 +8,13 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::{Endpoint, LockStatus, Status, sanitize_for_terminal};
 
-use crate::agent::{Agent, CALL, CallError, IfAbsent};
 use crate::cli::AgentAction;
 use crate::clock::{self, Deadline};
-use crate::report::CliError;
+use crate::daemon::{Agent, CALL, CallError, IfAbsent};
+use crate::error::CliError;
+use crate::format_time;
+use crate::output;
 use crate::run::Context;
-use crate::{output, words};
 
 /// Does it.
 pub(crate) fn run(action: &AgentAction, context: &Context) -> Result<(), CliError> {
@@ -62,20 +63,20 @@ fn status(json: bool) -> Result<(), CliError> {
 fn render(status: &Status) -> String {
     let (now, zone) = (clock::now(), TimeZone::system());
     let daemon = &status.daemon;
-    let since = words::length(now.duration_since(daemon.started));
+    let since = format_time::length(now.duration_since(daemon.started));
     let config = match (&status.config.problem, status.config.loaded) {
         (Some(_), _) => format!("{} (broken, see rolecall status)", status.config.path),
-        (None, Some(loaded)) => format!("{} (read {})", status.config.path, words::ago(now, loaded)),
+        (None, Some(loaded)) => format!("{} (read {})", status.config.path, format_time::ago(now, loaded)),
         (None, None) => status.config.path.clone(),
     };
     let lines = [
         ("pid", daemon.pid.to_string()),
         ("version", format!("{} (protocol {})", daemon.version, daemon.protocol)),
-        ("up", format!("{since}, since {}", words::precise(daemon.started, &zone))),
+        ("up", format!("{since}, since {}", format_time::precise(daemon.started, &zone))),
         ("socket", daemon.socket.clone()),
         ("log", daemon.log.clone().unwrap_or_else(|| "standard error".to_owned())),
         ("config", config),
-        ("clock", words::clock(daemon.clock.as_ref(), now)),
+        ("clock", format_time::clock(daemon.clock.as_ref(), now)),
         ("lock", lock(&daemon.lock, now, &zone)),
         ("profiles", status.profiles.len().to_string()),
     ];
@@ -88,9 +89,9 @@ fn render(status: &Status) -> String {
 /// Whether it is locked, and when it will be.
 fn lock(lock: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
     match (lock.locked, lock.since, lock.locks) {
-        (true, Some(since), _) => format!("locked since {}", words::moment(now, since, zone)),
+        (true, Some(since), _) => format!("locked since {}", format_time::moment(now, since, zone)),
         (true, None, _) => "locked".to_owned(),
-        (false, _, Some(locks)) => format!("unlocked; locks {}", words::ahead(now, locks)),
+        (false, _, Some(locks)) => format!("unlocked; locks {}", format_time::ahead(now, locks)),
         (false, _, None) if lock.has_passphrase => "unlocked".to_owned(),
         (false, _, None) => "no passphrase yet".to_owned(),
     }

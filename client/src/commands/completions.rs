@@ -3,8 +3,8 @@
 use clap::{CommandFactory, ValueHint};
 
 use crate::cli::{Cli, Completions};
+use crate::error::CliError;
 use crate::output;
-use crate::report::CliError;
 
 /// Prints the script.
 pub(crate) fn run(wanted: &Completions) -> Result<(), CliError> {

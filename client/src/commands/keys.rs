@@ -12,7 +12,7 @@ use rolecall_protocol::{Endpoint, KeyStatus, sanitize_for_terminal};
 
 use crate::cli::KeysAction;
 use crate::clock::Deadline;
-use crate::report::CliError;
+use crate::error::CliError;
 use crate::run::Context;
 
 /// What the daemon may take, and the client waits beyond it.

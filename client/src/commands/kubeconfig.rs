@@ -3,12 +3,12 @@
 use jiff::tz::TimeZone;
 use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status, location};
 
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::Kubeconfig;
 use crate::config_file::{self, ProfileEntry};
-use crate::context_entry::{Server, entry, files, say_notes, short};
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
+use crate::kubeconfig::context_entry::{Server, entry, files, say_notes, short};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
-use crate::report::CliError;
 use crate::run::Context;
 use crate::{clock, output};
 
@@ -113,7 +113,7 @@ fn pin(agent: &Agent, found: &[Found]) -> Result<(), CliError> {
     if !found.iter().any(|found| found.is_new) {
         return Ok(());
     }
-    let path = location::config().map_err(crate::agent::CallError::from)?;
+    let path = location::config().map_err(crate::daemon::CallError::from)?;
     super::check_config(agent, &path)?;
     config_file::edit(&path, |file| {
         for found in found.iter().filter(|found| found.is_new) {

@@ -3,11 +3,11 @@
 use jiff::tz::TimeZone;
 use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status};
 
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::List;
-use crate::report::CliError;
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
 use crate::run::Context;
-use crate::table::{Column, Row, render};
+use crate::terminal::table::{Column, Row, render};
 use crate::{clock, output};
 
 /// Prints the profiles.

@@ -5,13 +5,14 @@ use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, LockRequest, LockStatus, Secret, Status};
 use serde::Serialize;
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Lock;
 use crate::clock::{self, Deadline};
-use crate::passphrase::Passphrases;
-use crate::report::CliError;
+use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::error::CliError;
+use crate::format_time;
+use crate::output;
 use crate::run::Context;
-use crate::{output, words};
+use crate::terminal::passphrase::Passphrases;
 
 /// Locks, or sets the passphrase.
 pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
@@ -63,6 +64,7 @@ pub(super) fn note_problem(status: &LockStatus) {
 }
 
 fn told(status: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
-    let since = status.since.map(|since| format!(" since {}", words::moment(now, since, zone))).unwrap_or_default();
+    let since =
+        status.since.map(|since| format!(" since {}", format_time::moment(now, since, zone))).unwrap_or_default();
     format!("locked{since}; no session is left. Unlock it: rolecall unlock")
 }

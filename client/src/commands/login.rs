@@ -1,23 +1,18 @@
 //! `rolecall login SOURCE`: a person does what it takes for a source to give credentials.
 
-pub(crate) mod browser;
-pub(crate) mod conversation;
-pub(crate) mod desk;
-pub(crate) mod line;
-pub(crate) mod source;
-pub(crate) mod standing;
-
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, LoginFlow, LoginStatus, LoginStep, SourceStatus, Status, sanitize_for_terminal};
 
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::Login;
-use crate::report::CliError;
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
+use crate::format_time;
+use crate::login::browser;
+use crate::login::flow::{self, Done, Wish};
+use crate::login::prompter::{Codes, Desk};
+use crate::login::source::{self, Needed};
 use crate::run::Context;
-use crate::{clock, output, words};
-use conversation::{Done, Wish};
-use desk::{Codes, Desk};
-use source::Needed;
+use crate::{clock, output};
 
 /// Logs in, and says until when.
 pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
@@ -35,7 +30,7 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
     let flow = if has_browser && !wanted.device { LoginFlow::Browser } else { LoginFlow::Device };
     let codes = if wanted.code_stdin { Codes::StandardInput } else { Codes::Terminal };
     let mut desk = Desk::of_command(&source, context, codes, has_browser)?;
-    let done = conversation::hold(&agent, &source, Wish { flow, renew: wanted.renew, draft: None }, &mut desk)?;
+    let done = flow::hold(&agent, &source, Wish { flow, renew: wanted.renew, draft: None }, &mut desk)?;
     if wanted.json {
         return super::print_json(&LoginStep::from(done));
     }
@@ -63,7 +58,7 @@ fn until(login: &LoginStatus, now: Timestamp, zone: &TimeZone) -> String {
     match (login.ends, login.renews) {
         // What ends then is renewed then; when that ends nobody knows.
         (_, true) => " (renewed by itself)".to_owned(),
-        (Some(end), false) => format!(" until {}", words::until(now, end, zone, None)),
+        (Some(end), false) => format!(" until {}", format_time::until(now, end, zone, None)),
         (None, false) => String::new(),
     }
 }

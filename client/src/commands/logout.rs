@@ -2,11 +2,11 @@
 
 use rolecall_protocol::{Endpoint, LoggedOut, SourceName, Status};
 
-use super::login::source;
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::Logout;
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
+use crate::login::source;
 use crate::output;
-use crate::report::CliError;
 use crate::run::Context;
 
 /// Logs out of each, and says what that has come to. One that fails does not keep the others.

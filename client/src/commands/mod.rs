@@ -22,9 +22,10 @@ use std::path::{Path, PathBuf};
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{ConfigStatus, Endpoint, Status};
 
-use crate::agent::Agent;
-use crate::report::{CliError, Exit};
-use crate::{output, words};
+use crate::daemon::Agent;
+use crate::error::{CliError, Exit};
+use crate::format_time;
+use crate::output;
 
 /// There is no profile. An error for those who need one; others say the same as a note.
 fn none_yet() -> CliError {
@@ -35,7 +36,7 @@ fn none_yet() -> CliError {
 fn meanwhile(config: &ConfigStatus, now: Timestamp, zone: &TimeZone) -> String {
     match config.loaded {
         Some(loaded) => {
-            let loaded = words::moment(now, loaded, zone);
+            let loaded = format_time::moment(now, loaded, zone);
             format!("The configuration read at {loaded} stays in force until that is mended")
         }
         None => "No profile is served until that is mended".to_owned(),

@@ -5,12 +5,13 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, ProfileName, ProfileStatus, Refreshed, SessionStatus, sanitize_for_terminal};
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Refresh;
 use crate::clock::Deadline;
-use crate::report::CliError;
+use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::error::CliError;
+use crate::format_time;
 use crate::run::Context;
-use crate::{clock, output, words};
+use crate::{clock, output};
 
 /// How long it is asked, after a failure, what there still is: nobody waits for that.
 const ASIDE: Duration = Duration::from_secs(2);
@@ -44,7 +45,7 @@ fn refused(error: CallError, agent: &Agent, name: &ProfileName, zone: &TimeZone)
 /// What is said of a session that is still good.
 fn stays(profile: &ProfileStatus, now: Timestamp, zone: &TimeZone) -> Option<String> {
     let end = profile.session.as_ref()?.expires.filter(|end| *end > now)?;
-    Some(format!("The present session stays, until {}", words::moment(now, end, zone)))
+    Some(format!("The present session stays, until {}", format_time::moment(now, end, zone)))
 }
 
 /// What there is now. Keys without an end are no session: they are what the source has, read again.
@@ -54,7 +55,7 @@ fn told(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> String {
         return format!("the source's keys were read again (access key …{key})");
     };
     let whose = session.arn.as_deref().map(|arn| format!(" of {}", sanitize_for_terminal(arn))).unwrap_or_default();
-    format!("a new session{whose}, valid until {}", words::until(now, end, zone, None))
+    format!("a new session{whose}, valid until {}", format_time::until(now, end, zone, None))
 }
 
 #[cfg(test)]

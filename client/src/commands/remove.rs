@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use rolecall_protocol::{ProfileName, location, near_misses};
 
-use crate::agent::{Agent, CallError};
 use crate::cli::Remove;
 use crate::config_file::{self, ConfigFile};
-use crate::context_entry::{files, kubeconfig_option, say_notes, short};
+use crate::daemon::{Agent, CallError};
+use crate::error::CliError;
+use crate::kubeconfig::context_entry::{files, kubeconfig_option, say_notes, short};
 use crate::kubeconfig::{self, Files, Removal, RemoveOutcome};
 use crate::output;
-use crate::report::CliError;
 use crate::run::Context;
 
 /// Removes them. Nothing is changed if one of the names is unknown.

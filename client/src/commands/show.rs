@@ -7,14 +7,15 @@ use rolecall_protocol::{
     RoleArn, SessionStatus, SourceName, SourceStatus, Status, sanitize_for_terminal,
 };
 
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::Show;
-use crate::commands::login::source::waits_for_login;
-use crate::commands::login::standing::Standing;
-use crate::context_entry::{files, short};
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
+use crate::format_time;
 use crate::kubeconfig;
-use crate::report::CliError;
-use crate::{clock, output, words};
+use crate::kubeconfig::context_entry::{files, short};
+use crate::login::source::waits_for_login;
+use crate::login::status::Standing;
+use crate::{clock, output};
 
 /// Prints the profile.
 pub(crate) fn run(wanted: &Show) -> Result<(), CliError> {
@@ -70,9 +71,9 @@ fn render(
         lines.extend(session_lines(session, now, zone));
     }
     if let Some(then) = status.next_renewal {
-        lines.push(("next renewal", words::ahead(now, then)));
+        lines.push(("next renewal", format_time::ahead(now, then)));
     }
-    let used = status.last_used.map_or_else(|| "never".to_owned(), |then| words::ago(now, then));
+    let used = status.last_used.map_or_else(|| "never".to_owned(), |then| format_time::ago(now, then));
     lines.push(("last used", used));
     if let Some(context) = context {
         lines.push(("context", context.to_owned()));
@@ -106,7 +107,7 @@ fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, 
 
 /// How codes of the device are used, and why so.
 fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
-    let length = words::length(SignedDuration::from_secs(i64::try_from(mfa.seconds).unwrap_or(i64::MAX)));
+    let length = format_time::length(SignedDuration::from_secs(i64::try_from(mfa.seconds).unwrap_or(i64::MAX)));
     let use_of = if mfa.in_assume_role {
         format!(
             "a code in AssumeRole for each session of {length}: a session got with a code could assume roles for 1 h at most"
@@ -150,11 +151,11 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
         lines.push(("session", sanitize_for_terminal(arn)));
     }
     lines.push(("access key", format!("…{}", sanitize_for_terminal(&session.key_id_suffix))));
-    lines.push(("since", words::precise(session.issued, zone)));
+    lines.push(("since", format_time::precise(session.issued, zone)));
     lines.push((
         "until",
         match session.expires {
-            Some(end) => format!("{} ({})", words::precise(end, zone), words::left(now, end)),
+            Some(end) => format!("{} ({})", format_time::precise(end, zone), format_time::left(now, end)),
             None => "no end (long-lived keys)".to_owned(),
         },
     ));
@@ -163,9 +164,9 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
 
 /// What is wrong, what it needs to end, and when it is tried again.
 fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String)> {
-    let said = format!("{} ({})", problem.error.clone().sanitized(), words::ago(now, problem.since));
+    let said = format!("{} ({})", problem.error.clone().sanitized(), format_time::ago(now, problem.since));
     let needs = needs(problem).map(|needs| ("needs", needs.to_owned()));
-    let retry = words::next_try(problem, now).map(|next| ("next try", next));
+    let retry = format_time::next_try(problem, now).map(|next| ("next try", next));
     [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
 }
 
@@ -175,17 +176,17 @@ fn duration(details: &ProfileDetails) -> String {
     let length_of = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     let (wanted, limit) = (length_of(details.duration_seconds), details.limit_seconds.map(length_of));
     let session = details.status.session.as_ref().filter(|_| !details.hops.is_empty());
-    let granted = session.and_then(|session| words::cut_short(session, limit.unwrap_or(wanted)));
+    let granted = session.and_then(|session| format_time::cut_short(session, limit.unwrap_or(wanted)));
     match (granted, limit) {
         (Some(granted), _) => {
-            format!("{} (AWS grants no more than {})", words::length(wanted), words::length(granted))
+            format!("{} (AWS grants no more than {})", format_time::length(wanted), format_time::length(granted))
         }
         (None, Some(limit)) => format!(
             "{} ({} at most: AWS limits a role that is assumed from another role)",
-            words::length(wanted),
-            words::length(limit)
+            format_time::length(wanted),
+            format_time::length(limit)
         ),
-        (None, None) => words::length(wanted),
+        (None, None) => format_time::length(wanted),
     }
 }
 
@@ -204,9 +205,9 @@ fn needs(problem: &Problem) -> Option<&'static str> {
 /// A state in words.
 fn state(status: &ProfileStatus, needs_login: bool) -> &'static str {
     match status.state {
-        ProfileState::Unused => words::unused(status.last_used, needs_login),
+        ProfileState::Unused => format_time::unused(status.last_used, needs_login),
         ProfileState::Ready => "ready",
-        ProfileState::Expired => words::expired(needs_login),
+        ProfileState::Expired => format_time::expired(needs_login),
         ProfileState::LoginNeeded => "login needed",
         ProfileState::Failed => "failing",
         _ => "unknown to this version of rolecall",

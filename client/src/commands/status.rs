@@ -9,13 +9,14 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
 use rolecall_protocol::{Endpoint, ErrorClass, Problem, ProfileState, ProfileStatus, RoleArn, Status};
 
-use crate::agent::{Agent, IfAbsent};
 use crate::cli;
-use crate::report::CliError;
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
+use crate::format_time;
 use crate::run::Context;
-use crate::screen::Screen;
-use crate::table::{self, Cell, Column, Row};
-use crate::{clock, output, words};
+use crate::terminal::style::Screen;
+use crate::terminal::table::{self, Cell, Column, Row};
+use crate::{clock, output};
 use sources::Once;
 
 const COLUMNS: &[Column] = &[
@@ -91,7 +92,8 @@ fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> B
 fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
     let lock = &status.daemon.lock;
     let locked = lock.locked.then(|| {
-        let since = lock.since.map(|since| format!(" since {}", words::moment(now, since, zone))).unwrap_or_default();
+        let since =
+            lock.since.map(|since| format!(" since {}", format_time::moment(now, since, zone))).unwrap_or_default();
         format!("locked{since}: no profile is served. Run: rolecall unlock")
     });
     let problem = lock.problem.clone().map(|problem| problem.sanitized().to_string());
@@ -110,7 +112,7 @@ fn config_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen
 
 /// A clock that is wrong. Rolecall gets along with it, so nothing here fails; the AWS CLI and TLS may.
 fn clock_lines(status: &Status, screen: Screen) -> Vec<String> {
-    let wrong = status.daemon.clock.as_ref().filter(|clock| clock.corrected).and_then(words::off);
+    let wrong = status.daemon.clock.as_ref().filter(|clock| clock.corrected).and_then(format_time::off);
     let Some(off) = wrong else { return Vec::new() };
     let told =
         format!("the clock of this machine is {off}; Rolecall corrects it, other programs do not. Set the clock.");
@@ -125,8 +127,8 @@ fn row(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Screen)
         _ => ("!", Style::new().yellow().bold()),
     };
     let role = profile.role_arn.as_ref().map_or("-", RoleArn::role_name);
-    let renewal = profile.next_renewal.map(|then| words::ahead(now, then)).unwrap_or_default();
-    let used = profile.last_used.map(|then| words::ago(now, then)).unwrap_or_default();
+    let renewal = profile.next_renewal.map(|then| format_time::ahead(now, then)).unwrap_or_default();
+    let used = profile.last_used.map(|then| format_time::ago(now, then)).unwrap_or_default();
     Row {
         cells: vec![
             Cell::styled(mark, style),
@@ -159,10 +161,10 @@ fn session(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Scr
             let rest = end.duration_since(now);
             let bar = screen.bar(rest, end.duration_since(session.issued));
             let style = if rest.as_secs() < 15 * 60 { yellow } else { Style::new() };
-            Cell::styled(format!("{bar}  {}", words::left(now, end)), style)
+            Cell::styled(format!("{bar}  {}", format_time::left(now, end)), style)
         }
-        (_, ProfileState::Unused) => Cell::styled(words::unused(profile.last_used, needs_login), dimmed),
-        (_, ProfileState::Expired) => Cell::styled(words::expired(needs_login), dimmed),
+        (_, ProfileState::Unused) => Cell::styled(format_time::unused(profile.last_used, needs_login), dimmed),
+        (_, ProfileState::Expired) => Cell::styled(format_time::expired(needs_login), dimmed),
         (_, ProfileState::Ready) => "ready".into(),
         (_, ProfileState::LoginNeeded) => whose("login needed"),
         (_, ProfileState::Failed) => whose("failing"),
@@ -181,8 +183,9 @@ fn aside(problem: &Problem, now: Timestamp) -> String {
 
 /// The same, with what is said where nobody tries it again unasked.
 fn aside_or(problem: &Problem, now: Timestamp, otherwise: &str) -> String {
-    let next = words::next_try(problem, now).map_or_else(|| otherwise.to_owned(), |next| format!("; next try {next}"));
-    format!("({}{next})", words::ago(now, problem.since))
+    let next =
+        format_time::next_try(problem, now).map_or_else(|| otherwise.to_owned(), |next| format!("; next try {next}"));
+    format!("({}{next})", format_time::ago(now, problem.since))
 }
 
 /// The same of a profile, for which somebody's use may be the next try.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use crate::cli::Token;
-use crate::report::CliError;
+use crate::error::CliError;
 
 /// The same as the fast path; it has said itself what there is to say.
 pub(crate) fn run(wanted: &Token) -> Result<(), CliError> {

@@ -3,12 +3,12 @@
 use rolecall_protocol::{Endpoint, ErrorCode, LockStatus, Status, UnlockRequest};
 
 use super::lock::{call, note_problem};
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Unlock;
+use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::error::CliError;
 use crate::output;
-use crate::passphrase::{Passphrases, TRIES};
-use crate::report::CliError;
 use crate::run::Context;
+use crate::terminal::passphrase::{Passphrases, TRIES};
 
 /// Asks for the passphrase, and unlocks with it.
 pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {

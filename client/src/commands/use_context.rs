@@ -4,10 +4,10 @@ use rolecall_protocol::{ProfileName, location, sentence};
 
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
-use crate::context_entry::{files, kubeconfig_option, say_notes, short};
+use crate::error::CliError;
+use crate::kubeconfig::context_entry::{files, kubeconfig_option, say_notes, short};
 use crate::kubeconfig::{self, KubeconfigError};
 use crate::output;
-use crate::report::CliError;
 use crate::run::Context;
 
 /// Sets the current context, and says which it was.

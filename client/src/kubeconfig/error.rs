@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rolecall_protocol::sanitize_for_terminal as safe;
 
-use crate::atomic::FileError;
+use crate::files::atomic_file::FileError;
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl KubeconfigError {
             ),
             E::CannotLock { lock, .. } => format!(
                 "Nothing was changed. Check that you may write there: ls -ld {}",
-                crate::atomic::folder_of(lock).display()
+                crate::files::atomic_file::folder_of(lock).display()
             ),
         }
     }

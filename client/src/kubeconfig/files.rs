@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::KubeconfigError;
 use super::model::{self, Kind, Value};
-use crate::atomic::{self, FileError, Original};
+use crate::files::atomic_file::{self, FileError, Original};
 
 /// The largest kubeconfig that is read.
 const CAP: u64 = 16 * 1024 * 1024;
@@ -87,7 +87,7 @@ impl Files {
 
 impl Loaded {
     fn read(listed: &Path) -> Result<Loaded, KubeconfigError> {
-        let original = atomic::read(listed, CAP)?;
+        let original = atomic_file::read(listed, CAP)?;
         let model = model::parse(listed, &original.text)?;
         Ok(Loaded { listed: listed.to_owned(), original, model })
     }

@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime};
 use super::Note;
 use super::error::KubeconfigError;
 use super::files::Waits;
-use crate::atomic::{self, FolderLock};
 use crate::clock::{self, Deadline};
-use crate::signals::{self, Deferred};
+use crate::files::atomic_file::{self, FolderLock};
+use crate::terminal::signals::{self, Deferred};
 
 /// The locks of all files that can be locked. Dropping them removes kubectl's first, then lets go of our own.
 #[derive(Debug)]
@@ -43,14 +43,14 @@ impl Locks {
     /// nobody can be writing there either.
     pub(super) fn take(files: &[PathBuf], needed: &[PathBuf], waits: Waits) -> Result<Locks, KubeconfigError> {
         for file in needed {
-            atomic::create_folder(atomic::folder_of(file))?;
-            atomic::create_folder(atomic::folder_of(&atomic::resolve(file)?))?;
+            atomic_file::create_folder(atomic_file::folder_of(file))?;
+            atomic_file::create_folder(atomic_file::folder_of(&atomic_file::resolve(file)?))?;
         }
         let mut folders = BTreeSet::new();
         for file in files {
-            folders.insert(atomic::folder_of(&atomic::resolve(file)?).to_owned());
+            folders.insert(atomic_file::folder_of(&atomic_file::resolve(file)?).to_owned());
         }
-        let folders = folders.iter().map(|folder| atomic::lock_folder(folder, waits.ours));
+        let folders = folders.iter().map(|folder| atomic_file::lock_folder(folder, waits.ours));
         // These go by themselves when a process ends, so Ctrl-C may end the waiting for them.
         let folders = folders.collect::<Result<_, _>>()?;
         let mut locks =

@@ -7,11 +7,12 @@
 //!
 //! One change goes like this: read all files of the list, change their models ([`draft`]), turn the difference into a
 //! new text ([`edit`]) which is read again and compared, take kubectl's locks and ours ([`lock`]), check that nothing
-//! moved meanwhile, keep a backup, and replace the file in one step ([`crate::atomic`]). If nothing would change,
+//! moved meanwhile, keep a backup, and replace the file in one step ([`crate::files::atomic_file`]). If nothing would change,
 //! nothing is locked or written, so a file that is managed elsewhere and read-only is no trouble.
 //!
 //! This module alone knows YAML. It reads no environment: [`Files::from_env`] takes what `main` read.
 
+pub(crate) mod context_entry;
 mod draft;
 mod edit;
 mod emit;
@@ -28,7 +29,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::atomic::{self, Backup, FileError};
+use crate::files::atomic_file::{self, Backup, FileError};
 use draft::Draft;
 use files::Loaded;
 use lock::Locks;
@@ -342,7 +343,7 @@ fn write<T>(prepared: &Prepared<T>, locks: &mut Locks) -> Result<Written, Kubeco
             // It became the file to write only after the locks were taken.
             return Err(FileError::Changed { path: file.listed.clone() }.into());
         }
-        written.backups.extend(atomic::replace(&file.original, text, Backup::Keep)?);
+        written.backups.extend(atomic_file::replace(&file.original, text, Backup::Keep)?);
         if file.original.has_other_names() {
             written.notes.push(Note::OtherNameKeepsOldText { file: file.original.path.clone() });
         }

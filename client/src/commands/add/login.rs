@@ -6,16 +6,16 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location, sentence};
 
-use crate::agent::{Agent, CallError};
 use crate::cli::Add;
 use crate::commands::login;
-use crate::commands::login::browser;
-use crate::commands::login::conversation::{self, Wish};
-use crate::commands::login::desk::{Codes, Desk};
 use crate::config_file::ConfigFile;
-use crate::report::CliError;
+use crate::daemon::{Agent, CallError};
+use crate::error::CliError;
+use crate::login::browser;
+use crate::login::flow::{self, Wish};
+use crate::login::prompter::{Codes, Desk};
 use crate::run::Context;
-use crate::tty::Tty;
+use crate::terminal::tty::Tty;
 use crate::{clock, output};
 
 /// How long somebody may take to say whether they want to log in.
@@ -79,7 +79,7 @@ fn offer(
     }
     let flow = if has_browser { LoginFlow::Browser } else { LoginFlow::Device };
     let wish = Wish { flow, renew: false, draft: Some(draft) };
-    let held = conversation::hold(agent, name, wish, &mut desk);
+    let held = flow::hold(agent, name, wish, &mut desk);
     let done = held.map_err(|error| source.refused(error, AGAIN))?;
     let told = login::told(&done, clock::now(), &TimeZone::system());
     output::print(&format!("{} source {name}: {told}\n", context.screen.tick()))

@@ -5,7 +5,7 @@ use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, near_misses};
 use super::inputs;
 use crate::cli::Add;
 use crate::config_file::{ConfigFile, ProfileEntry, SourceEntry};
-use crate::report::{CliError, Exit};
+use crate::error::{CliError, Exit};
 
 /// The AWS profile that is used where none is named, as AWS's own tools do.
 const DEFAULT_AWS_PROFILE: &str = "default";

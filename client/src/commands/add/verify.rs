@@ -7,13 +7,14 @@ use rolecall_protocol::{
     Cluster, ConfigChecked, Endpoint, ErrorBody, ErrorCode, Probed, ProbedCluster, SessionStatus, sanitize_for_terminal,
 };
 
-use crate::agent::Agent;
 use crate::cli::Add;
 use crate::config_file::{ConfigFile, ProfileEntry};
-use crate::context_entry::Server;
-use crate::report::CliError;
+use crate::daemon::Agent;
+use crate::error::CliError;
+use crate::format_time;
+use crate::kubeconfig::context_entry::Server;
 use crate::run::Context;
-use crate::{clock, output, words};
+use crate::{clock, output};
 
 /// What is asked for where neither the command line nor the configuration says.
 const DEFAULT_DURATION: SignedDuration = SignedDuration::from_hours(1);
@@ -91,7 +92,11 @@ fn signed_in(
     };
     if let Some(end) = session.expires {
         let less = less_than_asked(wanted, session, draft);
-        let _ = write!(line, ", valid until {}", words::until(clock::now(), end, &TimeZone::system(), less.as_deref()));
+        let _ = write!(
+            line,
+            ", valid until {}",
+            format_time::until(clock::now(), end, &TimeZone::system(), less.as_deref())
+        );
     }
     line + "\n"
 }
@@ -102,8 +107,8 @@ fn less_than_asked(wanted: &Add, session: &SessionStatus, draft: &ConfigFile) ->
     wanted.role_arn.as_ref()?;
     let asked = wanted.duration.clone().or_else(|| draft.default_duration());
     let asked = asked.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_DURATION);
-    words::cut_short(session, asked)?;
-    Some(format!("AWS grants no more of the {} asked", words::length(asked)))
+    format_time::cut_short(session, asked)?;
+    Some(format!("AWS grants no more of the {} asked", format_time::length(asked)))
 }
 
 fn found(cluster: &Cluster, pinned: &str, context: &Context) -> String {

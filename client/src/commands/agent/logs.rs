@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, Status};
 
-use crate::agent::{Agent, IfAbsent};
-use crate::report::CliError;
-use crate::{output, start};
+use crate::daemon::spawn;
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
+use crate::output;
 
 /// The most that is read at once, from the end.
 const MOST: u64 = 1024 * 1024;
@@ -52,7 +53,7 @@ fn find() -> Result<PathBuf, CliError> {
                 "Look where it was started, or with: journalctl --user -u rolecalld",
             )
         }),
-        Err(_) => start::log_file().ok_or_else(|| CliError::failed("there is no home folder", "Set HOME")),
+        Err(_) => spawn::log_file().ok_or_else(|| CliError::failed("there is no home folder", "Set HOME")),
     }
 }
 

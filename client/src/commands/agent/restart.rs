@@ -7,11 +7,11 @@ use rolecall_protocol::{
     DaemonStatus, Endpoint, ErrorCode, ProfileStatus, Restarting, Status, location, sanitize_for_terminal,
 };
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::clock::Deadline;
 use crate::commands::same_config;
+use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::error::{CliError, Exit};
 use crate::output;
-use crate::report::{CliError, Exit};
 use crate::run::Context;
 
 /// How long the daemon may take to say how it is; one that is stuck is ended, which takes its own time.

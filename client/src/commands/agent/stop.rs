@@ -6,12 +6,12 @@ use std::time::Duration;
 use rolecall_protocol::{Endpoint, Stopping};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::clock::Deadline;
-use crate::context_entry::for_shell;
-use crate::http::Answer;
+use crate::daemon::http::Answer;
+use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::error::{CliError, Exit};
+use crate::kubeconfig::context_entry::for_shell;
 use crate::output;
-use crate::report::{CliError, Exit};
 use crate::run::Context;
 
 /// How long the daemon may take to say that it will stop.

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use rolecall_protocol::Secret;
 
-use crate::passphrase::Hushed;
-use crate::report::CliError;
+use crate::error::CliError;
+use crate::terminal::passphrase::Hushed;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 1024;

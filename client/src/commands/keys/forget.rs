@@ -3,10 +3,10 @@
 use rolecall_protocol::{Endpoint, KeyForgotten, KeyName, SourceName, location};
 
 use super::ask::Terminal;
-use crate::agent::{Agent, IfAbsent};
 use crate::config_file::ConfigFile;
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::{CliError, Exit};
 use crate::output;
-use crate::report::{CliError, Exit};
 use crate::run::Context;
 
 /// Removes them, once the person has said so.

@@ -3,11 +3,12 @@
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, KeyList, KeyStatus, sanitize_for_terminal};
 
-use crate::agent::{Agent, IfAbsent};
-use crate::report::CliError;
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
+use crate::format_time;
 use crate::run::Context;
-use crate::table::{Column, Row, render};
-use crate::{clock, output, words};
+use crate::terminal::table::{Column, Row, render};
+use crate::{clock, output};
 
 /// Prints the keys; nothing of them is secret.
 pub(super) fn run(json: bool, context: &Context) -> Result<(), CliError> {
@@ -37,7 +38,7 @@ fn table(keys: &[KeyStatus], width: Option<usize>, now: Timestamp, zone: &TimeZo
                 key.name.as_str().into(),
                 format!("…{}", sanitize_for_terminal(&key.key_id_suffix)).into(),
                 key.region.as_str().into(),
-                words::moment(now, key.stored, zone).into(),
+                format_time::moment(now, key.stored, zone).into(),
                 key.arn.as_deref().map_or_else(|| "-".to_owned(), sanitize_for_terminal).into(),
             ],
             below: Vec::new(),

@@ -6,12 +6,12 @@ use std::path::Path;
 use rolecall_protocol::{Endpoint, KeyList, KeyStatus, PutKey, Secret, location};
 
 use super::ask::{self, Terminal};
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::KeysPut;
 use crate::config_file::{self, ConfigFile};
-use crate::context_entry::short;
+use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::error::{CliError, Exit};
+use crate::kubeconfig::context_entry::short;
 use crate::output;
-use crate::report::{CliError, Exit};
 use crate::run::Context;
 
 /// Puts them there, and says how they are used.

@@ -2,15 +2,16 @@
 
 use rolecall_protocol::{Endpoint, KeyName, KeyRotated, sanitize_for_terminal};
 
-use crate::agent::{Agent, IfAbsent};
-use crate::report::CliError;
+use crate::daemon::{Agent, IfAbsent};
+use crate::error::CliError;
+use crate::output;
 use crate::run::Context;
-use crate::{output, screen};
+use crate::terminal::style;
 
 /// Has the daemon rotate them, which takes as long as IAM takes to tell everybody.
 pub(super) fn run(name: &KeyName, context: &Context) -> Result<(), CliError> {
     let agent = Agent::find(IfAbsent::Start)?;
-    if screen::can_redraw(&context.environment) {
+    if style::can_redraw(&context.environment) {
         output::note("making new keys; until AWS knows them everywhere half a minute may pass");
     }
     let endpoint = Endpoint::RotateKey(name.clone());

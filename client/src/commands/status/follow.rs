@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use rolecall_protocol::{Endpoint, ErrorCode, sanitize_for_terminal};
 
-use crate::agent::{Agent, CALL, CallError};
 use crate::clock::{self, Deadline, patient_pause, steady};
-use crate::http::{HttpError, Lines};
+use crate::daemon::http::{HttpError, Lines};
+use crate::daemon::{Agent, CALL, CallError};
 
 /// The least time between two looks at the status: events come in bursts, and eyes are slow.
 const GAP: Duration = Duration::from_millis(200);

@@ -8,8 +8,8 @@ use rolecall_protocol::Status;
 
 use super::{blocks, is_empty};
 use crate::commands::none_yet;
-use crate::screen::Screen;
-use crate::words;
+use crate::format_time;
+use crate::terminal::style::Screen;
 
 /// Switches to the terminal's other screen, so that what was there before stays as it was, and hides the cursor.
 pub(super) const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -83,7 +83,7 @@ fn footer(picture: &Picture<'_>, zone: &TimeZone, rows: Option<usize>) -> String
         return String::new();
     }
     let how_to_leave = if picture.goes_on { " Ctrl-C to leave." } else { "" };
-    let text = format!("As of {}.{how_to_leave}", words::time_of_day(picture.as_of, zone));
+    let text = format!("As of {}.{how_to_leave}", format_time::time_of_day(picture.as_of, zone));
     format!("\n{}\n", text.dimmed())
 }
 

@@ -8,10 +8,10 @@ use owo_colors::Style;
 use rolecall_protocol::{Problem, ProfileStatus, SourceName, SourceStatus, Status, sanitize_for_terminal};
 
 use super::{profile_aside, said};
-use crate::commands::login::source::waits_for_login;
-use crate::commands::login::standing::{Standing, Urgency};
-use crate::screen::Screen;
-use crate::table::{self, Cell, Column, Row};
+use crate::login::source::waits_for_login;
+use crate::login::status::{Standing, Urgency};
+use crate::terminal::style::Screen;
+use crate::terminal::table::{self, Cell, Column, Row};
 
 const COLUMNS: &[Column] = &[
     Column { title: "", goes: 0 },

@@ -14,13 +14,15 @@ use serde::de::DeserializeOwned;
 
 use super::follow::{self, Away, News};
 use super::frame::{self, Picture};
-use crate::agent::{Agent, CALL, CallError, IfAbsent};
 use crate::cli;
 use crate::clock::{self, Deadline};
-use crate::report::{CliError, Exit};
+use crate::daemon::{Agent, CALL, CallError, IfAbsent};
+use crate::error::{CliError, Exit};
+use crate::format_time;
+use crate::output;
 use crate::run::Context;
-use crate::screen::{self, Screen};
-use crate::{output, signals, words};
+use crate::terminal::signals;
+use crate::terminal::style::{self, Screen};
 
 /// How often the picture is drawn anew where nothing happens: it says how long things last. Elsewhere it is looked
 /// whether anybody still reads.
@@ -75,7 +77,7 @@ fn told(away: &Away, heard: Timestamp, zone: &TimeZone) -> String {
         Away::Gone => {
             "the agent is not running; waiting for it. Any kubectl starts it, or: rolecall agent start".into()
         }
-        Away::Silent => format!("the agent does not answer (since {})", words::time_of_day(heard, zone)),
+        Away::Silent => format!("the agent does not answer (since {})", format_time::time_of_day(heard, zone)),
         Away::Troubled(words) => words.clone(),
     }
 }
@@ -100,7 +102,7 @@ enum View {
 impl View {
     fn new(wanted: &cli::Status, context: &Context, tell: &Sender<News>) -> Result<Self, CliError> {
         let (screen, zone, heard) = (context.screen, TimeZone::system(), clock::now());
-        if wanted.json || !screen::can_redraw(&context.environment) {
+        if wanted.json || !style::can_redraw(&context.environment) {
             return Ok(Self::Printed(Printed {
                 json: wanted.json,
                 screen,

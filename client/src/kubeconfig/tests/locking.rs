@@ -113,7 +113,7 @@ fn row_96_a_program_that_takes_no_lock_loses_nothing_either() {
 
 #[test]
 fn signals_wait_while_a_lock_of_kubectl_is_ours() {
-    use crate::signals::are_deferred;
+    use crate::terminal::signals::are_deferred;
     let home = Home::with("kind: Config\n");
     let files = home.files();
     let locks = Locks::take(files.paths(), &[], files.waits).unwrap();

@@ -8,9 +8,9 @@ use rolecall_protocol::{ProfileName, location};
 use sha2::{Digest, Sha256};
 
 use crate::environment::Environment;
+use crate::error::CliError;
 use crate::kubeconfig::{Entry, Files, Note};
 use crate::output;
-use crate::report::CliError;
 
 /// What kubectl prints where our program is not found.
 const INSTALL_HINT: &str = "This context gets its credentials from rolecall, the ssh-agent for Amazon EKS, which is not where the \

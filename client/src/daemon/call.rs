@@ -2,13 +2,6 @@
 //!
 //! Every command goes through here, `token` included, so there is one answer to "what if it is not running".
 
-mod connect;
-mod cooldown;
-mod error;
-mod events;
-mod lock;
-mod login;
-
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,22 +9,21 @@ use std::time::Duration;
 use rolecall_protocol::{Endpoint, ErrorAnswer, ErrorCode, PROTOCOL_VERSION, Status, location};
 use serde::de::DeserializeOwned;
 
+use super::connect::{listener_of, open, open_soon};
+use super::cooldown;
+use super::error::CallError;
 use crate::clock::{Deadline, patient_pause, pause};
-use crate::http::{self, Answer, HttpError};
-use crate::start::{self, StartError};
-use connect::{listener_of, open, open_soon};
-
-pub(crate) use error::CallError;
-pub(crate) use login::Steps;
+use crate::daemon::http::{self, Answer, HttpError};
+use crate::daemon::spawn::{self, StartError};
 
 /// How long a whole call may take, starting the daemon included.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
 /// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT: Duration = Duration::from_secs(2);
 /// How often a call is made again that a daemon took with it when it ended.
-const RETRIES: u32 = 3;
+pub(super) const RETRIES: u32 = 3;
 /// The largest answer that is read, but for the one that lists every profile.
-const MAX_ANSWER: usize = 1024 * 1024;
+pub(super) const MAX_ANSWER: usize = 1024 * 1024;
 /// The same for [`Endpoint::Status`]: 10,000 profiles take about 6 MiB.
 const MAX_STATUS: usize = 32 * 1024 * 1024;
 
@@ -47,7 +39,7 @@ pub(crate) enum IfAbsent {
 /// The daemon that belongs to this user.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    socket: PathBuf,
+    pub(super) socket: PathBuf,
     if_absent: IfAbsent,
 }
 
@@ -177,12 +169,12 @@ impl Agent {
         }
     }
 
-    fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
+    pub(super) fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
         match open(&self.socket, deadline) {
             Err(CallError::NotRunning) if self.if_absent == IfAbsent::Start => {
-                match start::start(&self.socket, deadline) {
+                match spawn::start(&self.socket, deadline) {
                     // Somebody ended it before it could say anything: a logout, or an impatient `kill`.
-                    Err(StartError::Died) => start::start(&self.socket, deadline)?,
+                    Err(StartError::Died) => spawn::start(&self.socket, deadline)?,
                     result => result?,
                 }
                 cooldown::end(&self.socket);
@@ -194,7 +186,7 @@ impl Agent {
 }
 
 /// Why a call has no answer, in the words of the calls.
-fn failed(error: HttpError, deadline: Deadline) -> CallError {
+pub(super) fn failed(error: HttpError, deadline: Deadline) -> CallError {
     match error {
         HttpError::TimedOut => CallError::Silent(deadline.limit()),
         HttpError::Lost { .. } => CallError::Lost(error),
@@ -203,7 +195,7 @@ fn failed(error: HttpError, deadline: Deadline) -> CallError {
 }
 
 /// Sorts an answer: the right protocol first, then success or the daemon's own error.
-fn judge(answer: Answer) -> Result<Answer, CallError> {
+pub(super) fn judge(answer: Answer) -> Result<Answer, CallError> {
     match answer.protocol() {
         Some(PROTOCOL_VERSION) => {}
         Some(theirs) => return Err(CallError::Mismatch { theirs: theirs.to_string() }),

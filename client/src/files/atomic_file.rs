@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::{self, Deadline};
-use crate::signals;
+use crate::terminal::signals;
 
 /// What the name of a backup has after the name of the file, before the time.
 const BACKUP_INFIX: &str = ".rolecall-backup-";

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, ErrorCode, LoginRequest, LoginStep, SourceName};
 
-use super::{Agent, CallError, MAX_ANSWER, RETRIES, failed, judge};
+use super::CallError;
+use super::call::{Agent, MAX_ANSWER, RETRIES, failed, judge};
 use crate::clock::{Deadline, patient_pause};
-use crate::http::{self, HttpError, Lines};
+use crate::daemon::http::{self, HttpError, Lines};
 
 /// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -84,9 +85,9 @@ impl Steps {
 mod tests {
     use rolecall_protocol::LoginFlow;
 
-    use super::super::tests::{Fake, answer};
+    use super::super::call::tests::{Fake, answer};
     use super::*;
-    use crate::report::CliError;
+    use crate::error::CliError;
 
     const SOON: Duration = Duration::from_secs(5);
 

@@ -9,8 +9,9 @@ use nix::sys::signal::Signal;
 use rolecall_protocol::{ErrorBody, ErrorCode, Secret};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::report::CliError;
-use crate::{output, signals};
+use crate::error::CliError;
+use crate::output;
+use crate::terminal::signals;
 
 /// The terminal of whoever runs this, wherever standard input and output go.
 const TERMINAL: &str = "/dev/tty";

@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 
 use rustix::net::SocketAddrUnix;
 
-use super::connect::{connect, new_socket};
+use super::super::connect::{connect, new_socket};
 use super::*;
-use crate::report::CliError;
+use crate::error::CliError;
 
 pub(crate) struct Fake {
     folder: tempfile::TempDir,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{clock, stamp};
+use crate::clock;
+use crate::files::marker_file;
 
 /// How long an answer is waited for before the stamp is looked for.
 pub(super) const MOMENT: Duration = Duration::from_millis(300);
@@ -22,7 +23,7 @@ pub(super) fn is_on(socket: &Path) -> bool {
 }
 
 fn is_on_at(socket: &Path, now: Timestamp) -> bool {
-    stamp::is_fresh(&stamp(socket), FRESH, now)
+    marker_file::is_fresh(&stamp(socket), FRESH, now)
 }
 
 /// A call was given up. One that is given up because of the stamp does not make it any younger: every few seconds
@@ -30,7 +31,7 @@ fn is_on_at(socket: &Path, now: Timestamp) -> bool {
 pub(super) fn begin(socket: &Path) {
     if !is_on(socket) {
         // It spares a wait, no more: nothing is said where it cannot be left.
-        let _ = stamp::touch(&stamp(socket));
+        let _ = marker_file::touch(&stamp(socket));
     }
 }
 

@@ -17,14 +17,14 @@ use rolecall_protocol::{
 use rustix::fs::OFlags;
 
 use super::told;
-use crate::agent::{Agent, CALL, CallError};
 use crate::clock::{self, Deadline};
-use crate::commands::login::conversation::{self, Wish};
-use crate::commands::login::desk::Desk;
-use crate::http::Answer;
-use crate::report::CliError;
-use crate::stamp;
-use crate::tty::Tty;
+use crate::daemon::http::Answer;
+use crate::daemon::{Agent, CALL, CallError};
+use crate::error::CliError;
+use crate::files::marker_file;
+use crate::login::flow::{self, Wish};
+use crate::login::prompter::Desk;
+use crate::terminal::tty::Tty;
 
 /// How long somebody may take to say whether they want to log in.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -56,7 +56,7 @@ pub(super) fn answer(agent: &Agent, name: &ProfileName, info: &[u8], refusal: Er
     }
     desk.hurry();
     let flow = if desk.has_browser() { LoginFlow::Browser } else { LoginFlow::Device };
-    let done = conversation::hold(agent, &profile.source, Wish { flow, renew: false, draft: None }, &mut desk)?;
+    let done = flow::hold(agent, &profile.source, Wish { flow, renew: false, draft: None }, &mut desk)?;
     turn.has_succeeded();
     desk.say(&crate::commands::login::told(&done, clock::now(), &TimeZone::system()));
     token().map_err(|error| told(error, name))
@@ -89,7 +89,7 @@ impl Turn {
     fn take(socket: &Path, source: &SourceName) -> Option<Self> {
         let lock = lock(&socket.with_extension("prompt")).ok()?;
         let stamp = socket.with_extension(format!("declined-{source}"));
-        let is_free = !stamp::is_fresh(&stamp, NO, clock::now());
+        let is_free = !marker_file::is_fresh(&stamp, NO, clock::now());
         is_free.then_some(Self { stamp, is_open: false, _lock: lock })
     }
 
@@ -97,7 +97,7 @@ impl Turn {
     fn asks(&mut self) {
         self.is_open = true;
         // Where it cannot be left, the next run asks again; nothing is said of that.
-        let _ = stamp::touch(&self.stamp);
+        let _ = marker_file::touch(&self.stamp);
     }
 
     /// Somebody has logged in; when that is needed again, it is asked again.
@@ -110,7 +110,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if self.is_open {
-            let _ = stamp::touch(&self.stamp);
+            let _ = marker_file::touch(&self.stamp);
         }
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::clock::Deadline;
-use crate::report::CliError;
-use crate::tty::{self, Tty};
-use crate::{output, signals};
+use crate::error::CliError;
+use crate::output;
+use crate::terminal::signals;
+use crate::terminal::tty::{self, Tty};
 
 /// What would end the program in the middle of a line.
-pub(super) const HANDED_OVER: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+pub(crate) const HANDED_OVER: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 /// How long whoever is about to end waits for somebody who draws.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often it is looked whether they have done so.
@@ -23,7 +24,7 @@ const CLEAR: &str = "\r\u{1b}[K";
 
 /// Where it is talked.
 #[derive(Debug)]
-pub(super) enum Sink {
+pub(crate) enum Sink {
     /// Standard error.
     StandardError,
     /// The terminal itself.
@@ -45,7 +46,7 @@ enum State {
 
 /// The line, shared with whoever is told of signals.
 #[derive(Debug, Clone)]
-pub(super) struct Line(Arc<Shared>);
+pub(crate) struct Line(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -58,7 +59,7 @@ struct Shared {
 
 impl Line {
     /// One that talks to `sink` and asks on `tty`, and gives the line back before a signal ends the program.
-    pub(super) fn new(sink: Sink, is_live: bool, tty: Option<Tty>) -> Result<Self, CliError> {
+    pub(crate) fn new(sink: Sink, is_live: bool, tty: Option<Tty>) -> Result<Self, CliError> {
         let line = Self(Arc::new(Shared { sink, is_live, tty, state: Mutex::new(State::Empty) }));
         let shared = line.clone();
         signals::hand_over(HANDED_OVER, move |signal| shared.end(signal)).map_err(|error| {
@@ -68,7 +69,7 @@ impl Line {
     }
 
     /// Says something, above whatever is drawn.
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         let mut state = self.state();
         let clear = if *state == State::Drawn { CLEAR } else { "" };
         *state = State::Empty;
@@ -76,7 +77,7 @@ impl Line {
     }
 
     /// Draws the line, over what was drawn before; nothing where that cannot be.
-    pub(super) fn draw(&self, text: &str) {
+    pub(crate) fn draw(&self, text: &str) {
         if !self.is_live() {
             return;
         }
@@ -89,7 +90,7 @@ impl Line {
     }
 
     /// Takes away what was drawn.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut state = self.state();
         if std::mem::replace(&mut *state, State::Empty) == State::Drawn {
             self.write(CLEAR);
@@ -97,7 +98,7 @@ impl Line {
     }
 
     /// Asks something on the terminal, and does what is done until it is answered.
-    pub(super) fn ask<T>(&self, tty: &Tty, question: &str, answer: impl FnOnce() -> T) -> T {
+    pub(crate) fn ask<T>(&self, tty: &Tty, question: &str, answer: impl FnOnce() -> T) -> T {
         tty.forget_typed();
         *self.state() = State::Asking;
         tty.write(question);
@@ -107,7 +108,7 @@ impl Line {
     }
 
     /// Leaves the terminal to another program, which is the one that Ctrl-C is for meanwhile.
-    pub(super) fn lend<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(crate) fn lend<T>(&self, act: impl FnOnce() -> T) -> T {
         *self.state() = State::Lent;
         let done = act();
         *self.state() = State::Empty;
@@ -115,7 +116,7 @@ impl Line {
     }
 
     /// Whether something can be drawn.
-    pub(super) fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         self.0.is_live
     }
 

@@ -15,7 +15,7 @@ use rolecall_protocol::location;
 
 use crate::clock::Deadline;
 use crate::environment::{Environment, is_executable};
-use crate::report::{CliError, Exit};
+use crate::error::{CliError, Exit};
 
 /// The daemon's program.
 const PROGRAM: &str = "rolecalld";

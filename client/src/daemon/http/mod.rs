@@ -4,7 +4,7 @@
 //! always) one read. The daemon always sends a `Content-Length`; anything else is not our daemon and is refused. Only an
 //! answer that goes on for as long as somebody listens has none: see [`request_lines`].
 
-mod lines;
+mod ndjson;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ use rolecall_protocol::{Endpoint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 use crate::clock::Deadline;
 
-pub(crate) use lines::Lines;
+pub(crate) use ndjson::Lines;
 
 /// The largest head of an answer that is read, in bytes.
 const MAX_HEAD: usize = 16 * 1024;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rolecall_protocol::location::LocationError;
 use rolecall_protocol::{ErrorBody, PROTOCOL_VERSION};
 
-use crate::context_entry::for_shell;
-use crate::http::HttpError;
-use crate::report::{CliError, Exit};
-use crate::start::StartError;
+use crate::daemon::http::HttpError;
+use crate::daemon::spawn::StartError;
+use crate::error::{CliError, Exit};
+use crate::kubeconfig::context_entry::for_shell;
 
 /// Why a call has no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,8 @@ use std::path::Path;
 use rolecall_protocol::location::{self, FolderProblem};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-use super::{CONNECT, CallError};
+use super::CallError;
+use super::call::CONNECT;
 use crate::clock::{Deadline, pause};
 
 /// Connects to a daemon that has just been started, by us or by somebody who was quicker and may not listen yet.

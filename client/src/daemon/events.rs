@@ -2,9 +2,10 @@
 
 use rolecall_protocol::{Endpoint, ErrorCode, Event, Happening};
 
-use super::{Agent, CallError, MAX_ANSWER, failed, judge, lock};
+use super::call::{Agent, MAX_ANSWER, failed, judge};
+use super::{CallError, instance_lock};
 use crate::clock::{Deadline, patient_pause};
-use crate::http::{self, Lines};
+use crate::daemon::http::{self, Lines};
 
 impl Agent {
     /// Opens the stream of events and reads the first, so that nothing that happens from now on is missed. Each of the
@@ -51,6 +52,6 @@ impl Agent {
     ///
     /// This asks nobody: where a service manager listens in the daemon's place, to connect would be to start it.
     pub(crate) fn is_seen_running(&self) -> bool {
-        lock::is_held(&self.socket.with_extension("lock"))
+        instance_lock::is_held(&self.socket.with_extension("lock"))
     }
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use rolecall_protocol::{LoginKind, LoginStatus, SourceName};
 
-use crate::words;
+use crate::format_time;
 
 /// With less than this left, a login that nobody renews is about to end.
 const SOON: SignedDuration = SignedDuration::from_mins(15);
@@ -69,20 +69,21 @@ impl Standing {
             (LoginKind::Mfa, None, false) => told("needs an MFA code on first use".to_owned(), Urgency::FirstUse),
             (LoginKind::Sso, None, false) => told("nobody is logged in".to_owned(), Urgency::FirstUse),
             (LoginKind::Mfa, Some(end), _) => {
-                let left = words::length(end.duration_since(now));
+                let left = format_time::length(end.duration_since(now));
                 let then = if *renews { ", then by command" } else { "" };
                 told(format!("one MFA code is good for {left} more{then}"), urgency(end, *renews, now))
             }
             (_, None, true) => told("signed in, renewed by itself".to_owned(), Urgency::None),
             (_, None, false) => told("signed in".to_owned(), Urgency::None),
-            (_, Some(end), true) => {
-                told(format!("signed in until {}, renewed by itself", words::moment(now, end, zone)), Urgency::None)
-            }
+            (_, Some(end), true) => told(
+                format!("signed in until {}, renewed by itself", format_time::moment(now, end, zone)),
+                Urgency::None,
+            ),
             (_, Some(end), false) => {
                 let urgency = urgency(end, false, now);
                 let left =
-                    if urgency == Urgency::Soon { format!(", {}", words::left(now, end)) } else { String::new() };
-                told(format!("signed in until {}{left}", words::moment(now, end, zone)), urgency)
+                    if urgency == Urgency::Soon { format!(", {}", format_time::left(now, end)) } else { String::new() };
+                told(format!("signed in until {}{left}", format_time::moment(now, end, zone)), urgency)
             }
         }
     }

@@ -9,15 +9,17 @@ use nix::sys::signal::Signal;
 use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, sanitize_for_terminal, sentence};
 
 use super::browser;
-use super::conversation::{self, Page, Person};
-use super::line::{HANDED_OVER, Line, Sink};
+use super::flow::{self, Page, Person};
 use crate::clock::{self, Deadline};
 use crate::environment::Environment;
-use crate::report::CliError;
+use crate::error::CliError;
+use crate::format_time;
 use crate::run::Context;
-use crate::screen::Screen;
-use crate::tty::{Tty, Typed};
-use crate::{screen, signals, words};
+use crate::terminal::signals;
+use crate::terminal::status_line::{HANDED_OVER, Line, Sink};
+use crate::terminal::style;
+use crate::terminal::style::Screen;
+use crate::terminal::tty::{Tty, Typed};
 
 /// How long somebody may take to answer a question.
 const PROMPT: Duration = Duration::from_mins(2);
@@ -74,7 +76,7 @@ impl Desk {
         has_browser: bool,
     ) -> Result<Self, CliError> {
         let environment = context.environment.clone();
-        let is_live = std::io::stderr().is_terminal() && screen::is_smart(&environment);
+        let is_live = std::io::stderr().is_terminal() && style::is_smart(&environment);
         let (tty, about) = (Tty::open(), format!("source \"{source}\""));
         let line = Line::new(Sink::StandardError, is_live, tty.clone())?;
         let screen = context.screen;
@@ -102,7 +104,7 @@ impl Desk {
         tty: Tty,
         environment: Environment,
     ) -> Result<Self, CliError> {
-        let line = Line::new(Sink::Terminal(tty.clone()), screen::is_smart(&environment), Some(tty.clone()))?;
+        let line = Line::new(Sink::Terminal(tty.clone()), style::is_smart(&environment), Some(tty.clone()))?;
         let has_browser = browser::is_there(&environment);
         Ok(Self {
             about: about.to_owned(),
@@ -261,7 +263,7 @@ impl Desk {
             self.say("this login was begun before, here or elsewhere; whoever confirms it, it is good for all");
         }
         if !self.line.is_live() {
-            let end = words::moment(clock::now(), page.expires, &TimeZone::system());
+            let end = format_time::moment(clock::now(), page.expires, &TimeZone::system());
             self.say(&format!("waiting for that, until {end}"));
         }
     }
@@ -292,7 +294,7 @@ impl Person for Desk {
     }
 
     fn browse(&mut self, page: &Page) {
-        let limit = clock::now() + conversation::BROWSER;
+        let limit = clock::now() + flow::BROWSER;
         self.waiting = Some(Waiting { expires: page.expires.min(limit) });
         self.tell(page);
         self.wait();
@@ -303,7 +305,7 @@ impl Person for Desk {
         self.turns = self.turns.wrapping_add(1);
         let wheel = if self.screen.unicode { "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" } else { "|/-\\" };
         let mark = wheel.chars().cycle().nth(self.turns % wheel.chars().count()).unwrap_or('-');
-        let left = words::left(clock::now(), expires);
+        let left = format_time::left(clock::now(), expires);
         self.line.draw(&format!("{mark} waiting for the browser, {left} (Ctrl-C to leave)"));
     }
 

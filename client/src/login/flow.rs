@@ -7,14 +7,14 @@ use rolecall_protocol::{
     ErrorBody, ErrorCode, LoginFlow, LoginRequest, LoginStep, MfaSerial, Secret, SourceName, SourceStatus,
 };
 
-use crate::agent::{Agent, CallError, Steps};
 use crate::clock::Deadline;
-use crate::report::{CliError, Exit};
+use crate::daemon::{Agent, CallError, Steps};
+use crate::error::{CliError, Exit};
 
 /// How long the daemon may work on it while nobody has to do anything.
 const WORK: Duration = Duration::from_mins(2);
 /// How long a person may take in a browser.
-pub(super) const BROWSER: Duration = Duration::from_mins(10);
+pub(crate) const BROWSER: Duration = Duration::from_mins(10);
 /// How often the person is shown that it goes on.
 const TICK: Duration = Duration::from_millis(120);
 /// How many codes are tried until one is taken: a person who has none that is right does not find one by trying.

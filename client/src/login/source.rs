@@ -7,12 +7,12 @@ use rolecall_protocol::{
     ErrorBody, ErrorClass, ErrorCode, Problem, ProfileState, SourceName, SourceStatus, Status, near_misses,
 };
 
+use crate::error::{CliError, Exit};
 use crate::output;
-use crate::report::{CliError, Exit};
 
 /// The sources that need a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Needed {
+pub(crate) enum Needed {
     /// This one alone.
     One(SourceName),
     /// Not one.
@@ -39,7 +39,7 @@ pub(crate) fn named(name: &SourceName, status: &Status) -> Result<SourceName, Cl
 }
 
 /// The one source that needs a person. Several are an error, since each asks for something.
-pub(super) fn needed(status: &Status, now: Timestamp) -> Result<Needed, CliError> {
+pub(crate) fn needed(status: &Status, now: Timestamp) -> Result<Needed, CliError> {
     let wants = |source: &&SourceStatus| {
         let is_over = source.login.as_ref().is_some_and(|login| login.is_over(now));
         is_over || source.problem.as_ref().is_some_and(waits_for_login)

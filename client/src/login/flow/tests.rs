@@ -1,7 +1,7 @@
 //! Conversations with a daemon of a few lines and a person of a few words.
 
 use super::*;
-use crate::agent::tests::Fake;
+use crate::daemon::call::tests::Fake;
 
 const SERIAL: &str = "arn:aws:iam::111122223333:mfa/dev";
 
