@@ -17,6 +17,7 @@ pub(crate) use inputs::InputsEntry;
 pub(crate) use sources::SourceEntry;
 
 use crate::files::atomic_file::{self, Backup, FileError};
+use crate::files::names;
 
 /// What a file that we begin says about itself.
 const HEADER: &str = "\
@@ -73,8 +74,8 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
 ) -> Result<T, E> {
     let read = || {
         let path = atomic_file::resolve(path)?;
-        atomic_file::create_folder(atomic_file::folder_of(&path))?;
-        let lock = atomic_file::lock_folder(atomic_file::folder_of(&path), WAIT)?;
+        atomic_file::create_folder(names::folder_of(&path))?;
+        let lock = atomic_file::lock_folder(names::folder_of(&path), WAIT)?;
         let original = atomic_file::read(&path, MAX_CONFIG as u64)?;
         Ok((lock, original))
     };

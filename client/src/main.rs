@@ -7,6 +7,7 @@ mod cli;
 mod clock;
 mod commands;
 mod config_file;
+mod context;
 mod daemon;
 mod environment;
 mod error;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use context::Context;
 use environment::Environment;
 
 fn main() -> ExitCode {
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
 fn entry() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match fast_path(&arguments) {
-        Some(name) => token::run(name),
+        Some(name) => token::run(name, environment),
         None => command(arguments),
     }
 }
@@ -45,7 +47,7 @@ fn command(arguments: Vec<OsString>) -> u8 {
         Ok(cli) => cli,
         Err(error) => return output::print_usage_error(&error),
     };
-    match run::run(cli, environment()) {
+    match run::run(cli, &Context::new(environment)) {
         Ok(()) => 0,
         Err(error) => {
             output::print_error(&error);

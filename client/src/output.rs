@@ -59,6 +59,14 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
     })
 }
 
+/// Prints JSON for programs.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        CliError::new(Exit::Bug, format!("cannot write JSON: {error}"), "Report it, with the command that you ran")
+    })?;
+    print(&format!("{text}\n"))
+}
+
 /// Says something on standard error that is not an error.
 pub(crate) fn print_note(text: &str) {
     stderr_line(&rolecall_protocol::sanitize_for_terminal(text));

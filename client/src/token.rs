@@ -17,6 +17,7 @@ use rolecall_protocol::{EXEC_INFO_VARIABLE, Endpoint, ErrorCode, ProfileName};
 use crate::clock::Deadline;
 use crate::daemon::spawn::{self, SpawnError};
 use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent};
+use crate::environment::Environment;
 use crate::error::{CliError, Exit};
 use crate::output;
 
@@ -24,10 +25,10 @@ use crate::output;
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 
 /// Answers kubectl. Returns the exit code.
-pub(crate) fn run(name: &OsStr) -> u8 {
+pub(crate) fn run(name: &OsStr, read_environment: fn() -> Environment) -> u8 {
     // From here on for everything: kubectl has no deadline of its own and holds a lock while we run.
     let deadline = Deadline::after(CALL_TIMEOUT);
-    match write_token(name, deadline) {
+    match write_token(name, read_environment, deadline) {
         Ok(()) => 0,
         Err(error) => {
             output::print_error(&error);
@@ -36,7 +37,7 @@ pub(crate) fn run(name: &OsStr) -> u8 {
     }
 }
 
-fn write_token(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
+fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: Deadline) -> Result<(), CliError> {
     let name: ProfileName = name.to_string_lossy().parse().map_err(|error| {
         CliError::new(Exit::Usage, format!("{error}"), "Name one of the profiles that this lists: rolecall list")
     })?;
@@ -49,10 +50,10 @@ fn write_token(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
             "Have kubectl set it, by a context that this writes: rolecall kubeconfig",
         ));
     }
-    let daemon = match Daemon::find(IfAbsent::Start) {
+    let daemon = match Daemon::find(IfAbsent::Start(read_environment)) {
         Ok(daemon) => daemon,
         Err(CallError::Location(error @ LocationError::NoRuntimeFolder(_))) => {
-            return write_token_without_daemon(&name, &error.to_string(), deadline);
+            return write_token_without_daemon(&name, &error.to_string(), &read_environment(), deadline);
         }
         Err(error) => return Err(CliError::from(error).with_subject(name)),
     };
@@ -61,21 +62,13 @@ fn write_token(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
         Err(CallError::Start(error @ (SpawnError::StartFailed(_) | SpawnError::ExitedSilently)))
             if !socket_folder_exists(&daemon) =>
         {
-            write_token_without_daemon(&name, &error.to_string(), deadline)
+            write_token_without_daemon(&name, &error.to_string(), &read_environment(), deadline)
         }
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => {
-            login_prompt::offer_login(&daemon, &name, info.as_bytes(), body)
+            login_prompt::offer_login(&daemon, &name, info.as_bytes(), body, read_environment)
                 .and_then(|answer| output::stdout_bytes(answer.body()))
         }
-        Err(error) => Err(token_error(error, &name)),
-    }
-}
-
-/// The daemon's own words name the profile already, but for those that it says before it has read what it is asked.
-fn token_error(error: CallError, name: &ProfileName) -> CliError {
-    match error {
-        CallError::Rejected(body) if body.code != ErrorCode::Unavailable => body.into(),
-        error => CliError::from(error).with_subject(name),
+        Err(error) => Err(error.with_subject(&name)),
     }
 }
 
@@ -90,14 +83,18 @@ fn socket_folder_exists(daemon: &Daemon) -> bool {
 
 /// Without a place for a socket: a daemon for this one call, which answers on its standard output. Slow (it has no
 /// session to share), so it is said.
-fn write_token_without_daemon(name: &ProfileName, why: &str, deadline: Deadline) -> Result<(), CliError> {
+fn write_token_without_daemon(
+    name: &ProfileName,
+    why: &str,
+    environment: &Environment,
+    deadline: Deadline,
+) -> Result<(), CliError> {
     let why = why.strip_prefix("no usable runtime folder: ").unwrap_or(why);
     output::print_note(&format!("no usable runtime folder ({why}); answering without the daemon"));
-    let environment = crate::environment();
     let about = |error: SpawnError| CliError::from(error).with_subject(name);
-    let program = spawn::find_daemon(&environment).map_err(about)?;
+    let program = spawn::find_daemon(environment).map_err(about)?;
     let (ours, theirs) = spawn::output_channel(&program).map_err(about)?;
-    let mut command = spawn::daemon_command(&program, &environment);
+    let mut command = spawn::daemon_command(&program, environment);
     command.args(["--once", "token", name.as_str()]).stdout(theirs);
     if let Some(info) = location::exec_info() {
         command.env(EXEC_INFO_VARIABLE, info);
@@ -156,21 +153,5 @@ fn wait(child: &mut Child, deadline: Deadline) -> Option<ExitStatus> {
             let _ = child.wait();
             return None;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rolecall_protocol::ErrorBody;
-
-    use super::*;
-
-    #[test]
-    fn every_message_names_the_profile_once() {
-        let name: ProfileName = "prod".parse().unwrap();
-        let said = |code, message| token_error(CallError::Rejected(ErrorBody::new(code, message)), &name).to_string();
-        assert_eq!(said(ErrorCode::Unavailable, "too many callers"), "prod: too many callers");
-        assert_eq!(said(ErrorCode::AccessDenied, "prod: AWS says no"), "prod: AWS says no");
-        assert!(token_error(CallError::NotRunning, &name).to_string().starts_with("prod: the agent is not running"));
     }
 }

@@ -53,7 +53,7 @@ fn secrets_are_exposed_in_few_places() {
             "client/protocol/src/secret.rs",
             "client/src/commands/keys/ask.rs",
             "client/src/commands/keys/put.rs",
-            "client/src/commands/lock.rs",
+            "client/src/daemon/call.rs",
             "client/src/terminal/passphrase.rs",
             "daemon/src/agent.rs",
             "daemon/src/agent/keep.rs",

@@ -11,24 +11,26 @@ mod verify;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ProfileDetails, location, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, ProfileDetails, sanitize_for_terminal};
 
 use crate::cli::Add;
 use crate::clock::Deadline;
 use crate::config_file::{self, ConfigFile, ProfileEntry};
-use crate::daemon::{CallError, Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::daemon::config_status;
 use crate::error::{CliError, Exit};
-use crate::kubeconfig::context_entry::{Server, display_path, entry, files, kubeconfig_option, print_notes};
+use crate::files::path_text::display_path;
+use crate::kubeconfig::context_entry::{Server, entry, files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, Outcome};
 use crate::output;
-use crate::run::Context;
 
 /// How long the daemon may take to see the new configuration.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Adds the profile, and says step by step what was found and done.
 pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
-    let path = location::config().map_err(CallError::from)?;
+    let path = context.config_path()?;
     let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
     let (checked, before) = check(wanted, &path, &files, context)
         .and_then(|checked| write_config(wanted, &path, &checked).map(|before| (checked, before)))
@@ -89,8 +91,8 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     let mut draft = ConfigFile::load(path)?;
     let mut profile = plan::plan(wanted, &mut draft)?;
     check_context_free(files, wanted.name.as_str())?;
-    let daemon = Daemon::find(IfAbsent::Start)?;
-    super::check_daemon_config(&daemon, path)?;
+    let daemon = context.daemon()?;
+    config_status::check_daemon_config(&daemon, path, &context.environment)?;
     let server = if wanted.no_verify {
         verify::config_alone(&daemon, &draft)?;
         given

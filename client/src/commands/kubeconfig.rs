@@ -1,22 +1,23 @@
 //! `rolecall kubeconfig`: writes or refreshes contexts, and keeps to the pins.
 
-use jiff::tz::TimeZone;
-use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status, location};
+use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status};
 
 use crate::cli::Kubeconfig;
 use crate::config_file::{self, ProfileEntry};
-use crate::daemon::{Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::daemon::config_status;
 use crate::error::CliError;
-use crate::kubeconfig::context_entry::{Server, display_path, entry, files, print_notes};
+use crate::files::path_text::display_path;
+use crate::kubeconfig::context_entry::{Server, entry, files, print_notes};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
-use crate::run::Context;
 use crate::{clock, output};
 
 /// Asks for every cluster, then writes what could be had. What could not be had is said, and is the exit code.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
-    let daemon = Daemon::find(IfAbsent::Start)?;
-    let names = if wanted.all { all(&daemon)? } else { wanted.names.clone() };
+    let daemon = context.daemon()?;
+    let names = if wanted.all { all(&daemon, context)? } else { wanted.names.clone() };
     let mut profiles = Vec::new();
     for name in &names {
         match daemon.call_json::<ProfileDetails>(&Endpoint::Profile(name.clone()), b"") {
@@ -47,14 +48,14 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
         };
     }
     if !found.is_empty() {
-        pin(&daemon, &found)?;
+        pin(&daemon, &found, context)?;
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
         let outcome = kubeconfig::upsert(&files, &entries, current)?;
         print_notes(&outcome.written.notes);
         let lines = outcome.entries.iter().map(|entry| entry_line(entry, context));
         output::print(&lines.collect::<String>())?;
         if let Some(current) = current {
-            output::print(&format!("{} {current} is your current context\n", context.screen.tick()))?;
+            context.print_done(&format!("{current} is your current context"))?;
         }
     }
     failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
@@ -67,11 +68,11 @@ struct ClusterLookup {
     is_new: bool,
 }
 
-fn all(daemon: &Daemon) -> Result<Vec<ProfileName>, CliError> {
+fn all(daemon: &Daemon, context: &Context) -> Result<Vec<ProfileName>, CliError> {
     let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
     if status.profiles.is_empty() {
-        let broken = super::invalid_config_error(&status, clock::now(), &TimeZone::system());
-        return Err(broken.unwrap_or_else(super::no_profiles_error));
+        let broken = config_status::invalid_config_error(&status, clock::now(), &context.zone);
+        return Err(broken.unwrap_or_else(config_status::no_profiles_error));
     }
     Ok(status.profiles.into_iter().map(|profile| profile.name).collect())
 }
@@ -114,12 +115,12 @@ fn pin_differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
 }
 
 /// Writes the pins that are new.
-fn pin(daemon: &Daemon, found: &[ClusterLookup]) -> Result<(), CliError> {
+fn pin(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<(), CliError> {
     if !found.iter().any(|found| found.is_new) {
         return Ok(());
     }
-    let path = location::config().map_err(crate::daemon::CallError::from)?;
-    super::check_daemon_config(daemon, &path)?;
+    let path = context.config_path()?;
+    config_status::check_daemon_config(daemon, &path, &context.environment)?;
     config_file::edit(&path, |file| {
         for found in found.iter().filter(|found| found.is_new) {
             if let Some(entry) = file.profile(found.name.as_str()) {

@@ -1,19 +1,18 @@
 //! `rolecall list`: what is configured.
 
-use jiff::tz::TimeZone;
 use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status};
 
 use crate::cli::List;
-use crate::daemon::{Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::config_status;
 use crate::error::CliError;
-use crate::run::Context;
 use crate::terminal::table::{Column, Row, render};
 use crate::{clock, output};
 
 /// Prints the profiles.
 pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
-    let status: Status = Daemon::find(IfAbsent::Start)?.call_json(&Endpoint::Status, b"")?;
-    if let Some(broken) = super::invalid_config_error(&status, clock::now(), &TimeZone::system()) {
+    let status: Status = context.daemon()?.call_json(&Endpoint::Status, b"")?;
+    if let Some(broken) = config_status::invalid_config_error(&status, clock::now(), &context.zone) {
         // What is not in force cannot be listed, and an empty list would say that there is nothing.
         if status.config.loaded.is_none() {
             return Err(broken);
@@ -21,14 +20,14 @@ pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
         output::print_note(&broken.to_string());
     }
     match () {
-        () if wanted.json => super::print_json(&status.profiles.iter().map(configured).collect::<Vec<_>>()),
+        () if wanted.json => output::print_json(&status.profiles.iter().map(configured).collect::<Vec<_>>()),
         () if wanted.quiet => {
             let names = status.profiles.iter().flat_map(|profile| [profile.name.as_str(), "\n"]);
             output::print(&names.collect::<String>())
         }
         () if status.profiles.is_empty() => {
             if status.config.problem.is_none() {
-                output::print_note(&super::no_profiles_error().to_string());
+                output::print_note(&config_status::no_profiles_error().to_string());
             }
             Ok(())
         }

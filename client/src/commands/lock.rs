@@ -2,21 +2,19 @@
 //! hotkey or a screen locker can run it.
 
 use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{Endpoint, LockRequest, LockStatus, Secret, Status};
-use serde::Serialize;
+use rolecall_protocol::{Endpoint, LockRequest, LockStatus, Status};
 
 use crate::cli::Lock;
-use crate::clock::{self, Deadline};
-use crate::daemon::{CallError, Daemon, IfAbsent};
+use crate::clock::{self};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::format_time;
 use crate::output;
-use crate::run::Context;
 use crate::terminal::passphrase::Passphrases;
 
 /// Locks, or sets the passphrase.
 pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
-    let daemon = Daemon::find(IfAbsent::Start)?;
+    let daemon = context.daemon()?;
     let before = daemon.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
     let request = if wanted.passphrase || !before.has_passphrase {
         note_problem(&before);
@@ -24,13 +22,13 @@ pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
     } else {
         LockRequest::default()
     };
-    let after: LockStatus = call(&daemon, &Endpoint::Lock, &request)?;
+    let after: LockStatus = daemon.call_with_secret(&Endpoint::Lock, &request)?;
     let tick = context.screen.tick();
     if wanted.passphrase {
         let verb = if before.has_passphrase { "changed" } else { "set" };
         output::print(&format!("{tick} the passphrase was {verb}; lock with it: rolecall lock\n"))?;
     } else {
-        output::print(&format!("{tick} {}\n", locked_text(&after, clock::now(), &TimeZone::system())))?;
+        output::print(&format!("{tick} {}\n", locked_text(&after, clock::now(), &context.zone)))?;
     }
     note_problem(&after);
     Ok(())
@@ -48,16 +46,8 @@ fn ask(wanted: &Lock, before: &LockStatus) -> Result<LockRequest, CliError> {
     Ok(LockRequest { passphrase, old, only_set: wanted.passphrase })
 }
 
-/// One call with what may be secret, and with the time that a wrong passphrase takes.
-pub(super) fn call(daemon: &Daemon, endpoint: &Endpoint, request: &impl Serialize) -> Result<LockStatus, CallError> {
-    let malformed = |error: serde_json::Error| CallError::InvalidResponse(error.to_string());
-    let body = Secret::new(serde_json::to_vec(request).map_err(malformed)?);
-    let deadline = Deadline::after(endpoint.patience() + std::time::Duration::from_secs(1));
-    daemon.call_json_within(endpoint, body.expose(), deadline)
-}
-
 /// What is wrong with the lock, if anything is.
-pub(super) fn note_problem(status: &LockStatus) {
+fn note_problem(status: &LockStatus) {
     if let Some(problem) = &status.problem {
         output::print_note(&problem.to_string());
     }

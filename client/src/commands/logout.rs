@@ -3,16 +3,16 @@
 use rolecall_protocol::{Endpoint, LoggedOut, SourceName, Status};
 
 use crate::cli::Logout;
-use crate::daemon::{Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::Daemon;
 use crate::error::CliError;
 use crate::login::source;
 use crate::output;
-use crate::run::Context;
 
 /// Logs out of each, and says what that has come to. One that fails does not keep the others.
 pub(crate) fn run(wanted: &Logout, context: &Context) -> Result<(), CliError> {
     // One that does not run holds nothing in its memory, but it alone knows what lies in AWS's own files.
-    let daemon = Daemon::find(IfAbsent::Start)?;
+    let daemon = context.daemon()?;
     let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
     let sources = if wanted.all {
         source::all_names(&status)
@@ -41,7 +41,7 @@ fn log_out(daemon: &Daemon, source: &SourceName, context: &Context) -> Result<()
             .with_hint_prefix("It is forgotten here")
             .with_subject(format!("source \"{source}\"")));
     }
-    output::print(&format!("{} source {source}: {logout_text}\n", context.screen.tick()))
+    context.print_done(&format!("source {source}: {logout_text}"))
 }
 
 /// What has become of it.

@@ -6,12 +6,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, ProfileName, ProfileStatus, Refreshed, SessionStatus, sanitize_for_terminal};
 
 use crate::cli::Refresh;
+use crate::clock;
 use crate::clock::Deadline;
-use crate::daemon::{CallError, Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::{CallError, Daemon};
 use crate::error::CliError;
 use crate::format_time;
-use crate::run::Context;
-use crate::{clock, output};
 
 /// How long it is asked, after a failure, what there still is: nobody waits for that.
 const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -19,12 +19,12 @@ const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Has the daemon get a new session, and says what it is.
 pub(crate) fn run(wanted: &Refresh, context: &Context) -> Result<(), CliError> {
     let endpoint = Endpoint::Refresh(wanted.name.clone());
-    let daemon = Daemon::find(IfAbsent::Start)?;
+    let daemon = context.daemon()?;
     let zone = TimeZone::system();
     let Refreshed { session } =
         daemon.call_json(&endpoint, b"").map_err(|error| refresh_error(error, &daemon, &wanted.name, &zone))?;
     let got = session_text(&session, clock::now(), &zone);
-    output::print(&format!("{} {}: {got}\n", context.screen.tick(), wanted.name))
+    context.print_done(&format!("{}: {got}", wanted.name))
 }
 
 /// Why there is no new session, and what goes on meanwhile. Only a daemon that has answered is asked for more.

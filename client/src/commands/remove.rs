@@ -2,24 +2,26 @@
 
 use std::path::PathBuf;
 
-use rolecall_protocol::{ProfileName, location, near_misses};
+use rolecall_protocol::{ProfileName, near_misses};
 
 use crate::cli::Remove;
 use crate::config_file::{self, ConfigFile};
-use crate::daemon::{CallError, Daemon};
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::daemon::config_status;
 use crate::error::CliError;
-use crate::kubeconfig::context_entry::{display_path, files, kubeconfig_option, print_notes};
+use crate::files::path_text::display_path;
+use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, Files, Removal, RemoveOutcome};
 use crate::output;
-use crate::run::Context;
 
 /// Removes them. Nothing is changed if one of the names is unknown.
 ///
 /// The kubeconfig comes first: if the configuration cannot be written then, the same command can be run again.
 pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
-    let path = location::config().map_err(CallError::from)?;
+    let path = context.config_path()?;
     let config = ConfigFile::load(&path)?;
-    super::check_running_daemon_config(&path)?;
+    config_status::check_running_daemon_config(&path, &context.environment)?;
     check_known(&wanted.names, &config.profile_names())?;
     let outcome = if wanted.keep_context {
         None
@@ -38,7 +40,7 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     Daemon::reload();
     for name in &wanted.names {
         let rest = outcome.as_ref().map(|(files, outcome)| context_text(name, outcome, files)).unwrap_or_default();
-        output::print(&format!("{} removed the profile {name}{rest}\n", context.screen.tick()))?;
+        context.print_done(&format!("removed the profile {name}{rest}"))?;
     }
     if let Some((_, outcome)) = outcome {
         print_notes(&outcome.written.notes);

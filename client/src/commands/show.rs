@@ -8,28 +8,29 @@ use rolecall_protocol::{
 };
 
 use crate::cli::Show;
-use crate::daemon::{Daemon, IfAbsent};
+use crate::context::Context;
 use crate::error::CliError;
+use crate::files::path_text::display_path;
 use crate::format_time;
 use crate::kubeconfig;
-use crate::kubeconfig::context_entry::{display_path, files};
+use crate::kubeconfig::context_entry::files;
 use crate::login::source::waits_for_login;
 use crate::login::status::LoginSummary;
 use crate::{clock, output};
 
 /// Prints the profile.
-pub(crate) fn run(wanted: &Show) -> Result<(), CliError> {
+pub(crate) fn run(wanted: &Show, context: &Context) -> Result<(), CliError> {
     let endpoint = Endpoint::Profile(wanted.name.clone());
-    let daemon = Daemon::find(IfAbsent::Start)?;
+    let daemon = context.daemon()?;
     if wanted.json {
-        return super::print_json(&daemon.call_json::<serde_json::Value>(&endpoint, b"")?);
+        return output::print_json(&daemon.call_json::<serde_json::Value>(&endpoint, b"")?);
     }
     let details: ProfileDetails = daemon.call_json(&endpoint, b"")?;
     // It adds to the answer; without it there is one all the same.
     let all = daemon.call_json::<Status>(&Endpoint::Status, b"").ok();
     let source = all.and_then(|all| all.sources.into_iter().find(|source| source.name == details.status.source));
-    let context = context_of(&wanted.name);
-    output::print(&render(&details, source.as_ref(), context.as_deref(), clock::now(), &TimeZone::system()))
+    let context_file = context_of(&wanted.name);
+    output::print(&render(&details, source.as_ref(), context_file.as_deref(), clock::now(), &context.zone))
 }
 
 /// Where the profile's context is. A kubeconfig that cannot be read is not what was asked about.

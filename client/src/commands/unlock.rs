@@ -2,17 +2,16 @@
 
 use rolecall_protocol::{Endpoint, ErrorCode, LockStatus, Status, UnlockRequest};
 
-use super::lock::{call, note_problem};
 use crate::cli::Unlock;
-use crate::daemon::{CallError, Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::{CallError, Daemon};
 use crate::error::CliError;
 use crate::output;
-use crate::run::Context;
 use crate::terminal::passphrase::{Passphrases, TRIES};
 
 /// Asks for the passphrase, and unlocks with it.
 pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
-    let daemon = Daemon::find(IfAbsent::Start)?;
+    let daemon = context.daemon()?;
     let before = daemon.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
     if !before.locked {
         return output::print("the agent is not locked\n");
@@ -24,8 +23,10 @@ pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
         // Nothing to check one against: what it is kept in was damaged, and may have been removed.
         unlock(&daemon, UnlockRequest { passphrase: String::new().into() })?
     };
-    output::print(&format!("{} unlocked; sessions are got as they are needed\n", context.screen.tick()))?;
-    note_problem(&after);
+    context.print_done("unlocked; sessions are got as they are needed")?;
+    if let Some(problem) = &after.problem {
+        output::print_note(&problem.to_string());
+    }
     Ok(())
 }
 
@@ -47,5 +48,5 @@ fn ask(daemon: &Daemon, mut passphrases: Passphrases) -> Result<LockStatus, CliE
 
 #[allow(clippy::needless_pass_by_value)] // it is wiped here
 fn unlock(daemon: &Daemon, request: UnlockRequest) -> Result<LockStatus, CallError> {
-    call(daemon, &Endpoint::Unlock, &request)
+    daemon.call_with_secret(&Endpoint::Unlock, &request)
 }

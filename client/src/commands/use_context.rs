@@ -4,11 +4,12 @@ use rolecall_protocol::{ProfileName, location, sentence};
 
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
+use crate::context::Context;
 use crate::error::CliError;
-use crate::kubeconfig::context_entry::{display_path, files, kubeconfig_option, print_notes};
+use crate::files::path_text::display_path;
+use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, KubeconfigError};
 use crate::output;
-use crate::run::Context;
 
 /// Sets the current context, and says which it was.
 pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {

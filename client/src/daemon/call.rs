@@ -6,20 +6,20 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ErrorAnswer, ErrorCode, PROTOCOL_VERSION, Status, location};
+use rolecall_protocol::{Endpoint, ErrorAnswer, ErrorCode, PROTOCOL_VERSION, Secret, Status, location};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::connect::{listener_pid, open, open_after_start};
+use super::connect::{CONNECT_TIMEOUT, listener_pid, open, open_after_start};
 use super::cooldown;
 use super::error::CallError;
+use super::http::{self, HttpError, Response};
+use super::spawn::{self, SpawnError};
 use crate::clock::{Deadline, backoff, long_backoff};
-use crate::daemon::http::{self, HttpError, Response};
-use crate::daemon::spawn::{self, SpawnError};
+use crate::environment::Environment;
 
 /// How long a whole call may take, starting the daemon included.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long connecting may take.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a call is made again that a daemon took with it when it ended.
 pub(super) const MAX_RETRIES: u32 = 3;
 /// The largest answer that is read, but for the one that lists every profile.
@@ -28,10 +28,10 @@ pub(super) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 const MAX_STATUS_BYTES: usize = 32 * 1024 * 1024;
 
 /// What to do where nobody listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum IfAbsent {
-    /// Start the daemon and go on.
-    Start,
+    /// Start the daemon with this environment, which is read only then, and go on.
+    Start(fn() -> Environment),
     /// Say so.
     Fail,
 }
@@ -111,6 +111,19 @@ impl Daemon {
             .map_err(|error| CallError::InvalidResponse(format!("its answer is not what was asked for ({error})")))
     }
 
+    /// Like [`Daemon::call_json_within`], with a secret in the request, and as long as the daemon may take for the endpoint.
+    pub(crate) fn call_with_secret<T: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        request: &impl Serialize,
+    ) -> Result<T, CallError> {
+        // A buffer that grows leaves copies behind that are not wiped.
+        let mut body = Secret::new(Vec::with_capacity(endpoint.max_body()));
+        serde_json::to_writer(body.expose_mut(), request)
+            .map_err(|error| CallError::InvalidResponse(error.to_string()))?;
+        self.call_json_within(endpoint, body.expose(), patient_deadline(endpoint))
+    }
+
     /// Has a daemon that runs read the configuration now, rather than when its watch tells it. Nothing depends on it, so
     /// a daemon that does not run or does not answer is no error.
     pub(crate) fn reload() {
@@ -177,19 +190,25 @@ impl Daemon {
     }
 
     pub(super) fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
-        match open(&self.socket, deadline) {
-            Err(CallError::NotRunning) if self.if_absent == IfAbsent::Start => {
-                match spawn::spawn_daemon(&self.socket, deadline) {
+        match (open(&self.socket, deadline), self.if_absent) {
+            (Err(CallError::NotRunning), IfAbsent::Start(read_environment)) => {
+                let environment = read_environment();
+                match spawn::spawn_daemon(&self.socket, &environment, deadline) {
                     // Somebody ended it before it could say anything: a logout, or an impatient `kill`.
-                    Err(SpawnError::ExitedSilently) => spawn::spawn_daemon(&self.socket, deadline)?,
+                    Err(SpawnError::ExitedSilently) => spawn::spawn_daemon(&self.socket, &environment, deadline)?,
                     result => result?,
                 }
                 cooldown::clear(&self.socket);
                 Ok((open_after_start(&self.socket, deadline)?, true))
             }
-            result => Ok((result?, false)),
+            (result, _) => Ok((result?, false)),
         }
     }
+}
+
+/// As long as the daemon may take for an endpoint, and a second for the way.
+pub(crate) fn patient_deadline(endpoint: &Endpoint) -> Deadline {
+    Deadline::after(endpoint.patience() + Duration::from_secs(1))
 }
 
 /// Why a call has no answer, in the words of the calls.

@@ -4,14 +4,16 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use rolecall_protocol::location::{self, FolderProblem};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-use super::CallError;
-use super::call::CONNECT_TIMEOUT;
+use super::error::CallError;
 use crate::clock::{Deadline, backoff};
 
+/// How long connecting may take.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connects to a daemon that has just been started, by us or by somebody who was quicker and may not listen yet.
 pub(super) fn open_after_start(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     let deadline = deadline.within(CONNECT_TIMEOUT);

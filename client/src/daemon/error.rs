@@ -1,16 +1,17 @@
 //! Why a call has no answer, and what a person can do about it.
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rolecall_protocol::location::LocationError;
-use rolecall_protocol::{ErrorBody, PROTOCOL_VERSION};
+use rolecall_protocol::{ErrorBody, ErrorCode, PROTOCOL_VERSION};
 
-use crate::daemon::http::HttpError;
-use crate::daemon::spawn::SpawnError;
+use super::http::HttpError;
+use super::spawn::SpawnError;
 use crate::error::{CliError, Exit};
-use crate::kubeconfig::context_entry::shell_quoted;
+use crate::files::path_text::shell_quoted;
 
 /// Why a call has no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,17 @@ pub(crate) enum CallError {
     Rejected(ErrorBody),
 }
 
+impl CallError {
+    /// The error for the user, with the subject in front. The daemon's own messages name the subject already, except the
+    /// one that it sends before it has read the request.
+    pub(crate) fn with_subject(self, subject: impl Display) -> CliError {
+        match self {
+            Self::Rejected(body) if body.code != ErrorCode::Unavailable => body.into(),
+            error => CliError::from(error).with_subject(subject),
+        }
+    }
+}
+
 impl From<CallError> for CliError {
     fn from(error: CallError) -> Self {
         let message = error.to_string();
@@ -106,5 +118,21 @@ impl From<CallError> for CliError {
                 Self::new(Exit::Mismatch, message, "Upgrade the older of the two, then run: rolecall agent restart")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rolecall_protocol::ProfileName;
+
+    use super::*;
+
+    #[test]
+    fn every_message_names_the_profile_once() {
+        let name: ProfileName = "prod".parse().unwrap();
+        let said = |code, message| CallError::Rejected(ErrorBody::new(code, message)).with_subject(&name).to_string();
+        assert_eq!(said(ErrorCode::Unavailable, "too many callers"), "prod: too many callers");
+        assert_eq!(said(ErrorCode::AccessDenied, "prod: AWS says no"), "prod: AWS says no");
+        assert!(CallError::NotRunning.with_subject(&name).to_string().starts_with("prod: the agent is not running"));
     }
 }

@@ -3,9 +3,10 @@
 use rolecall_protocol::{Endpoint, ErrorCode, Event, Happening};
 
 use super::call::{Daemon, MAX_RESPONSE_BYTES, call_error, check_response};
-use super::{CallError, instance_lock};
+use super::error::CallError;
+use super::http::{self, LineStream};
+use super::instance_lock;
 use crate::clock::{Deadline, long_backoff};
-use crate::daemon::http::{self, LineStream};
 
 impl Daemon {
     /// Opens the stream of events and reads the first, so that nothing that happens from now on is missed. Each of the

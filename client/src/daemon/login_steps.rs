@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, ErrorCode, LoginRequest, LoginStep, SourceName};
 
-use super::CallError;
 use super::call::{Daemon, MAX_RESPONSE_BYTES, MAX_RETRIES, call_error, check_response};
+use super::error::CallError;
+use super::http::{self, HttpError, LineStream};
 use crate::clock::{Deadline, long_backoff};
-use crate::daemon::http::{self, HttpError, LineStream};
 
 /// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,6 +1,7 @@
 //! The daemon ("the agent", to users) as the client sees it: connect to it, start it where it does not run, call it.
 
 pub(crate) mod call;
+pub(crate) mod config_status;
 mod connect;
 mod cooldown;
 mod error;
@@ -10,6 +11,6 @@ mod instance_lock;
 mod login_steps;
 pub(crate) mod spawn;
 
-pub(crate) use call::{CALL_TIMEOUT, Daemon, IfAbsent};
+pub(crate) use call::{CALL_TIMEOUT, Daemon, IfAbsent, patient_deadline};
 pub(crate) use error::CallError;
 pub(crate) use login_steps::LoginSteps;

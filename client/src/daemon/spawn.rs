@@ -73,15 +73,14 @@ pub(crate) fn log_file() -> Option<PathBuf> {
 }
 
 /// Starts the daemon and waits until it, or another that was quicker, has the socket.
-pub(crate) fn spawn_daemon(socket: &Path, deadline: Deadline) -> Result<(), SpawnError> {
-    let environment = crate::environment();
+pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: Deadline) -> Result<(), SpawnError> {
     let mut arguments: Vec<OsString> = vec!["--detached".into(), "--socket".into(), socket.into()];
     if let Some(log) = log_file() {
         arguments.extend(["--log-file".into(), log.into()]);
     }
-    let program = find_daemon(&environment)?;
+    let program = find_daemon(environment)?;
     let (ours, theirs) = output_channel(&program)?;
-    let mut command = daemon_command(&program, &environment);
+    let mut command = daemon_command(&program, environment);
     command.args(arguments).stdout(theirs).stderr(Stdio::null());
     command.spawn().map_err(|cause| SpawnError::CannotRun { program, cause })?;
     drop(command); // it holds our copy of the daemon's end, and we want to see that end close

@@ -5,23 +5,16 @@
 //! the way, the old file is byte-identical and nothing is left behind. Symbolic links are followed to the file they
 //! name, so that a dotfile manager's link stays a link. Extended attributes and ACLs are not carried over.
 
-mod leftovers;
-
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::leftovers;
+use super::names::{BACKUP_INFIX, TEMPORARY_SUFFIX, file_name, folder_of, with_affixes};
 use crate::clock::{self, Deadline};
 use crate::terminal::signals;
-
-/// What the name of a backup has after the name of the file, before the time.
-const BACKUP_INFIX: &str = ".rolecall-backup-";
-
-/// What the name of a new text ends with until it is put in place of the old one.
-const TEMPORARY_SUFFIX: &str = ".rolecall-tmp";
 
 /// How many links are followed from a file's name to the file: as many as the kernel does.
 const MAX_LINKS: usize = 40;
@@ -153,11 +146,6 @@ pub(crate) fn lock_folder(folder: &Path, wait: Duration) -> Result<FolderLock, F
             }
         }
     }
-}
-
-/// The folder a file is in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 // === impl Original ===
@@ -355,17 +343,6 @@ fn check_regular(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
 
 fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
-}
-
-fn file_name(path: &Path) -> &OsStr {
-    path.file_name().unwrap_or(OsStr::new("file"))
-}
-
-fn with_affixes(before: &str, name: &OsStr, after: &str) -> OsString {
-    let mut text = OsString::from(before);
-    text.push(name);
-    text.push(after);
-    text
 }
 
 #[cfg(test)]

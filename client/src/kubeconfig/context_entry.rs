@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::environment::Environment;
 use crate::error::CliError;
+use crate::files::path_text::shell_quoted;
 use crate::kubeconfig::{Entry, Files, Note};
 use crate::output;
 
@@ -105,25 +106,9 @@ fn own_program(environment: &Environment) -> Result<PathBuf, CliError> {
     Ok(on_path.filter(|path| path.canonicalize().is_ok_and(|found| found == own)).unwrap_or(own))
 }
 
-/// A path as people write it: `~/.kube/config`.
-pub(crate) fn display_path(path: &Path) -> String {
-    let home = location::home();
-    match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
-        Some(rest) => format!("~/{}", rest.display()),
-        None => path.display().to_string(),
-    }
-}
-
 /// The option that names the same kubeconfig again, for a command that is recommended: empty where none was named.
 pub(crate) fn kubeconfig_option(named: Option<&Path>) -> String {
     named.map(|path| format!(" --kubeconfig {}", shell_quoted(path))).unwrap_or_default()
-}
-
-/// A path as it is typed: in quotes where the shell would take it for something else.
-pub(crate) fn shell_quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Says what else happened while a kubeconfig was written.
@@ -157,15 +142,5 @@ mod tests {
     fn a_recommended_command_can_be_copied() {
         assert_eq!(kubeconfig_option(None), "");
         assert_eq!(kubeconfig_option(Some(Path::new("/etc/kube.yaml"))), " --kubeconfig /etc/kube.yaml");
-        assert_eq!(shell_quoted(Path::new("my kube")), "'my kube'");
-        assert_eq!(shell_quoted(Path::new("it's")), r"'it'\''s'");
-        assert_eq!(shell_quoted(Path::new("~x")), "'~x'");
-    }
-
-    #[test]
-    fn paths_below_home_are_shortened() {
-        let Some(home) = location::home() else { return };
-        assert_eq!(display_path(&home.join(".kube/config")), "~/.kube/config");
-        assert_eq!(display_path(Path::new("/etc/kube")), "/etc/kube");
     }
 }

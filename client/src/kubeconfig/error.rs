@@ -101,7 +101,7 @@ impl KubeconfigError {
             ),
             E::CannotLock { lock, .. } => format!(
                 "Nothing was changed. Check that you may write there: ls -ld {}",
-                crate::files::atomic_file::folder_of(lock).display()
+                crate::files::names::folder_of(lock).display()
             ),
         }
     }

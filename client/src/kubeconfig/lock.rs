@@ -17,6 +17,7 @@ use super::error::KubeconfigError;
 use super::files::Waits;
 use crate::clock::{self, Deadline};
 use crate::files::atomic_file::{self, FolderLock};
+use crate::files::names;
 use crate::terminal::signals::{self, DeferredSignals};
 
 /// The locks of all files that can be locked. Dropping them removes kubectl's first, then lets go of our own.
@@ -43,12 +44,12 @@ impl Locks {
     /// nobody can be writing there either.
     pub(super) fn take(files: &[PathBuf], needed: &[PathBuf], waits: Waits) -> Result<Locks, KubeconfigError> {
         for file in needed {
-            atomic_file::create_folder(atomic_file::folder_of(file))?;
-            atomic_file::create_folder(atomic_file::folder_of(&atomic_file::resolve(file)?))?;
+            atomic_file::create_folder(names::folder_of(file))?;
+            atomic_file::create_folder(names::folder_of(&atomic_file::resolve(file)?))?;
         }
         let mut folders = BTreeSet::new();
         for file in files {
-            folders.insert(atomic_file::folder_of(&atomic_file::resolve(file)?).to_owned());
+            folders.insert(names::folder_of(&atomic_file::resolve(file)?).to_owned());
         }
         let folders = folders.iter().map(|folder| atomic_file::lock_folder(folder, waits.ours));
         // These go by themselves when a process ends, so Ctrl-C may end the waiting for them.

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rolecall_protocol::{
-    ErrorBody, ErrorCode, LoginFlow, LoginRequest, LoginStep, MfaSerial, Secret, SourceName, SourceStatus,
-};
+use rolecall_protocol::{ErrorBody, ErrorCode, LoginFlow, LoginRequest, LoginStep, MfaSerial, Secret, SourceName};
 
+use super::outcome::LoginOutcome;
 use crate::clock::Deadline;
-use crate::daemon::{CallError, Daemon, LoginSteps};
+use crate::daemon::{Daemon, LoginSteps};
 use crate::error::{CliError, Exit};
 
 /// How long the daemon may work on it while nobody has to do anything.
@@ -31,23 +30,6 @@ pub(crate) struct LoginOptions<'a> {
     pub(crate) renew: bool,
     /// The configuration that has the source, where that is not yet the one in force.
     pub(crate) draft: Option<&'a str>,
-}
-
-/// What it has come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LoginOutcome {
-    /// The source.
-    pub(crate) source: SourceStatus,
-    /// Whose credentials it gives.
-    pub(crate) arn: Option<String>,
-    /// Whether somebody had to do something.
-    pub(crate) changed: bool,
-}
-
-impl From<LoginOutcome> for LoginStep {
-    fn from(LoginOutcome { source, arn, changed }: LoginOutcome) -> Self {
-        Self::Done { source, arn, changed }
-    }
 }
 
 /// A page that is to be opened.
@@ -90,7 +72,9 @@ pub(crate) fn log_in(
     let (mut code, mut codes, mut tries, mut has_run) = (None, 0, 0, false);
     loop {
         let request = LoginRequest { code: code.take(), flow, renew, draft: draft.map(str::to_owned) };
-        let steps = ui.interruptible(|| daemon.login(source, &request)).map_err(|error| call_error(error, source))?;
+        let steps = ui
+            .interruptible(|| daemon.login(source, &request))
+            .map_err(|error| error.with_subject(format_args!("source \"{source}\"")))?;
         let result = read_steps(steps, source, ui);
         ui.clear();
         let (last, page_shown) = result?;
@@ -145,16 +129,8 @@ fn read_steps(
             Ok(None) if page.is_some() => ui.show_waiting(),
             Ok(None) => {}
             Err(_) if was_unknown => return Err(unknown_step(source)),
-            Err(error) => return Err(call_error(error, source)),
+            Err(error) => return Err(error.with_subject(format_args!("source \"{source}\""))),
         }
-    }
-}
-
-/// The daemon's own words name the source already.
-fn call_error(error: CallError, source: &SourceName) -> CliError {
-    match error {
-        CallError::Rejected(body) if body.code != ErrorCode::Unavailable => body.into(),
-        error => CliError::from(error).with_subject(format!("source \"{source}\"")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod flow;
+pub(crate) mod outcome;
 pub(crate) mod prompter;
 pub(crate) mod source;
 pub(crate) mod status;

@@ -11,10 +11,10 @@ use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, san
 use super::browser;
 use super::flow::{self, LoginUi, VerificationPage};
 use crate::clock::{self, Deadline};
+use crate::context::Context;
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::format_time;
-use crate::run::Context;
 use crate::terminal::signals;
 use crate::terminal::status_line::{Sink, StatusLine, TERMINATION_SIGNALS};
 use crate::terminal::style;
@@ -23,6 +23,8 @@ use crate::terminal::tty::{Tty, TypedLine};
 
 /// How long somebody may take to answer a question.
 const PROMPT_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long somebody may take to say whether they want to log in.
+const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a program may take that logs in by itself: it waits for a browser as well.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(10);
 /// How often somebody may type something that is no code.
@@ -131,8 +133,15 @@ impl Prompter {
         self.has_browser
     }
 
+    /// Asks whether to log in now, after the daemon has refused for want of a login. False for a no, and for no answer.
+    pub(crate) fn confirm_login(&self, refusal: &ErrorBody) -> bool {
+        let message = refusal.clone().sanitized().message;
+        let question = format!("rolecall: {} ", sentence(&message, Some("Log in now? [Y/n]")));
+        self.confirm(&question, CONFIRM_TIMEOUT) == Some(true)
+    }
+
     /// Asks for a yes. `None` where nobody answers.
-    pub(crate) fn confirm(&self, question: &str, limit: Duration) -> Option<bool> {
+    fn confirm(&self, question: &str, limit: Duration) -> Option<bool> {
         match self.ask(question, Deadline::after(limit)) {
             TypedLine::Line(line) => {
                 let line = line.trim().to_ascii_lowercase();

@@ -12,22 +12,20 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, tz::TimeZone};
 use rolecall_protocol::{
-    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, location, sentence,
+    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, location,
 };
 use rustix::fs::OFlags;
 
-use super::token_error;
 use crate::clock::{self, Deadline};
 use crate::daemon::http::Response;
 use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
+use crate::environment::Environment;
 use crate::error::CliError;
 use crate::files::marker_file;
 use crate::login::flow::{self, LoginOptions};
 use crate::login::prompter::Prompter;
 use crate::terminal::tty::Tty;
 
-/// How long somebody may take to say whether they want to log in.
-const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a no counts: kubectl runs its plugin up to six times before it gives up.
 const DECLINED_TTL: SignedDuration = SignedDuration::from_mins(1);
 /// How long it is asked which source it is.
@@ -39,6 +37,7 @@ pub(super) fn offer_login(
     name: &ProfileName,
     info: &[u8],
     refusal: ErrorBody,
+    read_environment: fn() -> Environment,
 ) -> Result<Response, CliError> {
     let Some(tty) = interactive_tty(info) else { return Err(refusal.into()) };
     let token = || daemon.call(&Endpoint::Token(name.clone()), info, Deadline::after(CALL_TIMEOUT));
@@ -52,21 +51,19 @@ pub(super) fn offer_login(
     // Whoever had the turn before us may have logged in.
     let refusal = match token() {
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => body,
-        other => return other.map_err(|error| token_error(error, name)),
+        other => return other.map_err(|error| error.with_subject(name)),
     };
-    let mut prompter = Prompter::for_plugin(name.as_str(), &profile.source, tty, crate::environment())?;
-    let message = refusal.clone().sanitized().message;
-    let question = format!("rolecall: {} ", sentence(&message, Some("Log in now? [Y/n]")));
+    let mut prompter = Prompter::for_plugin(name.as_str(), &profile.source, tty, read_environment())?;
     prompt_lock.mark_asked();
-    if prompter.confirm(&question, CONFIRM_TIMEOUT) != Some(true) {
+    if !prompter.confirm_login(&refusal) {
         return Err(refusal.into());
     }
     prompter.limit_prompt_time();
     let flow = if prompter.has_browser() { LoginFlow::Browser } else { LoginFlow::Device };
     let done = flow::log_in(daemon, &profile.source, LoginOptions { flow, renew: false, draft: None }, &mut prompter)?;
     prompt_lock.clear_declined();
-    prompter.print(&crate::commands::login::outcome_text(&done, clock::now(), &TimeZone::system()));
-    token().map_err(|error| token_error(error, name))
+    prompter.print(&done.text(clock::now(), &TimeZone::system()));
+    token().map_err(|error| error.with_subject(name))
 }
 
 /// The terminal of a person who can be asked: kubectl says that one is there, sees what we say, and has not given the

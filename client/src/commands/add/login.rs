@@ -1,25 +1,20 @@
 //! A login on the way: where the source needs one, whoever adds the profile is asked for it.
 
 use std::io::IsTerminal;
-use std::time::Duration;
 
-use jiff::tz::TimeZone;
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location, sentence};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location};
 
 use crate::cli::Add;
-use crate::commands::login;
+use crate::clock;
 use crate::config_file::ConfigFile;
+use crate::context::Context;
 use crate::daemon::{CallError, Daemon};
 use crate::error::CliError;
 use crate::login::browser;
 use crate::login::flow::{self, LoginOptions};
 use crate::login::prompter::{CodeInput, Prompter};
-use crate::run::Context;
 use crate::terminal::tty::Tty;
-use crate::{clock, output};
 
-/// How long somebody may take to say whether they want to log in.
-const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
 /// What to do where there is no source yet to log in to.
 const RUN_AGAIN_HINT: &str = "Run it again, and log in when it asks";
 
@@ -72,15 +67,12 @@ fn offer(
     }
     let has_browser = browser::is_available(&context.environment);
     let mut prompter = Prompter::for_command(name, context, CodeInput::Terminal, has_browser)?;
-    let message = refusal.clone().sanitized().message;
-    let question = format!("rolecall: {} ", sentence(&message, Some("Log in now? [Y/n]")));
-    if prompter.confirm(&question, CONFIRM_TIMEOUT) != Some(true) {
+    if !prompter.confirm_login(&refusal) {
         return Err(source.refused(refusal, RUN_AGAIN_HINT));
     }
     let flow = if has_browser { LoginFlow::Browser } else { LoginFlow::Device };
     let options = LoginOptions { flow, renew: false, draft: Some(draft) };
     let held = flow::log_in(daemon, name, options, &mut prompter);
     let done = held.map_err(|error| source.refused(error, RUN_AGAIN_HINT))?;
-    let outcome = login::outcome_text(&done, clock::now(), &TimeZone::system());
-    output::print(&format!("{} source {name}: {outcome}\n", context.screen.tick()))
+    context.print_done(&format!("source {name}: {}", done.text(clock::now(), &context.zone)))
 }

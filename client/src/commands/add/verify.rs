@@ -2,18 +2,18 @@
 
 use std::fmt::Write as _;
 
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::SignedDuration;
 use rolecall_protocol::{
     Cluster, ConfigChecked, Endpoint, ErrorBody, ErrorCode, Probed, ProbedCluster, SessionStatus, sanitize_for_terminal,
 };
 
 use crate::cli::Add;
 use crate::config_file::{ConfigFile, ProfileEntry};
+use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::error::CliError;
 use crate::format_time;
 use crate::kubeconfig::context_entry::Server;
-use crate::run::Context;
 use crate::{clock, output};
 
 /// What is asked for where neither the command line nor the configuration says.
@@ -92,11 +92,7 @@ fn signed_in(
     };
     if let Some(end) = session.expires {
         let less = less_than_asked(wanted, session, draft);
-        let _ = write!(
-            line,
-            ", valid until {}",
-            format_time::until(clock::now(), end, &TimeZone::system(), less.as_deref())
-        );
+        let _ = write!(line, ", valid until {}", format_time::until(clock::now(), end, &context.zone, less.as_deref()));
     }
     line + "\n"
 }

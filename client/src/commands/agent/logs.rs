@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, Status};
 
+use crate::context::Context;
 use crate::daemon::spawn;
-use crate::daemon::{Daemon, IfAbsent};
 use crate::error::CliError;
 use crate::output;
 
@@ -20,8 +20,8 @@ const MAX_READ_BYTES: u64 = 1024 * 1024;
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Prints the last `lines` lines and, if asked to, what comes.
-pub(crate) fn run(follow: bool, lines: usize) -> Result<(), CliError> {
-    let path = log_path()?;
+pub(crate) fn run(follow: bool, lines: usize, context: &Context) -> Result<(), CliError> {
+    let path = log_path(context)?;
     let failed = |error: io::Error| {
         CliError::failed(
             format!("cannot read {}: {error}", path.display()),
@@ -44,8 +44,8 @@ pub(crate) fn run(follow: bool, lines: usize) -> Result<(), CliError> {
 }
 
 /// Where the running daemon says that it logs, else where one that we start would.
-fn log_path() -> Result<PathBuf, CliError> {
-    let running = Daemon::find(IfAbsent::Fail).and_then(|daemon| daemon.call_json::<Status>(&Endpoint::Status, b""));
+fn log_path(context: &Context) -> Result<PathBuf, CliError> {
+    let running = context.running_daemon().and_then(|daemon| daemon.call_json::<Status>(&Endpoint::Status, b""));
     match running {
         Ok(Status { daemon, .. }) => daemon.log.map(PathBuf::from).ok_or_else(|| {
             CliError::failed(

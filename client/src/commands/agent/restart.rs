@@ -8,11 +8,11 @@ use rolecall_protocol::{
 };
 
 use crate::clock::Deadline;
-use crate::commands::check_same_config;
-use crate::daemon::{CallError, Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::config_status::check_same_config;
+use crate::daemon::{CallError, Daemon};
 use crate::error::{CliError, Exit};
 use crate::output;
-use crate::run::Context;
 
 /// How long the daemon may take to say how it is; one that is stuck is ended, which takes its own time.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,16 +28,16 @@ const SESSIONS_LOST: &str = "; its sessions are assumed anew";
 
 /// Does it.
 pub(crate) fn run(context: &Context) -> Result<(), CliError> {
-    let daemon = Daemon::find(IfAbsent::Fail)?;
+    let daemon = context.running_daemon()?;
     let before: Status = match daemon.call_json_within(&Endpoint::Status, b"", Deadline::after(STATUS_TIMEOUT)) {
         Ok(status) => status,
-        Err(CallError::NotRunning) => return super::start(context, ""),
+        Err(CallError::NotRunning) => return super::start::run(context, ""),
         // Nobody that we would touch: each of these says itself what to do.
         Err(error @ (CallError::Location(_) | CallError::UntrustedSocket { .. })) => return Err(error.into()),
         Err(_) => return stop_and_start(context),
     };
     // It would go by the configuration that it was started with, and whoever asks wants theirs.
-    if !location::config().is_ok_and(|ours| check_same_config(&ours, &before.config).is_ok()) {
+    if !location::config().is_ok_and(|ours| check_same_config(&ours, &before.config, &context.environment).is_ok()) {
         return stop_and_start(context);
     }
     match daemon.call_json_within::<Restarting>(&Endpoint::Restart, b"", Deadline::after(RESTART_TIMEOUT)) {
@@ -50,14 +50,14 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     }
     match wait(&daemon, &before)? {
         Some(after) => print_restarted(context, &before, &after),
-        None => super::start(context, SESSIONS_LOST),
+        None => super::start::run(context, SESSIONS_LOST),
     }
 }
 
 /// As it was done before daemons could restart by themselves.
 fn stop_and_start(context: &Context) -> Result<(), CliError> {
     super::stop::run(context)?;
-    super::start(context, SESSIONS_LOST)
+    super::start::run(context, SESSIONS_LOST)
 }
 
 /// Waits until the new program answers. `None` if it has ended.
@@ -84,9 +84,8 @@ fn is_new_process(before: &DaemonStatus, now: &DaemonStatus) -> bool {
 
 fn print_restarted(context: &Context, before: &Status, after: &Status) -> Result<(), CliError> {
     let version = sanitize_for_terminal(&after.daemon.version);
-    output::print(&format!(
-        "{} the agent restarted (pid {}, version {version}){}\n",
-        context.screen.tick(),
+    context.print_done(&format!(
+        "the agent restarted (pid {}, version {version}){}",
         after.daemon.pid,
         sessions_text(&before.profiles, &after.profiles)
     ))?;

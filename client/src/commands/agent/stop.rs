@@ -7,12 +7,12 @@ use rolecall_protocol::{Endpoint, Stopping};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::clock::Deadline;
+use crate::context::Context;
 use crate::daemon::http::Response;
-use crate::daemon::{CallError, Daemon, IfAbsent};
+use crate::daemon::{CallError, Daemon};
 use crate::error::{CliError, Exit};
-use crate::kubeconfig::context_entry::shell_quoted;
+use crate::files::path_text::shell_quoted;
 use crate::output;
-use crate::run::Context;
 
 /// How long the daemon may take to say that it will stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,7 +23,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stops the daemon and waits until it is gone.
 pub(crate) fn run(context: &Context) -> Result<(), CliError> {
-    let daemon = Daemon::find(IfAbsent::Fail)?;
+    let daemon = context.running_daemon()?;
     let pid = match daemon.listener_pid() {
         Ok(pid) => pid,
         Err(CallError::NotRunning) => {
@@ -55,7 +55,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     };
     let pid = pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
     let verb = if how == "stopped" { "has stopped" } else { how };
-    output::print(&format!("{} the agent {verb}{pid}\n", context.screen.tick()))
+    context.print_done(&format!("the agent {verb}{pid}"))
 }
 
 /// The process that says it will stop.
@@ -77,9 +77,8 @@ fn wait_for_activated(answer: &Response, context: &Context) -> Result<(), CliErr
             return Err(CliError::new(Exit::Unreachable, CallError::NoResponse(EXIT_TIMEOUT).to_string(), hint));
         }
     }
-    output::print(&format!(
-        "{} the agent has stopped (pid {}); the service manager keeps its socket and starts it when it is needed\n",
-        context.screen.tick(),
+    context.print_done(&format!(
+        "the agent has stopped (pid {}); the service manager keeps its socket and starts it when it is needed",
         pid.as_raw_nonzero()
     ))
 }

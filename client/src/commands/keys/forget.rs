@@ -4,10 +4,9 @@ use rolecall_protocol::{Endpoint, KeyForgotten, KeyName, SourceName, location};
 
 use super::ask::Terminal;
 use crate::config_file::ConfigFile;
-use crate::daemon::{Daemon, IfAbsent};
+use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
-use crate::run::Context;
 
 /// Removes them, once the person has said so.
 pub(super) fn run(name: &KeyName, yes: bool, context: &Context) -> Result<(), CliError> {
@@ -15,11 +14,8 @@ pub(super) fn run(name: &KeyName, yes: bool, context: &Context) -> Result<(), Cl
         return Err(CliError::failed(format!("keys \"{name}\" stay"), "Nothing was changed."));
     }
     let endpoint = Endpoint::ForgetKey(name.clone());
-    let KeyForgotten { used_by } = Daemon::find(IfAbsent::Start)?.call_json(&endpoint, b"")?;
-    output::print(&format!(
-        "{} forgot the keys {name}; AWS goes on taking them until they are deleted in IAM\n",
-        context.screen.tick()
-    ))?;
+    let KeyForgotten { used_by } = context.daemon()?.call_json(&endpoint, b"")?;
+    context.print_done(&format!("forgot the keys {name}; AWS goes on taking them until they are deleted in IAM"))?;
     let used_by: Vec<&str> = used_by.iter().map(SourceName::as_str).collect();
     if !used_by.is_empty() {
         output::print_note(&format!("{} and gives nothing any more", usage_text(&used_by)));
@@ -46,7 +42,7 @@ fn confirm(name: &KeyName) -> Result<bool, CliError> {
 fn usage_text(used_by: &[impl AsRef<str>]) -> String {
     let verb = if used_by.len() == 1 { "source" } else { "sources" };
     let uses = if used_by.len() == 1 { "uses" } else { "use" };
-    format!("{verb} {} {uses} them", super::name_list(used_by))
+    format!("{verb} {} {uses} them", super::text::name_list(used_by))
 }
 
 #[cfg(test)]

@@ -3,24 +3,23 @@
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, KeyList, KeyStatus, sanitize_for_terminal};
 
-use crate::daemon::{Daemon, IfAbsent};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::format_time;
-use crate::run::Context;
 use crate::terminal::table::{Column, Row, render};
 use crate::{clock, output};
 
 /// Prints the keys; nothing of them is secret.
 pub(super) fn run(json: bool, context: &Context) -> Result<(), CliError> {
-    let KeyList { keys } = Daemon::find(IfAbsent::Start)?.call_json(&Endpoint::Keys, b"")?;
+    let KeyList { keys } = context.daemon()?.call_json(&Endpoint::Keys, b"")?;
     if json {
-        return crate::commands::print_json(&keys);
+        return output::print_json(&keys);
     }
     if keys.is_empty() {
         output::print_note("there are no keys in the OS keyring. Put some there: rolecall keys put NAME");
         return Ok(());
     }
-    output::print(&table(&keys, context.screen.width, clock::now(), &TimeZone::system()))
+    output::print(&table(&keys, context.screen.width, clock::now(), &context.zone))
 }
 
 fn table(keys: &[KeyStatus], width: Option<usize>, now: Timestamp, zone: &TimeZone) -> String {

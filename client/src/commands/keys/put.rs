@@ -3,29 +3,30 @@
 use std::io::{self, BufReader};
 use std::path::Path;
 
-use rolecall_protocol::{Endpoint, KeyList, KeyStatus, PutKey, Secret, location};
+use rolecall_protocol::{Endpoint, KeyList, KeyStatus, PutKey, Secret};
 
 use super::ask::{self, Terminal};
 use crate::cli::KeysPut;
 use crate::config_file::{self, ConfigFile};
-use crate::daemon::{CallError, Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::daemon::config_status;
 use crate::error::{CliError, Exit};
-use crate::kubeconfig::context_entry::display_path;
+use crate::files::path_text::display_path;
 use crate::output;
-use crate::run::Context;
 
 /// Puts them there, and says how they are used.
 pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
     let name = &wanted.name;
-    let path = location::config().map_err(CallError::from)?;
-    let daemon = Daemon::find(IfAbsent::Start)?;
+    let path = context.config_path()?;
+    let daemon = context.daemon()?;
     if wanted.source {
         check_source_free(wanted, &ConfigFile::load(&path)?)?;
-        crate::commands::check_daemon_config(&daemon, &path)?;
+        config_status::check_daemon_config(&daemon, &path, &context.environment)?;
     }
     let (id, secret) = if wanted.stdin { read_keys_from_stdin()? } else { ask_keys(wanted, &daemon)? };
     let stored = put(wanted, &daemon, id, secret)?;
-    let (tick, what) = (context.screen.tick(), super::key_text(&stored));
+    let (tick, what) = (context.screen.tick(), super::text::key_text(&stored));
     output::print(&format!("{tick} put the keys {name} into the OS keyring ({what})\n"))?;
     if stored.arn.as_deref().is_some_and(|arn| arn.ends_with(":root")) {
         output::print_note(
@@ -59,11 +60,7 @@ fn put(wanted: &KeysPut, daemon: &Daemon, id: String, secret: Secret<String>) ->
     let endpoint = Endpoint::PutKey(wanted.name.clone());
     let keys =
         PutKey { access_key_id: id, secret_access_key: secret, region: wanted.region.clone(), replace: wanted.replace };
-    // Large enough from the beginning, so that no part of it stays behind where it grew.
-    let mut body = Vec::with_capacity(endpoint.max_body());
-    serde_json::to_writer(&mut body, &keys).map_err(|_| no_keys_error())?;
-    let body = Secret::new(body);
-    Ok(daemon.call_json_within(&endpoint, body.expose(), super::key_call_deadline(&endpoint))?)
+    Ok(daemon.call_with_secret(&endpoint, &keys)?)
 }
 
 /// Asks the person: for the keyring's password first if need be, and only then for what it is to keep.

@@ -2,21 +2,21 @@
 
 use rolecall_protocol::{Endpoint, KeyName, KeyRotated, sanitize_for_terminal};
 
-use crate::daemon::{Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::patient_deadline;
 use crate::error::CliError;
 use crate::output;
-use crate::run::Context;
 use crate::terminal::style;
 
 /// Has the daemon rotate them, which takes as long as IAM takes to tell everybody.
 pub(super) fn run(name: &KeyName, context: &Context) -> Result<(), CliError> {
-    let daemon = Daemon::find(IfAbsent::Start)?;
+    let daemon = context.daemon()?;
     if style::stdout_can_redraw(&context.environment) {
         output::print_note("making new keys; until AWS knows them everywhere half a minute may pass");
     }
     let endpoint = Endpoint::RotateKey(name.clone());
-    let rotated: KeyRotated = daemon.call_json_within(&endpoint, b"", super::key_call_deadline(&endpoint))?;
-    output::print(&format!("{} {}\n", context.screen.tick(), rotation_text(name, &rotated)))?;
+    let rotated: KeyRotated = daemon.call_json_within(&endpoint, b"", patient_deadline(&endpoint))?;
+    context.print_done(&rotation_text(name, &rotated))?;
     match rotated.old_stays {
         Some(problem) => Err(CliError::from(problem).with_subject(format_args!("keys \"{name}\""))),
         None => Ok(()),
@@ -29,7 +29,7 @@ fn rotation_text(name: &KeyName, rotated: &KeyRotated) -> String {
         None => format!("the old one (…{old}) was deleted at AWS"),
         Some(_) => format!("the old one (…{old}) is still there at AWS"),
     };
-    format!("{name}: the keyring has the new {}; {old}", super::key_text(&rotated.key))
+    format!("{name}: the keyring has the new {}; {old}", super::text::key_text(&rotated.key))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::Status;
 
-use super::{blocks, is_empty};
-use crate::commands::no_profiles_error;
+use super::render::{blocks, is_empty};
+use crate::daemon::config_status;
 use crate::format_time;
 use crate::terminal::style::Screen;
 
@@ -50,7 +50,7 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
         let is_tall = rows.is_some_and(|rows| height(&blocks.sources, screen) > rows / 3);
         sources = dimmed_if(is_old, if is_tall { blocks.urgent } else { blocks.sources });
         if is_empty(status) {
-            push(&mut above, &screen.paragraph("  ", &no_profiles_error().to_string(), ""));
+            push(&mut above, &screen.paragraph("  ", &config_status::no_profiles_error().to_string(), ""));
         }
     }
     let footer = footer(picture, zone, rows);

@@ -7,7 +7,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
 use rolecall_protocol::{Problem, ProfileStatus, SourceName, SourceStatus, Status, sanitize_for_terminal};
 
-use super::{problem_text, profile_timing};
+use super::text::{problem_text, profile_timing};
 use crate::login::source::waits_for_login;
 use crate::login::status::{LoginSummary, Urgency};
 use crate::terminal::style::Screen;

@@ -16,11 +16,11 @@ use super::follow::{self, Outage, WatchEvent};
 use super::frame::{self, Picture};
 use crate::cli;
 use crate::clock::{self, Deadline};
-use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent};
+use crate::context::Context;
+use crate::daemon::{CALL_TIMEOUT, CallError};
 use crate::error::{CliError, Exit};
 use crate::format_time;
 use crate::output;
-use crate::run::Context;
 use crate::terminal::signals;
 use crate::terminal::style::{self, Screen};
 
@@ -36,10 +36,10 @@ const HANDLED_SIGNALS: &[Signal] =
 /// Follows the daemon until somebody ends that.
 pub(super) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliError> {
     // Here the daemon is started where it does not run, as by every command; later it is not.
-    let events = Daemon::find(IfAbsent::Start)?.events(Deadline::after(CALL_TIMEOUT))?;
+    let events = context.daemon()?.events(Deadline::after(CALL_TIMEOUT))?;
     let (sender, news) = mpsc::channel();
     let mut view = View::new(wanted, context, &sender)?;
-    follow::start(Daemon::find(IfAbsent::Fail)?, events, sender).map_err(|error| no_thread(&error))?;
+    follow::start(context.running_daemon()?, events, sender).map_err(|error| no_thread(&error))?;
     let ended = show_events(&mut view, &news);
     view.leave();
     ended
@@ -213,7 +213,7 @@ impl Printed {
         if !std::mem::take(&mut self.is_first) {
             output::print("\n")?;
         }
-        super::print(&status, &self.zone, self.screen.resized().0)
+        super::render::print(&status, &self.zone, self.screen.resized().0)
     }
 
     fn away(&mut self, away: &Outage) -> Result<(), CliError> {

@@ -2,7 +2,8 @@
 
 use std::os::unix::net::UnixStream;
 
-use super::{HttpError, read_some};
+use super::exchange::{READ_CHUNK_BYTES, read_some, receive_body, receive_head, send};
+use super::message::{HttpError, Response, STREAM_VERSIONS};
 use crate::clock::Deadline;
 
 /// The longest line that is read, in bytes: an event that names 10,000 profiles takes about 700 KiB.
@@ -56,6 +57,25 @@ impl LineStream {
     }
 }
 
+/// Sends a request of [`request_lines`] and reads how the answer begins. Of a success that is its head, and the lines
+/// are what follows; anything else is read to its end, as [`exchange`] does, and no line follows.
+pub(crate) fn open_stream(
+    mut stream: UnixStream,
+    request: &[u8],
+    max_body: usize,
+    deadline: Deadline,
+) -> Result<(Response, LineStream), HttpError> {
+    send(&mut stream, request, deadline)?;
+    let mut buffer = Vec::with_capacity(READ_CHUNK_BYTES);
+    let head = receive_head(&mut stream, &mut buffer, STREAM_VERSIONS, deadline)?;
+    if head.status == 200 {
+        let begun = buffer.split_off(head.body_at);
+        return Ok((Response { head, buffer }, LineStream::new(stream, begun)));
+    }
+    let answer = receive_body(&mut stream, buffer, head, max_body, deadline)?;
+    Ok((answer, LineStream::new(stream, Vec::new())))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -63,7 +83,7 @@ mod tests {
 
     use rolecall_protocol::Endpoint;
 
-    use super::super::{READ_CHUNK_BYTES, Response, open_stream, request_lines};
+    use super::super::message::request_lines;
     use super::*;
 
     fn soon() -> Deadline {

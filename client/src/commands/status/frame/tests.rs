@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::tests::sample;
+use super::super::render::tests::sample;
 use super::*;
 
 const NOON: &str = "2026-01-02T12:00:00Z";

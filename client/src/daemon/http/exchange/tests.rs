@@ -1,3 +1,6 @@
+use rolecall_protocol::Endpoint;
+
+use super::super::message::request;
 use super::*;
 
 /// What the client makes of `answer`, sent in pieces of `piece` bytes and then closed.

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{BACKUP_INFIX, TEMPORARY_SUFFIX, file_name, folder_of, with_affixes};
+use super::names::{BACKUP_INFIX, TEMPORARY_SUFFIX, file_name, folder_of, with_affixes};
 use crate::clock;
 
 /// How many backups of one file are kept.

@@ -1,9 +1,11 @@
 //! What is shown, to the character.
 
+use rolecall_protocol::ErrorClass;
+
 use super::*;
 
 /// Five profiles in five states at noon.
-pub(super) fn sample() -> Status {
+pub(in crate::commands::status) fn sample() -> Status {
     let profile = |name: &str, state: &str, more: serde_json::Value| {
         let mut profile = serde_json::json!({
             "name": name, "cluster": "prod", "region": "eu-west-1", "source": "work", "state": state,
