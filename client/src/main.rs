@@ -3,6 +3,8 @@
 //! `rolecall token NAME`, which kubectl runs, is looked for by hand before there is any argument parser: that path does
 //! nothing but ask the daemon. Everything else goes through [`cli`] and [`run`].
 
+#[cfg(test)]
+mod architecture;
 mod cli;
 mod clock;
 mod commands;

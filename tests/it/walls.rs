@@ -51,10 +51,11 @@ fn secrets_are_exposed_in_few_places() {
         &["daemon/src", "client/src", "client/protocol/src"],
         &[
             "client/protocol/src/secret.rs",
-            "client/src/commands/keys/ask.rs",
             "client/src/commands/keys/put.rs",
             "client/src/daemon/call.rs",
+            "client/src/login/prompter.rs",
             "client/src/terminal/passphrase.rs",
+            "client/src/terminal/prompt.rs",
             "daemon/src/agent.rs",
             "daemon/src/agent/keep.rs",
             "daemon/src/agent/keys.rs",

@@ -1,6 +1,5 @@
 //! `rolecall keys …`: long-lived keys in the OS keyring.
 
-mod ask;
 mod forget;
 mod list;
 mod put;

@@ -37,8 +37,8 @@ pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
 /// What a person has to give.
 fn ask(wanted: &Lock, before: &LockStatus) -> Result<LockRequest, CliError> {
     let otherwise = "Run it in a terminal, or with --stdin";
-    let mut passphrases = Passphrases::find(wanted.stdin, otherwise)?;
-    if !before.has_passphrase && passphrases.is_a_person() {
+    let passphrases = Passphrases::find(wanted.stdin, otherwise)?;
+    if !before.has_passphrase && passphrases.is_interactive() {
         output::print_note("choose a passphrase; it unlocks the agent from now on, and is kept nowhere");
     }
     let old = before.has_passphrase.then(|| passphrases.ask("Present passphrase: ")).transpose()?;

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::daemon::{CallError, Daemon};
 use crate::error::CliError;
 use crate::output;
-use crate::terminal::passphrase::{Passphrases, TRIES};
+use crate::terminal::passphrase::{MAX_ATTEMPTS, Passphrases};
 
 /// Asks for the passphrase, and unlocks with it.
 pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
@@ -18,7 +18,7 @@ pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
     }
     let after = if before.has_passphrase {
         let passphrases = Passphrases::find(wanted.stdin, "Run it in a terminal, or with --stdin")?;
-        ask(&daemon, passphrases)?
+        ask(&daemon, &passphrases)?
     } else {
         // Nothing to check one against: what it is kept in was damaged, and may have been removed.
         unlock(&daemon, UnlockRequest { passphrase: String::new().into() })?
@@ -31,8 +31,8 @@ pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
 }
 
 /// A person may mistype; a script may not.
-fn ask(daemon: &Daemon, mut passphrases: Passphrases) -> Result<LockStatus, CliError> {
-    let tries = if passphrases.is_a_person() { TRIES } else { 1 };
+fn ask(daemon: &Daemon, passphrases: &Passphrases) -> Result<LockStatus, CliError> {
+    let tries = if passphrases.is_interactive() { MAX_ATTEMPTS } else { 1 };
     let mut failures = 0;
     loop {
         let passphrase = passphrases.ask("Passphrase: ")?;

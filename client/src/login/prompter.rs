@@ -1,6 +1,6 @@
 //! The person at this terminal.
 
-use std::io::{BufRead, IsTerminal, Read};
+use std::io::IsTerminal;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::format_time;
+use crate::terminal::prompt;
 use crate::terminal::signals;
 use crate::terminal::status_line::{Sink, StatusLine, TERMINATION_SIGNALS};
 use crate::terminal::style;
@@ -29,8 +30,6 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(10);
 /// How often somebody may type something that is no code.
 const MAX_MISTYPED_CODES: u32 = 3;
-/// The most that is read of standard input, in bytes.
-const MAX_INPUT_BYTES: u64 = 256;
 /// The digits of a code.
 const CODE_DIGITS: usize = 6;
 
@@ -143,10 +142,7 @@ impl Prompter {
     /// Asks for a yes. `None` where nobody answers.
     fn confirm(&self, question: &str, limit: Duration) -> Option<bool> {
         match self.ask(question, Deadline::after(limit)) {
-            TypedLine::Line(line) => {
-                let line = line.trim().to_ascii_lowercase();
-                Some(["", "y", "yes"].contains(&line.as_str()))
-            }
+            TypedLine::Line(line) => Some(prompt::is_yes(&line, true)),
             TypedLine::End => Some(false),
             TypedLine::Timeout => None,
         }
@@ -165,7 +161,7 @@ impl Prompter {
     /// What somebody types after a question. The line ends in any case.
     fn ask(&self, question: &str, deadline: Deadline) -> TypedLine {
         let Some(tty) = &self.tty else { return TypedLine::End };
-        let typed = self.line.ask(tty, question, || tty.read_line(deadline));
+        let typed = self.line.ask(tty, question, deadline);
         if !matches!(typed, TypedLine::Line(_)) {
             tty.write("\n");
         }
@@ -203,9 +199,8 @@ impl Prompter {
     }
 
     fn read_piped_code(&self) -> Result<Secret<String>, CliError> {
-        let mut line = String::new();
-        let read = std::io::stdin().lock().take(MAX_INPUT_BYTES).read_line(&mut line);
-        read.ok().and_then(|_| parse_code(&line)).ok_or_else(|| {
+        let line = prompt::read_stdin_line().ok().flatten();
+        line.and_then(|line| parse_code(line.expose())).ok_or_else(|| {
             CliError::failed(
                 format!("{}: what came on standard input is no code of {CODE_DIGITS} digits", self.about),
                 "Have the program print the code alone, on one line",

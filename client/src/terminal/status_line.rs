@@ -10,8 +10,9 @@ use nix::sys::signal::Signal;
 use crate::clock::Deadline;
 use crate::error::CliError;
 use crate::output;
+use crate::terminal::prompt;
 use crate::terminal::signals;
-use crate::terminal::tty::{self, Tty};
+use crate::terminal::tty::{self, Tty, TypedLine};
 
 /// What would end the program in the middle of a line.
 pub(crate) const TERMINATION_SIGNALS: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
@@ -97,14 +98,13 @@ impl StatusLine {
         }
     }
 
-    /// Asks something on the terminal, and does what is done until it is answered.
-    pub(crate) fn ask<T>(&self, tty: &Tty, question: &str, answer: impl FnOnce() -> T) -> T {
+    /// Asks a question on the terminal, with the cursor behind it.
+    pub(crate) fn ask(&self, tty: &Tty, question: &str, deadline: Deadline) -> TypedLine {
         tty.discard_typed_input();
         *self.state() = LineState::Asking;
-        tty.write(question);
-        let answer = answer();
+        let typed = prompt::ask(tty, question, Some(deadline));
         *self.state() = LineState::Empty;
-        answer
+        typed
     }
 
     /// Leaves the terminal to another program, which is the one that Ctrl-C is for meanwhile.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use rustix::fs::OFlags;
-use rustix::termios::{LocalModes, QueueSelector};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcgetattr, tcsetattr};
 
 use crate::clock::Deadline;
 
@@ -45,7 +45,7 @@ impl Tty {
     pub(crate) fn is_available(&self) -> bool {
         let is_ours = rustix::termios::tcgetpgrp(&*self.0).is_ok_and(|group| group == rustix::process::getpgrp());
         let plain = LocalModes::ICANON | LocalModes::ECHO;
-        is_ours && rustix::termios::tcgetattr(&*self.0).is_ok_and(|modes| modes.local_modes.contains(plain))
+        is_ours && tcgetattr(&*self.0).is_ok_and(|modes| modes.local_modes.contains(plain))
     }
 
     /// How many columns it has, if it tells.
@@ -63,13 +63,15 @@ impl Tty {
         let _ = rustix::termios::tcflush(&*self.0, QueueSelector::IFlush);
     }
 
-    /// Waits for a line until the deadline. Whatever of a line was typed by then is forgotten.
-    pub(crate) fn read_line(&self, deadline: Deadline) -> TypedLine {
-        let (tell, typed) = mpsc::channel();
+    /// Waits for a line, at most until the deadline. Discards what was typed of a line by then.
+    pub(crate) fn read_line(&self, deadline: Option<Deadline>) -> TypedLine {
+        let Some(deadline) = deadline else {
+            return read_until_newline(&self.0).map_or(TypedLine::End, TypedLine::Line);
+        };
+        let (sender, typed) = mpsc::channel();
         let file = Arc::clone(&self.0);
-        // In a thread, since not every system can wait for a terminal and a time at once (macOS's poll does not know
-        // /dev/tty). One that nobody waits for any more ends with the program, which is soon.
-        let read = move || drop(tell.send(read_until_newline(&file)));
+        // In a thread, because macOS's poll does not know /dev/tty. After the deadline the thread ends with the program.
+        let read = move || drop(sender.send(read_until_newline(&file)));
         let Ok(_) = std::thread::Builder::new().name("keyboard".to_owned()).spawn(read) else { return TypedLine::End };
         let Some(left) = deadline.remaining() else { return TypedLine::Timeout };
         match typed.recv_timeout(left) {
@@ -82,6 +84,24 @@ impl Tty {
         }
     }
 
+    /// Reads the terminal as a file.
+    pub(super) fn reader(&self) -> impl Read + '_ {
+        &*self.0
+    }
+
+    /// The terminal's settings.
+    pub(super) fn settings(&self) -> Option<Termios> {
+        tcgetattr(&*self.0).ok()
+    }
+
+    /// Changes the settings. Discards input that was typed before the echo is turned off, since it was meant for another
+    /// program.
+    pub(super) fn apply(&self, settings: &Termios) {
+        let when =
+            if settings.local_modes.contains(LocalModes::ECHO) { OptionalActions::Now } else { OptionalActions::Flush };
+        let _ = tcsetattr(&*self.0, when, settings);
+    }
+
     /// What a child needs to have it as its standard input or output.
     pub(crate) fn stdio(&self) -> io::Result<std::process::Stdio> {
         self.0.try_clone().map(Into::into)
@@ -89,10 +109,10 @@ impl Tty {
 
     /// Does something that may leave the terminal in another mode, and puts it back into the present one.
     pub(crate) fn with_restored_mode<T>(&self, act: impl FnOnce() -> T) -> T {
-        let before = rustix::termios::tcgetattr(&*self.0);
+        let before = tcgetattr(&*self.0);
         let done = act();
         if let Ok(before) = before {
-            let _ = rustix::termios::tcsetattr(&*self.0, rustix::termios::OptionalActions::Now, &before);
+            let _ = tcsetattr(&*self.0, OptionalActions::Now, &before);
         }
         done
     }
@@ -143,7 +163,7 @@ mod tests {
     fn a_line_is_read_however_it_comes() {
         let (tty, mut theirs) = pair();
         theirs.write_all(b"12").unwrap();
-        let reader = std::thread::spawn(move || tty.read_line(soon()));
+        let reader = std::thread::spawn(move || tty.read_line(Some(soon())));
         theirs.write_all(b"34\n").unwrap();
         assert_eq!(reader.join().unwrap(), TypedLine::Line("1234".to_owned()));
     }
@@ -151,10 +171,10 @@ mod tests {
     #[test]
     fn the_end_and_the_deadline_are_told_apart() {
         let (tty, theirs) = pair();
-        assert_eq!(tty.read_line(Deadline::after(Duration::from_millis(20))), TypedLine::Timeout);
-        assert_eq!(tty.read_line(Deadline::after(Duration::ZERO)), TypedLine::Timeout);
+        assert_eq!(tty.read_line(Some(Deadline::after(Duration::from_millis(20)))), TypedLine::Timeout);
+        assert_eq!(tty.read_line(Some(Deadline::after(Duration::ZERO))), TypedLine::Timeout);
         drop(theirs);
-        assert_eq!(tty.read_line(soon()), TypedLine::End);
+        assert_eq!(tty.read_line(Some(soon())), TypedLine::End);
     }
 
     #[test]
@@ -163,7 +183,7 @@ mod tests {
         assert!(!tty.is_available());
         assert_eq!(tty.width(), None);
         theirs.write_all(&[b'x'; 4 * MAX_LINE_BYTES]).unwrap();
-        let TypedLine::Line(line) = tty.read_line(soon()) else { panic!("no line") };
+        let TypedLine::Line(line) = tty.read_line(Some(soon())) else { panic!("no line") };
         assert!(line.len() < 2 * MAX_LINE_BYTES);
     }
 }

@@ -2,11 +2,12 @@
 
 use rolecall_protocol::{Endpoint, KeyForgotten, KeyName, SourceName, location};
 
-use super::ask::Terminal;
 use crate::config_file::ConfigFile;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output;
+use crate::terminal::prompt;
+use crate::terminal::tty::{Tty, TypedLine};
 
 /// Removes them, once the person has said so.
 pub(super) fn run(name: &KeyName, yes: bool, context: &Context) -> Result<(), CliError> {
@@ -24,7 +25,7 @@ pub(super) fn run(name: &KeyName, yes: bool, context: &Context) -> Result<(), Cl
 }
 
 fn confirm(name: &KeyName) -> Result<bool, CliError> {
-    let Some(terminal) = Terminal::open() else {
+    let Some(tty) = Tty::open() else {
         return Err(CliError::new(
             Exit::Usage,
             format!("keys \"{name}\": nobody can be asked whether to forget them"),
@@ -35,8 +36,8 @@ fn confirm(name: &KeyName) -> Result<bool, CliError> {
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
     let used_by = config.map(|config| config.sources_with_keyring(name)).unwrap_or_default();
     let used = if used_by.is_empty() { String::new() } else { format!(" ({})", usage_text(&used_by)) };
-    let answer = terminal.ask(&format!("Remove the keys {name} from the keyring{used}? [y/N] "))?;
-    Ok(answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())))
+    let answer = prompt::ask(&tty, &format!("Remove the keys {name} from the keyring{used}? [y/N] "), None);
+    Ok(matches!(answer, TypedLine::Line(answer) if prompt::is_yes(&answer, false)))
 }
 
 fn usage_text(used_by: &[impl AsRef<str>]) -> String {

@@ -1,11 +1,9 @@
 //! `rolecall keys put NAME`: asks for keys and has the daemon keep them.
 
-use std::io::{self, BufReader};
 use std::path::Path;
 
 use rolecall_protocol::{Endpoint, KeyList, KeyStatus, PutKey, Secret};
 
-use super::ask::{self, Terminal};
 use crate::cli::KeysPut;
 use crate::config_file::{self, ConfigFile};
 use crate::context::Context;
@@ -14,6 +12,8 @@ use crate::daemon::config_status;
 use crate::error::{CliError, Exit};
 use crate::files::path_text::display_path;
 use crate::output;
+use crate::terminal::prompt::{self, HiddenPrompt, read_stdin_line};
+use crate::terminal::tty::{Tty, TypedLine};
 
 /// Puts them there, and says how they are used.
 pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
@@ -66,7 +66,7 @@ fn put(wanted: &KeysPut, daemon: &Daemon, id: String, secret: Secret<String>) ->
 /// Asks the person: for the keyring's password first if need be, and only then for what it is to keep.
 fn ask_keys(wanted: &KeysPut, daemon: &Daemon) -> Result<(String, Secret<String>), CliError> {
     let name = &wanted.name;
-    let Some(terminal) = Terminal::open() else {
+    let Some(tty) = Tty::open() else {
         return Err(CliError::new(
             Exit::Usage,
             "there is no terminal to ask for the keys on",
@@ -80,17 +80,17 @@ fn ask_keys(wanted: &KeysPut, daemon: &Daemon) -> Result<(String, Secret<String>
             format!("To replace them: rolecall keys put {name} --replace"),
         ));
     }
-    let id = terminal.ask("Access key id: ")?.map(|id| id.trim().to_owned());
-    let id = id.filter(|id| !id.is_empty()).ok_or_else(no_keys_error)?;
-    let secret = Terminal::ask_secret("Secret access key (not shown): ")?.ok_or_else(no_keys_error)?;
+    let TypedLine::Line(id) = prompt::ask(&tty, "Access key id: ", None) else { return Err(no_keys_error()) };
+    let hidden = HiddenPrompt::open().ok_or_else(no_keys_error)?;
+    let secret = hidden.ask("Secret access key (not shown): ")?.filter(|secret| !secret.expose().is_empty());
+    let (id, secret) = (Some(id.trim().to_owned()).filter(|id| !id.is_empty()), secret);
+    let (Some(id), Some(secret)) = (id, secret) else { return Err(no_keys_error()) };
     Ok((id, Secret::new(secret.expose().trim().to_owned())))
 }
 
 /// Two lines of standard input.
 fn read_keys_from_stdin() -> Result<(String, Secret<String>), CliError> {
-    let mut lines = BufReader::new(io::stdin().lock());
-    let mut next = || Ok::<_, CliError>(ask::line(&mut lines)?.map(Secret::new));
-    let (id, secret) = (next()?, next()?);
+    let (id, secret) = (read_stdin_line()?, read_stdin_line()?);
     match (id, secret) {
         (Some(id), Some(secret)) => Ok((id.expose().trim().to_owned(), Secret::new(secret.expose().trim().to_owned()))),
         _ => Err(no_keys_error()),
