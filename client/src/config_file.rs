@@ -10,7 +10,7 @@ mod sources;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::{ClusterName, ExternalId, MAX_CONFIG, Region, RoleArn, SourceName};
+use rolecall_protocol::{ClusterName, ExternalId, MAX_CONFIG_BYTES, Region, RoleArn, SourceName};
 use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value};
 
 pub(crate) use inputs::InputsEntry;
@@ -75,7 +75,7 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
         let path = atomic_file::resolve(path)?;
         atomic_file::create_folder(atomic_file::folder_of(&path))?;
         let lock = atomic_file::lock_folder(atomic_file::folder_of(&path), WAIT)?;
-        let original = atomic_file::read(&path, MAX_CONFIG as u64)?;
+        let original = atomic_file::read(&path, MAX_CONFIG_BYTES as u64)?;
         Ok((lock, original))
     };
     let (_lock, original) = read().map_err(ConfigFileError::File)?;
@@ -85,8 +85,10 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     if text == original.text {
         return Ok(answer);
     }
-    if text.len() as u64 > MAX_CONFIG as u64 {
-        return Err(ConfigFileError::File(FileError::TooLarge { path: path.to_owned(), cap: MAX_CONFIG as u64 }).into());
+    if text.len() as u64 > MAX_CONFIG_BYTES as u64 {
+        return Err(
+            ConfigFileError::File(FileError::TooLarge { path: path.to_owned(), cap: MAX_CONFIG_BYTES as u64 }).into()
+        );
     }
     // The daemon refuses a file with a mistake in it; this one was right before we touched it.
     ConfigFile::parse(path, &text)?;
@@ -97,7 +99,7 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
 impl ConfigFile {
     /// Reads the file, to look at it or to try a change out. One that does not exist is empty.
     pub(crate) fn load(path: &Path) -> Result<ConfigFile, ConfigFileError> {
-        let original = atomic_file::read(path, MAX_CONFIG as u64)?;
+        let original = atomic_file::read(path, MAX_CONFIG_BYTES as u64)?;
         ConfigFile::parse(path, &original.text)
     }
 

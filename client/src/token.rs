@@ -42,7 +42,7 @@ fn answer(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
     })?;
     let info = location::exec_info().unwrap_or_default();
     let endpoint = Endpoint::Token(name.clone());
-    let most = endpoint.max_body();
+    let most = endpoint.max_body_bytes();
     if info.len() > most {
         return Err(CliError::failed(
             format!("{name}: {EXEC_INFO_VARIABLE} has {} bytes, and {most} are possible", info.len()),
@@ -80,7 +80,7 @@ fn told(error: CallError, name: &ProfileName) -> CliError {
 /// read-only home, say.
 fn has_folder(agent: &Agent) -> bool {
     !matches!(
-        agent.socket().parent().map(location::private_folder),
+        agent.socket().parent().map(location::check_private_folder),
         Some(Err(FolderProblem::Io(error))) if error.kind() != io::ErrorKind::PermissionDenied
     )
 }

@@ -75,7 +75,7 @@ pub enum Endpoint {
     Status,
     /// `GET /v1/events`: what happens from now on, one [`Event`](crate::Event) a line (JSON, ended by a newline), with an
     /// empty line where nothing happens for a while, until either side closes the connection. The first is always
-    /// [`Happening::Hello`](crate::Happening::Hello).
+    /// [`EventKind::Hello`](crate::EventKind::Hello).
     Events,
     /// `POST /v1/restart`: run the daemon's program anew, with the same listener and the same sessions; the process id
     /// stays. Answers [`Restarting`](crate::Restarting) before that.
@@ -163,7 +163,7 @@ impl Endpoint {
     }
 
     /// How long the daemon may take to answer; the client gives up a second later (B12).
-    pub const fn patience(&self) -> Duration {
+    pub const fn response_timeout(&self) -> Duration {
         match self {
             // IAM takes a while to let new keys in everywhere.
             Self::RotateKey(_) => Duration::from_secs(119),
@@ -174,12 +174,12 @@ impl Endpoint {
     }
 
     /// The largest body that is read, in bytes.
-    pub const fn max_body(&self) -> usize {
+    pub const fn max_body_bytes(&self) -> usize {
         match self {
             // Linux caps one environment variable at 128 KiB (MAX_ARG_STRLEN), so no honest caller has more.
             Self::Token(_) => 256 * 1024,
             // 10,000 profiles with every key take about 5 MiB; whoever logs in before a source is configured sends them too.
-            Self::ConfigCheck | Self::Probe(_) | Self::Login(_) => crate::MAX_CONFIG,
+            Self::ConfigCheck | Self::Probe(_) | Self::Login(_) => crate::MAX_CONFIG_BYTES,
             // A few short strings each.
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             Self::Logout(_)

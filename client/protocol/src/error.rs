@@ -161,12 +161,12 @@ impl ErrorBody {
 
 impl fmt::Display for ErrorBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sentence(&self.message, self.hint.as_deref()))
+        f.write_str(&join_sentences(&self.message, self.hint.as_deref()))
     }
 }
 
 /// A message and its advice as one line.
-pub fn sentence(message: &str, hint: Option<&str>) -> String {
+pub fn join_sentences(message: &str, hint: Option<&str>) -> String {
     match hint {
         Some(hint) if message.ends_with(['.', '!', '?', '…']) => format!("{message} {hint}"),
         Some(hint) => format!("{message}. {hint}"),
@@ -176,7 +176,7 @@ pub fn sentence(message: &str, hint: Option<&str>) -> String {
 
 /// The envelope of [`ErrorBody`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorAnswer {
+pub struct ErrorResponse {
     /// The error.
     pub error: ErrorBody,
 }
@@ -189,7 +189,7 @@ mod tests {
     fn the_wire_shape() {
         let body = ErrorBody::new(ErrorCode::LoginNeeded, "partner: the login has expired")
             .hint("Run: rolecall login partner");
-        let json = serde_json::to_string(&ErrorAnswer { error: body.clone() }).unwrap();
+        let json = serde_json::to_string(&ErrorResponse { error: body.clone() }).unwrap();
         assert_eq!(
             json,
             r#"{"error":{"code":"login_needed","message":"partner: the login has expired","hint":"Run: rolecall login partner"}}"#
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_newer_daemon_is_understood() {
-        let answer: ErrorAnswer =
+        let answer: ErrorResponse =
             serde_json::from_str(r#"{"error":{"code":"moon_phase","message":"wait","more":1},"extra":true}"#).unwrap();
         assert_eq!(answer.error.code, ErrorCode::Unknown);
         assert_eq!(answer.error.code.exit_code(), 1);

@@ -7,7 +7,7 @@
 //! [`PROTOCOL_HEADER`] with [`PROTOCOL_VERSION`]; a daemon that is asked in another version answers
 //! [`ErrorCode::ProtocolMismatch`] and nothing else. [`Endpoint`] has every method and path.
 //!
-//! A success is a 200 with the JSON that the endpoint's documentation names. Anything else is an [`ErrorAnswer`]:
+//! A success is a 200 with the JSON that the endpoint's documentation names. Anything else is an [`ErrorResponse`]:
 //!
 //! ```json
 //! {"error": {"code": "unknown_profile", "message": "there is no profile \"prdo\"", "hint": "Did you mean prod?"}}
@@ -38,18 +38,18 @@ mod secret;
 mod text;
 
 pub use endpoint::{Endpoint, Method};
-pub use error::{ErrorAnswer, ErrorBody, ErrorClass, ErrorCode, sentence};
+pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
 pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
-    ClockStatus, Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Event, Happening, Probed, ProbedCluster, Problem,
+    ClockStatus, Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Event, EventKind, Probed, ProbedCluster, Problem,
     ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,
-    SourceIdentity, SourceName, TagKey, TagValue, near_misses,
+    SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
 pub use secret::Secret;
 pub use text::sanitize_for_terminal;
@@ -61,4 +61,4 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const PROTOCOL_HEADER: &str = "rolecall-protocol";
 
 /// The largest configuration that is read, in bytes.
-pub const MAX_CONFIG: usize = 8 * 1024 * 1024;
+pub const MAX_CONFIG_BYTES: usize = 8 * 1024 * 1024;

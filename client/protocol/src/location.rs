@@ -17,7 +17,7 @@ const FOLDER: &str = "rolecall";
 /// The socket in it.
 const SOCKET: &str = "agent.sock";
 /// The longest path of a Unix socket, in bytes without the terminating zero (`sun_path`).
-pub const MAX_SOCKET_PATH: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
+pub const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
 /// Why there is no place for the socket.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum FolderProblem {
     #[error("open to others (mode {0:04o}, it has to be 0700)")]
     Mode(u32),
     /// The socket's path would be too long.
-    #[error("path of {0} bytes, {MAX_SOCKET_PATH} are possible")]
+    #[error("path of {0} bytes, {MAX_SOCKET_PATH_BYTES} are possible")]
     TooLong(usize),
     /// The path does not begin at the root.
     #[error("not absolute")]
@@ -59,13 +59,15 @@ pub enum FolderProblem {
 /// Where the daemon listens, and where the client looks for it.
 ///
 /// The base folder is checked; the folder in it ([`Path::parent`] of the answer) may not exist yet and is for
-/// [`private_folder`] to judge.
+/// [`check_private_folder`] to judge.
 pub fn socket() -> Result<PathBuf, LocationError> {
     if let Some(path) = variable("ROLECALL_SOCKET") {
         let path = PathBuf::from(path);
         return match () {
             () if !path.is_absolute() => Err(LocationError::Override("not an absolute path")),
-            () if path.as_os_str().len() > MAX_SOCKET_PATH => Err(LocationError::Override("too long for a socket")),
+            () if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES => {
+                Err(LocationError::Override("too long for a socket"))
+            }
             () => Ok(path),
         };
     }
@@ -81,7 +83,7 @@ pub fn socket() -> Result<PathBuf, LocationError> {
         Ok(state) => {
             let path = state.join("run").join(SOCKET);
             let length = path.as_os_str().len();
-            if length <= MAX_SOCKET_PATH {
+            if length <= MAX_SOCKET_PATH_BYTES {
                 return Ok(path);
             }
             refused.push((state, FolderProblem::TooLong(length)));
@@ -142,13 +144,13 @@ pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {
 }
 
 /// Where AWS's tools keep logins, whatever those variables say: `~/.aws`.
-pub fn aws_logins() -> Result<PathBuf, LocationError> {
+pub fn aws_folder() -> Result<PathBuf, LocationError> {
     Ok(home().ok_or(LocationError::NoHome)?.join(".aws"))
 }
 
 /// Whether `name` is a variable that a daemon started in the background keeps. Everything else of the caller's shell is
 /// left behind: the daemon outlives it and serves others, and `AWS_*` of one terminal must not decide who they are.
-pub fn daemon_keeps(name: &str) -> bool {
+pub fn daemon_inherits(name: &str) -> bool {
     const KEPT: &[&str] = &[
         "HOME",
         "USER",
@@ -169,7 +171,7 @@ pub fn daemon_keeps(name: &str) -> bool {
 }
 
 /// Whether a folder is the user's own and closed to everybody else (S2). Does not follow a symbolic link.
-pub fn private_folder(path: &Path) -> Result<(), FolderProblem> {
+pub fn check_private_folder(path: &Path) -> Result<(), FolderProblem> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_dir() {
         return Err(FolderProblem::NotAFolder);
@@ -192,10 +194,10 @@ fn usable_base(base: &Path) -> Result<PathBuf, FolderProblem> {
     if !base.is_absolute() {
         return Err(FolderProblem::Relative);
     }
-    private_folder(base)?;
+    check_private_folder(base)?;
     let path = base.join(FOLDER).join(SOCKET);
     match path.as_os_str().as_bytes().len() {
-        length if length <= MAX_SOCKET_PATH => Ok(path),
+        length if length <= MAX_SOCKET_PATH_BYTES => Ok(path),
         length => Err(FolderProblem::TooLong(length)),
     }
 }

@@ -41,8 +41,8 @@ pub struct LockStatus {
     #[serde(default)]
     pub has_passphrase: bool,
     /// When it locks by itself, unless it is used before; absent where it does not.
-    #[serde(default)]
-    pub locks: Option<Timestamp>,
+    #[serde(default, rename = "locks")]
+    pub auto_lock_at: Option<Timestamp>,
     /// What is wrong with it: it is to lock by itself and nothing could unlock it, or what it is does not outlast the daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<ErrorBody>,

@@ -11,7 +11,7 @@ use crate::secret::{Secret, exposed_if_any};
 /// Body of [`Endpoint::Login`](crate::Endpoint::Login).
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LoginRequest {
-    /// The code of an MFA device, six digits, where [`LoginStep::Code`] asked for it.
+    /// The code of an MFA device, six digits, where [`LoginStep::MfaCode`] asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed_if_any")]
     pub code: Option<Secret<String>>,
     /// How a person is to approve it, where there is a choice.
@@ -43,7 +43,8 @@ pub enum LoginFlow {
 #[non_exhaustive]
 pub enum LoginStep {
     /// The last: a code of this MFA device is needed. Ask the person, and ask for the login again with it.
-    Code {
+    #[serde(rename = "code")]
+    MfaCode {
         /// The device.
         serial: MfaSerial,
         /// Why the code that was given did not do.
@@ -136,7 +137,7 @@ pub struct LoginStatus {
 impl LoginStatus {
     /// Whether somebody has to do it, or do it again, before the source gives anything new.
     #[must_use]
-    pub fn is_over(&self, now: Timestamp) -> bool {
+    pub fn needs_login(&self, now: Timestamp) -> bool {
         let is_done_by_a_person = matches!(self.kind, LoginKind::Sso | LoginKind::Mfa);
         !self.renews && self.ends.map_or(is_done_by_a_person, |end| end <= now)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ErrorBody, ErrorClass, ErrorCode};
+use crate::error::{ErrorBody, ErrorClass};
 use crate::name::{ClusterName, ProfileName, Region, RoleArn, SourceName};
 
 /// Answer of [`Endpoint::Status`](crate::Endpoint::Status).
@@ -163,7 +163,8 @@ pub struct ProfileDetails {
     /// Where the source's credentials come from, such as `AWS profile work`.
     pub source_kind: String,
     /// Every role that is assumed, in order.
-    pub hops: Vec<RoleArn>,
+    #[serde(rename = "hops")]
+    pub role_chain: Vec<RoleArn>,
     /// The name that the session carries in CloudTrail; absent where there is no hop.
     #[serde(default)]
     pub session_name: Option<String>,
@@ -270,11 +271,11 @@ pub struct Event {
     /// When, by this machine's clock.
     pub at: Timestamp,
     /// What.
-    pub event: Happening,
+    pub event: EventKind,
     /// The profiles that it is about; none where it is about all of them or about the daemon itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<ProfileName>,
-    /// What went wrong, of [`Happening::Failed`].
+    /// What went wrong, of [`EventKind::Failed`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
 }
@@ -283,7 +284,7 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Happening {
+pub enum EventKind {
     /// The stream begins.
     Hello,
     /// There is a new session.
@@ -323,14 +324,4 @@ pub enum ProbedCluster {
     Cluster(Cluster),
     /// Why it says nothing.
     ClusterProblem(ErrorBody),
-}
-
-impl ProfileState {
-    /// The state that an error leaves a profile in.
-    pub fn after(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::LoginNeeded | ErrorCode::Locked => Self::LoginNeeded,
-            _ => Self::Failed,
-        }
-    }
 }

@@ -125,7 +125,7 @@ pub use inputs::{PolicyArn, SourceIdentity, TagKey, TagValue};
 impl Region {
     /// The region of partition `aws` that everybody has.
     #[must_use]
-    pub fn commercial_home() -> Self {
+    pub fn us_east_1() -> Self {
         Self("us-east-1".into())
     }
 }
@@ -152,7 +152,7 @@ impl RoleArn {
 }
 
 /// The closest of `known` to a name that is not among them: at most three, best first, none that is not alike.
-pub fn near_misses<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn similar_names<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut close: Vec<(usize, &str)> = known
         .into_iter()
         .map(|name| (edit_distance(wanted, name), name))
@@ -353,8 +353,8 @@ mod tests {
     #[test]
     fn near_misses_are_close_and_few() {
         let known = ["prod", "staging", "audit", "production-eu"];
-        assert_eq!(near_misses("prdo", known), ["prod"]);
-        assert_eq!(near_misses("prod", known), ["prod", "production-eu"]);
-        assert!(near_misses("zebra", known).is_empty());
+        assert_eq!(similar_names("prdo", known), ["prod"]);
+        assert_eq!(similar_names("prod", known), ["prod", "production-eu"]);
+        assert!(similar_names("zebra", known).is_empty());
     }
 }

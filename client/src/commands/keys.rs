@@ -30,7 +30,7 @@ pub(crate) fn run(action: &KeysAction, context: &Context) -> Result<(), CliError
 
 /// As long as the daemon may take.
 fn patience(endpoint: &Endpoint) -> Deadline {
-    Deadline::after(endpoint.patience() + SLACK)
+    Deadline::after(endpoint.response_timeout() + SLACK)
 }
 
 /// Which keys, and whose: `access key …WXYZ of arn:aws:iam::111122223333:user/dev`.

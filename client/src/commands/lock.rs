@@ -52,7 +52,7 @@ fn ask(wanted: &Lock, before: &LockStatus) -> Result<LockRequest, CliError> {
 pub(super) fn call(agent: &Agent, endpoint: &Endpoint, request: &impl Serialize) -> Result<LockStatus, CallError> {
     let malformed = |error: serde_json::Error| CallError::Malformed(error.to_string());
     let body = Secret::new(serde_json::to_vec(request).map_err(malformed)?);
-    let deadline = Deadline::after(endpoint.patience() + std::time::Duration::from_secs(1));
+    let deadline = Deadline::after(endpoint.response_timeout() + std::time::Duration::from_secs(1));
     agent.call_json_within(endpoint, body.expose(), deadline)
 }
 

@@ -1,6 +1,6 @@
 //! `rolecall use NAME`: makes a profile's context the current one.
 
-use rolecall_protocol::{ProfileName, location, sentence};
+use rolecall_protocol::{ProfileName, join_sentences, location};
 
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
@@ -49,7 +49,7 @@ fn instead(name: &ProfileName, alike: &[String], is_profile: bool, option: &str)
         }
         (false, _) => "There is no profile of that name either; see: rolecall list".to_owned(),
     };
-    meant.map_or_else(|| profile.clone(), |meant| sentence(&meant, Some(&profile)))
+    meant.map_or_else(|| profile.clone(), |meant| join_sentences(&meant, Some(&profile)))
 }
 
 /// Whether there is such a profile. Only for a better hint, so a configuration that cannot be read counts as no.

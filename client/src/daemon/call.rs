@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ErrorAnswer, ErrorCode, PROTOCOL_VERSION, Status, location};
+use rolecall_protocol::{Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Status, location};
 use serde::de::DeserializeOwned;
 
 use super::connect::{listener_of, open, open_soon};
@@ -204,7 +204,7 @@ pub(super) fn judge(answer: Answer) -> Result<Answer, CallError> {
     if answer.status() == 200 {
         return Ok(answer);
     }
-    match serde_json::from_slice::<ErrorAnswer>(answer.body()) {
+    match serde_json::from_slice::<ErrorResponse>(answer.body()) {
         Ok(said) if said.error.code == ErrorCode::ProtocolMismatch => {
             Err(CallError::Mismatch { theirs: "?".to_owned() })
         }

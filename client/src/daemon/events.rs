@@ -1,6 +1,6 @@
 //! The daemon's events: a call that is answered for as long as somebody listens.
 
-use rolecall_protocol::{Endpoint, ErrorCode, Event, Happening};
+use rolecall_protocol::{Endpoint, ErrorCode, Event, EventKind};
 
 use super::call::{Agent, MAX_ANSWER, failed, judge};
 use super::{CallError, instance_lock};
@@ -42,7 +42,7 @@ impl Agent {
         let first = lines.next(deadline).map_err(|error| failed(error, deadline))?;
         let first = first.ok_or(CallError::Silent(deadline.limit()))?;
         match serde_json::from_slice::<Event>(&first) {
-            Ok(Event { event: Happening::Hello, .. }) => Ok(lines),
+            Ok(Event { event: EventKind::Hello, .. }) => Ok(lines),
             _ => Err(CallError::Malformed("its events do not begin as they should".to_owned())),
         }
     }

@@ -271,7 +271,7 @@ fn set_current(draft: &mut Draft<'_>, files: &Files, name: &str) -> Result<usize
         return Ok(draft.set_current_context(name));
     }
     let visible = draft.visible(Kind::Context);
-    let alike = rolecall_protocol::near_misses(name, visible.iter().map(|(name, _, _)| *name));
+    let alike = rolecall_protocol::similar_names(name, visible.iter().map(|(name, _, _)| *name));
     Err(KubeconfigError::UnknownContext {
         name: name.to_owned(),
         files: files.paths().to_vec(),

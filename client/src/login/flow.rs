@@ -99,9 +99,9 @@ pub(crate) fn hold(
         match last {
             LoginStep::Done { source, arn, changed } => return Ok(Done { source, arn, changed }),
             LoginStep::Failed { error } => return Err(error.into()),
-            LoginStep::Code { refused: Some(refused), .. } if tries >= TRIES => return Err(refused.into()),
-            LoginStep::Code { .. } if codes >= CODES => return Err(ever_more(source)),
-            LoginStep::Code { serial, refused } => {
+            LoginStep::MfaCode { refused: Some(refused), .. } if tries >= TRIES => return Err(refused.into()),
+            LoginStep::MfaCode { .. } if codes >= CODES => return Err(ever_more(source)),
+            LoginStep::MfaCode { serial, refused } => {
                 if refused.is_none() {
                     // The first, or another after one that was taken.
                     (tries, renew) = (0, renew && codes == 0);

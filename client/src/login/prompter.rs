@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use nix::sys::signal::Signal;
-use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, sanitize_for_terminal, sentence};
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, join_sentences, sanitize_for_terminal};
 
 use super::browser;
 use super::flow::{self, Page, Person};
@@ -279,7 +279,7 @@ impl Person for Desk {
                     // Its own advice is to do what is being done.
                     Some(refused) => {
                         let message = sanitize_for_terminal(&refused.message);
-                        let told = sentence(&message, Some("Wait for the next that the device shows"));
+                        let told = join_sentences(&message, Some("Wait for the next that the device shows"));
                         self.line.say(&format!("rolecall: {told}"));
                     }
                     None if self.has_given => {

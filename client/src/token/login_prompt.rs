@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, tz::TimeZone};
 use rolecall_protocol::{
-    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, location, sentence,
+    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, join_sentences,
+    location,
 };
 use rustix::fs::OFlags;
 
@@ -49,7 +50,7 @@ pub(super) fn answer(agent: &Agent, name: &ProfileName, info: &[u8], refusal: Er
     };
     let mut desk = Desk::of_plugin(name.as_str(), &profile.source, tty, crate::environment())?;
     let message = refusal.clone().sanitized().message;
-    let question = format!("rolecall: {} ", sentence(&message, Some("Log in now? [Y/n]")));
+    let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
     turn.asks();
     if desk.agrees(&question, ANSWER) != Some(true) {
         return Err(refusal.into());

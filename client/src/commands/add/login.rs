@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location, sentence};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, join_sentences, location};
 
 use crate::cli::Add;
 use crate::commands::login;
@@ -73,7 +73,7 @@ fn offer(
     let has_browser = browser::is_there(&context.environment);
     let mut desk = Desk::of_command(name, context, Codes::Terminal, has_browser)?;
     let message = refusal.clone().sanitized().message;
-    let question = format!("rolecall: {} ", sentence(&message, Some("Log in now? [Y/n]")));
+    let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
     if desk.agrees(&question, ANSWER) != Some(true) {
         return Err(source.refused(refusal, AGAIN));
     }

@@ -1,6 +1,6 @@
 //! What the configuration is to say, and whether that may be written over what it says.
 
-use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, near_misses};
+use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, similar_names};
 
 use super::inputs;
 use crate::cli::Add;
@@ -76,7 +76,7 @@ fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> 
     if known.iter().any(|known| known == source.as_str()) {
         return Ok(source.clone());
     }
-    let alike = near_misses(source.as_str(), known.iter().map(String::as_str));
+    let alike = similar_names(source.as_str(), known.iter().map(String::as_str));
     Err(CliError::failed(
         format!("there is no source \"{source}\" in the configuration"),
         match alike.as_slice() {

@@ -60,7 +60,7 @@ fn put(wanted: &KeysPut, agent: &Agent, id: String, secret: Secret<String>) -> R
     let keys =
         PutKey { access_key_id: id, secret_access_key: secret, region: wanted.region.clone(), replace: wanted.replace };
     // Large enough from the beginning, so that no part of it stays behind where it grew.
-    let mut body = Vec::with_capacity(endpoint.max_body());
+    let mut body = Vec::with_capacity(endpoint.max_body_bytes());
     serde_json::to_writer(&mut body, &keys).map_err(|_| no_keys())?;
     let body = Secret::new(body);
     Ok(agent.call_json_within(&endpoint, body.expose(), super::patience(&endpoint))?)
