@@ -54,7 +54,7 @@ impl CliError {
 
     /// The same, saying first what it is about.
     #[must_use]
-    pub(crate) fn about(mut self, what: impl fmt::Display) -> Self {
+    pub(crate) fn with_subject(mut self, what: impl fmt::Display) -> Self {
         if !self.is_silent() {
             self.message = sanitize_for_terminal(&format!("{what}: {}", self.message));
         }
@@ -63,7 +63,7 @@ impl CliError {
 
     /// The same, with more to say after the advice.
     #[must_use]
-    pub(crate) fn and(mut self, more: &str) -> Self {
+    pub(crate) fn with_hint_suffix(mut self, more: &str) -> Self {
         if !self.is_silent() {
             self.hint = Some(self.hint.map_or_else(|| more.to_owned(), |hint| join_sentences(&hint, Some(more))));
         }
@@ -72,13 +72,13 @@ impl CliError {
 
     /// The same, with other advice.
     #[must_use]
-    pub(crate) fn advising(self, hint: &str) -> Self {
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
         if self.is_silent() { self } else { Self { hint: Some(hint.to_owned()), ..self } }
     }
 
     /// The same, with more to say before the advice, so that a command at the end of the line can be copied.
     #[must_use]
-    pub(crate) fn before_advice(mut self, more: &str) -> Self {
+    pub(crate) fn with_hint_prefix(mut self, more: &str) -> Self {
         if !self.is_silent() {
             self.hint = Some(join_sentences(&sanitize_for_terminal(more), self.hint.as_deref()));
         }
@@ -147,7 +147,7 @@ mod tests {
     fn a_message_and_its_hint_are_one_line() {
         let error = CliError::failed("prod: it\nbroke", "Run: rolecall agent restart");
         assert_eq!(error.to_string(), "prod: it broke. Run: rolecall agent restart");
-        assert_eq!(error.about("x").to_string(), "x: prod: it broke. Run: rolecall agent restart");
+        assert_eq!(error.with_subject("x").to_string(), "x: prod: it broke. Run: rolecall agent restart");
     }
 
     #[test]
@@ -166,14 +166,19 @@ mod tests {
     #[test]
     fn advice_can_be_followed_by_more() {
         let bare = CliError { code: 1, message: "no".to_owned(), hint: None };
-        assert_eq!(bare.clone().and("More").to_string(), "no. More");
-        assert_eq!(bare.and("Mend that line.").and("More").to_string(), "no. Mend that line. More");
-        assert_eq!(CliError::failed("no", "Run: x").advising("Run: y").to_string(), "no. Run: y");
-        assert!(CliError::silent(1).and("More").is_silent() && CliError::silent(1).advising("x").is_silent());
+        assert_eq!(bare.clone().with_hint_suffix("More").to_string(), "no. More");
+        assert_eq!(
+            bare.with_hint_suffix("Mend that line.").with_hint_suffix("More").to_string(),
+            "no. Mend that line. More"
+        );
+        assert_eq!(CliError::failed("no", "Run: x").with_hint("Run: y").to_string(), "no. Run: y");
+        assert!(
+            CliError::silent(1).with_hint_suffix("More").is_silent() && CliError::silent(1).with_hint("x").is_silent()
+        );
         let bare = CliError { code: 1, message: "no".to_owned(), hint: None };
-        assert_eq!(bare.clone().before_advice("It stays").to_string(), "no. It stays");
-        assert_eq!(bare.and("Run: x").before_advice("It stays").to_string(), "no. It stays. Run: x");
-        assert!(CliError::silent(1).before_advice("It stays").is_silent());
+        assert_eq!(bare.clone().with_hint_prefix("It stays").to_string(), "no. It stays");
+        assert_eq!(bare.with_hint_suffix("Run: x").with_hint_prefix("It stays").to_string(), "no. It stays. Run: x");
+        assert!(CliError::silent(1).with_hint_prefix("It stays").is_silent());
     }
 
     #[test]

@@ -43,12 +43,12 @@ fn entry() -> u8 {
 fn command(arguments: Vec<OsString>) -> u8 {
     let cli = match cli::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::print_usage_error(&error),
     };
     match run::run(cli, environment()) {
         Ok(()) => 0,
         Err(error) => {
-            output::error(&error);
+            output::print_error(&error);
             error.code()
         }
     }

@@ -15,28 +15,28 @@ use rolecall_protocol::location::{self, FolderProblem, LocationError};
 use rolecall_protocol::{EXEC_INFO_VARIABLE, Endpoint, ErrorCode, ProfileName};
 
 use crate::clock::Deadline;
-use crate::daemon::spawn::{self, StartError};
-use crate::daemon::{Agent, CALL, CallError, IfAbsent};
+use crate::daemon::spawn::{self, SpawnError};
+use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent};
 use crate::error::{CliError, Exit};
 use crate::output;
 
 /// The largest answer of a daemon that is run for this one call, in bytes.
-const MAX_ONCE: usize = 1024 * 1024;
+const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 
 /// Answers kubectl. Returns the exit code.
 pub(crate) fn run(name: &OsStr) -> u8 {
     // From here on for everything: kubectl has no deadline of its own and holds a lock while we run.
-    let deadline = Deadline::after(CALL);
-    match answer(name, deadline) {
+    let deadline = Deadline::after(CALL_TIMEOUT);
+    match write_token(name, deadline) {
         Ok(()) => 0,
         Err(error) => {
-            output::error(&error);
+            output::print_error(&error);
             error.code()
         }
     }
 }
 
-fn answer(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
+fn write_token(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
     let name: ProfileName = name.to_string_lossy().parse().map_err(|error| {
         CliError::new(Exit::Usage, format!("{error}"), "Name one of the profiles that this lists: rolecall list")
     })?;
@@ -49,61 +49,65 @@ fn answer(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
             "Have kubectl set it, by a context that this writes: rolecall kubeconfig",
         ));
     }
-    let agent = match Agent::find(IfAbsent::Start) {
-        Ok(agent) => agent,
+    let daemon = match Daemon::find(IfAbsent::Start) {
+        Ok(daemon) => daemon,
         Err(CallError::Location(error @ LocationError::NoRuntimeFolder(_))) => {
-            return once(&name, &error.to_string(), deadline);
+            return write_token_without_daemon(&name, &error.to_string(), deadline);
         }
-        Err(error) => return Err(CliError::from(error).about(name)),
+        Err(error) => return Err(CliError::from(error).with_subject(name)),
     };
-    match agent.call(&endpoint, info.as_bytes(), deadline) {
-        Ok(answer) => output::raw(answer.body()),
-        Err(CallError::Start(error @ (StartError::Refused(_) | StartError::Died))) if !has_folder(&agent) => {
-            once(&name, &error.to_string(), deadline)
+    match daemon.call(&endpoint, info.as_bytes(), deadline) {
+        Ok(answer) => output::stdout_bytes(answer.body()),
+        Err(CallError::Start(error @ (SpawnError::StartFailed(_) | SpawnError::ExitedSilently)))
+            if !socket_folder_exists(&daemon) =>
+        {
+            write_token_without_daemon(&name, &error.to_string(), deadline)
         }
-        Err(CallError::Said(body)) if body.code == ErrorCode::LoginNeeded => {
-            login_prompt::answer(&agent, &name, info.as_bytes(), body).and_then(|answer| output::raw(answer.body()))
+        Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => {
+            login_prompt::offer_login(&daemon, &name, info.as_bytes(), body)
+                .and_then(|answer| output::stdout_bytes(answer.body()))
         }
-        Err(error) => Err(told(error, &name)),
+        Err(error) => Err(token_error(error, &name)),
     }
 }
 
 /// The daemon's own words name the profile already, but for those that it says before it has read what it is asked.
-fn told(error: CallError, name: &ProfileName) -> CliError {
+fn token_error(error: CallError, name: &ProfileName) -> CliError {
     match error {
-        CallError::Said(body) if body.code != ErrorCode::Unavailable => body.into(),
-        error => CliError::from(error).about(name),
+        CallError::Rejected(body) if body.code != ErrorCode::Unavailable => body.into(),
+        error => CliError::from(error).with_subject(name),
     }
 }
 
 /// Whether the socket's folder exists. Where it does not after a daemon has tried to start, it could not be made: a
 /// read-only home, say.
-fn has_folder(agent: &Agent) -> bool {
+fn socket_folder_exists(daemon: &Daemon) -> bool {
     !matches!(
-        agent.socket().parent().map(location::check_private_folder),
+        daemon.socket().parent().map(location::check_private_folder),
         Some(Err(FolderProblem::Io(error))) if error.kind() != io::ErrorKind::PermissionDenied
     )
 }
 
 /// Without a place for a socket: a daemon for this one call, which answers on its standard output. Slow (it has no
 /// session to share), so it is said.
-fn once(name: &ProfileName, why: &str, deadline: Deadline) -> Result<(), CliError> {
+fn write_token_without_daemon(name: &ProfileName, why: &str, deadline: Deadline) -> Result<(), CliError> {
     let why = why.strip_prefix("no usable runtime folder: ").unwrap_or(why);
-    output::note(&format!("no usable runtime folder ({why}); answering without the daemon"));
+    output::print_note(&format!("no usable runtime folder ({why}); answering without the daemon"));
     let environment = crate::environment();
-    let about = |error: StartError| CliError::from(error).about(name);
+    let about = |error: SpawnError| CliError::from(error).with_subject(name);
     let program = spawn::find_daemon(&environment).map_err(about)?;
-    let (ours, theirs) = spawn::pair(&program).map_err(about)?;
-    let mut command = spawn::daemon(&program, &environment);
+    let (ours, theirs) = spawn::output_channel(&program).map_err(about)?;
+    let mut command = spawn::daemon_command(&program, &environment);
     command.args(["--once", "token", name.as_str()]).stdout(theirs);
     if let Some(info) = location::exec_info() {
         command.env(EXEC_INFO_VARIABLE, info);
     }
-    let mut child = command.spawn().map_err(|cause| about(StartError::Spawn { program: program.clone(), cause }))?;
+    let mut child =
+        command.spawn().map_err(|cause| about(SpawnError::CannotRun { program: program.clone(), cause }))?;
     drop(command); // it holds our copy of the child's end
     let said = read_all(ours, deadline);
     match (said, wait(&mut child, deadline)) {
-        (Ok(answer), Some(status)) if status.success() => output::raw(&answer),
+        (Ok(answer), Some(status)) if status.success() => output::stdout_bytes(&answer),
         // It has said on standard error, which is ours too, what was wrong.
         (_, Some(status)) if status.code().is_some_and(|code| code != 0) => {
             Err(CliError::silent(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Bug as u8)))
@@ -134,7 +138,7 @@ fn read_all(mut stream: std::os::unix::net::UnixStream, deadline: Deadline) -> i
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        if said.len() > MAX_ONCE {
+        if said.len() > MAX_OUTPUT_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
     }
@@ -164,9 +168,9 @@ mod tests {
     #[test]
     fn every_message_names_the_profile_once() {
         let name: ProfileName = "prod".parse().unwrap();
-        let said = |code, message| told(CallError::Said(ErrorBody::new(code, message)), &name).to_string();
+        let said = |code, message| token_error(CallError::Rejected(ErrorBody::new(code, message)), &name).to_string();
         assert_eq!(said(ErrorCode::Unavailable, "too many callers"), "prod: too many callers");
         assert_eq!(said(ErrorCode::AccessDenied, "prod: AWS says no"), "prod: AWS says no");
-        assert!(told(CallError::NotRunning, &name).to_string().starts_with("prod: the agent is not running"));
+        assert!(token_error(CallError::NotRunning, &name).to_string().starts_with("prod: the agent is not running"));
     }
 }

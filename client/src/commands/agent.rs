@@ -10,7 +10,7 @@ use rolecall_protocol::{Endpoint, LockStatus, Status, sanitize_for_terminal};
 
 use crate::cli::AgentAction;
 use crate::clock::{self, Deadline};
-use crate::daemon::{Agent, CALL, CallError, IfAbsent};
+use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent};
 use crate::error::CliError;
 use crate::format_time;
 use crate::output;
@@ -29,9 +29,9 @@ pub(crate) fn run(action: &AgentAction, context: &Context) -> Result<(), CliErro
 
 /// Makes sure that it runs, and says so, with what else there is to say of it.
 fn start(context: &Context, more: &str) -> Result<(), CliError> {
-    let agent = Agent::find(IfAbsent::Start)?;
-    let started = agent.ensure(Deadline::after(CALL))?;
-    let status: Status = agent.call_json(&Endpoint::Status, b"")?;
+    let daemon = Daemon::find(IfAbsent::Start)?;
+    let started = daemon.ensure(Deadline::after(CALL_TIMEOUT))?;
+    let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
     let verb = if started { "started" } else { "is running already" };
     output::print(&format!(
         "{} the agent {verb} (pid {}, {}){more}\n",
@@ -42,8 +42,8 @@ fn start(context: &Context, more: &str) -> Result<(), CliError> {
 }
 
 fn status(json: bool) -> Result<(), CliError> {
-    let agent = Agent::find(IfAbsent::Fail)?;
-    let status: Status = match agent.call_json(&Endpoint::Status, b"") {
+    let daemon = Daemon::find(IfAbsent::Fail)?;
+    let status: Status = match daemon.call_json(&Endpoint::Status, b"") {
         Ok(status) => status,
         Err(error) => {
             if json && matches!(error, CallError::NotRunning) {
@@ -63,7 +63,7 @@ fn status(json: bool) -> Result<(), CliError> {
 fn render(status: &Status) -> String {
     let (now, zone) = (clock::now(), TimeZone::system());
     let daemon = &status.daemon;
-    let since = format_time::length(now.duration_since(daemon.started));
+    let since = format_time::duration(now.duration_since(daemon.started));
     let config = match (&status.config.problem, status.config.loaded) {
         (Some(_), _) => format!("{} (broken, see rolecall status)", status.config.path),
         (None, Some(loaded)) => format!("{} (read {})", status.config.path, format_time::ago(now, loaded)),
@@ -72,11 +72,11 @@ fn render(status: &Status) -> String {
     let lines = [
         ("pid", daemon.pid.to_string()),
         ("version", format!("{} (protocol {})", daemon.version, daemon.protocol)),
-        ("up", format!("{since}, since {}", format_time::precise(daemon.started, &zone))),
+        ("up", format!("{since}, since {}", format_time::date_time(daemon.started, &zone))),
         ("socket", daemon.socket.clone()),
         ("log", daemon.log.clone().unwrap_or_else(|| "standard error".to_owned())),
         ("config", config),
-        ("clock", format_time::clock(daemon.clock.as_ref(), now)),
+        ("clock", format_time::clock_status(daemon.clock.as_ref(), now)),
         ("lock", lock(&daemon.lock, now, &zone)),
         ("profiles", status.profiles.len().to_string()),
     ];
@@ -89,9 +89,9 @@ fn render(status: &Status) -> String {
 /// Whether it is locked, and when it will be.
 fn lock(lock: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
     match (lock.locked, lock.since, lock.auto_lock_at) {
-        (true, Some(since), _) => format!("locked since {}", format_time::moment(now, since, zone)),
+        (true, Some(since), _) => format!("locked since {}", format_time::short_time(now, since, zone)),
         (true, None, _) => "locked".to_owned(),
-        (false, _, Some(locks)) => format!("unlocked; locks {}", format_time::ahead(now, locks)),
+        (false, _, Some(locks)) => format!("unlocked; locks {}", format_time::from_now(now, locks)),
         (false, _, None) if lock.has_passphrase => "unlocked".to_owned(),
         (false, _, None) => "no passphrase yet".to_owned(),
     }

@@ -10,7 +10,7 @@ use crate::output;
 pub(crate) fn run(wanted: &Completions) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(wanted.shell, &mut hinted(Cli::command()), "rolecall", &mut script);
-    output::raw(&script)
+    output::stdout_bytes(&script)
 }
 
 /// The same command, with values that are not said to be files taken for none: a shell that is not told offers the names

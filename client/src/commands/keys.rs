@@ -16,7 +16,7 @@ use crate::error::CliError;
 use crate::run::Context;
 
 /// What the daemon may take, and the client waits beyond it.
-const SLACK: Duration = Duration::from_secs(1);
+const CLIENT_MARGIN: Duration = Duration::from_secs(1);
 
 /// Does it.
 pub(crate) fn run(action: &KeysAction, context: &Context) -> Result<(), CliError> {
@@ -29,17 +29,17 @@ pub(crate) fn run(action: &KeysAction, context: &Context) -> Result<(), CliError
 }
 
 /// As long as the daemon may take.
-fn patience(endpoint: &Endpoint) -> Deadline {
-    Deadline::after(endpoint.response_timeout() + SLACK)
+fn key_call_deadline(endpoint: &Endpoint) -> Deadline {
+    Deadline::after(endpoint.response_timeout() + CLIENT_MARGIN)
 }
 
 /// Which keys, and whose: `access key …WXYZ of arn:aws:iam::111122223333:user/dev`.
-fn described(key: &KeyStatus) -> String {
+fn key_text(key: &KeyStatus) -> String {
     let whose = key.arn.as_deref().map(|arn| format!(" of {}", sanitize_for_terminal(arn))).unwrap_or_default();
     format!("access key …{}{whose}", sanitize_for_terminal(&key.key_id_suffix))
 }
 
 /// Names as a sentence has them.
-fn names(names: &[impl AsRef<str>]) -> String {
+fn name_list(names: &[impl AsRef<str>]) -> String {
     names.iter().map(|name| sanitize_for_terminal(name.as_ref())).collect::<Vec<_>>().join(", ")
 }

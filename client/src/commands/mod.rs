@@ -22,21 +22,21 @@ use std::path::{Path, PathBuf};
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{ConfigStatus, Endpoint, Status};
 
-use crate::daemon::Agent;
+use crate::daemon::Daemon;
 use crate::error::{CliError, Exit};
 use crate::format_time;
 use crate::output;
 
 /// There is no profile. An error for those who need one; others say the same as a note.
-fn none_yet() -> CliError {
+fn no_profiles_error() -> CliError {
     CliError::failed("there are no profiles yet", "Add one: rolecall add --help")
 }
 
 /// What is in force while the configuration is broken, as a sentence without its full stop.
-fn meanwhile(config: &ConfigStatus, now: Timestamp, zone: &TimeZone) -> String {
+fn config_in_force(config: &ConfigStatus, now: Timestamp, zone: &TimeZone) -> String {
     match config.loaded {
         Some(loaded) => {
-            let loaded = format_time::moment(now, loaded, zone);
+            let loaded = format_time::short_time(now, loaded, zone);
             format!("The configuration read at {loaded} stays in force until that is mended")
         }
         None => "No profile is served until that is mended".to_owned(),
@@ -45,24 +45,24 @@ fn meanwhile(config: &ConfigStatus, now: Timestamp, zone: &TimeZone) -> String {
 
 /// What is wrong with the configuration, if anything is, and what is in force meanwhile. An error for those who need a
 /// profile where there is none.
-fn broken(status: &Status, now: Timestamp, zone: &TimeZone) -> Option<CliError> {
+fn invalid_config_error(status: &Status, now: Timestamp, zone: &TimeZone) -> Option<CliError> {
     let problem = status.config.problem.as_ref()?;
-    Some(CliError::from(problem.error.clone()).and(&meanwhile(&status.config, now, zone)))
+    Some(CliError::from(problem.error.clone()).with_hint_suffix(&config_in_force(&status.config, now, zone)))
 }
 
 /// Before the configuration at `ours` is written: whether the daemon goes by that one. What is written to another, where
 /// `ROLECALL_CONFIG` is not what the daemon was started with, would be told as done and never come into force.
-fn check_config(agent: &Agent, ours: &Path) -> Result<(), CliError> {
-    same_config(ours, &agent.call_json::<Status>(&Endpoint::Status, b"")?.config)
+fn check_daemon_config(daemon: &Daemon, ours: &Path) -> Result<(), CliError> {
+    check_same_config(ours, &daemon.call_json::<Status>(&Endpoint::Status, b"")?.config)
 }
 
 /// The same where no daemon is needed: one that does not run, or does not answer, goes by nothing else.
-fn check_running_config(ours: &Path) -> Result<(), CliError> {
-    Agent::status_if_running().map_or(Ok(()), |status| same_config(ours, &status.config))
+fn check_running_daemon_config(ours: &Path) -> Result<(), CliError> {
+    Daemon::status_if_running().map_or(Ok(()), |status| check_same_config(ours, &status.config))
 }
 
-fn same_config(ours: &Path, theirs: &ConfigStatus) -> Result<(), CliError> {
-    if ours.to_string_lossy() == theirs.path || real(ours) == real(Path::new(&theirs.path)) {
+fn check_same_config(ours: &Path, theirs: &ConfigStatus) -> Result<(), CliError> {
+    if ours.to_string_lossy() == theirs.path || resolve_existing(ours) == resolve_existing(Path::new(&theirs.path)) {
         return Ok(());
     }
     let other = match crate::environment().get("ROLECALL_CONFIG") {
@@ -76,10 +76,10 @@ fn same_config(ours: &Path, theirs: &ConfigStatus) -> Result<(), CliError> {
 }
 
 /// A path without links as far as it exists: by two names it may still be one file, and that may be yet to be made.
-fn real(path: &Path) -> PathBuf {
+fn resolve_existing(path: &Path) -> PathBuf {
     let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    match found.map(|(above, real)| (path.strip_prefix(above), real)) {
-        Some((Ok(rest), real)) => real.components().chain(rest.components()).collect(),
+    match found.map(|(above, resolve_existing)| (path.strip_prefix(above), resolve_existing)) {
+        Some((Ok(rest), resolve_existing)) => resolve_existing.components().chain(rest.components()).collect(),
         _ => path.to_owned(),
     }
 }
@@ -102,7 +102,7 @@ mod tests {
         let [file, link, other] = ["config.toml", "link.toml", "other.toml"].map(|name| folder.path().join(name));
         let told = |ours: &Path, theirs: &Path| {
             let theirs = ConfigStatus { path: theirs.display().to_string(), loaded: None, problem: None };
-            same_config(ours, &theirs).map_err(|error| error.to_string())
+            check_same_config(ours, &theirs).map_err(|error| error.to_string())
         };
         assert_eq!(told(&file, &file), Ok(()), "one that is not there yet");
         std::fs::write(&file, "").unwrap();

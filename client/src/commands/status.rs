@@ -10,23 +10,23 @@ use owo_colors::Style;
 use rolecall_protocol::{Endpoint, ErrorClass, Problem, ProfileState, ProfileStatus, RoleArn, Status};
 
 use crate::cli;
-use crate::daemon::{Agent, IfAbsent};
+use crate::daemon::{Daemon, IfAbsent};
 use crate::error::CliError;
 use crate::format_time;
 use crate::run::Context;
 use crate::terminal::style::Screen;
 use crate::terminal::table::{self, Cell, Column, Row};
 use crate::{clock, output};
-use sources::Once;
+use sources::SourceReports;
 
 const COLUMNS: &[Column] = &[
-    Column { title: "", goes: 0 },
-    Column { title: "PROFILE", goes: 0 },
-    Column { title: "CLUSTER", goes: 2 },
-    Column { title: "ROLE", goes: 3 },
-    Column { title: "SESSION", goes: 0 },
-    Column { title: "NEXT RENEWAL", goes: 5 },
-    Column { title: "LAST USED", goes: 4 },
+    Column { title: "", drop_priority: 0 },
+    Column { title: "PROFILE", drop_priority: 0 },
+    Column { title: "CLUSTER", drop_priority: 2 },
+    Column { title: "ROLE", drop_priority: 3 },
+    Column { title: "SESSION", drop_priority: 0 },
+    Column { title: "NEXT RENEWAL", drop_priority: 5 },
+    Column { title: "LAST USED", drop_priority: 4 },
 ];
 
 /// Prints the status, once or whenever it changes.
@@ -34,18 +34,18 @@ pub(crate) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliErro
     if wanted.watch {
         return watch::run(wanted, context);
     }
-    let agent = Agent::find(IfAbsent::Start)?;
+    let daemon = Daemon::find(IfAbsent::Start)?;
     if wanted.json {
-        return super::print_json(&agent.call_json::<serde_json::Value>(&Endpoint::Status, b"")?);
+        return super::print_json(&daemon.call_json::<serde_json::Value>(&Endpoint::Status, b"")?);
     }
-    let status: Status = agent.call_json(&Endpoint::Status, b"")?;
+    let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
     print(&status, &TimeZone::system(), context.screen)
 }
 
 fn print(status: &Status, zone: &TimeZone, screen: Screen) -> Result<(), CliError> {
     output::print(&render(status, clock::now(), zone, screen))?;
     if is_empty(status) {
-        output::note(&super::none_yet().to_string());
+        output::print_note(&super::no_profiles_error().to_string());
     }
     Ok(())
 }
@@ -80,10 +80,10 @@ fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> B
     if status.profiles.is_empty() {
         return Blocks { top, profiles: Vec::new(), sources: String::new(), urgent: String::new() };
     }
-    let once = Once::of(status, now);
-    let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, &once, now, screen)).collect();
+    let reports = SourceReports::of(status, now);
+    let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, &reports, now, screen)).collect();
     let (headings, profiles) = table::blocks(COLUMNS, &rows, screen.width);
-    let lines = sources::lines(status, &once, now, zone, screen);
+    let lines = sources::lines(status, &reports, now, zone, screen);
     let [sources, urgent] = [false, true].map(|is_urgent| sources::render(&lines, is_urgent, screen));
     Blocks { top: top + &headings, profiles, sources, urgent }
 }
@@ -93,7 +93,7 @@ fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) 
     let lock = &status.daemon.lock;
     let locked = lock.locked.then(|| {
         let since =
-            lock.since.map(|since| format!(" since {}", format_time::moment(now, since, zone))).unwrap_or_default();
+            lock.since.map(|since| format!(" since {}", format_time::short_time(now, since, zone))).unwrap_or_default();
         format!("locked{since}: no profile is served. Run: rolecall unlock")
     });
     let problem = lock.problem.clone().map(|problem| problem.sanitized().to_string());
@@ -104,22 +104,22 @@ fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) 
 /// A configuration that is not in force, and what is meanwhile.
 fn config_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
     let Some(problem) = &status.config.problem else { return Vec::new() };
-    let meanwhile = super::meanwhile(&status.config, now, zone);
-    let mut lines = screen.paragraph(&format!("{} ", screen.warning()), &said(problem), &aside(problem, now));
+    let meanwhile = super::config_in_force(&status.config, now, zone);
+    let mut lines = screen.paragraph(&format!("{} ", screen.warning()), &problem_text(problem), &timing(problem, now));
     lines.extend(screen.paragraph("  ", &format!("{meanwhile}."), ""));
     lines
 }
 
 /// A clock that is wrong. Rolecall gets along with it, so nothing here fails; the AWS CLI and TLS may.
 fn clock_lines(status: &Status, screen: Screen) -> Vec<String> {
-    let wrong = status.daemon.clock.as_ref().filter(|clock| clock.corrected).and_then(format_time::off);
+    let wrong = status.daemon.clock.as_ref().filter(|clock| clock.corrected).and_then(format_time::clock_skew);
     let Some(off) = wrong else { return Vec::new() };
     let told =
         format!("the clock of this machine is {off}; Rolecall corrects it, other programs do not. Set the clock.");
     screen.paragraph(&format!("{} ", screen.warning()), &told, "")
 }
 
-fn row(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Screen) -> Row {
+fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Row {
     let (mark, style) = match profile.state {
         ProfileState::Ready if profile.problem.is_none() => (screen.full(), Style::new().green()),
         ProfileState::Ready => (screen.full(), Style::new().yellow()),
@@ -127,7 +127,7 @@ fn row(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Screen)
         _ => ("!", Style::new().yellow().bold()),
     };
     let role = profile.role_arn.as_ref().map_or("-", RoleArn::role_name);
-    let renewal = profile.next_renewal.map(|then| format_time::ahead(now, then)).unwrap_or_default();
+    let renewal = profile.next_renewal.map(|then| format_time::from_now(now, then)).unwrap_or_default();
     let used = profile.last_used.map(|then| format_time::ago(now, then)).unwrap_or_default();
     Row {
         cells: vec![
@@ -135,36 +135,36 @@ fn row(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Screen)
             profile.name.as_str().into(),
             format!("{} {}", profile.cluster, profile.region).into(),
             role.into(),
-            session(profile, once, now, screen),
+            session(profile, reports, now, screen),
             renewal.into(),
             used.into(),
         ],
-        below: match &profile.problem {
-            Some(_) if once.says_of(profile) => Vec::new(),
-            Some(problem) => screen.paragraph("  ", &said(problem), &profile_aside(profile, problem, now)),
+        detail_lines: match &profile.problem {
+            Some(_) if reports.covers(profile) => Vec::new(),
+            Some(problem) => screen.paragraph("  ", &problem_text(problem), &profile_timing(profile, problem, now)),
             None => Vec::new(),
         },
     }
 }
 
 /// The session: a bar of what is left, or why there is none.
-fn session(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Screen) -> Cell {
+fn session(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Cell {
     let (dimmed, yellow) = (Style::new().dimmed(), Style::new().yellow());
     let whose = |what: &str| {
-        let source = if once.says_of(profile) { format!(": source {}", profile.source) } else { String::new() };
+        let source = if reports.covers(profile) { format!(": source {}", profile.source) } else { String::new() };
         Cell::styled(format!("{what}{source}"), yellow)
     };
-    let needs_login = once.is_over(&profile.source);
+    let needs_login = reports.login_expired(&profile.source);
     match (&profile.session, profile.state) {
         (Some(session), ProfileState::Ready | ProfileState::Failed | ProfileState::LoginNeeded) => {
             let Some(end) = session.expires else { return "no end: keys of the source".into() };
             let rest = end.duration_since(now);
             let bar = screen.bar(rest, end.duration_since(session.issued));
             let style = if rest.as_secs() < 15 * 60 { yellow } else { Style::new() };
-            Cell::styled(format!("{bar}  {}", format_time::left(now, end)), style)
+            Cell::styled(format!("{bar}  {}", format_time::time_left(now, end)), style)
         }
-        (_, ProfileState::Unused) => Cell::styled(format_time::unused(profile.last_used, needs_login), dimmed),
-        (_, ProfileState::Expired) => Cell::styled(format_time::expired(needs_login), dimmed),
+        (_, ProfileState::Unused) => Cell::styled(format_time::unused_session(profile.last_used, needs_login), dimmed),
+        (_, ProfileState::Expired) => Cell::styled(format_time::expired_session(needs_login), dimmed),
         (_, ProfileState::Ready) => "ready".into(),
         (_, ProfileState::LoginNeeded) => whose("login needed"),
         (_, ProfileState::Failed) => whose("failing"),
@@ -172,30 +172,30 @@ fn session(profile: &ProfileStatus, once: &Once<'_>, now: Timestamp, screen: Scr
     }
 }
 
-fn said(problem: &Problem) -> String {
+fn problem_text(problem: &Problem) -> String {
     problem.error.clone().sanitized().to_string()
 }
 
 /// Since when it is wrong, and when it is tried again.
-fn aside(problem: &Problem, now: Timestamp) -> String {
-    aside_or(problem, now, "")
+fn timing(problem: &Problem, now: Timestamp) -> String {
+    timing_or(problem, now, "")
 }
 
 /// The same, with what is said where nobody tries it again unasked.
-fn aside_or(problem: &Problem, now: Timestamp, otherwise: &str) -> String {
+fn timing_or(problem: &Problem, now: Timestamp, otherwise: &str) -> String {
     let next =
         format_time::next_try(problem, now).map_or_else(|| otherwise.to_owned(), |next| format!("; next try {next}"));
     format!("({}{next})", format_time::ago(now, problem.since))
 }
 
 /// The same of a profile, for which somebody's use may be the next try.
-fn profile_aside(profile: &ProfileStatus, problem: &Problem, now: Timestamp) -> String {
+fn profile_timing(profile: &ProfileStatus, problem: &Problem, now: Timestamp) -> String {
     let says_when = problem.retry.is_some()
         || profile.next_renewal.is_some()
         || problem.error.hint.as_deref().is_some_and(|hint| hint.contains("tried again"));
     match problem.class {
-        ErrorClass::Retry | ErrorClass::Change if !says_when => aside_or(problem, now, "; tried again on use"),
-        _ => aside(problem, now),
+        ErrorClass::Retry | ErrorClass::Change if !says_when => timing_or(problem, now, "; tried again on use"),
+        _ => timing(problem, now),
     }
 }
 

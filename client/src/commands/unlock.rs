@@ -4,7 +4,7 @@ use rolecall_protocol::{Endpoint, ErrorCode, LockStatus, Status, UnlockRequest};
 
 use super::lock::{call, note_problem};
 use crate::cli::Unlock;
-use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::daemon::{CallError, Daemon, IfAbsent};
 use crate::error::CliError;
 use crate::output;
 use crate::run::Context;
@@ -12,17 +12,17 @@ use crate::terminal::passphrase::{Passphrases, TRIES};
 
 /// Asks for the passphrase, and unlocks with it.
 pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
-    let agent = Agent::find(IfAbsent::Start)?;
-    let before = agent.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
+    let daemon = Daemon::find(IfAbsent::Start)?;
+    let before = daemon.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
     if !before.locked {
         return output::print("the agent is not locked\n");
     }
     let after = if before.has_passphrase {
         let passphrases = Passphrases::find(wanted.stdin, "Run it in a terminal, or with --stdin")?;
-        ask(&agent, passphrases)?
+        ask(&daemon, passphrases)?
     } else {
         // Nothing to check one against: what it is kept in was damaged, and may have been removed.
-        unlock(&agent, UnlockRequest { passphrase: String::new().into() })?
+        unlock(&daemon, UnlockRequest { passphrase: String::new().into() })?
     };
     output::print(&format!("{} unlocked; sessions are got as they are needed\n", context.screen.tick()))?;
     note_problem(&after);
@@ -30,14 +30,14 @@ pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
 }
 
 /// A person may mistype; a script may not.
-fn ask(agent: &Agent, mut passphrases: Passphrases) -> Result<LockStatus, CliError> {
+fn ask(daemon: &Daemon, mut passphrases: Passphrases) -> Result<LockStatus, CliError> {
     let tries = if passphrases.is_a_person() { TRIES } else { 1 };
     let mut failures = 0;
     loop {
         let passphrase = passphrases.ask("Passphrase: ")?;
-        match unlock(agent, UnlockRequest { passphrase }) {
-            Err(CallError::Said(said)) if said.code == ErrorCode::WrongPassphrase && failures + 1 < tries => {
-                output::note(&said.message);
+        match unlock(daemon, UnlockRequest { passphrase }) {
+            Err(CallError::Rejected(said)) if said.code == ErrorCode::WrongPassphrase && failures + 1 < tries => {
+                output::print_note(&said.message);
                 failures += 1;
             }
             unlocked => return Ok(unlocked?),
@@ -46,6 +46,6 @@ fn ask(agent: &Agent, mut passphrases: Passphrases) -> Result<LockStatus, CliErr
 }
 
 #[allow(clippy::needless_pass_by_value)] // it is wiped here
-fn unlock(agent: &Agent, request: UnlockRequest) -> Result<LockStatus, CallError> {
-    call(agent, &Endpoint::Unlock, &request)
+fn unlock(daemon: &Daemon, request: UnlockRequest) -> Result<LockStatus, CallError> {
+    call(daemon, &Endpoint::Unlock, &request)
 }

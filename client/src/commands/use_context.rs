@@ -5,7 +5,7 @@ use rolecall_protocol::{ProfileName, join_sentences, location};
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
 use crate::error::CliError;
-use crate::kubeconfig::context_entry::{files, kubeconfig_option, say_notes, short};
+use crate::kubeconfig::context_entry::{display_path, files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, KubeconfigError};
 use crate::output;
 use crate::run::Context;
@@ -18,14 +18,14 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
         Ok(outcome) => outcome,
         Err(ref error @ KubeconfigError::UnknownContext { ref alike, .. }) => {
             let option = kubeconfig_option(wanted.kubeconfig.as_deref());
-            let hint = instead(&wanted.name, alike, is_configured(&wanted.name), &option);
+            let hint = unknown_context_hint(&wanted.name, alike, is_configured(&wanted.name), &option);
             return Err(CliError::failed(error.to_string(), hint));
         }
         Err(error) => return Err(error.into()),
     };
-    say_notes(&outcome.written.notes);
+    print_notes(&outcome.written.notes);
     let tick = context.screen.tick();
-    let file = short(&outcome.file);
+    let file = display_path(&outcome.file);
     output::print(&match outcome.previous.as_deref() {
         Some(previous) if previous == name => format!("{tick} {name} is your current context already ({file})\n"),
         Some(previous) => {
@@ -37,7 +37,7 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
 }
 
 /// What to do where there is no such context: somebody mistyped it, or has not written it yet, or takes it for a profile.
-fn instead(name: &ProfileName, alike: &[String], is_profile: bool, option: &str) -> String {
+fn unknown_context_hint(name: &ProfileName, alike: &[String], is_profile: bool, option: &str) -> String {
     let meant = match alike {
         [] => None,
         alike => Some(format!("Did you mean {}?", alike.join(" or "))),
@@ -68,7 +68,7 @@ mod tests {
     fn near_misses_and_what_would_write_the_context() {
         let told = |alike: &[&str], is_profile, option| {
             let alike: Vec<String> = alike.iter().map(|name| (*name).to_owned()).collect();
-            instead(&"nix".parse().unwrap(), &alike, is_profile, option)
+            unknown_context_hint(&"nix".parse().unwrap(), &alike, is_profile, option)
         };
         assert_eq!(told(&[], true, ""), "Write that of the profile nix with: rolecall kubeconfig nix --use");
         assert_eq!(

@@ -9,23 +9,23 @@ use std::time::Duration;
 use rolecall_protocol::{Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Status, location};
 use serde::de::DeserializeOwned;
 
-use super::connect::{listener_of, open, open_soon};
+use super::connect::{listener_pid, open, open_after_start};
 use super::cooldown;
 use super::error::CallError;
-use crate::clock::{Deadline, patient_pause, pause};
-use crate::daemon::http::{self, Answer, HttpError};
-use crate::daemon::spawn::{self, StartError};
+use crate::clock::{Deadline, backoff, long_backoff};
+use crate::daemon::http::{self, HttpError, Response};
+use crate::daemon::spawn::{self, SpawnError};
 
 /// How long a whole call may take, starting the daemon included.
-pub(crate) const CALL: Duration = Duration::from_secs(10);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connecting may take.
-pub(super) const CONNECT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a call is made again that a daemon took with it when it ended.
-pub(super) const RETRIES: u32 = 3;
+pub(super) const MAX_RETRIES: u32 = 3;
 /// The largest answer that is read, but for the one that lists every profile.
-pub(super) const MAX_ANSWER: usize = 1024 * 1024;
+pub(super) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 /// The same for [`Endpoint::Status`]: 10,000 profiles take about 6 MiB.
-const MAX_STATUS: usize = 32 * 1024 * 1024;
+const MAX_STATUS_BYTES: usize = 32 * 1024 * 1024;
 
 /// What to do where nobody listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +38,12 @@ pub(crate) enum IfAbsent {
 
 /// The daemon that belongs to this user.
 #[derive(Debug)]
-pub(crate) struct Agent {
+pub(crate) struct Daemon {
     pub(super) socket: PathBuf,
     if_absent: IfAbsent,
 }
 
-impl Agent {
+impl Daemon {
     /// Looks up where it listens; connects to nothing yet.
     pub(crate) fn find(if_absent: IfAbsent) -> Result<Self, CallError> {
         Ok(Self { socket: location::socket()?, if_absent })
@@ -71,18 +71,18 @@ impl Agent {
     /// anybody, so the call is made again, to its successor: a few times, since a process that is being killed still
     /// takes connections for a moment. One that has too many callers has not taken the call either; it is asked until
     /// the deadline, since a crowd passes.
-    pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Answer, CallError> {
+    pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         let (mut lost, mut refused) = (0, 0);
         loop {
-            let result = self.attempt(endpoint, body, deadline);
+            let result = self.try_call(endpoint, body, deadline);
             let wait = match &result {
-                Err(CallError::Lost(HttpError::Lost { received: 0, .. })) if lost < RETRIES => {
+                Err(CallError::Disconnected(HttpError::Disconnected { received: 0, .. })) if lost < MAX_RETRIES => {
                     lost += 1;
-                    pause(lost - 1)
+                    backoff(lost - 1)
                 }
-                Err(CallError::Said(said)) if said.code == ErrorCode::Unavailable => {
+                Err(CallError::Rejected(said)) if said.code == ErrorCode::Unavailable => {
                     refused += 1;
-                    patient_pause(refused - 1)
+                    long_backoff(refused - 1)
                 }
                 _ => return result,
             };
@@ -96,7 +96,7 @@ impl Agent {
 
     /// The same, reading the answer.
     pub(crate) fn call_json<T: DeserializeOwned>(&self, endpoint: &Endpoint, body: &[u8]) -> Result<T, CallError> {
-        self.call_json_within(endpoint, body, Deadline::after(CALL))
+        self.call_json_within(endpoint, body, Deadline::after(CALL_TIMEOUT))
     }
 
     /// The same, within a deadline of the caller's.
@@ -108,61 +108,68 @@ impl Agent {
     ) -> Result<T, CallError> {
         let answer = self.call(endpoint, body, deadline)?;
         serde_json::from_slice(answer.body())
-            .map_err(|error| CallError::Malformed(format!("its answer is not what was asked for ({error})")))
+            .map_err(|error| CallError::InvalidResponse(format!("its answer is not what was asked for ({error})")))
     }
 
     /// Has a daemon that runs read the configuration now, rather than when its watch tells it. Nothing depends on it, so
     /// a daemon that does not run or does not answer is no error.
     pub(crate) fn reload() {
-        if let Ok(agent) = Self::find(IfAbsent::Fail) {
-            let _ = agent.call(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT));
+        if let Ok(daemon) = Self::find(IfAbsent::Fail) {
+            let _ = daemon.call(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT_TIMEOUT));
         }
     }
 
     /// What a daemon that runs and answers says of itself, for those who can do without one.
     pub(crate) fn status_if_running() -> Option<Status> {
-        let agent = Self::find(IfAbsent::Fail).ok()?;
-        agent.call_json_within(&Endpoint::Status, b"", Deadline::after(CONNECT)).ok()
+        let daemon = Self::find(IfAbsent::Fail).ok()?;
+        daemon.call_json_within(&Endpoint::Status, b"", Deadline::after(CONNECT_TIMEOUT)).ok()
     }
 
     /// The process that listens, as the kernel tells it; `None` where the system does not.
-    pub(crate) fn listener(&self) -> Result<Option<rustix::process::Pid>, CallError> {
-        let stream = open(&self.socket, Deadline::after(CONNECT))?;
-        Ok(listener_of(&stream))
+    pub(crate) fn listener_pid(&self) -> Result<Option<rustix::process::Pid>, CallError> {
+        let stream = open(&self.socket, Deadline::after(CONNECT_TIMEOUT))?;
+        Ok(listener_pid(&stream))
     }
 
-    fn attempt(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Answer, CallError> {
+    fn try_call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         if matches!(endpoint, Endpoint::Token(_)) {
-            return self.attempt_token(&http::request(endpoint, body), deadline);
+            return self.try_token_call(&http::request(endpoint, body), deadline);
         }
         let (mut stream, _) = self.connect(deadline)?;
-        let max = if *endpoint == Endpoint::Status { MAX_STATUS } else { MAX_ANSWER };
+        let max = if *endpoint == Endpoint::Status { MAX_STATUS_BYTES } else { MAX_RESPONSE_BYTES };
         let answer = http::exchange(&mut stream, &http::request(endpoint, body), max, deadline);
-        let answer = answer.map_err(|error| failed(error, deadline))?;
+        let answer = answer.map_err(|error| call_error(error, deadline))?;
         // Nobody waits for these calls as for kubectl's, so they clear up.
-        cooldown::end(&self.socket);
-        judge(answer)
+        cooldown::clear(&self.socket);
+        check_response(answer)
     }
 
     /// An attempt that kubectl waits for, and makes again and again: where a daemon hangs, the first waits for it and those
     /// that follow soon do not.
-    fn attempt_token(&self, request: &[u8], deadline: Deadline) -> Result<Answer, CallError> {
-        let result = self.reach(deadline).and_then(|mut stream| {
-            let is_hopeless = || cooldown::is_on(&self.socket);
-            http::exchange_unless(&mut stream, request, MAX_ANSWER, deadline, cooldown::MOMENT, is_hopeless)
-                .map_err(|error| failed(error, deadline))
+    fn try_token_call(&self, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {
+        let result = self.connect_unless_cooling_down(deadline).and_then(|mut stream| {
+            let is_hopeless = || cooldown::is_active(&self.socket);
+            http::exchange_unless(
+                &mut stream,
+                request,
+                MAX_RESPONSE_BYTES,
+                deadline,
+                cooldown::CHECK_AFTER,
+                is_hopeless,
+            )
+            .map_err(|error| call_error(error, deadline))
         });
-        if let Err(CallError::Busy(_) | CallError::Silent(_)) = &result {
-            cooldown::begin(&self.socket);
+        if let Err(CallError::Busy(_) | CallError::NoResponse(_)) = &result {
+            cooldown::start(&self.socket);
         }
-        judge(result?)
+        check_response(result?)
     }
 
     /// The same as [`Agent::connect`], but for a daemon whose queue is full and stays so.
-    fn reach(&self, deadline: Deadline) -> Result<UnixStream, CallError> {
-        let patience = deadline.within(CONNECT);
-        match open(&self.socket, patience.within(cooldown::MOMENT)) {
-            Err(CallError::Busy(_)) if cooldown::is_on(&self.socket) => Err(CallError::Busy(patience.limit())),
+    fn connect_unless_cooling_down(&self, deadline: Deadline) -> Result<UnixStream, CallError> {
+        let patience = deadline.within(CONNECT_TIMEOUT);
+        match open(&self.socket, patience.within(cooldown::CHECK_AFTER)) {
+            Err(CallError::Busy(_)) if cooldown::is_active(&self.socket) => Err(CallError::Busy(patience.limit())),
             Err(CallError::Busy(_)) => open(&self.socket, patience),
             Err(CallError::NotRunning) => self.connect(deadline).map(|(stream, _)| stream),
             result => result,
@@ -172,13 +179,13 @@ impl Agent {
     pub(super) fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
         match open(&self.socket, deadline) {
             Err(CallError::NotRunning) if self.if_absent == IfAbsent::Start => {
-                match spawn::start(&self.socket, deadline) {
+                match spawn::spawn_daemon(&self.socket, deadline) {
                     // Somebody ended it before it could say anything: a logout, or an impatient `kill`.
-                    Err(StartError::Died) => spawn::start(&self.socket, deadline)?,
+                    Err(SpawnError::ExitedSilently) => spawn::spawn_daemon(&self.socket, deadline)?,
                     result => result?,
                 }
-                cooldown::end(&self.socket);
-                Ok((open_soon(&self.socket, deadline)?, true))
+                cooldown::clear(&self.socket);
+                Ok((open_after_start(&self.socket, deadline)?, true))
             }
             result => Ok((result?, false)),
         }
@@ -186,30 +193,32 @@ impl Agent {
 }
 
 /// Why a call has no answer, in the words of the calls.
-pub(super) fn failed(error: HttpError, deadline: Deadline) -> CallError {
+pub(super) fn call_error(error: HttpError, deadline: Deadline) -> CallError {
     match error {
-        HttpError::TimedOut => CallError::Silent(deadline.limit()),
-        HttpError::Lost { .. } => CallError::Lost(error),
-        HttpError::Malformed(why) => CallError::Malformed(why.to_owned()),
+        HttpError::TimedOut => CallError::NoResponse(deadline.limit()),
+        HttpError::Disconnected { .. } => CallError::Disconnected(error),
+        HttpError::Invalid(why) => CallError::InvalidResponse(why.to_owned()),
     }
 }
 
 /// Sorts an answer: the right protocol first, then success or the daemon's own error.
-pub(super) fn judge(answer: Answer) -> Result<Answer, CallError> {
+pub(super) fn check_response(answer: Response) -> Result<Response, CallError> {
     match answer.protocol() {
         Some(PROTOCOL_VERSION) => {}
-        Some(theirs) => return Err(CallError::Mismatch { theirs: theirs.to_string() }),
-        None => return Err(CallError::Malformed("its answer names no version of our protocol".to_owned())),
+        Some(theirs) => return Err(CallError::ProtocolMismatch { theirs: theirs.to_string() }),
+        None => return Err(CallError::InvalidResponse("its answer names no version of our protocol".to_owned())),
     }
     if answer.status() == 200 {
         return Ok(answer);
     }
     match serde_json::from_slice::<ErrorResponse>(answer.body()) {
         Ok(said) if said.error.code == ErrorCode::ProtocolMismatch => {
-            Err(CallError::Mismatch { theirs: "?".to_owned() })
+            Err(CallError::ProtocolMismatch { theirs: "?".to_owned() })
         }
-        Ok(said) => Err(CallError::Said(said.error)),
-        Err(_) => Err(CallError::Malformed(format!("it answered {} without an error that we know", answer.status()))),
+        Ok(said) => Err(CallError::Rejected(said.error)),
+        Err(_) => {
+            Err(CallError::InvalidResponse(format!("it answered {} without an error that we know", answer.status())))
+        }
     }
 }
 

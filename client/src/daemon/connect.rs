@@ -9,16 +9,16 @@ use rolecall_protocol::location::{self, FolderProblem};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use super::CallError;
-use super::call::CONNECT;
-use crate::clock::{Deadline, pause};
+use super::call::CONNECT_TIMEOUT;
+use crate::clock::{Deadline, backoff};
 
 /// Connects to a daemon that has just been started, by us or by somebody who was quicker and may not listen yet.
-pub(super) fn open_soon(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
-    let deadline = deadline.within(CONNECT);
+pub(super) fn open_after_start(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
+    let deadline = deadline.within(CONNECT_TIMEOUT);
     let mut attempt = 0;
     loop {
         match open(socket, deadline) {
-            Err(CallError::NotRunning) if deadline.sleep(pause(attempt)) => attempt += 1,
+            Err(CallError::NotRunning) if deadline.sleep(backoff(attempt)) => attempt += 1,
             result => return result,
         }
     }
@@ -28,7 +28,7 @@ pub(super) fn open_soon(socket: &Path, deadline: Deadline) -> Result<UnixStream,
 /// so is the process (P3).
 pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     let refused =
-        |path: &Path, problem: String| CallError::Untrusted { path: path.to_owned(), problem, can_close: false };
+        |path: &Path, problem: String| CallError::UntrustedSocket { path: path.to_owned(), problem, can_close: false };
     let folder = socket.parent().unwrap_or(socket);
     match location::check_private_folder(folder) {
         Ok(()) => {}
@@ -36,7 +36,11 @@ pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, Call
         Err(FolderProblem::Io(error)) => return Err(refused(folder, format!("out of reach ({error})"))),
         Err(problem) => {
             let can_close = matches!(problem, FolderProblem::Mode(_)) && is_made_by_us(folder);
-            return Err(CallError::Untrusted { path: folder.to_owned(), problem: problem.to_string(), can_close });
+            return Err(CallError::UntrustedSocket {
+                path: folder.to_owned(),
+                problem: problem.to_string(),
+                can_close,
+            });
         }
     }
     let own = rustix::process::geteuid().as_raw();
@@ -47,7 +51,7 @@ pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, Call
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CallError::NotRunning),
         Err(error) => return Err(refused(socket, format!("out of reach ({error})"))),
     }
-    let stream = connect(socket, deadline.within(CONNECT))?;
+    let stream = connect(socket, deadline.within(CONNECT_TIMEOUT))?;
     match peer_uid(&stream) {
         Ok(uid) if uid == own => Ok(stream),
         Ok(uid) => Err(refused(socket, format!("served by uid {uid}"))),
@@ -79,7 +83,7 @@ pub(super) fn connect(socket: &Path, deadline: Deadline) -> Result<UnixStream, C
             Err(rustix::io::Errno::INTR) => {}
             // Where a system does not wait: try again until the deadline.
             Err(rustix::io::Errno::AGAIN) => {
-                deadline.sleep(pause(attempt));
+                deadline.sleep(backoff(attempt));
                 attempt += 1;
             }
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::CONNREFUSED) => return Err(CallError::NotRunning),
@@ -114,12 +118,12 @@ fn peer_uid(_: &UnixStream) -> rustix::io::Result<u32> {
 
 /// The process that listens at the other end.
 #[cfg(target_os = "linux")]
-pub(super) fn listener_of(stream: &UnixStream) -> Option<rustix::process::Pid> {
+pub(super) fn listener_pid(stream: &UnixStream) -> Option<rustix::process::Pid> {
     rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid)
 }
 
 /// Elsewhere the system tells nobody.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn listener_of(_: &UnixStream) -> Option<rustix::process::Pid> {
+pub(super) fn listener_pid(_: &UnixStream) -> Option<rustix::process::Pid> {
     None
 }

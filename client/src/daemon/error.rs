@@ -8,9 +8,9 @@ use rolecall_protocol::location::LocationError;
 use rolecall_protocol::{ErrorBody, PROTOCOL_VERSION};
 
 use crate::daemon::http::HttpError;
-use crate::daemon::spawn::StartError;
+use crate::daemon::spawn::SpawnError;
 use crate::error::{CliError, Exit};
-use crate::kubeconfig::context_entry::for_shell;
+use crate::kubeconfig::context_entry::shell_quoted;
 
 /// Why a call has no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -23,10 +23,10 @@ pub(crate) enum CallError {
     NotRunning,
     /// Nobody listened, and it could not be started.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] SpawnError),
     /// What is at the socket's path may not be ours.
     #[error("refusing the agent's socket: {} is {problem}", path.display())]
-    Untrusted {
+    UntrustedSocket {
         /// The folder or the socket.
         path: PathBuf,
         /// What is wrong with it.
@@ -47,28 +47,28 @@ pub(crate) enum CallError {
     Busy(Duration),
     /// It took the call and did not answer.
     #[error("the agent did not answer within {} s", .0.as_secs())]
-    Silent(Duration),
+    NoResponse(Duration),
     /// It went away.
     #[error("the agent went away during the call: {0}")]
-    Lost(HttpError),
+    Disconnected(HttpError),
     /// What answers is not our daemon.
     #[error("what listens at the agent's socket is not rolecalld: {0}")]
-    Malformed(String),
+    InvalidResponse(String),
     /// It speaks another protocol.
     #[error("the agent speaks version {theirs} of the protocol and this client version {PROTOCOL_VERSION}")]
-    Mismatch {
+    ProtocolMismatch {
         /// The daemon's version, or a question mark.
         theirs: String,
     },
     /// It is of a release that had no events yet.
     #[error("the agent is older than this client and has no events to follow")]
-    NoEvents,
+    EventsUnsupported,
     /// It is of a release that let nobody log in.
     #[error("the agent is older than this client and cannot log in")]
-    NoLogins,
+    LoginUnsupported,
     /// It answered with an error.
     #[error("{0}")]
-    Said(ErrorBody),
+    Rejected(ErrorBody),
 }
 
 impl From<CallError> for CliError {
@@ -76,7 +76,7 @@ impl From<CallError> for CliError {
         let message = error.to_string();
         let restart = "Run: rolecall agent restart";
         match error {
-            CallError::Said(body) => body.into(),
+            CallError::Rejected(body) => body.into(),
             CallError::Location(_) => Self::new(
                 Exit::Unreachable,
                 message,
@@ -84,22 +84,25 @@ impl From<CallError> for CliError {
             ),
             CallError::NotRunning => Self::new(Exit::Unreachable, message, "Run: rolecall agent start"),
             CallError::Start(error) => error.into(),
-            CallError::Untrusted { path, can_close: true, .. } => Self::new(
+            CallError::UntrustedSocket { path, can_close: true, .. } => Self::new(
                 Exit::Unreachable,
                 message,
-                format!("Rolecall made it for itself alone; close it to others with: chmod 700 {}", for_shell(&path)),
+                format!(
+                    "Rolecall made it for itself alone; close it to others with: chmod 700 {}",
+                    shell_quoted(&path)
+                ),
             ),
-            CallError::Untrusted { .. } => Self::new(
+            CallError::UntrustedSocket { .. } => Self::new(
                 Exit::Unreachable,
                 message,
                 "Somebody else could be listening there: remove it, or set ROLECALL_SOCKET to a path in a folder of your own with mode 700",
             ),
-            CallError::Connect { .. } | CallError::Busy(_) | CallError::Silent(_) | CallError::Lost(_) => {
+            CallError::Connect { .. } | CallError::Busy(_) | CallError::NoResponse(_) | CallError::Disconnected(_) => {
                 Self::new(Exit::Unreachable, message, restart)
             }
-            CallError::Malformed(_) => Self::new(Exit::Unreachable, message, restart),
-            CallError::NoEvents | CallError::NoLogins => Self::new(Exit::Mismatch, message, restart),
-            CallError::Mismatch { .. } => {
+            CallError::InvalidResponse(_) => Self::new(Exit::Unreachable, message, restart),
+            CallError::EventsUnsupported | CallError::LoginUnsupported => Self::new(Exit::Mismatch, message, restart),
+            CallError::ProtocolMismatch { .. } => {
                 Self::new(Exit::Mismatch, message, "Upgrade the older of the two, then run: rolecall agent restart")
             }
         }

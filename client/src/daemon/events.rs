@@ -2,23 +2,23 @@
 
 use rolecall_protocol::{Endpoint, ErrorCode, Event, EventKind};
 
-use super::call::{Agent, MAX_ANSWER, failed, judge};
+use super::call::{Daemon, MAX_RESPONSE_BYTES, call_error, check_response};
 use super::{CallError, instance_lock};
-use crate::clock::{Deadline, patient_pause};
-use crate::daemon::http::{self, Lines};
+use crate::clock::{Deadline, long_backoff};
+use crate::daemon::http::{self, LineStream};
 
-impl Agent {
+impl Daemon {
     /// Opens the stream of events and reads the first, so that nothing that happens from now on is missed. Each of the
     /// lines is an [`Event`]; the deadline is for the beginning alone.
     ///
     /// As in [`Agent::call`], a daemon with too many callers is asked again until the deadline.
-    pub(crate) fn events(&self, deadline: Deadline) -> Result<Lines, CallError> {
+    pub(crate) fn events(&self, deadline: Deadline) -> Result<LineStream, CallError> {
         let mut attempt = 0;
         loop {
             match self.try_events(deadline) {
-                Err(CallError::Said(said)) if said.code == ErrorCode::Unavailable => {
-                    if !deadline.sleep(patient_pause(attempt)) {
-                        return Err(CallError::Said(said));
+                Err(CallError::Rejected(said)) if said.code == ErrorCode::Unavailable => {
+                    if !deadline.sleep(long_backoff(attempt)) {
+                        return Err(CallError::Rejected(said));
                     }
                     attempt += 1;
                 }
@@ -27,23 +27,23 @@ impl Agent {
         }
     }
 
-    fn try_events(&self, deadline: Deadline) -> Result<Lines, CallError> {
+    fn try_events(&self, deadline: Deadline) -> Result<LineStream, CallError> {
         let (stream, _) = self.connect(deadline)?;
         let request = http::request_lines(&Endpoint::Events, b"");
-        let (answer, mut lines) =
-            http::begin(stream, &request, MAX_ANSWER, deadline).map_err(|error| failed(error, deadline))?;
+        let (answer, mut lines) = http::open_stream(stream, &request, MAX_RESPONSE_BYTES, deadline)
+            .map_err(|error| call_error(error, deadline))?;
         let is_not_there = answer.status() == 404;
-        match judge(answer) {
-            Err(CallError::Said(said)) if is_not_there && said.code == ErrorCode::BadRequest => {
-                return Err(CallError::NoEvents);
+        match check_response(answer) {
+            Err(CallError::Rejected(said)) if is_not_there && said.code == ErrorCode::BadRequest => {
+                return Err(CallError::EventsUnsupported);
             }
             result => result?,
         };
-        let first = lines.next(deadline).map_err(|error| failed(error, deadline))?;
-        let first = first.ok_or(CallError::Silent(deadline.limit()))?;
+        let first = lines.next(deadline).map_err(|error| call_error(error, deadline))?;
+        let first = first.ok_or(CallError::NoResponse(deadline.limit()))?;
         match serde_json::from_slice::<Event>(&first) {
             Ok(Event { event: EventKind::Hello, .. }) => Ok(lines),
-            _ => Err(CallError::Malformed("its events do not begin as they should".to_owned())),
+            _ => Err(CallError::InvalidResponse("its events do not begin as they should".to_owned())),
         }
     }
 
@@ -51,7 +51,7 @@ impl Agent {
     /// shows is not seen, so only `true` says something by itself; `false` does where it was `true` before.
     ///
     /// This asks nobody: where a service manager listens in the daemon's place, to connect would be to start it.
-    pub(crate) fn is_seen_running(&self) -> bool {
+    pub(crate) fn holds_instance_lock(&self) -> bool {
         instance_lock::is_held(&self.socket.with_extension("lock"))
     }
 }

@@ -9,11 +9,12 @@ pub(super) fn is_held(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
 
     /// The most that is read of the list, in bytes: some thousand locks.
-    const MOST: u64 = 1024 * 1024;
+    const MAX_LIST_BYTES: u64 = 1024 * 1024;
     let Ok(file) = path.symlink_metadata() else { return false };
     let mut list = String::new();
-    let read = std::fs::File::open("/proc/locks").and_then(|locks| locks.take(MOST).read_to_string(&mut list));
-    read.is_ok() && lists(&list, rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()), file.ino())
+    let read =
+        std::fs::File::open("/proc/locks").and_then(|locks| locks.take(MAX_LIST_BYTES).read_to_string(&mut list));
+    read.is_ok() && has_flock(&list, rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()), file.ino())
 }
 
 /// Elsewhere the system tells nobody.
@@ -25,7 +26,7 @@ pub(super) fn is_held(_: &Path) -> bool {
 /// Whether there is a line such as `1: FLOCK  ADVISORY  WRITE 4178 fe:00:10018845 0 EOF` for that device (in
 /// hexadecimal) and that inode. Those who wait for a lock have an arrow after the number.
 #[cfg(target_os = "linux")]
-fn lists(list: &str, major: u32, minor: u32, inode: u64) -> bool {
+fn has_flock(list: &str, major: u32, minor: u32, inode: u64) -> bool {
     let wanted = format!("{major:02x}:{minor:02x}:{inode}");
     list.lines().any(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -45,12 +46,12 @@ mod tests {
 2: -> FLOCK  ADVISORY  WRITE 4179 fe:00:55 0 EOF
 3: FLOCK  ADVISORY  READ  4180 00:1a:9 0 EOF
 ";
-        assert!(lists(list, 0xfe, 0, 10_018_845));
-        assert!(lists(list, 0, 0x1a, 9));
+        assert!(has_flock(list, 0xfe, 0, 10_018_845));
+        assert!(has_flock(list, 0, 0x1a, 9));
         for (major, minor, inode) in [(0xfe, 0, 77), (0xfe, 0, 55), (0xfe, 1, 10_018_845), (0, 0x1a, 90)] {
-            assert!(!lists(list, major, minor, inode), "{inode}");
+            assert!(!has_flock(list, major, minor, inode), "{inode}");
         }
-        assert!(!lists("", 0, 0, 0));
+        assert!(!has_flock("", 0, 0, 0));
     }
 
     #[test]

@@ -5,78 +5,82 @@ use std::time::Duration;
 use rolecall_protocol::{Endpoint, ErrorCode, LoginRequest, LoginStep, SourceName};
 
 use super::CallError;
-use super::call::{Agent, MAX_ANSWER, RETRIES, failed, judge};
-use crate::clock::{Deadline, patient_pause};
-use crate::daemon::http::{self, HttpError, Lines};
+use super::call::{Daemon, MAX_RESPONSE_BYTES, MAX_RETRIES, call_error, check_response};
+use crate::clock::{Deadline, long_backoff};
+use crate::daemon::http::{self, HttpError, LineStream};
 
 /// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The steps of a login, as the daemon tells them.
 #[derive(Debug)]
-pub(crate) struct Steps {
-    lines: Lines,
+pub(crate) struct LoginSteps {
+    lines: LineStream,
     /// How long the daemon may go on saying nothing.
-    silence: Duration,
-    quiet: Deadline,
+    silence_timeout: Duration,
+    silence_deadline: Deadline,
 }
 
-impl Agent {
+impl Daemon {
     /// Asks for a login. A daemon that ends before it has said anything, and one that has too many callers, is asked again,
     /// as in [`Agent::call`].
-    pub(crate) fn login(&self, source: &SourceName, request: &LoginRequest) -> Result<Steps, CallError> {
-        let deadline = Deadline::after(SILENCE);
+    pub(crate) fn login(&self, source: &SourceName, request: &LoginRequest) -> Result<LoginSteps, CallError> {
+        let deadline = Deadline::after(SILENCE_TIMEOUT);
         let body = serde_json::to_vec(request)
-            .map_err(|error| CallError::Malformed(format!("the request cannot be written ({error})")))?;
+            .map_err(|error| CallError::InvalidResponse(format!("the request cannot be written ({error})")))?;
         let request = http::request_lines(&Endpoint::Login(source.clone()), &body);
         let mut attempt = 0;
         loop {
             let result = self.try_login(&request, deadline);
             let is_asked_again = match &result {
-                Err(CallError::Lost(HttpError::Lost { received: 0, .. })) => attempt < RETRIES,
-                Err(CallError::Said(said)) => said.code == ErrorCode::Unavailable,
+                Err(CallError::Disconnected(HttpError::Disconnected { received: 0, .. })) => attempt < MAX_RETRIES,
+                Err(CallError::Rejected(said)) => said.code == ErrorCode::Unavailable,
                 _ => false,
             };
-            if !is_asked_again || !deadline.sleep(patient_pause(attempt)) {
+            if !is_asked_again || !deadline.sleep(long_backoff(attempt)) {
                 return result;
             }
             attempt += 1;
         }
     }
 
-    fn try_login(&self, request: &[u8], deadline: Deadline) -> Result<Steps, CallError> {
+    fn try_login(&self, request: &[u8], deadline: Deadline) -> Result<LoginSteps, CallError> {
         let (stream, _) = self.connect(deadline)?;
-        let (answer, lines) =
-            http::begin(stream, request, MAX_ANSWER, deadline).map_err(|error| failed(error, deadline))?;
+        let (answer, lines) = http::open_stream(stream, request, MAX_RESPONSE_BYTES, deadline)
+            .map_err(|error| call_error(error, deadline))?;
         let is_not_there = answer.status() == 404;
-        match judge(answer) {
-            Err(CallError::Said(said)) if is_not_there && said.code == ErrorCode::BadRequest => {
-                Err(CallError::NoLogins)
+        match check_response(answer) {
+            Err(CallError::Rejected(said)) if is_not_there && said.code == ErrorCode::BadRequest => {
+                Err(CallError::LoginUnsupported)
             }
             Err(error) => Err(error),
-            Ok(_) => Ok(Steps { lines, silence: SILENCE, quiet: Deadline::after(SILENCE) }),
+            Ok(_) => Ok(LoginSteps {
+                lines,
+                silence_timeout: SILENCE_TIMEOUT,
+                silence_deadline: Deadline::after(SILENCE_TIMEOUT),
+            }),
         }
     }
 }
 
-impl Steps {
+impl LoginSteps {
     /// The next step; `None` where there is none within `wait`. A daemon that has not even said that it is there for half a
     /// minute is given up.
     pub(crate) fn next(&mut self, wait: Duration) -> Result<Option<LoginStep>, CallError> {
         // Listened to before it is judged: whoever was stopped (Ctrl-Z) finds in it what was said in that time.
         match self.lines.next(Deadline::after(wait)) {
             Ok(Some(line)) => {
-                self.quiet = Deadline::after(self.silence);
+                self.silence_deadline = Deadline::after(self.silence_timeout);
                 if line.trim_ascii().is_empty() {
                     return Ok(None);
                 }
                 serde_json::from_slice(&line).map(Some).map_err(|error| {
-                    CallError::Malformed(format!("a step of the login is none that it can be ({error})"))
+                    CallError::InvalidResponse(format!("a step of the login is none that it can be ({error})"))
                 })
             }
-            Ok(None) if self.quiet.remaining().is_none() => Err(CallError::Silent(self.silence)),
+            Ok(None) if self.silence_deadline.remaining().is_none() => Err(CallError::NoResponse(self.silence_timeout)),
             Ok(None) => Ok(None),
-            Err(error) => Err(failed(error, self.quiet)),
+            Err(error) => Err(call_error(error, self.silence_deadline)),
         }
     }
 }
@@ -85,7 +89,7 @@ impl Steps {
 mod tests {
     use rolecall_protocol::LoginFlow;
 
-    use super::super::call::tests::{Fake, answer};
+    use super::super::call::tests::{FakeServer, http_response};
     use super::*;
     use crate::error::CliError;
 
@@ -95,9 +99,9 @@ mod tests {
         "work".parse().unwrap()
     }
 
-    fn begun(text: &str) -> (Fake, Result<Steps, CallError>) {
-        let fake = Fake::answering(&[&format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{text}")]);
-        let steps = fake.agent.login(&work(), &LoginRequest::default());
+    fn begun(text: &str) -> (FakeServer, Result<LoginSteps, CallError>) {
+        let fake = FakeServer::answering(&[&format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{text}")]);
+        let steps = fake.daemon.login(&work(), &LoginRequest::default());
         (fake, steps)
     }
 
@@ -109,7 +113,7 @@ mod tests {
         let argv = vec!["aws".to_owned(), "login".to_owned()];
         assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Command { argv }));
         assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Unknown));
-        assert!(matches!(steps.next(SOON), Err(CallError::Lost(_))), "it has ended before the last step");
+        assert!(matches!(steps.next(SOON), Err(CallError::Disconnected(_))), "it has ended before the last step");
         let request = fake.requests().remove(0);
         assert!(request.starts_with("POST /v1/sources/work/login HTTP/1.0\r\n"), "{request}");
         assert!(request.ends_with(r#"{"flow":"device","renew":false}"#), "{request}");
@@ -117,19 +121,19 @@ mod tests {
 
     #[test]
     fn what_a_person_gives_is_in_the_body() {
-        let mut fake = Fake::answering(&["HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n"]);
+        let mut fake = FakeServer::answering(&["HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n"]);
         let code = Some("123456".to_owned().into());
-        fake.agent.login(&work(), &LoginRequest { code, flow: LoginFlow::Browser, renew: true, draft: None }).unwrap();
+        fake.daemon.login(&work(), &LoginRequest { code, flow: LoginFlow::Browser, renew: true, draft: None }).unwrap();
         let request = fake.requests().remove(0);
         assert!(request.ends_with(r#"{"code":"123456","flow":"browser","renew":true}"#), "{request}");
     }
 
     #[test]
     fn a_daemon_that_ends_or_has_no_time_is_asked_again() {
-        let full = answer(503, r#"{"error":{"code":"unavailable","message":"too many callers"}}"#);
+        let full = http_response(503, r#"{"error":{"code":"unavailable","message":"too many callers"}}"#);
         let good = "HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{\"step\":\"moon\"}\n";
-        let mut fake = Fake::answering(&["", &full, good]);
-        let mut steps = fake.agent.login(&work(), &LoginRequest::default()).unwrap();
+        let mut fake = FakeServer::answering(&["", &full, good]);
+        let mut steps = fake.daemon.login(&work(), &LoginRequest::default()).unwrap();
         assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Unknown));
         assert_eq!(fake.requests().len(), 3);
     }
@@ -137,18 +141,20 @@ mod tests {
     #[test]
     fn what_is_no_login_is_an_error() {
         let told = |text: &str| {
-            let error = Fake::answering(&[text]).agent.login(&work(), &LoginRequest::default()).unwrap_err();
+            let error = FakeServer::answering(&[text]).daemon.login(&work(), &LoginRequest::default()).unwrap_err();
             let error = CliError::from(error);
             (error.code(), error.to_string())
         };
-        let (code, text) = told(&answer(404, r#"{"error":{"code":"bad_request","message":"no such endpoint"}}"#));
+        let (code, text) =
+            told(&http_response(404, r#"{"error":{"code":"bad_request","message":"no such endpoint"}}"#));
         assert_eq!(code, 4);
         assert_eq!(text, "the agent is older than this client and cannot log in. Run: rolecall agent restart");
-        let unknown = answer(404, r#"{"error":{"code":"unknown_source","message":"there is no source \"work\""}}"#);
+        let unknown =
+            http_response(404, r#"{"error":{"code":"unknown_source","message":"there is no source \"work\""}}"#);
         assert_eq!(told(&unknown), (1, "there is no source \"work\"".to_owned()));
         assert_eq!(told("HTTP/1.0 200 OK\r\n\r\n{}\n").0, 3);
         let (_fake, steps) = begun("{\"step\":1}\n");
-        assert!(matches!(steps.unwrap().next(SOON), Err(CallError::Malformed(_))));
+        assert!(matches!(steps.unwrap().next(SOON), Err(CallError::InvalidResponse(_))));
     }
 
     #[test]
@@ -156,10 +162,10 @@ mod tests {
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let ours_again = ours.try_clone().unwrap();
         std::io::Write::write_all(&mut theirs, b"HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n").unwrap();
-        let (_, lines) = http::begin(ours, b"", 1024, Deadline::after(SOON)).unwrap();
+        let (_, lines) = http::open_stream(ours, b"", 1024, Deadline::after(SOON)).unwrap();
         drop(ours_again);
-        let silence = Duration::from_millis(60);
-        let mut steps = Steps { lines, silence, quiet: Deadline::after(Duration::ZERO) };
+        let silence_timeout = Duration::from_millis(60);
+        let mut steps = LoginSteps { lines, silence_timeout, silence_deadline: Deadline::after(Duration::ZERO) };
         std::io::Write::write_all(&mut theirs, b"\n").unwrap();
         assert_eq!(steps.next(SOON).unwrap(), None, "it was heard of in the last moment");
         let begun = Deadline::after(SOON);
@@ -170,7 +176,7 @@ mod tests {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(error, CallError::Silent(waited) if waited == silence), "{error:?}");
-        assert!(begun.remaining().unwrap() <= SOON.checked_sub(silence).unwrap());
+        assert!(matches!(error, CallError::NoResponse(waited) if waited == silence_timeout), "{error:?}");
+        assert!(begun.remaining().unwrap() <= SOON.checked_sub(silence_timeout).unwrap());
     }
 }

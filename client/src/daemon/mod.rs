@@ -10,6 +10,6 @@ mod instance_lock;
 mod login_steps;
 pub(crate) mod spawn;
 
-pub(crate) use call::{Agent, CALL, IfAbsent};
+pub(crate) use call::{CALL_TIMEOUT, Daemon, IfAbsent};
 pub(crate) use error::CallError;
-pub(crate) use login_steps::Steps;
+pub(crate) use login_steps::LoginSteps;

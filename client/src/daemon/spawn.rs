@@ -20,17 +20,17 @@ use crate::error::{CliError, Exit};
 /// The daemon's program.
 const PROGRAM: &str = "rolecalld";
 /// The longest first line that is read, in bytes.
-const MAX_LINE: usize = 4096;
+const MAX_LINE_BYTES: usize = 4096;
 
 /// Why the daemon is still not running.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
+pub(crate) enum SpawnError {
     /// There is no such program.
-    #[error("rolecalld is neither beside rolecall{} nor on PATH", beside(.0.as_deref()))]
+    #[error("rolecalld is neither beside rolecall{} nor on PATH", beside_text(.0.as_deref()))]
     NotInstalled(Option<PathBuf>),
     /// It cannot be run.
     #[error("cannot run {}: {cause}", program.display())]
-    Spawn {
+    CannotRun {
         /// The program.
         program: PathBuf,
         /// The system's word.
@@ -38,27 +38,27 @@ pub(crate) enum StartError {
     },
     /// It said why not.
     #[error("the agent cannot start: {0}")]
-    Refused(String),
+    StartFailed(String),
     /// It ended without a word.
     #[error("the agent ended as soon as it was started")]
-    Died,
+    ExitedSilently,
     /// It runs but is not ready.
     #[error("the agent was started but is not ready after {} s", .0.as_secs())]
-    Slow(std::time::Duration),
+    NotReady(std::time::Duration),
 }
 
-fn beside(folder: Option<&Path>) -> String {
+fn beside_text(folder: Option<&Path>) -> String {
     folder.map(|folder| format!(" (in {})", folder.display())).unwrap_or_default()
 }
 
-impl From<StartError> for CliError {
-    fn from(error: StartError) -> Self {
+impl From<SpawnError> for CliError {
+    fn from(error: SpawnError) -> Self {
         let hint = match &error {
-            StartError::NotInstalled(_) => {
+            SpawnError::NotInstalled(_) => {
                 "Install both programs into one folder, as install/install.sh does".to_owned()
             }
-            StartError::Spawn { .. } => "Install rolecall again, as install/install.sh does".to_owned(),
-            StartError::Refused(_) | StartError::Died | StartError::Slow(_) => match log_file() {
+            SpawnError::CannotRun { .. } => "Install rolecall again, as install/install.sh does".to_owned(),
+            SpawnError::StartFailed(_) | SpawnError::ExitedSilently | SpawnError::NotReady(_) => match log_file() {
                 Some(log) => format!("Its log is {}", log.display()),
                 None => "Run it in the foreground to see more: rolecalld".to_owned(),
             },
@@ -73,30 +73,30 @@ pub(crate) fn log_file() -> Option<PathBuf> {
 }
 
 /// Starts the daemon and waits until it, or another that was quicker, has the socket.
-pub(crate) fn start(socket: &Path, deadline: Deadline) -> Result<(), StartError> {
+pub(crate) fn spawn_daemon(socket: &Path, deadline: Deadline) -> Result<(), SpawnError> {
     let environment = crate::environment();
     let mut arguments: Vec<OsString> = vec!["--detached".into(), "--socket".into(), socket.into()];
     if let Some(log) = log_file() {
         arguments.extend(["--log-file".into(), log.into()]);
     }
     let program = find_daemon(&environment)?;
-    let (ours, theirs) = pair(&program)?;
-    let mut command = daemon(&program, &environment);
+    let (ours, theirs) = output_channel(&program)?;
+    let mut command = daemon_command(&program, &environment);
     command.args(arguments).stdout(theirs).stderr(Stdio::null());
-    command.spawn().map_err(|cause| StartError::Spawn { program, cause })?;
+    command.spawn().map_err(|cause| SpawnError::CannotRun { program, cause })?;
     drop(command); // it holds our copy of the daemon's end, and we want to see that end close
-    understand(&first_line(ours, deadline)?)
+    parse_first_line(&read_first_line(ours, deadline)?)
 }
 
 /// A run of the daemon's program that has nothing of this terminal: a cleared environment, `/` as its folder, no input.
-pub(crate) fn daemon(program: &Path, environment: &Environment) -> Command {
+pub(crate) fn daemon_command(program: &Path, environment: &Environment) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(environment.for_daemon()).stdin(Stdio::null()).current_dir("/");
     command
 }
 
 /// The daemon's program: beside our own, where an installation puts it and a build leaves it, else on `PATH`.
-pub(crate) fn find_daemon(environment: &Environment) -> Result<PathBuf, StartError> {
+pub(crate) fn find_daemon(environment: &Environment) -> Result<PathBuf, SpawnError> {
     let own = std::env::current_exe().ok();
     let folder = own.as_deref().map(|own| own.canonicalize().unwrap_or_else(|_| own.to_owned()));
     let folder = folder.as_deref().and_then(Path::parent);
@@ -104,26 +104,26 @@ pub(crate) fn find_daemon(environment: &Environment) -> Result<PathBuf, StartErr
         .map(|folder| folder.join(PROGRAM))
         .filter(|path| is_executable(path))
         .or_else(|| environment.find_program(PROGRAM))
-        .ok_or_else(|| StartError::NotInstalled(folder.map(Path::to_owned)))
+        .ok_or_else(|| SpawnError::NotInstalled(folder.map(Path::to_owned)))
 }
 
 /// Two ends of a channel: ours, and one for a child's standard output. A socket rather than a pipe, because std can
 /// put a deadline on reading from it.
-pub(crate) fn pair(program: &Path) -> Result<(UnixStream, Stdio), StartError> {
+pub(crate) fn output_channel(program: &Path) -> Result<(UnixStream, Stdio), SpawnError> {
     let (ours, theirs) =
-        UnixStream::pair().map_err(|cause| StartError::Spawn { program: program.to_owned(), cause })?;
+        UnixStream::pair().map_err(|cause| SpawnError::CannotRun { program: program.to_owned(), cause })?;
     Ok((ours, Stdio::from(OwnedFd::from(theirs))))
 }
 
 /// What the daemon says first, without the line's end. Empty if it ended without a word.
-fn first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, StartError> {
-    let slow = StartError::Slow(deadline.limit());
+fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, SpawnError> {
+    let slow = SpawnError::NotReady(deadline.limit());
     let mut line = Vec::new();
     let mut chunk = [0; 512];
-    while !line.contains(&b'\n') && line.len() < MAX_LINE {
+    while !line.contains(&b'\n') && line.len() < MAX_LINE_BYTES {
         let Some(left) = deadline.remaining() else { return Err(slow) };
         if stream.set_read_timeout(Some(left)).is_err() {
-            return Err(StartError::Died);
+            return Err(SpawnError::ExitedSilently);
         }
         match stream.read(&mut chunk) {
             Ok(0) => break,
@@ -140,11 +140,11 @@ fn first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, Star
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-fn understand(line: &str) -> Result<(), StartError> {
+fn parse_first_line(line: &str) -> Result<(), SpawnError> {
     match line {
         "ready" | "already running" => Ok(()),
-        "" => Err(StartError::Died),
-        other => Err(StartError::Refused(other.strip_prefix("error: ").unwrap_or(other).to_owned())),
+        "" => Err(SpawnError::ExitedSilently),
+        other => Err(SpawnError::StartFailed(other.strip_prefix("error: ").unwrap_or(other).to_owned())),
     }
 }
 
@@ -155,19 +155,19 @@ mod tests {
 
     use super::*;
 
-    fn after(said: &[u8]) -> Result<(), StartError> {
+    fn after(said: &[u8]) -> Result<(), SpawnError> {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(said).unwrap();
         drop(theirs);
-        first_line(ours, Deadline::after(Duration::from_secs(5))).and_then(|line| understand(&line))
+        read_first_line(ours, Deadline::after(Duration::from_secs(5))).and_then(|line| parse_first_line(&line))
     }
 
     #[test]
     fn what_the_daemon_says_first_decides() {
         assert!(after(b"ready\n").is_ok());
         assert!(after(b"already running\nmore\n").is_ok());
-        assert!(matches!(after(b""), Err(StartError::Died)));
-        assert!(matches!(after(b"\n"), Err(StartError::Died)));
+        assert!(matches!(after(b""), Err(SpawnError::ExitedSilently)));
+        assert!(matches!(after(b"\n"), Err(SpawnError::ExitedSilently)));
         let said = |bytes: &[u8]| CliError::from(after(bytes).unwrap_err()).to_string();
         assert!(said(b"error: config.toml:3: no such key\n").starts_with("the agent cannot start: config.toml:3"));
         // A hostile or broken program: bounded, one line, no control characters.
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_daemon_that_says_nothing_is_not_waited_for_longer_than_the_deadline() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let result = first_line(ours, Deadline::after(Duration::from_millis(20)));
-        assert!(matches!(result, Err(StartError::Slow(_))));
+        let result = read_first_line(ours, Deadline::after(Duration::from_millis(20)));
+        assert!(matches!(result, Err(SpawnError::NotReady(_))));
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Original {
     pub(crate) path: PathBuf,
     /// Its text.
     pub(crate) text: String,
-    stamp: Option<Stamp>,
+    version: Option<FileVersion>,
 }
 
 /// Whether the old text is kept beside the new one, as `<file>.rolecall-backup-<time>`, 0600, at most five of them.
@@ -70,7 +70,7 @@ pub(crate) struct FolderLock(#[expect(dead_code, reason = "held for its lock")] 
 
 /// What tells one version of a file from the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+struct FileVersion {
     device: u64,
     inode: u64,
     size: u64,
@@ -86,8 +86,8 @@ pub(crate) fn read(path: &Path, cap: u64) -> Result<Original, FileError> {
     let path = resolve(path)?;
     // Looked at before it is opened, since merely opening a device can do something.
     match fs::symlink_metadata(&path) {
-        Ok(metadata) => check_kind(&path, &metadata)?,
-        Err(e) if is_missing(&e) => return Ok(Original { path, text: String::new(), stamp: None }),
+        Ok(metadata) => check_regular(&path, &metadata)?,
+        Err(e) if is_missing(&e) => return Ok(Original { path, text: String::new(), version: None }),
         Err(source) => return Err(FileError::Io { path, verb: "look at", source }),
     }
     let opened = fs::OpenOptions::new()
@@ -96,7 +96,7 @@ pub(crate) fn read(path: &Path, cap: u64) -> Result<Original, FileError> {
         .open(&path)
         .and_then(|file| file.metadata().map(|metadata| (file, metadata)));
     let (file, metadata) = opened.map_err(|source| FileError::Io { path: path.clone(), verb: "read", source })?;
-    check_kind(&path, &metadata)?;
+    check_regular(&path, &metadata)?;
     let uid = metadata.uid();
     if uid != 0 && uid != rustix::process::geteuid().as_raw() {
         return Err(FileError::ForeignOwner { path, uid });
@@ -108,7 +108,7 @@ pub(crate) fn read(path: &Path, cap: u64) -> Result<Original, FileError> {
         return Err(FileError::TooLarge { path, cap });
     }
     let Ok(text) = String::from_utf8(bytes) else { return Err(FileError::NotUtf8 { path }) };
-    Ok(Original { path, text, stamp: Some(Stamp::of(&metadata)) })
+    Ok(Original { path, text, version: Some(FileVersion::of(&metadata)) })
 }
 
 /// Replaces the file by `text`, unless it is no longer the version that was read. Returns where the backup is.
@@ -147,7 +147,7 @@ pub(crate) fn lock_folder(folder: &Path, wait: Duration) -> Result<FolderLock, F
         match file.try_lock() {
             Ok(()) => return Ok(FolderLock(Some(file))),
             Err(fs::TryLockError::Error(_)) => return Ok(FolderLock(None)),
-            Err(fs::TryLockError::WouldBlock) if deadline.sleep(clock::pause(attempt)) => attempt += 1,
+            Err(fs::TryLockError::WouldBlock) if deadline.sleep(clock::backoff(attempt)) => attempt += 1,
             Err(fs::TryLockError::WouldBlock) => {
                 return Err(FileError::Busy { folder: folder.to_owned(), waited: wait });
             }
@@ -165,18 +165,18 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 impl Original {
     /// Whether there was a file.
     pub(crate) fn exists(&self) -> bool {
-        self.stamp.is_some()
+        self.version.is_some()
     }
 
     /// Whether the file has another name, a hard link, that will keep the old text.
     pub(crate) fn has_other_names(&self) -> bool {
-        self.stamp.as_ref().is_some_and(|stamp| stamp.links > 1)
+        self.version.as_ref().is_some_and(|version| version.links > 1)
     }
 
     /// Whether the file on disk is still the version that was read.
     pub(crate) fn is_current(&self) -> bool {
-        let now = fs::symlink_metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
-        now == self.stamp
+        let now = fs::symlink_metadata(&self.path).ok().map(|metadata| FileVersion::of(&metadata));
+        now == self.version
     }
 
     fn io(&self, verb: &'static str) -> impl FnOnce(io::Error) -> FileError {
@@ -228,7 +228,7 @@ fn io_hint(path: &Path, kind: io::ErrorKind) -> String {
 
 // === impl Stamp ===
 
-impl Stamp {
+impl FileVersion {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -250,26 +250,26 @@ fn replace_with(
     write: &dyn Fn(&mut File) -> io::Result<()>,
 ) -> Result<Option<PathBuf>, FileError> {
     let folder = folder_of(&original.path);
-    match &original.stamp {
-        Some(stamp) if stamp.mode & 0o200 == 0 => {
-            return Err(FileError::WriteProtected { path: original.path.clone(), mode: stamp.mode });
+    match &original.version {
+        Some(version) if version.mode & 0o200 == 0 => {
+            return Err(FileError::WriteProtected { path: original.path.clone(), mode: version.mode });
         }
         Some(_) => {}
         None => create_folder(folder)?,
     }
-    leftovers::sweep(folder);
+    leftovers::remove_stale_temporaries(folder);
     // Until the new text is in place, or gone again.
-    let _whole = signals::defer();
+    let _whole = signals::defer_signals();
     // 0600 and O_EXCL; removed again when dropped, unless it has been renamed.
     let mut temporary = tempfile::Builder::new()
-        .prefix(&around(".", file_name(&original.path), "."))
+        .prefix(&with_affixes(".", file_name(&original.path), "."))
         .suffix(TEMPORARY_SUFFIX)
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)
         .map_err(original.io("write beside"))?;
     write(temporary.as_file_mut()).map_err(original.io("write"))?;
-    if let Some(stamp) = &original.stamp {
-        take_over(temporary.as_file(), stamp).map_err(original.io("keep the mode of"))?;
+    if let Some(version) = &original.version {
+        copy_owner_and_mode(temporary.as_file(), version).map_err(original.io("keep the mode of"))?;
     }
     temporary.as_file().sync_all().map_err(original.io("write"))?;
 
@@ -303,7 +303,7 @@ fn replace_with(
 }
 
 /// Gives the new file the owner and the mode of the old one. A group that we may not give gets no rights instead.
-fn take_over(file: &File, old: &Stamp) -> io::Result<()> {
+fn copy_owner_and_mode(file: &File, old: &FileVersion) -> io::Result<()> {
     use rustix::fs::{Gid, Uid, fchown};
     let new = file.metadata()?;
     let (uid, gid) = old.owner;
@@ -325,7 +325,7 @@ fn write_backup(original: &Original) -> Result<PathBuf, FileError> {
     for microseconds in 0..1_000 {
         let time = now + Duration::from_micros(microseconds);
         let suffix = format!("{BACKUP_INFIX}{}", time.strftime("%Y%m%dT%H%M%S.%6fZ"));
-        let path = folder_of(&original.path).join(around("", file_name(&original.path), &suffix));
+        let path = folder_of(&original.path).join(with_affixes("", file_name(&original.path), &suffix));
         let mut file = match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -343,7 +343,7 @@ fn write_backup(original: &Original) -> Result<PathBuf, FileError> {
     Err(fail(io::ErrorKind::AlreadyExists.into()))
 }
 
-fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
+fn check_regular(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
     let what = match metadata.file_type() {
         kind if kind.is_file() => return Ok(()),
         kind if kind.is_dir() => "a folder",
@@ -361,7 +361,7 @@ fn file_name(path: &Path) -> &OsStr {
     path.file_name().unwrap_or(OsStr::new("file"))
 }
 
-fn around(before: &str, name: &OsStr, after: &str) -> OsString {
+fn with_affixes(before: &str, name: &OsStr, after: &str) -> OsString {
     let mut text = OsString::from(before);
     text.push(name);
     text.push(after);

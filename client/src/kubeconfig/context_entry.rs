@@ -16,7 +16,7 @@ use crate::output;
 const INSTALL_HINT: &str = "This context gets its credentials from rolecall, the ssh-agent for Amazon EKS, which is not where the \
                             kubeconfig says.\nInstall it, then run: rolecall kubeconfig --all";
 /// The largest certificate authority that is read from a file, in bytes.
-const MAX_CA: u64 = 1024 * 1024;
+const MAX_CA_BYTES: u64 = 1024 * 1024;
 
 /// Where a cluster's API server is, and how it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Server {
     pub(crate) fn from_file(url: &str, path: &Path) -> Result<Self, CliError> {
         use std::io::Read;
         let mut pem = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_CA + 1).read_to_end(&mut pem));
+        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_CA_BYTES + 1).read_to_end(&mut pem));
         if let Err(error) = read {
             return Err(CliError::failed(
                 format!("cannot read the certificate authority {}: {error}", path.display()),
@@ -52,7 +52,7 @@ impl Server {
             ));
         }
         let text = std::str::from_utf8(&pem).unwrap_or_default();
-        if pem.len() as u64 > MAX_CA || !text.contains("-----BEGIN CERTIFICATE-----") {
+        if pem.len() as u64 > MAX_CA_BYTES || !text.contains("-----BEGIN CERTIFICATE-----") {
             return Err(CliError::failed(
                 format!("{} is not a certificate authority in PEM", path.display()),
                 "It has to begin with -----BEGIN CERTIFICATE-----",
@@ -106,7 +106,7 @@ fn own_program(environment: &Environment) -> Result<PathBuf, CliError> {
 }
 
 /// A path as people write it: `~/.kube/config`.
-pub(crate) fn short(path: &Path) -> String {
+pub(crate) fn display_path(path: &Path) -> String {
     let home = location::home();
     match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
         Some(rest) => format!("~/{}", rest.display()),
@@ -116,20 +116,20 @@ pub(crate) fn short(path: &Path) -> String {
 
 /// The option that names the same kubeconfig again, for a command that is recommended: empty where none was named.
 pub(crate) fn kubeconfig_option(named: Option<&Path>) -> String {
-    named.map(|path| format!(" --kubeconfig {}", for_shell(path))).unwrap_or_default()
+    named.map(|path| format!(" --kubeconfig {}", shell_quoted(path))).unwrap_or_default()
 }
 
 /// A path as it is typed: in quotes where the shell would take it for something else.
-pub(crate) fn for_shell(path: &Path) -> String {
+pub(crate) fn shell_quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,:".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Says what else happened while a kubeconfig was written.
-pub(crate) fn say_notes(notes: &[Note]) {
+pub(crate) fn print_notes(notes: &[Note]) {
     for note in notes {
-        output::note(&note.to_string());
+        output::print_note(&note.to_string());
     }
 }
 
@@ -157,15 +157,15 @@ mod tests {
     fn a_recommended_command_can_be_copied() {
         assert_eq!(kubeconfig_option(None), "");
         assert_eq!(kubeconfig_option(Some(Path::new("/etc/kube.yaml"))), " --kubeconfig /etc/kube.yaml");
-        assert_eq!(for_shell(Path::new("my kube")), "'my kube'");
-        assert_eq!(for_shell(Path::new("it's")), r"'it'\''s'");
-        assert_eq!(for_shell(Path::new("~x")), "'~x'");
+        assert_eq!(shell_quoted(Path::new("my kube")), "'my kube'");
+        assert_eq!(shell_quoted(Path::new("it's")), r"'it'\''s'");
+        assert_eq!(shell_quoted(Path::new("~x")), "'~x'");
     }
 
     #[test]
     fn paths_below_home_are_shortened() {
         let Some(home) = location::home() else { return };
-        assert_eq!(short(&home.join(".kube/config")), "~/.kube/config");
-        assert_eq!(short(Path::new("/etc/kube")), "/etc/kube");
+        assert_eq!(display_path(&home.join(".kube/config")), "~/.kube/config");
+        assert_eq!(display_path(Path::new("/etc/kube")), "/etc/kube");
     }
 }

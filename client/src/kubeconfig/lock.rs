@@ -17,7 +17,7 @@ use super::error::KubeconfigError;
 use super::files::Waits;
 use crate::clock::{self, Deadline};
 use crate::files::atomic_file::{self, FolderLock};
-use crate::terminal::signals::{self, Deferred};
+use crate::terminal::signals::{self, DeferredSignals};
 
 /// The locks of all files that can be locked. Dropping them removes kubectl's first, then lets go of our own.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Locks {
     _folders: Vec<FolderLock>,
     pub(super) notes: Vec<Note>,
     /// Nobody would remove kubectl's locks if a signal ended us. Goes last.
-    _until_removed: Deferred,
+    _until_removed: DeferredSignals,
 }
 
 /// kubectl's lock on one file.
@@ -54,7 +54,7 @@ impl Locks {
         // These go by themselves when a process ends, so Ctrl-C may end the waiting for them.
         let folders = folders.collect::<Result<_, _>>()?;
         let mut locks =
-            Locks { held: Vec::new(), _folders: folders, notes: Vec::new(), _until_removed: signals::defer() };
+            Locks { held: Vec::new(), _folders: folders, notes: Vec::new(), _until_removed: signals::defer_signals() };
         let sorted: BTreeSet<&PathBuf> = files.iter().collect();
         for file in sorted {
             match locks.lock(file, waits) {
@@ -90,7 +90,7 @@ impl Locks {
                 remove(&lock, identity(&metadata))
                     .map_err(|source| KubeconfigError::CannotLock { lock: lock.clone(), source })?;
                 self.notes.push(Note::StaleLockRemoved { lock: lock.clone(), age });
-            } else if deadline.sleep(clock::pause(attempt)) {
+            } else if deadline.sleep(clock::backoff(attempt)) {
                 attempt += 1;
             } else {
                 return Err(KubeconfigError::Locked { path: file.to_owned(), lock, age });

@@ -8,23 +8,23 @@ use rolecall_protocol::{
 };
 
 use crate::clock::Deadline;
-use crate::daemon::{Agent, CallError, Steps};
+use crate::daemon::{CallError, Daemon, LoginSteps};
 use crate::error::{CliError, Exit};
 
 /// How long the daemon may work on it while nobody has to do anything.
-const WORK: Duration = Duration::from_mins(2);
+const DAEMON_WORK_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a person may take in a browser.
-pub(crate) const BROWSER: Duration = Duration::from_mins(10);
+pub(crate) const BROWSER_TIMEOUT: Duration = Duration::from_mins(10);
 /// How often the person is shown that it goes on.
-const TICK: Duration = Duration::from_millis(120);
+const POLL_INTERVAL: Duration = Duration::from_millis(120);
 /// How many codes are tried until one is taken: a person who has none that is right does not find one by trying.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS_PER_CODE: u32 = 3;
 /// How many codes one login may take: each role of a source can ask for its own.
-const CODES: u32 = 16;
+const MAX_CODES_PER_LOGIN: u32 = 16;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct LoginOptions<'a> {
     /// How it is to be approved, where there is a choice.
     pub(crate) flow: LoginFlow,
     /// Whether a login that is still good is replaced.
@@ -35,7 +35,7 @@ pub(crate) struct Wish<'a> {
 
 /// What it has come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Done {
+pub(crate) struct LoginOutcome {
     /// The source.
     pub(crate) source: SourceStatus,
     /// Whose credentials it gives.
@@ -44,15 +44,15 @@ pub(crate) struct Done {
     pub(crate) changed: bool,
 }
 
-impl From<Done> for LoginStep {
-    fn from(Done { source, arn, changed }: Done) -> Self {
+impl From<LoginOutcome> for LoginStep {
+    fn from(LoginOutcome { source, arn, changed }: LoginOutcome) -> Self {
         Self::Done { source, arn, changed }
     }
 }
 
 /// A page that is to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Page {
+pub(crate) struct VerificationPage {
     /// Its address.
     pub(crate) url: String,
     /// What it shows, or asks for.
@@ -64,95 +64,101 @@ pub(crate) struct Page {
 }
 
 /// Whoever does it.
-pub(crate) trait Person {
+pub(crate) trait LoginUi {
     /// Gives a code of the device; `refused` is what was wrong with the last.
-    fn code(&mut self, serial: &MfaSerial, refused: Option<&ErrorBody>) -> Result<Secret<String>, CliError>;
+    fn ask_code(&mut self, serial: &MfaSerial, refused: Option<&ErrorBody>) -> Result<Secret<String>, CliError>;
     /// Is shown a page.
-    fn browse(&mut self, page: &Page);
+    fn show_page(&mut self, page: &VerificationPage);
     /// Is shown that it is still waited for the page.
-    fn wait(&mut self);
+    fn show_waiting(&mut self);
     /// Runs a program.
-    fn run(&mut self, argv: &[String]) -> Result<(), CliError>;
+    fn run_command(&mut self, argv: &[String]) -> Result<(), CliError>;
     /// Asks the daemon, which may have to be started; nothing is shown meanwhile.
-    fn call<T>(&mut self, call: impl FnOnce() -> T) -> T;
+    fn interruptible<T>(&mut self, call: impl FnOnce() -> T) -> T;
     /// Nothing is waited for any more.
-    fn settle(&mut self);
+    fn clear(&mut self);
 }
 
 /// Asks for a login, and has the person do what it takes.
-pub(crate) fn hold(
-    agent: &Agent,
+pub(crate) fn log_in(
+    daemon: &Daemon,
     source: &SourceName,
-    wish: Wish<'_>,
-    person: &mut impl Person,
-) -> Result<Done, CliError> {
-    let Wish { flow, mut renew, draft } = wish;
+    options: LoginOptions<'_>,
+    ui: &mut impl LoginUi,
+) -> Result<LoginOutcome, CliError> {
+    let LoginOptions { flow, mut renew, draft } = options;
     let (mut code, mut codes, mut tries, mut has_run) = (None, 0, 0, false);
     loop {
         let request = LoginRequest { code: code.take(), flow, renew, draft: draft.map(str::to_owned) };
-        let steps = person.call(|| agent.login(source, &request)).map_err(|error| told(error, source))?;
-        let heard = listen(steps, source, person);
-        person.settle();
-        let (last, has_shown) = heard?;
+        let steps = ui.interruptible(|| daemon.login(source, &request)).map_err(|error| call_error(error, source))?;
+        let result = read_steps(steps, source, ui);
+        ui.clear();
+        let (last, page_shown) = result?;
         // What somebody has done is new, and is not to be replaced once more.
-        renew &= !has_shown;
+        renew &= !page_shown;
         match last {
-            LoginStep::Done { source, arn, changed } => return Ok(Done { source, arn, changed }),
+            LoginStep::Done { source, arn, changed } => return Ok(LoginOutcome { source, arn, changed }),
             LoginStep::Failed { error } => return Err(error.into()),
-            LoginStep::MfaCode { refused: Some(refused), .. } if tries >= TRIES => return Err(refused.into()),
-            LoginStep::MfaCode { .. } if codes >= CODES => return Err(ever_more(source)),
+            LoginStep::MfaCode { refused: Some(refused), .. } if tries >= MAX_ATTEMPTS_PER_CODE => {
+                return Err(refused.into());
+            }
+            LoginStep::MfaCode { .. } if codes >= MAX_CODES_PER_LOGIN => return Err(too_many_codes(source)),
             LoginStep::MfaCode { serial, refused } => {
                 if refused.is_none() {
                     // The first, or another after one that was taken.
                     (tries, renew) = (0, renew && codes == 0);
                 }
                 (codes, tries) = (codes + 1, tries + 1);
-                code = Some(person.code(&serial, refused.as_ref())?);
+                code = Some(ui.ask_code(&serial, refused.as_ref())?);
             }
-            LoginStep::Command { argv } if has_run => return Err(in_vain(source, &argv)),
+            LoginStep::Command { argv } if has_run => return Err(still_not_logged_in(source, &argv)),
             LoginStep::Command { argv } => {
-                person.run(&argv)?;
+                ui.run_command(&argv)?;
                 (has_run, renew) = (true, false);
             }
-            _ => return Err(unknown(source)),
+            _ => return Err(unknown_step(source)),
         }
     }
 }
 
 /// Hears the daemon out, up to the last step; says whether the person was shown a page.
-fn listen(mut steps: Steps, source: &SourceName, person: &mut impl Person) -> Result<(LoginStep, bool), CliError> {
-    let mut until = Deadline::after(WORK);
+fn read_steps(
+    mut steps: LoginSteps,
+    source: &SourceName,
+    ui: &mut impl LoginUi,
+) -> Result<(LoginStep, bool), CliError> {
+    let mut until = Deadline::after(DAEMON_WORK_TIMEOUT);
     let (mut page, mut was_unknown) = (None, false);
     loop {
-        match steps.next(TICK) {
+        match steps.next(POLL_INTERVAL) {
             Ok(Some(LoginStep::Browser { url, code, expires, joined })) => {
-                let new = Page { url, code, expires, joined };
+                let new = VerificationPage { url, code, expires, joined };
                 if page.as_ref() != Some(&new) {
-                    until = Deadline::after(BROWSER);
-                    person.browse(&new);
+                    until = Deadline::after(BROWSER_TIMEOUT);
+                    ui.show_page(&new);
                     page = Some(new);
                 }
             }
             Ok(Some(LoginStep::Unknown)) => was_unknown = true,
             Ok(Some(last)) => return Ok((last, page.is_some())),
-            Ok(None) if until.remaining().is_none() => return Err(too_long(source, until.limit())),
-            Ok(None) if page.is_some() => person.wait(),
+            Ok(None) if until.remaining().is_none() => return Err(timed_out(source, until.limit())),
+            Ok(None) if page.is_some() => ui.show_waiting(),
             Ok(None) => {}
-            Err(_) if was_unknown => return Err(unknown(source)),
-            Err(error) => return Err(told(error, source)),
+            Err(_) if was_unknown => return Err(unknown_step(source)),
+            Err(error) => return Err(call_error(error, source)),
         }
     }
 }
 
 /// The daemon's own words name the source already.
-fn told(error: CallError, source: &SourceName) -> CliError {
+fn call_error(error: CallError, source: &SourceName) -> CliError {
     match error {
-        CallError::Said(body) if body.code != ErrorCode::Unavailable => body.into(),
-        error => CliError::from(error).about(format!("source \"{source}\"")),
+        CallError::Rejected(body) if body.code != ErrorCode::Unavailable => body.into(),
+        error => CliError::from(error).with_subject(format!("source \"{source}\"")),
     }
 }
 
-fn in_vain(source: &SourceName, argv: &[String]) -> CliError {
+fn still_not_logged_in(source: &SourceName, argv: &[String]) -> CliError {
     let command = argv.join(" ");
     let body = ErrorBody::new(
         ErrorCode::LoginFailed,
@@ -161,12 +167,12 @@ fn in_vain(source: &SourceName, argv: &[String]) -> CliError {
     body.hint("See whether it logs in to another profile than the source has: rolecall status").into()
 }
 
-fn ever_more(source: &SourceName) -> CliError {
+fn too_many_codes(source: &SourceName) -> CliError {
     let body = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{source}\": AWS asks for ever more codes"));
     body.hint("See what its roles ask for: rolecall agent logs").into()
 }
 
-fn too_long(source: &SourceName, limit: Duration) -> CliError {
+fn timed_out(source: &SourceName, limit: Duration) -> CliError {
     let minutes = limit.as_secs() / 60;
     let body = ErrorBody::new(
         ErrorCode::LoginNeeded,
@@ -175,7 +181,7 @@ fn too_long(source: &SourceName, limit: Duration) -> CliError {
     body.hint(format!("Try again: rolecall login {source}")).into()
 }
 
-fn unknown(source: &SourceName) -> CliError {
+fn unknown_step(source: &SourceName) -> CliError {
     CliError::new(
         Exit::Mismatch,
         format!("source \"{source}\": the agent asks for something that this client does not know"),

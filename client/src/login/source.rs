@@ -12,7 +12,7 @@ use crate::output;
 
 /// The sources that need a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Needed {
+pub(crate) enum LoginNeed {
     /// This one alone.
     One(SourceName),
     /// Not one.
@@ -20,13 +20,13 @@ pub(crate) enum Needed {
 }
 
 /// The source of that name, or that of the profile of that name, which is said.
-pub(crate) fn named(name: &SourceName, status: &Status) -> Result<SourceName, CliError> {
-    let sources = names(status);
+pub(crate) fn find(name: &SourceName, status: &Status) -> Result<SourceName, CliError> {
+    let sources = all_names(status);
     if sources.contains(name) {
         return Ok(name.clone());
     }
     if let Some(profile) = status.profiles.iter().find(|profile| profile.name.as_str() == name.as_str()) {
-        output::note(&format!("{name} is a profile; its source is {}", profile.source));
+        output::print_note(&format!("{name} is a profile; its source is {}", profile.source));
         return Ok(profile.source.clone());
     }
     let known: Vec<&str> = sources.iter().map(SourceName::as_str).collect();
@@ -39,7 +39,7 @@ pub(crate) fn named(name: &SourceName, status: &Status) -> Result<SourceName, Cl
 }
 
 /// The one source that needs a person. Several are an error, since each asks for something.
-pub(crate) fn needed(status: &Status, now: Timestamp) -> Result<Needed, CliError> {
+pub(crate) fn needing_login(status: &Status, now: Timestamp) -> Result<LoginNeed, CliError> {
     let wants = |source: &&SourceStatus| {
         let is_over = source.login.as_ref().is_some_and(|login| login.needs_login(now));
         is_over || source.problem.as_ref().is_some_and(waits_for_login)
@@ -55,8 +55,8 @@ pub(crate) fn needed(status: &Status, now: Timestamp) -> Result<Needed, CliError
     let needed: BTreeSet<&SourceName> = own.chain(of_profiles).collect();
     let mut needed = needed.into_iter();
     match (needed.next(), needed.next()) {
-        (None, _) => Ok(Needed::None),
-        (Some(source), None) => Ok(Needed::One(source.clone())),
+        (None, _) => Ok(LoginNeed::None),
+        (Some(source), None) => Ok(LoginNeed::One(source.clone())),
         (Some(first), Some(second)) => {
             let all: Vec<&str> = [first, second].into_iter().chain(needed).map(SourceName::as_str).collect();
             Err(CliError::new(
@@ -69,7 +69,7 @@ pub(crate) fn needed(status: &Status, now: Timestamp) -> Result<Needed, CliError
 }
 
 /// Every source, those of an agent that tells profiles alone included.
-pub(crate) fn names(status: &Status) -> BTreeSet<SourceName> {
+pub(crate) fn all_names(status: &Status) -> BTreeSet<SourceName> {
     let sources = status.sources.iter().map(|source| &source.name);
     sources.chain(status.profiles.iter().map(|profile| &profile.source)).cloned().collect()
 }
@@ -115,7 +115,7 @@ mod tests {
             &json!([source("work", &Value::Null, None), source("prod", &Value::Null, None)]),
             &json!([profile("prod", "work", None), profile("dev", "work", None)]),
         );
-        let told = |name: &str| named(&name.parse().unwrap(), &both).map(|source| source.to_string());
+        let told = |name: &str| find(&name.parse().unwrap(), &both).map(|source| source.to_string());
         assert_eq!(told("prod").unwrap(), "prod");
         assert_eq!(told("dev").unwrap(), "work");
         let error = told("wrok").unwrap_err();
@@ -123,28 +123,28 @@ mod tests {
         assert!(error.to_string().starts_with("there is no source \"wrok\". Did you mean work"), "{error}");
         let error = told("else").unwrap_err();
         assert_eq!(error.to_string(), "there is no source \"else\". There is: prod, work");
-        let none = named(&"x".parse().unwrap(), &status(&json!([]), &json!([]))).unwrap_err();
+        let none = find(&"x".parse().unwrap(), &status(&json!([]), &json!([]))).unwrap_err();
         assert!(none.to_string().ends_with("rolecall add --help"), "{none}");
     }
 
     #[test]
     fn the_one_that_needs_a_login_is_found_and_several_are_listed() {
         let now = "2026-01-02T12:00:00Z".parse().unwrap();
-        let needed = |sources: Value, profiles: Value| needed(&status(&sources, &profiles), now);
+        let needed = |sources: Value, profiles: Value| needing_login(&status(&sources, &profiles), now);
         let over = json!({"kind": "sso", "ends": "2026-01-02T11:00:00Z"});
         let good = json!({"kind": "sso", "ends": "2026-01-02T13:00:00Z"});
-        let one = |name: &str| Needed::One(name.parse().unwrap());
-        assert_eq!(needed(json!([]), json!([])).unwrap(), Needed::None);
-        assert_eq!(needed(json!([source("a", &good, None)]), json!([])).unwrap(), Needed::None);
+        let one = |name: &str| LoginNeed::One(name.parse().unwrap());
+        assert_eq!(needed(json!([]), json!([])).unwrap(), LoginNeed::None);
+        assert_eq!(needed(json!([source("a", &good, None)]), json!([])).unwrap(), LoginNeed::None);
         assert_eq!(needed(json!([source("a", &over, None), source("b", &good, None)]), json!([])).unwrap(), one("a"));
         let mfa = |renews| json!([source("a", &json!({"kind": "mfa", "renews": renews}), None)]);
         assert_eq!(needed(mfa(false), json!([])).unwrap(), one("a"));
-        assert_eq!(needed(mfa(true), json!([])).unwrap(), Needed::None, "a program gives its codes");
+        assert_eq!(needed(mfa(true), json!([])).unwrap(), LoginNeed::None, "a program gives its codes");
         let expired = json!([source("a", &Value::Null, Some("login_needed"))]);
         assert_eq!(needed(expired, json!([profile("p", "a", Some("login_needed"))])).unwrap(), one("a"));
         // An agent that does not tell of sources.
         assert_eq!(needed(json!([]), json!([profile("p", "b", Some("login_needed"))])).unwrap(), one("b"));
-        assert_eq!(needed(json!([]), json!([profile("p", "b", Some("locked"))])).unwrap(), Needed::None);
+        assert_eq!(needed(json!([]), json!([profile("p", "b", Some("locked"))])).unwrap(), LoginNeed::None);
         let error =
             needed(json!([source("b", &over, None)]), json!([profile("p", "a", Some("login_needed"))])).unwrap_err();
         assert_eq!(error.code(), 2);

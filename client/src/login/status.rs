@@ -6,7 +6,7 @@ use rolecall_protocol::{LoginKind, LoginStatus, SourceName};
 use crate::format_time;
 
 /// With less than this left, a login that nobody renews is about to end.
-const SOON: SignedDuration = SignedDuration::from_mins(15);
+const ENDS_SOON_BELOW: SignedDuration = SignedDuration::from_mins(15);
 
 /// How soon a person is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,14 +34,14 @@ impl Urgency {
 
 /// How a login stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct LoginSummary {
     /// In words.
     pub(crate) words: String,
     /// How soon somebody is needed.
     pub(crate) urgency: Urgency,
 }
 
-impl Standing {
+impl LoginSummary {
     /// How this one stands; `None` where there is nothing to say, since nobody is needed. `is_needed`: something waits for
     /// it. `is_served`: profiles have sessions all the same.
     pub(crate) fn of(
@@ -52,45 +52,48 @@ impl Standing {
         zone: &TimeZone,
     ) -> Option<Self> {
         let kind = login.map(|login| login.kind);
-        let told = |words: String, urgency| Some(Self { words, urgency });
+        let summary = |words: String, urgency| Some(Self { words, urgency });
         if is_needed {
-            return told(needed(kind).to_owned(), Urgency::Now);
+            return summary(needed(kind).to_owned(), Urgency::Now);
         }
         let LoginStatus { kind, ends, renews } = login?;
         let end = ends.filter(|end| *end > now);
         match (kind, end, renews) {
             // It is open.
             (LoginKind::Keyring, ..) => None,
-            (LoginKind::Mfa, None, true) => told("codes by command".to_owned(), Urgency::None),
-            (_, None, false) if ends.is_some() => told(needed(Some(*kind)).to_owned(), Urgency::Now),
+            (LoginKind::Mfa, None, true) => summary("codes by command".to_owned(), Urgency::None),
+            (_, None, false) if ends.is_some() => summary(needed(Some(*kind)).to_owned(), Urgency::Now),
             (LoginKind::Mfa, None, false) if is_served() => {
-                told("an MFA code for each session".to_owned(), Urgency::None)
+                summary("an MFA code for each session".to_owned(), Urgency::None)
             }
-            (LoginKind::Mfa, None, false) => told("needs an MFA code on first use".to_owned(), Urgency::FirstUse),
-            (LoginKind::Sso, None, false) => told("nobody is logged in".to_owned(), Urgency::FirstUse),
+            (LoginKind::Mfa, None, false) => summary("needs an MFA code on first use".to_owned(), Urgency::FirstUse),
+            (LoginKind::Sso, None, false) => summary("nobody is logged in".to_owned(), Urgency::FirstUse),
             (LoginKind::Mfa, Some(end), _) => {
-                let left = format_time::length(end.duration_since(now));
+                let left = format_time::duration(end.duration_since(now));
                 let then = if *renews { ", then by command" } else { "" };
-                told(format!("one MFA code is good for {left} more{then}"), urgency(end, *renews, now))
+                summary(format!("one MFA code is good for {left} more{then}"), urgency(end, *renews, now))
             }
-            (_, None, true) => told("signed in, renewed by itself".to_owned(), Urgency::None),
-            (_, None, false) => told("signed in".to_owned(), Urgency::None),
-            (_, Some(end), true) => told(
-                format!("signed in until {}, renewed by itself", format_time::moment(now, end, zone)),
+            (_, None, true) => summary("signed in, renewed by itself".to_owned(), Urgency::None),
+            (_, None, false) => summary("signed in".to_owned(), Urgency::None),
+            (_, Some(end), true) => summary(
+                format!("signed in until {}, renewed by itself", format_time::short_time(now, end, zone)),
                 Urgency::None,
             ),
             (_, Some(end), false) => {
                 let urgency = urgency(end, false, now);
-                let left =
-                    if urgency == Urgency::Soon { format!(", {}", format_time::left(now, end)) } else { String::new() };
-                told(format!("signed in until {}{left}", format_time::moment(now, end, zone)), urgency)
+                let left = if urgency == Urgency::Soon {
+                    format!(", {}", format_time::time_left(now, end))
+                } else {
+                    String::new()
+                };
+                summary(format!("signed in until {}{left}", format_time::short_time(now, end, zone)), urgency)
             }
         }
     }
 }
 
 fn urgency(end: Timestamp, renews: bool, now: Timestamp) -> Urgency {
-    if renews || end.duration_since(now) >= SOON { Urgency::None } else { Urgency::Soon }
+    if renews || end.duration_since(now) >= ENDS_SOON_BELOW { Urgency::None } else { Urgency::Soon }
 }
 
 const fn needed(kind: Option<LoginKind>) -> &'static str {
@@ -108,10 +111,10 @@ mod tests {
     #[test]
     fn every_login_in_a_few_words() {
         let now = "2026-01-02T12:00:00Z".parse().unwrap();
-        let told = |kind: &str, ends: Option<&str>, renews: bool, is_served: bool| {
+        let summary = |kind: &str, ends: Option<&str>, renews: bool, is_served: bool| {
             let login = serde_json::json!({"kind": kind, "ends": ends, "renews": renews});
             let login = serde_json::from_value(login).unwrap();
-            let standing = Standing::of(Some(&login), false, || is_served, now, &TimeZone::UTC)?;
+            let standing = LoginSummary::of(Some(&login), false, || is_served, now, &TimeZone::UTC)?;
             Some((standing.words, standing.urgency))
         };
         let evening = Some("2026-01-02T19:42:00Z");
@@ -156,21 +159,21 @@ mod tests {
             ("moon", None, false, true, "signed in", Urgency::None),
         ] {
             let wanted = Some((words.to_owned(), urgency));
-            assert_eq!(told(kind, ends, renews, is_served), wanted, "{kind} {ends:?}");
+            assert_eq!(summary(kind, ends, renews, is_served), wanted, "{kind} {ends:?}");
         }
-        assert_eq!(told("keyring", None, false, true), None);
+        assert_eq!(summary("keyring", None, false, true), None);
     }
 
     #[test]
     fn what_is_waited_for_is_needed_whatever_else_is_known() {
         let now = Timestamp::UNIX_EPOCH;
-        let told = |kind: Option<&str>| {
+        let summary = |kind: Option<&str>| {
             let login = kind.map(|kind| serde_json::json!({"kind": kind}));
             let login = login.map(|login| serde_json::from_value(login).unwrap());
-            Standing::of(login.as_ref(), true, || true, now, &TimeZone::UTC).unwrap().words
+            LoginSummary::of(login.as_ref(), true, || true, now, &TimeZone::UTC).unwrap().words
         };
-        assert_eq!([told(None), told(Some("sso"))], ["login needed", "login needed"]);
-        assert_eq!([told(Some("mfa")), told(Some("keyring"))], ["MFA code needed", "keyring locked"]);
-        assert_eq!(Standing::of(None, false, || true, now, &TimeZone::UTC), None);
+        assert_eq!([summary(None), summary(Some("sso"))], ["login needed", "login needed"]);
+        assert_eq!([summary(Some("mfa")), summary(Some("keyring"))], ["MFA code needed", "keyring locked"]);
+        assert_eq!(LoginSummary::of(None, false, || true, now, &TimeZone::UTC), None);
     }
 }

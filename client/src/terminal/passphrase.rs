@@ -72,13 +72,13 @@ impl Passphrases {
         for _ in 0..TRIES {
             let first = terminal.prompt("New passphrase: ")?;
             if first.expose().len() < LEAST {
-                output::note(&format!("a passphrase has {LEAST} characters at least; a few words are as good"));
+                output::print_note(&format!("a passphrase has {LEAST} characters at least; a few words are as good"));
                 continue;
             }
             if terminal.prompt("The same again: ")?.expose() == first.expose() {
                 return Ok(first);
             }
-            output::note("these are two different ones");
+            output::print_note("these are two different ones");
         }
         Err(CliError::failed("no passphrase was given", "Nothing was changed. Run it again"))
     }
@@ -102,10 +102,10 @@ impl Hushed {
             let end = move |signal| {
                 let _ = tcsetattr(&own, OptionalActions::Now, &before);
                 let _ = (&*own).write_all(b"\n");
-                signals::obey(signal);
+                signals::raise_default(signal);
             };
             // Without it the program ends all the same.
-            let _ = signals::hand_over(ENDING, end);
+            let _ = signals::handle_in_thread(ENDING, end);
         });
         let mut hushed = settings.clone();
         hushed.local_modes.remove(LocalModes::ECHO);

@@ -14,13 +14,13 @@ use crate::terminal::signals;
 use crate::terminal::tty::{self, Tty};
 
 /// What would end the program in the middle of a line.
-pub(crate) const HANDED_OVER: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+pub(crate) const TERMINATION_SIGNALS: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 /// How long whoever is about to end waits for somebody who draws.
-const PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often it is looked whether they have done so.
-const MOMENT: Duration = Duration::from_millis(2);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// Goes to the line's beginning and clears it.
-const CLEAR: &str = "\r\u{1b}[K";
+const CLEAR_LINE: &str = "\r\u{1b}[K";
 
 /// Where it is talked.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) enum Sink {
 
 /// What the last line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum LineState {
     /// Empty.
     Empty,
     /// Drawn, to be drawn over.
@@ -41,12 +41,12 @@ enum State {
     /// A question, with the cursor behind it.
     Asking,
     /// Another program's.
-    Lent,
+    HandedToChild,
 }
 
 /// The line, shared with whoever is told of signals.
 #[derive(Debug, Clone)]
-pub(crate) struct Line(Arc<Shared>);
+pub(crate) struct StatusLine(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -54,25 +54,25 @@ struct Shared {
     /// Whether what was drawn there can be drawn over.
     is_live: bool,
     tty: Option<Tty>,
-    state: Mutex<State>,
+    state: Mutex<LineState>,
 }
 
-impl Line {
+impl StatusLine {
     /// One that talks to `sink` and asks on `tty`, and gives the line back before a signal ends the program.
     pub(crate) fn new(sink: Sink, is_live: bool, tty: Option<Tty>) -> Result<Self, CliError> {
-        let line = Self(Arc::new(Shared { sink, is_live, tty, state: Mutex::new(State::Empty) }));
+        let line = Self(Arc::new(Shared { sink, is_live, tty, state: Mutex::new(LineState::Empty) }));
         let shared = line.clone();
-        signals::hand_over(HANDED_OVER, move |signal| shared.end(signal)).map_err(|error| {
+        signals::handle_in_thread(TERMINATION_SIGNALS, move |signal| shared.on_signal(signal)).map_err(|error| {
             CliError::failed(format!("cannot start a thread: {error}"), "There may be too many processes")
         })?;
         Ok(line)
     }
 
     /// Says something, above whatever is drawn.
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn print_line(&self, text: &str) {
         let mut state = self.state();
-        let clear = if *state == State::Drawn { CLEAR } else { "" };
-        *state = State::Empty;
+        let clear = if *state == LineState::Drawn { CLEAR_LINE } else { "" };
+        *state = LineState::Empty;
         self.write(&format!("{clear}{text}\n"));
     }
 
@@ -83,35 +83,35 @@ impl Line {
         }
         let width = self.width();
         let mut state = self.state();
-        *state = State::Drawn;
+        *state = LineState::Drawn;
         // The last column stays free: a line that fills it would begin another.
         let cut: String = text.chars().take(width.saturating_sub(1)).collect();
-        self.write(&format!("{CLEAR}{cut}"));
+        self.write(&format!("{CLEAR_LINE}{cut}"));
     }
 
     /// Takes away what was drawn.
     pub(crate) fn clear(&self) {
         let mut state = self.state();
-        if std::mem::replace(&mut *state, State::Empty) == State::Drawn {
-            self.write(CLEAR);
+        if std::mem::replace(&mut *state, LineState::Empty) == LineState::Drawn {
+            self.write(CLEAR_LINE);
         }
     }
 
     /// Asks something on the terminal, and does what is done until it is answered.
     pub(crate) fn ask<T>(&self, tty: &Tty, question: &str, answer: impl FnOnce() -> T) -> T {
-        tty.forget_typed();
-        *self.state() = State::Asking;
+        tty.discard_typed_input();
+        *self.state() = LineState::Asking;
         tty.write(question);
         let answer = answer();
-        *self.state() = State::Empty;
+        *self.state() = LineState::Empty;
         answer
     }
 
     /// Leaves the terminal to another program, which is the one that Ctrl-C is for meanwhile.
-    pub(crate) fn lend<T>(&self, act: impl FnOnce() -> T) -> T {
-        *self.state() = State::Lent;
+    pub(crate) fn hand_to_child<T>(&self, act: impl FnOnce() -> T) -> T {
+        *self.state() = LineState::HandedToChild;
         let done = act();
-        *self.state() = State::Empty;
+        *self.state() = LineState::Empty;
         done
     }
 
@@ -122,47 +122,47 @@ impl Line {
 
     /// The line, once nobody writes to it. `None` where somebody is in the middle of a write and stays there: to a terminal
     /// that was stopped, say.
-    fn state_soon(&self) -> Option<MutexGuard<'_, State>> {
-        let deadline = Deadline::after(PATIENCE);
+    fn try_state(&self) -> Option<MutexGuard<'_, LineState>> {
+        let deadline = Deadline::after(LOCK_TIMEOUT);
         loop {
             match self.0.state.try_lock() {
                 Ok(state) => return Some(state),
                 Err(TryLockError::Poisoned(state)) => return Some(state.into_inner()),
-                Err(TryLockError::WouldBlock) if deadline.sleep(MOMENT) => {}
+                Err(TryLockError::WouldBlock) if deadline.sleep(LOCK_POLL_INTERVAL) => {}
                 Err(TryLockError::WouldBlock) => return None,
             }
         }
     }
 
     /// A signal has come that would end the program.
-    fn end(&self, signal: Signal) {
+    fn on_signal(&self, signal: Signal) {
         // Held to the end, so that nobody draws after it.
-        let held = self.state_soon();
-        match held.as_deref().copied().unwrap_or(State::Empty) {
-            State::Lent if matches!(signal, Signal::SIGINT | Signal::SIGQUIT) => return,
-            State::Drawn => self.write(CLEAR),
-            State::Asking => self.0.tty.iter().for_each(|tty| tty.write("\n")),
-            State::Empty | State::Lent => {}
+        let held = self.try_state();
+        match held.as_deref().copied().unwrap_or(LineState::Empty) {
+            LineState::HandedToChild if matches!(signal, Signal::SIGINT | Signal::SIGQUIT) => return,
+            LineState::Drawn => self.write(CLEAR_LINE),
+            LineState::Asking => self.0.tty.iter().for_each(|tty| tty.write("\n")),
+            LineState::Empty | LineState::HandedToChild => {}
         }
-        signals::obey(signal);
+        signals::raise_default(signal);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LineState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn width(&self) -> usize {
-        const USUAL: usize = 80;
+        const DEFAULT_COLUMNS: usize = 80;
         let width = match &self.0.sink {
             Sink::StandardError => tty::width(std::io::stderr()),
             Sink::Terminal(tty) => tty.width(),
         };
-        width.unwrap_or(USUAL)
+        width.unwrap_or(DEFAULT_COLUMNS)
     }
 
     fn write(&self, text: &str) {
         match &self.0.sink {
-            Sink::StandardError => output::talk(text),
+            Sink::StandardError => output::stderr_raw(text),
             Sink::Terminal(tty) => tty.write(text),
         }
     }

@@ -7,7 +7,7 @@ use owo_colors::OwoColorize;
 use crate::environment::Environment;
 
 /// Cells of the bar that shows what is left of a session.
-const BAR: i64 = 16;
+const BAR_CELLS: i64 = 16;
 
 /// The terminal, as far as it matters to what is written.
 #[derive(Debug, Clone, Copy)]
@@ -87,10 +87,10 @@ impl Screen {
     /// A bar of 16 cells, filled by how much of `whole` is left. What is left at all shows.
     pub(crate) fn bar(self, left: jiff::SignedDuration, whole: jiff::SignedDuration) -> String {
         let (left, whole) = (left.as_secs().max(0), whole.as_secs().max(1));
-        let filled = (left.saturating_mul(BAR) + whole - 1) / whole;
-        let filled = usize::try_from(filled.clamp(0, BAR)).unwrap_or_default();
+        let filled = (left.saturating_mul(BAR_CELLS) + whole - 1) / whole;
+        let filled = usize::try_from(filled.clamp(0, BAR_CELLS)).unwrap_or_default();
         let (done, rest) = if self.unicode { ("█", "░") } else { ("#", ".") };
-        let cells = usize::try_from(BAR).unwrap_or_default();
+        let cells = usize::try_from(BAR_CELLS).unwrap_or_default();
         done.repeat(filled) + &rest.repeat(cells - filled)
     }
 }
@@ -98,17 +98,17 @@ impl Screen {
 /// The columns and rows of standard output; `None` for what it has not, or does not tell.
 fn size() -> (Option<usize>, Option<usize>) {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    let told = |count: u16| Some(usize::from(count)).filter(|count| *count > 0);
-    (size.and_then(|size| told(size.ws_col)), size.and_then(|size| told(size.ws_row)))
+    let nonzero = |count: u16| Some(usize::from(count)).filter(|count| *count > 0);
+    (size.and_then(|size| nonzero(size.ws_col)), size.and_then(|size| nonzero(size.ws_row)))
 }
 
 /// Whether standard output is a terminal on which what was drawn can be drawn over.
-pub(crate) fn can_redraw(environment: &Environment) -> bool {
-    std::io::stdout().is_terminal() && is_smart(environment)
+pub(crate) fn stdout_can_redraw(environment: &Environment) -> bool {
+    std::io::stdout().is_terminal() && supports_cursor_moves(environment)
 }
 
 /// Whether a terminal, where there is one, is of a kind on which what was drawn can be drawn over.
-pub(crate) fn is_smart(environment: &Environment) -> bool {
+pub(crate) fn supports_cursor_moves(environment: &Environment) -> bool {
     environment.get("TERM").is_some_and(|kind| kind != "dumb")
 }
 

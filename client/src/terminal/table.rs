@@ -50,7 +50,7 @@ pub(crate) struct Column {
     /// The heading.
     pub(crate) title: &'static str,
     /// How dispensable it is.
-    pub(crate) goes: u8,
+    pub(crate) drop_priority: u8,
 }
 
 /// A row and the lines that belong under it.
@@ -58,7 +58,7 @@ pub(crate) struct Row {
     /// One cell a column.
     pub(crate) cells: Vec<Cell>,
     /// Whole lines, printed as they are.
-    pub(crate) below: Vec<String>,
+    pub(crate) detail_lines: Vec<String>,
 }
 
 /// The gap between two columns.
@@ -91,8 +91,8 @@ pub(crate) fn blocks(columns: &[Column], rows: &[Row], width: Option<usize>) -> 
     let block = |row: &Row| {
         let mut out = String::new();
         line(&mut out, &row.cells, &shown);
-        for below in &row.below {
-            out.push_str(below);
+        for detail_lines in &row.detail_lines {
+            out.push_str(detail_lines);
             out.push('\n');
         }
         out
@@ -120,9 +120,9 @@ fn fit(columns: &[Column], shown: &mut Vec<(usize, usize)>, width: usize) {
     let total =
         |shown: &[(usize, usize)]| shown.iter().map(|(_, width)| width + GAP).sum::<usize>().saturating_sub(GAP);
     while total(shown) > width {
-        let goes = |(index, _): &(usize, usize)| columns.get(*index).map_or(0, |column| column.goes);
-        match shown.iter().map(goes).max() {
-            Some(most) if most > 0 => shown.retain(|column| goes(column) != most),
+        let drop_priority = |(index, _): &(usize, usize)| columns.get(*index).map_or(0, |column| column.drop_priority);
+        match shown.iter().map(drop_priority).max() {
+            Some(most) if most > 0 => shown.retain(|column| drop_priority(column) != most),
             _ => break,
         }
     }
@@ -140,15 +140,15 @@ mod tests {
 
     fn sample(width: Option<usize>) -> String {
         let columns = [
-            Column { title: "", goes: 0 },
-            Column { title: "NAME", goes: 0 },
-            Column { title: "CLUSTER", goes: 1 },
-            Column { title: "EMPTY", goes: 0 },
-            Column { title: "USED", goes: 2 },
+            Column { title: "", drop_priority: 0 },
+            Column { title: "NAME", drop_priority: 0 },
+            Column { title: "CLUSTER", drop_priority: 1 },
+            Column { title: "EMPTY", drop_priority: 0 },
+            Column { title: "USED", drop_priority: 2 },
         ];
-        let row = |cells: [&str; 5], below: &[&str]| Row {
+        let row = |cells: [&str; 5], detail_lines: &[&str]| Row {
             cells: cells.into_iter().map(Cell::from).collect(),
-            below: below.iter().map(|line| (*line).to_owned()).collect(),
+            detail_lines: detail_lines.iter().map(|line| (*line).to_owned()).collect(),
         };
         let rows = [
             row(["●", "prod", "prod-cluster-of-europe", "", "12 s ago"], &[]),

@@ -12,7 +12,7 @@ use rustix::termios::{LocalModes, QueueSelector};
 use crate::clock::Deadline;
 
 /// The longest line that somebody types, in bytes.
-const MAX_LINE: usize = 1024;
+const MAX_LINE_BYTES: usize = 1024;
 
 /// The controlling terminal.
 #[derive(Debug, Clone)]
@@ -20,13 +20,13 @@ pub(crate) struct Tty(Arc<File>);
 
 /// What somebody has typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Typed {
+pub(crate) enum TypedLine {
     /// A line, without its end.
     Line(String),
     /// The end of the input (Ctrl-D), or the terminal has gone.
     End,
     /// Nothing in time.
-    Nothing,
+    Timeout,
 }
 
 impl Tty {
@@ -42,7 +42,7 @@ impl Tty {
 
     /// Whether it is ours to ask on: this process is in its foreground, and no program has put it into a mode of its own
     /// (k9s and the like draw on the whole of it, and take every key).
-    pub(crate) fn is_free(&self) -> bool {
+    pub(crate) fn is_available(&self) -> bool {
         let is_ours = rustix::termios::tcgetpgrp(&*self.0).is_ok_and(|group| group == rustix::process::getpgrp());
         let plain = LocalModes::ICANON | LocalModes::ECHO;
         is_ours && rustix::termios::tcgetattr(&*self.0).is_ok_and(|modes| modes.local_modes.contains(plain))
@@ -59,25 +59,25 @@ impl Tty {
     }
 
     /// Forgets what was typed before there was a question: it was meant for somebody else.
-    pub(crate) fn forget_typed(&self) {
+    pub(crate) fn discard_typed_input(&self) {
         let _ = rustix::termios::tcflush(&*self.0, QueueSelector::IFlush);
     }
 
     /// Waits for a line until the deadline. Whatever of a line was typed by then is forgotten.
-    pub(crate) fn read_line(&self, deadline: Deadline) -> Typed {
+    pub(crate) fn read_line(&self, deadline: Deadline) -> TypedLine {
         let (tell, typed) = mpsc::channel();
         let file = Arc::clone(&self.0);
         // In a thread, since not every system can wait for a terminal and a time at once (macOS's poll does not know
         // /dev/tty). One that nobody waits for any more ends with the program, which is soon.
-        let read = move || drop(tell.send(line(&file)));
-        let Ok(_) = std::thread::Builder::new().name("keyboard".to_owned()).spawn(read) else { return Typed::End };
-        let Some(left) = deadline.remaining() else { return Typed::Nothing };
+        let read = move || drop(tell.send(read_until_newline(&file)));
+        let Ok(_) = std::thread::Builder::new().name("keyboard".to_owned()).spawn(read) else { return TypedLine::End };
+        let Some(left) = deadline.remaining() else { return TypedLine::Timeout };
         match typed.recv_timeout(left) {
-            Ok(Some(line)) => Typed::Line(line),
-            Ok(None) | Err(mpsc::RecvTimeoutError::Disconnected) => Typed::End,
+            Ok(Some(line)) => TypedLine::Line(line),
+            Ok(None) | Err(mpsc::RecvTimeoutError::Disconnected) => TypedLine::End,
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                self.forget_typed();
-                Typed::Nothing
+                self.discard_typed_input();
+                TypedLine::Timeout
             }
         }
     }
@@ -88,7 +88,7 @@ impl Tty {
     }
 
     /// Does something that may leave the terminal in another mode, and puts it back into the present one.
-    pub(crate) fn keep_mode<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(crate) fn with_restored_mode<T>(&self, act: impl FnOnce() -> T) -> T {
         let before = rustix::termios::tcgetattr(&*self.0);
         let done = act();
         if let Ok(before) = before {
@@ -105,10 +105,10 @@ pub(crate) fn width(terminal: impl std::os::fd::AsFd) -> Option<usize> {
 }
 
 /// A line, or `None` at the end. A terminal hands out whole lines.
-fn line(mut file: &File) -> Option<String> {
+fn read_until_newline(mut file: &File) -> Option<String> {
     let mut line = Vec::new();
     let mut chunk = [0; 256];
-    while !line.contains(&b'\n') && line.len() < MAX_LINE {
+    while !line.contains(&b'\n') && line.len() < MAX_LINE_BYTES {
         match file.read(&mut chunk) {
             Ok(0) => return None,
             Ok(count) => line.extend_from_slice(chunk.get(..count).unwrap_or_default()),
@@ -145,25 +145,25 @@ mod tests {
         theirs.write_all(b"12").unwrap();
         let reader = std::thread::spawn(move || tty.read_line(soon()));
         theirs.write_all(b"34\n").unwrap();
-        assert_eq!(reader.join().unwrap(), Typed::Line("1234".to_owned()));
+        assert_eq!(reader.join().unwrap(), TypedLine::Line("1234".to_owned()));
     }
 
     #[test]
     fn the_end_and_the_deadline_are_told_apart() {
         let (tty, theirs) = pair();
-        assert_eq!(tty.read_line(Deadline::after(Duration::from_millis(20))), Typed::Nothing);
-        assert_eq!(tty.read_line(Deadline::after(Duration::ZERO)), Typed::Nothing);
+        assert_eq!(tty.read_line(Deadline::after(Duration::from_millis(20))), TypedLine::Timeout);
+        assert_eq!(tty.read_line(Deadline::after(Duration::ZERO)), TypedLine::Timeout);
         drop(theirs);
-        assert_eq!(tty.read_line(soon()), Typed::End);
+        assert_eq!(tty.read_line(soon()), TypedLine::End);
     }
 
     #[test]
     fn a_line_without_end_is_cut_and_what_is_no_terminal_is_not_free() {
         let (tty, mut theirs) = pair();
-        assert!(!tty.is_free());
+        assert!(!tty.is_available());
         assert_eq!(tty.width(), None);
-        theirs.write_all(&[b'x'; 4 * MAX_LINE]).unwrap();
-        let Typed::Line(line) = tty.read_line(soon()) else { panic!("no line") };
-        assert!(line.len() < 2 * MAX_LINE);
+        theirs.write_all(&[b'x'; 4 * MAX_LINE_BYTES]).unwrap();
+        let TypedLine::Line(line) = tty.read_line(soon()) else { panic!("no line") };
+        assert!(line.len() < 2 * MAX_LINE_BYTES);
     }
 }

@@ -12,106 +12,112 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, tz::TimeZone};
 use rolecall_protocol::{
-    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, join_sentences,
-    location,
+    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, location, join_sentences,
 };
 use rustix::fs::OFlags;
 
-use super::told;
+use super::token_error;
 use crate::clock::{self, Deadline};
-use crate::daemon::http::Answer;
-use crate::daemon::{Agent, CALL, CallError};
+use crate::daemon::http::Response;
+use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
 use crate::error::CliError;
 use crate::files::marker_file;
-use crate::login::flow::{self, Wish};
-use crate::login::prompter::Desk;
+use crate::login::flow::{self, LoginOptions};
+use crate::login::prompter::Prompter;
 use crate::terminal::tty::Tty;
 
 /// How long somebody may take to say whether they want to log in.
-const ANSWER: Duration = Duration::from_mins(1);
+const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a no counts: kubectl runs its plugin up to six times before it gives up.
-const NO: SignedDuration = SignedDuration::from_mins(1);
+const DECLINED_TTL: SignedDuration = SignedDuration::from_mins(1);
 /// How long it is asked which source it is.
-const ASIDE: Duration = Duration::from_secs(2);
+const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The token after a login, where somebody is there for it and wants it; else the daemon's refusal.
-pub(super) fn answer(agent: &Agent, name: &ProfileName, info: &[u8], refusal: ErrorBody) -> Result<Answer, CliError> {
-    let Some(tty) = somebody(info) else { return Err(refusal.into()) };
-    let token = || agent.call(&Endpoint::Token(name.clone()), info, Deadline::after(CALL));
+pub(super) fn offer_login(
+    daemon: &Daemon,
+    name: &ProfileName,
+    info: &[u8],
+    refusal: ErrorBody,
+) -> Result<Response, CliError> {
+    let Some(tty) = interactive_tty(info) else { return Err(refusal.into()) };
+    let token = || daemon.call(&Endpoint::Token(name.clone()), info, Deadline::after(CALL_TIMEOUT));
     let profile = Endpoint::Profile(name.clone());
-    let Ok(profile) = agent.call_json_within::<ProfileStatus>(&profile, b"", Deadline::after(ASIDE)) else {
+    let Ok(profile) = daemon.call_json_within::<ProfileStatus>(&profile, b"", Deadline::after(PROFILE_TIMEOUT)) else {
         return Err(refusal.into());
     };
-    let Some(mut turn) = Turn::take(agent.socket(), &profile.source) else { return Err(refusal.into()) };
+    let Some(mut prompt_lock) = PromptLock::acquire(daemon.socket(), &profile.source) else {
+        return Err(refusal.into());
+    };
     // Whoever had the turn before us may have logged in.
     let refusal = match token() {
-        Err(CallError::Said(body)) if body.code == ErrorCode::LoginNeeded => body,
-        other => return other.map_err(|error| told(error, name)),
+        Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => body,
+        other => return other.map_err(|error| token_error(error, name)),
     };
-    let mut desk = Desk::of_plugin(name.as_str(), &profile.source, tty, crate::environment())?;
+    let mut prompter = Prompter::for_plugin(name.as_str(), &profile.source, tty, crate::environment())?;
     let message = refusal.clone().sanitized().message;
     let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
-    turn.asks();
-    if desk.agrees(&question, ANSWER) != Some(true) {
+    prompt_lock.mark_asked();
+    if prompter.confirm(&question, CONFIRM_TIMEOUT) != Some(true) {
         return Err(refusal.into());
     }
-    desk.hurry();
-    let flow = if desk.has_browser() { LoginFlow::Browser } else { LoginFlow::Device };
-    let done = flow::hold(agent, &profile.source, Wish { flow, renew: false, draft: None }, &mut desk)?;
-    turn.has_succeeded();
-    desk.say(&crate::commands::login::told(&done, clock::now(), &TimeZone::system()));
-    token().map_err(|error| told(error, name))
+    prompter.limit_prompt_time();
+    let flow = if prompter.has_browser() { LoginFlow::Browser } else { LoginFlow::Device };
+    let done = flow::log_in(daemon, &profile.source, LoginOptions { flow, renew: false, draft: None }, &mut prompter)?;
+    prompt_lock.clear_declined();
+    prompter.print(&crate::commands::login::outcome_text(&done, clock::now(), &TimeZone::system()));
+    token().map_err(|error| token_error(error, name))
 }
 
 /// The terminal of a person who can be asked: kubectl says that one is there, sees what we say, and has not given the
 /// terminal to anybody else.
-fn somebody(info: &[u8]) -> Option<Tty> {
+fn interactive_tty(info: &[u8]) -> Option<Tty> {
     let is_wanted = !location::no_prompt() && ExecInfo::parse(info).is_ok_and(|info| info.interactive);
     if !is_wanted || !std::io::stderr().is_terminal() {
         return None;
     }
-    Tty::open().filter(Tty::is_free)
+    Tty::open().filter(Tty::is_available)
 }
 
 /// The right to ask, which one process has at a time. While it is held, and for a while after it was used in vain,
 /// nobody else is asked.
 #[derive(Debug)]
-struct Turn {
-    stamp: PathBuf,
+struct PromptLock {
+    declined_marker: PathBuf,
     /// Whether somebody was asked, and has not logged in yet.
-    is_open: bool,
+    is_asking: bool,
     /// Locked for as long as it is open.
     _lock: File,
 }
 
-impl Turn {
+impl PromptLock {
     /// Takes it; `None` where somebody else has it, or somebody said no for this source a short while ago. The socket's
     /// folder was found to be private by whoever connected.
-    fn take(socket: &Path, source: &SourceName) -> Option<Self> {
+    fn acquire(socket: &Path, source: &SourceName) -> Option<Self> {
         let lock = lock(&socket.with_extension("prompt")).ok()?;
-        let stamp = socket.with_extension(format!("declined-{source}"));
-        let is_free = !marker_file::is_fresh(&stamp, NO, clock::now());
-        is_free.then_some(Self { stamp, is_open: false, _lock: lock })
+        let declined_marker = socket.with_extension(format!("declined-{source}"));
+        let is_free = !marker_file::is_fresh(&declined_marker, DECLINED_TTL, clock::now());
+        is_free.then_some(Self { declined_marker, is_asking: false, _lock: lock })
     }
 
     /// Somebody is being asked. That counts as a no until it is a yes: whoever presses Ctrl-C has answered too.
-    fn asks(&mut self) {
-        self.is_open = true;
+    fn mark_asked(&mut self) {
+        self.is_asking = true;
         // Where it cannot be left, the next run asks again; nothing is said of that.
-        let _ = marker_file::touch(&self.stamp);
+        let _ = marker_file::touch(&self.declined_marker);
     }
 
     /// Somebody has logged in; when that is needed again, it is asked again.
-    fn has_succeeded(&mut self) {
-        self.is_open = false;
-        let _ = std::fs::remove_file(&self.stamp);
+    fn clear_declined(&mut self) {
+        self.is_asking = false;
+        let _ = std::fs::remove_file(&self.declined_marker);
     }
 }
 
-impl Drop for Turn {
+impl Drop for PromptLock {
     fn drop(&mut self) {
-        if self.is_open {
-            let _ = marker_file::touch(&self.stamp);
+        if self.is_asking {
+            let _ = marker_file::touch(&self.declined_marker);
         }
     }
 }
@@ -143,31 +149,31 @@ mod tests {
     #[test]
     fn one_asks_at_a_time_whatever_the_source() {
         let (_folder, socket, [work, partner]) = place();
-        let turn = Turn::take(&socket, &work).unwrap();
-        assert!(Turn::take(&socket, &work).is_none() && Turn::take(&socket, &partner).is_none());
-        drop(turn);
-        assert!(Turn::take(&socket, &work).is_some(), "nobody was asked");
-        assert!(Turn::take(&socket, &partner).is_some());
+        let prompt_lock = PromptLock::acquire(&socket, &work).unwrap();
+        assert!(PromptLock::acquire(&socket, &work).is_none() && PromptLock::acquire(&socket, &partner).is_none());
+        drop(prompt_lock);
+        assert!(PromptLock::acquire(&socket, &work).is_some(), "nobody was asked");
+        assert!(PromptLock::acquire(&socket, &partner).is_some());
     }
 
     #[test]
     fn a_no_counts_for_a_minute_and_for_one_source() {
         let (folder, socket, [work, partner]) = place();
-        let stamp = folder.path().join("agent.declined-work");
-        let mut turn = Turn::take(&socket, &work).unwrap();
-        turn.asks();
-        assert!(stamp.exists(), "whoever is killed now has said no");
-        drop(turn);
-        assert!(Turn::take(&socket, &work).is_none());
-        assert!(Turn::take(&socket, &partner).is_some());
+        let declined_marker = folder.path().join("agent.declined-work");
+        let mut prompt_lock = PromptLock::acquire(&socket, &work).unwrap();
+        prompt_lock.mark_asked();
+        assert!(declined_marker.exists(), "whoever is killed now has said no");
+        drop(prompt_lock);
+        assert!(PromptLock::acquire(&socket, &work).is_none());
+        assert!(PromptLock::acquire(&socket, &partner).is_some());
         let old = std::time::SystemTime::from(clock::now()) - Duration::from_mins(1);
-        File::options().write(true).open(&stamp).unwrap().set_modified(old).unwrap();
-        let mut turn = Turn::take(&socket, &work).unwrap();
-        turn.asks();
-        turn.has_succeeded();
-        drop(turn);
-        assert!(!stamp.exists(), "a yes takes it away");
-        assert!(Turn::take(&socket, &work).is_some());
+        File::options().write(true).open(&declined_marker).unwrap().set_modified(old).unwrap();
+        let mut prompt_lock = PromptLock::acquire(&socket, &work).unwrap();
+        prompt_lock.mark_asked();
+        prompt_lock.clear_declined();
+        drop(prompt_lock);
+        assert!(!declined_marker.exists(), "a yes takes it away");
+        assert!(PromptLock::acquire(&socket, &work).is_some());
     }
 
     #[test]
@@ -176,14 +182,14 @@ mod tests {
         let elsewhere = folder.path().join("elsewhere");
         std::fs::write(&elsewhere, "").unwrap();
         std::os::unix::fs::symlink(&elsewhere, folder.path().join("agent.prompt")).unwrap();
-        assert!(Turn::take(&socket, &work).is_none());
+        assert!(PromptLock::acquire(&socket, &work).is_none());
     }
 
     #[test]
     fn nobody_is_there_unless_kubectl_says_so() {
         // In a test there is no terminal either way; that there is one is for the tests with one.
         for info in ["", "{", r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#] {
-            assert!(somebody(info.as_bytes()).is_none(), "{info}");
+            assert!(interactive_tty(info.as_bytes()).is_none(), "{info}");
         }
     }
 }

@@ -9,7 +9,7 @@ use rolecall_protocol::{
 
 use crate::cli::Add;
 use crate::config_file::{ConfigFile, ProfileEntry};
-use crate::daemon::Agent;
+use crate::daemon::Daemon;
 use crate::error::CliError;
 use crate::format_time;
 use crate::kubeconfig::context_entry::Server;
@@ -20,8 +20,8 @@ use crate::{clock, output};
 const DEFAULT_DURATION: SignedDuration = SignedDuration::from_hours(1);
 
 /// Has the daemon read the configuration as it would be, and nothing else.
-pub(super) fn config_alone(agent: &Agent, draft: &ConfigFile) -> Result<(), CliError> {
-    agent.call_json::<ConfigChecked>(&Endpoint::ConfigCheck, draft.text().as_bytes())?;
+pub(super) fn config_alone(daemon: &Daemon, draft: &ConfigFile) -> Result<(), CliError> {
+    daemon.call_json::<ConfigChecked>(&Endpoint::ConfigCheck, draft.text().as_bytes())?;
     Ok(())
 }
 
@@ -71,7 +71,7 @@ fn no_cluster(wanted: &Add, problem: ErrorBody) -> CliError {
         None => Some("Give --server and --certificate-authority".to_owned()),
     };
     let error = CliError::from(ErrorBody { code: problem.code, message: problem.message, hint });
-    if error.to_string().starts_with(wanted.name.as_str()) { error } else { error.about(&wanted.name) }
+    if error.to_string().starts_with(wanted.name.as_str()) { error } else { error.with_subject(&wanted.name) }
 }
 
 fn signed_in(
@@ -107,8 +107,8 @@ fn less_than_asked(wanted: &Add, session: &SessionStatus, draft: &ConfigFile) ->
     wanted.role_arn.as_ref()?;
     let asked = wanted.duration.clone().or_else(|| draft.default_duration());
     let asked = asked.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_DURATION);
-    format_time::cut_short(session, asked)?;
-    Some(format!("AWS grants no more of the {} asked", format_time::length(asked)))
+    format_time::granted_if_shorter(session, asked)?;
+    Some(format!("AWS grants no more of the {} asked", format_time::duration(asked)))
 }
 
 fn found(cluster: &Cluster, pinned: &str, context: &Context) -> String {

@@ -8,9 +8,9 @@ use rolecall_protocol::{Endpoint, KeyList, KeyStatus, PutKey, Secret, location};
 use super::ask::{self, Terminal};
 use crate::cli::KeysPut;
 use crate::config_file::{self, ConfigFile};
-use crate::daemon::{Agent, CallError, IfAbsent};
+use crate::daemon::{CallError, Daemon, IfAbsent};
 use crate::error::{CliError, Exit};
-use crate::kubeconfig::context_entry::short;
+use crate::kubeconfig::context_entry::display_path;
 use crate::output;
 use crate::run::Context;
 
@@ -18,33 +18,33 @@ use crate::run::Context;
 pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
     let name = &wanted.name;
     let path = location::config().map_err(CallError::from)?;
-    let agent = Agent::find(IfAbsent::Start)?;
+    let daemon = Daemon::find(IfAbsent::Start)?;
     if wanted.source {
-        is_free(wanted, &ConfigFile::load(&path)?)?;
-        crate::commands::check_config(&agent, &path)?;
+        check_source_free(wanted, &ConfigFile::load(&path)?)?;
+        crate::commands::check_daemon_config(&daemon, &path)?;
     }
-    let (id, secret) = if wanted.stdin { piped()? } else { asked(wanted, &agent)? };
-    let kept = put(wanted, &agent, id, secret)?;
-    let (tick, what) = (context.screen.tick(), super::described(&kept));
+    let (id, secret) = if wanted.stdin { read_keys_from_stdin()? } else { ask_keys(wanted, &daemon)? };
+    let stored = put(wanted, &daemon, id, secret)?;
+    let (tick, what) = (context.screen.tick(), super::key_text(&stored));
     output::print(&format!("{tick} put the keys {name} into the OS keyring ({what})\n"))?;
-    if kept.arn.as_deref().is_some_and(|arn| arn.ends_with(":root")) {
-        output::note(
+    if stored.arn.as_deref().is_some_and(|arn| arn.ends_with(":root")) {
+        output::print_note(
             "these are keys of the account's root user, who may do everything: delete them, and use an IAM user's",
         );
     }
     if wanted.source {
         add_source(wanted, &path)?;
-        Agent::reload();
-        return output::print(&format!("{tick} the source {name} in {} signs with them\n", short(&path)));
+        Daemon::reload();
+        return output::print(&format!("{tick} the source {name} in {} signs with them\n", display_path(&path)));
     }
     match ConfigFile::load(&path).map(|config| config.sources_with_keyring(name)) {
         Ok(sources) if !sources.is_empty() => Ok(()),
-        _ => output::print(&format!("  To use them, write in {}:\n\n{}", short(&path), section(wanted))),
+        _ => output::print(&format!("  To use them, write in {}:\n\n{}", display_path(&path), config_section(wanted))),
     }
 }
 
 /// What a person writes to use them.
-fn section(wanted: &KeysPut) -> String {
+fn config_section(wanted: &KeysPut) -> String {
     let name = &wanted.name;
     format!("    [sources.{}]\n    keyring = \"{name}\"\n", toml_key(name.as_str()))
 }
@@ -55,19 +55,19 @@ fn toml_key(name: &str) -> String {
 }
 
 /// Has the daemon check and keep them.
-fn put(wanted: &KeysPut, agent: &Agent, id: String, secret: Secret<String>) -> Result<KeyStatus, CliError> {
+fn put(wanted: &KeysPut, daemon: &Daemon, id: String, secret: Secret<String>) -> Result<KeyStatus, CliError> {
     let endpoint = Endpoint::PutKey(wanted.name.clone());
     let keys =
         PutKey { access_key_id: id, secret_access_key: secret, region: wanted.region.clone(), replace: wanted.replace };
     // Large enough from the beginning, so that no part of it stays behind where it grew.
     let mut body = Vec::with_capacity(endpoint.max_body_bytes());
-    serde_json::to_writer(&mut body, &keys).map_err(|_| no_keys())?;
+    serde_json::to_writer(&mut body, &keys).map_err(|_| no_keys_error())?;
     let body = Secret::new(body);
-    Ok(agent.call_json_within(&endpoint, body.expose(), super::patience(&endpoint))?)
+    Ok(daemon.call_json_within(&endpoint, body.expose(), super::key_call_deadline(&endpoint))?)
 }
 
 /// Asks the person: for the keyring's password first if need be, and only then for what it is to keep.
-fn asked(wanted: &KeysPut, agent: &Agent) -> Result<(String, Secret<String>), CliError> {
+fn ask_keys(wanted: &KeysPut, daemon: &Daemon) -> Result<(String, Secret<String>), CliError> {
     let name = &wanted.name;
     let Some(terminal) = Terminal::open() else {
         return Err(CliError::new(
@@ -76,7 +76,7 @@ fn asked(wanted: &KeysPut, agent: &Agent) -> Result<(String, Secret<String>), Cl
             format!("Give them as two lines on standard input: rolecall keys put {name} --stdin"),
         ));
     };
-    let KeyList { keys } = agent.call_json(&Endpoint::Keys, b"")?;
+    let KeyList { keys } = daemon.call_json(&Endpoint::Keys, b"")?;
     if !wanted.replace && keys.iter().any(|known| known.name == *name) {
         return Err(CliError::failed(
             format!("there are keys \"{name}\" in the OS keyring already"),
@@ -84,23 +84,23 @@ fn asked(wanted: &KeysPut, agent: &Agent) -> Result<(String, Secret<String>), Cl
         ));
     }
     let id = terminal.ask("Access key id: ")?.map(|id| id.trim().to_owned());
-    let id = id.filter(|id| !id.is_empty()).ok_or_else(no_keys)?;
-    let secret = Terminal::ask_secret("Secret access key (not shown): ")?.ok_or_else(no_keys)?;
+    let id = id.filter(|id| !id.is_empty()).ok_or_else(no_keys_error)?;
+    let secret = Terminal::ask_secret("Secret access key (not shown): ")?.ok_or_else(no_keys_error)?;
     Ok((id, Secret::new(secret.expose().trim().to_owned())))
 }
 
 /// Two lines of standard input.
-fn piped() -> Result<(String, Secret<String>), CliError> {
+fn read_keys_from_stdin() -> Result<(String, Secret<String>), CliError> {
     let mut lines = BufReader::new(io::stdin().lock());
     let mut next = || Ok::<_, CliError>(ask::line(&mut lines)?.map(Secret::new));
     let (id, secret) = (next()?, next()?);
     match (id, secret) {
         (Some(id), Some(secret)) => Ok((id.expose().trim().to_owned(), Secret::new(secret.expose().trim().to_owned()))),
-        _ => Err(no_keys()),
+        _ => Err(no_keys_error()),
     }
 }
 
-fn no_keys() -> CliError {
+fn no_keys_error() -> CliError {
     CliError::failed(
         "no keys were given",
         "Nothing was changed. Give the access key id, and then the secret access key",
@@ -108,7 +108,7 @@ fn no_keys() -> CliError {
 }
 
 /// Refuses a name that another source has, before anything is asked.
-fn is_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliError> {
+fn check_source_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     let is_taken = config.source_names().iter().any(|source| source == name);
     if is_taken && !config.sources_with_keyring(&wanted.name).iter().any(|source| source == name) {
@@ -124,7 +124,7 @@ fn add_source(wanted: &KeysPut, path: &Path) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     config_file::edit(path, |file| {
         // Once more on what is there now.
-        is_free(wanted, file)?;
+        check_source_free(wanted, file)?;
         Ok::<(), CliError>(file.add_source_keyring(name, &wanted.name)?)
     })
 }
@@ -145,8 +145,11 @@ mod tests {
 
     #[test]
     fn what_to_write_is_valid() {
-        assert_eq!(section(&wanted("break-glass")), "    [sources.break-glass]\n    keyring = \"break-glass\"\n");
-        assert_eq!(section(&wanted("a.b")), "    [sources.\"a.b\"]\n    keyring = \"a.b\"\n");
+        assert_eq!(
+            config_section(&wanted("break-glass")),
+            "    [sources.break-glass]\n    keyring = \"break-glass\"\n"
+        );
+        assert_eq!(config_section(&wanted("a.b")), "    [sources.\"a.b\"]\n    keyring = \"a.b\"\n");
     }
 
     #[test]
@@ -155,9 +158,9 @@ mod tests {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "[sources.work]\naws_profile = \"x\"\n[sources.mine]\nkeyring = \"mine\"\n").unwrap();
         let config = ConfigFile::load(&path).unwrap();
-        assert!(is_free(&wanted("other"), &config).is_ok());
-        assert!(is_free(&wanted("mine"), &config).is_ok());
-        assert!(is_free(&wanted("work"), &config).unwrap_err().to_string().contains("signs in otherwise"));
+        assert!(check_source_free(&wanted("other"), &config).is_ok());
+        assert!(check_source_free(&wanted("mine"), &config).is_ok());
+        assert!(check_source_free(&wanted("work"), &config).unwrap_err().to_string().contains("signs in otherwise"));
         add_source(&wanted("other"), &path).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("[sources.other]\nkeyring = \"other\"\n"));
     }

@@ -167,7 +167,7 @@ fn what_nobody_tries_by_itself_is_tried_again_on_use() {
     status.profiles.retain(|profile| profile.name.as_str() == "staging");
     let aside = |profile: &ProfileStatus| {
         let now = "2026-01-02T12:00:00Z".parse().unwrap();
-        profile_aside(profile, profile.problem.as_ref().unwrap(), now)
+        profile_timing(profile, profile.problem.as_ref().unwrap(), now)
     };
     let mut profile = status.profiles.remove(0);
     assert_eq!(aside(&profile), "(5 min ago; next try in 12 s)");

@@ -14,17 +14,17 @@ use rolecall_protocol::{Endpoint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 use crate::clock::Deadline;
 
-pub(crate) use ndjson::Lines;
+pub(crate) use ndjson::LineStream;
 
 /// The largest head of an answer that is read, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// What one read takes.
-const CHUNK: usize = 8 * 1024;
+const READ_CHUNK_BYTES: usize = 8 * 1024;
 
 /// What an answer to [`request`] begins with.
-const WHOLE: &[&[u8]] = &[b"HTTP/1.1 "];
+const CALL_VERSIONS: &[&[u8]] = &[b"HTTP/1.1 "];
 /// What an answer to [`request_lines`] begins with: the version is the server's to choose.
-const STREAMED: &[&[u8]] = &[b"HTTP/1.0 ", b"HTTP/1.1 "];
+const STREAM_VERSIONS: &[&[u8]] = &[b"HTTP/1.0 ", b"HTTP/1.1 "];
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub(crate) enum HttpError {
     TimedOut,
     /// The connection ended. `received` is what had arrived by then, in bytes.
     #[error("the connection broke after {received} bytes of the answer{}", because(.cause.as_ref()))]
-    Lost {
+    Disconnected {
         /// Bytes of the answer.
         received: usize,
         /// The system's word, where there was an error rather than an end.
@@ -42,7 +42,7 @@ pub(crate) enum HttpError {
     },
     /// What answers does not speak as the daemon does.
     #[error("{0}")]
-    Malformed(&'static str),
+    Invalid(&'static str),
 }
 
 fn because(cause: Option<&io::Error>) -> String {
@@ -51,12 +51,12 @@ fn because(cause: Option<&io::Error>) -> String {
 
 /// A complete answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     head: Head,
     buffer: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// The status, such as 200.
     pub(crate) const fn status(&self) -> u16 {
         self.head.status
@@ -112,21 +112,21 @@ pub(crate) fn request_lines(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
 
 /// Sends a request of [`request_lines`] and reads how the answer begins. Of a success that is its head, and the lines
 /// are what follows; anything else is read to its end, as [`exchange`] does, and no line follows.
-pub(crate) fn begin(
+pub(crate) fn open_stream(
     mut stream: UnixStream,
     request: &[u8],
     max_body: usize,
     deadline: Deadline,
-) -> Result<(Answer, Lines), HttpError> {
+) -> Result<(Response, LineStream), HttpError> {
     send(&mut stream, request, deadline)?;
-    let mut buffer = Vec::with_capacity(CHUNK);
-    let head = receive_head(&mut stream, &mut buffer, STREAMED, deadline)?;
+    let mut buffer = Vec::with_capacity(READ_CHUNK_BYTES);
+    let head = receive_head(&mut stream, &mut buffer, STREAM_VERSIONS, deadline)?;
     if head.status == 200 {
         let begun = buffer.split_off(head.body_at);
-        return Ok((Answer { head, buffer }, Lines::new(stream, begun)));
+        return Ok((Response { head, buffer }, LineStream::new(stream, begun)));
     }
     let answer = receive_body(&mut stream, buffer, head, max_body, deadline)?;
-    Ok((answer, Lines::new(stream, Vec::new())))
+    Ok((answer, LineStream::new(stream, Vec::new())))
 }
 
 /// Sends a request and reads the answer, of whose body at most `max_body` bytes are taken. Where nothing has come within
@@ -138,12 +138,12 @@ pub(crate) fn exchange_unless(
     deadline: Deadline,
     moment: Duration,
     is_hopeless: impl FnOnce() -> bool,
-) -> Result<Answer, HttpError> {
+) -> Result<Response, HttpError> {
     match send(stream, request, deadline) {
-        Err(HttpError::Lost { cause, .. }) => receive_early(stream, max_body, deadline, cause),
+        Err(HttpError::Disconnected { cause, .. }) => receive_early(stream, max_body, deadline, cause),
         Err(other) => Err(other),
         Ok(()) => {
-            let mut buffer = Vec::with_capacity(CHUNK);
+            let mut buffer = Vec::with_capacity(READ_CHUNK_BYTES);
             // A shorter timeout for the read that there is anyway: who is answered soon pays nothing for this.
             match read_some(stream, &mut buffer, deadline.within(moment)) {
                 Err(HttpError::TimedOut) if is_hopeless() => return Err(HttpError::TimedOut),
@@ -161,9 +161,9 @@ pub(crate) fn exchange(
     request: &[u8],
     max_body: usize,
     deadline: Deadline,
-) -> Result<Answer, HttpError> {
+) -> Result<Response, HttpError> {
     match send(stream, request, deadline) {
-        Err(HttpError::Lost { cause, .. }) => receive_early(stream, max_body, deadline, cause),
+        Err(HttpError::Disconnected { cause, .. }) => receive_early(stream, max_body, deadline, cause),
         Err(other) => Err(other),
         Ok(()) => receive(stream, max_body, deadline),
     }
@@ -175,9 +175,9 @@ fn receive_early(
     max_body: usize,
     deadline: Deadline,
     cause: Option<io::Error>,
-) -> Result<Answer, HttpError> {
+) -> Result<Response, HttpError> {
     match receive(stream, max_body, deadline) {
-        Err(HttpError::Lost { received: 0, .. }) => Err(HttpError::Lost { received: 0, cause }),
+        Err(HttpError::Disconnected { received: 0, .. }) => Err(HttpError::Disconnected { received: 0, cause }),
         answer => answer,
     }
 }
@@ -185,7 +185,7 @@ fn receive_early(
 fn send(stream: &mut UnixStream, mut rest: &[u8], deadline: Deadline) -> Result<(), HttpError> {
     while !rest.is_empty() {
         let left = deadline.remaining().ok_or(HttpError::TimedOut)?;
-        let lost = |error| HttpError::Lost { received: 0, cause: Some(error) };
+        let lost = |error| HttpError::Disconnected { received: 0, cause: Some(error) };
         stream.set_write_timeout(Some(left)).map_err(lost)?;
         match stream.write(rest) {
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
@@ -199,8 +199,8 @@ fn send(stream: &mut UnixStream, mut rest: &[u8], deadline: Deadline) -> Result<
     Ok(())
 }
 
-fn receive(stream: &mut UnixStream, max_body: usize, deadline: Deadline) -> Result<Answer, HttpError> {
-    receive_rest(stream, Vec::with_capacity(CHUNK), max_body, deadline)
+fn receive(stream: &mut UnixStream, max_body: usize, deadline: Deadline) -> Result<Response, HttpError> {
+    receive_rest(stream, Vec::with_capacity(READ_CHUNK_BYTES), max_body, deadline)
 }
 
 /// Reads an answer of which `buffer` has arrived already.
@@ -209,8 +209,8 @@ fn receive_rest(
     mut buffer: Vec<u8>,
     max_body: usize,
     deadline: Deadline,
-) -> Result<Answer, HttpError> {
-    let head = receive_head(stream, &mut buffer, WHOLE, deadline)?;
+) -> Result<Response, HttpError> {
+    let head = receive_head(stream, &mut buffer, CALL_VERSIONS, deadline)?;
     receive_body(stream, buffer, head, max_body, deadline)
 }
 
@@ -225,8 +225,8 @@ fn receive_head(
         if let Some(head) = parse_head(buffer, versions)? {
             return Ok(head);
         }
-        if buffer.len() > MAX_HEAD {
-            return Err(HttpError::Malformed("its answer has a head without end"));
+        if buffer.len() > MAX_HEAD_BYTES {
+            return Err(HttpError::Invalid("its answer has a head without end"));
         }
         read_some(stream, buffer, deadline)?;
     }
@@ -239,24 +239,24 @@ fn receive_body(
     head: Head,
     max_body: usize,
     deadline: Deadline,
-) -> Result<Answer, HttpError> {
-    let length = head.length.ok_or(HttpError::Malformed("its answer has no clear length"))?;
+) -> Result<Response, HttpError> {
+    let length = head.length.ok_or(HttpError::Invalid("its answer has no clear length"))?;
     if length > max_body {
-        return Err(HttpError::Malformed("its answer is larger than any that we ask for"));
+        return Err(HttpError::Invalid("its answer is larger than any that we ask for"));
     }
     while buffer.len() < head.body_at + length {
         read_some(stream, &mut buffer, deadline)?;
     }
     if buffer.len() > head.body_at + length {
-        return Err(HttpError::Malformed("its answer is longer than it says"));
+        return Err(HttpError::Invalid("its answer is longer than it says"));
     }
-    Ok(Answer { head, buffer })
+    Ok(Response { head, buffer })
 }
 
 /// Appends what one read brings; the end of the stream is an error, since more is needed.
 fn read_some(stream: &mut UnixStream, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<(), HttpError> {
-    let mut chunk = [0; CHUNK];
-    let lost = |cause| HttpError::Lost { received: buffer.len(), cause };
+    let mut chunk = [0; READ_CHUNK_BYTES];
+    let lost = |cause| HttpError::Disconnected { received: buffer.len(), cause };
     loop {
         // Afresh before every read: a peer that sends a byte a second must not outlive the deadline.
         let left = deadline.remaining().ok_or(HttpError::TimedOut)?;
@@ -281,32 +281,32 @@ fn parse_head(bytes: &[u8], versions: &[&[u8]]) -> Result<Option<Head>, HttpErro
     const PREFIX: usize = b"HTTP/1.1 ".len();
     let seen = bytes.len().min(PREFIX);
     if !versions.iter().any(|version| bytes.get(..seen) == version.get(..seen)) {
-        return Err(HttpError::Malformed("its answer is not HTTP/1.1"));
+        return Err(HttpError::Invalid("its answer is not HTTP/1.1"));
     }
-    let Some(end) = bytes.windows(4).take(MAX_HEAD).position(|window| window == b"\r\n\r\n") else {
+    let Some(end) = bytes.windows(4).take(MAX_HEAD_BYTES).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
     let head = bytes.get(PREFIX..end).unwrap_or_default();
-    let head = std::str::from_utf8(head).map_err(|_| HttpError::Malformed("its answer's head is not text"))?;
+    let head = std::str::from_utf8(head).map_err(|_| HttpError::Invalid("its answer's head is not text"))?;
     let mut lines = head.split("\r\n");
     let status = lines
         .next()
         .and_then(|line| line.get(..3).filter(|_| line.len() == 3 || line.as_bytes().get(3) == Some(&b' ')))
         .filter(|code| code.bytes().all(|b| b.is_ascii_digit()))
         .and_then(|code| code.parse().ok())
-        .ok_or(HttpError::Malformed("its answer has no status"))?;
+        .ok_or(HttpError::Invalid("its answer has no status"))?;
     let mut length = None;
     let mut protocol = None;
     for line in lines {
-        let (name, value) = line.split_once(':').ok_or(HttpError::Malformed("its answer has a broken header"))?;
+        let (name, value) = line.split_once(':').ok_or(HttpError::Invalid("its answer has a broken header"))?;
         let value = value.trim_matches([' ', '\t']);
         if name.eq_ignore_ascii_case("content-length") {
             // Digits alone: `parse` would take a sign.
             let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
             let parsed = value.parse().ok().filter(|_| digits && length.is_none());
-            length = Some(parsed.ok_or(HttpError::Malformed("its answer has no clear length"))?);
+            length = Some(parsed.ok_or(HttpError::Invalid("its answer has no clear length"))?);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err(HttpError::Malformed("its answer has no clear length"));
+            return Err(HttpError::Invalid("its answer has no clear length"));
         } else if name.eq_ignore_ascii_case(PROTOCOL_HEADER) {
             protocol = value.parse().ok();
         }

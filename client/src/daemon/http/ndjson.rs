@@ -6,11 +6,11 @@ use super::{HttpError, read_some};
 use crate::clock::Deadline;
 
 /// The longest line that is read, in bytes: an event that names 10,000 profiles takes about 700 KiB.
-const MAX_LINE: usize = 1024 * 1024;
+const MAX_LINE_BYTES: usize = 1024 * 1024;
 
 /// The lines of an answer that have not been read yet.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct LineStream {
     stream: UnixStream,
     /// What has arrived and was not handed out.
     buffer: Vec<u8>,
@@ -18,7 +18,7 @@ pub(crate) struct Lines {
     searched: usize,
 }
 
-impl Lines {
+impl LineStream {
     /// The lines that come through `stream`, of which `begun` has arrived already.
     pub(super) const fn new(stream: UnixStream, begun: Vec<u8>) -> Self {
         Self { stream, buffer: begun, searched: 0 }
@@ -31,8 +31,8 @@ impl Lines {
             if let Some(line) = self.arrived() {
                 return Ok(Some(line));
             }
-            if self.buffer.len() > MAX_LINE {
-                return Err(HttpError::Malformed("a line of its answer has no end"));
+            if self.buffer.len() > MAX_LINE_BYTES {
+                return Err(HttpError::Invalid("a line of its answer has no end"));
             }
             match read_some(&mut self.stream, &mut self.buffer, deadline) {
                 Ok(()) => {}
@@ -63,24 +63,24 @@ mod tests {
 
     use rolecall_protocol::Endpoint;
 
-    use super::super::{Answer, CHUNK, begin, request_lines};
+    use super::super::{READ_CHUNK_BYTES, Response, open_stream, request_lines};
     use super::*;
 
     fn soon() -> Deadline {
         Deadline::after(Duration::from_secs(5))
     }
 
-    fn pair() -> (Lines, UnixStream) {
+    fn pair() -> (LineStream, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Lines::new(ours, Vec::new()), theirs)
+        (LineStream::new(ours, Vec::new()), theirs)
     }
 
     /// What the client makes of an answer that is there before it asks.
-    fn begun(answer: &[u8]) -> Result<(Answer, Lines), HttpError> {
+    fn begun(answer: &[u8]) -> Result<(Response, LineStream), HttpError> {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(answer).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
-        begin(ours, &request_lines(&Endpoint::Events, b""), 1 << 10, soon())
+        open_stream(ours, &request_lines(&Endpoint::Events, b""), 1 << 10, soon())
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
             for expected in [&b"one"[..], b"", b"two\r", b"three"] {
                 assert_eq!(lines.next(soon()).unwrap().unwrap(), expected);
             }
-            assert!(matches!(lines.next(soon()), Err(HttpError::Lost { received: 4, cause: None })));
+            assert!(matches!(lines.next(soon()), Err(HttpError::Disconnected { received: 4, cause: None })));
         }
     }
 
@@ -131,7 +131,7 @@ mod tests {
         let daemon = std::thread::spawn(move || while theirs.write_all(&[b'x'; 4096]).is_ok() {});
         let error = lines.next(soon()).unwrap_err();
         assert_eq!(error.to_string(), "a line of its answer has no end");
-        assert!(lines.buffer.len() <= MAX_LINE + CHUNK);
+        assert!(lines.buffer.len() <= MAX_LINE_BYTES + READ_CHUNK_BYTES);
         drop(lines);
         daemon.join().unwrap();
     }
@@ -160,6 +160,6 @@ mod tests {
         ] {
             assert_eq!(begun(answer.as_bytes()).unwrap_err().to_string(), why);
         }
-        assert!(matches!(begun(b"HTTP/1.0 200 OK\r\n"), Err(HttpError::Lost { received: 17, .. })));
+        assert!(matches!(begun(b"HTTP/1.0 200 OK\r\n"), Err(HttpError::Disconnected { received: 17, .. })));
     }
 }

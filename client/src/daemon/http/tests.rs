@@ -1,7 +1,7 @@
 use super::*;
 
 /// What the client makes of `answer`, sent in pieces of `piece` bytes and then closed.
-fn told(answer: &[u8], piece: usize) -> Result<Answer, HttpError> {
+fn told(answer: &[u8], piece: usize) -> Result<Response, HttpError> {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     let answer = answer.to_vec();
     let daemon = std::thread::spawn(move || {
@@ -51,7 +51,7 @@ fn a_truncated_answer_is_an_error_wherever_it_ends() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde";
     for end in 0..answer.len() {
         match told(&answer[..end], usize::MAX) {
-            Err(HttpError::Lost { received, .. }) => assert_eq!(received, end),
+            Err(HttpError::Disconnected { received, .. }) => assert_eq!(received, end),
             other => panic!("{end}: {other:?}"),
         }
     }
@@ -136,7 +136,7 @@ fn row_18_who_is_silent_for_a_moment_is_given_up_only_where_it_is_hopeless() {
     assert_eq!(answer.status(), 200);
     drop(rest.join().unwrap());
     let result = ask(&mut ours, 5_000, 20, &|| true);
-    assert!(matches!(result, Err(HttpError::Lost { received: 0, .. })), "{result:?}");
+    assert!(matches!(result, Err(HttpError::Disconnected { received: 0, .. })), "{result:?}");
 }
 
 #[test]
