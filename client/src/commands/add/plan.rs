@@ -149,7 +149,13 @@ fn differences(old: &ProfileEntry, new: &ProfileEntry) -> Vec<String> {
         ("session_name", old.session_name.clone(), new.session_name.clone()),
         ("duration", old.duration.clone(), new.duration.clone()),
     ];
-    keys.extend(old.inputs.words().into_iter().zip(new.inputs.words()).map(|((key, old), (_, new))| (key, old, new)));
+    keys.extend(
+        old.inputs
+            .display_values()
+            .into_iter()
+            .zip(new.inputs.display_values())
+            .map(|((key, old), (_, new))| (key, old, new)),
+    );
     keys.extend(both(&old.server, &new.server).map(|(a, b)| ("server", a, b)));
     keys.extend(both(&old.ca_sha256, &new.ca_sha256).map(|(a, b)| ("ca_sha256", a, b)));
     let unset = || "(not set)".to_owned();
