@@ -16,7 +16,7 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     let outcome = match kubeconfig::use_context(&files, name) {
         Ok(outcome) => outcome,
-        Err(ref error @ KubeconfigError::UnknownContext { ref alike, .. }) => {
+        Err(ref error @ KubeconfigError::UnknownContext { similar: ref alike, .. }) => {
             let option = kubeconfig_option(wanted.kubeconfig.as_deref());
             let hint = unknown_context_hint(&wanted.name, alike, is_configured(&wanted.name), &option);
             return Err(CliError::failed(error.to_string(), hint));

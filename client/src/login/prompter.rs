@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use nix::sys::signal::Signal;
-use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, sanitize_for_terminal, join_sentences};
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, join_sentences, sanitize_for_terminal};
 
 use super::browser;
 use super::flow::{self, LoginUi, VerificationPage};

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, tz::TimeZone};
 use rolecall_protocol::{
-    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, location, join_sentences,
+    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, join_sentences,
+    location,
 };
 use rustix::fs::OFlags;
 

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location, join_sentences};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, join_sentences, location};
 
 use crate::cli::Add;
 use crate::commands::login;
