@@ -26,9 +26,9 @@ impl Environment {
         found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
     }
 
-    /// What a daemon is started with: see [`location::daemon_keeps`].
+    /// What a daemon is started with: see [`location::daemon_inherits`].
     pub(crate) fn for_daemon(&self) -> Vec<(OsString, OsString)> {
-        let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(location::daemon_keeps));
+        let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(location::daemon_inherits));
         kept.map(|(name, value)| match std::path::absolute(value) {
             Ok(path) if name.to_str().is_some_and(|name| PATH_VARIABLES.contains(&name)) => {
                 (name.clone(), path.into_os_string())

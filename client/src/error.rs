@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rolecall_protocol::{ErrorBody, sanitize_for_terminal, sentence};
+use rolecall_protocol::{ErrorBody, join_sentences, sanitize_for_terminal};
 
 use crate::config_file::ConfigFileError;
 use crate::kubeconfig::KubeconfigError;
@@ -65,7 +65,7 @@ impl CliError {
     #[must_use]
     pub(crate) fn with_hint_suffix(mut self, more: &str) -> Self {
         if !self.is_silent() {
-            self.hint = Some(self.hint.map_or_else(|| more.to_owned(), |hint| sentence(&hint, Some(more))));
+            self.hint = Some(self.hint.map_or_else(|| more.to_owned(), |hint| join_sentences(&hint, Some(more))));
         }
         self
     }
@@ -80,7 +80,7 @@ impl CliError {
     #[must_use]
     pub(crate) fn with_hint_prefix(mut self, more: &str) -> Self {
         if !self.is_silent() {
-            self.hint = Some(sentence(&sanitize_for_terminal(more), self.hint.as_deref()));
+            self.hint = Some(join_sentences(&sanitize_for_terminal(more), self.hint.as_deref()));
         }
         self
     }
@@ -93,7 +93,7 @@ impl CliError {
         if !self.is_silent() {
             let hint = self.hint.unwrap_or_default();
             let advice = SAID.iter().find_map(|said| hint.strip_prefix(said)).unwrap_or(&hint).trim_start();
-            self.hint = Some(sentence("Nothing was written.", Some(advice).filter(|advice| !advice.is_empty())));
+            self.hint = Some(join_sentences("Nothing was written.", Some(advice).filter(|advice| !advice.is_empty())));
         }
         self
     }
@@ -111,7 +111,7 @@ impl CliError {
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sentence(&self.message, self.hint.as_deref()))
+        f.write_str(&join_sentences(&self.message, self.hint.as_deref()))
     }
 }
 

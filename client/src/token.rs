@@ -43,7 +43,7 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
     })?;
     let info = location::exec_info().unwrap_or_default();
     let endpoint = Endpoint::Token(name.clone());
-    let most = endpoint.max_body();
+    let most = endpoint.max_body_bytes();
     if info.len() > most {
         return Err(CliError::failed(
             format!("{name}: {EXEC_INFO_VARIABLE} has {} bytes, and {most} are possible", info.len()),
@@ -76,7 +76,7 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
 /// read-only home, say.
 fn socket_folder_exists(daemon: &Daemon) -> bool {
     !matches!(
-        daemon.socket().parent().map(location::private_folder),
+        daemon.socket().parent().map(location::check_private_folder),
         Some(Err(FolderProblem::Io(error))) if error.kind() != io::ErrorKind::PermissionDenied
     )
 }

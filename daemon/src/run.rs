@@ -59,7 +59,7 @@ pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
     };
     let (config, credentials) = location::aws_files()?;
     let clock = Clock::machine();
-    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_logins()? }, clock);
+    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_folder()? }, clock);
     let agent = Agent::new(path, aws, person(), about);
     match location::state_folder() {
         Ok(folder) => agent.keep_lock_in(folder.join("lock.json")),

@@ -22,7 +22,7 @@ use crate::daemon::config_status;
 use crate::error::{CliError, Exit};
 use crate::files::path_text::display_path;
 use crate::kubeconfig::context_entry::{Server, entry, files, kubeconfig_option, print_notes};
-use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, Outcome};
+use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, UpsertOutcome};
 use crate::output;
 
 /// How long the daemon may take to see the new configuration.
@@ -108,7 +108,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     }
     plan::check_existing(wanted, &before, &profile)?;
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
-    kubeconfig::check(files, entry.as_slice())?;
+    kubeconfig::check_upsert(files, entry.as_slice())?;
     Ok(CheckedProfile { daemon, profile, entry })
 }
 
@@ -200,7 +200,7 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
 }
 
 /// What was done to the kubeconfig, and what to type next.
-fn context_summary(wanted: &Add, outcome: &Outcome, context: &Context) -> String {
+fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> String {
     let name = wanted.name.as_str();
     let Some(entry) = outcome.entries.first() else { return String::new() };
     let (tick, file) = (context.screen.tick(), display_path(&entry.file));

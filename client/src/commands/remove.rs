@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rolecall_protocol::{ProfileName, near_misses};
+use rolecall_protocol::{ProfileName, similar_names};
 
 use crate::cli::Remove;
 use crate::config_file::{self, ConfigFile};
@@ -53,7 +53,7 @@ fn check_known(wanted: &[ProfileName], known: &[String]) -> Result<(), CliError>
     let Some(unknown) = wanted.iter().find(|name| !known.iter().any(|known| known == name.as_str())) else {
         return Ok(());
     };
-    let alike = near_misses(unknown.as_str(), known.iter().map(String::as_str));
+    let alike = similar_names(unknown.as_str(), known.iter().map(String::as_str));
     let hint = match alike.as_slice() {
         [] => "Nothing was removed. See the profiles with: rolecall list".to_owned(),
         alike => format!("Nothing was removed. Did you mean {}?", alike.join(" or ")),

@@ -54,7 +54,7 @@ fn render(
     ];
     lines.extend(login(status, source, now, zone).map(|login| ("login", login)));
     lines.extend(details.mfa.as_ref().map(|mfa| ("mfa", mfa_words(mfa, &status.source))));
-    match details.hops.split_last() {
+    match details.role_chain.split_last() {
         Some((role, via)) => {
             lines.extend(via.iter().map(|role| ("via", role.to_string())));
             lines.push(("role", role.to_string()));
@@ -66,7 +66,7 @@ fn render(
     }
     lines.extend(inputs_lines(&details.inputs));
     lines.push(("duration", duration(details)));
-    let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.is_over(now));
+    let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.needs_login(now));
     lines.push(("state", state(status, needs_login).to_owned()));
     if let Some(session) = &status.session {
         lines.extend(session_lines(session, now, zone));
@@ -176,7 +176,7 @@ fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String
 fn duration(details: &ProfileDetails) -> String {
     let length_of = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     let (wanted, limit) = (length_of(details.duration_seconds), details.limit_seconds.map(length_of));
-    let session = details.status.session.as_ref().filter(|_| !details.hops.is_empty());
+    let session = details.status.session.as_ref().filter(|_| !details.role_chain.is_empty());
     let granted = session.and_then(|session| format_time::granted_if_shorter(session, limit.unwrap_or(wanted)));
     match (granted, limit) {
         (Some(granted), _) => {

@@ -1,6 +1,6 @@
 //! `rolecall use NAME`: makes a profile's context the current one.
 
-use rolecall_protocol::{ProfileName, location, sentence};
+use rolecall_protocol::{ProfileName, join_sentences, location};
 
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
@@ -17,7 +17,7 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     let outcome = match kubeconfig::use_context(&files, name) {
         Ok(outcome) => outcome,
-        Err(ref error @ KubeconfigError::UnknownContext { ref alike, .. }) => {
+        Err(ref error @ KubeconfigError::UnknownContext { similar: ref alike, .. }) => {
             let option = kubeconfig_option(wanted.kubeconfig.as_deref());
             let hint = unknown_context_hint(&wanted.name, alike, is_configured(&wanted.name), &option);
             return Err(CliError::failed(error.to_string(), hint));
@@ -50,7 +50,7 @@ fn unknown_context_hint(name: &ProfileName, alike: &[String], is_profile: bool, 
         }
         (false, _) => "There is no profile of that name either; see: rolecall list".to_owned(),
     };
-    meant.map_or_else(|| profile.clone(), |meant| sentence(&meant, Some(&profile)))
+    meant.map_or_else(|| profile.clone(), |meant| join_sentences(&meant, Some(&profile)))
 }
 
 /// Whether there is such a profile. Only for a better hint, so a configuration that cannot be read counts as no.

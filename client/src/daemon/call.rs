@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ErrorAnswer, ErrorCode, PROTOCOL_VERSION, Secret, Status, location};
+use rolecall_protocol::{Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Secret, Status, location};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -118,7 +118,7 @@ impl Daemon {
         request: &impl Serialize,
     ) -> Result<T, CallError> {
         // A buffer that grows leaves copies behind that are not wiped.
-        let mut body = Secret::new(Vec::with_capacity(endpoint.max_body()));
+        let mut body = Secret::new(Vec::with_capacity(endpoint.max_body_bytes()));
         serde_json::to_writer(body.expose_mut(), request)
             .map_err(|error| CallError::InvalidResponse(error.to_string()))?;
         self.call_json_within(endpoint, body.expose(), patient_deadline(endpoint))
@@ -208,7 +208,7 @@ impl Daemon {
 
 /// As long as the daemon may take for an endpoint, and a second for the way.
 pub(crate) fn patient_deadline(endpoint: &Endpoint) -> Deadline {
-    Deadline::after(endpoint.patience() + Duration::from_secs(1))
+    Deadline::after(endpoint.response_timeout() + Duration::from_secs(1))
 }
 
 /// Why a call has no answer, in the words of the calls.
@@ -230,7 +230,7 @@ pub(super) fn check_response(answer: Response) -> Result<Response, CallError> {
     if answer.status() == 200 {
         return Ok(answer);
     }
-    match serde_json::from_slice::<ErrorAnswer>(answer.body()) {
+    match serde_json::from_slice::<ErrorResponse>(answer.body()) {
         Ok(said) if said.error.code == ErrorCode::ProtocolMismatch => {
             Err(CallError::ProtocolMismatch { theirs: "?".to_owned() })
         }

@@ -32,7 +32,7 @@ pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, Call
     let refused =
         |path: &Path, problem: String| CallError::UntrustedSocket { path: path.to_owned(), problem, can_close: false };
     let folder = socket.parent().unwrap_or(socket);
-    match location::private_folder(folder) {
+    match location::check_private_folder(folder) {
         Ok(()) => {}
         Err(FolderProblem::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Err(CallError::NotRunning),
         Err(FolderProblem::Io(error)) => return Err(refused(folder, format!("out of reach ({error})"))),
@@ -65,7 +65,7 @@ pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, Call
 /// private folder, or in its own state. Never `/tmp` or a folder that `ROLECALL_SOCKET` shares with others.
 fn is_made_by_us(folder: &Path) -> bool {
     let is_in_runtime_folder = folder.file_name().is_some_and(|name| name == "rolecall")
-        && folder.parent().is_some_and(|base| location::private_folder(base).is_ok());
+        && folder.parent().is_some_and(|base| location::check_private_folder(base).is_ok());
     is_in_runtime_folder || location::state_folder().is_ok_and(|state| state.join("run") == folder)
 }
 

@@ -1,6 +1,6 @@
 //! The daemon's events: a call that is answered for as long as somebody listens.
 
-use rolecall_protocol::{Endpoint, ErrorCode, Event, Happening};
+use rolecall_protocol::{Endpoint, ErrorCode, Event, EventKind};
 
 use super::call::{Daemon, MAX_RESPONSE_BYTES, call_error, check_response};
 use super::error::CallError;
@@ -43,7 +43,7 @@ impl Daemon {
         let first = lines.next(deadline).map_err(|error| call_error(error, deadline))?;
         let first = first.ok_or(CallError::NoResponse(deadline.limit()))?;
         match serde_json::from_slice::<Event>(&first) {
-            Ok(Event { event: Happening::Hello, .. }) => Ok(lines),
+            Ok(Event { event: EventKind::Hello, .. }) => Ok(lines),
             _ => Err(CallError::InvalidResponse("its events do not begin as they should".to_owned())),
         }
     }

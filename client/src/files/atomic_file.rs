@@ -1,9 +1,9 @@
-//! Files that other people wrote and trust us with: read with a bound, replaced whole or not at all.
+//! Reads the user's files with a size limit and replaces them atomically.
 //!
-//! A file is read into an [`Original`], which remembers exactly which version was read. [`replace`] writes the new text
-//! beside it, makes it durable, checks that the version is still the one that was read, and renames. Whatever fails on
-//! the way, the old file is byte-identical and nothing is left behind. Symbolic links are followed to the file they
-//! name, so that a dotfile manager's link stays a link. Extended attributes and ACLs are not carried over.
+//! [`read`] returns an [`Original`]: the text, and the version of the file that was read. [`replace`] writes the new text to a
+//! temporary file beside it, syncs it to disk, checks that the file on disk is still that version, and renames. If a step
+//! fails, the old file is byte-identical and the temporary file is removed. Symbolic links are resolved first, so that a
+//! dotfile manager's link stays a link. Extended attributes and ACLs are not copied.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
@@ -16,27 +16,27 @@ use super::names::{BACKUP_INFIX, TEMPORARY_SUFFIX, file_name, folder_of, with_af
 use crate::clock::{self, Deadline};
 use crate::terminal::signals;
 
-/// How many links are followed from a file's name to the file: as many as the kernel does.
+/// How many symbolic links are followed; the kernel has the same limit.
 const MAX_LINKS: usize = 40;
 
-/// A file as it was when it was read. A file that does not exist is empty.
+/// A file as it was read. A missing file has an empty text.
 #[derive(Debug)]
 pub(crate) struct Original {
-    /// Where the file really is: links followed.
+    /// The path, with symbolic links resolved.
     pub(crate) path: PathBuf,
-    /// Its text.
     pub(crate) text: String,
     version: Option<FileVersion>,
 }
 
-/// Whether the old text is kept beside the new one, as `<file>.rolecall-backup-<time>`, 0600, at most five of them.
+/// Whether [`replace`] keeps the old text beside the file, as `<file>.rolecall-backup-<time>` with mode 0600. At most five
+/// backups of a file are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backup {
     Keep,
     None,
 }
 
-/// Why a file could not be read or replaced. The file on disk is as it was; [`FileError::hint`] says what to do.
+/// Why a file could not be read or replaced. The file on disk is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
     #[error("cannot {verb} {}: {source}", path.display())]
@@ -45,8 +45,8 @@ pub(crate) enum FileError {
     NotRegular { path: PathBuf, what: &'static str },
     #[error("{} belongs to another user (uid {uid})", path.display())]
     ForeignOwner { path: PathBuf, uid: u32 },
-    #[error("{} is larger than {cap} bytes", path.display())]
-    TooLarge { path: PathBuf, cap: u64 },
+    #[error("{} is larger than {max_bytes} bytes", path.display())]
+    TooLarge { path: PathBuf, max_bytes: u64 },
     #[error("{} is not UTF-8 text", path.display())]
     NotUtf8 { path: PathBuf },
     #[error("{} is write-protected (mode {mode:04o})", path.display())]
@@ -57,11 +57,11 @@ pub(crate) enum FileError {
     Busy { folder: PathBuf, waited: Duration },
 }
 
-/// One of us at a time edits the files of a folder. Released when dropped, and by the kernel when a process dies.
+/// A lock on a folder, for the one `rolecall` process that may edit its files. The kernel releases it when the process ends.
 #[derive(Debug)]
 pub(crate) struct FolderLock(#[expect(dead_code, reason = "held for its lock")] Option<File>);
 
-/// What tells one version of a file from the next.
+/// What distinguishes two versions of a file. Any write changes at least one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileVersion {
     device: u64,
@@ -74,10 +74,14 @@ struct FileVersion {
     links: u64,
 }
 
-/// Reads a file of at most `cap` bytes that belongs to us or to root. A missing file reads as an empty one.
-pub(crate) fn read(path: &Path, cap: u64) -> Result<Original, FileError> {
+/// Reads a file. A missing file gives an empty text.
+///
+/// # Errors
+/// A [`FileError`] if the file is not a regular file, belongs to another user than this one or root, has more than `max_bytes`
+/// bytes, or is not UTF-8.
+pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
     let path = resolve(path)?;
-    // Looked at before it is opened, since merely opening a device can do something.
+    // Checked before it is opened, since opening a device can have effects.
     match fs::symlink_metadata(&path) {
         Ok(metadata) => check_regular(&path, &metadata)?,
         Err(e) if is_missing(&e) => return Ok(Original { path, text: String::new(), version: None }),
@@ -95,33 +99,36 @@ pub(crate) fn read(path: &Path, cap: u64) -> Result<Original, FileError> {
         return Err(FileError::ForeignOwner { path, uid });
     }
     let mut bytes = Vec::new();
-    let read = file.take(cap.saturating_add(1)).read_to_end(&mut bytes);
+    let read = file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|source| FileError::Io { path: path.clone(), verb: "read", source })?;
-    if bytes.len() as u64 > cap {
-        return Err(FileError::TooLarge { path, cap });
+    if bytes.len() as u64 > max_bytes {
+        return Err(FileError::TooLarge { path, max_bytes });
     }
     let Ok(text) = String::from_utf8(bytes) else { return Err(FileError::NotUtf8 { path }) };
     Ok(Original { path, text, version: Some(FileVersion::of(&metadata)) })
 }
 
-/// Replaces the file by `text`, unless it is no longer the version that was read. Returns where the backup is.
+/// Replaces the file with `text`. Returns the path of the backup.
+///
+/// # Errors
+/// `Changed` if the file on disk is no longer the version that was read, or another [`FileError`]. The file is unchanged then.
 pub(crate) fn replace(original: &Original, text: &str, backup: Backup) -> Result<Option<PathBuf>, FileError> {
     replace_with(original, backup, &|file| file.write_all(text.as_bytes()))
 }
 
-/// Where the file that `path` names really is: absolute, and with links of the last part followed.
+/// Returns the absolute path with symbolic links of the last component resolved.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, FileError> {
     let fail = |source| FileError::Io { path: path.to_owned(), verb: "find", source };
     let mut here = std::path::absolute(path).map_err(fail)?;
     for _ in 0..MAX_LINKS {
-        // Not a link, or not there: whoever opens it will hear why.
+        // Not a link, or missing. The later open reports an error if there is one.
         let Ok(target) = fs::read_link(&here) else { return Ok(here) };
         here = folder_of(&here).join(target);
     }
     Err(fail(rustix::io::Errno::LOOP.into()))
 }
 
-/// Makes a folder and those above it that are missing, for us alone.
+/// Creates a folder and its missing parents with mode 0700.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| FileError::Io {
         path: folder.to_owned(),
@@ -130,11 +137,14 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
     })
 }
 
-/// Waits until no other rolecall edits files in this folder, for `wait` at most. A file system that cannot lock
-/// folders, or a folder that cannot be opened, gives a lock that holds nothing: [`replace`] still notices a change.
-pub(crate) fn lock_folder(folder: &Path, wait: Duration) -> Result<FolderLock, FileError> {
+/// Locks a folder against other `rolecall` processes. If the folder cannot be opened or its file system cannot lock folders,
+/// the returned lock is empty; [`replace`] still detects changes of other processes.
+///
+/// # Errors
+/// `Busy` if another process holds the lock for longer than `timeout`.
+pub(crate) fn lock_folder(folder: &Path, timeout: Duration) -> Result<FolderLock, FileError> {
     let Ok(file) = File::open(folder) else { return Ok(FolderLock(None)) };
-    let deadline = Deadline::after(wait);
+    let deadline = Deadline::after(timeout);
     let mut attempt = 0;
     loop {
         match file.try_lock() {
@@ -142,7 +152,7 @@ pub(crate) fn lock_folder(folder: &Path, wait: Duration) -> Result<FolderLock, F
             Err(fs::TryLockError::Error(_)) => return Ok(FolderLock(None)),
             Err(fs::TryLockError::WouldBlock) if deadline.sleep(clock::backoff(attempt)) => attempt += 1,
             Err(fs::TryLockError::WouldBlock) => {
-                return Err(FileError::Busy { folder: folder.to_owned(), waited: wait });
+                return Err(FileError::Busy { folder: folder.to_owned(), waited: timeout });
             }
         }
     }
@@ -151,12 +161,12 @@ pub(crate) fn lock_folder(folder: &Path, wait: Duration) -> Result<FolderLock, F
 // === impl Original ===
 
 impl Original {
-    /// Whether there was a file.
+    /// Whether the file existed.
     pub(crate) fn exists(&self) -> bool {
         self.version.is_some()
     }
 
-    /// Whether the file has another name, a hard link, that will keep the old text.
+    /// Whether the file has a hard link, which keeps the old text when the file is replaced.
     pub(crate) fn has_other_names(&self) -> bool {
         self.version.as_ref().is_some_and(|version| version.links > 1)
     }
@@ -176,7 +186,7 @@ impl Original {
 // === impl FileError ===
 
 impl FileError {
-    /// What the person who reads the error can do next.
+    /// Returns what the user can do next.
     pub(crate) fn hint(&self) -> String {
         match self {
             FileError::Io { path, source, .. } => io_hint(path, source.kind()),
@@ -214,7 +224,7 @@ fn io_hint(path: &Path, kind: io::ErrorKind) -> String {
     format!("Nothing was changed. {advice}")
 }
 
-// === impl Stamp ===
+// === impl FileVersion ===
 
 impl FileVersion {
     fn of(metadata: &Metadata) -> Self {
@@ -231,7 +241,7 @@ impl FileVersion {
     }
 }
 
-/// [`replace`], with the write itself as an argument: the seam where tests let the disk fail.
+/// [`replace`] with the write as an argument, so that tests can make it fail.
 fn replace_with(
     original: &Original,
     backup: Backup,
@@ -246,9 +256,9 @@ fn replace_with(
         None => create_folder(folder)?,
     }
     leftovers::remove_stale_temporaries(folder);
-    // Until the new text is in place, or gone again.
-    let _whole = signals::defer_signals();
-    // 0600 and O_EXCL; removed again when dropped, unless it has been renamed.
+    // A signal takes effect only after the temporary file is renamed or removed.
+    let _deferred = signals::defer_signals();
+    // Mode 0600 and O_EXCL. Dropping it removes the file, unless it was renamed.
     let mut temporary = tempfile::Builder::new()
         .prefix(&with_affixes(".", file_name(&original.path), "."))
         .suffix(TEMPORARY_SUFFIX)
@@ -261,44 +271,51 @@ fn replace_with(
     }
     temporary.as_file().sync_all().map_err(original.io("write"))?;
 
-    let kept = match backup {
+    let backup_path = match backup {
         Backup::Keep if !original.text.is_empty() => Some(write_backup(original)?),
         Backup::Keep | Backup::None => None,
     };
-    let renamed = if !original.is_current() {
-        Err(FileError::Changed { path: original.path.clone() })
-    } else if original.exists() {
+    if let Err(error) = rename(temporary, original) {
+        if let Some(path) = backup_path {
+            drop(fs::remove_file(path));
+        }
+        return Err(error);
+    }
+    // The new file is in place. An error of syncing the folder is ignored: not every file system can do it.
+    drop(File::open(folder).and_then(|folder| folder.sync_all()));
+    if backup_path.is_some() {
+        leftovers::prune_backups(&original.path, backup_path.as_deref());
+    }
+    Ok(backup_path)
+}
+
+/// Renames the temporary file to the original's path. Errors with `Changed` if the file on disk is no longer the version that
+/// was read.
+fn rename(temporary: tempfile::NamedTempFile, original: &Original) -> Result<(), FileError> {
+    let changed = || FileError::Changed { path: original.path.clone() };
+    if !original.is_current() {
+        return Err(changed());
+    }
+    let renamed = if original.exists() {
         temporary.persist(&original.path).map_err(|e| original.io("replace")(e.error))
     } else {
         temporary.persist_noclobber(&original.path).map_err(|e| match e.error.kind() {
-            io::ErrorKind::AlreadyExists => FileError::Changed { path: original.path.clone() },
+            io::ErrorKind::AlreadyExists => changed(),
             _ => original.io("create")(e.error),
         })
     };
-    if let Err(e) = renamed {
-        // The backup of a change that was not made says nothing; the error that matters is the first one.
-        if let Some(path) = kept {
-            drop(fs::remove_file(path));
-        }
-        return Err(e);
-    }
-    // The new file is in place. Not every file system can sync a folder, and nothing could be undone here.
-    drop(File::open(folder).and_then(|folder| folder.sync_all()));
-    if kept.is_some() {
-        leftovers::prune_backups(&original.path, kept.as_deref());
-    }
-    Ok(kept)
+    renamed.map(drop)
 }
 
-/// Gives the new file the owner and the mode of the old one. A group that we may not give gets no rights instead.
+/// Copies the owner and the mode of the old file to the new one. If the group cannot be set, the group gets no access.
 fn copy_owner_and_mode(file: &File, old: &FileVersion) -> io::Result<()> {
     use rustix::fs::{Gid, Uid, fchown};
     let new = file.metadata()?;
     let (uid, gid) = old.owner;
     let mut mode = (old.mode & 0o777) | 0o600;
     if new.uid() != uid {
-        // Only root may; otherwise the file becomes ours, as it would in any editor that renames.
-        let _stays_ours = fchown(file, Some(Uid::from_raw(uid)), None);
+        // Only root may change the owner. Otherwise the file belongs to this user, as with any editor that renames.
+        let _unchanged = fchown(file, Some(Uid::from_raw(uid)), None);
     }
     if new.gid() != gid && fchown(file, None, Some(Gid::from_raw(gid))).is_err() {
         mode &= !0o070;
@@ -306,7 +323,7 @@ fn copy_owner_and_mode(file: &File, old: &FileVersion) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }
 
-/// Writes the old text beside the file, under a name with the time in it that nothing else has.
+/// Writes the old text beside the file, under a new name that has the time in it.
 fn write_backup(original: &Original) -> Result<PathBuf, FileError> {
     let now = clock::now();
     let fail = |source| FileError::Io { path: original.path.clone(), verb: "back up", source };

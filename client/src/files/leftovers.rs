@@ -1,4 +1,4 @@
-//! What lies beside a file that was edited: backups beyond those that are kept, and what a crash left of a write.
+//! Removes surplus backups and the temporary files of crashed processes.
 
 use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use super::names::{BACKUP_INFIX, TEMPORARY_SUFFIX, file_name, folder_of, with_affixes};
 use crate::clock;
 
-/// How many backups of one file are kept.
+/// How many backups of a file are kept.
 const MAX_BACKUPS: usize = 5;
-/// The age at which a new text that was never put in place is what a crash left: writing one takes milliseconds.
+/// The age from which a temporary file counts as left behind by a crash. Writing one takes milliseconds.
 const STALE_AFTER: Duration = Duration::from_mins(10);
 
-/// Removes the oldest backups beyond the number that is kept. One that cannot be removed is left for the next time.
+/// Removes the oldest backups beyond [`MAX_BACKUPS`]. A backup that cannot be removed stays until the next edit.
 pub(super) fn prune_backups(path: &Path, made_now: Option<&Path>) {
     let prefix = with_affixes("", file_name(path), BACKUP_INFIX);
     let Ok(entries) = fs::read_dir(folder_of(path)) else { return };
@@ -23,7 +23,7 @@ pub(super) fn prune_backups(path: &Path, made_now: Option<&Path>) {
         .map(|entry| entry.path())
         .filter(|backup| Some(backup.as_path()) != made_now)
         .collect();
-    // The time in the name sorts as text does.
+    // Names sort by the time in them.
     backups.sort();
     let surplus = (backups.len() + usize::from(made_now.is_some())).saturating_sub(MAX_BACKUPS);
     for backup in backups.iter().take(surplus) {
@@ -31,12 +31,12 @@ pub(super) fn prune_backups(path: &Path, made_now: Option<&Path>) {
     }
 }
 
-/// Removes what was to become a file of this folder when the process that wrote it was killed, or the machine lost its
-/// power: it has the whole text of a kubeconfig. What cannot be removed is left for the next time.
+/// Removes temporary files of processes that crashed, since they have the whole text of a kubeconfig. A file that cannot be
+/// removed stays until the next edit.
 pub(super) fn remove_stale_temporaries(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(is_temporary) {
-        // Not followed: a link of that name is none of ours.
+        // A symbolic link is not followed: Rolecall creates none.
         if fs::symlink_metadata(entry.path()).is_ok_and(|metadata| is_stale(&metadata)) {
             drop(fs::remove_file(entry.path()));
         }

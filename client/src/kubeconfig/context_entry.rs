@@ -1,4 +1,4 @@
-//! What of ours stands in a kubeconfig: which files, which entry, and which program kubectl is to run.
+//! Builds a profile's kubeconfig entry: its server, its files, and the program that kubectl runs.
 
 use std::path::{Path, PathBuf};
 
@@ -13,20 +13,20 @@ use crate::files::path_text::shell_quoted;
 use crate::kubeconfig::{Entry, Files, Note};
 use crate::output;
 
-/// What kubectl prints where our program is not found.
+/// What kubectl prints if the program in the entry does not exist.
 const INSTALL_HINT: &str = "This context gets its credentials from rolecall, the ssh-agent for Amazon EKS, which is not where the \
                             kubeconfig says.\nInstall it, then run: rolecall kubeconfig --all";
-/// The largest certificate authority that is read from a file, in bytes.
+/// The size limit of a certificate authority file, in bytes.
 const MAX_CA_BYTES: u64 = 1024 * 1024;
 
-/// Where a cluster's API server is, and how it is known.
+/// The API server of a cluster, and the CA that identifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Server {
-    /// The URL.
+    /// The URL of the API server.
     pub(crate) url: String,
-    /// The CA bundle, base64 of PEM.
+    /// The CA bundle: PEM in base64.
     pub(crate) ca_data: String,
-    /// SHA-256 (hex) of the bundle.
+    /// SHA-256 of the bundle, in hex.
     pub(crate) ca_sha256: String,
 }
 
@@ -41,7 +41,10 @@ impl From<&rolecall_protocol::Cluster> for Server {
 }
 
 impl Server {
-    /// A server that was given by hand, with its CA bundle in a file.
+    /// Creates a server from a URL and a file with its CA bundle in PEM, as the user gives them to `rolecall add`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or has no PEM certificate.
     pub(crate) fn from_file(url: &str, path: &Path) -> Result<Self, CliError> {
         use std::io::Read;
         let mut pem = Vec::new();
@@ -72,7 +75,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The kubeconfig files in question: the one that was named, else those that kubectl uses.
+/// Returns the named kubeconfig file, or else the files that kubectl uses.
 pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
     let files = match named {
         Some(path) => Files::one(path),
@@ -81,7 +84,7 @@ pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
     files.map_err(CliError::from)
 }
 
-/// The entry of a profile.
+/// Returns the kubeconfig entry of a profile.
 pub(crate) fn entry(name: &ProfileName, server: &Server, environment: &Environment) -> Result<Entry, CliError> {
     Ok(Entry {
         profile: name.to_string(),
@@ -93,8 +96,8 @@ pub(crate) fn entry(name: &ProfileName, server: &Server, environment: &Environme
     })
 }
 
-/// Our own program's path for kubectl to run. Where it was found by way of a link on `PATH` (a version manager's, which
-/// stays while what it leads to changes with every upgrade) it is the link.
+/// Returns the path of `rolecall` for kubectl to run. If a symbolic link on `PATH` leads to it, it returns the link, since an
+/// upgrade by a version manager changes the target and keeps the link.
 fn own_program(environment: &Environment) -> Result<PathBuf, CliError> {
     let own = std::env::current_exe().and_then(|path| path.canonicalize()).map_err(|error| {
         CliError::failed(
@@ -106,12 +109,12 @@ fn own_program(environment: &Environment) -> Result<PathBuf, CliError> {
     Ok(on_path.filter(|path| path.canonicalize().is_ok_and(|found| found == own)).unwrap_or(own))
 }
 
-/// The option that names the same kubeconfig again, for a command that is recommended: empty where none was named.
+/// Returns ` --kubeconfig FILE` for a command in a hint, or nothing if the user named no file.
 pub(crate) fn kubeconfig_option(named: Option<&Path>) -> String {
     named.map(|path| format!(" --kubeconfig {}", shell_quoted(path))).unwrap_or_default()
 }
 
-/// Says what else happened while a kubeconfig was written.
+/// Prints the notes of an edit.
 pub(crate) fn print_notes(notes: &[Note]) {
     for note in notes {
         output::print_note(&note.to_string());
@@ -123,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_authority_is_read_as_eks_gives_it() {
+    fn server_from_file_encodes_ca_as_eks_does() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n").unwrap();
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recommended_command_can_be_copied() {
+    fn kubeconfig_option_is_quoted_for_the_shell() {
         assert_eq!(kubeconfig_option(None), "");
         assert_eq!(kubeconfig_option(Some(Path::new("/etc/kube.yaml"))), " --kubeconfig /etc/kube.yaml");
     }

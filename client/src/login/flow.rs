@@ -83,11 +83,11 @@ pub(crate) fn log_in(
         match last {
             LoginStep::Done { source, arn, changed } => return Ok(LoginOutcome { source, arn, changed }),
             LoginStep::Failed { error } => return Err(error.into()),
-            LoginStep::Code { refused: Some(refused), .. } if tries >= MAX_ATTEMPTS_PER_CODE => {
+            LoginStep::MfaCode { refused: Some(refused), .. } if tries >= MAX_ATTEMPTS_PER_CODE => {
                 return Err(refused.into());
             }
-            LoginStep::Code { .. } if codes >= MAX_CODES_PER_LOGIN => return Err(too_many_codes(source)),
-            LoginStep::Code { serial, refused } => {
+            LoginStep::MfaCode { .. } if codes >= MAX_CODES_PER_LOGIN => return Err(too_many_codes(source)),
+            LoginStep::MfaCode { serial, refused } => {
                 if refused.is_none() {
                     // The first, or another after one that was taken.
                     (tries, renew) = (0, renew && codes == 0);

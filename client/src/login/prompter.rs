@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use nix::sys::signal::Signal;
-use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, sanitize_for_terminal, sentence};
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, join_sentences, sanitize_for_terminal};
 
 use super::browser;
 use super::flow::{self, LoginUi, VerificationPage};
@@ -135,7 +135,7 @@ impl Prompter {
     /// Asks whether to log in now, after the daemon has refused for want of a login. False for a no, and for no answer.
     pub(crate) fn confirm_login(&self, refusal: &ErrorBody) -> bool {
         let message = refusal.clone().sanitized().message;
-        let question = format!("rolecall: {} ", sentence(&message, Some("Log in now? [Y/n]")));
+        let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
         self.confirm(&question, CONFIRM_TIMEOUT) == Some(true)
     }
 
@@ -291,7 +291,7 @@ impl LoginUi for Prompter {
                     // Its own advice is to do what is being done.
                     Some(refused) => {
                         let message = sanitize_for_terminal(&refused.message);
-                        let told = sentence(&message, Some("Wait for the next that the device shows"));
+                        let told = join_sentences(&message, Some("Wait for the next that the device shows"));
                         self.line.print_line(&format!("rolecall: {told}"));
                     }
                     None if self.code_was_asked => {

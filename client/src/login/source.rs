@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rolecall_protocol::{
-    ErrorBody, ErrorClass, ErrorCode, Problem, ProfileState, SourceName, SourceStatus, Status, near_misses,
+    ErrorBody, ErrorClass, ErrorCode, Problem, ProfileState, SourceName, SourceStatus, Status, similar_names,
 };
 
 use crate::error::{CliError, Exit};
@@ -30,7 +30,7 @@ pub(crate) fn find(name: &SourceName, status: &Status) -> Result<SourceName, Cli
         return Ok(profile.source.clone());
     }
     let known: Vec<&str> = sources.iter().map(SourceName::as_str).collect();
-    let hint = match near_misses(name.as_str(), known.iter().copied()).as_slice() {
+    let hint = match similar_names(name.as_str(), known.iter().copied()).as_slice() {
         [] if known.is_empty() => "None is configured; add a profile with one: rolecall add --help".to_owned(),
         [] => format!("There is: {}", known.join(", ")),
         alike => format!("Did you mean {}?", alike.join(" or ")),
@@ -41,7 +41,7 @@ pub(crate) fn find(name: &SourceName, status: &Status) -> Result<SourceName, Cli
 /// The one source that needs a person. Several are an error, since each asks for something.
 pub(crate) fn needing_login(status: &Status, now: Timestamp) -> Result<LoginNeed, CliError> {
     let wants = |source: &&SourceStatus| {
-        let is_over = source.login.as_ref().is_some_and(|login| login.is_over(now));
+        let is_over = source.login.as_ref().is_some_and(|login| login.needs_login(now));
         is_over || source.problem.as_ref().is_some_and(waits_for_login)
     };
     let own = status.sources.iter().filter(wants).map(|source| &source.name);

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rolecall_protocol::MAX_CONFIG;
+use rolecall_protocol::MAX_CONFIG_BYTES;
 use sha2::{Digest as _, Sha256};
 
 use super::{Config, ConfigError, pieces};
@@ -74,8 +74,8 @@ fn open(path: &Path) -> Result<Option<File>, String> {
 pub(super) fn trusted_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let file = open(path)?.ok_or("is not there")?;
     let mut bytes = Vec::new();
-    match file.take(MAX_CONFIG as u64 + 1).read_to_end(&mut bytes) {
-        Ok(length) if length > MAX_CONFIG => Err(too_large()),
+    match file.take(MAX_CONFIG_BYTES as u64 + 1).read_to_end(&mut bytes) {
+        Ok(length) if length > MAX_CONFIG_BYTES => Err(too_large()),
         Ok(_) => Ok(bytes),
         Err(error) => Err(format!("cannot be read: {error}")),
     }
@@ -84,9 +84,9 @@ pub(super) fn trusted_bytes(path: &Path) -> Result<Vec<u8>, String> {
 /// The text, from its beginning.
 fn whole(mut reader: BufReader<File>) -> Result<String, String> {
     let mut text = String::new();
-    let limit = MAX_CONFIG as u64 + 1;
+    let limit = MAX_CONFIG_BYTES as u64 + 1;
     match reader.rewind().and_then(|()| reader.take(limit).read_to_string(&mut text)) {
-        Ok(length) if length > MAX_CONFIG => Err(too_large()),
+        Ok(length) if length > MAX_CONFIG_BYTES => Err(too_large()),
         Ok(_) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err("is not UTF-8 text".to_owned()),
         Err(error) => Err(format!("cannot be read: {error}")),
@@ -106,14 +106,14 @@ fn trusted(file: &File) -> Result<(), String> {
     if found.mode() & 0o022 != 0 {
         return Err(format!("can be written by others (mode {:04o}); chmod go-w mends it", found.mode() & 0o7777));
     }
-    if found.len() > MAX_CONFIG as u64 {
+    if found.len() > MAX_CONFIG_BYTES as u64 {
         return Err(too_large());
     }
     Ok(())
 }
 
 fn too_large() -> String {
-    format!("is larger than {} MiB", MAX_CONFIG >> 20)
+    format!("is larger than {} MiB", MAX_CONFIG_BYTES >> 20)
 }
 
 #[cfg(test)]

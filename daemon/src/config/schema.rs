@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rolecall_protocol::{
     ClusterName, ExternalId, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity, SourceName,
-    TagKey, TagValue, near_misses,
+    TagKey, TagValue, similar_names,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -193,7 +193,7 @@ fn in_words(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next().unwrap_or_default();
     let known: Vec<&str> = quoted.collect();
-    match near_misses(unknown, known.iter().copied()).first() {
+    match similar_names(unknown, known.iter().copied()).first() {
         Some(near) => format!("there is no key \"{unknown}\"; did you mean \"{near}\"?"),
         None => format!("there is no key \"{unknown}\"; there are: {}", known.join(", ")),
     }

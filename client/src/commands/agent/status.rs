@@ -59,7 +59,7 @@ fn render(status: &Status) -> String {
 
 /// Whether it is locked, and when it will be.
 fn lock(lock: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
-    match (lock.locked, lock.since, lock.locks) {
+    match (lock.locked, lock.since, lock.auto_lock_at) {
         (true, Some(since), _) => format!("locked since {}", format_time::short_time(now, since, zone)),
         (true, None, _) => "locked".to_owned(),
         (false, _, Some(locks)) => format!("unlocked; locks {}", format_time::from_now(now, locks)),

@@ -56,7 +56,7 @@ impl<'a> SourceReports<'a> {
         }
         let waiting = failing.iter().filter(|(_, problem)| waits_for_login(problem));
         reasons.extend(waiting.map(|(name, _)| (*name, Reason::Login)));
-        let is_over = |source: &&SourceStatus| source.login.as_ref().is_some_and(|login| login.is_over(now));
+        let is_over = |source: &&SourceStatus| source.login.as_ref().is_some_and(|login| login.needs_login(now));
         Self { reasons, expired_logins: status.sources.iter().filter(is_over).map(|source| &source.name).collect() }
     }
 

@@ -1,11 +1,11 @@
-//! Whatever fails, the old file is there and nothing else.
+//! If a step fails, the old file is unchanged and no other file remains.
 
 use std::io::Write as _;
 use std::time::SystemTime;
 
 use super::*;
 
-fn home() -> (tempfile::TempDir, PathBuf) {
+fn folder_with_file() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "old").unwrap();
@@ -20,8 +20,8 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_file_is_replaced_whole() {
-    let (folder, path) = home();
+fn replace_keeps_the_mode() {
+    let (folder, path) = folder_with_file();
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
     let original = read(&path, 3).unwrap();
     assert_eq!(original.text, "old");
@@ -31,9 +31,10 @@ fn a_file_is_replaced_whole() {
     assert_eq!(names(folder.path()), ["file"]);
 }
 
+/// Fault matrix row 93.
 #[test]
-fn row_93_a_disk_that_fills_up_leaves_the_old_file_and_no_other() {
-    let (folder, path) = home();
+fn replace_on_a_full_disk_leaves_only_the_old_file() {
+    let (folder, path) = folder_with_file();
     for backup in [Backup::Keep, Backup::None] {
         let original = read(&path, 100).unwrap();
         let failed = replace_with(&original, backup, &|file| {
@@ -48,8 +49,8 @@ fn row_93_a_disk_that_fills_up_leaves_the_old_file_and_no_other() {
 }
 
 #[test]
-fn a_file_that_changed_since_it_was_read_is_not_replaced() {
-    let (folder, path) = home();
+fn replace_of_a_changed_file_is_rejected() {
+    let (folder, path) = folder_with_file();
     let original = read(&path, 100).unwrap();
     let outcome = replace_with(&original, Backup::Keep, &|file| {
         fs::write(&path, "theirs")?;
@@ -67,7 +68,7 @@ fn a_file_that_changed_since_it_was_read_is_not_replaced() {
 }
 
 #[test]
-fn a_new_file_is_ours_alone() {
+fn replace_creates_a_new_file_with_mode_0600() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/b/file");
     replace(&read(&path, 100).unwrap(), "text", Backup::Keep).unwrap();
@@ -77,8 +78,8 @@ fn a_new_file_is_ours_alone() {
 }
 
 #[test]
-fn five_backups_are_kept_and_the_oldest_go() {
-    let (folder, path) = home();
+fn replace_keeps_the_five_newest_backups() {
+    let (folder, path) = folder_with_file();
     for number in 0..8 {
         let original = read(&path, 100).unwrap();
         let backup = replace(&original, &number.to_string(), Backup::Keep).unwrap().unwrap();
@@ -93,8 +94,8 @@ fn five_backups_are_kept_and_the_oldest_go() {
 }
 
 #[test]
-fn links_are_followed_and_kept() {
-    let (folder, path) = home();
+fn replace_follows_and_keeps_symlinks() {
+    let (folder, path) = folder_with_file();
     let link = folder.path().join("link");
     std::os::unix::fs::symlink("file", &link).unwrap();
     let second = folder.path().join("second");
@@ -107,22 +108,22 @@ fn links_are_followed_and_kept() {
 }
 
 #[test]
-fn a_file_of_another_user_is_refused() {
+fn read_file_of_another_user_is_rejected() {
     if !rustix::process::geteuid().is_root() {
         return skipped("giving files away: only root can");
     }
-    let (_folder, path) = home();
+    let (_folder, path) = folder_with_file();
     std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
     let error = read(&path, 100).unwrap_err();
     assert!(matches!(error, FileError::ForeignOwner { uid: 12345, .. }), "{error}");
 }
 
 #[test]
-fn a_group_is_kept() {
+fn replace_keeps_the_group() {
     if !rustix::process::geteuid().is_root() {
         return skipped("choosing any group: only root can");
     }
-    let (_folder, path) = home();
+    let (_folder, path) = folder_with_file();
     std::os::unix::fs::chown(&path, None, Some(12345)).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
     replace(&read(&path, 100).unwrap(), "new", Backup::None).unwrap();
@@ -131,13 +132,13 @@ fn a_group_is_kept() {
 }
 
 #[test]
-fn a_read_is_bounded() {
-    let (_folder, path) = home();
-    assert!(matches!(read(&path, 2), Err(FileError::TooLarge { cap: 2, .. })));
+fn read_of_a_too_large_file_is_rejected() {
+    let (_folder, path) = folder_with_file();
+    assert!(matches!(read(&path, 2), Err(FileError::TooLarge { max_bytes: 2, .. })));
 }
 
 #[test]
-fn a_folder_lock_excludes_and_is_let_go() {
+fn folder_lock_excludes_others_until_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let held = lock_folder(folder.path(), Duration::ZERO).unwrap();
     let error = lock_folder(folder.path(), Duration::ZERO).unwrap_err();
@@ -148,8 +149,8 @@ fn a_folder_lock_excludes_and_is_let_go() {
 }
 
 #[test]
-fn signals_wait_while_a_new_text_lies_beside_the_old() {
-    let (folder, path) = home();
+fn signals_are_deferred_while_a_temporary_file_exists() {
+    let (folder, path) = folder_with_file();
     let during = std::cell::Cell::new(None);
     let write = |file: &mut File| {
         during.set(signals::are_deferred());
@@ -164,8 +165,8 @@ fn signals_wait_while_a_new_text_lies_beside_the_old() {
 }
 
 #[test]
-fn what_a_crash_left_is_swept_once_it_is_old() {
-    let (folder, path) = home();
+fn replace_removes_stale_temporaries_of_crashed_processes() {
+    let (folder, path) = folder_with_file();
     let make = |name: &str, minutes| {
         let file = File::create(folder.path().join(name)).unwrap();
         file.set_modified(SystemTime::from(clock::now()) - Duration::from_mins(minutes)).unwrap();
@@ -187,7 +188,7 @@ fn what_a_crash_left_is_swept_once_it_is_old() {
     } else {
         // Only root can give a file away.
         let mut tty = io::stderr();
-        writeln!(tty, "SKIPPED: what another user's crash left is not swept: needs root").unwrap();
+        writeln!(tty, "SKIPPED: temporary files of other users stay: needs root").unwrap();
     }
     replace(&read(&path, 100).unwrap(), "new", Backup::None).unwrap();
     let mut left = names(folder.path());
@@ -196,7 +197,7 @@ fn what_a_crash_left_is_swept_once_it_is_old() {
     assert_eq!(folder.path().join(".theirs.rolecall-tmp").exists(), rustix::process::geteuid().is_root());
 }
 
-/// Says that something was not tested, past the test runner's capture, so that `tests/run` counts it.
+/// Reports a skipped test on stderr, past the test runner's capture, so that `tests/run` counts it.
 fn skipped(what: &str) {
     writeln!(io::stderr(), "SKIPPED: {what}").unwrap();
 }
