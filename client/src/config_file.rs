@@ -16,7 +16,7 @@ use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value};
 pub(crate) use inputs::InputsEntry;
 pub(crate) use sources::SourceEntry;
 
-use crate::atomic::{self, Backup, FileError};
+use crate::atomic::{self, Backup, FileError, Untouched};
 
 /// What a file that we begin says about itself.
 const HEADER: &str = "\
@@ -231,15 +231,21 @@ impl ConfigFile {
 }
 
 impl ConfigFileError {
-    /// What the person who reads the error can do next.
-    pub(crate) fn hint(&self) -> String {
+    /// How the error says that the file is as it was.
+    pub(crate) fn untouched(&self) -> Option<Untouched> {
         match self {
-            ConfigFileError::File(error) => error.hint(),
-            ConfigFileError::Malformed { .. } => {
-                "It was left as it was. Mend that line and run the command again.".to_owned()
-            }
+            ConfigFileError::File(error) => error.untouched(),
+            ConfigFileError::Malformed { .. } | ConfigFileError::NotATable { .. } => Some(Untouched::LeftAsItWas),
+        }
+    }
+
+    /// What the person who reads the error can do next.
+    pub(crate) fn advice(&self) -> String {
+        match self {
+            ConfigFileError::File(error) => error.advice(),
+            ConfigFileError::Malformed { .. } => "Mend that line and run the command again.".to_owned(),
             ConfigFileError::NotATable { key, .. } => {
-                format!("It was left as it was. Write it as [{key}.NAME]; see: man rolecall-config")
+                format!("Write it as [{key}.NAME]; see: man rolecall-config")
             }
         }
     }

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use rolecall_protocol::{ErrorBody, ErrorCode, Secret};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use crate::atomic::Untouched;
 use crate::report::CliError;
 use crate::{output, signals};
 
@@ -79,7 +80,7 @@ impl Passphrases {
             }
             output::note("these are two different ones");
         }
-        Err(CliError::failed("no passphrase was given", "Nothing was changed. Run it again"))
+        Err(CliError::failed("no passphrase was given", "Run it again").untouched(Untouched::NothingChanged))
     }
 }
 
@@ -154,7 +155,7 @@ impl Drop for Hushed {
 }
 
 fn nothing(what: &str) -> CliError {
-    CliError::failed(what, "Nothing was changed. Run it again")
+    CliError::failed(what, "Run it again").untouched(Untouched::NothingChanged)
 }
 
 /// The lines of a script's input, the first last.

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rolecall_protocol::location;
+use rolecall_protocol::{StartupLine, location};
 
 use crate::clock::Deadline;
 use crate::environment::{Environment, is_executable};
@@ -141,10 +141,10 @@ fn first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, Star
 }
 
 fn understand(line: &str) -> Result<(), StartError> {
-    match line {
-        "ready" | "already running" => Ok(()),
-        "" => Err(StartError::Died),
-        other => Err(StartError::Refused(other.strip_prefix("error: ").unwrap_or(other).to_owned())),
+    match StartupLine::parse(line) {
+        Some(StartupLine::Ready | StartupLine::AlreadyRunning) => Ok(()),
+        Some(StartupLine::Failed(cause)) => Err(StartError::Refused(cause)),
+        None => Err(StartError::Died),
     }
 }
 

@@ -51,8 +51,8 @@ fn answer(name: &OsStr, deadline: Deadline) -> Result<(), CliError> {
     }
     let agent = match Agent::find(IfAbsent::Start) {
         Ok(agent) => agent,
-        Err(CallError::Location(error @ LocationError::NoRuntimeFolder(_))) => {
-            return once(&name, &error.to_string(), deadline);
+        Err(CallError::Location(LocationError::NoRuntimeFolder(refused))) => {
+            return once(&name, &location::refusals(&refused), deadline);
         }
         Err(error) => return Err(CliError::from(error).about(name)),
     };
@@ -88,7 +88,6 @@ fn has_folder(agent: &Agent) -> bool {
 /// Without a place for a socket: a daemon for this one call, which answers on its standard output. Slow (it has no
 /// session to share), so it is said.
 fn once(name: &ProfileName, why: &str, deadline: Deadline) -> Result<(), CliError> {
-    let why = why.strip_prefix("no usable runtime folder: ").unwrap_or(why);
     output::note(&format!("no usable runtime folder ({why}); answering without the daemon"));
     let environment = crate::environment();
     let about = |error: StartError| CliError::from(error).about(name);

@@ -35,6 +35,7 @@ mod login;
 mod messages;
 mod name;
 mod secret;
+mod startup;
 mod text;
 
 pub use endpoint::{Endpoint, Method};
@@ -52,6 +53,7 @@ pub use name::{
     SourceIdentity, SourceName, TagKey, TagValue, near_misses,
 };
 pub use secret::Secret;
+pub use startup::StartupLine;
 pub use text::sanitize_for_terminal;
 
 /// The version of this protocol. Bumped by hand, and only when an old peer would do something wrong.

@@ -26,7 +26,7 @@ pub enum LocationError {
     #[error("ROLECALL_SOCKET is {0}")]
     Override(&'static str),
     /// None of the candidates passed.
-    #[error("no usable runtime folder: {}", join(.0))]
+    #[error("no usable runtime folder: {}", refusals(.0))]
     NoRuntimeFolder(Vec<(PathBuf, FolderProblem)>),
     /// Neither `HOME` nor the password database tells a home.
     #[error("no home folder: set HOME")]
@@ -205,6 +205,7 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn join(refused: &[(PathBuf, FolderProblem)]) -> String {
+/// Each folder with what is wrong with it, as one line: `/run/user/7 (not a folder), ~ (not found)`.
+pub fn refusals(refused: &[(PathBuf, FolderProblem)]) -> String {
     refused.iter().map(|(path, problem)| format!("{} ({problem})", path.display())).collect::<Vec<_>>().join(", ")
 }

@@ -41,7 +41,7 @@ fn row_93_a_disk_that_fills_up_leaves_the_old_file_and_no_other() {
             Err(io::ErrorKind::StorageFull.into())
         });
         let error = failed.unwrap_err();
-        assert!(error.hint().contains("Nothing was changed. Make room"), "{error}");
+        assert!(error.advice().contains("Make room"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names(folder.path()), ["file"]);
     }
@@ -141,7 +141,7 @@ fn a_folder_lock_excludes_and_is_let_go() {
     let folder = tempfile::tempdir().unwrap();
     let held = lock_folder(folder.path(), Duration::ZERO).unwrap();
     let error = lock_folder(folder.path(), Duration::ZERO).unwrap_err();
-    assert!(matches!(error, FileError::Busy { .. }) && error.hint().contains("pgrep -a rolecall"));
+    assert!(matches!(error, FileError::Busy { .. }) && error.advice().contains("pgrep -a rolecall"));
     drop(held);
     lock_folder(folder.path(), Duration::ZERO).unwrap();
     lock_folder(&folder.path().join("missing"), Duration::ZERO).unwrap();

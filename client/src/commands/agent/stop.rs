@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let how = match agent.call(&Endpoint::Stop, b"", Deadline::after(ASK)) {
         // The daemon is not who listens: a service manager does, and whoever connects starts it again.
         Ok(answer) if daemon_of(&answer) != pid => return activated(&answer, context),
-        Ok(_) | Err(CallError::NotRunning) => "stopped",
+        Ok(_) | Err(CallError::NotRunning) => "has stopped",
         // It does not answer, or speaks another protocol: then as the system does it.
         Err(error) => {
             signal(pid, Signal::TERM).ok_or_else(|| stuck(&error, &agent, pid))?;
@@ -54,8 +54,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         "did not react and was killed"
     };
     let pid = pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
-    let verb = if how == "stopped" { "has stopped" } else { how };
-    output::print(&format!("{} the agent {verb}{pid}\n", context.screen.tick()))
+    output::print(&format!("{} the agent {how}{pid}\n", context.screen.tick()))
 }
 
 /// The process that says it will stop.

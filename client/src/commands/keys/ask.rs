@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use rolecall_protocol::Secret;
 
+use crate::atomic::Untouched;
 use crate::passphrase::Hushed;
 use crate::report::CliError;
 
@@ -48,7 +49,8 @@ pub(super) fn line(from: &mut impl BufRead) -> Result<Option<String>, CliError> 
 }
 
 fn unreadable(error: &io::Error) -> CliError {
-    CliError::failed(format!("cannot read what is typed: {error}"), "Nothing was changed. Run it again in a terminal")
+    CliError::failed(format!("cannot read what is typed: {error}"), "Run it again in a terminal")
+        .untouched(Untouched::NothingChanged)
 }
 
 #[cfg(test)]

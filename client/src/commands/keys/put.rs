@@ -7,6 +7,7 @@ use rolecall_protocol::{Endpoint, KeyList, KeyStatus, PutKey, Secret, location};
 
 use super::ask::{self, Terminal};
 use crate::agent::{Agent, CallError, IfAbsent};
+use crate::atomic::Untouched;
 use crate::cli::KeysPut;
 use crate::config_file::{self, ConfigFile};
 use crate::context_entry::short;
@@ -101,10 +102,8 @@ fn piped() -> Result<(String, Secret<String>), CliError> {
 }
 
 fn no_keys() -> CliError {
-    CliError::failed(
-        "no keys were given",
-        "Nothing was changed. Give the access key id, and then the secret access key",
-    )
+    CliError::failed("no keys were given", "Give the access key id, and then the secret access key")
+        .untouched(Untouched::NothingChanged)
 }
 
 /// Refuses a name that another source has, before anything is asked.
@@ -114,8 +113,9 @@ fn is_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliError> {
     if is_taken && !config.sources_with_keyring(&wanted.name).iter().any(|source| source == name) {
         return Err(CliError::failed(
             format!("there is a source \"{name}\" already, which signs in otherwise"),
-            "Nothing was changed. Leave --source away, or use another name",
-        ));
+            "Leave --source away, or use another name",
+        )
+        .untouched(Untouched::NothingChanged));
     }
     Ok(())
 }
