@@ -20,8 +20,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
-    Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, ProfileName, Refreshed, Secret,
-    SourceName, near_misses,
+    Cluster, ConfigChecked, ErrorBody, ErrorCode, EventKind, ExecCredential, ExecInfo, ProfileName, Refreshed, Secret,
+    SourceName, similar_names,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -82,7 +82,7 @@ pub struct Agent {
     askers: Askers,
     journal: Journal,
     renewer: OnceLock<Renewer>,
-    general: broadcast::Sender<Happening>,
+    general: broadcast::Sender<EventKind>,
     started: SystemTime,
     aws: Aws,
     keyring: Keyring,
@@ -219,7 +219,7 @@ impl Agent {
     pub fn reload(&self) {
         match self.config.reload() {
             Reload::Same => {}
-            Reload::Problem => self.tell(Happening::Config),
+            Reload::Problem => self.tell(EventKind::Config),
             Reload::Changed(before) => self.configuration_changed(&before),
         }
     }
@@ -228,19 +228,19 @@ impl Agent {
     pub fn machine_changed(&self) {
         self.lock_if_due();
         self.sessions.forgive_network();
-        self.try_again(Happening::Machine);
+        self.try_again(EventKind::Machine);
     }
 
     /// AWS's own files were changed, by a login perhaps: what was refused before may be given now.
     pub fn sources_changed(&self) {
         self.sessions.sources_changed();
-        self.try_again(Happening::Plan);
+        self.try_again(EventKind::Plan);
     }
 
     /// Somebody logged in: what waited for that is tried again.
     fn logged_in(&self) {
         self.sessions.logged_in();
-        self.try_again(Happening::Plan);
+        self.try_again(EventKind::Plan);
     }
 
     /// How many calls wait for their turn at STS.
@@ -249,7 +249,7 @@ impl Agent {
         self.aws.limits().waiting()
     }
 
-    fn try_again(&self, why: Happening) {
+    fn try_again(&self, why: EventKind) {
         if let Some(renewer) = self.renewer.get() {
             renewer.forgiven();
         }
@@ -282,10 +282,10 @@ impl Agent {
         if let Some(renewer) = self.renewer.get() {
             renewer.changed();
         }
-        self.tell(Happening::Config);
+        self.tell(EventKind::Config);
     }
 
-    fn tell(&self, happening: Happening) {
+    fn tell(&self, happening: EventKind) {
         // Nobody watching is fine.
         drop(self.general.send(happening));
     }
@@ -369,7 +369,7 @@ impl Agent {
     fn unknown<'a>(&self, name: &ProfileName, known: impl Iterator<Item = &'a str> + Clone) -> AgentError {
         let in_force = self.config.current();
         let is_empty = known.clone().next().is_none();
-        let near = near_misses(name.as_str(), known);
+        let near = similar_names(name.as_str(), known);
         AgentError::unknown_profile(name, &near, is_empty, in_force.problem.as_ref().map(|(error, _)| error))
     }
 

@@ -149,7 +149,7 @@ async fn it_locks_when_it_is_not_used() {
         // Looking is no use.
         assert!(!is_locked(&rig));
     }
-    let locks = rig.agent.status().daemon.lock.locks.unwrap();
+    let locks = rig.agent.status().daemon.lock.auto_lock_at.unwrap();
     assert_eq!(
         locks,
         jiff::Timestamp::try_from(rig.laptop.truth() + MINUTE).unwrap().round(jiff::Unit::Second).unwrap()
@@ -159,7 +159,7 @@ async fn it_locks_when_it_is_not_used() {
     tokio::time::sleep(MINUTE + SECOND).await;
     assert!(is_locked(&rig));
     let told = tokio::time::timeout(SECOND, async {
-        while events.next().await.unwrap().event != rolecall_protocol::Happening::Lock {}
+        while events.next().await.unwrap().event != rolecall_protocol::EventKind::Lock {}
     });
     told.await.expect("whoever watches is told");
     unlock(&rig).await;
@@ -223,7 +223,7 @@ async fn a_clock_that_is_set_changes_nothing_of_when_it_locks() {
 async fn other_times_are_gone_by_at_once() {
     let (rig, _stop) = watched("").await;
     tokio::time::sleep(HOUR).await;
-    assert!(!is_locked(&rig) && rig.agent.status().daemon.lock.locks.is_none());
+    assert!(!is_locked(&rig) && rig.agent.status().daemon.lock.auto_lock_at.is_none());
     rig.configure(&format!("{}\n[lock]\nmax = \"1h30min\"\n", profiles(1, "")));
     tokio::time::sleep(30 * MINUTE + SECOND).await;
     assert!(is_locked(&rig));

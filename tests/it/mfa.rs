@@ -70,7 +70,7 @@ fn one_code_is_good_for_two_roles_and_a_third_through_a_hub() {
         world.token_error("prod", 5),
         format!("rolecall: prod: source \"work\" needs a code of the MFA device {serial}. Run: rolecall login work")
     );
-    assert!(matches!(world.login("work", None).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    assert!(matches!(world.login("work", None).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     for name in ["prod", "other", "third"] {
         world.good_token(name);
@@ -95,7 +95,7 @@ fn one_code_is_good_for_two_roles_and_a_third_through_a_hub() {
 fn wrong_and_reused_codes_are_told_apart_from_none() {
     let (world, serial) = guarded("");
     let refusal = |code: &str| match world.login("work", Some(code.to_owned())).as_slice() {
-        [LoginStep::Code { refused: Some(error), .. }] => error.message.clone(),
+        [LoginStep::MfaCode { refused: Some(error), .. }] => error.message.clone(),
         other => panic!("{other:?}"),
     };
     assert!(
@@ -118,7 +118,7 @@ fn whoever_wants_more_than_an_hour_gives_a_code_for_it() {
     world.token_error("prod", 5);
     // One code for that role alone, the next for all others.
     let steps = world.login("work", Some(world.aws.mfa_code(&serial)));
-    assert!(matches!(steps.as_slice(), [LoginStep::Code { refused: None, .. }]), "{steps:?}");
+    assert!(matches!(steps.as_slice(), [LoginStep::MfaCode { refused: None, .. }]), "{steps:?}");
     let session = world.good_token("prod");
     assert_eq!(world.lengths_of(Op::AssumeRole), [Some("43200".to_owned())]);
     assert_eq!(session.life(world.clock.now()), Duration::from_mins(14));
@@ -255,7 +255,7 @@ fn a_new_session_wants_no_new_code_and_a_new_login_does() {
     assert_eq!((world.aws.calls(Op::AssumeRole), world.aws.calls(Op::GetSessionToken)), (2, 1));
     let renew =
         |code: Option<String>| LoginRequest { code: code.map(Secret::new), renew: true, ..LoginRequest::default() };
-    assert!(matches!(world.steps("work", renew(None)).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    assert!(matches!(world.steps("work", renew(None)).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));
     world.good_token("prod");
     world.clock.advance(Duration::from_secs(30));
     let code = world.aws.mfa_code(&serial);
@@ -290,7 +290,7 @@ fn a_mistyped_code_for_a_role_of_its_own_code_is_followed_by_the_right_one() {
     world.configure(&(text + "duration = \"12h\"\n"));
     world.token_error("prod", 5);
     let steps = world.login("work", Some("000000".to_owned()));
-    assert!(matches!(steps.as_slice(), [LoginStep::Code { refused: Some(_), .. }]), "{steps:?}");
+    assert!(matches!(steps.as_slice(), [LoginStep::MfaCode { refused: Some(_), .. }]), "{steps:?}");
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
 }
@@ -304,7 +304,7 @@ fn a_role_that_grants_an_hour_shares_its_code_whatever_is_wanted() {
     world.token_error("prod", 5);
     // The first code is spent on finding that out.
     let steps = world.login("work", Some(world.aws.mfa_code(&serial)));
-    assert!(matches!(steps.as_slice(), [LoginStep::Code { .. }]), "{steps:?}");
+    assert!(matches!(steps.as_slice(), [LoginStep::MfaCode { .. }]), "{steps:?}");
     world.clock.advance(Duration::from_secs(30));
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
@@ -324,7 +324,7 @@ fn an_mfa_session_that_aws_takes_no_longer_is_replaced_by_a_login() {
     world.aws.end_sessions(&world.user.arn);
     world.clock.advance(HOUR);
     assert!(world.token_error("prod", 5).contains("needs a code"));
-    assert!(matches!(world.login("work", None).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    assert!(matches!(world.login("work", None).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rolecall_protocol::{Cluster, ClusterName, ErrorBody, Region, near_misses};
+use rolecall_protocol::{Cluster, ClusterName, ErrorBody, Region, similar_names};
 use sha2::{Digest, Sha256};
 
 use crate::client::Aws;
@@ -112,7 +112,7 @@ impl ClusterError {
     }
 
     fn instead(&self) -> String {
-        let near = near_misses(self.cluster.as_str(), self.others.iter().map(String::as_str));
+        let near = similar_names(self.cluster.as_str(), self.others.iter().map(String::as_str));
         match (near.first(), self.others.as_slice()) {
             (Some(near), _) => format!("Did you mean \"{near}\"?"),
             (None, []) => "Check the region and the account.".to_owned(),

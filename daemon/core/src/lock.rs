@@ -243,7 +243,7 @@ impl Lock {
             locked: state.locked.is_some(),
             since: state.locked,
             has_passphrase: state.verifier.is_some(),
-            locks: left.map(|left| clock.stamp(clock.now() + left)),
+            auto_lock_at: left.map(|left| clock.stamp(clock.now() + left)),
             problem: state.problem(&self.shown()),
         }
     }

@@ -134,7 +134,7 @@ impl Chain {
     /// A source alone, of which nobody knows the partition: the one that almost everybody is in.
     #[must_use]
     pub fn of_source(source: SourceConfig) -> Self {
-        Self::new(source, Region::commercial_home(), Vec::new())
+        Self::new(source, Region::us_east_1(), Vec::new())
     }
 
     /// The role that an AWS profile names, assumed as that profile has it.

@@ -191,14 +191,14 @@ impl Attempt<'_> {
                     (self.gave_code, self.changed) = (true, true);
                     Mended::Yes
                 }
-                None => Mended::ends(LoginStep::Code { serial: serial.clone(), refused: None }),
+                None => Mended::ends(LoginStep::MfaCode { serial: serial.clone(), refused: None }),
             },
             SessionError::Code(CodeError::Refused { serial, chain: what_for, .. }) => {
                 // It is one person's; others are to hear that a code is needed.
                 self.agent.sessions.forgive(chain);
                 drop(self.agent.sessions.get(what_for, Want::Renewed).await);
                 let refused = self.gave_code.then(|| problem.body(self.name));
-                Mended::ends(LoginStep::Code { serial: serial.clone(), refused })
+                Mended::ends(LoginStep::MfaCode { serial: serial.clone(), refused })
             }
             SessionError::Source(error) => match error.login() {
                 Some(Login::Sso(session)) => self.sign_in(&session).await,

@@ -58,7 +58,7 @@ impl Agent {
         Ok(ProfileDetails {
             status: self.status_of(&profile),
             source_kind: profile.chain.source.describe(),
-            hops: profile.chain.hops.iter().map(|hop| hop.role.clone()).collect(),
+            role_chain: profile.chain.hops.iter().map(|hop| hop.role.clone()).collect(),
             session_name: profile.chain.hops.last().map(|hop| hop.session_name.to_string()),
             duration_seconds: profile.duration.as_secs(),
             limit_seconds: profile.limit().as_ref().map(Duration::as_secs),

@@ -153,7 +153,7 @@ fn make_folder(folder: &Path) -> Result<(), SocketError> {
 
 /// Refuses a folder that others can enter; it is never mended, since it may be a link to somebody's else (S2).
 fn check_folder(folder: &Path) -> Result<(), SocketError> {
-    location::private_folder(folder).map_err(|problem| SocketError::Folder { folder: folder.to_owned(), problem })
+    location::check_private_folder(folder).map_err(|problem| SocketError::Folder { folder: folder.to_owned(), problem })
 }
 
 /// Takes the lock (S4). A daemon that answers keeps it; one that is going away is waited for.

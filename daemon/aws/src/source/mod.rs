@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use aws_config::profile::ProfileSet;
 use aws_types::os_shim_internal::{Env, Fs};
-use rolecall_protocol::{Region, near_misses};
+use rolecall_protocol::{Region, similar_names};
 
 use aws_profile::{Plan, RolePlan};
 pub use error::{Login, SourceError};
@@ -236,7 +236,7 @@ fn home_region(profiles: &ProfileSet, profile: &str, region: &Region) -> Region 
 fn advice(profile: &str, profiles: &ProfileSet) -> String {
     let mut names: Vec<&str> = profiles.profiles().collect();
     names.sort_unstable();
-    match (near_misses(profile, names.iter().copied()).first(), names.as_slice()) {
+    match (similar_names(profile, names.iter().copied()).first(), names.as_slice()) {
         (Some(near), _) => format!("Did you mean \"{near}\"?"),
         (None, []) => "There is none at all; make one with: aws configure".to_owned(),
         (None, names) => {

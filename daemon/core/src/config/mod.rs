@@ -27,7 +27,7 @@ use network::Network;
 use notifications::Notifications;
 use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName,
-    near_misses,
+    similar_names,
 };
 use schema::{RawProfile, RawShared};
 use serde::{Deserialize, Serialize};
@@ -314,7 +314,7 @@ pub fn partition(region: &Region) -> &'static str {
 #[must_use]
 pub fn home_of(region: &Region) -> Region {
     let home = match partition(region) {
-        "aws" => return Region::commercial_home(),
+        "aws" => return Region::us_east_1(),
         "aws-cn" => "cn-north-1",
         "aws-us-gov" => "us-gov-west-1",
         "aws-eusc" => "eusc-de-east-1",
@@ -327,7 +327,7 @@ pub fn home_of(region: &Region) -> Region {
 }
 
 fn unknown_source(wanted: &SourceName, shared: &RawShared) -> String {
-    let near = near_misses(wanted.as_str(), shared.sources.keys().map(SourceName::as_str));
+    let near = similar_names(wanted.as_str(), shared.sources.keys().map(SourceName::as_str));
     match near.first() {
         Some(near) => format!("there is no source \"{wanted}\"; did you mean \"{near}\"?"),
         None => format!("there is no source \"{wanted}\"; add [sources.{wanted}]"),
