@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rolecalld::agent::Asker;
+use rolecalld::agent::ClientProcess;
 
 use crate::engine::{ask, futures};
 use crate::rig::{Mood, Rig, profiles};
@@ -153,13 +153,13 @@ async fn row_77_credentials_that_seem_over_are_a_reason_to_ask_for_the_time() {
 #[tokio::test(start_paused = true)]
 async fn row_83_on_suspicion_alone_nobody_waits_long() {
     let rig = Rig::new(&profiles(1, ""));
-    let (name, asker) = ("p0".parse().unwrap(), Some(Asker { pid: 7, started: 1 }));
+    let (name, client_process) = ("p0".parse().unwrap(), Some(ClientProcess { pid: 7, started: 1 }));
     for n in 0..3 {
         if n == 1 {
             rig.sts.set(Mood::Silent);
         }
         let begin = tokio::time::Instant::now();
-        rig.agent.token(&name, EXEC_INFO.as_bytes(), asker).await.unwrap();
+        rig.agent.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
         assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
         tokio::time::sleep(SECOND).await;
     }

@@ -199,7 +199,7 @@ async fn after_a_nap_it_is_locked_before_anything_is_served() {
         }
         assert!(is_locked(&rig), "{look}");
         tokio::time::sleep(MINUTE).await;
-        // The engine may have looked at the clock in the same moment; what it began has landed nowhere.
+        // The engine may have looked at the clock in the same moment; what it started_at has landed nowhere.
         assert!(rig.sts.count() <= calls + usize::from(look == 2), "{look}: renewed while it was locked");
         assert!(rig.agent.status().profiles[0].session.is_none());
     }

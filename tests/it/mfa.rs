@@ -1,4 +1,4 @@
-//! Codes of MFA devices: one for all roles of a source, never asked for twice, and by a command where there is one.
+//! MfaCodes of MFA devices: one for all roles of a source, never asked for twice, and by a command where there is one.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// A world whose roles want a code, and the device that makes them.
-fn guarded(more: &str) -> (World, String) {
+fn http_client(more: &str) -> (World, String) {
     let world = World::new();
     let serial = world.aws.mfa_device(&world.user.arn).serial;
     world.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
@@ -59,7 +59,7 @@ impl World {
 
 #[test]
 fn one_code_is_good_for_two_roles_and_a_third_through_a_hub() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     world.aws.add_role(Role::new(HUB).trusts(&world.user.arn).requires_mfa().max_session_duration(12 * HOUR));
     world.aws.add_role(Role::new(BEHIND).trusts(HUB));
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
@@ -93,7 +93,7 @@ fn one_code_is_good_for_two_roles_and_a_third_through_a_hub() {
 
 #[test]
 fn wrong_and_reused_codes_are_told_apart_from_none() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     let refusal = |code: &str| match world.login("work", Some(code.to_owned())).as_slice() {
         [LoginStep::MfaCode { refused: Some(error), .. }] => error.message.clone(),
         other => panic!("{other:?}"),
@@ -112,7 +112,7 @@ fn wrong_and_reused_codes_are_told_apart_from_none() {
 
 #[test]
 fn whoever_wants_more_than_an_hour_gives_a_code_for_it() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     world.configure(&[text, "duration = \"12h\"\n".to_owned(), profile("other", OTHER)].concat());
     world.token_error("prod", 5);
@@ -136,7 +136,7 @@ fn whoever_wants_more_than_an_hour_gives_a_code_for_it() {
 
 #[test]
 fn a_command_gives_the_code_and_waits_for_the_next_one_where_it_was_used() {
-    let (world, serial) = guarded(", process = \"cat $HOME/../code\"");
+    let (world, serial) = http_client(", process = \"cat $HOME/../code\"");
     // The daemon of this test has the test's HOME; the command is told by its path.
     let code = world.sandbox.write("code", &world.aws.mfa_code(&serial));
     let process = format!(", process = \"cat {}\"", code.display());
@@ -154,7 +154,7 @@ fn a_command_gives_the_code_and_waits_for_the_next_one_where_it_was_used() {
 
 #[test]
 fn nobody_gives_a_code_for_a_call_that_is_not_made() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     let code = world.sandbox.write("code", &world.aws.mfa_code(&serial));
     let asked = world.sandbox.root().join("asked");
     let process = format!(", process = \"echo asked >>{}; cat {}\"", asked.display(), code.display());
@@ -177,7 +177,7 @@ fn nobody_gives_a_code_for_a_call_that_is_not_made() {
 
 #[test]
 fn the_device_of_an_aws_profile_is_the_same_for_all_that_name_it() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     let role = |name: &str, arn: &str| {
         format!(
             "[profile {name}]\nrole_arn = {arn}\nsource_profile = work\nmfa_serial = {serial}\nregion = eu-west-1\nservices = work-embedded\n"
@@ -216,7 +216,7 @@ fn the_device_of_an_aws_profile_is_the_same_for_all_that_name_it() {
 
 #[test]
 fn row_71_five_hundred_who_wait_for_a_code_cost_nothing() {
-    let (world, _) = guarded("");
+    let (world, _) = http_client("");
     world.token_error("prod", 5);
     let name = "prod".parse().unwrap();
     world.block_on(async {
@@ -230,7 +230,7 @@ fn row_71_five_hundred_who_wait_for_a_code_cost_nothing() {
 
 #[test]
 fn mfa_on_what_is_temporary_already_is_an_error_that_says_so() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     world.sandbox.append_aws_config(&format!(
         "[profile temporary]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nservices = work-embedded\n"
     ));
@@ -246,7 +246,7 @@ fn mfa_on_what_is_temporary_already_is_an_error_that_says_so() {
 
 #[test]
 fn a_new_session_wants_no_new_code_and_a_new_login_does() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     let name = "prod".parse().unwrap();
     world.token_error("prod", 5);
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
@@ -266,7 +266,7 @@ fn a_new_session_wants_no_new_code_and_a_new_login_does() {
 
 #[test]
 fn a_session_of_its_own_code_is_renewed_before_its_end_by_who_gives_one() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     world.configure(&(text + "duration = \"12h\"\n"));
     world.token_error("prod", 5);
@@ -285,7 +285,7 @@ fn a_session_of_its_own_code_is_renewed_before_its_end_by_who_gives_one() {
 
 #[test]
 fn a_mistyped_code_for_a_role_of_its_own_code_is_followed_by_the_right_one() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     world.configure(&(text + "duration = \"12h\"\n"));
     world.token_error("prod", 5);
@@ -297,7 +297,7 @@ fn a_mistyped_code_for_a_role_of_its_own_code_is_followed_by_the_right_one() {
 
 #[test]
 fn a_role_that_grants_an_hour_shares_its_code_whatever_is_wanted() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     world.aws.update_role(ROLE, |role| role.max_session_duration(HOUR));
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     world.configure(&(text + "duration = \"8h\"\nkeep_warm = \"0s\"\n"));
@@ -317,7 +317,7 @@ fn a_role_that_grants_an_hour_shares_its_code_whatever_is_wanted() {
 
 #[test]
 fn an_mfa_session_that_aws_takes_no_longer_is_replaced_by_a_login() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     world.token_error("prod", 5);
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
@@ -331,7 +331,7 @@ fn an_mfa_session_that_aws_takes_no_longer_is_replaced_by_a_login() {
 
 #[test]
 fn what_was_got_with_others_keys_is_nobodys_to_use() {
-    let (world, _) = guarded(", process = \"exit 1\"");
+    let (world, _) = http_client(", process = \"exit 1\"");
     let serial = world.aws.mfa_device(&world.user.arn).serial;
     let code = world.sandbox.write("code", &world.aws.mfa_code(&serial));
     let process = format!("mfa = {{ serial = \"{serial}\", process = \"cat {}\" }}\n[profiles.prod]", code.display());
@@ -351,7 +351,7 @@ fn what_was_got_with_others_keys_is_nobodys_to_use() {
 
 #[test]
 fn a_command_whose_codes_are_refused_is_asked_again_another_time() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     let code = world.sandbox.write("code", "000000");
     let process = format!("mfa = {{ serial = \"{serial}\", process = \"cat {}\" }}\n[profiles.prod]", code.display());
     world.configure(&PROD.replace("[profiles.prod]", &process));
@@ -369,7 +369,7 @@ fn a_command_whose_codes_are_refused_is_asked_again_another_time() {
 
 #[test]
 fn after_a_logout_what_was_got_is_gone() {
-    let (world, serial) = guarded("");
+    let (world, serial) = http_client("");
     world.token_error("prod", 5);
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");

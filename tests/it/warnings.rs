@@ -107,7 +107,7 @@ impl<'a> Desktop<'a> {
 }
 
 /// A role that wants a code, its configuration, and the device.
-fn guarded(world: &World) -> (String, String) {
+fn http_client(world: &World) -> (String, String) {
     let serial = world.aws.mfa_device(&world.user.arn).serial;
     world.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
     let mfa = format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]");
@@ -127,7 +127,7 @@ fn central(world: &World) -> (String, Sso) {
 #[test]
 fn a_code_that_is_about_to_end_is_told_before_and_when_it_has() {
     let world = World::new();
-    let (config, serial) = guarded(&world);
+    let (config, serial) = http_client(&world);
     let mut desktop = Desktop::of(&world, &config);
     desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     desktop.later(MINUTE);
@@ -157,7 +157,7 @@ fn a_code_that_is_about_to_end_is_told_before_and_when_it_has() {
 #[test]
 fn a_code_for_one_role_alone_is_told_too() {
     let world = World::new();
-    let (config, serial) = guarded(&world);
+    let (config, serial) = http_client(&world);
     let mut desktop = Desktop::of(&world, &format!("{config}duration = \"4h\"\n"));
     desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     // The role's first, and no other is needed.
@@ -227,7 +227,7 @@ fn row_71_five_hundred_callers_are_one_notification() {
 #[test]
 fn what_nobody_uses_any_more_is_not_told() {
     let world = World::new();
-    let (config, serial) = guarded(&world);
+    let (config, serial) = http_client(&world);
     let desktop = Desktop::of(&world, &format!("{config}keep_warm = \"1h\"\n"));
     desktop.log_in(Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
@@ -240,7 +240,7 @@ fn what_nobody_uses_any_more_is_not_told() {
 #[test]
 fn locked_nothing_is_told() {
     let world = World::new();
-    let (config, serial) = guarded(&world);
+    let (config, serial) = http_client(&world);
     let mut desktop = Desktop::of(&world, &config);
     desktop.log_in(Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
@@ -260,7 +260,7 @@ fn locked_nothing_is_told() {
 #[test]
 fn who_wants_no_notifications_gets_none_from_now_on() {
     let world = World::new();
-    let (config, _) = guarded(&world);
+    let (config, _) = http_client(&world);
     let mut desktop = Desktop::of(&world, &format!("{config}[notifications]\nlogin = false\n"));
     world.token_error("prod", 5);
     assert!(desktop.shown.is_empty());

@@ -17,7 +17,7 @@ async fn full() {
         }
     });
     drop(world.call().await);
-    drop(oldest.landed().await);
+    drop(oldest.wait().await);
     put.await.unwrap();
     world.end().await;
 }

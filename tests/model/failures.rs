@@ -1,4 +1,4 @@
-//! Flights that fail, and failures that are forgiven.
+//! InFlightMap that fail, and failures that are forgiven.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,21 +6,22 @@ use std::sync::Arc;
 use crate::rig::{End, Flown, KEY, PUT, World, all, beside, some};
 
 /// Failures in a row, and the last of them.
-type Trouble = Option<(u32, usize)>;
+type LastFailure = Option<(u32, usize)>;
 
 /// Whatever happened, it is as if it had happened in the order of the flights' numbers: nothing was forgotten, so that they
 /// flew one after the other.
 async fn check(world: &Arc<World>, ends: fn(usize) -> End) {
     world.settle().await;
-    // What the trouble may be: a failure that was forgiven while it was in flight, which nobody outside can see, is none.
+    // What the last_failure may be: a failure that was forgiven while it was in flight, which nobody outside can see, is none.
     let (mut value, mut possible) = (PUT, BTreeSet::from([None]));
     for number in 0..world.flights() {
         match ends(number) {
             End::Good => (value, possible) = (number, BTreeSet::from([None])),
-            End::Bad if world.is_forgiven(number) => possible = BTreeSet::from([None]),
+            End::Bad if world.ignores_result(number) => possible = BTreeSet::from([None]),
             End::Bad => {
-                let worse = |trouble: &Trouble| Some((trouble.map_or(1, |(failures, _)| failures + 1), number));
-                let remembered: BTreeSet<Trouble> = possible.iter().map(worse).collect();
+                let worse =
+                    |last_failure: &LastFailure| Some((last_failure.map_or(1, |(failures, _)| failures + 1), number));
+                let remembered: BTreeSet<LastFailure> = possible.iter().map(worse).collect();
                 possible = if world.is_forgiving() {
                     &(&remembered | &possible) | &BTreeSet::from([None])
                 } else {
@@ -30,15 +31,15 @@ async fn check(world: &Arc<World>, ends: fn(usize) -> End) {
             End::Panic => {}
         }
     }
-    let found = world.look();
+    let found = world.peek();
     assert_eq!(found.value.map(|value| value.0), Some(value));
-    let trouble = found.trouble.map(|trouble| (trouble.failures, trouble.error.0));
-    assert!(possible.contains(&trouble), "{trouble:?} is none of {possible:?}");
+    let last_failure = found.last_failure.map(|last_failure| (last_failure.failures, last_failure.error.0));
+    assert!(possible.contains(&last_failure), "{last_failure:?} is none of {possible:?}");
     world.end().await;
 }
 
 /// Callers, somebody who forgives and brings an old value again, and somebody who looks.
-async fn trouble(ends: fn(usize) -> End) {
+async fn last_failure(ends: fn(usize) -> End) {
     let world = World::new(ends).with_value();
     let mut tasks: Vec<_> = (0..2)
         .map(|_| {
@@ -51,14 +52,14 @@ async fn trouble(ends: fn(usize) -> End) {
         .collect();
     tasks.push(beside(&world, async |world| {
         for _ in 0..3 {
-            world.forgive();
+            world.clear_failures();
             world.cache.put(&KEY, Flown(PUT));
         }
     }));
     tasks.push(beside(&world, async |world| {
         let mut last = None;
         for _ in 0..4 {
-            let value = world.look().value.map(|value| value.0).expect("there was a value");
+            let value = world.peek().value.map(|value| value.0).expect("there was a value");
             assert!(last.is_none_or(|last| last == PUT || value != PUT && value >= last), "{value} after {last:?}");
             last = Some(value);
         }
@@ -72,7 +73,7 @@ async fn trouble(ends: fn(usize) -> End) {
 /// One flight, and one forgiving.
 async fn pardon(ends: fn(usize) -> End, forgive: fn(&World)) {
     let world = World::small(ends).with_value();
-    let other = beside(&world, async move |world| forgive(&world));
+    let other = beside(&world, async move |world| clear_failures(&world));
     drop(world.call().await);
     drop(world.call().await);
     other.await.unwrap();
@@ -97,12 +98,12 @@ const fn at_first(number: usize) -> End {
 
 #[test]
 fn a_failure_never_replaces_a_value() {
-    some(|| trouble(always));
+    some(|| last_failure(always));
 }
 
 #[test]
 fn a_success_clears_the_trouble() {
-    some(|| trouble(now_and_then));
+    some(|| last_failure(now_and_then));
 }
 
 #[test]

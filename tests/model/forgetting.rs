@@ -21,7 +21,7 @@ async fn changes(ends: fn(usize) -> End) {
     }));
     tasks.push(beside(&world, async |world| {
         for _ in 0..4 {
-            world.look();
+            world.peek();
         }
     }));
     for task in tasks {
@@ -33,10 +33,10 @@ async fn changes(ends: fn(usize) -> End) {
 /// One flight, one forgetting, one flight after it.
 async fn change(ends: fn(usize) -> End) {
     let world = World::small(ends);
-    let old = world.fly();
+    let old = world.get_or_start();
     world.forget();
     drop(world.call().await);
-    drop(old.landed().await);
+    drop(old.wait().await);
     world.end().await;
 }
 

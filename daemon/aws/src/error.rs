@@ -36,7 +36,7 @@ pub enum AwsErrorKind {
     BaseRejected,
     /// Fewer calls, please.
     Throttled,
-    /// No answer, or AWS has trouble.
+    /// No answer, or AWS has last_failure.
     Unreachable,
     /// An answer that is not AWS's own: a captive portal, a truncated document.
     Garbled,

@@ -6,21 +6,21 @@ use rolecall_protocol::{Event, EventKind, ProfileName};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::Agent;
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 
 /// Everything that happens from now on.
 pub struct Events {
     agent: Arc<Agent>,
     said_hello: bool,
-    sessions: Receiver<Chain>,
-    plans: Option<Receiver<Chain>>,
+    sessions: Receiver<RoleChain>,
+    plans: Option<Receiver<RoleChain>>,
     general: Receiver<EventKind>,
 }
 
 /// Where an event comes from.
 enum Heard {
-    Landed(Result<Chain, RecvError>),
-    Planned(Result<Chain, RecvError>),
+    Landed(Result<RoleChain, RecvError>),
+    Planned(Result<RoleChain, RecvError>),
     General(Result<EventKind, RecvError>),
 }
 
@@ -73,17 +73,18 @@ impl Events {
         }
     }
 
-    fn landed(&self, chain: &Chain) -> Option<Event> {
-        let trouble = self.agent.sessions.look(chain).trouble;
-        let mut event = self.about(if trouble.is_some() { EventKind::Failed } else { EventKind::Session }, chain)?;
+    fn landed(&self, chain: &RoleChain) -> Option<Event> {
+        let last_failure = self.agent.sessions.peek(chain).last_failure;
+        let mut event =
+            self.about(if last_failure.is_some() { EventKind::Failed } else { EventKind::Session }, chain)?;
         let source =
             event.profiles.first().and_then(|name| self.agent.known(name)).map(|profile| profile.source_name.clone());
-        event.error = trouble.zip(source).map(|(trouble, source)| trouble.error.body(&source));
+        event.error = last_failure.zip(source).map(|(last_failure, source)| last_failure.error.body(&source));
         Some(event)
     }
 
     /// An event of every profile that has this chain; what nobody has is nobody's business.
-    fn about(&self, happening: EventKind, chain: &Chain) -> Option<Event> {
+    fn about(&self, happening: EventKind, chain: &RoleChain) -> Option<Event> {
         let profiles = self.agent.profiles();
         let names: Vec<ProfileName> =
             profiles.values().filter(|profile| profile.chain == *chain).map(|profile| profile.name.clone()).collect();

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Agent, AgentError, Asker};
+use super::{Agent, AgentError, ClientProcess};
 use rolecall_core::clock::next_minute;
 use rolecall_core::lock::{Refused, Why};
 
@@ -18,7 +18,7 @@ pub struct Locker {
     /// The client's process, for the log.
     pub pid: Option<u32>,
     /// The process that runs it: those of one are one who tries.
-    pub asker: Option<Asker>,
+    pub client_process: Option<ClientProcess>,
 }
 
 impl Agent {
@@ -150,7 +150,9 @@ impl Agent {
 
 impl Locker {
     fn asking(self) -> rolecall_core::lock::Asking {
-        self.asker.map(|asker| (asker.pid, asker.started)).or_else(|| self.pid.map(|pid| (pid, 0)))
+        self.client_process
+            .map(|client_process| (client_process.pid, client_process.started))
+            .or_else(|| self.pid.map(|pid| (pid, 0)))
     }
 }
 

@@ -11,7 +11,7 @@ async fn a_device_is_approved_and_its_token_shared() {
     let (url, code, joined) = shown(&mut login).await;
     let code = code.unwrap();
     assert!(url.ends_with(&format!("/device?user_code={code}")) && !joined, "{url}");
-    // Asked once in vain, then approved.
+    // StsOperation once in vain, then approved.
     rig.aws.wait_for_answers(Op::CreateToken, 1, SOON);
     rig.center.approve(&code);
     assert_eq!(login.next().await, Some(SsoStep::Done));

@@ -125,7 +125,7 @@ async fn last(mut login: SsoLogin) -> SsoStep {
 fn why(error: &SsoError) -> &str {
     match error {
         SsoError::LoginNeeded { why } => why,
-        SsoError::NobodyIn => "nobody is logged in",
+        SsoError::NotLoggedIn => "nobody is logged in",
         other => panic!("{other:?}"),
     }
 }

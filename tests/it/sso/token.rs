@@ -2,9 +2,9 @@
 
 use super::*;
 use rolecall_core::config::{NameTemplate, SourceConfig, SourceKind};
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 use rolecalld::keyring::Keyring;
-use rolecalld::sessions::{Sessions, Want};
+use rolecalld::sessions::{Freshness, Sessions};
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,15 +250,15 @@ async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
     let aws = clients(&rig.clock, &rig.sandbox);
     let keyring = Keyring::new(aws.clock().clone());
     let sessions = Sessions::new(aws, keyring, NameTemplate::new("dev", "", "", ""));
-    let chain = Chain::of_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
-    assert!(sessions.get(&chain, Want::Fresh).await.is_ok());
+    let chain = RoleChain::of_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
+    assert!(sessions.get(&chain, Freshness::Cached).await.is_ok());
     rig.clock.advance(2 * HOUR);
     let gate = Gate::new();
     rig.aws.fault(Op::CreateToken, Fault::Hold(gate.clone()));
     let calls = rig.aws.calls(Op::CreateToken);
     let getting = {
         let (sessions, chain) = (sessions.clone(), chain.clone());
-        tokio::spawn(async move { sessions.get(&chain, Want::Fresh).await.map(drop) })
+        tokio::spawn(async move { sessions.get(&chain, Freshness::Cached).await.map(drop) })
     };
     rig.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
     let sso = sessions.sources().aws_profiles().sso();
@@ -280,5 +280,5 @@ async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
     assert_eq!(last(login).await, SsoStep::Done);
     assert_ne!(rig.token()["accessToken"], before["accessToken"]);
     sessions.begin_again();
-    assert!(sessions.get(&chain, Want::Fresh).await.is_ok());
+    assert!(sessions.get(&chain, Freshness::Cached).await.is_ok());
 }

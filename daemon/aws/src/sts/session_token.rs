@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolecall_protocol::{MfaSerial, Secret};
 
-use super::{Asked, HopError, client};
+use super::{StsError, StsOperation, client};
 use crate::client::ATTEMPT;
 use crate::client::Aws;
 use crate::error::AwsError;
@@ -21,14 +21,14 @@ pub struct Code<'a> {
     pub code: &'a Secret<String>,
 }
 
-/// Asks STS for a session that says of its owner that they have the device. Asked once: the code is used up by it.
+/// Asks STS for a session that says of its owner that they have the device. StsOperation once: the code is used up by it.
 pub async fn session_token(
     aws: &Aws,
     endpoint: &Endpoint,
     keys: &Session,
     code: Code<'_>,
     length: Duration,
-) -> Result<Session, HopError> {
+) -> Result<Session, StsError> {
     let client = client(aws, endpoint, keys).await;
     let request = client
         .get_session_token()
@@ -38,7 +38,7 @@ pub async fn session_token(
     let answer = aws.call(endpoint, ATTEMPT, Box::pin(request.send())).await;
     answer
         .and_then(|answer| accept(answer.credentials(), aws, keys))
-        .map_err(|error| HopError { asked: Asked::SessionToken(code.serial.clone()), error })
+        .map_err(|error| StsError { asked: StsOperation::SessionToken(code.serial.clone()), error })
 }
 
 fn accept(got: Option<&aws_sdk_sts::types::Credentials>, aws: &Aws, keys: &Session) -> Result<Session, AwsError> {
@@ -47,7 +47,7 @@ fn accept(got: Option<&aws_sdk_sts::types::Credentials>, aws: &Aws, keys: &Sessi
     Ok(Session { credentials, arn: keys.arn.clone(), issued: now, is_clamped: false })
 }
 
-impl HopError {
+impl StsError {
     /// Whether the code was not taken: wrong, of another time, or used before (IAM says the same of all of them).
     #[must_use]
     pub fn is_code_refused(&self) -> bool {
