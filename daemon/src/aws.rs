@@ -2,6 +2,7 @@
 //! AWS's own configuration files, and one way to tell what an error means.
 
 mod error;
+pub mod texts;
 mod wiring;
 
 use std::error::Error;

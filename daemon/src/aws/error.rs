@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
 
+use super::texts;
 use crate::breaker::ALONE_MAX;
 use crate::breaker::Open;
 use crate::transport::InsecureEndpoint;
@@ -129,7 +130,7 @@ impl AwsError {
             (Some(code), _) if code.contains("Throttl") || code.contains("TooManyRequests") => AwsErrorKind::Throttled,
             (Some("RequestLimitExceeded" | "SlowDown"), _) | (_, 429) => AwsErrorKind::Throttled,
             (Some("RequestExpired" | "RequestTimeTooSkewed"), _) => AwsErrorKind::Clock,
-            (Some("SignatureDoesNotMatch" | "InvalidSignatureException"), _) if is_about_time(message) => {
+            (Some("SignatureDoesNotMatch" | "InvalidSignatureException"), _) if texts::is_about_time(message) => {
                 AwsErrorKind::Clock
             }
             (
@@ -172,10 +173,6 @@ impl From<Open<Self>> for AwsError {
 fn retry_after(answer: &HttpResponse) -> Option<Duration> {
     let asked = answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)?;
     Some(asked.min(ALONE_MAX))
-}
-
-fn is_about_time(message: &str) -> bool {
-    message.contains("Signature expired") || message.contains("not yet current")
 }
 
 fn is_insecure(error: &(dyn Error + 'static)) -> bool {

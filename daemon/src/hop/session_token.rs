@@ -8,6 +8,7 @@ use super::{Asked, HopError, client};
 use crate::aws::ATTEMPT;
 use crate::aws::Aws;
 use crate::aws::AwsError;
+use crate::aws::texts;
 use crate::config::MFA_RANGE;
 use crate::profile::Endpoint;
 use crate::session::Session;
@@ -51,6 +52,6 @@ impl HopError {
     /// Whether the code was not taken: wrong, of another time, or used before (IAM says the same of all of them).
     #[must_use]
     pub fn is_code_refused(&self) -> bool {
-        self.error.message.contains("MultiFactorAuthentication failed")
+        texts::is_mfa_code_refused(&self.error.message)
     }
 }
