@@ -2,6 +2,9 @@
 //!
 //! The modules stand in the order in which data flows; each uses only those above it.
 
+mod causes;
+mod texts;
+
 pub mod http;
 
 pub mod error;

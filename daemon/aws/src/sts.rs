@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::client::{ATTEMPT, Aws};
 use crate::error::{AwsError, AwsErrorKind};
+use crate::texts::{self, ExtraPermission};
 use rolecall_core::config::SESSION_RANGE;
 use rolecall_core::config::inputs::Variant;
 use rolecall_core::config::network::Service;
@@ -252,7 +253,7 @@ fn is_session_of(arn: &str, role: &RoleArn) -> bool {
 }
 
 fn is_too_long(error: &AwsError) -> bool {
-    error.kind == AwsErrorKind::Rejected && error.message.contains("DurationSeconds")
+    error.kind == AwsErrorKind::Rejected && texts::is_duration_too_long(&error.message)
 }
 
 impl fmt::Display for StsOperation {
@@ -281,7 +282,7 @@ impl StsError {
             AwsErrorKind::Denied => {
                 (format!("AWS does not let source \"{source}\" {asked}: {said}"), denied_hint(said))
             }
-            AwsErrorKind::Rejected if is_too_much(said) => (
+            AwsErrorKind::Rejected if texts::is_session_too_large(said) => (
                 format!("STS refuses the request to {asked}: {said}"),
                 "Session tags and policies together are too large for a session: use fewer or shorter ones.",
             ),
@@ -313,18 +314,15 @@ impl StsError {
 
 /// What has to be allowed: some of what a role can be given wants a permission of its own.
 fn denied_hint(said: &str) -> &'static str {
-    if said.contains("sts:TagSession") {
-        "Session tags want sts:TagSession: the role's trust policy and your own permissions both have to allow it, and on a chain those of every role that transitive tags reach."
-    } else if said.contains("sts:SetSourceIdentity") {
-        "A source identity wants sts:SetSourceIdentity: the trust policy of every role of the chain has to allow it, and so have your own permissions."
-    } else {
-        "Check the role's trust policy and your own permissions: both have to allow it."
+    match texts::denied_permission(said) {
+        Some(ExtraPermission::TagSession) => {
+            "Session tags want sts:TagSession: the role's trust policy and your own permissions both have to allow it, and on a chain those of every role that transitive tags reach."
+        }
+        Some(ExtraPermission::SetSourceIdentity) => {
+            "A source identity wants sts:SetSourceIdentity: the trust policy of every role of the chain has to allow it, and so have your own permissions."
+        }
+        None => "Check the role's trust policy and your own permissions: both have to allow it.",
     }
-}
-
-/// Whether tags and policies are more than fits into a session (PackedPolicyTooLarge).
-fn is_too_much(said: &str) -> bool {
-    said.contains("PackedPolicyTooLarge") || (said.contains("acked") && said.contains("allotted space"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{StsError, StsOperation, client};
 use crate::client::ATTEMPT;
 use crate::client::Aws;
 use crate::error::AwsError;
+use crate::texts;
 use rolecall_core::config::MFA_RANGE;
 use rolecall_core::profile::Endpoint;
 use rolecall_core::session::Session;
@@ -51,6 +52,6 @@ impl StsError {
     /// Whether the code was not taken: wrong, of another time, or used before (IAM says the same of all of them).
     #[must_use]
     pub fn is_code_refused(&self) -> bool {
-        self.error.message.contains("MultiFactorAuthentication failed")
+        texts::is_mfa_code_refused(&self.error.message)
     }
 }
