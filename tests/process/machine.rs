@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Line, Op, Outcome, Output, SignedDuration, within};
+use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Op, Outcome, Output, SignedDuration, TcpRelay, within};
 
 use crate::files::skipped;
 use crate::world::{World, kill};
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A world whose daemon goes by a wall clock of its own and reaches AWS by a line that can fail.
 pub(crate) struct Machine {
     pub(crate) daemon: Daemon,
-    pub(crate) line: Line,
+    pub(crate) line: TcpRelay,
     pub(crate) world: World,
     clock: FakeTime,
     ahead: Cell<SignedDuration>,
@@ -44,7 +44,7 @@ impl Machine {
             return None;
         };
         clock.set(ahead);
-        let line = Line::to(world.aws.addr());
+        let line = TcpRelay::to(world.aws.addr());
         let endpoint = format!("http://{host}:{}", line.addr().port());
         world.sandbox.write_aws_profile("work", &world.user, &endpoint);
         let daemon = clock.start_daemon(&world.sandbox);
@@ -137,7 +137,7 @@ fn sleeps(machine: &Machine) {
     machine.accepted();
     machine.daemon.stop();
     machine.pass(3 * HOUR);
-    machine.line.lose();
+    machine.line.blackhole_existing();
 }
 
 #[test]

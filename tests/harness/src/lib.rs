@@ -37,34 +37,26 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod arn;
-mod canary;
+mod certificate;
 mod clock;
-mod keys;
-mod line;
-mod proxy;
+mod encoding;
 mod random;
+mod secrets;
 mod serve;
 mod time;
 
-#[cfg(test)]
-mod testing;
-
-pub mod apiserver;
 pub mod aws;
+pub mod kube;
 pub mod sandbox;
-pub mod sigv4;
 
-pub use apiserver::ApiServer;
 pub use aws::{
-    Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, Fault, Gate, InstanceMetadata, Login, MfaDevice, Op,
-    Outcome, OverTls, Role, Sso,
+    AccessKey, Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, Fault, Gate, InstanceMetadata, Login,
+    MfaDevice, Op, Outcome, OverTls, Role, Sso, TokenSpec,
 };
 pub use clock::Clock;
 pub use jiff::SignedDuration;
-pub use keys::AccessKey;
-pub use line::Line;
-pub use proxy::Proxy;
+pub use kube::ApiServer;
 pub use sandbox::{
-    AwsProfile, Daemon, FakeTime, Network, Notifications, Output, Sandbox, SessionBus, Terminal, within,
+    AwsProfile, Daemon, FakeTime, Network, Notifications, Output, Proxy, Sandbox, SessionBus, TcpRelay, Terminal,
+    within,
 };
-pub use sigv4::TokenSpec;

@@ -1,6 +1,6 @@
 //! The three ways in which these wires write a time, all UTC and in whole seconds.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -18,6 +18,11 @@ pub(crate) fn rfc3339(at: SystemTime) -> String {
 /// `Sun, 30 Aug 2015 12:36:00 GMT`, as an HTTP Date header has it.
 pub(crate) fn http_date(at: SystemTime) -> String {
     write(at, "%a, %d %b %Y %H:%M:%S GMT")
+}
+
+/// Returns the seconds since 1970. Panics if `at` is earlier.
+pub(crate) fn unix_seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).expect("tests use times after 1970").as_secs()
 }
 
 /// Reads `20150830T123600Z` and nothing else.

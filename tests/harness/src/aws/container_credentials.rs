@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response};
 use serde_json::json;
 
 use super::handle::AwsHandle;
-use super::rotating::Rotating;
+use super::rotating::RotatingCredentials;
 use crate::random::{base64_text, request_id};
 use crate::serve::{Broken, ReplyBody, Server, full};
 
@@ -24,8 +24,8 @@ impl AwsHandle {
     pub fn container_credentials(&self, role_arn: &str) -> ContainerCredentials {
         let task = request_id();
         let token = base64_text(64);
-        self.world.state().identities.add_secret("a container's token", &token);
-        let role = Rotating::new(&self.world, role_arn, &task.replace('-', ""));
+        self.shared.state().identities.add_secret("a container's token", &token);
+        let role = RotatingCredentials::new(&self.shared, role_arn, &task.replace('-', ""));
         let service = Arc::new(Service { role, path: format!("/v2/credentials/{task}"), token });
         let shared = Arc::clone(&service);
         let server = Server::start("container-credentials", None, move |request| {
@@ -61,7 +61,7 @@ impl ContainerCredentials {
 
 #[derive(Debug)]
 struct Service {
-    role: Rotating,
+    role: RotatingCredentials,
     path: String,
     token: String,
 }

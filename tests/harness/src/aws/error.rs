@@ -1,9 +1,9 @@
 //! Errors of an API, and how each service's protocol writes them.
 
-use super::inbound::{Inbound, Service};
 use super::reply::Reply;
+use super::request::{ParsedRequest, Service};
+use crate::aws::sigv4::AuthError;
 use crate::random::request_id;
-use crate::sigv4::AuthError;
 
 /// An error as AWS would answer it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +70,13 @@ impl ApiError {
     }
 
     /// Written as the service that was called writes it.
-    pub(crate) fn reply(&self, request: &Inbound) -> Reply {
+    pub(crate) fn reply(&self, request: &ParsedRequest) -> Reply {
         let reply = match request.service {
             Service::Sts if request.wants_json() => self.query_json(),
             Service::Sts => self.query_xml("https://sts.amazonaws.com/doc/2011-06-15/"),
             Service::Iam => self.query_xml("https://iam.amazonaws.com/doc/2010-05-08/"),
             Service::Eks | Service::Signin => self.rest_json(),
-            Service::Sso => super::sso::error_reply(self),
+            Service::Sso => self.sso_json(),
         };
         Reply { error_code: Some(self.code.clone()), ..reply }
     }
@@ -106,6 +106,32 @@ impl ApiError {
 
     fn rest_json(&self) -> Reply {
         let mut reply = Reply::json(self.status, &request_id(), &serde_json::json!({ "message": self.message }));
+        reply.headers.push(("x-amzn-errortype", self.code.clone()));
+        reply
+    }
+
+    /// OIDC has a word of RFC 6749 in the body, the portal a message; both have the code in a header.
+    fn sso_json(&self) -> Reply {
+        let word = match self.code.as_str() {
+            "AuthorizationPendingException" => "authorization_pending",
+            "SlowDownException" => "slow_down",
+            "ExpiredTokenException" => "expired_token",
+            "AccessDeniedException" => "access_denied",
+            "InvalidGrantException" => "invalid_grant",
+            "InvalidClientException" => "invalid_client",
+            "InvalidScopeException" => "invalid_scope",
+            "UnauthorizedClientException" => "unauthorized_client",
+            "UnsupportedGrantTypeException" => "unsupported_grant_type",
+            "InvalidRedirectUriException" => "invalid_redirect_uri",
+            "InvalidRequestException" => "invalid_request",
+            _ => "",
+        };
+        let body = if word.is_empty() {
+            serde_json::json!({ "message": self.message })
+        } else {
+            serde_json::json!({ "error": word, "error_description": self.message })
+        };
+        let mut reply = Reply::json(self.status, &request_id(), &body);
         reply.headers.push(("x-amzn-errortype", self.code.clone()));
         reply
     }

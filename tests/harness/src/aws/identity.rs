@@ -4,73 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::SystemTime;
 
 use super::mfa::Devices;
-pub use super::role::Role;
-use super::signin::Logins;
+use super::principal::{Principal, SessionTags};
+use super::role::Role;
+use super::signin::records::Logins;
 use super::web_identity::WebIdentities;
 use crate::arn::Arn;
-use crate::canary;
-use crate::keys::AccessKey;
+use crate::aws::access_key::AccessKey;
 use crate::random::{base64_text, iam_id};
+use crate::secrets;
 
 #[derive(Clone, Debug)]
 struct User {
     id: String,
     denied: BTreeSet<String>,
-}
-
-/// Who a key belongs to.
-#[derive(Clone, Debug)]
-pub(crate) struct Principal {
-    /// The user's ARN, or the assumed-role ARN.
-    pub(crate) arn: String,
-    /// `AIDA…`, or `AROA…:session`.
-    pub(crate) user_id: String,
-    /// The ARN of the role, with its path, if this is a role's session.
-    pub(crate) role_arn: Option<String>,
-    pub(crate) source_identity: Option<String>,
-    /// Whether these are a session's credentials: a role's, or those of a GetSessionToken.
-    pub(crate) temporary: bool,
-    /// When the person gave a code. Only GetSessionToken puts that into credentials; AssumeRole never does.
-    pub(crate) mfa_since: Option<SystemTime>,
-    pub(crate) tags: SessionTags,
-}
-
-/// Session tags, and which of them the next role of a chain gets too.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SessionTags {
-    pub(crate) all: BTreeMap<String, String>,
-    pub(crate) transitive: BTreeSet<String>,
-}
-
-impl SessionTags {
-    /// What the next role of a chain gets.
-    pub(crate) fn inherited(&self) -> Self {
-        let all = self.all.iter().filter(|(key, _)| self.transitive.contains(*key));
-        Self { all: all.map(|(key, value)| (key.clone(), value.clone())).collect(), ..self.clone() }
-    }
-}
-
-impl Principal {
-    fn user(arn: &str, id: &str) -> Self {
-        Self {
-            arn: arn.to_owned(),
-            user_id: id.to_owned(),
-            role_arn: None,
-            source_identity: None,
-            temporary: false,
-            mfa_since: None,
-            tags: SessionTags::default(),
-        }
-    }
-
-    pub(crate) fn account(&self) -> String {
-        Arn::parse(&self.arn).expect("the table holds ARNs").account
-    }
-
-    /// The identity whose policies count: the user or the role.
-    pub(crate) fn identity(&self) -> &str {
-        self.role_arn.as_deref().unwrap_or(&self.arn)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -274,9 +220,27 @@ impl Identities {
         self.users.get(arn).map(|user| Principal::user(arn, &user.id))
     }
 
+    /// Credentials of a login with `aws login`: the user's own session, or a session of the role. `None` if there is no
+    /// user or role of that ARN.
+    pub(crate) fn add_console_session(&mut self, principal_arn: &str, expires: SystemTime) -> Option<AccessKey> {
+        if let Some(user) = self.user(principal_arn) {
+            return Some(self.add_user_session(&user, expires, None));
+        }
+        let role = self.role(principal_arn).cloned()?;
+        let new = NewSession { role: &role, name: "console", expires, source_identity: None, packed: 0 };
+        Some(self.add_session(&new))
+    }
+
+    /// A new refresh token for `aws login`.
+    pub(crate) fn new_refresh_token(&mut self) -> String {
+        let token = base64_text(200);
+        self.add_secret("the refresh token of a login", &token);
+        token
+    }
+
     /// Something that must not leak.
     pub(crate) fn add_secret(&mut self, kind: &'static str, secret: &str) {
-        canary::issue(kind, secret);
+        secrets::issue(kind, secret);
         self.secrets.push(secret.to_owned());
     }
 

@@ -9,7 +9,7 @@ use hyper::{HeaderMap, Method, Request, Response};
 use serde_json::json;
 
 use super::handle::AwsHandle;
-use super::rotating::Rotating;
+use super::rotating::RotatingCredentials;
 use crate::arn::Arn;
 use crate::random::{base64_text, bytes};
 use crate::serve::{Broken, ReplyBody, Server, full};
@@ -30,7 +30,8 @@ impl AwsHandle {
     /// The metadata service of an instance with this role.
     pub fn instance_metadata(&self, role_arn: &str) -> InstanceMetadata {
         let instance = format!("i-0{}", hex::encode(bytes(8)));
-        let service = Service { role: Rotating::new(&self.world, role_arn, &instance), tokens: Mutex::default() };
+        let service =
+            Service { role: RotatingCredentials::new(&self.shared, role_arn, &instance), tokens: Mutex::default() };
         let service = Arc::new(service);
         let shared = Arc::clone(&service);
         let server = Server::start("instance-metadata", None, move |request| {
@@ -61,7 +62,7 @@ impl InstanceMetadata {
 
 #[derive(Debug)]
 struct Service {
-    role: Rotating,
+    role: RotatingCredentials,
     tokens: Mutex<HashMap<String, SystemTime>>,
 }
 
@@ -93,9 +94,9 @@ impl Service {
             return reply(403, "");
         }
         let token = base64_text(56);
-        let world = self.role.world();
-        world.state().identities.add_secret("a token of the instance metadata", &token);
-        let expires = world.clock.now() + Duration::from_secs(ttl);
+        let shared = self.role.shared();
+        shared.state().identities.add_secret("a token of the instance metadata", &token);
+        let expires = shared.clock.now() + Duration::from_secs(ttl);
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), expires);
         let mut answer = reply(200, &token);
         answer.headers_mut().insert(TTL, ttl.into());
@@ -105,7 +106,7 @@ impl Service {
     fn knows(&self, headers: &HeaderMap) -> bool {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let expires = headers.get(TOKEN).and_then(|token| token.to_str().ok()).and_then(|token| tokens.get(token));
-        expires.is_some_and(|expires| *expires > self.role.world().clock.now())
+        expires.is_some_and(|expires| *expires > self.role.shared().clock.now())
     }
 
     /// An instance whose role cannot be assumed is told so with 200.

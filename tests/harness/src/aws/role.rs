@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::identity::{Principal, SessionTags};
+use super::principal::{Principal, SessionTags};
 use crate::arn::Arn;
 use crate::random::iam_id;
 
@@ -38,8 +38,8 @@ struct Conditions {
     principal_tags: BTreeMap<String, String>,
 }
 
-/// What a trust policy is asked about.
-pub(crate) struct Asked<'a> {
+/// What a trust policy is query about.
+pub(crate) struct TrustQuery<'a> {
     pub(crate) principal: &'a Principal,
     pub(crate) session_name: &'a str,
     pub(crate) external_id: Option<&'a str>,
@@ -171,8 +171,8 @@ impl Role {
 
 impl Role {
     /// Whether the trust policy lets this `sts:AssumeRole` through.
-    pub(crate) fn admits(&self, asked: &Asked<'_>) -> bool {
-        self.names(asked.principal) && self.conditions.hold(asked)
+    pub(crate) fn admits(&self, query: &TrustQuery<'_>) -> bool {
+        self.names(query.principal) && self.conditions.hold(query)
     }
 
     /// Whether the trust policy lets this `sts:AssumeRoleWithWebIdentity` through.
@@ -189,18 +189,18 @@ impl Role {
 }
 
 impl Conditions {
-    fn hold(&self, asked: &Asked<'_>) -> bool {
+    fn hold(&self, query: &TrustQuery<'_>) -> bool {
         let same = |wanted: &Option<String>, given: Option<&str>| wanted.is_none() || wanted.as_deref() == given;
         let within = |wanted: &BTreeMap<String, String>, given: &SessionTags| {
             wanted.iter().all(|(key, value)| given.all.get(key) == Some(value))
         };
-        same(&self.external_id, asked.external_id)
-            && same(&self.source_identity, asked.source_identity)
-            && (!self.mfa || asked.mfa_age.is_some())
-            && self.mfa_within.is_none_or(|most| asked.mfa_age.is_some_and(|age| age < most))
-            && self.session_name.as_deref().is_none_or(|pattern| like(pattern, asked.session_name))
-            && within(&self.request_tags, asked.tags)
-            && within(&self.principal_tags, &asked.principal.tags)
+        same(&self.external_id, query.external_id)
+            && same(&self.source_identity, query.source_identity)
+            && (!self.mfa || query.mfa_age.is_some())
+            && self.mfa_within.is_none_or(|most| query.mfa_age.is_some_and(|age| age < most))
+            && self.session_name.as_deref().is_none_or(|pattern| like(pattern, query.session_name))
+            && within(&self.request_tags, query.tags)
+            && within(&self.principal_tags, &query.principal.tags)
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::identity::NewSession;
-use super::world::World;
-use crate::keys::AccessKey;
+use super::state::SharedAws;
+use crate::aws::access_key::AccessKey;
 use crate::time::rfc3339;
 
 /// EC2 says that new credentials are there at least so long before the old ones end.
@@ -18,8 +18,8 @@ const LIFETIME: Duration = Duration::from_hours(6);
 
 /// The credentials of the moment.
 #[derive(Debug)]
-pub(crate) struct Rotating {
-    world: Arc<World>,
+pub(crate) struct RotatingCredentials {
+    shared: Arc<SharedAws>,
     role_arn: String,
     session_name: String,
     fetched: AtomicUsize,
@@ -53,26 +53,26 @@ impl Issued {
     }
 }
 
-impl Rotating {
-    pub(crate) fn new(world: &Arc<World>, role_arn: &str, session_name: &str) -> Self {
-        assert!(world.state().identities.role(role_arn).is_some(), "there is no role {role_arn}");
+impl RotatingCredentials {
+    pub(crate) fn new(shared: &Arc<SharedAws>, role_arn: &str, session_name: &str) -> Self {
+        assert!(shared.state().identities.role(role_arn).is_some(), "there is no role {role_arn}");
         let now = Mutex::new(Now { lifetime: LIFETIME, current: None });
         let (role_arn, session_name) = (role_arn.to_owned(), session_name.to_owned());
-        Self { world: Arc::clone(world), role_arn, session_name, fetched: AtomicUsize::new(0), now }
+        Self { shared: Arc::clone(shared), role_arn, session_name, fetched: AtomicUsize::new(0), now }
     }
 
     pub(crate) fn role_arn(&self) -> &str {
         &self.role_arn
     }
 
-    pub(crate) fn world(&self) -> &World {
-        &self.world
+    pub(crate) fn shared(&self) -> &SharedAws {
+        &self.shared
     }
 
     /// What is given out now; `None` once the role is gone.
     pub(crate) fn fetch(&self) -> Option<Issued> {
         self.fetched.fetch_add(1, Ordering::Relaxed);
-        let at = self.world.clock.now();
+        let at = self.shared.clock.now();
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = AHEAD.min(now.lifetime / 2);
         if now.current.as_ref().is_none_or(|issued| issued.expires <= at + ahead) {
@@ -91,7 +91,7 @@ impl Rotating {
     }
 
     fn issue(&self, since: SystemTime, lifetime: Duration) -> Option<Issued> {
-        let mut state = self.world.state();
+        let mut state = self.shared.state();
         let role = state.identities.role(&self.role_arn).cloned()?;
         let expires = since + lifetime;
         let new = NewSession { role: &role, name: &self.session_name, expires, source_identity: None, packed: 0 };

@@ -1,16 +1,19 @@
 mod assume_role;
+mod client;
 mod eks;
 mod faults;
+mod instance_and_container;
 mod log;
-mod machines;
 mod mfa;
 mod sso;
 mod web_identity;
 
+use std::time::Duration;
+
 use super::*;
-use crate::keys::AccessKey;
-use crate::sigv4::Signer;
-use crate::testing::{REGION, http, sts};
+use crate::aws::sigv4::Signer;
+use crate::clock::Clock;
+use client::{REGION, http, sts};
 
 const ACCOUNT: &str = "111122223333";
 const DEVELOPERS: &str = "arn:aws:iam::111122223333:role/team/developers";
@@ -61,10 +64,10 @@ fn bad_keys_are_refused_with_the_codes_of_sts() {
     assert_eq!(error(&stranger), "403 InvalidClientTokenId: The security token included in the request is invalid.");
     let liar = AccessKey { secret: "wrong".to_owned(), ..dev.clone() };
     assert!(error(&liar).starts_with("403 SignatureDoesNotMatch: The request signature we calculated does not match"));
-    let session = aws.session(DEVELOPERS, "dev", std::time::Duration::from_mins(1));
+    let session = aws.session(DEVELOPERS, "dev", Duration::from_mins(1));
     let mixed = AccessKey { session_token: Some("other".to_owned()), ..session.clone() };
     assert!(error(&mixed).starts_with("403 InvalidClientTokenId"));
-    aws.clock().advance(std::time::Duration::from_mins(1));
+    aws.clock().advance(Duration::from_mins(1));
     assert_eq!(error(&session), "403 ExpiredToken: The security token included in the request is expired");
     aws.remove_key(&dev.id);
     assert!(error(&dev).starts_with("403 InvalidClientTokenId"));

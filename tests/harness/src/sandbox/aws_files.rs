@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::AwsProfile;
-use crate::keys::AccessKey;
+use super::aws_profile::AwsProfile;
+use crate::aws::AccessKey;
 
 /// Services that the embedded AWS has, by the names of `[services]` sections.
 const SERVICES: [&str; 6] = ["sts", "eks", "iam", "signin", "sso", "sso_oidc"];

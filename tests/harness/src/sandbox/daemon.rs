@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::output::text;
-use super::process::Watched;
-use super::watch::Watch;
+use super::process::ChildProcess;
+use super::secret_scan::SecretScanner;
 
 /// The line on stdout by which the daemon says that it listens.
 const READY: &[u8] = b"ready\n";
@@ -16,17 +16,17 @@ const READY: &[u8] = b"ready\n";
 /// A daemon in the foreground. Dropping it kills it.
 #[derive(Debug)]
 pub struct Daemon {
-    process: Watched,
+    process: ChildProcess,
     command: String,
-    watch: Arc<Watch>,
+    scanner: Arc<SecretScanner>,
 }
 
 impl Daemon {
     #[track_caller]
-    pub(crate) fn spawn(command: &mut Command, watch: Arc<Watch>) -> Self {
+    pub(crate) fn spawn(command: &mut Command, scanner: Arc<SecretScanner>) -> Self {
         let line = format!("{command:?}");
-        match Watched::spawn(command, None) {
-            Ok(process) => Self { process, command: line, watch },
+        match ChildProcess::spawn(command, None) {
+            Ok(process) => Self { process, command: line, scanner },
             Err(error) => panic!("cannot start {line}: {error}"),
         }
     }
@@ -123,7 +123,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         for (name, said) in [("stdout", self.stdout()), ("stderr", self.stderr())] {
-            self.watch.look(said.as_bytes(), || format!("what a daemon said on {name}"));
+            self.scanner.look(said.as_bytes(), || format!("what a daemon said on {name}"));
         }
     }
 }

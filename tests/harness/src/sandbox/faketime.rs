@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Daemon, Sandbox};
+use super::daemon::Daemon;
+use super::environment::Sandbox;
 
 /// Where distributions put it: /usr/lib/x86_64-linux-gnu/faketime, /usr/lib64/faketime.
 const LIBRARIES: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::signals;
+
 /// Where `ip` is; /sbin is in nobody's PATH for sure.
 const IP: [&str; 4] = ["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip", "/bin/ip"];
 
@@ -77,5 +79,6 @@ fn leave_the_machines() -> Option<()> {
 }
 
 fn run(command: &mut Command) -> bool {
+    signals::reset_in_children();
     command.env_clear().status().is_ok_and(|status| status.success())
 }

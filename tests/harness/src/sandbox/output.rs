@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::process::Watched;
+use super::process::ChildProcess;
 
 /// How long a pipe may stay open after the program has ended. Longer: somebody that it started still holds it, which is
 /// a bug that a test of a background daemon should see.
@@ -79,7 +79,7 @@ impl std::fmt::Display for Output {
 pub(crate) fn run(command: &mut Command, input: Option<Vec<u8>>, limit: Duration) -> Output {
     let line = format!("{command:?}");
     let begun = Instant::now();
-    let process = match Watched::spawn(command, input) {
+    let process = match ChildProcess::spawn(command, input) {
         Ok(process) => process,
         Err(error) => panic!("cannot start {line}: {error}"),
     };

@@ -1,6 +1,8 @@
 //! Programs of others get credentials through the files that a sandbox has: the AWS SDK for Rust, and boto3.
 
+use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -8,7 +10,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
 
 use super::*;
-use crate::aws::{Aws, Op, Role};
+use crate::aws::{AccessKey, Aws, Op, Role};
 use crate::clock::Clock;
 
 const ACCOUNT: &str = "111122223333";

@@ -8,22 +8,24 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use super::signals;
+
 /// A child with stdout and stderr captured.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct ChildProcess {
     pid: Pid,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ProcessState>,
     changed: Condvar,
 }
 
 /// What is known of the child so far.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct ProcessState {
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
     /// Set in the moment when the child is reaped, so that as long as it is `None` the pid is the child's.
@@ -38,8 +40,9 @@ pub(crate) struct Stream {
     pub(crate) ended: bool,
 }
 
-impl Watched {
+impl ChildProcess {
     pub(crate) fn spawn(command: &mut Command, input: Option<Vec<u8>>) -> io::Result<Self> {
+        signals::reset_in_children();
         let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (stdout, stderr) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
@@ -64,12 +67,12 @@ impl Watched {
         u32::try_from(self.pid.as_raw_nonzero().get()).expect("a pid is positive")
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, ProcessState> {
         self.shared.state()
     }
 
     /// Waits until `done` holds, for at most `limit`; says whether it does.
-    pub(crate) fn wait_until(&self, limit: Duration, done: impl Fn(&State) -> bool) -> bool {
+    pub(crate) fn wait_until(&self, limit: Duration, done: impl Fn(&ProcessState) -> bool) -> bool {
         let waited = self.shared.changed.wait_timeout_while(self.state(), limit, |state| !done(state));
         let (state, _timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
         done(&state)
@@ -84,7 +87,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
         // A killed process ends; without it the sandbox's folder might be deleted under its feet.
@@ -93,19 +96,19 @@ impl Drop for Watched {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ProcessState> {
         // A panic under the lock is a failed test already; a second one while the first unwinds would end the whole
         // run.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut ProcessState)) {
         change(&mut self.state());
         self.changed.notify_all();
     }
 }
 
-fn read(shared: &Arc<Shared>, mut pipe: impl Read + Send + 'static, stream: fn(&mut State) -> &mut Stream) {
+fn read(shared: &Arc<Shared>, mut pipe: impl Read + Send + 'static, stream: fn(&mut ProcessState) -> &mut Stream) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
         let mut buffer = [0; 8192];

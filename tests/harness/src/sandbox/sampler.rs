@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::watch::Watch;
+use super::secret_scan::SecretScanner;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -24,11 +24,11 @@ const MANY: u32 = 4096;
 /// How every sandbox's root begins, and how long it is.
 const ROOT: (&[u8], usize) = (b"/tmp/rc-", 14);
 
-static WATCHES: Mutex<Vec<Weak<Watch>>> = Mutex::new(Vec::new());
+static WATCHES: Mutex<Vec<Weak<SecretScanner>>> = Mutex::new(Vec::new());
 static SAMPLER: OnceLock<Thread> = OnceLock::new();
 
 /// From now on the sandbox's processes are looked at, until it is gone.
-pub(super) fn register(watch: &Arc<Watch>) {
+pub(super) fn register(watch: &Arc<SecretScanner>) {
     WATCHES.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(watch));
     let thread = || thread::Builder::new().name("sampler".to_owned()).spawn(sample).expect("a thread can be started");
     SAMPLER.get_or_init(|| thread().thread().clone()).unpark();
@@ -37,7 +37,7 @@ pub(super) fn register(watch: &Arc<Watch>) {
 fn sample() {
     let mut sampler = Sampler { newest: newest().unwrap_or_default(), young: HashMap::new() };
     loop {
-        let watches: Vec<Arc<Watch>> = {
+        let watches: Vec<Arc<SecretScanner>> = {
             let mut watches = WATCHES.lock().unwrap_or_else(PoisonError::into_inner);
             watches.retain(|watch| watch.strong_count() > 0);
             watches.iter().filter_map(Weak::upgrade).collect()
@@ -66,7 +66,7 @@ struct Young {
 }
 
 impl Sampler {
-    fn look(&mut self, watches: &[Arc<Watch>]) -> Option<()> {
+    fn look(&mut self, watches: &[Arc<SecretScanner>]) -> Option<()> {
         let newest = newest()?;
         if newest != self.newest {
             for pid in new_ones(self.newest, newest).into_iter().filter(|pid| is_process(*pid)) {
@@ -83,7 +83,7 @@ impl Sampler {
 }
 
 /// Looks at a process, unless it is as it was. `None` once it has gone.
-fn look_at(pid: u32, seen: &mut u64, watches: &[Arc<Watch>]) -> Option<()> {
+fn look_at(pid: u32, seen: &mut u64, watches: &[Arc<SecretScanner>]) -> Option<()> {
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|text| !text.is_empty())?;
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let mut hasher = DefaultHasher::new();
@@ -99,12 +99,12 @@ fn look_at(pid: u32, seen: &mut u64, watches: &[Arc<Watch>]) -> Option<()> {
 }
 
 /// Looks at a process that lives in this sandbox.
-pub(super) fn look_once(watch: &Watch, pid: u32) {
+pub(super) fn look_once(watch: &SecretScanner, pid: u32) {
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     look_into(watch, pid, &read("cmdline"), &read("environ"));
 }
 
-fn look_into(watch: &Watch, pid: u32, arguments: &[u8], environment: &[u8]) {
+fn look_into(watch: &SecretScanner, pid: u32, arguments: &[u8], environment: &[u8]) {
     let name = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
     watch.look(arguments, || format!("the arguments of {}", name()));
     watch.look(environment, || format!("the environment of {}", name()));

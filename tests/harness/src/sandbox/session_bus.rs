@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::output::{self, text, within};
-use super::process::Watched;
-use super::{Output, Sandbox};
+use super::environment::Sandbox;
+use super::output::{self, Output, text, within};
+use super::process::ChildProcess;
 
 /// Where the programs are, all of Debian's packages gnome-keyring, dbus-daemon, dbus-bin and libsecret-tools.
 const PROGRAMS: [&str; 4] =
@@ -30,8 +30,8 @@ pub struct SessionBus {
     root: PathBuf,
     address: String,
     /// Killed before the bus.
-    keyring: Mutex<Option<Watched>>,
-    _bus: Watched,
+    keyring: Mutex<Option<ChildProcess>>,
+    _bus: ChildProcess,
 }
 
 impl SessionBus {
@@ -75,7 +75,7 @@ impl SessionBus {
         let config = sandbox.write("bus/session.conf", &config);
         let mut command = sandbox.command("/usr/bin/dbus-daemon");
         command.arg(format!("--config-file={}", config.display())).args(["--nofork", "--print-address=1"]);
-        let bus = Watched::spawn(&mut command, None).expect("dbus-daemon can be started");
+        let bus = ChildProcess::spawn(&mut command, None).expect("dbus-daemon can be started");
         let said = bus.wait_until(SOON, |state| state.stdout.bytes.contains(&b'\n') || state.status.is_some());
         let address = text(&bus.state().stdout.bytes).trim().to_owned();
         assert!(said && address.starts_with("unix:"), "no bus: {address} {}", text(&bus.state().stderr.bytes));
@@ -87,7 +87,7 @@ impl SessionBus {
     pub fn start_keyring(&self) {
         let mut command = self.command("/usr/bin/gnome-keyring-daemon");
         command.args(["--unlock", "--components=secrets", "--foreground"]);
-        let keyring = Watched::spawn(&mut command, Some(PASSWORD.to_vec())).expect("it can be started");
+        let keyring = ChildProcess::spawn(&mut command, Some(PASSWORD.to_vec())).expect("it can be started");
         *self.keyring() = Some(keyring);
         assert!(within(SOON, || self.is_there().then_some(())).is_some(), "the keyring is not on the bus");
     }
@@ -184,7 +184,7 @@ impl SessionBus {
         self.keyring().as_ref().expect("a keyring was started").signal(signal);
     }
 
-    fn keyring(&self) -> MutexGuard<'_, Option<Watched>> {
+    fn keyring(&self) -> MutexGuard<'_, Option<ChildProcess>> {
         self.keyring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

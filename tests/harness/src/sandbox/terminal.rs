@@ -11,7 +11,8 @@ use pty_process::blocking::{Command as PtyCommand, Pty};
 use rustix::process::Signal;
 
 use super::output::text;
-use super::process::Watched;
+use super::process::ChildProcess;
+use super::signals;
 
 /// Rows and columns at first.
 const SIZE: (u16, u16) = (24, 80);
@@ -25,7 +26,7 @@ const CTRL_C: &[u8] = b"\x03";
 /// All of stdin, stdout and stderr are the terminal; to have one of them elsewhere, run a shell that redirects it.
 #[derive(Debug)]
 pub struct Terminal {
-    process: Watched,
+    process: ChildProcess,
     pty: Arc<Keyboard>,
     size: Mutex<(u16, u16)>,
     command: String,
@@ -41,6 +42,7 @@ impl Terminal {
     /// Starts the program. `TERM` is `xterm-256color` unless the command sets it. The command is used up.
     #[track_caller]
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        signals::reset_in_children();
         let line = format!("{command:?}");
         if !command.get_envs().any(|(name, _)| name == "TERM") {
             command.env("TERM", "xterm-256color");
@@ -53,7 +55,7 @@ impl Terminal {
             Err(error) => panic!("cannot start {line}: {error}"),
         };
         let pty = Arc::new(Keyboard(pty));
-        let process = Watched::watch(child, Reader(Arc::clone(&pty)), io::empty());
+        let process = ChildProcess::watch(child, Reader(Arc::clone(&pty)), io::empty());
         Self { process, pty, size: Mutex::new(SIZE), command: line }
     }
 

@@ -1,5 +1,10 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
 use super::*;
-use std::time::Instant;
+use crate::aws::AccessKey;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -66,16 +71,14 @@ fn a_daemon_is_waited_for_stopped_and_reaped() {
 
 #[test]
 #[cfg(target_os = "linux")]
-#[allow(clippy::disallowed_methods, reason = "a real process, in real time")]
 fn what_was_left_in_the_background_is_killed() {
     let sandbox = Sandbox::new();
     let background = "sleep 300 </dev/null >/dev/null 2>&1 & echo $!";
     let output = sandbox.run(sandbox.command("sh").args(["-c", background]));
     assert!(!output.pipes_left_open);
     let pid: u32 = output.stdout.trim().parse().unwrap();
-    let begun = Instant::now();
     assert_eq!(sandbox.kill_leftovers(), [pid]);
-    assert!(sandbox.kill_leftovers().is_empty() && begun.elapsed() < SOON);
+    assert!(sandbox.kill_leftovers().is_empty());
 }
 
 #[test]

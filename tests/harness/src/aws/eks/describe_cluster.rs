@@ -5,18 +5,18 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::super::cluster::Cluster;
-use super::super::dispatch::Authentic;
+use super::super::context::SignedCall;
 use super::super::error::ApiError;
 use super::super::reply::Reply;
-use super::authorize;
+use super::permission::authorize;
 use crate::random::request_id;
 
-pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let name = call.request.segments().into_iter().nth(1).unwrap_or_default();
     // Permission first: who may not describe does not learn what there is.
     authorize(call, "eks:DescribeCluster", &name)?;
     let account = call.caller.account();
-    let state = call.world.state();
+    let state = call.shared.state();
     let mine = |cluster: &&Cluster| cluster.name == name && cluster.region == call.region && cluster.account == account;
     let cluster = state.clusters.iter().find(mine).ok_or_else(|| {
         ApiError::new(404, "ResourceNotFoundException", format!("No cluster found for name: {name}."))

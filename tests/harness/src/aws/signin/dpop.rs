@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::super::web_identity::unix;
+use crate::time::unix_seconds;
 
 /// How far a proof's time may be from AWS's clock.
 const TOLERANCE: u64 = 300;
@@ -52,7 +52,7 @@ impl ProofKey {
             && (text(&jwk["kty"]), text(&jwk["crv"])) == ("EC".to_owned(), "P-256".to_owned())
             && self.public[1..] == point
             && (text(&claims["htm"]), text(&claims["htu"])) == ("POST".to_owned(), url.to_owned())
-            && claims["iat"].as_u64().is_some_and(|at| at.abs_diff(unix(now)) <= TOLERANCE);
+            && claims["iat"].as_u64().is_some_and(|at| at.abs_diff(unix_seconds(now)) <= TOLERANCE);
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public);
         let good = formal && key.verify(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).is_ok();
         Some(text(&claims["jti"])).filter(|id| good && !id.is_empty())

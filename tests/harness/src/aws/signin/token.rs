@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::super::dispatch::Unsigned;
+use super::super::context::UnsignedCall;
 use super::super::error::ApiError;
 use super::super::reply::Reply;
-use super::{CLIENT, LIFETIME, issue, refresh_token};
+use super::records::{CLIENT, CREDENTIALS_TTL};
 use crate::random::request_id;
 
-pub(crate) fn answer(call: &Unsigned<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn answer(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
     let body: Value = serde_json::from_slice(&call.request.body).unwrap_or_default();
     let field = |name: &str| body[name].as_str().unwrap_or_default();
     if (field("clientId"), field("grantType")) != (CLIENT, "refresh_token") {
         return Ok(refused(400, "ValidationException", "INVALID_REQUEST", "Unknown client or grant"));
     }
-    let now = call.world.clock.now();
-    let mut state = call.world.state();
+    let now = call.shared.clock.now();
+    let mut state = call.shared.state();
     let identities = &mut state.identities;
     let expired = || Ok(refused(403, "AccessDeniedException", "TOKEN_EXPIRED", "The refresh token has expired"));
     let known = identities.logins.0.iter_mut().find(|known| known.refresh_token == field("refreshToken"));
@@ -30,9 +30,9 @@ pub(crate) fn answer(call: &Unsigned<'_>) -> Result<Reply, ApiError> {
         return expired();
     }
     let (arn, principal) = (session.arn.clone(), session.principal.clone());
-    let lifetime = call.twist.expires_in.unwrap_or(LIFETIME);
-    let Some(key) = issue(identities, &principal, now + lifetime) else { return expired() };
-    let token = refresh_token(identities);
+    let lifetime = call.overrides.expires_in.unwrap_or(CREDENTIALS_TTL);
+    let Some(key) = identities.add_console_session(&principal, now + lifetime) else { return expired() };
+    let token = identities.new_refresh_token();
     let session = identities.logins.0.iter_mut().find(|known| known.arn == arn);
     session.expect("it was there above").refresh_token.clone_from(&token);
     drop(state);

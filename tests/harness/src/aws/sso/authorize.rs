@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::super::inbound::Inbound;
 use super::super::reply::Reply;
-use super::super::world::{State, World};
+use super::super::request::ParsedRequest;
+use super::super::state::{AwsState, SharedAws};
 use super::records::{Code, Verdict};
 
 /// AWS's own.
 const CODE_LIFE: Duration = Duration::from_mins(10);
 
-pub(super) fn answer(world: &World, request: &Inbound) -> Reply {
-    let mut state = world.state();
+pub(super) fn answer(shared: &SharedAws, request: &ParsedRequest) -> Reply {
+    let mut state = shared.state();
     if request.path == "/device" {
         return device(&mut state, request);
     }
-    match authorize(world, &mut state, request) {
+    match authorize(shared, &mut state, request) {
         Ok(reply) => reply,
         // Nowhere to send the browser that one could trust.
         Err(wrong) => page(400, &format!("Something is wrong with {wrong}")),
@@ -27,7 +27,7 @@ fn page(status: u16, text: &str) -> Reply {
 }
 
 /// The person compares the code, and says what they think.
-fn device(state: &mut State, request: &Inbound) -> Reply {
+fn device(state: &mut AwsState, request: &ParsedRequest) -> Reply {
     let verdict = state.sso.verdict();
     let Some(code) = request.param("user_code") else { return page(200, "Enter the code of your device") };
     match state.sso.devices.values_mut().find(|device| device.user_code == code) {
@@ -40,7 +40,7 @@ fn device(state: &mut State, request: &Inbound) -> Reply {
     }
 }
 
-fn authorize(world: &World, state: &mut State, request: &Inbound) -> Result<Reply, &'static str> {
+fn authorize(shared: &SharedAws, state: &mut AwsState, request: &ParsedRequest) -> Result<Reply, &'static str> {
     let param = |name: &'static str| request.param(name).filter(|value| !value.is_empty()).ok_or(name);
     let (id, redirect, sent) = (param("client_id")?, param("redirect_uri")?, param("state")?);
     let client = state.sso.clients.get(id).ok_or("client_id")?;
@@ -59,7 +59,7 @@ fn authorize(world: &World, state: &mut State, request: &Inbound) -> Result<Repl
         Verdict::Pending => Ok(page(200, "Sign in")),
         Verdict::Denied => Ok(back(redirect, &format!("error=access_denied&error_description=no&state={sent}"))),
         Verdict::Approved(user) => {
-            let expires = world.clock.now() + CODE_LIFE;
+            let expires = shared.clock.now() + CODE_LIFE;
             let (client, redirected) = (id.to_owned(), redirect.to_owned());
             let code = state.sso.secret(60).replace(['+', '/'], "x");
             let known = Code { client, redirect: redirected, challenge, user, expires };

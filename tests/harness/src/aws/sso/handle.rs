@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::identity::Role;
-use super::super::world::World;
+use super::super::role::Role;
+use super::super::state::SharedAws;
 use super::records::{Person, Verdict, role_arn};
 
 /// A page that takes longer is a hang.
@@ -17,25 +17,25 @@ const MAX_REDIRECTS: usize = 4;
 /// A handle on the IAM Identity Center of an embedded AWS; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Sso {
-    world: Arc<World>,
+    shared: Arc<SharedAws>,
     addr: SocketAddr,
 }
 
 impl Sso {
-    pub(crate) fn new(world: Arc<World>, addr: SocketAddr) -> Self {
-        Self { world, addr }
+    pub(crate) fn new(shared: Arc<SharedAws>, addr: SocketAddr) -> Self {
+        Self { shared, addr }
     }
 
     /// `sso_start_url`
     pub fn start_url(&self) -> String {
-        self.world.state().sso.start_url.clone()
+        self.shared.state().sso.start_url.clone()
     }
 
     /// Assigns a permission set to a user in an account, which makes a role there: returns its ARN, for access entries and
     /// trust policies. The user who sits in front of the browser is `dev`, unless [`Sso::sit_down`] says otherwise.
     pub fn assign(&self, user: &str, account: &str, role: &str) -> String {
         let arn = role_arn(account, role);
-        let mut state = self.world.state();
+        let mut state = self.shared.state();
         if state.identities.role(&arn).is_none() {
             state.identities.put_role(Role::new(&arn));
         }
@@ -46,7 +46,7 @@ impl Sso {
     /// Takes an assignment back.
     pub fn unassign(&self, user: &str, account: &str, role: &str) {
         let assignment = (user.to_owned(), account.to_owned(), role.to_owned());
-        self.world.state().sso.assignments.remove(&assignment);
+        self.shared.state().sso.assignments.remove(&assignment);
     }
 
     /// What credentials of an assigned role say who they are, as GetCallerIdentity does.
@@ -56,12 +56,12 @@ impl Sso {
 
     /// Another person sits down in front of the browser.
     pub fn sit_down(&self, user: &str) {
-        user.clone_into(&mut self.world.state().sso.user);
+        user.clone_into(&mut self.shared.state().sso.user);
     }
 
     /// The person approves the device that shows this code. Panics if there is none.
     pub fn approve(&self, user_code: &str) {
-        let user = self.world.state().sso.user.clone();
+        let user = self.shared.state().sso.user.clone();
         self.judge(user_code, Verdict::Approved(user));
     }
 
@@ -71,7 +71,7 @@ impl Sso {
     }
 
     fn judge(&self, user_code: &str, verdict: Verdict) {
-        let mut state = self.world.state();
+        let mut state = self.shared.state();
         let device = state.sso.devices.values_mut().find(|device| device.user_code == user_code);
         device.unwrap_or_else(|| panic!("no device shows {user_code}")).verdict = verdict;
     }
@@ -92,12 +92,12 @@ impl Sso {
     }
 
     fn behave(&self, person: Person) {
-        self.world.state().sso.person = person;
+        self.shared.state().sso.person = person;
     }
 
     /// The codes of the devices that nobody has approved or refused.
     pub fn waiting(&self) -> Vec<String> {
-        let state = self.world.state();
+        let state = self.shared.state();
         let waiting = state.sso.devices.values().filter(|device| device.verdict == Verdict::Pending);
         waiting.map(|device| device.user_code.clone()).collect()
     }
@@ -119,33 +119,33 @@ impl Sso {
 
     /// How long an access token lasts: an hour at first.
     pub fn token_life(&self, life: Duration) {
-        self.world.state().sso.token_life = life;
+        self.shared.state().sso.token_life = life;
     }
 
     /// How long a login lasts, however often it is renewed: eight hours at first.
     pub fn login_life(&self, life: Duration) {
-        self.world.state().sso.login_life = life;
+        self.shared.state().sso.login_life = life;
     }
 
     /// How long credentials of a role last: an hour at first.
     pub fn role_life(&self, life: Duration) {
-        self.world.state().sso.role_life = life;
+        self.shared.state().sso.role_life = life;
     }
 
     /// How long a device code lasts: ten minutes at first.
     pub fn device_life(&self, life: Duration) {
-        self.world.state().sso.device_life = life;
+        self.shared.state().sso.device_life = life;
     }
 
     /// How long a device has to pause between polls, in real time: a second at first.
     pub fn interval(&self, interval: Duration) {
-        self.world.state().sso.interval = interval;
+        self.shared.state().sso.interval = interval;
     }
 
     /// An administrator ends every login: no token is taken any more, of either kind.
     pub fn revoke_all(&self) {
-        let now = self.world.clock.now();
-        let mut state = self.world.state();
+        let now = self.shared.clock.now();
+        let mut state = self.shared.state();
         for login in 0..state.sso.logins.len() {
             state.sso.end(login, now);
         }
@@ -153,25 +153,25 @@ impl Sso {
 
     /// No refresh token is taken any more; access tokens are, until their end.
     pub fn revoke_refresh(&self) {
-        for login in &mut self.world.state().sso.logins {
+        for login in &mut self.shared.state().sso.logins {
             login.refresh = None;
         }
     }
 
     /// No access token is taken any more; refresh tokens are.
     pub fn revoke_access(&self) {
-        self.world.state().sso.access.clear();
+        self.shared.state().sso.access.clear();
     }
 
     /// Every token and client secret ever issued here, for leak checks.
     pub fn secrets(&self) -> Vec<String> {
-        self.world.state().sso.secrets.clone()
+        self.shared.state().sso.secrets.clone()
     }
 
     /// A code that a browser was sent back with, and that nobody has redeemed.
     #[cfg(test)]
     pub(crate) fn code(&self) -> Option<String> {
-        self.world.state().sso.codes.keys().next().cloned()
+        self.shared.state().sso.codes.keys().next().cloned()
     }
 
     /// What `~/.aws/config` has to say for an AWS profile with such a role: an `[sso-session]`, or with `None` the legacy

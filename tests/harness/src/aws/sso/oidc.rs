@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::super::error::ApiError;
 use super::super::reply::Reply;
-use super::super::world::World;
+use super::super::state::SharedAws;
 use super::records::{Access, Center, Client, Device, Login, Verdict};
-use crate::canary;
 use crate::random::{iam_id, request_id};
+use crate::secrets;
+use crate::time::unix_seconds;
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const GRANTS: [&str; 3] = [DEVICE_CODE, "authorization_code", "refresh_token"];
@@ -36,11 +37,7 @@ fn list(body: &Value, name: &str) -> Vec<String> {
     values.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn unix(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).expect("tests stay after 1970").as_secs()
-}
-
-pub(super) fn register(world: &World, body: &Value) -> Result<Reply, ApiError> {
+pub(super) fn register(shared: &SharedAws, body: &Value) -> Result<Reply, ApiError> {
     if text(body, "clientName")?.is_empty() || text(body, "clientType")? != "public" {
         return Err(refused("InvalidClientMetadataException", "only public clients may register"));
     }
@@ -58,8 +55,8 @@ pub(super) fn register(world: &World, body: &Value) -> Result<Reply, ApiError> {
     if scopes.iter().any(|scope| !scope.contains(':')) {
         return Err(refused("InvalidScopeException", "no such scope"));
     }
-    let now = world.clock.now();
-    let mut state = world.state();
+    let now = shared.clock.now();
+    let mut state = shared.state();
     let (id, secret) = (iam_id("", 22), state.sso.secret(600));
     let expires = now + REGISTRATION;
     let client = Client { secret: secret.clone(), grants, redirects, scopes, expires };
@@ -69,7 +66,7 @@ pub(super) fn register(world: &World, body: &Value) -> Result<Reply, ApiError> {
         &request_id(),
         &json!({
             "clientId": id, "clientSecret": secret,
-            "clientIdIssuedAt": unix(now), "clientSecretExpiresAt": unix(expires),
+            "clientIdIssuedAt": unix_seconds(now), "clientSecretExpiresAt": unix_seconds(expires),
             "authorizationEndpoint": null, "tokenEndpoint": null,
         }),
     ))
@@ -92,9 +89,9 @@ fn client(center: &Center, body: &Value, grant: &str, now: SystemTime) -> Result
     Ok((id.to_owned(), client.clone()))
 }
 
-pub(super) fn start_device(world: &World, body: &Value, host: &str) -> Result<Reply, ApiError> {
-    let now = world.clock.now();
-    let mut state = world.state();
+pub(super) fn start_device(shared: &SharedAws, body: &Value, host: &str) -> Result<Reply, ApiError> {
+    let now = shared.clock.now();
+    let mut state = shared.state();
     let center = &mut state.sso;
     let (client, _) = client(center, body, DEVICE_CODE, now)?;
     if text(body, "startUrl")?.trim_end_matches(['/', '#']) != center.start_url {
@@ -107,7 +104,7 @@ pub(super) fn start_device(world: &World, body: &Value, host: &str) -> Result<Re
     let (life, interval) = (center.device_life.as_secs(), center.interval.as_secs());
     center.devices.insert(code.clone(), device);
     drop(state);
-    world.notify();
+    shared.notify();
     let page = format!("http://{host}/device");
     Ok(Reply::json(
         200,
@@ -120,9 +117,9 @@ pub(super) fn start_device(world: &World, body: &Value, host: &str) -> Result<Re
     ))
 }
 
-pub(super) fn token(world: &World, body: &Value) -> Result<Reply, ApiError> {
-    let now = world.clock.now();
-    let mut state = world.state();
+pub(super) fn token(shared: &SharedAws, body: &Value) -> Result<Reply, ApiError> {
+    let now = shared.clock.now();
+    let mut state = shared.state();
     let center = &mut state.sso;
     let grant = text(body, "grantType")?;
     if !GRANTS.contains(&grant) {
@@ -188,7 +185,7 @@ fn redeemed_code(center: &mut Center, body: &Value, client: &str, now: SystemTim
     let code = center.codes.remove(text(body, "code")?);
     let verifier = text(body, "codeVerifier")?;
     if verifier.len() >= 43 {
-        canary::issue("a PKCE verifier", verifier);
+        secrets::issue("a PKCE verifier", verifier);
     }
     let is_long = (43..=128).contains(&verifier.len());
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::canary;
 use crate::random::base64_text;
+use crate::secrets;
 
 /// How a person in front of a browser behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Center {
     /// A new secret, that a leak check can look for.
     pub(crate) fn secret(&mut self, characters: usize) -> String {
         let secret = base64_text(characters);
-        canary::issue("a token, code or client secret of IAM Identity Center", &secret);
+        secrets::issue("a token, code or client secret of IAM Identity Center", &secret);
         self.secrets.push(secret.clone());
         secret
     }

@@ -2,19 +2,14 @@
 
 use std::time::SystemTime;
 
-use super::super::error::xml_escape;
-use super::super::plan::{Expiration, Twist};
-use crate::keys::AccessKey;
+use super::super::fault_plan::{Expiration, Overrides};
+use super::xml::element;
+use crate::aws::access_key::AccessKey;
 use crate::time::rfc3339;
 
-/// `<name>text</name>`, on a line of its own.
-pub(crate) fn element(name: &str, text: &str) -> String {
-    format!("      <{name}>{}</{name}>\n", xml_escape(text))
-}
-
 /// The element `Credentials`; what it says of the end may be scripted.
-pub(crate) fn write(key: &AccessKey, expires: SystemTime, twist: &Twist) -> String {
-    let expiration = match &twist.expiration {
+pub(crate) fn write(key: &AccessKey, expires: SystemTime, overrides: &Overrides) -> String {
+    let expiration = match &overrides.expiration {
         Expiration::True => Some(rfc3339(expires)),
         Expiration::Text(text) => Some(text.clone()),
         Expiration::LeftOut => None,

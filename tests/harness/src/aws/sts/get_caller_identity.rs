@@ -1,12 +1,12 @@
 //! GetCallerIdentity: signed in headers, or presigned as an EKS token is. It needs no permission.
 
-use super::super::dispatch::Authentic;
+use super::super::context::SignedCall;
 use super::super::error::xml_escape;
 use super::super::reply::Reply;
-use super::envelope;
+use super::xml::envelope;
 use crate::random::request_id;
 
-pub(crate) fn answer(call: &Authentic<'_>) -> Reply {
+pub(crate) fn answer(call: &SignedCall<'_>) -> Reply {
     let (arn, user_id, account) = (&call.caller.arn, &call.caller.user_id, call.caller.account());
     let id = request_id();
     if call.request.wants_json() {

@@ -3,8 +3,8 @@
 //! Source of the words: "Passing session tags in AWS STS" in the IAM User Guide, and answers quoted in issues.
 
 use super::super::error::ApiError;
-use super::super::identity::SessionTags;
-use super::super::inbound::Inbound;
+use super::super::principal::SessionTags;
+use super::super::request::ParsedRequest;
 use super::validate::{NAME_PATTERN, Validator, members};
 use crate::arn::Arn;
 
@@ -23,7 +23,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    pub(crate) fn read(request: &'a Inbound, check: &mut Validator<'a>) -> Self {
+    pub(crate) fn read(request: &'a ParsedRequest, check: &mut Validator<'a>) -> Self {
         let role_arn = check.required("RoleArn");
         let session_name = check.required("RoleSessionName");
         if request.param("RoleArn").is_some() {
@@ -87,7 +87,7 @@ pub(crate) struct Tags<'a> {
 }
 
 impl<'a> Tags<'a> {
-    pub(crate) fn read(request: &'a Inbound, check: &mut Validator<'_>) -> Self {
+    pub(crate) fn read(request: &'a ParsedRequest, check: &mut Validator<'_>) -> Self {
         let keys = members(request, "Tags", ".Key");
         let values = members(request, "Tags", ".Value");
         let transitive = members(request, "TransitiveTagKeys", "");

@@ -4,7 +4,7 @@
 //! issues.
 
 use super::super::error::ApiError;
-use super::super::inbound::Inbound;
+use super::super::request::ParsedRequest;
 
 /// `RoleSessionName` and `SourceIdentity`.
 pub(crate) const NAME_PATTERN: (&str, &str) = (r"[\w+=,.@-]*", "+=,.@-_");
@@ -19,12 +19,12 @@ const TAG_PATTERN: &str = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*";
 
 /// Collects what is wrong with a request's parameters.
 pub(crate) struct Validator<'a> {
-    request: &'a Inbound,
+    request: &'a ParsedRequest,
     wrong: Vec<String>,
 }
 
 impl<'a> Validator<'a> {
-    pub(crate) fn new(request: &'a Inbound) -> Self {
+    pub(crate) fn new(request: &'a ParsedRequest) -> Self {
         Self { request, wrong: Vec::new() }
     }
 
@@ -125,7 +125,7 @@ impl<'a> Validator<'a> {
 
 /// The members of a list, `Tags.member.1.Key` and so on, as the query protocol flattens them; `suffix` is `.Key`, or
 /// nothing.
-pub(crate) fn members<'a>(request: &'a Inbound, list: &str, suffix: &str) -> Vec<&'a str> {
+pub(crate) fn members<'a>(request: &'a ParsedRequest, list: &str, suffix: &str) -> Vec<&'a str> {
     (1..).map_while(|number| request.param(&format!("{list}.member.{number}{suffix}"))).collect()
 }
 

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
+use super::client::{assume, sts};
 use super::{ACCOUNT, DEVELOPERS, aws};
 use crate::aws::{Op, Role};
-use crate::testing::{assume, sts};
 use crate::time::rfc3339;
 
 #[test]
@@ -206,7 +206,7 @@ fn a_chain_keeps_its_source_identity_and_its_transitive_tags() {
     aws.add_role(chained());
     let tags = "&Tags.member.1.Key=team&Tags.member.1.Value=a&Tags.member.2.Key=cost&Tags.member.2.Value=7";
     let transitive = format!("{tags}&TransitiveTagKeys.member.1=team");
-    let denied = |got: crate::testing::Got, action: &str| {
+    let denied = |got: super::client::Got, action: &str| {
         assert!(
             got.error().contains(&format!("is not authorized to perform: {action} on resource: {next}")),
             "{got:?}"

@@ -1,9 +1,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::client::{assume, eks};
 use super::{ACCOUNT, DEVELOPERS, aws};
 use crate::aws::Cluster;
-use crate::testing::{assume, eks};
 
 #[test]
 fn a_cluster_is_described_to_its_account_and_region() {

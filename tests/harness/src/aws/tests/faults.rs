@@ -2,9 +2,9 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
+use super::client::{Got, assume, eks, sts};
 use super::{DEVELOPERS, aws};
 use crate::aws::{Cluster, Cut, Fault, Gate, Op, Outcome};
-use crate::testing::{Got, assume, eks, sts};
 
 const SOON: Duration = Duration::from_secs(10);
 

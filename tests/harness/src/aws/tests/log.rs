@@ -1,6 +1,6 @@
+use super::client::{assume, eks, sts};
 use super::{DEVELOPERS, aws};
 use crate::aws::{Op, Outcome};
-use crate::testing::{assume, eks, sts};
 
 #[test]
 fn the_log_says_who_called_what_without_secrets() {

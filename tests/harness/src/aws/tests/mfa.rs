@@ -1,10 +1,10 @@
 use std::time::{Duration, SystemTime};
 
+use super::client::{Got, REGION, assume, sts};
 use super::{ACCOUNT, DEVELOPERS};
+use crate::aws::access_key::AccessKey;
 use crate::aws::{Op, Role};
 use crate::clock::Clock;
-use crate::keys::AccessKey;
-use crate::testing::{Got, REGION, assume, sts};
 use crate::time::rfc3339;
 use crate::{Aws, AwsHandle};
 

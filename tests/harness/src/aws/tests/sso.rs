@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::client::Got;
 use super::*;
-use crate::testing::Got;
+use crate::clock::Clock;
 
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// RFC 7636, appendix B.

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
+use super::client::{Got, http, sts};
 use super::{DEVELOPERS, aws};
 use crate::aws::{Aws, Op, Role};
-use crate::testing::{Got, http, sts};
 
 const SUBJECT: &str = "repo:acme/shop:ref:refs/heads/main";
 

@@ -4,18 +4,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::build::Programs;
+use crate::fixture::Fixture;
 use crate::report::{Row, median, micros, millis, percentile};
-use crate::world::World;
 
 const PART: &str = "exec";
 const ROUNDS: usize = 1000;
 
 pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
-    let world = World::new(1);
-    let _daemon = world.start(programs);
-    let mut token = world.token_command(programs);
-    world.sandbox.run(&mut token).assert_ok();
-    let [mut base, mut runs] = in_turn([&mut world.sandbox.command("/bin/true"), &mut token]);
+    let fixture = Fixture::new(1);
+    let _daemon = fixture.start(programs);
+    let mut token = fixture.token_command(programs);
+    fixture.sandbox.run(&mut token).assert_ok();
+    let [mut base, mut runs] = in_turn([&mut fixture.sandbox.command("/bin/true"), &mut token]);
     let (nothing, ours) = (micros(median(&mut base)), micros(median(&mut runs)));
     vec![
         Row::new(PART, "/bin/true, median", nothing, "µs"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rolecall_harness::Daemon;
 
 use crate::build::Programs;
+use crate::fixture::{Fixture, MANY, PROFILE};
 use crate::report::Row;
-use crate::world::{MANY, PROFILE, World};
 
 const PART: &str = "idle";
 const MINUTE: Duration = Duration::from_mins(1);
@@ -17,9 +17,9 @@ const SETTLED: Duration = Duration::from_secs(5);
 
 /// Ten thousand profiles, one of them with a session that is kept warm.
 pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
-    let world = World::new(MANY);
-    let daemon = world.start(programs);
-    world.ask(PROFILE);
+    let fixture = Fixture::new(MANY);
+    let daemon = fixture.start(programs);
+    fixture.ask(PROFILE);
     thread::sleep(SETTLED);
     let before = wake_ups(&daemon);
     thread::sleep(MINUTE);

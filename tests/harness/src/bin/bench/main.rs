@@ -9,13 +9,13 @@
 
 mod build;
 mod exec;
+mod fixture;
 mod idle;
 mod memory;
 mod report;
 mod scale;
 mod socket;
 mod start;
-mod world;
 
 use std::env;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rolecall_harness::{Daemon, Role};
 
 use crate::build::Programs;
+use crate::fixture::{Fixture, MANY, PROFILE, entry, role};
 use crate::report::Row;
-use crate::world::{MANY, PROFILE, World, entry, role};
 
 const PART: &str = "memory";
 const SESSIONS: usize = 2_000;
@@ -22,10 +22,10 @@ const SETTLED: Duration = Duration::from_secs(3);
 pub(crate) fn measure(programs: &Programs, roles: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     for (profiles, what) in [(1, "idle, 1 profile"), (MANY, "idle, 10,000 profiles")] {
-        let world = World::new(profiles);
-        let daemon = world.start(programs);
+        let fixture = Fixture::new(profiles);
+        let daemon = fixture.start(programs);
         // One that has never spoken to AWS has not touched half of its code yet.
-        world.ask(PROFILE);
+        fixture.ask(PROFILE);
         rows.extend(resident(&daemon, what, 15.0));
     }
     rows.extend(with_sessions(programs, roles));
@@ -34,11 +34,11 @@ pub(crate) fn measure(programs: &Programs, roles: bool) -> Vec<Row> {
 
 /// Ten thousand profiles, two thousand of them with a session.
 fn with_sessions(programs: &Programs, roles: bool) -> Vec<Row> {
-    let world = World::new(1);
-    world.configure(MANY, &if roles { by_roles(&world) } else { by_regions(&world) });
-    let daemon = world.start(programs);
-    world.ask(PROFILE);
-    let ask = |first| (first..SESSIONS).step_by(CALLERS).for_each(|number| world.ask(&session(number)));
+    let fixture = Fixture::new(1);
+    fixture.configure(MANY, &if roles { by_roles(&fixture) } else { by_regions(&fixture) });
+    let daemon = fixture.start(programs);
+    fixture.ask(PROFILE);
+    let ask = |first| (first..SESSIONS).step_by(CALLERS).for_each(|number| fixture.ask(&session(number)));
     thread::scope(|scope| {
         for first in 0..CALLERS {
             scope.spawn(move || ask(first));
@@ -52,9 +52,9 @@ fn with_sessions(programs: &Programs, roles: bool) -> Vec<Row> {
 /// session of its own to the daemon, with a session token as large as a real one's, but it is lighter by what only a role
 /// has: the role in every key, and a plan of its renewal. `--roles` is the exact measure. Not a source for each: AWS's files
 /// are read anew for every one, and files of two thousand AWS profiles, which nobody has, would be measured too.
-fn by_regions(world: &World) -> String {
+fn by_regions(fixture: &Fixture) -> String {
     let token = "A".repeat(SESSION_TOKEN);
-    world.sandbox.append_aws_config(&format!(
+    fixture.sandbox.append_aws_config(&format!(
         "[profile keys]\naws_access_key_id = ASIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n\
          aws_session_token = {token}\n"
     ));
@@ -63,10 +63,10 @@ fn by_regions(world: &World) -> String {
 }
 
 /// Sessions as they come: a role each, assumed.
-fn by_roles(world: &World) -> String {
+fn by_roles(fixture: &Fixture) -> String {
     let profile = |number| {
         let role = role(MANY + number);
-        world.aws.add_role(Role::new(&role).trusts("*").session_token_length(SESSION_TOKEN));
+        fixture.aws.add_role(Role::new(&role).trusts("*").session_token_length(SESSION_TOKEN));
         format!("{}role_arn = \"{role}\"\n", entry(&session(number), number, "eu-west-1"))
     };
     (0..SESSIONS).map(profile).collect()

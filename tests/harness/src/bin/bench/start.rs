@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use crate::build::Programs;
+use crate::fixture::{Fixture, MANY, PROFILE};
 use crate::report::{Row, median, millis};
-use crate::world::{MANY, PROFILE, World};
 
 const PART: &str = "start";
 const ROUNDS: usize = 15;
 
-/// The starts in one world.
+/// The starts in one fixture.
 #[derive(Default)]
 struct Starts {
     ready: Vec<Duration>,
@@ -17,11 +17,11 @@ struct Starts {
 }
 
 pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
-    let worlds = [World::new(1), World::new(MANY)];
+    let fixtures = [Fixture::new(1), Fixture::new(MANY)];
     let mut starts = [Starts::default(), Starts::default()];
     for _ in 0..ROUNDS {
-        for (world, starts) in worlds.iter().zip(&mut starts) {
-            starts.once(world, programs);
+        for (fixture, starts) in fixtures.iter().zip(&mut starts) {
+            starts.once(fixture, programs);
         }
     }
     let [mut one, mut many] = starts;
@@ -38,11 +38,11 @@ pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
 
 impl Starts {
     /// One daemon's life. The first token has an AssumeRole in it; the embedded STS answers in about a millisecond.
-    fn once(&mut self, world: &World, programs: &Programs) {
+    fn once(&mut self, fixture: &Fixture, programs: &Programs) {
         let begin = Instant::now();
-        let _daemon = world.start(programs);
+        let _daemon = fixture.start(programs);
         self.ready.push(begin.elapsed());
-        world.ask(PROFILE);
+        fixture.ask(PROFILE);
         self.token.push(begin.elapsed());
     }
 }

@@ -1,0 +1,109 @@
+//! What the harness's own tests call it with: a bare HTTP client and the signing side.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::aws::AwsHandle;
+use crate::aws::access_key::AccessKey;
+use crate::aws::sigv4::Signer;
+
+/// Where the tests' clusters and signatures are.
+pub(crate) const REGION: &str = "eu-west-1";
+
+#[derive(Debug)]
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Got {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The text of the first element of that name.
+    pub(crate) fn element(&self, name: &str) -> &str {
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let found = self.body.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
+        found.unwrap_or_else(|| panic!("no {name} in {self:?}")).0
+    }
+
+    /// The credentials of an AssumeRole.
+    pub(crate) fn key(&self) -> AccessKey {
+        AccessKey {
+            id: self.element("AccessKeyId").to_owned(),
+            secret: self.element("SecretAccessKey").to_owned(),
+            arn: self.element("Arn").to_owned(),
+            session_token: Some(self.element("SessionToken").to_owned()),
+        }
+    }
+
+    /// `AccessDenied: User: … is not authorized …`
+    pub(crate) fn error(&self) -> String {
+        format!("{} {}: {}", self.status, self.element("Code"), self.element("Message"))
+    }
+}
+
+/// One request on a connection of its own; reads until the server closes it.
+pub(crate) fn http(
+    addr: SocketAddr,
+    method: &str,
+    target: &str,
+    headers: &[(String, String)],
+    body: &str,
+) -> io::Result<Got> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\n{}content-length: {}\r\nconnection: close\r\n\r\n",
+        lines.concat(),
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8(answer).map_err(io::Error::other)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Got { status, head: head.to_lowercase(), body: body.to_owned() })
+}
+
+/// A signed call, as an SDK makes it.
+pub(crate) fn call(
+    aws: &AwsHandle,
+    key: &AccessKey,
+    service: &str,
+    method: &str,
+    target: &str,
+    body: &str,
+) -> io::Result<Got> {
+    let signer = Signer { key, region: REGION, service, at: aws.clock().now() };
+    let host = aws.addr().to_string();
+    let mut headers = vec![("host".to_owned(), host)];
+    if !body.is_empty() {
+        headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
+    }
+    let covered: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let added = signer.sign_headers(method, target, &covered, body.as_bytes());
+    headers.extend(added);
+    http(aws.addr(), method, target, &headers, body)
+}
+
+/// A signed call of STS. `parameters` is the rest of the form, encoded.
+pub(crate) fn sts(aws: &AwsHandle, key: &AccessKey, action: &str, parameters: &str) -> io::Result<Got> {
+    call(aws, key, "sts", "POST", "/", &format!("Action={action}&Version=2011-06-15{parameters}"))
+}
+
+/// AssumeRole as `dev`, with what else it is to have.
+pub(crate) fn assume(aws: &AwsHandle, key: &AccessKey, role: &str, parameters: &str) -> Got {
+    sts(aws, key, "AssumeRole", &format!("&RoleArn={role}&RoleSessionName=dev{parameters}")).unwrap()
+}
+
+/// A signed GET of EKS.
+pub(crate) fn eks(aws: &AwsHandle, key: &AccessKey, target: &str) -> Got {
+    call(aws, key, "eks", "GET", target, "").unwrap()
+}
