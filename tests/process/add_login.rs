@@ -38,7 +38,7 @@ fn without_terminal(world: &World, arguments: &[&str]) -> rolecall_harness::Outp
 fn is_let_in(world: &World) {
     let said = world.token();
     said.assert_ok();
-    let who = world.api.who(said.json()["status"]["token"].as_str().unwrap());
+    let who = world.api.username(said.json()["status"]["token"].as_str().unwrap());
     assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
 }
 
@@ -56,7 +56,7 @@ fn from_nothing_to_a_context_with_a_login_on_the_way() {
     terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
     assert_eq!(config(&world), before, "nothing is written before everything was checked");
-    center.approve(&center.waiting()[0]);
+    center.approve(&center.pending_user_codes()[0]);
     terminal.assert_exit(0, SOON);
     let said = terminal.said();
     for line in

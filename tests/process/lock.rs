@@ -226,7 +226,7 @@ fn memory(pid: u32) -> Option<Vec<u8>> {
 #[test]
 fn row_48_after_a_lock_no_secret_is_left_in_memory() {
     let world = World::configured();
-    world.sandbox.secret("a passphrase", PASSPHRASE);
+    world.sandbox.register_secret("a passphrase", PASSPHRASE);
     world.token().assert_ok();
     world.with_input(&["lock", "--passphrase", "--stdin"], PASSPHRASE).assert_ok();
     for _ in 0..10 {

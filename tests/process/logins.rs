@@ -51,7 +51,7 @@ fn plugin(world: &World) -> Terminal {
 fn is_let_in(world: &World) {
     let text = std::fs::read_to_string(world.sandbox.home().join("out.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let who = world.api.who(json["status"]["token"].as_str().unwrap());
+    let who = world.api.username(json["status"]["token"].as_str().unwrap());
     assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
 }
 
@@ -88,7 +88,7 @@ fn a_device_is_approved_elsewhere_while_kubectl_waits() {
     terminal.type_text("\n");
     terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-    let waiting = center.waiting();
+    let waiting = center.pending_user_codes();
     assert!(matches!(waiting.as_slice(), [code] if terminal.said().contains(code)), "{}", terminal.said());
     center.approve(&waiting[0]);
     terminal.assert_exit(0, SOON);
@@ -110,7 +110,7 @@ fn row_71_of_five_hundred_at_one_terminal_one_asks_and_one_device_is_approved() 
     assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 0);
     terminal.type_text("y\n");
     terminal.wait_for("and confirm the code ", SOON);
-    center.approve(&center.waiting()[0]);
+    center.approve(&center.pending_user_codes()[0]);
     terminal.wait_for("everybody", SOON);
     assert_eq!(terminal.said().matches("Log in now?").count(), 1);
     assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 1);
@@ -131,7 +131,7 @@ fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
     let (begun, other) = if first.said().contains(joined) { (second, first) } else { (first, second) };
     begun.interrupt();
     begun.wait_exit(SOON);
-    let waiting = center.waiting();
+    let waiting = center.pending_user_codes();
     assert_eq!(waiting.len(), 1);
     center.approve(&waiting[0]);
     other.assert_exit(0, SOON);
@@ -171,7 +171,7 @@ fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
     terminal.wait_for("your browser opens this page; confirm the code ", SOON);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
     assert!(!terminal.said().contains("begun before"), "{}", terminal.said());
-    center.approve(&center.waiting()[0]);
+    center.approve(&center.pending_user_codes()[0]);
     terminal.assert_exit(0, SOON);
 }
 
@@ -191,7 +191,7 @@ fn what_one_person_left_in_an_agent_before_is_not_served_to_the_next() {
     world.token().assert_ok();
     assert_eq!(world.aws.calls(Op::AssumeRole), 1, "the session was passed on");
     center.assign("eve", ACCOUNT, "developers");
-    center.sit_down("eve");
+    center.set_browser_user("eve");
     login("shared");
     world.token().assert_ok();
     let callers: Vec<_> = world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn).collect();

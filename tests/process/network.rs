@@ -85,7 +85,7 @@ fn row_62_a_session_that_still_signs_is_served_without_an_answer_from_sts() {
 
 /// Runs a test in a network of its own. The test says what it cannot show where there is none.
 fn alone(what: &str, body: impl FnOnce(&Network) + Send) {
-    if Network::alone(body).is_none() {
+    if Network::isolated(body).is_none() {
         skipped(&format!("{what}: a network namespace needs root and iproute2"));
     }
 }
@@ -117,7 +117,7 @@ fn row_82_without_a_network_the_daemon_starts_says_so_and_works_when_it_comes() 
 
 #[test]
 fn row_82_without_a_cable_the_daemon_starts_says_so_and_works_when_it_comes() {
-    alone("no cable at the start", |network| starts_without(network, Network::pull));
+    alone("no cable at the start", |network| starts_without(network, Network::lose_carrier));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn row_82_a_network_that_goes_takes_nothing_away_that_is_in_memory() {
     alone("a network that goes", |network| {
         network.up();
         let Some(machine) = Machine::with_an_old_session() else { return };
-        network.pull();
+        network.lose_carrier();
         for _ in 0..3 {
             served(&machine.world);
         }
@@ -170,7 +170,7 @@ impl<'a> Resolver<'a> {
 impl Drop for Resolver<'_> {
     fn drop(&mut self) {
         for name in ["resolv.conf", "nsswitch.conf", "hosts"] {
-            self.network.uncover(&format!("/etc/{name}"));
+            self.network.remove_overlay(&format!("/etc/{name}"));
         }
     }
 }

@@ -1,8 +1,7 @@
-//! The embedded AWS and the cluster `prod`, to try other people's clients on: `cargo run -p rolecall-harness --example
-//! world`.
+//! Serves the embedded AWS and the cluster `prod`, to try other clients: `cargo run -p rolecall-harness --example fixture`.
 //!
-//! Prints one line of JSON (endpoint, keys, role, API server, a static kubeconfig) and serves until its stdin ends.
-#![allow(clippy::print_stdout, reason = "the line on stdout is what it is for")]
+//! Prints one line of JSON (endpoint, access key, role, API server, a static kubeconfig) and serves until stdin ends.
+#![allow(clippy::print_stdout, reason = "the example prints to stdout")]
 
 use std::io::Read as _;
 
@@ -21,7 +20,7 @@ fn main() -> std::io::Result<()> {
     aws.grant("prod", REGION, ROLE, "dev:{{SessionName}}", &["view"]);
     aws.grant("prod", REGION, &dev.arn, "dev", &["view"]);
     let token = TokenSpec::new(&dev, REGION, "prod", clock.now()).mint();
-    let world = serde_json::json!({
+    let fixture = serde_json::json!({
         "endpoint": aws.endpoint(),
         "accessKeyId": dev.id,
         "secretAccessKey": dev.secret,
@@ -32,7 +31,7 @@ fn main() -> std::io::Result<()> {
         "ca": api.ca_base64(),
         "kubeconfig": api.kubeconfig(&token),
     });
-    println!("{world}");
+    println!("{fixture}");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A CA and the server's certificate: a cluster's, or those of a company that runs its own.
+//! Server certificates, each signed by a CA of its own: the CA of a cluster, or a private CA of a company.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// A CA made for one server, and what it signed for it.
+/// A server certificate and the CA that signed it.
 pub(crate) struct ServerCertificate {
     pub(crate) ca_pem: String,
     chain: Vec<CertificateDer<'static>>,
@@ -24,12 +24,12 @@ impl fmt::Debug for ServerCertificate {
 }
 
 impl ServerCertificate {
-    /// Valid for 127.0.0.1 and localhost, at any time that a test's clock may show.
+    /// A certificate for 127.0.0.1 and localhost, valid at any time that a test clock shows.
     pub(crate) fn new(cluster: &str) -> Self {
         Self::signed_by(&format!("kubernetes of {cluster}"), "kube-apiserver", &["127.0.0.1", "localhost"])
     }
 
-    /// Valid for those names and addresses.
+    /// A certificate for the given names and addresses.
     pub(crate) fn signed_by(authority: &str, server: &str, names: &[&str]) -> Self {
         let ca_key = KeyPair::generate().expect("a key can be made");
         let mut ca = CertificateParams::default();
@@ -50,7 +50,7 @@ impl ServerCertificate {
         Self { ca_pem, chain: vec![leaf.der().clone()], key }
     }
 
-    /// Speaks TLS 1.2 and 1.3, and nothing but HTTP/1.1 inside.
+    /// Returns an acceptor for TLS 1.2 and 1.3 with HTTP/1.1.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

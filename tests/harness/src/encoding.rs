@@ -7,7 +7,7 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// RFC 3986: all but `A-Za-z0-9-._~` becomes `%XX` in upper case.
+/// Percent-encodes all bytes but `A-Za-z0-9-._~` (RFC 3986), in upper case.
 pub(crate) fn uri_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -21,7 +21,7 @@ pub(crate) fn uri_encode(text: &str) -> String {
     encoded
 }
 
-/// The pairs of a raw query, decoded, in the order in which they were sent.
+/// Returns the decoded pairs of a raw query, in the order in which they were sent.
 pub(crate) fn parse_query(raw: &str) -> Vec<(String, String)> {
     raw.split('&')
         .filter(|pair| !pair.is_empty())
@@ -32,7 +32,7 @@ pub(crate) fn parse_query(raw: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Decodes `%XX`; whatever is not that stays as it is, `+` too: a signer writes a space as `%20`.
+/// Decodes `%XX` and keeps everything else, `+` too: a signer writes a space as `%20`.
 pub(crate) fn percent_decode(text: &str) -> String {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,15 +1,15 @@
-//! A sandboxed world to test Rolecall in.
+//! A sandboxed environment for the tests of Rolecall: an embedded AWS, an embedded API server, and real processes.
 //!
-//! Nothing here shares a line with the daemon, the client or their protocol: every rule is written down a second time,
-//! from AWS's documentation and from the sources of aws-iam-authenticator and kubectl, so that a bug of ours is not its
-//! own proof.
+//! The harness shares no code with the daemon, the client and their protocol. It implements every rule a second time,
+//! from AWS's documentation and from the sources of aws-iam-authenticator and kubectl, so that a bug in the product
+//! cannot hide in its own test.
 //!
 //! ```text
 //! Aws (HTTP: STS, EKS) ◀── presigned URL ── ApiServer (TLS) ◀── token ── kubectl
 //!   ▲                                                                      │ runs
 //!   └──────────── rolecalld ◀──────────── rolecall ◀───────────────────────┘
 //!
-//! Clock: the time of Aws and ApiServer.   Sandbox: where rolecalld, rolecall and kubectl live.
+//! Clock: the time of Aws and ApiServer.   Sandbox: runs rolecalld, rolecall and kubectl.
 //! ```
 //!
 //! ```no_run
@@ -26,14 +26,14 @@
 //!
 //! let sandbox = Sandbox::new();
 //! sandbox.write_aws_profile("work", &dev, &aws.endpoint());
-//! let said = sandbox.run(sandbox.rolecall().args(["status"]));
-//! said.assert_ok();
+//! let output = sandbox.run(sandbox.rolecall().args(["status"]));
+//! output.assert_ok();
 //! ```
 //!
-//! Rules of the house: no fixed ports, no sleeps (wait on [`AwsHandle::wait_for_calls`] or hold a reply with a
-//! [`Gate`]), the clock only through [`Clock`]. A double that is used wrongly panics with the reason.
+//! Conventions: no fixed ports; no sleeps (wait with [`AwsHandle::wait_for_calls`], or hold a response with a
+//! [`Gate`]); time only from [`Clock`]. Wrong use of a test double panics with the reason.
 
-// A test double must fail loudly and at once; a panic here is a failed test, not an outage.
+// A panic in a test double is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod arn;

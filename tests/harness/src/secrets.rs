@@ -1,7 +1,6 @@
-//! Secrets that must not turn up where they have no business, and a search for them.
+//! The secrets that this process has created, and a search for them in any text.
 //!
-//! Every secret that an embedded AWS of this process makes is put into one list, so that no test has to say what to look
-//! for.
+//! Every embedded AWS registers the secrets that it creates, so tests need not list them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -9,52 +8,52 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// So much of a secret in a row is a leak; shorter ones are looked for whole.
+/// A leak is this many consecutive characters of a secret; a shorter secret is matched whole.
 const PIECE: usize = 16;
-/// By so much a piece is recognised at first.
+/// Length of the prefix by which a piece is looked up.
 const HEAD: usize = 8;
-/// So much of a secret is looked for as base64.
+/// How many bytes of a secret are searched in base64.
 const ENCODED: usize = 48;
-/// What is the same in all session tokens.
-const TOKEN_START: &str = "IQoJb3JpZ2luX2Vj";
-/// Bits of the first look at every byte of a text, as a power of two.
+/// The prefix that all session tokens share.
+const TOKEN_PREFIX: &str = "IQoJb3JpZ2luX2Vj";
+/// Size of the prefix filter, as a power of two.
 const BITS: u32 = 20;
 
 static ISSUED: LazyLock<Mutex<SecretSet>> = LazyLock::new(Mutex::default);
 
-/// Every secret that this process has made.
+/// Returns the secrets that this process has created.
 pub(crate) fn issued() -> MutexGuard<'static, SecretSet> {
     ISSUED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Adds a secret to the list, unless a test wanted one so short that it has nothing of its own.
-pub(crate) fn issue(kind: &'static str, secret: &str) {
-    if own_part(secret).len() >= HEAD {
+/// Registers a secret. Ignores one that is too short to be recognised.
+pub(crate) fn register(kind: &'static str, secret: &str) {
+    if distinctive_part(secret).len() >= HEAD {
         issued().add(kind, secret);
     }
 }
 
-/// A secret that was found: which one, and of what kind. Never the secret.
+/// A secret that was found: its number and kind, without the secret itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FoundSecret {
     number: usize,
     pub(crate) kind: &'static str,
 }
 
-/// A part of a secret, and which one's.
+/// A part of a secret and the secret that it belongs to.
 type Piece = (Box<[u8]>, FoundSecret);
 
-/// Secrets to look for: as they are, percent-encoded, in JSON, in base64.
+/// A set of secrets to search for: as they are, percent-encoded, in JSON, in base64.
 #[derive(Default)]
 pub(crate) struct SecretSet {
     count: usize,
-    /// By the first bytes.
+    /// Pieces by their first [`HEAD`] bytes.
     pieces: HashMap<u64, Vec<Piece>>,
-    /// A bit for every such beginning: most of a text is passed over by it.
+    /// Prefix filter: one bit for each prefix in `pieces`.
     heads: Vec<u64>,
 }
 
-/// It says nothing of what is in it.
+/// Shows the number of secrets only.
 impl std::fmt::Debug for SecretSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} secrets", self.count)
@@ -62,9 +61,9 @@ impl std::fmt::Debug for SecretSet {
 }
 
 impl SecretSet {
-    /// Adds a secret. Panics if it is so short that it could turn up by chance.
+    /// Adds a secret. Panics if it is so short that it can occur by chance.
     pub(crate) fn add(&mut self, kind: &'static str, secret: &str) {
-        let secret = own_part(secret);
+        let secret = distinctive_part(secret);
         assert!(secret.len() >= HEAD, "a secret ({kind}) of {} characters cannot be looked for", secret.len());
         let found = FoundSecret { number: self.count, kind };
         self.count += 1;
@@ -87,7 +86,7 @@ impl SecretSet {
         }
     }
 
-    /// Which of them the text holds.
+    /// Returns the secrets that `text` contains.
     pub(crate) fn search(&self, text: &[u8]) -> BTreeSet<FoundSecret> {
         let mut found = BTreeSet::new();
         if self.count == 0 || text.len() < HEAD {
@@ -110,27 +109,27 @@ impl SecretSet {
 
 fn place(head: u64) -> (usize, u64) {
     let hash = head.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS);
-    (usize::try_from(hash >> 6).expect("a few bits"), 1 << (hash & 63))
+    (usize::try_from(hash >> 6).expect("the index has few bits"), 1 << (hash & 63))
 }
 
-/// A secret without what others of its kind have too.
-fn own_part(secret: &str) -> String {
-    if let Some(rest) = secret.strip_prefix(TOKEN_START) {
+/// Returns the part of a secret that differs from others of its kind.
+fn distinctive_part(secret: &str) -> String {
+    if let Some(rest) = secret.strip_prefix(TOKEN_PREFIX) {
         return rest.to_owned();
     }
     if secret.starts_with("-----BEGIN ") {
-        // Of a key on P-256, the 32 bytes that are private.
+        // The 32 private bytes of a P-256 key.
         let body: String = secret.lines().filter(|line| !line.starts_with('-')).collect();
         return body.get(10..52).unwrap_or(&body).to_owned();
     }
     if secret.starts_with("eyJ") && secret.split('.').count() == 3 {
-        // Of a JWT, the signature.
+        // The signature of a JWT.
         return secret.rsplit('.').next().unwrap_or(secret).to_owned();
     }
     secret.to_owned()
 }
 
-/// How a secret may be written.
+/// Returns the encodings in which a secret may occur.
 fn spellings(secret: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([secret.to_owned()]);
     let percent = |text: &str, upper: bool| -> String {
@@ -149,7 +148,8 @@ fn spellings(secret: &str) -> BTreeSet<String> {
     ]);
     let begin = &secret.as_bytes()[..secret.len().min(ENCODED)];
     for before in 0..3 {
-        // The same bytes have three spellings, by how many come before; the characters at the edges are shared.
+        // Base64 has three spellings of the same bytes, one for each offset; the characters at the edges also encode
+        // their neighbours.
         let bytes = [&[0; 2][..before], begin].concat();
         let whole = &bytes[..bytes.len() / 3 * 3];
         for engine in [STANDARD, URL_SAFE] {
@@ -159,7 +159,7 @@ fn spellings(secret: &str) -> BTreeSet<String> {
     all
 }
 
-/// Pieces of which at least one is in every part that is twice as long.
+/// Returns pieces of `text` such that every part twice as long contains at least one.
 fn pieces(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let last = if text.len() < PIECE { text } else { &text[text.len() - PIECE..] };
     text.chunks_exact(PIECE).chain([last])
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_however_it_is_written() {
+    fn secret_in_any_encoding_found() {
         let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
         let secrets = secrets(secret);
         let quoted = |before: &str| STANDARD.encode(format!("{before}{secret} and more"));
@@ -203,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn short_ones_are_found_whole_and_shared_parts_are_nobodys() {
+    fn short_secret_whole_found_shared_prefix_ignored() {
         let secrets = secrets("correct horse");
         assert_eq!(secrets.search(b"the correct horse is here").len(), 1);
         assert!(secrets.search(b"the correct house is here").is_empty());
-        let token = format!("{TOKEN_START}{}", "abcdefghij0123456789".repeat(3));
+        let token = format!("{TOKEN_PREFIX}{}", "abcdefghij0123456789".repeat(3));
         let mut secrets = SecretSet::default();
         secrets.add("token", &token);
-        assert!(secrets.search(format!("{TOKEN_START}{}", "z".repeat(60)).as_bytes()).is_empty());
+        assert!(secrets.search(format!("{TOKEN_PREFIX}{}", "z".repeat(60)).as_bytes()).is_empty());
         assert_eq!(secrets.search(token.as_bytes()).len(), 1);
         assert!(!format!("{secrets:?}").contains("abc"));
     }

@@ -1,21 +1,21 @@
-//! What a caller signs with.
+//! Access keys.
 
 use std::fmt;
 
 /// An access key and, for temporary credentials, its session token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
-    /// `AKIA…` for a user's key, `ASIA…` for a session's.
+    /// `AKIA…` for a user, `ASIA…` for a session.
     pub id: String,
-    /// The secret half.
+    /// The secret access key.
     pub secret: String,
-    /// Whose key it is: the user's ARN, or the assumed-role ARN of a session.
+    /// The ARN of its principal: the user, or the assumed role of a session.
     pub arn: String,
-    /// Only temporary credentials have one.
+    /// The session token, of temporary credentials only.
     pub session_token: Option<String>,
 }
 
-/// Names whose key it is and keeps the secrets: assertion messages end up in CI logs, which the leak checks read.
+/// Shows id and principal without the secrets: the leak checks also read the messages of failed assertions.
 impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessKey").field("id", &self.id).field("arn", &self.arn).finish_non_exhaustive()

@@ -1,59 +1,59 @@
-//! The log of calls: what tests count, wait for and look into.
+//! The log of calls, which tests count, wait for and inspect.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use super::op::Op;
 
-/// One call of an operation.
+/// A call of an operation.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Which operation.
+    /// The operation.
     pub op: Op,
-    /// When it came in, by AWS's clock.
+    /// Time of arrival, by AWS's clock.
     pub at: SystemTime,
-    /// Whose access key the request bears; nothing says yet that the signature is good.
+    /// Principal of the access key in the request, before its signature is verified.
     pub caller_arn: Option<String>,
     /// `RoleArn` of an AssumeRole, or AssumeRoleWithWebIdentity.
     pub role_arn: Option<String>,
-    /// `RoleSessionName` of the same.
+    /// `RoleSessionName` of these calls.
     pub session_name: Option<String>,
-    /// Region of the credential scope, or, unsigned, of the host.
+    /// Region of the credential scope or, in an unsigned call, of the host.
     pub region: Option<String>,
     /// The `Host` header.
     pub host: String,
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Parameters as the query protocol has them (`SourceIdentity`, `Tags.member.1.Key`), or the cluster's name as `name`;
-    /// the values of secrets are replaced by `[secret]`.
+    /// Parameters of the query protocol (`SourceIdentity`, `Tags.member.1.Key`), or the name of the cluster as `name`.
+    /// Values of secrets are `[secret]`.
     pub params: BTreeMap<String, String>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Whether a scripted fault was played on it.
+    /// Whether a scripted fault was applied.
     pub faulted: bool,
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It has not been answered yet.
+    /// No response yet.
     Pending,
-    /// It was answered with success.
+    /// A successful response.
     Ok,
-    /// It was answered with an error.
+    /// An error response.
     Error {
         /// HTTP status.
         status: u16,
-        /// `AccessDenied`, …; empty for an answer that is not AWS's.
+        /// `AccessDenied`, …; empty for a response that is not in AWS's format.
         code: String,
     },
-    /// The connection was closed by a fault instead of an answer.
+    /// A fault closed the connection instead of a response.
     Reset,
-    /// The caller went away before the answer.
+    /// The caller disconnected before the response.
     Abandoned,
 }
 
-/// Parameters whose values a log must not hold.
+/// Parameters whose values are not logged.
 const SECRET_PARAMS: [&str; 7] = [
     "X-Amz-Security-Token",
     "X-Amz-Signature",
@@ -64,7 +64,7 @@ const SECRET_PARAMS: [&str; 7] = [
     "SessionToken",
 ];
 
-/// Parameters without secrets.
+/// Returns the parameters with secrets replaced.
 pub(crate) fn without_secrets(params: &[(String, String)]) -> BTreeMap<String, String> {
     let hidden = |name: &str| SECRET_PARAMS.iter().any(|secret| secret.eq_ignore_ascii_case(name));
     params
@@ -73,21 +73,21 @@ pub(crate) fn without_secrets(params: &[(String, String)]) -> BTreeMap<String, S
         .collect()
 }
 
-/// All calls, and how many there are at this moment.
+/// All calls, and the number in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     log: Vec<Call>,
-    now: HashMap<Op, usize>,
+    in_flight: HashMap<Op, usize>,
     peak: HashMap<Op, usize>,
 }
 
 impl Calls {
-    /// Takes a call down; the number names it in [`Calls::end`].
+    /// Logs a call; returns its number for [`Calls::end`].
     pub(crate) fn begin(&mut self, call: Call) -> usize {
-        let now = self.now.entry(call.op).or_default();
-        *now += 1;
+        let in_flight = self.in_flight.entry(call.op).or_default();
+        *in_flight += 1;
         let peak = self.peak.entry(call.op).or_default();
-        *peak = (*peak).max(*now);
+        *peak = (*peak).max(*in_flight);
         self.log.push(call);
         self.log.len() - 1
     }
@@ -99,7 +99,7 @@ impl Calls {
     pub(crate) fn end(&mut self, number: usize, outcome: Outcome) {
         let call = &mut self.log[number];
         call.outcome = outcome;
-        *self.now.get_mut(&call.op).expect("the call has begun") -= 1;
+        *self.in_flight.get_mut(&call.op).expect("the call is logged") -= 1;
     }
 
     pub(crate) fn log(&self) -> &[Call] {
@@ -111,7 +111,7 @@ impl Calls {
     }
 
     pub(crate) fn in_flight(&self, op: Op) -> usize {
-        self.now.get(&op).copied().unwrap_or_default()
+        self.in_flight.get(&op).copied().unwrap_or_default()
     }
 
     pub(crate) fn peak(&self, op: Op) -> usize {

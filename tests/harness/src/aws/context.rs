@@ -1,11 +1,11 @@
-//! What an operation gets to answer a call.
+//! The context of an operation.
 
 use super::fault_plan::Overrides;
 use super::principal::Principal;
 use super::request::ParsedRequest;
 use super::state::SharedAws;
 
-/// A request that is believed.
+/// A request with a verified signature.
 pub(crate) struct SignedCall<'a> {
     pub(crate) shared: &'a SharedAws,
     pub(crate) request: &'a ParsedRequest,
@@ -15,7 +15,7 @@ pub(crate) struct SignedCall<'a> {
     pub(crate) overrides: Overrides,
 }
 
-/// A request of an operation that nobody signs.
+/// A request of an unsigned operation.
 pub(crate) struct UnsignedCall<'a> {
     pub(crate) shared: &'a SharedAws,
     pub(crate) request: &'a ParsedRequest,

@@ -1,4 +1,4 @@
-//! From a request to its answer: log, fault, belief, operation, wire.
+//! Handles a request: log, fault, signature, operation, response.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use super::{eks, iam, signin, sso, sts};
 use crate::aws::sigv4::{KnownKey, VerificationTime, claimed_key, verify};
 use crate::serve::{Broken, ReplyBody};
 
-/// Answers one request.
+/// Responds to one request.
 pub(crate) async fn answer(shared: Arc<SharedAws>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Broken> {
     let request = ParsedRequest::read(request).await?;
-    let mut ticket = Ticket::take(&shared, &request);
-    let mut plan = ticket.plan(&request);
+    let mut logged = LoggedCall::start(&shared, &request);
+    let mut plan = logged.plan(&request);
     plan.wait().await;
-    let answered = match plan.instead.take() {
+    let response = match plan.replacement.take() {
         None => Some((serve(&shared, &request, plan.overrides.clone()), Vec::new())),
-        Some(instead) => instead.reply(&request),
+        Some(replacement) => replacement.reply(&request),
     };
-    let Some((reply, extra)) = answered else {
-        ticket.end(Outcome::Reset);
+    let Some((reply, extra)) = response else {
+        logged.end(Outcome::Reset);
         return Err(Broken);
     };
-    ticket.end(outcome(&reply));
+    logged.end(outcome_of(&reply));
     Ok(plan.write(reply, extra, shared.clock.now()))
 }
 
@@ -39,7 +39,7 @@ fn serve(shared: &SharedAws, request: &ParsedRequest, overrides: Overrides) -> R
     if request.service == Service::Sso {
         return sso::serve(shared, request).unwrap_or_else(|error| error.reply(request));
     }
-    let answered = match request.op {
+    let response = match request.op {
         Op::AssumeRoleWithWebIdentity => sts::serve_unsigned(&UnsignedCall { shared, request, overrides }),
         Op::CreateOAuth2Token => signin::serve(&UnsignedCall { shared, request, overrides }),
         _ => authenticate(shared, request, overrides).and_then(|authentic| match request.service {
@@ -48,7 +48,7 @@ fn serve(shared: &SharedAws, request: &ParsedRequest, overrides: Overrides) -> R
             Service::Iam => iam::serve(&authentic),
         }),
     };
-    answered.unwrap_or_else(|error| error.reply(request))
+    response.unwrap_or_else(|error| error.reply(request))
 }
 
 fn authenticate<'a>(
@@ -59,7 +59,7 @@ fn authenticate<'a>(
     let service = request.service;
     let lookup = |key_id: &str| {
         let mut state = shared.state();
-        if service == Service::Sts && state.identities.is_yet_unknown(key_id) {
+        if service == Service::Sts && state.identities.is_unknown_to_sts(key_id) {
             return None;
         }
         let credential = state.identities.credential(key_id)?;
@@ -70,28 +70,28 @@ fn authenticate<'a>(
     let verified =
         verify(&request.signed(), service.name(), moment, lookup).map_err(|error| ApiError::auth(service, error))?;
     let caller = shared.state().identities.credential(&verified.key_id).map(|credential| credential.principal.clone());
-    // Removed in the moment between: as if it had never been.
+    // The key was removed in the meantime: report it as unknown.
     let caller = caller.ok_or_else(|| ApiError::auth(service, crate::aws::sigv4::AuthError::UnknownKey))?;
     Ok(SignedCall { shared, request, caller, region: verified.region, overrides })
 }
 
-fn outcome(reply: &Reply) -> Outcome {
+fn outcome_of(reply: &Reply) -> Outcome {
     match &reply.error_code {
         None if reply.status < 400 => Outcome::Ok,
         code => Outcome::Error { status: reply.status, code: code.clone().unwrap_or_default() },
     }
 }
 
-/// A call in the log. Dropped before it has ended, it says that the caller went away.
-struct Ticket<'a> {
+/// A call in the log. Dropped before its end, it logs the call as abandoned.
+struct LoggedCall<'a> {
     shared: &'a SharedAws,
     number: usize,
     ended: bool,
     caller_role: Option<String>,
 }
 
-impl<'a> Ticket<'a> {
-    fn take(shared: &'a SharedAws, request: &ParsedRequest) -> Self {
+impl<'a> LoggedCall<'a> {
+    fn start(shared: &'a SharedAws, request: &ParsedRequest) -> Self {
         let claimed = claimed_key(&request.signed());
         let mut state = shared.state();
         let caller = claimed
@@ -139,7 +139,7 @@ impl<'a> Ticket<'a> {
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for LoggedCall<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.end(Outcome::Abandoned);

@@ -1,4 +1,4 @@
-//! What one fault means for one call: waits before it, what is said instead, what is twisted in it, how it is written.
+//! The effect of a fault on one call: delays, a replaced response, changed values, and how it is sent.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,19 +15,16 @@ use super::request::ParsedRequest;
 use crate::serve::{Broken, ReplyBody, full};
 use crate::time::http_date;
 
-/// What a captive portal says to everything.
+/// The page of a captive portal.
 const PORTAL: &str = "<!DOCTYPE html>\n<html><head><title>Welcome to Hotel Wi-Fi</title></head>\n\
                       <body><h1>Please log in</h1><form action=\"/login\"><input name=\"room\"></form></body></html>\n";
 
-/// Long enough for hyper to flush what it has, and too short for a person to notice.
-const FLUSHED: Duration = Duration::from_millis(20);
-
-/// A fault, taken apart.
+/// The effects of a fault.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     waits: Vec<Wait>,
-    /// Said instead of the true answer; the last one wins.
-    pub(crate) instead: Option<Replacement>,
+    /// Replaces the correct response; the last one applies.
+    pub(crate) replacement: Option<Replacement>,
     pub(crate) overrides: Overrides,
     wire: Wire,
 }
@@ -38,7 +35,7 @@ enum Wait {
     At(Gate),
 }
 
-/// What is said instead of the true answer.
+/// What replaces the correct response.
 #[derive(Debug)]
 pub(crate) enum Replacement {
     Throttle,
@@ -49,7 +46,7 @@ pub(crate) enum Replacement {
     Close,
 }
 
-/// What is untrue in an AssumeRole that succeeds.
+/// Wrong values in a successful response of STS.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) expires_in: Option<Duration>,
@@ -57,13 +54,13 @@ pub(crate) struct Overrides {
     pub(crate) expiration: Expiration,
 }
 
-/// What AssumeRole says of a session's end.
+/// The `Expiration` of a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Expiration {
     #[default]
-    True,
+    Correct,
     Text(String),
-    LeftOut,
+    Absent,
 }
 
 #[derive(Debug, Default)]
@@ -86,29 +83,29 @@ impl Plan {
         match fault {
             Fault::Delay(delay) => self.waits.push(Wait::For(delay)),
             Fault::Hold(gate) => self.waits.push(Wait::At(gate)),
-            Fault::Throttle => self.instead = Some(Replacement::Throttle),
+            Fault::Throttle => self.replacement = Some(Replacement::Throttle),
             Fault::Status(status) => {
                 let message = "Service is unavailable, please try again.";
-                self.instead = Some(Replacement::Error(ApiError::new(status, "ServiceUnavailable", message)));
+                self.replacement = Some(Replacement::Error(ApiError::new(status, "ServiceUnavailable", message)));
             }
             Fault::Error { status, code, message } => {
-                self.instead = Some(Replacement::Error(ApiError { status, code, message }));
+                self.replacement = Some(Replacement::Error(ApiError { status, code, message }));
             }
-            Fault::Empty200 => self.instead = Some(Replacement::Empty200),
-            Fault::Html => self.instead = Some(Replacement::Html),
-            Fault::Raw { status, headers, body } => self.instead = Some(Replacement::Raw { status, headers, body }),
-            Fault::Reset => self.instead = Some(Replacement::Close),
+            Fault::Empty200 => self.replacement = Some(Replacement::Empty200),
+            Fault::Html => self.replacement = Some(Replacement::Html),
+            Fault::Raw { status, headers, body } => self.replacement = Some(Replacement::Raw { status, headers, body }),
+            Fault::Reset => self.replacement = Some(Replacement::Close),
             Fault::Truncated(cut) => self.wire.cut = Some(cut),
             Fault::DateSkew(skew) => self.wire.skew = Some(skew),
             Fault::SlowBytes { bytes, every } => self.wire.slow = Some((bytes.max(1), every)),
             Fault::ExpiresIn(lifetime) => self.overrides.expires_in = Some(lifetime),
             Fault::WrongRole(arn) => self.overrides.assumed_arn = Some(arn),
-            Fault::Expiration(text) => self.overrides.expiration = text.map_or(Expiration::LeftOut, Expiration::Text),
+            Fault::Expiration(text) => self.overrides.expiration = text.map_or(Expiration::Absent, Expiration::Text),
             Fault::All(faults) => faults.into_iter().for_each(|fault| self.add(fault)),
         }
     }
 
-    /// Everything that comes before an answer.
+    /// Waits before the response.
     pub(crate) async fn wait(&self) {
         for wait in &self.waits {
             match wait {
@@ -118,7 +115,7 @@ impl Plan {
         }
     }
 
-    /// Writes the answer, with what is to go wrong on the wire.
+    /// Builds the response, with the transport faults.
     pub(crate) fn write(self, mut reply: Reply, extra: Vec<(String, String)>, now: SystemTime) -> Response<ReplyBody> {
         let whole = reply.body.len();
         if self.wire.cut.is_some() {
@@ -133,9 +130,9 @@ impl Plan {
             response = response.header(name, value);
         }
         let length = match self.wire.cut {
-            None | Some(Cut::LengthOfTheCut) => Some(reply.body.len()),
+            None | Some(Cut::TruncatedLength) => Some(reply.body.len()),
             Some(Cut::ConnectionCloses) => Some(whole),
-            Some(Cut::NoLength) => None,
+            Some(Cut::Chunked) => None,
         };
         if let Some(length) = length {
             response = response.header("content-length", length);
@@ -147,7 +144,7 @@ impl Plan {
 }
 
 impl Wire {
-    /// A body that comes in chunks, and whose connection may close before its end.
+    /// Returns a body that is sent in chunks, and whose connection may close before its end.
     fn paced(&self, body: Vec<u8>) -> ReplyBody {
         let (mut sender, channel) = Channel::<Bytes, Broken>::new(1);
         let (bytes, every) = self.slow.unwrap_or((body.len().max(1), Duration::ZERO));
@@ -155,14 +152,15 @@ impl Wire {
         tokio::spawn(async move {
             for chunk in body.chunks(bytes) {
                 tokio::time::sleep(every).await;
-                // The caller has gone; nobody is left to be slow with.
+                // The caller has disconnected.
                 if sender.send_data(Bytes::copy_from_slice(chunk)).await.is_err() {
                     return;
                 }
             }
             if breaks {
-                // hyper drops what it has not flushed when a body breaks; the caller is to see the first half.
-                tokio::time::sleep(FLUSHED).await;
+                // hyper discards unflushed data when a body fails. The runtime of a server has one thread: while this
+                // task yields, the connection's task sends the first half.
+                tokio::task::yield_now().await;
                 sender.abort(Broken);
             }
         });
@@ -171,7 +169,7 @@ impl Wire {
 }
 
 impl Replacement {
-    /// `None`: the connection closes. Headers that are a test's own come back beside the reply.
+    /// Returns the replacement, with extra headers of the test; `None` closes the connection.
     pub(crate) fn reply(self, request: &ParsedRequest) -> Option<(Reply, Vec<(String, String)>)> {
         let reply = match self {
             Self::Throttle => ApiError::throttled(request.service).reply(request),

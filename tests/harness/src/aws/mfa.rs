@@ -1,4 +1,4 @@
-//! MFA devices of users: time-based codes (RFC 6238) as authenticator apps show them.
+//! MFA devices of users: time-based codes (RFC 6238), as authenticator apps show them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use crate::arn::Arn;
 use crate::random::bytes;
 use crate::time::unix_seconds;
 
-/// Seconds for which an app shows one code.
+/// Lifetime of a code, in seconds.
 const STEP: u64 = 30;
 
 /// An MFA device of a user.
@@ -25,7 +25,7 @@ pub struct MfaDevice {
 struct Device {
     owner: String,
     seed: Vec<u8>,
-    /// Steps whose code was used.
+    /// Time steps of used codes.
     used: BTreeSet<u64>,
 }
 
@@ -33,12 +33,12 @@ struct Device {
 #[derive(Debug, Default)]
 pub(crate) struct Devices(BTreeMap<String, Device>);
 
-/// Why a code is not believed.
+/// Why a code is rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CodeError {
     /// The user has no such device.
     Device,
-    /// It is not a code of now, or it was used.
+    /// The code is not current, or it was used.
     Code,
 }
 
@@ -61,7 +61,7 @@ impl Devices {
         self.0.remove(serial);
     }
 
-    /// Uses a code up: that of now, of the half minute before or of the one after.
+    /// Redeems a code of the current, the previous or the next time step. Each code is valid once.
     pub(crate) fn redeem(&mut self, user: &str, serial: &str, code: &str, now: SystemTime) -> Result<(), CodeError> {
         let device = self.0.get_mut(serial).filter(|device| device.owner == user).ok_or(CodeError::Device)?;
         let now = step(now);
@@ -76,7 +76,7 @@ fn step(at: SystemTime) -> u64 {
     unix_seconds(at) / STEP
 }
 
-/// Six digits of RFC 6238 with SHA-1, truncated as RFC 4226 has it.
+/// Returns the six digits of RFC 6238 with SHA-1, truncated as in RFC 4226.
 fn totp(seed: &[u8], step: u64) -> String {
     let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(seed).expect("HMAC takes a key of any length");
     mac.update(&step.to_be_bytes());
@@ -93,7 +93,7 @@ mod tests {
 
     /// Appendix B of RFC 6238, the last six of its eight digits.
     #[test]
-    fn codes_are_those_of_the_rfc() {
+    fn totp_rfc_6238_vectors_match() {
         for (seconds, code) in [
             (59, "287082"),
             (1_111_111_109, "081804"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_works_once_for_its_owner_and_in_the_half_minutes_around() {
+    fn code_redeemed_once_by_owner_within_one_step() {
         let mut devices = Devices::default();
         let (dev, at) = ("arn:aws:iam::111122223333:user/team/dev", UNIX_EPOCH + Duration::from_hours(1));
         let serial = devices.add(dev);
@@ -118,9 +118,9 @@ mod tests {
         let now = at + Duration::from_secs(59);
         assert_eq!(devices.redeem("other", &serial, &codes[1], now), Err(CodeError::Device));
         assert_eq!(devices.redeem(dev, "nothing", &codes[1], now), Err(CodeError::Device));
-        for good in [2, 0, 1] {
-            assert_eq!(devices.redeem(dev, &serial, &codes[good], now), Ok(()));
-            assert_eq!(devices.redeem(dev, &serial, &codes[good], now), Err(CodeError::Code));
+        for valid in [2, 0, 1] {
+            assert_eq!(devices.redeem(dev, &serial, &codes[valid], now), Ok(()));
+            assert_eq!(devices.redeem(dev, &serial, &codes[valid], now), Err(CodeError::Code));
         }
         assert_eq!(devices.redeem(dev, &serial, &codes[3], now), Err(CodeError::Code));
     }

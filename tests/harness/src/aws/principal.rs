@@ -5,24 +5,24 @@ use std::time::SystemTime;
 
 use crate::arn::Arn;
 
-/// Who a key belongs to.
+/// The principal of an access key.
 #[derive(Clone, Debug)]
 pub(crate) struct Principal {
     /// The user's ARN, or the assumed-role ARN.
     pub(crate) arn: String,
     /// `AIDA…`, or `AROA…:session`.
     pub(crate) user_id: String,
-    /// The ARN of the role, with its path, if this is a role's session.
+    /// ARN of the role with its path, for a session of a role.
     pub(crate) role_arn: Option<String>,
     pub(crate) source_identity: Option<String>,
-    /// Whether these are a session's credentials: a role's, or those of a GetSessionToken.
+    /// Whether the credentials are temporary: those of a role, or of GetSessionToken.
     pub(crate) temporary: bool,
-    /// When the person gave a code. Only GetSessionToken puts that into credentials; AssumeRole never does.
+    /// Time of the MFA code. Only GetSessionToken stores it in credentials, AssumeRole does not.
     pub(crate) mfa_since: Option<SystemTime>,
     pub(crate) tags: SessionTags,
 }
 
-/// Session tags, and which of them the next role of a chain gets too.
+/// Session tags, and which of them are transitive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SessionTags {
     pub(crate) all: BTreeMap<String, String>,
@@ -30,7 +30,7 @@ pub(crate) struct SessionTags {
 }
 
 impl SessionTags {
-    /// What the next role of a chain gets.
+    /// Returns the tags that the next role of a chain inherits.
     pub(crate) fn inherited(&self) -> Self {
         let all = self.all.iter().filter(|(key, _)| self.transitive.contains(*key));
         Self { all: all.map(|(key, value)| (key.clone(), value.clone())).collect(), ..self.clone() }
@@ -54,7 +54,7 @@ impl Principal {
         Arn::parse(&self.arn).expect("the table holds ARNs").account
     }
 
-    /// The identity whose policies count: the user or the role.
+    /// Returns the identity whose policies apply: the user or the role.
     pub(crate) fn identity(&self) -> &str {
         self.role_arn.as_deref().unwrap_or(&self.arn)
     }

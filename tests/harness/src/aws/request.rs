@@ -1,4 +1,4 @@
-//! A request as it came in, and which operation it wants.
+//! A parsed request and its operation.
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
@@ -10,17 +10,17 @@ use crate::aws::sigv4::SignedRequest;
 use crate::encoding::{parse_query, percent_decode};
 use crate::serve::Broken;
 
-/// No request to STS or EKS is anywhere near as big.
+/// Longest request body; real requests are far shorter.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// The services, by the name that SigV4 scopes have for them.
+/// A service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Sts,
     Eks,
     Iam,
     Signin,
-    /// Nobody signs for it.
+    /// Unsigned.
     Sso,
 }
 
@@ -36,24 +36,24 @@ impl Service {
     }
 }
 
-/// A whole request, in memory.
+/// A complete request.
 #[derive(Debug)]
 pub(crate) struct ParsedRequest {
     pub(crate) method: String,
-    /// As on the wire, percent-encoded.
+    /// As sent, percent-encoded.
     pub(crate) path: String,
     pub(crate) query: String,
-    /// Names in lower case.
+    /// Header names are in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) service: Service,
     pub(crate) op: Op,
-    /// Decoded parameters: of the query, then of a form body.
+    /// Decoded parameters of the query, then of a form body.
     pub(crate) params: Vec<(String, String)>,
 }
 
 impl ParsedRequest {
-    /// Reads the request to its end; a body that is too big or breaks off closes the connection.
+    /// Reads a request. Closes the connection if its body is too long or incomplete.
     pub(crate) async fn read(request: Request<Incoming>) -> Result<Self, Broken> {
         let (head, body) = request.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| Broken)?.to_bytes().to_vec();
@@ -68,7 +68,7 @@ impl ParsedRequest {
             .iter()
             .any(|(name, value)| name == "content-type" && value.starts_with("application/x-www-form-urlencoded"));
         if form {
-            // A form writes a space as a plus.
+            // A form encodes a space as a plus.
             params.extend(parse_query(&String::from_utf8_lossy(&body).replace('+', "%20")));
         }
         let method = head.method.as_str().to_owned();
@@ -87,12 +87,12 @@ impl ParsedRequest {
         self.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The path's segments, decoded.
+    /// Returns the decoded segments of the path.
     pub(crate) fn segments(&self) -> Vec<String> {
         self.path.split('/').filter(|segment| !segment.is_empty()).map(percent_decode).collect()
     }
 
-    /// The view of it that a signature covers.
+    /// Returns the parts that a signature covers.
     pub(crate) fn signed(&self) -> SignedRequest<'_> {
         SignedRequest {
             method: &self.method,
@@ -103,12 +103,12 @@ impl ParsedRequest {
         }
     }
 
-    /// STS answers in JSON to whom that is all right with, as aws-iam-authenticator is.
+    /// Returns whether the caller accepts JSON, as aws-iam-authenticator does.
     pub(crate) fn wants_json(&self) -> bool {
         self.header("accept").is_some_and(|accept| accept.contains("application/json"))
     }
 
-    /// Every service listens on one port, so the path says which is meant.
+    /// Returns the region of a standard host name. All services listen on one port.
     pub(crate) fn region_in_host(&self) -> Option<&str> {
         let mut labels = self.header("host")?.split('.');
         let service = labels.next()?;

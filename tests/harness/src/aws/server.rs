@@ -10,7 +10,7 @@ use super::tls::OverTls;
 use crate::clock::Clock;
 use crate::serve::Server;
 
-/// A running embedded AWS. Dropping it stops it and frees its port; [`AwsHandle`], which it derefs to, can be cloned
+/// A running embedded AWS. Dropping it stops it and frees its port. It derefs to [`AwsHandle`], which can be cloned
 /// and outlives it.
 #[derive(Debug)]
 pub struct Aws {
@@ -19,7 +19,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Starts it on a free port of 127.0.0.1. `clock` is AWS's own idea of the time.
+    /// Starts an AWS on a free port of 127.0.0.1. `clock` is AWS's clock.
     pub fn start(clock: Clock) -> Self {
         let shared = Arc::new(SharedAws::new(clock));
         let handlers = Arc::clone(&shared);
@@ -28,12 +28,12 @@ impl Aws {
         Self { handle: AwsHandle::new(shared, server.addr()), _server: server }
     }
 
-    /// The same AWS over TLS, under the names of a certificate that a private CA has signed.
+    /// Serves the same AWS over TLS, with a certificate for these names that a private CA has signed.
     pub fn over_tls(&self, names: &[&str]) -> OverTls {
         OverTls::start(Arc::clone(self.handle.shared()), names)
     }
 
-    /// A handle to share with other threads and with the API server.
+    /// Returns a handle to share with other threads and with the API server.
     pub fn handle(&self) -> AwsHandle {
         self.handle.clone()
     }

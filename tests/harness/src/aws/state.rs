@@ -1,4 +1,4 @@
-//! Everything that the embedded AWS knows, behind one lock.
+//! The state of the embedded AWS, behind one lock.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::clock::Clock;
 
 #[derive(Debug)]
 pub(crate) struct AwsState {
-    /// How far the time of a request may be from the clock.
+    /// How far the time of a request may differ from the clock.
     pub(crate) tolerance: Duration,
     pub(crate) identities: Identities,
     pub(crate) clusters: Vec<Cluster>,
@@ -28,7 +28,7 @@ pub(crate) struct AwsState {
 pub(crate) struct SharedAws {
     pub(crate) clock: Clock,
     state: Mutex<AwsState>,
-    /// Notified whenever a call begins or ends.
+    /// Notified when a call begins or ends.
     changed: Condvar,
 }
 
@@ -51,10 +51,9 @@ impl SharedAws {
         Self { clock, state: Mutex::new(AwsState::new()), changed: Condvar::new() }
     }
 
-    /// The state. Held only between awaits, for microseconds.
+    /// Locks the state. The lock is held between awaits only, for microseconds.
     pub(crate) fn state(&self) -> MutexGuard<'_, AwsState> {
-        // A panic under the lock is a failed test already; a second one while the first unwinds would end the whole
-        // run.
+        // A panic under the lock is a failed test already; a second panic while it unwinds would abort the whole run.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,7 +61,7 @@ impl SharedAws {
         self.changed.notify_all();
     }
 
-    /// Waits until `done` holds, for at most `timeout` of real time; says whether it does.
+    /// Waits until `done` holds, for at most `timeout` of real time. Returns whether it holds.
     pub(crate) fn wait_until(&self, timeout: Duration, done: impl Fn(&AwsState) -> bool) -> bool {
         let waited = self.changed.wait_timeout_while(self.state(), timeout, |state| !done(state));
         let (state, _timed_out) = waited.unwrap_or_else(PoisonError::into_inner);

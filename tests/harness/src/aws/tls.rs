@@ -8,7 +8,7 @@ use super::state::SharedAws;
 use crate::certificate::ServerCertificate;
 use crate::serve::Server;
 
-/// A second door to an embedded AWS. Dropping it closes that door alone.
+/// A TLS port of an embedded AWS. Dropping it closes this port only.
 #[derive(Debug)]
 pub struct OverTls {
     server: Server,
@@ -22,17 +22,17 @@ impl OverTls {
         Self { server: Server::start("aws-over-tls", Some(certificate.acceptor()), answer), ca_pem: certificate.ca_pem }
     }
 
-    /// `https://localhost:PORT`, for a certificate of that name.
+    /// Returns `https://localhost:PORT`, for a certificate of that name.
     pub fn endpoint(&self) -> String {
         format!("https://localhost:{}", self.addr().port())
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
     }
 
-    /// The certificate of its CA as PEM text.
+    /// Returns the certificate of its CA in PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }

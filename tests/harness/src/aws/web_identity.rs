@@ -1,4 +1,4 @@
-//! Tokens of an identity provider outside AWS, such as a CI system or a cluster's own.
+//! Tokens of an identity provider outside AWS, such as a CI system or a cluster.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::random::{bytes, request_id};
 use crate::time::unix_seconds;
 
-/// Who issues them.
+/// The issuer.
 pub(crate) const PROVIDER: &str = "https://issuer.example.com";
-/// Whom they are for.
+/// The audience.
 pub(crate) const AUDIENCE: &str = "sts.amazonaws.com";
 
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct WebIdentity {
     pub(crate) expires: SystemTime,
 }
 
-/// The tokens that STS believes.
+/// The tokens that STS accepts.
 #[derive(Debug, Default)]
 pub(crate) struct WebIdentities(HashMap<String, WebIdentity>);
 
@@ -35,7 +35,7 @@ impl WebIdentities {
     }
 }
 
-/// The table says which tokens are good, so the signature is only as long as one.
+/// Returns a JWT. STS looks tokens up, so the signature is random bytes of the usual length.
 pub(crate) fn jwt(subject: &str, from: SystemTime, until: SystemTime) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({ "alg": "RS256", "kid": "embedded", "typ": "JWT" });

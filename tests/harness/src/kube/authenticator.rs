@@ -1,4 +1,4 @@
-//! Who a token is: aws-iam-authenticator behind the API server's cache of webhook answers.
+//! Maps a token to a user: aws-iam-authenticator, and the API server's cache of its responses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -18,14 +18,14 @@ use crate::arn::Arn;
 use crate::aws::{AwsHandle, Grantee};
 use crate::clock::Clock;
 
-/// `--authentication-token-webhook-cache-ttl`, default. Answers that are not "yes" are not kept: the authenticator
-/// sends them as an error, and errors are not cached.
+/// Default of `--authentication-token-webhook-cache-ttl`. Only successful responses are cached: the authenticator
+/// reports everything else as an error.
 const CACHE_TTL: Duration = Duration::from_mins(2);
-/// The API server's own limit for a webhook.
-const PATIENCE: Duration = Duration::from_secs(30);
-const MAX_ANSWER: usize = 64 * 1024;
+/// The API server's timeout for a webhook.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// A user as the authenticator describes one.
+/// A user as the authenticator reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) username: String,
@@ -34,8 +34,7 @@ pub(crate) struct User {
     pub(crate) extra: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// One token's place in the cache. Callers with the same token wait for the first of them, as the API server's single
-/// flight has it.
+/// The cache slot of a token. Concurrent requests with one token wait for the first, as in the API server.
 type Slot = Arc<tokio::sync::Mutex<Option<(User, SystemTime)>>>;
 
 #[derive(Debug)]
@@ -71,11 +70,11 @@ impl Authenticator {
         self.cache_hits.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn forget(&self) {
+    pub(crate) fn clear_cache(&self) {
         self.slots().clear();
     }
 
-    /// The user of a token, or why it is nobody's.
+    /// Returns the user of a token, or the reason why the token is invalid.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<User, String> {
         let slot = Arc::clone(self.slots().entry(token.to_owned()).or_default());
         let mut cached = slot.lock().await;
@@ -86,7 +85,7 @@ impl Authenticator {
             return Ok(user.clone());
         }
         let presigned = token::verify(token, &self.region, self.clock.now())?;
-        let caller = self.ask_sts(&presigned).await?;
+        let caller = self.call_sts(&presigned).await?;
         let user = self.map(&caller, &presigned.access_key)?;
         *cached = Some((user.clone(), self.clock.now() + CACHE_TTL));
         Ok(user)
@@ -96,17 +95,17 @@ impl Authenticator {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the presigned URL to the embedded STS, as if the name in it had led there.
-    async fn ask_sts(&self, presigned: &Presigned) -> Result<Caller, String> {
+    /// Sends the presigned URL to the embedded STS, whatever host it names.
+    async fn call_sts(&self, presigned: &Presigned) -> Result<Caller, String> {
         self.sts_calls.fetch_add(1, Ordering::SeqCst);
-        let request = tokio::time::timeout(PATIENCE, get(self.aws.addr(), presigned, &self.cluster)).await;
+        let request = tokio::time::timeout(WEBHOOK_TIMEOUT, get(self.aws.addr(), presigned, &self.cluster)).await;
         let (status, body) = request.map_err(|_| "error during GET: timeout".to_owned())??;
         if status != 200 {
-            let said = String::from_utf8_lossy(&body);
-            return Err(format!("error from AWS (expected 200, got {status}). Body: {said}"));
+            let text = String::from_utf8_lossy(&body);
+            return Err(format!("error from AWS (expected 200, got {status}). Body: {text}"));
         }
-        let answer: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-        Caller::read(&answer["GetCallerIdentityResponse"]["GetCallerIdentityResult"])
+        let response: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        Caller::read(&response["GetCallerIdentityResponse"]["GetCallerIdentityResult"])
     }
 
     fn map(&self, caller: &Caller, access_key: &str) -> Result<User, String> {
@@ -117,7 +116,7 @@ impl Authenticator {
     }
 }
 
-/// What STS says of the signer.
+/// The signer, as STS reports it.
 struct Caller {
     account: String,
     arn: String,
@@ -128,7 +127,7 @@ struct Caller {
 impl Caller {
     fn read(result: &Value) -> Result<Self, String> {
         let field = |name: &str| {
-            result[name].as_str().map(str::to_owned).ok_or_else(|| format!("no {name} in the answer of STS"))
+            result[name].as_str().map(str::to_owned).ok_or_else(|| format!("no {name} in the response of STS"))
         };
         let user_id = field("UserId")?;
         let (principal_id, session_name) = user_id.split_once(':').unwrap_or((&user_id, ""));
@@ -141,7 +140,8 @@ impl Caller {
     }
 }
 
-/// `arn:P:sts::A:assumed-role/R/S` is `arn:P:iam::A:role/R`; users and federated users are themselves.
+/// Returns the canonical ARN: `arn:P:sts::A:assumed-role/R/S` becomes `arn:P:iam::A:role/R`; ARNs of users and
+/// federated users stay.
 fn canonical(arn: &str) -> Option<String> {
     let parsed = Arn::parse(arn)?;
     match (parsed.service.as_str(), parsed.kind()) {
@@ -159,7 +159,7 @@ fn user(caller: &Caller, canonical: &str, access_key: &str, grantee: Grantee) ->
         .username
         .replace("{{AccountID}}", &caller.account)
         .replace("{{AccessKeyID}}", access_key)
-        // An e-mail address as a session name would not be a valid username everywhere.
+        // The authenticator replaces "@", which is not valid in every username.
         .replace("{{SessionName}}", &caller.session_name.replace('@', "-"))
         .replace("{{SessionNameRaw}}", &caller.session_name);
     let mut groups = grantee.groups;
@@ -180,8 +180,7 @@ fn user(caller: &Caller, canonical: &str, access_key: &str, grantee: Grantee) ->
     }
 }
 
-/// GETs the presigned URL with the cluster's own name in the header; what the client signed is the client's matter. No
-/// redirect is followed.
+/// Sends the presigned URL with the cluster's own name in the header, and follows no redirect.
 async fn get(sts: SocketAddr, presigned: &Presigned, cluster: &str) -> Result<(u16, Bytes), String> {
     let failed = |error: &dyn std::error::Error| format!("error during GET: {error}");
     let stream = TcpStream::connect(sts).await.map_err(|error| failed(&error))?;
@@ -197,7 +196,7 @@ async fn get(sts: SocketAddr, presigned: &Presigned, cluster: &str) -> Result<(u
         .map_err(|error| failed(&error))?;
     let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
     let status = response.status().as_u16();
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
     driver.abort();
     Ok((status, body.map_err(|error| format!("error reading HTTP result: {error}"))?.to_bytes()))
 }

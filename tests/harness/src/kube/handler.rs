@@ -1,4 +1,4 @@
-//! From a request to its answer: authentication, authorization, object, log.
+//! Handles a request: authentication, authorization, resource, log.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use super::log::Served;
 use super::shared::SharedCluster;
 use crate::serve::{Broken, ReplyBody, full};
 
-/// Nothing that kubectl sends here is as big.
+/// Longest request body; kubectl sends far less.
 const MAX_BODY: usize = 1024 * 1024;
-/// What EKS answers without a token.
+/// Paths that EKS serves without a token.
 const PUBLIC: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 
-/// Answers one request.
+/// Responds to one request.
 pub(crate) async fn handle(
     shared: Arc<SharedCluster>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Broken> {
     let (head, body) = request.into_parts();
-    // Nothing in a body matters here, but an answer before its end would look like a broken connection.
+    // The content does not matter, but a response before the end of the body would look like a broken connection.
     Limited::new(body, MAX_BODY).collect().await.map_err(|_| Broken)?;
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let path = head.uri.path();
-    let who = authenticate(&shared, path, header("authorization")).await;
-    let answer = match &who {
+    let user = authenticate(&shared, path, header("authorization")).await;
+    let answer = match &user {
         Err(_) => unauthorized(),
-        Ok(user) => router::answer(
+        Ok(user) => router::respond(
             &shared,
             user.as_ref(),
             &ApiRequest { method: head.method.as_str(), path, accept: header("accept") },
@@ -41,24 +41,24 @@ pub(crate) async fn handle(
         at: shared.clock.now(),
         method: head.method.to_string(),
         path: head.uri.path_and_query().map_or(path, |target| target.as_str()).to_owned(),
-        user: who.as_ref().ok().and_then(Option::as_ref).map(|user| user.username.clone()),
+        user: user.as_ref().ok().and_then(Option::as_ref).map(|user| user.username.clone()),
         code: answer.code,
         user_agent: header("user-agent").to_owned(),
-        denied_because: who.err(),
+        denied_because: user.err(),
     });
     Ok(write(answer))
 }
 
-/// `Ok(None)`: nobody in particular, and nobody in particular may have this.
+/// Returns the user of a request, or `None` for a public path without a token.
 async fn authenticate(shared: &SharedCluster, path: &str, authorization: &str) -> Result<Option<User>, String> {
     if authorization.is_empty() && PUBLIC.contains(&path) {
         return Ok(None);
     }
     let bearer = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = bearer.map_or("", |(_, token)| token.trim());
-    note(shared, token);
-    if rejecting(shared) {
-        return Err("the test wants this request rejected".to_owned());
+    record_token(shared, token);
+    if take_rejection(shared) {
+        return Err("the test rejects this request".to_owned());
     }
     if token.is_empty() {
         return Err("no bearer token".to_owned());
@@ -66,14 +66,14 @@ async fn authenticate(shared: &SharedCluster, path: &str, authorization: &str) -
     shared.authenticator.authenticate(token).await.map(Some)
 }
 
-fn note(shared: &SharedCluster, token: &str) {
+fn record_token(shared: &SharedCluster, token: &str) {
     let mut state = shared.state();
     if !token.is_empty() && !state.tokens.iter().any(|known| known == token) {
         state.tokens.push(token.to_owned());
     }
 }
 
-fn rejecting(shared: &SharedCluster) -> bool {
+fn take_rejection(shared: &SharedCluster) -> bool {
     let mut state = shared.state();
     let rejecting = state.rejecting > 0;
     state.rejecting = state.rejecting.saturating_sub(1);
@@ -86,5 +86,5 @@ fn write(answer: ApiResponse) -> Response<ReplyBody> {
         .header("content-type", answer.content_type)
         .header("cache-control", "no-cache, private")
         .body(full(answer.body))
-        .expect("an answer's headers are constants")
+        .expect("the headers are constants")
 }

@@ -1,24 +1,24 @@
-//! The log of what the API server has answered.
+//! The log of the requests to an API server.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// One request that has been answered.
+/// A request that the API server has responded to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// When, by the cluster's clock.
+    /// Time of the response, by the cluster's clock.
     pub at: SystemTime,
     /// `GET`, …
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Username, if it was authenticated.
+    /// Username, if the request was authenticated.
     pub user: Option<String>,
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     pub code: u16,
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Why it is a 401, which a real API server tells its own log alone.
+    /// Reason of a 401. A real API server writes it to its own log only.
     pub denied_because: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Log {
         self.served().clone()
     }
 
-    /// Says whether there are `n` within `timeout`.
+    /// Waits until the log has `n` entries. Returns `false` after `timeout`.
     pub(crate) fn wait(&self, n: usize, timeout: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.served(), timeout, |served| served.len() < n);
         let (served, _timed_out) = waited.unwrap_or_else(PoisonError::into_inner);

@@ -25,8 +25,8 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts the API server of the cluster `name` on a free port of 127.0.0.1, with a CA of its own and a few pods. It
-    /// sends tokens to `aws` and asks there who has access; [`ApiServer::cluster`] is what EKS should say of it.
+    /// Starts the API server of the cluster `name` on a free port of 127.0.0.1, with a CA of its own and a few pods.
+    /// It sends tokens to `aws` and uses its access entries. [`ApiServer::cluster`] is the description for EKS.
     pub fn start(clock: Clock, aws: &AwsHandle, name: &str, region: &str) -> Self {
         let certificate = ServerCertificate::new(name);
         let acceptor = certificate.acceptor();
@@ -48,32 +48,32 @@ impl ApiServer {
         Self { shared, server }
     }
 
-    /// `https://127.0.0.1:PORT`
+    /// Returns `https://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("https://{}", self.server.addr())
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
     }
 
-    /// The certificate of its CA as PEM text.
+    /// Returns the certificate of its CA in PEM.
     pub fn ca_pem(&self) -> &str {
         &self.shared.certificate.ca_pem
     }
 
-    /// The same in base64, as `certificate-authority-data` has it.
+    /// Returns the certificate of its CA in base64, as `certificate-authority-data`.
     pub fn ca_base64(&self) -> String {
         STANDARD.encode(self.ca_pem())
     }
 
-    /// What EKS says of it, for [`AwsHandle::add_cluster`].
+    /// Returns the description for EKS, for [`AwsHandle::add_cluster`].
     pub fn cluster(&self) -> Cluster {
         Cluster::new(&self.shared.name, &self.shared.region).endpoint(&self.url()).ca_pem(self.ca_pem())
     }
 
-    /// A kubeconfig whose only user has this token: to see what the server says without an exec plugin.
+    /// Returns a kubeconfig with this static token, without an exec plugin.
     pub fn kubeconfig(&self, token: &str) -> String {
         let (name, url, ca) = (&self.shared.name, self.url(), self.ca_base64());
         format!(
@@ -85,7 +85,7 @@ impl ApiServer {
     }
 }
 
-/// What is in the cluster, and who may read it.
+/// The objects of the cluster and the groups that may read them.
 impl ApiServer {
     /// Adds a running pod, and its namespace if it is new.
     pub fn add_pod(&self, namespace: &str, name: &str) {
@@ -93,60 +93,60 @@ impl ApiServer {
         self.shared.state().objects.add_pod(namespace, name, now);
     }
 
-    /// Lets the members of a group read pods and namespaces. At first `system:masters` and `view` may.
+    /// Allows the members of a group to read pods and namespaces. At first `system:masters` and `view` may.
     pub fn allow_group(&self, group: &str) {
         self.shared.state().readers.insert(group.to_owned());
     }
 
-    /// Takes that right from a group.
+    /// Withdraws that permission from a group.
     pub fn forbid_group(&self, group: &str) {
         self.shared.state().readers.remove(group);
     }
 }
 
-/// What it does to requests, and what it has seen of them.
+/// Control and inspection of requests.
 impl ApiServer {
-    /// Answers the next `n` requests with 401, whatever token they bear; 0 ends it, `usize::MAX` is for ever.
+    /// Responds to the next `n` requests with 401, whatever their token; 0 ends it, `usize::MAX` rejects all.
     pub fn reject_next(&self, n: usize) {
         self.shared.state().rejecting = n;
     }
 
-    /// Every request that has been answered, oldest first.
+    /// Returns every request so far, oldest first.
     pub fn requests(&self) -> Vec<Served> {
         self.shared.log.all()
     }
 
-    /// Every token that a request has borne, refused ones too: once each, oldest first.
+    /// Returns every token of a request, including rejected ones: each once, oldest first.
     pub fn tokens(&self) -> Vec<String> {
         self.shared.state().tokens.clone()
     }
 
-    /// Who a token lets in, as a request with it would find out; the error is what the server's own log would say.
-    pub fn who(&self, token: &str) -> Result<String, String> {
+    /// Returns the username of a token, or the reason why it is invalid.
+    pub fn username(&self, token: &str) -> Result<String, String> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         runtime.block_on(self.shared.authenticator.authenticate(token)).map(|user| user.username)
     }
 
-    /// Waits until at least `n` requests have been answered. Panics with the log after `timeout` of real time.
+    /// Waits until at least `n` requests have a response. Panics with the log after `timeout` of real time.
     #[track_caller]
     pub fn wait_for_requests(&self, n: usize, timeout: Duration) {
-        let came = self.shared.log.wait(n, timeout);
-        assert!(came, "waited {timeout:?} for {n} requests; what came:\n{:#?}", self.requests());
+        let reached = self.shared.log.wait(n, timeout);
+        assert!(reached, "waited {timeout:?} for {n} requests; the log:\n{:#?}", self.requests());
     }
 
-    /// How many tokens the authenticator has sent to STS.
+    /// Returns how many tokens the authenticator has sent to STS.
     pub fn sts_calls(&self) -> usize {
         self.shared.authenticator.sts_calls()
     }
 
-    /// How many requests were answered from the cache of tokens, without the authenticator.
+    /// Returns how many requests were served from the token cache.
     pub fn cache_hits(&self) -> usize {
         self.shared.authenticator.cache_hits()
     }
 
-    /// Forgets every cached token, as a restarted API server has.
-    pub fn forget_tokens(&self) {
-        self.shared.authenticator.forget();
+    /// Clears the token cache, as a restart of the API server does.
+    pub fn clear_token_cache(&self) {
+        self.shared.authenticator.clear_cache();
     }
 }

@@ -9,7 +9,7 @@ use super::log::Log;
 use crate::certificate::ServerCertificate;
 use crate::clock::Clock;
 
-/// What the server's handlers share.
+/// What the request handlers of a server share.
 #[derive(Debug)]
 pub(crate) struct SharedCluster {
     pub(crate) clock: Clock,
@@ -26,16 +26,15 @@ pub(crate) struct ClusterState {
     pub(crate) objects: Objects,
     /// Groups that may read pods and namespaces.
     pub(crate) readers: BTreeSet<String>,
-    /// How many requests are still to be answered with 401.
+    /// How many further requests are rejected with 401.
     pub(crate) rejecting: usize,
-    /// Every token that has been shown, once each.
+    /// Every token of a request, each once.
     pub(crate) tokens: Vec<String>,
 }
 
 impl SharedCluster {
     pub(crate) fn state(&self) -> MutexGuard<'_, ClusterState> {
-        // A panic under the lock is a failed test already; a second one while the first unwinds would end the whole
-        // run.
+        // A panic under the lock is a failed test already; a second panic while it unwinds would abort the whole run.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

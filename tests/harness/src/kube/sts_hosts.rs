@@ -1,7 +1,7 @@
-//! The hosts of STS that a token may name.
+//! The STS hosts that a token may name.
 //!
-//! Source: aws-iam-authenticator's verifier, which takes the STS hosts of every region that its AWS SDK knows in the
-//! cluster's own partition; the table is that of the SDK's partitions, 2026.
+//! Source: aws-iam-authenticator's verifier accepts the STS hosts of every region that its AWS SDK knows in the
+//! partition of the cluster. The table is that of the SDK's partitions, 2026.
 
 struct Partition {
     id: &'static str,
@@ -87,8 +87,8 @@ const PARTITIONS: [Partition; 8] = [
     },
 ];
 
-/// Whether a cluster in `region` takes tokens that name this host: its own partition's regions, and the global host in
-/// `aws` alone.
+/// Returns whether a cluster in `region` accepts tokens for this host: a host of its own partition, or the global host
+/// in `aws` only.
 pub(crate) fn accepts(region: &str, host: &str) -> bool {
     let Some(partition) = PARTITIONS.iter().find(|partition| partition.regions.contains(&region)) else {
         panic!("{region} is not a region that the harness knows: see partition.rs");
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_those_of_the_own_partition() {
+    fn sts_host_of_own_partition_accepted() {
         for (region, host, expected) in [
             ("eu-west-1", "sts.eu-west-1.amazonaws.com", true),
             ("eu-west-1", "sts.us-east-2.amazonaws.com", true),

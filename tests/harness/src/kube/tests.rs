@@ -10,8 +10,8 @@ use crate::clock::Clock;
 const REGION: &str = "eu-west-1";
 const DEVELOPERS: &str = "arn:aws:iam::111122223333:role/team/developers";
 
-/// An AWS, the cluster `prod`, and a session of `team/developers` as `dev@laptop`.
-fn world() -> (Aws, ApiServer, AccessKey) {
+/// Returns an AWS, the cluster `prod`, and a session of `team/developers` named `dev@laptop`.
+fn fixture() -> (Aws, ApiServer, AccessKey) {
     let aws = Aws::start(Clock::system());
     aws.add_role(Role::new(DEVELOPERS));
     let api = ApiServer::start(aws.clock().clone(), &aws, "prod", REGION);
@@ -24,7 +24,7 @@ fn token(api: &ApiServer, key: &AccessKey) -> TokenSpec {
     TokenSpec::new(key, REGION, "prod", api.shared.clock.now())
 }
 
-/// What the authenticator makes of a token, on a runtime of its own.
+/// Authenticates a token on a new runtime.
 fn authenticate(api: &ApiServer, token: &str) -> Result<authenticator::User, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(api.shared.authenticator.authenticate(token))

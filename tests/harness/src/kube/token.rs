@@ -1,5 +1,4 @@
-//! Verifies a bearer token up to the point where STS must be request, by the rules of aws-iam-authenticator's
-//! `pkg/token`.
+//! Verifies a bearer token up to the call to STS, by the rules of aws-iam-authenticator's `pkg/token`.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,9 +13,9 @@ use crate::time::parse_compact;
 const MAX_TOKEN: usize = 4 * 1024;
 const PREFIX: &str = "k8s-aws-v1.";
 const CLUSTER_HEADER: &str = "x-k8s-aws-id";
-/// Whatever X-Amz-Expires says.
+/// Lifetime of a token, regardless of X-Amz-Expires.
 const LIFETIME: Duration = Duration::from_mins(15);
-/// Compared in lower case.
+/// Allowed parameters, compared in lower case.
 const PARAMETERS: [&str; 9] = [
     "action",
     "version",
@@ -28,7 +27,7 @@ const PARAMETERS: [&str; 9] = [
     "x-amz-signature",
     "x-amz-signedheaders",
 ];
-/// Go's RawURLEncoding: no padding, and it does not look at the last character's spare bits.
+/// Go's RawURLEncoding: no padding, and the spare bits of the last character are ignored.
 const RAW_URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
@@ -36,17 +35,17 @@ const RAW_URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// A presigned URL that may be sent to STS.
+/// A presigned URL that passed the checks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Presigned {
     pub(crate) host: String,
-    /// As it was in the token: the signature covers it.
+    /// The query as in the token: the signature covers it.
     pub(crate) query: String,
     /// The access key that signed it.
     pub(crate) access_key: String,
 }
 
-/// Applies every rule, in the order of the original; the error is what its log would say.
+/// Applies every rule in the order of the original. The error is the text of its log.
 pub(crate) fn verify(token: &str, cluster_region: &str, now: SystemTime) -> Result<Presigned, String> {
     if token.len() > MAX_TOKEN {
         return Err("token is too large".to_owned());
@@ -70,7 +69,7 @@ fn split(url: &str) -> Result<(String, String), String> {
     if !scheme.eq_ignore_ascii_case("https") {
         return Err(format!("unexpected scheme \"{scheme}\" in pre-signed URL"));
     }
-    // Go takes a fragment off and does not send it.
+    // Go removes the fragment and does not send it.
     let rest = rest.split_once('#').map_or(rest, |(rest, _fragment)| rest);
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let slash = place.find('/').unwrap_or(place.len());
@@ -78,7 +77,7 @@ fn split(url: &str) -> Result<(String, String), String> {
     if path != "/" {
         return Err("unexpected path in pre-signed URL".to_owned());
     }
-    // Go keeps user information out of the host, and a port in it.
+    // In Go the host excludes user information and includes the port.
     let host = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
     Ok((host.to_owned(), query.to_owned()))
 }

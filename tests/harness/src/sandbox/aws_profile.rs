@@ -2,38 +2,39 @@
 
 use std::path::Path;
 
-/// An AWS profile as `~/.aws/config` has it: what it says beside `region` and `services`.
+/// The settings of an AWS profile in `~/.aws/config`, without `region` and `services`.
 #[derive(Clone, Debug, Default)]
 pub struct AwsProfile(Vec<(String, String)>);
 
 impl AwsProfile {
-    /// A role, assumed with the credentials of another profile.
+    /// A role that is assumed with the credentials of another AWS profile.
     pub fn role(role_arn: &str, source_profile: &str) -> Self {
         Self::default().with("role_arn", role_arn).with("source_profile", source_profile)
     }
 
-    /// A role, assumed with what the machine gives: `Ec2InstanceMetadata`, `EcsContainer` or `Environment`.
+    /// A role that is assumed with the credentials of the machine: `Ec2InstanceMetadata`, `EcsContainer` or
+    /// `Environment`.
     pub fn role_of(role_arn: &str, credential_source: &str) -> Self {
         Self::default().with("role_arn", role_arn).with("credential_source", credential_source)
     }
 
-    /// A role, assumed with the token in this file.
+    /// A role that is assumed with the token in a file.
     pub fn web_identity(role_arn: &str, token_file: &Path) -> Self {
         let file = token_file.display().to_string();
         Self::default().with("role_arn", role_arn).with("web_identity_token_file", &file)
     }
 
-    /// What a program says.
+    /// Credentials that a program prints.
     pub fn process(command: &str) -> Self {
         Self::default().with("credential_process", command)
     }
 
-    /// What `aws login` wrote.
+    /// A login with `aws login`.
     pub fn login_session(session_arn: &str) -> Self {
         Self::default().with("login_session", session_arn)
     }
 
-    /// Says something more: `mfa_serial`, `duration_seconds`, `external_id`, `role_session_name`, …
+    /// Adds a setting: `mfa_serial`, `duration_seconds`, `external_id`, `role_session_name`, …
     #[must_use]
     pub fn with(mut self, setting: &str, value: &str) -> Self {
         self.0.push((setting.to_owned(), value.to_owned()));

@@ -13,10 +13,10 @@ use crate::aws::{AccessKey, InstanceMetadata, LOGIN_CLIENT, Login};
 use crate::encoding::sha256_hex;
 use crate::time::rfc3339;
 
-/// Profiles that need more than their section.
+/// AWS profiles that need more files.
 impl Sandbox {
-    /// A profile with a `credential_process`, a script that prints these keys, and for session keys until when. Returns
-    /// the script: what is written there is what the next run prints.
+    /// Writes an AWS profile with a `credential_process`: a script that prints this access key and, for a session, its
+    /// expiry. Returns the path of the script; the next run prints what is written there.
     pub fn write_credential_process(
         &self,
         name: &str,
@@ -24,38 +24,38 @@ impl Sandbox {
         expires: Option<SystemTime>,
         endpoint: &str,
     ) -> PathBuf {
-        let mut says = json!({ "Version": 1, "AccessKeyId": key.id, "SecretAccessKey": key.secret });
+        let mut output = json!({ "Version": 1, "AccessKeyId": key.id, "SecretAccessKey": key.secret });
         if let Some(token) = &key.session_token {
-            says["SessionToken"] = json!(token);
+            output["SessionToken"] = json!(token);
         }
         if let Some(expires) = expires {
-            says["Expiration"] = json!(rfc3339(expires));
+            output["Expiration"] = json!(rfc3339(expires));
         }
-        // No quote is in any of these texts.
+        // The JSON contains no single quote.
         let script =
-            self.write(format!("home/bin/{name}-credentials"), &format!("#!/bin/sh\nprintf '%s\\n' '{says}'\n"));
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("the file is ours");
+            self.write(format!("home/bin/{name}-credentials"), &format!("#!/bin/sh\nprintf '%s\\n' '{output}'\n"));
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("this process owns the file");
         self.write_aws_config(name, &AwsProfile::process(&script.display().to_string()), endpoint);
         script
     }
 
-    /// A profile with a `web_identity_token_file`. Returns that file: a new token is written there.
+    /// Writes an AWS profile with a `web_identity_token_file`. Returns the path of that file.
     pub fn write_web_identity(&self, name: &str, role_arn: &str, token: &str, endpoint: &str) -> PathBuf {
         let file = self.write(format!("home/{name}-token"), token);
         self.write_aws_config(name, &AwsProfile::web_identity(role_arn, &file), endpoint);
         file
     }
 
-    /// A profile of a role that is assumed with what this instance gives.
+    /// Writes an AWS profile whose role is assumed with the credentials of this instance.
     pub fn write_instance_profile(&self, name: &str, role_arn: &str, instance: &InstanceMetadata, endpoint: &str) {
         let profile = AwsProfile::role_of(role_arn, "Ec2InstanceMetadata");
         self.write_aws_config(name, &profile.with("ec2_metadata_service_endpoint", &instance.url()), endpoint);
     }
 
-    /// A profile with a `login_session`, and the file that `aws login` leaves. Returns that file.
+    /// Writes an AWS profile with a `login_session`, and the cache file of `aws login`. Returns the path of that file.
     pub fn write_login_session(&self, name: &str, login: &Login, endpoint: &str) -> PathBuf {
         self.write_aws_config(name, &AwsProfile::login_session(&login.session_arn), endpoint);
-        let says = json!({
+        let cached = json!({
             "accessToken": {
                 "accessKeyId": login.key.id,
                 "secretAccessKey": login.key.secret,
@@ -69,6 +69,6 @@ impl Sandbox {
             "dpopKey": login.dpop_key,
         });
         let file = format!("home/.aws/login/cache/{}.json", sha256_hex(login.session_arn.as_bytes()));
-        self.write(file, &says.to_string())
+        self.write(file, &cached.to_string())
     }
 }

@@ -1,13 +1,13 @@
-//! Where programs are. The only file of the harness that reads the environment of the test process.
+//! Paths of programs. The only file of the harness that reads the environment of the test process.
 
-// A test is told about its machine by the environment of the one who runs it; see the variables below.
+// These variables configure the tests; see below.
 #![allow(clippy::disallowed_methods)]
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The folder of this build's binaries: `ROLECALL_TEST_BIN_DIR`, else `target/<profile>/`, where cargo puts them
-/// whether it is a test (in `deps/`), an example (in `examples/`) or a binary that asks.
+/// Returns the folder of this build's binaries: `ROLECALL_TEST_BIN_DIR`, else `target/<profile>/`. Tests run in its
+/// subfolder `deps/` and examples in `examples/`.
 pub(crate) fn folder() -> PathBuf {
     if let Some(given) = env::var_os("ROLECALL_TEST_BIN_DIR") {
         return given.into();
@@ -18,7 +18,7 @@ pub(crate) fn folder() -> PathBuf {
     if inner { folder.parent().expect("deps/ is in target/<profile>/").to_owned() } else { folder.to_owned() }
 }
 
-/// The path of a program. Panics, with what to do, if there is none.
+/// Returns the path of a program. Panics with a hint if it does not exist.
 pub(crate) fn find(program: &Path) -> PathBuf {
     if program.components().count() > 1 {
         return program.to_owned();
@@ -27,11 +27,11 @@ pub(crate) fn find(program: &Path) -> PathBuf {
     let found = folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file());
     found.unwrap_or_else(|| {
         let program = program.display();
-        panic!("{program} is not in any of {folders:?}; if it is ours: cargo build --workspace --bins")
+        panic!("{program} is not in any of {folders:?}; if this build makes it: cargo build --workspace --bins")
     })
 }
 
-/// The real kubectl, if there is one.
+/// Returns the path of the real kubectl: `ROLECALL_TEST_KUBECTL`, else the first on PATH.
 pub(crate) fn kubectl() -> Option<PathBuf> {
     if let Some(given) = env::var_os("ROLECALL_TEST_KUBECTL") {
         return Some(given.into());
@@ -40,7 +40,7 @@ pub(crate) fn kubectl() -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|path| path.is_file())
 }
 
-/// Whether the folders of sandboxes are to stay.
+/// Returns whether sandboxes keep their folders (`ROLECALL_TEST_KEEP`).
 pub(crate) fn keep_sandboxes() -> bool {
     env::var_os("ROLECALL_TEST_KEEP").is_some()
 }

@@ -1,5 +1,5 @@
-//! An HTTP proxy on loopback that tunnels (CONNECT, RFC 9110, 9.3.6): whatever it is asked for, it leads to one server, so
-//! that a test may use the names of the real world.
+//! An HTTP proxy on loopback that tunnels (CONNECT, RFC 9110, 9.3.6). Every tunnel leads to one server, so a test can
+//! use real host names.
 
 use std::io::{self, Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,12 +11,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// How long a client may take over its request.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// More is no request of a client that a test knows.
+/// Read timeout for the request of a client.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest request head.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// A running proxy. Dropping it closes its port; tunnels end with their two ends.
+/// A running proxy. Dropping it closes its port; a tunnel ends when its ends close.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
@@ -27,48 +27,49 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     to: SocketAddr,
-    /// What `Proxy-Authorization` must say.
-    wanted: Option<String>,
-    asked: Mutex<Vec<String>>,
-    is_over: AtomicBool,
+    /// The required value of `Proxy-Authorization`.
+    required: Option<String>,
+    targets: Mutex<Vec<String>>,
+    is_stopped: AtomicBool,
 }
 
 impl Proxy {
-    /// A proxy that leads to `to`, and wants a name and a password (`NAME:PASSWORD`) if there are some.
+    /// Starts a proxy that connects every tunnel to `to`. With `user` (`NAME:PASSWORD`) it requires basic
+    /// authentication.
     pub fn start(to: SocketAddr, user: Option<&str>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let addr = listener.local_addr().expect("a listener has an address");
-        let wanted = user.map(|user| format!("Basic {}", STANDARD.encode(user)));
-        let shared = Arc::new(Shared { to, wanted, asked: Mutex::default(), is_over: AtomicBool::new(false) });
-        let inside = Arc::clone(&shared);
+        let required = user.map(|user| format!("Basic {}", STANDARD.encode(user)));
+        let shared = Arc::new(Shared { to, required, targets: Mutex::default(), is_stopped: AtomicBool::new(false) });
+        let handlers = Arc::clone(&shared);
         let thread = thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if inside.is_over.load(Ordering::SeqCst) {
+                if handlers.is_stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let inside = Arc::clone(&inside);
-                // A client that goes away is its own business.
-                thread::spawn(move || inside.serve(client).unwrap_or_default());
+                let handlers = Arc::clone(&handlers);
+                // A client may disconnect at any time.
+                thread::spawn(move || handlers.serve(client).unwrap_or_default());
             }
         });
         Self { addr, shared, thread: Some(thread) }
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What it was asked for so far, as `HOST:PORT`.
-    pub fn asked(&self) -> Vec<String> {
-        self.shared.asked().clone()
+    /// Returns the targets of all requests so far, as `HOST:PORT`.
+    pub fn targets(&self) -> Vec<String> {
+        self.shared.targets().clone()
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.is_over.store(true, Ordering::SeqCst);
-        // Wakes the thread up, unless it is gone.
+        self.shared.is_stopped.store(true, Ordering::SeqCst);
+        // Wakes the thread, which waits for a connection.
         drop(TcpStream::connect(self.addr));
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
@@ -78,21 +79,21 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn asked(&self) -> MutexGuard<'_, Vec<String>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn targets(&self) -> MutexGuard<'_, Vec<String>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serve(&self, mut client: TcpStream) -> io::Result<()> {
-        client.set_read_timeout(Some(PATIENCE))?;
+        client.set_read_timeout(Some(REQUEST_TIMEOUT))?;
         let head = head(&mut client)?;
         let mut words = head.split_whitespace();
         let (Some("CONNECT"), Some(target)) = (words.next(), words.next()) else {
             return client.write_all(b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n");
         };
-        self.asked().push(target.to_owned());
-        let said = head.lines().filter_map(|line| line.split_once(": "));
-        let mut said = said.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"));
-        if self.wanted.as_deref() != said.next().map(|(_, value)| value) {
+        self.targets().push(target.to_owned());
+        let headers = head.lines().filter_map(|line| line.split_once(": "));
+        let mut given = headers.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"));
+        if self.required.as_deref() != given.next().map(|(_, value)| value) {
             return client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n");
         }
         let server = TcpStream::connect(self.to)?;
@@ -106,7 +107,7 @@ impl Shared {
     }
 }
 
-/// A request up to its empty line.
+/// Reads a request up to its empty line.
 fn head(client: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -121,7 +122,7 @@ fn head(client: &mut TcpStream) -> io::Result<String> {
 }
 
 fn pump(mut from: TcpStream, mut to: TcpStream) {
-    // However it ends, it has ended.
+    // Any error ends the tunnel.
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
     let _ = from.shutdown(Shutdown::Read);

@@ -1,5 +1,5 @@
-//! The line between a program and a server: a relay on loopback that can lose what runs through it, as a sleeping
-//! laptop's router does, or stop answering, as a firewall does.
+//! A TCP relay on loopback between a program and a server. It can drop all traffic of its connections, as a sleeping
+//! laptop's router does, or stop accepting connections, as a firewall does.
 
 use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
-/// How long a connection on loopback takes at most that is not left without an answer.
-const ANSWERED: Duration = Duration::from_millis(200);
+/// A connect on loopback that the kernel accepts takes less than this.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A relay to one server. Dropping it closes its port and every connection.
 #[derive(Debug)]
@@ -31,36 +31,36 @@ struct Shared {
 #[derive(Debug)]
 struct RelayState {
     mode: Mode,
-    /// The relay accepts nothing: it has seen that it is cut.
+    /// The relay thread has stopped accepting.
     idle: bool,
     connections: Vec<Connection>,
-    /// What fills the queue of a line that is cut.
-    plug: Vec<TcpStream>,
+    /// Connections that fill the accept queue of a blocked relay.
+    queue_fillers: Vec<TcpStream>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Open,
-    Cut,
-    Over,
+    Blocked,
+    Stopped,
 }
 
 #[derive(Clone, Debug)]
 struct Connection {
     near: Arc<TcpStream>,
     far: Arc<TcpStream>,
-    lost: Arc<AtomicBool>,
+    blackholed: Arc<AtomicBool>,
 }
 
 impl TcpRelay {
-    /// A line that carries everything to `to`.
+    /// Starts a relay to `to`.
     pub fn to(to: SocketAddr) -> Self {
         let listener = listener();
         let addr = listener.local_addr().expect("a listener has an address");
-        let state = RelayState { mode: Mode::Open, idle: false, connections: Vec::new(), plug: Vec::new() };
+        let state = RelayState { mode: Mode::Open, idle: false, connections: Vec::new(), queue_fillers: Vec::new() };
         let shared = Arc::new(Shared { to, state: Mutex::new(state), changed: Condvar::new() });
         let relay = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("line".to_owned()).spawn(move || relay.run(&listener));
+        let thread = thread::Builder::new().name("tcp-relay".to_owned()).spawn(move || relay.run(&listener));
         Self { addr, shared, thread: Some(thread.expect("a thread can be started")) }
     }
 
@@ -69,43 +69,42 @@ impl TcpRelay {
         format!("http://{}", self.addr)
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Loses every connection there is: what is sent on one is taken and never answered, and it stays open. New ones are
-    /// carried.
+    /// Drops all traffic of the existing connections, which stay open. New connections work.
     pub fn blackhole_existing(&self) {
         self.shared.state().blackhole_existing();
     }
 
-    /// Leaves everybody without an answer: connections are lost, and who connects waits for an answer to the SYN.
+    /// Drops all traffic of the existing connections, and leaves new ones without a response to their SYN.
     pub fn blackhole_all(&self) {
         let mut state = self.shared.state();
-        state.mode = Mode::Cut;
+        state.mode = Mode::Blocked;
         state.blackhole_existing();
         drop(state);
-        // The first wakes the relay, which accepts no more from there on; the others fill its queue.
-        let first = TcpStream::connect_timeout(&self.addr, ANSWERED);
+        // The first connection wakes the relay thread, which stops accepting. The others fill its accept queue.
+        let first = TcpStream::connect_timeout(&self.addr, CONNECT_TIMEOUT);
         drop(self.shared.wait_while(|state| !state.idle));
-        let more = std::iter::from_fn(|| TcpStream::connect_timeout(&self.addr, ANSWERED).ok());
-        let plug: Vec<TcpStream> = first.into_iter().chain(more).collect();
-        self.shared.state().plug = plug;
+        let more = std::iter::from_fn(|| TcpStream::connect_timeout(&self.addr, CONNECT_TIMEOUT).ok());
+        let queue_fillers: Vec<TcpStream> = first.into_iter().chain(more).collect();
+        self.shared.state().queue_fillers = queue_fillers;
     }
 
-    /// Carries again.
+    /// Relays new connections again.
     pub fn restore(&self) {
         self.shared.switch(Mode::Open);
-        self.shared.state().plug.clear();
+        self.shared.state().queue_fillers.clear();
     }
 }
 
 impl Drop for TcpRelay {
     fn drop(&mut self) {
-        self.shared.switch(Mode::Over);
-        // It may be waiting for a caller.
-        let last = TcpStream::connect_timeout(&self.addr, ANSWERED);
+        self.shared.switch(Mode::Stopped);
+        // The relay thread may be waiting for a connection.
+        let last = TcpStream::connect_timeout(&self.addr, CONNECT_TIMEOUT);
         let ended = self.thread.take().is_none_or(|thread| thread.join().is_ok());
         drop(last);
         let mut state = self.shared.state();
@@ -114,15 +113,14 @@ impl Drop for TcpRelay {
             let _ = connection.near.shutdown(Shutdown::Both);
         }
         drop(state);
-        // While a test is failing already its own message is the one to read.
-        assert!(ended || thread::panicking(), "the line's thread panicked");
+        // A failing test shows its own message.
+        assert!(ended || thread::panicking(), "the relay thread panicked");
     }
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, RelayState> {
-        // A panic under the lock is a failed test already; a second one while the first unwinds would end the whole
-        // run.
+        // A panic under the lock is a failed test already; a second panic while it unwinds would abort the whole run.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,67 +135,67 @@ impl Shared {
 
     fn run(&self, listener: &TcpListener) {
         loop {
-            // A peer that is gone before it was accepted is its own business.
+            // The client may close the connection before it is accepted.
             let Ok((near, _)) = listener.accept() else { continue };
-            match self.cleared() {
-                Mode::Over => return,
-                // It came while the line was cut.
-                Mode::Cut => drop(near),
-                Mode::Open => self.carry(near),
+            match self.wait_while_blocked() {
+                Mode::Stopped => return,
+                // The connection came while the relay was blocked.
+                Mode::Blocked => drop(near),
+                Mode::Open => self.relay(near),
             }
         }
     }
 
-    /// Waits while the line is cut, and says so: `Cut` if it was.
-    fn cleared(&self) -> Mode {
+    /// Waits while the relay is blocked. Returns `Blocked` if it was.
+    fn wait_while_blocked(&self) -> Mode {
         let mut state = self.state();
-        if state.mode == Mode::Cut {
+        if state.mode == Mode::Blocked {
             state.idle = true;
             drop(state);
             self.changed.notify_all();
-            let mut state = self.wait_while(|state| state.mode == Mode::Cut);
+            let mut state = self.wait_while(|state| state.mode == Mode::Blocked);
             state.idle = false;
-            return if state.mode == Mode::Over { Mode::Over } else { Mode::Cut };
+            return if state.mode == Mode::Stopped { Mode::Stopped } else { Mode::Blocked };
         }
         state.mode
     }
 
-    fn carry(&self, near: TcpStream) {
-        // A server that is gone is as one that closes.
+    fn relay(&self, near: TcpStream) {
+        // If the server is gone, the client sees a closed connection.
         let Ok(far) = TcpStream::connect(self.to) else { return };
         let _ = (near.set_nodelay(true), far.set_nodelay(true));
-        let connection = Connection { near: near.into(), far: far.into(), lost: Arc::default() };
+        let connection = Connection { near: near.into(), far: far.into(), blackholed: Arc::default() };
         self.state().connections.push(connection.clone());
         let back = connection.clone();
-        thread::spawn(move || copy(&connection.near, &connection.far, &connection.lost));
-        thread::spawn(move || copy(&back.far, &back.near, &back.lost));
+        thread::spawn(move || copy(&connection.near, &connection.far, &connection.blackholed));
+        thread::spawn(move || copy(&back.far, &back.near, &back.blackholed));
     }
 }
 
 impl RelayState {
     fn blackhole_existing(&mut self) {
         for connection in &self.connections {
-            connection.lost.store(true, Ordering::SeqCst);
-            // The server hears the end; the caller, whose half we keep, hears nothing.
+            connection.blackholed.store(true, Ordering::SeqCst);
+            // The server sees the end of the connection; the client, whose half stays open, sees nothing.
             let _ = connection.far.shutdown(Shutdown::Both);
         }
     }
 }
 
-fn copy(mut from: &TcpStream, mut to: &TcpStream, lost: &AtomicBool) {
+fn copy(mut from: &TcpStream, mut to: &TcpStream, blackholed: &AtomicBool) {
     let mut buffer = [0; 8192];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        // What comes on a lost connection is taken and goes nowhere.
-        if !lost.load(Ordering::SeqCst) && to.write_all(&buffer[..length]).is_err() {
+        // Data of a black-holed connection is discarded.
+        if !blackholed.load(Ordering::SeqCst) && to.write_all(&buffer[..length]).is_err() {
             break;
         }
     }
-    if !lost.load(Ordering::SeqCst) {
+    if !blackholed.load(Ordering::SeqCst) {
         let _ = to.shutdown(Shutdown::Write);
     }
 }
 
-/// A listener with the shortest queue there is, so that a few connections fill it.
+/// Returns a listener with the shortest accept queue, so that a few connections fill it.
 fn listener() -> TcpListener {
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let socket = socket.expect("a socket can be made");
@@ -212,9 +210,9 @@ mod tests {
 
     use super::*;
 
-    const SHORT: Duration = Duration::from_millis(50);
+    const SHORT_WAIT: Duration = Duration::from_millis(50);
 
-    /// A server that says back what it is told.
+    /// Starts a server that echoes its input.
     fn echo() -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -226,7 +224,7 @@ mod tests {
         addr
     }
 
-    fn says_back(stream: &TcpStream) -> std::io::Result<[u8; 2]> {
+    fn echo_reply(stream: &TcpStream) -> std::io::Result<[u8; 2]> {
         let (mut reader, mut writer) = (stream, stream);
         writer.write_all(b"hi")?;
         let mut answer = [0; 2];
@@ -234,25 +232,25 @@ mod tests {
     }
 
     #[test]
-    fn it_carries_and_loses_and_carries_again() {
+    fn relay_blackholed_connection_times_out_new_works() {
         let relay = TcpRelay::to(echo());
         let old = TcpStream::connect(relay.addr).unwrap();
-        old.set_read_timeout(Some(SHORT)).unwrap();
-        assert_eq!(&says_back(&old).unwrap(), b"hi");
+        old.set_read_timeout(Some(SHORT_WAIT)).unwrap();
+        assert_eq!(&echo_reply(&old).unwrap(), b"hi");
         relay.blackhole_existing();
-        assert_eq!(says_back(&old).unwrap_err().kind(), ErrorKind::WouldBlock, "open, and silent");
-        assert_eq!(&says_back(&TcpStream::connect(relay.addr).unwrap()).unwrap(), b"hi");
+        assert_eq!(echo_reply(&old).unwrap_err().kind(), ErrorKind::WouldBlock, "open, without data");
+        assert_eq!(&echo_reply(&TcpStream::connect(relay.addr).unwrap()).unwrap(), b"hi");
     }
 
     #[test]
-    fn a_cut_line_answers_no_one_until_it_is_mended() {
+    fn relay_blocked_refuses_until_restored() {
         let relay = TcpRelay::to(echo());
         for _ in 0..3 {
             relay.blackhole_all();
-            let waited = TcpStream::connect_timeout(&relay.addr, SHORT);
+            let waited = TcpStream::connect_timeout(&relay.addr, SHORT_WAIT);
             assert_eq!(waited.unwrap_err().kind(), ErrorKind::TimedOut);
             relay.restore();
-            assert_eq!(&says_back(&TcpStream::connect(relay.addr).unwrap()).unwrap(), b"hi");
+            assert_eq!(&echo_reply(&TcpStream::connect(relay.addr).unwrap()).unwrap(), b"hi");
         }
         relay.blackhole_all();
     }

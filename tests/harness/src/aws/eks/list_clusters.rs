@@ -10,7 +10,7 @@ use super::super::reply::Reply;
 use super::permission::authorize;
 use crate::random::request_id;
 
-/// The most, and the default, of `maxResults`.
+/// Maximum and default of `maxResults`.
 const PAGE: usize = 100;
 
 pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
@@ -19,8 +19,8 @@ pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let after = call.request.param("nextToken").map(read_token).transpose()?;
     let account = call.caller.account();
     let state = call.shared.state();
-    let mine = state.clusters.iter().filter(|cluster| cluster.region == call.region && cluster.account == account);
-    let mut names: Vec<&str> = mine.map(|cluster| cluster.name.as_str()).collect();
+    let owned = state.clusters.iter().filter(|cluster| cluster.region == call.region && cluster.account == account);
+    let mut names: Vec<&str> = owned.map(|cluster| cluster.name.as_str()).collect();
     names.sort_unstable();
     names.retain(|name| after.as_deref().is_none_or(|after| *name > after));
     let more = names.len() > page;
@@ -37,7 +37,7 @@ fn page_size(call: &SignedCall<'_>) -> Result<usize, ApiError> {
     })
 }
 
-/// Opaque to callers: the last name that they have had.
+/// Returns a token with the last name of a page; callers treat it as opaque.
 fn write_token(last: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("after:{last}"))
 }

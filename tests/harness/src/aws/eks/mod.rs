@@ -1,4 +1,4 @@
-//! EKS: REST with JSON. The region is that of the credential scope, as it is with the real thing's regional hosts.
+//! EKS: REST with JSON. The region of a call is that of its credential scope; the real EKS has a host for each region.
 
 mod describe_cluster;
 mod list_clusters;
@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::op::Op;
 use super::reply::Reply;
 
-/// Answers one believed request. A new operation is a file here and a line below.
+/// Responds to one verified request. To add an operation, add a file here and a line below.
 pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     match call.request.op {
         Op::DescribeCluster => describe_cluster::answer(call),

@@ -4,7 +4,7 @@ use super::super::context::SignedCall;
 use super::super::error::ApiError;
 use super::super::request::Service;
 
-/// Refuses a caller whose policies do not allow the action on that cluster (`*` for all).
+/// Rejects a caller whose policies deny the action on that cluster (`*` for all).
 pub(super) fn authorize(call: &SignedCall<'_>, action: &str, cluster: &str) -> Result<(), ApiError> {
     if call.shared.state().identities.may(&call.caller, action) {
         return Ok(());

@@ -6,7 +6,7 @@ use super::AwsHandle;
 use crate::aws::mfa::MfaDevice;
 
 impl AwsHandle {
-    /// A new device of a user, by the user's ARN; a user may have several.
+    /// Adds an MFA device to a user, by the user's ARN. A user may have several.
     #[track_caller]
     pub fn mfa_device(&self, user_arn: &str) -> MfaDevice {
         let mut state = self.shared.state();
@@ -14,17 +14,17 @@ impl AwsHandle {
         MfaDevice { serial: state.identities.devices.add(user_arn) }
     }
 
-    /// Takes a device away from its user: its codes are no good any more.
+    /// Removes a device from its user; its codes become invalid.
     pub fn remove_mfa_device(&self, serial: &str) {
         self.shared.state().identities.devices.remove(serial);
     }
 
-    /// What a device shows now, by AWS's clock. The next code comes with the next half minute.
+    /// Returns the current code of a device, by AWS's clock. A code is shown for 30 seconds.
     pub fn mfa_code(&self, serial: &str) -> String {
         self.mfa_code_at(serial, self.shared.clock.now())
     }
 
-    /// What a device shows at some time.
+    /// Returns the code of a device at a given time.
     #[track_caller]
     pub fn mfa_code_at(&self, serial: &str, at: SystemTime) -> String {
         let state = self.shared.state();

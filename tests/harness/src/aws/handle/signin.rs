@@ -6,8 +6,7 @@ use crate::aws::signin::login::Login;
 use crate::aws::signin::records::{CREDENTIALS_TTL, LOGIN_TTL, LoginSession};
 
 impl AwsHandle {
-    /// A person signs in as this user or role with `aws login`, in place of a login of before. It can be renewed for 12
-    /// hours.
+    /// Logs in as this user or role with `aws login`, and replaces an earlier login. It can be renewed for 12 hours.
     #[track_caller]
     pub fn login(&self, principal_arn: &str) -> Login {
         let now = self.shared.clock.now();
@@ -33,8 +32,8 @@ impl AwsHandle {
         Login { session_arn, key, expires: now + CREDENTIALS_TTL, account, refresh_token, dpop_key }
     }
 
-    /// Ends a login now: it cannot be renewed any more, and its credentials go on to their own end.
-    pub fn end_login(&self, session_arn: &str) {
+    /// Revokes a login: it cannot be renewed any longer. Its credentials stay valid until they expire.
+    pub fn revoke_login(&self, session_arn: &str) {
         let now = self.shared.clock.now();
         let mut state = self.shared.state();
         state

@@ -6,12 +6,12 @@ use super::AwsHandle;
 use crate::aws::web_identity::{WebIdentity, jwt};
 
 impl AwsHandle {
-    /// A token that STS believes for an hour, of this subject (`repo:acme/shop:ref:refs/heads/main`).
+    /// Returns a token of this subject (`repo:acme/shop:ref:refs/heads/main`) that STS accepts for an hour.
     pub fn web_identity_token(&self, subject: &str) -> String {
         self.web_identity_token_for(subject, Duration::from_hours(1))
     }
 
-    /// As [`AwsHandle::web_identity_token`], for as long as it says.
+    /// As [`AwsHandle::web_identity_token`], with another lifetime.
     pub fn web_identity_token_for(&self, subject: &str, lifetime: Duration) -> String {
         let now = self.shared.clock.now();
         let token = jwt(subject, now, now + lifetime);

@@ -1,4 +1,4 @@
-//! CreateAccessKey: at most two of a user's.
+//! CreateAccessKey: at most two keys for each user.
 
 use super::super::context::SignedCall;
 use super::super::error::{ApiError, xml_escape};
@@ -7,13 +7,13 @@ use super::envelope::reply;
 use super::user::calling_user;
 use crate::time::rfc3339;
 
-/// IAM's quota, which cannot be raised.
+/// IAM's quota, which cannot be increased.
 const LIMIT: usize = 2;
 
 pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let (arn, name) = calling_user(call, "iam:CreateAccessKey")?;
     let mut state = call.shared.state();
-    if state.identities.keys_of(arn).len() >= LIMIT {
+    if state.identities.access_key_ids(arn).len() >= LIMIT {
         let message = format!("Cannot exceed quota for AccessKeysPerUser: {LIMIT}");
         return Err(ApiError::new(409, "LimitExceeded", message));
     }

@@ -3,7 +3,7 @@
 use super::super::reply::Reply;
 use crate::random::request_id;
 
-/// The envelope of every answer.
+/// Wraps a result in the envelope of an action.
 pub(super) fn reply(action: &str, result: &str) -> Reply {
     let id = request_id();
     let result =

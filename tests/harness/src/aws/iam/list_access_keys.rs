@@ -15,7 +15,7 @@ pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
             xml_escape(&name)
         )
     };
-    let members: String = call.shared.state().identities.keys_of(arn).iter().map(member).collect();
+    let members: String = call.shared.state().identities.access_key_ids(arn).iter().map(member).collect();
     let result =
         format!("    <IsTruncated>false</IsTruncated>\n    <AccessKeyMetadata>\n{members}    </AccessKeyMetadata>\n");
     Ok(reply("ListAccessKeys", &result))

@@ -1,4 +1,4 @@
-//! IAM: the query protocol, XML answers. A user's own access keys alone.
+//! IAM: the query protocol with XML responses, for the caller's own access keys only.
 
 mod create_access_key;
 mod delete_access_key;
@@ -12,9 +12,9 @@ use super::op::Op;
 use super::reply::Reply;
 use crate::arn::Arn;
 
-/// Answers one believed request. A new action is a file here and a line below.
+/// Responds to one verified request. To add an action, add a file here and a line below.
 pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
-    // IAM is one service for the whole partition, and wants that region in the scope.
+    // IAM is one service for a whole partition and requires its region in the scope.
     let home = match Arn::parse(&call.caller.arn).map(|arn| arn.partition) {
         Some(partition) if partition == "aws-cn" => "cn-north-1",
         Some(partition) if partition == "aws-us-gov" => "us-gov-west-1",

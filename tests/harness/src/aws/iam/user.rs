@@ -4,7 +4,7 @@ use super::super::context::SignedCall;
 use super::super::error::ApiError;
 use super::super::request::Service;
 
-/// The user whose keys sign, if it may do this; nobody's keys but one's own are served here.
+/// Returns ARN and name of the calling user, if its policies allow the action. Calls about other users fail.
 pub(super) fn calling_user<'a>(call: &'a SignedCall<'_>, action: &str) -> Result<(&'a str, String), ApiError> {
     let caller = &call.caller;
     if caller.role_arn.is_some() {

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use crate::aws::access_key::AccessKey;
 
-/// What `aws login` wrote down after a person had signed in.
+/// What `aws login` stores after a user has signed in.
 #[derive(Clone)]
 pub struct Login {
-    /// The ARN that a profile names as its `login_session`.
+    /// The ARN that an AWS profile names as its `login_session`.
     pub session_arn: String,
     /// The credentials, which last 15 minutes.
     pub key: AccessKey,
-    /// Until when.
+    /// Expiry of the credentials.
     pub expires: SystemTime,
     pub(crate) account: String,
     pub(crate) refresh_token: String,
@@ -20,7 +20,7 @@ pub struct Login {
     pub(crate) dpop_key: String,
 }
 
-/// Keeps the secrets, as a key does.
+/// Shows no secrets.
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login").field("session_arn", &self.session_arn).field("key", &self.key).finish_non_exhaustive()

@@ -12,19 +12,19 @@ pub(crate) const LOGIN_TTL: Duration = Duration::from_hours(12);
 /// The OAuth client of `aws login` on this machine.
 pub(crate) const CLIENT: &str = "arn:aws:signin:::devtools/same-device";
 
-/// A login as AWS knows it.
+/// A login, as AWS stores it.
 pub(crate) struct LoginSession {
     pub(crate) arn: String,
     pub(crate) principal: String,
     pub(crate) ends: SystemTime,
-    /// The newest; an older one is not taken any more.
+    /// The current refresh token; earlier ones are invalid.
     pub(crate) refresh_token: String,
     pub(crate) proof: ProofKey,
-    /// Proofs work once.
+    /// Ids of used proofs: each is valid once.
     pub(crate) seen: Vec<String>,
 }
 
-/// Every login.
+/// All logins.
 #[derive(Default)]
 pub(crate) struct Logins(pub(crate) Vec<LoginSession>);
 

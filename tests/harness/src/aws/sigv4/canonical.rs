@@ -1,11 +1,11 @@
-//! The canonical request: the one way to write a request down, so that both sides hash the same bytes.
+//! The canonical request: the form that signer and verifier hash.
 
 use crate::encoding::uri_encode;
 
 /// The parts of a request that a signature covers.
 pub(crate) struct Canonical<'a> {
     pub(crate) method: &'a str,
-    /// As on the wire, percent-encoded.
+    /// As sent, percent-encoded.
     pub(crate) path: &'a str,
     /// Decoded names and values, `X-Amz-Signature` left out.
     pub(crate) query: &'a [(String, String)],
@@ -31,11 +31,12 @@ pub(crate) fn signed_header_names(headers: &[(String, String)]) -> String {
     joined_headers(headers).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(";")
 }
 
-/// Sorted by name; the values of a name that comes more than once joined by commas; runs of spaces made one.
+/// Returns the headers sorted by name, with the values of a repeated name joined by commas and runs of spaces
+/// collapsed.
 fn joined_headers(headers: &[(String, String)]) -> Vec<(String, String)> {
     let mut joined: Vec<(String, String)> = Vec::new();
     let mut sorted: Vec<_> = headers.iter().collect();
-    // Stable, so that values of one name stay in the order in which they were sent.
+    // The sort is stable: values of one name keep their order.
     sorted.sort_by(|one, other| one.0.cmp(&other.0));
     for (name, value) in sorted {
         let value = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
@@ -50,7 +51,7 @@ fn joined_headers(headers: &[(String, String)]) -> Vec<(String, String)> {
     joined
 }
 
-/// Every service but S3 encodes the already encoded path a second time and removes dot segments.
+/// Removes dot segments and encodes the already encoded path again, as every service but S3 does.
 fn canonical_path(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
@@ -67,7 +68,7 @@ fn canonical_path(path: &str) -> String {
     format!("/{}{slash}", encoded.join("/"))
 }
 
-/// Sorted by encoded name, then by encoded value.
+/// Returns the query sorted by encoded name, then by encoded value.
 pub(crate) fn canonical_query(pairs: &[(String, String)]) -> String {
     let mut encoded: Vec<(String, String)> =
         pairs.iter().map(|(name, value)| (uri_encode(name), uri_encode(value))).collect();
@@ -81,7 +82,7 @@ mod tests {
     use crate::encoding::parse_query;
 
     #[test]
-    fn paths_are_normal_and_encoded_twice() {
+    fn canonical_path_normalised_and_encoded_twice() {
         for (path, canonical) in [
             ("/", "/"),
             ("", "/"),
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_sorted_joined_and_trimmed() {
+    fn canonical_headers_sorted_joined_trimmed() {
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let headers = [header("x-b", " a   b "), header("host", "h"), header("x-b", "c")];
         assert_eq!(joined_headers(&headers), [header("host", "h"), header("x-b", "a b,c")]);
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_go_both_ways() {
+    fn query_parsed_and_canonicalised() {
         let pairs = parse_query("b=%2F&a=x+y&a&%zz=1");
         let expected = [("b", "/"), ("a", "x+y"), ("a", ""), ("%zz", "1")];
         assert_eq!(pairs, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -1,30 +1,30 @@
-//! The signing side: what a well-behaved client sends.
+//! The signing side: what a correct client sends.
 
 use std::time::SystemTime;
 
 use super::canonical::{Canonical, canonical_query, signed_header_names};
 use super::signature::{ALGORITHM, Scope, signature};
 use crate::aws::access_key::AccessKey;
-use crate::encoding::{parse_query, sha256_hex};
+use crate::encoding::sha256_hex;
 use crate::time::compact;
 
-/// Signs requests with one key, for one region and service, at one moment.
+/// Signs requests with one key, for one region and service, at one time.
 #[derive(Clone, Debug)]
 pub(crate) struct Signer<'a> {
-    /// Whose signature it is.
+    /// The access key.
     pub(crate) key: &'a AccessKey,
     /// Region of the credential scope.
     pub(crate) region: &'a str,
     /// Service of the credential scope: `sts`, `eks`.
     pub(crate) service: &'a str,
-    /// The time that the signature bears.
+    /// Time of the signature.
     pub(crate) at: SystemTime,
 }
 
 impl Signer<'_> {
-    /// The headers to add to a request so that it is signed: `x-amz-date`, `authorization` and, with temporary
-    /// credentials, `x-amz-security-token`. `headers` must hold `host`; all of them are signed. `target` is the path
-    /// with its query.
+    /// Returns the headers that sign a request: `x-amz-date`, `authorization` and, with temporary credentials,
+    /// `x-amz-security-token`. All of `headers` are signed; they must contain `host`. `target` is the path with its
+    /// query.
     #[cfg(test)]
     pub(crate) fn sign_headers(
         &self,
@@ -40,9 +40,14 @@ impl Signer<'_> {
         }
         let mut signed = owned(headers);
         signed.extend(added.iter().cloned());
-        let canonical =
-            Canonical { method, path, query: &parse_query(query), headers: &signed, payload_hash: &sha256_hex(body) }
-                .text();
+        let canonical = Canonical {
+            method,
+            path,
+            query: &crate::encoding::parse_query(query),
+            headers: &signed,
+            payload_hash: &sha256_hex(body),
+        }
+        .text();
         let value = format!(
             "{ALGORITHM} Credential={}/{}, SignedHeaders={}, Signature={}",
             self.key.id,
@@ -54,8 +59,8 @@ impl Signer<'_> {
         added
     }
 
-    /// The query of a presigned GET without a body. `query` and `headers` (which must hold `host`) are signed with it;
-    /// `query` goes first, as it is, then SigV4's own parameters, whose values `expires` (seconds) is one of.
+    /// Returns the query of a presigned GET without a body: first `query`, unchanged, then the parameters of SigV4.
+    /// `query` and `headers` are signed; `headers` must contain `host`. `expires` is in seconds.
     pub(crate) fn presign(
         &self,
         path: &str,
@@ -124,7 +129,7 @@ mod tests {
     /// AWS's own test suite for SigV4: get-vanilla, get-vanilla-query-order-key-case, and the example of the IAM User
     /// Guide.
     #[test]
-    fn header_signatures_are_those_of_aws_test_vectors() {
+    fn header_signature_aws_test_vectors_match() {
         let key = key("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
         let at = parse_compact("20150830T123600Z").unwrap();
         let signer = Signer { key: &key, region: "us-east-1", service: "service", at };
@@ -142,7 +147,7 @@ mod tests {
 
     /// The example of "Authenticating Requests: Using Query Parameters" in the S3 API reference.
     #[test]
-    fn a_presigned_query_is_that_of_the_s3_reference() {
+    fn presigned_query_s3_reference_matches() {
         let key = key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
         let at = parse_compact("20130524T000000Z").unwrap();
         let signer = Signer { key: &key, region: "us-east-1", service: "s3", at };

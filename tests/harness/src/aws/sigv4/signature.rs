@@ -6,10 +6,10 @@ use sha2::Sha256;
 
 use crate::encoding::sha256_hex;
 
-/// The only algorithm there is.
+/// The only algorithm.
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// What a signature is good for, within its date: one region and one service.
+/// The scope of a signature: one date, region and service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scope {
     /// `20150830`
@@ -25,7 +25,7 @@ impl Scope {
     }
 }
 
-/// The signature, in lower-case hex, of a canonical request.
+/// Returns the signature of a canonical request, in lower-case hex.
 pub(crate) fn signature(secret: &str, scope: &Scope, timestamp: &str, canonical_request: &str) -> String {
     let to_sign = format!("{ALGORITHM}\n{timestamp}\n{}\n{}", scope.text(), sha256_hex(canonical_request.as_bytes()));
     let date_key = hmac(format!("AWS4{secret}").as_bytes(), &scope.date);

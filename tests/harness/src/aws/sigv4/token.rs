@@ -1,4 +1,4 @@
-//! EKS tokens as the reference clients mint them, and as an attacker or a bug might.
+//! EKS tokens, as the reference clients mint them, and invalid ones.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::sign::Signer;
 use crate::aws::access_key::AccessKey;
 
-/// Describes a token; every part can be made wrong, and the signature covers what was made wrong.
+/// A token; every part can be made invalid, and the signature covers the invalid part.
 ///
 /// ```
 /// # use rolecall_harness::{AccessKey, TokenSpec};
@@ -33,7 +33,7 @@ pub struct TokenSpec {
 }
 
 impl TokenSpec {
-    /// A good token: signed by `key` at `at` for `cluster` (its name), by way of the regional endpoint of `region`.
+    /// A valid token: signed by `key` at `at` for `cluster` (its name), for the regional endpoint of `region`.
     pub fn new(key: &AccessKey, region: &str, cluster: &str, at: SystemTime) -> Self {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Self {
@@ -51,43 +51,43 @@ impl TokenSpec {
         }
     }
 
-    /// Another prefix than `k8s-aws-v1.`.
+    /// Sets another prefix than `k8s-aws-v1.`.
     #[must_use]
     pub fn prefix(self, prefix: &str) -> Self {
         Self { prefix: prefix.to_owned(), ..self }
     }
 
-    /// Another scheme than `https`.
+    /// Sets another scheme than `https`.
     #[must_use]
     pub fn scheme(self, scheme: &str) -> Self {
         Self { scheme: scheme.to_owned(), ..self }
     }
 
-    /// Another host than that of the region.
+    /// Sets another host than that of the region.
     #[must_use]
     pub fn host(self, host: &str) -> Self {
         Self { host: host.to_owned(), ..self }
     }
 
-    /// Another path than `/`.
+    /// Sets another path than `/`.
     #[must_use]
     pub fn path(self, path: &str) -> Self {
         Self { path: path.to_owned(), ..self }
     }
 
-    /// Another `X-Amz-Expires` than `60`.
+    /// Sets another `X-Amz-Expires` than `60`.
     #[must_use]
     pub fn expires(self, seconds: &str) -> Self {
         Self { expires: seconds.to_owned(), ..self }
     }
 
-    /// Leaves `x-k8s-aws-id` out of the signed headers.
+    /// Removes `x-k8s-aws-id` from the signed headers.
     #[must_use]
     pub fn without_cluster(self) -> Self {
         Self { cluster: None, ..self }
     }
 
-    /// Sets a signed parameter, in place of one of that name if there is one.
+    /// Sets a signed parameter, and replaces one of that name.
     #[must_use]
     pub fn param(mut self, name: &str, value: &str) -> Self {
         self.query.retain(|(known, _)| known != name);
@@ -95,14 +95,13 @@ impl TokenSpec {
         self
     }
 
-    /// Text put after the signature, as it is: a fragment, or `&Action=GetCallerIdentity` for a parameter that comes
-    /// twice.
+    /// Appends text after the signature: a fragment, or `&Action=GetCallerIdentity` for a repeated parameter.
     #[must_use]
     pub fn append(self, text: &str) -> Self {
         Self { unsigned: text.to_owned(), ..self }
     }
 
-    /// The presigned URL inside the token.
+    /// Returns the presigned URL inside the token.
     pub fn url(&self) -> String {
         let signer = Signer { key: &self.key, region: &self.region, service: "sts", at: self.at };
         let query: Vec<(&str, &str)> = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -112,7 +111,7 @@ impl TokenSpec {
         format!("{}://{}{}?{query}{}", self.scheme, self.host, self.path, self.unsigned)
     }
 
-    /// The token.
+    /// Returns the token.
     pub fn mint(&self) -> String {
         format!("{}{}", self.prefix, URL_SAFE_NO_PAD.encode(self.url()))
     }

@@ -1,4 +1,4 @@
-//! The verifying side: what AWS believes.
+//! The verifying side: which requests AWS accepts.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,23 +7,23 @@ use super::signature::{ALGORITHM, Scope, signature};
 use crate::encoding::{parse_query, sha256_hex};
 use crate::time::{compact, parse_compact};
 
-/// How far a signature's time may be from AWS's clock, either way.
+/// How far the time of a signature may differ from AWS's clock, in either direction.
 pub(crate) const TOLERANCE: Duration = Duration::from_mins(15);
 
-/// What time it is, and how much a request that is signed in its headers may differ from it.
+/// The current time, and how far the time of a request that is signed in its headers may differ from it.
 #[derive(Clone, Copy)]
 pub(crate) struct VerificationTime {
     pub(crate) now: SystemTime,
-    /// Of a presigned URL it is always [`TOLERANCE`]: EKS tokens are good for as long.
+    /// The tolerance of a presigned URL is always [`TOLERANCE`]: the lifetime of an EKS token.
     pub(crate) tolerance: Duration,
 }
 
-/// A request as it came over the wire.
+/// The parts of a request that a signature covers.
 pub(crate) struct SignedRequest<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
-    /// Names in lower case.
+    /// Header names are in lower case.
     pub(crate) headers: &'a [(String, String)],
     pub(crate) body: &'a [u8],
 }
@@ -34,14 +34,14 @@ impl SignedRequest<'_> {
     }
 }
 
-/// What the identity table knows about an access key.
+/// An access key in the identity table.
 pub(crate) struct KnownKey {
     pub(crate) secret: String,
     pub(crate) session_token: Option<String>,
     pub(crate) expires: Option<SystemTime>,
 }
 
-/// A request whose signature is good.
+/// The signer of a verified request.
 #[derive(Debug)]
 pub(crate) struct Verified {
     pub(crate) key_id: String,
@@ -49,25 +49,25 @@ pub(crate) struct Verified {
     pub(crate) region: String,
 }
 
-/// Why a request is not believed. Each service has its own codes for these; the texts are shared.
+/// Why a request is rejected. The codes differ by service, the texts do not.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum AuthError {
-    /// There is no signature at all.
+    /// The request has no signature.
     Missing,
-    /// There is one, but something of it is absent or cannot be read.
+    /// A part of the signature is missing or malformed.
     Incomplete(String),
-    /// Nobody has this key, or the session token is not the key's.
+    /// The access key is unknown, or the session token belongs to another key.
     UnknownKey,
-    /// The session has ended.
+    /// The session has expired.
     SessionExpired,
-    /// The key is known, and the signature is not its own, or not for this moment, region or service.
+    /// The key is known; the signature, its time, region or service is wrong.
     Signature(String),
 }
 
 const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your AWS \
                         Secret Access Key and signing method. Consult the service documentation for details.";
 
-/// Believes the request or says why not. `lookup` finds an access key by its id.
+/// Verifies a request. `lookup` finds an access key by its id.
 pub(crate) fn verify(
     request: &SignedRequest<'_>,
     service: &str,
@@ -91,12 +91,12 @@ pub(crate) fn verify(
     Ok(Verified { key_id: claim.key_id, region: claim.scope.region })
 }
 
-/// The access key and region that a request claims, before anything is believed: for the log.
+/// Returns the access key and region that a request claims, before verification: for the log.
 pub(crate) fn claimed_key(request: &SignedRequest<'_>) -> Option<(String, String)> {
     Claim::read(request).ok().map(|claim| (claim.key_id, claim.scope.region))
 }
 
-/// The signature of a request, taken apart.
+/// The parsed signature of a request.
 struct Claim {
     key_id: String,
     scope: Scope,
@@ -191,7 +191,7 @@ fn check_scope(claim: &Claim, service: &str, host: &str) -> Result<(), AuthError
     if claim.scope.service != service {
         return Err(AuthError::Signature(format!("Credential should be scoped to correct service: '{service}'. ")));
     }
-    // A standard host says which region it is; a loopback address is every region.
+    // A standard host name contains the region; a loopback address serves every region.
     let region = match host.split('.').collect::<Vec<_>>()[..] {
         ["sts" | "sts-fips", "amazonaws", "com"] => Some("us-east-1"),
         ["sts" | "sts-fips", region, _, _, ..] => Some(region),
@@ -247,11 +247,12 @@ fn canonical_request(request: &SignedRequest<'_>, claim: &Claim) -> Result<Strin
     Ok(Canonical { method, path, query: &query, headers: &headers, payload_hash: &payload_hash(request)? }.text())
 }
 
-/// A client that says what its body's hash is must be right; none of the services here takes an unsigned body.
+/// Returns the hash of the body. If the client sends one, it must match: none of these services accepts an unsigned
+/// body.
 fn payload_hash(request: &SignedRequest<'_>) -> Result<String, AuthError> {
     let actual = sha256_hex(request.body);
     match request.header("x-amz-content-sha256") {
-        Some(said) if said != actual => Err(AuthError::Signature(MISMATCH.to_owned())),
+        Some(claimed) if claimed != actual => Err(AuthError::Signature(MISMATCH.to_owned())),
         _ => Ok(actual),
     }
 }

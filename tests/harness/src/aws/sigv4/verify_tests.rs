@@ -9,10 +9,10 @@ fn now() -> SystemTime {
     parse_compact("20260101T120000Z").unwrap()
 }
 
-/// What is done to the headers after they were signed.
+/// Changes the headers after signing.
 type Tamper = fn(&mut Vec<(String, String)>);
 
-/// A request to STS in eu-west-1 that can be made wrong before or after it is signed.
+/// A request to STS in eu-west-1 that can be made invalid before or after signing.
 struct Case {
     key: AccessKey,
     at: SystemTime,
@@ -25,7 +25,7 @@ struct Case {
     tolerance: Duration,
 }
 
-fn good() -> Case {
+fn valid() -> Case {
     let token = "session-token".to_owned();
     Case {
         key: AccessKey {
@@ -64,74 +64,74 @@ fn signature_error(case: Case) -> String {
 }
 
 #[test]
-fn a_good_request_is_believed() {
-    assert_eq!(check(good()), Ok("eu-west-1".to_owned()));
-    assert_eq!(check(Case { host: "127.0.0.1:4566", ..good() }), Ok("eu-west-1".to_owned()));
-    assert_eq!(check(Case { host: "sts.amazonaws.com", region: "us-east-1", ..good() }), Ok("us-east-1".to_owned()));
-    assert_eq!(check(Case { at: now() - TOLERANCE, ..good() }), Ok("eu-west-1".to_owned()));
-    assert_eq!(check(Case { at: now() + TOLERANCE, ..good() }), Ok("eu-west-1".to_owned()));
+fn valid_request_accepted() {
+    assert_eq!(check(valid()), Ok("eu-west-1".to_owned()));
+    assert_eq!(check(Case { host: "127.0.0.1:4566", ..valid() }), Ok("eu-west-1".to_owned()));
+    assert_eq!(check(Case { host: "sts.amazonaws.com", region: "us-east-1", ..valid() }), Ok("us-east-1".to_owned()));
+    assert_eq!(check(Case { at: now() - TOLERANCE, ..valid() }), Ok("eu-west-1".to_owned()));
+    assert_eq!(check(Case { at: now() + TOLERANCE, ..valid() }), Ok("eu-west-1".to_owned()));
 }
 
 #[test]
-fn who_is_not_known_or_not_alive_is_refused() {
-    assert_eq!(check(Case { known: None, ..good() }), Err(AuthError::UnknownKey));
+fn unknown_key_or_expired_session_rejected() {
+    assert_eq!(check(Case { known: None, ..valid() }), Err(AuthError::UnknownKey));
     let other_token = KnownKey { secret: SECRET.into(), session_token: Some("another".into()), expires: None };
-    assert_eq!(check(Case { known: Some(other_token), ..good() }), Err(AuthError::UnknownKey));
+    assert_eq!(check(Case { known: Some(other_token), ..valid() }), Err(AuthError::UnknownKey));
     let ended = KnownKey { secret: SECRET.into(), session_token: Some("session-token".into()), expires: Some(now()) };
-    assert_eq!(check(Case { known: Some(ended), ..good() }), Err(AuthError::SessionExpired));
+    assert_eq!(check(Case { known: Some(ended), ..valid() }), Err(AuthError::SessionExpired));
     let untoken = |headers: &mut Vec<(String, String)>| headers.retain(|(name, _)| name != "x-amz-security-token");
-    assert_eq!(check(Case { tamper: untoken, ..good() }), Err(AuthError::UnknownKey));
+    assert_eq!(check(Case { tamper: untoken, ..valid() }), Err(AuthError::UnknownKey));
 }
 
 #[test]
-fn what_is_not_what_was_signed_is_refused() {
-    let mut wrong = good();
+fn changed_request_signature_mismatch() {
+    let mut wrong = valid();
     wrong.key.secret.push('x');
     assert_eq!(signature_error(wrong), MISMATCH);
-    assert_eq!(signature_error(Case { body_sent: b"Action=AssumeRole", ..good() }), MISMATCH);
+    assert_eq!(signature_error(Case { body_sent: b"Action=AssumeRole", ..valid() }), MISMATCH);
     let rehosted = |headers: &mut Vec<(String, String)>| headers[0].1 = "127.0.0.1".to_owned();
-    assert_eq!(signature_error(Case { tamper: rehosted, ..good() }), MISMATCH);
+    assert_eq!(signature_error(Case { tamper: rehosted, ..valid() }), MISMATCH);
     let redated = |headers: &mut Vec<(String, String)>| headers[1].1 = "20260101T120001Z".to_owned();
-    assert_eq!(signature_error(Case { tamper: redated, ..good() }), MISMATCH);
+    assert_eq!(signature_error(Case { tamper: redated, ..valid() }), MISMATCH);
 }
 
 #[test]
-fn time_and_scope_are_told_apart_from_a_bad_key() {
+fn wrong_time_or_scope_has_its_own_message() {
     let second = Duration::from_secs(1);
     assert_eq!(
-        signature_error(Case { at: now() - TOLERANCE - second, ..good() }),
+        signature_error(Case { at: now() - TOLERANCE - second, ..valid() }),
         "Signature expired: 20260101T114459Z is now earlier than 20260101T114500Z (20260101T120000Z - 15 min.)"
     );
     assert_eq!(
-        signature_error(Case { at: now() + TOLERANCE + second, ..good() }),
+        signature_error(Case { at: now() + TOLERANCE + second, ..valid() }),
         "Signature not yet current: 20260101T121501Z is still later than 20260101T121500Z (20260101T120000Z + 15 min.)"
     );
     let strict = Duration::from_mins(5);
-    assert_eq!(check(Case { at: now() - strict, tolerance: strict, ..good() }), Ok("eu-west-1".to_owned()));
+    assert_eq!(check(Case { at: now() - strict, tolerance: strict, ..valid() }), Ok("eu-west-1".to_owned()));
     assert_eq!(
-        signature_error(Case { at: now() - strict - second, tolerance: strict, ..good() }),
+        signature_error(Case { at: now() - strict - second, tolerance: strict, ..valid() }),
         "Signature expired: 20260101T115459Z is now earlier than 20260101T115500Z (20260101T120000Z - 5 min.)"
     );
     assert_eq!(
-        signature_error(Case { service: "eks", ..good() }),
+        signature_error(Case { service: "eks", ..valid() }),
         "Credential should be scoped to correct service: 'sts'. "
     );
     assert_eq!(
-        signature_error(Case { region: "us-east-1", ..good() }),
+        signature_error(Case { region: "us-east-1", ..valid() }),
         "Credential should be scoped to a valid region. "
     );
     let yesterday = |headers: &mut Vec<(String, String)>| {
         let authorization = headers.iter_mut().find(|(name, _)| name == "authorization").unwrap();
         authorization.1 = authorization.1.replace("/20260101/", "/20251231/");
     };
-    let message = signature_error(Case { tamper: yesterday, ..good() });
+    let message = signature_error(Case { tamper: yesterday, ..valid() });
     assert!(message.starts_with("Date in Credential scope does not match YYYYMMDD"), "{message}");
 }
 
 #[test]
-fn half_a_signature_is_incomplete_and_none_is_missing() {
+fn partial_signature_incomplete_none_missing() {
     let bare = |headers: &mut Vec<(String, String)>| headers.retain(|(name, _)| name == "host");
-    assert_eq!(check(Case { tamper: bare, ..good() }), Err(AuthError::Missing));
+    assert_eq!(check(Case { tamper: bare, ..valid() }), Err(AuthError::Missing));
     let tampers: [Tamper; 4] = [
         |headers| headers.retain(|(name, _)| name != "x-amz-date"),
         |headers| headers.last_mut().unwrap().1 = "Basic Zm9vOmJhcg==".to_owned(),
@@ -142,12 +142,12 @@ fn half_a_signature_is_incomplete_and_none_is_missing() {
         },
     ];
     for tamper in tampers {
-        let refused = check(Case { tamper, ..good() });
-        assert!(matches!(refused, Err(AuthError::Incomplete(_))), "{refused:?}");
+        let rejected = check(Case { tamper, ..valid() });
+        assert!(matches!(rejected, Err(AuthError::Incomplete(_))), "{rejected:?}");
     }
     let unsigned_host = |headers: &mut Vec<(String, String)>| {
         let authorization = headers.last_mut().unwrap();
         authorization.1 = authorization.1.replace("SignedHeaders=host;", "SignedHeaders=");
     };
-    assert!(signature_error(Case { tamper: unsigned_host, ..good() }).contains("must be a 'SignedHeader'"));
+    assert!(signature_error(Case { tamper: unsigned_host, ..valid() }).contains("must be a 'SignedHeader'"));
 }

@@ -1,5 +1,5 @@
-//! IAM Identity Center: OIDC, which gives tokens, the pages that a person approves a login on, and the portal, which gives a
-//! role's credentials for a token. Nothing here is signed.
+//! IAM Identity Center: OIDC issues tokens, pages let the user approve a login, and the portal exchanges a token for
+//! role credentials. All calls are unsigned.
 
 mod authorize;
 pub(super) mod handle;
@@ -16,7 +16,7 @@ use super::reply::Reply;
 use super::request::ParsedRequest;
 use super::state::SharedAws;
 
-/// Answers one request.
+/// Responds to one request.
 pub(crate) fn serve(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply, ApiError> {
     match request.op {
         Op::RegisterClient => oidc::register(shared, &body(request)?),
@@ -35,5 +35,6 @@ pub(crate) fn serve(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply
 }
 
 fn body(request: &ParsedRequest) -> Result<Value, ApiError> {
-    serde_json::from_slice(&request.body).map_err(|_| ApiError::new(400, "InvalidRequestException", "no JSON"))
+    serde_json::from_slice(&request.body)
+        .map_err(|_| ApiError::new(400, "InvalidRequestException", "the body is not JSON"))
 }

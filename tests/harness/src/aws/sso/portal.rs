@@ -1,4 +1,4 @@
-//! The portal: what a person may do, and a role's credentials, for an access token.
+//! The portal: for an access token, the assignments of a user and the credentials of a role.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -13,11 +13,11 @@ use super::super::state::{AwsState, SharedAws};
 use super::records::role_arn;
 use crate::random::request_id;
 
-const HEADER: &str = "x-amz-sso_bearer_token";
+const TOKEN_HEADER: &str = "x-amz-sso_bearer_token";
 
-/// The number of the login that the token is of.
+/// Returns the number of the login of the access token.
 fn login(state: &AwsState, request: &ParsedRequest, now: SystemTime) -> Result<usize, ApiError> {
-    let access = request.header(HEADER).and_then(|token| state.sso.access.get(token));
+    let access = request.header(TOKEN_HEADER).and_then(|token| state.sso.access.get(token));
     let access = access.filter(|access| now < access.expires && now < state.sso.logins[access.login].ends);
     let found = access.map(|access| access.login);
     found.ok_or_else(|| ApiError::new(401, "UnauthorizedException", "Session token not found or invalid"))
@@ -63,8 +63,8 @@ pub(super) fn logout(shared: &SharedAws, request: &ParsedRequest) -> Result<Repl
 pub(super) fn accounts(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply, ApiError> {
     let state = shared.state();
     let user = &state.sso.logins[login(&state, request, shared.clock.now())?].user;
-    let mine = state.sso.assignments.iter().filter(|(who, ..)| who == user);
-    let accounts: BTreeSet<&str> = mine.map(|(_, account, _)| account.as_str()).collect();
+    let assigned = state.sso.assignments.iter().filter(|(who, ..)| who == user);
+    let accounts: BTreeSet<&str> = assigned.map(|(_, account, _)| account.as_str()).collect();
     let described = |account: &&str| json!({ "accountId": account, "accountName": format!("account {account}"), "emailAddress": "aws@example.com" });
     let list: Vec<_> = accounts.iter().map(described).collect();
     Ok(Reply::json(200, &request_id(), &json!({ "accountList": list })))
@@ -74,7 +74,7 @@ pub(super) fn roles(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply
     let state = shared.state();
     let user = &state.sso.logins[login(&state, request, shared.clock.now())?].user;
     let account = param(request, "account_id")?;
-    let mine = state.sso.assignments.iter().filter(|(who, of, _)| who == user && of == account);
-    let list: Vec<_> = mine.map(|(.., role)| json!({ "accountId": account, "roleName": role })).collect();
+    let assigned = state.sso.assignments.iter().filter(|(who, of, _)| who == user && of == account);
+    let list: Vec<_> = assigned.map(|(.., role)| json!({ "accountId": account, "roleName": role })).collect();
     Ok(Reply::json(200, &request_id(), &json!({ "roleList": list })))
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::op::Op;
 
-/// The operation of a request to one of the services.
+/// Returns the operation of a request to OIDC, the pages or the portal.
 pub(crate) fn operation(method: &str, path: &str) -> Option<Op> {
     match (method, path) {
         ("POST", "/client/register") => Some(Op::RegisterClient),
@@ -19,7 +19,7 @@ pub(crate) fn operation(method: &str, path: &str) -> Option<Op> {
     }
 }
 
-/// What the log shows of a body: nothing secret.
+/// Returns the parameters of a body that the log may show.
 pub(crate) fn logged_parameters(body: &[u8]) -> Vec<(String, String)> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(|value| (name.to_owned(), value.to_owned()));

@@ -17,10 +17,10 @@ use super::xml::{element, envelope};
 use crate::aws::access_key::AccessKey;
 use crate::random::request_id;
 
-/// What a session's own credentials may have when they assume the next role.
+/// Longest session of a role that is assumed with the session of another role.
 const CHAINED_LIMIT: u64 = 3600;
 
-/// The parameters, once they are known to be well-formed.
+/// The validated parameters.
 struct Parameters<'a> {
     wanted: Wanted<'a>,
     external_id: Option<&'a str>,
@@ -37,7 +37,7 @@ pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let earlier = caller.mfa_since.map(|since| now.duration_since(since).unwrap_or_default());
     let mfa_age = if fresh { Some(Duration::ZERO) } else { earlier };
     let denied = |action: &str| ApiError::denied(Service::Sts, &caller.arn, action, wanted.role_arn);
-    // A role that is not there and one that does not trust the caller look the same from outside.
+    // The real STS does not reveal whether the role is missing or does not trust the caller.
     let role = state.identities.role(wanted.role_arn).cloned().ok_or_else(|| denied("sts:AssumeRole"))?;
     let source_identity = parameters.source_identity.or(caller.source_identity.as_deref());
     let query = TrustQuery {
@@ -48,7 +48,7 @@ pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
         tags: &parameters.tags,
         mfa_age,
     };
-    if !state.identities.may(caller, "sts:AssumeRole") || !role.admits(&query) {
+    if !state.identities.may(caller, "sts:AssumeRole") || !role.allows(&query) {
         return Err(denied("sts:AssumeRole"));
     }
     let inherited = caller.tags.inherited();
@@ -90,7 +90,7 @@ fn read<'a>(call: &SignedCall<'a>) -> Result<Parameters<'a>, ApiError> {
     Ok(Parameters { wanted, external_id, source_identity, tags: tags.requested()?, code })
 }
 
-/// Once set, a source identity stays through a chain; setting or carrying it needs the next role's consent.
+/// A source identity stays through a role chain. Setting or passing it on needs the permission of the next role.
 fn may_have(source_identity: Option<&str>, role: &Role, caller: &Principal) -> bool {
     let changed = caller.source_identity.as_deref().is_some_and(|inherited| source_identity != Some(inherited));
     !changed && (source_identity.is_none() || role.may_set_source_identity)
@@ -105,7 +105,7 @@ fn check_duration(wanted: &Wanted<'_>, role: &Role, caller: &Principal) -> Resul
     within_maximum(wanted, role)
 }
 
-/// Nobody's session of a role is longer than the role allows.
+/// Rejects a duration above the maximum of the role.
 pub(crate) fn within_maximum(wanted: &Wanted<'_>, role: &Role) -> Result<(), ApiError> {
     if Duration::from_secs(wanted.seconds) > role.max_session {
         return Err(ApiError::validation(
@@ -126,13 +126,13 @@ fn write(call: &SignedCall<'_>, new: &NewSession<'_>, key: &AccessKey, expires: 
     Reply::xml(200, &id, envelope("AssumeRole", &id, &result.concat()))
 }
 
-/// The element `AssumedRoleUser`.
+/// Returns the element `AssumedRoleUser`.
 pub(crate) fn assumed_user(new: &NewSession<'_>, arn: &str) -> String {
     let id = element("AssumedRoleId", &format!("{}:{}", new.role.id, new.name));
     format!("    <AssumedRoleUser>\n{id}{}    </AssumedRoleUser>\n", element("Arn", arn))
 }
 
-/// The element `PackedPolicySize`, which is there only if something was packed.
+/// Returns the element `PackedPolicySize`, which is absent if nothing is packed.
 pub(crate) fn packed_size(packed: usize) -> String {
     if packed > 0 { element("PackedPolicySize", &percent(packed).to_string()) } else { String::new() }
 }

@@ -1,4 +1,4 @@
-//! AssumeRoleWithWebIdentity: nobody signs it, the token is the proof.
+//! AssumeRoleWithWebIdentity: unsigned; the token identifies the caller.
 
 use std::time::Duration;
 
@@ -21,16 +21,16 @@ pub(crate) fn answer(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
     let wanted = Wanted::read(call.request, &mut check);
     let token = check.required("WebIdentityToken");
     if call.request.param("WebIdentityToken").is_some_and(|token| token.len() < 4 || token.len() > 20_000) {
-        // The real message shows the token; ours must not reach a log.
+        // The real message shows the token, which must not reach a log here.
         check.length("webIdentityToken", &"x".repeat(token.len().min(20_001)), 4, 20_000);
     }
     check.finish()?;
     wanted.check()?;
-    let identity = believe(call, token)?;
+    let identity = verify_token(call, token)?;
     let denied = || ApiError::new(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity");
     let mut state = call.shared.state();
     let role = state.identities.role(wanted.role_arn).cloned().ok_or_else(denied)?;
-    if !role.admits_web_identity(&identity.subject, wanted.session_name) {
+    if !role.allows_web_identity(&identity.subject, wanted.session_name) {
         return Err(denied());
     }
     within_maximum(&wanted, &role)?;
@@ -51,7 +51,7 @@ pub(crate) fn answer(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::xml(200, &id, envelope("AssumeRoleWithWebIdentity", &id, &result.concat())))
 }
 
-fn believe(call: &UnsignedCall<'_>, token: &str) -> Result<WebIdentity, ApiError> {
+fn verify_token(call: &UnsignedCall<'_>, token: &str) -> Result<WebIdentity, ApiError> {
     let invalid = |message: &str| ApiError::new(400, "InvalidIdentityToken", message);
     if token.split('.').count() != 3 {
         return Err(invalid(

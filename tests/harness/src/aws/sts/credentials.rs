@@ -1,4 +1,4 @@
-//! Credentials as STS writes them.
+//! Returns the element `Credentials`; a fault may change its expiration.
 
 use std::time::SystemTime;
 
@@ -10,9 +10,9 @@ use crate::time::rfc3339;
 /// The element `Credentials`; what it says of the end may be scripted.
 pub(crate) fn write(key: &AccessKey, expires: SystemTime, overrides: &Overrides) -> String {
     let expiration = match &overrides.expiration {
-        Expiration::True => Some(rfc3339(expires)),
+        Expiration::Correct => Some(rfc3339(expires)),
         Expiration::Text(text) => Some(text.clone()),
-        Expiration::LeftOut => None,
+        Expiration::Absent => None,
     };
     let inside = [
         element("AccessKeyId", &key.id),

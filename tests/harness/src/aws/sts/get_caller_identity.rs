@@ -1,4 +1,4 @@
-//! GetCallerIdentity: signed in headers, or presigned as an EKS token is. It needs no permission.
+//! GetCallerIdentity: signed in headers, or presigned as in an EKS token. It needs no permission.
 
 use super::super::context::SignedCall;
 use super::super::error::xml_escape;
@@ -12,8 +12,8 @@ pub(crate) fn answer(call: &SignedCall<'_>) -> Reply {
     if call.request.wants_json() {
         let result = serde_json::json!({ "Account": account, "Arn": arn, "UserId": user_id });
         let metadata = serde_json::json!({ "RequestId": id });
-        let answer = serde_json::json!({ "GetCallerIdentityResult": result, "ResponseMetadata": metadata });
-        return Reply::json(200, &id, &serde_json::json!({ "GetCallerIdentityResponse": answer }));
+        let response = serde_json::json!({ "GetCallerIdentityResult": result, "ResponseMetadata": metadata });
+        return Reply::json(200, &id, &serde_json::json!({ "GetCallerIdentityResponse": response }));
     }
     let element = |name: &str, text: &str| format!("    <{name}>{}</{name}>\n", xml_escape(text));
     let result = [element("Arn", arn), element("UserId", user_id), element("Account", &account)].concat();

@@ -1,4 +1,4 @@
-//! GetSessionToken: temporary credentials of the caller itself, which remember that a code was given.
+//! GetSessionToken: temporary credentials of the caller itself, which record an MFA code.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let now = call.shared.clock.now();
     let mut state = call.shared.state();
     let given = code.redeem(call, &mut state)?;
-    // Nobody needs a permission for it, but a policy may take it away.
+    // The call needs no permission, but a policy can deny it.
     if !state.identities.may(&call.caller, "sts:GetSessionToken") {
         return Err(ApiError::denied(Service::Sts, &call.caller.arn, "sts:GetSessionToken", "*"));
     }

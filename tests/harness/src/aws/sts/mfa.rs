@@ -6,7 +6,7 @@ use super::super::mfa::CodeError;
 use super::super::state::AwsState;
 use super::validate::{SERIAL_PATTERN, Validator};
 
-/// What was given; either both or none are of use.
+/// The device and the code of a request: both or neither.
 pub(crate) struct Code<'a> {
     serial: Option<&'a str>,
     code: Option<&'a str>,
@@ -26,7 +26,7 @@ impl<'a> Code<'a> {
         Self { serial, code }
     }
 
-    /// Uses the code up. Says whether there was one.
+    /// Redeems the code. Returns whether the request has one.
     pub(crate) fn redeem(&self, call: &SignedCall<'_>, state: &mut AwsState) -> Result<bool, ApiError> {
         let failed = |why: &str| ApiError::new(403, "AccessDenied", format!("MultiFactorAuthentication failed{why}"));
         let (serial, code) = match (self.serial, self.code) {
@@ -34,7 +34,7 @@ impl<'a> Code<'a> {
             (Some(serial), Some(code)) => (serial, code),
             _ => return Err(failed(", must provide both MFA serial number and one time pass code.")),
         };
-        // Devices belong to users: a role's session has none.
+        // Devices belong to users; sessions of roles have none.
         let redeemed = state.identities.devices.redeem(call.caller.identity(), serial, code, call.shared.clock.now());
         redeemed.map(|()| true).map_err(|refused| match refused {
             CodeError::Code => failed(" with invalid MFA one time pass code. "),

@@ -1,4 +1,4 @@
-//! STS: the query protocol, XML answers.
+//! STS: the query protocol with XML responses.
 
 mod assume_role;
 mod assume_role_with_web_identity;
@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::op::Op;
 use super::reply::Reply;
 
-/// Answers one believed request. A new action is a file here and a line below.
+/// Responds to one verified request. To add an action, add a file here and a line below.
 pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     match call.request.op {
         Op::AssumeRole => assume_role::answer(call),
@@ -25,7 +25,7 @@ pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     }
 }
 
-/// Answers one request whose token is its proof.
+/// Responds to one unsigned request, whose token identifies the caller.
 pub(crate) fn serve_unsigned(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
     assume_role_with_web_identity::answer(call)
 }

@@ -2,12 +2,12 @@
 
 use super::super::error::xml_escape;
 
-/// `<name>text</name>`, on a line of its own.
+/// Returns `<name>text</name>` on a line of its own.
 pub(crate) fn element(name: &str, text: &str) -> String {
     format!("      <{name}>{}</{name}>\n", xml_escape(text))
 }
 
-/// The envelope of every answer of the query protocol.
+/// Wraps a result in the envelope of an action.
 pub(crate) fn envelope(action: &str, request_id: &str, result: &str) -> String {
     format!(
         "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n  \

@@ -1,4 +1,4 @@
-//! What the harness's own tests call it with: a bare HTTP client and the signing side.
+//! HTTP client of the harness's own tests: plain and signed calls.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,29 +8,29 @@ use crate::aws::AwsHandle;
 use crate::aws::access_key::AccessKey;
 use crate::aws::sigv4::Signer;
 
-/// Where the tests' clusters and signatures are.
+/// Region of the clusters and signatures in tests.
 pub(crate) const REGION: &str = "eu-west-1";
 
 #[derive(Debug)]
-pub(crate) struct Got {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Got {
+impl Response {
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The text of the first element of that name.
+    /// Returns the text of the first element of that name.
     pub(crate) fn element(&self, name: &str) -> &str {
         let (open, close) = (format!("<{name}>"), format!("</{name}>"));
         let found = self.body.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
         found.unwrap_or_else(|| panic!("no {name} in {self:?}")).0
     }
 
-    /// The credentials of an AssumeRole.
+    /// Returns the credentials of an AssumeRole response.
     pub(crate) fn key(&self) -> AccessKey {
         AccessKey {
             id: self.element("AccessKeyId").to_owned(),
@@ -40,20 +40,20 @@ impl Got {
         }
     }
 
-    /// `AccessDenied: User: … is not authorized …`
+    /// Returns the error: `403 AccessDenied: User: … is not authorized …`.
     pub(crate) fn error(&self) -> String {
         format!("{} {}: {}", self.status, self.element("Code"), self.element("Message"))
     }
 }
 
-/// One request on a connection of its own; reads until the server closes it.
+/// Sends one request on a new connection and reads until the server closes it.
 pub(crate) fn http(
     addr: SocketAddr,
     method: &str,
     target: &str,
     headers: &[(String, String)],
     body: &str,
-) -> io::Result<Got> {
+) -> io::Result<Response> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -64,15 +64,15 @@ pub(crate) fn http(
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let answer = String::from_utf8(answer).map_err(io::Error::other)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response)?;
+    let response = String::from_utf8(response).map_err(io::Error::other)?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Got { status, head: head.to_lowercase(), body: body.to_owned() })
+    Ok(Response { status, head: head.to_lowercase(), body: body.to_owned() })
 }
 
-/// A signed call, as an SDK makes it.
+/// Sends a signed call, as an SDK does.
 pub(crate) fn call(
     aws: &AwsHandle,
     key: &AccessKey,
@@ -80,7 +80,7 @@ pub(crate) fn call(
     method: &str,
     target: &str,
     body: &str,
-) -> io::Result<Got> {
+) -> io::Result<Response> {
     let signer = Signer { key, region: REGION, service, at: aws.clock().now() };
     let host = aws.addr().to_string();
     let mut headers = vec![("host".to_owned(), host)];
@@ -93,17 +93,17 @@ pub(crate) fn call(
     http(aws.addr(), method, target, &headers, body)
 }
 
-/// A signed call of STS. `parameters` is the rest of the form, encoded.
-pub(crate) fn sts(aws: &AwsHandle, key: &AccessKey, action: &str, parameters: &str) -> io::Result<Got> {
+/// Sends a signed call to STS. `parameters` is the rest of the form, encoded.
+pub(crate) fn sts(aws: &AwsHandle, key: &AccessKey, action: &str, parameters: &str) -> io::Result<Response> {
     call(aws, key, "sts", "POST", "/", &format!("Action={action}&Version=2011-06-15{parameters}"))
 }
 
-/// AssumeRole as `dev`, with what else it is to have.
-pub(crate) fn assume(aws: &AwsHandle, key: &AccessKey, role: &str, parameters: &str) -> Got {
+/// Calls AssumeRole with the session name `dev`.
+pub(crate) fn assume(aws: &AwsHandle, key: &AccessKey, role: &str, parameters: &str) -> Response {
     sts(aws, key, "AssumeRole", &format!("&RoleArn={role}&RoleSessionName=dev{parameters}")).unwrap()
 }
 
-/// A signed GET of EKS.
-pub(crate) fn eks(aws: &AwsHandle, key: &AccessKey, target: &str) -> Got {
+/// Sends a signed GET to EKS.
+pub(crate) fn eks(aws: &AwsHandle, key: &AccessKey, target: &str) -> Response {
     call(aws, key, "eks", "GET", target, "").unwrap()
 }

@@ -1,4 +1,4 @@
-//! What a kubectl pays for us: `rolecall token`, warm, as a whole process.
+//! The cost for one kubectl: `rolecall token` with a cached session, as a whole process.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
     ]
 }
 
-/// Runs two programs a thousand times, one after the other.
+/// Runs two programs alternately, [`ROUNDS`] times each.
 pub(crate) fn in_turn(mut programs: [&mut Command; 2]) -> [Vec<Duration>; 2] {
     let mut runs = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
@@ -36,11 +36,11 @@ pub(crate) fn in_turn(mut programs: [&mut Command; 2]) -> [Vec<Duration>; 2] {
     runs
 }
 
-/// A whole process, from before it is started to after it has ended.
+/// Measures one process, from before its start until after its end.
 fn once(command: &mut Command) -> Duration {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let begin = Instant::now();
-    let status = command.status().expect("it can be run");
+    let status = command.status().expect("the program can be started");
     let took = begin.elapsed();
     assert!(status.success(), "{status}");
     took

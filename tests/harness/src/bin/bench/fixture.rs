@@ -1,4 +1,4 @@
-//! A fixture with as many profiles as are wanted, and a release daemon in it.
+//! A sandbox with a given number of profiles, and a release daemon in it.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -9,20 +9,20 @@ use rolecall_harness::{ApiServer, Aws, Clock, Daemon, Role, Sandbox};
 use crate::build::Programs;
 use crate::socket;
 
-/// Many, as the design says it.
+/// The large number of profiles of the design.
 pub(crate) const MANY: usize = 10_000;
-/// The profile that there is always, with a role.
+/// A profile that always exists, with a role.
 pub(crate) const PROFILE: &str = "prod";
-/// What kubectl sends, without a cluster.
+/// The input that kubectl sends, without a cluster.
 pub(crate) const EXEC_INFO: &str =
     r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}"#;
 
 const ACCOUNT: &str = "111122223333";
 const CLUSTERS: usize = 2_000;
-/// The start-up of a daemon that hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Start timeout of the daemon.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An AWS, and a sandbox whose configuration has so many profiles. No daemon runs yet.
+/// An AWS, and a sandbox whose configuration has this number of profiles. No daemon runs at first.
 pub(crate) struct Fixture {
     pub(crate) aws: Aws,
     pub(crate) sandbox: Sandbox,
@@ -44,7 +44,7 @@ impl Fixture {
         fixture
     }
 
-    /// Writes a configuration of so many profiles in all, those of `others` among them.
+    /// Writes a configuration of `profiles` profiles in total, including those in `others`.
     pub(crate) fn configure(&self, profiles: usize, others: &str) {
         let count = others.matches("[profiles.").count();
         let mut text = format!("[sources.work]\naws_profile = \"work\"\n{others}");
@@ -57,12 +57,12 @@ impl Fixture {
     /// Starts a daemon and waits until it is ready.
     pub(crate) fn start(&self, programs: &Programs) -> Daemon {
         let daemon = self.sandbox.spawn_daemon(&mut self.sandbox.command(&programs.daemon));
-        daemon.wait_ready(PATIENCE);
+        daemon.wait_ready(START_TIMEOUT);
         daemon
     }
 
-    /// Asks the daemon for a token, on a connection of its own.
-    pub(crate) fn ask(&self, profile: &str) {
+    /// Requests a token from the daemon, on a new connection.
+    pub(crate) fn request_token(&self, profile: &str) {
         socket::post(
             &self.sandbox.runtime_dir().join("rolecall/agent.sock"),
             &format!("/v1/profiles/{profile}/token"),
@@ -78,15 +78,15 @@ impl Fixture {
     }
 }
 
-/// A profile as `rolecall add` writes it. The first is [`PROFILE`].
+/// Returns a profile as `rolecall add` writes it. Number 0 is [`PROFILE`].
 fn profile(number: usize) -> String {
     let name = if number == 0 { PROFILE.to_owned() } else { format!("team-{number:05}") };
     let mut text = entry(&name, number % CLUSTERS, "eu-west-1");
-    writeln!(text, "role_arn = \"{}\"", role(number)).expect("a String takes all");
+    writeln!(text, "role_arn = \"{}\"", role(number)).expect("writing to a String cannot fail");
     text
 }
 
-/// A profile's section, without a role.
+/// Returns the section of a profile, without a role.
 pub(crate) fn entry(name: &str, cluster: usize, region: &str) -> String {
     format!(
         "\n[profiles.{name}]\ncluster = \"cluster-{cluster:04}\"\nregion = \"{region}\"\nsource = \"work\"\n\
@@ -94,7 +94,7 @@ pub(crate) fn entry(name: &str, cluster: usize, region: &str) -> String {
     )
 }
 
-/// A role of its own for each.
+/// Returns the ARN of the role of a profile.
 pub(crate) fn role(number: usize) -> String {
     format!("arn:aws:iam::{ACCOUNT}:role/teams/developers-{number:05}")
 }

@@ -1,4 +1,4 @@
-//! Whether a token takes longer where there are more profiles.
+//! Compares `rolecall token` with 1 and with 10,000 profiles.
 
 use crate::build::Programs;
 use crate::exec::in_turn;

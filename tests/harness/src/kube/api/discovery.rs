@@ -1,10 +1,10 @@
-//! What there is: versions, groups, resources. Aggregated discovery is not spoken; kubectl falls back by itself.
+//! Discovery: versions, groups, resources. Without aggregated discovery, kubectl falls back to these.
 
 use serde_json::{Value, json};
 
 use super::response::ApiResponse;
 
-/// The groups beside the core, with their resources.
+/// API groups besides the core group, with their resource and kind.
 const GROUPS: [(&str, &str, &str); 1] = [("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview")];
 
 pub(crate) fn version() -> ApiResponse {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::encoding::sha256_hex;
 use crate::time::rfc3339;
 
-/// The kinds that there are.
+/// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Namespace,
@@ -30,7 +30,7 @@ impl Kind {
     }
 }
 
-/// One object, as it is served.
+/// An object as the API serves it.
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) kind: Kind,
@@ -41,12 +41,12 @@ pub(crate) struct Object {
     pub(crate) json: Value,
 }
 
-/// All objects, sorted as the API server lists them.
+/// All objects, sorted as an API server lists them.
 #[derive(Debug, Default)]
 pub(crate) struct Objects(Vec<Object>);
 
 impl Objects {
-    /// What is there at first. The names tell one cluster from another.
+    /// Returns the initial objects. Their names contain the name of the cluster.
     pub(crate) fn of_cluster(cluster: &str, now: SystemTime) -> Self {
         let mut objects = Self::default();
         let created = now - Duration::from_hours(27);
@@ -65,7 +65,7 @@ impl Objects {
         objects
     }
 
-    /// Those of a kind, in a namespace or in all, with a name or all.
+    /// Returns the objects of a kind, optionally only those in a namespace or of a name.
     pub(crate) fn find(&self, kind: Kind, namespace: Option<&str>, name: Option<&str>) -> Vec<&Object> {
         let wanted = |object: &&Object| {
             object.kind == kind

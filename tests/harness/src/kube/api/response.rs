@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::objects::Kind;
 use crate::kube::authenticator::User;
 
-/// Status, type and body.
+/// A response: status, content type and body.
 #[derive(Debug)]
 pub(crate) struct ApiResponse {
     pub(crate) code: u16,
@@ -23,7 +23,7 @@ impl ApiResponse {
     }
 }
 
-/// The 401 that every bad token gets, whatever is bad about it.
+/// Returns the 401 for every invalid token, whatever the reason.
 pub(crate) fn unauthorized() -> ApiResponse {
     status(401, "Unauthorized", "Unauthorized", &json!({}))
 }

@@ -1,4 +1,4 @@
-//! Who one is. (`auth can-i` is not here: kubectl asks it in protobuf.)
+//! The user of a request. (`auth can-i` is not implemented: kubectl sends it in protobuf.)
 
 use serde_json::json;
 
@@ -7,8 +7,8 @@ use crate::kube::authenticator::User;
 use crate::kube::shared::SharedCluster;
 use crate::time::rfc3339;
 
-/// `kubectl auth whoami`
-pub(crate) fn who(shared: &SharedCluster, user: &User) -> ApiResponse {
+/// Responds to `kubectl auth whoami`.
+pub(crate) fn self_subject_review(shared: &SharedCluster, user: &User) -> ApiResponse {
     let info = json!({ "username": user.username, "uid": user.uid, "groups": user.groups, "extra": user.extra });
     let review = json!({
         "kind": "SelfSubjectReview",

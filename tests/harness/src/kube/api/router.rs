@@ -1,4 +1,4 @@
-//! From a path to a resource.
+//! Routes a request to its resource.
 
 use serde_json::{Value, json};
 
@@ -8,15 +8,15 @@ use super::{discovery, review, table};
 use crate::kube::authenticator::User;
 use crate::kube::shared::SharedCluster;
 
-/// A request that has been authenticated.
+/// An authenticated request.
 pub(crate) struct ApiRequest<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) accept: &'a str,
 }
 
-/// Answers what is request.
-pub(crate) fn answer(shared: &SharedCluster, user: Option<&User>, request: &ApiRequest<'_>) -> ApiResponse {
+/// Responds to a request. `user` is `None` for public paths.
+pub(crate) fn respond(shared: &SharedCluster, user: Option<&User>, request: &ApiRequest<'_>) -> ApiResponse {
     let segments: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).collect();
     match (request.method, &segments[..], user) {
         ("GET", ["healthz" | "livez" | "readyz"], _) => ApiResponse::text("ok"),
@@ -26,7 +26,7 @@ pub(crate) fn answer(shared: &SharedCluster, user: Option<&User>, request: &ApiR
         ("GET", ["api", "v1"], _) => discovery::core_resources(),
         ("GET", ["apis", group, "v1"], _) => discovery::group_resources(group).unwrap_or_else(no_such_path),
         ("POST", ["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"], Some(user)) => {
-            review::who(shared, user)
+            review::self_subject_review(shared, user)
         }
         ("GET", ["api", "v1", rest @ ..], Some(user)) => read(shared, user, request, rest),
         _ => no_such_path(),

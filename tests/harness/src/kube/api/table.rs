@@ -1,4 +1,4 @@
-//! Tables: what kubectl prints for people, laid out by the server.
+//! Tables: the output of kubectl for people, formatted by the server.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::objects::{Kind, Object};
 
-/// A `meta.k8s.io/v1` Table. Columns of priority 1 are shown with `-o wide` only.
+/// Returns a `meta.k8s.io/v1` Table. Only `-o wide` shows columns of priority 1.
 pub(crate) fn of(kind: Kind, objects: &[&Object], now: SystemTime) -> Value {
     let columns: &[(&str, u8)] = match kind {
         Kind::Namespace => &[("Name", 0), ("Status", 0), ("Age", 0)],
@@ -67,7 +67,7 @@ fn cells(object: &Object, now: SystemTime) -> Vec<Value> {
     }
 }
 
-/// As kubectl writes ages, more or less: `45s`, `12m`, `27h`, `3d`.
+/// Formats an age, roughly as kubectl does: `45s`, `12m`, `27h`, `3d`.
 fn age(age: Duration) -> String {
     match age.as_secs() {
         seconds @ 0..120 => format!("{seconds}s"),

@@ -5,13 +5,13 @@ use std::io::Write as _;
 use super::*;
 use crate::sandbox::{Output, Sandbox};
 
-/// A place to run kubectl in, with a token; `None`, said on stderr, if there is no kubectl.
-fn place(api: &ApiServer, token: &str) -> Option<Sandbox> {
+/// Returns a sandbox for kubectl with this token. Returns `None`, with a note on stderr, if there is no kubectl.
+fn kubectl_sandbox(api: &ApiServer, token: &str) -> Option<Sandbox> {
     let sandbox = Sandbox::new();
     sandbox.write("home/.kube/config", &api.kubeconfig(token));
     let found = sandbox.kubectl().is_some();
     if !found {
-        // Past the test runner's capture, so that tests/run counts it.
+        // Written to stderr directly, past the capture of the test runner, so that tests/run counts it.
         writeln!(std::io::stderr(), "SKIPPED: kubectl: not on PATH, and no ROLECALL_TEST_KUBECTL").unwrap();
     }
     found.then_some(sandbox)
@@ -22,11 +22,11 @@ fn kubectl(sandbox: &Sandbox, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn kubectl_lists_pods_and_namespaces() {
-    let (aws, api, session) = world();
+fn kubectl_valid_token_lists_pods_and_namespaces() {
+    let (aws, api, session) = fixture();
     aws.grant("prod", REGION, DEVELOPERS, "dev", &["view"]);
     api.add_pod("shop", "cart-0");
-    let Some(sandbox) = place(&api, &token(&api, &session).mint()) else { return };
+    let Some(sandbox) = kubectl_sandbox(&api, &token(&api, &session).mint()) else { return };
     for (arguments, expected) in [
         (&["get", "pods"][..], &["NAME", "READY", "prod-web-6f9c7d5b8-", "1/1", "Running", "27h"][..]),
         (&["get", "pods", "-A"], &["NAMESPACE", "shop", "cart-0", "kube-system", "coredns-"]),
@@ -54,10 +54,10 @@ fn kubectl_lists_pods_and_namespaces() {
 }
 
 #[test]
-fn kubectl_says_who_one_is() {
-    let (aws, api, session) = world();
+fn kubectl_auth_whoami_shows_user_and_extras() {
+    let (aws, api, session) = fixture();
     aws.grant("prod", REGION, DEVELOPERS, "dev:{{SessionName}}", &["view"]);
-    let Some(sandbox) = place(&api, &token(&api, &session).mint()) else { return };
+    let Some(sandbox) = kubectl_sandbox(&api, &token(&api, &session).mint()) else { return };
     let output = kubectl(&sandbox, &["auth", "whoami", "-o", "json"]);
     let info = output.assert_ok().json()["status"]["userInfo"].clone();
     assert_eq!(info["username"], "dev:dev-laptop");
@@ -69,22 +69,22 @@ fn kubectl_says_who_one_is() {
 }
 
 #[test]
-fn kubectl_is_told_401_and_403_as_by_the_real_thing() {
-    let (aws, api, session) = world();
-    let Some(sandbox) = place(&api, &token(&api, &session).mint()) else { return };
-    // While kubectl has no discovery cached, it has its own words for a 401.
+fn kubectl_bad_token_or_group_shows_401_or_403() {
+    let (aws, api, session) = fixture();
+    let Some(sandbox) = kubectl_sandbox(&api, &token(&api, &session).mint()) else { return };
+    // Before kubectl has cached discovery, it has a message of its own for a 401.
     let unmapped = kubectl(&sandbox, &["get", "pods"]);
     assert!(unmapped.assert_code(1).stderr.contains("error: You must be logged in to the server ("), "{unmapped}");
     assert!(api.requests()[0].denied_because.as_ref().unwrap().starts_with("ARN is not mapped"));
 
-    aws.grant("prod", REGION, DEVELOPERS, "dev", &["nobody"]);
+    aws.grant("prod", REGION, DEVELOPERS, "dev", &["guests"]);
     let forbidden = kubectl(&sandbox, &["get", "pods"]);
     assert_eq!(
         forbidden.assert_code(1).stderr,
         "Error from server (Forbidden): pods is forbidden: User \"dev\" cannot list resource \"pods\" in API group \"\" \
          in the namespace \"default\"\n"
     );
-    api.allow_group("nobody");
+    api.allow_group("guests");
     kubectl(&sandbox, &["get", "pods"]).assert_ok();
 
     api.reject_next(usize::MAX);
@@ -97,11 +97,11 @@ fn kubectl_is_told_401_and_403_as_by_the_real_thing() {
 }
 
 #[test]
-fn kubectl_refuses_another_ca() {
-    let (_aws, api, session) = world();
+fn kubectl_other_ca_rejects_server() {
+    let (_aws, api, session) = fixture();
     let other = ApiServer::start(api.shared.clock.clone(), &Aws::start(Clock::system()), "other", REGION);
     let token = token(&api, &session).mint();
-    let Some(sandbox) = place(&api, &token) else { return };
+    let Some(sandbox) = kubectl_sandbox(&api, &token) else { return };
     sandbox.write("home/.kube/config", &api.kubeconfig(&token).replace(&api.ca_base64(), &other.ca_base64()));
     let output = kubectl(&sandbox, &["get", "pods"]);
     assert!(output.assert_code(1).stderr.contains("certificate"), "{output}");

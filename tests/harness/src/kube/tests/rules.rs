@@ -1,8 +1,8 @@
 use super::*;
 
 #[test]
-fn a_good_token_is_mapped_and_its_extras_are_those_of_eks() {
-    let (aws, api, session) = world();
+fn valid_token_mapped_with_eks_extras() {
+    let (aws, api, session) = fixture();
     let token = token(&api, &session).mint();
     let unmapped = authenticate(&api, &token).unwrap_err();
     assert_eq!(unmapped, "ARN is not mapped: arn:aws:iam::111122223333:role/developers");
@@ -18,36 +18,36 @@ fn a_good_token_is_mapped_and_its_extras_are_those_of_eks() {
 }
 
 #[test]
-fn every_rule_of_the_authenticator_is_kept() {
-    let (aws, api, session) = world();
+fn token_breaking_any_rule_rejected() {
+    let (aws, api, session) = fixture();
     aws.grant("prod", REGION, DEVELOPERS, "dev", &[]);
-    let good = || token(&api, &session);
+    let valid = || token(&api, &session);
     let long = "x".repeat(4_096);
     for (expected, spec) in [
-        ("", good()),
-        ("", good().scheme("HTTPS")),
-        ("", good().append("#fragment")),
-        ("", good().expires("0")),
-        ("", good().expires("900")),
-        ("", good().host("sts.eu-west-1.api.aws")),
-        ("token is too large", good().param("Action", &long)),
-        ("token is missing expected", good().prefix("k8s-aws-v2.")),
-        ("token is missing expected", good().prefix("")),
-        ("Invalid", good().prefix("k8s-aws-v1.=")),
-        ("unexpected scheme \"http\"", good().scheme("http")),
-        ("unexpected path", good().path("/x")),
-        ("unexpected path", good().path("")),
-        ("unexpected hostname \"evil.example\"", good().host("evil.example")),
-        ("unexpected hostname", good().host("sts.eu-west-1.amazonaws.com:443")),
-        ("unexpected hostname", good().host("sts.cn-north-1.amazonaws.com.cn")),
-        ("non-whitelisted query parameter \"x\"", good().param("X", "1")),
-        ("query parameter with multiple values", good().append("&action=GetCallerIdentity")),
-        ("malformed query parameter", good().append(";")),
-        ("unexpected action", good().param("Action", "GetSessionToken")),
-        ("client did not sign the x-k8s-aws-id header", good().without_cluster()),
-        ("invalid X-Amz-Expires", good().expires("901")),
-        ("invalid X-Amz-Expires", good().expires("-1")),
-        ("invalid X-Amz-Expires", good().expires("1m")),
+        ("", valid()),
+        ("", valid().scheme("HTTPS")),
+        ("", valid().append("#fragment")),
+        ("", valid().expires("0")),
+        ("", valid().expires("900")),
+        ("", valid().host("sts.eu-west-1.api.aws")),
+        ("token is too large", valid().param("Action", &long)),
+        ("token is missing expected", valid().prefix("k8s-aws-v2.")),
+        ("token is missing expected", valid().prefix("")),
+        ("Invalid", valid().prefix("k8s-aws-v1.=")),
+        ("unexpected scheme \"http\"", valid().scheme("http")),
+        ("unexpected path", valid().path("/x")),
+        ("unexpected path", valid().path("")),
+        ("unexpected hostname \"evil.example\"", valid().host("evil.example")),
+        ("unexpected hostname", valid().host("sts.eu-west-1.amazonaws.com:443")),
+        ("unexpected hostname", valid().host("sts.cn-north-1.amazonaws.com.cn")),
+        ("non-whitelisted query parameter \"x\"", valid().param("X", "1")),
+        ("query parameter with multiple values", valid().append("&action=GetCallerIdentity")),
+        ("malformed query parameter", valid().append(";")),
+        ("unexpected action", valid().param("Action", "GetSessionToken")),
+        ("client did not sign the x-k8s-aws-id header", valid().without_cluster()),
+        ("invalid X-Amz-Expires", valid().expires("901")),
+        ("invalid X-Amz-Expires", valid().expires("-1")),
+        ("invalid X-Amz-Expires", valid().expires("1m")),
         ("X-Amz-Date parameter is expired", old(&api, &session, 15 * 60 + 1)),
         ("error from AWS (expected 200, got 403)", TokenSpec::new(&session, REGION, "staging", api.shared.clock.now())),
         (
@@ -61,7 +61,7 @@ fn every_rule_of_the_authenticator_is_kept() {
             "{expected}: {found}"
         );
     }
-    let padded = format!("{}=", good().mint());
+    let padded = format!("{}=", valid().mint());
     assert!(authenticate(&api, &padded).is_err());
 }
 
@@ -70,8 +70,8 @@ fn old(api: &ApiServer, key: &AccessKey, seconds: u64) -> TokenSpec {
 }
 
 #[test]
-fn a_token_lives_fifteen_minutes_and_no_longer_than_its_session() {
-    let (aws, api, session) = world();
+fn token_expires_after_15_min_or_with_its_session() {
+    let (aws, api, session) = fixture();
     aws.grant("prod", REGION, DEVELOPERS, "dev", &[]);
     assert!(authenticate(&api, &old(&api, &session, 14 * 60).mint()).is_ok());
     let short = aws.session(DEVELOPERS, "dev", Duration::from_mins(5));
@@ -83,17 +83,17 @@ fn a_token_lives_fifteen_minutes_and_no_longer_than_its_session() {
 }
 
 #[test]
-fn the_same_token_is_asked_of_sts_once_in_two_minutes() {
-    let (aws, api, session) = world();
+fn token_repeated_within_two_minutes_cached() {
+    let (aws, api, session) = fixture();
     aws.grant("prod", REGION, DEVELOPERS, "dev", &[]);
     let token = token(&api, &session).mint();
-    let ask = || authenticate(&api, &token).is_ok();
-    assert!(ask() && ask() && ask());
+    let authenticated = || authenticate(&api, &token).is_ok();
+    assert!(authenticated() && authenticated() && authenticated());
     assert_eq!((api.sts_calls(), api.cache_hits(), aws.calls(Op::GetCallerIdentity)), (1, 2, 1));
     aws.clock().advance(Duration::from_mins(2));
-    assert!(ask());
-    api.forget_tokens();
-    assert!(ask());
+    assert!(authenticated());
+    api.clear_token_cache();
+    assert!(authenticated());
     assert_eq!(api.sts_calls(), 3);
     let call = &aws.log()[0];
     assert_eq!(
@@ -102,12 +102,12 @@ fn the_same_token_is_asked_of_sts_once_in_two_minutes() {
     );
     aws.clock().advance(Duration::from_mins(2));
     aws.fault(Op::GetCallerIdentity, Fault::Status(503));
-    assert!(!ask() && ask(), "a failure is not cached");
+    assert!(!authenticated() && authenticated(), "a failure is not cached");
 }
 
 #[test]
-fn users_and_paths_are_mapped_as_the_real_thing_does() {
-    let (aws, api, session) = world();
+fn aws_auth_role_path_never_matches() {
+    let (aws, api, session) = fixture();
     let dev = aws.add_user("111122223333", "dev");
     aws.map_user("prod", REGION, &dev.arn, "dev", &["system:masters"]);
     assert_eq!(authenticate(&api, &token(&api, &dev).mint()).unwrap().username, "dev");
