@@ -176,7 +176,7 @@ fn a_person_types_the_keys_and_the_secret_is_not_shown() {
     terminal.type_text(&format!("{}\r", key.secret));
     terminal.wait_for("code 0", SOON);
     terminal.assert_exit(0, SOON);
-    let said = terminal.said();
+    let said = terminal.text();
     assert!(!said.contains(&key.secret) && said.contains("[sources.glass]"), "{said}");
     assert!(!said.contains("-echo"), "{said}");
 
@@ -204,7 +204,7 @@ fn ctrl_c_at_the_question_gives_the_terminal_back() {
         terminal.interrupt();
         terminal.wait_for("code 130", SOON);
         terminal.assert_exit(0, SOON);
-        assert!(!terminal.said().contains("-echo"), "{}", terminal.said());
+        assert!(!terminal.text().contains("-echo"), "{}", terminal.text());
     }
     assert_eq!(desk.list().as_array().unwrap().len(), 0);
 }

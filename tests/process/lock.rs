@@ -54,7 +54,7 @@ fn a_person_chooses_a_passphrase_locks_and_unlocks() {
     asked("The same again: ", 2);
     terminal.type_text(&format!("{PASSPHRASE}\n"));
     terminal.assert_exit(0, SOON);
-    assert!(terminal.said().contains("✓ locked since "), "{}", terminal.said());
+    assert!(terminal.text().contains("✓ locked since "), "{}", terminal.text());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("short"), "{}", terminal.raw());
 
     let line = one_line(&world.token(), 5);
@@ -68,7 +68,7 @@ fn a_person_chooses_a_passphrase_locks_and_unlocks() {
     terminal.wait_for_times("Passphrase: ", 2, SOON);
     terminal.type_text("correct horse\n");
     terminal.assert_exit(0, SOON);
-    assert!(terminal.said().contains("that is not the passphrase"), "{}", terminal.said());
+    assert!(terminal.text().contains("that is not the passphrase"), "{}", terminal.text());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("staple"), "{}", terminal.raw());
     world.token().assert_ok();
     assert_eq!(world.rolecall(&["unlock"]).assert_ok().stdout, "the agent is not locked\n");

@@ -1,4 +1,5 @@
-//! Serves the embedded AWS and the cluster `prod`, to try other clients: `cargo run -p rolecall-harness --example fixture`.
+//! Serves the embedded AWS and the cluster `prod`, to try other clients:
+//! `cargo run -p rolecall-harness --example fixture`.
 //!
 //! Prints one line of JSON (endpoint, access key, role, API server, a static kubeconfig) and serves until stdin ends.
 #![allow(clippy::print_stdout, reason = "the example prints to stdout")]

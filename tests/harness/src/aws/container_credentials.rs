@@ -29,7 +29,7 @@ impl AwsHandle {
         let service = Arc::new(Service { role, path: format!("/v2/credentials/{task}"), token });
         let shared = Arc::clone(&service);
         let server = Server::start("container-credentials", None, move |request| {
-            let response = shared.answer(&request);
+            let response = shared.respond(&request);
             async move { Ok::<_, Broken>(response) }
         });
         ContainerCredentials { service, server }
@@ -68,7 +68,7 @@ struct Service {
 }
 
 impl Service {
-    fn answer(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
+    fn respond(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
         let rejected = |status, code: &str, message: &str| reply(status, &json!({ "code": code, "message": message }));
         if request.method() != Method::GET || request.uri().path() != self.path {
             return rejected(404, "InvalidIdInRequest", "CredentialsV2Request: ID not found");

@@ -18,7 +18,7 @@ use crate::aws::sigv4::{KnownKey, VerificationTime, claimed_key, verify};
 use crate::serve::{Broken, ReplyBody};
 
 /// Responds to one request.
-pub(crate) async fn answer(shared: Arc<SharedAws>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Broken> {
+pub(crate) async fn respond(shared: Arc<SharedAws>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Broken> {
     let request = ParsedRequest::read(request).await?;
     let mut logged = LoggedCall::start(&shared, &request);
     let mut plan = logged.plan(&request);

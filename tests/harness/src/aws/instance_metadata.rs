@@ -35,7 +35,7 @@ impl AwsHandle {
         let service = Arc::new(service);
         let shared = Arc::clone(&service);
         let server = Server::start("instance-metadata", None, move |request| {
-            let response = shared.answer(&request);
+            let response = shared.respond(&request);
             async move { Ok::<_, Broken>(response) }
         });
         InstanceMetadata { service, server }
@@ -67,7 +67,7 @@ struct Service {
 }
 
 impl Service {
-    fn answer(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
+    fn respond(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
         let (path, headers) = (request.uri().path(), request.headers());
         if request.method() == Method::PUT && path == "/latest/api/token" {
             return self.token(headers);

@@ -17,7 +17,7 @@ const STEP: u64 = 30;
 /// An MFA device of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MfaDevice {
-    /// `arn:aws:iam::111122223333:mfa/dev`: what goes into `SerialNumber` and `mfa_serial`.
+    /// `arn:aws:iam::111122223333:mfa/dev`, the value of `SerialNumber` and `mfa_serial`.
     pub serial: String,
 }
 

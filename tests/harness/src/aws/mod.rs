@@ -1,5 +1,5 @@
-//! An embedded AWS over real HTTP on loopback: users and roles, STS, EKS, IAM, IAM Identity Center, AWS Sign-In, instance
-//! metadata, container credentials, and scripted faults.
+//! An embedded AWS over real HTTP on loopback: users and roles, STS, EKS, IAM, IAM Identity Center, AWS Sign-In,
+//! instance metadata, container credentials, and scripted faults.
 //!
 //! The server verifies the SigV4 signature of every request. Trust policies and permissions decide what a principal may
 //! do, and errors have AWS's own codes and texts. One file per operation: to add one, add a file under its service, a

@@ -24,7 +24,7 @@ impl Aws {
         let shared = Arc::new(SharedAws::new(clock));
         let handlers = Arc::clone(&shared);
         let server =
-            Server::start("embedded-aws", None, move |request| dispatch::answer(Arc::clone(&handlers), request));
+            Server::start("embedded-aws", None, move |request| dispatch::respond(Arc::clone(&handlers), request));
         Self { handle: AwsHandle::new(shared, server.addr()), _server: server }
     }
 

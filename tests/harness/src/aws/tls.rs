@@ -18,7 +18,7 @@ pub struct OverTls {
 impl OverTls {
     pub(crate) fn start(shared: Arc<SharedAws>, names: &[&str]) -> Self {
         let certificate = ServerCertificate::signed_by("a company", "aws", names);
-        let answer = move |request| dispatch::answer(Arc::clone(&shared), request);
+        let answer = move |request| dispatch::respond(Arc::clone(&shared), request);
         Self { server: Server::start("aws-over-tls", Some(certificate.acceptor()), answer), ca_pem: certificate.ca_pem }
     }
 

@@ -1,5 +1,5 @@
-//! An embedded API server of an EKS cluster: TLS, bearer tokens verified as aws-iam-authenticator verifies them, and the
-//! part of the Kubernetes API that `kubectl get pods`, `get ns`, `auth whoami` and `version` need.
+//! An embedded API server of an EKS cluster: TLS, bearer tokens verified as aws-iam-authenticator verifies them, and
+//! the part of the Kubernetes API that `kubectl get pods`, `get ns`, `auth whoami` and `version` need.
 
 mod api;
 mod authenticator;

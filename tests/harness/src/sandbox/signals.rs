@@ -8,17 +8,17 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Signals that a shell may ignore when it starts a command: HUP (`nohup`), INT and QUIT (background jobs of a
-/// non-interactive shell), TERM, and the signals of job control. The standard library resets PIPE and the signal mask in
-/// every child itself.
+/// non-interactive shell), TERM, and the signals of job control. The standard library resets PIPE and the signal mask
+/// in every child itself.
 const RESET: [Signal; 7] =
     [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
 /// Makes sure that every child of this process starts with the default disposition of the signals in [`RESET`]. Call it
 /// before a child is spawned.
 ///
-/// `execve` keeps an ignored signal ignored and resets a handled one to its default (execve(2)), and a shell cannot trap a
-/// signal that was ignored when it started. So a handler that does nothing replaces each ignored disposition: this process
-/// still survives the signal, and its children get the default.
+/// `execve` keeps an ignored signal ignored and resets a handled one to its default (execve(2)), and a shell cannot
+/// trap a signal that was ignored when it started. So a handler that does nothing replaces each ignored disposition:
+/// this process still survives the signal, and its children get the default.
 ///
 /// Reads `/proc/self/status`; without that file, children inherit what this process ignores.
 pub(super) fn reset_in_children() {

@@ -120,7 +120,7 @@ impl Terminal {
     }
 
     /// Returns the output without escape sequences.
-    pub fn said(&self) -> String {
+    pub fn text(&self) -> String {
         plain(&self.raw())
     }
 
@@ -243,7 +243,7 @@ mod tests {
         terminal.wait_for("ready", LIMIT);
         terminal.interrupt();
         terminal.assert_exit(7, LIMIT);
-        assert!(terminal.said().contains("interrupted"), "{}", terminal.said());
+        assert!(terminal.text().contains("interrupted"), "{}", terminal.text());
     }
 
     /// The test runs itself from a shell that ignores these signals, as `nohup` and a non-interactive shell's `&` do.
@@ -251,8 +251,10 @@ mod tests {
     fn signals_ignored_on_entry_reset_in_children() {
         let sandbox = Sandbox::new();
         let program = std::env::current_exe().unwrap();
-        let script = "trap '' HUP INT QUIT TERM; exec \"$0\" --exact sandbox::terminal::tests::ctrl_c_interrupts_the_foreground_group";
-        let output = sandbox.run(sandbox.command("sh").arg("-c").arg(script).arg(program));
+        let script = "trap '' HUP INT QUIT TERM; exec \"$0\" --exact \"$1\"";
+        let test = "sandbox::terminal::tests::ctrl_c_interrupts_the_foreground_group";
+        let output =
+            sandbox.run(sandbox.command("sh").arg("-c").args([script.as_ref(), program.as_os_str(), test.as_ref()]));
         assert!(output.assert_ok().stdout.contains("1 passed"), "{output}");
     }
 
@@ -265,7 +267,7 @@ mod tests {
         );
         terminal.wait_for("done\r\n", LIMIT);
         terminal.wait_for("\u{1b}[32mone", LIMIT);
-        assert_eq!((terminal.screen().as_str(), terminal.said().contains("waiting...")), ("done", true));
+        assert_eq!((terminal.screen().as_str(), terminal.text().contains("waiting...")), ("done", true));
         terminal.resize(5, 40);
         terminal.type_text("\n");
         terminal.wait_for("5 40", LIMIT);

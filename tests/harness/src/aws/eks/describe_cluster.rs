@@ -11,7 +11,7 @@ use super::super::reply::Reply;
 use super::permission::authorize;
 use crate::random::request_id;
 
-pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let name = call.request.segments().into_iter().nth(1).unwrap_or_default();
     // The permission comes first: a caller without it does not learn which clusters exist.
     authorize(call, "eks:DescribeCluster", &name)?;

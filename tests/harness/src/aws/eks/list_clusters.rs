@@ -13,7 +13,7 @@ use crate::random::request_id;
 /// Maximum and default of `maxResults`.
 const PAGE: usize = 100;
 
-pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     authorize(call, "eks:ListClusters", "*")?;
     let page = page_size(call)?;
     let after = call.request.param("nextToken").map(read_token).transpose()?;

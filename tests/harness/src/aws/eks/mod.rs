@@ -12,8 +12,8 @@ use super::reply::Reply;
 /// Responds to one verified request. To add an operation, add a file here and a line below.
 pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     match call.request.op {
-        Op::DescribeCluster => describe_cluster::answer(call),
-        Op::ListClusters => list_clusters::answer(call),
+        Op::DescribeCluster => describe_cluster::respond(call),
+        Op::ListClusters => list_clusters::respond(call),
         _ => Err(ApiError::new(404, "NotFoundException", "The embedded EKS does not know this operation.")),
     }
 }

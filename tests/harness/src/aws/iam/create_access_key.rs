@@ -10,7 +10,7 @@ use crate::time::rfc3339;
 /// IAM's quota, which cannot be increased.
 const LIMIT: usize = 2;
 
-pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let (arn, name) = calling_user(call, "iam:CreateAccessKey")?;
     let mut state = call.shared.state();
     if state.identities.access_key_ids(arn).len() >= LIMIT {

@@ -6,7 +6,7 @@ use super::super::reply::Reply;
 use super::envelope::reply;
 use super::user::calling_user;
 
-pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let (arn, _) = calling_user(call, "iam:DeleteAccessKey")?;
     let id = call.request.param("AccessKeyId").unwrap_or_default();
     let mut state = call.shared.state();

@@ -6,7 +6,7 @@ use super::super::reply::Reply;
 use super::envelope::reply;
 use super::user::calling_user;
 
-pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let (arn, name) = calling_user(call, "iam:ListAccessKeys")?;
     let member = |id: &String| {
         format!(

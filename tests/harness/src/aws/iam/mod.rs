@@ -25,8 +25,8 @@ pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
         return Err(ApiError::new(403, "SignatureDoesNotMatch", message));
     }
     match call.request.op {
-        Op::CreateAccessKey => create_access_key::answer(call),
-        Op::DeleteAccessKey => delete_access_key::answer(call),
-        _ => list_access_keys::answer(call),
+        Op::CreateAccessKey => create_access_key::respond(call),
+        Op::DeleteAccessKey => delete_access_key::respond(call),
+        _ => list_access_keys::respond(call),
     }
 }

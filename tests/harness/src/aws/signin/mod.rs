@@ -6,4 +6,4 @@ pub(super) mod records;
 mod token;
 
 pub(crate) use records::CLIENT;
-pub(crate) use token::answer as serve;
+pub(crate) use token::respond as serve;

@@ -8,7 +8,7 @@ use super::super::reply::Reply;
 use super::records::{CLIENT, CREDENTIALS_TTL};
 use crate::random::request_id;
 
-pub(crate) fn answer(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
     let body: Value = serde_json::from_slice(&call.request.body).unwrap_or_default();
     let field = |name: &str| body[name].as_str().unwrap_or_default();
     if (field("clientId"), field("grantType")) != (CLIENT, "refresh_token") {

@@ -59,7 +59,7 @@ fn check(case: Case) -> Result<String, AuthError> {
 fn signature_error(case: Case) -> String {
     match check(case) {
         Err(AuthError::Signature(message)) => message,
-        other => panic!("expected a bad signature, got {other:?}"),
+        other => panic!("expected a signature error, got {other:?}"),
     }
 }
 

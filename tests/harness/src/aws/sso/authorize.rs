@@ -10,7 +10,7 @@ use super::records::{Code, Decision};
 /// AWS's lifetime of an authorization code.
 const CODE_TTL: Duration = Duration::from_mins(10);
 
-pub(super) fn answer(shared: &SharedAws, request: &ParsedRequest) -> Reply {
+pub(super) fn respond(shared: &SharedAws, request: &ParsedRequest) -> Reply {
     let mut state = shared.state();
     if request.path == "/device" {
         return device(&mut state, request);

@@ -25,7 +25,7 @@ pub(crate) fn serve(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply
             oidc::start_device(shared, &body(request)?, host)
         }
         Op::CreateToken => oidc::token(shared, &body(request)?),
-        Op::Authorize => Ok(authorize::answer(shared, request)),
+        Op::Authorize => Ok(authorize::respond(shared, request)),
         Op::GetRoleCredentials => portal::credentials(shared, request),
         Op::Logout => portal::logout(shared, request),
         Op::ListAccounts => portal::accounts(shared, request),

@@ -29,7 +29,7 @@ struct Parameters<'a> {
     code: Code<'a>,
 }
 
-pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let parameters = read(call)?;
     let (wanted, caller, now) = (&parameters.wanted, &call.caller, call.shared.clock.now());
     let mut state = call.shared.state();

@@ -16,7 +16,7 @@ use super::xml::{element, envelope};
 use crate::random::request_id;
 use crate::time::unix_seconds;
 
-pub(crate) fn answer(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
     let mut check = Validator::new(call.request);
     let wanted = Wanted::read(call.request, &mut check);
     let token = check.required("WebIdentityToken");

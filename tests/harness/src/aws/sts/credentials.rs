@@ -7,7 +7,7 @@ use super::xml::element;
 use crate::aws::access_key::AccessKey;
 use crate::time::rfc3339;
 
-/// The element `Credentials`; what it says of the end may be scripted.
+/// Returns the element `Credentials`; a fault may change its expiration.
 pub(crate) fn write(key: &AccessKey, expires: SystemTime, overrides: &Overrides) -> String {
     let expiration = match &overrides.expiration {
         Expiration::Correct => Some(rfc3339(expires)),

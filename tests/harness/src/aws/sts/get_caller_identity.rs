@@ -6,7 +6,7 @@ use super::super::reply::Reply;
 use super::xml::envelope;
 use crate::random::request_id;
 
-pub(crate) fn answer(call: &SignedCall<'_>) -> Reply {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Reply {
     let (arn, user_id, account) = (&call.caller.arn, &call.caller.user_id, call.caller.account());
     let id = request_id();
     if call.request.wants_json() {

@@ -12,7 +12,7 @@ use super::validate::Validator;
 use super::xml::envelope;
 use crate::random::request_id;
 
-pub(crate) fn answer(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let mut check = Validator::new(call.request);
     let seconds = check.number("DurationSeconds", 43_200, 900, 129_600);
     let code = Code::read(&mut check);

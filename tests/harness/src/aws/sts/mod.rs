@@ -18,16 +18,16 @@ use super::reply::Reply;
 /// Responds to one verified request. To add an action, add a file here and a line below.
 pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     match call.request.op {
-        Op::AssumeRole => assume_role::answer(call),
-        Op::GetCallerIdentity => Ok(get_caller_identity::answer(call)),
-        Op::GetSessionToken => get_session_token::answer(call),
+        Op::AssumeRole => assume_role::respond(call),
+        Op::GetCallerIdentity => Ok(get_caller_identity::respond(call)),
+        Op::GetSessionToken => get_session_token::respond(call),
         _ => Err(no_such_action(call)),
     }
 }
 
 /// Responds to one unsigned request, whose token identifies the caller.
 pub(crate) fn serve_unsigned(call: &UnsignedCall<'_>) -> Result<Reply, ApiError> {
-    assume_role_with_web_identity::answer(call)
+    assume_role_with_web_identity::respond(call)
 }
 
 fn no_such_action(call: &SignedCall<'_>) -> ApiError {

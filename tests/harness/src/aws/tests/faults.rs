@@ -72,7 +72,7 @@ fn delayed_call_pending_until_abandoned() {
             // The response has begun, so the call has ended; its body has not.
             let mut head = [0; 12];
             std::io::Read::read_exact(&mut stream, &mut head).unwrap();
-            assert_eq!(&head, b"HTTP/1.1 400");
+            assert_eq!(&head, b"HTTP/1.1 403");
         } else {
             aws.wait_for_calls(Op::Unknown, 1, LIMIT);
             assert_eq!(aws.in_flight(Op::Unknown), 1);
