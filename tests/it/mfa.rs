@@ -321,7 +321,7 @@ fn an_mfa_session_that_aws_takes_no_longer_is_replaced_by_a_login() {
     world.token_error("prod", 5);
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
-    world.aws.end_sessions(&world.user.arn);
+    world.aws.expire_sessions(&world.user.arn);
     world.clock.advance(HOUR);
     assert!(world.token_error("prod", 5).contains("needs a code"));
     assert!(matches!(world.login("work", None).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));

@@ -42,7 +42,7 @@ fn a_used_session_is_renewed_in_the_middle_of_its_life_and_nobody_waits() {
     pass(&world, due.saturating_sub(MINUTE));
     assert_eq!(world.aws.calls(Op::AssumeRole), 1, "not before it is due");
     pass(&world, 2 * MINUTE);
-    world.aws.wait_for_answers(Op::AssumeRole, 2, PATIENCE);
+    world.aws.wait_for_responses(Op::AssumeRole, 2, PATIENCE);
     planned(&world);
     assert_eq!(world.good_token("prod").life(world.clock.now()), 14 * MINUTE);
     assert_eq!(world.aws.calls(Op::AssumeRole), 2, "the next kubectl found it done");
@@ -54,7 +54,7 @@ fn what_nobody_uses_any_more_is_left_to_end() {
     world.configure(&format!("{PROD}keep_warm = \"40min\"\n"));
     world.good_token("prod");
     pass(&world, planned(&world) + MINUTE);
-    world.aws.wait_for_answers(Op::AssumeRole, 2, PATIENCE);
+    world.aws.wait_for_responses(Op::AssumeRole, 2, PATIENCE);
     // The second renewal would be due when nobody has asked for longer than that.
     pass(&world, planned(&world) + MINUTE);
     pass(&world, MINUTE);

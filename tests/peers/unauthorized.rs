@@ -134,9 +134,9 @@ fn row_83_a_session_that_aws_has_ended_is_replaced() {
     let Some(world) = World::new() else { return };
     world.get_pods().assert_ok();
     let before = world.assume_role_calls();
-    world.aws.end_sessions(ROLE);
+    world.aws.expire_sessions(ROLE);
     // An API server keeps for two minutes what it has been told of a token.
-    world.api.forget_tokens();
+    world.api.clear_token_cache();
     let said: Vec<Output> = (0..3).map(|_| world.get_pods()).collect();
     assert!(said.iter().any(|said| said.code() == Some(0)), "{said:#?}");
     world.get_pods().assert_ok();

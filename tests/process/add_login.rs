@@ -38,7 +38,7 @@ fn without_terminal(world: &World, arguments: &[&str]) -> rolecall_harness::Outp
 fn is_let_in(world: &World) {
     let said = world.token();
     said.assert_ok();
-    let who = world.api.who(said.json()["status"]["token"].as_str().unwrap());
+    let who = world.api.username(said.json()["status"]["token"].as_str().unwrap());
     assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
 }
 
@@ -56,9 +56,9 @@ fn from_nothing_to_a_context_with_a_login_on_the_way() {
     terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
     assert_eq!(config(&world), before, "nothing is written before everything was checked");
-    center.approve(&center.waiting()[0]);
+    center.approve(&center.pending_user_codes()[0]);
     terminal.assert_exit(0, SOON);
-    let said = terminal.said();
+    let said = terminal.text();
     for line in
         ["✓ source corp: logged in as arn:aws:", "✓ assumed arn:aws:", "✓ found cluster prod", "✓ added context prod"]
     {
@@ -94,9 +94,9 @@ fn whoever_is_not_there_or_does_not_want_to_is_told_what_helps() {
     terminal.type_text("n\n");
     terminal.assert_exit(5, SOON);
     assert!(
-        terminal.said().contains("Nothing was written. Run it again, and log in when it asks"),
+        terminal.text().contains("Nothing was written. Run it again, and log in when it asks"),
         "{}",
-        terminal.said()
+        terminal.text()
     );
     assert_eq!(config(&world), before);
     assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 0);

@@ -17,7 +17,7 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     let mut demo = std::process::Command::new(program).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
     let folder = lines.find_map(|line| {
-        line.strip_prefix("   (everything is in ")
+        line.strip_prefix("   (all files are in ")
             .and_then(|rest| rest.split_once(','))
             .map(|(folder, _)| folder.to_owned())
     });

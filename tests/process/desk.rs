@@ -49,7 +49,7 @@ impl Desk {
 
     pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.world.sandbox.rolecall();
-        self.bus.put_into(&mut command);
+        self.bus.set_address(&mut command);
         self.world.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     }
 

@@ -17,14 +17,14 @@ fn row_86_a_locked_keyring_is_told_soon_and_holds_up_nobody() {
     desk.refuses(&["list"], "it is locked, and its prompt was dismissed or could not be shown");
     desk.refuses(&["rotate", "glass"], "it is locked");
     // The keyring's process ends and the person logs in again: it is open.
-    desk.bus.kill();
+    desk.bus.kill_keyring();
     desk.bus.start_keyring();
     assert_eq!(desk.list()[0]["name"], "glass");
 }
 
 #[test]
 fn row_86_a_prompt_that_nobody_answers_is_told_and_shown_once() {
-    let Some(desk) = Desk::at(SessionBus::with_desktop) else { return };
+    let Some(desk) = Desk::at(SessionBus::with_unanswered_prompt) else { return };
     let key = &desk.key;
     desk.put("glass", key, &[]).assert_ok();
     assert!(!desk.bus.was_prompted());
@@ -40,11 +40,11 @@ fn row_87_a_keyring_that_hangs_is_told_soon_and_is_used_again_when_it_goes_on() 
     let Some(desk) = Desk::at(SessionBus::start) else { return };
     let key = &desk.key;
     desk.put("glass", key, &[]).assert_ok();
-    desk.bus.hang();
+    desk.bus.pause_keyring();
     for _ in 0..5 {
         desk.refuses(&["list"], "does not answer");
     }
-    desk.bus.go_on();
+    desk.bus.resume_keyring();
     let listed = within(Duration::from_secs(10), || {
         let said = desk.keys(&["list", "--json"]);
         (said.code() == Some(0)).then(|| said.json())
@@ -58,12 +58,12 @@ fn row_87_a_keyring_is_asked_over_connections_that_are_kept() {
     let Some(desk) = Desk::at(SessionBus::start) else { return };
     let key = &desk.key;
     desk.put("glass", key, &[]).assert_ok();
-    let before = desk.bus.connected();
+    let before = desk.bus.connection_count();
     for _ in 0..5 {
         desk.list();
     }
     desk.keys(&["forget", "glass", "--yes"]).assert_ok();
-    assert_eq!(desk.bus.connected() - before, 1, "connections beside the test's own look");
+    assert_eq!(desk.bus.connection_count() - before, 1, "connections beside the test's own look");
 }
 
 #[test]
@@ -71,12 +71,12 @@ fn row_88_a_keyring_that_dies_in_the_middle_is_told_and_used_again() {
     let Some(desk) = Desk::at(SessionBus::start) else { return };
     let key = &desk.key;
     desk.put("glass", key, &[]).assert_ok();
-    desk.bus.hang();
+    desk.bus.pause_keyring();
     std::thread::scope(|scope| {
         let listing = scope.spawn(|| desk.keys(&["list"]));
         // Whether it has been asked by then or not: it dies.
         desk.serves_others();
-        desk.bus.kill();
+        desk.bus.kill_keyring();
         let said = listing.join().unwrap();
         let line = one_line(&said, 1);
         assert!(line.contains("does not answer") || line.contains("no OS keyring"), "{line}");
@@ -104,7 +104,7 @@ fn row_88_without_a_session_bus_everything_else_is_served() {
 
 #[test]
 fn row_88_a_bus_that_denies_is_told_as_that() {
-    let Some(desk) = Desk::at(SessionBus::denying) else { return };
+    let Some(desk) = Desk::at(SessionBus::denying_keyring) else { return };
     desk.refuses(&["list"], "the OS keyring refuses");
 }
 

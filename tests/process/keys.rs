@@ -27,10 +27,10 @@ fn keys_are_put_listed_rotated_and_forgotten() {
     let line = one_line(&desk.put("glass", key, &[]), 1);
     assert!(line.contains("already") && line.contains("--replace"), "{line}");
 
-    desk.world.aws.spread_new_keys_slowly(3);
+    desk.world.aws.delay_new_keys(3);
     let said = desk.keys(&["rotate", "glass"]);
     said.assert_ok();
-    let new = desk.world.aws.keys_of(&key.arn);
+    let new = desk.world.aws.access_key_ids(&key.arn);
     assert!(new.len() == 1 && new[0] != key.id, "{new:?}");
     assert!(said.stdout.contains(&new[0][new[0].len() - 4..]), "{said}");
     let kept = desk.bus.lookup(&item("glass")).unwrap();
@@ -74,7 +74,7 @@ fn a_rotation_that_fails_leaves_keys_that_work() {
     desk.put("glass", key, &[]).assert_ok();
     let stays = || {
         assert!(desk.bus.lookup(&item("glass")).unwrap().contains(&key.id));
-        assert!(desk.world.aws.keys_of(&key.arn).contains(&key.id));
+        assert!(desk.world.aws.access_key_ids(&key.arn).contains(&key.id));
     };
 
     desk.world.aws.deny(&key.arn, "iam:CreateAccessKey");
@@ -96,7 +96,7 @@ fn a_rotation_that_fails_leaves_keys_that_work() {
         said.stderr.contains("was not deleted at AWS") && said.stderr.contains("delete the old one in IAM"),
         "{said}"
     );
-    let both = desk.world.aws.keys_of(&key.arn);
+    let both = desk.world.aws.access_key_ids(&key.arn);
     assert_eq!(both.len(), 2);
     let kept = desk.bus.lookup(&item("glass")).unwrap();
     assert!(kept.contains(&both[1]) && both[0] == key.id, "{kept}");
@@ -118,7 +118,7 @@ fn new_keys_that_cannot_be_kept_are_deleted_again() {
         let line = one_line(&rotation.join().unwrap(), 1);
         assert!(line.contains("locked") && line.contains("deleted again"), "{line}");
     });
-    assert_eq!(desk.world.aws.keys_of(&key.arn), [key.id.as_str()]);
+    assert_eq!(desk.world.aws.access_key_ids(&key.arn), [key.id.as_str()]);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_rotation_is_not_cut_off_by_a_restart_and_one_that_is_by_a_stop_is_told() {
     let Some(desk) = Desk::at(SessionBus::start) else { return };
     let (key, sandbox) = (&desk.key, &desk.world.sandbox);
     let mut command = sandbox.rolecalld();
-    desk.bus.put_into(&mut command);
+    desk.bus.set_address(&mut command);
     let daemon = sandbox.spawn_daemon(&mut command);
     daemon.wait_ready(SOON);
     desk.put("glass", key, &[]).assert_ok();
@@ -140,12 +140,12 @@ fn a_rotation_is_not_cut_off_by_a_restart_and_one_that_is_by_a_stop_is_told() {
         gate.open();
         rotation.join().unwrap().assert_ok();
     });
-    let new = desk.world.aws.keys_of(&key.arn);
+    let new = desk.world.aws.access_key_ids(&key.arn);
     assert!(new.len() == 1 && new[0] != key.id, "{new:?}");
     desk.run(&["agent", "restart"], "").assert_ok();
 
     // There are new ones, and STS does not know them for longer than a stop waits.
-    desk.world.aws.spread_new_keys_slowly(1000);
+    desk.world.aws.delay_new_keys(1000);
     std::thread::scope(|scope| {
         let asked = desk.world.aws.calls(Op::GetCallerIdentity);
         let rotation = scope.spawn(|| desk.keys(&["rotate", "glass"]));
@@ -168,7 +168,7 @@ fn a_person_types_the_keys_and_the_secret_is_not_shown() {
     let Some(desk) = Desk::at(SessionBus::start) else { return };
     let key = &desk.key;
     let mut shell = desk.world.sandbox.command("sh");
-    desk.bus.put_into(shell.args(in_shell("keys put glass")));
+    desk.bus.set_address(shell.args(in_shell("keys put glass")));
     let terminal = desk.world.sandbox.terminal(&mut shell);
     terminal.wait_for("Access key id: ", SOON);
     terminal.type_text(&format!("{}\r", key.id));
@@ -176,12 +176,12 @@ fn a_person_types_the_keys_and_the_secret_is_not_shown() {
     terminal.type_text(&format!("{}\r", key.secret));
     terminal.wait_for("code 0", SOON);
     terminal.assert_exit(0, SOON);
-    let said = terminal.said();
+    let said = terminal.text();
     assert!(!said.contains(&key.secret) && said.contains("[sources.glass]"), "{said}");
     assert!(!said.contains("-echo"), "{said}");
 
     let mut shell = desk.world.sandbox.command("sh");
-    desk.bus.put_into(shell.args(in_shell("keys forget glass")));
+    desk.bus.set_address(shell.args(in_shell("keys forget glass")));
     let terminal = desk.world.sandbox.terminal(&mut shell);
     terminal.wait_for("Remove the keys glass from the keyring? [y/N] ", SOON);
     terminal.type_text("\r");
@@ -196,7 +196,7 @@ fn ctrl_c_at_the_question_gives_the_terminal_back() {
         let mut shell = desk.world.sandbox.command("bash");
         // An interactive shell's children have a group of their own, and it does not die with them.
         let script = format!("trap : INT; {}", in_shell("keys put glass")[1]);
-        desk.bus.put_into(shell.args(["-c", &script]));
+        desk.bus.set_address(shell.args(["-c", &script]));
         let terminal = desk.world.sandbox.terminal(&mut shell);
         terminal.wait_for("Access key id: ", SOON);
         terminal.type_text(keys);
@@ -204,7 +204,7 @@ fn ctrl_c_at_the_question_gives_the_terminal_back() {
         terminal.interrupt();
         terminal.wait_for("code 130", SOON);
         terminal.assert_exit(0, SOON);
-        assert!(!terminal.said().contains("-echo"), "{}", terminal.said());
+        assert!(!terminal.text().contains("-echo"), "{}", terminal.text());
     }
     assert_eq!(desk.list().as_array().unwrap().len(), 0);
 }

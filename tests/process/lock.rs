@@ -54,7 +54,7 @@ fn a_person_chooses_a_passphrase_locks_and_unlocks() {
     asked("The same again: ", 2);
     terminal.type_text(&format!("{PASSPHRASE}\n"));
     terminal.assert_exit(0, SOON);
-    assert!(terminal.said().contains("✓ locked since "), "{}", terminal.said());
+    assert!(terminal.text().contains("✓ locked since "), "{}", terminal.text());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("short"), "{}", terminal.raw());
 
     let line = one_line(&world.token(), 5);
@@ -68,7 +68,7 @@ fn a_person_chooses_a_passphrase_locks_and_unlocks() {
     terminal.wait_for_times("Passphrase: ", 2, SOON);
     terminal.type_text("correct horse\n");
     terminal.assert_exit(0, SOON);
-    assert!(terminal.said().contains("that is not the passphrase"), "{}", terminal.said());
+    assert!(terminal.text().contains("that is not the passphrase"), "{}", terminal.text());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("staple"), "{}", terminal.raw());
     world.token().assert_ok();
     assert_eq!(world.rolecall(&["unlock"]).assert_ok().stdout, "the agent is not locked\n");
@@ -226,7 +226,7 @@ fn memory(pid: u32) -> Option<Vec<u8>> {
 #[test]
 fn row_48_after_a_lock_no_secret_is_left_in_memory() {
     let world = World::configured();
-    world.sandbox.secret("a passphrase", PASSPHRASE);
+    world.sandbox.register_secret("a passphrase", PASSPHRASE);
     world.token().assert_ok();
     world.with_input(&["lock", "--passphrase", "--stdin"], PASSPHRASE).assert_ok();
     for _ in 0..10 {

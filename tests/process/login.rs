@@ -91,7 +91,7 @@ fn three_codes_that_are_refused_are_enough() {
         terminal.type_text("000000\n");
     }
     terminal.assert_exit(1, SOON);
-    assert!(terminal.said().ends_with("rolecall: that code was used already\r\n"), "{}", terminal.said());
+    assert!(terminal.text().ends_with("rolecall: that code was used already\r\n"), "{}", terminal.text());
     assert_eq!(fake.logins().len(), 4);
 }
 
@@ -139,7 +139,7 @@ fn a_browser_is_opened_and_waited_for() {
     fake.open();
     terminal.assert_exit(0, SOON);
     let screen = terminal.screen();
-    assert!(!screen.contains("waiting") && !terminal.said().contains("noise"), "{screen}");
+    assert!(!screen.contains("waiting") && !terminal.text().contains("noise"), "{screen}");
     assert!(screen.contains(PAGE) && screen.contains("✓ source work: logged in"), "{screen}");
     assert_eq!(fake.logins()[0], json!({"flow": "browser", "renew": false}));
 }
@@ -159,7 +159,7 @@ fn where_no_browser_is_to_be_opened_the_address_is_shown() {
         let variables: Vec<_> = variables.iter().copied().chain([("PATH", path.as_str())]).collect();
         let terminal = terminal(&sandbox, arguments, &variables);
         terminal.assert_exit(0, SOON);
-        let said = terminal.said();
+        let said = terminal.text();
         assert!(said.contains("open this page in a browser, and confirm the code ABCD-EFGH there:"), "{said}");
         assert!(said.contains(PAGE) && !said.contains("opened"), "{said}");
     }
@@ -170,7 +170,7 @@ fn where_no_browser_is_to_be_opened_the_address_is_shown() {
     // With a browser, but for a code: it is opened all the same.
     let terminal = terminal(&sandbox, &["login", "work", "--device"], &[("PATH", &path), display]);
     terminal.assert_exit(0, SOON);
-    assert!(terminal.said().contains("your browser opens this page"), "{}", terminal.said());
+    assert!(terminal.text().contains("your browser opens this page"), "{}", terminal.text());
     assert_eq!(fake.logins()[3]["flow"], "device");
 }
 
@@ -241,7 +241,7 @@ fn another_program_has_the_terminal_while_it_logs_in() {
     let terminal = run();
     terminal.type_text("none\n");
     terminal.assert_exit(1, SOON);
-    assert!(terminal.said().contains("aws login --profile work has failed (exit status: 3)"), "{}", terminal.said());
+    assert!(terminal.text().contains("aws login --profile work has failed (exit status: 3)"), "{}", terminal.text());
 
     // Ctrl-C is for that program, and what it ends with is what we end with.
     let terminal = run();
@@ -251,7 +251,7 @@ fn another_program_has_the_terminal_while_it_logs_in() {
     let terminal = run();
     terminal.type_text("eu\n");
     terminal.assert_exit(0, SOON);
-    assert!(terminal.said().contains("<eu>") && terminal.said().contains("✓ source work"), "{}", terminal.said());
+    assert!(terminal.text().contains("<eu>") && terminal.text().contains("✓ source work"), "{}", terminal.text());
 }
 
 #[test]

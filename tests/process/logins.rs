@@ -51,7 +51,7 @@ fn plugin(world: &World) -> Terminal {
 fn is_let_in(world: &World) {
     let text = std::fs::read_to_string(world.sandbox.home().join("out.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let who = world.api.who(json["status"]["token"].as_str().unwrap());
+    let who = world.api.username(json["status"]["token"].as_str().unwrap());
     assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
 }
 
@@ -67,10 +67,10 @@ fn a_code_that_is_typed_at_kubectl_s_terminal_is_good_for_everything_after() {
     terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
     // Why it was refused stands above the question.
     terminal.wait_for_times(&question, 2, SOON);
-    assert_eq!(terminal.said().matches("rolecall: ").count(), 2, "{}", terminal.said());
+    assert_eq!(terminal.text().matches("rolecall: ").count(), 2, "{}", terminal.text());
     terminal.type_text(&format!("{}\n", world.aws.mfa_code(&serial)));
     terminal.assert_exit(0, SOON);
-    assert!(terminal.said().contains("rolecall: prod: logged in"), "{}", terminal.said());
+    assert!(terminal.text().contains("rolecall: prod: logged in"), "{}", terminal.text());
     is_let_in(&world);
     world.token().assert_ok();
     let said = world.rolecall(&["login", "work"]);
@@ -88,8 +88,8 @@ fn a_device_is_approved_elsewhere_while_kubectl_waits() {
     terminal.type_text("\n");
     terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-    let waiting = center.waiting();
-    assert!(matches!(waiting.as_slice(), [code] if terminal.said().contains(code)), "{}", terminal.said());
+    let waiting = center.pending_user_codes();
+    assert!(matches!(waiting.as_slice(), [code] if terminal.text().contains(code)), "{}", terminal.text());
     center.approve(&waiting[0]);
     terminal.assert_exit(0, SOON);
     assert!(!terminal.screen().contains("waiting"), "{}", terminal.screen());
@@ -110,9 +110,9 @@ fn row_71_of_five_hundred_at_one_terminal_one_asks_and_one_device_is_approved() 
     assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 0);
     terminal.type_text("y\n");
     terminal.wait_for("and confirm the code ", SOON);
-    center.approve(&center.waiting()[0]);
+    center.approve(&center.pending_user_codes()[0]);
     terminal.wait_for("everybody", SOON);
-    assert_eq!(terminal.said().matches("Log in now?").count(), 1);
+    assert_eq!(terminal.text().matches("Log in now?").count(), 1);
     assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 1);
     let is_full = |n: &usize| world.sandbox.home().join(format!("out.{n}")).metadata().unwrap().len() > 0;
     assert_eq!((1..=CALLERS).filter(is_full).count(), 1);
@@ -127,15 +127,15 @@ fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
         terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
     }
     let joined = "this login was begun before";
-    assert_eq!([&first, &second].iter().filter(|terminal| terminal.said().contains(joined)).count(), 1);
-    let (begun, other) = if first.said().contains(joined) { (second, first) } else { (first, second) };
+    assert_eq!([&first, &second].iter().filter(|terminal| terminal.text().contains(joined)).count(), 1);
+    let (begun, other) = if first.text().contains(joined) { (second, first) } else { (first, second) };
     begun.interrupt();
     begun.wait_exit(SOON);
-    let waiting = center.waiting();
+    let waiting = center.pending_user_codes();
     assert_eq!(waiting.len(), 1);
     center.approve(&waiting[0]);
     other.assert_exit(0, SOON);
-    assert!(other.said().contains("✓ source corp: logged in as arn:aws:"), "{}", other.said());
+    assert!(other.text().contains("✓ source corp: logged in as arn:aws:"), "{}", other.text());
 }
 
 #[test]
@@ -163,15 +163,15 @@ fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
         assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
         // The last that is said of it, after all of that.
         terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-        assert_eq!(terminal.said().contains("this login was begun before"), count == 2, "{}", terminal.said());
+        assert_eq!(terminal.text().contains("this login was begun before"), count == 2, "{}", terminal.text());
         terminal.interrupt();
         terminal.wait_exit(SOON);
     }
     let terminal = login(&["--device"]);
     terminal.wait_for("your browser opens this page; confirm the code ", SOON);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-    assert!(!terminal.said().contains("begun before"), "{}", terminal.said());
-    center.approve(&center.waiting()[0]);
+    assert!(!terminal.text().contains("begun before"), "{}", terminal.text());
+    center.approve(&center.pending_user_codes()[0]);
     terminal.assert_exit(0, SOON);
 }
 
@@ -191,7 +191,7 @@ fn what_one_person_left_in_an_agent_before_is_not_served_to_the_next() {
     world.token().assert_ok();
     assert_eq!(world.aws.calls(Op::AssumeRole), 1, "the session was passed on");
     center.assign("eve", ACCOUNT, "developers");
-    center.sit_down("eve");
+    center.set_browser_user("eve");
     login("shared");
     world.token().assert_ok();
     let callers: Vec<_> = world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn).collect();
@@ -213,7 +213,7 @@ fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
     let url = within(SOON, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))).unwrap();
     Sso::browse(url.trim());
     terminal.assert_exit(0, SOON);
-    let said = terminal.said();
+    let said = terminal.text();
     assert!(said.contains("✓ source corp: logged in as arn:aws:"), "{said}");
     world.token().assert_ok();
     let said = world.rolecall(&["logout", "corp"]);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Line, Op, Outcome, Output, SignedDuration, within};
+use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Op, Outcome, Output, SignedDuration, TcpRelay, within};
 
 use crate::files::skipped;
 use crate::world::{World, kill};
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A world whose daemon goes by a wall clock of its own and reaches AWS by a line that can fail.
 pub(crate) struct Machine {
     pub(crate) daemon: Daemon,
-    pub(crate) line: Line,
+    pub(crate) line: TcpRelay,
     pub(crate) world: World,
     clock: FakeTime,
     ahead: Cell<SignedDuration>,
@@ -44,7 +44,7 @@ impl Machine {
             return None;
         };
         clock.set(ahead);
-        let line = Line::to(world.aws.addr());
+        let line = TcpRelay::to(world.aws.addr());
         let endpoint = format!("http://{host}:{}", line.addr().port());
         world.sandbox.write_aws_profile("work", &world.user, &endpoint);
         let daemon = clock.start_daemon(&world.sandbox);
@@ -85,8 +85,8 @@ impl Machine {
         said.assert_ok();
         let token = said.json()["status"]["token"].as_str().unwrap().to_owned();
         // As a server that has never seen it.
-        self.world.api.forget_tokens();
-        let who = self.world.api.who(&token);
+        self.world.api.clear_token_cache();
+        let who = self.world.api.username(&token);
         assert!(
             who.is_ok(),
             "{who:?}: signed {} off AWS's clock; {:#?}",
@@ -137,7 +137,7 @@ fn sleeps(machine: &Machine) {
     machine.accepted();
     machine.daemon.stop();
     machine.pass(3 * HOUR);
-    machine.line.lose();
+    machine.line.blackhole_existing();
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn row_79_after_three_hours_of_sleep_the_first_token_is_good_and_comes_at_once()
     machine.accepted();
     machine.daemon.stop();
     machine.pass(3 * HOUR);
-    machine.daemon.cont();
+    machine.daemon.resume();
     let said = machine.accepted();
     assert!(said.elapsed < AWAKE, "{:?}", said.elapsed);
     machine.asked_for_no_more_than(1, 1);
@@ -156,7 +156,7 @@ fn row_79_after_three_hours_of_sleep_the_first_token_is_good_and_comes_at_once()
 fn row_79_connections_that_died_in_the_sleep_hold_nobody_up() {
     let Some(machine) = Machine::started(SignedDuration::ZERO) else { return };
     sleeps(&machine);
-    machine.daemon.cont();
+    machine.daemon.resume();
     let said = machine.accepted();
     assert!(said.elapsed < AWAKE, "{:?}", said.elapsed);
     machine.asked_for_no_more_than(1, 1);
@@ -173,7 +173,7 @@ fn row_79_who_asked_while_the_machine_slept_is_answered_when_it_wakes() {
         let folder = machine.world.socket().parent().unwrap().display().to_string();
         let connected = || fs::read_to_string("/proc/net/unix").unwrap().matches(&folder).count() > 1;
         within(PATIENCE, || connected().then_some(())).unwrap();
-        machine.daemon.cont();
+        machine.daemon.resume();
         let said = early.join().unwrap();
         said.assert_ok();
         assert!(machine.life(&said) > 13 * MINUTE, "{said}");
@@ -214,7 +214,7 @@ fn row_76_a_clock_that_jumps_ten_years_ahead_harms_nobody() {
 /// and speaks to kubectl by its own.
 fn starts_off(ahead: SignedDuration, tolerance: Duration) {
     let Some(machine) = Machine::started(ahead) else { return };
-    machine.world.aws.tolerate(tolerance);
+    machine.world.aws.set_clock_tolerance(tolerance);
     for _ in 0..2 {
         let said = machine.accepted();
         let off = machine.signed_off(said.json()["status"]["token"].as_str().unwrap());
@@ -281,7 +281,7 @@ fn killed_at(world: &World, moment: Moment, latency: Duration) -> Duration {
         match moment {
             Moment::Around(pause) => std::thread::park_timeout(pause),
             Moment::Waiting => world.aws.wait_for_calls(Op::AssumeRole, before + 1, PATIENCE),
-            Moment::Answered => world.aws.wait_for_answers(Op::AssumeRole, before + 1, PATIENCE),
+            Moment::Answered => world.aws.wait_for_responses(Op::AssumeRole, before + 1, PATIENCE),
         }
         kill("KILL", pid);
         let elapsed = caller.join().unwrap().elapsed;

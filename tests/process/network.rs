@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rolecall_harness::{Line, Network, Output, within};
+use rolecall_harness::{Network, Output, TcpRelay, within};
 
 use crate::files::skipped;
 use crate::machine::Machine;
@@ -43,9 +43,9 @@ fn recovers(world: &World) {
 }
 
 /// A world whose daemon reaches AWS by a line; the daemon is there.
-fn by_line() -> (World, Line) {
+fn by_line() -> (World, TcpRelay) {
     let world = World::configured();
-    let line = Line::to(world.aws.addr());
+    let line = TcpRelay::to(world.aws.addr());
     world.sandbox.write_aws_profile("work", &world.user, &line.endpoint());
     world.rolecall(&["agent", "start"]).assert_ok();
     (world, line)
@@ -54,18 +54,18 @@ fn by_line() -> (World, Line) {
 #[test]
 fn row_62_a_connection_that_is_never_answered_is_told_in_time() {
     let (world, line) = by_line();
-    line.cut();
+    line.blackhole_all();
     let said = refused(&world);
     assert!(said.contains("rolecall: prod: STS cannot be reached: "), "{said}");
     assert_eq!(world.assume_role_calls(), 0);
-    line.mend();
+    line.restore();
     recovers(&world);
 }
 
 #[test]
 fn row_62_the_six_runs_of_one_kubectl_are_told_in_time_together() {
     let (world, line) = by_line();
-    line.cut();
+    line.blackhole_all();
     let runs: Vec<Output> = (0..6).map(|_| world.token()).collect();
     for said in &runs {
         assert!(one_line(said, 1).contains("STS cannot be reached: "), "{said}");
@@ -77,7 +77,7 @@ fn row_62_the_six_runs_of_one_kubectl_are_told_in_time_together() {
 #[test]
 fn row_62_a_session_that_still_signs_is_served_without_an_answer_from_sts() {
     let Some(machine) = Machine::with_an_old_session() else { return };
-    machine.line.cut();
+    machine.line.blackhole_all();
     for _ in 0..3 {
         served(&machine.world);
     }
@@ -85,7 +85,7 @@ fn row_62_a_session_that_still_signs_is_served_without_an_answer_from_sts() {
 
 /// Runs a test in a network of its own. The test says what it cannot show where there is none.
 fn alone(what: &str, body: impl FnOnce(&Network) + Send) {
-    if Network::alone(body).is_none() {
+    if Network::isolated(body).is_none() {
         skipped(&format!("{what}: a network namespace needs root and iproute2"));
     }
 }
@@ -117,7 +117,7 @@ fn row_82_without_a_network_the_daemon_starts_says_so_and_works_when_it_comes() 
 
 #[test]
 fn row_82_without_a_cable_the_daemon_starts_says_so_and_works_when_it_comes() {
-    alone("no cable at the start", |network| starts_without(network, Network::pull));
+    alone("no cable at the start", |network| starts_without(network, Network::lose_carrier));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn row_82_a_network_that_goes_takes_nothing_away_that_is_in_memory() {
     alone("a network that goes", |network| {
         network.up();
         let Some(machine) = Machine::with_an_old_session() else { return };
-        network.pull();
+        network.lose_carrier();
         for _ in 0..3 {
             served(&machine.world);
         }
@@ -170,7 +170,7 @@ impl<'a> Resolver<'a> {
 impl Drop for Resolver<'_> {
     fn drop(&mut self) {
         for name in ["resolv.conf", "nsswitch.conf", "hosts"] {
-            self.network.uncover(&format!("/etc/{name}"));
+            self.network.remove_overlay(&format!("/etc/{name}"));
         }
     }
 }
@@ -247,7 +247,7 @@ fn loses_its_name(network: &Network, body: impl FnOnce(&UdpSocket, &World)) {
     machine.grow_old();
     resolver.forget_localhost();
     // Nor does what is still connected help.
-    machine.line.lose();
+    machine.line.blackhole_existing();
     body(&server, &machine.world);
 }
 

@@ -56,7 +56,7 @@ impl Desk {
 
     fn run(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.world.sandbox.rolecall();
-        self.bus.put_into(&mut command);
+        self.bus.set_address(&mut command);
         self.world.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     }
 
@@ -130,9 +130,9 @@ fn without_a_session_bus_nothing_is_missing_and_nothing_is_said() {
 #[test]
 fn a_desktop_that_never_answers_delays_nobody() {
     let Some(desk) = Desk::new() else { return };
-    let _desktop = Notifications::hanging(&desk.bus);
+    let _desktop = Notifications::unresponsive(&desk.bus);
     let mut command = desk.world.sandbox.rolecalld();
-    desk.bus.put_into(&mut command);
+    desk.bus.set_address(&mut command);
     let daemon = desk.world.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
     daemon.wait_ready(SOON);
     desk.refuses("prod");

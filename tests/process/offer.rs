@@ -44,7 +44,7 @@ fn got(sandbox: &Sandbox) -> String {
 #[track_caller]
 fn was_refused(terminal: &Terminal) {
     terminal.assert_exit(5, SOON);
-    let said = terminal.said();
+    let said = terminal.text();
     assert!(said.contains(LINE) && !said.contains("Log in now?"), "{said}");
 }
 
@@ -61,9 +61,9 @@ fn a_yes_leads_to_a_login_and_then_to_the_token() {
     let json: Value = serde_json::from_str(&got(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
     assert!(
-        terminal.said().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
+        terminal.text().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
         "{}",
-        terminal.said()
+        terminal.text()
     );
     // When it is needed again, it is asked again.
     assert_eq!(fake.logins().len(), 2);
@@ -79,7 +79,7 @@ fn a_no_is_remembered() {
     terminal.wait_for(QUESTION, SOON);
     terminal.type_text("n\n");
     terminal.assert_exit(5, SOON);
-    assert!(terminal.said().ends_with(&format!("{LINE}\r\n")), "{}", terminal.said());
+    assert!(terminal.text().ends_with(&format!("{LINE}\r\n")), "{}", terminal.text());
     for _ in 0..5 {
         was_refused(&plugin(&sandbox));
     }
@@ -130,7 +130,7 @@ fn where_nobody_can_answer_nobody_is_asked() {
     ] {
         let terminal = shell(&sandbox, &script);
         terminal.assert_exit(5, SOON);
-        let said = terminal.said();
+        let said = terminal.text();
         assert!(said.contains(LINE) && !said.contains("Log in now?"), "{script}: {said}");
     }
     assert_eq!(fake.logins().len(), 0);
@@ -145,7 +145,7 @@ fn standard_input_is_kubectl_s_and_stays_unread() {
     terminal.wait_for(QUESTION, SOON);
     terminal.type_text("n\n");
     terminal.wait_exit(SOON);
-    assert!(terminal.said().ends_with("exit 5\r\ny\r\nmanifest\r\n"), "{}", terminal.said());
+    assert!(terminal.text().ends_with("exit 5\r\ny\r\nmanifest\r\n"), "{}", terminal.text());
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn who_has_logged_in_meanwhile_is_not_asked() {
     fake.log_in_after_next();
     let terminal = plugin(&sandbox);
     terminal.assert_exit(0, SOON);
-    assert!(got(&sandbox).contains(TOKEN) && terminal.said().is_empty(), "{}", terminal.said());
+    assert!(got(&sandbox).contains(TOKEN) && terminal.text().is_empty(), "{}", terminal.text());
     assert_eq!(fake.tokens(), 2, "it was refused, and asked again in its turn");
     // Nobody has said no.
     drop(fake);
@@ -173,12 +173,12 @@ fn of_twenty_at_once_one_asks_and_the_others_are_answered_at_once() {
     terminal.wait_for(QUESTION, SOON);
     // The question stands for as long as nobody answers; all the others have gone by then.
     terminal.wait_for_times(LINE, 19, SOON);
-    assert!(!terminal.said().contains("all\r\n"));
+    assert!(!terminal.text().contains("all\r\n"));
     terminal.type_text("y\n");
     terminal.wait_for("mfa/dev: ", SOON);
     terminal.type_text("123456\n");
     terminal.wait_for("all\r\n", SOON);
-    let said = terminal.said();
+    let said = terminal.text();
     assert_eq!((said.matches("Log in now?").count(), said.matches(LINE).count()), (1, 19), "{said}");
     let full =
         (1..=20).filter(|n| std::fs::metadata(sandbox.home().join(format!("out.{n}"))).unwrap().len() > 0).count();
@@ -204,7 +204,7 @@ fn all_of_kubectl_s_runs_ask_once() {
     terminal.wait_for(QUESTION, SOON);
     terminal.type_text("n\n");
     assert!(!terminal.wait_exit(SOON).success());
-    let said = terminal.said();
+    let said = terminal.text();
     assert_eq!(said.matches("Log in now?").count(), 1, "{said}");
     assert!(said.contains(LINE) && fake.tokens() > 2, "{} runs: {said}", fake.tokens());
 }

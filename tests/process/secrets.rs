@@ -85,7 +85,7 @@ fn row_54_a_secret_in_a_file_in_a_log_or_in_a_message_is_seen() {
     assert_eq!(leaks("true"), "");
     assert_eq!(leaks("cat .aws/credentials >>note"), "a secret access key in the file home/note");
     fs::remove_file(world.sandbox.home().join("note")).unwrap();
-    world.sandbox.secret("a passphrase", PASSPHRASE);
+    world.sandbox.register_secret("a passphrase", PASSPHRASE);
     world.sandbox.write("home/.config/rolecall/phrase", PASSPHRASE);
     assert_eq!(leaks("cp .config/rolecall/phrase y; cp y \"$TMPDIR/x\"; rm y"), "a passphrase in the file tmp/x");
     assert_eq!(leaks("rm \"$TMPDIR/x\""), "");
@@ -142,7 +142,7 @@ fn go_through(world: &World, profiles: &[&str], run: &dyn Fn(&[&str], &str) -> O
     for profile in profiles {
         let said = run(&["token", profile], "");
         said.assert_ok();
-        world.api.who(said.json()["status"]["token"].as_str().unwrap()).unwrap();
+        world.api.username(said.json()["status"]["token"].as_str().unwrap()).unwrap();
     }
     run(&["status"], "").assert_ok();
     run(&["refresh", "talks"], "");
@@ -167,12 +167,12 @@ fn row_54_every_way_to_sign_in_leaves_no_secret_where_it_has_no_business() {
     };
     configure(&world);
     for text in [PASSPHRASE, "seven grey geese"] {
-        world.sandbox.secret("a passphrase", text);
+        world.sandbox.register_secret("a passphrase", text);
     }
     let run = |arguments: &[&str], input: &str| {
         let mut command = world.sandbox.rolecall();
         if let Some(bus) = &bus {
-            bus.put_into(&mut command);
+            bus.set_address(&mut command);
         }
         world.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     };

@@ -24,7 +24,7 @@ fn what_aws_login_left_is_a_source_and_when_it_ends_the_message_says_what_to_run
     let _daemon = world.sandbox.start_daemon();
     let token = world.token();
     token.assert_ok();
-    world.api.who(token.json()["status"]["token"].as_str().unwrap()).unwrap();
+    world.api.username(token.json()["status"]["token"].as_str().unwrap()).unwrap();
     // Logged out elsewhere; what is there serves on, and nothing else can be had.
     std::fs::remove_file(&file).unwrap();
     let line = one_line(&world.rolecall(&["refresh", "prod"]), 5);

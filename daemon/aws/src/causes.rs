@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use rolecall_protocol::sanitize_for_terminal;
+
 /// An error and what caused it, outermost first.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())

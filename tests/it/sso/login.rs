@@ -11,8 +11,8 @@ async fn a_device_is_approved_and_its_token_shared() {
     let (url, code, joined) = shown(&mut login).await;
     let code = code.unwrap();
     assert!(url.ends_with(&format!("/device?user_code={code}")) && !joined, "{url}");
-    // StsOperation once in vain, then approved.
-    rig.aws.wait_for_answers(Op::CreateToken, 1, SOON);
+    // Asked once in vain, then approved.
+    rig.aws.wait_for_responses(Op::CreateToken, 1, SOON);
     rig.center.approve(&code);
     assert_eq!(login.next().await, Some(SsoStep::Done));
     assert_eq!(login.next().await, None);
@@ -121,8 +121,8 @@ async fn five_hundred_callers_share_one_login() {
     // Another AWS profile of the same session is the same login.
     let twin = SsoSession { profile: "other".to_owned(), ..rig.session.clone() };
     drop(rig.sso.login(&twin, LoginFlow::Device, false));
-    rig.aws.wait_for_answers(Op::StartDeviceAuthorization, 1, SOON);
-    rig.center.approve(&rig.center.waiting()[0]);
+    rig.aws.wait_for_responses(Op::StartDeviceAuthorization, 1, SOON);
+    rig.center.approve(&rig.center.pending_user_codes()[0]);
     let seen = callers.join_all().await;
     assert_eq!(seen.iter().filter(|((_, _, joined), _)| !joined).count(), 1);
     let addresses: BTreeSet<&str> = seen.iter().map(|((url, ..), _)| url.as_str()).collect();

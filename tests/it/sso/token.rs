@@ -171,7 +171,7 @@ async fn a_logout_drops_what_is_under_way_and_nothing_is_written_afterwards() {
     rig.sso.logout(&rig.session).await.unwrap();
     assert_eq!(why(&renewing.await.unwrap().unwrap_err()), "somebody logged out meanwhile");
     gate.open();
-    rig.aws.wait_for_answers(Op::CreateToken, calls + 1, SOON);
+    rig.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
     assert_eq!(rig.file(), None);
 
     let mut login = rig.login(LoginFlow::Device);
@@ -196,7 +196,7 @@ async fn renewed_while(meanwhile: impl FnOnce(&Rig)) -> (Rig, Result<(), SsoErro
     rig.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
     meanwhile(&rig);
     gate.open();
-    rig.aws.wait_for_answers(Op::CreateToken, calls + 1, SOON);
+    rig.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
     let outcome = renewing.await.unwrap();
     (rig, outcome)
 }
@@ -272,7 +272,7 @@ async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
     assert_eq!(next.unwrap().map(drop), Ok(()));
     let before = rig.token();
     gate.open();
-    rig.aws.wait_for_answers(Op::CreateToken, calls + 2, SOON);
+    rig.aws.wait_for_responses(Op::CreateToken, calls + 2, SOON);
     assert_eq!(rig.token(), before);
     // What a person approves is the AWS CLI's as well.
     rig.center.approve_all();
