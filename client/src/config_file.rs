@@ -5,16 +5,18 @@
 //! `rolecall add` processes do not lose each other's changes.
 
 mod inputs;
-mod sources;
+pub(crate) mod sources;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rolecall_protocol::{ClusterName, ExternalId, MAX_CONFIG_BYTES, Region, RoleArn, SourceName};
-use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value};
+use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike};
 
 pub(crate) use inputs::InputsEntry;
-pub(crate) use sources::SourceEntry;
+
+use table::set_key;
 
 use crate::files::atomic_file::{self, Backup, FileError};
 use crate::files::names;
@@ -268,33 +270,6 @@ fn child_table<'a>(
     }
     let found = parent.get_mut(key).and_then(Item::as_table_like_mut);
     found.ok_or_else(|| ConfigFileError::NotATable { path: path.to_owned(), key: key.to_owned() })
-}
-
-/// Sets a key in its place and keeps the comment beside it, or removes the key if there is no value. An equal value keeps its
-/// spelling.
-fn set_key(table: &mut dyn TableLike, key: &str, value: Option<Value>) {
-    let Some(mut value) = value else {
-        table.remove(key);
-        return;
-    };
-    match table.get_mut(key).and_then(Item::as_value_mut) {
-        Some(old) if is_same_value(old, &value) => {}
-        Some(old) => {
-            *value.decor_mut() = old.decor().clone();
-            *old = value;
-        }
-        None => drop(table.insert(key, Item::Value(value))),
-    }
-}
-
-/// Whether two strings, two booleans or two lists of them are equal.
-fn is_same_value(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::String(a), Value::String(b)) => a.value() == b.value(),
-        (Value::Boolean(a), Value::Boolean(b)) => a.value() == b.value(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same_value(a, b)),
-        _ => false,
-    }
 }
 
 /// Calls `see` with every table that has a header of its own in the file.

@@ -3,7 +3,8 @@
 use rolecall_protocol::{KeyName, MfaSerial, SourceName};
 use toml_edit::{InlineTable, Item, TableLike, Value};
 
-use super::{ConfigFile, ConfigFileError, child_table, set_key};
+use super::table::set_key;
+use super::{ConfigFile, ConfigFileError, child_table};
 
 /// Where a source gets its credentials from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::entry::{self, Entry, prefixed_name};
 use super::error::KubeconfigError;
 use super::files::{Files, LoadedFile, find_index};
 use super::model::{EntryKind, Value};
-use super::{Change, Removal};
+use super::outcome::{Change, Removal};
 
 /// The files of `KUBECONFIG`, in order, with edited copies of their models.
 #[derive(Debug)]

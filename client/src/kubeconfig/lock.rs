@@ -13,9 +13,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Note;
 use super::error::KubeconfigError;
 use super::files::LockTimeouts;
+use super::outcome::Note;
 use crate::clock::{self, Deadline};
 use crate::files::atomic_file::{self, FolderLock};
 use crate::files::names;

@@ -5,7 +5,7 @@ use super::edit;
 use super::error::KubeconfigError;
 use super::files::{Files, LoadedFile};
 use super::lock::Locks;
-use super::{Note, Written};
+use super::outcome::{Note, Written};
 use crate::files::atomic_file::{self, Backup, FileError};
 
 /// How often an edit starts again after a program without locks has changed a file.
