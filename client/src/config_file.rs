@@ -18,7 +18,7 @@ pub(crate) use inputs::InputsEntry;
 
 use table::set_key;
 
-use crate::files::atomic_file::{self, Backup, FileError};
+use crate::files::atomic_file::{self, Backup, FileError, Untouched};
 use crate::files::names;
 
 /// The comment at the top of a new file.
@@ -241,15 +241,21 @@ impl ConfigFile {
 }
 
 impl ConfigFileError {
-    /// Returns what the user can do next.
-    pub(crate) fn hint(&self) -> String {
+    /// Returns how the error says that the file is unchanged.
+    pub(crate) fn untouched(&self) -> Option<Untouched> {
         match self {
-            ConfigFileError::File(error) => error.hint(),
-            ConfigFileError::Malformed { .. } => {
-                "It was left as it was. Mend that line and run the command again.".to_owned()
-            }
+            ConfigFileError::File(error) => error.untouched(),
+            ConfigFileError::Malformed { .. } | ConfigFileError::NotATable { .. } => Some(Untouched::LeftAsItWas),
+        }
+    }
+
+    /// Returns what the user can do next.
+    pub(crate) fn advice(&self) -> String {
+        match self {
+            ConfigFileError::File(error) => error.advice(),
+            ConfigFileError::Malformed { .. } => "Mend that line and run the command again.".to_owned(),
             ConfigFileError::NotATable { key, .. } => {
-                format!("It was left as it was. Write it as [{key}.NAME]; see: man rolecall-config")
+                format!("Write it as [{key}.NAME]; see: man rolecall-config")
             }
         }
     }

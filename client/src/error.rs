@@ -5,6 +5,7 @@ use std::fmt;
 use rolecall_protocol::{ErrorBody, join_sentences, sanitize_for_terminal};
 
 use crate::config_file::ConfigFileError;
+use crate::files::atomic_file::Untouched;
 use crate::kubeconfig::KubeconfigError;
 
 /// The exit codes of the client. Scripts read them, so they do not change.
@@ -29,6 +30,7 @@ pub(crate) enum Exit {
 pub(crate) struct CliError {
     code: u8,
     message: String,
+    untouched: Option<Untouched>,
     hint: Option<String>,
 }
 
@@ -38,6 +40,7 @@ impl CliError {
         Self {
             code: exit as u8,
             message: sanitize_for_terminal(message.as_ref()),
+            untouched: None,
             hint: Some(sanitize_for_terminal(hint.as_ref())),
         }
     }
@@ -49,7 +52,7 @@ impl CliError {
 
     /// Everything there is to say has been said; what is left is the exit code.
     pub(crate) const fn silent(code: u8) -> Self {
-        Self { code, message: String::new(), hint: None }
+        Self { code, message: String::new(), untouched: None, hint: None }
     }
 
     /// The same, saying first what it is about.
@@ -73,7 +76,7 @@ impl CliError {
     /// The same, with other advice.
     #[must_use]
     pub(crate) fn with_hint(self, hint: &str) -> Self {
-        if self.is_silent() { self } else { Self { hint: Some(hint.to_owned()), ..self } }
+        if self.is_silent() { self } else { Self { untouched: None, hint: Some(hint.to_owned()), ..self } }
     }
 
     /// The same, with more to say before the advice, so that a command at the end of the line can be copied.
@@ -85,17 +88,18 @@ impl CliError {
         self
     }
 
-    /// The same, saying before the advice that nothing was written: once, and for all files, where the error has said
-    /// it of one. Before it, so that a command at the end of the line can be copied.
+    /// States before the hint that no file was changed, so that a command at the end of the line can be copied.
+    /// Replaces an earlier statement of that kind.
     #[must_use]
-    pub(crate) fn nothing_written(mut self) -> Self {
-        const SAID: [&str; 3] = ["Nothing was written.", "Nothing was changed.", "It was left as it was."];
-        if !self.is_silent() {
-            let hint = self.hint.unwrap_or_default();
-            let advice = SAID.iter().find_map(|said| hint.strip_prefix(said)).unwrap_or(&hint).trim_start();
-            self.hint = Some(join_sentences("Nothing was written.", Some(advice).filter(|advice| !advice.is_empty())));
-        }
+    pub(crate) fn untouched(mut self, untouched: impl Into<Option<Untouched>>) -> Self {
+        self.untouched = untouched.into();
         self
+    }
+
+    /// States that the command wrote no file, where the error was about one of them.
+    #[must_use]
+    pub(crate) fn nothing_written(self) -> Self {
+        self.untouched(Untouched::NothingWritten)
     }
 
     /// Whether nothing is to be printed.
@@ -111,7 +115,8 @@ impl CliError {
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&join_sentences(&self.message, self.hint.as_deref()))
+        let untouched = self.untouched.map(Untouched::text);
+        f.write_str(&join_sentences(&join_sentences(&self.message, untouched), self.hint.as_deref()))
     }
 }
 
@@ -121,19 +126,19 @@ impl From<ErrorBody> for CliError {
         let code = body.code.exit_code();
         let body = body.sanitized();
         let message = if body.message.is_empty() { "the agent refused without a reason".into() } else { body.message };
-        Self { code, message, hint: body.hint }
+        Self { code, message, untouched: None, hint: body.hint }
     }
 }
 
 impl From<KubeconfigError> for CliError {
     fn from(error: KubeconfigError) -> Self {
-        Self::failed(error.to_string(), error.hint())
+        Self::failed(error.to_string(), error.advice()).untouched(error.untouched())
     }
 }
 
 impl From<ConfigFileError> for CliError {
     fn from(error: ConfigFileError) -> Self {
-        Self::failed(error.to_string(), error.hint())
+        Self::failed(error.to_string(), error.advice()).untouched(error.untouched())
     }
 }
 
@@ -152,20 +157,21 @@ mod tests {
 
     #[test]
     fn that_nothing_was_written_is_said_once() {
-        let told = |hint: Option<&str>| {
-            let error = CliError { code: 1, message: "no".to_owned(), hint: hint.map(str::to_owned) };
-            error.nothing_written().nothing_written().to_string()
-        };
-        assert_eq!(told(None), "no. Nothing was written.");
-        assert_eq!(told(Some("Run: x")), "no. Nothing was written. Run: x");
-        assert_eq!(told(Some("It was left as it was. Mend it.")), "no. Nothing was written. Mend it.");
-        assert_eq!(told(Some("Nothing was changed. Remove the lock.")), "no. Nothing was written. Remove the lock.");
+        let told = |error: CliError| error.nothing_written().nothing_written().to_string();
+        let bare = CliError { code: 1, message: "no".to_owned(), untouched: None, hint: None };
+        assert_eq!(told(bare), "no. Nothing was written.");
+        assert_eq!(told(CliError::failed("no", "Run: x")), "no. Nothing was written. Run: x");
+        let left = CliError::failed("no", "Mend it.").untouched(Untouched::LeftAsItWas);
+        assert_eq!(left.to_string(), "no. It was left as it was. Mend it.");
+        assert_eq!(told(left), "no. Nothing was written. Mend it.");
+        let locked = CliError::failed("no", "Remove the lock.").untouched(Untouched::NothingChanged);
+        assert_eq!(told(locked), "no. Nothing was written. Remove the lock.");
         assert!(CliError::silent(1).nothing_written().is_silent());
     }
 
     #[test]
     fn advice_can_be_followed_by_more() {
-        let bare = CliError { code: 1, message: "no".to_owned(), hint: None };
+        let bare = CliError { code: 1, message: "no".to_owned(), untouched: None, hint: None };
         assert_eq!(bare.clone().with_hint_suffix("More").to_string(), "no. More");
         assert_eq!(
             bare.with_hint_suffix("Mend that line.").with_hint_suffix("More").to_string(),
@@ -175,7 +181,7 @@ mod tests {
         assert!(
             CliError::silent(1).with_hint_suffix("More").is_silent() && CliError::silent(1).with_hint("x").is_silent()
         );
-        let bare = CliError { code: 1, message: "no".to_owned(), hint: None };
+        let bare = CliError { code: 1, message: "no".to_owned(), untouched: None, hint: None };
         assert_eq!(bare.clone().with_hint_prefix("It stays").to_string(), "no. It stays");
         assert_eq!(bare.with_hint_suffix("Run: x").with_hint_prefix("It stays").to_string(), "no. It stays. Run: x");
         assert!(CliError::silent(1).with_hint_prefix("It stays").is_silent());
@@ -187,6 +193,7 @@ mod tests {
             code: ErrorCode::LoginNeeded,
             message: "a\u{1b}[2Jb".to_owned(),
             hint: Some("c\r\nd\u{202e}".to_owned()),
+            automatic_retry: false,
         };
         let error = CliError::from(body);
         assert_eq!(error.code(), 5);

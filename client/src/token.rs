@@ -52,8 +52,9 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
     }
     let daemon = match Daemon::find(IfAbsent::Start(read_environment)) {
         Ok(daemon) => daemon,
-        Err(CallError::Location(error @ LocationError::NoRuntimeFolder(_))) => {
-            return write_token_without_daemon(&name, &error.to_string(), &read_environment(), deadline);
+        Err(CallError::Location(LocationError::NoRuntimeFolder(rejected))) => {
+            let why = location::join_problems(&rejected);
+            return write_token_without_daemon(&name, &why, &read_environment(), deadline);
         }
         Err(error) => return Err(CliError::from(error).with_subject(name)),
     };
@@ -89,7 +90,6 @@ fn write_token_without_daemon(
     environment: &Environment,
     deadline: Deadline,
 ) -> Result<(), CliError> {
-    let why = why.strip_prefix("no usable runtime folder: ").unwrap_or(why);
     output::print_note(&format!("no usable runtime folder ({why}); answering without the daemon"));
     let about = |error: SpawnError| CliError::from(error).with_subject(name);
     let program = spawn::find_daemon(environment).map_err(about)?;

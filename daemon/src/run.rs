@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rolecall_protocol::{location, sanitize_for_terminal};
+use rolecall_protocol::{StartupLine, location, sanitize_for_terminal};
 use rolecalld::agent::{About, Agent};
 use rolecalld::aws::{Aws, AwsFiles};
 use rolecalld::clock::Clock;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if matches!(error.downcast_ref(), Some(SocketError::AlreadyRunning)) => {
-            announce("already running");
+            announce(&StartupLine::AlreadyRunning);
             ExitCode::SUCCESS
         }
         Err(error) => refuse(args, &format!("{error:#}")),
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 pub(crate) fn refuse(args: &Args, error: &str) -> ExitCode {
     let error = sanitize_for_terminal(error);
     if args.detached {
-        announce(&format!("error: {error}"));
+        announce(&StartupLine::Failed(error));
     } else {
         complain(&format!("rolecalld: {error}"));
     }
@@ -150,7 +150,7 @@ async fn live(bound: Bound, agent: Arc<Agent>, state: Option<OwnedFd>, again: Ag
     if let Some(name) = claim.name() {
         tokio::spawn(guard(name, stop.clone()));
     }
-    announce("ready");
+    announce(&StartupLine::Ready);
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, pid = std::process::id(), restarts = again.restarts, "Serving");
     serve(listener, &claim, &agent, &stop, &again).await;
@@ -252,7 +252,7 @@ fn person() -> Person {
 }
 
 /// One line to whoever started us. Nobody may be there any more, and that is fine.
-fn announce(line: &str) {
+fn announce(line: &StartupLine) {
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
 }

@@ -134,18 +134,35 @@ pub struct ErrorBody {
     /// What the user can do next: `Run: rolecall login partner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether the daemon retries by itself and the hint says so. Left out of the JSON where it is false; a daemon that
+    /// does not know the field never sends it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub automatic_retry: bool,
+}
+
+/// Whether to leave a flag out of the JSON. Serde passes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl ErrorBody {
     /// Creates an error without a hint.
     pub fn new(code: ErrorCode, message: impl AsRef<str>) -> Self {
-        Self { code, message: sanitize_for_terminal(message.as_ref()), hint: None }
+        Self { code, message: sanitize_for_terminal(message.as_ref()), hint: None, automatic_retry: false }
     }
 
     /// Sets the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl AsRef<str>) -> Self {
         self.hint = Some(sanitize_for_terminal(hint.as_ref()));
+        self
+    }
+
+    /// Records that the daemon retries by itself and that the hint says so.
+    #[must_use]
+    pub const fn automatic_retry(mut self) -> Self {
+        self.automatic_retry = true;
         self
     }
 
@@ -156,6 +173,7 @@ impl ErrorBody {
             code: self.code,
             message: sanitize_for_terminal(&self.message),
             hint: self.hint.as_deref().map(sanitize_for_terminal),
+            automatic_retry: self.automatic_retry,
         }
     }
 }
@@ -198,6 +216,17 @@ mod tests {
         assert_eq!(body.to_string(), "partner: the login has expired. Run: rolecall login partner");
         assert_eq!(body.code.to_string(), "login_needed");
         assert_eq!(body.code.exit_code(), 5);
+    }
+
+    #[test]
+    fn automatic_retry_is_sent_only_where_it_is_set() {
+        let body = ErrorBody::new(ErrorCode::KeyringUnavailable, "down").hint("wait").automatic_retry();
+        let json = serde_json::to_string(&body).unwrap();
+        assert_eq!(json, r#"{"code":"keyring_unavailable","message":"down","hint":"wait","automatic_retry":true}"#);
+        assert_eq!(serde_json::from_str::<ErrorBody>(&json).unwrap(), body);
+        assert!(body.sanitized().automatic_retry);
+        let old: ErrorBody = serde_json::from_str(r#"{"code":"keyring_unavailable","message":"down"}"#).unwrap();
+        assert!(!old.automatic_retry);
     }
 
     #[test]

@@ -135,6 +135,7 @@ mod login;
 mod messages;
 mod name;
 mod secret;
+mod startup;
 mod text;
 
 pub use endpoint::{Endpoint, Method};
@@ -152,6 +153,7 @@ pub use name::{
     SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
 pub use secret::Secret;
+pub use startup::StartupLine;
 pub use text::sanitize_for_terminal;
 
 /// The version of this protocol. It changes only if an old peer would do something wrong.

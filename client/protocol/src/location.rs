@@ -27,7 +27,7 @@ pub enum LocationError {
     #[error("ROLECALL_SOCKET is {0}")]
     Override(&'static str),
     /// No candidate for the socket's folder is usable.
-    #[error("no usable runtime folder: {}", join(.0))]
+    #[error("no usable runtime folder: {}", join_problems(.0))]
     NoRuntimeFolder(Vec<(PathBuf, FolderProblem)>),
     /// Neither `HOME` nor the password database has a home folder.
     #[error("no home folder: set HOME")]
@@ -217,6 +217,7 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn join(rejected: &[(PathBuf, FolderProblem)]) -> String {
+/// Returns the folders with their problems as one line: `/run/user/7 (not a folder), ~ (entity not found)`.
+pub fn join_problems(rejected: &[(PathBuf, FolderProblem)]) -> String {
     rejected.iter().map(|(path, problem)| format!("{} ({problem})", path.display())).collect::<Vec<_>>().join(", ")
 }

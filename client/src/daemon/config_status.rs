@@ -54,8 +54,9 @@ pub(crate) fn check_same_config(ours: &Path, theirs: &ConfigStatus, environment:
     };
     Err(CliError::failed(
         format!("the agent goes by the configuration {}, and this would change {}", theirs.path, ours.display()),
-        format!("Nothing was written. {other}, or have the agent go by yours: rolecall agent restart"),
-    ))
+        format!("{other}, or have the agent go by yours: rolecall agent restart"),
+    )
+    .nothing_written())
 }
 
 /// A path without links as far as it exists: by two names it may still be one file, and that may be yet to be made.

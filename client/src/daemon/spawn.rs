@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rolecall_protocol::location;
+use rolecall_protocol::{StartupLine, location};
 
 use crate::clock::Deadline;
 use crate::environment::{Environment, is_executable};
@@ -140,10 +140,10 @@ fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String,
 }
 
 fn parse_first_line(line: &str) -> Result<(), SpawnError> {
-    match line {
-        "ready" | "already running" => Ok(()),
-        "" => Err(SpawnError::ExitedSilently),
-        other => Err(SpawnError::StartFailed(other.strip_prefix("error: ").unwrap_or(other).to_owned())),
+    match StartupLine::parse(line) {
+        Some(StartupLine::Ready | StartupLine::AlreadyRunning) => Ok(()),
+        Some(StartupLine::Failed(cause)) => Err(SpawnError::StartFailed(cause)),
+        None => Err(SpawnError::ExitedSilently),
     }
 }
 

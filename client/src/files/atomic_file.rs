@@ -11,6 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rolecall_protocol::join_sentences;
+
 use super::leftovers;
 use super::names::{BACKUP_INFIX, TEMPORARY_SUFFIX, file_name, folder_of, with_affixes};
 use crate::clock::{self, Deadline};
@@ -34,6 +36,14 @@ pub(crate) struct Original {
 pub(crate) enum Backup {
     Keep,
     None,
+}
+
+/// How an error says that a command changed no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Untouched {
+    NothingWritten,
+    NothingChanged,
+    LeftAsItWas,
 }
 
 /// Why a file could not be read or replaced. The file on disk is unchanged.
@@ -183,33 +193,63 @@ impl Original {
     }
 }
 
+// === impl Untouched ===
+
+impl Untouched {
+    /// Returns the sentence.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Untouched::NothingWritten => "Nothing was written.",
+            Untouched::NothingChanged => "Nothing was changed.",
+            Untouched::LeftAsItWas => "It was left as it was.",
+        }
+    }
+}
+
+/// Returns the sentence that no file was changed, if there is one, and the advice.
+pub(crate) fn with_untouched(untouched: Option<Untouched>, advice: &str) -> String {
+    untouched.map_or_else(|| advice.to_owned(), |untouched| join_sentences(untouched.text(), Some(advice)))
+}
+
 // === impl FileError ===
 
 impl FileError {
-    /// Returns what the user can do next.
-    pub(crate) fn hint(&self) -> String {
+    /// Returns how the error says that the file is unchanged.
+    pub(crate) fn untouched(&self) -> Option<Untouched> {
         match self {
-            FileError::Io { path, source, .. } => io_hint(path, source.kind()),
+            FileError::Io { .. }
+            | FileError::ForeignOwner { .. }
+            | FileError::TooLarge { .. }
+            | FileError::NotUtf8 { .. }
+            | FileError::WriteProtected { .. }
+            | FileError::Busy { .. } => Some(Untouched::NothingChanged),
+            FileError::NotRegular { .. } | FileError::Changed { .. } => None,
+        }
+    }
+
+    /// Returns what the user can do next.
+    pub(crate) fn advice(&self) -> String {
+        match self {
+            FileError::Io { path, source, .. } => io_advice(path, source.kind()),
             FileError::NotRegular { .. } => "Move it out of the way, or name another file.".to_owned(),
             FileError::ForeignOwner { .. } => {
-                "Nothing was changed. Run this as the owner of the file, or name a file of your own.".to_owned()
+                "Run this as the owner of the file, or name a file of your own.".to_owned()
             }
-            FileError::TooLarge { .. } => "Nothing was changed. Check that this is the file you mean.".to_owned(),
-            FileError::NotUtf8 { path } => format!("Nothing was changed. Look at it with: file {}", path.display()),
+            FileError::TooLarge { .. } => "Check that this is the file you mean.".to_owned(),
+            FileError::NotUtf8 { path } => format!("Look at it with: file {}", path.display()),
             FileError::WriteProtected { path, .. } => {
-                format!("Nothing was changed. To allow it: chmod u+w {}", path.display())
+                format!("To allow it: chmod u+w {}", path.display())
             }
             FileError::Changed { .. } => "Nothing was changed by Rolecall. Run the same command again.".to_owned(),
             FileError::Busy { .. } => {
-                "Nothing was changed. See what it is doing with: pgrep -a rolecall; then run the command again."
-                    .to_owned()
+                "See what it is doing with: pgrep -a rolecall; then run the command again.".to_owned()
             }
         }
     }
 }
 
-fn io_hint(path: &Path, kind: io::ErrorKind) -> String {
-    let advice = match kind {
+fn io_advice(path: &Path, kind: io::ErrorKind) -> String {
+    match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "Make room on that disk and run the command again.".to_owned()
         }
@@ -220,8 +260,7 @@ fn io_hint(path: &Path, kind: io::ErrorKind) -> String {
             format!("Check who may write there: ls -ld {} {}", folder_of(path).display(), path.display())
         }
         _ => "Mend that and run the command again.".to_owned(),
-    };
-    format!("Nothing was changed. {advice}")
+    }
 }
 
 // === impl FileVersion ===

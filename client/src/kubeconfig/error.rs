@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rolecall_protocol::sanitize_for_terminal as safe;
 
-use crate::files::atomic_file::FileError;
+use crate::files::atomic_file::{FileError, Untouched, with_untouched};
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -56,53 +56,71 @@ pub(crate) enum YamlProblem {
 }
 
 impl KubeconfigError {
-    /// Returns what the user can do next.
-    pub(crate) fn hint(&self) -> String {
+    /// Returns how the error says that the file is unchanged.
+    pub(crate) fn untouched(&self) -> Option<Untouched> {
         use KubeconfigError as E;
         match self {
-            E::File(error) => error.hint(),
+            E::File(error) => error.untouched(),
+            E::Malformed { .. }
+            | E::MultipleDocuments { .. }
+            | E::NotAMapping { .. }
+            | E::NotAList { .. }
+            | E::Duplicate { .. }
+            | E::ContextTaken { .. }
+            | E::EntryTaken { .. }
+            | E::CannotEdit { .. } => Some(Untouched::LeftAsItWas),
+            E::CertificateAuthority { .. } | E::Locked { .. } | E::CannotLock { .. } => Some(Untouched::NothingChanged),
+            E::EmptyList | E::NoHome | E::UnknownContext { .. } | E::Command { .. } => None,
+        }
+    }
+
+    /// Returns [`Self::untouched`] and [`Self::advice`] as one line.
+    pub(crate) fn hint(&self) -> String {
+        with_untouched(self.untouched(), &self.advice())
+    }
+
+    /// Returns what the user can do next.
+    pub(crate) fn advice(&self) -> String {
+        use KubeconfigError as E;
+        match self {
+            E::File(error) => error.advice(),
             E::EmptyList => "Unset KUBECONFIG, or set it to the file you use.".to_owned(),
             E::NoHome => "Set KUBECONFIG to the file you use.".to_owned(),
-            E::Malformed { .. } => "It was left as it was. Mend that line; kubectl cannot read it either.".to_owned(),
+            E::Malformed { .. } => "Mend that line; kubectl cannot read it either.".to_owned(),
             E::MultipleDocuments { path } => {
-                format!("It was left as it was. Split {} at the `---`, or name another file.", path.display())
+                format!("Split {} at the `---`, or name another file.", path.display())
             }
             E::NotAMapping { .. } | E::NotAList { .. } => {
-                "It was left as it was. Check that this is the file you mean: kubectl config view".to_owned()
+                "Check that this is the file you mean: kubectl config view".to_owned()
             }
-            E::Duplicate { .. } => {
-                "It was left as it was. kubectl refuses such a file too: remove one of them.".to_owned()
-            }
+            E::Duplicate { .. } => "kubectl refuses such a file too: remove one of them.".to_owned(),
             E::ContextTaken { name, .. } => format!(
-                "It was left as it was. Rename it with: kubectl config rename-context {0} {0}-old  or choose another \
+                "Rename it with: kubectl config rename-context {0} {0}-old  or choose another \
                  profile name.",
                 safe(name)
             ),
-            E::EntryTaken { kind, name, .. } => format!(
-                "It was left as it was. Remove it with: kubectl config delete-{kind} {}  or choose another profile name.",
-                safe(name)
-            ),
+            E::EntryTaken { kind, name, .. } => {
+                format!("Remove it with: kubectl config delete-{kind} {}  or choose another profile name.", safe(name))
+            }
             E::UnknownContext { similar, .. } if similar.is_empty() => {
                 "See them all with: kubectl config get-contexts".to_owned()
             }
             E::UnknownContext { similar, .. } => format!("Did you mean {}?", safe(&similar.join(" or "))),
             E::Command { .. } => "Install rolecall under a plain path, such as /usr/local/bin/rolecall.".to_owned(),
             E::CertificateAuthority { profile } => {
-                format!("Nothing was changed. Ask AWS for it again with: rolecall add {}", safe(profile))
+                format!("Ask AWS for it again with: rolecall add {}", safe(profile))
             }
             E::CannotEdit { .. } => {
-                "It was left as it was. Run the same command with --print and put the result where you want it."
-                    .to_owned()
+                "Run the same command with --print and put the result where you want it.".to_owned()
             }
             E::Locked { lock, .. } => format!(
-                "Nothing was changed. Another program may be editing it (pgrep -a kubectl); if none is, remove the lock \
+                "Another program may be editing it (pgrep -a kubectl); if none is, remove the lock \
                  with: rm -f {}",
                 lock.display()
             ),
-            E::CannotLock { lock, .. } => format!(
-                "Nothing was changed. Check that you may write there: ls -ld {}",
-                crate::files::names::folder_of(lock).display()
-            ),
+            E::CannotLock { lock, .. } => {
+                format!("Check that you may write there: ls -ld {}", crate::files::names::folder_of(lock).display())
+            }
         }
     }
 }

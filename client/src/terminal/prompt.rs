@@ -13,6 +13,7 @@ use rustix::termios::{LocalModes, Termios};
 
 use crate::clock::Deadline;
 use crate::error::CliError;
+use crate::files::atomic_file::Untouched;
 use crate::terminal::signals;
 use crate::terminal::tty::{Tty, TypedLine};
 
@@ -137,7 +138,7 @@ pub(super) fn read_secret_line(input: &mut impl Read, name: &str) -> Result<Opti
 
 /// A prompt got no usable input.
 pub(crate) fn no_input(what: &str) -> CliError {
-    CliError::failed(what, "Nothing was changed. Run the command again")
+    CliError::failed(what, "Run the command again").untouched(Untouched::NothingChanged)
 }
 
 #[cfg(test)]

@@ -70,8 +70,8 @@ fn no_cluster(wanted: &Add, problem: ErrorBody) -> CliError {
         }
         None => Some("Give --server and --certificate-authority".to_owned()),
     };
-    let error = CliError::from(ErrorBody { code: problem.code, message: problem.message, hint });
-    if error.to_string().starts_with(wanted.name.as_str()) { error } else { error.with_subject(&wanted.name) }
+    // The daemon's message names the cluster alone.
+    CliError::from(ErrorBody { hint, ..problem }).with_subject(&wanted.name)
 }
 
 fn signed_in(
@@ -129,7 +129,7 @@ mod tests {
     fn what_add_can_be_given_instead_is_said_where_it_helps() {
         let add = Add::of("rolecall add prod --region eu-west-1");
         let told = |code, hint: Option<&str>| {
-            let body = ErrorBody { code, message: "no".to_owned(), hint: hint.map(str::to_owned) };
+            let body = ErrorBody { hint: hint.map(str::to_owned), ..ErrorBody::new(code, "no") };
             no_cluster(&add, body).to_string()
         };
         assert_eq!(

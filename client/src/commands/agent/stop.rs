@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let how = match daemon.call(&Endpoint::Stop, b"", Deadline::after(STOP_TIMEOUT)) {
         // The daemon is not who listens: a service manager does, and whoever connects starts it again.
         Ok(answer) if stopping_pid(&answer) != pid => return wait_for_activated(&answer, context),
-        Ok(_) | Err(CallError::NotRunning) => "stopped",
+        Ok(_) | Err(CallError::NotRunning) => "has stopped",
         // It does not answer, or speaks another protocol: then as the system does it.
         Err(error) => {
             signal(pid, Signal::TERM).ok_or_else(|| stop_failed(&error, &daemon, pid))?;
@@ -54,8 +54,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         "did not react and was killed"
     };
     let pid = pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
-    let verb = if how == "stopped" { "has stopped" } else { how };
-    context.print_done(&format!("the agent {verb}{pid}"))
+    context.print_done(&format!("the agent {how}{pid}"))
 }
 
 /// The process that says it will stop.

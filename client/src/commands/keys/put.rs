@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::daemon::config_status;
 use crate::error::{CliError, Exit};
+use crate::files::atomic_file::Untouched;
 use crate::files::path_text::display_path;
 use crate::output;
 use crate::terminal::prompt::{self, HiddenPrompt, read_stdin_line};
@@ -98,10 +99,8 @@ fn read_keys_from_stdin() -> Result<(String, Secret<String>), CliError> {
 }
 
 fn no_keys_error() -> CliError {
-    CliError::failed(
-        "no keys were given",
-        "Nothing was changed. Give the access key id, and then the secret access key",
-    )
+    CliError::failed("no keys were given", "Give the access key id, and then the secret access key")
+        .untouched(Untouched::NothingChanged)
 }
 
 /// Refuses a name that another source has, before anything is asked.
@@ -111,8 +110,9 @@ fn check_source_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliErr
     if is_taken && !config.sources_with_keyring(&wanted.name).iter().any(|source| source == name) {
         return Err(CliError::failed(
             format!("there is a source \"{name}\" already, which signs in otherwise"),
-            "Nothing was changed. Leave --source away, or use another name",
-        ));
+            "Leave --source away, or use another name",
+        )
+        .untouched(Untouched::NothingChanged));
     }
     Ok(())
 }

@@ -23,9 +23,7 @@ fn timing_or(problem: &Problem, now: Timestamp, otherwise: &str) -> String {
 
 /// The same of a profile, for which somebody's use may be the next try.
 pub(super) fn profile_timing(profile: &ProfileStatus, problem: &Problem, now: Timestamp) -> String {
-    let says_when = problem.retry.is_some()
-        || profile.next_renewal.is_some()
-        || problem.error.hint.as_deref().is_some_and(|hint| hint.contains("tried again"));
+    let says_when = problem.retry.is_some() || profile.next_renewal.is_some() || problem.error.automatic_retry;
     match problem.class {
         ErrorClass::Retry | ErrorClass::Change if !says_when => timing_or(problem, now, "; tried again on use"),
         _ => timing(problem, now),

@@ -42,7 +42,7 @@ fn replace_on_a_full_disk_leaves_only_the_old_file() {
             Err(io::ErrorKind::StorageFull.into())
         });
         let error = failed.unwrap_err();
-        assert!(error.hint().contains("Nothing was changed. Make room"), "{error}");
+        assert!(error.advice().contains("Make room"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names(folder.path()), ["file"]);
     }
@@ -142,7 +142,7 @@ fn folder_lock_excludes_others_until_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let held = lock_folder(folder.path(), Duration::ZERO).unwrap();
     let error = lock_folder(folder.path(), Duration::ZERO).unwrap_err();
-    assert!(matches!(error, FileError::Busy { .. }) && error.hint().contains("pgrep -a rolecall"));
+    assert!(matches!(error, FileError::Busy { .. }) && error.advice().contains("pgrep -a rolecall"));
     drop(held);
     lock_folder(folder.path(), Duration::ZERO).unwrap();
     lock_folder(&folder.path().join("missing"), Duration::ZERO).unwrap();

@@ -18,7 +18,7 @@ pub(super) async fn answer(context: &Context) -> Result<Answer, AgentError> {
     if let Some(problem) = config.problem.filter(|_| config.loaded.is_some()) {
         let message =
             format!("the agent goes on as it is, with the last good configuration: {}", problem.error.message);
-        return Err(refused(ErrorBody { code: ErrorCode::RestartRefused, message, hint: problem.error.hint }));
+        return Err(refused(ErrorBody { code: ErrorCode::RestartRefused, message, ..problem.error }));
     }
     if let Some(Err(error)) = restart.name.as_ref().map(Name::check) {
         let message = format!("the agent goes on as it is, since it could not listen again: {error}");

@@ -21,7 +21,7 @@ pub(in crate::commands::status) fn sample() -> Status {
     let mut worried = session("2026-01-02T11:10:00Z", "2026-01-02T12:10:00Z");
     worried["problem"] = serde_json::json!({"since": "2026-01-02T11:55:00Z", "code": "aws_unavailable",
         "class": "retry", "retry": "2026-01-02T12:00:12Z",
-        "message": "STS in eu-west-1 does not answer", "hint": "It is tried again by itself"});
+        "message": "STS in eu-west-1 does not answer", "hint": "It is tried again by itself", "automatic_retry": true});
     let lost = serde_json::json!({"source": "partner", "problem": {"since": "2026-01-02T10:00:00Z", "code": "login_needed", "class": "login",
         "message": "the login of source \"partner\"\u{1b}[2J has expired", "hint": "Run: rolecall login partner"}});
     serde_json::from_value(serde_json::json!({
@@ -178,6 +178,7 @@ fn what_nobody_tries_by_itself_is_tried_again_on_use() {
     assert_eq!(aside(&profile), "(5 min ago)", "its hint says so already");
     let problem = profile.problem.as_mut().unwrap();
     problem.error.hint = Some("Have the role's policy changed.".to_owned());
+    problem.error.automatic_retry = false;
     for (class, said) in [
         (ErrorClass::Retry, "(5 min ago; tried again on use)"),
         (ErrorClass::Change, "(5 min ago; tried again on use)"),
