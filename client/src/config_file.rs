@@ -1,8 +1,8 @@
 //! Edits Rolecall's own `config.toml` and keeps comments, order and spelling.
 //!
-//! The client changes only the profiles and sources, and only the keys that this module names. Commands ask the daemon whether
-//! the new configuration is valid before they save it. [`edit`] reads the file again under a lock, so that concurrent
-//! `rolecall add` processes do not lose each other's changes.
+//! The client changes only the profiles and sources, and only the keys that this module names. Commands ask the daemon
+//! whether the new configuration is valid before they save it. [`edit`] reads the file again under a lock, so that
+//! concurrent `rolecall add` processes do not lose each other's changes.
 
 mod inputs;
 pub(crate) mod sources;
@@ -38,8 +38,8 @@ pub(crate) struct ConfigFile {
     document: DocumentMut,
     /// The text that was parsed.
     original_text: String,
-    /// The text before the first table, if the parsed text has only comments or nothing: toml_edit would write a new table
-    /// above them.
+    /// The text before the first table, if the parsed text has only comments or nothing: toml_edit would write a new
+    /// table above them.
     preamble: Option<String>,
 }
 
@@ -70,7 +70,8 @@ pub(crate) enum ConfigFileError {
     NotATable { path: PathBuf, key: String },
 }
 
-/// Reads the file under the lock, applies `change`, and replaces the file if its text differs. Returns the result of `change`.
+/// Reads the file under the lock, applies `change`, and replaces the file if its text differs. Returns the result of
+/// `change`.
 ///
 /// # Errors
 /// The error of `change`, or a [`ConfigFileError`] of reading or replacing the file. The file is unchanged then.
@@ -206,8 +207,8 @@ impl ConfigFile {
         table.map(|table| table.iter().map(|(name, _)| name.to_owned()).collect()).unwrap_or_default()
     }
 
-    /// Keeps the comments above a removed table that a blank line separates from it, such as the header of the file. They
-    /// move to the next table, or to the end of the file.
+    /// Keeps the comments above a removed table that a blank line separates from it, such as the header of the file.
+    /// They move to the next table, or to the end of the file.
     fn keep_comments_above(&mut self, removed: &Table) {
         let above = removed.decor().prefix().and_then(RawString::as_str).unwrap_or_default();
         let above = above.replace("\r\n", "\n");
@@ -261,7 +262,8 @@ impl ConfigFileError {
     }
 }
 
-/// Returns the table under a key, and creates it if it is missing. An `implicit` table has no header of its own in the file.
+/// Returns the table under a key, and creates it if it is missing. An `implicit` table has no header of its own in the
+/// file.
 fn child_table<'a>(
     path: &Path,
     parent: &'a mut dyn TableLike,

@@ -2,8 +2,8 @@
 
 use toml_edit::{Item, TableLike, Value};
 
-/// Sets a key in its place and keeps the comment beside it, or removes the key if there is no value. An equal value keeps its
-/// spelling.
+/// Sets a key in its place and keeps the comment beside it, or removes the key if there is no value. An equal value
+/// keeps its spelling.
 pub(super) fn set_key(table: &mut dyn TableLike, key: &str, value: Option<Value>) {
     let Some(mut value) = value else {
         table.remove(key);

@@ -1,29 +1,29 @@
-//! Edits kubeconfig files: adds, updates and removes the entries of Rolecall's profiles, and keeps everything else in the
-//! file, byte for byte where possible.
+//! Edits kubeconfig files: adds, updates and removes the entries of Rolecall's profiles, and keeps everything else in
+//! the file, byte for byte where possible.
 //!
 //! # Entries
 //!
-//! For profile `prod` the file has a context `prod`, a cluster `rolecall-prod` and a user `rolecall-prod` ([`entry`]). A user
-//! entry that runs `rolecall token prod` marks the three as Rolecall's. Entries of other tools are never changed: if another
-//! tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's entries (a namespace, a proxy,
-//! a variable) stays when they are updated.
+//! For profile `prod` the file has a context `prod`, a cluster `rolecall-prod` and a user `rolecall-prod` ([`entry`]).
+//! A user entry that runs `rolecall token prod` marks the three as Rolecall's. Entries of other tools are never
+//! changed: if another tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's
+//! entries (a namespace, a proxy, a variable) stays when they are updated.
 //!
 //! # How an edit works
 //!
 //! [`transaction`] takes these steps for every edit:
 //!
-//! 1. **Read** every file of `KUBECONFIG` ([`files`]). Each file is kept as text, as a version (inode, size, times) and as a
-//!    [`model`] of what it means.
+//! 1. **Read** every file of `KUBECONFIG` ([`files`]). Each file is kept as text, as a version (inode, size, times) and
+//!    as a [`model`] of what it means.
 //! 2. **Edit** copies of the models ([`draft`]).
-//! 3. **Write the new texts** in memory. [`edit`] compares the old and the new model of a file and applies each difference to
-//!    the text with a lossless YAML editor, so that comments, order and style stay. A second YAML library then parses the new
-//!    text; if the text does not mean exactly what the new model says, the edit fails.
+//! 3. **Write the new texts** in memory. [`edit`] compares the old and the new model of a file and applies each
+//!    difference to the text with a lossless YAML editor, so that comments, order and style stay. A second YAML library
+//!    then parses the new text; if the text does not mean exactly what the new model says, the edit fails.
 //! 4. **Stop here if no file changes.** Then nothing is locked or written, and a read-only file is no problem.
 //! 5. **Lock** ([`lock`]): `flock` on the folders against other `rolecall` processes, then kubectl's own lock files.
 //! 6. **Compare**: if a file on disk is no longer the version of step 1, repeat steps 1 to 3 under the locks.
-//! 7. **Replace** each file ([`crate::files::atomic_file`]): write the new text to a temporary file beside it, keep a backup,
-//!    check the version once more, and rename. If a program without locks changed the file, unlock and start again, up to
-//!    five times.
+//! 7. **Replace** each file ([`crate::files::atomic_file`]): write the new text to a temporary file beside it, keep a
+//!    backup, check the version once more, and rename. If a program without locks changed the file, unlock and start
+//!    again, up to five times.
 //!
 //! An error leaves the file as it was.
 //!
@@ -57,8 +57,8 @@ pub(crate) use outcome::{
     Change, Context, EntryOutcome, InstalledEntry, Note, Removal, RemoveOutcome, UpsertOutcome, UseOutcome, Written,
 };
 
-/// Adds or updates the entries, and makes `current` the current context if it is given. A second call with the same arguments
-/// changes nothing.
+/// Adds or updates the entries, and makes `current` the current context if it is given. A second call with the same
+/// arguments changes nothing.
 ///
 /// # Errors
 /// A [`KubeconfigError`], for example `ContextTaken` if another tool made a context with the name of a profile.
