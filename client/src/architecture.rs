@@ -35,7 +35,8 @@ fn product_code(text: &str) -> String {
     let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let is_code = |line: &&str| {
         let line = line.trim_start();
-        !line.starts_with("//") && !(line.ends_with(';') && line.trim_start_matches("pub(crate) ").starts_with("mod "))
+        let is_declaration = line.ends_with(';') && line.trim_start_matches("pub(crate) ").starts_with("mod ");
+        !line.starts_with("//") && !is_declaration
     };
     product.lines().filter(is_code).collect::<Vec<_>>().join("\n")
 }

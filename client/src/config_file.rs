@@ -1,20 +1,22 @@
 //! Edits Rolecall's own `config.toml` and keeps comments, order and spelling.
 //!
-//! The client changes only the profiles and sources, and only the keys that this module names. Commands ask the daemon whether
-//! the new configuration is valid before they save it. [`edit`] reads the file again under a lock, so that concurrent
-//! `rolecall add` processes do not lose each other's changes.
+//! The client changes only the profiles and sources, and only the keys that this module names. Commands ask the daemon
+//! whether the new configuration is valid before they save it. [`edit`] reads the file again under a lock, so that
+//! concurrent `rolecall add` processes do not lose each other's changes.
 
 mod inputs;
-mod sources;
+pub(crate) mod sources;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rolecall_protocol::{ClusterName, ExternalId, MAX_CONFIG_BYTES, Region, RoleArn, SourceName};
-use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike, Value};
+use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike};
 
 pub(crate) use inputs::InputsEntry;
-pub(crate) use sources::SourceEntry;
+
+use table::set_key;
 
 use crate::files::atomic_file::{self, Backup, FileError, Untouched};
 use crate::files::names;
@@ -36,8 +38,8 @@ pub(crate) struct ConfigFile {
     document: DocumentMut,
     /// The text that was parsed.
     original_text: String,
-    /// The text before the first table, if the parsed text has only comments or nothing: toml_edit would write a new table
-    /// above them.
+    /// The text before the first table, if the parsed text has only comments or nothing: toml_edit would write a new
+    /// table above them.
     preamble: Option<String>,
 }
 
@@ -68,7 +70,8 @@ pub(crate) enum ConfigFileError {
     NotATable { path: PathBuf, key: String },
 }
 
-/// Reads the file under the lock, applies `change`, and replaces the file if its text differs. Returns the result of `change`.
+/// Reads the file under the lock, applies `change`, and replaces the file if its text differs. Returns the result of
+/// `change`.
 ///
 /// # Errors
 /// The error of `change`, or a [`ConfigFileError`] of reading or replacing the file. The file is unchanged then.
@@ -204,8 +207,8 @@ impl ConfigFile {
         table.map(|table| table.iter().map(|(name, _)| name.to_owned()).collect()).unwrap_or_default()
     }
 
-    /// Keeps the comments above a removed table that a blank line separates from it, such as the header of the file. They
-    /// move to the next table, or to the end of the file.
+    /// Keeps the comments above a removed table that a blank line separates from it, such as the header of the file.
+    /// They move to the next table, or to the end of the file.
     fn keep_comments_above(&mut self, removed: &Table) {
         let above = removed.decor().prefix().and_then(RawString::as_str).unwrap_or_default();
         let above = above.replace("\r\n", "\n");
@@ -259,7 +262,8 @@ impl ConfigFileError {
     }
 }
 
-/// Returns the table under a key, and creates it if it is missing. An `implicit` table has no header of its own in the file.
+/// Returns the table under a key, and creates it if it is missing. An `implicit` table has no header of its own in the
+/// file.
 fn child_table<'a>(
     path: &Path,
     parent: &'a mut dyn TableLike,
@@ -274,33 +278,6 @@ fn child_table<'a>(
     }
     let found = parent.get_mut(key).and_then(Item::as_table_like_mut);
     found.ok_or_else(|| ConfigFileError::NotATable { path: path.to_owned(), key: key.to_owned() })
-}
-
-/// Sets a key in its place and keeps the comment beside it, or removes the key if there is no value. An equal value keeps its
-/// spelling.
-fn set_key(table: &mut dyn TableLike, key: &str, value: Option<Value>) {
-    let Some(mut value) = value else {
-        table.remove(key);
-        return;
-    };
-    match table.get_mut(key).and_then(Item::as_value_mut) {
-        Some(old) if is_same_value(old, &value) => {}
-        Some(old) => {
-            *value.decor_mut() = old.decor().clone();
-            *old = value;
-        }
-        None => drop(table.insert(key, Item::Value(value))),
-    }
-}
-
-/// Whether two strings, two booleans or two lists of them are equal.
-fn is_same_value(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::String(a), Value::String(b)) => a.value() == b.value(),
-        (Value::Boolean(a), Value::Boolean(b)) => a.value() == b.value(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same_value(a, b)),
-        _ => false,
-    }
 }
 
 /// Calls `see` with every table that has a header of its own in the file.

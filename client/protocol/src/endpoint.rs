@@ -39,12 +39,12 @@ pub enum Endpoint {
     /// `GET /v1/profiles/{name}`: returns the profile's configuration and state,
     /// [`ProfileDetails`](crate::ProfileDetails).
     Profile(ProfileName),
-    /// `POST /v1/sources/{name}/login`: logs the source in. The body is a [`LoginRequest`](crate::LoginRequest). Returns a
-    /// stream of [`LoginStep`](crate::LoginStep)s, one JSON document per line, with an empty line every ten seconds without a
-    /// step. The stream ends after the last step.
+    /// `POST /v1/sources/{name}/login`: logs the source in. The body is a [`LoginRequest`](crate::LoginRequest).
+    /// Returns a stream of [`LoginStep`](crate::LoginStep)s, one JSON document per line, with an empty line every ten
+    /// seconds without a step. The stream ends after the last step.
     Login(SourceName),
-    /// `POST /v1/sources/{name}/logout`: revokes the source's login at AWS where AWS offers that, and drops its credentials and
-    /// every session made from them. Returns [`LoggedOut`](crate::LoggedOut).
+    /// `POST /v1/sources/{name}/logout`: revokes the source's login at AWS where AWS offers that, and drops its
+    /// credentials and every session made from them. Returns [`LoggedOut`](crate::LoggedOut).
     Logout(SourceName),
     /// `POST /v1/lock`: drops every session and refuses to serve until it is unlocked. The body is a
     /// [`LockRequest`](crate::LockRequest). Returns [`LockStatus`](crate::LockStatus).
@@ -57,30 +57,30 @@ pub enum Endpoint {
     /// `POST /v1/keys/{name}/put`: checks an access key with AWS and stores it in the OS keyring. The body is a
     /// [`PutKey`](crate::PutKey). Returns [`KeyStatus`](crate::KeyStatus).
     PutKey(KeyName),
-    /// `POST /v1/keys/{name}/rotate`: creates a new access key, checks and stores it, and deletes the old one at AWS. Returns
-    /// [`KeyRotated`](crate::KeyRotated).
+    /// `POST /v1/keys/{name}/rotate`: creates a new access key, checks and stores it, and deletes the old one at AWS.
+    /// Returns [`KeyRotated`](crate::KeyRotated).
     RotateKey(KeyName),
     /// `POST /v1/keys/{name}/forget`: removes an access key from the OS keyring. The key stays valid at AWS. Returns
     /// [`KeyForgotten`](crate::KeyForgotten).
     ForgetKey(KeyName),
-    /// `POST /v1/config/check`: checks the configuration (TOML) in the body. The daemon's own configuration stays in force.
-    /// Returns [`ConfigChecked`](crate::ConfigChecked).
+    /// `POST /v1/config/check`: checks the configuration (TOML) in the body. The daemon's own configuration stays in
+    /// force. Returns [`ConfigChecked`](crate::ConfigChecked).
     ConfigCheck,
     /// `POST /v1/config/reload`: reads the configuration file now, without waiting for the file watch. Returns
     /// [`ConfigStatus`](crate::ConfigStatus).
     ConfigReload,
-    /// `POST /v1/config/probe/{name}`: assumes the role of profile `name` as the configuration (TOML) in the body defines it,
-    /// and describes its cluster. Returns [`Probed`](crate::Probed).
+    /// `POST /v1/config/probe/{name}`: assumes the role of profile `name` as the configuration (TOML) in the body
+    /// defines it, and describes its cluster. Returns [`Probed`](crate::Probed).
     Probe(ProfileName),
     /// `GET /v1/status`: returns the state of the daemon, its configuration, every profile and every source,
     /// [`Status`](crate::Status).
     Status,
-    /// `GET /v1/events`: returns a stream of [`Event`](crate::Event)s, one JSON document per line, with an empty line every ten
-    /// seconds without an event, until either side closes the connection. The first event is always
+    /// `GET /v1/events`: returns a stream of [`Event`](crate::Event)s, one JSON document per line, with an empty line
+    /// every ten seconds without an event, until either side closes the connection. The first event is always
     /// [`EventKind::Hello`](crate::EventKind::Hello).
     Events,
-    /// `POST /v1/restart`: executes the daemon's program file again in the same process, with the same listener and the same
-    /// sessions. Returns [`Restarting`](crate::Restarting) first.
+    /// `POST /v1/restart`: executes the daemon's program file again in the same process, with the same listener and the
+    /// same sessions. Returns [`Restarting`](crate::Restarting) first.
     Restart,
     /// `POST /v1/stop`: finishes the requests in progress and exits. Returns [`Stopping`](crate::Stopping) first.
     Stop,
@@ -134,8 +134,8 @@ impl Endpoint {
         }
     }
 
-    /// Returns the endpoint of a path, or `None` if there is no such endpoint. A path with a query, an escape (`%70`) or an
-    /// empty segment matches none. The caller compares [`Endpoint::method`] itself.
+    /// Returns the endpoint of a path, or `None` if there is no such endpoint. A path with a query, an escape (`%70`)
+    /// or an empty segment matches none. The caller compares [`Endpoint::method`] itself.
     pub fn parse(path: &str) -> Option<Self> {
         let segments: Vec<&str> = path.strip_prefix("/v1/")?.split('/').collect();
         match segments.as_slice() {
@@ -179,7 +179,8 @@ impl Endpoint {
         match self {
             // Linux limits one environment variable to 128 KiB (MAX_ARG_STRLEN).
             Self::Token(_) => 256 * 1024,
-            // 10,000 profiles with every key take about 5 MiB. A login carries a configuration if its source is not saved yet.
+            // 10,000 profiles with every key take about 5 MiB. A login carries a configuration if its source is not
+            // saved yet.
             Self::ConfigCheck | Self::Probe(_) | Self::Login(_) => crate::MAX_CONFIG_BYTES,
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             Self::Logout(_)

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::sanitize_for_terminal;
 
-/// The kind of an error. It decides the HTTP status, the client's exit code and what the client does; the message is for the
-/// user.
+/// The kind of an error. It decides the HTTP status, the client's exit code and what the client does; the message is
+/// for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -85,8 +85,8 @@ pub enum ErrorClass {
 }
 
 impl ErrorCode {
-    /// Returns the client's exit code: 1 refused or failed, 3 daemon unreachable, 4 protocol mismatch, 5 user action needed,
-    /// 70 bug.
+    /// Returns the client's exit code: 1 refused or failed, 3 daemon unreachable, 4 protocol mismatch, 5 user action
+    /// needed, 70 bug.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::LoginNeeded | Self::Locked => 5,
@@ -134,13 +134,13 @@ pub struct ErrorBody {
     /// What the user can do next: `Run: rolecall login partner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// Whether the daemon retries by itself and the hint says so. Left out of the JSON where it is false; a daemon that
-    /// does not know the field never sends it.
+    /// Whether the daemon retries by itself and the hint says so. Absent from the JSON if it is false, and from the
+    /// JSON of older daemons.
     #[serde(default, skip_serializing_if = "is_false")]
     pub automatic_retry: bool,
 }
 
-/// Whether to leave a flag out of the JSON. Serde passes a reference.
+/// Whether a flag is absent from the JSON. Serde passes a reference.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 const fn is_false(flag: &bool) -> bool {
     !*flag

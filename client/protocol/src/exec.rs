@@ -1,7 +1,7 @@
 //! The part of client-go's exec credential plugin protocol that Rolecall implements.
 //!
-//! Source: `staging/src/k8s.io/client-go/pkg/apis/clientauthentication/{v1,v1beta1}/types.go` of Kubernetes. In the fields
-//! that Rolecall uses, the two versions differ only in their name.
+//! Source: `staging/src/k8s.io/client-go/pkg/apis/clientauthentication/{v1,v1beta1}/types.go` of Kubernetes. In the
+//! fields that Rolecall uses, the two versions differ only in their name.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -85,8 +85,8 @@ struct RawSpec {
 }
 
 impl ExecInfo {
-    /// Parses the content of the variable. Empty content gives the default. Unknown fields are ignored, since client-go adds
-    /// new ones.
+    /// Parses the content of the variable. Empty content gives the default. Unknown fields are ignored, since client-go
+    /// adds new ones.
     pub fn parse(bytes: &[u8]) -> Result<Self, ExecInfoError> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());

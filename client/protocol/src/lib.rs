@@ -4,16 +4,16 @@
 //!
 //! # Transport
 //!
-//! The daemon serves HTTP/1.1 on a Unix socket; [`location::socket`] says where. Each side checks that the other side runs
-//! as its own user. A developer can send requests by hand:
+//! The daemon serves HTTP/1.1 on a Unix socket; [`location::socket`] says where. Each side checks that the other side
+//! runs as its own user. A developer can send requests by hand:
 //!
 //! ```console
 //! $ curl --silent --unix-socket "$XDG_RUNTIME_DIR/rolecall/agent.sock" http://localhost/v1/status
 //! ```
 //!
 //! [`Endpoint`] lists every method and path, with its request body, its response, its limit of size and its timeout. A
-//! request without a body has an empty body. Every response is JSON with `Cache-Control: no-store`. Status 200 is a success;
-//! every other status carries an [`ErrorResponse`].
+//! request without a body has an empty body. Every response is JSON with `Cache-Control: no-store`. Status 200 is a
+//! success; every other status carries an [`ErrorResponse`].
 //!
 //! | request | body | response |
 //! |---|---|---|
@@ -37,14 +37,15 @@
 //! | `POST /v1/restart` | | [`Restarting`] |
 //! | `POST /v1/stop` | | [`Stopping`] |
 //!
-//! Times are RFC 3339 in UTC with whole seconds, durations are integers of seconds, and names are those of [`ProfileName`]
-//! and its neighbours. Texts that come from AWS or from files are passed through [`sanitize_for_terminal`] before they
-//! become part of a message.
+//! Times are RFC 3339 in UTC with whole seconds, durations are integers of seconds, and names are those of
+//! [`ProfileName`] and its neighbours. Texts that come from AWS or from files are passed through
+//! [`sanitize_for_terminal`] before they become part of a message.
 //!
 //! # The token
 //!
-//! kubectl runs `rolecall token NAME`. The client posts `KUBERNETES_EXEC_INFO` unchanged and writes the bytes of the response
-//! to its standard output unchanged. The response is a complete ExecCredential in the apiVersion that the request names:
+//! kubectl runs `rolecall token NAME`. The client posts `KUBERNETES_EXEC_INFO` unchanged and writes the bytes of the
+//! response to its standard output unchanged. The response is a complete ExecCredential in the apiVersion that the
+//! request names:
 //!
 //! ```json
 //! {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "spec": {},
@@ -53,8 +54,8 @@
 //!
 //! # Streams
 //!
-//! Two endpoints send one JSON document per line (NDJSON). While there is nothing to report, the daemon sends an empty line
-//! every ten seconds; a client that receives nothing for 30 s gives up.
+//! Two endpoints send one JSON document per line (NDJSON). While there is nothing to report, the daemon sends an empty
+//! line every ten seconds; a client that receives nothing for 30 s gives up.
 //!
 //! `/v1/sources/{name}/login` sends [`LoginStep`]s until the last one, which is `code`, `command`, `done` or `failed`:
 //!
@@ -78,7 +79,8 @@
 //! {"error": {"code": "unknown_profile", "message": "there is no profile \"prdo\"", "hint": "Did you mean prod?"}}
 //! ```
 //!
-//! `message` and `hint` are for the user; `code` decides what the client does. Every command prints an error that it does not
+//! `message` and `hint` are for the user; `code` decides what the client does. `"automatic_retry": true` beside them
+//! means that the daemon retries by itself and that the hint says so. Every command prints an error that it does not
 //! handle itself and ends with the exit code of the error:
 //!
 //! | `code` | HTTP | exit code | what the client does besides printing it |
@@ -110,20 +112,25 @@
 //! A request whose connection closes before the first byte of the response is sent again up to three times, because the
 //! daemon may have been replaced in that moment.
 //!
+//! # Start of the daemon
+//!
+//! A client that finds no daemon starts one and reads the first line of its standard output, a [`StartupLine`]:
+//! `ready`, `already running`, or `error: ` and the cause.
+//!
 //! # Versions
 //!
 //! Every request of the client and every response carry the header `rolecall-protocol: 1` ([`PROTOCOL_HEADER`],
-//! [`PROTOCOL_VERSION`]). A daemon answers a request of another version with `protocol_mismatch` and does nothing else; it
-//! accepts a request without the header, as `curl` sends it. A client rejects a response without the header.
+//! [`PROTOCOL_VERSION`]). A daemon answers a request of another version with `protocol_mismatch` and does nothing else;
+//! it accepts a request without the header, as `curl` sends it. A client rejects a response without the header.
 //!
-//! The version changes only if an old peer would do something wrong. Everything else is compatible in both directions: a
-//! receiver ignores fields that it does not know, reads a missing field as its default, and reads an unknown code, step,
-//! event, state or kind as `Unknown`.
+//! The version changes only if an old peer would do something wrong. Everything else is compatible in both directions:
+//! a receiver ignores fields that it does not know, reads a missing field as its default, and reads an unknown code,
+//! step, event, state or kind as `Unknown`.
 //!
 //! # Scope of this crate
 //!
-//! [`location`] looks at folders and reads environment variables. Nothing else here does I/O, and nothing depends on an async
-//! runtime or on AWS.
+//! [`location`] looks at folders and reads environment variables. Nothing else here does I/O, and nothing depends on an
+//! async runtime or on AWS.
 
 mod endpoint;
 mod error;

@@ -1,9 +1,9 @@
-//! Finds the socket, the configuration, the log folder and AWS's files. Except for the two `main.rs`, this is the only place
-//! that reads environment variables.
+//! Finds the socket, the configuration, the log folder and AWS's files. Except for the two `main.rs`, this is the only
+//! place that reads environment variables.
 //!
 //! The socket lies in the first usable folder of these: `$XDG_RUNTIME_DIR`, `/run/user/UID` (cron and sudo unset the
-//! variable), the user's state folder. It never lies under a predictable name in `/tmp`, where another user could create it
-//! first.
+//! variable), the user's state folder. It never lies under a predictable name in `/tmp`, where another user could
+//! create it first.
 
 use std::env;
 use std::ffi::OsString;
@@ -96,7 +96,8 @@ pub fn socket() -> Result<PathBuf, LocationError> {
     Err(LocationError::NoRuntimeFolder(rejected))
 }
 
-/// Returns the path of the configuration: `ROLECALL_CONFIG`, or else `config.toml` in the platform's configuration folder.
+/// Returns the path of the configuration: `ROLECALL_CONFIG`, or else `config.toml` in the platform's configuration
+/// folder.
 pub fn config() -> Result<PathBuf, LocationError> {
     if let Some(path) = variable("ROLECALL_CONFIG") {
         return std::path::absolute(PathBuf::from(path)).map_err(|_| LocationError::NoHome);
@@ -136,8 +137,9 @@ pub fn log_level() -> Option<String> {
     variable("ROLECALL_LOG_LEVEL").and_then(|level| level.into_string().ok())
 }
 
-/// Returns the paths of AWS's configuration file and credentials file: `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`,
-/// or else `~/.aws/config` and `~/.aws/credentials`. Other `AWS_*` variables, which choose an identity, are ignored.
+/// Returns the paths of AWS's configuration file and credentials file: `AWS_CONFIG_FILE` and
+/// `AWS_SHARED_CREDENTIALS_FILE`, or else `~/.aws/config` and `~/.aws/credentials`. Other `AWS_*` variables, which
+/// choose an identity, are ignored.
 pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {
     let place = |name: &str, default: &str| match variable(name) {
         Some(path) => std::path::absolute(path).map_err(|_| LocationError::NoHome),
@@ -151,9 +153,9 @@ pub fn aws_folder() -> Result<PathBuf, LocationError> {
     Ok(home().ok_or(LocationError::NoHome)?.join(".aws"))
 }
 
-/// Returns whether a daemon that starts in the background inherits the environment variable `name`. Other variables of the
-/// shell are removed: the daemon also serves other terminals, and the `AWS_*` variables of one terminal must not choose their
-/// identity.
+/// Returns whether a daemon that starts in the background inherits the environment variable `name`. Other variables of
+/// the shell are removed: the daemon also serves other terminals, and the `AWS_*` variables of one terminal must not
+/// choose their identity.
 pub fn daemon_inherits(name: &str) -> bool {
     const INHERITED: &[&str] = &[
         "HOME",

@@ -9,8 +9,8 @@ use crate::secret::{Secret, serialize_exposed, serialize_exposed_option};
 /// The body of [`Endpoint::Lock`](crate::Endpoint::Lock).
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LockRequest {
-    /// The new passphrase. Required if none is set yet. If one is set, [`LockRequest::old`] has to match it, or the daemon
-    /// answers [`ErrorCode::WrongPassphrase`](crate::ErrorCode::WrongPassphrase).
+    /// The new passphrase. Required if none is set yet. If one is set, [`LockRequest::old`] has to match it, or the
+    /// daemon answers [`ErrorCode::WrongPassphrase`](crate::ErrorCode::WrongPassphrase).
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "serialize_exposed_option")]
     pub passphrase: Option<Secret<String>>,
     /// The current passphrase. Required to replace it.
@@ -29,7 +29,8 @@ pub struct UnlockRequest {
     pub passphrase: Secret<String>,
 }
 
-/// The lock state. The response of [`Endpoint::Lock`](crate::Endpoint::Lock) and [`Endpoint::Unlock`](crate::Endpoint::Unlock).
+/// The lock state. The response of [`Endpoint::Lock`](crate::Endpoint::Lock) and
+/// [`Endpoint::Unlock`](crate::Endpoint::Unlock).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LockStatus {
     /// Whether the daemon is locked.
@@ -43,8 +44,8 @@ pub struct LockStatus {
     /// When the daemon locks by itself if it is not used before. Absent if it does not. The JSON name is `locks`.
     #[serde(default, rename = "locks")]
     pub auto_lock_at: Option<Timestamp>,
-    /// A warning: automatic locking is configured but no passphrase is set, or the lock state cannot be saved and ends with
-    /// the daemon process.
+    /// A warning: automatic locking is configured but no passphrase is set, or the lock state cannot be saved and ends
+    /// with the daemon process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<ErrorBody>,
 }

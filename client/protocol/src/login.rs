@@ -37,12 +37,14 @@ pub enum LoginFlow {
     Browser,
 }
 
-/// A line of the response of [`Endpoint::Login`](crate::Endpoint::Login). `code`, `command`, `done` and `failed` end it.
+/// A line of the response of [`Endpoint::Login`](crate::Endpoint::Login). `code`, `command`, `done` and `failed` end
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LoginStep {
-    /// `code`, last step: the login needs an MFA code. The client asks the user for it and sends the request again with it.
+    /// `code`, last step: the login needs an MFA code. The client asks the user for it and sends the request again with
+    /// it.
     #[serde(rename = "code")]
     MfaCode {
         /// The MFA device.
@@ -149,8 +151,8 @@ impl LoginStatus {
 pub struct MfaDetails {
     /// The MFA device.
     pub serial: MfaSerial,
-    /// Whether the MFA code is a parameter of AssumeRole, which makes a session for this profile only. Otherwise one code
-    /// makes a session with GetSessionToken that serves all roles of the source, each for at most an hour.
+    /// Whether the MFA code is a parameter of AssumeRole, which makes a session for this profile only. Otherwise one
+    /// code makes a session with GetSessionToken that serves all roles of the source, each for at most an hour.
     pub in_assume_role: bool,
     /// How long one code lasts, in seconds.
     pub seconds: u64,

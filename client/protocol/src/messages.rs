@@ -166,7 +166,8 @@ pub struct SessionStatus {
     pub expires: Option<Timestamp>,
 }
 
-/// The response of [`Endpoint::Profile`](crate::Endpoint::Profile): a profile's state and configuration in one JSON object.
+/// The response of [`Endpoint::Profile`](crate::Endpoint::Profile): a profile's state and configuration in one JSON
+/// object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProfileDetails {
     /// The state.
@@ -182,8 +183,8 @@ pub struct ProfileDetails {
     pub session_name: Option<String>,
     /// The configured duration of a session, in seconds.
     pub duration_seconds: u64,
-    /// The longest duration that AWS allows, in seconds, if it is shorter than the configured one. For example, 3,600 for a
-    /// role that is assumed from another role's session.
+    /// The longest duration that AWS allows, in seconds, if it is shorter than the configured one. For example, 3,600
+    /// for a role that is assumed from another role's session.
     #[serde(default)]
     pub limit_seconds: Option<u64>,
     /// How MFA codes are used for it. Absent if the source has no MFA device.
@@ -328,8 +329,8 @@ pub struct Probed {
     pub cluster: ProbedCluster,
 }
 
-/// The result of `eks:DescribeCluster` in a probe. It may fail although the role can use the cluster, since many such roles
-/// have no permission to describe it.
+/// The result of `eks:DescribeCluster` in a probe. It may fail although the role can use the cluster, since many such
+/// roles have no permission to describe it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbedCluster {

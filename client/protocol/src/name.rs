@@ -1,8 +1,8 @@
 //! The names in a profile: of the profile itself, its cluster, its region, its role and so on.
 //!
-//! [`FromStr`] is the only constructor of these types and validates the text, so every value is well formed. The client's
-//! command line and the daemon's configuration use the same types. Clones share one allocation, since the daemon holds many
-//! copies.
+//! [`FromStr`] is the only constructor of these types and validates the text, so every value is well formed. The
+//! client's command line and the daemon's configuration use the same types. Clones share one allocation, since the
+//! daemon holds many copies.
 
 use std::fmt;
 use std::str::FromStr;
@@ -72,8 +72,8 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of a profile: 1 to 64 characters of `[A-Za-z0-9._-]`, starting with a letter or digit. The alphabet is small
-    /// because the name is also the name of the kubeconfig context and a segment of a URL path.
+    /// The name of a profile: 1 to 64 characters of `[A-Za-z0-9._-]`, starting with a letter or digit. The alphabet is
+    /// small because the name is also the name of the kubeconfig context and a segment of a URL path.
     ProfileName, "profile name", check_label
 }
 
@@ -100,8 +100,8 @@ name! {
 }
 
 name! {
-    /// An AWS region such as `eu-west-1`: at most 32 characters that match `[a-z]{2,}(-[a-z]+)+-[0-9]+`. Since it becomes
-    /// part of a host name, a text such as `evil.com#` must not pass.
+    /// An AWS region such as `eu-west-1`: at most 32 characters that match `[a-z]{2,}(-[a-z]+)+-[0-9]+`. Since it
+    /// becomes part of a host name, a text such as `evil.com#` must not pass.
     Region, "region", check_region
 }
 
@@ -154,8 +154,8 @@ impl RoleArn {
     }
 }
 
-/// Returns the names of `known` that are similar to `wanted`, for a hint after a typing mistake: at most three, the most
-/// similar first.
+/// Returns the names of `known` that are similar to `wanted`, for a hint after a typing mistake: at most three, the
+/// most similar first.
 pub fn similar_names<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut close: Vec<(usize, &str)> = known
         .into_iter()

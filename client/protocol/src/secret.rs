@@ -7,8 +7,8 @@ use zeroize::Zeroize;
 
 /// A value that cannot be printed and is wiped when dropped.
 ///
-/// It has no `Display`, no `Serialize` and no `Clone`; `Debug` prints a placeholder. [`Secret::expose`] is the only way to
-/// read the value, and the test `secrets_are_exposed_in_few_places` lists the files that may call it.
+/// It has no `Display`, no `Serialize` and no `Clone`; `Debug` prints a placeholder. [`Secret::expose`] is the only way
+/// to read the value, and the test `secrets_are_exposed_in_few_places` lists the files that may call it.
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {

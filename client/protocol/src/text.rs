@@ -3,12 +3,12 @@
 /// The length limit of sanitized text, in characters.
 const MAX_SHOWN: usize = 512;
 
-/// Returns the text as one line of at most 512 characters without control or format characters, so that it cannot move the
-/// cursor, ring, change colors or reorder text.
+/// Returns the text as one line of at most 512 characters without control or format characters, so that it cannot move
+/// the cursor, ring, change colors or reorder text.
 ///
-/// kubectl copies a plugin's stderr to the terminal unchanged (compare CVE-2021-25743). Therefore text from AWS, from files
-/// and from other processes passes through here before it becomes part of a message. Control and format characters become
-/// visible escapes; line breaks become spaces.
+/// kubectl copies a plugin's stderr to the terminal unchanged (compare CVE-2021-25743). Therefore text from AWS, from
+/// files and from other processes passes through here before it becomes part of a message. Control and format
+/// characters become visible escapes; line breaks become spaces.
 #[must_use]
 pub fn sanitize_for_terminal(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_SHOWN));

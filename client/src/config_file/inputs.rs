@@ -7,7 +7,7 @@ use std::str::FromStr;
 use rolecall_protocol::{PolicyArn, SourceIdentity, TagKey, TagValue};
 use toml_edit::{Array, InlineTable, Item, TableLike, Value};
 
-use super::set_key;
+use super::table::set_key;
 
 /// The optional parameters of AssumeRole. Fields that are `None` or empty have no key in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

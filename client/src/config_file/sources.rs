@@ -3,7 +3,8 @@
 use rolecall_protocol::{KeyName, MfaSerial, SourceName};
 use toml_edit::{InlineTable, Item, TableLike, Value};
 
-use super::{ConfigFile, ConfigFileError, child_table, set_key};
+use super::table::set_key;
+use super::{ConfigFile, ConfigFileError, child_table};
 
 /// Where a source gets its credentials from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +42,9 @@ impl ConfigFile {
         self.add_source(source, SourceEntry::Keyring(keys), None)
     }
 
-    /// Returns the source with these credentials, preferably one with this MFA device, and adds one if there is none. The new
-    /// name is similar to the name of the credentials: `Team A/dev` gives `Team-A-dev`, or `Team-A-dev-2` if that is in use.
+    /// Returns the source with these credentials, preferably one with this MFA device, and adds one if there is none.
+    /// The new name is similar to the name of the credentials: `Team A/dev` gives `Team-A-dev`, or `Team-A-dev-2` if
+    /// that is in use.
     pub(crate) fn ensure_source(
         &mut self,
         entry: SourceEntry<'_>,
@@ -97,8 +99,8 @@ impl ConfigFile {
     }
 }
 
-/// Returns possible names for a source, made from the name of its credentials, which may have any characters: first without,
-/// then with a number.
+/// Returns possible names for a source, made from the name of its credentials, which may have any characters: first
+/// without, then with a number.
 fn source_name_candidates(from: &str) -> impl Iterator<Item = SourceName> {
     let plain: String =
         from.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 
+use super::sources::SourceEntry;
 use super::*;
 
 const HAND: &str = "\

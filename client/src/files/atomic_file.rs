@@ -1,9 +1,9 @@
 //! Reads the user's files with a size limit and replaces them atomically.
 //!
-//! [`read`] returns an [`Original`]: the text, and the version of the file that was read. [`replace`] writes the new text to a
-//! temporary file beside it, syncs it to disk, checks that the file on disk is still that version, and renames. If a step
-//! fails, the old file is byte-identical and the temporary file is removed. Symbolic links are resolved first, so that a
-//! dotfile manager's link stays a link. Extended attributes and ACLs are not copied.
+//! [`read`] returns an [`Original`]: the text, and the version of the file that was read. [`replace`] writes the new
+//! text to a temporary file beside it, syncs it to disk, checks that the file on disk is still that version, and
+//! renames. If a step fails, the old file is byte-identical and the temporary file is removed. Symbolic links are
+//! resolved first, so that a dotfile manager's link stays a link. Extended attributes and ACLs are not copied.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read, Write};
@@ -30,8 +30,8 @@ pub(crate) struct Original {
     version: Option<FileVersion>,
 }
 
-/// Whether [`replace`] keeps the old text beside the file, as `<file>.rolecall-backup-<time>` with mode 0600. At most five
-/// backups of a file are kept.
+/// Whether [`replace`] keeps the old text beside the file, as `<file>.rolecall-backup-<time>` with mode 0600. At most
+/// five backups of a file are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backup {
     Keep,
@@ -67,7 +67,8 @@ pub(crate) enum FileError {
     Busy { folder: PathBuf, waited: Duration },
 }
 
-/// A lock on a folder, for the one `rolecall` process that may edit its files. The kernel releases it when the process ends.
+/// A lock on a folder, for the one `rolecall` process that may edit its files. The kernel releases it when the process
+/// ends.
 #[derive(Debug)]
 pub(crate) struct FolderLock(#[expect(dead_code, reason = "held for its lock")] Option<File>);
 
@@ -87,8 +88,8 @@ struct FileVersion {
 /// Reads a file. A missing file gives an empty text.
 ///
 /// # Errors
-/// A [`FileError`] if the file is not a regular file, belongs to another user than this one or root, has more than `max_bytes`
-/// bytes, or is not UTF-8.
+/// A [`FileError`] if the file is not a regular file, belongs to another user than this one or root, has more than
+/// `max_bytes` bytes, or is not UTF-8.
 pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
     let path = resolve(path)?;
     // Checked before it is opened, since opening a device can have effects.
@@ -121,7 +122,8 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
 /// Replaces the file with `text`. Returns the path of the backup.
 ///
 /// # Errors
-/// `Changed` if the file on disk is no longer the version that was read, or another [`FileError`]. The file is unchanged then.
+/// `Changed` if the file on disk is no longer the version that was read, or another [`FileError`]. The file is
+/// unchanged then.
 pub(crate) fn replace(original: &Original, text: &str, backup: Backup) -> Result<Option<PathBuf>, FileError> {
     replace_with(original, backup, &|file| file.write_all(text.as_bytes()))
 }
@@ -147,8 +149,8 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), FileError> {
     })
 }
 
-/// Locks a folder against other `rolecall` processes. If the folder cannot be opened or its file system cannot lock folders,
-/// the returned lock is empty; [`replace`] still detects changes of other processes.
+/// Locks a folder against other `rolecall` processes. If the folder cannot be opened or its file system cannot lock
+/// folders, the returned lock is empty; [`replace`] still detects changes of other processes.
 ///
 /// # Errors
 /// `Busy` if another process holds the lock for longer than `timeout`.
@@ -328,8 +330,8 @@ fn replace_with(
     Ok(backup_path)
 }
 
-/// Renames the temporary file to the original's path. Errors with `Changed` if the file on disk is no longer the version that
-/// was read.
+/// Renames the temporary file to the original's path. Errors with `Changed` if the file on disk is no longer the
+/// version that was read.
 fn rename(temporary: tempfile::NamedTempFile, original: &Original) -> Result<(), FileError> {
     let changed = || FileError::Changed { path: original.path.clone() };
     if !original.is_current() {

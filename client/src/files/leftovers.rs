@@ -31,8 +31,8 @@ pub(super) fn prune_backups(path: &Path, made_now: Option<&Path>) {
     }
 }
 
-/// Removes temporary files of processes that crashed, since they have the whole text of a kubeconfig. A file that cannot be
-/// removed stays until the next edit.
+/// Removes temporary files of processes that crashed, since they have the whole text of a kubeconfig. A file that
+/// cannot be removed stays until the next edit.
 pub(super) fn remove_stale_temporaries(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(is_temporary) {

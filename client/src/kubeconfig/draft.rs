@@ -7,7 +7,7 @@ use super::entry::{self, Entry, prefixed_name};
 use super::error::KubeconfigError;
 use super::files::{Files, LoadedFile, find_index};
 use super::model::{EntryKind, Value};
-use super::{Change, Removal};
+use super::outcome::{Change, Removal};
 
 /// The files of `KUBECONFIG`, in order, with edited copies of their models.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl<'a> Draft<'a> {
         self.models[position.file].get(kind.list_key())?.items().get(position.index)
     }
 
-    /// Returns the name, the index of the file and the item of each entry of a kind that kubectl sees. Of several entries with
-    /// one name, kubectl sees the first.
+    /// Returns the name, the index of the file and the item of each entry of a kind that kubectl sees. Of several
+    /// entries with one name, kubectl sees the first.
     pub(super) fn visible(&self, kind: EntryKind) -> Vec<(&str, usize, &Value)> {
         let mut entries = Vec::new();
         let mut seen = HashSet::new();
@@ -89,8 +89,8 @@ impl<'a> Draft<'a> {
         &self.files[file].listed
     }
 
-    /// Adds or updates the three entries of a profile. An existing entry stays in its file; a new one goes to the file of the
-    /// context, or else to the default file. Returns what changed, and the index of the context's file.
+    /// Adds or updates the three entries of a profile. An existing entry stays in its file; a new one goes to the file
+    /// of the context, or else to the default file. Returns what changed, and the index of the context's file.
     ///
     /// # Errors
     /// `ContextTaken` or `EntryTaken` if another tool made an entry with one of the three names.
@@ -151,8 +151,8 @@ impl<'a> Draft<'a> {
         Ok(if removed { Removal::Removed } else { Removal::NotFound })
     }
 
-    /// Clears the current context in every file that names the removed context, as `kubectl config unset current-context`
-    /// does. Returns whether it was the current context for kubectl.
+    /// Clears the current context in every file that names the removed context, as `kubectl config unset
+    /// current-context` does. Returns whether it was the current context for kubectl.
     pub(super) fn unset_current_context(&mut self, removed: &str) -> Result<bool, KubeconfigError> {
         let was_current = self.current_context() == Some(removed);
         if self.find(EntryKind::Context, removed)?.is_none() {
@@ -216,7 +216,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Returns the model of a file, to change it. The model of an empty file becomes a kubeconfig without entries first.
+    /// Returns the model of a file, to change it. The model of an empty file becomes a kubeconfig without entries
+    /// first.
     fn model_mut(&mut self, file: usize) -> &mut Value {
         let model = &mut self.models[file];
         if *model == Value::Null {

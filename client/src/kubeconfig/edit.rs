@@ -1,7 +1,7 @@
 //! Applies the difference of two models to the text of a kubeconfig and keeps the rest of the text.
 //!
-//! Each difference becomes one edit of yaml-edit's lossless syntax tree. [`model::parse`], which uses another library, then
-//! reads the new text; a text that does not mean exactly the new model is rejected.
+//! Each difference becomes one edit of yaml-edit's lossless syntax tree. [`model::parse`], which uses another library,
+//! then reads the new text; a text that does not mean exactly the new model is rejected.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -67,8 +67,8 @@ fn sync_map(node: &Mapping, old: &Value, new: &Value) -> Result<(), &'static str
     Ok(())
 }
 
-/// Changes a sequence from `old` to `new`, where `new` has the items of `old` in the same order, some changed, some removed,
-/// and others added at the end.
+/// Changes a sequence from `old` to `new`, where `new` has the items of `old` in the same order, some changed, some
+/// removed, and others added at the end.
 fn sync_list(node: &Sequence, old: &[Value], new: &[Value]) -> Result<(), &'static str> {
     let mut rest = new.iter().peekable();
     let mut removed = Vec::new();

@@ -82,8 +82,8 @@ fn scalar(value: &Value) -> String {
     }
 }
 
-/// Whether a string needs no quotes: it starts with a letter or `/`, has only characters without a meaning in YAML, and is
-/// not a word that YAML 1.1 or 1.2 reads as a boolean, a number or null.
+/// Whether a string needs no quotes: it starts with a letter or `/`, has only characters without a meaning in YAML, and
+/// is not a word that YAML 1.1 or 1.2 reads as a boolean, a number or null.
 fn is_plain(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "-_./:@+=".contains(c);
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
@@ -92,8 +92,8 @@ fn is_plain(text: &str) -> bool {
         && !AMBIGUOUS_WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// Returns a string in double quotes that JSON and YAML read alike. Beyond what JSON requires, it escapes the characters that
-/// YAML 1.1 reads as line breaks, DEL, and the byte order mark.
+/// Returns a string in double quotes that JSON and YAML read alike. Beyond what JSON requires, it escapes the
+/// characters that YAML 1.1 reads as line breaks, DEL, and the byte order mark.
 fn quoted(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
     json.replace('\u{7f}', "\\u007f")

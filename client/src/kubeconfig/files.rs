@@ -40,9 +40,9 @@ pub(super) struct LoadedFile {
 }
 
 impl Files {
-    /// Returns the files that kubectl uses with this `KUBECONFIG` and this home folder: the list in the variable without
-    /// empty and repeated items, or else `~/.kube/config`
-    /// (client-go, tools/clientcmd/loader.go, `NewDefaultClientConfigLoadingRules`).
+    /// Returns the files that kubectl uses with this `KUBECONFIG` and this home folder: the list in the variable
+    /// without empty and repeated items, or else `~/.kube/config` (client-go, tools/clientcmd/loader.go,
+    /// `NewDefaultClientConfigLoadingRules`).
     ///
     /// # Errors
     /// `EmptyList` if the variable has only separators, `NoHome` if neither is given.
@@ -76,8 +76,8 @@ impl Files {
         &self.paths
     }
 
-    /// Returns the index of the file that gets new entries and the current context: the first that exists, or else the last
-    /// (client-go, tools/clientcmd/config.go, `PathOptions.GetDefaultFilename` and `writeCurrentContext`).
+    /// Returns the index of the file that gets new entries and the current context: the first that exists, or else the
+    /// last (client-go, tools/clientcmd/config.go, `PathOptions.GetDefaultFilename` and `writeCurrentContext`).
     pub(super) fn default_index(&self) -> usize {
         self.paths.iter().position(|path| path.exists()).unwrap_or(self.paths.len() - 1)
     }

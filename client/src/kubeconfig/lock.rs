@@ -1,10 +1,11 @@
-//! The locks of an edit: kubectl's lock files against kubectl, and `flock` on the folders against other `rolecall` processes.
+//! The locks of an edit: kubectl's lock files against kubectl, and `flock` on the folders against other `rolecall`
+//! processes.
 //!
 //! kubectl locks every file of its list with `<file>.lock`, which it creates with O_CREAT|O_EXCL and mode 0 and removes
-//! afterwards (client-go, tools/clientcmd/loader.go, `lockFile`). It locks in the order of the names, so that two programs
-//! cannot deadlock (tools/clientcmd/config.go, `ModifyConfig`). It neither waits for a lock nor removes an old one, so a lock
-//! file stays after a crash of kubectl. `rolecall` waits for a lock file, and removes it if it is old. It holds the `flock` at
-//! that time, so that two `rolecall` processes never remove lock files at once.
+//! afterwards (client-go, tools/clientcmd/loader.go, `lockFile`). It locks in the order of the names, so that two
+//! programs cannot deadlock (tools/clientcmd/config.go, `ModifyConfig`). It neither waits for a lock nor removes an old
+//! one, so a lock file stays after a crash of kubectl. `rolecall` waits for a lock file, and removes it if it is old.
+//! It holds the `flock` at that time, so that two `rolecall` processes never remove lock files at once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,15 +14,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Note;
 use super::error::KubeconfigError;
 use super::files::LockTimeouts;
+use super::outcome::Note;
 use crate::clock::{self, Deadline};
 use crate::files::atomic_file::{self, FolderLock};
 use crate::files::names;
 use crate::terminal::signals::{self, DeferredSignals};
 
-/// The locks of all files that can be locked. Dropping it removes kubectl's lock files first, then releases the `flock`s.
+/// The locks of all files that can be locked. Dropping it removes kubectl's lock files first, then releases the
+/// `flock`s.
 #[derive(Debug)]
 pub(super) struct Locks {
     held: Vec<KubectlLock>,
@@ -41,12 +43,12 @@ struct KubectlLock {
 }
 
 impl Locks {
-    /// Locks `files`, and creates the folders of the `needed` ones. A file whose folder is missing or read-only is skipped
-    /// unless it is needed, since no other program can write there either.
+    /// Locks `files`, and creates the folders of the `needed` ones. A file whose folder is missing or read-only is
+    /// skipped unless it is needed, since no other program can write there either.
     ///
     /// # Errors
-    /// `Busy` or `Locked` if another program holds a lock for longer than the timeout, `CannotLock` if a lock file of a needed
-    /// file cannot be created.
+    /// `Busy` or `Locked` if another program holds a lock for longer than the timeout, `CannotLock` if a lock file of a
+    /// needed file cannot be created.
     pub(super) fn take(
         files: &[PathBuf],
         needed: &[PathBuf],

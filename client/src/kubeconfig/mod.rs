@@ -1,29 +1,29 @@
-//! Edits kubeconfig files: adds, updates and removes the entries of Rolecall's profiles, and keeps everything else in the
-//! file, byte for byte where possible.
+//! Edits kubeconfig files: adds, updates and removes the entries of Rolecall's profiles, and keeps everything else in
+//! the file, byte for byte where possible.
 //!
 //! # Entries
 //!
-//! For profile `prod` the file has a context `prod`, a cluster `rolecall-prod` and a user `rolecall-prod` ([`entry`]). A user
-//! entry that runs `rolecall token prod` marks the three as Rolecall's. Entries of other tools are never changed: if another
-//! tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's entries (a namespace, a proxy,
-//! a variable) stays when they are updated.
+//! For profile `prod` the file has a context `prod`, a cluster `rolecall-prod` and a user `rolecall-prod` ([`entry`]).
+//! A user entry that runs `rolecall token prod` marks the three as Rolecall's. Entries of other tools are never
+//! changed: if another tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's
+//! entries (a namespace, a proxy, a variable) stays when they are updated.
 //!
 //! # How an edit works
 //!
 //! [`transaction`] takes these steps for every edit:
 //!
-//! 1. **Read** every file of `KUBECONFIG` ([`files`]). Each file is kept as text, as a version (inode, size, times) and as a
-//!    [`model`] of what it means.
+//! 1. **Read** every file of `KUBECONFIG` ([`files`]). Each file is kept as text, as a version (inode, size, times) and
+//!    as a [`model`] of what it means.
 //! 2. **Edit** copies of the models ([`draft`]).
-//! 3. **Write the new texts** in memory. [`edit`] compares the old and the new model of a file and applies each difference to
-//!    the text with a lossless YAML editor, so that comments, order and style stay. A second YAML library then parses the new
-//!    text; if the text does not mean exactly what the new model says, the edit fails.
+//! 3. **Write the new texts** in memory. [`edit`] compares the old and the new model of a file and applies each
+//!    difference to the text with a lossless YAML editor, so that comments, order and style stay. A second YAML library
+//!    then parses the new text; if the text does not mean exactly what the new model says, the edit fails.
 //! 4. **Stop here if no file changes.** Then nothing is locked or written, and a read-only file is no problem.
 //! 5. **Lock** ([`lock`]): `flock` on the folders against other `rolecall` processes, then kubectl's own lock files.
 //! 6. **Compare**: if a file on disk is no longer the version of step 1, repeat steps 1 to 3 under the locks.
-//! 7. **Replace** each file ([`crate::files::atomic_file`]): write the new text to a temporary file beside it, keep a backup,
-//!    check the version once more, and rename. If a program without locks changed the file, unlock and start again, up to
-//!    five times.
+//! 7. **Replace** each file ([`crate::files::atomic_file`]): write the new text to a temporary file beside it, keep a
+//!    backup, check the version once more, and rename. If a program without locks changed the file, unlock and start
+//!    again, up to five times.
 //!
 //! An error leaves the file as it was.
 //!
@@ -38,14 +38,13 @@ mod error;
 mod files;
 mod lock;
 mod model;
+mod outcome;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use draft::Draft;
 use model::{EntryKind, Value};
@@ -54,112 +53,12 @@ use transaction::edit_files;
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use files::Files;
+pub(crate) use outcome::{
+    Change, Context, EntryOutcome, InstalledEntry, Note, Removal, RemoveOutcome, UpsertOutcome, UseOutcome, Written,
+};
 
-/// The files that an edit wrote, for the report to the user.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
-    /// The changed files, with symbolic links resolved.
-    pub(crate) files: Vec<PathBuf>,
-    /// The backups of their old texts.
-    pub(crate) backups: Vec<PathBuf>,
-    pub(crate) notes: Vec<Note>,
-}
-
-/// Something the user should know after a successful edit. Its `Display` is one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Note {
-    /// A lock file of kubectl was so old that its owner must have crashed; it was removed.
-    StaleLockRemoved { lock: PathBuf, age: Duration },
-    /// The file had a hard link, which still has the old text.
-    OtherNameKeepsOldText { file: PathBuf },
-}
-
-/// The result of [`upsert`].
-#[derive(Debug)]
-pub(crate) struct UpsertOutcome {
-    /// One per entry, in the given order.
-    pub(crate) entries: Vec<EntryOutcome>,
-    /// The current context after the edit.
-    pub(crate) current_context: Option<String>,
-    pub(crate) written: Written,
-}
-
-/// What [`upsert`] did with one entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EntryOutcome {
-    pub(crate) profile: String,
-    pub(crate) change: Change,
-    /// The file of its context, as listed in `KUBECONFIG` (symbolic links not resolved).
-    pub(crate) file: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
-    Added,
-    Updated,
-    Unchanged,
-}
-
-/// The result of [`remove`].
-#[derive(Debug)]
-pub(crate) struct RemoveOutcome {
-    /// One per profile, in the given order.
-    pub(crate) profiles: Vec<(String, Removal)>,
-    /// The removed context, if it was the current one. kubectl needs `--context` from now on.
-    pub(crate) unset_current: Option<String>,
-    /// Contexts of the user that refer to a removed cluster or user. They stay and no longer work.
-    pub(crate) left_dangling: Vec<String>,
-    pub(crate) written: Written,
-}
-
-/// What [`remove`] did with a profile's entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Removal {
-    Removed,
-    /// No entry has this name.
-    NotFound,
-    /// The context or user of this name was made by another tool. It stays.
-    NotOurs,
-}
-
-/// The result of [`use_context`].
-#[derive(Debug)]
-pub(crate) struct UseOutcome {
-    /// The current context before the edit.
-    pub(crate) previous: Option<String>,
-    /// The file that sets the current context, as listed in `KUBECONFIG` (symbolic links not resolved).
-    pub(crate) file: PathBuf,
-    pub(crate) written: Written,
-}
-
-/// A context as kubectl sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Context {
-    pub(crate) name: String,
-    pub(crate) cluster: Option<String>,
-    pub(crate) user: Option<String>,
-    pub(crate) namespace: Option<String>,
-    /// The file that has it, as listed in `KUBECONFIG`.
-    pub(crate) file: PathBuf,
-    /// The profile whose token it uses, if its user entry runs `rolecall token`.
-    pub(crate) profile: Option<String>,
-    pub(crate) is_current: bool,
-}
-
-/// The entries of a profile in the kubeconfig.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InstalledEntry {
-    /// The file of the context, as listed in `KUBECONFIG`.
-    pub(crate) file: PathBuf,
-    pub(crate) server: Option<String>,
-    pub(crate) certificate_authority_data: Option<String>,
-    /// The program that kubectl runs.
-    pub(crate) command: PathBuf,
-    pub(crate) is_current: bool,
-}
-
-/// Adds or updates the entries, and makes `current` the current context if it is given. A second call with the same arguments
-/// changes nothing.
+/// Adds or updates the entries, and makes `current` the current context if it is given. A second call with the same
+/// arguments changes nothing.
 ///
 /// # Errors
 /// A [`KubeconfigError`], for example `ContextTaken` if another tool made a context with the name of a profile.
@@ -305,20 +204,4 @@ fn set_current(draft: &mut Draft<'_>, files: &Files, name: &str) -> Result<usize
         files: files.paths().to_vec(),
         similar: similar.into_iter().map(str::to_owned).collect(),
     })
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Note::StaleLockRemoved { lock, age } => write!(
-                f,
-                "removed {}, a lock that a crashed kubectl left there {} s ago",
-                lock.display(),
-                age.as_secs()
-            ),
-            Note::OtherNameKeepsOldText { file } => {
-                write!(f, "{} was a hard link: its other name still has the old text", file.display())
-            }
-        }
-    }
 }

@@ -1,5 +1,5 @@
-//! The meaning of a kubeconfig, independent of its layout. It is parsed with another library than the one that edits the text,
-//! so that the result of an edit can be checked.
+//! The meaning of a kubeconfig, independent of its layout. It is parsed with another library than the one that edits
+//! the text, so that the result of an edit can be checked.
 
 use std::fmt;
 use std::path::Path;
@@ -56,7 +56,8 @@ fn check_shape(path: &Path, value: Value) -> Result<Value, KubeconfigError> {
     Ok(value)
 }
 
-/// Keeps only the position and the kind of the problem: the library's messages may quote the file, which may have secrets.
+/// Keeps only the position and the kind of the problem: the library's messages may quote the file, which may have
+/// secrets.
 fn malformed(path: &Path, error: &serde_saphyr::Error) -> KubeconfigError {
     use serde_saphyr::Error as E;
     let problem = match error.without_snippet() {
@@ -118,7 +119,8 @@ impl Value {
         path.iter().try_fold(self, |value, key| value.get(key))
     }
 
-    /// Returns the text of a string. client-go accepts no other type as a name: it rejects a file with a plain `yes` or `007`.
+    /// Returns the text of a string. client-go accepts no other type as a name: it rejects a file with a plain `yes` or
+    /// `007`.
     pub(super) fn as_str(&self) -> Option<&str> {
         match self {
             Value::Str(text) => Some(text),

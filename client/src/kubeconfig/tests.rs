@@ -8,6 +8,7 @@ mod locking;
 mod ownership;
 mod property;
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

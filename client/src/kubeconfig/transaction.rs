@@ -5,7 +5,7 @@ use super::edit;
 use super::error::KubeconfigError;
 use super::files::{Files, LoadedFile};
 use super::lock::Locks;
-use super::{Note, Written};
+use super::outcome::{Note, Written};
 use crate::files::atomic_file::{self, Backup, FileError};
 
 /// How often an edit starts again after a program without locks has changed a file.
@@ -22,12 +22,12 @@ pub(super) struct Prepared<T> {
 
 /// Edits the files with `edit_models` and returns its result, and what was written.
 ///
-/// The edit is prepared before the locks are taken, so that they are held for as short as possible, and prepared again under
-/// the locks if a file has changed since.
+/// The edit is prepared before the locks are taken, so that they are held for as short as possible, and prepared again
+/// under the locks if a file has changed since.
 ///
 /// # Errors
-/// The error of `edit_models`, or of reading, locking or replacing a file. That file is unchanged; files that were replaced
-/// before it stay replaced.
+/// The error of `edit_models`, or of reading, locking or replacing a file. That file is unchanged; files that were
+/// replaced before it stay replaced.
 pub(super) fn edit_files<T>(
     files: &Files,
     edit_models: impl Fn(&mut Draft<'_>) -> Result<T, KubeconfigError>,

@@ -20,7 +20,8 @@ name! {
 }
 
 name! {
-    /// The key of a session tag: 1 to 128 letters, digits, spaces and `_.:/=+-@`, not starting with `aws:` (STS API, Tag).
+    /// The key of a session tag: 1 to 128 letters, digits, spaces and `_.:/=+-@`, not starting with `aws:` (STS API,
+    /// Tag).
     TagKey, "tag key", check_tag_key
 }
 

@@ -4,7 +4,8 @@ use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, similar_names};
 
 use super::inputs;
 use crate::cli::Add;
-use crate::config_file::{ConfigFile, ProfileEntry, SourceEntry};
+use crate::config_file::sources::SourceEntry;
+use crate::config_file::{ConfigFile, ProfileEntry};
 use crate::error::{CliError, Exit};
 
 /// The AWS profile that is used where none is named, as AWS's own tools do.

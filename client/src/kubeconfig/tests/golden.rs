@@ -10,8 +10,8 @@ fn new_lines<'a>(before: &str, after: &'a str) -> Vec<&'a str> {
     new
 }
 
-/// Adds a profile to a file and removes it again, and checks at each step what must hold for any file. Returns the text after
-/// adding.
+/// Adds a profile to a file and removes it again, and checks at each step what must hold for any file. Returns the text
+/// after adding.
 fn round_trip(before: &str) -> String {
     let fixture = Fixture::with(before);
     let files = fixture.files();

@@ -105,8 +105,8 @@ fn concurrent_kubectl_loses_no_entry() {
             scope.spawn(move || add(&fixture.files(), &format!("p{number}")));
         }
         // One kubectl after the other: kubectl compares with what it read before it took its lock (client-go,
-        // tools/clientcmd/config.go, `ModifyConfig`), so kubectl itself can lose concurrent changes. Rolecall must not lose
-        // what kubectl wrote.
+        // tools/clientcmd/config.go, `ModifyConfig`), so kubectl itself can lose concurrent changes. Rolecall must not
+        // lose what kubectl wrote.
         let setting = scope.spawn(|| {
             let names = (0..10).map(|number| format!("k{number}"));
             // kubectl does not wait for a lock either: it fails if the file is locked.

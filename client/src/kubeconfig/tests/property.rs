@@ -1,4 +1,5 @@
-//! Generated kubeconfigs: after an edit, entries of other tools have the same meaning, and every comment is still there.
+//! Generated kubeconfigs: after an edit, entries of other tools have the same meaning, and every comment is still
+//! there.
 
 use proptest::prelude::*;
 
