@@ -258,7 +258,7 @@ impl Sessions {
     }
 
     /// Has AWS tell the time where nobody else asks it anything: a source that signs itself never meets AWS, and with a
-    /// wrong clock its tokens would be refused for ever. StsOperation once in a while, and not waited for long.
+    /// wrong clock its tokens would be refused for ever. Asked once in a while, and not waited for long.
     pub async fn learn_time(&self, chain: &RoleChain, session: &Session) {
         let clock = self.aws.clock();
         if clock.is_known() || !self.may_ask_time(self.now()) {

@@ -1,4 +1,4 @@
-//! InFlightMap that fail, and failures that are forgiven.
+//! Loads that fail, and failures that are forgiven.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ type LastFailure = Option<(u32, usize)>;
 /// flew one after the other.
 async fn check(world: &Arc<World>, ends: fn(usize) -> End) {
     world.settle().await;
-    // What the last_failure may be: a failure that was forgiven while it was in flight, which nobody outside can see, is none.
+    // What the last failure may be: a failure that was forgiven while it was in flight, which nobody outside can see, is none.
     let (mut value, mut possible) = (PUT, BTreeSet::from([None]));
     for number in 0..world.flights() {
         match ends(number) {
@@ -73,7 +73,7 @@ async fn last_failure(ends: fn(usize) -> End) {
 /// One flight, and one forgiving.
 async fn pardon(ends: fn(usize) -> End, forgive: fn(&World)) {
     let world = World::small(ends).with_value();
-    let other = beside(&world, async move |world| clear_failures(&world));
+    let other = beside(&world, async move |world| forgive(&world));
     drop(world.call().await);
     drop(world.call().await);
     other.await.unwrap();
@@ -108,7 +108,7 @@ fn a_success_clears_the_trouble() {
 
 #[test]
 fn a_pardon_at_any_moment() {
-    all(|| pardon(at_first, World::forgive));
+    all(|| pardon(at_first, World::clear_failures));
 }
 
 #[test]

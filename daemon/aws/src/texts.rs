@@ -8,7 +8,7 @@ use crate::causes::causes;
 
 /// A permission that AssumeRole needs beside `sts:AssumeRole`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExtraPermission {
+pub(crate) enum ExtraPermission {
     /// `sts:TagSession`
     TagSession,
     /// `sts:SetSourceIdentity`
@@ -23,18 +23,18 @@ pub(super) fn is_about_time(message: &str) -> bool {
 
 /// Whether a role's sessions may not last that long. STS, code `ValidationError`; aws-sdk-sts 1.124.0. Decides whether
 /// AssumeRole is called again for a shorter session.
-pub fn is_duration_too_long(message: &str) -> bool {
+pub(crate) fn is_duration_too_long(message: &str) -> bool {
     message.contains("DurationSeconds")
 }
 
 /// Whether tags and policies are too large for a session. STS, code `PackedPolicyTooLarge`; aws-sdk-sts 1.124.0. An
 /// error without a text has the code as its message. Decides the hint.
-pub fn is_session_too_large(message: &str) -> bool {
+pub(crate) fn is_session_too_large(message: &str) -> bool {
     message.contains("PackedPolicyTooLarge") || (message.contains("acked") && message.contains("allotted space"))
 }
 
 /// The extra permission that AssumeRole was denied for. STS, code `AccessDenied`; aws-sdk-sts 1.124.0. Decides the hint.
-pub fn denied_permission(message: &str) -> Option<ExtraPermission> {
+pub(crate) fn denied_permission(message: &str) -> Option<ExtraPermission> {
     if message.contains("sts:TagSession") {
         Some(ExtraPermission::TagSession)
     } else if message.contains("sts:SetSourceIdentity") {
@@ -46,13 +46,13 @@ pub fn denied_permission(message: &str) -> Option<ExtraPermission> {
 
 /// Whether an MFA code was refused: wrong, expired or used before. STS, code `AccessDenied`; aws-sdk-sts 1.124.0.
 /// Decides whether the error is about the code, so that the user can give another one.
-pub fn is_mfa_code_refused(message: &str) -> bool {
+pub(crate) fn is_mfa_code_refused(message: &str) -> bool {
     message.contains("MultiFactorAuthentication failed")
 }
 
 /// Whether the user has to run `aws login` again. aws-config 1.13.0 (`login/token.rs` and `login.rs`), whose error
 /// types are private. Decides between a login and a failure that is retried.
-pub fn is_aws_login_over(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn is_aws_login_over(error: &(dyn Error + 'static)) -> bool {
     const TEXTS: [&str; 3] = ["Login token", "reauthenticate", "login/cache"];
     causes(error).any(|cause| {
         let text = cause.to_string();

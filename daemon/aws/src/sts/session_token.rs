@@ -22,7 +22,7 @@ pub struct Code<'a> {
     pub code: &'a Secret<String>,
 }
 
-/// Asks STS for a session that says of its owner that they have the device. StsOperation once: the code is used up by it.
+/// Asks STS for a session that says of its owner that they have the device. Asked once: the code is used up by it.
 pub async fn session_token(
     aws: &Aws,
     endpoint: &Endpoint,

@@ -1,4 +1,4 @@
-//! ClockSample a configuration a section at a time.
+//! Reads a configuration a section at a time.
 //!
 //! A document of ten thousand profiles, parsed as a whole, takes twenty times its size for a moment; the allocator gives
 //! little of that back, and the daemon would carry it for days. So a profile's section is parsed, checked and put away

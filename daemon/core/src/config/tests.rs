@@ -144,7 +144,7 @@ fn every_partition_has_its_regions() {
     }
 }
 
-/// ClockSample in pieces gives what reading as a whole gives, or nothing.
+/// Reading in pieces gives what reading as a whole gives, or nothing.
 #[test]
 fn pieces_are_as_good_as_the_whole() {
     let in_pieces = |text: &str| pieces::read(&mut Cursor::new(text));
