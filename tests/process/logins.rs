@@ -61,7 +61,7 @@ fn a_code_that_is_typed_at_kubectl_s_terminal_is_good_for_everything_after() {
     let terminal = plugin(&world);
     terminal.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
     terminal.type_text("y\n");
-    let question = format!("Code of the MFA device {serial}: ");
+    let question = format!("MFA code of {serial}: ");
     terminal.wait_for(&question, SOON);
     let code = world.aws.mfa_code(&serial);
     terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
@@ -218,7 +218,7 @@ fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
     world.token().assert_ok();
     let said = world.rolecall(&["logout", "corp"]);
     said.assert_ok();
-    assert!(said.stdout.contains("AWS has taken the login back"), "{said}");
+    assert!(said.stdout.contains("AWS revoked the login"), "{said}");
     let status = world.rolecall(&["status"]).assert_ok().stdout.clone();
     assert!(status.contains("no session; needs a login"), "{status}");
     assert!(status.contains("nobody is logged in → rolecall login corp"), "{status}");

@@ -61,7 +61,7 @@ fn a_yes_leads_to_a_login_and_then_to_the_token() {
     let json: Value = serde_json::from_str(&got(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
     assert!(
-        terminal.said().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
+        terminal.said().contains(&format!("rolecall: prod: logged in as {ARN} (renewed automatically)")),
         "{}",
         terminal.said()
     );
