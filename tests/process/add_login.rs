@@ -128,7 +128,7 @@ fn one_code_is_asked_for_and_a_second_profile_of_the_source_needs_none() {
     let mfa = format!("{serial}: one code is valid for 12 h, for all roles of source work (GetSessionToken)\n");
     assert!(shown.contains(&mfa), "{shown}");
     let status = world.rolecall(&["status"]).stdout;
-    assert!(status.contains("● work    AWS profile work  one MFA code is good for "), "{status}");
+    assert!(status.contains("● work    AWS profile work  MFA session valid for "), "{status}");
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn a_runtime_folder_of_our_own_that_is_open_is_closed_as_it_says() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     for arguments in [&["token", "prod"][..], &["agent", "stop"]] {
         let line = one_line(&world.rolecall(arguments), 3);
-        assert!(line.ends_with(&format!("with: chmod 700 {}", folder.display())), "{line}");
+        assert!(line.ends_with(&format!("Make the folder private: chmod 700 {}", folder.display())), "{line}");
     }
     // A folder that somebody else made may have other uses.
     let other = world.sandbox.home().join("shared");

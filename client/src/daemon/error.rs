@@ -50,7 +50,7 @@ pub(crate) enum CallError {
     #[error("the agent did not answer within {} s", .0.as_secs())]
     NoResponse(Duration),
     /// The connection broke during the call.
-    #[error("the connection to the agent broke: {0}")]
+    #[error("the agent ended during the call: {0}")]
     Disconnected(HttpError),
     /// The response is not one of the daemon.
     #[error("the process at the agent's socket is not rolecalld: {0}")]

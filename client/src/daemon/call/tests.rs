@@ -99,7 +99,7 @@ fn call_daemon_ends_before_response_retries() {
     let mut fake = FakeServer::answering(&["", "", "", ""]);
     let (code, text) = result_text(fake.call().unwrap_err());
     assert_eq!(code, 3);
-    assert!(text.contains("went away during the call") && text.ends_with("Run: rolecall agent restart"), "{text}");
+    assert!(text.contains("ended during the call") && text.ends_with("Run: rolecall agent restart"), "{text}");
     assert_eq!(fake.requests().len(), 4);
 }
 
@@ -184,7 +184,11 @@ fn connect_own_open_folder_gets_chmod_hint() {
     std::fs::create_dir(&folder).unwrap();
     mode(&folder, 0o755);
     let result_text = || result_text(open(&folder.join("agent.sock"), Deadline::after(CONNECT_TIMEOUT)).unwrap_err()).1;
-    assert!(result_text().ends_with(&format!("with: chmod 700 {}", folder.display())), "{}", result_text());
+    assert!(
+        result_text().ends_with(&format!("Make the folder private: chmod 700 {}", folder.display())),
+        "{}",
+        result_text()
+    );
     // In a folder that others can enter, the name alone says nothing.
     mode(base.path(), 0o755);
     assert!(result_text().contains("open to others") && !result_text().contains("chmod"), "{}", result_text());

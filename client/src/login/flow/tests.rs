@@ -128,7 +128,7 @@ fn log_in_command_runs_once() {
 
     let (failed, _, _) = run_login(&[&[command], &[command]], Scripted::default(), false);
     let (code, text) = failed.unwrap_err();
-    assert!(code == 1 && text.starts_with("source \"work\": aws login has ended well, and"), "{text}");
+    assert!(code == 1 && text.starts_with("source \"work\": aws login succeeded, but"), "{text}");
     let failing = Scripted { program_fails: true, ..Scripted::default() };
     let (failed, _, bodies) = run_login(&[&[command]], failing, false);
     assert_eq!((failed.unwrap_err().0, bodies.len()), (1, 1));
@@ -150,7 +150,7 @@ fn log_in_failure_keeps_the_daemon_s_message() {
 fn log_in_lost_and_newer_daemon_differ() {
     let (lost, happened, _) = run_login(&[&[""]], Scripted::default(), false);
     let (code, text) = lost.unwrap_err();
-    assert!(code == 3 && text.starts_with("source \"work\": the agent went away during the call"), "{text}");
+    assert!(code == 3 && text.starts_with("source \"work\": the agent ended during the call"), "{text}");
     assert_eq!(happened, ["settled"]);
     let (newer, _, _) = run_login(&[&[r#"{"step":"moon_phase","more":1}"#]], Scripted::default(), false);
     assert_eq!(newer.unwrap_err().0, 4);

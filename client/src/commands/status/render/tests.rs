@@ -243,7 +243,7 @@ fn sources_that_need_a_person_are_shown_with_what_to_run() {
 ! partner-2  prod eu-west-1  developers  login needed: source partner
 
   SOURCE   KIND                 LOGIN
-● codes    AWS profile codes    one MFA code is good for 11 h more
+● codes    AWS profile codes    MFA session valid for 11 h
 ● corp     AWS profile corp     signed in until 19:42, renewed automatically
 ○ fresh    AWS profile fresh    needs an MFA code on first use → rolecall login fresh
 ○ gone     AWS profile gone     not logged in → rolecall login gone
