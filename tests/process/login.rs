@@ -104,7 +104,7 @@ fn without_a_terminal_a_code_comes_from_a_program_or_not_at_all() {
     let with =
         |code: &str| sandbox.run_with_input(without(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes());
     let line = one_line(&with("nonsense\n"), 1);
-    assert!(line.contains("no code of 6 digits") && !line.contains("nonsense"), "{line}");
+    assert!(line.contains("not an MFA code of 6 digits") && !line.contains("nonsense"), "{line}");
     assert_eq!(one_line(&with("111111\n"), 1), "rolecall: that code was used already");
     let said = with("654321\n");
     said.assert_ok();

@@ -126,7 +126,7 @@ fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
     for terminal in [&first, &second] {
         terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
     }
-    let joined = "this login was begun before";
+    let joined = "this login was started earlier";
     assert_eq!([&first, &second].iter().filter(|terminal| terminal.said().contains(joined)).count(), 1);
     let (begun, other) = if first.said().contains(joined) { (second, first) } else { (first, second) };
     begun.interrupt();
@@ -163,7 +163,7 @@ fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
         assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
         // The last that is said of it, after all of that.
         terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-        assert_eq!(terminal.said().contains("this login was begun before"), count == 2, "{}", terminal.said());
+        assert_eq!(terminal.said().contains("this login was started earlier"), count == 2, "{}", terminal.said());
         terminal.interrupt();
         terminal.wait_exit(SOON);
     }
@@ -221,7 +221,7 @@ fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
     assert!(said.stdout.contains("AWS revoked the login"), "{said}");
     let status = world.rolecall(&["status"]).assert_ok().stdout.clone();
     assert!(status.contains("no session; needs a login"), "{status}");
-    assert!(status.contains("nobody is logged in → rolecall login corp"), "{status}");
+    assert!(status.contains("not logged in → rolecall login corp"), "{status}");
     assert!(one_line(&world.token(), 5).ends_with("Run: rolecall login corp"));
     assert!(world.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
 }
