@@ -234,13 +234,13 @@ impl Agent {
 
     /// AWS's own files were changed, by a login perhaps: what was refused before may be given now.
     pub fn sources_changed(&self) {
-        self.sessions.sources_changed();
+        self.sessions.aws_files_changed();
         self.try_again(EventKind::Plan);
     }
 
     /// Somebody logged in: what waited for that is tried again.
     fn logged_in(&self) {
-        self.sessions.logged_in();
+        self.sessions.clear_login_failures();
         self.try_again(EventKind::Plan);
     }
 

@@ -143,7 +143,7 @@ impl Renewer {
         let (tell, told) = mpsc::channel(QUEUE);
         let (news, _) = broadcast::channel(NEWS);
         let renewer = Self { tell, planned: Planned::default(), news };
-        let landings = sessions.news();
+        let landings = sessions.load_events();
         let engine = Engine {
             discontinuities: clock.discontinuities(),
             sessions,

@@ -28,7 +28,7 @@ impl Events {
     pub(super) fn new(agent: &Arc<Agent>) -> Self {
         Self {
             said_hello: false,
-            sessions: agent.sessions.news(),
+            sessions: agent.sessions.load_events(),
             plans: agent.renewer.get().map(crate::renew::Renewer::news),
             general: agent.general.subscribe(),
             agent: Arc::clone(agent),

@@ -25,7 +25,7 @@ impl Agent {
     /// Goes by what is kept of the lock in that file, and keeps it there.
     pub fn keep_lock_in(&self, file: PathBuf) {
         if self.lock.open(file) {
-            self.sessions.forget_all();
+            self.sessions.close();
             tracing::info!("The agent is locked, as it was before");
         }
     }
@@ -51,7 +51,7 @@ impl Agent {
 
     /// Serves again, if the passphrase is the right one.
     pub async fn unlock(&self, request: UnlockRequest, who: Locker) -> Result<LockStatus, AgentError> {
-        let unlocked = self.lock.unlock(request.passphrase, who.asking(), || self.sessions.begin_again()).await;
+        let unlocked = self.lock.unlock(request.passphrase, who.asking(), || self.sessions.reopen()).await;
         if unlocked.map_err(|refused| self.refused("Not unlocked", &refused, who))? {
             tracing::info!(pid = who.pid, "Unlocked");
             self.tell(EventKind::Lock);
@@ -124,7 +124,7 @@ impl Agent {
     /// Locks, and forgets every session and everything that was made with one. False where it was locked already.
     fn close(&self) -> Result<bool, Refused> {
         let forget = || {
-            self.sessions.forget_all();
+            self.sessions.close();
             self.tokens.retain(|_, _| false);
         };
         let is_new = self.lock.close(forget)?;

@@ -264,7 +264,7 @@ async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
     let sso = sessions.sources().aws_profiles().sso();
     let mut login = sso.login(&rig.session, LoginFlow::Browser, true);
     let (url, ..) = shown(&mut login).await;
-    sessions.forget_all();
+    sessions.close();
     assert!(getting.await.unwrap().is_err());
     assert_eq!(rig.token(), before);
     // Whoever comes now does not wait for the one that was dropped, and that one writes nothing later.
@@ -279,6 +279,6 @@ async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
     spawn_blocking(move || Center::browse(&url)).await.unwrap();
     assert_eq!(last(login).await, SsoStep::Done);
     assert_ne!(rig.token()["accessToken"], before["accessToken"]);
-    sessions.begin_again();
+    sessions.reopen();
     assert!(sessions.get(&chain, Freshness::Cached).await.is_ok());
 }
