@@ -281,7 +281,7 @@ impl Agent {
         self.tokens.retain(|name, made_for| profiles.get(name).is_some_and(|profile| profile == made_for));
         self.journal.retain(|name| profiles.contains_key(name));
         if let Some(renewer) = self.renewer.get() {
-            renewer.changed();
+            renewer.config_changed();
         }
         self.tell(EventKind::Config);
     }

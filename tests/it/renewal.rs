@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Turns the clock, lets the engine look at it, and waits until it has made its plans.
 fn pass(world: &World, time: Duration) {
     world.clock.advance(time);
-    world.renewer.peek();
+    world.renewer.poll();
 }
 
 /// Waits until the one profile is as wanted; the engine works beside the test and tells nobody.

@@ -29,7 +29,7 @@ impl Events {
         Self {
             said_hello: false,
             sessions: agent.sessions.load_events(),
-            plans: agent.renewer.get().map(crate::renew::Renewer::news),
+            plans: agent.renewer.get().map(crate::renew::Renewer::plan_events),
             general: agent.general.subscribe(),
             agent: Arc::clone(agent),
         }

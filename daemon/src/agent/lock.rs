@@ -130,7 +130,7 @@ impl Agent {
         let is_new = self.lock.close(forget)?;
         if is_new {
             if let Some(renewer) = self.renewer.get() {
-                renewer.changed();
+                renewer.config_changed();
             }
             self.tell(EventKind::Lock);
         }
