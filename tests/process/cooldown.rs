@@ -3,17 +3,17 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::world::{World, kill, one_line};
+use crate::fixture::{Fixture, kill, one_line};
 
 #[test]
 fn row_18_six_calls_to_a_daemon_that_is_stopped_wait_for_it_once() {
-    let world = World::added();
-    world.token().assert_ok();
-    let stamp = world.socket().with_extension("cooldown");
+    let fixture = Fixture::added();
+    fixture.token().assert_ok();
+    let stamp = fixture.socket().with_extension("cooldown");
     assert!(!stamp.exists(), "nobody was silent yet");
-    let pid = world.daemon_pid();
+    let pid = fixture.daemon_pid();
     kill("STOP", pid);
-    let said: Vec<_> = (0..6).map(|_| world.token()).collect();
+    let said: Vec<_> = (0..6).map(|_| fixture.token()).collect();
     kill("CONT", pid);
     for said in &said {
         let line = one_line(said, 3);
@@ -23,8 +23,8 @@ fn row_18_six_calls_to_a_daemon_that_is_stopped_wait_for_it_once() {
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert_eq!(stamp.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     // Once the daemon has answered anybody it is waited for again, however long it takes.
-    world.rolecall(&["status"]).assert_ok();
+    fixture.rolecall(&["status"]).assert_ok();
     assert!(!stamp.exists());
-    world.token().assert_ok();
+    fixture.token().assert_ok();
     assert!(!stamp.exists());
 }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use rolecall_harness::Sandbox;
 
-use crate::world::kill;
+use crate::fixture::kill;
 
 #[test]
 fn an_interrupted_demo_leaves_nothing_behind() {

@@ -6,13 +6,13 @@ use std::path::Path;
 use rolecall_harness::Output;
 
 use crate::files::skipped;
-use crate::world::{ADD, World};
+use crate::fixture::{ADD, Fixture};
 
 /// Runs `rolecall` and interrupts it in its `nth` fsync, which is in the middle of a write. `None`, and said so, where
 /// that cannot be done.
-fn interrupted(world: &World, nth: u32, arguments: &[&str]) -> Option<Output> {
+fn interrupted(fixture: &Fixture, nth: u32, arguments: &[&str]) -> Option<Output> {
     let strace = |inject: &str| {
-        let mut command = world.sandbox.command("strace");
+        let mut command = fixture.sandbox.command("strace");
         command.args(["-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", inject]);
         command
     };
@@ -22,7 +22,7 @@ fn interrupted(world: &World, nth: u32, arguments: &[&str]) -> Option<Output> {
         return None;
     }
     let mut command = strace(&format!("inject=fsync:signal=INT:when={nth}"));
-    Some(world.sandbox.run(command.arg("rolecall").args(arguments)))
+    Some(fixture.sandbox.run(command.arg("rolecall").args(arguments)))
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -34,9 +34,9 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn the_kubeconfig_is_whole_and_not_locked() {
-    let world = World::added();
-    let file = world.sandbox.home().join("k/config");
-    let Some(said) = interrupted(&world, 1, &["kubeconfig", "prod", "--kubeconfig", file.to_str().unwrap()]) else {
+    let fixture = Fixture::added();
+    let file = fixture.sandbox.home().join("k/config");
+    let Some(said) = interrupted(&fixture, 1, &["kubeconfig", "prod", "--kubeconfig", file.to_str().unwrap()]) else {
         return;
     };
     assert_ne!(said.code(), Some(0), "it was interrupted: {said:?}");
@@ -46,12 +46,12 @@ fn the_kubeconfig_is_whole_and_not_locked() {
 
 #[test]
 fn the_configuration_is_whole_and_nothing_lies_beside_it() {
-    let world = World::added();
-    let Some(said) = interrupted(&world, 1, &["remove", "prod", "--keep-context"]) else { return };
+    let fixture = Fixture::added();
+    let Some(said) = interrupted(&fixture, 1, &["remove", "prod", "--keep-context"]) else { return };
     assert_ne!(said.code(), Some(0), "it was interrupted: {said:?}");
-    assert_eq!(names(world.config_path().parent().unwrap()), ["config.toml"]);
-    assert!(!fs::read_to_string(world.config_path()).unwrap().contains("[profiles.prod]"));
+    assert_eq!(names(fixture.config_path().parent().unwrap()), ["config.toml"]);
+    assert!(!fs::read_to_string(fixture.config_path()).unwrap().contains("[profiles.prod]"));
     // What was left half done is done by the same command again.
-    world.rolecall(&ADD).assert_ok();
-    world.token().assert_ok();
+    fixture.rolecall(&ADD).assert_ok();
+    fixture.token().assert_ok();
 }

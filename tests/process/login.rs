@@ -9,8 +9,8 @@ use std::time::Duration;
 use rolecall_harness::{Output, Sandbox, Terminal, within};
 use serde_json::{Value, json};
 
-use crate::fake::{ARN, Fake, SERIAL, Steps};
-use crate::world::one_line;
+use crate::fake_daemon::{ARN, FakeDaemon, SERIAL, Steps};
+use crate::fixture::one_line;
 
 const SOON: Duration = Duration::from_secs(10);
 const SIGINT: i32 = 2;
@@ -60,7 +60,7 @@ fn browser(_: &Value, steps: &mut Steps<'_>) {
 #[test]
 fn a_code_is_asked_for_until_one_is_taken() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
     let question = format!("Code of the MFA device {SERIAL}: ");
     terminal.wait_for(&question, SOON);
@@ -84,7 +84,7 @@ fn a_code_is_asked_for_until_one_is_taken() {
 #[test]
 fn three_codes_that_are_refused_are_enough() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
     for turn in 1..=3 {
         terminal.wait_for_times("mfa/dev: ", turn, SOON);
@@ -98,7 +98,7 @@ fn three_codes_that_are_refused_are_enough() {
 #[test]
 fn without_a_terminal_a_code_comes_from_a_program_or_not_at_all() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let line = one_line(&without_terminal(&sandbox, &["login", "work"]), 5);
     assert!(line.contains(SERIAL) && line.ends_with("rolecall login work --code-stdin"), "{line}");
     let with =
@@ -115,7 +115,7 @@ fn without_a_terminal_a_code_comes_from_a_program_or_not_at_all() {
 #[test]
 fn row_111_ctrl_c_at_the_prompt_leaves_a_clean_line() {
     let sandbox = Sandbox::new();
-    let _fake = Fake::start(&sandbox, mfa);
+    let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
     terminal.wait_for("mfa/dev: ", SOON);
     terminal.type_text("123");
@@ -128,7 +128,7 @@ fn row_111_ctrl_c_at_the_prompt_leaves_a_clean_line() {
 #[test]
 fn a_browser_is_opened_and_waited_for() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, browser);
+    let fake = FakeDaemon::start(&sandbox, browser);
     let opened = sandbox.root().join("opened");
     let path = program(&sandbox, "xdg-open", &format!("echo noise; echo noise >&2; echo \"$1\" >{}", opened.display()));
     let terminal = terminal(&sandbox, &["login", "work"], &[("PATH", &path), ("DISPLAY", ":0")]);
@@ -147,7 +147,7 @@ fn a_browser_is_opened_and_waited_for() {
 #[test]
 fn where_no_browser_is_to_be_opened_the_address_is_shown() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, browser);
+    let fake = FakeDaemon::start(&sandbox, browser);
     fake.open();
     let path = program(&sandbox, "xdg-open", "echo opened >/dev/tty 2>/dev/null; exit 0");
     let display = ("DISPLAY", ":0");
@@ -177,7 +177,7 @@ fn where_no_browser_is_to_be_opened_the_address_is_shown() {
 #[test]
 fn ctrl_c_while_a_browser_is_waited_for_takes_the_spinner_away() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, browser);
+    let fake = FakeDaemon::start(&sandbox, browser);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
     terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
     terminal.interrupt();
@@ -189,7 +189,7 @@ fn ctrl_c_while_a_browser_is_waited_for_takes_the_spinner_away() {
 #[test]
 fn without_a_terminal_the_address_is_a_line_and_the_result_is_json_if_wanted() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, browser);
+    let fake = FakeDaemon::start(&sandbox, browser);
     fake.open();
     let said = without_terminal(&sandbox, &["login", "prod", "--json"]);
     said.assert_ok();
@@ -205,7 +205,7 @@ fn without_a_terminal_the_address_is_a_line_and_the_result_is_json_if_wanted() {
 #[test]
 fn the_source_that_needs_it_is_found() {
     let sandbox = Sandbox::new();
-    let _fake = Fake::start(&sandbox, |_, steps| steps.done());
+    let _fake = FakeDaemon::start(&sandbox, |_, steps| steps.done());
     let said = without_terminal(&sandbox, &["login"]);
     said.assert_ok();
     assert!(said.stdout.starts_with("✓ source work: logged in as"), "{said}");
@@ -225,7 +225,7 @@ fn aws_login(request: &Value, steps: &mut Steps<'_>, home: &Path) {
 fn another_program_has_the_terminal_while_it_logs_in() {
     let sandbox = Sandbox::new();
     let home = sandbox.home();
-    let _fake = Fake::start(&sandbox, move |request, steps| aws_login(request, steps, &home));
+    let _fake = FakeDaemon::start(&sandbox, move |request, steps| aws_login(request, steps, &home));
     let line = one_line(&without_terminal(&sandbox, &["login", "work"]), 5);
     assert!(line.contains("aws login --profile work"), "{line}");
     let script = r#"echo "aws $*"; printf "Region: "; read -r region; echo "<$region>"; [ "$region" = none ] && exit 3
@@ -257,7 +257,7 @@ fn another_program_has_the_terminal_while_it_logs_in() {
 #[test]
 fn logging_out_says_what_was_forgotten() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     fake.log_in();
     let out = |arguments: &[&str]| without_terminal(&sandbox, arguments);
     let said = out(&["logout", "work"]);

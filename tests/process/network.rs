@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rolecall_harness::{Line, Network, Output, within};
 
+use crate::clock_and_sleep::ClockFixture;
 use crate::files::skipped;
-use crate::machine::Machine;
-use crate::world::{World, one_line};
+use crate::fixture::{Fixture, one_line};
 
 /// The client's own deadline: no call may reach it.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -21,8 +21,8 @@ const RECOVERY: Duration = Duration::from_secs(15);
 
 /// Asks, and returns the one line of the error that has to come in time.
 #[track_caller]
-fn refused(world: &World) -> String {
-    let said = world.token();
+fn refused(fixture: &Fixture) -> String {
+    let said = fixture.token();
     let line = one_line(&said, 1);
     assert!(said.elapsed < DEADLINE, "{said}");
     line
@@ -30,43 +30,43 @@ fn refused(world: &World) -> String {
 
 /// Asks, and gets a token of the old session soon.
 #[track_caller]
-fn served(world: &World) {
-    let said = world.token();
+fn served(fixture: &Fixture) {
+    let said = fixture.token();
     said.assert_ok();
     assert!(said.elapsed < SERVED, "{said}");
 }
 
 #[track_caller]
-fn recovers(world: &World) {
-    let found = within(RECOVERY, || Some(world.token()).filter(|said| said.code() == Some(0)));
-    assert!(found.is_some(), "still nothing: {}", world.token());
+fn recovers(fixture: &Fixture) {
+    let found = within(RECOVERY, || Some(fixture.token()).filter(|said| said.code() == Some(0)));
+    assert!(found.is_some(), "still nothing: {}", fixture.token());
 }
 
-/// A world whose daemon reaches AWS by a line; the daemon is there.
-fn by_line() -> (World, Line) {
-    let world = World::configured();
-    let line = Line::to(world.aws.addr());
-    world.sandbox.write_aws_profile("work", &world.user, &line.endpoint());
-    world.rolecall(&["agent", "start"]).assert_ok();
-    (world, line)
+/// A fixture whose daemon reaches AWS by a line; the daemon is there.
+fn by_line() -> (Fixture, Line) {
+    let fixture = Fixture::configured();
+    let line = Line::to(fixture.aws.addr());
+    fixture.sandbox.write_aws_profile("work", &fixture.user, &line.endpoint());
+    fixture.rolecall(&["agent", "start"]).assert_ok();
+    (fixture, line)
 }
 
 #[test]
 fn row_62_a_connection_that_is_never_answered_is_told_in_time() {
-    let (world, line) = by_line();
+    let (fixture, line) = by_line();
     line.cut();
-    let said = refused(&world);
+    let said = refused(&fixture);
     assert!(said.contains("rolecall: prod: STS cannot be reached: "), "{said}");
-    assert_eq!(world.assume_role_calls(), 0);
+    assert_eq!(fixture.assume_role_calls(), 0);
     line.mend();
-    recovers(&world);
+    recovers(&fixture);
 }
 
 #[test]
 fn row_62_the_six_runs_of_one_kubectl_are_told_in_time_together() {
-    let (world, line) = by_line();
+    let (fixture, line) = by_line();
     line.cut();
-    let runs: Vec<Output> = (0..6).map(|_| world.token()).collect();
+    let runs: Vec<Output> = (0..6).map(|_| fixture.token()).collect();
     for said in &runs {
         assert!(one_line(said, 1).contains("STS cannot be reached: "), "{said}");
     }
@@ -76,10 +76,10 @@ fn row_62_the_six_runs_of_one_kubectl_are_told_in_time_together() {
 
 #[test]
 fn row_62_a_session_that_still_signs_is_served_without_an_answer_from_sts() {
-    let Some(machine) = Machine::with_an_old_session() else { return };
+    let Some(machine) = ClockFixture::with_an_old_session() else { return };
     machine.line.cut();
     for _ in 0..3 {
-        served(&machine.world);
+        served(&machine.fixture);
     }
 }
 
@@ -93,21 +93,21 @@ fn alone(what: &str, body: impl FnOnce(&Network) + Send) {
 /// The daemon starts without a network, says so to whom asks, and works when it comes.
 fn starts_without(network: &Network, lose: impl Fn(&Network)) {
     network.up();
-    let world = World::configured();
+    let fixture = Fixture::configured();
     lose(network);
     // As one kubectl asks, so that whatever is remembered of failures has been.
     for _ in 0..6 {
-        let said = refused(&world);
+        let said = refused(&fixture);
         assert!(said.contains("STS cannot be reached: "), "{said}");
     }
-    let status = world.rolecall(&["status", "--json"]);
+    let status = fixture.rolecall(&["status", "--json"]);
     status.assert_ok();
     let profile = &status.json()["profiles"][0];
     assert_eq!(profile["state"], "failed", "{status}");
     assert_eq!(profile["problem"]["code"], "aws_unavailable", "{status}");
-    assert!(world.rolecall(&["status"]).assert_ok().stdout.contains("STS cannot be reached"));
+    assert!(fixture.rolecall(&["status"]).assert_ok().stdout.contains("STS cannot be reached"));
     network.up();
-    recovers(&world);
+    recovers(&fixture);
 }
 
 #[test]
@@ -124,16 +124,16 @@ fn row_82_without_a_cable_the_daemon_starts_says_so_and_works_when_it_comes() {
 fn row_82_a_network_that_goes_takes_nothing_away_that_is_in_memory() {
     alone("a network that goes", |network| {
         network.up();
-        let Some(machine) = Machine::with_an_old_session() else { return };
+        let Some(machine) = ClockFixture::with_an_old_session() else { return };
         network.pull();
         for _ in 0..3 {
-            served(&machine.world);
+            served(&machine.fixture);
         }
         network.up();
-        let calls = machine.world.assume_role_calls();
+        let calls = machine.fixture.assume_role_calls();
         let renewed = within(RECOVERY, || {
-            served(&machine.world);
-            (machine.world.assume_role_calls() > calls).then_some(())
+            served(&machine.fixture);
+            (machine.fixture.assume_role_calls() > calls).then_some(())
         });
         assert!(renewed.is_some(), "the session is as old as before");
     });
@@ -147,7 +147,7 @@ struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     /// Asks `server` alone, of whom nothing is known yet; `localhost` is known without it.
-    fn new(network: &'a Network, world: &World, server: &UdpSocket) -> Self {
+    fn new(network: &'a Network, fixture: &Fixture, server: &UdpSocket) -> Self {
         network.up();
         let server = server.local_addr().unwrap().ip();
         let files = [
@@ -156,9 +156,9 @@ impl<'a> Resolver<'a> {
             ("hosts", "127.0.0.1 localhost\n".to_owned()),
         ];
         for (name, text) in files {
-            network.overlay(&world.sandbox.write(name, &text), &format!("/etc/{name}"));
+            network.overlay(&fixture.sandbox.write(name, &text), &format!("/etc/{name}"));
         }
-        Self { network, hosts: world.sandbox.root().join("hosts") }
+        Self { network, hosts: fixture.sandbox.root().join("hosts") }
     }
 
     /// From now on the name has to be asked for.
@@ -202,21 +202,21 @@ fn nothing_exists<T>(server: &UdpSocket, body: impl FnOnce() -> T) -> T {
 }
 
 /// STS has a name that has to be asked for.
-fn named(world: &World) {
-    world.sandbox.write_aws_profile("work", &world.user, "https://sts.eu-west-1.example.test");
+fn named(fixture: &Fixture) {
+    fixture.sandbox.write_aws_profile("work", &fixture.user, "https://sts.eu-west-1.example.test");
 }
 
 #[test]
 fn row_81_a_resolver_that_answers_nothing_is_not_waited_for() {
     alone("a resolver that answers nothing", |network| {
         network.up();
-        let (world, server) = (World::configured(), name_server());
-        let _resolver = Resolver::new(network, &world, &server);
-        named(&world);
-        let said = refused(&world);
+        let (fixture, server) = (Fixture::configured(), name_server());
+        let _resolver = Resolver::new(network, &fixture, &server);
+        named(&fixture);
+        let said = refused(&fixture);
         assert!(said.contains("STS cannot be reached: "), "{said}");
         // Without a session there is nothing to wait for a second time.
-        let runs: Vec<Output> = (0..6).map(|_| world.token()).collect();
+        let runs: Vec<Output> = (0..6).map(|_| fixture.token()).collect();
         let took: Duration = runs.iter().map(|said| said.elapsed).sum();
         assert!(took < DEADLINE, "{took:?}");
     });
@@ -226,11 +226,11 @@ fn row_81_a_resolver_that_answers_nothing_is_not_waited_for() {
 fn row_81_a_name_that_does_not_exist_is_told_at_once() {
     alone("a name that does not exist", |network| {
         network.up();
-        let (world, server) = (World::configured(), name_server());
-        let _resolver = Resolver::new(network, &world, &server);
-        named(&world);
+        let (fixture, server) = (Fixture::configured(), name_server());
+        let _resolver = Resolver::new(network, &fixture, &server);
+        named(&fixture);
         nothing_exists(&server, || {
-            let said = world.token();
+            let said = fixture.token();
             let line = one_line(&said, 1);
             assert!(line.contains("STS cannot be reached: "), "{line}");
             assert!(said.elapsed < SERVED, "{said}");
@@ -239,28 +239,28 @@ fn row_81_a_name_that_does_not_exist_is_told_at_once() {
 }
 
 /// The old session still signs, and the name of STS leads nowhere any more.
-fn loses_its_name(network: &Network, body: impl FnOnce(&UdpSocket, &World)) {
+fn loses_its_name(network: &Network, body: impl FnOnce(&UdpSocket, &Fixture)) {
     network.up();
     let server = name_server();
-    let Some(machine) = Machine::started_at("localhost") else { return };
-    let resolver = Resolver::new(network, &machine.world, &server);
+    let Some(machine) = ClockFixture::started_at("localhost") else { return };
+    let resolver = Resolver::new(network, &machine.fixture, &server);
     machine.grow_old();
     resolver.forget_localhost();
     // Nor does what is still connected help.
     machine.line.lose();
-    body(&server, &machine.world);
+    body(&server, &machine.fixture);
 }
 
 #[test]
 fn row_81_an_old_session_is_served_without_a_resolver() {
     alone("an old session without a resolver", |network| {
-        loses_its_name(network, |_, world| (0..3).for_each(|_| served(world)));
+        loses_its_name(network, |_, fixture| (0..3).for_each(|_| served(fixture)));
     });
 }
 
 #[test]
 fn row_81_an_old_session_is_served_where_no_name_exists() {
     alone("an old session where no name exists", |network| {
-        loses_its_name(network, |server, world| nothing_exists(server, || (0..3).for_each(|_| served(world))));
+        loses_its_name(network, |server, fixture| nothing_exists(server, || (0..3).for_each(|_| served(fixture))));
     });
 }

@@ -5,31 +5,31 @@ use std::time::Duration;
 use rolecall_harness::{Fault, Op};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::fixture::Fixture;
 
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_watcher_sees_every_change_and_survives_a_restart() {
-    let world = World::added();
-    let mut command = world.sandbox.rolecall();
-    let watch = world.sandbox.spawn_daemon(command.args(["status", "--watch", "--json"]));
+    let fixture = Fixture::added();
+    let mut command = fixture.sandbox.rolecall();
+    let watch = fixture.sandbox.spawn_daemon(command.args(["status", "--watch", "--json"]));
     watch.wait_stdout("\"state\":\"ready\"", SOON);
 
     // A configuration that is broken, and mended.
-    let good = std::fs::read_to_string(world.config_path()).unwrap();
-    world.write_config(&good.replace("[sources", "[sauces"));
+    let good = std::fs::read_to_string(fixture.config_path()).unwrap();
+    fixture.write_config(&good.replace("[sources", "[sauces"));
     watch.wait_stdout("sauces", SOON);
-    world.write_config(&(good.clone() + "keep_warm = \"1h\"\n"));
-    world.token().assert_ok();
+    fixture.write_config(&(good.clone() + "keep_warm = \"1h\"\n"));
+    fixture.token().assert_ok();
     watch.wait_stdout("\"next_renewal\":\"", SOON);
 
     // A renewal that fails, which nobody waits for.
-    world.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "not today").forever());
-    world.rolecall(&["refresh", "prod"]).assert_code(1);
+    fixture.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "not today").forever());
+    fixture.rolecall(&["refresh", "prod"]).assert_code(1);
     watch.wait_stdout("not today", SOON);
 
-    world.rolecall(&["agent", "restart"]).assert_ok();
+    fixture.rolecall(&["agent", "restart"]).assert_ok();
     watch.wait_stdout("\"restarts\":1", SOON);
     for line in watch.stdout().lines() {
         let said: Value = serde_json::from_str(line).unwrap();
@@ -38,10 +38,10 @@ fn a_watcher_sees_every_change_and_survives_a_restart() {
     }
 
     // It is told once that the daemon is gone, and that there is one again.
-    world.rolecall(&["agent", "stop"]).assert_ok();
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
     watch.wait_stdout("{\"running\":false}\n", SOON);
     watch.wait_stderr("Any kubectl starts it, or: rolecall agent start", SOON);
-    world.rolecall(&["agent", "start"]).assert_ok();
+    fixture.rolecall(&["agent", "start"]).assert_ok();
     watch.wait_stdout("{\"running\":false}\n{\"config\":", SOON);
     assert!(watch.is_running());
 }

@@ -10,22 +10,22 @@ use std::time::Duration;
 use rolecall_harness::{Fault, Gate, Op};
 
 use crate::files::skipped;
-use crate::world::{World, kill};
+use crate::fixture::{Fixture, kill};
 
 #[test]
 fn two_hundred_processes_on_a_cold_cache_are_one_call_and_one_credential() {
-    let world = World::configured();
+    let fixture = Fixture::configured();
     let gate = Gate::new();
-    world.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
+    fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
     // No daemon runs: the crowd starts it too.
     let children: Vec<_> = (0..200)
         .map(|_| {
-            let mut command = world.sandbox.rolecall();
+            let mut command = fixture.sandbox.rolecall();
             command.args(["token", "prod"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             command.spawn().unwrap()
         })
         .collect();
-    world.aws.wait_for_calls(Op::AssumeRole, 1, Duration::from_secs(30));
+    fixture.aws.wait_for_calls(Op::AssumeRole, 1, Duration::from_secs(30));
     gate.open();
     let mut answers = BTreeSet::new();
     for child in children {
@@ -36,13 +36,13 @@ fn two_hundred_processes_on_a_cold_cache_are_one_call_and_one_credential() {
     assert_eq!(answers.len(), 1, "{answers:#?}");
     let credential: serde_json::Value = serde_json::from_str(answers.first().unwrap()).unwrap();
     assert!(credential["status"]["token"].as_str().unwrap().starts_with("k8s-aws-v1."));
-    assert_eq!(world.assume_role_calls(), 1);
+    assert_eq!(fixture.assume_role_calls(), 1);
 }
 
 #[test]
 fn row_10_of_fifty_daemons_one_serves_and_the_others_say_so() {
-    let world = World::configured();
-    let daemons: Vec<_> = (0..50).map(|_| world.sandbox.spawn_daemon(&mut world.sandbox.rolecalld())).collect();
+    let fixture = Fixture::configured();
+    let daemons: Vec<_> = (0..50).map(|_| fixture.sandbox.spawn_daemon(&mut fixture.sandbox.rolecalld())).collect();
     // All but the winner end by themselves.
     let said = thread::scope(|scope| {
         let waiting: Vec<_> = daemons
@@ -58,31 +58,31 @@ fn row_10_of_fifty_daemons_one_serves_and_the_others_say_so() {
     });
     let count = |line: &str| said.iter().filter(|said| said.trim() == line).count();
     assert_eq!((count("ready"), count("already running")), (1, 49), "{said:#?}");
-    world.token().assert_ok();
+    fixture.token().assert_ok();
 }
 
 #[test]
 fn rows_9_and_20_after_kill_9_the_next_call_works() {
-    let world = World::added();
+    let fixture = Fixture::added();
     for _ in 0..5 {
-        kill("KILL", world.daemon_pid());
-        world.token().assert_ok();
+        kill("KILL", fixture.daemon_pid());
+        fixture.token().assert_ok();
     }
 }
 
 #[test]
 fn row_20_a_daemon_that_is_killed_during_a_call_is_followed_by_another() {
-    let world = World::added();
+    let fixture = Fixture::added();
     // Without its sessions.
-    world.rolecall(&["agent", "stop"]).assert_ok();
-    world.rolecall(&["agent", "start"]).assert_ok();
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
+    fixture.rolecall(&["agent", "start"]).assert_ok();
     let gate = Gate::new();
-    world.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
-    let before = world.assume_role_calls();
-    let pid = world.daemon_pid();
+    fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
+    let before = fixture.assume_role_calls();
+    let pid = fixture.daemon_pid();
     thread::scope(|scope| {
-        let caller = scope.spawn(|| world.token());
-        world.aws.wait_for_calls(Op::AssumeRole, before + 1, Duration::from_secs(10));
+        let caller = scope.spawn(|| fixture.token());
+        fixture.aws.wait_for_calls(Op::AssumeRole, before + 1, Duration::from_secs(10));
         kill("KILL", pid);
         caller.join().unwrap().assert_ok();
     });
@@ -97,16 +97,16 @@ fn a_crowd_that_the_daemon_has_no_place_for_is_waited_out() {
         return skipped("more callers than the daemon has places: this process may not open so many files");
     }
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
-    let world = World::added();
+    let fixture = Fixture::added();
     // More than it takes at once; they say nothing, which it bears for two seconds.
-    let crowd: Vec<_> = (0..1100).map(|_| UnixStream::connect(world.socket()).unwrap()).collect();
+    let crowd: Vec<_> = (0..1100).map(|_| UnixStream::connect(fixture.socket()).unwrap()).collect();
     let mut answer = [0; 12];
     let mut last = crowd.last().unwrap();
     last.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     last.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 503");
     thread::scope(|scope| {
-        let caller = scope.spawn(|| world.token());
+        let caller = scope.spawn(|| fixture.token());
         thread::sleep(Duration::from_millis(300));
         assert!(!caller.is_finished(), "{:?}", caller.join());
         drop(crowd);
@@ -116,40 +116,40 @@ fn a_crowd_that_the_daemon_has_no_place_for_is_waited_out() {
 
 #[test]
 fn row_18_a_daemon_that_is_stopped_is_given_up_at_the_deadline() {
-    let world = World::added();
-    let pid = world.daemon_pid();
+    let fixture = Fixture::added();
+    let pid = fixture.daemon_pid();
     kill("STOP", pid);
-    let said = world.token();
+    let said = fixture.token();
     kill("CONT", pid);
-    let line = crate::world::one_line(&said, 3);
+    let line = crate::fixture::one_line(&said, 3);
     assert_eq!(line, "rolecall: prod: the agent did not answer within 10 s. Run: rolecall agent restart");
     // Its answer ends the cooldown, so that this machine may be slow.
-    world.rolecall(&["status"]).assert_ok();
-    world.token().assert_ok();
+    fixture.rolecall(&["status"]).assert_ok();
+    fixture.token().assert_ok();
 }
 
 #[test]
 fn row_73_thirty_profiles_cold_are_thirty_calls_and_no_more() {
-    let world = World::bare();
+    let fixture = Fixture::bare();
     let mut config = "[sources.work]\naws_profile = \"work\"\n".to_owned();
     for n in 0..30 {
         let role = format!("arn:aws:iam::111122223333:role/r{n}");
-        world.aws.add_role(rolecall_harness::Role::new(&role).trusts(&world.user.arn));
+        fixture.aws.add_role(rolecall_harness::Role::new(&role).trusts(&fixture.user.arn));
         config.extend([format!(
             "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\nrole_arn = \"{role}\"\n"
         )]);
     }
-    world.write_config(&config);
+    fixture.write_config(&config);
     thread::scope(|scope| {
         let callers: Vec<_> = (0..90)
             .map(|n| {
-                let (world, name) = (&world, format!("p{}", n % 30));
-                scope.spawn(move || world.rolecall(&["token", &name]))
+                let (fixture, name) = (&fixture, format!("p{}", n % 30));
+                scope.spawn(move || fixture.rolecall(&["token", &name]))
             })
             .collect();
         for caller in callers {
             caller.join().unwrap().assert_ok();
         }
     });
-    assert_eq!(world.assume_role_calls(), 30);
+    assert_eq!(fixture.assume_role_calls(), 30);
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Line, Op, Outcome, Output, SignedDuration, within};
 
 use crate::files::skipped;
-use crate::world::{World, kill};
+use crate::fixture::{Fixture, kill};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -17,41 +17,41 @@ const HOUR: Duration = Duration::from_hours(1);
 const AWAKE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A world whose daemon goes by a wall clock of its own and reaches AWS by a line that can fail.
-pub(crate) struct Machine {
+/// A fixture whose daemon goes by a wall clock of its own and reaches AWS by a line that can fail.
+pub(crate) struct ClockFixture {
     pub(crate) daemon: Daemon,
     pub(crate) line: Line,
-    pub(crate) world: World,
+    pub(crate) fixture: Fixture,
     clock: FakeTime,
     ahead: Cell<SignedDuration>,
 }
 
-impl Machine {
+impl ClockFixture {
     /// The daemon has started by a clock that is this much ahead of AWS's. `None`, and said so, without libfaketime.
     fn started(ahead: SignedDuration) -> Option<Self> {
         Self::start(ahead, "127.0.0.1")
     }
 
-    /// As [`Machine::started`], by a clock that is right, and with a name for the place where AWS is.
+    /// As [`ClockFixture::started`], by a clock that is right, and with a name for the place where AWS is.
     pub(crate) fn started_at(host: &str) -> Option<Self> {
         Self::start(SignedDuration::ZERO, host)
     }
 
     fn start(ahead: SignedDuration, host: &str) -> Option<Self> {
-        let world = World::configured();
-        let Some(clock) = FakeTime::new(&world.sandbox) else {
+        let fixture = Fixture::configured();
+        let Some(clock) = FakeTime::new(&fixture.sandbox) else {
             skipped("a wall clock that jumps: libfaketime is not installed");
             return None;
         };
         clock.set(ahead);
-        let line = Line::to(world.aws.addr());
+        let line = Line::to(fixture.aws.addr());
         let endpoint = format!("http://{host}:{}", line.addr().port());
-        world.sandbox.write_aws_profile("work", &world.user, &endpoint);
-        let daemon = clock.start_daemon(&world.sandbox);
-        Some(Self { daemon, line, world, clock, ahead: Cell::new(ahead) })
+        fixture.sandbox.write_aws_profile("work", &fixture.user, &endpoint);
+        let daemon = clock.start_daemon(&fixture.sandbox);
+        Some(Self { daemon, line, fixture, clock, ahead: Cell::new(ahead) })
     }
 
-    /// A machine after [`Machine::grow_old`].
+    /// A machine after [`ClockFixture::grow_old`].
     pub(crate) fn with_an_old_session() -> Option<Self> {
         let machine = Self::started(SignedDuration::ZERO)?;
         machine.grow_old();
@@ -74,24 +74,24 @@ impl Machine {
     /// Time passes, for the daemon and for AWS, while nothing happens.
     fn pass(&self, time: Duration) {
         self.set(self.ahead.get() + SignedDuration::try_from(time).unwrap());
-        self.world.aws.clock().advance(time);
+        self.fixture.aws.clock().advance(time);
     }
 
     /// A token that has to come, that the cluster has to take, and that says truly how long it does, by the clock of this
     /// machine: kubectl compares with no other.
     #[track_caller]
     fn accepted(&self) -> Output {
-        let said = self.world.token();
+        let said = self.fixture.token();
         said.assert_ok();
         let token = said.json()["status"]["token"].as_str().unwrap().to_owned();
         // As a server that has never seen it.
-        self.world.api.forget_tokens();
-        let who = self.world.api.who(&token);
+        self.fixture.api.forget_tokens();
+        let who = self.fixture.api.who(&token);
         assert!(
             who.is_ok(),
             "{who:?}: signed {} off AWS's clock; {:#?}",
             self.signed_off(&token),
-            self.world.aws.log()
+            self.fixture.aws.log()
         );
         let life = self.life(&said);
         assert!(life > 13 * MINUTE && life <= 14 * MINUTE + Duration::from_secs(1), "{life:?} by its own clock");
@@ -102,7 +102,7 @@ impl Machine {
     /// daemon may have to be refused to learn which it was: that many times at most.
     #[track_caller]
     fn asked_for_no_more_than(&self, granted: usize, refused: usize) {
-        let calls = self.world.aws.log_of(Op::AssumeRole);
+        let calls = self.fixture.aws.log_of(Op::AssumeRole);
         let good = calls.iter().filter(|call| call.outcome == Outcome::Ok).count();
         assert!(good <= 1 + granted && calls.len() - good <= refused, "{calls:#?}");
     }
@@ -124,7 +124,7 @@ impl Machine {
         let date = &url.split_once("X-Amz-Date=").unwrap().1[..16];
         let civil = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", date).unwrap();
         let signed = civil.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
-        signed.duration_since(jiff::Timestamp::try_from(self.world.aws.clock().now()).unwrap())
+        signed.duration_since(jiff::Timestamp::try_from(self.fixture.aws.clock().now()).unwrap())
     }
 }
 
@@ -133,7 +133,7 @@ fn shifted(at: SystemTime, by: SignedDuration) -> SystemTime {
 }
 
 /// The machine sleeps for three hours, session and token end meanwhile, and somebody is waiting for it to wake.
-fn sleeps(machine: &Machine) {
+fn sleeps(machine: &ClockFixture) {
     machine.accepted();
     machine.daemon.stop();
     machine.pass(3 * HOUR);
@@ -142,7 +142,7 @@ fn sleeps(machine: &Machine) {
 
 #[test]
 fn row_79_after_three_hours_of_sleep_the_first_token_is_good_and_comes_at_once() {
-    let Some(machine) = Machine::started(SignedDuration::ZERO) else { return };
+    let Some(machine) = ClockFixture::started(SignedDuration::ZERO) else { return };
     machine.accepted();
     machine.daemon.stop();
     machine.pass(3 * HOUR);
@@ -154,7 +154,7 @@ fn row_79_after_three_hours_of_sleep_the_first_token_is_good_and_comes_at_once()
 
 #[test]
 fn row_79_connections_that_died_in_the_sleep_hold_nobody_up() {
-    let Some(machine) = Machine::started(SignedDuration::ZERO) else { return };
+    let Some(machine) = ClockFixture::started(SignedDuration::ZERO) else { return };
     sleeps(&machine);
     machine.daemon.cont();
     let said = machine.accepted();
@@ -164,13 +164,13 @@ fn row_79_connections_that_died_in_the_sleep_hold_nobody_up() {
 
 #[test]
 fn row_79_who_asked_while_the_machine_slept_is_answered_when_it_wakes() {
-    let Some(machine) = Machine::started(SignedDuration::ZERO) else { return };
+    let Some(machine) = ClockFixture::started(SignedDuration::ZERO) else { return };
     sleeps(&machine);
     std::thread::scope(|scope| {
         // It has connected to a daemon that does not answer yet.
-        let early = scope.spawn(|| machine.world.token());
+        let early = scope.spawn(|| machine.fixture.token());
         // Both ends are listed by the name that the socket was bound to, which is another one in the same folder.
-        let folder = machine.world.socket().parent().unwrap().display().to_string();
+        let folder = machine.fixture.socket().parent().unwrap().display().to_string();
         let connected = || fs::read_to_string("/proc/net/unix").unwrap().matches(&folder).count() > 1;
         within(PATIENCE, || connected().then_some(())).unwrap();
         machine.daemon.cont();
@@ -184,7 +184,7 @@ fn row_79_who_asked_while_the_machine_slept_is_answered_when_it_wakes() {
 
 /// The daemon's clock alone jumps, and later jumps back: tokens stay good, and nobody asks for sessions over and over.
 fn jumps(by: SignedDuration) {
-    let Some(machine) = Machine::started(SignedDuration::ZERO) else { return };
+    let Some(machine) = ClockFixture::started(SignedDuration::ZERO) else { return };
     machine.accepted();
     for (jump, ahead) in [(1, by), (2, SignedDuration::ZERO)] {
         machine.set(ahead);
@@ -213,8 +213,8 @@ fn row_76_a_clock_that_jumps_ten_years_ahead_harms_nobody() {
 /// The daemon starts by a wrong clock, at an AWS that bears this much: it learns the right time from AWS, signs by it,
 /// and speaks to kubectl by its own.
 fn starts_off(ahead: SignedDuration, tolerance: Duration) {
-    let Some(machine) = Machine::started(ahead) else { return };
-    machine.world.aws.tolerate(tolerance);
+    let Some(machine) = ClockFixture::started(ahead) else { return };
+    machine.fixture.aws.tolerate(tolerance);
     for _ in 0..2 {
         let said = machine.accepted();
         let off = machine.signed_off(said.json()["status"]["token"].as_str().unwrap());
@@ -271,46 +271,46 @@ impl Seeded {
 }
 
 /// Kills the daemon during a call and returns how long the next client took.
-fn killed_at(world: &World, moment: Moment, latency: Duration) -> Duration {
-    let pid = world.daemon_pid();
-    let before = world.assume_role_calls();
-    world.aws.fault(Op::AssumeRole, Fault::Delay(latency).forever());
+fn killed_at(fixture: &Fixture, moment: Moment, latency: Duration) -> Duration {
+    let pid = fixture.daemon_pid();
+    let before = fixture.assume_role_calls();
+    fixture.aws.fault(Op::AssumeRole, Fault::Delay(latency).forever());
     std::thread::scope(|scope| {
         // Whatever becomes of who asked it: they are not the next.
-        let caller = scope.spawn(|| world.rolecall(&["refresh", "prod"]));
+        let caller = scope.spawn(|| fixture.rolecall(&["refresh", "prod"]));
         match moment {
             Moment::Around(pause) => std::thread::park_timeout(pause),
-            Moment::Waiting => world.aws.wait_for_calls(Op::AssumeRole, before + 1, PATIENCE),
-            Moment::Answered => world.aws.wait_for_answers(Op::AssumeRole, before + 1, PATIENCE),
+            Moment::Waiting => fixture.aws.wait_for_calls(Op::AssumeRole, before + 1, PATIENCE),
+            Moment::Answered => fixture.aws.wait_for_answers(Op::AssumeRole, before + 1, PATIENCE),
         }
         kill("KILL", pid);
         let elapsed = caller.join().unwrap().elapsed;
         assert!(elapsed < PATIENCE, "{moment:?}: {elapsed:?}");
     });
-    let said = world.token();
+    let said = fixture.token();
     said.assert_ok();
-    world.aws.clear_faults();
+    fixture.aws.clear_faults();
     said.elapsed.saturating_sub(latency)
 }
 
 #[test]
 fn row_20_killed_at_forty_moments_of_a_call_it_leaves_nothing_stale() {
-    let world = World::added();
+    let fixture = Fixture::added();
     let mut seeded = Seeded(20);
     let rounds: Vec<(Moment, Duration)> = (0..40)
         .map(|_| {
             let (moment, latency) = (seeded.moment(), Duration::from_millis(seeded.below(100)));
-            (moment, killed_at(&world, moment, latency))
+            (moment, killed_at(&fixture, moment, latency))
         })
         .collect();
     let slow: Vec<_> = rounds.iter().filter(|(_, took)| *took > Duration::from_secs(1)).collect();
     // Many tests run beside this one, so that a round in ten may be held up, and none for long.
     assert!(slow.len() <= 4 && slow.iter().all(|(_, took)| *took < Duration::from_secs(4)), "{slow:#?}");
-    let mut names: Vec<_> = fs::read_dir(world.socket().parent().unwrap())
+    let mut names: Vec<_> = fs::read_dir(fixture.socket().parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
     assert_eq!(names, ["agent.lock", "agent.sock"]);
-    assert_eq!(world.sandbox.kill_leftovers().len(), 1, "one daemon is left");
+    assert_eq!(fixture.sandbox.kill_leftovers().len(), 1, "one daemon is left");
 }

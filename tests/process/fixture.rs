@@ -8,14 +8,14 @@ use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
 pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
 pub(crate) const REGION: &str = "eu-west-1";
 
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) aws: Aws,
     pub(crate) api: ApiServer,
     pub(crate) user: AccessKey,
     pub(crate) sandbox: Sandbox,
 }
 
-impl World {
+impl Fixture {
     /// Nothing is configured but AWS's own files.
     pub(crate) fn bare() -> Self {
         let clock = Clock::system();
@@ -32,19 +32,19 @@ impl World {
 
     /// The profile `prod` is configured, by hand; no daemon runs.
     pub(crate) fn configured() -> Self {
-        let world = Self::bare();
-        world.write_config(&format!(
+        let fixture = Self::bare();
+        fixture.write_config(&format!(
             "[sources.work]\naws_profile = \"work\"\n\n[profiles.prod]\ncluster = \"prod\"\nregion = \"{REGION}\"\n\
              source = \"work\"\nrole_arn = \"{ROLE}\"\n"
         ));
-        world
+        fixture
     }
 
     /// The profile `prod` was added as a person would, and its daemon runs.
     pub(crate) fn added() -> Self {
-        let world = Self::bare();
-        world.rolecall(&ADD).assert_ok();
-        world
+        let fixture = Self::bare();
+        fixture.rolecall(&ADD).assert_ok();
+        fixture
     }
 
     pub(crate) fn write_config(&self, text: &str) {

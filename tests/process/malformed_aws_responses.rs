@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rolecall_harness::{AccessKey, Fault, Op, Output, Role, within};
 
-use crate::world::{REGION, ROLE, World, one_line};
+use crate::fixture::{Fixture, REGION, ROLE, one_line};
 
 /// The client's own deadline: no call may reach it.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -13,27 +13,27 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const RECOVERY: Duration = Duration::from_secs(20);
 const PROFILES: usize = 30;
 
-/// A world with profiles `p0` and so on, each with a role of its own, so that none can share a call. The daemon is there.
-fn crowded() -> World {
-    let world = World::bare();
+/// A fixture with profiles `p0` and so on, each with a role of its own, so that none can share a call. The daemon is there.
+fn crowded() -> Fixture {
+    let fixture = Fixture::bare();
     let mut config = "[sources.work]\naws_profile = \"work\"\n".to_owned();
     for n in 0..PROFILES {
         let role = format!("arn:aws:iam::111122223333:role/r{n}");
-        world.aws.add_role(Role::new(&role).trusts(&world.user.arn));
+        fixture.aws.add_role(Role::new(&role).trusts(&fixture.user.arn));
         config.extend([format!(
             "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"{REGION}\"\nsource = \"work\"\nrole_arn = \"{role}\"\n"
         )]);
     }
-    world.write_config(&config);
-    world.rolecall(&["agent", "start"]).assert_ok();
-    world
+    fixture.write_config(&config);
+    fixture.rolecall(&["agent", "start"]).assert_ok();
+    fixture
 }
 
 /// Two callers of each profile at once.
-fn all_ask(world: &World) -> Vec<Output> {
+fn all_ask(fixture: &Fixture) -> Vec<Output> {
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..2 * PROFILES)
-            .map(|n| scope.spawn(move || world.rolecall(&["token", &format!("p{}", n % PROFILES)])))
+            .map(|n| scope.spawn(move || fixture.rolecall(&["token", &format!("p{}", n % PROFILES)])))
             .collect();
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     })
@@ -41,8 +41,8 @@ fn all_ask(world: &World) -> Vec<Output> {
 
 /// Between any two calls there were no more than a burst of 20 and five a second.
 #[track_caller]
-fn within_the_budget(world: &World) {
-    let times = world.aws.times(Op::AssumeRole);
+fn within_the_budget(fixture: &Fixture) {
+    let times = fixture.aws.times(Op::AssumeRole);
     for (first, begin) in times.iter().enumerate() {
         for (last, end) in times.iter().enumerate().skip(first) {
             let passed = end.duration_since(*begin).unwrap_or_default();
@@ -66,20 +66,21 @@ fn unavailable(retry_after: Option<&str>) -> Fault {
 
 /// Everybody is told, in time and in so many words; STS is spared; and when it has had its rest, everybody is served.
 fn a_crowd_is_refused_with(fault: Fault, words: &str) {
-    let world = crowded();
-    world.aws.fault(Op::AssumeRole, fault.forever());
-    for said in all_ask(&world) {
+    let fixture = crowded();
+    fixture.aws.fault(Op::AssumeRole, fault.forever());
+    for said in all_ask(&fixture) {
         let line = one_line(&said, 1);
         assert!(line.contains(words), "{line}");
         assert!(said.elapsed < DEADLINE, "{said}");
     }
-    world.aws.clear_faults();
+    fixture.aws.clear_faults();
     for n in 0..PROFILES {
         let name = format!("p{n}");
-        let found = within(RECOVERY, || Some(world.rolecall(&["token", &name])).filter(|said| said.code() == Some(0)));
-        assert!(found.is_some(), "{}", world.rolecall(&["token", &name]));
+        let found =
+            within(RECOVERY, || Some(fixture.rolecall(&["token", &name])).filter(|said| said.code() == Some(0)));
+        assert!(found.is_some(), "{}", fixture.rolecall(&["token", &name]));
     }
-    within_the_budget(&world);
+    within_the_budget(&fixture);
 }
 
 #[test]
@@ -99,31 +100,31 @@ fn row_59_refused_by_503_a_crowd_is_told_and_sts_is_spared() {
 
 #[test]
 fn row_59_what_sts_says_about_when_to_come_back_is_honoured() {
-    let world = crowded();
-    world.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
-    let said = within(DEADLINE, || Some(world.rolecall(&["token", "p0"])).filter(|said| said.code() == Some(0)));
-    assert!(said.is_some(), "{}", world.rolecall(&["token", "p0"]));
-    comes_back_after(&world, Duration::from_secs(2));
+    let fixture = crowded();
+    fixture.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
+    let said = within(DEADLINE, || Some(fixture.rolecall(&["token", "p0"])).filter(|said| said.code() == Some(0)));
+    assert!(said.is_some(), "{}", fixture.rolecall(&["token", "p0"]));
+    comes_back_after(&fixture, Duration::from_secs(2));
 }
 
 #[test]
 fn row_59_what_sts_says_to_one_about_when_to_come_back_counts_for_all() {
-    let world = crowded();
-    world.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
+    let fixture = crowded();
+    fixture.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
     // Told, it has been heard: what began before that is nobody's fault.
-    world.rolecall(&["token", "p0"]);
+    fixture.rolecall(&["token", "p0"]);
     // What they are told meanwhile is another test's matter.
-    all_ask(&world);
-    let found = within(RECOVERY, || Some(world.rolecall(&["token", "p1"])).filter(|said| said.code() == Some(0)));
-    assert!(found.is_some(), "{}", world.rolecall(&["token", "p1"]));
-    comes_back_after(&world, Duration::from_secs(2));
-    within_the_budget(&world);
+    all_ask(&fixture);
+    let found = within(RECOVERY, || Some(fixture.rolecall(&["token", "p1"])).filter(|said| said.code() == Some(0)));
+    assert!(found.is_some(), "{}", fixture.rolecall(&["token", "p1"]));
+    comes_back_after(&fixture, Duration::from_secs(2));
+    within_the_budget(&fixture);
 }
 
 /// The second call came no earlier than that after the first.
 #[track_caller]
-fn comes_back_after(world: &World, pause: Duration) {
-    let times = world.aws.times(Op::AssumeRole);
+fn comes_back_after(fixture: &Fixture, pause: Duration) {
+    let times = fixture.aws.times(Op::AssumeRole);
     let passed = times[1].duration_since(times[0]).unwrap();
     assert!(passed >= pause, "the second call of {} came after {passed:?}", times.len());
 }
@@ -139,8 +140,8 @@ struct Answer {
 
 impl Answer {
     /// One that is good: its key is real.
-    fn good(world: &World) -> Self {
-        let key = world.aws.session(ROLE, "dev-laptop", Duration::from_hours(1));
+    fn good(fixture: &Fixture) -> Self {
+        let key = fixture.aws.session(ROLE, "dev-laptop", Duration::from_hours(1));
         let arn = key.arn.clone();
         Self { before: String::new(), root: "AssumeRoleResponse", arn, key, more: String::new() }
     }
@@ -189,31 +190,31 @@ const MEMORY: u64 = 40 * 1024;
 
 /// Whatever STS answers: who asks is told in time that it is not STS, the session that is there stays, and the daemon does
 /// not swell.
-fn withstands(spoil: impl Fn(&World) -> Fault) {
-    let world = World::configured();
-    world.rolecall(&["agent", "start"]).assert_ok();
-    world.aws.fault(Op::AssumeRole, spoil(&world).forever());
-    let said = world.token();
+fn withstands(spoil: impl Fn(&Fixture) -> Fault) {
+    let fixture = Fixture::configured();
+    fixture.rolecall(&["agent", "start"]).assert_ok();
+    fixture.aws.fault(Op::AssumeRole, spoil(&fixture).forever());
+    let said = fixture.token();
     let line = one_line(&said, 1);
     assert!(line.contains("what answers in the place of STS is not STS"), "{line}");
     assert!(line.len() < 1024 && said.elapsed < DEADLINE, "{said}");
 
-    world.aws.clear_faults();
-    world.rolecall(&["refresh", "prod"]).assert_ok();
-    let before = session(&world);
-    world.aws.fault(Op::AssumeRole, spoil(&world).forever());
-    let said = world.rolecall(&["refresh", "prod"]);
+    fixture.aws.clear_faults();
+    fixture.rolecall(&["refresh", "prod"]).assert_ok();
+    let before = session(&fixture);
+    fixture.aws.fault(Op::AssumeRole, spoil(&fixture).forever());
+    let said = fixture.rolecall(&["refresh", "prod"]);
     said.assert_code(1);
     assert!(said.elapsed < DEADLINE, "{said}");
-    world.token().assert_ok();
-    assert_eq!(session(&world), before);
+    fixture.token().assert_ok();
+    assert_eq!(session(&fixture), before);
 
-    let peak = peak_memory(world.daemon_pid());
+    let peak = peak_memory(fixture.daemon_pid());
     assert!(peak < MEMORY, "{peak} kB");
 }
 
-fn session(world: &World) -> String {
-    let status = world.rolecall(&["status", "--json"]);
+fn session(fixture: &Fixture) -> String {
+    let status = fixture.rolecall(&["status", "--json"]);
     let session = &status.json()["profiles"][0]["session"];
     assert!(session.is_object(), "{status}");
     session.to_string()
@@ -221,41 +222,41 @@ fn session(world: &World) -> String {
 
 #[test]
 fn row_64_a_good_answer_in_these_words_is_taken() {
-    let world = World::configured();
-    world.aws.fault(Op::AssumeRole, answer(Answer::good(&world).xml()).forever());
-    world.token().assert_ok();
+    let fixture = Fixture::configured();
+    fixture.aws.fault(Op::AssumeRole, answer(Answer::good(&fixture).xml()).forever());
+    fixture.token().assert_ok();
 }
 
 #[test]
 fn row_64_an_answer_with_another_root_is_refused() {
-    withstands(|world| answer(Answer { root: "AssumeRoleWithSAMLResponse", ..Answer::good(world) }.xml()));
+    withstands(|fixture| answer(Answer { root: "AssumeRoleWithSAMLResponse", ..Answer::good(fixture) }.xml()));
 }
 
 #[test]
 fn row_64_an_answer_that_lacks_an_element_is_refused() {
     for element in ["AccessKeyId", "SecretAccessKey", "SessionToken", "AssumedRoleUser", "Credentials"] {
-        withstands(|world| answer(Answer::good(world).without(element)));
+        withstands(|fixture| answer(Answer::good(fixture).without(element)));
     }
 }
 
 #[test]
 fn row_64_an_answer_that_says_something_twice_is_refused() {
     let twice = "<AccessKeyId>ASIAEXAMPLEEXAMPLE</AccessKeyId>".to_owned();
-    withstands(|world| answer(Answer { more: twice.clone(), ..Answer::good(world) }.xml()));
+    withstands(|fixture| answer(Answer { more: twice.clone(), ..Answer::good(fixture) }.xml()));
 }
 
 #[test]
 fn row_64_an_answer_of_50_mb_is_not_read_to_its_end() {
     let more = format!("<x>{}</x>", "y".repeat(50_000_000));
-    withstands(|world| answer(Answer { more: more.clone(), ..Answer::good(world) }.xml()));
+    withstands(|fixture| answer(Answer { more: more.clone(), ..Answer::good(fixture) }.xml()));
 }
 
 #[test]
 fn row_64_a_compressed_bomb_does_not_go_off() {
-    let world = World::bare();
-    let bomb = world.sandbox.home().join("bomb.gz");
-    let mut command = world.sandbox.command("sh");
-    world
+    let fixture = Fixture::bare();
+    let bomb = fixture.sandbox.home().join("bomb.gz");
+    let mut command = fixture.sandbox.command("sh");
+    fixture
         .sandbox
         .run(command.args(["-c", "head -c 300000000 /dev/zero | gzip -1 >\"$1\"", "sh"]).arg(&bomb))
         .assert_ok();
@@ -271,12 +272,12 @@ fn row_64_entities_lead_nowhere_and_do_not_multiply() {
         .fold("<!DOCTYPE r [<!ENTITY x0 \"ha\">".to_owned(), |text, entity| text + &entity);
     for before in [outside, laughs + "<!ENTITY x \"&x9;\">]>"] {
         // In what is shown to a person, and in what is sent.
-        withstands(|world| {
-            let good = Answer::good(world);
+        withstands(|fixture| {
+            let good = Answer::good(fixture);
             answer(Answer { before: before.clone(), arn: format!("{}&x;", good.arn), ..good }.xml())
         });
-        withstands(|world| {
-            let mut good = Answer::good(world);
+        withstands(|fixture| {
+            let mut good = Answer::good(fixture);
             good.key.session_token = Some("&x;".to_owned());
             answer(Answer { before: before.clone(), ..good }.xml())
         });
@@ -286,22 +287,22 @@ fn row_64_entities_lead_nowhere_and_do_not_multiply() {
 #[test]
 fn row_64_a_hundred_thousand_elements_deep_is_no_stack_of_ours() {
     let (open, close) = ("<a>".repeat(100_000), "</a>".repeat(100_000));
-    withstands(|world| answer(format!("{open}{}{close}", Answer::good(world).xml())));
+    withstands(|fixture| answer(format!("{open}{}{close}", Answer::good(fixture).xml())));
     let inside = format!("{open}{close}");
     // Elements that nobody knows are no mistake, so only that it survives is asked.
-    let world = World::configured();
-    world.aws.fault(Op::AssumeRole, answer(Answer { more: inside, ..Answer::good(&world) }.xml()).forever());
-    world.token();
-    let pid = world.daemon_pid();
-    world.token();
-    assert_eq!(world.daemon_pid(), pid);
+    let fixture = Fixture::configured();
+    fixture.aws.fault(Op::AssumeRole, answer(Answer { more: inside, ..Answer::good(&fixture) }.xml()).forever());
+    fixture.token();
+    let pid = fixture.daemon_pid();
+    fixture.token();
+    assert_eq!(fixture.daemon_pid(), pid);
     assert!(peak_memory(pid) < MEMORY);
 }
 
 #[test]
 fn row_64_bytes_that_are_no_text_are_refused() {
-    withstands(|world| {
-        let mut bytes = Answer::good(world).xml().into_bytes();
+    withstands(|fixture| {
+        let mut bytes = Answer::good(fixture).xml().into_bytes();
         bytes.splice(200..200, [0, 0xff, 0xfe, 0x1b]);
         answer(bytes)
     });

@@ -1,30 +1,30 @@
-//! A world with a desktop: a session bus and a real GNOME Keyring, and a user whose keys go into it.
+//! A fixture with a desktop: a session bus and a real GNOME Keyring, and a user whose keys go into it.
 
 use std::io::Write as _;
 use std::time::Duration;
 
 use rolecall_harness::{AccessKey, Output, Sandbox, SessionBus};
 
-use crate::world::{World, one_line};
+use crate::fixture::{Fixture, one_line};
 
 /// What nobody waits longer for: three seconds for the keyring, the daemon's start on a busy machine, and a reserve.
 pub(crate) const BOUND: Duration = Duration::from_secs(7);
 
-/// The bus goes before the world that it is in.
-pub(crate) struct Desk {
+/// The bus goes before the fixture that it is in.
+pub(crate) struct Desktop {
     pub(crate) bus: SessionBus,
-    pub(crate) world: World,
+    pub(crate) fixture: Fixture,
     /// The keys of the user `break-glass`, who has nothing to do with the profile `prod`.
     pub(crate) key: AccessKey,
 }
 
-/// A world with the profile `prod`, whose AWS is reached without an AWS profile too, since keys have none.
-pub(crate) fn world() -> World {
-    let world = World::configured();
-    let endpoint = world.aws.endpoint();
-    let config = std::fs::read_to_string(world.config_path()).unwrap();
-    world.write_config(&format!("{config}\n[endpoints]\nsts = \"{endpoint}\"\niam = \"{endpoint}\"\n"));
-    world
+/// A fixture with the profile `prod`, whose AWS is reached without an AWS profile too, since keys have none.
+pub(crate) fn fixture() -> Fixture {
+    let fixture = Fixture::configured();
+    let endpoint = fixture.aws.endpoint();
+    let config = std::fs::read_to_string(fixture.config_path()).unwrap();
+    fixture.write_config(&format!("{config}\n[endpoints]\nsts = \"{endpoint}\"\niam = \"{endpoint}\"\n"));
+    fixture
 }
 
 /// What the keyring has under a name, as any program of the desktop sees it.
@@ -32,7 +32,7 @@ pub(crate) fn item(name: &str) -> [&str; 4] {
     ["service", "rolecall", "username", name]
 }
 
-impl Desk {
+impl Desktop {
     /// On such a bus, the keyring unlocked. `None` where this machine has none; that is said.
     #[allow(clippy::explicit_write)] // what eprintln writes, the test runner keeps to itself
     pub(crate) fn at(bus: impl FnOnce(&Sandbox) -> SessionBus) -> Option<Self> {
@@ -40,17 +40,17 @@ impl Desk {
             writeln!(std::io::stderr(), "SKIPPED: keyring: no {missing}").unwrap();
             return None;
         }
-        let world = world();
-        let bus = bus(&world.sandbox);
+        let fixture = fixture();
+        let bus = bus(&fixture.sandbox);
         bus.start_keyring();
-        let key = world.aws.add_user("111122223333", "break-glass");
-        Some(Self { bus, world, key })
+        let key = fixture.aws.add_user("111122223333", "break-glass");
+        Some(Self { bus, fixture, key })
     }
 
     pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = self.world.sandbox.rolecall();
+        let mut command = self.fixture.sandbox.rolecall();
         self.bus.put_into(&mut command);
-        self.world.sandbox.run_with_input(command.args(arguments), input.as_bytes())
+        self.fixture.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     }
 
     pub(crate) fn keys(&self, arguments: &[&str]) -> Output {
@@ -79,7 +79,7 @@ impl Desk {
 
     #[track_caller]
     pub(crate) fn serves_others(&self) {
-        let said = self.world.token();
+        let said = self.fixture.token();
         said.assert_ok();
         assert!(said.elapsed < Duration::from_secs(2), "{said}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolecall_harness::{Sandbox, Terminal};
 use serde_json::Value;
 
-use crate::fake::{ARN, Fake, Steps, TOKEN};
+use crate::fake_daemon::{ARN, FakeDaemon, Steps, TOKEN};
 use crate::files::skipped;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ fn was_refused(terminal: &Terminal) {
 #[test]
 fn a_yes_leads_to_a_login_and_then_to_the_token() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
     terminal.wait_for(QUESTION, SOON);
     terminal.type_text("\n");
@@ -74,7 +74,7 @@ fn a_yes_leads_to_a_login_and_then_to_the_token() {
 #[test]
 fn a_no_is_remembered() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
     terminal.wait_for(QUESTION, SOON);
     terminal.type_text("n\n");
@@ -89,7 +89,7 @@ fn a_no_is_remembered() {
 #[test]
 fn row_111_ctrl_c_at_the_question_is_a_no_and_leaves_the_terminal_as_it_was() {
     let sandbox = Sandbox::new();
-    let _fake = Fake::start(&sandbox, mfa);
+    let _fake = FakeDaemon::start(&sandbox, mfa);
     let modes = "stty -a >before; trap : INT; rolecall token prod >out.json; echo \"exit $?\"; stty -a | diff before - && echo same";
     let terminal = shell(&sandbox, modes);
     terminal.wait_for(QUESTION, SOON);
@@ -98,7 +98,7 @@ fn row_111_ctrl_c_at_the_question_is_a_no_and_leaves_the_terminal_as_it_was() {
     was_refused(&plugin(&sandbox));
     // The same where the code is asked for.
     let sandbox = Sandbox::new();
-    let _fake = Fake::start(&sandbox, mfa);
+    let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
     terminal.wait_for(QUESTION, SOON);
     terminal.type_text("yes\n");
@@ -111,7 +111,7 @@ fn row_111_ctrl_c_at_the_question_is_a_no_and_leaves_the_terminal_as_it_was() {
 #[test]
 fn where_nobody_can_answer_nobody_is_asked() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let token = "rolecall token prod >out.json";
     for script in [
         // kubectl says that nobody is there, or nothing.
@@ -139,7 +139,7 @@ fn where_nobody_can_answer_nobody_is_asked() {
 #[test]
 fn standard_input_is_kubectl_s_and_stays_unread() {
     let sandbox = Sandbox::new();
-    let _fake = Fake::start(&sandbox, mfa);
+    let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal =
         shell(&sandbox, "printf 'y\\nmanifest\\n' | { rolecall token prod >out.json; echo \"exit $?\"; cat; }");
     terminal.wait_for(QUESTION, SOON);
@@ -151,7 +151,7 @@ fn standard_input_is_kubectl_s_and_stays_unread() {
 #[test]
 fn who_has_logged_in_meanwhile_is_not_asked() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     fake.log_in_after_next();
     let terminal = plugin(&sandbox);
     terminal.assert_exit(0, SOON);
@@ -160,14 +160,14 @@ fn who_has_logged_in_meanwhile_is_not_asked() {
     // Nobody has said no.
     drop(fake);
     std::fs::remove_file(sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
-    let _fake = Fake::start(&sandbox, mfa);
+    let _fake = FakeDaemon::start(&sandbox, mfa);
     plugin(&sandbox).wait_for(QUESTION, SOON);
 }
 
 #[test]
 fn of_twenty_at_once_one_asks_and_the_others_are_answered_at_once() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let script = "for n in $(seq 20); do rolecall token prod >out.$n & done; wait; echo all";
     let terminal = shell(&sandbox, script);
     terminal.wait_for(QUESTION, SOON);
@@ -189,7 +189,7 @@ fn of_twenty_at_once_one_asks_and_the_others_are_answered_at_once() {
 fn all_of_kubectl_s_runs_ask_once() {
     let sandbox = Sandbox::new();
     let Some(mut kubectl) = sandbox.kubectl() else { return skipped("kubectl is not installed") };
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let program = sandbox.rolecall().get_program().to_owned();
     let config = serde_json::json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "prod",

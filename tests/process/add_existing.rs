@@ -5,79 +5,79 @@ use std::time::Duration;
 
 use rolecall_harness::{Output, Role};
 
-use crate::world::{ADD, REGION, ROLE, World, one_line};
+use crate::fixture::{ADD, Fixture, REGION, ROLE, one_line};
 
 const ADMINS: &str = "arn:aws:iam::111122223333:role/admins";
 
-fn add(world: &World, role: &str, extra: &[&str]) -> Output {
+fn add(fixture: &Fixture, role: &str, extra: &[&str]) -> Output {
     let plain = ["add", "prod", "--region", REGION, "--role-arn", role, "--aws-profile", "work"];
-    world.rolecall(&plain.iter().chain(extra).copied().collect::<Vec<_>>())
+    fixture.rolecall(&plain.iter().chain(extra).copied().collect::<Vec<_>>())
 }
 
-fn config(world: &World) -> String {
-    fs::read_to_string(world.config_path()).unwrap_or_default()
+fn config(fixture: &Fixture) -> String {
+    fs::read_to_string(fixture.config_path()).unwrap_or_default()
 }
 
 #[test]
 fn a_replaced_profile_keeps_its_pin_while_its_cluster_is_the_same() {
-    let world = World::added();
-    world.aws.add_role(Role::new(ADMINS).trusts(&world.user.arn));
-    let pinned = |world: &World| {
-        let lines = config(world);
+    let fixture = Fixture::added();
+    fixture.aws.add_role(Role::new(ADMINS).trusts(&fixture.user.arn));
+    let pinned = |fixture: &Fixture| {
+        let lines = config(fixture);
         lines
             .lines()
             .filter(|line| line.starts_with("server") || line.starts_with("ca_"))
             .collect::<Vec<_>>()
             .join("\n")
     };
-    let before = pinned(&world);
+    let before = pinned(&fixture);
     assert!(before.contains("server = ") && before.contains("ca_sha256 = "), "{before}");
-    let said = add(&world, ADMINS, &["--no-verify", "--replace"]);
+    let said = add(&fixture, ADMINS, &["--no-verify", "--replace"]);
     said.assert_ok();
     assert_eq!(
         said.stdout,
         "✓ replaced the profile prod in ~/.config/rolecall/config.toml\n  the context prod in ~/.kube/config stays as it is\n"
     );
-    assert_eq!(pinned(&world), before);
-    assert!(config(&world).contains(ADMINS));
-    let said = add(&world, ADMINS, &["--no-verify"]);
+    assert_eq!(pinned(&fixture), before);
+    assert!(config(&fixture).contains(ADMINS));
+    let said = add(&fixture, ADMINS, &["--no-verify"]);
     said.assert_ok();
     assert!(
         said.stdout.starts_with("✓ the profile prod in ~/.config/rolecall/config.toml is up to date\n"),
         "{said:?}"
     );
-    assert_eq!(pinned(&world), before);
-    world.token().assert_ok();
+    assert_eq!(pinned(&fixture), before);
+    fixture.token().assert_ok();
 
     // Of another cluster nobody knows the pin.
-    let before = config(&world);
-    let line = one_line(&add(&world, ADMINS, &["--no-verify", "--replace", "--cluster", "other"]), 1);
+    let before = config(&fixture);
+    let line = one_line(&add(&fixture, ADMINS, &["--no-verify", "--replace", "--cluster", "other"]), 1);
     assert!(line.starts_with("rolecall: prod: the API server of prod in eu-west-1 is pinned"), "{line}");
     assert!(line.contains("Nothing was written. Give --server and --certificate-authority, or leave"), "{line}");
-    assert_eq!(config(&world), before);
+    assert_eq!(config(&fixture), before);
 }
 
 #[test]
 fn a_replaced_profile_is_said_to_be_replaced() {
-    let world = World::added();
-    world.aws.add_role(Role::new(ADMINS).trusts(&world.user.arn));
-    let said = add(&world, ADMINS, &["--replace"]);
+    let fixture = Fixture::added();
+    fixture.aws.add_role(Role::new(ADMINS).trusts(&fixture.user.arn));
+    let said = add(&fixture, ADMINS, &["--replace"]);
     said.assert_ok();
     let replaced = "✓ replaced the profile prod in ~/.config/rolecall/config.toml";
     assert_eq!(said.stdout.lines().nth(2), Some(replaced), "{}", said.stdout);
-    let again = add(&world, ADMINS, &["--replace"]);
+    let again = add(&fixture, ADMINS, &["--replace"]);
     assert!(!again.stdout.contains("replaced"), "nothing changed: {}", again.stdout);
 }
 
 #[test]
 fn without_a_server_there_is_a_profile_and_no_context() {
-    let world = World::bare();
-    let kubeconfig = world.sandbox.home().join("my kube");
+    let fixture = Fixture::bare();
+    let kubeconfig = fixture.sandbox.home().join("my kube");
     let file = kubeconfig.display().to_string();
-    let line = one_line(&add(&world, ROLE, &["--no-verify", "--use"]), 2);
+    let line = one_line(&add(&fixture, ROLE, &["--no-verify", "--use"]), 2);
     assert!(line.starts_with("rolecall: --use needs a context"), "{line}");
-    assert!(!world.config_path().exists());
-    let said = add(&world, ROLE, &["--no-verify", "--kubeconfig", &file]);
+    assert!(!fixture.config_path().exists());
+    let said = add(&fixture, ROLE, &["--no-verify", "--kubeconfig", &file]);
     said.assert_ok();
     assert_eq!(
         said.stdout,
@@ -88,53 +88,53 @@ fn without_a_server_there_is_a_profile_and_no_context() {
     );
     assert_eq!(said.stderr, "");
     assert!(!kubeconfig.exists());
-    let shown = world.rolecall(&["show", "prod"]);
+    let shown = fixture.rolecall(&["show", "prod"]);
     assert!(shown.stdout.contains("  server        not pinned\n"), "{}", shown.stdout);
 }
 
 #[test]
 fn a_recommended_command_names_the_same_kubeconfig() {
-    let world = World::bare();
-    let file = world.sandbox.home().join("k.yaml").display().to_string();
-    let said = add(&world, ROLE, &["--kubeconfig", &file]);
+    let fixture = Fixture::bare();
+    let file = fixture.sandbox.home().join("k.yaml").display().to_string();
+    let said = add(&fixture, ROLE, &["--kubeconfig", &file]);
     said.assert_ok();
     assert!(said.stdout.contains(&format!("or: rolecall use prod --kubeconfig {file}\n")), "{}", said.stdout);
-    world.rolecall(&["use", "prod", "--kubeconfig", &file]).assert_ok();
+    fixture.rolecall(&["use", "prod", "--kubeconfig", &file]).assert_ok();
 }
 
 #[test]
 fn a_session_shorter_than_asked_for_is_told() {
-    let world = World::bare();
-    world.aws.update_role(ROLE, |role| role.max_session_duration(Duration::from_hours(1)));
-    let said = add(&world, ROLE, &["--duration", "12h"]);
+    let fixture = Fixture::bare();
+    fixture.aws.update_role(ROLE, |role| role.max_session_duration(Duration::from_hours(1)));
+    let said = add(&fixture, ROLE, &["--duration", "12h"]);
     said.assert_ok();
     let first = said.stdout.lines().next().unwrap();
     assert!(first.ends_with(" (1 h; AWS grants no more of the 12 h asked)"), "{first}");
-    world.token().assert_ok();
-    let shown = world.rolecall(&["show", "prod"]);
+    fixture.token().assert_ok();
+    let shown = fixture.rolecall(&["show", "prod"]);
     assert!(shown.stdout.contains("  duration      12 h (AWS grants no more than 1 h)\n"), "{}", shown.stdout);
 }
 
 #[test]
 fn a_failure_before_writing_says_once_that_nothing_was_written() {
-    let world = World::bare();
+    let fixture = Fixture::bare();
     let told = |line: String| {
         assert_eq!(line.matches("othing was").count() + line.matches("left as it was").count(), 1, "{line}");
         assert!(line.contains(". Nothing was written. ") || line.ends_with(". Nothing was written."), "{line}");
     };
-    world.aws.deny(ROLE, "eks:DescribeCluster");
-    world.aws.deny(&world.user.arn, "eks:DescribeCluster");
-    let said = world.rolecall(&ADD);
+    fixture.aws.deny(ROLE, "eks:DescribeCluster");
+    fixture.aws.deny(&fixture.user.arn, "eks:DescribeCluster");
+    let said = fixture.rolecall(&ADD);
     said.assert_code(1);
     assert!(said.stderr.trim_end().ends_with(", or give --server and --certificate-authority"), "{}", said.stderr);
     told(said.stderr.trim_end().to_owned());
-    world.aws.remove_role(ROLE);
-    told(one_line(&world.rolecall(&ADD), 1));
-    told(one_line(&add(&world, ROLE, &["--no-verify", "--via", "arn:aws-cn:iam::111122223333:role/x"]), 1));
-    let path = world.sandbox.kubeconfig();
+    fixture.aws.remove_role(ROLE);
+    told(one_line(&fixture.rolecall(&ADD), 1));
+    told(one_line(&add(&fixture, ROLE, &["--no-verify", "--via", "arn:aws-cn:iam::111122223333:role/x"]), 1));
+    let path = fixture.sandbox.kubeconfig();
     let theirs = "contexts:\n- name: prod\n  context: {cluster: x, user: y}\n";
-    world.sandbox.write(path.strip_prefix(world.sandbox.root()).unwrap(), theirs);
-    told(one_line(&world.rolecall(&ADD), 1));
-    world.write_config("[profiles.prod\n");
-    told(one_line(&world.rolecall(&ADD), 1));
+    fixture.sandbox.write(path.strip_prefix(fixture.sandbox.root()).unwrap(), theirs);
+    told(one_line(&fixture.rolecall(&ADD), 1));
+    fixture.write_config("[profiles.prod\n");
+    told(one_line(&fixture.rolecall(&ADD), 1));
 }

@@ -18,7 +18,7 @@ pub(crate) const ARN: &str = "arn:aws:sts::111122223333:assumed-role/dev/session
 pub(crate) const TOKEN: &str = "k8s-aws-v1.token";
 
 /// The source `work`, the profile `prod` that uses it, and a login that a test plays.
-pub(crate) struct Fake {
+pub(crate) struct FakeDaemon {
     shared: Arc<Shared>,
     socket: PathBuf,
     accepting: Option<JoinHandle<()>>,
@@ -51,7 +51,7 @@ pub(crate) struct Steps<'a> {
     shared: &'a Shared,
 }
 
-impl Fake {
+impl FakeDaemon {
     /// Listens where the sandbox's clients look. Each login is answered by `login`, which is given the request's body.
     pub(crate) fn start(sandbox: &Sandbox, login: impl Fn(&Value, &mut Steps<'_>) + Send + Sync + 'static) -> Self {
         let socket = sandbox.runtime_dir().join("rolecall/agent.sock");
@@ -112,7 +112,7 @@ impl Fake {
     }
 }
 
-impl Drop for Fake {
+impl Drop for FakeDaemon {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
         // Wakes the one that accepts.
@@ -192,7 +192,7 @@ impl Steps<'_> {
             "login": {"kind": "sso", "ends": "2099-01-01T00:00:00Z", "renews": true}}}));
     }
 
-    /// Waits for [`Fake::open`], telling that the daemon is there; `false` where the client has left by then.
+    /// Waits for [`FakeDaemon::open`], telling that the daemon is there; `false` where the client has left by then.
     pub(crate) fn wait_opened(&mut self) -> bool {
         loop {
             let seen = self.shared.seen.lock().unwrap();

@@ -6,84 +6,85 @@ use std::time::Duration;
 
 use rolecall_harness::{Op, Sso, Terminal, within};
 
-use crate::world::{REGION, ROLE, World, one_line};
+use crate::fixture::{Fixture, REGION, ROLE, one_line};
 
 const ACCOUNT: &str = "111122223333";
 const SOON: Duration = Duration::from_secs(20);
 const INFO: &str =
     r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
 
-/// A world whose role wants a code, and the device's serial number.
-fn guarded() -> (World, String) {
-    let world = World::configured();
-    let serial = world.aws.mfa_device(&world.user.arn).serial;
-    world.aws.update_role(ROLE, rolecall_harness::Role::requires_mfa);
-    let config = std::fs::read_to_string(world.config_path()).unwrap();
-    world.write_config(&config.replace("\n\n[profiles", &format!("\nmfa = {{ serial = \"{serial}\" }}\n\n[profiles")));
-    (world, serial)
+/// A fixture whose role wants a code, and the device's serial number.
+fn guarded() -> (Fixture, String) {
+    let fixture = Fixture::configured();
+    let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
+    fixture.aws.update_role(ROLE, rolecall_harness::Role::requires_mfa);
+    let config = std::fs::read_to_string(fixture.config_path()).unwrap();
+    fixture
+        .write_config(&config.replace("\n\n[profiles", &format!("\nmfa = {{ serial = \"{serial}\" }}\n\n[profiles")));
+    (fixture, serial)
 }
 
-/// A world whose AWS profile signs in to IAM Identity Center.
-fn central() -> (World, Sso) {
-    let world = World::bare();
-    let center = world.aws.sso();
+/// A fixture whose AWS profile signs in to IAM Identity Center.
+fn central() -> (Fixture, Sso) {
+    let fixture = Fixture::bare();
+    let center = fixture.aws.sso();
     let assigned = center.assign("dev", ACCOUNT, "developers");
     // A person approves within a second, and is asked for as often.
     center.interval(Duration::from_secs(1));
-    world.aws.update_role(ROLE, |role| role.trusts(&assigned));
-    world.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
-    world.write_config(&format!(
+    fixture.aws.update_role(ROLE, |role| role.trusts(&assigned));
+    fixture.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
+    fixture.write_config(&format!(
         "[sources.corp]\naws_profile = \"corp\"\n\n[profiles.prod]\ncluster = \"prod\"\nregion = \"{REGION}\"\n\
          source = \"corp\"\nrole_arn = \"{ROLE}\"\n\n[endpoints]\nsts = \"{}\"\n",
-        world.aws.endpoint()
+        fixture.aws.endpoint()
     ));
-    (world, center)
+    (fixture, center)
 }
 
 /// What kubectl runs, with a person at the terminal.
-fn plugin(world: &World) -> Terminal {
+fn plugin(fixture: &Fixture) -> Terminal {
     let script = "exec rolecall token prod >out.json";
-    world.sandbox.terminal(world.sandbox.command("sh").args(["-c", script]).env("KUBERNETES_EXEC_INFO", INFO))
+    fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", script]).env("KUBERNETES_EXEC_INFO", INFO))
 }
 
 /// What kubectl got is taken by the cluster.
 #[track_caller]
-fn is_let_in(world: &World) {
-    let text = std::fs::read_to_string(world.sandbox.home().join("out.json")).unwrap();
+fn is_let_in(fixture: &Fixture) {
+    let text = std::fs::read_to_string(fixture.sandbox.home().join("out.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let who = world.api.who(json["status"]["token"].as_str().unwrap());
+    let who = fixture.api.who(json["status"]["token"].as_str().unwrap());
     assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
 }
 
 #[test]
 fn a_code_that_is_typed_at_kubectl_s_terminal_is_good_for_everything_after() {
-    let (world, serial) = guarded();
-    let terminal = plugin(&world);
+    let (fixture, serial) = guarded();
+    let terminal = plugin(&fixture);
     terminal.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
     terminal.type_text("y\n");
     let question = format!("Code of the MFA device {serial}: ");
     terminal.wait_for(&question, SOON);
-    let code = world.aws.mfa_code(&serial);
+    let code = fixture.aws.mfa_code(&serial);
     terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
     // Why it was refused stands above the question.
     terminal.wait_for_times(&question, 2, SOON);
     assert_eq!(terminal.said().matches("rolecall: ").count(), 2, "{}", terminal.said());
-    terminal.type_text(&format!("{}\n", world.aws.mfa_code(&serial)));
+    terminal.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
     terminal.assert_exit(0, SOON);
     assert!(terminal.said().contains("rolecall: prod: logged in"), "{}", terminal.said());
-    is_let_in(&world);
-    world.token().assert_ok();
-    let said = world.rolecall(&["login", "work"]);
+    is_let_in(&fixture);
+    fixture.token().assert_ok();
+    let said = fixture.rolecall(&["login", "work"]);
     said.assert_ok();
     assert!(said.stdout.starts_with("✓ source work: nothing to do: logged in as arn:aws:"), "{said}");
-    world.rolecall(&["logout", "work"]).assert_ok();
-    assert!(one_line(&world.token(), 5).ends_with("Run: rolecall login work"));
+    fixture.rolecall(&["logout", "work"]).assert_ok();
+    assert!(one_line(&fixture.token(), 5).ends_with("Run: rolecall login work"));
 }
 
 #[test]
 fn a_device_is_approved_elsewhere_while_kubectl_waits() {
-    let (world, center) = central();
-    let terminal = plugin(&world);
+    let (fixture, center) = central();
+    let terminal = plugin(&fixture);
     terminal.wait_for("prod: source \"corp\" needs a login. Log in now? [Y/n] ", SOON);
     terminal.type_text("\n");
     terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
@@ -93,35 +94,35 @@ fn a_device_is_approved_elsewhere_while_kubectl_waits() {
     center.approve(&waiting[0]);
     terminal.assert_exit(0, SOON);
     assert!(!terminal.screen().contains("waiting"), "{}", terminal.screen());
-    is_let_in(&world);
+    is_let_in(&fixture);
 }
 
 #[test]
 fn row_71_of_five_hundred_at_one_terminal_one_asks_and_one_device_is_approved() {
     const CALLERS: usize = 500;
-    let (world, center) = central();
-    world.rolecall(&["agent", "start"]).assert_ok();
+    let (fixture, center) = central();
+    fixture.rolecall(&["agent", "start"]).assert_ok();
     let script = format!("for n in $(seq {CALLERS}); do rolecall token prod >out.$n & done; wait; echo everybody");
     let terminal =
-        world.sandbox.terminal(world.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", INFO));
+        fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", INFO));
     terminal.wait_for("Log in now? [Y/n] ", SOON);
     // The question stands until somebody answers; all the others have had their answer by then.
     terminal.wait_for_times("needs a login. Run: rolecall login corp", CALLERS - 1, SOON * 3);
-    assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 0);
+    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 0);
     terminal.type_text("y\n");
     terminal.wait_for("and confirm the code ", SOON);
     center.approve(&center.waiting()[0]);
     terminal.wait_for("everybody", SOON);
     assert_eq!(terminal.said().matches("Log in now?").count(), 1);
-    assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 1);
-    let is_full = |n: &usize| world.sandbox.home().join(format!("out.{n}")).metadata().unwrap().len() > 0;
+    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
+    let is_full = |n: &usize| fixture.sandbox.home().join(format!("out.{n}")).metadata().unwrap().len() > 0;
     assert_eq!((1..=CALLERS).filter(is_full).count(), 1);
 }
 
 #[test]
 fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
-    let (world, center) = central();
-    let login = || world.sandbox.terminal(world.sandbox.rolecall().args(["login", "corp"]));
+    let (fixture, center) = central();
+    let login = || fixture.sandbox.terminal(fixture.sandbox.rolecall().args(["login", "corp"]));
     let (first, second) = (login(), login());
     for terminal in [&first, &second] {
         terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
@@ -140,16 +141,16 @@ fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
 
 #[test]
 fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
-    let (world, center) = central();
-    let opened = world.sandbox.root().join("opened");
+    let (fixture, center) = central();
+    let opened = fixture.sandbox.root().join("opened");
     let script = format!("#!/bin/sh\necho \"$1\" >>{}\n", opened.display());
-    let browser = world.sandbox.write("bin/xdg-open", &script);
+    let browser = fixture.sandbox.write("bin/xdg-open", &script);
     std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o700)).unwrap();
     let path = format!("{}:/usr/bin:/bin", browser.parent().unwrap().display());
     let login = |arguments: &[&str]| {
-        let mut command = world.sandbox.rolecall();
+        let mut command = fixture.sandbox.rolecall();
         command.args(["login", "corp"]).args(arguments).env("DISPLAY", ":0").env("PATH", &path);
-        world.sandbox.terminal(&mut command)
+        fixture.sandbox.terminal(&mut command)
     };
     let pages = |count: usize| {
         let all = || std::fs::read_to_string(&opened).ok().filter(|text| text.matches('\n').count() == count);
@@ -177,51 +178,51 @@ fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
 
 #[test]
 fn what_one_person_left_in_an_agent_before_is_not_served_to_the_next() {
-    let (world, center) = central();
+    let (fixture, center) = central();
     center.approve_all();
     let login = |source: &str| {
-        world.rolecall(&["login", source, "--renew", "--device", "--no-browser"]).assert_ok();
+        fixture.rolecall(&["login", source, "--renew", "--device", "--no-browser"]).assert_ok();
     };
-    world.sandbox.write_sso_profile("shared", Some("corp"), &center, ACCOUNT, "developers");
-    let config = std::fs::read_to_string(world.config_path()).unwrap();
-    world.write_config(&format!("[sources.shared]\naws_profile = \"shared\"\n\n{config}"));
+    fixture.sandbox.write_sso_profile("shared", Some("corp"), &center, ACCOUNT, "developers");
+    let config = std::fs::read_to_string(fixture.config_path()).unwrap();
+    fixture.write_config(&format!("[sources.shared]\naws_profile = \"shared\"\n\n{config}"));
     login("corp");
-    world.token().assert_ok();
-    world.rolecall(&["agent", "restart"]).assert_ok();
-    world.token().assert_ok();
-    assert_eq!(world.aws.calls(Op::AssumeRole), 1, "the session was passed on");
+    fixture.token().assert_ok();
+    fixture.rolecall(&["agent", "restart"]).assert_ok();
+    fixture.token().assert_ok();
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the session was passed on");
     center.assign("eve", ACCOUNT, "developers");
     center.sit_down("eve");
     login("shared");
-    world.token().assert_ok();
-    let callers: Vec<_> = world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn).collect();
+    fixture.token().assert_ok();
+    let callers: Vec<_> = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn).collect();
     assert_eq!(callers, ["dev", "eve"].map(|user| Sso::session_arn(user, ACCOUNT, "developers")));
 }
 
 #[test]
 fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
-    let (world, center) = central();
+    let (fixture, center) = central();
     center.approve_all();
-    let opened = world.sandbox.root().join("opened");
+    let opened = fixture.sandbox.root().join("opened");
     let script = format!("#!/bin/sh\necho \"$1\" >{}\n", opened.display());
-    let browser = world.sandbox.write("bin/xdg-open", &script);
+    let browser = fixture.sandbox.write("bin/xdg-open", &script);
     std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let mut command = world.sandbox.rolecall();
+    let mut command = fixture.sandbox.rolecall();
     let path = format!("{}:/usr/bin:/bin", browser.parent().unwrap().display());
-    let terminal = world.sandbox.terminal(command.arg("login").env("DISPLAY", ":0").env("PATH", path).arg("corp"));
+    let terminal = fixture.sandbox.terminal(command.arg("login").env("DISPLAY", ":0").env("PATH", path).arg("corp"));
     terminal.wait_for("sign in on the page that your browser opens:", SOON);
     let url = within(SOON, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))).unwrap();
     Sso::browse(url.trim());
     terminal.assert_exit(0, SOON);
     let said = terminal.said();
     assert!(said.contains("✓ source corp: logged in as arn:aws:"), "{said}");
-    world.token().assert_ok();
-    let said = world.rolecall(&["logout", "corp"]);
+    fixture.token().assert_ok();
+    let said = fixture.rolecall(&["logout", "corp"]);
     said.assert_ok();
     assert!(said.stdout.contains("AWS has taken the login back"), "{said}");
-    let status = world.rolecall(&["status"]).assert_ok().stdout.clone();
+    let status = fixture.rolecall(&["status"]).assert_ok().stdout.clone();
     assert!(status.contains("no session; needs a login"), "{status}");
     assert!(status.contains("nobody is logged in → rolecall login corp"), "{status}");
-    assert!(one_line(&world.token(), 5).ends_with("Run: rolecall login corp"));
-    assert!(world.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
+    assert!(one_line(&fixture.token(), 5).ends_with("Run: rolecall login corp"));
+    assert!(fixture.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
 }
