@@ -1,24 +1,24 @@
 #!/bin/sh
-# Builds Rolecall from this checkout and installs it for one user. What it does: install.sh --help
+# Builds Rolecall from this checkout and installs it for one user. install.sh --help explains it.
 
 set -eu
 umask 022
 
 help() {
     cat <<'EOF'
-Builds Rolecall from this checkout and installs it for you.
+Builds Rolecall from this checkout and installs it for your user.
 
 Usage: install/install.sh [OPTIONS]
 
 Options:
   --prefix DIR   Where to install [default: ~/.local]
-  --service      Let the service manager start the daemon (systemd or launchd)
-  --no-service   Do not install the files for the service manager
+  --service      Enable the service: systemd or launchd starts the daemon
+  --no-service   Do not install files for systemd or launchd
   -h, --help     Print this help
 
-Installs the programs into DIR/bin, manual pages and completions into DIR/share, and the files for the service manager
-into your configuration folder. Without --service these are not enabled: the client starts the daemon when it needs it.
-A second run brings what has changed up to date, a daemon that runs included. install/uninstall.sh takes everything away again.
+Installs the programs into DIR/bin, man pages and completions into DIR/share, and service files into your configuration
+folder. Without --service the service is not enabled, and the client starts the daemon when it needs it.
+A second run updates changed files and restarts a running daemon. install/uninstall.sh removes everything.
 
 Needs cargo (https://rustup.rs) and a C compiler.
 EOF
@@ -32,7 +32,7 @@ fail() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# --- what is wanted ---------------------------------------------------------------------------------------------------
+# --- options ----------------------------------------------------------------------------------------------------------
 
 prefix=
 service=files # none, files, enabled
@@ -52,7 +52,7 @@ while [ $# -gt 0 ]; do
         help
         exit
         ;;
-    *) fail 2 "there is no option $1; see install/install.sh --help" ;;
+    *) fail 2 "unknown option $1; see install/install.sh --help" ;;
     esac
     shift
 done
@@ -69,33 +69,33 @@ case $prefix in
 *) prefix=$PWD/$prefix ;;
 esac
 prefix=${prefix%/}
-# The service manager's files would have to quote these, each by rules of its own.
+# systemd and launchd would each need their own quoting for these characters.
 case $prefix in
 *[\"\'\\\$%\&\|\<\>\`]* | *'
-'*) fail 2 "the folder's name may not hold quotes, line breaks or any of \\ \$ % & | < > \`: $prefix" ;;
+'*) fail 2 "the folder's name must not contain quotes, line breaks or any of \\ \$ % & | < > \`: $prefix" ;;
 esac
 if [ "$(id -u)" = 0 ] && [ -n "${SUDO_UID:-}" ] && [ $service != none ]; then
-    fail 2 'with sudo the service would be root'"'"'s, not yours; run it as yourself, or add --no-service'
+    fail 2 'with sudo the service would belong to root; run it as your own user, or add --no-service'
 fi
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 system=$(uname -s)
 bin=$prefix/bin
 share=$prefix/share
-manifest=$share/rolecall/installed # every path that was put there, for uninstall.sh; folders end in a slash
+manifest=$share/rolecall/installed # lists every installed path for uninstall.sh; folders end in a slash
 units=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
 agents=$HOME/Library/LaunchAgents
 label=rolecalld
 
 systemd_runs() { has systemctl && systemctl --user show-environment >/dev/null 2>&1; }
 
-has cargo || fail 1 'cargo is not on PATH; get it from https://rustup.rs'
+has cargo || fail 1 'cargo is not on PATH; install it from https://rustup.rs'
 if [ $service = enabled ] && [ "$system" != Darwin ] && ! systemd_runs; then
-    fail 1 'no systemd runs your services here; leave out --service, and the client starts the daemon when it needs it'
+    fail 1 'systemd --user does not run here; omit --service, and the client starts the daemon when it needs it'
 fi
 
 work=$(mktemp -d)
-pending= # what is being put into place
+pending= # the temporary file of put()
 trap 'rm -rf "$work" ${pending:+"$pending"}' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
@@ -105,11 +105,11 @@ trap 'exit 143' TERM
 
 cd "$root"
 target=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-[ -n "$target" ] || fail 1 'cargo does not say where it builds'
+[ -n "$target" ] || fail 1 'cargo metadata names no target folder'
 host=$(rustc -vV | sed -n 's/^host: //p')
-[ -n "$host" ] || fail 1 'rustc does not say for which system it builds'
+[ -n "$host" ] || fail 1 'rustc -vV names no host'
 
-# kubectl starts the client anew each time, and a static one starts a third faster. It needs the C library's archive.
+# kubectl starts the client for each token, and a static program starts a third faster. It needs libc.a.
 has_static_libc() {
     case $host in
     *-linux-gnu*) ;;
@@ -118,7 +118,7 @@ has_static_libc() {
     case $("${CC:-cc}" -print-file-name=libc.a 2>/dev/null) in
     /*) ;;
     *)
-        say note 'there is no libc.a (Fedora: glibc-static): the client becomes a dynamic program, a little slower to start'
+        say note 'libc.a is missing (Fedora: glibc-static): the client is built as a dynamic program, which starts more slowly'
         return 1
         ;;
     esac
@@ -126,7 +126,7 @@ has_static_libc() {
 
 if has_static_libc; then
     say building 'rolecall, the client (static)'
-    # With --target, or build scripts and macros would get the flag too.
+    # --target keeps the flag away from build scripts and macros.
     RUSTFLAGS="${RUSTFLAGS:+$RUSTFLAGS }-C target-feature=+crt-static" \
         cargo build --locked --profile client --target "$host" -p rolecall
     client=$target/$host/client/rolecall
@@ -135,23 +135,23 @@ else
     cargo build --locked --profile client -p rolecall
     client=$target/client/rolecall
 fi
-say building 'rolecalld, the daemon (this takes some minutes the first time)'
+say building 'rolecalld, the daemon (takes some minutes the first time)'
 cargo build --locked --release -p rolecalld
 daemon=$target/release/rolecalld
 for program in "$client" "$daemon"; do
-    "$program" --version >/dev/null || fail 1 "what was built does not run: $program"
+    "$program" --version >/dev/null || fail 1 "the new program does not run: $program"
 done
 
 # --- install ----------------------------------------------------------------------------------------------------------
 
 changed=no
 
-# record PATH: remembers it for uninstall.sh, before it is there.
+# record PATH: adds it to the manifest, before the file exists.
 record() {
     grep -qxF -- "$1" "$manifest" 2>/dev/null || printf '%s\n' "$1" >>"$manifest"
 }
 
-# folder DIR: makes it, and what is missing above it.
+# folder DIR: creates it and its missing parents.
 folder() {
     [ ! -d "$1" ] || return 0
     folder "${1%/*}"
@@ -159,9 +159,9 @@ folder() {
     record "$1/"
 }
 
-# put FILE PATH MODE: in one step, so that nobody sees half a file, and a program that runs goes on with its own.
+# put FILE PATH MODE: installs by rename, so that no reader sees a partial file and a running program keeps its own.
 put() {
-    [ ! -d "$2" ] || fail 1 "$2 is a folder; move it away"
+    [ ! -d "$2" ] || fail 1 "$2 is a folder; remove or rename it"
     folder "${2%/*}"
     record "$2"
     if [ ! -L "$2" ] && cmp -s "$1" "$2" && [ -n "$(find "$2" -prune -perm "$3")" ]; then
@@ -177,7 +177,7 @@ put() {
     say installed "$2"
 }
 
-# The manifest's own folders cannot be recorded before they are there.
+# The manifest's own folders can be recorded only after they exist.
 missing=
 folder_of_manifest=${manifest%/*}
 while [ ! -d "$folder_of_manifest" ]; do
@@ -190,7 +190,7 @@ mkdir -p "${manifest%/*}"
 printf '%s' "$missing" | while IFS= read -r made; do record "$made"; done
 record "$manifest"
 
-# The daemon first: a client of this version may be asked to start it at any moment.
+# The daemon first: a client of this version may have to start it at any time.
 put "$daemon" "$bin/rolecalld" 755
 put "$client" "$bin/rolecall" 755
 programs_changed=$changed
@@ -208,13 +208,13 @@ if "$client" completions --help >/dev/null 2>&1; then
     completion zsh "$share/zsh/site-functions/_rolecall"
     completion fish "$share/fish/vendor_completions.d/rolecall.fish"
 else
-    say skipped 'completions: this version of the client makes none'
+    say skipped 'completions: this client prints none'
 fi
 
 # --- service ----------------------------------------------------------------------------------------------------------
 
 if [ $service = none ]; then
-    say skipped "the service manager's files (--no-service)"
+    say skipped "the service files (--no-service)"
 elif [ "$system" = Darwin ]; then
     sed "s|/usr/local/bin/rolecalld|$bin/rolecalld|" install/launchd/rolecalld.plist >"$work/plist"
     put "$work/plist" "$agents/$label.plist" 644
@@ -227,12 +227,12 @@ elif has systemctl; then
     put "$work/unit" "$units/rolecalld.service" 644
     if [ $changed = yes ] && systemd_runs; then
         systemctl --user daemon-reload
-        say reloaded 'the units of systemd --user'
+        say reloaded 'systemd --user'
     fi
     enable='systemctl --user enable --now rolecalld.socket'
 else
     service=none
-    say skipped "the service manager's files: there is no systemd here"
+    say skipped "the service files: systemd is not installed"
 fi
 
 socket_is_systemds() { has systemctl && systemctl --user --quiet is-active rolecalld.socket 2>/dev/null; }
@@ -247,42 +247,42 @@ daemon_runs() {
 if [ $service = enabled ]; then
     if [ "$system" = Darwin ]; then
         if launchctl print "gui/$(id -u)/$label" >/dev/null 2>&1; then
-            say unchanged 'the agent is known to launchd'
+            say unchanged 'the agent is loaded in launchd'
         else
             "$bin/rolecall" agent stop >/dev/null 2>&1 || true
             launchctl bootstrap "gui/$(id -u)" "$agents/$label.plist"
-            say enabled "$label, in launchd; start it with: launchctl kickstart gui/$(id -u)/$label"
+            say enabled "$label in launchd; start it with: launchctl kickstart gui/$(id -u)/$label"
         fi
     elif socket_is_systemds && systemctl --user --quiet is-enabled rolecalld.socket; then
         say unchanged 'rolecalld.socket is enabled'
     else
-        # One that the client has started has the socket's name, which becomes systemd's.
+        # A daemon that the client started owns the socket's path, which systemd needs.
         socket_is_systemds || "$bin/rolecall" agent stop >/dev/null 2>&1 || true
         systemctl --user --quiet enable --now rolecalld.socket
         say enabled 'rolecalld.socket: systemd starts the daemon with the first call'
     fi
 fi
 
-# --- what is next -----------------------------------------------------------------------------------------------------
+# --- next steps -------------------------------------------------------------------------------------------------------
 
 echo
 if [ $programs_changed = yes ] && daemon_runs; then
-    # It takes its sessions along, and nobody who calls meanwhile notices.
+    # The restart keeps the sessions, and no call fails.
     if said=$("$bin/rolecall" agent restart 2>&1); then
         say upgraded "${said#* }"
     else
-        warn "a daemon of before is still running: ${said#* }"
+        warn "the old daemon still runs: ${said#* }"
     fi
 fi
 case :$PATH: in
 *":$bin:"*)
     found=$(command -v rolecall || true)
-    [ "$found" = "$bin/rolecall" ] || warn "another rolecall comes first on your PATH: $found"
+    [ "$found" = "$bin/rolecall" ] || warn "PATH finds another rolecall first: $found"
     ;;
-*) warn "$bin is not on your PATH. In your shell's start-up file: export PATH=\"$bin:\$PATH\"" ;;
+*) warn "$bin is not on your PATH. Add to your shell's start-up file: export PATH=\"$bin:\$PATH\"" ;;
 esac
 if [ $service = files ] && ! socket_is_systemds; then
-    echo 'The client starts the daemon when it needs it. To have the service manager do it instead:'
+    echo 'The client starts the daemon when it needs it. To let the service manager start it instead, run:'
     echo "  $enable"
 fi
 cat <<'EOF'

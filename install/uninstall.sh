@@ -1,20 +1,20 @@
 #!/bin/sh
-# Takes away what install.sh has installed, and nothing else. What it does: uninstall.sh --help
+# Removes the files that install.sh installed. uninstall.sh --help explains it.
 
 set -eu
 
 help() {
     cat <<'EOF'
-Takes away what install/install.sh has installed, and nothing else.
+Removes the files that install/install.sh installed, and no others.
 
 Usage: install/uninstall.sh [OPTIONS]
 
 Options:
-  --prefix DIR   Where it was installed [default: ~/.local]
+  --prefix DIR   Where Rolecall is installed [default: ~/.local]
   -h, --help     Print this help
 
-Stops the daemon. Your configuration (~/.config/rolecall) and your kubeconfig stay as they are; contexts that were made by
-rolecall stop working without it. To take them away too, first run, for each name that `rolecall list` shows:
+Stops the daemon. Your configuration (~/.config/rolecall) and your kubeconfig stay unchanged. Contexts that rolecall wrote
+do not work without it. To remove them too, first run this for each name that `rolecall list` shows:
   rolecall remove NAME
 EOF
 }
@@ -39,7 +39,7 @@ while [ $# -gt 0 ]; do
         help
         exit
         ;;
-    *) fail 2 "there is no option $1; see install/uninstall.sh --help" ;;
+    *) fail 2 "unknown option $1; see install/uninstall.sh --help" ;;
     esac
     shift
 done
@@ -54,13 +54,13 @@ prefix=${prefix%/}
 
 manifest=$prefix/share/rolecall/installed
 if [ ! -f "$manifest" ]; then
-    echo "There is nothing to take away: install.sh has not installed into $prefix."
+    echo "Nothing to remove: install.sh has not installed into $prefix."
     exit
 fi
 
 # --- stop -------------------------------------------------------------------------------------------------------------
 
-# The service manager first: it would start the daemon again.
+# The service manager first, because it would start the daemon again.
 unit=$(grep '/rolecalld\.socket$' "$manifest" || true)
 if [ -n "$unit" ]; then
     if has systemctl && systemctl --user show-environment >/dev/null 2>&1; then
@@ -68,7 +68,7 @@ if [ -n "$unit" ]; then
         systemctl --user --quiet stop rolecalld.service 2>/dev/null || true
         say stopped 'rolecalld.socket and rolecalld.service'
     fi
-    # Where systemd does not run, the link by which it was enabled is still there.
+    # If systemd does not run, the link that enables the socket still exists.
     link=${unit%/*}/sockets.target.wants/rolecalld.socket
     if [ -L "$link" ]; then
         rm -f "$link"
@@ -76,16 +76,15 @@ if [ -n "$unit" ]; then
     fi
 fi
 if grep -q '/rolecalld\.plist$' "$manifest" && has launchctl; then
-    if launchctl bootout "gui/$(id -u)/rolecalld" 2>/dev/null; then say stopped 'the agent of launchd'; fi
+    if launchctl bootout "gui/$(id -u)/rolecalld" 2>/dev/null; then say stopped 'the agent in launchd'; fi
 fi
 if [ -x "$prefix/bin/rolecall" ]; then
-    if said=$("$prefix/bin/rolecall" agent stop); then
-        case $said in
-        *'is not running'*) ;;
-        *) say stopped 'the daemon' ;;
-        esac
+    runs=no
+    if "$prefix/bin/rolecall" agent status >/dev/null 2>&1; then runs=yes; fi
+    if "$prefix/bin/rolecall" agent stop >/dev/null; then
+        [ $runs = no ] || say stopped 'the daemon'
     else
-        say note 'the daemon did not stop; see above'
+        say note 'the daemon did not stop; see the message above'
     fi
 fi
 
@@ -98,7 +97,7 @@ grep '^/.*[^/]$' "$manifest" | while IFS= read -r path; do
     fi
 done
 
-# Folders that install.sh made go if nothing else has moved in: the inner ones first.
+# Folders that install.sh created are removed if they are empty, the inner ones first.
 folders=$(grep '^/.*/$' "$manifest" | sort -r || true)
 rm -f "$manifest"
 printf '%s\n' "$folders" | while IFS= read -r path; do
@@ -111,9 +110,9 @@ fi
 
 cat <<'EOF'
 
-Your configuration (~/.config/rolecall), the daemon's log and lock (~/.local/state/rolecall) and your kubeconfig are as they
-were. So are keys in the keyring and AWS's own files.
-If contexts of rolecall's are still in your kubeconfig, either install it again and run, for each: rolecall remove NAME
-or take them out by hand:
+These stay unchanged: your configuration (~/.config/rolecall), the daemon's log and lock (~/.local/state/rolecall), your
+kubeconfig, access keys in the keyring, and AWS's own files.
+If your kubeconfig still has contexts of rolecall, either install it again and run for each: rolecall remove NAME
+or delete them with kubectl:
   kubectl config delete-context NAME; kubectl config delete-cluster rolecall-NAME; kubectl config delete-user rolecall-NAME
 EOF
