@@ -22,7 +22,7 @@ fn session_token() -> String {
 }
 
 #[test]
-fn tokens_are_those_of_the_aws_cli_to_the_byte() {
+fn token_equals_aws_cli_token_byte_for_byte() {
     let Some(python) = peer::python() else { return };
     let sandbox = Sandbox::new();
     let regions = ["us-east-1", "eu-west-1", "cn-north-1", "us-gov-west-1", "ap-southeast-2", "us-iso-east-1"];

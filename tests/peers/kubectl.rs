@@ -42,7 +42,7 @@ impl World {
 }
 
 #[test]
-fn kubectl_lists_pods_and_knows_who_it_is() {
+fn kubectl_lists_pods_and_prints_its_identity() {
     let Some(world) = World::new() else { return };
     world.api.add_pod("default", "web-7d4b9");
     for version in ["v1", "v1beta1"] {
@@ -65,7 +65,7 @@ fn kubectl_lists_pods_and_knows_who_it_is() {
 }
 
 #[test]
-fn a_failure_inside_kubectl_is_one_readable_line() {
+fn kubectl_prints_one_line_when_role_is_denied() {
     let Some(world) = World::new() else { return };
     world.sandbox.run(world.sandbox.rolecall().args(["agent", "stop"])).assert_ok();
     world.aws.remove_role(ROLE);
@@ -81,8 +81,9 @@ fn a_failure_inside_kubectl_is_one_readable_line() {
     );
 }
 
+/// Fault matrix rows 40 and 43.
 #[test]
-fn rows_40_and_43_a_forged_kubeconfig_gets_no_token_out_of_kubectl() {
+fn kubectl_with_other_server_gets_no_token() {
     let Some(world) = World::new() else { return };
     let path = world.sandbox.kubeconfig();
     let text = fs::read_to_string(&path).unwrap();

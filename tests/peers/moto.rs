@@ -37,7 +37,7 @@ impl Drop for Moto {
 }
 
 #[test]
-fn add_and_token_work_with_motos_sts_and_eks() {
+fn add_and_token_succeed_with_moto() {
     let Some(python) = peer::python() else { return };
     let moto = Moto::start(&python);
     let sandbox = Sandbox::new();

@@ -111,7 +111,7 @@ impl Rig {
 }
 
 #[test]
-fn the_aws_cli_uses_the_login_that_we_wrote() {
+fn sso_login_of_daemon_is_used_by_aws_cli() {
     let Some(python) = peer::python() else { return };
     let aws = [python.as_path(), Path::new("-m"), Path::new("awscli")];
     for name in [Some("corp"), None] {
@@ -123,7 +123,7 @@ fn the_aws_cli_uses_the_login_that_we_wrote() {
 }
 
 #[test]
-fn we_use_the_login_that_the_aws_cli_wrote() {
+fn sso_token_renewed_by_aws_cli_is_used_by_daemon() {
     let Some(python) = peer::python() else { return };
     let aws = [python.as_path(), Path::new("-m"), Path::new("awscli")];
     let rig = Rig::new(Some("corp"));
@@ -155,7 +155,7 @@ fn we_use_the_login_that_the_aws_cli_wrote() {
 }
 
 #[test]
-fn the_login_of_aws_sso_login_is_ours_too_and_ours_is_its_own() {
+fn sso_login_and_logout_of_aws_cli_are_shared() {
     let Some(aws) = peer::aws_cli() else { return };
     let aws = [aws.as_path()];
     let rig = Rig::new(Some("corp"));

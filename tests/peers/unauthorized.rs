@@ -77,8 +77,9 @@ impl World {
     }
 }
 
+/// Fault matrix row 68.
 #[test]
-fn row_68_a_denied_role_is_one_call_for_all_runs_of_a_kubectl() {
+fn kubectl_with_denied_role_makes_one_assume_role_call() {
     let Some(world) = World::new() else { return };
     // What add got is forgotten with the daemon that got it.
     world.sandbox.run(world.sandbox.rolecall().args(["agent", "stop"])).assert_ok();
@@ -107,8 +108,9 @@ fn not_let_in(world: &World) -> (usize, usize) {
     (world.runs() - runs, world.api.tokens().len() - tokens)
 }
 
+/// Fault matrix row 83.
 #[test]
-fn row_83_an_api_server_that_lets_nobody_in_costs_aws_one_call() {
+fn kubectl_always_401_causes_one_assume_role_call() {
     let Some(world) = World::new() else { return };
     world.get_pods().assert_ok();
     let before = world.assume_role_calls();
@@ -129,8 +131,9 @@ fn row_83_an_api_server_that_lets_nobody_in_costs_aws_one_call() {
     assert_eq!(world.assume_role_calls() - before, 1);
 }
 
+/// Fault matrix row 83.
 #[test]
-fn row_83_a_session_that_aws_has_ended_is_replaced() {
+fn kubectl_replaces_session_revoked_by_aws() {
     let Some(world) = World::new() else { return };
     world.get_pods().assert_ok();
     let before = world.assume_role_calls();

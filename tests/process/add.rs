@@ -15,7 +15,7 @@ fn run(fixture: &Fixture, arguments: &[String]) -> rolecall_harness::Output {
 }
 
 #[test]
-fn the_transcript_of_the_first_profile() {
+fn first_profile_prints_checks_and_next_commands() {
     let fixture = Fixture::bare();
     let said = fixture.rolecall(&ADD);
     said.assert_ok();
@@ -46,7 +46,7 @@ fn the_transcript_of_the_first_profile() {
 }
 
 #[test]
-fn a_second_time_changes_no_byte() {
+fn add_repeated_keeps_files_byte_identical() {
     let fixture = Fixture::added();
     let read = || (fs::read(fixture.config_path()).unwrap(), fs::read(fixture.sandbox.kubeconfig()).unwrap());
     let before = read();
@@ -58,7 +58,7 @@ fn a_second_time_changes_no_byte() {
 }
 
 #[test]
-fn malformed_input_is_a_usage_error_that_names_the_option() {
+fn add_malformed_argument_is_usage_error_naming_option() {
     let fixture = Fixture::bare();
     for (arguments, expected) in [
         (vec!["add", "pr/od", "--region", REGION], "may hold only letters"),
@@ -82,7 +82,7 @@ fn malformed_input_is_a_usage_error_that_names_the_option() {
 }
 
 #[test]
-fn what_the_daemon_refuses_is_not_written() {
+fn add_rejected_by_daemon_writes_nothing() {
     let fixture = Fixture::bare();
     for (arguments, expected) in [
         (add_with(&["--duration", "13h"]), "a session lasts from 15"),
@@ -116,7 +116,7 @@ fn what_the_daemon_refuses_is_not_written() {
 }
 
 #[test]
-fn what_aws_refuses_is_not_written() {
+fn add_rejected_by_aws_writes_nothing() {
     let fixture = Fixture::bare();
     fixture.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(1));
     let said = fixture.rolecall(&ADD);
@@ -128,7 +128,7 @@ fn what_aws_refuses_is_not_written() {
 }
 
 #[test]
-fn a_role_that_may_not_describe_the_cluster_says_what_to_give() {
+fn add_without_describe_permission_names_options() {
     let fixture = Fixture::bare();
     fixture.aws.deny(ROLE, "eks:DescribeCluster");
     fixture.aws.deny(&fixture.user.arn, "eks:DescribeCluster");
@@ -143,7 +143,7 @@ fn a_role_that_may_not_describe_the_cluster_says_what_to_give() {
 }
 
 #[test]
-fn offline_it_writes_what_it_is_given() {
+fn add_offline_writes_given_server_and_ca() {
     let fixture = Fixture::bare();
     fixture.aws.outage(&Fault::Reset);
     let ca = fixture.sandbox.write("home/ca.pem", fixture.api.ca_pem());
@@ -156,7 +156,7 @@ fn offline_it_writes_what_it_is_given() {
 }
 
 #[test]
-fn another_profile_of_that_name_is_not_replaced_unasked() {
+fn add_different_profile_requires_replace() {
     let fixture = Fixture::added();
     let before = fs::read(fixture.config_path()).unwrap();
     fixture
@@ -184,7 +184,7 @@ fn another_profile_of_that_name_is_not_replaced_unasked() {
 }
 
 #[test]
-fn many_at_once_lose_nothing() {
+fn add_ten_in_parallel_keeps_all_profiles() {
     let fixture = Fixture::bare();
     std::thread::scope(|scope| {
         let adding: Vec<_> = (0..10)
@@ -220,7 +220,7 @@ fn many_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_profile_with_everything_goes_from_its_options_to_a_token() {
+fn add_with_every_option_reaches_assume_role_and_token() {
     let fixture = Fixture::bare();
     fixture.aws.update_role(ROLE, |role| role.allows_tag_session().allows_source_identity());
     let policy =

@@ -15,7 +15,7 @@ fn add(fixture: &Fixture, role: &str) -> Output {
 }
 
 #[test]
-fn of_two_who_add_one_name_differently_one_is_refused() {
+fn add_same_name_concurrently_rejects_the_second() {
     let fixture = Fixture::bare();
     fixture.aws.add_role(Role::new(ADMINS).trusts(&fixture.user.arn));
     let gate = Gate::new();
@@ -39,7 +39,7 @@ fn of_two_who_add_one_name_differently_one_is_refused() {
 }
 
 #[test]
-fn what_was_written_by_hand_while_aws_was_asked_stays() {
+fn add_keeps_config_edited_during_aws_call() {
     let fixture = Fixture::bare();
     let gate = Gate::new();
     fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
@@ -61,7 +61,7 @@ fn what_was_written_by_hand_while_aws_was_asked_stays() {
 }
 
 #[test]
-fn a_configuration_that_the_agent_does_not_go_by_is_not_written() {
+fn add_with_config_unused_by_agent_writes_nothing() {
     let fixture = Fixture::configured();
     fixture.rolecall(&["agent", "start"]).assert_ok();
     let theirs = fs::read_to_string(fixture.config_path()).unwrap();

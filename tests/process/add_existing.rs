@@ -19,7 +19,7 @@ fn config(fixture: &Fixture) -> String {
 }
 
 #[test]
-fn a_replaced_profile_keeps_its_pin_while_its_cluster_is_the_same() {
+fn add_replace_keeps_pin_of_same_cluster() {
     let fixture = Fixture::added();
     fixture.aws.add_role(Role::new(ADMINS).trusts(&fixture.user.arn));
     let pinned = |fixture: &Fixture| {
@@ -58,7 +58,7 @@ fn a_replaced_profile_keeps_its_pin_while_its_cluster_is_the_same() {
 }
 
 #[test]
-fn a_replaced_profile_is_said_to_be_replaced() {
+fn add_replace_reports_replacement_once() {
     let fixture = Fixture::added();
     fixture.aws.add_role(Role::new(ADMINS).trusts(&fixture.user.arn));
     let said = add(&fixture, ADMINS, &["--replace"]);
@@ -70,7 +70,7 @@ fn a_replaced_profile_is_said_to_be_replaced() {
 }
 
 #[test]
-fn without_a_server_there_is_a_profile_and_no_context() {
+fn add_without_server_writes_profile_but_no_context() {
     let fixture = Fixture::bare();
     let kubeconfig = fixture.sandbox.home().join("my kube");
     let file = kubeconfig.display().to_string();
@@ -93,7 +93,7 @@ fn without_a_server_there_is_a_profile_and_no_context() {
 }
 
 #[test]
-fn a_recommended_command_names_the_same_kubeconfig() {
+fn add_suggested_command_names_the_given_kubeconfig() {
     let fixture = Fixture::bare();
     let file = fixture.sandbox.home().join("k.yaml").display().to_string();
     let said = add(&fixture, ROLE, &["--kubeconfig", &file]);
@@ -103,7 +103,7 @@ fn a_recommended_command_names_the_same_kubeconfig() {
 }
 
 #[test]
-fn a_session_shorter_than_asked_for_is_told() {
+fn add_reports_session_shorter_than_requested() {
     let fixture = Fixture::bare();
     fixture.aws.update_role(ROLE, |role| role.max_session_duration(Duration::from_hours(1)));
     let said = add(&fixture, ROLE, &["--duration", "12h"]);
@@ -116,7 +116,7 @@ fn a_session_shorter_than_asked_for_is_told() {
 }
 
 #[test]
-fn a_failure_before_writing_says_once_that_nothing_was_written() {
+fn add_failure_states_once_that_nothing_was_written() {
     let fixture = Fixture::bare();
     let told = |line: String| {
         assert_eq!(line.matches("othing was").count() + line.matches("left as it was").count(), 1, "{line}");

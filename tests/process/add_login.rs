@@ -47,7 +47,7 @@ fn config(fixture: &Fixture) -> String {
 }
 
 #[test]
-fn from_nothing_to_a_context_with_a_login_on_the_way() {
+fn add_logs_in_to_new_sso_source_then_writes_context() {
     let (fixture, center) = central();
     let before = config(&fixture);
     let terminal = terminal(&fixture, &CORP);
@@ -81,7 +81,7 @@ fn from_nothing_to_a_context_with_a_login_on_the_way() {
 }
 
 #[test]
-fn whoever_is_not_there_or_does_not_want_to_is_told_what_helps() {
+fn add_without_login_writes_nothing_and_gives_hint() {
     let (fixture, _center) = central();
     let before = config(&fixture);
     let line = one_line(&without_terminal(&fixture, &CORP), 5);
@@ -107,7 +107,7 @@ fn whoever_is_not_there_or_does_not_want_to_is_told_what_helps() {
 }
 
 #[test]
-fn one_code_is_asked_for_and_a_second_profile_of_the_source_needs_none() {
+fn add_second_profile_reuses_mfa_session() {
     let fixture = Fixture::bare();
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     fixture.aws.update_role(ROLE, Role::requires_mfa);
@@ -132,7 +132,7 @@ fn one_code_is_asked_for_and_a_second_profile_of_the_source_needs_none() {
 }
 
 #[test]
-fn a_role_that_takes_the_code_itself_is_added_with_one() {
+fn add_long_session_sends_mfa_code_in_assume_role() {
     let fixture = Fixture::bare();
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(Duration::from_hours(12)));

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::fixture::{Fixture, one_line};
 
 #[test]
-fn start_status_restart_logs_stop() {
+fn agent_start_status_restart_logs_stop_succeed() {
     let fixture = Fixture::configured();
     let line = one_line(&fixture.rolecall(&["agent", "status"]), 3);
     assert_eq!(line, "rolecall: the agent is not running. Run: rolecall agent start");
@@ -37,7 +37,7 @@ fn start_status_restart_logs_stop() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_keeps_nobody_from_serving() {
+fn daemon_serves_when_log_is_not_writable() {
     let fixture = Fixture::configured();
     std::fs::create_dir_all(fixture.sandbox.state_home().join("rolecall/daemon.log")).unwrap();
     fixture.token().assert_ok();
@@ -45,7 +45,7 @@ fn a_log_that_cannot_be_written_keeps_nobody_from_serving() {
 }
 
 #[test]
-fn a_daemon_that_cannot_start_says_why_through_the_client() {
+fn client_reports_why_the_daemon_cannot_start() {
     let fixture = Fixture::configured();
     let lock = fixture.socket().with_file_name("agent.lock");
     std::fs::create_dir_all(&lock).unwrap();
@@ -55,7 +55,7 @@ fn a_daemon_that_cannot_start_says_why_through_the_client() {
 }
 
 #[test]
-fn a_broken_configuration_does_not_keep_the_daemon_from_saying_so() {
+fn daemon_starts_with_invalid_config_and_reports_it() {
     let fixture = Fixture::configured();
     fixture.write_config("[profiles.prod]\ncluster = 3\n");
     let line = one_line(&fixture.token(), 1);

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::fixture::{Fixture, REGION, ROLE, one_line};
 
 #[test]
-fn list_and_show() {
+fn list_and_show_print_the_profile() {
     let fixture = Fixture::added();
     let said = fixture.rolecall(&["list"]);
     said.assert_ok();
@@ -31,7 +31,7 @@ fn list_and_show() {
 }
 
 #[test]
-fn status_in_words_and_in_json() {
+fn status_prints_table_and_json() {
     let fixture = Fixture::added();
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["status"]);
@@ -51,7 +51,7 @@ fn status_in_words_and_in_json() {
 }
 
 #[test]
-fn use_sets_the_current_context_and_says_the_one_before() {
+fn use_sets_current_context_and_rejects_unknown() {
     let fixture = Fixture::added();
     let said = fixture.rolecall(&["use", "prod"]);
     said.assert_ok();
@@ -63,7 +63,7 @@ fn use_sets_the_current_context_and_says_the_one_before() {
 }
 
 #[test]
-fn remove_takes_away_what_add_put_there() {
+fn remove_deletes_only_what_add_wrote() {
     let fixture = Fixture::bare();
     let path = fixture.sandbox.kubeconfig();
     let theirs =
@@ -86,7 +86,7 @@ fn remove_takes_away_what_add_put_there() {
 }
 
 #[test]
-fn kubeconfig_writes_prints_and_keeps_the_pin() {
+fn kubeconfig_writes_prints_and_checks_the_pin() {
     let fixture = Fixture::added();
     fs::remove_file(fixture.sandbox.kubeconfig()).unwrap();
     fixture.rolecall(&["kubeconfig", "--all"]).assert_ok();
@@ -109,14 +109,15 @@ fn kubeconfig_writes_prints_and_keeps_the_pin() {
 }
 
 #[test]
-fn refresh_gets_a_new_session() {
+fn refresh_assumes_the_role_again() {
     let fixture = Fixture::added();
     fixture.rolecall(&["refresh", "prod"]).assert_ok();
     assert_eq!(fixture.assume_role_calls(), 2);
 }
 
+/// Fault matrix row 110.
 #[test]
-fn row_110_nobody_reading_is_no_panic() {
+fn token_with_unwritable_stdout_fails_without_panic() {
     let fixture = Fixture::added();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -132,7 +133,7 @@ fn row_110_nobody_reading_is_no_panic() {
 }
 
 #[test]
-fn completions_are_scripts_that_the_shells_take() {
+fn completions_are_valid_for_bash_zsh_and_fish() {
     let fixture = Fixture::bare();
     let said = fixture.rolecall(&["completions", "bash"]);
     said.assert_ok();

@@ -13,7 +13,7 @@ use crate::files::skipped;
 use crate::fixture::{Fixture, kill};
 
 #[test]
-fn two_hundred_processes_on_a_cold_cache_are_one_call_and_one_credential() {
+fn token_200_processes_cold_share_one_assume_role() {
     let fixture = Fixture::configured();
     let gate = Gate::new();
     fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
@@ -39,8 +39,9 @@ fn two_hundred_processes_on_a_cold_cache_are_one_call_and_one_credential() {
     assert_eq!(fixture.assume_role_calls(), 1);
 }
 
+/// Fault matrix row 10.
 #[test]
-fn row_10_of_fifty_daemons_one_serves_and_the_others_say_so() {
+fn daemon_started_50_times_runs_once() {
     let fixture = Fixture::configured();
     let daemons: Vec<_> = (0..50).map(|_| fixture.sandbox.spawn_daemon(&mut fixture.sandbox.rolecalld())).collect();
     // All but the winner end by themselves.
@@ -61,8 +62,9 @@ fn row_10_of_fifty_daemons_one_serves_and_the_others_say_so() {
     fixture.token().assert_ok();
 }
 
+/// Fault matrix rows 9 and 20.
 #[test]
-fn rows_9_and_20_after_kill_9_the_next_call_works() {
+fn token_after_daemon_kill_starts_a_new_daemon() {
     let fixture = Fixture::added();
     for _ in 0..5 {
         kill("KILL", fixture.daemon_pid());
@@ -70,8 +72,9 @@ fn rows_9_and_20_after_kill_9_the_next_call_works() {
     }
 }
 
+/// Fault matrix row 20.
 #[test]
-fn row_20_a_daemon_that_is_killed_during_a_call_is_followed_by_another() {
+fn token_survives_daemon_kill_during_aws_call() {
     let fixture = Fixture::added();
     // Without its sessions.
     fixture.rolecall(&["agent", "stop"]).assert_ok();
@@ -90,7 +93,7 @@ fn row_20_a_daemon_that_is_killed_during_a_call_is_followed_by_another() {
 }
 
 #[test]
-fn a_crowd_that_the_daemon_has_no_place_for_is_waited_out() {
+fn token_waits_while_daemon_is_over_capacity() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let files = getrlimit(Resource::Nofile);
     if files.maximum.is_some_and(|most| most < 1500) {
@@ -114,8 +117,9 @@ fn a_crowd_that_the_daemon_has_no_place_for_is_waited_out() {
     });
 }
 
+/// Fault matrix row 18.
 #[test]
-fn row_18_a_daemon_that_is_stopped_is_given_up_at_the_deadline() {
+fn token_with_stopped_daemon_fails_at_deadline() {
     let fixture = Fixture::added();
     let pid = fixture.daemon_pid();
     kill("STOP", pid);
@@ -128,8 +132,9 @@ fn row_18_a_daemon_that_is_stopped_is_given_up_at_the_deadline() {
     fixture.token().assert_ok();
 }
 
+/// Fault matrix row 73.
 #[test]
-fn row_73_thirty_profiles_cold_are_thirty_calls_and_no_more() {
+fn token_30_profiles_cold_need_30_assume_role_calls() {
     let fixture = Fixture::bare();
     let mut config = "[sources.work]\naws_profile = \"work\"\n".to_owned();
     for n in 0..30 {

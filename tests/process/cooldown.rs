@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::fixture::{Fixture, kill, one_line};
 
+/// Fault matrix row 18.
 #[test]
-fn row_18_six_calls_to_a_daemon_that_is_stopped_wait_for_it_once() {
+fn token_six_runs_with_stopped_daemon_wait_once() {
     let fixture = Fixture::added();
     fixture.token().assert_ok();
     let stamp = fixture.socket().with_extension("cooldown");

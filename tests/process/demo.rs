@@ -10,7 +10,7 @@ use rolecall_harness::Sandbox;
 use crate::fixture::kill;
 
 #[test]
-fn an_interrupted_demo_leaves_nothing_behind() {
+fn demo_interrupted_leaves_no_files_or_processes() {
     let sandbox = Sandbox::new();
     // It builds, so it needs the whole environment of the test.
     let program = sandbox.command("demo").get_program().to_owned();

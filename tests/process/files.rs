@@ -30,7 +30,7 @@ fn nothing_was_written(fixture: &Fixture, said: &Output, expected: &str) {
 }
 
 #[test]
-fn malformed_yaml_is_named_by_line_and_left_alone() {
+fn kubeconfig_with_malformed_yaml_is_not_changed() {
     let fixture = with_kubeconfig("apiVersion: v1\nclusters: [\nusers: }\n");
     let said = fixture.rolecall(&ADD);
     let path = fixture.sandbox.kubeconfig();
@@ -39,7 +39,7 @@ fn malformed_yaml_is_named_by_line_and_left_alone() {
 }
 
 #[test]
-fn somebody_elses_kubeconfig_is_left_alone() {
+fn kubeconfig_of_another_user_is_not_changed() {
     if !is_root() {
         return skipped("a kubeconfig of another user: only root can give a file away");
     }
@@ -52,7 +52,7 @@ fn somebody_elses_kubeconfig_is_left_alone() {
 }
 
 #[test]
-fn a_context_of_that_name_that_is_not_ours_is_left_alone() {
+fn kubeconfig_with_foreign_context_is_not_changed() {
     let theirs = "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts:\n- name: prod\n  context: {cluster: x, user: y}\n";
     let fixture = with_kubeconfig(theirs);
     let said = fixture.rolecall(&ADD);
@@ -60,8 +60,9 @@ fn a_context_of_that_name_that_is_not_ours_is_left_alone() {
     assert_eq!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap(), theirs);
 }
 
+/// Fault matrix row 93.
 #[test]
-fn row_93_a_full_disk_leaves_the_old_file() {
+fn kubeconfig_over_file_size_limit_is_not_changed() {
     let fixture = with_kubeconfig(&format!("{THEIRS}# {}\n", "x".repeat(20_000)));
     let path = fixture.sandbox.kubeconfig();
     let before = fs::read(&path).unwrap();
@@ -75,8 +76,9 @@ fn row_93_a_full_disk_leaves_the_old_file() {
     fixture.rolecall(&ADD).assert_ok();
 }
 
+/// Fault matrix row 93.
 #[test]
-fn row_93_a_full_file_system_leaves_the_old_file() {
+fn kubeconfig_on_full_file_system_is_not_changed() {
     let fixture = with_kubeconfig(THEIRS);
     let folder = fixture.sandbox.home().join("full");
     fs::create_dir(&folder).unwrap();
@@ -101,15 +103,16 @@ fn row_93_a_full_file_system_leaves_the_old_file() {
 }
 
 #[test]
-fn a_kubeconfig_in_a_folder_that_takes_no_files_is_left_alone() {
+fn kubeconfig_in_unwritable_folder_writes_nothing() {
     let fixture = with_kubeconfig(THEIRS);
     // Root may write anywhere but into /proc.
     let said = fixture.sandbox.run(fixture.sandbox.rolecall().args(ADD).env("KUBECONFIG", "/proc/kubeconfig"));
     nothing_was_written(&fixture, &said, "/proc/kubeconfig");
 }
 
+/// Fault matrix row 97.
 #[test]
-fn row_97_comments_mode_and_link_stay() {
+fn kubeconfig_keeps_comments_mode_and_symlink() {
     let fixture = with_kubeconfig(THEIRS);
     let path = fixture.sandbox.kubeconfig();
     let real = fixture.sandbox.home().join("dotfiles-kubeconfig");
@@ -123,8 +126,9 @@ fn row_97_comments_mode_and_link_stay() {
     assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
+/// Fault matrix row 98.
 #[test]
-fn row_98_a_lock_of_kubectl_is_waited_for_and_then_named() {
+fn kubeconfig_locked_by_kubectl_is_named_after_waiting() {
     let fixture = with_kubeconfig(THEIRS);
     let lock = fixture.sandbox.kubeconfig().with_file_name("config.lock");
     fs::write(&lock, "").unwrap();

@@ -109,9 +109,10 @@ fn ask(stop: &AtomicBool, results: &mpsc::Sender<Result<(), String>>, mut once: 
     }
 }
 
+/// Fault matrix row 113.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "real processes, in real time")]
-fn row_113_restarts_under_load_lose_no_request_and_no_session() {
+fn restart_under_load_loses_no_request_or_session() {
     const RESTARTS: u32 = 5;
     let fixture = Fixture::added();
     fixture.token().assert_ok();
@@ -182,7 +183,7 @@ fn is_closed(pid: u32) {
 }
 
 #[test]
-fn a_program_that_was_replaced_is_what_runs_after_a_restart() {
+fn restart_runs_the_replaced_program() {
     let fixture = Fixture::configured();
     let installed = Installed::new(&fixture);
     installed.rolecall(&["token", "prod"]).assert_ok();
@@ -201,7 +202,7 @@ fn a_program_that_was_replaced_is_what_runs_after_a_restart() {
 }
 
 #[test]
-fn a_program_that_does_not_run_is_refused_and_the_old_one_goes_on() {
+fn restart_with_unusable_program_keeps_old_daemon() {
     let fixture = Fixture::configured();
     let installed = Installed::new(&fixture);
     installed.rolecall(&["token", "prod"]).assert_ok();
@@ -228,7 +229,7 @@ fn a_program_that_does_not_run_is_refused_and_the_old_one_goes_on() {
 }
 
 #[test]
-fn a_program_that_vanishes_at_the_last_moment_leaves_the_old_one_serving() {
+fn restart_with_vanished_program_keeps_old_daemon() {
     let fixture = Fixture::configured();
     let installed = Installed::new(&fixture);
     let daemon = installed.start_daemon();
@@ -246,7 +247,7 @@ fn a_program_that_vanishes_at_the_last_moment_leaves_the_old_one_serving() {
 }
 
 #[test]
-fn a_configuration_that_is_broken_by_now_keeps_the_daemon_from_a_restart() {
+fn restart_with_invalid_config_is_rejected() {
     let fixture = Fixture::configured();
     fixture.token().assert_ok();
     fixture.write_config("[profiles.prod]\ncluster = 3\n");
@@ -257,7 +258,7 @@ fn a_configuration_that_is_broken_by_now_keeps_the_daemon_from_a_restart() {
 }
 
 #[test]
-fn whoever_waits_for_aws_during_a_restart_gets_their_token() {
+fn restart_during_aws_call_still_returns_the_token() {
     let fixture = Fixture::configured();
     let daemon = fixture.sandbox.start_daemon();
     let gate = Gate::new();
@@ -274,15 +275,16 @@ fn whoever_waits_for_aws_during_a_restart_gets_their_token() {
 }
 
 #[test]
-fn a_silent_connection_does_not_hold_up_a_restart() {
+fn restart_is_not_delayed_by_silent_connections() {
     let fixture = Fixture::added();
     let _silent: Vec<_> = (0..20).map(|_| UnixStream::connect(fixture.socket()).unwrap()).collect();
     fixture.rolecall(&["agent", "restart"]).assert_ok();
     assert_eq!(daemon(&fixture)["restarts"], 1);
 }
 
+/// Fault matrix row 16.
 #[test]
-fn row_16_a_service_managers_socket_survives_a_restart() {
+fn restart_keeps_the_service_managers_socket() {
     let fixture = Fixture::configured();
     let (listener, daemon) = activated(&fixture);
     fixture.token().assert_ok();
@@ -300,7 +302,7 @@ fn row_16_a_service_managers_socket_survives_a_restart() {
 }
 
 #[test]
-fn where_no_daemon_runs_a_restart_starts_one() {
+fn restart_without_daemon_starts_one() {
     let fixture = Fixture::configured();
     let said = fixture.rolecall(&["agent", "restart"]);
     assert!(said.assert_ok().stdout.starts_with("✓ the agent started (pid "), "{}", said.stdout);
@@ -308,7 +310,7 @@ fn where_no_daemon_runs_a_restart_starts_one() {
 }
 
 #[test]
-fn a_daemon_that_is_stopped_after_a_restart_takes_its_name_along() {
+fn stop_after_restart_removes_the_socket() {
     let fixture = Fixture::added();
     fixture.rolecall(&["agent", "restart"]).assert_ok();
     fixture.rolecall(&["agent", "stop"]).assert_ok();
@@ -317,7 +319,7 @@ fn a_daemon_that_is_stopped_after_a_restart_takes_its_name_along() {
 }
 
 #[test]
-fn a_handover_that_nobody_made_is_refused() {
+fn daemon_rejects_handover_arguments_without_state() {
     let fixture = Fixture::configured();
     for (numbers, code) in [("1,3,4,5", 1), ("1,0,1,2", 1), ("1,3,4,5,1,1", 1), ("x", 2), ("1,-1,4,5", 2)] {
         let said = fixture.sandbox.run(fixture.sandbox.rolecalld().args(["--handover", numbers]));

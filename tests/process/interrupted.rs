@@ -33,7 +33,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_kubeconfig_is_whole_and_not_locked() {
+fn kubeconfig_interrupted_is_complete_and_unlocked() {
     let fixture = Fixture::added();
     let file = fixture.sandbox.home().join("k/config");
     let Some(said) = interrupted(&fixture, 1, &["kubeconfig", "prod", "--kubeconfig", file.to_str().unwrap()]) else {
@@ -45,7 +45,7 @@ fn the_kubeconfig_is_whole_and_not_locked() {
 }
 
 #[test]
-fn the_configuration_is_whole_and_nothing_lies_beside_it() {
+fn remove_interrupted_leaves_complete_config() {
     let fixture = Fixture::added();
     let Some(said) = interrupted(&fixture, 1, &["remove", "prod", "--keep-context"]) else { return };
     assert_ne!(said.code(), Some(0), "it was interrupted: {said:?}");

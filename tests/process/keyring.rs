@@ -7,8 +7,9 @@ use rolecall_harness::{Sandbox, SessionBus, within};
 use crate::desktop::{self, BOUND, Desktop, item};
 use crate::fixture::one_line;
 
+/// Fault matrix row 86.
 #[test]
-fn row_86_a_locked_keyring_is_told_soon_and_holds_up_nobody() {
+fn keyring_locked_fails_without_blocking_tokens() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
@@ -22,8 +23,9 @@ fn row_86_a_locked_keyring_is_told_soon_and_holds_up_nobody() {
     assert_eq!(desktop.list()[0]["name"], "glass");
 }
 
+/// Fault matrix row 86.
 #[test]
-fn row_86_a_prompt_that_nobody_answers_is_told_and_shown_once() {
+fn keyring_prompt_unanswered_is_shown_once() {
     let Some(desktop) = Desktop::at(SessionBus::with_desktop) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
@@ -35,8 +37,9 @@ fn row_86_a_prompt_that_nobody_answers_is_told_and_shown_once() {
     assert!(one_line(&said, 1).contains("waits for its password") && said.elapsed < Duration::from_secs(2), "{said}");
 }
 
+/// Fault matrix row 87.
 #[test]
-fn row_87_a_keyring_that_hangs_is_told_soon_and_is_used_again_when_it_goes_on() {
+fn keyring_hanging_fails_then_recovers() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
@@ -52,8 +55,9 @@ fn row_87_a_keyring_that_hangs_is_told_soon_and_is_used_again_when_it_goes_on() 
     assert_eq!(listed.unwrap()[0]["name"], "glass");
 }
 
+/// Fault matrix row 87.
 #[test]
-fn row_87_a_keyring_is_asked_over_connections_that_are_kept() {
+fn keyring_requests_share_one_connection() {
     // GNOME Keyring dies of clients that come and go, see the module `secret_service`.
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
@@ -66,8 +70,9 @@ fn row_87_a_keyring_is_asked_over_connections_that_are_kept() {
     assert_eq!(desktop.bus.connected() - before, 1, "connections beside the test's own look");
 }
 
+/// Fault matrix row 88.
 #[test]
-fn row_88_a_keyring_that_dies_in_the_middle_is_told_and_used_again() {
+fn keyring_killed_during_request_fails_then_recovers() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
@@ -86,8 +91,9 @@ fn row_88_a_keyring_that_dies_in_the_middle_is_told_and_used_again() {
     assert_eq!(desktop.list()[0]["name"], "glass");
 }
 
+/// Fault matrix row 88.
 #[test]
-fn row_88_without_a_session_bus_everything_else_is_served() {
+fn keyring_without_session_bus_does_not_affect_tokens() {
     let fixture = desktop::fixture();
     let key = fixture.aws.add_user("111122223333", "break-glass");
     fixture.token().assert_ok();
@@ -102,14 +108,16 @@ fn row_88_without_a_session_bus_everything_else_is_served() {
     assert!(!is_written_below(&fixture.sandbox, &key.secret));
 }
 
+/// Fault matrix row 88.
 #[test]
-fn row_88_a_bus_that_denies_is_told_as_that() {
+fn keyring_denied_by_bus_reports_refusal() {
     let Some(desktop) = Desktop::at(SessionBus::denying) else { return };
     desktop.refuses(&["list"], "the OS keyring refuses");
 }
 
+/// Fault matrix row 88.
 #[test]
-fn row_88_what_is_not_ours_is_left_alone() {
+fn keyring_items_of_other_programs_are_not_changed() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
@@ -137,8 +145,9 @@ fn row_88_what_is_not_ours_is_left_alone() {
     assert_eq!(desktop.bus.lookup(&["service", "rolecall", "more", "yes"]).as_deref(), Some("hunter2"));
 }
 
+/// Fault matrix row 89.
 #[test]
-fn row_89_keys_of_a_newer_rolecall_are_left_alone() {
+fn keyring_item_of_newer_format_is_not_changed() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let newer = "{\"format\":2,\"keys\":[{\"id\":\"AKIAIOSFODNN7EXAMPLE\"}]}";
     desktop.bus.store("AWS access key of Rolecall", &item("glass"), newer.as_bytes());

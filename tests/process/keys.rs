@@ -11,7 +11,7 @@ use crate::fixture::{ROLE, one_line};
 const SOON: Duration = Duration::from_secs(20);
 
 #[test]
-fn keys_are_put_listed_rotated_and_forgotten() {
+fn keys_put_list_rotate_forget_succeed() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
 
@@ -46,7 +46,7 @@ fn keys_are_put_listed_rotated_and_forgotten() {
 }
 
 #[test]
-fn keys_that_aws_does_not_take_are_not_kept() {
+fn keys_put_rejected_by_aws_stores_nothing() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     let wrong = AccessKey { secret: "x".repeat(40), ..key.clone() };
@@ -68,7 +68,7 @@ fn keys_that_aws_does_not_take_are_not_kept() {
 }
 
 #[test]
-fn a_rotation_that_fails_leaves_keys_that_work() {
+fn keys_rotate_failure_leaves_usable_keys() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
@@ -103,7 +103,7 @@ fn a_rotation_that_fails_leaves_keys_that_work() {
 }
 
 #[test]
-fn new_keys_that_cannot_be_kept_are_deleted_again() {
+fn keys_rotate_with_locked_keyring_deletes_the_new_key() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
@@ -122,7 +122,7 @@ fn new_keys_that_cannot_be_kept_are_deleted_again() {
 }
 
 #[test]
-fn a_rotation_is_not_cut_off_by_a_restart_and_one_that_is_by_a_stop_is_told() {
+fn keys_rotate_blocks_restart_and_warns_on_stop() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let (key, sandbox) = (&desktop.key, &desktop.fixture.sandbox);
     let mut command = sandbox.rolecalld();
@@ -164,7 +164,7 @@ fn in_shell(arguments: &str) -> [String; 2] {
 }
 
 #[test]
-fn a_person_types_the_keys_and_the_secret_is_not_shown() {
+fn keys_put_at_terminal_hides_the_secret() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     let mut shell = desktop.fixture.sandbox.command("sh");
@@ -190,7 +190,7 @@ fn a_person_types_the_keys_and_the_secret_is_not_shown() {
 }
 
 #[test]
-fn ctrl_c_at_the_question_gives_the_terminal_back() {
+fn keys_put_interrupted_restores_the_terminal() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     for (question, keys) in [("Access key id: ", ""), ("Secret access key (not shown): ", "AKIAIOSFODNN7EXAMPLE\r")] {
         let mut shell = desktop.fixture.sandbox.command("bash");

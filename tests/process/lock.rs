@@ -38,7 +38,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_person_chooses_a_passphrase_locks_and_unlocks() {
+fn lock_and_unlock_at_terminal_succeed() {
     let fixture = Fixture::configured();
     fixture.token().assert_ok();
     let terminal = fixture.sandbox.terminal(fixture.sandbox.rolecall().arg("lock"));
@@ -76,7 +76,7 @@ fn a_person_chooses_a_passphrase_locks_and_unlocks() {
 }
 
 #[test]
-fn ctrl_c_at_the_prompt_leaves_the_terminal_as_it_was() {
+fn unlock_interrupted_restores_the_terminal() {
     let fixture = Fixture::with_passphrase();
     fixture.rolecall(&["lock"]).assert_ok();
     for signal in ["key", "INT", "TERM"] {
@@ -114,7 +114,7 @@ fn ctrl_c_at_the_prompt_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn a_hotkey_locks_without_a_question_and_a_script_unlocks() {
+fn lock_without_prompt_and_unlock_from_stdin_succeed() {
     let fixture = Fixture::with_passphrase();
     let said = fixture.rolecall(&["lock"]);
     assert!(said.assert_ok().stdout.ends_with("no session is left. Unlock it: rolecall unlock\n"), "{}", said.stdout);
@@ -144,7 +144,7 @@ fn a_hotkey_locks_without_a_question_and_a_script_unlocks() {
 }
 
 #[test]
-fn a_daemon_that_is_killed_or_restarted_comes_back_locked() {
+fn lock_survives_daemon_kill_and_restart() {
     let fixture = Fixture::with_passphrase();
     fixture.rolecall(&["lock"]).assert_ok();
     let pid = fixture.daemon_pid();
@@ -160,9 +160,10 @@ fn a_daemon_that_is_killed_or_restarted_comes_back_locked() {
     fixture.token().assert_ok();
 }
 
+/// Fault matrix row 104.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "how long real processes wait is real time")]
-fn row_104_twenty_wrong_passphrases_in_parallel_hold_nobody_up() {
+fn unlock_20_wrong_guesses_do_not_block_others() {
     let fixture = Fixture::with_passphrase();
     fixture.rolecall(&["lock"]).assert_ok();
     thread::scope(|scope| {
@@ -196,7 +197,7 @@ fn row_104_twenty_wrong_passphrases_in_parallel_hold_nobody_up() {
 }
 
 #[test]
-fn times_without_a_passphrase_have_no_effect_and_say_so() {
+fn lock_timers_without_passphrase_warn_in_status() {
     let fixture = Fixture::configured();
     let config = fs::read_to_string(fixture.config_path()).unwrap();
     fixture.write_config(&format!("{config}\n[lock]\nidle = \"30min\"\n"));
@@ -225,8 +226,9 @@ fn memory(pid: u32) -> Option<Vec<u8>> {
     Some(all)
 }
 
+/// Fault matrix row 48.
 #[test]
-fn row_48_after_a_lock_no_secret_is_left_in_memory() {
+fn lock_wipes_secrets_from_memory() {
     let fixture = Fixture::configured();
     fixture.sandbox.secret("a passphrase", PASSPHRASE);
     fixture.token().assert_ok();

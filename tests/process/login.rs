@@ -58,7 +58,7 @@ fn browser(_: &Value, steps: &mut Steps<'_>) {
 }
 
 #[test]
-fn a_code_is_asked_for_until_one_is_taken() {
+fn login_prompts_until_mfa_code_is_accepted() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
@@ -82,7 +82,7 @@ fn a_code_is_asked_for_until_one_is_taken() {
 }
 
 #[test]
-fn three_codes_that_are_refused_are_enough() {
+fn login_gives_up_after_three_rejected_codes() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
@@ -96,7 +96,7 @@ fn three_codes_that_are_refused_are_enough() {
 }
 
 #[test]
-fn without_a_terminal_a_code_comes_from_a_program_or_not_at_all() {
+fn login_without_terminal_reads_code_from_stdin_only() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let line = one_line(&without_terminal(&sandbox, &["login", "work"]), 5);
@@ -112,8 +112,9 @@ fn without_a_terminal_a_code_comes_from_a_program_or_not_at_all() {
     assert_eq!(fake.logins().len(), 6);
 }
 
+/// Fault matrix row 111.
 #[test]
-fn row_111_ctrl_c_at_the_prompt_leaves_a_clean_line() {
+fn login_interrupted_at_prompt_ends_the_line() {
     let sandbox = Sandbox::new();
     let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
@@ -126,7 +127,7 @@ fn row_111_ctrl_c_at_the_prompt_leaves_a_clean_line() {
 }
 
 #[test]
-fn a_browser_is_opened_and_waited_for() {
+fn login_opens_browser_and_waits() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, browser);
     let opened = sandbox.root().join("opened");
@@ -145,7 +146,7 @@ fn a_browser_is_opened_and_waited_for() {
 }
 
 #[test]
-fn where_no_browser_is_to_be_opened_the_address_is_shown() {
+fn login_without_browser_prints_the_page() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, browser);
     fake.open();
@@ -175,7 +176,7 @@ fn where_no_browser_is_to_be_opened_the_address_is_shown() {
 }
 
 #[test]
-fn ctrl_c_while_a_browser_is_waited_for_takes_the_spinner_away() {
+fn login_interrupted_while_waiting_removes_status_line() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, browser);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
@@ -187,7 +188,7 @@ fn ctrl_c_while_a_browser_is_waited_for_takes_the_spinner_away() {
 }
 
 #[test]
-fn without_a_terminal_the_address_is_a_line_and_the_result_is_json_if_wanted() {
+fn login_without_terminal_prints_page_and_json() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, browser);
     fake.open();
@@ -203,7 +204,7 @@ fn without_a_terminal_the_address_is_a_line_and_the_result_is_json_if_wanted() {
 }
 
 #[test]
-fn the_source_that_needs_it_is_found() {
+fn login_without_name_picks_source_that_needs_it() {
     let sandbox = Sandbox::new();
     let _fake = FakeDaemon::start(&sandbox, |_, steps| steps.done());
     let said = without_terminal(&sandbox, &["login"]);
@@ -222,7 +223,7 @@ fn aws_login(request: &Value, steps: &mut Steps<'_>, home: &Path) {
 }
 
 #[test]
-fn another_program_has_the_terminal_while_it_logs_in() {
+fn login_lends_the_terminal_to_aws_login() {
     let sandbox = Sandbox::new();
     let home = sandbox.home();
     let _fake = FakeDaemon::start(&sandbox, move |request, steps| aws_login(request, steps, &home));
@@ -255,7 +256,7 @@ fn another_program_has_the_terminal_while_it_logs_in() {
 }
 
 #[test]
-fn logging_out_says_what_was_forgotten() {
+fn logout_prints_dropped_sessions_and_revocation() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     fake.log_in();

@@ -57,7 +57,7 @@ fn is_let_in(fixture: &Fixture) {
 }
 
 #[test]
-fn a_code_that_is_typed_at_kubectl_s_terminal_is_good_for_everything_after() {
+fn mfa_code_typed_in_plugin_serves_later_tokens() {
     let (fixture, serial) = guarded();
     let terminal = plugin(&fixture);
     terminal.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
@@ -82,7 +82,7 @@ fn a_code_that_is_typed_at_kubectl_s_terminal_is_good_for_everything_after() {
 }
 
 #[test]
-fn a_device_is_approved_elsewhere_while_kubectl_waits() {
+fn device_login_approved_while_plugin_waits_returns_token() {
     let (fixture, center) = central();
     let terminal = plugin(&fixture);
     terminal.wait_for("prod: source \"corp\" needs a login. Log in now? [Y/n] ", SOON);
@@ -97,8 +97,9 @@ fn a_device_is_approved_elsewhere_while_kubectl_waits() {
     is_let_in(&fixture);
 }
 
+/// Fault matrix row 71.
 #[test]
-fn row_71_of_five_hundred_at_one_terminal_one_asks_and_one_device_is_approved() {
+fn plugin_500_runs_at_one_terminal_ask_once() {
     const CALLERS: usize = 500;
     let (fixture, center) = central();
     fixture.rolecall(&["agent", "start"]).assert_ok();
@@ -119,8 +120,9 @@ fn row_71_of_five_hundred_at_one_terminal_one_asks_and_one_device_is_approved() 
     assert_eq!((1..=CALLERS).filter(is_full).count(), 1);
 }
 
+/// Fault matrix row 111.
 #[test]
-fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
+fn login_interrupted_in_one_client_continues_in_other() {
     let (fixture, center) = central();
     let login = || fixture.sandbox.terminal(fixture.sandbox.rolecall().args(["login", "corp"]));
     let (first, second) = (login(), login());
@@ -140,7 +142,7 @@ fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
 }
 
 #[test]
-fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
+fn login_interrupted_resumes_or_switches_to_device_flow() {
     let (fixture, center) = central();
     let opened = fixture.sandbox.root().join("opened");
     let script = format!("#!/bin/sh\necho \"$1\" >>{}\n", opened.display());
@@ -177,7 +179,7 @@ fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
 }
 
 #[test]
-fn what_one_person_left_in_an_agent_before_is_not_served_to_the_next() {
+fn login_of_another_user_drops_restored_sessions() {
     let (fixture, center) = central();
     center.approve_all();
     let login = |source: &str| {
@@ -200,7 +202,7 @@ fn what_one_person_left_in_an_agent_before_is_not_served_to_the_next() {
 }
 
 #[test]
-fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
+fn browser_login_succeeds_and_logout_revokes_it() {
     let (fixture, center) = central();
     center.approve_all();
     let opened = fixture.sandbox.root().join("opened");

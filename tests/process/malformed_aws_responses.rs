@@ -83,23 +83,27 @@ fn a_crowd_is_refused_with(fault: Fault, words: &str) {
     within_the_budget(&fixture);
 }
 
+/// Fault matrix row 59.
 #[test]
-fn row_59_throttled_by_400_a_crowd_is_told_and_sts_is_spared() {
+fn sts_throttles_with_400_calls_stay_within_rate_limit() {
     a_crowd_is_refused_with(Fault::Throttle, "STS asks for fewer calls");
 }
 
+/// Fault matrix row 59.
 #[test]
-fn row_59_throttled_by_429_a_crowd_is_told_and_sts_is_spared() {
+fn sts_throttles_with_429_calls_stay_within_rate_limit() {
     a_crowd_is_refused_with(Fault::error(429, "TooManyRequestsException", "slow down"), "STS asks for fewer calls");
 }
 
+/// Fault matrix row 59.
 #[test]
-fn row_59_refused_by_503_a_crowd_is_told_and_sts_is_spared() {
+fn sts_unavailable_503_calls_stay_within_rate_limit() {
     a_crowd_is_refused_with(unavailable(None), "STS cannot be reached");
 }
 
+/// Fault matrix row 59.
 #[test]
-fn row_59_what_sts_says_about_when_to_come_back_is_honoured() {
+fn sts_retry_after_delays_the_next_call() {
     let fixture = crowded();
     fixture.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
     let said = within(DEADLINE, || Some(fixture.rolecall(&["token", "p0"])).filter(|said| said.code() == Some(0)));
@@ -107,8 +111,9 @@ fn row_59_what_sts_says_about_when_to_come_back_is_honoured() {
     comes_back_after(&fixture, Duration::from_secs(2));
 }
 
+/// Fault matrix row 59.
 #[test]
-fn row_59_what_sts_says_to_one_about_when_to_come_back_counts_for_all() {
+fn sts_retry_after_applies_to_all_profiles() {
     let fixture = crowded();
     fixture.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
     // Told, it has been heard: what began before that is nobody's fault.
@@ -220,39 +225,45 @@ fn session(fixture: &Fixture) -> String {
     session.to_string()
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_a_good_answer_in_these_words_is_taken() {
+fn sts_response_template_is_accepted() {
     let fixture = Fixture::configured();
     fixture.aws.fault(Op::AssumeRole, answer(Answer::good(&fixture).xml()).forever());
     fixture.token().assert_ok();
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_an_answer_with_another_root_is_refused() {
+fn sts_response_with_wrong_root_is_rejected() {
     withstands(|fixture| answer(Answer { root: "AssumeRoleWithSAMLResponse", ..Answer::good(fixture) }.xml()));
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_an_answer_that_lacks_an_element_is_refused() {
+fn sts_response_with_missing_element_is_rejected() {
     for element in ["AccessKeyId", "SecretAccessKey", "SessionToken", "AssumedRoleUser", "Credentials"] {
         withstands(|fixture| answer(Answer::good(fixture).without(element)));
     }
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_an_answer_that_says_something_twice_is_refused() {
+fn sts_response_with_duplicate_element_is_rejected() {
     let twice = "<AccessKeyId>ASIAEXAMPLEEXAMPLE</AccessKeyId>".to_owned();
     withstands(|fixture| answer(Answer { more: twice.clone(), ..Answer::good(fixture) }.xml()));
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_an_answer_of_50_mb_is_not_read_to_its_end() {
+fn sts_response_of_50_mb_is_not_read_completely() {
     let more = format!("<x>{}</x>", "y".repeat(50_000_000));
     withstands(|fixture| answer(Answer { more: more.clone(), ..Answer::good(fixture) }.xml()));
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_a_compressed_bomb_does_not_go_off() {
+fn sts_response_gzip_bomb_is_not_expanded() {
     let fixture = Fixture::bare();
     let bomb = fixture.sandbox.home().join("bomb.gz");
     let mut command = fixture.sandbox.command("sh");
@@ -264,8 +275,9 @@ fn row_64_a_compressed_bomb_does_not_go_off() {
     withstands(|_| encoded(bomb.clone(), &[("content-encoding", "gzip")]));
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_entities_lead_nowhere_and_do_not_multiply() {
+fn sts_response_with_xml_entities_is_rejected() {
     let outside = "<!DOCTYPE r [<!ENTITY x SYSTEM \"file:///etc/hostname\">]>".to_owned();
     let laughs: String = (1..10)
         .map(|n| format!("<!ENTITY x{n} \"{}\">", format!("&x{};", n - 1).repeat(10)))
@@ -284,8 +296,9 @@ fn row_64_entities_lead_nowhere_and_do_not_multiply() {
     }
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_a_hundred_thousand_elements_deep_is_no_stack_of_ours() {
+fn sts_response_nested_100000_deep_does_not_overflow() {
     let (open, close) = ("<a>".repeat(100_000), "</a>".repeat(100_000));
     withstands(|fixture| answer(format!("{open}{}{close}", Answer::good(fixture).xml())));
     let inside = format!("{open}{close}");
@@ -299,8 +312,9 @@ fn row_64_a_hundred_thousand_elements_deep_is_no_stack_of_ours() {
     assert!(peak_memory(pid) < MEMORY);
 }
 
+/// Fault matrix row 64.
 #[test]
-fn row_64_bytes_that_are_no_text_are_refused() {
+fn sts_response_with_invalid_utf8_is_rejected() {
     withstands(|fixture| {
         let mut bytes = Answer::good(fixture).xml().into_bytes();
         bytes.splice(200..200, [0, 0xff, 0xfe, 0x1b]);

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::fixture::{Fixture, one_line};
 
 #[test]
-fn a_configuration_that_was_never_good_is_no_empty_one() {
+fn config_invalid_from_start_is_reported_by_every_command() {
     let fixture = Fixture::configured();
     fixture.write_config("[profiles.prod]\ncluster = 3\n");
     let said = fixture.rolecall(&["status"]);
@@ -27,7 +27,7 @@ fn a_configuration_that_was_never_good_is_no_empty_one() {
 }
 
 #[test]
-fn a_configuration_that_broke_later_leaves_the_good_one_in_force() {
+fn config_invalid_later_keeps_last_valid_in_force() {
     let fixture = Fixture::added();
     fixture.write_config("[profiles.prod]\ncluster = 3\n");
     // An unknown name makes the daemon look at the file, whether its watch has told it or not.
@@ -44,7 +44,7 @@ fn a_configuration_that_broke_later_leaves_the_good_one_in_force() {
 }
 
 #[test]
-fn that_there_is_no_profile_is_said_alike_everywhere() {
+fn commands_without_profiles_print_the_same_hint() {
     let fixture = Fixture::bare();
     let words = "rolecall: there are no profiles yet. Add one: rolecall add --help";
     for command in ["list", "status"] {
@@ -56,7 +56,7 @@ fn that_there_is_no_profile_is_said_alike_everywhere() {
 }
 
 #[test]
-fn a_context_that_is_not_there_to_remove_is_said() {
+fn remove_reports_missing_context() {
     let fixture = Fixture::added();
     let said = fixture.rolecall(&[
         "remove",
@@ -77,7 +77,7 @@ fn a_context_that_is_not_there_to_remove_is_said() {
 }
 
 #[test]
-fn use_of_what_has_no_context_says_what_would_write_it() {
+fn use_without_context_names_the_command_that_writes_it() {
     let fixture = Fixture::added();
     fs::remove_file(fixture.sandbox.kubeconfig()).unwrap();
     let line = one_line(&fixture.rolecall(&["use", "prod"]), 1);
@@ -91,7 +91,7 @@ fn use_of_what_has_no_context_says_what_would_write_it() {
 }
 
 #[test]
-fn an_unknown_name_among_several_writes_nothing() {
+fn kubeconfig_with_one_unknown_name_writes_nothing() {
     let fixture = Fixture::added();
     fs::remove_file(fixture.sandbox.kubeconfig()).unwrap();
     let line = one_line(&fixture.rolecall(&["kubeconfig", "prod", "prdo"]), 1);
@@ -100,7 +100,7 @@ fn an_unknown_name_among_several_writes_nothing() {
 }
 
 #[test]
-fn a_cluster_that_may_not_be_described_names_no_option_that_kubeconfig_lacks() {
+fn kubeconfig_without_describe_omits_add_options() {
     let fixture = Fixture::added();
     fixture.aws.deny(crate::fixture::ROLE, "eks:DescribeCluster");
     fixture.aws.deny(&fixture.user.arn, "eks:DescribeCluster");
@@ -110,7 +110,7 @@ fn a_cluster_that_may_not_be_described_names_no_option_that_kubeconfig_lacks() {
 }
 
 #[test]
-fn a_runtime_folder_of_our_own_that_is_open_is_closed_as_it_says() {
+fn runtime_folder_open_to_others_hints_chmod_if_own() {
     let fixture = Fixture::configured();
     let folder = fixture.socket().parent().unwrap().to_owned();
     fs::create_dir(&folder).unwrap();
@@ -130,7 +130,7 @@ fn a_runtime_folder_of_our_own_that_is_open_is_closed_as_it_says() {
 }
 
 #[test]
-fn stopping_what_does_not_run_is_no_achievement() {
+fn agent_stop_without_daemon_prints_no_success_mark() {
     let fixture = Fixture::configured();
     let said = fixture.rolecall(&["agent", "stop"]);
     said.assert_ok();
@@ -138,7 +138,7 @@ fn stopping_what_does_not_run_is_no_achievement() {
 }
 
 #[test]
-fn keys_without_an_end_are_read_again_and_not_renewed() {
+fn refresh_of_long_lived_keys_rereads_them() {
     let fixture = Fixture::bare();
     fixture.rolecall(&["add", "prod", "--region", crate::fixture::REGION, "--aws-profile", "work"]).assert_ok();
     let said = fixture.rolecall(&["refresh", "prod"]);
@@ -149,7 +149,7 @@ fn keys_without_an_end_are_read_again_and_not_renewed() {
 }
 
 #[test]
-fn help_is_a_command_too() {
+fn help_works_as_a_command() {
     let fixture = Fixture::bare();
     for arguments in [&["help"][..], &["help", "add"], &["help", "agent", "stop"]] {
         assert!(fixture.rolecall(arguments).assert_ok().stdout.contains("Usage: rolecall"), "{arguments:?}");
@@ -158,7 +158,7 @@ fn help_is_a_command_too() {
 }
 
 #[test]
-fn a_shell_offers_files_for_files_alone() {
+fn completions_offer_files_only_for_file_options() {
     let fixture = Fixture::bare();
     let script = fixture.rolecall(&["completions", "fish"]).stdout;
     let line = |option: &str| {

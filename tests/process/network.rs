@@ -51,8 +51,9 @@ fn by_line() -> (Fixture, Line) {
     (fixture, line)
 }
 
+/// Fault matrix row 62.
 #[test]
-fn row_62_a_connection_that_is_never_answered_is_told_in_time() {
+fn token_with_unanswered_connection_fails_in_time() {
     let (fixture, line) = by_line();
     line.cut();
     let said = refused(&fixture);
@@ -62,8 +63,9 @@ fn row_62_a_connection_that_is_never_answered_is_told_in_time() {
     recovers(&fixture);
 }
 
+/// Fault matrix row 62.
 #[test]
-fn row_62_the_six_runs_of_one_kubectl_are_told_in_time_together() {
+fn token_six_runs_without_sts_wait_only_once() {
     let (fixture, line) = by_line();
     line.cut();
     let runs: Vec<Output> = (0..6).map(|_| fixture.token()).collect();
@@ -74,8 +76,9 @@ fn row_62_the_six_runs_of_one_kubectl_are_told_in_time_together() {
     assert!(took < DEADLINE, "{took:?}: {:#?}", runs.iter().map(|said| said.elapsed).collect::<Vec<_>>());
 }
 
+/// Fault matrix row 62.
 #[test]
-fn row_62_a_session_that_still_signs_is_served_without_an_answer_from_sts() {
+fn token_with_valid_session_needs_no_sts_answer() {
     let Some(machine) = ClockFixture::with_an_old_session() else { return };
     machine.line.cut();
     for _ in 0..3 {
@@ -110,18 +113,21 @@ fn starts_without(network: &Network, lose: impl Fn(&Network)) {
     recovers(&fixture);
 }
 
+/// Fault matrix row 82.
 #[test]
-fn row_82_without_a_network_the_daemon_starts_says_so_and_works_when_it_comes() {
+fn daemon_started_without_network_recovers() {
     alone("no network at the start", |network| starts_without(network, Network::down));
 }
 
+/// Fault matrix row 82.
 #[test]
-fn row_82_without_a_cable_the_daemon_starts_says_so_and_works_when_it_comes() {
+fn daemon_started_without_cable_recovers() {
     alone("no cable at the start", |network| starts_without(network, Network::pull));
 }
 
+/// Fault matrix row 82.
 #[test]
-fn row_82_a_network_that_goes_takes_nothing_away_that_is_in_memory() {
+fn network_loss_keeps_sessions_and_return_renews_them() {
     alone("a network that goes", |network| {
         network.up();
         let Some(machine) = ClockFixture::with_an_old_session() else { return };
@@ -206,8 +212,9 @@ fn named(fixture: &Fixture) {
     fixture.sandbox.write_aws_profile("work", &fixture.user, "https://sts.eu-west-1.example.test");
 }
 
+/// Fault matrix row 81.
 #[test]
-fn row_81_a_resolver_that_answers_nothing_is_not_waited_for() {
+fn token_with_silent_resolver_fails_and_waits_once() {
     alone("a resolver that answers nothing", |network| {
         network.up();
         let (fixture, server) = (Fixture::configured(), name_server());
@@ -222,8 +229,9 @@ fn row_81_a_resolver_that_answers_nothing_is_not_waited_for() {
     });
 }
 
+/// Fault matrix row 81.
 #[test]
-fn row_81_a_name_that_does_not_exist_is_told_at_once() {
+fn token_with_nonexistent_sts_name_fails_in_time() {
     alone("a name that does not exist", |network| {
         network.up();
         let (fixture, server) = (Fixture::configured(), name_server());
@@ -251,15 +259,17 @@ fn loses_its_name(network: &Network, body: impl FnOnce(&UdpSocket, &Fixture)) {
     body(&server, &machine.fixture);
 }
 
+/// Fault matrix row 81.
 #[test]
-fn row_81_an_old_session_is_served_without_a_resolver() {
+fn token_with_valid_session_needs_no_resolver() {
     alone("an old session without a resolver", |network| {
         loses_its_name(network, |_, fixture| (0..3).for_each(|_| served(fixture)));
     });
 }
 
+/// Fault matrix row 81.
 #[test]
-fn row_81_an_old_session_is_served_where_no_name_exists() {
+fn token_with_valid_session_survives_nxdomain() {
     alone("an old session where no name exists", |network| {
         loses_its_name(network, |server, fixture| nothing_exists(server, || (0..3).for_each(|_| served(fixture))));
     });

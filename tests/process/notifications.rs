@@ -72,8 +72,9 @@ fn log(sandbox: &Sandbox) -> String {
     fs::read_to_string(sandbox.state_home().join("rolecall/daemon.log")).unwrap()
 }
 
+/// Fault matrix row 71.
 #[test]
-fn row_71_an_ended_login_is_shown_once_however_many_ask() {
+fn notification_of_needed_login_is_shown_once() {
     let Some(desktop) = NotificationFixture::new() else { return };
     let notifications = Notifications::on(&desktop.bus);
     std::thread::scope(|scope| {
@@ -93,7 +94,7 @@ fn row_71_an_ended_login_is_shown_once_however_many_ask() {
 }
 
 #[test]
-fn a_desktop_that_comes_later_is_told_then() {
+fn notification_service_started_later_is_used() {
     let Some(desktop) = NotificationFixture::new() else { return };
     desktop.refuses("prod");
     desktop.run(&["token", "good"], "").assert_ok();
@@ -105,7 +106,7 @@ fn a_desktop_that_comes_later_is_told_then() {
 }
 
 #[test]
-fn without_a_session_bus_nothing_is_missing_and_nothing_is_said() {
+fn notification_without_session_bus_logs_debug_only() {
     let (fixture, _) = guarded();
     let mut command = fixture.sandbox.rolecalld();
     let daemon = fixture.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
@@ -128,7 +129,7 @@ fn without_a_session_bus_nothing_is_missing_and_nothing_is_said() {
 }
 
 #[test]
-fn a_desktop_that_never_answers_delays_nobody() {
+fn notification_service_hanging_delays_no_request() {
     let Some(desktop) = NotificationFixture::new() else { return };
     let _notifications = Notifications::hanging(&desktop.bus);
     let mut command = desktop.fixture.sandbox.rolecalld();

@@ -49,7 +49,7 @@ fn was_refused(terminal: &Terminal) {
 }
 
 #[test]
-fn a_yes_leads_to_a_login_and_then_to_the_token() {
+fn plugin_yes_logs_in_and_prints_the_token() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
@@ -72,7 +72,7 @@ fn a_yes_leads_to_a_login_and_then_to_the_token() {
 }
 
 #[test]
-fn a_no_is_remembered() {
+fn plugin_no_suppresses_later_prompts() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
@@ -86,8 +86,9 @@ fn a_no_is_remembered() {
     assert_eq!((got(&sandbox).as_str(), fake.logins().len()), ("", 0));
 }
 
+/// Fault matrix row 111.
 #[test]
-fn row_111_ctrl_c_at_the_question_is_a_no_and_leaves_the_terminal_as_it_was() {
+fn plugin_prompt_interrupted_restores_the_terminal() {
     let sandbox = Sandbox::new();
     let _fake = FakeDaemon::start(&sandbox, mfa);
     let modes = "stty -a >before; trap : INT; rolecall token prod >out.json; echo \"exit $?\"; stty -a | diff before - && echo same";
@@ -109,7 +110,7 @@ fn row_111_ctrl_c_at_the_question_is_a_no_and_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn where_nobody_can_answer_nobody_is_asked() {
+fn plugin_without_interactive_user_does_not_prompt() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let token = "rolecall token prod >out.json";
@@ -137,7 +138,7 @@ fn where_nobody_can_answer_nobody_is_asked() {
 }
 
 #[test]
-fn standard_input_is_kubectl_s_and_stays_unread() {
+fn plugin_prompt_leaves_stdin_unread() {
     let sandbox = Sandbox::new();
     let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal =
@@ -149,7 +150,7 @@ fn standard_input_is_kubectl_s_and_stays_unread() {
 }
 
 #[test]
-fn who_has_logged_in_meanwhile_is_not_asked() {
+fn plugin_rechecks_login_before_prompting() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     fake.log_in_after_next();
@@ -165,7 +166,7 @@ fn who_has_logged_in_meanwhile_is_not_asked() {
 }
 
 #[test]
-fn of_twenty_at_once_one_asks_and_the_others_are_answered_at_once() {
+fn plugin_twenty_runs_prompt_once_and_do_not_wait() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let script = "for n in $(seq 20); do rolecall token prod >out.$n & done; wait; echo all";
@@ -186,7 +187,7 @@ fn of_twenty_at_once_one_asks_and_the_others_are_answered_at_once() {
 }
 
 #[test]
-fn all_of_kubectl_s_runs_ask_once() {
+fn plugin_runs_of_one_kubectl_prompt_once() {
     let sandbox = Sandbox::new();
     let Some(mut kubectl) = sandbox.kubectl() else { return skipped("kubectl is not installed") };
     let fake = FakeDaemon::start(&sandbox, mfa);

@@ -33,8 +33,9 @@ impl Fixture {
     }
 }
 
+/// Fault matrix row 57.
 #[test]
-fn row_57_a_secret_in_arguments_or_in_an_environment_is_seen_though_the_process_is_gone() {
+fn leak_search_finds_secrets_in_arguments_and_environment() {
     let fixture = Fixture::bare();
     let secret = fixture.user.secret.as_str();
     assert!(fixture.sandbox.leaks().is_empty());
@@ -55,8 +56,9 @@ fn row_57_a_secret_in_arguments_or_in_an_environment_is_seen_though_the_process_
     assert!(seen.contains("a session token in the arguments of rolecalld"), "{seen}");
 }
 
+/// Fault matrix row 54.
 #[test]
-fn row_54_a_secret_in_a_file_in_a_log_or_in_a_message_is_seen() {
+fn leak_search_finds_secrets_in_files_logs_and_output() {
     let fixture = Fixture::configured();
     fixture.token().assert_ok();
     assert!(fixture.sandbox.leaks().is_empty());
@@ -157,8 +159,9 @@ fn go_through(fixture: &Fixture, profiles: &[&str], run: &dyn Fn(&[&str], &str) 
     run(&["token", "prod"], "").assert_ok();
 }
 
+/// Fault matrix row 54.
 #[test]
-fn row_54_every_way_to_sign_in_leaves_no_secret_where_it_has_no_business() {
+fn every_sign_in_method_leaks_no_secret() {
     let desktop = Desktop::at(SessionBus::start);
     let (bus, fixture, key) = match desktop {
         Some(Desktop { bus, fixture, key }) => (Some(bus), fixture, Some(key)),

@@ -16,7 +16,7 @@ fn goes_by(fixture: &Fixture, profile: &str) {
 }
 
 #[test]
-fn what_aws_login_left_is_a_source_and_when_it_ends_the_message_says_what_to_run() {
+fn source_of_aws_login_works_until_logout_then_hints() {
     let fixture = Fixture::bare();
     let login = fixture.aws.login(&fixture.user.arn);
     let file = fixture.sandbox.write_login_session("console", &login, &fixture.aws.endpoint());
@@ -40,7 +40,7 @@ fn what_aws_login_left_is_a_source_and_when_it_ends_the_message_says_what_to_run
 }
 
 #[test]
-fn a_container_is_a_source() {
+fn source_of_container_credentials_works() {
     let fixture = Fixture::bare();
     let own = "arn:aws:iam::111122223333:role/task";
     fixture.aws.add_role(Role::new(own));

@@ -11,7 +11,7 @@ use rolecall_harness::{Fault, Gate, Op};
 use crate::fixture::{Fixture, ROLE, one_line};
 
 #[test]
-fn the_first_token_starts_the_daemon_in_a_private_place() {
+fn daemon_started_by_token_uses_private_modes() {
     let fixture = Fixture::configured();
     fixture.token().assert_ok();
     let mode = |path: &std::path::Path| fs::symlink_metadata(path).unwrap().mode() & 0o777;
@@ -22,7 +22,7 @@ fn the_first_token_starts_the_daemon_in_a_private_place() {
 }
 
 #[test]
-fn the_shells_variables_change_nothing() {
+fn daemon_ignores_aws_variables_of_the_shell() {
     let fixture = Fixture::configured();
     let poison = [
         ("AWS_ACCESS_KEY_ID", "wrong"),
@@ -55,7 +55,7 @@ fn the_shells_variables_change_nothing() {
 }
 
 #[test]
-fn a_daemon_that_is_told_to_stop_finishes_what_is_under_way() {
+fn daemon_terminated_finishes_open_requests() {
     let fixture = Fixture::configured();
     let daemon = fixture.sandbox.start_daemon();
     let gate = Gate::new();
@@ -72,8 +72,9 @@ fn a_daemon_that_is_told_to_stop_finishes_what_is_under_way() {
     assert!(!fixture.socket().exists());
 }
 
+/// Fault matrix row 7.
 #[test]
-fn row_7_without_xdg_runtime_dir_there_is_another_place_and_never_tmp() {
+fn socket_without_xdg_runtime_dir_is_never_in_tmp() {
     let fixture = Fixture::configured();
     let said =
         fixture.sandbox.run(fixture.sandbox.rolecall().args(["token", "prod"]).env("XDG_RUNTIME_DIR", "relative"));
@@ -85,8 +86,9 @@ fn row_7_without_xdg_runtime_dir_there_is_another_place_and_never_tmp() {
     assert!(socket.starts_with(&own) || socket.starts_with("/run/user/"), "{socket}");
 }
 
+/// Fault matrix row 6.
 #[test]
-fn row_6_a_runtime_folder_that_others_can_enter_is_refused() {
+fn runtime_folder_open_to_group_is_rejected() {
     let fixture = Fixture::configured();
     let folder = fixture.socket().parent().unwrap().to_owned();
     fs::create_dir(&folder).unwrap();
@@ -97,8 +99,9 @@ fn row_6_a_runtime_folder_that_others_can_enter_is_refused() {
     assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o770, "left as it was");
 }
 
+/// Fault matrix row 4.
 #[test]
-fn row_4_a_socket_that_is_not_ours_is_refused() {
+fn socket_path_that_is_no_socket_is_rejected() {
     let fixture = Fixture::configured();
     let folder = fixture.socket().parent().unwrap().to_owned();
     fs::create_dir(&folder).unwrap();
@@ -114,7 +117,7 @@ fn row_4_a_socket_that_is_not_ours_is_refused() {
 }
 
 #[test]
-fn without_any_runtime_folder_the_answer_comes_without_a_daemon() {
+fn token_without_runtime_folder_runs_without_daemon() {
     let fixture = Fixture::configured();
     // A home whose path is too long for a socket, and no other place.
     let home = fixture.sandbox.root().join("x".repeat(90));
@@ -146,8 +149,9 @@ fn without_any_runtime_folder_the_answer_comes_without_a_daemon() {
     );
 }
 
+/// Fault matrix row 112.
 #[test]
-fn row_112_a_poor_environment_is_enough_or_gets_a_clear_error() {
+fn token_with_minimal_environment_succeeds() {
     let fixture = Fixture::configured();
     let mut command = fixture.sandbox.rolecall();
     command.args(["token", "prod"]).env_clear().env("HOME", fixture.sandbox.home());
@@ -157,7 +161,7 @@ fn row_112_a_poor_environment_is_enough_or_gets_a_clear_error() {
 }
 
 #[test]
-fn a_daemon_that_is_killed_while_it_starts_is_started_once_more() {
+fn daemon_killed_at_start_is_started_once_more() {
     let fixture = Fixture::configured();
     let bin = fixture.sandbox.home().join("bin");
     let real = fixture.sandbox.rolecalld().get_program().to_owned();
@@ -186,7 +190,7 @@ fn a_daemon_that_is_killed_while_it_starts_is_started_once_more() {
 }
 
 #[test]
-fn a_daemon_is_not_dumpable_and_leaves_no_core() {
+fn daemon_is_not_dumpable_and_limits_core_size() {
     let fixture = Fixture::configured();
     let daemon = fixture.sandbox.start_daemon();
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
@@ -213,8 +217,9 @@ pub(crate) fn activated(fixture: &Fixture) -> (UnixListener, rolecall_harness::D
     (listener, daemon)
 }
 
+/// Fault matrix rows 15 and 16.
 #[test]
-fn rows_15_and_16_a_service_managers_socket_is_served_and_stays_when_the_daemon_stops() {
+fn socket_of_service_manager_remains_after_stop() {
     let fixture = Fixture::configured();
     let (_listener, daemon) = activated(&fixture);
     fixture.token().assert_ok();
@@ -230,8 +235,9 @@ fn rows_15_and_16_a_service_managers_socket_is_served_and_stays_when_the_daemon_
     assert!(fixture.socket().exists());
 }
 
+/// Fault matrix row 12.
 #[test]
-fn row_12_a_daemon_whose_socket_is_taken_away_makes_way() {
+fn daemon_with_deleted_socket_exits() {
     let fixture = Fixture::configured();
     let daemon = fixture.sandbox.start_daemon();
     fs::remove_file(fixture.socket()).unwrap();

@@ -10,7 +10,7 @@ use crate::fixture::Fixture;
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
-fn a_watcher_sees_every_change_and_survives_a_restart() {
+fn status_watch_prints_changes_and_survives_restart() {
     let fixture = Fixture::added();
     let mut command = fixture.sandbox.rolecall();
     let watch = fixture.sandbox.spawn_daemon(command.args(["status", "--watch", "--json"]));
