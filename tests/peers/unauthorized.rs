@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use rolecall_harness::{ApiServer, Aws, Clock, Op, Output, Role, Sandbox};
 
@@ -11,8 +10,6 @@ use crate::peer;
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
 const REGION: &str = "eu-west-1";
-/// What one kubectl may take that gets nothing.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 struct World {
     aws: Aws,
@@ -87,7 +84,6 @@ fn kubectl_with_denied_role_makes_one_assume_role_call() {
     let before = world.assume_role_calls();
     let said = world.get_pods();
     said.assert_code(1);
-    assert!(said.elapsed < PATIENCE, "{said}");
     assert!(world.runs() > 1, "{said}");
     assert_eq!(world.assume_role_calls() - before, 1, "of {} runs: {said}", world.runs());
     let ours: Vec<_> = said.stderr.lines().filter(|line| line.starts_with("rolecall: ")).collect();
@@ -104,7 +100,6 @@ fn not_let_in(world: &World) -> (usize, usize) {
     let said = world.get_pods();
     said.assert_code(1);
     assert!(said.stderr.contains("Unauthorized") || said.stderr.contains("provide credentials"), "{said}");
-    assert!(said.elapsed < PATIENCE, "{said}");
     (world.runs() - runs, world.api.tokens().len() - tokens)
 }
 

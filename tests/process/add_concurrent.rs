@@ -1,14 +1,12 @@
 //! `rolecall add` while somebody else writes the configuration, or while the daemon goes by another one.
 
 use std::fs;
-use std::time::Duration;
 
 use rolecall_harness::{Fault, Gate, Op, Output, Role};
 
-use crate::fixture::{ADD, Fixture, REGION, ROLE, one_line};
+use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, one_line};
 
 const ADMINS: &str = "arn:aws:iam::111122223333:role/admins";
-const WAIT: Duration = Duration::from_secs(20);
 
 fn add(fixture: &Fixture, role: &str) -> Output {
     fixture.rolecall(&["add", "prod", "--region", REGION, "--role-arn", role, "--aws-profile", "work"])
@@ -22,7 +20,7 @@ fn add_same_name_concurrently_rejects_the_second() {
     fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(2));
     let said = std::thread::scope(|scope| {
         let adding = [ROLE, ADMINS].map(|role| (role, scope.spawn(|| add(&fixture, role))));
-        fixture.aws.wait_for_calls(Op::AssumeRole, 2, WAIT);
+        fixture.aws.wait_for_calls(Op::AssumeRole, 2, HANG_GUARD);
         gate.open();
         adding.map(|(role, adding)| (role, adding.join().unwrap()))
     });
@@ -49,7 +47,7 @@ fn add_keeps_config_edited_during_aws_call() {
     );
     let said = std::thread::scope(|scope| {
         let adding = scope.spawn(|| add(&fixture, ROLE));
-        fixture.aws.wait_for_calls(Op::AssumeRole, 1, WAIT);
+        fixture.aws.wait_for_calls(Op::AssumeRole, 1, HANG_GUARD);
         fixture.write_config(&by_hand);
         gate.open();
         adding.join().unwrap()

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use rolecall_harness::{Op, Role, Sso, Terminal};
 
-use crate::fixture::{ADD, Fixture, REGION, ROLE, one_line};
+use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, one_line};
 
 const ACCOUNT: &str = "111122223333";
-const SOON: Duration = Duration::from_secs(20);
 const CORP: [&str; 8] = ["add", "prod", "--region", REGION, "--role-arn", ROLE, "--aws-profile", "corp"];
 
 /// A fixture with an AWS profile that signs in to IAM Identity Center, and nothing configured but where STS is.
@@ -51,13 +50,13 @@ fn add_logs_in_to_new_sso_source_then_writes_context() {
     let (fixture, center) = central();
     let before = config(&fixture);
     let terminal = terminal(&fixture, &CORP);
-    terminal.wait_for("rolecall: prod: source \"corp\" needs a login. Log in now? [Y/n] ", SOON);
+    terminal.wait_for("rolecall: prod: source \"corp\" needs a login. Log in now? [Y/n] ", HANG_GUARD);
     terminal.type_text("\n");
-    terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
-    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+    terminal.wait_for("open this page in a browser, and confirm the code ", HANG_GUARD);
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     assert_eq!(config(&fixture), before, "nothing is written before everything was checked");
     center.approve(&center.waiting()[0]);
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     let said = terminal.said();
     for line in
         ["✓ source corp: logged in as arn:aws:", "✓ assumed arn:aws:", "✓ found cluster prod", "✓ added context prod"]
@@ -90,9 +89,9 @@ fn add_without_login_writes_nothing_and_gives_hint() {
         "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run it in a terminal, where it asks you to log in"
     );
     let terminal = terminal(&fixture, &CORP);
-    terminal.wait_for("Log in now? [Y/n] ", SOON);
+    terminal.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     terminal.type_text("n\n");
-    terminal.assert_exit(5, SOON);
+    terminal.assert_exit(5, HANG_GUARD);
     assert!(
         terminal.said().contains("Nothing was written. Run it again, and log in when it asks"),
         "{}",
@@ -113,11 +112,12 @@ fn add_second_profile_reuses_mfa_session() {
     fixture.aws.update_role(ROLE, Role::requires_mfa);
     let adding: Vec<&str> = ADD.into_iter().chain(["--mfa-serial", &serial]).collect();
     let adding = terminal(&fixture, &adding);
-    adding.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
+    adding
+        .wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), HANG_GUARD);
     adding.type_text("y\n");
-    adding.wait_for(&format!("Code of the MFA device {serial}: "), SOON);
+    adding.wait_for(&format!("Code of the MFA device {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
-    adding.assert_exit(0, SOON);
+    adding.assert_exit(0, HANG_GUARD);
     let made = format!("[sources.work]\naws_profile = \"work\"\nmfa = {{ serial = \"{serial}\" }}\n");
     assert!(config(&fixture).contains(&made), "{}", config(&fixture));
     is_let_in(&fixture);
@@ -138,11 +138,11 @@ fn add_long_session_sends_mfa_code_in_assume_role() {
     fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(Duration::from_hours(12)));
     let adding: Vec<&str> = ADD.into_iter().chain(["--mfa-serial", &serial, "--duration", "8h"]).collect();
     let adding = terminal(&fixture, &adding);
-    adding.wait_for("Log in now? [Y/n] ", SOON);
+    adding.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     adding.type_text("y\n");
-    adding.wait_for(&format!("Code of the MFA device {serial}: "), SOON);
+    adding.wait_for(&format!("Code of the MFA device {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
-    adding.assert_exit(0, SOON);
+    adding.assert_exit(0, HANG_GUARD);
     is_let_in(&fixture);
     assert_eq!((fixture.assume_role_calls(), fixture.aws.calls(Op::GetSessionToken)), (1, 0));
     let shown = fixture.rolecall(&["show", "prod"]).stdout;

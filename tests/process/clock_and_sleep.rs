@@ -9,13 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Line, Op, Outcome, Output, SignedDuration, within};
 
 use crate::files::skipped;
-use crate::fixture::{Fixture, kill};
+use crate::fixture::{Fixture, HANG_GUARD, kill};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
-/// What an answer may take that is due at once: a program's start, a call of AWS, and a busy machine.
-const AWAKE: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A fixture whose daemon goes by a wall clock of its own and reaches AWS by a line that can fail.
 pub(crate) struct ClockFixture {
@@ -148,8 +145,7 @@ fn token_after_three_hours_of_sleep_is_valid() {
     machine.daemon.stop();
     machine.pass(3 * HOUR);
     machine.daemon.cont();
-    let said = machine.accepted();
-    assert!(said.elapsed < AWAKE, "{:?}", said.elapsed);
+    machine.accepted();
     machine.asked_for_no_more_than(1, 1);
 }
 
@@ -159,8 +155,7 @@ fn token_after_sleep_with_dead_connections_is_valid() {
     let Some(machine) = ClockFixture::started(SignedDuration::ZERO) else { return };
     sleeps(&machine);
     machine.daemon.cont();
-    let said = machine.accepted();
-    assert!(said.elapsed < AWAKE, "{:?}", said.elapsed);
+    machine.accepted();
     machine.asked_for_no_more_than(1, 1);
 }
 
@@ -175,7 +170,7 @@ fn request_sent_during_sleep_is_answered_after_wake() {
         // Both ends are listed by the name that the socket was bound to, which is another one in the same folder.
         let folder = machine.fixture.socket().parent().unwrap().display().to_string();
         let connected = || fs::read_to_string("/proc/net/unix").unwrap().matches(&folder).count() > 1;
-        within(PATIENCE, || connected().then_some(())).unwrap();
+        within(HANG_GUARD, || connected().then_some(())).unwrap();
         machine.daemon.cont();
         let said = early.join().unwrap();
         said.assert_ok();
@@ -279,8 +274,8 @@ impl Seeded {
     }
 }
 
-/// Kills the daemon during a call and returns how long the next client took.
-fn killed_at(fixture: &Fixture, moment: Moment, latency: Duration) -> Duration {
+/// Kills the daemon during a call. The next client has to get a token within its own deadline.
+fn kill_during_call(fixture: &Fixture, moment: Moment, latency: Duration) {
     let pid = fixture.daemon_pid();
     let before = fixture.assume_role_calls();
     fixture.aws.fault(Op::AssumeRole, Fault::Delay(latency).forever());
@@ -289,17 +284,14 @@ fn killed_at(fixture: &Fixture, moment: Moment, latency: Duration) -> Duration {
         let caller = scope.spawn(|| fixture.rolecall(&["refresh", "prod"]));
         match moment {
             Moment::Around(pause) => std::thread::park_timeout(pause),
-            Moment::Waiting => fixture.aws.wait_for_calls(Op::AssumeRole, before + 1, PATIENCE),
-            Moment::Answered => fixture.aws.wait_for_answers(Op::AssumeRole, before + 1, PATIENCE),
+            Moment::Waiting => fixture.aws.wait_for_calls(Op::AssumeRole, before + 1, HANG_GUARD),
+            Moment::Answered => fixture.aws.wait_for_answers(Op::AssumeRole, before + 1, HANG_GUARD),
         }
         kill("KILL", pid);
-        let elapsed = caller.join().unwrap().elapsed;
-        assert!(elapsed < PATIENCE, "{moment:?}: {elapsed:?}");
+        caller.join().unwrap();
     });
-    let said = fixture.token();
-    said.assert_ok();
+    fixture.token().assert_ok();
     fixture.aws.clear_faults();
-    said.elapsed.saturating_sub(latency)
 }
 
 /// Fault matrix row 20.
@@ -307,15 +299,9 @@ fn killed_at(fixture: &Fixture, moment: Moment, latency: Duration) -> Duration {
 fn daemon_killed_during_calls_leaves_no_stale_files() {
     let fixture = Fixture::added();
     let mut seeded = Seeded(20);
-    let rounds: Vec<(Moment, Duration)> = (0..40)
-        .map(|_| {
-            let (moment, latency) = (seeded.moment(), Duration::from_millis(seeded.below(100)));
-            (moment, killed_at(&fixture, moment, latency))
-        })
-        .collect();
-    let slow: Vec<_> = rounds.iter().filter(|(_, took)| *took > Duration::from_secs(1)).collect();
-    // Many tests run beside this one, so that a round in ten may be held up, and none for long.
-    assert!(slow.len() <= 4 && slow.iter().all(|(_, took)| *took < Duration::from_secs(4)), "{slow:#?}");
+    for _ in 0..40 {
+        kill_during_call(&fixture, seeded.moment(), Duration::from_millis(seeded.below(100)));
+    }
     let mut names: Vec<_> = fs::read_dir(fixture.socket().parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

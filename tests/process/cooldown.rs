@@ -20,8 +20,9 @@ fn token_six_runs_with_stopped_daemon_wait_once() {
         let line = one_line(said, 3);
         assert_eq!(line, "rolecall: prod: the agent did not answer within 10 s. Run: rolecall agent restart");
     }
-    let took: Duration = said.iter().map(|said| said.elapsed).sum();
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    // The first run waits the client's whole deadline. The others find the marker that it left beside the socket.
+    let later: Duration = said[1..].iter().map(|said| said.elapsed).sum();
+    assert!(later < said[0].elapsed, "first {:?}, all others {later:?}", said[0].elapsed);
     assert_eq!(stamp.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     // Once the daemon has answered anybody it is waited for again, however long it takes.
     fixture.rolecall(&["status"]).assert_ok();

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::fixture::HANG_GUARD;
 use rolecall_harness::Sandbox;
 use serde_json::{Value, json};
 
@@ -106,8 +107,7 @@ impl FakeDaemon {
     /// Waits until a client has left in the middle of a login, as [`Steps::wait_opened`] notices it.
     pub(crate) fn wait_gone(&self) {
         let seen = self.shared.seen.lock().unwrap();
-        let (seen, _) =
-            self.shared.changed.wait_timeout_while(seen, Duration::from_secs(10), |seen| !seen.gone).unwrap();
+        let (seen, _) = self.shared.changed.wait_timeout_while(seen, HANG_GUARD, |seen| !seen.gone).unwrap();
         assert!(seen.gone, "nobody has left");
     }
 }

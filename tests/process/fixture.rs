@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
 
 pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
 pub(crate) const REGION: &str = "eu-west-1";
+/// Fails a test that hangs. No assertion depends on its length.
+pub(crate) const HANG_GUARD: Duration = Duration::from_mins(1);
 
 pub(crate) struct Fixture {
     pub(crate) aws: Aws,

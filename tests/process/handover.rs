@@ -8,14 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rolecall_harness::{Daemon, Fault, Gate, Op, Output};
 
-use crate::fixture::{Fixture, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, one_line};
 use crate::start::activated;
-
-const SOON: Duration = Duration::from_secs(20);
 
 /// Both programs in a folder where they can be replaced.
 struct Installed<'a> {
@@ -60,7 +57,7 @@ impl<'a> Installed<'a> {
     fn start_daemon(&self) -> Daemon {
         let sandbox = &self.fixture.sandbox;
         let daemon = sandbox.spawn_daemon(&mut sandbox.command(self.folder.join("rolecalld")));
-        daemon.wait_ready(SOON);
+        daemon.wait_ready(HANG_GUARD);
         daemon
     }
 
@@ -82,7 +79,7 @@ fn daemon(fixture: &Fixture) -> serde_json::Value {
 fn raw(socket: &Path, request: &str) -> Result<String, String> {
     let told = |error: std::io::Error| error.to_string();
     let mut stream = UnixStream::connect(socket).map_err(told)?;
-    stream.set_read_timeout(Some(SOON)).map_err(told)?;
+    stream.set_read_timeout(Some(HANG_GUARD)).map_err(told)?;
     let request = format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(told)?;
     let mut answer = String::new();
@@ -111,13 +108,12 @@ fn ask(stop: &AtomicBool, results: &mpsc::Sender<Result<(), String>>, mut once: 
 
 /// Fault matrix row 113.
 #[test]
-#[allow(clippy::disallowed_methods, reason = "real processes, in real time")]
 fn restart_under_load_loses_no_request_or_session() {
     const RESTARTS: u32 = 5;
     let fixture = Fixture::added();
     fixture.token().assert_ok();
     let (pid, calls) = (fixture.daemon_pid(), fixture.assume_role_calls());
-    let (stop, cut, begun) = (AtomicBool::new(false), AtomicU32::new(0), Instant::now());
+    let (stop, cut) = (AtomicBool::new(false), AtomicU32::new(0));
     let (tell, told) = mpsc::channel();
     let results: Vec<_> = thread::scope(|scope| {
         for _ in 0..4 {
@@ -151,9 +147,6 @@ fn restart_under_load_loses_no_request_or_session() {
         results
     });
     let failures: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
-    let seconds = begun.elapsed().as_secs_f64();
-    let cut = cut.load(Ordering::Relaxed);
-    println!("{} requests in {seconds:.1} s over {RESTARTS} restarts, {cut} of them asked again", results.len());
     assert!(failures.is_empty(), "{} of {} failed: {failures:#?}", failures.len(), results.len());
     assert_eq!(fixture.assume_role_calls(), calls, "no role was assumed anew");
     let now = daemon(&fixture);
@@ -236,7 +229,7 @@ fn restart_with_vanished_program_keeps_old_daemon() {
     fixture.token().assert_ok();
     installed.replace_by_script("echo rolecalld 9.9.9; rm \"$0\"");
     raw(&fixture.socket(), "POST /v1/restart").unwrap();
-    daemon.wait_stderr("The restart failed; going on as before", SOON);
+    daemon.wait_stderr("The restart failed; going on as before", HANG_GUARD);
     fixture.token().assert_ok();
     assert_eq!(fixture.assume_role_calls(), 1);
     // And once more, this time to the end.
@@ -265,7 +258,7 @@ fn restart_during_aws_call_still_returns_the_token() {
     fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
     thread::scope(|scope| {
         let caller = scope.spawn(|| fixture.token());
-        fixture.aws.wait_for_calls(Op::AssumeRole, 1, SOON);
+        fixture.aws.wait_for_calls(Op::AssumeRole, 1, HANG_GUARD);
         // Its answer does not come in time; it asks again by itself, and the next run gets an answer from AWS.
         fixture.rolecall(&["agent", "restart"]).assert_ok();
         caller.join().unwrap().assert_ok();
@@ -296,7 +289,7 @@ fn restart_keeps_the_service_managers_socket() {
     assert_eq!(fixture.assume_role_calls(), 1);
     let said = fixture.rolecall(&["agent", "stop"]);
     assert!(said.assert_ok().stdout.contains("the service manager keeps its socket"), "{}", said.stdout);
-    assert!(daemon.wait_exit(SOON).success());
+    assert!(daemon.wait_exit(HANG_GUARD).success());
     assert!(fixture.socket().exists());
     drop(listener);
 }

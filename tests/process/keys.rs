@@ -5,10 +5,7 @@ use std::time::Duration;
 use rolecall_harness::{AccessKey, Fault, Gate, Op, SessionBus};
 
 use crate::desktop::{Desktop, item};
-use crate::fixture::{ROLE, one_line};
-
-/// What a terminal takes, on a busy machine, at most.
-const SOON: Duration = Duration::from_secs(20);
+use crate::fixture::{HANG_GUARD, ROLE, one_line};
 
 #[test]
 fn keys_put_list_rotate_forget_succeed() {
@@ -112,7 +109,7 @@ fn keys_rotate_with_locked_keyring_deletes_the_new_key() {
     desktop.fixture.aws.fault(Op::CreateAccessKey, Fault::Hold(gate.clone()));
     std::thread::scope(|scope| {
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
-        desktop.fixture.aws.wait_for_calls(Op::CreateAccessKey, 1, Duration::from_secs(20));
+        desktop.fixture.aws.wait_for_calls(Op::CreateAccessKey, 1, HANG_GUARD);
         desktop.bus.lock();
         gate.open();
         let line = one_line(&rotation.join().unwrap(), 1);
@@ -128,13 +125,13 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
     let mut command = sandbox.rolecalld();
     desktop.bus.put_into(&mut command);
     let daemon = sandbox.spawn_daemon(&mut command);
-    daemon.wait_ready(SOON);
+    daemon.wait_ready(HANG_GUARD);
     desktop.put("glass", key, &[]).assert_ok();
     let gate = Gate::new();
     desktop.fixture.aws.fault(Op::CreateAccessKey, Fault::Hold(gate.clone()).times(1));
     std::thread::scope(|scope| {
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
-        desktop.fixture.aws.wait_for_calls(Op::CreateAccessKey, 1, SOON);
+        desktop.fixture.aws.wait_for_calls(Op::CreateAccessKey, 1, HANG_GUARD);
         let line = one_line(&desktop.run(&["agent", "restart"], ""), 1);
         assert!(line.contains("keys are being changed at this moment: \"glass\""), "{line}");
         gate.open();
@@ -149,10 +146,10 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
     std::thread::scope(|scope| {
         let asked = desktop.fixture.aws.calls(Op::GetCallerIdentity);
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
-        desktop.fixture.aws.wait_for_calls(Op::GetCallerIdentity, asked + 1, SOON);
+        desktop.fixture.aws.wait_for_calls(Op::GetCallerIdentity, asked + 1, HANG_GUARD);
         desktop.run(&["agent", "stop"], "").assert_ok();
-        daemon.wait_stderr("The agent ends while these keys are being changed", SOON);
-        daemon.wait_stderr("key=glass", SOON);
+        daemon.wait_stderr("The agent ends while these keys are being changed", HANG_GUARD);
+        daemon.wait_stderr("key=glass", HANG_GUARD);
         assert!(rotation.join().unwrap().stdout.is_empty());
     });
     assert!(desktop.bus.lookup(&item("glass")).unwrap().contains(&new[0]));
@@ -170,12 +167,12 @@ fn keys_put_at_terminal_hides_the_secret() {
     let mut shell = desktop.fixture.sandbox.command("sh");
     desktop.bus.put_into(shell.args(in_shell("keys put glass")));
     let terminal = desktop.fixture.sandbox.terminal(&mut shell);
-    terminal.wait_for("Access key id: ", SOON);
+    terminal.wait_for("Access key id: ", HANG_GUARD);
     terminal.type_text(&format!("{}\r", key.id));
-    terminal.wait_for("Secret access key (not shown): ", SOON);
+    terminal.wait_for("Secret access key (not shown): ", HANG_GUARD);
     terminal.type_text(&format!("{}\r", key.secret));
-    terminal.wait_for("code 0", SOON);
-    terminal.assert_exit(0, SOON);
+    terminal.wait_for("code 0", HANG_GUARD);
+    terminal.assert_exit(0, HANG_GUARD);
     let said = terminal.said();
     assert!(!said.contains(&key.secret) && said.contains("[sources.glass]"), "{said}");
     assert!(!said.contains("-echo"), "{said}");
@@ -183,9 +180,9 @@ fn keys_put_at_terminal_hides_the_secret() {
     let mut shell = desktop.fixture.sandbox.command("sh");
     desktop.bus.put_into(shell.args(in_shell("keys forget glass")));
     let terminal = desktop.fixture.sandbox.terminal(&mut shell);
-    terminal.wait_for("Remove the keys glass from the keyring? [y/N] ", SOON);
+    terminal.wait_for("Remove the keys glass from the keyring? [y/N] ", HANG_GUARD);
     terminal.type_text("\r");
-    terminal.wait_for("code 1", SOON);
+    terminal.wait_for("code 1", HANG_GUARD);
     assert_eq!(desktop.list()[0]["name"], "glass");
 }
 
@@ -198,12 +195,12 @@ fn keys_put_interrupted_restores_the_terminal() {
         let script = format!("trap : INT; {}", in_shell("keys put glass")[1]);
         desktop.bus.put_into(shell.args(["-c", &script]));
         let terminal = desktop.fixture.sandbox.terminal(&mut shell);
-        terminal.wait_for("Access key id: ", SOON);
+        terminal.wait_for("Access key id: ", HANG_GUARD);
         terminal.type_text(keys);
-        terminal.wait_for(question, SOON);
+        terminal.wait_for(question, HANG_GUARD);
         terminal.interrupt();
-        terminal.wait_for("code 130", SOON);
-        terminal.assert_exit(0, SOON);
+        terminal.wait_for("code 130", HANG_GUARD);
+        terminal.assert_exit(0, HANG_GUARD);
         assert!(!terminal.said().contains("-echo"), "{}", terminal.said());
     }
     assert_eq!(desktop.list().as_array().unwrap().len(), 0);

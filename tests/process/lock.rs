@@ -4,14 +4,12 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rolecall_harness::Output;
 
 use crate::files::skipped;
-use crate::fixture::{Fixture, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, one_line};
 
-const SOON: Duration = Duration::from_secs(20);
 const PASSPHRASE: &str = "correct horse";
 
 impl Fixture {
@@ -42,7 +40,7 @@ fn lock_and_unlock_at_terminal_succeed() {
     let fixture = Fixture::configured();
     fixture.token().assert_ok();
     let terminal = fixture.sandbox.terminal(fixture.sandbox.rolecall().arg("lock"));
-    let asked = |question: &str, times: usize| terminal.wait_for_times(question, times, SOON);
+    let asked = |question: &str, times: usize| terminal.wait_for_times(question, times, HANG_GUARD);
     asked("New passphrase: ", 1);
     terminal.type_text("short\n");
     asked("New passphrase: ", 2);
@@ -53,7 +51,7 @@ fn lock_and_unlock_at_terminal_succeed() {
     terminal.type_text(&format!("{PASSPHRASE}\n"));
     asked("The same again: ", 2);
     terminal.type_text(&format!("{PASSPHRASE}\n"));
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.said().contains("✓ locked since "), "{}", terminal.said());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("short"), "{}", terminal.raw());
 
@@ -63,11 +61,11 @@ fn lock_and_unlock_at_terminal_succeed() {
     assert!(status.assert_ok().stdout.starts_with("! locked since "), "{}", status.stdout);
 
     let terminal = fixture.sandbox.terminal(fixture.sandbox.rolecall().arg("unlock"));
-    terminal.wait_for("Passphrase: ", SOON);
+    terminal.wait_for("Passphrase: ", HANG_GUARD);
     terminal.type_text("battery staple\n");
-    terminal.wait_for_times("Passphrase: ", 2, SOON);
+    terminal.wait_for_times("Passphrase: ", 2, HANG_GUARD);
     terminal.type_text("correct horse\n");
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.said().contains("that is not the passphrase"), "{}", terminal.said());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("staple"), "{}", terminal.raw());
     fixture.token().assert_ok();
@@ -90,22 +88,22 @@ fn unlock_interrupted_restores_the_terminal() {
             let terminal = fixture
                 .sandbox
                 .terminal(fixture.sandbox.command("bash").args(["-c", &format!("trap : INT; {script}")]));
-            terminal.wait_for("Passphrase: ", SOON);
+            terminal.wait_for("Passphrase: ", HANG_GUARD);
             terminal.type_text("corr");
             terminal.interrupt();
-            terminal.wait_for("ended 130", SOON);
-            terminal.wait_exit(SOON);
+            terminal.wait_for("ended 130", HANG_GUARD);
+            terminal.wait_exit(HANG_GUARD);
         } else {
             let script =
                 "stty -a >before; (sh -c 'echo $$ >pid; exec rolecall unlock'); echo \"ended $?\"; stty -a >after";
             let terminal = fixture
                 .sandbox
                 .terminal(fixture.sandbox.command("bash").args(["-c", &format!("trap : INT TERM; {script}")]));
-            terminal.wait_for("Passphrase: ", SOON);
+            terminal.wait_for("Passphrase: ", HANG_GUARD);
             let pid = fs::read_to_string(fixture.sandbox.home().join("pid")).unwrap();
             crate::fixture::kill(signal, pid.trim().parse().unwrap());
-            terminal.wait_for(if signal == "INT" { "ended 130" } else { "ended 143" }, SOON);
-            terminal.wait_exit(SOON);
+            terminal.wait_for(if signal == "INT" { "ended 130" } else { "ended 143" }, HANG_GUARD);
+            terminal.wait_exit(HANG_GUARD);
         }
         let settings = |name: &str| fs::read_to_string(fixture.sandbox.home().join(name)).unwrap();
         assert_eq!(settings("before"), settings("after"), "{signal}");
@@ -162,7 +160,6 @@ fn lock_survives_daemon_kill_and_restart() {
 
 /// Fault matrix row 104.
 #[test]
-#[allow(clippy::disallowed_methods, reason = "how long real processes wait is real time")]
 fn unlock_20_wrong_guesses_do_not_block_others() {
     let fixture = Fixture::with_passphrase();
     fixture.rolecall(&["lock"]).assert_ok();
@@ -178,21 +175,17 @@ fn unlock_20_wrong_guesses_do_not_block_others() {
                 })
             })
             .collect();
-        // Everybody else is answered at once, by what they would be anyway.
+        // Other requests are answered while the guesses run. A client that waited for its deadline would exit with 3.
         for _ in 0..10 {
-            let begin = Instant::now();
             one_line(&fixture.token(), 5);
             assert!(fixture.is_locked());
-            assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
         }
         let lines: Vec<_> = guesses.into_iter().map(|guess| one_line(&guess.join().unwrap(), 1)).collect();
         let wrong = lines.iter().filter(|line| line.contains("that is not the passphrase")).count();
         let busy = lines.iter().filter(|line| line.contains("being tried already")).count();
         assert!(wrong >= 1 && wrong + busy == 20, "{lines:#?}");
     });
-    let begin = Instant::now();
     fixture.with_input(&["unlock", "--stdin"], PASSPHRASE).assert_ok();
-    assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
     fixture.token().assert_ok();
 }
 

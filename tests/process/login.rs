@@ -4,15 +4,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use rolecall_harness::{Output, Sandbox, Terminal, within};
 use serde_json::{Value, json};
 
 use crate::fake_daemon::{ARN, FakeDaemon, SERIAL, Steps};
-use crate::fixture::one_line;
+use crate::fixture::{HANG_GUARD, one_line};
 
-const SOON: Duration = Duration::from_secs(10);
 const SIGINT: i32 = 2;
 const PAGE: &str = "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH";
 
@@ -63,15 +61,15 @@ fn login_prompts_until_mfa_code_is_accepted() {
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
     let question = format!("Code of the MFA device {SERIAL}: ");
-    terminal.wait_for(&question, SOON);
+    terminal.wait_for(&question, HANG_GUARD);
     terminal.type_text("12345\n");
-    terminal.wait_for("source \"work\": a code has 6 digits", SOON);
-    terminal.wait_for_times(&question, 2, SOON);
+    terminal.wait_for("source \"work\": a code has 6 digits", HANG_GUARD);
+    terminal.wait_for_times(&question, 2, HANG_GUARD);
     terminal.type_text("111111\n");
-    terminal.wait_for("rolecall: that code was used already. Wait for the next that the device shows\r\n", SOON);
-    terminal.wait_for_times(&question, 3, SOON);
+    terminal.wait_for("rolecall: that code was used already. Wait for the next that the device shows\r\n", HANG_GUARD);
+    terminal.wait_for_times(&question, 3, HANG_GUARD);
     terminal.type_text("654 321\n");
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     let screen = terminal.screen();
     assert!(
         screen.replace('\n', "").contains(&format!("✓ source work: logged in as {ARN} (renewed by itself)")),
@@ -87,10 +85,10 @@ fn login_gives_up_after_three_rejected_codes() {
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
     for turn in 1..=3 {
-        terminal.wait_for_times("mfa/dev: ", turn, SOON);
+        terminal.wait_for_times("mfa/dev: ", turn, HANG_GUARD);
         terminal.type_text("000000\n");
     }
-    terminal.assert_exit(1, SOON);
+    terminal.assert_exit(1, HANG_GUARD);
     assert!(terminal.said().ends_with("rolecall: that code was used already\r\n"), "{}", terminal.said());
     assert_eq!(fake.logins().len(), 4);
 }
@@ -118,11 +116,11 @@ fn login_interrupted_at_prompt_ends_the_line() {
     let sandbox = Sandbox::new();
     let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
-    terminal.wait_for("mfa/dev: ", SOON);
+    terminal.wait_for("mfa/dev: ", HANG_GUARD);
     terminal.type_text("123");
     terminal.interrupt();
     // What a shell tells as 130.
-    assert_eq!(terminal.wait_exit(SOON).signal(), Some(SIGINT));
+    assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
     assert!(terminal.raw().ends_with('\n'), "{:?}", terminal.raw());
 }
 
@@ -133,12 +131,12 @@ fn login_opens_browser_and_waits() {
     let opened = sandbox.root().join("opened");
     let path = program(&sandbox, "xdg-open", &format!("echo noise; echo noise >&2; echo \"$1\" >{}", opened.display()));
     let terminal = terminal(&sandbox, &["login", "work"], &[("PATH", &path), ("DISPLAY", ":0")]);
-    terminal.wait_for("confirm the code ABCD-EFGH there:", SOON);
-    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-    let address = within(SOON, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n')));
+    terminal.wait_for("confirm the code ABCD-EFGH there:", HANG_GUARD);
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
+    let address = within(HANG_GUARD, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n')));
     assert_eq!(address.as_deref(), Some(format!("{PAGE}\n").as_str()));
     fake.open();
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     let screen = terminal.screen();
     assert!(!screen.contains("waiting") && !terminal.said().contains("noise"), "{screen}");
     assert!(screen.contains(PAGE) && screen.contains("✓ source work: logged in"), "{screen}");
@@ -159,7 +157,7 @@ fn login_without_browser_prints_the_page() {
     ] {
         let variables: Vec<_> = variables.iter().copied().chain([("PATH", path.as_str())]).collect();
         let terminal = terminal(&sandbox, arguments, &variables);
-        terminal.assert_exit(0, SOON);
+        terminal.assert_exit(0, HANG_GUARD);
         let said = terminal.said();
         assert!(said.contains("open this page in a browser, and confirm the code ABCD-EFGH there:"), "{said}");
         assert!(said.contains(PAGE) && !said.contains("opened"), "{said}");
@@ -170,7 +168,7 @@ fn login_without_browser_prints_the_page() {
 
     // With a browser, but for a code: it is opened all the same.
     let terminal = terminal(&sandbox, &["login", "work", "--device"], &[("PATH", &path), display]);
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.said().contains("your browser opens this page"), "{}", terminal.said());
     assert_eq!(fake.logins()[3]["flow"], "device");
 }
@@ -180,9 +178,9 @@ fn login_interrupted_while_waiting_removes_status_line() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, browser);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
-    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     terminal.interrupt();
-    assert_eq!(terminal.wait_exit(SOON).signal(), Some(SIGINT));
+    assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
     assert!(terminal.screen().ends_with(PAGE), "{}", terminal.screen());
     fake.wait_gone();
 }
@@ -234,24 +232,26 @@ fn login_lends_the_terminal_to_aws_login() {
     let path = program(&sandbox, "aws", script);
     let run = || {
         let terminal = terminal(&sandbox, &["login", "work"], &[("PATH", &path)]);
-        terminal
-            .wait_for("rolecall: source \"work\": running aws login --profile work\r\naws login --profile work", SOON);
-        terminal.wait_for("Region: ", SOON);
+        terminal.wait_for(
+            "rolecall: source \"work\": running aws login --profile work\r\naws login --profile work",
+            HANG_GUARD,
+        );
+        terminal.wait_for("Region: ", HANG_GUARD);
         terminal
     };
     let terminal = run();
     terminal.type_text("none\n");
-    terminal.assert_exit(1, SOON);
+    terminal.assert_exit(1, HANG_GUARD);
     assert!(terminal.said().contains("aws login --profile work has failed (exit status: 3)"), "{}", terminal.said());
 
     // Ctrl-C is for that program, and what it ends with is what we end with.
     let terminal = run();
     terminal.interrupt();
-    assert_eq!(terminal.wait_exit(SOON).signal(), Some(SIGINT));
+    assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
 
     let terminal = run();
     terminal.type_text("eu\n");
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.said().contains("<eu>") && terminal.said().contains("✓ source work"), "{}", terminal.said());
 }
 

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use rolecall_harness::{Op, Sso, Terminal, within};
 
-use crate::fixture::{Fixture, REGION, ROLE, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, one_line};
 
 const ACCOUNT: &str = "111122223333";
-const SOON: Duration = Duration::from_secs(20);
 const INFO: &str =
     r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
 
@@ -60,17 +59,18 @@ fn is_let_in(fixture: &Fixture) {
 fn mfa_code_typed_in_plugin_serves_later_tokens() {
     let (fixture, serial) = guarded();
     let terminal = plugin(&fixture);
-    terminal.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
+    terminal
+        .wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), HANG_GUARD);
     terminal.type_text("y\n");
     let question = format!("Code of the MFA device {serial}: ");
-    terminal.wait_for(&question, SOON);
+    terminal.wait_for(&question, HANG_GUARD);
     let code = fixture.aws.mfa_code(&serial);
     terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
     // Why it was refused stands above the question.
-    terminal.wait_for_times(&question, 2, SOON);
+    terminal.wait_for_times(&question, 2, HANG_GUARD);
     assert_eq!(terminal.said().matches("rolecall: ").count(), 2, "{}", terminal.said());
     terminal.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.said().contains("rolecall: prod: logged in"), "{}", terminal.said());
     is_let_in(&fixture);
     fixture.token().assert_ok();
@@ -85,14 +85,14 @@ fn mfa_code_typed_in_plugin_serves_later_tokens() {
 fn device_login_approved_while_plugin_waits_returns_token() {
     let (fixture, center) = central();
     let terminal = plugin(&fixture);
-    terminal.wait_for("prod: source \"corp\" needs a login. Log in now? [Y/n] ", SOON);
+    terminal.wait_for("prod: source \"corp\" needs a login. Log in now? [Y/n] ", HANG_GUARD);
     terminal.type_text("\n");
-    terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
-    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+    terminal.wait_for("open this page in a browser, and confirm the code ", HANG_GUARD);
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     let waiting = center.waiting();
     assert!(matches!(waiting.as_slice(), [code] if terminal.said().contains(code)), "{}", terminal.said());
     center.approve(&waiting[0]);
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(!terminal.screen().contains("waiting"), "{}", terminal.screen());
     is_let_in(&fixture);
 }
@@ -106,14 +106,14 @@ fn plugin_500_runs_at_one_terminal_ask_once() {
     let script = format!("for n in $(seq {CALLERS}); do rolecall token prod >out.$n & done; wait; echo everybody");
     let terminal =
         fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", INFO));
-    terminal.wait_for("Log in now? [Y/n] ", SOON);
+    terminal.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     // The question stands until somebody answers; all the others have had their answer by then.
-    terminal.wait_for_times("needs a login. Run: rolecall login corp", CALLERS - 1, SOON * 3);
+    terminal.wait_for_times("needs a login. Run: rolecall login corp", CALLERS - 1, HANG_GUARD);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 0);
     terminal.type_text("y\n");
-    terminal.wait_for("and confirm the code ", SOON);
+    terminal.wait_for("and confirm the code ", HANG_GUARD);
     center.approve(&center.waiting()[0]);
-    terminal.wait_for("everybody", SOON);
+    terminal.wait_for("everybody", HANG_GUARD);
     assert_eq!(terminal.said().matches("Log in now?").count(), 1);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
     let is_full = |n: &usize| fixture.sandbox.home().join(format!("out.{n}")).metadata().unwrap().len() > 0;
@@ -127,17 +127,17 @@ fn login_interrupted_in_one_client_continues_in_other() {
     let login = || fixture.sandbox.terminal(fixture.sandbox.rolecall().args(["login", "corp"]));
     let (first, second) = (login(), login());
     for terminal in [&first, &second] {
-        terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+        terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     }
     let joined = "this login was begun before";
     assert_eq!([&first, &second].iter().filter(|terminal| terminal.said().contains(joined)).count(), 1);
     let (begun, other) = if first.said().contains(joined) { (second, first) } else { (first, second) };
     begun.interrupt();
-    begun.wait_exit(SOON);
+    begun.wait_exit(HANG_GUARD);
     let waiting = center.waiting();
     assert_eq!(waiting.len(), 1);
     center.approve(&waiting[0]);
-    other.assert_exit(0, SOON);
+    other.assert_exit(0, HANG_GUARD);
     assert!(other.said().contains("✓ source corp: logged in as arn:aws:"), "{}", other.said());
 }
 
@@ -156,26 +156,26 @@ fn login_interrupted_resumes_or_switches_to_device_flow() {
     };
     let pages = |count: usize| {
         let all = || std::fs::read_to_string(&opened).ok().filter(|text| text.matches('\n').count() == count);
-        within(SOON, all).unwrap()
+        within(HANG_GUARD, all).unwrap()
     };
     for count in 1..=2 {
         let terminal = login(&[]);
-        terminal.wait_for("sign in on the page that your browser opens:", SOON);
+        terminal.wait_for("sign in on the page that your browser opens:", HANG_GUARD);
         let opened = pages(count);
         let mut addresses = opened.lines();
         assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
         // The last that is said of it, after all of that.
-        terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+        terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
         assert_eq!(terminal.said().contains("this login was begun before"), count == 2, "{}", terminal.said());
         terminal.interrupt();
-        terminal.wait_exit(SOON);
+        terminal.wait_exit(HANG_GUARD);
     }
     let terminal = login(&["--device"]);
-    terminal.wait_for("your browser opens this page; confirm the code ", SOON);
-    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+    terminal.wait_for("your browser opens this page; confirm the code ", HANG_GUARD);
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     assert!(!terminal.said().contains("begun before"), "{}", terminal.said());
     center.approve(&center.waiting()[0]);
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
 }
 
 #[test]
@@ -212,10 +212,10 @@ fn browser_login_succeeds_and_logout_revokes_it() {
     let mut command = fixture.sandbox.rolecall();
     let path = format!("{}:/usr/bin:/bin", browser.parent().unwrap().display());
     let terminal = fixture.sandbox.terminal(command.arg("login").env("DISPLAY", ":0").env("PATH", path).arg("corp"));
-    terminal.wait_for("sign in on the page that your browser opens:", SOON);
-    let url = within(SOON, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))).unwrap();
+    terminal.wait_for("sign in on the page that your browser opens:", HANG_GUARD);
+    let url = within(HANG_GUARD, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))).unwrap();
     Sso::browse(url.trim());
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     let said = terminal.said();
     assert!(said.contains("✓ source corp: logged in as arn:aws:"), "{said}");
     fixture.token().assert_ok();

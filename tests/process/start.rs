@@ -4,11 +4,10 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
 
 use rolecall_harness::{Fault, Gate, Op};
 
-use crate::fixture::{Fixture, ROLE, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, one_line};
 
 #[test]
 fn daemon_started_by_token_uses_private_modes() {
@@ -46,7 +45,7 @@ fn daemon_ignores_aws_variables_of_the_shell() {
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     // … or the shell does.
     let daemon = fixture.sandbox.spawn_daemon(fixture.sandbox.rolecalld().envs(poison));
-    daemon.wait_ready(Duration::from_secs(20));
+    daemon.wait_ready(HANG_GUARD);
     fixture.token().assert_ok();
     assert_eq!(
         fixture.aws.log_of(Op::AssumeRole).pop().unwrap().caller_arn.as_deref(),
@@ -62,13 +61,13 @@ fn daemon_terminated_finishes_open_requests() {
     fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
     std::thread::scope(|scope| {
         let caller = scope.spawn(|| fixture.token());
-        fixture.aws.wait_for_calls(Op::AssumeRole, 1, Duration::from_secs(10));
+        fixture.aws.wait_for_calls(Op::AssumeRole, 1, HANG_GUARD);
         daemon.terminate();
-        daemon.wait_stderr("Stopping", Duration::from_secs(10));
+        daemon.wait_stderr("Stopping", HANG_GUARD);
         gate.open();
         caller.join().unwrap().assert_ok();
     });
-    assert!(daemon.wait_exit(Duration::from_secs(10)).success());
+    assert!(daemon.wait_exit(HANG_GUARD).success());
     assert!(!fixture.socket().exists());
 }
 
@@ -213,7 +212,7 @@ pub(crate) fn activated(fixture: &Fixture) -> (UnixListener, rolecall_harness::D
     let mut command = fixture.sandbox.command("bash"); // dash knows descriptors of one digit alone
     command.args(["-c", &script]);
     let daemon = fixture.sandbox.spawn_daemon(&mut command);
-    daemon.wait_ready(Duration::from_secs(20));
+    daemon.wait_ready(HANG_GUARD);
     (listener, daemon)
 }
 
@@ -231,7 +230,7 @@ fn socket_of_service_manager_remains_after_stop() {
     let said = fixture.rolecall(&["agent", "stop"]);
     said.assert_ok();
     assert!(said.stdout.contains("the service manager keeps its socket"), "{}", said.stdout);
-    assert!(daemon.wait_exit(Duration::from_secs(10)).success());
+    assert!(daemon.wait_exit(HANG_GUARD).success());
     assert!(fixture.socket().exists());
 }
 
@@ -241,6 +240,6 @@ fn daemon_with_deleted_socket_exits() {
     let fixture = Fixture::configured();
     let daemon = fixture.sandbox.start_daemon();
     fs::remove_file(fixture.socket()).unwrap();
-    assert!(daemon.wait_exit(Duration::from_secs(20)).success());
+    assert!(daemon.wait_exit(HANG_GUARD).success());
     fixture.token().assert_ok();
 }
