@@ -1,4 +1,4 @@
-//! The real kubectl, in through the daemon: what a user types, and what they see.
+//! The real kubectl with the plugin.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ struct World {
 }
 
 impl World {
-    /// A profile `prod`, added as a person would; `None`, and said so, without kubectl.
+    /// The profile `prod`, added with `rolecall add`. Returns `None`, and reports the test as skipped, without kubectl.
     fn new() -> Option<Self> {
         let sandbox = Sandbox::new();
         if sandbox.kubectl().is_none() {

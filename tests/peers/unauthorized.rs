@@ -1,5 +1,5 @@
-//! The real kubectl when it is not let in: by AWS, which denies the role, or by the API server, which answers 401. It runs
-//! the plugin several times for one command, and each run has to be cheap.
+//! The real kubectl when AWS denies the role or the API server answers 401. kubectl runs the plugin several times for
+//! one command, and each run has to be cheap.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ struct World {
     aws: Aws,
     api: ApiServer,
     sandbox: Sandbox,
-    /// A line for each run of the plugin.
+    /// One line per run of the plugin.
     runs: PathBuf,
 }
 
 impl World {
-    /// A profile `prod`, added as a person would, whose plugin notes each of its runs; `None`, and said so, without
-    /// kubectl.
+    /// The profile `prod`, added with `rolecall add`, whose plugin counts its runs. Returns `None`, and reports the
+    /// test as skipped, without kubectl.
     fn new() -> Option<Self> {
         let sandbox = Sandbox::new();
         if sandbox.kubectl().is_none() {
@@ -44,14 +44,13 @@ impl World {
         Some(world)
     }
 
-    /// Puts a script in the plugin's place that notes the run and becomes the plugin, so that the plugin's process and
-    /// its parent are what they would be.
+    /// Replaces the plugin by a script that counts the run and then executes the plugin, so that process and parent are
+    /// the usual ones.
     fn count_runs(&self) {
         let rolecall = self.sandbox.rolecall().get_program().to_str().unwrap().to_owned();
         let script = format!("#!/bin/sh\necho run >>'{}'\nexec '{rolecall}' \"$@\"\n", self.runs.display());
         let path = self.sandbox.root().join("plugin");
-        // Written by a shell: what this process has open for writing could not be run while another thread starts
-        // something.
+        // A shell writes it: Linux cannot execute a file that another thread's child still has open for writing.
         let mut install = self.sandbox.command("sh");
         install.args(["-c", "cat >\"$1\" && chmod +x \"$1\"", "sh"]).arg(&path);
         self.sandbox.run_with_input(&mut install, script.as_bytes()).assert_ok();
@@ -78,7 +77,7 @@ impl World {
 #[test]
 fn kubectl_with_denied_role_makes_one_assume_role_call() {
     let Some(world) = World::new() else { return };
-    // What add got is forgotten with the daemon that got it.
+    // Stop the daemon, so that it forgets the session of `add`.
     world.sandbox.run(world.sandbox.rolecall().args(["agent", "stop"])).assert_ok();
     world.aws.remove_role(ROLE);
     let before = world.assume_role_calls();
@@ -94,8 +93,8 @@ fn kubectl_with_denied_role_makes_one_assume_role_call() {
     );
 }
 
-/// Runs one kubectl that is not let in, and returns how many runs of the plugin and how many new tokens that were.
-fn not_let_in(world: &World) -> (usize, usize) {
+/// Runs one rejected kubectl, and returns the number of plugin runs and of new tokens.
+fn run_rejected_kubectl(world: &World) -> (usize, usize) {
     let (runs, tokens) = (world.runs(), world.api.tokens().len());
     let said = world.get_pods();
     said.assert_code(1);
@@ -110,16 +109,16 @@ fn kubectl_always_401_causes_one_assume_role_call() {
     world.get_pods().assert_ok();
     let before = world.assume_role_calls();
     world.api.reject_next(usize::MAX);
-    let (runs, tokens) = not_let_in(&world);
-    assert!(runs > 1, "kubectl asks again when it is refused");
+    let (runs, tokens) = run_rejected_kubectl(&world);
+    assert!(runs > 1, "kubectl runs the plugin again after a 401");
     assert!(tokens <= runs, "{tokens} tokens in {runs} runs");
-    assert!(tokens >= 1, "who was refused gets another signature, not the same again: {runs} runs");
-    // Somebody tries again, and again.
+    assert!(tokens >= 1, "a rejected plugin gets a new token: {runs} runs");
+    // The user runs kubectl again.
     for _ in 0..2 {
-        let (runs, tokens) = not_let_in(&world);
+        let (runs, tokens) = run_rejected_kubectl(&world);
         assert!(tokens <= runs, "{tokens} tokens in {runs} runs");
     }
-    // The runs of well under a minute.
+    // The daemon bypasses the cached session at most once in this time.
     assert_eq!(world.assume_role_calls() - before, 1, "of {} runs", world.runs());
     world.api.reject_next(0);
     world.get_pods().assert_ok();
@@ -133,7 +132,7 @@ fn kubectl_replaces_session_revoked_by_aws() {
     world.get_pods().assert_ok();
     let before = world.assume_role_calls();
     world.aws.end_sessions(ROLE);
-    // An API server keeps for two minutes what it has been told of a token.
+    // An API server caches a token review for two minutes.
     world.api.forget_tokens();
     let said: Vec<Output> = (0..3).map(|_| world.get_pods()).collect();
     assert!(said.iter().any(|said| said.code() == Some(0)), "{said:#?}");

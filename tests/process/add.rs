@@ -1,4 +1,4 @@
-//! `rolecall add`: what a person sees, what is written, and that nothing is when something is wrong.
+//! `rolecall add`: its output, the files that it writes, and that it writes nothing after a failure.
 
 use std::fs;
 
@@ -40,7 +40,7 @@ fn first_profile_prints_checks_and_next_commands() {
     ] {
         assert!(kubeconfig.contains(line), "{line}: {kubeconfig}");
     }
-    // What was learned on the way is there for the first kubectl.
+    // The first kubectl uses the session that `add` created.
     fixture.token().assert_ok();
     assert_eq!(fixture.assume_role_calls(), 1);
 }
@@ -123,7 +123,7 @@ fn add_rejected_by_aws_writes_nothing() {
     said.assert_code(1);
     assert!(said.stderr.contains("rolecall: prod: AWS does not let source \"work\" assume"), "{}", said.stderr);
     assert!(!fixture.config_path().exists() && !fixture.sandbox.kubeconfig().exists());
-    // Mended, it works at once: what failed before is not held against it.
+    // After the cause is fixed, `add` works immediately: the failure is not remembered.
     fixture.rolecall(&ADD).assert_ok();
 }
 
@@ -263,7 +263,7 @@ fn add_with_every_option_reaches_assume_role_and_token() {
     let shown = fixture.rolecall(&["show", "prod"]);
     let sts = format!("  STS              {endpoint} (tokens: FIPS, dual-stack)\n");
     assert!(shown.stdout.contains(&sts) && shown.stdout.contains("team=platform (transitive)"), "{}", shown.stdout);
-    // Again, it is the same; otherwise, every difference is named.
+    // Repeating the command changes nothing; a different command names every difference.
     run(&fixture, &everything).assert_ok();
     let said = fixture.rolecall(&ADD);
     said.assert_code(1);

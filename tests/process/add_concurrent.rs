@@ -1,10 +1,10 @@
-//! `rolecall add` while somebody else writes the configuration, or while the daemon goes by another one.
+//! `rolecall add` during another change of the configuration, or with another configuration than the daemon's.
 
 use std::fs;
 
 use rolecall_harness::{Fault, Gate, Op, Output, Role};
 
-use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, one_line};
+use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, error_line};
 
 const ADMINS: &str = "arn:aws:iam::111122223333:role/admins";
 
@@ -69,7 +69,7 @@ fn add_with_config_unused_by_agent_writes_nothing() {
     };
     let other = ["add", "other", "--cluster", "prod", "--region", REGION, "--role-arn", ROLE, "--aws-profile", "work"];
     for arguments in [&other[..], &["remove", "prod"], &["kubeconfig", "prod", "--repin"]] {
-        let line = one_line(&with(arguments), 1);
+        let line = error_line(&with(arguments), 1);
         let both = [&fixture.config_path(), &path].map(|path| path.display().to_string());
         assert!(both.iter().all(|path| line.contains(path)), "{line}");
         assert!(
@@ -80,13 +80,13 @@ fn add_with_config_unused_by_agent_writes_nothing() {
         assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
         assert!(!fixture.sandbox.kubeconfig().exists());
     }
-    // As it says.
+    // The suggested command works.
     with(&["agent", "restart"]).assert_ok();
     with(&other).assert_ok();
     with(&["token", "other"]).assert_ok();
-    let line = one_line(&fixture.rolecall(&ADD), 1);
+    let line = error_line(&fixture.rolecall(&ADD), 1);
     assert!(line.contains("Set ROLECALL_CONFIG to the agent's file, or have the agent go by yours"), "{line}");
-    // Who takes a profile away needs no agent.
+    // `remove` needs no agent.
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     with(&["remove", "other"]).assert_ok();
 }

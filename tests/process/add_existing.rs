@@ -1,11 +1,11 @@
-//! `rolecall add` where there is something already, or not all that it takes: what stays, and what is said.
+//! `rolecall add` with an existing profile, or without a server: what it keeps and what it reports.
 
 use std::fs;
 use std::time::Duration;
 
 use rolecall_harness::{Output, Role};
 
-use crate::fixture::{ADD, Fixture, REGION, ROLE, one_line};
+use crate::fixture::{ADD, Fixture, REGION, ROLE, error_line};
 
 const ADMINS: &str = "arn:aws:iam::111122223333:role/admins";
 
@@ -49,9 +49,9 @@ fn add_replace_keeps_pin_of_same_cluster() {
     assert_eq!(pinned(&fixture), before);
     fixture.token().assert_ok();
 
-    // Of another cluster nobody knows the pin.
+    // The pin of another cluster is unknown.
     let before = config(&fixture);
-    let line = one_line(&add(&fixture, ADMINS, &["--no-verify", "--replace", "--cluster", "other"]), 1);
+    let line = error_line(&add(&fixture, ADMINS, &["--no-verify", "--replace", "--cluster", "other"]), 1);
     assert!(line.starts_with("rolecall: prod: the API server of prod in eu-west-1 is pinned"), "{line}");
     assert!(line.contains("Nothing was written. Give --server and --certificate-authority, or leave"), "{line}");
     assert_eq!(config(&fixture), before);
@@ -74,7 +74,7 @@ fn add_without_server_writes_profile_but_no_context() {
     let fixture = Fixture::bare();
     let kubeconfig = fixture.sandbox.home().join("my kube");
     let file = kubeconfig.display().to_string();
-    let line = one_line(&add(&fixture, ROLE, &["--no-verify", "--use"]), 2);
+    let line = error_line(&add(&fixture, ROLE, &["--no-verify", "--use"]), 2);
     assert!(line.starts_with("rolecall: --use needs a context"), "{line}");
     assert!(!fixture.config_path().exists());
     let said = add(&fixture, ROLE, &["--no-verify", "--kubeconfig", &file]);
@@ -118,7 +118,7 @@ fn add_reports_session_shorter_than_requested() {
 #[test]
 fn add_failure_states_once_that_nothing_was_written() {
     let fixture = Fixture::bare();
-    let told = |line: String| {
+    let assert_states_nothing_written = |line: String| {
         assert_eq!(line.matches("othing was").count() + line.matches("left as it was").count(), 1, "{line}");
         assert!(line.contains(". Nothing was written. ") || line.ends_with(". Nothing was written."), "{line}");
     };
@@ -127,14 +127,17 @@ fn add_failure_states_once_that_nothing_was_written() {
     let said = fixture.rolecall(&ADD);
     said.assert_code(1);
     assert!(said.stderr.trim_end().ends_with(", or give --server and --certificate-authority"), "{}", said.stderr);
-    told(said.stderr.trim_end().to_owned());
+    assert_states_nothing_written(said.stderr.trim_end().to_owned());
     fixture.aws.remove_role(ROLE);
-    told(one_line(&fixture.rolecall(&ADD), 1));
-    told(one_line(&add(&fixture, ROLE, &["--no-verify", "--via", "arn:aws-cn:iam::111122223333:role/x"]), 1));
+    assert_states_nothing_written(error_line(&fixture.rolecall(&ADD), 1));
+    assert_states_nothing_written(error_line(
+        &add(&fixture, ROLE, &["--no-verify", "--via", "arn:aws-cn:iam::111122223333:role/x"]),
+        1,
+    ));
     let path = fixture.sandbox.kubeconfig();
     let theirs = "contexts:\n- name: prod\n  context: {cluster: x, user: y}\n";
     fixture.sandbox.write(path.strip_prefix(fixture.sandbox.root()).unwrap(), theirs);
-    told(one_line(&fixture.rolecall(&ADD), 1));
+    assert_states_nothing_written(error_line(&fixture.rolecall(&ADD), 1));
     fixture.write_config("[profiles.prod\n");
-    told(one_line(&fixture.rolecall(&ADD), 1));
+    assert_states_nothing_written(error_line(&fixture.rolecall(&ADD), 1));
 }

@@ -1,16 +1,17 @@
-//! `rolecall add` where the source needs a login: the person does it on the way, and nothing is written before.
+//! `rolecall add` with a source that needs a login: the user logs in during the command, and nothing is written before
+//! that.
 
 use std::time::Duration;
 
 use rolecall_harness::{Op, Role, Sso, Terminal};
 
-use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, one_line};
+use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, error_line};
 
 const ACCOUNT: &str = "111122223333";
 const CORP: [&str; 8] = ["add", "prod", "--region", REGION, "--role-arn", ROLE, "--aws-profile", "corp"];
 
-/// A fixture with an AWS profile that signs in to IAM Identity Center, and nothing configured but where STS is.
-fn central() -> (Fixture, Sso) {
+/// An AWS profile that signs in to IAM Identity Center; the configuration has only AWS endpoints.
+fn with_sso() -> (Fixture, Sso) {
     let fixture = Fixture::bare();
     let center = fixture.aws.sso();
     let assigned = center.assign("dev", ACCOUNT, "developers");
@@ -26,15 +27,15 @@ fn terminal(fixture: &Fixture, arguments: &[&str]) -> Terminal {
     fixture.sandbox.terminal(fixture.sandbox.rolecall().args(arguments))
 }
 
-/// Runs it with no terminal at all, whoever runs the test.
+/// Runs the command without a controlling terminal.
 fn without_terminal(fixture: &Fixture, arguments: &[&str]) -> rolecall_harness::Output {
     let mut command = fixture.sandbox.command("setsid");
     fixture.sandbox.run(command.arg("-w").arg(fixture.sandbox.rolecall().get_program()).args(arguments))
 }
 
-/// What kubectl gets is taken by the cluster.
+/// Asserts that the cluster accepts the token.
 #[track_caller]
-fn is_let_in(fixture: &Fixture) {
+fn assert_cluster_accepts_token(fixture: &Fixture) {
     let said = fixture.token();
     said.assert_ok();
     let who = fixture.api.who(said.json()["status"]["token"].as_str().unwrap());
@@ -47,14 +48,14 @@ fn config(fixture: &Fixture) -> String {
 
 #[test]
 fn add_logs_in_to_new_sso_source_then_writes_context() {
-    let (fixture, center) = central();
+    let (fixture, center) = with_sso();
     let before = config(&fixture);
     let terminal = terminal(&fixture, &CORP);
     terminal.wait_for("rolecall: prod: source \"corp\" needs a login. Log in now? [Y/n] ", HANG_GUARD);
     terminal.type_text("\n");
     terminal.wait_for("open this page in a browser, and confirm the code ", HANG_GUARD);
     terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
-    assert_eq!(config(&fixture), before, "nothing is written before everything was checked");
+    assert_eq!(config(&fixture), before, "nothing is written before all checks pass");
     center.approve(&center.waiting()[0]);
     terminal.assert_exit(0, HANG_GUARD);
     let said = terminal.said();
@@ -64,16 +65,16 @@ fn add_logs_in_to_new_sso_source_then_writes_context() {
         assert!(said.contains(line), "{line}: {said}");
     }
     assert!(config(&fixture).contains("[sources.corp]\naws_profile = \"corp\"\n"), "{}", config(&fixture));
-    is_let_in(&fixture);
+    assert_cluster_accepts_token(&fixture);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
     let status = fixture.rolecall(&["status"]).stdout;
     let line = status.lines().last().unwrap();
     assert!(line.starts_with("● corp    AWS profile corp  signed in until "), "{status}");
     let shown = fixture.rolecall(&["show", "prod"]).stdout;
     assert!(shown.contains("  login         signed in until "), "{shown}");
-    // A login that was given back is said at the source.
+    // After a logout, the status names the source that needs a login.
     fixture.rolecall(&["logout", "corp"]).assert_ok();
-    assert!(one_line(&fixture.token(), 5).ends_with("source \"corp\" needs a login. Run: rolecall login corp"));
+    assert!(error_line(&fixture.token(), 5).ends_with("source \"corp\" needs a login. Run: rolecall login corp"));
     let status = fixture.rolecall(&["status"]).stdout;
     assert!(status.contains("login needed: source corp"), "{status}");
     assert_eq!(status.matches("rolecall login corp").count(), 1, "{status}");
@@ -81,9 +82,9 @@ fn add_logs_in_to_new_sso_source_then_writes_context() {
 
 #[test]
 fn add_without_login_writes_nothing_and_gives_hint() {
-    let (fixture, _center) = central();
+    let (fixture, _center) = with_sso();
     let before = config(&fixture);
-    let line = one_line(&without_terminal(&fixture, &CORP), 5);
+    let line = error_line(&without_terminal(&fixture, &CORP), 5);
     assert_eq!(
         line,
         "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run it in a terminal, where it asks you to log in"
@@ -99,10 +100,10 @@ fn add_without_login_writes_nothing_and_gives_hint() {
     );
     assert_eq!(config(&fixture), before);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 0);
-    // Where the source is configured, another command can log in to it.
+    // The source is configured now, so `rolecall login` can log in to it.
     fixture.write_config(&format!("{before}\n[sources.corp]\naws_profile = \"corp\"\n"));
     fixture.rolecall(&["agent", "restart"]).assert_ok();
-    assert!(one_line(&without_terminal(&fixture, &CORP), 5).ends_with("Run: rolecall login corp"));
+    assert!(error_line(&without_terminal(&fixture, &CORP), 5).ends_with("Run: rolecall login corp"));
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn add_second_profile_reuses_mfa_session() {
     adding.assert_exit(0, HANG_GUARD);
     let made = format!("[sources.work]\naws_profile = \"work\"\nmfa = {{ serial = \"{serial}\" }}\n");
     assert!(config(&fixture).contains(&made), "{}", config(&fixture));
-    is_let_in(&fixture);
+    assert_cluster_accepts_token(&fixture);
     let again = ["add", "audit", "--cluster", "prod", "--region", REGION, "--role-arn", ROLE, "--source", "work"];
     without_terminal(&fixture, &again).assert_ok();
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
@@ -143,7 +144,7 @@ fn add_long_session_sends_mfa_code_in_assume_role() {
     adding.wait_for(&format!("Code of the MFA device {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
     adding.assert_exit(0, HANG_GUARD);
-    is_let_in(&fixture);
+    assert_cluster_accepts_token(&fixture);
     assert_eq!((fixture.assume_role_calls(), fixture.aws.calls(Op::GetSessionToken)), (1, 0));
     let shown = fixture.rolecall(&["show", "prod"]).stdout;
     assert!(shown.contains(&format!("{serial}: a code in AssumeRole for each session of 8 h: ")), "{shown}");

@@ -1,13 +1,13 @@
-//! `rolecall agent`.
+//! `rolecall agent start`, `status`, `restart`, `logs` and `stop`.
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::fixture::{Fixture, one_line};
+use crate::fixture::{Fixture, error_line};
 
 #[test]
 fn agent_start_status_restart_logs_stop_succeed() {
     let fixture = Fixture::configured();
-    let line = one_line(&fixture.rolecall(&["agent", "status"]), 3);
+    let line = error_line(&fixture.rolecall(&["agent", "status"]), 3);
     assert_eq!(line, "rolecall: the agent is not running. Run: rolecall agent start");
 
     let said = fixture.rolecall(&["agent", "start"]);
@@ -24,7 +24,7 @@ fn agent_start_status_restart_logs_stop_succeed() {
     }
 
     fixture.rolecall(&["agent", "restart"]).assert_ok();
-    assert_eq!(fixture.daemon_pid(), first, "it runs its program anew");
+    assert_eq!(fixture.daemon_pid(), first, "a restart keeps the pid");
 
     let said = fixture.rolecall(&["agent", "logs", "-n", "50"]);
     said.assert_ok();
@@ -32,7 +32,7 @@ fn agent_start_status_restart_logs_stop_succeed() {
 
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     assert!(!fixture.socket().exists());
-    one_line(&fixture.rolecall(&["agent", "status"]), 3);
+    error_line(&fixture.rolecall(&["agent", "status"]), 3);
     fixture.rolecall(&["agent", "stop"]).assert_ok();
 }
 
@@ -50,7 +50,7 @@ fn client_reports_why_the_daemon_cannot_start() {
     let lock = fixture.socket().with_file_name("agent.lock");
     std::fs::create_dir_all(&lock).unwrap();
     std::fs::set_permissions(lock.parent().unwrap(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    let line = one_line(&fixture.token(), 3);
+    let line = error_line(&fixture.token(), 3);
     assert!(line.contains("the agent cannot start: ") && line.contains("agent.lock"), "{line}");
 }
 
@@ -58,7 +58,7 @@ fn client_reports_why_the_daemon_cannot_start() {
 fn daemon_starts_with_invalid_config_and_reports_it() {
     let fixture = Fixture::configured();
     fixture.write_config("[profiles.prod]\ncluster = 3\n");
-    let line = one_line(&fixture.token(), 1);
+    let line = error_line(&fixture.token(), 1);
     assert!(line.contains("config.toml:2: profiles.prod.cluster: "), "{line}");
     fixture.rolecall(&["status"]).assert_ok();
 }

@@ -1,9 +1,9 @@
-//! The other commands: what they print, what they change.
+//! Output and effects of `list`, `show`, `status`, `use`, `remove`, `kubeconfig`, `refresh` and `completions`.
 
 use std::fs;
 use std::process::Stdio;
 
-use crate::fixture::{Fixture, REGION, ROLE, one_line};
+use crate::fixture::{Fixture, REGION, ROLE, error_line};
 
 #[test]
 fn list_and_show_print_the_profile() {
@@ -25,7 +25,7 @@ fn list_and_show_print_the_profile() {
     }
     assert_eq!(fixture.rolecall(&["show", "prod", "--json"]).json()["role_arn"], ROLE);
     assert_eq!(
-        one_line(&fixture.rolecall(&["show", "prdo"]), 1),
+        error_line(&fixture.rolecall(&["show", "prdo"]), 1),
         "rolecall: there is no profile \"prdo\". Did you mean prod?"
     );
 }
@@ -38,7 +38,7 @@ fn status_prints_table_and_json() {
     said.assert_ok();
     let row = said.stdout.lines().find(|line| line.starts_with('●')).unwrap();
     assert!(row.contains("prod eu-west-1") && row.contains("developers") && row.contains("59 min left"), "{row}");
-    // The session is renewed in the middle of its life.
+    // The daemon renews a session at about half of its lifetime.
     assert!(said.stdout.contains("  NEXT RENEWAL  ") && row.contains("  in "), "{}", said.stdout);
     assert!(fixture.rolecall(&["show", "prod"]).stdout.contains("  next renewal  in "));
     assert!(!said.stdout.contains('\u{1b}'), "no colours into a pipe");
@@ -81,7 +81,7 @@ fn remove_deletes_only_what_add_wrote() {
         "{text}"
     );
     assert!(!fs::read_to_string(fixture.config_path()).unwrap().contains("profiles.prod"));
-    let line = one_line(&fixture.token(), 1);
+    let line = error_line(&fixture.token(), 1);
     assert!(line.contains("there is no profile \"prod\""), "{line}");
 }
 
@@ -95,7 +95,7 @@ fn kubeconfig_writes_prints_and_checks_the_pin() {
     said.assert_ok();
     assert!(said.stdout.contains("current-context: prod"), "{}", said.stdout);
 
-    // The cluster was made anew under the same name.
+    // Another cluster now has the same name.
     let other = rolecall_harness::ApiServer::start(rolecall_harness::Clock::system(), &fixture.aws, "prod", REGION);
     fixture.aws.remove_cluster("prod", REGION);
     fixture.aws.add_cluster(other.cluster());

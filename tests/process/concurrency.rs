@@ -1,4 +1,4 @@
-//! Many at once.
+//! Many clients and daemons in parallel.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -16,7 +16,7 @@ fn token_200_processes_cold_share_one_assume_role() {
     let fixture = Fixture::configured();
     let gate = Gate::new();
     fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
-    // No daemon runs: the crowd starts it too.
+    // No daemon runs: these clients start it.
     let children: Vec<_> = (0..200)
         .map(|_| {
             let mut command = fixture.sandbox.rolecall();
@@ -26,14 +26,14 @@ fn token_200_processes_cold_share_one_assume_role() {
         .collect();
     fixture.aws.wait_for_calls(Op::AssumeRole, 1, HANG_GUARD);
     gate.open();
-    let mut answers = BTreeSet::new();
+    let mut outputs = BTreeSet::new();
     for child in children {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        answers.insert(String::from_utf8(output.stdout).unwrap());
+        outputs.insert(String::from_utf8(output.stdout).unwrap());
     }
-    assert_eq!(answers.len(), 1, "{answers:#?}");
-    let credential: serde_json::Value = serde_json::from_str(answers.first().unwrap()).unwrap();
+    assert_eq!(outputs.len(), 1, "{outputs:#?}");
+    let credential: serde_json::Value = serde_json::from_str(outputs.first().unwrap()).unwrap();
     assert!(credential["status"]["token"].as_str().unwrap().starts_with("k8s-aws-v1."));
     assert_eq!(fixture.assume_role_calls(), 1);
 }
@@ -43,7 +43,7 @@ fn token_200_processes_cold_share_one_assume_role() {
 fn daemon_started_50_times_runs_once() {
     let fixture = Fixture::configured();
     let daemons: Vec<_> = (0..50).map(|_| fixture.sandbox.spawn_daemon(&mut fixture.sandbox.rolecalld())).collect();
-    // All but the winner end by themselves.
+    // All daemons but one exit on their own.
     let said = thread::scope(|scope| {
         let waiting: Vec<_> = daemons
             .iter()
@@ -75,7 +75,7 @@ fn token_after_daemon_kill_starts_a_new_daemon() {
 #[test]
 fn token_survives_daemon_kill_during_aws_call() {
     let fixture = Fixture::added();
-    // Without its sessions.
+    // Restart the daemon so that it has no sessions.
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     fixture.rolecall(&["agent", "start"]).assert_ok();
     let gate = Gate::new();
@@ -120,9 +120,9 @@ fn token_with_stopped_daemon_fails_at_deadline() {
     kill("STOP", pid);
     let said = fixture.token();
     kill("CONT", pid);
-    let line = crate::fixture::one_line(&said, 3);
+    let line = crate::fixture::error_line(&said, 3);
     assert_eq!(line, "rolecall: prod: the agent did not answer within 10 s. Run: rolecall agent restart");
-    // Its answer ends the cooldown, so that this machine may be slow.
+    // An answer of the daemon ends the cooldown.
     fixture.rolecall(&["status"]).assert_ok();
     fixture.token().assert_ok();
 }

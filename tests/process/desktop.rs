@@ -1,20 +1,20 @@
-//! A fixture with a desktop: a session bus and a real GNOME Keyring, and a user whose keys go into it.
+//! A desktop: a session bus, a real GNOME Keyring, and a user whose access key goes into it.
 
 use std::io::Write as _;
 
 use rolecall_harness::{AccessKey, Output, Sandbox, SessionBus};
 
-use crate::fixture::{Fixture, one_line};
+use crate::fixture::{Fixture, error_line};
 
-/// The bus goes before the fixture that it is in.
+/// Fields drop in this order: the bus before the sandbox that contains its files.
 pub(crate) struct Desktop {
     pub(crate) bus: SessionBus,
     pub(crate) fixture: Fixture,
-    /// The keys of the user `break-glass`, who has nothing to do with the profile `prod`.
+    /// The access key of the user `break-glass`, which the profile `prod` does not use.
     pub(crate) key: AccessKey,
 }
 
-/// A fixture with the profile `prod`, whose AWS is reached without an AWS profile too, since keys have none.
+/// The profile `prod`, and AWS endpoints for sources without an AWS profile.
 pub(crate) fn fixture() -> Fixture {
     let fixture = Fixture::configured();
     let endpoint = fixture.aws.endpoint();
@@ -23,13 +23,13 @@ pub(crate) fn fixture() -> Fixture {
     fixture
 }
 
-/// What the keyring has under a name, as any program of the desktop sees it.
+/// The attributes of Rolecall's keyring item.
 pub(crate) fn item(name: &str) -> [&str; 4] {
     ["service", "rolecall", "username", name]
 }
 
 impl Desktop {
-    /// On such a bus, the keyring unlocked. `None` where this machine has none; that is said.
+    /// Starts an unlocked keyring on this bus. Returns `None`, and reports the test as skipped, without the programs.
     #[allow(clippy::explicit_write)] // what eprintln writes, the test runner keeps to itself
     pub(crate) fn at(bus: impl FnOnce(&Sandbox) -> SessionBus) -> Option<Self> {
         if let Some(missing) = SessionBus::missing() {
@@ -65,15 +65,15 @@ impl Desktop {
 
     /// Asserts that the command fails with this message, and that a token, which needs no keyring, is served.
     #[track_caller]
-    pub(crate) fn refuses(&self, arguments: &[&str], words: &str) {
+    pub(crate) fn assert_fails(&self, arguments: &[&str], words: &str) {
         let said = self.keys(arguments);
-        let line = one_line(&said, 1);
+        let line = error_line(&said, 1);
         assert!(line.contains(words), "{line}");
-        self.serves_others();
+        self.assert_token_served();
     }
 
     #[track_caller]
-    pub(crate) fn serves_others(&self) {
+    pub(crate) fn assert_token_served(&self) {
         self.fixture.token().assert_ok();
     }
 }

@@ -1,5 +1,4 @@
-//! The user's kubeconfig, when something is wrong with it or with the disk: it stays as it was, and so does the
-//! configuration.
+//! Faults of the kubeconfig or the disk: the kubeconfig and the configuration stay unchanged.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +15,7 @@ fn with_kubeconfig(text: &str) -> Fixture {
     let fixture = Fixture::bare();
     let path = fixture.sandbox.kubeconfig();
     fixture.sandbox.write(path.strip_prefix(fixture.sandbox.root()).unwrap(), text);
-    // The daemon is there already, so that what is limited below limits the client alone.
+    // Start the daemon first, so that limits below apply to the client only.
     fixture.rolecall(&["agent", "start"]).assert_ok();
     fixture
 }
@@ -66,7 +65,7 @@ fn kubeconfig_over_file_size_limit_is_not_changed() {
     let fixture = with_kubeconfig(&format!("{THEIRS}# {}\n", "x".repeat(20_000)));
     let path = fixture.sandbox.kubeconfig();
     let before = fs::read(&path).unwrap();
-    // A limit on the size of files is a full disk for this one process, wherever the test runs.
+    // A file size limit acts like a full disk for this one process.
     let mut command = fixture.sandbox.command("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh", "rolecall"]).args(ADD);
     let said = fixture.sandbox.run(&mut command);
@@ -89,7 +88,7 @@ fn kubeconfig_on_full_file_system_is_not_changed() {
             .status()
             .is_ok_and(|status| status.success());
     if !mounted {
-        // The test above shows the same with a limit of the process.
+        // The test above covers this with a limit of the process.
         return skipped("a full file system under the kubeconfig: no tmpfs can be mounted here");
     }
     let path = folder.join("config");
@@ -105,7 +104,7 @@ fn kubeconfig_on_full_file_system_is_not_changed() {
 #[test]
 fn kubeconfig_in_unwritable_folder_writes_nothing() {
     let fixture = with_kubeconfig(THEIRS);
-    // Root may write anywhere but into /proc.
+    // Even root cannot create files in /proc.
     let said = fixture.sandbox.run(fixture.sandbox.rolecall().args(ADD).env("KUBECONFIG", "/proc/kubeconfig"));
     nothing_was_written(&fixture, &said, "/proc/kubeconfig");
 }
@@ -145,7 +144,7 @@ fn no_leftovers(path: &std::path::Path) {
     assert_eq!(names, ["config"], "nothing but the file itself");
 }
 
-/// Says that something was not tested. Past the test runner's capture, so that `tests/run` sees it.
+/// Reports a skipped test. Writes past the test runner's capture, so that `tests/run` sees the line.
 pub(crate) fn skipped(what: &str) {
     let mut tty = std::io::stderr();
     writeln!(tty, "SKIPPED: {what}").unwrap();

@@ -1,4 +1,4 @@
-//! The fixture: an AWS with a user, a role and a cluster, and a sandbox with the AWS profile `work`.
+//! An embedded AWS with a user, a role and a cluster, and a sandbox with the AWS profile `work`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,7 +19,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// Nothing is configured but AWS's own files.
+    /// Only AWS's own files exist.
     pub(crate) fn bare() -> Self {
         let clock = Clock::system();
         let aws = Aws::start(clock.clone());
@@ -33,7 +33,7 @@ impl Fixture {
         Self { aws, api, user, sandbox }
     }
 
-    /// The profile `prod` is configured, by hand; no daemon runs.
+    /// The profile `prod` is in the configuration file; no daemon runs.
     pub(crate) fn configured() -> Self {
         let fixture = Self::bare();
         fixture.write_config(&format!(
@@ -43,7 +43,7 @@ impl Fixture {
         fixture
     }
 
-    /// The profile `prod` was added as a person would, and its daemon runs.
+    /// The profile `prod` was added with `rolecall add`, and the daemon runs.
     pub(crate) fn added() -> Self {
         let fixture = Self::bare();
         fixture.rolecall(&ADD).assert_ok();
@@ -70,7 +70,7 @@ impl Fixture {
         self.rolecall(&["token", "prod"])
     }
 
-    /// The pid of the daemon that runs in the background.
+    /// Returns the pid of the daemon.
     pub(crate) fn daemon_pid(&self) -> u32 {
         let said = self.rolecall(&["status", "--json"]);
         said.assert_ok();
@@ -82,18 +82,17 @@ impl Fixture {
     }
 }
 
-/// What a person types for their first cluster.
+/// The command for a first cluster.
 pub(crate) const ADD: [&str; 8] = ["add", "prod", "--region", REGION, "--role-arn", ROLE, "--aws-profile", "work"];
 
-/// Runs `kill -SIGNAL pid`.
 pub(crate) fn kill(signal: &str, pid: u32) {
     let status = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().unwrap();
     assert!(status.success());
 }
 
-/// The one line of a failed run: nothing on standard output, this exit code.
+/// Asserts this exit code and an empty standard output, and returns the one line on standard error.
 #[track_caller]
-pub(crate) fn one_line(said: &Output, code: i32) -> String {
+pub(crate) fn error_line(said: &Output, code: i32) -> String {
     said.assert_code(code).assert_stdout_empty();
     let line = said.stderr.strip_suffix('\n').expect("a line");
     assert!(!line.contains(|c: char| c.is_control()), "{line:?}");

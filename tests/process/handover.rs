@@ -1,4 +1,4 @@
-//! `rolecall agent restart`: the daemon runs its program anew and nobody notices.
+//! `rolecall agent restart`: the daemon replaces its program and loses no request.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,10 +11,10 @@ use std::thread;
 
 use rolecall_harness::{Daemon, Fault, Gate, Op, Output};
 
-use crate::fixture::{Fixture, HANG_GUARD, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, error_line};
 use crate::start::activated;
 
-/// Both programs in a folder where they can be replaced.
+/// Both programs in a folder where a test can replace them.
 struct Installed<'a> {
     fixture: &'a Fixture,
     folder: PathBuf,
@@ -31,8 +31,9 @@ impl<'a> Installed<'a> {
         installed
     }
 
-    /// As an installer does it: the new file beside the old, and then by its name. Another process writes it: a file
-    /// that is open for writing cannot be run, and a child that some other test starts meanwhile would have ours open.
+    /// Replaces the program like an installer: write a new file, then rename it. A child process writes the file: Linux
+    /// cannot execute a file that is open for writing, and children of other tests would inherit this process's
+    /// descriptor.
     fn replace(&self, program: &str, content: &[u8]) {
         let script = "cat > \"$0.new\" && chmod 755 \"$0.new\" && mv \"$0.new\" \"$0\"";
         let mut shell = self.fixture.sandbox.command("sh");
@@ -61,7 +62,7 @@ impl<'a> Installed<'a> {
         daemon
     }
 
-    /// Whether some process runs the file that has the daemon's name now: the kernel lets nobody write to it then.
+    /// Returns whether a process runs this file: the kernel then answers ETXTBSY to a writer.
     fn is_running(&self) -> bool {
         let mut shell = self.fixture.sandbox.command("sh");
         shell.args(["-c", ": >> \"$0\""]).arg(self.folder.join("rolecalld"));
@@ -75,32 +76,36 @@ fn daemon(fixture: &Fixture) -> serde_json::Value {
     said.json()["daemon"].clone()
 }
 
-/// One request by hand.
-fn raw(socket: &Path, request: &str) -> Result<String, String> {
-    let told = |error: std::io::Error| error.to_string();
-    let mut stream = UnixStream::connect(socket).map_err(told)?;
-    stream.set_read_timeout(Some(HANG_GUARD)).map_err(told)?;
+/// Sends one request and returns the response.
+fn send_request(socket: &Path, request: &str) -> Result<String, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut stream = UnixStream::connect(socket).map_err(text)?;
+    stream.set_read_timeout(Some(HANG_GUARD)).map_err(text)?;
     let request = format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(told)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).map_err(told)?;
-    if answer.starts_with("HTTP/1.1 200 ") { Ok(answer) } else { Err(format!("answered: {answer:?}")) }
+    stream.write_all(request.as_bytes()).map_err(text)?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).map_err(text)?;
+    if response.starts_with("HTTP/1.1 200 ") { Ok(response) } else { Err(format!("response: {response:?}")) }
 }
 
-/// The same for a token, by the rule that every caller of the daemon goes by: what was cut off before a byte of an
-/// answer is asked again.
-fn raw_token(socket: &Path, cut: &AtomicU32) -> Result<(), String> {
+/// Requests a token by the rule for every client: retry a request if the connection closed before the first byte of a
+/// response.
+fn request_token(socket: &Path, retries: &AtomicU32) -> Result<(), String> {
     for _ in 0..3 {
-        match raw(socket, "POST /v1/profiles/prod/token") {
-            Err(error) if !error.starts_with("answered") => drop(cut.fetch_add(1, Ordering::Relaxed)),
-            answered => return answered.map(drop),
+        match send_request(socket, "POST /v1/profiles/prod/token") {
+            Err(error) if !error.starts_with("response") => drop(retries.fetch_add(1, Ordering::Relaxed)),
+            response => return response.map(drop),
         }
     }
-    Err("cut off again and again".to_owned())
+    Err("retries off again and again".to_owned())
 }
 
-/// Asks again and again until told to stop; sends what comes of each.
-fn ask(stop: &AtomicBool, results: &mpsc::Sender<Result<(), String>>, mut once: impl FnMut() -> Result<(), String>) {
+/// Sends requests until `stop` is set, and passes on each result.
+fn repeat_until_stopped(
+    stop: &AtomicBool,
+    results: &mpsc::Sender<Result<(), String>>,
+    mut once: impl FnMut() -> Result<(), String>,
+) {
     while !stop.load(Ordering::Relaxed) {
         results.send(once()).unwrap();
     }
@@ -113,26 +118,26 @@ fn restart_under_load_loses_no_request_or_session() {
     let fixture = Fixture::added();
     fixture.token().assert_ok();
     let (pid, calls) = (fixture.daemon_pid(), fixture.assume_role_calls());
-    let (stop, cut) = (AtomicBool::new(false), AtomicU32::new(0));
-    let (tell, told) = mpsc::channel();
+    let (stop, retries) = (AtomicBool::new(false), AtomicU32::new(0));
+    let (sender, receiver) = mpsc::channel();
     let results: Vec<_> = thread::scope(|scope| {
         for _ in 0..4 {
-            let (fixture, stop, tell) = (&fixture, &stop, tell.clone());
+            let (fixture, stop, sender) = (&fixture, &stop, sender.clone());
             scope.spawn(move || {
-                ask(stop, &tell, || {
+                repeat_until_stopped(stop, &sender, || {
                     let said = fixture.token();
                     if said.status.success() { Ok(()) } else { Err(said.stderr) }
                 });
             });
         }
         for _ in 0..2 {
-            let (fixture, stop, cut, tell) = (&fixture, &stop, &cut, tell.clone());
-            scope.spawn(move || ask(stop, &tell, || raw_token(&fixture.socket(), cut)));
+            let (fixture, stop, retries, sender) = (&fixture, &stop, &retries, sender.clone());
+            scope.spawn(move || repeat_until_stopped(stop, &sender, || request_token(&fixture.socket(), retries)));
         }
-        drop(tell);
+        drop(sender);
         let mut results: Vec<_> = Vec::new();
         for _ in 0..RESTARTS {
-            results.extend(told.iter().take(200));
+            results.extend(receiver.iter().take(200));
             let said = fixture.rolecall(&["agent", "restart"]);
             said.assert_ok();
             let version = env!("CARGO_PKG_VERSION");
@@ -141,32 +146,32 @@ fn restart_under_load_loses_no_request_or_session() {
                 format!("✓ the agent restarted (pid {pid}, version {version}); its sessions were kept\n")
             );
         }
-        results.extend(told.iter().take(200));
+        results.extend(receiver.iter().take(200));
         stop.store(true, Ordering::Relaxed);
-        results.extend(told.iter());
+        results.extend(receiver.iter());
         results
     });
     let failures: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
     assert!(failures.is_empty(), "{} of {} failed: {failures:#?}", failures.len(), results.len());
-    assert_eq!(fixture.assume_role_calls(), calls, "no role was assumed anew");
+    assert_eq!(fixture.assume_role_calls(), calls, "a restart assumes no role");
     let now = daemon(&fixture);
     assert_eq!((now["pid"].as_u64(), now["restarts"].as_u64()), (Some(pid.into()), Some(RESTARTS.into())));
-    is_closed(pid);
+    assert_hardened(pid);
 }
 
-/// Not dumpable, by the owner that the kernel gives to the files of such a process; nothing told in the arguments but
-/// numbers; and nothing of the run before left open.
-fn is_closed(pid: u32) {
+/// Asserts that the process is not dumpable (the kernel then gives its files in /proc to root), that its arguments hold
+/// only numbers, and that no descriptor of the previous run is open.
+fn assert_hardened(pid: u32) {
     assert_eq!(fs::metadata(format!("/proc/{pid}/environ")).unwrap().uid(), 0);
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("1"), "{core}");
     let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-    let mut batons = arguments.split('\0').skip_while(|argument| *argument != "--handover").skip(1);
-    let baton = batons.next().unwrap();
-    assert!(baton.chars().all(|c| c.is_ascii_digit() || c == ','), "{arguments:?}");
-    assert!(batons.all(|argument| argument != "--handover"), "{arguments:?}");
-    // Who may look (root alone may) finds neither the state nor a second lock.
+    let mut rest = arguments.split('\0').skip_while(|argument| *argument != "--handover").skip(1);
+    let numbers = rest.next().unwrap();
+    assert!(numbers.chars().all(|c| c.is_ascii_digit() || c == ','), "{arguments:?}");
+    assert!(rest.all(|argument| argument != "--handover"), "{arguments:?}");
+    // Only root may list the descriptors. They contain neither the snapshot nor a second lock.
     if let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) {
         let open = open.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
         let open: Vec<_> = open.map(|path| path.display().to_string()).collect();
@@ -183,12 +188,12 @@ fn restart_runs_the_replaced_program() {
     assert!(installed.is_running());
     let pid = fixture.daemon_pid();
     installed.replace_by_a_copy("rolecalld");
-    assert!(!installed.is_running(), "the old file still does");
+    assert!(!installed.is_running(), "the process still runs the old file");
     installed.rolecall(&["agent", "restart"]).assert_ok();
     assert!(installed.is_running());
     installed.rolecall(&["token", "prod"]).assert_ok();
     assert_eq!((fixture.daemon_pid(), fixture.assume_role_calls()), (pid, 1));
-    // It is kept warm as before.
+    // The profile is still renewed in the background.
     let status = fixture.rolecall(&["status", "--json"]).json();
     assert!(status["profiles"][0]["next_renewal"].is_string(), "{status}");
     assert!(status["profiles"][0]["last_used"].is_string(), "{status}");
@@ -201,20 +206,20 @@ fn restart_with_unusable_program_keeps_old_daemon() {
     installed.rolecall(&["token", "prod"]).assert_ok();
     let pid = fixture.daemon_pid();
     let path = installed.folder.join("rolecalld").display().to_string();
-    // It fails; it is something else; it knows nothing of a handover.
+    // A program that fails, one that is no daemon, and one without handover support.
     for script in ["exit 1", "echo a shell", "test $1 = --version && echo rolecalld 0.0.1"] {
         installed.replace_by_script(script);
-        let line = one_line(&installed.rolecall(&["agent", "restart"]), 1);
+        let line = error_line(&installed.rolecall(&["agent", "restart"]), 1);
         assert!(line.starts_with(&format!("rolecall: the agent goes on as it is, since {path} ")), "{line}");
         assert!(line.ends_with(" rolecall agent stop"), "{line}");
     }
     fs::remove_file(&path).unwrap();
-    let line = one_line(&installed.rolecall(&["agent", "restart"]), 1);
+    let line = error_line(&installed.rolecall(&["agent", "restart"]), 1);
     assert!(line.contains(" cannot be started (No such file or directory"), "{line}");
     installed.rolecall(&["token", "prod"]).assert_ok();
     let now = daemon(&fixture);
     assert_eq!((now["pid"].as_u64(), now["restarts"].as_u64()), (Some(pid.into()), Some(0)));
-    // Mended, it is as if nothing had been.
+    // With a working program, the restart succeeds.
     installed.replace_by_a_copy("rolecalld");
     let said = installed.rolecall(&["agent", "restart"]);
     assert!(said.assert_ok().stdout.ends_with("; its sessions were kept\n"), "{}", said.stdout);
@@ -228,11 +233,11 @@ fn restart_with_vanished_program_keeps_old_daemon() {
     let daemon = installed.start_daemon();
     fixture.token().assert_ok();
     installed.replace_by_script("echo rolecalld 9.9.9; rm \"$0\"");
-    raw(&fixture.socket(), "POST /v1/restart").unwrap();
+    send_request(&fixture.socket(), "POST /v1/restart").unwrap();
     daemon.wait_stderr("The restart failed; going on as before", HANG_GUARD);
     fixture.token().assert_ok();
     assert_eq!(fixture.assume_role_calls(), 1);
-    // And once more, this time to the end.
+    // A second restart succeeds.
     installed.replace_by_a_copy("rolecalld");
     installed.rolecall(&["agent", "restart"]).assert_ok();
     fixture.token().assert_ok();
@@ -244,7 +249,7 @@ fn restart_with_invalid_config_is_rejected() {
     let fixture = Fixture::configured();
     fixture.token().assert_ok();
     fixture.write_config("[profiles.prod]\ncluster = 3\n");
-    let line = one_line(&fixture.rolecall(&["agent", "restart"]), 1);
+    let line = error_line(&fixture.rolecall(&["agent", "restart"]), 1);
     assert!(line.contains("goes on as it is, with the last good configuration: "), "{line}");
     assert!(line.contains("config.toml:2: profiles.prod.cluster: "), "{line}");
     fixture.token().assert_ok();
@@ -259,7 +264,7 @@ fn restart_during_aws_call_still_returns_the_token() {
     thread::scope(|scope| {
         let caller = scope.spawn(|| fixture.token());
         fixture.aws.wait_for_calls(Op::AssumeRole, 1, HANG_GUARD);
-        // Its answer does not come in time; it asks again by itself, and the next run gets an answer from AWS.
+        // The restart cuts off the first request. The client retries, and the new daemon process calls AWS.
         fixture.rolecall(&["agent", "restart"]).assert_ok();
         caller.join().unwrap().assert_ok();
     });

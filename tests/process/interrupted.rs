@@ -1,4 +1,4 @@
-//! Ctrl-C while files are being written: what was begun is finished, and nothing is left lying about.
+//! Ctrl-C during a file write: the write completes, and no temporary files remain.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use rolecall_harness::Output;
 use crate::files::skipped;
 use crate::fixture::{ADD, Fixture};
 
-/// Runs `rolecall` and interrupts it in its `nth` fsync, which is in the middle of a write. `None`, and said so, where
-/// that cannot be done.
+/// Runs `rolecall` and interrupts it at its `nth` fsync, in the middle of a write. Returns `None`, and reports the test
+/// as skipped, without strace.
 fn interrupted(fixture: &Fixture, nth: u32, arguments: &[&str]) -> Option<Output> {
     let strace = |inject: &str| {
         let mut command = fixture.sandbox.command("strace");
@@ -51,7 +51,7 @@ fn remove_interrupted_leaves_complete_config() {
     assert_ne!(said.code(), Some(0), "it was interrupted: {said:?}");
     assert_eq!(names(fixture.config_path().parent().unwrap()), ["config.toml"]);
     assert!(!fs::read_to_string(fixture.config_path()).unwrap().contains("[profiles.prod]"));
-    // What was left half done is done by the same command again.
+    // Running the command again completes the change.
     fixture.rolecall(&ADD).assert_ok();
     fixture.token().assert_ok();
 }

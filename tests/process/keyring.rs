@@ -1,9 +1,9 @@
-//! A real GNOME Keyring in every state that a keyring can be in: locked, asking, hanging, dead, absent, not ours.
+//! A real GNOME Keyring in every state: locked, prompting, hanging, dead, absent, and with other programs' items.
 
 use rolecall_harness::{Sandbox, SessionBus, within};
 
 use crate::desktop::{self, Desktop, item};
-use crate::fixture::{HANG_GUARD, one_line};
+use crate::fixture::{HANG_GUARD, error_line};
 
 /// Fault matrix row 86.
 #[test]
@@ -12,10 +12,10 @@ fn keyring_locked_fails_without_blocking_tokens() {
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
     desktop.bus.lock();
-    // Nobody can be shown a prompt here.
-    desktop.refuses(&["list"], "it is locked, and its prompt was dismissed or could not be shown");
-    desktop.refuses(&["rotate", "glass"], "it is locked");
-    // The keyring's process ends and the person logs in again: it is open.
+    // Without a desktop, the keyring cannot show a prompt.
+    desktop.assert_fails(&["list"], "it is locked, and its prompt was dismissed or could not be shown");
+    desktop.assert_fails(&["rotate", "glass"], "it is locked");
+    // The keyring restarts and the user logs in, which unlocks it.
     desktop.bus.kill();
     desktop.bus.start_keyring();
     assert_eq!(desktop.list()[0]["name"], "glass");
@@ -29,10 +29,10 @@ fn keyring_prompt_unanswered_is_shown_once() {
     desktop.put("glass", key, &[]).assert_ok();
     assert!(!desktop.bus.was_prompted());
     desktop.bus.lock();
-    desktop.refuses(&["list"], "waits for its password");
+    desktop.assert_fails(&["list"], "waits for its password");
     assert!(desktop.bus.was_prompted());
     let said = desktop.keys(&["list"]);
-    assert!(one_line(&said, 1).contains("waits for its password"), "{said}");
+    assert!(error_line(&said, 1).contains("waits for its password"), "{said}");
 }
 
 /// Fault matrix row 87.
@@ -43,7 +43,7 @@ fn keyring_hanging_fails_then_recovers() {
     desktop.put("glass", key, &[]).assert_ok();
     desktop.bus.hang();
     for _ in 0..5 {
-        desktop.refuses(&["list"], "does not answer");
+        desktop.assert_fails(&["list"], "does not answer");
     }
     desktop.bus.go_on();
     let listed = within(HANG_GUARD, || {
@@ -56,7 +56,7 @@ fn keyring_hanging_fails_then_recovers() {
 /// Fault matrix row 87.
 #[test]
 fn keyring_requests_share_one_connection() {
-    // GNOME Keyring dies of clients that come and go, see the module `secret_service`.
+    // GNOME Keyring crashes when clients connect and disconnect often, see the module `secret_service`.
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
@@ -77,14 +77,14 @@ fn keyring_killed_during_request_fails_then_recovers() {
     desktop.bus.hang();
     std::thread::scope(|scope| {
         let listing = scope.spawn(|| desktop.keys(&["list"]));
-        // Whether it has been asked by then or not: it dies.
-        desktop.serves_others();
+        // The keyring dies before or during the request; both give an error.
+        desktop.assert_token_served();
         desktop.bus.kill();
         let said = listing.join().unwrap();
-        let line = one_line(&said, 1);
+        let line = error_line(&said, 1);
         assert!(line.contains("does not answer") || line.contains("no OS keyring"), "{line}");
     });
-    desktop.refuses(&["list"], "there is no OS keyring here (no Secret Service on the session bus)");
+    desktop.assert_fails(&["list"], "there is no OS keyring here (no Secret Service on the session bus)");
     desktop.bus.start_keyring();
     assert_eq!(desktop.list()[0]["name"], "glass");
 }
@@ -96,12 +96,12 @@ fn keyring_without_session_bus_does_not_affect_tokens() {
     let key = fixture.aws.add_user("111122223333", "break-glass");
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["keys", "list"]);
-    let line = one_line(&said, 1);
+    let line = error_line(&said, 1);
     assert!(line.contains("there is no OS keyring here"), "{line}");
     let put = ["keys", "put", "glass", "--stdin"];
     let input = format!("{}\n{}\n", key.id, key.secret);
     let said = fixture.sandbox.run_with_input(fixture.sandbox.rolecall().args(put), input.as_bytes());
-    assert!(one_line(&said, 1).contains("there is no OS keyring here"), "{said}");
+    assert!(error_line(&said, 1).contains("there is no OS keyring here"), "{said}");
     fixture.token().assert_ok();
     assert!(!is_written_below(&fixture.sandbox, &key.secret));
 }
@@ -110,7 +110,7 @@ fn keyring_without_session_bus_does_not_affect_tokens() {
 #[test]
 fn keyring_denied_by_bus_reports_refusal() {
     let Some(desktop) = Desktop::at(SessionBus::denying) else { return };
-    desktop.refuses(&["list"], "the OS keyring refuses");
+    desktop.assert_fails(&["list"], "the OS keyring assert_fails");
 }
 
 /// Fault matrix row 88.
@@ -129,14 +129,14 @@ fn keyring_items_of_other_programs_are_not_changed() {
     desktop.bus.store("Elsewhere", &["service", "browser", "username", "glass"], b"hunter2");
     assert_eq!(desktop.list().as_array().unwrap().len(), 1);
     for (name, secret) in others {
-        desktop.refuses(&["forget", name, "--yes"], "is not of Rolecall's making, or broken");
+        desktop.assert_fails(&["forget", name, "--yes"], "is not of Rolecall's making, or broken");
         let said = desktop.put(name, key, &["--replace"]);
-        assert!(one_line(&said, 1).contains("It is left alone"), "{said}");
+        assert!(error_line(&said, 1).contains("It is left alone"), "{said}");
         let there = desktop.bus.lookup(&item(name)).unwrap();
         assert!(std::str::from_utf8(secret).map_or(true, |secret| there == secret), "{name}: {there}");
     }
     assert_eq!(desktop.bus.lookup(&["service", "browser", "username", "glass"]).as_deref(), Some("hunter2"));
-    // Beside one of ours, one that is not is no hindrance, and stays.
+    // An item of another program with more attributes does not disturb, and stays.
     desktop.bus.store("Another", &["service", "rolecall", "username", "glass", "more", "yes"], b"hunter2");
     assert_eq!(desktop.list()[0]["name"], "glass");
     desktop.keys(&["forget", "glass", "--yes"]).assert_ok();
@@ -150,15 +150,15 @@ fn keyring_item_of_newer_format_is_not_changed() {
     let newer = "{\"format\":2,\"keys\":[{\"id\":\"AKIAIOSFODNN7EXAMPLE\"}]}";
     desktop.bus.store("AWS access key of Rolecall", &item("glass"), newer.as_bytes());
     assert_eq!(desktop.list().as_array().unwrap().len(), 0);
-    desktop.refuses(&["forget", "glass", "--yes"], "written by a newer Rolecall (format 2)");
-    desktop.refuses(&["rotate", "glass"], "upgrade this Rolecall");
+    desktop.assert_fails(&["forget", "glass", "--yes"], "written by a newer Rolecall (format 2)");
+    desktop.assert_fails(&["rotate", "glass"], "upgrade this Rolecall");
     let key = desktop.fixture.aws.add_user("111122223333", "break-glass");
     let said = desktop.put("glass", &key, &["--replace"]);
-    assert!(one_line(&said, 1).contains("newer Rolecall"), "{said}");
+    assert!(error_line(&said, 1).contains("newer Rolecall"), "{said}");
     assert_eq!(desktop.bus.lookup(&item("glass")).as_deref(), Some(newer));
 }
 
-/// Whether a file of the sandbox holds the text.
+/// Returns whether a file of the sandbox contains the text.
 fn is_written_below(sandbox: &Sandbox, text: &str) -> bool {
     let mut folders = vec![sandbox.root().to_owned()];
     while let Some(folder) = folders.pop() {

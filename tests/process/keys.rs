@@ -1,11 +1,11 @@
-//! Long-lived keys in a real GNOME Keyring: put, listed, rotated, forgotten; asked for on a terminal.
+//! Access keys in a real GNOME Keyring: put, list, rotate, forget, and prompts at a terminal.
 
 use std::time::Duration;
 
 use rolecall_harness::{AccessKey, Fault, Gate, Op, SessionBus};
 
 use crate::desktop::{Desktop, item};
-use crate::fixture::{HANG_GUARD, ROLE, one_line};
+use crate::fixture::{HANG_GUARD, ROLE, error_line};
 
 #[test]
 fn keys_put_list_rotate_forget_succeed() {
@@ -21,7 +21,7 @@ fn keys_put_list_rotate_forget_succeed() {
     assert!(kept.contains(&key.id) && kept.contains("\"format\":1"), "{kept}");
     let listed = desktop.list();
     assert_eq!((listed[0]["name"].as_str(), listed[0]["arn"].as_str()), (Some("glass"), Some(key.arn.as_str())));
-    let line = one_line(&desktop.put("glass", key, &[]), 1);
+    let line = error_line(&desktop.put("glass", key, &[]), 1);
     assert!(line.contains("already") && line.contains("--replace"), "{line}");
 
     desktop.fixture.aws.spread_new_keys_slowly(3);
@@ -33,13 +33,13 @@ fn keys_put_list_rotate_forget_succeed() {
     let kept = desktop.bus.lookup(&item("glass")).unwrap();
     assert!(kept.contains(&new[0]) && !kept.contains(&key.id), "{kept}");
 
-    let line = one_line(&desktop.keys(&["forget", "glass"]), 2);
+    let line = error_line(&desktop.keys(&["forget", "glass"]), 2);
     assert!(line.contains("--yes"), "{line}");
     let said = desktop.keys(&["forget", "glass", "--yes"]);
     said.assert_ok();
     assert!(said.stderr.contains("source glass uses them"), "{said}");
     assert_eq!(desktop.bus.lookup(&item("glass")), None);
-    desktop.refuses(&["forget", "glass", "--yes"], "there are no keys of that name");
+    desktop.assert_fails(&["forget", "glass", "--yes"], "there are no keys of that name");
 }
 
 #[test]
@@ -47,19 +47,19 @@ fn keys_put_rejected_by_aws_stores_nothing() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     let wrong = AccessKey { secret: "x".repeat(40), ..key.clone() };
-    let line = one_line(&desktop.put("glass", &wrong, &[]), 1);
+    let line = error_line(&desktop.put("glass", &wrong, &[]), 1);
     assert!(line.contains("AWS does not take them") && line.contains("Nothing was put into the keyring"), "{line}");
     let session = desktop.fixture.aws.session(ROLE, "dev", Duration::from_hours(1));
-    let line = one_line(&desktop.put("glass", &session, &[]), 1);
+    let line = error_line(&desktop.put("glass", &session, &[]), 1);
     assert!(line.contains("temporary"), "{line}");
-    let line = one_line(&desktop.run(&["keys", "put", "glass", "--stdin"], "AKIA\n"), 1);
+    let line = error_line(&desktop.run(&["keys", "put", "glass", "--stdin"], "AKIA\n"), 1);
     assert!(line.contains("no keys were given"), "{line}");
-    let line = one_line(&desktop.keys(&["put", "glass"]), 2);
+    let line = error_line(&desktop.keys(&["put", "glass"]), 2);
     assert!(line.contains("--stdin"), "{line}");
     assert_eq!(desktop.list().as_array().unwrap().len(), 0);
     let before = desktop.fixture.aws.calls(Op::GetCallerIdentity);
     desktop.fixture.aws.fault(Op::GetCallerIdentity, Fault::Html.forever());
-    let line = one_line(&desktop.put("glass", key, &[]), 1);
+    let line = error_line(&desktop.put("glass", key, &[]), 1);
     assert!(line.contains("is not STS"), "{line}");
     assert_eq!(desktop.fixture.aws.calls(Op::GetCallerIdentity), before + 1);
 }
@@ -75,16 +75,16 @@ fn keys_rotate_failure_leaves_usable_keys() {
     };
 
     desktop.fixture.aws.deny(&key.arn, "iam:CreateAccessKey");
-    desktop.refuses(&["rotate", "glass"], "iam:CreateAccessKey");
+    desktop.assert_fails(&["rotate", "glass"], "iam:CreateAccessKey");
     stays();
     desktop.fixture.aws.allow(&key.arn, "iam:CreateAccessKey");
 
     let second = desktop.fixture.aws.add_user("111122223333", "break-glass");
-    desktop.refuses(&["rotate", "glass"], "two access keys already");
+    desktop.assert_fails(&["rotate", "glass"], "two access keys already");
     stays();
     desktop.fixture.aws.remove_key(&second.id);
 
-    // The old one stays at AWS: the new one is used, and that is said.
+    // IAM keeps the old key: Rolecall uses the new one and reports that.
     desktop.fixture.aws.deny(&key.arn, "iam:DeleteAccessKey");
     let said = desktop.keys(&["rotate", "glass"]);
     said.assert_code(1);
@@ -104,7 +104,7 @@ fn keys_rotate_with_locked_keyring_deletes_the_new_key() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
-    // In the moment when AWS has made them, the keyring is locked.
+    // Lock the keyring after IAM has created the new key.
     let gate = Gate::new();
     desktop.fixture.aws.fault(Op::CreateAccessKey, Fault::Hold(gate.clone()));
     std::thread::scope(|scope| {
@@ -112,7 +112,7 @@ fn keys_rotate_with_locked_keyring_deletes_the_new_key() {
         desktop.fixture.aws.wait_for_calls(Op::CreateAccessKey, 1, HANG_GUARD);
         desktop.bus.lock();
         gate.open();
-        let line = one_line(&rotation.join().unwrap(), 1);
+        let line = error_line(&rotation.join().unwrap(), 1);
         assert!(line.contains("locked") && line.contains("deleted again"), "{line}");
     });
     assert_eq!(desktop.fixture.aws.keys_of(&key.arn), [key.id.as_str()]);
@@ -132,7 +132,7 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
     std::thread::scope(|scope| {
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
         desktop.fixture.aws.wait_for_calls(Op::CreateAccessKey, 1, HANG_GUARD);
-        let line = one_line(&desktop.run(&["agent", "restart"], ""), 1);
+        let line = error_line(&desktop.run(&["agent", "restart"], ""), 1);
         assert!(line.contains("keys are being changed at this moment: \"glass\""), "{line}");
         gate.open();
         rotation.join().unwrap().assert_ok();
@@ -141,7 +141,7 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
     assert!(new.len() == 1 && new[0] != key.id, "{new:?}");
     desktop.run(&["agent", "restart"], "").assert_ok();
 
-    // There are new ones, and STS does not know them for longer than a stop waits.
+    // STS does not accept the new key for longer than `stop` waits.
     desktop.fixture.aws.spread_new_keys_slowly(1000);
     std::thread::scope(|scope| {
         let asked = desktop.fixture.aws.calls(Op::GetCallerIdentity);
@@ -155,7 +155,7 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
     assert!(desktop.bus.lookup(&item("glass")).unwrap().contains(&new[0]));
 }
 
-/// The command in a shell, which tells afterwards how it ended and whether the terminal shows what is typed.
+/// Runs the command in a shell, which then prints the exit code and whether the terminal echoes.
 fn in_shell(arguments: &str) -> [String; 2] {
     ["-c".to_owned(), format!("rolecall {arguments}; echo \"code $?\"; stty -a | grep -o -- '-*echo ' | head -n 1")]
 }
@@ -191,7 +191,7 @@ fn keys_put_interrupted_restores_the_terminal() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     for (question, keys) in [("Access key id: ", ""), ("Secret access key (not shown): ", "AKIAIOSFODNN7EXAMPLE\r")] {
         let mut shell = desktop.fixture.sandbox.command("bash");
-        // An interactive shell's children have a group of their own, and it does not die with them.
+        // Like an interactive shell, this one survives Ctrl-C.
         let script = format!("trap : INT; {}", in_shell("keys put glass")[1]);
         desktop.bus.put_into(shell.args(["-c", &script]));
         let terminal = desktop.fixture.sandbox.terminal(&mut shell);

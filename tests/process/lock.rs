@@ -1,4 +1,4 @@
-//! `rolecall lock` and `rolecall unlock`, as a person and as a script run them.
+//! `rolecall lock` and `rolecall unlock`, at a terminal and in scripts.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
@@ -8,7 +8,7 @@ use std::thread;
 use rolecall_harness::Output;
 
 use crate::files::skipped;
-use crate::fixture::{Fixture, HANG_GUARD, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, error_line};
 
 const PASSPHRASE: &str = "correct horse";
 
@@ -25,7 +25,7 @@ impl Fixture {
         self.sandbox.state_home().join("rolecall/lock.json")
     }
 
-    /// The profile `prod` has a session, and there is a passphrase.
+    /// The profile `prod` has a session, and a passphrase is set.
     fn with_passphrase() -> Self {
         let fixture = Self::configured();
         fixture.token().assert_ok();
@@ -55,7 +55,7 @@ fn lock_and_unlock_at_terminal_succeed() {
     assert!(terminal.said().contains("✓ locked since "), "{}", terminal.said());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("short"), "{}", terminal.raw());
 
-    let line = one_line(&fixture.token(), 5);
+    let line = error_line(&fixture.token(), 5);
     assert_eq!(line, "rolecall: prod: the agent is locked. Run: rolecall unlock");
     let status = fixture.rolecall(&["status"]);
     assert!(status.assert_ok().stdout.starts_with("! locked since "), "{}", status.stdout);
@@ -117,20 +117,20 @@ fn lock_without_prompt_and_unlock_from_stdin_succeed() {
     let said = fixture.rolecall(&["lock"]);
     assert!(said.assert_ok().stdout.ends_with("no session is left. Unlock it: rolecall unlock\n"), "{}", said.stdout);
     fixture.rolecall(&["lock"]).assert_ok();
-    let line = one_line(&fixture.with_input(&["unlock", "--stdin"], "wrong"), 1);
+    let line = error_line(&fixture.with_input(&["unlock", "--stdin"], "wrong"), 1);
     assert_eq!(line, "rolecall: that is not the passphrase. Try again: rolecall unlock");
-    // Nobody is there to be asked.
+    // Without a terminal, the client cannot prompt.
     let line =
-        one_line(&fixture.sandbox.run(fixture.sandbox.command("setsid").args(["--wait", "rolecall", "unlock"])), 5);
+        error_line(&fixture.sandbox.run(fixture.sandbox.command("setsid").args(["--wait", "rolecall", "unlock"])), 5);
     assert!(line.contains("no terminal to ask"), "{line}");
     fixture.with_input(&["unlock", "--stdin"], "correct horse\n").assert_ok();
     fixture.token().assert_ok();
-    // Another one.
-    let line = one_line(&fixture.with_input(&["lock", "--passphrase", "--stdin"], "wrong\nbattery staple\n"), 1);
+    // Change the passphrase.
+    let line = error_line(&fixture.with_input(&["lock", "--passphrase", "--stdin"], "wrong\nbattery staple\n"), 1);
     assert!(line.starts_with("rolecall: that is not the passphrase"), "{line}");
     fixture.with_input(&["lock", "--passphrase", "--stdin"], "correct horse\nbattery staple\n").assert_ok();
     fixture.rolecall(&["lock"]).assert_ok();
-    one_line(&fixture.with_input(&["unlock", "--stdin"], PASSPHRASE), 1);
+    error_line(&fixture.with_input(&["unlock", "--stdin"], PASSPHRASE), 1);
     fixture.with_input(&["unlock", "--stdin"], "battery staple").assert_ok();
     let kept = fs::read_to_string(fixture.lock_file()).unwrap();
     assert!(!kept.contains("horse") && !kept.contains("staple"), "{kept}");
@@ -149,11 +149,11 @@ fn lock_survives_daemon_kill_and_restart() {
     fixture.rolecall(&["agent", "restart"]).assert_ok();
     assert_eq!((fixture.daemon_pid(), fixture.is_locked()), (pid, true));
     crate::fixture::kill("KILL", pid);
-    one_line(&fixture.token(), 5);
+    error_line(&fixture.token(), 5);
     assert!(fixture.daemon_pid() != pid && fixture.is_locked());
-    // Nor does it help to do without the daemon.
+    // `--once` runs without a daemon and respects the lock, too.
     let once = fixture.sandbox.run(fixture.sandbox.rolecalld().args(["--once", "token", "prod"]));
-    assert_eq!(one_line(&once, 5), "rolecall: prod: the agent is locked. Run: rolecall unlock");
+    assert_eq!(error_line(&once, 5), "rolecall: prod: the agent is locked. Run: rolecall unlock");
     fixture.with_input(&["unlock", "--stdin"], PASSPHRASE).assert_ok();
     fixture.token().assert_ok();
 }
@@ -167,7 +167,7 @@ fn unlock_20_wrong_guesses_do_not_block_others() {
         let guesses: Vec<_> = (0..20)
             .map(|n| {
                 let fixture = &fixture;
-                // Each run by a shell of its own: another program, as far as the daemon can tell.
+                // Each guess comes from its own shell, so the daemon sees different client processes.
                 let script = "printf '%s' \"$0\" | rolecall unlock --stdin; exit $?";
                 scope.spawn(move || {
                     let mut shell = fixture.sandbox.command("sh");
@@ -177,10 +177,10 @@ fn unlock_20_wrong_guesses_do_not_block_others() {
             .collect();
         // Other requests are answered while the guesses run. A client that waited for its deadline would exit with 3.
         for _ in 0..10 {
-            one_line(&fixture.token(), 5);
+            error_line(&fixture.token(), 5);
             assert!(fixture.is_locked());
         }
-        let lines: Vec<_> = guesses.into_iter().map(|guess| one_line(&guess.join().unwrap(), 1)).collect();
+        let lines: Vec<_> = guesses.into_iter().map(|guess| error_line(&guess.join().unwrap(), 1)).collect();
         let wrong = lines.iter().filter(|line| line.contains("that is not the passphrase")).count();
         let busy = lines.iter().filter(|line| line.contains("being tried already")).count();
         assert!(wrong >= 1 && wrong + busy == 20, "{lines:#?}");
@@ -203,7 +203,7 @@ fn lock_timers_without_passphrase_warn_in_status() {
     assert!(fixture.rolecall(&["agent", "status"]).stdout.contains("unlocked; locks in "));
 }
 
-/// Every byte that the process has, as root sees it. `None` for who may not.
+/// Returns all writable memory of the process. `None` without permission to read it.
 fn memory(pid: u32) -> Option<Vec<u8>> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
     let mut memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;

@@ -1,4 +1,4 @@
-//! `rolecall login` and `rolecall logout`, as a person sees them at a terminal.
+//! `rolecall login` and `rolecall logout` at a terminal.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,7 +9,7 @@ use rolecall_harness::{Output, Sandbox, Terminal, within};
 use serde_json::{Value, json};
 
 use crate::fake_daemon::{ARN, FakeDaemon, SERIAL, Steps};
-use crate::fixture::{HANG_GUARD, one_line};
+use crate::fixture::{HANG_GUARD, error_line};
 
 const SIGINT: i32 = 2;
 const PAGE: &str = "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH";
@@ -18,7 +18,7 @@ fn terminal(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -
     sandbox.terminal(sandbox.rolecall().args(arguments).envs(variables.iter().copied()))
 }
 
-/// Runs it with no terminal at all, whoever runs the test.
+/// Runs the command without a controlling terminal.
 fn without_terminal(sandbox: &Sandbox, arguments: &[&str]) -> Output {
     sandbox.run(without(sandbox).args(arguments))
 }
@@ -29,7 +29,7 @@ fn without(sandbox: &Sandbox) -> Command {
     command
 }
 
-/// Puts a program before all others on the path; returns that path.
+/// Puts a program first in PATH and returns that PATH.
 fn program(sandbox: &Sandbox, name: &str, script: &str) -> String {
     let path = sandbox.write(format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -38,7 +38,7 @@ fn program(sandbox: &Sandbox, name: &str, script: &str) -> String {
     format!("{folder}:{}", rest.display())
 }
 
-/// Asks for a code, takes `654321`, and says of the others that they were used.
+/// Requests a code, accepts `654321`, and rejects all others as used.
 fn mfa(request: &Value, steps: &mut Steps<'_>) {
     match request["code"].as_str() {
         None => steps.code(None),
@@ -47,7 +47,7 @@ fn mfa(request: &Value, steps: &mut Steps<'_>) {
     }
 }
 
-/// Shows a page and waits until somebody has been there.
+/// Sends a verification page and waits until the browser step is completed.
 fn browser(_: &Value, steps: &mut Steps<'_>) {
     steps.page(PAGE, Some("ABCD-EFGH"));
     if steps.wait_opened() {
@@ -97,13 +97,13 @@ fn login_gives_up_after_three_rejected_codes() {
 fn login_without_terminal_reads_code_from_stdin_only() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
-    let line = one_line(&without_terminal(&sandbox, &["login", "work"]), 5);
+    let line = error_line(&without_terminal(&sandbox, &["login", "work"]), 5);
     assert!(line.contains(SERIAL) && line.ends_with("rolecall login work --code-stdin"), "{line}");
     let with =
         |code: &str| sandbox.run_with_input(without(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes());
-    let line = one_line(&with("nonsense\n"), 1);
+    let line = error_line(&with("nonsense\n"), 1);
     assert!(line.contains("no code of 6 digits") && !line.contains("nonsense"), "{line}");
-    assert_eq!(one_line(&with("111111\n"), 1), "rolecall: that code was used already");
+    assert_eq!(error_line(&with("111111\n"), 1), "rolecall: that code was used already");
     let said = with("654321\n");
     said.assert_ok();
     assert!(said.stdout.starts_with("✓ source work: logged in as"), "{said}");
@@ -119,7 +119,7 @@ fn login_interrupted_at_prompt_ends_the_line() {
     terminal.wait_for("mfa/dev: ", HANG_GUARD);
     terminal.type_text("123");
     terminal.interrupt();
-    // What a shell tells as 130.
+    // A shell reports this signal as exit code 130.
     assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
     assert!(terminal.raw().ends_with('\n'), "{:?}", terminal.raw());
 }
@@ -166,7 +166,7 @@ fn login_without_browser_prints_the_page() {
     assert!(asked.iter().all(|body| body["flow"] == "device"), "{asked:?}");
     assert_eq!(asked[0]["renew"], true);
 
-    // With a browser, but for a code: it is opened all the same.
+    // A browser is available, and the flow uses a code: the client opens the page.
     let terminal = terminal(&sandbox, &["login", "work", "--device"], &[("PATH", &path), display]);
     terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.said().contains("your browser opens this page"), "{}", terminal.said());
@@ -182,7 +182,7 @@ fn login_interrupted_while_waiting_removes_status_line() {
     terminal.interrupt();
     assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
     assert!(terminal.screen().ends_with(PAGE), "{}", terminal.screen());
-    fake.wait_gone();
+    fake.wait_disconnected();
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn login_without_terminal_prints_page_and_json() {
         assert!(said.stderr.contains(part), "{part}: {said}");
     }
     assert!(!said.stderr.contains('\u{1b}') && !said.stderr.contains("Ctrl-C"), "{said}");
-    let line = one_line(&without_terminal(&sandbox, &["login", "wrok"]), 1);
+    let line = error_line(&without_terminal(&sandbox, &["login", "wrok"]), 1);
     assert_eq!(line, "rolecall: there is no source \"wrok\". Did you mean work?");
 }
 
@@ -210,13 +210,13 @@ fn login_without_name_picks_source_that_needs_it() {
     assert!(said.stdout.starts_with("✓ source work: logged in as"), "{said}");
 }
 
-/// Has `aws login` run, and is content afterwards.
+/// Requests `aws login`, and accepts its result.
 fn aws_login(request: &Value, steps: &mut Steps<'_>, home: &Path) {
     assert_eq!(request["code"], Value::Null);
     if home.join("logged-in").exists() {
         steps.done();
     } else {
-        steps.tell(&json!({"step": "command", "argv": ["aws", "login", "--profile", "work"]}));
+        steps.send(&json!({"step": "command", "argv": ["aws", "login", "--profile", "work"]}));
     }
 }
 
@@ -225,7 +225,7 @@ fn login_lends_the_terminal_to_aws_login() {
     let sandbox = Sandbox::new();
     let home = sandbox.home();
     let _fake = FakeDaemon::start(&sandbox, move |request, steps| aws_login(request, steps, &home));
-    let line = one_line(&without_terminal(&sandbox, &["login", "work"]), 5);
+    let line = error_line(&without_terminal(&sandbox, &["login", "work"]), 5);
     assert!(line.contains("aws login --profile work"), "{line}");
     let script = r#"echo "aws $*"; printf "Region: "; read -r region; echo "<$region>"; [ "$region" = none ] && exit 3
         stty -echo; [ "$region" = eu ] && touch "$HOME/logged-in""#;
@@ -244,7 +244,7 @@ fn login_lends_the_terminal_to_aws_login() {
     terminal.assert_exit(1, HANG_GUARD);
     assert!(terminal.said().contains("aws login --profile work has failed (exit status: 3)"), "{}", terminal.said());
 
-    // Ctrl-C is for that program, and what it ends with is what we end with.
+    // Ctrl-C reaches the child program, and the client ends with the child's signal.
     let terminal = run();
     terminal.interrupt();
     assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
@@ -267,5 +267,5 @@ fn logout_prints_dropped_sessions_and_revocation() {
     let said = out(&["logout", "--all"]);
     said.assert_ok();
     assert_eq!(said.stdout, "✓ source work: there was nothing to forget\n");
-    assert!(one_line(&out(&["logout", "else"]), 1).contains("there is no source \"else\""));
+    assert!(error_line(&out(&["logout", "else"]), 1).contains("there is no source \"else\""));
 }

@@ -1,19 +1,19 @@
-//! Logins from end to end, as a person at a terminal makes them: the real client, the real daemon, the embedded AWS, and
-//! a token that the embedded API server takes.
+//! Complete logins at a terminal: the real client and daemon, the embedded AWS, and a token that the embedded API
+//! server accepts.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use rolecall_harness::{Op, Sso, Terminal, within};
 
-use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, error_line};
 
 const ACCOUNT: &str = "111122223333";
 const INFO: &str =
     r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
 
-/// A fixture whose role wants a code, and the device's serial number.
-fn guarded() -> (Fixture, String) {
+/// A role that requires MFA, and the serial number of the device.
+fn with_mfa() -> (Fixture, String) {
     let fixture = Fixture::configured();
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     fixture.aws.update_role(ROLE, rolecall_harness::Role::requires_mfa);
@@ -23,12 +23,12 @@ fn guarded() -> (Fixture, String) {
     (fixture, serial)
 }
 
-/// A fixture whose AWS profile signs in to IAM Identity Center.
-fn central() -> (Fixture, Sso) {
+/// An AWS profile that signs in to IAM Identity Center.
+fn with_sso() -> (Fixture, Sso) {
     let fixture = Fixture::bare();
     let center = fixture.aws.sso();
     let assigned = center.assign("dev", ACCOUNT, "developers");
-    // A person approves within a second, and is asked for as often.
+    // Poll every second, because the test approves immediately.
     center.interval(Duration::from_secs(1));
     fixture.aws.update_role(ROLE, |role| role.trusts(&assigned));
     fixture.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
@@ -40,15 +40,15 @@ fn central() -> (Fixture, Sso) {
     (fixture, center)
 }
 
-/// What kubectl runs, with a person at the terminal.
+/// Runs the plugin at a terminal.
 fn plugin(fixture: &Fixture) -> Terminal {
     let script = "exec rolecall token prod >out.json";
     fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", script]).env("KUBERNETES_EXEC_INFO", INFO))
 }
 
-/// What kubectl got is taken by the cluster.
+/// Asserts that the cluster accepts the token that kubectl got.
 #[track_caller]
-fn is_let_in(fixture: &Fixture) {
+fn assert_cluster_accepts_token(fixture: &Fixture) {
     let text = std::fs::read_to_string(fixture.sandbox.home().join("out.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let who = fixture.api.who(json["status"]["token"].as_str().unwrap());
@@ -57,7 +57,7 @@ fn is_let_in(fixture: &Fixture) {
 
 #[test]
 fn mfa_code_typed_in_plugin_serves_later_tokens() {
-    let (fixture, serial) = guarded();
+    let (fixture, serial) = with_mfa();
     let terminal = plugin(&fixture);
     terminal
         .wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), HANG_GUARD);
@@ -66,24 +66,24 @@ fn mfa_code_typed_in_plugin_serves_later_tokens() {
     terminal.wait_for(&question, HANG_GUARD);
     let code = fixture.aws.mfa_code(&serial);
     terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
-    // Why it was refused stands above the question.
+    // The error is printed above the second question.
     terminal.wait_for_times(&question, 2, HANG_GUARD);
     assert_eq!(terminal.said().matches("rolecall: ").count(), 2, "{}", terminal.said());
     terminal.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
     terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.said().contains("rolecall: prod: logged in"), "{}", terminal.said());
-    is_let_in(&fixture);
+    assert_cluster_accepts_token(&fixture);
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["login", "work"]);
     said.assert_ok();
     assert!(said.stdout.starts_with("✓ source work: nothing to do: logged in as arn:aws:"), "{said}");
     fixture.rolecall(&["logout", "work"]).assert_ok();
-    assert!(one_line(&fixture.token(), 5).ends_with("Run: rolecall login work"));
+    assert!(error_line(&fixture.token(), 5).ends_with("Run: rolecall login work"));
 }
 
 #[test]
 fn device_login_approved_while_plugin_waits_returns_token() {
-    let (fixture, center) = central();
+    let (fixture, center) = with_sso();
     let terminal = plugin(&fixture);
     terminal.wait_for("prod: source \"corp\" needs a login. Log in now? [Y/n] ", HANG_GUARD);
     terminal.type_text("\n");
@@ -94,26 +94,26 @@ fn device_login_approved_while_plugin_waits_returns_token() {
     center.approve(&waiting[0]);
     terminal.assert_exit(0, HANG_GUARD);
     assert!(!terminal.screen().contains("waiting"), "{}", terminal.screen());
-    is_let_in(&fixture);
+    assert_cluster_accepts_token(&fixture);
 }
 
 /// Fault matrix row 71.
 #[test]
 fn plugin_500_runs_at_one_terminal_ask_once() {
     const CALLERS: usize = 500;
-    let (fixture, center) = central();
+    let (fixture, center) = with_sso();
     fixture.rolecall(&["agent", "start"]).assert_ok();
-    let script = format!("for n in $(seq {CALLERS}); do rolecall token prod >out.$n & done; wait; echo everybody");
+    let script = format!("for n in $(seq {CALLERS}); do rolecall token prod >out.$n & done; wait; echo all ended");
     let terminal =
         fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", INFO));
     terminal.wait_for("Log in now? [Y/n] ", HANG_GUARD);
-    // The question stands until somebody answers; all the others have had their answer by then.
+    // The prompt waits for an answer; all other clients have ended by then.
     terminal.wait_for_times("needs a login. Run: rolecall login corp", CALLERS - 1, HANG_GUARD);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 0);
     terminal.type_text("y\n");
     terminal.wait_for("and confirm the code ", HANG_GUARD);
     center.approve(&center.waiting()[0]);
-    terminal.wait_for("everybody", HANG_GUARD);
+    terminal.wait_for("all ended", HANG_GUARD);
     assert_eq!(terminal.said().matches("Log in now?").count(), 1);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
     let is_full = |n: &usize| fixture.sandbox.home().join(format!("out.{n}")).metadata().unwrap().len() > 0;
@@ -123,7 +123,7 @@ fn plugin_500_runs_at_one_terminal_ask_once() {
 /// Fault matrix row 111.
 #[test]
 fn login_interrupted_in_one_client_continues_in_other() {
-    let (fixture, center) = central();
+    let (fixture, center) = with_sso();
     let login = || fixture.sandbox.terminal(fixture.sandbox.rolecall().args(["login", "corp"]));
     let (first, second) = (login(), login());
     for terminal in [&first, &second] {
@@ -143,7 +143,7 @@ fn login_interrupted_in_one_client_continues_in_other() {
 
 #[test]
 fn login_interrupted_resumes_or_switches_to_device_flow() {
-    let (fixture, center) = central();
+    let (fixture, center) = with_sso();
     let opened = fixture.sandbox.root().join("opened");
     let script = format!("#!/bin/sh\necho \"$1\" >>{}\n", opened.display());
     let browser = fixture.sandbox.write("bin/xdg-open", &script);
@@ -164,7 +164,7 @@ fn login_interrupted_resumes_or_switches_to_device_flow() {
         let opened = pages(count);
         let mut addresses = opened.lines();
         assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
-        // The last that is said of it, after all of that.
+        // This is the last output before the client waits.
         terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
         assert_eq!(terminal.said().contains("this login was begun before"), count == 2, "{}", terminal.said());
         terminal.interrupt();
@@ -180,7 +180,7 @@ fn login_interrupted_resumes_or_switches_to_device_flow() {
 
 #[test]
 fn login_of_another_user_drops_restored_sessions() {
-    let (fixture, center) = central();
+    let (fixture, center) = with_sso();
     center.approve_all();
     let login = |source: &str| {
         fixture.rolecall(&["login", source, "--renew", "--device", "--no-browser"]).assert_ok();
@@ -203,7 +203,7 @@ fn login_of_another_user_drops_restored_sessions() {
 
 #[test]
 fn browser_login_succeeds_and_logout_revokes_it() {
-    let (fixture, center) = central();
+    let (fixture, center) = with_sso();
     center.approve_all();
     let opened = fixture.sandbox.root().join("opened");
     let script = format!("#!/bin/sh\necho \"$1\" >{}\n", opened.display());
@@ -225,6 +225,6 @@ fn browser_login_succeeds_and_logout_revokes_it() {
     let status = fixture.rolecall(&["status"]).assert_ok().stdout.clone();
     assert!(status.contains("no session; needs a login"), "{status}");
     assert!(status.contains("nobody is logged in → rolecall login corp"), "{status}");
-    assert!(one_line(&fixture.token(), 5).ends_with("Run: rolecall login corp"));
+    assert!(error_line(&fixture.token(), 5).ends_with("Run: rolecall login corp"));
     assert!(fixture.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
 }

@@ -1,8 +1,8 @@
-//! The real client and the real daemon, as a person and as kubectl start them: start-up, signals, sockets, files.
+//! Runs the real client and the real daemon as a user and kubectl start them: start-up, signals, sockets, files.
 //!
-//! What can be shown on a clock that a test turns belongs into `tests/it`.
+//! A test that needs an injected clock belongs to `tests/it`.
 
-// A test says what it expects and stops when that is not so.
+// A test panics when an expectation fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod desktop;

@@ -1,16 +1,16 @@
-//! An AWS that refuses, or that answers what no AWS would: the real daemon honours the one and survives the other.
+//! AWS rejects calls or returns invalid responses: the daemon respects the first and survives the second.
 
 use std::fs;
 use std::time::Duration;
 
 use rolecall_harness::{AccessKey, Fault, Op, Output, Role, within};
 
-use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, error_line};
 
 const PROFILES: usize = 30;
 
-/// A fixture with profiles `p0` and so on, each with a role of its own, so that none can share a call. The daemon is there.
-fn crowded() -> Fixture {
+/// Profiles `p0` to `p29`, each with its own role, so that no two share a call. The daemon runs.
+fn with_30_profiles() -> Fixture {
     let fixture = Fixture::bare();
     let mut config = "[sources.work]\naws_profile = \"work\"\n".to_owned();
     for n in 0..PROFILES {
@@ -25,8 +25,8 @@ fn crowded() -> Fixture {
     fixture
 }
 
-/// Two callers of each profile at once.
-fn all_ask(fixture: &Fixture) -> Vec<Output> {
+/// Runs two clients per profile in parallel.
+fn run_two_clients_per_profile(fixture: &Fixture) -> Vec<Output> {
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..2 * PROFILES)
             .map(|n| scope.spawn(move || fixture.rolecall(&["token", &format!("p{}", n % PROFILES)])))
@@ -35,14 +35,14 @@ fn all_ask(fixture: &Fixture) -> Vec<Output> {
     })
 }
 
-/// Between any two calls there were no more than a burst of 20 and five a second.
+/// Asserts the rate limit between any two calls: a burst of 20, then 5 calls per second.
 #[track_caller]
-fn within_the_budget(fixture: &Fixture) {
+fn assert_rate_limit(fixture: &Fixture) {
     let times = fixture.aws.times(Op::AssumeRole);
     for (first, begin) in times.iter().enumerate() {
         for (last, end) in times.iter().enumerate().skip(first) {
             let passed = end.duration_since(*begin).unwrap_or_default();
-            // One more for the grain of the daemon's own clock.
+            // One more for the resolution of the daemon's clock.
             let allowed = 21.0 + 5.0 * passed.as_secs_f64();
             let calls = u32::try_from(last - first + 1).unwrap();
             assert!(f64::from(calls) <= allowed, "{calls} calls in {passed:?}");
@@ -50,22 +50,23 @@ fn within_the_budget(fixture: &Fixture) {
     }
 }
 
-/// A refusal of STS's own, with what it says about when to come back.
+/// A 503 of STS, with an optional Retry-After header in seconds.
 fn unavailable(retry_after: Option<&str>) -> Fault {
     let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Receiver</Type>\
-                <Code>ServiceUnavailable</Code><Message>Come back later</Message></Error>\
+                <Code>ServiceUnavailable</Code><Message>Try again later</Message></Error>\
                 <RequestId>1</RequestId></ErrorResponse>";
     let headers = [("content-type", "text/xml")].into_iter().chain(retry_after.map(|after| ("retry-after", after)));
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Fault::Raw { status: 503, headers, body: body.into() }
 }
 
-/// Everybody is told, in time and in so many words; STS is spared; and when it has had its rest, everybody is served.
-fn a_crowd_is_refused_with(fault: Fault, words: &str) {
-    let fixture = crowded();
+/// Asserts that every client gets this message in time, that the calls stay within the rate limit, and that every
+/// profile is served after the fault.
+fn assert_reported_within_rate_limit(fault: Fault, words: &str) {
+    let fixture = with_30_profiles();
     fixture.aws.fault(Op::AssumeRole, fault.forever());
-    for said in all_ask(&fixture) {
-        let line = one_line(&said, 1);
+    for said in run_two_clients_per_profile(&fixture) {
+        let line = error_line(&said, 1);
         assert!(line.contains(words), "{line}");
     }
     fixture.aws.clear_faults();
@@ -75,62 +76,65 @@ fn a_crowd_is_refused_with(fault: Fault, words: &str) {
             within(HANG_GUARD, || Some(fixture.rolecall(&["token", &name])).filter(|said| said.code() == Some(0)));
         assert!(found.is_some(), "{}", fixture.rolecall(&["token", &name]));
     }
-    within_the_budget(&fixture);
+    assert_rate_limit(&fixture);
 }
 
 /// Fault matrix row 59.
 #[test]
 fn sts_throttles_with_400_calls_stay_within_rate_limit() {
-    a_crowd_is_refused_with(Fault::Throttle, "STS asks for fewer calls");
+    assert_reported_within_rate_limit(Fault::Throttle, "STS asks for fewer calls");
 }
 
 /// Fault matrix row 59.
 #[test]
 fn sts_throttles_with_429_calls_stay_within_rate_limit() {
-    a_crowd_is_refused_with(Fault::error(429, "TooManyRequestsException", "slow down"), "STS asks for fewer calls");
+    assert_reported_within_rate_limit(
+        Fault::error(429, "TooManyRequestsException", "slow down"),
+        "STS asks for fewer calls",
+    );
 }
 
 /// Fault matrix row 59.
 #[test]
 fn sts_unavailable_503_calls_stay_within_rate_limit() {
-    a_crowd_is_refused_with(unavailable(None), "STS cannot be reached");
+    assert_reported_within_rate_limit(unavailable(None), "STS cannot be reached");
 }
 
 /// Fault matrix row 59.
 #[test]
 fn sts_retry_after_delays_the_next_call() {
-    let fixture = crowded();
+    let fixture = with_30_profiles();
     fixture.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
     let said = within(HANG_GUARD, || Some(fixture.rolecall(&["token", "p0"])).filter(|said| said.code() == Some(0)));
     assert!(said.is_some(), "{}", fixture.rolecall(&["token", "p0"]));
-    comes_back_after(&fixture, Duration::from_secs(2));
+    assert_pause(&fixture, Duration::from_secs(2));
 }
 
 /// Fault matrix row 59.
 #[test]
 fn sts_retry_after_applies_to_all_profiles() {
-    let fixture = crowded();
+    let fixture = with_30_profiles();
     fixture.aws.fault(Op::AssumeRole, unavailable(Some("2")).times(1));
-    // Told, it has been heard: what began before that is nobody's fault.
+    // After this response, the daemon knows the pause. Calls that started earlier may still be running.
     fixture.rolecall(&["token", "p0"]);
-    // What they are told meanwhile is another test's matter.
-    all_ask(&fixture);
+    // Another test checks their messages.
+    run_two_clients_per_profile(&fixture);
     let found = within(HANG_GUARD, || Some(fixture.rolecall(&["token", "p1"])).filter(|said| said.code() == Some(0)));
     assert!(found.is_some(), "{}", fixture.rolecall(&["token", "p1"]));
-    comes_back_after(&fixture, Duration::from_secs(2));
-    within_the_budget(&fixture);
+    assert_pause(&fixture, Duration::from_secs(2));
+    assert_rate_limit(&fixture);
 }
 
-/// The second call came no earlier than that after the first.
+/// Asserts the minimum time between the first two calls.
 #[track_caller]
-fn comes_back_after(fixture: &Fixture, pause: Duration) {
+fn assert_pause(fixture: &Fixture, pause: Duration) {
     let times = fixture.aws.times(Op::AssumeRole);
     let passed = times[1].duration_since(times[0]).unwrap();
     assert!(passed >= pause, "the second call of {} came after {passed:?}", times.len());
 }
 
-/// An AssumeRole that succeeded, in XML, to be spoiled.
-struct Answer {
+/// A valid AssumeRole response in XML, for a test to change.
+struct AssumeRoleXml {
     before: String,
     root: &'static str,
     arn: String,
@@ -138,9 +142,9 @@ struct Answer {
     more: String,
 }
 
-impl Answer {
-    /// One that is good: its key is real.
-    fn good(fixture: &Fixture) -> Self {
+impl AssumeRoleXml {
+    /// A valid response with a working key.
+    fn valid(fixture: &Fixture) -> Self {
         let key = fixture.aws.session(ROLE, "dev-laptop", Duration::from_hours(1));
         let arn = key.arn.clone();
         Self { before: String::new(), root: "AssumeRoleResponse", arn, key, more: String::new() }
@@ -159,7 +163,7 @@ impl Answer {
         )
     }
 
-    /// Without one of its elements.
+    /// Returns the XML without one element.
     fn without(&self, element: &str) -> String {
         let xml = self.xml();
         let (before, rest) = xml.split_once(&format!("<{element}>")).unwrap();
@@ -168,41 +172,41 @@ impl Answer {
     }
 }
 
-fn answer(body: impl Into<Vec<u8>>) -> Fault {
-    encoded(body, &[])
+fn response(body: impl Into<Vec<u8>>) -> Fault {
+    response_with_headers(body, &[])
 }
 
-fn encoded(body: impl Into<Vec<u8>>, more: &[(&str, &str)]) -> Fault {
+fn response_with_headers(body: impl Into<Vec<u8>>, more: &[(&str, &str)]) -> Fault {
     let headers = [("content-type", "text/xml")].iter().chain(more);
     let headers = headers.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Fault::Raw { status: 200, headers, body: body.into() }
 }
 
-/// What the daemon has ever held at once, in kilobytes.
+/// Returns the peak memory of the process, in KiB.
 fn peak_memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
 }
 
-/// The most that a daemon may hold after whatever answer, in kilobytes. A debug build has about half of it at rest.
+/// The most memory that any response may make the daemon use, in KiB. A debug build uses about half of it when idle.
 const MEMORY: u64 = 40 * 1024;
 
-/// Whatever STS answers: who asks is told in time that it is not STS, the session that is there stays, and the daemon does
-/// not swell.
-fn withstands(spoil: impl Fn(&Fixture) -> Fault) {
+/// Asserts that the client reports an invalid response in time, that the cached session stays, and that the daemon's
+/// memory stays below the limit.
+fn assert_rejected(malform: impl Fn(&Fixture) -> Fault) {
     let fixture = Fixture::configured();
     fixture.rolecall(&["agent", "start"]).assert_ok();
-    fixture.aws.fault(Op::AssumeRole, spoil(&fixture).forever());
+    fixture.aws.fault(Op::AssumeRole, malform(&fixture).forever());
     let said = fixture.token();
-    let line = one_line(&said, 1);
+    let line = error_line(&said, 1);
     assert!(line.contains("what answers in the place of STS is not STS"), "{line}");
     assert!(line.len() < 1024, "{said}");
 
     fixture.aws.clear_faults();
     fixture.rolecall(&["refresh", "prod"]).assert_ok();
     let before = session(&fixture);
-    fixture.aws.fault(Op::AssumeRole, spoil(&fixture).forever());
+    fixture.aws.fault(Op::AssumeRole, malform(&fixture).forever());
     let said = fixture.rolecall(&["refresh", "prod"]);
     said.assert_code(1);
     fixture.token().assert_ok();
@@ -223,21 +227,23 @@ fn session(fixture: &Fixture) -> String {
 #[test]
 fn sts_response_template_is_accepted() {
     let fixture = Fixture::configured();
-    fixture.aws.fault(Op::AssumeRole, answer(Answer::good(&fixture).xml()).forever());
+    fixture.aws.fault(Op::AssumeRole, response(AssumeRoleXml::valid(&fixture).xml()).forever());
     fixture.token().assert_ok();
 }
 
 /// Fault matrix row 64.
 #[test]
 fn sts_response_with_wrong_root_is_rejected() {
-    withstands(|fixture| answer(Answer { root: "AssumeRoleWithSAMLResponse", ..Answer::good(fixture) }.xml()));
+    assert_rejected(|fixture| {
+        response(AssumeRoleXml { root: "AssumeRoleWithSAMLResponse", ..AssumeRoleXml::valid(fixture) }.xml())
+    });
 }
 
 /// Fault matrix row 64.
 #[test]
 fn sts_response_with_missing_element_is_rejected() {
     for element in ["AccessKeyId", "SecretAccessKey", "SessionToken", "AssumedRoleUser", "Credentials"] {
-        withstands(|fixture| answer(Answer::good(fixture).without(element)));
+        assert_rejected(|fixture| response(AssumeRoleXml::valid(fixture).without(element)));
     }
 }
 
@@ -245,14 +251,14 @@ fn sts_response_with_missing_element_is_rejected() {
 #[test]
 fn sts_response_with_duplicate_element_is_rejected() {
     let twice = "<AccessKeyId>ASIAEXAMPLEEXAMPLE</AccessKeyId>".to_owned();
-    withstands(|fixture| answer(Answer { more: twice.clone(), ..Answer::good(fixture) }.xml()));
+    assert_rejected(|fixture| response(AssumeRoleXml { more: twice.clone(), ..AssumeRoleXml::valid(fixture) }.xml()));
 }
 
 /// Fault matrix row 64.
 #[test]
 fn sts_response_of_50_mb_is_not_read_completely() {
     let more = format!("<x>{}</x>", "y".repeat(50_000_000));
-    withstands(|fixture| answer(Answer { more: more.clone(), ..Answer::good(fixture) }.xml()));
+    assert_rejected(|fixture| response(AssumeRoleXml { more: more.clone(), ..AssumeRoleXml::valid(fixture) }.xml()));
 }
 
 /// Fault matrix row 64.
@@ -266,7 +272,7 @@ fn sts_response_gzip_bomb_is_not_expanded() {
         .run(command.args(["-c", "head -c 300000000 /dev/zero | gzip -1 >\"$1\"", "sh"]).arg(&bomb))
         .assert_ok();
     let bomb = fs::read(bomb).unwrap();
-    withstands(|_| encoded(bomb.clone(), &[("content-encoding", "gzip")]));
+    assert_rejected(|_| response_with_headers(bomb.clone(), &[("content-encoding", "gzip")]));
 }
 
 /// Fault matrix row 64.
@@ -277,15 +283,15 @@ fn sts_response_with_xml_entities_is_rejected() {
         .map(|n| format!("<!ENTITY x{n} \"{}\">", format!("&x{};", n - 1).repeat(10)))
         .fold("<!DOCTYPE r [<!ENTITY x0 \"ha\">".to_owned(), |text, entity| text + &entity);
     for before in [outside, laughs + "<!ENTITY x \"&x9;\">]>"] {
-        // In what is shown to a person, and in what is sent.
-        withstands(|fixture| {
-            let good = Answer::good(fixture);
-            answer(Answer { before: before.clone(), arn: format!("{}&x;", good.arn), ..good }.xml())
+        // Once in a field that is shown to the user, once in a field that is sent.
+        assert_rejected(|fixture| {
+            let valid = AssumeRoleXml::valid(fixture);
+            response(AssumeRoleXml { before: before.clone(), arn: format!("{}&x;", valid.arn), ..valid }.xml())
         });
-        withstands(|fixture| {
-            let mut good = Answer::good(fixture);
-            good.key.session_token = Some("&x;".to_owned());
-            answer(Answer { before: before.clone(), ..good }.xml())
+        assert_rejected(|fixture| {
+            let mut valid = AssumeRoleXml::valid(fixture);
+            valid.key.session_token = Some("&x;".to_owned());
+            response(AssumeRoleXml { before: before.clone(), ..valid }.xml())
         });
     }
 }
@@ -294,11 +300,14 @@ fn sts_response_with_xml_entities_is_rejected() {
 #[test]
 fn sts_response_nested_100000_deep_does_not_overflow() {
     let (open, close) = ("<a>".repeat(100_000), "</a>".repeat(100_000));
-    withstands(|fixture| answer(format!("{open}{}{close}", Answer::good(fixture).xml())));
+    assert_rejected(|fixture| response(format!("{open}{}{close}", AssumeRoleXml::valid(fixture).xml())));
     let inside = format!("{open}{close}");
-    // Elements that nobody knows are no mistake, so only that it survives is asked.
+    // Unknown elements are allowed, so the test only checks that the daemon survives.
     let fixture = Fixture::configured();
-    fixture.aws.fault(Op::AssumeRole, answer(Answer { more: inside, ..Answer::good(&fixture) }.xml()).forever());
+    fixture.aws.fault(
+        Op::AssumeRole,
+        response(AssumeRoleXml { more: inside, ..AssumeRoleXml::valid(&fixture) }.xml()).forever(),
+    );
     fixture.token();
     let pid = fixture.daemon_pid();
     fixture.token();
@@ -309,9 +318,9 @@ fn sts_response_nested_100000_deep_does_not_overflow() {
 /// Fault matrix row 64.
 #[test]
 fn sts_response_with_invalid_utf8_is_rejected() {
-    withstands(|fixture| {
-        let mut bytes = Answer::good(fixture).xml().into_bytes();
+    assert_rejected(|fixture| {
+        let mut bytes = AssumeRoleXml::valid(fixture).xml().into_bytes();
         bytes.splice(200..200, [0, 0xff, 0xfe, 0x1b]);
-        answer(bytes)
+        response(bytes)
     });
 }

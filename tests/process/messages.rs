@@ -1,9 +1,9 @@
-//! What is said is true, is said once, and says what to do next.
+//! Messages are true, are printed once, and name the next command.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::fixture::{Fixture, one_line};
+use crate::fixture::{Fixture, error_line};
 
 #[test]
 fn config_invalid_from_start_is_reported_by_every_command() {
@@ -16,7 +16,7 @@ fn config_invalid_from_start_is_reported_by_every_command() {
     assert!(lines[0].starts_with("! ") && lines[0].contains("config.toml:2: profiles.prod.cluster: "), "{lines:?}");
     assert_eq!(&lines[1..], ["  No profile is served until that is mended."]);
     for arguments in [&["list"][..], &["list", "-q"], &["list", "--json"], &["kubeconfig", "--all"]] {
-        let line = one_line(&fixture.rolecall(arguments), 1);
+        let line = error_line(&fixture.rolecall(arguments), 1);
         assert!(line.contains("config.toml:2: profiles.prod.cluster: "), "{line}");
         assert!(line.ends_with(". No profile is served until that is mended"), "{line}");
     }
@@ -30,8 +30,8 @@ fn config_invalid_from_start_is_reported_by_every_command() {
 fn config_invalid_later_keeps_last_valid_in_force() {
     let fixture = Fixture::added();
     fixture.write_config("[profiles.prod]\ncluster = 3\n");
-    // An unknown name makes the daemon look at the file, whether its watch has told it or not.
-    fixture.rolecall(&["show", "nobody"]).assert_code(1);
+    // An unknown name makes the daemon read the file, even if the file watch has not reported the change yet.
+    fixture.rolecall(&["show", "unknown"]).assert_code(1);
     let said = fixture.rolecall(&["status"]);
     said.assert_ok();
     assert_eq!(said.stdout.matches("stays in force until that is mended.\n").count(), 1, "{}", said.stdout);
@@ -52,7 +52,7 @@ fn commands_without_profiles_print_the_same_hint() {
         said.assert_ok().assert_stdout_empty();
         assert_eq!(said.stderr.trim_end(), words, "{command}");
     }
-    assert_eq!(one_line(&fixture.rolecall(&["kubeconfig", "--all"]), 1), words);
+    assert_eq!(error_line(&fixture.rolecall(&["kubeconfig", "--all"]), 1), words);
 }
 
 #[test]
@@ -80,13 +80,13 @@ fn remove_reports_missing_context() {
 fn use_without_context_names_the_command_that_writes_it() {
     let fixture = Fixture::added();
     fs::remove_file(fixture.sandbox.kubeconfig()).unwrap();
-    let line = one_line(&fixture.rolecall(&["use", "prod"]), 1);
+    let line = error_line(&fixture.rolecall(&["use", "prod"]), 1);
     assert!(line.ends_with("Write that of the profile prod with: rolecall kubeconfig prod --use"), "{line}");
-    let line = one_line(&fixture.rolecall(&["use", "nix"]), 1);
+    let line = error_line(&fixture.rolecall(&["use", "nix"]), 1);
     assert!(line.starts_with("rolecall: there is no context \"nix\" in "), "{line}");
     assert!(line.ends_with("There is no profile of that name either; see: rolecall list"), "{line}");
     fixture.rolecall(&["kubeconfig", "prod", "--use"]).assert_ok();
-    let line = one_line(&fixture.rolecall(&["use", "prdo"]), 1);
+    let line = error_line(&fixture.rolecall(&["use", "prdo"]), 1);
     assert!(line.contains("Did you mean prod? There is no profile of that name either"), "{line}");
 }
 
@@ -94,7 +94,7 @@ fn use_without_context_names_the_command_that_writes_it() {
 fn kubeconfig_with_one_unknown_name_writes_nothing() {
     let fixture = Fixture::added();
     fs::remove_file(fixture.sandbox.kubeconfig()).unwrap();
-    let line = one_line(&fixture.rolecall(&["kubeconfig", "prod", "prdo"]), 1);
+    let line = error_line(&fixture.rolecall(&["kubeconfig", "prod", "prdo"]), 1);
     assert_eq!(line, "rolecall: there is no profile \"prdo\". Nothing was written. Did you mean prod?");
     assert!(!fixture.sandbox.kubeconfig().exists());
 }
@@ -116,16 +116,16 @@ fn runtime_folder_open_to_others_hints_chmod_if_own() {
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     for arguments in [&["token", "prod"][..], &["agent", "stop"]] {
-        let line = one_line(&fixture.rolecall(arguments), 3);
+        let line = error_line(&fixture.rolecall(arguments), 3);
         assert!(line.ends_with(&format!("with: chmod 700 {}", folder.display())), "{line}");
     }
-    // A folder that somebody else made may have other uses.
+    // A folder that Rolecall did not create may have other uses.
     let other = fixture.sandbox.home().join("shared");
     fs::create_dir(&other).unwrap();
     fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = fixture.sandbox.rolecall();
     let said = fixture.sandbox.run(command.args(["token", "prod"]).env("ROLECALL_SOCKET", other.join("agent.sock")));
-    let line = one_line(&said, 3);
+    let line = error_line(&said, 3);
     assert!(!line.contains("chmod") && line.contains("ROLECALL_SOCKET"), "{line}");
 }
 

@@ -1,4 +1,4 @@
-//! A network that is not there, or that answers nothing: who asks is told so in time, and what is in memory is served.
+//! Networks that are missing or never answer: requests fail in time, and sessions in memory are served.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -10,19 +10,20 @@ use rolecall_harness::{Line, Network, Output, within};
 
 use crate::clock_and_sleep::ClockFixture;
 use crate::files::skipped;
-use crate::fixture::{Fixture, HANG_GUARD, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, error_line};
 
-/// Asks, and returns the one line of the error that has to come in time.
+/// Requests a token and returns its error line. Exit code 1 is the daemon's answer: a client that reaches its own
+/// deadline of 10 s exits with 3.
 #[track_caller]
-fn refused(fixture: &Fixture) -> String {
+fn token_error(fixture: &Fixture) -> String {
     let said = fixture.token();
-    let line = one_line(&said, 1);
+    let line = error_line(&said, 1);
     line
 }
 
-/// Asks, and gets a token of the old session soon.
+/// Requests a token and asserts that it is served from the session in memory.
 #[track_caller]
-fn served(fixture: &Fixture) {
+fn assert_token_served(fixture: &Fixture) {
     let said = fixture.token();
     said.assert_ok();
 }
@@ -37,13 +38,13 @@ fn assert_later_runs_do_not_wait(runs: &[Output]) {
 }
 
 #[track_caller]
-fn recovers(fixture: &Fixture) {
+fn wait_until_served(fixture: &Fixture) {
     let found = within(HANG_GUARD, || Some(fixture.token()).filter(|said| said.code() == Some(0)));
-    assert!(found.is_some(), "still nothing: {}", fixture.token());
+    assert!(found.is_some(), "no token: {}", fixture.token());
 }
 
-/// A fixture whose daemon reaches AWS by a line; the daemon is there.
-fn by_line() -> (Fixture, Line) {
+/// The daemon runs and reaches AWS through a relay.
+fn with_relay() -> (Fixture, Line) {
     let fixture = Fixture::configured();
     let line = Line::to(fixture.aws.addr());
     fixture.sandbox.write_aws_profile("work", &fixture.user, &line.endpoint());
@@ -54,23 +55,23 @@ fn by_line() -> (Fixture, Line) {
 /// Fault matrix row 62.
 #[test]
 fn token_with_unanswered_connection_fails_in_time() {
-    let (fixture, line) = by_line();
+    let (fixture, line) = with_relay();
     line.cut();
-    let said = refused(&fixture);
+    let said = token_error(&fixture);
     assert!(said.contains("rolecall: prod: STS cannot be reached: "), "{said}");
     assert_eq!(fixture.assume_role_calls(), 0);
     line.mend();
-    recovers(&fixture);
+    wait_until_served(&fixture);
 }
 
 /// Fault matrix row 62.
 #[test]
 fn token_six_runs_without_sts_wait_only_once() {
-    let (fixture, line) = by_line();
+    let (fixture, line) = with_relay();
     line.cut();
     let runs: Vec<Output> = (0..6).map(|_| fixture.token()).collect();
     for said in &runs {
-        assert!(one_line(said, 1).contains("STS cannot be reached: "), "{said}");
+        assert!(error_line(said, 1).contains("STS cannot be reached: "), "{said}");
     }
     assert_later_runs_do_not_wait(&runs);
 }
@@ -78,28 +79,28 @@ fn token_six_runs_without_sts_wait_only_once() {
 /// Fault matrix row 62.
 #[test]
 fn token_with_valid_session_needs_no_sts_answer() {
-    let Some(machine) = ClockFixture::with_an_old_session() else { return };
+    let Some(machine) = ClockFixture::with_aged_session() else { return };
     machine.line.cut();
     for _ in 0..3 {
-        served(&machine.fixture);
+        assert_token_served(&machine.fixture);
     }
 }
 
-/// Runs a test in a network of its own. The test says what it cannot show where there is none.
-fn alone(what: &str, body: impl FnOnce(&Network) + Send) {
+/// Runs a test in its own network namespace. Reports the test as skipped without root or iproute2.
+fn in_own_network(what: &str, body: impl FnOnce(&Network) + Send) {
     if Network::alone(body).is_none() {
         skipped(&format!("{what}: a network namespace needs root and iproute2"));
     }
 }
 
-/// The daemon starts without a network, says so to whom asks, and works when it comes.
-fn starts_without(network: &Network, lose: impl Fn(&Network)) {
+/// The daemon starts without a network, reports that, and works when the network returns.
+fn assert_recovers_after_start_without(network: &Network, lose: impl Fn(&Network)) {
     network.up();
     let fixture = Fixture::configured();
     lose(network);
-    // As one kubectl asks, so that whatever is remembered of failures has been.
+    // As many runs as one kubectl makes, so the remembered failure is used.
     for _ in 0..6 {
-        let said = refused(&fixture);
+        let said = token_error(&fixture);
         assert!(said.contains("STS cannot be reached: "), "{said}");
     }
     let status = fixture.rolecall(&["status", "--json"]);
@@ -109,49 +110,49 @@ fn starts_without(network: &Network, lose: impl Fn(&Network)) {
     assert_eq!(profile["problem"]["code"], "aws_unavailable", "{status}");
     assert!(fixture.rolecall(&["status"]).assert_ok().stdout.contains("STS cannot be reached"));
     network.up();
-    recovers(&fixture);
+    wait_until_served(&fixture);
 }
 
 /// Fault matrix row 82.
 #[test]
 fn daemon_started_without_network_recovers() {
-    alone("no network at the start", |network| starts_without(network, Network::down));
+    in_own_network("no network at the start", |network| assert_recovers_after_start_without(network, Network::down));
 }
 
 /// Fault matrix row 82.
 #[test]
 fn daemon_started_without_cable_recovers() {
-    alone("no cable at the start", |network| starts_without(network, Network::pull));
+    in_own_network("no cable at the start", |network| assert_recovers_after_start_without(network, Network::pull));
 }
 
 /// Fault matrix row 82.
 #[test]
 fn network_loss_keeps_sessions_and_return_renews_them() {
-    alone("a network that goes", |network| {
+    in_own_network("a network that goes", |network| {
         network.up();
-        let Some(machine) = ClockFixture::with_an_old_session() else { return };
+        let Some(machine) = ClockFixture::with_aged_session() else { return };
         network.pull();
         for _ in 0..3 {
-            served(&machine.fixture);
+            assert_token_served(&machine.fixture);
         }
         network.up();
         let calls = machine.fixture.assume_role_calls();
         let renewed = within(HANG_GUARD, || {
-            served(&machine.fixture);
+            assert_token_served(&machine.fixture);
             (machine.fixture.assume_role_calls() > calls).then_some(())
         });
-        assert!(renewed.is_some(), "the session is as old as before");
+        assert!(renewed.is_some(), "the session is not renewed");
     });
 }
 
-/// The machine's resolver, as a test has it.
+/// The resolver configuration of this machine, replaced by the test's own.
 struct Resolver<'a> {
     network: &'a Network,
     hosts: PathBuf,
 }
 
 impl<'a> Resolver<'a> {
-    /// Asks `server` alone, of whom nothing is known yet; `localhost` is known without it.
+    /// Sends queries to `server` only; the hosts file answers for `localhost`.
     fn new(network: &'a Network, fixture: &Fixture, server: &UdpSocket) -> Self {
         network.up();
         let server = server.local_addr().unwrap().ip();
@@ -166,7 +167,7 @@ impl<'a> Resolver<'a> {
         Self { network, hosts: fixture.sandbox.root().join("hosts") }
     }
 
-    /// From now on the name has to be asked for.
+    /// From now on, `localhost` needs a query.
     fn forget_localhost(&self) {
         fs::write(&self.hosts, "").unwrap();
     }
@@ -180,48 +181,48 @@ impl Drop for Resolver<'_> {
     }
 }
 
-/// The port of name servers, in a network that is the test's alone. Nobody reads from it: it answers nothing.
+/// The DNS port, in the test's own network namespace. Without a reader, no query is answered.
 fn name_server() -> UdpSocket {
     UdpSocket::bind(("127.0.0.53", 53)).unwrap()
 }
 
-/// Answers NXDOMAIN to everything while `body` runs.
-fn nothing_exists<T>(server: &UdpSocket, body: impl FnOnce() -> T) -> T {
-    let over = AtomicBool::new(false);
+/// Answers NXDOMAIN to every query while `body` runs.
+fn answer_nxdomain<T>(server: &UdpSocket, body: impl FnOnce() -> T) -> T {
+    let is_done = AtomicBool::new(false);
     server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut query = [0; 512];
-            while !over.load(Ordering::SeqCst) {
-                let Ok((length, asker)) = server.recv_from(&mut query) else { continue };
-                // The question again, as a response that recursion was available for and that there is no such name.
+            while !is_done.load(Ordering::SeqCst) {
+                let Ok((length, client)) = server.recv_from(&mut query) else { continue };
+                // Turns the query into a response: QR and RA set, RCODE 3 (NXDOMAIN).
                 query[2] |= 0x80;
                 query[3] = 0x83;
-                server.send_to(&query[..length], asker).unwrap();
+                server.send_to(&query[..length], client).unwrap();
             }
         });
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-        over.store(true, Ordering::SeqCst);
+        is_done.store(true, Ordering::SeqCst);
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-/// STS has a name that has to be asked for.
-fn named(fixture: &Fixture) {
+/// Gives STS a name that needs a DNS query.
+fn use_dns_name_for_sts(fixture: &Fixture) {
     fixture.sandbox.write_aws_profile("work", &fixture.user, "https://sts.eu-west-1.example.test");
 }
 
 /// Fault matrix row 81.
 #[test]
 fn token_with_silent_resolver_fails_and_waits_once() {
-    alone("a resolver that answers nothing", |network| {
+    in_own_network("a resolver that answers nothing", |network| {
         network.up();
         let (fixture, server) = (Fixture::configured(), name_server());
         let _resolver = Resolver::new(network, &fixture, &server);
-        named(&fixture);
+        use_dns_name_for_sts(&fixture);
         let runs: Vec<Output> = (0..6).map(|_| fixture.token()).collect();
         for said in &runs {
-            assert!(one_line(said, 1).contains("STS cannot be reached: "), "{said}");
+            assert!(error_line(said, 1).contains("STS cannot be reached: "), "{said}");
         }
         assert_later_runs_do_not_wait(&runs);
     });
@@ -230,28 +231,28 @@ fn token_with_silent_resolver_fails_and_waits_once() {
 /// Fault matrix row 81.
 #[test]
 fn token_with_nonexistent_sts_name_fails_in_time() {
-    alone("a name that does not exist", |network| {
+    in_own_network("a name that does not exist", |network| {
         network.up();
         let (fixture, server) = (Fixture::configured(), name_server());
         let _resolver = Resolver::new(network, &fixture, &server);
-        named(&fixture);
-        nothing_exists(&server, || {
+        use_dns_name_for_sts(&fixture);
+        answer_nxdomain(&server, || {
             let said = fixture.token();
-            let line = one_line(&said, 1);
+            let line = error_line(&said, 1);
             assert!(line.contains("STS cannot be reached: "), "{line}");
         });
     });
 }
 
-/// The old session still signs, and the name of STS leads nowhere any more.
-fn loses_its_name(network: &Network, body: impl FnOnce(&UdpSocket, &Fixture)) {
+/// The session is old but valid, and the name of STS cannot be resolved any more.
+fn with_unresolvable_sts(network: &Network, body: impl FnOnce(&UdpSocket, &Fixture)) {
     network.up();
     let server = name_server();
     let Some(machine) = ClockFixture::started_at("localhost") else { return };
     let resolver = Resolver::new(network, &machine.fixture, &server);
-    machine.grow_old();
+    machine.age_session();
     resolver.forget_localhost();
-    // Nor does what is still connected help.
+    // The open connections do not answer either.
     machine.line.lose();
     body(&server, &machine.fixture);
 }
@@ -259,15 +260,17 @@ fn loses_its_name(network: &Network, body: impl FnOnce(&UdpSocket, &Fixture)) {
 /// Fault matrix row 81.
 #[test]
 fn token_with_valid_session_needs_no_resolver() {
-    alone("an old session without a resolver", |network| {
-        loses_its_name(network, |_, fixture| (0..3).for_each(|_| served(fixture)));
+    in_own_network("an old session without a resolver", |network| {
+        with_unresolvable_sts(network, |_, fixture| (0..3).for_each(|_| assert_token_served(fixture)));
     });
 }
 
 /// Fault matrix row 81.
 #[test]
 fn token_with_valid_session_survives_nxdomain() {
-    alone("an old session where no name exists", |network| {
-        loses_its_name(network, |server, fixture| nothing_exists(server, || (0..3).for_each(|_| served(fixture))));
+    in_own_network("an old session where no name exists", |network| {
+        with_unresolvable_sts(network, |server, fixture| {
+            answer_nxdomain(server, || (0..3).for_each(|_| assert_token_served(fixture)))
+        });
     });
 }

@@ -1,22 +1,21 @@
-//! Notifications on a desktop: a session bus of the test's own, with a service that remembers what it is to show; none; and
-//! one that never answers.
+//! Desktop notifications on a session bus of the test's own: with a recording service, without a service, without a
+//! bus, and with a service that never answers.
 
 use std::fs;
 use std::io::Write as _;
 
 use rolecall_harness::{Notifications, Output, Sandbox, SessionBus};
 
-use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, error_line};
 
-/// The profile `prod` wants a code that nobody has given, and so does `zz` of another source and another device; `good`
-/// wants none.
+/// The profiles `prod` and `zz` need MFA codes of different sources and devices; `good` needs none.
 struct NotificationFixture {
     bus: SessionBus,
     fixture: Fixture,
     serial: String,
 }
 
-fn guarded() -> (Fixture, String) {
+fn with_mfa() -> (Fixture, String) {
     let fixture = Fixture::configured();
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     let profile = |name: &str, source: &str| {
@@ -39,14 +38,14 @@ fn guarded() -> (Fixture, String) {
 }
 
 impl NotificationFixture {
-    /// `None` where this machine has no session bus; that is said.
+    /// Returns `None`, and reports the test as skipped, without the programs of a session bus.
     #[allow(clippy::explicit_write)] // what eprintln writes, the test runner keeps to itself
     fn new() -> Option<Self> {
         if let Some(missing) = SessionBus::missing() {
             writeln!(std::io::stderr(), "SKIPPED: notifications: no {missing}").unwrap();
             return None;
         }
-        let (fixture, serial) = guarded();
+        let (fixture, serial) = with_mfa();
         let bus = SessionBus::start(&fixture.sandbox);
         Some(Self { bus, fixture, serial })
     }
@@ -58,9 +57,9 @@ impl NotificationFixture {
     }
 
     #[track_caller]
-    fn refuses(&self, profile: &str) {
+    fn assert_login_needed(&self, profile: &str) {
         let said = self.run(&["token", profile], "");
-        assert!(one_line(&said, 5).contains("needs a code of the MFA device"), "{said}");
+        assert!(error_line(&said, 5).contains("needs a code of the MFA device"), "{said}");
     }
 }
 
@@ -75,50 +74,50 @@ fn notification_of_needed_login_is_shown_once() {
     let notifications = Notifications::on(&desktop.bus);
     std::thread::scope(|scope| {
         for _ in 0..20 {
-            scope.spawn(|| desktop.refuses("prod"));
+            scope.spawn(|| desktop.assert_login_needed("prod"));
         }
     });
     notifications.wait_for(1, HANG_GUARD);
-    desktop.refuses("prod");
+    desktop.assert_login_needed("prod");
     desktop.run(&["token", "good"], "").assert_ok();
-    desktop.refuses("zz");
+    desktop.assert_login_needed("zz");
     let shown = notifications.wait_for(2, HANG_GUARD);
     let expected = |source: &str| (format!("Login needed: source {source}"), format!("Run: rolecall login {source}"));
     assert_eq!(shown, [expected("work"), expected("zz")]);
-    // Nothing of it is a secret, and nothing is told that is none of a desktop's business.
+    // The notification does not contain the serial number of the MFA device.
     assert!(!shown.iter().any(|(summary, body)| summary.contains(&desktop.serial) || body.contains(&desktop.serial)));
 }
 
 #[test]
 fn notification_service_started_later_is_used() {
     let Some(desktop) = NotificationFixture::new() else { return };
-    desktop.refuses("prod");
+    desktop.assert_login_needed("prod");
     desktop.run(&["token", "good"], "").assert_ok();
-    // It was looked for in vain, and is looked for again within two minutes; a new daemon looks at once.
+    // The daemon retries a missing service after a minute; a new daemon tries immediately.
     desktop.run(&["agent", "restart"], "").assert_ok();
     let notifications = Notifications::on(&desktop.bus);
-    desktop.refuses("prod");
+    desktop.assert_login_needed("prod");
     assert_eq!(notifications.wait_for(1, HANG_GUARD).len(), 1);
 }
 
 #[test]
 fn notification_without_session_bus_logs_debug_only() {
-    let (fixture, _) = guarded();
+    let (fixture, _) = with_mfa();
     let mut command = fixture.sandbox.rolecalld();
     let daemon = fixture.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
     daemon.wait_ready(HANG_GUARD);
     for _ in 0..3 {
-        assert!(one_line(&fixture.token(), 5).contains("needs a code"));
+        assert!(error_line(&fixture.token(), 5).contains("needs a code"));
     }
-    // At the level that nobody sees who does not look for it.
+    // The message has the level DEBUG.
     daemon.wait_stderr("No desktop to notify on", HANG_GUARD);
     fixture.rolecall(&["token", "good"]).assert_ok();
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     let usual = fixture.rolecall(&["token", "prod"]);
-    assert!(one_line(&usual, 5).contains("needs a code"));
+    assert!(error_line(&usual, 5).contains("needs a code"));
     fixture.rolecall(&["token", "good"]).assert_ok();
     fixture.rolecall(&["agent", "stop"]).assert_ok();
-    // Every daemon of the tests logs all that there is; a person's does not.
+    // The tests' daemons log at DEBUG; the default level is higher.
     let log = log(&fixture.sandbox);
     let loud = log.lines().find(|line| line.contains("desktop") && !line.contains(" DEBUG "));
     assert!(loud.is_none(), "{log}");
@@ -132,12 +131,12 @@ fn notification_service_hanging_delays_no_request() {
     desktop.bus.put_into(&mut command);
     let daemon = desktop.fixture.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
     daemon.wait_ready(HANG_GUARD);
-    desktop.refuses("prod");
+    desktop.assert_login_needed("prod");
     for _ in 0..10 {
         desktop.run(&["token", "good"], "").assert_ok();
     }
     daemon.wait_stderr("it does not answer", HANG_GUARD);
-    desktop.refuses("zz");
+    desktop.assert_login_needed("zz");
     desktop.run(&["status"], "").assert_ok();
     desktop.run(&["agent", "stop"], "").assert_ok();
 }

@@ -1,4 +1,4 @@
-//! The login that kubectl's plugin offers: to somebody who is certainly there, once, and on the terminal alone.
+//! The login prompt of the exec plugin: only with an interactive user, once, and only on the terminal.
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -15,7 +15,7 @@ const LINE: &str = "rolecall: prod: the login of source \"work\" has expired. Ru
 const INFO: &str =
     r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
 
-/// Takes any code.
+/// Accepts every code.
 fn mfa(request: &Value, steps: &mut Steps<'_>) {
     match request["code"].as_str() {
         None => steps.code(None),
@@ -23,25 +23,25 @@ fn mfa(request: &Value, steps: &mut Steps<'_>) {
     }
 }
 
-/// A shell at a terminal, with what kubectl tells a plugin where somebody is there.
+/// Runs a script at a terminal, with the variable that kubectl sets for an interactive user.
 fn shell(sandbox: &Sandbox, script: &str) -> Terminal {
     let mut command = sandbox.command("bash");
-    // The lines of a job's start and end are not for the tests.
+    // A shell that is not interactive prints no job messages.
     sandbox.terminal(command.args(["-c", script]).env("KUBERNETES_EXEC_INFO", INFO))
 }
 
-/// As kubectl runs it: standard output is its own.
+/// Runs the plugin as kubectl does, with standard output redirected.
 fn plugin(sandbox: &Sandbox) -> Terminal {
     shell(sandbox, "exec rolecall token prod >out.json")
 }
 
-fn got(sandbox: &Sandbox) -> String {
+fn plugin_output(sandbox: &Sandbox) -> String {
     std::fs::read_to_string(sandbox.home().join("out.json")).unwrap()
 }
 
-/// Nobody was asked, and the answer came at once: the line, and exit 5.
+/// Asserts an immediate error without a prompt: the error line and exit code 5.
 #[track_caller]
-fn was_refused(terminal: &Terminal) {
+fn assert_no_prompt(terminal: &Terminal) {
     terminal.assert_exit(5, HANG_GUARD);
     let said = terminal.said();
     assert!(said.contains(LINE) && !said.contains("Log in now?"), "{said}");
@@ -57,14 +57,14 @@ fn plugin_yes_logs_in_and_prints_the_token() {
     terminal.wait_for("Code of the MFA device", HANG_GUARD);
     terminal.type_text("123456\n");
     terminal.assert_exit(0, HANG_GUARD);
-    let json: Value = serde_json::from_str(&got(&sandbox)).unwrap();
+    let json: Value = serde_json::from_str(&plugin_output(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
     assert!(
         terminal.said().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
         "{}",
         terminal.said()
     );
-    // When it is needed again, it is asked again.
+    // The "no" marker is gone, so the next expired login prompts again.
     assert_eq!(fake.logins().len(), 2);
     let left = std::fs::read_dir(sandbox.runtime_dir().join("rolecall")).unwrap();
     assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().contains("declined")));
@@ -80,9 +80,9 @@ fn plugin_no_suppresses_later_prompts() {
     terminal.assert_exit(5, HANG_GUARD);
     assert!(terminal.said().ends_with(&format!("{LINE}\r\n")), "{}", terminal.said());
     for _ in 0..5 {
-        was_refused(&plugin(&sandbox));
+        assert_no_prompt(&plugin(&sandbox));
     }
-    assert_eq!((got(&sandbox).as_str(), fake.logins().len()), ("", 0));
+    assert_eq!((plugin_output(&sandbox).as_str(), fake.logins().len()), ("", 0));
 }
 
 /// Fault matrix row 111.
@@ -95,8 +95,8 @@ fn plugin_prompt_interrupted_restores_the_terminal() {
     terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.interrupt();
     terminal.wait_for("exit 130\r\nsame", HANG_GUARD);
-    was_refused(&plugin(&sandbox));
-    // The same where the code is asked for.
+    assert_no_prompt(&plugin(&sandbox));
+    // Interrupt the code prompt, too.
     let sandbox = Sandbox::new();
     let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = plugin(&sandbox);
@@ -105,7 +105,7 @@ fn plugin_prompt_interrupted_restores_the_terminal() {
     terminal.wait_for("mfa/dev: ", HANG_GUARD);
     terminal.interrupt();
     assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
-    assert_eq!(got(&sandbox), "");
+    assert_eq!(plugin_output(&sandbox), "");
 }
 
 #[test]
@@ -114,18 +114,18 @@ fn plugin_without_interactive_user_does_not_prompt() {
     let fake = FakeDaemon::start(&sandbox, mfa);
     let token = "rolecall token prod >out.json";
     for script in [
-        // kubectl says that nobody is there, or nothing.
+        // kubectl reports no interactive user, or sets no variable.
         format!("unset KUBERNETES_EXEC_INFO; {token}"),
         format!("export KUBERNETES_EXEC_INFO=\"${{KUBERNETES_EXEC_INFO/true/false}}\"; {token}"),
-        // Somebody does not want to be asked.
+        // The user disabled the prompt.
         format!("export ROLECALL_NO_PROMPT=1; {token}"),
-        // What is said is not seen.
+        // Standard error is redirected.
         format!("{token} 2>err; code=$?; cat err; exit $code"),
         // There is no terminal.
         format!("setsid -w {token} 2>err; code=$?; cat err; exit $code"),
-        // Another program draws on all of it.
+        // Another program uses the terminal in raw mode.
         format!("stty -icanon -echo; {token}; code=$?; stty sane; exit $code"),
-        // It is somebody else's turn at the terminal.
+        // The plugin runs in a background job.
         format!("set -m; {token} & wait $!"),
     ] {
         let terminal = shell(&sandbox, &script);
@@ -155,9 +155,9 @@ fn plugin_rechecks_login_before_prompting() {
     fake.log_in_after_next();
     let terminal = plugin(&sandbox);
     terminal.assert_exit(0, HANG_GUARD);
-    assert!(got(&sandbox).contains(TOKEN) && terminal.said().is_empty(), "{}", terminal.said());
-    assert_eq!(fake.tokens(), 2, "it was refused, and asked again in its turn");
-    // Nobody has said no.
+    assert!(plugin_output(&sandbox).contains(TOKEN) && terminal.said().is_empty(), "{}", terminal.said());
+    assert_eq!(fake.tokens(), 2, "the plugin requests the token again before it prompts");
+    // No "no" was recorded, so the next expired login prompts.
     drop(fake);
     std::fs::remove_file(sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
     let _fake = FakeDaemon::start(&sandbox, mfa);
@@ -171,7 +171,7 @@ fn plugin_twenty_runs_prompt_once_and_do_not_wait() {
     let script = "for n in $(seq 20); do rolecall token prod >out.$n & done; wait; echo all";
     let terminal = shell(&sandbox, script);
     terminal.wait_for(QUESTION, HANG_GUARD);
-    // The question stands for as long as nobody answers; all the others have gone by then.
+    // The prompt waits for an answer; all other runs have ended by then.
     terminal.wait_for_times(LINE, 19, HANG_GUARD);
     assert!(!terminal.said().contains("all\r\n"));
     terminal.type_text("y\n");

@@ -1,5 +1,5 @@
-//! No secret in a log, in arguments, in an environment, or on disk but where it is at home. Every sandbox looks for them in
-//! every test; here it is shown that it would find them, and every way to sign in is gone once more.
+//! Secrets appear in no log, argument, environment or unexpected file. Every sandbox searches for them after every
+//! test; these tests show that the search works, and use every sign-in method once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,14 +21,14 @@ impl Fixture {
         self.sandbox.run(&mut command)
     }
 
-    /// Does it again until something is found: a process that is gone at once may be missed.
+    /// Repeats the script until the search finds something: it may miss a process that ends immediately.
     #[track_caller]
-    fn leaks_by(&self, script: &str, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    fn leaks_of_script(&self, script: &str, variables: &[(&str, &str)], arguments: &[&str]) -> String {
         let found = within(HANG_GUARD, || {
             self.shell(script, variables, arguments).assert_ok();
             Some(self.sandbox.leaks()).filter(|leaks| !leaks.is_empty())
         });
-        found.expect("it is seen").join(", ")
+        found.expect("a leak is found").join(", ")
     }
 }
 
@@ -38,11 +38,11 @@ fn leak_search_finds_secrets_in_arguments_and_environment() {
     let fixture = Fixture::bare();
     let secret = fixture.user.secret.as_str();
     assert!(fixture.sandbox.leaks().is_empty());
-    let seen = fixture.leaks_by("sleep 0.02", &[], &[secret]);
+    let seen = fixture.leaks_of_script("sleep 0.02", &[], &[secret]);
     assert_eq!(seen, "a secret access key in the arguments of sh");
-    let seen = fixture.leaks_by("sleep 0.02", &[("KEY", secret)], &[]);
+    let seen = fixture.leaks_of_script("sleep 0.02", &[("KEY", secret)], &[]);
     assert!(seen.contains("a secret access key in the environment of s") && !seen.contains("arguments"), "{seen}");
-    // A daemon hides its environment and still shows its arguments.
+    // A daemon hides its environment, but its arguments are visible.
     let session = fixture.aws.session(ROLE, "dev", Duration::from_hours(1));
     let daemon =
         fixture.sandbox.spawn_daemon(
@@ -75,11 +75,11 @@ fn leak_search_finds_secrets_in_files_logs_and_output() {
         leaks("rm .local/state/rolecall/.y; cat .aws/credentials >&2"),
         "a secret access key in what a program said on standard error"
     );
-    // Tokens are for kubectl, and whoever runs it may keep them; the daemon may not.
+    // kubectl's user may write tokens to files; the daemon may not.
     assert_eq!(leaks("rolecall token prod >out.json"), "");
     assert_eq!(leaks("cp out.json .config/rolecall/x"), "a session token in the file home/.config/rolecall/x");
     assert_eq!(leaks("rm .config/rolecall/x"), "");
-    // What a test writes is its own affair, but no more than that.
+    // The search ignores files that a test wrote, until something else changes them.
     let other = fixture.aws.add_user(ACCOUNT, "other");
     fixture.sandbox.write("home/note", &other.secret);
     assert_eq!(leaks("true"), "");
@@ -91,7 +91,7 @@ fn leak_search_finds_secrets_in_files_logs_and_output() {
     assert_eq!(leaks("rm \"$TMPDIR/x\""), "");
 }
 
-/// A source and a profile for each way to sign in.
+/// Configures a source and a profile for each sign-in method.
 fn configure(fixture: &Fixture) {
     let (endpoint, sandbox) = (fixture.aws.endpoint(), &fixture.sandbox);
     let center = fixture.aws.sso();
@@ -103,7 +103,7 @@ fn configure(fixture: &Fixture) {
     sandbox.write_web_identity("ci", ci, &fixture.aws.web_identity_token("repo:acme/app"), &endpoint);
     let (id, secret) = (&fixture.user.id, &fixture.user.secret);
     let says = format!(r#"{{"Version":1,"AccessKeyId":"{id}","SecretAccessKey":"{secret}"}}"#);
-    // A program that says too much, and fails whenever it is asked a second time.
+    // This program prints its secret on standard error, and fails when it runs a second time.
     let script =
         format!("#!/bin/sh\necho 'debug: {says}' >&2\n[ -e \"$0.asked\" ] && exit 3\n: >\"$0.asked\"\necho '{says}'\n");
     let script = sandbox.write("home/bin/talks", &script);
@@ -132,8 +132,8 @@ fn configure(fixture: &Fixture) {
     fixture.write_config(&config);
 }
 
-/// Each of them to a token that the cluster takes, and out again.
-fn go_through(fixture: &Fixture, profiles: &[&str], run: &dyn Fn(&[&str], &str) -> Output) {
+/// Logs in, gets a token that the cluster accepts for each profile, and logs out.
+fn use_every_sign_in(fixture: &Fixture, profiles: &[&str], run: &dyn Fn(&[&str], &str) -> Output) {
     let serial = format!("arn:aws:iam::{ACCOUNT}:mfa/dev");
     run(&["login", "coded", "--code-stdin"], "000000").assert_code(5);
     run(&["login", "coded", "--code-stdin"], &fixture.aws.mfa_code(&serial)).assert_ok();
@@ -184,9 +184,9 @@ fn every_sign_in_method_leaks_no_secret() {
         run(&["keys", "rotate", "glass"], "").assert_ok();
         profiles.push("glass");
     }
-    go_through(&fixture, &profiles, &run);
+    use_every_sign_in(&fixture, &profiles, &run);
     let log = fs::read_to_string(fixture.sandbox.state_home().join("rolecall/daemon.log")).unwrap();
-    assert!(log.contains("DEBUG"), "the log is not as talkative as it could be: {log}");
+    assert!(log.contains("DEBUG"), "the log has no debug lines: {log}");
     assert_eq!(fixture.sandbox.leaks(), Vec::<String>::new());
     drop(bus);
 }

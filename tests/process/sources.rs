@@ -1,10 +1,10 @@
-//! Sources that depend on the daemon's own surroundings: its HOME, its environment, its children.
+//! Sources that depend on the daemon's environment: HOME, variables, child processes.
 
 use rolecall_harness::{AwsProfile, Role, within};
 
-use crate::fixture::{Fixture, HANG_GUARD, ROLE, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line};
 
-fn goes_by(fixture: &Fixture, profile: &str) {
+fn use_aws_profile(fixture: &Fixture, profile: &str) {
     fixture.write_config(&format!(
         "[sources.work]\naws_profile = \"{profile}\"\n\n[profiles.prod]\ncluster = \"prod\"\nregion = \"eu-west-1\"\n\
          source = \"work\"\nrole_arn = \"{ROLE}\"\n"
@@ -16,19 +16,19 @@ fn source_of_aws_login_works_until_logout_then_hints() {
     let fixture = Fixture::bare();
     let login = fixture.aws.login(&fixture.user.arn);
     let file = fixture.sandbox.write_login_session("console", &login, &fixture.aws.endpoint());
-    goes_by(&fixture, "console");
+    use_aws_profile(&fixture, "console");
     let _daemon = fixture.sandbox.start_daemon();
     let token = fixture.token();
     token.assert_ok();
     fixture.api.who(token.json()["status"]["token"].as_str().unwrap()).unwrap();
-    // Logged out elsewhere; what is there serves on, and nothing else can be had.
+    // After a logout elsewhere, the cached session is still served, but it cannot be renewed.
     std::fs::remove_file(&file).unwrap();
-    let line = one_line(&fixture.rolecall(&["refresh", "prod"]), 5);
+    let line = error_line(&fixture.rolecall(&["refresh", "prod"]), 5);
     assert!(
         line.starts_with("rolecall: prod: the login of source \"work\" has expired. The present session stays, until ")
     );
     assert!(line.ends_with(" Run: rolecall login work"), "{line}");
-    // What `aws login` writes is found where it writes it, without anybody saying so.
+    // The daemon reads the new login from the file that `aws login` writes.
     let again = fixture.aws.login(&fixture.user.arn);
     fixture.sandbox.write_login_session("console", &again, &fixture.aws.endpoint());
     let found = within(HANG_GUARD, || (fixture.rolecall(&["refresh", "prod"]).code() == Some(0)).then_some(()));
@@ -45,7 +45,7 @@ fn source_of_container_credentials_works() {
     fixture.aws.update_role(ROLE, |role| role.trusts(other));
     let container = fixture.aws.container_credentials(own);
     fixture.sandbox.write_aws_config("task", &AwsProfile::role_of(other, "EcsContainer"), &fixture.aws.endpoint());
-    goes_by(&fixture, "task");
+    use_aws_profile(&fixture, "task");
     let file = fixture.sandbox.write("container-token", container.token());
     let mut command = fixture.sandbox.rolecalld();
     command

@@ -1,4 +1,4 @@
-//! Starting and stopping: by the first client, by hand, by a service manager; and where there is no place for a socket.
+//! Starting and stopping: by the first client, by hand, by a service manager, and without a place for a socket.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 
 use rolecall_harness::{Fault, Gate, Op};
 
-use crate::fixture::{Fixture, HANG_GUARD, ROLE, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line};
 
 #[test]
 fn daemon_started_by_token_uses_private_modes() {
@@ -34,7 +34,7 @@ fn daemon_ignores_aws_variables_of_the_shell() {
         ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9"),
         ("RUST_LOG", "trace"),
     ];
-    // A client of that shell starts the daemon …
+    // A client with these variables starts the daemon …
     let said = fixture.sandbox.run(fixture.sandbox.rolecall().args(["token", "prod"]).envs(poison));
     said.assert_ok();
     let call = fixture.aws.log_of(Op::AssumeRole).pop().unwrap();
@@ -43,7 +43,7 @@ fn daemon_ignores_aws_variables_of_the_shell() {
         (Some(fixture.user.arn.as_str()), Some("eu-west-1"))
     );
     fixture.rolecall(&["agent", "stop"]).assert_ok();
-    // … or the shell does.
+    // … or the shell starts the daemon itself.
     let daemon = fixture.sandbox.spawn_daemon(fixture.sandbox.rolecalld().envs(poison));
     daemon.wait_ready(HANG_GUARD);
     fixture.token().assert_ok();
@@ -92,7 +92,7 @@ fn runtime_folder_open_to_group_is_rejected() {
     let folder = fixture.socket().parent().unwrap().to_owned();
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
-    let line = one_line(&fixture.token(), 3);
+    let line = error_line(&fixture.token(), 3);
     assert!(line.contains(&folder.display().to_string()), "{line}");
     assert!(line.contains("open to others (mode 0770, it has to be 0700)"), "{line}");
     assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o770, "left as it was");
@@ -106,9 +106,9 @@ fn socket_path_that_is_no_socket_is_rejected() {
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(fixture.socket(), "").unwrap();
-    let line = one_line(&fixture.token(), 3);
+    let line = error_line(&fixture.token(), 3);
     assert!(line.contains("not a socket"), "{line}");
-    let line = one_line(
+    let line = error_line(
         &fixture.sandbox.run(fixture.sandbox.rolecall().args(["token", "prod"]).env("ROLECALL_SOCKET", "x")),
         3,
     );
@@ -118,7 +118,7 @@ fn socket_path_that_is_no_socket_is_rejected() {
 #[test]
 fn token_without_runtime_folder_runs_without_daemon() {
     let fixture = Fixture::configured();
-    // A home whose path is too long for a socket, and no other place.
+    // This home's path is too long for a socket path, and there is no other candidate.
     let home = fixture.sandbox.root().join("x".repeat(90));
     fs::rename(fixture.sandbox.home(), &home).unwrap();
     let bare = |mut command: std::process::Command| {
@@ -136,7 +136,7 @@ fn token_without_runtime_folder_runs_without_daemon() {
         "{line}"
     );
     assert_eq!(fixture.assume_role_calls(), 1);
-    // An error there is one of the daemon's own, with its exit code.
+    // Errors of a call without a daemon have the daemon's exit codes.
     fixture.aws.remove_role(ROLE);
     let mut command = bare(fixture.sandbox.rolecall());
     let said = fixture.sandbox.run(command.args(["token", "prod"]));
@@ -164,8 +164,8 @@ fn daemon_killed_at_start_is_started_once_more() {
     let fixture = Fixture::configured();
     let bin = fixture.sandbox.home().join("bin");
     let real = fixture.sandbox.rolecalld().get_program().to_owned();
-    // Beside the client, a daemon that dies without a word as often as there are folders to take away. Written by a
-    // shell: a program that this process had open for writing could not be run while another thread starts something.
+    // Install a daemon beside the client that kills itself once for each folder `die1`, `die2`. A shell writes it:
+    // Linux cannot execute a file that another thread's child still has open for writing.
     let install = "mkdir -p \"$2\" && cp \"$1\" \"$2/rolecall\" && cat > \"$2/rolecalld\" && chmod +x \"$2/rolecalld\"";
     let mut command = fixture.sandbox.command("sh");
     command.args(["-c", install, "sh"]).arg(fixture.sandbox.rolecall().get_program()).arg(&bin);
@@ -177,12 +177,12 @@ fn daemon_killed_at_start_is_started_once_more() {
     fixture.sandbox.run_with_input(&mut command, script.as_bytes()).assert_ok();
     let token = || fixture.sandbox.run(fixture.sandbox.command(bin.join("rolecall")).args(["token", "prod"]));
 
-    // With a place for the socket: without one, a daemon for this one call would answer.
+    // Create the socket's folder: without it, the client would run the call without a daemon.
     fs::create_dir(fixture.socket().parent().unwrap()).unwrap();
     fs::set_permissions(fixture.socket().parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
     fs::create_dir(bin.join("die1")).unwrap();
     fs::create_dir(bin.join("die2")).unwrap();
-    let line = one_line(&token(), 3);
+    let line = error_line(&token(), 3);
     assert!(line.starts_with("rolecall: prod: the agent ended as soon as it was started. "), "{line}");
     fs::create_dir(bin.join("die1")).unwrap();
     token().assert_ok();
@@ -195,18 +195,18 @@ fn daemon_is_not_dumpable_and_limits_core_size() {
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("1"), "{core}");
-    // The kernel gives what belongs to a process that is not dumpable to root.
+    // The kernel gives the files in /proc of a process that is not dumpable to root.
     let owner = fs::metadata(format!("/proc/{}/environ", daemon.pid())).unwrap().uid();
     assert_eq!(owner, 0);
 }
 
-/// A daemon that gets its socket as a service manager hands it over: as file descriptor 3.
+/// Starts a daemon that gets its socket like from systemd: as file descriptor 3.
 pub(crate) fn activated(fixture: &Fixture) -> (UnixListener, rolecall_harness::Daemon) {
     let folder = fixture.socket().parent().unwrap().to_owned();
     fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
     let listener = UnixListener::bind(fixture.socket()).unwrap();
     let passed = listener.try_clone().unwrap();
-    // The descriptor survives the start of the shell, which moves it to where systemd would have it.
+    // The descriptor stays open across exec, and the shell moves it to 3.
     rustix::io::fcntl_setfd(&passed, rustix::io::FdFlags::empty()).unwrap();
     let script = format!("exec 3<&{}; export LISTEN_FDS=1 LISTEN_PID=$$; exec rolecalld", passed.as_raw_fd());
     let mut command = fixture.sandbox.command("bash"); // dash knows descriptors of one digit alone
@@ -224,7 +224,7 @@ fn socket_of_service_manager_remains_after_stop() {
     fixture.token().assert_ok();
     let status = fixture.rolecall(&["status", "--json"]).json();
     assert_eq!(status["daemon"]["socket"], fixture.socket().display().to_string());
-    // One that is started by hand finds the lock taken.
+    // A daemon started by hand finds the instance lock held.
     let second = fixture.sandbox.run(&mut fixture.sandbox.rolecalld());
     assert_eq!(second.assert_ok().stdout, "already running\n");
     let said = fixture.rolecall(&["agent", "stop"]);

@@ -1,4 +1,4 @@
-//! `rolecall status --watch` beside everything else that happens.
+//! `rolecall status --watch` during other commands.
 
 use rolecall_harness::{Fault, Op};
 use serde_json::Value;
@@ -12,15 +12,15 @@ fn status_watch_prints_changes_and_survives_restart() {
     let watch = fixture.sandbox.spawn_daemon(command.args(["status", "--watch", "--json"]));
     watch.wait_stdout("\"state\":\"ready\"", HANG_GUARD);
 
-    // A configuration that is broken, and mended.
-    let good = std::fs::read_to_string(fixture.config_path()).unwrap();
-    fixture.write_config(&good.replace("[sources", "[sauces"));
+    // Break the configuration, then fix it.
+    let valid = std::fs::read_to_string(fixture.config_path()).unwrap();
+    fixture.write_config(&valid.replace("[sources", "[sauces"));
     watch.wait_stdout("sauces", HANG_GUARD);
-    fixture.write_config(&(good.clone() + "keep_warm = \"1h\"\n"));
+    fixture.write_config(&(valid.clone() + "keep_warm = \"1h\"\n"));
     fixture.token().assert_ok();
     watch.wait_stdout("\"next_renewal\":\"", HANG_GUARD);
 
-    // A renewal that fails, which nobody waits for.
+    // A renewal fails in the background.
     fixture.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "not today").forever());
     fixture.rolecall(&["refresh", "prod"]).assert_code(1);
     watch.wait_stdout("not today", HANG_GUARD);
@@ -29,11 +29,11 @@ fn status_watch_prints_changes_and_survives_restart() {
     watch.wait_stdout("\"restarts\":1", HANG_GUARD);
     for line in watch.stdout().lines() {
         let said: Value = serde_json::from_str(line).unwrap();
-        // A restart that takes its time is told as well.
+        // A restart may show up as a short gap.
         assert!(said["daemon"]["pid"].is_u64() || said["running"] == false, "{line}");
     }
 
-    // It is told once that the daemon is gone, and that there is one again.
+    // The stop and the start of the daemon are each printed once.
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     watch.wait_stdout("{\"running\":false}\n", HANG_GUARD);
     watch.wait_stderr("Any kubectl starts it, or: rolecall agent start", HANG_GUARD);
