@@ -6,9 +6,11 @@
 // A test panics when an expectation fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod fixture;
+mod peer;
+
 mod aws_cli;
 mod kubectl;
 mod moto;
-mod peer;
 mod sso;
 mod unauthorized;

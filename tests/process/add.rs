@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use rolecall_harness::{Fault, Op};
+use rolecall_harness::{Fault, Op, Role};
 
-use crate::fixture::{ADD, Fixture, REGION, ROLE};
+use crate::fixture::{ADD, ADMINS, Fixture, REGION, ROLE};
 
 fn add_with(extra: &[&str]) -> Vec<String> {
     ADD.iter().chain(extra).map(ToString::to_string).collect()
@@ -159,19 +159,8 @@ fn add_offline_writes_given_server_and_ca() {
 fn add_different_profile_requires_replace() {
     let fixture = Fixture::added();
     let before = fs::read(fixture.config_path()).unwrap();
-    fixture
-        .aws
-        .add_role(rolecall_harness::Role::new("arn:aws:iam::111122223333:role/admins").trusts(&fixture.user.arn));
-    let other = [
-        "add",
-        "prod",
-        "--region",
-        REGION,
-        "--role-arn",
-        "arn:aws:iam::111122223333:role/admins",
-        "--aws-profile",
-        "work",
-    ];
+    fixture.aws.add_role(Role::new(ADMINS).trusts(&fixture.user.arn));
+    let other = ["add", "prod", "--region", REGION, "--role-arn", ADMINS, "--aws-profile", "work"];
     let said = fixture.rolecall(&other);
     said.assert_code(1);
     assert!(said.stderr.contains("--replace"), "{}", said.stderr);
@@ -180,7 +169,7 @@ fn add_different_profile_requires_replace() {
     fixture.rolecall(&replacing).assert_ok();
     fixture.token().assert_ok();
     let last = fixture.aws.log_of(Op::AssumeRole).pop().unwrap();
-    assert_eq!(last.role_arn.as_deref(), Some("arn:aws:iam::111122223333:role/admins"));
+    assert_eq!(last.role_arn.as_deref(), Some(ADMINS));
 }
 
 #[test]

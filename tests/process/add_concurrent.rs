@@ -4,9 +4,7 @@ use std::fs;
 
 use rolecall_harness::{Fault, Gate, Op, Output, Role};
 
-use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, error_line};
-
-const ADMINS: &str = "arn:aws:iam::111122223333:role/admins";
+use crate::fixture::{ADD, ADMINS, Fixture, HANG_GUARD, REGION, ROLE, error_line};
 
 fn add(fixture: &Fixture, role: &str) -> Output {
     fixture.rolecall(&["add", "prod", "--region", REGION, "--role-arn", role, "--aws-profile", "work"])

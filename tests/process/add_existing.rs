@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use rolecall_harness::{Output, Role};
 
-use crate::fixture::{ADD, Fixture, REGION, ROLE, error_line};
-
-const ADMINS: &str = "arn:aws:iam::111122223333:role/admins";
+use crate::fixture::{ADD, ADMINS, Fixture, REGION, ROLE, error_line};
 
 fn add(fixture: &Fixture, role: &str, extra: &[&str]) -> Output {
     let plain = ["add", "prod", "--region", REGION, "--role-arn", role, "--aws-profile", "work"];

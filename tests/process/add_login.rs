@@ -3,21 +3,15 @@
 
 use std::time::Duration;
 
-use rolecall_harness::{Op, Role, Sso, Terminal};
+use rolecall_harness::{Op, Output, Role, Sso, Terminal};
 
-use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, error_line};
+use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, error_line, without_terminal};
 
-const ACCOUNT: &str = "111122223333";
 const CORP: [&str; 8] = ["add", "prod", "--region", REGION, "--role-arn", ROLE, "--aws-profile", "corp"];
 
 /// An AWS profile that signs in to IAM Identity Center; the configuration has only AWS endpoints.
 fn with_sso() -> (Fixture, Sso) {
-    let fixture = Fixture::bare();
-    let center = fixture.aws.sso();
-    let assigned = center.assign("dev", ACCOUNT, "developers");
-    center.interval(Duration::from_secs(1));
-    fixture.aws.update_role(ROLE, |role| role.trusts(&assigned));
-    fixture.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
+    let (fixture, center) = Fixture::with_sso_profile();
     let endpoint = fixture.aws.endpoint();
     fixture.write_config(&format!("[endpoints]\nsts = \"{endpoint}\"\neks = \"{endpoint}\"\n"));
     (fixture, center)
@@ -28,9 +22,8 @@ fn terminal(fixture: &Fixture, arguments: &[&str]) -> Terminal {
 }
 
 /// Runs the command without a controlling terminal.
-fn without_terminal(fixture: &Fixture, arguments: &[&str]) -> rolecall_harness::Output {
-    let mut command = fixture.sandbox.command("setsid");
-    fixture.sandbox.run(command.arg("-w").arg(fixture.sandbox.rolecall().get_program()).args(arguments))
+fn run_without_terminal(fixture: &Fixture, arguments: &[&str]) -> Output {
+    fixture.sandbox.run(without_terminal(&fixture.sandbox).args(arguments))
 }
 
 /// Asserts that the cluster accepts the token.
@@ -84,7 +77,7 @@ fn add_logs_in_to_new_sso_source_then_writes_context() {
 fn add_without_login_writes_nothing_and_gives_hint() {
     let (fixture, _center) = with_sso();
     let before = config(&fixture);
-    let line = error_line(&without_terminal(&fixture, &CORP), 5);
+    let line = error_line(&run_without_terminal(&fixture, &CORP), 5);
     assert_eq!(
         line,
         "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run it in a terminal, where it asks you to log in"
@@ -103,7 +96,7 @@ fn add_without_login_writes_nothing_and_gives_hint() {
     // The source is configured now, so `rolecall login` can log in to it.
     fixture.write_config(&format!("{before}\n[sources.corp]\naws_profile = \"corp\"\n"));
     fixture.rolecall(&["agent", "restart"]).assert_ok();
-    assert!(error_line(&without_terminal(&fixture, &CORP), 5).ends_with("Run: rolecall login corp"));
+    assert!(error_line(&run_without_terminal(&fixture, &CORP), 5).ends_with("Run: rolecall login corp"));
 }
 
 #[test]
@@ -123,7 +116,7 @@ fn add_second_profile_reuses_mfa_session() {
     assert!(config(&fixture).contains(&made), "{}", config(&fixture));
     assert_cluster_accepts_token(&fixture);
     let again = ["add", "audit", "--cluster", "prod", "--region", REGION, "--role-arn", ROLE, "--source", "work"];
-    without_terminal(&fixture, &again).assert_ok();
+    run_without_terminal(&fixture, &again).assert_ok();
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
     let shown = fixture.rolecall(&["show", "prod"]).stdout;
     let mfa = format!("{serial}: one code is good for 12 h, for all roles of source work (GetSessionToken)\n");

@@ -130,16 +130,7 @@ fn token_with_stopped_daemon_fails_at_deadline() {
 /// Fault matrix row 73.
 #[test]
 fn token_30_profiles_cold_need_30_assume_role_calls() {
-    let fixture = Fixture::bare();
-    let mut config = "[sources.work]\naws_profile = \"work\"\n".to_owned();
-    for n in 0..30 {
-        let role = format!("arn:aws:iam::111122223333:role/r{n}");
-        fixture.aws.add_role(rolecall_harness::Role::new(&role).trusts(&fixture.user.arn));
-        config.extend([format!(
-            "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\nrole_arn = \"{role}\"\n"
-        )]);
-    }
-    fixture.write_config(&config);
+    let fixture = Fixture::with_profiles(30);
     thread::scope(|scope| {
         let callers: Vec<_> = (0..90)
             .map(|n| {

@@ -4,12 +4,20 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
+use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox, Sso};
 
+pub(crate) const ACCOUNT: &str = "111122223333";
+pub(crate) const ADMINS: &str = "arn:aws:iam::111122223333:role/admins";
 pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
 pub(crate) const REGION: &str = "eu-west-1";
+/// The variable that kubectl sets for a plugin with an interactive user.
+pub(crate) const EXEC_INFO: &str =
+    r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
 /// Fails a test that hangs. No assertion depends on its length.
 pub(crate) const HANG_GUARD: Duration = Duration::from_mins(1);
+
+/// The source `work` in the configuration file.
+const SOURCE: &str = "[sources.work]\naws_profile = \"work\"\n\n";
 
 pub(crate) struct Fixture {
     pub(crate) aws: Aws,
@@ -36,11 +44,33 @@ impl Fixture {
     /// The profile `prod` is in the configuration file; no daemon runs.
     pub(crate) fn configured() -> Self {
         let fixture = Self::bare();
-        fixture.write_config(&format!(
-            "[sources.work]\naws_profile = \"work\"\n\n[profiles.prod]\ncluster = \"prod\"\nregion = \"{REGION}\"\n\
-             source = \"work\"\nrole_arn = \"{ROLE}\"\n"
-        ));
+        fixture.write_config(&format!("{SOURCE}{}", profile("prod", "work", ROLE)));
         fixture
+    }
+
+    /// The profiles `p0` to `p{count - 1}`, each with its own role, so that no two share a call; no daemon runs.
+    pub(crate) fn with_profiles(count: usize) -> Self {
+        let fixture = Self::bare();
+        let mut config = SOURCE.to_owned();
+        for n in 0..count {
+            let role = format!("arn:aws:iam::{ACCOUNT}:role/r{n}");
+            fixture.aws.add_role(Role::new(&role).trusts(&fixture.user.arn));
+            config.push_str(&profile(&format!("p{n}"), "work", &role));
+        }
+        fixture.write_config(&config);
+        fixture
+    }
+
+    /// The AWS profile `corp` signs in to IAM Identity Center; nothing is configured.
+    pub(crate) fn with_sso_profile() -> (Self, Sso) {
+        let fixture = Self::bare();
+        let center = fixture.aws.sso();
+        let assigned = center.assign("dev", ACCOUNT, "developers");
+        // The tests approve immediately, so the daemon polls as often as possible.
+        center.interval(Duration::from_secs(1));
+        fixture.aws.update_role(ROLE, |role| role.trusts(&assigned));
+        fixture.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
+        (fixture, center)
     }
 
     /// The profile `prod` was added with `rolecall add`, and the daemon runs.
@@ -88,6 +118,20 @@ pub(crate) const ADD: [&str; 8] = ["add", "prod", "--region", REGION, "--role-ar
 pub(crate) fn kill(signal: &str, pid: u32) {
     let status = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().unwrap();
     assert!(status.success());
+}
+
+/// Returns a profile of the cluster `prod` for the configuration file.
+pub(crate) fn profile(name: &str, source: &str, role: &str) -> String {
+    format!(
+        "[profiles.{name}]\ncluster = \"prod\"\nregion = \"{REGION}\"\nsource = \"{source}\"\nrole_arn = \"{role}\"\n"
+    )
+}
+
+/// Returns a command that runs the client without a controlling terminal.
+pub(crate) fn without_terminal(sandbox: &Sandbox) -> Command {
+    let mut command = sandbox.command("setsid");
+    command.arg("-w").arg(sandbox.rolecall().get_program());
+    command
 }
 
 /// Asserts this exit code and an empty standard output, and returns the one line on standard error.

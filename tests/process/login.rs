@@ -3,13 +3,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use rolecall_harness::{Output, Sandbox, Terminal, within};
 use serde_json::{Value, json};
 
 use crate::fake_daemon::{ARN, FakeDaemon, SERIAL, Steps};
-use crate::fixture::{HANG_GUARD, error_line};
+use crate::fixture::{HANG_GUARD, error_line, without_terminal};
 
 const SIGINT: i32 = 2;
 const PAGE: &str = "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH";
@@ -19,14 +18,8 @@ fn terminal(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -
 }
 
 /// Runs the command without a controlling terminal.
-fn without_terminal(sandbox: &Sandbox, arguments: &[&str]) -> Output {
-    sandbox.run(without(sandbox).args(arguments))
-}
-
-fn without(sandbox: &Sandbox) -> Command {
-    let mut command = sandbox.command("setsid");
-    command.arg("-w").arg(sandbox.rolecall().get_program());
-    command
+fn run_without_terminal(sandbox: &Sandbox, arguments: &[&str]) -> Output {
+    sandbox.run(without_terminal(sandbox).args(arguments))
 }
 
 /// Puts a program first in PATH and returns that PATH.
@@ -97,10 +90,11 @@ fn login_gives_up_after_three_rejected_codes() {
 fn login_without_terminal_reads_code_from_stdin_only() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
-    let line = error_line(&without_terminal(&sandbox, &["login", "work"]), 5);
+    let line = error_line(&run_without_terminal(&sandbox, &["login", "work"]), 5);
     assert!(line.contains(SERIAL) && line.ends_with("rolecall login work --code-stdin"), "{line}");
-    let with =
-        |code: &str| sandbox.run_with_input(without(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes());
+    let with = |code: &str| {
+        sandbox.run_with_input(without_terminal(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes())
+    };
     let line = error_line(&with("nonsense\n"), 1);
     assert!(line.contains("no code of 6 digits") && !line.contains("nonsense"), "{line}");
     assert_eq!(error_line(&with("111111\n"), 1), "rolecall: that code was used already");
@@ -190,14 +184,14 @@ fn login_without_terminal_prints_page_and_json() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, browser);
     fake.open();
-    let said = without_terminal(&sandbox, &["login", "prod", "--json"]);
+    let said = run_without_terminal(&sandbox, &["login", "prod", "--json"]);
     said.assert_ok();
     assert_eq!((&said.json()["step"], &said.json()["arn"]), (&json!("done"), &json!(ARN)));
     for part in ["rolecall: prod is a profile; its source is work\n", PAGE, "waiting for that, until 2099-01-01"] {
         assert!(said.stderr.contains(part), "{part}: {said}");
     }
     assert!(!said.stderr.contains('\u{1b}') && !said.stderr.contains("Ctrl-C"), "{said}");
-    let line = error_line(&without_terminal(&sandbox, &["login", "wrok"]), 1);
+    let line = error_line(&run_without_terminal(&sandbox, &["login", "wrok"]), 1);
     assert_eq!(line, "rolecall: there is no source \"wrok\". Did you mean work?");
 }
 
@@ -205,7 +199,7 @@ fn login_without_terminal_prints_page_and_json() {
 fn login_without_name_picks_source_that_needs_it() {
     let sandbox = Sandbox::new();
     let _fake = FakeDaemon::start(&sandbox, |_, steps| steps.done());
-    let said = without_terminal(&sandbox, &["login"]);
+    let said = run_without_terminal(&sandbox, &["login"]);
     said.assert_ok();
     assert!(said.stdout.starts_with("✓ source work: logged in as"), "{said}");
 }
@@ -225,7 +219,7 @@ fn login_lends_the_terminal_to_aws_login() {
     let sandbox = Sandbox::new();
     let home = sandbox.home();
     let _fake = FakeDaemon::start(&sandbox, move |request, steps| aws_login(request, steps, &home));
-    let line = error_line(&without_terminal(&sandbox, &["login", "work"]), 5);
+    let line = error_line(&run_without_terminal(&sandbox, &["login", "work"]), 5);
     assert!(line.contains("aws login --profile work"), "{line}");
     let script = r#"echo "aws $*"; printf "Region: "; read -r region; echo "<$region>"; [ "$region" = none ] && exit 3
         stty -echo; [ "$region" = eu ] && touch "$HOME/logged-in""#;
@@ -260,7 +254,7 @@ fn logout_prints_dropped_sessions_and_revocation() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     fake.log_in();
-    let out = |arguments: &[&str]| without_terminal(&sandbox, arguments);
+    let out = |arguments: &[&str]| run_without_terminal(&sandbox, arguments);
     let said = out(&["logout", "work"]);
     said.assert_ok();
     assert_eq!(said.stdout, "✓ source work: logged out; 2 sessions forgotten, AWS has taken the login back\n");

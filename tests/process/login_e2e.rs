@@ -2,15 +2,10 @@
 //! server accepts.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
 
 use rolecall_harness::{Op, Sso, Terminal, within};
 
-use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, error_line};
-
-const ACCOUNT: &str = "111122223333";
-const INFO: &str =
-    r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
+use crate::fixture::{ACCOUNT, EXEC_INFO, Fixture, HANG_GUARD, ROLE, error_line, profile};
 
 /// A role that requires MFA, and the serial number of the device.
 fn with_mfa() -> (Fixture, String) {
@@ -25,16 +20,10 @@ fn with_mfa() -> (Fixture, String) {
 
 /// An AWS profile that signs in to IAM Identity Center.
 fn with_sso() -> (Fixture, Sso) {
-    let fixture = Fixture::bare();
-    let center = fixture.aws.sso();
-    let assigned = center.assign("dev", ACCOUNT, "developers");
-    // Poll every second, because the test approves immediately.
-    center.interval(Duration::from_secs(1));
-    fixture.aws.update_role(ROLE, |role| role.trusts(&assigned));
-    fixture.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
+    let (fixture, center) = Fixture::with_sso_profile();
     fixture.write_config(&format!(
-        "[sources.corp]\naws_profile = \"corp\"\n\n[profiles.prod]\ncluster = \"prod\"\nregion = \"{REGION}\"\n\
-         source = \"corp\"\nrole_arn = \"{ROLE}\"\n\n[endpoints]\nsts = \"{}\"\n",
+        "[sources.corp]\naws_profile = \"corp\"\n\n{}\n[endpoints]\nsts = \"{}\"\n",
+        profile("prod", "corp", ROLE),
         fixture.aws.endpoint()
     ));
     (fixture, center)
@@ -43,7 +32,7 @@ fn with_sso() -> (Fixture, Sso) {
 /// Runs the plugin at a terminal.
 fn plugin(fixture: &Fixture) -> Terminal {
     let script = "exec rolecall token prod >out.json";
-    fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", script]).env("KUBERNETES_EXEC_INFO", INFO))
+    fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", script]).env("KUBERNETES_EXEC_INFO", EXEC_INFO))
 }
 
 /// Asserts that the cluster accepts the token that kubectl got.
@@ -104,8 +93,9 @@ fn plugin_500_runs_at_one_terminal_ask_once() {
     let (fixture, center) = with_sso();
     fixture.rolecall(&["agent", "start"]).assert_ok();
     let script = format!("for n in $(seq {CALLERS}); do rolecall token prod >out.$n & done; wait; echo all ended");
-    let terminal =
-        fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", INFO));
+    let terminal = fixture
+        .sandbox
+        .terminal(fixture.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", EXEC_INFO));
     terminal.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     // The prompt waits for an answer; all other clients have ended by then.
     terminal.wait_for_times("needs a login. Run: rolecall login corp", CALLERS - 1, HANG_GUARD);

@@ -3,24 +3,15 @@
 use std::fs;
 use std::time::Duration;
 
-use rolecall_harness::{AccessKey, Fault, Op, Output, Role, within};
+use rolecall_harness::{AccessKey, Fault, Op, Output, within};
 
-use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, error_line};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line};
 
 const PROFILES: usize = 30;
 
-/// Profiles `p0` to `p29`, each with its own role, so that no two share a call. The daemon runs.
+/// The profiles `p0` to `p29`; the daemon runs.
 fn with_30_profiles() -> Fixture {
-    let fixture = Fixture::bare();
-    let mut config = "[sources.work]\naws_profile = \"work\"\n".to_owned();
-    for n in 0..PROFILES {
-        let role = format!("arn:aws:iam::111122223333:role/r{n}");
-        fixture.aws.add_role(Role::new(&role).trusts(&fixture.user.arn));
-        config.extend([format!(
-            "[profiles.p{n}]\ncluster = \"prod\"\nregion = \"{REGION}\"\nsource = \"work\"\nrole_arn = \"{role}\"\n"
-        )]);
-    }
-    fixture.write_config(&config);
+    let fixture = Fixture::with_profiles(PROFILES);
     fixture.rolecall(&["agent", "start"]).assert_ok();
     fixture
 }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use rolecall_harness::{Notifications, Output, Sandbox, SessionBus};
 
-use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE, error_line};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line, profile};
 
 /// The profiles `prod` and `zz` need MFA codes of different sources and devices; `good` needs none.
 struct NotificationFixture {
@@ -18,11 +18,6 @@ struct NotificationFixture {
 fn with_mfa() -> (Fixture, String) {
     let fixture = Fixture::configured();
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
-    let profile = |name: &str, source: &str| {
-        format!(
-            "[profiles.{name}]\ncluster = \"prod\"\nregion = \"{REGION}\"\nsource = \"{source}\"\nrole_arn = \"{ROLE}\"\n"
-        )
-    };
     let zz = fixture.aws.add_user("111122223333", "zz");
     fixture.aws.update_role(ROLE, |role| role.trusts(&zz.arn));
     let other = fixture.aws.mfa_device(&zz.arn).serial;
@@ -30,9 +25,9 @@ fn with_mfa() -> (Fixture, String) {
     fixture.write_config(&format!(
         "[sources.work]\naws_profile = \"work\"\nmfa = {{ serial = \"{serial}\" }}\n[sources.zz]\naws_profile = \"zz\"\n\
          mfa = {{ serial = \"{other}\" }}\n[sources.good]\naws_profile = \"work\"\n{}{}{}",
-        profile("prod", "work"),
-        profile("zz", "zz"),
-        profile("good", "good"),
+        profile("prod", "work", ROLE),
+        profile("zz", "zz", ROLE),
+        profile("good", "good", ROLE),
     ));
     (fixture, serial)
 }

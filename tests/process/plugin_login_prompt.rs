@@ -7,13 +7,11 @@ use serde_json::Value;
 
 use crate::fake_daemon::{ARN, FakeDaemon, Steps, TOKEN};
 use crate::files::skipped;
-use crate::fixture::HANG_GUARD;
+use crate::fixture::{EXEC_INFO, HANG_GUARD};
 
 const SIGINT: i32 = 2;
 const QUESTION: &str = "rolecall: prod: the login of source \"work\" has expired. Log in now? [Y/n] ";
 const LINE: &str = "rolecall: prod: the login of source \"work\" has expired. Run: rolecall login work";
-const INFO: &str =
-    r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
 
 /// Accepts every code.
 fn mfa(request: &Value, steps: &mut Steps<'_>) {
@@ -27,7 +25,7 @@ fn mfa(request: &Value, steps: &mut Steps<'_>) {
 fn shell(sandbox: &Sandbox, script: &str) -> Terminal {
     let mut command = sandbox.command("bash");
     // A shell that is not interactive prints no job messages.
-    sandbox.terminal(command.args(["-c", script]).env("KUBERNETES_EXEC_INFO", INFO))
+    sandbox.terminal(command.args(["-c", script]).env("KUBERNETES_EXEC_INFO", EXEC_INFO))
 }
 
 /// Runs the plugin as kubectl does, with standard output redirected.

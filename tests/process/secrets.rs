@@ -8,9 +8,8 @@ use std::time::Duration;
 use rolecall_harness::{AwsProfile, Output, Role, SessionBus, within};
 
 use crate::desktop::{self, Desktop};
-use crate::fixture::{Fixture, HANG_GUARD, REGION, ROLE};
+use crate::fixture::{ACCOUNT, Fixture, HANG_GUARD, REGION, ROLE, profile};
 
-const ACCOUNT: &str = "111122223333";
 const PASSPHRASE: &str = "eleven blue herons";
 const CODED: &str = "arn:aws:iam::111122223333:role/coded";
 
@@ -123,11 +122,7 @@ fn configure(fixture: &Fixture) {
         ("glass", "keyring = \"glass\"".to_owned(), ROLE),
     ];
     for (name, source, role) in sources {
-        let both = format!(
-            "\n[sources.{name}]\n{source}\n\n[profiles.{name}]\ncluster = \"prod\"\nregion = \"{REGION}\"\n\
-             source = \"{name}\"\nrole_arn = \"{role}\"\n"
-        );
-        config.push_str(&both);
+        config.push_str(&format!("\n[sources.{name}]\n{source}\n\n{}", profile(name, name, role)));
     }
     fixture.write_config(&config);
 }

@@ -2,13 +2,11 @@
 
 use rolecall_harness::{AwsProfile, Role, within};
 
-use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line, profile};
 
-fn use_aws_profile(fixture: &Fixture, profile: &str) {
-    fixture.write_config(&format!(
-        "[sources.work]\naws_profile = \"{profile}\"\n\n[profiles.prod]\ncluster = \"prod\"\nregion = \"eu-west-1\"\n\
-         source = \"work\"\nrole_arn = \"{ROLE}\"\n"
-    ));
+fn use_aws_profile(fixture: &Fixture, aws_profile: &str) {
+    fixture
+        .write_config(&format!("[sources.work]\naws_profile = \"{aws_profile}\"\n\n{}", profile("prod", "work", ROLE)));
 }
 
 #[test]
