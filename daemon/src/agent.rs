@@ -1,18 +1,18 @@
 //! The agent: what the server asks. It joins configuration, sessions and tokens, and knows nothing of HTTP.
 
-mod askers;
+mod error;
 mod events;
-mod failure;
-mod journal;
-mod keep;
 mod keys;
 mod lock;
 mod login;
+mod login_expiry;
 mod logout;
-mod minted;
 mod probe;
+mod profile_activity;
+mod snapshot;
 mod status;
-mod warn;
+mod token_cache;
+mod unauthorized;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,33 +26,32 @@ use rolecall_protocol::{
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-pub use askers::Asker;
-use askers::{Askers, Verdict};
+pub use error::AgentError;
 pub use events::Events;
-pub use failure::AgentError;
-use journal::Journal;
-pub use keep::KeepError;
 use keys::Changing;
 pub use lock::Locker;
-use minted::Tokens;
+use profile_activity::Journal;
+pub use snapshot::KeepError;
+use token_cache::Tokens;
+pub use unauthorized::Asker;
+use unauthorized::{Askers, Verdict};
 
-use crate::aws::Aws;
-use crate::clock::left;
-use crate::config::LockTimes;
-use crate::config::network::Network;
-use crate::config::notifications::Notifications;
-use crate::config::store::{ConfigStore, Reload};
-use crate::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
-use crate::folder;
+use crate::config_store::{ConfigStore, Reload};
 use crate::keyring::Keyring;
-use crate::lock::Lock;
-use crate::machine;
 use crate::pin;
-use crate::profile::{Chain, Person, Profile};
 use crate::renew::Renewer;
 use crate::sessions::{Served, Sessions, Want};
-use crate::source;
-use crate::token::Token;
+use crate::system_events;
+use crate::watch;
+use rolecall_aws::client::Aws;
+use rolecall_aws::token::Token;
+use rolecall_core::clock::left;
+use rolecall_core::config::LockTimes;
+use rolecall_core::config::network::Network;
+use rolecall_core::config::notifications::Notifications;
+use rolecall_core::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
+use rolecall_core::lock::Lock;
+use rolecall_core::profile::{Chain, Person, Profile};
 
 /// How often the renewal engine is told that a profile is in use.
 const NOTE_EVERY: Duration = Duration::from_mins(1);
@@ -146,9 +145,9 @@ impl Agent {
     /// Follows everything that changes without being asked, until `stop`: the configuration, AWS's own files, the machine.
     pub async fn follow(&self, stop: CancellationToken) {
         tokio::join!(
-            folder::follow(|| self.config.folders(), stop.clone(), || self.reload()),
-            source::watch::follow(self.aws.files(), stop.clone(), || self.sources_changed()),
-            machine::follow(stop.clone(), || self.machine_changed()),
+            watch::follow(|| self.config.folders(), stop.clone(), || self.reload()),
+            watch::aws_files::follow(self.aws.files(), stop.clone(), || self.sources_changed()),
+            system_events::follow(stop.clone(), || self.machine_changed()),
             self.lock_in_time(stop),
         );
     }

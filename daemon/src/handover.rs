@@ -4,13 +4,13 @@
 //! Nothing touches a disk or the environment. File descriptors stay open over the exec, and one hidden argument, the
 //! [`Baton`], says which they are.
 
-mod baton;
+mod fd_args;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(not(target_os = "linux"))]
-mod elsewhere;
+mod unsupported;
 #[cfg(not(target_os = "linux"))]
 use elsewhere as system;
 
@@ -24,7 +24,7 @@ use std::time::Duration;
 use rolecall_protocol::{ErrorBody, ErrorCode, Secret};
 use tokio::io::AsyncReadExt;
 
-pub use baton::{Baton, InvalidBaton};
+pub use fd_args::{Baton, InvalidBaton};
 
 /// The argument that carries the [`Baton`].
 pub const FLAG: &str = "--handover";

@@ -4,8 +4,8 @@
 //! of its own, nobody waits for it longer than [`PATIENCE`], and what nobody at a terminal waits for never makes the desktop
 //! show a prompt (B15).
 
+mod cancel;
 mod error;
-pub mod iam;
 pub mod item;
 #[cfg(not(target_os = "linux"))]
 #[path = "keyring/native.rs"]
@@ -13,22 +13,21 @@ mod platform;
 #[cfg(target_os = "linux")]
 #[path = "keyring/secret_service.rs"]
 mod platform;
-mod shelf;
-mod threads;
-mod ticket;
+mod store;
+mod worker;
 
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use rolecall_protocol::{KeyName, Region};
 
-use crate::clock::Clock;
+use cancel::Ticket;
 pub use error::KeyringError;
 pub use item::StoredKey;
 use platform::Connected;
-use shelf::Shelf;
-use threads::{Asker, Threads};
-use ticket::Ticket;
+use rolecall_core::clock::Clock;
+use store::Shelf;
+use worker::{Asker, Threads};
 
 /// How long anybody waits for the keyring (B15).
 pub const PATIENCE: Duration = Duration::from_secs(3);

@@ -3,8 +3,8 @@
 
 use rolecall_protocol::{ErrorBody, ErrorCode, ExecCluster, ProfileName, sanitize_for_terminal};
 
-use crate::cluster::ca_sha256;
-use crate::config::Pin;
+use rolecall_aws::eks::ca_sha256;
+use rolecall_core::config::Pin;
 
 /// Why kubectl gets no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::Trouble;
-use crate::clock::{Clock, left, next_minute};
-use crate::profile::Chain;
-use crate::session::Session;
 use crate::sessions::{Known, SessionError, Sessions, Want};
+use rolecall_core::clock::{Clock, left, next_minute};
+use rolecall_core::profile::Chain;
+use rolecall_core::session::Session;
+use rolecall_core::single_flight::Trouble;
 
 /// The longest sleep without a look at the clock where nobody tells that the machine wakes up (B10). Linux does at once
-/// ([`crate::machine`]), and an idle laptop's processor is better left asleep: there it is the next minute.
+/// ([`crate::system_events`]), and an idle laptop's processor is better left asleep: there it is the next minute.
 const LOOK: Duration = Duration::from_secs(15);
 /// The pauses after failures grow from here … (B5)
 const PAUSE: Duration = Duration::from_secs(5);

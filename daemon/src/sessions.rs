@@ -1,13 +1,14 @@
 //! Sessions by chain: each prefix of a chain has its own slot in the cache, so a source or a hub that many profiles
 //! share is resolved once for all of them.
 
-mod bases;
-mod codes;
 mod error;
-mod forget;
-mod name;
-mod obtain;
-mod passed_on;
+mod invalidate;
+mod load;
+mod mfa;
+mod provenance;
+mod session_name;
+mod snapshot;
+mod sources;
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -18,22 +19,23 @@ use rolecall_protocol::{Cluster, ClusterName, ErrorClass, Secret};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::Aws;
-use crate::cache::{Cache, Outcome, Trouble};
-use crate::clock::SharedTimeSource;
-use crate::cluster::{self, ClusterError};
-use crate::config::NameTemplate;
-use crate::hop;
-use crate::hop::HopError;
 use crate::keyring::Keyring;
-use crate::profile::Chain;
-use crate::session::Session;
-use crate::source::{Login, Sources};
-use bases::Bases;
-pub use codes::CodeError;
-use codes::Codes;
 pub use error::{SessionError, SessionFailure};
-use name::Identities;
+pub use mfa::CodeError;
+use mfa::Codes;
+use provenance::Bases;
+use rolecall_aws::client::Aws;
+use rolecall_aws::eks::{self, ClusterError};
+use rolecall_aws::source::Login;
+use rolecall_aws::sts;
+use rolecall_aws::sts::HopError;
+use rolecall_core::clock::SharedTimeSource;
+use rolecall_core::config::NameTemplate;
+use rolecall_core::profile::Chain;
+use rolecall_core::session::Session;
+use rolecall_core::single_flight::{Cache, Outcome, Trouble};
+use session_name::Identities;
+pub use sources::Sources;
 
 /// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -214,7 +216,7 @@ impl Sessions {
                     continue;
                 }
                 if self.bases.is_unknown(&below) && below.source.mfa.is_none() {
-                    let (through, login) = self.sources.study(&below).await;
+                    let (through, login) = self.sources.aws_profiles().study(&below).await;
                     self.bases.leads_through(&below, through);
                     self.bases.depends_on(&below, login);
                 }
@@ -240,7 +242,7 @@ impl Sessions {
     pub async fn identify(&self, chain: &Chain, session: &Session) -> Result<String, HopError> {
         match &session.arn {
             Some(arn) => Ok(arn.clone()),
-            None => hop::caller_identity(&self.aws, &chain.endpoint(), session).await,
+            None => sts::caller_identity(&self.aws, &chain.endpoint(), session).await,
         }
     }
 
@@ -253,7 +255,7 @@ impl Sessions {
         }
         // Whatever the answer says, it says when.
         let endpoint = chain.endpoint();
-        let asking = hop::caller_identity(&self.aws, &endpoint, session);
+        let asking = sts::caller_identity(&self.aws, &endpoint, session);
         if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, asking).await {
             tracing::debug!(%error, "AWS was asked the time");
         }
@@ -275,9 +277,8 @@ impl Sessions {
         session: &Session,
         cluster: &ClusterName,
     ) -> Result<Cluster, ClusterError> {
-        let describe = async |session: &Session| {
-            cluster::describe(&self.aws, &chain.source, &chain.region, cluster, session).await
-        };
+        let describe =
+            async |session: &Session| eks::describe(&self.aws, &chain.source, &chain.region, cluster, session).await;
         let described = describe(session).await;
         let Err(error) = &described else { return described };
         if !error.is_denied() || chain.hops.is_empty() {
@@ -349,7 +350,7 @@ impl Sessions {
                     Err(_) => return Err(SessionFailure::new(SessionError::Slow)),
                 },
             };
-            outcome.map_err(SessionFailure::from)
+            outcome.map_err(error::of_load)
         })
     }
 }

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
+use rolecall_core::clock::Clock;
 use rolecall_harness::{Sandbox, SessionBus};
 use rolecall_protocol::KeyName;
-use rolecalld::clock::Clock;
 use rolecalld::keyring::{Keyring, KeyringError, NewKey, PATIENCE, Replace};
 
 /// What the keyring is to be found like by the inner run.

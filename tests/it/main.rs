@@ -8,6 +8,7 @@
 
 mod world;
 
+mod architecture;
 mod bad_input;
 mod chains;
 mod clocks;
@@ -26,5 +27,4 @@ mod scale;
 mod sources;
 mod sso;
 mod tokens;
-mod walls;
 mod warnings;

@@ -14,7 +14,7 @@ fn info(server: &str, ca: &str, insecure: bool) -> String {
 fn rows_40_and_41_a_kubeconfig_that_is_not_the_one_gets_no_token() {
     let world = World::new();
     let (server, ca) = (world.api.url(), world.api.ca_base64());
-    let hash = rolecalld::cluster::ca_sha256(&ca).unwrap();
+    let hash = rolecall_aws::eks::ca_sha256(&ca).unwrap();
     world.configure(&format!("{PROD}server = \"{server}\"\nca_sha256 = \"{hash}\"\n"));
     let ask = |info: String| world.sandbox.run(world.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
     for (info, expected) in [

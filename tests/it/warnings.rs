@@ -7,7 +7,7 @@ use std::time::Duration;
 use rolecall_harness::Sso;
 use rolecall_protocol::{LockRequest, LoginRequest, LoginStep, Secret, UnlockRequest};
 use rolecalld::agent::Locker;
-use rolecalld::notify::{Notification, Shown};
+use rolecalld::desktop_notifications::{Notification, Shown};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 

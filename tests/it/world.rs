@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
+use rolecall_core::clock::{Clock as DaemonClock, Timekeeper};
+use rolecall_core::profile::Person;
 use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
 use rolecalld::agent::{About, Agent};
-use rolecalld::aws::{Aws as AwsClients, AwsFiles};
-use rolecalld::clock::{Clock as DaemonClock, Timekeeper};
-use rolecalld::profile::Person;
 use rolecalld::renew::Renewer;
 use rolecalld::server::serve;
 use rolecalld::server::socket::{self, Claim};

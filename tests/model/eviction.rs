@@ -1,7 +1,7 @@
 //! A full cache.
 
-use crate::cache::MOST;
 use crate::rig::{End, Flown, KEY, PUT, World, beside, few};
+use crate::single_flight::MOST;
 
 /// The oldest slot is in flight, and there is no room for more.
 async fn full() {

@@ -9,8 +9,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[allow(dead_code, unreachable_pub)] // the daemon's file as it is; nobody uses all of it here
-#[path = "../../daemon/src/cache.rs"]
-mod cache;
+#[path = "../../daemon/core/src/single_flight.rs"]
+mod single_flight;
 
 /// What the cache takes from the daemon's `clock`.
 mod clock {
@@ -18,7 +18,7 @@ mod clock {
 }
 
 mod rig;
-mod task;
+mod sync_shim;
 
 mod eviction;
 mod failures;

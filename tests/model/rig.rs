@@ -13,9 +13,9 @@ use shuttle::current::TaskId;
 use shuttle::future::{JoinHandle, yield_now};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 
-use crate::cache::{Cache, Failure, Flight, Found, Outcome, Remembered};
 use crate::clock::SharedTimeSource;
-use crate::task;
+use crate::single_flight::{Cache, Failure, Flight, Found, Outcome, Remembered};
+use crate::sync_shim;
 
 /// The key of all flights.
 pub(crate) const KEY: usize = 0;
@@ -143,7 +143,7 @@ impl World {
                     End::Good => Ok(Flown(number)),
                     End::Bad => Err(Flown(number)),
                     // Not `panic!`: shuttle's hook would print a schedule for it.
-                    End::Panic => resume_unwind(Box::new(task::Crash)),
+                    End::Panic => resume_unwind(Box::new(sync_shim::Crash)),
                 }
             }
         })
@@ -265,12 +265,12 @@ impl World {
 
     /// Waits until everything has ended, well so far.
     pub(crate) async fn settle(self: &Arc<Self>) {
-        task::all_ended().await;
+        sync_shim::all_ended().await;
         for (landed, flight) in self.log(|log| std::mem::take(&mut log.after)) {
             let next = flight.landed().await;
             assert_ne!(number(&next), Some(landed), "joined a flight at the announcement of its landing");
         }
-        task::all_ended().await;
+        sync_shim::all_ended().await;
         let complaints = self.log(|log| log.complaints.clone());
         assert!(complaints.is_empty(), "{complaints:?}");
     }
@@ -287,7 +287,7 @@ impl World {
         });
         drop(self.call().await);
         assert_eq!(self.flights(), flights + 1, "the slot had a flight left");
-        task::all_ended().await;
+        sync_shim::all_ended().await;
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cache::{Failure, Outcome};
 use crate::rig::{End, Flown, World, all, beside, number, some};
+use crate::single_flight::{Failure, Outcome};
 
 /// Callers who come while a flight is under way; each asks once more as soon as it has heard.
 async fn callers(count: u32, ends: fn(usize) -> End) {

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rolecall_aws::token;
+use rolecall_core::config::inputs::Variant;
+use rolecall_core::session::Session;
 use rolecall_harness::Sandbox;
-use rolecalld::config::inputs::Variant;
-use rolecalld::session::Session;
-use rolecalld::token;
 use serde_json::Value;
 
 use crate::peer;

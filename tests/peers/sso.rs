@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
+use rolecall_aws::sso::{Sso, SsoSession, SsoStep};
+use rolecall_core::clock::Clock as DaemonClock;
 use rolecall_harness::{Aws, Clock, Op, Output, Sandbox, Sso as Center};
 use rolecall_protocol::LoginFlow;
-use rolecalld::aws::{Aws as AwsClients, AwsFiles};
-use rolecalld::clock::Clock as DaemonClock;
-use rolecalld::sso::{Sso, SsoSession, SsoStep};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 

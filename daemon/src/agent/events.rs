@@ -6,7 +6,7 @@ use rolecall_protocol::{Event, Happening, ProfileName};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::Agent;
-use crate::profile::Chain;
+use rolecall_core::profile::Chain;
 
 /// Everything that happens from now on.
 pub struct Events {

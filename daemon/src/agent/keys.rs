@@ -13,21 +13,21 @@ use rolecall_protocol::{
 use tokio::sync::watch;
 
 use super::{Agent, AgentError};
-use crate::aws::Aws;
-use crate::aws::AwsError;
-use crate::aws::AwsErrorKind;
-use crate::config::SourceConfig;
-use crate::config::SourceKind;
-use crate::config::file;
-use crate::config::inputs::StsAddress;
-use crate::hop;
 use crate::keyring::KeyringError;
 use crate::keyring::NewKey;
 use crate::keyring::Replace;
 use crate::keyring::StoredKey;
 use crate::keyring::item::is_key_id;
-use crate::profile::Endpoint;
-use crate::session::Session;
+use rolecall_aws::client::Aws;
+use rolecall_aws::error::AwsError;
+use rolecall_aws::error::AwsErrorKind;
+use rolecall_aws::sts;
+use rolecall_core::config::SourceConfig;
+use rolecall_core::config::SourceKind;
+use rolecall_core::config::file;
+use rolecall_core::config::inputs::StsAddress;
+use rolecall_core::profile::Endpoint;
+use rolecall_core::session::Session;
 use rotation::Rotation;
 
 /// How long a person's password for the keyring is waited for by a call that has nine seconds.
@@ -209,7 +209,7 @@ async fn identify(aws: &Aws, name: &KeyName, region: &Region, credentials: &Cred
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
     let endpoint = Endpoint { source, region: region.clone(), sts: StsAddress::default() };
     let session = Session { credentials: credentials.clone(), arn: None, issued: aws.now(), is_clamped: false };
-    hop::caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
+    sts::caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
 }
 
 /// Why keys were not kept.

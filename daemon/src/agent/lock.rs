@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Agent, AgentError, Asker};
-use crate::clock::next_minute;
-use crate::lock::{Refused, Why};
+use rolecall_core::clock::next_minute;
+use rolecall_core::lock::{Refused, Why};
 
 /// Who locks or unlocks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -149,7 +149,7 @@ impl Agent {
 }
 
 impl Locker {
-    fn asking(self) -> crate::lock::Asking {
+    fn asking(self) -> rolecall_core::lock::Asking {
         self.asker.map(|asker| (asker.pid, asker.started)).or_else(|| self.pid.map(|pid| (pid, 0)))
     }
 }

@@ -7,12 +7,12 @@ use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, LoginStep, SourceNam
 use tokio::sync::mpsc::Sender;
 
 use super::{Agent, AgentError, Profiles, resolve};
-use crate::config::SourceConfig;
-use crate::profile::{Chain, Profile};
 use crate::sessions::{CodeError, SessionError, Want};
-use crate::source::Login;
-use crate::sso::SsoSession;
-use crate::sso::SsoStep;
+use rolecall_aws::source::Login;
+use rolecall_aws::sso::SsoSession;
+use rolecall_aws::sso::SsoStep;
+use rolecall_core::config::SourceConfig;
+use rolecall_core::profile::{Chain, Profile};
 
 /// Things that one login may need: a sign-in, and a code for each role that takes its own.
 const THINGS: usize = 16;
@@ -132,7 +132,7 @@ impl Attempt<'_> {
         self.agent.sessions.sources_changed();
         let mut is_renewed = false;
         if self.request.renew {
-            match self.agent.sessions.sources().login_of(source).await {
+            match self.agent.sessions.sources().aws_profiles().login_of(source).await {
                 Some(Login::Sso(session)) => {
                     if let Mended::Ends(last) = self.sign_in(&session).await {
                         return *last;
@@ -224,7 +224,7 @@ impl Attempt<'_> {
     /// Signs in to IAM Identity Center.
     async fn sign_in(&mut self, session: &SsoSession) -> Mended {
         let clock = self.agent.aws.clock();
-        let mut login = self.agent.sessions.sources().sso().login(session, self.request.flow, true);
+        let mut login = self.agent.sessions.sources().aws_profiles().sso().login(session, self.request.flow, true);
         while let Some(step) = login.next().await {
             match step {
                 SsoStep::Open { url, code, expires, joined } => {

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use rolecall_protocol::{ErrorBody, ErrorCode, LoggedOut, SourceName};
 
 use super::{Agent, AgentError};
-use crate::config::SourceConfig;
-use crate::source::Login;
+use rolecall_aws::source::Login;
+use rolecall_core::config::SourceConfig;
 
 impl Agent {
     /// Forgets what a source gave, with every session that was got from it; what is in flight lands nowhere. Sources that
     /// share its login share its end.
     pub async fn logout(&self, name: &SourceName) -> Result<LoggedOut, AgentError> {
         let source = self.source(name)?;
-        let sources = self.sessions.sources();
+        let sources = self.sessions.sources().aws_profiles();
         let login = sources.login_of(&source).await;
         let (mut revoked, mut problem) = (None, None);
         if let Some(Login::Sso(session)) = &login {
@@ -45,9 +45,13 @@ impl Agent {
         let mut ended = HashSet::new();
         for other in made.sources.values() {
             let shares = match login {
-                Some(login) => {
-                    self.sessions.sources().login_of(other).await.is_some_and(|theirs| theirs.is_shared_with(login))
-                }
+                Some(login) => self
+                    .sessions
+                    .sources()
+                    .aws_profiles()
+                    .login_of(other)
+                    .await
+                    .is_some_and(|theirs| theirs.is_shared_with(login)),
                 None => false,
             };
             if other.kind == source.kind || shares {

@@ -3,8 +3,8 @@
 use rolecall_protocol::{Probed, ProbedCluster, ProfileName};
 
 use super::{Agent, AgentError, usual_name};
-use crate::profile::Profile;
 use crate::sessions::{Sessions, Want};
+use rolecall_core::profile::Profile;
 
 impl Agent {
     /// Tries a profile of a configuration that may become the real one: assumes its role and describes its cluster. The

@@ -9,11 +9,11 @@ use rolecall_protocol::{
 };
 
 use super::{Agent, AgentError, Profiles};
-use crate::config::SourceConfig;
-use crate::config::inputs::Variant;
-use crate::profile::Chain;
-use crate::profile::Profile;
-use crate::source::Login;
+use rolecall_aws::source::Login;
+use rolecall_core::config::SourceConfig;
+use rolecall_core::config::inputs::Variant;
+use rolecall_core::profile::Chain;
+use rolecall_core::profile::Profile;
 
 impl Agent {
     /// The daemon, its configuration, and every profile.
@@ -127,7 +127,7 @@ impl Agent {
             Some(Login::Sso(session)) => {
                 // Nobody is logged in.
                 let none = LoginStatus { kind: LoginKind::Sso, ends: None, renews: false };
-                Some(self.sessions.sources().sso().status(&session).unwrap_or(none))
+                Some(self.sessions.sources().aws_profiles().sso().status(&session).unwrap_or(none))
             }
             Some(Login::Keyring(_)) => Some(LoginStatus { kind: LoginKind::Keyring, ends: None, renews: false }),
             Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),

@@ -8,7 +8,7 @@ use rolecall_protocol::{KeyName, KeyStatus, Region, Secret, sanitize_for_termina
 use serde::{Deserialize, Serialize};
 
 use super::error::KeyringError;
-use crate::clock::Clock;
+use rolecall_core::clock::Clock;
 
 /// The format that is written, and the newest that is read.
 const FORMAT: u64 = 1;

@@ -8,7 +8,7 @@ use keyring_core::api::CredentialStore;
 use rolecall_protocol::KeyName;
 
 use super::error::KeyringError;
-use crate::aws::innermost;
+use rolecall_aws::error::innermost;
 
 /// The attribute that has the name.
 pub(super) const USER: &str = "user";

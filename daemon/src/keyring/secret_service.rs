@@ -21,8 +21,8 @@ use zbus::blocking::fdo::DBusProxy;
 use zbus::names::{BusName, OwnedUniqueName, WellKnownName};
 
 use super::error::KeyringError;
-use super::shelf::SERVICE;
-use crate::aws::innermost;
+use super::store::SERVICE;
+use rolecall_aws::error::innermost;
 
 /// The attribute that has the name.
 pub(super) const USER: &str = "username";

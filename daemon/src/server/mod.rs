@@ -5,10 +5,10 @@
 
 mod answer;
 mod endpoints;
-pub mod guard;
 mod peer;
 mod route;
 pub mod socket;
+pub mod socket_watch;
 
 use std::io;
 use std::pin::{Pin, pin};

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, SourceName};
+use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
 
-use super::codes::CodeError;
-use crate::aws::AwsErrorKind;
-use crate::cache::{Failure, Remembered};
-use crate::hop::HopError;
-use crate::source::SourceError;
+use super::mfa::CodeError;
+use crate::keyring::KeyringError;
+use rolecall_aws::error::AwsErrorKind;
+use rolecall_aws::source::{Login, SourceError};
+use rolecall_aws::sts::HopError;
+use rolecall_core::single_flight::{Failure, Remembered};
 
 /// How long what may pass is remembered, growing from the first to the second: kubectl runs its plugin six times in a row,
 /// and a person tries again.
@@ -23,6 +24,14 @@ pub enum SessionError {
     /// The source gave nothing.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The OS keyring gave no access key.
+    #[error("keys \"{name}\": {error}")]
+    Keyring {
+        /// The access key.
+        name: KeyName,
+        /// Why.
+        error: KeyringError,
+    },
     /// A code of an MFA device is needed, or did not do.
     #[error(transparent)]
     Code(#[from] CodeError),
@@ -46,12 +55,11 @@ pub enum SessionError {
 /// A failure as the cache shares it.
 pub type SessionFailure = Arc<SessionError>;
 
-impl From<Failure<SessionError>> for SessionFailure {
-    fn from(failure: Failure<SessionError>) -> Self {
-        match failure {
-            Failure::Known(problem) => problem,
-            Failure::Lost => Self::new(SessionError::Lost),
-        }
+/// Returns the error of a failed load; a load that panicked is [`SessionError::Lost`].
+pub(super) fn of_load(failure: Failure<SessionError>) -> SessionFailure {
+    match failure {
+        Failure::Known(error) => error,
+        Failure::Lost => Arc::new(SessionError::Lost),
     }
 }
 
@@ -78,10 +86,24 @@ impl SessionError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Source(error) => error.class(),
+            Self::Keyring { error, .. } => error.class(),
             Self::Code(error) => error.class(),
             Self::Hop(error) => error.error.kind.class(),
             Self::Overdue | Self::Slow | Self::Lost => ErrorClass::Retry,
             Self::Ended => ErrorClass::Change,
+        }
+    }
+
+    /// The login that would end it.
+    #[must_use]
+    pub fn login(&self) -> Option<Login> {
+        match self {
+            Self::Source(error) => error.login(),
+            // The keyring does not say when it is unlocked, so another attempt is made all the same.
+            Self::Keyring { name, error: KeyringError::Locked | KeyringError::Prompting } => {
+                Some(Login::Keyring(name.clone()))
+            }
+            _ => None,
         }
     }
 
@@ -93,7 +115,7 @@ impl SessionError {
     /// Whether another source, or what it gives, would change it.
     pub(super) const fn is_of_the_source(&self) -> bool {
         match self {
-            Self::Source(_) | Self::Code(_) | Self::Ended => true,
+            Self::Source(_) | Self::Keyring { .. } | Self::Code(_) | Self::Ended => true,
             Self::Hop(error) => matches!(error.error.kind, AwsErrorKind::BaseRejected),
             Self::Overdue | Self::Slow | Self::Lost => false,
         }
@@ -122,6 +144,15 @@ impl SessionError {
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         match self {
             Self::Source(error) => error.body(source),
+            Self::Keyring { name, error } if self.login().is_some() => {
+                let message = format!("source \"{source}\": keys \"{name}\": {error}");
+                ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source}"))
+            }
+            Self::Keyring { name, error } => {
+                let body = error.body(Some(name));
+                let message = format!("source \"{source}\": {}", body.message);
+                ErrorBody { message, ..body }
+            }
             Self::Code(error) => error.body(source),
             Self::Hop(error) => error.body(source),
             Self::Ended => {

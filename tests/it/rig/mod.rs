@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use jiff::SignedDuration;
+use rolecall_aws::client::{Aws, AwsFiles};
+use rolecall_aws::http;
+use rolecall_core::clock::{Clock, Timekeeper};
+use rolecall_core::profile::Person;
 use rolecall_protocol::ProfileName;
 use rolecalld::agent::{About, Agent, AgentError};
-use rolecalld::aws::{Aws, AwsFiles};
-use rolecalld::clock::{Clock, Timekeeper};
-use rolecalld::profile::Person;
-use rolecalld::transport;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +92,7 @@ impl Rig {
 
         let clock = Clock::new(laptop.clone());
         let sts = Sts::new(laptop.clone());
-        let client = transport::behind_the_wall(sts.client(), clock.clone());
+        let client = http::behind_the_wall(sts.client(), clock.clone());
         let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
         let about = About { socket: String::new(), log: None, restarts: 0 };
         let agent = Agent::new(path, Aws::with_client(files, clock.clone(), client), person, about);

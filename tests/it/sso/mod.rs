@@ -8,11 +8,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
+use rolecall_aws::error::AwsErrorKind;
+use rolecall_aws::sso::{Sso, SsoError, SsoLogin, SsoSession, SsoStep};
+use rolecall_core::clock::Clock as DaemonClock;
 use rolecall_harness::{Aws, Clock, Fault, Gate, Op, Sandbox, Sso as Center};
 use rolecall_protocol::{ErrorClass, LoginFlow, LoginKind};
-use rolecalld::aws::{Aws as AwsClients, AwsErrorKind, AwsFiles};
-use rolecalld::clock::Clock as DaemonClock;
-use rolecalld::sso::{Sso, SsoError, SsoLogin, SsoSession, SsoStep};
 use serde_json::Value;
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -67,7 +68,7 @@ impl Rig {
         self.sso.login(&self.session, flow, false)
     }
 
-    async fn role(&self) -> Result<rolecalld::session::Session, SsoError> {
+    async fn role(&self) -> Result<rolecall_core::session::Session, SsoError> {
         self.sso.role_credentials(&self.session, ACCOUNT, ROLE).await
     }
 

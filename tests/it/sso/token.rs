@@ -1,9 +1,9 @@
 //! What a login is good for, how it is renewed, and how it ends.
 
 use super::*;
-use rolecalld::config::{NameTemplate, SourceConfig, SourceKind};
+use rolecall_core::config::{NameTemplate, SourceConfig, SourceKind};
+use rolecall_core::profile::Chain;
 use rolecalld::keyring::Keyring;
-use rolecalld::profile::Chain;
 use rolecalld::sessions::{Sessions, Want};
 use tokio::time::timeout;
 
@@ -261,7 +261,7 @@ async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
         tokio::spawn(async move { sessions.get(&chain, Want::Fresh).await.map(drop) })
     };
     rig.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
-    let sso = sessions.sources().sso();
+    let sso = sessions.sources().aws_profiles().sso();
     let mut login = sso.login(&rig.session, LoginFlow::Browser, true);
     let (url, ..) = shown(&mut login).await;
     sessions.forget_all();

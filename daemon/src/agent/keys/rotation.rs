@@ -7,17 +7,17 @@ use backon::{ExponentialBuilder, Retryable};
 use rolecall_protocol::{ErrorBody, ErrorCode, KeyName, KeyRotated};
 
 use super::{identify, status_of, unanswered};
-use crate::aws::Aws;
-use crate::aws::AwsError;
-use crate::aws::AwsErrorKind;
 use crate::keyring::Keyring;
 use crate::keyring::KeyringError;
 use crate::keyring::NewKey;
 use crate::keyring::Replace;
 use crate::keyring::StoredKey;
-use crate::keyring::iam;
-use crate::keyring::iam::IamError;
 use crate::keyring::item::suffix;
+use rolecall_aws::client::Aws;
+use rolecall_aws::error::AwsError;
+use rolecall_aws::error::AwsErrorKind;
+use rolecall_aws::iam;
+use rolecall_aws::iam::IamError;
 
 /// The first pause between two attempts, and the longest.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http_body_util::channel::Channel;
 use rolecall_protocol::{ErrorBody, ErrorCode};
 
-use super::lines;
+use super::ndjson;
 use crate::agent::AgentError;
 use crate::server::Context;
 use crate::server::answer::Answer;
@@ -19,7 +19,7 @@ pub(super) fn answer(context: &Context) -> Result<Answer, AgentError> {
         return Err(AgentError(body.hint("End one of them: rolecall status --watch.")));
     };
     let (lines, body) = Channel::new(LINES);
-    let telling = lines::tell(context.agent.events(), lines, context.leaving.clone());
+    let telling = ndjson::tell(context.agent.events(), lines, context.leaving.clone());
     tokio::spawn(async move {
         telling.await;
         drop(place);

@@ -7,7 +7,7 @@ use http_body_util::channel::Channel;
 use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, SourceName};
 use tokio::sync::mpsc;
 
-use super::lines;
+use super::ndjson;
 use crate::agent::AgentError;
 use crate::server::Context;
 use crate::server::answer::Answer;
@@ -25,7 +25,7 @@ pub(super) fn answer(context: &Context, name: &SourceName, body: Bytes) -> Resul
     let (sender, body) = Channel::new(STEPS);
     // It goes on without whoever asked: a person may have approved already.
     tokio::spawn(Arc::clone(&context.agent).login(name.clone(), request, tell));
-    let telling = lines::tell(steps, sender, context.leaving.clone());
+    let telling = ndjson::tell(steps, sender, context.leaving.clone());
     tokio::spawn(async move {
         telling.await;
         drop(place);

@@ -1,0 +1,265 @@
+//! What every call to AWS has in common: one HTTP client, short deadlines, no retries but our own, the injected clock,
+//! AWS's own configuration files, and one way to tell what an error means.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_runtime::env_config::file::{Builder as EnvConfigFilesBuilder, EnvConfigFileKind, EnvConfigFiles};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::region::Region as SdkRegion;
+use rolecall_protocol::Region;
+
+use crate::endpoints;
+use crate::endpoints::{Addresses, Wiring};
+use crate::error::{AwsError, AwsErrorKind};
+use crate::http;
+use rolecall_core::circuit_breaker::Breakers;
+use rolecall_core::clock::{Clock, SharedTimeSource};
+use rolecall_core::config::SourceConfig;
+use rolecall_core::config::network::{Network, Service, Way};
+use rolecall_core::config::url::EndpointUrl;
+pub use rolecall_core::profile::Endpoint;
+use rolecall_core::rate_limit::Limits;
+
+/// TCP and TLS to an endpoint (B12).
+const CONNECT: Duration = Duration::from_secs(3);
+/// One attempt of one call, from the first byte to the last (B12).
+pub const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// Where AWS's own files are.
+#[derive(Debug, Clone)]
+pub struct AwsFiles {
+    /// `~/.aws/config`, or what `AWS_CONFIG_FILE` says.
+    pub config: PathBuf,
+    /// `~/.aws/credentials`, or what `AWS_SHARED_CREDENTIALS_FILE` says.
+    pub credentials: PathBuf,
+    /// `~/.aws`, where logins are kept whatever those variables say.
+    pub logins: PathBuf,
+}
+
+/// Makes clients of AWS.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    files: AwsFiles,
+    wiring: Arc<ArcSwap<Wiring>>,
+    limits: Limits<Endpoint>,
+    breakers: Arc<Breakers<Endpoint, AwsError>>,
+    clock: Clock,
+}
+
+impl Aws {
+    /// Clients that read those files and go by that clock.
+    #[must_use]
+    pub fn new(files: AwsFiles, clock: Clock) -> Self {
+        let http = http::guarded(clock.clone(), &Way::default());
+        Self::wired(files, clock, http, false)
+    }
+
+    /// The same with another HTTP client.
+    #[must_use]
+    pub fn with_client(files: AwsFiles, clock: Clock, http: SharedHttpClient) -> Self {
+        Self::wired(files, clock, http, true)
+    }
+
+    fn wired(files: AwsFiles, clock: Clock, http: SharedHttpClient, is_given: bool) -> Self {
+        let wiring = Arc::new(ArcSwap::from_pointee(Wiring { network: Arc::default(), http, is_given }));
+        Self { files, wiring, limits: Limits::new(), breakers: Arc::default(), clock }
+    }
+
+    /// Goes by another configuration from the next call on: what is under way ends as it began. Failures on the old way
+    /// say nothing of the new one.
+    pub fn reach(&self, network: &Arc<Network>) {
+        if self.wiring.load().network != *network {
+            self.wiring.store(Arc::new(self.wiring.load().for_network(network, &self.clock)));
+            self.breakers.reset(|_| false);
+        }
+    }
+
+    /// The same AWS reached in another way, for a trial: nothing that happens there says anything of this one's endpoints.
+    #[must_use]
+    pub fn reached(&self, network: &Arc<Network>) -> Self {
+        let wiring = Arc::new(ArcSwap::from_pointee(self.wiring.load().for_network(network, &self.clock)));
+        Self { wiring, breakers: Arc::default(), ..self.clone() }
+    }
+
+    /// How AWS is reached now.
+    #[must_use]
+    pub fn network(&self) -> Arc<Network> {
+        Arc::clone(&self.wiring.load().network)
+    }
+
+    /// The address that is configured for a service (`[endpoints]`). Clients made with [`Self::client_config`] have it.
+    #[must_use]
+    pub fn endpoint_of(&self, service: Service) -> Option<EndpointUrl> {
+        self.wiring.load().network.endpoints.of(service).cloned()
+    }
+
+    /// The clock.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// AWS's time, as far as it is known.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// How fast STS is called.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits<Endpoint> {
+        &self.limits
+    }
+
+    /// Which endpoints are left alone.
+    #[must_use]
+    pub fn breakers(&self) -> &Breakers<Endpoint, AwsError> {
+        &self.breakers
+    }
+
+    /// Whether an endpoint is not left alone just now; where somebody is finding out about it, that is waited for a moment.
+    pub async fn may_call(&self, endpoint: &Endpoint) -> Result<(), AwsError> {
+        self.breakers.ask(|breakers| breakers.look(endpoint, self.now())).await.map_err(AwsError::from)
+    }
+
+    /// One call to a service of which we do not want too many: in its turn, in at most `patience` once it is that, and not
+    /// at all while the endpoint only fails.
+    pub async fn call<T, E>(
+        &self,
+        endpoint: &Endpoint,
+        patience: Duration,
+        send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, AwsError>
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        self.may_call(endpoint).await?;
+        let mut pass = self.limits.pass(endpoint).await;
+        self.breakers.ask(|breakers| breakers.admit(endpoint, self.now())).await?;
+        pass.turn().await;
+        let outcome = match tokio::time::timeout(patience, send).await {
+            Ok(answer) => answer.map_err(|error| AwsError::of(&error)),
+            Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, "no answer in time")),
+        };
+        match &outcome {
+            // A network that is not there yet, seconds after waking up, says nothing of the endpoint.
+            Err(error) if error.kind == AwsErrorKind::Unreachable && self.clock.is_waking() => {}
+            Err(error) if error.kind.is_of_the_endpoint() => {
+                self.breakers.failed(endpoint, error.clone(), error.retry_after, self.now(), fastrand::f64());
+            }
+            _ => {
+                self.breakers.answered(endpoint);
+                self.limits.succeeded();
+            }
+        }
+        outcome
+    }
+
+    /// Where AWS's own files are.
+    #[must_use]
+    pub const fn files(&self) -> &AwsFiles {
+        &self.files
+    }
+
+    /// The address that a client made from this will call, if it is not the region's own.
+    #[must_use]
+    pub fn address_of(config: &SdkConfig, service: Service) -> Option<String> {
+        config.service_config()?.load_config(endpoints::endpoint_key(service)?)
+    }
+
+    /// AWS's own files, as far as they exist: the SDK takes a missing one that is named for an error, and none for a
+    /// reason to panic.
+    #[must_use]
+    pub fn profile_files(&self) -> EnvConfigFiles {
+        self.own_files("").build()
+    }
+
+    /// The same for the SDK's providers of an AWS profile's credentials, with the addresses of `[endpoints]` above those of
+    /// the files: the profile's section `services`, if it has one, is given them.
+    #[must_use]
+    pub fn provider_files(&self, profile: &str, services: Option<&str>) -> EnvConfigFiles {
+        match endpoints::above(&self.network().endpoints, profile, services) {
+            Some(above) => self.own_files(&above).build(),
+            None => self.profile_files(),
+        }
+    }
+
+    fn own_files(&self, above: &str) -> EnvConfigFilesBuilder {
+        let mut files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
+        for (kind, path) in
+            [(EnvConfigFileKind::Config, &self.files.config), (EnvConfigFileKind::Credentials, &self.files.credentials)]
+        {
+            // A FIFO would be read for ever.
+            if path.is_file() {
+                files = files.with_file(kind, path);
+            }
+        }
+        files.with_contents(EnvConfigFileKind::Config, above)
+    }
+
+    /// What the SDK's credential providers need. They find the addresses of `[endpoints]` in [`Self::provider_files`].
+    #[must_use]
+    pub fn provider_config(&self, region: &Region) -> ProviderConfig {
+        ProviderConfig::without_region()
+            .with_region(Some(SdkRegion::new(region.as_str().to_owned())))
+            .with_behavior_version(Some(behavior()))
+            .with_http_client(self.wiring.load().http.clone())
+            .with_time_source(SharedTimeSource::new(self.clock.clone()))
+            .with_timeout_config(timeouts())
+    }
+
+    /// What a client needs to call AWS in `region` with `credentials`, if it signs at all: at the address that `[endpoints]`
+    /// has for the service, or the AWS profile (`endpoint_url`, `services`), or else at the region's own.
+    pub async fn client_config(
+        &self,
+        source: &SourceConfig,
+        region: &Region,
+        credentials: impl Into<Option<Credentials>>,
+    ) -> SdkConfig {
+        let wiring = self.wiring.load_full();
+        // Who has no profile has no settings there, "default"'s least of all.
+        let files = if source.aws_profile().is_some() { self.profile_files() } else { no_files() };
+        let loader = aws_config::defaults(behavior())
+            .profile_files(files)
+            .profile_name(source.aws_profile().unwrap_or("default"))
+            .region(SdkRegion::new(region.as_str().to_owned()))
+            .http_client(wiring.http.clone())
+            .time_source(SharedTimeSource::new(self.clock.clone()))
+            .retry_config(RetryConfig::disabled()) // one layer retries, and it is ours (B5)
+            .disable_clock_skew_correction(true) // one clock is corrected, and it is ours (B9)
+            .timeout_config(timeouts());
+        let loader = match credentials.into() {
+            Some(credentials) => loader.credentials_provider(credentials),
+            None => loader.no_credentials(),
+        };
+        let of_files = loader.load().await;
+        let addresses = Addresses::new(&wiring.network, of_files.clone());
+        of_files.into_builder().service_config(addresses).build()
+    }
+}
+
+/// Named, so that an update of the SDK cannot change what it does.
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+/// No configuration at all.
+fn no_files() -> EnvConfigFiles {
+    EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "").build()
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build()
+}

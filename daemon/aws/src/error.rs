@@ -1,0 +1,225 @@
+//! What an error of AWS, or of the way to it, means for what we do next.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
+
+use crate::http::InsecureEndpoint;
+use rolecall_core::circuit_breaker::ALONE_MAX;
+use rolecall_core::circuit_breaker::Open;
+
+/// What went wrong with a call to AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsError {
+    /// What it means.
+    pub kind: AwsErrorKind,
+    /// What AWS, or the network, says. Safe for a terminal.
+    pub message: String,
+    /// How long no other call makes sense, where somebody said so.
+    pub retry_after: Option<Duration>,
+    /// Whether no call was made, and this is what the last one came to: the endpoint is left alone.
+    pub is_repeated: bool,
+}
+
+/// What an error of AWS means for what we do next (B8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwsErrorKind {
+    /// The caller may not. Lasts until somebody changes a policy.
+    Denied,
+    /// The request cannot be fulfilled as it is. Lasts until somebody changes the configuration.
+    Rejected,
+    /// The credentials that signed are not, or no longer, good.
+    BaseRejected,
+    /// Fewer calls, please.
+    Throttled,
+    /// No answer, or AWS has trouble.
+    Unreachable,
+    /// An answer that is not AWS's own: a captive portal, a truncated document.
+    Garbled,
+    /// The request's time is too far from AWS's.
+    Clock,
+    /// The thing does not exist.
+    NotFound,
+    /// The endpoint is plain HTTP on another machine; nothing was sent.
+    Insecure,
+}
+
+impl AwsErrorKind {
+    /// Whether the same call may well succeed in a moment. A wrong time is among them: the clock learns the right one from
+    /// AWS's answer.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled | Self::Clock)
+    }
+
+    /// Whether it says something about the endpoint, rather than about what was asked of it.
+    #[must_use]
+    pub const fn is_of_the_endpoint(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled)
+    }
+
+    /// What has to happen for it to end.
+    #[must_use]
+    pub const fn class(self) -> ErrorClass {
+        match self {
+            Self::Throttled | Self::Unreachable | Self::Garbled => ErrorClass::Retry,
+            Self::Clock => ErrorClass::Clock,
+            Self::Denied | Self::Rejected | Self::BaseRejected | Self::NotFound | Self::Insecure => ErrorClass::Change,
+        }
+    }
+
+    /// The code at the wire.
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::Denied => ErrorCode::AccessDenied,
+            Self::Rejected | Self::Insecure => ErrorCode::ConfigInvalid,
+            Self::BaseRejected => ErrorCode::SourceUnavailable,
+            Self::Throttled => ErrorCode::Throttled,
+            Self::Unreachable | Self::Garbled => ErrorCode::AwsUnavailable,
+            Self::Clock => ErrorCode::ClockSkewed,
+            Self::NotFound => ErrorCode::ClusterNotFound,
+        }
+    }
+}
+
+impl AwsError {
+    /// An error that says no time.
+    pub fn new(kind: AwsErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, is_repeated: false }
+    }
+
+    /// An error of ours about what AWS answered.
+    pub fn garbled(message: impl Into<String>) -> Self {
+        Self::new(AwsErrorKind::Garbled, message)
+    }
+
+    /// Tells what an error of the SDK means.
+    pub fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        match error {
+            SdkError::ServiceError(service) => {
+                let meta = service.err();
+                let status = service.raw().status().as_u16();
+                let said = Self::of_answer(status, meta.code(), meta.message().unwrap_or_default());
+                Self { retry_after: retry_after(service.raw()), ..said }
+            }
+            SdkError::TimeoutError(_) => Self::new(AwsErrorKind::Unreachable, "no answer in time"),
+            SdkError::ResponseError(answer) => {
+                let garbled = Self::garbled("the answer is not one of AWS's");
+                Self { retry_after: retry_after(answer.raw()), ..garbled }
+            }
+            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) if is_insecure(error) => {
+                Self::new(AwsErrorKind::Insecure, InsecureEndpoint.to_string())
+            }
+            SdkError::DispatchFailure(_) => Self::new(AwsErrorKind::Unreachable, innermost(error)),
+            _ => Self::new(AwsErrorKind::Rejected, innermost(error)),
+        }
+    }
+
+    /// Tells what an answer means (eks-auth-facts, 3.4): the code if there is one, else the status.
+    fn of_answer(status: u16, code: Option<&str>, message: &str) -> Self {
+        let kind = match (code, status) {
+            (Some(code), _) if code.contains("Throttl") || code.contains("TooManyRequests") => AwsErrorKind::Throttled,
+            (Some("RequestLimitExceeded" | "SlowDown"), _) | (_, 429) => AwsErrorKind::Throttled,
+            (Some("RequestExpired" | "RequestTimeTooSkewed"), _) => AwsErrorKind::Clock,
+            (Some("SignatureDoesNotMatch" | "InvalidSignatureException"), _) if is_about_time(message) => {
+                AwsErrorKind::Clock
+            }
+            (
+                Some(
+                    "ExpiredToken"
+                    | "ExpiredTokenException"
+                    | "InvalidClientTokenId"
+                    | "UnrecognizedClientException"
+                    | "InvalidToken"
+                    | "SignatureDoesNotMatch"
+                    | "InvalidSignatureException",
+                ),
+                _,
+            ) => AwsErrorKind::BaseRejected,
+            (Some("IDPCommunicationError" | "ServiceUnavailable" | "InternalFailure"), _) | (_, 500..) => {
+                AwsErrorKind::Unreachable
+            }
+            (Some(code), _) if code.starts_with("AccessDenied") => AwsErrorKind::Denied,
+            (Some("ResourceNotFoundException"), _) => AwsErrorKind::NotFound,
+            (Some(_), _) => AwsErrorKind::Rejected,
+            (None, _) => return Self::garbled(format!("an answer with status {status} that is not one of AWS's")),
+        };
+        let message = match (code, message) {
+            (Some(code), "") => format!("{code} (status {status})"),
+            (_, message) if status >= 500 => format!("it answers with status {status}: {message}"),
+            (_, message) => message.to_owned(),
+        };
+        Self::new(kind, sanitize_for_terminal(&message))
+    }
+}
+
+impl From<Open<Self>> for AwsError {
+    /// What the last caller was told, and for how long it holds.
+    fn from(open: Open<Self>) -> Self {
+        Self { retry_after: Some(open.rest), is_repeated: true, ..Self::clone(&open.failure) }
+    }
+}
+
+/// How long a service asks to be left alone: seconds (RFC 9110, 10.2.3). AWS does not send the other form, a date.
+fn retry_after(answer: &HttpResponse) -> Option<Duration> {
+    let asked = answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)?;
+    Some(asked.min(ALONE_MAX))
+}
+
+fn is_about_time(message: &str) -> bool {
+    message.contains("Signature expired") || message.contains("not yet current")
+}
+
+fn is_insecure(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(<dyn Error + 'static>::is::<InsecureEndpoint>)
+}
+
+/// An error and what caused it, outermost first.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// The last cause's own words: the SDK's outer layers say little.
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    sanitize_for_terminal(&causes(error).last().map(ToString::to_string).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_by_class() {
+        use AwsErrorKind::{BaseRejected, Clock, Denied, Garbled, NotFound, Rejected, Throttled, Unreachable};
+        for (status, code, message, kind) in [
+            (403, Some("AccessDenied"), "User: x is not authorized", Denied),
+            (400, Some("AccessDeniedException"), "", Denied),
+            (400, Some("ValidationError"), "", Rejected),
+            (400, Some("PackedPolicyTooLarge"), "", Rejected),
+            (403, Some("RegionDisabledException"), "", Rejected),
+            (403, Some("ExpiredToken"), "", BaseRejected),
+            (403, Some("InvalidClientTokenId"), "", BaseRejected),
+            (403, Some("SignatureDoesNotMatch"), "The request signature we calculated does not match", BaseRejected),
+            (403, Some("SignatureDoesNotMatch"), "Signature expired: 2026…", Clock),
+            (403, Some("SignatureDoesNotMatch"), "Signature not yet current: 2026…", Clock),
+            (403, Some("RequestTimeTooSkewed"), "", Clock),
+            (400, Some("Throttling"), "Rate exceeded", Throttled),
+            (400, Some("ThrottlingException"), "", Throttled),
+            (429, None, "", Throttled),
+            (503, Some("ServiceUnavailable"), "", Unreachable),
+            (500, None, "", Unreachable),
+            (404, Some("ResourceNotFoundException"), "No cluster found", NotFound),
+            (400, None, "<html>", Garbled),
+        ] {
+            assert_eq!(AwsError::of_answer(status, code, message).kind, kind, "{status} {code:?} {message}");
+        }
+    }
+}

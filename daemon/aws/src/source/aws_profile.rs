@@ -1,0 +1,280 @@
+//! What an AWS profile says, as the AWS CLI and the SDKs read it: the role that it names and what that is assumed from, or
+//! else the one place where its credentials come from.
+//!
+//! The order in which the kinds are looked for is that of `aws-config` (`profile/credentials/repr.rs`). Roles are ours to
+//! assume, so that each is cached, shared and flown once; so a profile that names one is a [`Plan::Role`] and what it
+//! builds on is a source of its own.
+
+use std::time::Duration;
+
+use aws_config::profile::{Profile, ProfileSet};
+use rolecall_protocol::{ExternalId, InvalidName, Region, RoleArn, SessionName};
+
+use crate::sso::SsoSession;
+use rolecall_core::config::DEFAULT_MFA_SESSION;
+use rolecall_core::config::Mfa;
+use rolecall_core::config::SESSION_RANGE;
+use rolecall_core::config::SourceKind;
+
+/// What a role's session lasts if its profile does not say.
+const DEFAULT_DURATION: Duration = Duration::from_hours(1);
+/// More roles in a row than this are a mistake, not an organisation (row 92).
+const MAX_ROLES: usize = 5;
+/// Where a profile of IAM Identity Center is from if nothing is said of scopes.
+const DEFAULT_SCOPE: &str = "sso:account:access";
+
+/// What an AWS profile says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Assume this role.
+    Role(Box<RolePlan>),
+    /// Ask IAM Identity Center for a role of an account.
+    Sso(Box<SsoPlan>),
+    /// Run this command.
+    Process(String),
+    /// Use the keys in the files.
+    Keys,
+    /// Use a web identity token in a file.
+    WebIdentity,
+    /// Use what `aws login` got.
+    AwsLogin,
+    /// Ask the EC2 instance; by this address rather than its own.
+    Instance(Option<String>),
+    /// Ask the container.
+    Container,
+}
+
+/// A role that an AWS profile names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RolePlan {
+    /// What it is assumed from.
+    pub(super) base: SourceKind,
+    /// The MFA device that it asks for.
+    pub(super) mfa: Option<Mfa>,
+    pub(super) role: RoleArn,
+    pub(super) session_name: Option<SessionName>,
+    pub(super) external_id: Option<ExternalId>,
+    pub(super) duration: Duration,
+    pub(super) region: Option<Region>,
+}
+
+/// A role of an account in IAM Identity Center.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SsoPlan {
+    pub(super) session: SsoSession,
+    pub(super) account: String,
+    pub(super) role: String,
+}
+
+/// What is wrong with an AWS profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Wrong {
+    /// The profile, which may be one that the wanted one builds on.
+    pub(super) profile: String,
+    /// What.
+    pub(super) message: String,
+}
+
+/// Reads what a profile says. What it builds on is looked at too, so that a loop is an error and not a wait.
+pub(super) fn plan(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, Wrong> {
+    let mut visited: Vec<&str> = Vec::new();
+    let first = step(profiles, kind)?;
+    let mut next = match &first {
+        Plan::Role(role) => Some(role.base.clone()),
+        _ => None,
+    };
+    while let Some(SourceKind::AwsProfile(name)) = &next {
+        let found = find(profiles, name)?;
+        if visited.contains(&found.name()) || is_named(kind, found.name()) {
+            visited.push(found.name());
+            return Err(wrong(
+                first_name(kind),
+                format!("its source_profile leads in a circle: {}", visited.join(", ")),
+            ));
+        }
+        if visited.len() + 1 >= MAX_ROLES {
+            return Err(wrong(found.name(), format!("is one of more than {MAX_ROLES} roles in a row")));
+        }
+        visited.push(found.name());
+        next = match step(profiles, &SourceKind::AwsProfile(name.clone()))? {
+            Plan::Role(role) => Some(role.base),
+            _ => None,
+        };
+    }
+    if let Some(leaf) = next {
+        step(profiles, &leaf)?;
+    }
+    Ok(first)
+}
+
+fn is_named(kind: &SourceKind, name: &str) -> bool {
+    matches!(kind, SourceKind::AwsProfile(other) if other == name)
+}
+
+fn first_name(kind: &SourceKind) -> &str {
+    match kind {
+        SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name) => name,
+        SourceKind::Keyring(name) => name.as_str(),
+    }
+}
+
+/// One profile alone.
+fn step(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, Wrong> {
+    match kind {
+        SourceKind::AwsProfile(name) => {
+            let profile = find(profiles, name)?;
+            match role(profiles, profile)? {
+                Some(role) => Ok(Plan::Role(Box::new(role))),
+                None => leaf(profiles, profile),
+            }
+        }
+        SourceKind::AwsProfileLeaf(name) => {
+            let profile = find(profiles, name)?;
+            if has_keys(profile) { Ok(Plan::Keys) } else { leaf(profiles, profile) }
+        }
+        SourceKind::Keyring(name) => Err(wrong(name.as_str(), "is no AWS profile")),
+    }
+}
+
+fn find<'a>(profiles: &'a ProfileSet, name: &str) -> Result<&'a Profile, Wrong> {
+    profiles.get_profile(name).ok_or_else(|| wrong(name, "does not exist, and another builds on it"))
+}
+
+/// The role that a profile names, unless that is one of a web identity, which needs nothing to be assumed from.
+fn role(profiles: &ProfileSet, profile: &Profile) -> Result<Option<RolePlan>, Wrong> {
+    let Some(arn) = profile.get("role_arn").filter(|_| profile.get("web_identity_token_file").is_none()) else {
+        return Ok(None);
+    };
+    let base = match (profile.get("source_profile"), profile.get("credential_source")) {
+        (Some(_), Some(_)) => return Err(wrong(profile.name(), "has both source_profile and credential_source")),
+        (None, None) => return Err(wrong(profile.name(), "has a role_arn, but no source_profile to assume it from")),
+        (Some(name), None) if name == profile.name() => SourceKind::AwsProfileLeaf(name.to_owned()),
+        // Keys there stand above a role there: that is how one tells the two uses of a profile apart.
+        (Some(name), None) if profiles.get_profile(name).is_some_and(has_keys) => {
+            SourceKind::AwsProfileLeaf(name.to_owned())
+        }
+        (Some(name), None) => SourceKind::AwsProfile(name.to_owned()),
+        (None, Some(_)) => SourceKind::AwsProfileLeaf(profile.name().to_owned()),
+    };
+    Ok(Some(RolePlan {
+        base,
+        mfa: mfa(profile)?,
+        role: value(profile, "role_arn", arn)?,
+        session_name: profile
+            .get("role_session_name")
+            .map(|name| value(profile, "role_session_name", name))
+            .transpose()?,
+        external_id: profile.get("external_id").map(|id| value(profile, "external_id", id)).transpose()?,
+        duration: duration(profile)?,
+        region: profile.get("region").and_then(|region| region.parse().ok()),
+    }))
+}
+
+fn mfa(profile: &Profile) -> Result<Option<Mfa>, Wrong> {
+    let Some(serial) = profile.get("mfa_serial") else { return Ok(None) };
+    Ok(Some(Mfa {
+        serial: value(profile, "mfa_serial", serial)?,
+        session: DEFAULT_MFA_SESSION,
+        process: profile.get("mfa_process").map(str::to_owned),
+    }))
+}
+
+fn duration(profile: &Profile) -> Result<Duration, Wrong> {
+    let Some(text) = profile.get("duration_seconds") else { return Ok(DEFAULT_DURATION) };
+    let seconds = text.trim().parse().ok().map(Duration::from_secs);
+    seconds
+        .filter(|length| SESSION_RANGE.contains(length))
+        .ok_or_else(|| wrong(profile.name(), "duration_seconds has to be a number from 900 to 43200"))
+}
+
+/// Where a profile's own credentials come from.
+fn leaf(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, Wrong> {
+    if let Some(source) = profile.get("credential_source") {
+        return match source {
+            "Ec2InstanceMetadata" => {
+                Ok(Plan::Instance(profile.get("ec2_metadata_service_endpoint").map(str::to_owned)))
+            }
+            "EcsContainer" => Ok(Plan::Container),
+            // The shell's variables decide nothing.
+            _ => Err(wrong(
+                profile.name(),
+                "its credential_source has to be Ec2InstanceMetadata or EcsContainer; a shell's variables are not read",
+            )),
+        };
+    }
+    if profile.get("role_arn").is_some() && profile.get("web_identity_token_file").is_some() {
+        return Ok(Plan::WebIdentity);
+    }
+    if let Some(sso) = sso(profiles, profile)? {
+        return Ok(Plan::Sso(Box::new(sso)));
+    }
+    if profile.get("login_session").is_some() {
+        return Ok(Plan::AwsLogin);
+    }
+    if let Some(command) = profile.get("credential_process") {
+        return Ok(Plan::Process(command.to_owned()));
+    }
+    if has_keys(profile) {
+        return Ok(Plan::Keys);
+    }
+    Err(wrong(profile.name(), "says nothing about credentials: no keys, no SSO, no credential_process, no role"))
+}
+
+fn has_keys(profile: &Profile) -> bool {
+    profile.get("aws_access_key_id").is_some() && profile.get("aws_secret_access_key").is_some()
+}
+
+/// What a profile says of IAM Identity Center: with an `[sso-session]`, or all by itself as it was before there were these.
+fn sso(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SsoPlan>, Wrong> {
+    let says = |key: &str| profile.get(key).map(str::to_owned);
+    let name = says("sso_session");
+    if name.is_none() && says("sso_start_url").is_none() {
+        return Ok(None);
+    }
+    let session = match &name {
+        Some(name) => Some(profiles.sso_session(name).ok_or_else(|| {
+            wrong(profile.name(), format!("names the sso-session \"{name}\", and there is no [sso-session {name}]"))
+        })?),
+        None => None,
+    };
+    let shared = |key: &str| {
+        let found = match session {
+            Some(session) => session.get(key).map(str::to_owned),
+            None => says(key),
+        };
+        found.ok_or_else(|| match &name {
+            Some(name) => wrong(profile.name(), format!("[sso-session {name}] has no {key}")),
+            None => wrong(profile.name(), format!("has no {key}")),
+        })
+    };
+    let own = |key: &str| says(key).ok_or_else(|| wrong(profile.name(), format!("has no {key}")));
+    let scopes = session.and_then(|session| session.get("sso_registration_scopes"));
+    let region = shared("sso_region")?;
+    Ok(Some(SsoPlan {
+        account: own("sso_account_id")?,
+        role: own("sso_role_name")?,
+        session: SsoSession {
+            profile: profile.name().to_owned(),
+            start_url: shared("sso_start_url")?,
+            region: value(profile, "sso_region", &region)?,
+            scopes: match (&name, scopes) {
+                (Some(_), Some(scopes)) => scopes.split(',').map(|scope| scope.trim().to_owned()).collect(),
+                (Some(_), None) => vec![DEFAULT_SCOPE.to_owned()],
+                (None, _) => Vec::new(),
+            },
+            name,
+        },
+    }))
+}
+
+fn value<T: std::str::FromStr<Err = InvalidName>>(profile: &Profile, key: &str, text: &str) -> Result<T, Wrong> {
+    text.parse().map_err(|error| wrong(profile.name(), format!("{key}: {error}")))
+}
+
+fn wrong(profile: &str, message: impl Into<String>) -> Wrong {
+    Wrong { profile: profile.to_owned(), message: message.into() }
+}
+
+#[cfg(test)]
+mod tests;

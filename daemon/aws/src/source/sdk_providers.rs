@@ -1,0 +1,93 @@
+//! Base credentials that AWS's SDK gets: keys in files, web identity, `aws login`, instances and containers.
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::profile::ProfileSet;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use rolecall_protocol::Region;
+
+use super::Login;
+use super::SourceError;
+use crate::client::Aws;
+use crate::error::causes;
+use crate::error::innermost;
+
+/// What the files themselves have, or what the SDK gets by them.
+pub(super) async fn of_files(
+    aws: &Aws,
+    profiles: &ProfileSet,
+    profile: &str,
+    region: &Region,
+) -> Result<Credentials, SourceError> {
+    let services = profiles.get_profile(profile).and_then(|found| found.get("services"));
+    let provider = ProfileFileCredentialsProvider::builder()
+        .configure(&aws.provider_config(region))
+        .profile_files(aws.provider_files(profile, services))
+        .profile_name(profile)
+        .build();
+    provider.provide_credentials().await.map_err(|error| classify(profile, &error))
+}
+
+/// The keys in the files, whatever else the profile says: it is one that a role builds on.
+pub(super) fn keys(profiles: &ProfileSet, name: &str) -> Option<Credentials> {
+    let profile = profiles.get_profile(name)?;
+    let token = profile.get("aws_session_token").filter(|token| !token.is_empty());
+    let (id, secret) = (profile.get("aws_access_key_id")?, profile.get("aws_secret_access_key")?);
+    Some(Credentials::new(id, secret, token.map(str::to_owned), None, "AWS profile"))
+}
+
+/// What the EC2 instance that this runs on has.
+pub(super) async fn of_instance(
+    aws: &Aws,
+    profile: &str,
+    region: &Region,
+    address: Option<&str>,
+) -> Result<Credentials, SourceError> {
+    let config = aws.provider_config(region);
+    let mut client = imds::Client::builder().configure(&config);
+    if let Some(address) = address {
+        client = client.endpoint(address).map_err(|_| SourceError::Invalid {
+            profile: profile.to_owned(),
+            message: "its ec2_metadata_service_endpoint is no address".to_owned(),
+        })?;
+    }
+    let provider = ImdsCredentialsProvider::builder().configure(&config).imds_client(client.build()).build();
+    provider.provide_credentials().await.map_err(|error| classify(profile, &error))
+}
+
+/// What the container that this runs in has.
+pub(super) async fn of_container(aws: &Aws, profile: &str, region: &Region) -> Result<Credentials, SourceError> {
+    let provider = EcsCredentialsProvider::builder().configure(&aws.provider_config(region)).build();
+    provider.provide_credentials().await.map_err(|error| classify(profile, &error))
+}
+
+fn classify(profile: &str, error: &CredentialsError) -> SourceError {
+    let profile = profile.to_owned();
+    match error {
+        CredentialsError::ProviderTimedOut(_) => {
+            SourceError::Failed { profile, message: "no answer in time".to_owned() }
+        }
+        CredentialsError::CredentialsNotLoaded(_) => {
+            SourceError::Failed { profile, message: format!("there are none ({})", innermost(error)) }
+        }
+        CredentialsError::InvalidConfiguration(_) => SourceError::Invalid { profile, message: innermost(error) },
+        _ if is_ended_login(error) => {
+            let login = Login::Aws { profile: profile.clone() };
+            SourceError::LoginNeeded { profile, login }
+        }
+        _ => SourceError::Failed { profile, message: innermost(error) },
+    }
+}
+
+/// Whether `aws login` has to be run again: the SDK says so in words alone.
+fn is_ended_login(error: &CredentialsError) -> bool {
+    const WORDS: [&str; 3] = ["Login token", "reauthenticate", "login/cache"];
+    causes(error).any(|cause| {
+        let said = cause.to_string();
+        WORDS.iter().any(|words| said.contains(words))
+    })
+}

@@ -1,0 +1,331 @@
+//! One AssumeRole. The only module that calls STS.
+
+mod inputs;
+mod session_token;
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
+use aws_sdk_sts::types::Credentials as StsCredentials;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use backon::{ExponentialBuilder, Retryable};
+use tokio::time::Instant;
+
+use crate::client::{ATTEMPT, Aws};
+use crate::error::{AwsError, AwsErrorKind};
+use rolecall_core::config::SESSION_RANGE;
+use rolecall_core::config::inputs::Variant;
+use rolecall_core::config::network::Service;
+use rolecall_core::profile::{CHAINED_MAX, Endpoint, Hop};
+use rolecall_core::session::Session;
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SessionName, SourceName};
+pub use session_token::{Code, session_token};
+
+/// Attempts after the first, and the back-off's first step (B5).
+const RETRIES: usize = 2;
+const BACKOFF: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// Attempts after the first where the machine has just woken up: its network comes back within seconds (B10).
+const RETRIES_WAKING: usize = 6;
+/// How long all attempts together may take from the first one's beginning (waiting for its turn is no fault of AWS's): a
+/// caller hears of it before their own deadline of 9 s.
+const PATIENCE: Duration = Duration::from_secs(7);
+/// A back-off and an attempt that have less than this are not worth it.
+const LEAST: Duration = Duration::from_millis(1500);
+
+/// Why STS did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{asked}: {}", .error.message)]
+pub struct HopError {
+    /// What it was asked.
+    pub asked: Asked,
+    /// What it said.
+    pub error: AwsError,
+}
+
+/// What STS is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// AssumeRole.
+    Assume(RoleArn),
+    /// GetSessionToken with a code of that device.
+    SessionToken(MfaSerial),
+    /// GetCallerIdentity.
+    Identify,
+}
+
+/// What one AssumeRole takes.
+#[derive(Clone, Copy)]
+pub struct Assume<'a> {
+    /// Whose endpoints are called.
+    pub endpoint: &'a Endpoint,
+    /// The role, and how it is asked for.
+    pub hop: &'a Hop,
+    /// What the session is called.
+    pub name: &'a SessionName,
+    /// The session that signs.
+    pub base: &'a Session,
+    /// A code of an MFA device, where the call itself is made with one.
+    pub code: Option<Code<'a>>,
+    /// Whether an hour is all that AWS gave last time.
+    pub is_clamped: bool,
+}
+
+/// Assumes a role. What is transient is tried again, briefly.
+pub async fn assume(aws: &Aws, wanted: Assume<'_>) -> Result<Session, HopError> {
+    let hop = wanted.hop;
+    let client = client(aws, wanted.endpoint, wanted.base).await;
+    let begun = OnceLock::new();
+    let ask = |duration: Duration| attempts(aws, &wanted, &client, duration, &begun);
+    let most = if wanted.is_clamped { hop.duration.min(CHAINED_MAX) } else { hop.duration };
+    let (answer, got) = match ask(most).await {
+        // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
+        Err(error) if most > CHAINED_MAX && wanted.code.is_none() && is_too_long(&error) => {
+            tracing::info!(role = %hop.role, "Asking for a session of one hour, since AWS grants no longer one");
+            (ask(CHAINED_MAX).await, CHAINED_MAX)
+        }
+        answer => (answer, most),
+    };
+    answer
+        .and_then(|answer| accept(&answer, hop, aws.now()))
+        .map(|session| Session { is_clamped: got < hop.duration, ..session })
+        .map_err(|error| HopError { asked: Asked::Assume(hop.role.clone()), error })
+}
+
+/// Asks STS whose credentials these are.
+pub async fn caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Session) -> Result<String, HopError> {
+    let failed = |error| HopError { asked: Asked::Identify, error };
+    let client = client(aws, endpoint, session).await;
+    let answer = aws.call(endpoint, ATTEMPT, client.get_caller_identity().send()).await;
+    match answer.map_err(failed)?.arn {
+        Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
+        None => Err(failed(AwsError::garbled("STS answered without saying who it is"))),
+    }
+}
+
+async fn client(aws: &Aws, endpoint: &Endpoint, base: &Session) -> aws_sdk_sts::Client {
+    let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await;
+    let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(SaysOnce);
+    let url = endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::address_of(&shared, Service::Sts));
+    // An address is one already: the SDK takes a wish for another form of it for a mistake.
+    let Variant { fips, dual_stack } = endpoint.sts.variant;
+    if url.is_some() || fips {
+        config.set_use_fips(Some(url.is_none()));
+    }
+    if url.is_some() || dual_stack {
+        config.set_use_dual_stack(Some(url.is_none()));
+    }
+    config.set_endpoint_url(url);
+    aws_sdk_sts::Client::from_conf(config.build())
+}
+
+/// The call, and after what is transient a few more, as long as there is time and nobody asks to be left alone.
+async fn attempts(
+    aws: &Aws,
+    wanted: &Assume<'_>,
+    client: &aws_sdk_sts::Client,
+    duration: Duration,
+    begun: &OnceLock<Instant>,
+) -> Result<AssumeRoleOutput, AwsError> {
+    let backoff = ExponentialBuilder::new()
+        .with_min_delay(BACKOFF)
+        .with_max_delay(BACKOFF_MAX)
+        .with_max_times(if aws.clock().is_waking() { RETRIES_WAKING } else { RETRIES })
+        .with_jitter();
+    let is_worth_it = |error: &AwsError| {
+        let is_time_left = left(begun) > LEAST;
+        // A code is used up by the first attempt.
+        wanted.code.is_none()
+            && error.kind.is_transient()
+            && error.retry_after.is_none()
+            && is_time_left
+            // What it said is worth more than that it is not asked again.
+            && aws.breakers().look(wanted.endpoint, aws.now()).is_ok()
+            && aws.limits().may_retry()
+    };
+    (|| call(aws, wanted, client, duration, begun)).retry(backoff).when(is_worth_it).await
+}
+
+async fn call(
+    aws: &Aws,
+    wanted: &Assume<'_>,
+    client: &aws_sdk_sts::Client,
+    duration: Duration,
+    begun: &OnceLock<Instant>,
+) -> Result<AssumeRoleOutput, AwsError> {
+    let hop = wanted.hop;
+    let request = client
+        .assume_role()
+        .role_arn(hop.role.as_str())
+        .role_session_name(wanted.name.as_str())
+        .set_external_id(hop.external_id.as_ref().map(ToString::to_string))
+        .set_serial_number(wanted.code.map(|code| code.serial.to_string()))
+        .set_token_code(wanted.code.map(|code| code.code.expose().clone()))
+        .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
+    let request = match &hop.inputs {
+        Some(inputs) => inputs::with(request, inputs),
+        None => request,
+    };
+    // In a box: the SDK's futures have many kilobytes.
+    let timed = Box::pin(async {
+        begun.get_or_init(Instant::now);
+        request.send().await
+    });
+    aws.call(wanted.endpoint, left(begun).min(ATTEMPT), timed).await
+}
+
+/// How long attempts may still take.
+fn left(begun: &OnceLock<Instant>) -> Duration {
+    PATIENCE.saturating_sub(begun.get().map_or(Duration::ZERO, Instant::elapsed))
+}
+
+/// What an answer is believed for.
+const SAID_ONCE: [&str; 5] = ["<AccessKeyId>", "<SecretAccessKey>", "<SessionToken>", "<Expiration>", "<Arn>"];
+
+/// Refuses an answer that says one thing twice (row 64): the SDK's parser would take the last.
+#[derive(Debug)]
+struct SaysOnce;
+
+impl Intercept for SaysOnce {
+    fn name(&self) -> &'static str {
+        "SaysOnce"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response().body().bytes().unwrap_or_default();
+        let count = |element: &str| body.windows(element.len()).filter(|at| *at == element.as_bytes()).count();
+        match SAID_ONCE.iter().find(|element| count(element) > 1) {
+            Some(element) => Err(format!("the answer says {element} twice").into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Believes an answer only if it is whole, not already over, and of the role that was asked for (rows 64 to 66).
+fn accept(answer: &AssumeRoleOutput, hop: &Hop, now: SystemTime) -> Result<Session, AwsError> {
+    let Some(got) = answer.credentials() else {
+        return Err(AwsError::garbled("STS answered without credentials"));
+    };
+    let arn = answer.assumed_role_user().map(|user| user.arn().to_owned()).unwrap_or_default();
+    if !is_session_of(&arn, &hop.role) {
+        return Err(AwsError::garbled("STS answered with the session of another role"));
+    }
+    // No session lasts longer than AWS's twelve hours, so a later end is a mistake.
+    let credentials = credentials(got, now, *SESSION_RANGE.end(), "AssumeRole")?;
+    Ok(Session { credentials, arn: Some(arn), issued: now, is_clamped: false })
+}
+
+/// Credentials that are whole and not already over; none last longer than `most`.
+fn credentials(
+    got: &StsCredentials,
+    now: SystemTime,
+    most: Duration,
+    provider: &'static str,
+) -> Result<Credentials, AwsError> {
+    if got.access_key_id().is_empty() || got.secret_access_key().is_empty() || got.session_token().is_empty() {
+        return Err(AwsError::garbled("STS answered with credentials that lack a part"));
+    }
+    let expiry = match SystemTime::try_from(*got.expiration()) {
+        Ok(expiry) if expiry > now => expiry.min(now + most),
+        _ => return Err(AwsError::garbled("STS answered with a session that is already over")),
+    };
+    let (id, secret) = (got.access_key_id(), got.secret_access_key());
+    Ok(Credentials::new(id, secret, Some(got.session_token().to_owned()), Some(expiry), provider))
+}
+
+/// Whether `arn:P:sts::A:assumed-role/NAME/SESSION` is a session of that role; its path is lost on the way.
+fn is_session_of(arn: &str, role: &RoleArn) -> bool {
+    let prefix = format!("arn:{}:sts::{}:assumed-role/{}/", role.partition(), role.account(), role.role_name());
+    arn.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix))
+}
+
+fn is_too_long(error: &AwsError) -> bool {
+    error.kind == AwsErrorKind::Rejected && error.message.contains("DurationSeconds")
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Assume(role) => write!(f, "assume {role}"),
+            Self::SessionToken(serial) => write!(f, "give a session for a code of {serial}"),
+            Self::Identify => f.write_str("say whose credentials these are"),
+        }
+    }
+}
+
+impl HopError {
+    /// Whether AWS grants no session as long as that.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        is_too_long(&self.error)
+    }
+
+    /// The error as the wire says it.
+    #[must_use]
+    pub fn body(&self, source: &SourceName) -> ErrorBody {
+        let Self { asked, error } = self;
+        let said = &error.message;
+        let (message, hint) = match error.kind {
+            AwsErrorKind::Denied => {
+                (format!("AWS does not let source \"{source}\" {asked}: {said}"), denied_hint(said))
+            }
+            AwsErrorKind::Rejected if is_too_much(said) => (
+                format!("STS refuses the request to {asked}: {said}"),
+                "Session tags and policies together are too large for a session: use fewer or shorter ones.",
+            ),
+            AwsErrorKind::Rejected | AwsErrorKind::NotFound => (
+                format!("STS refuses the request to {asked}: {said}"),
+                "Mend the profile; rolecall show tells what is asked for.",
+            ),
+            AwsErrorKind::BaseRejected => (
+                format!("AWS does not take the credentials of source \"{source}\": {said}"),
+                "Renew them in AWS's own configuration; rolecall show tells where the source takes them from.",
+            ),
+            AwsErrorKind::Throttled => (format!("STS asks for fewer calls ({said})"), "Try again in a moment."),
+            AwsErrorKind::Unreachable => {
+                (format!("STS cannot be reached: {said}"), "Check the network, the VPN and the proxy.")
+            }
+            AwsErrorKind::Garbled => (
+                format!("what answers in the place of STS is not STS: {said}"),
+                "Check the network: a login page or a proxy may be in between.",
+            ),
+            AwsErrorKind::Clock => (format!("AWS refuses the time of this machine: {said}"), "Set the clock."),
+            AwsErrorKind::Insecure => {
+                (format!("{said}; nothing was sent"), "Use https in endpoint_url of AWS's configuration.")
+            }
+        };
+        let code = if error.kind == AwsErrorKind::NotFound { ErrorCode::ConfigInvalid } else { error.kind.code() };
+        ErrorBody::new(code, message).hint(hint)
+    }
+}
+
+/// What has to be allowed: some of what a role can be given wants a permission of its own.
+fn denied_hint(said: &str) -> &'static str {
+    if said.contains("sts:TagSession") {
+        "Session tags want sts:TagSession: the role's trust policy and your own permissions both have to allow it, and on a chain those of every role that transitive tags reach."
+    } else if said.contains("sts:SetSourceIdentity") {
+        "A source identity wants sts:SetSourceIdentity: the trust policy of every role of the chain has to allow it, and so have your own permissions."
+    } else {
+        "Check the role's trust policy and your own permissions: both have to allow it."
+    }
+}
+
+/// Whether tags and policies are more than fits into a session (PackedPolicyTooLarge).
+fn is_too_much(said: &str) -> bool {
+    said.contains("PackedPolicyTooLarge") || (said.contains("acked") && said.contains("allotted space"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+use aws_sdk_sts::types::AssumedRoleUser;
+use aws_smithy_types::DateTime;
+
+use rolecall_core::config::NameTemplate;
+
+use super::*;
+
+const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+fn hop() -> Hop {
+    Hop {
+        role: "arn:aws:iam::111122223333:role/team/developers".parse().unwrap(),
+        session_name: NameTemplate::new("dev@laptop", "", "", ""),
+        external_id: None,
+        duration: Duration::from_hours(1),
+        inputs: None,
+    }
+}
+
+fn answer(arn: &str, seconds: i64) -> AssumeRoleOutput {
+    let credentials = StsCredentials::builder()
+        .access_key_id("ASIAEXAMPLE")
+        .secret_access_key("secret")
+        .session_token("token")
+        .expiration(DateTime::from_secs(seconds))
+        .build()
+        .unwrap();
+    let user = AssumedRoleUser::builder().assumed_role_id("x").arn(arn).build().unwrap();
+    AssumeRoleOutput::builder().credentials(credentials).assumed_role_user(user).build()
+}
+
+const ARN: &str = "arn:aws:sts::111122223333:assumed-role/developers/dev@laptop";
+
+#[test]
+fn a_whole_answer_is_a_session() {
+    let session = accept(&answer(ARN, 3600), &hop(), NOW).unwrap();
+    assert_eq!(session.arn.as_deref(), Some(ARN));
+    assert_eq!(session.expires(), Some(NOW + Duration::from_hours(1)));
+}
+
+#[test]
+fn row_65_ends_in_the_past_are_refused_and_far_ends_are_clamped() {
+    for seconds in [0, -1, i64::MIN / 2] {
+        assert_eq!(accept(&answer(ARN, seconds), &hop(), NOW).unwrap_err().kind, AwsErrorKind::Garbled);
+    }
+    let far = accept(&answer(ARN, 253_402_300_799), &hop(), NOW).unwrap();
+    assert_eq!(far.expires(), Some(NOW + Duration::from_hours(12)));
+}
+
+#[test]
+fn row_66_the_session_of_another_role_is_refused() {
+    for arn in [
+        "",
+        "arn:aws:sts::111122223333:assumed-role/admins/dev@laptop",
+        "arn:aws:sts::999988887777:assumed-role/developers/dev@laptop",
+        "arn:aws-cn:sts::111122223333:assumed-role/developers/dev@laptop",
+        "arn:aws:sts::111122223333:assumed-role/developers",
+    ] {
+        assert!(accept(&answer(arn, 3600), &hop(), NOW).unwrap_err().message.contains("another role"), "{arn}");
+    }
+}
+
+#[test]
+fn denials_of_what_few_profiles_have_say_what_is_to_be_allowed() {
+    let hint = |kind, said: &str| {
+        let error = AwsError::new(kind, said);
+        HopError { asked: Asked::Identify, error }.body(&"work".parse().unwrap()).hint.unwrap()
+    };
+    let denied = |action: &str| hint(AwsErrorKind::Denied, &format!("User: x is not authorized to perform: {action}"));
+    assert!(denied("sts:TagSession").contains("sts:TagSession"));
+    assert!(denied("sts:SetSourceIdentity").contains("sts:SetSourceIdentity"));
+    assert!(denied("sts:AssumeRole").contains("trust policy"));
+    for said in [
+        "Packed size of session tags consumes 101% of allotted space.",
+        "Packed policy consumes 120% of allotted space, please use smaller policy.",
+        "PackedPolicyTooLarge (status 400)",
+    ] {
+        assert!(hint(AwsErrorKind::Rejected, said).contains("fewer or shorter"), "{said}");
+    }
+    assert!(hint(AwsErrorKind::Rejected, "1 validation error detected").contains("rolecall show"));
+}

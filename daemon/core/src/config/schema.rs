@@ -1,0 +1,399 @@
+//! The configuration as it is written: every key, and how each value is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolecall_protocol::{
+    ClusterName, ExternalId, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity, SourceName,
+    TagKey, TagValue, near_misses,
+};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::duration;
+use super::inputs::{Policy, RawInputs};
+use super::network::{Endpoints, Network, RawNetwork};
+use super::notifications::{Notifications, RawNotifications};
+use super::url::EndpointUrl;
+use super::{ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
+
+/// Longer than this nobody keeps a session warm that they do not use.
+const WARM_MAX: Duration = Duration::from_hours(7 * 24);
+
+/// What an automatic lock may wait for.
+const LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
+
+/// The whole file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    defaults: RawDefaults,
+    #[serde(default)]
+    endpoints: Endpoints,
+    #[serde(default)]
+    network: RawNetwork,
+    #[serde(default)]
+    sources: BTreeMap<SourceName, RawSource>,
+    #[serde(default)]
+    lock: RawLock,
+    #[serde(default)]
+    notifications: RawNotifications,
+    #[serde(default)]
+    profiles: RawProfiles,
+}
+
+/// The profiles.
+pub(super) type RawProfiles = BTreeMap<ProfileName, RawProfile>;
+
+/// The file without its profiles: what they all go by.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawShared {
+    #[serde(default)]
+    pub(super) defaults: RawDefaults,
+    #[serde(default)]
+    endpoints: Endpoints,
+    #[serde(default)]
+    network: RawNetwork,
+    #[serde(default)]
+    pub(super) sources: BTreeMap<SourceName, RawSource>,
+    #[serde(default)]
+    lock: RawLock,
+    #[serde(default)]
+    notifications: RawNotifications,
+}
+
+/// A part of the file that has profiles alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPiece {
+    pub(super) profiles: RawProfiles,
+}
+
+/// `[defaults]`: each may be set per profile too.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDefaults {
+    #[serde(default, deserialize_with = "session_name")]
+    pub(super) session_name: Option<String>,
+    pub(super) duration: Option<SessionLength>,
+    pub(super) keep_warm: Option<WarmTime>,
+    pub(super) source_identity: Option<SourceIdentity>,
+    pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
+    pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
+    pub(super) policy_arns: Option<Vec<PolicyArn>>,
+    pub(super) policy: Option<Policy>,
+    pub(super) sts_endpoint: Option<EndpointUrl>,
+    pub(super) fips: Option<bool>,
+    pub(super) dual_stack: Option<bool>,
+}
+
+/// `[lock]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLock {
+    idle: Option<LockTime>,
+    max: Option<LockTime>,
+}
+
+/// A duration such as `30min`, from a minute to a week.
+#[derive(Clone, Copy)]
+struct LockTime(Duration);
+
+/// `[sources.NAME]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSource {
+    #[serde(default, deserialize_with = "aws_profile")]
+    aws_profile: Option<String>,
+    keyring: Option<KeyName>,
+    mfa: Option<RawMfa>,
+}
+
+/// `mfa` of a source.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { serial = \"arn:aws:iam::111122223333:mfa/dev\" }")]
+pub(super) struct RawMfa {
+    serial: MfaSerial,
+    session: Option<MfaLength>,
+    process: Option<Command>,
+}
+
+/// A command line for `sh -c`.
+struct Command(String);
+
+/// A duration such as `12h`, in GetSessionToken's bounds.
+#[derive(Clone, Copy)]
+struct MfaLength(Duration);
+
+/// `[profiles.NAME]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProfile {
+    pub(super) cluster: ClusterName,
+    pub(super) region: Region,
+    pub(super) source: SourceName,
+    pub(super) role_arn: Option<RoleArn>,
+    #[serde(default)]
+    pub(super) via: Vec<RoleArn>,
+    pub(super) external_id: Option<ExternalId>,
+    pub(super) duration: Option<SessionLength>,
+    pub(super) keep_warm: Option<WarmTime>,
+    #[serde(default, deserialize_with = "session_name")]
+    pub(super) session_name: Option<String>,
+    pub(super) server: Option<ServerUrl>,
+    pub(super) ca_sha256: Option<Sha256Hex>,
+    pub(super) source_identity: Option<SourceIdentity>,
+    pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
+    pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
+    pub(super) policy_arns: Option<Vec<PolicyArn>>,
+    pub(super) policy: Option<Policy>,
+    pub(super) sts_endpoint: Option<EndpointUrl>,
+    pub(super) fips: Option<bool>,
+    pub(super) dual_stack: Option<bool>,
+}
+
+/// A duration such as `1h` or `45min`, in STS's bounds.
+#[derive(Clone, Copy)]
+pub(super) struct SessionLength(Duration);
+
+/// A duration such as `8h`, up to a week; `0s` turns renewal off.
+#[derive(Clone, Copy)]
+pub(super) struct WarmTime(Duration);
+
+/// An `https` URL.
+pub(super) struct ServerUrl(String);
+
+/// 64 hexadecimal digits.
+pub(super) struct Sha256Hex(pub(super) String);
+
+/// Reads the text; an error has the line and the key.
+pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), ConfigError> {
+    let fail = |error: &toml::de::Error, key: Option<String>| ConfigError {
+        path: path.to_owned(),
+        line: error.span().map(|span| line_at(text, span.start)),
+        key,
+        message: in_words(error.message()),
+    };
+    let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None))?;
+    let raw: Raw = serde_path_to_error::deserialize(document).map_err(|error| {
+        let key = error.path().to_string();
+        fail(error.inner(), (key != ".").then_some(key))
+    })?;
+    let Raw { defaults, endpoints, network, sources, lock, notifications, profiles } = raw;
+    Ok((RawShared { defaults, endpoints, network, sources, lock, notifications }, profiles))
+}
+
+/// The parser's message as one line. Of an unknown key it lists all that there are; a person wants the one they meant.
+fn in_words(message: &str) -> String {
+    if !message.starts_with("unknown field") {
+        return message.lines().collect::<Vec<_>>().join(" ");
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted.next().unwrap_or_default();
+    let known: Vec<&str> = quoted.collect();
+    match near_misses(unknown, known.iter().copied()).first() {
+        Some(near) => format!("there is no key \"{unknown}\"; did you mean \"{near}\"?"),
+        None => format!("there is no key \"{unknown}\"; there are: {}", known.join(", ")),
+    }
+}
+
+/// The line of a dotted key, or of the nearest table above it. For errors alone: it reads the text once more.
+pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
+    let document = text.parse::<toml_edit::Document<String>>().ok()?;
+    let mut item = document.as_item();
+    let mut start = None;
+    for part in key.split('.') {
+        let Some((found, value)) = item.as_table_like().and_then(|table| table.get_key_value(part)) else { break };
+        start = found.span().or_else(|| value.span()).map(|span| span.start).or(start);
+        item = value;
+    }
+    start.map(|start| line_at(text, start))
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+/// Takes the inputs out of what has them among its keys.
+macro_rules! inputs {
+    ($raw:expr) => {
+        RawInputs {
+            source_identity: $raw.source_identity.clone(),
+            tags: $raw.tags.clone(),
+            transitive_tags: $raw.transitive_tags.clone(),
+            policy_arns: $raw.policy_arns.clone(),
+            policy: $raw.policy.clone(),
+            sts_endpoint: $raw.sts_endpoint.clone(),
+            fips: $raw.fips,
+            dual_stack: $raw.dual_stack,
+        }
+    };
+}
+
+impl RawDefaults {
+    pub(super) fn inputs(&self) -> RawInputs {
+        inputs!(self)
+    }
+}
+
+impl RawProfile {
+    pub(super) fn inputs(&self) -> RawInputs {
+        inputs!(self)
+    }
+}
+
+impl RawShared {
+    /// How AWS is reached. An error is a key and what is wrong with it.
+    pub(super) fn network(&self) -> Result<Network, (String, String)> {
+        self.network.valid(&self.endpoints)
+    }
+
+    /// When the daemon locks by itself.
+    pub(super) fn lock_times(&self) -> LockTimes {
+        LockTimes { idle: self.lock.idle.map(|time| time.0), max: self.lock.max.map(|time| time.0) }
+    }
+
+    /// What a person is told unasked.
+    pub(super) fn notifications(&self) -> Notifications {
+        self.notifications.filled()
+    }
+
+    /// Checks what no single value can tell. An error is a key and what is wrong with it.
+    pub(super) fn valid_sources(self) -> Result<BTreeMap<SourceName, SourceConfig>, (String, String)> {
+        let valid = |(name, source): (SourceName, RawSource)| match source.valid() {
+            Ok(source) => Ok((name, source)),
+            Err(message) => Err((format!("sources.{name}"), message)),
+        };
+        self.sources.into_iter().map(valid).collect()
+    }
+}
+
+impl RawSource {
+    fn valid(self) -> Result<SourceConfig, String> {
+        let kind = match (self.aws_profile, self.keyring) {
+            (Some(profile), None) => SourceKind::AwsProfile(profile),
+            (None, Some(keys)) => SourceKind::Keyring(keys),
+            (None, None) => return Err("says nothing: set aws_profile, or keyring".to_owned()),
+            (Some(_), Some(_)) => return Err("is either an aws_profile or in the keyring, not both".to_owned()),
+        };
+        let mfa = self.mfa.map(|mfa| Mfa {
+            serial: mfa.serial,
+            session: mfa.session.map_or(DEFAULT_MFA_SESSION, |session| session.0),
+            process: mfa.process.map(|process| process.0),
+        });
+        let mfa = mfa.map(Arc::new);
+        Ok(SourceConfig { kind, mfa })
+    }
+}
+
+impl SessionLength {
+    pub(super) const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl ServerUrl {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl WarmTime {
+    pub(super) const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionLength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match duration::deserialize(deserializer)? {
+            length if SESSION_RANGE.contains(&length) => Ok(Self(length)),
+            _ => Err(D::Error::custom("a session lasts from 15 minutes to 12 hours")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MfaLength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match duration::deserialize(deserializer)? {
+            length if MFA_RANGE.contains(&length) => Ok(Self(length)),
+            _ => Err(D::Error::custom("what a code is good for lasts from 15 minutes to 36 hours")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LockTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match duration::deserialize(deserializer)? {
+            length if LOCK_RANGE.contains(&length) => Ok(Self(length)),
+            _ => Err(D::Error::custom("may be from a minute (1min) to a week (168h)")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Command {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.trim() {
+            "" => Err(D::Error::custom("must not be empty")),
+            _ if text.len() > 4096 || text.contains('\0') => Err(D::Error::custom("is no command line")),
+            _ => Ok(Self(text)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WarmTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match duration::deserialize(deserializer)? {
+            length if length <= WARM_MAX => Ok(Self(length)),
+            _ => Err(D::Error::custom("may be a week (168h) at most")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ServerUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.strip_prefix("https://") {
+            Some(host) if !host.is_empty() && text.len() <= 2048 && text.chars().all(|c| c.is_ascii_graphic()) => {
+                Ok(Self(text))
+            }
+            _ => Err(D::Error::custom("must be an https URL")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?.to_ascii_lowercase();
+        match hex::decode(&text) {
+            Ok(bytes) if bytes.len() == 32 => Ok(Self(text)),
+            _ => Err(D::Error::custom("must be 64 hexadecimal digits")),
+        }
+    }
+}
+
+/// The name of an AWS profile: what can stand between the brackets of AWS's INI files.
+fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "" => Err(D::Error::custom("must not be empty")),
+        long if long.len() > 256 => Err(D::Error::custom("must have at most 256 characters")),
+        odd if odd.contains(|c: char| c.is_control() || c == '[' || c == ']') => {
+            Err(D::Error::custom("may not hold brackets or control characters"))
+        }
+        _ => Ok(Some(text)),
+    }
+}
+
+/// A template that makes a valid session name whoever the user and the host are.
+fn session_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match super::template::check(&text) {
+        Ok(()) => Ok(Some(text)),
+        Err(error) => Err(D::Error::custom(error)),
+    }
+}

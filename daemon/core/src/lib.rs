@@ -1,0 +1,21 @@
+//! The policy of `rolecalld`: what the configuration means, how long a session is usable, when a call to AWS may be made.
+//!
+//! Nothing here calls AWS or opens a network connection, so every rule is tested without either. The modules stand in
+//! the order in which data flows; each uses only those above it.
+
+pub mod clock;
+pub mod sync_shim;
+
+pub mod config;
+pub mod profile;
+
+pub mod circuit_breaker;
+pub mod rate_limit;
+
+pub mod session;
+
+pub mod single_flight;
+#[cfg(test)]
+mod single_flight_tests;
+
+pub mod lock;

@@ -1,0 +1,175 @@
+//! Who asked already (B3): nobody tells us of a 401, but client-go asks again for a token that it has when the API server
+//! refused it. It keeps a token as long as it lives, so a process that asks while its token does was refused.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rolecall_protocol::ProfileName;
+
+use rolecall_core::profile::Chain;
+
+/// A process that asks again within this after it got another signature has been refused twice.
+const AGAIN: Duration = Duration::from_secs(30);
+/// A session is replaced on suspicion no more often than this.
+const FORCED: Duration = Duration::from_mins(1);
+/// Processes that are remembered. A hundred kubectl a second are as many as nobody has; the oldest make room.
+const MOST: usize = 1024;
+
+/// A process that runs the plugin: its id and its start, since ids come round again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Asker {
+    /// The process id.
+    pub pid: u32,
+    /// When it started, in the kernel's ticks since boot.
+    pub started: u64,
+}
+
+/// What a process that asks is to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The token that everybody gets.
+    Token,
+    /// A token with a signature of its own.
+    NewSignature,
+    /// A token of another session, if that is possible now.
+    NewSession,
+}
+
+/// Everybody who has been answered.
+#[derive(Default)]
+pub(super) struct Askers(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    answered: HashMap<(ProfileName, Asker), Answered>,
+    forced: HashMap<Chain, SystemTime>,
+}
+
+struct Answered {
+    /// When, last.
+    at: SystemTime,
+    /// When that token ends.
+    ends: SystemTime,
+    /// When it was last taken for refused.
+    refused: Option<SystemTime>,
+}
+
+impl Askers {
+    /// Judges a process that asks now. One that asked before it was answered the last time was not refused: it asks
+    /// for many at once.
+    pub(super) fn judge(&self, name: &ProfileName, asker: Asker, now: SystemTime) -> Verdict {
+        match self.known().answered.get_mut(&(name.clone(), asker)) {
+            Some(answered) => answered.judge(now),
+            None => Verdict::Token,
+        }
+    }
+
+    /// Notes an answer.
+    pub(super) fn answered(&self, name: &ProfileName, asker: Asker, at: SystemTime, ends: SystemTime) {
+        let mut known = self.known();
+        let key = (name.clone(), asker);
+        if known.answered.len() >= MOST && !known.answered.contains_key(&key) {
+            known.make_room();
+        }
+        let refused = known.answered.get(&key).and_then(|answered| answered.refused);
+        known.answered.insert(key, Answered { at, ends, refused });
+    }
+
+    /// Whether a session may be replaced on suspicion at `now`, which is then noted.
+    pub(super) fn may_force(&self, chain: &Chain, now: SystemTime) -> bool {
+        let mut known = self.known();
+        known.forced.retain(|_, at| now.duration_since(*at).is_ok_and(|age| age < FORCED));
+        let is_new = !known.forced.contains_key(chain);
+        if is_new {
+            known.forced.insert(chain.clone(), now);
+        }
+        is_new
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// The older half goes, so that this is done rarely.
+    fn make_room(&mut self) {
+        let mut times: Vec<SystemTime> = self.answered.values().map(|answered| answered.at).collect();
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        let median = *median;
+        self.answered.retain(|_, answered| answered.at > median);
+    }
+}
+
+impl Answered {
+    fn judge(&mut self, asked: SystemTime) -> Verdict {
+        if asked <= self.at || asked >= self.ends {
+            return Verdict::Token;
+        }
+        let again = self.refused.is_some_and(|refused| asked.duration_since(refused).is_ok_and(|age| age < AGAIN));
+        self.refused = Some(asked);
+        if again { Verdict::NewSession } else { Verdict::NewSignature }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rolecall_core::config::{SourceConfig, SourceKind};
+
+    use super::*;
+
+    const T0: SystemTime = SystemTime::UNIX_EPOCH;
+    const KUBECTL: Asker = Asker { pid: 7, started: 1 };
+
+    fn at(seconds: u64) -> SystemTime {
+        T0 + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn row_83_a_process_that_asks_again_was_refused() {
+        let (askers, prod) = (Askers::default(), "prod".parse().unwrap());
+        let ask = |asker: Asker, asked: u64| {
+            let verdict = askers.judge(&prod, asker, at(asked));
+            askers.answered(&prod, asker, at(asked) + Duration::from_millis(1), at(asked + 840));
+            verdict
+        };
+        assert_eq!(ask(KUBECTL, 0), Verdict::Token);
+        assert_eq!(ask(KUBECTL, 1), Verdict::NewSignature);
+        assert_eq!(ask(KUBECTL, 2), Verdict::NewSession);
+        assert_eq!(ask(KUBECTL, 2 + 30), Verdict::NewSignature, "that was long ago");
+        assert_eq!(ask(KUBECTL, 32 + 840), Verdict::Token, "its token had ended");
+        assert_eq!(ask(Asker { started: 2, ..KUBECTL }, 900), Verdict::Token, "another process of that id");
+        assert_eq!(askers.judge(&"other".parse().unwrap(), KUBECTL, at(1)), Verdict::Token);
+    }
+
+    #[test]
+    fn who_asks_for_many_at_once_was_not_refused() {
+        let (askers, prod) = (Askers::default(), "prod".parse().unwrap());
+        askers.answered(&prod, KUBECTL, at(5), at(845));
+        assert_eq!(askers.judge(&prod, KUBECTL, at(4)), Verdict::Token);
+        assert_eq!(askers.judge(&prod, KUBECTL, at(5)), Verdict::Token);
+    }
+
+    #[test]
+    fn a_session_is_replaced_on_suspicion_once_a_minute() {
+        let askers = Askers::default();
+        let source = SourceConfig::plain(SourceKind::AwsProfile("work".into()));
+        let chain = Chain::new(source, "eu-west-1".parse().unwrap(), vec![]);
+        assert!(askers.may_force(&chain, at(0)));
+        assert!(!askers.may_force(&chain, at(59)));
+        assert!(askers.may_force(&chain, at(60)));
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let (askers, prod) = (Askers::default(), "prod".parse().unwrap());
+        for pid in 0..2000 {
+            askers.answered(&prod, Asker { pid, started: 0 }, at(u64::from(pid)), at(9999));
+        }
+        assert!(askers.known().answered.len() <= MOST);
+        assert_eq!(askers.judge(&prod, Asker { pid: 1999, started: 0 }, at(2500)), Verdict::NewSignature);
+        assert_eq!(askers.judge(&prod, Asker { pid: 0, started: 0 }, at(2500)), Verdict::Token);
+    }
+}

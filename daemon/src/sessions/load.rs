@@ -1,0 +1,266 @@
+//! The flights: how a session is got, be it a source's, one for an MFA code, or a role's.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rolecall_protocol::{MfaSerial, Secret};
+
+use super::mfa::{self, CodeError};
+use super::provenance::Lineage;
+use super::{SessionError, Sessions, Want};
+use rolecall_aws::client::Aws;
+use rolecall_aws::error::AwsErrorKind;
+use rolecall_aws::source::Resolved;
+use rolecall_aws::sts::{self, Asked, Assume, Code, HopError};
+use rolecall_core::config::Mfa;
+use rolecall_core::config::inputs::StsAddress;
+use rolecall_core::profile::Chain;
+use rolecall_core::profile::Endpoint;
+use rolecall_core::profile::Hop;
+use rolecall_core::session::Session;
+
+/// How long a source may take: it may have to run a program (E3).
+const SOURCE: Duration = Duration::from_secs(40);
+
+/// How many owners a source may have while a role is assumed.
+const OWNERS: usize = 3;
+
+/// A call that is made with a code.
+enum CodedCall<'a> {
+    /// For a session that is good for all roles.
+    Session { endpoint: &'a Endpoint, keys: &'a Session, serial: &'a MfaSerial, length: Duration },
+    /// For a role's.
+    Role(Assume<'a>),
+}
+
+impl CodedCall<'_> {
+    /// Refuses a call that would not be made, before anybody is asked for a code.
+    async fn check(&self, aws: &Aws) -> Result<(), HopError> {
+        let (endpoint, asked) = match self {
+            Self::Session { endpoint, serial, .. } => (*endpoint, Asked::SessionToken((*serial).clone())),
+            Self::Role(wanted) => (wanted.endpoint, Asked::Assume(wanted.hop.role.clone())),
+        };
+        aws.may_call(endpoint).await.map_err(|error| HopError { asked, error })
+    }
+
+    async fn send(&self, aws: &Aws, code: Code<'_>) -> Result<Session, HopError> {
+        match self {
+            Self::Session { endpoint, keys, length, .. } => {
+                sts::session_token(aws, endpoint, keys, code, *length).await
+            }
+            Self::Role(asked) => sts::assume(aws, Assume { code: Some(code), ..*asked }).await,
+        }
+    }
+}
+
+impl Sessions {
+    /// Gets a session, whatever is there.
+    pub(super) async fn obtain(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
+        match (chain.hops.last(), &chain.source.mfa) {
+            (Some(hop), _) => self.obtain_role(chain, hop, want).await,
+            // What a source gives is the same one everywhere.
+            (None, _) if *chain != chain.base() => self.copy_of(&chain.base(), chain, want).await,
+            (None, Some(mfa)) => self.obtain_for_code(chain, mfa, want).await,
+            (None, None) => self.obtain_source(chain, want).await,
+        }
+    }
+
+    /// A source's own credentials, or what the role that its AWS profile names gets.
+    async fn obtain_source(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
+        let begin = self.now();
+        let resolving = self.sources.resolve(&chain.source, &chain.region);
+        let resolved = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)?;
+        // What says nothing of a login does not mean that there is none.
+        if let Err(error) = &resolved
+            && let Some(login) = error.login()
+        {
+            self.bases.depends_on(chain, Some(login));
+        }
+        let (session, owner) = match resolved? {
+            Resolved::Through(inner) => {
+                self.bases.leads_through(chain, Some(inner.clone()));
+                return self.copy_of(&inner, chain, want).await;
+            }
+            Resolved::Session { session, login, owner } => {
+                self.bases.depends_on(chain, login);
+                (session, owner)
+            }
+        };
+        self.bases.leads_through(chain, None);
+        if !session.is_usable(self.now()) {
+            // It may be the clock that is wrong.
+            self.learn_time(chain, &session).await;
+        }
+        self.bases.asked(chain, begin);
+        if self.bases.gives(chain, owner) && self.void_above(chain) {
+            tracing::info!(
+                source = chain.source.describe(),
+                "It has another owner now, perhaps; what was got before is dropped"
+            );
+        }
+        if session.is_usable(self.now()) { Ok(*session) } else { Err(SessionError::Ended) }
+    }
+
+    /// The session of another chain, which is this one's too.
+    async fn copy_of(&self, other: &Chain, chain: &Chain, want: Want) -> Result<Session, SessionError> {
+        let begin = self.now();
+        // What a person gave a code for is good still; nobody means that they give another.
+        let want = if other.needs_person() { Want::Fresh } else { want };
+        let session = self.base(other, want).await?;
+        self.bases.asked(chain, begin);
+        Ok(Session::clone(&session))
+    }
+
+    /// A session for a code of an MFA device: one code for all roles of the source.
+    async fn obtain_for_code(&self, chain: &Chain, mfa: &Mfa, want: Want) -> Result<Session, SessionError> {
+        let begin = self.now();
+        let keys = self.base(&chain.keys(), if want == Want::New { Want::New } else { Want::Fresh }).await?;
+        if keys.credentials.session_token().is_some() {
+            return Err(CodeError::Temporary.into());
+        }
+        if want == Want::Fresh
+            && !self.bases.is_rejected(chain)
+            && let Some(session) = self.look(chain).session.filter(|session| session.is_fresh(begin))
+        {
+            // AWS's files were changed, but not those keys: what they were good for is so still.
+            self.bases.asked(chain, begin);
+            return Ok(Session::clone(&session));
+        }
+        let region = self.sources.home(&chain.source, &chain.region).await;
+        let endpoint = Endpoint { source: chain.keys().source.clone(), region, sts: StsAddress::default() };
+        let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, serial: &mfa.serial, length: mfa.session };
+        let lineage = self.bases.lineage(chain);
+        let session = self.with_code(chain, mfa, &call).await?;
+        if !self.bases.is_of(chain, &lineage) {
+            return Err(CodeError::Needed { serial: mfa.serial.clone(), chain: chain.clone() }.into());
+        }
+        self.bases.asked(chain, begin);
+        Ok(session)
+    }
+
+    /// A role's session. Again if its source has another owner meanwhile.
+    async fn obtain_role(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<Session, SessionError> {
+        let mut want = want;
+        for _ in 0..OWNERS {
+            let (session, lineage) = self.obtain_role_once(chain, hop, want).await?;
+            if self.bases.is_of(chain, &lineage) {
+                return Ok(session);
+            }
+            want = Want::Fresh;
+        }
+        Err(SessionError::Lost)
+    }
+
+    /// The same, with whose credentials it stands on.
+    async fn obtain_role_once(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<(Session, Lineage), SessionError> {
+        let is_coded = self.takes_code(chain);
+        let before = if is_coded { chain.keys() } else { chain.without_last() };
+        // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
+        let is_new = want == Want::New && !before.needs_person();
+        let base = self.base(&before, if is_new { Want::New } else { Want::Fresh }).await?;
+        let lineage = self.bases.lineage(chain);
+        let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
+        let endpoint = chain.endpoint();
+        let name = self.session_name(chain, hop).await?;
+        let asked = Assume { endpoint: &endpoint, hop, name: &name, base: &base, code: None, is_clamped };
+        if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| is_coded) {
+            return match self.with_code(chain, mfa, &CodedCall::Role(asked)).await {
+                Err(SessionError::Hop(error)) if error.is_too_long() => {
+                    // An hour is what a session that is good for all roles gets too, and that asks for no code each time.
+                    tracing::info!(role = %hop.role, "AWS grants no longer sessions than one hour; its code is shared");
+                    self.bases.lasts_an_hour(chain);
+                    Box::pin(self.obtain_role_once(chain, hop, want)).await
+                }
+                outcome => Ok((outcome?, lineage)),
+            };
+        }
+        match sts::assume(&self.aws, asked).await {
+            Err(error) if error.error.kind == AwsErrorKind::BaseRejected => {
+                // It may have been replaced where it comes from, so it is asked for once more (B8).
+                if before.is_base() {
+                    self.bases.rejected(&before);
+                }
+                let newer = self.base(&before, Want::New).await?;
+                if newer.signs_as(&base) {
+                    return Err(error.into());
+                }
+                let (lineage, name) = (self.bases.lineage(chain), self.session_name(chain, hop).await?);
+                Ok((sts::assume(&self.aws, Assume { base: &newer, name: &name, ..asked }).await?, lineage))
+            }
+            assumed => Ok((assumed?, lineage)),
+        }
+    }
+
+    /// Makes a call that takes a code: the one that somebody gave, else what the command prints.
+    async fn with_code(&self, chain: &Chain, mfa: &Mfa, call: &CodedCall<'_>) -> Result<Session, SessionError> {
+        call.check(&self.aws).await?;
+        let code = match (self.codes.take(chain, &mfa.serial, self.now()), &mfa.process) {
+            (Ok(code), _) => return self.call_with(chain, mfa, code, call).await,
+            (Err(CodeError::Needed { .. }), Some(command)) => {
+                let code = mfa::ask(mfa, command).await?;
+                if self.codes.is_used(&mfa.serial, &code, self.now()) {
+                    self.ask_later(mfa, command).await?
+                } else {
+                    code
+                }
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        match (self.call_with(chain, mfa, code, call).await, &mfa.process) {
+            // Another program may have used it.
+            (Err(SessionError::Code(CodeError::Refused { .. })), Some(command)) => {
+                let code = self.ask_later(mfa, command).await?;
+                match self.call_with(chain, mfa, code, call).await {
+                    Err(SessionError::Code(CodeError::Refused { .. })) => Err(CodeError::CommandRefused.into()),
+                    outcome => outcome,
+                }
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// The code of the next window.
+    async fn ask_later(&self, mfa: &Mfa, command: &str) -> Result<Secret<String>, CodeError> {
+        for _ in 0..2 {
+            tokio::time::sleep(mfa::next_window(self.now()) + mfa::SETTLE).await;
+            let code = mfa::ask(mfa, command).await?;
+            if !self.codes.is_used(&mfa.serial, &code, self.now()) {
+                return Ok(code);
+            }
+        }
+        Err(CodeError::CommandRefused)
+    }
+
+    async fn call_with(
+        &self,
+        chain: &Chain,
+        mfa: &Mfa,
+        code: Secret<String>,
+        call: &CodedCall<'_>,
+    ) -> Result<Session, SessionError> {
+        let called = call.send(&self.aws, Code { serial: &mfa.serial, code: &code }).await;
+        // One that was not sent, after all, is as good as before.
+        if !called.as_ref().is_err_and(|error| error.error.is_repeated) {
+            self.codes.used(&mfa.serial, code, self.now());
+        }
+        called.map_err(|error| {
+            if error.is_code_refused() {
+                let said = "it is wrong, of another time, was used before, or the device is not this user's".to_owned();
+                CodeError::Refused { serial: mfa.serial.clone(), chain: chain.clone(), said }.into()
+            } else {
+                error.into()
+            }
+        })
+    }
+
+    pub(super) async fn base(&self, chain: &Chain, want: Want) -> Result<Arc<Session>, SessionError> {
+        match Box::pin(self.get(chain, want)).await {
+            Ok(served) => Ok(served.session),
+            Err(problem) => Err(SessionError::clone(&problem)),
+        }
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.aws.now()
+    }
+}

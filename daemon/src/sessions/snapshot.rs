@@ -1,0 +1,35 @@
+//! What one run of the program passes on to the next.
+
+use super::Sessions;
+use rolecall_aws::source::Owner;
+use rolecall_core::profile::Chain;
+use rolecall_core::session::Session;
+
+impl Sessions {
+    /// What sources build on, to be passed on.
+    #[must_use]
+    pub fn all_through(&self) -> Vec<(Chain, Chain)> {
+        self.bases.all_through()
+    }
+
+    /// Takes in what a source builds on, found before this process began.
+    pub fn leads_through(&self, chain: &Chain, through: Chain) {
+        self.bases.leads_through(chain, Some(through));
+    }
+
+    /// Takes in a session that was got before this process began.
+    pub fn put(&self, chain: &Chain, session: Session) {
+        self.cache.put(chain, session);
+    }
+
+    /// Which keys sources give, by their ids, to be passed on.
+    #[must_use]
+    pub fn all_keys(&self) -> Vec<(Chain, String)> {
+        self.bases.all_keys()
+    }
+
+    /// Takes in which keys a source gave before this process began.
+    pub fn gave(&self, chain: &Chain, key: &str) {
+        self.bases.gives(chain, Some(Owner::Keys(key.to_owned())));
+    }
+}

@@ -1,0 +1,278 @@
+//! The structure of the code, where no lint can hold it: which file may do what, and which may use which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folders of product code.
+const PRODUCT: [&str; 5] = ["daemon/core/src", "daemon/aws/src", "daemon/src", "client/src", "client/protocol/src"];
+/// The daemon's crates, in the order in which they depend on each other.
+const DAEMON: [&str; 3] = ["daemon/core/src", "daemon/aws/src", "daemon/src"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every source file below a folder with its product code, by its path from the root.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                found.push((name, product_code(&fs::read_to_string(&path).unwrap())));
+            }
+        }
+    }
+    found
+}
+
+/// Returns a file without its unit tests and its comments.
+fn product_code(text: &str) -> String {
+    let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    product.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn files_with(folders: &[&str], word: &str) -> BTreeSet<String> {
+    let all = folders.iter().flat_map(|folder| sources(folder));
+    all.filter(|(name, text)| !name.contains("test") && text.contains(word)).map(|(name, _)| name).collect()
+}
+
+#[track_caller]
+fn only_in(word: &str, folders: &[&str], allowed: &[&str]) {
+    let found = files_with(folders, word);
+    let allowed: BTreeSet<String> = allowed.iter().map(ToString::to_string).collect();
+    assert!(found.is_subset(&allowed), "{word}: found in {found:?}, allowed in {allowed:?}");
+    assert!(!found.is_empty(), "{word}: the rule applies to no file");
+}
+
+#[test]
+fn secrets_are_exposed_in_few_files() {
+    only_in(
+        ".expose()",
+        &PRODUCT,
+        &[
+            "client/protocol/src/secret.rs",
+            "client/src/commands/keys/ask.rs",
+            "client/src/commands/keys/put.rs",
+            "client/src/commands/lock.rs",
+            "client/src/passphrase.rs",
+            "daemon/aws/src/http.rs",
+            "daemon/aws/src/source/process.rs",
+            "daemon/aws/src/sso/browser.rs",
+            "daemon/aws/src/sso/callback.rs",
+            "daemon/aws/src/sso/client.rs",
+            "daemon/aws/src/sso/token.rs",
+            "daemon/aws/src/sts.rs",
+            "daemon/aws/src/sts/session_token.rs",
+            "daemon/aws/src/token.rs",
+            "daemon/core/src/config/network.rs",
+            "daemon/core/src/lock/verifier.rs",
+            "daemon/src/agent.rs",
+            "daemon/src/agent/keys.rs",
+            "daemon/src/agent/snapshot.rs",
+            "daemon/src/handover/linux.rs",
+            "daemon/src/keyring/item.rs",
+            "daemon/src/keyring/store.rs",
+            "daemon/src/once.rs",
+            "daemon/src/run.rs",
+            "daemon/src/server/answer.rs",
+            "daemon/src/server/endpoints/mod.rs",
+            "daemon/src/sessions/mfa.rs",
+        ],
+    );
+}
+
+#[test]
+fn each_aws_service_is_called_in_one_file() {
+    only_in("aws_sdk_sts::Client", &DAEMON, &["daemon/aws/src/sts.rs"]);
+    only_in("aws_sdk_iam::Client", &DAEMON, &["daemon/aws/src/iam.rs"]);
+    only_in("aws_sdk_eks::Client", &DAEMON, &["daemon/aws/src/eks.rs"]);
+}
+
+#[test]
+fn only_the_crate_for_aws_uses_the_sdk() {
+    for word in ["aws_sdk_", "aws_config::", "aws_smithy_runtime", "aws_sigv4"] {
+        let found = files_with(&DAEMON, word);
+        let is_allowed = |name: &String| name.starts_with("daemon/aws/") || name == "daemon/src/log.rs";
+        assert!(found.iter().all(is_allowed), "{word}: {found:?}");
+    }
+}
+
+#[test]
+fn keyring_libraries_are_used_in_one_folder() {
+    for word in ["keyring_core::", "secret_service::"] {
+        let found = files_with(&DAEMON, word);
+        assert!(found.iter().all(|name| name.starts_with("daemon/src/keyring/")), "{found:?}");
+    }
+}
+
+#[test]
+fn dbus_is_used_for_keyring_and_notifications() {
+    let mut found = files_with(&DAEMON, "zbus::");
+    assert!(found.remove("daemon/src/desktop_notifications.rs"), "{found:?}");
+    assert!(found.iter().all(|name| name.starts_with("daemon/src/keyring/")), "{found:?}");
+}
+
+#[test]
+fn hyper_is_used_in_the_server() {
+    let found = files_with(&DAEMON, "hyper::");
+    assert!(found.iter().all(|name| name.starts_with("daemon/src/server/")), "{found:?}");
+}
+
+#[test]
+fn yaml_is_used_in_the_kubeconfig_module() {
+    for word in ["yaml_edit", "serde_saphyr"] {
+        let found = files_with(&PRODUCT, word);
+        assert!(found.iter().all(|name| name.starts_with("client/src/kubeconfig/")), "{found:?}");
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_harden_and_its_caller() {
+    only_in("unsafe {", &PRODUCT, &["daemon/src/harden.rs", "daemon/src/main.rs"]);
+}
+
+#[test]
+fn endpoint_paths_are_spelt_in_the_protocol() {
+    only_in("/v1/", &PRODUCT, &["client/protocol/src/endpoint.rs"]);
+}
+
+/// A module of the daemon uses only modules that stand above it in its crate's `lib.rs`.
+#[test]
+fn daemon_modules_import_upwards_only() {
+    for folder in DAEMON {
+        let library = product_code(&fs::read_to_string(root().join(folder).join("lib.rs")).unwrap());
+        let declared = |line: &str| line.trim_start_matches("pub ").strip_prefix("mod ").map(str::to_owned);
+        let order: Vec<String> =
+            library.lines().filter_map(declared).map(|name| name.trim_end_matches(';').to_owned()).collect();
+        assert!(order.len() > 5, "{folder}: {order:?}");
+        for (name, text) in sources(folder) {
+            let below_folder = name.trim_start_matches(folder).trim_start_matches('/');
+            let module = below_folder.split(['/', '.']).next().unwrap();
+            let Some(place) = order.iter().position(|other| other == module) else { continue };
+            assert!(
+                !text.contains("use crate::{"),
+                "{name}: import one module per line, so that this test can read it"
+            );
+            let is_in_folder = below_folder.contains('/');
+            assert!(is_in_folder || !text.contains("super::"), "{name}: imports through the crate root");
+            for below in &order[place + 1..] {
+                assert!(!text.contains(&format!("crate::{below}::")), "{name} uses {below}, which stands below it");
+            }
+        }
+    }
+}
+
+/// No two files of a crate import each other, directly or through others.
+#[test]
+fn files_import_each_other_in_no_circle() {
+    for folder in ["daemon/core/src", "daemon/src"] {
+        let files: BTreeMap<Vec<String>, String> = sources(folder)
+            .into_iter()
+            .filter(|(name, _)| !name.contains("test") && !name.ends_with("/lib.rs") && !name.ends_with("/main.rs"))
+            .map(|(name, text)| (module_of(name.trim_start_matches(folder)), text))
+            .collect();
+        let imports: BTreeMap<_, _> =
+            files.iter().map(|(module, text)| (module, imported(module, text, &files))).collect();
+        for module in files.keys() {
+            let mut path = vec![module];
+            assert!(!leads_to(module, module, &imports, &mut path), "{folder}: imports in a circle: {path:?}");
+        }
+    }
+}
+
+/// The module path of a file, for example `["sso", "token"]`.
+fn module_of(file: &str) -> Vec<String> {
+    let parts = file.trim_start_matches('/').trim_end_matches(".rs").split('/').map(str::to_owned);
+    parts.filter(|part| part != "mod").collect()
+}
+
+/// The files that a file imports: the longest module path that is a file. A child that uses its parent's types counts as
+/// an import of the parent only if the parent uses the child's functions beyond declaring it, so parents are left out.
+fn imported<'a>(module: &[String], text: &str, files: &'a BTreeMap<Vec<String>, String>) -> BTreeSet<&'a Vec<String>> {
+    let mut found = BTreeSet::new();
+    for line in text.lines().map(str::trim).filter(|line| line.starts_with("use ") || line.starts_with("pub use ")) {
+        let path = line.trim_start_matches("pub ").trim_start_matches("use ").trim_end_matches(';');
+        let mut parts: Vec<String> =
+            path.split("::").map(|part| part.trim_matches(['{', '}', ' ']).to_owned()).collect();
+        let mut base: Vec<String> = match parts.first().map(String::as_str) {
+            Some("crate") => Vec::new(),
+            Some("super") => module[..module.len() - 1].to_vec(),
+            Some("self") => module.to_vec(),
+            _ => continue,
+        };
+        parts.remove(0);
+        while parts.first().is_some_and(|part| part == "super") {
+            base.pop();
+            parts.remove(0);
+        }
+        base.extend(parts);
+        let longest = (1..=base.len()).rev().find_map(|length| files.get_key_value(&base[..length]));
+        let is_other =
+            |(target, _): &(&Vec<String>, &String)| !module.starts_with(target) && !target.starts_with(module);
+        found.extend(longest.filter(is_other).map(|(target, _)| target));
+    }
+    found
+}
+
+fn leads_to<'a>(
+    from: &'a Vec<String>,
+    goal: &Vec<String>,
+    imports: &BTreeMap<&'a Vec<String>, BTreeSet<&'a Vec<String>>>,
+    path: &mut Vec<&'a Vec<String>>,
+) -> bool {
+    for next in &imports[from] {
+        if *next == goal {
+            return true;
+        }
+        if !path.contains(next) {
+            path.push(next);
+            if leads_to(next, goal, imports, path) {
+                return true;
+            }
+            path.pop();
+        }
+    }
+    false
+}
+
+/// The packages that a package links, as `cargo tree` prints them.
+fn dependencies(package: &str) -> Vec<String> {
+    let cargo = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "-p", package, "-e", "normal", "--prefix", "none"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    String::from_utf8(cargo.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// kubectl starts the client for every call: it carries neither an async runtime nor the SDK.
+#[test]
+fn client_links_neither_tokio_nor_aws() {
+    let all = dependencies("rolecall");
+    for line in &all {
+        assert!(!["tokio", "aws-", "hyper"].iter().any(|banned| line.starts_with(banned)), "{line}");
+    }
+    assert!(all.iter().any(|line| line.starts_with("rolecall-protocol")));
+}
+
+/// The policy crate compiles and is tested without the SDK, an HTTP stack or TLS. Of AWS's crates it has the types of
+/// credentials and the trait of a time source alone, with what these are made of.
+#[test]
+fn core_links_no_sdk_and_no_network() {
+    let all = dependencies("rolecall-core");
+    let types = ["aws-credential-types", "aws-smithy-async", "aws-smithy-runtime-api", "aws-smithy-types"];
+    for line in &all {
+        let name = line.split(' ').next().unwrap_or_default();
+        let is_banned =
+            name.starts_with("aws-") && !types.contains(&name) && !name.starts_with("aws-smithy-runtime-api-");
+        assert!(!is_banned && !["hyper", "hyper-util", "rustls", "mio"].contains(&name), "{line}");
+    }
+    assert!(all.iter().any(|line| line.starts_with("rolecall-protocol")));
+}
