@@ -31,8 +31,9 @@ fn run_inside(bus: &SessionBus, state: &str) {
     );
 }
 
+/// Fault matrix row 86.
 #[test]
-fn row_86_a_source_never_makes_the_desktop_ask() {
+fn keyring_source_never_prompts() {
     if SessionBus::missing().is_some() {
         return; // said by the tests of the client, which need it too
     }

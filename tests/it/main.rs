@@ -6,7 +6,7 @@
 // A test says what it expects and stops when that is not so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod world;
+mod fixture;
 
 mod architecture;
 mod bad_input;
@@ -22,8 +22,8 @@ mod lock;
 mod mfa;
 mod pins;
 mod renewal;
-mod rig;
 mod scale;
+mod simulation;
 mod sources;
 mod sso;
 mod tokens;

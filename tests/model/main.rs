@@ -17,10 +17,10 @@ mod clock {
     pub(crate) use aws_smithy_async::time::SharedTimeSource;
 }
 
-mod rig;
+mod simulation;
 mod sync_shim;
 
 mod eviction;
 mod failures;
-mod forgetting;
+mod invalidation;
 mod sharing;
