@@ -36,7 +36,7 @@ fn exec_info_malformed_is_rejected() {
     // 120 KiB is the most that Linux lets one variable hold, and still no trouble.
     let line = one_line(&ask(&"x".repeat(120 * 1024)), 1);
     assert!(line.len() < 1024, "{line}");
-    // Whoever speaks to the socket without that limit is stopped by ours.
+    // A client without this limit is stopped by the daemon's limit.
     let answer = raw(
         &fixture,
         &format!("POST /v1/profiles/prod/token HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 10 << 20),
@@ -93,7 +93,7 @@ fn client_that_stops_reading_is_disconnected() {
     let mut stream = UnixStream::connect(fixture.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     let request = b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
-    // Until the daemon, whose answers nobody takes, closes.
+    // Until the daemon closes the connection.
     let error = loop {
         match stream.write_all(request) {
             Ok(()) => {}

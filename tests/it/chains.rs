@@ -159,7 +159,7 @@ fn changed_profile_gets_a_new_session() {
     fixture.good_token("prod");
     let roles: Vec<_> = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.role_arn).collect();
     assert_eq!(roles, [ROLE, OTHER]);
-    // And back: what was forgotten is assumed anew.
+    // With the old configuration again, the dropped session is loaded again.
     fixture.configure(PROD);
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 3);

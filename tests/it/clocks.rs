@@ -35,7 +35,7 @@ async fn clock_set_costs_at_most_one_call_per_role() {
             tokio::time::sleep(SECOND).await;
         }
         let calls = simulation.sts.count();
-        // The first after a jump forward may be signed with the wrong time, and is told so.
+        // The first call after a jump ahead may be signed with the wrong time and rejected.
         assert!(calls <= 3 + 1 + 3, "{hours} h: {calls} calls");
     }
 }

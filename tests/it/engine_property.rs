@@ -21,15 +21,15 @@ enum Step {
     Pass(Duration),
     /// The lid is closed and opened.
     Sleep(Duration),
-    /// Somebody sets the clock.
+    /// The clock is set.
     Set(i64),
     Mood(Mood),
-    /// Somebody runs kubectl.
+    /// A client requests a token.
     Token(usize),
     /// Many do.
     Crowd,
     Refresh(usize),
-    /// Somebody writes another role into the profile.
+    /// The profile gets another role.
     Configure(usize),
     Login,
     Network,
@@ -122,7 +122,7 @@ impl Model {
         }
     }
 
-    /// STS is well again, and the clock is right: everybody is served within a minute.
+    /// STS works and the clock is correct: every caller is served within a minute.
     async fn recover(&mut self) {
         self.simulation.sts.set(Mood::Well);
         tokio::time::sleep(Duration::from_mins(1)).await;

@@ -4,7 +4,7 @@ use rolecall_harness::{Op, Proxy, Role};
 
 use crate::fixture::{Fixture, PROD, ROLE};
 
-/// Nobody listens there.
+/// No server listens on this port.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
 fn endpoints(url: &str) -> String {
@@ -262,7 +262,7 @@ fn session_name_may_be_the_source_session_name() {
     assert_eq!(fixture.aws.calls(Op::GetCallerIdentity), 1);
     fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!((names(2).len(), fixture.aws.calls(Op::GetCallerIdentity)), (2, 1), "whose they are is remembered");
-    // Other credentials are somebody else's.
+    // Other credentials have another owner.
     let other = fixture.aws.add_user("111122223333", "ops");
     fixture.aws.update_role(HUB, |role| role.trusts(&other.arn));
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());

@@ -158,10 +158,10 @@ async fn auto_lock_when_idle() {
     events.next().await; // hello
     tokio::time::sleep(MINUTE + SECOND).await;
     assert!(is_locked(&simulation));
-    let told = tokio::time::timeout(SECOND, async {
+    let notified = tokio::time::timeout(SECOND, async {
         while events.next().await.unwrap().event != rolecall_protocol::Happening::Lock {}
     });
-    told.await.expect("whoever watches is told");
+    notified.await.expect("the watcher gets an event");
     unlock(&simulation).await;
     let issued = simulation.token("p0").await;
     simulation.good(issued);
@@ -177,7 +177,7 @@ async fn auto_lock_after_maximum_time_despite_use() {
     }
     tokio::time::sleep(MINUTE + SECOND).await;
     assert!(is_locked(&simulation));
-    // The time begins anew with each unlocking.
+    // Unlocking restarts the maximum time.
     unlock(&simulation).await;
     tokio::time::sleep(29 * MINUTE).await;
     assert!(!is_locked(&simulation));
@@ -194,7 +194,7 @@ async fn auto_lock_after_sleep_comes_before_any_token() {
         match look {
             0 => assert_eq!(simulation.token("p0").await.unwrap_err().0.code, ErrorCode::Locked),
             1 => simulation.agent.machine_changed(),
-            // Nobody asks and nobody tells: the next look at the clock does it.
+            // Without a request or event, the next clock check locks the agent.
             _ => tokio::time::sleep(MINUTE + SECOND).await,
         }
         assert!(is_locked(&simulation), "{look}");

@@ -35,11 +35,11 @@ impl Fixture {
     }
 
     fn steps(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
-        let (tell, mut told) = tokio::sync::mpsc::channel(16);
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
         self.block_on(async {
-            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, tell).await;
+            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, sender).await;
             let mut steps = Vec::new();
-            while let Some(step) = told.recv().await {
+            while let Some(step) = receiver.recv().await {
                 steps.push(step);
             }
             steps
@@ -103,7 +103,7 @@ fn mfa_wrong_and_reused_codes_give_different_errors() {
     );
     assert!(refusal("000000").contains("it was used already"));
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1, "the same again is not sent");
-    // Nobody else is told of what one person mistyped.
+    // Another caller does not see the error of a mistyped code.
     assert!(fixture.token_error("prod", 5).contains("needs a code"));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
@@ -128,7 +128,7 @@ fn mfa_session_longer_than_an_hour_needs_its_own_code() {
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
     let details = fixture.agent.details(&"prod".parse().unwrap()).unwrap();
     assert!(details.mfa.is_some_and(|mfa| mfa.in_assume_role && mfa.seconds == 12 * 3600));
-    // Seven hours later it is served still, and nobody has been asked.
+    // The session is still served seven hours later, without another prompt.
     fixture.clock.advance(7 * HOUR);
     fixture.good_token("prod");
     assert!(fixture.agent.status().profiles.iter().all(|profile| profile.problem.is_none()));
@@ -137,7 +137,7 @@ fn mfa_session_longer_than_an_hour_needs_its_own_code() {
 #[test]
 fn mfa_command_runs_again_after_a_used_code() {
     let (fixture, serial) = guarded(", process = \"cat $HOME/../code\"");
-    // The daemon of this test has the test's HOME; the command is told by its path.
+    // The daemon of this test has the test's HOME, so the command needs an absolute path.
     let code = fixture.sandbox.write("code", &fixture.aws.mfa_code(&serial));
     let process = format!(", process = \"cat {}\"", code.display());
     let mfa = format!("mfa = {{ serial = \"{serial}\"{process} }}\n[profiles.prod]");

@@ -1,4 +1,4 @@
-//! Sessions that are renewed before anyone asks, and kept as long as AWS takes them when that fails.
+//! Background renewal of sessions, and what happens when it fails.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,13 +10,14 @@ use crate::fixture::{Fixture, PROD, ROLE};
 const MINUTE: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Turns the clock, lets the engine look at it, and waits until it has made its plans.
+/// Advances the clock and wakes the renewer.
 fn pass(fixture: &Fixture, time: Duration) {
     fixture.clock.advance(time);
     fixture.renewer.look();
 }
 
-/// Waits until the one profile is as wanted; the engine works beside the test and tells nobody.
+/// Waits until the profile has the expected status. The renewer runs in another thread and sends no event. The number of
+/// rounds only fails a test that hangs.
 fn until<T>(fixture: &Fixture, wanted: impl Fn(&ProfileStatus) -> Option<T>) -> T {
     for _ in 0..4000 {
         if let Some(found) = wanted(&fixture.agent.status().profiles[0]) {
@@ -24,10 +25,10 @@ fn until<T>(fixture: &Fixture, wanted: impl Fn(&ProfileStatus) -> Option<T>) -> 
         }
         std::thread::park_timeout(Duration::from_millis(5));
     }
-    panic!("still not so: {:?}", fixture.agent.status().profiles[0]);
+    panic!("unexpected status: {:?}", fixture.agent.status().profiles[0]);
 }
 
-/// Waits until there is a plan, and tells how far off it is: the engine has seen the use, or the end of a renewal.
+/// Waits until a renewal is planned, and returns the time until then.
 fn planned(fixture: &Fixture) -> Duration {
     let at: SystemTime = until(fixture, |profile| profile.next_renewal).into();
     at.duration_since(fixture.clock.now()).unwrap_or_default()
@@ -45,7 +46,7 @@ fn session_in_use_is_renewed_without_delay() {
     fixture.aws.wait_for_answers(Op::AssumeRole, 2, PATIENCE);
     planned(&fixture);
     assert_eq!(fixture.good_token("prod").life(fixture.clock.now()), 14 * MINUTE);
-    assert_eq!(fixture.aws.calls(Op::AssumeRole), 2, "the next kubectl found it done");
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 2, "the next kubectl uses the renewed session");
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn session_not_in_use_expires() {
     fixture.good_token("prod");
     pass(&fixture, planned(&fixture) + MINUTE);
     fixture.aws.wait_for_answers(Op::AssumeRole, 2, PATIENCE);
-    // The second renewal would be due when nobody has asked for longer than that.
+    // The second renewal would be due after the profile was unused for `keep_warm`.
     pass(&fixture, planned(&fixture) + MINUTE);
     pass(&fixture, MINUTE);
     until(&fixture, |profile| profile.next_renewal.is_none().then_some(()));

@@ -34,7 +34,7 @@ fn ten_thousand_profiles_are_served() {
     let status = fixture.agent.status();
     assert!(status.config.problem.is_none(), "{:?}", status.config.problem);
     assert_eq!(status.profiles.len(), PROFILES);
-    // One of many is still told from the others, and missed by its name.
+    // One profile among many still has its own result, and an unknown name is reported.
     let line = fixture.token_error("team-0", 1);
     assert!(line.contains(&format!("assume {ROLE}-0")), "{line}");
     let line = fixture.token_error("taem-9999", 1);

@@ -25,11 +25,11 @@ impl Fixture {
     }
 
     fn steps_of(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
-        let (tell, mut told) = mpsc::channel(64);
+        let (sender, mut receiver) = mpsc::channel(64);
         self.block_on(async {
-            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, tell).await;
+            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, sender).await;
             let mut steps = Vec::new();
-            while let Some(step) = told.recv().await {
+            while let Some(step) = receiver.recv().await {
                 steps.push(step);
             }
             steps
@@ -62,7 +62,7 @@ fn web_identity_is_a_source() {
     fixture.goes_by("ci");
     fixture.is_taken("prod");
     assert_eq!(fixture.aws.calls(Op::AssumeRoleWithWebIdentity), 1);
-    // The token in the file is read anew when it is needed.
+    // The daemon reads the token file again for the next load.
     fixture.clock.advance(HOUR);
     let token = fixture.aws.web_identity_token("repo:acme/app");
     fixture.sandbox.write_web_identity("ci", base, &token, &fixture.aws.endpoint());
@@ -111,7 +111,7 @@ fn identity_center_source_needs_one_login() {
     assert!(arn.as_ref().unwrap().contains("assumed-role/AWSReservedSSO_Developers_"), "{arn:?}");
     assert_eq!(source.login.as_ref().unwrap().kind, LoginKind::Sso);
     fixture.is_taken("prod");
-    // For hours nobody notices that the token is renewed; a second login has nothing to do.
+    // The token is renewed in the background for hours; a second login has nothing to do.
     for _ in 0..6 {
         fixture.clock.advance(HOUR);
         fixture.is_taken("prod");
@@ -156,11 +156,12 @@ fn revoked_login_is_one_attempt_for_500_callers() {
     assert_eq!(fixture.agent.status().profiles[0].state, ProfileState::LoginNeeded);
     // Five hundred who log in are one login.
     let logins = (0..500).map(|_| async {
-        let (tell, mut told) = mpsc::channel(64);
-        let login = std::sync::Arc::clone(&fixture.agent).login("work".parse().unwrap(), LoginRequest::default(), tell);
+        let (sender, mut receiver) = mpsc::channel(64);
+        let login =
+            std::sync::Arc::clone(&fixture.agent).login("work".parse().unwrap(), LoginRequest::default(), sender);
         let reading = async {
             let mut last = None;
-            while let Some(step) = told.recv().await {
+            while let Some(step) = receiver.recv().await {
                 last = Some(step);
             }
             last.unwrap()
@@ -193,15 +194,15 @@ fn session_of_one_user_is_not_served_to_another() {
         )
     });
     fixture.configure(&format!("{prod}{}", more.concat()));
-    let everybody = || ["prod", "audit", "hub"].map(|name| fixture.is_taken(name));
+    let assert_all_accepted = || ["prod", "audit", "hub"].map(|name| fixture.is_taken(name));
     let callers = |user: &str| {
         let callers = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn);
         callers.filter(|caller| caller.ends_with(&format!("/{user}"))).collect::<Vec<_>>()
     };
-    everybody();
+    assert_all_accepted();
     // A login that was good still is no new one.
     fixture.steps_of("work", LoginRequest::default());
-    everybody();
+    assert_all_accepted();
     let before = callers("dev");
     assert_eq!(before.len(), 3, "{before:?}");
     for role in ["Developers", "Auditors"] {
@@ -211,12 +212,12 @@ fn session_of_one_user_is_not_served_to_another() {
     let steps = fixture.steps_of("work", LoginRequest { renew: true, ..LoginRequest::default() });
     let Some(LoginStep::Done { arn, .. }) = steps.last() else { panic!("{steps:?}") };
     assert_eq!(arn.as_deref(), Some(Sso::session_arn("eve", ACCOUNT, "Developers").as_str()));
-    everybody();
+    assert_all_accepted();
     assert_eq!((callers("dev"), callers("eve").len()), (before, 3));
     // A renewal of that login is no other person.
     fixture.clock.advance(2 * HOUR);
-    everybody();
-    everybody();
+    assert_all_accepted();
+    assert_all_accepted();
     assert_eq!(callers("eve").len(), 6);
 }
 

@@ -181,7 +181,7 @@ fn repeated_request_gets_new_token_then_new_session() {
         seen.push(token);
     }
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 2, "one more session, on suspicion");
-    // Somebody else has not been refused: they get what was minted last.
+    // Another client process had no rejected token, so it gets the last minted one.
     assert_eq!(fixture.good_token("prod").token(), seen.last().unwrap());
     // And a minute later the next suspicion is worth another session.
     fixture.clock.advance(MINUTE);

@@ -1,4 +1,4 @@
-//! Notifications: that a login has ended, or is about to; once each, and of no login that nobody needs.
+//! Notifications before and after a login expires: once each, and only for logins that are in use.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_secs(20);
 
-/// A desktop, and a source on it that nobody is logged in to: what it shows for that comes after all that was due before.
+/// A desktop, and a source that needs a login: its notification arrives after all earlier ones.
 struct Desktop<'a> {
     fixture: &'a Fixture,
     center: Sso,
@@ -28,12 +28,12 @@ struct Desktop<'a> {
 impl<'a> Desktop<'a> {
     fn of(fixture: &'a Fixture, config: &str) -> Self {
         fixture.configure(config);
-        let (tell, shown) = unbounded_channel();
+        let (sender, shown) = unbounded_channel();
         let agent = Arc::clone(&fixture.agent);
         fixture.block_on(async {
             drop(tokio::spawn(async move {
                 let show = |notification| {
-                    drop(tell.send(notification));
+                    drop(sender.send(notification));
                     ready(Shown::Yes)
                 };
                 agent.warn(CancellationToken::new(), show).await;
@@ -78,7 +78,7 @@ impl<'a> Desktop<'a> {
         self.fixture.configure(config);
     }
 
-    /// Time passes, and somebody looks.
+    /// Advances the clock and lets the daemon check it.
     fn later(&self, time: Duration) {
         self.fixture.clock.advance(time);
         self.fixture.agent.machine_changed();
@@ -87,11 +87,11 @@ impl<'a> Desktop<'a> {
     fn log_in(&self, code: Option<String>) {
         let code = code.map(Secret::new);
         let request = LoginRequest { code, ..LoginRequest::default() };
-        let (tell, mut told) = tokio::sync::mpsc::channel(16);
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
         let last = self.fixture.block_on(async {
-            Arc::clone(&self.fixture.agent).login("work".parse().unwrap(), request, tell).await;
+            Arc::clone(&self.fixture.agent).login("work".parse().unwrap(), request, sender).await;
             let mut last = None;
-            while let Some(step) = told.recv().await {
+            while let Some(step) = receiver.recv().await {
                 last = Some(step);
             }
             last
@@ -163,8 +163,8 @@ fn mfa_expiry_of_single_role_is_notified() {
     // The role's first, and no other is needed.
     let code = fixture.aws.mfa_code(&serial);
     let request = LoginRequest { code: Some(Secret::new(code)), ..LoginRequest::default() };
-    let (tell, _told) = tokio::sync::mpsc::channel(16);
-    fixture.block_on(Arc::clone(&fixture.agent).login("work".parse().unwrap(), request, tell));
+    let (sender, _told) = tokio::sync::mpsc::channel(16);
+    fixture.block_on(Arc::clone(&fixture.agent).login("work".parse().unwrap(), request, sender));
     fixture.good_token("prod");
     desktop.later(230 * MINUTE);
     desktop.shows("Login ends in 10 min: source work");
@@ -233,7 +233,7 @@ fn unused_profile_causes_no_notification() {
     desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
     desktop.later(710 * MINUTE);
-    assert!(desktop.warning().is_some(), "whoever asks is told");
+    assert!(desktop.warning().is_some(), "a new caller causes a notification");
     desktop.later(HOUR);
     desktop.shows_no_more();
 }
@@ -253,7 +253,7 @@ fn locked_agent_sends_no_notification() {
     assert!(desktop.shown.is_empty());
     let unlock = UnlockRequest { passphrase: passphrase().unwrap() };
     fixture.block_on(fixture.agent.unlock(unlock, Locker::default())).unwrap();
-    // Nobody has used it since, as far as the fixture goes.
+    // The profile is not used after this.
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.shows_no_more();
 }

@@ -37,7 +37,7 @@ async fn check(model: &Arc<Model>, ends: fn(usize) -> End) {
     model.end().await;
 }
 
-/// Callers, somebody who forgives and brings an old value again, and somebody who looks.
+/// Callers, one task that clears failures and inserts an old value, and one task that reads.
 async fn trouble(ends: fn(usize) -> End) {
     let model = Model::new(ends).with_value();
     let mut tasks: Vec<_> = (0..2)

@@ -40,7 +40,7 @@ async fn change(ends: fn(usize) -> End) {
     model.end().await;
 }
 
-/// Somebody else changes it.
+/// Another task changes the key.
 async fn change_beside(ends: fn(usize) -> End) {
     let model = Model::small(ends);
     let other = beside(&model, async |model| model.forget());

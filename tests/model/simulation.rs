@@ -27,7 +27,7 @@ pub(crate) struct Flown(pub(crate) usize);
 /// The number of a value that no flight brought.
 pub(crate) const PUT: usize = usize::MAX;
 
-/// Schedules that nobody waits for. Each lock more in the cache multiplies how many there are.
+/// Schedules that make no caller wait. Each additional lock in the cache multiplies their number.
 const MANY: usize = 200_000;
 
 /// How a flight ends.
@@ -54,7 +54,7 @@ struct Log {
     flights: Vec<Record>,
     /// How often the key was forgotten. A generation is what lies between.
     generation: usize,
-    /// Flights that somebody has heard of.
+    /// The in-flight loads that a task has observed.
     heard: BTreeSet<usize>,
     /// Failures that were forgiven.
     forgiven: BTreeSet<usize>,

@@ -97,7 +97,7 @@ fn request_token(socket: &Path, retries: &AtomicU32) -> Result<(), String> {
             response => return response.map(drop),
         }
     }
-    Err("retries off again and again".to_owned())
+    Err("the connection closed three times".to_owned())
 }
 
 /// Sends requests until `stop` is set, and passes on each result.

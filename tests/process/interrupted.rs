@@ -12,8 +12,9 @@ use crate::fixture::{ADD, Fixture};
 /// as skipped, without strace.
 fn interrupted(fixture: &Fixture, nth: u32, arguments: &[&str]) -> Option<Output> {
     let strace = |inject: &str| {
-        let mut command = fixture.sandbox.command("strace");
-        command.args(["-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", inject]);
+        // A shell in the background starts this suite with SIGINT ignored, and children inherit that.
+        let mut command = fixture.sandbox.command("env");
+        command.args(["--default-signal=INT", "strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", inject]);
         command
     };
     let works = strace("inject=fsync:signal=INT:when=1").arg("true").output().is_ok_and(|said| said.status.success());

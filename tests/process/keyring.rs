@@ -110,7 +110,7 @@ fn keyring_without_session_bus_does_not_affect_tokens() {
 #[test]
 fn keyring_denied_by_bus_reports_refusal() {
     let Some(desktop) = Desktop::at(SessionBus::denying) else { return };
-    desktop.assert_fails(&["list"], "the OS keyring assert_fails");
+    desktop.assert_fails(&["list"], "the OS keyring refuses");
 }
 
 /// Fault matrix row 88.

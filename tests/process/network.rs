@@ -16,9 +16,7 @@ use crate::fixture::{Fixture, HANG_GUARD, error_line};
 /// deadline of 10 s exits with 3.
 #[track_caller]
 fn token_error(fixture: &Fixture) -> String {
-    let said = fixture.token();
-    let line = error_line(&said, 1);
-    line
+    error_line(&fixture.token(), 1)
 }
 
 /// Requests a token and asserts that it is served from the session in memory.
@@ -270,7 +268,7 @@ fn token_with_valid_session_needs_no_resolver() {
 fn token_with_valid_session_survives_nxdomain() {
     in_own_network("an old session where no name exists", |network| {
         with_unresolvable_sts(network, |server, fixture| {
-            answer_nxdomain(server, || (0..3).for_each(|_| assert_token_served(fixture)))
+            answer_nxdomain(server, || (0..3).for_each(|_| assert_token_served(fixture)));
         });
     });
 }

@@ -122,7 +122,7 @@ fn configure(fixture: &Fixture) {
         ("glass", "keyring = \"glass\"".to_owned(), ROLE),
     ];
     for (name, source, role) in sources {
-        config.push_str(&format!("\n[sources.{name}]\n{source}\n\n{}", profile(name, name, role)));
+        config.extend([format!("\n[sources.{name}]\n{source}\n\n"), profile(name, name, role)]);
     }
     fixture.write_config(&config);
 }

@@ -4,102 +4,102 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn device_login_is_approved_and_shared() {
-    let simulation = Simulation::new();
-    assert_eq!(why(&simulation.role().await.unwrap_err()), "nobody is logged in");
-    assert!(simulation.sso.status(&simulation.session).is_none());
-    let mut login = simulation.login(LoginFlow::Device);
+    let fixture = Fixture::new();
+    assert_eq!(why(&fixture.role().await.unwrap_err()), "nobody is logged in");
+    assert!(fixture.sso.status(&fixture.session).is_none());
+    let mut login = fixture.login(LoginFlow::Device);
     let (url, code, joined) = shown(&mut login).await;
     let code = code.unwrap();
     assert!(url.ends_with(&format!("/device?user_code={code}")) && !joined, "{url}");
-    // Asked once in vain, then approved.
-    simulation.aws.wait_for_answers(Op::CreateToken, 1, SOON);
-    simulation.center.approve(&code);
+    // The first poll is pending, the second approved.
+    fixture.aws.wait_for_answers(Op::CreateToken, 1, SOON);
+    fixture.center.approve(&code);
     assert_eq!(login.next().await, Some(SsoStep::Done));
     assert_eq!(login.next().await, None);
 
-    let token = simulation.token();
+    let token = fixture.token();
     let keys: BTreeSet<&str> = token.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = "startUrl region accessToken expiresAt clientId clientSecret registrationExpiresAt refreshToken";
     assert_eq!(keys, expected.split(' ').collect());
     assert_eq!((&token["expiresAt"], &token["region"]), (&"2026-01-02T04:04:05Z".into(), &REGION.into()));
-    let status = simulation.sso.status(&simulation.session).unwrap();
+    let status = fixture.sso.status(&fixture.session).unwrap();
     assert_eq!((status.kind, status.renews), (LoginKind::Sso, true));
     assert_eq!(status.ends.unwrap().to_string(), "2026-01-02T04:04:05Z");
 
-    let session = simulation.role().await.unwrap();
-    assert_eq!(session.expires(), Some(simulation.clock.now() + HOUR));
+    let session = fixture.role().await.unwrap();
+    assert_eq!(session.expires(), Some(fixture.clock.now() + HOUR));
     assert!(session.credentials.session_token().is_some());
-    let registered = &simulation.aws.log_of(Op::RegisterClient)[0].params;
+    let registered = &fixture.aws.log_of(Op::RegisterClient)[0].params;
     assert_eq!((registered["clientName"].as_str(), registered["scopes"].as_str()), ("rolecall", "sso:account:access"));
 
-    assert_eq!(last(simulation.login(LoginFlow::Device)).await, SsoStep::Done, "it is good still");
-    assert_eq!(simulation.aws.calls(Op::StartDeviceAuthorization), 1);
-    let mut again = simulation.sso.login(&simulation.session, LoginFlow::Device, true);
-    simulation.center.approve(&shown(&mut again).await.1.unwrap());
+    assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done, "it is good still");
+    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
+    let mut again = fixture.sso.login(&fixture.session, LoginFlow::Device, true);
+    fixture.center.approve(&shown(&mut again).await.1.unwrap());
     assert_eq!(last(again).await, SsoStep::Done);
-    assert_ne!(simulation.token()["accessToken"], token["accessToken"]);
+    assert_ne!(fixture.token()["accessToken"], token["accessToken"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn device_login_denied_or_expired_is_reported() {
-    let simulation = Simulation::new();
-    let mut login = simulation.login(LoginFlow::Device);
-    simulation.center.deny(&shown(&mut login).await.1.unwrap());
+    let fixture = Fixture::new();
+    let mut login = fixture.login(LoginFlow::Device);
+    fixture.center.deny(&shown(&mut login).await.1.unwrap());
     assert_eq!(last(login).await, SsoStep::Failed(SsoError::Denied));
-    let mut login = simulation.login(LoginFlow::Device);
+    let mut login = fixture.login(LoginFlow::Device);
     shown(&mut login).await;
-    simulation.clock.advance(Duration::from_mins(11));
+    fixture.clock.advance(Duration::from_mins(11));
     assert_eq!(last(login).await, SsoStep::Failed(SsoError::Expired));
-    assert_eq!(simulation.file(), None);
+    assert_eq!(fixture.file(), None);
     assert_eq!([SsoError::Denied.class(), SsoError::Expired.class()], [ErrorClass::Login; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn device_login_polls_on_during_aws_faults() {
-    let simulation = Simulation::new();
-    simulation.aws.fault(Op::CreateToken, Fault::Status(500));
-    simulation.aws.fault(Op::CreateToken, Fault::Reset);
-    simulation.center.approve_all();
-    assert_eq!(last(simulation.login(LoginFlow::Device)).await, SsoStep::Done);
-    assert_eq!(simulation.aws.calls(Op::CreateToken), 3);
+    let fixture = Fixture::new();
+    fixture.aws.fault(Op::CreateToken, Fault::Status(500));
+    fixture.aws.fault(Op::CreateToken, Fault::Reset);
+    fixture.center.approve_all();
+    assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done);
+    assert_eq!(fixture.aws.calls(Op::CreateToken), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_login_with_code_succeeds() {
-    let simulation = Simulation::new();
-    simulation.center.approve_all();
-    let mut login = simulation.login(LoginFlow::Browser);
+    let fixture = Fixture::new();
+    fixture.center.approve_all();
+    let mut login = fixture.login(LoginFlow::Browser);
     let (url, code, _) = shown(&mut login).await;
     assert_eq!(code, None);
     let opened = url.clone();
     let page = spawn_blocking(move || Center::browse(&opened)).await.unwrap();
     assert!(page.contains("<h1>You are logged in</h1>"), "{page}");
     assert_eq!(last(login).await, SsoStep::Done);
-    simulation.role().await.unwrap();
+    fixture.role().await.unwrap();
     // The refresh token is one that a client of this flow may use.
-    simulation.clock.advance(HOUR);
-    simulation.role().await.unwrap();
-    assert_eq!(simulation.renewals(), 1);
+    fixture.clock.advance(HOUR);
+    fixture.role().await.unwrap();
+    assert_eq!(fixture.renewals(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_login_denied_is_reported() {
-    let simulation = Simulation::new();
-    simulation.center.deny_all();
-    let mut login = simulation.login(LoginFlow::Browser);
+    let fixture = Fixture::new();
+    fixture.center.deny_all();
+    let mut login = fixture.login(LoginFlow::Browser);
     let (url, ..) = shown(&mut login).await;
     let page = spawn_blocking(move || Center::browse(&url)).await.unwrap();
     assert!(page.contains("You are not logged in"), "{page}");
     assert_eq!(last(login).await, SsoStep::Failed(SsoError::Denied));
-    assert_eq!(simulation.file(), None);
+    assert_eq!(fixture.file(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_login_with_rejected_code_shows_error_page() {
-    let simulation = Simulation::new();
-    simulation.center.approve_all();
-    simulation.aws.fault(Op::CreateToken, Fault::error(400, "InvalidGrantException", "Invalid <b>grant</b> provided"));
-    let mut login = simulation.login(LoginFlow::Browser);
+    let fixture = Fixture::new();
+    fixture.center.approve_all();
+    fixture.aws.fault(Op::CreateToken, Fault::error(400, "InvalidGrantException", "Invalid <b>grant</b> provided"));
+    let mut login = fixture.login(LoginFlow::Browser);
     let (url, ..) = shown(&mut login).await;
     let page = spawn_blocking(move || Center::browse(&url)).await.unwrap();
     assert!(page.contains("&lt;b&gt;grant&lt;/b&gt;"), "{page}");
@@ -108,10 +108,10 @@ async fn browser_login_with_rejected_code_shows_error_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn login_500_callers_share_one_login() {
-    let simulation = Simulation::new();
+    let fixture = Fixture::new();
     let mut callers = JoinSet::new();
     for _ in 0..500 {
-        let login = simulation.login(LoginFlow::Device);
+        let login = fixture.login(LoginFlow::Device);
         callers.spawn(async move {
             let mut login = login;
             let shown = shown(&mut login).await;
@@ -119,71 +119,69 @@ async fn login_500_callers_share_one_login() {
         });
     }
     // Another AWS profile of the same session is the same login.
-    let twin = SsoSession { profile: "other".to_owned(), ..simulation.session.clone() };
-    drop(simulation.sso.login(&twin, LoginFlow::Device, false));
-    simulation.aws.wait_for_answers(Op::StartDeviceAuthorization, 1, SOON);
-    simulation.center.approve(&simulation.center.waiting()[0]);
+    let twin = SsoSession { profile: "other".to_owned(), ..fixture.session.clone() };
+    drop(fixture.sso.login(&twin, LoginFlow::Device, false));
+    fixture.aws.wait_for_answers(Op::StartDeviceAuthorization, 1, SOON);
+    fixture.center.approve(&fixture.center.waiting()[0]);
     let seen = callers.join_all().await;
     assert_eq!(seen.iter().filter(|((_, _, joined), _)| !joined).count(), 1);
     let addresses: BTreeSet<&str> = seen.iter().map(|((url, ..), _)| url.as_str()).collect();
     assert_eq!(addresses.len(), 1);
     assert!(seen.iter().all(|(_, step)| *step == SsoStep::Done));
-    assert_eq!((simulation.aws.calls(Op::RegisterClient), simulation.aws.calls(Op::StartDeviceAuthorization)), (1, 1));
+    assert_eq!((fixture.aws.calls(Op::RegisterClient), fixture.aws.calls(Op::StartDeviceAuthorization)), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn login_continues_without_its_first_caller() {
-    let simulation = Simulation::new();
-    let mut login = simulation.login(LoginFlow::Device);
+    let fixture = Fixture::new();
+    let mut login = fixture.login(LoginFlow::Device);
     let code = shown(&mut login).await.1.unwrap();
     drop(login);
-    let mut joined = simulation.login(LoginFlow::Device);
+    let mut joined = fixture.login(LoginFlow::Device);
     assert!(shown(&mut joined).await.2);
-    simulation.center.approve(&code);
+    fixture.center.approve(&code);
     assert_eq!(last(joined).await, SsoStep::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn login_of_other_flow_replaces_an_abandoned_login() {
-    let simulation = Simulation::new();
-    let mut browser = simulation.login(LoginFlow::Browser);
+    let fixture = Fixture::new();
+    let mut browser = fixture.login(LoginFlow::Browser);
     let (page, code, _) = shown(&mut browser).await;
     assert_eq!(code, None);
-    let mut device = simulation.login(LoginFlow::Device);
+    let mut device = fixture.login(LoginFlow::Device);
     let (url, code, joined) = shown(&mut device).await;
     assert!(url.ends_with(&format!("/device?user_code={}", code.unwrap())) && !joined, "{url}");
     assert_eq!(why_failed(last(browser).await), "another was begun in its place");
     let port = page.split("127.0.0.1%3A").nth(1).unwrap().split('%').next().unwrap();
     let is_heard = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap()));
-    assert!(is_heard.is_err(), "nobody listens any more");
+    assert!(is_heard.is_err(), "the callback server is closed");
 
     // And the other way round: what is approved of the old one counts no longer.
-    let mut browser = simulation.login(LoginFlow::Browser);
+    let mut browser = fixture.login(LoginFlow::Browser);
     let (url, ..) = shown(&mut browser).await;
     assert_eq!(why_failed(last(device).await), "another was begun in its place");
-    let mut joined = simulation.login(LoginFlow::Browser);
+    let mut joined = fixture.login(LoginFlow::Browser);
     assert!(shown(&mut joined).await.2);
-    simulation.center.approve_all();
-    assert_eq!(simulation.file(), None);
+    fixture.center.approve_all();
+    assert_eq!(fixture.file(), None);
     spawn_blocking(move || Center::browse(&url)).await.unwrap();
     for login in [browser, joined] {
         assert_eq!(last(login).await, SsoStep::Done);
     }
-    simulation.role().await.unwrap();
+    fixture.role().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_login_rejects_redirects_elsewhere() {
-    let simulation = Simulation::new();
+    let fixture = Fixture::new();
     for url in ["file:///etc/passwd", "http://evil.example/", "https://x/\\u001b[31m", "javascript:alert(1)"] {
         let body = format!(
             r#"{{"deviceCode":"d","userCode":"AAAA-BBBB","verificationUriComplete":"{url}","expiresIn":600,"interval":1}}"#
         );
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        simulation
-            .aws
-            .fault(Op::StartDeviceAuthorization, Fault::Raw { status: 200, headers, body: body.into_bytes() });
-        match last(simulation.login(LoginFlow::Device)).await {
+        fixture.aws.fault(Op::StartDeviceAuthorization, Fault::Raw { status: 200, headers, body: body.into_bytes() });
+        match last(fixture.login(LoginFlow::Device)).await {
             SsoStep::Failed(SsoError::Aws(error)) => assert_eq!(error.kind, AwsErrorKind::Garbled),
             other => panic!("{url}: {other:?}"),
         }
@@ -192,11 +190,11 @@ async fn browser_login_rejects_redirects_elsewhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn login_without_writable_cache_fails_before_prompting() {
-    let simulation = Simulation::new();
-    fs::write(simulation.sandbox.home().join(".aws/sso"), "in the way").unwrap();
-    match last(simulation.login(LoginFlow::Device)).await {
+    let fixture = Fixture::new();
+    fs::write(fixture.sandbox.home().join(".aws/sso"), "in the way").unwrap();
+    match last(fixture.login(LoginFlow::Device)).await {
         SsoStep::Failed(SsoError::File(said)) => assert!(said.contains("cannot be written"), "{said}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(simulation.aws.calls(Op::RegisterClient), 0);
+    assert_eq!(fixture.aws.calls(Op::RegisterClient), 0);
 }

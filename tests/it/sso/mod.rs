@@ -23,7 +23,7 @@ const ROLE: &str = "developers";
 const SOON: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_hours(1);
 
-struct Simulation {
+struct Fixture {
     clock: Clock,
     aws: Aws,
     center: Center,
@@ -32,7 +32,7 @@ struct Simulation {
     session: SsoSession,
 }
 
-impl Simulation {
+impl Fixture {
     fn new() -> Self {
         Self::of(Some("corp"))
     }
@@ -55,13 +55,13 @@ impl Simulation {
         Self { clock, aws, center, sandbox, sso, session }
     }
 
-    /// A simulation in which a person has logged in.
+    /// A fixture in which a person has logged in.
     async fn logged_in(name: Option<&str>) -> Self {
-        let simulation = Self::of(name);
-        simulation.center.approve_all();
-        assert_eq!(last(simulation.login(LoginFlow::Device)).await, SsoStep::Done);
-        simulation.center.wait_for_person();
-        simulation
+        let fixture = Self::of(name);
+        fixture.center.approve_all();
+        assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done);
+        fixture.center.wait_for_person();
+        fixture
     }
 
     fn login(&self, flow: LoginFlow) -> SsoLogin {
