@@ -60,23 +60,23 @@ pub(crate) fn now() -> Timestamp {
 
 /// The steady clock, for those who measure: nobody sets it.
 #[allow(clippy::disallowed_methods)] // this module is the proper place
-pub(crate) fn steady() -> Instant {
+pub(crate) fn monotonic_now() -> Instant {
     Instant::now()
 }
 
 /// A pause before the next attempt, doubling from 5 ms to 40 ms and spread over half to all of it, so that many clients
 /// that wait for the same daemon do not come back in step.
-pub(crate) fn pause(attempt: u32) -> Duration {
-    spread(5_000 << attempt.min(3))
+pub(crate) fn backoff(attempt: u32) -> Duration {
+    jittered(5_000 << attempt.min(3))
 }
 
 /// The same, doubling to 500 ms: for a daemon that has too many callers already, and does not need them every 40 ms.
-pub(crate) fn patient_pause(attempt: u32) -> Duration {
-    spread((5_000 << attempt.min(7)).min(500_000))
+pub(crate) fn long_backoff(attempt: u32) -> Duration {
+    jittered((5_000 << attempt.min(7)).min(500_000))
 }
 
 /// Half of so many microseconds to all of them.
-fn spread(full: u64) -> Duration {
+fn jittered(full: u64) -> Duration {
     use std::hash::{BuildHasher, Hasher};
     // The standard library's keys of a hash map are random: enough for jitter, and no dependency.
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
@@ -91,10 +91,10 @@ mod tests {
     fn pauses_grow_and_stay_within_bounds() {
         for attempt in 0..40 {
             let full = Duration::from_millis([5, 10, 20, 40][attempt.min(3) as usize]);
-            let pause = pause(attempt);
+            let pause = backoff(attempt);
             assert!(pause >= full / 2 && pause < full, "{attempt}: {pause:?}");
             let full = Duration::from_millis([5, 10, 20, 40, 80, 160, 320, 500][attempt.min(7) as usize]);
-            let pause = patient_pause(attempt);
+            let pause = long_backoff(attempt);
             assert!(pause >= full / 2 && pause < full, "{attempt}: {pause:?}");
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rolecall_protocol::location;
 
 /// Variables that hold a path. The daemon does not run in our folder, so a relative one is made absolute on the way.
-const PATHS: &[&str] = &["ROLECALL_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+const PATH_VARIABLES: &[&str] = &["ROLECALL_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
 
 /// Names and values.
 #[derive(Debug, Clone, Default)]
@@ -26,11 +26,11 @@ impl Environment {
         found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
     }
 
-    /// What a daemon is started with: see [`location::daemon_keeps`].
+    /// What a daemon is started with: see [`location::daemon_inherits`].
     pub(crate) fn for_daemon(&self) -> Vec<(OsString, OsString)> {
-        let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(location::daemon_keeps));
+        let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(location::daemon_inherits));
         kept.map(|(name, value)| match std::path::absolute(value) {
-            Ok(path) if name.to_str().is_some_and(|name| PATHS.contains(&name)) => {
+            Ok(path) if name.to_str().is_some_and(|name| PATH_VARIABLES.contains(&name)) => {
                 (name.clone(), path.into_os_string())
             }
             _ => (name.clone(), value.clone()),

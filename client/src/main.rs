@@ -3,34 +3,31 @@
 //! `rolecall token NAME`, which kubectl runs, is looked for by hand before there is any argument parser: that path does
 //! nothing but ask the daemon. Everything else goes through [`cli`] and [`run`].
 
-mod agent;
-mod atomic;
+#[cfg(test)]
+mod architecture;
 mod cli;
 mod clock;
 mod commands;
 mod config_file;
-mod context_entry;
+mod context;
+mod daemon;
 mod environment;
-mod http;
+mod error;
+mod files;
+mod format_time;
 mod kubeconfig;
+mod login;
 mod output;
-mod passphrase;
-mod report;
 mod run;
-mod screen;
-mod signals;
-mod stamp;
-mod start;
-mod table;
+mod terminal;
 mod token;
-mod tty;
-mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use context::Context;
 use environment::Environment;
 
 fn main() -> ExitCode {
@@ -41,7 +38,7 @@ fn main() -> ExitCode {
 fn entry() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match fast_path(&arguments) {
-        Some(name) => token::run(name),
+        Some(name) => token::run(name, environment),
         None => command(arguments),
     }
 }
@@ -50,12 +47,12 @@ fn entry() -> u8 {
 fn command(arguments: Vec<OsString>) -> u8 {
     let cli = match cli::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::print_usage_error(&error),
     };
-    match run::run(cli, environment()) {
+    match run::run(cli, &Context::new(environment)) {
         Ok(()) => 0,
         Err(error) => {
-            output::error(&error);
+            output::print_error(&error);
             error.code()
         }
     }

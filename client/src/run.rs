@@ -2,39 +2,27 @@
 
 use crate::cli::{Cli, Command};
 use crate::commands;
-use crate::environment::Environment;
-use crate::report::CliError;
-use crate::screen::Screen;
-
-/// What every command may look at.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// The environment of this run.
-    pub(crate) environment: Environment,
-    /// Where the result is shown.
-    pub(crate) screen: Screen,
-}
+use crate::context::Context;
+use crate::error::CliError;
 
 /// Does what was asked for.
-pub(crate) fn run(cli: Cli, environment: Environment) -> Result<(), CliError> {
-    let screen = Screen::detect(&environment);
-    let context = Context { environment, screen };
+pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
     match cli.command {
-        Command::Add(wanted) => commands::add::run(&wanted, &context),
-        Command::List(wanted) => commands::list::run(&wanted, &context),
-        Command::Show(wanted) => commands::show::run(&wanted),
-        Command::Remove(wanted) => commands::remove::run(&wanted, &context),
-        Command::Use(wanted) => commands::use_context::run(&wanted, &context),
-        Command::Kubeconfig(wanted) => commands::kubeconfig::run(&wanted, &context),
-        Command::Token(wanted) => commands::token::run(&wanted),
-        Command::Status(wanted) => commands::status::run(&wanted, &context),
-        Command::Refresh(wanted) => commands::refresh::run(&wanted, &context),
-        Command::Login(wanted) => commands::login::run(&wanted, &context),
-        Command::Logout(wanted) => commands::logout::run(&wanted, &context),
-        Command::Lock(wanted) => commands::lock::run(&wanted, &context),
-        Command::Unlock(wanted) => commands::unlock::run(&wanted, &context),
+        Command::Add(wanted) => commands::add::run(&wanted, context),
+        Command::List(wanted) => commands::list::run(&wanted, context),
+        Command::Show(wanted) => commands::show::run(&wanted, context),
+        Command::Remove(wanted) => commands::remove::run(&wanted, context),
+        Command::Use(wanted) => commands::use_context::run(&wanted, context),
+        Command::Kubeconfig(wanted) => commands::kubeconfig::run(&wanted, context),
+        Command::Token(wanted) => commands::token::run(&wanted, context),
+        Command::Status(wanted) => commands::status::run(&wanted, context),
+        Command::Refresh(wanted) => commands::refresh::run(&wanted, context),
+        Command::Login(wanted) => commands::login::run(&wanted, context),
+        Command::Logout(wanted) => commands::logout::run(&wanted, context),
+        Command::Lock(wanted) => commands::lock::run(&wanted, context),
+        Command::Unlock(wanted) => commands::unlock::run(&wanted, context),
         Command::Completions(wanted) => commands::completions::run(&wanted),
-        Command::Keys(wanted) => commands::keys::run(&wanted.action, &context),
-        Command::Agent(wanted) => commands::agent::run(&wanted.action, &context),
+        Command::Keys(wanted) => commands::keys::run(&wanted.action, context),
+        Command::Agent(wanted) => commands::agent::run(&wanted.action, context),
     }
 }

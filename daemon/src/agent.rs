@@ -20,8 +20,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{
-    Cluster, ConfigChecked, ErrorBody, ErrorCode, ExecCredential, ExecInfo, Happening, ProfileName, Refreshed, Secret,
-    SourceName, near_misses,
+    Cluster, ConfigChecked, ErrorBody, ErrorCode, EventKind, ExecCredential, ExecInfo, ProfileName, Refreshed, Secret,
+    SourceName, similar_names,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -30,17 +30,17 @@ pub use error::AgentError;
 pub use events::Events;
 use keys::Changing;
 pub use lock::Locker;
-use profile_activity::Journal;
+use profile_activity::ProfileActivity;
 pub use snapshot::KeepError;
 use token_cache::Tokens;
-pub use unauthorized::Asker;
-use unauthorized::{Askers, Verdict};
+pub use unauthorized::ClientProcess;
+use unauthorized::{TokenPolicy, UnauthorizedDetector};
 
 use crate::config_store::{ConfigStore, Reload};
 use crate::keyring::Keyring;
 use crate::pin;
 use crate::renew::Renewer;
-use crate::sessions::{Served, Sessions, Want};
+use crate::sessions::{Freshness, Served, Sessions};
 use crate::system_events;
 use crate::watch;
 use rolecall_aws::client::Aws;
@@ -51,7 +51,7 @@ use rolecall_core::config::network::Network;
 use rolecall_core::config::notifications::Notifications;
 use rolecall_core::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
 use rolecall_core::lock::Lock;
-use rolecall_core::profile::{Chain, Person, Profile};
+use rolecall_core::profile::{LocalUser, Profile, RoleChain};
 
 /// How often the renewal engine is told that a profile is in use.
 const NOTE_EVERY: Duration = Duration::from_mins(1);
@@ -74,15 +74,15 @@ pub struct About {
 /// Everything behind the socket.
 pub struct Agent {
     about: About,
-    person: Person,
-    config: ConfigStore<Made>,
+    person: LocalUser,
+    config: ConfigStore<ResolvedConfig>,
     lock: Lock,
     sessions: Sessions,
     tokens: Tokens,
-    askers: Askers,
-    journal: Journal,
+    unauthorized: UnauthorizedDetector,
+    journal: ProfileActivity,
     renewer: OnceLock<Renewer>,
-    general: broadcast::Sender<Happening>,
+    general: broadcast::Sender<EventKind>,
     started: SystemTime,
     aws: Aws,
     keyring: Keyring,
@@ -94,7 +94,7 @@ type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
 
 /// What is made of a configuration.
 #[derive(Debug, PartialEq)]
-struct Made {
+struct ResolvedConfig {
     profiles: Arc<Profiles>,
     sources: Arc<BTreeMap<SourceName, SourceConfig>>,
     network: Arc<Network>,
@@ -105,11 +105,11 @@ struct Made {
 impl Agent {
     /// An agent that goes by the configuration at `config`.
     #[must_use]
-    pub fn new(config: PathBuf, aws: Aws, person: Person, about: About) -> Arc<Self> {
+    pub fn new(config: PathBuf, aws: Aws, person: LocalUser, about: About) -> Arc<Self> {
         let started = aws.now();
         let (resolver, name) = (person.clone(), usual_name(&person));
         let config = ConfigStore::open(config, aws.clock().clone(), move |config| resolve(config, &resolver));
-        aws.reach(&config.current().made.network);
+        aws.set_network(&config.current().made.network);
         let keyring = Keyring::new(aws.clock().clone());
         let lock = Lock::new(aws.clock().clone());
         lock.configure(config.current().made.lock);
@@ -120,8 +120,8 @@ impl Agent {
             lock,
             sessions: Sessions::new(aws.clone(), keyring.clone(), name),
             tokens: Tokens::default(),
-            askers: Askers::default(),
-            journal: Journal::default(),
+            unauthorized: UnauthorizedDetector::default(),
+            journal: ProfileActivity::default(),
             renewer: OnceLock::new(),
             general: broadcast::channel(EVENTS).0,
             started,
@@ -158,33 +158,34 @@ impl Agent {
         Events::new(self)
     }
 
-    /// A finished ExecCredential, as JSON. The asker is the process that runs the plugin, as far as it is known.
+    /// A finished ExecCredential, as JSON. The client_process is the process that runs the plugin, as far as it is known.
     pub async fn token(
         &self,
         name: &ProfileName,
         info: &[u8],
-        asker: Option<Asker>,
+        client_process: Option<ClientProcess>,
     ) -> Result<Secret<Vec<u8>>, AgentError> {
         let profile = self.profile(name)?;
-        self.while_unlocked(name, self.credential(&profile, info, asker)).await
+        self.while_unlocked(name, self.credential(&profile, info, client_process)).await
     }
 
     async fn credential(
         &self,
         profile: &Arc<Profile>,
         info: &[u8],
-        asker: Option<Asker>,
+        client_process: Option<ClientProcess>,
     ) -> Result<Secret<Vec<u8>>, AgentError> {
         let (name, begin) = (&profile.name, self.now());
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
         if let (Some(pin), Some(cluster)) = (&profile.pin, &info.cluster) {
             pin::check(pin, cluster).map_err(|error| AgentError::pin(name, &error))?;
         }
-        let verdict = asker.map_or(Verdict::Token, |asker| self.askers.judge(name, asker, begin));
-        let token = self.current_token(profile, verdict).await?;
-        if let Some(asker) = asker {
+        let policy = client_process
+            .map_or(TokenPolicy::Token, |client_process| self.unauthorized.on_request(name, client_process, begin));
+        let token = self.current_token(profile, policy).await?;
+        if let Some(client_process) = client_process {
             // The end that client-go sees is in whole seconds.
-            self.askers.answered(name, asker, self.now(), token.expires - Duration::from_secs(1));
+            self.unauthorized.answered(name, client_process, self.now(), token.expires - Duration::from_secs(1));
         }
         let expires = self.aws.clock().stamp(token.expires);
         let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), expires);
@@ -194,7 +195,7 @@ impl Agent {
     /// Assumes the role anew.
     pub async fn refresh(&self, name: &ProfileName) -> Result<Refreshed, AgentError> {
         let profile = self.profile(name)?;
-        let served = self.while_unlocked(name, self.session(&profile, Want::New)).await?;
+        let served = self.while_unlocked(name, self.session(&profile, Freshness::BypassCache)).await?;
         Ok(Refreshed { session: served.session.status(self.aws.clock()) })
     }
 
@@ -202,7 +203,7 @@ impl Agent {
     pub async fn cluster(&self, name: &ProfileName) -> Result<Cluster, AgentError> {
         let profile = self.profile(name)?;
         let describe = async {
-            let served = self.session(&profile, Want::Fresh).await?;
+            let served = self.session(&profile, Freshness::Cached).await?;
             let described = self.sessions.describe(&profile.chain, &served.session, &profile.cluster).await;
             described.map_err(|error| AgentError::new(name, error.body()))
         };
@@ -219,7 +220,7 @@ impl Agent {
     pub fn reload(&self) {
         match self.config.reload() {
             Reload::Same => {}
-            Reload::Problem => self.tell(Happening::Config),
+            Reload::Problem => self.tell(EventKind::Config),
             Reload::Changed(before) => self.configuration_changed(&before),
         }
     }
@@ -227,20 +228,20 @@ impl Agent {
     /// The machine woke up, or its network changed: what failed there may work here.
     pub fn machine_changed(&self) {
         self.lock_if_due();
-        self.sessions.forgive_network();
-        self.try_again(Happening::Machine);
+        self.sessions.clear_network_failures();
+        self.try_again(EventKind::Machine);
     }
 
     /// AWS's own files were changed, by a login perhaps: what was refused before may be given now.
     pub fn sources_changed(&self) {
         self.sessions.sources_changed();
-        self.try_again(Happening::Plan);
+        self.try_again(EventKind::Plan);
     }
 
     /// Somebody logged in: what waited for that is tried again.
     fn logged_in(&self) {
         self.sessions.logged_in();
-        self.try_again(Happening::Plan);
+        self.try_again(EventKind::Plan);
     }
 
     /// How many calls wait for their turn at STS.
@@ -249,32 +250,32 @@ impl Agent {
         self.aws.limits().waiting()
     }
 
-    fn try_again(&self, why: Happening) {
+    fn try_again(&self, why: EventKind) {
         if let Some(renewer) = self.renewer.get() {
-            renewer.forgiven();
+            renewer.failures_cleared();
         }
         self.tell(why);
     }
 
     /// Goes by the configuration in force: forgets what nobody asks for any more, and what went wrong with what was
     /// changed. Everything else stays as it is.
-    fn configuration_changed(&self, before: &Made) {
+    fn configuration_changed(&self, before: &ResolvedConfig) {
         let made = Arc::clone(&self.config.current().made);
         let profiles = &made.profiles;
         self.lock.configure(made.lock);
-        self.aws.reach(&made.network);
+        self.aws.set_network(&made.network);
         if made.network != before.network {
-            self.sessions.forgive_all();
+            self.sessions.clear_all_failures();
         }
         // What other services gave, a test's perhaps, is not what these would give.
         let is_as_good = made.network.endpoints.give_as(&before.network.endpoints);
-        let bases: Vec<Chain> =
+        let bases: Vec<RoleChain> =
             made.sources.iter().map(|(name, source)| Self::base_of(profiles, name, source)).collect();
         let wanted = profiles.values().map(|profile| &profile.chain).chain(&bases).filter(|_| is_as_good);
         self.sessions.retain(wanted);
         for (name, profile) in profiles.iter() {
             if before.profiles.get(name).is_none_or(|before| before != profile) {
-                self.sessions.forgive(&profile.chain);
+                self.sessions.clear_failures(&profile.chain);
             }
         }
         self.tokens.retain(|name, made_for| profiles.get(name).is_some_and(|profile| profile == made_for));
@@ -282,30 +283,30 @@ impl Agent {
         if let Some(renewer) = self.renewer.get() {
             renewer.changed();
         }
-        self.tell(Happening::Config);
+        self.tell(EventKind::Config);
     }
 
-    fn tell(&self, happening: Happening) {
+    fn tell(&self, happening: EventKind) {
         // Nobody watching is fine.
         drop(self.general.send(happening));
     }
 
-    async fn current_token(&self, profile: &Arc<Profile>, verdict: Verdict) -> Result<Arc<Token>, AgentError> {
-        let served = match verdict {
-            Verdict::NewSession if self.askers.may_force(&profile.chain, self.now()) => {
+    async fn current_token(&self, profile: &Arc<Profile>, policy: TokenPolicy) -> Result<Arc<Token>, AgentError> {
+        let served = match policy {
+            TokenPolicy::NewSession if self.unauthorized.may_force(&profile.chain, self.now()) => {
                 tracing::info!(profile = %profile.name, "The cluster refuses its tokens, it seems; assuming the role anew");
                 // On suspicion alone nobody waits long: there is a session that signs.
-                match tokio::time::timeout(SUSPICION, self.session(profile, Want::Renewed)).await {
+                match tokio::time::timeout(SUSPICION, self.session(profile, Freshness::Refresh)).await {
                     Ok(Ok(served)) => served,
-                    Ok(Err(_)) | Err(_) => self.session(profile, Want::Fresh).await?,
+                    Ok(Err(_)) | Err(_) => self.session(profile, Freshness::Cached).await?,
                 }
             }
-            _ => self.session(profile, Want::Fresh).await?,
+            _ => self.session(profile, Freshness::Cached).await?,
         };
         if let Some(problem) = &served.problem {
             tracing::debug!(profile = %profile.name, error = %problem, "Renewal failed; the session is used while it lasts");
         }
-        let is_new = verdict != Verdict::Token;
+        let is_new = policy != TokenPolicy::Token;
         let minted = self.tokens.mint(profile, &served.session, self.now(), is_new).await;
         match &minted {
             Ok(_) => self.journal.went_well(&profile.name),
@@ -315,12 +316,12 @@ impl Agent {
     }
 
     /// Gets a session, and notes the use.
-    async fn session(&self, profile: &Profile, want: Want) -> Result<Served, AgentError> {
+    async fn session(&self, profile: &Profile, freshness: Freshness) -> Result<Served, AgentError> {
         let name = &profile.name;
         let before = self.journal.used(name, self.now());
-        match self.sessions.get(&profile.chain, want).await {
+        match self.sessions.get(&profile.chain, freshness).await {
             Ok(served) => {
-                if profile.chain.hops.is_empty() {
+                if profile.chain.steps.is_empty() {
                     Box::pin(self.sessions.learn_time(&profile.chain, &served.session)).await;
                 }
                 // What has no end is not renewed.
@@ -369,7 +370,7 @@ impl Agent {
     fn unknown<'a>(&self, name: &ProfileName, known: impl Iterator<Item = &'a str> + Clone) -> AgentError {
         let in_force = self.config.current();
         let is_empty = known.clone().next().is_none();
-        let near = near_misses(name.as_str(), known);
+        let near = similar_names(name.as_str(), known);
         AgentError::unknown_profile(name, &near, is_empty, in_force.problem.as_ref().map(|(error, _)| error))
     }
 
@@ -389,13 +390,13 @@ impl Agent {
 }
 
 /// What sessions are called if nobody says.
-fn usual_name(person: &Person) -> NameTemplate {
+fn usual_name(person: &LocalUser) -> NameTemplate {
     NameTemplate::new(DEFAULT_SESSION_NAME, &person.user, &person.host, "")
 }
 
-fn resolve(config: &Config, person: &Person) -> Made {
+fn resolve(config: &Config, person: &LocalUser) -> ResolvedConfig {
     let resolved = |name: &ProfileName| Some((name.clone(), Arc::new(Profile::find(config, name, person)?)));
-    Made {
+    ResolvedConfig {
         profiles: Arc::new(config.profiles.keys().filter_map(resolved).collect()),
         sources: Arc::new(config.sources.clone()),
         network: Arc::clone(&config.network),

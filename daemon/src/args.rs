@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use rolecall_protocol::ProfileName;
-use rolecalld::handover::Baton;
+use rolecalld::handover::FdArgs;
 use rolecalld::log::Level;
 
 /// Assumes the EKS roles of your profiles, keeps their sessions fresh in memory, and serves tokens to `rolecall`.
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 
     /// What a daemon that restarts leaves to itself; nobody else has any of it
     #[arg(long, hide = true, value_name = "NUMBERS", conflicts_with = "once")]
-    pub(crate) handover: Option<Baton>,
+    pub(crate) handover: Option<FdArgs>,
 }
 
 /// A word of `--once`: `token`, or a profile's name; both are spelt alike.

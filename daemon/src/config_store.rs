@@ -15,7 +15,7 @@ use rolecall_core::config::{Config, ConfigError, file};
 
 /// What is in force, and since when.
 #[derive(Debug)]
-pub struct InForce<T> {
+pub struct ActiveConfig<T> {
     /// What was made of the last good configuration.
     pub made: Arc<T>,
     /// When it was read; `None` where none has been good yet.
@@ -40,7 +40,7 @@ pub struct ConfigStore<T> {
     path: PathBuf,
     clock: Clock,
     prepare: Box<dyn Fn(&Config) -> T + Send + Sync>,
-    current: ArcSwap<InForce<T>>,
+    current: ArcSwap<ActiveConfig<T>>,
     /// What was read last. Locked for the whole reload, so that an older read never replaces a newer one.
     seen: Mutex<Option<Digest>>,
 }
@@ -59,7 +59,7 @@ impl<T: PartialEq> ConfigStore<T> {
         if let Some((error, _)) = &problem {
             tracing::error!(%error, "Configuration refused; no profile is served until it is mended");
         }
-        let current = ArcSwap::from_pointee(InForce { made: Arc::new(made), loaded, problem });
+        let current = ArcSwap::from_pointee(ActiveConfig { made: Arc::new(made), loaded, problem });
         Self { path, clock, prepare: Box::new(prepare), current, seen }
     }
 
@@ -80,7 +80,7 @@ impl<T: PartialEq> ConfigStore<T> {
 
     /// What is in force now.
     #[must_use]
-    pub fn current(&self) -> Arc<InForce<T>> {
+    pub fn current(&self) -> Arc<ActiveConfig<T>> {
         self.current.load_full()
     }
 
@@ -103,7 +103,7 @@ impl<T: PartialEq> ConfigStore<T> {
         }
     }
 
-    fn accept(&self, old: &InForce<T>, config: &Config) -> Reload<T> {
+    fn accept(&self, old: &ActiveConfig<T>, config: &Config) -> Reload<T> {
         let made = (self.prepare)(config);
         let is_same = made == *old.made;
         if is_same && old.problem.is_none() {
@@ -112,17 +112,17 @@ impl<T: PartialEq> ConfigStore<T> {
         tracing::info!(profiles = config.profiles.len(), "Configuration read");
         let before = Arc::clone(&old.made);
         let made = if is_same { Arc::clone(&before) } else { Arc::new(made) };
-        self.current.store(Arc::new(InForce { made, loaded: Some(self.clock.now()), problem: None }));
+        self.current.store(Arc::new(ActiveConfig { made, loaded: Some(self.clock.now()), problem: None }));
         if is_same { Reload::Problem } else { Reload::Changed(before) }
     }
 
-    fn refuse(&self, old: &InForce<T>, error: ConfigError) -> Reload<T> {
+    fn refuse(&self, old: &ActiveConfig<T>, error: ConfigError) -> Reload<T> {
         if old.problem.as_ref().is_some_and(|(known, _)| *known == error) {
             return Reload::Same;
         }
         tracing::error!(%error, "Configuration refused; the last good one stays in force");
         let (made, loaded) = (Arc::clone(&old.made), old.loaded);
-        self.current.store(Arc::new(InForce { made, loaded, problem: Some((error, self.clock.now())) }));
+        self.current.store(Arc::new(ActiveConfig { made, loaded, problem: Some((error, self.clock.now())) }));
         Reload::Problem
     }
 }
@@ -166,7 +166,7 @@ mod tests {
             assert!(Arc::ptr_eq(&store.current().made, &good));
             let first = store.current().problem.clone().unwrap();
             assert_eq!(store.reload(), Reload::Same);
-            assert_eq!(store.current().problem.clone().unwrap(), first, "the same problem began once");
+            assert_eq!(store.current().problem.clone().unwrap(), first, "the same problem started_at once");
         }
         write(&path, ONE);
         assert_eq!(store.reload(), Reload::Problem, "mended, but as before");

@@ -2,7 +2,7 @@
 //! lost: the listener with every connection that waits in it, the lock, and the state in a sealed piece of memory (B14).
 //!
 //! Nothing touches a disk or the environment. File descriptors stay open over the exec, and one hidden argument, the
-//! [`Baton`], says which they are.
+//! [`FdArgs`], says which they are.
 
 mod fd_args;
 #[cfg(target_os = "linux")]
@@ -24,9 +24,9 @@ use std::time::Duration;
 use rolecall_protocol::{ErrorBody, ErrorCode, Secret};
 use tokio::io::AsyncReadExt;
 
-pub use fd_args::{Baton, InvalidBaton};
+pub use fd_args::{FdArgs, InvalidFdArgs};
 
-/// The argument that carries the [`Baton`].
+/// The argument that carries the [`FdArgs`].
 pub const FLAG: &str = "--handover";
 /// What a rolecalld says first to `--version`.
 const NAME: &[u8] = b"rolecalld ";
@@ -39,13 +39,13 @@ const MOST: u64 = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     path: PathBuf,
-    /// What it is called first, then its arguments, without a baton.
+    /// What it is called first, then its arguments, without a fd_args.
     arguments: Vec<OsString>,
 }
 
 /// What one run of the program leaves to the next.
 #[derive(Debug)]
-pub struct Estate {
+pub struct HandoverState {
     /// How often the process has run its program anew, the next time included.
     pub restarts: u32,
     /// Listens.
@@ -60,7 +60,7 @@ pub struct Estate {
 
 /// Why a program is not one to become.
 #[derive(Debug, thiserror::Error)]
-pub enum Unfit {
+pub enum ProgramCheckError {
     /// It cannot be started.
     #[error("{} cannot be started ({cause})", path.display())]
     Start {
@@ -128,10 +128,10 @@ impl Program {
 
     /// Makes sure, before anything is given up, that the program runs, is a rolecalld, and knows every argument that it
     /// would get: one of before may not know what a handover is.
-    pub async fn check(&self) -> Result<(), Unfit> {
-        let cannot_start = |cause| Unfit::Start { path: self.path.clone(), cause };
+    pub async fn check(&self) -> Result<(), ProgramCheckError> {
+        let cannot_start = |cause| ProgramCheckError::Start { path: self.path.clone(), cause };
         let mut command = tokio::process::Command::new(&self.path);
-        command.args(self.with(&Baton::EXAMPLE).into_iter().skip(1)).arg("--version");
+        command.args(self.with(&FdArgs::EXAMPLE).into_iter().skip(1)).arg("--version");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let run = async {
             let mut child = command.spawn().map_err(cannot_start)?;
@@ -140,29 +140,29 @@ impl Program {
                 stdout.take(MOST).read_to_end(&mut said).await.map_err(cannot_start)?;
             }
             match child.wait().await.map_err(cannot_start)? {
-                status if !status.success() => Err(Unfit::Failed { path: self.path.clone(), status }),
-                _ if !said.starts_with(NAME) => Err(Unfit::Stranger(self.path.clone())),
+                status if !status.success() => Err(ProgramCheckError::Failed { path: self.path.clone(), status }),
+                _ if !said.starts_with(NAME) => Err(ProgramCheckError::Stranger(self.path.clone())),
                 _ => Ok(()),
             }
         };
-        tokio::time::timeout(VERSION, run).await.unwrap_or_else(|_| Err(Unfit::Slow(self.path.clone())))
+        tokio::time::timeout(VERSION, run).await.unwrap_or_else(|_| Err(ProgramCheckError::Slow(self.path.clone())))
     }
 
     /// Becomes that program. Returns only if that fails, and then nothing has changed.
-    pub fn replace_this(&self, estate: &Estate) -> io::Error {
-        match system::exec(&self.path, &self.with(&Baton::of(estate)), estate) {
+    pub fn replace_this(&self, state: &HandoverState) -> io::Error {
+        match system::exec(&self.path, &self.with(&FdArgs::of(state)), state) {
             Ok(never) => match never {},
             Err(error) => error,
         }
     }
 
     /// The arguments of a run that takes over.
-    fn with(&self, baton: &Baton) -> Vec<OsString> {
-        self.arguments.iter().cloned().chain([FLAG.into(), baton.to_string().into()]).collect()
+    fn with(&self, fd_args: &FdArgs) -> Vec<OsString> {
+        self.arguments.iter().cloned().chain([FLAG.into(), fd_args.to_string().into()]).collect()
     }
 }
 
-impl Unfit {
+impl ProgramCheckError {
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self) -> ErrorBody {

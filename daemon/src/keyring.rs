@@ -21,13 +21,13 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use rolecall_protocol::{KeyName, Region};
 
-use cancel::Ticket;
+use cancel::Cancel;
 pub use error::KeyringError;
 pub use item::StoredKey;
 use platform::Connected;
 use rolecall_core::clock::Clock;
-use store::Shelf;
-use worker::{Asker, Threads};
+use store::KeyStore;
+use worker::{Requester, Threads};
 
 /// How long anybody waits for the keyring (B15).
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -68,18 +68,19 @@ impl Keyring {
 
     /// The keys of that name. Never makes the desktop show anything: a locked keyring is an error.
     pub async fn get(&self, name: &KeyName) -> Result<StoredKey, KeyringError> {
-        self.read(name, Asker::Program).await
+        self.read(name, Requester::Program).await
     }
 
     /// The same for a person who waits, and may have been asked to unlock it: it is tried even where it did not answer
     /// before.
     pub async fn get_for_person(&self, name: &KeyName) -> Result<StoredKey, KeyringError> {
-        self.read(name, Asker::Person).await
+        self.read(name, Requester::LocalUser).await
     }
 
-    async fn read(&self, name: &KeyName, asker: Asker) -> Result<StoredKey, KeyringError> {
+    async fn read(&self, name: &KeyName, client_process: Requester) -> Result<StoredKey, KeyringError> {
         let name = name.clone();
-        let got = self.threads.ask(asker, move |keyring, _| Shelf::open(keyring, Some(&name))?.get(&name)).await;
+        let got =
+            self.threads.ask(client_process, move |keyring, _| KeyStore::open(keyring, Some(&name))?.get(&name)).await;
         got.map_err(|error| self.seen_from_outside(error))
     }
 
@@ -87,7 +88,11 @@ impl Keyring {
     /// locked, the desktop asks for its password. That may go on after `within`; what comes then finds it unlocked.
     pub async fn unlock(&self, name: Option<&KeyName>, within: Duration) -> Result<(), KeyringError> {
         let looked = name.cloned();
-        match self.threads.ask(Asker::Person, move |keyring, _| Shelf::open(keyring, looked.as_ref()).map(drop)).await {
+        match self
+            .threads
+            .ask(Requester::LocalUser, move |keyring, _| KeyStore::open(keyring, looked.as_ref()).map(drop))
+            .await
+        {
             Err(KeyringError::Locked) => {
                 let name = name.cloned();
                 self.threads.prompt(within, move || platform::unlock(name.as_ref())).await
@@ -101,24 +106,24 @@ impl Keyring {
         let NewKey { credentials, arn, region } = key;
         let key = StoredKey { credentials, arn, region, stored: self.clock.now() };
         let name = name.clone();
-        let put = move |keyring: &mut Connected, ticket: &Ticket| {
-            Shelf::open(keyring, Some(&name))?.put(&name, &key, &replace, ticket)?;
+        let put = move |keyring: &mut Connected, ticket: &Cancel| {
+            KeyStore::open(keyring, Some(&name))?.put(&name, &key, &replace, ticket)?;
             Ok(key.clone())
         };
-        self.threads.ask(Asker::Person, put).await
+        self.threads.ask(Requester::LocalUser, put).await
     }
 
     /// Removes keys. What is there under that name and not ours stays.
     pub async fn delete(&self, name: &KeyName) -> Result<(), KeyringError> {
         let name = name.clone();
         let delete =
-            move |keyring: &mut Connected, ticket: &Ticket| Shelf::open(keyring, Some(&name))?.delete(&name, ticket);
-        self.threads.ask(Asker::Person, delete).await
+            move |keyring: &mut Connected, ticket: &Cancel| KeyStore::open(keyring, Some(&name))?.delete(&name, ticket);
+        self.threads.ask(Requester::LocalUser, delete).await
     }
 
     /// All keys, by name. What is there and not ours, or not readable, is not among them.
     pub async fn list(&self) -> Result<Vec<(KeyName, StoredKey)>, KeyringError> {
-        self.threads.ask(Asker::Person, |keyring, _| Shelf::open(keyring, None)?.list()).await
+        self.threads.ask(Requester::LocalUser, |keyring, _| KeyStore::open(keyring, None)?.list()).await
     }
 
     /// A keyring that is locked may be about to be unlocked: then its prompt is what there is to say.

@@ -3,7 +3,7 @@
 
 use rolecall_protocol::{ErrorBody, ErrorCode, ExecCluster, ProfileName, sanitize_for_terminal};
 
-use rolecall_aws::eks::ca_sha256;
+use rolecall_aws::cluster::ca_sha256;
 use rolecall_core::config::Pin;
 
 /// Why kubectl gets no token.

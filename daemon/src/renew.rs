@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::sessions::{Known, SessionError, Sessions, Want};
+use crate::sessions::{Freshness, Known, SessionError, Sessions};
 use rolecall_core::clock::{Clock, left, next_minute};
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 use rolecall_core::session::Session;
-use rolecall_core::single_flight::Trouble;
+use rolecall_core::single_flight::LastFailure;
 
 /// The longest sleep without a look at the clock where nobody tells that the machine wakes up (B10). Linux does at once
 /// ([`crate::system_events`]), and an idle laptop's processor is better left asleep: there it is the next minute.
@@ -48,22 +48,22 @@ const NEWS: usize = 256;
 pub struct Renewer {
     tell: mpsc::Sender<Event>,
     planned: Planned,
-    news: broadcast::Sender<Chain>,
+    news: broadcast::Sender<RoleChain>,
 }
 
 /// When each chain is renewed next: written by the engine alone.
-type Planned = Arc<Mutex<HashMap<Chain, SystemTime>>>;
+type Planned = Arc<Mutex<HashMap<RoleChain, SystemTime>>>;
 
 /// Everything that makes the engine move, beside time.
 enum Event {
     /// A session was handed out; its chain is to be kept warm for that long.
-    Used(Chain, Duration),
-    /// A flight has ended, whoever began it.
-    Landed(Chain),
+    Used(RoleChain, Duration),
+    /// A flight has ended, whoever started_at it.
+    Landed(RoleChain),
     /// More flights have ended than could be told.
     Missed,
     /// A renewal of ours has ended.
-    Renewed(Chain),
+    Renewed(RoleChain),
     /// The configuration changed: only what is still wanted is kept.
     Changed,
     /// What failed may work now.
@@ -77,11 +77,11 @@ struct Engine {
     sessions: Sessions,
     clock: Clock,
     /// The clock's, as of the last look.
-    shocks: u64,
-    warm: HashMap<Chain, Warm>,
+    discontinuities: u64,
+    warm: HashMap<RoleChain, TrackedChain>,
     due: BinaryHeap<Reverse<(SystemTime, u64)>>,
     /// The chains of the entries in `due`, by number; an entry without one is void.
-    entries: HashMap<u64, Chain>,
+    entries: HashMap<u64, RoleChain>,
     next: u64,
     flying: usize,
     renewer: Renewer,
@@ -89,13 +89,13 @@ struct Engine {
 
 /// What is known of a chain that is kept warm.
 #[derive(Debug, Clone, Copy)]
-struct Warm {
+struct TrackedChain {
     /// Until when, unless it is used again.
     until: SystemTime,
     /// The entry in the queue that counts.
     entry: Option<u64>,
     /// Whether a renewal is under way.
-    is_flying: bool,
+    is_loading: bool,
 }
 
 /// When a session is renewed: at `share` (0.45 to 0.55) of its life, and never with less than twenty minutes left of a
@@ -119,22 +119,22 @@ pub fn pause(failures: u32, share: f64) -> Duration {
 /// When the next renewal is tried: in the middle of the session's life, or a while after the last failure. `None` where there
 /// is nothing to renew, or where only a person can help.
 #[must_use]
-fn next_try(chain: &Chain, known: &Known, share: f64) -> Option<SystemTime> {
+fn next_try(chain: &RoleChain, known: &Known, share: f64) -> Option<SystemTime> {
     let session = known.session.as_ref()?;
-    match &known.trouble {
+    match &known.last_failure {
         // It is theirs to decide when; but what ends soon is to be seen.
-        None if chain.needs_person() => session.expires().map(|end| end - SOON),
+        None if chain.needs_interactive_mfa() => session.expires().map(|end| end - SOON),
         None => renew_at(session, 0.45 + 0.1 * share),
-        Some(trouble) => session.expires().and_then(|_| after(trouble, share)),
+        Some(last_failure) => session.expires().and_then(|_| after(last_failure, share)),
     }
 }
 
-fn after(trouble: &Trouble<SessionError>, share: f64) -> Option<SystemTime> {
+fn after(last_failure: &LastFailure<SessionError>, share: f64) -> Option<SystemTime> {
     // Time has to help. For how long it is remembered is for callers; here somebody who has time asks, but never before AWS
     // wants to be asked, nor all in the moment in which it does.
-    trouble.until()?;
-    let rest = trouble.error.retry_after().unwrap_or_default();
-    Some(trouble.last + rest + pause(trouble.failures, share))
+    last_failure.until()?;
+    let rest = last_failure.error.retry_after().unwrap_or_default();
+    Some(last_failure.last + rest + pause(last_failure.failures, share))
 }
 
 impl Renewer {
@@ -145,7 +145,7 @@ impl Renewer {
         let renewer = Self { tell, planned: Planned::default(), news };
         let landings = sessions.news();
         let engine = Engine {
-            shocks: clock.shocks(),
+            discontinuities: clock.discontinuities(),
             sessions,
             clock,
             warm: HashMap::new(),
@@ -160,7 +160,7 @@ impl Renewer {
     }
 
     /// A session of that chain was handed out.
-    pub fn used(&self, chain: &Chain, keep_warm: Duration) {
+    pub fn used(&self, chain: &RoleChain, keep_warm: Duration) {
         self.tell(Event::Used(chain.clone(), keep_warm));
     }
 
@@ -170,24 +170,24 @@ impl Renewer {
     }
 
     /// What failed may work now: somebody logged in, or AWS's own files were changed.
-    pub fn forgiven(&self) {
+    pub fn failures_cleared(&self) {
         self.tell(Event::Forgiven);
     }
 
     /// Something may be due: the machine woke up, its network changed, or a test turned its clock.
-    pub fn look(&self) {
+    pub fn peek(&self) {
         self.tell(Event::Look);
     }
 
     /// When the session of that chain is renewed next, if it is.
     #[must_use]
-    pub fn planned(&self, chain: &Chain) -> Option<SystemTime> {
+    pub fn planned(&self, chain: &RoleChain) -> Option<SystemTime> {
         self.plans().get(chain).copied()
     }
 
     /// The chains whose plans change from now on.
     #[must_use]
-    pub fn news(&self) -> broadcast::Receiver<Chain> {
+    pub fn news(&self) -> broadcast::Receiver<RoleChain> {
         self.news.subscribe()
     }
 
@@ -197,7 +197,7 @@ impl Renewer {
         drop(self.tell.try_send(event));
     }
 
-    fn plan(&self, chain: &Chain, at: Option<SystemTime>) {
+    fn plan(&self, chain: &RoleChain, at: Option<SystemTime>) {
         let before = match at {
             Some(at) => self.plans().insert(chain.clone(), at),
             None => self.plans().remove(chain),
@@ -207,7 +207,7 @@ impl Renewer {
         }
     }
 
-    fn plans(&self) -> MutexGuard<'_, HashMap<Chain, SystemTime>> {
+    fn plans(&self) -> MutexGuard<'_, HashMap<RoleChain, SystemTime>> {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -216,7 +216,7 @@ impl Engine {
     async fn run(
         mut self,
         mut told: mpsc::Receiver<Event>,
-        mut landings: broadcast::Receiver<Chain>,
+        mut landings: broadcast::Receiver<RoleChain>,
         stop: CancellationToken,
     ) {
         loop {
@@ -255,7 +255,7 @@ impl Engine {
             Event::Renewed(chain) => {
                 self.flying = self.flying.saturating_sub(1);
                 if let Some(warm) = self.warm.get_mut(&chain) {
-                    warm.is_flying = false;
+                    warm.is_loading = false;
                     self.plan(&chain);
                 }
             }
@@ -264,19 +264,19 @@ impl Engine {
         }
     }
 
-    fn used(&mut self, chain: &Chain, keep_warm: Duration) {
+    fn used(&mut self, chain: &RoleChain, keep_warm: Duration) {
         let until = self.clock.now() + keep_warm;
         if let Some(warm) = self.warm.get_mut(chain) {
             warm.until = until;
             return;
         }
-        self.warm.insert(chain.clone(), Warm { until, entry: None, is_flying: false });
+        self.warm.insert(chain.clone(), TrackedChain { until, entry: None, is_loading: false });
         self.plan(chain);
     }
 
     fn forget_what_is_gone(&mut self) {
         let sessions = &self.sessions;
-        self.warm.retain(|chain, warm| warm.is_flying || sessions.look(chain).session.is_some());
+        self.warm.retain(|chain, warm| warm.is_loading || sessions.peek(chain).session.is_some());
         let warm = &self.warm;
         self.entries.retain(|_, chain| warm.contains_key(chain));
         self.renewer.plans().retain(|chain, _| warm.contains_key(chain));
@@ -285,10 +285,10 @@ impl Engine {
     /// The machine woke up, or its clock was set or corrected: what failed may work now, and what was planned in another time
     /// is planned anew.
     fn notice_shocks(&mut self) {
-        let shocks = self.clock.shocks();
-        if std::mem::replace(&mut self.shocks, shocks) != shocks {
+        let discontinuities = self.clock.discontinuities();
+        if std::mem::replace(&mut self.discontinuities, discontinuities) != discontinuities {
             tracing::info!("The machine woke up, or its clock was set or corrected");
-            self.sessions.forgive_all();
+            self.sessions.clear_all_failures();
             self.plan_all();
         }
     }
@@ -300,13 +300,13 @@ impl Engine {
     }
 
     /// Puts the chain's next renewal into the queue, if it is kept warm and there is one.
-    fn plan(&mut self, chain: &Chain) {
-        let Some(warm) = self.warm.get_mut(chain).filter(|warm| !warm.is_flying) else { return };
+    fn plan(&mut self, chain: &RoleChain) {
+        let Some(warm) = self.warm.get_mut(chain).filter(|warm| !warm.is_loading) else { return };
         let now = self.clock.now();
         // What is late already is late for many, and need not be so in the same moment.
         let soonest = now + SPREAD.mul_f64(fastrand::f64());
         let at =
-            next_try(chain, &self.sessions.look(chain), fastrand::f64()).map(|at| if at <= now { soonest } else { at });
+            next_try(chain, &self.sessions.peek(chain), fastrand::f64()).map(|at| if at <= now { soonest } else { at });
         if let Some(void) = warm.entry.take() {
             self.entries.remove(&void);
         }
@@ -338,7 +338,7 @@ impl Engine {
                 // Nobody has asked for long enough: it ends by itself, and its next use begins anew.
                 self.warm.remove(&chain);
             } else {
-                warm.is_flying = true;
+                warm.is_loading = true;
                 self.flying += 1;
                 self.renew(chain.clone());
             }
@@ -346,11 +346,11 @@ impl Engine {
         }
     }
 
-    fn renew(&self, chain: Chain) {
+    fn renew(&self, chain: RoleChain) {
         let (sessions, renewer) = (self.sessions.clone(), self.renewer.clone());
         tokio::spawn(async move {
             // How it went is in the cache, and in the log.
-            drop(sessions.get(&chain, Want::Renewed).await);
+            drop(sessions.get(&chain, Freshness::Refresh).await);
             // Waits for a place rather than lose it: without this the chain would never be planned again.
             drop(renewer.tell.send(Event::Renewed(chain)).await);
         });

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use rolecall_aws::client::{Aws, AwsFiles};
 use rolecall_core::clock::Clock;
-use rolecall_core::profile::Person;
-use rolecall_protocol::{location, sanitize_for_terminal};
+use rolecall_core::profile::LocalUser;
+use rolecall_protocol::{StartupLine, location, sanitize_for_terminal};
 use rolecalld::agent::{About, Agent};
 use rolecalld::desktop_notifications::Notifier;
-use rolecalld::handover::{self, Baton, Estate, Program};
+use rolecalld::handover::{self, FdArgs, HandoverState, Program};
 use rolecalld::log::{self, Level};
 use rolecalld::server::socket::{self, Bound, Claim, SocketError};
 use rolecalld::server::socket_watch::guard;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if matches!(error.downcast_ref(), Some(SocketError::AlreadyRunning)) => {
-            announce("already running");
+            announce(&StartupLine::AlreadyRunning);
             ExitCode::SUCCESS
         }
         Err(error) => refuse(args, &format!("{error:#}")),
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 pub(crate) fn refuse(args: &Args, error: &str) -> ExitCode {
     let error = sanitize_for_terminal(error);
     if args.detached {
-        announce(&format!("error: {error}"));
+        announce(&StartupLine::Failed(error));
     } else {
         complain(&format!("rolecalld: {error}"));
     }
@@ -59,7 +59,7 @@ pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
     };
     let (config, credentials) = location::aws_files()?;
     let clock = Clock::machine();
-    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_logins()? }, clock);
+    let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_folder()? }, clock);
     let agent = Agent::new(path, aws, person(), about);
     match location::state_folder() {
         Ok(folder) => agent.keep_lock_in(folder.join("lock.json")),
@@ -80,8 +80,8 @@ struct Again {
 
 fn start(args: &Args) -> anyhow::Result<()> {
     // First of all, so that nothing else is left open over another exec, or to a child.
-    let (bound, state, restarts) = match args.handover.as_ref().map(Baton::take).transpose()? {
-        Some(estate) => inherit(args, estate)?,
+    let (bound, state, restarts) = match args.handover.as_ref().map(FdArgs::take).transpose()? {
+        Some(state) => inherit(args, state)?,
         None => (bind(args)?, None, 0),
     };
     let program = Program::of_this_process().map(Arc::new);
@@ -113,8 +113,8 @@ fn bind(args: &Args) -> anyhow::Result<Bound> {
 }
 
 /// Goes on where the program before this one was. What it left is looked at as if a stranger had left it.
-fn inherit(args: &Args, estate: Estate) -> anyhow::Result<(Bound, Option<OwnedFd>, u32)> {
-    let Estate { restarts, listener, lock, state, name } = estate;
+fn inherit(args: &Args, state: HandoverState) -> anyhow::Result<(Bound, Option<OwnedFd>, u32)> {
+    let HandoverState { restarts, listener, lock, state, name } = state;
     let bound = match name {
         Some(identity) => socket::inherited(listener, lock, Some((&own_socket(args)?, identity)))?,
         None => socket::inherited(listener, lock, None)?,
@@ -150,7 +150,7 @@ async fn live(bound: Bound, agent: Arc<Agent>, state: Option<OwnedFd>, again: Ag
     if let Some(name) = claim.name() {
         tokio::spawn(guard(name, stop.clone()));
     }
-    announce("ready");
+    announce(&StartupLine::Ready);
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, pid = std::process::id(), restarts = again.restarts, "Serving");
     serve(listener, &claim, &agent, &stop, &again).await;
@@ -185,17 +185,17 @@ async fn serve(listener: UnixListener, claim: &Claim, agent: &Arc<Agent>, stop: 
 
 /// Becomes the program. Returns only if that fails.
 fn hand_over(program: &Program, listener: &UnixListener, claim: &Claim, agent: &Agent, restarts: u32) -> anyhow::Error {
-    let estate = || -> anyhow::Result<Estate> {
+    let state = || -> anyhow::Result<HandoverState> {
         if let Some(name) = agent.key_in_change() {
             anyhow::bail!("the keys \"{name}\" are being changed");
         }
         let (lock, name) = claim.leave()?;
         let state = handover::seal(&agent.keep()).context("the sessions cannot be passed on")?;
         let listener = listener.as_fd().try_clone_to_owned()?;
-        Ok(Estate { restarts: restarts.saturating_add(1), listener, lock, state, name })
+        Ok(HandoverState { restarts: restarts.saturating_add(1), listener, lock, state, name })
     };
-    match estate() {
-        Ok(estate) => program.replace_this(&estate).into(),
+    match state() {
+        Ok(state) => program.replace_this(&state).into(),
         Err(error) => error,
     }
 }
@@ -240,7 +240,7 @@ fn make_config_folder(folder: Option<PathBuf>) {
 }
 
 /// Who runs this, for the names of sessions: as the system knows them, whatever a shell's `USER` says.
-fn person() -> Person {
+fn person() -> LocalUser {
     let uid = nix::unistd::Uid::effective();
     let user = match nix::unistd::User::from_uid(uid) {
         Ok(Some(user)) => user.name,
@@ -248,11 +248,11 @@ fn person() -> Person {
     };
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy();
-    Person { user, host: host.split('.').next().unwrap_or_default().to_owned() }
+    LocalUser { user, host: host.split('.').next().unwrap_or_default().to_owned() }
 }
 
 /// One line to whoever started us. Nobody may be there any more, and that is fine.
-fn announce(line: &str) {
+fn announce(line: &StartupLine) {
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
 }

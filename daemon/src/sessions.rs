@@ -21,19 +21,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::keyring::Keyring;
 pub use error::{SessionError, SessionFailure};
-pub use mfa::CodeError;
-use mfa::Codes;
+use mfa::MfaCodes;
+pub use mfa::MfaError;
 use provenance::Bases;
 use rolecall_aws::client::Aws;
-use rolecall_aws::eks::{self, ClusterError};
+use rolecall_aws::cluster::{self, ClusterError};
 use rolecall_aws::source::Login;
 use rolecall_aws::sts;
-use rolecall_aws::sts::HopError;
+use rolecall_aws::sts::StsError;
 use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::config::NameTemplate;
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 use rolecall_core::session::Session;
-use rolecall_core::single_flight::{Cache, Outcome, Trouble};
+use rolecall_core::single_flight::{Cache, LastFailure, Outcome};
 use session_name::Identities;
 pub use sources::Sources;
 
@@ -53,26 +53,26 @@ const NEWS: usize = 256;
 #[derive(Clone)]
 pub struct Sessions {
     aws: Aws,
-    cache: Arc<Cache<Chain, Session, SessionError>>,
-    news: broadcast::Sender<Chain>,
+    cache: Arc<Cache<RoleChain, Session, SessionError>>,
+    news: broadcast::Sender<RoleChain>,
     asked_time: Arc<Mutex<Option<SystemTime>>>,
     sources: Sources,
     bases: Arc<Bases>,
-    codes: Arc<Codes>,
+    codes: Arc<MfaCodes>,
     identities: Identities,
     /// Cancelled when everything is forgotten: what flies then holds credentials too.
-    grounded: Arc<Mutex<CancellationToken>>,
+    load_cancellation: Arc<Mutex<CancellationToken>>,
 }
 
 /// What a caller wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum Freshness {
     /// One that is good for a while: from the cache if it is.
-    Fresh,
+    Cached,
     /// A newer one, whatever is there and whatever failed a moment ago.
-    Renewed,
+    Refresh,
     /// A new one, asked for as if there had never been another.
-    New,
+    BypassCache,
 }
 
 /// A session, and what went wrong with renewing it: the old one is served as long as it lives.
@@ -88,7 +88,7 @@ pub struct Known {
     /// The last session, however old.
     pub session: Option<Arc<Session>>,
     /// What went wrong since.
-    pub trouble: Option<Trouble<SessionError>>,
+    pub last_failure: Option<LastFailure<SessionError>>,
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -100,7 +100,7 @@ impl Sessions {
         let (news, _) = broadcast::channel(NEWS);
         let tell = news.clone();
         // Nobody listening is fine.
-        let landed = move |chain: &Chain| drop(tell.send(chain.clone()));
+        let landed = move |chain: &RoleChain| drop(tell.send(chain.clone()));
         let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
         Self {
             sources: Sources::new(aws.clone(), keyring, name),
@@ -111,53 +111,56 @@ impl Sessions {
             bases: Arc::default(),
             codes: Arc::default(),
             identities: Identities::default(),
-            grounded: Arc::default(),
+            load_cancellation: Arc::default(),
         }
     }
 
     /// What is known of a chain.
     #[must_use]
-    pub fn look(&self, chain: &Chain) -> Known {
-        let found = self.cache.look(chain);
-        Known { session: found.value, trouble: found.trouble }
+    pub fn peek(&self, chain: &RoleChain) -> Known {
+        let found = self.cache.peek(chain);
+        Known { session: found.value, last_failure: found.last_failure }
     }
 
     /// The chains whose flights end from now on, well or not.
     #[must_use]
-    pub fn news(&self) -> broadcast::Receiver<Chain> {
+    pub fn news(&self) -> broadcast::Receiver<RoleChain> {
         self.news.subscribe()
     }
 
     /// Gets a session that can sign.
-    pub async fn get(&self, chain: &Chain, want: Want) -> Result<Served, SessionFailure> {
-        let known = self.look(chain);
-        if let Some(served) = self.good(chain, &known, want) {
+    pub async fn get(&self, chain: &RoleChain, freshness: Freshness) -> Result<Served, SessionFailure> {
+        let known = self.peek(chain);
+        if let Some(served) = self.good(chain, &known, freshness) {
             return Ok(served);
         }
-        let known = self.past_the_breaker(chain, known, want).await?;
+        let known = self.past_the_breaker(chain, known, freshness).await?;
         // Somebody else may have got it meanwhile.
-        if let Some(served) = self.good(chain, &known, want) {
+        if let Some(served) = self.good(chain, &known, freshness) {
             return Ok(served);
         }
-        let (now, Known { session, trouble }) = (self.now(), known);
-        let old = session.filter(|_| want == Want::Fresh);
+        let (now, Known { session, last_failure }) = (self.now(), known);
+        let old = session.filter(|_| freshness == Freshness::Cached);
         let is_served = old.as_ref().is_some_and(|session| session.is_usable(now));
-        let problem = match trouble {
-            Some(trouble) if want == Want::Fresh && trouble.is_remembered(now) => trouble.error,
-            trouble => {
+        let problem = match last_failure {
+            Some(last_failure) if freshness == Freshness::Cached && last_failure.is_within_ttl(now) => {
+                last_failure.error
+            }
+            last_failure => {
                 // Whoever came before has waited already; it is tried again, but not on this caller's time.
-                let patience = if trouble.is_some() { Duration::ZERO } else { PATIENCE };
-                match self.fly(chain, want, is_served.then_some(patience)).await {
+                let patience = if last_failure.is_some() { Duration::ZERO } else { PATIENCE };
+                match self.get_or_start(chain, freshness, is_served.then_some(patience)).await {
                     Ok(session) => return Ok(Served { session, problem: None }),
-                    Err(problem) => {
-                        trouble.map(|trouble| trouble.error).filter(|_| is_slow(&problem)).unwrap_or(problem)
-                    }
+                    Err(problem) => last_failure
+                        .map(|last_failure| last_failure.error)
+                        .filter(|_| is_slow(&problem))
+                        .unwrap_or(problem),
                 }
             }
         };
         // By the time as it is now, which AWS may have corrected meanwhile.
         // Nor what AWS takes no longer, or what was dropped meanwhile.
-        let is_taken = !(chain.is_base() && self.bases.is_rejected(chain)) && self.cache.look(chain).value.is_some();
+        let is_taken = !(chain.is_base() && self.bases.is_rejected(chain)) && self.cache.peek(chain).value.is_some();
         match old.filter(|session| is_taken && session.is_usable(self.now()) && outlives(session, &problem)) {
             Some(session) => Ok(Served { session, problem: Some(problem) }),
             None => Err(problem),
@@ -165,33 +168,41 @@ impl Sessions {
     }
 
     /// What is there already, if that is what is wanted.
-    fn good(&self, chain: &Chain, known: &Known, want: Want) -> Option<Served> {
-        let session = known.session.as_ref().filter(|_| want == Want::Fresh)?;
+    fn good(&self, chain: &RoleChain, known: &Known, freshness: Freshness) -> Option<Served> {
+        let session = known.session.as_ref().filter(|_| freshness == Freshness::Cached)?;
         let is_good = self.is_good(chain, session, self.now());
         is_good.then(|| Served { session: Arc::clone(session), problem: None })
     }
 
     /// Where AWS was not asked last time, since it was left alone, nobody flies to find out whether it still is. What is known
     /// is looked up anew where that was waited for.
-    async fn past_the_breaker(&self, chain: &Chain, known: Known, want: Want) -> Result<Known, SessionFailure> {
-        let Some(trouble) = known.trouble.as_ref().filter(|trouble| trouble.error.is_repeated()) else {
+    async fn past_the_breaker(
+        &self,
+        chain: &RoleChain,
+        known: Known,
+        freshness: Freshness,
+    ) -> Result<Known, SessionFailure> {
+        let Some(last_failure) = known.last_failure.as_ref().filter(|last_failure| last_failure.error.is_repeated())
+        else {
             return Ok(known);
         };
         let is_served = known.session.as_ref().is_some_and(|session| session.is_usable(self.now()));
         // A flight that is under way may be the one that finds out.
-        if want != Want::Fresh || is_served || self.cache.is_flying(chain) {
+        if freshness != Freshness::Cached || is_served || self.cache.is_loading(chain) {
             return Ok(known);
         }
         match self.aws.may_call(&chain.endpoint()).await {
-            Ok(()) => Ok(self.look(chain)),
-            Err(_) => Err(Arc::clone(&trouble.error)),
+            Ok(()) => Ok(self.peek(chain)),
+            Err(_) => Err(Arc::clone(&last_failure.error)),
         }
     }
 
     /// Whether a session is handed out without a thought of a newer one.
-    fn is_good(&self, chain: &Chain, session: &Session, now: SystemTime) -> bool {
+    fn is_good(&self, chain: &RoleChain, session: &Session, now: SystemTime) -> bool {
         // A clock that was set forward tells nothing of how much is left; AWS's answer will.
-        session.is_fresh(now) && !self.aws.clock().is_doubted() && !(chain.is_base() && self.bases.is_superseded(chain))
+        session.is_fresh(now)
+            && !self.aws.clock().is_uncertain()
+            && !(chain.is_base() && self.bases.is_superseded(chain))
     }
 
     /// The sources.
@@ -202,15 +213,15 @@ impl Sessions {
 
     /// Whether a chain's role is assumed with a code in the call itself: where more than an hour is wanted, and granted.
     #[must_use]
-    pub fn takes_code(&self, chain: &Chain) -> bool {
-        chain.takes_code() && !self.bases.is_short(chain)
+    pub fn mfa_in_assume_role(&self, chain: &RoleChain) -> bool {
+        chain.mfa_in_assume_role() && !self.bases.is_short(chain)
     }
 
     /// Looks up in AWS's files what a source that nobody has asked yet builds on.
-    pub async fn study(&self, base: &Chain) {
+    pub async fn study(&self, base: &RoleChain) {
         let (mut next, mut studied) = (vec![base.clone()], HashSet::new());
         while let Some(chain) = next.pop() {
-            for below in chain.prefixes().filter(Chain::is_base) {
+            for below in chain.prefixes().filter(RoleChain::is_base) {
                 // A loop is an error of the plan's.
                 if !studied.insert(below.clone()) {
                     continue;
@@ -227,19 +238,19 @@ impl Sessions {
 
     /// What a chain, or something that it builds on, waits for a person for.
     #[must_use]
-    pub fn person_wanted(&self, chain: &Chain) -> Option<SessionFailure> {
+    pub fn person_wanted(&self, chain: &RoleChain) -> Option<SessionFailure> {
         let foundations = self.foundations(std::iter::once(chain));
-        let troubles = foundations.iter().filter_map(|below| self.cache.look(below).trouble);
-        troubles.map(|trouble| trouble.error).find(|error| error.class() == ErrorClass::Login)
+        let troubles = foundations.iter().filter_map(|below| self.cache.peek(below).last_failure);
+        troubles.map(|last_failure| last_failure.error).find(|error| error.class() == ErrorClass::Login)
     }
 
     /// Takes in the code of an MFA device that a person gives for a session; the next call for that takes it.
-    pub fn give_code(&self, chain: &Chain, code: Secret<String>) {
+    pub fn give_code(&self, chain: &RoleChain, code: Secret<String>) {
         self.codes.give(chain, code, self.now());
     }
 
-    /// Whose a session is. One that a hop returned knows; a source's is asked for at STS.
-    pub async fn identify(&self, chain: &Chain, session: &Session) -> Result<String, HopError> {
+    /// Whose a session is. One that a step returned knows; a source's is asked for at STS.
+    pub async fn identify(&self, chain: &RoleChain, session: &Session) -> Result<String, StsError> {
         match &session.arn {
             Some(arn) => Ok(arn.clone()),
             None => sts::caller_identity(&self.aws, &chain.endpoint(), session).await,
@@ -248,7 +259,7 @@ impl Sessions {
 
     /// Has AWS tell the time where nobody else asks it anything: a source that signs itself never meets AWS, and with a
     /// wrong clock its tokens would be refused for ever. Asked once in a while, and not waited for long.
-    pub async fn learn_time(&self, chain: &Chain, session: &Session) {
+    pub async fn learn_time(&self, chain: &RoleChain, session: &Session) {
         let clock = self.aws.clock();
         if clock.is_known() || !self.may_ask_time(self.now()) {
             return;
@@ -273,43 +284,44 @@ impl Sessions {
     /// Describes a cluster with a chain's session or, where the role may not, with the credentials it is assumed from.
     pub async fn describe(
         &self,
-        chain: &Chain,
+        chain: &RoleChain,
         session: &Session,
         cluster: &ClusterName,
     ) -> Result<Cluster, ClusterError> {
-        let describe =
-            async |session: &Session| eks::describe(&self.aws, &chain.source, &chain.region, cluster, session).await;
+        let describe = async |session: &Session| {
+            cluster::describe(&self.aws, &chain.source, &chain.region, cluster, session).await
+        };
         let described = describe(session).await;
         let Err(error) = &described else { return described };
-        if !error.is_denied() || chain.hops.is_empty() {
+        if !error.is_denied() || chain.steps.is_empty() {
             return described;
         }
         let base = chain.base();
-        let Ok(base_session) = self.get(&base, Want::Fresh).await else { return described };
+        let Ok(base_session) = self.get(&base, Freshness::Cached).await else { return described };
         let again = describe(&base_session.session).await;
         if again.is_ok() { again } else { described }
     }
 
     /// Those chains with everything that they build on, as far as it is known.
-    pub fn foundations<'a>(&self, chains: impl Iterator<Item = &'a Chain>) -> HashSet<Chain> {
+    pub fn foundations<'a>(&self, chains: impl Iterator<Item = &'a RoleChain>) -> HashSet<RoleChain> {
         self.bases.foundations(chains.cloned())
     }
 
     /// The login that a source depends on, as far as it is known.
     #[must_use]
-    pub fn login_of(&self, base: &Chain) -> Option<Login> {
+    pub fn login_of(&self, base: &RoleChain) -> Option<Login> {
         self.bases.login_of(base)
     }
 
     /// The chain with MFA that a source leads to, itself perhaps, as far as it is known.
     #[must_use]
-    pub fn coded_of(&self, base: &Chain) -> Option<Chain> {
+    pub fn coded_of(&self, base: &RoleChain) -> Option<RoleChain> {
         let mut foundations = self.foundations(std::iter::once(base)).into_iter();
         foundations.find(|chain| chain.is_base() && chain.source.mfa.is_some())
     }
 
     /// Forgets every session that no chain which is still wanted builds on.
-    pub fn retain<'a>(&self, wanted: impl Iterator<Item = &'a Chain>) {
+    pub fn retain<'a>(&self, wanted: impl Iterator<Item = &'a RoleChain>) {
         let wanted = self.foundations(wanted);
         self.cache.retain(|kept| wanted.contains(kept));
         self.bases.retain(&wanted);
@@ -317,35 +329,35 @@ impl Sessions {
 
     /// Every session, with its chain.
     #[must_use]
-    pub fn all(&self) -> Vec<(Chain, Arc<Session>)> {
+    pub fn all(&self) -> Vec<(RoleChain, Arc<Session>)> {
         self.cache.all()
     }
 
     /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if
     /// there is one.
-    fn fly(
+    fn get_or_start(
         &self,
-        chain: &Chain,
-        want: Want,
+        chain: &RoleChain,
+        freshness: Freshness,
         patience: Option<Duration>,
     ) -> Boxed<Result<Arc<Session>, SessionFailure>> {
         let (store, chain) = (self.clone(), chain.clone());
         Box::pin(async move {
             let (flyer, route) = (store.clone(), chain.clone());
-            let grounded = store.grounded().clone();
-            let flight = store.cache.fly(&chain, move || async move {
-                let flying = Box::pin(tokio::time::timeout(FLIGHT, flyer.obtain(&route, want)));
-                let obtained = match grounded.run_until_cancelled(flying).await {
+            let load_cancellation = store.load_cancellation().clone();
+            let flight = store.cache.get_or_start(&chain, move || async move {
+                let flying = Box::pin(tokio::time::timeout(FLIGHT, flyer.obtain(&route, freshness)));
+                let obtained = match load_cancellation.run_until_cancelled(flying).await {
                     Some(obtained) => obtained.unwrap_or(Err(SessionError::Overdue)),
                     None => return Err(SessionError::Lost),
                 };
                 note(&route, &obtained);
                 obtained
             });
-            let latest = patience.map(|patience| flight.began() + patience);
+            let latest = patience.map(|patience| flight.started_at() + patience);
             let outcome: Outcome<Session, SessionError> = match latest {
-                None => flight.landed().await,
-                Some(latest) => match tokio::time::timeout_at(latest, flight.landed()).await {
+                None => flight.wait().await,
+                Some(latest) => match tokio::time::timeout_at(latest, flight.wait()).await {
                     Ok(outcome) => outcome,
                     Err(_) => return Err(SessionFailure::new(SessionError::Slow)),
                 },
@@ -356,8 +368,8 @@ impl Sessions {
 }
 
 /// What a person wants to find in the log: what was asked of AWS, and what came of it.
-fn note(chain: &Chain, obtained: &Result<Session, SessionError>) {
-    let (source, role) = (chain.source.describe(), chain.hops.last().map(|hop| hop.role.as_str()));
+fn note(chain: &RoleChain, obtained: &Result<Session, SessionError>) {
+    let (source, role) = (chain.source.describe(), chain.steps.last().map(|step| step.role.as_str()));
     match obtained {
         Ok(session) if role.is_some() => {
             tracing::info!(source, role, "A new session");

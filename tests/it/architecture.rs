@@ -57,10 +57,11 @@ fn secrets_are_exposed_in_few_files() {
         &PRODUCT,
         &[
             "client/protocol/src/secret.rs",
-            "client/src/commands/keys/ask.rs",
             "client/src/commands/keys/put.rs",
-            "client/src/commands/lock.rs",
-            "client/src/passphrase.rs",
+            "client/src/daemon/call.rs",
+            "client/src/login/prompter.rs",
+            "client/src/terminal/passphrase.rs",
+            "client/src/terminal/prompt.rs",
             "daemon/aws/src/http.rs",
             "daemon/aws/src/source/process.rs",
             "daemon/aws/src/sso/browser.rs",
@@ -90,8 +91,8 @@ fn secrets_are_exposed_in_few_files() {
 #[test]
 fn each_aws_service_is_called_in_one_file() {
     only_in("aws_sdk_sts::Client", &DAEMON, &["daemon/aws/src/sts.rs"]);
-    only_in("aws_sdk_iam::Client", &DAEMON, &["daemon/aws/src/iam.rs"]);
-    only_in("aws_sdk_eks::Client", &DAEMON, &["daemon/aws/src/eks.rs"]);
+    only_in("service: Service::Iam", &DAEMON, &["daemon/aws/src/iam.rs"]);
+    only_in("service: Service::Eks", &DAEMON, &["daemon/aws/src/eks.rs"]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn exec_info_malformed_is_rejected() {
     assert!(line.contains("rolecall kubeconfig prod"), "{line}");
     let line = one_line(&ask(r#"{"kind":"Secret","apiVersion":"v1"}"#), 1);
     assert!(line.contains("another kind"), "{line}");
-    // 120 KiB is the most that Linux lets one variable hold, and still no trouble.
+    // 120 KiB is the most that Linux lets one variable hold, and still no last_failure.
     let line = one_line(&ask(&"x".repeat(120 * 1024)), 1);
     assert!(line.len() < 1024, "{line}");
     // A client without this limit is stopped by the daemon's limit.

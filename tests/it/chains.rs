@@ -1,4 +1,4 @@
-//! Chains: no hop, one, several; what is shared and what is limited; where the base comes from.
+//! Chains: no step, one, several; what is shared and what is limited; where the base comes from.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rolecalld::agent::Asker;
+use rolecalld::agent::ClientProcess;
 
 use crate::engine::{ask, futures};
 use crate::fixture::EXEC_INFO;
@@ -162,13 +162,13 @@ async fn credentials_seemingly_expired_cause_a_clock_check() {
 #[tokio::test(start_paused = true)]
 async fn suspected_clock_jump_delays_no_caller() {
     let simulation = Simulation::new(&profiles(1, ""));
-    let (name, asker) = ("p0".parse().unwrap(), Some(Asker { pid: 7, started: 1 }));
+    let (name, client_process) = ("p0".parse().unwrap(), Some(ClientProcess { pid: 7, started: 1 }));
     for n in 0..3 {
         if n == 1 {
             simulation.sts.set(Mood::Silent);
         }
         let begin = tokio::time::Instant::now();
-        simulation.agent.token(&name, EXEC_INFO.as_bytes(), asker).await.unwrap();
+        simulation.agent.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
         assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
         tokio::time::sleep(SECOND).await;
     }

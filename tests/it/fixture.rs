@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
-use rolecall_core::clock::{Clock as DaemonClock, Timekeeper};
-use rolecall_core::profile::Person;
+use rolecall_core::clock::{Clock as DaemonClock, ClockSource};
+use rolecall_core::profile::LocalUser;
 use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
 use rolecalld::agent::{About, Agent};
 use rolecalld::renew::Renewer;
@@ -61,7 +61,7 @@ impl Fixture {
         let files = AwsFiles { config: logins.join("config"), credentials: logins.join("credentials"), logins };
         let path = sandbox.runtime_dir().join("rolecall/agent.sock");
         let about = About { socket: path.display().to_string(), log: None, restarts: 0 };
-        let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
+        let person = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
         let agent = Agent::new(config_path(&sandbox), AwsClients::new(files, time), person, about);
 
         let bound = socket::bind(&path).unwrap();
@@ -151,7 +151,7 @@ pub(crate) struct Laptop {
     pub(crate) start: SystemTime,
 }
 
-impl Timekeeper for Laptop {
+impl ClockSource for Laptop {
     fn wall(&self) -> SystemTime {
         self.truth.now()
     }

@@ -111,16 +111,16 @@ fn proxy_reaches_aws_and_hides_its_password() {
     fixture.good_token("prod");
     let name = "prod".parse().unwrap();
     fixture.block_on(fixture.agent.cluster(&name)).unwrap();
-    let asked = proxy.asked();
+    let asked = proxy.targets();
     assert!(asked.iter().all(|target| [format!("{sts}:443"), format!("{eks}:443")].contains(target)), "{asked:?}");
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::DescribeCluster)), (1, 1));
     // What is on this machine does not go through it, and neither does what is said not to. (127.1 is this machine for the
     // resolver alone: a name that asks no name server.)
     let proxied = |more: &str| {
-        let before = proxy.asked().len();
+        let before = proxy.targets().len();
         fixture.configure(&with(&format!("http://dev:hunter2%21@{}", proxy.addr()), more));
         fixture.token("prod");
-        proxy.asked().len() > before
+        proxy.targets().len() > before
     };
     let odd = endpoints(&format!("https://127.1:{}", tls.addr().port()));
     assert!(!proxied(&endpoints(&fixture.aws.endpoint())));

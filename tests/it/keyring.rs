@@ -21,7 +21,7 @@ const SILENT: KeyringError = KeyringError::NotAnswering { is_unsure: false };
 fn run_inside(bus: &SessionBus, state: &str) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "keyring::inside", "--nocapture"]).env(STATE, state);
-    bus.put_into(&mut command);
+    bus.set_address(&mut command);
     let said = command.output().unwrap();
     let text = String::from_utf8_lossy(&said.stdout);
     assert!(
@@ -38,7 +38,7 @@ fn keyring_source_never_prompts() {
         return; // said by the tests of the client, which need it too
     }
     let sandbox = Sandbox::new();
-    let bus = SessionBus::with_desktop(&sandbox);
+    let bus = SessionBus::with_unanswered_prompt(&sandbox);
     bus.start_keyring();
     run_inside(&bus, "open");
     bus.lock();
@@ -46,9 +46,9 @@ fn keyring_source_never_prompts() {
     assert!(!bus.was_prompted());
     run_inside(&bus, "asking");
     assert!(bus.was_prompted());
-    bus.hang();
+    bus.pause_keyring();
     run_inside(&bus, "hanging");
-    bus.kill();
+    bus.kill_keyring();
     run_inside(&bus, "gone");
 }
 

@@ -149,7 +149,7 @@ async fn auto_lock_when_idle() {
         // Looking is no use.
         assert!(!is_locked(&simulation));
     }
-    let locks = simulation.agent.status().daemon.lock.locks.unwrap();
+    let locks = simulation.agent.status().daemon.lock.auto_lock_at.unwrap();
     assert_eq!(
         locks,
         jiff::Timestamp::try_from(simulation.laptop.truth() + MINUTE).unwrap().round(jiff::Unit::Second).unwrap()
@@ -159,7 +159,7 @@ async fn auto_lock_when_idle() {
     tokio::time::sleep(MINUTE + SECOND).await;
     assert!(is_locked(&simulation));
     let notified = tokio::time::timeout(SECOND, async {
-        while events.next().await.unwrap().event != rolecall_protocol::Happening::Lock {}
+        while events.next().await.unwrap().event != rolecall_protocol::EventKind::Lock {}
     });
     notified.await.expect("the watcher gets an event");
     unlock(&simulation).await;
@@ -199,7 +199,7 @@ async fn auto_lock_after_sleep_comes_before_any_token() {
         }
         assert!(is_locked(&simulation), "{look}");
         tokio::time::sleep(MINUTE).await;
-        // The engine may have looked at the clock in the same moment; what it began has landed nowhere.
+        // The engine may have looked at the clock in the same moment; what it started is discarded.
         assert!(simulation.sts.count() <= calls + usize::from(look == 2), "{look}: renewed while it was locked");
         assert!(simulation.agent.status().profiles[0].session.is_none());
     }
@@ -223,7 +223,7 @@ async fn auto_lock_ignores_clock_changes() {
 async fn auto_lock_applies_changed_times_immediately() {
     let (simulation, _stop) = watched("").await;
     tokio::time::sleep(HOUR).await;
-    assert!(!is_locked(&simulation) && simulation.agent.status().daemon.lock.locks.is_none());
+    assert!(!is_locked(&simulation) && simulation.agent.status().daemon.lock.auto_lock_at.is_none());
     simulation.configure(&format!("{}\n[lock]\nmax = \"1h30min\"\n", profiles(1, "")));
     tokio::time::sleep(30 * MINUTE + SECOND).await;
     assert!(is_locked(&simulation));

@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// A fixture whose roles want a code, and the device that makes them.
-fn guarded(more: &str) -> (Fixture, String) {
+fn with_mfa(more: &str) -> (Fixture, String) {
     let fixture = Fixture::new();
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
@@ -59,7 +59,7 @@ impl Fixture {
 
 #[test]
 fn mfa_code_serves_two_roles_and_a_role_behind_a_hub() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     fixture.aws.add_role(Role::new(HUB).trusts(&fixture.user.arn).requires_mfa().max_session_duration(12 * HOUR));
     fixture.aws.add_role(Role::new(BEHIND).trusts(HUB));
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
@@ -70,7 +70,7 @@ fn mfa_code_serves_two_roles_and_a_role_behind_a_hub() {
         fixture.token_error("prod", 5),
         format!("rolecall: prod: source \"work\" needs a code of the MFA device {serial}. Run: rolecall login work")
     );
-    assert!(matches!(fixture.login("work", None).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    assert!(matches!(fixture.login("work", None).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     for name in ["prod", "other", "third"] {
         fixture.good_token(name);
@@ -93,9 +93,9 @@ fn mfa_code_serves_two_roles_and_a_role_behind_a_hub() {
 
 #[test]
 fn mfa_wrong_and_reused_codes_give_different_errors() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     let refusal = |code: &str| match fixture.login("work", Some(code.to_owned())).as_slice() {
-        [LoginStep::Code { refused: Some(error), .. }] => error.message.clone(),
+        [LoginStep::MfaCode { refused: Some(error), .. }] => error.message.clone(),
         other => panic!("{other:?}"),
     };
     assert!(
@@ -112,13 +112,13 @@ fn mfa_wrong_and_reused_codes_give_different_errors() {
 
 #[test]
 fn mfa_session_longer_than_an_hour_needs_its_own_code() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     fixture.configure(&[text, "duration = \"12h\"\n".to_owned(), profile("other", OTHER)].concat());
     fixture.token_error("prod", 5);
     // One code for that role alone, the next for all others.
     let steps = fixture.login("work", Some(fixture.aws.mfa_code(&serial)));
-    assert!(matches!(steps.as_slice(), [LoginStep::Code { refused: None, .. }]), "{steps:?}");
+    assert!(matches!(steps.as_slice(), [LoginStep::MfaCode { refused: None, .. }]), "{steps:?}");
     let session = fixture.good_token("prod");
     assert_eq!(fixture.lengths_of(Op::AssumeRole), [Some("43200".to_owned())]);
     assert_eq!(session.life(fixture.clock.now()), Duration::from_mins(14));
@@ -136,7 +136,7 @@ fn mfa_session_longer_than_an_hour_needs_its_own_code() {
 
 #[test]
 fn mfa_command_runs_again_after_a_used_code() {
-    let (fixture, serial) = guarded(", process = \"cat $HOME/../code\"");
+    let (fixture, serial) = with_mfa(", process = \"cat $HOME/../code\"");
     // The daemon of this test has the test's HOME, so the command needs an absolute path.
     let code = fixture.sandbox.write("code", &fixture.aws.mfa_code(&serial));
     let process = format!(", process = \"cat {}\"", code.display());
@@ -154,7 +154,7 @@ fn mfa_command_runs_again_after_a_used_code() {
 
 #[test]
 fn mfa_command_does_not_run_without_a_call() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     let code = fixture.sandbox.write("code", &fixture.aws.mfa_code(&serial));
     let asked = fixture.sandbox.root().join("asked");
     let process = format!(", process = \"echo asked >>{}; cat {}\"", asked.display(), code.display());
@@ -181,7 +181,7 @@ fn mfa_command_does_not_run_without_a_call() {
 
 #[test]
 fn mfa_device_of_aws_profile_is_shared() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     let role = |name: &str, arn: &str| {
         format!(
             "[profile {name}]\nrole_arn = {arn}\nsource_profile = work\nmfa_serial = {serial}\nregion = eu-west-1\nservices = work-embedded\n"
@@ -221,7 +221,7 @@ fn mfa_device_of_aws_profile_is_shared() {
 /// Fault matrix row 71.
 #[test]
 fn mfa_needed_500_callers_make_no_call() {
-    let (fixture, _) = guarded("");
+    let (fixture, _) = with_mfa("");
     fixture.token_error("prod", 5);
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
@@ -235,7 +235,7 @@ fn mfa_needed_500_callers_make_no_call() {
 
 #[test]
 fn mfa_with_temporary_credentials_is_rejected() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     fixture.sandbox.append_aws_config(&format!(
         "[profile temporary]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nservices = work-embedded\n"
     ));
@@ -251,7 +251,7 @@ fn mfa_with_temporary_credentials_is_rejected() {
 
 #[test]
 fn mfa_refresh_needs_no_code_but_new_login_does() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     let name = "prod".parse().unwrap();
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
@@ -260,7 +260,7 @@ fn mfa_refresh_needs_no_code_but_new_login_does() {
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::GetSessionToken)), (2, 1));
     let renew =
         |code: Option<String>| LoginRequest { code: code.map(Secret::new), renew: true, ..LoginRequest::default() };
-    assert!(matches!(fixture.steps("work", renew(None)).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    assert!(matches!(fixture.steps("work", renew(None)).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));
     fixture.good_token("prod");
     fixture.clock.advance(Duration::from_secs(30));
     let code = fixture.aws.mfa_code(&serial);
@@ -271,7 +271,7 @@ fn mfa_refresh_needs_no_code_but_new_login_does() {
 
 #[test]
 fn mfa_role_session_is_renewed_by_command_before_expiry() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     fixture.configure(&(text + "duration = \"12h\"\n"));
     fixture.token_error("prod", 5);
@@ -290,26 +290,26 @@ fn mfa_role_session_is_renewed_by_command_before_expiry() {
 
 #[test]
 fn mfa_role_accepts_correct_code_after_mistyped_one() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     fixture.configure(&(text + "duration = \"12h\"\n"));
     fixture.token_error("prod", 5);
     let steps = fixture.login("work", Some("000000".to_owned()));
-    assert!(matches!(steps.as_slice(), [LoginStep::Code { refused: Some(_), .. }]), "{steps:?}");
+    assert!(matches!(steps.as_slice(), [LoginStep::MfaCode { refused: Some(_), .. }]), "{steps:?}");
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
 }
 
 #[test]
 fn mfa_role_limited_to_one_hour_uses_shared_session() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     fixture.aws.update_role(ROLE, |role| role.max_session_duration(HOUR));
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     fixture.configure(&(text + "duration = \"8h\"\nkeep_warm = \"0s\"\n"));
     fixture.token_error("prod", 5);
     // The first code is spent on finding that out.
     let steps = fixture.login("work", Some(fixture.aws.mfa_code(&serial)));
-    assert!(matches!(steps.as_slice(), [LoginStep::Code { .. }]), "{steps:?}");
+    assert!(matches!(steps.as_slice(), [LoginStep::MfaCode { .. }]), "{steps:?}");
     fixture.clock.advance(Duration::from_secs(30));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
@@ -322,21 +322,21 @@ fn mfa_role_limited_to_one_hour_uses_shared_session() {
 
 #[test]
 fn mfa_session_rejected_by_aws_is_replaced_after_login() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
-    fixture.aws.end_sessions(&fixture.user.arn);
+    fixture.aws.expire_sessions(&fixture.user.arn);
     fixture.clock.advance(HOUR);
     assert!(fixture.token_error("prod", 5).contains("needs a code"));
-    assert!(matches!(fixture.login("work", None).as_slice(), [LoginStep::Code { refused: None, .. }]));
+    assert!(matches!(fixture.login("work", None).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
 }
 
 #[test]
 fn mfa_session_of_replaced_access_key_is_not_used() {
-    let (fixture, _) = guarded(", process = \"exit 1\"");
+    let (fixture, _) = with_mfa(", process = \"exit 1\"");
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     let code = fixture.sandbox.write("code", &fixture.aws.mfa_code(&serial));
     let process = format!("mfa = {{ serial = \"{serial}\", process = \"cat {}\" }}\n[profiles.prod]", code.display());
@@ -356,7 +356,7 @@ fn mfa_session_of_replaced_access_key_is_not_used() {
 
 #[test]
 fn mfa_command_with_rejected_codes_is_retried_later() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     let code = fixture.sandbox.write("code", "000000");
     let process = format!("mfa = {{ serial = \"{serial}\", process = \"cat {}\" }}\n[profiles.prod]", code.display());
     fixture.configure(&PROD.replace("[profiles.prod]", &process));
@@ -374,7 +374,7 @@ fn mfa_command_with_rejected_codes_is_retried_later() {
 
 #[test]
 fn mfa_logout_drops_all_dependent_sessions() {
-    let (fixture, serial) = guarded("");
+    let (fixture, serial) = with_mfa("");
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");

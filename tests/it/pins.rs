@@ -15,7 +15,7 @@ fn info(server: &str, ca: &str, insecure: bool) -> String {
 fn kubeconfig_with_other_cluster_gets_no_token() {
     let fixture = Fixture::new();
     let (server, ca) = (fixture.api.url(), fixture.api.ca_base64());
-    let hash = rolecall_aws::eks::ca_sha256(&ca).unwrap();
+    let hash = rolecall_aws::cluster::ca_sha256(&ca).unwrap();
     fixture.configure(&format!("{PROD}server = \"{server}\"\nca_sha256 = \"{hash}\"\n"));
     let ask = |info: String| fixture.sandbox.run(fixture.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
     for (info, expected) in [

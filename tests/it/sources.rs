@@ -21,7 +21,7 @@ impl Fixture {
     #[track_caller]
     fn is_taken(&self, name: &str) {
         let token = self.good_token(name);
-        self.api.who(token.token()).unwrap();
+        self.api.username(token.token()).unwrap();
     }
 
     fn steps_of(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
@@ -208,7 +208,7 @@ fn session_of_one_user_is_not_served_to_another() {
     for role in ["Developers", "Auditors"] {
         center.assign("eve", ACCOUNT, role);
     }
-    center.sit_down("eve");
+    center.set_browser_user("eve");
     let steps = fixture.steps_of("work", LoginRequest { renew: true, ..LoginRequest::default() });
     let Some(LoginStep::Done { arn, .. }) = steps.last() else { panic!("{steps:?}") };
     assert_eq!(arn.as_deref(), Some(Sso::session_arn("eve", ACCOUNT, "Developers").as_str()));

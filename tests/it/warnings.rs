@@ -107,7 +107,7 @@ impl<'a> Desktop<'a> {
 }
 
 /// A role that wants a code, its configuration, and the device.
-fn guarded(fixture: &Fixture) -> (String, String) {
+fn http_client(fixture: &Fixture) -> (String, String) {
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
     let mfa = format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]");
@@ -127,7 +127,7 @@ fn central(fixture: &Fixture) -> (String, Sso) {
 #[test]
 fn mfa_expiry_is_notified_before_and_after() {
     let fixture = Fixture::new();
-    let (config, serial) = guarded(&fixture);
+    let (config, serial) = http_client(&fixture);
     let mut desktop = Desktop::of(&fixture, &config);
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.later(MINUTE);
@@ -157,7 +157,7 @@ fn mfa_expiry_is_notified_before_and_after() {
 #[test]
 fn mfa_expiry_of_single_role_is_notified() {
     let fixture = Fixture::new();
-    let (config, serial) = guarded(&fixture);
+    let (config, serial) = http_client(&fixture);
     let mut desktop = Desktop::of(&fixture, &format!("{config}duration = \"4h\"\n"));
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     // The role's first, and no other is needed.
@@ -228,7 +228,7 @@ fn login_needed_500_callers_cause_one_notification() {
 #[test]
 fn unused_profile_causes_no_notification() {
     let fixture = Fixture::new();
-    let (config, serial) = guarded(&fixture);
+    let (config, serial) = http_client(&fixture);
     let desktop = Desktop::of(&fixture, &format!("{config}keep_warm = \"1h\"\n"));
     desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
@@ -241,7 +241,7 @@ fn unused_profile_causes_no_notification() {
 #[test]
 fn locked_agent_sends_no_notification() {
     let fixture = Fixture::new();
-    let (config, serial) = guarded(&fixture);
+    let (config, serial) = http_client(&fixture);
     let mut desktop = Desktop::of(&fixture, &config);
     desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
@@ -261,7 +261,7 @@ fn locked_agent_sends_no_notification() {
 #[test]
 fn notifications_disabled_in_config_stop_immediately() {
     let fixture = Fixture::new();
-    let (config, _) = guarded(&fixture);
+    let (config, _) = http_client(&fixture);
     let mut desktop = Desktop::of(&fixture, &format!("{config}[notifications]\nlogin = false\n"));
     fixture.token_error("prod", 5);
     assert!(desktop.shown.is_empty());

@@ -17,7 +17,7 @@ async fn full() {
         }
     });
     drop(model.call().await);
-    drop(oldest.landed().await);
+    drop(oldest.wait().await);
     put.await.unwrap();
     model.end().await;
 }

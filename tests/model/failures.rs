@@ -1,4 +1,4 @@
-//! Flights that fail, and failures that are forgiven.
+//! Loads that fail, and failures that are forgiven.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,21 +6,22 @@ use std::sync::Arc;
 use crate::simulation::{End, Flown, KEY, Model, PUT, all, beside, some};
 
 /// Failures in a row, and the last of them.
-type Trouble = Option<(u32, usize)>;
+type LastFailure = Option<(u32, usize)>;
 
 /// Whatever happened, it is as if it had happened in the order of the flights' numbers: nothing was forgotten, so that they
 /// flew one after the other.
 async fn check(model: &Arc<Model>, ends: fn(usize) -> End) {
     model.settle().await;
-    // What the trouble may be: a failure that was forgiven while it was in flight, which nobody outside can see, is none.
+    // What the last failure may be: a failure that was forgiven while it was in flight, which nobody outside can see, is none.
     let (mut value, mut possible) = (PUT, BTreeSet::from([None]));
     for number in 0..model.flights() {
         match ends(number) {
             End::Good => (value, possible) = (number, BTreeSet::from([None])),
-            End::Bad if model.is_forgiven(number) => possible = BTreeSet::from([None]),
+            End::Bad if model.ignores_result(number) => possible = BTreeSet::from([None]),
             End::Bad => {
-                let worse = |trouble: &Trouble| Some((trouble.map_or(1, |(failures, _)| failures + 1), number));
-                let remembered: BTreeSet<Trouble> = possible.iter().map(worse).collect();
+                let worse =
+                    |last_failure: &LastFailure| Some((last_failure.map_or(1, |(failures, _)| failures + 1), number));
+                let remembered: BTreeSet<LastFailure> = possible.iter().map(worse).collect();
                 possible = if model.is_forgiving() {
                     &(&remembered | &possible) | &BTreeSet::from([None])
                 } else {
@@ -30,15 +31,15 @@ async fn check(model: &Arc<Model>, ends: fn(usize) -> End) {
             End::Panic => {}
         }
     }
-    let found = model.look();
+    let found = model.peek();
     assert_eq!(found.value.map(|value| value.0), Some(value));
-    let trouble = found.trouble.map(|trouble| (trouble.failures, trouble.error.0));
-    assert!(possible.contains(&trouble), "{trouble:?} is none of {possible:?}");
+    let last_failure = found.last_failure.map(|last_failure| (last_failure.failures, last_failure.error.0));
+    assert!(possible.contains(&last_failure), "{last_failure:?} is none of {possible:?}");
     model.end().await;
 }
 
 /// Callers, one task that clears failures and inserts an old value, and one task that reads.
-async fn trouble(ends: fn(usize) -> End) {
+async fn last_failure(ends: fn(usize) -> End) {
     let model = Model::new(ends).with_value();
     let mut tasks: Vec<_> = (0..2)
         .map(|_| {
@@ -51,14 +52,14 @@ async fn trouble(ends: fn(usize) -> End) {
         .collect();
     tasks.push(beside(&model, async |model| {
         for _ in 0..3 {
-            model.forgive();
+            model.clear_failures();
             model.cache.put(&KEY, Flown(PUT));
         }
     }));
     tasks.push(beside(&model, async |model| {
         let mut last = None;
         for _ in 0..4 {
-            let value = model.look().value.map(|value| value.0).expect("there was a value");
+            let value = model.peek().value.map(|value| value.0).expect("there was a value");
             assert!(last.is_none_or(|last| last == PUT || value != PUT && value >= last), "{value} after {last:?}");
             last = Some(value);
         }
@@ -97,17 +98,17 @@ const fn at_first(number: usize) -> End {
 
 #[test]
 fn failure_never_replaces_a_value() {
-    some(|| trouble(always));
+    some(|| last_failure(always));
 }
 
 #[test]
 fn success_clears_the_last_failure() {
-    some(|| trouble(now_and_then));
+    some(|| last_failure(now_and_then));
 }
 
 #[test]
 fn clear_failures_is_safe_at_any_time() {
-    all(|| pardon(at_first, Model::forgive));
+    all(|| pardon(at_first, Model::clear_failures));
 }
 
 #[test]

@@ -21,7 +21,7 @@ async fn changes(ends: fn(usize) -> End) {
     }));
     tasks.push(beside(&model, async |model| {
         for _ in 0..4 {
-            model.look();
+            model.peek();
         }
     }));
     for task in tasks {
@@ -33,10 +33,10 @@ async fn changes(ends: fn(usize) -> End) {
 /// One flight, one forgetting, one flight after it.
 async fn change(ends: fn(usize) -> End) {
     let model = Model::small(ends);
-    let old = model.fly();
+    let old = model.get_or_start();
     model.forget();
     drop(model.call().await);
-    drop(old.landed().await);
+    drop(old.wait().await);
     model.end().await;
 }
 

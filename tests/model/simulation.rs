@@ -14,7 +14,7 @@ use shuttle::future::{JoinHandle, yield_now};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 
 use crate::clock::SharedTimeSource;
-use crate::single_flight::{Cache, Failure, Flight, Found, Outcome, Remembered};
+use crate::single_flight::{Cache, Failure, FailureTtl, Found, InFlight, Outcome};
 use crate::sync_shim;
 
 /// The key of all flights.
@@ -67,7 +67,7 @@ struct Log {
     /// What was not as it should be where a panic would be one in a destructor.
     complaints: Vec<String>,
     /// What was asked for at an announcement, with the flight that was announced.
-    after: Vec<(usize, Flight<Flown, Flown>)>,
+    after: Vec<(usize, InFlight<Flown, Flown>)>,
 }
 
 /// A flight. It took its slot in a generation between `asked` and `begun`.
@@ -78,8 +78,8 @@ struct Record {
     ended: Option<usize>,
 }
 
-impl Remembered for Flown {
-    fn remembered(&self, _: u32) -> Duration {
+impl FailureTtl for Flown {
+    fn failure_ttl(&self, _: u32) -> Duration {
         Duration::ZERO
     }
 }
@@ -122,15 +122,15 @@ impl Model {
     }
 
     /// Joins a flight or begins one.
-    pub(crate) fn fly(self: &Arc<Self>) -> Flight<Flown, Flown> {
+    pub(crate) fn get_or_start(self: &Arc<Self>) -> InFlight<Flown, Flown> {
         self.fly_behind(0)
     }
 
     /// The same; if a flight begins, it waits until as many as `callers` have come.
-    pub(crate) fn fly_behind(self: &Arc<Self>, callers: u32) -> Flight<Flown, Flown> {
+    pub(crate) fn fly_behind(self: &Arc<Self>, callers: u32) -> InFlight<Flown, Flown> {
         let asked = self.generation();
         let model = Arc::clone(self);
-        self.cache.fly(&KEY, move || {
+        self.cache.get_or_start(&KEY, move || {
             let number = model.begin(asked);
             async move {
                 model.log(|log| log.flyers.insert(shuttle::current::me(), number));
@@ -165,7 +165,7 @@ impl Model {
     /// Whoever hears of a landing finds the slot free: asking then never joins the flight that landed.
     fn announced(self: &Arc<Self>) {
         let me = shuttle::current::me();
-        // A flight that never began is dropped by shuttle, which clears up after a failure.
+        // A flight that never started_at is dropped by shuttle, which clears up after a failure.
         let Some(number) = self.log(|log| log.flyers.get(&me).copied()) else { return };
         let is_first = self.log(|log| {
             if log.landed.contains(&number) {
@@ -178,7 +178,7 @@ impl Model {
             log.landed.len() == 1
         });
         if is_first && !self.is_small {
-            let flight = self.fly();
+            let flight = self.get_or_start();
             self.log(|log| log.after.push((number, flight)));
         }
     }
@@ -193,7 +193,7 @@ impl Model {
         let (heard, generation) = self.log(|log| (log.heard.clone(), log.generation));
         let flight = self.fly_behind(callers);
         self.gate.add_permits(1);
-        let outcome = flight.landed().await;
+        let outcome = flight.wait().await;
         if let Some(number) = number(&outcome) {
             assert!(!heard.contains(&number), "joined flight {number} although it was over");
             self.log(|log| {
@@ -204,12 +204,12 @@ impl Model {
         outcome
     }
 
-    /// Looks, and finds nothing from before a forgetting, no trouble that was forgiven and none from before a success.
-    pub(crate) fn look(&self) -> Found<Flown, Flown> {
+    /// Looks, and finds nothing from before a forgetting, no last_failure that was forgiven and none from before a success.
+    pub(crate) fn peek(&self) -> Found<Flown, Flown> {
         let (generation, forgiven) = self.log(|log| (log.generation, log.forgiven.clone()));
-        let found = self.cache.look(&KEY);
+        let found = self.cache.peek(&KEY);
         let good = found.value.as_ref().map(|value| value.0).filter(|number| *number != PUT);
-        let bad = found.trouble.as_ref().map(|trouble| trouble.error.0);
+        let bad = found.last_failure.as_ref().map(|last_failure| last_failure.error.0);
         for number in good.into_iter().chain(bad) {
             let begun = self.log(|log| log.flights[number].begun);
             assert!(begun >= generation, "flight {number} came from before a forgetting");
@@ -231,9 +231,9 @@ impl Model {
     }
 
     /// There is reason to believe that it goes better now.
-    pub(crate) fn forgive(&self) {
+    pub(crate) fn clear_failures(&self) {
         self.log(|log| log.is_forgiving = true);
-        self.cache.forgive(
+        self.cache.clear_failures(
             |key| *key == KEY,
             |error| {
                 self.log(|log| log.forgiven.insert(error.0));
@@ -244,7 +244,7 @@ impl Model {
 
     /// There is reason to believe that it goes better now with everything else.
     pub(crate) fn forgive_others(&self) {
-        self.cache.forgive(|key| *key != KEY, |_| true);
+        self.cache.clear_failures(|key| *key != KEY, |_| true);
     }
 
     pub(crate) fn flights(&self) -> usize {
@@ -259,7 +259,7 @@ impl Model {
         self.log(|log| log.is_forgiving)
     }
 
-    pub(crate) fn is_forgiven(&self, number: usize) -> bool {
+    pub(crate) fn ignores_result(&self, number: usize) -> bool {
         self.log(|log| log.forgiven.contains(&number))
     }
 
@@ -267,7 +267,7 @@ impl Model {
     pub(crate) async fn settle(self: &Arc<Self>) {
         sync_shim::all_ended().await;
         for (landed, flight) in self.log(|log| std::mem::take(&mut log.after)) {
-            let next = flight.landed().await;
+            let next = flight.wait().await;
             assert_ne!(number(&next), Some(landed), "joined a flight at the announcement of its landing");
         }
         sync_shim::all_ended().await;
@@ -278,7 +278,7 @@ impl Model {
     /// Waits until everything has ended, and checks what holds whatever happened.
     pub(crate) async fn end(self: &Arc<Self>) {
         self.settle().await;
-        self.look();
+        self.peek();
         let flights = self.flights();
         self.log(|log| {
             let forgotten = log.flights.iter().filter(|flight| flight.ended > Some(flight.begun)).count();

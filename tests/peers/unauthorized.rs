@@ -107,9 +107,9 @@ fn kubectl_replaces_session_revoked_by_aws() {
     let Some(counted) = CountedRuns::new() else { return };
     counted.get_pods().assert_ok();
     let before = counted.fixture.assume_role_calls();
-    counted.fixture.aws.end_sessions(ROLE);
+    counted.fixture.aws.expire_sessions(ROLE);
     // An API server caches a token review for two minutes.
-    counted.fixture.api.forget_tokens();
+    counted.fixture.api.clear_token_cache();
     let said: Vec<Output> = (0..3).map(|_| counted.get_pods()).collect();
     assert!(said.iter().any(|said| said.code() == Some(0)), "{said:#?}");
     counted.get_pods().assert_ok();

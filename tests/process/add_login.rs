@@ -31,7 +31,7 @@ fn run_without_terminal(fixture: &Fixture, arguments: &[&str]) -> Output {
 fn assert_cluster_accepts_token(fixture: &Fixture) {
     let said = fixture.token();
     said.assert_ok();
-    let who = fixture.api.who(said.json()["status"]["token"].as_str().unwrap());
+    let who = fixture.api.username(said.json()["status"]["token"].as_str().unwrap());
     assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
 }
 
@@ -49,9 +49,9 @@ fn add_logs_in_to_new_sso_source_then_writes_context() {
     terminal.wait_for("open this page in a browser, and confirm the code ", HANG_GUARD);
     terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     assert_eq!(config(&fixture), before, "nothing is written before all checks pass");
-    center.approve(&center.waiting()[0]);
+    center.approve(&center.pending_user_codes()[0]);
     terminal.assert_exit(0, HANG_GUARD);
-    let said = terminal.said();
+    let said = terminal.text();
     for line in
         ["✓ source corp: logged in as arn:aws:", "✓ assumed arn:aws:", "✓ found cluster prod", "✓ added context prod"]
     {
@@ -87,9 +87,9 @@ fn add_without_login_writes_nothing_and_gives_hint() {
     terminal.type_text("n\n");
     terminal.assert_exit(5, HANG_GUARD);
     assert!(
-        terminal.said().contains("Nothing was written. Run it again, and log in when it asks"),
+        terminal.text().contains("Nothing was written. Run it again, and log in when it asks"),
         "{}",
-        terminal.said()
+        terminal.text()
     );
     assert_eq!(config(&fixture), before);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 0);

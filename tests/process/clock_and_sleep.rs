@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Line, Op, Outcome, Output, SignedDuration, within};
+use rolecall_harness::{Clock, Daemon, FakeTime, Fault, Op, Outcome, Output, SignedDuration, TcpRelay, within};
 
 use crate::files::skipped;
 use crate::fixture::{Fixture, HANG_GUARD, kill};
@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// A daemon with its own wall clock that reaches AWS through a relay.
 pub(crate) struct ClockFixture {
     pub(crate) daemon: Daemon,
-    pub(crate) line: Line,
+    pub(crate) line: TcpRelay,
     pub(crate) fixture: Fixture,
     clock: FakeTime,
     ahead: Cell<SignedDuration>,
@@ -42,7 +42,7 @@ impl ClockFixture {
             return None;
         };
         clock.set(ahead);
-        let line = Line::to(fixture.aws.addr());
+        let line = TcpRelay::to(fixture.aws.addr());
         let endpoint = format!("http://{host}:{}", line.addr().port());
         fixture.sandbox.write_aws_profile("work", &fixture.user, &endpoint);
         let daemon = clock.start_daemon(&fixture.sandbox);
@@ -82,8 +82,8 @@ impl ClockFixture {
         said.assert_ok();
         let token = said.json()["status"]["token"].as_str().unwrap().to_owned();
         // Like an API server without a cached review of this token.
-        self.fixture.api.forget_tokens();
-        let who = self.fixture.api.who(&token);
+        self.fixture.api.clear_token_cache();
+        let who = self.fixture.api.username(&token);
         assert!(
             who.is_ok(),
             "{who:?}: signed {} off AWS's clock; {:#?}",
@@ -137,7 +137,7 @@ fn sleep_three_hours(machine: &ClockFixture) {
     machine.assert_token_accepted();
     machine.daemon.stop();
     machine.advance(3 * HOUR);
-    machine.line.lose();
+    machine.line.blackhole_existing();
 }
 
 /// Fault matrix row 79.
@@ -147,7 +147,7 @@ fn token_after_three_hours_of_sleep_is_valid() {
     machine.assert_token_accepted();
     machine.daemon.stop();
     machine.advance(3 * HOUR);
-    machine.daemon.cont();
+    machine.daemon.resume();
     machine.assert_token_accepted();
     machine.assert_at_most(1, 1);
 }
@@ -157,7 +157,7 @@ fn token_after_three_hours_of_sleep_is_valid() {
 fn token_after_sleep_with_dead_connections_is_valid() {
     let Some(machine) = ClockFixture::started(SignedDuration::ZERO) else { return };
     sleep_three_hours(&machine);
-    machine.daemon.cont();
+    machine.daemon.resume();
     machine.assert_token_accepted();
     machine.assert_at_most(1, 1);
 }
@@ -174,7 +174,7 @@ fn request_sent_during_sleep_is_answered_after_wake() {
         let folder = machine.fixture.socket().parent().unwrap().display().to_string();
         let connected = || fs::read_to_string("/proc/net/unix").unwrap().matches(&folder).count() > 1;
         within(HANG_GUARD, || connected().then_some(())).unwrap();
-        machine.daemon.cont();
+        machine.daemon.resume();
         let said = early.join().unwrap();
         said.assert_ok();
         assert!(machine.lifetime(&said) > 13 * MINUTE, "{said}");
@@ -218,7 +218,7 @@ fn clock_jump_ten_years_ahead_keeps_tokens_valid() {
 /// with it, but gives kubectl expiries by the local clock.
 fn assert_wrong_clock_is_corrected(ahead: SignedDuration, tolerance: Duration) {
     let Some(machine) = ClockFixture::started(ahead) else { return };
-    machine.fixture.aws.tolerate(tolerance);
+    machine.fixture.aws.set_clock_tolerance(tolerance);
     for _ in 0..2 {
         let said = machine.assert_token_accepted();
         let off = machine.signing_offset(said.json()["status"]["token"].as_str().unwrap());
@@ -288,7 +288,7 @@ fn kill_during_call(fixture: &Fixture, time: KillTime, latency: Duration) {
         match time {
             KillTime::Around(pause) => std::thread::park_timeout(pause),
             KillTime::Waiting => fixture.aws.wait_for_calls(Op::AssumeRole, before + 1, HANG_GUARD),
-            KillTime::Answered => fixture.aws.wait_for_answers(Op::AssumeRole, before + 1, HANG_GUARD),
+            KillTime::Answered => fixture.aws.wait_for_responses(Op::AssumeRole, before + 1, HANG_GUARD),
         }
         kill("KILL", pid);
         caller.join().unwrap();

@@ -17,7 +17,7 @@ fn demo_interrupted_leaves_no_files_or_processes() {
     let mut demo = std::process::Command::new(program).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
     let folder = lines.find_map(|line| {
-        line.strip_prefix("   (everything is in ")
+        line.strip_prefix("   (all files are in ")
             .and_then(|rest| rest.split_once(','))
             .map(|(folder, _)| folder.to_owned())
     });

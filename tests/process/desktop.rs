@@ -45,7 +45,7 @@ impl Desktop {
 
     pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.fixture.sandbox.rolecall();
-        self.bus.put_into(&mut command);
+        self.bus.set_address(&mut command);
         self.fixture.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     }
 

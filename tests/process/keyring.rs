@@ -16,7 +16,7 @@ fn keyring_locked_fails_without_blocking_tokens() {
     desktop.assert_fails(&["list"], "it is locked, and its prompt was dismissed or could not be shown");
     desktop.assert_fails(&["rotate", "glass"], "it is locked");
     // The keyring restarts and the user logs in, which unlocks it.
-    desktop.bus.kill();
+    desktop.bus.kill_keyring();
     desktop.bus.start_keyring();
     assert_eq!(desktop.list()[0]["name"], "glass");
 }
@@ -24,7 +24,7 @@ fn keyring_locked_fails_without_blocking_tokens() {
 /// Fault matrix row 86.
 #[test]
 fn keyring_prompt_unanswered_is_shown_once() {
-    let Some(desktop) = Desktop::at(SessionBus::with_desktop) else { return };
+    let Some(desktop) = Desktop::at(SessionBus::with_unanswered_prompt) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
     assert!(!desktop.bus.was_prompted());
@@ -41,11 +41,11 @@ fn keyring_hanging_fails_then_recovers() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
-    desktop.bus.hang();
+    desktop.bus.pause_keyring();
     for _ in 0..5 {
         desktop.assert_fails(&["list"], "does not answer");
     }
-    desktop.bus.go_on();
+    desktop.bus.resume_keyring();
     let listed = within(HANG_GUARD, || {
         let said = desktop.keys(&["list", "--json"]);
         (said.code() == Some(0)).then(|| said.json())
@@ -60,12 +60,12 @@ fn keyring_requests_share_one_connection() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
-    let before = desktop.bus.connected();
+    let before = desktop.bus.connection_count();
     for _ in 0..5 {
         desktop.list();
     }
     desktop.keys(&["forget", "glass", "--yes"]).assert_ok();
-    assert_eq!(desktop.bus.connected() - before, 1, "connections beside the test's own look");
+    assert_eq!(desktop.bus.connection_count() - before, 1, "connections beside the test's own look");
 }
 
 /// Fault matrix row 88.
@@ -74,12 +74,12 @@ fn keyring_killed_during_request_fails_then_recovers() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     desktop.put("glass", key, &[]).assert_ok();
-    desktop.bus.hang();
+    desktop.bus.pause_keyring();
     std::thread::scope(|scope| {
         let listing = scope.spawn(|| desktop.keys(&["list"]));
         // The keyring dies before or during the request; both give an error.
         desktop.assert_token_served();
-        desktop.bus.kill();
+        desktop.bus.kill_keyring();
         let said = listing.join().unwrap();
         let line = error_line(&said, 1);
         assert!(line.contains("does not answer") || line.contains("no OS keyring"), "{line}");
@@ -109,7 +109,7 @@ fn keyring_without_session_bus_does_not_affect_tokens() {
 /// Fault matrix row 88.
 #[test]
 fn keyring_denied_by_bus_reports_refusal() {
-    let Some(desktop) = Desktop::at(SessionBus::denying) else { return };
+    let Some(desktop) = Desktop::at(SessionBus::denying_keyring) else { return };
     desktop.assert_fails(&["list"], "the OS keyring refuses");
 }
 

@@ -24,10 +24,10 @@ fn keys_put_list_rotate_forget_succeed() {
     let line = error_line(&desktop.put("glass", key, &[]), 1);
     assert!(line.contains("already") && line.contains("--replace"), "{line}");
 
-    desktop.fixture.aws.spread_new_keys_slowly(3);
+    desktop.fixture.aws.delay_new_keys(3);
     let said = desktop.keys(&["rotate", "glass"]);
     said.assert_ok();
-    let new = desktop.fixture.aws.keys_of(&key.arn);
+    let new = desktop.fixture.aws.access_key_ids(&key.arn);
     assert!(new.len() == 1 && new[0] != key.id, "{new:?}");
     assert!(said.stdout.contains(&new[0][new[0].len() - 4..]), "{said}");
     let kept = desktop.bus.lookup(&item("glass")).unwrap();
@@ -71,7 +71,7 @@ fn keys_rotate_failure_leaves_usable_keys() {
     desktop.put("glass", key, &[]).assert_ok();
     let stays = || {
         assert!(desktop.bus.lookup(&item("glass")).unwrap().contains(&key.id));
-        assert!(desktop.fixture.aws.keys_of(&key.arn).contains(&key.id));
+        assert!(desktop.fixture.aws.access_key_ids(&key.arn).contains(&key.id));
     };
 
     desktop.fixture.aws.deny(&key.arn, "iam:CreateAccessKey");
@@ -93,7 +93,7 @@ fn keys_rotate_failure_leaves_usable_keys() {
         said.stderr.contains("was not deleted at AWS") && said.stderr.contains("delete the old one in IAM"),
         "{said}"
     );
-    let both = desktop.fixture.aws.keys_of(&key.arn);
+    let both = desktop.fixture.aws.access_key_ids(&key.arn);
     assert_eq!(both.len(), 2);
     let kept = desktop.bus.lookup(&item("glass")).unwrap();
     assert!(kept.contains(&both[1]) && both[0] == key.id, "{kept}");
@@ -115,7 +115,7 @@ fn keys_rotate_with_locked_keyring_deletes_the_new_key() {
         let line = error_line(&rotation.join().unwrap(), 1);
         assert!(line.contains("locked") && line.contains("deleted again"), "{line}");
     });
-    assert_eq!(desktop.fixture.aws.keys_of(&key.arn), [key.id.as_str()]);
+    assert_eq!(desktop.fixture.aws.access_key_ids(&key.arn), [key.id.as_str()]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let (key, sandbox) = (&desktop.key, &desktop.fixture.sandbox);
     let mut command = sandbox.rolecalld();
-    desktop.bus.put_into(&mut command);
+    desktop.bus.set_address(&mut command);
     let daemon = sandbox.spawn_daemon(&mut command);
     daemon.wait_ready(HANG_GUARD);
     desktop.put("glass", key, &[]).assert_ok();
@@ -137,12 +137,12 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
         gate.open();
         rotation.join().unwrap().assert_ok();
     });
-    let new = desktop.fixture.aws.keys_of(&key.arn);
+    let new = desktop.fixture.aws.access_key_ids(&key.arn);
     assert!(new.len() == 1 && new[0] != key.id, "{new:?}");
     desktop.run(&["agent", "restart"], "").assert_ok();
 
     // STS does not accept the new key for longer than `stop` waits.
-    desktop.fixture.aws.spread_new_keys_slowly(1000);
+    desktop.fixture.aws.delay_new_keys(1000);
     std::thread::scope(|scope| {
         let asked = desktop.fixture.aws.calls(Op::GetCallerIdentity);
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
@@ -165,7 +165,7 @@ fn keys_put_at_terminal_hides_the_secret() {
     let Some(desktop) = Desktop::at(SessionBus::start) else { return };
     let key = &desktop.key;
     let mut shell = desktop.fixture.sandbox.command("sh");
-    desktop.bus.put_into(shell.args(in_shell("keys put glass")));
+    desktop.bus.set_address(shell.args(in_shell("keys put glass")));
     let terminal = desktop.fixture.sandbox.terminal(&mut shell);
     terminal.wait_for("Access key id: ", HANG_GUARD);
     terminal.type_text(&format!("{}\r", key.id));
@@ -173,12 +173,12 @@ fn keys_put_at_terminal_hides_the_secret() {
     terminal.type_text(&format!("{}\r", key.secret));
     terminal.wait_for("code 0", HANG_GUARD);
     terminal.assert_exit(0, HANG_GUARD);
-    let said = terminal.said();
+    let said = terminal.text();
     assert!(!said.contains(&key.secret) && said.contains("[sources.glass]"), "{said}");
     assert!(!said.contains("-echo"), "{said}");
 
     let mut shell = desktop.fixture.sandbox.command("sh");
-    desktop.bus.put_into(shell.args(in_shell("keys forget glass")));
+    desktop.bus.set_address(shell.args(in_shell("keys forget glass")));
     let terminal = desktop.fixture.sandbox.terminal(&mut shell);
     terminal.wait_for("Remove the keys glass from the keyring? [y/N] ", HANG_GUARD);
     terminal.type_text("\r");
@@ -193,7 +193,7 @@ fn keys_put_interrupted_restores_the_terminal() {
         let mut shell = desktop.fixture.sandbox.command("bash");
         // Like an interactive shell, this one survives Ctrl-C.
         let script = format!("trap : INT; {}", in_shell("keys put glass")[1]);
-        desktop.bus.put_into(shell.args(["-c", &script]));
+        desktop.bus.set_address(shell.args(["-c", &script]));
         let terminal = desktop.fixture.sandbox.terminal(&mut shell);
         terminal.wait_for("Access key id: ", HANG_GUARD);
         terminal.type_text(keys);
@@ -201,7 +201,7 @@ fn keys_put_interrupted_restores_the_terminal() {
         terminal.interrupt();
         terminal.wait_for("code 130", HANG_GUARD);
         terminal.assert_exit(0, HANG_GUARD);
-        assert!(!terminal.said().contains("-echo"), "{}", terminal.said());
+        assert!(!terminal.text().contains("-echo"), "{}", terminal.text());
     }
     assert_eq!(desktop.list().as_array().unwrap().len(), 0);
 }

@@ -52,7 +52,7 @@ fn lock_and_unlock_at_terminal_succeed() {
     asked("The same again: ", 2);
     terminal.type_text(&format!("{PASSPHRASE}\n"));
     terminal.assert_exit(0, HANG_GUARD);
-    assert!(terminal.said().contains("✓ locked since "), "{}", terminal.said());
+    assert!(terminal.text().contains("✓ locked since "), "{}", terminal.text());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("short"), "{}", terminal.raw());
 
     let line = error_line(&fixture.token(), 5);
@@ -66,7 +66,7 @@ fn lock_and_unlock_at_terminal_succeed() {
     terminal.wait_for_times("Passphrase: ", 2, HANG_GUARD);
     terminal.type_text("correct horse\n");
     terminal.assert_exit(0, HANG_GUARD);
-    assert!(terminal.said().contains("that is not the passphrase"), "{}", terminal.said());
+    assert!(terminal.text().contains("that is not the passphrase"), "{}", terminal.text());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("staple"), "{}", terminal.raw());
     fixture.token().assert_ok();
     assert_eq!(fixture.rolecall(&["unlock"]).assert_ok().stdout, "the agent is not locked\n");
@@ -223,7 +223,7 @@ fn memory(pid: u32) -> Option<Vec<u8>> {
 #[test]
 fn lock_wipes_secrets_from_memory() {
     let fixture = Fixture::configured();
-    fixture.sandbox.secret("a passphrase", PASSPHRASE);
+    fixture.sandbox.register_secret("a passphrase", PASSPHRASE);
     fixture.token().assert_ok();
     fixture.with_input(&["lock", "--passphrase", "--stdin"], PASSPHRASE).assert_ok();
     for _ in 0..10 {

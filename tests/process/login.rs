@@ -82,7 +82,7 @@ fn login_gives_up_after_three_rejected_codes() {
         terminal.type_text("000000\n");
     }
     terminal.assert_exit(1, HANG_GUARD);
-    assert!(terminal.said().ends_with("rolecall: that code was used already\r\n"), "{}", terminal.said());
+    assert!(terminal.text().ends_with("rolecall: that code was used already\r\n"), "{}", terminal.text());
     assert_eq!(fake.logins().len(), 4);
 }
 
@@ -132,7 +132,7 @@ fn login_opens_browser_and_waits() {
     fake.open();
     terminal.assert_exit(0, HANG_GUARD);
     let screen = terminal.screen();
-    assert!(!screen.contains("waiting") && !terminal.said().contains("noise"), "{screen}");
+    assert!(!screen.contains("waiting") && !terminal.text().contains("noise"), "{screen}");
     assert!(screen.contains(PAGE) && screen.contains("✓ source work: logged in"), "{screen}");
     assert_eq!(fake.logins()[0], json!({"flow": "browser", "renew": false}));
 }
@@ -152,7 +152,7 @@ fn login_without_browser_prints_the_page() {
         let variables: Vec<_> = variables.iter().copied().chain([("PATH", path.as_str())]).collect();
         let terminal = terminal(&sandbox, arguments, &variables);
         terminal.assert_exit(0, HANG_GUARD);
-        let said = terminal.said();
+        let said = terminal.text();
         assert!(said.contains("open this page in a browser, and confirm the code ABCD-EFGH there:"), "{said}");
         assert!(said.contains(PAGE) && !said.contains("opened"), "{said}");
     }
@@ -163,7 +163,7 @@ fn login_without_browser_prints_the_page() {
     // A browser is available, and the flow uses a code: the client opens the page.
     let terminal = terminal(&sandbox, &["login", "work", "--device"], &[("PATH", &path), display]);
     terminal.assert_exit(0, HANG_GUARD);
-    assert!(terminal.said().contains("your browser opens this page"), "{}", terminal.said());
+    assert!(terminal.text().contains("your browser opens this page"), "{}", terminal.text());
     assert_eq!(fake.logins()[3]["flow"], "device");
 }
 
@@ -236,7 +236,7 @@ fn login_lends_the_terminal_to_aws_login() {
     let terminal = run();
     terminal.type_text("none\n");
     terminal.assert_exit(1, HANG_GUARD);
-    assert!(terminal.said().contains("aws login --profile work has failed (exit status: 3)"), "{}", terminal.said());
+    assert!(terminal.text().contains("aws login --profile work has failed (exit status: 3)"), "{}", terminal.text());
 
     // Ctrl-C reaches the child program, and the client ends with the child's signal.
     let terminal = run();
@@ -246,7 +246,7 @@ fn login_lends_the_terminal_to_aws_login() {
     let terminal = run();
     terminal.type_text("eu\n");
     terminal.assert_exit(0, HANG_GUARD);
-    assert!(terminal.said().contains("<eu>") && terminal.said().contains("✓ source work"), "{}", terminal.said());
+    assert!(terminal.text().contains("<eu>") && terminal.text().contains("✓ source work"), "{}", terminal.text());
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn plugin(fixture: &Fixture) -> Terminal {
 fn assert_cluster_accepts_token(fixture: &Fixture) {
     let text = std::fs::read_to_string(fixture.sandbox.home().join("out.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let who = fixture.api.who(json["status"]["token"].as_str().unwrap());
+    let who = fixture.api.username(json["status"]["token"].as_str().unwrap());
     assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
 }
 
@@ -57,10 +57,10 @@ fn mfa_code_typed_in_plugin_serves_later_tokens() {
     terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
     // The error is printed above the second question.
     terminal.wait_for_times(&question, 2, HANG_GUARD);
-    assert_eq!(terminal.said().matches("rolecall: ").count(), 2, "{}", terminal.said());
+    assert_eq!(terminal.text().matches("rolecall: ").count(), 2, "{}", terminal.text());
     terminal.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
     terminal.assert_exit(0, HANG_GUARD);
-    assert!(terminal.said().contains("rolecall: prod: logged in"), "{}", terminal.said());
+    assert!(terminal.text().contains("rolecall: prod: logged in"), "{}", terminal.text());
     assert_cluster_accepts_token(&fixture);
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["login", "work"]);
@@ -78,8 +78,8 @@ fn device_login_approved_while_plugin_waits_returns_token() {
     terminal.type_text("\n");
     terminal.wait_for("open this page in a browser, and confirm the code ", HANG_GUARD);
     terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
-    let waiting = center.waiting();
-    assert!(matches!(waiting.as_slice(), [code] if terminal.said().contains(code)), "{}", terminal.said());
+    let waiting = center.pending_user_codes();
+    assert!(matches!(waiting.as_slice(), [code] if terminal.text().contains(code)), "{}", terminal.text());
     center.approve(&waiting[0]);
     terminal.assert_exit(0, HANG_GUARD);
     assert!(!terminal.screen().contains("waiting"), "{}", terminal.screen());
@@ -102,9 +102,9 @@ fn plugin_500_runs_at_one_terminal_ask_once() {
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 0);
     terminal.type_text("y\n");
     terminal.wait_for("and confirm the code ", HANG_GUARD);
-    center.approve(&center.waiting()[0]);
+    center.approve(&center.pending_user_codes()[0]);
     terminal.wait_for("all ended", HANG_GUARD);
-    assert_eq!(terminal.said().matches("Log in now?").count(), 1);
+    assert_eq!(terminal.text().matches("Log in now?").count(), 1);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
     let is_full = |n: &usize| fixture.sandbox.home().join(format!("out.{n}")).metadata().unwrap().len() > 0;
     assert_eq!((1..=CALLERS).filter(is_full).count(), 1);
@@ -120,15 +120,15 @@ fn login_interrupted_in_one_client_continues_in_other() {
         terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     }
     let joined = "this login was begun before";
-    assert_eq!([&first, &second].iter().filter(|terminal| terminal.said().contains(joined)).count(), 1);
-    let (begun, other) = if first.said().contains(joined) { (second, first) } else { (first, second) };
+    assert_eq!([&first, &second].iter().filter(|terminal| terminal.text().contains(joined)).count(), 1);
+    let (begun, other) = if first.text().contains(joined) { (second, first) } else { (first, second) };
     begun.interrupt();
     begun.wait_exit(HANG_GUARD);
-    let waiting = center.waiting();
+    let waiting = center.pending_user_codes();
     assert_eq!(waiting.len(), 1);
     center.approve(&waiting[0]);
     other.assert_exit(0, HANG_GUARD);
-    assert!(other.said().contains("✓ source corp: logged in as arn:aws:"), "{}", other.said());
+    assert!(other.text().contains("✓ source corp: logged in as arn:aws:"), "{}", other.text());
 }
 
 #[test]
@@ -156,15 +156,15 @@ fn login_interrupted_resumes_or_switches_to_device_flow() {
         assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
         // This is the last output before the client waits.
         terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
-        assert_eq!(terminal.said().contains("this login was begun before"), count == 2, "{}", terminal.said());
+        assert_eq!(terminal.text().contains("this login was begun before"), count == 2, "{}", terminal.text());
         terminal.interrupt();
         terminal.wait_exit(HANG_GUARD);
     }
     let terminal = login(&["--device"]);
     terminal.wait_for("your browser opens this page; confirm the code ", HANG_GUARD);
     terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
-    assert!(!terminal.said().contains("begun before"), "{}", terminal.said());
-    center.approve(&center.waiting()[0]);
+    assert!(!terminal.text().contains("begun before"), "{}", terminal.text());
+    center.approve(&center.pending_user_codes()[0]);
     terminal.assert_exit(0, HANG_GUARD);
 }
 
@@ -184,7 +184,7 @@ fn login_of_another_user_drops_restored_sessions() {
     fixture.token().assert_ok();
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the session was passed on");
     center.assign("eve", ACCOUNT, "developers");
-    center.sit_down("eve");
+    center.set_browser_user("eve");
     login("shared");
     fixture.token().assert_ok();
     let callers: Vec<_> = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn).collect();
@@ -206,7 +206,7 @@ fn browser_login_succeeds_and_logout_revokes_it() {
     let url = within(HANG_GUARD, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))).unwrap();
     Sso::browse(url.trim());
     terminal.assert_exit(0, HANG_GUARD);
-    let said = terminal.said();
+    let said = terminal.text();
     assert!(said.contains("✓ source corp: logged in as arn:aws:"), "{said}");
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["logout", "corp"]);

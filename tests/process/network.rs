@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rolecall_harness::{Line, Network, Output, within};
+use rolecall_harness::{Network, Output, TcpRelay, within};
 
 use crate::clock_and_sleep::ClockFixture;
 use crate::files::skipped;
@@ -42,9 +42,9 @@ fn wait_until_served(fixture: &Fixture) {
 }
 
 /// The daemon runs and reaches AWS through a relay.
-fn with_relay() -> (Fixture, Line) {
+fn with_relay() -> (Fixture, TcpRelay) {
     let fixture = Fixture::configured();
-    let line = Line::to(fixture.aws.addr());
+    let line = TcpRelay::to(fixture.aws.addr());
     fixture.sandbox.write_aws_profile("work", &fixture.user, &line.endpoint());
     fixture.rolecall(&["agent", "start"]).assert_ok();
     (fixture, line)
@@ -54,11 +54,11 @@ fn with_relay() -> (Fixture, Line) {
 #[test]
 fn token_with_unanswered_connection_fails_in_time() {
     let (fixture, line) = with_relay();
-    line.cut();
+    line.blackhole_all();
     let said = token_error(&fixture);
     assert!(said.contains("rolecall: prod: STS cannot be reached: "), "{said}");
     assert_eq!(fixture.assume_role_calls(), 0);
-    line.mend();
+    line.restore();
     wait_until_served(&fixture);
 }
 
@@ -66,7 +66,7 @@ fn token_with_unanswered_connection_fails_in_time() {
 #[test]
 fn token_six_runs_without_sts_wait_only_once() {
     let (fixture, line) = with_relay();
-    line.cut();
+    line.blackhole_all();
     let runs: Vec<Output> = (0..6).map(|_| fixture.token()).collect();
     for said in &runs {
         assert!(error_line(said, 1).contains("STS cannot be reached: "), "{said}");
@@ -78,7 +78,7 @@ fn token_six_runs_without_sts_wait_only_once() {
 #[test]
 fn token_with_valid_session_needs_no_sts_answer() {
     let Some(machine) = ClockFixture::with_aged_session() else { return };
-    machine.line.cut();
+    machine.line.blackhole_all();
     for _ in 0..3 {
         assert_token_served(&machine.fixture);
     }
@@ -86,7 +86,7 @@ fn token_with_valid_session_needs_no_sts_answer() {
 
 /// Runs a test in its own network namespace. Reports the test as skipped without root or iproute2.
 fn in_own_network(what: &str, body: impl FnOnce(&Network) + Send) {
-    if Network::alone(body).is_none() {
+    if Network::isolated(body).is_none() {
         skipped(&format!("{what}: a network namespace needs root and iproute2"));
     }
 }
@@ -120,7 +120,9 @@ fn daemon_started_without_network_recovers() {
 /// Fault matrix row 82.
 #[test]
 fn daemon_started_without_cable_recovers() {
-    in_own_network("no cable at the start", |network| assert_recovers_after_start_without(network, Network::pull));
+    in_own_network("no cable at the start", |network| {
+        assert_recovers_after_start_without(network, Network::lose_carrier)
+    });
 }
 
 /// Fault matrix row 82.
@@ -129,7 +131,7 @@ fn network_loss_keeps_sessions_and_return_renews_them() {
     in_own_network("a network that goes", |network| {
         network.up();
         let Some(machine) = ClockFixture::with_aged_session() else { return };
-        network.pull();
+        network.lose_carrier();
         for _ in 0..3 {
             assert_token_served(&machine.fixture);
         }
@@ -174,7 +176,7 @@ impl<'a> Resolver<'a> {
 impl Drop for Resolver<'_> {
     fn drop(&mut self) {
         for name in ["resolv.conf", "nsswitch.conf", "hosts"] {
-            self.network.uncover(&format!("/etc/{name}"));
+            self.network.remove_overlay(&format!("/etc/{name}"));
         }
     }
 }
@@ -251,7 +253,7 @@ fn with_unresolvable_sts(network: &Network, body: impl FnOnce(&UdpSocket, &Fixtu
     machine.age_session();
     resolver.forget_localhost();
     // The open connections do not answer either.
-    machine.line.lose();
+    machine.line.blackhole_existing();
     body(&server, &machine.fixture);
 }
 

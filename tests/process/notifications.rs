@@ -47,7 +47,7 @@ impl NotificationFixture {
 
     fn run(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.fixture.sandbox.rolecall();
-        self.bus.put_into(&mut command);
+        self.bus.set_address(&mut command);
         self.fixture.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     }
 
@@ -121,9 +121,9 @@ fn notification_without_session_bus_logs_debug_only() {
 #[test]
 fn notification_service_hanging_delays_no_request() {
     let Some(desktop) = NotificationFixture::new() else { return };
-    let _notifications = Notifications::hanging(&desktop.bus);
+    let _desktop = Notifications::unresponsive(&desktop.bus);
     let mut command = desktop.fixture.sandbox.rolecalld();
-    desktop.bus.put_into(&mut command);
+    desktop.bus.set_address(&mut command);
     let daemon = desktop.fixture.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
     daemon.wait_ready(HANG_GUARD);
     desktop.assert_login_needed("prod");

@@ -41,7 +41,7 @@ fn plugin_output(sandbox: &Sandbox) -> String {
 #[track_caller]
 fn assert_no_prompt(terminal: &Terminal) {
     terminal.assert_exit(5, HANG_GUARD);
-    let said = terminal.said();
+    let said = terminal.text();
     assert!(said.contains(LINE) && !said.contains("Log in now?"), "{said}");
 }
 
@@ -58,9 +58,9 @@ fn plugin_yes_logs_in_and_prints_the_token() {
     let json: Value = serde_json::from_str(&plugin_output(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
     assert!(
-        terminal.said().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
+        terminal.text().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
         "{}",
-        terminal.said()
+        terminal.text()
     );
     // The "no" marker is gone, so the next expired login prompts again.
     assert_eq!(fake.logins().len(), 2);
@@ -76,7 +76,7 @@ fn plugin_no_suppresses_later_prompts() {
     terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("n\n");
     terminal.assert_exit(5, HANG_GUARD);
-    assert!(terminal.said().ends_with(&format!("{LINE}\r\n")), "{}", terminal.said());
+    assert!(terminal.text().ends_with(&format!("{LINE}\r\n")), "{}", terminal.text());
     for _ in 0..5 {
         assert_no_prompt(&plugin(&sandbox));
     }
@@ -128,7 +128,7 @@ fn plugin_without_interactive_user_does_not_prompt() {
     ] {
         let terminal = shell(&sandbox, &script);
         terminal.assert_exit(5, HANG_GUARD);
-        let said = terminal.said();
+        let said = terminal.text();
         assert!(said.contains(LINE) && !said.contains("Log in now?"), "{script}: {said}");
     }
     assert_eq!(fake.logins().len(), 0);
@@ -143,7 +143,7 @@ fn plugin_prompt_leaves_stdin_unread() {
     terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("n\n");
     terminal.wait_exit(HANG_GUARD);
-    assert!(terminal.said().ends_with("exit 5\r\ny\r\nmanifest\r\n"), "{}", terminal.said());
+    assert!(terminal.text().ends_with("exit 5\r\ny\r\nmanifest\r\n"), "{}", terminal.text());
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn plugin_rechecks_login_before_prompting() {
     fake.log_in_after_next();
     let terminal = plugin(&sandbox);
     terminal.assert_exit(0, HANG_GUARD);
-    assert!(plugin_output(&sandbox).contains(TOKEN) && terminal.said().is_empty(), "{}", terminal.said());
+    assert!(plugin_output(&sandbox).contains(TOKEN) && terminal.text().is_empty(), "{}", terminal.text());
     assert_eq!(fake.tokens(), 2, "the plugin requests the token again before it prompts");
     // No "no" was recorded, so the next expired login prompts.
     drop(fake);
@@ -171,12 +171,12 @@ fn plugin_twenty_runs_prompt_once_and_do_not_wait() {
     terminal.wait_for(QUESTION, HANG_GUARD);
     // The prompt waits for an answer; all other runs have ended by then.
     terminal.wait_for_times(LINE, 19, HANG_GUARD);
-    assert!(!terminal.said().contains("all\r\n"));
+    assert!(!terminal.text().contains("all\r\n"));
     terminal.type_text("y\n");
     terminal.wait_for("mfa/dev: ", HANG_GUARD);
     terminal.type_text("123456\n");
     terminal.wait_for("all\r\n", HANG_GUARD);
-    let said = terminal.said();
+    let said = terminal.text();
     assert_eq!((said.matches("Log in now?").count(), said.matches(LINE).count()), (1, 19), "{said}");
     let full =
         (1..=20).filter(|n| std::fs::metadata(sandbox.home().join(format!("out.{n}"))).unwrap().len() > 0).count();
@@ -202,7 +202,7 @@ fn plugin_runs_of_one_kubectl_prompt_once() {
     terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("n\n");
     assert!(!terminal.wait_exit(HANG_GUARD).success());
-    let said = terminal.said();
+    let said = terminal.text();
     assert_eq!(said.matches("Log in now?").count(), 1, "{said}");
     assert!(said.contains(LINE) && fake.tokens() > 2, "{} runs: {said}", fake.tokens());
 }

@@ -84,7 +84,7 @@ fn leak_search_finds_secrets_in_files_logs_and_output() {
     assert_eq!(leaks("true"), "");
     assert_eq!(leaks("cat .aws/credentials >>note"), "a secret access key in the file home/note");
     fs::remove_file(fixture.sandbox.home().join("note")).unwrap();
-    fixture.sandbox.secret("a passphrase", PASSPHRASE);
+    fixture.sandbox.register_secret("a passphrase", PASSPHRASE);
     fixture.sandbox.write("home/.config/rolecall/phrase", PASSPHRASE);
     assert_eq!(leaks("cp .config/rolecall/phrase y; cp y \"$TMPDIR/x\"; rm y"), "a passphrase in the file tmp/x");
     assert_eq!(leaks("rm \"$TMPDIR/x\""), "");
@@ -137,7 +137,7 @@ fn use_every_sign_in(fixture: &Fixture, profiles: &[&str], run: &dyn Fn(&[&str],
     for profile in profiles {
         let said = run(&["token", profile], "");
         said.assert_ok();
-        fixture.api.who(said.json()["status"]["token"].as_str().unwrap()).unwrap();
+        fixture.api.username(said.json()["status"]["token"].as_str().unwrap()).unwrap();
     }
     run(&["status"], "").assert_ok();
     run(&["refresh", "talks"], "");
@@ -163,12 +163,12 @@ fn every_sign_in_method_leaks_no_secret() {
     };
     configure(&fixture);
     for text in [PASSPHRASE, "seven grey geese"] {
-        fixture.sandbox.secret("a passphrase", text);
+        fixture.sandbox.register_secret("a passphrase", text);
     }
     let run = |arguments: &[&str], input: &str| {
         let mut command = fixture.sandbox.rolecall();
         if let Some(bus) = &bus {
-            bus.put_into(&mut command);
+            bus.set_address(&mut command);
         }
         fixture.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     };

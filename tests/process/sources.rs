@@ -18,7 +18,7 @@ fn source_of_aws_login_works_until_logout_then_hints() {
     let _daemon = fixture.sandbox.start_daemon();
     let token = fixture.token();
     token.assert_ok();
-    fixture.api.who(token.json()["status"]["token"].as_str().unwrap()).unwrap();
+    fixture.api.username(token.json()["status"]["token"].as_str().unwrap()).unwrap();
     // After a logout elsewhere, the cached session is still served, but it cannot be renewed.
     std::fs::remove_file(&file).unwrap();
     let line = error_line(&fixture.rolecall(&["refresh", "prod"]), 5);

@@ -1,4 +1,4 @@
-//! Every method and path of the conversation, once.
+//! The methods, paths, size limits and timeouts of the protocol.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::name::{KeyName, ProfileName, SourceName};
 /// The HTTP methods in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Asks and changes nothing.
+    /// Reads.
     Get,
-    /// Does something.
+    /// Changes something, or calls AWS.
     Post,
 }
 
 impl Method {
-    /// The method as HTTP spells it.
+    /// Returns the name in the request line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -23,69 +23,71 @@ impl Method {
     }
 }
 
-/// What a client can ask the daemon. The only place that spells a path; one handler of the server answers one variant.
+/// A request that a client can send. No other type spells a path; each variant has one handler in the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// `POST /v1/profiles/{name}/token`: the body is `KUBERNETES_EXEC_INFO` as it is, or empty; the answer is a finished
-    /// ExecCredential in the apiVersion it was asked in.
+    /// `POST /v1/profiles/{name}/token`: returns a token for the profile's cluster. The body is the unchanged text of
+    /// `KUBERNETES_EXEC_INFO`, or empty. Returns a complete ExecCredential in the requested apiVersion.
     Token(ProfileName),
-    /// `POST /v1/profiles/{name}/refresh`: forgets the session and assumes the role anew. Answers
+    /// `POST /v1/profiles/{name}/refresh`: invalidates the session and assumes the role again. Returns
     /// [`Refreshed`](crate::Refreshed).
     Refresh(ProfileName),
-    /// `POST /v1/profiles/{name}/cluster`: describes the profile's cluster. Answers [`Cluster`](crate::Cluster).
+    /// `POST /v1/profiles/{name}/cluster`: calls `eks:DescribeCluster` for the profile's cluster. Returns
+    /// [`Cluster`](crate::Cluster).
     Cluster(ProfileName),
-    /// `GET /v1/profiles/{name}`: what is configured and what is known. Answers
+    /// `GET /v1/profiles/{name}`: returns the profile's configuration and state,
     /// [`ProfileDetails`](crate::ProfileDetails).
     Profile(ProfileName),
-    /// `POST /v1/sources/{name}/login`: gets what a person has to give. The body is a [`LoginRequest`](crate::LoginRequest);
-    /// the answer is one [`LoginStep`](crate::LoginStep) a line (JSON, ended by a newline), with an empty line where
-    /// nothing happens for a while, and ends after the one that is the last.
+    /// `POST /v1/sources/{name}/login`: logs the source in. The body is a [`LoginRequest`](crate::LoginRequest).
+    /// Returns a stream of [`LoginStep`](crate::LoginStep)s, one JSON document per line, with an empty line every ten
+    /// seconds without a step. The stream ends after the last step.
     Login(SourceName),
-    /// `POST /v1/sources/{name}/logout`: gives back, as far as AWS takes it back, and forgets what the source gave and
-    /// what was got with it. Answers [`LoggedOut`](crate::LoggedOut).
+    /// `POST /v1/sources/{name}/logout`: revokes the source's login at AWS where AWS offers that, and drops its
+    /// credentials and every session made from them. Returns [`LoggedOut`](crate::LoggedOut).
     Logout(SourceName),
-    /// `POST /v1/lock`: forgets every session and serves none until it is unlocked. The body is a
-    /// [`LockRequest`](crate::LockRequest); answers [`LockStatus`](crate::LockStatus).
+    /// `POST /v1/lock`: drops every session and refuses to serve until it is unlocked. The body is a
+    /// [`LockRequest`](crate::LockRequest). Returns [`LockStatus`](crate::LockStatus).
     Lock,
-    /// `POST /v1/unlock`: the body is an [`UnlockRequest`](crate::UnlockRequest); answers
+    /// `POST /v1/unlock`: unlocks the daemon. The body is an [`UnlockRequest`](crate::UnlockRequest). Returns
     /// [`LockStatus`](crate::LockStatus).
     Unlock,
-    /// `GET /v1/keys`: the long-lived keys in the OS keyring. Answers [`KeyList`](crate::KeyList).
+    /// `GET /v1/keys`: lists the access keys in the OS keyring. Returns [`KeyList`](crate::KeyList).
     Keys,
-    /// `POST /v1/keys/{name}/put`: checks long-lived keys with AWS and puts them into the OS keyring. The body is a
-    /// [`PutKey`](crate::PutKey); answers [`KeyStatus`](crate::KeyStatus).
+    /// `POST /v1/keys/{name}/put`: checks an access key with AWS and stores it in the OS keyring. The body is a
+    /// [`PutKey`](crate::PutKey). Returns [`KeyStatus`](crate::KeyStatus).
     PutKey(KeyName),
-    /// `POST /v1/keys/{name}/rotate`: makes new keys, checks them, keeps them, deletes the old ones at AWS. Answers
-    /// [`KeyRotated`](crate::KeyRotated).
+    /// `POST /v1/keys/{name}/rotate`: creates a new access key, checks and stores it, and deletes the old one at AWS.
+    /// Returns [`KeyRotated`](crate::KeyRotated).
     RotateKey(KeyName),
-    /// `POST /v1/keys/{name}/forget`: removes keys from the OS keyring; AWS is not told. Answers
+    /// `POST /v1/keys/{name}/forget`: removes an access key from the OS keyring. The key stays valid at AWS. Returns
     /// [`KeyForgotten`](crate::KeyForgotten).
     ForgetKey(KeyName),
-    /// `POST /v1/config/check`: the body is a configuration (TOML) that may become the real one. Answers
-    /// [`ConfigChecked`](crate::ConfigChecked).
+    /// `POST /v1/config/check`: checks the configuration (TOML) in the body. The daemon's own configuration stays in
+    /// force. Returns [`ConfigChecked`](crate::ConfigChecked).
     ConfigCheck,
-    /// `POST /v1/config/reload`: reads the configuration again, now rather than when the watch tells. Answers
+    /// `POST /v1/config/reload`: reads the configuration file now, without waiting for the file watch. Returns
     /// [`ConfigStatus`](crate::ConfigStatus).
     ConfigReload,
-    /// `POST /v1/config/probe/{name}`: the body is a configuration as above; assumes the role of the profile `name` as
-    /// it stands there and describes its cluster. Answers [`Probed`](crate::Probed).
+    /// `POST /v1/config/probe/{name}`: assumes the role of profile `name` as the configuration (TOML) in the body
+    /// defines it, and describes its cluster. Returns [`Probed`](crate::Probed).
     Probe(ProfileName),
-    /// `GET /v1/status`: the daemon, its configuration and every profile. Answers [`Status`](crate::Status).
+    /// `GET /v1/status`: returns the state of the daemon, its configuration, every profile and every source,
+    /// [`Status`](crate::Status).
     Status,
-    /// `GET /v1/events`: what happens from now on, one [`Event`](crate::Event) a line (JSON, ended by a newline), with an
-    /// empty line where nothing happens for a while, until either side closes the connection. The first is always
-    /// [`Happening::Hello`](crate::Happening::Hello).
+    /// `GET /v1/events`: returns a stream of [`Event`](crate::Event)s, one JSON document per line, with an empty line
+    /// every ten seconds without an event, until either side closes the connection. The first event is always
+    /// [`EventKind::Hello`](crate::EventKind::Hello).
     Events,
-    /// `POST /v1/restart`: run the daemon's program anew, with the same listener and the same sessions; the process id
-    /// stays. Answers [`Restarting`](crate::Restarting) before that.
+    /// `POST /v1/restart`: executes the daemon's program file again in the same process, with the same listener and the
+    /// same sessions. Returns [`Restarting`](crate::Restarting) first.
     Restart,
-    /// `POST /v1/stop`: finish what is under way and exit. Answers [`Stopping`](crate::Stopping).
+    /// `POST /v1/stop`: finishes the requests in progress and exits. Returns [`Stopping`](crate::Stopping) first.
     Stop,
 }
 
 impl Endpoint {
-    /// The method.
+    /// Returns the HTTP method.
     pub const fn method(&self) -> Method {
         match self {
             Self::Profile(_) | Self::Keys | Self::Status | Self::Events => Method::Get,
@@ -107,7 +109,7 @@ impl Endpoint {
         }
     }
 
-    /// The path.
+    /// Returns the path, with the name of the profile, source or key in it.
     pub fn path(&self) -> String {
         match self {
             Self::Token(name) => format!("/v1/profiles/{name}/token"),
@@ -132,10 +134,8 @@ impl Endpoint {
         }
     }
 
-    /// Finds the endpoint that a path names. Query strings, encodings and doubled slashes match nothing.
-    ///
-    /// # Errors
-    /// `None` if there is no such endpoint; the caller compares [`Endpoint::method`] itself.
+    /// Returns the endpoint of a path, or `None` if there is no such endpoint. A path with a query, an escape (`%70`)
+    /// or an empty segment matches none. The caller compares [`Endpoint::method`] itself.
     pub fn parse(path: &str) -> Option<Self> {
         let segments: Vec<&str> = path.strip_prefix("/v1/")?.split('/').collect();
         match segments.as_slice() {
@@ -162,25 +162,26 @@ impl Endpoint {
         }
     }
 
-    /// How long the daemon may take to answer; the client gives up a second later (B12).
-    pub const fn patience(&self) -> Duration {
+    /// Returns how long the daemon works on a response before it answers
+    /// [`ErrorCode::Timeout`](crate::ErrorCode::Timeout). The client waits one second longer.
+    pub const fn response_timeout(&self) -> Duration {
         match self {
-            // IAM takes a while to let new keys in everywhere.
+            // A new access key becomes valid at STS only after some seconds.
             Self::RotateKey(_) => Duration::from_secs(119),
-            // Deriving a key from a passphrase takes its time, and whoever gave a wrong one waits.
+            // Deriving a key from a passphrase is slow by design, and a wrong passphrase adds a delay.
             Self::Lock | Self::Unlock => Duration::from_secs(29),
             _ => Duration::from_secs(9),
         }
     }
 
-    /// The largest body that is read, in bytes.
-    pub const fn max_body(&self) -> usize {
+    /// Returns the size limit of the request body, in bytes.
+    pub const fn max_body_bytes(&self) -> usize {
         match self {
-            // Linux caps one environment variable at 128 KiB (MAX_ARG_STRLEN), so no honest caller has more.
+            // Linux limits one environment variable to 128 KiB (MAX_ARG_STRLEN).
             Self::Token(_) => 256 * 1024,
-            // 10,000 profiles with every key take about 5 MiB; whoever logs in before a source is configured sends them too.
-            Self::ConfigCheck | Self::Probe(_) | Self::Login(_) => crate::MAX_CONFIG,
-            // A few short strings each.
+            // 10,000 profiles with every key take about 5 MiB. A login carries a configuration if its source is not
+            // saved yet.
+            Self::ConfigCheck | Self::Probe(_) | Self::Login(_) => crate::MAX_CONFIG_BYTES,
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             Self::Logout(_)
             | Self::Keys
@@ -203,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_leads_back() {
+    fn path_every_endpoint_parses_back() {
         let name: ProfileName = "prod.eu-1".parse().unwrap();
         let source: SourceName = "work".parse().unwrap();
         let key: KeyName = "break-glass".parse().unwrap();
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn near_paths_lead_nowhere() {
+    fn parse_similar_path_matches_none() {
         for path in [
             "",
             "/",

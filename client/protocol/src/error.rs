@@ -1,4 +1,4 @@
-//! What goes wrong, as the wire says it.
+//! Errors on the wire. The crate's documentation has the table of codes.
 
 use std::fmt;
 
@@ -6,86 +6,87 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::sanitize_for_terminal;
 
-/// What kind of thing went wrong. Decides the client's exit code; people read [`ErrorBody::message`].
+/// The kind of an error. It decides the HTTP status, the client's exit code and what the client does; the message is
+/// for the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// The request is not one that this protocol knows.
+    /// The request does not belong to this protocol.
     BadRequest,
-    /// The client and the daemon speak different versions of the protocol.
+    /// The client and the daemon use different versions of the protocol.
     ProtocolMismatch,
-    /// No profile of that name is configured.
+    /// No profile has this name.
     UnknownProfile,
-    /// The configuration (or AWS's own) is wrong.
+    /// The configuration, or an AWS configuration file, has a mistake.
     ConfigInvalid,
-    /// `KUBERNETES_EXEC_INFO` is malformed or of an unsupported apiVersion.
+    /// `KUBERNETES_EXEC_INFO` is malformed or names an unsupported apiVersion.
     ExecInfoInvalid,
-    /// The kubeconfig names another server or CA than the profile was added with.
+    /// The kubeconfig has another API server or CA than the profile was added with.
     PinMismatch,
-    /// AWS said no. Lasts until somebody changes something.
+    /// AWS denied the call. It succeeds only after a change of permissions.
     AccessDenied,
     /// The cluster does not exist in that region and account.
     ClusterNotFound,
-    /// A person has to log in (or unlock, or give a code) first.
+    /// The source needs a login, an MFA code or an unlocked keyring first.
     LoginNeeded,
     /// The daemon is locked.
     Locked,
-    /// That passphrase is not the one.
+    /// The passphrase is wrong, missing or not acceptable.
     WrongPassphrase,
-    /// A login did not succeed.
+    /// A login failed.
     LoginFailed,
-    /// No source of that name is configured.
+    /// No source has this name.
     UnknownSource,
-    /// There are no keys of that name in the OS keyring.
+    /// The OS keyring has no access key of this name.
     UnknownKey,
-    /// The OS keyring cannot be used: it is absent, locked, or does not answer.
+    /// The OS keyring is absent, locked or busy, or does not answer.
     KeyringUnavailable,
-    /// The source has no usable credentials and no login mends that.
+    /// The source has no usable credentials, and a login does not change that.
     SourceUnavailable,
-    /// AWS asks for fewer calls.
+    /// AWS throttles, or a limit of the daemon is reached.
     Throttled,
-    /// AWS cannot be reached, or answers with something that is not its own.
+    /// AWS cannot be reached, or a response does not come from AWS (a proxy or captive portal may be intercepting it).
     AwsUnavailable,
-    /// AWS refuses because of the time, which is wrong here or there.
+    /// AWS rejected the signature's time: a clock is wrong.
     ClockSkewed,
-    /// The token would be larger than EKS takes.
+    /// The token would exceed the size that EKS accepts.
     TokenTooLarge,
-    /// It took longer than the caller can wait.
+    /// The response took longer than [`Endpoint::response_timeout`](crate::Endpoint::response_timeout).
     Timeout,
-    /// Too many calls at once, or the daemon is stopping.
+    /// The daemon has too many connections, or is stopping. It has not started the request.
     Unavailable,
-    /// The daemon would not survive a restart, and goes on as it is.
+    /// A restart would fail, so the daemon keeps running as it is.
     RestartRefused,
-    /// A bug of ours.
+    /// A bug of the daemon.
     Internal,
-    /// A code of a newer daemon.
+    /// A code that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// What an error needs in order to end.
+/// What has to happen before the failed operation can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// Time: it is tried again, with pauses.
+    /// Nothing: the daemon retries by itself, with growing pauses.
     Retry,
-    /// A person who logs in.
+    /// The user logs in.
     Login,
-    /// Somebody who changes something: a policy, a configuration.
+    /// The permissions or the configuration change.
     Change,
-    /// A look at the clock.
+    /// The clock of this machine is set right.
     Clock,
-    /// A class of a newer daemon, or none.
+    /// A class that this version does not know, or none.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
 impl ErrorCode {
-    /// The client's exit code: 1 refused or failed, 3 the daemon cannot serve, 4 the protocols differ, 5 a person is
-    /// needed, 70 a bug of ours.
+    /// Returns the client's exit code: 1 refused or failed, 3 daemon unreachable, 4 protocol mismatch, 5 user action
+    /// needed, 70 bug.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::LoginNeeded | Self::Locked => 5,
@@ -96,7 +97,7 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status that carries it.
+    /// Returns the HTTP status of a response with this code.
     pub const fn http_status(self) -> u16 {
         match self {
             Self::BadRequest | Self::ExecInfoInvalid => 400,
@@ -121,62 +122,80 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// An error as it crosses the wire: `{"error": {"code": …, "message": …, "hint": …}}`.
+/// An error on the wire.
 ///
-/// Both texts are safe for a terminal: one line, no control characters, nothing secret.
+/// Both texts are safe for a terminal: one line, no control characters, no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// The kind.
+    /// The kind of the error.
     pub code: ErrorCode,
-    /// What happened, to which profile or file.
+    /// What failed, with the name of the profile, source or file: `partner: the login has expired`.
     pub message: String,
-    /// What to do next, as a sentence or a command.
+    /// What the user can do next: `Run: rolecall login partner`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether the daemon retries by itself and the hint says so. Absent from the JSON if it is false, and from the
+    /// JSON of older daemons.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub automatic_retry: bool,
+}
+
+/// Whether a flag is absent from the JSON. Serde passes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl ErrorBody {
-    /// An error without advice.
+    /// Creates an error without a hint.
     pub fn new(code: ErrorCode, message: impl AsRef<str>) -> Self {
-        Self { code, message: sanitize_for_terminal(message.as_ref()), hint: None }
+        Self { code, message: sanitize_for_terminal(message.as_ref()), hint: None, automatic_retry: false }
     }
 
-    /// The same with advice.
+    /// Sets the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl AsRef<str>) -> Self {
         self.hint = Some(sanitize_for_terminal(hint.as_ref()));
         self
     }
 
-    /// The same, made safe once more: for whoever received it from elsewhere.
+    /// Records that the daemon retries by itself and that the hint says so.
+    #[must_use]
+    pub const fn automatic_retry(mut self) -> Self {
+        self.automatic_retry = true;
+        self
+    }
+
+    /// Sanitizes both texts again, for an error that came from another process.
     #[must_use]
     pub fn sanitized(self) -> Self {
         Self {
             code: self.code,
             message: sanitize_for_terminal(&self.message),
             hint: self.hint.as_deref().map(sanitize_for_terminal),
+            automatic_retry: self.automatic_retry,
         }
     }
 }
 
 impl fmt::Display for ErrorBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sentence(&self.message, self.hint.as_deref()))
+        f.write_str(&join_sentences(&self.message, self.hint.as_deref()))
     }
 }
 
-/// A message and its advice as one line.
-pub fn sentence(message: &str, hint: Option<&str>) -> String {
-    match hint {
-        Some(hint) if message.ends_with(['.', '!', '?', '…']) => format!("{message} {hint}"),
-        Some(hint) => format!("{message}. {hint}"),
-        None => message.to_owned(),
+/// Joins a message and a second sentence to one line. The message gets a period if it ends without punctuation.
+pub fn join_sentences(first: &str, second: Option<&str>) -> String {
+    match second {
+        Some(second) if first.ends_with(['.', '!', '?', '…']) => format!("{first} {second}"),
+        Some(second) => format!("{first}. {second}"),
+        None => first.to_owned(),
     }
 }
 
-/// The envelope of [`ErrorBody`].
+/// The body of every response whose status is not 200: `{"error": {"code": …, "message": …, "hint": …}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorAnswer {
+pub struct ErrorResponse {
     /// The error.
     pub error: ErrorBody,
 }
@@ -186,10 +205,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wire_shape() {
+    fn error_response_serializes_to_documented_json() {
         let body = ErrorBody::new(ErrorCode::LoginNeeded, "partner: the login has expired")
             .hint("Run: rolecall login partner");
-        let json = serde_json::to_string(&ErrorAnswer { error: body.clone() }).unwrap();
+        let json = serde_json::to_string(&ErrorResponse { error: body.clone() }).unwrap();
         assert_eq!(
             json,
             r#"{"error":{"code":"login_needed","message":"partner: the login has expired","hint":"Run: rolecall login partner"}}"#
@@ -200,8 +219,19 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_daemon_is_understood() {
-        let answer: ErrorAnswer =
+    fn automatic_retry_is_sent_only_where_it_is_set() {
+        let body = ErrorBody::new(ErrorCode::KeyringUnavailable, "down").hint("wait").automatic_retry();
+        let json = serde_json::to_string(&body).unwrap();
+        assert_eq!(json, r#"{"code":"keyring_unavailable","message":"down","hint":"wait","automatic_retry":true}"#);
+        assert_eq!(serde_json::from_str::<ErrorBody>(&json).unwrap(), body);
+        assert!(body.sanitized().automatic_retry);
+        let old: ErrorBody = serde_json::from_str(r#"{"code":"keyring_unavailable","message":"down"}"#).unwrap();
+        assert!(!old.automatic_retry);
+    }
+
+    #[test]
+    fn error_response_unknown_code_and_fields_are_read() {
+        let answer: ErrorResponse =
             serde_json::from_str(r#"{"error":{"code":"moon_phase","message":"wait","more":1},"extra":true}"#).unwrap();
         assert_eq!(answer.error.code, ErrorCode::Unknown);
         assert_eq!(answer.error.code.exit_code(), 1);

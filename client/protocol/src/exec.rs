@@ -1,27 +1,27 @@
-//! The exec credential plugin protocol of client-go, as far as Rolecall speaks it.
+//! The part of client-go's exec credential plugin protocol that Rolecall implements.
 //!
-//! Source: `staging/src/k8s.io/client-go/pkg/apis/clientauthentication/{v1,v1beta1}/types.go` of Kubernetes. The two
-//! versions differ in their name alone, as far as we are concerned.
+//! Source: `staging/src/k8s.io/client-go/pkg/apis/clientauthentication/{v1,v1beta1}/types.go` of Kubernetes. In the
+//! fields that Rolecall uses, the two versions differ only in their name.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The variable in which client-go hands the plugin an ExecCredential.
+/// The environment variable in which client-go passes an ExecCredential to the plugin.
 pub const EXEC_INFO_VARIABLE: &str = "KUBERNETES_EXEC_INFO";
 
-/// The apiVersions that are answered.
+/// The supported apiVersions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ExecApiVersion {
-    /// `client.authentication.k8s.io/v1`; what our own kubeconfig entries ask for.
+    /// `client.authentication.k8s.io/v1`. The kubeconfig entries that `rolecall` writes use it.
     #[default]
     #[serde(rename = "client.authentication.k8s.io/v1")]
     V1,
-    /// `client.authentication.k8s.io/v1beta1`; kubeconfigs written by others.
+    /// `client.authentication.k8s.io/v1beta1`. Other tools write it into kubeconfigs.
     #[serde(rename = "client.authentication.k8s.io/v1beta1")]
     V1Beta1,
 }
 
-/// Why `KUBERNETES_EXEC_INFO` was refused. Never repeats its content.
+/// Why `KUBERNETES_EXEC_INFO` was rejected. The message does not quote its content.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecInfoError {
     /// Not JSON, or not the JSON of an ExecCredential.
@@ -42,27 +42,27 @@ pub enum ExecInfoError {
     ApiVersion(String),
 }
 
-/// What client-go tells the plugin. Absent (a run by hand) is [`ExecInfo::default`].
+/// The request of client-go to the plugin. The default stands for an absent variable: the user runs `rolecall token`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecInfo {
-    /// The apiVersion to answer in.
+    /// The apiVersion of the response.
     pub api_version: ExecApiVersion,
-    /// Whether standard input is a person's.
+    /// Whether client-go shares the user's terminal with the plugin.
     pub interactive: bool,
-    /// The cluster of the context in use; told only where the kubeconfig says `provideClusterInfo: true`.
+    /// The cluster of the current context. Present only if the kubeconfig sets `provideClusterInfo: true`.
     pub cluster: Option<ExecCluster>,
 }
 
-/// The cluster that kubectl is about to hand the token to.
+/// The cluster that kubectl will send the token to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExecCluster {
-    /// The API server's URL.
+    /// The URL of the API server.
     pub server: String,
     /// The CA bundle: base64 of PEM.
     #[serde(default)]
     pub certificate_authority_data: Option<String>,
-    /// Whether kubectl will believe any certificate.
+    /// Whether kubectl accepts any certificate.
     #[serde(default)]
     pub insecure_skip_tls_verify: bool,
 }
@@ -85,7 +85,8 @@ struct RawSpec {
 }
 
 impl ExecInfo {
-    /// Reads the variable's bytes; none at all is a run by hand. Unknown fields are tolerated: client-go adds some.
+    /// Parses the content of the variable. Empty content gives the default. Unknown fields are ignored, since client-go
+    /// adds new ones.
     pub fn parse(bytes: &[u8]) -> Result<Self, ExecInfoError> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
@@ -106,36 +107,36 @@ impl ExecInfo {
     }
 }
 
-/// The answer to kubectl. Holds a live token, hence no `Debug`.
+/// The response to kubectl. It holds a valid token and therefore has no `Debug`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecCredential<'a> {
     /// Always `ExecCredential`.
     pub kind: &'static str,
-    /// The version it was asked in; client-go refuses another.
+    /// The requested apiVersion; client-go rejects any other.
     pub api_version: ExecApiVersion,
-    /// Required by v1beta1's readers of old, ignored by v1's.
+    /// Always `{}`. Old versions of client-go require the field for v1beta1.
     pub spec: EmptySpec,
     /// The credential.
     pub status: ExecStatus<'a>,
 }
 
-/// `{}`.
+/// An empty JSON object.
 #[derive(Serialize)]
 pub struct EmptySpec {}
 
-/// The credential and when it ends.
+/// The token and its expiry.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecStatus<'a> {
-    /// RFC 3339 in UTC, whole seconds. client-go asks again only once it is past.
+    /// RFC 3339 in UTC, whole seconds. client-go runs the plugin again only after this time, or after a 401.
     pub expiration_timestamp: Timestamp,
     /// The bearer token.
     pub token: &'a str,
 }
 
 impl<'a> ExecCredential<'a> {
-    /// A finished answer. `expires` should be a whole second.
+    /// Creates a complete response. `expires` has to be a whole second.
     pub fn new(api_version: ExecApiVersion, token: &'a str, expires: Timestamp) -> Self {
         Self {
             kind: "ExecCredential",
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_kubectl_sends_is_read() {
+    fn exec_info_of_kubectl_is_parsed() {
         let info = ExecInfo::parse(
             br#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"cluster":{"server":"https://x","certificate-authority-data":"QQ==","config":null,"proxy-url":"http://p"},"interactive":true}}"#,
         )
@@ -165,8 +166,9 @@ mod tests {
         );
     }
 
+    /// Fault matrix row 42.
     #[test]
-    fn row_42_other_input_is_told_apart() {
+    fn exec_info_other_input_is_rejected_by_cause() {
         assert_eq!(ExecInfo::parse(b" \n").unwrap(), ExecInfo::default());
         let message = |text: &str| ExecInfo::parse(text.as_bytes()).unwrap_err().to_string();
         assert_eq!(message("{"), "KUBERNETES_EXEC_INFO is not an ExecCredential (line 1, column 1)");
@@ -177,13 +179,13 @@ mod tests {
         let old =
             message(r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1alpha1","spec":{}}"#);
         assert!(old.contains("v1alpha1"), "{old}");
-        // Deep nesting and doubled keys are errors, not crashes.
+        // Deep nesting and duplicate keys are errors, not crashes.
         assert!(ExecInfo::parse("[".repeat(100_000).as_bytes()).is_err());
         assert!(ExecInfo::parse(br#"{"kind":"ExecCredential","kind":"x","apiVersion":"v1"}"#).is_err());
     }
 
     #[test]
-    fn what_is_answered() {
+    fn exec_credential_serializes_in_requested_version() {
         let expires = "2026-01-02T03:04:05Z".parse().unwrap();
         let json =
             serde_json::to_string(&ExecCredential::new(ExecApiVersion::V1Beta1, "k8s-aws-v1.x", expires)).unwrap();

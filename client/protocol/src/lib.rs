@@ -1,29 +1,136 @@
-//! The contract between `rolecall` (the client) and `rolecalld` (the daemon).
+//! The wire protocol between `rolecall` (the client) and `rolecalld` (the daemon).
 //!
-//! # The conversation
+//! This page is the specification. The types below it say the same in code, and both programs use these types.
 //!
-//! HTTP/1.1 with JSON over a Unix socket ([`location::socket`]), so that `curl --unix-socket` is a debugger. Both sides
-//! check that the other has their own uid. Every request and every answer carries the header
-//! [`PROTOCOL_HEADER`] with [`PROTOCOL_VERSION`]; a daemon that is asked in another version answers
-//! [`ErrorCode::ProtocolMismatch`] and nothing else. [`Endpoint`] has every method and path.
+//! # Transport
 //!
-//! A success is a 200 with the JSON that the endpoint's documentation names. Anything else is an [`ErrorAnswer`]:
+//! The daemon serves HTTP/1.1 on a Unix socket; [`location::socket`] says where. Each side checks that the other side
+//! runs as its own user. A developer can send requests by hand:
+//!
+//! ```console
+//! $ curl --silent --unix-socket "$XDG_RUNTIME_DIR/rolecall/agent.sock" http://localhost/v1/status
+//! ```
+//!
+//! [`Endpoint`] lists every method and path, with its request body, its response, its limit of size and its timeout. A
+//! request without a body has an empty body. Every response is JSON with `Cache-Control: no-store`. Status 200 is a
+//! success; every other status carries an [`ErrorResponse`].
+//!
+//! | request | body | response |
+//! |---|---|---|
+//! | `POST /v1/profiles/{name}/token` | the text of `KUBERNETES_EXEC_INFO`, or nothing | [`ExecCredential`] |
+//! | `POST /v1/profiles/{name}/refresh` | | [`Refreshed`] |
+//! | `POST /v1/profiles/{name}/cluster` | | [`Cluster`] |
+//! | `GET /v1/profiles/{name}` | | [`ProfileDetails`] |
+//! | `POST /v1/sources/{name}/login` | [`LoginRequest`] | lines of [`LoginStep`] |
+//! | `POST /v1/sources/{name}/logout` | | [`LoggedOut`] |
+//! | `POST /v1/lock` | [`LockRequest`] | [`LockStatus`] |
+//! | `POST /v1/unlock` | [`UnlockRequest`] | [`LockStatus`] |
+//! | `GET /v1/keys` | | [`KeyList`] |
+//! | `POST /v1/keys/{name}/put` | [`PutKey`] | [`KeyStatus`] |
+//! | `POST /v1/keys/{name}/rotate` | | [`KeyRotated`] |
+//! | `POST /v1/keys/{name}/forget` | | [`KeyForgotten`] |
+//! | `POST /v1/config/check` | a configuration (TOML) | [`ConfigChecked`] |
+//! | `POST /v1/config/reload` | | [`ConfigStatus`] |
+//! | `POST /v1/config/probe/{name}` | a configuration (TOML) | [`Probed`] |
+//! | `GET /v1/status` | | [`Status`] |
+//! | `GET /v1/events` | | lines of [`Event`] |
+//! | `POST /v1/restart` | | [`Restarting`] |
+//! | `POST /v1/stop` | | [`Stopping`] |
+//!
+//! Times are RFC 3339 in UTC with whole seconds, durations are integers of seconds, and names are those of
+//! [`ProfileName`] and its neighbours. Texts that come from AWS or from files are passed through
+//! [`sanitize_for_terminal`] before they become part of a message.
+//!
+//! # The token
+//!
+//! kubectl runs `rolecall token NAME`. The client posts `KUBERNETES_EXEC_INFO` unchanged and writes the bytes of the
+//! response to its standard output unchanged. The response is a complete ExecCredential in the apiVersion that the
+//! request names:
+//!
+//! ```json
+//! {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "spec": {},
+//!  "status": {"expirationTimestamp": "2026-01-02T03:04:05Z", "token": "k8s-aws-v1.aHR0cHM6Ly9…"}}
+//! ```
+//!
+//! # Streams
+//!
+//! Two endpoints send one JSON document per line (NDJSON). While there is nothing to report, the daemon sends an empty
+//! line every ten seconds; a client that receives nothing for 30 s gives up.
+//!
+//! `/v1/sources/{name}/login` sends [`LoginStep`]s until the last one, which is `code`, `command`, `done` or `failed`:
+//!
+//! ```json
+//! {"step": "browser", "url": "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH", "code": "ABCD-EFGH",
+//!  "expires": "2026-01-02T03:14:05Z", "joined": false}
+//! {"step": "done", "source": {"name": "work", "kind": "AWS profile work"}, "changed": true}
+//! ```
+//!
+//! `/v1/events` sends [`Event`]s until either side closes the connection. The first one is always `hello`:
+//!
+//! ```json
+//! {"at": "2026-01-02T03:04:05Z", "event": "hello"}
+//! {"at": "2026-01-02T03:09:41Z", "event": "failed", "profiles": ["prod"],
+//!  "error": {"code": "aws_unavailable", "message": "prod: STS cannot be reached", "hint": "Check the network."}}
+//! ```
+//!
+//! # Errors
 //!
 //! ```json
 //! {"error": {"code": "unknown_profile", "message": "there is no profile \"prdo\"", "hint": "Did you mean prod?"}}
 //! ```
 //!
-//! For kubectl the client is a pipe: it posts `KUBERNETES_EXEC_INFO` as it is to [`Endpoint::Token`] and writes the
-//! answer's bytes to its standard output:
+//! `message` and `hint` are for the user; `code` decides what the client does. `"automatic_retry": true` beside them
+//! means that the daemon retries by itself and that the hint says so. Every command prints an error that it does not
+//! handle itself and ends with the exit code of the error:
 //!
-//! ```json
-//! {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "spec": {},
-//!  "status": {"expirationTimestamp": "2026-01-02T03:04:05Z", "token": "k8s-aws-v1.…"}}
-//! ```
+//! | `code` | HTTP | exit code | what the client does besides printing it |
+//! |---|---|---|---|
+//! | `bad_request` | 400, 404, 405, 408, 413 | 70 | status 404 means an older daemon without this endpoint: `login` and `status --watch` ask for `rolecall agent restart` (exit code 4) |
+//! | `protocol_mismatch` | 409 | 4 | asks the user to upgrade the older program and to run `rolecall agent restart` |
+//! | `unknown_profile`, `unknown_source`, `unknown_key` | 404 | 1 | |
+//! | `config_invalid` | 409 | 1 | |
+//! | `exec_info_invalid` | 400 | 1 | |
+//! | `pin_mismatch` | 403 | 1 | |
+//! | `access_denied` | 403 | 1 | |
+//! | `cluster_not_found` | 404 | 1 | `add` prints the daemon's hint (similar names) instead of proposing `--server` |
+//! | `login_needed` | 401 | 5 | `token` and `add` offer a login if a user is at the terminal |
+//! | `locked` | 423 | 5 | |
+//! | `wrong_passphrase` | 403 | 1 | `unlock` asks again, three times in all |
+//! | `login_failed` | 403 | 1 | |
+//! | `keyring_unavailable` | 503 | 1 | |
+//! | `source_unavailable` | 502 | 1 | |
+//! | `throttled` | 429 | 1 | |
+//! | `aws_unavailable` | 502 | 1 | |
+//! | `clock_skewed` | 502 | 1 | |
+//! | `token_too_large` | 422 | 1 | |
+//! | `timeout` | 504 | 1 | |
+//! | `unavailable` | 503 | 3 | sends the request again, with growing pauses, until its own deadline |
+//! | `restart_refused` | 409 | 1 | `agent restart` leaves the daemon running; after any other error it stops the daemon and starts a new one |
+//! | `internal` | 500 | 70 | |
+//! | any other | any | 1 | |
 //!
-//! Unknown fields and variants are tolerated by the receiver, so that a newer daemon serves an older client.
+//! A request whose connection closes before the first byte of the response is sent again up to three times, because the
+//! daemon may have been replaced in that moment.
 //!
-//! Apart from [`location`], which looks at folders, nothing here does I/O; nothing knows an async runtime or AWS.
+//! # Start of the daemon
+//!
+//! A client that finds no daemon starts one and reads the first line of its standard output, a [`StartupLine`]:
+//! `ready`, `already running`, or `error: ` and the cause.
+//!
+//! # Versions
+//!
+//! Every request of the client and every response carry the header `rolecall-protocol: 1` ([`PROTOCOL_HEADER`],
+//! [`PROTOCOL_VERSION`]). A daemon answers a request of another version with `protocol_mismatch` and does nothing else;
+//! it accepts a request without the header, as `curl` sends it. A client rejects a response without the header.
+//!
+//! The version changes only if an old peer would do something wrong. Everything else is compatible in both directions:
+//! a receiver ignores fields that it does not know, reads a missing field as its default, and reads an unknown code,
+//! step, event, state or kind as `Unknown`.
+//!
+//! # Scope of this crate
+//!
+//! [`location`] looks at folders and reads environment variables. Nothing else here does I/O, and nothing depends on an
+//! async runtime or on AWS.
 
 mod endpoint;
 mod error;
@@ -35,30 +142,71 @@ mod login;
 mod messages;
 mod name;
 mod secret;
+mod startup;
 mod text;
 
 pub use endpoint::{Endpoint, Method};
-pub use error::{ErrorAnswer, ErrorBody, ErrorClass, ErrorCode, sentence};
+pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
 pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
-    ClockStatus, Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Event, Happening, Probed, ProbedCluster, Problem,
+    ClockStatus, Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Event, EventKind, Probed, ProbedCluster, Problem,
     ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,
-    SourceIdentity, SourceName, TagKey, TagValue, near_misses,
+    SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
 pub use secret::Secret;
+pub use startup::StartupLine;
 pub use text::sanitize_for_terminal;
 
-/// The version of this protocol. Bumped by hand, and only when an old peer would do something wrong.
+/// The version of this protocol. It changes only if an old peer would do something wrong.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The header that carries [`PROTOCOL_VERSION`], in lower case.
+/// The name of the header that carries [`PROTOCOL_VERSION`], in lower case.
 pub const PROTOCOL_HEADER: &str = "rolecall-protocol";
 
-/// The largest configuration that is read, in bytes.
-pub const MAX_CONFIG: usize = 8 * 1024 * 1024;
+/// The size limit of a configuration, in bytes.
+pub const MAX_CONFIG_BYTES: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renamed_fields_keep_their_json_names() {
+        let lock: LockStatus = serde_json::from_str(r#"{"locked":false,"locks":"2026-01-02T03:04:05Z"}"#).unwrap();
+        assert!(lock.auto_lock_at.is_some());
+        assert!(serde_json::to_string(&lock).unwrap().contains(r#""locks":"2026-01-02T03:04:05Z""#));
+        let step = serde_json::from_str(r#"{"step":"code","serial":"GAHT12345678"}"#).unwrap();
+        assert!(matches!(step, LoginStep::MfaCode { refused: None, .. }));
+        assert!(serde_json::to_string(&step).unwrap().starts_with(r#"{"step":"code","#));
+        let profile = r#"{"name":"prod","cluster":"prod","region":"eu-west-1","source":"work","state":"unused",
+            "source_kind":"AWS profile work","hops":["arn:aws:iam::111122223333:role/dev"],"duration_seconds":3600}"#;
+        let profile: ProfileDetails = serde_json::from_str(profile).unwrap();
+        assert!(serde_json::to_string(&profile).unwrap().contains(r#""hops":["arn:aws:iam::111122223333:role/dev"]"#));
+    }
+
+    /// Every JSON example of the crate's documentation is a value of the type that it illustrates.
+    #[test]
+    fn documented_examples_are_valid_messages() {
+        let mut examples = Vec::new();
+        for block in include_str!("lib.rs").split("//! ```json\n").skip(1) {
+            let block = block.split("//! ```\n").next().unwrap().replace("//!", "");
+            let values = serde_json::Deserializer::from_str(&block).into_iter::<serde_json::Value>();
+            examples.extend(values.map(|value| value.unwrap()));
+        }
+        let [token, step_1, step_2, event_1, event_2, error] = examples.try_into().unwrap();
+        assert_eq!(token["kind"], "ExecCredential");
+        for step in [step_1, step_2] {
+            assert_ne!(serde_json::from_value::<LoginStep>(step).unwrap(), LoginStep::Unknown);
+        }
+        for event in [event_1, event_2] {
+            assert_ne!(serde_json::from_value::<Event>(event).unwrap().event, EventKind::Unknown);
+        }
+        assert_ne!(serde_json::from_value::<ErrorResponse>(error).unwrap().error.code, ErrorCode::Unknown);
+    }
+}

@@ -1,8 +1,9 @@
-//! Where things live: the socket, the configuration, the logs. Beside the two `main.rs`, the only place that reads
-//! environment variables.
+//! Finds the socket, the configuration, the log folder and AWS's files. Except for the two `main.rs`, this is the only
+//! place that reads environment variables.
 //!
-//! The socket's search order is S1 of the hardening requirements: `$XDG_RUNTIME_DIR`, then `/run/user/UID` (cron and
-//! sudo have the former unset), then a folder of the user's own state. Never a predictable name in `/tmp`.
+//! The socket lies in the first usable folder of these: `$XDG_RUNTIME_DIR`, `/run/user/UID` (cron and sudo unset the
+//! variable), the user's state folder. It never lies under a predictable name in `/tmp`, where another user could
+//! create it first.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,86 +13,91 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The folder below a base that holds the socket.
-const FOLDER: &str = "rolecall";
-/// The socket in it.
-const SOCKET: &str = "agent.sock";
-/// The longest path of a Unix socket, in bytes without the terminating zero (`sun_path`).
-pub const MAX_SOCKET_PATH: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
+/// The name of the folder that holds the socket.
+const SOCKET_FOLDER_NAME: &str = "rolecall";
+/// The name of the socket.
+const SOCKET_NAME: &str = "agent.sock";
+/// The length limit of a Unix socket's path, in bytes without the terminating zero (`sun_path`).
+pub const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
-/// Why there is no place for the socket.
+/// Why a file or folder could not be located.
 #[derive(Debug, thiserror::Error)]
 pub enum LocationError {
     /// `ROLECALL_SOCKET` cannot be used.
     #[error("ROLECALL_SOCKET is {0}")]
     Override(&'static str),
-    /// None of the candidates passed.
-    #[error("no usable runtime folder: {}", join(.0))]
+    /// No candidate for the socket's folder is usable.
+    #[error("no usable runtime folder: {}", join_problems(.0))]
     NoRuntimeFolder(Vec<(PathBuf, FolderProblem)>),
-    /// Neither `HOME` nor the password database tells a home.
+    /// Neither `HOME` nor the password database has a home folder.
     #[error("no home folder: set HOME")]
     NoHome,
 }
 
-/// What is wrong with a folder that should be private.
+/// Why a folder is not usable for the socket.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderProblem {
-    /// It cannot be looked at; most often it does not exist.
+    /// Reading its metadata failed. Usually it does not exist.
     #[error("{}", .0.kind())]
     Io(#[from] io::Error),
-    /// It is something else, or a symbolic link.
+    /// It is not a folder, or it is a symbolic link.
     #[error("not a folder")]
     NotAFolder,
-    /// It is somebody else's.
+    /// Another user owns it.
     #[error("owned by uid {0}")]
     Owner(u32),
-    /// Others may enter it.
+    /// Its mode gives other users access.
     #[error("open to others (mode {0:04o}, it has to be 0700)")]
     Mode(u32),
     /// The socket's path would be too long.
-    #[error("path of {0} bytes, {MAX_SOCKET_PATH} are possible")]
+    #[error("path of {0} bytes, {MAX_SOCKET_PATH_BYTES} are possible")]
     TooLong(usize),
-    /// The path does not begin at the root.
+    /// The path is relative.
     #[error("not absolute")]
     Relative,
 }
 
-/// Where the daemon listens, and where the client looks for it.
+/// Returns the path of the socket: `ROLECALL_SOCKET`, or else a path in the first usable folder.
 ///
-/// The base folder is checked; the folder in it ([`Path::parent`] of the answer) may not exist yet and is for
-/// [`private_folder`] to judge.
+/// The parent folder of the path may not exist yet. The caller checks it with [`check_private_folder`] before use.
+///
+/// # Errors
+/// `Override` if `ROLECALL_SOCKET` is relative or too long, `NoRuntimeFolder` if no folder is usable.
 pub fn socket() -> Result<PathBuf, LocationError> {
     if let Some(path) = variable("ROLECALL_SOCKET") {
         let path = PathBuf::from(path);
         return match () {
             () if !path.is_absolute() => Err(LocationError::Override("not an absolute path")),
-            () if path.as_os_str().len() > MAX_SOCKET_PATH => Err(LocationError::Override("too long for a socket")),
+            () if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES => {
+                Err(LocationError::Override("too long for a socket"))
+            }
             () => Ok(path),
         };
     }
-    let mut refused = Vec::new();
+    let mut rejected = Vec::new();
     for base in runtime_bases() {
         match usable_base(&base) {
             Ok(path) => return Ok(path),
-            Err(problem) => refused.push((base, problem)),
+            Err(problem) => rejected.push((base, problem)),
         }
     }
     match state_folder() {
-        // Nothing to check yet: the daemon makes this one, privately, below the user's home.
+        // The daemon creates this folder with mode 0700 in the user's home folder, so there is nothing to check yet.
         Ok(state) => {
-            let path = state.join("run").join(SOCKET);
+            let path = state.join("run").join(SOCKET_NAME);
             let length = path.as_os_str().len();
-            if length <= MAX_SOCKET_PATH {
+            if length <= MAX_SOCKET_PATH_BYTES {
                 return Ok(path);
             }
-            refused.push((state, FolderProblem::TooLong(length)));
+            rejected.push((state, FolderProblem::TooLong(length)));
         }
-        Err(_) => refused.push((PathBuf::from("~"), FolderProblem::Io(io::ErrorKind::NotFound.into()))),
+        Err(_) => rejected.push((PathBuf::from("~"), FolderProblem::Io(io::ErrorKind::NotFound.into()))),
     }
-    Err(LocationError::NoRuntimeFolder(refused))
+    Err(LocationError::NoRuntimeFolder(rejected))
 }
 
-/// The configuration: `ROLECALL_CONFIG`, else `config.toml` in the platform's configuration folder.
+/// Returns the path of the configuration: `ROLECALL_CONFIG`, or else `config.toml` in the platform's configuration
+/// folder.
 pub fn config() -> Result<PathBuf, LocationError> {
     if let Some(path) = variable("ROLECALL_CONFIG") {
         return std::path::absolute(PathBuf::from(path)).map_err(|_| LocationError::NoHome);
@@ -100,39 +106,40 @@ pub fn config() -> Result<PathBuf, LocationError> {
     Ok(folders.config_dir().join("config.toml"))
 }
 
-/// The folder for logs: the platform's state folder.
+/// Returns Rolecall's folder in the platform's state folder, which holds the logs.
 pub fn state_folder() -> Result<PathBuf, LocationError> {
     let folders = directories::ProjectDirs::from("", "", "rolecall").ok_or(LocationError::NoHome)?;
     Ok(folders.state_dir().unwrap_or_else(|| folders.data_local_dir()).to_owned())
 }
 
-/// The user's home folder.
+/// Returns the user's home folder.
 pub fn home() -> Option<PathBuf> {
     directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned())
 }
 
-/// `KUBECONFIG` as it is.
+/// Returns the value of `KUBECONFIG`, if it is set and not empty.
 pub fn kubeconfig() -> Option<OsString> {
     variable("KUBECONFIG")
 }
 
-/// What client-go told the plugin; see [`crate::ExecInfo`].
+/// Returns the value of `KUBERNETES_EXEC_INFO`, if it is set and not empty. [`crate::ExecInfo`] parses it.
 pub fn exec_info() -> Option<OsString> {
     variable(crate::EXEC_INFO_VARIABLE)
 }
 
-/// Whether the plugin is to ask nobody, whatever the terminal: `ROLECALL_NO_PROMPT`, unless it is `0`.
+/// Returns whether `ROLECALL_NO_PROMPT` is set to anything but `0`: then the plugin never prompts.
 pub fn no_prompt() -> bool {
     variable("ROLECALL_NO_PROMPT").is_some_and(|value| value != "0")
 }
 
-/// How much a daemon logs that is not told by its arguments: `ROLECALL_LOG_LEVEL`.
+/// Returns `ROLECALL_LOG_LEVEL`, the log level of a daemon without a level in its arguments.
 pub fn log_level() -> Option<String> {
     variable("ROLECALL_LOG_LEVEL").and_then(|level| level.into_string().ok())
 }
 
-/// AWS's own files: `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/config` and
-/// `~/.aws/credentials`. These two variables say where files are, not who the user is, so they are honoured.
+/// Returns the paths of AWS's configuration file and credentials file: `AWS_CONFIG_FILE` and
+/// `AWS_SHARED_CREDENTIALS_FILE`, or else `~/.aws/config` and `~/.aws/credentials`. Other `AWS_*` variables, which
+/// choose an identity, are ignored.
 pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {
     let place = |name: &str, default: &str| match variable(name) {
         Some(path) => std::path::absolute(path).map_err(|_| LocationError::NoHome),
@@ -141,15 +148,16 @@ pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {
     Ok((place("AWS_CONFIG_FILE", "config")?, place("AWS_SHARED_CREDENTIALS_FILE", "credentials")?))
 }
 
-/// Where AWS's tools keep logins, whatever those variables say: `~/.aws`.
-pub fn aws_logins() -> Result<PathBuf, LocationError> {
+/// Returns `~/.aws`, where AWS's tools keep logins regardless of those two variables.
+pub fn aws_folder() -> Result<PathBuf, LocationError> {
     Ok(home().ok_or(LocationError::NoHome)?.join(".aws"))
 }
 
-/// Whether `name` is a variable that a daemon started in the background keeps. Everything else of the caller's shell is
-/// left behind: the daemon outlives it and serves others, and `AWS_*` of one terminal must not decide who they are.
-pub fn daemon_keeps(name: &str) -> bool {
-    const KEPT: &[&str] = &[
+/// Returns whether a daemon that starts in the background inherits the environment variable `name`. Other variables of
+/// the shell are removed: the daemon also serves other terminals, and the `AWS_*` variables of one terminal must not
+/// choose their identity.
+pub fn daemon_inherits(name: &str) -> bool {
+    const INHERITED: &[&str] = &[
         "HOME",
         "USER",
         "LOGNAME",
@@ -165,11 +173,14 @@ pub fn daemon_keeps(name: &str) -> bool {
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         "DBUS_SESSION_BUS_ADDRESS",
     ];
-    KEPT.contains(&name) || ["XDG_", "LC_", "ROLECALL_"].iter().any(|prefix| name.starts_with(prefix))
+    INHERITED.contains(&name) || ["XDG_", "LC_", "ROLECALL_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether a folder is the user's own and closed to everybody else (S2). Does not follow a symbolic link.
-pub fn private_folder(path: &Path) -> Result<(), FolderProblem> {
+/// Checks that a folder belongs to the user and that no other user has access to it. Does not follow a symbolic link.
+///
+/// # Errors
+/// The first [`FolderProblem`] that applies.
+pub fn check_private_folder(path: &Path) -> Result<(), FolderProblem> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_dir() {
         return Err(FolderProblem::NotAFolder);
@@ -184,27 +195,31 @@ pub fn private_folder(path: &Path) -> Result<(), FolderProblem> {
 }
 
 fn runtime_bases() -> impl Iterator<Item = PathBuf> {
-    let own = format!("/run/user/{}", rustix::process::geteuid().as_raw());
-    variable("XDG_RUNTIME_DIR").map(PathBuf::from).into_iter().chain(cfg!(target_os = "linux").then(|| own.into()))
+    let user_folder = format!("/run/user/{}", rustix::process::geteuid().as_raw());
+    variable("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(cfg!(target_os = "linux").then(|| user_folder.into()))
 }
 
 fn usable_base(base: &Path) -> Result<PathBuf, FolderProblem> {
     if !base.is_absolute() {
         return Err(FolderProblem::Relative);
     }
-    private_folder(base)?;
-    let path = base.join(FOLDER).join(SOCKET);
+    check_private_folder(base)?;
+    let path = base.join(SOCKET_FOLDER_NAME).join(SOCKET_NAME);
     match path.as_os_str().as_bytes().len() {
-        length if length <= MAX_SOCKET_PATH => Ok(path),
+        length if length <= MAX_SOCKET_PATH_BYTES => Ok(path),
         length => Err(FolderProblem::TooLong(length)),
     }
 }
 
-#[allow(clippy::disallowed_methods)] // the one place that looks
+#[allow(clippy::disallowed_methods)] // the one place that reads variables
 fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-fn join(refused: &[(PathBuf, FolderProblem)]) -> String {
-    refused.iter().map(|(path, problem)| format!("{} ({problem})", path.display())).collect::<Vec<_>>().join(", ")
+/// Returns the folders with their problems as one line: `/run/user/7 (not a folder), ~ (entity not found)`.
+pub fn join_problems(rejected: &[(PathBuf, FolderProblem)]) -> String {
+    rejected.iter().map(|(path, problem)| format!("{} ({problem})", path.display())).collect::<Vec<_>>().join(", ")
 }

@@ -1,49 +1,51 @@
-//! Locking the daemon.
+//! The requests and the response about locking the daemon.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorBody;
-use crate::secret::{Secret, exposed, exposed_if_any};
+use crate::secret::{Secret, serialize_exposed, serialize_exposed_option};
 
-/// Body of [`Endpoint::Lock`](crate::Endpoint::Lock).
+/// The body of [`Endpoint::Lock`](crate::Endpoint::Lock).
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LockRequest {
-    /// What unlocks from now on. Needed where there is no passphrase yet; refused with
-    /// [`ErrorCode::WrongPassphrase`](crate::ErrorCode::WrongPassphrase) where there is one and [`LockRequest::old`] is not it.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed_if_any")]
+    /// The new passphrase. Required if none is set yet. If one is set, [`LockRequest::old`] has to match it, or the
+    /// daemon answers [`ErrorCode::WrongPassphrase`](crate::ErrorCode::WrongPassphrase).
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "serialize_exposed_option")]
     pub passphrase: Option<Secret<String>>,
-    /// The present passphrase, to set another.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed_if_any")]
+    /// The current passphrase. Required to replace it.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "serialize_exposed_option")]
     pub old: Option<Secret<String>>,
-    /// Whether it is only to be set, and nothing locked.
+    /// Whether to set the passphrase only, without locking.
     #[serde(default)]
     pub only_set: bool,
 }
 
-/// Body of [`Endpoint::Unlock`](crate::Endpoint::Unlock).
+/// The body of [`Endpoint::Unlock`](crate::Endpoint::Unlock).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct UnlockRequest {
     /// The passphrase.
-    #[serde(serialize_with = "exposed")]
+    #[serde(serialize_with = "serialize_exposed")]
     pub passphrase: Secret<String>,
 }
 
-/// Whether the daemon serves.
+/// The lock state. The response of [`Endpoint::Lock`](crate::Endpoint::Lock) and
+/// [`Endpoint::Unlock`](crate::Endpoint::Unlock).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LockStatus {
-    /// Whether it is locked.
+    /// Whether the daemon is locked.
     pub locked: bool,
-    /// Since when.
+    /// When it was locked.
     #[serde(default)]
     pub since: Option<Timestamp>,
-    /// Whether there is a passphrase.
+    /// Whether a passphrase is set.
     #[serde(default)]
     pub has_passphrase: bool,
-    /// When it locks by itself, unless it is used before; absent where it does not.
-    #[serde(default)]
-    pub locks: Option<Timestamp>,
-    /// What is wrong with it: it is to lock by itself and nothing could unlock it, or what it is does not outlast the daemon.
+    /// When the daemon locks by itself if it is not used before. Absent if it does not. The JSON name is `locks`.
+    #[serde(default, rename = "locks")]
+    pub auto_lock_at: Option<Timestamp>,
+    /// A warning: automatic locking is configured but no passphrase is set, or the lock state cannot be saved and ends
+    /// with the daemon process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<ErrorBody>,
 }

@@ -1,4 +1,4 @@
-//! Logging in and out: what a person gives, and what is told meanwhile.
+//! The requests and responses about logging a source in and out.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,170 +6,174 @@ use serde::{Deserialize, Serialize};
 use crate::error::ErrorBody;
 use crate::messages::Problem;
 use crate::name::{MfaSerial, SourceName};
-use crate::secret::{Secret, exposed_if_any};
+use crate::secret::{Secret, serialize_exposed_option};
 
-/// Body of [`Endpoint::Login`](crate::Endpoint::Login).
+/// The body of [`Endpoint::Login`](crate::Endpoint::Login).
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct LoginRequest {
-    /// The code of an MFA device, six digits, where [`LoginStep::Code`] asked for it.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed_if_any")]
+    /// The six digits of an MFA device, after [`LoginStep::MfaCode`] asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "serialize_exposed_option")]
     pub code: Option<Secret<String>>,
-    /// How a person is to approve it, where there is a choice.
+    /// How the user approves a login of IAM Identity Center.
     #[serde(default)]
     pub flow: LoginFlow,
-    /// Whether a login that is good still is to be replaced.
+    /// Whether to log in again although the current login is valid.
     #[serde(default)]
     pub renew: bool,
-    /// A configuration that may become the real one and has the source, in place of the one in force: whoever adds a
-    /// profile logs in before anything is written.
+    /// A configuration (TOML) that defines the source, used for this login instead of the configuration in force.
+    /// `rolecall add` logs in before it saves the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<String>,
 }
 
-/// How a person approves a login of IAM Identity Center.
+/// How the user approves a login of IAM Identity Center.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoginFlow {
-    /// With a code that is typed, or compared, on any device (RFC 8628).
+    /// Device flow (RFC 8628): the user opens a page on any device and confirms a code there.
     #[default]
     Device,
-    /// In a browser on this machine, which comes back to it (RFC 8252, with PKCE).
+    /// Browser flow with PKCE (RFC 8252): a browser on this machine is redirected to the daemon.
     Browser,
 }
 
-/// A line of the answer of [`Endpoint::Login`](crate::Endpoint::Login).
+/// A line of the response of [`Endpoint::Login`](crate::Endpoint::Login). `code`, `command`, `done` and `failed` end
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LoginStep {
-    /// The last: a code of this MFA device is needed. Ask the person, and ask for the login again with it.
-    Code {
-        /// The device.
+    /// `code`, last step: the login needs an MFA code. The client asks the user for it and sends the request again with
+    /// it.
+    #[serde(rename = "code")]
+    MfaCode {
+        /// The MFA device.
         serial: MfaSerial,
-        /// Why the code that was given did not do.
+        /// Why AWS rejected the code of this request, if it had one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<ErrorBody>,
     },
-    /// The person has to open this address, and to confirm there.
+    /// The user has to open a page and confirm the login there.
     Browser {
-        /// The address, with everything in it.
+        /// The complete URL of the page.
         url: String,
-        /// What the page shows, or asks for; there is none where the browser comes back to this machine.
+        /// The code that the page shows or asks for. Absent in the browser flow.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
-        /// Until when.
+        /// When the page expires.
         expires: Timestamp,
-        /// Whether this was begun before, by whomever.
+        /// Whether another request started this login and this request only waits for it.
         #[serde(default)]
         joined: bool,
     },
-    /// The last: another program has to do it, on the person's terminal.
+    /// Last step: the client has to run another program on the user's terminal, such as `aws login`.
     Command {
         /// The program and its arguments.
         argv: Vec<String>,
     },
-    /// The last: it is done, or there was nothing to do.
+    /// Last step: the source is logged in.
     Done {
-        /// The source.
+        /// The state of the source.
         source: SourceStatus,
-        /// Whose credentials it gives, as GetCallerIdentity says it.
+        /// The ARN that GetCallerIdentity returns for the source's credentials.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         arn: Option<String>,
-        /// Whether somebody had to do something.
+        /// Whether the user took part. False if the login was valid already.
         #[serde(default)]
         changed: bool,
     },
-    /// The last: it did not work.
+    /// Last step: the login failed.
     Failed {
-        /// Why.
+        /// The reason.
         error: ErrorBody,
     },
-    /// A step of a newer daemon.
+    /// A step that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// Answer of [`Endpoint::Logout`](crate::Endpoint::Logout).
+/// The response of [`Endpoint::Logout`](crate::Endpoint::Logout).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedOut {
-    /// How many sessions were forgotten.
+    /// The number of sessions that were dropped.
     pub sessions: usize,
-    /// Whether AWS was told, and took back what it gave; absent where there was nothing to take back.
+    /// Whether AWS revoked the login. Absent if the source has nothing that AWS can revoke.
     #[serde(default)]
     pub revoked: Option<bool>,
-    /// Why AWS did not.
+    /// Why AWS did not revoke it.
     #[serde(default)]
     pub problem: Option<ErrorBody>,
 }
 
-/// A source at a glance.
+/// The state of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceStatus {
-    /// Its name.
+    /// The name of the source.
     pub name: SourceName,
-    /// Where its credentials come from, such as `AWS profile work`.
+    /// Where its credentials come from: `AWS profile work`.
     pub kind: String,
-    /// The login that it depends on, as far as it is known; absent where no person is needed.
+    /// The login that it depends on. Absent if it needs none, or none is known.
     #[serde(default)]
     pub login: Option<LoginStatus>,
-    /// Why it gives nothing.
+    /// Why it gives no credentials.
     #[serde(default)]
     pub problem: Option<Problem>,
-    /// That its login, which nobody renews, ends soon, and what to do.
+    /// A warning that its login expires soon and is not renewed automatically, with what to do.
     #[serde(default)]
     pub warning: Option<ErrorBody>,
 }
 
-/// What a person did so that a source gives credentials.
+/// A login of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginStatus {
-    /// What it was.
+    /// How the user logs in.
     pub kind: LoginKind,
-    /// When it ends; absent where nobody knows, and where nobody has logged in or given a code.
+    /// When it expires. Absent if the user has not logged in, or the time is unknown.
     #[serde(default)]
     pub ends: Option<Timestamp>,
-    /// Whether it is renewed by itself until then, or beyond.
+    /// Whether the daemon renews it without the user.
     #[serde(default)]
     pub renews: bool,
 }
 
 impl LoginStatus {
-    /// Whether somebody has to do it, or do it again, before the source gives anything new.
+    /// Returns whether the user has to log in before the source gives new credentials: the login is not renewed
+    /// automatically, and it has expired or, for Identity Center and MFA, was never made.
     #[must_use]
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        let is_done_by_a_person = matches!(self.kind, LoginKind::Sso | LoginKind::Mfa);
-        !self.renews && self.ends.map_or(is_done_by_a_person, |end| end <= now)
+    pub fn needs_login(&self, now: Timestamp) -> bool {
+        let is_known_to_daemon = matches!(self.kind, LoginKind::Sso | LoginKind::Mfa);
+        !self.renews && self.ends.map_or(is_known_to_daemon, |end| end <= now)
     }
 }
 
-/// How codes of an MFA device are used for a profile.
+/// How MFA codes are used for a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MfaDetails {
-    /// The device.
+    /// The MFA device.
     pub serial: MfaSerial,
-    /// Whether the code is part of AssumeRole itself, for a session of this profile alone: a session that was got with a
-    /// code lets roles be assumed for an hour at most. Else one code (GetSessionToken) is good for all roles of the source.
+    /// Whether the MFA code is a parameter of AssumeRole, which makes a session for this profile only. Otherwise one
+    /// code makes a session with GetSessionToken that serves all roles of the source, each for at most an hour.
     pub in_assume_role: bool,
-    /// How long one code is good for, in seconds.
+    /// How long one code lasts, in seconds.
     pub seconds: u64,
-    /// Whether a command gives the codes.
+    /// Whether a configured command prints the codes.
     pub by_command: bool,
 }
 
-/// What a person has to do so that a source gives credentials.
+/// How a user logs a source in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LoginKind {
     /// Sign in to IAM Identity Center.
     Sso,
-    /// Give a code of an MFA device.
+    /// Enter an MFA code.
     Mfa,
     /// Run `aws login`.
     AwsLogin,
     /// Unlock the OS keyring.
     Keyring,
-    /// Something of a newer daemon.
+    /// A kind that this version does not know.
     #[serde(other)]
     Unknown,
 }

@@ -1,179 +1,193 @@
-//! What the daemon answers. Times are RFC 3339 in UTC, whole seconds.
+//! The responses about profiles, sessions, clusters, the configuration and the daemon.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ErrorBody, ErrorClass, ErrorCode};
+use crate::error::{ErrorBody, ErrorClass};
 use crate::name::{ClusterName, ProfileName, Region, RoleArn, SourceName};
 
-/// Answer of [`Endpoint::Status`](crate::Endpoint::Status).
+/// The response of [`Endpoint::Status`](crate::Endpoint::Status).
+///
+/// ```json
+/// {"daemon": {"version": "0.1.0", "protocol": 1, "pid": 4711, "started": "2026-01-02T03:04:05Z",
+///             "socket": "/run/user/1000/rolecall/agent.sock"},
+///  "config": {"path": "/home/dev/.config/rolecall/config.toml", "loaded": "2026-01-02T03:04:05Z"},
+///  "profiles": [{"name": "prod", "cluster": "prod", "region": "eu-west-1", "source": "work",
+///                "role_arn": "arn:aws:iam::111122223333:role/developers", "state": "ready",
+///                "session": {"key_id_suffix": "WXYZ", "issued": "2026-01-02T03:05:00Z", "expires": "2026-01-02T04:05:00Z"},
+///                "next_renewal": "2026-01-02T03:35:00Z", "last_used": "2026-01-02T03:06:10Z"}],
+///  "sources": [{"name": "work", "kind": "AWS profile work"}]}
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
-    /// The process that answers.
+    /// The daemon process.
     pub daemon: DaemonStatus,
-    /// The configuration it goes by.
+    /// The configuration in force.
     pub config: ConfigStatus,
-    /// Every configured profile, by name.
+    /// All configured profiles, sorted by name.
     pub profiles: Vec<ProfileStatus>,
-    /// Every configured source, by name.
+    /// All configured sources, sorted by name.
     #[serde(default)]
     pub sources: Vec<crate::SourceStatus>,
 }
 
-/// The daemon about itself.
+/// The state of the daemon process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DaemonStatus {
-    /// The release, such as `0.1.0`.
+    /// The release: `0.1.0`.
     pub version: String,
-    /// The protocol, see [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
+    /// The protocol version, [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
     pub protocol: u32,
-    /// Its process id.
+    /// The process id.
     pub pid: u32,
-    /// When it started.
+    /// The start time of the process.
     pub started: Timestamp,
-    /// How often the process has run its program anew, see [`Endpoint::Restart`](crate::Endpoint::Restart).
+    /// The number of restarts in place ([`Endpoint::Restart`](crate::Endpoint::Restart)) since the process started.
     #[serde(default)]
     pub restarts: u32,
-    /// Where it listens.
+    /// The path of the socket.
     pub socket: String,
-    /// Where it logs; absent when that is standard error.
+    /// The path of the log file. Absent if the daemon logs to standard error.
     #[serde(default)]
     pub log: Option<String>,
-    /// This machine's clock against AWS's; absent while AWS has not answered yet.
+    /// The comparison with AWS's clock. Absent until AWS has answered once.
     #[serde(default)]
     pub clock: Option<ClockStatus>,
-    /// Whether it is locked.
+    /// The lock state.
     #[serde(default)]
     pub lock: crate::LockStatus,
 }
 
-/// This machine's clock against AWS's.
+/// The difference between this machine's clock and AWS's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockStatus {
-    /// How far AWS's clock is ahead of this machine's, in seconds; negative where it is behind.
+    /// AWS's time minus this machine's time, in seconds. For example, 420 if this machine is 7 min slow.
     pub skew_seconds: i64,
-    /// When that was seen, by this machine's clock.
+    /// When the difference was measured, by this machine's clock.
     pub measured: Timestamp,
-    /// Whether it is more than other programs of this machine bear: the daemon corrects smaller skews too, without a word.
+    /// Whether the difference is so large that other programs on this machine fail. The daemon corrects for smaller
+    /// differences too, without reporting it here.
     pub corrected: bool,
 }
 
-/// The configuration's state.
+/// The state of the configuration. Also the response of [`Endpoint::ConfigReload`](crate::Endpoint::ConfigReload).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConfigStatus {
-    /// The file.
+    /// The path of the file.
     pub path: String,
-    /// When what is in force was read; absent where nothing has been in force yet.
+    /// When the configuration in force was read. Absent if no valid configuration has been read yet.
     #[serde(default)]
     pub loaded: Option<Timestamp>,
-    /// Why the file as it is now is not in force.
+    /// Why the current content of the file is not in force.
     #[serde(default)]
     pub problem: Option<Problem>,
 }
 
-/// Something that is wrong, and since when.
+/// An error that lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// When it began.
+    /// When it first occurred.
     pub since: Timestamp,
-    /// What has to happen for it to end.
+    /// What has to happen before it ends.
     #[serde(default)]
     pub class: ErrorClass,
-    /// When it is tried again without anybody's doing, at the earliest; absent where that would change nothing.
+    /// When the daemon retries at the earliest. Absent if it does not retry by itself.
     #[serde(default)]
     pub retry: Option<Timestamp>,
-    /// What it is.
+    /// The error.
     #[serde(flatten)]
     pub error: ErrorBody,
 }
 
-/// A profile at a glance.
+/// The state of a profile.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProfileStatus {
-    /// Its name.
+    /// The name of the profile.
     pub name: ProfileName,
-    /// Its cluster.
+    /// The name of its EKS cluster.
     pub cluster: ClusterName,
-    /// The cluster's region.
+    /// The region of the cluster.
     pub region: Region,
-    /// Its source.
+    /// The name of its source.
     pub source: SourceName,
-    /// The role of the last hop; absent where the source itself signs.
+    /// The last role of the chain. Absent if the source's own credentials sign the token.
     #[serde(default)]
     pub role_arn: Option<RoleArn>,
-    /// In one word.
+    /// The state in one word.
     pub state: ProfileState,
-    /// The live session.
+    /// The current session, if it is valid.
     #[serde(default)]
     pub session: Option<SessionStatus>,
-    /// When the session is renewed next, unasked; absent where it is not.
+    /// When the daemon renews the session by itself. Absent if no renewal is planned.
     #[serde(default)]
     pub next_renewal: Option<Timestamp>,
-    /// When a token was last asked for.
+    /// When a client last requested a token.
     #[serde(default)]
     pub last_used: Option<Timestamp>,
-    /// What went wrong last, if nothing has gone right since.
+    /// The last failure, if no call has succeeded since.
     #[serde(default)]
     pub problem: Option<Problem>,
 }
 
-/// A profile's state in one word.
+/// The state of a profile in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProfileState {
-    /// There is no session yet, and nothing is wrong.
+    /// No session has been requested yet, and no failure is known.
     Unused,
-    /// There is a session that can sign.
+    /// The session is valid.
     Ready,
-    /// There was one; the next use assumes the role anew.
+    /// The session has expired. The next request for a token assumes the role again.
     Expired,
-    /// A person has to log in.
+    /// The source needs a login, or the daemon is locked.
     LoginNeeded,
-    /// The last attempt failed.
+    /// The last attempt to make a session failed.
     Failed,
-    /// A state of a newer daemon.
+    /// A state that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// A live session. Nothing here is secret.
+/// A session, without its secrets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SessionStatus {
-    /// Whose it is, as GetCallerIdentity would say; absent where it was never asked (the source itself signs).
+    /// The ARN that GetCallerIdentity returns for it. Absent if the source's own credentials sign the token.
     #[serde(default)]
     pub arn: Option<String>,
-    /// The last four characters of the access key id, which CloudTrail shows in full.
+    /// The last four characters of the access key id, to find the session in CloudTrail.
     pub key_id_suffix: String,
-    /// When it began.
+    /// When AWS issued it.
     pub issued: Timestamp,
-    /// When it ends; absent for long-lived keys.
+    /// When it expires. Absent for an access key.
     #[serde(default)]
     pub expires: Option<Timestamp>,
 }
 
-/// Answer of [`Endpoint::Profile`](crate::Endpoint::Profile).
+/// The response of [`Endpoint::Profile`](crate::Endpoint::Profile): a profile's state and configuration in one JSON
+/// object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProfileDetails {
-    /// The profile at a glance.
+    /// The state.
     #[serde(flatten)]
     pub status: ProfileStatus,
-    /// Where the source's credentials come from, such as `AWS profile work`.
+    /// Where the source's credentials come from: `AWS profile work`.
     pub source_kind: String,
-    /// Every role that is assumed, in order.
-    pub hops: Vec<RoleArn>,
-    /// The name that the session carries in CloudTrail; absent where there is no hop.
+    /// The roles that are assumed, in order. The JSON name is `hops`.
+    #[serde(rename = "hops")]
+    pub role_chain: Vec<RoleArn>,
+    /// The RoleSessionName, which CloudTrail shows. Absent if no role is assumed.
     #[serde(default)]
     pub session_name: Option<String>,
-    /// How long a session is to last, as it is configured, in seconds.
+    /// The configured duration of a session, in seconds.
     pub duration_seconds: u64,
-    /// How long one can be asked for, in seconds, where that is less: a role that is assumed from another role's session
-    /// gets an hour.
+    /// The longest duration that AWS allows, in seconds, if it is shorter than the configured one. For example, 3,600
+    /// for a role that is assumed from another role's session.
     #[serde(default)]
     pub limit_seconds: Option<u64>,
-    /// How codes of an MFA device are used for it, as far as that is known; absent where there are none.
+    /// How MFA codes are used for it. Absent if the source has no MFA device.
     #[serde(default)]
     pub mfa: Option<crate::MfaDetails>,
     /// The API server that the profile was added with.
@@ -182,155 +196,146 @@ pub struct ProfileDetails {
     /// SHA-256 (hex) of the CA bundle that the profile was added with.
     #[serde(default)]
     pub ca_sha256: Option<String>,
-    /// What else AssumeRole is given.
+    /// The other parameters of AssumeRole.
     #[serde(flatten)]
     pub inputs: ProfileInputs,
 }
 
-/// What AssumeRole is given beside the role and the session's name, and where it is called. Empty is what most profiles have.
+/// The optional parameters of AssumeRole and the endpoint of STS. Most profiles set none of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProfileInputs {
-    /// Who is behind the session, through every role that is assumed from it.
+    /// The SourceIdentity, which AWS passes on through every further role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_identity: Option<String>,
-    /// The session's tags.
+    /// The session tags.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// Those of them that stay with the roles that are assumed from the session.
+    /// The keys of the tags that AWS passes on to further roles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transitive_tags: Vec<String>,
-    /// Managed policies that bound what the session may.
+    /// The ARNs of managed policies that limit the session.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policy_arns: Vec<String>,
-    /// A policy of its own (JSON) that does so too.
+    /// An inline policy (JSON) that limits the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// Where AssumeRole is called instead of the region's own STS.
+    /// The URL that replaces the regional STS endpoint for AssumeRole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sts_endpoint: Option<String>,
-    /// Whether STS is called, and named in tokens, by its FIPS endpoint.
+    /// Whether AssumeRole and tokens use the FIPS endpoint of STS.
     pub fips: bool,
-    /// Whether that is its dual-stack one.
+    /// Whether AssumeRole and tokens use the dual-stack endpoint of STS.
     pub dual_stack: bool,
 }
 
-/// Answer of [`Endpoint::Refresh`](crate::Endpoint::Refresh).
+/// The response of [`Endpoint::Refresh`](crate::Endpoint::Refresh).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refreshed {
     /// The new session.
     pub session: SessionStatus,
 }
 
-/// Answer of [`Endpoint::Cluster`](crate::Endpoint::Cluster): what EKS says of a cluster.
+/// The response of [`Endpoint::Cluster`](crate::Endpoint::Cluster): a cluster as `eks:DescribeCluster` returns it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
-    /// Its name.
+    /// The name of the cluster.
     pub name: ClusterName,
-    /// Its region.
+    /// The region of the cluster.
     pub region: Region,
-    /// The API server's URL.
+    /// The URL of the API server.
     pub server: String,
-    /// The CA bundle: base64 of PEM, as a kubeconfig holds it.
+    /// The CA bundle: PEM in base64, the form that a kubeconfig uses.
     pub certificate_authority_data: String,
-    /// SHA-256 (hex) of the decoded bundle: the pin.
+    /// The pin: SHA-256 of the decoded bundle, in hex.
     pub ca_sha256: String,
-    /// The Kubernetes version, such as `1.33`.
+    /// The Kubernetes version: `1.33`.
     #[serde(default)]
     pub version: Option<String>,
-    /// EKS's word, such as `ACTIVE`.
+    /// The status that EKS reports: `ACTIVE`.
     #[serde(default)]
     pub status: Option<String>,
 }
 
-/// Answer of [`Endpoint::ConfigCheck`](crate::Endpoint::ConfigCheck): the configuration is valid.
+/// The response of [`Endpoint::ConfigCheck`](crate::Endpoint::ConfigCheck) for a valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChecked {
-    /// The profiles in it.
+    /// The profiles that it defines.
     pub profiles: Vec<ProfileName>,
 }
 
-/// Answer of [`Endpoint::Stop`](crate::Endpoint::Stop).
+/// The response of [`Endpoint::Stop`](crate::Endpoint::Stop).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopping {
-    /// The process that is about to end. Whoever listens at the socket may be another: a service manager.
+    /// The id of the process that is about to exit. A service manager may go on listening at the socket.
     pub pid: u32,
 }
 
-/// Answer of [`Endpoint::Restart`](crate::Endpoint::Restart).
+/// The response of [`Endpoint::Restart`](crate::Endpoint::Restart).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restarting {
-    /// The process that is about to run its program anew. It keeps its id.
+    /// The id of the process that is about to execute its program file again. The id stays the same.
     pub pid: u32,
 }
 
-/// A line of [`Endpoint::Events`](crate::Endpoint::Events): something that shows in [`Status`] has changed.
+/// A line of [`Endpoint::Events`](crate::Endpoint::Events): a part of [`Status`] has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, by this machine's clock.
+    /// When it happened, by this machine's clock.
     pub at: Timestamp,
-    /// What.
-    pub event: Happening,
-    /// The profiles that it is about; none where it is about all of them or about the daemon itself.
+    /// What has changed.
+    pub event: EventKind,
+    /// The affected profiles. Empty if all of them are affected, or the daemon itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<ProfileName>,
-    /// What went wrong, of [`Happening::Failed`].
+    /// The error of [`EventKind::Failed`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
 }
 
-/// What has happened.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Happening {
-    /// The stream begins.
+pub enum EventKind {
+    /// The stream has started. Always the first event.
     Hello,
-    /// There is a new session.
+    /// A profile has a new session.
     Session,
-    /// No new session could be got.
+    /// An attempt to make a session failed.
     Failed,
-    /// A profile was used after a while, or its next renewal was planned or given up.
+    /// A profile is in use again, or its next renewal was planned or cancelled.
     Plan,
-    /// The configuration was read, or refused.
+    /// The configuration was read, or rejected.
     Config,
     /// The machine woke up, its network changed, or its clock was set.
     Machine,
     /// The daemon was locked or unlocked.
     Lock,
-    /// More has happened than this stream could tell.
+    /// The stream was too slow and events were dropped: read [`Status`] again.
     Missed,
-    /// An event of a newer daemon.
+    /// An event that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// Answer of [`Endpoint::Probe`](crate::Endpoint::Probe): the role was assumed, and this is what is behind it.
+/// The response of [`Endpoint::Probe`](crate::Endpoint::Probe): the role was assumed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Probed {
-    /// The session that the profile would have.
+    /// The session that the profile gets.
     pub session: SessionStatus,
-    /// The cluster, or why it could not be described.
+    /// The field `cluster`, or else the field `cluster_problem`.
     #[serde(flatten)]
     pub cluster: ProbedCluster,
 }
 
-/// The cluster, or why it could not be described: a role that may use a cluster often may not describe it.
+/// The result of `eks:DescribeCluster` in a probe. It may fail although the role can use the cluster, since many such
+/// roles have no permission to describe it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProbedCluster {
-    /// What EKS says.
+    /// The cluster.
     Cluster(Cluster),
-    /// Why it says nothing.
+    /// Why the cluster could not be described.
     ClusterProblem(ErrorBody),
-}
-
-impl ProfileState {
-    /// The state that an error leaves a profile in.
-    pub fn after(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::LoginNeeded | ErrorCode::Locked => Self::LoginNeeded,
-            _ => Self::Failed,
-        }
-    }
 }

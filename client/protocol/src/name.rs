@@ -1,7 +1,8 @@
-//! The names that make up a profile, each validated once, where it enters.
+//! The names in a profile: of the profile itself, its cluster, its region, its role and so on.
 //!
-//! Every type here is made by [`FromStr`] alone, so a value that exists is well formed. The same types parse the
-//! command line of the client and the configuration of the daemon. A copy shares its text: the daemon holds many.
+//! [`FromStr`] is the only constructor of these types and validates the text, so every value is well formed. The
+//! client's command line and the daemon's configuration use the same types. Clones share one allocation, since the
+//! daemon holds many copies.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +10,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Why a name was refused: what it is, and the rule it breaks. Never repeats more of the input than is safe to show.
+/// A text that is not a valid name. The message has the type of name and the broken rule: `region: must look like
+/// eu-west-1`. It quotes at most one character of the text, escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {rule}")]
 pub struct InvalidName {
@@ -23,7 +25,7 @@ impl InvalidName {
     }
 }
 
-/// Declares a validated string: its type, what a person calls it, and the function that checks it.
+/// Declares a type for a validated string: the type's name, its name in messages, and the function that validates it.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
         $(#[$doc])*
@@ -31,7 +33,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -70,35 +72,36 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of a profile: 1 to 64 of `[A-Za-z0-9._-]`, beginning with a letter or digit. It is also the name of
-    /// the kubeconfig context and stands in a URL path, hence the narrow alphabet.
+    /// The name of a profile: 1 to 64 characters of `[A-Za-z0-9._-]`, starting with a letter or digit. The alphabet is
+    /// small because the name is also the name of the kubeconfig context and a segment of a URL path.
     ProfileName, "profile name", check_label
 }
 
 name! {
-    /// The name of a source, by the rules of [`ProfileName`].
+    /// The name of a source, with the rules of [`ProfileName`].
     SourceName, "source name", check_label
 }
 
 name! {
-    /// The name of long-lived keys in the OS keyring, by the rules of [`ProfileName`].
+    /// The name of an access key in the OS keyring, with the rules of [`ProfileName`].
     KeyName, "key name", check_label
 }
 
 name! {
-    /// The serial number of an MFA device: the ARN of a virtual one, or what is printed on a hardware token. 9 to 256 of
-    /// `[A-Za-z0-9_+=/:,.@-]` (STS API, GetSessionToken).
+    /// The serial number of an MFA device: the ARN of a virtual device, or the number on a hardware device. 9 to 256
+    /// characters of `[A-Za-z0-9_+=/:,.@-]` (STS API, GetSessionToken).
     MfaSerial, "MFA serial number", check_mfa_serial
 }
 
 name! {
-    /// An EKS cluster's name: 1 to 100 of `[0-9A-Za-z_-]`, beginning with a letter or digit (EKS API, CreateCluster).
+    /// The name of an EKS cluster: 1 to 100 characters of `[0-9A-Za-z_-]`, starting with a letter or digit (EKS API,
+    /// CreateCluster).
     ClusterName, "cluster name", check_cluster
 }
 
 name! {
-    /// An AWS region such as `eu-west-1`: at most 32 characters, of the shape `[a-z]{2,}(-[a-z]+)+-[0-9]+`. It becomes
-    /// part of a host name, so nothing else is let through.
+    /// An AWS region such as `eu-west-1`: at most 32 characters that match `[a-z]{2,}(-[a-z]+)+-[0-9]+`. Since it
+    /// becomes part of a host name, a text such as `evil.com#` must not pass.
     Region, "region", check_region
 }
 
@@ -109,12 +112,12 @@ name! {
 }
 
 name! {
-    /// A RoleSessionName: 2 to 64 of `[A-Za-z0-9_+=,.@-]` (STS API, AssumeRole).
+    /// A RoleSessionName: 2 to 64 characters of `[A-Za-z0-9_+=,.@-]` (STS API, AssumeRole).
     SessionName, "session name", check_session_name
 }
 
 name! {
-    /// An ExternalId: 2 to 1,224 of `[A-Za-z0-9_+=,.@:/-]` (STS API, AssumeRole).
+    /// An ExternalId: 2 to 1,224 characters of `[A-Za-z0-9_+=,.@:/-]` (STS API, AssumeRole).
     ExternalId, "external id", check_external_id
 }
 
@@ -123,25 +126,25 @@ mod inputs;
 pub use inputs::{PolicyArn, SourceIdentity, TagKey, TagValue};
 
 impl Region {
-    /// The region of partition `aws` that everybody has.
+    /// Returns `us-east-1`, which is enabled in every account of the partition `aws`.
     #[must_use]
-    pub fn commercial_home() -> Self {
+    pub fn us_east_1() -> Self {
         Self("us-east-1".into())
     }
 }
 
 impl RoleArn {
-    /// The partition: `aws`, `aws-cn`, `aws-us-gov`, …
+    /// Returns the partition: `aws`, `aws-cn`, `aws-us-gov`, …
     pub fn partition(&self) -> &str {
         self.part(1)
     }
 
-    /// The account, twelve digits.
+    /// Returns the account id, twelve digits.
     pub fn account(&self) -> &str {
         self.part(4)
     }
 
-    /// The role's name, without its path.
+    /// Returns the name of the role, without its path.
     pub fn role_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
@@ -151,8 +154,9 @@ impl RoleArn {
     }
 }
 
-/// The closest of `known` to a name that is not among them: at most three, best first, none that is not alike.
-pub fn near_misses<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+/// Returns the names of `known` that are similar to `wanted`, for a hint after a typing mistake: at most three, the
+/// most similar first.
+pub fn similar_names<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let mut close: Vec<(usize, &str)> = known
         .into_iter()
         .map(|name| (edit_distance(wanted, name), name))
@@ -162,7 +166,7 @@ pub fn near_misses<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -
     close.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-/// Edits (insert, delete, replace, swap of neighbours) between two names, ignoring case.
+/// Returns the number of edits (insert, delete, replace, swap of neighbours) between two names, ignoring case.
 fn edit_distance(a: &str, b: &str) -> usize {
     strsim::osa_distance(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())
 }
@@ -174,7 +178,7 @@ fn check_label(text: &str) -> Result<(), String> {
     if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Err("must begin with a letter or a digit".to_owned());
     }
-    all(text, "letters, digits, '.', '_' and '-'", |c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    check_characters(text, "letters, digits, '.', '_' and '-'", |c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 fn check_cluster(text: &str) -> Result<(), String> {
@@ -184,7 +188,7 @@ fn check_cluster(text: &str) -> Result<(), String> {
     if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Err("must begin with a letter or a digit".to_owned());
     }
-    all(text, "letters, digits, '_' and '-'", |c| c.is_ascii_alphanumeric() || "_-".contains(c))
+    check_characters(text, "letters, digits, '_' and '-'", |c| c.is_ascii_alphanumeric() || "_-".contains(c))
 }
 
 fn check_region(text: &str) -> Result<(), String> {
@@ -230,7 +234,7 @@ fn check_role_arn(text: &str) -> Result<(), String> {
     if path.split('/').any(str::is_empty) {
         return Err("has an empty path segment or name".to_owned());
     }
-    all(path, "letters, digits and '_+=,.@-/' after role/", |c| is_iam(c) || c == '/')
+    check_characters(path, "letters, digits and '_+=,.@-/' after role/", |c| is_iam_character(c) || c == '/')
 }
 
 fn check_partition(partition: &str) -> Result<(), String> {
@@ -249,30 +253,30 @@ fn check_session_name(text: &str) -> Result<(), String> {
     if !(2..=64).contains(&text.len()) {
         return Err("must have 2 to 64 characters".to_owned());
     }
-    all(text, "letters, digits and '_+=,.@-'", is_iam)
+    check_characters(text, "letters, digits and '_+=,.@-'", is_iam_character)
 }
 
 fn check_external_id(text: &str) -> Result<(), String> {
     if !(2..=1224).contains(&text.len()) {
         return Err("must have 2 to 1,224 characters".to_owned());
     }
-    all(text, "letters, digits and '_+=,.@:/-'", |c| is_iam(c) || ":/".contains(c))
+    check_characters(text, "letters, digits and '_+=,.@:/-'", |c| is_iam_character(c) || ":/".contains(c))
 }
 
 fn check_mfa_serial(text: &str) -> Result<(), String> {
     if !(9..=256).contains(&text.len()) {
         return Err("must have 9 to 256 characters".to_owned());
     }
-    all(text, "letters, digits and '_+=/:,.@-'", |c| is_iam(c) || "/:".contains(c))
+    check_characters(text, "letters, digits and '_+=/:,.@-'", |c| is_iam_character(c) || "/:".contains(c))
 }
 
-/// The characters of IAM names: `[\w+=,.@-]`, ASCII alone.
-pub(crate) fn is_iam(c: char) -> bool {
+/// Whether a character may stand in an IAM name: `[\w+=,.@-]`, ASCII only.
+pub(crate) fn is_iam_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)
 }
 
-fn all(text: &str, allowed: &str, fits: impl Fn(char) -> bool) -> Result<(), String> {
-    match text.chars().find(|c| !fits(*c)) {
+fn check_characters(text: &str, allowed: &str, is_allowed: impl Fn(char) -> bool) -> Result<(), String> {
+    match text.chars().find(|c| !is_allowed(*c)) {
         None => Ok(()),
         Some(c) => Err(format!("may hold only {allowed}, not '{}'", c.escape_default())),
     }
@@ -282,18 +286,18 @@ fn all(text: &str, allowed: &str, fits: impl Fn(char) -> bool) -> Result<(), Str
 mod tests {
     use super::*;
 
-    fn refused<T: FromStr<Err = InvalidName> + fmt::Debug>(text: &str) -> String {
+    fn rejection<T: FromStr<Err = InvalidName> + fmt::Debug>(text: &str) -> String {
         match text.parse::<T>() {
-            Ok(value) => panic!("{value:?} should have been refused"),
+            Ok(value) => panic!("{value:?} should have been rejected"),
             Err(error) => error.to_string(),
         }
     }
 
     #[test]
-    fn role_arns() {
+    fn role_arn_valid_has_parts_and_invalid_is_rejected() {
         let arn: RoleArn = "arn:aws-cn:iam::111122223333:role/team/ops/developers".parse().unwrap();
         assert_eq!((arn.partition(), arn.account(), arn.role_name()), ("aws-cn", "111122223333", "developers"));
-        for bad in [
+        for invalid in [
             "",
             "developers",
             "arn:aws:iam::111122223333:user/dev",
@@ -307,18 +311,19 @@ mod tests {
             "arn:aws:iam::111122223333:role/dev\nX",
             "arn:aws:iam::111122223333:role/dév",
         ] {
-            refused::<RoleArn>(bad);
+            rejection::<RoleArn>(invalid);
         }
-        assert!(refused::<RoleArn>("arn:aws:sts::111122223333:assumed-role/dev/s").contains("not of a role"));
-        refused::<RoleArn>(&format!("arn:aws:iam::111122223333:role/{}", "x".repeat(5000)));
+        assert!(rejection::<RoleArn>("arn:aws:sts::111122223333:assumed-role/dev/s").contains("not of a role"));
+        rejection::<RoleArn>(&format!("arn:aws:iam::111122223333:role/{}", "x".repeat(5000)));
     }
 
+    /// Fault matrix row 36.
     #[test]
-    fn row_36_regions_cannot_name_another_host() {
-        for good in ["eu-west-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "eusc-de-east-1", "ap-southeast-7"] {
-            good.parse::<Region>().unwrap();
+    fn region_text_of_another_host_is_rejected() {
+        for valid in ["eu-west-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "eusc-de-east-1", "ap-southeast-7"] {
+            valid.parse::<Region>().unwrap();
         }
-        for bad in [
+        for invalid in [
             "",
             "eu-west",
             "EU-WEST-1",
@@ -329,32 +334,33 @@ mod tests {
             "u-east-1",
             "us-east-1\n",
         ] {
-            refused::<Region>(bad);
+            rejection::<Region>(invalid);
         }
     }
 
+    /// Fault matrix row 37.
     #[test]
-    fn row_37_cluster_names_hold_no_line_breaks() {
+    fn cluster_name_with_line_break_is_rejected() {
         "prod_2-eu".parse::<ClusterName>().unwrap();
-        for bad in ["", "-prod", "prod\r\nx", "prod.eu", "prod eu"] {
-            refused::<ClusterName>(bad);
+        for invalid in ["", "-prod", "prod\r\nx", "prod.eu", "prod eu"] {
+            rejection::<ClusterName>(invalid);
         }
     }
 
     #[test]
-    fn messages_name_the_rule_and_not_the_secret() {
+    fn invalid_name_message_has_the_rule_without_the_text() {
         assert_eq!(
-            refused::<ProfileName>("pr/od"),
+            rejection::<ProfileName>("pr/od"),
             "profile name: may hold only letters, digits, '.', '_' and '-', not '/'"
         );
-        assert_eq!(refused::<SessionName>("x"), "session name: must have 2 to 64 characters");
+        assert_eq!(rejection::<SessionName>("x"), "session name: must have 2 to 64 characters");
     }
 
     #[test]
-    fn near_misses_are_close_and_few() {
+    fn similar_names_are_close_and_few() {
         let known = ["prod", "staging", "audit", "production-eu"];
-        assert_eq!(near_misses("prdo", known), ["prod"]);
-        assert_eq!(near_misses("prod", known), ["prod", "production-eu"]);
-        assert!(near_misses("zebra", known).is_empty());
+        assert_eq!(similar_names("prdo", known), ["prod"]);
+        assert_eq!(similar_names("prod", known), ["prod", "production-eu"]);
+        assert!(similar_names("zebra", known).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Values that must not be seen.
+//! Secret values.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use zeroize::Zeroize;
 
 /// A value that cannot be printed and is wiped when dropped.
 ///
-/// It has no `Display`, no `Serialize` and no `Clone`; `Debug` prints a placeholder. Whoever needs the value calls
-/// [`Secret::expose`], and the wall test `secrets_are_exposed_in_few_places` names the files that may.
+/// It has no `Display`, no `Serialize` and no `Clone`; `Debug` prints a placeholder. [`Secret::expose`] is the only way
+/// to read the value, and the test `secrets_are_exposed_in_few_places` lists the files that may call it.
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {
-    /// Takes the value in.
+    /// Wraps a value.
     pub const fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// Lends the value out.
+    /// Returns the value.
     pub const fn expose(&self) -> &T {
         &self.0
     }
 
-    /// Lends the value out to be filled in.
+    /// Returns the value, to fill it in.
     pub const fn expose_mut(&mut self) -> &mut T {
         &mut self.0
     }
@@ -52,14 +52,17 @@ impl<'de, T: Zeroize + Deserialize<'de>> Deserialize<'de> for Secret<T> {
     }
 }
 
-/// Writes a secret that its owner sends to the daemon: requests alone do.
-pub(crate) fn exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+/// Serializes a secret for a request to the daemon.
+pub(crate) fn serialize_exposed<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
     secret.expose().serialize(serializer)
 }
 
-/// The same of one that may be absent.
-#[allow(clippy::ref_option)] // serde hands out fields as they are
-pub(crate) fn exposed_if_any<S: Serializer>(secret: &Option<Secret<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+/// Serializes an optional secret for a request to the daemon.
+#[allow(clippy::ref_option)] // serde passes a reference to the field
+pub(crate) fn serialize_exposed_option<S: Serializer>(
+    secret: &Option<Secret<String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(Secret::expose).serialize(serializer)
 }
 
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_nothing() {
+    fn debug_prints_a_placeholder() {
         let secret = Secret::new("hunter2".to_owned());
         assert_eq!(format!("{secret:?}"), "Secret(…)");
         assert_eq!(secret.expose(), "hunter2");

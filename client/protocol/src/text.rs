@@ -1,14 +1,14 @@
-//! Text that came from elsewhere, made safe for a terminal.
+//! Makes text from other programs safe to print on a terminal.
 
-/// The longest piece of foreign text that is shown, in characters.
-pub(crate) const MAX_SHOWN: usize = 512;
+/// The length limit of sanitized text, in characters.
+const MAX_SHOWN: usize = 512;
 
-/// Makes foreign text fit for a terminal: one line, at most 512 characters, nothing that moves the cursor,
-/// rings, recolours, or reorders what is read.
+/// Returns the text as one line of at most 512 characters without control or format characters, so that it cannot move
+/// the cursor, ring, change colors or reorder text.
 ///
-/// kubectl hands a plugin's stderr to the terminal as it is, so text from AWS, from configuration and from peers goes
-/// through here before it becomes part of a message (the class of CVE-2021-25743). Control and format characters are
-/// shown as escapes rather than dropped, so that an attempt is visible; line breaks become spaces.
+/// kubectl copies a plugin's stderr to the terminal unchanged (compare CVE-2021-25743). Therefore text from AWS, from
+/// files and from other processes passes through here before it becomes part of a message. Control and format
+/// characters become visible escapes; line breaks become spaces.
 #[must_use]
 pub fn sanitize_for_terminal(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_SHOWN));
@@ -36,7 +36,7 @@ pub fn sanitize_for_terminal(text: &str) -> String {
     shown.trim().to_owned()
 }
 
-/// Control characters (C0, DEL, C1), and the format characters that reorder or hide text.
+/// Whether a character is a control character (C0, DEL, C1) or a format character that reorders or hides text.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -50,8 +50,9 @@ fn is_unsafe(c: char) -> bool {
 mod tests {
     use super::*;
 
+    /// Fault matrix row 39.
     #[test]
-    fn row_39_hostile_text_is_one_visible_line() {
+    fn sanitize_hostile_text_is_one_visible_line() {
         let hostile = "a\u{1b}]0;title\u{7}b\r\nc\u{202e}d\u{9b}31m\u{0}";
         let shown = sanitize_for_terminal(hostile);
         assert_eq!(shown, "a\\u{1b}]0;title\\u{7}b c\\u{202e}d\\u{9b}31m\\u{0}");
@@ -59,14 +60,14 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut() {
+    fn sanitize_long_text_is_cut() {
         let shown = sanitize_for_terminal(&"x".repeat(1 << 20));
         assert_eq!(shown.chars().count(), MAX_SHOWN + 1);
         assert!(sanitize_for_terminal(&"\u{1b}".repeat(1 << 20)).len() < MAX_SHOWN + 16);
     }
 
     #[test]
-    fn plain_text_stays() {
+    fn sanitize_plain_text_is_unchanged() {
         assert_eq!(sanitize_for_terminal("prod – Zürich ✓"), "prod – Zürich ✓");
     }
 }

@@ -11,53 +11,55 @@ mod verify;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ProfileDetails, location, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, ProfileDetails, sanitize_for_terminal};
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Add;
 use crate::clock::Deadline;
 use crate::config_file::{self, ConfigFile, ProfileEntry};
-use crate::context_entry::{Server, entry, files, kubeconfig_option, say_notes, short};
-use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, Outcome};
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::daemon::config_status;
+use crate::error::{CliError, Exit};
+use crate::files::path_text::display_path;
+use crate::kubeconfig::context_entry::{Server, entry, files, kubeconfig_option, print_notes};
+use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, UpsertOutcome};
 use crate::output;
-use crate::report::{CliError, Exit};
-use crate::run::Context;
 
 /// How long the daemon may take to see the new configuration.
-const NOTICE: Duration = Duration::from_secs(3);
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Adds the profile, and says step by step what was found and done.
 pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
-    let path = location::config().map_err(CallError::from)?;
+    let path = context.config_path()?;
     let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
     let (checked, before) = check(wanted, &path, &files, context)
         .and_then(|checked| write_config(wanted, &path, &checked).map(|before| (checked, before)))
         .map_err(CliError::nothing_written)?;
-    let becomes = becomes(wanted, &before, &checked.profile);
+    let change = change(wanted, &before, &checked.profile);
     let Some(entry) = &checked.entry else {
-        Agent::reload();
-        let config = told_config(wanted, &path, becomes, context);
-        return output::print(&(config + &without_context(wanted, &files, context)));
+        Daemon::reload();
+        let config = config_summary(wanted, &path, change, context);
+        return output::print(&(config + &no_context_text(wanted, &files, context)));
     };
     let current = wanted.make_current.then_some(wanted.name.as_str());
     let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(entry), current) {
         Ok(outcome) => outcome,
-        Err(error) => return Err(take_back(&path, wanted, &before, &error)),
+        Err(error) => return Err(roll_back(&path, wanted, &before, &error)),
     };
-    say_notes(&outcome.written.notes);
-    if wanted.replace && becomes == Becomes::Changed {
-        output::print(&told_config(wanted, &path, becomes, context))?;
+    print_notes(&outcome.written.notes);
+    if wanted.replace && change == ConfigChange::Changed {
+        output::print(&config_summary(wanted, &path, change, context))?;
     }
-    output::print(&told(wanted, &outcome, context))?;
-    if !noticed(&checked.agent, wanted, &checked.profile) {
-        output::note("the agent has not read the new configuration yet; see: rolecall status");
+    output::print(&context_summary(wanted, &outcome, context))?;
+    if !wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
+        output::print_note("the agent has not read the new configuration yet; see: rolecall status");
     }
     Ok(())
 }
 
 /// Everything that is known before anything is written.
-struct Checked {
-    agent: Agent,
+struct CheckedProfile {
+    daemon: Daemon,
     profile: ProfileEntry,
     /// What is to stand in the kubeconfig; `None` where nobody said where the API server is.
     entry: Option<Entry>,
@@ -65,7 +67,7 @@ struct Checked {
 
 /// What becomes of the profile in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Becomes {
+enum ConfigChange {
     Added,
     Changed,
     /// It is there already, with these very words.
@@ -73,7 +75,7 @@ enum Becomes {
 }
 
 /// Checks everything that can be wrong, the kubeconfig too: it may not take what is to be written.
-fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<Checked, CliError> {
+fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<CheckedProfile, CliError> {
     let given = match (&wanted.server, &wanted.certificate_authority) {
         (Some(url), Some(file)) => Some(Server::from_file(url, file)?),
         _ => None,
@@ -88,16 +90,16 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     let before = ConfigFile::load(path)?;
     let mut draft = ConfigFile::load(path)?;
     let mut profile = plan::plan(wanted, &mut draft)?;
-    check_free(files, wanted.name.as_str())?;
-    let agent = Agent::find(IfAbsent::Start)?;
-    super::check_config(&agent, path)?;
+    check_context_free(files, wanted.name.as_str())?;
+    let daemon = context.daemon()?;
+    config_status::check_daemon_config(&daemon, path, &context.environment)?;
     let server = if wanted.no_verify {
-        verify::config_alone(&agent, &draft)?;
+        verify::config_alone(&daemon, &draft)?;
         given
     } else {
         let is_new = !before.source_names().iter().any(|name| name == profile.source.as_str());
         let source = login::Source { name: &profile.source, is_new };
-        let probed = login::probe(&agent, wanted, &source, &draft, context)?;
+        let probed = login::probe(&daemon, wanted, &source, &draft, context)?;
         Some(verify::with_aws(probed, wanted, &profile, &draft, given, context)?)
     };
     if let Some(server) = &server {
@@ -106,22 +108,22 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     }
     plan::check_existing(wanted, &before, &profile)?;
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
-    kubeconfig::check(files, entry.as_slice())?;
-    Ok(Checked { agent, profile, entry })
+    kubeconfig::check_upsert(files, entry.as_slice())?;
+    Ok(CheckedProfile { daemon, profile, entry })
 }
 
-fn becomes(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Becomes {
+fn change(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> ConfigChange {
     let name = wanted.name.as_str();
     match before.profile(name) {
-        Some(old) if old == *profile => Becomes::Unchanged,
+        Some(old) if old == *profile => ConfigChange::Unchanged,
         // One that is malformed is there too.
-        _ if before.profile_names().iter().any(|known| known == name) => Becomes::Changed,
-        _ => Becomes::Added,
+        _ if before.profile_names().iter().any(|known| known == name) => ConfigChange::Changed,
+        _ => ConfigChange::Added,
     }
 }
 
 /// Writes the profile, and returns what stood there before: read under the lock, so that it is what was written over.
-fn write_config(wanted: &Add, path: &Path, checked: &Checked) -> Result<ConfigFile, CliError> {
+fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<ConfigFile, CliError> {
     config_file::edit(path, |file| {
         // Once more on what is there now: while AWS was asked, somebody else may have added the source, or pinned anew,
         // or taken the name.
@@ -142,20 +144,20 @@ fn write_config(wanted: &Add, path: &Path, checked: &Checked) -> Result<ConfigFi
 }
 
 /// What was done to the configuration.
-fn told_config(wanted: &Add, path: &Path, becomes: Becomes, context: &Context) -> String {
-    let (tick, name, file) = (context.screen.tick(), &wanted.name, short(path));
-    match becomes {
-        Becomes::Added => format!("{tick} added the profile {name} to {file}\n"),
-        Becomes::Changed => format!("{tick} replaced the profile {name} in {file}\n"),
-        Becomes::Unchanged => format!("{tick} the profile {name} in {file} is up to date\n"),
+fn config_summary(wanted: &Add, path: &Path, change: ConfigChange, context: &Context) -> String {
+    let (tick, name, file) = (context.screen.tick(), &wanted.name, display_path(path));
+    match change {
+        ConfigChange::Added => format!("{tick} added the profile {name} to {file}\n"),
+        ConfigChange::Changed => format!("{tick} replaced the profile {name} in {file}\n"),
+        ConfigChange::Unchanged => format!("{tick} the profile {name} in {file} is up to date\n"),
     }
 }
 
 /// Why there is no context, and how there will be one. One that is there from earlier is as good as it was.
-fn without_context(wanted: &Add, files: &Files, context: &Context) -> String {
+fn no_context_text(wanted: &Add, files: &Files, context: &Context) -> String {
     let name = &wanted.name;
     if let Ok(Some(found)) = kubeconfig::find(files, name.as_str()) {
-        return format!("  the context {name} in {} stays as it is\n", short(&found.file));
+        return format!("  the context {name} in {} stays as it is\n", display_path(&found.file));
     }
     format!(
         "{} no context was written: for that, give --server and --certificate-authority, or run later: rolecall kubeconfig {name}{}\n",
@@ -165,7 +167,7 @@ fn without_context(wanted: &Add, files: &Files, context: &Context) -> String {
 }
 
 /// Refuses a name that somebody else's context has, before anything is asked or written.
-fn check_free(files: &Files, name: &str) -> Result<(), CliError> {
+fn check_context_free(files: &Files, name: &str) -> Result<(), CliError> {
     let contexts = kubeconfig::contexts(files)?;
     match contexts.into_iter().find(|context| context.name == name) {
         Some(taken) if taken.profile.as_deref() != Some(name) => Err(KubeconfigError::ContextTaken {
@@ -179,7 +181,7 @@ fn check_free(files: &Files, name: &str) -> Result<(), CliError> {
 }
 
 /// The kubeconfig could not be written: the configuration becomes what it was.
-fn take_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigError) -> CliError {
+fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigError) -> CliError {
     let name = wanted.name.as_str();
     let restored = config_file::edit(path, |file| {
         // Only what is ours to take back: others may have added theirs meanwhile.
@@ -189,7 +191,7 @@ fn take_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
         }
         Ok::<(), CliError>(())
     });
-    Agent::reload();
+    Daemon::reload();
     let hint = match restored {
         Ok(()) => format!("The profile {name} was taken back. {}", error.hint()),
         Err(_) => format!("The profile {name} stays in {}. {}", path.display(), error.hint()),
@@ -198,10 +200,10 @@ fn take_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
 }
 
 /// What was done to the kubeconfig, and what to type next.
-fn told(wanted: &Add, outcome: &Outcome, context: &Context) -> String {
+fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> String {
     let name = wanted.name.as_str();
     let Some(entry) = outcome.entries.first() else { return String::new() };
-    let (tick, file) = (context.screen.tick(), short(&entry.file));
+    let (tick, file) = (context.screen.tick(), display_path(&entry.file));
     let done = match entry.change {
         Change::Added => format!("added context {name} to {file}"),
         Change::Updated => format!("updated context {name} in {file}"),
@@ -226,12 +228,12 @@ fn told(wanted: &Add, outcome: &Outcome, context: &Context) -> String {
 }
 
 /// Waits until the daemon goes by the new profile, so that what was just recommended works.
-fn noticed(agent: &Agent, wanted: &Add, profile: &ProfileEntry) -> bool {
-    Agent::reload();
-    let deadline = Deadline::after(NOTICE);
+fn wait_until_loaded(daemon: &Daemon, wanted: &Add, profile: &ProfileEntry) -> bool {
+    Daemon::reload();
+    let deadline = Deadline::after(RELOAD_TIMEOUT);
     let mut pause = Duration::from_millis(10);
     loop {
-        let known = agent.call_json::<ProfileDetails>(&Endpoint::Profile(wanted.name.clone()), b"");
+        let known = daemon.call_json::<ProfileDetails>(&Endpoint::Profile(wanted.name.clone()), b"");
         if known.is_ok_and(|known| plan::is_in_force(profile, &known)) {
             return true;
         }

@@ -3,14 +3,14 @@
 use clap::{CommandFactory, ValueHint};
 
 use crate::cli::{Cli, Completions};
+use crate::error::CliError;
 use crate::output;
-use crate::report::CliError;
 
 /// Prints the script.
 pub(crate) fn run(wanted: &Completions) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(wanted.shell, &mut hinted(Cli::command()), "rolecall", &mut script);
-    output::raw(&script)
+    output::stdout_bytes(&script)
 }
 
 /// The same command, with values that are not said to be files taken for none: a shell that is not told offers the names

@@ -1,22 +1,14 @@
 //! `rolecall keys …`: long-lived keys in the OS keyring.
 
-mod ask;
 mod forget;
 mod list;
 mod put;
 mod rotate;
-
-use std::time::Duration;
-
-use rolecall_protocol::{Endpoint, KeyStatus, sanitize_for_terminal};
+mod text;
 
 use crate::cli::KeysAction;
-use crate::clock::Deadline;
-use crate::report::CliError;
-use crate::run::Context;
-
-/// What the daemon may take, and the client waits beyond it.
-const SLACK: Duration = Duration::from_secs(1);
+use crate::context::Context;
+use crate::error::CliError;
 
 /// Does it.
 pub(crate) fn run(action: &KeysAction, context: &Context) -> Result<(), CliError> {
@@ -26,20 +18,4 @@ pub(crate) fn run(action: &KeysAction, context: &Context) -> Result<(), CliError
         KeysAction::Rotate { name } => rotate::run(name, context),
         KeysAction::Forget { name, yes } => forget::run(name, *yes, context),
     }
-}
-
-/// As long as the daemon may take.
-fn patience(endpoint: &Endpoint) -> Deadline {
-    Deadline::after(endpoint.patience() + SLACK)
-}
-
-/// Which keys, and whose: `access key …WXYZ of arn:aws:iam::111122223333:user/dev`.
-fn described(key: &KeyStatus) -> String {
-    let whose = key.arn.as_deref().map(|arn| format!(" of {}", sanitize_for_terminal(arn))).unwrap_or_default();
-    format!("access key …{}{whose}", sanitize_for_terminal(&key.key_id_suffix))
-}
-
-/// Names as a sentence has them.
-fn names(names: &[impl AsRef<str>]) -> String {
-    names.iter().map(|name| sanitize_for_terminal(name.as_ref())).collect::<Vec<_>>().join(", ")
 }

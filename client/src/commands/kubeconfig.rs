@@ -1,25 +1,26 @@
 //! `rolecall kubeconfig`: writes or refreshes contexts, and keeps to the pins.
 
-use jiff::tz::TimeZone;
-use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status, location};
+use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status};
 
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::Kubeconfig;
 use crate::config_file::{self, ProfileEntry};
-use crate::context_entry::{Server, entry, files, say_notes, short};
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::daemon::config_status;
+use crate::error::CliError;
+use crate::files::path_text::display_path;
+use crate::kubeconfig::context_entry::{Server, entry, files, print_notes};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
-use crate::report::CliError;
-use crate::run::Context;
 use crate::{clock, output};
 
 /// Asks for every cluster, then writes what could be had. What could not be had is said, and is the exit code.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
-    let agent = Agent::find(IfAbsent::Start)?;
-    let names = if wanted.all { all(&agent)? } else { wanted.names.clone() };
+    let daemon = context.daemon()?;
+    let names = if wanted.all { all(&daemon, context)? } else { wanted.names.clone() };
     let mut profiles = Vec::new();
     for name in &names {
-        match agent.call_json::<ProfileDetails>(&Endpoint::Profile(name.clone()), b"") {
+        match daemon.call_json::<ProfileDetails>(&Endpoint::Profile(name.clone()), b"") {
             Ok(details) => profiles.push((name, details)),
             // A name that was mistyped: what the others would have come to is not asked for.
             Err(error) if wanted.print || names.len() == 1 => return Err(error.into()),
@@ -29,10 +30,10 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
     let mut found = Vec::new();
     let mut failed = None;
     for (name, details) in &profiles {
-        match look_up(&agent, name, details, wanted.repin) {
+        match look_up(&daemon, name, details, wanted.repin) {
             Ok(cluster) => found.push(cluster),
             Err(error) => {
-                output::error(&error);
+                output::print_error(&error);
                 failed.get_or_insert(error.code());
             }
         }
@@ -47,39 +48,44 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
         };
     }
     if !found.is_empty() {
-        pin(&agent, &found)?;
+        pin(&daemon, &found, context)?;
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
         let outcome = kubeconfig::upsert(&files, &entries, current)?;
-        say_notes(&outcome.written.notes);
-        let lines = outcome.entries.iter().map(|entry| line(entry, context));
+        print_notes(&outcome.written.notes);
+        let lines = outcome.entries.iter().map(|entry| entry_line(entry, context));
         output::print(&lines.collect::<String>())?;
         if let Some(current) = current {
-            output::print(&format!("{} {current} is your current context\n", context.screen.tick()))?;
+            context.print_done(&format!("{current} is your current context"))?;
         }
     }
     failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
 }
 
 /// A profile and its cluster's server; `is_new` if the configuration has to be told.
-struct Found {
+struct ClusterLookup {
     name: ProfileName,
     server: Server,
     is_new: bool,
 }
 
-fn all(agent: &Agent) -> Result<Vec<ProfileName>, CliError> {
-    let status: Status = agent.call_json(&Endpoint::Status, b"")?;
+fn all(daemon: &Daemon, context: &Context) -> Result<Vec<ProfileName>, CliError> {
+    let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
     if status.profiles.is_empty() {
-        let broken = super::broken(&status, clock::now(), &TimeZone::system());
-        return Err(broken.unwrap_or_else(super::none_yet));
+        let broken = config_status::invalid_config_error(&status, clock::now(), &context.zone);
+        return Err(broken.unwrap_or_else(config_status::no_profiles_error));
     }
     Ok(status.profiles.into_iter().map(|profile| profile.name).collect())
 }
 
 /// What AWS says of the cluster, held against the pin.
-fn look_up(agent: &Agent, name: &ProfileName, details: &ProfileDetails, repin: bool) -> Result<Found, CliError> {
-    let cluster: Cluster = agent.call_json(&Endpoint::Cluster(name.clone()), b"")?;
-    let changed = differences(details, &cluster);
+fn look_up(
+    daemon: &Daemon,
+    name: &ProfileName,
+    details: &ProfileDetails,
+    repin: bool,
+) -> Result<ClusterLookup, CliError> {
+    let cluster: Cluster = daemon.call_json(&Endpoint::Cluster(name.clone()), b"")?;
+    let changed = pin_differences(details, &cluster);
     if !changed.is_empty() && !repin {
         return Err(CliError::failed(
             format!("{name}: AWS names another cluster than this profile was added with: {}", changed.join("; ")),
@@ -87,11 +93,11 @@ fn look_up(agent: &Agent, name: &ProfileName, details: &ProfileDetails, repin: b
         ));
     }
     let is_new = !changed.is_empty() || details.server.is_none() || details.ca_sha256.is_none();
-    Ok(Found { name: name.clone(), server: Server::from(&cluster), is_new })
+    Ok(ClusterLookup { name: name.clone(), server: Server::from(&cluster), is_new })
 }
 
 /// How a cluster differs from the pin, in words. A pin that was never set differs from nothing.
-fn differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
+fn pin_differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
     let mut changed = Vec::new();
     match details.server.as_deref() {
         Some(pinned) if pinned != cluster.server => {
@@ -109,12 +115,12 @@ fn differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
 }
 
 /// Writes the pins that are new.
-fn pin(agent: &Agent, found: &[Found]) -> Result<(), CliError> {
+fn pin(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<(), CliError> {
     if !found.iter().any(|found| found.is_new) {
         return Ok(());
     }
-    let path = location::config().map_err(crate::agent::CallError::from)?;
-    super::check_config(agent, &path)?;
+    let path = context.config_path()?;
+    config_status::check_daemon_config(daemon, &path, &context.environment)?;
     config_file::edit(&path, |file| {
         for found in found.iter().filter(|found| found.is_new) {
             if let Some(entry) = file.profile(found.name.as_str()) {
@@ -128,12 +134,12 @@ fn pin(agent: &Agent, found: &[Found]) -> Result<(), CliError> {
         }
         Ok::<(), CliError>(())
     })?;
-    Agent::reload();
+    Daemon::reload();
     Ok(())
 }
 
-fn line(entry: &EntryOutcome, context: &Context) -> String {
-    let (tick, name, file) = (context.screen.tick(), &entry.profile, short(&entry.file));
+fn entry_line(entry: &EntryOutcome, context: &Context) -> String {
+    let (tick, name, file) = (context.screen.tick(), &entry.profile, display_path(&entry.file));
     match entry.change {
         Change::Added => format!("{tick} added context {name} to {file}\n"),
         Change::Updated => format!("{tick} updated context {name} in {file}\n"),
@@ -161,10 +167,10 @@ mod tests {
             "ca_sha256": "ab",
         }))
         .unwrap();
-        let told = |server, ca| differences(&details(server, ca), &cluster);
-        assert!(told(None, None).is_empty());
-        assert!(told(Some("https://a"), Some("AB")).is_empty());
-        assert_eq!(told(Some("https://b"), Some("ab")), ["the server is https://a, and https://b is pinned"]);
-        assert_eq!(told(Some("https://b"), Some("cd")).len(), 2);
+        let differing = |server, ca| pin_differences(&details(server, ca), &cluster);
+        assert!(differing(None, None).is_empty());
+        assert!(differing(Some("https://a"), Some("AB")).is_empty());
+        assert_eq!(differing(Some("https://b"), Some("ab")), ["the server is https://a, and https://b is pinned"]);
+        assert_eq!(differing(Some("https://b"), Some("cd")).len(), 2);
     }
 }

@@ -1,34 +1,33 @@
 //! `rolecall list`: what is configured.
 
-use jiff::tz::TimeZone;
 use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status};
 
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::List;
-use crate::report::CliError;
-use crate::run::Context;
-use crate::table::{Column, Row, render};
+use crate::context::Context;
+use crate::daemon::config_status;
+use crate::error::CliError;
+use crate::terminal::table::{Column, Row, render};
 use crate::{clock, output};
 
 /// Prints the profiles.
 pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
-    let status: Status = Agent::find(IfAbsent::Start)?.call_json(&Endpoint::Status, b"")?;
-    if let Some(broken) = super::broken(&status, clock::now(), &TimeZone::system()) {
+    let status: Status = context.daemon()?.call_json(&Endpoint::Status, b"")?;
+    if let Some(broken) = config_status::invalid_config_error(&status, clock::now(), &context.zone) {
         // What is not in force cannot be listed, and an empty list would say that there is nothing.
         if status.config.loaded.is_none() {
             return Err(broken);
         }
-        output::note(&broken.to_string());
+        output::print_note(&broken.to_string());
     }
     match () {
-        () if wanted.json => super::print_json(&status.profiles.iter().map(configured).collect::<Vec<_>>()),
+        () if wanted.json => output::print_json(&status.profiles.iter().map(configured).collect::<Vec<_>>()),
         () if wanted.quiet => {
             let names = status.profiles.iter().flat_map(|profile| [profile.name.as_str(), "\n"]);
             output::print(&names.collect::<String>())
         }
         () if status.profiles.is_empty() => {
             if status.config.problem.is_none() {
-                output::note(&super::none_yet().to_string());
+                output::print_note(&config_status::no_profiles_error().to_string());
             }
             Ok(())
         }
@@ -49,11 +48,11 @@ fn configured(profile: &ProfileStatus) -> serde_json::Value {
 
 fn table(profiles: &[ProfileStatus], width: Option<usize>) -> String {
     let columns = [
-        Column { title: "PROFILE", goes: 0 },
-        Column { title: "CLUSTER", goes: 0 },
-        Column { title: "REGION", goes: 1 },
-        Column { title: "ROLE", goes: 2 },
-        Column { title: "SOURCE", goes: 3 },
+        Column { title: "PROFILE", drop_priority: 0 },
+        Column { title: "CLUSTER", drop_priority: 0 },
+        Column { title: "REGION", drop_priority: 1 },
+        Column { title: "ROLE", drop_priority: 2 },
+        Column { title: "SOURCE", drop_priority: 3 },
     ];
     let rows: Vec<Row> = profiles
         .iter()
@@ -65,7 +64,7 @@ fn table(profiles: &[ProfileStatus], width: Option<usize>) -> String {
                 profile.role_arn.as_ref().map_or("-", RoleArn::as_str).into(),
                 profile.source.as_str().into(),
             ],
-            below: Vec::new(),
+            detail_lines: Vec::new(),
         })
         .collect();
     render(&columns, &rows, width)

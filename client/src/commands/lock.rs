@@ -2,34 +2,33 @@
 //! hotkey or a screen locker can run it.
 
 use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{Endpoint, LockRequest, LockStatus, Secret, Status};
-use serde::Serialize;
+use rolecall_protocol::{Endpoint, LockRequest, LockStatus, Status};
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Lock;
-use crate::clock::{self, Deadline};
-use crate::passphrase::Passphrases;
-use crate::report::CliError;
-use crate::run::Context;
-use crate::{output, words};
+use crate::clock::{self};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::format_time;
+use crate::output;
+use crate::terminal::passphrase::Passphrases;
 
 /// Locks, or sets the passphrase.
 pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
-    let agent = Agent::find(IfAbsent::Start)?;
-    let before = agent.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
+    let daemon = context.daemon()?;
+    let before = daemon.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
     let request = if wanted.passphrase || !before.has_passphrase {
         note_problem(&before);
         ask(wanted, &before)?
     } else {
         LockRequest::default()
     };
-    let after: LockStatus = call(&agent, &Endpoint::Lock, &request)?;
+    let after: LockStatus = daemon.call_with_secret(&Endpoint::Lock, &request)?;
     let tick = context.screen.tick();
     if wanted.passphrase {
         let verb = if before.has_passphrase { "changed" } else { "set" };
         output::print(&format!("{tick} the passphrase was {verb}; lock with it: rolecall lock\n"))?;
     } else {
-        output::print(&format!("{tick} {}\n", told(&after, clock::now(), &TimeZone::system())))?;
+        output::print(&format!("{tick} {}\n", locked_text(&after, clock::now(), &context.zone)))?;
     }
     note_problem(&after);
     Ok(())
@@ -38,31 +37,24 @@ pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
 /// What a person has to give.
 fn ask(wanted: &Lock, before: &LockStatus) -> Result<LockRequest, CliError> {
     let otherwise = "Run it in a terminal, or with --stdin";
-    let mut passphrases = Passphrases::find(wanted.stdin, otherwise)?;
-    if !before.has_passphrase && passphrases.is_a_person() {
-        output::note("choose a passphrase; it unlocks the agent from now on, and is kept nowhere");
+    let passphrases = Passphrases::find(wanted.stdin, otherwise)?;
+    if !before.has_passphrase && passphrases.is_interactive() {
+        output::print_note("choose a passphrase; it unlocks the agent from now on, and is kept nowhere");
     }
     let old = before.has_passphrase.then(|| passphrases.ask("Present passphrase: ")).transpose()?;
     let passphrase = Some(passphrases.ask_new()?);
     Ok(LockRequest { passphrase, old, only_set: wanted.passphrase })
 }
 
-/// One call with what may be secret, and with the time that a wrong passphrase takes.
-pub(super) fn call(agent: &Agent, endpoint: &Endpoint, request: &impl Serialize) -> Result<LockStatus, CallError> {
-    let malformed = |error: serde_json::Error| CallError::Malformed(error.to_string());
-    let body = Secret::new(serde_json::to_vec(request).map_err(malformed)?);
-    let deadline = Deadline::after(endpoint.patience() + std::time::Duration::from_secs(1));
-    agent.call_json_within(endpoint, body.expose(), deadline)
-}
-
 /// What is wrong with the lock, if anything is.
-pub(super) fn note_problem(status: &LockStatus) {
+fn note_problem(status: &LockStatus) {
     if let Some(problem) = &status.problem {
-        output::note(&problem.to_string());
+        output::print_note(&problem.to_string());
     }
 }
 
-fn told(status: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
-    let since = status.since.map(|since| format!(" since {}", words::moment(now, since, zone))).unwrap_or_default();
+fn locked_text(status: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
+    let since =
+        status.since.map(|since| format!(" since {}", format_time::short_time(now, since, zone))).unwrap_or_default();
     format!("locked{since}; no session is left. Unlock it: rolecall unlock")
 }

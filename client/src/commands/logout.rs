@@ -2,50 +2,50 @@
 
 use rolecall_protocol::{Endpoint, LoggedOut, SourceName, Status};
 
-use super::login::source;
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::Logout;
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::error::CliError;
+use crate::login::source;
 use crate::output;
-use crate::report::CliError;
-use crate::run::Context;
 
 /// Logs out of each, and says what that has come to. One that fails does not keep the others.
 pub(crate) fn run(wanted: &Logout, context: &Context) -> Result<(), CliError> {
     // One that does not run holds nothing in its memory, but it alone knows what lies in AWS's own files.
-    let agent = Agent::find(IfAbsent::Start)?;
-    let status: Status = agent.call_json(&Endpoint::Status, b"")?;
+    let daemon = context.daemon()?;
+    let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
     let sources = if wanted.all {
-        source::names(&status)
+        source::all_names(&status)
     } else {
-        wanted.names.iter().map(|name| source::named(name, &status)).collect::<Result<_, _>>()?
+        wanted.names.iter().map(|name| source::find(name, &status)).collect::<Result<_, _>>()?
     };
     if sources.is_empty() {
-        output::note("no source is configured, so there is nothing to log out of");
+        output::print_note("no source is configured, so there is nothing to log out of");
     }
     let mut failed = None;
     for source in &sources {
-        if let Err(error) = log_out(&agent, source, context) {
-            output::error(&error);
+        if let Err(error) = log_out(&daemon, source, context) {
+            output::print_error(&error);
             failed.get_or_insert(error.code());
         }
     }
     failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
 }
 
-fn log_out(agent: &Agent, source: &SourceName, context: &Context) -> Result<(), CliError> {
-    let out: LoggedOut = agent.call_json(&Endpoint::Logout(source.clone()), b"")?;
-    let told = told(&out);
+fn log_out(daemon: &Daemon, source: &SourceName, context: &Context) -> Result<(), CliError> {
+    let out: LoggedOut = daemon.call_json(&Endpoint::Logout(source.clone()), b"")?;
+    let logout_text = logout_text(&out);
     if let Some(problem) = out.problem.filter(|_| out.revoked != Some(true)) {
         // What is forgotten here is still good elsewhere: that is not what was asked for.
         return Err(CliError::from(problem)
-            .before_advice("It is forgotten here")
-            .about(format!("source \"{source}\"")));
+            .with_hint_prefix("It is forgotten here")
+            .with_subject(format!("source \"{source}\"")));
     }
-    output::print(&format!("{} source {source}: {told}\n", context.screen.tick()))
+    context.print_done(&format!("source {source}: {logout_text}"))
 }
 
 /// What has become of it.
-fn told(out: &LoggedOut) -> String {
+fn logout_text(out: &LoggedOut) -> String {
     let sessions = match out.sessions {
         0 => None,
         1 => Some("1 session forgotten".to_owned()),
@@ -65,11 +65,11 @@ mod tests {
 
     #[test]
     fn what_was_forgotten_and_given_back() {
-        let told = |sessions, revoked| told(&LoggedOut { sessions, revoked, problem: None });
-        assert_eq!(told(0, None), "there was nothing to forget");
-        assert_eq!(told(1, None), "logged out; 1 session forgotten");
-        assert_eq!(told(3, Some(true)), "logged out; 3 sessions forgotten, AWS has taken the login back");
-        assert_eq!(told(0, Some(true)), "logged out; AWS has taken the login back");
-        assert_eq!(told(0, Some(false)), "there was nothing to forget");
+        let logout_text = |sessions, revoked| logout_text(&LoggedOut { sessions, revoked, problem: None });
+        assert_eq!(logout_text(0, None), "there was nothing to forget");
+        assert_eq!(logout_text(1, None), "logged out; 1 session forgotten");
+        assert_eq!(logout_text(3, Some(true)), "logged out; 3 sessions forgotten, AWS has taken the login back");
+        assert_eq!(logout_text(0, Some(true)), "logged out; AWS has taken the login back");
+        assert_eq!(logout_text(0, Some(false)), "there was nothing to forget");
     }
 }

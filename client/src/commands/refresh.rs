@@ -5,56 +5,57 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, ProfileName, ProfileStatus, Refreshed, SessionStatus, sanitize_for_terminal};
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Refresh;
+use crate::clock;
 use crate::clock::Deadline;
-use crate::report::CliError;
-use crate::run::Context;
-use crate::{clock, output, words};
+use crate::context::Context;
+use crate::daemon::{CallError, Daemon};
+use crate::error::CliError;
+use crate::format_time;
 
 /// How long it is asked, after a failure, what there still is: nobody waits for that.
-const ASIDE: Duration = Duration::from_secs(2);
+const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Has the daemon get a new session, and says what it is.
 pub(crate) fn run(wanted: &Refresh, context: &Context) -> Result<(), CliError> {
     let endpoint = Endpoint::Refresh(wanted.name.clone());
-    let agent = Agent::find(IfAbsent::Start)?;
+    let daemon = context.daemon()?;
     let zone = TimeZone::system();
     let Refreshed { session } =
-        agent.call_json(&endpoint, b"").map_err(|error| refused(error, &agent, &wanted.name, &zone))?;
-    let got = told(&session, clock::now(), &zone);
-    output::print(&format!("{} {}: {got}\n", context.screen.tick(), wanted.name))
+        daemon.call_json(&endpoint, b"").map_err(|error| refresh_error(error, &daemon, &wanted.name, &zone))?;
+    let got = session_text(&session, clock::now(), &zone);
+    context.print_done(&format!("{}: {got}", wanted.name))
 }
 
 /// Why there is no new session, and what goes on meanwhile. Only a daemon that has answered is asked for more.
-fn refused(error: CallError, agent: &Agent, name: &ProfileName, zone: &TimeZone) -> CliError {
-    let has_answered = matches!(error, CallError::Said(_));
+fn refresh_error(error: CallError, daemon: &Daemon, name: &ProfileName, zone: &TimeZone) -> CliError {
+    let has_answered = matches!(error, CallError::Rejected(_));
     let error = CliError::from(error);
     if !has_answered {
         return error;
     }
     let profile = Endpoint::Profile(name.clone());
-    let found: Option<ProfileStatus> = agent.call_json_within(&profile, b"", Deadline::after(ASIDE)).ok();
-    match found.and_then(|profile| stays(&profile, clock::now(), zone)) {
-        Some(stays) => error.before_advice(&stays),
+    let found: Option<ProfileStatus> = daemon.call_json_within(&profile, b"", Deadline::after(PROFILE_TIMEOUT)).ok();
+    match found.and_then(|profile| kept_session_text(&profile, clock::now(), zone)) {
+        Some(kept_session_text) => error.with_hint_prefix(&kept_session_text),
         None => error,
     }
 }
 
 /// What is said of a session that is still good.
-fn stays(profile: &ProfileStatus, now: Timestamp, zone: &TimeZone) -> Option<String> {
+fn kept_session_text(profile: &ProfileStatus, now: Timestamp, zone: &TimeZone) -> Option<String> {
     let end = profile.session.as_ref()?.expires.filter(|end| *end > now)?;
-    Some(format!("The present session stays, until {}", words::moment(now, end, zone)))
+    Some(format!("The present session stays, until {}", format_time::short_time(now, end, zone)))
 }
 
 /// What there is now. Keys without an end are no session: they are what the source has, read again.
-fn told(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> String {
+fn session_text(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> String {
     let Some(end) = session.expires else {
         let key = sanitize_for_terminal(&session.key_id_suffix);
         return format!("the source's keys were read again (access key …{key})");
     };
     let whose = session.arn.as_deref().map(|arn| format!(" of {}", sanitize_for_terminal(arn))).unwrap_or_default();
-    format!("a new session{whose}, valid until {}", words::until(now, end, zone, None))
+    format!("a new session{whose}, valid until {}", format_time::until(now, end, zone, None))
 }
 
 #[cfg(test)]
@@ -70,12 +71,13 @@ mod tests {
             "session": {"key_id_suffix": "WXYZ", "issued": "2026-01-02T12:00:00Z", "expires": "2026-01-02T22:14:00Z"},
         }))
         .unwrap();
-        let told = |profile: &ProfileStatus, now: &str| stays(profile, now.parse().unwrap(), &TimeZone::UTC);
+        let session_text =
+            |profile: &ProfileStatus, now: &str| kept_session_text(profile, now.parse().unwrap(), &TimeZone::UTC);
         let noon = "2026-01-02T12:00:00Z";
-        assert_eq!(told(&profile, noon).as_deref(), Some("The present session stays, until 22:14"));
-        assert_eq!(told(&profile, "2026-01-02T22:14:00Z"), None);
+        assert_eq!(session_text(&profile, noon).as_deref(), Some("The present session stays, until 22:14"));
+        assert_eq!(session_text(&profile, "2026-01-02T22:14:00Z"), None);
         profile.session = None;
-        assert_eq!(told(&profile, noon), None);
+        assert_eq!(session_text(&profile, noon), None);
     }
 
     #[test]
@@ -86,12 +88,12 @@ mod tests {
             issued: Timestamp::UNIX_EPOCH,
             expires: Some(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1)),
         };
-        let told = |session: &SessionStatus| told(session, Timestamp::UNIX_EPOCH, &TimeZone::UTC);
+        let session_text = |session: &SessionStatus| session_text(session, Timestamp::UNIX_EPOCH, &TimeZone::UTC);
         assert_eq!(
-            told(&session),
+            session_text(&session),
             "a new session of arn:aws:sts::111122223333:assumed-role/developers/dev, valid until 01:00 (1 h)"
         );
         session.expires = None;
-        assert_eq!(told(&session), "the source's keys were read again (access key …WXYZ)");
+        assert_eq!(session_text(&session), "the source's keys were read again (access key …WXYZ)");
     }
 }

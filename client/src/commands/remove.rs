@@ -2,24 +2,26 @@
 
 use std::path::PathBuf;
 
-use rolecall_protocol::{ProfileName, location, near_misses};
+use rolecall_protocol::{ProfileName, similar_names};
 
-use crate::agent::{Agent, CallError};
 use crate::cli::Remove;
 use crate::config_file::{self, ConfigFile};
-use crate::context_entry::{files, kubeconfig_option, say_notes, short};
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::daemon::config_status;
+use crate::error::CliError;
+use crate::files::path_text::display_path;
+use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, Files, Removal, RemoveOutcome};
 use crate::output;
-use crate::report::CliError;
-use crate::run::Context;
 
 /// Removes them. Nothing is changed if one of the names is unknown.
 ///
 /// The kubeconfig comes first: if the configuration cannot be written then, the same command can be run again.
 pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
-    let path = location::config().map_err(CallError::from)?;
+    let path = context.config_path()?;
     let config = ConfigFile::load(&path)?;
-    super::check_running_config(&path)?;
+    config_status::check_running_daemon_config(&path, &context.environment)?;
     check_known(&wanted.names, &config.profile_names())?;
     let outcome = if wanted.keep_context {
         None
@@ -35,14 +37,14 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
         }
         Ok::<(), CliError>(())
     })?;
-    Agent::reload();
+    Daemon::reload();
     for name in &wanted.names {
-        let rest = outcome.as_ref().map(|(files, outcome)| rest(name, outcome, files)).unwrap_or_default();
-        output::print(&format!("{} removed the profile {name}{rest}\n", context.screen.tick()))?;
+        let rest = outcome.as_ref().map(|(files, outcome)| context_text(name, outcome, files)).unwrap_or_default();
+        context.print_done(&format!("removed the profile {name}{rest}"))?;
     }
     if let Some((_, outcome)) = outcome {
-        say_notes(&outcome.written.notes);
-        afterwards(&outcome, &kubeconfig_option(wanted.kubeconfig.as_deref()));
+        print_notes(&outcome.written.notes);
+        print_context_notes(&outcome, &kubeconfig_option(wanted.kubeconfig.as_deref()));
     }
     Ok(())
 }
@@ -51,7 +53,7 @@ fn check_known(wanted: &[ProfileName], known: &[String]) -> Result<(), CliError>
     let Some(unknown) = wanted.iter().find(|name| !known.iter().any(|known| known == name.as_str())) else {
         return Ok(());
     };
-    let alike = near_misses(unknown.as_str(), known.iter().map(String::as_str));
+    let alike = similar_names(unknown.as_str(), known.iter().map(String::as_str));
     let hint = match alike.as_slice() {
         [] => "Nothing was removed. See the profiles with: rolecall list".to_owned(),
         alike => format!("Nothing was removed. Did you mean {}?", alike.join(" or ")),
@@ -60,7 +62,7 @@ fn check_known(wanted: &[ProfileName], known: &[String]) -> Result<(), CliError>
 }
 
 /// What became of the context, after "removed the profile NAME".
-fn rest(name: &ProfileName, outcome: &RemoveOutcome, looked_in: &Files) -> String {
+fn context_text(name: &ProfileName, outcome: &RemoveOutcome, looked_in: &Files) -> String {
     let removal = outcome.profiles.iter().find(|(profile, _)| profile == name.as_str()).map(|(_, removal)| *removal);
     match removal {
         Some(Removal::Removed) => {
@@ -74,15 +76,15 @@ fn rest(name: &ProfileName, outcome: &RemoveOutcome, looked_in: &Files) -> Strin
 }
 
 fn list(files: &[PathBuf]) -> String {
-    files.iter().map(|file| short(file)).collect::<Vec<_>>().join(", ")
+    files.iter().map(|file| display_path(file)).collect::<Vec<_>>().join(", ")
 }
 
-fn afterwards(outcome: &RemoveOutcome, option: &str) {
+fn print_context_notes(outcome: &RemoveOutcome, option: &str) {
     if let Some(gone) = &outcome.unset_current {
-        output::note(&format!("{gone} was your current context. Choose another: rolecall use NAME{option}"));
+        output::print_note(&format!("{gone} was your current context. Choose another: rolecall use NAME{option}"));
     }
     for context in &outcome.left_dangling {
-        output::note(&format!("the context {context} was made from one that is gone, and no longer works"));
+        output::print_note(&format!("the context {context} was made from one that is gone, and no longer works"));
     }
 }
 

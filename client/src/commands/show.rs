@@ -7,35 +7,37 @@ use rolecall_protocol::{
     RoleArn, SessionStatus, SourceName, SourceStatus, Status, sanitize_for_terminal,
 };
 
-use crate::agent::{Agent, IfAbsent};
 use crate::cli::Show;
-use crate::commands::login::source::waits_for_login;
-use crate::commands::login::standing::Standing;
-use crate::context_entry::{files, short};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::files::path_text::display_path;
+use crate::format_time;
 use crate::kubeconfig;
-use crate::report::CliError;
-use crate::{clock, output, words};
+use crate::kubeconfig::context_entry::files;
+use crate::login::source::waits_for_login;
+use crate::login::status::LoginSummary;
+use crate::{clock, output};
 
 /// Prints the profile.
-pub(crate) fn run(wanted: &Show) -> Result<(), CliError> {
+pub(crate) fn run(wanted: &Show, context: &Context) -> Result<(), CliError> {
     let endpoint = Endpoint::Profile(wanted.name.clone());
-    let agent = Agent::find(IfAbsent::Start)?;
+    let daemon = context.daemon()?;
     if wanted.json {
-        return super::print_json(&agent.call_json::<serde_json::Value>(&endpoint, b"")?);
+        return output::print_json(&daemon.call_json::<serde_json::Value>(&endpoint, b"")?);
     }
-    let details: ProfileDetails = agent.call_json(&endpoint, b"")?;
+    let details: ProfileDetails = daemon.call_json(&endpoint, b"")?;
     // It adds to the answer; without it there is one all the same.
-    let all = agent.call_json::<Status>(&Endpoint::Status, b"").ok();
+    let all = daemon.call_json::<Status>(&Endpoint::Status, b"").ok();
     let source = all.and_then(|all| all.sources.into_iter().find(|source| source.name == details.status.source));
-    let context = context_of(&wanted.name);
-    output::print(&render(&details, source.as_ref(), context.as_deref(), clock::now(), &TimeZone::system()))
+    let context_file = context_of(&wanted.name);
+    output::print(&render(&details, source.as_ref(), context_file.as_deref(), clock::now(), &context.zone))
 }
 
 /// Where the profile's context is. A kubeconfig that cannot be read is not what was asked about.
 fn context_of(name: &ProfileName) -> Option<String> {
     let found = kubeconfig::find(&files(None).ok()?, name.as_str()).ok()??;
     let current = if found.is_current { ", the current one" } else { "" };
-    Some(sanitize_for_terminal(&format!("{name} in {}{current}", short(&found.file))))
+    Some(sanitize_for_terminal(&format!("{name} in {}{current}", display_path(&found.file))))
 }
 
 fn render(
@@ -52,7 +54,7 @@ fn render(
     ];
     lines.extend(login(status, source, now, zone).map(|login| ("login", login)));
     lines.extend(details.mfa.as_ref().map(|mfa| ("mfa", mfa_words(mfa, &status.source))));
-    match details.hops.split_last() {
+    match details.role_chain.split_last() {
         Some((role, via)) => {
             lines.extend(via.iter().map(|role| ("via", role.to_string())));
             lines.push(("role", role.to_string()));
@@ -64,15 +66,15 @@ fn render(
     }
     lines.extend(inputs_lines(&details.inputs));
     lines.push(("duration", duration(details)));
-    let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.is_over(now));
+    let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.needs_login(now));
     lines.push(("state", state(status, needs_login).to_owned()));
     if let Some(session) = &status.session {
         lines.extend(session_lines(session, now, zone));
     }
     if let Some(then) = status.next_renewal {
-        lines.push(("next renewal", words::ahead(now, then)));
+        lines.push(("next renewal", format_time::from_now(now, then)));
     }
-    let used = status.last_used.map_or_else(|| "never".to_owned(), |then| words::ago(now, then));
+    let used = status.last_used.map_or_else(|| "never".to_owned(), |then| format_time::ago(now, then));
     lines.push(("last used", used));
     if let Some(context) = context {
         lines.push(("context", context.to_owned()));
@@ -94,7 +96,7 @@ fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, 
     let problems = [status.problem.as_ref(), source.and_then(|source| source.problem.as_ref())];
     let is_needed = problems.into_iter().flatten().any(waits_for_login);
     let login = source.and_then(|source| source.login.as_ref());
-    let Standing { words, urgency } = Standing::of(login, is_needed, || status.session.is_some(), now, zone)?;
+    let LoginSummary { words, urgency } = LoginSummary::of(login, is_needed, || status.session.is_some(), now, zone)?;
     Some(match urgency.command(&status.source) {
         // The problem says so, too.
         Some(command) if status.problem.as_ref().is_none_or(|problem| !waits_for_login(problem)) => {
@@ -106,7 +108,7 @@ fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, 
 
 /// How codes of the device are used, and why so.
 fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
-    let length = words::length(SignedDuration::from_secs(i64::try_from(mfa.seconds).unwrap_or(i64::MAX)));
+    let length = format_time::duration(SignedDuration::from_secs(i64::try_from(mfa.seconds).unwrap_or(i64::MAX)));
     let use_of = if mfa.in_assume_role {
         format!(
             "a code in AssumeRole for each session of {length}: a session got with a code could assume roles for 1 h at most"
@@ -150,11 +152,11 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
         lines.push(("session", sanitize_for_terminal(arn)));
     }
     lines.push(("access key", format!("…{}", sanitize_for_terminal(&session.key_id_suffix))));
-    lines.push(("since", words::precise(session.issued, zone)));
+    lines.push(("since", format_time::date_time(session.issued, zone)));
     lines.push((
         "until",
         match session.expires {
-            Some(end) => format!("{} ({})", words::precise(end, zone), words::left(now, end)),
+            Some(end) => format!("{} ({})", format_time::date_time(end, zone), format_time::time_left(now, end)),
             None => "no end (long-lived keys)".to_owned(),
         },
     ));
@@ -163,9 +165,9 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
 
 /// What is wrong, what it needs to end, and when it is tried again.
 fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String)> {
-    let said = format!("{} ({})", problem.error.clone().sanitized(), words::ago(now, problem.since));
+    let said = format!("{} ({})", problem.error.clone().sanitized(), format_time::ago(now, problem.since));
     let needs = needs(problem).map(|needs| ("needs", needs.to_owned()));
-    let retry = words::next_try(problem, now).map(|next| ("next try", next));
+    let retry = format_time::next_try(problem, now).map(|next| ("next try", next));
     [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
 }
 
@@ -174,18 +176,18 @@ fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String
 fn duration(details: &ProfileDetails) -> String {
     let length_of = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     let (wanted, limit) = (length_of(details.duration_seconds), details.limit_seconds.map(length_of));
-    let session = details.status.session.as_ref().filter(|_| !details.hops.is_empty());
-    let granted = session.and_then(|session| words::cut_short(session, limit.unwrap_or(wanted)));
+    let session = details.status.session.as_ref().filter(|_| !details.role_chain.is_empty());
+    let granted = session.and_then(|session| format_time::granted_if_shorter(session, limit.unwrap_or(wanted)));
     match (granted, limit) {
         (Some(granted), _) => {
-            format!("{} (AWS grants no more than {})", words::length(wanted), words::length(granted))
+            format!("{} (AWS grants no more than {})", format_time::duration(wanted), format_time::duration(granted))
         }
         (None, Some(limit)) => format!(
             "{} ({} at most: AWS limits a role that is assumed from another role)",
-            words::length(wanted),
-            words::length(limit)
+            format_time::duration(wanted),
+            format_time::duration(limit)
         ),
-        (None, None) => words::length(wanted),
+        (None, None) => format_time::duration(wanted),
     }
 }
 
@@ -204,9 +206,9 @@ fn needs(problem: &Problem) -> Option<&'static str> {
 /// A state in words.
 fn state(status: &ProfileStatus, needs_login: bool) -> &'static str {
     match status.state {
-        ProfileState::Unused => words::unused(status.last_used, needs_login),
+        ProfileState::Unused => format_time::unused_session(status.last_used, needs_login),
         ProfileState::Ready => "ready",
-        ProfileState::Expired => words::expired(needs_login),
+        ProfileState::Expired => format_time::expired_session(needs_login),
         ProfileState::LoginNeeded => "login needed",
         ProfileState::Failed => "failing",
         _ => "unknown to this version of rolecall",

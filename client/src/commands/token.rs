@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 
 use crate::cli::Token;
-use crate::report::CliError;
+use crate::context::Context;
+use crate::error::CliError;
 
 /// The same as the fast path; it has said itself what there is to say.
-pub(crate) fn run(wanted: &Token) -> Result<(), CliError> {
-    match crate::token::run(OsStr::new(wanted.name.as_str())) {
+pub(crate) fn run(wanted: &Token, context: &Context) -> Result<(), CliError> {
+    match crate::token::run(OsStr::new(wanted.name.as_str()), context.read_environment) {
         0 => Ok(()),
         code => Err(CliError::silent(code)),
     }

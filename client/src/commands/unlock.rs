@@ -2,42 +2,43 @@
 
 use rolecall_protocol::{Endpoint, ErrorCode, LockStatus, Status, UnlockRequest};
 
-use super::lock::{call, note_problem};
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::cli::Unlock;
+use crate::context::Context;
+use crate::daemon::{CallError, Daemon};
+use crate::error::CliError;
 use crate::output;
-use crate::passphrase::{Passphrases, TRIES};
-use crate::report::CliError;
-use crate::run::Context;
+use crate::terminal::passphrase::{MAX_ATTEMPTS, Passphrases};
 
 /// Asks for the passphrase, and unlocks with it.
 pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
-    let agent = Agent::find(IfAbsent::Start)?;
-    let before = agent.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
+    let daemon = context.daemon()?;
+    let before = daemon.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
     if !before.locked {
         return output::print("the agent is not locked\n");
     }
     let after = if before.has_passphrase {
         let passphrases = Passphrases::find(wanted.stdin, "Run it in a terminal, or with --stdin")?;
-        ask(&agent, passphrases)?
+        ask(&daemon, &passphrases)?
     } else {
         // Nothing to check one against: what it is kept in was damaged, and may have been removed.
-        unlock(&agent, UnlockRequest { passphrase: String::new().into() })?
+        unlock(&daemon, UnlockRequest { passphrase: String::new().into() })?
     };
-    output::print(&format!("{} unlocked; sessions are got as they are needed\n", context.screen.tick()))?;
-    note_problem(&after);
+    context.print_done("unlocked; sessions are got as they are needed")?;
+    if let Some(problem) = &after.problem {
+        output::print_note(&problem.to_string());
+    }
     Ok(())
 }
 
 /// A person may mistype; a script may not.
-fn ask(agent: &Agent, mut passphrases: Passphrases) -> Result<LockStatus, CliError> {
-    let tries = if passphrases.is_a_person() { TRIES } else { 1 };
+fn ask(daemon: &Daemon, passphrases: &Passphrases) -> Result<LockStatus, CliError> {
+    let tries = if passphrases.is_interactive() { MAX_ATTEMPTS } else { 1 };
     let mut failures = 0;
     loop {
         let passphrase = passphrases.ask("Passphrase: ")?;
-        match unlock(agent, UnlockRequest { passphrase }) {
-            Err(CallError::Said(said)) if said.code == ErrorCode::WrongPassphrase && failures + 1 < tries => {
-                output::note(&said.message);
+        match unlock(daemon, UnlockRequest { passphrase }) {
+            Err(CallError::Rejected(said)) if said.code == ErrorCode::WrongPassphrase && failures + 1 < tries => {
+                output::print_note(&said.message);
                 failures += 1;
             }
             unlocked => return Ok(unlocked?),
@@ -46,6 +47,6 @@ fn ask(agent: &Agent, mut passphrases: Passphrases) -> Result<LockStatus, CliErr
 }
 
 #[allow(clippy::needless_pass_by_value)] // it is wiped here
-fn unlock(agent: &Agent, request: UnlockRequest) -> Result<LockStatus, CallError> {
-    call(agent, &Endpoint::Unlock, &request)
+fn unlock(daemon: &Daemon, request: UnlockRequest) -> Result<LockStatus, CallError> {
+    daemon.call_with_secret(&Endpoint::Unlock, &request)
 }

@@ -1,14 +1,15 @@
 //! `rolecall use NAME`: makes a profile's context the current one.
 
-use rolecall_protocol::{ProfileName, location, sentence};
+use rolecall_protocol::{ProfileName, join_sentences, location};
 
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
-use crate::context_entry::{files, kubeconfig_option, say_notes, short};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::files::path_text::display_path;
+use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, KubeconfigError};
 use crate::output;
-use crate::report::CliError;
-use crate::run::Context;
 
 /// Sets the current context, and says which it was.
 pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
@@ -16,16 +17,16 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     let outcome = match kubeconfig::use_context(&files, name) {
         Ok(outcome) => outcome,
-        Err(ref error @ KubeconfigError::UnknownContext { ref alike, .. }) => {
+        Err(ref error @ KubeconfigError::UnknownContext { similar: ref alike, .. }) => {
             let option = kubeconfig_option(wanted.kubeconfig.as_deref());
-            let hint = instead(&wanted.name, alike, is_configured(&wanted.name), &option);
+            let hint = unknown_context_hint(&wanted.name, alike, is_configured(&wanted.name), &option);
             return Err(CliError::failed(error.to_string(), hint));
         }
         Err(error) => return Err(error.into()),
     };
-    say_notes(&outcome.written.notes);
+    print_notes(&outcome.written.notes);
     let tick = context.screen.tick();
-    let file = short(&outcome.file);
+    let file = display_path(&outcome.file);
     output::print(&match outcome.previous.as_deref() {
         Some(previous) if previous == name => format!("{tick} {name} is your current context already ({file})\n"),
         Some(previous) => {
@@ -37,7 +38,7 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
 }
 
 /// What to do where there is no such context: somebody mistyped it, or has not written it yet, or takes it for a profile.
-fn instead(name: &ProfileName, alike: &[String], is_profile: bool, option: &str) -> String {
+fn unknown_context_hint(name: &ProfileName, alike: &[String], is_profile: bool, option: &str) -> String {
     let meant = match alike {
         [] => None,
         alike => Some(format!("Did you mean {}?", alike.join(" or "))),
@@ -49,7 +50,7 @@ fn instead(name: &ProfileName, alike: &[String], is_profile: bool, option: &str)
         }
         (false, _) => "There is no profile of that name either; see: rolecall list".to_owned(),
     };
-    meant.map_or_else(|| profile.clone(), |meant| sentence(&meant, Some(&profile)))
+    meant.map_or_else(|| profile.clone(), |meant| join_sentences(&meant, Some(&profile)))
 }
 
 /// Whether there is such a profile. Only for a better hint, so a configuration that cannot be read counts as no.
@@ -68,7 +69,7 @@ mod tests {
     fn near_misses_and_what_would_write_the_context() {
         let told = |alike: &[&str], is_profile, option| {
             let alike: Vec<String> = alike.iter().map(|name| (*name).to_owned()).collect();
-            instead(&"nix".parse().unwrap(), &alike, is_profile, option)
+            unknown_context_hint(&"nix".parse().unwrap(), &alike, is_profile, option)
         };
         assert_eq!(told(&[], true, ""), "Write that of the profile nix with: rolecall kubeconfig nix --use");
         assert_eq!(

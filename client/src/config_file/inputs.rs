@@ -1,4 +1,4 @@
-//! What AssumeRole is given beside the role, as a profile's table has it.
+//! The optional parameters of AssumeRole in a profile's table.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -7,9 +7,9 @@ use std::str::FromStr;
 use rolecall_protocol::{PolicyArn, SourceIdentity, TagKey, TagValue};
 use toml_edit::{Array, InlineTable, Item, TableLike, Value};
 
-use super::set;
+use super::table::set_key;
 
-/// The keys that few profiles have. What is `None` or empty is not in the file.
+/// The optional parameters of AssumeRole. Fields that are `None` or empty have no key in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct InputsEntry {
     pub(crate) source_identity: Option<SourceIdentity>,
@@ -19,13 +19,13 @@ pub(crate) struct InputsEntry {
     /// JSON.
     pub(crate) policy: Option<String>,
     pub(crate) sts_endpoint: Option<String>,
-    /// `false` is another thing than nothing: it stands above the defaults.
+    /// `Some(false)` overrides a default of `true`.
     pub(crate) fips: Option<bool>,
     pub(crate) dual_stack: Option<bool>,
 }
 
 impl InputsEntry {
-    /// What a profile's table says, if it is well formed.
+    /// Reads the parameters from a profile's table. Returns `None` if one is malformed.
     pub(super) fn read(table: &dyn TableLike) -> Option<Self> {
         let text = |key| table.get(key).and_then(Item::as_str);
         Some(Self {
@@ -40,25 +40,25 @@ impl InputsEntry {
         })
     }
 
-    /// Brings a profile's table up to date, each key in its place.
+    /// Updates a profile's table, each key in its place.
     pub(super) fn write(&self, table: &mut dyn TableLike) {
-        set(table, "source_identity", self.source_identity.as_ref().map(|name| name.as_str().into()));
-        // However they are spelled, as a table of their own perhaps.
+        set_key(table, "source_identity", self.source_identity.as_ref().map(|name| name.as_str().into()));
+        // Equal tags keep their spelling, which may be a table of their own.
         if tags(table).as_ref() != Some(&self.tags) {
             let pairs = self.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
             table.remove("tags");
-            set(table, "tags", (!self.tags.is_empty()).then(|| pairs.collect::<InlineTable>().into()));
+            set_key(table, "tags", (!self.tags.is_empty()).then(|| pairs.collect::<InlineTable>().into()));
         }
-        set(table, "transitive_tags", array(&self.transitive_tags));
-        set(table, "policy_arns", array(&self.policy_arns));
-        set(table, "policy", self.policy.as_deref().map(Into::into));
-        set(table, "sts_endpoint", self.sts_endpoint.as_deref().map(Into::into));
-        set(table, "fips", self.fips.map(Into::into));
-        set(table, "dual_stack", self.dual_stack.map(Into::into));
+        set_key(table, "transitive_tags", array(&self.transitive_tags));
+        set_key(table, "policy_arns", array(&self.policy_arns));
+        set_key(table, "policy", self.policy.as_deref().map(Into::into));
+        set_key(table, "sts_endpoint", self.sts_endpoint.as_deref().map(Into::into));
+        set_key(table, "fips", self.fips.map(Into::into));
+        set_key(table, "dual_stack", self.dual_stack.map(Into::into));
     }
 
-    /// Every key with its value in words.
-    pub(crate) fn words(&self) -> [(&'static str, Option<String>); 8] {
+    /// Returns every key with its value as text.
+    pub(crate) fn display_values(&self) -> [(&'static str, Option<String>); 8] {
         let tags: Vec<_> = self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         [
             ("source_identity", self.source_identity.as_ref().map(ToString::to_string)),

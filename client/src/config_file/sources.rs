@@ -1,16 +1,17 @@
-//! Sources, as the client finds and adds them. It changes none that is there.
+//! Finds and adds sources. Existing sources are never changed.
 
 use rolecall_protocol::{KeyName, MfaSerial, SourceName};
 use toml_edit::{InlineTable, Item, TableLike, Value};
 
-use super::{ConfigFile, ConfigFileError, child, set};
+use super::table::set_key;
+use super::{ConfigFile, ConfigFileError, child_table};
 
-/// What a source signs with.
+/// Where a source gets its credentials from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SourceEntry<'a> {
     /// An AWS profile.
     AwsProfile(&'a str),
-    /// Keys of the OS keyring.
+    /// An access key in the OS keyring.
     Keyring(&'a KeyName),
 }
 
@@ -31,31 +32,33 @@ impl<'a> SourceEntry<'a> {
 }
 
 impl ConfigFile {
-    /// The sources that sign with these keys of the OS keyring, in the order of the file.
+    /// Returns the sources that use an access key of the OS keyring, in the order of the file.
     pub(crate) fn sources_with_keyring(&self, keys: &KeyName) -> Vec<String> {
         self.sources_with(SourceEntry::Keyring(keys))
     }
 
-    /// Adds a source that signs with these keys. Whether its name is free is for the caller to see.
+    /// Adds a source that uses an access key of the OS keyring. The caller checks that the name is not in use.
     pub(crate) fn add_source_keyring(&mut self, source: &str, keys: &KeyName) -> Result<(), ConfigFileError> {
         self.add_source(source, SourceEntry::Keyring(keys), None)
     }
 
-    /// The source that signs with this: the one that is there, or else a new one of nearly the same name, with this MFA
-    /// device. A source of that very name which signs with something else stays what it is; the new one gets a number.
+    /// Returns the source with these credentials, preferably one with this MFA device, and adds one if there is none.
+    /// The new name is similar to the name of the credentials: `Team A/dev` gives `Team-A-dev`, or `Team-A-dev-2` if
+    /// that is in use.
     pub(crate) fn ensure_source(
         &mut self,
         entry: SourceEntry<'_>,
         mfa: Option<&MfaSerial>,
     ) -> Result<SourceName, ConfigFileError> {
         let named = |name: &String| name.parse::<SourceName>().ok();
-        let there: Vec<SourceName> = self.sources_with(entry).iter().filter_map(named).collect();
+        let existing: Vec<SourceName> = self.sources_with(entry).iter().filter_map(named).collect();
         let has_device = |source: &&SourceName| self.mfa_serial(source).as_deref() == mfa.map(MfaSerial::as_str);
-        if let Some(source) = there.iter().find(has_device).or(there.first()) {
+        if let Some(source) = existing.iter().find(has_device).or(existing.first()) {
             return Ok(source.clone());
         }
         let taken = self.source_names();
-        let source = free_names(entry.value()).find(|name| !taken.iter().any(|taken| taken == name.as_str()));
+        let source =
+            source_name_candidates(entry.value()).find(|name| !taken.iter().any(|taken| taken == name.as_str()));
         let Some(source) = source else {
             return Err(ConfigFileError::NotATable { path: self.path.clone(), key: "sources".to_owned() });
         };
@@ -63,7 +66,7 @@ impl ConfigFile {
         Ok(source)
     }
 
-    /// The MFA device of a source, if it has one.
+    /// Returns the serial number of a source's MFA device, if it has one.
     pub(crate) fn mfa_serial(&self, source: &SourceName) -> Option<String> {
         let source = self.sources()?.get(source.as_str())?.as_table_like()?;
         source.get("mfa")?.as_table_like()?.get("serial")?.as_str().map(str::to_owned)
@@ -75,12 +78,12 @@ impl ConfigFile {
         entry: SourceEntry<'_>,
         mfa: Option<&MfaSerial>,
     ) -> Result<(), ConfigFileError> {
-        let sources = child(&self.path, self.document.as_table_mut(), "sources", true)?;
-        let table = child(&self.path, sources, source, false)?;
-        set(table, entry.key(), Some(entry.value().into()));
+        let sources = child_table(&self.path, self.document.as_table_mut(), "sources", true)?;
+        let table = child_table(&self.path, sources, source, false)?;
+        set_key(table, entry.key(), Some(entry.value().into()));
         if let Some(serial) = mfa {
             let device: InlineTable = std::iter::once(("serial", Value::from(serial.as_str()))).collect();
-            set(table, "mfa", Some(device.into()));
+            set_key(table, "mfa", Some(device.into()));
         }
         Ok(())
     }
@@ -96,8 +99,9 @@ impl ConfigFile {
     }
 }
 
-/// Names for a source that are made from what it signs with, which may have any characters: the first, then numbered.
-fn free_names(from: &str) -> impl Iterator<Item = SourceName> {
+/// Returns possible names for a source, made from the name of its credentials, which may have any characters: first
+/// without, then with a number.
+fn source_name_candidates(from: &str) -> impl Iterator<Item = SourceName> {
     let plain: String =
         from.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
     let plain: String = plain.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).chars().take(56).collect();

@@ -1,10 +1,11 @@
-//! What a person wrote stays; what we wrote reads back.
+//! Text of the user stays, and entries that were written read back.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 
+use super::sources::SourceEntry;
 use super::*;
 
 const HAND: &str = "\
@@ -57,12 +58,12 @@ fn entry() -> ProfileEntry {
     }
 }
 
-fn save<T>(path: &Path, make: impl FnOnce(&mut ConfigFile) -> T) -> T {
-    edit(path, |file| Ok::<T, ConfigFileError>(make(file))).unwrap()
+fn save<T>(path: &Path, change: impl FnOnce(&mut ConfigFile) -> T) -> T {
+    edit(path, |file| Ok::<T, ConfigFileError>(change(file))).unwrap()
 }
 
 #[test]
-fn what_is_not_changed_is_not_written() {
+fn set_equal_values_leaves_the_text_unchanged() {
     let mut config = file(HAND);
     assert_eq!(config.profile("prod"), Some(entry()));
     config.set_profile("prod", &entry()).unwrap();
@@ -70,12 +71,12 @@ fn what_is_not_changed_is_not_written() {
     let audit = config.profile("audit").unwrap();
     assert_eq!(audit.via.len(), 2);
     config.set_profile("audit", &audit).unwrap();
-    assert!(!config.remove_profile("nobody"));
+    assert!(!config.remove_profile("missing"));
     assert_eq!(config.text(), HAND);
 }
 
 #[test]
-fn only_the_keys_that_differ_change_and_comments_stay() {
+fn set_profile_changes_only_different_keys() {
     let mut config = file(HAND);
     let changed = ProfileEntry {
         cluster: "other".parse().unwrap(),
@@ -94,7 +95,7 @@ fn only_the_keys_that_differ_change_and_comments_stay() {
 }
 
 #[test]
-fn new_profiles_and_sources_stand_beside_the_others() {
+fn new_profile_and_source_are_placed_beside_the_others() {
     let mut config = file(HAND);
     let source = config.ensure_source(SourceEntry::AwsProfile("Team A/dev"), None).unwrap();
     assert_eq!(source.as_str(), "Team-A-dev");
@@ -119,7 +120,7 @@ server = \"https://old\"
 }
 
 #[test]
-fn a_source_of_that_name_that_signs_in_otherwise_stays_what_it_is() {
+fn ensure_source_with_a_used_name_adds_a_number() {
     let mut config = file("[sources.work]\nkeyring = \"work\"\n[sources.other]\naws_profile = \"job\"\n");
     assert_eq!(config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap().as_str(), "work-2");
     assert_eq!(config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap().as_str(), "work-2");
@@ -131,7 +132,7 @@ fn a_source_of_that_name_that_signs_in_otherwise_stays_what_it_is() {
 }
 
 #[test]
-fn a_profile_goes_with_its_own_comment_and_no_other() {
+fn remove_profile_removes_only_its_own_comment() {
     let mut config = file(HAND);
     assert!(config.remove_profile("prod"));
     let gone = HAND.split("\n# the big one\n").nth(1).unwrap().split("\n# for reading").next().unwrap();
@@ -146,20 +147,20 @@ fn a_profile_goes_with_its_own_comment_and_no_other() {
 }
 
 #[test]
-fn a_new_file_says_what_it_is() {
+fn new_file_starts_with_the_header() {
     let mut config = file("");
     assert_eq!(config.text(), "");
     config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap();
     config.set_profile("prod", &entry()).unwrap();
     let text = config.text();
     assert!(
-        text.starts_with(&format!("{HEADER}[sources.work]\naws_profile = \"work\"\n\n[profiles.prod]\n")),
+        text.starts_with(&format!("{NEW_FILE_HEADER}[sources.work]\naws_profile = \"work\"\n\n[profiles.prod]\n")),
         "{text}"
     );
     assert!(text.contains("man rolecall-config"));
     let mut again = file(&text);
     again.remove_profile("prod");
-    assert_eq!(again.text(), format!("{HEADER}[sources.work]\naws_profile = \"work\"\n"));
+    assert_eq!(again.text(), format!("{NEW_FILE_HEADER}[sources.work]\naws_profile = \"work\"\n"));
 
     let mut commented = file("# nothing yet\n");
     commented.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap();
@@ -167,7 +168,7 @@ fn a_new_file_says_what_it_is() {
 }
 
 #[test]
-fn other_spellings_of_a_table_are_understood() {
+fn set_profile_accepts_every_table_syntax() {
     for text in [
         "profiles = { prod = { cluster = \"a\", region = \"eu-west-1\", source = \"s\" } }\n",
         "profiles.prod = { cluster = \"a\", region = \"eu-west-1\", source = \"s\" }\n",
@@ -187,7 +188,7 @@ fn other_spellings_of_a_table_are_understood() {
 }
 
 #[test]
-fn line_breaks_of_windows_stay() {
+fn set_profile_keeps_crlf_line_breaks() {
     let before = HAND.replace('\n', "\r\n");
     let mut config = file(&before);
     assert_eq!(config.text(), before);
@@ -199,17 +200,17 @@ fn line_breaks_of_windows_stay() {
 }
 
 #[test]
-fn what_is_malformed_is_told_by_place_and_never_quoted() {
+fn malformed_file_error_has_position_without_content() {
     for (text, words) in [
         ("[defaults]\nsecret = sesame\n", "config.toml:2:10: "),
         ("sesame = 1\nsesame = 2\n", "config.toml:2:1: duplicate key"),
         ("[profiles.a\n", "config.toml:1:12: "),
         ("a = \"sesame\n", "config.toml:1:"),
     ] {
-        let told = ConfigFile::parse(Path::new("config.toml"), text).unwrap_err();
-        assert!(told.to_string().contains(words), "{told}");
-        assert!(!told.to_string().contains("sesame") && !told.to_string().contains('\n'), "{told}");
-        assert!(told.hint().contains("left as it was"));
+        let error = ConfigFile::parse(Path::new("config.toml"), text).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(!error.to_string().contains("sesame") && !error.to_string().contains('\n'), "{error}");
+        assert!(error.untouched() == Some(Untouched::LeftAsItWas));
     }
     for text in ["profiles = 1\n", "profiles = []\n", "[profiles]\nnew = 1\n", "[[profiles]]\n"] {
         let error = file(text).set_profile("new", &entry()).unwrap_err();
@@ -218,7 +219,7 @@ fn what_is_malformed_is_told_by_place_and_never_quoted() {
 }
 
 #[test]
-fn edit_makes_the_file_for_us_alone_and_keeps_the_mode_of_one_that_is_there() {
+fn edit_creates_mode_0600_and_keeps_an_existing_mode() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rolecall/config.toml");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -241,7 +242,7 @@ fn edit_makes_the_file_for_us_alone_and_keeps_the_mode_of_one_that_is_there() {
 }
 
 #[test]
-fn an_edit_can_be_taken_back() {
+fn edit_can_restore_the_previous_text() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     fs::write(&path, HAND).unwrap();
@@ -252,7 +253,7 @@ fn an_edit_can_be_taken_back() {
 }
 
 #[test]
-fn a_link_stays_and_what_is_no_file_is_refused() {
+fn edit_keeps_a_symlink_and_load_rejects_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("real"), HAND).unwrap();
     let link = folder.path().join("config.toml");
@@ -263,7 +264,7 @@ fn a_link_stays_and_what_is_no_file_is_refused() {
 }
 
 #[test]
-fn fifty_at_once_lose_nothing() {
+fn fifty_concurrent_edits_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     std::thread::scope(|scope| {
@@ -279,7 +280,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_number_of_changes_reads_back(steps in proptest::collection::vec(("[a-d][a-d0-9._-]{0,2}", any::<bool>(), "[ -~]{0,20}"), 0..20)) {
+    fn any_sequence_of_changes_reads_back(steps in proptest::collection::vec(("[a-d][a-d0-9._-]{0,2}", any::<bool>(), "[ -~]{0,20}"), 0..20)) {
         let mut config = file(HAND);
         let mut wanted: std::collections::BTreeMap<String, ProfileEntry> = std::collections::BTreeMap::new();
         for (name, adds, text) in steps {
@@ -304,7 +305,7 @@ proptest! {
 }
 
 #[test]
-fn inputs_are_written_in_their_place_and_read_again() {
+fn assume_role_options_are_written_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let inputs = InputsEntry {
@@ -328,7 +329,7 @@ fn inputs_are_written_in_their_place_and_read_again() {
     assert!(text.contains("tags = { \"cost center\" = \"42\", team = \"x\" }\n"), "{text}");
     assert!(text.contains("fips = true\n") && !text.contains("dual_stack"), "{text}");
     assert_eq!(config.profile("prod"), Some(full.clone()));
-    // A table of their own that says the same stays one.
+    // Equal tags in a table of their own stay there.
     let by_hand = text.replace("tags = { \"cost center\" = \"42\", team = \"x\" }\n", "");
     let by_hand =
         format!("{}\n[profiles.prod.tags]\nteam = \"x\" # ours\n\"cost center\" = \"42\"\n", by_hand.trim_end());
@@ -341,7 +342,7 @@ fn inputs_are_written_in_their_place_and_read_again() {
 }
 
 #[test]
-fn a_source_with_keys_is_added_and_found() {
+fn keyring_source_is_added_and_found() {
     let mut config = file("# mine\n[sources.work]\naws_profile = \"job\" # the usual\n");
     config.add_source_keyring("break-glass", &"break-glass".parse().unwrap()).unwrap();
     assert_eq!(
@@ -353,7 +354,7 @@ fn a_source_with_keys_is_added_and_found() {
 }
 
 #[test]
-fn a_source_is_made_with_its_device_and_one_that_is_there_stays_as_it_is() {
+fn ensure_source_adds_mfa_and_keeps_an_existing_source() {
     let mut config = file("");
     let serial: rolecall_protocol::MfaSerial = "arn:aws:iam::111122223333:mfa/dev".parse().unwrap();
     let keys = "work".parse().unwrap();

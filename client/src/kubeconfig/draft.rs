@@ -1,69 +1,81 @@
-//! The files as they should become: changes are made to models here, and to texts only when all are known.
+//! Edits the models of the files. Nothing here reads or writes a file.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::entry::{self, Entry, inner_name};
+use super::entry::{self, Entry, prefixed_name};
 use super::error::KubeconfigError;
-use super::files::{Files, Loaded, find};
-use super::model::{Kind, Value};
-use super::{Change, Removal};
+use super::files::{Files, LoadedFile, find_index};
+use super::model::{EntryKind, Value};
+use super::outcome::{Change, Removal};
 
-/// The files of a list, in order, with changes that are not written yet.
+/// The files of `KUBECONFIG`, in order, with edited copies of their models.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
-    files: &'a [Loaded],
+    files: &'a [LoadedFile],
     models: Vec<Value>,
-    default: usize,
+    /// The index of the file that gets new entries and the current context.
+    default_file: usize,
 }
 
-/// Where an entry is: which file of the list, and which item of its list.
-type Place = (usize, usize);
+/// The position of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EntryPosition {
+    /// The index of its file.
+    pub(super) file: usize,
+    /// Its index in the file's list of its kind.
+    index: usize,
+}
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(list: &Files, files: &'a [Loaded]) -> Draft<'a> {
-        Draft { files, models: files.iter().map(|file| file.model.clone()).collect(), default: list.default_index() }
+    pub(super) fn new(list: &Files, files: &'a [LoadedFile]) -> Draft<'a> {
+        let models = files.iter().map(|file| file.model.clone()).collect();
+        Draft { files, models, default_file: list.default_index() }
     }
 
-    /// The files that would change, with what they should mean.
+    /// Returns the index and the new model of each file that changes.
     pub(super) fn changes(&self) -> impl Iterator<Item = (usize, &Value)> {
         self.models.iter().enumerate().filter(|(index, model)| self.files[*index].model != **model)
     }
 
-    /// The current context: of the first file that has one, as in client-go's merge.
+    /// Returns the current context, which is that of the first file that sets one, as in client-go's merge.
     pub(super) fn current_context(&self) -> Option<&str> {
-        self.models.iter().find_map(current_of)
+        self.models.iter().find_map(current_context_of)
     }
 
-    /// Sets the current context where kubectl would: in the default file. Says which file that is.
+    /// Sets the current context in the default file, as kubectl does. Returns the index of that file.
     pub(super) fn set_current_context(&mut self, name: &str) -> usize {
         if self.current_context() != Some(name) {
-            self.model(self.default).set("current-context", Value::str(name));
+            self.model_mut(self.default_file).set("current-context", Value::str(name));
         }
-        self.default
+        self.default_file
     }
 
-    /// The named entry that kubectl would use: that of the first file which has one.
-    pub(super) fn find(&self, kind: Kind, name: &str) -> Result<Option<Place>, KubeconfigError> {
-        for (index, model) in self.models.iter().enumerate() {
-            if let Some(place) = find(self.path(index), model, kind, name)? {
-                return Ok(Some((index, place)));
+    /// Returns the position of the entry that kubectl uses for a name: that of the first file which has one.
+    ///
+    /// # Errors
+    /// `Duplicate` if one file has two entries of this kind and name.
+    pub(super) fn find(&self, kind: EntryKind, name: &str) -> Result<Option<EntryPosition>, KubeconfigError> {
+        for (file, model) in self.models.iter().enumerate() {
+            if let Some(index) = find_index(self.path(file), model, kind, name)? {
+                return Ok(Some(EntryPosition { file, index }));
             }
         }
         Ok(None)
     }
 
-    /// The entry at a place.
-    pub(super) fn item(&self, kind: Kind, (file, place): Place) -> Option<&Value> {
-        self.models[file].get(kind.list())?.items().get(place)
+    /// Returns the entry at a position.
+    pub(super) fn item(&self, kind: EntryKind, position: EntryPosition) -> Option<&Value> {
+        self.models[position.file].get(kind.list_key())?.items().get(position.index)
     }
 
-    /// All entries of a kind that kubectl sees, by name, each with the file it is in.
-    pub(super) fn visible(&self, kind: Kind) -> Vec<(&str, usize, &Value)> {
+    /// Returns the name, the index of the file and the item of each entry of a kind that kubectl sees. Of several
+    /// entries with one name, kubectl sees the first.
+    pub(super) fn visible(&self, kind: EntryKind) -> Vec<(&str, usize, &Value)> {
         let mut entries = Vec::new();
         let mut seen = HashSet::new();
         for (file, model) in self.models.iter().enumerate() {
-            for item in model.get(kind.list()).map(Value::items).unwrap_or_default() {
+            for item in model.get(kind.list_key()).map(Value::items).unwrap_or_default() {
                 if let Some(name) = item.get("name").and_then(Value::as_str).filter(|name| seen.insert(*name)) {
                     entries.push((name, file, item));
                 }
@@ -72,49 +84,53 @@ impl<'a> Draft<'a> {
         entries
     }
 
-    /// The name under which kubectl knows a file.
+    /// Returns the path of a file as `KUBECONFIG` lists it.
     pub(super) fn path(&self, file: usize) -> &PathBuf {
         &self.files[file].listed
     }
 
-    /// Brings a profile's three entries up to date. Each stays in the file it is in; new ones go to the file of the
-    /// context, or else to the default file. Says what it came to, and which file has the context.
+    /// Adds or updates the three entries of a profile. An existing entry stays in its file; a new one goes to the file
+    /// of the context, or else to the default file. Returns what changed, and the index of the context's file.
+    ///
+    /// # Errors
+    /// `ContextTaken` or `EntryTaken` if another tool made an entry with one of the three names.
     pub(super) fn upsert(&mut self, entry: &Entry) -> Result<(Change, usize), KubeconfigError> {
         entry.check()?;
-        let mut places = [None; 3];
-        for (place, kind) in places.iter_mut().zip(Kind::ALL) {
-            *place = self.find(kind, &entry.name(kind))?;
+        let mut positions = [None; 3];
+        for (position, kind) in positions.iter_mut().zip(EntryKind::ALL) {
+            *position = self.find(kind, &entry.name(kind))?;
         }
-        let [cluster, context, user] = places;
+        let [cluster, context, user] = positions;
         self.check_ours(entry, cluster, context, user)?;
-        let home = context.or(user).or(cluster).map_or(self.default, |(file, _)| file);
+        let file = context.or(user).or(cluster).map_or(self.default_file, |position| position.file);
 
         let mut change = if context.is_none() { Change::Added } else { Change::Unchanged };
-        for (place, kind) in places.into_iter().zip(Kind::ALL) {
-            let old = place.and_then(|place| self.item(kind, place));
-            let new = entry.item(kind, old);
+        for (position, kind) in positions.into_iter().zip(EntryKind::ALL) {
+            let old = position.and_then(|position| self.item(kind, position));
+            let new = entry.updated_item(kind, old);
             if old == Some(&new) {
                 continue;
             }
             if change == Change::Unchanged {
                 change = Change::Updated;
             }
-            match place {
-                Some((file, place)) => self.replace(kind, file, place, new),
-                None => self.model(home).push(kind.list(), new),
+            match position {
+                Some(position) => self.replace(kind, position, new),
+                None => self.model_mut(file).push(kind.list_key(), new),
             }
         }
-        Ok((change, home))
+        Ok((change, file))
     }
 
-    /// Removes what is ours of a profile from every file, and the current context if it pointed there.
+    /// Removes the entries of a profile from every file, if they are Rolecall's.
     pub(super) fn remove(&mut self, profile: &str) -> Result<Removal, KubeconfigError> {
-        let inner = inner_name(profile);
-        let context = self.find(Kind::Context, profile)?;
-        let user = self.find(Kind::User, &inner)?;
+        let inner_name = prefixed_name(profile);
+        let context = self.find(EntryKind::Context, profile)?;
+        let user = self.find(EntryKind::User, &inner_name)?;
         let is_ours = |item: &Value| entry::is_ours(item, profile);
-        let user_is_ours = user.and_then(|place| self.item(Kind::User, place)).map(is_ours);
-        let context_is_ours = context.and_then(|place| self.item(Kind::Context, place)).map(|item| uses(item, &inner));
+        let user_is_ours = user.and_then(|position| self.item(EntryKind::User, position)).map(is_ours);
+        let context = context.and_then(|position| self.item(EntryKind::Context, position));
+        let context_is_ours = context.map(|item| uses_user(item, &inner_name));
         match (user_is_ours, context_is_ours) {
             (None, None) => return Ok(Removal::NotFound),
             (None, Some(false)) | (Some(false), _) => return Ok(Removal::NotOurs),
@@ -122,83 +138,87 @@ impl<'a> Draft<'a> {
         }
         let mut removed = false;
         for model in &mut self.models {
-            let mut take = |kind: Kind, unwanted: &dyn Fn(&Value) -> bool| {
-                let Some(items) = model.items_mut(kind.list()) else { return };
+            let mut remove = |kind: EntryKind, is_unwanted: &dyn Fn(&Value) -> bool| {
+                let Some(items) = model.items_mut(kind.list_key()) else { return };
                 let before = items.len();
-                items.retain(|item| !unwanted(item));
+                items.retain(|item| !is_unwanted(item));
                 removed |= items.len() != before;
             };
-            take(Kind::Context, &|item| item.is_named(profile) && uses(item, &inner));
-            take(Kind::Cluster, &|item| item.is_named(&inner));
-            take(Kind::User, &|item| item.is_named(&inner) && is_ours(item));
+            remove(EntryKind::Context, &|item| item.is_named(profile) && uses_user(item, &inner_name));
+            remove(EntryKind::Cluster, &|item| item.is_named(&inner_name));
+            remove(EntryKind::User, &|item| item.is_named(&inner_name) && is_ours(item));
         }
         Ok(if removed { Removal::Removed } else { Removal::NotFound })
     }
 
-    /// Clears the current context in the files that name a context which is no longer there, as `kubectl config unset
-    /// current-context` does. Says whether it pointed at it for kubectl.
-    pub(super) fn unset_current_context(&mut self, gone: &str) -> Result<bool, KubeconfigError> {
-        let was_current = self.current_context() == Some(gone);
-        if self.find(Kind::Context, gone)?.is_none() {
-            for model in self.models.iter_mut().filter(|model| current_of(model) == Some(gone)) {
+    /// Clears the current context in every file that names the removed context, as `kubectl config unset
+    /// current-context` does. Returns whether it was the current context for kubectl.
+    pub(super) fn unset_current_context(&mut self, removed: &str) -> Result<bool, KubeconfigError> {
+        let was_current = self.current_context() == Some(removed);
+        if self.find(EntryKind::Context, removed)?.is_none() {
+            for model in self.models.iter_mut().filter(|model| current_context_of(model) == Some(removed)) {
                 model.set("current-context", Value::str(""));
             }
         }
         Ok(was_current)
     }
 
-    /// The contexts, other than its own, that use a profile's cluster or user: they stay, and would not work.
+    /// Returns the names of the other contexts that use a profile's cluster or user.
     pub(super) fn other_contexts_of(&self, profile: &str) -> Vec<String> {
-        let inner = inner_name(profile);
-        let is_inner = |item: &Value, key| item.at(&["context", key]).and_then(Value::as_str) == Some(&inner);
-        self.visible(Kind::Context)
+        let inner_name = prefixed_name(profile);
+        let refers = |item: &Value, key| item.at_path(&["context", key]).and_then(Value::as_str) == Some(&inner_name);
+        self.visible(EntryKind::Context)
             .into_iter()
-            .filter(|(name, _, item)| *name != profile && (is_inner(item, "user") || is_inner(item, "cluster")))
+            .filter(|(name, _, item)| *name != profile && (refers(item, "user") || refers(item, "cluster")))
             .map(|(name, _, _)| name.to_owned())
             .collect()
     }
 
+    /// Errors if an existing entry with a name of this profile was made by another tool.
     fn check_ours(
         &self,
         entry: &Entry,
-        cluster: Option<Place>,
-        context: Option<Place>,
-        user: Option<Place>,
+        cluster: Option<EntryPosition>,
+        context: Option<EntryPosition>,
+        user: Option<EntryPosition>,
     ) -> Result<(), KubeconfigError> {
-        let inner = inner_name(&entry.profile);
-        let item = |kind, place: Option<Place>| {
-            place.and_then(|place| self.item(kind, place).map(|item| (item, self.path(place.0).clone())))
+        let inner_name = prefixed_name(&entry.profile);
+        let item = |kind, position: Option<EntryPosition>| {
+            let position = position?;
+            self.item(kind, position).map(|item| (item, self.path(position.file).clone()))
         };
-        if let Some((item, path)) = item(Kind::Context, context)
-            && !uses(item, &inner)
+        if let Some((item, path)) = item(EntryKind::Context, context)
+            && !uses_user(item, &inner_name)
         {
-            let part = |key| item.at(&["context", key]).and_then(Value::as_str).unwrap_or_default();
+            let part = |key| item.at_path(&["context", key]).and_then(Value::as_str).unwrap_or_default();
             let found = format!("cluster \"{}\" and user \"{}\"", part("cluster"), part("user"));
             return Err(KubeconfigError::ContextTaken { path, name: entry.profile.clone(), uses: found });
         }
-        if let Some((item, path)) = item(Kind::User, user)
+        if let Some((item, path)) = item(EntryKind::User, user)
             && !entry::is_ours(item, &entry.profile)
         {
-            return Err(KubeconfigError::EntryTaken { path, kind: Kind::User.body(), name: inner });
+            return Err(KubeconfigError::EntryTaken { path, kind: EntryKind::User.body_key(), name: inner_name });
         }
-        // A cluster without context and user is what somebody left of ours, unless it is another server's.
-        if let (None, None, Some((item, path))) = (context, user, item(Kind::Cluster, cluster))
-            && item.at(&["cluster", "server"]).and_then(Value::as_str) != Some(entry.server.as_str())
+        // A cluster without context and user remains if the user deleted the other two, unless it has another server.
+        if let (None, None, Some((item, path))) = (context, user, item(EntryKind::Cluster, cluster))
+            && item.at_path(&["cluster", "server"]).and_then(Value::as_str) != Some(entry.server.as_str())
         {
-            return Err(KubeconfigError::EntryTaken { path, kind: Kind::Cluster.body(), name: inner });
+            return Err(KubeconfigError::EntryTaken { path, kind: EntryKind::Cluster.body_key(), name: inner_name });
         }
         Ok(())
     }
 
-    fn replace(&mut self, kind: Kind, file: usize, place: usize, item: Value) {
-        let slot = self.models[file].items_mut(kind.list()).and_then(|items| items.get_mut(place));
+    fn replace(&mut self, kind: EntryKind, position: EntryPosition, item: Value) {
+        let items = self.models[position.file].items_mut(kind.list_key());
+        let slot = items.and_then(|items| items.get_mut(position.index));
         if let Some(slot) = slot {
             *slot = item;
         }
     }
 
-    /// The model of a file that is about to change. An empty file becomes a kubeconfig first.
-    fn model(&mut self, file: usize) -> &mut Value {
+    /// Returns the model of a file, to change it. The model of an empty file becomes a kubeconfig without entries
+    /// first.
+    fn model_mut(&mut self, file: usize) -> &mut Value {
         let model = &mut self.models[file];
         if *model == Value::Null {
             *model = empty_kubeconfig();
@@ -207,7 +227,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// A kubeconfig without entries, its keys in kubectl's order.
+/// Returns a kubeconfig without entries, with its keys in kubectl's order.
 pub(super) fn empty_kubeconfig() -> Value {
     Value::map([
         ("apiVersion", Value::str("v1")),
@@ -219,11 +239,11 @@ pub(super) fn empty_kubeconfig() -> Value {
     ])
 }
 
-fn current_of(model: &Value) -> Option<&str> {
+fn current_context_of(model: &Value) -> Option<&str> {
     model.get("current-context").and_then(Value::as_str).filter(|name| !name.is_empty())
 }
 
 /// Whether a context uses this user.
-fn uses(context: &Value, user: &str) -> bool {
-    context.at(&["context", "user"]).and_then(Value::as_str) == Some(user)
+fn uses_user(context: &Value, user: &str) -> bool {
+    context.at_path(&["context", "user"]).and_then(Value::as_str) == Some(user)
 }

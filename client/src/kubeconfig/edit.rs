@@ -1,7 +1,7 @@
-//! Turns one text of a kubeconfig into another that means what was asked for and otherwise stays as it was.
+//! Applies the difference of two models to the text of a kubeconfig and keeps the rest of the text.
 //!
-//! What to change is found by comparing two models, and each difference becomes one edit of yaml-edit's lossless tree.
-//! The result is read again by the other library: unless it means exactly what was wanted, it is refused.
+//! Each difference becomes one edit of yaml-edit's lossless syntax tree. [`model::parse`], which uses another library,
+//! then reads the new text; a text that does not mean exactly the new model is rejected.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -12,7 +12,10 @@ use super::emit;
 use super::error::KubeconfigError;
 use super::model::{self, Value};
 
-/// The text that means `new`, made from `text`, which means `old`.
+/// Returns `text`, which means `old`, edited so that it means `new`.
+///
+/// # Errors
+/// `CannotEdit` if the new text would not mean exactly `new`.
 pub(super) fn rewrite(path: &Path, text: &str, old: &Value, new: &Value) -> Result<String, KubeconfigError> {
     let cannot = |why| KubeconfigError::CannotEdit { path: path.to_owned(), why };
     let edited = match old {
@@ -25,7 +28,7 @@ pub(super) fn rewrite(path: &Path, text: &str, old: &Value, new: &Value) -> Resu
     }
 }
 
-/// Nothing but comments, blank lines and perhaps a `---`: what is new goes below them.
+/// Appends the new content to a text with only comments, blank lines and perhaps a `---`.
 fn append(text: &str, new: &Value) -> String {
     let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let gap = if text.is_empty() || text.ends_with('\n') { "" } else { line_break };
@@ -40,7 +43,7 @@ fn edit(text: &str, old: &Value, new: &Value) -> Result<String, &'static str> {
     Ok(file.to_string())
 }
 
-/// Makes a mapping mean `new` instead of `old`, touching only what differs.
+/// Changes a mapping from `old` to `new`. Equal parts stay untouched.
 fn sync_map(node: &Mapping, old: &Value, new: &Value) -> Result<(), &'static str> {
     let (Value::Map(old_pairs), Value::Map(new_pairs)) = (old, new) else { return Err("a mapping became none") };
     for key in old_pairs.iter().filter_map(|(key, _)| key.as_str()) {
@@ -64,14 +67,14 @@ fn sync_map(node: &Mapping, old: &Value, new: &Value) -> Result<(), &'static str
     Ok(())
 }
 
-/// Makes a sequence mean `new` instead of `old`, where `new` has the items of `old` in their order, some changed, some
-/// gone, and others added at the end.
+/// Changes a sequence from `old` to `new`, where `new` has the items of `old` in the same order, some changed, some
+/// removed, and others added at the end.
 fn sync_list(node: &Sequence, old: &[Value], new: &[Value]) -> Result<(), &'static str> {
     let mut rest = new.iter().peekable();
-    let mut gone = Vec::new();
+    let mut removed = Vec::new();
     for (index, before) in old.iter().enumerate() {
         let Some(item) = rest.next_if(|item| is_same_item(before, item)) else {
-            gone.push(index);
+            removed.push(index);
             continue;
         };
         if before == item {
@@ -88,14 +91,14 @@ fn sync_list(node: &Sequence, old: &[Value], new: &[Value]) -> Result<(), &'stat
     for item in rest {
         node.push(literal(item, node.is_flow_style())?);
     }
-    // From the back, so that the places of the others hold; last, so that a list never runs empty on the way.
-    for index in gone.into_iter().rev() {
+    // From the back, so that the other indexes stay valid. After adding, so that the list is never empty in between.
+    for index in removed.into_iter().rev() {
         node.remove(index);
     }
     Ok(())
 }
 
-/// Whether an item is an older state of the other: it has the same name, or is equal.
+/// Whether two items are two states of one entry: they have the same name, or are equal.
 fn is_same_item(before: &Value, after: &Value) -> bool {
     match (before.get("name"), after.get("name")) {
         (Some(a), Some(b)) => a == b,
@@ -103,7 +106,7 @@ fn is_same_item(before: &Value, after: &Value) -> bool {
     }
 }
 
-/// A new value as yaml-edit takes it, in the style of what it is put into.
+/// Returns a new value as a yaml-edit document, in flow or block style.
 fn literal(value: &Value, flow: bool) -> Result<Document, &'static str> {
     let text = if flow { emit::flow(value) } else { emit::block(value) };
     Document::from_str(&text).map_err(|_| "a new value cannot be written")

@@ -1,21 +1,21 @@
-//! Writes YAML for values that are ours: in block style as kubectl does, or in flow style that is JSON too.
+//! Writes values as YAML, in block style as kubectl does, or in flow style, which is also JSON.
 
 use std::fmt::Write;
 
 use super::model::Value;
 
-/// Plain words that some YAML parser takes for something else than a string, in lower case.
-const NOT_PLAIN: [&str; 13] =
+/// Words, in lower case, that some YAML parser reads as another type than a string if they have no quotes.
+const AMBIGUOUS_WORDS: [&str; 13] =
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity", "none"];
 
-/// Block style, ending in a line break.
+/// Returns the value in block style, with a final line break.
 pub(super) fn block(value: &Value) -> String {
     let mut out = String::new();
     write_block(&mut out, value, 0);
     out
 }
 
-/// Flow style on one line, with every string quoted: JSON as long as the value is.
+/// Returns the value in flow style on one line with every string quoted. It is JSON if the value has a JSON form.
 pub(super) fn flow(value: &Value) -> String {
     match value {
         Value::List(items) => {
@@ -43,7 +43,7 @@ fn write_block(out: &mut String, value: &Value, indent: usize) {
                         out.push('\n');
                         write_block(out, value, indent + 2);
                     }
-                    // kubectl's own style: the dashes stand below the key.
+                    // kubectl's style: dashes have the indentation of the key.
                     Value::List(items) if !items.is_empty() => {
                         out.push('\n');
                         write_block(out, value, indent);
@@ -69,7 +69,7 @@ fn write_block(out: &mut String, value: &Value, indent: usize) {
     }
 }
 
-/// A scalar, or an empty collection, as it stands in block style.
+/// Returns a scalar or an empty collection in block style.
 fn scalar(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -82,18 +82,18 @@ fn scalar(value: &Value) -> String {
     }
 }
 
-/// Whether a string may stand without quotes: it begins as no number does, has no character that means something to
-/// YAML, and is no word that YAML 1.1 or 1.2 reads as a truth value or a number.
+/// Whether a string needs no quotes: it starts with a letter or `/`, has only characters without a meaning in YAML, and
+/// is not a word that YAML 1.1 or 1.2 reads as a boolean, a number or null.
 fn is_plain(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "-_./:@+=".contains(c);
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.chars().all(inner)
         && !text.ends_with(':')
-        && !NOT_PLAIN.contains(&text.to_ascii_lowercase().as_str())
+        && !AMBIGUOUS_WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// A string in double quotes, the same in JSON and in YAML. The characters that YAML 1.1 takes for line breaks, and the
-/// byte order mark, are escaped beyond what JSON asks for.
+/// Returns a string in double quotes that JSON and YAML read alike. Beyond what JSON requires, it escapes the
+/// characters that YAML 1.1 reads as line breaks, DEL, and the byte order mark.
 fn quoted(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
     json.replace('\u{7f}', "\\u007f")

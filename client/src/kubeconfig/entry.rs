@@ -1,49 +1,49 @@
-//! What our entries look like, and how they are told from everybody else's.
+//! The three entries of a profile: what they contain, and how Rolecall recognizes its own entries.
 
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 
 use super::error::KubeconfigError;
-use super::model::{Kind, Value};
+use super::model::{EntryKind, Value};
 
-/// The apiVersion of the exec plugin protocol that our entries ask for.
+/// The apiVersion of the exec plugin protocol in the entries.
 const EXEC_API_VERSION: &str = "client.authentication.k8s.io/v1";
 
-/// kubectl lends us its terminal if it has one: a login may need a person.
+/// kubectl shares its terminal with `rolecall` if it has one, so that `rolecall` can offer a login.
 const INTERACTIVE_MODE: &str = "IfAvailable";
 
-/// What a profile needs in a kubeconfig. The context is named as the profile is; its cluster and its user are both
-/// named `rolecall-<profile>`; the command that kubectl runs is `<command> token <profile>`.
+/// The content of a profile's entries. The context has the name of the profile, the cluster and the user have the name
+/// `rolecall-<profile>`, and kubectl runs `<command> token <profile>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The profile, and the context.
+    /// The name of the profile and of the context.
     pub(crate) profile: String,
-    /// The API server's URL.
+    /// The URL of the API server.
     pub(crate) server: String,
-    /// Its certificate authority: PEM in base64, as EKS gives it.
+    /// The certificate authority of the API server: PEM in base64, as EKS returns it.
     pub(crate) certificate_authority_data: String,
-    /// The absolute path of `rolecall`: a bare name is not found by programs whose PATH is short.
+    /// The absolute path of `rolecall`. Programs with a short `PATH` would not find a bare name.
     pub(crate) command: PathBuf,
-    /// What kubectl says when the command is not there.
+    /// What kubectl prints if the command does not exist.
     pub(crate) install_hint: String,
-    /// Variables that kubectl sets for the command. Others that a person added stay.
+    /// The environment variables that kubectl sets for the command, beside those that the user added.
     pub(crate) env: Vec<(String, String)>,
 }
 
-/// The name of a profile's cluster and user.
-pub(super) fn inner_name(profile: &str) -> String {
+/// Returns the name of a profile's cluster and user.
+pub(super) fn prefixed_name(profile: &str) -> String {
     format!("rolecall-{profile}")
 }
 
-/// Whether a user entry runs `rolecall token <profile>`: the one sign by which entries are ours.
+/// Whether a user entry runs `rolecall token <profile>`. Only this marks entries as Rolecall's.
 pub(super) fn is_ours(user: &Value, profile: &str) -> bool {
     profile_of(user).is_some_and(|found| found == profile)
 }
 
-/// The profile of a user entry that runs `rolecall token <profile>`.
+/// Returns the profile if the user entry runs `rolecall token <profile>`.
 pub(super) fn profile_of(user: &Value) -> Option<&str> {
-    let exec = user.at(&["user", "exec"])?;
+    let exec = user.at_path(&["user", "exec"])?;
     let command = exec.get("command").and_then(Value::as_str)?;
     let args: Vec<Option<&str>> = exec.get("args")?.items().iter().map(Value::as_str).collect();
     match args.as_slice() {
@@ -53,49 +53,49 @@ pub(super) fn profile_of(user: &Value) -> Option<&str> {
 }
 
 impl Entry {
-    /// Refuses what would not work as a command.
+    /// Errors if the command or the certificate authority cannot work in a kubeconfig.
     pub(super) fn check(&self) -> Result<(), KubeconfigError> {
         if !self.command.is_absolute() || self.command.to_str().is_none() {
             return Err(KubeconfigError::Command { command: self.command.clone() });
         }
-        // One entry that is not base64 makes the whole file unreadable for kubectl.
+        // kubectl rejects the whole file if one certificate authority is not base64.
         if base64::engine::general_purpose::STANDARD.decode(&self.certificate_authority_data).is_err() {
             return Err(KubeconfigError::CertificateAuthority { profile: self.profile.clone() });
         }
         Ok(())
     }
 
-    /// The name of this profile's entry of that kind.
-    pub(super) fn name(&self, kind: Kind) -> String {
+    /// Returns the name of this profile's entry of a kind.
+    pub(super) fn name(&self, kind: EntryKind) -> String {
         match kind {
-            Kind::Context => self.profile.clone(),
-            Kind::Cluster | Kind::User => inner_name(&self.profile),
+            EntryKind::Context => self.profile.clone(),
+            EntryKind::Cluster | EntryKind::User => prefixed_name(&self.profile),
         }
     }
 
-    /// The entry of that kind: a new one, or `old` brought up to date with everything in it that is not ours to say.
-    pub(super) fn item(&self, kind: Kind, old: Option<&Value>) -> Value {
-        let mut item = old.cloned().unwrap_or_else(|| self.named(kind));
-        let mut body = item.get(kind.body()).cloned().unwrap_or(Value::Null);
+    /// Returns the entry of a kind: a new one, or `old` with Rolecall's keys updated and all other keys kept.
+    pub(super) fn updated_item(&self, kind: EntryKind, old: Option<&Value>) -> Value {
+        let mut item = old.cloned().unwrap_or_else(|| self.empty_item(kind));
+        let mut body = item.get(kind.body_key()).cloned().unwrap_or(Value::Null);
         match kind {
-            Kind::Cluster => self.fill_cluster(&mut body),
-            Kind::Context => {
-                body.set("cluster", Value::Str(self.name(Kind::Cluster)));
-                body.set("user", Value::Str(self.name(Kind::User)));
+            EntryKind::Cluster => self.fill_cluster(&mut body),
+            EntryKind::Context => {
+                body.set("cluster", Value::Str(self.name(EntryKind::Cluster)));
+                body.set("user", Value::Str(self.name(EntryKind::User)));
             }
-            Kind::User => {
+            EntryKind::User => {
                 let mut exec = body.get("exec").cloned().unwrap_or(Value::Null);
                 self.fill_exec(&mut exec);
                 body.set("exec", exec);
             }
         }
-        item.set(kind.body(), body);
+        item.set(kind.body_key(), body);
         item
     }
 
-    /// An entry without anything in it, with its keys in kubectl's order, which is the alphabet's.
-    fn named(&self, kind: Kind) -> Value {
-        let mut pairs = [("name", Value::Str(self.name(kind))), (kind.body(), Value::Null)];
+    /// Returns an entry without a body, with its keys in kubectl's order, which is alphabetical.
+    fn empty_item(&self, kind: EntryKind) -> Value {
+        let mut pairs = [("name", Value::Str(self.name(kind))), (kind.body_key(), Value::Null)];
         pairs.sort_by_key(|(key, _)| *key);
         Value::map(pairs)
     }
@@ -103,7 +103,7 @@ impl Entry {
     fn fill_cluster(&self, body: &mut Value) {
         body.set("certificate-authority-data", Value::str(&self.certificate_authority_data));
         body.set("server", Value::str(&self.server));
-        // A pinned server is not one that may be anybody; client-go refuses the two together anyway.
+        // The certificate of a pinned server has to be verified. client-go rejects this key beside a CA anyway.
         body.remove("insecure-skip-tls-verify");
     }
 
@@ -113,7 +113,7 @@ impl Entry {
         exec.set("args", Value::List(vec![Value::str("token"), Value::str(&self.profile)]));
         exec.set("command", Value::Str(self.command.to_string_lossy().into_owned()));
         if is_new {
-            // As kubectl writes it, so that kubectl's next rewrite of the file has nothing to change here.
+            // kubectl writes `env: null`, so its next rewrite of the file does not change this entry.
             exec.set("env", Value::Null);
         }
         for (name, value) in &self.env {

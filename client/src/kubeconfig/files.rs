@@ -1,4 +1,4 @@
-//! Which files kubectl reads, and which one it would write to.
+//! Finds and reads the kubeconfig files that kubectl uses.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,43 +6,46 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::KubeconfigError;
-use super::model::{self, Kind, Value};
-use crate::atomic::{self, FileError, Original};
+use super::model::{self, EntryKind, Value};
+use crate::files::atomic_file::{self, FileError, Original};
 
-/// The largest kubeconfig that is read.
-const CAP: u64 = 16 * 1024 * 1024;
+/// The size limit of a kubeconfig, in bytes.
+const MAX_KUBECONFIG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The kubeconfig files, in the order in which kubectl reads them.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
     paths: Vec<PathBuf>,
-    pub(super) waits: Waits,
+    pub(super) timeouts: LockTimeouts,
 }
 
-/// How long to wait for whom.
+/// How long [`Locks`](super::lock::Locks) waits for other programs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Waits {
-    /// For other runs of rolecall, each of which takes milliseconds and whose locks die with them.
-    pub(super) ours: Duration,
-    /// For kubectl, whose lock is a file that outlives a crash.
+pub(super) struct LockTimeouts {
+    /// For other `rolecall` processes. Each holds its lock for milliseconds, and the kernel releases it after a crash.
+    pub(super) rolecall: Duration,
+    /// For kubectl, whose lock file stays after a crash.
     pub(super) kubectl: Duration,
-    /// The age at which kubectl's lock is taken to be what a crash left behind.
-    pub(super) stale: Duration,
+    /// The age from which kubectl's lock file counts as left behind by a crash.
+    pub(super) stale_after: Duration,
 }
 
-/// One file as it is now.
+/// A kubeconfig file as it was read.
 #[derive(Debug)]
-pub(super) struct Loaded {
-    /// The name under which kubectl knows it, and beside which it puts its lock.
+pub(super) struct LoadedFile {
+    /// The path in `KUBECONFIG`. kubectl creates its lock file beside this path, even if it is a symbolic link.
     pub(super) listed: PathBuf,
     pub(super) original: Original,
     pub(super) model: Value,
 }
 
 impl Files {
-    /// The files that kubectl uses with this `KUBECONFIG` and this home folder: the list in the variable, without
-    /// empty items and repetitions, or else `~/.kube/config`
-    /// (client-go, tools/clientcmd/loader.go, `NewDefaultClientConfigLoadingRules`).
+    /// Returns the files that kubectl uses with this `KUBECONFIG` and this home folder: the list in the variable
+    /// without empty and repeated items, or else `~/.kube/config` (client-go, tools/clientcmd/loader.go,
+    /// `NewDefaultClientConfigLoadingRules`).
+    ///
+    /// # Errors
+    /// `EmptyList` if the variable has only separators, `NoHome` if neither is given.
     pub(crate) fn from_env(kubeconfig: Option<&OsStr>, home: Option<&Path>) -> Result<Files, KubeconfigError> {
         let paths = match kubeconfig.filter(|list| !list.is_empty()) {
             Some(list) => {
@@ -60,47 +63,55 @@ impl Files {
         if paths.is_empty() {
             return Err(KubeconfigError::EmptyList);
         }
-        Ok(Files { paths, waits: Waits::default() })
+        Ok(Files { paths, timeouts: LockTimeouts::default() })
     }
 
-    /// One file alone, as with `kubectl --kubeconfig FILE`.
+    /// Returns one file, as with `kubectl --kubeconfig FILE`.
     pub(crate) fn one(path: &Path) -> Result<Files, KubeconfigError> {
-        Ok(Files { paths: vec![absolute(path)?], waits: Waits::default() })
+        Ok(Files { paths: vec![absolute(path)?], timeouts: LockTimeouts::default() })
     }
 
-    /// The files, in order.
+    /// Returns the paths, in order.
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 
-    /// The file that takes new entries and the current context, as an index: the first that exists, else the last
-    /// (client-go, tools/clientcmd/config.go, `PathOptions.GetDefaultFilename` and `writeCurrentContext`).
+    /// Returns the index of the file that gets new entries and the current context: the first that exists, or else the
+    /// last (client-go, tools/clientcmd/config.go, `PathOptions.GetDefaultFilename` and `writeCurrentContext`).
     pub(super) fn default_index(&self) -> usize {
         self.paths.iter().position(|path| path.exists()).unwrap_or(self.paths.len() - 1)
     }
 
-    /// Reads all of them.
-    pub(super) fn load(&self) -> Result<Vec<Loaded>, KubeconfigError> {
-        self.paths.iter().map(|path| Loaded::read(path)).collect()
+    /// Reads and parses all files.
+    pub(super) fn load(&self) -> Result<Vec<LoadedFile>, KubeconfigError> {
+        self.paths.iter().map(|path| LoadedFile::read(path)).collect()
     }
 }
 
-impl Loaded {
-    fn read(listed: &Path) -> Result<Loaded, KubeconfigError> {
-        let original = atomic::read(listed, CAP)?;
+impl LoadedFile {
+    fn read(listed: &Path) -> Result<LoadedFile, KubeconfigError> {
+        let original = atomic_file::read(listed, MAX_KUBECONFIG_BYTES)?;
         let model = model::parse(listed, &original.text)?;
-        Ok(Loaded { listed: listed.to_owned(), original, model })
+        Ok(LoadedFile { listed: listed.to_owned(), original, model })
     }
 }
 
-/// The named entry's place in its list. Twice the same name is an error, as it is for client-go.
-pub(super) fn find(path: &Path, model: &Value, kind: Kind, name: &str) -> Result<Option<usize>, KubeconfigError> {
-    let items = model.get(kind.list()).map(Value::items).unwrap_or_default();
-    let mut places = items.iter().enumerate().filter(|(_, item)| item.is_named(name)).map(|(place, _)| place);
-    match (places.next(), places.next()) {
+/// Returns the index of a named entry in its list.
+///
+/// # Errors
+/// `Duplicate` if two entries have the name. client-go rejects such a file too.
+pub(super) fn find_index(
+    path: &Path,
+    model: &Value,
+    kind: EntryKind,
+    name: &str,
+) -> Result<Option<usize>, KubeconfigError> {
+    let items = model.get(kind.list_key()).map(Value::items).unwrap_or_default();
+    let mut indexes = items.iter().enumerate().filter(|(_, item)| item.is_named(name)).map(|(index, _)| index);
+    match (indexes.next(), indexes.next()) {
         (first, None) => Ok(first),
         (_, Some(_)) => {
-            Err(KubeconfigError::Duplicate { path: path.to_owned(), kind: kind.body(), name: name.to_owned() })
+            Err(KubeconfigError::Duplicate { path: path.to_owned(), kind: kind.body_key(), name: name.to_owned() })
         }
     }
 }
@@ -109,8 +120,8 @@ fn absolute(path: &Path) -> Result<PathBuf, KubeconfigError> {
     std::path::absolute(path).map_err(|source| FileError::Io { path: path.to_owned(), verb: "find", source }.into())
 }
 
-impl Default for Waits {
+impl Default for LockTimeouts {
     fn default() -> Self {
-        Self { ours: Duration::from_secs(10), kubectl: Duration::from_secs(2), stale: Duration::from_mins(1) }
+        Self { rolecall: Duration::from_secs(10), kubectl: Duration::from_secs(2), stale_after: Duration::from_mins(1) }
     }
 }

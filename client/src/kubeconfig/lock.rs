@@ -1,9 +1,11 @@
-//! Who may write: kubectl's own lock file for kubectl, and `flock` on the folder for other runs of rolecall.
+//! The locks of an edit: kubectl's lock files against kubectl, and `flock` on the folders against other `rolecall`
+//! processes.
 //!
-//! kubectl locks every file of its list with `<file>.lock`, made with O_CREAT|O_EXCL and mode 0 and removed after
-//! (client-go, tools/clientcmd/loader.go, `lockFile`; tools/clientcmd/config.go, `ModifyConfig`, sorts the names so that
-//! two programs never wait for each other in a circle). It never waits and never breaks a lock, so a crash of kubectl
-//! leaves one behind for ever. We wait, and break one only when it is old and while no other rolecall can be at it.
+//! kubectl locks every file of its list with `<file>.lock`, which it creates with O_CREAT|O_EXCL and mode 0 and removes
+//! afterwards (client-go, tools/clientcmd/loader.go, `lockFile`). It locks in the order of the names, so that two
+//! programs cannot deadlock (tools/clientcmd/config.go, `ModifyConfig`). It neither waits for a lock nor removes an old
+//! one, so a lock file stays after a crash of kubectl. `rolecall` waits for a lock file, and removes it if it is old.
+//! It holds the `flock` at that time, so that two `rolecall` processes never remove lock files at once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,52 +14,62 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Note;
 use super::error::KubeconfigError;
-use super::files::Waits;
-use crate::atomic::{self, FolderLock};
+use super::files::LockTimeouts;
+use super::outcome::Note;
 use crate::clock::{self, Deadline};
-use crate::signals::{self, Deferred};
+use crate::files::atomic_file::{self, FolderLock};
+use crate::files::names;
+use crate::terminal::signals::{self, DeferredSignals};
 
-/// The locks of all files that can be locked. Dropping them removes kubectl's first, then lets go of our own.
+/// The locks of all files that can be locked. Dropping it removes kubectl's lock files first, then releases the
+/// `flock`s.
 #[derive(Debug)]
 pub(super) struct Locks {
     held: Vec<KubectlLock>,
     _folders: Vec<FolderLock>,
     pub(super) notes: Vec<Note>,
-    /// Nobody would remove kubectl's locks if a signal ended us. Goes last.
-    _until_removed: Deferred,
+    /// Defers signals, because a process that is killed leaves kubectl's lock files behind. Dropped last.
+    _signals: DeferredSignals,
 }
 
-/// kubectl's lock on one file.
+/// A lock file in kubectl's format that this process created.
 #[derive(Debug)]
 struct KubectlLock {
     file: PathBuf,
     lock: PathBuf,
-    /// Device and inode: what we remove must still be what we made.
+    /// Device and inode, so that only the lock file of this process is removed.
     identity: (u64, u64),
 }
 
 impl Locks {
-    /// Locks `files`. One whose folder does not exist or cannot be written to is passed over, unless it is `needed`:
-    /// nobody can be writing there either.
-    pub(super) fn take(files: &[PathBuf], needed: &[PathBuf], waits: Waits) -> Result<Locks, KubeconfigError> {
+    /// Locks `files`, and creates the folders of the `needed` ones. A file whose folder is missing or read-only is
+    /// skipped unless it is needed, since no other program can write there either.
+    ///
+    /// # Errors
+    /// `Busy` or `Locked` if another program holds a lock for longer than the timeout, `CannotLock` if a lock file of a
+    /// needed file cannot be created.
+    pub(super) fn take(
+        files: &[PathBuf],
+        needed: &[PathBuf],
+        timeouts: LockTimeouts,
+    ) -> Result<Locks, KubeconfigError> {
         for file in needed {
-            atomic::create_folder(atomic::folder_of(file))?;
-            atomic::create_folder(atomic::folder_of(&atomic::resolve(file)?))?;
+            atomic_file::create_folder(names::folder_of(file))?;
+            atomic_file::create_folder(names::folder_of(&atomic_file::resolve(file)?))?;
         }
         let mut folders = BTreeSet::new();
         for file in files {
-            folders.insert(atomic::folder_of(&atomic::resolve(file)?).to_owned());
+            folders.insert(names::folder_of(&atomic_file::resolve(file)?).to_owned());
         }
-        let folders = folders.iter().map(|folder| atomic::lock_folder(folder, waits.ours));
-        // These go by themselves when a process ends, so Ctrl-C may end the waiting for them.
+        let folders = folders.iter().map(|folder| atomic_file::lock_folder(folder, timeouts.rolecall));
+        // Signals are deferred only from here on: the kernel releases these locks, so Ctrl-C may end the wait for them.
         let folders = folders.collect::<Result<_, _>>()?;
         let mut locks =
-            Locks { held: Vec::new(), _folders: folders, notes: Vec::new(), _until_removed: signals::defer() };
+            Locks { held: Vec::new(), _folders: folders, notes: Vec::new(), _signals: signals::defer_signals() };
         let sorted: BTreeSet<&PathBuf> = files.iter().collect();
         for file in sorted {
-            match locks.lock(file, waits) {
+            match locks.lock(file, timeouts) {
                 Err(KubeconfigError::CannotLock { .. }) if !needed.contains(file) => {}
                 result => result?,
             }
@@ -65,14 +77,14 @@ impl Locks {
         Ok(locks)
     }
 
-    /// Whether the lock of this file is held.
-    pub(super) fn hold(&self, file: &Path) -> bool {
+    /// Whether this file is locked.
+    pub(super) fn holds(&self, file: &Path) -> bool {
         self.held.iter().any(|lock| lock.file == file)
     }
 
-    fn lock(&mut self, file: &Path, waits: Waits) -> Result<(), KubeconfigError> {
-        let lock = lock_name(file);
-        let deadline = Deadline::after(waits.kubectl);
+    fn lock(&mut self, file: &Path, timeouts: LockTimeouts) -> Result<(), KubeconfigError> {
+        let lock = kubectl_lock_path(file);
+        let deadline = Deadline::after(timeouts.kubectl);
         let mut attempt = 0;
         loop {
             match KubectlLock::create(file, &lock) {
@@ -83,14 +95,14 @@ impl Locks {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(KubeconfigError::CannotLock { lock, source }),
             }
-            // It may vanish at any moment between these looks at it; then the next turn takes it.
+            // Another program may remove the lock file at any moment; then the next iteration creates it.
             let Ok(metadata) = fs::symlink_metadata(&lock) else { continue };
             let age = age(&metadata);
-            if age >= waits.stale && metadata.is_file() {
-                remove(&lock, identity(&metadata))
+            if age >= timeouts.stale_after && metadata.is_file() {
+                remove_if_same(&lock, identity(&metadata))
                     .map_err(|source| KubeconfigError::CannotLock { lock: lock.clone(), source })?;
                 self.notes.push(Note::StaleLockRemoved { lock: lock.clone(), age });
-            } else if deadline.sleep(clock::pause(attempt)) {
+            } else if deadline.sleep(clock::backoff(attempt)) {
                 attempt += 1;
             } else {
                 return Err(KubeconfigError::Locked { path: file.to_owned(), lock, age });
@@ -110,13 +122,13 @@ impl KubectlLock {
 
 impl Drop for KubectlLock {
     fn drop(&mut self) {
-        // Nobody is there to be told; what stays behind is removed as stale by the next run.
-        drop(remove(&self.lock, self.identity));
+        // If this fails, a later edit removes the lock file as stale.
+        drop(remove_if_same(&self.lock, self.identity));
     }
 }
 
-/// Removes the lock if it is still the one that was looked at.
-fn remove(lock: &Path, expected: (u64, u64)) -> io::Result<()> {
+/// Removes a lock file if it still has the expected identity.
+fn remove_if_same(lock: &Path, expected: (u64, u64)) -> io::Result<()> {
     match fs::symlink_metadata(lock) {
         Ok(metadata) if identity(&metadata) == expected => fs::remove_file(lock),
         Ok(_) => Ok(()),
@@ -125,7 +137,7 @@ fn remove(lock: &Path, expected: (u64, u64)) -> io::Result<()> {
     }
 }
 
-fn lock_name(file: &Path) -> PathBuf {
+fn kubectl_lock_path(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
     PathBuf::from(name)
@@ -135,7 +147,7 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// How old a lock is. One from the future is new.
+/// Returns the age of a lock file, zero if its time is in the future.
 fn age(metadata: &fs::Metadata) -> Duration {
     let now = SystemTime::from(clock::now());
     metadata.modified().ok().and_then(|made| now.duration_since(made).ok()).unwrap_or_default()

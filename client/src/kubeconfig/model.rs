@@ -1,14 +1,14 @@
-//! What a kubeconfig means, whatever it looks like: read by another library than the one that edits, so that each
-//! edit can be checked against what it was meant to do.
+//! The meaning of a kubeconfig, independent of its layout. It is parsed with another library than the one that edits
+//! the text, so that the result of an edit can be checked.
 
 use std::fmt;
 use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::error::{KubeconfigError, Malformed};
+use super::error::{KubeconfigError, YamlProblem};
 
-/// Any YAML, with aliases and merge keys resolved. Two maps are equal whatever the order of their keys.
+/// A YAML value, with aliases and merge keys resolved. The order of keys does not matter for equality.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Null,
@@ -20,18 +20,18 @@ pub(super) enum Value {
     Map(Vec<(Value, Value)>),
 }
 
-/// The three lists of a kubeconfig that have named entries.
+/// The kind of a named entry; a kubeconfig has a list for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     Cluster,
     Context,
     User,
 }
 
-/// Reads the text of a kubeconfig. Nothing but comments reads as `Null`, as does an empty document.
+/// Parses the text of a kubeconfig. An empty text, or one with only comments, gives `Null`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Value, KubeconfigError> {
     let options = serde_saphyr::options! {
-        // The text is at most 16 MiB. The bounds that matter are those on depth and on aliases, which stay.
+        // The text has at most 16 MiB. The library's limits of depth and aliases stay in force.
         budget: serde_saphyr::budget! { max_nodes: 4_000_000, max_events: 16_000_000, },
         non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
@@ -40,58 +40,60 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Value, KubeconfigError> {
     check_shape(path, value)
 }
 
-/// Refuses what is YAML but no kubeconfig.
+/// Errors if the value is YAML but not a kubeconfig.
 fn check_shape(path: &Path, value: Value) -> Result<Value, KubeconfigError> {
     match &value {
         Value::Null => return Ok(value),
         Value::Map(_) => {}
         _ => return Err(KubeconfigError::NotAMapping { path: path.to_owned() }),
     }
-    for kind in Kind::ALL {
-        match value.get(kind.list()) {
+    for kind in EntryKind::ALL {
+        match value.get(kind.list_key()) {
             None | Some(Value::Null | Value::List(_)) => {}
-            Some(_) => return Err(KubeconfigError::NotAList { path: path.to_owned(), key: kind.list() }),
+            Some(_) => return Err(KubeconfigError::NotAList { path: path.to_owned(), key: kind.list_key() }),
         }
     }
     Ok(value)
 }
 
-/// The library's own messages may quote the file, which may hold keys: only the place and the class are kept.
+/// Keeps only the position and the kind of the problem: the library's messages may quote the file, which may have
+/// secrets.
 fn malformed(path: &Path, error: &serde_saphyr::Error) -> KubeconfigError {
     use serde_saphyr::Error as E;
-    let what = match error.without_snippet() {
+    let problem = match error.without_snippet() {
         E::MultipleDocuments { .. } => return KubeconfigError::MultipleDocuments { path: path.to_owned() },
-        E::DuplicateMappingKey { .. } => Malformed::DuplicateKey,
-        E::UnknownAnchor { .. } => Malformed::UnknownAnchor,
+        E::DuplicateMappingKey { .. } => YamlProblem::DuplicateKey,
+        E::UnknownAnchor { .. } => YamlProblem::UnknownAnchor,
         E::Budget { .. } | E::AliasReplayLimitExceeded { .. } | E::AliasExpansionLimitExceeded { .. } => {
-            Malformed::TooComplex
+            YamlProblem::TooComplex
         }
-        _ => Malformed::Syntax,
+        _ => YamlProblem::Syntax,
     };
-    let place = error.location().filter(|place| place.line() > 0).map(|place| (place.line(), place.column()));
-    KubeconfigError::Malformed { path: path.to_owned(), place, what }
+    let location = error.location().filter(|location| location.line() > 0);
+    let position = location.map(|location| (location.line(), location.column()));
+    KubeconfigError::Malformed { path: path.to_owned(), position, problem }
 }
 
-// === impl Kind ===
+// === impl EntryKind ===
 
-impl Kind {
-    pub(super) const ALL: [Kind; 3] = [Kind::Cluster, Kind::Context, Kind::User];
+impl EntryKind {
+    pub(super) const ALL: [EntryKind; 3] = [EntryKind::Cluster, EntryKind::Context, EntryKind::User];
 
-    /// The key of the list in the file.
-    pub(super) fn list(self) -> &'static str {
+    /// Returns the key of the list: `clusters`.
+    pub(super) fn list_key(self) -> &'static str {
         match self {
-            Kind::Cluster => "clusters",
-            Kind::Context => "contexts",
-            Kind::User => "users",
+            EntryKind::Cluster => "clusters",
+            EntryKind::Context => "contexts",
+            EntryKind::User => "users",
         }
     }
 
-    /// The key of the entry's body beside its `name`.
-    pub(super) fn body(self) -> &'static str {
+    /// Returns the key of the entry's body beside `name`: `cluster`.
+    pub(super) fn body_key(self) -> &'static str {
         match self {
-            Kind::Cluster => "cluster",
-            Kind::Context => "context",
-            Kind::User => "user",
+            EntryKind::Cluster => "cluster",
+            EntryKind::Context => "context",
+            EntryKind::User => "user",
         }
     }
 }
@@ -112,12 +114,13 @@ impl Value {
         pairs.iter().find(|(k, _)| k.is_str(key)).map(|(_, value)| value)
     }
 
-    /// The value at the end of a path of keys.
-    pub(super) fn at(&self, path: &[&str]) -> Option<&Value> {
+    /// Returns the value at a path of keys.
+    pub(super) fn at_path(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(self, |value, key| value.get(key))
     }
 
-    /// The text of a string. client-go takes nothing else for a name: with a plain `yes` or `007` it refuses the file.
+    /// Returns the text of a string. client-go accepts no other type as a name: it rejects a file with a plain `yes` or
+    /// `007`.
     pub(super) fn as_str(&self) -> Option<&str> {
         match self {
             Value::Str(text) => Some(text),
@@ -125,7 +128,7 @@ impl Value {
         }
     }
 
-    /// Whether this is the entry of that name.
+    /// Whether the entry has this name.
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.get("name").is_some_and(|found| found.is_str(name))
     }
@@ -137,7 +140,7 @@ impl Value {
         }
     }
 
-    /// Sets a key of a map, at its place or else at the end. What is not a map becomes one.
+    /// Sets a key of a map, in its place or at the end. A value of another type becomes a map.
     pub(super) fn set(&mut self, key: &str, value: Value) {
         let Value::Map(pairs) = self else {
             *self = Value::map([(key, value)]);
@@ -149,7 +152,7 @@ impl Value {
         }
     }
 
-    /// Adds an item to the list under a key of a map. What is not a list becomes one.
+    /// Appends an item to the list under a key of a map. A missing value, or one of another type, becomes a list.
     pub(super) fn push(&mut self, key: &str, item: Value) {
         match self.get_mut(key) {
             Some(Value::List(items)) => items.push(item),
@@ -157,7 +160,7 @@ impl Value {
         }
     }
 
-    /// The items of the list under a key of a map, if there is one.
+    /// Returns the items of the list under a key of a map, if it is a list.
     pub(super) fn items_mut(&mut self, key: &str) -> Option<&mut Vec<Value>> {
         match self.get_mut(key) {
             Some(Value::List(items)) => Some(items),
@@ -190,18 +193,18 @@ impl PartialEq for Value {
             (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
             (Value::Str(a), Value::Str(b)) => a == b,
             (Value::List(a), Value::List(b)) => a == b,
-            (Value::Map(a), Value::Map(b)) => same_pairs(a, b),
+            (Value::Map(a), Value::Map(b)) => equal_pairs(a, b),
             _ => false,
         }
     }
 }
 
-/// Keys are unique on both sides. Most pairs are at the same place on both, which makes this linear in practice.
-fn same_pairs(a: &[(Value, Value)], b: &[(Value, Value)]) -> bool {
+/// Compares maps with unique keys. Most pairs have the same index in both, which makes this linear in practice.
+fn equal_pairs(a: &[(Value, Value)], b: &[(Value, Value)]) -> bool {
     a.len() == b.len()
         && a.iter().enumerate().all(|(i, (key, value))| {
-            let same_place = b.get(i).filter(|(k, _)| k == key);
-            same_place.or_else(|| b.iter().find(|(k, _)| k == key)).is_some_and(|(_, v)| v == value)
+            let same_index = b.get(i).filter(|(k, _)| k == key);
+            same_index.or_else(|| b.iter().find(|(k, _)| k == key)).is_some_and(|(_, v)| v == value)
         })
 }
 

@@ -1,4 +1,4 @@
-//! Exhibits: what the writer does to the shapes of file that people have.
+//! Tests of kubeconfig edits on files of many layouts.
 
 mod faults;
 mod golden;
@@ -8,27 +8,28 @@ mod locking;
 mod ownership;
 mod property;
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::Waits;
+use super::files::LockTimeouts;
 use super::*;
 
-/// A folder of its own, with a kubeconfig in it.
-struct Home {
+/// A temporary folder with kubeconfig files.
+struct Fixture {
     folder: tempfile::TempDir,
 }
 
-impl Home {
-    fn new() -> Home {
-        Home { folder: tempfile::tempdir().unwrap() }
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn with(text: &str) -> Home {
-        let home = Home::new();
-        fs::write(home.path("config"), text).unwrap();
-        home
+    fn with(text: &str) -> Fixture {
+        let fixture = Fixture::new();
+        fs::write(fixture.path("config"), text).unwrap();
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -43,13 +44,13 @@ impl Home {
         self.list("config")
     }
 
-    /// The files as KUBECONFIG would list them.
+    /// Returns the files as `KUBECONFIG` lists them.
     fn list(&self, names: &str) -> Files {
         let list: Vec<String> = names.split(':').map(|name| self.path(name).display().to_string()).collect();
         Files::from_env(Some(list.join(":").as_ref()), None).unwrap()
     }
 
-    /// What is in the folder, sorted, other than backups.
+    /// Returns the names in the folder except backups, sorted.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(self.folder.path())
             .unwrap()
@@ -61,9 +62,9 @@ impl Home {
     }
 }
 
-/// Nothing in these tests waits for a lock that is not theirs.
-fn impatient(mut files: Files) -> Files {
-    files.waits = Waits { kubectl: Duration::ZERO, ours: Duration::ZERO, ..files.waits };
+/// Sets all lock timeouts to zero.
+fn without_waiting(mut files: Files) -> Files {
+    files.timeouts = LockTimeouts { kubectl: Duration::ZERO, rolecall: Duration::ZERO, ..files.timeouts };
     files
 }
 
@@ -78,22 +79,22 @@ fn entry(profile: &str) -> Entry {
     }
 }
 
-fn add(files: &Files, profile: &str) -> Outcome {
+fn add(files: &Files, profile: &str) -> UpsertOutcome {
     upsert(files, &[entry(profile)], None).unwrap()
 }
 
-/// What a text means, by the model that the writer checks itself with.
-fn meaning(text: &str) -> Value {
+/// Returns the model of a text.
+fn parsed(text: &str) -> Value {
     model::parse(Path::new("test"), text).unwrap()
 }
 
-/// The error and its hint, as a person would read them.
-fn told<T: fmt::Debug>(result: Result<T, KubeconfigError>) -> String {
+/// Returns the error and its hint, as the user reads them.
+fn error_text<T: fmt::Debug>(result: Result<T, KubeconfigError>) -> String {
     let error = result.unwrap_err();
     format!("{error}. {}", error.hint())
 }
 
-/// The current context as kubectl sees it, set or not.
+/// Returns the current context as kubectl sees it.
 fn current_context(files: &Files) -> Option<String> {
     Draft::new(files, &files.load().unwrap()).current_context().map(str::to_owned)
 }

@@ -27,7 +27,7 @@ use crate::http;
 use rolecall_core::circuit_breaker::Breakers;
 use rolecall_core::clock::{Clock, SharedTimeSource};
 use rolecall_core::config::SourceConfig;
-use rolecall_core::config::network::{Network, Service, Way};
+use rolecall_core::config::network::{Network, NetworkPath, Service};
 use rolecall_core::config::url::EndpointUrl;
 pub use rolecall_core::profile::Endpoint;
 use rolecall_core::rate_limit::Limits;
@@ -62,7 +62,7 @@ impl Aws {
     /// Clients that read those files and go by that clock.
     #[must_use]
     pub fn new(files: AwsFiles, clock: Clock) -> Self {
-        let http = http::guarded(clock.clone(), &Way::default());
+        let http = http::http_client(clock.clone(), &NetworkPath::default());
         Self::wired(files, clock, http, false)
     }
 
@@ -77,9 +77,9 @@ impl Aws {
         Self { files, wiring, limits: Limits::new(), breakers: Arc::default(), clock }
     }
 
-    /// Goes by another configuration from the next call on: what is under way ends as it began. Failures on the old way
+    /// Goes by another configuration from the next call on: what is under way ends as it started_at. Failures on the old way
     /// say nothing of the new one.
-    pub fn reach(&self, network: &Arc<Network>) {
+    pub fn set_network(&self, network: &Arc<Network>) {
         if self.wiring.load().network != *network {
             self.wiring.store(Arc::new(self.wiring.load().for_network(network, &self.clock)));
             self.breakers.reset(|_| false);
@@ -88,7 +88,7 @@ impl Aws {
 
     /// The same AWS reached in another way, for a trial: nothing that happens there says anything of this one's endpoints.
     #[must_use]
-    pub fn reached(&self, network: &Arc<Network>) -> Self {
+    pub fn with_network(&self, network: &Arc<Network>) -> Self {
         let wiring = Arc::new(ArcSwap::from_pointee(self.wiring.load().for_network(network, &self.clock)));
         Self { wiring, breakers: Arc::default(), ..self.clone() }
     }
@@ -131,7 +131,7 @@ impl Aws {
 
     /// Whether an endpoint is not left alone just now; where somebody is finding out about it, that is waited for a moment.
     pub async fn may_call(&self, endpoint: &Endpoint) -> Result<(), AwsError> {
-        self.breakers.ask(|breakers| breakers.look(endpoint, self.now())).await.map_err(AwsError::from)
+        self.breakers.ask(|breakers| breakers.peek(endpoint, self.now())).await.map_err(AwsError::from)
     }
 
     /// One call to a service of which we do not want too many: in its turn, in at most `patience` once it is that, and not
@@ -251,7 +251,7 @@ impl Aws {
 }
 
 /// Named, so that an update of the SDK cannot change what it does.
-fn behavior() -> BehaviorVersion {
+pub(crate) fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 

@@ -1,124 +1,159 @@
-//! What EKS says of a cluster: where its API server is, and which CA to believe.
+//! Calls to EKS.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rolecall_protocol::{Cluster, ClusterName, ErrorBody, Region, near_misses};
-use sha2::{Digest, Sha256};
+use aws_config::SdkConfig;
+use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::ErrorMetadata;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rolecall_protocol::Region;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::client::Aws;
-use crate::error::{AwsError, AwsErrorKind};
-use rolecall_core::config::SourceConfig;
-use rolecall_core::session::Session;
+use crate::signed_call::{self, Request, Target, WireFormat};
+use rolecall_core::config::network::Service;
+use rolecall_core::config::partition;
 
-/// Why a cluster could not be described.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cluster {cluster} in {region}: {}", .error.message)]
-pub struct ClusterError {
-    cluster: ClusterName,
-    region: Region,
-    error: AwsError,
-    /// Clusters that are there; asked for only if this one is not.
-    others: Vec<String>,
+/// RFC 3986's unreserved characters stay as they are in a path segment.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Why a call to EKS failed.
+pub type EksError = SdkError<ErrorMetadata, HttpResponse>;
+
+/// Calls EKS in one region with the credentials of one session.
+#[derive(Debug)]
+pub struct EksClient<'a> {
+    config: SdkConfig,
+    region: &'a Region,
+    url: String,
 }
 
-/// Describes a cluster with the credentials of `session`.
-pub async fn describe(
-    aws: &Aws,
-    source: &SourceConfig,
-    region: &Region,
-    name: &ClusterName,
-    session: &Session,
-) -> Result<Cluster, ClusterError> {
-    let shared = aws.client_config(source, region, session.credentials.clone()).await;
-    let config = aws_sdk_eks::config::Builder::from(&shared).build();
-    let client = aws_sdk_eks::Client::from_conf(config);
-    let fail = |error: AwsError, others: Vec<String>| ClusterError {
-        cluster: name.clone(),
-        region: region.clone(),
-        error,
-        others,
-    };
-    match client.describe_cluster().name(name.as_str()).send().await {
-        Ok(answer) => {
-            let found =
-                answer.cluster.ok_or_else(|| fail(AwsError::garbled("EKS answered without a cluster"), vec![]))?;
-            accept(&found, name, region).map_err(|message| fail(AwsError::garbled(message), vec![]))
-        }
-        Err(error) => {
-            let error = AwsError::of(&error);
-            let others = if error.kind == AwsErrorKind::NotFound { list(&client).await } else { vec![] };
-            Err(fail(error, others))
-        }
-    }
+/// A cluster as DescribeCluster returns it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EksCluster {
+    /// The URL of the API server; absent while the cluster is being created.
+    pub endpoint: Option<String>,
+    /// The CA of the API server; absent while the cluster is being created.
+    pub certificate_authority: Option<CertificateAuthority>,
+    /// The Kubernetes version, such as `1.35`.
+    pub version: Option<String>,
+    /// Such as `ACTIVE` or `CREATING`.
+    pub status: Option<String>,
 }
 
-/// The first page of clusters, for a better message; nothing if that is not allowed either.
-async fn list(client: &aws_sdk_eks::Client) -> Vec<String> {
-    client.list_clusters().send().await.map(|answer| answer.clusters.unwrap_or_default()).unwrap_or_default()
+/// The CA of an API server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CertificateAuthority {
+    /// PEM in base64, as a kubeconfig has it.
+    pub data: Option<String>,
 }
 
-fn accept(found: &aws_sdk_eks::types::Cluster, name: &ClusterName, region: &Region) -> Result<Cluster, &'static str> {
-    let server = match found.endpoint() {
-        Some(server) if server.starts_with("https://") && server.chars().all(|c| c.is_ascii_graphic()) => server,
-        Some(_) => return Err("EKS answered with an endpoint that is not an https URL"),
-        None => return Err("it has no endpoint yet; its status is not ACTIVE"),
-    };
-    let Some(data) = found.certificate_authority().and_then(|authority| authority.data()) else {
-        return Err("it has no certificate authority yet; its status is not ACTIVE");
-    };
-    Ok(Cluster {
-        name: name.clone(),
-        region: region.clone(),
-        server: server.to_owned(),
-        ca_sha256: ca_sha256(data).ok_or("EKS answered with a certificate authority that is not base64")?,
-        certificate_authority_data: data.to_owned(),
-        version: found.version().map(rolecall_protocol::sanitize_for_terminal),
-        status: found.status().map(|status| rolecall_protocol::sanitize_for_terminal(status.as_str())),
-    })
+#[derive(Debug, Deserialize)]
+struct DescribeClusterOutput {
+    cluster: Option<EksCluster>,
 }
 
-/// The pin of a CA bundle: SHA-256 of what the base64 in a kubeconfig stands for, in lower-case hex.
-#[must_use]
-pub fn ca_sha256(certificate_authority_data: &str) -> Option<String> {
-    let bundle = STANDARD.decode(certificate_authority_data.trim()).ok()?;
-    Some(hex::encode(Sha256::digest(bundle)))
+#[derive(Debug, Deserialize)]
+struct ListClustersOutput {
+    clusters: Option<Vec<String>>,
 }
 
-impl ClusterError {
-    /// Whether other credentials may be allowed what these are not.
-    #[must_use]
-    pub fn is_denied(&self) -> bool {
-        self.error.kind == AwsErrorKind::Denied
-    }
-
-    /// The error as the wire says it.
-    #[must_use]
-    pub fn body(&self) -> ErrorBody {
-        let Self { cluster, region, error, .. } = self;
-        let (message, hint) = match error.kind {
-            AwsErrorKind::NotFound => {
-                (format!("there is no cluster \"{cluster}\" in {region} of this account"), self.instead())
-            }
-            AwsErrorKind::Denied => (
-                format!("the cluster {cluster} may not be described: {}", error.message),
-                "Ask for the permission eks:DescribeCluster.".to_owned(),
-            ),
-            _ => (
-                format!("the cluster {cluster} in {region} could not be described: {}", error.message),
-                "Try again in a moment.".to_owned(),
-            ),
+impl<'a> EksClient<'a> {
+    /// Returns a client for the configured address of EKS, or else the region's own. `None` if AWS's rules have no EKS
+    /// address for that region, FIPS or dual-stack setting.
+    pub async fn new(config: SdkConfig, region: &'a Region) -> Option<Self> {
+        let configured = Aws::address_of(&config, Service::Eks).or_else(|| config.endpoint_url().map(str::to_owned));
+        let url = if let Some(url) = configured {
+            url
+        } else {
+            let (fips, dual_stack) = (config.use_fips(), config.use_dual_stack());
+            regional_url(region, fips.unwrap_or_default(), dual_stack.unwrap_or_default()).await?
         };
-        ErrorBody::new(error.kind.code(), message).hint(hint)
+        Some(Self { config, region, url })
     }
 
-    fn instead(&self) -> String {
-        let near = near_misses(self.cluster.as_str(), self.others.iter().map(String::as_str));
-        match (near.first(), self.others.as_slice()) {
-            (Some(near), _) => format!("Did you mean \"{near}\"?"),
-            (None, []) => "Check the region and the account.".to_owned(),
-            (None, others) => {
-                format!("There are: {}.", others.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", "))
-            }
+    /// DescribeCluster. `None` if the answer has no cluster.
+    pub async fn describe_cluster(&self, name: &str) -> Result<Option<EksCluster>, EksError> {
+        let output: DescribeClusterOutput = self.get("DescribeCluster", path(&["clusters", name])).await?;
+        Ok(output.cluster)
+    }
+
+    /// The first page of ListClusters.
+    pub async fn list_clusters(&self) -> Result<Vec<String>, EksError> {
+        let output: ListClustersOutput = self.get("ListClusters", path(&["clusters"])).await?;
+        Ok(output.clusters.unwrap_or_default())
+    }
+
+    async fn get<T>(&self, operation: &'static str, path: String) -> Result<T, EksError>
+    where
+        T: DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    {
+        let target =
+            Target { service: Service::Eks, url: self.url.clone(), region: self.region, format: WireFormat::RestJson };
+        let request = Request { operation, method: "GET", path, body: String::new() };
+        let read = |body: &[u8]| serde_json::from_slice(body).map_err(Into::into);
+        // In a box: the future has many kilobytes.
+        Box::pin(signed_call::send(&self.config, target, request, read)).await
+    }
+}
+
+fn path(segments: &[&str]) -> String {
+    segments.iter().flat_map(|segment| ["/".to_owned(), utf8_percent_encode(segment, ENCODED).to_string()]).collect()
+}
+
+/// The address of EKS in a region (endpoint rules of EKS in botocore). The DNS suffix of the partition comes from the SDK's
+/// rules for STS.
+async fn regional_url(region: &Region, fips: bool, dual_stack: bool) -> Option<String> {
+    let params = Params::builder().region(region.as_str()).use_global_endpoint(false);
+    let params = params.use_fips(fips).use_dual_stack(dual_stack).build().ok()?;
+    let sts = DefaultResolver::new().resolve_endpoint(&params).await.ok()?;
+    let (_, suffix) = sts.url().split_once(&format!(".{region}."))?;
+    let host = match (fips, dual_stack, partition(region)) {
+        (false, ..) | (true, false, "aws-us-gov") => "eks",
+        (true, false, "aws") => "fips.eks",
+        (true, ..) => "eks-fips",
+    };
+    Some(format!("https://{host}.{region}.{}", suffix.trim_end_matches('/')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Addresses from the tests of the SDK's own client of EKS.
+    #[tokio::test]
+    async fn regional_url_by_partition_and_variant() {
+        for (region, fips, dual_stack, host) in [
+            ("eu-west-1", false, false, "eks.eu-west-1.amazonaws.com"),
+            ("us-east-1", false, false, "eks.us-east-1.amazonaws.com"),
+            ("us-east-1", true, false, "fips.eks.us-east-1.amazonaws.com"),
+            ("us-east-1", true, true, "eks-fips.us-east-1.api.aws"),
+            ("us-east-1", false, true, "eks.us-east-1.api.aws"),
+            ("cn-north-1", false, false, "eks.cn-north-1.amazonaws.com.cn"),
+            ("cn-north-1", true, true, "eks-fips.cn-north-1.api.amazonwebservices.com.cn"),
+            ("cn-north-1", true, false, "eks-fips.cn-north-1.amazonaws.com.cn"),
+            ("cn-north-1", false, true, "eks.cn-north-1.api.amazonwebservices.com.cn"),
+            ("us-gov-east-1", false, false, "eks.us-gov-east-1.amazonaws.com"),
+            ("us-gov-east-1", true, false, "eks.us-gov-east-1.amazonaws.com"),
+            ("us-gov-west-1", true, false, "eks.us-gov-west-1.amazonaws.com"),
+            ("us-gov-east-1", true, true, "eks-fips.us-gov-east-1.api.aws"),
+            ("us-iso-east-1", false, false, "eks.us-iso-east-1.c2s.ic.gov"),
+            ("us-iso-east-1", true, false, "eks-fips.us-iso-east-1.c2s.ic.gov"),
+            ("us-isob-east-1", false, false, "eks.us-isob-east-1.sc2s.sgov.gov"),
+        ] {
+            let url = regional_url(&region.parse().unwrap(), fips, dual_stack).await;
+            assert_eq!(url, Some(format!("https://{host}")), "{region} {fips} {dual_stack}");
         }
+    }
+
+    #[test]
+    fn path_segment_arn_is_encoded() {
+        let arn = "arn:aws:iam::111122223333:role/dev";
+        assert_eq!(
+            path(&["clusters", "prod", "access-entries", arn]),
+            "/clusters/prod/access-entries/arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fdev"
+        );
     }
 }

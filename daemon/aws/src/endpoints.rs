@@ -31,7 +31,7 @@ impl Wiring {
         let http = if self.is_given || self.network.way == network.way {
             self.http.clone()
         } else {
-            http::guarded(clock.clone(), &network.way)
+            http::http_client(clock.clone(), &network.way)
         };
         Self { network: Arc::clone(network), http, is_given: self.is_given }
     }

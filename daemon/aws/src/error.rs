@@ -8,7 +8,9 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
 
+pub use crate::causes::{causes, innermost};
 use crate::http::InsecureEndpoint;
+use crate::texts;
 use rolecall_core::circuit_breaker::ALONE_MAX;
 use rolecall_core::circuit_breaker::Open;
 
@@ -36,7 +38,7 @@ pub enum AwsErrorKind {
     BaseRejected,
     /// Fewer calls, please.
     Throttled,
-    /// No answer, or AWS has trouble.
+    /// No answer, or AWS has last_failure.
     Unreachable,
     /// An answer that is not AWS's own: a captive portal, a truncated document.
     Garbled,
@@ -129,7 +131,7 @@ impl AwsError {
             (Some(code), _) if code.contains("Throttl") || code.contains("TooManyRequests") => AwsErrorKind::Throttled,
             (Some("RequestLimitExceeded" | "SlowDown"), _) | (_, 429) => AwsErrorKind::Throttled,
             (Some("RequestExpired" | "RequestTimeTooSkewed"), _) => AwsErrorKind::Clock,
-            (Some("SignatureDoesNotMatch" | "InvalidSignatureException"), _) if is_about_time(message) => {
+            (Some("SignatureDoesNotMatch" | "InvalidSignatureException"), _) if texts::is_about_time(message) => {
                 AwsErrorKind::Clock
             }
             (
@@ -174,22 +176,8 @@ fn retry_after(answer: &HttpResponse) -> Option<Duration> {
     Some(asked.min(ALONE_MAX))
 }
 
-fn is_about_time(message: &str) -> bool {
-    message.contains("Signature expired") || message.contains("not yet current")
-}
-
 fn is_insecure(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(<dyn Error + 'static>::is::<InsecureEndpoint>)
-}
-
-/// An error and what caused it, outermost first.
-pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-/// The last cause's own words: the SDK's outer layers say little.
-pub fn innermost(error: &(dyn Error + 'static)) -> String {
-    sanitize_for_terminal(&causes(error).last().map(ToString::to_string).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::date_time::Format;
 use http_body_util::Limited;
 
-use rolecall_core::clock::{Clock, Reading};
-use rolecall_core::config::network::{Proxy, Way};
+use rolecall_core::clock::{Clock, ClockSample};
+use rolecall_core::config::network::{NetworkPath, Proxy};
 use rolecall_core::config::url::{host_of, is_loopback, is_loopback_host};
 
 /// How long a name may take to become an address (B12); the system's own patience is minutes.
@@ -39,7 +39,7 @@ const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23
 
 /// The SDK's own client, behind the wall, on that way.
 #[must_use]
-pub fn guarded(clock: Clock, way: &Way) -> SharedHttpClient {
+pub fn http_client(clock: Clock, way: &NetworkPath) -> SharedHttpClient {
     let roots = way
         .ca_bundle
         .as_ref()
@@ -47,13 +47,13 @@ pub fn guarded(clock: Clock, way: &Way) -> SharedHttpClient {
     // Fails for no trust store.
     let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
     let proxied = way.proxy.as_ref().and_then(through).map(|proxy| client(tls.clone(), proxy));
-    SharedHttpClient::new(GuardedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
+    SharedHttpClient::new(RestrictedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
 }
 
 /// Any client behind the wall.
 #[must_use]
-pub fn behind_the_wall(client: SharedHttpClient, clock: Clock) -> SharedHttpClient {
-    SharedHttpClient::new(GuardedClient { direct: client, proxied: None, clock })
+pub fn restrict(client: SharedHttpClient, clock: Clock) -> SharedHttpClient {
+    SharedHttpClient::new(RestrictedClient { direct: client, proxied: None, clock })
 }
 
 /// A proxy as the client knows it. What the configuration takes for a URL it takes too.
@@ -82,13 +82,13 @@ fn client(tls: TlsContext, proxy: ProxyConfig) -> SharedHttpClient {
 pub struct InsecureEndpoint;
 
 /// Says nothing of its clients, which know the proxy's password.
-struct GuardedClient {
+struct RestrictedClient {
     direct: SharedHttpClient,
     proxied: Option<SharedHttpClient>,
     clock: Clock,
 }
 
-struct GuardedConnector {
+struct RestrictedConnector {
     direct: SharedHttpConnector,
     proxied: Option<SharedHttpConnector>,
     clock: Clock,
@@ -98,27 +98,27 @@ struct GuardedConnector {
 #[derive(Debug, Clone, Copy)]
 struct Resolver;
 
-impl fmt::Debug for GuardedClient {
+impl fmt::Debug for RestrictedClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedClient").finish_non_exhaustive()
+        f.debug_struct("RestrictedClient").finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for GuardedConnector {
+impl fmt::Debug for RestrictedConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardedConnector").finish_non_exhaustive()
+        f.debug_struct("RestrictedConnector").finish_non_exhaustive()
     }
 }
 
-impl HttpClient for GuardedClient {
+impl HttpClient for RestrictedClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let direct = self.direct.http_connector(settings, components);
         let proxied = self.proxied.as_ref().map(|client| client.http_connector(settings, components));
-        SharedHttpConnector::new(GuardedConnector { direct, proxied, clock: self.clock.clone() })
+        SharedHttpConnector::new(RestrictedConnector { direct, proxied, clock: self.clock.clone() })
     }
 }
 
-impl HttpConnector for GuardedConnector {
+impl HttpConnector for RestrictedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         if !may_send_to(request.uri()) {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(InsecureEndpoint))));
@@ -126,13 +126,13 @@ impl HttpConnector for GuardedConnector {
         let connector = self.proxied.as_ref().filter(|_| is_far(request.uri())).unwrap_or(&self.direct);
         // A service that judges signatures; not a server of credentials on this very machine, which has this machine's time.
         let tells_time = request.headers().get("authorization").is_some_and(|said| said.starts_with("AWS4-"));
-        let is_vouched_for = request.uri().starts_with("https://");
+        let is_authenticated = request.uri().starts_with("https://");
         let (clock, sent) = (self.clock.clone(), self.clock.read());
         let answer = connector.call(request);
         HttpConnectorFuture::new(async move {
             let mut answer = answer.await?;
             if tells_time {
-                learn(&clock, sent, is_vouched_for, answer.headers());
+                learn(&clock, sent, is_authenticated, answer.headers());
             }
             let body = answer.take_body();
             *answer.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER));
@@ -155,11 +155,11 @@ impl ResolveDns for Resolver {
 }
 
 /// Tells the clock what AWS says the time is. An answer that somebody kept tells when it was kept (B9).
-fn learn(clock: &Clock, sent: Reading, is_vouched_for: bool, headers: &Headers) {
+fn learn(clock: &Clock, sent: ClockSample, is_authenticated: bool, headers: &Headers) {
     let date = headers.get("date").filter(|_| headers.get("age").is_none());
     let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
     if let Some(date) = date.and_then(|date| SystemTime::try_from(date).ok()) {
-        clock.learn(date, sent, is_vouched_for);
+        clock.learn(date, sent, is_authenticated);
     }
 }
 

@@ -1,21 +1,34 @@
 //! A user's own access keys at AWS. The only module that calls IAM.
 
+use std::fmt::Debug;
 use std::sync::OnceLock;
 
 use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::error::ErrorMetadata;
+use aws_smithy_xml::decode::{Document, try_data};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rolecall_protocol::{KeyName, Region};
 
 use crate::client::ATTEMPT;
 use crate::client::Aws;
 use crate::error::AwsError;
+use crate::signed_call;
+use crate::signed_call::Request;
+use crate::signed_call::Target;
+use crate::signed_call::WireFormat;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
 use rolecall_core::config::home_of;
 use rolecall_core::config::inputs::StsAddress;
+use rolecall_core::config::network::Service;
+use rolecall_core::config::partition;
 use rolecall_core::profile::Endpoint;
+
+/// The version of IAM's API.
+const API_VERSION: &str = "2010-05-08";
 
 /// Why IAM did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,26 +54,20 @@ impl IamError {
     }
 }
 
-/// Makes another access key for the user whose keys sign.
+/// CreateAccessKey for the user whose credentials sign.
 pub async fn create_access_key(
     aws: &Aws,
     name: &KeyName,
     region: &Region,
     base: &Credentials,
 ) -> Result<Credentials, IamError> {
-    let (endpoint, client) = client(aws, name, region, base).await;
-    let code = OnceLock::new();
-    let send = async { client.create_access_key().send().await.inspect_err(|error| note(error, &code)) };
-    let answer = aws.call(&endpoint, ATTEMPT, Box::pin(send)).await;
-    let answer = answer.map_err(|error| IamError { error, code: code.into_inner() })?;
-    let key = answer.access_key.filter(|key| !key.access_key_id.is_empty() && !key.secret_access_key.is_empty());
-    match key {
-        Some(key) => Ok(Credentials::new(key.access_key_id, key.secret_access_key, None, None, "CreateAccessKey")),
+    match call(aws, name, region, base, "CreateAccessKey", &[], created_key).await? {
+        Some(key) => Ok(key),
         None => Err(IamError { error: AwsError::garbled("IAM answered without a key"), code: None }),
     }
 }
 
-/// Deletes an access key of the user whose keys sign.
+/// DeleteAccessKey of the user whose credentials sign.
 pub async fn delete_access_key(
     aws: &Aws,
     name: &KeyName,
@@ -68,28 +75,115 @@ pub async fn delete_access_key(
     base: &Credentials,
     id: &str,
 ) -> Result<(), IamError> {
-    let (endpoint, client) = client(aws, name, region, base).await;
-    let code = OnceLock::new();
-    let request = client.delete_access_key().access_key_id(id);
-    let send = async { request.send().await.inspect_err(|error| note(error, &code)) };
-    let answer = aws.call(&endpoint, ATTEMPT, Box::pin(send)).await;
-    answer.map(drop).map_err(|error| IamError { error, code: code.into_inner() })
+    call(aws, name, region, base, "DeleteAccessKey", &[("AccessKeyId", id)], |_| Ok(())).await
 }
 
-async fn client(aws: &Aws, name: &KeyName, region: &Region, base: &Credentials) -> (Endpoint, aws_sdk_iam::Client) {
+async fn call<T: Debug + Send + Sync + 'static>(
+    aws: &Aws,
+    name: &KeyName,
+    region: &Region,
+    base: &Credentials,
+    operation: &'static str,
+    parameters: &[(&str, &str)],
+    read: fn(&[u8]) -> Result<T, BoxError>,
+) -> Result<T, IamError> {
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
     // IAM is in one region of each partition (IAM endpoints and quotas, AWS General Reference).
     let region = home_of(region);
-    let shared = aws.client_config(&source, &region, base.clone()).await;
-    let client = aws_sdk_iam::Client::new(&shared);
-    (Endpoint { source, region, sts: StsAddress::default() }, client)
+    let config = aws.client_config(&source, &region, base.clone()).await;
+    let url = Aws::address_of(&config, Service::Iam).unwrap_or_else(|| home_url(&region).to_owned());
+    let target = Target { service: Service::Iam, url, region: &region, format: WireFormat::Query };
+    let mut body = format!("Action={operation}&Version={API_VERSION}");
+    for (name, value) in parameters {
+        body.extend(["&", name, "="].into_iter().chain(utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    }
+    let request = Request { operation, method: "POST", path: "/".to_owned(), body };
+    let code = OnceLock::new();
+    // AwsError keeps the meaning of the code alone.
+    let send =
+        async { signed_call::send(&config, target, request, read).await.inspect_err(|error| note(error, &code)) };
+    let endpoint = Endpoint { source, region: region.clone(), sts: StsAddress::default() };
+    let answer = aws.call(&endpoint, ATTEMPT, Box::pin(send)).await;
+    answer.map_err(|error| IamError { error, code: code.into_inner() })
 }
 
-/// Notes the code of an error, which [`AwsError`] has only the meaning of.
-fn note<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, code: &OnceLock<String>) {
+/// The address of IAM in the home region of a partition (endpoint rules of IAM in botocore).
+fn home_url(home: &Region) -> &'static str {
+    match partition(home) {
+        "aws" => "https://iam.amazonaws.com",
+        "aws-cn" => "https://iam.cn-north-1.amazonaws.com.cn",
+        "aws-us-gov" => "https://iam.us-gov.amazonaws.com",
+        "aws-eusc" => "https://iam.eusc-de-east-1.amazonaws.eu",
+        "aws-iso" => "https://iam.us-iso-east-1.c2s.ic.gov",
+        "aws-iso-b" => "https://iam.us-isob-east-1.sc2s.sgov.gov",
+        "aws-iso-e" => "https://iam.eu-isoe-west-1.cloud.adc-e.uk",
+        _ => "https://iam.us-isof-south-1.csp.hci.ic.gov",
+    }
+}
+
+/// Reads `<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey>…`. `None` if a part of the key is missing, empty or
+/// there twice.
+fn created_key(body: &[u8]) -> Result<Option<Credentials>, BoxError> {
+    let mut document = Document::try_from(body)?;
+    let root = document.next_start_element().ok_or("no XML")?;
+    if root.local() != "CreateAccessKeyResponse" {
+        return Err("another document".into());
+    }
+    let (mut ids, mut secrets) = (Vec::new(), Vec::new());
+    while let Some(element) = document.next_start_element() {
+        let parts = match element.local() {
+            "AccessKeyId" => &mut ids,
+            "SecretAccessKey" => &mut secrets,
+            _ => continue,
+        };
+        parts.push(try_data(&mut document.scoped_to(element))?);
+    }
+    let ([id], [secret]) = (ids.as_slice(), secrets.as_slice()) else { return Ok(None) };
+    let is_whole = !id.is_empty() && !secret.is_empty();
+    Ok(is_whole.then(|| Credentials::new(&**id, &**secret, None, None, "CreateAccessKey")))
+}
+
+/// Keeps the code of an error.
+fn note(error: &SdkError<ErrorMetadata, HttpResponse>, code: &OnceLock<String>) {
     if let SdkError::ServiceError(error) = error
         && let Some(said) = error.err().code()
     {
         code.get_or_init(|| said.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(key: &str) -> String {
+        format!(
+            "<CreateAccessKeyResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><CreateAccessKeyResult>\
+             <AccessKey><UserName>dev</UserName>{key}<Status>Active</Status></AccessKey></CreateAccessKeyResult>\
+             <ResponseMetadata><RequestId>x</RequestId></ResponseMetadata></CreateAccessKeyResponse>"
+        )
+    }
+
+    #[test]
+    fn created_key_whole_answer_is_read() {
+        let body = answer("<AccessKeyId>AKIDEXAMPLE</AccessKeyId><SecretAccessKey>a/b+c&amp;d</SecretAccessKey>");
+        let key = created_key(body.as_bytes()).unwrap().unwrap();
+        assert_eq!((key.access_key_id(), key.secret_access_key()), ("AKIDEXAMPLE", "a/b+c&d"));
+    }
+
+    #[test]
+    fn created_key_incomplete_answer_is_none() {
+        let (id, secret) = ("<AccessKeyId>A</AccessKeyId>", "<SecretAccessKey>s</SecretAccessKey>");
+        for key in ["", id, secret, &format!("{id}{secret}{secret}"), &format!("{id}<SecretAccessKey/>")] {
+            assert!(created_key(answer(key).as_bytes()).unwrap().is_none(), "{key}");
+        }
+    }
+
+    #[test]
+    fn created_key_other_document_is_an_error() {
+        let cut = answer("<AccessKeyId>A</AccessKeyId><SecretAccessKey>s");
+        for body in ["", "{}", "<html><AccessKeyId>A</AccessKeyId></html>", &cut[..20]] {
+            assert!(created_key(body.as_bytes()).is_err(), "{body}");
+        }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! The modules stand in the order in which data flows; each uses only those above it.
 
+mod causes;
+mod texts;
+
 pub mod http;
 
 pub mod error;
@@ -10,8 +13,10 @@ mod endpoints;
 
 pub mod client;
 
+pub mod cluster;
 pub mod eks;
 pub mod iam;
+pub mod signed_call;
 pub mod sts;
 
 pub mod token;

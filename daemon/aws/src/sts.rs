@@ -20,10 +20,11 @@ use tokio::time::Instant;
 
 use crate::client::{ATTEMPT, Aws};
 use crate::error::{AwsError, AwsErrorKind};
+use crate::texts::{self, ExtraPermission};
 use rolecall_core::config::SESSION_RANGE;
 use rolecall_core::config::inputs::Variant;
 use rolecall_core::config::network::Service;
-use rolecall_core::profile::{CHAINED_MAX, Endpoint, Hop};
+use rolecall_core::profile::{CHAINED_MAX, Endpoint, RoleStep};
 use rolecall_core::session::Session;
 use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SessionName, SourceName};
 pub use session_token::{Code, session_token};
@@ -43,16 +44,16 @@ const LEAST: Duration = Duration::from_millis(1500);
 /// Why STS did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{asked}: {}", .error.message)]
-pub struct HopError {
+pub struct StsError {
     /// What it was asked.
-    pub asked: Asked,
+    pub asked: StsOperation,
     /// What it said.
     pub error: AwsError,
 }
 
 /// What STS is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum StsOperation {
     /// AssumeRole.
     Assume(RoleArn),
     /// GetSessionToken with a code of that device.
@@ -67,7 +68,7 @@ pub struct Assume<'a> {
     /// Whose endpoints are called.
     pub endpoint: &'a Endpoint,
     /// The role, and how it is asked for.
-    pub hop: &'a Hop,
+    pub step: &'a RoleStep,
     /// What the session is called.
     pub name: &'a SessionName,
     /// The session that signs.
@@ -79,29 +80,29 @@ pub struct Assume<'a> {
 }
 
 /// Assumes a role. What is transient is tried again, briefly.
-pub async fn assume(aws: &Aws, wanted: Assume<'_>) -> Result<Session, HopError> {
-    let hop = wanted.hop;
+pub async fn assume(aws: &Aws, wanted: Assume<'_>) -> Result<Session, StsError> {
+    let step = wanted.step;
     let client = client(aws, wanted.endpoint, wanted.base).await;
     let begun = OnceLock::new();
     let ask = |duration: Duration| attempts(aws, &wanted, &client, duration, &begun);
-    let most = if wanted.is_clamped { hop.duration.min(CHAINED_MAX) } else { hop.duration };
+    let most = if wanted.is_clamped { step.duration.min(CHAINED_MAX) } else { step.duration };
     let (answer, got) = match ask(most).await {
         // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
         Err(error) if most > CHAINED_MAX && wanted.code.is_none() && is_too_long(&error) => {
-            tracing::info!(role = %hop.role, "Asking for a session of one hour, since AWS grants no longer one");
+            tracing::info!(role = %step.role, "Asking for a session of one hour, since AWS grants no longer one");
             (ask(CHAINED_MAX).await, CHAINED_MAX)
         }
         answer => (answer, most),
     };
     answer
-        .and_then(|answer| accept(&answer, hop, aws.now()))
-        .map(|session| Session { is_clamped: got < hop.duration, ..session })
-        .map_err(|error| HopError { asked: Asked::Assume(hop.role.clone()), error })
+        .and_then(|answer| accept(&answer, step, aws.now()))
+        .map(|session| Session { is_clamped: got < step.duration, ..session })
+        .map_err(|error| StsError { asked: StsOperation::Assume(step.role.clone()), error })
 }
 
 /// Asks STS whose credentials these are.
-pub async fn caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Session) -> Result<String, HopError> {
-    let failed = |error| HopError { asked: Asked::Identify, error };
+pub async fn caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Session) -> Result<String, StsError> {
+    let failed = |error| StsError { asked: StsOperation::Identify, error };
     let client = client(aws, endpoint, session).await;
     let answer = aws.call(endpoint, ATTEMPT, client.get_caller_identity().send()).await;
     match answer.map_err(failed)?.arn {
@@ -112,7 +113,7 @@ pub async fn caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Session) 
 
 async fn client(aws: &Aws, endpoint: &Endpoint, base: &Session) -> aws_sdk_sts::Client {
     let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await;
-    let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(SaysOnce);
+    let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(RejectDuplicateElements);
     let url = endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::address_of(&shared, Service::Sts));
     // An address is one already: the SDK takes a wish for another form of it for a mistake.
     let Variant { fips, dual_stack } = endpoint.sts.variant;
@@ -147,7 +148,7 @@ async fn attempts(
             && error.retry_after.is_none()
             && is_time_left
             // What it said is worth more than that it is not asked again.
-            && aws.breakers().look(wanted.endpoint, aws.now()).is_ok()
+            && aws.breakers().peek(wanted.endpoint, aws.now()).is_ok()
             && aws.limits().may_retry()
     };
     (|| call(aws, wanted, client, duration, begun)).retry(backoff).when(is_worth_it).await
@@ -160,16 +161,16 @@ async fn call(
     duration: Duration,
     begun: &OnceLock<Instant>,
 ) -> Result<AssumeRoleOutput, AwsError> {
-    let hop = wanted.hop;
+    let step = wanted.step;
     let request = client
         .assume_role()
-        .role_arn(hop.role.as_str())
+        .role_arn(step.role.as_str())
         .role_session_name(wanted.name.as_str())
-        .set_external_id(hop.external_id.as_ref().map(ToString::to_string))
+        .set_external_id(step.external_id.as_ref().map(ToString::to_string))
         .set_serial_number(wanted.code.map(|code| code.serial.to_string()))
         .set_token_code(wanted.code.map(|code| code.code.expose().clone()))
         .duration_seconds(i32::try_from(duration.as_secs()).unwrap_or(i32::MAX));
-    let request = match &hop.inputs {
+    let request = match &step.inputs {
         Some(inputs) => inputs::with(request, inputs),
         None => request,
     };
@@ -191,11 +192,11 @@ const SAID_ONCE: [&str; 5] = ["<AccessKeyId>", "<SecretAccessKey>", "<SessionTok
 
 /// Refuses an answer that says one thing twice (row 64): the SDK's parser would take the last.
 #[derive(Debug)]
-struct SaysOnce;
+struct RejectDuplicateElements;
 
-impl Intercept for SaysOnce {
+impl Intercept for RejectDuplicateElements {
     fn name(&self) -> &'static str {
-        "SaysOnce"
+        "RejectDuplicateElements"
     }
 
     fn read_after_deserialization(
@@ -214,12 +215,12 @@ impl Intercept for SaysOnce {
 }
 
 /// Believes an answer only if it is whole, not already over, and of the role that was asked for (rows 64 to 66).
-fn accept(answer: &AssumeRoleOutput, hop: &Hop, now: SystemTime) -> Result<Session, AwsError> {
+fn accept(answer: &AssumeRoleOutput, step: &RoleStep, now: SystemTime) -> Result<Session, AwsError> {
     let Some(got) = answer.credentials() else {
         return Err(AwsError::garbled("STS answered without credentials"));
     };
     let arn = answer.assumed_role_user().map(|user| user.arn().to_owned()).unwrap_or_default();
-    if !is_session_of(&arn, &hop.role) {
+    if !is_session_of(&arn, &step.role) {
         return Err(AwsError::garbled("STS answered with the session of another role"));
     }
     // No session lasts longer than AWS's twelve hours, so a later end is a mistake.
@@ -252,10 +253,10 @@ fn is_session_of(arn: &str, role: &RoleArn) -> bool {
 }
 
 fn is_too_long(error: &AwsError) -> bool {
-    error.kind == AwsErrorKind::Rejected && error.message.contains("DurationSeconds")
+    error.kind == AwsErrorKind::Rejected && texts::is_duration_too_long(&error.message)
 }
 
-impl fmt::Display for Asked {
+impl fmt::Display for StsOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Assume(role) => write!(f, "assume {role}"),
@@ -265,7 +266,7 @@ impl fmt::Display for Asked {
     }
 }
 
-impl HopError {
+impl StsError {
     /// Whether AWS grants no session as long as that.
     #[must_use]
     pub fn is_too_long(&self) -> bool {
@@ -281,7 +282,7 @@ impl HopError {
             AwsErrorKind::Denied => {
                 (format!("AWS does not let source \"{source}\" {asked}: {said}"), denied_hint(said))
             }
-            AwsErrorKind::Rejected if is_too_much(said) => (
+            AwsErrorKind::Rejected if texts::is_session_too_large(said) => (
                 format!("STS refuses the request to {asked}: {said}"),
                 "Session tags and policies together are too large for a session: use fewer or shorter ones.",
             ),
@@ -313,18 +314,15 @@ impl HopError {
 
 /// What has to be allowed: some of what a role can be given wants a permission of its own.
 fn denied_hint(said: &str) -> &'static str {
-    if said.contains("sts:TagSession") {
-        "Session tags want sts:TagSession: the role's trust policy and your own permissions both have to allow it, and on a chain those of every role that transitive tags reach."
-    } else if said.contains("sts:SetSourceIdentity") {
-        "A source identity wants sts:SetSourceIdentity: the trust policy of every role of the chain has to allow it, and so have your own permissions."
-    } else {
-        "Check the role's trust policy and your own permissions: both have to allow it."
+    match texts::denied_permission(said) {
+        Some(ExtraPermission::TagSession) => {
+            "Session tags want sts:TagSession: the role's trust policy and your own permissions both have to allow it, and on a chain those of every role that transitive tags reach."
+        }
+        Some(ExtraPermission::SetSourceIdentity) => {
+            "A source identity wants sts:SetSourceIdentity: the trust policy of every role of the chain has to allow it, and so have your own permissions."
+        }
+        None => "Check the role's trust policy and your own permissions: both have to allow it.",
     }
-}
-
-/// Whether tags and policies are more than fits into a session (PackedPolicyTooLarge).
-fn is_too_much(said: &str) -> bool {
-    said.contains("PackedPolicyTooLarge") || (said.contains("acked") && said.contains("allotted space"))
 }
 
 #[cfg(test)]

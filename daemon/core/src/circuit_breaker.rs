@@ -59,8 +59,8 @@ impl<K: Eq + Hash + Clone, E> Breakers<K, E> {
     }
 
     /// Looks whether the endpoint is left alone, without a call in mind.
-    pub fn look(&self, key: &K, now: SystemTime) -> Result<(), Open<E>> {
-        self.breakers().get(key).map_or(Ok(()), |breaker| breaker.look(now))
+    pub fn peek(&self, key: &K, now: SystemTime) -> Result<(), Open<E>> {
+        self.breakers().get(key).map_or(Ok(()), |breaker| breaker.peek(now))
     }
 
     /// Asks whether the endpoint may be called. Whoever is let through while it is left alone finds out for the others.
@@ -112,7 +112,7 @@ impl<K: Eq + Hash + Clone, E> Default for Breakers<K, E> {
 }
 
 impl<E> Breaker<E> {
-    fn look(&self, now: SystemTime) -> Result<(), Open<E>> {
+    fn peek(&self, now: SystemTime) -> Result<(), Open<E>> {
         match &self.open {
             // One that begins in the future, since the clock was set back, is over.
             Some(pause) if pause.since <= now && now < pause.until => {
@@ -125,7 +125,7 @@ impl<E> Breaker<E> {
     }
 
     fn admit(&mut self, now: SystemTime) -> Result<(), Open<E>> {
-        self.look(now)?;
+        self.peek(now)?;
         if let Some(pause) = &mut self.open {
             // This one caller; the others go by what it comes to, or by its silence.
             (pause.since, pause.until) = (now, now + ALONE);
@@ -199,7 +199,7 @@ mod tests {
             what(&breakers, later);
         };
         // Nobody is finding out.
-        assert!(breakers.ask(|breakers| breakers.look(&1, T0)).await.is_err());
+        assert!(breakers.ask(|breakers| breakers.peek(&1, T0)).await.is_err());
         assert!(ask().await.is_ok());
         assert_eq!(begin.elapsed(), Duration::ZERO);
         let (asked, ()) = tokio::join!(ask(), say(|breakers, now| breakers.failed(&1, "still", None, now, 1.0)));

@@ -17,7 +17,7 @@ use rolecall_protocol::ClockStatus;
 use state::{State, between, shifted};
 
 /// Where readings come from: the machine, or a test.
-pub trait Timekeeper: fmt::Debug + Send + Sync {
+pub trait ClockSource: fmt::Debug + Send + Sync {
     /// What this machine's clock shows. It can be set, and be wrong.
     fn wall(&self) -> SystemTime;
     /// Time since some moment in the past; goes on while the machine sleeps, and cannot be set.
@@ -36,13 +36,13 @@ pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    keeper: Box<dyn Timekeeper>,
+    keeper: Box<dyn ClockSource>,
     state: Mutex<State>,
 }
 
 /// One look at all clocks.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading {
+pub struct ClockSample {
     wall: SystemTime,
     elapsed: Duration,
     awake: Duration,
@@ -50,8 +50,8 @@ pub struct Reading {
 
 impl Clock {
     /// A clock that goes by those readings.
-    pub fn new(keeper: impl Timekeeper + 'static) -> Self {
-        let first = Reading { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() };
+    pub fn new(keeper: impl ClockSource + 'static) -> Self {
+        let first = ClockSample { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() };
         Self(Arc::new(Inner { keeper: Box::new(keeper), state: Mutex::new(State::new(first)) }))
     }
 
@@ -64,7 +64,7 @@ impl Clock {
     /// AWS's time, as far as it is known.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        self.look(State::now)
+        self.peek(State::now)
     }
 
     /// Time since some moment in the past, the time asleep included; nobody sets it, and it is the same in the next run of the
@@ -82,20 +82,20 @@ impl Clock {
 
     /// A moment of AWS's time as this machine's clock shows it.
     fn local(&self, at: SystemTime) -> SystemTime {
-        self.look(|state, reading| shifted(at, between(state.now(reading), reading.wall)))
+        self.peek(|state, reading| shifted(at, between(state.now(reading), reading.wall)))
     }
 
     /// One look at the clocks, for [`Clock::learn`].
     #[must_use]
-    pub fn read(&self) -> Reading {
+    pub fn read(&self) -> ClockSample {
         let keeper = &self.0.keeper;
-        Reading { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() }
+        ClockSample { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() }
     }
 
     /// Learns from the `Date` of an answer of AWS's whose request was sent at `sent`. Where somebody vouched for who answered
     /// (TLS), that counts for good; where nobody did (an AWS of one's own on this machine), only while nobody else says.
-    pub fn learn(&self, date: SystemTime, sent: Reading, is_vouched_for: bool) {
-        if let Some(skew) = self.look(|state, reading| state.learn(date, sent, reading, is_vouched_for)) {
+    pub fn learn(&self, date: SystemTime, sent: ClockSample, is_authenticated: bool) {
+        if let Some(skew) = self.peek(|state, reading| state.learn(date, sent, reading, is_authenticated)) {
             tracing::info!(
                 seconds = skew.as_secs(),
                 "AWS's clock is ahead of this machine's; what is signed is corrected"
@@ -106,46 +106,46 @@ impl Clock {
     /// AWS's time now and the time since boot, if AWS has answered yet: for the next run of the program.
     #[must_use]
     pub fn known(&self) -> Option<(SystemTime, Duration)> {
-        self.look(|state, reading| state.is_known(reading).then(|| (state.now(reading), reading.elapsed)))
+        self.peek(|state, reading| state.is_known(reading).then(|| (state.now(reading), reading.elapsed)))
     }
 
     /// Goes on with what the run before has known.
     pub fn resume(&self, aws: SystemTime, elapsed: Duration) {
-        self.look(|state, reading| state.believe(aws + reading.elapsed.saturating_sub(elapsed), reading));
+        self.peek(|state, reading| state.believe(aws + reading.elapsed.saturating_sub(elapsed), reading));
     }
 
     /// Whether the clock was set forward and AWS has not said yet what time it is. Sessions may be over without looking it.
     #[must_use]
-    pub fn is_doubted(&self) -> bool {
-        self.look(|state, _| state.is_doubted())
+    pub fn is_uncertain(&self) -> bool {
+        self.peek(|state, _| state.is_uncertain())
     }
 
     /// Whether AWS has said lately what time it is, and nothing has happened since that puts it in doubt.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.look(|state, reading| state.is_known(reading))
+        self.peek(|state, reading| state.is_known(reading))
     }
 
     /// Whether the machine woke up this very moment, so that its network may still be on its way.
     #[must_use]
     pub fn is_waking(&self) -> bool {
-        self.look(|state, reading| state.is_waking(reading))
+        self.peek(|state, reading| state.is_waking(reading))
     }
 
     /// How often the machine woke up, or its clock was set or corrected: whoever remembers the number sees that it happened
     /// again, and that moments noted before may be wrong.
     #[must_use]
-    pub fn shocks(&self) -> u64 {
-        self.look(|state, _| state.shocks())
+    pub fn discontinuities(&self) -> u64 {
+        self.peek(|state, _| state.discontinuities())
     }
 
     /// This machine's clock against AWS's, if AWS has answered yet.
     #[must_use]
     pub fn status(&self) -> Option<ClockStatus> {
-        self.look(|state, reading| state.status(reading))
+        self.peek(|state, reading| state.status(reading))
     }
 
-    fn look<T>(&self, ask: impl FnOnce(&mut State, Reading) -> T) -> T {
+    fn peek<T>(&self, ask: impl FnOnce(&mut State, ClockSample) -> T) -> T {
         let mut state = self.state();
         // Under the lock, so that readings come in order.
         let reading = self.read();
@@ -164,7 +164,7 @@ impl TimeSource for Clock {
     }
 }
 
-impl Timekeeper for Machine {
+impl ClockSource for Machine {
     #[allow(clippy::disallowed_methods)] // the one place where the wall clock is read
     fn wall(&self) -> SystemTime {
         SystemTime::now()

@@ -48,7 +48,7 @@ struct Inner {
 
 /// What the next run of the program goes on with. Times are counted from boot, which it is the same for.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
-pub struct Moments {
+pub struct LockTimers {
     locked: Option<Timestamp>,
     used: Duration,
     unlocked: Duration,
@@ -243,20 +243,20 @@ impl Lock {
             locked: state.locked.is_some(),
             since: state.locked,
             has_passphrase: state.verifier.is_some(),
-            locks: left.map(|left| clock.stamp(clock.now() + left)),
+            auto_lock_at: left.map(|left| clock.stamp(clock.now() + left)),
             problem: state.problem(&self.shown()),
         }
     }
 
     /// What the next run of the program goes on with.
     #[must_use]
-    pub fn moments(&self) -> Moments {
+    pub fn moments(&self) -> LockTimers {
         let state = self.state();
-        Moments { locked: state.locked, used: state.used, unlocked: state.unlocked }
+        LockTimers { locked: state.locked, used: state.used, unlocked: state.unlocked }
     }
 
     /// Goes on where the run before was. True where it is locked, which the file may not say.
-    pub fn resume(&self, moments: Moments) -> bool {
+    pub fn resume(&self, moments: LockTimers) -> bool {
         let (mut state, now) = (self.state(), self.0.clock.elapsed());
         state.used = moments.used.min(now);
         state.unlocked = moments.unlocked.min(now);

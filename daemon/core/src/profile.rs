@@ -1,4 +1,4 @@
-//! A profile ready for use: names and templates resolved, hops in order.
+//! A profile ready for use: names and templates resolved, steps in order.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub const CHAINED_MAX: Duration = Duration::from_hours(1);
 
 /// Who runs the daemon, for the names of sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub struct LocalUser {
     /// The login name.
     pub user: String,
     /// The machine's name, without its domain.
@@ -30,7 +30,7 @@ pub struct Profile {
     /// Its cluster.
     pub cluster: ClusterName,
     /// How its session is got.
-    pub chain: Chain,
+    pub chain: RoleChain,
     /// The name of its source.
     pub source_name: SourceName,
     /// What the kubeconfig must say.
@@ -43,16 +43,16 @@ pub struct Profile {
     pub variant: Variant,
 }
 
-/// How a session is got: from a source, through hops. Every input of every call is in here, so two equal chains have
+/// How a session is got: from a source, through steps. Every input of every call is in here, so two equal chains have
 /// equal sessions, and a changed configuration can never be served an old one.
 ///
 /// Clones are the same one, since a chain is the key of much.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Chain(Arc<Links>);
+pub struct RoleChain(Arc<RoleChainParts>);
 
-/// What a [`Chain`] is made of.
+/// What a [`RoleChain`] is made of.
 #[derive(Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Links {
+pub struct RoleChainParts {
     /// Where the base credentials come from.
     pub source: SourceConfig,
     /// The AWS profile whose settings (`endpoint_url`, `services`) the last call goes by, where that is not the source's.
@@ -60,13 +60,13 @@ pub struct Links {
     /// The region whose STS is called.
     pub region: Region,
     /// What is assumed, in order.
-    pub hops: Vec<Hop>,
+    pub steps: Vec<RoleStep>,
 }
 
-impl Deref for Chain {
-    type Target = Links;
+impl Deref for RoleChain {
+    type Target = RoleChainParts;
 
-    fn deref(&self) -> &Links {
+    fn deref(&self) -> &RoleChainParts {
         &self.0
     }
 }
@@ -84,7 +84,7 @@ pub struct Endpoint {
 
 /// One AssumeRole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Hop {
+pub struct RoleStep {
     /// The role.
     pub role: RoleArn,
     /// What CloudTrail shows.
@@ -100,7 +100,7 @@ pub struct Hop {
 impl Profile {
     /// The profile of that name, if it is configured.
     #[must_use]
-    pub fn find(config: &Config, name: &ProfileName, person: &Person) -> Option<Self> {
+    pub fn find(config: &Config, name: &ProfileName, person: &LocalUser) -> Option<Self> {
         let profile = config.profiles.get(name)?;
         // Validation made sure of the source.
         let source = config.sources.get(&profile.source)?.clone();
@@ -108,7 +108,7 @@ impl Profile {
         Some(Self {
             name: name.clone(),
             cluster: profile.cluster.clone(),
-            chain: Chain::new(source, profile.region.clone(), hops(profile, &session)),
+            chain: RoleChain::new(source, profile.region.clone(), steps(profile, &session)),
             source_name: profile.source.clone(),
             pin: profile.pin.clone(),
             duration: profile.duration,
@@ -120,27 +120,27 @@ impl Profile {
     /// The longest that a session can be asked for, where that is less than what is configured.
     #[must_use]
     pub fn limit(&self) -> Option<Duration> {
-        self.chain.hops.last().map(|hop| hop.duration).filter(|asked| *asked < self.duration)
+        self.chain.steps.last().map(|step| step.duration).filter(|asked| *asked < self.duration)
     }
 }
 
-impl Chain {
-    /// From that source, with STS of that region, through those hops.
+impl RoleChain {
+    /// From that source, with STS of that region, through those steps.
     #[must_use]
-    pub fn new(source: SourceConfig, region: Region, hops: Vec<Hop>) -> Self {
-        Self(Arc::new(Links { source, settings: None, region, hops }))
+    pub fn new(source: SourceConfig, region: Region, steps: Vec<RoleStep>) -> Self {
+        Self(Arc::new(RoleChainParts { source, settings: None, region, steps }))
     }
 
     /// A source alone, of which nobody knows the partition: the one that almost everybody is in.
     #[must_use]
     pub fn of_source(source: SourceConfig) -> Self {
-        Self::new(source, Region::commercial_home(), Vec::new())
+        Self::new(source, Region::us_east_1(), Vec::new())
     }
 
     /// The role that an AWS profile names, assumed as that profile has it.
     #[must_use]
-    pub fn of_aws_profile(profile: &str, source: SourceConfig, region: Region, hop: Hop) -> Self {
-        Self(Arc::new(Links { source, settings: Some(profile.into()), region, hops: vec![hop] }))
+    pub fn of_aws_profile(profile: &str, source: SourceConfig, region: Region, step: RoleStep) -> Self {
+        Self(Arc::new(RoleChainParts { source, settings: Some(profile.into()), region, steps: vec![step] }))
     }
 
     /// The source alone. What it gives is good in every region of its partition, so it is the same one for all of them.
@@ -151,41 +151,41 @@ impl Chain {
 
     /// The source alone, as it is without MFA.
     #[must_use]
-    pub fn keys(&self) -> Self {
+    pub fn without_mfa(&self) -> Self {
         Self::new(SourceConfig::plain(self.source.kind.clone()), home_of(&self.region), Vec::new())
     }
 
     /// Whether it is the source alone.
     #[must_use]
     pub fn is_base(&self) -> bool {
-        self.hops.is_empty()
+        self.steps.is_empty()
     }
 
     /// Whether its role is assumed with a code of an MFA device in the call itself. A session that was got with a code is
     /// as a role's own for AWS and lets a role be assumed for an hour at most, so where more is wanted there is no other
     /// way (STS, AssumeRole, DurationSeconds).
     #[must_use]
-    pub fn takes_code(&self) -> bool {
-        self.source.mfa.is_some() && matches!(self.hops.as_slice(), [only] if only.duration > CHAINED_MAX)
+    pub fn mfa_in_assume_role(&self) -> bool {
+        self.source.mfa.is_some() && matches!(self.steps.as_slice(), [only] if only.duration > CHAINED_MAX)
     }
 
     /// Whether a person has to give a code for each of its sessions.
     #[must_use]
-    pub fn needs_person(&self) -> bool {
+    pub fn needs_interactive_mfa(&self) -> bool {
         let by_hand = self.source.mfa.as_ref().is_some_and(|mfa| mfa.process.is_none());
-        by_hand && (self.is_base() || self.takes_code())
+        by_hand && (self.is_base() || self.mfa_in_assume_role())
     }
 
-    /// The chain up to, and without, its last hop.
+    /// The chain up to, and without, its last step.
     #[must_use]
     pub fn without_last(&self) -> Self {
-        self.prefix(self.hops.len().saturating_sub(1))
+        self.prefix(self.steps.len().saturating_sub(1))
     }
 
     /// Where its calls go.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
-        let sts = self.hops.last().and_then(|hop| hop.inputs.as_ref()).map(|inputs| inputs.sts.clone());
+        let sts = self.steps.last().and_then(|step| step.inputs.as_ref()).map(|inputs| inputs.sts.clone());
         let settings =
             self.settings.as_deref().map(|profile| SourceConfig::plain(SourceKind::AwsProfile(profile.to_owned())));
         let source = settings.unwrap_or_else(|| self.source.clone());
@@ -194,33 +194,33 @@ impl Chain {
 
     /// The chain and everything that it builds on, down to the source, and what that is without MFA.
     pub fn prefixes(&self) -> impl Iterator<Item = Self> {
-        let keys = self.source.mfa.is_some().then(|| self.keys());
+        let keys = self.source.mfa.is_some().then(|| self.without_mfa());
         let itself = self.is_base().then(|| self.clone());
-        (0..=self.hops.len()).map(|hops| self.prefix(hops)).chain(keys).chain(itself)
+        (0..=self.steps.len()).map(|steps| self.prefix(steps)).chain(keys).chain(itself)
     }
 
-    fn prefix(&self, hops: usize) -> Self {
-        if hops == 0 {
+    fn prefix(&self, steps: usize) -> Self {
+        if steps == 0 {
             return self.base();
         }
-        if hops == self.hops.len() {
+        if steps == self.steps.len() {
             return self.clone();
         }
-        Self::new(self.source.clone(), self.region.clone(), self.hops.iter().take(hops).cloned().collect())
+        Self::new(self.source.clone(), self.region.clone(), self.steps.iter().take(steps).cloned().collect())
     }
 }
 
-/// Every hop after the first is chained and so limited; those in between last as long as AWS allows them to.
-fn hops(profile: &ProfileConfig, session_name: &NameTemplate) -> Vec<Hop> {
+/// Every step after the first is chained and so limited; those in between last as long as AWS allows them to.
+fn steps(profile: &ProfileConfig, session_name: &NameTemplate) -> Vec<RoleStep> {
     let last = profile.roles.len().saturating_sub(1);
-    let hop = |(index, role): (usize, &RoleArn)| Hop {
+    let step = |(index, role): (usize, &RoleArn)| RoleStep {
         role: role.clone(),
         session_name: session_name.clone(),
         external_id: profile.external_id.clone().filter(|_| index == last),
         duration: if last == 0 { profile.duration } else { profile.duration.min(CHAINED_MAX) },
         inputs: profile.inputs.as_ref().and_then(|inputs| inputs.of(index)).cloned(),
     };
-    profile.roles.iter().enumerate().map(hop).collect()
+    profile.roles.iter().enumerate().map(step).collect()
 }
 
 #[cfg(test)]
@@ -242,18 +242,18 @@ mod tests {
             external_id = "secret-handshake"
             duration = "8h"
         "#;
-        let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
+        let person = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
         let find = |text: &str| {
             let config = Config::parse(Path::new("config.toml"), text).unwrap();
             Profile::find(&config, &"prod".parse().unwrap(), &person).unwrap()
         };
-        assert_eq!(find(text).chain.hops[0].duration, Duration::from_hours(8));
+        assert_eq!(find(text).chain.steps[0].duration, Duration::from_hours(8));
         let chained = find(&format!("{text}\nvia = [\"arn:aws:iam::999988887777:role/hub\"]"));
-        let lengths: Vec<_> = chained.chain.hops.iter().map(|hop| hop.duration).collect();
+        let lengths: Vec<_> = chained.chain.steps.iter().map(|step| step.duration).collect();
         assert_eq!(lengths, [CHAINED_MAX, CHAINED_MAX]);
         assert_eq!((find(text).limit(), chained.limit()), (None, Some(CHAINED_MAX)));
-        assert_eq!(chained.chain.hops[0].external_id, None);
-        assert!(chained.chain.hops[1].external_id.is_some());
+        assert_eq!(chained.chain.steps[0].external_id, None);
+        assert!(chained.chain.steps[1].external_id.is_some());
         assert_ne!(chained.chain, find(text).chain);
     }
 }

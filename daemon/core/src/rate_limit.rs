@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use leaky_bucket::RateLimiter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 /// Calls under way at once.
 const IN_FLIGHT: usize = 8;
 /// Calls under way at once to one endpoint: one that hangs leaves places for the others.
 const IN_FLIGHT_EACH: usize = 6;
-/// Calls that may come at once after a quiet time.
-const BURST: usize = 20;
-/// One more each: five a second.
+/// Tokens of a full bucket: calls that may come at once after a quiet time.
+const BURST: u32 = 20;
+/// The time in which one token is added: five a second.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Second attempts that are possible without a success in between.
 const RETRIES: u32 = 10;
@@ -28,9 +28,16 @@ pub struct Limits<K>(Arc<Inner<K>>);
 struct Inner<K> {
     flights: Semaphore,
     each: Mutex<HashMap<K, Arc<Semaphore>>>,
-    rate: RateLimiter,
+    rate: TokenBucket,
     waiting: AtomicUsize,
     retries: AtomicU32,
+}
+
+/// A token bucket: each call takes one token, and waits for it where the bucket is empty. First come, first served.
+#[derive(Debug)]
+struct TokenBucket {
+    /// When the bucket is full again if no call comes. The lock is held by the caller whose turn it is, while it waits.
+    full_at: tokio::sync::Mutex<Instant>,
 }
 
 /// Counted as long as it is there.
@@ -40,7 +47,7 @@ struct Waiting<'a>(&'a AtomicUsize);
 /// One call's place; dropped when the call has ended.
 #[derive(Debug)]
 pub struct Pass<'a> {
-    rate: &'a RateLimiter,
+    rate: &'a TokenBucket,
     waiting: Option<Waiting<'a>>,
     _place: Option<SemaphorePermit<'a>>,
     _own: Option<OwnedSemaphorePermit>,
@@ -50,11 +57,10 @@ impl<K: Eq + Hash + Clone> Limits<K> {
     /// Nothing is under way, and a burst is possible.
     #[must_use]
     pub fn new() -> Self {
-        let rate = RateLimiter::builder().max(BURST).initial(BURST).refill(1).interval(INTERVAL).build();
         Self(Arc::new(Inner {
             flights: Semaphore::new(IN_FLIGHT),
             each: Mutex::default(),
-            rate,
+            rate: TokenBucket::full(),
             waiting: AtomicUsize::new(0),
             retries: AtomicU32::new(RETRIES),
         }))
@@ -98,8 +104,26 @@ impl<K: Eq + Hash + Clone> Limits<K> {
 impl Pass<'_> {
     /// Waits until the rate lets the call through. A place that is given back before has cost nobody anything.
     pub async fn turn(&mut self) {
-        self.rate.acquire_one().await;
+        self.rate.acquire().await;
         self.waiting = None;
+    }
+}
+
+impl TokenBucket {
+    /// A bucket of [`BURST`] tokens.
+    fn full() -> Self {
+        Self { full_at: tokio::sync::Mutex::new(Instant::now()) }
+    }
+
+    /// Takes a token. A caller that is dropped while it waits takes none.
+    async fn acquire(&self) {
+        let mut full_at = self.full_at.lock().await;
+        let until_full = full_at.saturating_duration_since(Instant::now());
+        let wait = until_full.saturating_sub(INTERVAL * (BURST - 1));
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        *full_at = (*full_at).max(Instant::now()) + INTERVAL;
     }
 }
 
@@ -130,8 +154,6 @@ impl<K: Eq + Hash + Clone> Default for Limits<K> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -147,6 +169,18 @@ mod tests {
         }
         let took = begin.elapsed();
         assert!(took >= Duration::from_millis(1800) && took <= Duration::from_millis(2200), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn token_bucket_dropped_waiter_takes_nothing() {
+        let bucket = TokenBucket::full();
+        for _ in 0..BURST {
+            bucket.acquire().await;
+        }
+        let begin = Instant::now();
+        assert!(tokio::time::timeout(INTERVAL / 2, bucket.acquire()).await.is_err());
+        bucket.acquire().await;
+        assert!(begin.elapsed() < INTERVAL + INTERVAL / 4, "{:?}", begin.elapsed());
     }
 
     #[test]

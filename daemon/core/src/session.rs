@@ -18,7 +18,7 @@ const TOKEN_LIFE: Duration = Duration::from_mins(14);
 /// What is held back of a session's life when a token's end is told (row 84).
 const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 
-/// The credentials that a source or a hop returned. `Credentials` wipes itself and prints nothing secret.
+/// The credentials that a source or a step returned. `Credentials` wipes itself and prints nothing secret.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// What signs.

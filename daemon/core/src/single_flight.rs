@@ -1,7 +1,7 @@
 //! A cache with one flight per key: any number of callers who want the same thing cause one call and share what comes
 //! of it, the error too.
 //!
-//! The flight is a task of its own, so it survives the caller that began it; a flight that panics fails its waiters and
+//! The flight is a task of its own, so it survives the caller that started_at it; a flight that panics fails its waiters and
 //! leaves the slot clear. A failed flight never replaces a good value, and is remembered for a while, so that a burst
 //! of callers does not become a burst of calls.
 
@@ -33,14 +33,14 @@ pub enum Failure<E> {
 }
 
 /// An error that knows how long another attempt makes no sense.
-pub trait Remembered {
+pub trait FailureTtl {
     /// For how long after the last of so many failures in a row. [`Duration::MAX`] is until it is forgotten.
-    fn remembered(&self, failures: u32) -> Duration;
+    fn failure_ttl(&self, failures: u32) -> Duration;
 }
 
 /// What went wrong with a key, if nothing has gone right since.
 #[derive(Debug)]
-pub struct Trouble<E> {
+pub struct LastFailure<E> {
     /// The last error.
     pub error: Arc<E>,
     /// When the first of its kind happened.
@@ -57,7 +57,7 @@ pub struct Found<V, E> {
     /// The last value, however old.
     pub value: Option<Arc<V>>,
     /// What went wrong since.
-    pub trouble: Option<Trouble<E>>,
+    pub last_failure: Option<LastFailure<E>>,
 }
 
 /// Values by key.
@@ -77,31 +77,31 @@ struct Slots<K, V, E> {
 
 struct Slot<V, E> {
     value: Option<Arc<V>>,
-    trouble: Option<Trouble<E>>,
-    flight: Option<Flight<V, E>>,
+    last_failure: Option<LastFailure<E>>,
+    flight: Option<InFlight<V, E>>,
     /// Whether the reason for a failure of that flight is forgiven already.
-    is_forgiven: bool,
+    ignores_result: bool,
     looked: u64,
 }
 
 /// A call that is under way.
-pub struct Flight<V, E> {
+pub struct InFlight<V, E> {
     outcome: watch::Receiver<Option<Outcome<V, E>>>,
-    began: Instant,
+    started_at: Instant,
 }
 
 /// Clears the slot's flight when the flight ends, however it ends.
-struct Landing<K: Eq + Hash, V, E> {
+struct LoadGuard<K: Eq + Hash, V, E> {
     cache: Arc<Cache<K, V, E>>,
     key: K,
-    flight: Flight<V, E>,
+    flight: InFlight<V, E>,
 }
 
 impl<K, V, E> Cache<K, V, E>
 where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
-    E: Remembered + Send + Sync + 'static,
+    E: FailureTtl + Send + Sync + 'static,
 {
     /// An empty cache. `landed` is called after each flight that changed a slot.
     #[must_use]
@@ -111,26 +111,26 @@ where
     }
 
     /// What is there of a key.
-    pub fn look(&self, key: &K) -> Found<V, E> {
+    pub fn peek(&self, key: &K) -> Found<V, E> {
         let mut slots = self.slots();
         slots.looks += 1;
         let looks = slots.looks;
         match slots.by_key.get_mut(key) {
             Some(slot) => {
                 slot.looked = looks;
-                Found { value: slot.value.clone(), trouble: slot.trouble.clone() }
+                Found { value: slot.value.clone(), last_failure: slot.last_failure.clone() }
             }
-            None => Found { value: None, trouble: None },
+            None => Found { value: None, last_failure: None },
         }
     }
 
     /// Whether there is a flight for a key.
-    pub fn is_flying(&self, key: &K) -> bool {
+    pub fn is_loading(&self, key: &K) -> bool {
         self.slots().by_key.get(key).is_some_and(|slot| slot.flight.is_some())
     }
 
     /// Joins the flight for `key`, or begins one with `fly`. The flight goes on without those who do not wait for it.
-    pub fn fly<F>(self: &Arc<Self>, key: &K, fly: impl FnOnce() -> F) -> Flight<V, E>
+    pub fn get_or_start<F>(self: &Arc<Self>, key: &K, fly: impl FnOnce() -> F) -> InFlight<V, E>
     where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
@@ -139,13 +139,13 @@ where
             return flight.clone();
         }
         let (land, outcome) = watch::channel(None);
-        let flight = Flight { outcome, began: Instant::now() };
+        let flight = InFlight { outcome, started_at: Instant::now() };
         if slots.is_closed {
             return flight; // without anybody to land it, it is lost
         }
         slots.of(key).flight = Some(flight.clone());
         drop(slots);
-        let landing = Landing { cache: Arc::clone(self), key: key.clone(), flight: flight.clone() };
+        let landing = LoadGuard { cache: Arc::clone(self), key: key.clone(), flight: flight.clone() };
         let call = fly();
         spawn(async move {
             let outcome = landing.keep(call.await);
@@ -179,7 +179,7 @@ where
     }
 
     /// Drops the values of the keys that `of` names; what is in flight for them goes on. Returns how many there were.
-    pub fn void(&self, of: impl Fn(&K) -> bool) -> usize {
+    pub fn invalidate(&self, of: impl Fn(&K) -> bool) -> usize {
         let mut slots = self.slots();
         let named = slots.by_key.iter_mut().filter(|(key, _)| of(key));
         named.filter_map(|(_, slot)| slot.value.take()).count()
@@ -203,13 +203,13 @@ where
     }
 
     /// Forgets the failures `of` those keys that `forget` names: there is reason to believe that it goes better now. What is
-    /// in flight for such a key began before, and if it fails that is not remembered either, whatever it is.
-    pub fn forgive(&self, of: impl Fn(&K) -> bool, forget: impl Fn(&E) -> bool) {
+    /// in flight for such a key started_at before, and if it fails that is not remembered either, whatever it is.
+    pub fn clear_failures(&self, of: impl Fn(&K) -> bool, forget: impl Fn(&E) -> bool) {
         for (_, slot) in self.slots().by_key.iter_mut().filter(|(key, _)| of(key)) {
-            if slot.trouble.as_ref().is_some_and(|trouble| forget(&trouble.error)) {
-                slot.trouble = None;
+            if slot.last_failure.as_ref().is_some_and(|last_failure| forget(&last_failure.error)) {
+                slot.last_failure = None;
             }
-            slot.is_forgiven = slot.flight.is_some();
+            slot.ignores_result = slot.flight.is_some();
         }
     }
 }
@@ -235,20 +235,20 @@ impl<K: Eq + Hash + Clone, V, E> Slots<K, V, E> {
     }
 }
 
-impl<V: Send + Sync, E: Send + Sync> Flight<V, E> {
+impl<V: Send + Sync, E: Send + Sync> InFlight<V, E> {
     /// What the flight comes to.
-    pub async fn landed(mut self) -> Outcome<V, E> {
+    pub async fn wait(mut self) -> Outcome<V, E> {
         let outcome = self.outcome.wait_for(Option::is_some).await;
         outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(Failure::Lost))
     }
 
-    /// When it began.
-    pub const fn began(&self) -> Instant {
-        self.began
+    /// When it started_at.
+    pub const fn started_at(&self) -> Instant {
+        self.started_at
     }
 }
 
-impl<K: Eq + Hash, V, E> Landing<K, V, E> {
+impl<K: Eq + Hash, V, E> LoadGuard<K, V, E> {
     /// Stores what the flight brought, unless its slot was forgotten meanwhile, or forgotten and begun anew.
     fn keep(&self, result: Result<V, E>) -> Outcome<V, E> {
         let outcome = result.map(Arc::new).map_err(Arc::new);
@@ -257,9 +257,9 @@ impl<K: Eq + Hash, V, E> Landing<K, V, E> {
             match &outcome {
                 Ok(value) => {
                     slot.value = Some(Arc::clone(value));
-                    slot.trouble = None;
+                    slot.last_failure = None;
                 }
-                Err(_) if slot.is_forgiven => {}
+                Err(_) if slot.ignores_result => {}
                 Err(error) => slot.fail(error, now),
             }
         }
@@ -267,7 +267,7 @@ impl<K: Eq + Hash, V, E> Landing<K, V, E> {
     }
 
     fn own_slot<'a>(&self, slots: &'a mut Slots<K, V, E>) -> Option<&'a mut Slot<V, E>> {
-        let own = |flight: &Flight<V, E>| flight.outcome.same_channel(&self.flight.outcome);
+        let own = |flight: &InFlight<V, E>| flight.outcome.same_channel(&self.flight.outcome);
         slots.by_key.get_mut(&self.key).filter(|slot| slot.flight.as_ref().is_some_and(own))
     }
 }
@@ -281,52 +281,52 @@ impl<K, V, E> Cache<K, V, E> {
 
 impl<V, E> Slot<V, E> {
     const fn empty() -> Self {
-        Self { value: None, trouble: None, flight: None, is_forgiven: false, looked: 0 }
+        Self { value: None, last_failure: None, flight: None, ignores_result: false, looked: 0 }
     }
 
     fn fail(&mut self, error: &Arc<E>, now: SystemTime) {
-        let (since, failures) = match &self.trouble {
-            Some(trouble) => (trouble.since, trouble.failures.saturating_add(1)),
+        let (since, failures) = match &self.last_failure {
+            Some(last_failure) => (last_failure.since, last_failure.failures.saturating_add(1)),
             None => (now, 1),
         };
-        self.trouble = Some(Trouble { error: Arc::clone(error), since, last: now, failures });
+        self.last_failure = Some(LastFailure { error: Arc::clone(error), since, last: now, failures });
     }
 }
 
-impl<E: Remembered> Trouble<E> {
+impl<E: FailureTtl> LastFailure<E> {
     /// Whether another attempt makes no sense yet. A failure from the future, after the clock was set back, is none to
     /// wait for.
     #[must_use]
-    pub fn is_remembered(&self, now: SystemTime) -> bool {
-        let remembered = self.error.remembered(self.failures);
+    pub fn is_within_ttl(&self, now: SystemTime) -> bool {
+        let remembered = self.error.failure_ttl(self.failures);
         now.duration_since(self.last).is_ok_and(|age| age < remembered)
     }
 
     /// When another attempt makes sense; `None` where time does not help.
     #[must_use]
     pub fn until(&self) -> Option<SystemTime> {
-        self.last.checked_add(self.error.remembered(self.failures))
+        self.last.checked_add(self.error.failure_ttl(self.failures))
     }
 }
 
-impl<K: Eq + Hash, V, E> Drop for Landing<K, V, E> {
+impl<K: Eq + Hash, V, E> Drop for LoadGuard<K, V, E> {
     fn drop(&mut self) {
         let mut slots = self.cache.slots();
         let Some(slot) = self.own_slot(&mut slots) else { return };
         slot.flight = None;
-        slot.is_forgiven = false;
+        slot.ignores_result = false;
         drop(slots);
         (self.cache.landed)(&self.key);
     }
 }
 
-impl<V, E> Clone for Flight<V, E> {
+impl<V, E> Clone for InFlight<V, E> {
     fn clone(&self) -> Self {
-        Self { outcome: self.outcome.clone(), began: self.began }
+        Self { outcome: self.outcome.clone(), started_at: self.started_at }
     }
 }
 
-impl<E> Clone for Trouble<E> {
+impl<E> Clone for LastFailure<E> {
     fn clone(&self) -> Self {
         let Self { since, last, failures, .. } = *self;
         Self { error: Arc::clone(&self.error), since, last, failures }
@@ -342,8 +342,8 @@ impl<E> Clone for Failure<E> {
     }
 }
 
-impl<V, E> fmt::Debug for Flight<V, E> {
+impl<V, E> fmt::Debug for InFlight<V, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flight").field("began", &self.began).finish_non_exhaustive()
+        f.debug_struct("InFlight").field("started_at", &self.started_at).finish_non_exhaustive()
     }
 }

@@ -9,14 +9,14 @@ use aws_smithy_async::time::StaticTimeSource;
 use tokio::sync::oneshot;
 
 use crate::clock::SharedTimeSource;
-use crate::single_flight::{Cache, Failure, Flight, MOST, Remembered};
+use crate::single_flight::{Cache, Failure, FailureTtl, InFlight, MOST};
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 const SECOND: Duration = Duration::from_secs(1);
 type Numbers = Cache<&'static str, u32, &'static str>;
 
-impl Remembered for &'static str {
-    fn remembered(&self, failures: u32) -> Duration {
+impl FailureTtl for &'static str {
+    fn failure_ttl(&self, failures: u32) -> Duration {
         if *self == "for good" { Duration::MAX } else { SECOND * failures }
     }
 }
@@ -25,8 +25,8 @@ fn numbers() -> Arc<Numbers> {
     Numbers::new(SharedTimeSource::new(StaticTimeSource::new(NOW)), |_| {})
 }
 
-async fn known(flight: Flight<u32, &'static str>) -> Result<u32, &'static str> {
-    match flight.landed().await {
+async fn known(flight: InFlight<u32, &'static str>) -> Result<u32, &'static str> {
+    match flight.wait().await {
         Ok(value) => Ok(*value),
         Err(Failure::Known(error)) => Err(*error),
         Err(Failure::Lost) => Err("lost"),
@@ -34,9 +34,9 @@ async fn known(flight: Flight<u32, &'static str>) -> Result<u32, &'static str> {
 }
 
 /// A flight that ends when the gate is opened.
-fn gated(cache: &Arc<Numbers>, value: u32) -> (oneshot::Sender<()>, Flight<u32, &'static str>) {
+fn gated(cache: &Arc<Numbers>, value: u32) -> (oneshot::Sender<()>, InFlight<u32, &'static str>) {
     let (open, gate) = oneshot::channel::<()>();
-    let flight = cache.fly(&"prod", || async move {
+    let flight = cache.get_or_start(&"prod", || async move {
         gate.await.unwrap();
         Ok(value)
     });
@@ -52,7 +52,7 @@ async fn row_72_a_thousand_callers_are_one_flight() {
     let callers: Vec<_> = (0..1000)
         .map(|_| {
             let (gate, flights) = (gate.take(), Arc::clone(&flights));
-            cache.fly(&"prod", || async move {
+            cache.get_or_start(&"prod", || async move {
                 flights.fetch_add(1, Ordering::SeqCst);
                 gate.unwrap().await.unwrap();
                 Ok(7)
@@ -71,7 +71,7 @@ async fn row_74_the_flight_survives_the_caller_that_began_it() {
     let cache = numbers();
     let (open, leader) = gated(&cache, 7);
     drop(leader);
-    let waiter = cache.fly(&"prod", || async { panic!("a second flight") });
+    let waiter = cache.get_or_start(&"prod", || async { panic!("a second flight") });
     open.send(()).unwrap();
     assert_eq!(known(waiter).await, Ok(7));
 }
@@ -79,47 +79,47 @@ async fn row_74_the_flight_survives_the_caller_that_began_it() {
 #[tokio::test]
 async fn row_21_a_panic_fails_the_waiters_and_clears_the_slot() {
     let cache = numbers();
-    assert_eq!(known(cache.fly(&"prod", || async { panic!("as the test wants") })).await, Err("lost"));
-    assert_eq!(known(cache.fly(&"prod", || async { Ok(7) })).await, Ok(7));
+    assert_eq!(known(cache.get_or_start(&"prod", || async { panic!("as the test wants") })).await, Err("lost"));
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Ok(7) })).await, Ok(7));
 }
 
 #[tokio::test]
 async fn a_failure_keeps_the_value_and_is_remembered_for_longer_each_time() {
     let cache = numbers();
-    assert_eq!(known(cache.fly(&"prod", || async { Ok(7) })).await, Ok(7));
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Ok(7) })).await, Ok(7));
     for failures in 1..3 {
-        assert_eq!(known(cache.fly(&"prod", || async { Err("down") })).await, Err("down"));
-        let found = cache.look(&"prod");
+        assert_eq!(known(cache.get_or_start(&"prod", || async { Err("down") })).await, Err("down"));
+        let found = cache.peek(&"prod");
         assert_eq!(found.value.as_deref(), Some(&7));
-        let trouble = found.trouble.unwrap();
-        assert_eq!((trouble.failures, trouble.until()), (failures, Some(NOW + SECOND * failures)));
-        assert!(trouble.is_remembered(NOW + SECOND * failures - SECOND / 2));
-        assert!(!trouble.is_remembered(NOW + SECOND * failures));
+        let last_failure = found.last_failure.unwrap();
+        assert_eq!((last_failure.failures, last_failure.until()), (failures, Some(NOW + SECOND * failures)));
+        assert!(last_failure.is_within_ttl(NOW + SECOND * failures - SECOND / 2));
+        assert!(!last_failure.is_within_ttl(NOW + SECOND * failures));
     }
-    assert_eq!(known(cache.fly(&"prod", || async { Ok(8) })).await, Ok(8));
-    assert!(cache.look(&"prod").trouble.is_none());
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Ok(8) })).await, Ok(8));
+    assert!(cache.peek(&"prod").last_failure.is_none());
 }
 
 #[tokio::test]
 async fn what_lasts_until_it_is_forgotten_lasts_until_then() {
     let cache = numbers();
-    assert_eq!(known(cache.fly(&"prod", || async { Err("for good") })).await, Err("for good"));
-    let trouble = cache.look(&"prod").trouble.unwrap();
-    assert!(trouble.is_remembered(NOW + Duration::from_hours(9999)));
-    assert_eq!(trouble.until(), None);
-    cache.forgive(|key| *key == "prod", |error| *error == "down");
-    assert!(cache.look(&"prod").trouble.is_some());
-    cache.forgive(|key| *key == "audit", |_| true);
-    assert!(cache.look(&"prod").trouble.is_some());
-    cache.forgive(|_| true, |error| *error == "for good");
-    assert!(cache.look(&"prod").trouble.is_none());
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Err("for good") })).await, Err("for good"));
+    let last_failure = cache.peek(&"prod").last_failure.unwrap();
+    assert!(last_failure.is_within_ttl(NOW + Duration::from_hours(9999)));
+    assert_eq!(last_failure.until(), None);
+    cache.clear_failures(|key| *key == "prod", |error| *error == "down");
+    assert!(cache.peek(&"prod").last_failure.is_some());
+    cache.clear_failures(|key| *key == "audit", |_| true);
+    assert!(cache.peek(&"prod").last_failure.is_some());
+    cache.clear_failures(|_| true, |error| *error == "for good");
+    assert!(cache.peek(&"prod").last_failure.is_none());
 }
 
 #[tokio::test]
 async fn a_value_that_is_put_in_does_not_replace_one() {
     let cache = numbers();
-    assert_eq!(known(cache.fly(&"prod", || async { Ok(7) })).await, Ok(7));
-    assert_eq!(known(cache.fly(&"audit", || async { Err("down") })).await, Err("down"));
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Ok(7) })).await, Ok(7));
+    assert_eq!(known(cache.get_or_start(&"audit", || async { Err("down") })).await, Err("down"));
     cache.put(&"prod", 1);
     cache.put(&"staging", 2);
     let mut all: Vec<_> = cache.all().into_iter().map(|(key, value)| (key, *value)).collect();
@@ -134,7 +134,7 @@ async fn what_was_forgotten_in_flight_is_not_kept() {
     cache.retain(|_| false);
     open.send(()).unwrap();
     assert_eq!(known(flight).await, Ok(7));
-    assert!(cache.look(&"prod").value.is_none());
+    assert!(cache.peek(&"prod").value.is_none());
 }
 
 #[tokio::test]
@@ -145,21 +145,21 @@ async fn a_flight_that_was_forgotten_does_not_land_in_the_slot_of_another() {
     let (open_new, new) = gated(&cache, 2);
     open_old.send(()).unwrap();
     assert_eq!(known(old).await, Ok(1));
-    assert!(cache.look(&"prod").value.is_none());
-    let joined = cache.fly(&"prod", || async { panic!("a third flight") });
+    assert!(cache.peek(&"prod").value.is_none());
+    let joined = cache.get_or_start(&"prod", || async { panic!("a third flight") });
     open_new.send(()).unwrap();
     assert_eq!(known(new).await, Ok(2));
     assert_eq!(known(joined).await, Ok(2));
-    assert_eq!(cache.look(&"prod").value.as_deref(), Some(&2));
+    assert_eq!(cache.peek(&"prod").value.as_deref(), Some(&2));
 }
 
 #[tokio::test]
 async fn row_76_a_failure_from_the_future_is_forgotten() {
     let cache = numbers();
-    assert_eq!(known(cache.fly(&"prod", || async { Err("clock") })).await, Err("clock"));
-    let trouble = cache.look(&"prod").trouble.unwrap();
-    assert!(trouble.is_remembered(NOW));
-    assert!(!trouble.is_remembered(NOW - Duration::from_hours(2)));
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Err("clock") })).await, Err("clock"));
+    let last_failure = cache.peek(&"prod").last_failure.unwrap();
+    assert!(last_failure.is_within_ttl(NOW));
+    assert!(!last_failure.is_within_ttl(NOW - Duration::from_hours(2)));
 }
 
 #[tokio::test]
@@ -169,16 +169,16 @@ async fn whoever_was_not_looked_at_for_longest_makes_room() {
     for key in 0..MOST {
         cache.put(&key, key);
     }
-    cache.look(&0);
+    cache.peek(&0);
     let (_open, gate) = oneshot::channel::<()>();
-    let _flight = cache.fly(&1, || async move {
+    let _flight = cache.get_or_start(&1, || async move {
         drop(gate.await);
         Err("never")
     });
     cache.put(&MOST, 0);
     cache.put(&(MOST + 1), 0);
     assert_eq!(cache.all().len(), MOST);
-    let is_there = |key: usize| cache.look(&key).value.is_some();
+    let is_there = |key: usize| cache.peek(&key).value.is_some();
     assert!(is_there(0) && is_there(1) && !is_there(2) && !is_there(3) && is_there(4));
 }
 
@@ -190,8 +190,8 @@ async fn everybody_hears_of_a_landing() {
         assert_eq!(*key, "prod");
         counter.fetch_add(1, Ordering::SeqCst);
     });
-    assert_eq!(known(cache.fly(&"prod", || async { Ok(7) })).await, Ok(7));
-    assert_eq!(known(cache.fly(&"prod", || async { Err("down") })).await, Err("down"));
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Ok(7) })).await, Ok(7));
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Err("down") })).await, Err("down"));
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
@@ -199,31 +199,31 @@ async fn everybody_hears_of_a_landing() {
 async fn what_fails_in_flight_after_it_was_forgiven_is_told_and_not_remembered() {
     let cache = numbers();
     let (open, gate) = oneshot::channel::<()>();
-    let flight = cache.fly(&"prod", || async move {
+    let flight = cache.get_or_start(&"prod", || async move {
         gate.await.unwrap();
         Err("before the login")
     });
-    cache.forgive(|key| *key == "prod", |_| true);
-    cache.forgive(|key| *key == "audit", |_| true);
+    cache.clear_failures(|key| *key == "prod", |_| true);
+    cache.clear_failures(|key| *key == "audit", |_| true);
     open.send(()).unwrap();
     assert_eq!(known(flight).await, Err("before the login"));
-    assert!(cache.look(&"prod").trouble.is_none());
-    assert_eq!(known(cache.fly(&"prod", || async { Err("after it") })).await, Err("after it"));
-    assert!(cache.look(&"prod").trouble.is_some());
+    assert!(cache.peek(&"prod").last_failure.is_none());
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Err("after it") })).await, Err("after it"));
+    assert!(cache.peek(&"prod").last_failure.is_some());
 }
 
 #[tokio::test]
 async fn what_fails_in_flight_is_remembered_where_another_key_was_forgiven() {
     let cache = numbers();
     let (open, gate) = oneshot::channel::<()>();
-    let flight = cache.fly(&"prod", || async move {
+    let flight = cache.get_or_start(&"prod", || async move {
         gate.await.unwrap();
         Err("down")
     });
-    cache.forgive(|key| *key == "audit", |_| true);
+    cache.clear_failures(|key| *key == "audit", |_| true);
     open.send(()).unwrap();
     assert_eq!(known(flight).await, Err("down"));
-    assert!(cache.look(&"prod").trouble.is_some());
+    assert!(cache.peek(&"prod").last_failure.is_some());
 }
 
 #[tokio::test]
@@ -242,6 +242,6 @@ async fn what_is_closed_forgets_everything_and_takes_nothing_in() {
     assert!(cache.all().is_empty(), "it has landed nowhere");
     cache.open();
     assert!(cache.all().is_empty());
-    assert_eq!(known(cache.fly(&"prod", || async { Ok(5) })).await, Ok(5));
+    assert_eq!(known(cache.get_or_start(&"prod", || async { Ok(5) })).await, Ok(5));
     assert_eq!(cache.all().len(), 1);
 }

@@ -1,6 +1,6 @@
 //! An answer that is an error: what happened, to which profile, and what to do next.
 
-use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName, SourceName, near_misses};
+use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName, SourceName, similar_names};
 
 use crate::pin::PinError;
 use rolecall_core::config::ConfigError;
@@ -43,7 +43,7 @@ impl AgentError {
     /// No such source.
     pub(super) fn unknown_source<'a>(name: &SourceName, known: impl Iterator<Item = &'a str>) -> Self {
         let known: Vec<&str> = known.collect();
-        let hint = match (near_misses(name.as_str(), known.iter().copied()).as_slice(), known.as_slice()) {
+        let hint = match (similar_names(name.as_str(), known.iter().copied()).as_slice(), known.as_slice()) {
             ([], []) => "There are no sources yet. Add one: rolecall add --help".to_owned(),
             ([], known) => format!("There are: {}.", known.join(", ")),
             (near, _) => format!("Did you mean {}?", near.join(" or ")),

@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use rolecall_protocol::{Event, Happening, ProfileName};
+use rolecall_protocol::{Event, EventKind, ProfileName};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::Agent;
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 
 /// Everything that happens from now on.
 pub struct Events {
     agent: Arc<Agent>,
     said_hello: bool,
-    sessions: Receiver<Chain>,
-    plans: Option<Receiver<Chain>>,
-    general: Receiver<Happening>,
+    sessions: Receiver<RoleChain>,
+    plans: Option<Receiver<RoleChain>>,
+    general: Receiver<EventKind>,
 }
 
 /// Where an event comes from.
 enum Heard {
-    Landed(Result<Chain, RecvError>),
-    Planned(Result<Chain, RecvError>),
-    General(Result<Happening, RecvError>),
+    Landed(Result<RoleChain, RecvError>),
+    Planned(Result<RoleChain, RecvError>),
+    General(Result<EventKind, RecvError>),
 }
 
 impl Events {
@@ -38,16 +38,16 @@ impl Events {
     /// The next one; `None` when the daemon ends.
     pub async fn next(&mut self) -> Option<Event> {
         if !std::mem::replace(&mut self.said_hello, true) {
-            return Some(self.event(Happening::Hello, vec![]));
+            return Some(self.event(EventKind::Hello, vec![]));
         }
         loop {
             let event = match self.hear().await {
                 Heard::Landed(Ok(chain)) => self.landed(&chain),
-                Heard::Planned(Ok(chain)) => self.about(Happening::Plan, &chain),
+                Heard::Planned(Ok(chain)) => self.about(EventKind::Plan, &chain),
                 Heard::General(Ok(happening)) => Some(self.event(happening, vec![])),
                 Heard::Landed(Err(RecvError::Lagged(_)))
                 | Heard::Planned(Err(RecvError::Lagged(_)))
-                | Heard::General(Err(RecvError::Lagged(_))) => Some(self.event(Happening::Missed, vec![])),
+                | Heard::General(Err(RecvError::Lagged(_))) => Some(self.event(EventKind::Missed, vec![])),
                 Heard::Landed(Err(RecvError::Closed))
                 | Heard::Planned(Err(RecvError::Closed))
                 | Heard::General(Err(RecvError::Closed)) => return None,
@@ -73,24 +73,25 @@ impl Events {
         }
     }
 
-    fn landed(&self, chain: &Chain) -> Option<Event> {
-        let trouble = self.agent.sessions.look(chain).trouble;
-        let mut event = self.about(if trouble.is_some() { Happening::Failed } else { Happening::Session }, chain)?;
+    fn landed(&self, chain: &RoleChain) -> Option<Event> {
+        let last_failure = self.agent.sessions.peek(chain).last_failure;
+        let mut event =
+            self.about(if last_failure.is_some() { EventKind::Failed } else { EventKind::Session }, chain)?;
         let source =
             event.profiles.first().and_then(|name| self.agent.known(name)).map(|profile| profile.source_name.clone());
-        event.error = trouble.zip(source).map(|(trouble, source)| trouble.error.body(&source));
+        event.error = last_failure.zip(source).map(|(last_failure, source)| last_failure.error.body(&source));
         Some(event)
     }
 
     /// An event of every profile that has this chain; what nobody has is nobody's business.
-    fn about(&self, happening: Happening, chain: &Chain) -> Option<Event> {
+    fn about(&self, happening: EventKind, chain: &RoleChain) -> Option<Event> {
         let profiles = self.agent.profiles();
         let names: Vec<ProfileName> =
             profiles.values().filter(|profile| profile.chain == *chain).map(|profile| profile.name.clone()).collect();
         (!names.is_empty()).then(|| self.event(happening, names))
     }
 
-    fn event(&self, event: Happening, profiles: Vec<ProfileName>) -> Event {
+    fn event(&self, event: EventKind, profiles: Vec<ProfileName>) -> Event {
         let clock = self.agent.aws.clock();
         Event { at: clock.stamp(clock.now()), event, profiles, error: None }
     }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rolecall_protocol::{Happening, LockRequest, LockStatus, ProfileName, UnlockRequest};
+use rolecall_protocol::{EventKind, LockRequest, LockStatus, ProfileName, UnlockRequest};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Agent, AgentError, Asker};
+use super::{Agent, AgentError, ClientProcess};
 use rolecall_core::clock::next_minute;
 use rolecall_core::lock::{Refused, Why};
 
@@ -18,7 +18,7 @@ pub struct Locker {
     /// The client's process, for the log.
     pub pid: Option<u32>,
     /// The process that runs it: those of one are one who tries.
-    pub asker: Option<Asker>,
+    pub client_process: Option<ClientProcess>,
 }
 
 impl Agent {
@@ -36,7 +36,7 @@ impl Agent {
             let set = self.lock.set(passphrase, request.old, who.asking()).await;
             set.map_err(|refused| self.refused("The passphrase stays", &refused, who))?;
             tracing::info!(pid = who.pid, "The passphrase was set");
-            self.tell(Happening::Lock);
+            self.tell(EventKind::Lock);
         }
         if !request.only_set {
             let is_new = self.close().map_err(|refused| AgentError(refused.body()))?;
@@ -54,7 +54,7 @@ impl Agent {
         let unlocked = self.lock.unlock(request.passphrase, who.asking(), || self.sessions.begin_again()).await;
         if unlocked.map_err(|refused| self.refused("Not unlocked", &refused, who))? {
             tracing::info!(pid = who.pid, "Unlocked");
-            self.tell(Happening::Lock);
+            self.tell(EventKind::Lock);
         }
         Ok(self.lock.status())
     }
@@ -132,7 +132,7 @@ impl Agent {
             if let Some(renewer) = self.renewer.get() {
                 renewer.changed();
             }
-            self.tell(Happening::Lock);
+            self.tell(EventKind::Lock);
         }
         Ok(is_new)
     }
@@ -150,7 +150,9 @@ impl Agent {
 
 impl Locker {
     fn asking(self) -> rolecall_core::lock::Asking {
-        self.asker.map(|asker| (asker.pid, asker.started)).or_else(|| self.pid.map(|pid| (pid, 0)))
+        self.client_process
+            .map(|client_process| (client_process.pid, client_process.started))
+            .or_else(|| self.pid.map(|pid| (pid, 0)))
     }
 }
 

@@ -7,12 +7,12 @@ use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, LoginStep, SourceNam
 use tokio::sync::mpsc::Sender;
 
 use super::{Agent, AgentError, Profiles, resolve};
-use crate::sessions::{CodeError, SessionError, Want};
+use crate::sessions::{Freshness, MfaError, SessionError};
 use rolecall_aws::source::Login;
 use rolecall_aws::sso::SsoSession;
 use rolecall_aws::sso::SsoStep;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::{Chain, Profile};
+use rolecall_core::profile::{Profile, RoleChain};
 
 /// Things that one login may need: a sign-in, and a code for each role that takes its own.
 const THINGS: usize = 16;
@@ -102,26 +102,27 @@ impl Agent {
     }
 
     /// The chain of a source alone, where its profiles have it.
-    pub(super) fn base_of(profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> Chain {
+    pub(super) fn base_of(profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> RoleChain {
         let used = profiles.values().find(|profile| profile.source_name == *name);
-        used.map_or_else(|| Chain::of_source(source.clone()), |profile| profile.chain.base())
+        used.map_or_else(|| RoleChain::of_source(source.clone()), |profile| profile.chain.base())
     }
 
     /// The chain of a source alone, and those of profiles that take a code of their own and wait for one.
-    fn wanting(&self, profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> (Chain, Vec<Chain>) {
+    fn wanting(&self, profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> (RoleChain, Vec<RoleChain>) {
         let of_source: Vec<_> = profiles.values().filter(|profile| profile.source_name == *name).collect();
         let base = Self::base_of(profiles, name, source);
         let waits = |profile: &Profile| {
-            let known = self.sessions.look(&profile.chain);
+            let known = self.sessions.peek(&profile.chain);
             let is_there = known.session.is_some_and(|session| session.is_usable(self.now()));
-            let was_refused = known.trouble.is_some_and(|trouble| matches!(*trouble.error, SessionError::Code(_)));
+            let was_refused =
+                known.last_failure.is_some_and(|last_failure| matches!(*last_failure.error, SessionError::Code(_)));
             was_refused || !is_there && self.journal.of(&profile.name).used.is_some()
         };
-        let coded = of_source.iter().filter(|profile| self.sessions.takes_code(&profile.chain));
+        let coded = of_source.iter().filter(|profile| self.sessions.mfa_in_assume_role(&profile.chain));
         let waiting = coded.clone().filter(|profile| waits(profile)).map(|profile| profile.chain.clone()).collect();
         // Where every role takes a code of its own, there is no session of the source to log in to.
         let all_coded = !of_source.is_empty() && coded.count() == of_source.len();
-        (if all_coded { base.keys() } else { base }, waiting)
+        (if all_coded { base.without_mfa() } else { base }, waiting)
     }
 }
 
@@ -143,19 +144,19 @@ impl Attempt<'_> {
             }
         }
         // Their sessions may be good for a while still.
-        let waiting = waiting.into_iter().map(|chain| (chain, Want::Renewed));
-        for (chain, want) in waiting.chain([(base.clone(), Want::Fresh)]) {
-            if let Err(last) = self.get(&chain, want).await {
+        let waiting = waiting.into_iter().map(|chain| (chain, Freshness::Refresh));
+        for (chain, freshness) in waiting.chain([(base.clone(), Freshness::Cached)]) {
+            if let Err(last) = self.get(&chain, freshness).await {
                 return *last;
             }
         }
         if is_renewed {
             let coded = self.agent.sessions.coded_of(&base).unwrap_or_else(|| base.clone());
-            if let Err(last) = self.get(&coded, Want::New).await {
+            if let Err(last) = self.get(&coded, Freshness::BypassCache).await {
                 return *last;
             }
         }
-        let session = self.agent.sessions.look(&base).session;
+        let session = self.agent.sessions.peek(&base).session;
         let arn = match &session {
             Some(session) => tokio::time::timeout(IDENTIFY, self.agent.sessions.identify(&base, session)).await.ok(),
             None => None,
@@ -165,17 +166,17 @@ impl Attempt<'_> {
     }
 
     /// Gets a session, with whatever it needs of a person. An error is the last step.
-    async fn get(&mut self, chain: &Chain, want: Want) -> Result<(), Box<LoginStep>> {
+    async fn get(&mut self, chain: &RoleChain, freshness: Freshness) -> Result<(), Box<LoginStep>> {
         for _ in 0..THINGS {
             let wanted = self.agent.sessions.person_wanted(chain);
             // Served on for a while, but a newer one needs a person: that is whom we have.
-            let problem = match self.agent.sessions.get(chain, want).await {
+            let problem = match self.agent.sessions.get(chain, freshness).await {
                 Ok(served) => served.problem.or(wanted),
                 Err(problem) => Some(problem),
             };
             let Some(problem) = problem else { return Ok(()) };
             match self.mend(chain, &problem).await {
-                Mended::Yes => self.agent.sessions.forgive(chain),
+                Mended::Yes => self.agent.sessions.clear_failures(chain),
                 Mended::Ends(last) => return Err(last),
             }
         }
@@ -183,22 +184,22 @@ impl Attempt<'_> {
         Err(Box::new(LoginStep::Failed { error: error.hint("See rolecall agent logs.") }))
     }
 
-    async fn mend(&mut self, chain: &Chain, problem: &SessionError) -> Mended {
+    async fn mend(&mut self, chain: &RoleChain, problem: &SessionError) -> Mended {
         match problem {
-            SessionError::Code(CodeError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
+            SessionError::Code(MfaError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
                 Some(code) => {
                     self.agent.sessions.give_code(what_for, code);
                     (self.gave_code, self.changed) = (true, true);
                     Mended::Yes
                 }
-                None => Mended::ends(LoginStep::Code { serial: serial.clone(), refused: None }),
+                None => Mended::ends(LoginStep::MfaCode { serial: serial.clone(), refused: None }),
             },
-            SessionError::Code(CodeError::Refused { serial, chain: what_for, .. }) => {
+            SessionError::Code(MfaError::Refused { serial, chain: what_for, .. }) => {
                 // It is one person's; others are to hear that a code is needed.
-                self.agent.sessions.forgive(chain);
-                drop(self.agent.sessions.get(what_for, Want::Renewed).await);
+                self.agent.sessions.clear_failures(chain);
+                drop(self.agent.sessions.get(what_for, Freshness::Refresh).await);
                 let refused = self.gave_code.then(|| problem.body(self.name));
-                Mended::ends(LoginStep::Code { serial: serial.clone(), refused })
+                Mended::ends(LoginStep::MfaCode { serial: serial.clone(), refused })
             }
             SessionError::Source(error) => match error.login() {
                 Some(Login::Sso(session)) => self.sign_in(&session).await,

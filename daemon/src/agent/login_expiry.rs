@@ -17,7 +17,7 @@ use crate::desktop_notifications::Shown;
 use dedup::{Key, Seen, Told};
 use rolecall_core::clock::next_minute;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::{Chain, Profile};
+use rolecall_core::profile::{Profile, RoleChain};
 
 /// What happens comes in crowds: they are looked at once.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -112,24 +112,24 @@ impl Agent {
             got: self.last_got(&base, profiles),
             until: login.as_ref().and_then(|login| login.ends),
             // With a clock in doubt nobody knows how near it is.
-            ends: self.end_of(login.as_ref(), profiles, now).filter(|_| !self.aws.clock().is_doubted()),
+            ends: self.end_of(login.as_ref(), profiles, now).filter(|_| !self.aws.clock().is_uncertain()),
         })
     }
 
-    fn needs_login(&self, chain: &Chain, now: SystemTime) -> bool {
-        let known = self.sessions.look(chain);
+    fn needs_login(&self, chain: &RoleChain, now: SystemTime) -> bool {
+        let known = self.sessions.peek(chain);
         // What a code gave is good until its end, although a new one would need a person by now.
-        let lasts = chain.needs_person() && known.session.is_some_and(|session| session.is_usable(now));
-        known.trouble.is_some_and(|trouble| trouble.error.class() == ErrorClass::Login) && !lasts
+        let lasts = chain.needs_interactive_mfa() && known.session.is_some_and(|session| session.is_usable(now));
+        known.last_failure.is_some_and(|last_failure| last_failure.error.class() == ErrorClass::Login) && !lasts
     }
 
     /// When a person, or their login, last gave something. Of what builds on each other the oldest counts: the rest may have
     /// been got with it after the login had ended.
-    fn last_got(&self, base: &Chain, profiles: &[&Profile]) -> Option<SystemTime> {
-        let issued = |chain: &Chain| self.sessions.look(chain).session.map(|session| session.issued);
+    fn last_got(&self, base: &RoleChain, profiles: &[&Profile]) -> Option<SystemTime> {
+        let issued = |chain: &RoleChain| self.sessions.peek(chain).session.map(|session| session.issued);
         let below = self.sessions.foundations(std::iter::once(base));
         let through_base = below.iter().filter(|chain| chain.is_base()).filter_map(issued).min();
-        let by_code = profiles.iter().map(|profile| &profile.chain).filter(|chain| chain.takes_code());
+        let by_code = profiles.iter().map(|profile| &profile.chain).filter(|chain| chain.mfa_in_assume_role());
         by_code.filter_map(issued).chain(through_base).max()
     }
 
@@ -137,8 +137,8 @@ impl Agent {
     fn end_of(&self, login: Option<&LoginStatus>, profiles: &[&Profile], now: SystemTime) -> Option<Timestamp> {
         let clock = self.aws.clock();
         let by_code = profiles.iter().map(|profile| &profile.chain);
-        let by_code = by_code.filter(|chain| chain.takes_code() && chain.needs_person());
-        let ends = by_code.filter_map(|chain| self.sessions.look(chain).session?.expires());
+        let by_code = by_code.filter(|chain| chain.mfa_in_assume_role() && chain.needs_interactive_mfa());
+        let ends = by_code.filter_map(|chain| self.sessions.peek(chain).session?.expires());
         let ends = ends.filter(|end| *end > now).map(|end| clock.stamp(end));
         let of_login = login.filter(|login| !login.renews);
         ends.chain(of_login.and_then(|login| login.ends)).min()

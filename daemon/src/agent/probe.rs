@@ -3,7 +3,7 @@
 use rolecall_protocol::{Probed, ProbedCluster, ProfileName};
 
 use super::{Agent, AgentError, usual_name};
-use crate::sessions::{Sessions, Want};
+use crate::sessions::{Freshness, Sessions};
 use rolecall_core::profile::Profile;
 
 impl Agent {
@@ -22,15 +22,15 @@ impl Agent {
         let sessions = if is_same {
             self.sessions.clone()
         } else {
-            Sessions::new(self.aws.reached(&config.network), self.keyring.clone(), usual_name(&self.person))
+            Sessions::new(self.aws.with_network(&config.network), self.keyring.clone(), usual_name(&self.person))
         };
-        let mut want = Want::New;
-        if profile.chain.needs_person() {
+        let mut freshness = Freshness::BypassCache;
+        if profile.chain.needs_interactive_mfa() {
             // Somebody has just given a code for it; what failed before that is not held against it.
-            sessions.forgive(&profile.chain);
-            want = Want::Fresh;
+            sessions.clear_failures(&profile.chain);
+            freshness = Freshness::Cached;
         }
-        let served = sessions.get(&profile.chain, want).await;
+        let served = sessions.get(&profile.chain, freshness).await;
         let session = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?.session;
         let identified = sessions.identify(&profile.chain, &session).await;
         let arn = identified.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?;

@@ -8,7 +8,7 @@ use rolecall_protocol::{ErrorBody, ProfileName};
 
 /// One entry a profile.
 #[derive(Default)]
-pub(super) struct Journal(Mutex<HashMap<ProfileName, Entry>>);
+pub(super) struct ProfileActivity(Mutex<HashMap<ProfileName, Entry>>);
 
 /// What is remembered.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Entry {
     pub(super) problem: Option<(ErrorBody, SystemTime)>,
 }
 
-impl Journal {
+impl ProfileActivity {
     /// Notes a use, and returns the one before.
     pub(super) fn used(&self, name: &ProfileName, now: SystemTime) -> Option<SystemTime> {
         self.entries().entry(name.clone()).or_default().used.replace(now)

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Agent;
 use rolecall_core::clock::left;
-use rolecall_core::lock::Moments;
-use rolecall_core::profile::{Chain, Profile};
+use rolecall_core::lock::LockTimers;
+use rolecall_core::profile::{Profile, RoleChain};
 use rolecall_core::session::Session;
 
 /// The shape below. Another version of the program may have another, and then the sessions are got anew.
@@ -44,14 +44,14 @@ struct State<C, S> {
     sessions: Vec<Kept<C, S>>,
     /// Which source's AWS profile leads to which role.
     #[serde(default)]
-    through: Vec<(Chain, Chain)>,
+    through: Vec<(RoleChain, RoleChain)>,
     /// Which source gave which long-lived keys, by their ids.
     #[serde(default)]
-    keys: Vec<(Chain, String)>,
+    keys: Vec<(RoleChain, String)>,
     used: BTreeMap<ProfileName, SystemTime>,
     /// Whether it is locked, and when it is to be.
     #[serde(default)]
-    lock: Option<Moments>,
+    lock: Option<LockTimers>,
 }
 
 /// One session.
@@ -103,7 +103,7 @@ impl Agent {
             return Err(KeepError::Format(format));
         }
         let State { time, sessions, used, through, keys, lock, .. } =
-            serde_json::from_slice::<State<Chain, Secret<String>>>(state).map_err(read)?;
+            serde_json::from_slice::<State<RoleChain, Secret<String>>>(state).map_err(read)?;
         if let Some((aws, elapsed)) = time {
             self.aws.clock().resume(aws, elapsed);
         }
@@ -145,9 +145,9 @@ impl Agent {
     }
 }
 
-impl<'a> Kept<&'a Chain, &'a str> {
+impl<'a> Kept<&'a RoleChain, &'a str> {
     /// `None` for what has no end.
-    fn of(chain: &'a Chain, session: &'a Session) -> Option<Self> {
+    fn of(chain: &'a RoleChain, session: &'a Session) -> Option<Self> {
         Some(Self {
             chain,
             access_key: session.credentials.access_key_id(),
@@ -161,8 +161,8 @@ impl<'a> Kept<&'a Chain, &'a str> {
     }
 }
 
-impl Kept<Chain, Secret<String>> {
-    fn into_session(self) -> (Chain, Session) {
+impl Kept<RoleChain, Secret<String>> {
+    fn into_session(self) -> (RoleChain, Session) {
         let credentials = Credentials::new(
             self.access_key.expose().clone(),
             self.secret.expose().clone(),

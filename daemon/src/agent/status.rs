@@ -12,8 +12,8 @@ use super::{Agent, AgentError, Profiles};
 use rolecall_aws::source::Login;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::inputs::Variant;
-use rolecall_core::profile::Chain;
 use rolecall_core::profile::Profile;
+use rolecall_core::profile::RoleChain;
 
 impl Agent {
     /// The daemon, its configuration, and every profile.
@@ -58,8 +58,8 @@ impl Agent {
         Ok(ProfileDetails {
             status: self.status_of(&profile),
             source_kind: profile.chain.source.describe(),
-            hops: profile.chain.hops.iter().map(|hop| hop.role.clone()).collect(),
-            session_name: profile.chain.hops.last().map(|hop| hop.session_name.to_string()),
+            role_chain: profile.chain.steps.iter().map(|step| step.role.clone()).collect(),
+            session_name: profile.chain.steps.last().map(|step| step.session_name.to_string()),
             duration_seconds: profile.duration.as_secs(),
             limit_seconds: profile.limit().as_ref().map(Duration::as_secs),
             mfa: self.mfa_of(&profile),
@@ -89,7 +89,7 @@ impl Agent {
         let chain = &profile.chain;
         let coded = self.sessions.coded_of(&chain.base())?;
         let mfa = coded.source.mfa.as_ref()?;
-        let in_assume_role = self.sessions.takes_code(chain);
+        let in_assume_role = self.sessions.mfa_in_assume_role(chain);
         let length = if in_assume_role { profile.duration } else { mfa.session };
         Some(MfaDetails {
             serial: mfa.serial.clone(),
@@ -108,20 +108,20 @@ impl Agent {
     ) -> SourceStatus {
         let clock = self.aws.clock();
         let base = Self::base_of(profiles, name, source);
-        let known = self.sessions.look(&base);
+        let known = self.sessions.peek(&base);
         let login = self.login_status(&base);
-        let problem = known.trouble.map(|trouble| Problem {
-            since: clock.stamp(trouble.since),
-            class: trouble.error.class(),
+        let problem = known.last_failure.map(|last_failure| Problem {
+            since: clock.stamp(last_failure.since),
+            class: last_failure.error.class(),
             retry: None,
-            error: trouble.error.body(name),
+            error: last_failure.error.body(name),
         });
         let warning = self.warning_of(profiles, name, source, login.as_ref());
         SourceStatus { name: name.clone(), kind: source.describe(), login, problem, warning }
     }
 
     /// The login that a source depends on.
-    pub(super) fn login_status(&self, base: &Chain) -> Option<LoginStatus> {
+    pub(super) fn login_status(&self, base: &RoleChain) -> Option<LoginStatus> {
         let clock = self.aws.clock();
         match self.sessions.login_of(base) {
             Some(Login::Sso(session)) => {
@@ -135,7 +135,7 @@ impl Agent {
                 kind: LoginKind::Mfa,
                 ends: self
                     .sessions
-                    .look(&coded)
+                    .peek(&coded)
                     .session
                     .filter(|session| session.is_usable(self.now()))
                     .and_then(|session| session.expires())
@@ -147,13 +147,13 @@ impl Agent {
 
     fn status_of(&self, profile: &Profile) -> ProfileStatus {
         let (now, clock) = (self.now(), self.aws.clock());
-        let known = self.sessions.look(&profile.chain);
+        let known = self.sessions.peek(&profile.chain);
         let entry = self.journal.of(&profile.name);
         // What has just been forgotten may still be planned: its engine is told, and looks when it is its turn.
         let plan = known.session.as_ref().and_then(|_| self.renewer.get()?.planned(&profile.chain));
         let planned = plan.map(|at| clock.stamp(at));
         let usable = known.session.as_ref().is_some_and(|session| session.is_usable(now));
-        let class = known.trouble.as_ref().map(|trouble| trouble.error.class());
+        let class = known.last_failure.as_ref().map(|last_failure| last_failure.error.class());
         let state = match (class, usable) {
             (_, true) => ProfileState::Ready,
             (Some(ErrorClass::Login), false) => ProfileState::LoginNeeded,
@@ -161,11 +161,11 @@ impl Agent {
             (None, false) if known.session.is_some() => ProfileState::Expired,
             (None, false) => ProfileState::Unused,
         };
-        let trouble = known.trouble.map(|trouble| Problem {
-            since: clock.stamp(trouble.since),
-            class: trouble.error.class(),
+        let last_failure = known.last_failure.map(|last_failure| Problem {
+            since: clock.stamp(last_failure.since),
+            class: last_failure.error.class(),
             retry: planned,
-            error: trouble.error.body(&profile.source_name),
+            error: last_failure.error.body(&profile.source_name),
         });
         let beyond = entry.problem.map(|(error, since)| Problem {
             since: clock.stamp(since),
@@ -178,21 +178,21 @@ impl Agent {
             cluster: profile.cluster.clone(),
             region: profile.chain.region.clone(),
             source: profile.source_name.clone(),
-            role_arn: profile.chain.hops.last().map(|hop| hop.role.clone()),
+            role_arn: profile.chain.steps.last().map(|step| step.role.clone()),
             state,
             session: known.session.filter(|_| usable).map(|session| session.status(clock)),
             next_renewal: planned,
             last_used: entry.used.map(|used| clock.stamp(used)),
-            problem: trouble.or(beyond),
+            problem: last_failure.or(beyond),
         }
     }
 }
 
-/// What the hops are given, together: each is given its own part.
+/// What the steps are given, together: each is given its own part.
 fn inputs_of(profile: &Profile) -> ProfileInputs {
     let Variant { fips, dual_stack } = profile.variant;
     let mut all = ProfileInputs { fips, dual_stack, ..ProfileInputs::default() };
-    for inputs in profile.chain.hops.iter().filter_map(|hop| hop.inputs.as_deref()) {
+    for inputs in profile.chain.steps.iter().filter_map(|step| step.inputs.as_deref()) {
         all.source_identity = all.source_identity.or_else(|| inputs.source_identity.as_ref().map(ToString::to_string));
         all.tags.extend(inputs.tags.iter().map(|(key, value)| (key.to_string(), value.to_string())));
         all.transitive_tags.extend(inputs.transitive_tags.iter().map(ToString::to_string));

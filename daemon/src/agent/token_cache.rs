@@ -70,7 +70,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Forgets the tokens of profiles that `keep` does not want as they were.
+    /// Forgets the tokens of profiles that `keep` does not freshness as they were.
     pub(super) fn retain(&self, keep: impl Fn(&ProfileName, &Arc<Profile>) -> bool) {
         self.kept().by_name.retain(|name, minted| keep(name, &minted.profile));
     }
@@ -120,7 +120,7 @@ mod tests {
     use aws_credential_types::Credentials;
 
     use rolecall_core::config::Config;
-    use rolecall_core::profile::Person;
+    use rolecall_core::profile::LocalUser;
 
     use super::*;
 
@@ -130,7 +130,7 @@ mod tests {
         let text = "[sources.work]\naws_profile = \"work\"\n\
                     [profiles.prod]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
         let config = Config::parse(Path::new("config.toml"), text).unwrap();
-        let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
+        let person = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
         Arc::new(Profile::find(&config, &"prod".parse().unwrap(), &person).unwrap())
     }
 

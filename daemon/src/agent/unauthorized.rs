@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::ProfileName;
 
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 
 /// A process that asks again within this after it got another signature has been refused twice.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const MOST: usize = 1024;
 
 /// A process that runs the plugin: its id and its start, since ids come round again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Asker {
+pub struct ClientProcess {
     /// The process id.
     pub pid: u32,
     /// When it started, in the kernel's ticks since boot.
@@ -27,7 +27,7 @@ pub struct Asker {
 
 /// What a process that asks is to get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum TokenPolicy {
     /// The token that everybody gets.
     Token,
     /// A token with a signature of its own.
@@ -38,12 +38,12 @@ pub(super) enum Verdict {
 
 /// Everybody who has been answered.
 #[derive(Default)]
-pub(super) struct Askers(Mutex<Known>);
+pub(super) struct UnauthorizedDetector(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    answered: HashMap<(ProfileName, Asker), Answered>,
-    forced: HashMap<Chain, SystemTime>,
+    answered: HashMap<(ProfileName, ClientProcess), Answered>,
+    forced: HashMap<RoleChain, SystemTime>,
 }
 
 struct Answered {
@@ -55,20 +55,20 @@ struct Answered {
     refused: Option<SystemTime>,
 }
 
-impl Askers {
+impl UnauthorizedDetector {
     /// Judges a process that asks now. One that asked before it was answered the last time was not refused: it asks
     /// for many at once.
-    pub(super) fn judge(&self, name: &ProfileName, asker: Asker, now: SystemTime) -> Verdict {
-        match self.known().answered.get_mut(&(name.clone(), asker)) {
-            Some(answered) => answered.judge(now),
-            None => Verdict::Token,
+    pub(super) fn on_request(&self, name: &ProfileName, client_process: ClientProcess, now: SystemTime) -> TokenPolicy {
+        match self.known().answered.get_mut(&(name.clone(), client_process)) {
+            Some(answered) => answered.on_request(now),
+            None => TokenPolicy::Token,
         }
     }
 
     /// Notes an answer.
-    pub(super) fn answered(&self, name: &ProfileName, asker: Asker, at: SystemTime, ends: SystemTime) {
+    pub(super) fn answered(&self, name: &ProfileName, client_process: ClientProcess, at: SystemTime, ends: SystemTime) {
         let mut known = self.known();
-        let key = (name.clone(), asker);
+        let key = (name.clone(), client_process);
         if known.answered.len() >= MOST && !known.answered.contains_key(&key) {
             known.make_room();
         }
@@ -77,7 +77,7 @@ impl Askers {
     }
 
     /// Whether a session may be replaced on suspicion at `now`, which is then noted.
-    pub(super) fn may_force(&self, chain: &Chain, now: SystemTime) -> bool {
+    pub(super) fn may_force(&self, chain: &RoleChain, now: SystemTime) -> bool {
         let mut known = self.known();
         known.forced.retain(|_, at| now.duration_since(*at).is_ok_and(|age| age < FORCED));
         let is_new = !known.forced.contains_key(chain);
@@ -104,13 +104,13 @@ impl Known {
 }
 
 impl Answered {
-    fn judge(&mut self, asked: SystemTime) -> Verdict {
+    fn on_request(&mut self, asked: SystemTime) -> TokenPolicy {
         if asked <= self.at || asked >= self.ends {
-            return Verdict::Token;
+            return TokenPolicy::Token;
         }
         let again = self.refused.is_some_and(|refused| asked.duration_since(refused).is_ok_and(|age| age < AGAIN));
         self.refused = Some(asked);
-        if again { Verdict::NewSession } else { Verdict::NewSignature }
+        if again { TokenPolicy::NewSession } else { TokenPolicy::NewSignature }
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     const T0: SystemTime = SystemTime::UNIX_EPOCH;
-    const KUBECTL: Asker = Asker { pid: 7, started: 1 };
+    const KUBECTL: ClientProcess = ClientProcess { pid: 7, started: 1 };
 
     fn at(seconds: u64) -> SystemTime {
         T0 + Duration::from_secs(seconds)
@@ -129,47 +129,50 @@ mod tests {
 
     #[test]
     fn row_83_a_process_that_asks_again_was_refused() {
-        let (askers, prod) = (Askers::default(), "prod".parse().unwrap());
-        let ask = |asker: Asker, asked: u64| {
-            let verdict = askers.judge(&prod, asker, at(asked));
-            askers.answered(&prod, asker, at(asked) + Duration::from_millis(1), at(asked + 840));
-            verdict
+        let (unauthorized, prod) = (UnauthorizedDetector::default(), "prod".parse().unwrap());
+        let ask = |client_process: ClientProcess, asked: u64| {
+            let policy = unauthorized.on_request(&prod, client_process, at(asked));
+            unauthorized.answered(&prod, client_process, at(asked) + Duration::from_millis(1), at(asked + 840));
+            policy
         };
-        assert_eq!(ask(KUBECTL, 0), Verdict::Token);
-        assert_eq!(ask(KUBECTL, 1), Verdict::NewSignature);
-        assert_eq!(ask(KUBECTL, 2), Verdict::NewSession);
-        assert_eq!(ask(KUBECTL, 2 + 30), Verdict::NewSignature, "that was long ago");
-        assert_eq!(ask(KUBECTL, 32 + 840), Verdict::Token, "its token had ended");
-        assert_eq!(ask(Asker { started: 2, ..KUBECTL }, 900), Verdict::Token, "another process of that id");
-        assert_eq!(askers.judge(&"other".parse().unwrap(), KUBECTL, at(1)), Verdict::Token);
+        assert_eq!(ask(KUBECTL, 0), TokenPolicy::Token);
+        assert_eq!(ask(KUBECTL, 1), TokenPolicy::NewSignature);
+        assert_eq!(ask(KUBECTL, 2), TokenPolicy::NewSession);
+        assert_eq!(ask(KUBECTL, 2 + 30), TokenPolicy::NewSignature, "that was long ago");
+        assert_eq!(ask(KUBECTL, 32 + 840), TokenPolicy::Token, "its token had ended");
+        assert_eq!(ask(ClientProcess { started: 2, ..KUBECTL }, 900), TokenPolicy::Token, "another process of that id");
+        assert_eq!(unauthorized.on_request(&"other".parse().unwrap(), KUBECTL, at(1)), TokenPolicy::Token);
     }
 
     #[test]
     fn who_asks_for_many_at_once_was_not_refused() {
-        let (askers, prod) = (Askers::default(), "prod".parse().unwrap());
-        askers.answered(&prod, KUBECTL, at(5), at(845));
-        assert_eq!(askers.judge(&prod, KUBECTL, at(4)), Verdict::Token);
-        assert_eq!(askers.judge(&prod, KUBECTL, at(5)), Verdict::Token);
+        let (unauthorized, prod) = (UnauthorizedDetector::default(), "prod".parse().unwrap());
+        unauthorized.answered(&prod, KUBECTL, at(5), at(845));
+        assert_eq!(unauthorized.on_request(&prod, KUBECTL, at(4)), TokenPolicy::Token);
+        assert_eq!(unauthorized.on_request(&prod, KUBECTL, at(5)), TokenPolicy::Token);
     }
 
     #[test]
     fn a_session_is_replaced_on_suspicion_once_a_minute() {
-        let askers = Askers::default();
+        let unauthorized = UnauthorizedDetector::default();
         let source = SourceConfig::plain(SourceKind::AwsProfile("work".into()));
-        let chain = Chain::new(source, "eu-west-1".parse().unwrap(), vec![]);
-        assert!(askers.may_force(&chain, at(0)));
-        assert!(!askers.may_force(&chain, at(59)));
-        assert!(askers.may_force(&chain, at(60)));
+        let chain = RoleChain::new(source, "eu-west-1".parse().unwrap(), vec![]);
+        assert!(unauthorized.may_force(&chain, at(0)));
+        assert!(!unauthorized.may_force(&chain, at(59)));
+        assert!(unauthorized.may_force(&chain, at(60)));
     }
 
     #[test]
     fn the_oldest_make_room() {
-        let (askers, prod) = (Askers::default(), "prod".parse().unwrap());
+        let (unauthorized, prod) = (UnauthorizedDetector::default(), "prod".parse().unwrap());
         for pid in 0..2000 {
-            askers.answered(&prod, Asker { pid, started: 0 }, at(u64::from(pid)), at(9999));
+            unauthorized.answered(&prod, ClientProcess { pid, started: 0 }, at(u64::from(pid)), at(9999));
         }
-        assert!(askers.known().answered.len() <= MOST);
-        assert_eq!(askers.judge(&prod, Asker { pid: 1999, started: 0 }, at(2500)), Verdict::NewSignature);
-        assert_eq!(askers.judge(&prod, Asker { pid: 0, started: 0 }, at(2500)), Verdict::Token);
+        assert!(unauthorized.known().answered.len() <= MOST);
+        assert_eq!(
+            unauthorized.on_request(&prod, ClientProcess { pid: 1999, started: 0 }, at(2500)),
+            TokenPolicy::NewSignature
+        );
+        assert_eq!(unauthorized.on_request(&prod, ClientProcess { pid: 0, started: 0 }, at(2500)), TokenPolicy::Token);
     }
 }

@@ -13,7 +13,7 @@ use rolecall_protocol::Secret;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
-use super::{Estate, StateError};
+use super::{HandoverState, StateError};
 
 /// The largest state, in bytes: 10,000 sessions through a hub each take about 30 MiB.
 const MOST: u64 = 64 * 1024 * 1024;
@@ -65,7 +65,7 @@ pub(super) fn unseal(state: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
 
 /// Becomes the program, in a thread of its own: its table of file descriptors is one of its own too, so that a helper
 /// that another thread starts this very moment does not inherit what is passed on.
-pub(super) fn exec(path: &Path, arguments: &[OsString], estate: &Estate) -> io::Result<Infallible> {
+pub(super) fn exec(path: &Path, arguments: &[OsString], state: &HandoverState) -> io::Result<Infallible> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let arguments = arguments.iter().map(|argument| CString::new(argument.clone().into_vec()));
     let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
@@ -73,7 +73,7 @@ pub(super) fn exec(path: &Path, arguments: &[OsString], estate: &Estate) -> io::
         // A container may forbid it. Then a helper that starts in these microseconds inherits too, which is no harm
         // that would be worth a refusal.
         let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES);
-        let passed = [estate.listener.as_fd(), estate.lock.as_fd(), estate.state.as_fd()];
+        let passed = [state.listener.as_fd(), state.lock.as_fd(), state.state.as_fd()];
         let flag = |flags| passed.iter().try_for_each(|fd| fcntl_setfd(fd, flags));
         let failed = flag(FdFlags::empty()).map_or_else(io::Error::from, |()| {
             let Err(error) = nix::unistd::execv(&path, &arguments);

@@ -42,14 +42,14 @@ fn what_is_not_sealed_is_not_read() {
 #[test]
 fn a_baton_is_read_as_it_was_written() {
     for text in ["1,3,4,5", "7,12,4,2047,64768,18446744073709551615"] {
-        assert_eq!(text.parse::<Baton>().unwrap().to_string(), text);
+        assert_eq!(text.parse::<FdArgs>().unwrap().to_string(), text);
     }
     for text in ["", "1", "1,2,3", "1,2,3,4,5", "1,2,3,4,5,6,7", "1,-3,4,5", "a,b,c,d", "1,3,4,99999999999", "1,3,4,5 "]
     {
-        assert_eq!(text.parse::<Baton>(), Err(InvalidBaton), "{text}");
+        assert_eq!(text.parse::<FdArgs>(), Err(InvalidFdArgs), "{text}");
     }
     // Whoever types one has left nothing open for us.
-    assert!("1,0,1,2".parse::<Baton>().unwrap().take().is_err());
+    assert!("1,0,1,2".parse::<FdArgs>().unwrap().take().is_err());
 }
 
 #[test]
@@ -77,11 +77,14 @@ async fn a_program_that_does_not_run_is_not_to_become() {
     let folder = tempfile::tempdir().unwrap();
     let checked = async |text| script(&folder, text).check().await;
     assert!(checked("echo rolecalld 9.9.9").await.is_ok());
-    assert!(matches!(checked("exit 1").await, Err(Unfit::Failed { .. })));
-    assert!(matches!(checked("echo rolecalld 9; kill -KILL $$").await, Err(Unfit::Failed { .. })));
-    assert!(matches!(checked("echo something else").await, Err(Unfit::Stranger(_))));
+    assert!(matches!(checked("exit 1").await, Err(ProgramCheckError::Failed { .. })));
+    assert!(matches!(checked("echo rolecalld 9; kill -KILL $$").await, Err(ProgramCheckError::Failed { .. })));
+    assert!(matches!(checked("echo something else").await, Err(ProgramCheckError::Stranger(_))));
     // One of before knows nothing of a handover.
-    assert!(matches!(checked("test $1 = --version && echo rolecalld 0.0.1").await, Err(Unfit::Failed { .. })));
+    assert!(matches!(
+        checked("test $1 = --version && echo rolecalld 0.0.1").await,
+        Err(ProgramCheckError::Failed { .. })
+    ));
     let gone = Program::new(folder.path().join("gone"), std::iter::empty());
     let said = gone.check().await.unwrap_err().body().to_string();
     assert!(said.starts_with("the agent goes on as it is, since /") && said.contains("cannot be started"), "{said}");
@@ -92,17 +95,17 @@ async fn a_program_that_hangs_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let hangs = script(&folder, "exec sleep 60");
     // Real time: a child does not go by a clock that tokio turns.
-    assert!(matches!(hangs.check().await, Err(Unfit::Slow(_))));
+    assert!(matches!(hangs.check().await, Err(ProgramCheckError::Slow(_))));
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn an_exec_that_fails_leaves_everything_as_it_was() {
     let open = || OwnedFd::from(File::open("/dev/null").unwrap());
-    let estate = Estate { restarts: 1, listener: open(), lock: open(), state: open(), name: None };
+    let state = HandoverState { restarts: 1, listener: open(), lock: open(), state: open(), name: None };
     let program = Program::new("/nonexistent/rolecalld".into(), std::iter::empty());
-    assert_eq!(program.replace_this(&estate).kind(), io::ErrorKind::NotFound);
-    for fd in [&estate.listener, &estate.lock, &estate.state] {
+    assert_eq!(program.replace_this(&state).kind(), io::ErrorKind::NotFound);
+    for fd in [&state.listener, &state.lock, &state.state] {
         assert!(fcntl_getfd(fd.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
     }
 }

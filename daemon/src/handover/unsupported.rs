@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rolecall_protocol::Secret;
 
-use super::{Estate, StateError};
+use super::{HandoverState, StateError};
 
 pub(super) const fn path() -> Option<PathBuf> {
     None
@@ -22,6 +22,6 @@ pub(super) fn unseal(_: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
     Err(io::Error::from(io::ErrorKind::Unsupported).into())
 }
 
-pub(super) fn exec(_: &Path, _: &[OsString], _: &Estate) -> io::Result<Infallible> {
+pub(super) fn exec(_: &Path, _: &[OsString], _: &HandoverState) -> io::Result<Infallible> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -11,13 +11,13 @@ const GIVEN_UP: u8 = 2;
 
 /// The thread's half: asked before anything is changed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ticket(Arc<AtomicU8>);
+pub(super) struct Cancel(Arc<AtomicU8>);
 
 /// The waiter's half. Dropped before the answer, it gives up.
 #[derive(Debug)]
-pub(super) struct Waiting(Ticket);
+pub(super) struct Waiting(Cancel);
 
-impl Ticket {
+impl Cancel {
     /// Begins to change something, unless nobody waits for it any more: then they were told that it was not done.
     pub(super) fn begin(&self) -> Result<(), KeyringError> {
         match self.0.compare_exchange(WANTED, BEGUN, Ordering::AcqRel, Ordering::Acquire) {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_is_not_begun() {
-        let ticket = Ticket::default();
+        let ticket = Cancel::default();
         drop(ticket.waiting());
         assert!(ticket.is_given_up());
         assert!(ticket.begin().is_err());
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn what_has_begun_may_be_done() {
-        let ticket = Ticket::default();
+        let ticket = Cancel::default();
         let waiting = ticket.waiting();
         ticket.begin().unwrap();
         ticket.begin().unwrap();

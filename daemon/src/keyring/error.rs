@@ -109,7 +109,8 @@ impl KeyringError {
                 (ErrorCode::SourceUnavailable, "It is left alone; upgrade this Rolecall, or use another name.".to_owned())
             }
         };
-        ErrorBody::new(code, format!("{about}{self}")).hint(hint)
+        let body = ErrorBody::new(code, format!("{about}{self}")).hint(hint);
+        if matches!(self, Self::NotAnswering { .. }) { body.automatic_retry() } else { body }
     }
 
     /// The same of something that may have been done before it went wrong.
@@ -162,6 +163,7 @@ mod tests {
             let body = error.body(Some(&name));
             assert!(body.message.starts_with("keys \"work\": "), "{body}");
             assert!(body.hint.is_some(), "{body}");
+            assert_eq!(body.automatic_retry, matches!(error, KeyringError::NotAnswering { .. }), "{body}");
             assert!(seen.insert(body.message), "told twice: {error}");
         }
     }

@@ -7,7 +7,7 @@ use keyring_core::Entry;
 use keyring_core::api::CredentialStore;
 use rolecall_protocol::{KeyName, Secret};
 
-use super::cancel::Ticket;
+use super::cancel::Cancel;
 use super::error::KeyringError;
 use super::item::StoredKey;
 use super::platform::Connected;
@@ -17,7 +17,7 @@ use super::{Replace, platform};
 pub(super) const SERVICE: &str = "rolecall";
 
 /// An open keyring that is not locked.
-pub(super) struct Shelf(Arc<CredentialStore>);
+pub(super) struct KeyStore(Arc<CredentialStore>);
 
 /// Something that is there under a name.
 struct Found {
@@ -25,7 +25,7 @@ struct Found {
     key: Result<StoredKey, KeyringError>,
 }
 
-impl Shelf {
+impl KeyStore {
     /// Opens it, unless what is asked for is locked: to look for that would make the desktop show a prompt.
     pub(super) fn open(connected: &mut Connected, name: Option<&KeyName>) -> Result<Self, KeyringError> {
         connected.store(name).map(Self)
@@ -41,7 +41,7 @@ impl Shelf {
         name: &KeyName,
         key: &StoredKey,
         replace: &Replace,
-        ticket: &Ticket,
+        ticket: &Cancel,
     ) -> Result<(), KeyringError> {
         let entry = match newest(self.find(name)?) {
             Ok(_) if *replace == Replace::Nothing => return Err(KeyringError::Exists),
@@ -56,7 +56,7 @@ impl Shelf {
     }
 
     /// Removes what is ours under that name.
-    pub(super) fn delete(&self, name: &KeyName, ticket: &Ticket) -> Result<(), KeyringError> {
+    pub(super) fn delete(&self, name: &KeyName, ticket: &Cancel) -> Result<(), KeyringError> {
         let found = self.find(name)?;
         if !found.iter().any(|found| found.key.is_ok()) {
             return newest(found).map(drop);

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::PATIENCE;
-use super::cancel::Ticket;
+use super::cancel::Cancel;
 use super::error::KeyringError;
 use super::platform::Connected;
-use super::store::Shelf;
+use super::store::KeyStore;
 
 /// How long after a silence it is looked whether it has ended (B15).
 const REST: Duration = Duration::from_mins(1);
@@ -23,9 +23,9 @@ const MAX_STUCK: usize = 3;
 
 /// Who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asker {
+pub(super) enum Requester {
     /// A person, who may have mended it just now.
-    Person,
+    LocalUser,
     /// A program, which asks again and again.
     Program,
 }
@@ -60,11 +60,11 @@ impl Threads {
     /// Has the thread do something, and waits for it as long as one waits for a keyring.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        asker: Asker,
-        mut work: impl FnMut(&mut Connected, &Ticket) -> Result<T, KeyringError> + Send + 'static,
+        client_process: Requester,
+        mut work: impl FnMut(&mut Connected, &Cancel) -> Result<T, KeyringError> + Send + 'static,
     ) -> Result<T, KeyringError> {
         let (tell, told) = oneshot::channel();
-        let ticket = Ticket::default();
+        let ticket = Cancel::default();
         let waiting = ticket.waiting();
         let job = move |connected: &mut Connected| {
             // Whoever waited behind something that hung has gone.
@@ -74,7 +74,7 @@ impl Threads {
             let is_kept = connected.is_open();
             drop(tell.send(over(connected, is_kept, &ticket, &mut work)));
         };
-        let number = self.hand_over(asker, Box::new(job))?;
+        let number = self.hand_over(client_process, Box::new(job))?;
         let patience = self.state().patience;
         match tokio::time::timeout(patience, told).await {
             Ok(Ok(answer)) => {
@@ -124,9 +124,9 @@ impl Threads {
     }
 
     /// Gives the thread something to do; begins a new one where there is none.
-    fn hand_over(&self, asker: Asker, job: Job) -> Result<u64, KeyringError> {
+    fn hand_over(&self, client_process: Requester, job: Job) -> Result<u64, KeyringError> {
         let mut state = self.state();
-        if state.is_silent && asker == Asker::Program {
+        if state.is_silent && client_process == Requester::Program {
             return Err(KeyringError::NotAnswering { is_unsure: false });
         }
         let job = match state.worker.take() {
@@ -208,7 +208,7 @@ impl Threads {
                 }
             }
             // Whatever it says: an error is an answer too.
-            drop(self.ask(Asker::Person, |keyring, _| Shelf::open(keyring, None).map(drop)).await);
+            drop(self.ask(Requester::LocalUser, |keyring, _| KeyStore::open(keyring, None).map(drop)).await);
         }
     }
 
@@ -222,8 +222,8 @@ impl Threads {
 fn over<C: Default, T>(
     connected: &mut C,
     is_kept: bool,
-    ticket: &Ticket,
-    work: &mut impl FnMut(&mut C, &Ticket) -> Result<T, KeyringError>,
+    ticket: &Cancel,
+    work: &mut impl FnMut(&mut C, &Cancel) -> Result<T, KeyringError>,
 ) -> Result<T, KeyringError> {
     match work(connected, ticket) {
         Err(error) if error.is_of_connection() => {
@@ -262,9 +262,9 @@ mod tests {
     const SILENT: KeyringError = KeyringError::NotAnswering { is_unsure: false };
 
     /// A keyring that answers when it is told to.
-    fn gate() -> (mpsc::Sender<()>, impl FnMut(&mut Connected, &Ticket) -> Result<(), KeyringError> + Send + 'static) {
+    fn gate() -> (mpsc::Sender<()>, impl FnMut(&mut Connected, &Cancel) -> Result<(), KeyringError> + Send + 'static) {
         let (open, gate) = mpsc::channel();
-        (open, move |_: &mut Connected, _: &Ticket| {
+        (open, move |_: &mut Connected, _: &Cancel| {
             let _ = gate.recv();
             Ok(())
         })
@@ -290,12 +290,12 @@ mod tests {
         let threads = Threads::default();
         let (open, hanging) = gate();
         patient(&threads, false);
-        assert_eq!(threads.ask(Asker::Program, hanging).await, Err(SILENT));
+        assert_eq!(threads.ask(Requester::Program, hanging).await, Err(SILENT));
         patient(&threads, true);
-        assert_eq!(threads.ask(Asker::Program, |_, _| Ok(7)).await, Err(SILENT));
+        assert_eq!(threads.ask(Requester::Program, |_, _| Ok(7)).await, Err(SILENT));
         drop(open);
         until(&threads, |state| !state.is_silent && state.stuck == 0).await;
-        assert_eq!(threads.ask(Asker::Program, |_, _| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Requester::Program, |_, _| Ok(7)).await, Ok(7));
     }
 
     #[tokio::test]
@@ -303,10 +303,10 @@ mod tests {
         let threads = Threads::default();
         let (_shut, hanging) = gate();
         patient(&threads, false);
-        assert_eq!(threads.ask(Asker::Program, hanging).await, Err(SILENT));
+        assert_eq!(threads.ask(Requester::Program, hanging).await, Err(SILENT));
         patient(&threads, true);
-        assert_eq!(threads.ask(Asker::Person, |_, _| Ok(7)).await, Ok(7));
-        assert_eq!(threads.ask(Asker::Program, |_, _| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Requester::LocalUser, |_, _| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Requester::Program, |_, _| Ok(7)).await, Ok(7));
     }
 
     #[tokio::test]
@@ -317,13 +317,13 @@ mod tests {
         for _ in 0..2 * MAX_STUCK {
             let (open, hanging) = gate();
             gates.push(open);
-            assert_eq!(threads.ask(Asker::Person, hanging).await, Err(SILENT));
+            assert_eq!(threads.ask(Requester::LocalUser, hanging).await, Err(SILENT));
         }
         assert_eq!(threads.state().stuck, MAX_STUCK);
         drop(gates);
         until(&threads, |state| state.stuck == 0).await;
         patient(&threads, true);
-        assert_eq!(threads.ask(Asker::Person, |_, _| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Requester::LocalUser, |_, _| Ok(7)).await, Ok(7));
     }
 
     #[tokio::test]
@@ -331,13 +331,13 @@ mod tests {
         let threads = Threads::default();
         let (open, gate) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
-        let late = move |_: &mut Connected, ticket: &Ticket| {
+        let late = move |_: &mut Connected, ticket: &Cancel| {
             let _ = gate.recv();
             drop(tell.send(ticket.begin()));
             Ok(())
         };
         patient(&threads, false);
-        assert_eq!(threads.ask(Asker::Person, late).await, Err(SILENT));
+        assert_eq!(threads.ask(Requester::LocalUser, late).await, Err(SILENT));
         drop(open);
         let begun = tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
         assert_eq!(begun, Err(SILENT));
@@ -347,7 +347,7 @@ mod tests {
     fn connections_that_were_kept_and_fail_are_made_anew_once() {
         let failed = || KeyringError::Failed("no such session".to_owned());
         let tried = |is_kept: bool, begins: bool, fails: usize, error: KeyringError| {
-            let (mut connected, ticket, mut times) = (7, Ticket::default(), 0);
+            let (mut connected, ticket, mut times) = (7, Cancel::default(), 0);
             let answer = over(&mut connected, is_kept, &ticket, &mut |connected: &mut u32, ticket| {
                 times += 1;
                 if begins {
@@ -379,7 +379,7 @@ mod tests {
         assert!(threads.is_prompting());
         // Others are not held up by it.
         patient(&threads, true);
-        assert_eq!(threads.ask(Asker::Program, |_, _| Ok(7)).await, Ok(7));
+        assert_eq!(threads.ask(Requester::Program, |_, _| Ok(7)).await, Ok(7));
         drop(open);
         until(&threads, |state| !state.is_prompting).await;
         assert_eq!(threads.prompt(Duration::from_mins(1), || Ok(())).await, Ok(()));

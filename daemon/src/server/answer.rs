@@ -5,7 +5,7 @@ use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use rolecall_protocol::{ErrorAnswer, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret};
+use rolecall_protocol::{ErrorBody, ErrorCode, ErrorResponse, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret};
 use serde::Serialize;
 
 /// What hyper sends.
@@ -46,7 +46,7 @@ impl Answer {
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {
         // Three strings always serialise.
-        let body = serde_json::to_vec(&ErrorAnswer { error }).unwrap_or_default();
+        let body = serde_json::to_vec(&ErrorResponse { error }).unwrap_or_default();
         Self::whole(status, body.into())
     }
 

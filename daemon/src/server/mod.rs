@@ -253,7 +253,7 @@ mod tests {
         let text = std::str::from_utf8(FULL).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-        let answer: rolecall_protocol::ErrorAnswer = serde_json::from_str(body).unwrap();
+        let answer: rolecall_protocol::ErrorResponse = serde_json::from_str(body).unwrap();
         assert_eq!(answer.error.code, rolecall_protocol::ErrorCode::Unavailable);
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::net::UnixStream;
 
-use crate::agent::{Asker, Locker};
+use crate::agent::{ClientProcess, Locker};
 
 /// A connection from the user's own processes.
 pub(super) struct AuthorizedStream(UnixStream);
@@ -37,15 +37,15 @@ impl AuthorizedStream {
 impl Peer {
     /// Who it is, to lock and unlock.
     pub(super) fn locker(self) -> Locker {
-        Locker { pid: self.0.and_then(|pid| u32::try_from(pid).ok()), asker: self.asker() }
+        Locker { pid: self.0.and_then(|pid| u32::try_from(pid).ok()), client_process: self.client_process() }
     }
 
     /// The process that runs the client, such as a kubectl; `None` where the system does not tell, or where either has
     /// ended.
-    pub(super) fn asker(self) -> Option<Asker> {
+    pub(super) fn client_process(self) -> Option<ClientProcess> {
         let (parent, _) = stat(u32::try_from(self.0?).ok()?)?;
         let (_, started) = stat(parent)?;
-        Some(Asker { pid: parent, started })
+        Some(ClientProcess { pid: parent, started })
     }
 }
 
@@ -74,9 +74,9 @@ mod tests {
         assert_eq!(parent, std::os::unix::process::parent_id());
         assert!(started >= stat(parent).unwrap().1);
         let own = i32::try_from(std::process::id()).unwrap();
-        assert_eq!(Peer(Some(own)).asker().unwrap().pid, parent);
-        assert_eq!(Peer(Some(i32::MAX)).asker(), None);
-        assert_eq!(Peer(None).asker(), None);
+        assert_eq!(Peer(Some(own)).client_process().unwrap().pid, parent);
+        assert_eq!(Peer(Some(i32::MAX)).client_process(), None);
+        assert_eq!(Peer(None).client_process(), None);
     }
 
     #[test]

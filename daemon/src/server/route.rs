@@ -38,8 +38,8 @@ async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Re
     if request.method().as_str() != endpoint.method().as_str() {
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes another method"));
     }
-    let body = read(request, endpoint.max_body()).await?;
-    match tokio::time::timeout(endpoint.patience(), endpoints::answer(context, peer, &endpoint, body)).await {
+    let body = read(request, endpoint.max_body_bytes()).await?;
+    match tokio::time::timeout(endpoint.response_timeout(), endpoints::answer(context, peer, &endpoint, body)).await {
         Ok(answer) => answer.map_err(Refused::from),
         Err(_) => Err(too_slow(&endpoint, context.agent.waiting())),
     }
@@ -91,7 +91,7 @@ fn too_slow(endpoint: &Endpoint, waiting: usize) -> Refused {
         }
         _ => String::new(),
     };
-    let message = format!("{who}there is no answer yet after {} s", endpoint.patience().as_secs());
+    let message = format!("{who}there is no answer yet after {} s", endpoint.response_timeout().as_secs());
     let hint = if waiting > 0 {
         format!("STS is called a few times a second at most, and {waiting} calls wait for their turn: run it again.")
     } else {

@@ -5,20 +5,24 @@ mod inherited;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use listenfd::ListenFd;
 use rolecall_protocol::location::{self, FolderProblem};
 
+use crate::harden;
 pub use inherited::inherited;
 
 /// How long a dying daemon may take to let go of the lock; it drains for five seconds at most.
 const HANDOVER: Duration = Duration::from_secs(6);
 /// How often the lock is tried meanwhile.
 const STEP: Duration = Duration::from_millis(20);
+
+/// The number of the first descriptor that a service manager passes (`SD_LISTEN_FDS_START`).
+const FIRST_PASSED: RawFd = 3;
 
 /// A listening socket, and what keeps it ours.
 #[derive(Debug)]
@@ -87,20 +91,31 @@ pub enum SocketError {
 
 /// Takes the socket that a service manager passed, if one did (S6).
 pub fn activated() -> Result<Option<Bound>, SocketError> {
-    let mut passed = ListenFd::from_env();
-    match passed.len() {
+    match passed_descriptors() {
         0 => return Ok(None),
         1 => {}
         more => return Err(SocketError::Activation(format!("{more} sockets"))),
     }
-    let listener = passed.take_unix_listener(0).map_err(|error| SocketError::Activation(error.to_string()))?;
-    let listener = listener.ok_or_else(|| SocketError::Activation("nothing".to_owned()))?;
+    let socket =
+        harden::inherited(FIRST_PASSED).map_err(|_| SocketError::Activation("a closed descriptor".to_owned()))?;
+    if !inherited::listens(&socket) {
+        return Err(SocketError::Activation("something that does not listen".to_owned()));
+    }
+    let listener = UnixListener::from(socket);
     let path = own_path(&listener).ok_or_else(|| SocketError::Activation("a socket without a path".to_owned()))?;
     check_folder(path.parent().unwrap_or(Path::new("/")))?;
     // The service manager keeps the name; the lock keeps a daemon that is started by hand from taking it.
     let lock = lock(&path)?;
     listener.set_nonblocking(true).map_err(|cause| io_error(Path::new("socket"), "prepare", cause))?;
     Ok(Some(Bound { listener, path, claim: Claim { name: None, lock } }))
+}
+
+/// The number of descriptors that a service manager passed to this process (`sd_listen_fds(3)`).
+#[allow(clippy::disallowed_methods)] // the service manager sets variables
+fn passed_descriptors() -> u32 {
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    let is_ours = number("LISTEN_PID") == Some(std::process::id());
+    number("LISTEN_FDS").filter(|_| is_ours).unwrap_or_default()
 }
 
 /// Makes the socket at `path`.
@@ -138,7 +153,7 @@ fn make_folder(folder: &Path) -> Result<(), SocketError> {
 
 /// Refuses a folder that others can enter; it is never mended, since it may be a link to somebody's else (S2).
 fn check_folder(folder: &Path) -> Result<(), SocketError> {
-    location::private_folder(folder).map_err(|problem| SocketError::Folder { folder: folder.to_owned(), problem })
+    location::check_private_folder(folder).map_err(|problem| SocketError::Folder { folder: folder.to_owned(), problem })
 }
 
 /// Takes the lock (S4). A daemon that answers keeps it; one that is going away is waited for.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
 
-use super::mfa::CodeError;
+use super::mfa::MfaError;
 use crate::keyring::KeyringError;
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_aws::source::{Login, SourceError};
-use rolecall_aws::sts::HopError;
-use rolecall_core::single_flight::{Failure, Remembered};
+use rolecall_aws::sts::StsError;
+use rolecall_core::single_flight::{Failure, FailureTtl};
 
 /// How long what may pass is remembered, growing from the first to the second: kubectl runs its plugin six times in a row,
 /// and a person tries again.
@@ -34,10 +34,10 @@ pub enum SessionError {
     },
     /// A code of an MFA device is needed, or did not do.
     #[error(transparent)]
-    Code(#[from] CodeError),
-    /// A hop failed.
+    Code(#[from] MfaError),
+    /// A step failed.
     #[error(transparent)]
-    Hop(#[from] HopError),
+    RoleStep(#[from] StsError),
     /// The source gave credentials that are over.
     #[error("the credentials are over")]
     Ended,
@@ -63,8 +63,8 @@ pub(super) fn of_load(failure: Failure<SessionError>) -> SessionFailure {
     }
 }
 
-impl Remembered for SessionError {
-    fn remembered(&self, failures: u32) -> Duration {
+impl FailureTtl for SessionError {
+    fn failure_ttl(&self, failures: u32) -> Duration {
         match self.class() {
             // Whoever left the endpoint alone knows best for how long.
             _ if self.is_repeated() => Duration::ZERO,
@@ -88,7 +88,7 @@ impl SessionError {
             Self::Source(error) => error.class(),
             Self::Keyring { error, .. } => error.class(),
             Self::Code(error) => error.class(),
-            Self::Hop(error) => error.error.kind.class(),
+            Self::RoleStep(error) => error.error.kind.class(),
             Self::Overdue | Self::Slow | Self::Lost => ErrorClass::Retry,
             Self::Ended => ErrorClass::Change,
         }
@@ -116,25 +116,25 @@ impl SessionError {
     pub(super) const fn is_of_the_source(&self) -> bool {
         match self {
             Self::Source(_) | Self::Keyring { .. } | Self::Code(_) | Self::Ended => true,
-            Self::Hop(error) => matches!(error.error.kind, AwsErrorKind::BaseRejected),
+            Self::RoleStep(error) => matches!(error.error.kind, AwsErrorKind::BaseRejected),
             Self::Overdue | Self::Slow | Self::Lost => false,
         }
     }
 
     pub(super) const fn is_throttled(&self) -> bool {
-        matches!(self, Self::Hop(error) if matches!(error.error.kind, AwsErrorKind::Throttled))
+        matches!(self, Self::RoleStep(error) if matches!(error.error.kind, AwsErrorKind::Throttled))
     }
 
     /// Whether AWS was not even asked, since it was left alone.
     pub(super) const fn is_repeated(&self) -> bool {
-        matches!(self, Self::Hop(error) if error.error.is_repeated)
+        matches!(self, Self::RoleStep(error) if error.error.is_repeated)
     }
 
     /// How long AWS, or our own patience with it, wants no other call.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Hop(error) => error.error.retry_after,
+            Self::RoleStep(error) => error.error.retry_after,
             _ => None,
         }
     }
@@ -154,7 +154,7 @@ impl SessionError {
                 ErrorBody { message, ..body }
             }
             Self::Code(error) => error.body(source),
-            Self::Hop(error) => error.body(source),
+            Self::RoleStep(error) => error.body(source),
             Self::Ended => {
                 let message = format!("source \"{source}\" gave credentials that are over already");
                 ErrorBody::new(ErrorCode::SourceUnavailable, message).hint(

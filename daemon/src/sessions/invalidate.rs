@@ -6,12 +6,12 @@ use std::sync::{MutexGuard, PoisonError};
 use rolecall_protocol::ErrorClass;
 use tokio_util::sync::CancellationToken;
 
-use super::{SessionError, Sessions, Want};
+use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_aws::source::{Login, Owner};
 use rolecall_aws::sso::SsoSession;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 use rolecall_core::session::Session;
 
 impl Sessions {
@@ -19,30 +19,30 @@ impl Sessions {
     pub fn forget_all(&self) {
         self.cache.close();
         self.codes.clear();
-        self.grounded().cancel();
+        self.load_cancellation().cancel();
         self.sources.aws_profiles().sso().forget_tokens();
     }
 
     /// Gets sessions again, after [`Sessions::forget_all`].
     pub fn begin_again(&self) {
-        *self.grounded() = CancellationToken::new();
+        *self.load_cancellation() = CancellationToken::new();
         self.cache.open();
     }
 
-    pub(super) fn grounded(&self) -> MutexGuard<'_, CancellationToken> {
-        self.grounded.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn load_cancellation(&self) -> MutexGuard<'_, CancellationToken> {
+        self.load_cancellation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets every session that was got from one of those sources, and what is in flight for them. Returns how many
     /// were live.
     pub fn forget(&self, ended: impl Fn(&SourceConfig) -> bool) -> usize {
         let now = self.now();
-        let is_over = |chain: &Chain| {
+        let is_over = |chain: &RoleChain| {
             let foundations = self.foundations(std::iter::once(chain));
             foundations.iter().any(|below| ended(&below.source))
         };
         // What is below a source that ended: the roles of its AWS profile, its keys without MFA.
-        let below: HashSet<Chain> = self.cache.keys().into_iter().filter(|chain| is_over(chain)).collect();
+        let below: HashSet<RoleChain> = self.cache.keys().into_iter().filter(|chain| is_over(chain)).collect();
         let below = self.foundations(below.iter());
         let live = self.all().iter().filter(|(chain, session)| below.contains(chain) && session.is_usable(now)).count();
         self.cache.retain(|chain| !below.contains(chain));
@@ -50,14 +50,14 @@ impl Sessions {
     }
 
     /// Forgets what went wrong with a chain and everything that it builds on: its profile was changed.
-    pub fn forgive(&self, chain: &Chain) {
+    pub fn clear_failures(&self, chain: &RoleChain) {
         let foundations = self.foundations(std::iter::once(chain));
-        self.cache.forgive(|failed| foundations.contains(failed), |_| true);
+        self.cache.clear_failures(|failed| foundations.contains(failed), |_| true);
     }
 
     /// Somebody logged in: what waited for that is tried again.
     pub fn logged_in(&self) {
-        self.cache.forgive(|_| true, |error| error.class() == ErrorClass::Login);
+        self.cache.clear_failures(|_| true, |error| error.class() == ErrorClass::Login);
     }
 
     /// AWS's own files were changed, by a login perhaps: what a source gave is asked for anew, and what it did not give may
@@ -65,7 +65,7 @@ impl Sessions {
     pub fn sources_changed(&self) {
         self.bases.files_changed(self.now());
         self.look_at_keys();
-        self.cache.forgive(|_| true, SessionError::is_of_the_source);
+        self.cache.clear_failures(|_| true, SessionError::is_of_the_source);
     }
 
     /// Reads long-lived keys anew: sessions that were got with others are nobody's to use.
@@ -74,20 +74,20 @@ impl Sessions {
         let is_of_keys = |session: &Session| session.expires().is_none();
         for (chain, _) in self.all().into_iter().filter(|(chain, session)| chain.is_base() && is_of_keys(session)) {
             let sessions = self.clone();
-            runtime.spawn(async move { sessions.get(&chain, Want::Fresh).await.map(drop) });
+            runtime.spawn(async move { sessions.get(&chain, Freshness::Cached).await.map(drop) });
         }
     }
 
     /// Forgets every failure that may have been the network's, which has changed. Where AWS asked for time it still wants it.
-    pub fn forgive_network(&self) {
+    pub fn clear_network_failures(&self) {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
-        self.cache.forgive(|_| true, |error| error.class() == ErrorClass::Retry && !error.is_throttled());
+        self.cache.clear_failures(|_| true, |error| error.class() == ErrorClass::Retry && !error.is_throttled());
     }
 
     /// Forgets every failure: the machine woke up, or its clock was wrong, and an ended login may be none.
-    pub fn forgive_all(&self) {
+    pub fn clear_all_failures(&self) {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
-        self.cache.forgive(|_| true, |_| true);
+        self.cache.clear_failures(|_| true, |_| true);
     }
 
     /// Somebody has signed in here: what was got for whoever was signed in before is not theirs. To be told once more of the
@@ -96,14 +96,14 @@ impl Sessions {
         let owner = self.sources.aws_profiles().sso().last_login(session).map(Owner::Login);
         for base in self.bases.of_login(&Login::Sso(session.clone())) {
             if self.bases.gives(&base, owner.clone()) {
-                self.cache.void(|chain| self.foundations(std::iter::once(chain)).contains(&base));
+                self.cache.invalidate(|chain| self.foundations(std::iter::once(chain)).contains(&base));
             }
         }
     }
 
     /// Drops the values of everything that builds on a source. What is in flight goes on, and sees to it by itself. False
     /// where there was nothing.
-    pub(super) fn void_above(&self, base: &Chain) -> bool {
-        self.cache.void(|chain| chain != base && self.foundations(std::iter::once(chain)).contains(base)) > 0
+    pub(super) fn invalidate_derived(&self, base: &RoleChain) -> bool {
+        self.cache.invalidate(|chain| chain != base && self.foundations(std::iter::once(chain)).contains(base)) > 0
     }
 }

@@ -5,18 +5,18 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{MfaSerial, Secret};
 
-use super::mfa::{self, CodeError};
+use super::mfa::{self, MfaError};
 use super::provenance::Lineage;
-use super::{SessionError, Sessions, Want};
+use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::client::Aws;
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_aws::source::Resolved;
-use rolecall_aws::sts::{self, Asked, Assume, Code, HopError};
+use rolecall_aws::sts::{self, Assume, Code, StsError, StsOperation};
 use rolecall_core::config::Mfa;
 use rolecall_core::config::inputs::StsAddress;
-use rolecall_core::profile::Chain;
 use rolecall_core::profile::Endpoint;
-use rolecall_core::profile::Hop;
+use rolecall_core::profile::RoleChain;
+use rolecall_core::profile::RoleStep;
 use rolecall_core::session::Session;
 
 /// How long a source may take: it may have to run a program (E3).
@@ -35,15 +35,15 @@ enum CodedCall<'a> {
 
 impl CodedCall<'_> {
     /// Refuses a call that would not be made, before anybody is asked for a code.
-    async fn check(&self, aws: &Aws) -> Result<(), HopError> {
+    async fn check(&self, aws: &Aws) -> Result<(), StsError> {
         let (endpoint, asked) = match self {
-            Self::Session { endpoint, serial, .. } => (*endpoint, Asked::SessionToken((*serial).clone())),
-            Self::Role(wanted) => (wanted.endpoint, Asked::Assume(wanted.hop.role.clone())),
+            Self::Session { endpoint, serial, .. } => (*endpoint, StsOperation::SessionToken((*serial).clone())),
+            Self::Role(wanted) => (wanted.endpoint, StsOperation::Assume(wanted.step.role.clone())),
         };
-        aws.may_call(endpoint).await.map_err(|error| HopError { asked, error })
+        aws.may_call(endpoint).await.map_err(|error| StsError { asked, error })
     }
 
-    async fn send(&self, aws: &Aws, code: Code<'_>) -> Result<Session, HopError> {
+    async fn send(&self, aws: &Aws, code: Code<'_>) -> Result<Session, StsError> {
         match self {
             Self::Session { endpoint, keys, length, .. } => {
                 sts::session_token(aws, endpoint, keys, code, *length).await
@@ -55,18 +55,18 @@ impl CodedCall<'_> {
 
 impl Sessions {
     /// Gets a session, whatever is there.
-    pub(super) async fn obtain(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
-        match (chain.hops.last(), &chain.source.mfa) {
-            (Some(hop), _) => self.obtain_role(chain, hop, want).await,
+    pub(super) async fn obtain(&self, chain: &RoleChain, freshness: Freshness) -> Result<Session, SessionError> {
+        match (chain.steps.last(), &chain.source.mfa) {
+            (Some(step), _) => self.obtain_role(chain, step, freshness).await,
             // What a source gives is the same one everywhere.
-            (None, _) if *chain != chain.base() => self.copy_of(&chain.base(), chain, want).await,
-            (None, Some(mfa)) => self.obtain_for_code(chain, mfa, want).await,
-            (None, None) => self.obtain_source(chain, want).await,
+            (None, _) if *chain != chain.base() => self.copy_of(&chain.base(), chain, freshness).await,
+            (None, Some(mfa)) => self.obtain_for_code(chain, mfa, freshness).await,
+            (None, None) => self.obtain_source(chain, freshness).await,
         }
     }
 
     /// A source's own credentials, or what the role that its AWS profile names gets.
-    async fn obtain_source(&self, chain: &Chain, want: Want) -> Result<Session, SessionError> {
+    async fn obtain_source(&self, chain: &RoleChain, freshness: Freshness) -> Result<Session, SessionError> {
         let begin = self.now();
         let resolving = self.sources.resolve(&chain.source, &chain.region);
         let resolved = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)?;
@@ -79,7 +79,7 @@ impl Sessions {
         let (session, owner) = match resolved? {
             Resolved::Through(inner) => {
                 self.bases.leads_through(chain, Some(inner.clone()));
-                return self.copy_of(&inner, chain, want).await;
+                return self.copy_of(&inner, chain, freshness).await;
             }
             Resolved::Session { session, login, owner } => {
                 self.bases.depends_on(chain, login);
@@ -92,7 +92,7 @@ impl Sessions {
             self.learn_time(chain, &session).await;
         }
         self.bases.asked(chain, begin);
-        if self.bases.gives(chain, owner) && self.void_above(chain) {
+        if self.bases.gives(chain, owner) && self.invalidate_derived(chain) {
             tracing::info!(
                 source = chain.source.describe(),
                 "It has another owner now, perhaps; what was got before is dropped"
@@ -102,74 +102,100 @@ impl Sessions {
     }
 
     /// The session of another chain, which is this one's too.
-    async fn copy_of(&self, other: &Chain, chain: &Chain, want: Want) -> Result<Session, SessionError> {
+    async fn copy_of(
+        &self,
+        other: &RoleChain,
+        chain: &RoleChain,
+        freshness: Freshness,
+    ) -> Result<Session, SessionError> {
         let begin = self.now();
         // What a person gave a code for is good still; nobody means that they give another.
-        let want = if other.needs_person() { Want::Fresh } else { want };
-        let session = self.base(other, want).await?;
+        let freshness = if other.needs_interactive_mfa() { Freshness::Cached } else { freshness };
+        let session = self.base(other, freshness).await?;
         self.bases.asked(chain, begin);
         Ok(Session::clone(&session))
     }
 
     /// A session for a code of an MFA device: one code for all roles of the source.
-    async fn obtain_for_code(&self, chain: &Chain, mfa: &Mfa, want: Want) -> Result<Session, SessionError> {
+    async fn obtain_for_code(
+        &self,
+        chain: &RoleChain,
+        mfa: &Mfa,
+        freshness: Freshness,
+    ) -> Result<Session, SessionError> {
         let begin = self.now();
-        let keys = self.base(&chain.keys(), if want == Want::New { Want::New } else { Want::Fresh }).await?;
+        let keys = self
+            .base(
+                &chain.without_mfa(),
+                if freshness == Freshness::BypassCache { Freshness::BypassCache } else { Freshness::Cached },
+            )
+            .await?;
         if keys.credentials.session_token().is_some() {
-            return Err(CodeError::Temporary.into());
+            return Err(MfaError::Temporary.into());
         }
-        if want == Want::Fresh
+        if freshness == Freshness::Cached
             && !self.bases.is_rejected(chain)
-            && let Some(session) = self.look(chain).session.filter(|session| session.is_fresh(begin))
+            && let Some(session) = self.peek(chain).session.filter(|session| session.is_fresh(begin))
         {
             // AWS's files were changed, but not those keys: what they were good for is so still.
             self.bases.asked(chain, begin);
             return Ok(Session::clone(&session));
         }
         let region = self.sources.home(&chain.source, &chain.region).await;
-        let endpoint = Endpoint { source: chain.keys().source.clone(), region, sts: StsAddress::default() };
+        let endpoint = Endpoint { source: chain.without_mfa().source.clone(), region, sts: StsAddress::default() };
         let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, serial: &mfa.serial, length: mfa.session };
         let lineage = self.bases.lineage(chain);
         let session = self.with_code(chain, mfa, &call).await?;
         if !self.bases.is_of(chain, &lineage) {
-            return Err(CodeError::Needed { serial: mfa.serial.clone(), chain: chain.clone() }.into());
+            return Err(MfaError::Needed { serial: mfa.serial.clone(), chain: chain.clone() }.into());
         }
         self.bases.asked(chain, begin);
         Ok(session)
     }
 
     /// A role's session. Again if its source has another owner meanwhile.
-    async fn obtain_role(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<Session, SessionError> {
-        let mut want = want;
+    async fn obtain_role(
+        &self,
+        chain: &RoleChain,
+        step: &RoleStep,
+        freshness: Freshness,
+    ) -> Result<Session, SessionError> {
+        let mut freshness = freshness;
         for _ in 0..OWNERS {
-            let (session, lineage) = self.obtain_role_once(chain, hop, want).await?;
+            let (session, lineage) = self.obtain_role_once(chain, step, freshness).await?;
             if self.bases.is_of(chain, &lineage) {
                 return Ok(session);
             }
-            want = Want::Fresh;
+            freshness = Freshness::Cached;
         }
         Err(SessionError::Lost)
     }
 
     /// The same, with whose credentials it stands on.
-    async fn obtain_role_once(&self, chain: &Chain, hop: &Hop, want: Want) -> Result<(Session, Lineage), SessionError> {
-        let is_coded = self.takes_code(chain);
-        let before = if is_coded { chain.keys() } else { chain.without_last() };
+    async fn obtain_role_once(
+        &self,
+        chain: &RoleChain,
+        step: &RoleStep,
+        freshness: Freshness,
+    ) -> Result<(Session, Lineage), SessionError> {
+        let is_coded = self.mfa_in_assume_role(chain);
+        let before = if is_coded { chain.without_mfa() } else { chain.without_last() };
         // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
-        let is_new = want == Want::New && !before.needs_person();
-        let base = self.base(&before, if is_new { Want::New } else { Want::Fresh }).await?;
+        let is_new = freshness == Freshness::BypassCache && !before.needs_interactive_mfa();
+        let base = self.base(&before, if is_new { Freshness::BypassCache } else { Freshness::Cached }).await?;
         let lineage = self.bases.lineage(chain);
-        let is_clamped = want != Want::New && self.look(chain).session.is_some_and(|last| last.is_clamped);
+        let is_clamped =
+            freshness != Freshness::BypassCache && self.peek(chain).session.is_some_and(|last| last.is_clamped);
         let endpoint = chain.endpoint();
-        let name = self.session_name(chain, hop).await?;
-        let asked = Assume { endpoint: &endpoint, hop, name: &name, base: &base, code: None, is_clamped };
+        let name = self.session_name(chain, step).await?;
+        let asked = Assume { endpoint: &endpoint, step, name: &name, base: &base, code: None, is_clamped };
         if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| is_coded) {
             return match self.with_code(chain, mfa, &CodedCall::Role(asked)).await {
-                Err(SessionError::Hop(error)) if error.is_too_long() => {
+                Err(SessionError::RoleStep(error)) if error.is_too_long() => {
                     // An hour is what a session that is good for all roles gets too, and that asks for no code each time.
-                    tracing::info!(role = %hop.role, "AWS grants no longer sessions than one hour; its code is shared");
+                    tracing::info!(role = %step.role, "AWS grants no longer sessions than one hour; its code is shared");
                     self.bases.lasts_an_hour(chain);
-                    Box::pin(self.obtain_role_once(chain, hop, want)).await
+                    Box::pin(self.obtain_role_once(chain, step, freshness)).await
                 }
                 outcome => Ok((outcome?, lineage)),
             };
@@ -180,11 +206,11 @@ impl Sessions {
                 if before.is_base() {
                     self.bases.rejected(&before);
                 }
-                let newer = self.base(&before, Want::New).await?;
+                let newer = self.base(&before, Freshness::BypassCache).await?;
                 if newer.signs_as(&base) {
                     return Err(error.into());
                 }
-                let (lineage, name) = (self.bases.lineage(chain), self.session_name(chain, hop).await?);
+                let (lineage, name) = (self.bases.lineage(chain), self.session_name(chain, step).await?);
                 Ok((sts::assume(&self.aws, Assume { base: &newer, name: &name, ..asked }).await?, lineage))
             }
             assumed => Ok((assumed?, lineage)),
@@ -192,11 +218,11 @@ impl Sessions {
     }
 
     /// Makes a call that takes a code: the one that somebody gave, else what the command prints.
-    async fn with_code(&self, chain: &Chain, mfa: &Mfa, call: &CodedCall<'_>) -> Result<Session, SessionError> {
+    async fn with_code(&self, chain: &RoleChain, mfa: &Mfa, call: &CodedCall<'_>) -> Result<Session, SessionError> {
         call.check(&self.aws).await?;
         let code = match (self.codes.take(chain, &mfa.serial, self.now()), &mfa.process) {
             (Ok(code), _) => return self.call_with(chain, mfa, code, call).await,
-            (Err(CodeError::Needed { .. }), Some(command)) => {
+            (Err(MfaError::Needed { .. }), Some(command)) => {
                 let code = mfa::ask(mfa, command).await?;
                 if self.codes.is_used(&mfa.serial, &code, self.now()) {
                     self.ask_later(mfa, command).await?
@@ -208,10 +234,10 @@ impl Sessions {
         };
         match (self.call_with(chain, mfa, code, call).await, &mfa.process) {
             // Another program may have used it.
-            (Err(SessionError::Code(CodeError::Refused { .. })), Some(command)) => {
+            (Err(SessionError::Code(MfaError::Refused { .. })), Some(command)) => {
                 let code = self.ask_later(mfa, command).await?;
                 match self.call_with(chain, mfa, code, call).await {
-                    Err(SessionError::Code(CodeError::Refused { .. })) => Err(CodeError::CommandRefused.into()),
+                    Err(SessionError::Code(MfaError::Refused { .. })) => Err(MfaError::CommandRefused.into()),
                     outcome => outcome,
                 }
             }
@@ -220,7 +246,7 @@ impl Sessions {
     }
 
     /// The code of the next window.
-    async fn ask_later(&self, mfa: &Mfa, command: &str) -> Result<Secret<String>, CodeError> {
+    async fn ask_later(&self, mfa: &Mfa, command: &str) -> Result<Secret<String>, MfaError> {
         for _ in 0..2 {
             tokio::time::sleep(mfa::next_window(self.now()) + mfa::SETTLE).await;
             let code = mfa::ask(mfa, command).await?;
@@ -228,12 +254,12 @@ impl Sessions {
                 return Ok(code);
             }
         }
-        Err(CodeError::CommandRefused)
+        Err(MfaError::CommandRefused)
     }
 
     async fn call_with(
         &self,
-        chain: &Chain,
+        chain: &RoleChain,
         mfa: &Mfa,
         code: Secret<String>,
         call: &CodedCall<'_>,
@@ -246,15 +272,15 @@ impl Sessions {
         called.map_err(|error| {
             if error.is_code_refused() {
                 let said = "it is wrong, of another time, was used before, or the device is not this user's".to_owned();
-                CodeError::Refused { serial: mfa.serial.clone(), chain: chain.clone(), said }.into()
+                MfaError::Refused { serial: mfa.serial.clone(), chain: chain.clone(), said }.into()
             } else {
                 error.into()
             }
         })
     }
 
-    pub(super) async fn base(&self, chain: &Chain, want: Want) -> Result<Arc<Session>, SessionError> {
-        match Box::pin(self.get(chain, want)).await {
+    pub(super) async fn base(&self, chain: &RoleChain, freshness: Freshness) -> Result<Arc<Session>, SessionError> {
+        match Box::pin(self.get(chain, freshness)).await {
             Ok(served) => Ok(served.session),
             Err(problem) => Err(SessionError::clone(&problem)),
         }

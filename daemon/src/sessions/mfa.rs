@@ -1,4 +1,4 @@
-//! Codes of MFA devices: given by a person, or by a command that the configuration names.
+//! MfaCodes of MFA devices: given by a person, or by a command that the configuration names.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use rolecall_aws::source::process;
 use rolecall_aws::source::process::ProcessError;
 use rolecall_core::clock::left;
 use rolecall_core::config::Mfa;
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 
 /// How long a code may wait for the call that it is for: by then it is over anyway.
 const KEPT: Duration = Duration::from_mins(1);
@@ -24,14 +24,14 @@ pub(super) const SETTLE: Duration = Duration::from_secs(1);
 
 /// Why there is no code, or why it did not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CodeError {
+pub enum MfaError {
     /// A person has to give one.
     #[error("a code of the MFA device {} is needed", .serial)]
     Needed {
         /// The device.
         serial: MfaSerial,
         /// What it is for.
-        chain: Chain,
+        chain: RoleChain,
     },
     /// The code was not taken.
     #[error("the code of the MFA device {serial} was refused: {said}")]
@@ -39,7 +39,7 @@ pub enum CodeError {
         /// The device.
         serial: MfaSerial,
         /// What it is for.
-        chain: Chain,
+        chain: RoleChain,
         /// What AWS says, or we.
         said: String,
     },
@@ -54,42 +54,47 @@ pub enum CodeError {
     Temporary,
 }
 
-/// Codes on their way, and those that have gone it.
+/// MfaCodes on their way, and those that have gone it.
 #[derive(Debug, Default)]
-pub(super) struct Codes(Mutex<Known>);
+pub(super) struct MfaCodes(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
     /// Given for which session, and when.
-    given: HashMap<Chain, (Secret<String>, SystemTime)>,
+    given: HashMap<RoleChain, (Secret<String>, SystemTime)>,
     /// Used last, and when, by device.
     used: HashMap<MfaSerial, (Secret<String>, SystemTime)>,
 }
 
-impl Codes {
+impl MfaCodes {
     /// Forgets every code.
     pub(super) fn clear(&self) {
         *self.known() = Known::default();
     }
 
     /// Takes in what a person says for a session. The next call for that takes it.
-    pub(super) fn give(&self, chain: &Chain, code: Secret<String>, now: SystemTime) {
+    pub(super) fn give(&self, chain: &RoleChain, code: Secret<String>, now: SystemTime) {
         let mut known = self.known();
         known.given.retain(|_, (_, at)| left(*at, now) < KEPT);
         known.given.insert(chain.clone(), (code, now));
     }
 
     /// The code that somebody gave, once; refused here already where it is the one that was used last.
-    pub(super) fn take(&self, chain: &Chain, serial: &MfaSerial, now: SystemTime) -> Result<Secret<String>, CodeError> {
+    pub(super) fn take(
+        &self,
+        chain: &RoleChain,
+        serial: &MfaSerial,
+        now: SystemTime,
+    ) -> Result<Secret<String>, MfaError> {
         let given = self.known().given.remove(chain);
         match given.filter(|(_, at)| left(*at, now) < KEPT) {
-            Some((code, _)) if self.is_used(serial, &code, now) => Err(CodeError::Refused {
+            Some((code, _)) if self.is_used(serial, &code, now) => Err(MfaError::Refused {
                 serial: serial.clone(),
                 chain: chain.clone(),
                 said: "it was used already".to_owned(),
             }),
             Some((code, _)) => Ok(code),
-            None => Err(CodeError::Needed { serial: serial.clone(), chain: chain.clone() }),
+            None => Err(MfaError::Needed { serial: serial.clone(), chain: chain.clone() }),
         }
     }
 
@@ -112,8 +117,8 @@ impl Codes {
 }
 
 /// Runs the command that prints a code.
-pub(super) async fn ask(mfa: &Mfa, command: &str) -> Result<Secret<String>, CodeError> {
-    let said = process::run(command).await.map_err(CodeError::Process)?;
+pub(super) async fn ask(mfa: &Mfa, command: &str) -> Result<Secret<String>, MfaError> {
+    let said = process::run(command).await.map_err(MfaError::Process)?;
     let code = std::str::from_utf8(said.expose()).unwrap_or_default().trim();
     // `ykman oath accounts code` prints the account's name before it.
     let code = code.rsplit(char::is_whitespace).next().unwrap_or_default();
@@ -121,7 +126,7 @@ pub(super) async fn ask(mfa: &Mfa, command: &str) -> Result<Secret<String>, Code
         tracing::debug!(serial = %mfa.serial, "mfa_process gave a code");
         return Ok(Secret::new(code.to_owned()));
     }
-    Err(CodeError::Process(ProcessError::Malformed("a code of six digits")))
+    Err(MfaError::Process(ProcessError::Malformed("a code of six digits")))
 }
 
 /// Six digits (STS API, TokenCode).
@@ -136,7 +141,7 @@ pub(super) fn next_window(now: SystemTime) -> Duration {
     WINDOW.saturating_sub(into)
 }
 
-impl CodeError {
+impl MfaError {
     /// What has to happen for it to end.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
@@ -186,10 +191,10 @@ mod tests {
 
     #[test]
     fn a_code_is_taken_once_and_not_late() {
-        let (codes, serial) = (Codes::default(), "arn:aws:iam::111122223333:mfa/dev".parse().unwrap());
+        let (codes, serial) = (MfaCodes::default(), "arn:aws:iam::111122223333:mfa/dev".parse().unwrap());
         let source = SourceConfig::plain(SourceKind::AwsProfile("work".to_owned()));
-        let chain = Chain::new(source, "us-east-1".parse().unwrap(), Vec::new());
-        let needed = CodeError::Needed { serial: MfaSerial::clone(&serial), chain: chain.clone() };
+        let chain = RoleChain::new(source, "us-east-1".parse().unwrap(), Vec::new());
+        let needed = MfaError::Needed { serial: MfaSerial::clone(&serial), chain: chain.clone() };
         assert_eq!(codes.take(&chain, &serial, T0).unwrap_err(), needed);
         codes.give(&chain, code("123456"), T0);
         let taken = codes.take(&chain, &serial, T0).unwrap();

@@ -6,43 +6,43 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rolecall_protocol::SessionName;
 
-use super::{SessionError, Sessions, Want};
+use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::error::{AwsError, AwsErrorKind};
-use rolecall_aws::sts::{self, Asked, HopError};
-use rolecall_core::profile::{Chain, Hop};
+use rolecall_aws::sts::{self, StsError, StsOperation};
+use rolecall_core::profile::{RoleChain, RoleStep};
 use rolecall_core::session::Session;
 
 /// Whose credentials sources gave last, by source: their access key id, and the ARN that STS said for it.
 #[derive(Clone, Default)]
-pub(super) struct Identities(Arc<Mutex<HashMap<Chain, (String, String)>>>);
+pub(super) struct Identities(Arc<Mutex<HashMap<RoleChain, (String, String)>>>);
 
 impl Identities {
-    fn of(&self, base: &Chain, session: &Session) -> Option<String> {
+    fn of(&self, base: &RoleChain, session: &Session) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (key, arn) = known.get(base)?;
         (key == session.credentials.access_key_id()).then(|| arn.clone())
     }
 
-    fn put(&self, base: Chain, session: &Session, arn: String) {
+    fn put(&self, base: RoleChain, session: &Session, arn: String) {
         let key = session.credentials.access_key_id().to_owned();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(base, (key, arn));
     }
 }
 
 impl Sessions {
-    /// What the session of a chain's last hop is called.
-    pub(super) async fn session_name(&self, chain: &Chain, hop: &Hop) -> Result<SessionName, SessionError> {
-        let arn = if hop.session_name.wants_source_session() { Some(self.source_arn(chain).await?) } else { None };
-        hop.session_name.fill(arn.as_deref()).map_err(|error| {
+    /// What the session of a chain's last step is called.
+    pub(super) async fn session_name(&self, chain: &RoleChain, step: &RoleStep) -> Result<SessionName, SessionError> {
+        let arn = if step.session_name.wants_source_session() { Some(self.source_arn(chain).await?) } else { None };
+        step.session_name.fill(arn.as_deref()).map_err(|error| {
             let error = AwsError::new(AwsErrorKind::Rejected, error.to_string());
-            HopError { asked: Asked::Assume(hop.role.clone()), error }.into()
+            StsError { asked: StsOperation::Assume(step.role.clone()), error }.into()
         })
     }
 
     /// Whose the credentials of a chain's source are. STS is asked once for each that do not say it.
-    async fn source_arn(&self, chain: &Chain) -> Result<String, SessionError> {
-        let base = if chain.takes_code() { chain.keys() } else { chain.base() };
-        let session = self.base(&base, Want::Fresh).await?;
+    async fn source_arn(&self, chain: &RoleChain) -> Result<String, SessionError> {
+        let base = if chain.mfa_in_assume_role() { chain.without_mfa() } else { chain.base() };
+        let session = self.base(&base, Freshness::Cached).await?;
         if let Some(arn) = session.arn.clone().or_else(|| self.identities.of(&base, &session)) {
             return Ok(arn);
         }

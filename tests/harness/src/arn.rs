@@ -1,4 +1,4 @@
-//! Amazon Resource Names, as far as IAM and STS use them.
+//! Amazon Resource Names of IAM and STS.
 
 /// `arn:partition:service:region:account:resource`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) struct Arn {
 }
 
 impl Arn {
-    /// `None` unless the text has the shape of an ARN.
+    /// Parses an ARN. Returns `None` if the text does not have the shape of one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         if parts.next() != Some("arn") {
@@ -25,22 +25,22 @@ impl Arn {
         Some(Self { partition, service, account, resource })
     }
 
-    /// `role`, `user`, `assumed-role`, `root`.
+    /// Returns the resource type: `role`, `user`, `assumed-role` or `root`.
     pub(crate) fn kind(&self) -> &str {
         self.resource.split('/').next().unwrap_or_default()
     }
 
-    /// The last part of the resource: a role's or user's name without its path.
+    /// Returns the last part of the resource: the name of a role or user without its path.
     pub(crate) fn name(&self) -> &str {
         self.resource.rsplit('/').next().unwrap_or_default()
     }
 
-    /// What STS calls a session of this role: the path is lost.
+    /// Returns the ARN of a session of this role. It does not contain the role's path.
     pub(crate) fn assumed(&self, session_name: &str) -> String {
         format!("arn:{}:sts::{}:assumed-role/{}/{session_name}", self.partition, self.account, self.name())
     }
 
-    /// The account's root, which a trust policy names to trust the whole account.
+    /// Returns the ARN of the account root. A trust policy that names it trusts the whole account.
     pub(crate) fn root(&self) -> String {
         format!("arn:{}:iam::{}:root", self.partition, self.account)
     }

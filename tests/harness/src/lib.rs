@@ -1,15 +1,15 @@
-//! A sandboxed world to test Rolecall in.
+//! A sandboxed environment for the tests of Rolecall: an embedded AWS, an embedded API server, and real processes.
 //!
-//! Nothing here shares a line with the daemon, the client or their protocol: every rule is written down a second time,
-//! from AWS's documentation and from the sources of aws-iam-authenticator and kubectl, so that a bug of ours is not its
-//! own proof.
+//! The harness shares no code with the daemon, the client and their protocol. It implements every rule a second time,
+//! from AWS's documentation and from the sources of aws-iam-authenticator and kubectl, so that a bug in the product
+//! cannot hide in its own test.
 //!
 //! ```text
 //! Aws (HTTP: STS, EKS) ◀── presigned URL ── ApiServer (TLS) ◀── token ── kubectl
 //!   ▲                                                                      │ runs
 //!   └──────────── rolecalld ◀──────────── rolecall ◀───────────────────────┘
 //!
-//! Clock: the time of Aws and ApiServer.   Sandbox: where rolecalld, rolecall and kubectl live.
+//! Clock: the time of Aws and ApiServer.   Sandbox: runs rolecalld, rolecall and kubectl.
 //! ```
 //!
 //! ```no_run
@@ -26,45 +26,37 @@
 //!
 //! let sandbox = Sandbox::new();
 //! sandbox.write_aws_profile("work", &dev, &aws.endpoint());
-//! let said = sandbox.run(sandbox.rolecall().args(["status"]));
-//! said.assert_ok();
+//! let output = sandbox.run(sandbox.rolecall().args(["status"]));
+//! output.assert_ok();
 //! ```
 //!
-//! Rules of the house: no fixed ports, no sleeps (wait on [`AwsHandle::wait_for_calls`] or hold a reply with a
-//! [`Gate`]), the clock only through [`Clock`]. A double that is used wrongly panics with the reason.
+//! Conventions: no fixed ports; no sleeps (wait with [`AwsHandle::wait_for_calls`], or hold a response with a
+//! [`Gate`]); time only from [`Clock`]. Wrong use of a test double panics with the reason.
 
-// A test double must fail loudly and at once; a panic here is a failed test, not an outage.
+// A panic in a test double is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod arn;
-mod canary;
+mod certificate;
 mod clock;
-mod keys;
-mod line;
-mod proxy;
+mod encoding;
 mod random;
+mod secrets;
 mod serve;
 mod time;
 
-#[cfg(test)]
-mod testing;
-
-pub mod apiserver;
 pub mod aws;
+pub mod kube;
 pub mod sandbox;
-pub mod sigv4;
 
-pub use apiserver::ApiServer;
 pub use aws::{
-    Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, Fault, Gate, InstanceMetadata, Login, MfaDevice, Op,
-    Outcome, OverTls, Role, Sso,
+    AccessKey, Aws, AwsHandle, Call, Cluster, ContainerCredentials, Cut, Fault, Gate, InstanceMetadata, Login,
+    MfaDevice, Op, Outcome, OverTls, Role, Sso, TokenSpec,
 };
 pub use clock::Clock;
 pub use jiff::SignedDuration;
-pub use keys::AccessKey;
-pub use line::Line;
-pub use proxy::Proxy;
+pub use kube::ApiServer;
 pub use sandbox::{
-    AwsProfile, Daemon, FakeTime, Network, Notifications, Output, Sandbox, SessionBus, Terminal, within,
+    AwsProfile, Daemon, FakeTime, Network, Notifications, Output, Proxy, Sandbox, SessionBus, TcpRelay, Terminal,
+    within,
 };
-pub use sigv4::TokenSpec;

@@ -1,5 +1,5 @@
-//! A server of HTTP/1.1 on a loopback port of its own, on a thread and runtime of its own, so that a test may be sync
-//! or async.
+//! An HTTP/1.1 server on a free loopback port. It runs on a thread and runtime of its own, so a test may be
+//! synchronous or asynchronous.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,25 +20,26 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-/// A thousand callers connect at once in the load tests: none may wait for a SYN to be sent again.
+/// The load tests open 1,000 connections at once. With a shorter queue the kernel drops SYNs, and those clients retry
+/// after a second.
 const BACKLOG: u32 = 4096;
 
-/// What a handler answers with.
+/// The body of a response.
 pub(crate) type ReplyBody = BoxBody<Bytes, Broken>;
 
-/// The handler wants the connection closed, in the middle of the reply or instead of one.
+/// The handler closes the connection, in the middle of the response or instead of one.
 #[derive(Debug)]
 pub(crate) struct Broken;
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the test wants this connection closed")
+        f.write_str("the test closes this connection")
     }
 }
 
 impl std::error::Error for Broken {}
 
-/// A body that is there at once.
+/// A complete body.
 pub(crate) fn full(body: impl Into<Bytes>) -> ReplyBody {
     Full::new(body.into()).map_err(|never: Infallible| match never {}).boxed()
 }
@@ -52,7 +53,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on a free port of 127.0.0.1 and answers with `handler`, over TLS if there is an acceptor.
+    /// Listens on a free port of 127.0.0.1 and answers requests with `handler`, over TLS if `tls` is given.
     pub(crate) fn start<H, F>(name: &str, tls: Option<TlsAcceptor>, handler: H) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -70,11 +71,11 @@ impl Server {
                     .expect("start() waits for it");
                 tokio::select! {
                     () = accept(listener, tls, handler) => {}
-                    // Sent by Drop, or the sender is gone: either way nobody wants us any more.
+                    // Drop sends the signal, or the sender is gone.
                     _ = stopped => {}
                 }
             });
-            // Dropping the runtime drops every connection and every reply that still waits for a gate.
+            // Dropping the runtime drops every connection and every response that still waits.
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread can be started");
         let addr = ready.recv().expect("the server listens");
@@ -93,7 +94,7 @@ impl Drop for Server {
         }
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
-            // While a test is failing already its own message is the one to read.
+            // A failing test shows its own message.
             assert!(ended.is_ok() || std::thread::panicking(), "the server's thread panicked");
         }
     }
@@ -111,7 +112,7 @@ where
     F: Future<Output = Result<Response<ReplyBody>, Broken>> + Send + 'static,
 {
     loop {
-        // A peer that is gone before it was accepted is its own business.
+        // The client may close the connection before it is accepted.
         let Ok((stream, _peer)) = listener.accept().await else { continue };
         let _ = stream.set_nodelay(true);
         let (tls, handler) = (tls.clone(), handler.clone());
@@ -119,7 +120,7 @@ where
             match tls {
                 None => connection(stream, handler).await,
                 Some(tls) => {
-                    // Tests of the pin refuse our certificate on purpose.
+                    // Clients that test the pin reject this certificate on purpose.
                     if let Ok(stream) = tls.accept(stream).await {
                         connection(stream, handler).await;
                     }
@@ -139,6 +140,6 @@ where
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), service_fn(handler))
         .await;
-    // Broken connections are what half of the tests are about; the caller sees them.
+    // Many tests break connections on purpose; the client sees the error.
     drop(served);
 }

@@ -1,26 +1,31 @@
-//! The three ways in which these wires write a time, all UTC and in whole seconds.
+//! Timestamp formats of AWS and Kubernetes, all UTC and in whole seconds.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// `20150830T123600Z`, as SigV4 wants it.
+/// Formats `20150830T123600Z`, the form of SigV4.
 pub(crate) fn compact(at: SystemTime) -> String {
     write(at, "%Y%m%dT%H%M%SZ")
 }
 
-/// `2015-08-30T12:36:00Z`, as the XML of STS and Kubernetes have it.
+/// Formats `2015-08-30T12:36:00Z`, the form of STS and Kubernetes.
 pub(crate) fn rfc3339(at: SystemTime) -> String {
     write(at, "%Y-%m-%dT%H:%M:%SZ")
 }
 
-/// `Sun, 30 Aug 2015 12:36:00 GMT`, as an HTTP Date header has it.
+/// Formats `Sun, 30 Aug 2015 12:36:00 GMT`, the form of the HTTP `Date` header.
 pub(crate) fn http_date(at: SystemTime) -> String {
     write(at, "%a, %d %b %Y %H:%M:%S GMT")
 }
 
-/// Reads `20150830T123600Z` and nothing else.
+/// Returns the seconds since 1970. Panics if `at` is earlier.
+pub(crate) fn unix_seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).expect("tests use times after 1970").as_secs()
+}
+
+/// Parses `20150830T123600Z`. Returns `None` for every other form.
 pub(crate) fn parse_compact(text: &str) -> Option<SystemTime> {
     let bytes = text.as_bytes();
     let shaped = bytes.len() == 16
@@ -49,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_is_written_as_its_wire_has_it() {
+    fn timestamp_formatted_in_each_form_expected_text() {
         let at = parse_compact("20150830T123600Z").unwrap();
         assert_eq!(compact(at), "20150830T123600Z");
         assert_eq!(rfc3339(at), "2015-08-30T12:36:00Z");
@@ -57,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_exact_form_is_read() {
+    fn compact_timestamp_other_form_rejected() {
         for bad in [
             "",
             "20150830",

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use jiff::SignedDuration;
 use rolecall_aws::client::{Aws, AwsFiles};
 use rolecall_aws::http;
-use rolecall_core::clock::{Clock, Timekeeper};
-use rolecall_core::profile::Person;
+use rolecall_core::clock::{Clock, ClockSource};
+use rolecall_core::profile::LocalUser;
 use rolecall_protocol::ProfileName;
 use rolecalld::agent::{About, Agent, AgentError};
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ impl Laptop {
     }
 }
 
-impl Timekeeper for Laptop {
+impl ClockSource for Laptop {
     fn wall(&self) -> SystemTime {
         let ahead = self.state.lock().unwrap().1;
         let truth = self.truth();
@@ -92,8 +92,8 @@ impl Simulation {
 
         let clock = Clock::new(laptop.clone());
         let sts = Sts::new(laptop.clone());
-        let client = http::behind_the_wall(sts.client(), clock.clone());
-        let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
+        let client = http::restrict(sts.client(), clock.clone());
+        let person = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
         let about = About { socket: String::new(), log: None, restarts: 0 };
         let agent = Agent::new(path, Aws::with_client(files, clock.clone(), client), person, about);
         let stop = CancellationToken::new();

@@ -34,7 +34,7 @@ pub(crate) enum Mood {
     Unreachable,
     /// It takes the call and is never heard of again.
     Silent,
-    /// It has trouble of its own.
+    /// It has last_failure of its own.
     Broken,
     /// It wants fewer calls, and no other for this many seconds.
     Busy(u64),
@@ -127,7 +127,7 @@ impl Sts {
         let (status, text, wait) = match mood {
             Mood::Unreachable => return Err(ConnectorError::io("connection refused".into())),
             Mood::Silent => return std::future::pending().await,
-            Mood::Broken => (500, error("InternalFailure", "trouble"), None),
+            Mood::Broken => (500, error("InternalFailure", "last_failure"), None),
             Mood::Busy(seconds) => (503, error("ServiceUnavailable", "slow down"), Some(seconds)),
             Mood::Denying => (403, error("AccessDenied", "not you"), None),
             Mood::Well if off > SKEW => (403, error("SignatureDoesNotMatch", "Signature expired: not now"), None),

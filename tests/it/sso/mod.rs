@@ -60,7 +60,7 @@ impl Fixture {
         let fixture = Self::of(name);
         fixture.center.approve_all();
         assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done);
-        fixture.center.wait_for_person();
+        fixture.center.leave_pending();
         fixture
     }
 
@@ -125,7 +125,7 @@ async fn last(mut login: SsoLogin) -> SsoStep {
 fn why(error: &SsoError) -> &str {
     match error {
         SsoError::LoginNeeded { why } => why,
-        SsoError::NobodyIn => "nobody is logged in",
+        SsoError::NotLoggedIn => "nobody is logged in",
         other => panic!("{other:?}"),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use rolecall_core::config::{NameTemplate, SourceConfig, SourceKind};
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 use rolecalld::keyring::Keyring;
-use rolecalld::sessions::{Sessions, Want};
+use rolecalld::sessions::{Freshness, Sessions};
 use tokio::time::timeout;
 
 /// Fault matrix row 70.
@@ -173,7 +173,7 @@ async fn sso_logout_cancels_in_flight_renewal() {
     fixture.sso.logout(&fixture.session).await.unwrap();
     assert_eq!(why(&renewing.await.unwrap().unwrap_err()), "somebody logged out meanwhile");
     gate.open();
-    fixture.aws.wait_for_answers(Op::CreateToken, calls + 1, SOON);
+    fixture.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
     assert_eq!(fixture.file(), None);
 
     let mut login = fixture.login(LoginFlow::Device);
@@ -198,7 +198,7 @@ async fn renewed_while(meanwhile: impl FnOnce(&Fixture)) -> (Fixture, Result<(),
     fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
     meanwhile(&fixture);
     gate.open();
-    fixture.aws.wait_for_answers(Op::CreateToken, calls + 1, SOON);
+    fixture.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
     let outcome = renewing.await.unwrap();
     (fixture, outcome)
 }
@@ -254,15 +254,15 @@ async fn sso_invalidation_ends_renewal_but_keeps_login() {
     let aws = clients(&fixture.clock, &fixture.sandbox);
     let keyring = Keyring::new(aws.clock().clone());
     let sessions = Sessions::new(aws, keyring, NameTemplate::new("dev", "", "", ""));
-    let chain = Chain::of_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
-    assert!(sessions.get(&chain, Want::Fresh).await.is_ok());
+    let chain = RoleChain::of_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
+    assert!(sessions.get(&chain, Freshness::Cached).await.is_ok());
     fixture.clock.advance(2 * HOUR);
     let gate = Gate::new();
     fixture.aws.fault(Op::CreateToken, Fault::Hold(gate.clone()));
     let calls = fixture.aws.calls(Op::CreateToken);
     let getting = {
         let (sessions, chain) = (sessions.clone(), chain.clone());
-        tokio::spawn(async move { sessions.get(&chain, Want::Fresh).await.map(drop) })
+        tokio::spawn(async move { sessions.get(&chain, Freshness::Cached).await.map(drop) })
     };
     fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
     let sso = sessions.sources().aws_profiles().sso();
@@ -276,7 +276,7 @@ async fn sso_invalidation_ends_renewal_but_keeps_login() {
     assert_eq!(next.unwrap().map(drop), Ok(()));
     let before = fixture.token();
     gate.open();
-    fixture.aws.wait_for_answers(Op::CreateToken, calls + 2, SOON);
+    fixture.aws.wait_for_responses(Op::CreateToken, calls + 2, SOON);
     assert_eq!(fixture.token(), before);
     // What a person approves is the AWS CLI's as well.
     fixture.center.approve_all();
@@ -284,5 +284,5 @@ async fn sso_invalidation_ends_renewal_but_keeps_login() {
     assert_eq!(last(login).await, SsoStep::Done);
     assert_ne!(fixture.token()["accessToken"], before["accessToken"]);
     sessions.begin_again();
-    assert!(sessions.get(&chain, Want::Fresh).await.is_ok());
+    assert!(sessions.get(&chain, Freshness::Cached).await.is_ok());
 }

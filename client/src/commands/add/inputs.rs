@@ -2,10 +2,10 @@
 
 use rolecall_protocol::{ProfileInputs, SourceIdentity};
 
-use crate::atomic;
 use crate::cli::Inputs;
 use crate::config_file::{ConfigFileError, InputsEntry};
-use crate::report::{CliError, Exit};
+use crate::error::{CliError, Exit};
+use crate::files::atomic_file;
 
 /// More is no policy: STS takes 2,048 characters without spaces.
 const MAX_POLICY_FILE: u64 = 64 * 1024;
@@ -34,7 +34,7 @@ fn policy(path: &std::path::Path) -> Result<String, CliError> {
         let message = format!("there is no policy {}", path.display());
         return Err(CliError::new(Exit::Usage, message, "Give --policy a file with a policy in JSON"));
     }
-    let text = atomic::read(path, MAX_POLICY_FILE).map_err(ConfigFileError::File)?.text;
+    let text = atomic_file::read(path, MAX_POLICY_FILE).map_err(ConfigFileError::File)?.text;
     match serde_json::from_str::<serde_json::Value>(&text) {
         Ok(policy) if policy.is_object() => Ok(policy.to_string()),
         Ok(_) => Err(refused(path, "holds no policy, which is a JSON object")),

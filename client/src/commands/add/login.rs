@@ -1,42 +1,37 @@
 //! A login on the way: where the source needs one, whoever adds the profile is asked for it.
 
 use std::io::IsTerminal;
-use std::time::Duration;
 
-use jiff::tz::TimeZone;
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location, sentence};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location};
 
-use crate::agent::{Agent, CallError};
 use crate::cli::Add;
-use crate::commands::login;
-use crate::commands::login::browser;
-use crate::commands::login::conversation::{self, Wish};
-use crate::commands::login::desk::{Codes, Desk};
+use crate::clock;
 use crate::config_file::ConfigFile;
-use crate::report::CliError;
-use crate::run::Context;
-use crate::tty::Tty;
-use crate::{clock, output};
+use crate::context::Context;
+use crate::daemon::{CallError, Daemon};
+use crate::error::CliError;
+use crate::login::browser;
+use crate::login::flow::{self, LoginOptions};
+use crate::login::prompter::{CodeInput, Prompter};
+use crate::terminal::tty::Tty;
 
-/// How long somebody may take to say whether they want to log in.
-const ANSWER: Duration = Duration::from_mins(1);
 /// What to do where there is no source yet to log in to.
-const AGAIN: &str = "Run it again, and log in when it asks";
+const RUN_AGAIN_HINT: &str = "Run it again, and log in when it asks";
 
 /// Has the daemon assume the role and describe the cluster. Where the source needs a login first, the person is asked for
 /// it if they are there and want to; else the daemon's refusal is the answer.
 pub(super) fn probe(
-    agent: &Agent,
+    daemon: &Daemon,
     wanted: &Add,
     source: &Source<'_>,
     draft: &ConfigFile,
     context: &Context,
 ) -> Result<Probed, CliError> {
     let text = draft.text();
-    let probe = || agent.call_json(&Endpoint::Probe(wanted.name.clone()), text.as_bytes());
+    let probe = || daemon.call_json(&Endpoint::Probe(wanted.name.clone()), text.as_bytes());
     match probe() {
-        Err(CallError::Said(refusal)) if refusal.code == ErrorCode::LoginNeeded => {
-            offer(agent, source, &text, refusal, context)?;
+        Err(CallError::Rejected(refusal)) if refusal.code == ErrorCode::LoginNeeded => {
+            offer(daemon, source, &text, refusal, context)?;
             Ok(probe()?)
         }
         answer => Ok(answer?),
@@ -55,32 +50,29 @@ impl Source<'_> {
     /// What went wrong, with advice that can be followed.
     fn refused(&self, error: impl Into<CliError>, instead: &str) -> CliError {
         let error = error.into();
-        if self.is_new { error.advising(instead) } else { error }
+        if self.is_new { error.with_hint(instead) } else { error }
     }
 }
 
 fn offer(
-    agent: &Agent,
+    daemon: &Daemon,
     source: &Source<'_>,
     draft: &str,
     refusal: ErrorBody,
     context: &Context,
 ) -> Result<(), CliError> {
     let name = source.name;
-    if location::no_prompt() || !std::io::stderr().is_terminal() || !Tty::open().is_some_and(|tty| tty.is_free()) {
+    if location::no_prompt() || !std::io::stderr().is_terminal() || !Tty::open().is_some_and(|tty| tty.is_available()) {
         return Err(source.refused(refusal, "Run it in a terminal, where it asks you to log in"));
     }
-    let has_browser = browser::is_there(&context.environment);
-    let mut desk = Desk::of_command(name, context, Codes::Terminal, has_browser)?;
-    let message = refusal.clone().sanitized().message;
-    let question = format!("rolecall: {} ", sentence(&message, Some("Log in now? [Y/n]")));
-    if desk.agrees(&question, ANSWER) != Some(true) {
-        return Err(source.refused(refusal, AGAIN));
+    let has_browser = browser::is_available(&context.environment);
+    let mut prompter = Prompter::for_command(name, context, CodeInput::Terminal, has_browser)?;
+    if !prompter.confirm_login(&refusal) {
+        return Err(source.refused(refusal, RUN_AGAIN_HINT));
     }
     let flow = if has_browser { LoginFlow::Browser } else { LoginFlow::Device };
-    let wish = Wish { flow, renew: false, draft: Some(draft) };
-    let held = conversation::hold(agent, name, wish, &mut desk);
-    let done = held.map_err(|error| source.refused(error, AGAIN))?;
-    let told = login::told(&done, clock::now(), &TimeZone::system());
-    output::print(&format!("{} source {name}: {told}\n", context.screen.tick()))
+    let options = LoginOptions { flow, renew: false, draft: Some(draft) };
+    let held = flow::log_in(daemon, name, options, &mut prompter);
+    let done = held.map_err(|error| source.refused(error, RUN_AGAIN_HINT))?;
+    context.print_done(&format!("source {name}: {}", done.text(clock::now(), &context.zone)))
 }

@@ -1,11 +1,12 @@
 //! What the configuration is to say, and whether that may be written over what it says.
 
-use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, near_misses};
+use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, similar_names};
 
 use super::inputs;
 use crate::cli::Add;
-use crate::config_file::{ConfigFile, ProfileEntry, SourceEntry};
-use crate::report::{CliError, Exit};
+use crate::config_file::sources::SourceEntry;
+use crate::config_file::{ConfigFile, ProfileEntry};
+use crate::error::{CliError, Exit};
 
 /// The AWS profile that is used where none is named, as AWS's own tools do.
 const DEFAULT_AWS_PROFILE: &str = "default";
@@ -76,7 +77,7 @@ fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> 
     if known.iter().any(|known| known == source.as_str()) {
         return Ok(source.clone());
     }
-    let alike = near_misses(source.as_str(), known.iter().map(String::as_str));
+    let alike = similar_names(source.as_str(), known.iter().map(String::as_str));
     Err(CliError::failed(
         format!("there is no source \"{source}\" in the configuration"),
         match alike.as_slice() {
@@ -149,7 +150,13 @@ fn differences(old: &ProfileEntry, new: &ProfileEntry) -> Vec<String> {
         ("session_name", old.session_name.clone(), new.session_name.clone()),
         ("duration", old.duration.clone(), new.duration.clone()),
     ];
-    keys.extend(old.inputs.words().into_iter().zip(new.inputs.words()).map(|((key, old), (_, new))| (key, old, new)));
+    keys.extend(
+        old.inputs
+            .display_values()
+            .into_iter()
+            .zip(new.inputs.display_values())
+            .map(|((key, old), (_, new))| (key, old, new)),
+    );
     keys.extend(both(&old.server, &new.server).map(|(a, b)| ("server", a, b)));
     keys.extend(both(&old.ca_sha256, &new.ca_sha256).map(|(a, b)| ("ca_sha256", a, b)));
     let unset = || "(not set)".to_owned();

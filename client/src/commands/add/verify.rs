@@ -2,25 +2,26 @@
 
 use std::fmt::Write as _;
 
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::SignedDuration;
 use rolecall_protocol::{
     Cluster, ConfigChecked, Endpoint, ErrorBody, ErrorCode, Probed, ProbedCluster, SessionStatus, sanitize_for_terminal,
 };
 
-use crate::agent::Agent;
 use crate::cli::Add;
 use crate::config_file::{ConfigFile, ProfileEntry};
-use crate::context_entry::Server;
-use crate::report::CliError;
-use crate::run::Context;
-use crate::{clock, output, words};
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::error::CliError;
+use crate::format_time;
+use crate::kubeconfig::context_entry::Server;
+use crate::{clock, output};
 
 /// What is asked for where neither the command line nor the configuration says.
 const DEFAULT_DURATION: SignedDuration = SignedDuration::from_hours(1);
 
 /// Has the daemon read the configuration as it would be, and nothing else.
-pub(super) fn config_alone(agent: &Agent, draft: &ConfigFile) -> Result<(), CliError> {
-    agent.call_json::<ConfigChecked>(&Endpoint::ConfigCheck, draft.text().as_bytes())?;
+pub(super) fn config_alone(daemon: &Daemon, draft: &ConfigFile) -> Result<(), CliError> {
+    daemon.call_json::<ConfigChecked>(&Endpoint::ConfigCheck, draft.text().as_bytes())?;
     Ok(())
 }
 
@@ -69,8 +70,8 @@ fn no_cluster(wanted: &Add, problem: ErrorBody) -> CliError {
         }
         None => Some("Give --server and --certificate-authority".to_owned()),
     };
-    let error = CliError::from(ErrorBody { code: problem.code, message: problem.message, hint });
-    if error.to_string().starts_with(wanted.name.as_str()) { error } else { error.about(&wanted.name) }
+    // The daemon's message names the cluster alone.
+    CliError::from(ErrorBody { hint, ..problem }).with_subject(&wanted.name)
 }
 
 fn signed_in(
@@ -91,7 +92,7 @@ fn signed_in(
     };
     if let Some(end) = session.expires {
         let less = less_than_asked(wanted, session, draft);
-        let _ = write!(line, ", valid until {}", words::until(clock::now(), end, &TimeZone::system(), less.as_deref()));
+        let _ = write!(line, ", valid until {}", format_time::until(clock::now(), end, &context.zone, less.as_deref()));
     }
     line + "\n"
 }
@@ -102,8 +103,8 @@ fn less_than_asked(wanted: &Add, session: &SessionStatus, draft: &ConfigFile) ->
     wanted.role_arn.as_ref()?;
     let asked = wanted.duration.clone().or_else(|| draft.default_duration());
     let asked = asked.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_DURATION);
-    words::cut_short(session, asked)?;
-    Some(format!("AWS grants no more of the {} asked", words::length(asked)))
+    format_time::granted_if_shorter(session, asked)?;
+    Some(format!("AWS grants no more of the {} asked", format_time::duration(asked)))
 }
 
 fn found(cluster: &Cluster, pinned: &str, context: &Context) -> String {
@@ -128,7 +129,7 @@ mod tests {
     fn what_add_can_be_given_instead_is_said_where_it_helps() {
         let add = Add::of("rolecall add prod --region eu-west-1");
         let told = |code, hint: Option<&str>| {
-            let body = ErrorBody { code, message: "no".to_owned(), hint: hint.map(str::to_owned) };
+            let body = ErrorBody { hint: hint.map(str::to_owned), ..ErrorBody::new(code, "no") };
             no_cluster(&add, body).to_string()
         };
         assert_eq!(

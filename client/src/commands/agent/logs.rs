@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, Status};
 
-use crate::agent::{Agent, IfAbsent};
-use crate::report::CliError;
-use crate::{output, start};
+use crate::context::Context;
+use crate::daemon::spawn;
+use crate::error::CliError;
+use crate::output;
 
 /// The most that is read at once, from the end.
-const MOST: u64 = 1024 * 1024;
+const MAX_READ_BYTES: u64 = 1024 * 1024;
 /// How often a log that is followed is looked at.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Prints the last `lines` lines and, if asked to, what comes.
-pub(crate) fn run(follow: bool, lines: usize) -> Result<(), CliError> {
-    let path = find()?;
+pub(crate) fn run(follow: bool, lines: usize, context: &Context) -> Result<(), CliError> {
+    let path = log_path(context)?;
     let failed = |error: io::Error| {
         CliError::failed(
             format!("cannot read {}: {error}", path.display()),
@@ -29,22 +30,22 @@ pub(crate) fn run(follow: bool, lines: usize) -> Result<(), CliError> {
     };
     let mut file = File::open(&path).map_err(failed)?;
     let text = tail(&mut file, lines).map_err(failed)?;
-    output::print(&visible(&text))?;
+    output::print(&escape_control(&text))?;
     if !follow {
         return Ok(());
     }
     loop {
-        std::thread::sleep(LOOK);
-        let more = grown(&mut file, &path).map_err(failed)?;
+        std::thread::sleep(POLL_INTERVAL);
+        let more = read_appended(&mut file, &path).map_err(failed)?;
         if !more.is_empty() {
-            output::print(&visible(&more))?;
+            output::print(&escape_control(&more))?;
         }
     }
 }
 
 /// Where the running daemon says that it logs, else where one that we start would.
-fn find() -> Result<PathBuf, CliError> {
-    let running = Agent::find(IfAbsent::Fail).and_then(|agent| agent.call_json::<Status>(&Endpoint::Status, b""));
+fn log_path(context: &Context) -> Result<PathBuf, CliError> {
+    let running = context.running_daemon().and_then(|daemon| daemon.call_json::<Status>(&Endpoint::Status, b""));
     match running {
         Ok(Status { daemon, .. }) => daemon.log.map(PathBuf::from).ok_or_else(|| {
             CliError::failed(
@@ -52,14 +53,14 @@ fn find() -> Result<PathBuf, CliError> {
                 "Look where it was started, or with: journalctl --user -u rolecalld",
             )
         }),
-        Err(_) => start::log_file().ok_or_else(|| CliError::failed("there is no home folder", "Set HOME")),
+        Err(_) => spawn::log_file().ok_or_else(|| CliError::failed("there is no home folder", "Set HOME")),
     }
 }
 
 /// The last lines; the file is left at its end.
 fn tail(file: &mut File, lines: usize) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
-    let from = length.saturating_sub(MOST);
+    let from = length.saturating_sub(MAX_READ_BYTES);
     file.seek(SeekFrom::Start(from))?;
     let mut text = Vec::new();
     file.take(length - from).read_to_end(&mut text)?;
@@ -76,9 +77,9 @@ fn tail(file: &mut File, lines: usize) -> io::Result<Vec<u8>> {
 }
 
 /// What was added. A log that has become shorter, or is another file by now, is read from its start.
-fn grown(file: &mut File, path: &Path) -> io::Result<Vec<u8>> {
+fn read_appended(file: &mut File, path: &Path) -> io::Result<Vec<u8>> {
     let mut more = Vec::new();
-    file.take(MOST).read_to_end(&mut more)?;
+    file.take(MAX_READ_BYTES).read_to_end(&mut more)?;
     if more.is_empty() {
         let known = file.metadata()?;
         match path.metadata() {
@@ -91,7 +92,7 @@ fn grown(file: &mut File, path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// A log holds what others have said: control characters are shown rather than obeyed.
-fn visible(text: &[u8]) -> String {
+fn escape_control(text: &[u8]) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in String::from_utf8_lossy(text).chars() {
         if c.is_control() && !matches!(c, '\n' | '\t') {
@@ -135,20 +136,20 @@ mod tests {
         std::fs::write(&path, "one\n").unwrap();
         let mut file = File::open(&path).unwrap();
         assert_eq!(tail(&mut file, 5).unwrap(), b"one\n");
-        assert_eq!(grown(&mut file, &path).unwrap(), b"");
+        assert_eq!(read_appended(&mut file, &path).unwrap(), b"");
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"two\n").unwrap();
-        assert_eq!(grown(&mut file, &path).unwrap(), b"two\n");
+        assert_eq!(read_appended(&mut file, &path).unwrap(), b"two\n");
         std::fs::write(&path, "new\n").unwrap();
-        assert_eq!(grown(&mut file, &path).unwrap(), b"");
-        assert_eq!(grown(&mut file, &path).unwrap(), b"new\n");
+        assert_eq!(read_appended(&mut file, &path).unwrap(), b"");
+        assert_eq!(read_appended(&mut file, &path).unwrap(), b"new\n");
         std::fs::rename(&path, folder.path().join("daemon.log.1")).unwrap();
         std::fs::write(&path, "rotated\n").unwrap();
-        assert_eq!(grown(&mut file, &path).unwrap(), b"");
-        assert_eq!(grown(&mut file, &path).unwrap(), b"rotated\n");
+        assert_eq!(read_appended(&mut file, &path).unwrap(), b"");
+        assert_eq!(read_appended(&mut file, &path).unwrap(), b"rotated\n");
     }
 
     #[test]
     fn a_log_moves_no_cursor() {
-        assert_eq!(visible(b"a\x1b[2Jb\tc\r\n\xff"), "a\\u{1b}[2Jb\tc\\u{d}\n\u{fffd}");
+        assert_eq!(escape_control(b"a\x1b[2Jb\tc\r\n\xff"), "a\\u{1b}[2Jb\tc\\u{d}\n\u{fffd}");
     }
 }

@@ -7,87 +7,87 @@ use rolecall_protocol::{
     DaemonStatus, Endpoint, ErrorCode, ProfileStatus, Restarting, Status, location, sanitize_for_terminal,
 };
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::clock::Deadline;
-use crate::commands::same_config;
+use crate::context::Context;
+use crate::daemon::config_status::check_same_config;
+use crate::daemon::{CallError, Daemon};
+use crate::error::{CliError, Exit};
 use crate::output;
-use crate::report::{CliError, Exit};
-use crate::run::Context;
 
 /// How long the daemon may take to say how it is; one that is stuck is ended, which takes its own time.
-const ASK: Duration = Duration::from_secs(3);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long it may take to look at its program and to say that it restarts.
-const AGREE: Duration = Duration::from_secs(5);
+const RESTART_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long until it answers again.
-const RETURN: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is asked meanwhile; a daemon that is about to restart does not answer, so this is rarely needed.
-const STEP: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What is said of sessions that are not kept.
-const ANEW: &str = "; its sessions are assumed anew";
+const SESSIONS_LOST: &str = "; its sessions are assumed anew";
 
 /// Does it.
 pub(crate) fn run(context: &Context) -> Result<(), CliError> {
-    let agent = Agent::find(IfAbsent::Fail)?;
-    let before: Status = match agent.call_json_within(&Endpoint::Status, b"", Deadline::after(ASK)) {
+    let daemon = context.running_daemon()?;
+    let before: Status = match daemon.call_json_within(&Endpoint::Status, b"", Deadline::after(STATUS_TIMEOUT)) {
         Ok(status) => status,
-        Err(CallError::NotRunning) => return super::start(context, ""),
+        Err(CallError::NotRunning) => return super::start::run(context, ""),
         // Nobody that we would touch: each of these says itself what to do.
-        Err(error @ (CallError::Location(_) | CallError::Untrusted { .. })) => return Err(error.into()),
-        Err(_) => return anew(context),
+        Err(error @ (CallError::Location(_) | CallError::UntrustedSocket { .. })) => return Err(error.into()),
+        Err(_) => return stop_and_start(context),
     };
     // It would go by the configuration that it was started with, and whoever asks wants theirs.
-    if !location::config().is_ok_and(|ours| same_config(&ours, &before.config).is_ok()) {
-        return anew(context);
+    if !location::config().is_ok_and(|ours| check_same_config(&ours, &before.config, &context.environment).is_ok()) {
+        return stop_and_start(context);
     }
-    match agent.call_json_within::<Restarting>(&Endpoint::Restart, b"", Deadline::after(AGREE)) {
+    match daemon.call_json_within::<Restarting>(&Endpoint::Restart, b"", Deadline::after(RESTART_TIMEOUT)) {
         Ok(_) => {}
-        Err(CallError::Said(said)) if matches!(said.code, ErrorCode::RestartRefused | ErrorCode::Unknown) => {
+        Err(CallError::Rejected(said)) if matches!(said.code, ErrorCode::RestartRefused | ErrorCode::Unknown) => {
             return Err(said.into());
         }
         // It knows no restart, or not where it runs, or does not get to it.
-        Err(_) => return anew(context),
+        Err(_) => return stop_and_start(context),
     }
-    match wait(&agent, &before)? {
-        Some(after) => tell(context, &before, &after),
-        None => super::start(context, ANEW),
+    match wait(&daemon, &before)? {
+        Some(after) => print_restarted(context, &before, &after),
+        None => super::start::run(context, SESSIONS_LOST),
     }
 }
 
 /// As it was done before daemons could restart by themselves.
-fn anew(context: &Context) -> Result<(), CliError> {
+fn stop_and_start(context: &Context) -> Result<(), CliError> {
     super::stop::run(context)?;
-    super::start(context, ANEW)
+    super::start::run(context, SESSIONS_LOST)
 }
 
 /// Waits until the new program answers. `None` if it has ended.
-fn wait(agent: &Agent, before: &Status) -> Result<Option<Status>, CliError> {
-    let deadline = Deadline::after(RETURN);
+fn wait(daemon: &Daemon, before: &Status) -> Result<Option<Status>, CliError> {
+    let deadline = Deadline::after(READY_TIMEOUT);
     loop {
-        match agent.call_json_within::<Status>(&Endpoint::Status, b"", deadline) {
-            Ok(status) if is_another(&before.daemon, &status.daemon) => return Ok(Some(status)),
+        match daemon.call_json_within::<Status>(&Endpoint::Status, b"", deadline) {
+            Ok(status) if is_new_process(&before.daemon, &status.daemon) => return Ok(Some(status)),
             Ok(_) => {}
             Err(CallError::NotRunning) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
-        if !deadline.sleep(STEP) {
-            let message = format!("the agent has not restarted within {} s and goes on as it was", RETURN.as_secs());
+        if !deadline.sleep(POLL_INTERVAL) {
+            let message =
+                format!("the agent has not restarted within {} s and goes on as it was", READY_TIMEOUT.as_secs());
             return Err(CliError::new(Exit::Unreachable, message, "See: rolecall agent logs"));
         }
     }
 }
 
-fn is_another(before: &DaemonStatus, now: &DaemonStatus) -> bool {
+fn is_new_process(before: &DaemonStatus, now: &DaemonStatus) -> bool {
     (before.pid, before.restarts) != (now.pid, now.restarts)
 }
 
-fn tell(context: &Context, before: &Status, after: &Status) -> Result<(), CliError> {
+fn print_restarted(context: &Context, before: &Status, after: &Status) -> Result<(), CliError> {
     let version = sanitize_for_terminal(&after.daemon.version);
-    output::print(&format!(
-        "{} the agent restarted (pid {}, version {version}){}\n",
-        context.screen.tick(),
+    context.print_done(&format!(
+        "the agent restarted (pid {}, version {version}){}",
         after.daemon.pid,
-        sessions(&before.profiles, &after.profiles)
+        sessions_text(&before.profiles, &after.profiles)
     ))?;
     let ours = env!("CARGO_PKG_VERSION");
     if version == ours {
@@ -100,7 +100,7 @@ fn tell(context: &Context, before: &Status, after: &Status) -> Result<(), CliErr
 }
 
 /// What became of the sessions; nothing where there were none.
-fn sessions(before: &[ProfileStatus], after: &[ProfileStatus]) -> String {
+fn sessions_text(before: &[ProfileStatus], after: &[ProfileStatus]) -> String {
     // Long-lived keys are no session: they are looked up again.
     let has = |profile: &&ProfileStatus| profile.session.as_ref().is_some_and(|session| session.expires.is_some());
     let is_there = |profile: &&ProfileStatus| after.iter().any(|other| other.name == profile.name);
@@ -108,7 +108,7 @@ fn sessions(before: &[ProfileStatus], after: &[ProfileStatus]) -> String {
     let kept = after.iter().filter(has).filter(|profile| had.contains(&&profile.name)).count();
     match (kept, had.len()) {
         (_, 0) => String::new(),
-        (0, _) => ANEW.to_owned(),
+        (0, _) => SESSIONS_LOST.to_owned(),
         (kept, all) if kept == all => "; its sessions were kept".to_owned(),
         (kept, all) => format!("; {kept} of {all} sessions were kept, the others are assumed anew"),
     }
@@ -134,10 +134,10 @@ mod tests {
         let unused = serde_json::json!({"name": "a", "cluster": "c", "region": "eu-west-1", "source": "work", "state": "unused"});
         let unused: ProfileStatus = serde_json::from_value(unused).unwrap();
         let (both, one, other, none) = ([a.clone(), b.clone()], [a.clone()], [b.clone()], [unused.clone(), b]);
-        assert_eq!(sessions(std::slice::from_ref(&keys), &[]), "");
-        assert_eq!(sessions(&[a, keys], &one), "; its sessions were kept");
-        assert_eq!(sessions(&one, &other), "", "it is not configured any more");
-        assert_eq!(sessions(&one, &[unused]), "; its sessions are assumed anew");
-        assert_eq!(sessions(&both, &none), "; 1 of 2 sessions were kept, the others are assumed anew");
+        assert_eq!(sessions_text(std::slice::from_ref(&keys), &[]), "");
+        assert_eq!(sessions_text(&[a, keys], &one), "; its sessions were kept");
+        assert_eq!(sessions_text(&one, &other), "", "it is not configured any more");
+        assert_eq!(sessions_text(&one, &[unused]), "; its sessions are assumed anew");
+        assert_eq!(sessions_text(&both, &none), "; 1 of 2 sessions were kept, the others are assumed anew");
     }
 }

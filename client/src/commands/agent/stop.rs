@@ -6,80 +6,78 @@ use std::time::Duration;
 use rolecall_protocol::{Endpoint, Stopping};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::agent::{Agent, CallError, IfAbsent};
 use crate::clock::Deadline;
-use crate::context_entry::for_shell;
-use crate::http::Answer;
+use crate::context::Context;
+use crate::daemon::http::Response;
+use crate::daemon::{CallError, Daemon};
+use crate::error::{CliError, Exit};
+use crate::files::path_text::shell_quoted;
 use crate::output;
-use crate::report::{CliError, Exit};
-use crate::run::Context;
 
 /// How long the daemon may take to say that it will stop.
-const ASK: Duration = Duration::from_secs(3);
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long it may take to finish what is under way: its own limit is 5 s.
-const FINISH: Duration = Duration::from_secs(6);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long the kernel may take.
-const DIE: Duration = Duration::from_secs(2);
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stops the daemon and waits until it is gone.
 pub(crate) fn run(context: &Context) -> Result<(), CliError> {
-    let agent = Agent::find(IfAbsent::Fail)?;
-    let pid = match agent.listener() {
+    let daemon = context.running_daemon()?;
+    let pid = match daemon.listener_pid() {
         Ok(pid) => pid,
         Err(CallError::NotRunning) => {
             return output::print("the agent is not running\n");
         }
         // Nobody to end, or nobody that we would touch: each of these says itself what to do.
-        Err(error @ (CallError::Location(_) | CallError::Untrusted { .. })) => return Err(error.into()),
-        Err(error) => return Err(stuck(&error, &agent, None)),
+        Err(error @ (CallError::Location(_) | CallError::UntrustedSocket { .. })) => return Err(error.into()),
+        Err(error) => return Err(stop_failed(&error, &daemon, None)),
     };
-    let how = match agent.call(&Endpoint::Stop, b"", Deadline::after(ASK)) {
+    let how = match daemon.call(&Endpoint::Stop, b"", Deadline::after(STOP_TIMEOUT)) {
         // The daemon is not who listens: a service manager does, and whoever connects starts it again.
-        Ok(answer) if daemon_of(&answer) != pid => return activated(&answer, context),
-        Ok(_) | Err(CallError::NotRunning) => "stopped",
+        Ok(answer) if stopping_pid(&answer) != pid => return wait_for_activated(&answer, context),
+        Ok(_) | Err(CallError::NotRunning) => "has stopped",
         // It does not answer, or speaks another protocol: then as the system does it.
         Err(error) => {
-            signal(pid, Signal::TERM).ok_or_else(|| stuck(&error, &agent, pid))?;
+            signal(pid, Signal::TERM).ok_or_else(|| stop_failed(&error, &daemon, pid))?;
             "stopped by a signal"
         }
     };
-    let how = if gone(&agent, pid, FINISH) {
+    let how = if wait_until_gone(&daemon, pid, EXIT_TIMEOUT) {
         how
     } else {
-        let error = CallError::Silent(FINISH);
-        signal(pid, Signal::KILL).ok_or_else(|| stuck(&error, &agent, pid))?;
-        if !gone(&agent, pid, DIE) {
-            return Err(stuck(&error, &agent, pid));
+        let error = CallError::NoResponse(EXIT_TIMEOUT);
+        signal(pid, Signal::KILL).ok_or_else(|| stop_failed(&error, &daemon, pid))?;
+        if !wait_until_gone(&daemon, pid, KILL_TIMEOUT) {
+            return Err(stop_failed(&error, &daemon, pid));
         }
         "did not react and was killed"
     };
     let pid = pid.map(|pid| format!(" (pid {})", pid.as_raw_nonzero())).unwrap_or_default();
-    let verb = if how == "stopped" { "has stopped" } else { how };
-    output::print(&format!("{} the agent {verb}{pid}\n", context.screen.tick()))
+    context.print_done(&format!("the agent {how}{pid}"))
 }
 
 /// The process that says it will stop.
-fn daemon_of(answer: &Answer) -> Option<Pid> {
+fn stopping_pid(answer: &Response) -> Option<Pid> {
     let stopping: Stopping = serde_json::from_slice(answer.body()).ok()?;
     Pid::from_raw(i32::try_from(stopping.pid).ok()?)
 }
 
 /// Waits for the end of a daemon that a service manager started, without connecting: that would start the next.
-fn activated(answer: &Answer, context: &Context) -> Result<(), CliError> {
-    let Some(pid) = daemon_of(answer) else {
-        let told = CallError::Malformed("it did not say which process will stop".to_owned());
-        return Err(told.into());
+fn wait_for_activated(answer: &Response, context: &Context) -> Result<(), CliError> {
+    let Some(pid) = stopping_pid(answer) else {
+        let error = CallError::InvalidResponse("it did not say which process will stop".to_owned());
+        return Err(error.into());
     };
-    let deadline = Deadline::after(FINISH);
+    let deadline = Deadline::after(EXIT_TIMEOUT);
     while test_kill_process(pid).is_ok() {
         if !deadline.sleep(Duration::from_millis(10)) {
             let hint = format!("End it by hand: kill -KILL {}", pid.as_raw_nonzero());
-            return Err(CliError::new(Exit::Unreachable, CallError::Silent(FINISH).to_string(), hint));
+            return Err(CliError::new(Exit::Unreachable, CallError::NoResponse(EXIT_TIMEOUT).to_string(), hint));
         }
     }
-    output::print(&format!(
-        "{} the agent has stopped (pid {}); the service manager keeps its socket and starts it when it is needed\n",
-        context.screen.tick(),
+    context.print_done(&format!(
+        "the agent has stopped (pid {}); the service manager keeps its socket and starts it when it is needed",
         pid.as_raw_nonzero()
     ))
 }
@@ -97,11 +95,11 @@ fn is_daemon(pid: Pid) -> bool {
 
 /// Waits until nobody listens and the daemon has put its things away: it hangs up first, and takes its name away at the end. One
 /// that was killed leaves its name.
-fn gone(agent: &Agent, pid: Option<Pid>, limit: Duration) -> bool {
+fn wait_until_gone(daemon: &Daemon, pid: Option<Pid>, limit: Duration) -> bool {
     let deadline = Deadline::after(limit);
     loop {
-        let is_silent = matches!(agent.listener(), Err(CallError::NotRunning));
-        let has_ended = || !agent.socket().exists() || pid.is_none_or(|pid| test_kill_process(pid).is_err());
+        let is_silent = matches!(daemon.listener_pid(), Err(CallError::NotRunning));
+        let has_ended = || !daemon.socket().exists() || pid.is_none_or(|pid| test_kill_process(pid).is_err());
         if is_silent && has_ended() {
             return true;
         }
@@ -112,17 +110,17 @@ fn gone(agent: &Agent, pid: Option<Pid>, limit: Duration) -> bool {
 }
 
 /// It has to be ended by hand: that one process, since others of its name may serve other sockets, or other people.
-fn stuck(error: &CallError, agent: &Agent, pid: Option<Pid>) -> CliError {
-    let hint = by_hand(agent.socket(), pid.filter(|pid| is_daemon(*pid)));
+fn stop_failed(error: &CallError, daemon: &Daemon, pid: Option<Pid>) -> CliError {
+    let hint = kill_hint(daemon.socket(), pid.filter(|pid| is_daemon(*pid)));
     CliError::new(Exit::Unreachable, error.to_string(), hint)
 }
 
-fn by_hand(socket: &Path, daemon: Option<Pid>) -> String {
+fn kill_hint(socket: &Path, daemon: Option<Pid>) -> String {
     match daemon {
         Some(pid) => format!("End it by hand: kill -KILL {}", pid.as_raw_nonzero()),
         None => format!(
             "Look for the process that listens there, with: lsof -t {}  and if it is rolecalld, end it: kill -KILL PID",
-            for_shell(socket)
+            shell_quoted(socket)
         ),
     }
 }
@@ -134,8 +132,8 @@ mod tests {
     #[test]
     fn no_process_but_the_daemon_of_this_socket_is_to_be_killed() {
         let (socket, own) = (Path::new("/run/user/7/rolecall/agent.sock"), rustix::process::getpid());
-        assert_eq!(by_hand(socket, Some(own)), format!("End it by hand: kill -KILL {}", own.as_raw_nonzero()));
-        assert!(by_hand(socket, None).contains("lsof -t /run/user/7/rolecall/agent.sock "));
+        assert_eq!(kill_hint(socket, Some(own)), format!("End it by hand: kill -KILL {}", own.as_raw_nonzero()));
+        assert!(kill_hint(socket, None).contains("lsof -t /run/user/7/rolecall/agent.sock "));
         // With socket activation the listener is the service manager, whose death would end the whole session.
         assert!(!is_daemon(own));
     }

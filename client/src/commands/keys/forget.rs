@@ -2,33 +2,30 @@
 
 use rolecall_protocol::{Endpoint, KeyForgotten, KeyName, SourceName, location};
 
-use super::ask::Terminal;
-use crate::agent::{Agent, IfAbsent};
 use crate::config_file::ConfigFile;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
 use crate::output;
-use crate::report::{CliError, Exit};
-use crate::run::Context;
+use crate::terminal::prompt;
+use crate::terminal::tty::{Tty, TypedLine};
 
 /// Removes them, once the person has said so.
 pub(super) fn run(name: &KeyName, yes: bool, context: &Context) -> Result<(), CliError> {
-    if !yes && !is_sure(name)? {
+    if !yes && !confirm(name)? {
         return Err(CliError::failed(format!("keys \"{name}\" stay"), "Nothing was changed."));
     }
     let endpoint = Endpoint::ForgetKey(name.clone());
-    let KeyForgotten { used_by } = Agent::find(IfAbsent::Start)?.call_json(&endpoint, b"")?;
-    output::print(&format!(
-        "{} forgot the keys {name}; AWS goes on taking them until they are deleted in IAM\n",
-        context.screen.tick()
-    ))?;
+    let KeyForgotten { used_by } = context.daemon()?.call_json(&endpoint, b"")?;
+    context.print_done(&format!("forgot the keys {name}; AWS goes on taking them until they are deleted in IAM"))?;
     let used_by: Vec<&str> = used_by.iter().map(SourceName::as_str).collect();
     if !used_by.is_empty() {
-        output::note(&format!("{} and gives nothing any more", told(&used_by)));
+        output::print_note(&format!("{} and gives nothing any more", usage_text(&used_by)));
     }
     Ok(())
 }
 
-fn is_sure(name: &KeyName) -> Result<bool, CliError> {
-    let Some(terminal) = Terminal::open() else {
+fn confirm(name: &KeyName) -> Result<bool, CliError> {
+    let Some(tty) = Tty::open() else {
         return Err(CliError::new(
             Exit::Usage,
             format!("keys \"{name}\": nobody can be asked whether to forget them"),
@@ -38,15 +35,15 @@ fn is_sure(name: &KeyName) -> Result<bool, CliError> {
     // What cannot be read says nothing of who uses them.
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
     let used_by = config.map(|config| config.sources_with_keyring(name)).unwrap_or_default();
-    let used = if used_by.is_empty() { String::new() } else { format!(" ({})", told(&used_by)) };
-    let answer = terminal.ask(&format!("Remove the keys {name} from the keyring{used}? [y/N] "))?;
-    Ok(answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())))
+    let used = if used_by.is_empty() { String::new() } else { format!(" ({})", usage_text(&used_by)) };
+    let answer = prompt::ask(&tty, &format!("Remove the keys {name} from the keyring{used}? [y/N] "), None);
+    Ok(matches!(answer, TypedLine::Line(answer) if prompt::is_yes(&answer, false)))
 }
 
-fn told(used_by: &[impl AsRef<str>]) -> String {
+fn usage_text(used_by: &[impl AsRef<str>]) -> String {
     let verb = if used_by.len() == 1 { "source" } else { "sources" };
     let uses = if used_by.len() == 1 { "uses" } else { "use" };
-    format!("{verb} {} {uses} them", super::names(used_by))
+    format!("{verb} {} {uses} them", super::text::name_list(used_by))
 }
 
 #[cfg(test)]
@@ -55,7 +52,7 @@ mod tests {
 
     #[test]
     fn who_uses_them() {
-        assert_eq!(told(&["work"]), "source work uses them");
-        assert_eq!(told(&["work", "home"]), "sources work, home use them");
+        assert_eq!(usage_text(&["work"]), "source work uses them");
+        assert_eq!(usage_text(&["work", "home"]), "sources work, home use them");
     }
 }

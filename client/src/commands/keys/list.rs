@@ -3,32 +3,32 @@
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, KeyList, KeyStatus, sanitize_for_terminal};
 
-use crate::agent::{Agent, IfAbsent};
-use crate::report::CliError;
-use crate::run::Context;
-use crate::table::{Column, Row, render};
-use crate::{clock, output, words};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::format_time;
+use crate::terminal::table::{Column, Row, render};
+use crate::{clock, output};
 
 /// Prints the keys; nothing of them is secret.
 pub(super) fn run(json: bool, context: &Context) -> Result<(), CliError> {
-    let KeyList { keys } = Agent::find(IfAbsent::Start)?.call_json(&Endpoint::Keys, b"")?;
+    let KeyList { keys } = context.daemon()?.call_json(&Endpoint::Keys, b"")?;
     if json {
-        return crate::commands::print_json(&keys);
+        return output::print_json(&keys);
     }
     if keys.is_empty() {
-        output::note("there are no keys in the OS keyring. Put some there: rolecall keys put NAME");
+        output::print_note("there are no keys in the OS keyring. Put some there: rolecall keys put NAME");
         return Ok(());
     }
-    output::print(&table(&keys, context.screen.width, clock::now(), &TimeZone::system()))
+    output::print(&table(&keys, context.screen.width, clock::now(), &context.zone))
 }
 
 fn table(keys: &[KeyStatus], width: Option<usize>, now: Timestamp, zone: &TimeZone) -> String {
     let columns = [
-        Column { title: "NAME", goes: 0 },
-        Column { title: "ACCESS KEY", goes: 0 },
-        Column { title: "REGION", goes: 2 },
-        Column { title: "STORED", goes: 3 },
-        Column { title: "WHOSE", goes: 1 },
+        Column { title: "NAME", drop_priority: 0 },
+        Column { title: "ACCESS KEY", drop_priority: 0 },
+        Column { title: "REGION", drop_priority: 2 },
+        Column { title: "STORED", drop_priority: 3 },
+        Column { title: "WHOSE", drop_priority: 1 },
     ];
     let rows: Vec<Row> = keys
         .iter()
@@ -37,10 +37,10 @@ fn table(keys: &[KeyStatus], width: Option<usize>, now: Timestamp, zone: &TimeZo
                 key.name.as_str().into(),
                 format!("…{}", sanitize_for_terminal(&key.key_id_suffix)).into(),
                 key.region.as_str().into(),
-                words::moment(now, key.stored, zone).into(),
+                format_time::short_time(now, key.stored, zone).into(),
                 key.arn.as_deref().map_or_else(|| "-".to_owned(), sanitize_for_terminal).into(),
             ],
-            below: Vec::new(),
+            detail_lines: Vec::new(),
         })
         .collect();
     render(&columns, &rows, width)

@@ -2,33 +2,34 @@
 
 use rolecall_protocol::{Endpoint, KeyName, KeyRotated, sanitize_for_terminal};
 
-use crate::agent::{Agent, IfAbsent};
-use crate::report::CliError;
-use crate::run::Context;
-use crate::{output, screen};
+use crate::context::Context;
+use crate::daemon::patient_deadline;
+use crate::error::CliError;
+use crate::output;
+use crate::terminal::style;
 
 /// Has the daemon rotate them, which takes as long as IAM takes to tell everybody.
 pub(super) fn run(name: &KeyName, context: &Context) -> Result<(), CliError> {
-    let agent = Agent::find(IfAbsent::Start)?;
-    if screen::can_redraw(&context.environment) {
-        output::note("making new keys; until AWS knows them everywhere half a minute may pass");
+    let daemon = context.daemon()?;
+    if style::stdout_can_redraw(&context.environment) {
+        output::print_note("making new keys; until AWS knows them everywhere half a minute may pass");
     }
     let endpoint = Endpoint::RotateKey(name.clone());
-    let rotated: KeyRotated = agent.call_json_within(&endpoint, b"", super::patience(&endpoint))?;
-    output::print(&format!("{} {}\n", context.screen.tick(), told(name, &rotated)))?;
+    let rotated: KeyRotated = daemon.call_json_within(&endpoint, b"", patient_deadline(&endpoint))?;
+    context.print_done(&rotation_text(name, &rotated))?;
     match rotated.old_stays {
-        Some(problem) => Err(CliError::from(problem).about(format_args!("keys \"{name}\""))),
+        Some(problem) => Err(CliError::from(problem).with_subject(format_args!("keys \"{name}\""))),
         None => Ok(()),
     }
 }
 
-fn told(name: &KeyName, rotated: &KeyRotated) -> String {
+fn rotation_text(name: &KeyName, rotated: &KeyRotated) -> String {
     let old = sanitize_for_terminal(&rotated.old_suffix);
     let old = match rotated.old_stays {
         None => format!("the old one (…{old}) was deleted at AWS"),
         Some(_) => format!("the old one (…{old}) is still there at AWS"),
     };
-    format!("{name}: the keyring has the new {}; {old}", super::described(&rotated.key))
+    format!("{name}: the keyring has the new {}; {old}", super::text::key_text(&rotated.key))
 }
 
 #[cfg(test)]
@@ -45,11 +46,11 @@ mod tests {
         .unwrap();
         let name = "work".parse().unwrap();
         assert_eq!(
-            told(&name, &rotated),
+            rotation_text(&name, &rotated),
             "work: the keyring has the new access key …NEWS of arn:aws:iam::111122223333:user/dev; the old one (…OLDS) was \
              deleted at AWS"
         );
         rotated.old_stays = Some(rolecall_protocol::ErrorBody::new(rolecall_protocol::ErrorCode::AccessDenied, "no"));
-        assert!(told(&name, &rotated).ends_with("the old one (…OLDS) is still there at AWS"));
+        assert!(rotation_text(&name, &rotated).ends_with("the old one (…OLDS) is still there at AWS"));
     }
 }

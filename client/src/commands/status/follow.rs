@@ -12,29 +12,29 @@ use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use rolecall_protocol::{Endpoint, ErrorCode, sanitize_for_terminal};
 
-use crate::agent::{Agent, CALL, CallError};
-use crate::clock::{self, Deadline, patient_pause, steady};
-use crate::http::{HttpError, Lines};
+use crate::clock::{self, Deadline, long_backoff, monotonic_now};
+use crate::daemon::http::{HttpError, LineStream};
+use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
 
 /// The least time between two looks at the status: events come in bursts, and eyes are slow.
-const GAP: Duration = Duration::from_millis(200);
+const MIN_FETCH_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
-const SILENCE: Duration = Duration::from_secs(24);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(24);
 /// How long the stream is listened to at once after that. Whoever was stopped meanwhile (Ctrl-Z) finds in it what was
 /// said in that time, and a daemon that has spoken is not silent.
-const LISTEN: Duration = Duration::from_secs(1);
+const EXTRA_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the daemon may be away before that is news: a restart takes less.
-const PATIENCE: Duration = Duration::from_secs(1);
+const OUTAGE_GRACE: Duration = Duration::from_secs(1);
 
 /// What there is to know for who watches.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum WatchEvent {
     /// The status as the daemon tells it: JSON.
     Status(Vec<u8>),
     /// The daemon has said something, if only that it is there.
     Heard(Timestamp),
     /// The daemon cannot be asked, and it is tried again.
-    Away(Away),
+    Outage(Outage),
     /// It makes no sense to go on.
     Ended(CallError),
     /// Somebody pressed a key, or resized the terminal.
@@ -43,22 +43,22 @@ pub(super) enum News {
 
 /// Why the daemon cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Away {
+pub(super) enum Outage {
     /// It does not run.
     Gone,
     /// It runs, and does not answer.
     Silent,
     /// Something else, in words.
-    Troubled(String),
+    Failing(String),
 }
 
 /// Nobody wants any news any more.
-type Unwanted = SendError<News>;
+type ReceiverGone = SendError<WatchEvent>;
 
 /// Follows the daemon in a thread of its own, from a stream of events that has just begun. `agent` must be one that
 /// starts nothing.
-pub(super) fn start(agent: Agent, events: Lines, tell: Sender<News>) -> io::Result<()> {
-    let follower = Follower::new(agent, tell, PATIENCE, SILENCE);
+pub(super) fn start(daemon: Daemon, events: LineStream, sender: Sender<WatchEvent>) -> io::Result<()> {
+    let follower = Follower::new(daemon, sender, OUTAGE_GRACE, SILENCE_TIMEOUT);
     let follow = move || {
         // It ends where nobody listens any more; that is all there is to it.
         let _ = follower.follow(events);
@@ -67,11 +67,11 @@ pub(super) fn start(agent: Agent, events: Lines, tell: Sender<News>) -> io::Resu
 }
 
 struct Follower {
-    agent: Agent,
-    tell: Sender<News>,
-    pace: Pace,
+    daemon: Daemon,
+    sender: Sender<WatchEvent>,
+    schedule: FetchSchedule,
     /// How long the daemon may be away before that is news.
-    patience: Duration,
+    outage_grace: Duration,
     /// How long it may say nothing.
     silence: Duration,
     /// Until when it may, where it is.
@@ -79,15 +79,24 @@ struct Follower {
     /// How often it was looked for since the last status.
     failures: u32,
     /// Whether the daemon was seen to hold its lock, so that it is seen to let it go.
-    shows_lock: bool,
+    held_lock: bool,
 }
 
 impl Follower {
-    fn new(agent: Agent, tell: Sender<News>, patience: Duration, silence: Duration) -> Self {
-        Self { agent, tell, pace: Pace::default(), patience, silence, until: None, failures: 0, shows_lock: false }
+    fn new(daemon: Daemon, sender: Sender<WatchEvent>, outage_grace: Duration, silence: Duration) -> Self {
+        Self {
+            daemon,
+            sender,
+            schedule: FetchSchedule::default(),
+            outage_grace,
+            silence,
+            until: None,
+            failures: 0,
+            held_lock: false,
+        }
     }
 
-    fn follow(mut self, events: Lines) -> Result<(), Unwanted> {
+    fn follow(mut self, events: LineStream) -> Result<(), ReceiverGone> {
         let mut events = Some(events);
         loop {
             let failure = match events.take() {
@@ -100,100 +109,100 @@ impl Follower {
                     Err(failure) => failure,
                 },
             };
-            if !passes(&failure) {
-                return self.tell.send(News::Ended(failure));
+            if !is_transient(&failure) {
+                return self.sender.send(WatchEvent::Ended(failure));
             }
-            let until = *self.until.get_or_insert_with(|| Deadline::after(self.patience));
+            let until = *self.until.get_or_insert_with(|| Deadline::after(self.outage_grace));
             if until.remaining().is_none() {
-                self.tell.send(News::Away(away(&failure)))?;
+                self.sender.send(WatchEvent::Outage(outage(&failure)))?;
             }
-            std::thread::sleep(patient_pause(self.failures));
+            std::thread::sleep(long_backoff(self.failures));
             self.failures = self.failures.saturating_add(1);
         }
     }
 
     /// Fetches the status whenever something happens, until that fails.
-    fn relay(&mut self, mut events: Lines) -> Result<CallError, Unwanted> {
-        self.shows_lock = self.agent.is_seen_running();
-        self.pace.want();
-        let mut quiet = Quiet::after(self.silence);
+    fn relay(&mut self, mut events: LineStream) -> Result<CallError, ReceiverGone> {
+        self.held_lock = self.daemon.holds_instance_lock();
+        self.schedule.want();
+        let mut silence_timer = SilenceTimer::after(self.silence);
         loop {
-            let due = self.pace.due(steady());
+            let due = self.schedule.due(monotonic_now());
             if due == Some(Duration::ZERO) {
-                self.pace.fetched(steady());
-                match self.agent.call(&Endpoint::Status, b"", Deadline::after(CALL)) {
+                self.schedule.fetched(monotonic_now());
+                match self.daemon.call(&Endpoint::Status, b"", Deadline::after(CALL_TIMEOUT)) {
                     Ok(answer) => {
-                        self.tell.send(News::Heard(clock::now()))?;
-                        self.tell.send(News::Status(answer.body().to_vec()))?;
+                        self.sender.send(WatchEvent::Heard(clock::now()))?;
+                        self.sender.send(WatchEvent::Status(answer.body().to_vec()))?;
                     }
                     Err(failure) => return Ok(failure),
                 }
-                quiet = Quiet::after(self.silence);
+                silence_timer = SilenceTimer::after(self.silence);
                 (self.failures, self.until) = (0, None);
                 continue;
             }
-            let left = quiet.left();
-            match events.next(Deadline::after(due.or(left).unwrap_or(LISTEN))) {
+            let left = silence_timer.left();
+            match events.next(Deadline::after(due.or(left).unwrap_or(EXTRA_READ_TIMEOUT))) {
                 Ok(Some(line)) => {
                     // What has happened shows in the status; an empty line says nothing but that the daemon is there.
                     if !line.is_empty() {
-                        self.pace.want();
+                        self.schedule.want();
                     }
-                    self.tell.send(News::Heard(clock::now()))?;
-                    quiet = Quiet::after(self.silence);
+                    self.sender.send(WatchEvent::Heard(clock::now()))?;
+                    silence_timer = SilenceTimer::after(self.silence);
                 }
                 // Only after a look of its own does it count as silent.
-                Ok(None) if due.is_none() && left.is_none() && quiet.is_first() => {
-                    self.tell.send(News::Away(Away::Silent))?;
+                Ok(None) if due.is_none() && left.is_none() && silence_timer.is_first() => {
+                    self.sender.send(WatchEvent::Outage(Outage::Silent))?;
                 }
                 Ok(None) => {}
-                Err(HttpError::Malformed(why)) => return Ok(CallError::Malformed(why.to_owned())),
-                Err(lost) => return Ok(CallError::Lost(lost)),
+                Err(HttpError::Invalid(why)) => return Ok(CallError::InvalidResponse(why.to_owned())),
+                Err(lost) => return Ok(CallError::Disconnected(lost)),
             }
         }
     }
 
     /// Looks for the daemon. Where a service manager listens in its place, to connect would be to start it; so whoever
     /// was seen to let its lock go is left alone until it has it again.
-    fn reconnect(&self) -> Result<Lines, CallError> {
-        if self.shows_lock && !self.agent.is_seen_running() {
+    fn reconnect(&self) -> Result<LineStream, CallError> {
+        if self.held_lock && !self.daemon.holds_instance_lock() {
             return Err(CallError::NotRunning);
         }
-        self.agent.events(Deadline::after(CALL))
+        self.daemon.events(Deadline::after(CALL_TIMEOUT))
     }
 }
 
 /// Whether a failure is one of those that end by themselves: the daemon is not there, or has no time.
-fn passes(failure: &CallError) -> bool {
+fn is_transient(failure: &CallError) -> bool {
     match failure {
         CallError::NotRunning
         | CallError::Connect { .. }
         | CallError::Busy(_)
-        | CallError::Silent(_)
-        | CallError::Lost(_) => true,
-        CallError::Said(said) => said.code == ErrorCode::Unavailable,
+        | CallError::NoResponse(_)
+        | CallError::Disconnected(_) => true,
+        CallError::Rejected(said) => said.code == ErrorCode::Unavailable,
         _ => false,
     }
 }
 
-fn away(failure: &CallError) -> Away {
+fn outage(failure: &CallError) -> Outage {
     match failure {
         // Lost, and not yet there again.
-        CallError::NotRunning | CallError::Lost(_) => Away::Gone,
-        CallError::Silent(_) | CallError::Busy(_) => Away::Silent,
-        other => Away::Troubled(sanitize_for_terminal(&format!("{other}; trying again"))),
+        CallError::NotRunning | CallError::Disconnected(_) => Outage::Gone,
+        CallError::NoResponse(_) | CallError::Busy(_) => Outage::Silent,
+        other => Outage::Failing(sanitize_for_terminal(&format!("{other}; trying again"))),
     }
 }
 
 /// How long the daemon may still say nothing, and whether it was told that this is over.
-struct Quiet {
+struct SilenceTimer {
     until: Deadline,
-    is_told: bool,
+    is_reported: bool,
 }
 
-impl Quiet {
+impl SilenceTimer {
     fn after(silence: Duration) -> Self {
-        Self { until: Deadline::after(silence), is_told: false }
+        Self { until: Deadline::after(silence), is_reported: false }
     }
 
     fn left(&self) -> Option<Duration> {
@@ -202,19 +211,19 @@ impl Quiet {
 
     /// True once.
     const fn is_first(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_told, true)
+        !std::mem::replace(&mut self.is_reported, true)
     }
 }
 
 /// When the status is fetched: at once if it was not for a while, else after a pause, and once for all that has happened
 /// by then.
 #[derive(Debug, Default)]
-struct Pace {
+struct FetchSchedule {
     is_wanted: bool,
     last: Option<Instant>,
 }
 
-impl Pace {
+impl FetchSchedule {
     /// Something has happened.
     const fn want(&mut self) {
         self.is_wanted = true;
@@ -222,7 +231,7 @@ impl Pace {
 
     /// How long until it is to be fetched; `None` while nothing has happened.
     fn due(&self, now: Instant) -> Option<Duration> {
-        let next = self.last.and_then(|last| last.checked_add(GAP));
+        let next = self.last.and_then(|last| last.checked_add(MIN_FETCH_INTERVAL));
         self.is_wanted.then(|| next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now)))
     }
 

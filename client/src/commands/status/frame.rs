@@ -6,18 +6,18 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::Status;
 
-use super::{blocks, is_empty};
-use crate::commands::none_yet;
-use crate::screen::Screen;
-use crate::words;
+use super::render::{blocks, is_empty};
+use crate::daemon::config_status;
+use crate::format_time;
+use crate::terminal::style::Screen;
 
 /// Switches to the terminal's other screen, so that what was there before stays as it was, and hides the cursor.
-pub(super) const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+pub(super) const ENTER_ALTERNATE_SCREEN: &str = "\x1b[?1049h\x1b[?25l";
 /// Undoes both.
-pub(super) const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+pub(super) const LEAVE_ALTERNATE_SCREEN: &str = "\x1b[?25h\x1b[?1049l";
 
 /// The least rows of a terminal that has some to spare for a footer.
-const TALL: usize = 10;
+const MIN_ROWS_FOR_FOOTER: usize = 10;
 
 /// What there is to draw.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ pub(super) struct Picture<'a> {
     /// Why there is nothing newer.
     pub(super) away: Option<&'a str>,
     /// Whether it will be drawn again.
-    pub(super) goes_on: bool,
+    pub(super) is_live: bool,
 }
 
 /// The picture as lines that fit into `rows`, leaving one for the cursor.
@@ -50,7 +50,7 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
         let is_tall = rows.is_some_and(|rows| height(&blocks.sources, screen) > rows / 3);
         sources = dimmed_if(is_old, if is_tall { blocks.urgent } else { blocks.sources });
         if is_empty(status) {
-            push(&mut above, &screen.paragraph("  ", &none_yet().to_string(), ""));
+            push(&mut above, &screen.paragraph("  ", &config_status::no_profiles_error().to_string(), ""));
         }
     }
     let footer = footer(picture, zone, rows);
@@ -79,11 +79,11 @@ pub(super) fn paint(text: &str, screen: Screen) -> String {
 }
 
 fn footer(picture: &Picture<'_>, zone: &TimeZone, rows: Option<usize>) -> String {
-    if picture.status.is_none() || rows.is_some_and(|rows| rows < TALL) {
+    if picture.status.is_none() || rows.is_some_and(|rows| rows < MIN_ROWS_FOR_FOOTER) {
         return String::new();
     }
-    let how_to_leave = if picture.goes_on { " Ctrl-C to leave." } else { "" };
-    let text = format!("As of {}.{how_to_leave}", words::time_of_day(picture.as_of, zone));
+    let how_to_leave = if picture.is_live { " Ctrl-C to leave." } else { "" };
+    let text = format!("As of {}.{how_to_leave}", format_time::time_of_day(picture.as_of, zone));
     format!("\n{}\n", text.dimmed())
 }
 

@@ -7,24 +7,24 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
 use rolecall_protocol::{Problem, ProfileStatus, SourceName, SourceStatus, Status, sanitize_for_terminal};
 
-use super::{profile_aside, said};
-use crate::commands::login::source::waits_for_login;
-use crate::commands::login::standing::{Standing, Urgency};
-use crate::screen::Screen;
-use crate::table::{self, Cell, Column, Row};
+use super::text::{problem_text, profile_timing};
+use crate::login::source::waits_for_login;
+use crate::login::status::{LoginSummary, Urgency};
+use crate::terminal::style::Screen;
+use crate::terminal::table::{self, Cell, Column, Row};
 
 const COLUMNS: &[Column] = &[
-    Column { title: "", goes: 0 },
-    Column { title: "SOURCE", goes: 0 },
-    Column { title: "KIND", goes: 1 },
-    Column { title: "LOGIN", goes: 0 },
+    Column { title: "", drop_priority: 0 },
+    Column { title: "SOURCE", drop_priority: 0 },
+    Column { title: "KIND", drop_priority: 1 },
+    Column { title: "LOGIN", drop_priority: 0 },
 ];
 
 /// What is said of sources rather than of their profiles.
-pub(super) struct Once<'a> {
+pub(super) struct SourceReports<'a> {
     reasons: BTreeMap<&'a SourceName, Reason<'a>>,
     /// Those whose login is over, whether or not that has met anybody yet.
-    over: BTreeSet<&'a SourceName>,
+    expired_logins: BTreeSet<&'a SourceName>,
 }
 
 /// Why profiles of a source get nothing.
@@ -36,7 +36,7 @@ enum Reason<'a> {
     Failing(&'a ProfileStatus, &'a Problem),
 }
 
-impl<'a> Once<'a> {
+impl<'a> SourceReports<'a> {
     pub(super) fn of(status: &'a Status, now: Timestamp) -> Self {
         let mut reasons = BTreeMap::new();
         let failing: BTreeMap<_, _> =
@@ -56,17 +56,17 @@ impl<'a> Once<'a> {
         }
         let waiting = failing.iter().filter(|(_, problem)| waits_for_login(problem));
         reasons.extend(waiting.map(|(name, _)| (*name, Reason::Login)));
-        let is_over = |source: &&SourceStatus| source.login.as_ref().is_some_and(|login| login.is_over(now));
-        Self { reasons, over: status.sources.iter().filter(is_over).map(|source| &source.name).collect() }
+        let is_over = |source: &&SourceStatus| source.login.as_ref().is_some_and(|login| login.needs_login(now));
+        Self { reasons, expired_logins: status.sources.iter().filter(is_over).map(|source| &source.name).collect() }
     }
 
     /// Whether somebody has to log in to a source before it gives anything new.
-    pub(super) fn is_over(&self, source: &SourceName) -> bool {
-        self.over.contains(source)
+    pub(super) fn login_expired(&self, source: &SourceName) -> bool {
+        self.expired_logins.contains(source)
     }
 
     /// Whether what is wrong with a profile is said of its source.
-    pub(super) fn says_of(&self, profile: &ProfileStatus) -> bool {
+    pub(super) fn covers(&self, profile: &ProfileStatus) -> bool {
         match (self.reasons.get(&profile.source), &profile.problem) {
             (Some(Reason::Login), Some(problem)) => waits_for_login(problem),
             (Some(Reason::Failing(_, of_source)), Some(problem)) => of_source.error == problem.error,
@@ -76,38 +76,39 @@ impl<'a> Once<'a> {
 }
 
 /// A source that there is something to say of.
-pub(super) struct Line<'a> {
+pub(super) struct SourceLine<'a> {
     name: &'a SourceName,
     kind: String,
     words: String,
     urgency: Urgency,
-    below: Vec<String>,
+    detail_lines: Vec<String>,
 }
 
 /// Every source that there is something to say of, by name.
 pub(super) fn lines<'a>(
     status: &'a Status,
-    once: &Once<'a>,
+    reports: &SourceReports<'a>,
     now: Timestamp,
     zone: &TimeZone,
     screen: Screen,
-) -> Vec<Line<'a>> {
+) -> Vec<SourceLine<'a>> {
     let known: BTreeMap<&SourceName, &SourceStatus> =
         status.sources.iter().map(|source| (&source.name, source)).collect();
     // An older agent tells of profiles alone.
-    let names = known.keys().chain(once.reasons.keys()).copied().collect::<BTreeSet<_>>();
+    let names = known.keys().chain(reports.reasons.keys()).copied().collect::<BTreeSet<_>>();
     let line = |name: &'a SourceName| {
         let source = known.get(name).copied();
         let kind = source.map(|source| sanitize_for_terminal(&source.kind)).unwrap_or_default();
-        let line = |words, urgency, below| Some(Line { name, kind: kind.clone(), words, urgency, below });
-        if let Some(Reason::Failing(profile, problem)) = once.reasons.get(name) {
-            let below = screen.paragraph("  ", &said(problem), &profile_aside(profile, problem, now));
-            return line("failing".to_owned(), Urgency::Now, below);
+        let line =
+            |words, urgency, detail_lines| Some(SourceLine { name, kind: kind.clone(), words, urgency, detail_lines });
+        if let Some(Reason::Failing(profile, problem)) = reports.reasons.get(name) {
+            let detail_lines = screen.paragraph("  ", &problem_text(problem), &profile_timing(profile, problem, now));
+            return line("failing".to_owned(), Urgency::Now, detail_lines);
         }
         let login = source.and_then(|source| source.login.as_ref());
-        let is_needed = once.reasons.contains_key(name);
+        let is_needed = reports.reasons.contains_key(name);
         let is_served = || status.profiles.iter().any(|profile| profile.source == *name && profile.session.is_some());
-        let Standing { words, urgency } = Standing::of(login, is_needed, is_served, now, zone)?;
+        let LoginSummary { words, urgency } = LoginSummary::of(login, is_needed, is_served, now, zone)?;
         let arrow = if screen.unicode { "→" } else { "->" };
         let words = urgency.command(name).map_or_else(|| words.clone(), |run| format!("{words} {arrow} {run}"));
         line(words, urgency, Vec::new())
@@ -117,34 +118,34 @@ pub(super) fn lines<'a>(
 
 /// The lines as a table; as paragraphs where that has no room, since a command that is cut off is of no use. Nothing where
 /// there is none.
-pub(super) fn render(lines: &[Line<'_>], is_urgent: bool, screen: Screen) -> String {
-    let lines: Vec<&Line<'_>> = lines.iter().filter(|line| !is_urgent || line.urgency >= Urgency::Soon).collect();
+pub(super) fn render(lines: &[SourceLine<'_>], is_urgent: bool, screen: Screen) -> String {
+    let lines: Vec<&SourceLine<'_>> = lines.iter().filter(|line| !is_urgent || line.urgency >= Urgency::Soon).collect();
     if lines.is_empty() {
         return String::new();
     }
-    let longest = |of: fn(&Line<'_>) -> usize| lines.iter().map(|line| of(line)).max().unwrap_or(0);
+    let longest = |of: fn(&SourceLine<'_>) -> usize| lines.iter().map(|line| of(line)).max().unwrap_or(0);
     let names = longest(|line| line.name.as_str().chars().count()).max("SOURCE".len());
     // The mark, a blank, and the gap.
     let least = 2 + names + 2 + longest(|line| line.words.chars().count());
-    let mark = |line: &Line<'_>| match line.urgency {
+    let mark = |line: &SourceLine<'_>| match line.urgency {
         Urgency::Soon | Urgency::Now => ("!", Style::new().yellow().bold()),
         Urgency::FirstUse => (screen.empty(), Style::new().dimmed()),
         Urgency::None => (screen.full(), Style::new().dimmed()),
     };
     if screen.width.is_some_and(|width| width < least) {
-        let paragraph = |line: &&Line<'_>| {
+        let paragraph = |line: &&SourceLine<'_>| {
             let (mark, style) = mark(line);
             let mut lines = screen.paragraph(
                 &format!("{} ", style.style(mark)),
                 &format!("source {}: {}", line.name, line.words),
                 "",
             );
-            lines.extend(line.below.iter().cloned());
+            lines.extend(line.detail_lines.iter().cloned());
             lines.join("\n") + "\n"
         };
         return format!("\n{}", lines.iter().map(paragraph).collect::<String>());
     }
-    let row = |line: &&Line<'_>| {
+    let row = |line: &&SourceLine<'_>| {
         let (mark, style) = mark(line);
         let tone = if line.urgency >= Urgency::Soon { Style::new() } else { Style::new().dimmed() };
         let words = if line.urgency >= Urgency::Soon { Style::new().yellow() } else { tone };
@@ -155,7 +156,7 @@ pub(super) fn render(lines: &[Line<'_>], is_urgent: bool, screen: Screen) -> Str
                 Cell::styled(&line.kind, tone),
                 Cell::styled(&line.words, words),
             ],
-            below: line.below.clone(),
+            detail_lines: line.detail_lines.clone(),
         }
     };
     let rows: Vec<Row> = lines.iter().map(row).collect();

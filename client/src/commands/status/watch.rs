@@ -12,55 +12,57 @@ use nix::sys::signal::Signal;
 use rolecall_protocol::Status;
 use serde::de::DeserializeOwned;
 
-use super::follow::{self, Away, News};
+use super::follow::{self, Outage, WatchEvent};
 use super::frame::{self, Picture};
-use crate::agent::{Agent, CALL, CallError, IfAbsent};
 use crate::cli;
 use crate::clock::{self, Deadline};
-use crate::report::{CliError, Exit};
-use crate::run::Context;
-use crate::screen::{self, Screen};
-use crate::{output, signals, words};
+use crate::context::Context;
+use crate::daemon::{CALL_TIMEOUT, CallError};
+use crate::error::{CliError, Exit};
+use crate::format_time;
+use crate::output;
+use crate::terminal::signals;
+use crate::terminal::style::{self, Screen};
 
 /// How often the picture is drawn anew where nothing happens: it says how long things last. Elsewhere it is looked
 /// whether anybody still reads.
-const TICK: Duration = Duration::from_secs(1);
+const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the picture is told of rather than hit by: all would leave the terminal in a mess, but for the last, which asks
 /// for a new picture.
-const HANDED_OVER: &[Signal] =
+const HANDLED_SIGNALS: &[Signal] =
     &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
 
 /// Follows the daemon until somebody ends that.
 pub(super) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliError> {
     // Here the daemon is started where it does not run, as by every command; later it is not.
-    let events = Agent::find(IfAbsent::Start)?.events(Deadline::after(CALL))?;
-    let (tell, news) = mpsc::channel();
-    let mut view = View::new(wanted, context, &tell)?;
-    follow::start(Agent::find(IfAbsent::Fail)?, events, tell).map_err(|error| no_thread(&error))?;
-    let ended = go_on(&mut view, &news);
+    let events = context.daemon()?.events(Deadline::after(CALL_TIMEOUT))?;
+    let (sender, news) = mpsc::channel();
+    let mut view = View::new(wanted, context, &sender)?;
+    follow::start(context.running_daemon()?, events, sender).map_err(|error| no_thread(&error))?;
+    let ended = show_events(&mut view, &news);
     view.leave();
     ended
 }
 
-fn go_on(view: &mut View, news: &Receiver<News>) -> Result<(), CliError> {
+fn show_events(view: &mut View, news: &Receiver<WatchEvent>) -> Result<(), CliError> {
     let mut last = Vec::new();
     loop {
-        match news.recv_timeout(TICK) {
-            Ok(News::Status(body)) => {
+        match news.recv_timeout(REDRAW_INTERVAL) {
+            Ok(WatchEvent::Status(body)) => {
                 view.show(&body, body != last)?;
                 last = body;
             }
-            Ok(News::Heard(at)) => view.heard(at)?,
-            Ok(News::Away(away)) => {
-                if away == Away::Gone {
+            Ok(WatchEvent::Heard(at)) => view.heard(at)?,
+            Ok(WatchEvent::Outage(away)) => {
+                if away == Outage::Gone {
                     // Who comes after it is shown, even if nothing else is new.
                     last.clear();
                 }
                 view.away(&away)?;
             }
-            Ok(News::Signal(signal)) => view.signal(signal)?,
-            Ok(News::Ended(failure)) => return Err(failure.into()),
+            Ok(WatchEvent::Signal(signal)) => view.signal(signal)?,
+            Ok(WatchEvent::Ended(failure)) => return Err(failure.into()),
             Err(RecvTimeoutError::Timeout) => view.tick()?,
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(CliError::new(Exit::Bug, "the watch has ended by itself", "Report it"));
@@ -70,13 +72,13 @@ fn go_on(view: &mut View, news: &Receiver<News>) -> Result<(), CliError> {
 }
 
 /// How it is said that the daemon, last heard of at `heard`, cannot be asked.
-fn told(away: &Away, heard: Timestamp, zone: &TimeZone) -> String {
+fn outage_text(away: &Outage, heard: Timestamp, zone: &TimeZone) -> String {
     match away {
-        Away::Gone => {
+        Outage::Gone => {
             "the agent is not running; waiting for it. Any kubectl starts it, or: rolecall agent start".into()
         }
-        Away::Silent => format!("the agent does not answer (since {})", words::time_of_day(heard, zone)),
-        Away::Troubled(words) => words.clone(),
+        Outage::Silent => format!("the agent does not answer (since {})", format_time::time_of_day(heard, zone)),
+        Outage::Failing(words) => words.clone(),
     }
 }
 
@@ -85,7 +87,7 @@ fn no_thread(error: &std::io::Error) -> CliError {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, CliError> {
-    let malformed = |error| CallError::Malformed(format!("its answer is not what was asked for ({error})"));
+    let malformed = |error| CallError::InvalidResponse(format!("its answer is not what was asked for ({error})"));
     serde_json::from_slice(body).map_err(|error| malformed(error).into())
 }
 
@@ -98,9 +100,9 @@ enum View {
 }
 
 impl View {
-    fn new(wanted: &cli::Status, context: &Context, tell: &Sender<News>) -> Result<Self, CliError> {
+    fn new(wanted: &cli::Status, context: &Context, sender: &Sender<WatchEvent>) -> Result<Self, CliError> {
         let (screen, zone, heard) = (context.screen, TimeZone::system(), clock::now());
-        if wanted.json || !screen::can_redraw(&context.environment) {
+        if wanted.json || !style::stdout_can_redraw(&context.environment) {
             return Ok(Self::Printed(Printed {
                 json: wanted.json,
                 screen,
@@ -110,9 +112,9 @@ impl View {
                 away: String::new(),
             }));
         }
-        let tell = tell.clone();
-        let hand_over = move |signal| drop(tell.send(News::Signal(signal)));
-        signals::hand_over(HANDED_OVER, hand_over).map_err(|error| no_thread(&error))?;
+        let sender = sender.clone();
+        let hand_over = move |signal| drop(sender.send(WatchEvent::Signal(signal)));
+        signals::handle_in_thread(HANDLED_SIGNALS, hand_over).map_err(|error| no_thread(&error))?;
         Ok(Self::Canvas(Box::new(Canvas { screen, zone, status: None, heard, away: None, is_on: false })))
     }
 
@@ -143,11 +145,11 @@ impl View {
         }
     }
 
-    fn away(&mut self, away: &Away) -> Result<(), CliError> {
+    fn away(&mut self, away: &Outage) -> Result<(), CliError> {
         match self {
             Self::Printed(printed) => printed.away(away),
             Self::Canvas(canvas) => {
-                canvas.away = Some(told(away, canvas.heard, &canvas.zone));
+                canvas.away = Some(outage_text(away, canvas.heard, &canvas.zone));
                 canvas.draw()
             }
         }
@@ -157,7 +159,7 @@ impl View {
         match self {
             Self::Canvas(canvas) => canvas.draw(),
             // Nothing else would tell before the next change that the reader has gone (`| grep -m1 ready`).
-            Self::Printed(_) if output::is_abandoned() => Err(CliError::silent(Exit::Failed as u8)),
+            Self::Printed(_) if output::stdout_is_closed() => Err(CliError::silent(Exit::Failed as u8)),
             Self::Printed(_) => Ok(()),
         }
     }
@@ -166,13 +168,13 @@ impl View {
         match (self, signal) {
             (Self::Canvas(canvas), Signal::SIGWINCH) => canvas.draw(),
             (Self::Canvas(canvas), Signal::SIGTSTP) => {
-                canvas.put_away()?;
-                signals::obey(signal);
+                canvas.leave_alternate_screen()?;
+                signals::raise_default(signal);
                 canvas.draw()
             }
             (view, _) => {
                 view.leave();
-                signals::obey(signal);
+                signals::raise_default(signal);
                 // Not reached, unless the signal does nothing here.
                 Err(CliError::silent(u8::try_from(128 + signal as i32).unwrap_or(Exit::Failed as u8)))
             }
@@ -211,17 +213,17 @@ impl Printed {
         if !std::mem::take(&mut self.is_first) {
             output::print("\n")?;
         }
-        super::print(&status, &self.zone, self.screen.resized().0)
+        super::render::print(&status, &self.zone, self.screen.resized().0)
     }
 
-    fn away(&mut self, away: &Away) -> Result<(), CliError> {
-        let words = told(away, self.heard, &self.zone);
+    fn away(&mut self, away: &Outage) -> Result<(), CliError> {
+        let words = outage_text(away, self.heard, &self.zone);
         if self.away == words {
             return Ok(());
         }
-        output::note(&words);
+        output::print_note(&words);
         self.away = words;
-        if self.json && *away == Away::Gone {
+        if self.json && *away == Outage::Gone {
             return output::print("{\"running\":false}\n");
         }
         Ok(())
@@ -245,15 +247,19 @@ impl Canvas {
             return Ok(());
         }
         let (screen, rows) = self.screen.resized();
-        let text = output::coloured_if_wanted(&frame::compose(&self.picture(true), &self.zone, screen, rows));
-        let enter = if self.is_on { "" } else { frame::ENTER };
+        let text = output::without_unwanted_colors(&frame::compose(&self.picture(true), &self.zone, screen, rows));
+        let enter = if self.is_on { "" } else { frame::ENTER_ALTERNATE_SCREEN };
         self.is_on = true;
-        output::raw(format!("{enter}{}", frame::paint(&text, screen)).as_bytes())
+        output::stdout_bytes(format!("{enter}{}", frame::paint(&text, screen)).as_bytes())
     }
 
     /// Gives the terminal back, for a while.
-    fn put_away(&mut self) -> Result<(), CliError> {
-        if std::mem::take(&mut self.is_on) { output::raw(frame::LEAVE.as_bytes()) } else { Ok(()) }
+    fn leave_alternate_screen(&mut self) -> Result<(), CliError> {
+        if std::mem::take(&mut self.is_on) {
+            output::stdout_bytes(frame::LEAVE_ALTERNATE_SCREEN.as_bytes())
+        } else {
+            Ok(())
+        }
     }
 
     /// Gives the terminal back, and leaves the picture on it.
@@ -261,15 +267,15 @@ impl Canvas {
         if !self.is_on {
             return Ok(());
         }
-        self.put_away()?;
+        self.leave_alternate_screen()?;
         let (screen, rows) = self.screen.resized();
         let text = frame::compose(&self.picture(false), &self.zone, screen, rows);
-        output::raw(output::coloured_if_wanted(&text).as_bytes())
+        output::stdout_bytes(output::without_unwanted_colors(&text).as_bytes())
     }
 
-    fn picture(&self, goes_on: bool) -> Picture<'_> {
+    fn picture(&self, is_live: bool) -> Picture<'_> {
         // A daemon that is away may have done anything since: nothing is counted on from its last word.
         let now = if self.away.is_some() { self.heard } else { clock::now() };
-        Picture { status: self.status.as_ref(), now, as_of: self.heard, away: self.away.as_deref(), goes_on }
+        Picture { status: self.status.as_ref(), now, as_of: self.heard, away: self.away.as_deref(), is_live }
     }
 }

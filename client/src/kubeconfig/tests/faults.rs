@@ -1,46 +1,49 @@
-//! Files that are not what they should be: refused in words, and left as they were.
+//! Files that cannot be edited: the error names the cause, and the file is unchanged.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::*;
 
+/// Fault matrix row 97.
 #[test]
-fn row_97_a_link_stays_a_link_and_its_target_keeps_its_mode() {
-    let home = Home::new();
-    fs::create_dir(home.path("dotfiles")).unwrap();
-    fs::write(home.path("dotfiles/kube"), "kind: Config\n").unwrap();
-    fs::set_permissions(home.path("dotfiles/kube"), fs::Permissions::from_mode(0o640)).unwrap();
-    std::os::unix::fs::symlink("dotfiles/kube", home.path("config")).unwrap();
-    let outcome = add(&home.files(), "prod");
-    assert_eq!(outcome.written.files, [home.path("dotfiles/kube")]);
-    assert_eq!(outcome.entries[0].file, home.path("config"));
-    assert_eq!(fs::read_link(home.path("config")).unwrap(), Path::new("dotfiles/kube"));
-    assert_eq!(fs::metadata(home.path("config")).unwrap().mode() & 0o777, 0o640);
-    assert!(find(&home.files(), "prod").unwrap().is_some());
+fn upsert_through_a_symlink_keeps_link_and_mode() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("dotfiles")).unwrap();
+    fs::write(fixture.path("dotfiles/kube"), "kind: Config\n").unwrap();
+    fs::set_permissions(fixture.path("dotfiles/kube"), fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink("dotfiles/kube", fixture.path("config")).unwrap();
+    let outcome = add(&fixture.files(), "prod");
+    assert_eq!(outcome.written.files, [fixture.path("dotfiles/kube")]);
+    assert_eq!(outcome.entries[0].file, fixture.path("config"));
+    assert_eq!(fs::read_link(fixture.path("config")).unwrap(), Path::new("dotfiles/kube"));
+    assert_eq!(fs::metadata(fixture.path("config")).unwrap().mode() & 0o777, 0o640);
+    assert!(find(&fixture.files(), "prod").unwrap().is_some());
+}
+
+/// Fault matrix row 97.
+#[test]
+fn upsert_through_a_dangling_symlink_creates_its_target() {
+    let fixture = Fixture::new();
+    std::os::unix::fs::symlink("dotfiles/kube", fixture.path("config")).unwrap();
+    add(&fixture.files(), "prod");
+    assert!(fixture.path("dotfiles/kube").is_file() && fixture.path("config").is_symlink());
+}
+
+/// Fault matrix row 97.
+#[test]
+fn upsert_of_a_hard_link_leaves_the_other_name_and_notes_it() {
+    let fixture = Fixture::with("kind: Config\n");
+    fs::hard_link(fixture.path("config"), fixture.path("other")).unwrap();
+    let outcome = add(&fixture.files(), "prod");
+    assert_eq!(fixture.read("other"), "kind: Config\n");
+    assert_eq!(outcome.written.notes, [Note::OtherNameKeepsOldText { file: fixture.path("config") }]);
 }
 
 #[test]
-fn row_97_a_link_to_nowhere_is_followed() {
-    let home = Home::new();
-    std::os::unix::fs::symlink("dotfiles/kube", home.path("config")).unwrap();
-    add(&home.files(), "prod");
-    assert!(home.path("dotfiles/kube").is_file() && home.path("config").is_symlink());
-}
-
-#[test]
-fn row_97_a_hard_link_keeps_the_old_text_and_that_is_told() {
-    let home = Home::with("kind: Config\n");
-    fs::hard_link(home.path("config"), home.path("other")).unwrap();
-    let outcome = add(&home.files(), "prod");
-    assert_eq!(home.read("other"), "kind: Config\n");
-    assert_eq!(outcome.written.notes, [Note::OtherNameKeepsOldText { file: home.path("config") }]);
-}
-
-#[test]
-fn a_backup_holds_the_old_text_for_us_alone() {
-    let home = Home::with("kind: Config\n");
-    fs::set_permissions(home.path("config"), fs::Permissions::from_mode(0o644)).unwrap();
-    let outcome = add(&home.files(), "prod");
+fn backup_has_the_old_text_and_mode_0600() {
+    let fixture = Fixture::with("kind: Config\n");
+    fs::set_permissions(fixture.path("config"), fs::Permissions::from_mode(0o644)).unwrap();
+    let outcome = add(&fixture.files(), "prod");
     let [backup] = &outcome.written.backups[..] else { panic!("one backup") };
     assert_eq!(fs::read_to_string(backup).unwrap(), "kind: Config\n");
     assert_eq!(fs::metadata(backup).unwrap().mode() & 0o777, 0o600);
@@ -48,7 +51,7 @@ fn a_backup_holds_the_old_text_for_us_alone() {
 }
 
 #[test]
-fn what_is_no_kubeconfig_is_refused_by_place_and_never_quoted() {
+fn invalid_kubeconfig_is_rejected_by_position_unquoted() {
     for (text, words) in [
         ("a: [sesame\n", ":1:4: this is not valid YAML"),
         ("sesame: 1\nsesame: 2\n", ":2:1: a key is there twice"),
@@ -62,28 +65,29 @@ fn what_is_no_kubeconfig_is_refused_by_place_and_never_quoted() {
         ("contexts: sesame\n", "its `contexts` is not a list"),
         ("users: 7\n", "its `users` is not a list"),
     ] {
-        let home = Home::with(text);
-        let told = told(upsert(&home.files(), &[entry("prod")], None));
-        assert!(told.contains(words) && told.contains("config"), "{text:?}: {told}");
-        assert!(!told.contains("sesame"), "{told}");
-        assert_eq!(home.read("config"), text);
-        assert_eq!(home.names(), ["config"]);
+        let fixture = Fixture::with(text);
+        let message = error_text(upsert(&fixture.files(), &[entry("prod")], None));
+        assert!(message.contains(words) && message.contains("config"), "{text:?}: {message}");
+        assert!(!message.contains("sesame"), "{message}");
+        assert_eq!(fixture.read("config"), text);
+        assert_eq!(fixture.names(), ["config"]);
     }
     let deep = format!("a: {}{}\n", "[".repeat(5000), "]".repeat(5000));
-    assert!(upsert(&Home::with(&deep).files(), &[entry("prod")], None).is_err());
+    assert!(upsert(&Fixture::with(&deep).files(), &[entry("prod")], None).is_err());
     let laughs = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
-    assert!(upsert(&Home::with(laughs).files(), &[entry("prod")], None).is_err());
+    assert!(upsert(&Fixture::with(laughs).files(), &[entry("prod")], None).is_err());
 }
 
+/// Fault matrix row 91.
 #[test]
-fn row_91_what_is_no_plain_file_of_ours_is_refused_at_once() {
-    let home = Home::new();
-    fs::create_dir(home.path("folder")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, home.path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    std::os::unix::fs::symlink("/dev/zero", home.path("zero")).unwrap();
-    std::os::unix::fs::symlink("loop", home.path("loop")).unwrap();
-    fs::File::create(home.path("huge")).unwrap().set_len(17 << 20).unwrap();
-    fs::write(home.path("binary"), b"\xff\xfe\0").unwrap();
+fn special_or_foreign_file_is_rejected() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("folder")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, fixture.path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", fixture.path("zero")).unwrap();
+    std::os::unix::fs::symlink("loop", fixture.path("loop")).unwrap();
+    fs::File::create(fixture.path("huge")).unwrap().set_len(17 << 20).unwrap();
+    fs::write(fixture.path("binary"), b"\xff\xfe\0").unwrap();
     for (name, words) in [
         ("folder", "is a folder, not a regular file"),
         ("fifo", "is a device, socket or pipe"),
@@ -93,15 +97,17 @@ fn row_91_what_is_no_plain_file_of_ours_is_refused_at_once() {
         ("binary", "is not UTF-8"),
         ("binary/x", "cannot look at"),
     ] {
-        let told = told(upsert(&home.list(name), &[entry("prod")], None));
-        assert!(told.contains(words), "{name}: {told}");
+        let message = error_text(upsert(&fixture.list(name), &[entry("prod")], None));
+        assert!(message.contains(words), "{name}: {message}");
     }
-    assert_eq!(home.names().len(), 6);
+    assert_eq!(fixture.names().len(), 6);
 }
 
-/// Runs itself again under a limit on the size of files, which the kernel enforces as it does a full disk.
+/// Runs itself again under a limit of the file size, which the kernel enforces like a full disk.
+///
+/// Fault matrix row 93.
 #[test]
-fn row_93_a_disk_that_fills_up_leaves_every_file_as_it_was() {
+fn full_disk_leaves_every_file_unchanged() {
     use rustix::process::{Resource, getrlimit};
     if getrlimit(Resource::Fsize).current.is_none() {
         let own = std::env::current_exe().unwrap();
@@ -111,35 +117,37 @@ fn row_93_a_disk_that_fills_up_leaves_every_file_as_it_was() {
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
         return;
     }
-    let home = Home::with("kind: Config\n");
+    let fixture = Fixture::with("kind: Config\n");
     let entries: Vec<Entry> = ["a", "b", "c"].map(entry).to_vec();
-    let told = told(upsert(&home.files(), &entries, None));
-    assert!(told.contains("cannot write") && told.contains("Nothing was changed"), "{told}");
-    assert_eq!(home.read("config"), "kind: Config\n");
-    assert_eq!(home.names(), ["config"]);
+    let message = error_text(upsert(&fixture.files(), &entries, None));
+    assert!(message.contains("cannot write") && message.contains("Nothing was changed"), "{message}");
+    assert_eq!(fixture.read("config"), "kind: Config\n");
+    assert_eq!(fixture.names(), ["config"]);
+}
+
+/// Fault matrix row 94.
+#[test]
+fn write_protected_file_is_unchanged() {
+    let fixture = Fixture::with("kind: Config\n");
+    fs::set_permissions(fixture.path("config"), fs::Permissions::from_mode(0o444)).unwrap();
+    let message = error_text(upsert(&fixture.files(), &[entry("prod")], None));
+    assert!(message.contains("write-protected") && message.contains("chmod u+w"), "{message}");
+    assert_eq!(fixture.read("config"), "kind: Config\n");
+    assert_eq!(fixture.names(), ["config"]);
+}
+
+/// Fault matrix row 94.
+#[test]
+fn read_only_folder_is_named_in_the_error() {
+    let fixture = Fixture::new();
+    let message = error_text(upsert(&Files::one(Path::new("/proc/self/config")).unwrap(), &[entry("prod")], None));
+    assert!(message.contains("/proc/self") && message.contains("Nothing was changed"), "{message}");
+    drop(fixture);
 }
 
 #[test]
-fn row_94_a_write_protected_file_is_left_alone() {
-    let home = Home::with("kind: Config\n");
-    fs::set_permissions(home.path("config"), fs::Permissions::from_mode(0o444)).unwrap();
-    let told = told(upsert(&home.files(), &[entry("prod")], None));
-    assert!(told.contains("write-protected") && told.contains("chmod u+w"), "{told}");
-    assert_eq!(home.read("config"), "kind: Config\n");
-    assert_eq!(home.names(), ["config"]);
-}
-
-#[test]
-fn row_94_a_folder_that_cannot_be_written_to_is_told() {
-    let home = Home::new();
-    let told = told(upsert(&Files::one(Path::new("/proc/self/config")).unwrap(), &[entry("prod")], None));
-    assert!(told.contains("/proc/self") && told.contains("Nothing was changed"), "{told}");
-    drop(home);
-}
-
-#[test]
-fn names_from_the_file_cannot_drive_a_terminal() {
-    let home = Home::with("contexts:\n- {name: prod, context: {cluster: \"a\\e]0;x\\a\", user: \"b\\nc\"}}\n");
-    let told = told(upsert(&home.files(), &[entry("prod")], None));
-    assert!(!told.chars().any(char::is_control), "{told:?}");
+fn error_has_no_control_characters_from_the_file() {
+    let fixture = Fixture::with("contexts:\n- {name: prod, context: {cluster: \"a\\e]0;x\\a\", user: \"b\\nc\"}}\n");
+    let message = error_text(upsert(&fixture.files(), &[entry("prod")], None));
+    assert!(!message.chars().any(char::is_control), "{message:?}");
 }

@@ -1,9 +1,8 @@
-//! Shapes of file, each with what is in it after `add prod`, and again after `remove prod`.
+//! Files of many layouts, with their text after `add prod` and after `remove prod`.
 
 use super::*;
 
-/// The lines that are ours in `after`: those left when the lines of `before` are taken away, in order. Panics if a line
-/// of `before` is missing or changed.
+/// Returns the lines of `after` that are not in `before`. Panics if a line of `before` is missing or changed.
 fn new_lines<'a>(before: &str, after: &'a str) -> Vec<&'a str> {
     let mut old = before.split_inclusive('\n').peekable();
     let new: Vec<&str> = after.split_inclusive('\n').filter(|line| old.next_if_eq(line).is_none()).collect();
@@ -11,34 +10,35 @@ fn new_lines<'a>(before: &str, after: &'a str) -> Vec<&'a str> {
     new
 }
 
-/// Adds to and removes from a file, checking at each step what must hold for any file. Returns the text after adding.
+/// Adds a profile to a file and removes it again, and checks at each step what must hold for any file. Returns the text
+/// after adding.
 fn round_trip(before: &str) -> String {
-    let home = Home::with(before);
-    let files = home.files();
-    let old = meaning(before);
+    let fixture = Fixture::with(before);
+    let files = fixture.files();
+    let old = parsed(before);
 
     assert_eq!(add(&files, "prod").entries[0].change, Change::Added);
-    let added = home.read("config");
+    let added = fixture.read("config");
     let found = find(&files, "prod").unwrap().unwrap();
     assert_eq!(found.server.as_deref(), Some("https://prod.eks.amazonaws.com"));
     assert_eq!(found.certificate_authority_data.as_deref(), Some("LS0tLS1CRUdJTg=="));
     assert_eq!(found.command, Path::new("/usr/local/bin/rolecall"));
 
-    // Again changes nothing, not even the time of the file.
-    let time = fs::metadata(home.path("config")).unwrap().modified().unwrap();
+    // A second add does not even touch the file.
+    let time = fs::metadata(fixture.path("config")).unwrap().modified().unwrap();
     let again = add(&files, "prod");
     assert_eq!(again.entries[0].change, Change::Unchanged);
     assert!(again.written.files.is_empty() && again.written.backups.is_empty());
-    assert_eq!(fs::metadata(home.path("config")).unwrap().modified().unwrap(), time);
+    assert_eq!(fs::metadata(fixture.path("config")).unwrap().modified().unwrap(), time);
 
     let outcome = remove(&files, &["prod"]).unwrap();
     assert_eq!(outcome.profiles, [("prod".to_owned(), Removal::Removed)]);
-    let after = meaning(&home.read("config"));
-    for kind in Kind::ALL {
-        let items = |value: &Value| value.get(kind.list()).map(|list| list.items().to_vec()).unwrap_or_default();
+    let after = parsed(&fixture.read("config"));
+    for kind in EntryKind::ALL {
+        let items = |value: &Value| value.get(kind.list_key()).map(|list| list.items().to_vec()).unwrap_or_default();
         assert_eq!(items(&after), items(&old));
     }
-    assert_eq!(home.names(), ["config"]);
+    assert_eq!(fixture.names(), ["config"]);
     added
 }
 
@@ -66,7 +66,7 @@ users:
 ";
 
 #[test]
-fn what_kubectl_wrote_gets_three_entries_in_kubectls_own_style() {
+fn upsert_into_a_kubectl_file_uses_its_style() {
     let added = round_trip(KUBECTL);
     assert_eq!(
         new_lines(KUBECTL, &added).concat(),
@@ -95,8 +95,9 @@ fn what_kubectl_wrote_gets_three_entries_in_kubectls_own_style() {
     );
 }
 
+/// Fault matrix row 97.
 #[test]
-fn row_97_comments_and_a_persons_own_style_stay() {
+fn upsert_keeps_comments_and_style() {
     let before = "\
 # my clusters, by hand
 apiVersion: v1
@@ -128,13 +129,13 @@ contexts:
 }
 
 #[test]
-fn the_last_line_may_lack_its_line_break() {
+fn upsert_without_final_line_break_keeps_all_lines() {
     let before = KUBECTL.trim_end();
     new_lines(KUBECTL, &round_trip(before));
 }
 
 #[test]
-fn line_breaks_of_windows_stay() {
+fn upsert_keeps_crlf_line_breaks() {
     let before = KUBECTL.replace('\n', "\r\n");
     let added = round_trip(&before);
     assert_eq!(added.matches('\n').count(), added.matches("\r\n").count());
@@ -142,7 +143,7 @@ fn line_breaks_of_windows_stay() {
 }
 
 #[test]
-fn lists_that_are_null_empty_or_missing_are_made() {
+fn upsert_creates_null_empty_or_missing_lists() {
     for before in [
         "apiVersion: v1\nclusters: null\ncontexts: null\ncurrent-context: \"\"\nkind: Config\nusers: null\n",
         "apiVersion: v1\nclusters: []\ncontexts: []   # none yet\nkind: Config\nusers: ~\n",
@@ -158,7 +159,7 @@ fn lists_that_are_null_empty_or_missing_are_made() {
 }
 
 #[test]
-fn a_file_without_anything_becomes_a_kubeconfig() {
+fn upsert_turns_an_empty_file_into_a_kubeconfig() {
     for before in ["", "\n", "# mine\n", "---\n", "---\n# mine\n", "# mine", "# mine\r\n"] {
         let added = round_trip(before);
         assert!(added.starts_with(before), "{added}");
@@ -167,19 +168,19 @@ fn a_file_without_anything_becomes_a_kubeconfig() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_made_for_us_alone() {
+fn upsert_creates_a_missing_file_with_mode_0600() {
     use std::os::unix::fs::PermissionsExt;
-    let home = Home::new();
-    let files = home.list("new/folder/config");
+    let fixture = Fixture::new();
+    let files = fixture.list("new/folder/config");
     let outcome = add(&files, "prod");
-    assert_eq!(outcome.written.files, [home.path("new/folder/config")]);
+    assert_eq!(outcome.written.files, [fixture.path("new/folder/config")]);
     assert!(outcome.written.backups.is_empty() && outcome.current_context.is_none());
-    let mode = |name| fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
+    let mode = |name| fs::metadata(fixture.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("new"), mode("new/folder"), mode("new/folder/config")), (0o700, 0o700, 0o600));
 }
 
 #[test]
-fn json_stays_json() {
+fn upsert_keeps_json_as_json() {
     let before = "{
   \"apiVersion\": \"v1\",
   \"clusters\": [
@@ -195,16 +196,16 @@ fn json_stays_json() {
     let added = round_trip(before);
     let json: serde_json::Value = serde_json::from_str(&added).unwrap();
     assert_eq!(json["users"][0]["user"]["exec"]["args"][1], "prod");
-    let home = Home::with(&added);
-    use_context(&home.files(), "prod").unwrap();
-    upsert(&home.files(), &[Entry { server: "https://b".to_owned(), ..entry("prod") }], None).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&home.read("config")).unwrap();
+    let fixture = Fixture::with(&added);
+    use_context(&fixture.files(), "prod").unwrap();
+    upsert(&fixture.files(), &[Entry { server: "https://b".to_owned(), ..entry("prod") }], None).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&fixture.read("config")).unwrap();
     assert_eq!(json["current-context"], "prod");
     assert_eq!(json["clusters"][1]["cluster"]["server"], "https://b");
 }
 
 #[test]
-fn flow_style_anchors_merge_keys_and_tags_are_understood() {
+fn upsert_keeps_flow_style_anchors_merge_keys_and_tags() {
     round_trip("{apiVersion: v1, clusters: [{name: a, cluster: {server: 'https://a'}}], contexts: []}\n");
     let before = "\
 %YAML 1.2
@@ -232,20 +233,20 @@ users:
 }
 
 #[test]
-fn names_that_yaml_takes_for_something_else_are_quoted() {
+fn name_that_yaml_reads_as_another_type_is_quoted() {
     for name in ["yes", "on", "No", "y", "null", "true", "1e3", "0x1f", "007", "1.5", "12", "1_000", "0o7", "1-2-3"] {
-        let home = Home::with(KUBECTL);
-        add(&home.files(), name);
-        let text = home.read("config");
+        let fixture = Fixture::with(KUBECTL);
+        add(&fixture.files(), name);
+        let text = fixture.read("config");
         assert!(text.contains(&format!("name: \"{name}\"")), "{text}");
-        use_context(&home.files(), name).unwrap();
-        assert!(home.read("config").contains(&format!("current-context: \"{name}\"")));
-        assert_eq!(find(&home.files(), name).unwrap().map(|found| found.is_current), Some(true));
+        use_context(&fixture.files(), name).unwrap();
+        assert!(fixture.read("config").contains(&format!("current-context: \"{name}\"")));
+        assert_eq!(find(&fixture.files(), name).unwrap().map(|found| found.is_current), Some(true));
     }
 }
 
 #[test]
-fn unknown_keys_and_other_tools_extensions_stay() {
+fn upsert_keeps_unknown_keys_and_extensions() {
     let before = KUBECTL.replace(
         "kind: Config\n",
         "extensions:\n- extension:\n    last-update: Mon, 10 Feb 2025 10:00:00 CET\n    version: v1.35.0\n  name: context_info\nkind: Config\nx-mine: {a: [1, 0x2, ~], b: 1.50}\n",
@@ -254,37 +255,40 @@ fn unknown_keys_and_other_tools_extensions_stay() {
 }
 
 #[test]
-fn a_byte_order_mark_stays() {
+fn upsert_keeps_the_byte_order_mark() {
     let before = format!("\u{feff}{KUBECTL}");
     new_lines(&before, &round_trip(&before));
 }
 
 #[test]
-fn only_one_line_changes_when_the_context_is_switched() {
+fn use_context_changes_one_line() {
     let before = KUBECTL.replace("current-context: minikube", "current-context: 'other'   # today");
-    let home = Home::with(&before);
-    let outcome = use_context(&home.files(), "minikube").unwrap();
+    let fixture = Fixture::with(&before);
+    let outcome = use_context(&fixture.files(), "minikube").unwrap();
     assert_eq!(outcome.previous.as_deref(), Some("other"));
-    assert_eq!(home.read("config"), before.replace("'other'", "minikube"));
-    assert!(use_context(&home.files(), "minikube").unwrap().written.files.is_empty());
-    let told = told(use_context(&home.files(), "minikub"));
-    assert!(told.contains("there is no context \"minikub\"") && told.contains("Did you mean minikube?"), "{told}");
+    assert_eq!(fixture.read("config"), before.replace("'other'", "minikube"));
+    assert!(use_context(&fixture.files(), "minikube").unwrap().written.files.is_empty());
+    let message = error_text(use_context(&fixture.files(), "minikub"));
+    assert!(
+        message.contains("there is no context \"minikub\"") && message.contains("Did you mean minikube?"),
+        "{message}"
+    );
 }
 
 #[test]
-fn what_is_printed_is_a_kubeconfig_of_its_own() {
+fn render_is_a_complete_kubeconfig() {
     let printed = render(&[entry("prod")]).unwrap();
-    let home = Home::with(&printed);
-    assert_eq!(current_context(&home.files()).as_deref(), Some("prod"));
-    assert_eq!(add(&home.files(), "prod").entries[0].change, Change::Unchanged);
+    let fixture = Fixture::with(&printed);
+    assert_eq!(current_context(&fixture.files()).as_deref(), Some("prod"));
+    assert_eq!(add(&fixture.files(), "prod").entries[0].change, Change::Unchanged);
     let two = render(&[entry("prod"), entry("yes")]).unwrap();
-    assert_eq!(meaning(&two).get("contexts").unwrap().items().len(), 2);
-    assert_eq!(meaning(&two).get("current-context"), Some(&Value::str("")));
+    assert_eq!(parsed(&two).get("contexts").unwrap().items().len(), 2);
+    assert_eq!(parsed(&two).get("current-context"), Some(&Value::str("")));
     assert_eq!(render(&[]).unwrap().lines().count(), 6);
 }
 
 #[test]
-fn strings_of_any_kind_survive() {
+fn upsert_preserves_every_kind_of_string() {
     for hint in
         ["", " ", "a\nb\r\n\tc", "\u{7f}\u{85}\u{2028}\u{feff}\u{1f600}\0", "'\"\\", "- a: b # c", "|", "%a", "@"]
     {
@@ -295,9 +299,9 @@ fn strings_of_any_kind_survive() {
             ..entry("prod")
         };
         for before in [KUBECTL, "", "{\"clusters\": []}"] {
-            let home = Home::with(before);
-            upsert(&home.files(), std::slice::from_ref(&entry), None).unwrap();
-            let again = upsert(&home.files(), std::slice::from_ref(&entry), None).unwrap();
+            let fixture = Fixture::with(before);
+            upsert(&fixture.files(), std::slice::from_ref(&entry), None).unwrap();
+            let again = upsert(&fixture.files(), std::slice::from_ref(&entry), None).unwrap();
             assert_eq!(again.entries[0].change, Change::Unchanged, "{hint:?}");
         }
     }

@@ -1,11 +1,11 @@
-//! KUBECONFIG with several files: who is in which, and which one is written.
+//! `KUBECONFIG` with several files: which file has an entry, and which file is written.
 
 use super::*;
 
 const ONE: &str = "contexts:\n- {name: a, context: {cluster: a, user: a}}\ncurrent-context: a\n";
 
 #[test]
-fn the_list_is_read_as_client_go_reads_it() {
+fn kubeconfig_variable_is_split_as_client_go_does() {
     let paths = |list: &str| Files::from_env(Some(list.as_ref()), None).unwrap().paths().to_vec();
     assert_eq!(paths("/a::/b:/a:"), [PathBuf::from("/a"), PathBuf::from("/b")]);
     let here = std::env::current_dir().unwrap();
@@ -13,84 +13,88 @@ fn the_list_is_read_as_client_go_reads_it() {
     let default = |list: Option<&str>| Files::from_env(list.map(AsRef::as_ref), Some(Path::new("/home/dev")));
     assert_eq!(default(None).unwrap().paths(), [PathBuf::from("/home/dev/.kube/config")]);
     assert_eq!(default(Some("")).unwrap().paths(), [PathBuf::from("/home/dev/.kube/config")]);
-    assert!(told(default(Some("::"))).contains("names no file"));
-    assert!(told(Files::from_env(None, None)).contains("no home folder"));
+    assert!(error_text(default(Some("::"))).contains("names no file"));
+    assert!(error_text(Files::from_env(None, None)).contains("no home folder"));
     assert_eq!(Files::one(Path::new("/a:b")).unwrap().paths(), [PathBuf::from("/a:b")]);
 }
 
+/// Fault matrix row 97.
 #[test]
-fn row_97_a_new_entry_goes_to_the_first_file_that_exists_or_else_to_the_last() {
-    let home = Home::new();
-    fs::write(home.path("b"), ONE).unwrap();
-    fs::write(home.path("c"), ONE).unwrap();
-    let outcome = add(&home.list("a:b:c"), "prod");
-    assert_eq!(outcome.entries[0].file, home.path("b"));
-    assert_eq!(outcome.written.files, [home.path("b")]);
-    assert_eq!(home.names(), ["b", "c"]);
-    assert_eq!(home.read("c"), ONE);
+fn new_entry_goes_to_first_existing_file_or_the_last() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("b"), ONE).unwrap();
+    fs::write(fixture.path("c"), ONE).unwrap();
+    let outcome = add(&fixture.list("a:b:c"), "prod");
+    assert_eq!(outcome.entries[0].file, fixture.path("b"));
+    assert_eq!(outcome.written.files, [fixture.path("b")]);
+    assert_eq!(fixture.names(), ["b", "c"]);
+    assert_eq!(fixture.read("c"), ONE);
 
-    let home = Home::new();
-    assert_eq!(add(&home.list("x:y"), "prod").written.files, [home.path("y")]);
-    assert_eq!(home.names(), ["y"]);
+    let fixture = Fixture::new();
+    assert_eq!(add(&fixture.list("x:y"), "prod").written.files, [fixture.path("y")]);
+    assert_eq!(fixture.names(), ["y"]);
 }
 
+/// Fault matrix row 97.
 #[test]
-fn row_97_an_entry_is_changed_in_the_file_that_has_it() {
-    let home = Home::new();
-    fs::write(home.path("a"), ONE).unwrap();
-    add(&home.list("b"), "prod");
+fn existing_entry_is_updated_in_its_file() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("a"), ONE).unwrap();
+    add(&fixture.list("b"), "prod");
     let moved = Entry { server: "https://moved".to_owned(), ..entry("prod") };
-    let outcome = upsert(&home.list("a:b"), &[moved], None).unwrap();
-    assert_eq!((outcome.entries[0].change, &outcome.entries[0].file), (Change::Updated, &home.path("b")));
+    let outcome = upsert(&fixture.list("a:b"), &[moved], None).unwrap();
+    assert_eq!((outcome.entries[0].change, &outcome.entries[0].file), (Change::Updated, &fixture.path("b")));
     assert_eq!(outcome.current_context.as_deref(), Some("a"));
-    assert_eq!(home.read("a"), ONE);
+    assert_eq!(fixture.read("a"), ONE);
 
-    // A part that got lost comes back beside the others.
-    let text = home.read("b").replace("users:\n- name: rolecall-prod", "users:\n- name: someone");
-    fs::write(home.path("b"), text).unwrap();
-    assert_eq!(add(&home.list("a:b"), "prod").written.files, [home.path("b")]);
+    // A missing entry is added to the file of the other two.
+    let text = fixture.read("b").replace("users:\n- name: rolecall-prod", "users:\n- name: someone");
+    fs::write(fixture.path("b"), text).unwrap();
+    assert_eq!(add(&fixture.list("a:b"), "prod").written.files, [fixture.path("b")]);
 }
 
 #[test]
-fn the_current_context_is_set_in_the_default_file_and_cleared_where_it_is() {
-    let home = Home::new();
-    fs::write(home.path("a"), "kind: Config\n").unwrap();
-    add(&home.list("b"), "prod");
-    let files = home.list("a:b");
+fn current_context_is_set_in_default_file_and_cleared() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("a"), "kind: Config\n").unwrap();
+    add(&fixture.list("b"), "prod");
+    let files = fixture.list("a:b");
     let outcome = use_context(&files, "prod").unwrap();
-    assert_eq!(outcome.file, home.path("a"));
-    assert_eq!(home.read("a"), "kind: Config\ncurrent-context: prod\n");
+    assert_eq!(outcome.file, fixture.path("a"));
+    assert_eq!(fixture.read("a"), "kind: Config\ncurrent-context: prod\n");
     assert_eq!(current_context(&files).as_deref(), Some("prod"));
 
     let outcome = remove(&files, &["prod"]).unwrap();
     assert_eq!(outcome.unset_current.as_deref(), Some("prod"));
-    assert_eq!(outcome.written.files, [home.path("a"), home.path("b")]);
-    assert_eq!(home.read("a"), "kind: Config\ncurrent-context: \"\"\n");
+    assert_eq!(outcome.written.files, [fixture.path("a"), fixture.path("b")]);
+    assert_eq!(fixture.read("a"), "kind: Config\ncurrent-context: \"\"\n");
 }
 
 #[test]
-fn the_first_file_that_has_a_name_wins() {
-    let home = Home::new();
-    fs::write(home.path("a"), "contexts:\n- {name: prod, context: {cluster: mine, user: mine}}\n").unwrap();
-    add(&home.list("b"), "prod");
-    assert!(told(upsert(&home.list("a:b"), &[entry("prod")], None)).contains("cluster \"mine\" and user \"mine\""));
-    assert_eq!(add(&home.list("b:a"), "prod").entries[0].change, Change::Unchanged);
+fn first_file_with_a_name_wins() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("a"), "contexts:\n- {name: prod, context: {cluster: mine, user: mine}}\n").unwrap();
+    add(&fixture.list("b"), "prod");
+    assert!(
+        error_text(upsert(&fixture.list("a:b"), &[entry("prod")], None)).contains("cluster \"mine\" and user \"mine\"")
+    );
+    assert_eq!(add(&fixture.list("b:a"), "prod").entries[0].change, Change::Unchanged);
 }
 
 #[test]
-fn a_file_of_the_list_that_cannot_be_locked_is_no_trouble_unless_it_is_written() {
-    let home = Home::new();
-    let outcome = add(&home.list("missing/folder/x:here"), "prod");
-    assert_eq!(outcome.written.files, [home.path("here")]);
-    assert_eq!(home.names(), ["here"]);
+fn unlockable_file_is_skipped_unless_written() {
+    let fixture = Fixture::new();
+    let outcome = add(&fixture.list("missing/folder/x:here"), "prod");
+    assert_eq!(outcome.written.files, [fixture.path("here")]);
+    assert_eq!(fixture.names(), ["here"]);
 }
 
 #[test]
-fn a_broken_file_anywhere_in_the_list_is_told_with_its_name() {
-    let home = Home::new();
-    fs::write(home.path("a"), "kind: Config\n").unwrap();
-    fs::write(home.path("b"), "users: [\n").unwrap();
-    let told = told(upsert(&home.list("a:b"), &[entry("prod")], None));
-    assert!(told.contains(&format!("{}:", home.path("b").display())), "{told}");
-    assert_eq!(home.read("a"), "kind: Config\n");
+fn invalid_file_in_the_list_is_named_in_the_error() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("a"), "kind: Config\n").unwrap();
+    fs::write(fixture.path("b"), "users: [\n").unwrap();
+    let message = error_text(upsert(&fixture.list("a:b"), &[entry("prod")], None));
+    assert!(message.contains(&format!("{}:", fixture.path("b").display())), "{message}");
+    assert_eq!(fixture.read("a"), "kind: Config\n");
 }

@@ -1,43 +1,50 @@
-//! Locks, and many who write at once.
+//! Locks and concurrent edits.
 
 use std::time::SystemTime;
 
+use super::super::lock::Locks;
 use super::*;
 
-fn make_lock(home: &Home, age: Duration) {
-    let lock = fs::File::create(home.path("config.lock")).unwrap();
+fn make_lock(fixture: &Fixture, age: Duration) {
+    let lock = fs::File::create(fixture.path("config.lock")).unwrap();
     lock.set_modified(SystemTime::from(crate::clock::now()) - age).unwrap();
 }
 
+/// Fault matrix row 98.
 #[test]
-fn row_98_a_fresh_lock_of_kubectl_is_respected_and_named() {
-    let home = Home::with("kind: Config\n");
-    make_lock(&home, Duration::from_secs(12));
-    let told = told(upsert(&impatient(home.files()), &[entry("prod")], None));
-    let lock = home.path("config.lock");
-    assert!(told.contains("is locked") && told.contains("for 12 s"), "{told}");
-    assert!(told.contains("pgrep -a kubectl") && told.contains(&format!("rm -f {}", lock.display())), "{told}");
-    assert_eq!(home.read("config"), "kind: Config\n");
+fn fresh_kubectl_lock_is_respected_and_named() {
+    let fixture = Fixture::with("kind: Config\n");
+    make_lock(&fixture, Duration::from_secs(12));
+    let message = error_text(upsert(&without_waiting(fixture.files()), &[entry("prod")], None));
+    let lock = fixture.path("config.lock");
+    assert!(message.contains("is locked") && message.contains("for 12 s"), "{message}");
+    assert!(
+        message.contains("pgrep -a kubectl") && message.contains(&format!("rm -f {}", lock.display())),
+        "{message}"
+    );
+    assert_eq!(fixture.read("config"), "kind: Config\n");
     assert!(lock.exists());
 }
 
+/// Fault matrix row 98.
 #[test]
-fn row_98_a_lock_that_a_crash_left_is_removed_and_told() {
-    let home = Home::with("kind: Config\n");
-    make_lock(&home, Duration::from_hours(1));
-    let outcome = upsert(&impatient(home.files()), &[entry("prod")], None).unwrap();
+fn stale_kubectl_lock_is_removed_and_noted() {
+    let fixture = Fixture::with("kind: Config\n");
+    make_lock(&fixture, Duration::from_hours(1));
+    let outcome = upsert(&without_waiting(fixture.files()), &[entry("prod")], None).unwrap();
     assert!(matches!(&outcome.written.notes[..], [Note::StaleLockRemoved { age, .. }] if age.as_secs() >= 3600));
     assert!(outcome.written.notes[0].to_string().contains("config.lock"));
-    assert_eq!(home.names(), ["config"]);
+    assert_eq!(fixture.names(), ["config"]);
 }
 
+/// Fault matrix row 98.
 #[test]
-fn row_98_a_lock_that_goes_away_is_waited_for() {
-    let home = Home::with("kind: Config\n");
-    make_lock(&home, Duration::ZERO);
-    let lock = home.path("config.lock");
+fn released_kubectl_lock_lets_the_upsert_continue() {
+    let fixture = Fixture::with("kind: Config\n");
+    make_lock(&fixture, Duration::ZERO);
+    let lock = fixture.path("config.lock");
     std::thread::scope(|scope| {
-        let adding = scope.spawn(|| add(&home.files(), "prod"));
+        let adding = scope.spawn(|| add(&fixture.files(), "prod"));
         fs::remove_file(&lock).unwrap();
         assert_eq!(adding.join().unwrap().entries[0].change, Change::Added);
     });
@@ -45,38 +52,39 @@ fn row_98_a_lock_that_goes_away_is_waited_for() {
 }
 
 #[test]
-fn what_would_change_nothing_needs_no_lock() {
-    let home = Home::new();
-    add(&home.files(), "prod");
-    make_lock(&home, Duration::ZERO);
-    let files = impatient(home.files());
+fn unchanged_upsert_takes_no_lock() {
+    let fixture = Fixture::new();
+    add(&fixture.files(), "prod");
+    make_lock(&fixture, Duration::ZERO);
+    let files = without_waiting(fixture.files());
     assert_eq!(add(&files, "prod").entries[0].change, Change::Unchanged);
-    assert!(remove(&files, &["nobody"]).is_ok());
+    assert!(remove(&files, &["missing"]).is_ok());
 }
 
 #[test]
-fn the_lock_is_let_go_of_on_every_way_out() {
-    let home = Home::with("contexts:\n- {name: prod, context: {cluster: a, user: b}}\n");
-    assert!(upsert(&home.files(), &[entry("prod")], None).is_err());
-    assert!(use_context(&home.files(), "nobody").is_err());
-    add(&home.files(), "ok");
-    assert_eq!(home.names(), ["config"]);
+fn kubectl_lock_is_removed_after_success_and_error() {
+    let fixture = Fixture::with("contexts:\n- {name: prod, context: {cluster: a, user: b}}\n");
+    assert!(upsert(&fixture.files(), &[entry("prod")], None).is_err());
+    assert!(use_context(&fixture.files(), "missing").is_err());
+    add(&fixture.files(), "ok");
+    assert_eq!(fixture.names(), ["config"]);
 }
 
 #[test]
-fn a_link_is_locked_under_the_name_that_kubectl_locks() {
-    let home = Home::new();
-    fs::create_dir(home.path("dotfiles")).unwrap();
-    fs::write(home.path("dotfiles/kube"), "kind: Config\n").unwrap();
-    std::os::unix::fs::symlink("dotfiles/kube", home.path("config")).unwrap();
-    make_lock(&home, Duration::ZERO);
-    assert!(upsert(&impatient(home.files()), &[entry("prod")], None).is_err());
+fn symlink_is_locked_under_its_own_name() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("dotfiles")).unwrap();
+    fs::write(fixture.path("dotfiles/kube"), "kind: Config\n").unwrap();
+    std::os::unix::fs::symlink("dotfiles/kube", fixture.path("config")).unwrap();
+    make_lock(&fixture, Duration::ZERO);
+    assert!(upsert(&without_waiting(fixture.files()), &[entry("prod")], None).is_err());
 }
 
+/// Fault matrix row 96.
 #[test]
-fn row_96_fifty_at_once_lose_nothing() {
-    let home = Home::with("# mine\nkind: Config\n");
-    let files = home.files();
+fn fifty_concurrent_upserts_lose_nothing() {
+    let fixture = Fixture::with("# mine\nkind: Config\n");
+    let files = fixture.files();
     std::thread::scope(|scope| {
         for number in 0..50 {
             let files = &files;
@@ -87,43 +95,44 @@ fn row_96_fifty_at_once_lose_nothing() {
     for number in 0..50 {
         assert!(find(&files, &format!("p{number}")).unwrap().is_some());
     }
-    assert!(home.read("config").starts_with("# mine\n"));
-    assert_eq!(home.names(), ["config"]);
-    let backups = fs::read_dir(home.folder.path()).unwrap().count() - 1;
+    assert!(fixture.read("config").starts_with("# mine\n"));
+    assert_eq!(fixture.names(), ["config"]);
+    let backups = fs::read_dir(fixture.folder.path()).unwrap().count() - 1;
     assert_eq!(backups, 5);
 }
 
+/// Fault matrix row 96.
 #[test]
-fn row_96_a_program_that_takes_no_lock_loses_nothing_either() {
-    let home = Home::with("kind: Config\n");
-    let files = home.files();
+fn edit_without_lock_by_another_program_is_kept() {
+    let fixture = Fixture::with("kind: Config\n");
+    let files = fixture.files();
     let first = std::cell::Cell::new(true);
-    let (_, written) = change(&files, |draft| {
-        // Between our reading and our writing.
+    let (_, written) = edit_files(&files, |draft| {
+        // Another program writes between reading and writing.
         if first.replace(false) {
-            fs::write(home.path("config"), "kind: Config\nx-theirs: 1\n").unwrap();
+            fs::write(fixture.path("config"), "kind: Config\nx-theirs: 1\n").unwrap();
         }
         draft.upsert(&entry("prod"))
     })
     .unwrap();
     assert_eq!(written.files.len(), 1);
-    assert!(home.read("config").starts_with("kind: Config\nx-theirs: 1\n"));
+    assert!(fixture.read("config").starts_with("kind: Config\nx-theirs: 1\n"));
     assert!(find(&files, "prod").unwrap().is_some());
 }
 
 #[test]
-fn signals_wait_while_a_lock_of_kubectl_is_ours() {
-    use crate::signals::are_deferred;
-    let home = Home::with("kind: Config\n");
-    let files = home.files();
-    let locks = Locks::take(files.paths(), &[], files.waits).unwrap();
-    assert!(home.path("config.lock").exists());
+fn signals_are_deferred_while_a_kubectl_lock_is_held() {
+    use crate::terminal::signals::are_deferred;
+    let fixture = Fixture::with("kind: Config\n");
+    let files = fixture.files();
+    let locks = Locks::take(files.paths(), &[], files.timeouts).unwrap();
+    assert!(fixture.path("config.lock").exists());
     assert_eq!(are_deferred(), Some(true));
     drop(locks);
-    assert!(!home.path("config.lock").exists());
+    assert!(!fixture.path("config.lock").exists());
     assert_eq!(are_deferred(), Some(false));
-    // One that cannot be had leaves nothing behind either.
-    make_lock(&home, Duration::ZERO);
-    assert!(Locks::take(files.paths(), &[], impatient(files.clone()).waits).is_err());
+    // A lock that cannot be taken leaves nothing behind either.
+    make_lock(&fixture, Duration::ZERO);
+    assert!(Locks::take(files.paths(), &[], without_waiting(files.clone()).timeouts).is_err());
     assert_eq!(are_deferred(), Some(false));
 }

@@ -1,10 +1,11 @@
-//! Any kubeconfig: what is not ours means the same after an edit as before, and every comment is still there.
+//! Generated kubeconfigs: after an edit, entries of other tools have the same meaning, and every comment is still
+//! there.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A scalar as a person may write it, in block style.
+/// A scalar in block style.
 fn scalar() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z][a-z0-9-]{0,8}",
@@ -22,7 +23,7 @@ fn scalar() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A blank line, a comment line at some depth, or nothing.
+/// A blank line, an indented comment line, or nothing.
 fn filler() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => Just(String::new()),
@@ -35,7 +36,7 @@ fn trailer() -> impl Strategy<Value = String> {
     prop_oneof![3 => Just(String::new()), 1 => "[ -~]{0,12}".prop_map(|text| format!(" # {text}"))]
 }
 
-/// One foreign entry: its lines, for a list whose dashes stand at `pad`.
+/// The lines of one entry of another tool, in a list with indentation `pad`.
 fn item(pad: &'static str, body: &'static str) -> impl Strategy<Value = String> {
     let field = (scalar(), trailer(), filler());
     let name = "(foreign-[a-z0-9]{1,6}|'foreign [a-z]{1,3}')";
@@ -86,31 +87,31 @@ fn kubeconfig() -> impl Strategy<Value = String> {
     )
 }
 
-/// What is after the `#` of the lines that are nothing but a comment.
+/// Returns the lines that are only a comment.
 fn comments(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).filter(|line| line.starts_with('#')).collect()
 }
 
 fn foreign(text: &str) -> Vec<Vec<Value>> {
-    let model = meaning(text);
+    let model = parsed(text);
     let is_foreign =
         |item: &Value| item.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with("foreign"));
-    let items = |kind: Kind| model.get(kind.list()).map(Value::items).unwrap_or_default().to_vec();
-    Kind::ALL.map(|kind| items(kind).into_iter().filter(is_foreign).collect()).to_vec()
+    let items = |kind: EntryKind| model.get(kind.list_key()).map(Value::items).unwrap_or_default().to_vec();
+    EntryKind::ALL.map(|kind| items(kind).into_iter().filter(is_foreign).collect()).to_vec()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn edits_keep_what_is_not_ours(before in kubeconfig()) {
-        // Two entries of one name in a list, or the like, are for other tests.
+    fn edits_keep_foreign_entries_and_comments(before in kubeconfig()) {
+        // Other tests cover invalid files, such as one with duplicate names.
         prop_assume!(model::parse(Path::new("test"), &before).is_ok());
-        let home = Home::with(&before);
-        let files = home.files();
+        let fixture = Fixture::with(&before);
+        let files = fixture.files();
 
         upsert(&files, &[entry("prod"), entry("yes")], None).unwrap();
-        let added = home.read("config");
+        let added = fixture.read("config");
         prop_assert_eq!(foreign(&before), foreign(&added));
         prop_assert_eq!(comments(&before), comments(&added), "{}", added);
         for line in before.lines().filter(|line| !line.ends_with(['l', ']', '~', ':']) && !line.contains('#')) {
@@ -123,7 +124,7 @@ proptest! {
         prop_assert_eq!(server.as_deref(), Some("https://moved"));
 
         remove(&files, &["prod", "yes"]).unwrap();
-        let removed = home.read("config");
+        let removed = fixture.read("config");
         prop_assert_eq!(foreign(&before), foreign(&removed));
         prop_assert_eq!(comments(&before), comments(&removed), "{}", removed);
         prop_assert!(!removed.contains("rolecall"));

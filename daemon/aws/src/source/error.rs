@@ -130,7 +130,7 @@ impl SourceError {
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         if let Some(login) = self.login() {
             let message = match (login, self) {
-                (_, Self::Sso { error: SsoError::NobodyIn, .. }) => format!("source \"{source}\" needs a login"),
+                (_, Self::Sso { error: SsoError::NotLoggedIn, .. }) => format!("source \"{source}\" needs a login"),
                 _ => format!("the login of source \"{source}\" has expired"),
             };
             return ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source}"));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use aws_config::profile::ProfileSet;
 use aws_types::os_shim_internal::{Env, Fs};
-use rolecall_protocol::{Region, near_misses};
+use rolecall_protocol::{Region, similar_names};
 
 use aws_profile::{Plan, RolePlan};
 pub use error::{Login, SourceError};
@@ -23,8 +23,8 @@ use crate::sso::Sso;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
-use rolecall_core::profile::Chain;
-use rolecall_core::profile::Hop;
+use rolecall_core::profile::RoleChain;
+use rolecall_core::profile::RoleStep;
 use rolecall_core::session::Session;
 
 /// What a source comes to.
@@ -40,7 +40,7 @@ pub enum Resolved {
         owner: Option<Owner>,
     },
     /// A role that its AWS profile names: the session of this chain.
-    Through(Chain),
+    Through(RoleChain),
 }
 
 /// Tells one owner of credentials from another, where something does.
@@ -125,7 +125,7 @@ impl Sources {
 
     /// What a source's AWS profile leads to and the login that it depends on, as AWS's files say it; nothing is asked of
     /// anybody.
-    pub async fn study(&self, chain: &Chain) -> (Option<Chain>, Option<Login>) {
+    pub async fn study(&self, chain: &RoleChain) -> (Option<RoleChain>, Option<Login>) {
         let Some(profile) = chain.source.aws_profile() else { return (None, None) };
         let Ok(profiles) = self.files(profile).await else { return (None, None) };
         match aws_profile::plan(&profiles, &chain.source.kind) {
@@ -182,8 +182,8 @@ impl Sources {
         Ok(Session { credentials, arn: None, issued: aws.now(), is_clamped: false })
     }
 
-    fn chain_of(&self, profile: &str, role: RolePlan, region: &Region) -> Chain {
-        let hop = Hop {
+    fn chain_of(&self, profile: &str, role: RolePlan, region: &Region) -> RoleChain {
+        let step = RoleStep {
             role: role.role,
             session_name: role.session_name.map_or_else(|| self.name.clone(), NameTemplate::from),
             external_id: role.external_id,
@@ -191,7 +191,7 @@ impl Sources {
             inputs: None,
         };
         let source = SourceConfig { kind: role.base, mfa: role.mfa.map(Arc::new) };
-        Chain::of_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), hop)
+        RoleChain::of_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), step)
     }
 
     /// AWS's files, parsed by the SDK. That profile has to be in them.
@@ -236,7 +236,7 @@ fn home_region(profiles: &ProfileSet, profile: &str, region: &Region) -> Region 
 fn advice(profile: &str, profiles: &ProfileSet) -> String {
     let mut names: Vec<&str> = profiles.profiles().collect();
     names.sort_unstable();
-    match (near_misses(profile, names.iter().copied()).first(), names.as_slice()) {
+    match (similar_names(profile, names.iter().copied()).first(), names.as_slice()) {
         (Some(near), _) => format!("Did you mean \"{near}\"?"),
         (None, []) => "There is none at all; make one with: aws configure".to_owned(),
         (None, names) => {

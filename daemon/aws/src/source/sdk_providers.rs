@@ -13,8 +13,8 @@ use rolecall_protocol::Region;
 use super::Login;
 use super::SourceError;
 use crate::client::Aws;
-use crate::error::causes;
 use crate::error::innermost;
+use crate::texts;
 
 /// What the files themselves have, or what the SDK gets by them.
 pub(super) async fn of_files(
@@ -75,19 +75,10 @@ fn classify(profile: &str, error: &CredentialsError) -> SourceError {
             SourceError::Failed { profile, message: format!("there are none ({})", innermost(error)) }
         }
         CredentialsError::InvalidConfiguration(_) => SourceError::Invalid { profile, message: innermost(error) },
-        _ if is_ended_login(error) => {
+        _ if texts::is_aws_login_over(error) => {
             let login = Login::Aws { profile: profile.clone() };
             SourceError::LoginNeeded { profile, login }
         }
         _ => SourceError::Failed { profile, message: innermost(error) },
     }
-}
-
-/// Whether `aws login` has to be run again: the SDK says so in words alone.
-fn is_ended_login(error: &CredentialsError) -> bool {
-    const WORDS: [&str; 3] = ["Login token", "reauthenticate", "login/cache"];
-    causes(error).any(|cause| {
-        let said = cause.to_string();
-        WORDS.iter().any(|words| said.contains(words))
-    })
 }

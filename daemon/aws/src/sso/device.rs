@@ -68,11 +68,11 @@ mod tests {
 
     /// When it asked, in seconds, and what came of it.
     async fn polled(answers: Vec<Result<Granted, GrantError>>) -> (Vec<u64>, Result<(), SsoError>) {
-        let began = Instant::now();
+        let started_at = Instant::now();
         let mut asked = Vec::new();
         let mut answers = VecDeque::from(answers);
         let outcome = poll(5 * SECOND, Duration::from_mins(10), || {
-            asked.push(began.elapsed().as_secs());
+            asked.push(started_at.elapsed().as_secs());
             std::future::ready(answers.pop_front().unwrap_or(Err(GrantError::Pending)))
         })
         .await;

@@ -74,7 +74,7 @@ pub enum SsoError {
     },
     /// The same where there is no login that could have ended.
     #[error("nobody is logged in to IAM Identity Center")]
-    NobodyIn,
+    NotLoggedIn,
     /// The person who is logged in has no such role in that account, or the role or the account does not exist.
     #[error("IAM Identity Center has not assigned this role in this account to the person who is logged in")]
     NoAssignment,
@@ -114,7 +114,7 @@ impl Sso {
     }
 
     /// Names the last login that was made here; another name means another person, perhaps. `None` where that was before this
-    /// program began, or by another tool, which cannot be told from its renewing.
+    /// program started_at, or by another tool, which cannot be told from its renewing.
     #[must_use]
     pub fn last_login(&self, session: &SsoSession) -> Option<u64> {
         self.slots().known(&self.path(session))?.kept
@@ -263,7 +263,7 @@ impl SsoError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::LoginNeeded { .. } | Self::NobodyIn | Self::Denied | Self::Expired => ErrorClass::Login,
+            Self::LoginNeeded { .. } | Self::NotLoggedIn | Self::Denied | Self::Expired => ErrorClass::Login,
             Self::NoAssignment | Self::File(_) => ErrorClass::Change,
             Self::Aws(error) => error.kind.class(),
         }

@@ -22,7 +22,7 @@ impl Sso {
     /// A good token: the one of the file, or a newer one where that is over, or nearly.
     pub(super) async fn token(&self, session: &SsoSession) -> Renewed {
         let Some(token) = self.read(session)? else {
-            return Err(SsoError::NobodyIn);
+            return Err(SsoError::NotLoggedIn);
         };
         let token = Arc::new(token);
         if self.is_fresh(session, &token) {
@@ -53,9 +53,9 @@ impl Sso {
         let ticket = slots.ticket();
         let slot = slots.of(&self.path(session));
         // A task that has said what it came to is not under way, though it may not have ended yet.
-        let is_flying =
+        let is_loading =
             |renewal: &&Running<Option<Renewed>>| renewal.is_under_way() && renewal.outcome.borrow().is_none();
-        if let Some(running) = slot.renewal.as_ref().filter(is_flying) {
+        if let Some(running) = slot.renewal.as_ref().filter(is_loading) {
             return running.outcome.clone();
         }
         let (land, outcome) = watch::channel(None);
@@ -71,7 +71,7 @@ impl Sso {
     async fn renew(&self, session: &SsoSession, ticket: u64) -> Renewed {
         // Others may have renewed it since somebody asked: another caller, or the AWS CLI.
         let Some(token) = self.read(session)? else {
-            return Err(SsoError::NobodyIn);
+            return Err(SsoError::NotLoggedIn);
         };
         if self.is_fresh(session, &token) {
             return Ok(Arc::new(token));

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rolecall_protocol::{MfaSerial, Secret};
 
-use super::{Asked, HopError, client};
+use super::{StsError, StsOperation, client};
 use crate::client::ATTEMPT;
 use crate::client::Aws;
 use crate::error::AwsError;
+use crate::texts;
 use rolecall_core::config::MFA_RANGE;
 use rolecall_core::profile::Endpoint;
 use rolecall_core::session::Session;
@@ -28,7 +29,7 @@ pub async fn session_token(
     keys: &Session,
     code: Code<'_>,
     length: Duration,
-) -> Result<Session, HopError> {
+) -> Result<Session, StsError> {
     let client = client(aws, endpoint, keys).await;
     let request = client
         .get_session_token()
@@ -38,7 +39,7 @@ pub async fn session_token(
     let answer = aws.call(endpoint, ATTEMPT, Box::pin(request.send())).await;
     answer
         .and_then(|answer| accept(answer.credentials(), aws, keys))
-        .map_err(|error| HopError { asked: Asked::SessionToken(code.serial.clone()), error })
+        .map_err(|error| StsError { asked: StsOperation::SessionToken(code.serial.clone()), error })
 }
 
 fn accept(got: Option<&aws_sdk_sts::types::Credentials>, aws: &Aws, keys: &Session) -> Result<Session, AwsError> {
@@ -47,10 +48,10 @@ fn accept(got: Option<&aws_sdk_sts::types::Credentials>, aws: &Aws, keys: &Sessi
     Ok(Session { credentials, arn: keys.arn.clone(), issued: now, is_clamped: false })
 }
 
-impl HopError {
+impl StsError {
     /// Whether the code was not taken: wrong, of another time, or used before (IAM says the same of all of them).
     #[must_use]
     pub fn is_code_refused(&self) -> bool {
-        self.error.message.contains("MultiFactorAuthentication failed")
+        texts::is_mfa_code_refused(&self.error.message)
     }
 }

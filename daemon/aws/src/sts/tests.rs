@@ -7,8 +7,8 @@ use super::*;
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
-fn hop() -> Hop {
-    Hop {
+fn step() -> RoleStep {
+    RoleStep {
         role: "arn:aws:iam::111122223333:role/team/developers".parse().unwrap(),
         session_name: NameTemplate::new("dev@laptop", "", "", ""),
         external_id: None,
@@ -33,7 +33,7 @@ const ARN: &str = "arn:aws:sts::111122223333:assumed-role/developers/dev@laptop"
 
 #[test]
 fn a_whole_answer_is_a_session() {
-    let session = accept(&answer(ARN, 3600), &hop(), NOW).unwrap();
+    let session = accept(&answer(ARN, 3600), &step(), NOW).unwrap();
     assert_eq!(session.arn.as_deref(), Some(ARN));
     assert_eq!(session.expires(), Some(NOW + Duration::from_hours(1)));
 }
@@ -41,9 +41,9 @@ fn a_whole_answer_is_a_session() {
 #[test]
 fn row_65_ends_in_the_past_are_refused_and_far_ends_are_clamped() {
     for seconds in [0, -1, i64::MIN / 2] {
-        assert_eq!(accept(&answer(ARN, seconds), &hop(), NOW).unwrap_err().kind, AwsErrorKind::Garbled);
+        assert_eq!(accept(&answer(ARN, seconds), &step(), NOW).unwrap_err().kind, AwsErrorKind::Garbled);
     }
-    let far = accept(&answer(ARN, 253_402_300_799), &hop(), NOW).unwrap();
+    let far = accept(&answer(ARN, 253_402_300_799), &step(), NOW).unwrap();
     assert_eq!(far.expires(), Some(NOW + Duration::from_hours(12)));
 }
 
@@ -56,7 +56,7 @@ fn row_66_the_session_of_another_role_is_refused() {
         "arn:aws-cn:sts::111122223333:assumed-role/developers/dev@laptop",
         "arn:aws:sts::111122223333:assumed-role/developers",
     ] {
-        assert!(accept(&answer(arn, 3600), &hop(), NOW).unwrap_err().message.contains("another role"), "{arn}");
+        assert!(accept(&answer(arn, 3600), &step(), NOW).unwrap_err().message.contains("another role"), "{arn}");
     }
 }
 
@@ -64,7 +64,7 @@ fn row_66_the_session_of_another_role_is_refused() {
 fn denials_of_what_few_profiles_have_say_what_is_to_be_allowed() {
     let hint = |kind, said: &str| {
         let error = AwsError::new(kind, said);
-        HopError { asked: Asked::Identify, error }.body(&"work".parse().unwrap()).hint.unwrap()
+        StsError { asked: StsOperation::Identify, error }.body(&"work".parse().unwrap()).hint.unwrap()
     };
     let denied = |action: &str| hint(AwsErrorKind::Denied, &format!("User: x is not authorized to perform: {action}"));
     assert!(denied("sts:TagSession").contains("sts:TagSession"));

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use jiff::SignedDuration;
 use rolecall_protocol::ClockStatus;
 
-use super::{Reading, timestamp};
+use super::{ClockSample, timestamp};
 
 /// A clock that differs from AWS's by less than this is right enough for everybody else: SigV4 bears five minutes (B9).
 const BEARABLE: SignedDuration = SignedDuration::from_mins(4);
@@ -35,15 +35,15 @@ pub(super) struct State {
     /// What AWS said last.
     measured: Option<Measured>,
     /// Whether somebody vouched for what AWS said.
-    is_vouched_for: bool,
+    is_authenticated: bool,
     /// Whether the wall clock was set forward and nobody knows whether rightly.
-    is_doubted: bool,
+    is_uncertain: bool,
     /// How much of `elapsed` was slept through, as of the last reading.
     asleep: Duration,
     /// When the machine last woke up.
     woke: Option<Duration>,
     /// How often the machine woke up, its clock was set, or it was corrected.
-    shocks: u64,
+    discontinuities: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,25 +53,25 @@ struct Measured {
 }
 
 impl State {
-    pub(super) const fn new(first: Reading) -> Self {
+    pub(super) const fn new(first: ClockSample) -> Self {
         Self {
             anchor: (first.wall, first.elapsed),
             correction: SignedDuration::ZERO,
             measured: None,
-            is_vouched_for: false,
-            is_doubted: false,
+            is_authenticated: false,
+            is_uncertain: false,
             asleep: first.elapsed.saturating_sub(first.awake),
             woke: None,
-            shocks: 0,
+            discontinuities: 0,
         }
     }
 
     /// Notices sleep and a clock that was set.
-    pub(super) fn take_in(&mut self, reading: Reading) {
+    pub(super) fn take_in(&mut self, reading: ClockSample) {
         let asleep = reading.elapsed.saturating_sub(reading.awake);
         if asleep > self.asleep + ASLEEP {
             self.woke = Some(reading.elapsed);
-            self.shocks += 1;
+            self.discontinuities += 1;
         }
         self.asleep = asleep;
         let moved = between(self.steady(reading), reading.wall);
@@ -84,7 +84,7 @@ impl State {
     }
 
     /// Somebody set the wall clock.
-    fn set(&mut self, reading: Reading, is_forward: bool) {
+    fn set(&mut self, reading: ClockSample, is_forward: bool) {
         match self.measured.map(|last| between(last.now(reading), reading.wall)) {
             // To what AWS said: it was wrong, and is right now. Or nobody has said anything yet.
             Some(off) if off.abs() <= BEARABLE => self.follow(reading),
@@ -93,7 +93,7 @@ impl State {
             // over is not used.
             Some(_) if is_forward => {
                 self.follow(reading);
-                self.is_doubted = true;
+                self.is_uncertain = true;
                 self.woke = Some(reading.elapsed);
             }
             // Set back: the time that has passed is no less for that, so the wall clock is not followed.
@@ -102,20 +102,20 @@ impl State {
     }
 
     /// From here on the wall clock is right.
-    fn follow(&mut self, reading: Reading) {
+    fn follow(&mut self, reading: ClockSample) {
         self.anchor = (reading.wall, reading.elapsed);
         self.correction = SignedDuration::ZERO;
-        self.is_doubted = false;
-        self.shocks += 1;
+        self.is_uncertain = false;
+        self.discontinuities += 1;
     }
 
     /// Time that goes on whatever is done to the wall clock.
-    fn steady(&self, reading: Reading) -> SystemTime {
+    fn steady(&self, reading: ClockSample) -> SystemTime {
         let (at, elapsed) = self.anchor;
         at + reading.elapsed.saturating_sub(elapsed)
     }
 
-    pub(super) fn now(&mut self, reading: Reading) -> SystemTime {
+    pub(super) fn now(&mut self, reading: ClockSample) -> SystemTime {
         shifted(self.steady(reading), self.correction)
     }
 
@@ -123,11 +123,11 @@ impl State {
     pub(super) fn learn(
         &mut self,
         date: SystemTime,
-        sent: Reading,
-        reading: Reading,
-        is_vouched_for: bool,
+        sent: ClockSample,
+        reading: ClockSample,
+        is_authenticated: bool,
     ) -> Option<SignedDuration> {
-        if self.is_vouched_for && !is_vouched_for {
+        if self.is_authenticated && !is_authenticated {
             return None;
         }
         let took = reading.elapsed.saturating_sub(sent.elapsed);
@@ -143,43 +143,43 @@ impl State {
         if off.abs() > CREDIBLE && since_measured.is_none_or(|off| off.abs() > BEARABLE) {
             return None;
         }
-        self.is_vouched_for |= is_vouched_for;
+        self.is_authenticated |= is_authenticated;
         self.believe(aws, reading)
     }
 
     /// Takes this for AWS's time.
-    pub(super) fn believe(&mut self, aws: SystemTime, reading: Reading) -> Option<SignedDuration> {
+    pub(super) fn believe(&mut self, aws: SystemTime, reading: ClockSample) -> Option<SignedDuration> {
         let off = between(self.steady(reading), aws);
-        self.is_doubted = false;
+        self.is_uncertain = false;
         self.measured = Some(Measured { aws, elapsed: reading.elapsed });
         if (off - self.correction).abs() <= NOISE {
             return None;
         }
         self.correction = off;
-        self.shocks += 1;
+        self.discontinuities += 1;
         Some(off)
     }
 
-    pub(super) fn is_known(&self, reading: Reading) -> bool {
+    pub(super) fn is_known(&self, reading: ClockSample) -> bool {
         let age = self.measured.map(|last| reading.elapsed.saturating_sub(last.elapsed));
-        !self.is_doubted && age.is_some_and(|age| age < KNOWN)
+        !self.is_uncertain && age.is_some_and(|age| age < KNOWN)
     }
 
-    pub(super) const fn is_doubted(&self) -> bool {
-        self.is_doubted
+    pub(super) const fn is_uncertain(&self) -> bool {
+        self.is_uncertain
     }
 
     /// Whether the machine woke up this very moment.
-    pub(super) fn is_waking(&self, reading: Reading) -> bool {
+    pub(super) fn is_waking(&self, reading: ClockSample) -> bool {
         self.woke.is_some_and(|woke| reading.elapsed.saturating_sub(woke) < WAKING)
     }
 
     /// How often the machine woke up, its clock was set, or it was corrected.
-    pub(super) const fn shocks(&self) -> u64 {
-        self.shocks
+    pub(super) const fn discontinuities(&self) -> u64 {
+        self.discontinuities
     }
 
-    pub(super) fn status(&self, reading: Reading) -> Option<ClockStatus> {
+    pub(super) fn status(&self, reading: ClockSample) -> Option<ClockStatus> {
         let measured = self.measured?;
         let skew = between(reading.wall, measured.now(reading));
         let age = reading.elapsed.saturating_sub(measured.elapsed);
@@ -194,7 +194,7 @@ impl State {
 
 impl Measured {
     /// AWS's time now, by what it was and the time that has passed.
-    fn now(&self, reading: Reading) -> SystemTime {
+    fn now(&self, reading: ClockSample) -> SystemTime {
         self.aws + reading.elapsed.saturating_sub(self.elapsed)
     }
 }

@@ -30,7 +30,7 @@ impl Laptop {
     }
 }
 
-impl Timekeeper for Laptop {
+impl ClockSource for Laptop {
     fn wall(&self) -> SystemTime {
         shifted(self.truth(), self.0.lock().unwrap().1)
     }
@@ -92,7 +92,7 @@ fn row_77_a_slow_clock_is_corrected_and_kubectl_is_told_its_own_time() {
     // Set right by hand: there is nothing left to correct, and nothing to doubt.
     laptop.pass(HOUR);
     laptop.set(SignedDuration::from_mins(7));
-    assert!(!clock.is_doubted() && clock.is_known());
+    assert!(!clock.is_uncertain() && clock.is_known());
     assert_eq!(off(&laptop, &clock), 0);
     assert!(!clock.status().unwrap().corrected);
 }
@@ -116,12 +116,12 @@ fn row_76_a_clock_that_is_set_back_changes_nothing() {
     laptop.set(SignedDuration::from_hours(-2));
     laptop.pass(MINUTE);
     assert_eq!(off(&laptop, &clock), 0);
-    assert!(!clock.is_doubted());
+    assert!(!clock.is_uncertain());
     assert_eq!(clock.stamp(laptop.truth()), timestamp(laptop.wall()));
     assert!(clock.status().unwrap().corrected);
     laptop.set(SignedDuration::from_hours(2));
     assert_eq!(off(&laptop, &clock), 0);
-    assert!(!clock.is_doubted(), "it is where it was");
+    assert!(!clock.is_uncertain(), "it is where it was");
 }
 
 #[test]
@@ -132,11 +132,11 @@ fn row_76_a_clock_that_is_set_forward_is_doubted_until_aws_answers() {
         let ahead = SignedDuration::from_hours(2 + years * 8766);
         laptop.set(ahead);
         assert_eq!(off(&laptop, &clock), ahead.as_secs(), "the later time is the safe one");
-        assert!(clock.is_doubted());
+        assert!(clock.is_uncertain());
         laptop.pass(Duration::from_secs(1));
         answer(&laptop, &clock);
         assert_eq!(off(&laptop, &clock), 0, "even ten years, since AWS agrees with the time that has passed");
-        assert!(!clock.is_doubted());
+        assert!(!clock.is_uncertain());
     }
 }
 
@@ -146,10 +146,10 @@ fn a_doubt_lasts_until_somebody_settles_it() {
     answer(&laptop, &clock);
     laptop.set(SignedDuration::from_hours(2));
     laptop.pass(HOUR);
-    assert!(clock.is_doubted() && !clock.is_known());
+    assert!(clock.is_uncertain() && !clock.is_known());
     assert_eq!(clock.known(), None);
     answer(&laptop, &clock);
-    assert!(clock.is_known() && !clock.is_doubted());
+    assert!(clock.is_known() && !clock.is_uncertain());
     laptop.pass(KNOWN);
     assert!(!clock.is_known(), "that was long ago");
 }
@@ -158,15 +158,15 @@ fn a_doubt_lasts_until_somebody_settles_it() {
 fn row_79_sleep_is_noticed_and_counts() {
     let (laptop, clock) = clock();
     answer(&laptop, &clock);
-    let before = clock.shocks();
+    let before = clock.discontinuities();
     laptop.sleep(3 * HOUR);
     assert!(clock.is_waking());
     assert_eq!(off(&laptop, &clock), 0);
-    assert!(!clock.is_doubted());
-    assert_eq!(clock.shocks(), before + 1);
+    assert!(!clock.is_uncertain());
+    assert_eq!(clock.discontinuities(), before + 1);
     laptop.pass(WAKING);
     assert!(!clock.is_waking());
-    assert_eq!(clock.shocks(), before + 1);
+    assert_eq!(clock.discontinuities(), before + 1);
     let awake = Machine.awake();
     assert!(Machine.elapsed() >= awake);
 }

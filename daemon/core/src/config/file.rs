@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 
-use rolecall_protocol::MAX_CONFIG;
+use rolecall_protocol::MAX_CONFIG_BYTES;
 use sha2::{Digest as _, Sha256};
 
 use super::trusted_file::{open, too_large};
@@ -60,9 +60,9 @@ pub fn gone(path: &Path) -> Option<ConfigError> {
 /// The text, from its beginning.
 fn whole(mut reader: BufReader<File>) -> Result<String, String> {
     let mut text = String::new();
-    let limit = MAX_CONFIG as u64 + 1;
+    let limit = MAX_CONFIG_BYTES as u64 + 1;
     match reader.rewind().and_then(|()| reader.take(limit).read_to_string(&mut text)) {
-        Ok(length) if length > MAX_CONFIG => Err(too_large()),
+        Ok(length) if length > MAX_CONFIG_BYTES => Err(too_large()),
         Ok(_) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err("is not UTF-8 text".to_owned()),
         Err(error) => Err(format!("cannot be read: {error}")),
@@ -95,7 +95,7 @@ mod tests {
         fs::write(&path, b"\xff\xfe").unwrap();
         assert_eq!(load(&path).unwrap_err().message, "is not UTF-8 text");
 
-        let sparse = OpenOptions::new().write(true).open(&path).unwrap();
+        let sparse = fs::OpenOptions::new().write(true).open(&path).unwrap();
         sparse.set_len(1 << 30).unwrap();
         assert_eq!(load(&path).unwrap_err().message, "is larger than 8 MiB");
 

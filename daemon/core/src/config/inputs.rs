@@ -53,19 +53,19 @@ pub struct Variant {
     pub dual_stack: bool,
 }
 
-/// The inputs of each hop of a profile.
+/// The inputs of each step of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HopInputs {
-    hops: Vec<Option<Arc<Inputs>>>,
+pub struct StepInputs {
+    steps: Vec<Option<Arc<Inputs>>>,
     /// The endpoint that tokens name.
     pub variant: Variant,
 }
 
-impl HopInputs {
-    /// Those of the hop of that index.
+impl StepInputs {
+    /// Those of the step of that index.
     #[must_use]
     pub fn of(&self, index: usize) -> Option<&Arc<Inputs>> {
-        self.hops.get(index)?.as_ref()
+        self.steps.get(index)?.as_ref()
     }
 }
 
@@ -87,15 +87,15 @@ pub(super) struct RawInputs {
 pub(super) struct Policy(String);
 
 impl RawInputs {
-    /// Checks what no single value can tell, fills in the defaults and deals the whole out to that many hops. `None` is what
+    /// Checks what no single value can tell, fills in the defaults and deals the whole out to that many steps. `None` is what
     /// most profiles have. An error is a key and what is wrong with it.
     pub(super) fn valid(
         self,
         defaults: &Self,
-        hops: usize,
+        steps: usize,
         region: &Region,
-    ) -> Result<Option<HopInputs>, (&'static str, String)> {
-        if hops == 0 {
+    ) -> Result<Option<StepInputs>, (&'static str, String)> {
+        if steps == 0 {
             self.check_needs_role()?;
         }
         let inputs = self.or(defaults);
@@ -113,8 +113,9 @@ impl RawInputs {
             return Ok(None);
         }
         let variant = inputs.sts.variant;
-        let deal = |index| Some(inputs.of_hop(index, hops)).filter(|inputs| *inputs != Inputs::default()).map(Arc::new);
-        Ok(Some(HopInputs { hops: (0..hops).map(deal).collect(), variant }))
+        let deal =
+            |index| Some(inputs.of_hop(index, steps)).filter(|inputs| *inputs != Inputs::default()).map(Arc::new);
+        Ok(Some(StepInputs { steps: (0..steps).map(deal).collect(), variant }))
     }
 
     fn check_needs_role(&self) -> Result<(), (&'static str, String)> {
@@ -164,13 +165,13 @@ impl Inputs {
         Ok(())
     }
 
-    /// What one hop of several is given.
+    /// What one step of several is given.
     ///
     /// A source identity and transitive tags belong to the first: STS hands both on to every session that is assumed from
     /// it, lets nobody change them on the way, and a role in between may ask for them. Everything else is for the session
-    /// that signs, the last: a policy on the way would have to allow the next hop, and other tags would be lost there.
-    fn of_hop(&self, index: usize, hops: usize) -> Self {
-        let (is_first, is_last) = (index == 0, index + 1 == hops);
+    /// that signs, the last: a policy on the way would have to allow the next step, and other tags would be lost there.
+    fn of_hop(&self, index: usize, steps: usize) -> Self {
+        let (is_first, is_last) = (index == 0, index + 1 == steps);
         let wanted = |key: &TagKey| if self.transitive_tags.contains(key) { is_first } else { is_last };
         Self {
             source_identity: self.source_identity.clone().filter(|_| is_first),

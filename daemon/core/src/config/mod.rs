@@ -22,12 +22,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use inputs::HopInputs;
+use inputs::StepInputs;
 use network::Network;
 use notifications::Notifications;
 use rolecall_protocol::{
     ClusterName, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName,
-    near_misses,
+    similar_names,
 };
 use schema::{RawProfile, RawShared};
 use serde::{Deserialize, Serialize};
@@ -45,8 +45,8 @@ const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 const DEFAULT_KEEP_WARM: Duration = Duration::from_hours(8);
 /// What CloudTrail shows if nothing else is said.
 pub const DEFAULT_SESSION_NAME: &str = "{user}@{host}";
-/// More hops than this are a mistake, not an organisation.
-const MAX_HOPS: usize = 5;
+/// More steps than this are a mistake, not an organisation.
+const MAX_STEPS: usize = 5;
 
 /// A valid configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub struct ProfileConfig {
     pub source: SourceName,
     /// The roles to assume, in order; none where the source itself is mapped in the cluster.
     pub roles: Vec<RoleArn>,
-    /// Sent with the last hop.
+    /// Sent with the last step.
     pub external_id: Option<ExternalId>,
     /// How long a session may last, in [`SESSION_RANGE`].
     pub duration: Duration,
@@ -125,8 +125,8 @@ pub struct ProfileConfig {
     pub session_name: Arc<str>,
     /// What the kubeconfig must say.
     pub pin: Option<Arc<Pin>>,
-    /// What else each hop is given.
-    pub inputs: Option<Arc<HopInputs>>,
+    /// What else each step is given.
+    pub inputs: Option<Arc<StepInputs>>,
 }
 
 /// The cluster that a profile was added with. A kubeconfig that says otherwise gets no token.
@@ -186,7 +186,7 @@ struct Pool {
     sources: HashSet<SourceName>,
     session_names: HashSet<Arc<str>>,
     pins: HashSet<Arc<Pin>>,
-    inputs: HashSet<Arc<HopInputs>>,
+    inputs: HashSet<Arc<StepInputs>>,
 }
 
 impl Config {
@@ -265,8 +265,8 @@ fn roles(via: Vec<RoleArn>, last: Option<RoleArn>, region: &Region) -> Result<Ve
         None if roles.is_empty() => {}
         None => return Err(("via", "leads nowhere without role_arn".to_owned())),
     }
-    if roles.len() > MAX_HOPS {
-        return Err(("via", format!("makes {} hops, {MAX_HOPS} are possible", roles.len())));
+    if roles.len() > MAX_STEPS {
+        return Err(("via", format!("makes {} steps, {MAX_STEPS} are possible", roles.len())));
     }
     if let Some(role) = roles.iter().find(|role| role.partition() != partition(region)) {
         let message = format!("is of partition {}, the region {region} is not", role.partition());
@@ -314,7 +314,7 @@ pub fn partition(region: &Region) -> &'static str {
 #[must_use]
 pub fn home_of(region: &Region) -> Region {
     let home = match partition(region) {
-        "aws" => return Region::commercial_home(),
+        "aws" => return Region::us_east_1(),
         "aws-cn" => "cn-north-1",
         "aws-us-gov" => "us-gov-west-1",
         "aws-eusc" => "eusc-de-east-1",
@@ -327,7 +327,7 @@ pub fn home_of(region: &Region) -> Region {
 }
 
 fn unknown_source(wanted: &SourceName, shared: &RawShared) -> String {
-    let near = near_misses(wanted.as_str(), shared.sources.keys().map(SourceName::as_str));
+    let near = similar_names(wanted.as_str(), shared.sources.keys().map(SourceName::as_str));
     match near.first() {
         Some(near) => format!("there is no source \"{wanted}\"; did you mean \"{near}\"?"),
         None => format!("there is no source \"{wanted}\"; add [sources.{wanted}]"),

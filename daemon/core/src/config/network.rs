@@ -18,12 +18,12 @@ pub struct Network {
     /// Where its services are called.
     pub endpoints: Endpoints,
     /// What it takes to get there.
-    pub way: Way,
+    pub way: NetworkPath,
 }
 
 /// What lies between this machine and AWS.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Way {
+pub struct NetworkPath {
     /// The proxy that every call goes through, but for those to this machine and to its metadata service.
     pub proxy: Option<Proxy>,
     /// Who signs certificates beside those that the system trusts.
@@ -158,7 +158,7 @@ impl RawNetwork {
         };
         let ca_bundle = self.ca_bundle.as_ref().map(|path| CaBundle::read(&path.0)).transpose();
         let ca_bundle = ca_bundle.map_err(|message| fail("ca_bundle", message))?;
-        Ok(Network { endpoints: endpoints.clone(), way: Way { proxy, ca_bundle } })
+        Ok(Network { endpoints: endpoints.clone(), way: NetworkPath { proxy, ca_bundle } })
     }
 }
 

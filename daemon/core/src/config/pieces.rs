@@ -1,4 +1,4 @@
-//! Reading a configuration a section at a time.
+//! Reads a configuration a section at a time.
 //!
 //! A document of ten thousand profiles, parsed as a whole, takes twenty times its size for a moment; the allocator gives
 //! little of that back, and the daemon would carry it for days. So a profile's section is parsed, checked and put away
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Seek};
 use std::sync::Arc;
 
-use rolecall_protocol::{MAX_CONFIG, ProfileName};
+use rolecall_protocol::{MAX_CONFIG_BYTES, ProfileName};
 
 use super::schema::{RawPiece, RawShared};
 use super::{Config, Pool, ProfileConfig};
@@ -60,7 +60,7 @@ impl Profiles {
 /// Cuts the text where a line begins with a bracket. That is a table's header, or else within a value of several lines:
 /// such a string ends the reading, and such an array makes no sense in two halves.
 fn sections(reader: &mut impl BufRead, mut each: impl FnMut(&str) -> Option<()>) -> Option<()> {
-    let mut reader = reader.take(MAX_CONFIG as u64 + 1);
+    let mut reader = reader.take(MAX_CONFIG_BYTES as u64 + 1);
     let mut section = String::new();
     loop {
         let begin = section.len();

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use rolecall_protocol::{
     ClusterName, ExternalId, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity, SourceName,
-    TagKey, TagValue, near_misses,
+    TagKey, TagValue, similar_names,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_path_to_error::Segment;
+
+mod keys;
 
 use super::duration;
 use super::inputs::{Policy, RawInputs};
@@ -171,33 +174,43 @@ pub(super) struct Sha256Hex(pub(super) String);
 
 /// Reads the text; an error has the line and the key.
 pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), ConfigError> {
-    let fail = |error: &toml::de::Error, key: Option<String>| ConfigError {
+    let fail = |error: &toml::de::Error, key: Option<String>, message: String| ConfigError {
         path: path.to_owned(),
         line: error.span().map(|span| line_at(text, span.start)),
         key,
-        message: in_words(error.message()),
+        message,
     };
-    let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None))?;
+    let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None, one_line(&error)))?;
     let raw: Raw = serde_path_to_error::deserialize(document).map_err(|error| {
+        let message = unknown_key(error.path()).unwrap_or_else(|| one_line(error.inner()));
         let key = error.path().to_string();
-        fail(error.inner(), (key != ".").then_some(key))
+        fail(error.inner(), (key != ".").then_some(key), message)
     })?;
     let Raw { defaults, endpoints, network, sources, lock, notifications, profiles } = raw;
     Ok((RawShared { defaults, endpoints, network, sources, lock, notifications }, profiles))
 }
 
-/// The parser's message as one line. Of an unknown key it lists all that there are; a person wants the one they meant.
-fn in_words(message: &str) -> String {
-    if !message.starts_with("unknown field") {
-        return message.lines().collect::<Vec<_>>().join(" ");
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = quoted.next().unwrap_or_default();
-    let known: Vec<&str> = quoted.collect();
-    match near_misses(unknown, known.iter().copied()).first() {
+/// The parser's message as one line.
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().lines().collect::<Vec<_>>().join(" ")
+}
+
+/// The message for a path whose last key its table does not have; `None` for any other path.
+fn unknown_key(path: &serde_path_to_error::Path) -> Option<String> {
+    let names: Option<Vec<&str>> = path
+        .iter()
+        .map(|segment| match segment {
+            Segment::Map { key } => Some(key.as_str()),
+            _ => None,
+        })
+        .collect();
+    let names = names?;
+    let (unknown, table) = names.split_last()?;
+    let known = keys::of_table(table).filter(|known| !known.contains(unknown))?;
+    Some(match similar_names(unknown, known.iter().copied()).first() {
         Some(near) => format!("there is no key \"{unknown}\"; did you mean \"{near}\"?"),
         None => format!("there is no key \"{unknown}\"; there are: {}", known.join(", ")),
-    }
+    })
 }
 
 /// The line of a dotted key, or of the nearest table above it. For errors alone: it reads the text once more.

@@ -127,7 +127,7 @@ fn row_90_broken_toml_says_where_and_shows_nothing() {
 fn chains_are_bounded() {
     let via = ["\"arn:aws:iam::999988887777:role/hub\""; 5].join(",");
     let message = error(&with("[\"arn:aws:iam::999988887777:role/hub\"]", &format!("[{via}]")));
-    assert_eq!(message, "config.toml:13: profiles.prod.via: makes 6 hops, 5 are possible");
+    assert_eq!(message, "config.toml:13: profiles.prod.via: makes 6 steps, 5 are possible");
 }
 
 #[test]

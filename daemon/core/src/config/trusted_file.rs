@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rolecall_protocol::MAX_CONFIG;
+use rolecall_protocol::MAX_CONFIG_BYTES;
 
 /// Opens the file, if there is one.
 pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
@@ -24,8 +24,8 @@ pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let file = open(path)?.ok_or("is not there")?;
     let mut bytes = Vec::new();
-    match file.take(MAX_CONFIG as u64 + 1).read_to_end(&mut bytes) {
-        Ok(length) if length > MAX_CONFIG => Err(too_large()),
+    match file.take(MAX_CONFIG_BYTES as u64 + 1).read_to_end(&mut bytes) {
+        Ok(length) if length > MAX_CONFIG_BYTES => Err(too_large()),
         Ok(_) => Ok(bytes),
         Err(error) => Err(format!("cannot be read: {error}")),
     }
@@ -44,12 +44,12 @@ fn trusted(file: &File) -> Result<(), String> {
     if found.mode() & 0o022 != 0 {
         return Err(format!("can be written by others (mode {:04o}); chmod go-w mends it", found.mode() & 0o7777));
     }
-    if found.len() > MAX_CONFIG as u64 {
+    if found.len() > MAX_CONFIG_BYTES as u64 {
         return Err(too_large());
     }
     Ok(())
 }
 
 pub(super) fn too_large() -> String {
-    format!("is larger than {} MiB", MAX_CONFIG >> 20)
+    format!("is larger than {} MiB", MAX_CONFIG_BYTES >> 20)
 }

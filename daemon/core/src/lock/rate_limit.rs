@@ -21,7 +21,7 @@ pub type Asking = Option<(u32, u64)>;
 
 /// What is remembered of those who tried.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct UnlockRateLimit {
     failures: u32,
     /// When the last wrong one was given, counted from boot.
     last: Duration,
@@ -37,7 +37,7 @@ fn pause(failures: u32) -> Duration {
     }
 }
 
-impl Pace {
+impl UnlockRateLimit {
     /// Takes a place. The answer is how long to wait with it; the error is how long there may be none.
     pub(super) fn enter(&mut self, asking: Asking, now: Duration) -> Result<Duration, Duration> {
         self.forget(now);
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn whoever_comes_waits_for_the_pause_that_is_on_and_no_longer() {
-        let mut pace = Pace::default();
+        let mut pace = UnlockRateLimit::default();
         assert_eq!(pace.enter(asking(1), T0), Ok(Duration::ZERO));
         for _ in 0..20 {
             pace.failed(T0);
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn row_104_few_may_wait_and_one_of_each_program() {
-        let mut pace = Pace::default();
+        let mut pace = UnlockRateLimit::default();
         assert_eq!(pace.enter(asking(1), T0), Ok(Duration::ZERO));
         assert_eq!(pace.enter(asking(1), T0), Err(FIRST), "one at a time");
         for pid in 2..=4 {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn those_whom_nobody_knows_are_not_taken_for_one() {
-        let mut pace = Pace::default();
+        let mut pace = UnlockRateLimit::default();
         for _ in 0..PLACES {
             assert_eq!(pace.enter(None, T0), Ok(Duration::ZERO));
         }
@@ -146,7 +146,7 @@ mod tests {
     /// However many processes guess, and whether or not they wait for their answers.
     #[test]
     fn row_104_an_hour_of_guessing_is_some_thousand_guesses() {
-        let (mut pace, mut now, mut guesses) = (Pace::default(), T0, 0_u32);
+        let (mut pace, mut now, mut guesses) = (UnlockRateLimit::default(), T0, 0_u32);
         while now < T0 + Duration::from_hours(1) {
             let mut waits = Vec::new();
             while let Ok(wait) = pace.enter(asking(guesses), now) {
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn wrong_passphrases_are_forgotten_in_time() {
-        let mut pace = Pace::default();
+        let mut pace = UnlockRateLimit::default();
         for _ in 0..9 {
             pace.failed(T0);
         }

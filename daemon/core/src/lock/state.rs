@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::auto_lock::{self, Why};
 use super::error::Refused;
 use super::file::Kept;
-use super::rate_limit::Pace;
+use super::rate_limit::UnlockRateLimit;
 use super::verifier::Verifier;
 use crate::config::LockTimes;
 
@@ -29,7 +29,7 @@ pub(super) struct State {
     /// When it was last used and last unlocked, counted from boot.
     pub(super) used: Duration,
     pub(super) unlocked: Duration,
-    pub(super) pace: Pace,
+    pub(super) pace: UnlockRateLimit,
 }
 
 impl State {
@@ -44,7 +44,7 @@ impl State {
             times: LockTimes::default(),
             used: now,
             unlocked: now,
-            pace: Pace::default(),
+            pace: UnlockRateLimit::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::*;
-use crate::clock::Timekeeper;
+use crate::clock::ClockSource;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -18,7 +18,7 @@ const RIGHT: &str = "correct horse";
 #[derive(Debug)]
 struct Paused(Instant);
 
-impl Timekeeper for Paused {
+impl ClockSource for Paused {
     fn wall(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.elapsed()
     }

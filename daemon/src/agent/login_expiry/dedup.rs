@@ -8,7 +8,7 @@ use rolecall_protocol::{ErrorBody, ErrorCode, SourceName};
 use crate::desktop_notifications::Notification;
 use rolecall_aws::source::Login;
 use rolecall_core::config::notifications::Notifications;
-use rolecall_core::profile::Chain;
+use rolecall_core::profile::RoleChain;
 
 /// Ends that differ by less are one: clocks are corrected.
 const SAME_END: Duration = Duration::from_mins(1);
@@ -19,7 +19,7 @@ pub(super) enum Key {
     /// A login.
     Login(Login),
     /// What a code is given for.
-    Code(Chain),
+    Code(RoleChain),
     /// The source itself: no more is known.
     Source(SourceName),
 }

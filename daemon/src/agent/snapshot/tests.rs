@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::agent::About;
 use rolecall_aws::client::{Aws, AwsFiles};
-use rolecall_core::clock::{Clock, Timekeeper};
-use rolecall_core::profile::Person;
+use rolecall_core::clock::{Clock, ClockSource};
+use rolecall_core::profile::LocalUser;
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 const HOUR: Duration = Duration::from_hours(1);
@@ -32,7 +32,7 @@ const CONFIG: &str = r#"
 #[derive(Debug)]
 struct Still(SystemTime);
 
-impl Timekeeper for Still {
+impl ClockSource for Still {
     fn wall(&self) -> SystemTime {
         self.0
     }
@@ -52,12 +52,12 @@ fn agent(folder: &tempfile::TempDir, config: &str, now: SystemTime) -> Arc<Agent
     let clock = Clock::new(Still(now));
     let nowhere = std::path::PathBuf::from("/nonexistent");
     let files = AwsFiles { config: nowhere.clone(), credentials: nowhere.clone(), logins: nowhere };
-    let person = Person { user: "dev".to_owned(), host: "laptop".to_owned() };
+    let person = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
     let about = About { socket: String::new(), log: None, restarts: 0 };
     Agent::new(path, Aws::new(files, clock), person, about)
 }
 
-fn chain(agent: &Agent, name: &str) -> Chain {
+fn chain(agent: &Agent, name: &str) -> RoleChain {
     agent.known(&name.parse().unwrap()).unwrap().chain.clone()
 }
 
@@ -84,7 +84,7 @@ async fn sessions_and_uses_go_over() {
     let new = agent(&folder, CONFIG, later);
     let renewer = new.keep_warm(CancellationToken::new()).clone();
     new.take_over(state.expose()).unwrap();
-    let taken = new.sessions.look(&prod).session.unwrap();
+    let taken = new.sessions.peek(&prod).session.unwrap();
     assert!(taken.signs_as(&session("ASIAPROD", None)) && taken.is_clamped);
     assert_eq!((taken.issued, taken.expires(), taken.arn.as_deref()), (NOW, Some(NOW + HOUR), Some("arn")));
     assert_eq!(new.journal.of(&"prod".parse().unwrap()).used, Some(NOW));

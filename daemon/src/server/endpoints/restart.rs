@@ -18,7 +18,7 @@ pub(super) async fn answer(context: &Context) -> Result<Answer, AgentError> {
     if let Some(problem) = config.problem.filter(|_| config.loaded.is_some()) {
         let message =
             format!("the agent goes on as it is, with the last good configuration: {}", problem.error.message);
-        return Err(refused(ErrorBody { code: ErrorCode::RestartRefused, message, hint: problem.error.hint }));
+        return Err(refused(ErrorBody { code: ErrorCode::RestartRefused, message, ..problem.error }));
     }
     if let Some(Err(error)) = restart.name.as_ref().map(Name::check) {
         let message = format!("the agent goes on as it is, since it could not listen again: {error}");
@@ -27,12 +27,12 @@ pub(super) async fn answer(context: &Context) -> Result<Answer, AgentError> {
     restart.program.check().await.map_err(|unfit| refused(unfit.body()))?;
     // Last, since it changes soonest. What begins after this is seen before the other program takes over.
     context.agent.check_keys_settled().map_err(|changing| refused(changing.0))?;
-    tracing::info!("Asked to restart");
+    tracing::info!("StsOperation to restart");
     restart.asked.cancel();
     Ok(Answer::json(&Restarting { pid: std::process::id() }))
 }
 
 fn refused(body: ErrorBody) -> AgentError {
-    tracing::warn!(reason = %body.message, "Asked to restart, and refused");
+    tracing::warn!(reason = %body.message, "StsOperation to restart, and refused");
     AgentError(body)
 }

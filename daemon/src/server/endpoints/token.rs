@@ -14,6 +14,6 @@ pub(super) async fn answer(
 ) -> Result<Answer, AgentError> {
     // Clients of Kubernetes say something, and the most common, client-go, asks again only because it was refused. A script
     // that asks twice says nothing, and wants two tokens.
-    let asker = if exec_info.is_empty() { None } else { peer.asker() };
-    Ok(Answer::secret(agent.token(name, exec_info, asker).await?))
+    let client_process = if exec_info.is_empty() { None } else { peer.client_process() };
+    Ok(Answer::secret(agent.token(name, exec_info, client_process).await?))
 }

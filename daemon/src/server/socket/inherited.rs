@@ -34,7 +34,8 @@ pub fn inherited(listener: OwnedFd, lock: OwnedFd, named: Option<(&Path, (u64, u
     Ok(Bound { listener, path, claim: Claim { name, lock } })
 }
 
-fn listens(socket: &OwnedFd) -> bool {
+/// Whether it is a Unix stream socket that listens.
+pub(super) fn listens(socket: &OwnedFd) -> bool {
     matches!(sockopt::socket_domain(socket), Ok(AddressFamily::UNIX))
         && matches!(sockopt::socket_type(socket), Ok(SocketType::STREAM))
         && matches!(sockopt::socket_acceptconn(socket), Ok(true))

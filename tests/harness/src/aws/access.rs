@@ -1,17 +1,17 @@
-//! Which IAM principal is whom in a cluster: EKS access entries, and the aws-auth ConfigMap of before.
+//! Cluster access of IAM principals: EKS access entries, and the older aws-auth ConfigMap.
 
 use crate::arn::Arn;
 
-/// What a principal is in one cluster.
+/// The Kubernetes user of a principal in one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grantee {
-    /// May hold `{{SessionName}}`, `{{SessionNameRaw}}`, `{{AccountID}}` and `{{AccessKeyID}}`.
+    /// A template: may contain `{{SessionName}}`, `{{SessionNameRaw}}`, `{{AccountID}}` and `{{AccessKeyID}}`.
     pub(crate) username: String,
     pub(crate) groups: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Means {
+enum GrantSource {
     AccessEntry,
     AwsAuth,
 }
@@ -20,57 +20,57 @@ enum Means {
 struct Entry {
     cluster: String,
     region: String,
-    means: Means,
+    source: GrantSource,
     principal: String,
     grantee: Grantee,
 }
 
-/// Every grant of every cluster.
+/// All grants of all clusters.
 #[derive(Debug, Default)]
 pub(crate) struct Access(Vec<Entry>);
 
 impl Access {
-    /// An access entry; EKS takes the ARN as IAM has it, with the role's path.
+    /// Adds an access entry. The ARN of a role includes its path.
     pub(crate) fn grant(&mut self, cluster: &str, region: &str, principal: &str, grantee: Grantee) {
-        self.put(Means::AccessEntry, cluster, region, principal, grantee);
+        self.put(GrantSource::AccessEntry, cluster, region, principal, grantee);
     }
 
-    /// A line of `mapRoles` or `mapUsers`.
+    /// Adds a line of `mapRoles` or `mapUsers`.
     pub(crate) fn map(&mut self, cluster: &str, region: &str, principal: &str, grantee: Grantee) {
-        self.put(Means::AwsAuth, cluster, region, principal, grantee);
+        self.put(GrantSource::AwsAuth, cluster, region, principal, grantee);
     }
 
-    /// Takes every grant of that principal back.
+    /// Removes every grant of a principal in a cluster.
     pub(crate) fn revoke(&mut self, cluster: &str, region: &str, principal: &str) {
         self.0.retain(|entry| {
             (entry.cluster.as_str(), entry.region.as_str(), entry.principal.as_str()) != (cluster, region, principal)
         });
     }
 
-    /// Finds a canonical ARN (that of the role without its path), access entries first, as EKS does.
+    /// Finds the grant of a canonical ARN (a role's ARN without its path). Access entries take precedence, as in EKS.
     pub(crate) fn find(&self, cluster: &str, region: &str, canonical: &str) -> Option<Grantee> {
         let of_cluster = || self.0.iter().filter(|entry| entry.cluster == cluster && entry.region == region);
         let by_entry = of_cluster()
-            .filter(|entry| entry.means == Means::AccessEntry)
+            .filter(|entry| entry.source == GrantSource::AccessEntry)
             .find(|entry| without_path(&entry.principal).eq_ignore_ascii_case(canonical));
-        // aws-iam-authenticator compares the text of aws-auth as it stands, so a path there never matches (#268).
+        // aws-iam-authenticator compares the ARN in aws-auth as text, so an ARN with a path never matches (#268).
         let by_map = || {
             of_cluster()
-                .filter(|entry| entry.means == Means::AwsAuth)
+                .filter(|entry| entry.source == GrantSource::AwsAuth)
                 .find(|entry| entry.principal.eq_ignore_ascii_case(canonical))
         };
         by_entry.or_else(by_map).map(|entry| entry.grantee.clone())
     }
 
-    fn put(&mut self, means: Means, cluster: &str, region: &str, principal: &str, grantee: Grantee) {
+    fn put(&mut self, source: GrantSource, cluster: &str, region: &str, principal: &str, grantee: Grantee) {
         assert!(Arn::parse(principal).is_some(), "{principal} is not an ARN");
         self.0.retain(|entry| {
-            entry.means != means
+            entry.source != source
                 || (entry.cluster.as_str(), entry.region.as_str(), entry.principal.as_str())
                     != (cluster, region, principal)
         });
         let (cluster, region, principal) = (cluster.to_owned(), region.to_owned(), principal.to_owned());
-        self.0.push(Entry { cluster, region, means, principal, grantee });
+        self.0.push(Entry { cluster, region, source, principal, grantee });
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_matches_in_an_access_entry_and_never_in_aws_auth() {
+    fn role_path_matches_access_entry_not_aws_auth() {
         let grantee = |name: &str| Grantee { username: name.to_owned(), groups: Vec::new() };
         let (pathed, canonical) = ("arn:aws:iam::111122223333:role/team/dev", "arn:aws:iam::111122223333:role/dev");
         let mut access = Access::default();

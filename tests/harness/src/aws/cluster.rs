@@ -1,6 +1,6 @@
-//! EKS clusters as DescribeCluster shows them.
+//! EKS clusters, as DescribeCluster returns them.
 
-/// A cluster, built up from what is not as usual.
+/// A cluster with defaults that a test can change.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     pub(crate) name: String,
@@ -30,49 +30,50 @@ impl Cluster {
         }
     }
 
-    /// The account it is in: only principals of that account see it.
+    /// Sets the account: only its principals see the cluster.
     #[must_use]
     pub fn account(self, account: &str) -> Self {
         Self { account: account.to_owned(), ..self }
     }
 
-    /// The partition of its ARN: `aws` by default.
+    /// Sets the partition of the ARN; `aws` by default.
     #[must_use]
     pub fn partition(self, partition: &str) -> Self {
         Self { partition: partition.to_owned(), ..self }
     }
 
-    /// The API server's URL.
+    /// Sets the URL of the API server.
     #[must_use]
     pub fn endpoint(self, url: &str) -> Self {
         Self { endpoint: Some(url.to_owned()), ..self }
     }
 
-    /// The API server's CA as PEM text; it is served in base64, as EKS does.
+    /// Sets the CA of the API server, in PEM. EKS returns it in base64.
     #[must_use]
     pub fn ca_pem(self, pem: &str) -> Self {
         Self { ca_pem: Some(pem.to_owned()), ..self }
     }
 
-    /// The version of Kubernetes: `1.33`.
+    /// Sets the Kubernetes version: `1.33`.
     #[must_use]
     pub fn version(self, version: &str) -> Self {
         Self { version: version.to_owned(), ..self }
     }
 
-    /// `CREATING`, `ACTIVE`, `DELETING`, `FAILED`, `UPDATING`, `PENDING`.
+    /// Sets the status: `CREATING`, `ACTIVE`, `DELETING`, `FAILED`, `UPDATING` or `PENDING`.
     #[must_use]
     pub fn status(self, status: &str) -> Self {
         Self { status: status.to_owned(), ..self }
     }
 
-    /// The id that only a local cluster on an Outpost has; its tokens are signed for it in place of the name.
+    /// Sets the id, which only a local cluster on an Outpost has. Its tokens are signed for the id instead of the
+    /// name.
     #[must_use]
     pub fn local_id(self, id: &str) -> Self {
         Self { id: Some(id.to_owned()), ..self }
     }
 
-    /// The cluster's ARN.
+    /// Returns the ARN.
     pub fn arn(&self) -> String {
         format!("arn:{}:eks:{}:{}:cluster/{}", self.partition, self.region, self.account, self.name)
     }

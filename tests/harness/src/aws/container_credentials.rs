@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response};
 use serde_json::json;
 
 use super::handle::AwsHandle;
-use super::rotating::Rotating;
+use super::rotating::RotatingCredentials;
 use crate::random::{base64_text, request_id};
 use crate::serve::{Broken, ReplyBody, Server, full};
 
@@ -20,40 +20,41 @@ pub struct ContainerCredentials {
 }
 
 impl AwsHandle {
-    /// The endpoint of a container with this role.
+    /// Starts the credentials endpoint of a container with this role.
     pub fn container_credentials(&self, role_arn: &str) -> ContainerCredentials {
         let task = request_id();
         let token = base64_text(64);
-        self.world.state().identities.add_secret("a container's token", &token);
-        let role = Rotating::new(&self.world, role_arn, &task.replace('-', ""));
+        self.shared.state().identities.add_secret("a container's token", &token);
+        let role = RotatingCredentials::new(&self.shared, role_arn, &task.replace('-', ""));
         let service = Arc::new(Service { role, path: format!("/v2/credentials/{task}"), token });
         let shared = Arc::clone(&service);
         let server = Server::start("container-credentials", None, move |request| {
-            let answered = shared.answer(&request);
-            async move { Ok::<_, Broken>(answered) }
+            let response = shared.respond(&request);
+            async move { Ok::<_, Broken>(response) }
         });
         ContainerCredentials { service, server }
     }
 }
 
 impl ContainerCredentials {
-    /// For `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
+    /// Returns the value of `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
     pub fn uri(&self) -> String {
         format!("http://{}{}", self.server.addr(), self.service.path)
     }
 
-    /// What `Authorization` has to say: `AWS_CONTAINER_AUTHORIZATION_TOKEN`, or the text of the file of that name.
+    /// Returns the required value of `Authorization`: `AWS_CONTAINER_AUTHORIZATION_TOKEN`, or the content of the token
+    /// file.
     pub fn token(&self) -> &str {
         &self.service.token
     }
 
-    /// From now on it gives new credentials that last so long; 6 hours at first. Newer ones are there 5 minutes before
-    /// their end.
+    /// Issues new credentials with this lifetime from now on; 6 hours at first. Replacements are available 5 minutes
+    /// before the expiry.
     pub fn set_lifetime(&self, lifetime: Duration) {
         self.service.role.set_lifetime(lifetime);
     }
 
-    /// How often credentials were fetched.
+    /// Returns how often credentials were fetched.
     pub fn fetched(&self) -> usize {
         self.service.role.fetched()
     }
@@ -61,23 +62,23 @@ impl ContainerCredentials {
 
 #[derive(Debug)]
 struct Service {
-    role: Rotating,
+    role: RotatingCredentials,
     path: String,
     token: String,
 }
 
 impl Service {
-    fn answer(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
-        let refused = |status, code: &str, message: &str| reply(status, &json!({ "code": code, "message": message }));
+    fn respond(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
+        let rejected = |status, code: &str, message: &str| reply(status, &json!({ "code": code, "message": message }));
         if request.method() != Method::GET || request.uri().path() != self.path {
-            return refused(404, "InvalidIdInRequest", "CredentialsV2Request: ID not found");
+            return rejected(404, "InvalidIdInRequest", "CredentialsV2Request: ID not found");
         }
-        let given = request.headers().get("authorization").and_then(|token| token.to_str().ok());
-        if given != Some(&self.token) {
-            return refused(401, "Unauthorized", "The authorization token is missing or wrong");
+        let authorization = request.headers().get("authorization").and_then(|token| token.to_str().ok());
+        if authorization != Some(&self.token) {
+            return rejected(401, "Unauthorized", "The authorization token is missing or wrong");
         }
         let Some(issued) = self.role.fetch() else {
-            return refused(400, "CredentialsNotFound", "the role cannot be assumed");
+            return rejected(400, "CredentialsNotFound", "the role cannot be assumed");
         };
         let mut shown = issued.json();
         shown["RoleArn"] = json!(self.role.role_arn());

@@ -1,11 +1,11 @@
-//! Errors of an API, and how each service's protocol writes them.
+//! API errors, and how each service writes them.
 
-use super::inbound::{Inbound, Service};
 use super::reply::Reply;
+use super::request::{ParsedRequest, Service};
+use crate::aws::sigv4::AuthError;
 use crate::random::request_id;
-use crate::sigv4::AuthError;
 
-/// An error as AWS would answer it.
+/// An error response of AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) status: u16,
@@ -18,12 +18,12 @@ impl ApiError {
         Self { status, code: code.to_owned(), message: message.into() }
     }
 
-    /// STS's 400 for a parameter that is not as it must be.
+    /// A 400 of STS for an invalid parameter.
     pub(crate) fn validation(message: impl Into<String>) -> Self {
         Self::new(400, "ValidationError", message)
     }
 
-    /// The text that every service has for an action that is not allowed.
+    /// A denied action, in the text that all services share.
     pub(crate) fn denied(service: Service, caller: &str, action: &str, resource: &str) -> Self {
         let message = format!("User: {caller} is not authorized to perform: {action} on resource: {resource}");
         match service {
@@ -32,7 +32,7 @@ impl ApiError {
         }
     }
 
-    /// Calls come too fast. STS says so with a 400.
+    /// A rate limit error. STS uses status 400.
     pub(crate) fn throttled(service: Service) -> Self {
         match service {
             Service::Sts | Service::Iam => Self::new(400, "Throttling", "Rate exceeded"),
@@ -42,7 +42,7 @@ impl ApiError {
         }
     }
 
-    /// The query protocol and the REST protocols have different codes for the same distrust.
+    /// A signature error. Query protocols and REST protocols have different codes.
     pub(crate) fn auth(service: Service, error: AuthError) -> Self {
         let sts = matches!(service, Service::Sts | Service::Iam);
         let (status, code, message) = match error {
@@ -69,19 +69,19 @@ impl ApiError {
         Self::new(status, code, message)
     }
 
-    /// Written as the service that was called writes it.
-    pub(crate) fn reply(&self, request: &Inbound) -> Reply {
+    /// Writes the error in the protocol of the service that was called.
+    pub(crate) fn reply(&self, request: &ParsedRequest) -> Reply {
         let reply = match request.service {
             Service::Sts if request.wants_json() => self.query_json(),
             Service::Sts => self.query_xml("https://sts.amazonaws.com/doc/2011-06-15/"),
             Service::Iam => self.query_xml("https://iam.amazonaws.com/doc/2010-05-08/"),
             Service::Eks | Service::Signin => self.rest_json(),
-            Service::Sso => super::sso::error_reply(self),
+            Service::Sso => self.sso_json(),
         };
         Reply { error_code: Some(self.code.clone()), ..reply }
     }
 
-    /// `Sender` is the caller's fault, `Receiver` AWS's.
+    /// Returns `Sender` for an error of the caller, `Receiver` for one of AWS.
     fn fault_of(&self) -> &'static str {
         if self.status < 500 { "Sender" } else { "Receiver" }
     }
@@ -109,9 +109,35 @@ impl ApiError {
         reply.headers.push(("x-amzn-errortype", self.code.clone()));
         reply
     }
+
+    /// OIDC puts an RFC 6749 error code into the body, the portal a message; both repeat their own code in a header.
+    fn sso_json(&self) -> Reply {
+        let oauth_code = match self.code.as_str() {
+            "AuthorizationPendingException" => "authorization_pending",
+            "SlowDownException" => "slow_down",
+            "ExpiredTokenException" => "expired_token",
+            "AccessDeniedException" => "access_denied",
+            "InvalidGrantException" => "invalid_grant",
+            "InvalidClientException" => "invalid_client",
+            "InvalidScopeException" => "invalid_scope",
+            "UnauthorizedClientException" => "unauthorized_client",
+            "UnsupportedGrantTypeException" => "unsupported_grant_type",
+            "InvalidRedirectUriException" => "invalid_redirect_uri",
+            "InvalidRequestException" => "invalid_request",
+            _ => "",
+        };
+        let body = if oauth_code.is_empty() {
+            serde_json::json!({ "message": self.message })
+        } else {
+            serde_json::json!({ "error": oauth_code, "error_description": self.message })
+        };
+        let mut reply = Reply::json(self.status, &request_id(), &body);
+        reply.headers.push(("x-amzn-errortype", self.code.clone()));
+        reply
+    }
 }
 
-/// Escapes what would end the text; control characters stay raw, since hostile text is to arrive as it was sent.
+/// Escapes markup. Control characters stay, since hostile text must arrive unchanged.
 pub(crate) fn xml_escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

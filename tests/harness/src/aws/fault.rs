@@ -1,4 +1,4 @@
-//! Faults that a test scripts: what goes wrong, how often, and for whom.
+//! Scripted faults: what fails, how often, and for which role.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,101 +8,101 @@ use tokio::sync::watch;
 
 use super::op::Op;
 
-/// Something that goes wrong with one call.
+/// A fault of one call.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The answer comes this much later, in real time; everything else goes its way.
+    /// Delays the response by this much real time.
     Delay(Duration),
-    /// The answer waits until the test opens the gate.
+    /// Holds the response until the test opens the gate.
     Hold(Gate),
-    /// "Rate exceeded": 400 from STS, 429 from EKS.
+    /// Responds "Rate exceeded": 400 from STS, 429 from EKS.
     Throttle,
-    /// A 5xx (or any other status) with `ServiceUnavailable`.
+    /// Responds with this status and `ServiceUnavailable`.
     Status(u16),
-    /// An error of the service's own shape, with any text: hostile text too.
+    /// Responds with an error in the format of the service, with any text: hostile text too.
     Error {
         /// HTTP status.
         status: u16,
         /// `AccessDenied`, `RegionDisabled`, …
         code: String,
-        /// What it says.
+        /// The message.
         message: String,
     },
-    /// The true answer, cut in the middle of its body.
+    /// Truncates the body of the correct response.
     Truncated(Cut),
-    /// 200 and nothing.
+    /// Responds with 200 and an empty body.
     Empty200,
-    /// 200 and a captive portal's login page.
+    /// Responds with 200 and the login page of a captive portal.
     Html,
-    /// Any answer at all: redirects, compressed bombs, other roots, 50 MB.
+    /// Responds with anything: redirects, compression bombs, other XML roots, 50 MB.
     Raw {
         /// HTTP status.
         status: u16,
-        /// Put in as they are.
+        /// Headers, sent unchanged.
         headers: Vec<(String, String)>,
-        /// Put in as it is.
+        /// The body, sent unchanged.
         body: Vec<u8>,
     },
-    /// The `Date` header is this much off; the verifying of signatures is not (for that, give AWS a clock of its own).
+    /// Offsets the `Date` header. Signatures are verified with the unchanged time; to change that, start the AWS with
+    /// a clock of its own.
     DateSkew(SignedDuration),
-    /// The connection closes without an answer.
+    /// Closes the connection without a response.
     Reset,
-    /// The true answer's body, this many bytes at a time.
+    /// Sends the body of the correct response in chunks.
     SlowBytes {
-        /// Size of a chunk.
+        /// Bytes per chunk.
         bytes: usize,
         /// Real time before each chunk.
         every: Duration,
     },
-    /// AssumeRole, or another call that gives a session, succeeds with one that ends after this, whatever was asked for;
-    /// zero: it has ended already.
+    /// Issues a session with this lifetime, whatever the request asks for; zero: it has expired already.
     ExpiresIn(Duration),
-    /// AssumeRole, or AssumeRoleWithWebIdentity, succeeds and says that it assumed this ARN.
+    /// Responds to AssumeRole or AssumeRoleWithWebIdentity with this assumed-role ARN.
     WrongRole(String),
-    /// A call of STS that gives a session succeeds with this text as `Expiration`, or, with `None`, without that element.
+    /// Responds with this text as `Expiration`, or without that element for `None`.
     Expiration(Option<String>),
-    /// All of these at once: a delay and then a throttle, a skew and a cut.
+    /// Applies all of these: a delay and then a throttle, a skew and a truncation.
     All(Vec<Fault>),
 }
 
-/// How a cut answer ends.
+/// How a truncated response ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// `Content-Length` is that of the cut text: the message is whole, the XML is not.
-    LengthOfTheCut,
-    /// No `Content-Length` (chunked), properly ended: again only the XML is broken.
-    NoLength,
-    /// `Content-Length` is that of the whole, and the connection closes early.
+    /// `Content-Length` is the length of the truncated body: HTTP is valid, the XML is not.
+    TruncatedLength,
+    /// Chunked encoding with a proper end: HTTP is valid, the XML is not.
+    Chunked,
+    /// `Content-Length` is the full length, and the connection closes early.
     ConnectionCloses,
 }
 
 impl Fault {
-    /// The next `n` matching calls.
+    /// Applies to the next `n` matching calls.
     pub fn times(self, n: usize) -> Script {
         Script { left: Some(n), ..self.into() }
     }
 
-    /// Every matching call until [`clear_faults`](super::AwsHandle::clear_faults).
+    /// Applies to every matching call until [`clear_faults`](super::AwsHandle::clear_faults).
     pub fn forever(self) -> Script {
         Script { left: None, ..self.into() }
     }
 
-    /// Only calls about this role: the one to assume, or the one that calls.
+    /// Applies only to calls of this role: the role to assume, or the caller's role.
     pub fn for_role(self, arn: &str) -> Script {
         Script::from(self).for_role(arn)
     }
 
-    /// An error with the service's own shape.
+    /// An error in the format of the service.
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         Self::Error { status, code: code.to_owned(), message: message.to_owned() }
     }
 }
 
-/// A fault with how often and for whom.
+/// A fault with its count and its role.
 #[derive(Clone, Debug)]
 pub struct Script {
     fault: Fault,
-    /// `None`: for ever.
+    /// `None`: without limit.
     left: Option<usize>,
     role: Option<String>,
 }
@@ -116,36 +116,36 @@ impl Script {
 }
 
 impl From<Fault> for Script {
-    /// Once.
+    /// Applies once.
     fn from(fault: Fault) -> Self {
         Self { fault, left: Some(1), role: None }
     }
 }
 
-/// A gate that held answers wait at. Clones are the same gate; it starts shut.
+/// A gate that holds responses. Clones are the same gate; it starts closed.
 #[derive(Clone, Debug)]
 pub struct Gate(watch::Sender<bool>);
 
 impl Gate {
-    /// A shut gate.
+    /// Creates a closed gate.
     pub fn new() -> Self {
         Self(watch::Sender::new(false))
     }
 
-    /// Lets everything through, now and later.
+    /// Releases all held responses, and later ones.
     pub fn open(&self) {
         self.0.send_replace(true);
     }
 
-    /// Shuts it again, for calls to come.
-    pub fn shut(&self) {
+    /// Closes the gate for later calls.
+    pub fn close(&self) {
         self.0.send_replace(false);
     }
 
-    /// Returns once the gate is open.
+    /// Waits until the gate is open.
     pub(crate) async fn wait(&self) {
         let opened = self.0.subscribe().wait_for(|open| *open).await.map(|_| ());
-        opened.expect("we hold a sender ourselves");
+        opened.expect("this gate owns a sender");
     }
 }
 
@@ -155,7 +155,7 @@ impl Default for Gate {
     }
 }
 
-/// The queues, one per operation.
+/// Scripted faults by operation.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(HashMap<Op, Vec<Script>>);
 
@@ -168,7 +168,7 @@ impl Faults {
         self.0.clear();
     }
 
-    /// The first scripted fault that matches, counted down. `roles` are those that the call is about.
+    /// Takes the first matching fault and counts it down. `roles` are the roles of the call.
     pub(crate) fn take(&mut self, op: Op, roles: &[&str]) -> Option<Fault> {
         let queue = self.0.get_mut(&op)?;
         let at = queue.iter().position(|script| script.role.as_deref().is_none_or(|role| roles.contains(&role)))?;
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_is_taken_in_order_and_counted_down() {
+    fn fault_queue_taken_in_order_counts_down() {
         let mut faults = Faults::default();
         faults.push(Op::AssumeRole, Fault::Throttle.times(2));
         faults.push(Op::AssumeRole, Fault::Empty200.for_role("r"));

@@ -1,76 +1,22 @@
-//! Who there is: users, roles, their keys and sessions, and what they may do.
+//! The table of users, roles, access keys and sessions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::SystemTime;
 
 use super::mfa::Devices;
-pub use super::role::Role;
-use super::signin::Logins;
+use super::principal::{Principal, SessionTags};
+use super::role::Role;
+use super::signin::records::Logins;
 use super::web_identity::WebIdentities;
 use crate::arn::Arn;
-use crate::canary;
-use crate::keys::AccessKey;
+use crate::aws::access_key::AccessKey;
 use crate::random::{base64_text, iam_id};
+use crate::secrets;
 
 #[derive(Clone, Debug)]
 struct User {
     id: String,
     denied: BTreeSet<String>,
-}
-
-/// Who a key belongs to.
-#[derive(Clone, Debug)]
-pub(crate) struct Principal {
-    /// The user's ARN, or the assumed-role ARN.
-    pub(crate) arn: String,
-    /// `AIDA…`, or `AROA…:session`.
-    pub(crate) user_id: String,
-    /// The ARN of the role, with its path, if this is a role's session.
-    pub(crate) role_arn: Option<String>,
-    pub(crate) source_identity: Option<String>,
-    /// Whether these are a session's credentials: a role's, or those of a GetSessionToken.
-    pub(crate) temporary: bool,
-    /// When the person gave a code. Only GetSessionToken puts that into credentials; AssumeRole never does.
-    pub(crate) mfa_since: Option<SystemTime>,
-    pub(crate) tags: SessionTags,
-}
-
-/// Session tags, and which of them the next role of a chain gets too.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SessionTags {
-    pub(crate) all: BTreeMap<String, String>,
-    pub(crate) transitive: BTreeSet<String>,
-}
-
-impl SessionTags {
-    /// What the next role of a chain gets.
-    pub(crate) fn inherited(&self) -> Self {
-        let all = self.all.iter().filter(|(key, _)| self.transitive.contains(*key));
-        Self { all: all.map(|(key, value)| (key.clone(), value.clone())).collect(), ..self.clone() }
-    }
-}
-
-impl Principal {
-    fn user(arn: &str, id: &str) -> Self {
-        Self {
-            arn: arn.to_owned(),
-            user_id: id.to_owned(),
-            role_arn: None,
-            source_identity: None,
-            temporary: false,
-            mfa_since: None,
-            tags: SessionTags::default(),
-        }
-    }
-
-    pub(crate) fn account(&self) -> String {
-        Arn::parse(&self.arn).expect("the table holds ARNs").account
-    }
-
-    /// The identity whose policies count: the user or the role.
-    pub(crate) fn identity(&self) -> &str {
-        self.role_arn.as_deref().unwrap_or(&self.arn)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -79,23 +25,23 @@ pub(crate) struct Credential {
     pub(crate) session_token: Option<String>,
     pub(crate) expires: Option<SystemTime>,
     pub(crate) principal: Principal,
-    /// When it was made, as the table counts.
+    /// Order of creation.
     number: usize,
-    /// STS does not know it for this many more calls.
-    unknown_for: usize,
+    /// STS rejects the key for this many more calls.
+    unknown_calls: usize,
 }
 
-/// What a new session is to be.
+/// Parameters of a new session.
 pub(crate) struct NewSession<'a> {
     pub(crate) role: &'a Role,
     pub(crate) name: &'a str,
     pub(crate) expires: SystemTime,
     pub(crate) source_identity: Option<String>,
-    /// Session tags and policies travel inside the token, in characters.
+    /// Size of the session tags and policies in the token, in characters.
     pub(crate) packed: usize,
 }
 
-/// The table.
+/// All identities.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     users: BTreeMap<String, User>,
@@ -105,17 +51,17 @@ pub(crate) struct Identities {
     pub(crate) web: WebIdentities,
     pub(crate) logins: Logins,
     secrets: Vec<String>,
-    /// For how many calls STS does not know a key that IAM makes.
-    spread: usize,
+    /// For how many calls STS rejects a key that IAM creates.
+    new_key_delay: usize,
 }
 
-/// A real token without tags or policies has about this many characters.
-const TOKEN_LENGTH: usize = 700;
-/// They all begin like this: a version, and the words `origin_ec`.
-const TOKEN_START: &str = "IQoJb3JpZ2luX2Vj";
+/// Length of a real session token without tags or policies.
+const DEFAULT_TOKEN_LENGTH: usize = 700;
+/// Prefix of every session token: a version, and the text `origin_ec`.
+const TOKEN_PREFIX: &str = "IQoJb3JpZ2luX2Vj";
 
 impl Identities {
-    /// A key for this user, who is made if there is none of that ARN yet.
+    /// Creates an access key for this user, and the user if it does not exist.
     pub(crate) fn add_user_key(&mut self, arn: &str) -> AccessKey {
         let parsed = Arn::parse(arn).unwrap_or_else(|| panic!("{arn} is not an ARN"));
         assert_eq!((parsed.service.as_str(), parsed.kind()), ("iam", "user"), "{arn} is not a user's ARN");
@@ -127,7 +73,7 @@ impl Identities {
         self.issue("AKIA", principal, None, None)
     }
 
-    /// Credentials of a user's own session, as GetSessionToken gives them. `mfa_since` is when a code was given.
+    /// Issues a session of a user, as GetSessionToken does. `mfa_since` is the time of the MFA code.
     pub(crate) fn add_user_session(
         &mut self,
         user: &Principal,
@@ -135,15 +81,15 @@ impl Identities {
         mfa_since: Option<SystemTime>,
     ) -> AccessKey {
         let principal = Principal { temporary: true, mfa_since, ..user.clone() };
-        self.issue("ASIA", principal, Some(session_token(TOKEN_LENGTH)), Some(expires))
+        self.issue("ASIA", principal, Some(session_token(DEFAULT_TOKEN_LENGTH)), Some(expires))
     }
 
-    /// Credentials of a role's session without tags.
+    /// Issues a session of a role without tags.
     pub(crate) fn add_session(&mut self, new: &NewSession<'_>) -> AccessKey {
         self.add_tagged_session(new, SessionTags::default())
     }
 
-    /// Credentials of a role's session.
+    /// Issues a session of a role.
     pub(crate) fn add_tagged_session(&mut self, new: &NewSession<'_>, tags: SessionTags) -> AccessKey {
         let role = Arn::parse(&new.role.arn).expect("a role has an ARN");
         let principal = Principal {
@@ -155,7 +101,7 @@ impl Identities {
             mfa_since: None,
             tags,
         };
-        let length = new.role.token_length.unwrap_or(TOKEN_LENGTH + new.packed);
+        let length = new.role.token_length.unwrap_or(DEFAULT_TOKEN_LENGTH + new.packed);
         self.issue("ASIA", principal, Some(session_token(length)), Some(new.expires))
     }
 
@@ -177,12 +123,12 @@ impl Identities {
             self.add_secret("a session token", token);
         }
         let (number, secret) = (self.secrets.len(), key.secret.clone());
-        let credential = Credential { secret, session_token: token, expires, principal, number, unknown_for: 0 };
+        let credential = Credential { secret, session_token: token, expires, principal, number, unknown_calls: 0 };
         self.credentials.insert(key.id.clone(), credential);
         key
     }
 
-    /// Puts a role in the table, in place of one of that ARN, whose id it keeps.
+    /// Adds a role, or replaces the one of that ARN and keeps its id.
     pub(crate) fn put_role(&mut self, mut role: Role) {
         if let Some(known) = self.roles.get(&role.arn) {
             role.id.clone_from(&known.id);
@@ -202,29 +148,29 @@ impl Identities {
         self.credentials.get(key_id)
     }
 
-    /// What IAM makes is not known to STS for that many calls.
-    pub(crate) fn spread_slowly(&mut self, calls: usize) {
-        self.spread = calls;
+    /// Makes later keys of IAM unknown to STS for this many calls.
+    pub(crate) fn delay_new_keys(&mut self, calls: usize) {
+        self.new_key_delay = calls;
     }
 
-    /// As IAM makes a key for a user who is there.
+    /// Creates an access key as IAM does, for an existing user.
     pub(crate) fn create_key(&mut self, user_arn: &str) -> AccessKey {
         let key = self.add_user_key(user_arn);
-        let spread = self.spread;
-        self.credentials.get_mut(&key.id).expect("it was put there just now").unknown_for = spread;
+        let delay = self.new_key_delay;
+        self.credentials.get_mut(&key.id).expect("the key was just created").unknown_calls = delay;
         key
     }
 
-    /// Whether STS does not know the key yet; counts the calls that asked.
-    pub(crate) fn is_yet_unknown(&mut self, key_id: &str) -> bool {
+    /// Returns whether STS does not know the key yet, and counts the call.
+    pub(crate) fn is_unknown_to_sts(&mut self, key_id: &str) -> bool {
         let Some(credential) = self.credentials.get_mut(key_id) else { return false };
-        let is_unknown = credential.unknown_for > 0;
-        credential.unknown_for = credential.unknown_for.saturating_sub(1);
+        let is_unknown = credential.unknown_calls > 0;
+        credential.unknown_calls = credential.unknown_calls.saturating_sub(1);
         is_unknown
     }
 
-    /// The ids of a user's keys, oldest first.
-    pub(crate) fn keys_of(&self, user_arn: &str) -> Vec<String> {
+    /// Returns the ids of a user's access keys, oldest first.
+    pub(crate) fn access_key_ids(&self, user_arn: &str) -> Vec<String> {
         let is_own = |known: &Credential| known.principal.role_arn.is_none() && known.principal.arn == user_arn;
         let mut own: Vec<_> = self.credentials.iter().filter(|(_, known)| is_own(known)).collect();
         own.sort_by_key(|(_, known)| known.number);
@@ -235,8 +181,8 @@ impl Identities {
         self.credentials.remove(key_id);
     }
 
-    /// Ends every session of a role or user, as IAM's "revoke active sessions" does.
-    pub(crate) fn end_sessions(&mut self, arn: &str, now: SystemTime) {
+    /// Expires every session of a role or user, as "revoke active sessions" in IAM does.
+    pub(crate) fn expire_sessions(&mut self, arn: &str, now: SystemTime) {
         for credential in self.credentials.values_mut() {
             if credential.principal.temporary && credential.principal.identity() == arn {
                 credential.expires = Some(now);
@@ -244,7 +190,7 @@ impl Identities {
         }
     }
 
-    /// Allows or denies an action to a user or role.
+    /// Allows or denies an action of a user or role.
     pub(crate) fn permit(&mut self, arn: &str, action: &str, allowed: bool) {
         let denied = match (self.users.get_mut(arn), self.roles.get_mut(arn)) {
             (Some(user), _) => &mut user.denied,
@@ -258,7 +204,7 @@ impl Identities {
         }
     }
 
-    /// Whether the principal's own policies allow the action.
+    /// Returns whether the principal's own policies allow the action.
     pub(crate) fn may(&self, principal: &Principal, action: &str) -> bool {
         let identity = principal.identity();
         let denied = self
@@ -269,14 +215,32 @@ impl Identities {
         denied.is_some_and(|denied| !denied.contains(action))
     }
 
-    /// A user, as its own keys show it.
+    /// Returns a user as the principal of its access keys.
     pub(crate) fn user(&self, arn: &str) -> Option<Principal> {
         self.users.get(arn).map(|user| Principal::user(arn, &user.id))
     }
 
-    /// Something that must not leak.
+    /// Issues credentials of a login with `aws login`: a session of the user or of the role. Returns `None` if there
+    /// is no user or role of that ARN.
+    pub(crate) fn add_console_session(&mut self, principal_arn: &str, expires: SystemTime) -> Option<AccessKey> {
+        if let Some(user) = self.user(principal_arn) {
+            return Some(self.add_user_session(&user, expires, None));
+        }
+        let role = self.role(principal_arn).cloned()?;
+        let new = NewSession { role: &role, name: "console", expires, source_identity: None, packed: 0 };
+        Some(self.add_session(&new))
+    }
+
+    /// Creates a refresh token of `aws login`.
+    pub(crate) fn new_refresh_token(&mut self) -> String {
+        let token = base64_text(200);
+        self.add_secret("the refresh token of a login", &token);
+        token
+    }
+
+    /// Registers a secret, for leak checks.
     pub(crate) fn add_secret(&mut self, kind: &'static str, secret: &str) {
-        canary::issue(kind, secret);
+        secrets::register(kind, secret);
         self.secrets.push(secret.to_owned());
     }
 
@@ -286,5 +250,5 @@ impl Identities {
 }
 
 fn session_token(characters: usize) -> String {
-    format!("{TOKEN_START}{}", base64_text(characters.saturating_sub(TOKEN_START.len())))
+    format!("{TOKEN_PREFIX}{}", base64_text(characters.saturating_sub(TOKEN_PREFIX.len())))
 }

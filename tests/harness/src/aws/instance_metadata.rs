@@ -1,4 +1,4 @@
-//! The instance metadata service of an EC2 instance with a role, version 2 alone (IMDSv2).
+//! The instance metadata service of an EC2 instance with a role, version 2 only (IMDSv2).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +9,12 @@ use hyper::{HeaderMap, Method, Request, Response};
 use serde_json::json;
 
 use super::handle::AwsHandle;
-use super::rotating::Rotating;
+use super::rotating::RotatingCredentials;
 use crate::arn::Arn;
 use crate::random::{base64_text, bytes};
 use crate::serve::{Broken, ReplyBody, Server, full};
 
-/// Where the role's name is, and below it its credentials.
+/// Path of the role's name; its credentials are below.
 const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/";
 const TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN: &str = "x-aws-ec2-metadata-token";
@@ -27,33 +27,34 @@ pub struct InstanceMetadata {
 }
 
 impl AwsHandle {
-    /// The metadata service of an instance with this role.
+    /// Starts the metadata service of an instance with this role.
     pub fn instance_metadata(&self, role_arn: &str) -> InstanceMetadata {
         let instance = format!("i-0{}", hex::encode(bytes(8)));
-        let service = Service { role: Rotating::new(&self.world, role_arn, &instance), tokens: Mutex::default() };
+        let service =
+            Service { role: RotatingCredentials::new(&self.shared, role_arn, &instance), tokens: Mutex::default() };
         let service = Arc::new(service);
         let shared = Arc::clone(&service);
         let server = Server::start("instance-metadata", None, move |request| {
-            let answered = shared.answer(&request);
-            async move { Ok::<_, Broken>(answered) }
+            let response = shared.respond(&request);
+            async move { Ok::<_, Broken>(response) }
         });
         InstanceMetadata { service, server }
     }
 }
 
 impl InstanceMetadata {
-    /// `http://127.0.0.1:PORT`, for `ec2_metadata_service_endpoint`.
+    /// Returns `http://127.0.0.1:PORT`, for `ec2_metadata_service_endpoint`.
     pub fn url(&self) -> String {
         format!("http://{}", self.server.addr())
     }
 
-    /// From now on it gives new credentials that last so long; 6 hours at first. Newer ones are there 5 minutes before
-    /// their end.
+    /// Issues new credentials with this lifetime from now on; 6 hours at first. Replacements are available 5 minutes
+    /// before the expiry.
     pub fn set_lifetime(&self, lifetime: Duration) {
         self.service.role.set_lifetime(lifetime);
     }
 
-    /// How often credentials were fetched.
+    /// Returns how often credentials were fetched.
     pub fn fetched(&self) -> usize {
         self.service.role.fetched()
     }
@@ -61,12 +62,12 @@ impl InstanceMetadata {
 
 #[derive(Debug)]
 struct Service {
-    role: Rotating,
+    role: RotatingCredentials,
     tokens: Mutex<HashMap<String, SystemTime>>,
 }
 
 impl Service {
-    fn answer(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
+    fn respond(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
         let (path, headers) = (request.uri().path(), request.headers());
         if request.method() == Method::PUT && path == "/latest/api/token" {
             return self.token(headers);
@@ -74,7 +75,7 @@ impl Service {
         if request.method() != Method::GET {
             return reply(405, "");
         }
-        if !self.knows(headers) {
+        if !self.has_valid_token(headers) {
             return reply(401, "");
         }
         let name = Arn::parse(self.role.role_arn()).expect("the table holds ARNs").name().to_owned();
@@ -85,7 +86,7 @@ impl Service {
         }
     }
 
-    /// A token for 1 second to 6 hours. What a proxy forwards is refused, as the real one does.
+    /// Issues a token with a lifetime of 1 second to 6 hours. Rejects forwarded requests, as the real service does.
     fn token(&self, headers: &HeaderMap) -> Response<ReplyBody> {
         let ttl = headers.get(TTL).and_then(|ttl| ttl.to_str().ok()).and_then(|ttl| ttl.parse().ok());
         let Some(ttl) = ttl.filter(|ttl| (1..=21_600).contains(ttl)) else { return reply(400, "") };
@@ -93,22 +94,22 @@ impl Service {
             return reply(403, "");
         }
         let token = base64_text(56);
-        let world = self.role.world();
-        world.state().identities.add_secret("a token of the instance metadata", &token);
-        let expires = world.clock.now() + Duration::from_secs(ttl);
+        let shared = self.role.shared();
+        shared.state().identities.add_secret("a token of the instance metadata", &token);
+        let expires = shared.clock.now() + Duration::from_secs(ttl);
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), expires);
-        let mut answer = reply(200, &token);
-        answer.headers_mut().insert(TTL, ttl.into());
-        answer
+        let mut response = reply(200, &token);
+        response.headers_mut().insert(TTL, ttl.into());
+        response
     }
 
-    fn knows(&self, headers: &HeaderMap) -> bool {
+    fn has_valid_token(&self, headers: &HeaderMap) -> bool {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let expires = headers.get(TOKEN).and_then(|token| token.to_str().ok()).and_then(|token| tokens.get(token));
-        expires.is_some_and(|expires| *expires > self.role.world().clock.now())
+        expires.is_some_and(|expires| *expires > self.role.shared().clock.now())
     }
 
-    /// An instance whose role cannot be assumed is told so with 200.
+    /// Returns the credentials. If the role cannot be assumed, the real service also responds with 200.
     fn credentials(&self) -> String {
         let Some(issued) = self.role.fetch() else {
             let message = format!("EC2 cannot assume the role {}.", self.role.role_arn());

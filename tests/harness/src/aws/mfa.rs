@@ -1,59 +1,31 @@
-//! MFA devices of users: time-based codes (RFC 6238) as authenticator apps show them.
+//! MFA devices of users: time-based codes (RFC 6238), as authenticator apps show them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 
-use super::handle::AwsHandle;
 use crate::arn::Arn;
 use crate::random::bytes;
+use crate::time::unix_seconds;
 
-/// Seconds for which an app shows one code.
+/// Lifetime of a code, in seconds.
 const STEP: u64 = 30;
 
 /// An MFA device of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MfaDevice {
-    /// `arn:aws:iam::111122223333:mfa/dev`: what goes into `SerialNumber` and `mfa_serial`.
+    /// `arn:aws:iam::111122223333:mfa/dev`, the value of `SerialNumber` and `mfa_serial`.
     pub serial: String,
-}
-
-impl AwsHandle {
-    /// A new device of a user, by the user's ARN; a user may have several.
-    #[track_caller]
-    pub fn mfa_device(&self, user_arn: &str) -> MfaDevice {
-        let mut state = self.world.state();
-        assert!(state.identities.user(user_arn).is_some(), "there is no user {user_arn}");
-        MfaDevice { serial: state.identities.devices.add(user_arn) }
-    }
-
-    /// Takes a device away from its user: its codes are no good any more.
-    pub fn remove_mfa_device(&self, serial: &str) {
-        self.world.state().identities.devices.0.remove(serial);
-    }
-
-    /// What a device shows now, by AWS's clock. The next code comes with the next half minute.
-    pub fn mfa_code(&self, serial: &str) -> String {
-        self.mfa_code_at(serial, self.world.clock.now())
-    }
-
-    /// What a device shows at some time.
-    #[track_caller]
-    pub fn mfa_code_at(&self, serial: &str, at: SystemTime) -> String {
-        let state = self.world.state();
-        let code = state.identities.devices.code(serial, at);
-        code.unwrap_or_else(|| panic!("there is no MFA device {serial}"))
-    }
 }
 
 #[derive(Debug)]
 struct Device {
     owner: String,
     seed: Vec<u8>,
-    /// Steps whose code was used.
+    /// Time steps of used codes.
     used: BTreeSet<u64>,
 }
 
@@ -61,17 +33,17 @@ struct Device {
 #[derive(Debug, Default)]
 pub(crate) struct Devices(BTreeMap<String, Device>);
 
-/// Why a code is not believed.
+/// Why a code is rejected.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum CodeError {
     /// The user has no such device.
     Device,
-    /// It is not a code of now, or it was used.
+    /// The code is not current, or it was used.
     Code,
 }
 
 impl Devices {
-    fn add(&mut self, owner: &str) -> String {
+    pub(crate) fn add(&mut self, owner: &str) -> String {
         let user = Arn::parse(owner).expect("the table holds ARNs");
         let first = format!("arn:{}:iam::{}:mfa/{}", user.partition, user.account, user.name());
         let others = (2..).map(|number| format!("{first}-{number}"));
@@ -81,26 +53,30 @@ impl Devices {
         serial
     }
 
-    fn code(&self, serial: &str, at: SystemTime) -> Option<String> {
+    pub(crate) fn code(&self, serial: &str, at: SystemTime) -> Option<String> {
         self.0.get(serial).map(|device| totp(&device.seed, step(at)))
     }
 
-    /// Uses a code up: that of now, of the half minute before or of the one after.
-    pub(crate) fn redeem(&mut self, user: &str, serial: &str, code: &str, now: SystemTime) -> Result<(), Refused> {
-        let device = self.0.get_mut(serial).filter(|device| device.owner == user).ok_or(Refused::Device)?;
+    pub(crate) fn remove(&mut self, serial: &str) {
+        self.0.remove(serial);
+    }
+
+    /// Redeems a code of the current, the previous or the next time step. Each code is valid once.
+    pub(crate) fn redeem(&mut self, user: &str, serial: &str, code: &str, now: SystemTime) -> Result<(), CodeError> {
+        let device = self.0.get_mut(serial).filter(|device| device.owner == user).ok_or(CodeError::Device)?;
         let now = step(now);
         let around = [now, now.saturating_sub(1), now + 1];
         let found = around.into_iter().find(|step| totp(&device.seed, *step) == code && !device.used.contains(step));
-        device.used.insert(found.ok_or(Refused::Code)?);
+        device.used.insert(found.ok_or(CodeError::Code)?);
         Ok(())
     }
 }
 
 fn step(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).expect("tests are not before 1970").as_secs() / STEP
+    unix_seconds(at) / STEP
 }
 
-/// Six digits of RFC 6238 with SHA-1, truncated as RFC 4226 has it.
+/// Returns the six digits of RFC 6238 with SHA-1, truncated as in RFC 4226.
 fn totp(seed: &[u8], step: u64) -> String {
     let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(seed).expect("HMAC takes a key of any length");
     mac.update(&step.to_be_bytes());
@@ -113,11 +89,11 @@ fn totp(seed: &[u8], step: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     /// Appendix B of RFC 6238, the last six of its eight digits.
     #[test]
-    fn codes_are_those_of_the_rfc() {
+    fn totp_rfc_6238_vectors_match() {
         for (seconds, code) in [
             (59, "287082"),
             (1_111_111_109, "081804"),
@@ -131,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_works_once_for_its_owner_and_in_the_half_minutes_around() {
+    fn code_redeemed_once_by_owner_within_one_step() {
         let mut devices = Devices::default();
         let (dev, at) = ("arn:aws:iam::111122223333:user/team/dev", UNIX_EPOCH + Duration::from_hours(1));
         let serial = devices.add(dev);
@@ -140,12 +116,12 @@ mod tests {
         let code = |devices: &Devices, seconds: u64| devices.code(&serial, at + Duration::from_secs(seconds)).unwrap();
         let codes: Vec<String> = [0, 30, 60, 90].map(|seconds| code(&devices, seconds)).into();
         let now = at + Duration::from_secs(59);
-        assert_eq!(devices.redeem("other", &serial, &codes[1], now), Err(Refused::Device));
-        assert_eq!(devices.redeem(dev, "nothing", &codes[1], now), Err(Refused::Device));
-        for good in [2, 0, 1] {
-            assert_eq!(devices.redeem(dev, &serial, &codes[good], now), Ok(()));
-            assert_eq!(devices.redeem(dev, &serial, &codes[good], now), Err(Refused::Code));
+        assert_eq!(devices.redeem("other", &serial, &codes[1], now), Err(CodeError::Device));
+        assert_eq!(devices.redeem(dev, "nothing", &codes[1], now), Err(CodeError::Device));
+        for valid in [2, 0, 1] {
+            assert_eq!(devices.redeem(dev, &serial, &codes[valid], now), Ok(()));
+            assert_eq!(devices.redeem(dev, &serial, &codes[valid], now), Err(CodeError::Code));
         }
-        assert_eq!(devices.redeem(dev, &serial, &codes[3], now), Err(Refused::Code));
+        assert_eq!(devices.redeem(dev, &serial, &codes[3], now), Err(CodeError::Code));
     }
 }

@@ -1,6 +1,6 @@
-//! The operations that the embedded AWS knows.
+//! The operations of the embedded AWS.
 
-/// An operation of one of its services.
+/// An operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Op {
     /// STS.
@@ -11,7 +11,7 @@ pub enum Op {
     GetCallerIdentity,
     /// STS.
     GetSessionToken,
-    /// AWS Sign-In, unsigned: what renews an `aws login`.
+    /// AWS Sign-In, unsigned: renews a login of `aws login`.
     CreateOAuth2Token,
     /// EKS.
     DescribeCluster,
@@ -29,7 +29,7 @@ pub enum Op {
     StartDeviceAuthorization,
     /// IAM Identity Center, OIDC: the log has `grantType`.
     CreateToken,
-    /// IAM Identity Center: a page that a person's browser opens to approve a login.
+    /// IAM Identity Center: the page in the browser on which a user approves a login.
     Authorize,
     /// IAM Identity Center, portal.
     GetRoleCredentials,
@@ -39,12 +39,12 @@ pub enum Op {
     ListAccounts,
     /// IAM Identity Center, portal.
     ListAccountRoles,
-    /// Anything else: it is logged and refused.
+    /// Any other request: logged and rejected.
     Unknown,
 }
 
 impl Op {
-    /// Every operation, for faults that hit all of AWS.
+    /// All operations, for faults that affect all of AWS.
     pub const ALL: &[Self] = &[
         Self::AssumeRole,
         Self::AssumeRoleWithWebIdentity,
@@ -67,7 +67,7 @@ impl Op {
         Self::Unknown,
     ];
 
-    /// The operation of the query protocol's `Action` parameter.
+    /// Returns the operation of an `Action` parameter of the query protocol.
     pub(crate) fn of_action(action: &str) -> Self {
         match action {
             "AssumeRole" => Self::AssumeRole,
@@ -81,7 +81,7 @@ impl Op {
         }
     }
 
-    /// Whether it is one of IAM's, which share the query protocol and the path with STS's.
+    /// Returns whether this is an operation of IAM, which has the same protocol and path as STS.
     pub(crate) fn is_of_iam(self) -> bool {
         matches!(self, Self::CreateAccessKey | Self::DeleteAccessKey | Self::ListAccessKeys)
     }

@@ -1,4 +1,4 @@
-//! Credentials of a role that are replaced before they end, as machines and containers have them.
+//! Credentials of a role that are replaced before they expire, as on instances and in containers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,27 +7,27 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::identity::NewSession;
-use super::world::World;
-use crate::keys::AccessKey;
+use super::state::SharedAws;
+use crate::aws::access_key::AccessKey;
 use crate::time::rfc3339;
 
-/// EC2 says that new credentials are there at least so long before the old ones end.
-const AHEAD: Duration = Duration::from_mins(5);
-/// What EC2 and ECS give.
+/// EC2 provides new credentials at least this long before the old ones expire.
+const REPLACED_BEFORE_EXPIRY: Duration = Duration::from_mins(5);
+/// Lifetime of the credentials of EC2 and ECS.
 const LIFETIME: Duration = Duration::from_hours(6);
 
-/// The credentials of the moment.
+/// The current credentials of a role.
 #[derive(Debug)]
-pub(crate) struct Rotating {
-    world: Arc<World>,
+pub(crate) struct RotatingCredentials {
+    shared: Arc<SharedAws>,
     role_arn: String,
     session_name: String,
     fetched: AtomicUsize,
-    now: Mutex<Now>,
+    current: Mutex<Current>,
 }
 
 #[derive(Debug)]
-struct Now {
+struct Current {
     lifetime: Duration,
     current: Option<Issued>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Issued {
 }
 
 impl Issued {
-    /// As both kinds of endpoint write it.
+    /// Returns the JSON of both kinds of endpoint.
     pub(crate) fn json(&self) -> Value {
         json!({
             "AccessKeyId": self.key.id,
@@ -53,37 +53,37 @@ impl Issued {
     }
 }
 
-impl Rotating {
-    pub(crate) fn new(world: &Arc<World>, role_arn: &str, session_name: &str) -> Self {
-        assert!(world.state().identities.role(role_arn).is_some(), "there is no role {role_arn}");
-        let now = Mutex::new(Now { lifetime: LIFETIME, current: None });
+impl RotatingCredentials {
+    pub(crate) fn new(shared: &Arc<SharedAws>, role_arn: &str, session_name: &str) -> Self {
+        assert!(shared.state().identities.role(role_arn).is_some(), "there is no role {role_arn}");
+        let current = Mutex::new(Current { lifetime: LIFETIME, current: None });
         let (role_arn, session_name) = (role_arn.to_owned(), session_name.to_owned());
-        Self { world: Arc::clone(world), role_arn, session_name, fetched: AtomicUsize::new(0), now }
+        Self { shared: Arc::clone(shared), role_arn, session_name, fetched: AtomicUsize::new(0), current }
     }
 
     pub(crate) fn role_arn(&self) -> &str {
         &self.role_arn
     }
 
-    pub(crate) fn world(&self) -> &World {
-        &self.world
+    pub(crate) fn shared(&self) -> &SharedAws {
+        &self.shared
     }
 
-    /// What is given out now; `None` once the role is gone.
+    /// Returns the current credentials, or `None` if the role does not exist.
     pub(crate) fn fetch(&self) -> Option<Issued> {
         self.fetched.fetch_add(1, Ordering::Relaxed);
-        let at = self.world.clock.now();
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        let ahead = AHEAD.min(now.lifetime / 2);
-        if now.current.as_ref().is_none_or(|issued| issued.expires <= at + ahead) {
-            now.current = self.issue(at, now.lifetime);
+        let at = self.shared.clock.now();
+        let mut slot = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let margin = REPLACED_BEFORE_EXPIRY.min(slot.lifetime / 2);
+        if slot.current.as_ref().is_none_or(|issued| issued.expires <= at + margin) {
+            slot.current = self.issue(at, slot.lifetime);
         }
-        now.current.clone()
+        slot.current.clone()
     }
 
-    /// From now on credentials last so long.
+    /// Issues new credentials with this lifetime from now on.
     pub(crate) fn set_lifetime(&self, lifetime: Duration) {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Now { lifetime, current: None };
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Current { lifetime, current: None };
     }
 
     pub(crate) fn fetched(&self) -> usize {
@@ -91,7 +91,7 @@ impl Rotating {
     }
 
     fn issue(&self, since: SystemTime, lifetime: Duration) -> Option<Issued> {
-        let mut state = self.world.state();
+        let mut state = self.shared.state();
         let role = state.identities.role(&self.role_arn).cloned()?;
         let expires = since + lifetime;
         let new = NewSession { role: &role, name: &self.session_name, expires, source_identity: None, packed: 0 };

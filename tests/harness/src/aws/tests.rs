@@ -1,49 +1,56 @@
 mod assume_role;
+mod client;
 mod eks;
 mod faults;
+mod instance_and_container;
 mod log;
-mod machines;
 mod mfa;
 mod sso;
 mod web_identity;
 
+use std::time::Duration;
+
 use super::*;
-use crate::keys::AccessKey;
-use crate::sigv4::Signer;
-use crate::testing::{REGION, http, sts};
+use crate::aws::sigv4::Signer;
+use crate::clock::Clock;
+use client::{REGION, http, sts};
 
 const ACCOUNT: &str = "111122223333";
 const DEVELOPERS: &str = "arn:aws:iam::111122223333:role/team/developers";
 
-/// An AWS with the user `dev`, who may assume `team/developers`.
+/// Returns an AWS whose clock stands still, with the user `dev`, who may assume `team/developers`.
 fn aws() -> (Aws, AccessKey) {
-    let aws = Aws::start(Clock::system());
+    let aws = Aws::start(Clock::manual(Clock::system().now()));
     let dev = aws.add_user(ACCOUNT, "dev");
     aws.add_role(Role::new(DEVELOPERS).trusts(&dev.arn));
     (aws, dev)
 }
 
 #[test]
-fn a_user_is_told_who_it_is_in_xml_and_in_json() {
+fn caller_identity_in_xml_and_json() {
     let (aws, dev) = aws();
-    let got = sts(&aws, &dev, "GetCallerIdentity", "").unwrap();
-    assert_eq!((got.status, got.element("Arn"), got.element("Account")), (200, dev.arn.as_str(), ACCOUNT));
-    assert!(got.element("UserId").starts_with("AIDA") && got.head.contains("content-type: text/xml"));
+    let response = sts(&aws, &dev, "GetCallerIdentity", "").unwrap();
+    assert_eq!(
+        (response.status, response.element("Arn"), response.element("Account")),
+        (200, dev.arn.as_str(), ACCOUNT)
+    );
+    assert!(response.element("UserId").starts_with("AIDA") && response.head.contains("content-type: text/xml"));
     assert!(
-        got.body.contains("xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"") && got.head.contains("\r\ndate: ")
+        response.body.contains("xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"")
+            && response.head.contains("\r\ndate: ")
     );
 
     let query = presigned(&aws, &dev, "sts.eu-west-1.amazonaws.com");
     let headers = [("host", "sts.eu-west-1.amazonaws.com"), ("x-k8s-aws-id", "prod"), ("accept", "application/json")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let got = http(aws.addr(), "GET", &format!("/?{query}"), &headers, "").unwrap();
-    let result = &got.json()["GetCallerIdentityResponse"]["GetCallerIdentityResult"];
-    assert_eq!((got.status, result["Arn"].as_str()), (200, Some(dev.arn.as_str())));
+    let response = http(aws.addr(), "GET", &format!("/?{query}"), &headers, "").unwrap();
+    let result = &response.json()["GetCallerIdentityResponse"]["GetCallerIdentityResult"];
+    assert_eq!((response.status, result["Arn"].as_str()), (200, Some(dev.arn.as_str())));
 
     let mut other_cluster = headers;
     other_cluster[1].1 = "staging".to_owned();
-    let got = http(aws.addr(), "GET", &format!("/?{query}"), &other_cluster, "").unwrap();
-    assert_eq!((got.status, got.json()["Error"]["Code"].as_str()), (403, Some("SignatureDoesNotMatch")));
+    let response = http(aws.addr(), "GET", &format!("/?{query}"), &other_cluster, "").unwrap();
+    assert_eq!((response.status, response.json()["Error"]["Code"].as_str()), (403, Some("SignatureDoesNotMatch")));
     assert_eq!(aws.log()[2].outcome, Outcome::Error { status: 403, code: "SignatureDoesNotMatch".to_owned() });
 }
 
@@ -54,17 +61,20 @@ fn presigned(aws: &Aws, key: &AccessKey, host: &str) -> String {
 }
 
 #[test]
-fn bad_keys_are_refused_with_the_codes_of_sts() {
+fn invalid_key_rejected_with_sts_codes() {
     let (aws, dev) = aws();
     let error = |key: &AccessKey| sts(&aws, key, "GetCallerIdentity", "").unwrap().error();
     let stranger = AccessKey { id: "AKIASTRANGER".to_owned(), ..dev.clone() };
     assert_eq!(error(&stranger), "403 InvalidClientTokenId: The security token included in the request is invalid.");
-    let liar = AccessKey { secret: "wrong".to_owned(), ..dev.clone() };
-    assert!(error(&liar).starts_with("403 SignatureDoesNotMatch: The request signature we calculated does not match"));
-    let session = aws.session(DEVELOPERS, "dev", std::time::Duration::from_mins(1));
+    let wrong_secret = AccessKey { secret: "wrong".to_owned(), ..dev.clone() };
+    assert!(
+        error(&wrong_secret)
+            .starts_with("403 SignatureDoesNotMatch: The request signature we calculated does not match")
+    );
+    let session = aws.session(DEVELOPERS, "dev", Duration::from_mins(1));
     let mixed = AccessKey { session_token: Some("other".to_owned()), ..session.clone() };
     assert!(error(&mixed).starts_with("403 InvalidClientTokenId"));
-    aws.clock().advance(std::time::Duration::from_mins(1));
+    aws.clock().advance(Duration::from_mins(1));
     assert_eq!(error(&session), "403 ExpiredToken: The security token included in the request is expired");
     aws.remove_key(&dev.id);
     assert!(error(&dev).starts_with("403 InvalidClientTokenId"));
@@ -73,15 +83,15 @@ fn bad_keys_are_refused_with_the_codes_of_sts() {
 }
 
 #[test]
-fn unknown_actions_are_refused_and_logged() {
+fn unknown_action_rejected_and_logged() {
     let (aws, dev) = aws();
-    let got = sts(&aws, &dev, "DecodeAuthorizationMessage", "").unwrap();
-    assert!(got.error().starts_with("400 InvalidAction: Could not find operation DecodeAuthorizationMessage"));
+    let response = sts(&aws, &dev, "DecodeAuthorizationMessage", "").unwrap();
+    assert!(response.error().starts_with("400 InvalidAction: Could not find operation DecodeAuthorizationMessage"));
     assert_eq!(aws.calls(Op::Unknown), 1);
 }
 
 #[test]
-fn dropping_it_frees_the_port() {
+fn aws_dropped_frees_the_port() {
     let (aws, dev) = aws();
     let handle = aws.handle();
     drop(aws);

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::dispatch;
-use super::world::World;
-use crate::apiserver::tls::Identity;
+use super::state::SharedAws;
+use crate::certificate::ServerCertificate;
 use crate::serve::Server;
 
-/// A second door to an embedded AWS. Dropping it closes that door alone.
+/// A TLS port of an embedded AWS. Dropping it closes this port only.
 #[derive(Debug)]
 pub struct OverTls {
     server: Server,
@@ -16,23 +16,23 @@ pub struct OverTls {
 }
 
 impl OverTls {
-    pub(crate) fn start(world: Arc<World>, names: &[&str]) -> Self {
-        let identity = Identity::signed_by("a company", "aws", names);
-        let answer = move |request| dispatch::answer(Arc::clone(&world), request);
-        Self { server: Server::start("aws-over-tls", Some(identity.acceptor()), answer), ca_pem: identity.ca_pem }
+    pub(crate) fn start(shared: Arc<SharedAws>, names: &[&str]) -> Self {
+        let certificate = ServerCertificate::signed_by("a company", "aws", names);
+        let answer = move |request| dispatch::respond(Arc::clone(&shared), request);
+        Self { server: Server::start("aws-over-tls", Some(certificate.acceptor()), answer), ca_pem: certificate.ca_pem }
     }
 
-    /// `https://localhost:PORT`, for a certificate of that name.
+    /// Returns `https://localhost:PORT`, for a certificate of that name.
     pub fn endpoint(&self) -> String {
         format!("https://localhost:{}", self.addr().port())
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.server.addr()
     }
 
-    /// The certificate of its CA as PEM text.
+    /// Returns the certificate of its CA in PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::AwsProfile;
-use crate::keys::AccessKey;
+use super::aws_profile::AwsProfile;
+use crate::aws::AccessKey;
 
-/// Services that the embedded AWS has, by the names of `[services]` sections.
+/// Services of the embedded AWS, as `[services]` sections name them.
 const SERVICES: [&str; 6] = ["sts", "eks", "iam", "signin", "sso", "sso_oidc"];
 
-/// What the two files say.
+/// The content of the two files.
 #[derive(Debug, Default)]
 pub(crate) struct AwsFiles {
     profiles: BTreeMap<String, Entry>,
@@ -34,19 +34,22 @@ impl AwsFiles {
         self.appended.push('\n');
     }
 
-    /// The profile's region is one where no test has a cluster: whoever uses it for a cluster finds nothing there.
+    /// Returns the text of `~/.aws/config`. The region of every AWS profile is one without clusters, so that a lookup
+    /// there finds none.
     pub(crate) fn config(&self) -> String {
         let mut text = String::new();
         for (name, entry) in &self.profiles {
             let section = if name == "default" { "default".to_owned() } else { format!("profile {name}") };
             let services = format!("{name}-embedded");
-            writeln!(text, "[{section}]\nregion = sa-east-1\nservices = {services}").expect("a String takes all");
+            writeln!(text, "[{section}]\nregion = sa-east-1\nservices = {services}")
+                .expect("writing to a String cannot fail");
             for (setting, value) in entry.profile.settings() {
-                writeln!(text, "{setting} = {value}").expect("a String takes all");
+                writeln!(text, "{setting} = {value}").expect("writing to a String cannot fail");
             }
-            writeln!(text, "\n[services {services}]").expect("a String takes all");
+            writeln!(text, "\n[services {services}]").expect("writing to a String cannot fail");
             for service in SERVICES {
-                writeln!(text, "{service} =\n  endpoint_url = {}", entry.endpoint).expect("a String takes all");
+                writeln!(text, "{service} =\n  endpoint_url = {}", entry.endpoint)
+                    .expect("writing to a String cannot fail");
             }
             text.push('\n');
         }
@@ -58,9 +61,9 @@ impl AwsFiles {
         for (name, entry) in &self.profiles {
             let Some(key) = &entry.key else { continue };
             writeln!(text, "[{name}]\naws_access_key_id = {}\naws_secret_access_key = {}", key.id, key.secret)
-                .expect("a String takes all");
+                .expect("writing to a String cannot fail");
             if let Some(token) = &key.session_token {
-                writeln!(text, "aws_session_token = {token}").expect("a String takes all");
+                writeln!(text, "aws_session_token = {token}").expect("writing to a String cannot fail");
             }
             text.push('\n');
         }

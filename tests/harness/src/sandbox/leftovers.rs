@@ -1,4 +1,4 @@
-//! Processes that live in a sandbox without being its children, such as a daemon that the client started in the
+//! Processes that run in a sandbox without being children of the test, such as a daemon that the client started in the
 //! background.
 
 use std::fs;
@@ -9,13 +9,18 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Kills them and waits for their end; returns their ids. Each is shown before it is killed.
+use super::output::within;
+
+/// The kernel ends a killed process long before this.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Kills them, waits until they end, and returns their ids. Calls `show` with each id before it is killed.
 ///
-/// A hardened daemon hides its environment even from its own user, so there are two ways to find one: who names the
-/// sandbox in `/proc/*/cmdline` or `/proc/*/environ`, and who listens on a socket inside it.
+/// A hardened daemon hides its environment even from its own user, so a process is found in two ways: its
+/// `/proc/*/cmdline` or `/proc/*/environ` names the sandbox, or it listens on a socket inside the sandbox.
 pub(crate) fn kill(root: &Path, show: impl Fn(u32)) -> Vec<u32> {
     let mut killed = Vec::new();
-    // Once more after the first round: what was killed may have been starting another.
+    // A killed process may have been starting another, so search again.
     for _ in 0..3 {
         let found: Vec<u32> = living_in(root);
         if found.is_empty() {
@@ -23,7 +28,7 @@ pub(crate) fn kill(root: &Path, show: impl Fn(u32)) -> Vec<u32> {
         }
         found.iter().copied().for_each(&show);
         for pid in &found {
-            // It may have ended by itself in this moment.
+            // The process may have ended in the meantime.
             let _ = kill_process(to_pid(*pid), Signal::KILL);
         }
         for pid in &found {
@@ -31,24 +36,24 @@ pub(crate) fn kill(root: &Path, show: impl Fn(u32)) -> Vec<u32> {
         }
         killed.extend(found);
     }
-    // One whose threads end one after the other was found more than once.
+    // A process may be found more than once while its threads end.
     killed.sort_unstable();
     killed.dedup();
     killed
 }
 
-/// Their ids.
+/// Returns the ids of the processes that run in this sandbox.
 pub(crate) fn living_in(root: &Path) -> Vec<u32> {
     let mut found = naming(root);
     found.extend(listening_in(root));
     found.sort_unstable();
     found.dedup();
-    // Ourselves never, though our arguments or our own sockets may be in the folder.
+    // The test process itself may name the folder or own sockets in it.
     found.retain(|pid| *pid != std::process::id());
     found
 }
 
-/// Processes with the folder in their arguments or environment.
+/// Returns processes that name the folder in their arguments or environment.
 fn naming(root: &Path) -> Vec<u32> {
     let needle = root.as_os_str().as_bytes();
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
@@ -62,7 +67,8 @@ fn naming(root: &Path) -> Vec<u32> {
     pids.filter(names).filter(|pid| !is_zombie(*pid)).collect()
 }
 
-/// Processes that listen on a socket in the folder. The kernel names who called listen(), whatever /proc hides.
+/// Returns processes that listen on a socket in the folder. The kernel reports the process that called listen(),
+/// whatever /proc hides.
 fn listening_in(root: &Path) -> Vec<u32> {
     sockets_below(root).iter().filter_map(|socket| listener_of(socket)).collect()
 }
@@ -70,7 +76,7 @@ fn listening_in(root: &Path) -> Vec<u32> {
 #[cfg(target_os = "linux")]
 fn listener_of(socket: &Path) -> Option<u32> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
-    // Not blocking: a stopped daemon with a full backlog would hold us for ever.
+    // A stopped daemon with a full queue would block a connect forever.
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
     connect(&stream, &SocketAddrUnix::new(socket).ok()?).ok()?;
@@ -78,7 +84,7 @@ fn listener_of(socket: &Path) -> Option<u32> {
     u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
 }
 
-/// Elsewhere there is no portable way to ask; Drop of [`super::Daemon`] kills what the sandbox started itself.
+/// Other systems have no portable call for it; dropping [`super::Daemon`] kills what the sandbox itself started.
 #[cfg(not(target_os = "linux"))]
 fn listener_of(_socket: &Path) -> Option<u32> {
     None
@@ -97,20 +103,16 @@ fn sockets_below(folder: &Path) -> Vec<PathBuf> {
     sockets
 }
 
-/// Not our child, so nothing tells us of its end: look, for a second at most.
+/// Waits for the end of a process that is not a child of this one.
 fn wait_for_end(pid: u32) {
-    for _ in 0..200 {
-        if !Path::new(&format!("/proc/{pid}")).exists() || is_zombie(pid) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let ended = || !Path::new(&format!("/proc/{pid}")).exists() || is_zombie(pid);
+    within(KILL_TIMEOUT, || ended().then_some(()));
 }
 
-/// Dead, and only waiting for its parent to ask.
+/// Returns whether the process has ended and its parent has not reaped it.
 fn is_zombie(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold anything, so count from the last one.
+    // The name in parentheses may contain any character, so search for the last one.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 

@@ -1,4 +1,4 @@
-//! What shows notifications on a desktop, as far as a program that sends them can tell.
+//! A desktop notification service, as its clients see it.
 
 #![allow(clippy::used_underscore_binding)] // by what the macro makes: it reads every argument
 
@@ -11,18 +11,18 @@ use zbus::blocking::Connection;
 use zbus::blocking::connection::Builder;
 use zbus::zvariant::OwnedValue;
 
-use super::SessionBus;
+use super::session_bus::SessionBus;
 
 const SERVICE: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";
 
-/// A notification service on a session bus: it shows nothing and remembers all. Dropping it takes it off the bus.
+/// A notification service on a session bus that records what it receives. Dropping it removes it from the bus.
 pub struct Notifications {
     shown: Arc<Shown>,
     _bus: Connection,
 }
 
-/// Summary and body of each.
+/// Summary and body of each notification.
 #[derive(Default)]
 struct Shown(Mutex<Vec<(String, String)>>, Condvar);
 
@@ -50,36 +50,36 @@ impl Service {
 }
 
 impl Notifications {
-    /// One that answers.
+    /// Starts a service that responds.
     pub fn on(bus: &SessionBus) -> Self {
         let shown = Arc::<Shown>::default();
         let service = Builder::address(bus.address())
             .and_then(|bus| bus.serve_at(PATH, Service(Arc::clone(&shown))))
             .and_then(|bus| bus.name(SERVICE));
-        let bus = service.and_then(Builder::build).expect("the bus takes a service");
+        let bus = service.and_then(Builder::build).expect("the bus accepts a service");
         Self { shown, _bus: bus }
     }
 
-    /// One that has its name and never answers.
-    pub fn hanging(bus: &SessionBus) -> Self {
-        // Nobody reads what comes: without an object there is nobody to answer.
+    /// Starts a service that owns its name and never responds.
+    pub fn unresponsive(bus: &SessionBus) -> Self {
+        // Without an object, calls get no response.
         let service = Builder::address(bus.address()).and_then(|bus| bus.name(SERVICE));
-        let bus = service.and_then(Builder::build).expect("the bus takes a service");
+        let bus = service.and_then(Builder::build).expect("the bus accepts a service");
         Self { shown: Arc::default(), _bus: bus }
     }
 
-    /// What was shown so far: summary and body of each.
+    /// Returns summary and body of each notification so far.
     pub fn shown(&self) -> Vec<(String, String)> {
         self.shown.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until as many were shown, and returns all. Panics if that takes longer than `limit` of real time.
+    /// Waits for at least `count` notifications and returns all. Panics after `limit` of real time.
     #[track_caller]
     pub fn wait_for(&self, count: usize, limit: Duration) -> Vec<(String, String)> {
         let shown = self.shown.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.shown.1.wait_timeout_while(shown, limit, |shown| shown.len() < count);
         let (shown, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        assert!(shown.len() >= count, "within {limit:?} there were only {shown:?}");
+        assert!(shown.len() >= count, "fewer than {count} notifications within {limit:?}: {shown:?}");
         shown.clone()
     }
 }

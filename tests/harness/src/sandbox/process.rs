@@ -1,4 +1,4 @@
-//! A child process whose words and end can be waited for, without polling.
+//! A child process whose output and end can be waited for without polling.
 
 use std::io::{self, Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,49 +8,53 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-/// A child with stdout and stderr captured.
+use super::signals;
+
+/// A child process with captured stdout and stderr.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct ChildProcess {
     pid: Pid,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ProcessState>,
     changed: Condvar,
 }
 
-/// What is known of the child so far.
+/// The output and status of the child so far.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct ProcessState {
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
-    /// Set in the moment when the child is reaped, so that as long as it is `None` the pid is the child's.
+    /// Set when the child is reaped: while it is `None`, the pid belongs to the child.
     pub(crate) status: Option<ExitStatus>,
 }
 
-/// What has come through a pipe.
+/// The content of a pipe.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) bytes: Vec<u8>,
-    /// Nobody holds the other end any more, grandchildren neither.
+    /// No process holds the other end, grandchildren included.
     pub(crate) ended: bool,
 }
 
-impl Watched {
+impl ChildProcess {
     pub(crate) fn spawn(command: &mut Command, input: Option<Vec<u8>>) -> io::Result<Self> {
+        signals::reset_in_children();
         let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let (stdout, stderr) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
+        let (stdout, stderr) =
+            (child.stdout.take().expect("stdio is piped"), child.stderr.take().expect("stdio is piped"));
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            // A child that does not read its stdin is a child's right.
+            // A child may end without reading its stdin.
             thread::spawn(move || drop(stdin.write_all(&input)));
         }
         Ok(Self::watch(child, stdout, stderr))
     }
 
-    /// Watches a child that was started already, and what can be read of it.
+    /// Watches a child that was started already, and its output.
     pub(crate) fn watch(child: Child, stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
         let pid = Pid::from_child(&child);
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
@@ -64,12 +68,12 @@ impl Watched {
         u32::try_from(self.pid.as_raw_nonzero().get()).expect("a pid is positive")
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, ProcessState> {
         self.shared.state()
     }
 
-    /// Waits until `done` holds, for at most `limit`; says whether it does.
-    pub(crate) fn wait_until(&self, limit: Duration, done: impl Fn(&State) -> bool) -> bool {
+    /// Waits until `done` holds, for at most `limit`. Returns whether it holds.
+    pub(crate) fn wait_until(&self, limit: Duration, done: impl Fn(&ProcessState) -> bool) -> bool {
         let waited = self.shared.changed.wait_timeout_while(self.state(), limit, |state| !done(state));
         let (state, _timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
         done(&state)
@@ -79,33 +83,32 @@ impl Watched {
     pub(crate) fn signal(&self, signal: Signal) {
         let state = self.state();
         if state.status.is_none() {
-            kill_process(self.pid, signal).expect("it is our own child, and not reaped");
+            kill_process(self.pid, signal).expect("a child that is not reaped accepts signals");
         }
     }
 }
 
-impl Drop for Watched {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
-        // A killed process ends; without it the sandbox's folder might be deleted under its feet.
+        // Wait for the end of the killed process: the sandbox deletes its folder next.
         self.wait_until(Duration::from_secs(10), |state| state.status.is_some());
     }
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock is a failed test already; a second one while the first unwinds would end the whole
-        // run.
+    fn state(&self) -> MutexGuard<'_, ProcessState> {
+        // A panic under the lock is a failed test already; a second panic while it unwinds would abort the whole run.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut ProcessState)) {
         change(&mut self.state());
         self.changed.notify_all();
     }
 }
 
-fn read(shared: &Arc<Shared>, mut pipe: impl Read + Send + 'static, stream: fn(&mut State) -> &mut Stream) {
+fn read(shared: &Arc<Shared>, mut pipe: impl Read + Send + 'static, stream: fn(&mut ProcessState) -> &mut Stream) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
         let mut buffer = [0; 8192];
@@ -121,11 +124,11 @@ fn read(shared: &Arc<Shared>, mut pipe: impl Read + Send + 'static, stream: fn(&
 fn reap(shared: &Arc<Shared>, mut child: Child, pid: Pid) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
-        // First wait without reaping, then reap under the lock: whoever sends a signal under that lock hits our child
-        // or nobody.
+        // Wait without reaping, then reap under the lock: a signal that is sent under the lock reaches this child or
+        // no process.
         while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
         {
         }
-        shared.change(|state| state.status = Some(child.wait().expect("it is our own child")));
+        shared.change(|state| state.status = Some(child.wait().expect("a child can be waited for")));
     });
 }

@@ -11,12 +11,12 @@ use super::*;
 const HEAD: &str = "HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n";
 const EVENT: &str = "{\"at\":\"2026-01-02T12:00:00Z\",\"event\":\"hello\"}\n";
 
-struct Daemon {
+struct FakeDaemon {
     folder: tempfile::TempDir,
     listener: UnixListener,
 }
 
-impl Daemon {
+impl FakeDaemon {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -25,8 +25,8 @@ impl Daemon {
         Self { folder, listener }
     }
 
-    fn agent(&self) -> Agent {
-        Agent::at(self.folder.path().join("agent.sock"))
+    fn daemon(&self) -> Daemon {
+        Daemon::at(self.folder.path().join("agent.sock"))
     }
 
     /// The next call, which is to be for `path`. A test that fails does not make one, and must not hang for it.
@@ -58,43 +58,43 @@ impl Daemon {
     }
 
     /// Somebody who follows it.
-    fn follow(&self) -> (UnixStream, Receiver<News>, JoinHandle<()>) {
-        self.follow_within(SILENCE)
+    fn follow(&self) -> (UnixStream, Receiver<WatchEvent>, JoinHandle<()>) {
+        self.follow_within(SILENCE_TIMEOUT)
     }
 
     /// The same, by somebody who does not bear to hear nothing for long.
-    fn follow_within(&self, silence: Duration) -> (UnixStream, Receiver<News>, JoinHandle<()>) {
-        let (tell, news) = channel();
-        let agent = self.agent();
+    fn follow_within(&self, silence: Duration) -> (UnixStream, Receiver<WatchEvent>, JoinHandle<()>) {
+        let (sender, news) = channel();
+        let daemon = self.daemon();
         let thread = std::thread::spawn(move || {
-            let events = agent.events(Deadline::after(CALL)).unwrap();
-            let _ = Follower::new(agent, tell, Duration::ZERO, silence).follow(events);
+            let events = daemon.events(Deadline::after(CALL_TIMEOUT)).unwrap();
+            let _ = Follower::new(daemon, sender, Duration::ZERO, silence).follow(events);
         });
         (self.asked_for_events(), news, thread)
     }
 }
 
 /// The next news, but for that something was heard.
-fn next(news: &Receiver<News>) -> News {
+fn next(news: &Receiver<WatchEvent>) -> WatchEvent {
     loop {
         match news.recv_timeout(Duration::from_secs(5)).unwrap() {
-            News::Heard(_) => {}
+            WatchEvent::Heard(_) => {}
             other => return other,
         }
     }
 }
 
 #[track_caller]
-fn assert_status(news: &Receiver<News>, expected: &str) {
+fn assert_status(news: &Receiver<WatchEvent>, expected: &str) {
     match next(news) {
-        News::Status(body) => assert_eq!(String::from_utf8(body).unwrap(), expected),
+        WatchEvent::Status(body) => assert_eq!(String::from_utf8(body).unwrap(), expected),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn every_event_is_followed_by_a_look_at_the_status() {
-    let daemon = Daemon::new();
+    let daemon = FakeDaemon::new();
     let (mut stream, news, thread) = daemon.follow();
     daemon.asked_for_status("one");
     assert_status(&news, "one");
@@ -114,17 +114,17 @@ fn every_event_is_followed_by_a_look_at_the_status() {
 
 #[test]
 fn a_daemon_that_went_away_is_waited_for() {
-    let daemon = Daemon::new();
+    let daemon = FakeDaemon::new();
     let (stream, news, thread) = daemon.follow();
     daemon.asked_for_status("one");
     assert_status(&news, "one");
     drop(stream);
-    assert!(matches!(next(&news), News::Away(Away::Gone)));
+    assert!(matches!(next(&news), WatchEvent::Outage(Outage::Gone)));
     let stream = daemon.asked_for_events();
     daemon.asked_for_status("two");
     // Meanwhile it may have been said more than once that it is away.
     let status = std::iter::from_fn(|| news.recv_timeout(Duration::from_secs(5)).ok())
-        .find_map(|news| if let News::Status(body) = news { Some(body) } else { None });
+        .find_map(|news| if let WatchEvent::Status(body) = news { Some(body) } else { None });
     assert_eq!(status.as_deref(), Some(&b"two"[..]));
     // One of an older release, or of another protocol, is not what was followed.
     drop(stream);
@@ -132,32 +132,32 @@ fn a_daemon_that_went_away_is_waited_for() {
     let answer = format!("HTTP/1.0 404 x\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n{no}", no.len());
     daemon.called("/v1/events").write_all(answer.as_bytes()).unwrap();
     let ended = std::iter::from_fn(|| news.recv_timeout(Duration::from_secs(5)).ok())
-        .find_map(|news| if let News::Ended(failure) = news { Some(failure) } else { None });
-    assert!(matches!(ended, Some(CallError::NoEvents)), "{ended:?}");
+        .find_map(|news| if let WatchEvent::Ended(failure) = news { Some(failure) } else { None });
+    assert!(matches!(ended, Some(CallError::EventsUnsupported)), "{ended:?}");
     thread.join().unwrap();
 }
 
 #[test]
 fn a_daemon_that_says_nothing_is_not_vouched_for_until_it_speaks() {
-    let daemon = Daemon::new();
+    let daemon = FakeDaemon::new();
     let (mut stream, news, thread) = daemon.follow_within(Duration::from_millis(30));
     daemon.asked_for_status("one");
     assert_status(&news, "one");
-    assert!(matches!(next(&news), News::Away(Away::Silent)));
+    assert!(matches!(next(&news), WatchEvent::Outage(Outage::Silent)));
     // Said once, and over with the next word, be it empty.
     stream.write_all(b"\n").unwrap();
-    assert!(matches!(news.recv_timeout(Duration::from_secs(5)).unwrap(), News::Heard(_)));
-    assert!(matches!(next(&news), News::Away(Away::Silent)));
+    assert!(matches!(news.recv_timeout(Duration::from_secs(5)).unwrap(), WatchEvent::Heard(_)));
+    assert!(matches!(next(&news), WatchEvent::Outage(Outage::Silent)));
     drop((news, stream, daemon));
     thread.join().unwrap();
 }
 
 #[test]
 fn a_daemon_that_was_stopped_is_not_woken_by_a_look_at_it() {
-    let daemon = Daemon::new();
-    let (tell, _news) = channel();
-    let mut follower = Follower::new(daemon.agent(), tell, Duration::ZERO, SILENCE);
-    follower.shows_lock = true;
+    let daemon = FakeDaemon::new();
+    let (sender, _news) = channel();
+    let mut follower = Follower::new(daemon.daemon(), sender, Duration::ZERO, SILENCE_TIMEOUT);
+    follower.held_lock = true;
     assert!(matches!(follower.reconnect(), Err(CallError::NotRunning)));
     let asked = daemon.listener.accept().unwrap_err();
     assert_eq!(asked.kind(), io::ErrorKind::WouldBlock, "a service manager would have started it");
@@ -165,48 +165,48 @@ fn a_daemon_that_was_stopped_is_not_woken_by_a_look_at_it() {
 
 #[test]
 fn bursts_are_one_look_and_the_last_event_is_never_lost() {
-    let start = steady();
+    let start = monotonic_now();
     let at = |millis| start + Duration::from_millis(millis);
-    let mut pace = Pace::default();
-    assert_eq!(pace.due(at(0)), None);
-    pace.want();
-    assert_eq!(pace.due(at(0)), Some(Duration::ZERO), "the first at once");
-    pace.fetched(at(0));
-    assert_eq!(pace.due(at(50)), None);
-    pace.want();
-    pace.want();
-    assert_eq!(pace.due(at(50)), Some(Duration::from_millis(150)));
-    assert_eq!(pace.due(at(200)), Some(Duration::ZERO));
-    pace.fetched(at(200));
-    assert_eq!(pace.due(at(200)), None);
+    let mut schedule = FetchSchedule::default();
+    assert_eq!(schedule.due(at(0)), None);
+    schedule.want();
+    assert_eq!(schedule.due(at(0)), Some(Duration::ZERO), "the first at once");
+    schedule.fetched(at(0));
+    assert_eq!(schedule.due(at(50)), None);
+    schedule.want();
+    schedule.want();
+    assert_eq!(schedule.due(at(50)), Some(Duration::from_millis(150)));
+    assert_eq!(schedule.due(at(200)), Some(Duration::ZERO));
+    schedule.fetched(at(200));
+    assert_eq!(schedule.due(at(200)), None);
     // However many there are: five looks a second.
     let mut looks = 0;
     for millis in 1000..2000 {
-        pace.want();
-        if pace.due(at(millis)) == Some(Duration::ZERO) {
-            pace.fetched(at(millis));
+        schedule.want();
+        if schedule.due(at(millis)) == Some(Duration::ZERO) {
+            schedule.fetched(at(millis));
             looks += 1;
         }
     }
     assert_eq!(looks, 5);
-    assert!(pace.due(at(2000)).is_some());
+    assert!(schedule.due(at(2000)).is_some());
 }
 
 #[test]
 fn what_passes_is_waited_for_and_said() {
     let said = |code: &str| {
         let body = serde_json::json!({"code": code, "message": "too many\u{1b} calls"});
-        CallError::Said(serde_json::from_value(body).unwrap())
+        CallError::Rejected(serde_json::from_value(body).unwrap())
     };
-    assert!(passes(&said("unavailable")));
-    assert!(!passes(&said("internal")));
-    let troubled = Away::Troubled("too many\\u{1b} calls; trying again".to_owned());
-    assert_eq!(away(&said("unavailable")), troubled);
-    for silent in [CallError::Silent(CALL), CallError::Busy(CALL)] {
-        assert!(passes(&silent));
-        assert_eq!(away(&silent), Away::Silent);
+    assert!(is_transient(&said("unavailable")));
+    assert!(!is_transient(&said("internal")));
+    let troubled = Outage::Failing("too many\\u{1b} calls; trying again".to_owned());
+    assert_eq!(outage(&said("unavailable")), troubled);
+    for silent in [CallError::NoResponse(CALL_TIMEOUT), CallError::Busy(CALL_TIMEOUT)] {
+        assert!(is_transient(&silent));
+        assert_eq!(outage(&silent), Outage::Silent);
     }
-    for failure in [CallError::NoEvents, CallError::Mismatch { theirs: "2".to_owned() }] {
-        assert!(!passes(&failure), "{failure:?}");
+    for failure in [CallError::EventsUnsupported, CallError::ProtocolMismatch { theirs: "2".to_owned() }] {
+        assert!(!is_transient(&failure), "{failure:?}");
     }
 }

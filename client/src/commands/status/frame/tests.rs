@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::tests::sample;
+use super::super::render::tests::sample;
 use super::*;
 
 const NOON: &str = "2026-01-02T12:00:00Z";
@@ -13,7 +13,7 @@ fn drawn(picture: &Picture<'_>, unicode: bool, width: Option<usize>, rows: Optio
 
 fn picture(status: &Status) -> Picture<'_> {
     let noon = NOON.parse().unwrap();
-    Picture { status: Some(status), now: noon, as_of: noon, away: None, goes_on: true }
+    Picture { status: Some(status), now: noon, as_of: noon, away: None, is_live: true }
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn the_whole_picture() {
     // How long things last is counted from now; what is said of them is as old as the daemon's last word.
     let heard = Picture { as_of: "2026-01-02T11:59:51Z".parse().unwrap(), ..picture(&status) };
     assert_eq!(drawn(&heard, true, None, None), text.replace("As of 12:00:00", "As of 11:59:51"));
-    let left = Picture { goes_on: false, ..picture(&status) };
+    let left = Picture { is_live: false, ..picture(&status) };
     assert!(drawn(&left, true, None, None).ends_with("\nAs of 12:00:00.\n"));
 }
 

@@ -5,26 +5,27 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::super::cluster::Cluster;
-use super::super::dispatch::Authentic;
+use super::super::context::SignedCall;
 use super::super::error::ApiError;
 use super::super::reply::Reply;
-use super::authorize;
+use super::permission::authorize;
 use crate::random::request_id;
 
-pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let name = call.request.segments().into_iter().nth(1).unwrap_or_default();
-    // Permission first: who may not describe does not learn what there is.
+    // The permission comes first: a caller without it does not learn which clusters exist.
     authorize(call, "eks:DescribeCluster", &name)?;
     let account = call.caller.account();
-    let state = call.world.state();
-    let mine = |cluster: &&Cluster| cluster.name == name && cluster.region == call.region && cluster.account == account;
-    let cluster = state.clusters.iter().find(mine).ok_or_else(|| {
+    let state = call.shared.state();
+    let owned =
+        |cluster: &&Cluster| cluster.name == name && cluster.region == call.region && cluster.account == account;
+    let cluster = state.clusters.iter().find(owned).ok_or_else(|| {
         ApiError::new(404, "ResourceNotFoundException", format!("No cluster found for name: {name}."))
     })?;
     Ok(Reply::json(200, &request_id(), &json!({ "cluster": describe(cluster) })))
 }
 
-/// The fields that the real answer has for a cluster with public access, in the form of SDKs of 2026.
+/// Returns the fields of the real response for a cluster with public access, in the form of SDKs of 2026.
 fn describe(cluster: &Cluster) -> Value {
     let (region, account) = (&cluster.region, &cluster.account);
     let issuer = format!("https://oidc.eks.{region}.amazonaws.com/id/EXAMPLED539D4633E53DE1B716D3041E");
@@ -53,7 +54,7 @@ fn describe(cluster: &Cluster) -> Value {
         "accessConfig": { "authenticationMode": "API_AND_CONFIG_MAP" },
         "upgradePolicy": { "supportType": "EXTENDED" },
     });
-    // Absent while a cluster is being created.
+    // These are absent while a cluster is being created.
     if let Some(endpoint) = &cluster.endpoint {
         shown["endpoint"] = json!(endpoint);
     }

@@ -1,18 +1,19 @@
-//! CreateAccessKey: at most two of a user's.
+//! CreateAccessKey: at most two keys for each user.
 
-use super::super::dispatch::Authentic;
+use super::super::context::SignedCall;
 use super::super::error::{ApiError, xml_escape};
 use super::super::reply::Reply;
-use super::{reply, user};
+use super::envelope::reply;
+use super::user::calling_user;
 use crate::time::rfc3339;
 
-/// IAM's quota, which cannot be raised.
+/// IAM's quota, which cannot be increased.
 const LIMIT: usize = 2;
 
-pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
-    let (arn, name) = user(call, "iam:CreateAccessKey")?;
-    let mut state = call.world.state();
-    if state.identities.keys_of(arn).len() >= LIMIT {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+    let (arn, name) = calling_user(call, "iam:CreateAccessKey")?;
+    let mut state = call.shared.state();
+    if state.identities.access_key_ids(arn).len() >= LIMIT {
         let message = format!("Cannot exceed quota for AccessKeysPerUser: {LIMIT}");
         return Err(ApiError::new(409, "LimitExceeded", message));
     }
@@ -25,7 +26,7 @@ pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
         xml_escape(&name),
         key.id,
         xml_escape(&key.secret),
-        rfc3339(call.world.clock.now())
+        rfc3339(call.shared.clock.now())
     );
     Ok(reply("CreateAccessKey", &result))
 }

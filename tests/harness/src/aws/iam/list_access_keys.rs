@@ -1,12 +1,13 @@
 //! ListAccessKeys.
 
-use super::super::dispatch::Authentic;
+use super::super::context::SignedCall;
 use super::super::error::{ApiError, xml_escape};
 use super::super::reply::Reply;
-use super::{reply, user};
+use super::envelope::reply;
+use super::user::calling_user;
 
-pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
-    let (arn, name) = user(call, "iam:ListAccessKeys")?;
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+    let (arn, name) = calling_user(call, "iam:ListAccessKeys")?;
     let member = |id: &String| {
         format!(
             "      <member>\n        <UserName>{}</UserName>\n        <AccessKeyId>{id}</AccessKeyId>\n        \
@@ -14,7 +15,7 @@ pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
             xml_escape(&name)
         )
     };
-    let members: String = call.world.state().identities.keys_of(arn).iter().map(member).collect();
+    let members: String = call.shared.state().identities.access_key_ids(arn).iter().map(member).collect();
     let result =
         format!("    <IsTruncated>false</IsTruncated>\n    <AccessKeyMetadata>\n{members}    </AccessKeyMetadata>\n");
     Ok(reply("ListAccessKeys", &result))

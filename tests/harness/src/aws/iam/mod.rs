@@ -1,20 +1,20 @@
-//! IAM: the query protocol, XML answers. A user's own access keys alone.
+//! IAM: the query protocol with XML responses, for the caller's own access keys only.
 
 mod create_access_key;
 mod delete_access_key;
+mod envelope;
 mod list_access_keys;
+mod user;
 
-use super::dispatch::Authentic;
+use super::context::SignedCall;
 use super::error::ApiError;
-use super::inbound::Service;
 use super::op::Op;
 use super::reply::Reply;
 use crate::arn::Arn;
-use crate::random::request_id;
 
-/// Answers one believed request. A new action is a file here and a line below.
-pub(crate) fn serve(call: &Authentic<'_>) -> Result<Reply, ApiError> {
-    // IAM is one service for the whole partition, and wants that region in the scope.
+/// Responds to one verified request. To add an action, add a file here and a line below.
+pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
+    // IAM is one service for a whole partition and requires its region in the scope.
     let home = match Arn::parse(&call.caller.arn).map(|arn| arn.partition) {
         Some(partition) if partition == "aws-cn" => "cn-north-1",
         Some(partition) if partition == "aws-us-gov" => "us-gov-west-1",
@@ -25,40 +25,8 @@ pub(crate) fn serve(call: &Authentic<'_>) -> Result<Reply, ApiError> {
         return Err(ApiError::new(403, "SignatureDoesNotMatch", message));
     }
     match call.request.op {
-        Op::CreateAccessKey => create_access_key::answer(call),
-        Op::DeleteAccessKey => delete_access_key::answer(call),
-        _ => list_access_keys::answer(call),
+        Op::CreateAccessKey => create_access_key::respond(call),
+        Op::DeleteAccessKey => delete_access_key::respond(call),
+        _ => list_access_keys::respond(call),
     }
-}
-
-/// The user whose keys sign, if it may do this; nobody's keys but one's own are served here.
-fn user<'a>(call: &'a Authentic<'_>, action: &str) -> Result<(&'a str, String), ApiError> {
-    let caller = &call.caller;
-    if caller.role_arn.is_some() {
-        let message = "Must specify userName when calling with non-User credentials";
-        return Err(ApiError::new(400, "ValidationError", message));
-    }
-    let name = caller.arn.rsplit('/').next().unwrap_or_default().to_owned();
-    if !call.world.state().identities.may(caller, action) {
-        return Err(ApiError::denied(Service::Iam, &caller.arn, action, &format!("user {name}")));
-    }
-    match call.request.param("UserName") {
-        Some(other) if other != name => {
-            let message = format!("The user with name {other} cannot be found.");
-            Err(ApiError::new(404, "NoSuchEntity", message))
-        }
-        _ => Ok((&caller.arn, name)),
-    }
-}
-
-/// The envelope of every answer.
-fn reply(action: &str, result: &str) -> Reply {
-    let id = request_id();
-    let result =
-        if result.is_empty() { String::new() } else { format!("  <{action}Result>\n{result}  </{action}Result>\n") };
-    let body = format!(
-        "<{action}Response xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\">\n{result}  \
-         <ResponseMetadata>\n    <RequestId>{id}</RequestId>\n  </ResponseMetadata>\n</{action}Response>\n"
-    );
-    Reply::xml(200, &id, body)
 }

@@ -1,4 +1,4 @@
-//! Proofs that a refresh token's bearer has its key too (RFC 9449).
+//! Proofs of possession of the key of a refresh token (RFC 9449).
 
 use std::time::SystemTime;
 
@@ -10,16 +10,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::super::web_identity::unix;
+use crate::time::unix_seconds;
 
-/// How far a proof's time may be from AWS's clock.
+/// How far the time of a proof may differ from AWS's clock, in seconds.
 const TOLERANCE: u64 = 300;
-/// SEC1 (RFC 5915), around the private and the public key of P-256.
+/// SEC1 (RFC 5915): the bytes before the private and before the public key of P-256.
 const BEFORE_PRIVATE: &[u8] = &[0x30, 0x77, 0x02, 0x01, 0x01, 0x04, 0x20];
 const BEFORE_PUBLIC: &[u8] =
     &[0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0xa1, 0x44, 0x03, 0x42, 0x00];
 
-/// A key of P-256: what the machine keeps, and what AWS knows of it.
+/// A P-256 key: the PEM of the machine, and the public key that AWS stores.
 pub(crate) struct ProofKey {
     pub(crate) pem: String,
     /// `04`, x and y.
@@ -38,7 +38,7 @@ impl ProofKey {
         Self { pem, public }
     }
 
-    /// The id of a proof that is good for a POST to `url` now.
+    /// Returns the id of a proof that is valid for a POST to `url` now.
     pub(crate) fn check(&self, proof: &str, url: &str, now: SystemTime) -> Option<String> {
         let (message, signature) = proof.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
@@ -47,15 +47,15 @@ impl ProofKey {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let jwk = &header["jwk"];
         let point = [&jwk["x"], &jwk["y"]].map(|half| URL_SAFE_NO_PAD.decode(text(half)).unwrap_or_default()).concat();
-        let formal = text(&header["typ"]) == "dpop+jwt"
+        let claims_valid = text(&header["typ"]) == "dpop+jwt"
             && text(&header["alg"]) == "ES256"
             && (text(&jwk["kty"]), text(&jwk["crv"])) == ("EC".to_owned(), "P-256".to_owned())
             && self.public[1..] == point
             && (text(&claims["htm"]), text(&claims["htu"])) == ("POST".to_owned(), url.to_owned())
-            && claims["iat"].as_u64().is_some_and(|at| at.abs_diff(unix(now)) <= TOLERANCE);
+            && claims["iat"].as_u64().is_some_and(|at| at.abs_diff(unix_seconds(now)) <= TOLERANCE);
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public);
-        let good = formal && key.verify(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).is_ok();
-        Some(text(&claims["jti"])).filter(|id| good && !id.is_empty())
+        let is_valid = claims_valid && key.verify(message.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).is_ok();
+        Some(text(&claims["jti"])).filter(|id| is_valid && !id.is_empty())
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     const URL: &str = "http://127.0.0.1:1/v1/token";
     const NOW: u64 = 1_800_000_000;
 
-    /// A proof of this PEM's key; the claims are those that are good, but for the changed one.
+    /// Returns a valid proof of this PEM's key with one claim changed.
     fn proof(pem: &str, claim: &str, value: &Value) -> String {
         let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let der = STANDARD.decode(text).unwrap();
@@ -86,11 +86,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_proof_of_this_key_for_this_call_and_now_is_good() {
+    fn dpop_other_key_call_or_time_rejected() {
         let (key, other) = (ProofKey::generate(), ProofKey::generate());
         let check = |proof: &str| key.check(proof, URL, UNIX_EPOCH + Duration::from_secs(NOW));
-        let good = proof(&key.pem, "iat", &json!(NOW - 300));
-        assert_eq!(check(&good).as_deref(), Some("one"));
+        let valid = proof(&key.pem, "iat", &json!(NOW - 300));
+        assert_eq!(check(&valid).as_deref(), Some("one"));
         assert_eq!(check(&proof(&other.pem, "jti", &json!("one"))), None);
         for (claim, value) in [
             ("iat", json!(NOW - 301)),
@@ -101,7 +101,7 @@ mod tests {
         ] {
             assert_eq!(check(&proof(&key.pem, claim, &value)), None, "{claim} {value}");
         }
-        let (message, _) = good.rsplit_once('.').unwrap();
+        let (message, _) = valid.rsplit_once('.').unwrap();
         assert_eq!(check(&format!("{message}.{}", URL_SAFE_NO_PAD.encode([1; 64]))), None);
         assert_eq!([check(""), check("a.b"), check("a.b.c")], [None, None, None]);
     }

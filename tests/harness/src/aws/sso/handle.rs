@@ -1,41 +1,41 @@
-//! What a test can do to IAM Identity Center, and the person in front of a browser.
+//! The handle of IAM Identity Center, and the user in front of the browser.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::identity::Role;
-use super::super::world::World;
-use super::records::{Person, Verdict, role_arn};
+use super::super::role::Role;
+use super::super::state::SharedAws;
+use super::records::{Decision, UserResponse, role_arn};
 
-/// A page that takes longer is a hang.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// More than this is a loop.
+/// Read timeout of a page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(20);
+/// More redirects are a loop.
 const MAX_REDIRECTS: usize = 4;
 
-/// A handle on the IAM Identity Center of an embedded AWS; clones are the same one.
+/// A handle of the IAM Identity Center of an embedded AWS; clones refer to the same one.
 #[derive(Clone, Debug)]
 pub struct Sso {
-    world: Arc<World>,
+    shared: Arc<SharedAws>,
     addr: SocketAddr,
 }
 
 impl Sso {
-    pub(crate) fn new(world: Arc<World>, addr: SocketAddr) -> Self {
-        Self { world, addr }
+    pub(crate) fn new(shared: Arc<SharedAws>, addr: SocketAddr) -> Self {
+        Self { shared, addr }
     }
 
-    /// `sso_start_url`
+    /// Returns `sso_start_url`.
     pub fn start_url(&self) -> String {
-        self.world.state().sso.start_url.clone()
+        self.shared.state().sso.start_url.clone()
     }
 
-    /// Assigns a permission set to a user in an account, which makes a role there: returns its ARN, for access entries and
-    /// trust policies. The user who sits in front of the browser is `dev`, unless [`Sso::sit_down`] says otherwise.
+    /// Assigns a permission set to a user in an account, and creates its role there. Returns the ARN of the role, for
+    /// access entries and trust policies. The user in front of the browser is `dev`; see [`Sso::set_browser_user`].
     pub fn assign(&self, user: &str, account: &str, role: &str) -> String {
         let arn = role_arn(account, role);
-        let mut state = self.world.state();
+        let mut state = self.shared.state();
         if state.identities.role(&arn).is_none() {
             state.identities.put_role(Role::new(&arn));
         }
@@ -43,139 +43,140 @@ impl Sso {
         arn
     }
 
-    /// Takes an assignment back.
+    /// Removes an assignment.
     pub fn unassign(&self, user: &str, account: &str, role: &str) {
         let assignment = (user.to_owned(), account.to_owned(), role.to_owned());
-        self.world.state().sso.assignments.remove(&assignment);
+        self.shared.state().sso.assignments.remove(&assignment);
     }
 
-    /// What credentials of an assigned role say who they are, as GetCallerIdentity does.
+    /// Returns the ARN that GetCallerIdentity reports for an assigned role.
     pub fn session_arn(user: &str, account: &str, role: &str) -> String {
         format!("arn:aws:sts::{account}:assumed-role/AWSReservedSSO_{role}_0123456789abcdef/{user}")
     }
 
-    /// Another person sits down in front of the browser.
-    pub fn sit_down(&self, user: &str) {
-        user.clone_into(&mut self.world.state().sso.user);
+    /// Sets the user in front of the browser.
+    pub fn set_browser_user(&self, user: &str) {
+        user.clone_into(&mut self.shared.state().sso.user);
     }
 
-    /// The person approves the device that shows this code. Panics if there is none.
+    /// Approves the device with this code. Panics if there is none.
     pub fn approve(&self, user_code: &str) {
-        let user = self.world.state().sso.user.clone();
-        self.judge(user_code, Verdict::Approved(user));
+        let user = self.shared.state().sso.user.clone();
+        self.decide(user_code, Decision::Approved(user));
     }
 
-    /// The person refuses the device that shows this code. Panics if there is none.
+    /// Denies the device with this code. Panics if there is none.
     pub fn deny(&self, user_code: &str) {
-        self.judge(user_code, Verdict::Denied);
+        self.decide(user_code, Decision::Denied);
     }
 
-    fn judge(&self, user_code: &str, verdict: Verdict) {
-        let mut state = self.world.state();
+    fn decide(&self, user_code: &str, decision: Decision) {
+        let mut state = self.shared.state();
         let device = state.sso.devices.values_mut().find(|device| device.user_code == user_code);
-        device.unwrap_or_else(|| panic!("no device shows {user_code}")).verdict = verdict;
+        device.unwrap_or_else(|| panic!("no device shows {user_code}")).decision = decision;
     }
 
-    /// From now on the person approves whatever is shown to them; a device is approved before they have opened its page.
+    /// Approves every later request; a device is approved before its page is opened.
     pub fn approve_all(&self) {
-        self.behave(Person::Approves);
+        self.set_user_response(UserResponse::Approve);
     }
 
-    /// From now on the person refuses whatever is shown to them.
+    /// Denies every later request.
     pub fn deny_all(&self) {
-        self.behave(Person::Denies);
+        self.set_user_response(UserResponse::Deny);
     }
 
-    /// From now on the person does nothing by themselves, as at first.
-    pub fn wait_for_person(&self) {
-        self.behave(Person::Waits);
+    /// Leaves later requests pending, as at first.
+    pub fn leave_pending(&self) {
+        self.set_user_response(UserResponse::Pending);
     }
 
-    fn behave(&self, person: Person) {
-        self.world.state().sso.person = person;
+    fn set_user_response(&self, response: UserResponse) {
+        self.shared.state().sso.user_response = response;
     }
 
-    /// The codes of the devices that nobody has approved or refused.
-    pub fn waiting(&self) -> Vec<String> {
-        let state = self.world.state();
-        let waiting = state.sso.devices.values().filter(|device| device.verdict == Verdict::Pending);
-        waiting.map(|device| device.user_code.clone()).collect()
+    /// Returns the codes of the devices without a decision.
+    pub fn pending_user_codes(&self) -> Vec<String> {
+        let state = self.shared.state();
+        let pending = state.sso.devices.values().filter(|device| device.decision == Decision::Pending);
+        pending.map(|device| device.user_code.clone()).collect()
     }
 
-    /// Opens an address as a browser does, follows where it leads, and returns the last answer, head and all. Everything has
-    /// to be plain HTTP on loopback.
+    /// Opens a URL as a browser does, follows redirects, and returns the last response with its head. Supports plain
+    /// HTTP on loopback only.
     pub fn browse(url: &str) -> String {
         let mut url = url.to_owned();
         for _ in 0..MAX_REDIRECTS {
-            let answer = get(&url);
-            let head = answer.split("\r\n\r\n").next().unwrap_or_default();
+            let response = get(&url);
+            let head = response.split("\r\n\r\n").next().unwrap_or_default();
             match head.lines().find_map(|line| line.strip_prefix("location: ")) {
                 Some(next) => next.clone_into(&mut url),
-                None => return answer,
+                None => return response,
             }
         }
-        panic!("{url} leads in circles");
+        panic!("{url}: too many redirects");
     }
 
-    /// How long an access token lasts: an hour at first.
+    /// Sets the lifetime of access tokens: an hour at first.
     pub fn token_life(&self, life: Duration) {
-        self.world.state().sso.token_life = life;
+        self.shared.state().sso.token_life = life;
     }
 
-    /// How long a login lasts, however often it is renewed: eight hours at first.
+    /// Sets the lifetime of a login, including renewals: eight hours at first.
     pub fn login_life(&self, life: Duration) {
-        self.world.state().sso.login_life = life;
+        self.shared.state().sso.login_life = life;
     }
 
-    /// How long credentials of a role last: an hour at first.
+    /// Sets the lifetime of role credentials: an hour at first.
     pub fn role_life(&self, life: Duration) {
-        self.world.state().sso.role_life = life;
+        self.shared.state().sso.role_life = life;
     }
 
-    /// How long a device code lasts: ten minutes at first.
+    /// Sets the lifetime of device codes: ten minutes at first.
     pub fn device_life(&self, life: Duration) {
-        self.world.state().sso.device_life = life;
+        self.shared.state().sso.device_life = life;
     }
 
-    /// How long a device has to pause between polls, in real time: a second at first.
+    /// Sets the minimum real time between polls of a device: a second at first.
     pub fn interval(&self, interval: Duration) {
-        self.world.state().sso.interval = interval;
+        self.shared.state().sso.interval = interval;
     }
 
-    /// An administrator ends every login: no token is taken any more, of either kind.
+    /// Ends every login, as an administrator can: all access and refresh tokens become invalid.
     pub fn revoke_all(&self) {
-        let now = self.world.clock.now();
-        let mut state = self.world.state();
+        let now = self.shared.clock.now();
+        let mut state = self.shared.state();
         for login in 0..state.sso.logins.len() {
             state.sso.end(login, now);
         }
     }
 
-    /// No refresh token is taken any more; access tokens are, until their end.
+    /// Invalidates all refresh tokens. Access tokens stay valid until they expire.
     pub fn revoke_refresh(&self) {
-        for login in &mut self.world.state().sso.logins {
+        for login in &mut self.shared.state().sso.logins {
             login.refresh = None;
         }
     }
 
-    /// No access token is taken any more; refresh tokens are.
+    /// Invalidates all access tokens. Refresh tokens stay valid.
     pub fn revoke_access(&self) {
-        self.world.state().sso.access.clear();
+        self.shared.state().sso.access.clear();
     }
 
-    /// Every token and client secret ever issued here, for leak checks.
+    /// Returns every token and client secret issued so far, for leak checks.
     pub fn secrets(&self) -> Vec<String> {
-        self.world.state().sso.secrets.clone()
+        self.shared.state().sso.secrets.clone()
     }
 
-    /// A code that a browser was sent back with, and that nobody has redeemed.
+    /// Returns an authorization code that is not redeemed yet.
     #[cfg(test)]
     pub(crate) fn code(&self) -> Option<String> {
-        self.world.state().sso.codes.keys().next().cloned()
+        self.shared.state().sso.codes.keys().next().cloned()
     }
 
-    /// What `~/.aws/config` has to say for an AWS profile with such a role: an `[sso-session]`, or with `None` the legacy
-    /// keys, and `services` that lead here. The session's section is left out if `with_session` is false.
+    /// Returns the text in `~/.aws/config` of an AWS profile with such a role: it refers to an `[sso-session]`, or,
+    /// with `None`, has the legacy keys, and its `services` have the endpoint of this AWS. `with_session` adds the
+    /// section of the session.
     pub(crate) fn config(
         &self,
         profile: &str,
@@ -186,7 +187,7 @@ impl Sso {
     ) -> String {
         let (start_url, endpoint) = (self.start_url(), format!("http://{}", self.addr));
         let keys = format!("sso_start_url = {start_url}\nsso_region = eu-west-1\n");
-        let (own, section) = match session {
+        let (settings, section) = match session {
             None => (keys, String::new()),
             Some(session) => {
                 let section =
@@ -197,7 +198,7 @@ impl Sso {
         let at = |service: &str| format!("{service} =\n  endpoint_url = {endpoint}\n");
         let services = ["sts", "eks", "sso", "sso_oidc"].map(at).concat();
         format!(
-            "{section}[profile {profile}]\n{own}sso_account_id = {account}\nsso_role_name = {role}\nregion = sa-east-1\n\
+            "{section}[profile {profile}]\n{settings}sso_account_id = {account}\nsso_role_name = {role}\nregion = sa-east-1\n\
              services = {profile}-embedded\n\n[services {profile}-embedded]\n{services}"
         )
     }
@@ -207,10 +208,10 @@ fn get(url: &str) -> String {
     let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("{url} is not plain HTTP"));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(host).unwrap_or_else(|error| panic!("{url}: {error}"));
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
+    stream.set_read_timeout(Some(PAGE_TIMEOUT)).expect("a socket has timeouts");
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nConnection: close\r\n\r\n")
         .unwrap_or_else(|error| panic!("{url}: {error}"));
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{url}: {error}"));
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap_or_else(|error| panic!("{url}: {error}"));
+    response
 }

@@ -1,4 +1,4 @@
-//! The portal: what a person may do, and a role's credentials, for an access token.
+//! The portal: for an access token, the assignments of a user and the credentials of a role.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -7,30 +7,30 @@ use serde_json::json;
 
 use super::super::error::ApiError;
 use super::super::identity::NewSession;
-use super::super::inbound::Inbound;
 use super::super::reply::Reply;
-use super::super::world::{State, World};
+use super::super::request::ParsedRequest;
+use super::super::state::{AwsState, SharedAws};
 use super::records::role_arn;
 use crate::random::request_id;
 
-const HEADER: &str = "x-amz-sso_bearer_token";
+const TOKEN_HEADER: &str = "x-amz-sso_bearer_token";
 
-/// The number of the login that the token is of.
-fn login(state: &State, request: &Inbound, now: SystemTime) -> Result<usize, ApiError> {
-    let access = request.header(HEADER).and_then(|token| state.sso.access.get(token));
+/// Returns the number of the login of the access token.
+fn login(state: &AwsState, request: &ParsedRequest, now: SystemTime) -> Result<usize, ApiError> {
+    let access = request.header(TOKEN_HEADER).and_then(|token| state.sso.access.get(token));
     let access = access.filter(|access| now < access.expires && now < state.sso.logins[access.login].ends);
     let found = access.map(|access| access.login);
     found.ok_or_else(|| ApiError::new(401, "UnauthorizedException", "Session token not found or invalid"))
 }
 
-fn param<'a>(request: &'a Inbound, name: &str) -> Result<&'a str, ApiError> {
+fn param<'a>(request: &'a ParsedRequest, name: &str) -> Result<&'a str, ApiError> {
     let missing = || ApiError::new(400, "InvalidRequestException", format!("{name} is missing"));
     request.param(name).ok_or_else(missing)
 }
 
-pub(super) fn credentials(world: &World, request: &Inbound) -> Result<Reply, ApiError> {
-    let now = world.clock.now();
-    let mut state = world.state();
+pub(super) fn credentials(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply, ApiError> {
+    let now = shared.clock.now();
+    let mut state = shared.state();
     let login = login(&state, request, now)?;
     let (account, role) = (param(request, "account_id")?, param(request, "role_name")?);
     let user = state.sso.logins[login].user.clone();
@@ -52,29 +52,29 @@ pub(super) fn credentials(world: &World, request: &Inbound) -> Result<Reply, Api
     ))
 }
 
-pub(super) fn logout(world: &World, request: &Inbound) -> Result<Reply, ApiError> {
-    let now = world.clock.now();
-    let mut state = world.state();
+pub(super) fn logout(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply, ApiError> {
+    let now = shared.clock.now();
+    let mut state = shared.state();
     let login = login(&state, request, now)?;
     state.sso.end(login, now);
     Ok(Reply::plain(200, "application/json", ""))
 }
 
-pub(super) fn accounts(world: &World, request: &Inbound) -> Result<Reply, ApiError> {
-    let state = world.state();
-    let user = &state.sso.logins[login(&state, request, world.clock.now())?].user;
-    let mine = state.sso.assignments.iter().filter(|(who, ..)| who == user);
-    let accounts: BTreeSet<&str> = mine.map(|(_, account, _)| account.as_str()).collect();
+pub(super) fn accounts(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply, ApiError> {
+    let state = shared.state();
+    let user = &state.sso.logins[login(&state, request, shared.clock.now())?].user;
+    let assigned = state.sso.assignments.iter().filter(|(who, ..)| who == user);
+    let accounts: BTreeSet<&str> = assigned.map(|(_, account, _)| account.as_str()).collect();
     let described = |account: &&str| json!({ "accountId": account, "accountName": format!("account {account}"), "emailAddress": "aws@example.com" });
     let list: Vec<_> = accounts.iter().map(described).collect();
     Ok(Reply::json(200, &request_id(), &json!({ "accountList": list })))
 }
 
-pub(super) fn roles(world: &World, request: &Inbound) -> Result<Reply, ApiError> {
-    let state = world.state();
-    let user = &state.sso.logins[login(&state, request, world.clock.now())?].user;
+pub(super) fn roles(shared: &SharedAws, request: &ParsedRequest) -> Result<Reply, ApiError> {
+    let state = shared.state();
+    let user = &state.sso.logins[login(&state, request, shared.clock.now())?].user;
     let account = param(request, "account_id")?;
-    let mine = state.sso.assignments.iter().filter(|(who, of, _)| who == user && of == account);
-    let list: Vec<_> = mine.map(|(.., role)| json!({ "accountId": account, "roleName": role })).collect();
+    let assigned = state.sso.assignments.iter().filter(|(who, of, _)| who == user && of == account);
+    let list: Vec<_> = assigned.map(|(.., role)| json!({ "accountId": account, "roleName": role })).collect();
     Ok(Reply::json(200, &request_id(), &json!({ "roleList": list })))
 }

@@ -1,19 +1,19 @@
-//! What IAM Identity Center knows: its people's assignments, clients, logins that wait, tokens.
+//! The state of IAM Identity Center: assignments, clients, device codes, logins and tokens.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::canary;
 use crate::random::base64_text;
+use crate::secrets;
 
-/// How a person in front of a browser behaves.
+/// How the user in front of a browser responds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Person {
-    /// Looks at the page, and does nothing.
+pub(crate) enum UserResponse {
+    /// Leaves the request pending.
     #[default]
-    Waits,
-    Approves,
-    Denies,
+    Pending,
+    Approve,
+    Deny,
 }
 
 /// A registered client.
@@ -26,26 +26,26 @@ pub(crate) struct Client {
     pub(crate) expires: SystemTime,
 }
 
-/// What became of a request for a person's approval.
+/// The decision on a request for approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     Pending,
     Approved(String),
     Denied,
 }
 
-/// A device that waits.
+/// A device that waits for approval.
 #[derive(Clone, Debug)]
 pub(crate) struct Device {
     pub(crate) client: String,
     pub(crate) user_code: String,
-    pub(crate) verdict: Verdict,
+    pub(crate) decision: Decision,
     pub(crate) expires: SystemTime,
-    /// In real time: how fast a client polls has nothing to do with a clock that a test turns.
+    /// Real time of the last poll: the pace of a client does not depend on the clock of a test.
     pub(crate) polled: Option<Instant>,
 }
 
-/// A code that a browser was sent back with.
+/// An authorization code.
 #[derive(Clone, Debug)]
 pub(crate) struct Code {
     pub(crate) client: String,
@@ -55,7 +55,7 @@ pub(crate) struct Code {
     pub(crate) expires: SystemTime,
 }
 
-/// A login of a person. Its tokens come and go.
+/// A login of a user. Its tokens are replaced.
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
     pub(crate) user: String,
@@ -71,12 +71,12 @@ pub(crate) struct Access {
     pub(crate) expires: SystemTime,
 }
 
-/// All of it.
+/// The state of IAM Identity Center.
 #[derive(Debug)]
 pub(crate) struct Center {
     pub(crate) start_url: String,
-    pub(crate) person: Person,
-    /// Who sits in front of the browser.
+    pub(crate) user_response: UserResponse,
+    /// The user in front of the browser.
     pub(crate) user: String,
     pub(crate) token_life: Duration,
     pub(crate) login_life: Duration,
@@ -94,11 +94,11 @@ pub(crate) struct Center {
 }
 
 impl Default for Center {
-    /// As AWS has it, but for the pace: five seconds would be long in a test.
+    /// AWS's values, except the poll interval, which is five seconds in AWS.
     fn default() -> Self {
         Self {
             start_url: "https://d-9067642ac7.awsapps.com/start".to_owned(),
-            person: Person::default(),
+            user_response: UserResponse::default(),
             user: "dev".to_owned(),
             token_life: Duration::from_hours(1),
             login_life: Duration::from_hours(8),
@@ -117,24 +117,24 @@ impl Default for Center {
 }
 
 impl Center {
-    /// A new secret, that a leak check can look for.
+    /// Creates a secret and registers it for leak checks.
     pub(crate) fn secret(&mut self, characters: usize) -> String {
         let secret = base64_text(characters);
-        canary::issue("a token, code or client secret of IAM Identity Center", &secret);
+        secrets::register("a token, code or client secret of IAM Identity Center", &secret);
         self.secrets.push(secret.clone());
         secret
     }
 
-    /// The person's behaviour as a verdict.
-    pub(crate) fn verdict(&self) -> Verdict {
-        match self.person {
-            Person::Waits => Verdict::Pending,
-            Person::Approves => Verdict::Approved(self.user.clone()),
-            Person::Denies => Verdict::Denied,
+    /// Returns the decision that the user makes.
+    pub(crate) fn decision(&self) -> Decision {
+        match self.user_response {
+            UserResponse::Pending => Decision::Pending,
+            UserResponse::Approve => Decision::Approved(self.user.clone()),
+            UserResponse::Deny => Decision::Denied,
         }
     }
 
-    /// Ends a login and all its tokens.
+    /// Ends a login and invalidates its tokens.
     pub(crate) fn end(&mut self, login: usize, now: SystemTime) {
         self.access.retain(|_, access| access.login != login);
         self.logins[login].refresh = None;
@@ -142,7 +142,7 @@ impl Center {
     }
 }
 
-/// The ARN of the role that an assignment makes in its account.
+/// Returns the ARN of the role that an assignment creates in its account.
 pub(crate) fn role_arn(account: &str, role: &str) -> String {
     format!(
         "arn:aws:iam::{account}:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_{role}_0123456789abcdef"

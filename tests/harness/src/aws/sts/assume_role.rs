@@ -2,24 +2,25 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::dispatch::Authentic;
+use super::super::context::SignedCall;
 use super::super::error::ApiError;
-use super::super::identity::{NewSession, Principal, Role, SessionTags};
-use super::super::inbound::Service;
+use super::super::identity::NewSession;
+use super::super::principal::{Principal, SessionTags};
 use super::super::reply::Reply;
-use super::super::role::Asked;
-use super::credentials::{self, element};
-use super::envelope;
+use super::super::request::Service;
+use super::super::role::{Role, TrustQuery};
+use super::credentials;
 use super::mfa::Code;
 use super::parameters::{Tags, Wanted, combined, percent};
 use super::validate::{EXTERNAL_ID_PATTERN, NAME_PATTERN, Validator};
-use crate::keys::AccessKey;
+use super::xml::{element, envelope};
+use crate::aws::access_key::AccessKey;
 use crate::random::request_id;
 
-/// What a session's own credentials may have when they assume the next role.
+/// Longest session of a role that is assumed with the session of another role.
 const CHAINED_LIMIT: u64 = 3600;
 
-/// The parameters, once they are known to be well-formed.
+/// The validated parameters.
 struct Parameters<'a> {
     wanted: Wanted<'a>,
     external_id: Option<&'a str>,
@@ -28,18 +29,18 @@ struct Parameters<'a> {
     code: Code<'a>,
 }
 
-pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
+pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let parameters = read(call)?;
-    let (wanted, caller, now) = (&parameters.wanted, &call.caller, call.world.clock.now());
-    let mut state = call.world.state();
+    let (wanted, caller, now) = (&parameters.wanted, &call.caller, call.shared.clock.now());
+    let mut state = call.shared.state();
     let fresh = parameters.code.redeem(call, &mut state)?;
     let earlier = caller.mfa_since.map(|since| now.duration_since(since).unwrap_or_default());
     let mfa_age = if fresh { Some(Duration::ZERO) } else { earlier };
     let denied = |action: &str| ApiError::denied(Service::Sts, &caller.arn, action, wanted.role_arn);
-    // A role that is not there and one that does not trust the caller look the same from outside.
+    // The real STS does not reveal whether the role is missing or does not trust the caller.
     let role = state.identities.role(wanted.role_arn).cloned().ok_or_else(|| denied("sts:AssumeRole"))?;
     let source_identity = parameters.source_identity.or(caller.source_identity.as_deref());
-    let asked = Asked {
+    let query = TrustQuery {
         principal: caller,
         session_name: wanted.session_name,
         external_id: parameters.external_id,
@@ -47,7 +48,7 @@ pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
         tags: &parameters.tags,
         mfa_age,
     };
-    if !state.identities.may(caller, "sts:AssumeRole") || !role.admits(&asked) {
+    if !state.identities.may(caller, "sts:AssumeRole") || !role.allows(&query) {
         return Err(denied("sts:AssumeRole"));
     }
     let inherited = caller.tags.inherited();
@@ -60,7 +61,7 @@ pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
     let tags = combined(&parameters.tags, inherited)?;
     check_duration(wanted, &role, caller)?;
     let packed = wanted.packed(&tags)?;
-    let expires = now + call.twist.expires_in.unwrap_or(Duration::from_secs(wanted.seconds));
+    let expires = now + call.overrides.expires_in.unwrap_or(Duration::from_secs(wanted.seconds));
     let source_identity = source_identity.map(str::to_owned);
     let new = NewSession { role: &role, name: wanted.session_name, expires, source_identity, packed };
     let key = state.identities.add_tagged_session(&new, tags);
@@ -68,7 +69,7 @@ pub(crate) fn answer(call: &Authentic<'_>) -> Result<Reply, ApiError> {
     Ok(write(call, &new, &key, expires))
 }
 
-fn read<'a>(call: &Authentic<'a>) -> Result<Parameters<'a>, ApiError> {
+fn read<'a>(call: &SignedCall<'a>) -> Result<Parameters<'a>, ApiError> {
     let request = call.request;
     let mut check = Validator::new(request);
     let wanted = Wanted::read(request, &mut check);
@@ -89,7 +90,7 @@ fn read<'a>(call: &Authentic<'a>) -> Result<Parameters<'a>, ApiError> {
     Ok(Parameters { wanted, external_id, source_identity, tags: tags.requested()?, code })
 }
 
-/// Once set, a source identity stays through a chain; setting or carrying it needs the next role's consent.
+/// A source identity stays through a role chain. Setting or passing it on needs the permission of the next role.
 fn may_have(source_identity: Option<&str>, role: &Role, caller: &Principal) -> bool {
     let changed = caller.source_identity.as_deref().is_some_and(|inherited| source_identity != Some(inherited));
     !changed && (source_identity.is_none() || role.may_set_source_identity)
@@ -104,7 +105,7 @@ fn check_duration(wanted: &Wanted<'_>, role: &Role, caller: &Principal) -> Resul
     within_maximum(wanted, role)
 }
 
-/// Nobody's session of a role is longer than the role allows.
+/// Rejects a duration above the maximum of the role.
 pub(crate) fn within_maximum(wanted: &Wanted<'_>, role: &Role) -> Result<(), ApiError> {
     if Duration::from_secs(wanted.seconds) > role.max_session {
         return Err(ApiError::validation(
@@ -114,24 +115,24 @@ pub(crate) fn within_maximum(wanted: &Wanted<'_>, role: &Role) -> Result<(), Api
     Ok(())
 }
 
-fn write(call: &Authentic<'_>, new: &NewSession<'_>, key: &AccessKey, expires: SystemTime) -> Reply {
+fn write(call: &SignedCall<'_>, new: &NewSession<'_>, key: &AccessKey, expires: SystemTime) -> Reply {
     let id = request_id();
     let result = [
-        assumed_user(new, call.twist.assumed_arn.as_ref().unwrap_or(&key.arn)),
-        credentials::write(key, expires, &call.twist),
+        assumed_user(new, call.overrides.assumed_arn.as_ref().unwrap_or(&key.arn)),
+        credentials::write(key, expires, &call.overrides),
         new.source_identity.as_deref().map(|identity| element("SourceIdentity", identity)).unwrap_or_default(),
         packed_size(new.packed),
     ];
     Reply::xml(200, &id, envelope("AssumeRole", &id, &result.concat()))
 }
 
-/// The element `AssumedRoleUser`.
+/// Returns the element `AssumedRoleUser`.
 pub(crate) fn assumed_user(new: &NewSession<'_>, arn: &str) -> String {
     let id = element("AssumedRoleId", &format!("{}:{}", new.role.id, new.name));
     format!("    <AssumedRoleUser>\n{id}{}    </AssumedRoleUser>\n", element("Arn", arn))
 }
 
-/// The element `PackedPolicySize`, which is there only if something was packed.
+/// Returns the element `PackedPolicySize`, which is absent if nothing is packed.
 pub(crate) fn packed_size(packed: usize) -> String {
     if packed > 0 { element("PackedPolicySize", &percent(packed).to_string()) } else { String::new() }
 }

@@ -1,23 +1,18 @@
-//! Credentials as STS writes them.
+//! Returns the element `Credentials`; a fault may change its expiration.
 
 use std::time::SystemTime;
 
-use super::super::error::xml_escape;
-use super::super::plan::{Expiration, Twist};
-use crate::keys::AccessKey;
+use super::super::fault_plan::{Expiration, Overrides};
+use super::xml::element;
+use crate::aws::access_key::AccessKey;
 use crate::time::rfc3339;
 
-/// `<name>text</name>`, on a line of its own.
-pub(crate) fn element(name: &str, text: &str) -> String {
-    format!("      <{name}>{}</{name}>\n", xml_escape(text))
-}
-
-/// The element `Credentials`; what it says of the end may be scripted.
-pub(crate) fn write(key: &AccessKey, expires: SystemTime, twist: &Twist) -> String {
-    let expiration = match &twist.expiration {
-        Expiration::True => Some(rfc3339(expires)),
+/// Returns the element `Credentials`; a fault may change its expiration.
+pub(crate) fn write(key: &AccessKey, expires: SystemTime, overrides: &Overrides) -> String {
+    let expiration = match &overrides.expiration {
+        Expiration::Correct => Some(rfc3339(expires)),
         Expiration::Text(text) => Some(text.clone()),
-        Expiration::LeftOut => None,
+        Expiration::Absent => None,
     };
     let inside = [
         element("AccessKeyId", &key.id),

@@ -1,12 +1,12 @@
 //! `SerialNumber` and `TokenCode`, which AssumeRole and GetSessionToken share.
 
-use super::super::dispatch::Authentic;
+use super::super::context::SignedCall;
 use super::super::error::ApiError;
-use super::super::mfa::Refused;
-use super::super::world::State;
+use super::super::mfa::CodeError;
+use super::super::state::AwsState;
 use super::validate::{SERIAL_PATTERN, Validator};
 
-/// What was given; either both or none are of use.
+/// The device and the code of a request: both or neither.
 pub(crate) struct Code<'a> {
     serial: Option<&'a str>,
     code: Option<&'a str>,
@@ -26,19 +26,19 @@ impl<'a> Code<'a> {
         Self { serial, code }
     }
 
-    /// Uses the code up. Says whether there was one.
-    pub(crate) fn redeem(&self, call: &Authentic<'_>, state: &mut State) -> Result<bool, ApiError> {
+    /// Redeems the code. Returns whether the request has one.
+    pub(crate) fn redeem(&self, call: &SignedCall<'_>, state: &mut AwsState) -> Result<bool, ApiError> {
         let failed = |why: &str| ApiError::new(403, "AccessDenied", format!("MultiFactorAuthentication failed{why}"));
         let (serial, code) = match (self.serial, self.code) {
             (None, None) => return Ok(false),
             (Some(serial), Some(code)) => (serial, code),
             _ => return Err(failed(", must provide both MFA serial number and one time pass code.")),
         };
-        // Devices belong to users: a role's session has none.
-        let redeemed = state.identities.devices.redeem(call.caller.identity(), serial, code, call.world.clock.now());
+        // Devices belong to users; sessions of roles have none.
+        let redeemed = state.identities.devices.redeem(call.caller.identity(), serial, code, call.shared.clock.now());
         redeemed.map(|()| true).map_err(|refused| match refused {
-            Refused::Code => failed(" with invalid MFA one time pass code. "),
-            Refused::Device => failed(
+            CodeError::Code => failed(" with invalid MFA one time pass code. "),
+            CodeError::Device => failed(
                 ", unable to validate MFA code.  Please verify your MFA serial number is valid and associated with \
                  this user.",
             ),

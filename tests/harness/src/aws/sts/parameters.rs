@@ -1,19 +1,19 @@
-//! Parameters that make a role's session, validated as STS does.
+//! Parameters of a role session, validated as STS does.
 //!
-//! Source of the words: "Passing session tags in AWS STS" in the IAM User Guide, and answers quoted in issues.
+//! Source of the texts: "Passing session tags in AWS STS" in the IAM User Guide, and responses quoted in issues.
 
 use super::super::error::ApiError;
-use super::super::identity::SessionTags;
-use super::super::inbound::Inbound;
+use super::super::principal::SessionTags;
+use super::super::request::ParsedRequest;
 use super::validate::{NAME_PATTERN, Validator, members};
 use crate::arn::Arn;
 
-/// Room for session tags and policies in a token, in characters. AWS does not publish its own figure.
+/// Space for session tags and policies in a token, in characters. AWS does not publish its limit.
 const PACKED_LIMIT: usize = 4096;
-/// What a session has that nobody asked more or less for.
+/// Default duration of a session.
 const DEFAULT_SECONDS: u64 = 3600;
 
-/// What AssumeRole and AssumeRoleWithWebIdentity have in common.
+/// The parameters that AssumeRole and AssumeRoleWithWebIdentity share.
 pub(crate) struct Wanted<'a> {
     pub(crate) role_arn: &'a str,
     pub(crate) session_name: &'a str,
@@ -23,7 +23,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    pub(crate) fn read(request: &'a Inbound, check: &mut Validator<'a>) -> Self {
+    pub(crate) fn read(request: &'a ParsedRequest, check: &mut Validator<'a>) -> Self {
         let role_arn = check.required("RoleArn");
         let session_name = check.required("RoleSessionName");
         if request.param("RoleArn").is_some() {
@@ -44,7 +44,7 @@ impl<'a> Wanted<'a> {
         Self { role_arn, session_name, seconds, policy, policy_arns }
     }
 
-    /// What STS looks at only once every parameter alone is as it must be.
+    /// Checks what STS checks after the constraints of each parameter.
     pub(crate) fn check(&self) -> Result<(), ApiError> {
         if Arn::parse(self.role_arn).is_none_or(|arn| arn.service != "iam" || arn.kind() != "role") {
             return Err(ApiError::validation(format!("{} is invalid", self.role_arn)));
@@ -62,7 +62,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// The room that policies and these tags take in the token, in characters.
+    /// Returns the space that the policies and these tags need in the token, in characters.
     pub(crate) fn packed(&self, tags: &SessionTags) -> Result<usize, ApiError> {
         let pairs = tags.all.iter().map(|(key, value)| key.len() + value.len() + 4);
         let others = tags.transitive.iter().map(String::as_str).chain(self.policy_arns.iter().copied());
@@ -75,19 +75,19 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// `PackedPolicySize`
+/// Returns `PackedPolicySize`.
 pub(crate) fn percent(packed: usize) -> usize {
     packed * 100 / PACKED_LIMIT
 }
 
-/// Up to 50 tags and 50 transitive keys.
+/// Tags of a request: up to 50 tags and 50 transitive keys.
 pub(crate) struct Tags<'a> {
     pairs: Vec<(&'a str, &'a str)>,
     transitive: Vec<&'a str>,
 }
 
 impl<'a> Tags<'a> {
-    pub(crate) fn read(request: &'a Inbound, check: &mut Validator<'_>) -> Self {
+    pub(crate) fn read(request: &'a ParsedRequest, check: &mut Validator<'_>) -> Self {
         let keys = members(request, "Tags", ".Key");
         let values = members(request, "Tags", ".Value");
         let transitive = members(request, "TransitiveTagKeys", "");
@@ -112,7 +112,7 @@ impl<'a> Tags<'a> {
         Self { pairs: keys.into_iter().zip(values).collect(), transitive }
     }
 
-    /// Those of the request.
+    /// Returns the tags of the request.
     pub(crate) fn requested(&self) -> Result<SessionTags, ApiError> {
         let mut seen = Vec::new();
         for (key, _) in &self.pairs {
@@ -142,7 +142,7 @@ impl<'a> Tags<'a> {
     }
 }
 
-/// The tags of the new session: those of the request and those that the caller's hands on, which nobody changes.
+/// Returns the tags of the new session: those of the request and the inherited ones, which a request cannot change.
 pub(crate) fn combined(requested: &SessionTags, inherited: SessionTags) -> Result<SessionTags, ApiError> {
     let mut tags = inherited;
     let known = |key: &String| tags.all.keys().any(|known| known.eq_ignore_ascii_case(key));

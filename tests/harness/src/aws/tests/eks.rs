@@ -1,12 +1,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::client::{assume, eks};
 use super::{ACCOUNT, DEVELOPERS, aws};
 use crate::aws::Cluster;
-use crate::testing::{assume, eks};
 
 #[test]
-fn a_cluster_is_described_to_its_account_and_region() {
+fn describe_cluster_own_account_and_region_only() {
     let (aws, dev) = aws();
     let pem = "-----BEGIN CERTIFICATE-----\n";
     aws.add_cluster(Cluster::new("prod", "eu-west-1").endpoint("https://127.0.0.1:1").ca_pem(pem));
@@ -25,23 +25,23 @@ fn a_cluster_is_described_to_its_account_and_region() {
     assert!(new["endpoint"].is_null() && new["certificateAuthority"].is_null() && new["id"] == "local-1");
     let stranger = aws.add_user("444455556666", "stranger");
     for (key, name) in [(&dev, "far"), (&dev, "none"), (&stranger, "prod")] {
-        let got = eks(&aws, key, &format!("/clusters/{name}"));
+        let response = eks(&aws, key, &format!("/clusters/{name}"));
         assert_eq!(
-            (got.status, got.json()["message"].as_str()),
+            (response.status, response.json()["message"].as_str()),
             (404, Some(format!("No cluster found for name: {name}.").as_str()))
         );
-        assert!(got.head.contains("x-amzn-errortype: resourcenotfoundexception"), "{got:?}");
+        assert!(response.head.contains("x-amzn-errortype: resourcenotfoundexception"), "{response:?}");
     }
 }
 
 #[test]
-fn who_may_not_describe_is_told_so_in_the_real_words() {
+fn describe_cluster_denied_with_real_text() {
     let (aws, dev) = aws();
     aws.add_cluster(Cluster::new("prod", "eu-west-1"));
     aws.deny(&dev.arn, "eks:DescribeCluster");
-    let got = eks(&aws, &dev, "/clusters/prod");
+    let response = eks(&aws, &dev, "/clusters/prod");
     assert_eq!(
-        (got.status, got.json()["message"].as_str()),
+        (response.status, response.json()["message"].as_str()),
         (
             403,
             Some(
@@ -50,16 +50,16 @@ fn who_may_not_describe_is_told_so_in_the_real_words() {
             )
         )
     );
-    assert!(got.head.contains("x-amzn-errortype: accessdeniedexception"));
+    assert!(response.head.contains("x-amzn-errortype: accessdeniedexception"));
     aws.allow(&dev.arn, "eks:DescribeCluster");
     assert_eq!(eks(&aws, &dev, "/clusters/prod").status, 200);
     let stranger = crate::AccessKey { id: "AKIASTRANGER".to_owned(), ..dev };
-    let got = eks(&aws, &stranger, "/clusters/prod");
-    assert!(got.status == 403 && got.head.contains("x-amzn-errortype: unrecognizedclientexception"));
+    let response = eks(&aws, &stranger, "/clusters/prod");
+    assert!(response.status == 403 && response.head.contains("x-amzn-errortype: unrecognizedclientexception"));
 }
 
 #[test]
-fn clusters_are_listed_page_by_page() {
+fn list_clusters_paged() {
     let (aws, dev) = aws();
     for number in 0..5 {
         aws.add_cluster(Cluster::new(&format!("c{number}"), "eu-west-1").account(ACCOUNT));

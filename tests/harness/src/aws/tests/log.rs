@@ -1,9 +1,9 @@
+use super::client::{assume, eks, sts};
 use super::{DEVELOPERS, aws};
 use crate::aws::{Op, Outcome};
-use crate::testing::{assume, eks, sts};
 
 #[test]
-fn the_log_says_who_called_what_without_secrets() {
+fn call_log_shows_callers_without_secrets() {
     let (aws, dev) = aws();
     let serial = aws.mfa_device(&dev.arn).serial;
     let code = format!("&SerialNumber={serial}&TokenCode={}", aws.mfa_code(&serial));

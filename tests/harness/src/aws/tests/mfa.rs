@@ -1,33 +1,25 @@
 use std::time::{Duration, SystemTime};
 
-use super::{ACCOUNT, DEVELOPERS};
+use super::client::{REGION, Response, assume, sts};
+use super::{ACCOUNT, DEVELOPERS, aws};
+use crate::aws::access_key::AccessKey;
 use crate::aws::{Op, Role};
-use crate::clock::Clock;
-use crate::keys::AccessKey;
-use crate::testing::{Got, REGION, assume, sts};
 use crate::time::rfc3339;
 use crate::{Aws, AwsHandle};
 
 const HOUR: Duration = Duration::from_hours(1);
 const LONG: &str = "arn:aws:iam::111122223333:role/long";
 
-/// An AWS whose time stands still, with `dev`.
-fn still() -> (Aws, AccessKey) {
-    let aws = Aws::start(Clock::manual(Clock::system().now()));
-    let dev = aws.add_user(ACCOUNT, "dev");
-    (aws, dev)
-}
-
-/// `dev`, with a device, and a role that lasts twelve hours and wants a code.
-fn guarded() -> (Aws, AccessKey, String) {
-    let (aws, dev) = still();
+/// Returns an AWS with `dev` and an MFA device, and a role of up to twelve hours that requires MFA.
+fn mfa_fixture() -> (Aws, AccessKey, String) {
+    let (aws, dev) = aws();
     aws.add_role(Role::new(DEVELOPERS).trusts(&dev.arn).requires_mfa());
     aws.add_role(Role::new(LONG).trusts(&dev.arn).requires_mfa().max_session_duration(12 * HOUR));
     let serial = aws.mfa_device(&dev.arn).serial;
     (aws, dev, serial)
 }
 
-fn session_token(aws: &AwsHandle, key: &AccessKey, parameters: &str) -> Got {
+fn session_token(aws: &AwsHandle, key: &AccessKey, parameters: &str) -> Response {
     sts(aws, key, "GetSessionToken", parameters).unwrap()
 }
 
@@ -35,28 +27,30 @@ fn with_code(aws: &AwsHandle, serial: &str) -> String {
     format!("&SerialNumber={serial}&TokenCode={}", aws.mfa_code(serial))
 }
 
-/// GetSessionToken says nothing of whose credentials these are.
-fn key_of(got: &Got, whose: &AccessKey) -> AccessKey {
+/// Returns the credentials of a GetSessionToken response, which does not contain the principal.
+fn key_of(response: &Response, of: &AccessKey) -> AccessKey {
     AccessKey {
-        id: got.element("AccessKeyId").to_owned(),
-        secret: got.element("SecretAccessKey").to_owned(),
-        arn: whose.arn.clone(),
-        session_token: Some(got.element("SessionToken").to_owned()),
+        id: response.element("AccessKeyId").to_owned(),
+        secret: response.element("SecretAccessKey").to_owned(),
+        arn: of.arn.clone(),
+        session_token: Some(response.element("SessionToken").to_owned()),
     }
 }
 
-fn lasts(got: &Got, from: SystemTime) -> Duration {
+fn lifetime(response: &Response, from: SystemTime) -> Duration {
     let ends = [900, 3600, 43_200, 129_600].map(Duration::from_secs);
-    ends.into_iter().find(|end| rfc3339(from + *end) == got.element("Expiration")).unwrap_or_else(|| panic!("{got:?}"))
+    ends.into_iter()
+        .find(|end| rfc3339(from + *end) == response.element("Expiration"))
+        .unwrap_or_else(|| panic!("{response:?}"))
 }
 
 #[test]
-fn a_session_of_ones_own_is_the_same_user_for_up_to_36_hours() {
-    let (aws, dev) = still();
-    let got = session_token(&aws, &dev, "");
-    assert_eq!((got.status, lasts(&got, aws.clock().now())), (200, 12 * HOUR));
-    assert_eq!(lasts(&session_token(&aws, &dev, "&DurationSeconds=900"), aws.clock().now()), HOUR / 4);
-    assert_eq!(lasts(&session_token(&aws, &dev, "&DurationSeconds=129600"), aws.clock().now()), 36 * HOUR);
+fn session_token_same_user_up_to_36_hours() {
+    let (aws, dev) = aws();
+    let response = session_token(&aws, &dev, "");
+    assert_eq!((response.status, lifetime(&response, aws.clock().now())), (200, 12 * HOUR));
+    assert_eq!(lifetime(&session_token(&aws, &dev, "&DurationSeconds=900"), aws.clock().now()), HOUR / 4);
+    assert_eq!(lifetime(&session_token(&aws, &dev, "&DurationSeconds=129600"), aws.clock().now()), 36 * HOUR);
     for (seconds, constraint) in [("899", "greater than or equal to 900"), ("129601", "less than or equal to 129600")] {
         let error = session_token(&aws, &dev, &format!("&DurationSeconds={seconds}")).error();
         assert_eq!(
@@ -67,12 +61,12 @@ fn a_session_of_ones_own_is_the_same_user_for_up_to_36_hours() {
             )
         );
     }
-    let key = key_of(&got, &dev);
+    let key = key_of(&response, &dev);
     let who = [&dev, &key].map(|key| sts(&aws, key, "GetCallerIdentity", "").unwrap());
     assert_eq!((who[1].element("Arn"), who[1].element("UserId")), (dev.arn.as_str(), who[0].element("UserId")));
-    let refused = "403 AccessDenied: Cannot call GetSessionToken with session credentials";
-    assert_eq!(session_token(&aws, &key, "").error(), refused);
-    aws.end_sessions(&dev.arn);
+    let rejected = "403 AccessDenied: Cannot call GetSessionToken with session credentials";
+    assert_eq!(session_token(&aws, &key, "").error(), rejected);
+    aws.expire_sessions(&dev.arn);
     assert!(sts(&aws, &key, "GetCallerIdentity", "").unwrap().error().starts_with("403 ExpiredToken"));
     assert_eq!(sts(&aws, &dev, "GetCallerIdentity", "").unwrap().status, 200);
     aws.deny(&dev.arn, "sts:GetSessionToken");
@@ -80,8 +74,8 @@ fn a_session_of_ones_own_is_the_same_user_for_up_to_36_hours() {
 }
 
 #[test]
-fn a_role_that_wants_mfa_takes_a_code_or_a_session_that_had_one() {
-    let (aws, dev, serial) = guarded();
+fn mfa_role_accepts_code_or_mfa_session() {
+    let (aws, dev, serial) = mfa_fixture();
     let denied = format!(
         "403 AccessDenied: User: {} is not authorized to perform: sts:AssumeRole on resource: {DEVELOPERS}",
         dev.arn
@@ -95,11 +89,11 @@ fn a_role_that_wants_mfa_takes_a_code_or_a_session_that_had_one() {
     aws.clock().advance(Duration::from_secs(30));
     assert_eq!(assume(&aws, &dev, DEVELOPERS, &with_code(&aws, &serial)).status, 200);
 
-    // A role's credentials do not remember the code.
+    // Credentials of a role do not record the code.
     aws.update_role(LONG, |long| long.trusts(DEVELOPERS));
     assert_eq!(assume(&aws, &role, LONG, "").status, 403);
-    let refused = "403 AccessDenied: Cannot call GetSessionToken with session credentials";
-    assert_eq!(session_token(&aws, &role, "").error(), refused);
+    let rejected = "403 AccessDenied: Cannot call GetSessionToken with session credentials";
+    assert_eq!(session_token(&aws, &role, "").error(), rejected);
 
     aws.update_role(DEVELOPERS, |role| role.requires_mfa_within(HOUR));
     assert_eq!(assume(&aws, &with, DEVELOPERS, "").status, 200);
@@ -109,8 +103,8 @@ fn a_role_that_wants_mfa_takes_a_code_or_a_session_that_had_one() {
 }
 
 #[test]
-fn only_a_code_with_the_call_itself_may_have_more_than_an_hour() {
-    let (aws, dev, serial) = guarded();
+fn over_one_hour_needs_code_in_the_call() {
+    let (aws, dev, serial) = mfa_fixture();
     let session = key_of(&session_token(&aws, &dev, &with_code(&aws, &serial)), &dev);
     assert_eq!(assume(&aws, &session, LONG, "&DurationSeconds=3600").status, 200);
     assert_eq!(
@@ -119,13 +113,13 @@ fn only_a_code_with_the_call_itself_may_have_more_than_an_hour() {
          role chaining."
     );
     aws.clock().advance(Duration::from_secs(30));
-    let got = assume(&aws, &dev, LONG, &format!("&DurationSeconds=43200{}", with_code(&aws, &serial)));
-    assert_eq!((got.status, lasts(&got, aws.clock().now())), (200, 12 * HOUR));
+    let response = assume(&aws, &dev, LONG, &format!("&DurationSeconds=43200{}", with_code(&aws, &serial)));
+    assert_eq!((response.status, lifetime(&response, aws.clock().now())), (200, 12 * HOUR));
 }
 
 #[test]
-fn codes_are_refused_in_the_words_of_sts() {
-    let (aws, dev, serial) = guarded();
+fn invalid_code_rejected_with_sts_texts() {
+    let (aws, dev, serial) = mfa_fixture();
     let other = aws.add_user(ACCOUNT, "other");
     let failed = "403 AccessDenied: MultiFactorAuthentication failed";
     let invalid = format!("{failed} with invalid MFA one time pass code. ");
@@ -142,7 +136,7 @@ fn codes_are_refused_in_the_words_of_sts() {
     let not_yours = format!("{failed}, unable to validate MFA code.  Please verify your MFA serial number is valid ");
     let code = with_code(&aws, &aws.mfa_device(&dev.arn).serial);
     assert!(session_token(&aws, &other, &code).error().starts_with(&not_yours));
-    assert_eq!(session_token(&aws, &dev, &code).status, 200, "another's try does not use it up");
+    assert_eq!(session_token(&aws, &dev, &code).status, 200, "an attempt of another user does not redeem it");
     let lost = aws.mfa_device(&other.arn).serial;
     let code = with_code(&aws, &lost);
     aws.remove_mfa_device(&lost);

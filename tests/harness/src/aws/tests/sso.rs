@@ -1,11 +1,12 @@
-//! IAM Identity Center refuses what the real one refuses.
+//! IAM Identity Center rejects what the real one rejects.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::client::Response;
 use super::*;
-use crate::testing::Got;
+use crate::clock::Clock;
 
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// RFC 7636, appendix B.
@@ -19,19 +20,19 @@ fn center() -> Aws {
     aws
 }
 
-fn post(aws: &Aws, path: &str, body: &Value) -> Got {
+fn post(aws: &Aws, path: &str, body: &Value) -> Response {
     let headers = [("host".to_owned(), aws.addr().to_string()), ("content-type".into(), "application/json".into())];
     http(aws.addr(), "POST", path, &headers, &body.to_string()).unwrap()
 }
 
-/// A client's id and secret, as every call wants them.
+/// Registers a client; returns its id and secret in the form of every call.
 fn client(aws: &Aws, grants: &[&str]) -> Value {
-    let asked = json!({
+    let authorize = json!({
         "clientName": "test", "clientType": "public", "scopes": ["sso:account:access"], "grantTypes": grants,
         "redirectUris": ["http://127.0.0.1/oauth/callback"], "issuerUrl": aws.sso().start_url(),
     });
-    let got = post(aws, "/client/register", &asked).json();
-    json!({ "clientId": got["clientId"], "clientSecret": got["clientSecret"] })
+    let response = post(aws, "/client/register", &authorize).json();
+    json!({ "clientId": response["clientId"], "clientSecret": response["clientSecret"] })
 }
 
 fn with(client: &Value, more: &Value) -> Value {
@@ -44,15 +45,15 @@ fn device(aws: &Aws, client: &Value) -> Value {
     post(aws, "/device_authorization", &with(client, &json!({ "startUrl": aws.sso().start_url() }))).json()
 }
 
-fn poll(aws: &Aws, client: &Value, device: &Value) -> Got {
+fn poll(aws: &Aws, client: &Value, device: &Value) -> Response {
     post(aws, "/token", &with(client, &json!({ "grantType": DEVICE, "deviceCode": device["deviceCode"] })))
 }
 
-fn error(got: &Got) -> String {
-    format!("{} {}", got.status, got.json()["error"].as_str().unwrap_or_default())
+fn error(response: &Response) -> String {
+    format!("{} {}", response.status, response.json()["error"].as_str().unwrap_or_default())
 }
 
-fn credentials(aws: &Aws, token: &Value, role: &str) -> Got {
+fn credentials(aws: &Aws, token: &Value, role: &str) -> Response {
     let token = token["accessToken"].as_str().unwrap().to_owned();
     let headers = [("host".to_owned(), "x".to_owned()), ("x-amz-sso_bearer_token".to_owned(), token)];
     let target = format!("/federation/credentials?account_id={ACCOUNT}&role_name={role}");
@@ -60,9 +61,10 @@ fn credentials(aws: &Aws, token: &Value, role: &str) -> Got {
 }
 
 #[test]
-fn a_device_code_is_good_once_and_not_asked_for_too_fast() {
+fn device_code_valid_once_and_polls_paced() {
     let aws = center();
     let client = client(&aws, &[DEVICE, "refresh_token"]);
+    aws.sso().interval(Duration::from_hours(1));
     let waiting = device(&aws, &client);
     assert_eq!(error(&poll(&aws, &client, &waiting)), "400 authorization_pending");
     assert_eq!(error(&poll(&aws, &client, &waiting)), "400 slow_down");
@@ -74,22 +76,22 @@ fn a_device_code_is_good_once_and_not_asked_for_too_fast() {
     let late = device(&aws, &client);
     aws.clock().advance(Duration::from_mins(10));
     assert_eq!(error(&poll(&aws, &client, &late)), "400 expired_token");
-    let refused = device(&aws, &client);
-    aws.sso().deny(refused["userCode"].as_str().unwrap());
-    assert_eq!(error(&poll(&aws, &client, &refused)), "400 access_denied");
-    let liar = with(&client, &json!({ "clientSecret": "wrong" }));
-    assert_eq!(error(&poll(&aws, &liar, &waiting)), "401 invalid_client");
-    let elsewhere = with(&client, &json!({ "startUrl": "https://other.awsapps.com/start" }));
-    assert_eq!(error(&post(&aws, "/device_authorization", &elsewhere)), "400 invalid_request");
+    let denied = device(&aws, &client);
+    aws.sso().deny(denied["userCode"].as_str().unwrap());
+    assert_eq!(error(&poll(&aws, &client, &denied)), "400 access_denied");
+    let wrong_secret = with(&client, &json!({ "clientSecret": "wrong" }));
+    assert_eq!(error(&poll(&aws, &wrong_secret, &waiting)), "401 invalid_client");
+    let other_start_url = with(&client, &json!({ "startUrl": "https://other.awsapps.com/start" }));
+    assert_eq!(error(&post(&aws, "/device_authorization", &other_start_url)), "400 invalid_request");
 }
 
 #[test]
-fn a_code_wants_its_verifier_and_its_redirect_and_is_good_once() {
+fn code_needs_verifier_and_redirect_valid_once() {
     let aws = center();
     aws.sso().approve_all();
     let client = client(&aws, &["authorization_code"]);
     let id = client["clientId"].as_str().unwrap();
-    let asked = |redirect: &str| {
+    let authorize = |redirect: &str| {
         let target = format!(
             "/authorize?response_type=code&client_id={id}&redirect_uri={redirect}&state=s&code_challenge_method=S256\
              &scopes=sso%3Aaccount%3Aaccess&code_challenge={CHALLENGE}"
@@ -97,31 +99,34 @@ fn a_code_wants_its_verifier_and_its_redirect_and_is_good_once() {
         http(aws.addr(), "GET", &target, &[("host".to_owned(), "x".to_owned())], "").unwrap()
     };
     let code = || {
-        let got = asked(REDIRECT);
-        // The head is in lower case; the code is not.
+        let response = authorize(REDIRECT);
+        // `head` is in lower case, the code is not.
         assert!(
-            got.head.contains(&format!("\r\nlocation: {REDIRECT}?code=")) && got.head.contains("&state=s"),
-            "{got:?}"
+            response.head.contains(&format!("\r\nlocation: {REDIRECT}?code=")) && response.head.contains("&state=s"),
+            "{response:?}"
         );
         aws.sso().code().unwrap()
     };
-    assert_eq!(asked("http://evil.example/oauth/callback").status, 400);
+    assert_eq!(authorize("http://evil.example/oauth/callback").status, 400);
     let redeem = |code: &str, verifier: &str, redirect: &str| {
         let grant = json!({ "grantType": "authorization_code", "code": code, "codeVerifier": verifier, "redirectUri": redirect });
         post(&aws, "/token", &with(&client, &grant))
     };
     assert_eq!(error(&redeem(&code(), &VERIFIER.replace('d', "e"), REDIRECT)), "400 invalid_grant");
     assert_eq!(error(&redeem(&code(), VERIFIER, "http://127.0.0.1:10/oauth/callback")), "400 invalid_grant");
-    let good = code();
-    let token = redeem(&good, VERIFIER, REDIRECT).json();
-    assert!(token["accessToken"].is_string() && token["refreshToken"].is_null(), "it did not ask to refresh");
-    assert_eq!(error(&redeem(&good, VERIFIER, REDIRECT)), "400 invalid_grant");
+    let valid = code();
+    let token = redeem(&valid, VERIFIER, REDIRECT).json();
+    assert!(
+        token["accessToken"].is_string() && token["refreshToken"].is_null(),
+        "the client did not register for refresh tokens"
+    );
+    assert_eq!(error(&redeem(&valid, VERIFIER, REDIRECT)), "400 invalid_grant");
     let grant = json!({ "grantType": "refresh_token", "refreshToken": "x" });
     assert_eq!(error(&post(&aws, "/token", &with(&client, &grant))), "400 unauthorized_client");
 }
 
 #[test]
-fn a_refresh_token_is_good_once_and_until_the_login_ends() {
+fn refresh_token_valid_once_until_login_ends() {
     let aws = center();
     aws.sso().approve_all();
     let client = client(&aws, &[DEVICE, "refresh_token"]);

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
+use super::client::{Response, http, sts};
 use super::{DEVELOPERS, aws};
 use crate::aws::{Aws, Op, Role};
-use crate::testing::{Got, http, sts};
 
 const SUBJECT: &str = "repo:acme/shop:ref:refs/heads/main";
 
-/// As an SDK calls it: without a signature.
-fn assume(aws: &Aws, token: &str, parameters: &str) -> Got {
+/// Calls AssumeRoleWithWebIdentity without a signature, as an SDK does.
+fn assume(aws: &Aws, token: &str, parameters: &str) -> Response {
     let headers = [("host", "sts.eu-west-1.amazonaws.com"), ("content-type", "application/x-www-form-urlencoded")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let body = format!(
@@ -18,15 +18,15 @@ fn assume(aws: &Aws, token: &str, parameters: &str) -> Got {
 }
 
 #[test]
-fn a_token_that_the_role_trusts_is_a_session() {
+fn web_identity_trusted_subject_gets_session() {
     let (aws, _) = aws();
     let token = aws.web_identity_token(SUBJECT);
     let denied = "403 AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity";
     assert_eq!(assume(&aws, &token, "").error(), denied);
     aws.add_role(Role::new(DEVELOPERS).trusts_web_identity("repo:acme/*"));
-    let got = assume(&aws, &token, "&DurationSeconds=900");
-    assert_eq!((got.status, got.element("SubjectFromWebIdentityToken")), (200, SUBJECT));
-    let key = got.key();
+    let response = assume(&aws, &token, "&DurationSeconds=900");
+    assert_eq!((response.status, response.element("SubjectFromWebIdentityToken")), (200, SUBJECT));
+    let key = response.key();
     assert_eq!(key.arn, "arn:aws:sts::111122223333:assumed-role/developers/ci");
     assert_eq!(sts(&aws, &key, "GetCallerIdentity", "").unwrap().element("Arn"), key.arn);
     assert_eq!(assume(&aws, &aws.web_identity_token("repo:other/shop"), "").error(), denied);
@@ -38,7 +38,7 @@ fn a_token_that_the_role_trusts_is_a_session() {
 }
 
 #[test]
-fn a_token_that_is_unknown_or_too_old_is_refused() {
+fn web_identity_unknown_or_expired_rejected() {
     let (aws, _) = aws();
     aws.add_role(Role::new(DEVELOPERS).trusts_web_identity("*"));
     let token = aws.web_identity_token_for(SUBJECT, Duration::from_mins(5));

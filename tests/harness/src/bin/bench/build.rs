@@ -1,10 +1,10 @@
-//! The programs as they are shipped.
+//! Builds the programs as they are shipped.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where they are.
+/// Paths of the programs.
 pub(crate) struct Programs {
     pub(crate) client: PathBuf,
     pub(crate) daemon: PathBuf,
@@ -14,7 +14,7 @@ pub(crate) fn programs() -> Programs {
     Programs { client: client(), daemon: build(&["--release", "--package", "rolecalld"]).join("release/rolecalld") }
 }
 
-/// As `install/install.sh` builds it: statically linked where the C library can be.
+/// Builds the client as `install/install.sh` does: static where the C library allows it.
 fn client() -> PathBuf {
     if !cfg!(all(target_os = "linux", target_env = "gnu")) {
         return build(&["--profile", "client", "--package", "rolecall"]).join("client/rolecall");
@@ -35,9 +35,9 @@ fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Builds, and returns the target folder.
+/// Runs the build and returns the target folder.
 fn run(cargo: &mut Command) -> PathBuf {
-    assert!(cargo.status().expect("cargo can be run").success(), "the build failed");
+    assert!(cargo.status().expect("cargo can be started").success(), "the build failed");
     workspace().join("target")
 }
 

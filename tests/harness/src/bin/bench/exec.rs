@@ -1,21 +1,21 @@
-//! What a kubectl pays for us: `rolecall token`, warm, as a whole process.
+//! The cost for one kubectl: `rolecall token` with a cached session, as a whole process.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::build::Programs;
+use crate::fixture::Fixture;
 use crate::report::{Row, median, micros, millis, percentile};
-use crate::world::World;
 
 const PART: &str = "exec";
 const ROUNDS: usize = 1000;
 
 pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
-    let world = World::new(1);
-    let _daemon = world.start(programs);
-    let mut token = world.token_command(programs);
-    world.sandbox.run(&mut token).assert_ok();
-    let [mut base, mut runs] = in_turn([&mut world.sandbox.command("/bin/true"), &mut token]);
+    let fixture = Fixture::new(1);
+    let _daemon = fixture.start(programs);
+    let mut token = fixture.token_command(programs);
+    fixture.sandbox.run(&mut token).assert_ok();
+    let [mut base, mut runs] = in_turn([&mut fixture.sandbox.command("/bin/true"), &mut token]);
     let (nothing, ours) = (micros(median(&mut base)), micros(median(&mut runs)));
     vec![
         Row::new(PART, "/bin/true, median", nothing, "µs"),
@@ -25,7 +25,7 @@ pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
     ]
 }
 
-/// Runs two programs a thousand times, one after the other.
+/// Runs two programs alternately, [`ROUNDS`] times each.
 pub(crate) fn in_turn(mut programs: [&mut Command; 2]) -> [Vec<Duration>; 2] {
     let mut runs = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
@@ -36,11 +36,11 @@ pub(crate) fn in_turn(mut programs: [&mut Command; 2]) -> [Vec<Duration>; 2] {
     runs
 }
 
-/// A whole process, from before it is started to after it has ended.
+/// Measures one process, from before its start until after its end.
 fn once(command: &mut Command) -> Duration {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let begin = Instant::now();
-    let status = command.status().expect("it can be run");
+    let status = command.status().expect("the program can be started");
     let took = begin.elapsed();
     assert!(status.success(), "{status}");
     took

@@ -1,4 +1,4 @@
-//! The table and the file.
+//! Output of the measurements: a table, and a JSON file.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::build::workspace;
 
-/// One number, and what it may be at most.
+/// One measured number and its limit.
 pub(crate) struct Row {
     pub(crate) part: &'static str,
     pub(crate) what: String,
@@ -21,13 +21,13 @@ impl Row {
         Self { part, what: what.into(), value, unit, bar: None }
     }
 
-    /// With what the design allows.
+    /// Sets the limit of the design.
     pub(crate) fn at_most(self, bar: f64) -> Self {
         Self { bar: Some(bar), ..self }
     }
 }
 
-/// The value below which that share of the runs is.
+/// Returns the percentile `share` of the runs.
 pub(crate) fn percentile(runs: &mut [Duration], share: usize) -> Duration {
     runs.sort_unstable();
     runs[(runs.len() - 1) * share / 100]
@@ -59,6 +59,6 @@ pub(crate) fn write(rows: &[Row]) {
         .map(|row| json!({ "part": row.part, "what": row.what, "value": row.value, "unit": row.unit, "bar": row.bar }))
         .collect();
     let path = workspace().join("target/measure.json");
-    fs::write(&path, serde_json::Value::from(rows).to_string()).expect("target can be written");
+    fs::write(&path, serde_json::Value::from(rows).to_string()).expect("the target folder is writable");
     println!("\nwritten to target/measure.json");
 }

@@ -1,18 +1,18 @@
-//! Whether a token takes longer where there are more profiles.
+//! Compares `rolecall token` with 1 and with 10,000 profiles.
 
 use crate::build::Programs;
 use crate::exec::in_turn;
+use crate::fixture::{Fixture, MANY};
 use crate::report::{Row, median, micros};
-use crate::world::{MANY, World};
 
 const PART: &str = "scale";
 
 pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
-    let worlds = [World::new(1), World::new(MANY)];
-    let _daemons = worlds.each_ref().map(|world| world.start(programs));
-    let [mut one, mut many] = worlds.each_ref().map(|world| world.token_command(programs));
-    for (world, command) in worlds.iter().zip([&mut one, &mut many]) {
-        world.sandbox.run(command).assert_ok();
+    let fixtures = [Fixture::new(1), Fixture::new(MANY)];
+    let _daemons = fixtures.each_ref().map(|fixture| fixture.start(programs));
+    let [mut one, mut many] = fixtures.each_ref().map(|fixture| fixture.token_command(programs));
+    for (fixture, command) in fixtures.iter().zip([&mut one, &mut many]) {
+        fixture.sandbox.run(command).assert_ok();
     }
     let [mut one, mut many] = in_turn([&mut one, &mut many]);
     let (one, many) = (micros(median(&mut one)), micros(median(&mut many)));

@@ -1,15 +1,15 @@
-//! How long a daemon takes from nothing to `ready`, and to its first token.
+//! Start time of the daemon: until `ready`, and until its first token.
 
 use std::time::{Duration, Instant};
 
 use crate::build::Programs;
+use crate::fixture::{Fixture, MANY, PROFILE};
 use crate::report::{Row, median, millis};
-use crate::world::{MANY, PROFILE, World};
 
 const PART: &str = "start";
 const ROUNDS: usize = 15;
 
-/// The starts in one world.
+/// The start times with one configuration.
 #[derive(Default)]
 struct Starts {
     ready: Vec<Duration>,
@@ -17,11 +17,11 @@ struct Starts {
 }
 
 pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
-    let worlds = [World::new(1), World::new(MANY)];
+    let fixtures = [Fixture::new(1), Fixture::new(MANY)];
     let mut starts = [Starts::default(), Starts::default()];
     for _ in 0..ROUNDS {
-        for (world, starts) in worlds.iter().zip(&mut starts) {
-            starts.once(world, programs);
+        for (fixture, starts) in fixtures.iter().zip(&mut starts) {
+            starts.once(fixture, programs);
         }
     }
     let [mut one, mut many] = starts;
@@ -29,7 +29,7 @@ pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
     vec![
         Row::new(PART, "spawn to ready, 1 profile", ready[0], "ms"),
         Row::new(PART, "spawn to ready, 10,000 profiles", ready[1], "ms"),
-        // Nothing else differs between the two, and the daemon is not ready before it has read them.
+        // Only the number of profiles differs, and the daemon reads them before it is ready.
         Row::new(PART, "loading 10,000 profiles: the difference", ready[1] - ready[0], "ms").at_most(150.0),
         Row::new(PART, "spawn to first token, 1 profile", millis(median(&mut one.token)), "ms").at_most(150.0),
         Row::new(PART, "spawn to first token, 10,000 profiles", millis(median(&mut many.token)), "ms").at_most(150.0),
@@ -37,12 +37,13 @@ pub(crate) fn measure(programs: &Programs) -> Vec<Row> {
 }
 
 impl Starts {
-    /// One daemon's life. The first token has an AssumeRole in it; the embedded STS answers in about a millisecond.
-    fn once(&mut self, world: &World, programs: &Programs) {
+    /// Measures one start. The first token includes an AssumeRole call; the embedded STS responds in about a
+    /// millisecond.
+    fn once(&mut self, fixture: &Fixture, programs: &Programs) {
         let begin = Instant::now();
-        let _daemon = world.start(programs);
+        let _daemon = fixture.start(programs);
         self.ready.push(begin.elapsed());
-        world.ask(PROFILE);
+        fixture.request_token(PROFILE);
         self.token.push(begin.elapsed());
     }
 }

@@ -1,4 +1,5 @@
-//! `kubectl get pods` by our own hand, for machines without kubectl: one GET over TLS, believing the cluster's CA alone.
+//! The request of `kubectl get pods`, for machines without kubectl: one GET over TLS that trusts only the CA of the
+//! cluster.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -11,15 +12,15 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// The namespaces and names of all pods, one a line.
+/// Returns namespaces and names of all pods, one per line.
 pub(crate) fn pods(server: &ApiServer, token: &str) -> Result<String, Box<dyn Error>> {
-    let answer = get(server, "/api/v1/pods", token)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without an end of its head")?;
+    let response = get(server, "/api/v1/pods", token)?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or("the response has no end of its head")?;
     if !head.starts_with("HTTP/1.1 200 ") {
         return Err(head.lines().next().unwrap_or_default().into());
     }
     let list: serde_json::Value = serde_json::from_str(body)?;
-    let items = list["items"].as_array().ok_or("an answer without items")?;
+    let items = list["items"].as_array().ok_or("the response has no items")?;
     let line = |pod: &serde_json::Value| {
         let meta = &pod["metadata"];
         format!(
@@ -48,7 +49,7 @@ fn get(server: &ApiServer, path: &str, token: &str) -> Result<String, Box<dyn Er
         "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json\r\nauthorization: Bearer {token}\r\n\
          connection: close\r\n\r\n"
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    Ok(response)
 }

@@ -1,10 +1,11 @@
-//! `cargo demo`: the main job on a machine without an AWS account, in seconds.
+//! `cargo demo`: access to two clusters with `kubectl`, on a machine without an AWS account. `cargo demo` builds this
+//! program and the programs that it starts (tests/demo).
 //!
-//! Starts an embedded AWS and the API servers of two clusters on loopback, and then does what a user would: adds two profiles
-//! with the real client, through the real daemon, and lists pods with the real kubectl. Everything lives in a temporary
-//! folder, and nothing is left behind, on Ctrl-C neither.
+//! Starts an embedded AWS and the API servers of two clusters on loopback. Then it runs the commands of a user: it
+//! adds two profiles with the real client and daemon, and lists pods with the real kubectl. All files are in a
+//! temporary folder, which is deleted at the end and on Ctrl-C.
 
-// The demo talks to a person, and stops with a reason when a step fails.
+// The demo prints to the terminal, and stops with a reason when a step fails.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used, clippy::expect_used)]
 
 mod get;
@@ -23,7 +24,7 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
 /// Cluster and region of each profile.
 const CLUSTERS: [(&str, &str); 2] = [("prod", "eu-west-1"), ("staging", "us-east-1")];
 
-/// A step that did not work, in words.
+/// The reason why a step failed.
 type Step = Result<(), String>;
 
 fn main() -> ExitCode {
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         let mut terminate = signal(SignalKind::terminate()).expect("signals");
         let done = tokio::task::spawn_blocking(move || demo.join());
         tokio::select! {
-            done = done => Some(done.ok().and_then(Result::ok).unwrap_or_else(|| Err("the demo broke".to_owned()))),
+            done = done => Some(done.ok().and_then(Result::ok).unwrap_or_else(|| Err("the demo panicked".to_owned()))),
             _ = interrupt.recv() => None,
             _ = terminate.recv() => None,
         }
@@ -52,17 +53,14 @@ fn main() -> ExitCode {
             eprintln!("\ndemo: {reason}");
             ExitCode::FAILURE
         }
-        // What still runs is in this process alone, so leaving ends it.
+        // Exiting ends the remaining threads.
         None => std::process::exit(130),
     }
 }
 
 fn demonstrate(sandbox: &Sandbox, interrupted: &AtomicBool) -> Step {
-    say("Building the client and the daemon");
-    build()?;
-
-    say("Starting an AWS of our own and the API servers of two clusters, all on 127.0.0.1");
-    println!("   (everything is in {}, which goes away at the end)", sandbox.root().display());
+    say("Starting a simulated AWS and the API servers of two clusters on 127.0.0.1");
+    println!("   (all files are in {}, which is deleted at the end)", sandbox.root().display());
     let clock = Clock::system();
     let aws = Aws::start(clock.clone());
     let user = aws.add_user(ACCOUNT, "dev");
@@ -70,21 +68,21 @@ fn demonstrate(sandbox: &Sandbox, interrupted: &AtomicBool) -> Step {
     let servers: Vec<ApiServer> = CLUSTERS.iter().map(|(name, region)| cluster(&aws, &clock, name, region)).collect();
     prepare(sandbox, &user, &aws);
 
-    say("Adding a profile for each: the role is assumed, the cluster found, the kubeconfig written");
+    say("Adding a profile for each cluster: assume the role, look up the cluster, write the kubeconfig");
     for (name, region) in CLUSTERS {
         let arguments = ["add", name, "--region", region, "--role-arn", ROLE, "--aws-profile", "work"];
         step(sandbox, interrupted, "rolecall", &arguments)?;
     }
 
-    say("Listing pods; the token comes from the daemon, in about a millisecond");
+    say("Listing pods: kubectl gets its token from the daemon, in about a millisecond");
     for ((name, _), server) in CLUSTERS.iter().zip(&servers) {
         list_pods(sandbox, interrupted, name, server)?;
     }
 
-    say("And this is what the daemon knows");
+    say("The status of the daemon");
     step(sandbox, interrupted, "rolecall", &["status"])?;
     let calls = aws.log().iter().filter(|call| call.role_arn.is_some()).count();
-    say(&format!("AWS was asked for {calls} sessions in all; both last an hour and are shared by every kubectl."));
+    say(&format!("{calls} AssumeRole calls in total. Each session lasts an hour, and every kubectl uses it."));
     Ok(())
 }
 
@@ -95,7 +93,7 @@ fn cluster(aws: &Aws, clock: &Clock, name: &str, region: &str) -> ApiServer {
     server
 }
 
-/// The person's own AWS configuration, as it would be in `~/.aws`.
+/// Writes the AWS configuration of the user, as in `~/.aws`.
 fn prepare(sandbox: &Sandbox, user: &AccessKey, aws: &Aws) {
     sandbox.write_aws_profile("work", user, &aws.endpoint());
 }
@@ -104,8 +102,8 @@ fn list_pods(sandbox: &Sandbox, interrupted: &AtomicBool, name: &str, server: &A
     if sandbox.kubectl().is_some() {
         return step(sandbox, interrupted, "kubectl", &["--context", name, "get", "pods"]);
     }
-    say("(kubectl is not on PATH; this is the same request by our own hand)");
-    step_quietly(sandbox, interrupted, "rolecall", &["token", name]).and_then(|credential| {
+    say("(kubectl is not on PATH; the demo sends the same request itself)");
+    step_output(sandbox, interrupted, "rolecall", &["token", name]).and_then(|credential| {
         let credential: serde_json::Value = serde_json::from_slice(&credential).map_err(|error| error.to_string())?;
         let token = credential["status"]["token"].as_str().unwrap_or_default();
         println!("{}", get::pods(server, token).map_err(|error| error.to_string())?);
@@ -113,25 +111,25 @@ fn list_pods(sandbox: &Sandbox, interrupted: &AtomicBool, name: &str, server: &A
     })
 }
 
-/// Runs a command as a person would, and shows it with what it says.
+/// Prints a command, runs it and shows its output.
 fn step(sandbox: &Sandbox, interrupted: &AtomicBool, program: &str, arguments: &[&str]) -> Step {
     println!("$ {program} {}", arguments.join(" "));
     let status = command(sandbox, interrupted, program)?.args(arguments).stdin(Stdio::null()).status();
-    let status = status.map_err(|error| format!("{program} could not be run: {error}"))?;
+    let status = status.map_err(|error| format!("{program} cannot be started: {error}"))?;
     println!();
-    if status.success() { Ok(()) } else { Err(format!("{program} {} ended with {status}", arguments[0])) }
+    if status.success() { Ok(()) } else { Err(format!("{program} {} failed: {status}", arguments[0])) }
 }
 
-/// Runs a command and keeps what it says.
-fn step_quietly(
+/// Runs a command and returns its stdout.
+fn step_output(
     sandbox: &Sandbox,
     interrupted: &AtomicBool,
     program: &str,
     arguments: &[&str],
 ) -> Result<Vec<u8>, String> {
-    let said = command(sandbox, interrupted, program)?.args(arguments).stderr(Stdio::inherit()).output();
-    let said = said.map_err(|error| format!("{program} could not be run: {error}"))?;
-    if said.status.success() { Ok(said.stdout) } else { Err(format!("{program} ended with {}", said.status)) }
+    let output = command(sandbox, interrupted, program)?.args(arguments).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("{program} cannot be started: {error}"))?;
+    if output.status.success() { Ok(output.stdout) } else { Err(format!("{program} failed: {}", output.status)) }
 }
 
 fn command(sandbox: &Sandbox, interrupted: &AtomicBool, program: &str) -> Result<Command, String> {
@@ -144,22 +142,7 @@ fn command(sandbox: &Sandbox, interrupted: &AtomicBool, program: &str) -> Result
     }
 }
 
-/// The binaries that are shown are those of this checkout.
-#[allow(clippy::disallowed_methods)] // cargo says which cargo this is
-fn build() -> Step {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--package", "rolecall", "--package", "rolecalld"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status();
-    match built {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("cargo build ended with {status}")),
-        Err(error) => Err(format!("cargo could not be run: {error}")),
-    }
-}
-
-/// Ends the daemon that the client started, and removes the folder it all lived in.
+/// Kills the daemon that the client started, and deletes the folder.
 fn clean_up(sandbox: &Sandbox) {
     while !sandbox.kill_leftovers().is_empty() {}
     fs::remove_dir_all(sandbox.root()).ok();

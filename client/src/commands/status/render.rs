@@ -1,0 +1,158 @@
+//! The status as text: lines about the agent, a table of profiles, a table of sources.
+
+use jiff::{Timestamp, tz::TimeZone};
+use owo_colors::Style;
+use rolecall_protocol::{ProfileState, ProfileStatus, RoleArn, Status};
+
+use super::sources::{self, SourceReports};
+use super::text::{problem_text, profile_timing, timing};
+use crate::daemon::config_status;
+use crate::error::CliError;
+use crate::format_time;
+use crate::terminal::style::Screen;
+use crate::terminal::table::{self, Cell, Column, Row};
+use crate::{clock, output};
+
+const COLUMNS: &[Column] = &[
+    Column { title: "", drop_priority: 0 },
+    Column { title: "PROFILE", drop_priority: 0 },
+    Column { title: "CLUSTER", drop_priority: 2 },
+    Column { title: "ROLE", drop_priority: 3 },
+    Column { title: "SESSION", drop_priority: 0 },
+    Column { title: "NEXT RENEWAL", drop_priority: 5 },
+    Column { title: "LAST USED", drop_priority: 4 },
+];
+
+/// Prints the whole status once.
+pub(super) fn print(status: &Status, zone: &TimeZone, screen: Screen) -> Result<(), CliError> {
+    output::print(&render(status, clock::now(), zone, screen))?;
+    if is_empty(status) {
+        output::print_note(&config_status::no_profiles_error().to_string());
+    }
+    Ok(())
+}
+
+/// Whether there is nothing to show because nothing has been added yet.
+pub(super) fn is_empty(status: &Status) -> bool {
+    status.profiles.is_empty() && status.config.problem.is_none()
+}
+
+fn render(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> String {
+    let Blocks { top, profiles, sources, .. } = blocks(status, now, zone, screen);
+    top + &profiles.concat() + &sources
+}
+
+/// What is shown, in pieces of whole lines.
+pub(super) struct Blocks {
+    /// What stands above the profiles.
+    pub(super) top: String,
+    /// A piece for each of them.
+    pub(super) profiles: Vec<String>,
+    /// What stands below them, of the sources that need a person now and then.
+    pub(super) sources: String,
+    /// The same of those that need one now.
+    pub(super) urgent: String,
+}
+
+pub(super) fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Blocks {
+    let lines =
+        [lock_lines(status, now, zone, screen), config_lines(status, now, zone, screen), clock_lines(status, screen)]
+            .concat();
+    let top: String = lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
+    if status.profiles.is_empty() {
+        return Blocks { top, profiles: Vec::new(), sources: String::new(), urgent: String::new() };
+    }
+    let reports = SourceReports::of(status, now);
+    let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, &reports, now, screen)).collect();
+    let (headings, profiles) = table::blocks(COLUMNS, &rows, screen.width);
+    let lines = sources::lines(status, &reports, now, zone, screen);
+    let [sources, urgent] = [false, true].map(|is_urgent| sources::render(&lines, is_urgent, screen));
+    Blocks { top: top + &headings, profiles, sources, urgent }
+}
+
+/// That it is locked, and what is wrong with its lock.
+fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
+    let lock = &status.daemon.lock;
+    let locked = lock.locked.then(|| {
+        let since =
+            lock.since.map(|since| format!(" since {}", format_time::short_time(now, since, zone))).unwrap_or_default();
+        format!("locked{since}: no profile is served. Run: rolecall unlock")
+    });
+    let problem = lock.problem.clone().map(|problem| problem.sanitized().to_string());
+    let mark = format!("{} ", screen.warning());
+    locked.into_iter().chain(problem).flat_map(|told| screen.paragraph(&mark, &told, "")).collect()
+}
+
+/// A configuration that is not in force, and what is meanwhile.
+fn config_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
+    let Some(problem) = &status.config.problem else { return Vec::new() };
+    let meanwhile = config_status::config_in_force(&status.config, now, zone);
+    let mut lines = screen.paragraph(&format!("{} ", screen.warning()), &problem_text(problem), &timing(problem, now));
+    lines.extend(screen.paragraph("  ", &format!("{meanwhile}."), ""));
+    lines
+}
+
+/// A clock that is wrong. Rolecall gets along with it, so nothing here fails; the AWS CLI and TLS may.
+fn clock_lines(status: &Status, screen: Screen) -> Vec<String> {
+    let wrong = status.daemon.clock.as_ref().filter(|clock| clock.corrected).and_then(format_time::clock_skew);
+    let Some(off) = wrong else { return Vec::new() };
+    let told =
+        format!("the clock of this machine is {off}; Rolecall corrects it, other programs do not. Set the clock.");
+    screen.paragraph(&format!("{} ", screen.warning()), &told, "")
+}
+
+fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Row {
+    let (mark, style) = match profile.state {
+        ProfileState::Ready if profile.problem.is_none() => (screen.full(), Style::new().green()),
+        ProfileState::Ready => (screen.full(), Style::new().yellow()),
+        ProfileState::Unused | ProfileState::Expired => (screen.empty(), Style::new().dimmed()),
+        _ => ("!", Style::new().yellow().bold()),
+    };
+    let role = profile.role_arn.as_ref().map_or("-", RoleArn::role_name);
+    let renewal = profile.next_renewal.map(|then| format_time::from_now(now, then)).unwrap_or_default();
+    let used = profile.last_used.map(|then| format_time::ago(now, then)).unwrap_or_default();
+    Row {
+        cells: vec![
+            Cell::styled(mark, style),
+            profile.name.as_str().into(),
+            format!("{} {}", profile.cluster, profile.region).into(),
+            role.into(),
+            session(profile, reports, now, screen),
+            renewal.into(),
+            used.into(),
+        ],
+        detail_lines: match &profile.problem {
+            Some(_) if reports.covers(profile) => Vec::new(),
+            Some(problem) => screen.paragraph("  ", &problem_text(problem), &profile_timing(profile, problem, now)),
+            None => Vec::new(),
+        },
+    }
+}
+
+/// The session: a bar of what is left, or why there is none.
+fn session(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Cell {
+    let (dimmed, yellow) = (Style::new().dimmed(), Style::new().yellow());
+    let whose = |what: &str| {
+        let source = if reports.covers(profile) { format!(": source {}", profile.source) } else { String::new() };
+        Cell::styled(format!("{what}{source}"), yellow)
+    };
+    let needs_login = reports.login_expired(&profile.source);
+    match (&profile.session, profile.state) {
+        (Some(session), ProfileState::Ready | ProfileState::Failed | ProfileState::LoginNeeded) => {
+            let Some(end) = session.expires else { return "no end: keys of the source".into() };
+            let rest = end.duration_since(now);
+            let bar = screen.bar(rest, end.duration_since(session.issued));
+            let style = if rest.as_secs() < 15 * 60 { yellow } else { Style::new() };
+            Cell::styled(format!("{bar}  {}", format_time::time_left(now, end)), style)
+        }
+        (_, ProfileState::Unused) => Cell::styled(format_time::unused_session(profile.last_used, needs_login), dimmed),
+        (_, ProfileState::Expired) => Cell::styled(format_time::expired_session(needs_login), dimmed),
+        (_, ProfileState::Ready) => "ready".into(),
+        (_, ProfileState::LoginNeeded) => whose("login needed"),
+        (_, ProfileState::Failed) => whose("failing"),
+        _ => Cell::styled("unknown to this version of rolecall", dimmed),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,320 @@
+//! What is shown, to the character.
+
+use rolecall_protocol::ErrorClass;
+
+use super::*;
+
+/// Five profiles in five states at noon.
+pub(in crate::commands::status) fn sample() -> Status {
+    let profile = |name: &str, state: &str, more: serde_json::Value| {
+        let mut profile = serde_json::json!({
+            "name": name, "cluster": "prod", "region": "eu-west-1", "source": "work", "state": state,
+            "role_arn": "arn:aws:iam::111122223333:role/team/developers",
+        });
+        profile.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        profile
+    };
+    let session = |issued: &str, expires: &str| serde_json::json!({"session": {"key_id_suffix": "WXYZ", "issued": issued, "expires": expires}});
+    let mut prod = session("2026-01-02T11:47:00Z", "2026-01-02T12:47:00Z");
+    prod["next_renewal"] = "2026-01-02T12:17:00Z".into();
+    prod["last_used"] = "2026-01-02T11:59:48Z".into();
+    let mut worried = session("2026-01-02T11:10:00Z", "2026-01-02T12:10:00Z");
+    worried["problem"] = serde_json::json!({"since": "2026-01-02T11:55:00Z", "code": "aws_unavailable",
+        "class": "retry", "retry": "2026-01-02T12:00:12Z",
+        "message": "STS in eu-west-1 does not answer", "hint": "It is tried again by itself", "automatic_retry": true});
+    let lost = serde_json::json!({"source": "partner", "problem": {"since": "2026-01-02T10:00:00Z", "code": "login_needed", "class": "login",
+        "message": "the login of source \"partner\"\u{1b}[2J has expired", "hint": "Run: rolecall login partner"}});
+    serde_json::from_value(serde_json::json!({
+        "daemon": {"version": "0.1.0", "protocol": 1, "pid": 7, "started": "2026-01-02T10:00:00Z", "socket": "/s"},
+        "config": {"path": "/c", "loaded": "2026-01-02T10:00:00Z"},
+        "profiles": [
+            profile("audit", "unused", serde_json::json!({})),
+            profile("lab", "moon_phase", serde_json::json!({})),
+            profile("partner", "login_needed", lost),
+            profile("prod", "ready", prod),
+            profile("staging", "ready", worried),
+        ],
+        "sources": [
+            {"name": "partner", "kind": "AWS profile partner"},
+            {"name": "work", "kind": "AWS profile work"},
+        ],
+    }))
+    .unwrap()
+}
+
+fn shown(status: &Status, unicode: bool, width: Option<usize>) -> String {
+    let now = "2026-01-02T12:00:00Z".parse().unwrap();
+    let text = render(status, now, &TimeZone::UTC, Screen { unicode, width });
+    anstream::adapter::strip_str(&text).to_string()
+}
+
+#[test]
+fn the_table() {
+    assert_eq!(
+        shown(&sample(), true, None),
+        "  PROFILE  CLUSTER         ROLE        SESSION                              NEXT RENEWAL  LAST USED
+○ audit    prod eu-west-1  developers  not used yet
+! lab      prod eu-west-1  developers  unknown to this version of rolecall
+! partner  prod eu-west-1  developers  login needed: source partner
+● prod     prod eu-west-1  developers  █████████████░░░  47 min left        in 17 min     12 s ago
+● staging  prod eu-west-1  developers  ███░░░░░░░░░░░░░  10 min left
+  STS in eu-west-1 does not answer. It is tried again by itself (5 min ago; next try in 12 s)
+
+  SOURCE   KIND                 LOGIN
+! partner  AWS profile partner  login needed → rolecall login partner
+"
+    );
+}
+
+#[test]
+fn a_narrow_terminal_without_unicode() {
+    let mut status = sample();
+    status.profiles.retain(|profile| profile.name.as_str() == "prod");
+    assert_eq!(
+        shown(&status, false, Some(60)),
+        "  PROFILE  CLUSTER         SESSION
+* prod     prod eu-west-1  #############...  47 min left
+"
+    );
+}
+
+#[test]
+fn the_next_renewal_is_the_first_to_go() {
+    let mut status = sample();
+    status.profiles.retain(|profile| profile.name.as_str() == "prod");
+    assert_eq!(
+        shown(&status, true, Some(80)),
+        "  PROFILE  CLUSTER         ROLE        SESSION                        LAST USED
+● prod     prod eu-west-1  developers  █████████████░░░  47 min left  12 s ago
+"
+    );
+    // Where nobody is told of one there is no column.
+    status.profiles[0].next_renewal = None;
+    assert!(!shown(&status, true, None).contains("RENEWAL"));
+}
+
+#[test]
+fn a_broken_configuration_comes_first() {
+    let mut status = sample();
+    status.profiles.clear();
+    status.config.problem = serde_json::from_value(serde_json::json!({"since": "2026-01-02T11:59:00Z",
+        "code": "config_invalid", "message": "config.toml:3: unknown key", "hint": "Mend that line."}))
+    .unwrap();
+    assert_eq!(
+        shown(&status, true, None),
+        "\
+! config.toml:3: unknown key. Mend that line. (1 min ago)
+  The configuration read at 10:00 stays in force until that is mended.
+"
+    );
+    status.config.loaded = None;
+    assert_eq!(
+        shown(&status, true, None),
+        "\
+! config.toml:3: unknown key. Mend that line. (1 min ago)
+  No profile is served until that is mended.
+"
+    );
+}
+
+#[test]
+fn a_lock_is_said_before_all_else() {
+    let mut status = sample();
+    status.profiles.clear();
+    let lock = &mut status.daemon.lock;
+    (lock.locked, lock.since) = (true, Some("2026-01-02T10:02:00Z".parse().unwrap()));
+    let locked = "! locked since 10:02: no profile is served. Run: rolecall unlock\n";
+    assert_eq!(shown(&status, true, None), locked);
+    let problem =
+        rolecall_protocol::ErrorBody::new(rolecall_protocol::ErrorCode::ConfigInvalid, "[lock] has no effect");
+    status.daemon.lock.problem = Some(problem.hint("Set one: rolecall lock --passphrase"));
+    let ineffective = "! [lock] has no effect. Set one: rolecall lock --passphrase\n";
+    assert_eq!(shown(&status, true, None), [locked, ineffective].concat());
+    status.daemon.lock.locked = false;
+    assert_eq!(shown(&status, true, None), ineffective);
+}
+
+#[test]
+fn a_wrong_clock_is_said_where_it_is_corrected() {
+    let mut status = sample();
+    status.profiles.clear();
+    let clock = |skew_seconds, corrected| {
+        let measured = "2026-01-02T12:05:00Z".parse().unwrap();
+        Some(rolecall_protocol::ClockStatus { skew_seconds, measured, corrected })
+    };
+    status.daemon.clock = clock(4, false);
+    assert_eq!(shown(&status, true, None), "");
+    status.daemon.clock = clock(420, true);
+    assert_eq!(
+        shown(&status, true, Some(80)),
+        "\
+! the clock of this machine is 7 min behind AWS's; Rolecall corrects it, other
+  programs do not. Set the clock.
+"
+    );
+}
+
+#[test]
+fn a_profile_that_was_used_before_is_not_called_unused() {
+    let mut status = sample();
+    status.profiles.truncate(1);
+    status.profiles[0].last_used = Some("2026-01-02T11:00:00Z".parse().unwrap());
+    let text = shown(&status, true, None);
+    assert!(text.ends_with("  no session; got on next use  1 h ago\n"), "{text}");
+}
+
+#[test]
+fn what_nobody_tries_by_itself_is_tried_again_on_use() {
+    let mut status = sample();
+    status.profiles.retain(|profile| profile.name.as_str() == "staging");
+    let aside = |profile: &ProfileStatus| {
+        let now = "2026-01-02T12:00:00Z".parse().unwrap();
+        profile_timing(profile, profile.problem.as_ref().unwrap(), now)
+    };
+    let mut profile = status.profiles.remove(0);
+    assert_eq!(aside(&profile), "(5 min ago; next try in 12 s)");
+    let problem = profile.problem.as_mut().unwrap();
+    problem.retry = None;
+    assert_eq!(aside(&profile), "(5 min ago)", "its hint says so already");
+    let problem = profile.problem.as_mut().unwrap();
+    problem.error.hint = Some("Have the role's policy changed.".to_owned());
+    problem.error.automatic_retry = false;
+    for (class, said) in [
+        (ErrorClass::Retry, "(5 min ago; tried again on use)"),
+        (ErrorClass::Change, "(5 min ago; tried again on use)"),
+        (ErrorClass::Login, "(5 min ago)"),
+        (ErrorClass::Clock, "(5 min ago)"),
+    ] {
+        profile.problem.as_mut().unwrap().class = class;
+        assert_eq!(aside(&profile), said);
+    }
+    profile.next_renewal = Some("2026-01-02T12:05:00Z".parse().unwrap());
+    profile.problem.as_mut().unwrap().class = ErrorClass::Change;
+    assert_eq!(aside(&profile), "(5 min ago)", "the next renewal is that try");
+}
+
+#[test]
+fn problems_are_wrapped_where_the_terminal_ends() {
+    let mut status = sample();
+    status.profiles.retain(|profile| profile.name.as_str() == "staging");
+    assert_eq!(
+        shown(&status, true, Some(50)),
+        "  PROFILE  SESSION
+● staging  ███░░░░░░░░░░░░░  10 min left
+  STS in eu-west-1 does not answer. It is tried
+  again by itself (5 min ago; next try in 12 s)
+"
+    );
+}
+
+/// Sources in every state, and two profiles of one that waits for a login.
+fn signing_in() -> Status {
+    let mut status = sample();
+    let mut partner = status.profiles.remove(2);
+    status.profiles.retain(|profile| profile.name.as_str() == "audit");
+    status.profiles[0].source = "gone".parse().unwrap();
+    status.profiles.push(partner.clone());
+    partner.name = "partner-2".parse().unwrap();
+    status.profiles.push(partner);
+    let source = |name: &str, login: serde_json::Value| {
+        serde_json::from_value(serde_json::json!({"name": name, "kind": format!("AWS profile {name}"), "login": login}))
+            .unwrap()
+    };
+    status.sources = vec![
+        source("codes", serde_json::json!({"kind": "mfa", "ends": "2026-01-02T23:00:00Z"})),
+        source("corp", serde_json::json!({"kind": "sso", "ends": "2026-01-02T19:42:00Z", "renews": true})),
+        source("fresh", serde_json::json!({"kind": "mfa"})),
+        source("gone", serde_json::json!({"kind": "sso"})),
+        source("keys", serde_json::json!({"kind": "keyring"})),
+        source("old", serde_json::json!({"kind": "sso", "ends": "2026-01-02T12:12:00Z"})),
+        source("partner", serde_json::json!({"kind": "sso", "ends": "2026-01-02T10:00:00Z"})),
+        source("static", serde_json::Value::Null),
+    ];
+    status
+}
+
+#[test]
+fn sources_that_need_a_person_are_shown_with_what_to_run() {
+    assert_eq!(
+        shown(&signing_in(), true, None),
+        "  PROFILE    CLUSTER         ROLE        SESSION
+○ audit      prod eu-west-1  developers  not used yet; needs a login
+! partner    prod eu-west-1  developers  login needed: source partner
+! partner-2  prod eu-west-1  developers  login needed: source partner
+
+  SOURCE   KIND                 LOGIN
+● codes    AWS profile codes    one MFA code is good for 11 h more
+● corp     AWS profile corp     signed in until 19:42, renewed by itself
+○ fresh    AWS profile fresh    needs an MFA code on first use → rolecall login fresh
+○ gone     AWS profile gone     nobody is logged in → rolecall login gone
+! old      AWS profile old      signed in until 12:12, 12 min left → rolecall login old --renew
+! partner  AWS profile partner  login needed → rolecall login partner
+"
+    );
+}
+
+#[test]
+fn no_command_is_cut_off_where_the_terminal_is_narrow() {
+    let mut status = signing_in();
+    status.profiles.truncate(2);
+    status.sources.retain(|source| ["corp", "partner"].contains(&source.name.as_str()));
+    assert_eq!(
+        shown(&status, false, Some(60)),
+        "  PROFILE  CLUSTER         SESSION
+- audit    prod eu-west-1  not used yet
+! partner  prod eu-west-1  login needed: source partner
+
+  SOURCE   LOGIN
+* corp     signed in until 19:42, renewed by itself
+! partner  login needed -> rolecall login partner
+"
+    );
+    assert!(
+        shown(&status, false, Some(36)).ends_with(
+            "
+* source corp: signed in until
+  19:42, renewed by itself
+! source partner: login needed ->
+  rolecall login partner
+"
+        ),
+        "{}",
+        shown(&status, false, Some(36))
+    );
+}
+
+#[test]
+fn a_source_that_fails_is_said_once() {
+    let mut status = sample();
+    let mut staging = status.profiles.remove(4);
+    status.profiles.clear();
+    staging.session = None;
+    staging.state = ProfileState::Failed;
+    status.profiles.push(staging.clone());
+    let alone = shown(&status, true, None);
+    assert!(alone.contains("  failing\n  STS in eu-west-1 does not answer.") && !alone.contains("SOURCE"), "{alone}");
+    status.sources.last_mut().unwrap().problem = staging.problem.clone();
+    assert_eq!(shown(&status, true, None), alone, "of one profile it is said there");
+    staging.name = "staging-2".parse().unwrap();
+    status.profiles.push(staging);
+    assert_eq!(
+        shown(&status, true, None),
+        "  PROFILE    CLUSTER         ROLE        SESSION
+! staging    prod eu-west-1  developers  failing: source work
+! staging-2  prod eu-west-1  developers  failing: source work
+
+  SOURCE  KIND              LOGIN
+! work    AWS profile work  failing
+  STS in eu-west-1 does not answer. It is tried again by itself (5 min ago; next try in 12 s)
+"
+    );
+}
+
+#[test]
+fn an_older_agent_tells_of_profiles_alone() {
+    let mut status = sample();
+    status.sources.clear();
+    status.profiles.retain(|profile| profile.name.as_str() == "partner");
+    let text = shown(&status, true, None);
+    assert!(text.ends_with("\n\n  SOURCE   LOGIN\n! partner  login needed → rolecall login partner\n"), "{text}");
+}

@@ -1,0 +1,56 @@
+//! What every command gets, passed explicitly: the environment, the terminal, the time zone and the daemon.
+
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+use rolecall_protocol::location;
+
+use crate::daemon::{CallError, Daemon, IfAbsent};
+use crate::environment::Environment;
+use crate::error::CliError;
+use crate::output;
+use crate::terminal::style::Screen;
+
+/// What a command may use.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The environment variables of this process.
+    pub(crate) environment: Environment,
+    /// What standard output can show.
+    pub(crate) screen: Screen,
+    /// The local time zone.
+    pub(crate) zone: TimeZone,
+    /// Reads the environment once more, for a daemon that is to be started.
+    pub(crate) read_environment: fn() -> Environment,
+}
+
+impl Context {
+    /// The context of this process.
+    pub(crate) fn new(read_environment: fn() -> Environment) -> Self {
+        let environment = read_environment();
+        let screen = Screen::detect(&environment);
+        Self { environment, screen, zone: TimeZone::system(), read_environment }
+    }
+
+    /// The daemon. A call starts it if it does not run.
+    pub(crate) fn daemon(&self) -> Result<Daemon, CallError> {
+        Daemon::find(IfAbsent::Start(self.read_environment))
+    }
+
+    /// The daemon. A call fails with [`CallError::NotRunning`] if it does not run.
+    #[allow(clippy::unused_self)] // commands reach the daemon through the context alone
+    pub(crate) fn running_daemon(&self) -> Result<Daemon, CallError> {
+        Daemon::find(IfAbsent::Fail)
+    }
+
+    /// The path of the configuration file.
+    #[allow(clippy::unused_self)] // commands find their paths through the context alone
+    pub(crate) fn config_path(&self) -> Result<PathBuf, CliError> {
+        Ok(location::config().map_err(CallError::from)?)
+    }
+
+    /// Prints one line with the mark of something done.
+    pub(crate) fn print_done(&self, text: &str) -> Result<(), CliError> {
+        output::print(&format!("{} {text}\n", self.screen.tick()))
+    }
+}

@@ -1,0 +1,245 @@
+//! The daemon ("the agent", to people) as the client sees it: where it listens, whether it may be trusted, one call.
+//!
+//! Every command goes through here, `token` included, so there is one answer to "what if it is not running".
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rolecall_protocol::{Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Secret, Status, location};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::connect::{CONNECT_TIMEOUT, listener_pid, open, open_after_start};
+use super::cooldown;
+use super::error::CallError;
+use super::http::{self, HttpError, Response};
+use super::spawn::{self, SpawnError};
+use crate::clock::{Deadline, backoff, long_backoff};
+use crate::environment::Environment;
+
+/// How long a whole call may take, starting the daemon included.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a call is made again that a daemon took with it when it ended.
+pub(super) const MAX_RETRIES: u32 = 3;
+/// The largest answer that is read, but for the one that lists every profile.
+pub(super) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+/// The same for [`Endpoint::Status`]: 10,000 profiles take about 6 MiB.
+const MAX_STATUS_BYTES: usize = 32 * 1024 * 1024;
+
+/// What to do where nobody listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum IfAbsent {
+    /// Start the daemon with this environment, which is read only then, and go on.
+    Start(fn() -> Environment),
+    /// Say so.
+    Fail,
+}
+
+/// The daemon that belongs to this user.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(super) socket: PathBuf,
+    if_absent: IfAbsent,
+}
+
+impl Daemon {
+    /// Looks up where it listens; connects to nothing yet.
+    pub(crate) fn find(if_absent: IfAbsent) -> Result<Self, CallError> {
+        Ok(Self { socket: location::socket()?, if_absent })
+    }
+
+    /// One that listens at `socket`, if anybody does, and is not started: for tests.
+    #[cfg(test)]
+    pub(crate) const fn at(socket: PathBuf) -> Self {
+        Self { socket, if_absent: IfAbsent::Fail }
+    }
+
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Makes sure that it runs. True if it had to be started.
+    pub(crate) fn ensure(&self, deadline: Deadline) -> Result<bool, CallError> {
+        self.connect(deadline).map(|(_, started)| started)
+    }
+
+    /// One call. An answer that is an error is [`CallError::Said`].
+    ///
+    /// A daemon that ends between taking the call and saying its first byte (it was stopped, or killed) has not answered
+    /// anybody, so the call is made again, to its successor: a few times, since a process that is being killed still
+    /// takes connections for a moment. One that has too many callers has not taken the call either; it is asked until
+    /// the deadline, since a crowd passes.
+    pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
+        let (mut lost, mut refused) = (0, 0);
+        loop {
+            let result = self.try_call(endpoint, body, deadline);
+            let wait = match &result {
+                Err(CallError::Disconnected(HttpError::Disconnected { received: 0, .. })) if lost < MAX_RETRIES => {
+                    lost += 1;
+                    backoff(lost - 1)
+                }
+                Err(CallError::Rejected(said)) if said.code == ErrorCode::Unavailable => {
+                    refused += 1;
+                    long_backoff(refused - 1)
+                }
+                _ => return result,
+            };
+            // The daemon's own word says more than that the time was up while waiting for another.
+            let is_over = deadline.remaining().is_none_or(|left| left <= wait);
+            if *endpoint == Endpoint::Stop || is_over || !deadline.sleep(wait) {
+                return result;
+            }
+        }
+    }
+
+    /// The same, reading the answer.
+    pub(crate) fn call_json<T: DeserializeOwned>(&self, endpoint: &Endpoint, body: &[u8]) -> Result<T, CallError> {
+        self.call_json_within(endpoint, body, Deadline::after(CALL_TIMEOUT))
+    }
+
+    /// The same, within a deadline of the caller's.
+    pub(crate) fn call_json_within<T: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        body: &[u8],
+        deadline: Deadline,
+    ) -> Result<T, CallError> {
+        let answer = self.call(endpoint, body, deadline)?;
+        serde_json::from_slice(answer.body())
+            .map_err(|error| CallError::InvalidResponse(format!("its answer is not what was asked for ({error})")))
+    }
+
+    /// Like [`Daemon::call_json_within`], with a secret in the request, and as long as the daemon may take for the endpoint.
+    pub(crate) fn call_with_secret<T: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        request: &impl Serialize,
+    ) -> Result<T, CallError> {
+        // A buffer that grows leaves copies behind that are not wiped.
+        let mut body = Secret::new(Vec::with_capacity(endpoint.max_body_bytes()));
+        serde_json::to_writer(body.expose_mut(), request)
+            .map_err(|error| CallError::InvalidResponse(error.to_string()))?;
+        self.call_json_within(endpoint, body.expose(), patient_deadline(endpoint))
+    }
+
+    /// Has a daemon that runs read the configuration now, rather than when its watch tells it. Nothing depends on it, so
+    /// a daemon that does not run or does not answer is no error.
+    pub(crate) fn reload() {
+        if let Ok(daemon) = Self::find(IfAbsent::Fail) {
+            let _ = daemon.call(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT_TIMEOUT));
+        }
+    }
+
+    /// What a daemon that runs and answers says of itself, for those who can do without one.
+    pub(crate) fn status_if_running() -> Option<Status> {
+        let daemon = Self::find(IfAbsent::Fail).ok()?;
+        daemon.call_json_within(&Endpoint::Status, b"", Deadline::after(CONNECT_TIMEOUT)).ok()
+    }
+
+    /// The process that listens, as the kernel tells it; `None` where the system does not.
+    pub(crate) fn listener_pid(&self) -> Result<Option<rustix::process::Pid>, CallError> {
+        let stream = open(&self.socket, Deadline::after(CONNECT_TIMEOUT))?;
+        Ok(listener_pid(&stream))
+    }
+
+    fn try_call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
+        if matches!(endpoint, Endpoint::Token(_)) {
+            return self.try_token_call(&http::request(endpoint, body), deadline);
+        }
+        let (mut stream, _) = self.connect(deadline)?;
+        let max = if *endpoint == Endpoint::Status { MAX_STATUS_BYTES } else { MAX_RESPONSE_BYTES };
+        let answer = http::exchange(&mut stream, &http::request(endpoint, body), max, deadline);
+        let answer = answer.map_err(|error| call_error(error, deadline))?;
+        // Nobody waits for these calls as for kubectl's, so they clear up.
+        cooldown::clear(&self.socket);
+        check_response(answer)
+    }
+
+    /// An attempt that kubectl waits for, and makes again and again: where a daemon hangs, the first waits for it and those
+    /// that follow soon do not.
+    fn try_token_call(&self, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {
+        let result = self.connect_unless_cooling_down(deadline).and_then(|mut stream| {
+            let is_hopeless = || cooldown::is_active(&self.socket);
+            http::exchange_unless(
+                &mut stream,
+                request,
+                MAX_RESPONSE_BYTES,
+                deadline,
+                cooldown::CHECK_AFTER,
+                is_hopeless,
+            )
+            .map_err(|error| call_error(error, deadline))
+        });
+        if let Err(CallError::Busy(_) | CallError::NoResponse(_)) = &result {
+            cooldown::start(&self.socket);
+        }
+        check_response(result?)
+    }
+
+    /// The same as [`Agent::connect`], but for a daemon whose queue is full and stays so.
+    fn connect_unless_cooling_down(&self, deadline: Deadline) -> Result<UnixStream, CallError> {
+        let patience = deadline.within(CONNECT_TIMEOUT);
+        match open(&self.socket, patience.within(cooldown::CHECK_AFTER)) {
+            Err(CallError::Busy(_)) if cooldown::is_active(&self.socket) => Err(CallError::Busy(patience.limit())),
+            Err(CallError::Busy(_)) => open(&self.socket, patience),
+            Err(CallError::NotRunning) => self.connect(deadline).map(|(stream, _)| stream),
+            result => result,
+        }
+    }
+
+    pub(super) fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
+        match (open(&self.socket, deadline), self.if_absent) {
+            (Err(CallError::NotRunning), IfAbsent::Start(read_environment)) => {
+                let environment = read_environment();
+                match spawn::spawn_daemon(&self.socket, &environment, deadline) {
+                    // Somebody ended it before it could say anything: a logout, or an impatient `kill`.
+                    Err(SpawnError::ExitedSilently) => spawn::spawn_daemon(&self.socket, &environment, deadline)?,
+                    result => result?,
+                }
+                cooldown::clear(&self.socket);
+                Ok((open_after_start(&self.socket, deadline)?, true))
+            }
+            (result, _) => Ok((result?, false)),
+        }
+    }
+}
+
+/// As long as the daemon may take for an endpoint, and a second for the way.
+pub(crate) fn patient_deadline(endpoint: &Endpoint) -> Deadline {
+    Deadline::after(endpoint.response_timeout() + Duration::from_secs(1))
+}
+
+/// Why a call has no answer, in the words of the calls.
+pub(super) fn call_error(error: HttpError, deadline: Deadline) -> CallError {
+    match error {
+        HttpError::TimedOut => CallError::NoResponse(deadline.limit()),
+        HttpError::Disconnected { .. } => CallError::Disconnected(error),
+        HttpError::Invalid(why) => CallError::InvalidResponse(why.to_owned()),
+    }
+}
+
+/// Sorts an answer: the right protocol first, then success or the daemon's own error.
+pub(super) fn check_response(answer: Response) -> Result<Response, CallError> {
+    match answer.protocol() {
+        Some(PROTOCOL_VERSION) => {}
+        Some(theirs) => return Err(CallError::ProtocolMismatch { theirs: theirs.to_string() }),
+        None => return Err(CallError::InvalidResponse("its answer names no version of our protocol".to_owned())),
+    }
+    if answer.status() == 200 {
+        return Ok(answer);
+    }
+    match serde_json::from_slice::<ErrorResponse>(answer.body()) {
+        Ok(said) if said.error.code == ErrorCode::ProtocolMismatch => {
+            Err(CallError::ProtocolMismatch { theirs: "?".to_owned() })
+        }
+        Ok(said) => Err(CallError::Rejected(said.error)),
+        Err(_) => {
+            Err(CallError::InvalidResponse(format!("it answered {} without an error that we know", answer.status())))
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,58 @@
+//! The daemon's events: a call that is answered for as long as somebody listens.
+
+use rolecall_protocol::{Endpoint, ErrorCode, Event, EventKind};
+
+use super::call::{Daemon, MAX_RESPONSE_BYTES, call_error, check_response};
+use super::error::CallError;
+use super::http::{self, LineStream};
+use super::instance_lock;
+use crate::clock::{Deadline, long_backoff};
+
+impl Daemon {
+    /// Opens the stream of events and reads the first, so that nothing that happens from now on is missed. Each of the
+    /// lines is an [`Event`]; the deadline is for the beginning alone.
+    ///
+    /// As in [`Agent::call`], a daemon with too many callers is asked again until the deadline.
+    pub(crate) fn events(&self, deadline: Deadline) -> Result<LineStream, CallError> {
+        let mut attempt = 0;
+        loop {
+            match self.try_events(deadline) {
+                Err(CallError::Rejected(said)) if said.code == ErrorCode::Unavailable => {
+                    if !deadline.sleep(long_backoff(attempt)) {
+                        return Err(CallError::Rejected(said));
+                    }
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_events(&self, deadline: Deadline) -> Result<LineStream, CallError> {
+        let (stream, _) = self.connect(deadline)?;
+        let request = http::request_lines(&Endpoint::Events, b"");
+        let (answer, mut lines) = http::open_stream(stream, &request, MAX_RESPONSE_BYTES, deadline)
+            .map_err(|error| call_error(error, deadline))?;
+        let is_not_there = answer.status() == 404;
+        match check_response(answer) {
+            Err(CallError::Rejected(said)) if is_not_there && said.code == ErrorCode::BadRequest => {
+                return Err(CallError::EventsUnsupported);
+            }
+            result => result?,
+        };
+        let first = lines.next(deadline).map_err(|error| call_error(error, deadline))?;
+        let first = first.ok_or(CallError::NoResponse(deadline.limit()))?;
+        match serde_json::from_slice::<Event>(&first) {
+            Ok(Event { event: EventKind::Hello, .. }) => Ok(lines),
+            _ => Err(CallError::InvalidResponse("its events do not begin as they should".to_owned())),
+        }
+    }
+
+    /// Whether a daemon is seen to hold the lock beside the socket: one does for as long as it runs. What no system
+    /// shows is not seen, so only `true` says something by itself; `false` does where it was `true` before.
+    ///
+    /// This asks nobody: where a service manager listens in the daemon's place, to connect would be to start it.
+    pub(crate) fn holds_instance_lock(&self) -> bool {
+        instance_lock::is_held(&self.socket.with_extension("lock"))
+    }
+}

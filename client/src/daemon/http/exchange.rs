@@ -1,0 +1,161 @@
+//! Sends a request over a connection and reads its response, within a deadline and a size.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::message::{CALL_VERSIONS, Head, HttpError, MAX_HEAD_BYTES, Response, parse_head};
+use crate::clock::Deadline;
+
+/// What one read takes.
+pub(super) const READ_CHUNK_BYTES: usize = 8 * 1024;
+
+/// Sends a request and reads the answer, of whose body at most `max_body` bytes are taken. Where nothing has come within
+/// `moment`, `is_hopeless` is asked once whether to wait for the deadline at all.
+pub(crate) fn exchange_unless(
+    stream: &mut UnixStream,
+    request: &[u8],
+    max_body: usize,
+    deadline: Deadline,
+    moment: Duration,
+    is_hopeless: impl FnOnce() -> bool,
+) -> Result<Response, HttpError> {
+    match send(stream, request, deadline) {
+        Err(HttpError::Disconnected { cause, .. }) => receive_early(stream, max_body, deadline, cause),
+        Err(other) => Err(other),
+        Ok(()) => {
+            let mut buffer = Vec::with_capacity(READ_CHUNK_BYTES);
+            // A shorter timeout for the read that there is anyway: who is answered soon pays nothing for this.
+            match read_some(stream, &mut buffer, deadline.within(moment)) {
+                Err(HttpError::TimedOut) if is_hopeless() => return Err(HttpError::TimedOut),
+                Ok(()) | Err(HttpError::TimedOut) => {}
+                Err(lost) => return Err(lost),
+            }
+            receive_rest(stream, buffer, max_body, deadline)
+        }
+    }
+}
+
+/// The same, waiting in any case.
+pub(crate) fn exchange(
+    stream: &mut UnixStream,
+    request: &[u8],
+    max_body: usize,
+    deadline: Deadline,
+) -> Result<Response, HttpError> {
+    match send(stream, request, deadline) {
+        Err(HttpError::Disconnected { cause, .. }) => receive_early(stream, max_body, deadline, cause),
+        Err(other) => Err(other),
+        Ok(()) => receive(stream, max_body, deadline),
+    }
+}
+
+/// A daemon that refuses a large body answers and closes before it has read all of it: see what it said.
+fn receive_early(
+    stream: &mut UnixStream,
+    max_body: usize,
+    deadline: Deadline,
+    cause: Option<io::Error>,
+) -> Result<Response, HttpError> {
+    match receive(stream, max_body, deadline) {
+        Err(HttpError::Disconnected { received: 0, .. }) => Err(HttpError::Disconnected { received: 0, cause }),
+        answer => answer,
+    }
+}
+
+pub(super) fn send(stream: &mut UnixStream, mut rest: &[u8], deadline: Deadline) -> Result<(), HttpError> {
+    while !rest.is_empty() {
+        let left = deadline.remaining().ok_or(HttpError::TimedOut)?;
+        let lost = |error| HttpError::Disconnected { received: 0, cause: Some(error) };
+        stream.set_write_timeout(Some(left)).map_err(lost)?;
+        match stream.write(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(HttpError::TimedOut),
+                _ => return Err(lost(error)),
+            },
+        }
+    }
+    Ok(())
+}
+
+fn receive(stream: &mut UnixStream, max_body: usize, deadline: Deadline) -> Result<Response, HttpError> {
+    receive_rest(stream, Vec::with_capacity(READ_CHUNK_BYTES), max_body, deadline)
+}
+
+/// Reads an answer of which `buffer` has arrived already.
+fn receive_rest(
+    stream: &mut UnixStream,
+    mut buffer: Vec<u8>,
+    max_body: usize,
+    deadline: Deadline,
+) -> Result<Response, HttpError> {
+    let head = receive_head(stream, &mut buffer, CALL_VERSIONS, deadline)?;
+    receive_body(stream, buffer, head, max_body, deadline)
+}
+
+/// Reads until the head is complete; what comes after it may be in the buffer too.
+pub(super) fn receive_head(
+    stream: &mut UnixStream,
+    buffer: &mut Vec<u8>,
+    versions: &[&[u8]],
+    deadline: Deadline,
+) -> Result<Head, HttpError> {
+    loop {
+        if let Some(head) = parse_head(buffer, versions)? {
+            return Ok(head);
+        }
+        if buffer.len() > MAX_HEAD_BYTES {
+            return Err(HttpError::Invalid("its answer has a head without end"));
+        }
+        read_some(stream, buffer, deadline)?;
+    }
+}
+
+/// Reads the body that a head has announced.
+pub(super) fn receive_body(
+    stream: &mut UnixStream,
+    mut buffer: Vec<u8>,
+    head: Head,
+    max_body: usize,
+    deadline: Deadline,
+) -> Result<Response, HttpError> {
+    let length = head.length.ok_or(HttpError::Invalid("its answer has no clear length"))?;
+    if length > max_body {
+        return Err(HttpError::Invalid("its answer is larger than any that we ask for"));
+    }
+    while buffer.len() < head.body_at + length {
+        read_some(stream, &mut buffer, deadline)?;
+    }
+    if buffer.len() > head.body_at + length {
+        return Err(HttpError::Invalid("its answer is longer than it says"));
+    }
+    Ok(Response { head, buffer })
+}
+
+/// Appends what one read brings; the end of the stream is an error, since more is needed.
+pub(super) fn read_some(stream: &mut UnixStream, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<(), HttpError> {
+    let mut chunk = [0; READ_CHUNK_BYTES];
+    let lost = |cause| HttpError::Disconnected { received: buffer.len(), cause };
+    loop {
+        // Afresh before every read: a peer that sends a byte a second must not outlive the deadline.
+        let left = deadline.remaining().ok_or(HttpError::TimedOut)?;
+        stream.set_read_timeout(Some(left)).map_err(|error| lost(Some(error)))?;
+        match stream.read(&mut chunk) {
+            Ok(0) => return Err(lost(None)),
+            Ok(count) => {
+                buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
+                return Ok(());
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(HttpError::TimedOut),
+                _ => return Err(lost(Some(error))),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

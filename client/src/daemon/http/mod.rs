@@ -1,0 +1,13 @@
+//! HTTP/1.1, as far as one request and one response on a Unix socket need it.
+//!
+//! kubectl waits for this code, so it is written by hand: no runtime, no allocation beyond two buffers, one write and
+//! nearly always one read. The daemon sends a `Content-Length` with every response except a stream ([`LineStream`]); the
+//! client rejects anything else.
+
+mod exchange;
+mod message;
+mod ndjson;
+
+pub(crate) use exchange::{exchange, exchange_unless};
+pub(crate) use message::{HttpError, Response, request, request_lines};
+pub(crate) use ndjson::{LineStream, open_stream};

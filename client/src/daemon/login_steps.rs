@@ -1,0 +1,182 @@
+//! A login: a call that is answered step by step, while a person does what it takes.
+
+use std::time::Duration;
+
+use rolecall_protocol::{Endpoint, ErrorCode, LoginRequest, LoginStep, SourceName};
+
+use super::call::{Daemon, MAX_RESPONSE_BYTES, MAX_RETRIES, call_error, check_response};
+use super::error::CallError;
+use super::http::{self, HttpError, LineStream};
+use crate::clock::{Deadline, long_backoff};
+
+/// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The steps of a login, as the daemon tells them.
+#[derive(Debug)]
+pub(crate) struct LoginSteps {
+    lines: LineStream,
+    /// How long the daemon may go on saying nothing.
+    silence_timeout: Duration,
+    silence_deadline: Deadline,
+}
+
+impl Daemon {
+    /// Asks for a login. A daemon that ends before it has said anything, and one that has too many callers, is asked again,
+    /// as in [`Agent::call`].
+    pub(crate) fn login(&self, source: &SourceName, request: &LoginRequest) -> Result<LoginSteps, CallError> {
+        let deadline = Deadline::after(SILENCE_TIMEOUT);
+        let body = serde_json::to_vec(request)
+            .map_err(|error| CallError::InvalidResponse(format!("the request cannot be written ({error})")))?;
+        let request = http::request_lines(&Endpoint::Login(source.clone()), &body);
+        let mut attempt = 0;
+        loop {
+            let result = self.try_login(&request, deadline);
+            let is_asked_again = match &result {
+                Err(CallError::Disconnected(HttpError::Disconnected { received: 0, .. })) => attempt < MAX_RETRIES,
+                Err(CallError::Rejected(said)) => said.code == ErrorCode::Unavailable,
+                _ => false,
+            };
+            if !is_asked_again || !deadline.sleep(long_backoff(attempt)) {
+                return result;
+            }
+            attempt += 1;
+        }
+    }
+
+    fn try_login(&self, request: &[u8], deadline: Deadline) -> Result<LoginSteps, CallError> {
+        let (stream, _) = self.connect(deadline)?;
+        let (answer, lines) = http::open_stream(stream, request, MAX_RESPONSE_BYTES, deadline)
+            .map_err(|error| call_error(error, deadline))?;
+        let is_not_there = answer.status() == 404;
+        match check_response(answer) {
+            Err(CallError::Rejected(said)) if is_not_there && said.code == ErrorCode::BadRequest => {
+                Err(CallError::LoginUnsupported)
+            }
+            Err(error) => Err(error),
+            Ok(_) => Ok(LoginSteps {
+                lines,
+                silence_timeout: SILENCE_TIMEOUT,
+                silence_deadline: Deadline::after(SILENCE_TIMEOUT),
+            }),
+        }
+    }
+}
+
+impl LoginSteps {
+    /// The next step; `None` where there is none within `wait`. A daemon that has not even said that it is there for half a
+    /// minute is given up.
+    pub(crate) fn next(&mut self, wait: Duration) -> Result<Option<LoginStep>, CallError> {
+        // Listened to before it is judged: whoever was stopped (Ctrl-Z) finds in it what was said in that time.
+        match self.lines.next(Deadline::after(wait)) {
+            Ok(Some(line)) => {
+                self.silence_deadline = Deadline::after(self.silence_timeout);
+                if line.trim_ascii().is_empty() {
+                    return Ok(None);
+                }
+                serde_json::from_slice(&line).map(Some).map_err(|error| {
+                    CallError::InvalidResponse(format!("a step of the login is none that it can be ({error})"))
+                })
+            }
+            Ok(None) if self.silence_deadline.remaining().is_none() => Err(CallError::NoResponse(self.silence_timeout)),
+            Ok(None) => Ok(None),
+            Err(error) => Err(call_error(error, self.silence_deadline)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rolecall_protocol::LoginFlow;
+
+    use super::super::call::tests::{FakeServer, http_response};
+    use super::*;
+    use crate::error::CliError;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    fn work() -> SourceName {
+        "work".parse().unwrap()
+    }
+
+    fn begun(text: &str) -> (FakeServer, Result<LoginSteps, CallError>) {
+        let fake = FakeServer::answering(&[&format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{text}")]);
+        let steps = fake.daemon.login(&work(), &LoginRequest::default());
+        (fake, steps)
+    }
+
+    #[test]
+    fn steps_come_one_by_one_and_empty_lines_are_no_steps() {
+        let (mut fake, steps) = begun("\n{\"step\":\"command\",\"argv\":[\"aws\",\"login\"]}\n{\"step\":\"moon\"}\n");
+        let mut steps = steps.unwrap();
+        assert_eq!(steps.next(SOON).unwrap(), None);
+        let argv = vec!["aws".to_owned(), "login".to_owned()];
+        assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Command { argv }));
+        assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Unknown));
+        assert!(matches!(steps.next(SOON), Err(CallError::Disconnected(_))), "it has ended before the last step");
+        let request = fake.requests().remove(0);
+        assert!(request.starts_with("POST /v1/sources/work/login HTTP/1.0\r\n"), "{request}");
+        assert!(request.ends_with(r#"{"flow":"device","renew":false}"#), "{request}");
+    }
+
+    #[test]
+    fn what_a_person_gives_is_in_the_body() {
+        let mut fake = FakeServer::answering(&["HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n"]);
+        let code = Some("123456".to_owned().into());
+        fake.daemon.login(&work(), &LoginRequest { code, flow: LoginFlow::Browser, renew: true, draft: None }).unwrap();
+        let request = fake.requests().remove(0);
+        assert!(request.ends_with(r#"{"code":"123456","flow":"browser","renew":true}"#), "{request}");
+    }
+
+    #[test]
+    fn a_daemon_that_ends_or_has_no_time_is_asked_again() {
+        let full = http_response(503, r#"{"error":{"code":"unavailable","message":"too many callers"}}"#);
+        let good = "HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{\"step\":\"moon\"}\n";
+        let mut fake = FakeServer::answering(&["", &full, good]);
+        let mut steps = fake.daemon.login(&work(), &LoginRequest::default()).unwrap();
+        assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Unknown));
+        assert_eq!(fake.requests().len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_login_is_an_error() {
+        let told = |text: &str| {
+            let error = FakeServer::answering(&[text]).daemon.login(&work(), &LoginRequest::default()).unwrap_err();
+            let error = CliError::from(error);
+            (error.code(), error.to_string())
+        };
+        let (code, text) =
+            told(&http_response(404, r#"{"error":{"code":"bad_request","message":"no such endpoint"}}"#));
+        assert_eq!(code, 4);
+        assert_eq!(text, "the agent is older than this client and cannot log in. Run: rolecall agent restart");
+        let unknown =
+            http_response(404, r#"{"error":{"code":"unknown_source","message":"there is no source \"work\""}}"#);
+        assert_eq!(told(&unknown), (1, "there is no source \"work\"".to_owned()));
+        assert_eq!(told("HTTP/1.0 200 OK\r\n\r\n{}\n").0, 3);
+        let (_fake, steps) = begun("{\"step\":1}\n");
+        assert!(matches!(steps.unwrap().next(SOON), Err(CallError::InvalidResponse(_))));
+    }
+
+    #[test]
+    fn a_daemon_that_says_nothing_is_given_up_and_one_that_says_it_is_there_is_not() {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let ours_again = ours.try_clone().unwrap();
+        std::io::Write::write_all(&mut theirs, b"HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n").unwrap();
+        let (_, lines) = http::open_stream(ours, b"", 1024, Deadline::after(SOON)).unwrap();
+        drop(ours_again);
+        let silence_timeout = Duration::from_millis(60);
+        let mut steps = LoginSteps { lines, silence_timeout, silence_deadline: Deadline::after(Duration::ZERO) };
+        std::io::Write::write_all(&mut theirs, b"\n").unwrap();
+        assert_eq!(steps.next(SOON).unwrap(), None, "it was heard of in the last moment");
+        let begun = Deadline::after(SOON);
+        let error = loop {
+            match steps.next(Duration::from_millis(1)) {
+                Ok(None) if begun.remaining().is_some() => {}
+                Ok(step) => panic!("{step:?}"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, CallError::NoResponse(waited) if waited == silence_timeout), "{error:?}");
+        assert!(begun.remaining().unwrap() <= SOON.checked_sub(silence_timeout).unwrap());
+    }
+}

@@ -1,0 +1,16 @@
+//! The daemon ("the agent", to users) as the client sees it: connect to it, start it where it does not run, call it.
+
+pub(crate) mod call;
+pub(crate) mod config_status;
+mod connect;
+mod cooldown;
+mod error;
+mod events;
+pub(crate) mod http;
+mod instance_lock;
+mod login_steps;
+pub(crate) mod spawn;
+
+pub(crate) use call::{CALL_TIMEOUT, Daemon, IfAbsent, patient_deadline};
+pub(crate) use error::CallError;
+pub(crate) use login_steps::LoginSteps;

@@ -1,0 +1,183 @@
+//! Starting the daemon where it is not running.
+//!
+//! The daemon puts itself into the background and says one line on its standard output: `ready`, `already running`, or
+//! `error: …`. Any number of clients may try at once: one daemon wins the lock, the others say `already running`, and
+//! every client joins the winner.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rolecall_protocol::{StartupLine, location};
+
+use crate::clock::Deadline;
+use crate::environment::{Environment, is_executable};
+use crate::error::{CliError, Exit};
+
+/// The daemon's program.
+const PROGRAM: &str = "rolecalld";
+/// The longest first line that is read, in bytes.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// Why the daemon is still not running.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    /// There is no such program.
+    #[error("rolecalld is neither beside rolecall{} nor on PATH", beside_text(.0.as_deref()))]
+    NotInstalled(Option<PathBuf>),
+    /// It cannot be run.
+    #[error("cannot run {}: {cause}", program.display())]
+    CannotRun {
+        /// The program.
+        program: PathBuf,
+        /// The system's word.
+        cause: io::Error,
+    },
+    /// It said why not.
+    #[error("the agent cannot start: {0}")]
+    StartFailed(String),
+    /// It ended without a word.
+    #[error("the agent ended as soon as it was started")]
+    ExitedSilently,
+    /// It runs but is not ready.
+    #[error("the agent was started but is not ready after {} s", .0.as_secs())]
+    NotReady(std::time::Duration),
+}
+
+fn beside_text(folder: Option<&Path>) -> String {
+    folder.map(|folder| format!(" (in {})", folder.display())).unwrap_or_default()
+}
+
+impl From<SpawnError> for CliError {
+    fn from(error: SpawnError) -> Self {
+        let hint = match &error {
+            SpawnError::NotInstalled(_) => {
+                "Install both programs into one folder, as install/install.sh does".to_owned()
+            }
+            SpawnError::CannotRun { .. } => "Install rolecall again, as install/install.sh does".to_owned(),
+            SpawnError::StartFailed(_) | SpawnError::ExitedSilently | SpawnError::NotReady(_) => match log_file() {
+                Some(log) => format!("Its log is {}", log.display()),
+                None => "Run it in the foreground to see more: rolecalld".to_owned(),
+            },
+        };
+        Self::new(Exit::Unreachable, error.to_string(), hint)
+    }
+}
+
+/// Where a daemon that we start writes its log; `None` where there is no home folder.
+pub(crate) fn log_file() -> Option<PathBuf> {
+    location::state_folder().ok().map(|folder| folder.join("daemon.log"))
+}
+
+/// Starts the daemon and waits until it, or another that was quicker, has the socket.
+pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: Deadline) -> Result<(), SpawnError> {
+    let mut arguments: Vec<OsString> = vec!["--detached".into(), "--socket".into(), socket.into()];
+    if let Some(log) = log_file() {
+        arguments.extend(["--log-file".into(), log.into()]);
+    }
+    let program = find_daemon(environment)?;
+    let (ours, theirs) = output_channel(&program)?;
+    let mut command = daemon_command(&program, environment);
+    command.args(arguments).stdout(theirs).stderr(Stdio::null());
+    command.spawn().map_err(|cause| SpawnError::CannotRun { program, cause })?;
+    drop(command); // it holds our copy of the daemon's end, and we want to see that end close
+    parse_first_line(&read_first_line(ours, deadline)?)
+}
+
+/// A run of the daemon's program that has nothing of this terminal: a cleared environment, `/` as its folder, no input.
+pub(crate) fn daemon_command(program: &Path, environment: &Environment) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(environment.for_daemon()).stdin(Stdio::null()).current_dir("/");
+    command
+}
+
+/// The daemon's program: beside our own, where an installation puts it and a build leaves it, else on `PATH`.
+pub(crate) fn find_daemon(environment: &Environment) -> Result<PathBuf, SpawnError> {
+    let own = std::env::current_exe().ok();
+    let folder = own.as_deref().map(|own| own.canonicalize().unwrap_or_else(|_| own.to_owned()));
+    let folder = folder.as_deref().and_then(Path::parent);
+    folder
+        .map(|folder| folder.join(PROGRAM))
+        .filter(|path| is_executable(path))
+        .or_else(|| environment.find_program(PROGRAM))
+        .ok_or_else(|| SpawnError::NotInstalled(folder.map(Path::to_owned)))
+}
+
+/// Two ends of a channel: ours, and one for a child's standard output. A socket rather than a pipe, because std can
+/// put a deadline on reading from it.
+pub(crate) fn output_channel(program: &Path) -> Result<(UnixStream, Stdio), SpawnError> {
+    let (ours, theirs) =
+        UnixStream::pair().map_err(|cause| SpawnError::CannotRun { program: program.to_owned(), cause })?;
+    Ok((ours, Stdio::from(OwnedFd::from(theirs))))
+}
+
+/// What the daemon says first, without the line's end. Empty if it ended without a word.
+fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, SpawnError> {
+    let slow = SpawnError::NotReady(deadline.limit());
+    let mut line = Vec::new();
+    let mut chunk = [0; 512];
+    while !line.contains(&b'\n') && line.len() < MAX_LINE_BYTES {
+        let Some(left) = deadline.remaining() else { return Err(slow) };
+        if stream.set_read_timeout(Some(left)).is_err() {
+            return Err(SpawnError::ExitedSilently);
+        }
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => line.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Err(slow);
+            }
+            Err(_) => break,
+        }
+    }
+    let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+    line.truncate(end);
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+fn parse_first_line(line: &str) -> Result<(), SpawnError> {
+    match StartupLine::parse(line) {
+        Some(StartupLine::Ready | StartupLine::AlreadyRunning) => Ok(()),
+        Some(StartupLine::Failed(cause)) => Err(SpawnError::StartFailed(cause)),
+        None => Err(SpawnError::ExitedSilently),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn after(said: &[u8]) -> Result<(), SpawnError> {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(said).unwrap();
+        drop(theirs);
+        read_first_line(ours, Deadline::after(Duration::from_secs(5))).and_then(|line| parse_first_line(&line))
+    }
+
+    #[test]
+    fn what_the_daemon_says_first_decides() {
+        assert!(after(b"ready\n").is_ok());
+        assert!(after(b"already running\nmore\n").is_ok());
+        assert!(matches!(after(b""), Err(SpawnError::ExitedSilently)));
+        assert!(matches!(after(b"\n"), Err(SpawnError::ExitedSilently)));
+        let said = |bytes: &[u8]| CliError::from(after(bytes).unwrap_err()).to_string();
+        assert!(said(b"error: config.toml:3: no such key\n").starts_with("the agent cannot start: config.toml:3"));
+        // A hostile or broken program: bounded, one line, no control characters.
+        let noise = said(&vec![0x1b; 100_000]);
+        assert!(noise.len() < 2048 && !noise.contains('\u{1b}'), "{noise}");
+    }
+
+    #[test]
+    fn a_daemon_that_says_nothing_is_not_waited_for_longer_than_the_deadline() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let result = read_first_line(ours, Deadline::after(Duration::from_millis(20)));
+        assert!(matches!(result, Err(SpawnError::NotReady(_))));
+    }
+}

@@ -1,0 +1,202 @@
+//! What went wrong, as it is told: a message, what to do about it, and the exit code.
+
+use std::fmt;
+
+use rolecall_protocol::{ErrorBody, join_sentences, sanitize_for_terminal};
+
+use crate::config_file::ConfigFileError;
+use crate::files::atomic_file::Untouched;
+use crate::kubeconfig::KubeconfigError;
+
+/// The exit codes of the client. Scripts read them, so they do not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Refused or failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The daemon cannot be reached or started.
+    Unreachable = 3,
+    /// The client and the daemon do not speak the same protocol.
+    Mismatch = 4,
+    /// A bug of ours.
+    Bug = 70,
+}
+
+/// An error on its way to the person: one line on standard error and an exit code.
+///
+/// Both texts are made safe for a terminal here, whatever they were put together from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CliError {
+    code: u8,
+    message: String,
+    untouched: Option<Untouched>,
+    hint: Option<String>,
+}
+
+impl CliError {
+    /// An error with its advice: no error of the client's own goes without.
+    pub(crate) fn new(exit: Exit, message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
+        Self {
+            code: exit as u8,
+            message: sanitize_for_terminal(message.as_ref()),
+            untouched: None,
+            hint: Some(sanitize_for_terminal(hint.as_ref())),
+        }
+    }
+
+    /// Refused or failed: the most common kind.
+    pub(crate) fn failed(message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
+        Self::new(Exit::Failed, message, hint)
+    }
+
+    /// Everything there is to say has been said; what is left is the exit code.
+    pub(crate) const fn silent(code: u8) -> Self {
+        Self { code, message: String::new(), untouched: None, hint: None }
+    }
+
+    /// The same, saying first what it is about.
+    #[must_use]
+    pub(crate) fn with_subject(mut self, what: impl fmt::Display) -> Self {
+        if !self.is_silent() {
+            self.message = sanitize_for_terminal(&format!("{what}: {}", self.message));
+        }
+        self
+    }
+
+    /// The same, with more to say after the advice.
+    #[must_use]
+    pub(crate) fn with_hint_suffix(mut self, more: &str) -> Self {
+        if !self.is_silent() {
+            self.hint = Some(self.hint.map_or_else(|| more.to_owned(), |hint| join_sentences(&hint, Some(more))));
+        }
+        self
+    }
+
+    /// The same, with other advice.
+    #[must_use]
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        if self.is_silent() { self } else { Self { untouched: None, hint: Some(hint.to_owned()), ..self } }
+    }
+
+    /// The same, with more to say before the advice, so that a command at the end of the line can be copied.
+    #[must_use]
+    pub(crate) fn with_hint_prefix(mut self, more: &str) -> Self {
+        if !self.is_silent() {
+            self.hint = Some(join_sentences(&sanitize_for_terminal(more), self.hint.as_deref()));
+        }
+        self
+    }
+
+    /// States before the hint that no file was changed, so that a command at the end of the line can be copied.
+    /// Replaces an earlier statement of that kind.
+    #[must_use]
+    pub(crate) fn untouched(mut self, untouched: impl Into<Option<Untouched>>) -> Self {
+        self.untouched = untouched.into();
+        self
+    }
+
+    /// States that the command wrote no file, where the error was about one of them.
+    #[must_use]
+    pub(crate) fn nothing_written(self) -> Self {
+        self.untouched(Untouched::NothingWritten)
+    }
+
+    /// Whether nothing is to be printed.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    /// The exit code.
+    pub(crate) const fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let untouched = self.untouched.map(Untouched::text);
+        f.write_str(&join_sentences(&join_sentences(&self.message, untouched), self.hint.as_deref()))
+    }
+}
+
+impl From<ErrorBody> for CliError {
+    /// The daemon's words, as they are.
+    fn from(body: ErrorBody) -> Self {
+        let code = body.code.exit_code();
+        let body = body.sanitized();
+        let message = if body.message.is_empty() { "the agent refused without a reason".into() } else { body.message };
+        Self { code, message, untouched: None, hint: body.hint }
+    }
+}
+
+impl From<KubeconfigError> for CliError {
+    fn from(error: KubeconfigError) -> Self {
+        Self::failed(error.to_string(), error.advice()).untouched(error.untouched())
+    }
+}
+
+impl From<ConfigFileError> for CliError {
+    fn from(error: ConfigFileError) -> Self {
+        Self::failed(error.to_string(), error.advice()).untouched(error.untouched())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rolecall_protocol::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn a_message_and_its_hint_are_one_line() {
+        let error = CliError::failed("prod: it\nbroke", "Run: rolecall agent restart");
+        assert_eq!(error.to_string(), "prod: it broke. Run: rolecall agent restart");
+        assert_eq!(error.with_subject("x").to_string(), "x: prod: it broke. Run: rolecall agent restart");
+    }
+
+    #[test]
+    fn that_nothing_was_written_is_said_once() {
+        let told = |error: CliError| error.nothing_written().nothing_written().to_string();
+        let bare = CliError { code: 1, message: "no".to_owned(), untouched: None, hint: None };
+        assert_eq!(told(bare), "no. Nothing was written.");
+        assert_eq!(told(CliError::failed("no", "Run: x")), "no. Nothing was written. Run: x");
+        let left = CliError::failed("no", "Mend it.").untouched(Untouched::LeftAsItWas);
+        assert_eq!(left.to_string(), "no. It was left as it was. Mend it.");
+        assert_eq!(told(left), "no. Nothing was written. Mend it.");
+        let locked = CliError::failed("no", "Remove the lock.").untouched(Untouched::NothingChanged);
+        assert_eq!(told(locked), "no. Nothing was written. Remove the lock.");
+        assert!(CliError::silent(1).nothing_written().is_silent());
+    }
+
+    #[test]
+    fn advice_can_be_followed_by_more() {
+        let bare = CliError { code: 1, message: "no".to_owned(), untouched: None, hint: None };
+        assert_eq!(bare.clone().with_hint_suffix("More").to_string(), "no. More");
+        assert_eq!(
+            bare.with_hint_suffix("Mend that line.").with_hint_suffix("More").to_string(),
+            "no. Mend that line. More"
+        );
+        assert_eq!(CliError::failed("no", "Run: x").with_hint("Run: y").to_string(), "no. Run: y");
+        assert!(
+            CliError::silent(1).with_hint_suffix("More").is_silent() && CliError::silent(1).with_hint("x").is_silent()
+        );
+        let bare = CliError { code: 1, message: "no".to_owned(), untouched: None, hint: None };
+        assert_eq!(bare.clone().with_hint_prefix("It stays").to_string(), "no. It stays");
+        assert_eq!(bare.with_hint_suffix("Run: x").with_hint_prefix("It stays").to_string(), "no. It stays. Run: x");
+        assert!(CliError::silent(1).with_hint_prefix("It stays").is_silent());
+    }
+
+    #[test]
+    fn row_39_a_hostile_daemon_moves_no_cursor() {
+        let body = ErrorBody {
+            code: ErrorCode::LoginNeeded,
+            message: "a\u{1b}[2Jb".to_owned(),
+            hint: Some("c\r\nd\u{202e}".to_owned()),
+            automatic_retry: false,
+        };
+        let error = CliError::from(body);
+        assert_eq!(error.code(), 5);
+        assert_eq!(error.to_string(), "a\\u{1b}[2Jb. c d\\u{202e}");
+    }
+}

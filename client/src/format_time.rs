@@ -1,0 +1,223 @@
+//! Times in words, as pure functions of now.
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use rolecall_protocol::{ClockStatus, ErrorClass, Problem, SessionStatus};
+
+/// What two clocks may differ by and still be in step: AWS tells whole seconds, and its answer takes a while.
+const MAX_UNREPORTED_SKEW: SignedDuration = SignedDuration::from_secs(2);
+
+/// How long, in at most two units: `45 s`, `47 min`, `1 h`, `1 h 30 min`, `3 d`.
+pub(crate) fn duration(length: SignedDuration) -> String {
+    let seconds = length.as_secs().max(0);
+    let (minutes, hours) = (seconds / 60, seconds / 3600);
+    match () {
+        () if seconds < 60 => format!("{seconds} s"),
+        () if minutes < 60 => format!("{minutes} min"),
+        () if hours < 48 && minutes % 60 == 0 => format!("{hours} h"),
+        () if hours < 12 => format!("{hours} h {} min", minutes % 60),
+        () if hours < 48 => format!("{hours} h"),
+        () => format!("{} d", hours / 24),
+    }
+}
+
+/// How long something still lasts.
+pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
+    match end.duration_since(now) {
+        over if over.as_secs() <= 0 => "over".to_owned(),
+        rest => format!("{} left", duration(rest)),
+    }
+}
+
+/// How long ago something was. What lies ahead (a clock was set) is `just now`.
+pub(crate) fn ago(now: Timestamp, then: Timestamp) -> String {
+    match now.duration_since(then) {
+        recent if recent.as_secs() < 1 => "just now".to_owned(),
+        past => format!("{} ago", duration(past)),
+    }
+}
+
+/// How far ahead something is. What should have been by now is about to be.
+pub(crate) fn from_now(now: Timestamp, then: Timestamp) -> String {
+    match then.duration_since(now) {
+        due if due.as_secs() < 1 => "now".to_owned(),
+        rest => format!("in {}", duration(rest)),
+    }
+}
+
+/// A time of day where it is near, with its date where it is not.
+pub(crate) fn short_time(now: Timestamp, then: Timestamp, zone: &TimeZone) -> String {
+    let (today, local) = (now.to_zoned(zone.clone()), then.to_zoned(zone.clone()));
+    let shape = if today.date() == local.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    local.strftime(shape).to_string()
+}
+
+/// A moment to the second, for details.
+pub(crate) fn date_time(then: Timestamp, zone: &TimeZone) -> String {
+    then.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A time of day to the second, for what is looked at now.
+pub(crate) fn time_of_day(then: Timestamp, zone: &TimeZone) -> String {
+    then.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+}
+
+/// A moment and how far off it is: `15:42 (1 h)`, with what else there is to say about that. A session that was asked
+/// for as one hour is told as one hour even a second later.
+pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Option<&str>) -> String {
+    let rest = end.duration_since(now).saturating_add(SignedDuration::from_secs(5));
+    let aside = aside.map(|aside| format!("; {aside}")).unwrap_or_default();
+    format!("{} ({}{aside})", short_time(now, end, zone), duration(rest))
+}
+
+/// How long a session is, where that is shorter than what was asked for by more than clocks and calls explain.
+pub(crate) fn granted_if_shorter(session: &SessionStatus, asked: SignedDuration) -> Option<SignedDuration> {
+    let granted = session.expires?.duration_since(session.issued);
+    (asked.saturating_sub(granted) > SignedDuration::from_mins(1)).then_some(granted)
+}
+
+/// How it is told that a profile has no session and nothing is wrong: a daemon that was started anew has none either.
+pub(crate) const fn unused_session(last_used: Option<Timestamp>, needs_login: bool) -> &'static str {
+    match (last_used, needs_login) {
+        (Some(_), true) => "no session; needs a login",
+        (Some(_), false) => "no session; got on next use",
+        (None, true) => "not used yet; needs a login",
+        (None, false) => "not used yet",
+    }
+}
+
+/// How it is told that a profile's session has ended and nothing is wrong.
+pub(crate) const fn expired_session(needs_login: bool) -> &'static str {
+    if needs_login { "expired; needs a login" } else { "expired, renewed on use" }
+}
+
+/// When a problem is tried again by itself: `in 12 s`. A login is waited for, so that has no such time.
+pub(crate) fn next_try(problem: &Problem, now: Timestamp) -> Option<String> {
+    let retry = problem.retry.filter(|_| problem.class != ErrorClass::Login)?;
+    Some(from_now(now, retry))
+}
+
+/// This machine's clock against AWS's, and how old that is: `in step with AWS's (measured 5 min ago)`.
+pub(crate) fn clock_status(clock: Option<&ClockStatus>, now: Timestamp) -> String {
+    let Some(clock) = clock else { return "not compared with AWS's yet".to_owned() };
+    let corrected = if clock.corrected { ", corrected" } else { "" };
+    let measured = ago(now, clock.measured);
+    format!("{}{corrected} (measured {measured})", clock_skew(clock).unwrap_or_else(|| "in step with AWS's".to_owned()))
+}
+
+/// How far this machine's clock is from AWS's: `7 min behind AWS's`; `None` where they are in step.
+pub(crate) fn clock_skew(clock: &ClockStatus) -> Option<String> {
+    let skew = skew(clock);
+    let direction = if skew.is_negative() { "ahead of" } else { "behind" };
+    (skew.abs() > MAX_UNREPORTED_SKEW).then(|| format!("{} {direction} AWS's", duration(skew.abs())))
+}
+
+/// How far AWS's clock is ahead, as a duration that has its opposite.
+fn skew(clock: &ClockStatus) -> SignedDuration {
+    SignedDuration::from_secs(clock.skew_seconds.max(-i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn lengths() {
+        for (seconds, words) in [
+            (-5, "0 s"),
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (119, "1 min"),
+            (47 * 60 + 59, "47 min"),
+            (3600, "1 h"),
+            (3600 + 90, "1 h 1 min"),
+            (5400, "1 h 30 min"),
+            (12 * 3600, "12 h"),
+            (12 * 3600 + 300, "12 h"),
+            (47 * 3600, "47 h"),
+            (48 * 3600, "2 d"),
+            (400 * 86400, "400 d"),
+        ] {
+            assert_eq!(duration(SignedDuration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn relative_times() {
+        let now = at("2026-01-02T12:00:00Z");
+        assert_eq!(time_left(now, at("2026-01-02T12:47:30Z")), "47 min left");
+        assert_eq!(time_left(now, at("2026-01-02T12:00:00Z")), "over");
+        assert_eq!(time_left(now, at("2026-01-01T12:00:00Z")), "over");
+        assert_eq!(ago(now, at("2026-01-02T11:59:48Z")), "12 s ago");
+        assert_eq!(ago(now, at("2026-01-02T11:57:00Z")), "3 min ago");
+        assert_eq!(ago(now, at("2026-01-02T11:59:59.5Z")), "just now");
+        assert_eq!(ago(now, at("2026-01-02T13:00:00Z")), "just now");
+        assert_eq!(from_now(now, at("2026-01-02T12:17:59Z")), "in 17 min");
+        assert_eq!(from_now(now, at("2026-01-02T12:00:00.5Z")), "now");
+        assert_eq!(from_now(now, at("2026-01-02T11:00:00Z")), "now");
+    }
+
+    #[test]
+    fn a_session_is_cut_short_by_more_than_a_minute_or_not_at_all() {
+        let cut = |seconds: i64, asked| {
+            let issued = at("2026-01-02T12:00:00Z");
+            let session = SessionStatus {
+                arn: None,
+                key_id_suffix: "WXYZ".to_owned(),
+                issued,
+                expires: Some(issued + SignedDuration::from_secs(seconds)),
+            };
+            granted_if_shorter(&session, SignedDuration::from_hours(asked)).map(|granted| granted.as_secs())
+        };
+        assert_eq!(cut(3600, 12), Some(3600));
+        assert_eq!(cut(3600 - 60, 1), None);
+        assert_eq!(cut(3600 - 61, 1), Some(3539));
+        assert_eq!(cut(3600 + 5, 1), None);
+    }
+
+    #[test]
+    fn the_next_try_is_told_unless_a_login_is_waited_for() {
+        let now = at("2026-01-02T12:00:00Z");
+        let told = |class: &str, retry: Option<&str>| {
+            let problem = serde_json::json!({"since": "2026-01-02T11:00:00Z", "class": class, "retry": retry,
+                "code": "aws_unavailable", "message": "STS does not answer"});
+            next_try(&serde_json::from_value(problem).unwrap(), now)
+        };
+        assert_eq!(told("retry", Some("2026-01-02T12:00:12Z")).as_deref(), Some("in 12 s"));
+        assert_eq!(told("change", Some("2026-01-02T11:59:00Z")).as_deref(), Some("now"));
+        assert_eq!(told("moon", Some("2026-01-02T12:01:00Z")).as_deref(), Some("in 1 min"));
+        assert_eq!(told("retry", None), None);
+        assert_eq!(told("login", Some("2026-01-02T12:00:12Z")), None);
+    }
+
+    #[test]
+    fn the_clock_against_that_of_aws() {
+        let told = |skew_seconds, measured, corrected| {
+            let status = ClockStatus { skew_seconds, measured: at(measured), corrected };
+            clock_status(Some(&status), at("2026-01-02T12:00:00Z"))
+        };
+        assert_eq!(told(0, "2026-01-02T11:55:00Z", false), "in step with AWS's (measured 5 min ago)");
+        assert_eq!(told(-2, "2026-01-02T12:00:00Z", false), "in step with AWS's (measured just now)");
+        assert_eq!(told(3, "2026-01-02T12:00:00Z", false), "3 s behind AWS's (measured just now)");
+        assert_eq!(told(420, "2026-01-02T11:55:00Z", true), "7 min behind AWS's, corrected (measured 5 min ago)");
+        assert_eq!(told(-7200, "2026-01-02T11:59:00Z", true), "2 h ahead of AWS's, corrected (measured 1 min ago)");
+        assert_eq!(clock_status(None, at("2026-01-02T12:00:00Z")), "not compared with AWS's yet");
+        // Whatever a daemon says, it is told rather than computed with.
+        assert!(told(i64::MIN, "2026-01-02T12:00:00Z", true).contains(" ahead of AWS's, corrected"));
+        assert!(told(i64::MAX, "2026-01-02T12:00:00Z", true).contains(" behind AWS's, corrected"));
+    }
+
+    #[test]
+    fn in_the_local_zone() {
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        let now = at("2026-01-02T13:42:01Z");
+        assert_eq!(until(now, at("2026-01-02T14:42:00Z"), &zone, None), "15:42 (1 h)");
+        assert_eq!(until(now, at("2026-01-02T14:42:00Z"), &zone, Some("no more")), "15:42 (1 h; no more)");
+        assert_eq!(until(now, at("2026-01-03T01:42:00Z"), &zone, None), "2026-01-03 02:42 (12 h)");
+        assert_eq!(date_time(now, &zone), "2026-01-02 14:42:01");
+    }
+}

@@ -1,0 +1,124 @@
+//! What an edit of a kubeconfig did, and what was found in one.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The files that an edit wrote, for the report to the user.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The changed files, with symbolic links resolved.
+    pub(crate) files: Vec<PathBuf>,
+    /// The backups of their old texts.
+    pub(crate) backups: Vec<PathBuf>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Something the user should know after a successful edit. Its `Display` is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// A lock file of kubectl was so old that its owner must have crashed; it was removed.
+    StaleLockRemoved { lock: PathBuf, age: Duration },
+    /// The file had a hard link, which still has the old text.
+    OtherNameKeepsOldText { file: PathBuf },
+}
+
+/// The result of [`upsert`].
+#[derive(Debug)]
+pub(crate) struct UpsertOutcome {
+    /// One per entry, in the given order.
+    pub(crate) entries: Vec<EntryOutcome>,
+    /// The current context after the edit.
+    pub(crate) current_context: Option<String>,
+    pub(crate) written: Written,
+}
+
+/// What [`upsert`] did with one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EntryOutcome {
+    pub(crate) profile: String,
+    pub(crate) change: Change,
+    /// The file of its context, as listed in `KUBECONFIG` (symbolic links not resolved).
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Added,
+    Updated,
+    Unchanged,
+}
+
+/// The result of [`remove`].
+#[derive(Debug)]
+pub(crate) struct RemoveOutcome {
+    /// One per profile, in the given order.
+    pub(crate) profiles: Vec<(String, Removal)>,
+    /// The removed context, if it was the current one. kubectl needs `--context` from now on.
+    pub(crate) unset_current: Option<String>,
+    /// Contexts of the user that refer to a removed cluster or user. They stay and no longer work.
+    pub(crate) left_dangling: Vec<String>,
+    pub(crate) written: Written,
+}
+
+/// What [`remove`] did with a profile's entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    Removed,
+    /// No entry has this name.
+    NotFound,
+    /// The context or user of this name was made by another tool. It stays.
+    NotOurs,
+}
+
+/// The result of [`use_context`].
+#[derive(Debug)]
+pub(crate) struct UseOutcome {
+    /// The current context before the edit.
+    pub(crate) previous: Option<String>,
+    /// The file that sets the current context, as listed in `KUBECONFIG` (symbolic links not resolved).
+    pub(crate) file: PathBuf,
+    pub(crate) written: Written,
+}
+
+/// A context as kubectl sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Context {
+    pub(crate) name: String,
+    pub(crate) cluster: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) namespace: Option<String>,
+    /// The file that has it, as listed in `KUBECONFIG`.
+    pub(crate) file: PathBuf,
+    /// The profile whose token it uses, if its user entry runs `rolecall token`.
+    pub(crate) profile: Option<String>,
+    pub(crate) is_current: bool,
+}
+
+/// The entries of a profile in the kubeconfig.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InstalledEntry {
+    /// The file of the context, as listed in `KUBECONFIG`.
+    pub(crate) file: PathBuf,
+    pub(crate) server: Option<String>,
+    pub(crate) certificate_authority_data: Option<String>,
+    /// The program that kubectl runs.
+    pub(crate) command: PathBuf,
+    pub(crate) is_current: bool,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::StaleLockRemoved { lock, age } => write!(
+                f,
+                "removed {}, a lock that a crashed kubectl left there {} s ago",
+                lock.display(),
+                age.as_secs()
+            ),
+            Note::OtherNameKeepsOldText { file } => {
+                write!(f, "{} was a hard link: its other name still has the old text", file.display())
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A browser on this machine, for the person who sits at it.
+
+use crate::environment::Environment;
+
+/// The longest address that is opened or shown as it is, in bytes.
+const MAX_URL_BYTES: usize = 8 * 1024;
+
+/// Whether there is one that the person can see: not over SSH, and elsewhere than on macOS not without a display.
+pub(crate) fn is_available(environment: &Environment) -> bool {
+    let has = |name| environment.get(name).is_some();
+    !has("SSH_CONNECTION") && (cfg!(target_os = "macos") || has("DISPLAY") || has("WAYLAND_DISPLAY"))
+}
+
+/// Whether it is an address that a browser opens, rather than a file or a program's own: over TLS, or of this machine.
+pub(crate) fn is_web_page(url: &str) -> bool {
+    let of_this_machine = |host: &str| ["127.0.0.1", "[::1]", "localhost"].contains(&host);
+    let is_web_page = match url.split_once("://") {
+        Some(("https", rest)) => !host(rest).is_empty(),
+        Some(("http", rest)) => of_this_machine(host(rest)),
+        _ => false,
+    };
+    is_web_page && url.len() <= MAX_URL_BYTES && url.chars().all(|c| c.is_ascii_graphic())
+}
+
+/// The host of what comes after the scheme; empty where somebody hides it behind a user.
+fn host(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return "";
+    }
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+/// Opens an address, in a process of its own whose words go nowhere. False where that cannot be.
+pub(crate) fn open(url: &str) -> bool {
+    is_web_page(url) && open::that_detached(url).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_needs_a_display_and_no_ssh() {
+        let is_available = |pairs: &[(&str, &str)]| {
+            is_available(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+        };
+        assert!(is_available(&[("DISPLAY", ":0")]));
+        assert!(is_available(&[("WAYLAND_DISPLAY", "wayland-0")]));
+        assert!(!is_available(&[("DISPLAY", ":10"), ("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22")]));
+        assert_eq!(is_available(&[("DISPLAY", "")]), cfg!(target_os = "macos"));
+    }
+
+    #[test]
+    fn nothing_but_a_page_is_opened() {
+        for page in [
+            "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH",
+            "https://x.awsapps.com/start/#/device?user_code=A",
+            "http://127.0.0.1:8080/start",
+            "http://localhost/x",
+            "http://[::1]:80/x",
+        ] {
+            assert!(is_web_page(page), "{page}");
+        }
+        for other in [
+            "",
+            "https://",
+            "https:///x",
+            "http://example.com/",
+            "http://127.0.0.1@example.com/",
+            "http://127.0.0.1:80@example.com/",
+            "http://localhost.example.com/",
+            "file:///etc/passwd",
+            "vnc://127.0.0.1",
+            "-h",
+            "https://x/\u{1b}[2J",
+            "https://x/a b",
+            &format!("https://x/{}", "a".repeat(MAX_URL_BYTES)),
+        ] {
+            assert!(!is_web_page(other) && !open(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The person at this terminal.
+
+use std::io::IsTerminal;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use jiff::{Timestamp, tz::TimeZone};
+use nix::sys::signal::Signal;
+use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, join_sentences, sanitize_for_terminal};
+
+use super::browser;
+use super::flow::{self, LoginUi, VerificationPage};
+use crate::clock::{self, Deadline};
+use crate::context::Context;
+use crate::environment::Environment;
+use crate::error::CliError;
+use crate::format_time;
+use crate::terminal::prompt;
+use crate::terminal::signals;
+use crate::terminal::status_line::{Sink, StatusLine, TERMINATION_SIGNALS};
+use crate::terminal::style;
+use crate::terminal::style::Screen;
+use crate::terminal::tty::{Tty, TypedLine};
+
+/// How long somebody may take to answer a question.
+const PROMPT_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long somebody may take to say whether they want to log in.
+const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a program may take that logs in by itself: it waits for a browser as well.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(10);
+/// How often somebody may type something that is no code.
+const MAX_MISTYPED_CODES: u32 = 3;
+/// The digits of a code.
+const CODE_DIGITS: usize = 6;
+
+/// Where codes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CodeInput {
+    /// Somebody types them.
+    Terminal,
+    /// One, from another program.
+    StandardInput,
+}
+
+/// The person at this terminal, as far as there is one.
+#[derive(Debug)]
+pub(crate) struct Prompter {
+    /// What it is about, for the beginning of a line.
+    about: String,
+    source: SourceName,
+    environment: Environment,
+    screen: Screen,
+    line: StatusLine,
+    tty: Option<Tty>,
+    codes: CodeInput,
+    has_browser: bool,
+    /// Until when questions are answered, where they share that time.
+    until: Option<Deadline>,
+    waiting: Option<Waiting>,
+    frames: usize,
+    /// Whether a code was given already.
+    code_was_asked: bool,
+}
+
+/// What is waited for in a browser.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    expires: Timestamp,
+}
+
+impl Prompter {
+    /// The person who runs `rolecall login`.
+    pub(crate) fn for_command(
+        source: &SourceName,
+        context: &Context,
+        codes: CodeInput,
+        has_browser: bool,
+    ) -> Result<Self, CliError> {
+        let environment = context.environment.clone();
+        let is_live = std::io::stderr().is_terminal() && style::supports_cursor_moves(&environment);
+        let (tty, about) = (Tty::open(), format!("source \"{source}\""));
+        let line = StatusLine::new(Sink::StandardError, is_live, tty.clone())?;
+        let screen = context.screen;
+        let source = source.clone();
+        Ok(Self {
+            about,
+            source,
+            environment,
+            screen,
+            line,
+            tty,
+            codes,
+            has_browser,
+            until: None,
+            waiting: None,
+            frames: 0,
+            code_was_asked: false,
+        })
+    }
+
+    /// The person who runs what has run us as its plugin: everything is said and asked on the terminal.
+    pub(crate) fn for_plugin(
+        about: &str,
+        source: &SourceName,
+        tty: Tty,
+        environment: Environment,
+    ) -> Result<Self, CliError> {
+        let line = StatusLine::new(
+            Sink::Terminal(tty.clone()),
+            style::supports_cursor_moves(&environment),
+            Some(tty.clone()),
+        )?;
+        let has_browser = browser::is_available(&environment);
+        Ok(Self {
+            about: about.to_owned(),
+            source: source.clone(),
+            screen: Screen::detect(&environment),
+            environment,
+            line,
+            tty: Some(tty),
+            codes: CodeInput::Terminal,
+            has_browser,
+            until: None,
+            waiting: None,
+            frames: 0,
+            code_was_asked: false,
+        })
+    }
+
+    /// Whether there is a browser to open.
+    pub(crate) const fn has_browser(&self) -> bool {
+        self.has_browser
+    }
+
+    /// Asks whether to log in now, after the daemon has refused for want of a login. False for a no, and for no answer.
+    pub(crate) fn confirm_login(&self, refusal: &ErrorBody) -> bool {
+        let message = refusal.clone().sanitized().message;
+        let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
+        self.confirm(&question, CONFIRM_TIMEOUT) == Some(true)
+    }
+
+    /// Asks for a yes. `None` where nobody answers.
+    fn confirm(&self, question: &str, limit: Duration) -> Option<bool> {
+        match self.ask(question, Deadline::after(limit)) {
+            TypedLine::Line(line) => Some(prompt::is_yes(&line, true)),
+            TypedLine::End => Some(false),
+            TypedLine::Timeout => None,
+        }
+    }
+
+    /// From now on, questions are answered within the time that somebody has for one.
+    pub(crate) fn limit_prompt_time(&mut self) {
+        self.until = Some(Deadline::after(PROMPT_TIMEOUT));
+    }
+
+    /// Says something in a line.
+    pub(crate) fn print(&self, text: &str) {
+        self.line.print_line(&format!("rolecall: {}: {}", self.about, sanitize_for_terminal(text)));
+    }
+
+    /// What somebody types after a question. The line ends in any case.
+    fn ask(&self, question: &str, deadline: Deadline) -> TypedLine {
+        let Some(tty) = &self.tty else { return TypedLine::End };
+        let typed = self.line.ask(tty, question, deadline);
+        if !matches!(typed, TypedLine::Line(_)) {
+            tty.write("\n");
+        }
+        typed
+    }
+
+    fn read_typed_code(&self, serial: &MfaSerial) -> Result<Secret<String>, CliError> {
+        if self.tty.is_none() {
+            return Err(self.login_needed(
+                &format!("a code of the MFA device {serial} is needed, and there is no terminal to ask for it on"),
+                &format!(
+                    "Run it in a terminal, or have a program give the code: rolecall login {} --code-stdin",
+                    self.source
+                ),
+            ));
+        }
+        let deadline = self.until.unwrap_or_else(|| Deadline::after(PROMPT_TIMEOUT));
+        for _ in 0..MAX_MISTYPED_CODES {
+            // With what is typed shown: it is good once and for half a minute, and a mistyped one costs more than one that
+            // is seen. aws-vault does the same.
+            let question = format!("Code of the MFA device {}: ", sanitize_for_terminal(serial.as_str()));
+            match self.ask(&question, deadline) {
+                TypedLine::Line(line) => match parse_code(&line) {
+                    Some(code) => return Ok(code),
+                    None => self.print(&format!("a code has {CODE_DIGITS} digits")),
+                },
+                TypedLine::End => return Err(self.login_needed("no code was given", &self.retry_hint())),
+                TypedLine::Timeout => {
+                    let waited = format!("no code was given within {} s", deadline.limit().as_secs());
+                    return Err(self.login_needed(&waited, &self.retry_hint()));
+                }
+            }
+        }
+        Err(self.login_needed("no code was given that could be one", &self.retry_hint()))
+    }
+
+    fn read_piped_code(&self) -> Result<Secret<String>, CliError> {
+        let line = prompt::read_stdin_line().ok().flatten();
+        line.and_then(|line| parse_code(line.expose())).ok_or_else(|| {
+            CliError::failed(
+                format!("{}: what came on standard input is no code of {CODE_DIGITS} digits", self.about),
+                "Have the program print the code alone, on one line",
+            )
+        })
+    }
+
+    fn retry_hint(&self) -> String {
+        format!("Try again: rolecall login {}", self.source)
+    }
+
+    /// A person is needed, and is not there or has not done it.
+    fn login_needed(&self, what: &str, hint: &str) -> CliError {
+        ErrorBody::new(ErrorCode::LoginNeeded, format!("{}: {what}", self.about)).hint(hint).into()
+    }
+
+    fn run_child(&self, argv: &[String], shown: &str) -> Result<ExitStatus, CliError> {
+        let instead = format!("Run it in a terminal: {shown}");
+        let (program, arguments) =
+            argv.split_first().ok_or_else(|| self.login_needed("there is no program to run", &self.retry_hint()))?;
+        let Some(path) = self.environment.find_program(program) else {
+            let missing = format!("{shown} has to be run, and {program} is not on PATH");
+            return Err(self.login_needed(&missing, &format!("Install it, then: rolecall login {}", self.source)));
+        };
+        let Some(tty) = &self.tty else {
+            return Err(
+                self.login_needed(&format!("{shown} has to be run, and there is no terminal to run it on"), &instead)
+            );
+        };
+        let cannot = |error| self.login_needed(&format!("cannot run {shown}: {error}"), &instead);
+        let mut command = Command::new(path);
+        command.args(arguments);
+        let stdio = || tty.stdio().map_err(cannot);
+        command.stdin(stdio()?).stdout(stdio()?).stderr(stdio()?);
+        self.print(&format!("running {shown}"));
+        self.line.hand_to_child(|| {
+            tty.with_restored_mode(|| {
+                let mut child =
+                    signals::with_default_action(TERMINATION_SIGNALS, || command.spawn()).map_err(cannot)?;
+                let deadline = Deadline::after(COMMAND_TIMEOUT);
+                loop {
+                    match child.try_wait().map_err(cannot)? {
+                        Some(status) => return Ok(status),
+                        None if deadline.sleep(Duration::from_millis(20)) => {}
+                        None => {
+                            // It is our own child, so this cannot hit anybody else.
+                            let _ = child.kill();
+                            let _ = child.wait();
+                            let late = format!("{shown} has not ended within {} min", COMMAND_TIMEOUT.as_secs() / 60);
+                            return Err(self.login_needed(&late, &instead));
+                        }
+                    }
+                }
+            })
+        })
+    }
+
+    /// How the page is told of, and whether a browser was opened for it.
+    fn print_page(&self, page: &VerificationPage) {
+        let is_open =
+            self.has_browser && signals::with_default_action(TERMINATION_SIGNALS, || browser::open(&page.url));
+        let code = page.code.as_deref().map(sanitize_for_terminal);
+        let wanted = match (is_open, &code) {
+            (true, Some(code)) => format!("your browser opens this page; confirm the code {code} there:"),
+            (true, None) => "sign in on the page that your browser opens:".to_owned(),
+            (false, Some(code)) => format!("open this page in a browser, and confirm the code {code} there:"),
+            (false, None) => "open this page in a browser on this machine, and sign in:".to_owned(),
+        };
+        let shown = if browser::is_web_page(&page.url) { page.url.clone() } else { sanitize_for_terminal(&page.url) };
+        self.line.print_line(&format!("rolecall: {}: {wanted}\n  {shown}", self.about));
+        if page.joined {
+            self.print("this login was begun before, here or elsewhere; whoever confirms it, it is good for all");
+        }
+        if !self.line.is_live() {
+            let end = format_time::short_time(clock::now(), page.expires, &TimeZone::system());
+            self.print(&format!("waiting for that, until {end}"));
+        }
+    }
+}
+
+impl LoginUi for Prompter {
+    fn ask_code(&mut self, serial: &MfaSerial, refused: Option<&ErrorBody>) -> Result<Secret<String>, CliError> {
+        match (self.codes, refused) {
+            (CodeInput::StandardInput, Some(refused)) => Err(refused.clone().into()),
+            (CodeInput::StandardInput, None) => self.read_piped_code(),
+            (CodeInput::Terminal, refused) => {
+                match refused {
+                    // Its own advice is to do what is being done.
+                    Some(refused) => {
+                        let message = sanitize_for_terminal(&refused.message);
+                        let told = join_sentences(&message, Some("Wait for the next that the device shows"));
+                        self.line.print_line(&format!("rolecall: {told}"));
+                    }
+                    None if self.code_was_asked => {
+                        self.print("one more code is needed: wait for the next that the device shows");
+                    }
+                    None => {}
+                }
+                self.code_was_asked = true;
+                self.read_typed_code(serial)
+            }
+        }
+    }
+
+    fn show_page(&mut self, page: &VerificationPage) {
+        let limit = clock::now() + flow::BROWSER_TIMEOUT;
+        self.waiting = Some(Waiting { expires: page.expires.min(limit) });
+        self.print_page(page);
+        self.show_waiting();
+    }
+
+    fn show_waiting(&mut self) {
+        let Some(Waiting { expires }) = self.waiting else { return };
+        self.frames = self.frames.wrapping_add(1);
+        let wheel = if self.screen.unicode { "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" } else { "|/-\\" };
+        let mark = wheel.chars().cycle().nth(self.frames % wheel.chars().count()).unwrap_or('-');
+        let left = format_time::time_left(clock::now(), expires);
+        self.line.draw(&format!("{mark} waiting for the browser, {left} (Ctrl-C to leave)"));
+    }
+
+    fn run_command(&mut self, argv: &[String]) -> Result<(), CliError> {
+        let shown = sanitize_for_terminal(&argv.join(" "));
+        let status = self.run_child(argv, &shown)?;
+        if was_interrupted(status) {
+            // Ctrl-C was for both.
+            signals::raise_default(Signal::SIGINT);
+        }
+        if status.success() {
+            return Ok(());
+        }
+        let failed = ErrorBody::new(ErrorCode::LoginFailed, format!("{}: {shown} has failed ({status})", self.about));
+        Err(failed.hint("It has said why above").into())
+    }
+
+    fn interruptible<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        signals::with_default_action(TERMINATION_SIGNALS, call)
+    }
+
+    fn clear(&mut self) {
+        self.waiting = None;
+        self.line.clear();
+    }
+}
+
+/// A code as somebody types it, with blanks in it or around it.
+fn parse_code(line: &str) -> Option<Secret<String>> {
+    let digits: String = line.chars().filter(|c| !c.is_whitespace()).collect();
+    let is_code = digits.len() == CODE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+    is_code.then(|| Secret::new(digits))
+}
+
+fn was_interrupted(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    const SHELL_SIGINT_CODE: i32 = 128 + Signal::SIGINT as i32;
+    status.signal() == Some(Signal::SIGINT as i32) || status.code() == Some(SHELL_SIGINT_CODE)
+}
+
+#[cfg(test)]
+mod tests {
+    use rolecall_protocol::LoginRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_code_has_six_digits_however_it_is_typed() {
+        for good in ["123456", " 123 456 \r", "123456\t"] {
+            let request = LoginRequest { code: parse_code(good), ..LoginRequest::default() };
+            assert!(serde_json::to_string(&request).unwrap().contains(r#""code":"123456""#), "{good:?}");
+        }
+        for bad in ["", "12345", "1234567", "12345a", "１２３４５６", "-12345"] {
+            assert!(parse_code(bad).is_none(), "{bad:?}");
+        }
+    }
+}

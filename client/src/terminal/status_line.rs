@@ -1,0 +1,169 @@
+//! The last line of the terminal while a login goes on: what is waited for, or what is asked.
+//!
+//! Whatever ends the program there first gives the line back: a terminal that is left in the middle of one is a mess.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::clock::Deadline;
+use crate::error::CliError;
+use crate::output;
+use crate::terminal::prompt;
+use crate::terminal::signals;
+use crate::terminal::tty::{self, Tty, TypedLine};
+
+/// What would end the program in the middle of a line.
+pub(crate) const TERMINATION_SIGNALS: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+/// How long whoever is about to end waits for somebody who draws.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often it is looked whether they have done so.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// Goes to the line's beginning and clears it.
+const CLEAR_LINE: &str = "\r\u{1b}[K";
+
+/// Where it is talked.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Standard error.
+    StandardError,
+    /// The terminal itself.
+    Terminal(Tty),
+}
+
+/// What the last line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineState {
+    /// Empty.
+    Empty,
+    /// Drawn, to be drawn over.
+    Drawn,
+    /// A question, with the cursor behind it.
+    Asking,
+    /// Another program's.
+    HandedToChild,
+}
+
+/// The line, shared with whoever is told of signals.
+#[derive(Debug, Clone)]
+pub(crate) struct StatusLine(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    sink: Sink,
+    /// Whether what was drawn there can be drawn over.
+    is_live: bool,
+    tty: Option<Tty>,
+    state: Mutex<LineState>,
+}
+
+impl StatusLine {
+    /// One that talks to `sink` and asks on `tty`, and gives the line back before a signal ends the program.
+    pub(crate) fn new(sink: Sink, is_live: bool, tty: Option<Tty>) -> Result<Self, CliError> {
+        let line = Self(Arc::new(Shared { sink, is_live, tty, state: Mutex::new(LineState::Empty) }));
+        let shared = line.clone();
+        signals::handle_in_thread(TERMINATION_SIGNALS, move |signal| shared.on_signal(signal)).map_err(|error| {
+            CliError::failed(format!("cannot start a thread: {error}"), "There may be too many processes")
+        })?;
+        Ok(line)
+    }
+
+    /// Says something, above whatever is drawn.
+    pub(crate) fn print_line(&self, text: &str) {
+        let mut state = self.state();
+        let clear = if *state == LineState::Drawn { CLEAR_LINE } else { "" };
+        *state = LineState::Empty;
+        self.write(&format!("{clear}{text}\n"));
+    }
+
+    /// Draws the line, over what was drawn before; nothing where that cannot be.
+    pub(crate) fn draw(&self, text: &str) {
+        if !self.is_live() {
+            return;
+        }
+        let width = self.width();
+        let mut state = self.state();
+        *state = LineState::Drawn;
+        // The last column stays free: a line that fills it would begin another.
+        let cut: String = text.chars().take(width.saturating_sub(1)).collect();
+        self.write(&format!("{CLEAR_LINE}{cut}"));
+    }
+
+    /// Takes away what was drawn.
+    pub(crate) fn clear(&self) {
+        let mut state = self.state();
+        if std::mem::replace(&mut *state, LineState::Empty) == LineState::Drawn {
+            self.write(CLEAR_LINE);
+        }
+    }
+
+    /// Asks a question on the terminal, with the cursor behind it.
+    pub(crate) fn ask(&self, tty: &Tty, question: &str, deadline: Deadline) -> TypedLine {
+        tty.discard_typed_input();
+        *self.state() = LineState::Asking;
+        let typed = prompt::ask(tty, question, Some(deadline));
+        *self.state() = LineState::Empty;
+        typed
+    }
+
+    /// Leaves the terminal to another program, which is the one that Ctrl-C is for meanwhile.
+    pub(crate) fn hand_to_child<T>(&self, act: impl FnOnce() -> T) -> T {
+        *self.state() = LineState::HandedToChild;
+        let done = act();
+        *self.state() = LineState::Empty;
+        done
+    }
+
+    /// Whether something can be drawn.
+    pub(crate) fn is_live(&self) -> bool {
+        self.0.is_live
+    }
+
+    /// The line, once nobody writes to it. `None` where somebody is in the middle of a write and stays there: to a terminal
+    /// that was stopped, say.
+    fn try_state(&self) -> Option<MutexGuard<'_, LineState>> {
+        let deadline = Deadline::after(LOCK_TIMEOUT);
+        loop {
+            match self.0.state.try_lock() {
+                Ok(state) => return Some(state),
+                Err(TryLockError::Poisoned(state)) => return Some(state.into_inner()),
+                Err(TryLockError::WouldBlock) if deadline.sleep(LOCK_POLL_INTERVAL) => {}
+                Err(TryLockError::WouldBlock) => return None,
+            }
+        }
+    }
+
+    /// A signal has come that would end the program.
+    fn on_signal(&self, signal: Signal) {
+        // Held to the end, so that nobody draws after it.
+        let held = self.try_state();
+        match held.as_deref().copied().unwrap_or(LineState::Empty) {
+            LineState::HandedToChild if matches!(signal, Signal::SIGINT | Signal::SIGQUIT) => return,
+            LineState::Drawn => self.write(CLEAR_LINE),
+            LineState::Asking => self.0.tty.iter().for_each(|tty| tty.write("\n")),
+            LineState::Empty | LineState::HandedToChild => {}
+        }
+        signals::raise_default(signal);
+    }
+
+    fn state(&self) -> MutexGuard<'_, LineState> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn width(&self) -> usize {
+        const DEFAULT_COLUMNS: usize = 80;
+        let width = match &self.0.sink {
+            Sink::StandardError => tty::width(std::io::stderr()),
+            Sink::Terminal(tty) => tty.width(),
+        };
+        width.unwrap_or(DEFAULT_COLUMNS)
+    }
+
+    fn write(&self, text: &str) {
+        match &self.0.sink {
+            Sink::StandardError => output::stderr_raw(text),
+            Sink::Terminal(tty) => tty.write(text),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The terminal that a person is at, whatever standard input and output are: `/dev/tty`.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use rustix::fs::OFlags;
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcgetattr, tcsetattr};
+
+use crate::clock::Deadline;
+
+/// The longest line that somebody types, in bytes.
+const MAX_LINE_BYTES: usize = 1024;
+
+/// The controlling terminal.
+#[derive(Debug, Clone)]
+pub(crate) struct Tty(Arc<File>);
+
+/// What somebody has typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TypedLine {
+    /// A line, without its end.
+    Line(String),
+    /// The end of the input (Ctrl-D), or the terminal has gone.
+    End,
+    /// Nothing in time.
+    Timeout,
+}
+
+impl Tty {
+    /// The one of this process, if it has one.
+    pub(crate) fn open() -> Option<Self> {
+        let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits().cast_signed();
+        // Without NONBLOCK a modem line without a carrier would be waited for; afterwards it would be in the way.
+        let file = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty").ok()?;
+        let flags = rustix::fs::fcntl_getfl(&file).ok()?;
+        rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).ok()?;
+        Some(Self(Arc::new(file)))
+    }
+
+    /// Whether it is ours to ask on: this process is in its foreground, and no program has put it into a mode of its own
+    /// (k9s and the like draw on the whole of it, and take every key).
+    pub(crate) fn is_available(&self) -> bool {
+        let is_ours = rustix::termios::tcgetpgrp(&*self.0).is_ok_and(|group| group == rustix::process::getpgrp());
+        let plain = LocalModes::ICANON | LocalModes::ECHO;
+        is_ours && tcgetattr(&*self.0).is_ok_and(|modes| modes.local_modes.contains(plain))
+    }
+
+    /// How many columns it has, if it tells.
+    pub(crate) fn width(&self) -> Option<usize> {
+        width(&*self.0)
+    }
+
+    /// Writes. What cannot be shown to anybody is no error.
+    pub(crate) fn write(&self, text: &str) {
+        let _ = (&*self.0).write_all(text.as_bytes());
+    }
+
+    /// Forgets what was typed before there was a question: it was meant for somebody else.
+    pub(crate) fn discard_typed_input(&self) {
+        let _ = rustix::termios::tcflush(&*self.0, QueueSelector::IFlush);
+    }
+
+    /// Waits for a line, at most until the deadline. Discards what was typed of a line by then.
+    pub(crate) fn read_line(&self, deadline: Option<Deadline>) -> TypedLine {
+        let Some(deadline) = deadline else {
+            return read_until_newline(&self.0).map_or(TypedLine::End, TypedLine::Line);
+        };
+        let (sender, typed) = mpsc::channel();
+        let file = Arc::clone(&self.0);
+        // In a thread, because macOS's poll does not know /dev/tty. After the deadline the thread ends with the program.
+        let read = move || drop(sender.send(read_until_newline(&file)));
+        let Ok(_) = std::thread::Builder::new().name("keyboard".to_owned()).spawn(read) else { return TypedLine::End };
+        let Some(left) = deadline.remaining() else { return TypedLine::Timeout };
+        match typed.recv_timeout(left) {
+            Ok(Some(line)) => TypedLine::Line(line),
+            Ok(None) | Err(mpsc::RecvTimeoutError::Disconnected) => TypedLine::End,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                self.discard_typed_input();
+                TypedLine::Timeout
+            }
+        }
+    }
+
+    /// Reads the terminal as a file.
+    pub(super) fn reader(&self) -> impl Read + '_ {
+        &*self.0
+    }
+
+    /// The terminal's settings.
+    pub(super) fn settings(&self) -> Option<Termios> {
+        tcgetattr(&*self.0).ok()
+    }
+
+    /// Changes the settings. Discards input that was typed before the echo is turned off, since it was meant for another
+    /// program.
+    pub(super) fn apply(&self, settings: &Termios) {
+        let when =
+            if settings.local_modes.contains(LocalModes::ECHO) { OptionalActions::Now } else { OptionalActions::Flush };
+        let _ = tcsetattr(&*self.0, when, settings);
+    }
+
+    /// What a child needs to have it as its standard input or output.
+    pub(crate) fn stdio(&self) -> io::Result<std::process::Stdio> {
+        self.0.try_clone().map(Into::into)
+    }
+
+    /// Does something that may leave the terminal in another mode, and puts it back into the present one.
+    pub(crate) fn with_restored_mode<T>(&self, act: impl FnOnce() -> T) -> T {
+        let before = tcgetattr(&*self.0);
+        let done = act();
+        if let Ok(before) = before {
+            let _ = tcsetattr(&*self.0, OptionalActions::Now, &before);
+        }
+        done
+    }
+}
+
+/// How many columns a terminal has, if it is one and tells.
+pub(crate) fn width(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// A line, or `None` at the end. A terminal hands out whole lines.
+fn read_until_newline(mut file: &File) -> Option<String> {
+    let mut line = Vec::new();
+    let mut chunk = [0; 256];
+    while !line.contains(&b'\n') && line.len() < MAX_LINE_BYTES {
+        match file.read(&mut chunk) {
+            Ok(0) => return None,
+            Ok(count) => line.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+    line.truncate(end);
+    Some(String::from_utf8_lossy(&line).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Something to read from that is no terminal; where there is one is for the tests with a pseudo-terminal.
+    fn pair() -> (Tty, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Tty(Arc::new(File::from(OwnedFd::from(ours)))), theirs)
+    }
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_secs(5))
+    }
+
+    #[test]
+    fn a_line_is_read_however_it_comes() {
+        let (tty, mut theirs) = pair();
+        theirs.write_all(b"12").unwrap();
+        let reader = std::thread::spawn(move || tty.read_line(Some(soon())));
+        theirs.write_all(b"34\n").unwrap();
+        assert_eq!(reader.join().unwrap(), TypedLine::Line("1234".to_owned()));
+    }
+
+    #[test]
+    fn the_end_and_the_deadline_are_told_apart() {
+        let (tty, theirs) = pair();
+        assert_eq!(tty.read_line(Some(Deadline::after(Duration::from_millis(20)))), TypedLine::Timeout);
+        assert_eq!(tty.read_line(Some(Deadline::after(Duration::ZERO))), TypedLine::Timeout);
+        drop(theirs);
+        assert_eq!(tty.read_line(Some(soon())), TypedLine::End);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_what_is_no_terminal_is_not_free() {
+        let (tty, mut theirs) = pair();
+        assert!(!tty.is_available());
+        assert_eq!(tty.width(), None);
+        theirs.write_all(&[b'x'; 4 * MAX_LINE_BYTES]).unwrap();
+        let TypedLine::Line(line) = tty.read_line(Some(soon())) else { panic!("no line") };
+        assert!(line.len() < 2 * MAX_LINE_BYTES);
+    }
+}

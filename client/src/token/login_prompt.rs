@@ -1,0 +1,192 @@
+//! A login that is offered where kubectl needs one: to a person who is certainly there, and once.
+//!
+//! Nothing here runs before the daemon has said that a login is needed. Standard input is never read (it may be a manifest
+//! that kubectl is about to apply) and standard output stays kubectl's: it is asked on the terminal itself. Where anything
+//! is in doubt, nobody is asked, and the answer is the line that says what to run.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::{SignedDuration, tz::TimeZone};
+use rolecall_protocol::{
+    Endpoint, ErrorBody, ErrorCode, ExecInfo, LoginFlow, ProfileName, ProfileStatus, SourceName, location,
+};
+use rustix::fs::OFlags;
+
+use crate::clock::{self, Deadline};
+use crate::daemon::http::Response;
+use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
+use crate::environment::Environment;
+use crate::error::CliError;
+use crate::files::marker_file;
+use crate::login::flow::{self, LoginOptions};
+use crate::login::prompter::Prompter;
+use crate::terminal::tty::Tty;
+
+/// How long a no counts: kubectl runs its plugin up to six times before it gives up.
+const DECLINED_TTL: SignedDuration = SignedDuration::from_mins(1);
+/// How long it is asked which source it is.
+const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The token after a login, where somebody is there for it and wants it; else the daemon's refusal.
+pub(super) fn offer_login(
+    daemon: &Daemon,
+    name: &ProfileName,
+    info: &[u8],
+    refusal: ErrorBody,
+    read_environment: fn() -> Environment,
+) -> Result<Response, CliError> {
+    let Some(tty) = interactive_tty(info) else { return Err(refusal.into()) };
+    let token = || daemon.call(&Endpoint::Token(name.clone()), info, Deadline::after(CALL_TIMEOUT));
+    let profile = Endpoint::Profile(name.clone());
+    let Ok(profile) = daemon.call_json_within::<ProfileStatus>(&profile, b"", Deadline::after(PROFILE_TIMEOUT)) else {
+        return Err(refusal.into());
+    };
+    let Some(mut prompt_lock) = PromptLock::acquire(daemon.socket(), &profile.source) else {
+        return Err(refusal.into());
+    };
+    // Whoever had the turn before us may have logged in.
+    let refusal = match token() {
+        Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => body,
+        other => return other.map_err(|error| error.with_subject(name)),
+    };
+    let mut prompter = Prompter::for_plugin(name.as_str(), &profile.source, tty, read_environment())?;
+    prompt_lock.mark_asked();
+    if !prompter.confirm_login(&refusal) {
+        return Err(refusal.into());
+    }
+    prompter.limit_prompt_time();
+    let flow = if prompter.has_browser() { LoginFlow::Browser } else { LoginFlow::Device };
+    let done = flow::log_in(daemon, &profile.source, LoginOptions { flow, renew: false, draft: None }, &mut prompter)?;
+    prompt_lock.clear_declined();
+    prompter.print(&done.text(clock::now(), &TimeZone::system()));
+    token().map_err(|error| error.with_subject(name))
+}
+
+/// The terminal of a person who can be asked: kubectl says that one is there, sees what we say, and has not given the
+/// terminal to anybody else.
+fn interactive_tty(info: &[u8]) -> Option<Tty> {
+    let is_wanted = !location::no_prompt() && ExecInfo::parse(info).is_ok_and(|info| info.interactive);
+    if !is_wanted || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    Tty::open().filter(Tty::is_available)
+}
+
+/// The right to ask, which one process has at a time. While it is held, and for a while after it was used in vain,
+/// nobody else is asked.
+#[derive(Debug)]
+struct PromptLock {
+    declined_marker: PathBuf,
+    /// Whether somebody was asked, and has not logged in yet.
+    is_asking: bool,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl PromptLock {
+    /// Takes it; `None` where somebody else has it, or somebody said no for this source a short while ago. The socket's
+    /// folder was found to be private by whoever connected.
+    fn acquire(socket: &Path, source: &SourceName) -> Option<Self> {
+        let lock = lock(&socket.with_extension("prompt")).ok()?;
+        let declined_marker = socket.with_extension(format!("declined-{source}"));
+        let is_free = !marker_file::is_fresh(&declined_marker, DECLINED_TTL, clock::now());
+        is_free.then_some(Self { declined_marker, is_asking: false, _lock: lock })
+    }
+
+    /// Somebody is being asked. That counts as a no until it is a yes: whoever presses Ctrl-C has answered too.
+    fn mark_asked(&mut self) {
+        self.is_asking = true;
+        // Where it cannot be left, the next run asks again; nothing is said of that.
+        let _ = marker_file::touch(&self.declined_marker);
+    }
+
+    /// Somebody has logged in; when that is needed again, it is asked again.
+    fn clear_declined(&mut self) {
+        self.is_asking = false;
+        let _ = std::fs::remove_file(&self.declined_marker);
+    }
+}
+
+impl Drop for PromptLock {
+    fn drop(&mut self) {
+        if self.is_asking {
+            let _ = marker_file::touch(&self.declined_marker);
+        }
+    }
+}
+
+/// A file that is locked until it is closed; an error where somebody else has locked it.
+fn lock(path: &Path) -> std::io::Result<File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, PathBuf, [SourceName; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent.sock");
+        (folder, socket, ["work".parse().unwrap(), "part.ner".parse().unwrap()])
+    }
+
+    #[test]
+    fn one_asks_at_a_time_whatever_the_source() {
+        let (_folder, socket, [work, partner]) = place();
+        let prompt_lock = PromptLock::acquire(&socket, &work).unwrap();
+        assert!(PromptLock::acquire(&socket, &work).is_none() && PromptLock::acquire(&socket, &partner).is_none());
+        drop(prompt_lock);
+        assert!(PromptLock::acquire(&socket, &work).is_some(), "nobody was asked");
+        assert!(PromptLock::acquire(&socket, &partner).is_some());
+    }
+
+    #[test]
+    fn a_no_counts_for_a_minute_and_for_one_source() {
+        let (folder, socket, [work, partner]) = place();
+        let declined_marker = folder.path().join("agent.declined-work");
+        let mut prompt_lock = PromptLock::acquire(&socket, &work).unwrap();
+        prompt_lock.mark_asked();
+        assert!(declined_marker.exists(), "whoever is killed now has said no");
+        drop(prompt_lock);
+        assert!(PromptLock::acquire(&socket, &work).is_none());
+        assert!(PromptLock::acquire(&socket, &partner).is_some());
+        let old = std::time::SystemTime::from(clock::now()) - Duration::from_mins(1);
+        File::options().write(true).open(&declined_marker).unwrap().set_modified(old).unwrap();
+        let mut prompt_lock = PromptLock::acquire(&socket, &work).unwrap();
+        prompt_lock.mark_asked();
+        prompt_lock.clear_declined();
+        drop(prompt_lock);
+        assert!(!declined_marker.exists(), "a yes takes it away");
+        assert!(PromptLock::acquire(&socket, &work).is_some());
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_is_left_alone() {
+        let (folder, socket, [work, _]) = place();
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::write(&elsewhere, "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join("agent.prompt")).unwrap();
+        assert!(PromptLock::acquire(&socket, &work).is_none());
+    }
+
+    #[test]
+    fn nobody_is_there_unless_kubectl_says_so() {
+        // In a test there is no terminal either way; that there is one is for the tests with one.
+        for info in ["", "{", r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#] {
+            assert!(interactive_tty(info.as_bytes()).is_none(), "{info}");
+        }
+    }
+}

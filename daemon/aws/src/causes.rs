@@ -1,0 +1,15 @@
+//! The chain of causes of an error.
+
+use std::error::Error;
+
+use rolecall_protocol::sanitize_for_terminal;
+
+/// An error and what caused it, outermost first.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// The last cause's own words: the SDK's outer layers say little.
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    sanitize_for_terminal(&causes(error).last().map(ToString::to_string).unwrap_or_default())
+}

@@ -1,0 +1,124 @@
+//! What EKS says of a cluster: where its API server is, and which CA to believe.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rolecall_protocol::{Cluster, ClusterName, ErrorBody, Region, similar_names};
+use sha2::{Digest, Sha256};
+
+use crate::client::Aws;
+use crate::eks::{EksClient, EksCluster};
+use crate::error::AwsError;
+use crate::error::AwsErrorKind;
+use rolecall_core::config::SourceConfig;
+use rolecall_core::session::Session;
+
+/// Why a cluster could not be described.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cluster {cluster} in {region}: {}", .error.message)]
+pub struct ClusterError {
+    cluster: ClusterName,
+    region: Region,
+    error: AwsError,
+    /// Clusters that are there; asked for only if this one is not.
+    others: Vec<String>,
+}
+
+/// Describes a cluster with the credentials of `session`.
+pub async fn describe(
+    aws: &Aws,
+    source: &SourceConfig,
+    region: &Region,
+    name: &ClusterName,
+    session: &Session,
+) -> Result<Cluster, ClusterError> {
+    let config = aws.client_config(source, region, session.credentials.clone()).await;
+    let fail = |error: AwsError, others: Vec<String>| ClusterError {
+        cluster: name.clone(),
+        region: region.clone(),
+        error,
+        others,
+    };
+    let Some(client) = EksClient::new(config, region).await else {
+        return Err(fail(AwsError::new(AwsErrorKind::Rejected, format!("EKS has no address for {region}")), vec![]));
+    };
+    match client.describe_cluster(name.as_str()).await {
+        Ok(Some(found)) => accept(&found, name, region).map_err(|message| fail(AwsError::garbled(message), vec![])),
+        Ok(None) => Err(fail(AwsError::garbled("EKS answered without a cluster"), vec![])),
+        Err(error) => {
+            let error = AwsError::of(&error);
+            let others = if error.kind == AwsErrorKind::NotFound { list(&client).await } else { vec![] };
+            Err(fail(error, others))
+        }
+    }
+}
+
+/// The first page of clusters, for a better message; nothing if that is not allowed either.
+async fn list(client: &EksClient<'_>) -> Vec<String> {
+    client.list_clusters().await.unwrap_or_default()
+}
+
+fn accept(found: &EksCluster, name: &ClusterName, region: &Region) -> Result<Cluster, &'static str> {
+    let server = match found.endpoint.as_deref() {
+        Some(server) if server.starts_with("https://") && server.chars().all(|c| c.is_ascii_graphic()) => server,
+        Some(_) => return Err("EKS answered with an endpoint that is not an https URL"),
+        None => return Err("it has no endpoint yet; its status is not ACTIVE"),
+    };
+    let Some(data) = found.certificate_authority.as_ref().and_then(|authority| authority.data.as_deref()) else {
+        return Err("it has no certificate authority yet; its status is not ACTIVE");
+    };
+    Ok(Cluster {
+        name: name.clone(),
+        region: region.clone(),
+        server: server.to_owned(),
+        ca_sha256: ca_sha256(data).ok_or("EKS answered with a certificate authority that is not base64")?,
+        certificate_authority_data: data.to_owned(),
+        version: found.version.as_deref().map(rolecall_protocol::sanitize_for_terminal),
+        status: found.status.as_deref().map(rolecall_protocol::sanitize_for_terminal),
+    })
+}
+
+/// The pin of a CA bundle: SHA-256 of what the base64 in a kubeconfig stands for, in lower-case hex.
+#[must_use]
+pub fn ca_sha256(certificate_authority_data: &str) -> Option<String> {
+    let bundle = STANDARD.decode(certificate_authority_data.trim()).ok()?;
+    Some(hex::encode(Sha256::digest(bundle)))
+}
+
+impl ClusterError {
+    /// Whether other credentials may be allowed what these are not.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.error.kind == AwsErrorKind::Denied
+    }
+
+    /// The error as the wire says it.
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        let Self { cluster, region, error, .. } = self;
+        let (message, hint) = match error.kind {
+            AwsErrorKind::NotFound => {
+                (format!("there is no cluster \"{cluster}\" in {region} of this account"), self.instead())
+            }
+            AwsErrorKind::Denied => (
+                format!("the cluster {cluster} may not be described: {}", error.message),
+                "Ask for the permission eks:DescribeCluster.".to_owned(),
+            ),
+            _ => (
+                format!("the cluster {cluster} in {region} could not be described: {}", error.message),
+                "Try again in a moment.".to_owned(),
+            ),
+        };
+        ErrorBody::new(error.kind.code(), message).hint(hint)
+    }
+
+    fn instead(&self) -> String {
+        let near = similar_names(self.cluster.as_str(), self.others.iter().map(String::as_str));
+        match (near.first(), self.others.as_slice()) {
+            (Some(near), _) => format!("Did you mean \"{near}\"?"),
+            (None, []) => "Check the region and the account.".to_owned(),
+            (None, others) => {
+                format!("There are: {}.", others.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The state of the embedded AWS, behind one lock.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::access::Access;
+use super::call_log::Calls;
+use super::cluster::Cluster;
+use super::fault::Faults;
+use super::identity::Identities;
+use super::sso::records::Center;
+use crate::aws::sigv4::TOLERANCE;
+use crate::clock::Clock;
+
+#[derive(Debug)]
+pub(crate) struct AwsState {
+    /// How far the time of a request may differ from the clock.
+    pub(crate) tolerance: Duration,
+    pub(crate) identities: Identities,
+    pub(crate) clusters: Vec<Cluster>,
+    pub(crate) access: Access,
+    pub(crate) faults: Faults,
+    pub(crate) calls: Calls,
+    pub(crate) sso: Center,
+}
+
+#[derive(Debug)]
+pub(crate) struct SharedAws {
+    pub(crate) clock: Clock,
+    state: Mutex<AwsState>,
+    /// Notified when a call begins or ends.
+    changed: Condvar,
+}
+
+impl AwsState {
+    fn new() -> Self {
+        Self {
+            tolerance: TOLERANCE,
+            identities: Identities::default(),
+            clusters: Vec::new(),
+            access: Access::default(),
+            faults: Faults::default(),
+            calls: Calls::default(),
+            sso: Center::default(),
+        }
+    }
+}
+
+impl SharedAws {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, state: Mutex::new(AwsState::new()), changed: Condvar::new() }
+    }
+
+    /// Locks the state. The lock is held between awaits only, for microseconds.
+    pub(crate) fn state(&self) -> MutexGuard<'_, AwsState> {
+        // A panic under the lock is a failed test already; a second panic while it unwinds would abort the whole run.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits until `done` holds, for at most `timeout` of real time. Returns whether it holds.
+    pub(crate) fn wait_until(&self, timeout: Duration, done: impl Fn(&AwsState) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.state(), timeout, |state| !done(state));
+        let (state, _timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+        done(&state)
+    }
+}
