@@ -70,10 +70,7 @@ fn add_with_config_unused_by_agent_writes_nothing() {
         let line = error_line(&with(arguments), 1);
         let both = [&fixture.config_path(), &path].map(|path| path.display().to_string());
         assert!(both.iter().all(|path| line.contains(path)), "{line}");
-        assert!(
-            line.ends_with("Unset ROLECALL_CONFIG, or have the agent go by yours: rolecall agent restart"),
-            "{line}"
-        );
+        assert!(line.ends_with("Unset ROLECALL_CONFIG, or make the agent use yours: rolecall agent restart"), "{line}");
         assert_eq!(line.matches("Nothing was").count(), 1, "{line}");
         assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
         assert!(!fixture.sandbox.kubeconfig().exists());
@@ -83,7 +80,7 @@ fn add_with_config_unused_by_agent_writes_nothing() {
     with(&other).assert_ok();
     with(&["token", "other"]).assert_ok();
     let line = error_line(&fixture.rolecall(&ADD), 1);
-    assert!(line.contains("Set ROLECALL_CONFIG to the agent's file, or have the agent go by yours"), "{line}");
+    assert!(line.contains("Set ROLECALL_CONFIG to the agent's file, or make the agent use yours"), "{line}");
     // `remove` needs no agent.
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     with(&["remove", "other"]).assert_ok();

@@ -80,7 +80,7 @@ fn add_without_server_writes_profile_but_no_context() {
     assert_eq!(
         said.stdout,
         format!(
-            "✓ added the profile prod to ~/.config/rolecall/config.toml\n! no context was written: for that, give --server \
+            "✓ added the profile prod to ~/.config/rolecall/config.toml\n! no context was written: give --server \
              and --certificate-authority, or run later: rolecall kubeconfig prod --kubeconfig '{file}'\n"
         )
     );
@@ -107,7 +107,7 @@ fn add_reports_session_shorter_than_requested() {
     let said = add(&fixture, ROLE, &["--duration", "12h"]);
     said.assert_ok();
     let first = said.stdout.lines().next().unwrap();
-    assert!(first.ends_with(" (1 h; AWS grants no more of the 12 h asked)"), "{first}");
+    assert!(first.ends_with(" (1 h; AWS grants less than the requested 12 h)"), "{first}");
     fixture.token().assert_ok();
     let shown = fixture.rolecall(&["show", "prod"]);
     assert!(shown.stdout.contains("  duration      12 h (AWS grants no more than 1 h)\n"), "{}", shown.stdout);

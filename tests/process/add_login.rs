@@ -80,14 +80,14 @@ fn add_without_login_writes_nothing_and_gives_hint() {
     let line = error_line(&run_without_terminal(&fixture, &CORP), 5);
     assert_eq!(
         line,
-        "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run it in a terminal, where it asks you to log in"
+        "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run the command in a terminal, and log in when it asks"
     );
     let terminal = terminal(&fixture, &CORP);
     terminal.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     terminal.type_text("n\n");
     terminal.assert_exit(5, HANG_GUARD);
     assert!(
-        terminal.text().contains("Nothing was written. Run it again, and log in when it asks"),
+        terminal.text().contains("Nothing was written. Run the command again, and log in when it asks"),
         "{}",
         terminal.text()
     );
@@ -109,7 +109,7 @@ fn add_second_profile_reuses_mfa_session() {
     adding
         .wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), HANG_GUARD);
     adding.type_text("y\n");
-    adding.wait_for(&format!("Code of the MFA device {serial}: "), HANG_GUARD);
+    adding.wait_for(&format!("MFA code of {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
     adding.assert_exit(0, HANG_GUARD);
     let made = format!("[sources.work]\naws_profile = \"work\"\nmfa = {{ serial = \"{serial}\" }}\n");
@@ -119,10 +119,10 @@ fn add_second_profile_reuses_mfa_session() {
     run_without_terminal(&fixture, &again).assert_ok();
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
     let shown = fixture.rolecall(&["show", "prod"]).stdout;
-    let mfa = format!("{serial}: one code is good for 12 h, for all roles of source work (GetSessionToken)\n");
+    let mfa = format!("{serial}: one code is valid for 12 h, for all roles of source work (GetSessionToken)\n");
     assert!(shown.contains(&mfa), "{shown}");
     let status = fixture.rolecall(&["status"]).stdout;
-    assert!(status.contains("● work    AWS profile work  one MFA code is good for "), "{status}");
+    assert!(status.contains("● work    AWS profile work  MFA session valid for "), "{status}");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn add_long_session_sends_mfa_code_in_assume_role() {
     let adding = terminal(&fixture, &adding);
     adding.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     adding.type_text("y\n");
-    adding.wait_for(&format!("Code of the MFA device {serial}: "), HANG_GUARD);
+    adding.wait_for(&format!("MFA code of {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
     adding.assert_exit(0, HANG_GUARD);
     assert_cluster_accepts_token(&fixture);

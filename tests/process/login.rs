@@ -53,19 +53,19 @@ fn login_prompts_until_mfa_code_is_accepted() {
     let sandbox = Sandbox::new();
     let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
-    let question = format!("Code of the MFA device {SERIAL}: ");
+    let question = format!("MFA code of {SERIAL}: ");
     terminal.wait_for(&question, HANG_GUARD);
     terminal.type_text("12345\n");
-    terminal.wait_for("source \"work\": a code has 6 digits", HANG_GUARD);
+    terminal.wait_for("source \"work\": an MFA code has 6 digits", HANG_GUARD);
     terminal.wait_for_times(&question, 2, HANG_GUARD);
     terminal.type_text("111111\n");
-    terminal.wait_for("rolecall: that code was used already. Wait for the next that the device shows\r\n", HANG_GUARD);
+    terminal.wait_for("rolecall: that code was used already. Wait for the next code on the device\r\n", HANG_GUARD);
     terminal.wait_for_times(&question, 3, HANG_GUARD);
     terminal.type_text("654 321\n");
     terminal.assert_exit(0, HANG_GUARD);
     let screen = terminal.screen();
     assert!(
-        screen.replace('\n', "").contains(&format!("✓ source work: logged in as {ARN} (renewed by itself)")),
+        screen.replace('\n', "").contains(&format!("✓ source work: logged in as {ARN} (renewed automatically)")),
         "{screen}"
     );
     let codes: Vec<_> = fake.logins().iter().map(|body| body["code"].clone()).collect();
@@ -96,7 +96,7 @@ fn login_without_terminal_reads_code_from_stdin_only() {
         sandbox.run_with_input(without_terminal(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes())
     };
     let line = error_line(&with("nonsense\n"), 1);
-    assert!(line.contains("no code of 6 digits") && !line.contains("nonsense"), "{line}");
+    assert!(line.contains("not an MFA code of 6 digits") && !line.contains("nonsense"), "{line}");
     assert_eq!(error_line(&with("111111\n"), 1), "rolecall: that code was used already");
     let said = with("654321\n");
     said.assert_ok();
@@ -257,9 +257,9 @@ fn logout_prints_dropped_sessions_and_revocation() {
     let out = |arguments: &[&str]| run_without_terminal(&sandbox, arguments);
     let said = out(&["logout", "work"]);
     said.assert_ok();
-    assert_eq!(said.stdout, "✓ source work: logged out; 2 sessions forgotten, AWS has taken the login back\n");
+    assert_eq!(said.stdout, "✓ source work: logged out; 2 sessions dropped, AWS revoked the login\n");
     let said = out(&["logout", "--all"]);
     said.assert_ok();
-    assert_eq!(said.stdout, "✓ source work: there was nothing to forget\n");
+    assert_eq!(said.stdout, "✓ source work: there was no login and no session\n");
     assert!(error_line(&out(&["logout", "else"]), 1).contains("there is no source \"else\""));
 }

@@ -51,7 +51,7 @@ fn mfa_code_typed_in_plugin_serves_later_tokens() {
     terminal
         .wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), HANG_GUARD);
     terminal.type_text("y\n");
-    let question = format!("Code of the MFA device {serial}: ");
+    let question = format!("MFA code of {serial}: ");
     terminal.wait_for(&question, HANG_GUARD);
     let code = fixture.aws.mfa_code(&serial);
     terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
@@ -119,7 +119,7 @@ fn login_interrupted_in_one_client_continues_in_other() {
     for terminal in [&first, &second] {
         terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     }
-    let joined = "this login was begun before";
+    let joined = "this login was started earlier";
     assert_eq!([&first, &second].iter().filter(|terminal| terminal.text().contains(joined)).count(), 1);
     let (begun, other) = if first.text().contains(joined) { (second, first) } else { (first, second) };
     begun.interrupt();
@@ -156,7 +156,7 @@ fn login_interrupted_resumes_or_switches_to_device_flow() {
         assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
         // This is the last output before the client waits.
         terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
-        assert_eq!(terminal.text().contains("this login was begun before"), count == 2, "{}", terminal.text());
+        assert_eq!(terminal.text().contains("this login was started earlier"), count == 2, "{}", terminal.text());
         terminal.interrupt();
         terminal.wait_exit(HANG_GUARD);
     }
@@ -211,10 +211,10 @@ fn browser_login_succeeds_and_logout_revokes_it() {
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["logout", "corp"]);
     said.assert_ok();
-    assert!(said.stdout.contains("AWS has taken the login back"), "{said}");
+    assert!(said.stdout.contains("AWS revoked the login"), "{said}");
     let status = fixture.rolecall(&["status"]).assert_ok().stdout.clone();
     assert!(status.contains("no session; needs a login"), "{status}");
-    assert!(status.contains("nobody is logged in → rolecall login corp"), "{status}");
+    assert!(status.contains("not logged in → rolecall login corp"), "{status}");
     assert!(error_line(&fixture.token(), 5).ends_with("Run: rolecall login corp"));
     assert!(fixture.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
 }

@@ -14,11 +14,11 @@ fn config_invalid_from_start_is_reported_by_every_command() {
     assert_eq!(said.stderr, "");
     let lines: Vec<&str> = said.stdout.lines().collect();
     assert!(lines[0].starts_with("! ") && lines[0].contains("config.toml:2: profiles.prod.cluster: "), "{lines:?}");
-    assert_eq!(&lines[1..], ["  No profile is served until that is mended."]);
+    assert_eq!(&lines[1..], ["  No profile is served until this is fixed."]);
     for arguments in [&["list"][..], &["list", "-q"], &["list", "--json"], &["kubeconfig", "--all"]] {
         let line = error_line(&fixture.rolecall(arguments), 1);
         assert!(line.contains("config.toml:2: profiles.prod.cluster: "), "{line}");
-        assert!(line.ends_with(". No profile is served until that is mended"), "{line}");
+        assert!(line.ends_with(". No profile is served until this is fixed"), "{line}");
     }
     let said = fixture.rolecall(&["agent", "status"]);
     said.assert_ok();
@@ -34,12 +34,12 @@ fn config_invalid_later_keeps_last_valid_in_force() {
     fixture.rolecall(&["show", "unknown"]).assert_code(1);
     let said = fixture.rolecall(&["status"]);
     said.assert_ok();
-    assert_eq!(said.stdout.matches("stays in force until that is mended.\n").count(), 1, "{}", said.stdout);
+    assert_eq!(said.stdout.matches("stays in force until this is fixed.\n").count(), 1, "{}", said.stdout);
     assert!(said.stdout.contains("  The configuration read at "), "{}", said.stdout);
     assert!(said.stdout.contains("\n● prod"), "{}", said.stdout);
     let said = fixture.rolecall(&["list"]);
     said.assert_ok();
-    assert!(said.stderr.ends_with(" stays in force until that is mended\n"), "{}", said.stderr);
+    assert!(said.stderr.ends_with(" stays in force until this is fixed\n"), "{}", said.stderr);
     assert!(said.stdout.contains("prod"), "{}", said.stdout);
 }
 
@@ -117,7 +117,7 @@ fn runtime_folder_open_to_others_hints_chmod_if_own() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     for arguments in [&["token", "prod"][..], &["agent", "stop"]] {
         let line = error_line(&fixture.rolecall(arguments), 3);
-        assert!(line.ends_with(&format!("with: chmod 700 {}", folder.display())), "{line}");
+        assert!(line.ends_with(&format!("Make the folder private: chmod 700 {}", folder.display())), "{line}");
     }
     // A folder that Rolecall did not create may have other uses.
     let other = fixture.sandbox.home().join("shared");

@@ -52,13 +52,13 @@ fn plugin_yes_logs_in_and_prints_the_token() {
     let terminal = plugin(&sandbox);
     terminal.wait_for(QUESTION, HANG_GUARD);
     terminal.type_text("\n");
-    terminal.wait_for("Code of the MFA device", HANG_GUARD);
+    terminal.wait_for("MFA code of ", HANG_GUARD);
     terminal.type_text("123456\n");
     terminal.assert_exit(0, HANG_GUARD);
     let json: Value = serde_json::from_str(&plugin_output(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
     assert!(
-        terminal.text().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
+        terminal.text().contains(&format!("rolecall: prod: logged in as {ARN} (renewed automatically)")),
         "{}",
         terminal.text()
     );

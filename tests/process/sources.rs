@@ -22,9 +22,9 @@ fn source_of_aws_login_works_until_logout_then_hints() {
     // After a logout elsewhere, the cached session is still served, but it cannot be renewed.
     std::fs::remove_file(&file).unwrap();
     let line = error_line(&fixture.rolecall(&["refresh", "prod"]), 5);
-    assert!(
-        line.starts_with("rolecall: prod: the login of source \"work\" has expired. The present session stays, until ")
-    );
+    assert!(line.starts_with(
+        "rolecall: prod: the login of source \"work\" has expired. The current session stays valid until "
+    ));
     assert!(line.ends_with(" Run: rolecall login work"), "{line}");
     // The daemon reads the new login from the file that `aws login` writes.
     let again = fixture.aws.login(&fixture.user.arn);

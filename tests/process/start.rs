@@ -183,7 +183,7 @@ fn daemon_killed_at_start_is_started_once_more() {
     fs::create_dir(bin.join("die1")).unwrap();
     fs::create_dir(bin.join("die2")).unwrap();
     let line = error_line(&token(), 3);
-    assert!(line.starts_with("rolecall: prod: the agent ended as soon as it was started. "), "{line}");
+    assert!(line.starts_with("rolecall: prod: the agent exited right after it was started. "), "{line}");
     fs::create_dir(bin.join("die1")).unwrap();
     token().assert_ok();
 }
