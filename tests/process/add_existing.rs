@@ -51,7 +51,7 @@ fn add_replace_keeps_pin_of_same_cluster() {
     let before = config(&fixture);
     let line = error_line(&add(&fixture, ADMINS, &["--no-verify", "--replace", "--cluster", "other"]), 1);
     assert!(line.starts_with("rolecall: prod: the API server of prod in eu-west-1 is pinned"), "{line}");
-    assert!(line.contains("Nothing was written. Give --server and --certificate-authority, or leave"), "{line}");
+    assert!(line.contains("Nothing was written. Give --server and --certificate-authority, or omit"), "{line}");
     assert_eq!(config(&fixture), before);
 }
 

@@ -236,7 +236,7 @@ fn login_lends_the_terminal_to_aws_login() {
     let terminal = run();
     terminal.type_text("none\n");
     terminal.assert_exit(1, HANG_GUARD);
-    assert!(terminal.text().contains("aws login --profile work has failed (exit status: 3)"), "{}", terminal.text());
+    assert!(terminal.text().contains("aws login --profile work failed (exit status: 3)"), "{}", terminal.text());
 
     // Ctrl-C reaches the child program, and the client ends with the child's signal.
     let terminal = run();

@@ -216,5 +216,5 @@ fn browser_login_succeeds_and_logout_revokes_it() {
     assert!(status.contains("no session; needs a login"), "{status}");
     assert!(status.contains("not logged in → rolecall login corp"), "{status}");
     assert!(error_line(&fixture.token(), 5).ends_with("Run: rolecall login corp"));
-    assert!(fixture.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
+    assert!(fixture.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("there was no login and no session"));
 }
