@@ -275,10 +275,14 @@ mod tests {
         threads.state().patience = if is_hopeful { Duration::from_mins(1) } else { Duration::from_millis(50) };
     }
 
+    /// Waits for a state that another thread sets. The deadline only fails a test that hangs.
     async fn until(threads: &Threads, done: impl Fn(&State) -> bool) {
-        while !done(&threads.state()) {
-            tokio::task::yield_now().await;
-        }
+        let reached = async {
+            while !done(&threads.state()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), reached).await.expect("the state is reached");
     }
 
     #[tokio::test]
