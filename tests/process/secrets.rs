@@ -72,7 +72,7 @@ fn leak_search_finds_secrets_in_files_logs_and_output() {
     );
     assert_eq!(
         leaks("rm .local/state/rolecall/.y; cat .aws/credentials >&2"),
-        "a secret access key in what a program said on standard error"
+        "a secret access key in standard error of a program"
     );
     // kubectl's user may write tokens to files; the daemon may not.
     assert_eq!(leaks("rolecall token prod >out.json"), "");
