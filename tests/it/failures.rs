@@ -125,7 +125,7 @@ fn source_failure_reports_its_cause() {
     for wanting in ["mfa", "behind"] {
         let line = ask(wanting, 5);
         assert!(
-            line.contains("needs a code of the MFA device arn:aws:iam::111122223333:mfa/dev. Run: rolecall login work"),
+            line.contains("needs an MFA code of arn:aws:iam::111122223333:mfa/dev. Run: rolecall login work"),
             "{line}"
         );
     }

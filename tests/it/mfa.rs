@@ -68,7 +68,7 @@ fn mfa_code_serves_two_roles_and_a_role_behind_a_hub() {
     fixture.configure(&["[defaults]\nkeep_warm = \"0s\"\n".to_owned(), text, profile("other", OTHER), third].concat());
     assert_eq!(
         fixture.token_error("prod", 5),
-        format!("rolecall: prod: source \"work\" needs a code of the MFA device {serial}. Run: rolecall login work")
+        format!("rolecall: prod: source \"work\" needs an MFA code of {serial}. Run: rolecall login work")
     );
     assert!(matches!(fixture.login("work", None).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
@@ -99,7 +99,7 @@ fn mfa_wrong_and_reused_codes_give_different_errors() {
         other => panic!("{other:?}"),
     };
     assert!(
-        refusal("000000").contains("it is wrong, of another time, was used before, or the device is not this user's")
+        refusal("000000").contains("it is wrong, expired or already used, or the device belongs to another user")
     );
     assert!(refusal("000000").contains("it was used already"));
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1, "the same again is not sent");
@@ -149,7 +149,7 @@ fn mfa_command_runs_again_after_a_used_code() {
     std::fs::write(&code, "no code").unwrap();
     fixture.clock.advance(13 * HOUR);
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("MFA codes by command: the command did not write a code of six digits"), "{line}");
+    assert!(line.contains("mfa_process: the command did not write a code of six digits"), "{line}");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn mfa_with_temporary_credentials_is_rejected() {
         .replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     fixture.configure(&text);
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("mfa needs long-lived keys"), "{line}");
+    assert!(line.contains("mfa needs a long-lived access key"), "{line}");
     assert_eq!(ACCOUNT.len(), 12);
 }
 
@@ -364,7 +364,7 @@ fn mfa_command_with_rejected_codes_is_retried_later() {
     fixture.clock.advance(Duration::from_secs(24));
     let refused = rolecall_harness::within(Duration::from_mins(1), || {
         let line = fixture.token("prod").stderr;
-        line.contains("AWS takes none of them").then_some(())
+        line.contains("AWS refuses its codes").then_some(())
     });
     assert!(refused.is_some());
     fixture.clock.advance(Duration::from_mins(2));

@@ -107,7 +107,7 @@ fn add_second_profile_reuses_mfa_session() {
     let adding: Vec<&str> = ADD.into_iter().chain(["--mfa-serial", &serial]).collect();
     let adding = terminal(&fixture, &adding);
     adding
-        .wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), HANG_GUARD);
+        .wait_for(&format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n] "), HANG_GUARD);
     adding.type_text("y\n");
     adding.wait_for(&format!("MFA code of {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));

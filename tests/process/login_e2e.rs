@@ -49,7 +49,7 @@ fn mfa_code_typed_in_plugin_serves_later_tokens() {
     let (fixture, serial) = with_mfa();
     let terminal = plugin(&fixture);
     terminal
-        .wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), HANG_GUARD);
+        .wait_for(&format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n] "), HANG_GUARD);
     terminal.type_text("y\n");
     let question = format!("MFA code of {serial}: ");
     terminal.wait_for(&question, HANG_GUARD);

@@ -54,7 +54,7 @@ impl NotificationFixture {
     #[track_caller]
     fn assert_login_needed(&self, profile: &str) {
         let said = self.run(&["token", profile], "");
-        assert!(error_line(&said, 5).contains("needs a code of the MFA device"), "{said}");
+        assert!(error_line(&said, 5).contains("needs an MFA code of"), "{said}");
     }
 }
 
