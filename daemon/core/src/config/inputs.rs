@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rolecall_protocol::{PolicyArn, Region, SourceIdentity, TagKey, TagValue};
+use rolecall_protocol::{EndpointUrl, PolicyArn, Region, SourceIdentity, TagKey, TagValue};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::partition;
-use super::url::EndpointUrl;
 
 /// STS's bounds (AssumeRole).
 const MAX_TAGS: usize = 50;

@@ -4,13 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use rolecall_protocol::Secret;
+use rolecall_protocol::{EndpointUrl, HttpUrl, Secret};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::trusted_file;
-use super::url::{EndpointUrl, is_host};
 
 /// How AWS is reached.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -234,13 +233,14 @@ impl<'de> Deserialize<'de> for RawProxy {
 
 /// A proxy's URL without its secrets, if it is one.
 fn shown(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (scheme, rest) = url.split_once("://")?;
     let (user, host) = rest.rsplit_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
+    let shown = format!("{scheme}://{}", host.strip_suffix('/').unwrap_or(host));
+    HttpUrl::parse(&shown).ok().filter(|url| url.path_and_query().is_empty())?;
     // What else a name or a password holds has to be percent-encoded (RFC 3986, 3.2.1).
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:%".contains(c);
     let is_user = user.is_none_or(|user| !user.is_empty() && user.chars().all(is_plain));
-    (url.len() <= 2048 && is_user && is_host(host)).then(|| format!("{scheme}://{host}"))
+    (url.len() <= 2048 && is_user).then_some(shown)
 }
 
 impl<'de> Deserialize<'de> for NoProxy {

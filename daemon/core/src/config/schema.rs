@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ClusterName, ExternalId, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity, SourceName,
-    TagKey, TagValue, similar_names,
+    ClusterName, ExternalId, HttpUrl, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity,
+    SourceName, TagKey, TagValue, UrlError, similar_names,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Segment;
@@ -370,11 +370,11 @@ impl<'de> Deserialize<'de> for WarmTime {
 impl<'de> Deserialize<'de> for ServerUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.strip_prefix("https://") {
-            Some(host) if !host.is_empty() && text.len() <= 2048 && text.chars().all(|c| c.is_ascii_graphic()) => {
-                Ok(Self(text))
-            }
-            _ => Err(D::Error::custom("must be an https URL")),
+        match HttpUrl::parse(&text) {
+            Ok(url) if !url.is_https() => Err(D::Error::custom(UrlError::Scheme)),
+            Ok(_) if text.len() > 2048 => Err(D::Error::custom(UrlError::TooLong)),
+            Ok(_) => Ok(Self(text)),
+            Err(error) => Err(D::Error::custom(error)),
         }
     }
 }

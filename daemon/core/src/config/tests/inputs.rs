@@ -130,7 +130,7 @@ fn every_rule_names_file_line_and_key() {
         (
             "sts_endpoint = \"http://sts.corp\"",
             "sts_endpoint",
-            "must be an https URL; plain http is for this machine alone (http://127.0.0.1:PORT)",
+            "must be an https URL; http is allowed for this machine only (http://127.0.0.1:PORT)",
         ),
         ("fips = \"yes\"", "fips", "invalid type: string \"yes\", expected a boolean"),
         (

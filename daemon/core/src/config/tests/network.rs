@@ -11,9 +11,9 @@ fn endpoints_are_checked_where_they_stand() {
     for (line, expected) in [
         (
             "sts = \"http://sts.corp\"",
-            "config.toml:2: endpoints.sts: must be an https URL; plain http is for this machine alone (http://127.0.0.1:PORT)",
+            "config.toml:2: endpoints.sts: must be an https URL; http is allowed for this machine only (http://127.0.0.1:PORT)",
         ),
-        ("iam = \"https://me@corp\"", "config.toml:2: endpoints.iam: may not hold a name or a password"),
+        ("iam = \"https://me@corp\"", "config.toml:2: endpoints.iam: must not contain a user name or a password"),
         (
             "sso-oidc = \"https://corp\"",
             "config.toml:2: endpoints.sso-oidc: there is no key \"sso-oidc\"; did you mean \"sso_oidc\"?",
