@@ -1,16 +1,16 @@
-//! A browser on this machine, for the person who sits at it.
+//! The browser on this machine.
 
 use rolecall_protocol::HttpUrl;
 
 use crate::environment::Environment;
 
-/// Whether there is one that the person can see: not over SSH, and elsewhere than on macOS not without a display.
+/// Whether there is a browser that the user can see: not over SSH, and only with a display except on macOS.
 pub(crate) fn is_available(environment: &Environment) -> bool {
     let has = |name| environment.get(name).is_some();
     !has("SSH_CONNECTION") && (cfg!(target_os = "macos") || has("DISPLAY") || has("WAYLAND_DISPLAY"))
 }
 
-/// Whether it is an address that a browser opens, rather than a file or a program's own: over TLS, or of this machine.
+/// Whether a browser may open the address: an https page, or an http page of this machine.
 pub(crate) fn is_web_page(url: &str) -> bool {
     HttpUrl::parse(url).is_ok_and(|url| url.is_secure())
 }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_needs_a_display_and_no_ssh() {
+    fn is_available_needs_display_and_no_ssh() {
         let is_available = |pairs: &[(&str, &str)]| {
             is_available(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
         };
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_page_is_opened() {
+    fn is_web_page_other_urls_are_refused() {
         for page in [
             "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH",
             "https://x.awsapps.com/start/#/device?user_code=A",
