@@ -100,16 +100,20 @@ impl Lock {
         self.0.changed.notify_waiters();
     }
 
-    /// Whoever has this serves, until it is cancelled; `None` where it is locked. Counts as a use.
+    /// Returns a token that is cancelled when the agent locks, or `None` if it is locked. Does not count as a use.
     #[must_use]
     pub fn serving(&self) -> Option<CancellationToken> {
+        let state = self.state();
+        state.locked.is_none().then(|| state.serving.clone())
+    }
+
+    /// Records a use now: the idle time of `[lock] idle` starts again. Does nothing while the agent is locked.
+    pub fn record_use(&self) {
         let mut state = self.state();
-        if state.locked.is_some() {
-            return None;
+        if state.locked.is_none() {
+            // Also where no idle time is set: the configuration may set one later.
+            state.used = self.0.clock.elapsed();
         }
-        // Also where no time is set: one may be set later.
-        state.used = self.0.clock.elapsed();
-        Some(state.serving.clone())
     }
 
     /// Why it is about to lock, if its time has come.

@@ -73,7 +73,7 @@ impl Agent {
         }
     }
 
-    /// Refuses where it is locked.
+    /// Errors with `locked` if the agent is locked. Does not count as a use: status, notifications and logins ask this too.
     pub fn check_unlocked(&self) -> Result<(), AgentError> {
         self.lock_if_due();
         match self.lock.serving() {
@@ -82,7 +82,8 @@ impl Agent {
         }
     }
 
-    /// Does what needs a session, unless it is locked or is being locked meanwhile: then there is no answer but that.
+    /// Runs a request that needs a session, and counts it as a use of the agent. Errors with `locked` if the agent is locked or
+    /// becomes locked before the request is done.
     pub(super) async fn while_unlocked<T>(
         &self,
         name: &ProfileName,
@@ -91,6 +92,7 @@ impl Agent {
         self.lock_if_due();
         let locked = || AgentError::new(name, self.lock.locked());
         let serving = self.lock.serving().ok_or_else(locked)?;
+        self.lock.record_use();
         let done = tokio::select! {
             biased; // most of the work is done at once
             done = work => Some(done),
