@@ -63,7 +63,7 @@ impl Agent {
         let _change = self.change(name)?;
         let failed = |error: KeyringError| AgentError(error.body(Some(name)));
         self.keyring.unlock(Some(name), PROMPT).await.map_err(failed)?;
-        match self.keyring.get_for_person(name).await {
+        match self.keyring.get_for_user(name).await {
             Ok(_) if !replace => return Err(failed(KeyringError::Exists)),
             Ok(_) | Err(KeyringError::NotFound) => {}
             Err(error) => return Err(failed(error)),
@@ -85,7 +85,7 @@ impl Agent {
         let change = self.change(name)?;
         let failed = |error: KeyringError| AgentError(error.body(Some(name)));
         self.keyring.unlock(Some(name), PROMPT_LONG).await.map_err(failed)?;
-        let old = self.keyring.get_for_person(name).await.map_err(failed)?;
+        let old = self.keyring.get_for_user(name).await.map_err(failed)?;
         let (agent, name) = (Arc::clone(self), name.clone());
         let rotating = tokio::spawn(async move {
             let rotation = Rotation { aws: &agent.aws, keyring: &agent.keyring, name: &name, old: &old };

@@ -1,56 +1,58 @@
-//! Whether somebody still waits for what a thread is about to do.
+//! Agreement between a job and its caller on whether the job may still change anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::error::KeyringError;
-
-const WANTED: u8 = 0;
+const WAITING: u8 = 0;
 const BEGUN: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
-/// The thread's half: asked before anything is changed.
+/// The job's half: the job calls [`Cancel::begin`] before its first side effect.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cancel(Arc<AtomicU8>);
+pub struct Cancel(Arc<AtomicU8>);
 
-/// The waiter's half. Dropped before the answer, it gives up.
+/// The caller's half. If it is dropped before the job begins, the job has no side effect.
 #[derive(Debug)]
-pub(super) struct Waiting(Cancel);
+pub(super) struct CallerGuard(Cancel);
+
+/// The caller has given up, and was told that nothing was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled;
 
 impl Cancel {
-    /// Begins to change something, unless nobody waits for it any more: then they were told that it was not done.
-    pub(super) fn begin(&self) -> Result<(), KeyringError> {
-        match self.0.compare_exchange(WANTED, BEGUN, Ordering::AcqRel, Ordering::Acquire) {
+    /// Marks the job as begun. Errors if the caller has given up.
+    pub fn begin(&self) -> Result<(), Cancelled> {
+        match self.0.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) | Err(BEGUN) => Ok(()),
-            Err(_) => Err(KeyringError::NotAnswering { is_unsure: false }),
+            Err(_) => Err(Cancelled),
         }
     }
 
-    /// Whether nothing was begun, and somebody waits for it still.
-    pub(super) fn is_unused(&self) -> bool {
-        self.0.load(Ordering::Acquire) == WANTED
+    /// Whether the job has begun.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire) == BEGUN
     }
 
-    /// Whether nobody waits for it any more.
+    /// Whether the caller gave up before the job began.
     pub(super) fn is_given_up(&self) -> bool {
         self.0.load(Ordering::Acquire) == GIVEN_UP
     }
 
-    /// The waiter's half.
-    pub(super) fn waiting(&self) -> Waiting {
-        Waiting(self.clone())
+    /// Returns the caller's half.
+    pub(super) fn caller(&self) -> CallerGuard {
+        CallerGuard(self.clone())
     }
 }
 
-impl Waiting {
-    /// Waits no longer. Whether it may have been done all the same.
+impl CallerGuard {
+    /// Gives up. Returns whether the job has begun, so that its effect is unknown.
     pub(super) fn give_up(&self) -> bool {
-        let ticket = &self.0.0;
-        ticket.compare_exchange(WANTED, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire) == Err(BEGUN)
+        self.0.0.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire) == Err(BEGUN)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for CallerGuard {
     fn drop(&mut self) {
         self.give_up();
     }
@@ -61,20 +63,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_waits_for_is_not_begun() {
-        let ticket = Cancel::default();
-        drop(ticket.waiting());
-        assert!(ticket.is_given_up());
-        assert!(ticket.begin().is_err());
+    fn begin_after_caller_left_errors() {
+        let cancel = Cancel::default();
+        drop(cancel.caller());
+        assert!(cancel.is_given_up());
+        assert_eq!(cancel.begin(), Err(Cancelled));
     }
 
     #[test]
-    fn what_has_begun_may_be_done() {
-        let ticket = Cancel::default();
-        let waiting = ticket.waiting();
-        ticket.begin().unwrap();
-        ticket.begin().unwrap();
-        assert!(waiting.give_up());
-        assert!(!ticket.is_given_up());
+    fn give_up_after_begin_reports_unknown_effect() {
+        let cancel = Cancel::default();
+        let caller = cancel.caller();
+        cancel.begin().unwrap();
+        cancel.begin().unwrap();
+        assert!(caller.give_up());
+        assert!(!cancel.is_given_up());
     }
 }
