@@ -26,7 +26,7 @@ use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
 use rolecall_core::config::file;
 use rolecall_core::config::inputs::StsAddress;
-use rolecall_core::profile::Endpoint;
+use rolecall_core::role_chain::StsEndpoint;
 use rolecall_core::session::Session;
 use rotation::Rotation;
 
@@ -207,7 +207,7 @@ fn checked(name: &KeyName, id: &str, secret: &str) -> Result<Credentials, AgentE
 /// Asks STS whose keys these are.
 async fn identify(aws: &Aws, name: &KeyName, region: &Region, credentials: &Credentials) -> Result<String, AwsError> {
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
-    let endpoint = Endpoint { source, region: region.clone(), sts: StsAddress::default() };
+    let endpoint = StsEndpoint { source, region: region.clone(), sts: StsAddress::default() };
     let session = Session { credentials: credentials.clone(), arn: None, issued: aws.now(), is_clamped: false };
     sts::caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
 }

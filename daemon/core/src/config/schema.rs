@@ -19,13 +19,15 @@ use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::notifications::{Notifications, RawNotifications};
 use super::url::EndpointUrl;
-use super::{ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
+use super::{
+    ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_SESSION_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind,
+};
 
 /// Longer than this nobody keeps a session warm that they do not use.
-const WARM_MAX: Duration = Duration::from_hours(7 * 24);
+const MAX_KEEP_WARM: Duration = Duration::from_hours(7 * 24);
 
 /// What an automatic lock may wait for.
-const LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
+const AUTO_LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -332,7 +334,7 @@ impl<'de> Deserialize<'de> for SessionLength {
 impl<'de> Deserialize<'de> for MfaLength {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
-            length if MFA_RANGE.contains(&length) => Ok(Self(length)),
+            length if MFA_SESSION_RANGE.contains(&length) => Ok(Self(length)),
             _ => Err(D::Error::custom("what a code is good for lasts from 15 minutes to 36 hours")),
         }
     }
@@ -341,7 +343,7 @@ impl<'de> Deserialize<'de> for MfaLength {
 impl<'de> Deserialize<'de> for LockTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
-            length if LOCK_RANGE.contains(&length) => Ok(Self(length)),
+            length if AUTO_LOCK_RANGE.contains(&length) => Ok(Self(length)),
             _ => Err(D::Error::custom("may be from a minute (1min) to a week (168h)")),
         }
     }
@@ -361,7 +363,7 @@ impl<'de> Deserialize<'de> for Command {
 impl<'de> Deserialize<'de> for WarmTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
-            length if length <= WARM_MAX => Ok(Self(length)),
+            length if length <= MAX_KEEP_WARM => Ok(Self(length)),
             _ => Err(D::Error::custom("may be a week (168h) at most")),
         }
     }
