@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::sessions::{Freshness, Known, SessionError, Sessions};
-use rolecall_core::clock::{Clock, left, next_minute};
-use rolecall_core::profile::RoleChain;
+use rolecall_core::clock::{Clock, next_minute, time_until};
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::LastFailure;
 
@@ -100,7 +100,7 @@ struct TrackedChain {
 #[must_use]
 pub fn renew_at(session: &Session, share: f64) -> Option<SystemTime> {
     let end = session.expires()?;
-    let life = left(session.issued, end);
+    let life = time_until(session.issued, end);
     let floor = Duration::from_mins(20);
     let spent = life.mul_f64(share.clamp(0.0, 1.0));
     Some(session.issued + if life > 2 * floor { spent.min(life.saturating_sub(floor)) } else { spent })
@@ -128,7 +128,7 @@ fn next_try(chain: &RoleChain, known: &Known, share: f64) -> Option<SystemTime> 
 fn after(last_failure: &LastFailure<SessionError>, share: f64) -> Option<SystemTime> {
     // A failure that time does not end is not repeated. Callers wait for the failure's time to live; a renewal waits for its
     // own pause, which begins when AWS's Retry-After ends.
-    last_failure.until()?;
+    last_failure.retry_at()?;
     let retry_after = last_failure.error.retry_after().unwrap_or_default();
     Some(last_failure.last + retry_after + pause(last_failure.failures, share))
 }
@@ -234,7 +234,7 @@ impl Engine {
     fn next_poll(&self) -> Instant {
         let poll = if cfg!(target_os = "linux") { next_minute() } else { Instant::now() + POLL_INTERVAL };
         match self.next_due() {
-            Some(due) if self.in_flight < MAX_IN_FLIGHT => poll.min(Instant::now() + left(self.clock.now(), due)),
+            Some(due) if self.in_flight < MAX_IN_FLIGHT => poll.min(Instant::now() + time_until(self.clock.now(), due)),
             // With nothing due, or every place taken, the next event starts the next renewal.
             _ => poll,
         }

@@ -32,7 +32,7 @@ use rolecall_aws::sts;
 use rolecall_aws::sts::StsError;
 use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::config::NameTemplate;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::{Cache, LastFailure, Outcome};
 use session_name::Identities;
@@ -386,7 +386,7 @@ impl Sessions {
     }
 
     fn current(&self) -> impl Iterator<Item = (RoleChain, Arc<CachedSession>)> + use<'_> {
-        self.cache.all().into_iter().filter(|(_, cached)| self.is_current(cached))
+        self.cache.values().into_iter().filter(|(_, cached)| self.is_current(cached))
     }
 
     /// Joins the load in flight for a chain, or starts one. Errors with [`SessionError::Slow`] once `wait` has passed since

@@ -98,9 +98,7 @@ fn mfa_wrong_and_reused_codes_give_different_errors() {
         [LoginStep::MfaCode { refused: Some(error), .. }] => error.message.clone(),
         other => panic!("{other:?}"),
     };
-    assert!(
-        refusal("000000").contains("it is wrong, expired or already used, or the device belongs to another user")
-    );
+    assert!(refusal("000000").contains("it is wrong, expired or already used, or the device belongs to another user"));
     assert!(refusal("000000").contains("it was used already"));
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1, "the same again is not sent");
     // Another caller does not see the error of a mistyped code.

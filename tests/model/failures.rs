@@ -53,7 +53,7 @@ async fn last_failure(ends: fn(usize) -> End) {
     tasks.push(beside(&model, async |model| {
         for _ in 0..3 {
             model.clear_failures();
-            model.cache.put(&KEY, Flown(PUT));
+            model.cache.insert_if_absent(&KEY, Flown(PUT));
         }
     }));
     tasks.push(beside(&model, async |model| {

@@ -106,8 +106,7 @@ fn add_second_profile_reuses_mfa_session() {
     fixture.aws.update_role(ROLE, Role::requires_mfa);
     let adding: Vec<&str> = ADD.into_iter().chain(["--mfa-serial", &serial]).collect();
     let adding = terminal(&fixture, &adding);
-    adding
-        .wait_for(&format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n] "), HANG_GUARD);
+    adding.wait_for(&format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n] "), HANG_GUARD);
     adding.type_text("y\n");
     adding.wait_for(&format!("MFA code of {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use rolecall_protocol::{
-    ClusterName, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SessionName, SourceName,
+    ClusterName, ExternalId, HttpUrl, KeyName, MfaSerial, ProfileName, Region, RoleArn, SessionName, SourceName,
+    UrlError,
 };
 
 use super::Inputs;
@@ -122,12 +123,11 @@ fn duration(text: &str) -> Result<String, String> {
     }
 }
 
-fn server(text: &str) -> Result<String, String> {
-    match text.strip_prefix("https://") {
-        Some(host) if !host.is_empty() && text.len() <= 2048 && text.chars().all(|c| c.is_ascii_graphic()) => {
-            Ok(text.to_owned())
-        }
-        _ => Err("must be an https URL".to_owned()),
+fn server(text: &str) -> Result<String, UrlError> {
+    match HttpUrl::parse(text)? {
+        url if !url.is_https() => Err(UrlError::Scheme),
+        _ if text.len() > 2048 => Err(UrlError::TooLong),
+        _ => Ok(text.to_owned()),
     }
 }
 

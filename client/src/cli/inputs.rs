@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use rolecall_protocol::{PolicyArn, SourceIdentity, TagKey, TagValue};
+use rolecall_protocol::{EndpointUrl, PolicyArn, SourceIdentity, TagKey, TagValue, UrlError};
 
 /// What few profiles need.
 #[derive(Debug, Default, Args)]
@@ -42,11 +42,6 @@ fn tag(text: &str) -> Result<(TagKey, TagValue), String> {
     Ok((key, value.parse::<TagValue>().map_err(|error| error.to_string())?))
 }
 
-/// The daemon looks closer.
-fn sts_endpoint(text: &str) -> Result<String, String> {
-    let is_url = text.starts_with("https://") || text.starts_with("http://");
-    if is_url && text.len() <= 2048 && text.chars().all(|c| c.is_ascii_graphic()) {
-        return Ok(text.to_owned());
-    }
-    Err("must be an https URL".to_owned())
+fn sts_endpoint(text: &str) -> Result<String, UrlError> {
+    Ok(text.parse::<EndpointUrl>()?.as_str().to_owned())
 }

@@ -1,9 +1,8 @@
 //! The browser on this machine.
 
-use crate::environment::Environment;
+use rolecall_protocol::HttpUrl;
 
-/// The longest address that is opened or shown as it is, in bytes.
-const MAX_URL_BYTES: usize = 8 * 1024;
+use crate::environment::Environment;
 
 /// Whether there is a browser that the user can see: not over SSH, and only with a display except on macOS.
 pub(crate) fn is_available(environment: &Environment) -> bool {
@@ -11,27 +10,9 @@ pub(crate) fn is_available(environment: &Environment) -> bool {
     !has("SSH_CONNECTION") && (cfg!(target_os = "macos") || has("DISPLAY") || has("WAYLAND_DISPLAY"))
 }
 
-/// Whether it is an address that a browser opens, rather than a file or a program's own: over TLS, or of this machine.
+/// Whether a browser may open the address: an https page, or an http page of this machine.
 pub(crate) fn is_web_page(url: &str) -> bool {
-    let of_this_machine = |host: &str| ["127.0.0.1", "[::1]", "localhost"].contains(&host);
-    let is_web_page = match url.split_once("://") {
-        Some(("https", rest)) => !host(rest).is_empty(),
-        Some(("http", rest)) => of_this_machine(host(rest)),
-        _ => false,
-    };
-    is_web_page && url.len() <= MAX_URL_BYTES && url.chars().all(|c| c.is_ascii_graphic())
-}
-
-/// The host of an address without its scheme; empty if the address has a user part.
-fn host(rest: &str) -> &str {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return "";
-    }
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    }
+    HttpUrl::parse(url).is_ok_and(|url| url.is_secure())
 }
 
 /// Opens an address, in a process of its own whose words go nowhere. False where that cannot be.
@@ -78,7 +59,7 @@ mod tests {
             "-h",
             "https://x/\u{1b}[2J",
             "https://x/a b",
-            &format!("https://x/{}", "a".repeat(MAX_URL_BYTES)),
+            &format!("https://x/{}", "a".repeat(8 * 1024)),
         ] {
             assert!(!is_web_page(other) && !open(other), "{other}");
         }

@@ -28,10 +28,10 @@ pub(crate) struct Wiring {
 impl Wiring {
     /// The same for another network; a client on the same way stays.
     pub(crate) fn for_network(&self, network: &Arc<Network>, clock: &Clock) -> Self {
-        let http = if self.is_given || self.network.way == network.way {
+        let http = if self.is_given || self.network.path == network.path {
             self.http.clone()
         } else {
-            http::http_client(clock.clone(), &network.way)
+            http::http_client(clock.clone(), &network.path)
         };
         Self { network: Arc::clone(network), http, is_given: self.is_given }
     }
@@ -74,8 +74,8 @@ impl Addresses {
 
 impl LoadServiceConfig for Addresses {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let own = Service::of_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
-        match own.and_then(|service| self.network.endpoints.of(service)) {
+        let own = Service::from_sdk_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
+        match own.and_then(|service| self.network.endpoints.get(service)) {
             Some(url) => Some(url.as_str().to_owned()),
             None => self.of_files.service_config()?.load_config(key),
         }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 impl Sessions {
     /// Drops every session, cancels every load, and loads nothing until [`Sessions::reopen`].

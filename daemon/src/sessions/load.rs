@@ -14,9 +14,9 @@ use rolecall_aws::source::Resolved;
 use rolecall_aws::sts::{self, Assume, Code, StsError, StsOperation};
 use rolecall_core::config::Mfa;
 use rolecall_core::config::inputs::StsAddress;
-use rolecall_core::profile::Endpoint;
-use rolecall_core::profile::RoleChain;
-use rolecall_core::profile::RoleStep;
+use rolecall_core::role_chain::RoleChain;
+use rolecall_core::role_chain::RoleStep;
+use rolecall_core::role_chain::StsEndpoint;
 use rolecall_core::session::Session;
 
 /// How long a source may take: it may run a program (E3).
@@ -28,7 +28,7 @@ const MAX_ASSUME_ATTEMPTS: usize = 3;
 /// A call to STS that sends an MFA code.
 enum MfaCall<'a> {
     /// GetSessionToken: a session from which every role of the source is assumed.
-    SessionToken { endpoint: &'a Endpoint, base: &'a Session, serial: &'a MfaSerial, duration: Duration },
+    SessionToken { endpoint: &'a StsEndpoint, base: &'a Session, serial: &'a MfaSerial, duration: Duration },
     /// AssumeRole.
     AssumeRole(Assume<'a>),
 }
@@ -129,7 +129,7 @@ impl Sessions {
             return Ok(CachedSession { session, provenance, load_started_at });
         }
         let region = self.sources.home(&chain.source, &chain.region).await;
-        let endpoint = Endpoint { source: chain.without_mfa().source.clone(), region, sts: StsAddress::default() };
+        let endpoint = StsEndpoint { source: chain.without_mfa().source.clone(), region, sts: StsAddress::default() };
         let (serial, duration) = (&mfa.serial, mfa.session);
         let call = MfaCall::SessionToken { endpoint: &endpoint, base: &base.session, serial, duration };
         let session = self.call_with_code(chain, mfa, &call).await?;
@@ -166,7 +166,7 @@ impl Sessions {
     ) -> Result<CachedSession, SessionError> {
         let load_started_at = self.now();
         let sends_code = self.mfa_in_assume_role(chain);
-        let below = if sends_code { chain.without_mfa() } else { chain.without_last() };
+        let below = if sends_code { chain.without_mfa() } else { chain.without_last_step() };
         // Bypassing the cache includes the source, unless that asks the user for another MFA code.
         let is_bypass = freshness == Freshness::BypassCache;
         let below_freshness =
@@ -197,7 +197,7 @@ impl Sessions {
                 // The credentials may have been replaced where they come from, so the source is loaded once more (B8).
                 self.reject(&below, &base.session);
                 let newer = self.dependency(&below, Freshness::BypassCache).await?;
-                if newer.session.signs_as(&base.session) {
+                if newer.session.has_same_credentials(&base.session) {
                     return Err(error.into());
                 }
                 let name = self.session_name(chain, step).await?;
@@ -211,7 +211,7 @@ impl Sessions {
     /// Drops the credentials of a source that AWS rejects, unless the source has given others meanwhile.
     fn reject(&self, source: &RoleChain, rejected: &Session) {
         if source.is_base() {
-            self.cache.invalidate(|chain, cached| chain == source && cached.session.signs_as(rejected));
+            self.cache.invalidate(|chain, cached| chain == source && cached.session.has_same_credentials(rejected));
         }
     }
 

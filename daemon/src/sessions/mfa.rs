@@ -8,9 +8,9 @@ use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, MfaSerial, Secret, Sou
 
 use rolecall_aws::source::process;
 use rolecall_aws::source::process::ProcessError;
-use rolecall_core::clock::left;
+use rolecall_core::clock::time_until;
 use rolecall_core::config::Mfa;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// How long a typed code waits for its call. The device has shown another one by then.
 const TYPED_CODE_TTL: Duration = Duration::from_mins(1);
@@ -75,7 +75,7 @@ impl MfaCodes {
     /// Keeps a typed code for the next call for this chain.
     pub(super) fn offer(&self, chain: &RoleChain, code: Secret<String>, now: SystemTime) {
         let mut codes = self.codes();
-        codes.typed.retain(|_, (_, at)| left(*at, now) < TYPED_CODE_TTL);
+        codes.typed.retain(|_, (_, at)| time_until(*at, now) < TYPED_CODE_TTL);
         codes.typed.insert(chain.clone(), (code, now));
     }
 
@@ -87,7 +87,7 @@ impl MfaCodes {
         now: SystemTime,
     ) -> Result<Secret<String>, MfaError> {
         let typed = self.codes().typed.remove(chain);
-        match typed.filter(|(_, at)| left(*at, now) < TYPED_CODE_TTL) {
+        match typed.filter(|(_, at)| time_until(*at, now) < TYPED_CODE_TTL) {
             Some((code, _)) if self.is_used(serial, &code, now) => Err(MfaError::Refused {
                 serial: serial.clone(),
                 chain: chain.clone(),
@@ -101,7 +101,7 @@ impl MfaCodes {
     /// Records that a code was sent to AWS, which accepts each code once.
     pub(super) fn record_used(&self, serial: &MfaSerial, code: Secret<String>, now: SystemTime) {
         let mut codes = self.codes();
-        codes.used.retain(|_, (_, at)| left(*at, now) < USED_CODE_TTL);
+        codes.used.retain(|_, (_, at)| time_until(*at, now) < USED_CODE_TTL);
         codes.used.insert(serial.clone(), (code, now));
     }
 
@@ -111,7 +111,7 @@ impl MfaCodes {
         codes
             .used
             .get(serial)
-            .is_some_and(|(used, at)| used.expose() == code.expose() && left(*at, now) < USED_CODE_TTL)
+            .is_some_and(|(used, at)| used.expose() == code.expose() && time_until(*at, now) < USED_CODE_TTL)
     }
 
     fn codes(&self) -> MutexGuard<'_, Codes> {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use rolecall_aws::source::{Login, Owner};
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
 /// A session as the cache keeps it.

@@ -8,7 +8,7 @@ use rolecall_protocol::SessionName;
 use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::error::{AwsError, AwsErrorKind};
 use rolecall_aws::sts::{self, StsError, StsOperation};
-use rolecall_core::profile::{RoleChain, RoleStep};
+use rolecall_core::role_chain::{RoleChain, RoleStep};
 use rolecall_core::session::Session;
 
 /// The principals of sources: the access key id that a source gave last, and the ARN that STS returned for it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Sessions;
 use super::provenance::{CachedSession, Provenance};
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
 impl Sessions {
@@ -21,7 +21,7 @@ impl Sessions {
     /// Puts a session of the process before this one into the cache, unless there is one.
     pub fn restore(&self, chain: &RoleChain, session: Session, provenance: Option<Provenance>) {
         let load_started_at = session.issued;
-        self.cache.put(chain, CachedSession { session: Arc::new(session), provenance, load_started_at });
+        self.cache.insert_if_absent(chain, CachedSession { session: Arc::new(session), provenance, load_started_at });
     }
 
     /// Returns every source whose AWS profile leads to a role, with the chain of that role.

@@ -2,7 +2,7 @@
 
 use super::*;
 use rolecall_core::config::{NameTemplate, SourceConfig, SourceKind};
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecalld::keyring::Keyring;
 use rolecalld::sessions::{Freshness, Sessions};
 use tokio::time::timeout;
@@ -254,7 +254,7 @@ async fn sso_invalidation_ends_renewal_but_keeps_login() {
     let aws = clients(&fixture.clock, &fixture.sandbox);
     let keyring = Keyring::new(aws.clock().clone());
     let sessions = Sessions::new(aws, keyring, NameTemplate::new("dev", "", "", ""));
-    let chain = RoleChain::of_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
+    let chain = RoleChain::from_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
     assert!(sessions.get(&chain, Freshness::Cached).await.is_ok());
     fixture.clock.advance(2 * HOUR);
     let gate = Gate::new();
