@@ -15,13 +15,13 @@ pub(crate) struct Inputs {
     /// The key of a tag that stays with the roles that are assumed from the session; repeat it for several
     #[arg(long, value_name = "KEY", requires = "tag")]
     pub(crate) transitive_tag: Vec<TagKey>,
-    /// Who is behind the session, for CloudTrail and trust policies
+    /// The source identity, for CloudTrail and trust policies
     #[arg(long, value_name = "NAME", requires = "role_arn")]
     pub(crate) source_identity: Option<SourceIdentity>,
-    /// A managed policy that bounds what the session may; repeat it for several
+    /// A managed policy that limits what the session may do; repeat it for several
     #[arg(long, value_name = "ARN", requires = "role_arn")]
     pub(crate) policy_arn: Vec<PolicyArn>,
-    /// A file with a policy in JSON that does so too
+    /// A file with a JSON policy that limits what the session may do
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "role_arn")]
     pub(crate) policy: Option<PathBuf>,
     /// Where AssumeRole is called instead of the region's own STS, such as a VPC endpoint

@@ -1,11 +1,11 @@
-//! A browser on this machine, for the person who sits at it.
+//! The browser on this machine.
 
 use crate::environment::Environment;
 
 /// The longest address that is opened or shown as it is, in bytes.
 const MAX_URL_BYTES: usize = 8 * 1024;
 
-/// Whether there is one that the person can see: not over SSH, and elsewhere than on macOS not without a display.
+/// Whether there is a browser that the user can see: not over SSH, and only with a display except on macOS.
 pub(crate) fn is_available(environment: &Environment) -> bool {
     let has = |name| environment.get(name).is_some();
     !has("SSH_CONNECTION") && (cfg!(target_os = "macos") || has("DISPLAY") || has("WAYLAND_DISPLAY"))
@@ -22,7 +22,7 @@ pub(crate) fn is_web_page(url: &str) -> bool {
     is_web_page && url.len() <= MAX_URL_BYTES && url.chars().all(|c| c.is_ascii_graphic())
 }
 
-/// The host of what comes after the scheme; empty where somebody hides it behind a user.
+/// The host of an address without its scheme; empty if the address has a user part.
 fn host(rest: &str) -> &str {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_needs_a_display_and_no_ssh() {
+    fn is_available_needs_display_and_no_ssh() {
         let is_available = |pairs: &[(&str, &str)]| {
             is_available(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
         };
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_page_is_opened() {
+    fn is_web_page_other_urls_are_refused() {
         for page in [
             "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH",
             "https://x.awsapps.com/start/#/device?user_code=A",
