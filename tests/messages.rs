@@ -2,7 +2,7 @@
 //!
 //! The test parses the product's sources and lists each string literal that is a text, under the function, match arm or enum
 //! variant that it belongs to. A new text needs no registration: the test fails until the golden file has it. The list has no
-//! log events, no `--help`, which has its own tests, and no names and keys: literals without a space.
+//! log events, no help of options, and no names and keys: literals without a space.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -285,12 +285,17 @@ impl<'a> Visit<'a> for Texts {
         self.within(format!("::{}", variant.ident), |texts| visit::visit_variant(texts, variant));
     }
 
-    /// The message of an error. Other attributes are no texts of their own: documentation, and the options of `--help`.
+    /// The message of an error, and what the configuration expects. Other attributes are documentation and `--help`.
     fn visit_attribute(&mut self, attribute: &'a Attribute) {
-        if attribute.path().is_ident("error")
-            && let Ok(list) = attribute.meta.require_list()
-        {
-            self.with_role("message".to_owned(), |texts| texts.tokens(list.tokens.clone()));
+        let role = if attribute.path().is_ident("error") {
+            "message"
+        } else if attribute.path().is_ident("serde") && source(attribute).contains("expecting") {
+            "expecting"
+        } else {
+            return;
+        };
+        if let Ok(list) = attribute.meta.require_list() {
+            self.with_role(role.to_owned(), |texts| texts.tokens(list.tokens.clone()));
         }
     }
 
@@ -356,5 +361,9 @@ impl<'a> Visit<'a> for Texts {
 
     fn visit_lit_str(&mut self, literal: &'a syn::LitStr) {
         self.text(&literal.value());
+    }
+
+    fn visit_lit_byte_str(&mut self, literal: &'a syn::LitByteStr) {
+        self.text(&String::from_utf8_lossy(&literal.value()));
     }
 }
