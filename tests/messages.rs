@@ -1,8 +1,8 @@
 //! Every text that a user can see, in one reviewable file: `tests/messages.golden`.
 //!
-//! The test parses the product's sources and lists each string literal that is a text, under the function, match arm or enum
-//! variant that it belongs to. A new text needs no registration: the test fails until the golden file has it. The list has no
-//! log events, no help of options, and no names and keys: literals without a space.
+//! The test parses the product's sources and lists each string literal that is a text, under the function, match arm or
+//! enum variant that it belongs to. A new text needs no registration: the test fails until the golden file has it. The
+//! list has no log events, no help of options, and no names and keys: literals without a space.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -33,8 +33,8 @@ const HEAD: &str = "\
 Every text that a user can see, by crate, file, and what causes it: a function, a match arm, or a variant of an error.
 The test `messages` generates this file from the sources. To accept a change of texts:
 ROLECALL_TEST_ACCEPT=1 cargo test -p rolecall-protocol --test messages
-Below a cause, each line has the role of a text and the text as the source has it, with {} for values. `code` and `exit` are
-the error code and the exit code beside it.
+Below a cause, each line has the role of a text, and the text as the source has it, with {} for values. `code` and `exit`
+are the error code and the exit code that the cause names.
 ";
 
 /// Macros whose literals reach no user as texts: log events, names.
