@@ -191,7 +191,7 @@ impl Sessions {
         if freshness != Freshness::Cached || is_served || self.cache.is_loading(chain) {
             return Ok(known);
         }
-        match self.aws.may_call(&chain.endpoint()).await {
+        match self.aws.check_breaker(&chain.endpoint()).await {
             Ok(()) => Ok(self.peek(chain)),
             Err(_) => Err(Arc::clone(&last_failure.error)),
         }
@@ -227,7 +227,7 @@ impl Sessions {
                     continue;
                 }
                 if self.bases.is_unknown(&below) && below.source.mfa.is_none() {
-                    let (through, login) = self.sources.aws_profiles().study(&below).await;
+                    let (through, login) = self.sources.aws_profiles().resolve_from_files(&below).await;
                     self.bases.leads_through(&below, through);
                     self.bases.depends_on(&below, login);
                 }
@@ -253,7 +253,7 @@ impl Sessions {
     pub async fn identify(&self, chain: &RoleChain, session: &Session) -> Result<String, StsError> {
         match &session.arn {
             Some(arn) => Ok(arn.clone()),
-            None => sts::caller_identity(&self.aws, &chain.endpoint(), session).await,
+            None => sts::get_caller_identity(&self.aws, &chain.endpoint(), session).await,
         }
     }
 
@@ -266,7 +266,7 @@ impl Sessions {
         }
         // Whatever the answer says, it says when.
         let endpoint = chain.endpoint();
-        let asking = sts::caller_identity(&self.aws, &endpoint, session);
+        let asking = sts::get_caller_identity(&self.aws, &endpoint, session);
         if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, asking).await {
             tracing::debug!(%error, "AWS was asked the time");
         }

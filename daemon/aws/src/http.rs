@@ -30,12 +30,12 @@ use rolecall_core::config::network::{NetworkPath, Proxy};
 use rolecall_core::config::url::{host_of, is_loopback, is_loopback_host};
 
 /// How long a name may take to become an address (B12); the system's own patience is minutes.
-const DNS: Duration = Duration::from_secs(2);
+const DNS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most that is read of an answer, in bytes (E4). AWS's own have a few kilobytes.
-const MAX_ANSWER: usize = 1024 * 1024;
+const MAX_RESPONSE_BODY: usize = 1024 * 1024;
 /// Where EC2 and ECS hand out the credentials of the machine itself, over plain HTTP by design: link-local addresses, which
 /// no router forwards.
-const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"];
+const METADATA_HOSTS: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"];
 
 /// The SDK's own client, behind the wall, on that way.
 #[must_use]
@@ -46,7 +46,7 @@ pub fn http_client(clock: Clock, way: &NetworkPath) -> SharedHttpClient {
         .map_or_else(TrustStore::default, |bundle| TrustStore::default().with_pem_certificate(bundle.pem()));
     // Fails for no trust store.
     let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
-    let proxied = way.proxy.as_ref().and_then(through).map(|proxy| client(tls.clone(), proxy));
+    let proxied = way.proxy.as_ref().and_then(proxy_config).map(|proxy| client(tls.clone(), proxy));
     SharedHttpClient::new(RestrictedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
 }
 
@@ -57,7 +57,7 @@ pub fn restrict(client: SharedHttpClient, clock: Clock) -> SharedHttpClient {
 }
 
 /// A proxy as the client knows it. What the configuration takes for a URL it takes too.
-fn through(proxy: &Proxy) -> Option<ProxyConfig> {
+fn proxy_config(proxy: &Proxy) -> Option<ProxyConfig> {
     let config = ProxyConfig::https(proxy.url().expose().as_str());
     if config.is_err() {
         tracing::error!(%proxy, "The proxy's URL is none");
@@ -123,7 +123,7 @@ impl HttpConnector for RestrictedConnector {
         if !may_send_to(request.uri()) {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(InsecureEndpoint))));
         }
-        let connector = self.proxied.as_ref().filter(|_| is_far(request.uri())).unwrap_or(&self.direct);
+        let connector = self.proxied.as_ref().filter(|_| may_use_proxy(request.uri())).unwrap_or(&self.direct);
         // A service that judges signatures; not a server of credentials on this very machine, which has this machine's time.
         let tells_time = request.headers().get("authorization").is_some_and(|said| said.starts_with("AWS4-"));
         let is_authenticated = request.uri().starts_with("https://");
@@ -132,10 +132,10 @@ impl HttpConnector for RestrictedConnector {
         HttpConnectorFuture::new(async move {
             let mut answer = answer.await?;
             if tells_time {
-                learn(&clock, sent, is_authenticated, answer.headers());
+                update_clock(&clock, sent, is_authenticated, answer.headers());
             }
             let body = answer.take_body();
-            *answer.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER));
+            *answer.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_RESPONSE_BODY));
             Ok(answer)
         })
     }
@@ -145,9 +145,13 @@ impl ResolveDns for Resolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(async move {
             let failed = |error: io::Error| ResolveDnsError::new(error);
-            let slow =
-                |_| io::Error::new(io::ErrorKind::TimedOut, format!("no address of {name} within {} s", DNS.as_secs()));
-            let found = tokio::time::timeout(DNS, tokio::net::lookup_host((name, 0))).await;
+            let slow = |_| {
+                io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no address of {name} within {} s", DNS_TIMEOUT.as_secs()),
+                )
+            };
+            let found = tokio::time::timeout(DNS_TIMEOUT, tokio::net::lookup_host((name, 0))).await;
             let found = found.map_err(slow).map_err(failed)?.map_err(failed)?;
             Ok(found.map(|address| address.ip()).collect())
         })
@@ -155,7 +159,7 @@ impl ResolveDns for Resolver {
 }
 
 /// Tells the clock what AWS says the time is. An answer that somebody kept tells when it was kept (B9).
-fn learn(clock: &Clock, sent: ClockSample, is_authenticated: bool, headers: &Headers) {
+fn update_clock(clock: &Clock, sent: ClockSample, is_authenticated: bool, headers: &Headers) {
     let date = headers.get("date").filter(|_| headers.get("age").is_none());
     let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
     if let Some(date) = date.and_then(|date| SystemTime::try_from(date).ok()) {
@@ -173,18 +177,18 @@ impl Error for InsecureEndpoint {}
 
 /// Whether a URI is https, or plain http to this very machine or its metadata service.
 fn may_send_to(uri: &str) -> bool {
-    uri.starts_with("https://") || is_loopback(uri) || is_metadata(uri)
+    uri.starts_with("https://") || is_loopback(uri) || is_metadata_service(uri)
 }
 
 /// Whether a URI may be reached through a proxy: what is on this machine, or its metadata service, is another for the proxy.
-fn is_far(uri: &str) -> bool {
+fn may_use_proxy(uri: &str) -> bool {
     let host = uri.strip_prefix("https://").and_then(host_of);
-    host.is_some_and(|host| !is_loopback_host(host) && !METADATA.contains(&host))
+    host.is_some_and(|host| !is_loopback_host(host) && !METADATA_HOSTS.contains(&host))
 }
 
 /// Whether a URI is the metadata service's.
-fn is_metadata(uri: &str) -> bool {
-    uri.strip_prefix("http://").and_then(host_of).is_some_and(|host| METADATA.contains(&host))
+fn is_metadata_service(uri: &str) -> bool {
+    uri.strip_prefix("http://").and_then(host_of).is_some_and(|host| METADATA_HOSTS.contains(&host))
 }
 
 #[cfg(test)]
@@ -201,7 +205,7 @@ mod tests {
             for (name, value) in said {
                 headers.insert(*name, (*value).to_owned());
             }
-            learn(&clock, sent, true, &headers);
+            update_clock(&clock, sent, true, &headers);
             clock.status().is_some()
         };
         assert!(!say(&[("date", &now), ("age", "0")]));
@@ -245,10 +249,10 @@ mod tests {
             "https://169.254.170.2/",
             "http://[fd00:ec2::254]/",
         ] {
-            assert!(!is_far(near), "{near}");
+            assert!(!may_use_proxy(near), "{near}");
         }
         for far in ["https://sts.eu-west-1.amazonaws.com/", "https://127.0.0.1.example.com/", "https://10.0.0.1/"] {
-            assert!(is_far(far), "{far}");
+            assert!(may_use_proxy(far), "{far}");
         }
     }
 }

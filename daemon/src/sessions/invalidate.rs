@@ -20,7 +20,7 @@ impl Sessions {
         self.cache.close();
         self.codes.clear();
         self.load_cancellation().cancel();
-        self.sources.aws_profiles().sso().forget_tokens();
+        self.sources.aws_profiles().sso().cancel_refreshes();
     }
 
     /// Gets sessions again, after [`Sessions::forget_all`].

@@ -10,8 +10,8 @@ use super::provenance::Lineage;
 use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::client::Aws;
 use rolecall_aws::error::AwsErrorKind;
-use rolecall_aws::source::Resolved;
-use rolecall_aws::sts::{self, Assume, Code, StsError, StsOperation};
+use rolecall_aws::source::ResolvedSource;
+use rolecall_aws::sts::{self, AssumeRoleInput, MfaCode, StsError, StsOperation};
 use rolecall_core::config::Mfa;
 use rolecall_core::config::inputs::StsAddress;
 use rolecall_core::profile::Endpoint;
@@ -30,25 +30,25 @@ enum CodedCall<'a> {
     /// For a session that is good for all roles.
     Session { endpoint: &'a Endpoint, keys: &'a Session, serial: &'a MfaSerial, length: Duration },
     /// For a role's.
-    Role(Assume<'a>),
+    Role(AssumeRoleInput<'a>),
 }
 
 impl CodedCall<'_> {
     /// Refuses a call that would not be made, before anybody is asked for a code.
     async fn check(&self, aws: &Aws) -> Result<(), StsError> {
         let (endpoint, asked) = match self {
-            Self::Session { endpoint, serial, .. } => (*endpoint, StsOperation::SessionToken((*serial).clone())),
-            Self::Role(wanted) => (wanted.endpoint, StsOperation::Assume(wanted.step.role.clone())),
+            Self::Session { endpoint, serial, .. } => (*endpoint, StsOperation::GetSessionToken((*serial).clone())),
+            Self::Role(wanted) => (wanted.endpoint, StsOperation::AssumeRole(wanted.step.role.clone())),
         };
-        aws.may_call(endpoint).await.map_err(|error| StsError { asked, error })
+        aws.check_breaker(endpoint).await.map_err(|error| StsError { operation: asked, error })
     }
 
-    async fn send(&self, aws: &Aws, code: Code<'_>) -> Result<Session, StsError> {
+    async fn send(&self, aws: &Aws, code: MfaCode<'_>) -> Result<Session, StsError> {
         match self {
             Self::Session { endpoint, keys, length, .. } => {
-                sts::session_token(aws, endpoint, keys, code, *length).await
+                sts::get_session_token(aws, endpoint, keys, code, *length).await
             }
-            Self::Role(asked) => sts::assume(aws, Assume { code: Some(code), ..*asked }).await,
+            Self::Role(asked) => sts::assume_role(aws, AssumeRoleInput { code: Some(code), ..*asked }).await,
         }
     }
 }
@@ -77,11 +77,11 @@ impl Sessions {
             self.bases.depends_on(chain, Some(login));
         }
         let (session, owner) = match resolved? {
-            Resolved::Through(inner) => {
+            ResolvedSource::RoleChain(inner) => {
                 self.bases.leads_through(chain, Some(inner.clone()));
                 return self.copy_of(&inner, chain, freshness).await;
             }
-            Resolved::Session { session, login, owner } => {
+            ResolvedSource::Session { session, login, owner } => {
                 self.bases.depends_on(chain, login);
                 (session, owner)
             }
@@ -188,7 +188,7 @@ impl Sessions {
             freshness != Freshness::BypassCache && self.peek(chain).session.is_some_and(|last| last.is_clamped);
         let endpoint = chain.endpoint();
         let name = self.session_name(chain, step).await?;
-        let asked = Assume { endpoint: &endpoint, step, name: &name, base: &base, code: None, is_clamped };
+        let asked = AssumeRoleInput { endpoint: &endpoint, step, name: &name, base: &base, code: None, is_clamped };
         if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| is_coded) {
             return match self.with_code(chain, mfa, &CodedCall::Role(asked)).await {
                 Err(SessionError::RoleStep(error)) if error.is_too_long() => {
@@ -200,8 +200,8 @@ impl Sessions {
                 outcome => Ok((outcome?, lineage)),
             };
         }
-        match sts::assume(&self.aws, asked).await {
-            Err(error) if error.error.kind == AwsErrorKind::BaseRejected => {
+        match sts::assume_role(&self.aws, asked).await {
+            Err(error) if error.error.kind == AwsErrorKind::CredentialsRejected => {
                 // It may have been replaced where it comes from, so it is asked for once more (B8).
                 if before.is_base() {
                     self.bases.rejected(&before);
@@ -211,7 +211,10 @@ impl Sessions {
                     return Err(error.into());
                 }
                 let (lineage, name) = (self.bases.lineage(chain), self.session_name(chain, step).await?);
-                Ok((sts::assume(&self.aws, Assume { base: &newer, name: &name, ..asked }).await?, lineage))
+                Ok((
+                    sts::assume_role(&self.aws, AssumeRoleInput { base: &newer, name: &name, ..asked }).await?,
+                    lineage,
+                ))
             }
             assumed => Ok((assumed?, lineage)),
         }
@@ -264,9 +267,9 @@ impl Sessions {
         code: Secret<String>,
         call: &CodedCall<'_>,
     ) -> Result<Session, SessionError> {
-        let called = call.send(&self.aws, Code { serial: &mfa.serial, code: &code }).await;
+        let called = call.send(&self.aws, MfaCode { serial: &mfa.serial, code: &code }).await;
         // One that was not sent, after all, is as good as before.
-        if !called.as_ref().is_err_and(|error| error.error.is_repeated) {
+        if !called.as_ref().is_err_and(|error| error.error.is_breaker_open) {
             self.codes.used(&mfa.serial, code, self.now());
         }
         called.map_err(|error| {

@@ -182,7 +182,7 @@ async fn no_browser_is_sent_where_an_answer_should_not_lead() {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         rig.aws.fault(Op::StartDeviceAuthorization, Fault::Raw { status: 200, headers, body: body.into_bytes() });
         match last(rig.login(LoginFlow::Device)).await {
-            SsoStep::Failed(SsoError::Aws(error)) => assert_eq!(error.kind, AwsErrorKind::Garbled),
+            SsoStep::Failed(SsoError::Aws(error)) => assert_eq!(error.kind, AwsErrorKind::InvalidResponse),
             other => panic!("{url}: {other:?}"),
         }
     }

@@ -47,7 +47,7 @@ enum Seen {
     /// It goes on.
     Part,
     /// It is not what we wait for.
-    Wrong(&'static str),
+    ProfileError(&'static str),
     /// It is.
     Right(Result<Secret<String>, Refusal>),
 }
@@ -95,7 +95,7 @@ async fn receive(mut stream: TcpStream, port: u16, state: &Secret<String>) -> Op
             Seen::Right(outcome) => return Some(Called { outcome, stream }),
             Seen::Part if head.expose().len() < MAX_HEAD => {}
             Seen::Part => return refuse(stream, "431 Request Header Fields Too Large").await,
-            Seen::Wrong(status) => return refuse(stream, status).await,
+            Seen::ProfileError(status) => return refuse(stream, status).await,
         }
     }
 }
@@ -107,7 +107,7 @@ async fn refuse(stream: TcpStream, status: &str) -> Option<Called> {
 
 /// Looks at what has come of a request so far.
 fn read(head: &[u8], port: u16, state: &Secret<String>) -> Seen {
-    const BAD: Seen = Seen::Wrong("400 Bad Request");
+    const BAD: Seen = Seen::ProfileError("400 Bad Request");
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
@@ -124,7 +124,7 @@ fn read(head: &[u8], port: u16, state: &Secret<String>) -> Seen {
     let (path, query) =
         request.path.unwrap_or_default().split_once('?').unwrap_or((request.path.unwrap_or_default(), ""));
     if request.method != Some("GET") || path != PATH {
-        return Seen::Wrong("404 Not Found");
+        return Seen::ProfileError("404 Not Found");
     }
     let (given, code, error) = (parameter(query, "state"), parameter(query, "code"), parameter(query, "error"));
     let is_ours =
@@ -196,7 +196,7 @@ mod tests {
     fn seen(request: &str) -> String {
         match read(request.as_bytes(), PORT, &Secret::new("st".to_owned())) {
             Seen::Part => "part".to_owned(),
-            Seen::Wrong(status) => status[..3].to_owned(),
+            Seen::ProfileError(status) => status[..3].to_owned(),
             Seen::Right(Ok(code)) => format!("code {}", code.expose()),
             Seen::Right(Err(refusal)) => format!("{}: {}", refusal.error, refusal.description),
         }

@@ -128,7 +128,9 @@ impl<'a> Wire<'a> {
             return Err(incomplete("a code"));
         };
         if !may_be_opened(&url) {
-            return Err(SsoError::Aws(AwsError::garbled("AWS answered with an address that no browser should open")));
+            return Err(SsoError::Aws(AwsError::invalid_response(
+                "AWS answered with an address that no browser should open",
+            )));
         }
         let interval = match seconds(answer.interval) {
             Duration::ZERO => DEFAULT_INTERVAL,
@@ -156,7 +158,7 @@ impl<'a> Wire<'a> {
             (Some(access), life) if !access.is_empty() && !life.is_zero() => {
                 Ok(Granted { access: Secret::new(access), life, refresh: answer.refresh_token.map(Secret::new) })
             }
-            _ => Err(GrantError::Aws(AwsError::garbled("AWS answered without a token"))),
+            _ => Err(GrantError::Aws(AwsError::invalid_response("AWS answered without a token"))),
         }
     }
 
@@ -272,10 +274,10 @@ impl PortalError {
             SdkError::ServiceError(service) => service.raw().status().as_u16(),
             _ => 0,
         };
-        match (status, AwsError::of(error)) {
+        match (status, AwsError::from_sdk(error)) {
             // A proxy's page has such a status too, but no code.
-            (401, said) if said.kind != AwsErrorKind::Garbled => Self::Unauthorized,
-            (403, said) if said.kind != AwsErrorKind::Garbled => Self::Other(SsoError::NoAssignment),
+            (401, said) if said.kind != AwsErrorKind::InvalidResponse => Self::Unauthorized,
+            (403, said) if said.kind != AwsErrorKind::InvalidResponse => Self::Other(SsoError::NoAssignment),
             (_, said) => Self::Other(SsoError::Aws(said)),
         }
     }
@@ -286,7 +288,7 @@ fn explained<E>(error: &SdkError<E, HttpResponse>) -> AwsError
 where
     E: Error + ProvideErrorMetadata + 'static,
 {
-    let said = AwsError::of(error);
+    let said = AwsError::from_sdk(error);
     let body = error.raw_response().and_then(|answer| answer.body().bytes());
     let body: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
     let words = body.as_ref().and_then(|body| body.get("error_description")).and_then(Value::as_str);
@@ -306,7 +308,7 @@ fn oidc_endpoint(shared: &SdkConfig) -> Option<String> {
 }
 
 fn incomplete(what: &str) -> SsoError {
-    SsoError::Aws(AwsError::garbled(format!("AWS answered without {what}")))
+    SsoError::Aws(AwsError::invalid_response(format!("AWS answered without {what}")))
 }
 
 fn seconds(said: i32) -> Duration {

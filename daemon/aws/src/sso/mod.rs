@@ -144,7 +144,7 @@ impl Sso {
 
     /// Has no token in memory any more. Renewals that are under way end and write nothing; a login goes on, which a person may
     /// be approving: its token is the AWS CLI's as well, and goes into the file alone.
-    pub fn forget_tokens(&self) {
+    pub fn cancel_refreshes(&self) {
         self.slots().end_renewals();
     }
 
