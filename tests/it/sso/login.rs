@@ -152,7 +152,7 @@ async fn a_login_that_goes_another_way_takes_the_place_of_one_that_nobody_may_fi
     let mut device = rig.login(LoginFlow::Device);
     let (url, code, joined) = shown(&mut device).await;
     assert!(url.ends_with(&format!("/device?user_code={}", code.unwrap())) && !joined, "{url}");
-    assert_eq!(why_failed(last(browser).await), "another was begun in its place");
+    assert_eq!(why_failed(last(browser).await), "cancelled by a logout or by another login");
     let port = page.split("127.0.0.1%3A").nth(1).unwrap().split('%').next().unwrap();
     let is_heard = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap()));
     assert!(is_heard.is_err(), "nobody listens any more");
@@ -160,7 +160,7 @@ async fn a_login_that_goes_another_way_takes_the_place_of_one_that_nobody_may_fi
     // And the other way round: what is approved of the old one counts no longer.
     let mut browser = rig.login(LoginFlow::Browser);
     let (url, ..) = shown(&mut browser).await;
-    assert_eq!(why_failed(last(device).await), "another was begun in its place");
+    assert_eq!(why_failed(last(device).await), "cancelled by a logout or by another login");
     let mut joined = rig.login(LoginFlow::Browser);
     assert!(shown(&mut joined).await.2);
     rig.center.approve_all();
@@ -193,7 +193,7 @@ async fn nobody_is_asked_for_what_cannot_be_kept() {
     let rig = Rig::new();
     fs::write(rig.sandbox.home().join(".aws/sso"), "in the way").unwrap();
     match last(rig.login(LoginFlow::Device)).await {
-        SsoStep::Failed(SsoError::File(said)) => assert!(said.contains("cannot be written"), "{said}"),
+        SsoStep::Failed(SsoError::File(said)) => assert!(said.contains("cannot write"), "{said}"),
         other => panic!("{other:?}"),
     }
     assert_eq!(rig.aws.calls(Op::RegisterClient), 0);

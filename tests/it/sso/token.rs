@@ -42,7 +42,7 @@ async fn row_71_a_refresh_token_that_was_revoked_needs_a_person_at_once() {
         callers.spawn(async move { sso.role_credentials(&session, ACCOUNT, ROLE).await.map(drop) });
     }
     for outcome in callers.join_all().await {
-        assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+        assert_eq!(why(&outcome.unwrap_err()), "the login expired");
     }
     assert_eq!(rig.role().await.unwrap_err().class(), ErrorClass::Login);
     assert_eq!((rig.renewals(), rig.aws.calls(Op::GetRoleCredentials)), (1, 0));
@@ -60,9 +60,9 @@ async fn a_token_that_was_revoked_early_is_renewed_or_needs_a_person() {
     rig.role().await.unwrap();
     assert_eq!((rig.renewals(), rig.aws.calls(Op::GetRoleCredentials)), (1, 2));
     rig.center.revoke_all();
-    assert_eq!(why(&rig.role().await.unwrap_err()), "the login has expired");
+    assert_eq!(why(&rig.role().await.unwrap_err()), "the login expired");
     // Its date says that it is good, and the portal has said that it is not.
-    assert_eq!(why(&rig.role().await.unwrap_err()), "the login has expired");
+    assert_eq!(why(&rig.role().await.unwrap_err()), "the login expired");
     rig.center.approve_all();
     assert_eq!(last(rig.login(LoginFlow::Device)).await, SsoStep::Done);
     rig.role().await.unwrap();
@@ -110,7 +110,7 @@ async fn a_legacy_login_ends_with_its_token() {
     rig.clock.advance(Duration::from_mins(57));
     rig.role().await.unwrap();
     rig.clock.advance(Duration::from_mins(4));
-    assert_eq!(why(&rig.role().await.unwrap_err()), "the login has expired");
+    assert_eq!(why(&rig.role().await.unwrap_err()), "the login expired");
     assert_eq!(rig.renewals(), 0);
     assert!(!rig.aws.log_of(Op::RegisterClient)[0].params.contains_key("scopes"));
 }
@@ -169,7 +169,7 @@ async fn a_logout_drops_what_is_under_way_and_nothing_is_written_afterwards() {
     rig.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
     // The held renewal has not used the refresh token up: the portal is told with a token of its own.
     rig.sso.logout(&rig.session).await.unwrap();
-    assert_eq!(why(&renewing.await.unwrap().unwrap_err()), "somebody logged out meanwhile");
+    assert_eq!(why(&renewing.await.unwrap().unwrap_err()), "cancelled by a logout or by another login");
     gate.open();
     rig.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
     assert_eq!(rig.file(), None);
@@ -178,7 +178,7 @@ async fn a_logout_drops_what_is_under_way_and_nothing_is_written_afterwards() {
     let code = shown(&mut login).await.1.unwrap();
     assert_eq!(rig.sso.logout(&rig.session).await, Ok(false));
     rig.center.approve(&code);
-    assert_eq!(why_failed(last(login).await), "the login was dropped");
+    assert_eq!(why_failed(last(login).await), "cancelled by a logout or by another login");
     assert_eq!(rig.file(), None);
 }
 
@@ -213,7 +213,7 @@ fn write_theirs(rig: &Rig, access: &str, expires: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_by_another_tool_is_not_undone_by_a_renewal() {
     let (rig, outcome) = renewed_while(|rig| fs::remove_file(rig.file().unwrap()).unwrap()).await;
-    assert_eq!(why(&outcome.unwrap_err()), "somebody logged out meanwhile");
+    assert_eq!(why(&outcome.unwrap_err()), "logged out");
     assert_eq!(rig.file(), None);
     assert_eq!(why(&rig.role().await.unwrap_err()), "nobody is logged in");
 }
@@ -222,12 +222,12 @@ async fn a_logout_by_another_tool_is_not_undone_by_a_renewal() {
 async fn a_login_by_another_tool_is_not_undone_by_a_renewal() {
     // It is used: AWS, which has never heard of it, says no to that very token and to what would renew it.
     let (rig, outcome) = renewed_while(|rig| write_theirs(rig, "access of another", "2026-01-02T14:04:05Z")).await;
-    assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+    assert_eq!(why(&outcome.unwrap_err()), "the login expired");
     assert_eq!((rig.token()["accessToken"].as_str(), rig.renewals()), (Some("access of another"), 2));
 
     // One that is over already is no good, and stays as well.
     let (rig, outcome) = renewed_while(|rig| write_theirs(rig, "access of another", "2026-01-02T03:05:05Z")).await;
-    assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+    assert_eq!(why(&outcome.unwrap_err()), "the login expired");
     assert_eq!((rig.token()["refreshToken"].as_str(), rig.renewals()), (Some("theirs"), 1));
 }
 

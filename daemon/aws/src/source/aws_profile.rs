@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_config::profile::{Profile, ProfileSet};
 use rolecall_protocol::{ExternalId, InvalidName, Region, RoleArn, SessionName};
 
-use crate::sso::SsoSession;
+use crate::sso::{DEFAULT_SCOPE, SsoSession};
 use rolecall_core::config::DEFAULT_MFA_SESSION;
 use rolecall_core::config::Mfa;
 use rolecall_core::config::SESSION_RANGE;
@@ -20,8 +20,6 @@ use rolecall_core::config::SourceKind;
 const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 /// More roles in a row than this are a mistake, not an organisation (row 92).
 const MAX_ROLE_STEPS: usize = 5;
-/// Where a profile of IAM Identity Center is from if nothing is said of scopes.
-const DEFAULT_SCOPE: &str = "sso:account:access";
 
 /// What an AWS profile says.
 #[derive(Debug, Clone, PartialEq, Eq)]
