@@ -45,13 +45,14 @@ use crate::system_events;
 use crate::watch;
 use rolecall_aws::client::Aws;
 use rolecall_aws::token::Token;
-use rolecall_core::clock::left;
+use rolecall_core::clock::time_until;
 use rolecall_core::config::LockTimes;
 use rolecall_core::config::network::Network;
 use rolecall_core::config::notifications::Notifications;
 use rolecall_core::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
 use rolecall_core::lock::Lock;
-use rolecall_core::profile::{LocalUser, Profile, RoleChain};
+use rolecall_core::profile::{LocalUser, Profile};
+use rolecall_core::role_chain::RoleChain;
 
 /// How often the renewal engine is told that a profile is in use.
 const NOTE_EVERY: Duration = Duration::from_mins(1);
@@ -268,7 +269,7 @@ impl Agent {
             self.sessions.clear_all_failures();
         }
         // What other services gave, a test's perhaps, is not what these would give.
-        let is_as_good = made.network.endpoints.give_as(&before.network.endpoints);
+        let is_as_good = made.network.endpoints.yield_same_credentials(&before.network.endpoints);
         let bases: Vec<RoleChain> =
             made.sources.iter().map(|(name, source)| Self::base_of(profiles, name, source)).collect();
         let wanted = profiles.values().map(|profile| &profile.chain).chain(&bases).filter(|_| is_as_good);
@@ -341,7 +342,7 @@ impl Agent {
     /// Tells the renewal engine of a use, but not of each: a minute more or less does not matter to it.
     fn note_use(&self, profile: &Profile, before: Option<SystemTime>) {
         let Some(renewer) = self.renewer.get() else { return };
-        let recent = before.is_some_and(|before| left(before, self.now()) < NOTE_EVERY);
+        let recent = before.is_some_and(|before| time_until(before, self.now()) < NOTE_EVERY);
         if !recent || renewer.planned(&profile.chain).is_none() {
             renewer.used(&profile.chain, profile.keep_warm);
         }

@@ -94,7 +94,9 @@ impl<T: PartialEq> ConfigStore<T> {
         *seen = digest;
         let old = self.current();
         // Nobody empties a configuration to have none: an editor is at work, or somebody is about to be sorry (row 90).
-        if let Some(gone) = file::gone(&self.path).filter(|_| *old.made != (self.prepare)(&Config::default())) {
+        if let Some(gone) =
+            file::missing_or_empty(&self.path).filter(|_| *old.made != (self.prepare)(&Config::default()))
+        {
             return self.refuse(&old, gone);
         }
         match file::load(&self.path) {

@@ -1,118 +1,110 @@
-//! Notifications on the person's desktop, over the session bus.
+//! Notifications on the user's desktop, over the session bus.
 //!
-//! They are a courtesy: where there is no desktop nothing is missing, and one that hangs holds up nobody. So each is shown by
-//! a thread of its own, nobody waits longer than [`PATIENCE`] for it, and there is one such thread at most.
+//! Without a desktop nothing is shown, and that is no error. A desktop that hangs delays nothing: each notification is sent
+//! by a thread with a timeout, and there is at most one such thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use rolecall_protocol::sanitize_for_terminal;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How long a desktop may take.
-pub const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one that is not there, or does not answer, is left alone.
-const REST: Duration = Duration::from_mins(1);
+use crate::blocking_worker::{BlockingWorker, Cancel, WorkerError};
 
-/// What is shown.
+/// How long the desktop may take to confirm a notification.
+pub const NOTIFICATION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long no notification is sent after one failed.
+const RETRY_INTERVAL: Duration = Duration::from_mins(1);
+
+/// A desktop notification, safe to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// What has happened, in a few words.
     pub summary: String,
-    /// What to do.
+    /// The command to run.
     pub body: String,
 }
 
-/// What became of a notification.
+/// The result of sending a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// It is on the screen, or may come to be there: not once more.
+    /// The desktop shows it, or may show it later: do not send it again.
     Yes,
-    /// It is not.
+    /// The desktop has not received it.
     No,
 }
 
-/// Shows notifications. Clones are the same one.
-#[derive(Debug, Clone, Default)]
-pub struct Notifier(Arc<Mutex<State>>);
+/// Sends notifications. Clones share the thread.
+#[derive(Debug, Clone)]
+pub struct Notifier {
+    worker: BlockingWorker<()>,
+    availability: Arc<Mutex<Availability>>,
+}
 
+/// Whether there is a desktop that shows notifications.
 #[derive(Debug, Default)]
-struct State {
-    /// Whether there is a thread that has not come back.
-    is_busy: bool,
-    /// Whether there was no desktop the last time.
+struct Availability {
+    /// Whether the last notification failed.
     is_off: bool,
-    /// Until when it is left alone.
-    rests: Option<Instant>,
+    /// When the next one may be sent, after a failure.
+    retry_at: Option<Instant>,
 }
 
 impl Notification {
-    /// In our own words.
+    /// Creates a notification. Control characters in it are escaped.
     #[must_use]
     pub fn new(summary: &str, body: &str) -> Self {
         Self { summary: sanitize_for_terminal(summary), body: sanitize_for_terminal(body) }
     }
 }
 
+impl Default for Notifier {
+    /// No thread runs yet.
+    fn default() -> Self {
+        Self { worker: BlockingWorker::exclusive("notify"), availability: Arc::default() }
+    }
+}
+
 impl Notifier {
-    /// Shows it, if there is a desktop.
+    /// Shows a notification if there is a desktop. Returns after [`NOTIFICATION_TIMEOUT`] at the latest.
     pub async fn show(&self, notification: Notification) -> Shown {
-        self.show_by(move |sent| platform::send(&notification, sent)).await
+        self.show_within(NOTIFICATION_TIMEOUT, move |cancel| platform::send(&notification, cancel)).await
     }
 
-    /// Has a thread do it. It sets the flag when the desktop is about to be told.
-    async fn show_by(&self, send: impl FnOnce(&AtomicBool) -> Result<(), String> + Send + 'static) -> Shown {
-        if !self.begin() {
+    async fn show_within(
+        &self,
+        timeout: Duration,
+        send: impl FnOnce(&Cancel) -> Result<(), String> + Send + 'static,
+    ) -> Shown {
+        if self.availability().retry_at.is_some_and(|at| Instant::now() < at) {
             return Shown::No;
         }
-        let (tell, told) = oneshot::channel();
-        let is_sent = Arc::new(AtomicBool::new(false));
-        let (notifier, flag) = (self.clone(), Arc::clone(&is_sent));
-        let work = move || {
-            let done = send(&flag);
-            notifier.state().is_busy = false;
-            drop(tell.send(done));
-        };
-        if let Err(error) = thread::Builder::new().name("notify".to_owned()).spawn(work) {
-            self.state().is_busy = false;
-            return self.off(&error.to_string());
-        }
-        match tokio::time::timeout(PATIENCE, told).await {
-            Ok(Ok(Ok(()))) => {
-                self.state().is_off = false;
+        match self.worker.run(timeout, move |(), cancel| send(cancel)).await {
+            Ok(Ok(())) => {
+                self.availability().is_off = false;
                 Shown::Yes
             }
-            Ok(Ok(Err(error))) => self.off(&error),
-            Ok(Err(_)) => self.off("its thread has ended"),
-            Err(_) => {
-                self.off("it does not answer");
-                // It may be waiting there: showing it again would be showing it twice.
-                if is_sent.load(Ordering::Acquire) { Shown::Yes } else { Shown::No }
+            Ok(Err(error)) | Err(WorkerError::Failed(error)) => self.failed(&error),
+            Err(WorkerError::Busy) => Shown::No,
+            Err(WorkerError::TimedOut { has_begun }) => {
+                self.failed("the desktop does not answer");
+                // The desktop may still show it; sent again, it would be shown twice.
+                if has_begun { Shown::Yes } else { Shown::No }
             }
         }
     }
 
-    fn begin(&self) -> bool {
-        let mut state = self.state();
-        let may = !state.is_busy && state.rests.is_none_or(|until| until <= Instant::now());
-        state.is_busy |= may;
-        may
-    }
-
-    fn off(&self, why: &str) -> Shown {
-        let mut state = self.state();
-        state.rests = Some(Instant::now() + REST);
-        if !std::mem::replace(&mut state.is_off, true) {
-            tracing::debug!(why = sanitize_for_terminal(why), "No desktop to notify on; it is looked for now and then");
+    fn failed(&self, error: &str) -> Shown {
+        let mut availability = self.availability();
+        availability.retry_at = Some(Instant::now() + RETRY_INTERVAL);
+        if !std::mem::replace(&mut availability.is_off, true) {
+            tracing::debug!(error = sanitize_for_terminal(error), "desktop notification failed");
         }
         Shown::No
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn availability(&self) -> MutexGuard<'_, Availability> {
+        self.availability.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,42 +112,41 @@ impl Notifier {
 #[cfg(target_os = "linux")]
 mod platform {
     use std::collections::HashMap;
-    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use zbus::blocking::connection::Builder;
     use zbus::zvariant::Value;
 
-    use crate::desktop_notifications::{Notification, PATIENCE};
+    use crate::blocking_worker::Cancel;
+    use crate::desktop_notifications::{NOTIFICATION_TIMEOUT, Notification};
 
     const SERVICE: &str = "org.freedesktop.Notifications";
     const PATH: &str = "/org/freedesktop/Notifications";
-    /// Later than whoever waits, so that they alone give it up; then the thread ends too.
-    const LATEST: Duration = Duration::from_secs(2 * PATIENCE.as_secs());
-    /// As long as the desktop shows such things.
-    const USUAL_TIME: i32 = -1;
+    /// Longer than the caller waits, so that the caller decides; then the thread ends too.
+    const CALL_TIMEOUT: Duration = Duration::from_secs(2 * NOTIFICATION_TIMEOUT.as_secs());
+    /// `expire_timeout`: the desktop's default.
+    const DEFAULT_EXPIRY: i32 = -1;
 
-    /// Connected anew each time: it happens a few times a day, and a bus may have come or gone.
-    pub(super) fn send(notification: &Notification, sent: &AtomicBool) -> Result<(), String> {
-        let words = |error: zbus::Error| error.to_string();
-        let bus = Builder::session().map_err(words)?.method_timeout(LATEST).build().map_err(words)?;
+    /// Opens a connection for each notification: there are a few a day, and the bus may have restarted in between.
+    pub(super) fn send(notification: &Notification, cancel: &Cancel) -> Result<(), String> {
+        let text = |error: zbus::Error| error.to_string();
+        let bus = Builder::session().map_err(text)?.method_timeout(CALL_TIMEOUT).build().map_err(text)?;
         let Notification { summary, body } = notification;
         let (actions, hints) = ([""; 0], HashMap::from([("urgency", Value::U8(1))]));
-        let call = ("Rolecall", 0_u32, "dialog-password", summary, body, actions.as_slice(), hints, USUAL_TIME);
-        sent.store(true, Ordering::Release);
-        bus.call_method(Some(SERVICE), PATH, Some(SERVICE), "Notify", &call).map(drop).map_err(words)
+        let call = ("Rolecall", 0_u32, "dialog-password", summary, body, actions.as_slice(), hints, DEFAULT_EXPIRY);
+        cancel.begin().map_err(|_| "it was cancelled".to_owned())?;
+        bus.call_method(Some(SERVICE), PATH, Some(SERVICE), "Notify", &call).map(drop).map_err(text)
     }
 }
 
-/// Elsewhere nothing is shown.
+/// Other systems show nothing.
 #[cfg(not(target_os = "linux"))]
 mod platform {
-    use std::sync::atomic::AtomicBool;
-
+    use crate::blocking_worker::Cancel;
     use crate::desktop_notifications::Notification;
 
-    pub(super) fn send(_: &Notification, _: &AtomicBool) -> Result<(), String> {
-        Err("not on this system".to_owned())
+    pub(super) fn send(_: &Notification, _: &Cancel) -> Result<(), String> {
+        Err("not supported on this system".to_owned())
     }
 }
 
@@ -165,44 +156,63 @@ mod tests {
 
     use super::*;
 
+    const PATIENT: Duration = Duration::from_mins(1);
+
     #[tokio::test]
-    async fn a_desktop_that_is_not_there_is_left_alone_for_a_minute() {
+    async fn failed_notification_pauses_the_next_for_a_minute() {
         let notifier = Notifier::default();
         let begin = Instant::now();
-        assert_eq!(notifier.show_by(|_| Err("no bus".to_owned())).await, Shown::No);
-        let rests = notifier.state().rests.unwrap();
-        assert!(rests >= begin + REST && notifier.state().is_off);
-        assert_eq!(notifier.show_by(|_| Ok(())).await, Shown::No);
-        assert_eq!(notifier.state().rests, Some(rests), "nobody looked");
-        notifier.state().rests = Some(begin);
-        assert_eq!(notifier.show_by(|_| Ok(())).await, Shown::Yes);
-        assert_eq!(notifier.show_by(|_| Ok(())).await, Shown::Yes);
+        assert_eq!(notifier.show_within(PATIENT, |_| Err("no bus".to_owned())).await, Shown::No);
+        let retry_at = notifier.availability().retry_at.unwrap();
+        assert!(retry_at >= begin + RETRY_INTERVAL && notifier.availability().is_off);
+        assert_eq!(notifier.show_within(PATIENT, |_| panic!("it is not sent")).await, Shown::No);
+        notifier.availability().retry_at = Some(begin);
+        assert_eq!(notifier.show_within(PATIENT, |_| Ok(())).await, Shown::Yes);
+        assert_eq!(notifier.show_within(PATIENT, |_| Ok(())).await, Shown::Yes);
     }
 
     #[tokio::test]
-    async fn one_that_hangs_is_given_up_and_has_one_thread() {
-        for is_told in [false, true] {
-            let notifier = Notifier::default();
-            let (open, gate) = mpsc::channel::<()>();
-            let hang = move |sent: &AtomicBool| {
-                sent.store(is_told, Ordering::Release);
-                let _ = gate.recv();
-                Ok(())
-            };
-            // What may be on the screen is not shown again; what nobody was told of is.
-            assert_eq!(notifier.show_by(hang).await, if is_told { Shown::Yes } else { Shown::No });
-            notifier.state().rests = None;
-            assert_eq!(notifier.show_by(|_| Ok(())).await, Shown::No);
-            drop(open);
-            while notifier.state().is_busy {
-                tokio::task::yield_now().await;
-            }
-            assert_eq!(notifier.show_by(|_| Ok(())).await, Shown::Yes);
+    async fn hanging_desktop_has_one_thread() {
+        let notifier = Notifier::default();
+        let (open, gate) = mpsc::channel::<()>();
+        let hang = move |_: &Cancel| {
+            let _ = gate.recv();
+            Ok(())
+        };
+        assert_eq!(notifier.show_within(Duration::ZERO, hang).await, Shown::No);
+        notifier.availability().retry_at = None;
+        assert_eq!(notifier.show_within(PATIENT, |_| Ok(())).await, Shown::No);
+        drop(open);
+        notifier.worker.idle().await;
+        assert_eq!(notifier.show_within(PATIENT, |_| Ok(())).await, Shown::Yes);
+    }
+
+    /// A desktop that received the notification may show it after the timeout.
+    #[tokio::test(start_paused = true)]
+    async fn notification_that_was_sent_is_not_sent_again() {
+        let notifier = Notifier::default();
+        let (_open, gate) = mpsc::channel::<()>();
+        let (sent, is_sent) = mpsc::channel();
+        let hang = move |cancel: &Cancel| {
+            let begun = cancel.begin();
+            let _ = sent.send(());
+            let _ = gate.recv();
+            begun.map_err(|_| String::new())
+        };
+        let show = notifier.show_within(PATIENT, hang);
+        // The thread has begun before the paused clock advances to the timeout.
+        let begun = async { is_sent.recv().unwrap() };
+        let mut show = std::pin::pin!(show);
+        tokio::select! {
+            biased;
+            _ = &mut show => panic!("the desktop hangs"),
+            () = begun => {}
         }
+        assert_eq!(show.await, Shown::Yes);
     }
 
     #[test]
-    fn what_is_shown_is_plain_text() {
+    fn notification_text_is_escaped() {
         let notification = Notification::new("Login\u{1b}[31m\nneeded", "Run\u{202e}: x");
         assert_eq!(notification.summary, "Login\\u{1b}[31m needed");
         assert_eq!(notification.body, "Run\\u{202e}: x");

@@ -1,10 +1,8 @@
-//! Long-lived keys in the OS keyring: the Secret Service on Linux, the Keychain on macOS.
+//! Long-lived access keys in the OS keyring: the Secret Service on Linux, the Keychain on macOS.
 //!
-//! A keyring may ask the person something, or hang, and its libraries wait for that without end. So it is asked in a thread
-//! of its own, nobody waits for it longer than [`PATIENCE`], and what nobody at a terminal waits for never makes the desktop
-//! show a prompt (B15).
+//! A keyring may ask the user something, or hang, and its libraries block until it answers. Each call therefore runs in a
+//! thread with a timeout, and only a command of a user at a terminal makes the desktop show a prompt (B15).
 
-mod cancel;
 mod error;
 pub mod item;
 #[cfg(not(target_os = "linux"))]
@@ -21,116 +19,106 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use rolecall_protocol::{KeyName, Region};
 
-use cancel::Cancel;
+use crate::blocking_worker::Cancel;
 pub use error::KeyringError;
 pub use item::StoredKey;
 use platform::Connected;
 use rolecall_core::clock::Clock;
 use store::KeyStore;
-use worker::{Requester, Threads};
+pub use worker::KEYRING_TIMEOUT;
+use worker::{KeyringWorker, Requester};
 
-/// How long anybody waits for the keyring (B15).
-pub const PATIENCE: Duration = Duration::from_secs(3);
-
-/// The user's keyring. Clones are the same one.
+/// The user's keyring. Clones share its threads.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     clock: Clock,
-    threads: Threads,
+    worker: KeyringWorker,
 }
 
-/// Keys that are about to be kept.
+/// An access key to store.
 #[derive(Debug)]
 pub struct NewKey {
-    /// The keys.
+    /// The access key.
     pub credentials: Credentials,
-    /// Whose they are.
+    /// The ARN of its IAM user.
     pub arn: Option<String>,
-    /// Where they are from.
+    /// The region in which the user entered it.
     pub region: Region,
 }
 
-/// What is done about keys that are there already.
+/// What [`Keyring::put`] does if the keyring has an access key of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replace {
-    /// They stay, and it is an error.
+    /// It errors with `Exists`.
     Nothing,
-    /// They are replaced, whatever they are.
+    /// It replaces the access key.
     Any,
 }
 
 impl Keyring {
-    /// Touches nothing yet.
+    /// Creates the handle; opens no connection yet.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock, threads: Threads::default() }
+        Self { clock, worker: KeyringWorker::default() }
     }
 
-    /// The keys of that name. Never makes the desktop show anything: a locked keyring is an error.
+    /// Returns the access key of that name. Never shows a prompt: errors with `Locked` if the keyring is locked.
     pub async fn get(&self, name: &KeyName) -> Result<StoredKey, KeyringError> {
         self.read(name, Requester::Program).await
     }
 
-    /// The same for a person who waits, and may have been asked to unlock it: it is tried even where it did not answer
-    /// before.
-    pub async fn get_for_person(&self, name: &KeyName) -> Result<StoredKey, KeyringError> {
-        self.read(name, Requester::LocalUser).await
+    /// Returns the access key of that name to a user who waits for it. Asks the keyring even if it is silent, since the user may
+    /// have fixed or unlocked it.
+    pub async fn get_for_user(&self, name: &KeyName) -> Result<StoredKey, KeyringError> {
+        self.read(name, Requester::User).await
     }
 
-    async fn read(&self, name: &KeyName, client_process: Requester) -> Result<StoredKey, KeyringError> {
+    async fn read(&self, name: &KeyName, requester: Requester) -> Result<StoredKey, KeyringError> {
         let name = name.clone();
-        let got =
-            self.threads.ask(client_process, move |keyring, _| KeyStore::open(keyring, Some(&name))?.get(&name)).await;
-        got.map_err(|error| self.seen_from_outside(error))
-    }
-
-    /// Makes sure, for a person who waits, that keys of that name (or all of them) can be read and written: if the keyring is
-    /// locked, the desktop asks for its password. That may go on after `within`; what comes then finds it unlocked.
-    pub async fn unlock(&self, name: Option<&KeyName>, within: Duration) -> Result<(), KeyringError> {
-        let looked = name.cloned();
-        match self
-            .threads
-            .ask(Requester::LocalUser, move |keyring, _| KeyStore::open(keyring, looked.as_ref()).map(drop))
-            .await
-        {
-            Err(KeyringError::Locked) => {
-                let name = name.cloned();
-                self.threads.prompt(within, move || platform::unlock(name.as_ref())).await
-            }
-            looked => looked,
+        let read =
+            self.worker.call(requester, move |keyring, _| KeyStore::open(keyring, Some(&name))?.get(&name)).await;
+        match read {
+            Err(KeyringError::Locked) if self.worker.is_prompting() => Err(KeyringError::Prompting),
+            read => read,
         }
     }
 
-    /// Keeps keys; those that are there already stay what they are until the new ones are kept.
+    /// Unlocks the keyring for a user who waits, so that the access key of that name (or each) can be read and written. If it
+    /// is locked, the desktop asks for its password. Errors with `Prompting` after `timeout`; the prompt stays open then.
+    pub async fn unlock(&self, name: Option<&KeyName>, timeout: Duration) -> Result<(), KeyringError> {
+        let wanted = name.cloned();
+        let open = move |keyring: &mut Connected, _: &Cancel| KeyStore::open(keyring, wanted.as_ref()).map(drop);
+        match self.worker.call(Requester::User, open).await {
+            Err(KeyringError::Locked) => {
+                let name = name.cloned();
+                self.worker.prompt(timeout, move || platform::unlock(name.as_ref())).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// Stores an access key. One that is replaced stays readable until the new one is stored.
     pub async fn put(&self, name: &KeyName, key: NewKey, replace: Replace) -> Result<StoredKey, KeyringError> {
         let NewKey { credentials, arn, region } = key;
         let key = StoredKey { credentials, arn, region, stored: self.clock.now() };
         let name = name.clone();
-        let put = move |keyring: &mut Connected, ticket: &Cancel| {
-            KeyStore::open(keyring, Some(&name))?.put(&name, &key, &replace, ticket)?;
+        let put = move |keyring: &mut Connected, cancel: &Cancel| {
+            KeyStore::open(keyring, Some(&name))?.put(&name, &key, &replace, cancel)?;
             Ok(key.clone())
         };
-        self.threads.ask(Requester::LocalUser, put).await
+        self.worker.call(Requester::User, put).await
     }
 
-    /// Removes keys. What is there under that name and not ours stays.
+    /// Deletes the access key of that name. Items under that name that Rolecall did not write stay.
     pub async fn delete(&self, name: &KeyName) -> Result<(), KeyringError> {
         let name = name.clone();
         let delete =
-            move |keyring: &mut Connected, ticket: &Cancel| KeyStore::open(keyring, Some(&name))?.delete(&name, ticket);
-        self.threads.ask(Requester::LocalUser, delete).await
+            move |keyring: &mut Connected, cancel: &Cancel| KeyStore::open(keyring, Some(&name))?.delete(&name, cancel);
+        self.worker.call(Requester::User, delete).await
     }
 
-    /// All keys, by name. What is there and not ours, or not readable, is not among them.
+    /// Returns all access keys by name, without items that Rolecall did not write or cannot read.
     pub async fn list(&self) -> Result<Vec<(KeyName, StoredKey)>, KeyringError> {
-        self.threads.ask(Requester::LocalUser, |keyring, _| KeyStore::open(keyring, None)?.list()).await
-    }
-
-    /// A keyring that is locked may be about to be unlocked: then its prompt is what there is to say.
-    fn seen_from_outside(&self, error: KeyringError) -> KeyringError {
-        match error {
-            KeyringError::Locked if self.threads.is_prompting() => KeyringError::Prompting,
-            error => error,
-        }
+        self.worker.call(Requester::User, |keyring, _| KeyStore::open(keyring, None)?.list()).await
     }
 }

@@ -9,6 +9,8 @@ pub mod log;
 pub mod system_events;
 pub mod watch;
 
+pub mod blocking_worker;
+
 pub mod config_store;
 
 pub mod keyring;

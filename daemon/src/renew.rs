@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::sessions::{Freshness, Known, SessionError, Sessions};
-use rolecall_core::clock::{Clock, left, next_minute};
-use rolecall_core::profile::RoleChain;
+use rolecall_core::clock::{Clock, next_minute, time_until};
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::LastFailure;
 
@@ -103,7 +103,7 @@ struct TrackedChain {
 #[must_use]
 pub fn renew_at(session: &Session, share: f64) -> Option<SystemTime> {
     let end = session.expires()?;
-    let life = left(session.issued, end);
+    let life = time_until(session.issued, end);
     let floor = Duration::from_mins(20);
     let spent = life.mul_f64(share.clamp(0.0, 1.0));
     Some(session.issued + if life > 2 * floor { spent.min(life.saturating_sub(floor)) } else { spent })
@@ -132,7 +132,7 @@ fn next_try(chain: &RoleChain, known: &Known, share: f64) -> Option<SystemTime> 
 fn after(last_failure: &LastFailure<SessionError>, share: f64) -> Option<SystemTime> {
     // Time has to help. For how long it is remembered is for callers; here somebody who has time asks, but never before AWS
     // wants to be asked, nor all in the moment in which it does.
-    last_failure.until()?;
+    last_failure.retry_at()?;
     let rest = last_failure.error.retry_after().unwrap_or_default();
     Some(last_failure.last + rest + pause(last_failure.failures, share))
 }
@@ -241,7 +241,7 @@ impl Engine {
     fn next_look(&self) -> Instant {
         let look = if cfg!(target_os = "linux") { next_minute() } else { Instant::now() + LOOK };
         match self.next_due() {
-            Some(due) if self.flying < FLYING => look.min(Instant::now() + left(self.clock.now(), due)),
+            Some(due) if self.flying < FLYING => look.min(Instant::now() + time_until(self.clock.now(), due)),
             // Nothing to do, or nobody to do it: the end of a renewal that is under way wakes us.
             _ => look,
         }

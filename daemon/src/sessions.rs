@@ -31,7 +31,7 @@ use rolecall_aws::sts;
 use rolecall_aws::sts::StsError;
 use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::config::NameTemplate;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::{Cache, LastFailure, Outcome};
 use session_name::Identities;
@@ -330,7 +330,7 @@ impl Sessions {
     /// Every session, with its chain.
     #[must_use]
     pub fn all(&self) -> Vec<(RoleChain, Arc<Session>)> {
-        self.cache.all()
+        self.cache.values()
     }
 
     /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if

@@ -10,7 +10,7 @@ use aws_credential_types::Credentials;
 use rolecall_core::clock::Clock;
 use rolecall_harness::{Sandbox, SessionBus};
 use rolecall_protocol::KeyName;
-use rolecalld::keyring::{Keyring, KeyringError, NewKey, PATIENCE, Replace};
+use rolecalld::keyring::{KEYRING_TIMEOUT, Keyring, KeyringError, NewKey, Replace};
 
 /// What the keyring is to be found like by the inner run.
 const STATE: &str = "ROLECALL_TEST_KEYRING";
@@ -76,7 +76,7 @@ async fn inside() {
             assert_eq!(keyring.get(&name).await.unwrap_err(), KeyringError::Locked);
             // What is not there, or not seen, may be locked away.
             assert_eq!(keyring.get(&other).await.unwrap_err(), KeyringError::Locked);
-            assert!(begin.elapsed() < PATIENCE);
+            assert!(begin.elapsed() < KEYRING_TIMEOUT);
         }
         // A person is asked; meanwhile that is what sources hear.
         "asking" => {
@@ -86,7 +86,7 @@ async fn inside() {
         }
         "hanging" => {
             assert_eq!(keyring.get(&name).await.unwrap_err(), SILENT);
-            assert!(begin.elapsed() < PATIENCE + Duration::from_secs(1));
+            assert!(begin.elapsed() < KEYRING_TIMEOUT + Duration::from_secs(1));
             let begin = Instant::now();
             assert_eq!(keyring.get(&name).await.unwrap_err(), SILENT);
             assert!(begin.elapsed() < Duration::from_millis(500));

@@ -1,9 +1,11 @@
 //! Locked, nothing is served and nothing is left; and it locks by itself.
 
+use std::future::ready;
 use std::time::Duration;
 
 use rolecall_protocol::{ErrorCode, LockRequest, ProfileName, UnlockRequest};
 use rolecalld::agent::Locker;
+use rolecalld::desktop_notifications::Shown;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Mood, Rig, profiles};
@@ -165,6 +167,23 @@ async fn it_locks_when_it_is_not_used() {
     unlock(&rig).await;
     let issued = rig.token("p0").await;
     rig.good(issued);
+}
+
+/// Only a request that serves a secret is a use: neither the minute tick of the notifications nor a status is.
+#[tokio::test(start_paused = true)]
+async fn idle_lock_ignores_notifications_and_status() {
+    let (rig, stop) = watched("idle = \"30min\"").await;
+    let issued = rig.token("p0").await;
+    rig.good(issued);
+    let agent = rig.agent.clone();
+    tokio::spawn(async move { agent.warn(stop, |_| ready(Shown::Yes)).await });
+    for _ in 0..29 {
+        tokio::time::sleep(MINUTE).await;
+        assert!(!is_locked(&rig));
+        assert!(rig.agent.check_unlocked().is_ok());
+    }
+    tokio::time::sleep(MINUTE + SECOND).await;
+    assert!(is_locked(&rig));
 }
 
 #[tokio::test(start_paused = true)]

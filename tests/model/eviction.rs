@@ -1,19 +1,19 @@
 //! A full cache.
 
 use crate::rig::{End, Flown, KEY, PUT, World, beside, few};
-use crate::single_flight::MOST;
+use crate::single_flight::MAX_SLOTS;
 
 /// The oldest slot is in flight, and there is no room for more.
 async fn full() {
     let world = World::new(|_| End::Good);
     let oldest = world.fly_behind(1);
-    for key in KEY + 1..MOST {
-        world.cache.put(&key, Flown(PUT));
+    for key in KEY + 1..MAX_SLOTS {
+        world.cache.insert_if_absent(&key, Flown(PUT));
     }
     let put = beside(&world, async |world| {
-        for key in MOST..MOST + 3 {
-            world.cache.put(&key, Flown(PUT));
-            assert!(world.cache.all().len() <= MOST);
+        for key in MAX_SLOTS..MAX_SLOTS + 3 {
+            world.cache.insert_if_absent(&key, Flown(PUT));
+            assert!(world.cache.values().len() <= MAX_SLOTS);
         }
     });
     drop(world.call().await);

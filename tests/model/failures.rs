@@ -53,7 +53,7 @@ async fn last_failure(ends: fn(usize) -> End) {
     tasks.push(beside(&world, async |world| {
         for _ in 0..3 {
             world.clear_failures();
-            world.cache.put(&KEY, Flown(PUT));
+            world.cache.insert_if_absent(&KEY, Flown(PUT));
         }
     }));
     tasks.push(beside(&world, async |world| {

@@ -14,7 +14,7 @@ use shuttle::future::{JoinHandle, yield_now};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 
 use crate::clock::SharedTimeSource;
-use crate::single_flight::{Cache, Failure, FailureTtl, Found, InFlight, Outcome};
+use crate::single_flight::{Cache, CacheEntry, FailureTtl, InFlight, LoadError, Outcome};
 use crate::sync_shim;
 
 /// The key of all flights.
@@ -97,7 +97,7 @@ impl World {
 
     /// The same with a value that no flight brought.
     pub(crate) fn with_value(self: Arc<Self>) -> Arc<Self> {
-        self.cache.put(&KEY, Flown(PUT));
+        self.cache.insert_if_absent(&KEY, Flown(PUT));
         self
     }
 
@@ -205,7 +205,7 @@ impl World {
     }
 
     /// Looks, and finds nothing from before a forgetting, no last_failure that was forgiven and none from before a success.
-    pub(crate) fn peek(&self) -> Found<Flown, Flown> {
+    pub(crate) fn peek(&self) -> CacheEntry<Flown, Flown> {
         let (generation, forgiven) = self.log(|log| (log.generation, log.forgiven.clone()));
         let found = self.cache.peek(&KEY);
         let good = found.value.as_ref().map(|value| value.0).filter(|number| *number != PUT);
@@ -266,9 +266,9 @@ impl World {
     /// Waits until everything has ended, well so far.
     pub(crate) async fn settle(self: &Arc<Self>) {
         sync_shim::all_ended().await;
-        for (landed, flight) in self.log(|log| std::mem::take(&mut log.after)) {
+        for (load_ended, flight) in self.log(|log| std::mem::take(&mut log.after)) {
             let next = flight.wait().await;
-            assert_ne!(number(&next), Some(landed), "joined a flight at the announcement of its landing");
+            assert_ne!(number(&next), Some(load_ended), "joined a flight at the announcement of its landing");
         }
         sync_shim::all_ended().await;
         let complaints = self.log(|log| log.complaints.clone());
@@ -294,8 +294,8 @@ impl World {
 /// Which flight an outcome is of.
 pub(crate) fn number(outcome: &Outcome<Flown, Flown>) -> Option<usize> {
     match outcome {
-        Ok(flown) | Err(Failure::Known(flown)) => Some(flown.0),
-        Err(Failure::Lost) => None,
+        Ok(flown) | Err(LoadError::Failed(flown)) => Some(flown.0),
+        Err(LoadError::Lost) => None,
     }
 }
 

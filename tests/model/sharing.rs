@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::rig::{End, Flown, World, all, beside, number, some};
-use crate::single_flight::{Failure, Outcome};
+use crate::single_flight::{LoadError, Outcome};
 
 /// Callers who come while a flight is under way; each asks once more as soon as it has heard.
 async fn callers(count: u32, ends: fn(usize) -> End) {
@@ -27,8 +27,8 @@ async fn callers(count: u32, ends: fn(usize) -> End) {
 
 fn is_same(one: &Outcome<Flown, Flown>, other: &Outcome<Flown, Flown>) -> bool {
     match (one, other) {
-        (Ok(one), Ok(other)) | (Err(Failure::Known(one)), Err(Failure::Known(other))) => Arc::ptr_eq(one, other),
-        (Err(Failure::Lost), Err(Failure::Lost)) => true,
+        (Ok(one), Ok(other)) | (Err(LoadError::Failed(one)), Err(LoadError::Failed(other))) => Arc::ptr_eq(one, other),
+        (Err(LoadError::Lost), Err(LoadError::Lost)) => true,
         _ => false,
     }
 }

@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rolecall_aws::token;
-use rolecall_core::config::inputs::Variant;
+use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::session::Session;
 use rolecall_harness::Sandbox;
 use serde_json::Value;
@@ -55,7 +55,12 @@ fn ours(region: &str, session_token: Option<String>, at: SystemTime) -> String {
     let session = Session { credentials, arn: None, issued: at, is_clamped: false };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (region, cluster) = (region.parse().unwrap(), "prod".parse().unwrap());
-    runtime.block_on(token::mint(&session, &region, Variant::default(), &cluster, at)).unwrap().token.expose().clone()
+    runtime
+        .block_on(token::mint(&session, &region, EndpointVariant::default(), &cluster, at))
+        .unwrap()
+        .token
+        .expose()
+        .clone()
 }
 
 fn decoded(token: &str) -> String {

@@ -87,14 +87,14 @@ fn whoever_is_not_there_or_does_not_want_to_is_told_what_helps() {
     let line = one_line(&without_terminal(&world, &CORP), 5);
     assert_eq!(
         line,
-        "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run it in a terminal, where it asks you to log in"
+        "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run the command in a terminal, and log in when it asks"
     );
     let terminal = terminal(&world, &CORP);
     terminal.wait_for("Log in now? [Y/n] ", SOON);
     terminal.type_text("n\n");
     terminal.assert_exit(5, SOON);
     assert!(
-        terminal.text().contains("Nothing was written. Run it again, and log in when it asks"),
+        terminal.text().contains("Nothing was written. Run the command again, and log in when it asks"),
         "{}",
         terminal.text()
     );
@@ -115,7 +115,7 @@ fn one_code_is_asked_for_and_a_second_profile_of_the_source_needs_none() {
     let adding = terminal(&world, &adding);
     adding.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
     adding.type_text("y\n");
-    adding.wait_for(&format!("Code of the MFA device {serial}: "), SOON);
+    adding.wait_for(&format!("MFA code of {serial}: "), SOON);
     adding.type_text(&format!("{}\n", world.aws.mfa_code(&serial)));
     adding.assert_exit(0, SOON);
     let made = format!("[sources.work]\naws_profile = \"work\"\nmfa = {{ serial = \"{serial}\" }}\n");
@@ -125,10 +125,10 @@ fn one_code_is_asked_for_and_a_second_profile_of_the_source_needs_none() {
     without_terminal(&world, &again).assert_ok();
     assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
     let shown = world.rolecall(&["show", "prod"]).stdout;
-    let mfa = format!("{serial}: one code is good for 12 h, for all roles of source work (GetSessionToken)\n");
+    let mfa = format!("{serial}: one code is valid for 12 h, for all roles of source work (GetSessionToken)\n");
     assert!(shown.contains(&mfa), "{shown}");
     let status = world.rolecall(&["status"]).stdout;
-    assert!(status.contains("● work    AWS profile work  one MFA code is good for "), "{status}");
+    assert!(status.contains("● work    AWS profile work  MFA session valid for "), "{status}");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_role_that_takes_the_code_itself_is_added_with_one() {
     let adding = terminal(&world, &adding);
     adding.wait_for("Log in now? [Y/n] ", SOON);
     adding.type_text("y\n");
-    adding.wait_for(&format!("Code of the MFA device {serial}: "), SOON);
+    adding.wait_for(&format!("MFA code of {serial}: "), SOON);
     adding.type_text(&format!("{}\n", world.aws.mfa_code(&serial)));
     adding.assert_exit(0, SOON);
     is_let_in(&world);

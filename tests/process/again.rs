@@ -82,7 +82,7 @@ fn without_a_server_there_is_a_profile_and_no_context() {
     assert_eq!(
         said.stdout,
         format!(
-            "✓ added the profile prod to ~/.config/rolecall/config.toml\n! no context was written: for that, give --server \
+            "✓ added the profile prod to ~/.config/rolecall/config.toml\n! no context was written: give --server \
              and --certificate-authority, or run later: rolecall kubeconfig prod --kubeconfig '{file}'\n"
         )
     );
@@ -109,7 +109,7 @@ fn a_session_shorter_than_asked_for_is_told() {
     let said = add(&world, ROLE, &["--duration", "12h"]);
     said.assert_ok();
     let first = said.stdout.lines().next().unwrap();
-    assert!(first.ends_with(" (1 h; AWS grants no more of the 12 h asked)"), "{first}");
+    assert!(first.ends_with(" (1 h; AWS grants less than the requested 12 h)"), "{first}");
     world.token().assert_ok();
     let shown = world.rolecall(&["show", "prod"]);
     assert!(shown.stdout.contains("  duration      12 h (AWS grants no more than 1 h)\n"), "{}", shown.stdout);

@@ -73,10 +73,7 @@ fn a_configuration_that_the_agent_does_not_go_by_is_not_written() {
         let line = one_line(&with(arguments), 1);
         let both = [&world.config_path(), &path].map(|path| path.display().to_string());
         assert!(both.iter().all(|path| line.contains(path)), "{line}");
-        assert!(
-            line.ends_with("Unset ROLECALL_CONFIG, or have the agent go by yours: rolecall agent restart"),
-            "{line}"
-        );
+        assert!(line.ends_with("Unset ROLECALL_CONFIG, or make the agent use yours: rolecall agent restart"), "{line}");
         assert_eq!(line.matches("Nothing was").count(), 1, "{line}");
         assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
         assert!(!world.sandbox.kubeconfig().exists());
@@ -86,7 +83,7 @@ fn a_configuration_that_the_agent_does_not_go_by_is_not_written() {
     with(&other).assert_ok();
     with(&["token", "other"]).assert_ok();
     let line = one_line(&world.rolecall(&ADD), 1);
-    assert!(line.contains("Set ROLECALL_CONFIG to the agent's file, or have the agent go by yours"), "{line}");
+    assert!(line.contains("Set ROLECALL_CONFIG to the agent's file, or make the agent use yours"), "{line}");
     // Who takes a profile away needs no agent.
     world.rolecall(&["agent", "stop"]).assert_ok();
     with(&["remove", "other"]).assert_ok();

@@ -81,7 +81,7 @@ fn row_88_a_keyring_that_dies_in_the_middle_is_told_and_used_again() {
         let line = one_line(&said, 1);
         assert!(line.contains("does not answer") || line.contains("no OS keyring"), "{line}");
     });
-    desk.refuses(&["list"], "there is no OS keyring here (no Secret Service on the session bus)");
+    desk.refuses(&["list"], "no OS keyring is available: no Secret Service on the session bus");
     desk.bus.start_keyring();
     assert_eq!(desk.list()[0]["name"], "glass");
 }
@@ -93,11 +93,11 @@ fn row_88_without_a_session_bus_everything_else_is_served() {
     world.token().assert_ok();
     let said = world.rolecall(&["keys", "list"]);
     let line = one_line(&said, 1);
-    assert!(line.contains("there is no OS keyring here") && said.elapsed < BOUND, "{line}");
+    assert!(line.contains("no OS keyring is available") && said.elapsed < BOUND, "{line}");
     let put = ["keys", "put", "glass", "--stdin"];
     let input = format!("{}\n{}\n", key.id, key.secret);
     let said = world.sandbox.run_with_input(world.sandbox.rolecall().args(put), input.as_bytes());
-    assert!(one_line(&said, 1).contains("there is no OS keyring here"), "{said}");
+    assert!(one_line(&said, 1).contains("no OS keyring is available"), "{said}");
     world.token().assert_ok();
     assert!(!is_written_below(&world.sandbox, &key.secret));
 }

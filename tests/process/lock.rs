@@ -47,11 +47,11 @@ fn a_person_chooses_a_passphrase_locks_and_unlocks() {
     terminal.type_text("short\n");
     asked("New passphrase: ", 2);
     terminal.type_text("correct hoarse\n");
-    asked("The same again: ", 1);
+    asked("Confirm passphrase: ", 1);
     terminal.type_text(&format!("{PASSPHRASE}\n"));
     asked("New passphrase: ", 3);
     terminal.type_text(&format!("{PASSPHRASE}\n"));
-    asked("The same again: ", 2);
+    asked("Confirm passphrase: ", 2);
     terminal.type_text(&format!("{PASSPHRASE}\n"));
     terminal.assert_exit(0, SOON);
     assert!(terminal.text().contains("✓ locked since "), "{}", terminal.text());

@@ -62,19 +62,19 @@ fn a_code_is_asked_for_until_one_is_taken() {
     let sandbox = Sandbox::new();
     let fake = Fake::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
-    let question = format!("Code of the MFA device {SERIAL}: ");
+    let question = format!("MFA code of {SERIAL}: ");
     terminal.wait_for(&question, SOON);
     terminal.type_text("12345\n");
-    terminal.wait_for("source \"work\": a code has 6 digits", SOON);
+    terminal.wait_for("source \"work\": an MFA code has 6 digits", SOON);
     terminal.wait_for_times(&question, 2, SOON);
     terminal.type_text("111111\n");
-    terminal.wait_for("rolecall: that code was used already. Wait for the next that the device shows\r\n", SOON);
+    terminal.wait_for("rolecall: that code was used already. Wait for the next code on the device\r\n", SOON);
     terminal.wait_for_times(&question, 3, SOON);
     terminal.type_text("654 321\n");
     terminal.assert_exit(0, SOON);
     let screen = terminal.screen();
     assert!(
-        screen.replace('\n', "").contains(&format!("✓ source work: logged in as {ARN} (renewed by itself)")),
+        screen.replace('\n', "").contains(&format!("✓ source work: logged in as {ARN} (renewed automatically)")),
         "{screen}"
     );
     let codes: Vec<_> = fake.logins().iter().map(|body| body["code"].clone()).collect();
@@ -104,7 +104,7 @@ fn without_a_terminal_a_code_comes_from_a_program_or_not_at_all() {
     let with =
         |code: &str| sandbox.run_with_input(without(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes());
     let line = one_line(&with("nonsense\n"), 1);
-    assert!(line.contains("no code of 6 digits") && !line.contains("nonsense"), "{line}");
+    assert!(line.contains("not an MFA code of 6 digits") && !line.contains("nonsense"), "{line}");
     assert_eq!(one_line(&with("111111\n"), 1), "rolecall: that code was used already");
     let said = with("654321\n");
     said.assert_ok();
@@ -262,9 +262,9 @@ fn logging_out_says_what_was_forgotten() {
     let out = |arguments: &[&str]| without_terminal(&sandbox, arguments);
     let said = out(&["logout", "work"]);
     said.assert_ok();
-    assert_eq!(said.stdout, "✓ source work: logged out; 2 sessions forgotten, AWS has taken the login back\n");
+    assert_eq!(said.stdout, "✓ source work: logged out; 2 sessions dropped, AWS revoked the login\n");
     let said = out(&["logout", "--all"]);
     said.assert_ok();
-    assert_eq!(said.stdout, "✓ source work: there was nothing to forget\n");
+    assert_eq!(said.stdout, "✓ source work: there was no login and no session\n");
     assert!(one_line(&out(&["logout", "else"]), 1).contains("there is no source \"else\""));
 }

@@ -61,7 +61,7 @@ fn a_code_that_is_typed_at_kubectl_s_terminal_is_good_for_everything_after() {
     let terminal = plugin(&world);
     terminal.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
     terminal.type_text("y\n");
-    let question = format!("Code of the MFA device {serial}: ");
+    let question = format!("MFA code of {serial}: ");
     terminal.wait_for(&question, SOON);
     let code = world.aws.mfa_code(&serial);
     terminal.type_text(if code == "000000" { "000001\n" } else { "000000\n" });
@@ -126,7 +126,7 @@ fn row_111_who_presses_ctrl_c_leaves_the_login_to_the_others() {
     for terminal in [&first, &second] {
         terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
     }
-    let joined = "this login was begun before";
+    let joined = "this login was started earlier";
     assert_eq!([&first, &second].iter().filter(|terminal| terminal.text().contains(joined)).count(), 1);
     let (begun, other) = if first.text().contains(joined) { (second, first) } else { (first, second) };
     begun.interrupt();
@@ -163,7 +163,7 @@ fn whoever_left_a_login_is_shown_its_page_again_or_goes_another_way() {
         assert!(addresses.next().is_some_and(|first| addresses.all(|other| other == first)), "{opened}");
         // The last that is said of it, after all of that.
         terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-        assert_eq!(terminal.text().contains("this login was begun before"), count == 2, "{}", terminal.text());
+        assert_eq!(terminal.text().contains("this login was started earlier"), count == 2, "{}", terminal.text());
         terminal.interrupt();
         terminal.wait_exit(SOON);
     }
@@ -218,10 +218,10 @@ fn a_browser_on_this_machine_comes_back_and_a_logout_gives_it_back() {
     world.token().assert_ok();
     let said = world.rolecall(&["logout", "corp"]);
     said.assert_ok();
-    assert!(said.stdout.contains("AWS has taken the login back"), "{said}");
+    assert!(said.stdout.contains("AWS revoked the login"), "{said}");
     let status = world.rolecall(&["status"]).assert_ok().stdout.clone();
     assert!(status.contains("no session; needs a login"), "{status}");
-    assert!(status.contains("nobody is logged in → rolecall login corp"), "{status}");
+    assert!(status.contains("not logged in → rolecall login corp"), "{status}");
     assert!(one_line(&world.token(), 5).ends_with("Run: rolecall login corp"));
     assert!(world.rolecall(&["logout", "corp"]).assert_ok().stdout.contains("nothing to forget"));
 }

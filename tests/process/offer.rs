@@ -55,13 +55,13 @@ fn a_yes_leads_to_a_login_and_then_to_the_token() {
     let terminal = plugin(&sandbox);
     terminal.wait_for(QUESTION, SOON);
     terminal.type_text("\n");
-    terminal.wait_for("Code of the MFA device", SOON);
+    terminal.wait_for("MFA code of ", SOON);
     terminal.type_text("123456\n");
     terminal.assert_exit(0, SOON);
     let json: Value = serde_json::from_str(&got(&sandbox)).unwrap();
     assert_eq!(json["status"]["token"], TOKEN);
     assert!(
-        terminal.text().contains(&format!("rolecall: prod: logged in as {ARN} (renewed by itself)")),
+        terminal.text().contains(&format!("rolecall: prod: logged in as {ARN} (renewed automatically)")),
         "{}",
         terminal.text()
     );

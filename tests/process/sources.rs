@@ -28,9 +28,9 @@ fn what_aws_login_left_is_a_source_and_when_it_ends_the_message_says_what_to_run
     // Logged out elsewhere; what is there serves on, and nothing else can be had.
     std::fs::remove_file(&file).unwrap();
     let line = one_line(&world.rolecall(&["refresh", "prod"]), 5);
-    assert!(
-        line.starts_with("rolecall: prod: the login of source \"work\" has expired. The present session stays, until ")
-    );
+    assert!(line.starts_with(
+        "rolecall: prod: the login of source \"work\" has expired. The current session stays valid until "
+    ));
     assert!(line.ends_with(" Run: rolecall login work"), "{line}");
     // What `aws login` writes is found where it writes it, without anybody saying so.
     let again = world.aws.login(&world.user.arn);

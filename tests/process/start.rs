@@ -174,7 +174,7 @@ fn a_daemon_that_is_killed_while_it_starts_is_started_once_more() {
     fs::create_dir(bin.join("die1")).unwrap();
     fs::create_dir(bin.join("die2")).unwrap();
     let line = one_line(&token(), 3);
-    assert!(line.starts_with("rolecall: prod: the agent ended as soon as it was started. "), "{line}");
+    assert!(line.starts_with("rolecall: prod: the agent exited right after it was started. "), "{line}");
     fs::create_dir(bin.join("die1")).unwrap();
     token().assert_ok();
 }

@@ -14,11 +14,11 @@ fn a_configuration_that_was_never_good_is_no_empty_one() {
     assert_eq!(said.stderr, "");
     let lines: Vec<&str> = said.stdout.lines().collect();
     assert!(lines[0].starts_with("! ") && lines[0].contains("config.toml:2: profiles.prod.cluster: "), "{lines:?}");
-    assert_eq!(&lines[1..], ["  No profile is served until that is mended."]);
+    assert_eq!(&lines[1..], ["  No profile is served until this is fixed."]);
     for arguments in [&["list"][..], &["list", "-q"], &["list", "--json"], &["kubeconfig", "--all"]] {
         let line = one_line(&world.rolecall(arguments), 1);
         assert!(line.contains("config.toml:2: profiles.prod.cluster: "), "{line}");
-        assert!(line.ends_with(". No profile is served until that is mended"), "{line}");
+        assert!(line.ends_with(". No profile is served until this is fixed"), "{line}");
     }
     let said = world.rolecall(&["agent", "status"]);
     said.assert_ok();
@@ -34,12 +34,12 @@ fn a_configuration_that_broke_later_leaves_the_good_one_in_force() {
     world.rolecall(&["show", "nobody"]).assert_code(1);
     let said = world.rolecall(&["status"]);
     said.assert_ok();
-    assert_eq!(said.stdout.matches("stays in force until that is mended.\n").count(), 1, "{}", said.stdout);
+    assert_eq!(said.stdout.matches("stays in force until this is fixed.\n").count(), 1, "{}", said.stdout);
     assert!(said.stdout.contains("  The configuration read at "), "{}", said.stdout);
     assert!(said.stdout.contains("\n● prod"), "{}", said.stdout);
     let said = world.rolecall(&["list"]);
     said.assert_ok();
-    assert!(said.stderr.ends_with(" stays in force until that is mended\n"), "{}", said.stderr);
+    assert!(said.stderr.ends_with(" stays in force until this is fixed\n"), "{}", said.stderr);
     assert!(said.stdout.contains("prod"), "{}", said.stdout);
 }
 
@@ -113,7 +113,7 @@ fn a_runtime_folder_of_our_own_that_is_open_is_closed_as_it_says() {
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     for arguments in [&["token", "prod"][..], &["agent", "stop"]] {
         let line = one_line(&world.rolecall(arguments), 3);
-        assert!(line.ends_with(&format!("with: chmod 700 {}", folder.display())), "{line}");
+        assert!(line.ends_with(&format!("Make the folder private: chmod 700 {}", folder.display())), "{line}");
     }
     // A folder that somebody else made may have other uses.
     let other = world.sandbox.home().join("shared");

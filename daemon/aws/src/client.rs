@@ -24,13 +24,13 @@ use crate::endpoints;
 use crate::endpoints::{ActiveNetwork, EndpointUrls};
 use crate::error::{AwsError, AwsErrorKind};
 use crate::http;
-use rolecall_core::circuit_breaker::Breakers;
+use rolecall_core::circuit_breaker::CircuitBreakers;
 use rolecall_core::clock::{Clock, SharedTimeSource};
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::network::{Network, NetworkPath, Service};
 use rolecall_core::config::url::EndpointUrl;
-pub use rolecall_core::profile::Endpoint;
-use rolecall_core::rate_limit::Limits;
+use rolecall_core::rate_limit::RateLimiter;
+pub use rolecall_core::role_chain::StsEndpoint;
 
 /// TCP and TLS to an endpoint (B12).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -53,8 +53,8 @@ pub struct AwsFiles {
 pub struct Aws {
     files: AwsFiles,
     active: Arc<ArcSwap<ActiveNetwork>>,
-    limits: Limits<Endpoint>,
-    breakers: Arc<Breakers<Endpoint, AwsError>>,
+    limits: RateLimiter<StsEndpoint>,
+    breakers: Arc<CircuitBreakers<StsEndpoint, AwsError>>,
     clock: Clock,
 }
 
@@ -74,7 +74,7 @@ impl Aws {
 
     fn with_active_client(files: AwsFiles, clock: Clock, http: SharedHttpClient, is_injected: bool) -> Self {
         let active = Arc::new(ArcSwap::from_pointee(ActiveNetwork { network: Arc::default(), http, is_injected }));
-        Self { files, active, limits: Limits::new(), breakers: Arc::default(), clock }
+        Self { files, active, limits: RateLimiter::new(), breakers: Arc::default(), clock }
     }
 
     /// Goes by another configuration from the next call on: what is under way ends as it started_at. Failures on the old way
@@ -102,7 +102,7 @@ impl Aws {
     /// The address that is configured for a service (`[endpoints]`). Clients made with [`Self::client_config`] have it.
     #[must_use]
     pub fn configured_endpoint(&self, service: Service) -> Option<EndpointUrl> {
-        self.active.load().network.endpoints.of(service).cloned()
+        self.active.load().network.endpoints.get(service).cloned()
     }
 
     /// The clock.
@@ -119,26 +119,26 @@ impl Aws {
 
     /// How fast STS is called.
     #[must_use]
-    pub const fn limits(&self) -> &Limits<Endpoint> {
+    pub const fn limits(&self) -> &RateLimiter<StsEndpoint> {
         &self.limits
     }
 
     /// Which endpoints are left alone.
     #[must_use]
-    pub fn breakers(&self) -> &Breakers<Endpoint, AwsError> {
+    pub fn breakers(&self) -> &CircuitBreakers<StsEndpoint, AwsError> {
         &self.breakers
     }
 
     /// Whether an endpoint is not left alone just now; where somebody is finding out about it, that is waited for a moment.
-    pub async fn check_breaker(&self, endpoint: &Endpoint) -> Result<(), AwsError> {
-        self.breakers.ask(|breakers| breakers.peek(endpoint, self.now())).await.map_err(AwsError::from)
+    pub async fn check_breaker(&self, endpoint: &StsEndpoint) -> Result<(), AwsError> {
+        self.breakers.acquire_when_closed(|breakers| breakers.peek(endpoint, self.now())).await.map_err(AwsError::from)
     }
 
     /// One call to a service of which we do not want too many: in its turn, in at most `patience` once it is that, and not
     /// at all while the endpoint only fails.
     pub async fn call<T, E>(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &StsEndpoint,
         patience: Duration,
         send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, AwsError>
@@ -146,9 +146,9 @@ impl Aws {
         E: Error + ProvideErrorMetadata + 'static,
     {
         self.check_breaker(endpoint).await?;
-        let mut pass = self.limits.pass(endpoint).await;
-        self.breakers.ask(|breakers| breakers.admit(endpoint, self.now())).await?;
-        pass.turn().await;
+        let mut slot = self.limits.acquire_slot(endpoint).await;
+        self.breakers.acquire_when_closed(|breakers| breakers.try_acquire(endpoint, self.now())).await?;
+        slot.wait_for_token().await;
         let outcome = match tokio::time::timeout(patience, send).await {
             Ok(answer) => answer.map_err(|error| AwsError::from_sdk(&error)),
             Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, "no answer in time")),
@@ -157,11 +157,11 @@ impl Aws {
             // A network that is not there yet, seconds after waking up, says nothing of the endpoint.
             Err(error) if error.kind == AwsErrorKind::Unreachable && self.clock.is_waking() => {}
             Err(error) if error.kind.is_endpoint_failure() => {
-                self.breakers.failed(endpoint, error.clone(), error.retry_after, self.now(), fastrand::f64());
+                self.breakers.record_failure(endpoint, error.clone(), error.retry_after, self.now(), fastrand::f64());
             }
             _ => {
-                self.breakers.answered(endpoint);
-                self.limits.succeeded();
+                self.breakers.record_success(endpoint);
+                self.limits.record_success();
             }
         }
         outcome

@@ -28,10 +28,10 @@ pub(crate) struct ActiveNetwork {
 impl ActiveNetwork {
     /// The same for another network; a client on the same way stays.
     pub(crate) fn for_network(&self, network: &Arc<Network>, clock: &Clock) -> Self {
-        let http = if self.is_injected || self.network.way == network.way {
+        let http = if self.is_injected || self.network.path == network.path {
             self.http.clone()
         } else {
-            http::http_client(clock.clone(), &network.way)
+            http::http_client(clock.clone(), &network.path)
         };
         Self { network: Arc::clone(network), http, is_injected: self.is_injected }
     }
@@ -74,8 +74,8 @@ impl EndpointUrls {
 
 impl LoadServiceConfig for EndpointUrls {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let own = Service::of_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
-        match own.and_then(|service| self.network.endpoints.of(service)) {
+        let own = Service::from_sdk_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
+        match own.and_then(|service| self.network.endpoints.get(service)) {
             Some(url) => Some(url.as_str().to_owned()),
             None => self.from_files.service_config()?.load_config(key),
         }

@@ -11,8 +11,8 @@ use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
 pub use crate::causes::{causes, innermost};
 use crate::http::InsecureEndpoint;
 use crate::texts;
-use rolecall_core::circuit_breaker::ALONE_MAX;
-use rolecall_core::circuit_breaker::Open;
+use rolecall_core::circuit_breaker::CircuitOpen;
+use rolecall_core::circuit_breaker::MAX_OPEN_FOR;
 
 /// What went wrong with a call to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,17 +167,17 @@ impl AwsError {
     }
 }
 
-impl From<Open<Self>> for AwsError {
+impl From<CircuitOpen<Self>> for AwsError {
     /// What the last caller was told, and for how long it holds.
-    fn from(open: Open<Self>) -> Self {
-        Self { retry_after: Some(open.rest), is_breaker_open: true, ..Self::clone(&open.failure) }
+    fn from(open: CircuitOpen<Self>) -> Self {
+        Self { retry_after: Some(open.retry_after), is_breaker_open: true, ..Self::clone(&open.failure) }
     }
 }
 
 /// How long a service asks to be left alone: seconds (RFC 9110, 10.2.3). AWS does not send the other form, a date.
 fn retry_after(answer: &HttpResponse) -> Option<Duration> {
     let asked = answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)?;
-    Some(asked.min(ALONE_MAX))
+    Some(asked.min(MAX_OPEN_FOR))
 }
 
 fn is_insecure(error: &(dyn Error + 'static)) -> bool {

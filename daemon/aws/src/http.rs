@@ -62,7 +62,7 @@ fn proxy_config(proxy: &Proxy) -> Option<ProxyConfig> {
     if config.is_err() {
         tracing::error!(%proxy, "The proxy's URL is none");
     }
-    Some(config.ok()?.no_proxy(&proxy.except))
+    Some(config.ok()?.no_proxy(&proxy.no_proxy))
 }
 
 fn client(tls: TlsContext, proxy: ProxyConfig) -> SharedHttpClient {
@@ -127,7 +127,7 @@ impl HttpConnector for RestrictedConnector {
         // A service that judges signatures; not a server of credentials on this very machine, which has this machine's time.
         let tells_time = request.headers().get("authorization").is_some_and(|said| said.starts_with("AWS4-"));
         let is_authenticated = request.uri().starts_with("https://");
-        let (clock, sent) = (self.clock.clone(), self.clock.read());
+        let (clock, sent) = (self.clock.clone(), self.clock.sample());
         let answer = connector.call(request);
         HttpConnectorFuture::new(async move {
             let mut answer = answer.await?;
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn row_78_a_date_that_somebody_kept_is_not_the_time() {
         let clock = Clock::machine();
-        let sent = clock.read();
+        let sent = clock.sample();
         let now = DateTime::from(clock.now()).fmt(Format::HttpDate).unwrap();
         let say = |said: &[(&'static str, &str)]| {
             let mut headers = Headers::new();

@@ -21,11 +21,11 @@ use crate::signed_call::Target;
 use crate::signed_call::WireFormat;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
-use rolecall_core::config::home_of;
+use rolecall_core::config::home_region;
 use rolecall_core::config::inputs::StsAddress;
 use rolecall_core::config::network::Service;
 use rolecall_core::config::partition;
-use rolecall_core::profile::Endpoint;
+use rolecall_core::role_chain::StsEndpoint;
 
 /// The version of IAM's API.
 const API_VERSION: &str = "2010-05-08";
@@ -89,7 +89,7 @@ async fn call<T: Debug + Send + Sync + 'static>(
 ) -> Result<T, IamError> {
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
     // IAM is in one region of each partition (IAM endpoints and quotas, AWS General Reference).
-    let region = home_of(region);
+    let region = home_region(region);
     let config = aws.client_config(&source, &region, base.clone()).await;
     let url = Aws::endpoint_url_of(&config, Service::Iam).unwrap_or_else(|| home_url(&region).to_owned());
     let target = Target { service: Service::Iam, url, region: &region, format: WireFormat::Query };
@@ -102,7 +102,7 @@ async fn call<T: Debug + Send + Sync + 'static>(
     // AwsError keeps the meaning of the code alone.
     let send =
         async { signed_call::send(&config, target, request, read).await.inspect_err(|error| store_code(error, &code)) };
-    let endpoint = Endpoint { source, region: region.clone(), sts: StsAddress::default() };
+    let endpoint = StsEndpoint { source, region: region.clone(), sts: StsAddress::default() };
     let answer = aws.call(&endpoint, ATTEMPT_TIMEOUT, Box::pin(send)).await;
     answer.map_err(|error| IamError { error, code: code.into_inner() })
 }

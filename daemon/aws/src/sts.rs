@@ -22,9 +22,9 @@ use crate::client::{ATTEMPT_TIMEOUT, Aws};
 use crate::error::{AwsError, AwsErrorKind};
 use crate::texts::{self, ExtraPermission};
 use rolecall_core::config::SESSION_RANGE;
-use rolecall_core::config::inputs::Variant;
+use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::config::network::Service;
-use rolecall_core::profile::{CHAINED_MAX, Endpoint, RoleStep};
+use rolecall_core::role_chain::{MAX_CHAINED_DURATION, RoleStep, StsEndpoint};
 use rolecall_core::session::Session;
 use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SessionName, SourceName};
 pub use session_token::{MfaCode, get_session_token};
@@ -66,7 +66,7 @@ pub enum StsOperation {
 #[derive(Clone, Copy)]
 pub struct AssumeRoleInput<'a> {
     /// Whose endpoints are called.
-    pub endpoint: &'a Endpoint,
+    pub endpoint: &'a StsEndpoint,
     /// The role, and how it is asked for.
     pub step: &'a RoleStep,
     /// What the session is called.
@@ -85,12 +85,12 @@ pub async fn assume_role(aws: &Aws, wanted: AssumeRoleInput<'_>) -> Result<Sessi
     let client = client(aws, wanted.endpoint, wanted.base).await;
     let first_attempt = OnceLock::new();
     let ask = |duration: Duration| send_with_retries(aws, &wanted, &client, duration, &first_attempt);
-    let most = if wanted.is_clamped { step.duration.min(CHAINED_MAX) } else { step.duration };
+    let most = if wanted.is_clamped { step.duration.min(MAX_CHAINED_DURATION) } else { step.duration };
     let (answer, got) = match ask(most).await {
         // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
-        Err(error) if most > CHAINED_MAX && wanted.code.is_none() && is_too_long(&error) => {
+        Err(error) if most > MAX_CHAINED_DURATION && wanted.code.is_none() && is_too_long(&error) => {
             tracing::info!(role = %step.role, "Asking for a session of one hour, since AWS grants no longer one");
-            (ask(CHAINED_MAX).await, CHAINED_MAX)
+            (ask(MAX_CHAINED_DURATION).await, MAX_CHAINED_DURATION)
         }
         answer => (answer, most),
     };
@@ -101,7 +101,7 @@ pub async fn assume_role(aws: &Aws, wanted: AssumeRoleInput<'_>) -> Result<Sessi
 }
 
 /// Asks STS whose credentials these are.
-pub async fn get_caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Session) -> Result<String, StsError> {
+pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Session) -> Result<String, StsError> {
     let failed = |error| StsError { operation: StsOperation::GetCallerIdentity, error };
     let client = client(aws, endpoint, session).await;
     let answer = aws.call(endpoint, ATTEMPT_TIMEOUT, client.get_caller_identity().send()).await;
@@ -111,13 +111,13 @@ pub async fn get_caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Sessi
     }
 }
 
-async fn client(aws: &Aws, endpoint: &Endpoint, base: &Session) -> aws_sdk_sts::Client {
+async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> aws_sdk_sts::Client {
     let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await;
     let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(RejectDuplicateElements);
     let url =
         endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::endpoint_url_of(&shared, Service::Sts));
     // An address is one already: the SDK takes a wish for another form of it for a mistake.
-    let Variant { fips, dual_stack } = endpoint.sts.variant;
+    let EndpointVariant { fips, dual_stack } = endpoint.sts.variant;
     if url.is_some() || fips {
         config.set_use_fips(Some(url.is_none()));
     }
@@ -150,7 +150,7 @@ async fn send_with_retries(
             && is_time_left
             // What it said is worth more than that it is not asked again.
             && aws.breakers().peek(wanted.endpoint, aws.now()).is_ok()
-            && aws.limits().may_retry()
+            && aws.limits().take_retry()
     };
     (|| send_once(aws, wanted, client, duration, first_attempt)).retry(backoff).when(may_retry).await
 }

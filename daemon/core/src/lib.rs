@@ -8,6 +8,7 @@ pub mod sync_shim;
 
 pub mod config;
 pub mod profile;
+pub mod role_chain;
 
 pub mod circuit_breaker;
 pub mod rate_limit;

@@ -6,7 +6,7 @@ use rolecall_protocol::{Event, EventKind, ProfileName};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::Agent;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// Everything that happens from now on.
 pub struct Events {

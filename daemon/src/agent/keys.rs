@@ -26,7 +26,7 @@ use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
 use rolecall_core::config::file;
 use rolecall_core::config::inputs::StsAddress;
-use rolecall_core::profile::Endpoint;
+use rolecall_core::role_chain::StsEndpoint;
 use rolecall_core::session::Session;
 use rotation::Rotation;
 
@@ -63,7 +63,7 @@ impl Agent {
         let _change = self.change(name)?;
         let failed = |error: KeyringError| AgentError(error.body(Some(name)));
         self.keyring.unlock(Some(name), PROMPT).await.map_err(failed)?;
-        match self.keyring.get_for_person(name).await {
+        match self.keyring.get_for_user(name).await {
             Ok(_) if !replace => return Err(failed(KeyringError::Exists)),
             Ok(_) | Err(KeyringError::NotFound) => {}
             Err(error) => return Err(failed(error)),
@@ -85,7 +85,7 @@ impl Agent {
         let change = self.change(name)?;
         let failed = |error: KeyringError| AgentError(error.body(Some(name)));
         self.keyring.unlock(Some(name), PROMPT_LONG).await.map_err(failed)?;
-        let old = self.keyring.get_for_person(name).await.map_err(failed)?;
+        let old = self.keyring.get_for_user(name).await.map_err(failed)?;
         let (agent, name) = (Arc::clone(self), name.clone());
         let rotating = tokio::spawn(async move {
             let rotation = Rotation { aws: &agent.aws, keyring: &agent.keyring, name: &name, old: &old };
@@ -207,7 +207,7 @@ fn checked(name: &KeyName, id: &str, secret: &str) -> Result<Credentials, AgentE
 /// Asks STS whose keys these are.
 async fn identify(aws: &Aws, name: &KeyName, region: &Region, credentials: &Credentials) -> Result<String, AwsError> {
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
-    let endpoint = Endpoint { source, region: region.clone(), sts: StsAddress::default() };
+    let endpoint = StsEndpoint { source, region: region.clone(), sts: StsAddress::default() };
     let session = Session { credentials: credentials.clone(), arn: None, issued: aws.now(), is_clamped: false };
     sts::get_caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Agent, AgentError, ClientProcess};
 use rolecall_core::clock::next_minute;
-use rolecall_core::lock::{Refused, Why};
+use rolecall_core::lock::{AutoLockReason, LockError};
 
 /// Who locks or unlocks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,7 +24,7 @@ pub struct Locker {
 impl Agent {
     /// Goes by what is kept of the lock in that file, and keeps it there.
     pub fn keep_lock_in(&self, file: PathBuf) {
-        if self.lock.open(file) {
+        if self.lock.load(file) {
             self.sessions.forget_all();
             tracing::info!("The agent is locked, as it was before");
         }
@@ -33,7 +33,7 @@ impl Agent {
     /// Sets the passphrase if there is another, and locks unless it is only to be set.
     pub async fn lock(&self, request: LockRequest, who: Locker) -> Result<LockStatus, AgentError> {
         if let Some(passphrase) = request.passphrase {
-            let set = self.lock.set(passphrase, request.old, who.asking()).await;
+            let set = self.lock.set_passphrase(passphrase, request.old, who.client_id()).await;
             set.map_err(|refused| self.refused("The passphrase stays", &refused, who))?;
             tracing::info!(pid = who.pid, "The passphrase was set");
             self.tell(EventKind::Lock);
@@ -51,7 +51,7 @@ impl Agent {
 
     /// Serves again, if the passphrase is the right one.
     pub async fn unlock(&self, request: UnlockRequest, who: Locker) -> Result<LockStatus, AgentError> {
-        let unlocked = self.lock.unlock(request.passphrase, who.asking(), || self.sessions.begin_again()).await;
+        let unlocked = self.lock.unlock(request.passphrase, who.client_id(), || self.sessions.begin_again()).await;
         if unlocked.map_err(|refused| self.refused("Not unlocked", &refused, who))? {
             tracing::info!(pid = who.pid, "Unlocked");
             self.tell(EventKind::Lock);
@@ -63,7 +63,7 @@ impl Agent {
     pub async fn lock_in_time(&self, stop: CancellationToken) {
         loop {
             self.lock_if_due();
-            let left = self.lock.left();
+            let left = self.lock.until_auto_lock();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.lock.changed() => {}
@@ -73,24 +73,26 @@ impl Agent {
         }
     }
 
-    /// Refuses where it is locked.
+    /// Errors with `locked` if the agent is locked. Does not count as a use: status, notifications and logins ask this too.
     pub fn check_unlocked(&self) -> Result<(), AgentError> {
         self.lock_if_due();
         match self.lock.serving() {
             Some(_) => Ok(()),
-            None => Err(AgentError(self.lock.locked())),
+            None => Err(AgentError(self.lock.locked_error())),
         }
     }
 
-    /// Does what needs a session, unless it is locked or is being locked meanwhile: then there is no answer but that.
+    /// Runs a request that needs a session, and counts it as a use of the agent. Errors with `locked` if the agent is locked or
+    /// becomes locked before the request is done.
     pub(super) async fn while_unlocked<T>(
         &self,
         name: &ProfileName,
         work: impl Future<Output = Result<T, AgentError>>,
     ) -> Result<T, AgentError> {
         self.lock_if_due();
-        let locked = || AgentError::new(name, self.lock.locked());
+        let locked = || AgentError::new(name, self.lock.locked_error());
         let serving = self.lock.serving().ok_or_else(locked)?;
+        self.lock.record_use();
         let done = tokio::select! {
             biased; // most of the work is done at once
             done = work => Some(done),
@@ -106,13 +108,17 @@ impl Agent {
 
     /// Locks if its time has come, which nobody may have noticed yet: timers do not count the time that a laptop sleeps.
     pub(super) fn lock_if_due(&self) {
-        let Some(why) = self.lock.due() else { return };
+        let Some(why) = self.lock.auto_lock_due() else { return };
         if !matches!(self.close(), Ok(true)) {
             return;
         }
         match why {
-            Why::Idle(time) => tracing::info!(minutes = time.as_secs() / 60, "Locked by itself: not used for so long"),
-            Why::Max(time) => tracing::info!(minutes = time.as_secs() / 60, "Locked by itself: unlocked for so long"),
+            AutoLockReason::Idle(time) => {
+                tracing::info!(minutes = time.as_secs() / 60, "Locked by itself: not used for so long")
+            }
+            AutoLockReason::Max(time) => {
+                tracing::info!(minutes = time.as_secs() / 60, "Locked by itself: unlocked for so long")
+            }
         }
         let lock = self.lock.clone();
         match Handle::try_current() {
@@ -122,12 +128,12 @@ impl Agent {
     }
 
     /// Locks, and forgets every session and everything that was made with one. False where it was locked already.
-    fn close(&self) -> Result<bool, Refused> {
+    fn close(&self) -> Result<bool, LockError> {
         let forget = || {
             self.sessions.forget_all();
             self.tokens.retain(|_, _| false);
         };
-        let is_new = self.lock.close(forget)?;
+        let is_new = self.lock.lock(forget)?;
         if is_new {
             if let Some(renewer) = self.renewer.get() {
                 renewer.changed();
@@ -137,10 +143,10 @@ impl Agent {
         Ok(is_new)
     }
 
-    fn refused(&self, what: &str, refused: &Refused, who: Locker) -> AgentError {
+    fn refused(&self, what: &str, refused: &LockError, who: Locker) -> AgentError {
         match refused {
-            Refused::Wrong => {
-                tracing::warn!(pid = who.pid, failures = self.lock.failures(), "{what}: a wrong passphrase");
+            LockError::Wrong => {
+                tracing::warn!(pid = who.pid, failures = self.lock.failed_attempts(), "{what}: a wrong passphrase");
             }
             other => tracing::info!(pid = who.pid, reason = %other, "{what}"),
         }
@@ -149,7 +155,7 @@ impl Agent {
 }
 
 impl Locker {
-    fn asking(self) -> rolecall_core::lock::Asking {
+    fn client_id(self) -> rolecall_core::lock::ClientId {
         self.client_process
             .map(|client_process| (client_process.pid, client_process.started))
             .or_else(|| self.pid.map(|pid| (pid, 0)))

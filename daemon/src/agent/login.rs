@@ -12,7 +12,8 @@ use rolecall_aws::source::Login;
 use rolecall_aws::sso::SsoSession;
 use rolecall_aws::sso::SsoStep;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::{Profile, RoleChain};
+use rolecall_core::profile::Profile;
+use rolecall_core::role_chain::RoleChain;
 
 /// Things that one login may need: a sign-in, and a code for each role that takes its own.
 const THINGS: usize = 16;
@@ -104,7 +105,7 @@ impl Agent {
     /// The chain of a source alone, where its profiles have it.
     pub(super) fn base_of(profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> RoleChain {
         let used = profiles.values().find(|profile| profile.source_name == *name);
-        used.map_or_else(|| RoleChain::of_source(source.clone()), |profile| profile.chain.base())
+        used.map_or_else(|| RoleChain::from_source(source.clone()), |profile| profile.chain.base())
     }
 
     /// The chain of a source alone, and those of profiles that take a code of their own and wait for one.

@@ -17,7 +17,8 @@ use crate::desktop_notifications::Shown;
 use dedup::{Key, Seen, Told};
 use rolecall_core::clock::next_minute;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::{Profile, RoleChain};
+use rolecall_core::profile::Profile;
+use rolecall_core::role_chain::RoleChain;
 
 /// What happens comes in crowds: they are looked at once.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -76,7 +77,7 @@ impl Agent {
         let of_source: Vec<&Profile> = all.into_iter().flatten().filter(|each| each.source_name == *name).collect();
         let now = self.now();
         let ends = self.end_of(login, &of_source, now)?;
-        dedup::warning(name, ends, self.config.current().made.notifications.early, self.aws.clock().stamp(now))
+        dedup::warning(name, ends, self.config.current().made.notifications.warn_before, self.aws.clock().stamp(now))
     }
 
     /// The logins that profiles depend on which are in use.

@@ -10,9 +10,10 @@ use rolecall_protocol::{ProfileName, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::Agent;
-use rolecall_core::clock::left;
+use rolecall_core::clock::time_until;
 use rolecall_core::lock::LockTimers;
-use rolecall_core::profile::{Profile, RoleChain};
+use rolecall_core::profile::Profile;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
 /// The shape below. Another version of the program may have another, and then the sessions are got anew.
@@ -78,7 +79,7 @@ impl Agent {
         let profiles = self.profiles();
         let state = State {
             format: FORMAT,
-            time: self.aws.clock().known(),
+            time: self.aws.clock().snapshot(),
             sessions: sessions.filter_map(|(chain, session)| Kept::of(chain, session)).collect(),
             through: self.sessions.all_through(),
             keys: self.sessions.all_keys(),
@@ -86,7 +87,7 @@ impl Agent {
                 .values()
                 .filter_map(|profile| Some((profile.name.clone(), self.journal.of(&profile.name).used?)))
                 .collect(),
-            lock: Some(self.lock.moments()),
+            lock: Some(self.lock.timers()),
         };
         write(&state)
     }
@@ -138,7 +139,7 @@ impl Agent {
 
     /// Has a profile's session renewed for what is left of its time.
     fn stay_warm(&self, profile: &Profile, used: SystemTime, now: SystemTime) {
-        let rest = profile.keep_warm.saturating_sub(left(used, now));
+        let rest = profile.keep_warm.saturating_sub(time_until(used, now));
         if let Some(renewer) = self.renewer.get().filter(|_| !rest.is_zero()) {
             renewer.used(&profile.chain, rest);
         }

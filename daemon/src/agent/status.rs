@@ -11,9 +11,9 @@ use rolecall_protocol::{
 use super::{Agent, AgentError, Profiles};
 use rolecall_aws::source::Login;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::config::inputs::Variant;
+use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::profile::Profile;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 impl Agent {
     /// The daemon, its configuration, and every profile.
@@ -61,7 +61,7 @@ impl Agent {
             role_chain: profile.chain.steps.iter().map(|step| step.role.clone()).collect(),
             session_name: profile.chain.steps.last().map(|step| step.session_name.to_string()),
             duration_seconds: profile.duration.as_secs(),
-            limit_seconds: profile.limit().as_ref().map(Duration::as_secs),
+            limit_seconds: profile.duration_limit().as_ref().map(Duration::as_secs),
             mfa: self.mfa_of(&profile),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
@@ -190,7 +190,7 @@ impl Agent {
 
 /// What the steps are given, together: each is given its own part.
 fn inputs_of(profile: &Profile) -> ProfileInputs {
-    let Variant { fips, dual_stack } = profile.variant;
+    let EndpointVariant { fips, dual_stack } = profile.variant;
     let mut all = ProfileInputs { fips, dual_stack, ..ProfileInputs::default() };
     for inputs in profile.chain.steps.iter().filter_map(|step| step.inputs.as_deref()) {
         all.source_identity = all.source_identity.or_else(|| inputs.source_identity.as_ref().map(ToString::to_string));

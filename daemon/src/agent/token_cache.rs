@@ -108,7 +108,8 @@ impl Minted {
     /// The token, if it is still the one to hand out: same configuration, same session, young enough.
     fn matching(&self, profile: &Arc<Profile>, session: &Session, now: SystemTime) -> Option<Arc<Token>> {
         let age = now.duration_since(self.signed).ok()?;
-        let same = self.session.signs_as(session) && (Arc::ptr_eq(&self.profile, profile) || self.profile == *profile);
+        let same = self.session.has_same_credentials(session)
+            && (Arc::ptr_eq(&self.profile, profile) || self.profile == *profile);
         (same && age < SAME_TOKEN).then(|| Arc::clone(&self.token))
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::ProfileName;
 
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// A process that asks again within this after it got another signature has been refused twice.
 const AGAIN: Duration = Duration::from_secs(30);

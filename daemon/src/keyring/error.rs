@@ -1,47 +1,55 @@
-//! What goes wrong with a keyring. The five ways in which it cannot be used are told apart (B15).
+//! Errors of the keyring. Each of the five reasons why it cannot be used has its own variant (B15).
 
 use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName};
 
-/// Why the keyring does not give, keep or forget keys.
+use crate::blocking_worker::Cancelled;
+
+/// Why the keyring does not read, store or delete an access key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    /// There is none: no session bus, or no service on it.
-    #[error("there is no OS keyring here ({0})")]
+    /// No keyring: no session bus, or no Secret Service on it.
+    #[error("no OS keyring is available: {0}")]
     Absent(String),
-    /// It is locked.
+    /// The keyring is locked.
     #[error("the OS keyring is locked")]
     Locked,
-    /// It was locked, and the desktop asks for its password at this moment.
-    #[error("the OS keyring waits for its password, which the desktop asks for")]
+    /// The keyring is locked, and the desktop is asking for its password.
+    #[error("the OS keyring waits for its password: answer the prompt on your desktop")]
     Prompting,
-    /// It hangs, or has gone away while it was asked.
+    /// The keyring hangs, or ended during the call.
     #[error("the OS keyring does not answer")]
     NotAnswering {
-        /// Whether it may have done what it was asked all the same, or do it later.
+        /// Whether the change may have been made, or may still be made.
         is_unsure: bool,
     },
-    /// It says no.
+    /// The keyring refused the call.
     #[error("the OS keyring refuses: {0}")]
     Denied(String),
-    /// It says something else.
+    /// Any other failure.
     #[error("the OS keyring failed: {0}")]
     Failed(String),
-    /// There are no keys of that name.
-    #[error("there are no keys of that name in the OS keyring")]
+    /// No access key of that name.
+    #[error("the OS keyring has no access key of that name")]
     NotFound,
-    /// There are keys of that name already.
-    #[error("there are keys of that name in the OS keyring already")]
+    /// An access key of that name exists.
+    #[error("the OS keyring already has an access key of that name")]
     Exists,
-    /// What is there under that name is not ours, or broken.
-    #[error("what the OS keyring has under that name is not of Rolecall's making, or broken ({0})")]
+    /// The item of that name was not written by Rolecall, or is damaged.
+    #[error("the OS keyring item of that name was not written by Rolecall or is damaged: {0}")]
     Corrupt(&'static str),
-    /// A newer Rolecall wrote it.
-    #[error("what the OS keyring has under that name was written by a newer Rolecall (format {0})")]
+    /// A newer Rolecall wrote the item.
+    #[error("a newer Rolecall wrote the OS keyring item of that name (format {0})")]
     Newer(u64),
 }
 
+impl From<Cancelled> for KeyringError {
+    fn from(_: Cancelled) -> Self {
+        Self::NotAnswering { is_unsure: false }
+    }
+}
+
 impl KeyringError {
-    /// What has to happen for it to end. Nobody tells when a keyring is unlocked, so it is looked at again and again.
+    /// Returns what ends the error. A locked keyring is retried: it does not report when it is unlocked.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
@@ -52,7 +60,7 @@ impl KeyringError {
         }
     }
 
-    /// Whether another connection may have another answer.
+    /// Whether a new connection may succeed.
     pub(super) const fn is_of_connection(&self) -> bool {
         matches!(self, Self::Absent(_) | Self::NotAnswering { .. } | Self::Failed(_))
     }
@@ -60,69 +68,69 @@ impl KeyringError {
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self, name: Option<&KeyName>) -> ErrorBody {
-        let about = name.map(|name| format!("keys \"{name}\": ")).unwrap_or_default();
+        let about = name.map(|name| format!("access key \"{name}\": ")).unwrap_or_default();
         let name = name.map_or("NAME", KeyName::as_str);
         let (code, hint) = match self {
             Self::Absent(_) => (
                 ErrorCode::KeyringUnavailable,
-                "Start one in your desktop session (GNOME Keyring, KWallet, KeePassXC) and run there: rolecall agent stop; the \
-                 next command starts an agent that finds it. Or keep the keys in an AWS profile."
+                "Start GNOME Keyring, KWallet or KeePassXC in your desktop session, then run there: rolecall agent stop (the next \
+                 command starts an agent that finds it)."
                     .to_owned(),
             ),
             Self::Locked => (
                 ErrorCode::KeyringUnavailable,
-                "Unlock it: rolecall keys list has the desktop ask for its password.".to_owned(),
+                "Unlock the keyring: rolecall keys list".to_owned(),
             ),
             Self::Prompting => (
                 ErrorCode::KeyringUnavailable,
-                "Give it the password, and run this again.".to_owned(),
+                "Enter the password, then run the command again.".to_owned(),
             ),
             Self::NotAnswering { is_unsure } => {
-                let unsure = if *is_unsure { "It may have taken this all the same: see rolecall keys list. " } else { "" };
-                let hint = "It is tried again within a minute; look whether its process hangs or waits for something.";
+                let unsure = if *is_unsure { "The change may have been made: see rolecall keys list. " } else { "" };
+                let hint = "Rolecall tries again within a minute; check whether the keyring's process hangs or waits for you.";
                 (ErrorCode::KeyringUnavailable, format!("{unsure}{hint}"))
             }
             Self::Denied(_) => (
                 ErrorCode::KeyringUnavailable,
-                "Run it again where your desktop can ask for the keyring's password, or unlock it there first.".to_owned(),
+                "Run the command in your desktop session, which can ask for the keyring's password.".to_owned(),
             ),
             Self::Failed(_) => (
                 ErrorCode::KeyringUnavailable,
-                "Look into the keyring with the desktop's own program for passwords.".to_owned(),
+                "Open the keyring with your desktop's password manager.".to_owned(),
             ),
             Self::NotFound => (
                 ErrorCode::UnknownKey,
-                format!("See rolecall keys list, or put them there: rolecall keys put {name}"),
+                format!("Store one: rolecall keys put {name}"),
             ),
             Self::Exists => (
                 ErrorCode::ConfigInvalid,
-                format!("To replace them: rolecall keys put {name} --replace"),
+                format!("Replace it: rolecall keys put {name} --replace"),
             ),
             Self::Corrupt(_) => (
                 ErrorCode::SourceUnavailable,
                 format!(
-                    "It is left alone; look at the item with service rolecall and user {name} in the desktop's own program \
-                     for passwords, or use another name."
+                    "Check the item with service rolecall and user {name} in your desktop's password manager, or use another \
+                     name."
                 ),
             ),
             Self::Newer(_) => {
-                (ErrorCode::SourceUnavailable, "It is left alone; upgrade this Rolecall, or use another name.".to_owned())
+                (ErrorCode::SourceUnavailable, "Upgrade Rolecall, or use another name.".to_owned())
             }
         };
         let body = ErrorBody::new(code, format!("{about}{self}")).hint(hint);
         if matches!(self, Self::NotAnswering { .. }) { body.automatic_retry() } else { body }
     }
 
-    /// The same of something that may have been done before it went wrong.
+    /// Returns the error of a call that may have made its change before it failed.
     #[must_use]
-    pub(super) fn in_the_middle(self) -> Self {
+    pub(super) fn during_a_change(self) -> Self {
         match self {
             Self::NotAnswering { .. } => Self::NotAnswering { is_unsure: true },
             error => error,
         }
     }
 
-    /// The store's error, as far as every platform's says it alike.
+    /// Converts the store's error, as far as all platforms agree on its meaning.
     pub(super) fn of(error: &keyring_core::Error) -> Self {
         use keyring_core::Error;
         match error {
@@ -134,8 +142,8 @@ impl KeyringError {
                 Self::Corrupt("it cannot be read")
             }
             Error::NoDefaultStore => Self::Absent("none could be opened".to_owned()),
-            // The rest may quote what it is about.
-            _ => Self::Failed("it does not do that".to_owned()),
+            // Other errors may quote the secret.
+            _ => Self::Failed("unsupported operation".to_owned()),
         }
     }
 }
@@ -145,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_state_has_words_of_its_own_and_advice() {
+    fn each_error_has_its_own_message_and_a_hint() {
         let name: KeyName = "work".parse().unwrap();
         let all = [
             KeyringError::Absent("no session bus".to_owned()),
@@ -161,10 +169,10 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for error in all {
             let body = error.body(Some(&name));
-            assert!(body.message.starts_with("keys \"work\": "), "{body}");
+            assert!(body.message.starts_with("access key \"work\": "), "{body}");
             assert!(body.hint.is_some(), "{body}");
             assert_eq!(body.automatic_retry, matches!(error, KeyringError::NotAnswering { .. }), "{body}");
-            assert!(seen.insert(body.message), "told twice: {error}");
+            assert!(seen.insert(body.message), "same message: {error}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::keyring::KeyringError;
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_aws::source::{Login, SourceError};
 use rolecall_aws::sts::StsError;
-use rolecall_core::single_flight::{Failure, FailureTtl};
+use rolecall_core::single_flight::{FailureTtl, LoadError};
 
 /// How long what may pass is remembered, growing from the first to the second: kubectl runs its plugin six times in a row,
 /// and a person tries again.
@@ -56,10 +56,10 @@ pub enum SessionError {
 pub type SessionFailure = Arc<SessionError>;
 
 /// Returns the error of a failed load; a load that panicked is [`SessionError::Lost`].
-pub(super) fn of_load(failure: Failure<SessionError>) -> SessionFailure {
+pub(super) fn of_load(failure: LoadError<SessionError>) -> SessionFailure {
     match failure {
-        Failure::Known(error) => error,
-        Failure::Lost => Arc::new(SessionError::Lost),
+        LoadError::Failed(error) => error,
+        LoadError::Lost => Arc::new(SessionError::Lost),
     }
 }
 

@@ -11,7 +11,7 @@ use rolecall_aws::error::AwsErrorKind;
 use rolecall_aws::source::{Login, Owner};
 use rolecall_aws::sso::SsoSession;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
 impl Sessions {

@@ -14,9 +14,9 @@ use rolecall_aws::source::ResolvedSource;
 use rolecall_aws::sts::{self, AssumeRoleInput, MfaCode, StsError, StsOperation};
 use rolecall_core::config::Mfa;
 use rolecall_core::config::inputs::StsAddress;
-use rolecall_core::profile::Endpoint;
-use rolecall_core::profile::RoleChain;
-use rolecall_core::profile::RoleStep;
+use rolecall_core::role_chain::RoleChain;
+use rolecall_core::role_chain::RoleStep;
+use rolecall_core::role_chain::StsEndpoint;
 use rolecall_core::session::Session;
 
 /// How long a source may take: it may have to run a program (E3).
@@ -28,7 +28,7 @@ const OWNERS: usize = 3;
 /// A call that is made with a code.
 enum CodedCall<'a> {
     /// For a session that is good for all roles.
-    Session { endpoint: &'a Endpoint, keys: &'a Session, serial: &'a MfaSerial, length: Duration },
+    Session { endpoint: &'a StsEndpoint, keys: &'a Session, serial: &'a MfaSerial, length: Duration },
     /// For a role's.
     Role(AssumeRoleInput<'a>),
 }
@@ -142,7 +142,7 @@ impl Sessions {
             return Ok(Session::clone(&session));
         }
         let region = self.sources.home(&chain.source, &chain.region).await;
-        let endpoint = Endpoint { source: chain.without_mfa().source.clone(), region, sts: StsAddress::default() };
+        let endpoint = StsEndpoint { source: chain.without_mfa().source.clone(), region, sts: StsAddress::default() };
         let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, serial: &mfa.serial, length: mfa.session };
         let lineage = self.bases.lineage(chain);
         let session = self.with_code(chain, mfa, &call).await?;
@@ -179,7 +179,7 @@ impl Sessions {
         freshness: Freshness,
     ) -> Result<(Session, Lineage), SessionError> {
         let is_coded = self.mfa_in_assume_role(chain);
-        let before = if is_coded { chain.without_mfa() } else { chain.without_last() };
+        let before = if is_coded { chain.without_mfa() } else { chain.without_last_step() };
         // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
         let is_new = freshness == Freshness::BypassCache && !before.needs_interactive_mfa();
         let base = self.base(&before, if is_new { Freshness::BypassCache } else { Freshness::Cached }).await?;
@@ -207,7 +207,7 @@ impl Sessions {
                     self.bases.rejected(&before);
                 }
                 let newer = self.base(&before, Freshness::BypassCache).await?;
-                if newer.signs_as(&base) {
+                if newer.has_same_credentials(&base) {
                     return Err(error.into());
                 }
                 let (lineage, name) = (self.bases.lineage(chain), self.session_name(chain, step).await?);

@@ -8,9 +8,9 @@ use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, MfaSerial, Secret, Sou
 
 use rolecall_aws::source::process;
 use rolecall_aws::source::process::ProcessError;
-use rolecall_core::clock::left;
+use rolecall_core::clock::time_until;
 use rolecall_core::config::Mfa;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// How long a code may wait for the call that it is for: by then it is over anyway.
 const KEPT: Duration = Duration::from_mins(1);
@@ -75,7 +75,7 @@ impl MfaCodes {
     /// Takes in what a person says for a session. The next call for that takes it.
     pub(super) fn give(&self, chain: &RoleChain, code: Secret<String>, now: SystemTime) {
         let mut known = self.known();
-        known.given.retain(|_, (_, at)| left(*at, now) < KEPT);
+        known.given.retain(|_, (_, at)| time_until(*at, now) < KEPT);
         known.given.insert(chain.clone(), (code, now));
     }
 
@@ -87,7 +87,7 @@ impl MfaCodes {
         now: SystemTime,
     ) -> Result<Secret<String>, MfaError> {
         let given = self.known().given.remove(chain);
-        match given.filter(|(_, at)| left(*at, now) < KEPT) {
+        match given.filter(|(_, at)| time_until(*at, now) < KEPT) {
             Some((code, _)) if self.is_used(serial, &code, now) => Err(MfaError::Refused {
                 serial: serial.clone(),
                 chain: chain.clone(),
@@ -101,14 +101,14 @@ impl MfaCodes {
     /// Notes that a code has been sent to AWS, which takes none twice.
     pub(super) fn used(&self, serial: &MfaSerial, code: Secret<String>, now: SystemTime) {
         let mut known = self.known();
-        known.used.retain(|_, (_, at)| left(*at, now) < USED);
+        known.used.retain(|_, (_, at)| time_until(*at, now) < USED);
         known.used.insert(serial.clone(), (code, now));
     }
 
     /// Whether a code was sent before.
     pub(super) fn is_used(&self, serial: &MfaSerial, code: &Secret<String>, now: SystemTime) -> bool {
         let known = self.known();
-        known.used.get(serial).is_some_and(|(used, at)| used.expose() == code.expose() && left(*at, now) < USED)
+        known.used.get(serial).is_some_and(|(used, at)| used.expose() == code.expose() && time_until(*at, now) < USED)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -9,7 +9,7 @@ use rolecall_protocol::SessionName;
 use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::error::{AwsError, AwsErrorKind};
 use rolecall_aws::sts::{self, StsError, StsOperation};
-use rolecall_core::profile::{RoleChain, RoleStep};
+use rolecall_core::role_chain::{RoleChain, RoleStep};
 use rolecall_core::session::Session;
 
 /// Whose credentials sources gave last, by source: their access key id, and the ARN that STS said for it.

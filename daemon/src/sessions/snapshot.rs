@@ -2,7 +2,7 @@
 
 use super::Sessions;
 use rolecall_aws::source::Owner;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
 impl Sessions {
@@ -19,7 +19,7 @@ impl Sessions {
 
     /// Takes in a session that was got before this process started_at.
     pub fn put(&self, chain: &RoleChain, session: Session) {
-        self.cache.put(chain, session);
+        self.cache.insert_if_absent(chain, session);
     }
 
     /// Which keys sources give, by their ids, to be passed on.

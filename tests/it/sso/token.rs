@@ -2,7 +2,7 @@
 
 use super::*;
 use rolecall_core::config::{NameTemplate, SourceConfig, SourceKind};
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecalld::keyring::Keyring;
 use rolecalld::sessions::{Freshness, Sessions};
 use tokio::time::timeout;
@@ -250,7 +250,7 @@ async fn what_is_forgotten_ends_a_renewal_and_leaves_a_login() {
     let aws = clients(&rig.clock, &rig.sandbox);
     let keyring = Keyring::new(aws.clock().clone());
     let sessions = Sessions::new(aws, keyring, NameTemplate::new("dev", "", "", ""));
-    let chain = RoleChain::of_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
+    let chain = RoleChain::from_source(SourceConfig { kind: SourceKind::AwsProfile("corp-dev".to_owned()), mfa: None });
     assert!(sessions.get(&chain, Freshness::Cached).await.is_ok());
     rig.clock.advance(2 * HOUR);
     let gate = Gate::new();

@@ -23,8 +23,8 @@ use crate::sso::Sso;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
-use rolecall_core::profile::RoleChain;
-use rolecall_core::profile::RoleStep;
+use rolecall_core::role_chain::RoleChain;
+use rolecall_core::role_chain::RoleStep;
 use rolecall_core::session::Session;
 
 /// What a source comes to.
@@ -193,7 +193,7 @@ impl Sources {
             inputs: None,
         };
         let source = SourceConfig { kind: role.base, mfa: role.mfa.map(Arc::new) };
-        RoleChain::of_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), step)
+        RoleChain::from_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), step)
     }
 
     /// AWS's files, parsed by the SDK. That profile has to be in them.

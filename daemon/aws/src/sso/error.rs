@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall_core::single_flight::{Failure, FailureTtl};
+use rolecall_core::single_flight::{FailureTtl, LoadError};
 use rolecall_protocol::ErrorClass;
 
 use crate::error::AwsError;
@@ -63,11 +63,11 @@ impl From<AwsError> for SsoError {
     }
 }
 
-impl From<Failure<Self>> for SsoError {
-    fn from(failure: Failure<Self>) -> Self {
-        match failure {
-            Failure::Known(error) => Self::clone(&error),
-            Failure::Lost => Self::login_needed("its task failed"),
+impl From<LoadError<Self>> for SsoError {
+    fn from(error: LoadError<Self>) -> Self {
+        match error {
+            LoadError::Failed(error) => Self::clone(&error),
+            LoadError::Lost => Self::login_needed("its task failed"),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::client::ATTEMPT_TIMEOUT;
 use crate::client::Aws;
 use crate::error::AwsError;
 use crate::texts;
-use rolecall_core::config::MFA_RANGE;
-use rolecall_core::profile::Endpoint;
+use rolecall_core::config::MFA_SESSION_RANGE;
+use rolecall_core::role_chain::StsEndpoint;
 use rolecall_core::session::Session;
 
 /// A code, and the device that made it.
@@ -25,7 +25,7 @@ pub struct MfaCode<'a> {
 /// Asks STS for a session that says of its owner that they have the device. Asked once: the code is used up by it.
 pub async fn get_session_token(
     aws: &Aws,
-    endpoint: &Endpoint,
+    endpoint: &StsEndpoint,
     keys: &Session,
     code: MfaCode<'_>,
     length: Duration,
@@ -44,7 +44,8 @@ pub async fn get_session_token(
 
 fn accept(got: Option<&aws_sdk_sts::types::Credentials>, aws: &Aws, keys: &Session) -> Result<Session, AwsError> {
     let got = got.ok_or_else(|| AwsError::invalid_response("STS answered without credentials"))?;
-    let (credentials, now) = (super::credentials(got, aws.now(), *MFA_RANGE.end(), "GetSessionToken")?, aws.now());
+    let (credentials, now) =
+        (super::credentials(got, aws.now(), *MFA_SESSION_RANGE.end(), "GetSessionToken")?, aws.now());
     Ok(Session { credentials, arn: keys.arn.clone(), issued: now, is_clamped: false })
 }
 

@@ -8,7 +8,7 @@ use rolecall_protocol::{ErrorBody, ErrorCode, SourceName};
 use crate::desktop_notifications::Notification;
 use rolecall_aws::source::Login;
 use rolecall_core::config::notifications::Notifications;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// Ends that differ by less are one: clocks are corrected.
 const SAME_END: Duration = Duration::from_mins(1);
@@ -129,7 +129,7 @@ impl Seen {
             return (!is_told).then_some(News::Ended { at: now, until: self.until });
         }
         let at = self.ends?;
-        let minutes = minutes_left(at, local, asked.early)?;
+        let minutes = minutes_left(at, local, asked.warn_before)?;
         let is_new = told.and_then(|entry| entry.ends).is_none_or(|before| is_later(at, before));
         is_new.then_some(News::Ends { at, minutes })
     }
@@ -168,7 +168,7 @@ fn is_later(newer: Timestamp, older: Timestamp) -> bool {
 mod tests {
     use super::*;
 
-    const USUAL: Notifications = Notifications { login: true, early: Duration::from_mins(15) };
+    const USUAL: Notifications = Notifications { login: true, warn_before: Duration::from_mins(15) };
 
     fn at(minutes: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_mins(minutes)
@@ -278,7 +278,7 @@ mod tests {
         assert!(told(&mut all, 1, &[ended()], never).is_empty());
         assert!(told(&mut all, 1, &[ending(9)], never).is_empty());
         assert_eq!(told(&mut all, 1, &[ended()], USUAL).len(), 1, "now they do");
-        let late = Notifications { early: Duration::ZERO, ..USUAL };
+        let late = Notifications { warn_before: Duration::ZERO, ..USUAL };
         assert!(told(&mut Told::default(), 1, &[ending(2)], late).is_empty());
     }
 
@@ -293,9 +293,9 @@ mod tests {
     #[test]
     fn a_status_says_the_same() {
         let source = "work".parse().unwrap();
-        let said = warning(&source, local(20), USUAL.early, local(8)).unwrap();
+        let said = warning(&source, local(20), USUAL.warn_before, local(8)).unwrap();
         assert_eq!(said.to_string(), "source \"work\": its login ends in 12 min. Run: rolecall login work --renew");
-        for (minute, early) in [(4, USUAL.early), (20, USUAL.early), (8, Duration::ZERO)] {
+        for (minute, early) in [(4, USUAL.warn_before), (20, USUAL.warn_before), (8, Duration::ZERO)] {
             assert_eq!(warning(&source, local(20), early, local(minute)), None, "{minute}");
         }
     }

@@ -72,7 +72,7 @@ async fn sessions_and_uses_go_over() {
     let old = agent(&folder, CONFIG, NOW);
     let prod = chain(&old, "prod");
     old.sessions.put(&prod, session("ASIAPROD", Some(NOW + HOUR)));
-    old.sessions.put(&prod.without_last(), session("AKIASOURCE", None));
+    old.sessions.put(&prod.without_last_step(), session("AKIASOURCE", None));
     old.sessions.put(&chain(&old, "audit"), session("ASIAOVER", Some(NOW)));
     old.journal.used(&"prod".parse().unwrap(), NOW);
     let state = old.keep();
@@ -85,7 +85,7 @@ async fn sessions_and_uses_go_over() {
     let renewer = new.keep_warm(CancellationToken::new()).clone();
     new.take_over(state.expose()).unwrap();
     let taken = new.sessions.peek(&prod).session.unwrap();
-    assert!(taken.signs_as(&session("ASIAPROD", None)) && taken.is_clamped);
+    assert!(taken.has_same_credentials(&session("ASIAPROD", None)) && taken.is_clamped);
     assert_eq!((taken.issued, taken.expires(), taken.arn.as_deref()), (NOW, Some(NOW + HOUR), Some("arn")));
     assert_eq!(new.journal.of(&"prod".parse().unwrap()).used, Some(NOW));
     // The engine is another task; it takes its turn when this one waits.
