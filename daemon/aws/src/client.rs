@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region as SdkRegion;
-use rolecall_protocol::Region;
+use rolecall_protocol::{EndpointUrl, Region};
 
 use crate::endpoints;
 use crate::endpoints::{ActiveNetwork, EndpointUrls};
@@ -28,7 +28,6 @@ use rolecall_core::circuit_breaker::CircuitBreakers;
 use rolecall_core::clock::{Clock, SharedTimeSource};
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::network::{Network, NetworkPath, Service};
-use rolecall_core::config::url::EndpointUrl;
 use rolecall_core::rate_limit::RateLimiter;
 pub use rolecall_core::role_chain::StsEndpoint;
 

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rolecall_protocol::{Cluster, ClusterName, ErrorBody, Region, similar_names};
+use rolecall_protocol::{Cluster, ClusterName, ErrorBody, HttpUrl, Region, similar_names};
 use sha2::{Digest, Sha256};
 
 use crate::client::Aws;
@@ -60,7 +60,7 @@ async fn list_clusters(client: &EksClient<'_>) -> Vec<String> {
 
 fn cluster_from_response(found: &EksCluster, name: &ClusterName, region: &Region) -> Result<Cluster, &'static str> {
     let server = match found.endpoint.as_deref() {
-        Some(server) if server.starts_with("https://") && server.chars().all(|c| c.is_ascii_graphic()) => server,
+        Some(server) if HttpUrl::parse(server).is_ok_and(|url| url.is_https()) => server,
         Some(_) => return Err("EKS answered with an endpoint that is not an https URL"),
         None => return Err("it has no endpoint yet; its status is not ACTIVE"),
     };

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::service_config::ServiceConfigKey;
 use jiff::Timestamp;
-use rolecall_protocol::{LoginFlow, Secret, sanitize_for_terminal};
+use rolecall_protocol::{HttpUrl, LoginFlow, Secret, sanitize_for_terminal};
 use serde_json::Value;
 
 use super::error::SsoError;
@@ -328,15 +328,9 @@ fn seconds(count: i32) -> Duration {
     Duration::from_secs(u64::try_from(count).unwrap_or_default())
 }
 
-/// Whether an address may be given to a browser: a web page, and one that nobody on the way can have changed.
+/// Whether a URL may be opened in a browser: a web page over https, or on this machine.
 fn may_be_opened(url: &str) -> bool {
-    let is_plain = url.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '<' | '>' | '`' | '\\'));
-    let is_here = |rest: &str| {
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        matches!(name, "127.0.0.1" | "localhost" | "[::1]")
-    };
-    is_plain && (url.starts_with("https://") || url.strip_prefix("http://").is_some_and(is_here))
+    HttpUrl::parse(url).is_ok_and(|url| url.is_secure())
 }
 
 #[cfg(test)]
@@ -344,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_web_pages_are_opened() {
+    fn may_be_opened_https_or_this_machine_only() {
         for url in ["https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH", "http://127.0.0.1:80/x"] {
             assert!(may_be_opened(url), "{url}");
         }
@@ -352,6 +346,10 @@ mod tests {
             "http://device.sso.eu-west-1.amazonaws.com/",
             "http://localhost@evil.com/",
             "http://127.0.0.1.evil.com/",
+            "http://127.0.0.1:80@evil.com/",
+            "https://device.sso.eu-west-1.amazonaws.com@evil.com/",
+            "http://evil.com\\@127.0.0.1/",
+            "http://evil.com#@localhost/",
             "file:///etc/passwd",
             "javascript:alert(1)",
             "https://x.com/\"; rm -rf ~",
