@@ -1,14 +1,8 @@
 //! Every text that a user can see, in one reviewable file: `tests/messages.golden`.
 //!
-<<<<<<< HEAD
-//! The test parses the product's sources and lists each string literal that is a text, under the function, match arm or enum
-//! variant that it belongs to. A new text needs no registration: the test fails until the golden file has it. The list has no
-//! log events, no `--help`, which has its own tests, and no names and keys: literals without a space.
-=======
 //! The test parses the product's sources and lists each string literal that is a text, under the function, match arm or
 //! enum variant that it belongs to. A new text needs no registration: the test fails until the golden file has it. The
 //! list has no log events, no help of options, and no names and keys: literals without a space.
->>>>>>> golden
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -39,13 +33,8 @@ const HEAD: &str = "\
 Every text that a user can see, by crate, file, and what causes it: a function, a match arm, or a variant of an error.
 The test `messages` generates this file from the sources. To accept a change of texts:
 ROLECALL_TEST_ACCEPT=1 cargo test -p rolecall-protocol --test messages
-<<<<<<< HEAD
-Below a cause, each line has the role of a text and the text as the source has it, with {} for values. `code` and `exit` are
-the error code and the exit code beside it.
-=======
 Below a cause, each line has the role of a text, and the text as the source has it, with {} for values. `code` and `exit`
 are the error code and the exit code that the cause names.
->>>>>>> golden
 ";
 
 /// Macros whose literals reach no user as texts: log events, names.
@@ -118,11 +107,7 @@ fn messages_match_the_golden_file() {
 }
 
 fn render(root: &Path) -> String {
-<<<<<<< HEAD
-    let mut text: String = HEAD.to_owned();
-=======
     let mut text = HEAD.to_owned();
->>>>>>> golden
     for (name, folder) in CRATES {
         let _ = write!(text, "\n# {name}\n");
         for file in product_files(&root.join(folder)) {
@@ -185,11 +170,7 @@ fn source(node: &impl Spanned) -> String {
 struct Texts {
     /// Where the visitor is: type, function, match arm.
     causes: Vec<String>,
-<<<<<<< HEAD
-    /// What the expression is for: the call, binding or field around it.
-=======
     /// What the expression is for: the call, field or binding around it.
->>>>>>> golden
     roles: Vec<String>,
     /// The cause that was written last.
     written: String,
@@ -228,18 +209,6 @@ impl Texts {
     }
 
     fn text(&mut self, text: &str) {
-<<<<<<< HEAD
-        let role = self.roles.last().map_or("text", String::as_str);
-        let is_word = !text.is_empty() && text.chars().all(char::is_alphabetic);
-        let is_template = role == "message" && text.contains('{');
-        if is_text(text) || is_template || is_word && (self.shows_words || WORD_ROLES.contains(&role)) {
-            let role = role.to_owned();
-            let lines: Vec<String> = text.split('\n').map(|line| line.escape_debug().to_string()).collect();
-            self.write(
-                &role,
-                &format!("\"{}\"", lines.join("\\n\n        ").replace("\\\"", "\"").replace("\\'", "'")),
-            );
-=======
         let role = self.roles.last().cloned().unwrap_or_else(|| "text".to_owned());
         let is_word = !text.is_empty() && text.chars().all(char::is_alphabetic);
         let shows_words = self.shows_words || WORD_ROLES.contains(&role.as_str());
@@ -248,7 +217,6 @@ impl Texts {
             let lines: Vec<String> = text.split('\n').map(|line| line.escape_debug().to_string()).collect();
             let text = lines.join("\\n\n        ").replace("\\\"", "\"").replace("\\'", "'");
             self.write(&role, &format!("\"{text}\""));
->>>>>>> golden
             self.has_text = true;
         }
     }
@@ -273,13 +241,8 @@ impl Texts {
     }
 }
 
-<<<<<<< HEAD
-/// Whether a literal is a text: it has a space, and a letter outside `{…}`.
-fn is_text(literal: &str) -> bool {
-=======
 /// Whether a literal has a space, and a letter outside `{…}`.
 fn is_sentence(literal: &str) -> bool {
->>>>>>> golden
     let mut depth = 0_i32;
     let has_letter = literal.chars().any(|c| {
         depth += i32::from(c == '{') - i32::from(c == '}');
@@ -322,14 +285,6 @@ impl<'a> Visit<'a> for Texts {
         self.within(format!("::{}", variant.ident), |texts| visit::visit_variant(texts, variant));
     }
 
-<<<<<<< HEAD
-    /// The message of an error. Other attributes are no texts of their own: documentation, and the options of `--help`.
-    fn visit_attribute(&mut self, attribute: &'a Attribute) {
-        if attribute.path().is_ident("error")
-            && let Ok(list) = attribute.meta.require_list()
-        {
-            self.with_role("message".to_owned(), |texts| texts.tokens(list.tokens.clone()));
-=======
     /// The message of an error, and what the configuration expects. Other attributes are documentation and `--help`.
     fn visit_attribute(&mut self, attribute: &'a Attribute) {
         let role = if attribute.path().is_ident("error") {
@@ -341,7 +296,6 @@ impl<'a> Visit<'a> for Texts {
         };
         if let Ok(list) = attribute.meta.require_list() {
             self.with_role(role.to_owned(), |texts| texts.tokens(list.tokens.clone()));
->>>>>>> golden
         }
     }
 
@@ -353,18 +307,12 @@ impl<'a> Visit<'a> for Texts {
     fn visit_pat(&mut self, _: &'a syn::Pat) {}
 
     fn visit_local(&mut self, local: &'a syn::Local) {
-<<<<<<< HEAD
-        let pattern = if let syn::Pat::Type(typed) = &local.pat { &typed.pat } else { &local.pat };
-        let name = if let syn::Pat::Ident(name) = pattern { name.ident.to_string() } else { "text".to_owned() };
-        self.with_role(name, |texts| visit::visit_local(texts, local));
-=======
         match source(&local.pat) {
             name if name == "message" || name == "hint" => {
                 self.with_role(name, |texts| visit::visit_local(texts, local));
             }
             _ => visit::visit_local(self, local),
         }
->>>>>>> golden
     }
 
     fn visit_field_value(&mut self, field: &'a syn::FieldValue) {
@@ -375,13 +323,8 @@ impl<'a> Visit<'a> for Texts {
         let name = source(&call.func).replace("Self::", &format!("{}::", self.causes[0].trim_start_matches(':')));
         let roles = ARGUMENTS.iter().find(|(function, _)| *function == name).map(|(_, roles)| *roles);
         for (index, argument) in call.args.iter().enumerate() {
-<<<<<<< HEAD
-            let role = roles.map_or(name.as_str(), |roles| roles[index]);
-            self.with_role(role.to_owned(), |texts| texts.visit_expr(argument));
-=======
             let role = roles.and_then(|roles| roles.get(index)).map_or(name.clone(), ToString::to_string);
             self.with_role(role, |texts| texts.visit_expr(argument));
->>>>>>> golden
         }
     }
 
@@ -419,11 +362,8 @@ impl<'a> Visit<'a> for Texts {
     fn visit_lit_str(&mut self, literal: &'a syn::LitStr) {
         self.text(&literal.value());
     }
-<<<<<<< HEAD
-=======
 
     fn visit_lit_byte_str(&mut self, literal: &'a syn::LitByteStr) {
         self.text(&String::from_utf8_lossy(&literal.value()));
     }
->>>>>>> golden
 }

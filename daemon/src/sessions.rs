@@ -251,7 +251,7 @@ impl Sessions {
         if freshness != Freshness::Cached || is_served || self.cache.is_loading(chain) {
             return Ok(entry);
         }
-        match self.aws.may_call(&chain.endpoint()).await {
+        match self.aws.check_breaker(&chain.endpoint()).await {
             Ok(()) => Ok(self.entry(chain)),
             Err(_) => Err(Arc::clone(&last_failure.error)),
         }
@@ -279,7 +279,7 @@ impl Sessions {
                     continue;
                 }
                 if self.states.is_unknown(&below) && below.source.mfa.is_none() {
-                    let (upstream, login) = self.sources.aws_profiles().study(&below).await;
+                    let (upstream, login) = self.sources.aws_profiles().resolve_from_files(&below).await;
                     self.states.set_upstream(&below, upstream);
                     self.states.set_login(&below, login);
                 }
@@ -305,7 +305,7 @@ impl Sessions {
     pub async fn identify(&self, chain: &RoleChain, session: &Session) -> Result<String, StsError> {
         match &session.arn {
             Some(arn) => Ok(arn.clone()),
-            None => sts::caller_identity(&self.aws, &chain.endpoint(), session).await,
+            None => sts::get_caller_identity(&self.aws, &chain.endpoint(), session).await,
         }
     }
 
@@ -318,7 +318,7 @@ impl Sessions {
         }
         // Every answer carries the time, an error too.
         let endpoint = chain.endpoint();
-        let asking = sts::caller_identity(&self.aws, &endpoint, session);
+        let asking = sts::get_caller_identity(&self.aws, &endpoint, session);
         if let Ok(Err(error)) = tokio::time::timeout(REFRESH_WAIT, asking).await {
             tracing::debug!(%error, "AWS called for its time");
         }

@@ -116,7 +116,7 @@ impl SessionError {
     pub(super) const fn is_of_the_source(&self) -> bool {
         match self {
             Self::Source(_) | Self::Keyring { .. } | Self::Code(_) | Self::Ended => true,
-            Self::RoleStep(error) => matches!(error.error.kind, AwsErrorKind::BaseRejected),
+            Self::RoleStep(error) => matches!(error.error.kind, AwsErrorKind::CredentialsRejected),
             Self::Overdue | Self::Slow | Self::Lost => false,
         }
     }
@@ -127,7 +127,7 @@ impl SessionError {
 
     /// Whether AWS was not even asked, since it was left alone.
     pub(super) const fn is_repeated(&self) -> bool {
-        matches!(self, Self::RoleStep(error) if error.error.is_repeated)
+        matches!(self, Self::RoleStep(error) if error.error.is_breaker_open)
     }
 
     /// How long AWS, or our own patience with it, wants no other call.

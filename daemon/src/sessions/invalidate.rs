@@ -17,7 +17,7 @@ impl Sessions {
         self.cache.close();
         self.mfa_codes.clear();
         self.load_cancellation().cancel();
-        self.sources.aws_profiles().sso().forget_tokens();
+        self.sources.aws_profiles().sso().cancel_refreshes();
     }
 
     /// Loads sessions again after [`Sessions::close`].

@@ -10,8 +10,8 @@ use super::provenance::{CachedSession, Principal, Provenance};
 use super::{Freshness, Served, SessionError, Sessions};
 use rolecall_aws::client::Aws;
 use rolecall_aws::error::AwsErrorKind;
-use rolecall_aws::source::Resolved;
-use rolecall_aws::sts::{self, Assume, Code, StsError, StsOperation};
+use rolecall_aws::source::ResolvedSource;
+use rolecall_aws::sts::{self, AssumeRoleInput, MfaCode, StsError, StsOperation};
 use rolecall_core::config::Mfa;
 use rolecall_core::config::inputs::StsAddress;
 use rolecall_core::role_chain::RoleChain;
@@ -30,25 +30,25 @@ enum MfaCall<'a> {
     /// GetSessionToken: a session from which every role of the source is assumed.
     SessionToken { endpoint: &'a StsEndpoint, base: &'a Session, serial: &'a MfaSerial, duration: Duration },
     /// AssumeRole.
-    AssumeRole(Assume<'a>),
+    AssumeRole(AssumeRoleInput<'a>),
 }
 
 impl MfaCall<'_> {
     /// Errors while the circuit breaker is open, so that no MFA code is asked for a call that is not made.
     async fn check(&self, aws: &Aws) -> Result<(), StsError> {
-        let (endpoint, asked) = match self {
-            Self::SessionToken { endpoint, serial, .. } => (*endpoint, StsOperation::SessionToken((*serial).clone())),
-            Self::AssumeRole(assume) => (assume.endpoint, StsOperation::Assume(assume.step.role.clone())),
+        let (endpoint, operation) = match self {
+            Self::SessionToken { endpoint, serial, .. } => (*endpoint, StsOperation::GetSessionToken((*serial).clone())),
+            Self::AssumeRole(assume) => (assume.endpoint, StsOperation::AssumeRole(assume.step.role.clone())),
         };
-        aws.may_call(endpoint).await.map_err(|error| StsError { asked, error })
+        aws.check_breaker(endpoint).await.map_err(|error| StsError { operation, error })
     }
 
-    async fn send(&self, aws: &Aws, code: Code<'_>) -> Result<Session, StsError> {
+    async fn send(&self, aws: &Aws, code: MfaCode<'_>) -> Result<Session, StsError> {
         match self {
             Self::SessionToken { endpoint, base, duration, .. } => {
-                sts::session_token(aws, endpoint, base, code, *duration).await
+                sts::get_session_token(aws, endpoint, base, code, *duration).await
             }
-            Self::AssumeRole(assume) => sts::assume(aws, Assume { code: Some(code), ..*assume }).await,
+            Self::AssumeRole(assume) => sts::assume_role(aws, AssumeRoleInput { code: Some(code), ..*assume }).await,
         }
     }
 }
@@ -77,11 +77,11 @@ impl Sessions {
             self.states.set_login(chain, Some(login));
         }
         let (session, owner) = match resolved? {
-            Resolved::Through(upstream) => {
+            ResolvedSource::RoleChain(upstream) => {
                 self.states.set_upstream(chain, Some(upstream.clone()));
                 return self.load_copy(&upstream, freshness).await;
             }
-            Resolved::Session { session, login, owner } => {
+            ResolvedSource::Session { session, login, owner } => {
                 self.states.set_login(chain, login);
                 (session, owner)
             }
@@ -180,7 +180,8 @@ impl Sessions {
         let is_clamped = !is_bypass && self.cached(chain).is_some_and(|last| last.session.is_clamped);
         let endpoint = chain.endpoint();
         let name = self.session_name(chain, step).await?;
-        let assume = Assume { endpoint: &endpoint, step, name: &name, base: &base.session, code: None, is_clamped };
+        let assume =
+            AssumeRoleInput { endpoint: &endpoint, step, name: &name, base: &base.session, code: None, is_clamped };
         if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| sends_code) {
             return match self.call_with_code(chain, mfa, &MfaCall::AssumeRole(assume)).await {
                 Err(SessionError::RoleStep(error)) if error.is_too_long() => {
@@ -192,8 +193,8 @@ impl Sessions {
                 outcome => Ok(loaded(outcome?, &base)),
             };
         }
-        match sts::assume(&self.aws, assume).await {
-            Err(error) if error.error.kind == AwsErrorKind::BaseRejected => {
+        match sts::assume_role(&self.aws, assume).await {
+            Err(error) if error.error.kind == AwsErrorKind::CredentialsRejected => {
                 // The credentials may have been replaced where they come from, so the source is loaded once more (B8).
                 self.reject(&below, &base.session);
                 let newer = self.dependency(&below, Freshness::BypassCache).await?;
@@ -201,8 +202,8 @@ impl Sessions {
                     return Err(error.into());
                 }
                 let name = self.session_name(chain, step).await?;
-                let assume = Assume { base: &newer.session, name: &name, ..assume };
-                Ok(loaded(sts::assume(&self.aws, assume).await?, &newer))
+                let assume = AssumeRoleInput { base: &newer.session, name: &name, ..assume };
+                Ok(loaded(sts::assume_role(&self.aws, assume).await?, &newer))
             }
             outcome => Ok(loaded(outcome?, &base)),
         }
@@ -262,9 +263,9 @@ impl Sessions {
         code: Secret<String>,
         call: &MfaCall<'_>,
     ) -> Result<Session, SessionError> {
-        let sent = call.send(&self.aws, Code { serial: &mfa.serial, code: &code }).await;
+        let sent = call.send(&self.aws, MfaCode { serial: &mfa.serial, code: &code }).await;
         // The circuit breaker may have refused the call: then AWS has not seen the code.
-        if !sent.as_ref().is_err_and(|error| error.error.is_repeated) {
+        if !sent.as_ref().is_err_and(|error| error.error.is_breaker_open) {
             self.mfa_codes.record_used(&mfa.serial, code, self.now());
         }
         sent.map_err(|error| {

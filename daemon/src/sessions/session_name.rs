@@ -34,7 +34,7 @@ impl Sessions {
         let arn = if step.session_name.wants_source_session() { Some(self.source_arn(chain).await?) } else { None };
         step.session_name.fill(arn.as_deref()).map_err(|error| {
             let error = AwsError::new(AwsErrorKind::Rejected, error.to_string());
-            StsError { asked: StsOperation::Assume(step.role.clone()), error }.into()
+            StsError { operation: StsOperation::AssumeRole(step.role.clone()), error }.into()
         })
     }
 
@@ -45,7 +45,7 @@ impl Sessions {
         if let Some(arn) = session.arn.clone().or_else(|| self.identities.arn(&base, &session)) {
             return Ok(arn);
         }
-        let arn = sts::caller_identity(&self.aws, &chain.endpoint(), &session).await?;
+        let arn = sts::get_caller_identity(&self.aws, &chain.endpoint(), &session).await?;
         self.identities.put(base, &session, arn.clone());
         Ok(arn)
     }

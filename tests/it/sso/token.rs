@@ -44,7 +44,7 @@ async fn sso_refresh_token_revoked_needs_login() {
         callers.spawn(async move { sso.role_credentials(&session, ACCOUNT, ROLE).await.map(drop) });
     }
     for outcome in callers.join_all().await {
-        assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+        assert_eq!(why(&outcome.unwrap_err()), "the login expired");
     }
     assert_eq!(fixture.role().await.unwrap_err().class(), ErrorClass::Login);
     assert_eq!((fixture.renewals(), fixture.aws.calls(Op::GetRoleCredentials)), (1, 0));
@@ -62,9 +62,9 @@ async fn sso_token_revoked_early_is_renewed_or_needs_login() {
     fixture.role().await.unwrap();
     assert_eq!((fixture.renewals(), fixture.aws.calls(Op::GetRoleCredentials)), (1, 2));
     fixture.center.revoke_all();
-    assert_eq!(why(&fixture.role().await.unwrap_err()), "the login has expired");
+    assert_eq!(why(&fixture.role().await.unwrap_err()), "the login expired");
     // Its date says that it is good, and the portal has said that it is not.
-    assert_eq!(why(&fixture.role().await.unwrap_err()), "the login has expired");
+    assert_eq!(why(&fixture.role().await.unwrap_err()), "the login expired");
     fixture.center.approve_all();
     assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done);
     fixture.role().await.unwrap();
@@ -112,7 +112,7 @@ async fn sso_legacy_login_expires_with_its_token() {
     fixture.clock.advance(Duration::from_mins(57));
     fixture.role().await.unwrap();
     fixture.clock.advance(Duration::from_mins(4));
-    assert_eq!(why(&fixture.role().await.unwrap_err()), "the login has expired");
+    assert_eq!(why(&fixture.role().await.unwrap_err()), "the login expired");
     assert_eq!(fixture.renewals(), 0);
     assert!(!fixture.aws.log_of(Op::RegisterClient)[0].params.contains_key("scopes"));
 }
@@ -171,7 +171,7 @@ async fn sso_logout_cancels_in_flight_renewal() {
     fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
     // The cancelled renewal has not used the refresh token, so the logout sends a current token.
     fixture.sso.logout(&fixture.session).await.unwrap();
-    assert_eq!(why(&renewing.await.unwrap().unwrap_err()), "somebody logged out meanwhile");
+    assert_eq!(why(&renewing.await.unwrap().unwrap_err()), "cancelled by a logout or by another login");
     gate.open();
     fixture.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
     assert_eq!(fixture.file(), None);
@@ -180,7 +180,7 @@ async fn sso_logout_cancels_in_flight_renewal() {
     let code = shown(&mut login).await.1.unwrap();
     assert_eq!(fixture.sso.logout(&fixture.session).await, Ok(false));
     fixture.center.approve(&code);
-    assert_eq!(why_failed(last(login).await), "the login was dropped");
+    assert_eq!(why_failed(last(login).await), "cancelled by a logout or by another login");
     assert_eq!(fixture.file(), None);
 }
 
@@ -215,7 +215,7 @@ fn write_theirs(fixture: &Fixture, access: &str, expires: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sso_logout_by_another_tool_survives_renewal() {
     let (fixture, outcome) = renewed_while(|fixture| fs::remove_file(fixture.file().unwrap()).unwrap()).await;
-    assert_eq!(why(&outcome.unwrap_err()), "somebody logged out meanwhile");
+    assert_eq!(why(&outcome.unwrap_err()), "logged out");
     assert_eq!(fixture.file(), None);
     assert_eq!(why(&fixture.role().await.unwrap_err()), "nobody is logged in");
 }
@@ -225,13 +225,13 @@ async fn sso_login_by_another_tool_survives_renewal() {
     // It is used: AWS, which has never heard of it, says no to that very token and to what would renew it.
     let (fixture, outcome) =
         renewed_while(|fixture| write_theirs(fixture, "access of another", "2026-01-02T14:04:05Z")).await;
-    assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+    assert_eq!(why(&outcome.unwrap_err()), "the login expired");
     assert_eq!((fixture.token()["accessToken"].as_str(), fixture.renewals()), (Some("access of another"), 2));
 
     // One that is over already is no good, and stays as well.
     let (fixture, outcome) =
         renewed_while(|fixture| write_theirs(fixture, "access of another", "2026-01-02T03:05:05Z")).await;
-    assert_eq!(why(&outcome.unwrap_err()), "the login has expired");
+    assert_eq!(why(&outcome.unwrap_err()), "the login expired");
     assert_eq!((fixture.token()["refreshToken"].as_str(), fixture.renewals()), (Some("theirs"), 1));
 }
 
