@@ -86,7 +86,7 @@ fn mfa_code_serves_two_roles_and_a_role_behind_a_hub() {
     }
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
     fixture.clock.advance(2 * HOUR);
-    assert!(fixture.token_error("prod", 5).contains("needs a code"));
+    assert!(fixture.token_error("prod", 5).contains("needs an MFA code"));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
 }
@@ -102,7 +102,7 @@ fn mfa_wrong_and_reused_codes_give_different_errors() {
     assert!(refusal("000000").contains("it was used already"));
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1, "the same again is not sent");
     // Another caller does not see the error of a mistyped code.
-    assert!(fixture.token_error("prod", 5).contains("needs a code"));
+    assert!(fixture.token_error("prod", 5).contains("needs an MFA code"));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
     assert!(matches!(fixture.login("work", None).as_slice(), [LoginStep::Done { changed: false, .. }]));
@@ -213,7 +213,7 @@ fn mfa_device_of_aws_profile_is_shared() {
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
     fixture.agent.sources_changed();
     fixture.clock.advance(HOUR);
-    assert!(fixture.token_error("prod", 5).contains("needs a code"));
+    assert!(fixture.token_error("prod", 5).contains("needs an MFA code"));
 }
 
 /// Fault matrix row 71.
@@ -326,7 +326,7 @@ fn mfa_session_rejected_by_aws_is_replaced_after_login() {
     fixture.good_token("prod");
     fixture.aws.expire_sessions(&fixture.user.arn);
     fixture.clock.advance(HOUR);
-    assert!(fixture.token_error("prod", 5).contains("needs a code"));
+    assert!(fixture.token_error("prod", 5).contains("needs an MFA code"));
     assert!(matches!(fixture.login("work", None).as_slice(), [LoginStep::MfaCode { refused: None, .. }]));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
