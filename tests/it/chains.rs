@@ -167,7 +167,10 @@ fn plain_http_leaves_this_machine_for_nobody() {
     let world = World::new();
     world.sandbox.write_aws_profile("work", &world.user, "http://sts.example.com");
     let line = world.token_error("prod", 1);
-    assert!(line.contains("plain http on another machine; nothing was sent"), "{line}");
+    assert!(
+        line.contains("not an https URL (http is allowed for this machine only); the request was not sent"),
+        "{line}"
+    );
     world.sandbox.write_aws_profile("work", &world.user, &world.aws.endpoint());
     world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap();
     // Nor where AWS's own files chain roles.
@@ -176,7 +179,7 @@ fn plain_http_leaves_this_machine_for_nobody() {
     ));
     world.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"hub\""));
     let line = world.token_error("prod", 1);
-    assert!(line.contains("plain http on another machine"), "{line}");
+    assert!(line.contains("not an https URL"), "{line}");
 }
 
 #[test]

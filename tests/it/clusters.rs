@@ -47,7 +47,7 @@ fn a_cluster_that_is_not_there_names_those_that_are() {
     assert_eq!(problem("prdo"), "there is no cluster \"prdo\" in eu-west-1 of this account. Did you mean \"prod\"?");
     assert_eq!(
         problem("elsewhere"),
-        "there is no cluster \"elsewhere\" in eu-west-1 of this account. There are: prod, staging."
+        "there is no cluster \"elsewhere\" in eu-west-1 of this account. Existing clusters: prod, staging."
     );
 }
 

@@ -211,15 +211,15 @@ fn what_a_role_does_not_allow_is_said_with_what_to_do() {
     let world = World::new();
     world.configure(&format!("{PROD}tags = {{ team = \"x\" }}\n"));
     let line = world.token_error("prod", 1);
-    assert!(line.contains("Session tags want sts:TagSession"), "{line}");
+    assert!(line.contains("Allow sts:TagSession"), "{line}");
     world.configure(&format!("{PROD}source_identity = \"dev\"\n"));
     let line = world.token_error("prod", 1);
-    assert!(line.contains("A source identity wants sts:SetSourceIdentity"), "{line}");
+    assert!(line.contains("Allow sts:SetSourceIdentity"), "{line}");
     world.aws.update_role(ROLE, Role::allows_tag_session);
     let tags: Vec<_> = (0..50).map(|n| format!("t{n} = \"{}\"", "x".repeat(200))).collect();
     world.configure(&format!("{PROD}tags = {{ {} }}\n", tags.join(", ")));
     let line = world.token_error("prod", 1);
-    assert!(line.contains("use fewer or shorter ones"), "{line}");
+    assert!(line.contains("fewer or shorter session tags"), "{line}");
 }
 
 #[test]

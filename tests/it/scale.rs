@@ -74,9 +74,9 @@ fn row_92_a_circle_in_awss_files_is_an_error_and_not_a_hang() {
         profile(name, source);
     }
     for (name, expected) in [
-        ("one", "leads in a circle: two, three, one"),
-        ("into", "leads in a circle: two, three, one, two"),
-        ("own", "says nothing about credentials"),
+        ("one", "forms a circle: two, three, one"),
+        ("into", "forms a circle: two, three, one, two"),
+        ("own", "has no credentials"),
     ] {
         world.configure(&PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{name}\"")));
         let line = world.token_error("prod", 1);

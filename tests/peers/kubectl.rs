@@ -73,7 +73,7 @@ fn a_failure_inside_kubectl_is_one_readable_line() {
     said.assert_code(1);
     let ours: Vec<_> = said.stderr.lines().filter(|line| line.starts_with("rolecall: ")).collect();
     assert!(ours.iter().all(|line| *line == ours[0]), "{ours:#?}");
-    assert!(ours[0].starts_with("rolecall: prod: AWS does not let source \"work\" assume"), "{ours:#?}");
+    assert!(ours[0].starts_with("rolecall: prod: AWS denied AssumeRole"), "{ours:#?}");
     assert_eq!(
         world.aws.log().iter().filter(|call| call.role_arn.is_some()).count(),
         2,

@@ -91,10 +91,7 @@ fn row_68_a_denied_role_is_one_call_for_all_runs_of_a_kubectl() {
     assert_eq!(world.assume_role_calls() - before, 1, "of {} runs: {said}", world.runs());
     let ours: Vec<_> = said.stderr.lines().filter(|line| line.starts_with("rolecall: ")).collect();
     assert!(ours.len() == world.runs() && ours.iter().all(|line| *line == ours[0]), "{said}");
-    assert!(
-        ours[0].starts_with("rolecall: prod: AWS does not let source \"work\" assume") && ours[0].contains(ROLE),
-        "{said}"
-    );
+    assert!(ours[0].starts_with("rolecall: prod: AWS denied AssumeRole") && ours[0].contains(ROLE), "{said}");
 }
 
 /// Runs one kubectl that is not let in, and returns how many runs of the plugin and how many new tokens that were.

@@ -121,7 +121,7 @@ fn what_aws_refuses_is_not_written() {
     world.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(1));
     let said = world.rolecall(&ADD);
     said.assert_code(1);
-    assert!(said.stderr.contains("rolecall: prod: AWS does not let source \"work\" assume"), "{}", said.stderr);
+    assert!(said.stderr.contains("rolecall: prod: AWS denied AssumeRole"), "{}", said.stderr);
     assert!(!world.config_path().exists() && !world.sandbox.kubeconfig().exists());
     // Mended, it works at once: what failed before is not held against it.
     world.rolecall(&ADD).assert_ok();

@@ -84,12 +84,12 @@ fn a_crowd_is_refused_with(fault: Fault, words: &str) {
 
 #[test]
 fn row_59_throttled_by_400_a_crowd_is_told_and_sts_is_spared() {
-    a_crowd_is_refused_with(Fault::Throttle, "STS asks for fewer calls");
+    a_crowd_is_refused_with(Fault::Throttle, "STS throttled the call");
 }
 
 #[test]
 fn row_59_throttled_by_429_a_crowd_is_told_and_sts_is_spared() {
-    a_crowd_is_refused_with(Fault::error(429, "TooManyRequestsException", "slow down"), "STS asks for fewer calls");
+    a_crowd_is_refused_with(Fault::error(429, "TooManyRequestsException", "slow down"), "STS throttled the call");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn withstands(spoil: impl Fn(&World) -> Fault) {
     world.aws.fault(Op::AssumeRole, spoil(&world).forever());
     let said = world.token();
     let line = one_line(&said, 1);
-    assert!(line.contains("what answers in the place of STS is not STS"), "{line}");
+    assert!(line.contains("invalid response from STS"), "{line}");
     assert!(line.len() < 1024 && said.elapsed < DEADLINE, "{said}");
 
     world.aws.clear_faults();

@@ -134,7 +134,7 @@ fn without_any_runtime_folder_the_answer_comes_without_a_daemon() {
     let said = world.sandbox.run(command.args(["token", "prod"]));
     said.assert_code(1).assert_stdout_empty();
     assert!(
-        said.stderr.lines().last().unwrap().starts_with("rolecall: prod: AWS does not let source"),
+        said.stderr.lines().last().unwrap().starts_with("rolecall: prod: AWS denied AssumeRole"),
         "{}",
         said.stderr
     );
