@@ -7,8 +7,10 @@ pub mod clock;
 pub mod sync_shim;
 
 pub mod config;
-pub mod profile;
+
 pub mod role_chain;
+
+pub mod profile;
 
 pub mod circuit_breaker;
 pub mod rate_limit;

@@ -178,11 +178,11 @@ where
         slots.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
     }
 
-    /// Drops the values of the keys that `of` names; what is in flight for them goes on. Returns how many there were.
-    pub fn invalidate(&self, of: impl Fn(&K) -> bool) -> usize {
+    /// Drops the values that `of` names; loads in flight go on. Returns how many values were dropped.
+    pub fn invalidate(&self, of: impl Fn(&K, &V) -> bool) -> usize {
         let mut slots = self.slots();
-        let named = slots.by_key.iter_mut().filter(|(key, _)| of(key));
-        named.filter_map(|(_, slot)| slot.value.take()).count()
+        let dropped = slots.by_key.iter_mut().filter_map(|(key, slot)| slot.value.take_if(|value| of(key, value)));
+        dropped.count()
     }
 
     /// Forgets every key that `keep` does not want, with what is in flight for it.

@@ -131,7 +131,7 @@ impl Attempt<'_> {
     async fn run(&mut self, source: &SourceConfig) -> LoginStep {
         let (base, waiting) = self.agent.wanting(&self.profiles, self.name, source);
         // Another program may have logged in this very moment, before the watch told us.
-        self.agent.sessions.sources_changed();
+        self.agent.sessions.aws_files_changed();
         let mut is_renewed = false;
         if self.request.renew {
             match self.agent.sessions.sources().aws_profiles().login_of(source).await {
@@ -152,7 +152,7 @@ impl Attempt<'_> {
             }
         }
         if is_renewed {
-            let coded = self.agent.sessions.coded_of(&base).unwrap_or_else(|| base.clone());
+            let coded = self.agent.sessions.mfa_source(&base).unwrap_or_else(|| base.clone());
             if let Err(last) = self.get(&coded, Freshness::BypassCache).await {
                 return *last;
             }
@@ -169,7 +169,7 @@ impl Attempt<'_> {
     /// Gets a session, with whatever it needs of a person. An error is the last step.
     async fn get(&mut self, chain: &RoleChain, freshness: Freshness) -> Result<(), Box<LoginStep>> {
         for _ in 0..THINGS {
-            let wanted = self.agent.sessions.person_wanted(chain);
+            let wanted = self.agent.sessions.login_failure(chain);
             // Served on for a while, but a newer one needs a person: that is whom we have.
             let problem = match self.agent.sessions.get(chain, freshness).await {
                 Ok(served) => served.problem.or(wanted),
@@ -189,7 +189,7 @@ impl Attempt<'_> {
         match problem {
             SessionError::Code(MfaError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
                 Some(code) => {
-                    self.agent.sessions.give_code(what_for, code);
+                    self.agent.sessions.offer_mfa_code(what_for, code);
                     (self.gave_code, self.changed) = (true, true);
                     Mended::Yes
                 }
@@ -237,7 +237,6 @@ impl Attempt<'_> {
                     self.changed = true;
                     // Also of what the program before this one has got.
                     self.agent.study().await;
-                    self.agent.sessions.signed_in(session);
                     self.agent.sources_changed();
                     return Mended::Yes;
                 }
