@@ -170,7 +170,7 @@ fn plain_http_endpoint_is_loopback_only() {
     let fixture = Fixture::new();
     fixture.sandbox.write_aws_profile("work", &fixture.user, "http://sts.example.com");
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("is not an https URL (http is allowed for this machine only); nothing was sent"), "{line}");
+    assert!(line.contains("is not an https URL (http is allowed for this machine only); the request was not sent"), "{line}");
     fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.aws.endpoint());
     fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
     // Nor where AWS's own files chain roles.

@@ -36,7 +36,7 @@ fn ten_thousand_profiles_are_served() {
     assert_eq!(status.profiles.len(), PROFILES);
     // One profile among many still has its own result, and an unknown name is reported.
     let line = fixture.token_error("team-0", 1);
-    assert!(line.contains(&format!("assume {ROLE}-0")), "{line}");
+    assert!(line.contains(&format!("AssumeRole of {ROLE}-0")), "{line}");
     let line = fixture.token_error("taem-9999", 1);
     assert!(line.contains("Did you mean team-9999"), "{line}");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 2);

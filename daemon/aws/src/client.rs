@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region as SdkRegion;
-use rolecall_protocol::{EndpointUrl, Region};
+use rolecall_protocol::Region;
 
 use crate::endpoints;
 use crate::endpoints::{ActiveNetwork, EndpointUrls};
@@ -96,12 +96,6 @@ impl Aws {
     #[must_use]
     pub fn network(&self) -> Arc<Network> {
         Arc::clone(&self.active.load().network)
-    }
-
-    /// The URL of a service in `[endpoints]`. Clients made with [`Self::client_config`] use it.
-    #[must_use]
-    pub fn configured_endpoint(&self, service: Service) -> Option<EndpointUrl> {
-        self.active.load().network.endpoints.get(service).cloned()
     }
 
     /// The clock.
