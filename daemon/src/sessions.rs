@@ -29,7 +29,6 @@ use rolecall_aws::cluster::{self, ClusterError};
 use rolecall_aws::source::Login;
 use rolecall_aws::sts;
 use rolecall_aws::sts::StsError;
-use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
@@ -101,7 +100,7 @@ impl Sessions {
         let tell = news.clone();
         // Nobody listening is fine.
         let landed = move |chain: &RoleChain| drop(tell.send(chain.clone()));
-        let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
+        let cache = Cache::new(aws.clock().clone(), landed);
         Self {
             sources: Sources::new(aws.clone(), keyring, name),
             aws,

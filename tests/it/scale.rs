@@ -56,7 +56,7 @@ fn row_92_a_thousand_hops_are_refused() {
     let via = vec!["\"arn:aws:iam::999988887777:role/hub\""; 1000].join(", ");
     world.configure(&format!("{PROD}via = [{via}]\n"));
     let problem = world.agent.status().config.problem.unwrap().error.message;
-    assert!(problem.ends_with("profiles.prod.via: makes 1001 steps, 5 are possible"), "{problem}");
+    assert!(problem.ends_with("profiles.prod.via: makes 1001 roles in all, the limit is 5"), "{problem}");
     world.good_token("prod");
     assert_eq!(world.aws.calls(Op::AssumeRole), 1, "the last good configuration serves");
 }

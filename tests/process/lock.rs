@@ -68,7 +68,7 @@ fn a_person_chooses_a_passphrase_locks_and_unlocks() {
     terminal.wait_for_times("Passphrase: ", 2, SOON);
     terminal.type_text("correct horse\n");
     terminal.assert_exit(0, SOON);
-    assert!(terminal.text().contains("that is not the passphrase"), "{}", terminal.text());
+    assert!(terminal.text().contains("wrong passphrase"), "{}", terminal.text());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("staple"), "{}", terminal.raw());
     world.token().assert_ok();
     assert_eq!(world.rolecall(&["unlock"]).assert_ok().stdout, "the agent is not locked\n");
@@ -119,7 +119,7 @@ fn a_hotkey_locks_without_a_question_and_a_script_unlocks() {
     assert!(said.assert_ok().stdout.ends_with("no session is left. Unlock it: rolecall unlock\n"), "{}", said.stdout);
     world.rolecall(&["lock"]).assert_ok();
     let line = one_line(&world.with_input(&["unlock", "--stdin"], "wrong"), 1);
-    assert_eq!(line, "rolecall: that is not the passphrase. Try again: rolecall unlock");
+    assert_eq!(line, "rolecall: wrong passphrase. Try again: rolecall unlock");
     // Nobody is there to be asked.
     let line = one_line(&world.sandbox.run(world.sandbox.command("setsid").args(["--wait", "rolecall", "unlock"])), 5);
     assert!(line.contains("no terminal to ask"), "{line}");
@@ -127,7 +127,7 @@ fn a_hotkey_locks_without_a_question_and_a_script_unlocks() {
     world.token().assert_ok();
     // Another one.
     let line = one_line(&world.with_input(&["lock", "--passphrase", "--stdin"], "wrong\nbattery staple\n"), 1);
-    assert!(line.starts_with("rolecall: that is not the passphrase"), "{line}");
+    assert!(line.starts_with("rolecall: wrong passphrase"), "{line}");
     world.with_input(&["lock", "--passphrase", "--stdin"], "correct horse\nbattery staple\n").assert_ok();
     world.rolecall(&["lock"]).assert_ok();
     one_line(&world.with_input(&["unlock", "--stdin"], PASSPHRASE), 1);
@@ -183,8 +183,8 @@ fn row_104_twenty_wrong_passphrases_in_parallel_hold_nobody_up() {
             assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
         }
         let lines: Vec<_> = guesses.into_iter().map(|guess| one_line(&guess.join().unwrap(), 1)).collect();
-        let wrong = lines.iter().filter(|line| line.contains("that is not the passphrase")).count();
-        let busy = lines.iter().filter(|line| line.contains("being tried already")).count();
+        let wrong = lines.iter().filter(|line| line.contains("wrong passphrase")).count();
+        let busy = lines.iter().filter(|line| line.contains("too many passphrase attempts")).count();
         assert!(wrong >= 1 && wrong + busy == 20, "{lines:#?}");
     });
     let begin = Instant::now();

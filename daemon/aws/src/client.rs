@@ -13,6 +13,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::{Builder as EnvConfigFilesBuilder, EnvConfigFileKind, EnvConfigFiles};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -25,12 +26,22 @@ use crate::endpoints::{Addresses, Wiring};
 use crate::error::{AwsError, AwsErrorKind};
 use crate::http;
 use rolecall_core::circuit_breaker::CircuitBreakers;
-use rolecall_core::clock::{Clock, SharedTimeSource};
+use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::network::{Network, NetworkPath, Service};
 use rolecall_core::config::url::EndpointUrl;
 use rolecall_core::rate_limit::RateLimiter;
 pub use rolecall_core::role_chain::StsEndpoint;
+
+/// The daemon's clock, as the SDK's source of time.
+#[derive(Debug)]
+struct SdkClock(Clock);
+
+impl TimeSource for SdkClock {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+}
 
 /// TCP and TLS to an endpoint (B12).
 const CONNECT: Duration = Duration::from_secs(3);
@@ -209,6 +220,10 @@ impl Aws {
         files.with_contents(EnvConfigFileKind::Config, above)
     }
 
+    fn time_source(&self) -> SharedTimeSource {
+        SharedTimeSource::new(SdkClock(self.clock.clone()))
+    }
+
     /// What the SDK's credential providers need. They find the addresses of `[endpoints]` in [`Self::provider_files`].
     #[must_use]
     pub fn provider_config(&self, region: &Region) -> ProviderConfig {
@@ -216,7 +231,7 @@ impl Aws {
             .with_region(Some(SdkRegion::new(region.as_str().to_owned())))
             .with_behavior_version(Some(behavior()))
             .with_http_client(self.wiring.load().http.clone())
-            .with_time_source(SharedTimeSource::new(self.clock.clone()))
+            .with_time_source(self.time_source())
             .with_timeout_config(timeouts())
     }
 
@@ -236,7 +251,7 @@ impl Aws {
             .profile_name(source.aws_profile().unwrap_or("default"))
             .region(SdkRegion::new(region.as_str().to_owned()))
             .http_client(wiring.http.clone())
-            .time_source(SharedTimeSource::new(self.clock.clone()))
+            .time_source(self.time_source())
             .retry_config(RetryConfig::disabled()) // one layer retries, and it is ours (B5)
             .disable_clock_skew_correction(true) // one clock is corrected, and it is ours (B9)
             .timeout_config(timeouts());

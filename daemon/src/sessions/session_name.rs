@@ -32,7 +32,7 @@ impl Identities {
 impl Sessions {
     /// What the session of a chain's last step is called.
     pub(super) async fn session_name(&self, chain: &RoleChain, step: &RoleStep) -> Result<SessionName, SessionError> {
-        let arn = if step.session_name.wants_source_session() { Some(self.source_arn(chain).await?) } else { None };
+        let arn = if step.session_name.needs_source_session() { Some(self.source_arn(chain).await?) } else { None };
         step.session_name.fill(arn.as_deref()).map_err(|error| {
             let error = AwsError::new(AwsErrorKind::Rejected, error.to_string());
             StsError { asked: StsOperation::Assume(step.role.clone()), error }.into()
