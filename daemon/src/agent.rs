@@ -235,13 +235,13 @@ impl Agent {
 
     /// AWS's own files were changed, by a login perhaps: what was refused before may be given now.
     pub fn sources_changed(&self) {
-        self.sessions.sources_changed();
+        self.sessions.aws_files_changed();
         self.try_again(EventKind::Plan);
     }
 
     /// Somebody logged in: what waited for that is tried again.
     fn logged_in(&self) {
-        self.sessions.logged_in();
+        self.sessions.clear_login_failures();
         self.try_again(EventKind::Plan);
     }
 
@@ -282,7 +282,7 @@ impl Agent {
         self.tokens.retain(|name, made_for| profiles.get(name).is_some_and(|profile| profile == made_for));
         self.journal.retain(|name| profiles.contains_key(name));
         if let Some(renewer) = self.renewer.get() {
-            renewer.changed();
+            renewer.config_changed();
         }
         self.tell(EventKind::Config);
     }

@@ -64,7 +64,8 @@ impl<'a> EksClient<'a> {
     /// Returns a client for the configured address of EKS, or else the region's own. `None` if AWS's rules have no EKS
     /// address for that region, FIPS or dual-stack setting.
     pub async fn new(config: SdkConfig, region: &'a Region) -> Option<Self> {
-        let configured = Aws::address_of(&config, Service::Eks).or_else(|| config.endpoint_url().map(str::to_owned));
+        let configured =
+            Aws::endpoint_url_of(&config, Service::Eks).or_else(|| config.endpoint_url().map(str::to_owned));
         let url = if let Some(url) = configured {
             url
         } else {
@@ -94,7 +95,7 @@ impl<'a> EksClient<'a> {
             Target { service: Service::Eks, url: self.url.clone(), region: self.region, format: WireFormat::RestJson };
         let request = Request { operation, method: "GET", path, body: String::new() };
         let read = |body: &[u8]| serde_json::from_slice(body).map_err(Into::into);
-        // In a box: the future has many kilobytes.
+        // In a box because the future has many kilobytes.
         Box::pin(signed_call::send(&self.config, target, request, read)).await
     }
 }

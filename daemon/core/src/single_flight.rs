@@ -182,12 +182,12 @@ where
         slots.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
     }
 
-    /// Drops the values of the keys for which `matches` is true and returns their number. Loads in flight continue and
-    /// store their results.
-    pub fn invalidate(&self, matches: impl Fn(&K) -> bool) -> usize {
+    /// Drops the values for which `matches` is true and returns their number. Loads in flight continue and store their
+    /// results.
+    pub fn invalidate(&self, matches: impl Fn(&K, &V) -> bool) -> usize {
         let mut slots = self.slots();
-        let matching = slots.by_key.iter_mut().filter(|(key, _)| matches(key));
-        matching.filter_map(|(_, slot)| slot.value.take()).count()
+        let dropped = slots.by_key.iter_mut().filter_map(|(key, slot)| slot.value.take_if(|value| matches(key, value)));
+        dropped.count()
     }
 
     /// Drops every slot for whose key `keep` is false. A load in flight for such a key continues, but its result is not

@@ -28,8 +28,8 @@ impl Events {
     pub(super) fn new(agent: &Arc<Agent>) -> Self {
         Self {
             said_hello: false,
-            sessions: agent.sessions.news(),
-            plans: agent.renewer.get().map(crate::renew::Renewer::news),
+            sessions: agent.sessions.load_events(),
+            plans: agent.renewer.get().map(crate::renew::Renewer::plan_events),
             general: agent.general.subscribe(),
             agent: Arc::clone(agent),
         }

@@ -209,13 +209,13 @@ async fn identify(aws: &Aws, name: &KeyName, region: &Region, credentials: &Cred
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
     let endpoint = StsEndpoint { source, region: region.clone(), sts: StsAddress::default() };
     let session = Session { credentials: credentials.clone(), arn: None, issued: aws.now(), is_clamped: false };
-    sts::caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
+    sts::get_caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
 }
 
 /// Why keys were not kept.
 fn refused(name: &KeyName, error: &AwsError) -> ErrorBody {
     let (what, hint) = match error.kind {
-        AwsErrorKind::BaseRejected => (
+        AwsErrorKind::CredentialsRejected => (
             "AWS does not take them",
             "Check that both parts were copied whole, that the key is active in IAM, and that --region is of its partition.",
         ),
@@ -234,7 +234,7 @@ fn unanswered(name: &KeyName, service: &str, error: &AwsError) -> ErrorBody {
         AwsErrorKind::Unreachable => {
             (format!("{service} cannot be reached: {said}"), "Check the network, the VPN and the proxy.")
         }
-        AwsErrorKind::Garbled => (
+        AwsErrorKind::InvalidResponse => (
             format!("what answers in the place of {service} is not {service}: {said}"),
             "Check the network: a login page or a proxy may be in between.",
         ),

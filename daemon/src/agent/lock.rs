@@ -25,7 +25,7 @@ impl Agent {
     /// Goes by what is kept of the lock in that file, and keeps it there.
     pub fn keep_lock_in(&self, file: PathBuf) {
         if self.lock.load(file) {
-            self.sessions.forget_all();
+            self.sessions.close();
             tracing::info!("The agent is locked, as it was before");
         }
     }
@@ -51,7 +51,7 @@ impl Agent {
 
     /// Serves again, if the passphrase is the right one.
     pub async fn unlock(&self, request: UnlockRequest, who: Locker) -> Result<LockStatus, AgentError> {
-        let unlocked = self.lock.unlock(request.passphrase, who.client_id(), || self.sessions.begin_again()).await;
+        let unlocked = self.lock.unlock(request.passphrase, who.client_id(), || self.sessions.reopen()).await;
         if unlocked.map_err(|refused| self.refused("Not unlocked", &refused, who))? {
             tracing::info!(pid = who.pid, "Unlocked");
             self.tell(EventKind::Lock);
@@ -130,13 +130,13 @@ impl Agent {
     /// Locks, and forgets every session and everything that was made with one. False where it was locked already.
     fn close(&self) -> Result<bool, LockError> {
         let forget = || {
-            self.sessions.forget_all();
+            self.sessions.close();
             self.tokens.retain(|_, _| false);
         };
         let is_new = self.lock.lock(forget)?;
         if is_new {
             if let Some(renewer) = self.renewer.get() {
-                renewer.changed();
+                renewer.config_changed();
             }
             self.tell(EventKind::Lock);
         }

@@ -116,7 +116,7 @@ impl Agent {
             let known = self.sessions.peek(&profile.chain);
             let is_there = known.session.is_some_and(|session| session.is_usable(self.now()));
             let was_refused =
-                known.last_failure.is_some_and(|last_failure| matches!(*last_failure.error, SessionError::Code(_)));
+                known.last_failure.is_some_and(|last_failure| matches!(*last_failure.error, SessionError::Mfa(_)));
             was_refused || !is_there && self.journal.of(&profile.name).used.is_some()
         };
         let coded = of_source.iter().filter(|profile| self.sessions.mfa_in_assume_role(&profile.chain));
@@ -131,7 +131,7 @@ impl Attempt<'_> {
     async fn run(&mut self, source: &SourceConfig) -> LoginStep {
         let (base, waiting) = self.agent.wanting(&self.profiles, self.name, source);
         // Another program may have logged in this very moment, before the watch told us.
-        self.agent.sessions.sources_changed();
+        self.agent.sessions.aws_files_changed();
         let mut is_renewed = false;
         if self.request.renew {
             match self.agent.sessions.sources().aws_profiles().login_of(source).await {
@@ -152,7 +152,7 @@ impl Attempt<'_> {
             }
         }
         if is_renewed {
-            let coded = self.agent.sessions.coded_of(&base).unwrap_or_else(|| base.clone());
+            let coded = self.agent.sessions.mfa_source(&base).unwrap_or_else(|| base.clone());
             if let Err(last) = self.get(&coded, Freshness::BypassCache).await {
                 return *last;
             }
@@ -169,7 +169,7 @@ impl Attempt<'_> {
     /// Gets a session, with whatever it needs of a person. An error is the last step.
     async fn get(&mut self, chain: &RoleChain, freshness: Freshness) -> Result<(), Box<LoginStep>> {
         for _ in 0..THINGS {
-            let wanted = self.agent.sessions.person_wanted(chain);
+            let wanted = self.agent.sessions.login_failure(chain);
             // Served on for a while, but a newer one needs a person: that is whom we have.
             let problem = match self.agent.sessions.get(chain, freshness).await {
                 Ok(served) => served.problem.or(wanted),
@@ -187,15 +187,15 @@ impl Attempt<'_> {
 
     async fn mend(&mut self, chain: &RoleChain, problem: &SessionError) -> Mended {
         match problem {
-            SessionError::Code(MfaError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
+            SessionError::Mfa(MfaError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
                 Some(code) => {
-                    self.agent.sessions.give_code(what_for, code);
+                    self.agent.sessions.offer_mfa_code(what_for, code);
                     (self.gave_code, self.changed) = (true, true);
                     Mended::Yes
                 }
                 None => Mended::ends(LoginStep::MfaCode { serial: serial.clone(), refused: None }),
             },
-            SessionError::Code(MfaError::Refused { serial, chain: what_for, .. }) => {
+            SessionError::Mfa(MfaError::Refused { serial, chain: what_for, .. }) => {
                 // It is one person's; others are to hear that a code is needed.
                 self.agent.sessions.clear_failures(chain);
                 drop(self.agent.sessions.get(what_for, Freshness::Refresh).await);
@@ -237,7 +237,6 @@ impl Attempt<'_> {
                     self.changed = true;
                     // Also of what the program before this one has got.
                     self.agent.study().await;
-                    self.agent.sessions.signed_in(session);
                     self.agent.sources_changed();
                     return Mended::Yes;
                 }

@@ -30,7 +30,7 @@ impl Agent {
         F: Future<Output = Shown>,
     {
         let mut told = Told::default();
-        let (mut landed, mut general) = (self.sessions.news(), self.general.subscribe());
+        let (mut landed, mut general) = (self.sessions.load_events(), self.general.subscribe());
         loop {
             for notice in self.due(&mut told) {
                 if show(notice.notification()).await == Shown::Yes {
@@ -98,7 +98,7 @@ impl Agent {
 
     fn see(&self, source: &SourceName, profiles: &[&Profile], now: SystemTime) -> Option<Seen> {
         let base = profiles.first()?.chain.base();
-        let coded = self.sessions.coded_of(&base);
+        let coded = self.sessions.mfa_source(&base);
         let login = self.login_status(&base);
         let key = match (self.sessions.login_of(&base), &coded) {
             (Some(login), _) => Key::Login(login),
@@ -128,7 +128,7 @@ impl Agent {
     /// been got with it after the login had ended.
     fn last_got(&self, base: &RoleChain, profiles: &[&Profile]) -> Option<SystemTime> {
         let issued = |chain: &RoleChain| self.sessions.peek(chain).session.map(|session| session.issued);
-        let below = self.sessions.foundations(std::iter::once(base));
+        let below = self.sessions.dependencies(std::iter::once(base));
         let through_base = below.iter().filter(|chain| chain.is_base()).filter_map(issued).min();
         let by_code = profiles.iter().map(|profile| &profile.chain).filter(|chain| chain.mfa_in_assume_role());
         by_code.filter_map(issued).chain(through_base).max()

@@ -10,6 +10,7 @@ use rolecall_protocol::{ProfileName, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::Agent;
+use crate::sessions::Provenance;
 use rolecall_core::clock::time_until;
 use rolecall_core::lock::LockTimers;
 use rolecall_core::profile::Profile;
@@ -46,9 +47,6 @@ struct State<C, S> {
     /// Which source's AWS profile leads to which role.
     #[serde(default)]
     through: Vec<(RoleChain, RoleChain)>,
-    /// Which source gave which long-lived keys, by their ids.
-    #[serde(default)]
-    keys: Vec<(RoleChain, String)>,
     used: BTreeMap<ProfileName, SystemTime>,
     /// Whether it is locked, and when it is to be.
     #[serde(default)]
@@ -66,6 +64,8 @@ struct Kept<C, S> {
     issued: SystemTime,
     expires: SystemTime,
     is_clamped: bool,
+    #[serde(default)]
+    provenance: Option<Provenance>,
 }
 
 impl Agent {
@@ -74,15 +74,16 @@ impl Agent {
     #[must_use]
     pub fn keep(&self) -> Secret<Vec<u8>> {
         let now = self.now();
-        let all = self.sessions.all();
-        let sessions = all.iter().filter(|(_, session)| session.is_usable(now));
+        let all = self.sessions.export();
+        let sessions = all.iter().filter(|(_, session, _)| session.is_usable(now));
         let profiles = self.profiles();
         let state = State {
             format: FORMAT,
             time: self.aws.clock().snapshot(),
-            sessions: sessions.filter_map(|(chain, session)| Kept::of(chain, session)).collect(),
-            through: self.sessions.all_through(),
-            keys: self.sessions.all_keys(),
+            sessions: sessions
+                .filter_map(|(chain, session, provenance)| Kept::of(chain, session, provenance.as_ref()))
+                .collect(),
+            through: self.sessions.upstreams(),
             used: profiles
                 .values()
                 .filter_map(|profile| Some((profile.name.clone(), self.journal.of(&profile.name).used?)))
@@ -103,27 +104,24 @@ impl Agent {
         if format != FORMAT {
             return Err(KeepError::Format(format));
         }
-        let State { time, sessions, used, through, keys, lock, .. } =
+        let State { time, sessions, used, through, lock, .. } =
             serde_json::from_slice::<State<RoleChain, Secret<String>>>(state).map_err(read)?;
         if let Some((aws, elapsed)) = time {
             self.aws.clock().resume(aws, elapsed);
         }
         if lock.is_some_and(|lock| self.lock.resume(lock)) {
-            self.sessions.forget_all();
+            self.sessions.close();
         }
         let (now, profiles) = (self.now(), self.profiles());
         for (chain, role) in through {
-            self.sessions.leads_through(&chain, role);
+            self.sessions.set_upstream(&chain, role);
         }
-        for (chain, key) in keys {
-            self.sessions.gave(&chain, &key);
-        }
-        let wanted = self.sessions.foundations(profiles.values().map(|profile| &profile.chain));
+        let wanted = self.sessions.dependencies(profiles.values().map(|profile| &profile.chain));
         let mut taken = 0_usize;
         for kept in sessions.into_iter().filter(|kept| wanted.contains(&kept.chain)) {
-            let (chain, session) = kept.into_session();
+            let (chain, session, provenance) = kept.into_session();
             if session.is_usable(now) {
-                self.sessions.put(&chain, session);
+                self.sessions.restore(&chain, session, provenance);
                 taken += 1;
             }
         }
@@ -148,7 +146,7 @@ impl Agent {
 
 impl<'a> Kept<&'a RoleChain, &'a str> {
     /// `None` for what has no end.
-    fn of(chain: &'a RoleChain, session: &'a Session) -> Option<Self> {
+    fn of(chain: &'a RoleChain, session: &'a Session, provenance: Option<&Provenance>) -> Option<Self> {
         Some(Self {
             chain,
             access_key: session.credentials.access_key_id(),
@@ -158,12 +156,13 @@ impl<'a> Kept<&'a RoleChain, &'a str> {
             issued: session.issued,
             expires: session.expires()?,
             is_clamped: session.is_clamped,
+            provenance: provenance.cloned(),
         })
     }
 }
 
 impl Kept<RoleChain, Secret<String>> {
-    fn into_session(self) -> (RoleChain, Session) {
+    fn into_session(self) -> (RoleChain, Session, Option<Provenance>) {
         let credentials = Credentials::new(
             self.access_key.expose().clone(),
             self.secret.expose().clone(),
@@ -171,7 +170,8 @@ impl Kept<RoleChain, Secret<String>> {
             Some(self.expires),
             "rolecalld",
         );
-        (self.chain, Session { credentials, arn: self.arn, issued: self.issued, is_clamped: self.is_clamped })
+        let session = Session { credentials, arn: self.arn, issued: self.issued, is_clamped: self.is_clamped };
+        (self.chain, session, self.provenance)
     }
 }
 

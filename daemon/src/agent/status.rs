@@ -48,7 +48,7 @@ impl Agent {
     pub async fn study(&self) {
         let made = Arc::clone(&self.config.current().made);
         for (name, source) in made.sources.iter() {
-            self.sessions.study(&Self::base_of(&made.profiles, name, source)).await;
+            self.sessions.resolve_from_files(&Self::base_of(&made.profiles, name, source)).await;
         }
     }
 
@@ -87,7 +87,7 @@ impl Agent {
 
     fn mfa_of(&self, profile: &Profile) -> Option<MfaDetails> {
         let chain = &profile.chain;
-        let coded = self.sessions.coded_of(&chain.base())?;
+        let coded = self.sessions.mfa_source(&chain.base())?;
         let mfa = coded.source.mfa.as_ref()?;
         let in_assume_role = self.sessions.mfa_in_assume_role(chain);
         let length = if in_assume_role { profile.duration } else { mfa.session };
@@ -131,7 +131,7 @@ impl Agent {
             }
             Some(Login::Keyring(_)) => Some(LoginStatus { kind: LoginKind::Keyring, ends: None, renews: false }),
             Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),
-            None => self.sessions.coded_of(base).map(|coded| LoginStatus {
+            None => self.sessions.mfa_source(base).map(|coded| LoginStatus {
                 kind: LoginKind::Mfa,
                 ends: self
                     .sessions

@@ -13,7 +13,6 @@ mod schema;
 mod sections;
 mod template;
 mod trusted_file;
-pub mod url;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;

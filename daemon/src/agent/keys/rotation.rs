@@ -88,7 +88,7 @@ impl Rotation<'_> {
         let Self { aws, name, old, .. } = *self;
         let ask = || identify(aws, name, &old.region, new);
         // IAM may not have told STS yet.
-        let may_come = |error: &AwsError| error.kind == AwsErrorKind::BaseRejected || error.kind.is_transient();
+        let may_come = |error: &AwsError| error.kind == AwsErrorKind::CredentialsRejected || error.kind.is_transient();
         ask.retry(pauses(SPREADING)).when(may_come).await
     }
 
@@ -125,9 +125,9 @@ impl Rotation<'_> {
     async fn delete(&self, base: &Credentials, id: &str) -> Result<(), IamError> {
         let delete = || iam::delete_access_key(self.aws, self.name, &self.old.region, base, id);
         let may_pass =
-            |error: &IamError| error.error.kind == AwsErrorKind::BaseRejected || error.error.kind.is_transient();
+            |error: &IamError| error.error.kind == AwsErrorKind::CredentialsRejected || error.error.kind.is_transient();
         match delete.retry(pauses(DELETING)).when(may_pass).await {
-            Err(error) if error.is_gone() => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
             deleted => deleted,
         }
     }
@@ -135,14 +135,14 @@ impl Rotation<'_> {
     /// Why there are no new keys. Not tried again: what was not answered may have been done.
     fn not_made(&self, error: &IamError) -> ErrorBody {
         let Self { name, .. } = *self;
-        if error.is_limit() {
+        if error.is_key_limit_reached() {
             let message =
                 format!("keys \"{name}\": their user has two access keys already, which is all that IAM allows");
             return ErrorBody::new(ErrorCode::ConfigInvalid, message)
                 .hint("Delete the one that is not in use: aws iam list-access-keys, aws iam delete-access-key.");
         }
         match error.error.kind {
-            AwsErrorKind::BaseRejected => {
+            AwsErrorKind::CredentialsRejected => {
                 let message = format!("keys \"{name}\": AWS does not take them any more: {}", error.error.message);
                 ErrorBody::new(ErrorCode::SourceUnavailable, message)
                     .hint(format!("Put others in their place: rolecall keys put {name} --replace"))
@@ -152,7 +152,7 @@ impl Rotation<'_> {
                 ErrorBody::new(ErrorCode::AccessDenied, message)
                     .hint("Their user needs iam:CreateAccessKey and iam:DeleteAccessKey for itself; the old keys stay.")
             }
-            AwsErrorKind::Unreachable | AwsErrorKind::Garbled => {
+            AwsErrorKind::Unreachable | AwsErrorKind::InvalidResponse => {
                 let body = unanswered(name, "IAM", &error.error);
                 body.hint("The old keys stay. IAM may have made a new one all the same: see aws iam list-access-keys.")
             }

@@ -71,9 +71,9 @@ async fn sessions_and_uses_go_over() {
     let folder = tempfile::tempdir().unwrap();
     let old = agent(&folder, CONFIG, NOW);
     let prod = chain(&old, "prod");
-    old.sessions.put(&prod, session("ASIAPROD", Some(NOW + HOUR)));
-    old.sessions.put(&prod.without_last_step(), session("AKIASOURCE", None));
-    old.sessions.put(&chain(&old, "audit"), session("ASIAOVER", Some(NOW)));
+    old.sessions.restore(&prod, session("ASIAPROD", Some(NOW + HOUR)), None);
+    old.sessions.restore(&prod.without_last_step(), session("AKIASOURCE", None), None);
+    old.sessions.restore(&chain(&old, "audit"), session("ASIAOVER", Some(NOW)), None);
     old.journal.used(&"prod".parse().unwrap(), NOW);
     let state = old.keep();
     let text = std::str::from_utf8(state.expose()).unwrap();
@@ -99,8 +99,8 @@ async fn sessions_and_uses_go_over() {
 async fn what_the_configuration_no_longer_wants_or_is_over_stays_behind() {
     let folder = tempfile::tempdir().unwrap();
     let old = agent(&folder, CONFIG, NOW);
-    old.sessions.put(&chain(&old, "prod"), session("ASIAPROD", Some(NOW + HOUR)));
-    old.sessions.put(&chain(&old, "audit"), session("ASIAAUDIT", Some(NOW + HOUR)));
+    old.sessions.restore(&chain(&old, "prod"), session("ASIAPROD", Some(NOW + HOUR)), None);
+    old.sessions.restore(&chain(&old, "audit"), session("ASIAAUDIT", Some(NOW + HOUR)), None);
     let state = old.keep();
     let other = agent(&folder, &CONFIG.replace("secret-handshake", "another"), NOW);
     other.take_over(state.expose()).unwrap();

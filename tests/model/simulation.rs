@@ -26,7 +26,7 @@ pub(crate) struct Flown(pub(crate) usize);
 /// The number of a value that no flight brought.
 pub(crate) const PUT: usize = usize::MAX;
 
-/// Schedules that nobody waits for. Each lock more in the cache multiplies how many there are.
+/// Schedules that make no caller wait. Each additional lock in the cache multiplies their number.
 const MANY: usize = 200_000;
 
 /// How a flight ends.
@@ -38,7 +38,7 @@ pub(crate) enum End {
 }
 
 /// A cache, and what happened to it.
-pub(crate) struct World {
+pub(crate) struct Model {
     pub(crate) cache: Arc<Cache<usize, Flown, Flown>>,
     /// How a flight ends, by its number.
     ends: fn(usize) -> End,
@@ -53,7 +53,7 @@ struct Log {
     flights: Vec<Record>,
     /// How often the key was forgotten. A generation is what lies between.
     generation: usize,
-    /// InFlightMap that somebody has heard of.
+    /// The in-flight loads that a task has observed.
     heard: BTreeSet<usize>,
     /// Failures that were forgiven.
     forgiven: BTreeSet<usize>,
@@ -83,7 +83,7 @@ impl FailureTtl for Flown {
     }
 }
 
-impl World {
+impl Model {
     /// A cache whose flights take their time, and which is asked again when one has landed.
     pub(crate) fn new(ends: fn(usize) -> End) -> Arc<Self> {
         Self::made(ends, false)
@@ -101,17 +101,17 @@ impl World {
     }
 
     fn made(ends: fn(usize) -> End, is_small: bool) -> Arc<Self> {
-        let world: Arc<OnceLock<Weak<Self>>> = Arc::default();
-        let announced = Arc::clone(&world);
+        let model: Arc<OnceLock<Weak<Self>>> = Arc::default();
+        let announced = Arc::clone(&model);
         let cache = Cache::new(Clock, move |key| {
             assert_eq!(*key, KEY);
-            if let Some(world) = announced.get().and_then(Weak::upgrade) {
-                world.announced();
+            if let Some(model) = announced.get().and_then(Weak::upgrade) {
+                model.announced();
             }
         });
         let gate = tokio::sync::Semaphore::new(0);
         let made = Arc::new(Self { cache, ends, is_small, gate, log: Mutex::default() });
-        assert!(world.set(Arc::downgrade(&made)).is_ok());
+        assert!(model.set(Arc::downgrade(&made)).is_ok());
         made
     }
 
@@ -127,17 +127,17 @@ impl World {
     /// The same; if a flight begins, it waits until as many as `callers` have come.
     pub(crate) fn fly_behind(self: &Arc<Self>, callers: u32) -> InFlight<Flown, Flown> {
         let asked = self.generation();
-        let world = Arc::clone(self);
+        let model = Arc::clone(self);
         self.cache.get_or_start(&KEY, move || {
-            let number = world.begin(asked);
+            let number = model.begin(asked);
             async move {
-                world.log(|log| log.flyers.insert(shuttle::current::me(), number));
-                drop(world.gate.acquire_many(callers).await.unwrap());
-                if !world.is_small {
+                model.log(|log| log.flyers.insert(shuttle::current::me(), number));
+                drop(model.gate.acquire_many(callers).await.unwrap());
+                if !model.is_small {
                     yield_now().await;
                 }
-                world.log(|log| log.flights[number].ended = Some(log.generation));
-                match (world.ends)(number) {
+                model.log(|log| log.flights[number].ended = Some(log.generation));
+                match (model.ends)(number) {
                     End::Good => Ok(Flown(number)),
                     End::Bad => Err(Flown(number)),
                     // Not `panic!`: shuttle's hook would print a schedule for it.
@@ -298,11 +298,11 @@ pub(crate) fn number(outcome: &Outcome<Flown, Flown>) -> Option<usize> {
 }
 
 /// A task beside the others.
-pub(crate) fn beside<F>(world: &Arc<World>, task: impl FnOnce(Arc<World>) -> F) -> JoinHandle<F::Output>
+pub(crate) fn beside<F>(model: &Arc<Model>, task: impl FnOnce(Arc<Model>) -> F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    shuttle::future::spawn(task(Arc::clone(world)))
+    shuttle::future::spawn(task(Arc::clone(model)))
 }
 
 /// Some thousand schedules of chance.
