@@ -30,7 +30,6 @@ use rolecall_aws::cluster::{self, ClusterError};
 use rolecall_aws::source::Login;
 use rolecall_aws::sts;
 use rolecall_aws::sts::StsError;
-use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
@@ -115,7 +114,7 @@ impl Sessions {
         let sender = load_events.clone();
         // Sending fails where nothing subscribes.
         let on_load_end = move |chain: &RoleChain| drop(sender.send(chain.clone()));
-        let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), on_load_end);
+        let cache = Cache::new(aws.clock().clone(), on_load_end);
         Self {
             sources: Sources::new(aws.clone(), keyring, session_name),
             aws,

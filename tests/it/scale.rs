@@ -59,7 +59,7 @@ fn role_chain_of_a_thousand_steps_is_rejected() {
     let via = vec!["\"arn:aws:iam::999988887777:role/hub\""; 1000].join(", ");
     fixture.configure(&format!("{PROD}via = [{via}]\n"));
     let problem = fixture.agent.status().config.problem.unwrap().error.message;
-    assert!(problem.ends_with("profiles.prod.via: makes 1001 steps, 5 are possible"), "{problem}");
+    assert!(problem.ends_with("profiles.prod.via: makes 1001 roles in all, the limit is 5"), "{problem}");
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the last good configuration serves");
 }

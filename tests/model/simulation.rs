@@ -6,14 +6,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_smithy_async::time::StaticTimeSource;
 use shuttle::current::TaskId;
 use shuttle::future::{JoinHandle, yield_now};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 
-use crate::clock::SharedTimeSource;
+use crate::clock::Clock;
 use crate::single_flight::{Cache, CacheEntry, FailureTtl, InFlight, LoadError, Outcome};
 use crate::sync_shim;
 
@@ -102,10 +101,9 @@ impl Model {
     }
 
     fn made(ends: fn(usize) -> End, is_small: bool) -> Arc<Self> {
-        let time = SharedTimeSource::new(StaticTimeSource::new(SystemTime::UNIX_EPOCH));
         let model: Arc<OnceLock<Weak<Self>>> = Arc::default();
         let announced = Arc::clone(&model);
-        let cache = Cache::new(time, move |key| {
+        let cache = Cache::new(Clock, move |key| {
             assert_eq!(*key, KEY);
             if let Some(model) = announced.get().and_then(Weak::upgrade) {
                 model.announced();
