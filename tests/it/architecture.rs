@@ -50,6 +50,7 @@ fn only_in(word: &str, folders: &[&str], allowed: &[&str]) {
     assert!(!found.is_empty(), "{word}: the rule applies to no file");
 }
 
+/// Fault matrix row 56.
 #[test]
 fn secrets_are_exposed_in_few_files() {
     only_in(
