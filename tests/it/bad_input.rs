@@ -1,4 +1,4 @@
-//! Bad input gets a clear error, and nothing is lost.
+//! Bad input gets a clear error and changes no state.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -33,7 +33,7 @@ fn exec_info_malformed_is_rejected() {
     assert!(line.contains("rolecall kubeconfig prod"), "{line}");
     let line = one_line(&ask(r#"{"kind":"Secret","apiVersion":"v1"}"#), 1);
     assert!(line.contains("another kind"), "{line}");
-    // 120 KiB is the most that Linux lets one variable hold, and still no last_failure.
+    // Linux allows about 128 KiB in one variable; 120 KiB are accepted.
     let line = one_line(&ask(&"x".repeat(120 * 1024)), 1);
     assert!(line.len() < 1024, "{line}");
     // A client without this limit is stopped by the daemon's limit.
@@ -113,7 +113,7 @@ fn socket_answers_curl() {
     assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
 }
 
-/// Sends bytes and reads what comes until the daemon closes or has said enough.
+/// Sends bytes, and reads until the daemon closes the connection or the response is complete.
 fn raw(fixture: &Fixture, request: &str) -> String {
     let mut stream = UnixStream::connect(fixture.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

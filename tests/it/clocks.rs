@@ -1,4 +1,4 @@
-//! Clocks that are wrong, are set, and are set right.
+//! Clocks that are wrong, are set, or are corrected.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A profile without a role: the source's own keys sign.
+/// A profile without a role: the source's own access key signs.
 const DIRECT: &str = "[sources.work]\naws_profile = \"work\"\n\
     [profiles.p0]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
 
@@ -50,7 +50,7 @@ async fn clock_wrong_from_start_is_corrected() {
         let issued = simulation.good(issued);
         let off = simulation.laptop.truth().duration_since(issued.signed).unwrap_or_else(|error| error.duration());
         assert!(off < 3 * SECOND, "{off:?}");
-        assert_eq!(simulation.sts.count(), 2, "one that was refused, and taught us");
+        assert_eq!(simulation.sts.count(), 2, "one rejected call, whose Date corrected the clock");
         let clock = simulation.agent.status().daemon.clock.unwrap();
         assert!(clock.corrected && (clock.skew_seconds + minutes * 60).abs() <= 1, "{clock:?}");
     }
@@ -69,8 +69,8 @@ async fn clock_is_corrected_for_sources_without_role() {
         simulation.good(issued);
         tokio::time::sleep(2 * MINUTE).await;
     }
-    assert_eq!(simulation.sts.count(), 2, "at first, and after the clock was set forward");
-    // And without STS there are tokens all the same.
+    assert_eq!(simulation.sts.count(), 2, "at the start, and after the clock was set forward");
+    // Tokens are served without STS too.
     let simulation = Simulation::new(DIRECT);
     simulation.sts.set(Mood::Silent);
     let begin = tokio::time::Instant::now();
@@ -139,7 +139,7 @@ async fn clock_set_nearly_right_stays_uncertain_until_checked() {
     simulation.good(issued);
 }
 
-/// A real child's end is waited for, so time passes by itself here.
+/// tokio's time is not paused here: the daemon waits for a real child process.
 /// Fault matrix row 77.
 #[tokio::test]
 async fn credentials_seemingly_expired_cause_a_clock_check() {

@@ -1,4 +1,4 @@
-//! What goes wrong at AWS, and what the person in front of kubectl reads.
+//! Failures of AWS, and the messages that a user of kubectl reads.
 
 use rolecall_harness::{Cut, Fault, Op};
 
@@ -37,7 +37,7 @@ fn sts_failures_are_one_line_with_a_hint() {
         assert!(line.contains(expected), "{fault:?}: {line}");
         assert!(line.len() < 1024, "{fault:?}: {line}");
         fixture.aws.clear_faults();
-        // What goes wrong is remembered for a while, and for longer each time.
+        // The failure TTL grows with each failure.
         fixture.clock.advance(std::time::Duration::from_mins(1));
     }
     fixture.good_token("prod");
@@ -148,9 +148,9 @@ fn missing_login_needs_the_user() {
 #[test]
 fn untrusted_certificate_is_rejected() {
     let fixture = Fixture::new();
-    // A TLS server with a CA of its own, where STS should be.
+    // A TLS server at the address of STS, with a certificate of its own CA.
     fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.api.url());
     let line = fixture.token_error("prod", 1);
     assert!(line.contains("STS cannot be reached: invalid peer certificate: UnknownIssuer"), "{line}");
-    assert!(fixture.api.requests().is_empty(), "nothing was said to it");
+    assert!(fixture.api.requests().is_empty(), "it got no request");
 }

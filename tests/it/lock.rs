@@ -1,4 +1,4 @@
-//! Locked, nothing is served and nothing is left; and it locks by itself.
+//! The lock: a locked agent serves nothing and keeps no session. It also locks automatically.
 
 use std::future::ready;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn unlock(simulation: &Simulation) {
     assert!(!simulation.agent.unlock(request, Locker::default()).await.unwrap().locked);
 }
 
-/// A simulation that locks by itself, as far as `[lock]` says so.
+/// A simulation whose agent locks automatically by `[lock]`.
 async fn watched(lock: &str) -> (Simulation, CancellationToken) {
     let simulation = Simulation::new(&format!("{}\n[lock]\n{lock}\n", profiles(1, "")));
     let request = LockRequest { only_set: true, ..first() };
@@ -54,7 +54,7 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
     let calls = simulation.sts.count();
     let (p0, gone): (ProfileName, ProfileName) = ("p0".parse().unwrap(), "gone".parse().unwrap());
     let agent = &simulation.agent;
-    // Whatever else is wrong with it.
+    // The lock's error comes before any other.
     for error in [
         simulation.token("p0").await.err(),
         simulation.token("p1").await.err(),
@@ -71,14 +71,14 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
     }
     assert_eq!(simulation.token("p0").await.unwrap_err().0.message, "p0: the agent is locked");
     assert_eq!(agent.token(&gone, b"", None).await.unwrap_err().0.code, ErrorCode::UnknownProfile);
-    // What shows and changes nothing goes on.
+    // Requests that only show state are served.
     let status = agent.status();
     assert!(status.daemon.lock.locked && status.daemon.lock.since.is_some());
     assert!(status.profiles.iter().all(|profile| profile.session.is_none() && profile.next_renewal.is_none()));
     assert!(agent.details(&p0).is_ok() && agent.check(config).await.is_ok());
     simulation.configure(&profiles(3, ""));
     assert_eq!(agent.status().profiles.len(), 3);
-    // The engine has nothing to do, whatever happens.
+    // The renewal task makes no call.
     agent.machine_changed();
     agent.sources_changed();
     tokio::time::sleep(2 * HOUR).await;
@@ -87,7 +87,7 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
     unlock(&simulation).await;
     let issued = simulation.token("p0").await;
     let after = simulation.good(issued);
-    assert_ne!((after.key_id, after.url), (before.key_id, before.url), "a session and a token of their own");
+    assert_ne!((after.key_id, after.url), (before.key_id, before.url), "a new session and a new token");
     tokio::time::sleep(SECOND).await;
     assert!(agent.status().profiles[0].next_renewal.is_some(), "it is kept warm again");
 }
@@ -114,7 +114,7 @@ async fn lock_cancels_in_flight_loads() {
     tokio::time::sleep(MINUTE).await;
     assert!(simulation.agent.status().profiles.iter().all(|profile| profile.session.is_none()));
     unlock(&simulation).await;
-    // Nothing of what failed then is remembered against anybody.
+    // The cancelled loads leave no failure.
     for name in ["p0", "p1", "p2"] {
         let issued = simulation.token(name).await;
         simulation.good(issued);
@@ -135,7 +135,7 @@ async fn restart_while_locked_keeps_no_sessions_and_stays_locked() {
     let next = Simulation::new(&profiles(1, ""));
     next.agent.take_over(kept.expose()).unwrap();
     assert_eq!(next.token("p0").await.unwrap_err().0.code, ErrorCode::Locked);
-    // And sessions that come from wherever are not taken in by one that is locked.
+    // A locked agent restores no sessions.
     lock(&simulation).await;
     simulation.agent.take_over(unlocked.expose()).unwrap();
     assert!(simulation.agent.status().profiles[0].session.is_none());
@@ -148,7 +148,7 @@ async fn auto_lock_when_idle() {
         let issued = simulation.token("p0").await;
         simulation.good(issued);
         tokio::time::sleep(29 * MINUTE).await;
-        // Looking is no use.
+        // Reading the status does not count as a use.
         assert!(!is_locked(&simulation));
     }
     let locks = simulation.agent.status().daemon.lock.auto_lock_at.unwrap();
@@ -218,7 +218,7 @@ async fn auto_lock_after_sleep_comes_before_any_token() {
         }
         assert!(is_locked(&simulation), "{look}");
         tokio::time::sleep(MINUTE).await;
-        // The engine may have looked at the clock in the same moment; what it started is discarded.
+        // The renewal task may have read the clock at the same time; what it started is discarded.
         assert!(simulation.sts.count() <= calls + usize::from(look == 2), "{look}: renewed while it was locked");
         assert!(simulation.agent.status().profiles[0].session.is_none());
     }

@@ -1,4 +1,4 @@
-//! The pin: a forged kubeconfig gets no token, and AWS hears nothing of it.
+//! The pin: a forged kubeconfig gets no token and causes no call to AWS.
 
 use rolecall_harness::Op;
 

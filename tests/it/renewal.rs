@@ -91,7 +91,7 @@ fn sts_down_25_minutes_does_not_interrupt_tokens() {
     fixture.aws.clear_faults();
     let before = fixture.agent.status().profiles[0].session.clone().unwrap();
     let back = fixture.clock.now();
-    // Soon after AWS's return (within a minute, says the engine's own test, where nothing happens beside the clock).
+    // Soon after AWS works again. The simulation tests the bound of one minute.
     until(&fixture, |profile| {
         pass(&fixture, Duration::from_secs(1));
         profile.session.as_ref().filter(|now| now.issued != before.issued).map(|_| ())

@@ -1,4 +1,4 @@
-//! Many profiles, long chains, and chains without an end.
+//! Many profiles, long role chains, and circular ones.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, PROD, ROLE, config_path};
 const PROFILES: usize = 10_000;
 const CLUSTERS: usize = 2_000;
 
-/// As many profiles, each with a role of its own but the last, whose role exists.
+/// A configuration of many profiles, each with its own role. Only the role of the last one exists.
 fn many() -> String {
     let mut text = "[sources.work]\naws_profile = \"work\"\n".to_owned();
     for number in 0..PROFILES {
@@ -61,7 +61,7 @@ fn role_chain_of_a_thousand_steps_is_rejected() {
     let problem = fixture.agent.status().config.problem.unwrap().error.message;
     assert!(problem.ends_with("profiles.prod.via: makes 1001 roles in all, the limit is 5"), "{problem}");
     fixture.good_token("prod");
-    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the last good configuration serves");
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the last valid configuration is in force");
 }
 
 /// Fault matrix row 92.
@@ -73,7 +73,7 @@ fn cycle_in_aws_files_is_an_error() {
             "[profile {name}]\nrole_arn = arn:aws:iam::111122223333:role/{name}\nsource_profile = {source}\n"
         ));
     };
-    // A circle of three, a way into it, and one without keys that leads to itself.
+    // A circle of three profiles, a profile that leads into it, and a profile without an access key that names itself.
     for (name, source) in [("one", "two"), ("two", "three"), ("three", "one"), ("into", "two"), ("own", "own")] {
         profile(name, source);
     }

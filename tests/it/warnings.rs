@@ -42,7 +42,7 @@ impl<'a> Desktop<'a> {
         Self { fixture, center: fixture.aws.sso(), shown, config: config.to_owned() }
     }
 
-    /// What is shown next.
+    /// Checks the next notification.
     #[track_caller]
     fn shows(&mut self, summary: &str) {
         assert_eq!(self.next(SOON).expect("nothing is shown").summary, summary);
@@ -52,8 +52,8 @@ impl<'a> Desktop<'a> {
         self.fixture.block_on(async { tokio::time::timeout(limit, self.shown.recv()).await.ok().flatten() })
     }
 
-    /// What is shown next where a profile is used that somebody has to log in for. Used again, as people do: the watch of AWS's
-    /// files forgives what failed in the moment after a login, or a profile, was written there.
+    /// Checks the next notification, which a use of a profile without a valid login causes. The use is repeated, because the watch
+    /// of AWS's files clears failures shortly after a login or a profile is written there.
     #[track_caller]
     fn shows_after(&mut self, use_it: impl Fn(), summary: &str) {
         let shown = (0..20).find_map(|_| {
@@ -63,10 +63,10 @@ impl<'a> Desktop<'a> {
         assert_eq!(shown.expect("nothing is shown").summary, summary);
     }
 
-    /// Nothing is shown but what is looked for last. Once a test.
+    /// Checks that no further notification was sent: the next one is that of the marker source. Ends the test.
     #[track_caller]
-    fn shows_no_more(mut self) {
-        self.fixture.sandbox.write_sso_profile("zz", Some("zz"), &self.center, ACCOUNT, "Nobody");
+    fn assert_no_more(mut self) {
+        self.fixture.sandbox.write_sso_profile("zz", Some("zz"), &self.center, ACCOUNT, "Unassigned");
         let last = PROD.replace("work", "zz").replace("profiles.prod", "profiles.zz");
         self.configure(&format!("{}{last}", self.config));
         let fixture = self.fixture;
@@ -106,15 +106,15 @@ impl<'a> Desktop<'a> {
     }
 }
 
-/// A role that wants a code, its configuration, and the device.
-fn http_client(fixture: &Fixture) -> (String, String) {
+/// Configures a role that requires MFA. Returns the configuration and the device's serial.
+fn with_mfa(fixture: &Fixture) -> (String, String) {
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
     let mfa = format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]");
     (PROD.replace("[profiles.prod]", &mfa), serial)
 }
 
-/// A source that signs in to IAM Identity Center; a person approves whatever they are asked for.
+/// Configures a source with IAM Identity Center, where every login is approved.
 fn central(fixture: &Fixture) -> (String, Sso) {
     let center = fixture.aws.sso();
     let assigned = center.assign("dev", ACCOUNT, "Developers");
@@ -127,7 +127,7 @@ fn central(fixture: &Fixture) -> (String, Sso) {
 #[test]
 fn mfa_expiry_is_notified_before_and_after() {
     let fixture = Fixture::new();
-    let (config, serial) = http_client(&fixture);
+    let (config, serial) = with_mfa(&fixture);
     let mut desktop = Desktop::of(&fixture, &config);
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.later(MINUTE);
@@ -142,7 +142,7 @@ fn mfa_expiry_is_notified_before_and_after() {
     desktop.shows("Login ends in 13 min: source work");
     let said = "source \"work\": its login ends in 13 min. Run: rolecall login work --renew";
     assert_eq!(desktop.warning().as_deref(), Some(said));
-    // A token is to be had still, although a newer session is not.
+    // The valid session still signs tokens, although it cannot be renewed.
     fixture.good_token("prod");
     desktop.later(5 * MINUTE);
     fixture.good_token("prod");
@@ -151,16 +151,16 @@ fn mfa_expiry_is_notified_before_and_after() {
     assert_eq!(desktop.warning(), None);
     desktop.later(MINUTE);
     fixture.token_error("prod", 5);
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
 fn mfa_expiry_of_single_role_is_notified() {
     let fixture = Fixture::new();
-    let (config, serial) = http_client(&fixture);
+    let (config, serial) = with_mfa(&fixture);
     let mut desktop = Desktop::of(&fixture, &format!("{config}duration = \"4h\"\n"));
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
-    // The role's first, and no other is needed.
+    // The role's own code; no other is needed.
     let code = fixture.aws.mfa_code(&serial);
     let request = LoginRequest { code: Some(Secret::new(code)), ..LoginRequest::default() };
     let (sender, _told) = tokio::sync::mpsc::channel(16);
@@ -169,7 +169,7 @@ fn mfa_expiry_of_single_role_is_notified() {
     desktop.later(230 * MINUTE);
     desktop.shows("Login ends in 10 min: source work");
     assert!(desktop.warning().is_some());
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn login_with_failed_renewal_is_notified_before_and_after() {
     desktop.shows("Login ends in 2 min: source work");
     desktop.later(2 * HOUR);
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
-    // What is forgotten when the machine wakes up fails again, and is no news.
+    // Waking up clears the failure. The next load fails again, which causes no second notification.
     for _ in 0..3 {
         desktop.later(5 * MINUTE);
         fixture.agent.sources_changed();
@@ -198,7 +198,7 @@ fn login_with_failed_renewal_is_notified_before_and_after() {
     center.revoke_all();
     desktop.later(3 * HOUR);
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 /// Fault matrix row 71.
@@ -222,26 +222,26 @@ fn login_needed_500_callers_cause_one_notification() {
     };
     desktop.shows_after(crowd, "Login needed: source work");
     crowd();
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
 fn unused_profile_causes_no_notification() {
     let fixture = Fixture::new();
-    let (config, serial) = http_client(&fixture);
+    let (config, serial) = with_mfa(&fixture);
     let desktop = Desktop::of(&fixture, &format!("{config}keep_warm = \"1h\"\n"));
     desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
     desktop.later(710 * MINUTE);
     assert!(desktop.warning().is_some(), "a new caller causes a notification");
     desktop.later(HOUR);
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
 fn locked_agent_sends_no_notification() {
     let fixture = Fixture::new();
-    let (config, serial) = http_client(&fixture);
+    let (config, serial) = with_mfa(&fixture);
     let mut desktop = Desktop::of(&fixture, &config);
     desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
@@ -255,17 +255,17 @@ fn locked_agent_sends_no_notification() {
     fixture.block_on(fixture.agent.unlock(unlock, Locker::default())).unwrap();
     // The profile is not used after this.
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
 fn notifications_disabled_in_config_stop_immediately() {
     let fixture = Fixture::new();
-    let (config, _) = http_client(&fixture);
+    let (config, _) = with_mfa(&fixture);
     let mut desktop = Desktop::of(&fixture, &format!("{config}[notifications]\nlogin = false\n"));
     fixture.token_error("prod", 5);
     assert!(desktop.shown.is_empty());
     desktop.configure(&config);
     desktop.shows("Login needed: source work");
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }

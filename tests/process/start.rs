@@ -115,6 +115,7 @@ fn socket_path_that_is_no_socket_is_rejected() {
     assert!(line.contains("ROLECALL_SOCKET is not an absolute path"), "{line}");
 }
 
+/// Fault matrix rows 8 and 14.
 #[test]
 fn token_without_runtime_folder_runs_without_daemon() {
     let fixture = Fixture::configured();
@@ -188,6 +189,7 @@ fn daemon_killed_at_start_is_started_once_more() {
     token().assert_ok();
 }
 
+/// Fault matrix rows 44 to 46.
 #[test]
 fn daemon_is_not_dumpable_and_limits_core_size() {
     let fixture = Fixture::configured();

@@ -67,6 +67,7 @@ fn is_own(peer: Option<u32>, own: u32) -> bool {
 mod tests {
     use super::*;
 
+    /// Fault matrix row 109.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_process_is_known_by_its_id_and_its_start() {
