@@ -12,7 +12,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 #[cfg(not(target_os = "linux"))]
-use elsewhere as system;
+use unsupported as system;
 
 use std::ffi::OsString;
 use std::io;

@@ -25,7 +25,7 @@ pub enum HardenError {
 /// # Safety
 ///
 /// Call it before any thread is started: it changes the environment.
-pub unsafe fn close() -> Result<(), HardenError> {
+pub unsafe fn harden_process() -> Result<(), HardenError> {
     umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     // One byte rather than none: a core pattern that is a pipe ignores a limit of zero. Where zero is all that is
     // allowed, it cannot be raised.

@@ -56,7 +56,7 @@ fn row_90_a_broken_configuration_is_named_and_the_last_good_one_serves() {
     said.assert_ok();
     assert!(said.stdout.contains("profiles.prod.region"), "{}", said.stdout);
     world.configure(PROD);
-    assert!(world.agent.status().config.problem.is_none());
+    assert!(world.agent.status.status().config.problem.is_none());
 }
 
 #[test]

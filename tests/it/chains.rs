@@ -52,7 +52,7 @@ fn without_a_role_the_source_itself_signs() {
     std::fs::remove_file(world.sandbox.home().join(".aws/credentials")).unwrap();
     world.clock.advance(Duration::from_mins(1));
     world.token_error("prod", 1);
-    assert!(world.agent.status().profiles[0].role_arn.is_none());
+    assert!(world.agent.status.status().profiles[0].role_arn.is_none());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn keys_that_were_replaced_in_awss_files_are_found_at_once() {
     world.sandbox.write_aws_profile("work", &new, &world.aws.endpoint());
     // Thirty seconds later the daemon still holds the old keys, and learns from STS that they are gone.
     world.clock.advance(Duration::from_secs(30));
-    world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(world.aws.log_of(Op::AssumeRole).last().unwrap().caller_arn.as_deref(), Some(new.arn.as_str()));
 }
 
@@ -169,7 +169,7 @@ fn plain_http_leaves_this_machine_for_nobody() {
     let line = world.token_error("prod", 1);
     assert!(line.contains("plain http on another machine; nothing was sent"), "{line}");
     world.sandbox.write_aws_profile("work", &world.user, &world.aws.endpoint());
-    world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     // Nor where AWS's own files chain roles.
     world.sandbox.append_aws_config(&format!(
         "[profile hub]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nendpoint_url = http://sts.example.com\n"
@@ -184,7 +184,7 @@ fn a_forced_refresh_that_fails_leaves_the_good_session() {
     let world = World::new();
     world.good_token("prod");
     world.aws.outage(&Fault::Status(500));
-    assert!(world.block_on(world.agent.refresh(&"prod".parse().unwrap())).is_err());
+    assert!(world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).is_err());
     world.good_token("prod");
 }
 
@@ -206,7 +206,7 @@ fn a_change_touches_what_it_changes_and_nothing_else() {
     world.clock.advance(Duration::from_secs(1));
     world.configure(&two("second").replace("region", "regoin"));
     assert_eq!(world.good_token("prod").token(), kept.token());
-    let problem = world.agent.status().config.problem.unwrap();
+    let problem = world.agent.status.status().config.problem.unwrap();
     assert_eq!(problem.since.to_string(), "2026-01-02T03:04:06Z");
     assert!(problem.error.message.contains("regoin"), "{problem:?}");
 }

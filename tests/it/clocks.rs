@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rolecalld::agent::ClientProcess;
+use rolecalld::services::unauthorized::ClientProcess;
 
 use crate::engine::{ask, futures};
 use crate::rig::{Mood, Rig, profiles};
@@ -49,7 +49,7 @@ async fn row_77_a_clock_that_is_wrong_from_the_start_is_corrected() {
         let off = rig.laptop.truth().duration_since(issued.signed).unwrap_or_else(|error| error.duration());
         assert!(off < 3 * SECOND, "{off:?}");
         assert_eq!(rig.sts.count(), 2, "one that was refused, and taught us");
-        let clock = rig.agent.status().daemon.clock.unwrap();
+        let clock = rig.agent.status.status().daemon.clock.unwrap();
         assert!(clock.corrected && (clock.skew_seconds + minutes * 60).abs() <= 1, "{clock:?}");
     }
 }
@@ -84,9 +84,9 @@ async fn row_76_what_was_planned_in_a_wrong_time_is_planned_anew() {
     futures(40, |n| ask(&rig, n)).await;
     tokio::time::sleep(MINUTE).await;
     rig.laptop.set(SignedDuration::from_hours(5));
-    rig.agent.machine_changed();
+    rig.agent.recovery.system_changed();
     tokio::time::sleep(2 * MINUTE).await;
-    for profile in rig.agent.status().profiles {
+    for profile in rig.agent.status.status().profiles {
         let (next, ends) = (profile.next_renewal.unwrap(), profile.session.unwrap().expires.unwrap());
         assert!(next < ends, "{}: planned for {next}, ends at {ends}", profile.name);
     }
@@ -104,7 +104,7 @@ async fn row_77_a_clock_that_is_set_right_while_sts_is_down_harms_nobody() {
         rig.laptop.set(SignedDuration::from_mins(-minutes));
         let issued = rig.token("p0").await;
         rig.good(issued);
-        assert!(!rig.agent.status().daemon.clock.unwrap().corrected);
+        assert!(!rig.agent.status.status().daemon.clock.unwrap().corrected);
     }
 }
 
@@ -114,7 +114,7 @@ async fn row_77_keys_that_sign_themselves_learn_the_time_however_late_they_are_a
     let issued = rig.token("p0").await;
     rig.good(issued);
     rig.laptop.set(SignedDuration::from_mins(30));
-    rig.agent.machine_changed();
+    rig.agent.recovery.system_changed();
     tokio::time::sleep(2 * MINUTE).await;
     let issued = rig.token("p0").await;
     rig.good(issued);
@@ -140,7 +140,7 @@ async fn row_77_credentials_that_seem_over_are_a_reason_to_ask_for_the_time() {
     let said = format!(
         r#"{{"Version":1,"AccessKeyId":"AKIAWORK","SecretAccessKey":"s","SessionToken":"t","Expiration":"{ends}"}}"#
     );
-    let folder = rig.agent.config_path().parent().unwrap().to_owned();
+    let folder = rig.agent.config.path().parent().unwrap().to_owned();
     let file = folder.join("said.json");
     std::fs::write(&file, said).unwrap();
     let process = format!("[work]\ncredential_process = /bin/cat {}\n", file.display());
@@ -159,7 +159,7 @@ async fn row_83_on_suspicion_alone_nobody_waits_long() {
             rig.sts.set(Mood::Silent);
         }
         let begin = tokio::time::Instant::now();
-        rig.agent.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
+        rig.agent.token.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
         assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
         tokio::time::sleep(SECOND).await;
     }

@@ -6,7 +6,7 @@ use rolecall_protocol::{ErrorCode, ProbedCluster};
 use crate::world::{PROD, REGION, ROLE, World};
 
 fn probe(world: &World, text: &str) -> rolecall_protocol::Probed {
-    world.block_on(world.agent.probe(&"prod".parse().unwrap(), text.to_owned())).unwrap()
+    world.block_on(world.agent.probe.probe(&"prod".parse().unwrap(), text.to_owned())).unwrap()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use rolecall_protocol::{ErrorClass, ErrorCode};
-use rolecalld::agent::AgentError;
+use rolecalld::services::AgentError;
 
 use crate::rig::{Mood, Rig, profiles};
 
@@ -76,7 +76,7 @@ async fn row_73_a_thousand_callers_over_two_hundred_roles_keep_the_limits() {
     let served = answers.iter().filter(|answer| matches!(answer, Ok(Ok(())))).count();
     assert!(answers.iter().all(|answer| !matches!(answer, Ok(Err(_)))), "nobody is refused");
     assert!(served >= 5 * 60, "{served}: twenty roles at once, and five a second for nine seconds");
-    assert!(rig.agent.waiting() > 0, "those that were not served can be told why");
+    assert!(rig.agent.waiting_sts_calls() > 0, "those that were not served can be told why");
     tokio::time::sleep(MINUTE).await;
     for n in 0..200 {
         let issued = rig.token(&format!("p{n}")).await;
@@ -134,7 +134,7 @@ async fn somebody_who_waits_does_not_wait_for_renewals() {
     futures(200, |n| ask(&rig, n)).await;
     tokio::time::sleep(MINUTE).await;
     rig.laptop.sleep(3 * HOUR);
-    rig.agent.machine_changed();
+    rig.agent.recovery.system_changed();
     // Two hundred renewals take forty seconds; in the midst of them:
     tokio::time::sleep(20 * SECOND).await;
     rig.configure(&profiles(201, ""));
@@ -196,7 +196,7 @@ async fn an_endpoint_that_only_fails_is_left_alone_by_all_and_tried_by_one() {
     assert!(rig.sts.count() < 10, "{} calls", rig.sts.count());
     // What a change of the network does; without it, ten seconds at most.
     rig.sts.set(Mood::Well);
-    rig.agent.machine_changed();
+    rig.agent.recovery.system_changed();
     let issued = rig.token("p7").await;
     rig.good(issued);
 }
@@ -249,7 +249,7 @@ async fn a_denial_is_remembered_for_longer_each_time_and_forgotten_with_the_prof
     }
     let calls = rig.sts.count();
     assert!((10..=15).contains(&calls), "{calls}: after 5, 10, 20, 40 and then every 60 s");
-    let status = rig.agent.status().profiles[0].problem.clone().unwrap();
+    let status = rig.agent.status.status().profiles[0].problem.clone().unwrap();
     assert_eq!(status.class, ErrorClass::Change);
     rig.sts.set(Mood::Well);
     assert!(rig.token("p0").await.is_err(), "still remembered");
@@ -262,7 +262,7 @@ async fn a_denial_is_remembered_for_longer_each_time_and_forgotten_with_the_prof
 
 pub(crate) async fn ask(rig: &Rig, n: usize) -> Result<(), AgentError> {
     let name = format!("p{n}").parse().unwrap();
-    rig.agent.token(&name, b"", None).await.map(drop)
+    rig.agent.token.token(&name, b"", None).await.map(drop)
 }
 
 pub(crate) async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn(usize) -> F) -> Vec<T> {

@@ -89,15 +89,15 @@ impl Model {
             }
             Step::Refresh(n) => {
                 let name = name(*n).parse().unwrap();
-                drop(tokio::time::timeout(crate::rig::CALLER, rig.agent.refresh(&name)).await);
+                drop(tokio::time::timeout(crate::rig::CALLER, rig.agent.refresh.refresh(&name)).await);
             }
             Step::Configure(n) => {
                 self.versions[*n] += 1;
                 self.served[*n] = None;
                 rig.configure(&configuration(self.versions));
             }
-            Step::Login => rig.agent.sources_changed(),
-            Step::Network => rig.agent.machine_changed(),
+            Step::Login => rig.agent.recovery.sources_changed(),
+            Step::Network => rig.agent.recovery.system_changed(),
         }
     }
 

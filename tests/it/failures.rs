@@ -72,7 +72,7 @@ fn row_69_a_mended_trust_policy_counts_after_a_moment_or_at_once_by_force() {
     world.token_error("prod", 1);
     world.clock.advance(std::time::Duration::from_secs(5));
     world.token_error("prod", 1);
-    world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     world.good_token("prod");
 }
 
@@ -89,7 +89,7 @@ fn status_tells_what_is_wrong_and_since_when() {
     assert_eq!(profile["problem"]["since"], "2026-01-02T03:04:05Z");
     world.clock.advance(std::time::Duration::from_secs(5));
     world.good_token("prod");
-    let profile = &world.agent.status().profiles[0];
+    let profile = &world.agent.status.status().profiles[0];
     assert!(profile.problem.is_none());
     assert_eq!(profile.session.as_ref().unwrap().expires.unwrap().to_string(), "2026-01-02T04:04:10Z");
 }

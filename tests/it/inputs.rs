@@ -18,7 +18,7 @@ fn configured_endpoints_stand_above_awss_files_and_change_without_a_restart() {
     world.token_error("prod", 1);
     world.configure(&format!("{PROD}{}", endpoints(&world.aws.endpoint())));
     world.good_token("prod");
-    let cluster = world.block_on(world.agent.cluster(&"prod".parse().unwrap())).unwrap();
+    let cluster = world.block_on(world.agent.cluster.cluster(&"prod".parse().unwrap())).unwrap();
     assert_eq!(cluster.name.as_str(), "prod");
     assert_eq!((world.aws.calls(Op::AssumeRole), world.aws.calls(Op::DescribeCluster)), (1, 1));
     // What came from another STS is not served any more.
@@ -58,7 +58,7 @@ fn a_profile_is_tried_at_the_endpoints_of_the_configuration_that_it_is_tried_in(
     let world = World::new();
     let probe = |url: &str| {
         let text = format!("{PROD}{}", endpoints(url));
-        world.block_on(world.agent.probe(&"prod".parse().unwrap(), text))
+        world.block_on(world.agent.probe.probe(&"prod".parse().unwrap(), text))
     };
     assert!(probe(NOWHERE).is_err());
     world.good_token("prod");
@@ -110,7 +110,7 @@ fn a_proxy_leads_to_aws_and_its_password_is_nowhere_to_be_seen() {
     world.configure(&with(&format!("http://dev:hunter2%21@{}", proxy.addr()), ""));
     world.good_token("prod");
     let name = "prod".parse().unwrap();
-    world.block_on(world.agent.cluster(&name)).unwrap();
+    world.block_on(world.agent.cluster.cluster(&name)).unwrap();
     let asked = proxy.targets();
     assert!(asked.iter().all(|target| [format!("{sts}:443"), format!("{eks}:443")].contains(target)), "{asked:?}");
     assert_eq!((world.aws.calls(Op::AssumeRole), world.aws.calls(Op::DescribeCluster)), (1, 1));
@@ -235,7 +235,7 @@ fn a_profile_may_have_an_sts_of_its_own_and_its_token_names_a_standard_host() {
     let url = url_of(world.good_token("prod").token());
     assert!(url.starts_with("https://sts-fips.eu-west-1.api.aws/?Action=GetCallerIdentity"), "{url}");
     assert!(world.aws.log_of(Op::AssumeRole)[0].host.starts_with("localhost:"));
-    let details = world.agent.details(&"prod".parse().unwrap()).unwrap();
+    let details = world.agent.status.profile(&"prod".parse().unwrap()).unwrap();
     assert_eq!(details.inputs.sts_endpoint, Some(own));
     assert!(details.inputs.fips && details.inputs.dual_stack);
 }
@@ -260,14 +260,14 @@ fn a_session_may_be_called_as_the_session_of_its_source() {
     };
     assert_eq!(names(0), ["prod-dev", "prod-dev"], "of the source, not of the hub");
     assert_eq!(world.aws.calls(Op::GetCallerIdentity), 1);
-    world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!((names(2).len(), world.aws.calls(Op::GetCallerIdentity)), (2, 1), "whose they are is remembered");
     // Other credentials are somebody else's.
     let other = world.aws.add_user("111122223333", "ops");
     world.aws.update_role(HUB, |role| role.trusts(&other.arn));
     world.sandbox.write_aws_profile("work", &other, &world.aws.endpoint());
-    world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(names(4), ["prod-ops", "prod-ops"]);
-    let shown = world.agent.details(&"prod".parse().unwrap()).unwrap().session_name;
+    let shown = world.agent.status.profile(&"prod".parse().unwrap()).unwrap().session_name;
     assert_eq!(shown.as_deref(), Some("prod-{source_session}"));
 }

@@ -4,8 +4,8 @@ use std::future::ready;
 use std::time::Duration;
 
 use rolecall_protocol::{ErrorCode, LockRequest, ProfileName, UnlockRequest};
-use rolecalld::agent::Locker;
 use rolecalld::desktop_notifications::Shown;
+use rolecalld::services::lock::Locker;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Mood, Rig, profiles};
@@ -20,28 +20,28 @@ fn first() -> LockRequest {
 }
 
 async fn lock(rig: &Rig) {
-    let request = if rig.agent.status().daemon.lock.has_passphrase { LockRequest::default() } else { first() };
-    assert!(rig.agent.lock(request, Locker::default()).await.unwrap().locked);
+    let request = if rig.agent.status.status().daemon.lock.has_passphrase { LockRequest::default() } else { first() };
+    assert!(rig.agent.lock.lock(request, Locker::default()).await.unwrap().locked);
 }
 
 async fn unlock(rig: &Rig) {
     let request = UnlockRequest { passphrase: PASSPHRASE.to_owned().into() };
-    assert!(!rig.agent.unlock(request, Locker::default()).await.unwrap().locked);
+    assert!(!rig.agent.lock.unlock(request, Locker::default()).await.unwrap().locked);
 }
 
 /// A rig that locks by itself, as far as `[lock]` says so.
 async fn watched(lock: &str) -> (Rig, CancellationToken) {
     let rig = Rig::new(&format!("{}\n[lock]\n{lock}\n", profiles(1, "")));
     let request = LockRequest { only_set: true, ..first() };
-    rig.agent.lock(request, Locker::default()).await.unwrap();
+    rig.agent.lock.lock(request, Locker::default()).await.unwrap();
     let (agent, stop) = (rig.agent.clone(), CancellationToken::new());
     let stopped = stop.clone();
-    tokio::spawn(async move { agent.lock_in_time(stopped).await });
+    tokio::spawn(async move { agent.lock.auto_lock(stopped).await });
     (rig, stop)
 }
 
 fn is_locked(rig: &Rig) -> bool {
-    rig.agent.status().daemon.lock.locked
+    rig.agent.status.status().daemon.lock.locked
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,29 +58,29 @@ async fn locked_nothing_is_served_and_nothing_is_asked_of_aws() {
     for error in [
         rig.token("p0").await.err(),
         rig.token("p1").await.err(),
-        agent.token(&p0, b"{", None).await.err(),
-        agent.refresh(&p0).await.err(),
-        agent.cluster(&p0).await.err(),
-        agent.probe(&p0, config.clone()).await.err(),
-        agent.probe(&p0, "no toml".to_owned()).await.err(),
-        agent.check_unlocked().err(),
+        agent.token.token(&p0, b"{", None).await.err(),
+        agent.refresh.refresh(&p0).await.err(),
+        agent.cluster.cluster(&p0).await.err(),
+        agent.probe.probe(&p0, config.clone()).await.err(),
+        agent.probe.probe(&p0, "no toml".to_owned()).await.err(),
+        agent.lock.check_unlocked().err(),
     ] {
         let error = error.unwrap().0;
         assert_eq!((error.code, error.hint.as_deref()), (ErrorCode::Locked, Some("Run: rolecall unlock")));
         assert!(error.message.ends_with("the agent is locked"), "{error}");
     }
     assert_eq!(rig.token("p0").await.unwrap_err().0.message, "p0: the agent is locked");
-    assert_eq!(agent.token(&gone, b"", None).await.unwrap_err().0.code, ErrorCode::UnknownProfile);
+    assert_eq!(agent.token.token(&gone, b"", None).await.unwrap_err().0.code, ErrorCode::UnknownProfile);
     // What shows and changes nothing goes on.
-    let status = agent.status();
+    let status = agent.status.status();
     assert!(status.daemon.lock.locked && status.daemon.lock.since.is_some());
     assert!(status.profiles.iter().all(|profile| profile.session.is_none() && profile.next_renewal.is_none()));
-    assert!(agent.details(&p0).is_ok() && agent.check(config).await.is_ok());
+    assert!(agent.status.profile(&p0).is_ok() && agent.config.config_check(config).await.is_ok());
     rig.configure(&profiles(3, ""));
-    assert_eq!(agent.status().profiles.len(), 3);
+    assert_eq!(agent.status.status().profiles.len(), 3);
     // The engine has nothing to do, whatever happens.
-    agent.machine_changed();
-    agent.sources_changed();
+    agent.recovery.system_changed();
+    agent.recovery.sources_changed();
     tokio::time::sleep(2 * HOUR).await;
     assert_eq!(rig.sts.count(), calls);
 
@@ -89,7 +89,7 @@ async fn locked_nothing_is_served_and_nothing_is_asked_of_aws() {
     let after = rig.good(issued);
     assert_ne!((after.key_id, after.url), (before.key_id, before.url), "a session and a token of their own");
     tokio::time::sleep(SECOND).await;
-    assert!(agent.status().profiles[0].next_renewal.is_some(), "it is kept warm again");
+    assert!(agent.status.status().profiles[0].next_renewal.is_some(), "it is kept warm again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,14 +105,14 @@ async fn what_is_in_flight_is_answered_at_once_and_lands_nowhere() {
     };
     let refresh = "p1".parse().unwrap();
     let (token, other, refreshed, ()) =
-        tokio::join!(rig.token("p0"), rig.token("p2"), rig.agent.refresh(&refresh), locking);
+        tokio::join!(rig.token("p0"), rig.token("p2"), rig.agent.refresh.refresh(&refresh), locking);
     for error in [token.err(), other.err(), refreshed.err()] {
         assert_eq!(error.unwrap().0.code, ErrorCode::Locked);
     }
     assert!(begin.elapsed() < 2 * SECOND, "{:?}", begin.elapsed());
     rig.sts.set(Mood::Well);
     tokio::time::sleep(MINUTE).await;
-    assert!(rig.agent.status().profiles.iter().all(|profile| profile.session.is_none()));
+    assert!(rig.agent.status.status().profiles.iter().all(|profile| profile.session.is_none()));
     unlock(&rig).await;
     // Nothing of what failed then is remembered against anybody.
     for name in ["p0", "p1", "p2"] {
@@ -126,19 +126,19 @@ async fn a_restart_while_locked_passes_nothing_on_and_stays_locked() {
     let rig = Rig::new(&profiles(1, ""));
     let issued = rig.token("p0").await;
     let before = rig.good(issued);
-    let unlocked = rig.agent.keep();
+    let unlocked = rig.agent.snapshot.take();
     lock(&rig).await;
-    let kept = rig.agent.keep();
+    let kept = rig.agent.snapshot.take();
     let text = String::from_utf8(kept.expose().clone()).unwrap();
     assert!(!text.contains(&before.key_id) && text.contains("\"sessions\":[]"), "{text}");
 
     let next = Rig::new(&profiles(1, ""));
-    next.agent.take_over(kept.expose()).unwrap();
+    next.agent.snapshot.restore(kept.expose()).unwrap();
     assert_eq!(next.token("p0").await.unwrap_err().0.code, ErrorCode::Locked);
     // And sessions that come from wherever are not taken in by one that is locked.
     lock(&rig).await;
-    rig.agent.take_over(unlocked.expose()).unwrap();
-    assert!(rig.agent.status().profiles[0].session.is_none());
+    rig.agent.snapshot.restore(unlocked.expose()).unwrap();
+    assert!(rig.agent.status.status().profiles[0].session.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,12 +151,12 @@ async fn it_locks_when_it_is_not_used() {
         // Looking is no use.
         assert!(!is_locked(&rig));
     }
-    let locks = rig.agent.status().daemon.lock.auto_lock_at.unwrap();
+    let locks = rig.agent.status.status().daemon.lock.auto_lock_at.unwrap();
     assert_eq!(
         locks,
         jiff::Timestamp::try_from(rig.laptop.truth() + MINUTE).unwrap().round(jiff::Unit::Second).unwrap()
     );
-    let mut events = rig.agent.events();
+    let mut events = rig.agent.events.events();
     events.next().await; // hello
     tokio::time::sleep(MINUTE + SECOND).await;
     assert!(is_locked(&rig));
@@ -176,11 +176,11 @@ async fn idle_lock_ignores_notifications_and_status() {
     let issued = rig.token("p0").await;
     rig.good(issued);
     let agent = rig.agent.clone();
-    tokio::spawn(async move { agent.warn(stop, |_| ready(Shown::Yes)).await });
+    tokio::spawn(async move { agent.login_expiry.notify(stop, |_| ready(Shown::Yes)).await });
     for _ in 0..29 {
         tokio::time::sleep(MINUTE).await;
         assert!(!is_locked(&rig));
-        assert!(rig.agent.check_unlocked().is_ok());
+        assert!(rig.agent.lock.check_unlocked().is_ok());
     }
     tokio::time::sleep(MINUTE + SECOND).await;
     assert!(is_locked(&rig));
@@ -212,7 +212,7 @@ async fn after_a_nap_it_is_locked_before_anything_is_served() {
         rig.laptop.sleep(HOUR);
         match look {
             0 => assert_eq!(rig.token("p0").await.unwrap_err().0.code, ErrorCode::Locked),
-            1 => rig.agent.machine_changed(),
+            1 => rig.agent.recovery.system_changed(),
             // Nobody asks and nobody tells: the next look at the clock does it.
             _ => tokio::time::sleep(MINUTE + SECOND).await,
         }
@@ -220,7 +220,7 @@ async fn after_a_nap_it_is_locked_before_anything_is_served() {
         tokio::time::sleep(MINUTE).await;
         // The engine may have looked at the clock in the same moment; what it started_at has landed nowhere.
         assert!(rig.sts.count() <= calls + usize::from(look == 2), "{look}: renewed while it was locked");
-        assert!(rig.agent.status().profiles[0].session.is_none());
+        assert!(rig.agent.status.status().profiles[0].session.is_none());
     }
 }
 
@@ -242,7 +242,7 @@ async fn a_clock_that_is_set_changes_nothing_of_when_it_locks() {
 async fn other_times_are_gone_by_at_once() {
     let (rig, _stop) = watched("").await;
     tokio::time::sleep(HOUR).await;
-    assert!(!is_locked(&rig) && rig.agent.status().daemon.lock.auto_lock_at.is_none());
+    assert!(!is_locked(&rig) && rig.agent.status.status().daemon.lock.auto_lock_at.is_none());
     rig.configure(&format!("{}\n[lock]\nmax = \"1h30min\"\n", profiles(1, "")));
     tokio::time::sleep(30 * MINUTE + SECOND).await;
     assert!(is_locked(&rig));

@@ -37,7 +37,7 @@ impl World {
     fn steps(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (tell, mut told) = tokio::sync::mpsc::channel(16);
         self.block_on(async {
-            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, tell).await;
+            self.agent.login.login(source.parse().unwrap(), request, tell).await;
             let mut steps = Vec::new();
             while let Some(step) = told.recv().await {
                 steps.push(step);
@@ -126,12 +126,12 @@ fn whoever_wants_more_than_an_hour_gives_a_code_for_it() {
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("other");
     assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
-    let details = world.agent.details(&"prod".parse().unwrap()).unwrap();
+    let details = world.agent.status.profile(&"prod".parse().unwrap()).unwrap();
     assert!(details.mfa.is_some_and(|mfa| mfa.in_assume_role && mfa.seconds == 12 * 3600));
     // Seven hours later it is served still, and nobody has been asked.
     world.clock.advance(7 * HOUR);
     world.good_token("prod");
-    assert!(world.agent.status().profiles.iter().all(|profile| profile.problem.is_none()));
+    assert!(world.agent.status.status().profiles.iter().all(|profile| profile.problem.is_none()));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_command_gives_the_code_and_waits_for_the_next_one_where_it_was_used() {
     world.configure(&PROD.replace("[profiles.prod]", &mfa));
     world.good_token("prod");
     assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
-    let status = world.agent.status();
+    let status = world.agent.status.status();
     assert!(status.sources[0].login.as_ref().unwrap().renews);
     std::fs::write(&code, "no code").unwrap();
     world.clock.advance(13 * HOUR);
@@ -200,7 +200,7 @@ fn the_device_of_an_aws_profile_is_the_same_for_all_that_name_it() {
     assert_eq!(roles, [ROLE, BEHIND, OTHER]);
     // Nor does it end with a change of AWS's files that does not concern it, nor with one of ours.
     world.sandbox.append_aws_config("[profile more]\nregion = eu-west-1\n");
-    world.agent.sources_changed();
+    world.agent.recovery.sources_changed();
     world.configure(&format!("{text}keep_warm = \"1h\"\n"));
     world.clock.advance(HOUR);
     world.good_token("prod");
@@ -209,7 +209,7 @@ fn the_device_of_an_aws_profile_is_the_same_for_all_that_name_it() {
     // But it does with its keys.
     let other = world.aws.add_user_key(&world.user.arn);
     world.sandbox.write_aws_profile("work", &other, &world.aws.endpoint());
-    world.agent.sources_changed();
+    world.agent.recovery.sources_changed();
     world.clock.advance(HOUR);
     assert!(world.token_error("prod", 5).contains("needs a code"));
 }
@@ -221,7 +221,7 @@ fn row_71_five_hundred_who_wait_for_a_code_cost_nothing() {
     let name = "prod".parse().unwrap();
     world.block_on(async {
         for _ in 0..500 {
-            let refused = world.agent.token(&name, b"", None).await.unwrap_err();
+            let refused = world.agent.token.token(&name, b"", None).await.unwrap_err();
             assert_eq!(refused.0.code.exit_code(), 5);
         }
     });
@@ -251,7 +251,7 @@ fn a_new_session_wants_no_new_code_and_a_new_login_does() {
     world.token_error("prod", 5);
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
-    world.block_on(world.agent.refresh(&name)).unwrap();
+    world.block_on(world.agent.refresh.refresh(&name)).unwrap();
     assert_eq!((world.aws.calls(Op::AssumeRole), world.aws.calls(Op::GetSessionToken)), (2, 1));
     let renew =
         |code: Option<String>| LoginRequest { code: code.map(Secret::new), renew: true, ..LoginRequest::default() };
@@ -274,7 +274,7 @@ fn a_session_of_its_own_code_is_renewed_before_its_end_by_who_gives_one() {
     world.good_token("prod");
     assert_eq!(world.aws.calls(Op::GetSessionToken), 0, "every role has a code of its own");
     world.clock.advance(6 * HOUR);
-    let refused = world.block_on(world.agent.refresh(&"prod".parse().unwrap())).unwrap_err();
+    let refused = world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap_err();
     assert_eq!(refused.0.code.exit_code(), 5);
     world.good_token("prod");
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
@@ -342,7 +342,7 @@ fn what_was_got_with_others_keys_is_nobodys_to_use() {
     world.sandbox.write_aws_profile("work", &other, &world.aws.endpoint());
     std::fs::write(&code, "no code").unwrap();
     let _inside = world.runtime();
-    world.agent.sources_changed();
+    world.agent.recovery.sources_changed();
     let refused =
         rolecall_harness::within(Duration::from_secs(20), || (world.token("prod").code() != Some(0)).then_some(()));
     assert!(refused.is_some(), "the first person's session is used on");
@@ -373,7 +373,7 @@ fn after_a_logout_what_was_got_is_gone() {
     world.token_error("prod", 5);
     world.logged_in("work", Some(world.aws.mfa_code(&serial)));
     world.good_token("prod");
-    let out = world.block_on(world.agent.logout(&"work".parse().unwrap())).unwrap();
+    let out = world.block_on(world.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!((out.sessions, out.revoked, out.problem), (3, None, None));
     world.token_error("prod", 5);
 }

@@ -19,12 +19,12 @@ fn pass(world: &World, time: Duration) {
 /// Waits until the one profile is as wanted; the engine works beside the test and tells nobody.
 fn until<T>(world: &World, wanted: impl Fn(&ProfileStatus) -> Option<T>) -> T {
     for _ in 0..4000 {
-        if let Some(found) = wanted(&world.agent.status().profiles[0]) {
+        if let Some(found) = wanted(&world.agent.status.status().profiles[0]) {
             return found;
         }
         std::thread::park_timeout(Duration::from_millis(5));
     }
-    panic!("still not so: {:?}", world.agent.status().profiles[0]);
+    panic!("still not so: {:?}", world.agent.status.status().profiles[0]);
 }
 
 /// Waits until there is a plan, and tells how far off it is: the engine has seen the use, or the end of a renewal.
@@ -87,7 +87,7 @@ fn rows_58_and_60_sts_is_down_for_25_minutes_and_nobody_notices() {
     assert!(failed > 2, "{failed} calls: it kept trying");
     assert!(failed <= 1 + 2 * 25, "{failed} calls: with pauses");
     world.aws.clear_faults();
-    let before = world.agent.status().profiles[0].session.clone().unwrap();
+    let before = world.agent.status.status().profiles[0].session.clone().unwrap();
     let back = world.clock.now();
     // Soon after AWS's return (within a minute, says the engine's own test, where nothing happens beside the clock).
     until(&world, |profile| {

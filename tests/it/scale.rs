@@ -30,7 +30,7 @@ fn row_92_ten_thousand_profiles_over_two_thousand_clusters_are_served() {
     let world = World::new();
     world.configure(&many());
     world.good_token("team-9999");
-    let status = world.agent.status();
+    let status = world.agent.status.status();
     assert!(status.config.problem.is_none(), "{:?}", status.config.problem);
     assert_eq!(status.profiles.len(), PROFILES);
     // One of many is still told from the others, and missed by its name.
@@ -55,7 +55,7 @@ fn row_92_a_thousand_hops_are_refused() {
     let world = World::new();
     let via = vec!["\"arn:aws:iam::999988887777:role/hub\""; 1000].join(", ");
     world.configure(&format!("{PROD}via = [{via}]\n"));
-    let problem = world.agent.status().config.problem.unwrap().error.message;
+    let problem = world.agent.status.status().config.problem.unwrap().error.message;
     assert!(problem.ends_with("profiles.prod.via: makes 1001 steps, 5 are possible"), "{problem}");
     world.good_token("prod");
     assert_eq!(world.aws.calls(Op::AssumeRole), 1, "the last good configuration serves");

@@ -27,7 +27,7 @@ impl World {
     fn steps_of(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (tell, mut told) = mpsc::channel(64);
         self.block_on(async {
-            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, tell).await;
+            self.agent.login.login(source.parse().unwrap(), request, tell).await;
             let mut steps = Vec::new();
             while let Some(step) = told.recv().await {
                 steps.push(step);
@@ -128,7 +128,7 @@ fn row_70_a_role_of_identity_center_ends_and_its_login_does_not() {
     world.clock.advance(2 * HOUR);
     let name = "prod".parse().unwrap();
     world.block_on(async {
-        let all = (0..50).map(|_| world.agent.token(&name, b"", None));
+        let all = (0..50).map(|_| world.agent.token.token(&name, b"", None));
         for token in futures_util::future::join_all(all).await {
             token.unwrap();
         }
@@ -144,18 +144,18 @@ fn row_71_a_revoked_login_is_one_attempt_and_five_hundred_answers() {
     let before = (world.aws.calls(Op::CreateToken), world.aws.calls(Op::StartDeviceAuthorization));
     let name = "prod".parse().unwrap();
     world.block_on(async {
-        let all = (0..500).map(|_| world.agent.token(&name, b"", None));
+        let all = (0..500).map(|_| world.agent.token.token(&name, b"", None));
         for token in futures_util::future::join_all(all).await {
             assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
         }
     });
     assert!(world.aws.calls(Op::CreateToken) - before.0 <= 1);
     assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), before.1, "a login is begun by a person alone");
-    assert_eq!(world.agent.status().profiles[0].state, ProfileState::LoginNeeded);
+    assert_eq!(world.agent.status.status().profiles[0].state, ProfileState::LoginNeeded);
     // Five hundred who log in are one login.
     let logins = (0..500).map(|_| async {
         let (tell, mut told) = mpsc::channel(64);
-        let login = std::sync::Arc::clone(&world.agent).login("work".parse().unwrap(), LoginRequest::default(), tell);
+        let login = world.agent.login.login("work".parse().unwrap(), LoginRequest::default(), tell);
         let reading = async {
             let mut last = None;
             while let Some(step) = told.recv().await {
@@ -237,13 +237,13 @@ fn row_75_a_logout_ends_the_login_for_all_that_share_it_and_what_is_in_flight() 
     world.steps_of("work", LoginRequest::default());
     world.is_taken("prod");
     world.is_taken("audit");
-    let out = world.block_on(world.agent.logout(&"work".parse().unwrap())).unwrap();
+    let out = world.block_on(world.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!((out.sessions, out.revoked, out.problem), (4, Some(true), None));
     world.token_error("prod", 5);
     world.token_error("audit", 5);
     assert!(center.secrets().iter().all(|secret| !grep(&world.sandbox.home().join(".aws"), secret)));
     // Logging out twice is no error.
-    let out = world.block_on(world.agent.logout(&"work".parse().unwrap())).unwrap();
+    let out = world.block_on(world.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!(out.sessions, 0);
 }
 

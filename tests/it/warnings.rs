@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rolecall_harness::Sso;
 use rolecall_protocol::{LockRequest, LoginRequest, LoginStep, Secret, UnlockRequest};
-use rolecalld::agent::Locker;
 use rolecalld::desktop_notifications::{Notification, Shown};
+use rolecalld::services::lock::Locker;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ impl<'a> Desktop<'a> {
                     drop(tell.send(notification));
                     ready(Shown::Yes)
                 };
-                agent.warn(CancellationToken::new(), show).await;
+                agent.login_expiry.notify(CancellationToken::new(), show).await;
             }));
         });
         Self { world, center: world.aws.sso(), shown, config: config.to_owned() }
@@ -81,7 +81,7 @@ impl<'a> Desktop<'a> {
     /// Time passes, and somebody looks.
     fn later(&self, time: Duration) {
         self.world.clock.advance(time);
-        self.world.agent.machine_changed();
+        self.world.agent.recovery.system_changed();
     }
 
     fn log_in(&self, code: Option<String>) {
@@ -89,7 +89,7 @@ impl<'a> Desktop<'a> {
         let request = LoginRequest { code, ..LoginRequest::default() };
         let (tell, mut told) = tokio::sync::mpsc::channel(16);
         let last = self.world.block_on(async {
-            Arc::clone(&self.world.agent).login("work".parse().unwrap(), request, tell).await;
+            self.world.agent.login.login("work".parse().unwrap(), request, tell).await;
             let mut last = None;
             while let Some(step) = told.recv().await {
                 last = Some(step);
@@ -100,7 +100,7 @@ impl<'a> Desktop<'a> {
     }
 
     fn warning(&self) -> Option<String> {
-        let status = self.world.agent.status();
+        let status = self.world.agent.status.status();
         let source = status.sources.iter().find(|source| source.name.as_str() == "work").unwrap();
         source.warning.as_ref().map(ToString::to_string)
     }
@@ -139,8 +139,8 @@ fn a_code_that_is_about_to_end_is_told_before_and_when_it_has() {
     world.good_token("prod");
     assert_eq!(desktop.warning(), None);
     desktop.later(47 * MINUTE);
-    desktop.shows("Login ends in 13 min: source work");
-    let said = "source \"work\": its login ends in 13 min. Run: rolecall login work --renew";
+    desktop.shows("Login expires in 13 min: source work");
+    let said = "source \"work\": login expires in 13 min. Run: rolecall login work --renew";
     assert_eq!(desktop.warning().as_deref(), Some(said));
     // A token is to be had still, although a newer session is not.
     world.good_token("prod");
@@ -164,10 +164,10 @@ fn a_code_for_one_role_alone_is_told_too() {
     let code = world.aws.mfa_code(&serial);
     let request = LoginRequest { code: Some(Secret::new(code)), ..LoginRequest::default() };
     let (tell, _told) = tokio::sync::mpsc::channel(16);
-    world.block_on(Arc::clone(&world.agent).login("work".parse().unwrap(), request, tell));
+    world.block_on(world.agent.login.login("work".parse().unwrap(), request, tell));
     world.good_token("prod");
     desktop.later(230 * MINUTE);
-    desktop.shows("Login ends in 10 min: source work");
+    desktop.shows("Login expires in 10 min: source work");
     assert!(desktop.warning().is_some());
     desktop.shows_no_more();
 }
@@ -184,13 +184,13 @@ fn a_login_whose_renewal_was_refused_is_told_before_its_end_and_at_it() {
     center.revoke_refresh();
     desktop.later(58 * MINUTE);
     world.good_token("prod");
-    desktop.shows("Login ends in 2 min: source work");
+    desktop.shows("Login expires in 2 min: source work");
     desktop.later(2 * HOUR);
     desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     // What is forgotten when the machine wakes up fails again, and is no news.
     for _ in 0..3 {
         desktop.later(5 * MINUTE);
-        world.agent.sources_changed();
+        world.agent.recovery.sources_changed();
         world.token_error("prod", 5);
     }
     desktop.log_in(None);
@@ -213,7 +213,7 @@ fn row_71_five_hundred_callers_are_one_notification() {
     let name = "prod".parse().unwrap();
     let crowd = || {
         world.block_on(async {
-            let all = (0..500).map(|_| world.agent.token(&name, b"", None));
+            let all = (0..500).map(|_| world.agent.token.token(&name, b"", None));
             for token in futures_util::future::join_all(all).await {
                 assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
             }
@@ -246,12 +246,12 @@ fn locked_nothing_is_told() {
     world.good_token("prod");
     let passphrase = || Some("correct horse".to_owned().into());
     let lock = LockRequest { passphrase: passphrase(), ..LockRequest::default() };
-    world.block_on(world.agent.lock(lock, Locker::default())).unwrap();
+    world.block_on(world.agent.lock.lock(lock, Locker::default())).unwrap();
     desktop.later(12 * HOUR);
     world.token_error("prod", 5);
     assert!(desktop.shown.is_empty());
     let unlock = UnlockRequest { passphrase: passphrase().unwrap() };
-    world.block_on(world.agent.unlock(unlock, Locker::default())).unwrap();
+    world.block_on(world.agent.lock.unlock(unlock, Locker::default())).unwrap();
     // Nobody has used it since, as far as the world goes.
     desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
     desktop.shows_no_more();

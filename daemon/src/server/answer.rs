@@ -1,4 +1,4 @@
-//! Answers: JSON, with the protocol's version, never kept by anybody.
+//! Responses: JSON with the protocol's version, never cached.
 
 use bytes::Bytes;
 use http_body_util::channel::Channel;
@@ -8,9 +8,9 @@ use hyper::{Response, StatusCode};
 use rolecall_protocol::{ErrorBody, ErrorCode, ErrorResponse, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret};
 use serde::Serialize;
 
-/// What hyper sends.
+/// A response as hyper sends it.
 pub(super) type Reply = Response<Body>;
-/// Bodies do not fail on the way out.
+/// Response bodies do not fail.
 pub(super) type Never = std::convert::Infallible;
 
 type Body = Either<Full<Bytes>, Channel<Bytes, Never>>;
@@ -21,7 +21,7 @@ pub(super) struct Answer {
     body: Body,
 }
 
-/// Lets hyper send a secret without a copy, and wipes it once it is sent.
+/// A secret body: hyper sends it without a copy, and it is wiped when it is sent.
 struct SecretBytes(Secret<Vec<u8>>);
 
 impl AsRef<[u8]> for SecretBytes {
@@ -35,7 +35,7 @@ impl Answer {
         if let Ok(body) = serde_json::to_vec(value) {
             Self::whole(StatusCode::OK, body.into())
         } else {
-            let body = ErrorBody::new(ErrorCode::Internal, "the answer could not be written");
+            let body = ErrorBody::new(ErrorCode::Internal, "cannot write the response");
             Self::error(StatusCode::INTERNAL_SERVER_ERROR, body)
         }
     }
@@ -45,12 +45,12 @@ impl Answer {
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {
-        // Three strings always serialise.
+        // An error body always serialises.
         let body = serde_json::to_vec(&ErrorResponse { error }).unwrap_or_default();
         Self::whole(status, body.into())
     }
 
-    /// A body that goes on until its sender has enough.
+    /// A body that its sender ends.
     pub(super) fn stream(body: Channel<Bytes, Never>) -> Self {
         Self { status: StatusCode::OK, body: Either::Right(body) }
     }
