@@ -90,7 +90,7 @@ fn rows_40_and_43_a_forged_kubeconfig_gets_no_token_out_of_kubectl() {
     let said = world.kubectl(&["--context", "prod", "get", "pods"]);
     said.assert_code(1);
     assert!(
-        said.stderr.contains("rolecall: prod: the kubeconfig sends the token to https://127.0.0.1:9"),
+        said.stderr.contains("rolecall: prod: the kubeconfig names server https://127.0.0.1:9"),
         "{}",
         said.stderr
     );

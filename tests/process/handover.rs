@@ -211,7 +211,7 @@ fn a_program_that_does_not_run_is_refused_and_the_old_one_goes_on() {
     for script in ["exit 1", "echo a shell", "test $1 = --version && echo rolecalld 0.0.1"] {
         installed.replace_by_script(script);
         let line = one_line(&installed.rolecall(&["agent", "restart"]), 1);
-        assert!(line.starts_with(&format!("rolecall: the agent goes on as it is, since {path} ")), "{line}");
+        assert!(line.starts_with(&format!("rolecall: the agent was not restarted: {path} ")), "{line}");
         assert!(line.ends_with(" rolecall agent stop"), "{line}");
     }
     fs::remove_file(&path).unwrap();
@@ -235,7 +235,7 @@ fn a_program_that_vanishes_at_the_last_moment_leaves_the_old_one_serving() {
     world.token().assert_ok();
     installed.replace_by_script("echo rolecalld 9.9.9; rm \"$0\"");
     raw(&world.socket(), "POST /v1/restart").unwrap();
-    daemon.wait_stderr("The restart failed; going on as before", SOON);
+    daemon.wait_stderr("restart failed, serving again", SOON);
     world.token().assert_ok();
     assert_eq!(world.assume_role_calls(), 1);
     // And once more, this time to the end.
@@ -251,7 +251,7 @@ fn a_configuration_that_is_broken_by_now_keeps_the_daemon_from_a_restart() {
     world.token().assert_ok();
     world.write_config("[profiles.prod]\ncluster = 3\n");
     let line = one_line(&world.rolecall(&["agent", "restart"]), 1);
-    assert!(line.contains("goes on as it is, with the last good configuration: "), "{line}");
+    assert!(line.contains("was not restarted and keeps the last valid configuration: "), "{line}");
     assert!(line.contains("config.toml:2: profiles.prod.cluster: "), "{line}");
     world.token().assert_ok();
 }

@@ -51,7 +51,7 @@ fn keys_that_aws_does_not_take_are_not_kept() {
     let key = &desk.key;
     let wrong = AccessKey { secret: "x".repeat(40), ..key.clone() };
     let line = one_line(&desk.put("glass", &wrong, &[]), 1);
-    assert!(line.contains("AWS does not take them") && line.contains("Nothing was put into the keyring"), "{line}");
+    assert!(line.contains("AWS rejects it") && line.contains("Nothing was stored"), "{line}");
     let session = desk.world.aws.session(ROLE, "dev", Duration::from_hours(1));
     let line = one_line(&desk.put("glass", &session, &[]), 1);
     assert!(line.contains("temporary"), "{line}");
@@ -116,7 +116,7 @@ fn new_keys_that_cannot_be_kept_are_deleted_again() {
         desk.bus.lock();
         gate.open();
         let line = one_line(&rotation.join().unwrap(), 1);
-        assert!(line.contains("locked") && line.contains("deleted again"), "{line}");
+        assert!(line.contains("locked") && line.contains("the new one was deleted"), "{line}");
     });
     assert_eq!(desk.world.aws.access_key_ids(&key.arn), [key.id.as_str()]);
 }
@@ -136,7 +136,7 @@ fn a_rotation_is_not_cut_off_by_a_restart_and_one_that_is_by_a_stop_is_told() {
         let rotation = scope.spawn(|| desk.keys(&["rotate", "glass"]));
         desk.world.aws.wait_for_calls(Op::CreateAccessKey, 1, SOON);
         let line = one_line(&desk.run(&["agent", "restart"], ""), 1);
-        assert!(line.contains("keys are being changed at this moment: \"glass\""), "{line}");
+        assert!(line.contains("access key \"glass\" is being changed"), "{line}");
         gate.open();
         rotation.join().unwrap().assert_ok();
     });
@@ -151,7 +151,7 @@ fn a_rotation_is_not_cut_off_by_a_restart_and_one_that_is_by_a_stop_is_told() {
         let rotation = scope.spawn(|| desk.keys(&["rotate", "glass"]));
         desk.world.aws.wait_for_calls(Op::GetCallerIdentity, asked + 1, SOON);
         desk.run(&["agent", "stop"], "").assert_ok();
-        daemon.wait_stderr("The agent ends while these keys are being changed", SOON);
+        daemon.wait_stderr("agent stopped during a change of an access key", SOON);
         daemon.wait_stderr("key=glass", SOON);
         assert!(rotation.join().unwrap().stdout.is_empty());
     });

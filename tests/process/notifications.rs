@@ -114,7 +114,7 @@ fn without_a_session_bus_nothing_is_missing_and_nothing_is_said() {
         assert!(one_line(&world.token(), 5).contains("needs a code"));
     }
     // At the level that nobody sees who does not look for it.
-    daemon.wait_stderr("No desktop to notify on", SOON);
+    daemon.wait_stderr("desktop notification failed", SOON);
     world.rolecall(&["token", "good"]).assert_ok();
     world.rolecall(&["agent", "stop"]).assert_ok();
     let usual = world.rolecall(&["token", "prod"]);
@@ -141,7 +141,7 @@ fn a_desktop_that_never_answers_delays_nobody() {
         said.assert_ok();
         assert!(said.elapsed < Duration::from_secs(2), "{said}");
     }
-    daemon.wait_stderr("it does not answer", SOON);
+    daemon.wait_stderr("the desktop does not answer", SOON);
     desk.refuses("zz");
     desk.run(&["status"], "").assert_ok();
     let stopped = desk.run(&["agent", "stop"], "");
