@@ -1,4 +1,4 @@
-//! The command line: what can be asked for. Parsing alone, no I/O; [`crate::run`] does what was asked.
+//! The command line: parsing alone, no I/O. [`crate::run`] runs the command.
 
 mod add;
 mod agent;
@@ -37,17 +37,17 @@ const HELP: &str = "\
 
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
-  \u{1b}[1mrefresh\u{1b}[0m      Get a new session now; if that fails, the present one stays
-  \u{1b}[1mlock\u{1b}[0m         Forget every session, and serve none until it is unlocked
-  \u{1b}[1munlock\u{1b}[0m       Serve again
+  \u{1b}[1mrefresh\u{1b}[0m      Get a new session now; if that fails, the current one stays
+  \u{1b}[1mlock\u{1b}[0m         Drop every session, and serve none until it is unlocked
+  \u{1b}[1munlock\u{1b}[0m       Unlock the agent with the passphrase
 
 \u{1b}[1;4mSigning in:\u{1b}[0m
-  \u{1b}[1mlogin\u{1b}[0m        Log in to a source: a browser, a code, whatever it takes
-  \u{1b}[1mlogout\u{1b}[0m       Give a login back, and forget what was got with it
+  \u{1b}[1mlogin\u{1b}[0m        Log in to a source with a browser or an MFA code
+  \u{1b}[1mlogout\u{1b}[0m       Log out of a source, and drop its sessions
   \u{1b}[1mkeys\u{1b}[0m         Keep long-lived access keys in the OS keyring
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
-  \u{1b}[1magent\u{1b}[0m        Start, stop, restart or look at the daemon
+  \u{1b}[1magent\u{1b}[0m        Start, stop, restart or inspect the daemon
 
 \u{1b}[1;4mSetting up:\u{1b}[0m
   \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell
@@ -162,7 +162,7 @@ Examples:
   A kubeconfig of its own for one cluster:
     rolecall kubeconfig prod --print > prod.yaml
 
-  After a cluster was made anew under the same name:
+  After a cluster was recreated under the same name:
     rolecall kubeconfig prod --repin")]
 pub(crate) struct Kubeconfig {
     /// The profiles
@@ -174,7 +174,7 @@ pub(crate) struct Kubeconfig {
     /// Print a complete kubeconfig instead of changing one
     #[arg(long, conflicts_with_all = ["kubeconfig", "make_current"])]
     pub(crate) print: bool,
-    /// Take over a changed server or certificate authority as the new pin
+    /// Accept a changed server or certificate authority as the new pin
     #[arg(long)]
     pub(crate) repin: bool,
     /// Make it the current context (of several profiles, the first)
@@ -187,8 +187,8 @@ pub(crate) struct Kubeconfig {
 
 /// Answer kubectl with a token (kubectl runs this)
 ///
-/// Reads KUBERNETES_EXEC_INFO and prints an ExecCredential, as an exec credential plugin of client-go does. Whatever
-/// goes wrong is one line on standard error; standard output stays empty then.
+/// Reads KUBERNETES_EXEC_INFO and prints an ExecCredential, as an exec credential plugin of client-go does. An
+/// error is one line on standard error; standard output then stays empty.
 #[derive(Debug, Args)]
 #[command(after_help = "In a kubeconfig, as written by rolecall kubeconfig:
   users:
@@ -209,13 +209,13 @@ pub(crate) struct Token {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  Keep an eye on the sessions; Ctrl-C ends it:
+  Watch the sessions; Ctrl-C ends it:
     rolecall status --watch
 
   A line of JSON for every change, for a program:
     rolecall status --watch --json")]
 pub(crate) struct Status {
-    /// Go on, and show every change as it happens
+    /// Keep running, and show every change as it happens
     #[arg(short, long)]
     pub(crate) watch: bool,
     /// JSON, for programs
@@ -223,7 +223,7 @@ pub(crate) struct Status {
     pub(crate) json: bool,
 }
 
-/// Get a new session now; if that fails, the present one stays
+/// Get a new session now; if that fails, the current one stays
 #[derive(Debug, Args)]
 pub(crate) struct Refresh {
     /// The profile

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// A moment after which nobody waits any more, and how long that was from the start.
+/// The time at which a wait ends, and how long the whole wait may take.
 ///
 /// One is made where a call begins and handed down, so that connecting, starting the daemon, writing and reading share
 /// it rather than each having their own.
@@ -58,19 +58,19 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// The steady clock, for those who measure: nobody sets it.
+/// The monotonic clock, for measuring.
 #[allow(clippy::disallowed_methods)] // this module is the proper place
 pub(crate) fn monotonic_now() -> Instant {
     Instant::now()
 }
 
-/// A pause before the next attempt, doubling from 5 ms to 40 ms and spread over half to all of it, so that many clients
-/// that wait for the same daemon do not come back in step.
+/// The pause before the next attempt: doubles from 5 ms to 40 ms, with a jitter of half of it, so that clients that wait
+/// for the same daemon do not retry together.
 pub(crate) fn backoff(attempt: u32) -> Duration {
     jittered(5_000 << attempt.min(3))
 }
 
-/// The same, doubling to 500 ms: for a daemon that has too many callers already, and does not need them every 40 ms.
+/// Like [`backoff`], up to 500 ms: for a daemon that has too many callers.
 pub(crate) fn long_backoff(attempt: u32) -> Duration {
     jittered((5_000 << attempt.min(7)).min(500_000))
 }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_stay_within_bounds() {
+    fn backoff_grows_within_bounds() {
         for attempt in 0..40 {
             let full = Duration::from_millis([5, 10, 20, 40][attempt.min(3) as usize]);
             let pause = backoff(attempt);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_narrows_and_ends() {
+    fn deadline_within_takes_the_earlier() {
         let call = Deadline::after(Duration::from_secs(10));
         let connect = call.within(Duration::from_secs(2));
         assert_eq!(connect.limit(), Duration::from_secs(2));

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_gets_no_credentials_of_one_terminal() {
+    fn for_daemon_drops_credentials() {
         let shell = environment(&[
             ("HOME", "/home/dev"),
             ("AWS_PROFILE", "other"),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_paths_do_not_change_their_meaning() {
+    fn for_daemon_relative_paths_are_absolute() {
         let here = std::env::current_dir().unwrap();
         let shell = environment(&[("ROLECALL_CONFIG", "my.toml"), ("PATH", "bin:/usr/bin")]);
         let kept = shell.for_daemon();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_found_on_absolute_parts_of_the_path() {
+    fn find_program_skips_relative_folders() {
         assert!(environment(&[("PATH", ".:relative:/nowhere:/bin")]).find_program("sh").is_some());
         assert_eq!(environment(&[("PATH", ".:..")]).find_program("sh"), None);
         assert_eq!(environment(&[]).find_program("sh"), None);

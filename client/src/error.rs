@@ -1,4 +1,4 @@
-//! What went wrong, as it is told: a message, what to do about it, and the exit code.
+//! An error for the user: a message, a hint and the exit code.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     Bug = 70,
 }
 
-/// An error on its way to the person: one line on standard error and an exit code.
+/// An error for the user: one line on standard error and an exit code.
 ///
 /// Both texts are made safe for a terminal here, whatever they were put together from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +50,12 @@ impl CliError {
         Self::new(Exit::Failed, message, hint)
     }
 
-    /// Everything there is to say has been said; what is left is the exit code.
+    /// The message was printed already; only the exit code is left.
     pub(crate) const fn silent(code: u8) -> Self {
         Self { code, message: String::new(), untouched: None, hint: None }
     }
 
-    /// The same, saying first what it is about.
+    /// Puts the subject in front of the message.
     #[must_use]
     pub(crate) fn with_subject(mut self, what: impl fmt::Display) -> Self {
         if !self.is_silent() {
@@ -64,7 +64,7 @@ impl CliError {
         self
     }
 
-    /// The same, with more to say after the advice.
+    /// Adds a sentence after the hint.
     #[must_use]
     pub(crate) fn with_hint_suffix(mut self, more: &str) -> Self {
         if !self.is_silent() {
@@ -73,13 +73,13 @@ impl CliError {
         self
     }
 
-    /// The same, with other advice.
+    /// Replaces the hint.
     #[must_use]
     pub(crate) fn with_hint(self, hint: &str) -> Self {
         if self.is_silent() { self } else { Self { untouched: None, hint: Some(hint.to_owned()), ..self } }
     }
 
-    /// The same, with more to say before the advice, so that a command at the end of the line can be copied.
+    /// Adds a sentence before the hint, so that a command at the end of the line can be copied.
     #[must_use]
     pub(crate) fn with_hint_prefix(mut self, more: &str) -> Self {
         if !self.is_silent() {
@@ -121,7 +121,7 @@ impl fmt::Display for CliError {
 }
 
 impl From<ErrorBody> for CliError {
-    /// The daemon's words, as they are.
+    /// Keeps the daemon's message and hint.
     fn from(body: ErrorBody) -> Self {
         let code = body.code.exit_code();
         let body = body.sanitized();
@@ -149,33 +149,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_and_its_hint_are_one_line() {
+    fn display_is_one_line() {
         let error = CliError::failed("prod: it\nbroke", "Run: rolecall agent restart");
         assert_eq!(error.to_string(), "prod: it broke. Run: rolecall agent restart");
         assert_eq!(error.with_subject("x").to_string(), "x: prod: it broke. Run: rolecall agent restart");
     }
 
     #[test]
-    fn that_nothing_was_written_is_said_once() {
-        let told = |error: CliError| error.nothing_written().nothing_written().to_string();
+    fn nothing_written_is_stated_once() {
+        let result_text = |error: CliError| error.nothing_written().nothing_written().to_string();
         let bare = CliError { code: 1, message: "no".to_owned(), untouched: None, hint: None };
-        assert_eq!(told(bare), "no. Nothing was written.");
-        assert_eq!(told(CliError::failed("no", "Run: x")), "no. Nothing was written. Run: x");
-        let left = CliError::failed("no", "Mend it.").untouched(Untouched::LeftAsItWas);
-        assert_eq!(left.to_string(), "no. It was left as it was. Mend it.");
-        assert_eq!(told(left), "no. Nothing was written. Mend it.");
+        assert_eq!(result_text(bare), "no. Nothing was written.");
+        assert_eq!(result_text(CliError::failed("no", "Run: x")), "no. Nothing was written. Run: x");
+        let left = CliError::failed("no", "Fix it.").untouched(Untouched::LeftAsItWas);
+        assert_eq!(left.to_string(), "no. It was left as it was. Fix it.");
+        assert_eq!(result_text(left), "no. Nothing was written. Fix it.");
         let locked = CliError::failed("no", "Remove the lock.").untouched(Untouched::NothingChanged);
-        assert_eq!(told(locked), "no. Nothing was written. Remove the lock.");
+        assert_eq!(result_text(locked), "no. Nothing was written. Remove the lock.");
         assert!(CliError::silent(1).nothing_written().is_silent());
     }
 
     #[test]
-    fn advice_can_be_followed_by_more() {
+    fn with_hint_suffix_appends_a_sentence() {
         let bare = CliError { code: 1, message: "no".to_owned(), untouched: None, hint: None };
         assert_eq!(bare.clone().with_hint_suffix("More").to_string(), "no. More");
         assert_eq!(
-            bare.with_hint_suffix("Mend that line.").with_hint_suffix("More").to_string(),
-            "no. Mend that line. More"
+            bare.with_hint_suffix("Fix that line.").with_hint_suffix("More").to_string(),
+            "no. Fix that line. More"
         );
         assert_eq!(CliError::failed("no", "Run: x").with_hint("Run: y").to_string(), "no. Run: y");
         assert!(
@@ -187,8 +187,9 @@ mod tests {
         assert!(CliError::silent(1).with_hint_prefix("It stays").is_silent());
     }
 
+    /// Fault matrix row 39.
     #[test]
-    fn row_39_a_hostile_daemon_moves_no_cursor() {
+    fn daemon_error_control_characters_are_escaped() {
         let body = ErrorBody {
             code: ErrorCode::LoginNeeded,
             message: "a\u{1b}[2Jb".to_owned(),

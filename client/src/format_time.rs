@@ -1,4 +1,4 @@
-//! Times in words, as pure functions of now.
+//! Times as text: pure functions of the current time.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use rolecall_protocol::{ClockStatus, ErrorClass, Problem, SessionStatus};
@@ -23,7 +23,7 @@ pub(crate) fn duration(length: SignedDuration) -> String {
 /// How long something still lasts.
 pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
     match end.duration_since(now) {
-        over if over.as_secs() <= 0 => "over".to_owned(),
+        over if over.as_secs() <= 0 => "expired".to_owned(),
         rest => format!("{} left", duration(rest)),
     }
 }
@@ -61,8 +61,8 @@ pub(crate) fn time_of_day(then: Timestamp, zone: &TimeZone) -> String {
     then.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
 }
 
-/// A moment and how far off it is: `15:42 (1 h)`, with what else there is to say about that. A session that was asked
-/// for as one hour is told as one hour even a second later.
+/// A moment and how far off it is: `15:42 (1 h)`, with what else there is to say about that. Rounds up by 5 s, so
+/// that a new session of one hour reads `1 h`.
 pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Option<&str>) -> String {
     let rest = end.duration_since(now).saturating_add(SignedDuration::from_secs(5));
     let aside = aside.map(|aside| format!("; {aside}")).unwrap_or_default();
@@ -75,17 +75,17 @@ pub(crate) fn granted_if_shorter(session: &SessionStatus, asked: SignedDuration)
     (asked.saturating_sub(granted) > SignedDuration::from_mins(1)).then_some(granted)
 }
 
-/// How it is told that a profile has no session and nothing is wrong: a daemon that was started anew has none either.
+/// The state of a profile without a session and without a problem. A restarted daemon has no session either.
 pub(crate) const fn unused_session(last_used: Option<Timestamp>, needs_login: bool) -> &'static str {
     match (last_used, needs_login) {
         (Some(_), true) => "no session; needs a login",
-        (Some(_), false) => "no session; got on next use",
+        (Some(_), false) => "no session; assumed on next use",
         (None, true) => "not used yet; needs a login",
         (None, false) => "not used yet",
     }
 }
 
-/// How it is told that a profile's session has ended and nothing is wrong.
+/// The state of a profile whose session has expired, without a problem.
 pub(crate) const fn expired_session(needs_login: bool) -> &'static str {
     if needs_login { "expired; needs a login" } else { "expired, renewed on use" }
 }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths() {
+    fn duration_two_units_at_most() {
         for (seconds, words) in [
             (-5, "0 s"),
             (0, "0 s"),
@@ -147,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn relative_times() {
+    fn relative_times_past_and_future() {
         let now = at("2026-01-02T12:00:00Z");
         assert_eq!(time_left(now, at("2026-01-02T12:47:30Z")), "47 min left");
-        assert_eq!(time_left(now, at("2026-01-02T12:00:00Z")), "over");
-        assert_eq!(time_left(now, at("2026-01-01T12:00:00Z")), "over");
+        assert_eq!(time_left(now, at("2026-01-02T12:00:00Z")), "expired");
+        assert_eq!(time_left(now, at("2026-01-01T12:00:00Z")), "expired");
         assert_eq!(ago(now, at("2026-01-02T11:59:48Z")), "12 s ago");
         assert_eq!(ago(now, at("2026-01-02T11:57:00Z")), "3 min ago");
         assert_eq!(ago(now, at("2026-01-02T11:59:59.5Z")), "just now");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_cut_short_by_more_than_a_minute_or_not_at_all() {
+    fn granted_if_shorter_within_a_minute_is_none() {
         let cut = |seconds: i64, asked| {
             let issued = at("2026-01-02T12:00:00Z");
             let session = SessionStatus {
@@ -180,39 +180,45 @@ mod tests {
     }
 
     #[test]
-    fn the_next_try_is_told_unless_a_login_is_waited_for() {
+    fn next_try_login_problem_has_none() {
         let now = at("2026-01-02T12:00:00Z");
-        let told = |class: &str, retry: Option<&str>| {
+        let result_text = |class: &str, retry: Option<&str>| {
             let problem = serde_json::json!({"since": "2026-01-02T11:00:00Z", "class": class, "retry": retry,
                 "code": "aws_unavailable", "message": "STS does not answer"});
             next_try(&serde_json::from_value(problem).unwrap(), now)
         };
-        assert_eq!(told("retry", Some("2026-01-02T12:00:12Z")).as_deref(), Some("in 12 s"));
-        assert_eq!(told("change", Some("2026-01-02T11:59:00Z")).as_deref(), Some("now"));
-        assert_eq!(told("moon", Some("2026-01-02T12:01:00Z")).as_deref(), Some("in 1 min"));
-        assert_eq!(told("retry", None), None);
-        assert_eq!(told("login", Some("2026-01-02T12:00:12Z")), None);
+        assert_eq!(result_text("retry", Some("2026-01-02T12:00:12Z")).as_deref(), Some("in 12 s"));
+        assert_eq!(result_text("change", Some("2026-01-02T11:59:00Z")).as_deref(), Some("now"));
+        assert_eq!(result_text("moon", Some("2026-01-02T12:01:00Z")).as_deref(), Some("in 1 min"));
+        assert_eq!(result_text("retry", None), None);
+        assert_eq!(result_text("login", Some("2026-01-02T12:00:12Z")), None);
     }
 
     #[test]
-    fn the_clock_against_that_of_aws() {
-        let told = |skew_seconds, measured, corrected| {
+    fn clock_status_skew_is_named() {
+        let result_text = |skew_seconds, measured, corrected| {
             let status = ClockStatus { skew_seconds, measured: at(measured), corrected };
             clock_status(Some(&status), at("2026-01-02T12:00:00Z"))
         };
-        assert_eq!(told(0, "2026-01-02T11:55:00Z", false), "in step with AWS's (measured 5 min ago)");
-        assert_eq!(told(-2, "2026-01-02T12:00:00Z", false), "in step with AWS's (measured just now)");
-        assert_eq!(told(3, "2026-01-02T12:00:00Z", false), "3 s behind AWS's (measured just now)");
-        assert_eq!(told(420, "2026-01-02T11:55:00Z", true), "7 min behind AWS's, corrected (measured 5 min ago)");
-        assert_eq!(told(-7200, "2026-01-02T11:59:00Z", true), "2 h ahead of AWS's, corrected (measured 1 min ago)");
+        assert_eq!(result_text(0, "2026-01-02T11:55:00Z", false), "in step with AWS's (measured 5 min ago)");
+        assert_eq!(result_text(-2, "2026-01-02T12:00:00Z", false), "in step with AWS's (measured just now)");
+        assert_eq!(result_text(3, "2026-01-02T12:00:00Z", false), "3 s behind AWS's (measured just now)");
+        assert_eq!(
+            result_text(420, "2026-01-02T11:55:00Z", true),
+            "7 min behind AWS's, corrected (measured 5 min ago)"
+        );
+        assert_eq!(
+            result_text(-7200, "2026-01-02T11:59:00Z", true),
+            "2 h ahead of AWS's, corrected (measured 1 min ago)"
+        );
         assert_eq!(clock_status(None, at("2026-01-02T12:00:00Z")), "not compared with AWS's yet");
-        // Whatever a daemon says, it is told rather than computed with.
-        assert!(told(i64::MIN, "2026-01-02T12:00:00Z", true).contains(" ahead of AWS's, corrected"));
-        assert!(told(i64::MAX, "2026-01-02T12:00:00Z", true).contains(" behind AWS's, corrected"));
+        // Extreme values do not overflow.
+        assert!(result_text(i64::MIN, "2026-01-02T12:00:00Z", true).contains(" ahead of AWS's, corrected"));
+        assert!(result_text(i64::MAX, "2026-01-02T12:00:00Z", true).contains(" behind AWS's, corrected"));
     }
 
     #[test]
-    fn in_the_local_zone() {
+    fn absolute_times_are_local() {
         let zone = TimeZone::fixed(jiff::tz::offset(1));
         let now = at("2026-01-02T13:42:01Z");
         assert_eq!(until(now, at("2026-01-02T14:42:00Z"), &zone, None), "15:42 (1 h)");

@@ -1,7 +1,7 @@
 //! `rolecall`: configures profiles, and is the exec credential plugin that kubectl runs.
 //!
-//! `rolecall token NAME`, which kubectl runs, is looked for by hand before there is any argument parser: that path does
-//! nothing but ask the daemon. Everything else goes through [`cli`] and [`run`].
+//! `rolecall token NAME`, which kubectl runs, is recognised before any argument parser runs: that path only
+//! calls the daemon. Every other command goes through [`cli`] and [`run`].
 
 #[cfg(test)]
 mod architecture;
@@ -66,7 +66,7 @@ fn fast_path(arguments: &[OsString]) -> Option<&OsStr> {
     }
 }
 
-/// The environment, for those who have to pass it on.
+/// Reads the environment of this process.
 #[allow(clippy::disallowed_methods)] // the client's one look at all of it
 fn environment() -> Environment {
     std::env::vars_os().collect()
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_plain_form_is_fast() {
+    fn fast_path_accepts_only_the_plain_form() {
         let decide = |words: &[&str]| {
             let arguments: Vec<OsString> = words.iter().map(Into::into).collect();
             fast_path(&arguments).map(|name| name.to_string_lossy().into_owned())

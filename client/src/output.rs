@@ -1,7 +1,7 @@
 //! The one file that writes to standard output and standard error.
 //!
-//! Standard output is data and results, standard error is talk; on failure standard output stays empty. Colours are
-//! written always and taken out by `anstream` where nobody sees them (no terminal, `NO_COLOR`).
+//! Standard output is data and results, standard error is for notes and errors; on failure standard output stays empty.
+//! Text is written with colours; `anstream` removes them where there is no terminal, and for `NO_COLOR`.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -21,7 +21,7 @@ pub(crate) fn stdout_bytes(mut bytes: &[u8]) -> Result<(), CliError> {
             Err(error) => {
                 return Err(CliError::failed(
                     format!("cannot write to standard output: {error}"),
-                    "What reads it has gone, or its disk is full",
+                    "Check that its reader still runs and that its disk has room",
                 ));
             }
         }
@@ -54,7 +54,7 @@ pub(crate) fn print(text: &str) -> Result<(), CliError> {
         io::ErrorKind::BrokenPipe => CliError::silent(Exit::Failed as u8),
         _ => CliError::failed(
             format!("cannot write to standard output: {error}"),
-            "What reads it has gone, or its disk is full",
+            "Check that its reader still runs and that its disk has room",
         ),
     })
 }
@@ -87,7 +87,7 @@ pub(crate) fn print_error(error: &CliError) {
 /// Shows what clap has to say: help and version on standard output, everything else on standard error. Returns the exit
 /// code.
 pub(crate) fn print_usage_error(error: &clap::Error) -> u8 {
-    // Where even this cannot be written there is nobody left to tell.
+    // A failed write here cannot be reported anywhere.
     let _ = error.print();
     u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8)
 }

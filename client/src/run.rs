@@ -1,11 +1,11 @@
-//! From what was asked for to what does it.
+//! Runs the command that the user asked for.
 
 use crate::cli::{Cli, Command};
 use crate::commands;
 use crate::context::Context;
 use crate::error::CliError;
 
-/// Does what was asked for.
+/// Runs the command.
 pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
     match cli.command {
         Command::Add(wanted) => commands::add::run(&wanted, context),

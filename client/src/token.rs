@@ -46,8 +46,8 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
     let most = endpoint.max_body_bytes();
     if info.len() > most {
         return Err(CliError::failed(
-            format!("{name}: {EXEC_INFO_VARIABLE} has {} bytes, and {most} are possible", info.len()),
-            "Have kubectl set it, by a context that this writes: rolecall kubeconfig",
+            format!("{name}: {EXEC_INFO_VARIABLE} has {} bytes, more than {most}", info.len()),
+            "Let kubectl set it, with a context written by: rolecall kubeconfig",
         ));
     }
     let daemon = match Daemon::find(IfAbsent::Start(read_environment)) {

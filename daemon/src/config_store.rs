@@ -100,7 +100,9 @@ impl<T: PartialEq> ConfigStore<T> {
         *seen = digest;
         let old = self.current();
         // An empty or missing file is an editor at work, or a mistake: the last configuration stays active (row 90).
-        if let Some(gone) = file::gone(&self.path).filter(|_| *old.value != (self.prepare)(&Config::default())) {
+        if let Some(gone) =
+            file::missing_or_empty(&self.path).filter(|_| *old.value != (self.prepare)(&Config::default()))
+        {
             return self.refuse(&old, gone);
         }
         match file::load(&self.path) {

@@ -1,12 +1,12 @@
-//! Renews sessions before anyone asks: one task, one queue of due times, whatever the number of profiles.
+//! Renews sessions before they are asked for: one task and one queue of due times, for any number of profiles.
 //!
 //! A session that was used within its profile's `keep_warm` is renewed at a random point in the middle of its life (B1),
-//! so that AWS may be down for half of it and nobody notices. A renewal that fails is tried again with growing pauses;
-//! what nobody uses any more is left to end by itself. When is a pure function of `now`; the task looks at the clock now and
-//! then whatever is planned, since timers do not count the time that a laptop sleeps.
+//! for example between 27 and 33 min of an hour. AWS may therefore fail for half of a session's life without an effect. A
+//! renewal that fails is repeated with growing pauses. A session that nothing uses expires. Due times are pure functions
+//! of `now`; the task also reads the clock every [`POLL_INTERVAL`], since timers do not count the time of a suspended
+//! machine.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,194 +16,188 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::sessions::{Freshness, Known, SessionError, Sessions};
-use rolecall_core::clock::{Clock, left, next_minute};
-use rolecall_core::profile::RoleChain;
+use rolecall_core::clock::{Clock, next_minute, time_until};
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::LastFailure;
 
-/// The longest sleep without a look at the clock where nobody tells that the machine wakes up (B10). Linux does at once
-/// ([`crate::system_events`]), and an idle laptop's processor is better left asleep: there it is the next minute.
-const LOOK: Duration = Duration::from_secs(15);
-/// The pauses after failures grow from here … (B5)
-const PAUSE: Duration = Duration::from_secs(5);
-/// … to here.
-const PAUSE_MAX: Duration = Duration::from_mins(1);
-/// What is due when the machine wakes up is spread over this (B10).
-const SPREAD: Duration = Duration::from_secs(3);
-/// Renewals under way at once: half of what STS is asked, so that somebody who waits never waits for these.
-const FLYING: usize = 4;
-/// Void entries that the queue may carry along beside as many as there are good ones.
-const VOID: usize = 64;
-/// Events that may wait; a full queue loses a note of use, and the next use makes it again.
-const QUEUE: usize = 4096;
+/// The longest wait without reading the clock where the system does not report that the machine wakes up (B10). Linux
+/// reports it ([`crate::system_events`]); there the clock is read once a minute, so that an idle processor stays asleep.
+const POLL_INTERVAL: Duration = Duration::from_secs(15);
+/// The bound of the first pause after a failure (B5). It doubles with each further failure …
+const MIN_PAUSE: Duration = Duration::from_secs(5);
+/// … up to this.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
+/// Renewals that are due when the machine wakes up start at random within this time (B10).
+const WAKE_JITTER: Duration = Duration::from_secs(3);
+/// Renewals in flight at once: half of the calls that STS gets at once, so that a caller never waits for a renewal.
+const MAX_IN_FLIGHT: usize = 4;
+/// Events that may wait. A full queue loses a use, and the next use of the chain sends it again.
+const EVENT_CAPACITY: usize = 4096;
+/// Changes of plans that a subscriber may lag behind.
+const PLAN_CAPACITY: usize = 256;
+/// How long before its end the renewal of a session is tried that needs an MFA code from the user, so that the failure
+/// shows that the code is needed.
+const MFA_NOTICE: Duration = Duration::from_mins(15);
 
-/// How long before its end a session that only a person can renew is tried to be renewed, and so said to be wanting.
-const SOON: Duration = Duration::from_mins(15);
-
-/// Plans that a watcher may be behind.
-const NEWS: usize = 256;
-
-/// Tells the engine what happened, and people what it plans.
+/// Sends events to the renewal task, and reads its plans. Clones share one task.
 #[derive(Clone)]
 pub struct Renewer {
-    tell: mpsc::Sender<Event>,
+    events: mpsc::Sender<Event>,
     planned: Planned,
-    news: broadcast::Sender<RoleChain>,
+    plan_events: broadcast::Sender<RoleChain>,
 }
 
-/// When each chain is renewed next: written by the engine alone.
+/// When each chain is renewed next. Written by the task only.
 type Planned = Arc<Mutex<HashMap<RoleChain, SystemTime>>>;
 
-/// Everything that makes the engine move, beside time.
+/// When a renewal is due, with a number that tells renewals of the same time apart.
+type DueAt = (SystemTime, u64);
+
+/// Everything on which the task acts, besides time.
 enum Event {
-    /// A session was handed out; its chain is to be kept warm for that long.
+    /// A session of the chain was used, which is to be renewed for this long.
     Used(RoleChain, Duration),
-    /// A flight has ended, whoever started_at it.
-    Landed(RoleChain),
-    /// More flights have ended than could be told.
-    Missed,
-    /// A renewal of ours has ended.
-    Renewed(RoleChain),
-    /// The configuration changed: only what is still wanted is kept.
-    Changed,
-    /// What failed may work now.
-    Forgiven,
-    /// Look at the clock now.
-    Look,
+    /// A load has ended, of a renewal or of a caller.
+    LoadEnded(RoleChain),
+    /// More loads have ended than could be reported.
+    LoadEventsLost,
+    /// A renewal has ended.
+    RenewalEnded(RoleChain),
+    /// The configuration changed: chains without a session are dropped.
+    ConfigChanged,
+    /// Failures were cleared: their chains may be renewed now.
+    FailuresCleared,
+    /// Read the clock now.
+    Poll,
 }
 
-/// The engine's memory.
+/// The state of the task.
 struct Engine {
     sessions: Sessions,
     clock: Clock,
-    /// The clock's, as of the last look.
+    /// The clock's count of discontinuities, as read last.
     discontinuities: u64,
-    warm: HashMap<RoleChain, TrackedChain>,
-    due: BinaryHeap<Reverse<(SystemTime, u64)>>,
-    /// The chains of the entries in `due`, by number; an entry without one is void.
-    entries: HashMap<u64, RoleChain>,
-    next: u64,
-    flying: usize,
+    tracked: HashMap<RoleChain, TrackedChain>,
+    due: BTreeMap<DueAt, RoleChain>,
+    last_number: u64,
+    in_flight: usize,
     renewer: Renewer,
 }
 
-/// What is known of a chain that is kept warm.
+/// A chain whose session is renewed.
 #[derive(Debug, Clone, Copy)]
 struct TrackedChain {
-    /// Until when, unless it is used again.
+    /// When renewing ends, unless the session is used again.
     until: SystemTime,
-    /// The entry in the queue that counts.
-    entry: Option<u64>,
-    /// Whether a renewal is under way.
+    /// Its key in `Engine::due`.
+    due_at: Option<DueAt>,
     is_loading: bool,
 }
 
-/// When a session is renewed: at `share` (0.45 to 0.55) of its life, and never with less than twenty minutes left of a
-/// life that is longer than forty. `None` for what has no end.
+/// Returns when a session is renewed: at `share` (0.45 to 0.55) of its life, and with at least 20 min left if its life is
+/// longer than 40 min. `None` for a session that does not expire.
 #[must_use]
 pub fn renew_at(session: &Session, share: f64) -> Option<SystemTime> {
     let end = session.expires()?;
-    let life = left(session.issued, end);
+    let life = time_until(session.issued, end);
     let floor = Duration::from_mins(20);
     let spent = life.mul_f64(share.clamp(0.0, 1.0));
     Some(session.issued + if life > 2 * floor { spent.min(life.saturating_sub(floor)) } else { spent })
 }
 
-/// The pause after so many failures in a row: full jitter below a bound that doubles (B5).
+/// Returns the pause after a number of failures in a row: random (`share`) below a bound that doubles from 5 s to 60 s (B5).
 #[must_use]
 pub fn pause(failures: u32, share: f64) -> Duration {
-    let bound = PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(PAUSE_MAX);
-    bound.mul_f64(share.clamp(0.0, 1.0)).max(PAUSE / 5)
+    let bound = MIN_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(MAX_PAUSE);
+    bound.mul_f64(share.clamp(0.0, 1.0)).max(MIN_PAUSE / 5)
 }
 
-/// When the next renewal is tried: in the middle of the session's life, or a while after the last failure. `None` where there
-/// is nothing to renew, or where only a person can help.
+/// Returns when the next renewal is tried: in the middle of the session's life, or after the pause that follows a failure.
+/// `None` where there is no session to renew, or where only the user can end the failure.
 #[must_use]
 fn next_try(chain: &RoleChain, known: &Known, share: f64) -> Option<SystemTime> {
     let session = known.session.as_ref()?;
     match &known.last_failure {
-        // It is theirs to decide when; but what ends soon is to be seen.
-        None if chain.needs_interactive_mfa() => session.expires().map(|end| end - SOON),
+        None if chain.needs_interactive_mfa() => session.expires().map(|end| end - MFA_NOTICE),
         None => renew_at(session, 0.45 + 0.1 * share),
         Some(last_failure) => session.expires().and_then(|_| after(last_failure, share)),
     }
 }
 
 fn after(last_failure: &LastFailure<SessionError>, share: f64) -> Option<SystemTime> {
-    // Time has to help. For how long it is remembered is for callers; here somebody who has time asks, but never before AWS
-    // wants to be asked, nor all in the moment in which it does.
-    last_failure.until()?;
-    let rest = last_failure.error.retry_after().unwrap_or_default();
-    Some(last_failure.last + rest + pause(last_failure.failures, share))
+    // A failure that time does not end is not repeated. Callers wait for the failure's time to live; a renewal waits for its
+    // own pause, which begins when AWS's Retry-After ends.
+    last_failure.retry_at()?;
+    let retry_after = last_failure.error.retry_after().unwrap_or_default();
+    Some(last_failure.last + retry_after + pause(last_failure.failures, share))
 }
 
 impl Renewer {
-    /// Starts the engine; it ends with `stop`.
+    /// Starts the task. It ends when `stop` is cancelled.
     pub fn start(sessions: Sessions, clock: Clock, stop: CancellationToken) -> Self {
-        let (tell, told) = mpsc::channel(QUEUE);
-        let (news, _) = broadcast::channel(NEWS);
-        let renewer = Self { tell, planned: Planned::default(), news };
-        let landings = sessions.news();
+        let (events, received) = mpsc::channel(EVENT_CAPACITY);
+        let (plan_events, _) = broadcast::channel(PLAN_CAPACITY);
+        let renewer = Self { events, planned: Planned::default(), plan_events };
+        let load_events = sessions.load_events();
         let engine = Engine {
             discontinuities: clock.discontinuities(),
             sessions,
             clock,
-            warm: HashMap::new(),
-            due: BinaryHeap::new(),
-            entries: HashMap::new(),
-            next: 0,
-            flying: 0,
+            tracked: HashMap::new(),
+            due: BTreeMap::new(),
+            last_number: 0,
+            in_flight: 0,
             renewer: renewer.clone(),
         };
-        tokio::spawn(engine.run(told, landings, stop));
+        tokio::spawn(engine.run(received, load_events, stop));
         renewer
     }
 
-    /// A session of that chain was handed out.
+    /// Reports that a session of the chain was used; it is renewed for `keep_warm` from now on.
     pub fn used(&self, chain: &RoleChain, keep_warm: Duration) {
-        self.tell(Event::Used(chain.clone(), keep_warm));
+        self.send(Event::Used(chain.clone(), keep_warm));
     }
 
-    /// The configuration changed.
-    pub fn changed(&self) {
-        self.tell(Event::Changed);
+    /// Reports that the configuration changed.
+    pub fn config_changed(&self) {
+        self.send(Event::ConfigChanged);
     }
 
-    /// What failed may work now: somebody logged in, or AWS's own files were changed.
+    /// Reports that failures were cleared, for example by a login.
     pub fn failures_cleared(&self) {
-        self.tell(Event::Forgiven);
+        self.send(Event::FailuresCleared);
     }
 
-    /// Something may be due: the machine woke up, its network changed, or a test turned its clock.
-    pub fn peek(&self) {
-        self.tell(Event::Look);
+    /// Has the task read the clock now.
+    pub fn poll(&self) {
+        self.send(Event::Poll);
     }
 
-    /// When the session of that chain is renewed next, if it is.
+    /// Returns when the session of the chain is renewed next, if a renewal is planned.
     #[must_use]
     pub fn planned(&self, chain: &RoleChain) -> Option<SystemTime> {
         self.plans().get(chain).copied()
     }
 
-    /// The chains whose plans change from now on.
+    /// Subscribes to the chains whose plans change from now on.
     #[must_use]
-    pub fn news(&self) -> broadcast::Receiver<RoleChain> {
-        self.news.subscribe()
+    pub fn plan_events(&self) -> broadcast::Receiver<RoleChain> {
+        self.plan_events.subscribe()
     }
 
-    fn tell(&self, event: Event) {
-        // Full or gone: what is lost is a note of use, which the next use makes again, or a hint to do at once what is done in
-        // time.
-        drop(self.tell.try_send(event));
+    fn send(&self, event: Event) {
+        // A full queue loses a use, which the next use repeats, or an event that the next poll makes up for.
+        drop(self.events.try_send(event));
     }
 
-    fn plan(&self, chain: &RoleChain, at: Option<SystemTime>) {
+    fn set_plan(&self, chain: &RoleChain, at: Option<SystemTime>) {
         let before = match at {
             Some(at) => self.plans().insert(chain.clone(), at),
             None => self.plans().remove(chain),
         };
         if before != at {
-            drop(self.news.send(chain.clone()));
+            drop(self.plan_events.send(chain.clone()));
         }
     }
 
@@ -215,144 +209,136 @@ impl Renewer {
 impl Engine {
     async fn run(
         mut self,
-        mut told: mpsc::Receiver<Event>,
-        mut landings: broadcast::Receiver<RoleChain>,
+        mut events: mpsc::Receiver<Event>,
+        mut load_events: broadcast::Receiver<RoleChain>,
         stop: CancellationToken,
     ) {
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => return,
-                event = told.recv() => event,
-                landed = landings.recv() => match landed {
-                    Ok(chain) => Some(Event::Landed(chain)),
-                    Err(RecvError::Lagged(_)) => Some(Event::Missed),
+                event = events.recv() => event,
+                ended = load_events.recv() => match ended {
+                    Ok(chain) => Some(Event::LoadEnded(chain)),
+                    Err(RecvError::Lagged(_)) => Some(Event::LoadEventsLost),
                     Err(RecvError::Closed) => None,
                 },
-                () = tokio::time::sleep_until(self.next_look()) => Some(Event::Look),
+                () = tokio::time::sleep_until(self.next_poll()) => Some(Event::Poll),
             };
             let Some(event) = event else { return };
-            self.take_in(event);
-            self.notice_shocks();
-            self.renew_what_is_due();
+            self.handle(event);
+            self.check_discontinuities();
+            self.start_due();
         }
     }
 
-    /// Until when nothing is to be done.
-    fn next_look(&self) -> Instant {
-        let look = if cfg!(target_os = "linux") { next_minute() } else { Instant::now() + LOOK };
+    fn next_poll(&self) -> Instant {
+        let poll = if cfg!(target_os = "linux") { next_minute() } else { Instant::now() + POLL_INTERVAL };
         match self.next_due() {
-            Some(due) if self.flying < FLYING => look.min(Instant::now() + left(self.clock.now(), due)),
-            // Nothing to do, or nobody to do it: the end of a renewal that is under way wakes us.
-            _ => look,
+            Some(due) if self.in_flight < MAX_IN_FLIGHT => poll.min(Instant::now() + time_until(self.clock.now(), due)),
+            // With nothing due, or every place taken, the next event starts the next renewal.
+            _ => poll,
         }
     }
 
-    fn take_in(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
-            Event::Used(chain, keep_warm) => self.used(&chain, keep_warm),
-            Event::Landed(chain) => self.plan(&chain),
-            Event::Missed | Event::Forgiven => self.plan_all(),
-            Event::Renewed(chain) => {
-                self.flying = self.flying.saturating_sub(1);
-                if let Some(warm) = self.warm.get_mut(&chain) {
-                    warm.is_loading = false;
+            Event::Used(chain, keep_warm) => self.track(&chain, keep_warm),
+            Event::LoadEnded(chain) => self.plan(&chain),
+            Event::LoadEventsLost | Event::FailuresCleared => self.plan_all(),
+            Event::RenewalEnded(chain) => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                if let Some(tracked) = self.tracked.get_mut(&chain) {
+                    tracked.is_loading = false;
                     self.plan(&chain);
                 }
             }
-            Event::Changed => self.forget_what_is_gone(),
-            Event::Look => {}
+            Event::ConfigChanged => self.drop_chains_without_session(),
+            Event::Poll => {}
         }
     }
 
-    fn used(&mut self, chain: &RoleChain, keep_warm: Duration) {
+    fn track(&mut self, chain: &RoleChain, keep_warm: Duration) {
         let until = self.clock.now() + keep_warm;
-        if let Some(warm) = self.warm.get_mut(chain) {
-            warm.until = until;
+        if let Some(tracked) = self.tracked.get_mut(chain) {
+            tracked.until = until;
             return;
         }
-        self.warm.insert(chain.clone(), TrackedChain { until, entry: None, is_loading: false });
+        self.tracked.insert(chain.clone(), TrackedChain { until, due_at: None, is_loading: false });
         self.plan(chain);
     }
 
-    fn forget_what_is_gone(&mut self) {
+    fn drop_chains_without_session(&mut self) {
         let sessions = &self.sessions;
-        self.warm.retain(|chain, warm| warm.is_loading || sessions.peek(chain).session.is_some());
-        let warm = &self.warm;
-        self.entries.retain(|_, chain| warm.contains_key(chain));
-        self.renewer.plans().retain(|chain, _| warm.contains_key(chain));
+        self.tracked.retain(|chain, tracked| tracked.is_loading || sessions.peek(chain).session.is_some());
+        let tracked = &self.tracked;
+        self.due.retain(|_, chain| tracked.contains_key(chain));
+        self.renewer.plans().retain(|chain, _| tracked.contains_key(chain));
     }
 
-    /// The machine woke up, or its clock was set or corrected: what failed may work now, and what was planned in another time
-    /// is planned anew.
-    fn notice_shocks(&mut self) {
+    /// After the machine woke up, or its clock was set or corrected, failures are cleared and every plan is made again.
+    fn check_discontinuities(&mut self) {
         let discontinuities = self.clock.discontinuities();
         if std::mem::replace(&mut self.discontinuities, discontinuities) != discontinuities {
-            tracing::info!("The machine woke up, or its clock was set or corrected");
+            tracing::info!("machine woke up, or its clock was set or corrected");
             self.sessions.clear_all_failures();
             self.plan_all();
         }
     }
 
     fn plan_all(&mut self) {
-        for chain in self.warm.keys().cloned().collect::<Vec<_>>() {
+        for chain in self.tracked.keys().cloned().collect::<Vec<_>>() {
             self.plan(&chain);
         }
     }
 
-    /// Puts the chain's next renewal into the queue, if it is kept warm and there is one.
+    /// Puts the next renewal of a tracked chain into the queue, in the place of an earlier plan.
     fn plan(&mut self, chain: &RoleChain) {
-        let Some(warm) = self.warm.get_mut(chain).filter(|warm| !warm.is_loading) else { return };
+        let Some(tracked) = self.tracked.get_mut(chain).filter(|tracked| !tracked.is_loading) else { return };
         let now = self.clock.now();
-        // What is late already is late for many, and need not be so in the same moment.
-        let soonest = now + SPREAD.mul_f64(fastrand::f64());
-        let at =
-            next_try(chain, &self.sessions.peek(chain), fastrand::f64()).map(|at| if at <= now { soonest } else { at });
-        if let Some(void) = warm.entry.take() {
-            self.entries.remove(&void);
+        // Many chains may be overdue at once.
+        let soonest = now + WAKE_JITTER.mul_f64(fastrand::f64());
+        let at = next_try(chain, &self.sessions.peek(chain), fastrand::f64());
+        let at = at.map(|at| if at <= now { soonest } else { at });
+        if let Some(earlier) = tracked.due_at.take() {
+            self.due.remove(&earlier);
         }
-        warm.entry = at.map(|at| {
-            self.next += 1;
-            self.entries.insert(self.next, chain.clone());
-            self.due.push(Reverse((at, self.next)));
-            self.next
-        });
-        if self.due.len() > 2 * self.entries.len() + VOID {
-            let entries = &self.entries;
-            self.due.retain(|Reverse((_, entry))| entries.contains_key(entry));
+        if let Some(at) = at {
+            self.last_number += 1;
+            tracked.due_at = Some((at, self.last_number));
+            self.due.insert((at, self.last_number), chain.clone());
         }
-        self.renewer.plan(chain, at);
+        self.renewer.set_plan(chain, at);
     }
 
     fn next_due(&self) -> Option<SystemTime> {
-        self.due.peek().map(|Reverse((at, _))| *at)
+        self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
-    fn renew_what_is_due(&mut self) {
+    fn start_due(&mut self) {
         let now = self.clock.now();
-        while self.flying < FLYING && self.next_due().is_some_and(|due| due <= now) {
-            let Some(Reverse((_, entry))) = self.due.pop() else { return };
-            let Some(chain) = self.entries.remove(&entry) else { continue };
-            let Some(warm) = self.warm.get_mut(&chain).filter(|warm| warm.entry == Some(entry)) else { continue };
-            warm.entry = None;
-            if warm.until <= now {
-                // Nobody has asked for long enough: it ends by itself, and its next use begins anew.
-                self.warm.remove(&chain);
+        while self.in_flight < MAX_IN_FLIGHT && self.next_due().is_some_and(|due| due <= now) {
+            let Some((_, chain)) = self.due.pop_first() else { return };
+            let Some(tracked) = self.tracked.get_mut(&chain) else { continue };
+            tracked.due_at = None;
+            if tracked.until <= now {
+                // It was not used for `keep_warm`: the session expires, and its next use tracks it again.
+                self.tracked.remove(&chain);
             } else {
-                warm.is_loading = true;
-                self.flying += 1;
+                tracked.is_loading = true;
+                self.in_flight += 1;
                 self.renew(chain.clone());
             }
-            self.renewer.plan(&chain, None);
+            self.renewer.set_plan(&chain, None);
         }
     }
 
     fn renew(&self, chain: RoleChain) {
         let (sessions, renewer) = (self.sessions.clone(), self.renewer.clone());
         tokio::spawn(async move {
-            // How it went is in the cache, and in the log.
+            // The cache and the log have the outcome.
             drop(sessions.get(&chain, Freshness::Refresh).await);
-            // Waits for a place rather than lose it: without this the chain would never be planned again.
-            drop(renewer.tell.send(Event::Renewed(chain)).await);
+            // This event must not be lost: without it the chain would never be planned again.
+            drop(renewer.events.send(Event::RenewalEnded(chain)).await);
         });
     }
 }
@@ -371,13 +357,13 @@ mod tests {
     }
 
     #[test]
-    fn renewal_is_in_the_middle_of_a_session_s_life() {
+    fn renew_at_middle_of_session_life() {
         for (life, share, expected) in [
             (60, 0.45, 27),
             (60, 0.5, 30),
             (60, 0.55, 33),
             (720, 0.5, 360),
-            (43, 0.55, 23), // twenty minutes are left
+            (43, 0.55, 23), // 20 min are left
             (15, 0.4, 6),
         ] {
             let at = renew_at(&session(Duration::from_mins(life)), share).unwrap();
@@ -388,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_with_jitter_and_stay_within_a_minute() {
+    fn pause_doubles_with_jitter_up_to_a_minute() {
         for (failures, most) in [(1, 5), (2, 10), (3, 20), (4, 40), (5, 60), (50, 60)] {
             assert_eq!(pause(failures, 1.0), Duration::from_secs(most));
             assert!(pause(failures, 0.5) <= Duration::from_secs(most) / 2);

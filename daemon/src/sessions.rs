@@ -1,5 +1,5 @@
-//! Sessions by chain: each prefix of a chain has its own slot in the cache, so a source or a hub that many profiles
-//! share is resolved once for all of them.
+//! Sessions by role chain. Every prefix of a chain has its own entry in the cache, so profiles that share a source or a
+//! role share its session and its loads.
 
 mod error;
 mod invalidate;
@@ -23,7 +23,8 @@ use crate::keyring::Keyring;
 pub use error::{SessionError, SessionFailure};
 use mfa::MfaCodes;
 pub use mfa::MfaError;
-use provenance::Bases;
+pub use provenance::Provenance;
+use provenance::{CachedSession, Principal, SourceStates};
 use rolecall_aws::client::Aws;
 use rolecall_aws::cluster::{self, ClusterError};
 use rolecall_aws::source::Login;
@@ -31,257 +32,308 @@ use rolecall_aws::sts;
 use rolecall_aws::sts::StsError;
 use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::config::NameTemplate;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::{Cache, LastFailure, Outcome};
 use session_name::Identities;
 pub use sources::Sources;
 
-/// How long a caller waits for a newer session where the old one still signs; the flight goes on without them.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a caller waits for a refresh while the cached session is usable. The load goes on without the caller.
+const REFRESH_WAIT: Duration = Duration::from_secs(2);
 
-/// How long a flight may take in all, waiting for its turn at STS included.
-const FLIGHT: Duration = Duration::from_secs(90);
+/// How long a load may take, with its wait for the rate limit of STS.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How often AWS is asked the time where nothing else is asked of it.
-const ASK_TIME: Duration = Duration::from_mins(1);
+/// How often AWS is called only to learn its time.
+const LEARN_TIME_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Landings that somebody who listens may be behind; more are told as [`broadcast::error::RecvError::Lagged`].
-const NEWS: usize = 256;
+/// Ended loads that a subscriber may lag behind before it gets [`broadcast::error::RecvError::Lagged`].
+const LOAD_EVENT_CAPACITY: usize = 256;
 
-/// Gets, keeps and renews sessions.
+/// Loads, caches and refreshes sessions. Clones share one cache.
 #[derive(Clone)]
 pub struct Sessions {
     aws: Aws,
-    cache: Arc<Cache<RoleChain, Session, SessionError>>,
-    news: broadcast::Sender<RoleChain>,
-    asked_time: Arc<Mutex<Option<SystemTime>>>,
+    cache: Arc<Cache<RoleChain, CachedSession, SessionError>>,
+    load_events: broadcast::Sender<RoleChain>,
+    time_asked_at: Arc<Mutex<Option<SystemTime>>>,
     sources: Sources,
-    bases: Arc<Bases>,
-    codes: Arc<MfaCodes>,
+    states: Arc<SourceStates>,
+    mfa_codes: Arc<MfaCodes>,
     identities: Identities,
-    /// Cancelled when everything is forgotten: what flies then holds credentials too.
+    /// Cancels the loads in flight when the cache is closed: they hold credentials too.
     load_cancellation: Arc<Mutex<CancellationToken>>,
 }
 
-/// What a caller wants.
+/// How new a session has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// One that is good for a while: from the cache if it is.
+    /// From the cache if it is fresh, see [`Session::is_fresh`].
     Cached,
-    /// A newer one, whatever is there and whatever failed a moment ago.
+    /// Loaded now, from cached sessions of the steps before.
     Refresh,
-    /// A new one, asked for as if there had never been another.
+    /// Loaded now, with everything from which it is made.
     BypassCache,
 }
 
-/// A session, and what went wrong with renewing it: the old one is served as long as it lives.
+/// A session that can sign.
 pub struct Served {
     /// The session.
     pub session: Arc<Session>,
-    /// Why it is not a newer one.
+    /// Why a refresh failed, if one did: the cached session is served while it is usable.
     pub problem: Option<SessionFailure>,
+    provenance: Option<Provenance>,
 }
 
-/// What is known of a chain.
+/// What the cache has of a chain.
 pub struct Known {
-    /// The last session, however old.
+    /// The last session, usable or expired.
     pub session: Option<Arc<Session>>,
-    /// What went wrong since.
+    /// The last failure, if no load has succeeded since.
     pub last_failure: Option<LastFailure<SessionError>>,
 }
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What the cache has of a chain, with what the session was made from.
+struct Entry {
+    cached: Option<Arc<CachedSession>>,
+    last_failure: Option<LastFailure<SessionError>>,
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Served {
+    fn new(cached: &CachedSession, problem: Option<SessionFailure>) -> Self {
+        Self { session: Arc::clone(&cached.session), problem, provenance: cached.provenance.clone() }
+    }
+}
 
 impl Sessions {
-    /// An empty store. Sessions of roles that AWS's own files name are called `name` where those do not name them.
+    /// Creates an empty cache. `session_name` is for roles of AWS profiles that name none.
     #[must_use]
-    pub fn new(aws: Aws, keyring: Keyring, name: NameTemplate) -> Self {
-        let (news, _) = broadcast::channel(NEWS);
-        let tell = news.clone();
-        // Nobody listening is fine.
-        let landed = move |chain: &RoleChain| drop(tell.send(chain.clone()));
-        let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), landed);
+    pub fn new(aws: Aws, keyring: Keyring, session_name: NameTemplate) -> Self {
+        let (load_events, _) = broadcast::channel(LOAD_EVENT_CAPACITY);
+        let sender = load_events.clone();
+        // Sending fails where nothing subscribes.
+        let on_load_end = move |chain: &RoleChain| drop(sender.send(chain.clone()));
+        let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), on_load_end);
         Self {
-            sources: Sources::new(aws.clone(), keyring, name),
+            sources: Sources::new(aws.clone(), keyring, session_name),
             aws,
             cache,
-            news,
-            asked_time: Arc::default(),
-            bases: Arc::default(),
-            codes: Arc::default(),
+            load_events,
+            time_asked_at: Arc::default(),
+            states: Arc::default(),
+            mfa_codes: Arc::default(),
             identities: Identities::default(),
             load_cancellation: Arc::default(),
         }
     }
 
-    /// What is known of a chain.
+    /// Returns what the cache has of a chain.
     #[must_use]
     pub fn peek(&self, chain: &RoleChain) -> Known {
+        let Entry { cached, last_failure } = self.entry(chain);
+        Known { session: cached.map(|cached| Arc::clone(&cached.session)), last_failure }
+    }
+
+    /// Every read of the cache goes through here: a session whose source has changed the principal is dropped.
+    fn entry(&self, chain: &RoleChain) -> Entry {
         let found = self.cache.peek(chain);
-        Known { session: found.value, last_failure: found.last_failure }
+        let cached = found.value.filter(|cached| {
+            let is_current = self.is_current(cached);
+            if !is_current {
+                let dropped = self.cache.invalidate(|key, value| key == chain && std::ptr::eq(value, &**cached));
+                if dropped > 0 {
+                    tracing::info!(
+                        source = chain.source.describe(),
+                        "session dropped: its source has another principal"
+                    );
+                }
+            }
+            is_current
+        });
+        Entry { cached, last_failure: found.last_failure }
     }
 
-    /// The chains whose flights end from now on, well or not.
+    fn cached(&self, chain: &RoleChain) -> Option<Arc<CachedSession>> {
+        self.entry(chain).cached
+    }
+
+    /// Whether the source of a session still gives the credentials of the principal that the session was made from. A
+    /// source whose credentials are not cached tells nothing, so what was made from it stays.
+    fn is_current(&self, cached: &CachedSession) -> bool {
+        let Some(Provenance { source, principal }) = &cached.provenance else { return true };
+        let login = match self.states.own_login(source) {
+            Some(Login::Sso(session)) => self.sources.aws_profiles().sso().last_login(&session).map(Principal::Login),
+            _ => None,
+        };
+        if login.is_some() {
+            return login == *principal;
+        }
+        let base = self.cache.peek(source).value;
+        let given = base.as_ref().and_then(|base| base.provenance.as_ref());
+        given.is_none_or(|given| given.principal == *principal)
+    }
+
+    /// Subscribes to the chains whose loads end from now on, with a session or with an error.
     #[must_use]
-    pub fn news(&self) -> broadcast::Receiver<RoleChain> {
-        self.news.subscribe()
+    pub fn load_events(&self) -> broadcast::Receiver<RoleChain> {
+        self.load_events.subscribe()
     }
 
-    /// Gets a session that can sign.
+    /// Returns a session that can sign.
+    ///
+    /// A fresh cached session is returned at once. Otherwise the session is loaded, and all callers share one load. While
+    /// the cached session is usable a caller waits at most two seconds for that, and gets the cached session if it fails.
+    /// Errors with the last failure while its time to live has not passed.
     pub async fn get(&self, chain: &RoleChain, freshness: Freshness) -> Result<Served, SessionFailure> {
-        let known = self.peek(chain);
-        if let Some(served) = self.good(chain, &known, freshness) {
+        let entry = self.entry(chain);
+        if let Some(served) = self.fresh(chain, &entry, freshness) {
             return Ok(served);
         }
-        let known = self.past_the_breaker(chain, known, freshness).await?;
-        // Somebody else may have got it meanwhile.
-        if let Some(served) = self.good(chain, &known, freshness) {
+        let entry = self.wait_for_probe(chain, entry, freshness).await?;
+        // Another caller may have loaded it meanwhile.
+        if let Some(served) = self.fresh(chain, &entry, freshness) {
             return Ok(served);
         }
-        let (now, Known { session, last_failure }) = (self.now(), known);
-        let old = session.filter(|_| freshness == Freshness::Cached);
-        let is_served = old.as_ref().is_some_and(|session| session.is_usable(now));
+        let (now, Entry { cached, last_failure }) = (self.now(), entry);
+        let old = cached.filter(|_| freshness == Freshness::Cached);
+        let is_served = old.as_ref().is_some_and(|old| old.session.is_usable(now));
         let problem = match last_failure {
             Some(last_failure) if freshness == Freshness::Cached && last_failure.is_within_ttl(now) => {
                 last_failure.error
             }
             last_failure => {
-                // Whoever came before has waited already; it is tried again, but not on this caller's time.
-                let patience = if last_failure.is_some() { Duration::ZERO } else { PATIENCE };
-                match self.get_or_start(chain, freshness, is_served.then_some(patience)).await {
-                    Ok(session) => return Ok(Served { session, problem: None }),
-                    Err(problem) => last_failure
-                        .map(|last_failure| last_failure.error)
-                        .filter(|_| is_slow(&problem))
-                        .unwrap_or(problem),
+                // After a failure, callers who have a usable session do not wait for the next attempt.
+                let wait = if last_failure.is_some() { Duration::ZERO } else { REFRESH_WAIT };
+                match self.get_or_start(chain, freshness, is_served.then_some(wait)).await {
+                    Ok(cached) => return Ok(Served::new(&cached, None)),
+                    Err(problem) => {
+                        let earlier = last_failure.map(|last_failure| last_failure.error);
+                        earlier.filter(|_| matches!(*problem, SessionError::Slow)).unwrap_or(problem)
+                    }
                 }
             }
         };
-        // By the time as it is now, which AWS may have corrected meanwhile.
-        // Nor what AWS takes no longer, or what was dropped meanwhile.
-        let is_taken = !(chain.is_base() && self.bases.is_rejected(chain)) && self.cache.peek(chain).value.is_some();
-        match old.filter(|session| is_taken && session.is_usable(self.now()) && outlives(session, &problem)) {
-            Some(session) => Ok(Served { session, problem: Some(problem) }),
+        // The entry may have been dropped meanwhile, and AWS's answer may have corrected the clock.
+        let is_kept = self.cached(chain).is_some();
+        let is_served =
+            |old: &Arc<CachedSession>| old.session.is_usable(self.now()) && outlives(&old.session, &problem);
+        match old.filter(|old| is_kept && is_served(old)) {
+            Some(old) => Ok(Served::new(&old, Some(problem))),
             None => Err(problem),
         }
     }
 
-    /// What is there already, if that is what is wanted.
-    fn good(&self, chain: &RoleChain, known: &Known, freshness: Freshness) -> Option<Served> {
-        let session = known.session.as_ref().filter(|_| freshness == Freshness::Cached)?;
-        let is_good = self.is_good(chain, session, self.now());
-        is_good.then(|| Served { session: Arc::clone(session), problem: None })
+    /// Returns the cached session if that is fresh enough for the caller.
+    fn fresh(&self, chain: &RoleChain, entry: &Entry, freshness: Freshness) -> Option<Served> {
+        let cached = entry.cached.as_ref().filter(|_| freshness == Freshness::Cached)?;
+        let is_fresh = cached.session.is_fresh(self.now())
+            // A clock that was set forward says nothing of how much of a session is left; AWS's answer will.
+            && !self.aws.clock().is_uncertain()
+            && !(chain.is_base() && self.states.is_superseded(cached.load_started_at));
+        is_fresh.then(|| Served::new(cached, None))
     }
 
-    /// Where AWS was not asked last time, since it was left alone, nobody flies to find out whether it still is. What is known
-    /// is looked up anew where that was waited for.
-    async fn past_the_breaker(
+    /// Waits while another caller's probe finds out whether a failing endpoint answers again, and reads the cache again
+    /// then. Errors with the last failure if the circuit breaker stays open.
+    async fn wait_for_probe(
         &self,
         chain: &RoleChain,
-        known: Known,
+        entry: Entry,
         freshness: Freshness,
-    ) -> Result<Known, SessionFailure> {
-        let Some(last_failure) = known.last_failure.as_ref().filter(|last_failure| last_failure.error.is_repeated())
-        else {
-            return Ok(known);
+    ) -> Result<Entry, SessionFailure> {
+        let Some(last_failure) = entry.last_failure.as_ref().filter(|last| last.error.is_repeated()) else {
+            return Ok(entry);
         };
-        let is_served = known.session.as_ref().is_some_and(|session| session.is_usable(self.now()));
-        // A flight that is under way may be the one that finds out.
+        let is_served = entry.cached.as_ref().is_some_and(|cached| cached.session.is_usable(self.now()));
+        // A load in flight may be the probe.
         if freshness != Freshness::Cached || is_served || self.cache.is_loading(chain) {
-            return Ok(known);
+            return Ok(entry);
         }
-        match self.aws.may_call(&chain.endpoint()).await {
-            Ok(()) => Ok(self.peek(chain)),
+        match self.aws.check_breaker(&chain.endpoint()).await {
+            Ok(()) => Ok(self.entry(chain)),
             Err(_) => Err(Arc::clone(&last_failure.error)),
         }
     }
 
-    /// Whether a session is handed out without a thought of a newer one.
-    fn is_good(&self, chain: &RoleChain, session: &Session, now: SystemTime) -> bool {
-        // A clock that was set forward tells nothing of how much is left; AWS's answer will.
-        session.is_fresh(now)
-            && !self.aws.clock().is_uncertain()
-            && !(chain.is_base() && self.bases.is_superseded(chain))
-    }
-
-    /// The sources.
+    /// Returns the sources of base credentials.
     #[must_use]
     pub const fn sources(&self) -> &Sources {
         &self.sources
     }
 
-    /// Whether a chain's role is assumed with a code in the call itself: where more than an hour is wanted, and granted.
+    /// Whether AssumeRole of the chain sends an MFA code itself: its profile wants more than an hour, and AWS grants it.
     #[must_use]
     pub fn mfa_in_assume_role(&self, chain: &RoleChain) -> bool {
-        chain.mfa_in_assume_role() && !self.bases.is_short(chain)
+        chain.mfa_in_assume_role() && !self.states.is_one_hour(chain)
     }
 
-    /// Looks up in AWS's files what a source that nobody has asked yet builds on.
-    pub async fn study(&self, base: &RoleChain) {
-        let (mut next, mut studied) = (vec![base.clone()], HashSet::new());
+    /// Records from AWS's files what a source depends on, where no load has done so yet. Calls nothing.
+    pub async fn resolve_from_files(&self, source: &RoleChain) {
+        let (mut next, mut resolved) = (vec![source.clone()], HashSet::new());
         while let Some(chain) = next.pop() {
             for below in chain.prefixes().filter(RoleChain::is_base) {
-                // A loop is an error of the plan's.
-                if !studied.insert(below.clone()) {
+                // AWS profiles may lead to each other in a circle, which loading reports.
+                if !resolved.insert(below.clone()) {
                     continue;
                 }
-                if self.bases.is_unknown(&below) && below.source.mfa.is_none() {
-                    let (through, login) = self.sources.aws_profiles().study(&below).await;
-                    self.bases.leads_through(&below, through);
-                    self.bases.depends_on(&below, login);
+                if self.states.is_unknown(&below) && below.source.mfa.is_none() {
+                    let (upstream, login) = self.sources.aws_profiles().resolve_from_files(&below).await;
+                    self.states.set_upstream(&below, upstream);
+                    self.states.set_login(&below, login);
                 }
-                next.extend(self.bases.through(&below));
+                next.extend(self.states.upstream(&below));
             }
         }
     }
 
-    /// What a chain, or something that it builds on, waits for a person for.
+    /// Returns the failure of a chain, or of anything from which it is made, that a login ends.
     #[must_use]
-    pub fn person_wanted(&self, chain: &RoleChain) -> Option<SessionFailure> {
-        let foundations = self.foundations(std::iter::once(chain));
-        let troubles = foundations.iter().filter_map(|below| self.cache.peek(below).last_failure);
-        troubles.map(|last_failure| last_failure.error).find(|error| error.class() == ErrorClass::Login)
+    pub fn login_failure(&self, chain: &RoleChain) -> Option<SessionFailure> {
+        let dependencies = self.dependencies(std::iter::once(chain));
+        let failures = dependencies.iter().filter_map(|dependency| self.cache.peek(dependency).last_failure);
+        failures.map(|last_failure| last_failure.error).find(|error| error.class() == ErrorClass::Login)
     }
 
-    /// Takes in the code of an MFA device that a person gives for a session; the next call for that takes it.
-    pub fn give_code(&self, chain: &RoleChain, code: Secret<String>) {
-        self.codes.give(chain, code, self.now());
+    /// Keeps an MFA code that the user typed for the next call for this chain.
+    pub fn offer_mfa_code(&self, chain: &RoleChain, code: Secret<String>) {
+        self.mfa_codes.offer(chain, code, self.now());
     }
 
-    /// Whose a session is. One that a step returned knows; a source's is asked for at STS.
+    /// Returns the ARN of a session's principal. STS is called where the session does not name it.
     pub async fn identify(&self, chain: &RoleChain, session: &Session) -> Result<String, StsError> {
         match &session.arn {
             Some(arn) => Ok(arn.clone()),
-            None => sts::caller_identity(&self.aws, &chain.endpoint(), session).await,
+            None => sts::get_caller_identity(&self.aws, &chain.endpoint(), session).await,
         }
     }
 
-    /// Has AWS tell the time where nobody else asks it anything: a source that signs itself never meets AWS, and with a
-    /// wrong clock its tokens would be refused for ever. Asked once in a while, and not waited for long.
+    /// Learns AWS's time where no other call does: a source whose credentials sign tokens themselves never calls AWS, and
+    /// with a wrong clock the API server would reject its tokens. At most once a minute, for two seconds.
     pub async fn learn_time(&self, chain: &RoleChain, session: &Session) {
         let clock = self.aws.clock();
         if clock.is_known() || !self.may_ask_time(self.now()) {
             return;
         }
-        // Whatever the answer says, it says when.
+        // Every answer carries the time, an error too.
         let endpoint = chain.endpoint();
-        let asking = sts::caller_identity(&self.aws, &endpoint, session);
-        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, asking).await {
-            tracing::debug!(%error, "AWS was asked the time");
+        let asking = sts::get_caller_identity(&self.aws, &endpoint, session);
+        if let Ok(Err(error)) = tokio::time::timeout(REFRESH_WAIT, asking).await {
+            tracing::debug!(%error, "AWS called for its time");
         }
     }
 
     fn may_ask_time(&self, now: SystemTime) -> bool {
-        let mut asked = self.asked_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = asked.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < ASK_TIME));
+        let mut asked_at = self.time_asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = asked_at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < LEARN_TIME_INTERVAL));
         if !is_recent {
-            *asked = Some(now);
+            *asked_at = Some(now);
         }
         !is_recent
     }
 
-    /// Describes a cluster with a chain's session or, where the role may not, with the credentials it is assumed from.
+    /// Describes a cluster with a chain's session or, where that is denied, with the credentials of the chain's source.
     pub async fn describe(
         &self,
         chain: &RoleChain,
@@ -297,67 +349,71 @@ impl Sessions {
             return described;
         }
         let base = chain.base();
-        let Ok(base_session) = self.get(&base, Freshness::Cached).await else { return described };
-        let again = describe(&base_session.session).await;
-        if again.is_ok() { again } else { described }
+        let Ok(base) = self.get(&base, Freshness::Cached).await else { return described };
+        let by_source = describe(&base.session).await;
+        if by_source.is_ok() { by_source } else { described }
     }
 
-    /// Those chains with everything that they build on, as far as it is known.
-    pub fn foundations<'a>(&self, chains: impl Iterator<Item = &'a RoleChain>) -> HashSet<RoleChain> {
-        self.bases.foundations(chains.cloned())
+    /// Returns the chains and everything from which they are made, as far as it is recorded.
+    pub fn dependencies<'a>(&self, chains: impl Iterator<Item = &'a RoleChain>) -> HashSet<RoleChain> {
+        self.states.dependencies(chains.cloned())
     }
 
-    /// The login that a source depends on, as far as it is known.
+    /// Returns the login that a source needs, as far as it is recorded.
     #[must_use]
-    pub fn login_of(&self, base: &RoleChain) -> Option<Login> {
-        self.bases.login_of(base)
+    pub fn login_of(&self, source: &RoleChain) -> Option<Login> {
+        self.states.login_of(source)
     }
 
-    /// The chain with MFA that a source leads to, itself perhaps, as far as it is known.
+    /// Returns the source with MFA from which a source is made, itself or one to which its AWS profile leads.
     #[must_use]
-    pub fn coded_of(&self, base: &RoleChain) -> Option<RoleChain> {
-        let mut foundations = self.foundations(std::iter::once(base)).into_iter();
-        foundations.find(|chain| chain.is_base() && chain.source.mfa.is_some())
+    pub fn mfa_source(&self, source: &RoleChain) -> Option<RoleChain> {
+        let mut dependencies = self.dependencies(std::iter::once(source)).into_iter();
+        dependencies.find(|chain| chain.is_base() && chain.source.mfa.is_some())
     }
 
-    /// Forgets every session that no chain which is still wanted builds on.
+    /// Drops every session that none of the wanted chains is made from.
     pub fn retain<'a>(&self, wanted: impl Iterator<Item = &'a RoleChain>) {
-        let wanted = self.foundations(wanted);
-        self.cache.retain(|kept| wanted.contains(kept));
-        self.bases.retain(&wanted);
+        let wanted = self.dependencies(wanted);
+        self.cache.retain(|chain| wanted.contains(chain));
+        self.states.retain(&wanted);
     }
 
-    /// Every session, with its chain.
+    /// Returns every cached session with its chain.
     #[must_use]
     pub fn all(&self) -> Vec<(RoleChain, Arc<Session>)> {
-        self.cache.all()
+        self.current().map(|(chain, cached)| (chain, Arc::clone(&cached.session))).collect()
     }
 
-    /// Joins the flight of a chain, or begins it. Nobody waits beyond `patience`, counted from the flight's beginning, if
-    /// there is one.
+    fn current(&self) -> impl Iterator<Item = (RoleChain, Arc<CachedSession>)> + use<'_> {
+        self.cache.values().into_iter().filter(|(_, cached)| self.is_current(cached))
+    }
+
+    /// Joins the load in flight for a chain, or starts one. Errors with [`SessionError::Slow`] once `wait` has passed since
+    /// the load started.
     fn get_or_start(
         &self,
         chain: &RoleChain,
         freshness: Freshness,
-        patience: Option<Duration>,
-    ) -> Boxed<Result<Arc<Session>, SessionFailure>> {
-        let (store, chain) = (self.clone(), chain.clone());
+        wait: Option<Duration>,
+    ) -> BoxFuture<Result<Arc<CachedSession>, SessionFailure>> {
+        let (sessions, chain) = (self.clone(), chain.clone());
         Box::pin(async move {
-            let (flyer, route) = (store.clone(), chain.clone());
-            let load_cancellation = store.load_cancellation().clone();
-            let flight = store.cache.get_or_start(&chain, move || async move {
-                let flying = Box::pin(tokio::time::timeout(FLIGHT, flyer.obtain(&route, freshness)));
-                let obtained = match load_cancellation.run_until_cancelled(flying).await {
-                    Some(obtained) => obtained.unwrap_or(Err(SessionError::Overdue)),
+            let (loader, target) = (sessions.clone(), chain.clone());
+            let load_cancellation = sessions.load_cancellation().clone();
+            let in_flight = sessions.cache.get_or_start(&chain, move || async move {
+                let loading = Box::pin(tokio::time::timeout(LOAD_TIMEOUT, loader.load(&target, freshness)));
+                let loaded = match load_cancellation.run_until_cancelled(loading).await {
+                    Some(loaded) => loaded.unwrap_or(Err(SessionError::Overdue)),
                     None => return Err(SessionError::Lost),
                 };
-                note(&route, &obtained);
-                obtained
+                log_load(&target, &loaded);
+                loaded
             });
-            let latest = patience.map(|patience| flight.started_at() + patience);
-            let outcome: Outcome<Session, SessionError> = match latest {
-                None => flight.wait().await,
-                Some(latest) => match tokio::time::timeout_at(latest, flight.wait()).await {
+            let deadline = wait.map(|wait| in_flight.started_at() + wait);
+            let outcome: Outcome<CachedSession, SessionError> = match deadline {
+                None => in_flight.wait().await,
+                Some(deadline) => match tokio::time::timeout_at(deadline, in_flight.wait()).await {
                     Ok(outcome) => outcome,
                     Err(_) => return Err(SessionFailure::new(SessionError::Slow)),
                 },
@@ -367,26 +423,19 @@ impl Sessions {
     }
 }
 
-/// What a person wants to find in the log: what was asked of AWS, and what came of it.
-fn note(chain: &RoleChain, obtained: &Result<Session, SessionError>) {
+fn log_load(chain: &RoleChain, loaded: &Result<CachedSession, SessionError>) {
     let (source, role) = (chain.source.describe(), chain.steps.last().map(|step| step.role.as_str()));
-    match obtained {
-        Ok(session) if role.is_some() => {
-            tracing::info!(source, role, "A new session");
-        }
-        Ok(_) => tracing::debug!(source, "The source gave credentials"),
-        // Of which the first was told.
-        Err(error) if error.is_repeated() => tracing::debug!(source, role, %error, "AWS is not asked for a session"),
-        Err(error) => tracing::warn!(source, role, %error, "No new session"),
+    match loaded {
+        Ok(_) if role.is_some() => tracing::info!(source, role, "session loaded"),
+        Ok(_) => tracing::debug!(source, "base credentials loaded"),
+        // The failure that opened the circuit breaker was logged.
+        Err(error) if error.is_repeated() => tracing::debug!(source, role, %error, "session not loaded"),
+        Err(error) => tracing::warn!(source, role, %error, "session not loaded"),
     }
 }
 
-fn is_slow(problem: &SessionError) -> bool {
-    matches!(problem, SessionError::Slow)
-}
-
-/// Whether a session is served on although renewing it failed. Until its end, yes; but long-lived keys have none, and
-/// where their source says that they are gone, they are.
+/// Whether a session is served after this failure. A session that expires is served until then. A long-lived access key
+/// does not expire, so it is served only after a transient failure: its source may say that the key is gone.
 fn outlives(session: &Session, problem: &SessionError) -> bool {
     session.expires().is_some() || problem.is_transient()
 }

@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use rolecall_harness::Op;
 
-use crate::world::{PROD, World, config_path, one_line};
+use crate::fixture::{Fixture, PROD, config_path, one_line};
 
 #[test]
-fn an_unknown_profile_names_the_near_misses() {
-    let world = World::new();
-    assert_eq!(world.token_error("prdo", 1), "rolecall: there is no profile \"prdo\". Did you mean prod?");
-    assert_eq!(world.token_error("zebra", 1), "rolecall: there is no profile \"zebra\". See rolecall list.");
-    world.configure("# nothing\n");
-    let line = world.token_error("prod", 1);
+fn unknown_profile_error_suggests_similar_names() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.token_error("prdo", 1), "rolecall: there is no profile \"prdo\". Did you mean prod?");
+    assert_eq!(fixture.token_error("zebra", 1), "rolecall: there is no profile \"zebra\". See rolecall list.");
+    fixture.configure("# nothing\n");
+    let line = fixture.token_error("prod", 1);
     assert!(line.contains("There are no profiles yet. Add one: rolecall add --help"), "{line}");
 }
 
+/// Fault matrix row 42.
 #[test]
-fn row_42_exec_info_that_is_not_one() {
-    let world = World::new();
-    let ask = |info: &str| world.sandbox.run(world.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
+fn exec_info_malformed_is_rejected() {
+    let fixture = Fixture::new();
+    let ask = |info: &str| fixture.sandbox.run(fixture.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
     let line = one_line(&ask("{\"kind\":"), 1);
     assert!(line.contains("prod: KUBERNETES_EXEC_INFO is not an ExecCredential"), "{line}");
     let line = one_line(
@@ -35,33 +36,35 @@ fn row_42_exec_info_that_is_not_one() {
     // 120 KiB is the most that Linux lets one variable hold, and still no last_failure.
     let line = one_line(&ask(&"x".repeat(120 * 1024)), 1);
     assert!(line.len() < 1024, "{line}");
-    // Whoever speaks to the socket without that limit is stopped by ours.
+    // A client without this limit is stopped by the daemon's limit.
     let answer = raw(
-        &world,
+        &fixture,
         &format!("POST /v1/profiles/prod/token HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 10 << 20),
     );
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
 }
 
+/// Fault matrix row 90.
 #[test]
-fn row_90_a_broken_configuration_is_named_and_the_last_good_one_serves() {
-    let world = World::new();
-    world.configure(&PROD.replace("eu-west-1", "Europe"));
-    world.good_token("prod");
-    let line = world.token_error("staging", 1);
-    let path = config_path(&world.sandbox);
+fn config_invalid_is_reported_and_last_valid_is_used() {
+    let fixture = Fixture::new();
+    fixture.configure(&PROD.replace("eu-west-1", "Europe"));
+    fixture.good_token("prod");
+    let line = fixture.token_error("staging", 1);
+    let path = config_path(&fixture.sandbox);
     assert!(line.contains(&format!("{}:7: profiles.prod.region: ", path.display())), "{line}");
-    let said = world.sandbox.run(world.sandbox.rolecall().arg("status"));
+    let said = fixture.sandbox.run(fixture.sandbox.rolecall().arg("status"));
     said.assert_ok();
     assert!(said.stdout.contains("profiles.prod.region"), "{}", said.stdout);
-    world.configure(PROD);
-    assert!(world.agent.status.status().config.problem.is_none());
+    fixture.configure(PROD);
+    assert!(fixture.agent.status.status().config.problem.is_none());
 }
 
+/// Fault matrix rows 29 to 32.
 #[test]
-fn rows_29_to_32_what_is_no_request_of_ours_is_turned_away() {
-    let world = World::new();
+fn requests_malformed_are_rejected() {
+    let fixture = Fixture::new();
     let many = (0..40).map(|n| format!("x-{n}: y\r\n")).collect::<Vec<_>>().concat();
     for (request, status) in [
         ("GET /v1/nothing HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), "404"),
@@ -76,20 +79,21 @@ fn rows_29_to_32_what_is_no_request_of_ours_is_turned_away() {
         ("GET /v1/status HTTP/1.1\r\nhost : x\r\n\r\n".to_owned(), "400"),
         ("\x16\x03\x01\x02\x00\x01\r\n\r\n".to_owned(), "400"),
     ] {
-        let answer = raw(&world, &request);
+        let answer = raw(&fixture, &request);
         let shown = request.get(..60).unwrap_or(&request);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {answer}");
     }
-    world.good_token("prod");
+    fixture.good_token("prod");
 }
 
+/// Fault matrix row 26.
 #[test]
-fn row_26_a_peer_that_does_not_read_is_let_go() {
-    let world = World::new();
-    let mut stream = UnixStream::connect(world.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
+fn client_that_stops_reading_is_disconnected() {
+    let fixture = Fixture::new();
+    let mut stream = UnixStream::connect(fixture.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     let request = b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
-    // Until the daemon, whose answers nobody takes, closes.
+    // Until the daemon closes the connection.
     let error = loop {
         match stream.write_all(request) {
             Ok(()) => {}
@@ -97,21 +101,21 @@ fn row_26_a_peer_that_does_not_read_is_let_go() {
         }
     };
     assert!([ErrorKind::BrokenPipe, ErrorKind::ConnectionReset].contains(&error.kind()), "{error}");
-    world.good_token("prod");
+    fixture.good_token("prod");
 }
 
 #[test]
-fn the_socket_speaks_to_curl() {
-    let world = World::new();
-    let answer = raw(&world, "GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+fn socket_answers_curl() {
+    let fixture = Fixture::new();
+    let answer = raw(&fixture, "GET /v1/status HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("rolecall-protocol: 1\r\n"), "{answer}");
     assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
 }
 
 /// Sends bytes and reads what comes until the daemon closes or has said enough.
-fn raw(world: &World, request: &str) -> String {
-    let mut stream = UnixStream::connect(world.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
+fn raw(fixture: &Fixture, request: &str) -> String {
+    let mut stream = UnixStream::connect(fixture.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = vec![0; 16 * 1024];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolecall_harness::{Fault, Op, Role};
 
-use crate::world::{ACCOUNT, PROD, ROLE, World};
+use crate::fixture::{ACCOUNT, Fixture, PROD, ROLE};
 
 const HUB: &str = "arn:aws:iam::999988887777:role/hub";
 const OTHER: &str = "arn:aws:iam::111122223333:role/team/operators";
@@ -17,50 +17,50 @@ fn through_the_hub(name: &str, role: &str) -> String {
 }
 
 #[test]
-fn a_hub_is_assumed_once_for_all_behind_it_and_chains_last_an_hour() {
-    let world = World::new();
-    world.aws.add_role(Role::new(HUB).trusts(&world.user.arn));
-    world.aws.update_role(ROLE, |role| role.trusts(HUB));
-    world.aws.add_role(Role::new(OTHER).trusts(HUB));
+fn role_chain_shares_hub_and_lasts_one_hour() {
+    let fixture = Fixture::new();
+    fixture.aws.add_role(Role::new(HUB).trusts(&fixture.user.arn));
+    fixture.aws.update_role(ROLE, |role| role.trusts(HUB));
+    fixture.aws.add_role(Role::new(OTHER).trusts(HUB));
     let source = "[sources.work]\naws_profile = \"work\"\n";
-    world.configure(&format!("{source}{}{}", through_the_hub("a", ROLE), through_the_hub("b", OTHER)));
-    world.good_token("a");
-    world.good_token("b");
-    let roles: Vec<_> = world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.role_arn).collect();
+    fixture.configure(&format!("{source}{}{}", through_the_hub("a", ROLE), through_the_hub("b", OTHER)));
+    fixture.good_token("a");
+    fixture.good_token("b");
+    let roles: Vec<_> = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.role_arn).collect();
     assert_eq!(roles, [HUB, ROLE, OTHER]);
-    for call in world.aws.log_of(Op::AssumeRole) {
+    for call in fixture.aws.log_of(Op::AssumeRole) {
         assert_eq!(call.params.get("DurationSeconds").map(String::as_str), Some("3600"));
     }
 }
 
 #[test]
-fn without_a_role_the_source_itself_signs() {
-    let world = World::new();
-    world.aws.grant("prod", "eu-west-1", &world.user.arn, "someone", &["system:masters"]);
-    world.configure(&PROD.replace(&format!("role_arn = \"{ROLE}\""), ""));
-    let credential = world.good_token("prod");
-    assert_eq!(credential.life(world.clock.now()), Duration::from_mins(14));
-    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+fn token_without_role_is_signed_by_the_source() {
+    let fixture = Fixture::new();
+    fixture.aws.grant("prod", "eu-west-1", &fixture.user.arn, "someone", &["system:masters"]);
+    fixture.configure(&PROD.replace(&format!("role_arn = \"{ROLE}\""), ""));
+    let credential = fixture.good_token("prod");
+    assert_eq!(credential.life(fixture.clock.now()), Duration::from_mins(14));
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
     // AWS's files are read again now and then; the same keys are the same token, other keys another.
-    world.clock.advance(Duration::from_mins(2));
-    assert_eq!(world.good_token("prod").token(), credential.token());
-    let other = world.aws.add_user_key(&world.user.arn);
-    world.sandbox.write_aws_profile("work", &other, &world.aws.endpoint());
-    world.clock.advance(Duration::from_mins(1));
-    assert_ne!(world.good_token("prod").token(), credential.token());
+    fixture.clock.advance(Duration::from_mins(2));
+    assert_eq!(fixture.good_token("prod").token(), credential.token());
+    let other = fixture.aws.add_user_key(&fixture.user.arn);
+    fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
+    fixture.clock.advance(Duration::from_mins(1));
+    assert_ne!(fixture.good_token("prod").token(), credential.token());
     // And keys that are gone are gone.
-    std::fs::remove_file(world.sandbox.home().join(".aws/credentials")).unwrap();
-    world.clock.advance(Duration::from_mins(1));
-    world.token_error("prod", 1);
-    assert!(world.agent.status.status().profiles[0].role_arn.is_none());
+    std::fs::remove_file(fixture.sandbox.home().join(".aws/credentials")).unwrap();
+    fixture.clock.advance(Duration::from_mins(1));
+    fixture.token_error("prod", 1);
+    assert!(fixture.agent.status.status().profiles[0].role_arn.is_none());
 }
 
 #[test]
-fn a_session_longer_than_the_role_allows_becomes_an_hour() {
-    let world = World::new();
-    world.configure(&format!("{PROD}duration = \"8h\"\n"));
-    world.good_token("prod");
-    let asked: Vec<_> = world
+fn session_longer_than_role_maximum_lasts_one_hour() {
+    let fixture = Fixture::new();
+    fixture.configure(&format!("{PROD}duration = \"8h\"\n"));
+    fixture.good_token("prod");
+    let asked: Vec<_> = fixture
         .aws
         .log_of(Op::AssumeRole)
         .iter()
@@ -70,71 +70,74 @@ fn a_session_longer_than_the_role_allows_becomes_an_hour() {
 }
 
 #[test]
-fn keys_that_were_replaced_in_awss_files_are_found_at_once() {
-    let world = World::new();
-    world.good_token("prod");
-    let new = world.aws.add_user(ACCOUNT, "dev2");
-    world.aws.update_role(ROLE, |role| role.trusts(&new.arn));
-    world.aws.remove_key(&world.user.id);
-    world.sandbox.write_aws_profile("work", &new, &world.aws.endpoint());
+fn access_key_replaced_in_aws_files_is_used_immediately() {
+    let fixture = Fixture::new();
+    fixture.good_token("prod");
+    let new = fixture.aws.add_user(ACCOUNT, "dev2");
+    fixture.aws.update_role(ROLE, |role| role.trusts(&new.arn));
+    fixture.aws.remove_key(&fixture.user.id);
+    fixture.sandbox.write_aws_profile("work", &new, &fixture.aws.endpoint());
     // Thirty seconds later the daemon still holds the old keys, and learns from STS that they are gone.
-    world.clock.advance(Duration::from_secs(30));
-    world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
-    assert_eq!(world.aws.log_of(Op::AssumeRole).last().unwrap().caller_arn.as_deref(), Some(new.arn.as_str()));
+    fixture.clock.advance(Duration::from_secs(30));
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    assert_eq!(fixture.aws.log_of(Op::AssumeRole).last().unwrap().caller_arn.as_deref(), Some(new.arn.as_str()));
 }
 
 #[test]
-fn an_external_id_reaches_the_last_role() {
-    let world = World::new();
-    world.aws.update_role(ROLE, |role| role.external_id("hand/shake"));
-    let line = world.token_error("prod", 1);
+fn external_id_is_sent_for_the_last_role() {
+    let fixture = Fixture::new();
+    fixture.aws.update_role(ROLE, |role| role.external_id("hand/shake"));
+    let line = fixture.token_error("prod", 1);
     assert!(line.contains("sts:AssumeRole"), "{line}");
-    world.configure(&format!("{PROD}external_id = \"hand/shake\"\n"));
-    world.good_token("prod");
+    fixture.configure(&format!("{PROD}external_id = \"hand/shake\"\n"));
+    fixture.good_token("prod");
 }
 
 #[test]
-fn a_role_chain_of_awss_own_files_is_followed() {
-    let world = World::new();
-    world.aws.add_role(Role::new(HUB).trusts(&world.user.arn));
-    world.aws.update_role(ROLE, |role| role.trusts(HUB));
-    let endpoint = world.aws.endpoint();
-    world.sandbox.append_aws_config(&format!(
+fn role_chain_of_aws_files_is_followed() {
+    let fixture = Fixture::new();
+    fixture.aws.add_role(Role::new(HUB).trusts(&fixture.user.arn));
+    fixture.aws.update_role(ROLE, |role| role.trusts(HUB));
+    let endpoint = fixture.aws.endpoint();
+    fixture.sandbox.append_aws_config(&format!(
         "[profile hub]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nendpoint_url = {endpoint}\n"
     ));
-    world.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"hub\""));
-    world.good_token("prod");
+    fixture.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"hub\""));
+    fixture.good_token("prod");
 }
 
 #[test]
-fn a_credential_process_is_a_source() {
-    let world = World::new();
-    let script = world.sandbox.write(
+fn credential_process_is_a_source() {
+    let fixture = Fixture::new();
+    let script = fixture.sandbox.write(
         "home/credentials.sh",
         &format!(
             "#!/bin/sh\nprintf '{{\"Version\":1,\"AccessKeyId\":\"{}\",\"SecretAccessKey\":\"{}\"}}'\n",
-            world.user.id, world.user.secret
+            fixture.user.id, fixture.user.secret
         ),
     );
-    let endpoint = world.aws.endpoint();
-    world.sandbox.append_aws_config(&format!(
+    let endpoint = fixture.aws.endpoint();
+    fixture.sandbox.append_aws_config(&format!(
         "[profile process]\ncredential_process = sh {}\nregion = eu-west-1\nendpoint_url = {endpoint}\n",
         script.display()
     ));
-    world.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"process\""));
-    world.good_token("prod");
+    fixture.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"process\""));
+    fixture.good_token("prod");
 }
 
+/// Fault matrix row 99.
 #[test]
-fn row_99_what_a_credential_process_writes_elsewhere_stays_there_and_what_is_over_makes_no_token() {
-    let world = World::new();
+fn credential_process_stderr_and_expired_keys_are_rejected() {
+    let fixture = Fixture::new();
     let ask = |script: &str| {
-        let script = world.sandbox.write("home/credentials.sh", script);
-        world.sandbox.append_aws_config(&format!("[profile process]\ncredential_process = sh {}\n", script.display()));
-        world.configure("# nothing\n");
+        let script = fixture.sandbox.write("home/credentials.sh", script);
+        fixture
+            .sandbox
+            .append_aws_config(&format!("[profile process]\ncredential_process = sh {}\n", script.display()));
+        fixture.configure("# nothing\n");
         let direct = PROD.replace(&format!("role_arn = \"{ROLE}\""), "");
-        world.configure(&direct.replace("aws_profile = \"work\"", "aws_profile = \"process\""));
-        world.token_error("prod", 1)
+        fixture.configure(&direct.replace("aws_profile = \"work\"", "aws_profile = \"process\""));
+        fixture.token_error("prod", 1)
     };
     let line = ask("echo secret=CANARY >&2; exit 3\n");
     assert!(
@@ -148,65 +151,65 @@ fn row_99_what_a_credential_process_writes_elsewhere_stays_there_and_what_is_ove
 }
 
 #[test]
-fn a_changed_profile_is_never_served_the_old_session() {
-    let world = World::new();
-    world.good_token("prod");
-    world.aws.add_role(Role::new(OTHER).trusts(&world.user.arn));
-    world.configure(&PROD.replace(ROLE, OTHER));
-    world.good_token("prod");
-    let roles: Vec<_> = world.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.role_arn).collect();
+fn changed_profile_gets_a_new_session() {
+    let fixture = Fixture::new();
+    fixture.good_token("prod");
+    fixture.aws.add_role(Role::new(OTHER).trusts(&fixture.user.arn));
+    fixture.configure(&PROD.replace(ROLE, OTHER));
+    fixture.good_token("prod");
+    let roles: Vec<_> = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.role_arn).collect();
     assert_eq!(roles, [ROLE, OTHER]);
-    // And back: what was forgotten is assumed anew.
-    world.configure(PROD);
-    world.good_token("prod");
-    assert_eq!(world.aws.calls(Op::AssumeRole), 3);
+    // With the old configuration again, the dropped session is loaded again.
+    fixture.configure(PROD);
+    fixture.good_token("prod");
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 3);
 }
 
 #[test]
-fn plain_http_leaves_this_machine_for_nobody() {
-    let world = World::new();
-    world.sandbox.write_aws_profile("work", &world.user, "http://sts.example.com");
-    let line = world.token_error("prod", 1);
-    assert!(line.contains("plain http on another machine; nothing was sent"), "{line}");
-    world.sandbox.write_aws_profile("work", &world.user, &world.aws.endpoint());
-    world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+fn plain_http_endpoint_is_loopback_only() {
+    let fixture = Fixture::new();
+    fixture.sandbox.write_aws_profile("work", &fixture.user, "http://sts.example.com");
+    let line = fixture.token_error("prod", 1);
+    assert!(line.contains("is not an https URL (http is allowed for this machine only); nothing was sent"), "{line}");
+    fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.aws.endpoint());
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     // Nor where AWS's own files chain roles.
-    world.sandbox.append_aws_config(&format!(
+    fixture.sandbox.append_aws_config(&format!(
         "[profile hub]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nendpoint_url = http://sts.example.com\n"
     ));
-    world.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"hub\""));
-    let line = world.token_error("prod", 1);
+    fixture.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"hub\""));
+    let line = fixture.token_error("prod", 1);
     assert!(line.contains("plain http on another machine"), "{line}");
 }
 
 #[test]
-fn a_forced_refresh_that_fails_leaves_the_good_session() {
-    let world = World::new();
-    world.good_token("prod");
-    world.aws.outage(&Fault::Status(500));
-    assert!(world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).is_err());
-    world.good_token("prod");
+fn refresh_failure_keeps_the_valid_session() {
+    let fixture = Fixture::new();
+    fixture.good_token("prod");
+    fixture.aws.outage(&Fault::Status(500));
+    assert!(fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).is_err());
+    fixture.good_token("prod");
 }
 
 #[test]
-fn a_change_touches_what_it_changes_and_nothing_else() {
-    let world = World::new();
-    world.aws.add_role(Role::new(OTHER).trusts(&world.user.arn));
+fn config_change_affects_only_what_it_changes() {
+    let fixture = Fixture::new();
+    fixture.aws.add_role(Role::new(OTHER).trusts(&fixture.user.arn));
     let two = |session_name: &str| {
         let other = PROD.split("[profiles.prod]").nth(1).unwrap().replace(ROLE, OTHER);
         format!("{PROD}\n[profiles.other]{other}session_name = \"{session_name}\"\n")
     };
-    world.configure(&two("first"));
-    let (kept, changed) = (world.good_token("prod"), world.good_token("other"));
-    world.configure(&two("second"));
-    assert_eq!(world.good_token("prod").token(), kept.token());
-    assert_ne!(world.good_token("other").token(), changed.token());
-    assert_eq!(world.aws.calls(Op::AssumeRole), 3);
+    fixture.configure(&two("first"));
+    let (kept, changed) = (fixture.good_token("prod"), fixture.good_token("other"));
+    fixture.configure(&two("second"));
+    assert_eq!(fixture.good_token("prod").token(), kept.token());
+    assert_ne!(fixture.good_token("other").token(), changed.token());
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 3);
     // An invalid one changes nothing, and status says since when and why.
-    world.clock.advance(Duration::from_secs(1));
-    world.configure(&two("second").replace("region", "regoin"));
-    assert_eq!(world.good_token("prod").token(), kept.token());
-    let problem = world.agent.status.status().config.problem.unwrap();
+    fixture.clock.advance(Duration::from_secs(1));
+    fixture.configure(&two("second").replace("region", "regoin"));
+    assert_eq!(fixture.good_token("prod").token(), kept.token());
+    let problem = fixture.agent.status.status().config.problem.unwrap();
     assert_eq!(problem.since.to_string(), "2026-01-02T03:04:06Z");
     assert!(problem.error.message.contains("regoin"), "{problem:?}");
 }

@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 use rolecalld::services::unauthorized::ClientProcess;
 
 use crate::engine::{ask, futures};
-use crate::rig::{Mood, Rig, profiles};
-use crate::world::EXEC_INFO;
+use crate::fixture::EXEC_INFO;
+use crate::simulation::{Mood, Simulation, profiles};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -17,151 +17,160 @@ const HOUR: Duration = Duration::from_hours(1);
 const DIRECT: &str = "[sources.work]\naws_profile = \"work\"\n\
     [profiles.p0]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
 
+/// Fault matrix row 76.
 #[tokio::test(start_paused = true)]
-async fn row_76_a_clock_that_is_set_costs_one_call_a_role_at_most() {
+async fn clock_set_costs_at_most_one_call_per_role() {
     for hours in [2, -2, 24 * 365 * 10] {
-        let rig = Rig::new(&profiles(3, ""));
+        let simulation = Simulation::new(&profiles(3, ""));
         for name in ["p0", "p1", "p2"] {
-            let issued = rig.token(name).await;
-            rig.good(issued);
+            let issued = simulation.token(name).await;
+            simulation.good(issued);
         }
-        rig.laptop.set(SignedDuration::from_hours(hours));
+        simulation.laptop.set(SignedDuration::from_hours(hours));
         for _ in 0..60 {
             for name in ["p0", "p1", "p2"] {
-                let issued = rig.token(name).await;
-                rig.good(issued);
+                let issued = simulation.token(name).await;
+                simulation.good(issued);
             }
             tokio::time::sleep(SECOND).await;
         }
-        let calls = rig.sts.count();
-        // The first after a jump forward may be signed with the wrong time, and is told so.
+        let calls = simulation.sts.count();
+        // The first call after a jump ahead may be signed with the wrong time and rejected.
         assert!(calls <= 3 + 1 + 3, "{hours} h: {calls} calls");
     }
 }
 
+/// Fault matrix row 77.
 #[tokio::test(start_paused = true)]
-async fn row_77_a_clock_that_is_wrong_from_the_start_is_corrected() {
+async fn clock_wrong_from_start_is_corrected() {
     for minutes in [-7, 7, -600, 600] {
-        let rig = Rig::new(&profiles(1, ""));
-        rig.laptop.set(SignedDuration::from_mins(minutes));
-        let issued = rig.token("p0").await;
-        let issued = rig.good(issued);
-        let off = rig.laptop.truth().duration_since(issued.signed).unwrap_or_else(|error| error.duration());
+        let simulation = Simulation::new(&profiles(1, ""));
+        simulation.laptop.set(SignedDuration::from_mins(minutes));
+        let issued = simulation.token("p0").await;
+        let issued = simulation.good(issued);
+        let off = simulation.laptop.truth().duration_since(issued.signed).unwrap_or_else(|error| error.duration());
         assert!(off < 3 * SECOND, "{off:?}");
-        assert_eq!(rig.sts.count(), 2, "one that was refused, and taught us");
-        let clock = rig.agent.status.status().daemon.clock.unwrap();
+        assert_eq!(simulation.sts.count(), 2, "one that was refused, and taught us");
+        let clock = simulation.agent.status.status().daemon.clock.unwrap();
         assert!(clock.corrected && (clock.skew_seconds + minutes * 60).abs() <= 1, "{clock:?}");
     }
 }
 
+/// Fault matrix row 77.
 #[tokio::test(start_paused = true)]
-async fn row_77_keys_that_sign_themselves_know_the_time_too() {
-    let rig = Rig::new(DIRECT);
-    rig.laptop.set(SignedDuration::from_mins(-20));
-    let issued = rig.token("p0").await;
-    rig.good(issued);
+async fn clock_is_corrected_for_sources_without_role() {
+    let simulation = Simulation::new(DIRECT);
+    simulation.laptop.set(SignedDuration::from_mins(-20));
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
     for hours in [3, -3] {
-        rig.laptop.set(SignedDuration::from_hours(hours));
-        let issued = rig.token("p0").await;
-        rig.good(issued);
+        simulation.laptop.set(SignedDuration::from_hours(hours));
+        let issued = simulation.token("p0").await;
+        simulation.good(issued);
         tokio::time::sleep(2 * MINUTE).await;
     }
-    assert_eq!(rig.sts.count(), 2, "at first, and after the clock was set forward");
+    assert_eq!(simulation.sts.count(), 2, "at first, and after the clock was set forward");
     // And without STS there are tokens all the same.
-    let rig = Rig::new(DIRECT);
-    rig.sts.set(Mood::Silent);
+    let simulation = Simulation::new(DIRECT);
+    simulation.sts.set(Mood::Silent);
     let begin = tokio::time::Instant::now();
     for _ in 0..3 {
-        let issued = rig.token("p0").await;
-        rig.good(issued);
+        let issued = simulation.token("p0").await;
+        simulation.good(issued);
     }
     assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
 }
 
+/// Fault matrix row 76.
 #[tokio::test(start_paused = true)]
-async fn row_76_what_was_planned_in_a_wrong_time_is_planned_anew() {
-    let rig = Rig::new(&profiles(40, ""));
-    futures(40, |n| ask(&rig, n)).await;
+async fn clock_correction_reschedules_renewals() {
+    let simulation = Simulation::new(&profiles(40, ""));
+    futures(40, |n| ask(&simulation, n)).await;
     tokio::time::sleep(MINUTE).await;
-    rig.laptop.set(SignedDuration::from_hours(5));
-    rig.agent.recovery.system_changed();
+    simulation.laptop.set(SignedDuration::from_hours(5));
+    simulation.agent.recovery.system_changed();
     tokio::time::sleep(2 * MINUTE).await;
-    for profile in rig.agent.status.status().profiles {
+    for profile in simulation.agent.status.status().profiles {
         let (next, ends) = (profile.next_renewal.unwrap(), profile.session.unwrap().expires.unwrap());
         assert!(next < ends, "{}: planned for {next}, ends at {ends}", profile.name);
     }
 }
 
+/// Fault matrix row 77.
 #[tokio::test(start_paused = true)]
-async fn row_77_a_clock_that_is_set_right_while_sts_is_down_harms_nobody() {
+async fn clock_corrected_while_sts_is_down_keeps_tokens_valid() {
     for minutes in [-120, 120] {
-        let rig = Rig::new(&profiles(1, ""));
-        rig.laptop.set(SignedDuration::from_mins(minutes));
-        let issued = rig.token("p0").await;
-        rig.good(issued);
-        rig.sts.set(Mood::Unreachable);
+        let simulation = Simulation::new(&profiles(1, ""));
+        simulation.laptop.set(SignedDuration::from_mins(minutes));
+        let issued = simulation.token("p0").await;
+        simulation.good(issued);
+        simulation.sts.set(Mood::Unreachable);
         tokio::time::sleep(MINUTE).await;
-        rig.laptop.set(SignedDuration::from_mins(-minutes));
-        let issued = rig.token("p0").await;
-        rig.good(issued);
-        assert!(!rig.agent.status.status().daemon.clock.unwrap().corrected);
+        simulation.laptop.set(SignedDuration::from_mins(-minutes));
+        let issued = simulation.token("p0").await;
+        simulation.good(issued);
+        assert!(!simulation.agent.status.status().daemon.clock.unwrap().corrected);
     }
 }
 
+/// Fault matrix row 77.
 #[tokio::test(start_paused = true)]
-async fn row_77_keys_that_sign_themselves_learn_the_time_however_late_they_are_asked_for() {
-    let rig = Rig::new(DIRECT);
-    let issued = rig.token("p0").await;
-    rig.good(issued);
-    rig.laptop.set(SignedDuration::from_mins(30));
-    rig.agent.recovery.system_changed();
+async fn clock_is_learned_late_for_sources_without_role() {
+    let simulation = Simulation::new(DIRECT);
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
+    simulation.laptop.set(SignedDuration::from_mins(30));
+    simulation.agent.recovery.system_changed();
     tokio::time::sleep(2 * MINUTE).await;
-    let issued = rig.token("p0").await;
-    rig.good(issued);
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
 }
 
+/// Fault matrix row 77.
 #[tokio::test(start_paused = true)]
-async fn row_77_a_clock_that_is_set_nearly_right_is_doubted_for_as_long_as_it_takes() {
-    let rig = Rig::new(&profiles(1, ""));
-    rig.laptop.set(SignedDuration::from_mins(-16));
-    let issued = rig.token("p0").await;
-    rig.good(issued);
-    rig.laptop.set(SignedDuration::from_mins(1));
+async fn clock_set_nearly_right_stays_uncertain_until_checked() {
+    let simulation = Simulation::new(&profiles(1, ""));
+    simulation.laptop.set(SignedDuration::from_mins(-16));
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
+    simulation.laptop.set(SignedDuration::from_mins(1));
     tokio::time::sleep(10 * MINUTE).await;
-    let issued = rig.token("p0").await;
-    rig.good(issued);
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
 }
 
 /// A real child's end is waited for, so time passes by itself here.
+/// Fault matrix row 77.
 #[tokio::test]
-async fn row_77_credentials_that_seem_over_are_a_reason_to_ask_for_the_time() {
-    let rig = Rig::new(&profiles(1, ""));
-    let ends: jiff::Timestamp = (rig.laptop.truth() + HOUR).try_into().unwrap();
+async fn credentials_seemingly_expired_cause_a_clock_check() {
+    let simulation = Simulation::new(&profiles(1, ""));
+    let ends: jiff::Timestamp = (simulation.laptop.truth() + HOUR).try_into().unwrap();
     let said = format!(
         r#"{{"Version":1,"AccessKeyId":"AKIAWORK","SecretAccessKey":"s","SessionToken":"t","Expiration":"{ends}"}}"#
     );
-    let folder = rig.agent.config.path().parent().unwrap().to_owned();
+    let folder = simulation.agent.config.path().parent().unwrap().to_owned();
     let file = folder.join("said.json");
     std::fs::write(&file, said).unwrap();
     let process = format!("[work]\ncredential_process = /bin/cat {}\n", file.display());
     std::fs::write(folder.join(".aws/credentials"), process).unwrap();
-    rig.laptop.set(SignedDuration::from_hours(2));
-    let issued = rig.token("p0").await;
-    rig.good(issued);
+    simulation.laptop.set(SignedDuration::from_hours(2));
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
 }
 
+/// Fault matrix row 83.
 #[tokio::test(start_paused = true)]
-async fn row_83_on_suspicion_alone_nobody_waits_long() {
-    let rig = Rig::new(&profiles(1, ""));
+async fn suspected_clock_jump_delays_no_caller() {
+    let simulation = Simulation::new(&profiles(1, ""));
     let (name, client_process) = ("p0".parse().unwrap(), Some(ClientProcess { pid: 7, started: 1 }));
     for n in 0..3 {
         if n == 1 {
-            rig.sts.set(Mood::Silent);
+            simulation.sts.set(Mood::Silent);
         }
         let begin = tokio::time::Instant::now();
-        rig.agent.token.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
+        simulation.agent.token.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
         assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
         tokio::time::sleep(SECOND).await;
     }
-    assert_eq!(rig.sts.count(), 2);
+    assert_eq!(simulation.sts.count(), 2);
 }

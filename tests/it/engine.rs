@@ -1,4 +1,4 @@
-//! The engine over hours and crowds, on time that passes only when everybody waits.
+//! Sessions over hours and with many callers, in paused tokio time.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -6,263 +6,273 @@ use std::time::Duration;
 use rolecall_protocol::{ErrorClass, ErrorCode};
 use rolecalld::services::AgentError;
 
-use crate::rig::{Mood, Rig, profiles};
+use crate::simulation::{Mood, Simulation, profiles};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// A caller every second for so long; none of them fails.
-async fn a_caller_every_second(rig: &Rig, time: Duration) {
+async fn a_caller_every_second(simulation: &Simulation, time: Duration) {
     for _ in 0..time.as_secs() {
-        let issued = rig.token("p0").await;
-        rig.good(issued);
+        let issued = simulation.token("p0").await;
+        simulation.good(issued);
         tokio::time::sleep(SECOND).await;
     }
 }
 
-async fn outage(rig: &Rig, mood: Mood, time: Duration) {
-    let issued = rig.token("p0").await;
-    let before = rig.good(issued);
+async fn outage(simulation: &Simulation, mood: Mood, time: Duration) {
+    let issued = simulation.token("p0").await;
+    let before = simulation.good(issued);
     // The middle of the session's life is when it would have been renewed.
-    let life = before.session_ends.duration_since(rig.laptop.truth()).unwrap();
-    a_caller_every_second(rig, life.mul_f64(0.44)).await;
-    rig.sts.set(mood);
-    a_caller_every_second(rig, time).await;
-    rig.sts.set(Mood::Well);
-    a_caller_every_second(rig, MINUTE).await;
-    let issued = rig.token("p0").await;
-    assert_ne!(rig.good(issued).key_id, before.key_id, "renewed within a minute");
+    let life = before.session_ends.duration_since(simulation.laptop.truth()).unwrap();
+    a_caller_every_second(simulation, life.mul_f64(0.44)).await;
+    simulation.sts.set(mood);
+    a_caller_every_second(simulation, time).await;
+    simulation.sts.set(Mood::Well);
+    a_caller_every_second(simulation, MINUTE).await;
+    let issued = simulation.token("p0").await;
+    assert_ne!(simulation.good(issued).key_id, before.key_id, "renewed within a minute");
 }
 
+/// Fault matrix row 60.
 #[tokio::test(start_paused = true)]
-async fn row_60_sts_is_down_for_25_minutes_of_an_hour() {
+async fn sts_down_25_minutes_of_an_hour_tokens_are_served() {
     for mood in [Mood::Unreachable, Mood::Silent, Mood::Broken, Mood::Denying, Mood::Busy(3)] {
-        outage(&Rig::new(&profiles(1, "")), mood, 25 * MINUTE).await;
+        outage(&Simulation::new(&profiles(1, "")), mood, 25 * MINUTE).await;
     }
 }
 
+/// Fault matrix row 60.
 #[tokio::test(start_paused = true)]
-async fn row_60_sts_is_down_for_5_hours_of_12() {
-    outage(&Rig::new(&profiles(1, "duration = \"12h\"")), Mood::Unreachable, 5 * HOUR).await;
+async fn sts_down_5_of_12_hours_recovers() {
+    outage(&Simulation::new(&profiles(1, "duration = \"12h\"")), Mood::Unreachable, 5 * HOUR).await;
 }
 
+/// Fault matrix row 58.
 #[tokio::test(start_paused = true)]
-async fn row_58_attempts_during_an_outage_keep_their_distance() {
-    let rig = Rig::new(&profiles(1, ""));
-    let issued = rig.token("p0").await;
-    rig.good(issued);
-    rig.sts.set(Mood::Broken);
-    a_caller_every_second(&rig, 50 * MINUTE).await;
-    let calls = rig.sts.count();
-    // Renewals begin at the middle of the hour; one a minute at most once they have failed a few times, three attempts each,
-    // and in the last quarter of an hour the callers ask too, every ten seconds.
-    assert!(calls > 20 && calls < 200, "{calls}");
+async fn attempts_during_outage_back_off() {
+    let simulation = Simulation::new(&profiles(1, ""));
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
+    simulation.sts.set(Mood::Broken);
+    a_caller_every_second(&simulation, 50 * MINUTE).await;
+    let calls = simulation.sts.count();
+    // Renewals start between minute 27 and 33, with at most one per minute and three attempts each. In the last 15 min of the
+    // session, callers add at most one load every 10 s.
+    let (at_least, at_most) = (50 - 33, 3 * (50 - 27) + 3 * 6 * (50 - 45));
+    assert!((at_least..=at_most).contains(&calls), "{calls}");
 }
 
+/// Fault matrix row 72.
 #[tokio::test(start_paused = true)]
-async fn row_72_a_thousand_callers_on_a_cold_role_are_one_call() {
-    let rig = Rig::new(&profiles(1, ""));
-    let answers = futures(1000, |_| rig.token("p0")).await;
-    let tokens: HashSet<_> = answers.into_iter().map(|issued| rig.good(issued).url).collect();
-    assert_eq!((tokens.len(), rig.sts.count()), (1, 1));
+async fn thousand_callers_of_cold_role_share_one_call() {
+    let simulation = Simulation::new(&profiles(1, ""));
+    let answers = futures(1000, |_| simulation.token("p0")).await;
+    let tokens: HashSet<_> = answers.into_iter().map(|issued| simulation.good(issued).url).collect();
+    assert_eq!((tokens.len(), simulation.sts.count()), (1, 1));
 }
 
+/// Fault matrix row 73.
 #[tokio::test(start_paused = true)]
-async fn row_73_a_thousand_callers_over_two_hundred_roles_keep_the_limits() {
-    let rig = Rig::new(&profiles(200, ""));
+async fn thousand_callers_of_200_roles_respect_rate_limit() {
+    let simulation = Simulation::new(&profiles(200, ""));
     // As the server does it: nine seconds, and then a word on why.
-    let answers = futures(1000, |n| tokio::time::timeout(crate::rig::CALLER, ask(&rig, n % 200))).await;
+    let answers = futures(1000, |n| tokio::time::timeout(crate::simulation::CALLER, ask(&simulation, n % 200))).await;
     let served = answers.iter().filter(|answer| matches!(answer, Ok(Ok(())))).count();
-    assert!(answers.iter().all(|answer| !matches!(answer, Ok(Err(_)))), "nobody is refused");
+    assert!(answers.iter().all(|answer| !matches!(answer, Ok(Err(_)))), "no caller gets an error");
     assert!(served >= 5 * 60, "{served}: twenty roles at once, and five a second for nine seconds");
-    assert!(rig.agent.waiting_sts_calls() > 0, "those that were not served can be told why");
+    assert!(simulation.agent.waiting_sts_calls() > 0, "waiting callers are reported");
     tokio::time::sleep(MINUTE).await;
     for n in 0..200 {
-        let issued = rig.token(&format!("p{n}")).await;
-        rig.good(issued);
+        let issued = simulation.token(&format!("p{n}")).await;
+        simulation.good(issued);
     }
-    assert_eq!(rig.sts.count(), 200, "one call a role, and none of them in vain");
-    assert!(rig.sts.peak() <= 8, "{}", rig.sts.peak());
+    assert_eq!(simulation.sts.count(), 200, "one successful call per role");
+    assert!(simulation.sts.peak() <= 8, "{}", simulation.sts.peak());
     for seconds in [1, 5, 20] {
-        let most = rig.sts.most_within(seconds * SECOND);
+        let most = simulation.sts.most_within(seconds * SECOND);
         assert!(most <= 21 + 5 * seconds as usize, "{most} in {seconds} s");
     }
 }
 
+/// Fault matrix rows 79 and 80.
 #[tokio::test(start_paused = true)]
-async fn rows_79_and_80_after_a_nap_a_hundred_roles_are_renewed_without_a_rush() {
-    let rig = Rig::new(&profiles(100, ""));
-    futures(100, |n| ask(&rig, n)).await;
+async fn wake_renews_100_roles_within_rate_limit() {
+    let simulation = Simulation::new(&profiles(100, ""));
+    futures(100, |n| ask(&simulation, n)).await;
     tokio::time::sleep(MINUTE).await;
-    let before = rig.sts.count();
-    rig.laptop.sleep(3 * HOUR);
-    // Somebody is quicker than the engine: they are served at once, from a new session.
+    let before = simulation.sts.count();
+    simulation.laptop.sleep(3 * HOUR);
+    // A caller comes before the background renewal and gets a new session.
     let begin = tokio::time::Instant::now();
-    let issued = rig.token("p99").await;
-    rig.good(issued);
+    let issued = simulation.token("p99").await;
+    simulation.good(issued);
     assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
     tokio::time::sleep(MINUTE).await;
-    assert_eq!(rig.sts.count() - before, 100, "each role once");
-    assert!(rig.sts.most_within(SECOND) <= 26);
+    assert_eq!(simulation.sts.count() - before, 100, "each role once");
+    assert!(simulation.sts.most_within(SECOND) <= 26);
     // All of them are ready before anybody asks.
     for n in 0..100 {
-        let issued = rig.token(&format!("p{n}")).await;
-        rig.good(issued);
+        let issued = simulation.token(&format!("p{n}")).await;
+        simulation.good(issued);
     }
-    assert_eq!(rig.sts.count() - before, 100);
+    assert_eq!(simulation.sts.count() - before, 100);
 }
 
+/// Fault matrix row 79.
 #[tokio::test(start_paused = true)]
-async fn row_79_a_network_that_comes_up_seconds_after_waking_is_waited_for() {
-    let rig = Rig::new(&profiles(1, ""));
-    let issued = rig.token("p0").await;
-    rig.good(issued);
-    rig.laptop.sleep(3 * HOUR);
-    rig.sts.set(Mood::Unreachable);
+async fn wake_without_network_waits_for_the_network() {
+    let simulation = Simulation::new(&profiles(1, ""));
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
+    simulation.laptop.sleep(3 * HOUR);
+    simulation.sts.set(Mood::Unreachable);
     let up = async {
         tokio::time::sleep(4 * SECOND).await;
-        rig.sts.set(Mood::Well);
+        simulation.sts.set(Mood::Well);
     };
-    let (issued, ()) = tokio::join!(rig.token("p0"), up);
-    rig.good(issued);
+    let (issued, ()) = tokio::join!(simulation.token("p0"), up);
+    simulation.good(issued);
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_who_waits_does_not_wait_for_renewals() {
-    let rig = Rig::new(&profiles(200, ""));
-    futures(200, |n| ask(&rig, n)).await;
+async fn caller_has_priority_over_renewals() {
+    let simulation = Simulation::new(&profiles(200, ""));
+    futures(200, |n| ask(&simulation, n)).await;
     tokio::time::sleep(MINUTE).await;
-    rig.laptop.sleep(3 * HOUR);
-    rig.agent.recovery.system_changed();
+    simulation.laptop.sleep(3 * HOUR);
+    simulation.agent.recovery.system_changed();
     // Two hundred renewals take forty seconds; in the midst of them:
     tokio::time::sleep(20 * SECOND).await;
-    rig.configure(&profiles(201, ""));
+    simulation.configure(&profiles(201, ""));
     let begin = tokio::time::Instant::now();
-    let issued = rig.token("p200").await;
-    rig.good(issued);
+    let issued = simulation.token("p200").await;
+    simulation.good(issued);
     assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
 }
 
+/// Fault matrix rows 61 and 62.
 #[tokio::test(start_paused = true)]
-async fn rows_61_and_62_with_nothing_to_serve_the_reason_comes_in_time_and_then_at_once() {
+async fn sts_failure_without_session_is_reported_then_remembered() {
     for (mood, code) in [
         (Mood::Silent, ErrorCode::AwsUnavailable),
         (Mood::Unreachable, ErrorCode::AwsUnavailable),
         (Mood::Broken, ErrorCode::AwsUnavailable),
         (Mood::Denying, ErrorCode::AccessDenied),
     ] {
-        let rig = Rig::new(&profiles(1, ""));
-        rig.sts.set(mood);
+        let simulation = Simulation::new(&profiles(1, ""));
+        simulation.sts.set(mood);
         let begin = tokio::time::Instant::now();
         // One kubectl that fails.
         for _ in 0..6 {
-            let error = rig.token("p0").await.unwrap_err();
+            let error = simulation.token("p0").await.unwrap_err();
             assert_eq!(error.0.code, code, "{mood:?}: {error}");
         }
         assert!(begin.elapsed() < 10 * SECOND, "{mood:?}: {:?}", begin.elapsed());
-        assert!(rig.sts.count() <= 3, "{mood:?}: {} calls", rig.sts.count());
+        assert!(simulation.sts.count() <= 3, "{mood:?}: {} calls", simulation.sts.count());
     }
 }
 
+/// Fault matrix row 59.
 #[tokio::test(start_paused = true)]
-async fn row_59_whoever_asks_for_time_gets_it() {
-    let rig = Rig::new(&profiles(3, ""));
-    rig.sts.set(Mood::Busy(2));
+async fn sts_retry_after_is_respected() {
+    let simulation = Simulation::new(&profiles(3, ""));
+    simulation.sts.set(Mood::Busy(2));
     for name in ["p0", "p1", "p2"] {
-        assert!(rig.token(name).await.is_err());
+        assert!(simulation.token(name).await.is_err());
     }
-    assert_eq!(rig.sts.count(), 1, "the others were not even asked");
-    rig.sts.set(Mood::Well);
+    assert_eq!(simulation.sts.count(), 1, "the others were not even asked");
+    simulation.sts.set(Mood::Well);
     tokio::time::sleep(2 * SECOND).await;
-    let issued = rig.token("p1").await;
-    rig.good(issued);
-    // Whoever asks for too much gets a minute.
-    rig.sts.set(Mood::Busy(u64::MAX));
-    assert!(rig.token("p2").await.is_err());
-    rig.sts.set(Mood::Well);
+    let issued = simulation.token("p1").await;
+    simulation.good(issued);
+    // A longer pause than one minute is cut to one minute.
+    simulation.sts.set(Mood::Busy(u64::MAX));
+    assert!(simulation.token("p2").await.is_err());
+    simulation.sts.set(Mood::Well);
     tokio::time::sleep(MINUTE).await;
-    let issued = rig.token("p2").await;
-    rig.good(issued);
+    let issued = simulation.token("p2").await;
+    simulation.good(issued);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_only_fails_is_left_alone_by_all_and_tried_by_one() {
-    let rig = Rig::new(&profiles(100, ""));
-    rig.sts.set(Mood::Unreachable);
+async fn failing_endpoint_gets_one_probe_at_a_time() {
+    let simulation = Simulation::new(&profiles(100, ""));
+    simulation.sts.set(Mood::Unreachable);
     for n in 0..100 {
-        assert!(rig.token(&format!("p{n}")).await.is_err());
+        assert!(simulation.token(&format!("p{n}")).await.is_err());
     }
-    assert!(rig.sts.count() < 10, "{} calls", rig.sts.count());
+    assert!(simulation.sts.count() < 10, "{} calls", simulation.sts.count());
     // What a change of the network does; without it, ten seconds at most.
-    rig.sts.set(Mood::Well);
-    rig.agent.recovery.system_changed();
-    let issued = rig.token("p7").await;
-    rig.good(issued);
+    simulation.sts.set(Mood::Well);
+    simulation.agent.recovery.system_changed();
+    let issued = simulation.token("p7").await;
+    simulation.good(issued);
 }
 
 /// Forty profiles of which ten have been refused; STS has just come back, and is left alone still.
-async fn after_an_outage() -> Rig {
-    let rig = Rig::new(&profiles(40, ""));
-    rig.sts.set(Mood::Unreachable);
+async fn after_an_outage() -> Simulation {
+    let simulation = Simulation::new(&profiles(40, ""));
+    simulation.sts.set(Mood::Unreachable);
     for n in 0..10 {
-        assert!(rig.token(&format!("p{n}")).await.is_err());
+        assert!(simulation.token(&format!("p{n}")).await.is_err());
     }
-    rig.sts.set(Mood::Well);
-    rig
+    simulation.sts.set(Mood::Well);
+    simulation
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_not_even_asked_is_served_as_soon_as_somebody_is() {
-    let rig = after_an_outage().await;
+async fn callers_blocked_by_breaker_are_served_after_success() {
+    let simulation = after_an_outage().await;
     let mut refused = 10;
-    while let Err(error) = rig.token(&format!("p{refused}")).await {
+    while let Err(error) = simulation.token(&format!("p{refused}")).await {
         assert_eq!(error.0.code, ErrorCode::AwsUnavailable);
         refused += 1;
         tokio::time::sleep(SECOND).await;
     }
     assert!((11..=20).contains(&refused), "ten seconds at most: {refused}");
     for n in 10..refused {
-        let issued = rig.token(&format!("p{n}")).await;
-        rig.good(issued);
+        let issued = simulation.token(&format!("p{n}")).await;
+        simulation.good(issued);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_while_somebody_finds_out_is_served_too() {
-    let rig = after_an_outage().await;
+async fn callers_during_probe_share_its_result() {
+    let simulation = after_an_outage().await;
     tokio::time::sleep(10 * SECOND).await;
     let names: Vec<String> = (10..40).map(|n| format!("p{n}")).collect();
-    for issued in futures_util::future::join_all(names.iter().map(|name| rig.token(name))).await {
-        rig.good(issued);
+    for issued in futures_util::future::join_all(names.iter().map(|name| simulation.token(name))).await {
+        simulation.good(issued);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denial_is_remembered_for_longer_each_time_and_forgotten_with_the_profile_that_caused_it() {
-    let rig = Rig::new(&profiles(2, ""));
-    rig.sts.set(Mood::Denying);
-    let begin = rig.laptop.truth();
-    while rig.laptop.truth() < begin + 10 * MINUTE {
-        assert!(rig.token("p0").await.is_err());
+async fn denial_ttl_grows_and_ends_with_its_profile() {
+    let simulation = Simulation::new(&profiles(2, ""));
+    simulation.sts.set(Mood::Denying);
+    let begin = simulation.laptop.truth();
+    while simulation.laptop.truth() < begin + 10 * MINUTE {
+        assert!(simulation.token("p0").await.is_err());
         tokio::time::sleep(SECOND).await;
     }
-    let calls = rig.sts.count();
+    let calls = simulation.sts.count();
     assert!((10..=15).contains(&calls), "{calls}: after 5, 10, 20, 40 and then every 60 s");
-    let status = rig.agent.status.status().profiles[0].problem.clone().unwrap();
+    let status = simulation.agent.status.status().profiles[0].problem.clone().unwrap();
     assert_eq!(status.class, ErrorClass::Change);
-    rig.sts.set(Mood::Well);
-    assert!(rig.token("p0").await.is_err(), "still remembered");
-    rig.configure(&(profiles(2, "") + "keep_warm = \"1h\"\n"));
-    assert!(rig.token("p0").await.is_err(), "another profile was changed");
-    rig.configure(&profiles(2, "keep_warm = \"2h\""));
-    let issued = rig.token("p0").await;
-    rig.good(issued);
+    simulation.sts.set(Mood::Well);
+    assert!(simulation.token("p0").await.is_err(), "still remembered");
+    simulation.configure(&(profiles(2, "") + "keep_warm = \"1h\"\n"));
+    assert!(simulation.token("p0").await.is_err(), "another profile was changed");
+    simulation.configure(&profiles(2, "keep_warm = \"2h\""));
+    let issued = simulation.token("p0").await;
+    simulation.good(issued);
 }
 
-pub(crate) async fn ask(rig: &Rig, n: usize) -> Result<(), AgentError> {
+pub(crate) async fn ask(simulation: &Simulation, n: usize) -> Result<(), AgentError> {
     let name = format!("p{n}").parse().unwrap();
-    rig.agent.token.token(&name, b"", None).await.map(drop)
+    simulation.agent.token.token(&name, b"", None).await.map(drop)
 }
 
 pub(crate) async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn(usize) -> F) -> Vec<T> {

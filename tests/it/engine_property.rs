@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use crate::rig::{Issued, Mood, Rig};
+use crate::simulation::{Issued, Mood, Simulation};
 
 const PROFILES: usize = 3;
 /// What is held back of a session's life, and of a moment's (Session::is_usable, a token's own minute).
@@ -21,15 +21,15 @@ enum Step {
     Pass(Duration),
     /// The lid is closed and opened.
     Sleep(Duration),
-    /// Somebody sets the clock.
+    /// The clock is set.
     Set(i64),
     Mood(Mood),
-    /// Somebody runs kubectl.
+    /// A client requests a token.
     Token(usize),
     /// Many do.
     Crowd,
     Refresh(usize),
-    /// Somebody writes another role into the profile.
+    /// The profile gets another role.
     Configure(usize),
     Login,
     Network,
@@ -59,9 +59,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the test knows beside the rig: which role each profile has now, and what it was served last.
+/// What the test knows beside the simulation: which role each profile has now, and what it was served last.
 struct Model {
-    rig: Rig,
+    simulation: Simulation,
     versions: [usize; PROFILES],
     served: [Option<Issued>; PROFILES],
 }
@@ -69,49 +69,49 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let versions = [0; PROFILES];
-        Self { rig: Rig::new(&configuration(versions)), versions, served: [const { None }; PROFILES] }
+        Self { simulation: Simulation::new(&configuration(versions)), versions, served: [const { None }; PROFILES] }
     }
 
     async fn take(&mut self, step: &Step) {
-        let rig = &self.rig;
+        let simulation = &self.simulation;
         match step {
             Step::Pass(time) => tokio::time::sleep(*time).await,
-            Step::Sleep(time) => rig.laptop.sleep(*time),
-            Step::Set(minutes) => rig.laptop.set(SignedDuration::from_mins(*minutes)),
-            Step::Mood(mood) => rig.sts.set(*mood),
+            Step::Sleep(time) => simulation.laptop.sleep(*time),
+            Step::Set(minutes) => simulation.laptop.set(SignedDuration::from_mins(*minutes)),
+            Step::Mood(mood) => simulation.sts.set(*mood),
             Step::Token(n) => self.token(*n).await,
             Step::Crowd => {
                 for n in 0..PROFILES {
                     let name = name(n);
-                    let crowd = (0..20).map(|_| rig.token(&name));
+                    let crowd = (0..20).map(|_| simulation.token(&name));
                     drop(futures_util::future::join_all(crowd).await);
                 }
             }
             Step::Refresh(n) => {
                 let name = name(*n).parse().unwrap();
-                drop(tokio::time::timeout(crate::rig::CALLER, rig.agent.refresh.refresh(&name)).await);
+                drop(tokio::time::timeout(crate::simulation::CALLER, simulation.agent.refresh.refresh(&name)).await);
             }
             Step::Configure(n) => {
                 self.versions[*n] += 1;
                 self.served[*n] = None;
-                rig.configure(&configuration(self.versions));
+                simulation.configure(&configuration(self.versions));
             }
-            Step::Login => rig.agent.recovery.sources_changed(),
-            Step::Network => rig.agent.recovery.system_changed(),
+            Step::Login => simulation.agent.recovery.sources_changed(),
+            Step::Network => simulation.agent.recovery.system_changed(),
         }
     }
 
     async fn token(&mut self, n: usize) {
-        let rig = &self.rig;
-        let answer = rig.token(&name(n)).await;
-        let truth = rig.laptop.truth();
-        let now = rig.clock.now();
+        let simulation = &self.simulation;
+        let answer = simulation.token(&name(n)).await;
+        let truth = simulation.laptop.truth();
+        let now = simulation.clock.now();
         let is_believed = now.duration_since(truth).unwrap_or_else(|error| error.duration()) < BELIEVED;
         match answer {
             Ok(issued) => {
                 assert_eq!(issued.role, role(n, self.versions[n]), "a session that was got for something else");
                 if is_believed {
-                    rig.good(Ok(issued.clone()));
+                    simulation.good(Ok(issued.clone()));
                 }
                 self.served[n] = Some(issued);
             }
@@ -122,18 +122,18 @@ impl Model {
         }
     }
 
-    /// STS is well again, and the clock is right: everybody is served within a minute.
+    /// STS works and the clock is correct: every caller is served within a minute.
     async fn recover(&mut self) {
-        self.rig.sts.set(Mood::Well);
+        self.simulation.sts.set(Mood::Well);
         tokio::time::sleep(Duration::from_mins(1)).await;
         for n in 0..PROFILES {
-            let issued = self.rig.token(&name(n)).await;
-            let issued = self.rig.good(issued);
+            let issued = self.simulation.token(&name(n)).await;
+            let issued = self.simulation.good(issued);
             assert_eq!(issued.role, role(n, self.versions[n]));
         }
-        assert!(self.rig.sts.peak() <= 8);
+        assert!(self.simulation.sts.peak() <= 8);
         for seconds in [1, 10, 60] {
-            let most = self.rig.sts.most_within(Duration::from_secs(seconds));
+            let most = self.simulation.sts.most_within(Duration::from_secs(seconds));
             assert!(most <= 21 + 5 * usize::try_from(seconds).unwrap(), "{most} calls in {seconds} s");
         }
     }
@@ -162,7 +162,7 @@ proptest! {
     #![proptest_config(Config { cases: 48, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn whatever_happens_in_whatever_order(steps in prop::collection::vec(step(), 1..80)) {
+    fn engine_invariants_hold_in_random_histories(steps in prop::collection::vec(step(), 1..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let mut model = Model::new();

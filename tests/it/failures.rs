@@ -2,11 +2,11 @@
 
 use rolecall_harness::{Cut, Fault, Op};
 
-use crate::world::{ROLE, World};
+use crate::fixture::{Fixture, ROLE};
 
 #[test]
-fn every_failure_of_sts_is_one_line_that_says_what_to_do() {
-    let world = World::new();
+fn sts_failures_are_one_line_with_a_hint() {
+    let fixture = Fixture::new();
     let hostile = "no \u{9b}31mowned\r\n\u{202e}entry";
     for (fault, expected) in [
         (
@@ -35,82 +35,84 @@ fn every_failure_of_sts_is_one_line_that_says_what_to_do() {
             "rolecall: prod: AWS refuses the time of this machine",
         ),
     ] {
-        world.aws.fault(Op::AssumeRole, fault.clone().forever());
-        let line = world.token_error("prod", 1);
+        fixture.aws.fault(Op::AssumeRole, fault.clone().forever());
+        let line = fixture.token_error("prod", 1);
         assert!(line.contains(expected), "{fault:?}: {line}");
         assert!(line.len() < 1024, "{fault:?}: {line}");
-        world.aws.clear_faults();
+        fixture.aws.clear_faults();
         // What goes wrong is remembered for a while, and for longer each time.
-        world.clock.advance(std::time::Duration::from_mins(1));
+        fixture.clock.advance(std::time::Duration::from_mins(1));
     }
-    world.good_token("prod");
+    fixture.good_token("prod");
 }
 
 #[test]
-fn what_passes_at_once_is_not_noticed() {
-    let world = World::new();
-    world.aws.fault(Op::AssumeRole, Fault::Status(503).times(1));
-    world.aws.fault(Op::AssumeRole, Fault::Throttle.times(1));
-    world.good_token("prod");
-    assert_eq!(world.aws.calls(Op::AssumeRole), 3);
+fn transient_failure_is_retried_invisibly() {
+    let fixture = Fixture::new();
+    fixture.aws.fault(Op::AssumeRole, Fault::Status(503).times(1));
+    fixture.aws.fault(Op::AssumeRole, Fault::Throttle.times(1));
+    fixture.good_token("prod");
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 3);
 }
 
+/// Fault matrix row 68.
 #[test]
-fn row_68_a_denial_is_one_call_for_six_runs() {
-    let world = World::new();
-    world.aws.remove_role(ROLE);
+fn denial_is_one_call_for_six_runs() {
+    let fixture = Fixture::new();
+    fixture.aws.remove_role(ROLE);
     for _ in 0..6 {
-        world.token_error("prod", 1);
+        fixture.token_error("prod", 1);
     }
-    assert_eq!(world.aws.calls(Op::AssumeRole), 1);
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1);
+}
+
+/// Fault matrix row 69.
+#[test]
+fn fixed_trust_policy_works_after_ttl_or_refresh() {
+    let fixture = Fixture::new();
+    fixture.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(2));
+    fixture.token_error("prod", 1);
+    fixture.clock.advance(std::time::Duration::from_secs(5));
+    fixture.token_error("prod", 1);
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.good_token("prod");
 }
 
 #[test]
-fn row_69_a_mended_trust_policy_counts_after_a_moment_or_at_once_by_force() {
-    let world = World::new();
-    world.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(2));
-    world.token_error("prod", 1);
-    world.clock.advance(std::time::Duration::from_secs(5));
-    world.token_error("prod", 1);
-    world.block_on(world.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
-    world.good_token("prod");
-}
-
-#[test]
-fn status_tells_what_is_wrong_and_since_when() {
-    let world = World::new();
-    world.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(1));
-    world.token_error("prod", 1);
-    let said = world.sandbox.run(world.sandbox.rolecall().args(["status", "--json"]));
+fn status_reports_problem_and_start_time() {
+    let fixture = Fixture::new();
+    fixture.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(1));
+    fixture.token_error("prod", 1);
+    let said = fixture.sandbox.run(fixture.sandbox.rolecall().args(["status", "--json"]));
     said.assert_ok();
     let profile = &said.json()["profiles"][0];
     assert_eq!(profile["state"], "failed");
     assert_eq!(profile["problem"]["code"], "access_denied");
     assert_eq!(profile["problem"]["since"], "2026-01-02T03:04:05Z");
-    world.clock.advance(std::time::Duration::from_secs(5));
-    world.good_token("prod");
-    let profile = &world.agent.status.status().profiles[0];
+    fixture.clock.advance(std::time::Duration::from_secs(5));
+    fixture.good_token("prod");
+    let profile = &fixture.agent.status.status().profiles[0];
     assert!(profile.problem.is_none());
     assert_eq!(profile.session.as_ref().unwrap().expires.unwrap().to_string(), "2026-01-02T04:04:10Z");
 }
 
 #[test]
-fn a_source_that_gives_nothing_says_why() {
-    let world = World::new();
+fn source_failure_reports_its_cause() {
+    let fixture = Fixture::new();
     let ask = |aws_profile: &str, code: i32| {
         let instead = format!("aws_profile = \"{aws_profile}\"");
-        world.configure(&crate::world::PROD.replace("aws_profile = \"work\"", &instead));
-        world.token_error("prod", code)
+        fixture.configure(&crate::fixture::PROD.replace("aws_profile = \"work\"", &instead));
+        fixture.token_error("prod", code)
     };
-    let folder = world.sandbox.home().join(".aws");
-    let away = world.sandbox.home().join("away");
+    let folder = fixture.sandbox.home().join(".aws");
+    let away = fixture.sandbox.home().join("away");
     std::fs::rename(&folder, &away).unwrap();
     let line = ask("nothing", 1);
     assert!(line.contains("there is no AWS profile \"nothing\" in") && line.contains("There is none at all"), "{line}");
     std::fs::rename(&away, &folder).unwrap();
     assert!(ask("wrok", 1).ends_with(" Did you mean \"work\"?"));
 
-    world.sandbox.append_aws_config(
+    fixture.sandbox.append_aws_config(
         "[profile empty]\nregion = eu-west-1\n[profile broken]\ncredential_process = false\n\
          [profile mfa]\nrole_arn = arn:aws:iam::111122223333:role/x\nsource_profile = work\nmfa_serial = arn:aws:iam::111122223333:mfa/dev\n\
          [profile behind]\nrole_arn = arn:aws:iam::111122223333:role/y\nsource_profile = mfa\n",
@@ -123,31 +125,32 @@ fn a_source_that_gives_nothing_says_why() {
     for wanting in ["mfa", "behind"] {
         let line = ask(wanting, 5);
         assert!(
-            line.contains("needs a code of the MFA device arn:aws:iam::111122223333:mfa/dev. Run: rolecall login work"),
+            line.contains("needs an MFA code of arn:aws:iam::111122223333:mfa/dev. Run: rolecall login work"),
             "{line}"
         );
     }
-    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
 }
 
 #[test]
-fn a_login_that_there_never_was_needs_a_person() {
-    let world = World::new();
-    world.sandbox.append_aws_config(
+fn missing_login_needs_the_user() {
+    let fixture = Fixture::new();
+    fixture.sandbox.append_aws_config(
         "[profile sso]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = dev\n\
          [sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n",
     );
-    world.configure(&crate::world::PROD.replace("aws_profile = \"work\"", "aws_profile = \"sso\""));
-    let line = world.token_error("prod", 5);
+    fixture.configure(&crate::fixture::PROD.replace("aws_profile = \"work\"", "aws_profile = \"sso\""));
+    let line = fixture.token_error("prod", 5);
     assert_eq!(line, "rolecall: prod: source \"work\" needs a login. Run: rolecall login work");
 }
 
+/// Fault matrix row 67.
 #[test]
-fn row_67_a_certificate_that_nobody_vouches_for_is_refused() {
-    let world = World::new();
+fn untrusted_certificate_is_rejected() {
+    let fixture = Fixture::new();
     // A TLS server with a CA of its own, where STS should be.
-    world.sandbox.write_aws_profile("work", &world.user, &world.api.url());
-    let line = world.token_error("prod", 1);
+    fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.api.url());
+    let line = fixture.token_error("prod", 1);
     assert!(line.contains("STS cannot be reached: invalid peer certificate: UnknownIssuer"), "{line}");
-    assert!(world.api.requests().is_empty(), "nothing was said to it");
+    assert!(fixture.api.requests().is_empty(), "nothing was said to it");
 }

@@ -1,12 +1,12 @@
-//! The daemon in process, on a clock that the test turns, with the real client binary and the embedded AWS.
+//! The daemon in process, with an injected clock, the real client and the embedded AWS.
 //!
-//! A test that needs a process (signals, sockets, start-up) belongs into `tests/process`, one that needs a program that
-//! nobody here wrote into `tests/peers`. Where a test covers a row of the fault matrix, its name says so.
+//! A test that needs a process (signals, sockets, start-up) belongs to `tests/process`; one that needs an independent program
+//! belongs to `tests/peers`. A test of a fault-matrix row cites the row in a doc line.
 
-// A test says what it expects and stops when that is not so.
+// A test panics when an expectation fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod world;
+mod fixture;
 
 mod architecture;
 mod bad_input;
@@ -22,8 +22,8 @@ mod lock;
 mod mfa;
 mod pins;
 mod renewal;
-mod rig;
 mod scale;
+mod simulation;
 mod sources;
 mod sso;
 mod tokens;

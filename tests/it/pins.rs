@@ -2,7 +2,7 @@
 
 use rolecall_harness::Op;
 
-use crate::world::{PROD, World, one_line};
+use crate::fixture::{Fixture, PROD, one_line};
 
 fn info(server: &str, ca: &str, insecure: bool) -> String {
     format!(
@@ -10,13 +10,14 @@ fn info(server: &str, ca: &str, insecure: bool) -> String {
     )
 }
 
+/// Fault matrix rows 40 and 41.
 #[test]
-fn rows_40_and_41_a_kubeconfig_that_is_not_the_one_gets_no_token() {
-    let world = World::new();
-    let (server, ca) = (world.api.url(), world.api.ca_base64());
+fn kubeconfig_with_other_cluster_gets_no_token() {
+    let fixture = Fixture::new();
+    let (server, ca) = (fixture.api.url(), fixture.api.ca_base64());
     let hash = rolecall_aws::cluster::ca_sha256(&ca).unwrap();
-    world.configure(&format!("{PROD}server = \"{server}\"\nca_sha256 = \"{hash}\"\n"));
-    let ask = |info: String| world.sandbox.run(world.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
+    fixture.configure(&format!("{PROD}server = \"{server}\"\nca_sha256 = \"{hash}\"\n"));
+    let ask = |info: String| fixture.sandbox.run(fixture.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
     for (info, expected) in [
         (
             info("https://evil.example.com", &ca, false),
@@ -29,6 +30,6 @@ fn rows_40_and_41_a_kubeconfig_that_is_not_the_one_gets_no_token() {
         assert!(line.starts_with("rolecall: prod: ") && line.contains(expected), "{line}");
         assert!(line.contains("rolecall kubeconfig prod (with --repin"), "{line}");
     }
-    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
     ask(info(&server, &ca, false)).assert_ok();
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rolecall_harness::Op;
 
-use crate::world::{PROD, ROLE, World, config_path};
+use crate::fixture::{Fixture, PROD, ROLE, config_path};
 
 const PROFILES: usize = 10_000;
 const CLUSTERS: usize = 2_000;
@@ -25,47 +25,51 @@ fn many() -> String {
     text
 }
 
+/// Fault matrix row 92.
 #[test]
-fn row_92_ten_thousand_profiles_over_two_thousand_clusters_are_served() {
-    let world = World::new();
-    world.configure(&many());
-    world.good_token("team-9999");
-    let status = world.agent.status.status();
+fn ten_thousand_profiles_are_served() {
+    let fixture = Fixture::new();
+    fixture.configure(&many());
+    fixture.good_token("team-9999");
+    let status = fixture.agent.status.status();
     assert!(status.config.problem.is_none(), "{:?}", status.config.problem);
     assert_eq!(status.profiles.len(), PROFILES);
-    // One of many is still told from the others, and missed by its name.
-    let line = world.token_error("team-0", 1);
+    // One profile among many still has its own result, and an unknown name is reported.
+    let line = fixture.token_error("team-0", 1);
     assert!(line.contains(&format!("assume {ROLE}-0")), "{line}");
-    let line = world.token_error("taem-9999", 1);
+    let line = fixture.token_error("taem-9999", 1);
     assert!(line.contains("Did you mean team-9999"), "{line}");
-    assert_eq!(world.aws.calls(Op::AssumeRole), 2);
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 2);
 }
 
+/// Fault matrix row 92.
 #[test]
-fn row_92_one_mistake_among_ten_thousand_is_found() {
-    let world = World::new();
-    world.configure(&format!("{}colour = \"red\"\n", many()));
-    let line = world.token_error("team-9999", 1);
-    let expected = format!("{}:70003: profiles.team-9999.colour: ", config_path(&world.sandbox).display());
+fn error_in_one_of_ten_thousand_profiles_is_located() {
+    let fixture = Fixture::new();
+    fixture.configure(&format!("{}colour = \"red\"\n", many()));
+    let line = fixture.token_error("team-9999", 1);
+    let expected = format!("{}:70003: profiles.team-9999.colour: ", config_path(&fixture.sandbox).display());
     assert!(line.contains(&expected), "{line}");
 }
 
+/// Fault matrix row 92.
 #[test]
-fn row_92_a_thousand_hops_are_refused() {
-    let world = World::new();
+fn role_chain_of_a_thousand_steps_is_rejected() {
+    let fixture = Fixture::new();
     let via = vec!["\"arn:aws:iam::999988887777:role/hub\""; 1000].join(", ");
-    world.configure(&format!("{PROD}via = [{via}]\n"));
-    let problem = world.agent.status.status().config.problem.unwrap().error.message;
+    fixture.configure(&format!("{PROD}via = [{via}]\n"));
+    let problem = fixture.agent.status.status().config.problem.unwrap().error.message;
     assert!(problem.ends_with("profiles.prod.via: makes 1001 steps, 5 are possible"), "{problem}");
-    world.good_token("prod");
-    assert_eq!(world.aws.calls(Op::AssumeRole), 1, "the last good configuration serves");
+    fixture.good_token("prod");
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the last good configuration serves");
 }
 
+/// Fault matrix row 92.
 #[test]
-fn row_92_a_circle_in_awss_files_is_an_error_and_not_a_hang() {
-    let world = World::new();
+fn cycle_in_aws_files_is_an_error() {
+    let fixture = Fixture::new();
     let profile = |name: &str, source: &str| {
-        world.sandbox.append_aws_config(&format!(
+        fixture.sandbox.append_aws_config(&format!(
             "[profile {name}]\nrole_arn = arn:aws:iam::111122223333:role/{name}\nsource_profile = {source}\n"
         ));
     };
@@ -78,9 +82,9 @@ fn row_92_a_circle_in_awss_files_is_an_error_and_not_a_hang() {
         ("into", "leads in a circle: two, three, one, two"),
         ("own", "says nothing about credentials"),
     ] {
-        world.configure(&PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{name}\"")));
-        let line = world.token_error("prod", 1);
+        fixture.configure(&PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{name}\"")));
+        let line = fixture.token_error("prod", 1);
         assert!(line.contains(&format!("AWS profile \"{name}\"")) && line.contains(expected), "{line}");
     }
-    assert_eq!(world.aws.calls(Op::AssumeRole), 0);
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
 }

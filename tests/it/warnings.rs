@@ -1,4 +1,4 @@
-//! Notifications: that a login has ended, or is about to; once each, and of no login that nobody needs.
+//! Notifications before and after a login expires: once each, and only for logins that are in use.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -11,35 +11,35 @@ use rolecalld::services::lock::Locker;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{ACCOUNT, PROD, ROLE, World};
+use crate::fixture::{ACCOUNT, Fixture, PROD, ROLE};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_secs(20);
 
-/// A desktop, and a source on it that nobody is logged in to: what it shows for that comes after all that was due before.
+/// A desktop, and a source that needs a login: its notification arrives after all earlier ones.
 struct Desktop<'a> {
-    world: &'a World,
+    fixture: &'a Fixture,
     center: Sso,
     shown: UnboundedReceiver<Notification>,
     config: String,
 }
 
 impl<'a> Desktop<'a> {
-    fn of(world: &'a World, config: &str) -> Self {
-        world.configure(config);
-        let (tell, shown) = unbounded_channel();
-        let agent = Arc::clone(&world.agent);
-        world.block_on(async {
+    fn of(fixture: &'a Fixture, config: &str) -> Self {
+        fixture.configure(config);
+        let (sender, shown) = unbounded_channel();
+        let agent = Arc::clone(&fixture.agent);
+        fixture.block_on(async {
             drop(tokio::spawn(async move {
                 let show = |notification| {
-                    drop(tell.send(notification));
+                    drop(sender.send(notification));
                     ready(Shown::Yes)
                 };
                 agent.login_expiry.notify(CancellationToken::new(), show).await;
             }));
         });
-        Self { world, center: world.aws.sso(), shown, config: config.to_owned() }
+        Self { fixture, center: fixture.aws.sso(), shown, config: config.to_owned() }
     }
 
     /// What is shown next.
@@ -49,7 +49,7 @@ impl<'a> Desktop<'a> {
     }
 
     fn next(&mut self, limit: Duration) -> Option<Notification> {
-        self.world.block_on(async { tokio::time::timeout(limit, self.shown.recv()).await.ok().flatten() })
+        self.fixture.block_on(async { tokio::time::timeout(limit, self.shown.recv()).await.ok().flatten() })
     }
 
     /// What is shown next where a profile is used that somebody has to log in for. Used again, as people do: the watch of AWS's
@@ -66,32 +66,32 @@ impl<'a> Desktop<'a> {
     /// Nothing is shown but what is looked for last. Once a test.
     #[track_caller]
     fn shows_no_more(mut self) {
-        self.world.sandbox.write_sso_profile("zz", Some("zz"), &self.center, ACCOUNT, "Nobody");
+        self.fixture.sandbox.write_sso_profile("zz", Some("zz"), &self.center, ACCOUNT, "Nobody");
         let last = PROD.replace("work", "zz").replace("profiles.prod", "profiles.zz");
         self.configure(&format!("{}{last}", self.config));
-        let world = self.world;
-        self.shows_after(|| drop(world.token_error("zz", 5)), "Login needed: source zz");
+        let fixture = self.fixture;
+        self.shows_after(|| drop(fixture.token_error("zz", 5)), "Login needed: source zz");
     }
 
     fn configure(&mut self, config: &str) {
         config.clone_into(&mut self.config);
-        self.world.configure(config);
+        self.fixture.configure(config);
     }
 
-    /// Time passes, and somebody looks.
+    /// Advances the clock and lets the daemon check it.
     fn later(&self, time: Duration) {
-        self.world.clock.advance(time);
-        self.world.agent.recovery.system_changed();
+        self.fixture.clock.advance(time);
+        self.fixture.agent.recovery.system_changed();
     }
 
     fn log_in(&self, code: Option<String>) {
         let code = code.map(Secret::new);
         let request = LoginRequest { code, ..LoginRequest::default() };
-        let (tell, mut told) = tokio::sync::mpsc::channel(16);
-        let last = self.world.block_on(async {
-            self.world.agent.login.login("work".parse().unwrap(), request, tell).await;
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
+        let last = self.fixture.block_on(async {
+            self.fixture.agent.login.login("work".parse().unwrap(), request, sender).await;
             let mut last = None;
-            while let Some(step) = told.recv().await {
+            while let Some(step) = receiver.recv().await {
                 last = Some(step);
             }
             last
@@ -100,72 +100,72 @@ impl<'a> Desktop<'a> {
     }
 
     fn warning(&self) -> Option<String> {
-        let status = self.world.agent.status.status();
+        let status = self.fixture.agent.status.status();
         let source = status.sources.iter().find(|source| source.name.as_str() == "work").unwrap();
         source.warning.as_ref().map(ToString::to_string)
     }
 }
 
 /// A role that wants a code, its configuration, and the device.
-fn http_client(world: &World) -> (String, String) {
-    let serial = world.aws.mfa_device(&world.user.arn).serial;
-    world.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
+fn http_client(fixture: &Fixture) -> (String, String) {
+    let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
+    fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
     let mfa = format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]");
     (PROD.replace("[profiles.prod]", &mfa), serial)
 }
 
 /// A source that signs in to IAM Identity Center; a person approves whatever they are asked for.
-fn central(world: &World) -> (String, Sso) {
-    let center = world.aws.sso();
+fn central(fixture: &Fixture) -> (String, Sso) {
+    let center = fixture.aws.sso();
     let assigned = center.assign("dev", ACCOUNT, "Developers");
-    world.aws.update_role(ROLE, |role| role.trusts(&assigned));
-    world.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "Developers");
+    fixture.aws.update_role(ROLE, |role| role.trusts(&assigned));
+    fixture.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "Developers");
     center.approve_all();
     (PROD.replace("aws_profile = \"work\"", "aws_profile = \"corp\""), center)
 }
 
 #[test]
-fn a_code_that_is_about_to_end_is_told_before_and_when_it_has() {
-    let world = World::new();
-    let (config, serial) = http_client(&world);
-    let mut desktop = Desktop::of(&world, &config);
-    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
+fn mfa_expiry_is_notified_before_and_after() {
+    let fixture = Fixture::new();
+    let (config, serial) = http_client(&fixture);
+    let mut desktop = Desktop::of(&fixture, &config);
+    desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.later(MINUTE);
-    desktop.log_in(Some(world.aws.mfa_code(&serial)));
+    desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
     for _ in 0..11 {
-        world.good_token("prod");
+        fixture.good_token("prod");
         desktop.later(HOUR);
     }
-    world.good_token("prod");
+    fixture.good_token("prod");
     assert_eq!(desktop.warning(), None);
     desktop.later(47 * MINUTE);
     desktop.shows("Login expires in 13 min: source work");
     let said = "source \"work\": login expires in 13 min. Run: rolecall login work --renew";
     assert_eq!(desktop.warning().as_deref(), Some(said));
     // A token is to be had still, although a newer session is not.
-    world.good_token("prod");
+    fixture.good_token("prod");
     desktop.later(5 * MINUTE);
-    world.good_token("prod");
+    fixture.good_token("prod");
     desktop.later(HOUR);
-    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
+    desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     assert_eq!(desktop.warning(), None);
     desktop.later(MINUTE);
-    world.token_error("prod", 5);
+    fixture.token_error("prod", 5);
     desktop.shows_no_more();
 }
 
 #[test]
-fn a_code_for_one_role_alone_is_told_too() {
-    let world = World::new();
-    let (config, serial) = http_client(&world);
-    let mut desktop = Desktop::of(&world, &format!("{config}duration = \"4h\"\n"));
-    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
+fn mfa_expiry_of_single_role_is_notified() {
+    let fixture = Fixture::new();
+    let (config, serial) = http_client(&fixture);
+    let mut desktop = Desktop::of(&fixture, &format!("{config}duration = \"4h\"\n"));
+    desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     // The role's first, and no other is needed.
-    let code = world.aws.mfa_code(&serial);
+    let code = fixture.aws.mfa_code(&serial);
     let request = LoginRequest { code: Some(Secret::new(code)), ..LoginRequest::default() };
-    let (tell, _told) = tokio::sync::mpsc::channel(16);
-    world.block_on(world.agent.login.login("work".parse().unwrap(), request, tell));
-    world.good_token("prod");
+    let (sender, _told) = tokio::sync::mpsc::channel(16);
+    fixture.block_on(fixture.agent.login.login("work".parse().unwrap(), request, sender));
+    fixture.good_token("prod");
     desktop.later(230 * MINUTE);
     desktop.shows("Login expires in 10 min: source work");
     assert!(desktop.warning().is_some());
@@ -173,47 +173,48 @@ fn a_code_for_one_role_alone_is_told_too() {
 }
 
 #[test]
-fn a_login_whose_renewal_was_refused_is_told_before_its_end_and_at_it() {
-    let world = World::new();
-    let (config, center) = central(&world);
-    let mut desktop = Desktop::of(&world, &config);
-    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
+fn login_with_failed_renewal_is_notified_before_and_after() {
+    let fixture = Fixture::new();
+    let (config, center) = central(&fixture);
+    let mut desktop = Desktop::of(&fixture, &config);
+    desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.later(MINUTE);
     desktop.log_in(None);
-    world.good_token("prod");
+    fixture.good_token("prod");
     center.revoke_refresh();
     desktop.later(58 * MINUTE);
-    world.good_token("prod");
+    fixture.good_token("prod");
     desktop.shows("Login expires in 2 min: source work");
     desktop.later(2 * HOUR);
-    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
+    desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     // What is forgotten when the machine wakes up fails again, and is no news.
     for _ in 0..3 {
         desktop.later(5 * MINUTE);
-        world.agent.recovery.sources_changed();
-        world.token_error("prod", 5);
+        fixture.agent.recovery.sources_changed();
+        fixture.token_error("prod", 5);
     }
     desktop.log_in(None);
-    world.good_token("prod");
+    fixture.good_token("prod");
     center.revoke_all();
     desktop.later(3 * HOUR);
-    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
+    desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.shows_no_more();
 }
 
+/// Fault matrix row 71.
 #[test]
-fn row_71_five_hundred_callers_are_one_notification() {
-    let world = World::new();
-    let (config, center) = central(&world);
-    let mut desktop = Desktop::of(&world, &config);
+fn login_needed_500_callers_cause_one_notification() {
+    let fixture = Fixture::new();
+    let (config, center) = central(&fixture);
+    let mut desktop = Desktop::of(&fixture, &config);
     desktop.log_in(None);
-    world.good_token("prod");
+    fixture.good_token("prod");
     center.revoke_all();
-    world.clock.advance(9 * HOUR);
+    fixture.clock.advance(9 * HOUR);
     let name = "prod".parse().unwrap();
     let crowd = || {
-        world.block_on(async {
-            let all = (0..500).map(|_| world.agent.token.token(&name, b"", None));
+        fixture.block_on(async {
+            let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", None));
             for token in futures_util::future::join_all(all).await {
                 assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
             }
@@ -225,44 +226,44 @@ fn row_71_five_hundred_callers_are_one_notification() {
 }
 
 #[test]
-fn what_nobody_uses_any_more_is_not_told() {
-    let world = World::new();
-    let (config, serial) = http_client(&world);
-    let desktop = Desktop::of(&world, &format!("{config}keep_warm = \"1h\"\n"));
-    desktop.log_in(Some(world.aws.mfa_code(&serial)));
-    world.good_token("prod");
+fn unused_profile_causes_no_notification() {
+    let fixture = Fixture::new();
+    let (config, serial) = http_client(&fixture);
+    let desktop = Desktop::of(&fixture, &format!("{config}keep_warm = \"1h\"\n"));
+    desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
+    fixture.good_token("prod");
     desktop.later(710 * MINUTE);
-    assert!(desktop.warning().is_some(), "whoever asks is told");
+    assert!(desktop.warning().is_some(), "a new caller causes a notification");
     desktop.later(HOUR);
     desktop.shows_no_more();
 }
 
 #[test]
-fn locked_nothing_is_told() {
-    let world = World::new();
-    let (config, serial) = http_client(&world);
-    let mut desktop = Desktop::of(&world, &config);
-    desktop.log_in(Some(world.aws.mfa_code(&serial)));
-    world.good_token("prod");
+fn locked_agent_sends_no_notification() {
+    let fixture = Fixture::new();
+    let (config, serial) = http_client(&fixture);
+    let mut desktop = Desktop::of(&fixture, &config);
+    desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
+    fixture.good_token("prod");
     let passphrase = || Some("correct horse".to_owned().into());
     let lock = LockRequest { passphrase: passphrase(), ..LockRequest::default() };
-    world.block_on(world.agent.lock.lock(lock, Locker::default())).unwrap();
+    fixture.block_on(fixture.agent.lock.lock(lock, Locker::default())).unwrap();
     desktop.later(12 * HOUR);
-    world.token_error("prod", 5);
+    fixture.token_error("prod", 5);
     assert!(desktop.shown.is_empty());
     let unlock = UnlockRequest { passphrase: passphrase().unwrap() };
-    world.block_on(world.agent.lock.unlock(unlock, Locker::default())).unwrap();
-    // Nobody has used it since, as far as the world goes.
-    desktop.shows_after(|| drop(world.token_error("prod", 5)), "Login needed: source work");
+    fixture.block_on(fixture.agent.lock.unlock(unlock, Locker::default())).unwrap();
+    // The profile is not used after this.
+    desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.shows_no_more();
 }
 
 #[test]
-fn who_wants_no_notifications_gets_none_from_now_on() {
-    let world = World::new();
-    let (config, _) = http_client(&world);
-    let mut desktop = Desktop::of(&world, &format!("{config}[notifications]\nlogin = false\n"));
-    world.token_error("prod", 5);
+fn notifications_disabled_in_config_stop_immediately() {
+    let fixture = Fixture::new();
+    let (config, _) = http_client(&fixture);
+    let mut desktop = Desktop::of(&fixture, &format!("{config}[notifications]\nlogin = false\n"));
+    fixture.token_error("prod", 5);
     assert!(desktop.shown.is_empty());
     desktop.configure(&config);
     desktop.shows("Login needed: source work");

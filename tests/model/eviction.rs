@@ -1,28 +1,28 @@
 //! A full cache.
 
-use crate::rig::{End, Flown, KEY, PUT, World, beside, few};
-use crate::single_flight::MOST;
+use crate::simulation::{End, Flown, KEY, Model, PUT, beside, few};
+use crate::single_flight::MAX_SLOTS;
 
 /// The oldest slot is in flight, and there is no room for more.
 async fn full() {
-    let world = World::new(|_| End::Good);
-    let oldest = world.fly_behind(1);
-    for key in KEY + 1..MOST {
-        world.cache.put(&key, Flown(PUT));
+    let model = Model::new(|_| End::Good);
+    let oldest = model.fly_behind(1);
+    for key in KEY + 1..MAX_SLOTS {
+        model.cache.insert_if_absent(&key, Flown(PUT));
     }
-    let put = beside(&world, async |world| {
-        for key in MOST..MOST + 3 {
-            world.cache.put(&key, Flown(PUT));
-            assert!(world.cache.all().len() <= MOST);
+    let put = beside(&model, async |model| {
+        for key in MAX_SLOTS..MAX_SLOTS + 3 {
+            model.cache.insert_if_absent(&key, Flown(PUT));
+            assert!(model.cache.values().len() <= MAX_SLOTS);
         }
     });
-    drop(world.call().await);
+    drop(model.call().await);
     drop(oldest.wait().await);
     put.await.unwrap();
-    world.end().await;
+    model.end().await;
 }
 
 #[test]
-fn what_is_in_flight_keeps_its_slot() {
+fn in_flight_load_is_not_evicted() {
     few(full);
 }

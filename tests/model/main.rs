@@ -1,26 +1,26 @@
-//! The cache under every order in which its callers, flights and forgettings may happen: its own source, compiled here with
-//! a mutex and a `spawn` that let shuttle choose who runs next.
+//! The cache under every order of callers, in-flight loads and invalidations: the daemon's own source, compiled here with a
+//! mutex and a `spawn` that let shuttle choose the next task.
 //!
-//! Each check runs over random schedules and over PCT's, which change who goes first a few times only and so find what
-//! takes a rare delay; what is small enough runs over all schedules there are. A failure prints its schedule, and
-//! `shuttle::replay` takes it. tokio's `watch` in the cache is not instrumented; it does no more than wake.
+//! Each check runs with random schedules and with PCT schedules, which change priorities only a few times and so find faults
+//! that need a rare delay. Small checks run with all schedules. A failure prints its schedule for `shuttle::replay`. tokio's
+//! `watch` in the cache is not instrumented; the cache only uses it to wake tasks.
 
-// A test says what it expects and stops when that is not so.
+// A test panics when an expectation fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[allow(dead_code, unreachable_pub)] // the daemon's file as it is; nobody uses all of it here
+#[allow(dead_code, unreachable_pub)] // the daemon's file; these tests do not use all of it
 #[path = "../../daemon/core/src/single_flight.rs"]
 mod single_flight;
 
-/// What the cache takes from the daemon's `clock`.
+/// The part of the daemon's `clock` that the cache uses.
 mod clock {
     pub(crate) use aws_smithy_async::time::SharedTimeSource;
 }
 
-mod rig;
+mod simulation;
 mod sync_shim;
 
 mod eviction;
 mod failures;
-mod forgetting;
+mod invalidation;
 mod sharing;

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::rig::{End, Flown, World, all, beside, number, some};
-use crate::single_flight::{Failure, Outcome};
+use crate::simulation::{End, Flown, Model, all, beside, number, some};
+use crate::single_flight::{LoadError, Outcome};
 
 /// Callers who come while a flight is under way; each asks once more as soon as it has heard.
 async fn callers(count: u32, ends: fn(usize) -> End) {
-    let world = World::new(ends);
+    let model = Model::new(ends);
     let callers: Vec<_> = (0..count)
         .map(|_| {
-            beside(&world, async move |world| {
-                let heard = world.call_behind(count).await;
-                assert!(number(&world.call().await).is_some(), "joined the flight that panicked");
+            beside(&model, async move |model| {
+                let heard = model.call_behind(count).await;
+                assert!(number(&model.call().await).is_some(), "joined the flight that panicked");
                 heard
             })
         })
@@ -22,46 +22,48 @@ async fn callers(count: u32, ends: fn(usize) -> End) {
         heard.push(caller.await.unwrap());
     }
     assert!(heard.windows(2).all(|two| is_same(&two[0], &two[1])), "{heard:?}");
-    world.end().await;
+    model.end().await;
 }
 
 fn is_same(one: &Outcome<Flown, Flown>, other: &Outcome<Flown, Flown>) -> bool {
     match (one, other) {
-        (Ok(one), Ok(other)) | (Err(Failure::Known(one)), Err(Failure::Known(other))) => Arc::ptr_eq(one, other),
-        (Err(Failure::Lost), Err(Failure::Lost)) => true,
+        (Ok(one), Ok(other)) | (Err(LoadError::Failed(one)), Err(LoadError::Failed(other))) => Arc::ptr_eq(one, other),
+        (Err(LoadError::Lost), Err(LoadError::Lost)) => true,
         _ => false,
     }
 }
 
 /// Two callers who come when they like.
 async fn two_callers(ends: fn(usize) -> End) {
-    let world = World::small(ends);
-    let other = beside(&world, async |world| drop(world.call().await));
-    drop(world.call().await);
+    let model = Model::small(ends);
+    let other = beside(&model, async |model| drop(model.call().await));
+    drop(model.call().await);
     other.await.unwrap();
-    world.end().await;
+    model.end().await;
 }
 
 const fn panic_at_first(number: usize) -> End {
     if number == 0 { End::Panic } else { End::Good }
 }
 
+/// Fault matrix row 72.
 #[test]
-fn row_72_all_callers_share_one_flight() {
+fn callers_share_one_in_flight_load() {
     some(|| callers(5, |_| End::Good));
 }
 
 #[test]
-fn all_callers_share_one_error() {
+fn callers_share_one_error() {
     some(|| callers(5, |_| End::Bad));
 }
 
+/// Fault matrix row 21.
 #[test]
-fn row_21_all_callers_of_a_flight_that_panics_are_told() {
+fn callers_of_a_panicking_load_get_an_error() {
     some(|| callers(5, panic_at_first));
 }
 
 #[test]
-fn two_callers_in_any_order() {
+fn two_callers_in_any_order_share_one_load() {
     all(|| two_callers(|_| End::Good));
 }

@@ -1,4 +1,4 @@
-//! The AWS CLI's `eks get-token` as a reference: same keys, region, cluster and second, same bytes.
+//! Tokens equal those of `aws eks get-token` for the same key, region, cluster and second.
 
 use std::time::SystemTime;
 
@@ -6,7 +6,7 @@ use aws_credential_types::Credentials;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rolecall_aws::token;
-use rolecall_core::config::inputs::Variant;
+use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::session::Session;
 use rolecall_harness::Sandbox;
 use serde_json::Value;
@@ -16,13 +16,13 @@ use crate::peer;
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-/// The SHA-512-looking rest of a real session token: all of base64's alphabet, and long.
+/// A long session token that contains every kind of base64 character.
 fn session_token() -> String {
     "IQoJb3JpZ2luX2VjE+/w==AbC".repeat(28)
 }
 
 #[test]
-fn tokens_are_those_of_the_aws_cli_to_the_byte() {
+fn token_equals_aws_cli_token_byte_for_byte() {
     let Some(python) = peer::python() else { return };
     let sandbox = Sandbox::new();
     let regions = ["us-east-1", "eu-west-1", "cn-north-1", "us-gov-west-1", "ap-southeast-2", "us-iso-east-1"];
@@ -36,7 +36,7 @@ fn tokens_are_those_of_the_aws_cli_to_the_byte() {
     }
 }
 
-/// What `aws eks get-token` prints.
+/// Returns the token that `aws eks get-token` prints.
 fn reference(sandbox: &Sandbox, python: &std::path::Path, region: &str, session_token: Option<&str>) -> String {
     let mut command = sandbox.command(python);
     command.args(["-m", "awscli", "eks", "get-token", "--cluster-name", "prod", "--region", region]);
@@ -55,14 +55,19 @@ fn ours(region: &str, session_token: Option<String>, at: SystemTime) -> String {
     let session = Session { credentials, arn: None, issued: at, is_clamped: false };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (region, cluster) = (region.parse().unwrap(), "prod".parse().unwrap());
-    runtime.block_on(token::mint(&session, &region, Variant::default(), &cluster, at)).unwrap().token.expose().clone()
+    runtime
+        .block_on(token::mint(&session, &region, EndpointVariant::default(), &cluster, at))
+        .unwrap()
+        .token
+        .expose()
+        .clone()
 }
 
 fn decoded(token: &str) -> String {
     String::from_utf8(URL_SAFE_NO_PAD.decode(token.strip_prefix("k8s-aws-v1.").unwrap()).unwrap()).unwrap()
 }
 
-/// The second in which a token was signed.
+/// Returns the second in which a token was signed.
 fn signed_at(token: &str) -> SystemTime {
     let url = decoded(token);
     let (_, rest) = url.split_once("&X-Amz-Date=").unwrap();

@@ -1,14 +1,16 @@
-//! Against what nobody here wrote: kubectl, the AWS CLI, moto.
+//! Runs Rolecall with independent programs: kubectl, the AWS CLI, moto.
 //!
-//! `tests/run` installs the peers and says where they are (`ROLECALL_TEST_PYTHON`, `ROLECALL_TEST_KUBECTL`). A peer that is not
-//! there is reported in a line that begins with SKIPPED, which `tests/run` counts, and which is a failure with `CI=true`.
+//! `tests/run` installs them and sets `ROLECALL_TEST_PYTHON` and `ROLECALL_TEST_KUBECTL`. A missing program is reported
+//! in a line that starts with SKIPPED, which `tests/run` counts; with `CI=true` that is a failure.
 
-// A test says what it expects and stops when that is not so.
+// A test panics when an expectation fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod fixture;
+mod peer;
 
 mod aws_cli;
 mod kubectl;
 mod moto;
-mod peer;
 mod sso;
 mod unauthorized;

@@ -1,4 +1,4 @@
-//! moto as STS and EKS of `add` and `token`: an AWS that nobody here wrote.
+//! `add` and `token` with moto as STS and EKS, an independent implementation of AWS.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::peer;
 
-/// moto, until dropped.
+/// A moto server that stops when dropped.
 struct Moto {
     child: Child,
     said: Value,
@@ -37,7 +37,7 @@ impl Drop for Moto {
 }
 
 #[test]
-fn add_and_token_work_with_motos_sts_and_eks() {
+fn add_and_token_succeed_with_moto() {
     let Some(python) = peer::python() else { return };
     let moto = Moto::start(&python);
     let sandbox = Sandbox::new();

@@ -1,10 +1,10 @@
-//! Where the peers are.
+//! Finds the programs that this suite tests against.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Python with the AWS CLI, boto3 and moto; `None`, and said so, if there is none.
+/// Returns a Python with the AWS CLI, boto3 and moto. `None`, reported as skipped, without it.
 #[allow(clippy::disallowed_methods)] // the suite's own look at the environment
 pub(crate) fn python() -> Option<PathBuf> {
     let found = std::env::var_os("ROLECALL_TEST_PYTHON").map(PathBuf::from);
@@ -14,7 +14,7 @@ pub(crate) fn python() -> Option<PathBuf> {
     found
 }
 
-/// The AWS CLI of version 2, which can log in; `None`, and said so, if there is none.
+/// Returns the AWS CLI version 2, which can log in. `None`, reported as skipped, without it.
 #[allow(clippy::disallowed_methods)] // the suite's own look at the environment
 pub(crate) fn aws_cli() -> Option<PathBuf> {
     let found = std::env::var_os("ROLECALL_TEST_AWS_CLI").map(PathBuf::from);
@@ -24,13 +24,13 @@ pub(crate) fn aws_cli() -> Option<PathBuf> {
     found
 }
 
-/// Says that something was not tested. Past the test runner's capture, so that `tests/run` sees it.
+/// Reports a skipped test. Writes past the test runner's capture, so that `tests/run` sees the line.
 pub(crate) fn skipped(what: &str) {
     let mut tty = std::io::stderr();
     writeln!(tty, "SKIPPED: {what}").unwrap();
 }
 
-/// A Python program of this folder.
+/// Runs a Python program of this folder.
 pub(crate) fn program(python: &PathBuf, name: &str) -> Command {
     let mut command = Command::new(python);
     command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/peers").join(name));

@@ -1,4 +1,4 @@
-//! One login for us and for the AWS CLI: it uses the token that we wrote, and we use the one that it wrote.
+//! Rolecall and the AWS CLI share one login: each uses the token file that the other wrote.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::peer;
 const ACCOUNT: &str = "111122223333";
 const ROLE: &str = "developers";
 
-struct Rig {
+struct Fixture {
     aws: Aws,
     center: Center,
     sandbox: Sandbox,
@@ -25,7 +25,7 @@ struct Rig {
     runtime: Runtime,
 }
 
-impl Rig {
+impl Fixture {
     fn new(name: Option<&str>) -> Self {
         let aws = Aws::start(Clock::system());
         let center = aws.sso();
@@ -43,7 +43,7 @@ impl Rig {
         Self { aws, center, sandbox, session, runtime }
     }
 
-    /// As after a restart: nothing is known but the file.
+    /// A client as after a restart, which knows only the file.
     fn sso(&self) -> Sso {
         let logins = self.sandbox.home().join(".aws");
         let files = AwsFiles { config: logins.join("config"), credentials: logins.join("credentials"), logins };
@@ -72,7 +72,7 @@ impl Rig {
         serde_json::from_slice(&fs::read(self.file()).unwrap()).unwrap()
     }
 
-    /// Who the AWS CLI says that it is.
+    /// Returns the identity of the AWS CLI.
     fn cli_identity(&self, aws: &[&Path]) -> String {
         let said = self.cli(aws, &["sts", "get-caller-identity", "--output", "json"]);
         said.json()["Arn"].as_str().unwrap().to_owned()
@@ -87,7 +87,7 @@ impl Rig {
         said
     }
 
-    /// Where the services are, for an AWS CLI that does not know `services` yet (before 2.13).
+    /// Endpoint rules for an AWS CLI before 2.13, which does not know `services`.
     fn data_path(&self) -> PathBuf {
         let rules = json!({
             "version": "1.0",
@@ -104,85 +104,86 @@ impl Rig {
         self.sandbox.root().join("data")
     }
 
-    fn our_role(&self) {
+    fn request_role_credentials(&self) {
         let (sso, session) = (self.sso(), self.session.clone());
         self.runtime.block_on(async move { sso.role_credentials(&session, ACCOUNT, ROLE).await.map(drop) }).unwrap();
     }
 }
 
 #[test]
-fn the_aws_cli_uses_the_login_that_we_wrote() {
+fn sso_login_of_daemon_is_used_by_aws_cli() {
     let Some(python) = peer::python() else { return };
     let aws = [python.as_path(), Path::new("-m"), Path::new("awscli")];
     for name in [Some("corp"), None] {
-        let rig = Rig::new(name);
-        rig.log_in();
-        assert_eq!(rig.cli_identity(&aws), Center::session_arn("dev", ACCOUNT, ROLE));
-        assert_eq!(rig.aws.calls(Op::StartDeviceAuthorization), 1);
+        let fixture = Fixture::new(name);
+        fixture.log_in();
+        assert_eq!(fixture.cli_identity(&aws), Center::session_arn("dev", ACCOUNT, ROLE));
+        assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
     }
 }
 
 #[test]
-fn we_use_the_login_that_the_aws_cli_wrote() {
+fn sso_token_renewed_by_aws_cli_is_used_by_daemon() {
     let Some(python) = peer::python() else { return };
     let aws = [python.as_path(), Path::new("-m"), Path::new("awscli")];
-    let rig = Rig::new(Some("corp"));
-    // The AWS CLI renews what has less than a quarter of an hour left, and so writes the file anew.
-    rig.center.token_life(Duration::from_mins(10));
-    rig.log_in();
-    let ours = rig.token();
-    rig.center.token_life(Duration::from_hours(1));
-    rig.cli_identity(&aws);
-    let theirs = rig.token();
+    let fixture = Fixture::new(Some("corp"));
+    // The AWS CLI renews a token that expires in less than 15 min, and then writes the file.
+    fixture.center.token_life(Duration::from_mins(10));
+    fixture.log_in();
+    let ours = fixture.token();
+    fixture.center.token_life(Duration::from_hours(1));
+    fixture.cli_identity(&aws);
+    let theirs = fixture.token();
     for key in ["accessToken", "refreshToken", "expiresAt"] {
         assert_ne!(theirs[key], ours[key], "{key}");
     }
     for key in ["clientId", "clientSecret", "registrationExpiresAt", "startUrl", "region"] {
         assert_eq!(theirs[key], ours[key], "{key}");
     }
-    let calls = rig.aws.calls(Op::CreateToken);
-    rig.our_role();
-    assert_eq!(rig.aws.calls(Op::CreateToken), calls, "what it wrote is good as it is");
+    let calls = fixture.aws.calls(Op::CreateToken);
+    fixture.request_role_credentials();
+    assert_eq!(fixture.aws.calls(Op::CreateToken), calls, "the token of the AWS CLI is used unchanged");
 
-    // And by its refresh token we have one of our own, which it uses in its turn.
-    rig.center.revoke_access();
-    rig.our_role();
-    assert_eq!(rig.aws.calls(Op::CreateToken), calls + 1);
-    assert_ne!(rig.token()["accessToken"], theirs["accessToken"]);
-    fs::remove_dir_all(rig.sandbox.home().join(".aws/cli")).unwrap_or_default();
-    assert_eq!(rig.cli_identity(&aws), Center::session_arn("dev", ACCOUNT, ROLE));
-    assert_eq!(rig.aws.calls(Op::CreateToken), calls + 1);
+    // Rolecall renews the token with the AWS CLI's refresh token, and the AWS CLI uses the result.
+    fixture.center.revoke_access();
+    fixture.request_role_credentials();
+    assert_eq!(fixture.aws.calls(Op::CreateToken), calls + 1);
+    assert_ne!(fixture.token()["accessToken"], theirs["accessToken"]);
+    fs::remove_dir_all(fixture.sandbox.home().join(".aws/cli")).unwrap_or_default();
+    assert_eq!(fixture.cli_identity(&aws), Center::session_arn("dev", ACCOUNT, ROLE));
+    assert_eq!(fixture.aws.calls(Op::CreateToken), calls + 1);
 }
 
 #[test]
-fn the_login_of_aws_sso_login_is_ours_too_and_ours_is_its_own() {
+fn sso_login_and_logout_of_aws_cli_are_shared() {
     let Some(aws) = peer::aws_cli() else { return };
     let aws = [aws.as_path()];
-    let rig = Rig::new(Some("corp"));
-    rig.center.approve_all();
-    // Later versions go by a browser that comes back unless they are told otherwise; earlier ones do not know the flag.
-    let help = rig.sandbox.run(rig.sandbox.command(aws[0]).args(["sso", "login", "help"]).env("AWS_PAGER", "cat"));
+    let fixture = Fixture::new(Some("corp"));
+    fixture.center.approve_all();
+    // Later versions use a loopback browser flow by default; earlier ones do not know this flag.
+    let help =
+        fixture.sandbox.run(fixture.sandbox.command(aws[0]).args(["sso", "login", "help"]).env("AWS_PAGER", "cat"));
     let flag = Some("--use-device-code").filter(|flag| help.stdout.contains(flag));
     let mut arguments = vec!["sso", "login", "--no-browser"];
     arguments.extend(flag);
-    rig.cli(&aws, &arguments);
-    let theirs = rig.token();
-    rig.our_role();
-    assert_eq!(rig.aws.calls(Op::StartDeviceAuthorization), 1);
+    fixture.cli(&aws, &arguments);
+    let theirs = fixture.token();
+    fixture.request_role_credentials();
+    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
 
-    // What it wrote and what we write have the same keys, but for what it keeps to itself.
-    fs::remove_file(rig.file()).unwrap();
-    rig.log_in();
-    let ours = rig.token();
+    // Both files have the same keys, except those that only the AWS CLI uses.
+    fs::remove_file(fixture.file()).unwrap();
+    fixture.log_in();
+    let ours = fixture.token();
     for key in ours.as_object().unwrap().keys() {
         assert_eq!(ours[key].is_string(), theirs[key].is_string(), "{key}: {theirs:#}");
     }
     assert_eq!((&ours["startUrl"], &ours["region"]), (&theirs["startUrl"], &theirs["region"]));
-    assert_eq!(rig.cli_identity(&aws), Center::session_arn("dev", ACCOUNT, ROLE));
+    assert_eq!(fixture.cli_identity(&aws), Center::session_arn("dev", ACCOUNT, ROLE));
 
-    // It logs out, and so are we.
-    assert!(rig.sso().status(&rig.session).is_some());
-    rig.cli(&aws, &["sso", "logout"]);
-    assert!(rig.sso().status(&rig.session).is_none());
-    assert_eq!(rig.aws.calls(Op::Logout), 1);
+    // A logout of the AWS CLI logs out Rolecall.
+    assert!(fixture.sso().status(&fixture.session).is_some());
+    fixture.cli(&aws, &["sso", "logout"]);
+    assert!(fixture.sso().status(&fixture.session).is_none());
+    assert_eq!(fixture.aws.calls(Op::Logout), 1);
 }

@@ -1,64 +1,40 @@
-//! The real kubectl when it is not let in: by AWS, which denies the role, or by the API server, which answers 401. It runs
-//! the plugin several times for one command, and each run has to be cheap.
+//! The real kubectl when AWS denies the role or the API server answers 401. kubectl runs the plugin several times for
+//! one command, and each run has to be cheap.
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use rolecall_harness::{ApiServer, Aws, Clock, Op, Output, Role, Sandbox};
+use rolecall_harness::Output;
 
-use crate::peer;
+use crate::fixture::{Fixture, ROLE};
 
-const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
-const REGION: &str = "eu-west-1";
-/// What one kubectl may take that gets nothing.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-struct World {
-    aws: Aws,
-    api: ApiServer,
-    sandbox: Sandbox,
-    /// A line for each run of the plugin.
+struct CountedRuns {
+    fixture: Fixture,
+    /// One line per run of the plugin.
     runs: PathBuf,
 }
 
-impl World {
-    /// A profile `prod`, added as a person would, whose plugin notes each of its runs; `None`, and said so, without
-    /// kubectl.
+impl CountedRuns {
+    /// Returns `None`, and reports the test as skipped, without kubectl.
     fn new() -> Option<Self> {
-        let sandbox = Sandbox::new();
-        if sandbox.kubectl().is_none() {
-            peer::skipped("kubectl: not found");
-            return None;
-        }
-        let clock = Clock::system();
-        let aws = Aws::start(clock.clone());
-        let user = aws.add_user("111122223333", "dev");
-        aws.add_role(Role::new(ROLE).trusts(&user.arn));
-        let api = ApiServer::start(clock, &aws, "prod", REGION);
-        aws.add_cluster(api.cluster());
-        aws.grant("prod", REGION, ROLE, "developer:{{SessionName}}", &["system:masters"]);
-        sandbox.write_aws_profile("work", &user, &aws.endpoint());
-        let arguments = ["add", "prod", "--region", REGION, "--role-arn", ROLE, "--aws-profile", "work"];
-        sandbox.run(sandbox.rolecall().args(arguments)).assert_ok();
-        let runs = sandbox.root().join("runs");
-        let world = Self { aws, api, sandbox, runs };
-        world.count_runs();
-        Some(world)
+        let fixture = Fixture::new()?;
+        let runs = fixture.sandbox.root().join("runs");
+        let counted = Self { fixture, runs };
+        counted.count_runs();
+        Some(counted)
     }
 
-    /// Puts a script in the plugin's place that notes the run and becomes the plugin, so that the plugin's process and
-    /// its parent are what they would be.
+    /// Replaces the plugin by a script that counts the run and then executes the plugin, so that process and parent are
+    /// the usual ones.
     fn count_runs(&self) {
-        let rolecall = self.sandbox.rolecall().get_program().to_str().unwrap().to_owned();
+        let rolecall = self.fixture.sandbox.rolecall().get_program().to_str().unwrap().to_owned();
         let script = format!("#!/bin/sh\necho run >>'{}'\nexec '{rolecall}' \"$@\"\n", self.runs.display());
-        let path = self.sandbox.root().join("plugin");
-        // Written by a shell: what this process has open for writing could not be run while another thread starts
-        // something.
-        let mut install = self.sandbox.command("sh");
+        let path = self.fixture.sandbox.root().join("plugin");
+        // A shell writes it: Linux cannot execute a file that another thread's child still has open for writing.
+        let mut install = self.fixture.sandbox.command("sh");
         install.args(["-c", "cat >\"$1\" && chmod +x \"$1\"", "sh"]).arg(&path);
-        self.sandbox.run_with_input(&mut install, script.as_bytes()).assert_ok();
-        let kubeconfig = self.sandbox.kubeconfig();
+        self.fixture.sandbox.run_with_input(&mut install, script.as_bytes()).assert_ok();
+        let kubeconfig = self.fixture.sandbox.kubeconfig();
         let text = fs::read_to_string(&kubeconfig).unwrap();
         assert!(text.contains(&rolecall), "{text}");
         fs::write(&kubeconfig, text.replace(&rolecall, path.to_str().unwrap())).unwrap();
@@ -69,76 +45,73 @@ impl World {
     }
 
     fn get_pods(&self) -> Output {
-        self.sandbox.run(self.sandbox.kubectl().unwrap().args(["--context", "prod", "get", "pods"]))
-    }
-
-    fn assume_role_calls(&self) -> usize {
-        self.aws.calls(Op::AssumeRole)
+        self.fixture.kubectl(&["--context", "prod", "get", "pods"])
     }
 }
 
+/// Fault matrix row 68.
 #[test]
-fn row_68_a_denied_role_is_one_call_for_all_runs_of_a_kubectl() {
-    let Some(world) = World::new() else { return };
-    // What add got is forgotten with the daemon that got it.
-    world.sandbox.run(world.sandbox.rolecall().args(["agent", "stop"])).assert_ok();
-    world.aws.remove_role(ROLE);
-    let before = world.assume_role_calls();
-    let said = world.get_pods();
+fn kubectl_with_denied_role_makes_one_assume_role_call() {
+    let Some(counted) = CountedRuns::new() else { return };
+    // Stop the daemon, so that it forgets the session of `add`.
+    counted.fixture.rolecall(&["agent", "stop"]).assert_ok();
+    counted.fixture.aws.remove_role(ROLE);
+    let before = counted.fixture.assume_role_calls();
+    let said = counted.get_pods();
     said.assert_code(1);
-    assert!(said.elapsed < PATIENCE, "{said}");
-    assert!(world.runs() > 1, "{said}");
-    assert_eq!(world.assume_role_calls() - before, 1, "of {} runs: {said}", world.runs());
+    assert!(counted.runs() > 1, "{said}");
+    assert_eq!(counted.fixture.assume_role_calls() - before, 1, "of {} runs: {said}", counted.runs());
     let ours: Vec<_> = said.stderr.lines().filter(|line| line.starts_with("rolecall: ")).collect();
-    assert!(ours.len() == world.runs() && ours.iter().all(|line| *line == ours[0]), "{said}");
+    assert!(ours.len() == counted.runs() && ours.iter().all(|line| *line == ours[0]), "{said}");
     assert!(
         ours[0].starts_with("rolecall: prod: AWS does not let source \"work\" assume") && ours[0].contains(ROLE),
         "{said}"
     );
 }
 
-/// Runs one kubectl that is not let in, and returns how many runs of the plugin and how many new tokens that were.
-fn not_let_in(world: &World) -> (usize, usize) {
-    let (runs, tokens) = (world.runs(), world.api.tokens().len());
-    let said = world.get_pods();
+/// Runs one rejected kubectl, and returns the number of plugin runs and of new tokens.
+fn run_rejected_kubectl(counted: &CountedRuns) -> (usize, usize) {
+    let (runs, tokens) = (counted.runs(), counted.fixture.api.tokens().len());
+    let said = counted.get_pods();
     said.assert_code(1);
     assert!(said.stderr.contains("Unauthorized") || said.stderr.contains("provide credentials"), "{said}");
-    assert!(said.elapsed < PATIENCE, "{said}");
-    (world.runs() - runs, world.api.tokens().len() - tokens)
+    (counted.runs() - runs, counted.fixture.api.tokens().len() - tokens)
 }
 
+/// Fault matrix row 83.
 #[test]
-fn row_83_an_api_server_that_lets_nobody_in_costs_aws_one_call() {
-    let Some(world) = World::new() else { return };
-    world.get_pods().assert_ok();
-    let before = world.assume_role_calls();
-    world.api.reject_next(usize::MAX);
-    let (runs, tokens) = not_let_in(&world);
-    assert!(runs > 1, "kubectl asks again when it is refused");
+fn kubectl_always_401_causes_one_assume_role_call() {
+    let Some(counted) = CountedRuns::new() else { return };
+    counted.get_pods().assert_ok();
+    let before = counted.fixture.assume_role_calls();
+    counted.fixture.api.reject_next(usize::MAX);
+    let (runs, tokens) = run_rejected_kubectl(&counted);
+    assert!(runs > 1, "kubectl runs the plugin again after a 401");
     assert!(tokens <= runs, "{tokens} tokens in {runs} runs");
-    assert!(tokens >= 1, "who was refused gets another signature, not the same again: {runs} runs");
-    // Somebody tries again, and again.
+    assert!(tokens >= 1, "a rejected plugin gets a new token: {runs} runs");
+    // The user runs kubectl again.
     for _ in 0..2 {
-        let (runs, tokens) = not_let_in(&world);
+        let (runs, tokens) = run_rejected_kubectl(&counted);
         assert!(tokens <= runs, "{tokens} tokens in {runs} runs");
     }
-    // The runs of well under a minute.
-    assert_eq!(world.assume_role_calls() - before, 1, "of {} runs", world.runs());
-    world.api.reject_next(0);
-    world.get_pods().assert_ok();
-    assert_eq!(world.assume_role_calls() - before, 1);
+    // The daemon bypasses the cached session at most once in this time.
+    assert_eq!(counted.fixture.assume_role_calls() - before, 1, "of {} runs", counted.runs());
+    counted.fixture.api.reject_next(0);
+    counted.get_pods().assert_ok();
+    assert_eq!(counted.fixture.assume_role_calls() - before, 1);
 }
 
+/// Fault matrix row 83.
 #[test]
-fn row_83_a_session_that_aws_has_ended_is_replaced() {
-    let Some(world) = World::new() else { return };
-    world.get_pods().assert_ok();
-    let before = world.assume_role_calls();
-    world.aws.expire_sessions(ROLE);
-    // An API server keeps for two minutes what it has been told of a token.
-    world.api.clear_token_cache();
-    let said: Vec<Output> = (0..3).map(|_| world.get_pods()).collect();
+fn kubectl_replaces_session_revoked_by_aws() {
+    let Some(counted) = CountedRuns::new() else { return };
+    counted.get_pods().assert_ok();
+    let before = counted.fixture.assume_role_calls();
+    counted.fixture.aws.expire_sessions(ROLE);
+    // An API server caches a token review for two minutes.
+    counted.fixture.api.clear_token_cache();
+    let said: Vec<Output> = (0..3).map(|_| counted.get_pods()).collect();
     assert!(said.iter().any(|said| said.code() == Some(0)), "{said:#?}");
-    world.get_pods().assert_ok();
-    assert_eq!(world.assume_role_calls() - before, 1);
+    counted.get_pods().assert_ok();
+    assert_eq!(counted.fixture.assume_role_calls() - before, 1);
 }

@@ -1,37 +1,37 @@
-//! `rolecall add`: what a person sees, what is written, and that nothing is when something is wrong.
+//! `rolecall add`: its output, the files that it writes, and that it writes nothing after a failure.
 
 use std::fs;
 
-use rolecall_harness::{Fault, Op};
+use rolecall_harness::{Fault, Op, Role};
 
-use crate::world::{ADD, REGION, ROLE, World};
+use crate::fixture::{ADD, ADMINS, Fixture, REGION, ROLE};
 
 fn add_with(extra: &[&str]) -> Vec<String> {
     ADD.iter().chain(extra).map(ToString::to_string).collect()
 }
 
-fn run(world: &World, arguments: &[String]) -> rolecall_harness::Output {
-    world.sandbox.run(world.sandbox.rolecall().args(arguments))
+fn run(fixture: &Fixture, arguments: &[String]) -> rolecall_harness::Output {
+    fixture.sandbox.run(fixture.sandbox.rolecall().args(arguments))
 }
 
 #[test]
-fn the_transcript_of_the_first_profile() {
-    let world = World::bare();
-    let said = world.rolecall(&ADD);
+fn first_profile_prints_checks_and_next_commands() {
+    let fixture = Fixture::bare();
+    let said = fixture.rolecall(&ADD);
     said.assert_ok();
     let lines: Vec<&str> = said.stdout.lines().collect();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let host = host.trim().split('.').next().unwrap();
-    let user = world.sandbox.run(world.sandbox.command("id").arg("-un")).stdout.trim().to_owned();
+    let user = fixture.sandbox.run(fixture.sandbox.command("id").arg("-un")).stdout.trim().to_owned();
     assert!(lines[0].starts_with(&format!("✓ assumed {ROLE} as {user}@{host}, valid until ")), "{}", lines[0]);
     assert!(lines[0].ends_with(" (1 h)"), "{}", lines[0]);
     assert_eq!(lines[1], "✓ found cluster prod in eu-west-1 (Kubernetes 1.33, endpoint pinned)");
     assert_eq!(lines[2], "✓ added context prod to ~/.kube/config (you have no current context)");
     assert_eq!(lines[3], "  try: kubectl --context prod get pods       or: rolecall use prod");
-    let config = fs::read_to_string(world.config_path()).unwrap();
-    assert!(config.contains(&format!("server = \"{}\"", world.api.url())), "{config}");
+    let config = fs::read_to_string(fixture.config_path()).unwrap();
+    assert!(config.contains(&format!("server = \"{}\"", fixture.api.url())), "{config}");
     assert!(config.contains("ca_sha256 = \""), "{config}");
-    let kubeconfig = fs::read_to_string(world.sandbox.kubeconfig()).unwrap();
+    let kubeconfig = fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap();
     for line in [
         "interactiveMode: IfAvailable",
         "provideClusterInfo: true",
@@ -40,26 +40,26 @@ fn the_transcript_of_the_first_profile() {
     ] {
         assert!(kubeconfig.contains(line), "{line}: {kubeconfig}");
     }
-    // What was learned on the way is there for the first kubectl.
-    world.token().assert_ok();
-    assert_eq!(world.assume_role_calls(), 1);
+    // The first kubectl uses the session that `add` created.
+    fixture.token().assert_ok();
+    assert_eq!(fixture.assume_role_calls(), 1);
 }
 
 #[test]
-fn a_second_time_changes_no_byte() {
-    let world = World::added();
-    let read = || (fs::read(world.config_path()).unwrap(), fs::read(world.sandbox.kubeconfig()).unwrap());
+fn add_repeated_keeps_files_byte_identical() {
+    let fixture = Fixture::added();
+    let read = || (fs::read(fixture.config_path()).unwrap(), fs::read(fixture.sandbox.kubeconfig()).unwrap());
     let before = read();
-    world.rolecall(&ADD).assert_ok();
+    fixture.rolecall(&ADD).assert_ok();
     assert_eq!(read(), before);
-    let folder = world.sandbox.kubeconfig().parent().unwrap().to_owned();
+    let folder = fixture.sandbox.kubeconfig().parent().unwrap().to_owned();
     let names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!names.iter().any(|name| name.to_string_lossy().contains("lock")), "{names:?}");
 }
 
 #[test]
-fn malformed_input_is_a_usage_error_that_names_the_option() {
-    let world = World::bare();
+fn add_malformed_argument_is_usage_error_naming_option() {
+    let fixture = Fixture::bare();
     for (arguments, expected) in [
         (vec!["add", "pr/od", "--region", REGION], "may hold only letters"),
         (vec!["add", "prod", "--region", "Europe"], "must look like eu-west-1"),
@@ -73,17 +73,17 @@ fn malformed_input_is_a_usage_error_that_names_the_option() {
         (vec!["add", "prod", "--region", REGION, "--typo"], "--typo"),
         (vec!["adds"], "add"),
     ] {
-        let said = world.rolecall(&arguments);
+        let said = fixture.rolecall(&arguments);
         said.assert_code(2).assert_stdout_empty();
         assert!(said.stderr.contains(expected), "{arguments:?}: {}", said.stderr);
     }
-    assert!(!world.config_path().exists());
-    assert!(!world.sandbox.kubeconfig().exists());
+    assert!(!fixture.config_path().exists());
+    assert!(!fixture.sandbox.kubeconfig().exists());
 }
 
 #[test]
-fn what_the_daemon_refuses_is_not_written() {
-    let world = World::bare();
+fn add_rejected_by_daemon_writes_nothing() {
+    let fixture = Fixture::bare();
     for (arguments, expected) in [
         (add_with(&["--duration", "13h"]), "a session lasts from 15"),
         (add_with(&["--duration", "soon"]), "duration"),
@@ -107,90 +107,81 @@ fn what_the_daemon_refuses_is_not_written() {
             "Did you mean \"prod\"?",
         ),
     ] {
-        let said = run(&world, &arguments);
+        let said = run(&fixture, &arguments);
         assert!([Some(1), Some(2)].contains(&said.code()), "{arguments:?}: {said:?}");
         assert!(said.stderr.contains(expected), "{arguments:?}: {}", said.stderr);
-        assert!(!world.config_path().exists(), "{arguments:?}");
-        assert!(!world.sandbox.kubeconfig().exists(), "{arguments:?}");
+        assert!(!fixture.config_path().exists(), "{arguments:?}");
+        assert!(!fixture.sandbox.kubeconfig().exists(), "{arguments:?}");
     }
 }
 
 #[test]
-fn what_aws_refuses_is_not_written() {
-    let world = World::bare();
-    world.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(1));
-    let said = world.rolecall(&ADD);
+fn add_rejected_by_aws_writes_nothing() {
+    let fixture = Fixture::bare();
+    fixture.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(1));
+    let said = fixture.rolecall(&ADD);
     said.assert_code(1);
     assert!(said.stderr.contains("rolecall: prod: AWS does not let source \"work\" assume"), "{}", said.stderr);
-    assert!(!world.config_path().exists() && !world.sandbox.kubeconfig().exists());
-    // Mended, it works at once: what failed before is not held against it.
-    world.rolecall(&ADD).assert_ok();
+    assert!(!fixture.config_path().exists() && !fixture.sandbox.kubeconfig().exists());
+    // After the cause is fixed, `add` works immediately: the failure is not remembered.
+    fixture.rolecall(&ADD).assert_ok();
 }
 
 #[test]
-fn a_role_that_may_not_describe_the_cluster_says_what_to_give() {
-    let world = World::bare();
-    world.aws.deny(ROLE, "eks:DescribeCluster");
-    world.aws.deny(&world.user.arn, "eks:DescribeCluster");
-    let said = world.rolecall(&ADD);
+fn add_without_describe_permission_names_options() {
+    let fixture = Fixture::bare();
+    fixture.aws.deny(ROLE, "eks:DescribeCluster");
+    fixture.aws.deny(&fixture.user.arn, "eks:DescribeCluster");
+    let said = fixture.rolecall(&ADD);
     said.assert_code(1);
     assert!(said.stderr.contains("--certificate-authority"), "{}", said.stderr);
-    assert!(!world.config_path().exists());
-    let ca = world.sandbox.write("home/ca.pem", world.api.ca_pem());
-    let (url, ca) = (world.api.url(), ca.display().to_string());
-    run(&world, &add_with(&["--server", &url, "--certificate-authority", &ca])).assert_ok();
-    world.token().assert_ok();
+    assert!(!fixture.config_path().exists());
+    let ca = fixture.sandbox.write("home/ca.pem", fixture.api.ca_pem());
+    let (url, ca) = (fixture.api.url(), ca.display().to_string());
+    run(&fixture, &add_with(&["--server", &url, "--certificate-authority", &ca])).assert_ok();
+    fixture.token().assert_ok();
 }
 
 #[test]
-fn offline_it_writes_what_it_is_given() {
-    let world = World::bare();
-    world.aws.outage(&Fault::Reset);
-    let ca = world.sandbox.write("home/ca.pem", world.api.ca_pem());
-    let (url, ca) = (world.api.url(), ca.display().to_string());
-    run(&world, &add_with(&["--no-verify", "--server", &url, "--certificate-authority", &ca])).assert_ok();
-    assert!(world.aws.log().is_empty());
-    assert!(fs::read_to_string(world.sandbox.kubeconfig()).unwrap().contains(&url));
-    world.aws.clear_faults();
-    world.token().assert_ok();
+fn add_offline_writes_given_server_and_ca() {
+    let fixture = Fixture::bare();
+    fixture.aws.outage(&Fault::Reset);
+    let ca = fixture.sandbox.write("home/ca.pem", fixture.api.ca_pem());
+    let (url, ca) = (fixture.api.url(), ca.display().to_string());
+    run(&fixture, &add_with(&["--no-verify", "--server", &url, "--certificate-authority", &ca])).assert_ok();
+    assert!(fixture.aws.log().is_empty());
+    assert!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap().contains(&url));
+    fixture.aws.clear_faults();
+    fixture.token().assert_ok();
 }
 
 #[test]
-fn another_profile_of_that_name_is_not_replaced_unasked() {
-    let world = World::added();
-    let before = fs::read(world.config_path()).unwrap();
-    world.aws.add_role(rolecall_harness::Role::new("arn:aws:iam::111122223333:role/admins").trusts(&world.user.arn));
-    let other = [
-        "add",
-        "prod",
-        "--region",
-        REGION,
-        "--role-arn",
-        "arn:aws:iam::111122223333:role/admins",
-        "--aws-profile",
-        "work",
-    ];
-    let said = world.rolecall(&other);
+fn add_different_profile_requires_replace() {
+    let fixture = Fixture::added();
+    let before = fs::read(fixture.config_path()).unwrap();
+    fixture.aws.add_role(Role::new(ADMINS).trusts(&fixture.user.arn));
+    let other = ["add", "prod", "--region", REGION, "--role-arn", ADMINS, "--aws-profile", "work"];
+    let said = fixture.rolecall(&other);
     said.assert_code(1);
     assert!(said.stderr.contains("--replace"), "{}", said.stderr);
-    assert_eq!(fs::read(world.config_path()).unwrap(), before);
+    assert_eq!(fs::read(fixture.config_path()).unwrap(), before);
     let replacing: Vec<&str> = other.into_iter().chain(["--replace"]).collect();
-    world.rolecall(&replacing).assert_ok();
-    world.token().assert_ok();
-    let last = world.aws.log_of(Op::AssumeRole).pop().unwrap();
-    assert_eq!(last.role_arn.as_deref(), Some("arn:aws:iam::111122223333:role/admins"));
+    fixture.rolecall(&replacing).assert_ok();
+    fixture.token().assert_ok();
+    let last = fixture.aws.log_of(Op::AssumeRole).pop().unwrap();
+    assert_eq!(last.role_arn.as_deref(), Some(ADMINS));
 }
 
 #[test]
-fn many_at_once_lose_nothing() {
-    let world = World::bare();
+fn add_ten_in_parallel_keeps_all_profiles() {
+    let fixture = Fixture::bare();
     std::thread::scope(|scope| {
         let adding: Vec<_> = (0..10)
             .map(|n| {
-                let world = &world;
+                let fixture = &fixture;
                 scope.spawn(move || {
                     let name = format!("p{n}");
-                    world.rolecall(&[
+                    fixture.rolecall(&[
                         "add",
                         &name,
                         "--cluster",
@@ -209,20 +200,21 @@ fn many_at_once_lose_nothing() {
             adding.join().unwrap().assert_ok();
         }
     });
-    let said = world.rolecall(&["list", "-q"]);
+    let said = fixture.rolecall(&["list", "-q"]);
     assert_eq!(said.stdout.lines().count(), 10, "{}", said.stdout);
-    let kubeconfig = fs::read_to_string(world.sandbox.kubeconfig()).unwrap();
+    let kubeconfig = fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap();
     for n in 0..10 {
         assert!(kubeconfig.contains(&format!("name: rolecall-p{n}")), "p{n}");
     }
 }
 
 #[test]
-fn a_profile_with_everything_goes_from_its_options_to_a_token() {
-    let world = World::bare();
-    world.aws.update_role(ROLE, |role| role.allows_tag_session().allows_source_identity());
-    let policy = world.sandbox.write("home/policy.json", "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": []\n}\n");
-    let endpoint = world.aws.endpoint();
+fn add_with_every_option_reaches_assume_role_and_token() {
+    let fixture = Fixture::bare();
+    fixture.aws.update_role(ROLE, |role| role.allows_tag_session().allows_source_identity());
+    let policy =
+        fixture.sandbox.write("home/policy.json", "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": []\n}\n");
+    let endpoint = fixture.aws.endpoint();
     let everything = add_with(&[
         "--tag",
         "team=platform",
@@ -243,8 +235,8 @@ fn a_profile_with_everything_goes_from_its_options_to_a_token() {
         "--session-name",
         "{profile}-{source_session}",
     ]);
-    run(&world, &everything).assert_ok();
-    let call = world.aws.log_of(Op::AssumeRole).remove(0);
+    run(&fixture, &everything).assert_ok();
+    let call = fixture.aws.log_of(Op::AssumeRole).remove(0);
     assert_eq!(call.session_name.as_deref(), Some("prod-dev"));
     for (key, value) in [
         ("Tags.member.2.Value", "platform"),
@@ -255,19 +247,19 @@ fn a_profile_with_everything_goes_from_its_options_to_a_token() {
     ] {
         assert_eq!(call.params.get(key).map(String::as_str), Some(value), "{key}");
     }
-    world.token().assert_ok();
-    assert_eq!(world.assume_role_calls(), 1, "what add got is there for the first kubectl");
-    let shown = world.rolecall(&["show", "prod"]);
+    fixture.token().assert_ok();
+    assert_eq!(fixture.assume_role_calls(), 1, "what add got is there for the first kubectl");
+    let shown = fixture.rolecall(&["show", "prod"]);
     let sts = format!("  STS              {endpoint} (tokens: FIPS, dual-stack)\n");
     assert!(shown.stdout.contains(&sts) && shown.stdout.contains("team=platform (transitive)"), "{}", shown.stdout);
-    // Again, it is the same; otherwise, every difference is named.
-    run(&world, &everything).assert_ok();
-    let said = world.rolecall(&ADD);
+    // Repeating the command changes nothing; a different command names every difference.
+    run(&fixture, &everything).assert_ok();
+    let said = fixture.rolecall(&ADD);
     said.assert_code(1);
     assert!(said.stderr.contains("tags is stage=prod, team=platform and would be (not set)"), "{}", said.stderr);
     let mut broken = add_with(&["--replace", "--policy"]);
-    broken.push(world.sandbox.write("home/broken.json", "{ hunter").display().to_string());
-    let said = run(&world, &broken);
+    broken.push(fixture.sandbox.write("home/broken.json", "{ hunter").display().to_string());
+    let said = run(&fixture, &broken);
     said.assert_code(2);
     assert!(said.stderr.contains("is not JSON: line 1") && !said.stderr.contains("hunter"), "{}", said.stderr);
 }

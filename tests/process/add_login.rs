@@ -1,150 +1,143 @@
-//! `rolecall add` where the source needs a login: the person does it on the way, and nothing is written before.
+//! `rolecall add` with a source that needs a login: the user logs in during the command, and nothing is written before
+//! that.
 
 use std::time::Duration;
 
-use rolecall_harness::{Op, Role, Sso, Terminal};
+use rolecall_harness::{Op, Output, Role, Sso, Terminal};
 
-use crate::world::{ADD, REGION, ROLE, World, one_line};
+use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, ROLE, error_line, without_terminal};
 
-const ACCOUNT: &str = "111122223333";
-const SOON: Duration = Duration::from_secs(20);
 const CORP: [&str; 8] = ["add", "prod", "--region", REGION, "--role-arn", ROLE, "--aws-profile", "corp"];
 
-/// A world with an AWS profile that signs in to IAM Identity Center, and nothing configured but where STS is.
-fn central() -> (World, Sso) {
-    let world = World::bare();
-    let center = world.aws.sso();
-    let assigned = center.assign("dev", ACCOUNT, "developers");
-    center.interval(Duration::from_secs(1));
-    world.aws.update_role(ROLE, |role| role.trusts(&assigned));
-    world.sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
-    let endpoint = world.aws.endpoint();
-    world.write_config(&format!("[endpoints]\nsts = \"{endpoint}\"\neks = \"{endpoint}\"\n"));
-    (world, center)
+/// An AWS profile that signs in to IAM Identity Center; the configuration has only AWS endpoints.
+fn with_sso() -> (Fixture, Sso) {
+    let (fixture, center) = Fixture::with_sso_profile();
+    let endpoint = fixture.aws.endpoint();
+    fixture.write_config(&format!("[endpoints]\nsts = \"{endpoint}\"\neks = \"{endpoint}\"\n"));
+    (fixture, center)
 }
 
-fn terminal(world: &World, arguments: &[&str]) -> Terminal {
-    world.sandbox.terminal(world.sandbox.rolecall().args(arguments))
+fn terminal(fixture: &Fixture, arguments: &[&str]) -> Terminal {
+    fixture.sandbox.terminal(fixture.sandbox.rolecall().args(arguments))
 }
 
-/// Runs it with no terminal at all, whoever runs the test.
-fn without_terminal(world: &World, arguments: &[&str]) -> rolecall_harness::Output {
-    let mut command = world.sandbox.command("setsid");
-    world.sandbox.run(command.arg("-w").arg(world.sandbox.rolecall().get_program()).args(arguments))
+/// Runs the command without a controlling terminal.
+fn run_without_terminal(fixture: &Fixture, arguments: &[&str]) -> Output {
+    fixture.sandbox.run(without_terminal(&fixture.sandbox).args(arguments))
 }
 
-/// What kubectl gets is taken by the cluster.
+/// Asserts that the cluster accepts the token.
 #[track_caller]
-fn is_let_in(world: &World) {
-    let said = world.token();
+fn assert_cluster_accepts_token(fixture: &Fixture) {
+    let said = fixture.token();
     said.assert_ok();
-    let who = world.api.username(said.json()["status"]["token"].as_str().unwrap());
+    let who = fixture.api.username(said.json()["status"]["token"].as_str().unwrap());
     assert!(who.as_ref().is_ok_and(|who| who.starts_with("dev:")), "{who:?}");
 }
 
-fn config(world: &World) -> String {
-    std::fs::read_to_string(world.config_path()).unwrap_or_default()
+fn config(fixture: &Fixture) -> String {
+    std::fs::read_to_string(fixture.config_path()).unwrap_or_default()
 }
 
 #[test]
-fn from_nothing_to_a_context_with_a_login_on_the_way() {
-    let (world, center) = central();
-    let before = config(&world);
-    let terminal = terminal(&world, &CORP);
-    terminal.wait_for("rolecall: prod: source \"corp\" needs a login. Log in now? [Y/n] ", SOON);
+fn add_logs_in_to_new_sso_source_then_writes_context() {
+    let (fixture, center) = with_sso();
+    let before = config(&fixture);
+    let terminal = terminal(&fixture, &CORP);
+    terminal.wait_for("rolecall: prod: source \"corp\" needs a login. Log in now? [Y/n] ", HANG_GUARD);
     terminal.type_text("\n");
-    terminal.wait_for("open this page in a browser, and confirm the code ", SOON);
-    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-    assert_eq!(config(&world), before, "nothing is written before everything was checked");
+    terminal.wait_for("open this page in a browser, and confirm the code ", HANG_GUARD);
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
+    assert_eq!(config(&fixture), before, "nothing is written before all checks pass");
     center.approve(&center.pending_user_codes()[0]);
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     let said = terminal.text();
     for line in
         ["✓ source corp: logged in as arn:aws:", "✓ assumed arn:aws:", "✓ found cluster prod", "✓ added context prod"]
     {
         assert!(said.contains(line), "{line}: {said}");
     }
-    assert!(config(&world).contains("[sources.corp]\naws_profile = \"corp\"\n"), "{}", config(&world));
-    is_let_in(&world);
-    assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 1);
-    let status = world.rolecall(&["status"]).stdout;
+    assert!(config(&fixture).contains("[sources.corp]\naws_profile = \"corp\"\n"), "{}", config(&fixture));
+    assert_cluster_accepts_token(&fixture);
+    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
+    let status = fixture.rolecall(&["status"]).stdout;
     let line = status.lines().last().unwrap();
     assert!(line.starts_with("● corp    AWS profile corp  signed in until "), "{status}");
-    let shown = world.rolecall(&["show", "prod"]).stdout;
+    let shown = fixture.rolecall(&["show", "prod"]).stdout;
     assert!(shown.contains("  login         signed in until "), "{shown}");
-    // A login that was given back is said at the source.
-    world.rolecall(&["logout", "corp"]).assert_ok();
-    assert!(one_line(&world.token(), 5).ends_with("source \"corp\" needs a login. Run: rolecall login corp"));
-    let status = world.rolecall(&["status"]).stdout;
+    // After a logout, the status names the source that needs a login.
+    fixture.rolecall(&["logout", "corp"]).assert_ok();
+    assert!(error_line(&fixture.token(), 5).ends_with("source \"corp\" needs a login. Run: rolecall login corp"));
+    let status = fixture.rolecall(&["status"]).stdout;
     assert!(status.contains("login needed: source corp"), "{status}");
     assert_eq!(status.matches("rolecall login corp").count(), 1, "{status}");
 }
 
 #[test]
-fn whoever_is_not_there_or_does_not_want_to_is_told_what_helps() {
-    let (world, _center) = central();
-    let before = config(&world);
-    let line = one_line(&without_terminal(&world, &CORP), 5);
+fn add_without_login_writes_nothing_and_gives_hint() {
+    let (fixture, _center) = with_sso();
+    let before = config(&fixture);
+    let line = error_line(&run_without_terminal(&fixture, &CORP), 5);
     assert_eq!(
         line,
-        "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run it in a terminal, where it asks you to log in"
+        "rolecall: prod: source \"corp\" needs a login. Nothing was written. Run the command in a terminal, and log in when it asks"
     );
-    let terminal = terminal(&world, &CORP);
-    terminal.wait_for("Log in now? [Y/n] ", SOON);
+    let terminal = terminal(&fixture, &CORP);
+    terminal.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     terminal.type_text("n\n");
-    terminal.assert_exit(5, SOON);
+    terminal.assert_exit(5, HANG_GUARD);
     assert!(
-        terminal.text().contains("Nothing was written. Run it again, and log in when it asks"),
+        terminal.text().contains("Nothing was written. Run the command again, and log in when it asks"),
         "{}",
         terminal.text()
     );
-    assert_eq!(config(&world), before);
-    assert_eq!(world.aws.calls(Op::StartDeviceAuthorization), 0);
-    // Where the source is configured, another command can log in to it.
-    world.write_config(&format!("{before}\n[sources.corp]\naws_profile = \"corp\"\n"));
-    world.rolecall(&["agent", "restart"]).assert_ok();
-    assert!(one_line(&without_terminal(&world, &CORP), 5).ends_with("Run: rolecall login corp"));
+    assert_eq!(config(&fixture), before);
+    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 0);
+    // The source is configured now, so `rolecall login` can log in to it.
+    fixture.write_config(&format!("{before}\n[sources.corp]\naws_profile = \"corp\"\n"));
+    fixture.rolecall(&["agent", "restart"]).assert_ok();
+    assert!(error_line(&run_without_terminal(&fixture, &CORP), 5).ends_with("Run: rolecall login corp"));
 }
 
 #[test]
-fn one_code_is_asked_for_and_a_second_profile_of_the_source_needs_none() {
-    let world = World::bare();
-    let serial = world.aws.mfa_device(&world.user.arn).serial;
-    world.aws.update_role(ROLE, Role::requires_mfa);
+fn add_second_profile_reuses_mfa_session() {
+    let fixture = Fixture::bare();
+    let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
+    fixture.aws.update_role(ROLE, Role::requires_mfa);
     let adding: Vec<&str> = ADD.into_iter().chain(["--mfa-serial", &serial]).collect();
-    let adding = terminal(&world, &adding);
-    adding.wait_for(&format!("source \"work\" needs a code of the MFA device {serial}. Log in now? [Y/n] "), SOON);
+    let adding = terminal(&fixture, &adding);
+    adding.wait_for(&format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n] "), HANG_GUARD);
     adding.type_text("y\n");
-    adding.wait_for(&format!("Code of the MFA device {serial}: "), SOON);
-    adding.type_text(&format!("{}\n", world.aws.mfa_code(&serial)));
-    adding.assert_exit(0, SOON);
+    adding.wait_for(&format!("MFA code of {serial}: "), HANG_GUARD);
+    adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
+    adding.assert_exit(0, HANG_GUARD);
     let made = format!("[sources.work]\naws_profile = \"work\"\nmfa = {{ serial = \"{serial}\" }}\n");
-    assert!(config(&world).contains(&made), "{}", config(&world));
-    is_let_in(&world);
+    assert!(config(&fixture).contains(&made), "{}", config(&fixture));
+    assert_cluster_accepts_token(&fixture);
     let again = ["add", "audit", "--cluster", "prod", "--region", REGION, "--role-arn", ROLE, "--source", "work"];
-    without_terminal(&world, &again).assert_ok();
-    assert_eq!(world.aws.calls(Op::GetSessionToken), 1);
-    let shown = world.rolecall(&["show", "prod"]).stdout;
-    let mfa = format!("{serial}: one code is good for 12 h, for all roles of source work (GetSessionToken)\n");
+    run_without_terminal(&fixture, &again).assert_ok();
+    assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
+    let shown = fixture.rolecall(&["show", "prod"]).stdout;
+    let mfa = format!("{serial}: one code is valid for 12 h, for all roles of source work (GetSessionToken)\n");
     assert!(shown.contains(&mfa), "{shown}");
-    let status = world.rolecall(&["status"]).stdout;
-    assert!(status.contains("● work    AWS profile work  one MFA code is good for "), "{status}");
+    let status = fixture.rolecall(&["status"]).stdout;
+    assert!(status.contains("● work    AWS profile work  MFA session valid for "), "{status}");
 }
 
 #[test]
-fn a_role_that_takes_the_code_itself_is_added_with_one() {
-    let world = World::bare();
-    let serial = world.aws.mfa_device(&world.user.arn).serial;
-    world.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(Duration::from_hours(12)));
+fn add_long_session_sends_mfa_code_in_assume_role() {
+    let fixture = Fixture::bare();
+    let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
+    fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(Duration::from_hours(12)));
     let adding: Vec<&str> = ADD.into_iter().chain(["--mfa-serial", &serial, "--duration", "8h"]).collect();
-    let adding = terminal(&world, &adding);
-    adding.wait_for("Log in now? [Y/n] ", SOON);
+    let adding = terminal(&fixture, &adding);
+    adding.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     adding.type_text("y\n");
-    adding.wait_for(&format!("Code of the MFA device {serial}: "), SOON);
-    adding.type_text(&format!("{}\n", world.aws.mfa_code(&serial)));
-    adding.assert_exit(0, SOON);
-    is_let_in(&world);
-    assert_eq!((world.assume_role_calls(), world.aws.calls(Op::GetSessionToken)), (1, 0));
-    let shown = world.rolecall(&["show", "prod"]).stdout;
+    adding.wait_for(&format!("MFA code of {serial}: "), HANG_GUARD);
+    adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
+    adding.assert_exit(0, HANG_GUARD);
+    assert_cluster_accepts_token(&fixture);
+    assert_eq!((fixture.assume_role_calls(), fixture.aws.calls(Op::GetSessionToken)), (1, 0));
+    let shown = fixture.rolecall(&["show", "prod"]).stdout;
     assert!(shown.contains(&format!("{serial}: a code in AssumeRole for each session of 8 h: ")), "{shown}");
 }

@@ -1,128 +1,129 @@
-//! The other commands: what they print, what they change.
+//! Output and effects of `list`, `show`, `status`, `use`, `remove`, `kubeconfig`, `refresh` and `completions`.
 
 use std::fs;
 use std::process::Stdio;
 
-use crate::world::{REGION, ROLE, World, one_line};
+use crate::fixture::{Fixture, REGION, ROLE, error_line};
 
 #[test]
-fn list_and_show() {
-    let world = World::added();
-    let said = world.rolecall(&["list"]);
+fn list_and_show_print_the_profile() {
+    let fixture = Fixture::added();
+    let said = fixture.rolecall(&["list"]);
     said.assert_ok();
     assert!(said.stdout.lines().next().unwrap().contains("PROFILE"), "{}", said.stdout);
     for part in ["prod", "eu-west-1", "developers", "work"] {
         assert!(said.stdout.lines().nth(1).unwrap().contains(part), "{}", said.stdout);
     }
-    assert_eq!(world.rolecall(&["list", "-q"]).stdout, "prod\n");
-    let said = world.rolecall(&["list", "--json"]);
+    assert_eq!(fixture.rolecall(&["list", "-q"]).stdout, "prod\n");
+    let said = fixture.rolecall(&["list", "--json"]);
     assert_eq!(said.json()[0]["name"], "prod");
 
-    let said = world.rolecall(&["show", "prod"]);
+    let said = fixture.rolecall(&["show", "prod"]);
     said.assert_ok();
-    for part in [ROLE, "AWS profile work", &world.api.url(), "@"] {
+    for part in [ROLE, "AWS profile work", &fixture.api.url(), "@"] {
         assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
     }
-    assert_eq!(world.rolecall(&["show", "prod", "--json"]).json()["role_arn"], ROLE);
+    assert_eq!(fixture.rolecall(&["show", "prod", "--json"]).json()["role_arn"], ROLE);
     assert_eq!(
-        one_line(&world.rolecall(&["show", "prdo"]), 1),
+        error_line(&fixture.rolecall(&["show", "prdo"]), 1),
         "rolecall: there is no profile \"prdo\". Did you mean prod?"
     );
 }
 
 #[test]
-fn status_in_words_and_in_json() {
-    let world = World::added();
-    world.token().assert_ok();
-    let said = world.rolecall(&["status"]);
+fn status_prints_table_and_json() {
+    let fixture = Fixture::added();
+    fixture.token().assert_ok();
+    let said = fixture.rolecall(&["status"]);
     said.assert_ok();
     let row = said.stdout.lines().find(|line| line.starts_with('●')).unwrap();
     assert!(row.contains("prod eu-west-1") && row.contains("developers") && row.contains("59 min left"), "{row}");
-    // The session is renewed in the middle of its life.
+    // The daemon renews a session at about half of its lifetime.
     assert!(said.stdout.contains("  NEXT RENEWAL  ") && row.contains("  in "), "{}", said.stdout);
-    assert!(world.rolecall(&["show", "prod"]).stdout.contains("  next renewal  in "));
+    assert!(fixture.rolecall(&["show", "prod"]).stdout.contains("  next renewal  in "));
     assert!(!said.stdout.contains('\u{1b}'), "no colours into a pipe");
-    let status = world.rolecall(&["status", "--json"]).json();
+    let status = fixture.rolecall(&["status", "--json"]).json();
     assert_eq!(status["profiles"][0]["state"], "ready");
     assert_eq!(status["daemon"]["protocol"], 1);
-    for secret in world.aws.secrets() {
+    for secret in fixture.aws.secrets() {
         assert!(!status.to_string().contains(&secret));
     }
 }
 
 #[test]
-fn use_sets_the_current_context_and_says_the_one_before() {
-    let world = World::added();
-    let said = world.rolecall(&["use", "prod"]);
+fn use_sets_current_context_and_rejects_unknown() {
+    let fixture = Fixture::added();
+    let said = fixture.rolecall(&["use", "prod"]);
     said.assert_ok();
-    assert!(fs::read_to_string(world.sandbox.kubeconfig()).unwrap().contains("current-context: prod\n"));
-    let said = world.rolecall(&["use", "prdo"]);
+    assert!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap().contains("current-context: prod\n"));
+    let said = fixture.rolecall(&["use", "prdo"]);
     said.assert_code(1);
     assert!(said.stderr.contains("prod"), "{}", said.stderr);
-    assert!(fs::read_to_string(world.sandbox.kubeconfig()).unwrap().contains("current-context: prod\n"));
+    assert!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap().contains("current-context: prod\n"));
 }
 
 #[test]
-fn remove_takes_away_what_add_put_there() {
-    let world = World::bare();
-    let path = world.sandbox.kubeconfig();
+fn remove_deletes_only_what_add_wrote() {
+    let fixture = Fixture::bare();
+    let path = fixture.sandbox.kubeconfig();
     let theirs =
         "# mine\napiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\ncurrent-context: other\nusers: []\n";
-    world.sandbox.write(path.strip_prefix(world.sandbox.root()).unwrap(), theirs);
-    world.rolecall(&crate::world::ADD).assert_ok();
-    world.token().assert_ok();
-    let said = world.rolecall(&["remove", "prdo"]);
+    fixture.sandbox.write(path.strip_prefix(fixture.sandbox.root()).unwrap(), theirs);
+    fixture.rolecall(&crate::fixture::ADD).assert_ok();
+    fixture.token().assert_ok();
+    let said = fixture.rolecall(&["remove", "prdo"]);
     said.assert_code(1);
     assert!(said.stderr.contains("prod"), "{}", said.stderr);
-    world.rolecall(&["remove", "prod"]).assert_ok();
+    fixture.rolecall(&["remove", "prod"]).assert_ok();
     let text = fs::read_to_string(&path).unwrap();
     assert!(
         text.starts_with("# mine\n") && text.contains("current-context: other") && !text.contains("prod"),
         "{text}"
     );
-    assert!(!fs::read_to_string(world.config_path()).unwrap().contains("profiles.prod"));
-    let line = one_line(&world.token(), 1);
+    assert!(!fs::read_to_string(fixture.config_path()).unwrap().contains("profiles.prod"));
+    let line = error_line(&fixture.token(), 1);
     assert!(line.contains("there is no profile \"prod\""), "{line}");
 }
 
 #[test]
-fn kubeconfig_writes_prints_and_keeps_the_pin() {
-    let world = World::added();
-    fs::remove_file(world.sandbox.kubeconfig()).unwrap();
-    world.rolecall(&["kubeconfig", "--all"]).assert_ok();
-    assert!(fs::read_to_string(world.sandbox.kubeconfig()).unwrap().contains(&world.api.url()));
-    let said = world.rolecall(&["kubeconfig", "prod", "--print"]);
+fn kubeconfig_writes_prints_and_checks_the_pin() {
+    let fixture = Fixture::added();
+    fs::remove_file(fixture.sandbox.kubeconfig()).unwrap();
+    fixture.rolecall(&["kubeconfig", "--all"]).assert_ok();
+    assert!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap().contains(&fixture.api.url()));
+    let said = fixture.rolecall(&["kubeconfig", "prod", "--print"]);
     said.assert_ok();
     assert!(said.stdout.contains("current-context: prod"), "{}", said.stdout);
 
-    // The cluster was made anew under the same name.
-    let other = rolecall_harness::ApiServer::start(rolecall_harness::Clock::system(), &world.aws, "prod", REGION);
-    world.aws.remove_cluster("prod", REGION);
-    world.aws.add_cluster(other.cluster());
-    let said = world.rolecall(&["kubeconfig", "prod"]);
+    // Another cluster now has the same name.
+    let other = rolecall_harness::ApiServer::start(rolecall_harness::Clock::system(), &fixture.aws, "prod", REGION);
+    fixture.aws.remove_cluster("prod", REGION);
+    fixture.aws.add_cluster(other.cluster());
+    let said = fixture.rolecall(&["kubeconfig", "prod"]);
     said.assert_code(1);
     assert!(said.stderr.contains("--repin"), "{}", said.stderr);
-    assert!(!fs::read_to_string(world.sandbox.kubeconfig()).unwrap().contains(&other.url()));
-    world.rolecall(&["kubeconfig", "prod", "--repin"]).assert_ok();
-    assert!(fs::read_to_string(world.sandbox.kubeconfig()).unwrap().contains(&other.url()));
-    assert!(fs::read_to_string(world.config_path()).unwrap().contains(&other.url()));
+    assert!(!fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap().contains(&other.url()));
+    fixture.rolecall(&["kubeconfig", "prod", "--repin"]).assert_ok();
+    assert!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap().contains(&other.url()));
+    assert!(fs::read_to_string(fixture.config_path()).unwrap().contains(&other.url()));
 }
 
 #[test]
-fn refresh_gets_a_new_session() {
-    let world = World::added();
-    world.rolecall(&["refresh", "prod"]).assert_ok();
-    assert_eq!(world.assume_role_calls(), 2);
+fn refresh_assumes_the_role_again() {
+    let fixture = Fixture::added();
+    fixture.rolecall(&["refresh", "prod"]).assert_ok();
+    assert_eq!(fixture.assume_role_calls(), 2);
 }
 
+/// Fault matrix row 110.
 #[test]
-fn row_110_nobody_reading_is_no_panic() {
-    let world = World::added();
+fn token_with_unwritable_stdout_fails_without_panic() {
+    let fixture = Fixture::added();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for stdout in [Stdio::from(writer), Stdio::from(full)] {
-        let mut command = world.sandbox.rolecall();
+        let mut command = fixture.sandbox.rolecall();
         let child = command.args(["token", "prod"]).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn();
         let output = child.unwrap().wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));
@@ -132,15 +133,15 @@ fn row_110_nobody_reading_is_no_panic() {
 }
 
 #[test]
-fn completions_are_scripts_that_the_shells_take() {
-    let world = World::bare();
-    let said = world.rolecall(&["completions", "bash"]);
+fn completions_are_valid_for_bash_zsh_and_fish() {
+    let fixture = Fixture::bare();
+    let said = fixture.rolecall(&["completions", "bash"]);
     said.assert_ok();
-    let checked = world.sandbox.run_with_input(world.sandbox.command("bash").arg("-n"), said.stdout.as_bytes());
+    let checked = fixture.sandbox.run_with_input(fixture.sandbox.command("bash").arg("-n"), said.stdout.as_bytes());
     checked.assert_ok();
     assert!(said.stdout.contains("kubeconfig"), "{}", said.stdout);
     for shell in ["zsh", "fish"] {
-        assert!(world.rolecall(&["completions", shell]).assert_ok().stdout.contains("rolecall"));
+        assert!(fixture.rolecall(&["completions", shell]).assert_ok().stdout.contains("rolecall"));
     }
-    world.rolecall(&["completions", "dosbox"]).assert_code(2);
+    fixture.rolecall(&["completions", "dosbox"]).assert_code(2);
 }

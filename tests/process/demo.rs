@@ -1,4 +1,4 @@
-//! `cargo demo`, interrupted: nothing is left behind.
+//! An interrupted `cargo demo` removes its files and processes.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -7,12 +7,12 @@ use std::process::Stdio;
 
 use rolecall_harness::Sandbox;
 
-use crate::world::kill;
+use crate::fixture::kill;
 
 #[test]
-fn an_interrupted_demo_leaves_nothing_behind() {
+fn demo_interrupted_leaves_no_files_or_processes() {
     let sandbox = Sandbox::new();
-    // It builds, so it needs the whole environment of the test.
+    // The demo runs cargo, so it inherits the whole environment of the test.
     let program = sandbox.command("demo").get_program().to_owned();
     let mut demo = std::process::Command::new(program).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -23,7 +23,7 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     });
     let folder = folder.expect("the demo says where it lives");
     assert!(Path::new(&folder).is_dir());
-    // Both profiles are there, so a daemon is.
+    // The second profile exists, so a daemon runs.
     assert!(lines.any(|line| line.starts_with("✓ added context staging")));
     kill("INT", demo.id());
     for _ in lines {}
@@ -32,7 +32,7 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     assert_eq!(processes_in(&folder), Vec::<String>::new());
 }
 
-/// The command lines that name a folder.
+/// Returns the command lines that contain the folder.
 fn processes_in(folder: &str) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());

@@ -1,5 +1,4 @@
-//! The user's kubeconfig, when something is wrong with it or with the disk: it stays as it was, and so does the
-//! configuration.
+//! Faults of the kubeconfig or the disk: the kubeconfig and the configuration stay unchanged.
 
 use std::fs;
 use std::io::Write;
@@ -8,77 +7,79 @@ use std::process::Command;
 
 use rolecall_harness::Output;
 
-use crate::world::{ADD, World};
+use crate::fixture::{ADD, Fixture};
 
 const THEIRS: &str = "# mine\napiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\n";
 
-fn with_kubeconfig(text: &str) -> World {
-    let world = World::bare();
-    let path = world.sandbox.kubeconfig();
-    world.sandbox.write(path.strip_prefix(world.sandbox.root()).unwrap(), text);
-    // The daemon is there already, so that what is limited below limits the client alone.
-    world.rolecall(&["agent", "start"]).assert_ok();
-    world
+fn with_kubeconfig(text: &str) -> Fixture {
+    let fixture = Fixture::bare();
+    let path = fixture.sandbox.kubeconfig();
+    fixture.sandbox.write(path.strip_prefix(fixture.sandbox.root()).unwrap(), text);
+    // Start the daemon first, so that limits below apply to the client only.
+    fixture.rolecall(&["agent", "start"]).assert_ok();
+    fixture
 }
 
 #[track_caller]
-fn nothing_was_written(world: &World, said: &Output, expected: &str) {
+fn nothing_was_written(fixture: &Fixture, said: &Output, expected: &str) {
     said.assert_code(1);
     assert!(said.stderr.contains(expected), "{}", said.stderr);
-    let config = fs::read_to_string(world.config_path()).unwrap_or_default();
+    let config = fs::read_to_string(fixture.config_path()).unwrap_or_default();
     assert!(!config.contains("[profiles.prod]"), "{config}");
 }
 
 #[test]
-fn malformed_yaml_is_named_by_line_and_left_alone() {
-    let world = with_kubeconfig("apiVersion: v1\nclusters: [\nusers: }\n");
-    let said = world.rolecall(&ADD);
-    let path = world.sandbox.kubeconfig();
-    nothing_was_written(&world, &said, &format!("{}:", path.display()));
+fn kubeconfig_with_malformed_yaml_is_not_changed() {
+    let fixture = with_kubeconfig("apiVersion: v1\nclusters: [\nusers: }\n");
+    let said = fixture.rolecall(&ADD);
+    let path = fixture.sandbox.kubeconfig();
+    nothing_was_written(&fixture, &said, &format!("{}:", path.display()));
     assert_eq!(fs::read_to_string(path).unwrap(), "apiVersion: v1\nclusters: [\nusers: }\n");
 }
 
 #[test]
-fn somebody_elses_kubeconfig_is_left_alone() {
+fn kubeconfig_of_another_user_is_not_changed() {
     if !is_root() {
         return skipped("a kubeconfig of another user: only root can give a file away");
     }
-    let world = with_kubeconfig(THEIRS);
-    let path = world.sandbox.kubeconfig();
+    let fixture = with_kubeconfig(THEIRS);
+    let path = fixture.sandbox.kubeconfig();
     std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
-    let said = world.rolecall(&ADD);
-    nothing_was_written(&world, &said, "12345");
+    let said = fixture.rolecall(&ADD);
+    nothing_was_written(&fixture, &said, "12345");
     assert_eq!(fs::read_to_string(path).unwrap(), THEIRS);
 }
 
 #[test]
-fn a_context_of_that_name_that_is_not_ours_is_left_alone() {
+fn kubeconfig_with_foreign_context_is_not_changed() {
     let theirs = "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts:\n- name: prod\n  context: {cluster: x, user: y}\n";
-    let world = with_kubeconfig(theirs);
-    let said = world.rolecall(&ADD);
-    nothing_was_written(&world, &said, "kubectl config rename-context prod");
-    assert_eq!(fs::read_to_string(world.sandbox.kubeconfig()).unwrap(), theirs);
+    let fixture = with_kubeconfig(theirs);
+    let said = fixture.rolecall(&ADD);
+    nothing_was_written(&fixture, &said, "kubectl config rename-context prod");
+    assert_eq!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap(), theirs);
 }
 
+/// Fault matrix row 93.
 #[test]
-fn row_93_a_full_disk_leaves_the_old_file() {
-    let world = with_kubeconfig(&format!("{THEIRS}# {}\n", "x".repeat(20_000)));
-    let path = world.sandbox.kubeconfig();
+fn kubeconfig_over_file_size_limit_is_not_changed() {
+    let fixture = with_kubeconfig(&format!("{THEIRS}# {}\n", "x".repeat(20_000)));
+    let path = fixture.sandbox.kubeconfig();
     let before = fs::read(&path).unwrap();
-    // A limit on the size of files is a full disk for this one process, wherever the test runs.
-    let mut command = world.sandbox.command("sh");
+    // A file size limit acts like a full disk for this one process.
+    let mut command = fixture.sandbox.command("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh", "rolecall"]).args(ADD);
-    let said = world.sandbox.run(&mut command);
-    nothing_was_written(&world, &said, &path.display().to_string());
+    let said = fixture.sandbox.run(&mut command);
+    nothing_was_written(&fixture, &said, &path.display().to_string());
     assert_eq!(fs::read(&path).unwrap(), before);
     no_leftovers(&path);
-    world.rolecall(&ADD).assert_ok();
+    fixture.rolecall(&ADD).assert_ok();
 }
 
+/// Fault matrix row 93.
 #[test]
-fn row_93_a_full_file_system_leaves_the_old_file() {
-    let world = with_kubeconfig(THEIRS);
-    let folder = world.sandbox.home().join("full");
+fn kubeconfig_on_full_file_system_is_not_changed() {
+    let fixture = with_kubeconfig(THEIRS);
+    let folder = fixture.sandbox.home().join("full");
     fs::create_dir(&folder).unwrap();
     let mounted = is_root()
         && Command::new("mount")
@@ -87,51 +88,53 @@ fn row_93_a_full_file_system_leaves_the_old_file() {
             .status()
             .is_ok_and(|status| status.success());
     if !mounted {
-        // The test above shows the same with a limit of the process.
+        // The test above covers this with a limit of the process.
         return skipped("a full file system under the kubeconfig: no tmpfs can be mounted here");
     }
     let path = folder.join("config");
     fs::write(&path, THEIRS).unwrap();
     fs::write(folder.join("ballast"), vec![0; 64 * 1024]).ok();
-    let said = world.sandbox.run(world.sandbox.rolecall().args(ADD).env("KUBECONFIG", &path));
+    let said = fixture.sandbox.run(fixture.sandbox.rolecall().args(ADD).env("KUBECONFIG", &path));
     let after = fs::read_to_string(&path).unwrap();
     assert!(Command::new("umount").arg(&folder).status().unwrap().success());
-    nothing_was_written(&world, &said, "No space left");
+    nothing_was_written(&fixture, &said, "No space left");
     assert_eq!(after, THEIRS);
 }
 
 #[test]
-fn a_kubeconfig_in_a_folder_that_takes_no_files_is_left_alone() {
-    let world = with_kubeconfig(THEIRS);
-    // Root may write anywhere but into /proc.
-    let said = world.sandbox.run(world.sandbox.rolecall().args(ADD).env("KUBECONFIG", "/proc/kubeconfig"));
-    nothing_was_written(&world, &said, "/proc/kubeconfig");
+fn kubeconfig_in_unwritable_folder_writes_nothing() {
+    let fixture = with_kubeconfig(THEIRS);
+    // Even root cannot create files in /proc.
+    let said = fixture.sandbox.run(fixture.sandbox.rolecall().args(ADD).env("KUBECONFIG", "/proc/kubeconfig"));
+    nothing_was_written(&fixture, &said, "/proc/kubeconfig");
 }
 
+/// Fault matrix row 97.
 #[test]
-fn row_97_comments_mode_and_link_stay() {
-    let world = with_kubeconfig(THEIRS);
-    let path = world.sandbox.kubeconfig();
-    let real = world.sandbox.home().join("dotfiles-kubeconfig");
+fn kubeconfig_keeps_comments_mode_and_symlink() {
+    let fixture = with_kubeconfig(THEIRS);
+    let path = fixture.sandbox.kubeconfig();
+    let real = fixture.sandbox.home().join("dotfiles-kubeconfig");
     fs::rename(&path, &real).unwrap();
     fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
     std::os::unix::fs::symlink(&real, &path).unwrap();
-    world.rolecall(&ADD).assert_ok();
+    fixture.rolecall(&ADD).assert_ok();
     assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
     let text = fs::read_to_string(&real).unwrap();
     assert!(text.starts_with("# mine\n") && text.contains("rolecall-prod"), "{text}");
     assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
+/// Fault matrix row 98.
 #[test]
-fn row_98_a_lock_of_kubectl_is_waited_for_and_then_named() {
-    let world = with_kubeconfig(THEIRS);
-    let lock = world.sandbox.kubeconfig().with_file_name("config.lock");
+fn kubeconfig_locked_by_kubectl_is_named_after_waiting() {
+    let fixture = with_kubeconfig(THEIRS);
+    let lock = fixture.sandbox.kubeconfig().with_file_name("config.lock");
     fs::write(&lock, "").unwrap();
-    let said = world.rolecall(&ADD);
-    nothing_was_written(&world, &said, &lock.display().to_string());
+    let said = fixture.rolecall(&ADD);
+    nothing_was_written(&fixture, &said, &lock.display().to_string());
     fs::remove_file(&lock).unwrap();
-    world.rolecall(&ADD).assert_ok();
+    fixture.rolecall(&ADD).assert_ok();
     assert!(!lock.exists());
 }
 
@@ -141,7 +144,7 @@ fn no_leftovers(path: &std::path::Path) {
     assert_eq!(names, ["config"], "nothing but the file itself");
 }
 
-/// Says that something was not tested. Past the test runner's capture, so that `tests/run` sees it.
+/// Reports a skipped test. Writes past the test runner's capture, so that `tests/run` sees the line.
 pub(crate) fn skipped(what: &str) {
     let mut tty = std::io::stderr();
     writeln!(tty, "SKIPPED: {what}").unwrap();

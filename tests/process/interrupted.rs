@@ -1,4 +1,4 @@
-//! Ctrl-C while files are being written: what was begun is finished, and nothing is left lying about.
+//! Ctrl-C during a file write: the write completes, and no temporary files remain.
 
 use std::fs;
 use std::path::Path;
@@ -6,14 +6,15 @@ use std::path::Path;
 use rolecall_harness::Output;
 
 use crate::files::skipped;
-use crate::world::{ADD, World};
+use crate::fixture::{ADD, Fixture};
 
-/// Runs `rolecall` and interrupts it in its `nth` fsync, which is in the middle of a write. `None`, and said so, where
-/// that cannot be done.
-fn interrupted(world: &World, nth: u32, arguments: &[&str]) -> Option<Output> {
+/// Runs `rolecall` and interrupts it at its `nth` fsync, in the middle of a write. Returns `None`, and reports the test
+/// as skipped, without strace.
+fn interrupted(fixture: &Fixture, nth: u32, arguments: &[&str]) -> Option<Output> {
     let strace = |inject: &str| {
-        let mut command = world.sandbox.command("strace");
-        command.args(["-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", inject]);
+        // A shell in the background starts this suite with SIGINT ignored, and children inherit that.
+        let mut command = fixture.sandbox.command("env");
+        command.args(["--default-signal=INT", "strace", "-f", "-o", "/dev/null", "-e", "trace=fsync", "-e", inject]);
         command
     };
     let works = strace("inject=fsync:signal=INT:when=1").arg("true").output().is_ok_and(|said| said.status.success());
@@ -22,7 +23,7 @@ fn interrupted(world: &World, nth: u32, arguments: &[&str]) -> Option<Output> {
         return None;
     }
     let mut command = strace(&format!("inject=fsync:signal=INT:when={nth}"));
-    Some(world.sandbox.run(command.arg("rolecall").args(arguments)))
+    Some(fixture.sandbox.run(command.arg("rolecall").args(arguments)))
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -33,10 +34,10 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_kubeconfig_is_whole_and_not_locked() {
-    let world = World::added();
-    let file = world.sandbox.home().join("k/config");
-    let Some(said) = interrupted(&world, 1, &["kubeconfig", "prod", "--kubeconfig", file.to_str().unwrap()]) else {
+fn kubeconfig_interrupted_is_complete_and_unlocked() {
+    let fixture = Fixture::added();
+    let file = fixture.sandbox.home().join("k/config");
+    let Some(said) = interrupted(&fixture, 1, &["kubeconfig", "prod", "--kubeconfig", file.to_str().unwrap()]) else {
         return;
     };
     assert_ne!(said.code(), Some(0), "it was interrupted: {said:?}");
@@ -45,13 +46,13 @@ fn the_kubeconfig_is_whole_and_not_locked() {
 }
 
 #[test]
-fn the_configuration_is_whole_and_nothing_lies_beside_it() {
-    let world = World::added();
-    let Some(said) = interrupted(&world, 1, &["remove", "prod", "--keep-context"]) else { return };
+fn remove_interrupted_leaves_complete_config() {
+    let fixture = Fixture::added();
+    let Some(said) = interrupted(&fixture, 1, &["remove", "prod", "--keep-context"]) else { return };
     assert_ne!(said.code(), Some(0), "it was interrupted: {said:?}");
-    assert_eq!(names(world.config_path().parent().unwrap()), ["config.toml"]);
-    assert!(!fs::read_to_string(world.config_path()).unwrap().contains("[profiles.prod]"));
-    // What was left half done is done by the same command again.
-    world.rolecall(&ADD).assert_ok();
-    world.token().assert_ok();
+    assert_eq!(names(fixture.config_path().parent().unwrap()), ["config.toml"]);
+    assert!(!fs::read_to_string(fixture.config_path()).unwrap().contains("[profiles.prod]"));
+    // Running the command again completes the change.
+    fixture.rolecall(&ADD).assert_ok();
+    fixture.token().assert_ok();
 }

@@ -1,18 +1,15 @@
-//! `rolecall login` and `rolecall logout`, as a person sees them at a terminal.
+//! `rolecall login` and `rolecall logout` at a terminal.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use rolecall_harness::{Output, Sandbox, Terminal, within};
 use serde_json::{Value, json};
 
-use crate::fake::{ARN, Fake, SERIAL, Steps};
-use crate::world::one_line;
+use crate::fake_daemon::{ARN, FakeDaemon, SERIAL, Steps};
+use crate::fixture::{HANG_GUARD, error_line, without_terminal};
 
-const SOON: Duration = Duration::from_secs(10);
 const SIGINT: i32 = 2;
 const PAGE: &str = "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH";
 
@@ -20,18 +17,12 @@ fn terminal(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -
     sandbox.terminal(sandbox.rolecall().args(arguments).envs(variables.iter().copied()))
 }
 
-/// Runs it with no terminal at all, whoever runs the test.
-fn without_terminal(sandbox: &Sandbox, arguments: &[&str]) -> Output {
-    sandbox.run(without(sandbox).args(arguments))
+/// Runs the command without a controlling terminal.
+fn run_without_terminal(sandbox: &Sandbox, arguments: &[&str]) -> Output {
+    sandbox.run(without_terminal(sandbox).args(arguments))
 }
 
-fn without(sandbox: &Sandbox) -> Command {
-    let mut command = sandbox.command("setsid");
-    command.arg("-w").arg(sandbox.rolecall().get_program());
-    command
-}
-
-/// Puts a program before all others on the path; returns that path.
+/// Puts a program first in PATH and returns that PATH.
 fn program(sandbox: &Sandbox, name: &str, script: &str) -> String {
     let path = sandbox.write(format!("bin/{name}"), &format!("#!/bin/sh\n{script}\n"));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -40,7 +31,7 @@ fn program(sandbox: &Sandbox, name: &str, script: &str) -> String {
     format!("{folder}:{}", rest.display())
 }
 
-/// Asks for a code, takes `654321`, and says of the others that they were used.
+/// Requests a code, accepts `654321`, and rejects all others as used.
 fn mfa(request: &Value, steps: &mut Steps<'_>) {
     match request["code"].as_str() {
         None => steps.code(None),
@@ -49,7 +40,7 @@ fn mfa(request: &Value, steps: &mut Steps<'_>) {
     }
 }
 
-/// Shows a page and waits until somebody has been there.
+/// Sends a verification page and waits until the browser step is completed.
 fn browser(_: &Value, steps: &mut Steps<'_>) {
     steps.page(PAGE, Some("ABCD-EFGH"));
     if steps.wait_opened() {
@@ -58,23 +49,23 @@ fn browser(_: &Value, steps: &mut Steps<'_>) {
 }
 
 #[test]
-fn a_code_is_asked_for_until_one_is_taken() {
+fn login_prompts_until_mfa_code_is_accepted() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
-    let question = format!("Code of the MFA device {SERIAL}: ");
-    terminal.wait_for(&question, SOON);
+    let question = format!("MFA code of {SERIAL}: ");
+    terminal.wait_for(&question, HANG_GUARD);
     terminal.type_text("12345\n");
-    terminal.wait_for("source \"work\": a code has 6 digits", SOON);
-    terminal.wait_for_times(&question, 2, SOON);
+    terminal.wait_for("source \"work\": an MFA code has 6 digits", HANG_GUARD);
+    terminal.wait_for_times(&question, 2, HANG_GUARD);
     terminal.type_text("111111\n");
-    terminal.wait_for("rolecall: that code was used already. Wait for the next that the device shows\r\n", SOON);
-    terminal.wait_for_times(&question, 3, SOON);
+    terminal.wait_for("rolecall: that code was used already. Wait for the next code on the device\r\n", HANG_GUARD);
+    terminal.wait_for_times(&question, 3, HANG_GUARD);
     terminal.type_text("654 321\n");
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     let screen = terminal.screen();
     assert!(
-        screen.replace('\n', "").contains(&format!("✓ source work: logged in as {ARN} (renewed by itself)")),
+        screen.replace('\n', "").contains(&format!("✓ source work: logged in as {ARN} (renewed automatically)")),
         "{screen}"
     );
     let codes: Vec<_> = fake.logins().iter().map(|body| body["code"].clone()).collect();
@@ -82,62 +73,64 @@ fn a_code_is_asked_for_until_one_is_taken() {
 }
 
 #[test]
-fn three_codes_that_are_refused_are_enough() {
+fn login_gives_up_after_three_rejected_codes() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
     for turn in 1..=3 {
-        terminal.wait_for_times("mfa/dev: ", turn, SOON);
+        terminal.wait_for_times("mfa/dev: ", turn, HANG_GUARD);
         terminal.type_text("000000\n");
     }
-    terminal.assert_exit(1, SOON);
+    terminal.assert_exit(1, HANG_GUARD);
     assert!(terminal.text().ends_with("rolecall: that code was used already\r\n"), "{}", terminal.text());
     assert_eq!(fake.logins().len(), 4);
 }
 
 #[test]
-fn without_a_terminal_a_code_comes_from_a_program_or_not_at_all() {
+fn login_without_terminal_reads_code_from_stdin_only() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
-    let line = one_line(&without_terminal(&sandbox, &["login", "work"]), 5);
+    let fake = FakeDaemon::start(&sandbox, mfa);
+    let line = error_line(&run_without_terminal(&sandbox, &["login", "work"]), 5);
     assert!(line.contains(SERIAL) && line.ends_with("rolecall login work --code-stdin"), "{line}");
-    let with =
-        |code: &str| sandbox.run_with_input(without(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes());
-    let line = one_line(&with("nonsense\n"), 1);
-    assert!(line.contains("no code of 6 digits") && !line.contains("nonsense"), "{line}");
-    assert_eq!(one_line(&with("111111\n"), 1), "rolecall: that code was used already");
+    let with = |code: &str| {
+        sandbox.run_with_input(without_terminal(&sandbox).args(["login", "work", "--code-stdin"]), code.as_bytes())
+    };
+    let line = error_line(&with("nonsense\n"), 1);
+    assert!(line.contains("not an MFA code of 6 digits") && !line.contains("nonsense"), "{line}");
+    assert_eq!(error_line(&with("111111\n"), 1), "rolecall: that code was used already");
     let said = with("654321\n");
     said.assert_ok();
     assert!(said.stdout.starts_with("✓ source work: logged in as"), "{said}");
     assert_eq!(fake.logins().len(), 6);
 }
 
+/// Fault matrix row 111.
 #[test]
-fn row_111_ctrl_c_at_the_prompt_leaves_a_clean_line() {
+fn login_interrupted_at_prompt_ends_the_line() {
     let sandbox = Sandbox::new();
-    let _fake = Fake::start(&sandbox, mfa);
+    let _fake = FakeDaemon::start(&sandbox, mfa);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
-    terminal.wait_for("mfa/dev: ", SOON);
+    terminal.wait_for("mfa/dev: ", HANG_GUARD);
     terminal.type_text("123");
     terminal.interrupt();
-    // What a shell tells as 130.
-    assert_eq!(terminal.wait_exit(SOON).signal(), Some(SIGINT));
+    // A shell reports this signal as exit code 130.
+    assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
     assert!(terminal.raw().ends_with('\n'), "{:?}", terminal.raw());
 }
 
 #[test]
-fn a_browser_is_opened_and_waited_for() {
+fn login_opens_browser_and_waits() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, browser);
+    let fake = FakeDaemon::start(&sandbox, browser);
     let opened = sandbox.root().join("opened");
     let path = program(&sandbox, "xdg-open", &format!("echo noise; echo noise >&2; echo \"$1\" >{}", opened.display()));
     let terminal = terminal(&sandbox, &["login", "work"], &[("PATH", &path), ("DISPLAY", ":0")]);
-    terminal.wait_for("confirm the code ABCD-EFGH there:", SOON);
-    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
-    let address = within(SOON, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n')));
+    terminal.wait_for("confirm the code ABCD-EFGH there:", HANG_GUARD);
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
+    let address = within(HANG_GUARD, || std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n')));
     assert_eq!(address.as_deref(), Some(format!("{PAGE}\n").as_str()));
     fake.open();
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     let screen = terminal.screen();
     assert!(!screen.contains("waiting") && !terminal.text().contains("noise"), "{screen}");
     assert!(screen.contains(PAGE) && screen.contains("✓ source work: logged in"), "{screen}");
@@ -145,9 +138,9 @@ fn a_browser_is_opened_and_waited_for() {
 }
 
 #[test]
-fn where_no_browser_is_to_be_opened_the_address_is_shown() {
+fn login_without_browser_prints_the_page() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, browser);
+    let fake = FakeDaemon::start(&sandbox, browser);
     fake.open();
     let path = program(&sandbox, "xdg-open", "echo opened >/dev/tty 2>/dev/null; exit 0");
     let display = ("DISPLAY", ":0");
@@ -158,7 +151,7 @@ fn where_no_browser_is_to_be_opened_the_address_is_shown() {
     ] {
         let variables: Vec<_> = variables.iter().copied().chain([("PATH", path.as_str())]).collect();
         let terminal = terminal(&sandbox, arguments, &variables);
-        terminal.assert_exit(0, SOON);
+        terminal.assert_exit(0, HANG_GUARD);
         let said = terminal.text();
         assert!(said.contains("open this page in a browser, and confirm the code ABCD-EFGH there:"), "{said}");
         assert!(said.contains(PAGE) && !said.contains("opened"), "{said}");
@@ -167,104 +160,106 @@ fn where_no_browser_is_to_be_opened_the_address_is_shown() {
     assert!(asked.iter().all(|body| body["flow"] == "device"), "{asked:?}");
     assert_eq!(asked[0]["renew"], true);
 
-    // With a browser, but for a code: it is opened all the same.
+    // A browser is available, and the flow uses a code: the client opens the page.
     let terminal = terminal(&sandbox, &["login", "work", "--device"], &[("PATH", &path), display]);
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.text().contains("your browser opens this page"), "{}", terminal.text());
     assert_eq!(fake.logins()[3]["flow"], "device");
 }
 
 #[test]
-fn ctrl_c_while_a_browser_is_waited_for_takes_the_spinner_away() {
+fn login_interrupted_while_waiting_removes_status_line() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, browser);
+    let fake = FakeDaemon::start(&sandbox, browser);
     let terminal = terminal(&sandbox, &["login", "work"], &[]);
-    terminal.wait_screen(SOON, |screen| screen.contains("waiting for the browser, "));
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("waiting for the browser, "));
     terminal.interrupt();
-    assert_eq!(terminal.wait_exit(SOON).signal(), Some(SIGINT));
+    assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
     assert!(terminal.screen().ends_with(PAGE), "{}", terminal.screen());
-    fake.wait_gone();
+    fake.wait_disconnected();
 }
 
 #[test]
-fn without_a_terminal_the_address_is_a_line_and_the_result_is_json_if_wanted() {
+fn login_without_terminal_prints_page_and_json() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, browser);
+    let fake = FakeDaemon::start(&sandbox, browser);
     fake.open();
-    let said = without_terminal(&sandbox, &["login", "prod", "--json"]);
+    let said = run_without_terminal(&sandbox, &["login", "prod", "--json"]);
     said.assert_ok();
     assert_eq!((&said.json()["step"], &said.json()["arn"]), (&json!("done"), &json!(ARN)));
     for part in ["rolecall: prod is a profile; its source is work\n", PAGE, "waiting for that, until 2099-01-01"] {
         assert!(said.stderr.contains(part), "{part}: {said}");
     }
     assert!(!said.stderr.contains('\u{1b}') && !said.stderr.contains("Ctrl-C"), "{said}");
-    let line = one_line(&without_terminal(&sandbox, &["login", "wrok"]), 1);
+    let line = error_line(&run_without_terminal(&sandbox, &["login", "wrok"]), 1);
     assert_eq!(line, "rolecall: there is no source \"wrok\". Did you mean work?");
 }
 
 #[test]
-fn the_source_that_needs_it_is_found() {
+fn login_without_name_picks_source_that_needs_it() {
     let sandbox = Sandbox::new();
-    let _fake = Fake::start(&sandbox, |_, steps| steps.done());
-    let said = without_terminal(&sandbox, &["login"]);
+    let _fake = FakeDaemon::start(&sandbox, |_, steps| steps.done());
+    let said = run_without_terminal(&sandbox, &["login"]);
     said.assert_ok();
     assert!(said.stdout.starts_with("✓ source work: logged in as"), "{said}");
 }
 
-/// Has `aws login` run, and is content afterwards.
+/// Requests `aws login`, and accepts its result.
 fn aws_login(request: &Value, steps: &mut Steps<'_>, home: &Path) {
     assert_eq!(request["code"], Value::Null);
     if home.join("logged-in").exists() {
         steps.done();
     } else {
-        steps.tell(&json!({"step": "command", "argv": ["aws", "login", "--profile", "work"]}));
+        steps.send(&json!({"step": "command", "argv": ["aws", "login", "--profile", "work"]}));
     }
 }
 
 #[test]
-fn another_program_has_the_terminal_while_it_logs_in() {
+fn login_lends_the_terminal_to_aws_login() {
     let sandbox = Sandbox::new();
     let home = sandbox.home();
-    let _fake = Fake::start(&sandbox, move |request, steps| aws_login(request, steps, &home));
-    let line = one_line(&without_terminal(&sandbox, &["login", "work"]), 5);
+    let _fake = FakeDaemon::start(&sandbox, move |request, steps| aws_login(request, steps, &home));
+    let line = error_line(&run_without_terminal(&sandbox, &["login", "work"]), 5);
     assert!(line.contains("aws login --profile work"), "{line}");
     let script = r#"echo "aws $*"; printf "Region: "; read -r region; echo "<$region>"; [ "$region" = none ] && exit 3
         stty -echo; [ "$region" = eu ] && touch "$HOME/logged-in""#;
     let path = program(&sandbox, "aws", script);
     let run = || {
         let terminal = terminal(&sandbox, &["login", "work"], &[("PATH", &path)]);
-        terminal
-            .wait_for("rolecall: source \"work\": running aws login --profile work\r\naws login --profile work", SOON);
-        terminal.wait_for("Region: ", SOON);
+        terminal.wait_for(
+            "rolecall: source \"work\": running aws login --profile work\r\naws login --profile work",
+            HANG_GUARD,
+        );
+        terminal.wait_for("Region: ", HANG_GUARD);
         terminal
     };
     let terminal = run();
     terminal.type_text("none\n");
-    terminal.assert_exit(1, SOON);
-    assert!(terminal.text().contains("aws login --profile work has failed (exit status: 3)"), "{}", terminal.text());
+    terminal.assert_exit(1, HANG_GUARD);
+    assert!(terminal.text().contains("aws login --profile work failed (exit status: 3)"), "{}", terminal.text());
 
-    // Ctrl-C is for that program, and what it ends with is what we end with.
+    // Ctrl-C reaches the child program, and the client ends with the child's signal.
     let terminal = run();
     terminal.interrupt();
-    assert_eq!(terminal.wait_exit(SOON).signal(), Some(SIGINT));
+    assert_eq!(terminal.wait_exit(HANG_GUARD).signal(), Some(SIGINT));
 
     let terminal = run();
     terminal.type_text("eu\n");
-    terminal.assert_exit(0, SOON);
+    terminal.assert_exit(0, HANG_GUARD);
     assert!(terminal.text().contains("<eu>") && terminal.text().contains("✓ source work"), "{}", terminal.text());
 }
 
 #[test]
-fn logging_out_says_what_was_forgotten() {
+fn logout_prints_dropped_sessions_and_revocation() {
     let sandbox = Sandbox::new();
-    let fake = Fake::start(&sandbox, mfa);
+    let fake = FakeDaemon::start(&sandbox, mfa);
     fake.log_in();
-    let out = |arguments: &[&str]| without_terminal(&sandbox, arguments);
+    let out = |arguments: &[&str]| run_without_terminal(&sandbox, arguments);
     let said = out(&["logout", "work"]);
     said.assert_ok();
-    assert_eq!(said.stdout, "✓ source work: logged out; 2 sessions forgotten, AWS has taken the login back\n");
+    assert_eq!(said.stdout, "✓ source work: logged out; 2 sessions dropped, AWS revoked the login\n");
     let said = out(&["logout", "--all"]);
     said.assert_ok();
-    assert_eq!(said.stdout, "✓ source work: there was nothing to forget\n");
-    assert!(one_line(&out(&["logout", "else"]), 1).contains("there is no source \"else\""));
+    assert_eq!(said.stdout, "✓ source work: there was no login and no session\n");
+    assert!(error_line(&out(&["logout", "else"]), 1).contains("there is no source \"else\""));
 }

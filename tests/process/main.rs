@@ -1,23 +1,24 @@
-//! The real client and the real daemon, as a person and as kubectl start them: start-up, signals, sockets, files.
+//! Runs the real client and the real daemon as a user and kubectl start them: start-up, signals, sockets, files.
 //!
-//! What can be shown on a clock that a test turns belongs into `tests/it`.
+//! A test that needs an injected clock belongs to `tests/it`.
 
-// A test says what it expects and stops when that is not so.
+// A test panics when an expectation fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod desk;
-mod world;
+mod desktop;
+mod fake_daemon;
+mod fixture;
 
 mod add;
+mod add_concurrent;
+mod add_existing;
 mod add_login;
-mod again;
 mod agent;
-mod at_once;
+mod clock_and_sleep;
 mod commands;
+mod concurrency;
 mod cooldown;
-mod crowd;
 mod demo;
-mod fake;
 mod files;
 mod handover;
 mod interrupted;
@@ -25,14 +26,13 @@ mod keyring;
 mod keys;
 mod lock;
 mod login;
-mod logins;
-mod machine;
+mod login_e2e;
+mod malformed_aws_responses;
+mod messages;
 mod network;
 mod notifications;
-mod offer;
-mod refused;
+mod plugin_login_prompt;
 mod secrets;
 mod sources;
 mod start;
 mod watch;
-mod words;

@@ -1,70 +1,60 @@
-//! Notifications on a desktop: a session bus of the test's own, with a service that remembers what it is to show; none; and
-//! one that never answers.
+//! Desktop notifications on a session bus of the test's own: with a recording service, without a service, without a
+//! bus, and with a service that never answers.
 
 use std::fs;
 use std::io::Write as _;
-use std::time::Duration;
 
 use rolecall_harness::{Notifications, Output, Sandbox, SessionBus};
 
-use crate::world::{REGION, ROLE, World, one_line};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line, profile};
 
-const SOON: Duration = Duration::from_secs(20);
-
-/// The profile `prod` wants a code that nobody has given, and so does `zz` of another source and another device; `good`
-/// wants none.
-struct Desk {
+/// The profiles `prod` and `zz` need MFA codes of different sources and devices; `good` needs none.
+struct NotificationFixture {
     bus: SessionBus,
-    world: World,
+    fixture: Fixture,
     serial: String,
 }
 
-fn guarded() -> (World, String) {
-    let world = World::configured();
-    let serial = world.aws.mfa_device(&world.user.arn).serial;
-    let profile = |name: &str, source: &str| {
-        format!(
-            "[profiles.{name}]\ncluster = \"prod\"\nregion = \"{REGION}\"\nsource = \"{source}\"\nrole_arn = \"{ROLE}\"\n"
-        )
-    };
-    let zz = world.aws.add_user("111122223333", "zz");
-    world.aws.update_role(ROLE, |role| role.trusts(&zz.arn));
-    let other = world.aws.mfa_device(&zz.arn).serial;
-    world.sandbox.write_aws_profile("zz", &zz, &world.aws.endpoint());
-    world.write_config(&format!(
+fn with_mfa() -> (Fixture, String) {
+    let fixture = Fixture::configured();
+    let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
+    let zz = fixture.aws.add_user("111122223333", "zz");
+    fixture.aws.update_role(ROLE, |role| role.trusts(&zz.arn));
+    let other = fixture.aws.mfa_device(&zz.arn).serial;
+    fixture.sandbox.write_aws_profile("zz", &zz, &fixture.aws.endpoint());
+    fixture.write_config(&format!(
         "[sources.work]\naws_profile = \"work\"\nmfa = {{ serial = \"{serial}\" }}\n[sources.zz]\naws_profile = \"zz\"\n\
          mfa = {{ serial = \"{other}\" }}\n[sources.good]\naws_profile = \"work\"\n{}{}{}",
-        profile("prod", "work"),
-        profile("zz", "zz"),
-        profile("good", "good"),
+        profile("prod", "work", ROLE),
+        profile("zz", "zz", ROLE),
+        profile("good", "good", ROLE),
     ));
-    (world, serial)
+    (fixture, serial)
 }
 
-impl Desk {
-    /// `None` where this machine has no session bus; that is said.
+impl NotificationFixture {
+    /// Returns `None`, and reports the test as skipped, without the programs of a session bus.
     #[allow(clippy::explicit_write)] // what eprintln writes, the test runner keeps to itself
     fn new() -> Option<Self> {
         if let Some(missing) = SessionBus::missing() {
             writeln!(std::io::stderr(), "SKIPPED: notifications: no {missing}").unwrap();
             return None;
         }
-        let (world, serial) = guarded();
-        let bus = SessionBus::start(&world.sandbox);
-        Some(Self { bus, world, serial })
+        let (fixture, serial) = with_mfa();
+        let bus = SessionBus::start(&fixture.sandbox);
+        Some(Self { bus, fixture, serial })
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = self.world.sandbox.rolecall();
+        let mut command = self.fixture.sandbox.rolecall();
         self.bus.set_address(&mut command);
-        self.world.sandbox.run_with_input(command.args(arguments), input.as_bytes())
+        self.fixture.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     }
 
     #[track_caller]
-    fn refuses(&self, profile: &str) {
+    fn assert_login_needed(&self, profile: &str) {
         let said = self.run(&["token", profile], "");
-        assert!(one_line(&said, 5).contains("needs a code of the MFA device"), "{said}");
-        assert!(said.elapsed < Duration::from_secs(5), "{said}");
+        assert!(error_line(&said, 5).contains("needs an MFA code of"), "{said}");
     }
 }
 
@@ -72,79 +62,76 @@ fn log(sandbox: &Sandbox) -> String {
     fs::read_to_string(sandbox.state_home().join("rolecall/daemon.log")).unwrap()
 }
 
+/// Fault matrix row 71.
 #[test]
-fn row_71_an_ended_login_is_shown_once_however_many_ask() {
-    let Some(desk) = Desk::new() else { return };
-    let desktop = Notifications::on(&desk.bus);
+fn notification_of_needed_login_is_shown_once() {
+    let Some(desktop) = NotificationFixture::new() else { return };
+    let notifications = Notifications::on(&desktop.bus);
     std::thread::scope(|scope| {
         for _ in 0..20 {
-            scope.spawn(|| desk.refuses("prod"));
+            scope.spawn(|| desktop.assert_login_needed("prod"));
         }
     });
-    desktop.wait_for(1, SOON);
-    desk.refuses("prod");
-    desk.run(&["token", "good"], "").assert_ok();
-    desk.refuses("zz");
-    let shown = desktop.wait_for(2, SOON);
+    notifications.wait_for(1, HANG_GUARD);
+    desktop.assert_login_needed("prod");
+    desktop.run(&["token", "good"], "").assert_ok();
+    desktop.assert_login_needed("zz");
+    let shown = notifications.wait_for(2, HANG_GUARD);
     let expected = |source: &str| (format!("Login needed: source {source}"), format!("Run: rolecall login {source}"));
     assert_eq!(shown, [expected("work"), expected("zz")]);
-    // Nothing of it is a secret, and nothing is told that is none of a desktop's business.
-    assert!(!shown.iter().any(|(summary, body)| summary.contains(&desk.serial) || body.contains(&desk.serial)));
+    // The notification does not contain the serial number of the MFA device.
+    assert!(!shown.iter().any(|(summary, body)| summary.contains(&desktop.serial) || body.contains(&desktop.serial)));
 }
 
 #[test]
-fn a_desktop_that_comes_later_is_told_then() {
-    let Some(desk) = Desk::new() else { return };
-    desk.refuses("prod");
-    desk.run(&["token", "good"], "").assert_ok();
-    // It was looked for in vain, and is looked for again within two minutes; a new daemon looks at once.
-    desk.run(&["agent", "restart"], "").assert_ok();
-    let desktop = Notifications::on(&desk.bus);
-    desk.refuses("prod");
-    assert_eq!(desktop.wait_for(1, SOON).len(), 1);
+fn notification_service_started_later_is_used() {
+    let Some(desktop) = NotificationFixture::new() else { return };
+    desktop.assert_login_needed("prod");
+    desktop.run(&["token", "good"], "").assert_ok();
+    // The daemon retries a missing service after a minute; a new daemon tries immediately.
+    desktop.run(&["agent", "restart"], "").assert_ok();
+    let notifications = Notifications::on(&desktop.bus);
+    desktop.assert_login_needed("prod");
+    assert_eq!(notifications.wait_for(1, HANG_GUARD).len(), 1);
 }
 
 #[test]
-fn without_a_session_bus_nothing_is_missing_and_nothing_is_said() {
-    let (world, _) = guarded();
-    let mut command = world.sandbox.rolecalld();
-    let daemon = world.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
-    daemon.wait_ready(SOON);
+fn notification_without_session_bus_logs_debug_only() {
+    let (fixture, _) = with_mfa();
+    let mut command = fixture.sandbox.rolecalld();
+    let daemon = fixture.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
+    daemon.wait_ready(HANG_GUARD);
     for _ in 0..3 {
-        assert!(one_line(&world.token(), 5).contains("needs a code"));
+        assert!(error_line(&fixture.token(), 5).contains("needs a code"));
     }
-    // At the level that nobody sees who does not look for it.
-    daemon.wait_stderr("desktop notification failed", SOON);
-    world.rolecall(&["token", "good"]).assert_ok();
-    world.rolecall(&["agent", "stop"]).assert_ok();
-    let usual = world.rolecall(&["token", "prod"]);
-    assert!(one_line(&usual, 5).contains("needs a code"));
-    world.rolecall(&["token", "good"]).assert_ok();
-    world.rolecall(&["agent", "stop"]).assert_ok();
-    // Every daemon of the tests logs all that there is; a person's does not.
-    let log = log(&world.sandbox);
+    // The message has the level DEBUG.
+    daemon.wait_stderr("desktop notification failed", HANG_GUARD);
+    fixture.rolecall(&["token", "good"]).assert_ok();
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
+    let usual = fixture.rolecall(&["token", "prod"]);
+    assert!(error_line(&usual, 5).contains("needs a code"));
+    fixture.rolecall(&["token", "good"]).assert_ok();
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
+    // The tests' daemons log at DEBUG; the default level is higher.
+    let log = log(&fixture.sandbox);
     let loud = log.lines().find(|line| line.contains("desktop") && !line.contains(" DEBUG "));
     assert!(loud.is_none(), "{log}");
 }
 
 #[test]
-fn a_desktop_that_never_answers_delays_nobody() {
-    let Some(desk) = Desk::new() else { return };
-    let _desktop = Notifications::unresponsive(&desk.bus);
-    let mut command = desk.world.sandbox.rolecalld();
-    desk.bus.set_address(&mut command);
-    let daemon = desk.world.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
-    daemon.wait_ready(SOON);
-    desk.refuses("prod");
+fn notification_service_hanging_delays_no_request() {
+    let Some(desktop) = NotificationFixture::new() else { return };
+    let _desktop = Notifications::unresponsive(&desktop.bus);
+    let mut command = desktop.fixture.sandbox.rolecalld();
+    desktop.bus.set_address(&mut command);
+    let daemon = desktop.fixture.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
+    daemon.wait_ready(HANG_GUARD);
+    desktop.assert_login_needed("prod");
     for _ in 0..10 {
-        let said = desk.run(&["token", "good"], "");
-        said.assert_ok();
-        assert!(said.elapsed < Duration::from_secs(2), "{said}");
+        desktop.run(&["token", "good"], "").assert_ok();
     }
-    daemon.wait_stderr("the desktop does not answer", SOON);
-    desk.refuses("zz");
-    desk.run(&["status"], "").assert_ok();
-    let stopped = desk.run(&["agent", "stop"], "");
-    stopped.assert_ok();
-    assert!(stopped.elapsed < Duration::from_secs(5), "{stopped}");
+    daemon.wait_stderr("the desktop does not answer", HANG_GUARD);
+    desktop.assert_login_needed("zz");
+    desktop.run(&["status"], "").assert_ok();
+    desktop.run(&["agent", "stop"], "").assert_ok();
 }

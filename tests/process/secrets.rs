@@ -1,5 +1,5 @@
-//! No secret in a log, in arguments, in an environment, or on disk but where it is at home. Every sandbox looks for them in
-//! every test; here it is shown that it would find them, and every way to sign in is gone once more.
+//! Secrets appear in no log, argument, environment or unexpected file. Every sandbox searches for them after every
+//! test; these tests show that the search works, and use every sign-in method once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,63 +7,62 @@ use std::time::Duration;
 
 use rolecall_harness::{AwsProfile, Output, Role, SessionBus, within};
 
-use crate::desk::{self, Desk};
-use crate::world::{REGION, ROLE, World};
+use crate::desktop::{self, Desktop};
+use crate::fixture::{ACCOUNT, Fixture, HANG_GUARD, REGION, ROLE, profile};
 
-const SOON: Duration = Duration::from_secs(20);
-const ACCOUNT: &str = "111122223333";
 const PASSPHRASE: &str = "eleven blue herons";
 const CODED: &str = "arn:aws:iam::111122223333:role/coded";
 
-impl World {
+impl Fixture {
     fn shell(&self, script: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = self.sandbox.command("sh");
         command.args(["-c", script, "sh"]).args(arguments).envs(variables.iter().copied());
         self.sandbox.run(&mut command)
     }
 
-    /// Does it again until something is found: a process that is gone at once may be missed.
+    /// Repeats the script until the search finds something: it may miss a process that ends immediately.
     #[track_caller]
-    fn leaks_by(&self, script: &str, variables: &[(&str, &str)], arguments: &[&str]) -> String {
-        let found = within(SOON, || {
+    fn leaks_of_script(&self, script: &str, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+        let found = within(HANG_GUARD, || {
             self.shell(script, variables, arguments).assert_ok();
             Some(self.sandbox.leaks()).filter(|leaks| !leaks.is_empty())
         });
-        found.expect("it is seen").join(", ")
+        found.expect("a leak is found").join(", ")
     }
 }
 
+/// Fault matrix row 57.
 #[test]
-fn row_57_a_secret_in_arguments_or_in_an_environment_is_seen_though_the_process_is_gone() {
-    let world = World::bare();
-    let secret = world.user.secret.as_str();
-    assert!(world.sandbox.leaks().is_empty());
-    let seen = world.leaks_by("sleep 0.02", &[], &[secret]);
+fn leak_search_finds_secrets_in_arguments_and_environment() {
+    let fixture = Fixture::bare();
+    let secret = fixture.user.secret.as_str();
+    assert!(fixture.sandbox.leaks().is_empty());
+    let seen = fixture.leaks_of_script("sleep 0.02", &[], &[secret]);
     assert_eq!(seen, "a secret access key in the arguments of sh");
-    let seen = world.leaks_by("sleep 0.02", &[("KEY", secret)], &[]);
+    let seen = fixture.leaks_of_script("sleep 0.02", &[("KEY", secret)], &[]);
     assert!(seen.contains("a secret access key in the environment of s") && !seen.contains("arguments"), "{seen}");
-    // A daemon hides its environment and still shows its arguments.
-    let session = world.aws.session(ROLE, "dev", Duration::from_hours(1));
-    let daemon = world.sandbox.spawn_daemon(
-        world
-            .sandbox
-            .rolecalld()
-            .arg("--log-file")
-            .arg(world.sandbox.root().join(session.session_token.unwrap().replace('/', "%2F").get(..200).unwrap())),
-    );
-    daemon.wait_ready(SOON);
-    let seen = world.sandbox.leaks().join(", ");
+    // A daemon hides its environment, but its arguments are visible.
+    let session = fixture.aws.session(ROLE, "dev", Duration::from_hours(1));
+    let daemon =
+        fixture.sandbox.spawn_daemon(
+            fixture.sandbox.rolecalld().arg("--log-file").arg(
+                fixture.sandbox.root().join(session.session_token.unwrap().replace('/', "%2F").get(..200).unwrap()),
+            ),
+        );
+    daemon.wait_ready(HANG_GUARD);
+    let seen = fixture.sandbox.leaks().join(", ");
     assert!(seen.contains("a session token in the arguments of rolecalld"), "{seen}");
 }
 
+/// Fault matrix row 54.
 #[test]
-fn row_54_a_secret_in_a_file_in_a_log_or_in_a_message_is_seen() {
-    let world = World::configured();
-    world.token().assert_ok();
-    assert!(world.sandbox.leaks().is_empty());
+fn leak_search_finds_secrets_in_files_logs_and_output() {
+    let fixture = Fixture::configured();
+    fixture.token().assert_ok();
+    assert!(fixture.sandbox.leaks().is_empty());
     let leaks = |script: &str| {
-        world.shell(script, &[], &[]).assert_ok();
-        world.sandbox.leaks().join(", ")
+        fixture.shell(script, &[], &[]).assert_ok();
+        fixture.sandbox.leaks().join(", ")
     };
     let log = "a secret access key in the file home/.local/state/rolecall/daemon.log";
     assert_eq!(leaks("cd .local/state/rolecall; cp daemon.log x; base64 -w0 ~/.aws/credentials >>daemon.log"), log);
@@ -73,48 +72,48 @@ fn row_54_a_secret_in_a_file_in_a_log_or_in_a_message_is_seen() {
     );
     assert_eq!(
         leaks("rm .local/state/rolecall/.y; cat .aws/credentials >&2"),
-        "a secret access key in what a program said on standard error"
+        "a secret access key in standard error of a program"
     );
-    // Tokens are for kubectl, and whoever runs it may keep them; the daemon may not.
+    // kubectl's user may write tokens to files; the daemon may not.
     assert_eq!(leaks("rolecall token prod >out.json"), "");
     assert_eq!(leaks("cp out.json .config/rolecall/x"), "a session token in the file home/.config/rolecall/x");
     assert_eq!(leaks("rm .config/rolecall/x"), "");
-    // What a test writes is its own affair, but no more than that.
-    let other = world.aws.add_user(ACCOUNT, "other");
-    world.sandbox.write("home/note", &other.secret);
+    // The search ignores files that a test wrote, until something else changes them.
+    let other = fixture.aws.add_user(ACCOUNT, "other");
+    fixture.sandbox.write("home/note", &other.secret);
     assert_eq!(leaks("true"), "");
     assert_eq!(leaks("cat .aws/credentials >>note"), "a secret access key in the file home/note");
-    fs::remove_file(world.sandbox.home().join("note")).unwrap();
-    world.sandbox.register_secret("a passphrase", PASSPHRASE);
-    world.sandbox.write("home/.config/rolecall/phrase", PASSPHRASE);
+    fs::remove_file(fixture.sandbox.home().join("note")).unwrap();
+    fixture.sandbox.register_secret("a passphrase", PASSPHRASE);
+    fixture.sandbox.write("home/.config/rolecall/phrase", PASSPHRASE);
     assert_eq!(leaks("cp .config/rolecall/phrase y; cp y \"$TMPDIR/x\"; rm y"), "a passphrase in the file tmp/x");
     assert_eq!(leaks("rm \"$TMPDIR/x\""), "");
 }
 
-/// A source and a profile for each way to sign in.
-fn configure(world: &World) {
-    let (endpoint, sandbox) = (world.aws.endpoint(), &world.sandbox);
-    let center = world.aws.sso();
+/// Configures a source and a profile for each sign-in method.
+fn configure(fixture: &Fixture) {
+    let (endpoint, sandbox) = (fixture.aws.endpoint(), &fixture.sandbox);
+    let center = fixture.aws.sso();
     center.interval(Duration::from_secs(1));
     let assigned = center.assign("dev", ACCOUNT, "developers");
     sandbox.write_sso_profile("corp", Some("corp"), &center, ACCOUNT, "developers");
     let ci = "arn:aws:iam::111122223333:role/ci";
-    world.aws.add_role(Role::new(ci).trusts_web_identity("repo:acme/app"));
-    sandbox.write_web_identity("ci", ci, &world.aws.web_identity_token("repo:acme/app"), &endpoint);
-    let (id, secret) = (&world.user.id, &world.user.secret);
+    fixture.aws.add_role(Role::new(ci).trusts_web_identity("repo:acme/app"));
+    sandbox.write_web_identity("ci", ci, &fixture.aws.web_identity_token("repo:acme/app"), &endpoint);
+    let (id, secret) = (&fixture.user.id, &fixture.user.secret);
     let says = format!(r#"{{"Version":1,"AccessKeyId":"{id}","SecretAccessKey":"{secret}"}}"#);
-    // A program that says too much, and fails whenever it is asked a second time.
+    // This program prints its secret on standard error, and fails when it runs a second time.
     let script =
         format!("#!/bin/sh\necho 'debug: {says}' >&2\n[ -e \"$0.asked\" ] && exit 3\n: >\"$0.asked\"\necho '{says}'\n");
     let script = sandbox.write("home/bin/talks", &script);
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
     sandbox.write_aws_config("talks", &AwsProfile::process(&script.display().to_string()), &endpoint);
-    world.aws.update_role(ROLE, |role| role.trusts(&assigned).trusts(ci));
-    let serial = world.aws.mfa_device(&world.user.arn).serial;
-    world.aws.add_role(Role::new(CODED).trusts(&world.user.arn).requires_mfa());
-    world.aws.grant("prod", REGION, CODED, "dev:{{SessionName}}", &["view"]);
+    fixture.aws.update_role(ROLE, |role| role.trusts(&assigned).trusts(ci));
+    let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
+    fixture.aws.add_role(Role::new(CODED).trusts(&fixture.user.arn).requires_mfa());
+    fixture.aws.grant("prod", REGION, CODED, "dev:{{SessionName}}", &["view"]);
 
-    let mut config = fs::read_to_string(world.config_path()).unwrap();
+    let mut config = fs::read_to_string(fixture.config_path()).unwrap();
     let sources = [
         ("coded", format!("aws_profile = \"work\"\nmfa = {{ serial = \"{serial}\" }}"), CODED),
         ("corp", "aws_profile = \"corp\"".to_owned(), ROLE),
@@ -123,26 +122,22 @@ fn configure(world: &World) {
         ("glass", "keyring = \"glass\"".to_owned(), ROLE),
     ];
     for (name, source, role) in sources {
-        let both = format!(
-            "\n[sources.{name}]\n{source}\n\n[profiles.{name}]\ncluster = \"prod\"\nregion = \"{REGION}\"\n\
-             source = \"{name}\"\nrole_arn = \"{role}\"\n"
-        );
-        config.push_str(&both);
+        config.extend([format!("\n[sources.{name}]\n{source}\n\n"), profile(name, name, role)]);
     }
-    world.write_config(&config);
+    fixture.write_config(&config);
 }
 
-/// Each of them to a token that the cluster takes, and out again.
-fn go_through(world: &World, profiles: &[&str], run: &dyn Fn(&[&str], &str) -> Output) {
+/// Logs in, gets a token that the cluster accepts for each profile, and logs out.
+fn use_every_sign_in(fixture: &Fixture, profiles: &[&str], run: &dyn Fn(&[&str], &str) -> Output) {
     let serial = format!("arn:aws:iam::{ACCOUNT}:mfa/dev");
     run(&["login", "coded", "--code-stdin"], "000000").assert_code(5);
-    run(&["login", "coded", "--code-stdin"], &world.aws.mfa_code(&serial)).assert_ok();
-    world.aws.sso().approve_all();
+    run(&["login", "coded", "--code-stdin"], &fixture.aws.mfa_code(&serial)).assert_ok();
+    fixture.aws.sso().approve_all();
     run(&["login", "corp", "--device"], "").assert_ok();
     for profile in profiles {
         let said = run(&["token", profile], "");
         said.assert_ok();
-        world.api.username(said.json()["status"]["token"].as_str().unwrap()).unwrap();
+        fixture.api.username(said.json()["status"]["token"].as_str().unwrap()).unwrap();
     }
     run(&["status"], "").assert_ok();
     run(&["refresh", "talks"], "");
@@ -158,34 +153,35 @@ fn go_through(world: &World, profiles: &[&str], run: &dyn Fn(&[&str], &str) -> O
     run(&["token", "prod"], "").assert_ok();
 }
 
+/// Fault matrix row 54.
 #[test]
-fn row_54_every_way_to_sign_in_leaves_no_secret_where_it_has_no_business() {
-    let desk = Desk::at(SessionBus::start);
-    let (bus, world, key) = match desk {
-        Some(Desk { bus, world, key }) => (Some(bus), world, Some(key)),
-        None => (None, desk::world(), None),
+fn every_sign_in_method_leaks_no_secret() {
+    let desktop = Desktop::at(SessionBus::start);
+    let (bus, fixture, key) = match desktop {
+        Some(Desktop { bus, fixture, key }) => (Some(bus), fixture, Some(key)),
+        None => (None, desktop::fixture(), None),
     };
-    configure(&world);
+    configure(&fixture);
     for text in [PASSPHRASE, "seven grey geese"] {
-        world.sandbox.register_secret("a passphrase", text);
+        fixture.sandbox.register_secret("a passphrase", text);
     }
     let run = |arguments: &[&str], input: &str| {
-        let mut command = world.sandbox.rolecall();
+        let mut command = fixture.sandbox.rolecall();
         if let Some(bus) = &bus {
             bus.set_address(&mut command);
         }
-        world.sandbox.run_with_input(command.args(arguments), input.as_bytes())
+        fixture.sandbox.run_with_input(command.args(arguments), input.as_bytes())
     };
     let mut profiles = vec!["prod", "coded", "corp", "ci", "talks"];
     if let Some(key) = &key {
-        world.aws.update_role(ROLE, |role| role.trusts(&key.arn));
+        fixture.aws.update_role(ROLE, |role| role.trusts(&key.arn));
         run(&["keys", "put", "glass", "--stdin"], &format!("{}\n{}\n", key.id, key.secret)).assert_ok();
         run(&["keys", "rotate", "glass"], "").assert_ok();
         profiles.push("glass");
     }
-    go_through(&world, &profiles, &run);
-    let log = fs::read_to_string(world.sandbox.state_home().join("rolecall/daemon.log")).unwrap();
-    assert!(log.contains("DEBUG"), "the log is not as talkative as it could be: {log}");
-    assert_eq!(world.sandbox.leaks(), Vec::<String>::new());
+    use_every_sign_in(&fixture, &profiles, &run);
+    let log = fs::read_to_string(fixture.sandbox.state_home().join("rolecall/daemon.log")).unwrap();
+    assert!(log.contains("DEBUG"), "the log has no debug lines: {log}");
+    assert_eq!(fixture.sandbox.leaks(), Vec::<String>::new());
     drop(bus);
 }

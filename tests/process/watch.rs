@@ -1,47 +1,43 @@
-//! `rolecall status --watch` beside everything else that happens.
-
-use std::time::Duration;
+//! `rolecall status --watch` during other commands.
 
 use rolecall_harness::{Fault, Op};
 use serde_json::Value;
 
-use crate::world::World;
-
-const SOON: Duration = Duration::from_secs(10);
+use crate::fixture::{Fixture, HANG_GUARD};
 
 #[test]
-fn a_watcher_sees_every_change_and_survives_a_restart() {
-    let world = World::added();
-    let mut command = world.sandbox.rolecall();
-    let watch = world.sandbox.spawn_daemon(command.args(["status", "--watch", "--json"]));
-    watch.wait_stdout("\"state\":\"ready\"", SOON);
+fn status_watch_prints_changes_and_survives_restart() {
+    let fixture = Fixture::added();
+    let mut command = fixture.sandbox.rolecall();
+    let watch = fixture.sandbox.spawn_daemon(command.args(["status", "--watch", "--json"]));
+    watch.wait_stdout("\"state\":\"ready\"", HANG_GUARD);
 
-    // A configuration that is broken, and mended.
-    let good = std::fs::read_to_string(world.config_path()).unwrap();
-    world.write_config(&good.replace("[sources", "[sauces"));
-    watch.wait_stdout("sauces", SOON);
-    world.write_config(&(good.clone() + "keep_warm = \"1h\"\n"));
-    world.token().assert_ok();
-    watch.wait_stdout("\"next_renewal\":\"", SOON);
+    // Break the configuration, then fix it.
+    let valid = std::fs::read_to_string(fixture.config_path()).unwrap();
+    fixture.write_config(&valid.replace("[sources", "[sauces"));
+    watch.wait_stdout("sauces", HANG_GUARD);
+    fixture.write_config(&(valid.clone() + "keep_warm = \"1h\"\n"));
+    fixture.token().assert_ok();
+    watch.wait_stdout("\"next_renewal\":\"", HANG_GUARD);
 
-    // A renewal that fails, which nobody waits for.
-    world.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "not today").forever());
-    world.rolecall(&["refresh", "prod"]).assert_code(1);
-    watch.wait_stdout("not today", SOON);
+    // A renewal fails in the background.
+    fixture.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "not today").forever());
+    fixture.rolecall(&["refresh", "prod"]).assert_code(1);
+    watch.wait_stdout("not today", HANG_GUARD);
 
-    world.rolecall(&["agent", "restart"]).assert_ok();
-    watch.wait_stdout("\"restarts\":1", SOON);
+    fixture.rolecall(&["agent", "restart"]).assert_ok();
+    watch.wait_stdout("\"restarts\":1", HANG_GUARD);
     for line in watch.stdout().lines() {
         let said: Value = serde_json::from_str(line).unwrap();
-        // A restart that takes its time is told as well.
+        // A restart may show up as a short gap.
         assert!(said["daemon"]["pid"].is_u64() || said["running"] == false, "{line}");
     }
 
-    // It is told once that the daemon is gone, and that there is one again.
-    world.rolecall(&["agent", "stop"]).assert_ok();
-    watch.wait_stdout("{\"running\":false}\n", SOON);
-    watch.wait_stderr("Any kubectl starts it, or: rolecall agent start", SOON);
-    world.rolecall(&["agent", "start"]).assert_ok();
-    watch.wait_stdout("{\"running\":false}\n{\"config\":", SOON);
+    // The stop and the start of the daemon are each printed once.
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
+    watch.wait_stdout("{\"running\":false}\n", HANG_GUARD);
+    watch.wait_stderr("Any kubectl starts it, or: rolecall agent start", HANG_GUARD);
+    fixture.rolecall(&["agent", "start"]).assert_ok();
+    watch.wait_stdout("{\"running\":false}\n{\"config\":", HANG_GUARD);
     assert!(watch.is_running());
 }

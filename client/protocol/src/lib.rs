@@ -144,6 +144,7 @@ mod name;
 mod secret;
 mod startup;
 mod text;
+mod url;
 
 pub use endpoint::{Endpoint, Method};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
@@ -162,6 +163,7 @@ pub use name::{
 pub use secret::Secret;
 pub use startup::StartupLine;
 pub use text::sanitize_for_terminal;
+pub use url::{EndpointUrl, HttpUrl, UrlError};
 
 /// The version of this protocol. It changes only if an old peer would do something wrong.
 pub const PROTOCOL_VERSION: u32 = 1;

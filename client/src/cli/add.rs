@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 use rolecall_protocol::{
-    ClusterName, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SessionName, SourceName,
+    ClusterName, ExternalId, HttpUrl, KeyName, MfaSerial, ProfileName, Region, RoleArn, SessionName, SourceName,
+    UrlError,
 };
 
 use super::Inputs;
@@ -34,7 +35,7 @@ Examples:
         --role-arn arn:aws:iam::444455556666:role/partner \\
         --external-id s3cret-handshake
 
-  With a tag that the role's policy goes by, and no more rights than a managed policy has:
+  With a tag that the role's policy reads, and the rights of a managed policy at most:
     rolecall add shop --region eu-west-1 --tag team=shop \\
         --role-arn arn:aws:iam::111122223333:role/developers \\
         --policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess
@@ -69,7 +70,7 @@ pub(crate) struct Add {
     /// The MFA device whose codes the new source's keys need
     #[arg(long, value_name = "ARN", conflicts_with = "source", help_heading = "Who you are")]
     pub(crate) mfa_serial: Option<MfaSerial>,
-    /// A role to assume on the way; repeat it for several, in order
+    /// A role to assume before it; repeat it for several, in order
     #[arg(long, value_name = "ARN", requires = "role_arn", help_heading = "Who you are")]
     pub(crate) via: Vec<RoleArn>,
     /// The external id that the role asks for
@@ -88,7 +89,7 @@ pub(crate) struct Add {
     /// Do not ask AWS; write what is given
     #[arg(long, help_heading = "Checking")]
     pub(crate) no_verify: bool,
-    /// The API server's URL, where AWS cannot or shall not be asked for it
+    /// The API server's URL, if AWS is not to be asked for it
     #[arg(long, value_name = "URL", value_parser = server, requires = "certificate_authority", help_heading = "Checking")]
     pub(crate) server: Option<String>,
     /// The API server's certificate authority: a file in PEM
@@ -106,7 +107,7 @@ pub(crate) struct Add {
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
-/// As the daemon's configuration has it: a template that becomes a valid session name whoever the user and the host are.
+/// Checks a template: it must become a valid session name for any user and host, as in the daemon's configuration.
 fn session_name(text: &str) -> Result<String, String> {
     let parts = ["{user}", "{host}", "{profile}", "{source_session}"];
     let filled = parts.iter().fold(text.to_owned(), |text, part| text.replace(part, "xx"));
@@ -122,12 +123,11 @@ fn duration(text: &str) -> Result<String, String> {
     }
 }
 
-fn server(text: &str) -> Result<String, String> {
-    match text.strip_prefix("https://") {
-        Some(host) if !host.is_empty() && text.len() <= 2048 && text.chars().all(|c| c.is_ascii_graphic()) => {
-            Ok(text.to_owned())
-        }
-        _ => Err("must be an https URL".to_owned()),
+fn server(text: &str) -> Result<String, UrlError> {
+    match HttpUrl::parse(text)? {
+        url if !url.is_https() => Err(UrlError::Scheme),
+        _ if text.len() > 2048 => Err(UrlError::TooLong),
+        _ => Ok(text.to_owned()),
     }
 }
 

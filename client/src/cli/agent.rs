@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-/// Start, stop, restart or look at the daemon
+/// Start, stop, restart or inspect the daemon
 ///
-/// It is rarely needed: every command starts the daemon where it is not running.
+/// Rarely needed: every command starts the daemon if it does not run.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Agent {
@@ -18,9 +18,9 @@ pub(crate) struct Agent {
 pub(crate) enum AgentAction {
     /// Start it, unless it runs
     Start,
-    /// Let it finish what is under way, and stop it
+    /// Let it finish running calls, and stop it
     Stop,
-    /// Have it run its program anew, after an upgrade say; its sessions are kept
+    /// Restart it, for example after an upgrade; its sessions are kept
     Restart,
     /// Say whether it runs, and where things are (exit code 3 if it does not)
     Status {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use rolecall_protocol::{PolicyArn, SourceIdentity, TagKey, TagValue};
+use rolecall_protocol::{EndpointUrl, PolicyArn, SourceIdentity, TagKey, TagValue, UrlError};
 
 /// What few profiles need.
 #[derive(Debug, Default, Args)]
@@ -15,13 +15,13 @@ pub(crate) struct Inputs {
     /// The key of a tag that stays with the roles that are assumed from the session; repeat it for several
     #[arg(long, value_name = "KEY", requires = "tag")]
     pub(crate) transitive_tag: Vec<TagKey>,
-    /// Who is behind the session, for CloudTrail and trust policies
+    /// The source identity, for CloudTrail and trust policies
     #[arg(long, value_name = "NAME", requires = "role_arn")]
     pub(crate) source_identity: Option<SourceIdentity>,
-    /// A managed policy that bounds what the session may; repeat it for several
+    /// A managed policy that limits what the session may do; repeat it for several
     #[arg(long, value_name = "ARN", requires = "role_arn")]
     pub(crate) policy_arn: Vec<PolicyArn>,
-    /// A file with a policy in JSON that does so too
+    /// A file with a JSON policy that limits what the session may do
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "role_arn")]
     pub(crate) policy: Option<PathBuf>,
     /// Where AssumeRole is called instead of the region's own STS, such as a VPC endpoint
@@ -42,11 +42,6 @@ fn tag(text: &str) -> Result<(TagKey, TagValue), String> {
     Ok((key, value.parse::<TagValue>().map_err(|error| error.to_string())?))
 }
 
-/// The daemon looks closer.
-fn sts_endpoint(text: &str) -> Result<String, String> {
-    let is_url = text.starts_with("https://") || text.starts_with("http://");
-    if is_url && text.len() <= 2048 && text.chars().all(|c| c.is_ascii_graphic()) {
-        return Ok(text.to_owned());
-    }
-    Err("must be an https URL".to_owned())
+fn sts_endpoint(text: &str) -> Result<String, UrlError> {
+    Ok(text.parse::<EndpointUrl>()?.as_str().to_owned())
 }

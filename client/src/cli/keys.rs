@@ -5,8 +5,8 @@ use rolecall_protocol::{KeyName, Region};
 
 /// Keep long-lived access keys in the OS keyring
 ///
-/// Keys of an IAM user, for those who have nothing better: they lie in the keyring of the desktop (Secret Service, or
-/// the Keychain of macOS) and in no file. A source uses them with: keyring = "NAME".
+/// For keys of an IAM user, if there is no better login. They are stored in the keyring of the desktop (Secret Service,
+/// or the Keychain of macOS) and in no file. A source uses them with: keyring = "NAME".
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Keys {
@@ -34,12 +34,12 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Make new keys at AWS, put them in the place of the old ones, and delete those
+    /// Create new keys at AWS, store them, and delete the old ones
     Rotate {
         /// The keys
         name: KeyName,
     },
-    /// Remove keys from the keyring; AWS goes on taking them
+    /// Remove keys from the keyring; AWS still accepts them
     Forget {
         /// The keys
         name: KeyName,
@@ -49,7 +49,7 @@ Examples:
     },
 }
 
-/// Keys to put into the keyring. They are asked for, since a command line is seen by others.
+/// Keys to put into the keyring. They are asked for, because other users can see a command line.
 #[derive(Debug, Args)]
 pub(crate) struct KeysPut {
     /// Their name
@@ -57,7 +57,7 @@ pub(crate) struct KeysPut {
     /// A region of the partition that they are from
     #[arg(long, default_value = "us-east-1")]
     pub(crate) region: Region,
-    /// Take the place of keys of that name
+    /// Replace keys of that name
     #[arg(long)]
     pub(crate) replace: bool,
     /// Add a source of that name, which signs with them, to the configuration

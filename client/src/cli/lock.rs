@@ -2,10 +2,9 @@
 
 use clap::Args;
 
-/// Forget every session, and serve none until it is unlocked
+/// Drop every session, and serve none until it is unlocked
 ///
-/// The first time it asks for a passphrase, twice; from then on it locks at once and asks nothing. The passphrase itself is
-/// kept nowhere. A daemon that is killed or restarted comes back locked.
+/// The first lock asks for a new passphrase; later locks ask nothing. The passphrase is not stored. A daemon that is killed or restarted comes back locked.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +27,7 @@ pub(crate) struct Lock {
     pub(crate) stdin: bool,
 }
 
-/// Serve again
+/// Unlock the agent with the passphrase
 #[derive(Debug, Args)]
 pub(crate) struct Unlock {
     /// Read the passphrase from standard input

@@ -3,9 +3,9 @@
 use clap::Args;
 use rolecall_protocol::SourceName;
 
-/// Log in to a source: a browser, a code, whatever it takes
+/// Log in to a source with a browser or an MFA code
 ///
-/// The login is kept by the agent (and, where AWS's own tools have a place for it, there), and renewed by itself for as
+/// The login is kept by the agent (and, where AWS's own tools have a place for it, there), and renewed automatically for as
 /// long as AWS lets it. A code is asked for on the terminal, and never taken from the command line, which everybody can
 /// read.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(crate) struct Login {
     /// The source, or a profile that uses it [default: the one that needs a login]
     #[arg(value_name = "SOURCE")]
     pub(crate) name: Option<SourceName>,
-    /// Replace a login that is still good
+    /// Replace a login that is still valid
     #[arg(long)]
     pub(crate) renew: bool,
     /// Confirm a code, on any device, rather than in a browser that comes back to this machine
@@ -41,10 +41,10 @@ pub(crate) struct Login {
     pub(crate) json: bool,
 }
 
-/// Give a login back, and forget what was got with it
+/// Log out of a source, and drop its sessions
 ///
-/// AWS is told where it takes a login back; every session that was got with it is forgotten. Tokens that kubectl has
-/// already got stay good until their end.
+/// Revokes the login at AWS where AWS supports it, and drops every session that was made with it. Tokens that kubectl
+/// already has stay valid until they expire.
 #[derive(Debug, Args)]
 pub(crate) struct Logout {
     /// The sources, or profiles that use them

@@ -11,7 +11,7 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 }
 
 #[test]
-fn the_definition_is_sound_and_the_help_names_every_command() {
+fn cli_help_names_every_command() {
     let mut command = Cli::command();
     command.clone().debug_assert();
     let help = command.render_help().to_string();
@@ -24,7 +24,7 @@ fn the_definition_is_sound_and_the_help_names_every_command() {
 }
 
 #[test]
-fn what_is_well_formed_is_taken() {
+fn cli_valid_lines_parse() {
     for line in [
         "rolecall add prod --region eu-west-1",
         &format!("rolecall add a --cluster prod --region eu-west-1 --role-arn {ARN} --aws-profile work --use"),
@@ -69,7 +69,7 @@ fn what_is_well_formed_is_taken() {
 }
 
 #[test]
-fn what_is_malformed_is_a_usage_error_that_names_the_option() {
+fn cli_invalid_value_names_the_option() {
     for (line, named) in [
         ("rolecall", "Usage"),
         ("rolecall agent", "Usage"),
@@ -124,7 +124,7 @@ fn what_is_malformed_is_a_usage_error_that_names_the_option() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn cli_help_and_version_exit_with_0() {
     for line in [
         "rolecall --help",
         "rolecall -V",

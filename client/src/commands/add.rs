@@ -1,4 +1,4 @@
-//! `rolecall add`: checks what it is told, then writes the configuration and the kubeconfig.
+//! `rolecall add`: checks the profile, then writes the configuration and the kubeconfig.
 //!
 //! Nothing is written before everything has been checked. The configuration is written first and taken back if the
 //! kubeconfig cannot be.
@@ -61,7 +61,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
 struct CheckedProfile {
     daemon: Daemon,
     profile: ProfileEntry,
-    /// What is to stand in the kubeconfig; `None` where nobody said where the API server is.
+    /// What is to stand in the kubeconfig; `None` if the API server is unknown.
     entry: Option<Entry>,
 }
 
@@ -84,7 +84,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
         return Err(CliError::new(
             Exit::Usage,
             "--use needs a context, and with --no-verify none is written unless the API server is given",
-            "Give --server and --certificate-authority, or leave --use or --no-verify away",
+            "Give --server and --certificate-authority, or omit --use or --no-verify",
         ));
     }
     let before = ConfigFile::load(path)?;
@@ -125,8 +125,7 @@ fn change(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> ConfigCh
 /// Writes the profile, and returns what stood there before: read under the lock, so that it is what was written over.
 fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<ConfigFile, CliError> {
     config_file::edit(path, |file| {
-        // Once more on what is there now: while AWS was asked, somebody else may have added the source, or pinned anew,
-        // or taken the name.
+        // Planned again on the current file: another process may have added the source, the pin or the name since.
         let before = file.clone();
         let fresh = plan::plan(wanted, file)?;
         let written = match checked.entry {
@@ -160,13 +159,13 @@ fn no_context_text(wanted: &Add, files: &Files, context: &Context) -> String {
         return format!("  the context {name} in {} stays as it is\n", display_path(&found.file));
     }
     format!(
-        "{} no context was written: for that, give --server and --certificate-authority, or run later: rolecall kubeconfig {name}{}\n",
+        "{} no context was written: give --server and --certificate-authority, or run later: rolecall kubeconfig {name}{}\n",
         context.screen.warning(),
         kubeconfig_option(wanted.kubeconfig.as_deref())
     )
 }
 
-/// Refuses a name that somebody else's context has, before anything is asked or written.
+/// Refuses a name that a context of another tool has, before anything is asked or written.
 fn check_context_free(files: &Files, name: &str) -> Result<(), CliError> {
     let contexts = kubeconfig::contexts(files)?;
     match contexts.into_iter().find(|context| context.name == name) {
@@ -184,7 +183,7 @@ fn check_context_free(files: &Files, name: &str) -> Result<(), CliError> {
 fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigError) -> CliError {
     let name = wanted.name.as_str();
     let restored = config_file::edit(path, |file| {
-        // Only what is ours to take back: others may have added theirs meanwhile.
+        // Only this profile: other processes may have changed others.
         match before.profile(name) {
             Some(old) => file.set_profile(name, &old).map_err(CliError::from)?,
             None => drop(file.remove_profile(name)),
@@ -193,7 +192,7 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
     });
     Daemon::reload();
     let hint = match restored {
-        Ok(()) => format!("The profile {name} was taken back. {}", error.hint()),
+        Ok(()) => format!("The change to the profile {name} was undone. {}", error.hint()),
         Err(_) => format!("The profile {name} stays in {}. {}", path.display(), error.hint()),
     };
     CliError::failed(error.to_string(), hint)
@@ -227,7 +226,7 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
     }
 }
 
-/// Waits until the daemon goes by the new profile, so that what was just recommended works.
+/// Waits until the daemon has loaded the new profile, so that the printed kubectl command works.
 fn wait_until_loaded(daemon: &Daemon, wanted: &Add, profile: &ProfileEntry) -> bool {
     Daemon::reload();
     let deadline = Deadline::after(RELOAD_TIMEOUT);

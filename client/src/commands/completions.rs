@@ -13,8 +13,7 @@ pub(crate) fn run(wanted: &Completions) -> Result<(), CliError> {
     output::stdout_bytes(&script)
 }
 
-/// The same command, with values that are not said to be files taken for none: a shell that is not told offers the names
-/// of files for everything.
+/// The command with a hint for every value that is not a file: without a hint, shells complete file names.
 fn hinted(command: clap::Command) -> clap::Command {
     let hint = |arg: clap::Arg| match arg.get_value_hint() {
         ValueHint::Unknown if arg.get_action().takes_values() => arg.value_hint(ValueHint::Other),
@@ -28,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_offered_for_files_and_for_nothing_else() {
+    fn completions_offer_files_only_for_files() {
         let command = hinted(Cli::command());
         command.clone().debug_assert();
         let add = command.find_subcommand("add").unwrap();

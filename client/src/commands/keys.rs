@@ -10,7 +10,7 @@ use crate::cli::KeysAction;
 use crate::context::Context;
 use crate::error::CliError;
 
-/// Does it.
+/// Runs the command.
 pub(crate) fn run(action: &KeysAction, context: &Context) -> Result<(), CliError> {
     match action {
         KeysAction::Put(wanted) => put::run(wanted, context),

@@ -61,7 +61,7 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
     failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
 }
 
-/// A profile and its cluster's server; `is_new` if the configuration has to be told.
+/// A profile and its cluster's server; `is_new` if the configuration does not have this pin yet.
 struct ClusterLookup {
     name: ProfileName,
     server: Server,
@@ -88,8 +88,8 @@ fn look_up(
     let changed = pin_differences(details, &cluster);
     if !changed.is_empty() && !repin {
         return Err(CliError::failed(
-            format!("{name}: AWS names another cluster than this profile was added with: {}", changed.join("; ")),
-            format!("If the cluster was made anew, take that over with: rolecall kubeconfig {name} --repin"),
+            format!("{name}: AWS describes another cluster than the pinned one: {}", changed.join("; ")),
+            format!("If the cluster was recreated, accept it: rolecall kubeconfig {name} --repin"),
         ));
     }
     let is_new = !changed.is_empty() || details.server.is_none() || details.ca_sha256.is_none();
@@ -107,7 +107,7 @@ fn pin_differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
     }
     match details.ca_sha256.as_deref() {
         Some(pinned) if !pinned.eq_ignore_ascii_case(&cluster.ca_sha256) => {
-            changed.push("its certificate authority is another than the pinned one".to_owned());
+            changed.push("its certificate authority differs from the pinned one".to_owned());
         }
         _ => {}
     }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_pin_is_told_and_an_absent_one_is_not() {
+    fn pin_differences_absent_pin_is_none() {
         let cluster: Cluster = serde_json::from_value(serde_json::json!({
             "name": "prod", "region": "eu-west-1", "server": "https://a", "certificate_authority_data": "QQ==",
             "ca_sha256": "ab",

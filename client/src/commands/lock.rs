@@ -34,14 +34,14 @@ pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What a person has to give.
+/// Asks for the passphrases.
 fn ask(wanted: &Lock, before: &LockStatus) -> Result<LockRequest, CliError> {
     let otherwise = "Run it in a terminal, or with --stdin";
     let passphrases = Passphrases::find(wanted.stdin, otherwise)?;
     if !before.has_passphrase && passphrases.is_interactive() {
-        output::print_note("choose a passphrase; it unlocks the agent from now on, and is kept nowhere");
+        output::print_note("choose a passphrase; it unlocks the agent, and it is not stored");
     }
-    let old = before.has_passphrase.then(|| passphrases.ask("Present passphrase: ")).transpose()?;
+    let old = before.has_passphrase.then(|| passphrases.ask("Current passphrase: ")).transpose()?;
     let passphrase = Some(passphrases.ask_new()?);
     Ok(LockRequest { passphrase, old, only_set: wanted.passphrase })
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Nobody has to do anything: which sources there are, and until when it stays so.
+/// No source needs a login: prints each source and the end of its login.
 fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), CliError> {
     if json {
         return output::print_json(&status.sources);

@@ -38,7 +38,7 @@ fn log_out(daemon: &Daemon, source: &SourceName, context: &Context) -> Result<()
     if let Some(problem) = out.problem.filter(|_| out.revoked != Some(true)) {
         // What is forgotten here is still good elsewhere: that is not what was asked for.
         return Err(CliError::from(problem)
-            .with_hint_prefix("It is forgotten here")
+            .with_hint_prefix("The agent dropped it")
             .with_subject(format!("source \"{source}\"")));
     }
     context.print_done(&format!("source {source}: {logout_text}"))
@@ -48,13 +48,13 @@ fn log_out(daemon: &Daemon, source: &SourceName, context: &Context) -> Result<()
 fn logout_text(out: &LoggedOut) -> String {
     let sessions = match out.sessions {
         0 => None,
-        1 => Some("1 session forgotten".to_owned()),
-        many => Some(format!("{many} sessions forgotten")),
+        1 => Some("1 session dropped".to_owned()),
+        many => Some(format!("{many} sessions dropped")),
     };
-    let revoked = (out.revoked == Some(true)).then(|| "AWS has taken the login back".to_owned());
+    let revoked = (out.revoked == Some(true)).then(|| "AWS revoked the login".to_owned());
     let parts: Vec<String> = sessions.into_iter().chain(revoked).collect();
     match parts.as_slice() {
-        [] => "there was nothing to forget".to_owned(),
+        [] => "there was no login and no session".to_owned(),
         parts => format!("logged out; {}", parts.join(", ")),
     }
 }
@@ -64,12 +64,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_forgotten_and_given_back() {
+    fn logout_text_counts_sessions() {
         let logout_text = |sessions, revoked| logout_text(&LoggedOut { sessions, revoked, problem: None });
-        assert_eq!(logout_text(0, None), "there was nothing to forget");
-        assert_eq!(logout_text(1, None), "logged out; 1 session forgotten");
-        assert_eq!(logout_text(3, Some(true)), "logged out; 3 sessions forgotten, AWS has taken the login back");
-        assert_eq!(logout_text(0, Some(true)), "logged out; AWS has taken the login back");
-        assert_eq!(logout_text(0, Some(false)), "there was nothing to forget");
+        assert_eq!(logout_text(0, None), "there was no login and no session");
+        assert_eq!(logout_text(1, None), "logged out; 1 session dropped");
+        assert_eq!(logout_text(3, Some(true)), "logged out; 3 sessions dropped, AWS revoked the login");
+        assert_eq!(logout_text(0, Some(true)), "logged out; AWS revoked the login");
+        assert_eq!(logout_text(0, Some(false)), "there was no login and no session");
     }
 }

@@ -13,7 +13,7 @@ use crate::daemon::{CallError, Daemon};
 use crate::error::CliError;
 use crate::format_time;
 
-/// How long it is asked, after a failure, what there still is: nobody waits for that.
+/// How long a failed refresh waits for the profile's current session.
 const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Has the daemon get a new session, and says what it is.
@@ -27,7 +27,7 @@ pub(crate) fn run(wanted: &Refresh, context: &Context) -> Result<(), CliError> {
     context.print_done(&format!("{}: {got}", wanted.name))
 }
 
-/// Why there is no new session, and what goes on meanwhile. Only a daemon that has answered is asked for more.
+/// The error of a refresh, with the session that stays valid. Asks the daemon again only if it has responded.
 fn refresh_error(error: CallError, daemon: &Daemon, name: &ProfileName, zone: &TimeZone) -> CliError {
     let has_answered = matches!(error, CallError::Rejected(_));
     let error = CliError::from(error);
@@ -42,10 +42,10 @@ fn refresh_error(error: CallError, daemon: &Daemon, name: &ProfileName, zone: &T
     }
 }
 
-/// What is said of a session that is still good.
+/// The session that is still valid, as a sentence.
 fn kept_session_text(profile: &ProfileStatus, now: Timestamp, zone: &TimeZone) -> Option<String> {
     let end = profile.session.as_ref()?.expires.filter(|end| *end > now)?;
-    Some(format!("The present session stays, until {}", format_time::short_time(now, end, zone)))
+    Some(format!("The current session stays valid until {}", format_time::short_time(now, end, zone)))
 }
 
 /// What there is now. Keys without an end are no session: they are what the source has, read again.
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_that_is_still_good_stays() {
+    fn kept_session_text_valid_session() {
         let mut profile: ProfileStatus = serde_json::from_value(serde_json::json!({
             "name": "prod", "cluster": "prod", "region": "eu-west-1", "source": "work", "state": "failed",
             "session": {"key_id_suffix": "WXYZ", "issued": "2026-01-02T12:00:00Z", "expires": "2026-01-02T22:14:00Z"},
@@ -74,14 +74,14 @@ mod tests {
         let session_text =
             |profile: &ProfileStatus, now: &str| kept_session_text(profile, now.parse().unwrap(), &TimeZone::UTC);
         let noon = "2026-01-02T12:00:00Z";
-        assert_eq!(session_text(&profile, noon).as_deref(), Some("The present session stays, until 22:14"));
+        assert_eq!(session_text(&profile, noon).as_deref(), Some("The current session stays valid until 22:14"));
         assert_eq!(session_text(&profile, "2026-01-02T22:14:00Z"), None);
         profile.session = None;
         assert_eq!(session_text(&profile, noon), None);
     }
 
     #[test]
-    fn long_lived_keys_are_no_new_session() {
+    fn session_text_long_lived_keys() {
         let mut session = SessionStatus {
             arn: Some("arn:aws:sts::111122223333:assumed-role/developers/dev".to_owned()),
             key_id_suffix: "WXYZ".to_owned(),

@@ -69,7 +69,7 @@ fn context_text(name: &ProfileName, outcome: &RemoveOutcome, looked_in: &Files) 
             format!(" and its context (in {})", list(&outcome.written.files))
         }
         Some(Removal::NotOurs) => format!("; the context {name} is not Rolecall's and stays"),
-        // It may well be in another: somebody who named this one wants to know.
+        // The context may be in another kubeconfig.
         Some(Removal::NotFound) => format!("; no context {name} in {}", list(looked_in.paths())),
         None => String::new(),
     }
@@ -93,17 +93,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_name_has_near_misses() {
+    fn check_known_unknown_name_has_similar() {
         let known = ["prod".to_owned(), "staging".to_owned()];
-        let told = |names: &[&str]| {
+        let result_text = |names: &[&str]| {
             let names: Vec<ProfileName> = names.iter().map(|name| name.parse().unwrap()).collect();
             check_known(&names, &known).map_err(|error| error.to_string())
         };
-        assert_eq!(told(&["prod", "staging"]), Ok(()));
+        assert_eq!(result_text(&["prod", "staging"]), Ok(()));
         assert_eq!(
-            told(&["prod", "stagin"]).unwrap_err(),
+            result_text(&["prod", "stagin"]).unwrap_err(),
             "there is no profile \"stagin\". Nothing was removed. Did you mean staging?"
         );
-        assert!(told(&["zebra"]).unwrap_err().ends_with("rolecall list"));
+        assert!(result_text(&["zebra"]).unwrap_err().ends_with("rolecall list"));
     }
 }

@@ -114,7 +114,7 @@ fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
             "a code in AssumeRole for each session of {length}: a session got with a code could assume roles for 1 h at most"
         )
     } else {
-        format!("one code is good for {length}, for all roles of source {source} (GetSessionToken)")
+        format!("one code is valid for {length}, for all roles of source {source} (GetSessionToken)")
     };
     let by = if mfa.by_command { "; codes by command" } else { "" };
     format!("{}: {use_of}{by}", sanitize_for_terminal(mfa.serial.as_str()))
@@ -171,8 +171,8 @@ fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String
     [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
 }
 
-/// How long a session is to last, and whether it can: AWS limits some roles beforehand and cuts others short. Where the
-/// source signs, nobody asks.
+/// How long a session is to last, and whether it can: AWS limits some roles beforehand and cuts others short. Without a
+/// role there is no duration.
 fn duration(details: &ProfileDetails) -> String {
     let length_of = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     let (wanted, limit) = (length_of(details.duration_seconds), details.limit_seconds.map(length_of));
@@ -194,11 +194,11 @@ fn duration(details: &ProfileDetails) -> String {
 /// What an error needs in order to end, in words; `None` where that is not known.
 fn needs(problem: &Problem) -> Option<&'static str> {
     match problem.class {
-        ErrorClass::Retry if problem.retry.is_some() => Some("nothing but time: it is tried again by itself"),
-        ErrorClass::Retry => Some("nothing but time: it is tried again on use"),
-        ErrorClass::Login => Some("somebody to log in"),
-        ErrorClass::Change => Some("a change of what is allowed or configured"),
-        ErrorClass::Clock => Some("a look at this machine's clock"),
+        ErrorClass::Retry if problem.retry.is_some() => Some("only time: it is retried automatically"),
+        ErrorClass::Retry => Some("only time: it is retried on use"),
+        ErrorClass::Login => Some("a login"),
+        ErrorClass::Change => Some("a fix of the permissions or the configuration"),
+        ErrorClass::Clock => Some("a correct clock on this machine"),
         _ => None,
     }
 }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_is_shown_line_by_line() {
+    fn render_profile_lines() {
         assert_eq!(
             shown(&sample()),
             "\
@@ -271,7 +271,7 @@ prod
     }
 
     #[test]
-    fn how_somebody_signs_in_is_shown_where_it_takes_somebody() {
+    fn render_login_and_mfa() {
         let source = |login: serde_json::Value| serde_json::json!({"name": "work", "kind": "x", "login": login});
         let line = |details: &serde_json::Value, login: serde_json::Value, key: &str| {
             let text = shown_with(details, Some(&source(login)));
@@ -280,7 +280,7 @@ prod
         };
         let mut details = sample();
         let sso = serde_json::json!({"kind": "sso", "ends": "2026-01-02T19:42:00Z", "renews": true});
-        assert_eq!(line(&details, sso, "login").as_deref(), Some("signed in until 19:42, renewed by itself"));
+        assert_eq!(line(&details, sso, "login").as_deref(), Some("signed in until 19:42, renewed automatically"));
         assert_eq!(line(&details, serde_json::Value::Null, "login"), None);
         let over = serde_json::json!({"kind": "sso", "ends": "2026-01-02T12:00:00Z"});
         assert_eq!(line(&details, over.clone(), "login").as_deref(), Some("login needed. Run: rolecall login work"));
@@ -291,7 +291,7 @@ prod
         assert_eq!(
             line(&details, serde_json::Value::Null, "mfa").unwrap(),
             format!(
-                "{serial}: one code is good for 12 h, for all roles of source work (GetSessionToken); codes by command"
+                "{serial}: one code is valid for 12 h, for all roles of source work (GetSessionToken); codes by command"
             )
         );
         details["mfa"]["in_assume_role"] = true.into();
@@ -312,7 +312,7 @@ prod
     }
 
     #[test]
-    fn what_few_profiles_have_is_shown_where_it_is() {
+    fn render_optional_inputs() {
         let mut details = sample();
         details["source_identity"] = "dev".into();
         details["tags"] = serde_json::json!({"stage": "a\u{1b}b", "team": "x"});
@@ -335,7 +335,7 @@ prod
     }
 
     #[test]
-    fn what_is_less_than_it_seems_is_said() {
+    fn duration_limits_are_shown() {
         let mut details = sample();
         details["duration_seconds"] = 43_200.into();
         assert!(
@@ -360,8 +360,8 @@ prod
     }
 
     #[test]
-    fn a_problem_is_told_with_what_it_needs() {
-        let told = |class: &str| {
+    fn problem_lines_name_the_remedy() {
+        let result_text = |class: &str| {
             let mut details = sample();
             details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": class,
                 "retry": "2026-01-02T12:13:12Z", "code": "aws_unavailable", "message": "STS does not\u{1b} answer"});
@@ -369,16 +369,19 @@ prod
             text.lines().skip_while(|line| !line.contains("  problem ")).map(str::to_owned).collect::<Vec<_>>()
         };
         let problem = "  problem       STS does not\\u{1b} answer (5 min ago)";
-        let (time, next) = ("  needs         nothing but time: it is tried again by itself", "  next try      in 12 s");
-        assert_eq!(told("retry"), [problem, time, next]);
-        assert_eq!(told("login"), [problem, "  needs         somebody to log in"]);
-        assert_eq!(told("change"), [problem, "  needs         a change of what is allowed or configured", next]);
-        assert_eq!(told("clock"), [problem, "  needs         a look at this machine's clock", next]);
-        assert_eq!(told("moon_phase"), [problem, next]);
+        let (time, next) = ("  needs         only time: it is retried automatically", "  next try      in 12 s");
+        assert_eq!(result_text("retry"), [problem, time, next]);
+        assert_eq!(result_text("login"), [problem, "  needs         a login"]);
+        assert_eq!(
+            result_text("change"),
+            [problem, "  needs         a fix of the permissions or the configuration", next]
+        );
+        assert_eq!(result_text("clock"), [problem, "  needs         a correct clock on this machine", next]);
+        assert_eq!(result_text("moon_phase"), [problem, next]);
         let mut details = sample();
         details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "retry",
             "code": "aws_unavailable", "message": "STS does not answer"});
         let text = shown(&details);
-        assert!(text.ends_with("  needs         nothing but time: it is tried again on use\n"), "{text}");
+        assert!(text.ends_with("  needs         only time: it is retried on use\n"), "{text}");
     }
 }

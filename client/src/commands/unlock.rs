@@ -23,14 +23,14 @@ pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
         // Nothing to check one against: what it is kept in was damaged, and may have been removed.
         unlock(&daemon, UnlockRequest { passphrase: String::new().into() })?
     };
-    context.print_done("unlocked; sessions are got as they are needed")?;
+    context.print_done("unlocked; sessions are assumed when needed")?;
     if let Some(problem) = &after.problem {
         output::print_note(&problem.to_string());
     }
     Ok(())
 }
 
-/// A person may mistype; a script may not.
+/// Asks until the passphrase is right, at most [`MAX_ATTEMPTS`] times; input from a program is tried once.
 fn ask(daemon: &Daemon, passphrases: &Passphrases) -> Result<LockStatus, CliError> {
     let tries = if passphrases.is_interactive() { MAX_ATTEMPTS } else { 1 };
     let mut failures = 0;

@@ -37,7 +37,7 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
     })
 }
 
-/// What to do where there is no such context: somebody mistyped it, or has not written it yet, or takes it for a profile.
+/// The hint for an unknown context: similar names, and how to write the context of a profile.
 fn unknown_context_hint(name: &ProfileName, alike: &[String], is_profile: bool, option: &str) -> String {
     let meant = match alike {
         [] => None,
@@ -66,17 +66,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_misses_and_what_would_write_the_context() {
-        let told = |alike: &[&str], is_profile, option| {
+    fn unknown_context_hint_names_similar() {
+        let result_text = |alike: &[&str], is_profile, option| {
             let alike: Vec<String> = alike.iter().map(|name| (*name).to_owned()).collect();
             unknown_context_hint(&"nix".parse().unwrap(), &alike, is_profile, option)
         };
-        assert_eq!(told(&[], true, ""), "Write that of the profile nix with: rolecall kubeconfig nix --use");
+        assert_eq!(result_text(&[], true, ""), "Write that of the profile nix with: rolecall kubeconfig nix --use");
         assert_eq!(
-            told(&["nixos", "nip"], true, " --kubeconfig k"),
+            result_text(&["nixos", "nip"], true, " --kubeconfig k"),
             "Did you mean nixos or nip? Or write that of the profile nix with: rolecall kubeconfig nix --use --kubeconfig k"
         );
-        assert_eq!(told(&[], false, ""), "There is no profile of that name either; see: rolecall list");
-        assert!(told(&["nixos"], false, "").starts_with("Did you mean nixos? There is no profile"));
+        assert_eq!(result_text(&[], false, ""), "There is no profile of that name either; see: rolecall list");
+        assert!(result_text(&["nixos"], false, "").starts_with("Did you mean nixos? There is no profile"));
     }
 }

@@ -27,7 +27,7 @@ pub(super) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 /// The same for [`Endpoint::Status`]: 10,000 profiles take about 6 MiB.
 const MAX_STATUS_BYTES: usize = 32 * 1024 * 1024;
 
-/// What to do where nobody listens.
+/// What a call does if no daemon listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum IfAbsent {
     /// Start the daemon with this environment, which is read only then, and go on.
@@ -44,33 +44,32 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Looks up where it listens; connects to nothing yet.
+    /// Finds the path of the socket. Does not connect yet.
     pub(crate) fn find(if_absent: IfAbsent) -> Result<Self, CallError> {
         Ok(Self { socket: location::socket()?, if_absent })
     }
 
-    /// One that listens at `socket`, if anybody does, and is not started: for tests.
+    /// The daemon at `socket`, which is not started: for tests.
     #[cfg(test)]
     pub(crate) const fn at(socket: PathBuf) -> Self {
         Self { socket, if_absent: IfAbsent::Fail }
     }
 
-    /// Where it listens.
+    /// The path of the socket.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Makes sure that it runs. True if it had to be started.
+    /// Starts the daemon if it does not run. True if it was started.
     pub(crate) fn ensure(&self, deadline: Deadline) -> Result<bool, CallError> {
         self.connect(deadline).map(|(_, started)| started)
     }
 
     /// One call. An answer that is an error is [`CallError::Said`].
     ///
-    /// A daemon that ends between taking the call and saying its first byte (it was stopped, or killed) has not answered
-    /// anybody, so the call is made again, to its successor: a few times, since a process that is being killed still
-    /// takes connections for a moment. One that has too many callers has not taken the call either; it is asked until
-    /// the deadline, since a crowd passes.
+    /// If the daemon ends before the first byte of its response (it was stopped or killed), the call is repeated, at most
+    /// [`MAX_RETRIES`] times, since a dying process still accepts connections for a moment. If it has too many callers, the
+    /// call is repeated until the deadline.
     pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         let (mut lost, mut refused) = (0, 0);
         loop {
@@ -94,12 +93,12 @@ impl Daemon {
         }
     }
 
-    /// The same, reading the answer.
+    /// Makes a call and parses the JSON of its response.
     pub(crate) fn call_json<T: DeserializeOwned>(&self, endpoint: &Endpoint, body: &[u8]) -> Result<T, CallError> {
         self.call_json_within(endpoint, body, Deadline::after(CALL_TIMEOUT))
     }
 
-    /// The same, within a deadline of the caller's.
+    /// Makes a call within a deadline and parses the JSON of its response.
     pub(crate) fn call_json_within<T: DeserializeOwned>(
         &self,
         endpoint: &Endpoint,
@@ -124,15 +123,15 @@ impl Daemon {
         self.call_json_within(endpoint, body.expose(), patient_deadline(endpoint))
     }
 
-    /// Has a daemon that runs read the configuration now, rather than when its watch tells it. Nothing depends on it, so
-    /// a daemon that does not run or does not answer is no error.
+    /// Makes a running daemon read the configuration now instead of after its watch reports the change. Errors are
+    /// ignored, since the watch will report it.
     pub(crate) fn reload() {
         if let Ok(daemon) = Self::find(IfAbsent::Fail) {
             let _ = daemon.call(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT_TIMEOUT));
         }
     }
 
-    /// What a daemon that runs and answers says of itself, for those who can do without one.
+    /// Returns the status of a daemon that runs and answers in time.
     pub(crate) fn status_if_running() -> Option<Status> {
         let daemon = Self::find(IfAbsent::Fail).ok()?;
         daemon.call_json_within(&Endpoint::Status, b"", Deadline::after(CONNECT_TIMEOUT)).ok()
@@ -152,13 +151,13 @@ impl Daemon {
         let max = if *endpoint == Endpoint::Status { MAX_STATUS_BYTES } else { MAX_RESPONSE_BYTES };
         let answer = http::exchange(&mut stream, &http::request(endpoint, body), max, deadline);
         let answer = answer.map_err(|error| call_error(error, deadline))?;
-        // Nobody waits for these calls as for kubectl's, so they clear up.
+        // Only calls that kubectl does not wait for clear the cooldown: it costs a system call.
         cooldown::clear(&self.socket);
         check_response(answer)
     }
 
-    /// An attempt that kubectl waits for, and makes again and again: where a daemon hangs, the first waits for it and those
-    /// that follow soon do not.
+    /// Makes a call for kubectl, which repeats it: if the daemon hangs, the first call waits until its deadline, and the
+    /// calls of the next seconds do not.
     fn try_token_call(&self, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         let result = self.connect_unless_cooling_down(deadline).and_then(|mut stream| {
             let is_hopeless = || cooldown::is_active(&self.socket);
@@ -194,7 +193,7 @@ impl Daemon {
             (Err(CallError::NotRunning), IfAbsent::Start(read_environment)) => {
                 let environment = read_environment();
                 match spawn::spawn_daemon(&self.socket, &environment, deadline) {
-                    // Somebody ended it before it could say anything: a logout, or an impatient `kill`.
+                    // The new daemon was killed before it was ready: at a logout, for example.
                     Err(SpawnError::ExitedSilently) => spawn::spawn_daemon(&self.socket, &environment, deadline)?,
                     result => result?,
                 }
@@ -211,7 +210,7 @@ pub(crate) fn patient_deadline(endpoint: &Endpoint) -> Deadline {
     Deadline::after(endpoint.response_timeout() + Duration::from_secs(1))
 }
 
-/// Why a call has no answer, in the words of the calls.
+/// Turns an error of the connection into an error of the call.
 pub(super) fn call_error(error: HttpError, deadline: Deadline) -> CallError {
     match error {
         HttpError::TimedOut => CallError::NoResponse(deadline.limit()),
@@ -220,7 +219,7 @@ pub(super) fn call_error(error: HttpError, deadline: Deadline) -> CallError {
     }
 }
 
-/// Sorts an answer: the right protocol first, then success or the daemon's own error.
+/// Checks the protocol version of a response, and turns an error response into [`CallError::Rejected`].
 pub(super) fn check_response(answer: Response) -> Result<Response, CallError> {
     match answer.protocol() {
         Some(PROTOCOL_VERSION) => {}

@@ -10,36 +10,35 @@ use crate::environment::Environment;
 use crate::error::CliError;
 use crate::format_time;
 
-/// There is no profile. An error for those who need one; others say the same as a note.
+/// No profile is configured.
 pub(crate) fn no_profiles_error() -> CliError {
     CliError::failed("there are no profiles yet", "Add one: rolecall add --help")
 }
 
-/// What is in force while the configuration is broken, as a sentence without its full stop.
+/// Which configuration is in force while the file is invalid, as a sentence without its final period.
 pub(crate) fn config_in_force(config: &ConfigStatus, now: Timestamp, zone: &TimeZone) -> String {
     match config.loaded {
         Some(loaded) => {
             let loaded = format_time::short_time(now, loaded, zone);
-            format!("The configuration read at {loaded} stays in force until that is mended")
+            format!("The configuration read at {loaded} stays in force until this is fixed")
         }
-        None => "No profile is served until that is mended".to_owned(),
+        None => "No profile is served until this is fixed".to_owned(),
     }
 }
 
-/// What is wrong with the configuration, if anything is, and what is in force meanwhile. An error for those who need a
-/// profile where there is none.
+/// The problem of the configuration, if it is invalid, and which configuration is in force instead.
 pub(crate) fn invalid_config_error(status: &Status, now: Timestamp, zone: &TimeZone) -> Option<CliError> {
     let problem = status.config.problem.as_ref()?;
     Some(CliError::from(problem.error.clone()).with_hint_suffix(&config_in_force(&status.config, now, zone)))
 }
 
-/// Before the configuration at `ours` is written: whether the daemon goes by that one. What is written to another, where
-/// `ROLECALL_CONFIG` is not what the daemon was started with, would be told as done and never come into force.
+/// Checks that the daemon uses the configuration at `ours`, before a command writes it. With another `ROLECALL_CONFIG`, the
+/// change would be written and never come into force.
 pub(crate) fn check_daemon_config(daemon: &Daemon, ours: &Path, environment: &Environment) -> Result<(), CliError> {
     check_same_config(ours, &daemon.call_json::<Status>(&Endpoint::Status, b"")?.config, environment)
 }
 
-/// The same where no daemon is needed: one that does not run, or does not answer, goes by nothing else.
+/// Like [`check_daemon_config`], if a daemon runs and answers.
 pub(crate) fn check_running_daemon_config(ours: &Path, environment: &Environment) -> Result<(), CliError> {
     Daemon::status_if_running().map_or(Ok(()), |status| check_same_config(ours, &status.config, environment))
 }
@@ -53,13 +52,13 @@ pub(crate) fn check_same_config(ours: &Path, theirs: &ConfigStatus, environment:
         None => "Set ROLECALL_CONFIG to the agent's file",
     };
     Err(CliError::failed(
-        format!("the agent goes by the configuration {}, and this would change {}", theirs.path, ours.display()),
-        format!("{other}, or have the agent go by yours: rolecall agent restart"),
+        format!("the agent uses the configuration {}, and this command would change {}", theirs.path, ours.display()),
+        format!("{other}, or make the agent use yours: rolecall agent restart"),
     )
     .nothing_written())
 }
 
-/// A path without links as far as it exists: by two names it may still be one file, and that may be yet to be made.
+/// Resolves the links of the part of a path that exists: two names may be one file, which may not exist yet.
 fn resolve_existing(path: &Path) -> PathBuf {
     let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
     match found.map(|(above, real)| (path.strip_prefix(above), real)) {
@@ -73,22 +72,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_is_the_agent_s_by_whatever_name() {
+    fn check_same_config_resolves_links() {
         let folder = tempfile::tempdir().unwrap();
         let [file, link, other] = ["config.toml", "link.toml", "other.toml"].map(|name| folder.path().join(name));
-        let told = |ours: &Path, theirs: &Path| {
+        let result_text = |ours: &Path, theirs: &Path| {
             let theirs = ConfigStatus { path: theirs.display().to_string(), loaded: None, problem: None };
             check_same_config(ours, &theirs, &Environment::default()).map_err(|error| error.to_string())
         };
-        assert_eq!(told(&file, &file), Ok(()), "one that is not there yet");
+        assert_eq!(result_text(&file, &file), Ok(()), "one that is not there yet");
         std::fs::write(&file, "").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        assert_eq!(told(&link, &file), Ok(()));
+        assert_eq!(result_text(&link, &file), Ok(()));
         let linked = folder.path().join("linked");
         std::os::unix::fs::symlink(folder.path(), &linked).unwrap();
-        assert_eq!(told(&linked.join("new/config.toml"), &folder.path().join("new/config.toml")), Ok(()));
-        assert!(told(&linked.join("new/config.toml"), &file).is_err());
-        let said = told(&other, &file).unwrap_err();
+        assert_eq!(result_text(&linked.join("new/config.toml"), &folder.path().join("new/config.toml")), Ok(()));
+        assert!(result_text(&linked.join("new/config.toml"), &file).is_err());
+        let said = result_text(&other, &file).unwrap_err();
         for part in [file.to_str().unwrap(), other.to_str().unwrap(), "Nothing was written.", "ROLECALL_CONFIG"] {
             assert!(said.contains(part), "{said}");
         }

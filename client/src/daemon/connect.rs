@@ -1,4 +1,4 @@
-//! Connecting: to the daemon of this user and to nobody else.
+//! Connects to the socket, and checks that the daemon of this user listens there.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -14,7 +14,7 @@ use crate::clock::{Deadline, backoff};
 
 /// How long connecting may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connects to a daemon that has just been started, by us or by somebody who was quicker and may not listen yet.
+/// Connects to a daemon that was just started, by this or another client, and may not listen yet.
 pub(super) fn open_after_start(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     let deadline = deadline.within(CONNECT_TIMEOUT);
     let mut attempt = 0;
@@ -26,8 +26,8 @@ pub(super) fn open_after_start(socket: &Path, deadline: Deadline) -> Result<Unix
     }
 }
 
-/// Connects, and checks that nobody else can be at the other end: the folder is ours and closed, the socket is ours, and
-/// so is the process (P3).
+/// Connects, and checks that the folder is private, and that the socket and the listening process belong to this user
+/// (P3).
 pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     let refused =
         |path: &Path, problem: String| CallError::UntrustedSocket { path: path.to_owned(), problem, can_close: false };
@@ -57,7 +57,7 @@ pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, Call
     match peer_uid(&stream) {
         Ok(uid) if uid == own => Ok(stream),
         Ok(uid) => Err(refused(socket, format!("served by uid {uid}"))),
-        Err(error) => Err(refused(socket, format!("served by nobody known ({error})"))),
+        Err(error) => Err(refused(socket, format!("served by an unknown user ({error})"))),
     }
 }
 
@@ -112,7 +112,7 @@ fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
     rustix::net::sockopt::socket_peercred(stream).map(|peer| peer.uid.as_raw())
 }
 
-/// Elsewhere the private folder and the socket's owner have to do: nobody else (but root) can listen in it.
+/// Without peer credentials, the private folder and the socket's owner decide: only root could listen there, too.
 #[cfg(not(target_os = "linux"))]
 fn peer_uid(_: &UnixStream) -> rustix::io::Result<u32> {
     Ok(rustix::process::geteuid().as_raw())
@@ -124,7 +124,7 @@ pub(super) fn listener_pid(stream: &UnixStream) -> Option<rustix::process::Pid> 
     rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid)
 }
 
-/// Elsewhere the system tells nobody.
+/// Other systems do not report it.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn listener_pid(_: &UnixStream) -> Option<rustix::process::Pid> {
     None

@@ -1,8 +1,8 @@
-//! After a call that the daemon let pass without a word: the next calls need not wait as long to find out the same.
+//! The cooldown after a call without a response: the next calls give up after 300 ms instead of 10 s.
 //!
 //! kubectl runs the plugin up to six times before it gives up; with a daemon that hangs each would wait for its whole
-//! deadline. So the first leaves a stamp beside the socket, and who gets no answer looks for it after a moment. Whoever
-//! is answered by then never looks, so a daemon that is well again is believed at once.
+//! deadline. So the first call leaves a marker file beside the socket, and a call without a response looks for it after
+//! [`CHECK_AFTER`]. A call that is answered before that does not look, so a daemon that responds again is used at once.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,12 +12,12 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock;
 use crate::files::marker_file;
 
-/// How long an answer is waited for before the stamp is looked for.
+/// How long a call waits before it looks for the marker.
 pub(super) const CHECK_AFTER: Duration = Duration::from_millis(300);
-/// How long a stamp counts.
+/// How long a marker counts.
 const COOLDOWN_TTL: SignedDuration = SignedDuration::from_secs(5);
 
-/// Whether a call was given up a short while ago.
+/// Whether a call timed out within the last seconds.
 pub(super) fn is_active(socket: &Path) -> bool {
     is_active_at(socket, clock::now())
 }
@@ -26,8 +26,8 @@ fn is_active_at(socket: &Path, now: Timestamp) -> bool {
     marker_file::is_fresh(&marker_path(socket), COOLDOWN_TTL, now)
 }
 
-/// A call was given up. One that is given up because of the stamp does not make it any younger: every few seconds
-/// somebody has to wait and see.
+/// Starts the cooldown. A call that gives up because of the marker does not renew it: every few seconds
+/// one call waits for its whole deadline.
 pub(super) fn start(socket: &Path) {
     if !is_active(socket) {
         // It spares a wait, no more: nothing is said where it cannot be left.
@@ -35,7 +35,7 @@ pub(super) fn start(socket: &Path) {
     }
 }
 
-/// The daemon has answered, or is another: whoever comes next may wait for it again.
+/// Ends the cooldown: the daemon has responded, or was started again.
 pub(super) fn clear(socket: &Path) {
     // Most often there is none.
     let _ = std::fs::remove_file(marker_path(socket));
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_counts_for_a_few_seconds() {
+    fn cooldown_marker_expires() {
         let (_folder, socket) = place();
         assert!(!is_active(&socket));
         start(&socket);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_stamp_is_renewed_and_a_fresh_one_is_not() {
+    fn start_renews_only_a_stale_marker() {
         let (_folder, socket) = place();
         let made = |age: u64| {
             let file = std::fs::File::create(marker_path(&socket)).unwrap();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stamp_is_left_alone() {
+    fn start_leaves_links_and_folders_alone() {
         let (folder, socket) = place();
         let elsewhere = folder.path().join("elsewhere");
         std::fs::write(&elsewhere, "").unwrap();

@@ -1,4 +1,4 @@
-//! Why a call has no answer, and what a person can do about it.
+//! Why a call failed, with a hint for the user.
 
 use std::fmt::Display;
 use std::io;
@@ -13,19 +13,19 @@ use super::spawn::SpawnError;
 use crate::error::{CliError, Exit};
 use crate::files::path_text::shell_quoted;
 
-/// Why a call has no answer, or not the one that was hoped for.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// There is no place for a socket.
+    /// There is no folder for the socket.
     #[error(transparent)]
     Location(#[from] LocationError),
-    /// Nobody listens.
+    /// No process listens at the socket.
     #[error("the agent is not running")]
     NotRunning,
-    /// Nobody listened, and it could not be started.
+    /// The daemon did not run and could not be started.
     #[error(transparent)]
     Start(#[from] SpawnError),
-    /// What is at the socket's path may not be ours.
+    /// The socket or its folder may belong to another user.
     #[error("refusing the agent's socket: {} is {problem}", path.display())]
     UntrustedSocket {
         /// The folder or the socket.
@@ -40,34 +40,34 @@ pub(crate) enum CallError {
     Connect {
         /// The socket.
         path: PathBuf,
-        /// The system's word.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// It listens but takes no more calls.
-    #[error("the agent takes no calls (waited {} s)", .0.as_secs())]
+    /// The daemon's queue of connections is full.
+    #[error("the agent accepts no calls (waited {} s)", .0.as_secs())]
     Busy(Duration),
-    /// It took the call and did not answer.
+    /// The daemon accepted the call and did not respond in time.
     #[error("the agent did not answer within {} s", .0.as_secs())]
     NoResponse(Duration),
-    /// It went away.
-    #[error("the agent went away during the call: {0}")]
+    /// The connection broke during the call.
+    #[error("the agent ended during the call: {0}")]
     Disconnected(HttpError),
-    /// What answers is not our daemon.
-    #[error("what listens at the agent's socket is not rolecalld: {0}")]
+    /// The response is not one of the daemon.
+    #[error("the process at the agent's socket is not rolecalld: {0}")]
     InvalidResponse(String),
-    /// It speaks another protocol.
+    /// The daemon speaks another version of the protocol.
     #[error("the agent speaks version {theirs} of the protocol and this client version {PROTOCOL_VERSION}")]
     ProtocolMismatch {
         /// The daemon's version, or a question mark.
         theirs: String,
     },
-    /// It is of a release that had no events yet.
-    #[error("the agent is older than this client and has no events to follow")]
+    /// The daemon is older than the events endpoint.
+    #[error("the agent is older than this client and does not support status --watch")]
     EventsUnsupported,
-    /// It is of a release that let nobody log in.
-    #[error("the agent is older than this client and cannot log in")]
+    /// The daemon is older than the login endpoint.
+    #[error("the agent is older than this client and does not support login")]
     LoginUnsupported,
-    /// It answered with an error.
+    /// The daemon responded with an error.
     #[error("{0}")]
     Rejected(ErrorBody),
 }
@@ -99,15 +99,12 @@ impl From<CallError> for CliError {
             CallError::UntrustedSocket { path, can_close: true, .. } => Self::new(
                 Exit::Unreachable,
                 message,
-                format!(
-                    "Rolecall made it for itself alone; close it to others with: chmod 700 {}",
-                    shell_quoted(&path)
-                ),
+                format!("Make the folder private: chmod 700 {}", shell_quoted(&path)),
             ),
             CallError::UntrustedSocket { .. } => Self::new(
                 Exit::Unreachable,
                 message,
-                "Somebody else could be listening there: remove it, or set ROLECALL_SOCKET to a path in a folder of your own with mode 700",
+                "Another user may be listening there: remove it, or set ROLECALL_SOCKET to a path in a folder of your own with mode 700",
             ),
             CallError::Connect { .. } | CallError::Busy(_) | CallError::NoResponse(_) | CallError::Disconnected(_) => {
                 Self::new(Exit::Unreachable, message, restart)
@@ -128,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_message_names_the_profile_once() {
+    fn with_subject_names_the_profile_once() {
         let name: ProfileName = "prod".parse().unwrap();
         let said = |code, message| CallError::Rejected(ErrorBody::new(code, message)).with_subject(&name).to_string();
         assert_eq!(said(ErrorCode::Unavailable, "too many callers"), "prod: too many callers");

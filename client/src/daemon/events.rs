@@ -1,4 +1,4 @@
-//! The daemon's events: a call that is answered for as long as somebody listens.
+//! The stream of the daemon's events.
 
 use rolecall_protocol::{Endpoint, ErrorCode, Event, EventKind};
 
@@ -48,10 +48,10 @@ impl Daemon {
         }
     }
 
-    /// Whether a daemon is seen to hold the lock beside the socket: one does for as long as it runs. What no system
-    /// shows is not seen, so only `true` says something by itself; `false` does where it was `true` before.
+    /// Whether a running daemon is seen to hold the lock beside the socket. `false` also where the system does not list
+    /// locks, so it means something only after a `true`.
     ///
-    /// This asks nobody: where a service manager listens in the daemon's place, to connect would be to start it.
+    /// Does not connect: with socket activation, a connection would start the daemon.
     pub(crate) fn holds_instance_lock(&self) -> bool {
         instance_lock::is_held(&self.socket.with_extension("lock"))
     }

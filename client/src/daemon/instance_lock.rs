@@ -1,4 +1,4 @@
-//! Whether somebody holds a lock, without trying to take it: a daemon that starts at that moment would find it taken.
+//! Whether a process holds the daemon's lock, without taking it: a daemon that starts at that moment would fail.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub(super) fn is_held(path: &Path) -> bool {
     read.is_ok() && has_flock(&list, rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()), file.ino())
 }
 
-/// Elsewhere the system tells nobody.
+/// Other systems do not list locks.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_held(_: &Path) -> bool {
     false
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_s_list_is_read() {
+    fn has_flock_reads_proc_locks() {
         let list = "\
 1: POSIX  ADVISORY  WRITE 2000 fe:00:77 0 EOF
 2: FLOCK  ADVISORY  WRITE 4178 fe:00:10018845 0 EOF
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_holds_or_has_is_not_held() {
+    fn is_held_free_or_missing_file_is_false() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.lock");
         assert!(!is_held(&path));

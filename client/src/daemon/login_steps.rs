@@ -1,4 +1,4 @@
-//! A login: a call that is answered step by step, while a person does what it takes.
+//! The steps of a login, which the daemon streams while the user signs in.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::error::CallError;
 use super::http::{self, HttpError, LineStream};
 use crate::clock::{Deadline, long_backoff};
 
-/// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
+/// How long the daemon may send nothing. It sends an empty line every 10 s while nothing happens.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The steps of a login, as the daemon tells them.
@@ -64,10 +64,10 @@ impl Daemon {
 }
 
 impl LoginSteps {
-    /// The next step; `None` where there is none within `wait`. A daemon that has not even said that it is there for half a
-    /// minute is given up.
+    /// The next step; `None` where there is none within `wait`. Errors if the daemon has sent
+    /// nothing for 30 s.
     pub(crate) fn next(&mut self, wait: Duration) -> Result<Option<LoginStep>, CallError> {
-        // Listened to before it is judged: whoever was stopped (Ctrl-Z) finds in it what was said in that time.
+        // Read before the silence is checked: after Ctrl-Z and fg, the socket holds what the daemon sent in between.
         match self.lines.next(Deadline::after(wait)) {
             Ok(Some(line)) => {
                 self.silence_deadline = Deadline::after(self.silence_timeout);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_come_one_by_one_and_empty_lines_are_no_steps() {
+    fn login_steps_empty_lines_are_skipped() {
         let (mut fake, steps) = begun("\n{\"step\":\"command\",\"argv\":[\"aws\",\"login\"]}\n{\"step\":\"moon\"}\n");
         let mut steps = steps.unwrap();
         assert_eq!(steps.next(SOON).unwrap(), None);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_gives_is_in_the_body() {
+    fn login_request_carries_the_input() {
         let mut fake = FakeServer::answering(&["HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n"]);
         let code = Some("123456".to_owned().into());
         fake.daemon.login(&work(), &LoginRequest { code, flow: LoginFlow::Browser, renew: true, draft: None }).unwrap();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_ends_or_has_no_time_is_asked_again() {
+    fn login_busy_or_ended_daemon_retries() {
         let full = http_response(503, r#"{"error":{"code":"unavailable","message":"too many callers"}}"#);
         let good = "HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{\"step\":\"moon\"}\n";
         let mut fake = FakeServer::answering(&["", &full, good]);
@@ -139,26 +139,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_login_is_an_error() {
-        let told = |text: &str| {
+    fn login_other_responses_are_errors() {
+        let result_text = |text: &str| {
             let error = FakeServer::answering(&[text]).daemon.login(&work(), &LoginRequest::default()).unwrap_err();
             let error = CliError::from(error);
             (error.code(), error.to_string())
         };
         let (code, text) =
-            told(&http_response(404, r#"{"error":{"code":"bad_request","message":"no such endpoint"}}"#));
+            result_text(&http_response(404, r#"{"error":{"code":"bad_request","message":"no such endpoint"}}"#));
         assert_eq!(code, 4);
-        assert_eq!(text, "the agent is older than this client and cannot log in. Run: rolecall agent restart");
+        assert_eq!(text, "the agent is older than this client and does not support login. Run: rolecall agent restart");
         let unknown =
             http_response(404, r#"{"error":{"code":"unknown_source","message":"there is no source \"work\""}}"#);
-        assert_eq!(told(&unknown), (1, "there is no source \"work\"".to_owned()));
-        assert_eq!(told("HTTP/1.0 200 OK\r\n\r\n{}\n").0, 3);
+        assert_eq!(result_text(&unknown), (1, "there is no source \"work\"".to_owned()));
+        assert_eq!(result_text("HTTP/1.0 200 OK\r\n\r\n{}\n").0, 3);
         let (_fake, steps) = begun("{\"step\":1}\n");
         assert!(matches!(steps.unwrap().next(SOON), Err(CallError::InvalidResponse(_))));
     }
 
     #[test]
-    fn a_daemon_that_says_nothing_is_given_up_and_one_that_says_it_is_there_is_not() {
+    fn login_steps_silent_daemon_times_out() {
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let ours_again = ours.try_clone().unwrap();
         std::io::Write::write_all(&mut theirs, b"HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n").unwrap();

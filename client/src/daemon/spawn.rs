@@ -26,7 +26,7 @@ const MAX_LINE_BYTES: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpawnError {
     /// There is no such program.
-    #[error("rolecalld is neither beside rolecall{} nor on PATH", beside_text(.0.as_deref()))]
+    #[error("cannot find rolecalld beside rolecall{} or on PATH", beside_text(.0.as_deref()))]
     NotInstalled(Option<PathBuf>),
     /// It cannot be run.
     #[error("cannot run {}: {cause}", program.display())]
@@ -40,7 +40,7 @@ pub(crate) enum SpawnError {
     #[error("the agent cannot start: {0}")]
     StartFailed(String),
     /// It ended without a word.
-    #[error("the agent ended as soon as it was started")]
+    #[error("the agent exited right after it was started")]
     ExitedSilently,
     /// It runs but is not ready.
     #[error("the agent was started but is not ready after {} s", .0.as_secs())]
@@ -59,7 +59,7 @@ impl From<SpawnError> for CliError {
             }
             SpawnError::CannotRun { .. } => "Install rolecall again, as install/install.sh does".to_owned(),
             SpawnError::StartFailed(_) | SpawnError::ExitedSilently | SpawnError::NotReady(_) => match log_file() {
-                Some(log) => format!("Its log is {}", log.display()),
+                Some(log) => format!("Read its log: {}", log.display()),
                 None => "Run it in the foreground to see more: rolecalld".to_owned(),
             },
         };
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_daemon_says_first_decides() {
+    fn spawn_first_line_decides() {
         assert!(after(b"ready\n").is_ok());
         assert!(after(b"already running\nmore\n").is_ok());
         assert!(matches!(after(b""), Err(SpawnError::ExitedSilently)));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_says_nothing_is_not_waited_for_longer_than_the_deadline() {
+    fn spawn_silent_daemon_times_out() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let result = read_first_line(ours, Deadline::after(Duration::from_millis(20)));
         assert!(matches!(result, Err(SpawnError::NotReady(_))));

@@ -261,7 +261,7 @@ fn io_advice(path: &Path, kind: io::ErrorKind) -> String {
         io::ErrorKind::PermissionDenied => {
             format!("Check who may write there: ls -ld {} {}", folder_of(path).display(), path.display())
         }
-        _ => "Mend that and run the command again.".to_owned(),
+        _ => "Fix that and run the command again.".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files that say no more than when: beside the socket, in a folder that whoever connected has found to be private.
+//! Empty files whose modification time is the fact, beside the socket in a folder that was checked to be private.
 
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,8 +7,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW};
 
-/// Whether there is one that was left less than `limit` ago. What cannot be looked at, and what claims to be of a time to
-/// come (the clock was set), does not count.
+/// Whether the file was touched less than `limit` ago. A file with a time in the future (the clock was set) does not count.
 pub(crate) fn is_fresh(path: &Path, limit: SignedDuration, now: Timestamp) -> bool {
     let Ok(found) = path.symlink_metadata() else { return false };
     let made = found.modified().ok().and_then(|made| Timestamp::try_from(made).ok());
@@ -16,7 +15,7 @@ pub(crate) fn is_fresh(path: &Path, limit: SignedDuration, now: Timestamp) -> bo
     age.is_some_and(|age| !age.is_negative() && age < limit)
 }
 
-/// Leaves one, or makes it as young as new.
+/// Creates the file, or sets its time to now.
 pub(crate) fn touch(path: &Path) -> io::Result<()> {
     let file = std::fs::OpenOptions::new()
         .write(true)

@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_below_home_are_shortened() {
+    fn display_path_in_home_is_shortened() {
         let Some(home) = location::home() else { return };
         assert_eq!(display_path(&home.join(".kube/config")), "~/.kube/config");
         assert_eq!(display_path(Path::new("/etc/kube")), "/etc/kube");

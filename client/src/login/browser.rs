@@ -1,37 +1,18 @@
-//! A browser on this machine, for the person who sits at it.
+//! The browser on this machine.
+
+use rolecall_protocol::HttpUrl;
 
 use crate::environment::Environment;
 
-/// The longest address that is opened or shown as it is, in bytes.
-const MAX_URL_BYTES: usize = 8 * 1024;
-
-/// Whether there is one that the person can see: not over SSH, and elsewhere than on macOS not without a display.
+/// Whether there is a browser that the user can see: not over SSH, and only with a display except on macOS.
 pub(crate) fn is_available(environment: &Environment) -> bool {
     let has = |name| environment.get(name).is_some();
     !has("SSH_CONNECTION") && (cfg!(target_os = "macos") || has("DISPLAY") || has("WAYLAND_DISPLAY"))
 }
 
-/// Whether it is an address that a browser opens, rather than a file or a program's own: over TLS, or of this machine.
+/// Whether a browser may open the address: an https page, or an http page of this machine.
 pub(crate) fn is_web_page(url: &str) -> bool {
-    let of_this_machine = |host: &str| ["127.0.0.1", "[::1]", "localhost"].contains(&host);
-    let is_web_page = match url.split_once("://") {
-        Some(("https", rest)) => !host(rest).is_empty(),
-        Some(("http", rest)) => of_this_machine(host(rest)),
-        _ => false,
-    };
-    is_web_page && url.len() <= MAX_URL_BYTES && url.chars().all(|c| c.is_ascii_graphic())
-}
-
-/// The host of what comes after the scheme; empty where somebody hides it behind a user.
-fn host(rest: &str) -> &str {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return "";
-    }
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    }
+    HttpUrl::parse(url).is_ok_and(|url| url.is_secure())
 }
 
 /// Opens an address, in a process of its own whose words go nowhere. False where that cannot be.
@@ -44,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_needs_a_display_and_no_ssh() {
+    fn is_available_needs_display_and_no_ssh() {
         let is_available = |pairs: &[(&str, &str)]| {
             is_available(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
         };
@@ -55,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_page_is_opened() {
+    fn is_web_page_other_urls_are_refused() {
         for page in [
             "https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH",
             "https://x.awsapps.com/start/#/device?user_code=A",
@@ -78,7 +59,7 @@ mod tests {
             "-h",
             "https://x/\u{1b}[2J",
             "https://x/a b",
-            &format!("https://x/{}", "a".repeat(MAX_URL_BYTES)),
+            &format!("https://x/{}", "a".repeat(8 * 1024)),
         ] {
             assert!(!is_web_page(other) && !open(other), "{other}");
         }

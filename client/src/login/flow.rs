@@ -1,4 +1,4 @@
-//! What the daemon asks for and what a person does, step by step, until it is done.
+//! The steps of a login: the daemon asks, and the user interface answers, until the login is done.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use crate::clock::Deadline;
 use crate::daemon::{Daemon, LoginSteps};
 use crate::error::{CliError, Exit};
 
-/// How long the daemon may work on it while nobody has to do anything.
+/// How long the daemon may work without a step for the user.
 const DAEMON_WORK_TIMEOUT: Duration = Duration::from_mins(2);
-/// How long a person may take in a browser.
+/// How long the user may take in a browser.
 pub(crate) const BROWSER_TIMEOUT: Duration = Duration::from_mins(10);
-/// How often the person is shown that it goes on.
+/// How often the waiting line is redrawn.
 const POLL_INTERVAL: Duration = Duration::from_millis(120);
-/// How many codes are tried until one is taken: a person who has none that is right does not find one by trying.
+/// How many codes are tried until AWS accepts one.
 const MAX_ATTEMPTS_PER_CODE: u32 = 3;
 /// How many codes one login may take: each role of a source can ask for its own.
 const MAX_CODES_PER_LOGIN: u32 = 16;
 
-/// What is asked for.
+/// How to log in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoginOptions<'a> {
     /// How it is to be approved, where there is a choice.
@@ -45,7 +45,7 @@ pub(crate) struct VerificationPage {
     pub(crate) joined: bool,
 }
 
-/// Whoever does it.
+/// What the daemon can ask of the user.
 pub(crate) trait LoginUi {
     /// Gives a code of the device; `refused` is what was wrong with the last.
     fn ask_code(&mut self, serial: &MfaSerial, refused: Option<&ErrorBody>) -> Result<Secret<String>, CliError>;
@@ -55,13 +55,13 @@ pub(crate) trait LoginUi {
     fn show_waiting(&mut self);
     /// Runs a program.
     fn run_command(&mut self, argv: &[String]) -> Result<(), CliError>;
-    /// Asks the daemon, which may have to be started; nothing is shown meanwhile.
+    /// Calls the daemon, which may have to be started; Ctrl-C ends the program in that time.
     fn interruptible<T>(&mut self, call: impl FnOnce() -> T) -> T;
     /// Nothing is waited for any more.
     fn clear(&mut self);
 }
 
-/// Asks for a login, and has the person do what it takes.
+/// Logs in to a source: asks the daemon, and passes its steps to the user interface.
 pub(crate) fn log_in(
     daemon: &Daemon,
     source: &SourceName,
@@ -78,7 +78,7 @@ pub(crate) fn log_in(
         let result = read_steps(steps, source, ui);
         ui.clear();
         let (last, page_shown) = result?;
-        // What somebody has done is new, and is not to be replaced once more.
+        // A login that the user has just made is not replaced again.
         renew &= !page_shown;
         match last {
             LoginStep::Done { source, arn, changed } => return Ok(LoginOutcome { source, arn, changed }),
@@ -105,7 +105,7 @@ pub(crate) fn log_in(
     }
 }
 
-/// Hears the daemon out, up to the last step; says whether the person was shown a page.
+/// Reads steps up to the one that ends this request. True if a page was shown.
 fn read_steps(
     mut steps: LoginSteps,
     source: &SourceName,
@@ -138,29 +138,26 @@ fn still_not_logged_in(source: &SourceName, argv: &[String]) -> CliError {
     let command = argv.join(" ");
     let body = ErrorBody::new(
         ErrorCode::LoginFailed,
-        format!("source \"{source}\": {command} has ended well, and its login still is not there"),
+        format!("source \"{source}\": {command} succeeded, but the source still has no valid login"),
     );
-    body.hint("See whether it logs in to another profile than the source has: rolecall status").into()
+    body.hint("Check that it logs in to the AWS profile of the source: rolecall status").into()
 }
 
 fn too_many_codes(source: &SourceName) -> CliError {
-    let body = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{source}\": AWS asks for ever more codes"));
+    let body = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{source}\": AWS keeps asking for MFA codes"));
     body.hint("See what its roles ask for: rolecall agent logs").into()
 }
 
 fn timed_out(source: &SourceName, limit: Duration) -> CliError {
     let minutes = limit.as_secs() / 60;
-    let body = ErrorBody::new(
-        ErrorCode::LoginNeeded,
-        format!("source \"{source}\": nobody has logged in within {minutes} min"),
-    );
+    let body = ErrorBody::new(ErrorCode::LoginNeeded, format!("source \"{source}\": no login within {minutes} min"));
     body.hint(format!("Try again: rolecall login {source}")).into()
 }
 
 fn unknown_step(source: &SourceName) -> CliError {
     CliError::new(
         Exit::Mismatch,
-        format!("source \"{source}\": the agent asks for something that this client does not know"),
+        format!("source \"{source}\": the agent asks for a step that this client does not know"),
         "The agent is newer than the client: install rolecall again",
     )
 }

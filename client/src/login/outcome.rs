@@ -12,7 +12,7 @@ pub(crate) struct LoginOutcome {
     pub(crate) source: SourceStatus,
     /// Whose credentials it gives.
     pub(crate) arn: Option<String>,
-    /// Whether somebody had to do something.
+    /// Whether the user did something.
     pub(crate) changed: bool,
 }
 
@@ -28,18 +28,18 @@ impl LoginOutcome {
         let whose = self.arn.as_deref().map(|arn| format!(" as {}", sanitize_for_terminal(arn))).unwrap_or_default();
         let state = match (&self.source.login, whose.as_str()) {
             (Some(login), whose) => format!("logged in{whose}{}", end_text(login, now, zone)),
-            (None, "") => "no person is needed for it".to_owned(),
-            (None, whose) => format!("no person is needed for it; it signs{whose}"),
+            (None, "") => "it needs no login".to_owned(),
+            (None, whose) => format!("it needs no login and signs{whose}"),
         };
         if self.changed { state } else { format!("nothing to do: {state}") }
     }
 }
 
-/// ` until 19:42 (7 h; renewed by itself until then)`.
+/// ` until 19:42 (7 h; renewed automatically until then)`.
 pub(crate) fn end_text(login: &LoginStatus, now: Timestamp, zone: &TimeZone) -> String {
     match (login.ends, login.renews) {
-        // What ends then is renewed then; when that ends nobody knows.
-        (_, true) => " (renewed by itself)".to_owned(),
+        // The login is renewed at its end; when the renewal ends is unknown.
+        (_, true) => " (renewed automatically)".to_owned(),
         (Some(end), false) => format!(" until {}", format_time::until(now, end, zone, None)),
         (None, false) => String::new(),
     }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_login_has_come_to() {
+    fn text_names_principal_and_end() {
         let arn = "arn:aws:sts::111122223333:assumed-role/dev/x";
         let outcome_text = |login: serde_json::Value, arn: Option<&str>, changed| {
             let source = serde_json::json!({"name": "work", "kind": "AWS profile work", "login": login});
@@ -70,16 +70,16 @@ mod tests {
         };
         let end = "2026-01-02T19:42:00Z";
         let sso = serde_json::json!({"kind": "sso", "ends": end, "renews": true});
-        assert_eq!(outcome_text(sso.clone(), Some(arn), true), format!("logged in as {arn} (renewed by itself)"));
+        assert_eq!(outcome_text(sso.clone(), Some(arn), true), format!("logged in as {arn} (renewed automatically)"));
         assert!(outcome_text(sso, Some(arn), false).starts_with("nothing to do: logged in as arn:"));
         let mfa = serde_json::json!({"kind": "mfa", "ends": end});
         assert_eq!(outcome_text(mfa, None, true), "logged in until 19:42 (7 h 42 min)");
         let login = serde_json::json!({"kind": "aws_login", "renews": true});
-        assert_eq!(outcome_text(login, None, true), "logged in (renewed by itself)");
-        assert_eq!(outcome_text(serde_json::Value::Null, None, false), "nothing to do: no person is needed for it");
+        assert_eq!(outcome_text(login, None, true), "logged in (renewed automatically)");
+        assert_eq!(outcome_text(serde_json::Value::Null, None, false), "nothing to do: it needs no login");
         assert_eq!(
             outcome_text(serde_json::Value::Null, Some("a\u{1b}b"), false),
-            "nothing to do: no person is needed for it; it signs as a\\u{1b}b"
+            "nothing to do: it needs no login and signs as a\\u{1b}b"
         );
     }
 }

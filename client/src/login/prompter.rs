@@ -1,4 +1,4 @@
-//! The person at this terminal.
+//! Asks the user at this terminal for what a login needs.
 
 use std::io::IsTerminal;
 use std::process::{Command, ExitStatus};
@@ -22,13 +22,13 @@ use crate::terminal::style;
 use crate::terminal::style::Screen;
 use crate::terminal::tty::{Tty, TypedLine};
 
-/// How long somebody may take to answer a question.
+/// How long the user may take to answer a question.
 const PROMPT_TIMEOUT: Duration = Duration::from_mins(2);
-/// How long somebody may take to say whether they want to log in.
+/// How long the user may take to confirm a login.
 const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long a program may take that logs in by itself: it waits for a browser as well.
+/// How long a login command such as `aws login` may take, which waits for a browser too.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(10);
-/// How often somebody may type something that is no code.
+/// How often the user may type something that is not an MFA code.
 const MAX_MISTYPED_CODES: u32 = 3;
 /// The digits of a code.
 const CODE_DIGITS: usize = 6;
@@ -36,13 +36,13 @@ const CODE_DIGITS: usize = 6;
 /// Where codes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CodeInput {
-    /// Somebody types them.
+    /// The user types them.
     Terminal,
     /// One, from another program.
     StandardInput,
 }
 
-/// The person at this terminal, as far as there is one.
+/// The user interface of a login on a terminal, if there is one.
 #[derive(Debug)]
 pub(crate) struct Prompter {
     /// What it is about, for the beginning of a line.
@@ -69,7 +69,7 @@ struct Waiting {
 }
 
 impl Prompter {
-    /// The person who runs `rolecall login`.
+    /// For a command: output goes to standard error.
     pub(crate) fn for_command(
         source: &SourceName,
         context: &Context,
@@ -98,7 +98,7 @@ impl Prompter {
         })
     }
 
-    /// The person who runs what has run us as its plugin: everything is said and asked on the terminal.
+    /// For the exec plugin: output and questions go to the terminal itself.
     pub(crate) fn for_plugin(
         about: &str,
         source: &SourceName,
@@ -139,7 +139,7 @@ impl Prompter {
         self.confirm(&question, CONFIRM_TIMEOUT) == Some(true)
     }
 
-    /// Asks for a yes. `None` where nobody answers.
+    /// Asks a yes-or-no question. `None` without an answer in time.
     fn confirm(&self, question: &str, limit: Duration) -> Option<bool> {
         match self.ask(question, Deadline::after(limit)) {
             TypedLine::Line(line) => Some(prompt::is_yes(&line, true)),
@@ -148,7 +148,7 @@ impl Prompter {
         }
     }
 
-    /// From now on, questions are answered within the time that somebody has for one.
+    /// From now on, all questions share the time of one.
     pub(crate) fn limit_prompt_time(&mut self) {
         self.until = Some(Deadline::after(PROMPT_TIMEOUT));
     }
@@ -158,7 +158,7 @@ impl Prompter {
         self.line.print_line(&format!("rolecall: {}: {}", self.about, sanitize_for_terminal(text)));
     }
 
-    /// What somebody types after a question. The line ends in any case.
+    /// Asks a question and returns the typed line. Ends the line in any case.
     fn ask(&self, question: &str, deadline: Deadline) -> TypedLine {
         let Some(tty) = &self.tty else { return TypedLine::End };
         let typed = self.line.ask(tty, question, deadline);
@@ -171,7 +171,7 @@ impl Prompter {
     fn read_typed_code(&self, serial: &MfaSerial) -> Result<Secret<String>, CliError> {
         if self.tty.is_none() {
             return Err(self.login_needed(
-                &format!("a code of the MFA device {serial} is needed, and there is no terminal to ask for it on"),
+                &format!("an MFA code of {serial} is needed, and there is no terminal to ask for it"),
                 &format!(
                     "Run it in a terminal, or have a program give the code: rolecall login {} --code-stdin",
                     self.source
@@ -182,28 +182,28 @@ impl Prompter {
         for _ in 0..MAX_MISTYPED_CODES {
             // With what is typed shown: it is good once and for half a minute, and a mistyped one costs more than one that
             // is seen. aws-vault does the same.
-            let question = format!("Code of the MFA device {}: ", sanitize_for_terminal(serial.as_str()));
+            let question = format!("MFA code of {}: ", sanitize_for_terminal(serial.as_str()));
             match self.ask(&question, deadline) {
                 TypedLine::Line(line) => match parse_code(&line) {
                     Some(code) => return Ok(code),
-                    None => self.print(&format!("a code has {CODE_DIGITS} digits")),
+                    None => self.print(&format!("an MFA code has {CODE_DIGITS} digits")),
                 },
-                TypedLine::End => return Err(self.login_needed("no code was given", &self.retry_hint())),
+                TypedLine::End => return Err(self.login_needed("no MFA code was given", &self.retry_hint())),
                 TypedLine::Timeout => {
-                    let waited = format!("no code was given within {} s", deadline.limit().as_secs());
+                    let waited = format!("no MFA code was given within {} s", deadline.limit().as_secs());
                     return Err(self.login_needed(&waited, &self.retry_hint()));
                 }
             }
         }
-        Err(self.login_needed("no code was given that could be one", &self.retry_hint()))
+        Err(self.login_needed("no valid MFA code was given", &self.retry_hint()))
     }
 
     fn read_piped_code(&self) -> Result<Secret<String>, CliError> {
         let line = prompt::read_stdin_line().ok().flatten();
         line.and_then(|line| parse_code(line.expose())).ok_or_else(|| {
             CliError::failed(
-                format!("{}: what came on standard input is no code of {CODE_DIGITS} digits", self.about),
-                "Have the program print the code alone, on one line",
+                format!("{}: standard input is not an MFA code of {CODE_DIGITS} digits", self.about),
+                "Make the program print only the code, on one line",
             )
         })
     }
@@ -212,7 +212,7 @@ impl Prompter {
         format!("Try again: rolecall login {}", self.source)
     }
 
-    /// A person is needed, and is not there or has not done it.
+    /// The error that a login is still needed.
     fn login_needed(&self, what: &str, hint: &str) -> CliError {
         ErrorBody::new(ErrorCode::LoginNeeded, format!("{}: {what}", self.about)).hint(hint).into()
     }
@@ -222,13 +222,11 @@ impl Prompter {
         let (program, arguments) =
             argv.split_first().ok_or_else(|| self.login_needed("there is no program to run", &self.retry_hint()))?;
         let Some(path) = self.environment.find_program(program) else {
-            let missing = format!("{shown} has to be run, and {program} is not on PATH");
+            let missing = format!("cannot run {shown}: {program} is not on PATH");
             return Err(self.login_needed(&missing, &format!("Install it, then: rolecall login {}", self.source)));
         };
         let Some(tty) = &self.tty else {
-            return Err(
-                self.login_needed(&format!("{shown} has to be run, and there is no terminal to run it on"), &instead)
-            );
+            return Err(self.login_needed(&format!("cannot run {shown}: there is no terminal"), &instead));
         };
         let cannot = |error| self.login_needed(&format!("cannot run {shown}: {error}"), &instead);
         let mut command = Command::new(path);
@@ -249,7 +247,7 @@ impl Prompter {
                             // It is our own child, so this cannot hit anybody else.
                             let _ = child.kill();
                             let _ = child.wait();
-                            let late = format!("{shown} has not ended within {} min", COMMAND_TIMEOUT.as_secs() / 60);
+                            let late = format!("{shown} did not end within {} min", COMMAND_TIMEOUT.as_secs() / 60);
                             return Err(self.login_needed(&late, &instead));
                         }
                     }
@@ -258,7 +256,7 @@ impl Prompter {
         })
     }
 
-    /// How the page is told of, and whether a browser was opened for it.
+    /// Opens the page in a browser if there is one, and prints its address.
     fn print_page(&self, page: &VerificationPage) {
         let is_open =
             self.has_browser && signals::with_default_action(TERMINATION_SIGNALS, || browser::open(&page.url));
@@ -272,7 +270,7 @@ impl Prompter {
         let shown = if browser::is_web_page(&page.url) { page.url.clone() } else { sanitize_for_terminal(&page.url) };
         self.line.print_line(&format!("rolecall: {}: {wanted}\n  {shown}", self.about));
         if page.joined {
-            self.print("this login was begun before, here or elsewhere; whoever confirms it, it is good for all");
+            self.print("this login was started earlier, here or in another terminal; confirm it once for all");
         }
         if !self.line.is_live() {
             let end = format_time::short_time(clock::now(), page.expires, &TimeZone::system());
@@ -291,11 +289,11 @@ impl LoginUi for Prompter {
                     // Its own advice is to do what is being done.
                     Some(refused) => {
                         let message = sanitize_for_terminal(&refused.message);
-                        let told = join_sentences(&message, Some("Wait for the next that the device shows"));
-                        self.line.print_line(&format!("rolecall: {told}"));
+                        let result_text = join_sentences(&message, Some("Wait for the next code on the device"));
+                        self.line.print_line(&format!("rolecall: {result_text}"));
                     }
                     None if self.code_was_asked => {
-                        self.print("one more code is needed: wait for the next that the device shows");
+                        self.print("another MFA code is needed: wait for the next one on the device");
                     }
                     None => {}
                 }
@@ -318,7 +316,7 @@ impl LoginUi for Prompter {
         let wheel = if self.screen.unicode { "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" } else { "|/-\\" };
         let mark = wheel.chars().cycle().nth(self.frames % wheel.chars().count()).unwrap_or('-');
         let left = format_time::time_left(clock::now(), expires);
-        self.line.draw(&format!("{mark} waiting for the browser, {left} (Ctrl-C to leave)"));
+        self.line.draw(&format!("{mark} waiting for the browser, {left} (Ctrl-C to cancel)"));
     }
 
     fn run_command(&mut self, argv: &[String]) -> Result<(), CliError> {
@@ -331,8 +329,8 @@ impl LoginUi for Prompter {
         if status.success() {
             return Ok(());
         }
-        let failed = ErrorBody::new(ErrorCode::LoginFailed, format!("{}: {shown} has failed ({status})", self.about));
-        Err(failed.hint("It has said why above").into())
+        let failed = ErrorBody::new(ErrorCode::LoginFailed, format!("{}: {shown} failed ({status})", self.about));
+        Err(failed.hint("See its output above").into())
     }
 
     fn interruptible<T>(&mut self, call: impl FnOnce() -> T) -> T {
@@ -345,7 +343,7 @@ impl LoginUi for Prompter {
     }
 }
 
-/// A code as somebody types it, with blanks in it or around it.
+/// Parses a typed MFA code, with blanks in it or around it.
 fn parse_code(line: &str) -> Option<Secret<String>> {
     let digits: String = line.chars().filter(|c| !c.is_whitespace()).collect();
     let is_code = digits.len() == CODE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
@@ -365,7 +363,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_has_six_digits_however_it_is_typed() {
+    fn parse_code_six_digits_with_blanks() {
         for good in ["123456", " 123 456 \r", "123456\t"] {
             let request = LoginRequest { code: parse_code(good), ..LoginRequest::default() };
             assert!(serde_json::to_string(&request).unwrap().contains(r#""code":"123456""#), "{good:?}");

@@ -1,4 +1,4 @@
-//! Which source somebody means.
+//! Which source a command is about.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use rolecall_protocol::{
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// The sources that need a person.
+/// The source that needs a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LoginNeed {
     /// This one alone.
@@ -19,7 +19,7 @@ pub(crate) enum LoginNeed {
     None,
 }
 
-/// The source of that name, or that of the profile of that name, which is said.
+/// Returns the source of that name, or the source of the profile of that name, with a note.
 pub(crate) fn find(name: &SourceName, status: &Status) -> Result<SourceName, CliError> {
     let sources = all_names(status);
     if sources.contains(name) {
@@ -38,7 +38,7 @@ pub(crate) fn find(name: &SourceName, status: &Status) -> Result<SourceName, Cli
     Err(ErrorBody::new(ErrorCode::UnknownSource, format!("there is no source \"{name}\"")).hint(hint).into())
 }
 
-/// The one source that needs a person. Several are an error, since each asks for something.
+/// Returns the one source that needs a login. Errors if there are several.
 pub(crate) fn needing_login(status: &Status, now: Timestamp) -> Result<LoginNeed, CliError> {
     let wants = |source: &&SourceStatus| {
         let is_over = source.login.as_ref().is_some_and(|login| login.needs_login(now));
@@ -68,7 +68,7 @@ pub(crate) fn needing_login(status: &Status, now: Timestamp) -> Result<LoginNeed
     }
 }
 
-/// Every source, those of an agent that tells profiles alone included.
+/// All sources. An older agent lists only profiles, so their sources are included.
 pub(crate) fn all_names(status: &Status) -> BTreeSet<SourceName> {
     let sources = status.sources.iter().map(|source| &source.name);
     sources.chain(status.profiles.iter().map(|profile| &profile.source)).cloned().collect()
@@ -110,25 +110,25 @@ mod tests {
     }
 
     #[test]
-    fn a_source_goes_before_a_profile_of_the_same_name() {
+    fn find_source_before_profile() {
         let both = status(
             &json!([source("work", &Value::Null, None), source("prod", &Value::Null, None)]),
             &json!([profile("prod", "work", None), profile("dev", "work", None)]),
         );
-        let told = |name: &str| find(&name.parse().unwrap(), &both).map(|source| source.to_string());
-        assert_eq!(told("prod").unwrap(), "prod");
-        assert_eq!(told("dev").unwrap(), "work");
-        let error = told("wrok").unwrap_err();
+        let result_text = |name: &str| find(&name.parse().unwrap(), &both).map(|source| source.to_string());
+        assert_eq!(result_text("prod").unwrap(), "prod");
+        assert_eq!(result_text("dev").unwrap(), "work");
+        let error = result_text("wrok").unwrap_err();
         assert_eq!(error.code(), 1);
         assert!(error.to_string().starts_with("there is no source \"wrok\". Did you mean work"), "{error}");
-        let error = told("else").unwrap_err();
+        let error = result_text("else").unwrap_err();
         assert_eq!(error.to_string(), "there is no source \"else\". There is: prod, work");
         let none = find(&"x".parse().unwrap(), &status(&json!([]), &json!([]))).unwrap_err();
         assert!(none.to_string().ends_with("rolecall add --help"), "{none}");
     }
 
     #[test]
-    fn the_one_that_needs_a_login_is_found_and_several_are_listed() {
+    fn needing_login_several_are_an_error() {
         let now = "2026-01-02T12:00:00Z".parse().unwrap();
         let needed = |sources: Value, profiles: Value| needing_login(&status(&sources, &profiles), now);
         let over = json!({"kind": "sso", "ends": "2026-01-02T11:00:00Z"});

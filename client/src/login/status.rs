@@ -5,10 +5,10 @@ use rolecall_protocol::{LoginKind, LoginStatus, SourceName};
 
 use crate::format_time;
 
-/// With less than this left, a login that nobody renews is about to end.
+/// A login that is not renewed automatically ends soon if less than this is left.
 const ENDS_SOON_BELOW: SignedDuration = SignedDuration::from_mins(15);
 
-/// How soon a person is needed.
+/// How soon the user has to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
     /// Not that anybody knows.
@@ -22,7 +22,7 @@ pub(crate) enum Urgency {
 }
 
 impl Urgency {
-    /// What the person runs.
+    /// The command that the user runs.
     pub(crate) fn command(self, source: &SourceName) -> Option<String> {
         match self {
             Self::None => None,
@@ -37,13 +37,13 @@ impl Urgency {
 pub(crate) struct LoginSummary {
     /// In words.
     pub(crate) words: String,
-    /// How soon somebody is needed.
+    /// How soon the user has to log in.
     pub(crate) urgency: Urgency,
 }
 
 impl LoginSummary {
-    /// How this one stands; `None` where there is nothing to say, since nobody is needed. `is_needed`: something waits for
-    /// it. `is_served`: profiles have sessions all the same.
+    /// Summarises a login; `None` if the source needs none. `is_needed`: a profile or the source waits for the login.
+    /// `is_served`: profiles have sessions without it.
     pub(crate) fn of(
         login: Option<&LoginStatus>,
         is_needed: bool,
@@ -67,16 +67,16 @@ impl LoginSummary {
                 summary("an MFA code for each session".to_owned(), Urgency::None)
             }
             (LoginKind::Mfa, None, false) => summary("needs an MFA code on first use".to_owned(), Urgency::FirstUse),
-            (LoginKind::Sso, None, false) => summary("nobody is logged in".to_owned(), Urgency::FirstUse),
+            (LoginKind::Sso, None, false) => summary("not logged in".to_owned(), Urgency::FirstUse),
             (LoginKind::Mfa, Some(end), _) => {
                 let left = format_time::duration(end.duration_since(now));
                 let then = if *renews { ", then by command" } else { "" };
-                summary(format!("one MFA code is good for {left} more{then}"), urgency(end, *renews, now))
+                summary(format!("MFA session valid for {left}{then}"), urgency(end, *renews, now))
             }
-            (_, None, true) => summary("signed in, renewed by itself".to_owned(), Urgency::None),
+            (_, None, true) => summary("signed in, renewed automatically".to_owned(), Urgency::None),
             (_, None, false) => summary("signed in".to_owned(), Urgency::None),
             (_, Some(end), true) => summary(
-                format!("signed in until {}, renewed by itself", format_time::short_time(now, end, zone)),
+                format!("signed in until {}, renewed automatically", format_time::short_time(now, end, zone)),
                 Urgency::None,
             ),
             (_, Some(end), false) => {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_login_in_a_few_words() {
+    fn summary_every_kind_of_login() {
         let now = "2026-01-02T12:00:00Z".parse().unwrap();
         let summary = |kind: &str, ends: Option<&str>, renews: bool, is_served: bool| {
             let login = serde_json::json!({"kind": kind, "ends": ends, "renews": renews});
@@ -120,7 +120,7 @@ mod tests {
         let evening = Some("2026-01-02T19:42:00Z");
         for (kind, ends, renews, is_served, words, urgency) in [
             ("sso", evening, false, true, "signed in until 19:42", Urgency::None),
-            ("sso", evening, true, true, "signed in until 19:42, renewed by itself", Urgency::None),
+            ("sso", evening, true, true, "signed in until 19:42, renewed automatically", Urgency::None),
             ("sso", Some("2026-01-03T01:00:00Z"), false, true, "signed in until 2026-01-03 01:00", Urgency::None),
             ("sso", Some("2026-01-02T12:14:59Z"), false, true, "signed in until 12:14, 14 min left", Urgency::Soon),
             (
@@ -128,34 +128,27 @@ mod tests {
                 Some("2026-01-02T12:14:59Z"),
                 true,
                 true,
-                "signed in until 12:14, renewed by itself",
+                "signed in until 12:14, renewed automatically",
                 Urgency::None,
             ),
-            ("sso", Some("2026-01-02T11:00:00Z"), true, true, "signed in, renewed by itself", Urgency::None),
+            ("sso", Some("2026-01-02T11:00:00Z"), true, true, "signed in, renewed automatically", Urgency::None),
             ("sso", Some("2026-01-02T11:00:00Z"), false, true, "login needed", Urgency::Now),
-            ("sso", None, false, true, "nobody is logged in", Urgency::FirstUse),
-            (
-                "mfa",
-                Some("2026-01-02T23:30:00Z"),
-                false,
-                true,
-                "one MFA code is good for 11 h 30 min more",
-                Urgency::None,
-            ),
-            ("mfa", Some("2026-01-02T12:10:00Z"), false, true, "one MFA code is good for 10 min more", Urgency::Soon),
+            ("sso", None, false, true, "not logged in", Urgency::FirstUse),
+            ("mfa", Some("2026-01-02T23:30:00Z"), false, true, "MFA session valid for 11 h 30 min", Urgency::None),
+            ("mfa", Some("2026-01-02T12:10:00Z"), false, true, "MFA session valid for 10 min", Urgency::Soon),
             (
                 "mfa",
                 Some("2026-01-02T12:10:00Z"),
                 true,
                 true,
-                "one MFA code is good for 10 min more, then by command",
+                "MFA session valid for 10 min, then by command",
                 Urgency::None,
             ),
             ("mfa", None, true, false, "codes by command", Urgency::None),
             ("mfa", None, false, false, "needs an MFA code on first use", Urgency::FirstUse),
             ("mfa", None, false, true, "an MFA code for each session", Urgency::None),
             ("mfa", Some("2026-01-02T12:00:00Z"), false, false, "MFA code needed", Urgency::Now),
-            ("aws_login", None, true, true, "signed in, renewed by itself", Urgency::None),
+            ("aws_login", None, true, true, "signed in, renewed automatically", Urgency::None),
             ("moon", None, false, true, "signed in", Urgency::None),
         ] {
             let wanted = Some((words.to_owned(), urgency));
@@ -165,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_needed_whatever_else_is_known() {
+    fn summary_needed_login_is_urgent() {
         let now = Timestamp::UNIX_EPOCH;
         let summary = |kind: Option<&str>| {
             let login = kind.map(|kind| serde_json::json!({"kind": kind}));

@@ -26,7 +26,7 @@ impl Passphrases {
             return Ok(Self::StandardInput);
         }
         let no_terminal =
-            || ErrorBody::new(ErrorCode::Locked, "there is no terminal to ask for a passphrase at").hint(hint);
+            || ErrorBody::new(ErrorCode::Locked, "there is no terminal to ask for a passphrase").hint(hint);
         Ok(Self::Terminal(HiddenPrompt::open().ok_or_else(no_terminal)?))
     }
 
@@ -52,14 +52,14 @@ impl Passphrases {
             let first = self.ask("New passphrase: ")?;
             if first.expose().len() < MIN_PASSPHRASE_BYTES {
                 output::print_note(&format!(
-                    "a passphrase has {MIN_PASSPHRASE_BYTES} characters at least; a few words are as good"
+                    "a passphrase needs at least {MIN_PASSPHRASE_BYTES} characters; several words are enough"
                 ));
                 continue;
             }
-            if self.ask("The same again: ")?.expose() == first.expose() {
+            if self.ask("Confirm passphrase: ")?.expose() == first.expose() {
                 return Ok(first);
             }
-            output::print_note("these are two different ones");
+            output::print_note("the passphrases differ");
         }
         Err(no_input("no passphrase was given"))
     }

@@ -2,7 +2,7 @@
 //!
 //! What a write needs for a moment and takes away itself (a lock for kubectl, a file that is about to be renamed) would
 //! stay for ever if a signal ended the process in between: no destructor runs then. What draws on the whole terminal has
-//! to leave it as it was, and is told of the signal instead.
+//! to leave it as it was, and handles the signal in a thread instead.
 
 use std::io;
 use std::marker::PhantomData;
@@ -50,8 +50,8 @@ pub(crate) fn handle_in_thread(signals: &[Signal], mut tell: impl FnMut(Signal) 
     Ok(())
 }
 
-/// Does something while signals that were handed over do what they do: a child that is started in it can be interrupted,
-/// since it goes by the mask that it was started with.
+/// Does something while signals that were handed over do what they do: a child that is started in `act` inherits
+/// the unblocked mask and can be interrupted.
 pub(crate) fn with_default_action<T>(signals: &[Signal], act: impl FnOnce() -> T) -> T {
     let signals: SigSet = signals.iter().copied().collect();
     let _ = signals.thread_unblock();
@@ -60,8 +60,8 @@ pub(crate) fn with_default_action<T>(signals: &[Signal], act: impl FnOnce() -> T
     done
 }
 
-/// Has a signal that was handed over do what it would have done: end the program, so that whoever started it sees that
-/// it was this signal; or stop it, and then this returns once it goes on.
+/// Has a signal that was handed over do what it would have done: end the program, so that its parent sees
+/// this signal; or stop it, and then this returns once it continues.
 pub(crate) fn raise_default(signal: Signal) {
     let alone: SigSet = [signal].into_iter().collect();
     let _ = alone.thread_unblock();
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_wait_until_the_last_guard_has_gone() {
+    fn defer_signals_nested_guards_keep_blocking() {
         assert_eq!(are_deferred(), Some(false));
         let outer = defer_signals();
         drop(defer_signals());

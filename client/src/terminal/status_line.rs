@@ -16,14 +16,14 @@ use crate::terminal::tty::{self, Tty, TypedLine};
 
 /// What would end the program in the middle of a line.
 pub(crate) const TERMINATION_SIGNALS: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-/// How long whoever is about to end waits for somebody who draws.
+/// How long the signal thread waits for a thread that is writing.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often it is looked whether they have done so.
+/// How often it looks again.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// Goes to the line's beginning and clears it.
 const CLEAR_LINE: &str = "\r\u{1b}[K";
 
-/// Where it is talked.
+/// Where the line is written.
 #[derive(Debug)]
 pub(crate) enum Sink {
     /// Standard error.
@@ -41,11 +41,11 @@ enum LineState {
     Drawn,
     /// A question, with the cursor behind it.
     Asking,
-    /// Another program's.
+    /// In use by a child process.
     HandedToChild,
 }
 
-/// The line, shared with whoever is told of signals.
+/// The last line of the terminal, shared with the thread that handles signals.
 #[derive(Debug, Clone)]
 pub(crate) struct StatusLine(Arc<Shared>);
 
@@ -107,7 +107,7 @@ impl StatusLine {
         typed
     }
 
-    /// Leaves the terminal to another program, which is the one that Ctrl-C is for meanwhile.
+    /// Runs `act` while another program has the terminal. Ctrl-C is for that program then.
     pub(crate) fn hand_to_child<T>(&self, act: impl FnOnce() -> T) -> T {
         *self.state() = LineState::HandedToChild;
         let done = act();
@@ -120,8 +120,7 @@ impl StatusLine {
         self.0.is_live
     }
 
-    /// The line, once nobody writes to it. `None` where somebody is in the middle of a write and stays there: to a terminal
-    /// that was stopped, say.
+    /// The state, once no thread writes. `None` if a write does not end, for example to a stopped terminal.
     fn try_state(&self) -> Option<MutexGuard<'_, LineState>> {
         let deadline = Deadline::after(LOCK_TIMEOUT);
         loop {
@@ -134,9 +133,9 @@ impl StatusLine {
         }
     }
 
-    /// A signal has come that would end the program.
+    /// Restores the line, and lets the signal end the program. A child that has the terminal gets Ctrl-C alone.
     fn on_signal(&self, signal: Signal) {
-        // Held to the end, so that nobody draws after it.
+        // Held until the program ends, so that no thread draws after it.
         let held = self.try_state();
         match held.as_deref().copied().unwrap_or(LineState::Empty) {
             LineState::HandedToChild if matches!(signal, Signal::SIGINT | Signal::SIGQUIT) => return,

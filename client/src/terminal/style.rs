@@ -29,7 +29,7 @@ impl Screen {
         Self { unicode, width: size().0 }
     }
 
-    /// The same terminal as it is now, and how many rows it has: somebody may have resized it.
+    /// The same terminal as it is now, and its rows, after a resize.
     pub(crate) fn resized(self) -> (Self, Option<usize>) {
         let (width, rows) = size();
         (Self { width, ..self }, rows)
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_is_never_empty_while_something_is_left() {
+    fn bar_one_second_left_shows_a_cell() {
         let screen = Screen { unicode: false, width: None };
         let bar = |left, whole| screen.bar(SignedDuration::from_secs(left), SignedDuration::from_secs(whole));
         assert_eq!(bar(3600, 3600), "################");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paragraph_is_cut_between_words_and_never_in_one() {
+    fn paragraph_wraps_between_words() {
         let shown = |width, text: &str| {
             let lines = Screen { unicode: true, width }.paragraph("! ", text, "(2 h ago)");
             lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect::<Vec<_>>()
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_locale_decides_on_ascii() {
+    fn detect_locale_selects_unicode() {
         let screen = |pairs: &[(&str, &str)]| {
             Screen::detect(&pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
         };

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_without_trailing_blanks() {
+    fn render_columns_line_up() {
         assert_eq!(
             sample(None),
             "  NAME     CLUSTER                 USED
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_goes_in_its_order_and_then_is_cut() {
+    fn render_narrow_drops_columns_then_cuts() {
         assert_eq!(
             sample(Some(40)),
             "  NAME     CLUSTER

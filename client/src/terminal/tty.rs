@@ -1,4 +1,4 @@
-//! The terminal that a person is at, whatever standard input and output are: `/dev/tty`.
+//! The controlling terminal, `/dev/tty`, independent of standard input and output.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,26 +11,26 @@ use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcget
 
 use crate::clock::Deadline;
 
-/// The longest line that somebody types, in bytes.
+/// The longest typed line, in bytes.
 const MAX_LINE_BYTES: usize = 1024;
 
 /// The controlling terminal.
 #[derive(Debug, Clone)]
 pub(crate) struct Tty(Arc<File>);
 
-/// What somebody has typed.
+/// The answer to a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TypedLine {
     /// A line, without its end.
     Line(String),
     /// The end of the input (Ctrl-D), or the terminal has gone.
     End,
-    /// Nothing in time.
+    /// No line before the deadline.
     Timeout,
 }
 
 impl Tty {
-    /// The one of this process, if it has one.
+    /// Opens the terminal of this process, if it has one.
     pub(crate) fn open() -> Option<Self> {
         let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits().cast_signed();
         // Without NONBLOCK a modem line without a carrier would be waited for; afterwards it would be in the way.
@@ -40,7 +40,7 @@ impl Tty {
         Some(Self(Arc::new(file)))
     }
 
-    /// Whether it is ours to ask on: this process is in its foreground, and no program has put it into a mode of its own
+    /// Whether a question can be asked: this process is in its foreground, and no program has put it into a mode of its own
     /// (k9s and the like draw on the whole of it, and take every key).
     pub(crate) fn is_available(&self) -> bool {
         let is_ours = rustix::termios::tcgetpgrp(&*self.0).is_ok_and(|group| group == rustix::process::getpgrp());
@@ -58,7 +58,7 @@ impl Tty {
         let _ = (&*self.0).write_all(text.as_bytes());
     }
 
-    /// Forgets what was typed before there was a question: it was meant for somebody else.
+    /// Discards what was typed before the question: it was meant for another program.
     pub(crate) fn discard_typed_input(&self) {
         let _ = rustix::termios::tcflush(&*self.0, QueueSelector::IFlush);
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_however_it_comes() {
+    fn read_line_in_parts_is_joined() {
         let (tty, mut theirs) = pair();
         theirs.write_all(b"12").unwrap();
         let reader = std::thread::spawn(move || tty.read_line(Some(soon())));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_and_the_deadline_are_told_apart() {
+    fn read_line_end_and_timeout_differ() {
         let (tty, theirs) = pair();
         assert_eq!(tty.read_line(Some(Deadline::after(Duration::from_millis(20)))), TypedLine::Timeout);
         assert_eq!(tty.read_line(Some(Deadline::after(Duration::ZERO))), TypedLine::Timeout);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_cut_and_what_is_no_terminal_is_not_free() {
+    fn read_line_without_end_is_cut() {
         let (tty, mut theirs) = pair();
         assert!(!tty.is_available());
         assert_eq!(tty.width(), None);

@@ -1,8 +1,8 @@
-//! A login that is offered where kubectl needs one: to a person who is certainly there, and once.
+//! Offers a login on the terminal when kubectl needs one.
 //!
 //! Nothing here runs before the daemon has said that a login is needed. Standard input is never read (it may be a manifest
-//! that kubectl is about to apply) and standard output stays kubectl's: it is asked on the terminal itself. Where anything
-//! is in doubt, nobody is asked, and the answer is the line that says what to run.
+//! that kubectl is about to apply) and standard output stays kubectl's: the question is on the terminal itself. In
+//! doubt there is no question, and the error names the command to run.
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -31,7 +31,8 @@ const DECLINED_TTL: SignedDuration = SignedDuration::from_mins(1);
 /// How long it is asked which source it is.
 const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The token after a login, where somebody is there for it and wants it; else the daemon's refusal.
+/// Offers a login and returns the token after it. Errors with the daemon's refusal if there is no user to ask, or the user
+/// declines.
 pub(super) fn offer_login(
     daemon: &Daemon,
     name: &ProfileName,
@@ -48,7 +49,7 @@ pub(super) fn offer_login(
     let Some(mut prompt_lock) = PromptLock::acquire(daemon.socket(), &profile.source) else {
         return Err(refusal.into());
     };
-    // Whoever had the turn before us may have logged in.
+    // The process that held the lock before may have logged in.
     let refusal = match token() {
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => body,
         other => return other.map_err(|error| error.with_subject(name)),
@@ -66,8 +67,8 @@ pub(super) fn offer_login(
     token().map_err(|error| error.with_subject(name))
 }
 
-/// The terminal of a person who can be asked: kubectl says that one is there, sees what we say, and has not given the
-/// terminal to anybody else.
+/// The terminal, if the user can be asked: kubectl is interactive, standard error is a terminal, and no other program
+/// uses the terminal.
 fn interactive_tty(info: &[u8]) -> Option<Tty> {
     let is_wanted = !location::no_prompt() && ExecInfo::parse(info).is_ok_and(|info| info.interactive);
     if !is_wanted || !std::io::stderr().is_terminal() {
@@ -76,20 +77,19 @@ fn interactive_tty(info: &[u8]) -> Option<Tty> {
     Tty::open().filter(Tty::is_available)
 }
 
-/// The right to ask, which one process has at a time. While it is held, and for a while after it was used in vain,
-/// nobody else is asked.
+/// A lock for the question: one process asks at a time, and not again within a minute after a no.
 #[derive(Debug)]
 struct PromptLock {
     declined_marker: PathBuf,
-    /// Whether somebody was asked, and has not logged in yet.
+    /// Whether the user was asked and has not logged in yet.
     is_asking: bool,
     /// Locked for as long as it is open.
     _lock: File,
 }
 
 impl PromptLock {
-    /// Takes it; `None` where somebody else has it, or somebody said no for this source a short while ago. The socket's
-    /// folder was found to be private by whoever connected.
+    /// Takes the lock; `None` if another process has it, or the user declined for this source within the last minute. The
+    /// socket's folder was checked to be private when the client connected.
     fn acquire(socket: &Path, source: &SourceName) -> Option<Self> {
         let lock = lock(&socket.with_extension("prompt")).ok()?;
         let declined_marker = socket.with_extension(format!("declined-{source}"));
@@ -97,14 +97,14 @@ impl PromptLock {
         is_free.then_some(Self { declined_marker, is_asking: false, _lock: lock })
     }
 
-    /// Somebody is being asked. That counts as a no until it is a yes: whoever presses Ctrl-C has answered too.
+    /// Records the question. It counts as declined until the login succeeds: Ctrl-C is a no.
     fn mark_asked(&mut self) {
         self.is_asking = true;
         // Where it cannot be left, the next run asks again; nothing is said of that.
         let _ = marker_file::touch(&self.declined_marker);
     }
 
-    /// Somebody has logged in; when that is needed again, it is asked again.
+    /// The user has logged in: the next time a login is needed, the question comes again.
     fn clear_declined(&mut self) {
         self.is_asking = false;
         let _ = std::fs::remove_file(&self.declined_marker);
@@ -119,7 +119,7 @@ impl Drop for PromptLock {
     }
 }
 
-/// A file that is locked until it is closed; an error where somebody else has locked it.
+/// Opens and locks a file; an error if another process has locked it.
 fn lock(path: &Path) -> std::io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
     let file = std::fs::OpenOptions::new()
@@ -144,22 +144,22 @@ mod tests {
     }
 
     #[test]
-    fn one_asks_at_a_time_whatever_the_source() {
+    fn prompt_lock_is_exclusive() {
         let (_folder, socket, [work, partner]) = place();
         let prompt_lock = PromptLock::acquire(&socket, &work).unwrap();
         assert!(PromptLock::acquire(&socket, &work).is_none() && PromptLock::acquire(&socket, &partner).is_none());
         drop(prompt_lock);
-        assert!(PromptLock::acquire(&socket, &work).is_some(), "nobody was asked");
+        assert!(PromptLock::acquire(&socket, &work).is_some(), "the user was not asked");
         assert!(PromptLock::acquire(&socket, &partner).is_some());
     }
 
     #[test]
-    fn a_no_counts_for_a_minute_and_for_one_source() {
+    fn prompt_lock_declined_source_waits_a_minute() {
         let (folder, socket, [work, partner]) = place();
         let declined_marker = folder.path().join("agent.declined-work");
         let mut prompt_lock = PromptLock::acquire(&socket, &work).unwrap();
         prompt_lock.mark_asked();
-        assert!(declined_marker.exists(), "whoever is killed now has said no");
+        assert!(declined_marker.exists(), "a killed prompt counts as a no");
         drop(prompt_lock);
         assert!(PromptLock::acquire(&socket, &work).is_none());
         assert!(PromptLock::acquire(&socket, &partner).is_some());
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_of_ours_is_left_alone() {
+    fn prompt_lock_link_is_refused() {
         let (folder, socket, [work, _]) = place();
         let elsewhere = folder.path().join("elsewhere");
         std::fs::write(&elsewhere, "").unwrap();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_there_unless_kubectl_says_so() {
+    fn interactive_tty_needs_an_interactive_kubectl() {
         // In a test there is no terminal either way; that there is one is for the tests with one.
         for info in ["", "{", r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#] {
             assert!(interactive_tty(info.as_bytes()).is_none(), "{info}");

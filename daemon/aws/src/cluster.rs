@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rolecall_protocol::{Cluster, ClusterName, ErrorBody, Region, similar_names};
+use rolecall_protocol::{Cluster, ClusterName, ErrorBody, HttpUrl, Region, similar_names};
 use sha2::{Digest, Sha256};
 
 use crate::client::Aws;
@@ -42,24 +42,25 @@ pub async fn describe(
         return Err(fail(AwsError::new(AwsErrorKind::Rejected, format!("EKS has no address for {region}")), vec![]));
     };
     match client.describe_cluster(name.as_str()).await {
-        Ok(Some(found)) => accept(&found, name, region).map_err(|message| fail(AwsError::garbled(message), vec![])),
-        Ok(None) => Err(fail(AwsError::garbled("EKS answered without a cluster"), vec![])),
+        Ok(Some(found)) => cluster_from_response(&found, name, region)
+            .map_err(|message| fail(AwsError::invalid_response(message), vec![])),
+        Ok(None) => Err(fail(AwsError::invalid_response("EKS answered without a cluster"), vec![])),
         Err(error) => {
-            let error = AwsError::of(&error);
-            let others = if error.kind == AwsErrorKind::NotFound { list(&client).await } else { vec![] };
+            let error = AwsError::from_sdk(&error);
+            let others = if error.kind == AwsErrorKind::NotFound { list_clusters(&client).await } else { vec![] };
             Err(fail(error, others))
         }
     }
 }
 
 /// The first page of clusters, for a better message; nothing if that is not allowed either.
-async fn list(client: &EksClient<'_>) -> Vec<String> {
+async fn list_clusters(client: &EksClient<'_>) -> Vec<String> {
     client.list_clusters().await.unwrap_or_default()
 }
 
-fn accept(found: &EksCluster, name: &ClusterName, region: &Region) -> Result<Cluster, &'static str> {
+fn cluster_from_response(found: &EksCluster, name: &ClusterName, region: &Region) -> Result<Cluster, &'static str> {
     let server = match found.endpoint.as_deref() {
-        Some(server) if server.starts_with("https://") && server.chars().all(|c| c.is_ascii_graphic()) => server,
+        Some(server) if HttpUrl::parse(server).is_ok_and(|url| url.is_https()) => server,
         Some(_) => return Err("EKS answered with an endpoint that is not an https URL"),
         None => return Err("it has no endpoint yet; its status is not ACTIVE"),
     };
@@ -97,7 +98,7 @@ impl ClusterError {
         let Self { cluster, region, error, .. } = self;
         let (message, hint) = match error.kind {
             AwsErrorKind::NotFound => {
-                (format!("there is no cluster \"{cluster}\" in {region} of this account"), self.instead())
+                (format!("there is no cluster \"{cluster}\" in {region} of this account"), self.suggestion())
             }
             AwsErrorKind::Denied => (
                 format!("the cluster {cluster} may not be described: {}", error.message),
@@ -111,7 +112,7 @@ impl ClusterError {
         ErrorBody::new(error.kind.code(), message).hint(hint)
     }
 
-    fn instead(&self) -> String {
+    fn suggestion(&self) -> String {
         let near = similar_names(self.cluster.as_str(), self.others.iter().map(String::as_str));
         match (near.first(), self.others.as_slice()) {
             (Some(near), _) => format!("Did you mean \"{near}\"?"),

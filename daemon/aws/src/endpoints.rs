@@ -14,43 +14,43 @@ use rolecall_core::config::network::{Endpoints, Network, Service};
 /// What AWS's files call the address of a service.
 const ENDPOINT_KEY: &str = "endpoint_url";
 /// A section of AWS's files that is ours, where a profile has none for its services.
-const SERVICES: &str = "rolecall-endpoints";
+const SERVICES_SECTION: &str = "rolecall-endpoints";
 
 /// How AWS is reached, and the client that does.
 #[derive(Debug)]
-pub(crate) struct Wiring {
+pub(crate) struct ActiveNetwork {
     pub(crate) network: Arc<Network>,
     pub(crate) http: SharedHttpClient,
     /// Whether the client came from outside, and stays whatever the configuration says.
-    pub(crate) is_given: bool,
+    pub(crate) is_injected: bool,
 }
 
-impl Wiring {
+impl ActiveNetwork {
     /// The same for another network; a client on the same way stays.
     pub(crate) fn for_network(&self, network: &Arc<Network>, clock: &Clock) -> Self {
-        let http = if self.is_given || self.network.way == network.way {
+        let http = if self.is_injected || self.network.path == network.path {
             self.http.clone()
         } else {
-            http::http_client(clock.clone(), &network.way)
+            http::http_client(clock.clone(), &network.path)
         };
-        Self { network: Arc::clone(network), http, is_given: self.is_given }
+        Self { network: Arc::clone(network), http, is_injected: self.is_injected }
     }
 }
 
 /// What stands above AWS's own files for the SDK's providers of a profile's credentials, if anything does: they find
 /// addresses in files alone.
-pub(crate) fn above(endpoints: &Endpoints, profile: &str, services: Option<&str>) -> Option<String> {
-    let mut above = match services {
+pub(crate) fn overrides(endpoints: &Endpoints, profile: &str, services: Option<&str>) -> Option<String> {
+    let mut overrides = match services {
         Some(services) => format!("[services {services}]\n"),
-        None => format!("[profile {profile}]\nservices = {SERVICES}\n[services {SERVICES}]\n"),
+        None => format!("[profile {profile}]\nservices = {SERVICES_SECTION}\n[services {SERVICES_SECTION}]\n"),
     };
     let mut is_empty = true;
     for (service, url) in endpoints.iter() {
         // Writing to a string does not fail.
-        let _ = writeln!(above, "{} =\n  {ENDPOINT_KEY} = {url}", service.name());
+        let _ = writeln!(overrides, "{} =\n  {ENDPOINT_KEY} = {url}", service.name());
         is_empty = false;
     }
-    (!is_empty).then_some(above)
+    (!is_empty).then_some(overrides)
 }
 
 /// The key under which a service's client looks for its address.
@@ -61,23 +61,23 @@ pub(crate) fn endpoint_key(service: Service) -> Option<ServiceConfigKey<'static>
 
 /// Where a client finds its service's address: in `[endpoints]`, else in AWS's files.
 #[derive(Debug)]
-pub(crate) struct Addresses {
+pub(crate) struct EndpointUrls {
     network: Arc<Network>,
-    of_files: SdkConfig,
+    from_files: SdkConfig,
 }
 
-impl Addresses {
-    pub(crate) fn new(network: &Arc<Network>, of_files: SdkConfig) -> Self {
-        Self { network: Arc::clone(network), of_files }
+impl EndpointUrls {
+    pub(crate) fn new(network: &Arc<Network>, from_files: SdkConfig) -> Self {
+        Self { network: Arc::clone(network), from_files }
     }
 }
 
-impl LoadServiceConfig for Addresses {
+impl LoadServiceConfig for EndpointUrls {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let own = Service::of_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
-        match own.and_then(|service| self.network.endpoints.of(service)) {
+        let own = Service::from_sdk_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
+        match own.and_then(|service| self.network.endpoints.get(service)) {
             Some(url) => Some(url.as_str().to_owned()),
-            None => self.of_files.service_config()?.load_config(key),
+            None => self.from_files.service_config()?.load_config(key),
         }
     }
 }

@@ -11,8 +11,8 @@ use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
 pub use crate::causes::{causes, innermost};
 use crate::http::InsecureEndpoint;
 use crate::texts;
-use rolecall_core::circuit_breaker::ALONE_MAX;
-use rolecall_core::circuit_breaker::Open;
+use rolecall_core::circuit_breaker::CircuitOpen;
+use rolecall_core::circuit_breaker::MAX_OPEN_FOR;
 
 /// What went wrong with a call to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct AwsError {
     /// How long no other call makes sense, where somebody said so.
     pub retry_after: Option<Duration>,
     /// Whether no call was made, and this is what the last one came to: the endpoint is left alone.
-    pub is_repeated: bool,
+    pub is_breaker_open: bool,
 }
 
 /// What an error of AWS means for what we do next (B8).
@@ -35,13 +35,13 @@ pub enum AwsErrorKind {
     /// The request cannot be fulfilled as it is. Lasts until somebody changes the configuration.
     Rejected,
     /// The credentials that signed are not, or no longer, good.
-    BaseRejected,
+    CredentialsRejected,
     /// Fewer calls, please.
     Throttled,
     /// No answer, or AWS has last_failure.
     Unreachable,
     /// An answer that is not AWS's own: a captive portal, a truncated document.
-    Garbled,
+    InvalidResponse,
     /// The request's time is too far from AWS's.
     Clock,
     /// The thing does not exist.
@@ -55,22 +55,24 @@ impl AwsErrorKind {
     /// AWS's answer.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled | Self::Clock)
+        matches!(self, Self::Throttled | Self::Unreachable | Self::InvalidResponse | Self::Clock)
     }
 
     /// Whether it says something about the endpoint, rather than about what was asked of it.
     #[must_use]
-    pub const fn is_of_the_endpoint(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unreachable | Self::Garbled)
+    pub const fn is_endpoint_failure(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unreachable | Self::InvalidResponse)
     }
 
     /// What has to happen for it to end.
     #[must_use]
     pub const fn class(self) -> ErrorClass {
         match self {
-            Self::Throttled | Self::Unreachable | Self::Garbled => ErrorClass::Retry,
+            Self::Throttled | Self::Unreachable | Self::InvalidResponse => ErrorClass::Retry,
             Self::Clock => ErrorClass::Clock,
-            Self::Denied | Self::Rejected | Self::BaseRejected | Self::NotFound | Self::Insecure => ErrorClass::Change,
+            Self::Denied | Self::Rejected | Self::CredentialsRejected | Self::NotFound | Self::Insecure => {
+                ErrorClass::Change
+            }
         }
     }
 
@@ -80,9 +82,9 @@ impl AwsErrorKind {
         match self {
             Self::Denied => ErrorCode::AccessDenied,
             Self::Rejected | Self::Insecure => ErrorCode::ConfigInvalid,
-            Self::BaseRejected => ErrorCode::SourceUnavailable,
+            Self::CredentialsRejected => ErrorCode::SourceUnavailable,
             Self::Throttled => ErrorCode::Throttled,
-            Self::Unreachable | Self::Garbled => ErrorCode::AwsUnavailable,
+            Self::Unreachable | Self::InvalidResponse => ErrorCode::AwsUnavailable,
             Self::Clock => ErrorCode::ClockSkewed,
             Self::NotFound => ErrorCode::ClusterNotFound,
         }
@@ -92,16 +94,16 @@ impl AwsErrorKind {
 impl AwsError {
     /// An error that says no time.
     pub fn new(kind: AwsErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, is_repeated: false }
+        Self { kind, message: message.into(), retry_after: None, is_breaker_open: false }
     }
 
     /// An error of ours about what AWS answered.
-    pub fn garbled(message: impl Into<String>) -> Self {
-        Self::new(AwsErrorKind::Garbled, message)
+    pub fn invalid_response(message: impl Into<String>) -> Self {
+        Self::new(AwsErrorKind::InvalidResponse, message)
     }
 
     /// Tells what an error of the SDK means.
-    pub fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+    pub fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
@@ -109,13 +111,13 @@ impl AwsError {
             SdkError::ServiceError(service) => {
                 let meta = service.err();
                 let status = service.raw().status().as_u16();
-                let said = Self::of_answer(status, meta.code(), meta.message().unwrap_or_default());
+                let said = Self::from_response(status, meta.code(), meta.message().unwrap_or_default());
                 Self { retry_after: retry_after(service.raw()), ..said }
             }
             SdkError::TimeoutError(_) => Self::new(AwsErrorKind::Unreachable, "no answer in time"),
             SdkError::ResponseError(answer) => {
-                let garbled = Self::garbled("the answer is not one of AWS's");
-                Self { retry_after: retry_after(answer.raw()), ..garbled }
+                let invalid = Self::invalid_response("the answer is not one of AWS's");
+                Self { retry_after: retry_after(answer.raw()), ..invalid }
             }
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) if is_insecure(error) => {
                 Self::new(AwsErrorKind::Insecure, InsecureEndpoint.to_string())
@@ -126,7 +128,7 @@ impl AwsError {
     }
 
     /// Tells what an answer means (eks-auth-facts, 3.4): the code if there is one, else the status.
-    fn of_answer(status: u16, code: Option<&str>, message: &str) -> Self {
+    fn from_response(status: u16, code: Option<&str>, message: &str) -> Self {
         let kind = match (code, status) {
             (Some(code), _) if code.contains("Throttl") || code.contains("TooManyRequests") => AwsErrorKind::Throttled,
             (Some("RequestLimitExceeded" | "SlowDown"), _) | (_, 429) => AwsErrorKind::Throttled,
@@ -145,14 +147,16 @@ impl AwsError {
                     | "InvalidSignatureException",
                 ),
                 _,
-            ) => AwsErrorKind::BaseRejected,
+            ) => AwsErrorKind::CredentialsRejected,
             (Some("IDPCommunicationError" | "ServiceUnavailable" | "InternalFailure"), _) | (_, 500..) => {
                 AwsErrorKind::Unreachable
             }
             (Some(code), _) if code.starts_with("AccessDenied") => AwsErrorKind::Denied,
             (Some("ResourceNotFoundException"), _) => AwsErrorKind::NotFound,
             (Some(_), _) => AwsErrorKind::Rejected,
-            (None, _) => return Self::garbled(format!("an answer with status {status} that is not one of AWS's")),
+            (None, _) => {
+                return Self::invalid_response(format!("an answer with status {status} that is not one of AWS's"));
+            }
         };
         let message = match (code, message) {
             (Some(code), "") => format!("{code} (status {status})"),
@@ -163,17 +167,17 @@ impl AwsError {
     }
 }
 
-impl From<Open<Self>> for AwsError {
+impl From<CircuitOpen<Self>> for AwsError {
     /// What the last caller was told, and for how long it holds.
-    fn from(open: Open<Self>) -> Self {
-        Self { retry_after: Some(open.rest), is_repeated: true, ..Self::clone(&open.failure) }
+    fn from(open: CircuitOpen<Self>) -> Self {
+        Self { retry_after: Some(open.retry_after), is_breaker_open: true, ..Self::clone(&open.failure) }
     }
 }
 
 /// How long a service asks to be left alone: seconds (RFC 9110, 10.2.3). AWS does not send the other form, a date.
 fn retry_after(answer: &HttpResponse) -> Option<Duration> {
     let asked = answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)?;
-    Some(asked.min(ALONE_MAX))
+    Some(asked.min(MAX_OPEN_FOR))
 }
 
 fn is_insecure(error: &(dyn Error + 'static)) -> bool {
@@ -186,16 +190,23 @@ mod tests {
 
     #[test]
     fn errors_by_class() {
-        use AwsErrorKind::{BaseRejected, Clock, Denied, Garbled, NotFound, Rejected, Throttled, Unreachable};
+        use AwsErrorKind::{
+            Clock, CredentialsRejected, Denied, InvalidResponse, NotFound, Rejected, Throttled, Unreachable,
+        };
         for (status, code, message, kind) in [
             (403, Some("AccessDenied"), "User: x is not authorized", Denied),
             (400, Some("AccessDeniedException"), "", Denied),
             (400, Some("ValidationError"), "", Rejected),
             (400, Some("PackedPolicyTooLarge"), "", Rejected),
             (403, Some("RegionDisabledException"), "", Rejected),
-            (403, Some("ExpiredToken"), "", BaseRejected),
-            (403, Some("InvalidClientTokenId"), "", BaseRejected),
-            (403, Some("SignatureDoesNotMatch"), "The request signature we calculated does not match", BaseRejected),
+            (403, Some("ExpiredToken"), "", CredentialsRejected),
+            (403, Some("InvalidClientTokenId"), "", CredentialsRejected),
+            (
+                403,
+                Some("SignatureDoesNotMatch"),
+                "The request signature we calculated does not match",
+                CredentialsRejected,
+            ),
             (403, Some("SignatureDoesNotMatch"), "Signature expired: 2026…", Clock),
             (403, Some("SignatureDoesNotMatch"), "Signature not yet current: 2026…", Clock),
             (403, Some("RequestTimeTooSkewed"), "", Clock),
@@ -205,9 +216,9 @@ mod tests {
             (503, Some("ServiceUnavailable"), "", Unreachable),
             (500, None, "", Unreachable),
             (404, Some("ResourceNotFoundException"), "No cluster found", NotFound),
-            (400, None, "<html>", Garbled),
+            (400, None, "<html>", InvalidResponse),
         ] {
-            assert_eq!(AwsError::of_answer(status, code, message).kind, kind, "{status} {code:?} {message}");
+            assert_eq!(AwsError::from_response(status, code, message).kind, kind, "{status} {code:?} {message}");
         }
     }
 }

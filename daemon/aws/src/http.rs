@@ -1,8 +1,8 @@
-//! The HTTP client under everything that talks to AWS, the SDK's credential providers too: nothing leaves this machine over
-//! plain HTTP, no answer is read beyond a bound, and the clock learns from every answer.
+//! The HTTP client of every call to AWS, including those of the SDK's credential providers. It sends nothing to another
+//! machine over plain HTTP, limits the size of responses, and sets the clock from their `Date` header.
 //!
-//! No connection is kept for later. AWS is called a few times an hour, so a pool would save nothing; and after a nap, on
-//! another network, a kept connection is one that swallows the first request (B10).
+//! It keeps no connection open. AWS is called a few times an hour, so a pool would save nothing. After sleep, on another
+//! network, the first request on an old connection would get no response (B10).
 
 use std::error::Error;
 use std::fmt;
@@ -27,42 +27,41 @@ use http_body_util::Limited;
 
 use rolecall_core::clock::{Clock, ClockSample};
 use rolecall_core::config::network::{NetworkPath, Proxy};
-use rolecall_core::config::url::{host_of, is_loopback, is_loopback_host};
+use rolecall_protocol::HttpUrl;
 
-/// How long a name may take to become an address (B12); the system's own patience is minutes.
-const DNS: Duration = Duration::from_secs(2);
-/// The most that is read of an answer, in bytes (E4). AWS's own have a few kilobytes.
-const MAX_ANSWER: usize = 1024 * 1024;
-/// Where EC2 and ECS hand out the credentials of the machine itself, over plain HTTP by design: link-local addresses, which
-/// no router forwards.
-const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"];
+/// How long a DNS lookup may take (B12). The system's own timeout is minutes.
+const DNS_TIMEOUT: Duration = Duration::from_secs(2);
+/// The largest response body, in bytes (E4). Responses of AWS have a few kilobytes.
+const MAX_RESPONSE_BODY: usize = 1024 * 1024;
+/// The metadata services of EC2 and ECS. They use plain HTTP by design, on link-local addresses, which no router forwards.
+const METADATA_HOSTS: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"];
 
-/// The SDK's own client, behind the wall, on that way.
+/// Returns the SDK's HTTP client, restricted, for a network path.
 #[must_use]
-pub fn http_client(clock: Clock, way: &NetworkPath) -> SharedHttpClient {
-    let roots = way
+pub fn http_client(clock: Clock, path: &NetworkPath) -> SharedHttpClient {
+    let roots = path
         .ca_bundle
         .as_ref()
         .map_or_else(TrustStore::default, |bundle| TrustStore::default().with_pem_certificate(bundle.pem()));
-    // Fails for no trust store.
+    // `build` always succeeds.
     let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
-    let proxied = way.proxy.as_ref().and_then(through).map(|proxy| client(tls.clone(), proxy));
+    let proxied = path.proxy.as_ref().and_then(proxy_config).map(|proxy| client(tls.clone(), proxy));
     SharedHttpClient::new(RestrictedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
 }
 
-/// Any client behind the wall.
+/// Restricts another HTTP client in the same way.
 #[must_use]
 pub fn restrict(client: SharedHttpClient, clock: Clock) -> SharedHttpClient {
     SharedHttpClient::new(RestrictedClient { direct: client, proxied: None, clock })
 }
 
-/// A proxy as the client knows it. What the configuration takes for a URL it takes too.
-fn through(proxy: &Proxy) -> Option<ProxyConfig> {
+/// The proxy settings of the SDK. The SDK accepts each URL that the configuration accepts.
+fn proxy_config(proxy: &Proxy) -> Option<ProxyConfig> {
     let config = ProxyConfig::https(proxy.url().expose().as_str());
     if config.is_err() {
-        tracing::error!(%proxy, "The proxy's URL is none");
+        tracing::error!(%proxy, "proxy URL rejected by the SDK");
     }
-    Some(config.ok()?.no_proxy(&proxy.except))
+    Some(config.ok()?.no_proxy(&proxy.no_proxy))
 }
 
 fn client(tls: TlsContext, proxy: ProxyConfig) -> SharedHttpClient {
@@ -77,11 +76,11 @@ fn client(tls: TlsContext, proxy: ProxyConfig) -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().build_with_connector_fn(connect)
 }
 
-/// The endpoint is plain HTTP on another machine; nothing was sent.
+/// The endpoint is plain HTTP on another machine, or its URL is malformed. The request was not sent.
 #[derive(Debug)]
 pub struct InsecureEndpoint;
 
-/// Says nothing of its clients, which know the proxy's password.
+/// Debug output leaves out the clients, which hold the proxy's password.
 struct RestrictedClient {
     direct: SharedHttpClient,
     proxied: Option<SharedHttpClient>,
@@ -94,7 +93,7 @@ struct RestrictedConnector {
     clock: Clock,
 }
 
-/// The system's resolver, with a limit.
+/// The system's resolver with a timeout.
 #[derive(Debug, Clone, Copy)]
 struct Resolver;
 
@@ -123,20 +122,20 @@ impl HttpConnector for RestrictedConnector {
         if !may_send_to(request.uri()) {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(InsecureEndpoint))));
         }
-        let connector = self.proxied.as_ref().filter(|_| is_far(request.uri())).unwrap_or(&self.direct);
-        // A service that judges signatures; not a server of credentials on this very machine, which has this machine's time.
-        let tells_time = request.headers().get("authorization").is_some_and(|said| said.starts_with("AWS4-"));
+        let connector = self.proxied.as_ref().filter(|_| may_use_proxy(request.uri())).unwrap_or(&self.direct);
+        // The service checks signatures, so its clock counts. A metadata service gets no signature.
+        let is_signed = request.headers().get("authorization").is_some_and(|value| value.starts_with("AWS4-"));
         let is_authenticated = request.uri().starts_with("https://");
-        let (clock, sent) = (self.clock.clone(), self.clock.read());
-        let answer = connector.call(request);
+        let (clock, sent) = (self.clock.clone(), self.clock.sample());
+        let response = connector.call(request);
         HttpConnectorFuture::new(async move {
-            let mut answer = answer.await?;
-            if tells_time {
-                learn(&clock, sent, is_authenticated, answer.headers());
+            let mut response = response.await?;
+            if is_signed {
+                update_clock(&clock, sent, is_authenticated, response.headers());
             }
-            let body = answer.take_body();
-            *answer.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_ANSWER));
-            Ok(answer)
+            let body = response.take_body();
+            *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_RESPONSE_BODY));
+            Ok(response)
         })
     }
 }
@@ -145,17 +144,21 @@ impl ResolveDns for Resolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(async move {
             let failed = |error: io::Error| ResolveDnsError::new(error);
-            let slow =
-                |_| io::Error::new(io::ErrorKind::TimedOut, format!("no address of {name} within {} s", DNS.as_secs()));
-            let found = tokio::time::timeout(DNS, tokio::net::lookup_host((name, 0))).await;
+            let slow = |_| {
+                io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no DNS response for {name} within {} s", DNS_TIMEOUT.as_secs()),
+                )
+            };
+            let found = tokio::time::timeout(DNS_TIMEOUT, tokio::net::lookup_host((name, 0))).await;
             let found = found.map_err(slow).map_err(failed)?.map_err(failed)?;
             Ok(found.map(|address| address.ip()).collect())
         })
     }
 }
 
-/// Tells the clock what AWS says the time is. An answer that somebody kept tells when it was kept (B9).
-fn learn(clock: &Clock, sent: ClockSample, is_authenticated: bool, headers: &Headers) {
+/// Sets the clock from the `Date` header. A cached response (`Age`) has the date at which it was cached (B9).
+fn update_clock(clock: &Clock, sent: ClockSample, is_authenticated: bool, headers: &Headers) {
     let date = headers.get("date").filter(|_| headers.get("age").is_none());
     let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
     if let Some(date) = date.and_then(|date| SystemTime::try_from(date).ok()) {
@@ -165,53 +168,52 @@ fn learn(clock: &Clock, sent: ClockSample, is_authenticated: bool, headers: &Hea
 
 impl fmt::Display for InsecureEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configured endpoint is plain http on another machine")
+        f.write_str("the configured endpoint is not an https URL (http is allowed for this machine only)")
     }
 }
 
 impl Error for InsecureEndpoint {}
 
-/// Whether a URI is https, or plain http to this very machine or its metadata service.
+/// Whether a request may be sent to a URI: https, or plain http to this machine or its metadata service.
 fn may_send_to(uri: &str) -> bool {
-    uri.starts_with("https://") || is_loopback(uri) || is_metadata(uri)
+    HttpUrl::parse(uri).is_ok_and(|url| url.is_secure() || is_metadata_service(&url))
 }
 
-/// Whether a URI may be reached through a proxy: what is on this machine, or its metadata service, is another for the proxy.
-fn is_far(uri: &str) -> bool {
-    let host = uri.strip_prefix("https://").and_then(host_of);
-    host.is_some_and(|host| !is_loopback_host(host) && !METADATA.contains(&host))
+/// Whether a request may go through a proxy. A proxy has another loopback address and another metadata service.
+fn may_use_proxy(uri: &str) -> bool {
+    HttpUrl::parse(uri).is_ok_and(|url| url.is_https() && !url.is_loopback() && !is_metadata_service(&url))
 }
 
-/// Whether a URI is the metadata service's.
-fn is_metadata(uri: &str) -> bool {
-    uri.strip_prefix("http://").and_then(host_of).is_some_and(|host| METADATA.contains(&host))
+fn is_metadata_service(url: &HttpUrl<'_>) -> bool {
+    METADATA_HOSTS.contains(&url.host())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Fault matrix row 78.
     #[test]
-    fn row_78_a_date_that_somebody_kept_is_not_the_time() {
+    fn update_clock_ignores_date_of_cached_response() {
         let clock = Clock::machine();
-        let sent = clock.read();
+        let sent = clock.sample();
         let now = DateTime::from(clock.now()).fmt(Format::HttpDate).unwrap();
-        let say = |said: &[(&'static str, &str)]| {
+        let is_set_by = |fields: &[(&'static str, &str)]| {
             let mut headers = Headers::new();
-            for (name, value) in said {
+            for (name, value) in fields {
                 headers.insert(*name, (*value).to_owned());
             }
-            learn(&clock, sent, true, &headers);
+            update_clock(&clock, sent, true, &headers);
             clock.status().is_some()
         };
-        assert!(!say(&[("date", &now), ("age", "0")]));
-        assert!(!say(&[("date", "yesterday")]));
-        assert!(!say(&[]));
-        assert!(say(&[("date", &now)]));
+        assert!(!is_set_by(&[("date", &now), ("age", "0")]));
+        assert!(!is_set_by(&[("date", "yesterday")]));
+        assert!(!is_set_by(&[]));
+        assert!(is_set_by(&[("date", &now)]));
     }
 
     #[test]
-    fn plain_http_stays_on_this_machine() {
+    fn may_send_to_plain_http_on_this_machine_only() {
         for uri in [
             "https://sts.eu-west-1.amazonaws.com/",
             "http://127.0.0.1:80/",
@@ -229,14 +231,22 @@ mod tests {
             "ftp://localhost",
             "http://169.254.169.253/",
             "http://127.0.0.1:80@evil.com/",
+            "https://sts.amazonaws.com@evil.com/",
+            "http://169.254.169.254@evil.com/",
+            "http://evil.com\\@127.0.0.1/",
+            "http://evil.com/?@127.0.0.1/",
+            "http://[::1]@evil.com/",
+            "http://2130706433/",
+            "http:127.0.0.1/",
+            "",
         ] {
             assert!(!may_send_to(uri), "{uri}");
         }
     }
 
     #[test]
-    fn what_is_near_goes_through_no_proxy() {
-        for near in [
+    fn may_use_proxy_not_for_this_machine() {
+        for uri in [
             "https://localhost:1/",
             "https://127.1.2.3/",
             "https://[::1]/",
@@ -245,10 +255,10 @@ mod tests {
             "https://169.254.170.2/",
             "http://[fd00:ec2::254]/",
         ] {
-            assert!(!is_far(near), "{near}");
+            assert!(!may_use_proxy(uri), "{uri}");
         }
-        for far in ["https://sts.eu-west-1.amazonaws.com/", "https://127.0.0.1.example.com/", "https://10.0.0.1/"] {
-            assert!(is_far(far), "{far}");
+        for uri in ["https://sts.eu-west-1.amazonaws.com/", "https://127.0.0.1.example.com/", "https://10.0.0.1/"] {
+            assert!(may_use_proxy(uri), "{uri}");
         }
     }
 }

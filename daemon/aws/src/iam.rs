@@ -12,7 +12,7 @@ use aws_smithy_xml::decode::{Document, try_data};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rolecall_protocol::{KeyName, Region};
 
-use crate::client::ATTEMPT;
+use crate::client::ATTEMPT_TIMEOUT;
 use crate::client::Aws;
 use crate::error::AwsError;
 use crate::signed_call;
@@ -21,11 +21,11 @@ use crate::signed_call::Target;
 use crate::signed_call::WireFormat;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
-use rolecall_core::config::home_of;
+use rolecall_core::config::home_region;
 use rolecall_core::config::inputs::StsAddress;
 use rolecall_core::config::network::Service;
 use rolecall_core::config::partition;
-use rolecall_core::profile::Endpoint;
+use rolecall_core::role_chain::StsEndpoint;
 
 /// The version of IAM's API.
 const API_VERSION: &str = "2010-05-08";
@@ -43,13 +43,13 @@ pub struct IamError {
 impl IamError {
     /// Whether the user has as many access keys as IAM allows (two).
     #[must_use]
-    pub fn is_limit(&self) -> bool {
+    pub fn is_key_limit_reached(&self) -> bool {
         self.code.as_deref().is_some_and(|code| code.starts_with("LimitExceeded"))
     }
 
     /// Whether there is no such key (any more).
     #[must_use]
-    pub fn is_gone(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         self.code.as_deref().is_some_and(|code| code.starts_with("NoSuchEntity"))
     }
 }
@@ -63,7 +63,7 @@ pub async fn create_access_key(
 ) -> Result<Credentials, IamError> {
     match call(aws, name, region, base, "CreateAccessKey", &[], created_key).await? {
         Some(key) => Ok(key),
-        None => Err(IamError { error: AwsError::garbled("IAM answered without a key"), code: None }),
+        None => Err(IamError { error: AwsError::invalid_response("IAM answered without a key"), code: None }),
     }
 }
 
@@ -89,9 +89,9 @@ async fn call<T: Debug + Send + Sync + 'static>(
 ) -> Result<T, IamError> {
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
     // IAM is in one region of each partition (IAM endpoints and quotas, AWS General Reference).
-    let region = home_of(region);
+    let region = home_region(region);
     let config = aws.client_config(&source, &region, base.clone()).await;
-    let url = Aws::address_of(&config, Service::Iam).unwrap_or_else(|| home_url(&region).to_owned());
+    let url = Aws::endpoint_url_of(&config, Service::Iam).unwrap_or_else(|| home_url(&region).to_owned());
     let target = Target { service: Service::Iam, url, region: &region, format: WireFormat::Query };
     let mut body = format!("Action={operation}&Version={API_VERSION}");
     for (name, value) in parameters {
@@ -101,9 +101,9 @@ async fn call<T: Debug + Send + Sync + 'static>(
     let code = OnceLock::new();
     // AwsError keeps the meaning of the code alone.
     let send =
-        async { signed_call::send(&config, target, request, read).await.inspect_err(|error| note(error, &code)) };
-    let endpoint = Endpoint { source, region: region.clone(), sts: StsAddress::default() };
-    let answer = aws.call(&endpoint, ATTEMPT, Box::pin(send)).await;
+        async { signed_call::send(&config, target, request, read).await.inspect_err(|error| store_code(error, &code)) };
+    let endpoint = StsEndpoint { source, region: region.clone(), sts: StsAddress::default() };
+    let answer = aws.call(&endpoint, ATTEMPT_TIMEOUT, Box::pin(send)).await;
     answer.map_err(|error| IamError { error, code: code.into_inner() })
 }
 
@@ -144,7 +144,7 @@ fn created_key(body: &[u8]) -> Result<Option<Credentials>, BoxError> {
 }
 
 /// Keeps the code of an error.
-fn note(error: &SdkError<ErrorMetadata, HttpResponse>, code: &OnceLock<String>) {
+fn store_code(error: &SdkError<ErrorMetadata, HttpResponse>, code: &OnceLock<String>) {
     if let SdkError::ServiceError(error) = error
         && let Some(said) = error.err().code()
     {

@@ -1,6 +1,6 @@
 //! Every call that `rolecalld` makes to AWS. The only crate that depends on the AWS SDK.
 //!
-//! The modules stand in the order in which data flows; each uses only those above it.
+//! The modules are in the order of the data flow: each imports only those above it.
 
 mod causes;
 mod texts;
@@ -13,10 +13,12 @@ mod endpoints;
 
 pub mod client;
 
-pub mod cluster;
-pub mod eks;
-pub mod iam;
 pub mod signed_call;
+
+pub mod eks;
+
+pub mod cluster;
+pub mod iam;
 pub mod sts;
 
 pub mod token;

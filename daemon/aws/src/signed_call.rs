@@ -93,7 +93,7 @@ where
 
 fn with_config<I, O, E>(mut builder: OperationBuilder<I, O, E>, config: &SdkConfig) -> OperationBuilder<I, O, E> {
     let timeouts = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
-    builder = builder.behavior_version(crate::client::behavior()).no_retry().timeout_config(timeouts);
+    builder = builder.behavior_version(crate::client::behavior_version()).no_retry().timeout_config(timeouts);
     if let Some(http) = config.http_client() {
         builder = builder.http_client(http);
     }

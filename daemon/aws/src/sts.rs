@@ -18,35 +18,35 @@ use aws_smithy_types::config_bag::ConfigBag;
 use backon::{ExponentialBuilder, Retryable};
 use tokio::time::Instant;
 
-use crate::client::{ATTEMPT, Aws};
+use crate::client::{ATTEMPT_TIMEOUT, Aws};
 use crate::error::{AwsError, AwsErrorKind};
 use crate::texts::{self, ExtraPermission};
 use rolecall_core::config::SESSION_RANGE;
-use rolecall_core::config::inputs::Variant;
+use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::config::network::Service;
-use rolecall_core::profile::{CHAINED_MAX, Endpoint, RoleStep};
+use rolecall_core::role_chain::{MAX_CHAINED_DURATION, RoleStep, StsEndpoint};
 use rolecall_core::session::Session;
 use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, RoleArn, SessionName, SourceName};
-pub use session_token::{Code, session_token};
+pub use session_token::{MfaCode, get_session_token};
 
 /// Attempts after the first, and the back-off's first step (B5).
-const RETRIES: usize = 2;
-const BACKOFF: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const MAX_RETRIES: usize = 2;
+const MIN_BACKOFF: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// Attempts after the first where the machine has just woken up: its network comes back within seconds (B10).
-const RETRIES_WAKING: usize = 6;
+const MAX_RETRIES_WAKING: usize = 6;
 /// How long all attempts together may take from the first one's beginning (waiting for its turn is no fault of AWS's): a
 /// caller hears of it before their own deadline of 9 s.
-const PATIENCE: Duration = Duration::from_secs(7);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(7);
 /// A back-off and an attempt that have less than this are not worth it.
-const LEAST: Duration = Duration::from_millis(1500);
+const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
 
 /// Why STS did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{asked}: {}", .error.message)]
+#[error("{operation}: {}", .error.message)]
 pub struct StsError {
     /// What it was asked.
-    pub asked: StsOperation,
+    pub operation: StsOperation,
     /// What it said.
     pub error: AwsError,
 }
@@ -55,18 +55,18 @@ pub struct StsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StsOperation {
     /// AssumeRole.
-    Assume(RoleArn),
+    AssumeRole(RoleArn),
     /// GetSessionToken with a code of that device.
-    SessionToken(MfaSerial),
+    GetSessionToken(MfaSerial),
     /// GetCallerIdentity.
-    Identify,
+    GetCallerIdentity,
 }
 
 /// What one AssumeRole takes.
 #[derive(Clone, Copy)]
-pub struct Assume<'a> {
+pub struct AssumeRoleInput<'a> {
     /// Whose endpoints are called.
-    pub endpoint: &'a Endpoint,
+    pub endpoint: &'a StsEndpoint,
     /// The role, and how it is asked for.
     pub step: &'a RoleStep,
     /// What the session is called.
@@ -74,49 +74,50 @@ pub struct Assume<'a> {
     /// The session that signs.
     pub base: &'a Session,
     /// A code of an MFA device, where the call itself is made with one.
-    pub code: Option<Code<'a>>,
+    pub code: Option<MfaCode<'a>>,
     /// Whether an hour is all that AWS gave last time.
     pub is_clamped: bool,
 }
 
 /// Assumes a role. What is transient is tried again, briefly.
-pub async fn assume(aws: &Aws, wanted: Assume<'_>) -> Result<Session, StsError> {
+pub async fn assume_role(aws: &Aws, wanted: AssumeRoleInput<'_>) -> Result<Session, StsError> {
     let step = wanted.step;
     let client = client(aws, wanted.endpoint, wanted.base).await;
-    let begun = OnceLock::new();
-    let ask = |duration: Duration| attempts(aws, &wanted, &client, duration, &begun);
-    let most = if wanted.is_clamped { step.duration.min(CHAINED_MAX) } else { step.duration };
+    let first_attempt = OnceLock::new();
+    let ask = |duration: Duration| send_with_retries(aws, &wanted, &client, duration, &first_attempt);
+    let most = if wanted.is_clamped { step.duration.min(MAX_CHAINED_DURATION) } else { step.duration };
     let (answer, got) = match ask(most).await {
         // The base turned out to be a role's own session, or the role allows less: an hour is what AWS always grants.
-        Err(error) if most > CHAINED_MAX && wanted.code.is_none() && is_too_long(&error) => {
+        Err(error) if most > MAX_CHAINED_DURATION && wanted.code.is_none() && is_too_long(&error) => {
             tracing::info!(role = %step.role, "Asking for a session of one hour, since AWS grants no longer one");
-            (ask(CHAINED_MAX).await, CHAINED_MAX)
+            (ask(MAX_CHAINED_DURATION).await, MAX_CHAINED_DURATION)
         }
         answer => (answer, most),
     };
     answer
         .and_then(|answer| accept(&answer, step, aws.now()))
         .map(|session| Session { is_clamped: got < step.duration, ..session })
-        .map_err(|error| StsError { asked: StsOperation::Assume(step.role.clone()), error })
+        .map_err(|error| StsError { operation: StsOperation::AssumeRole(step.role.clone()), error })
 }
 
 /// Asks STS whose credentials these are.
-pub async fn caller_identity(aws: &Aws, endpoint: &Endpoint, session: &Session) -> Result<String, StsError> {
-    let failed = |error| StsError { asked: StsOperation::Identify, error };
+pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Session) -> Result<String, StsError> {
+    let failed = |error| StsError { operation: StsOperation::GetCallerIdentity, error };
     let client = client(aws, endpoint, session).await;
-    let answer = aws.call(endpoint, ATTEMPT, client.get_caller_identity().send()).await;
+    let answer = aws.call(endpoint, ATTEMPT_TIMEOUT, client.get_caller_identity().send()).await;
     match answer.map_err(failed)?.arn {
         Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
-        None => Err(failed(AwsError::garbled("STS answered without saying who it is"))),
+        None => Err(failed(AwsError::invalid_response("STS answered without saying who it is"))),
     }
 }
 
-async fn client(aws: &Aws, endpoint: &Endpoint, base: &Session) -> aws_sdk_sts::Client {
+async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> aws_sdk_sts::Client {
     let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await;
     let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(RejectDuplicateElements);
-    let url = endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::address_of(&shared, Service::Sts));
+    let url =
+        endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::endpoint_url_of(&shared, Service::Sts));
     // An address is one already: the SDK takes a wish for another form of it for a mistake.
-    let Variant { fips, dual_stack } = endpoint.sts.variant;
+    let EndpointVariant { fips, dual_stack } = endpoint.sts.variant;
     if url.is_some() || fips {
         config.set_use_fips(Some(url.is_none()));
     }
@@ -128,20 +129,20 @@ async fn client(aws: &Aws, endpoint: &Endpoint, base: &Session) -> aws_sdk_sts::
 }
 
 /// The call, and after what is transient a few more, as long as there is time and nobody asks to be left alone.
-async fn attempts(
+async fn send_with_retries(
     aws: &Aws,
-    wanted: &Assume<'_>,
+    wanted: &AssumeRoleInput<'_>,
     client: &aws_sdk_sts::Client,
     duration: Duration,
-    begun: &OnceLock<Instant>,
+    first_attempt: &OnceLock<Instant>,
 ) -> Result<AssumeRoleOutput, AwsError> {
     let backoff = ExponentialBuilder::new()
-        .with_min_delay(BACKOFF)
-        .with_max_delay(BACKOFF_MAX)
-        .with_max_times(if aws.clock().is_waking() { RETRIES_WAKING } else { RETRIES })
+        .with_min_delay(MIN_BACKOFF)
+        .with_max_delay(MAX_BACKOFF)
+        .with_max_times(if aws.clock().is_waking() { MAX_RETRIES_WAKING } else { MAX_RETRIES })
         .with_jitter();
-    let is_worth_it = |error: &AwsError| {
-        let is_time_left = left(begun) > LEAST;
+    let may_retry = |error: &AwsError| {
+        let is_time_left = time_left(first_attempt) > MIN_TIME_LEFT;
         // A code is used up by the first attempt.
         wanted.code.is_none()
             && error.kind.is_transient()
@@ -149,17 +150,17 @@ async fn attempts(
             && is_time_left
             // What it said is worth more than that it is not asked again.
             && aws.breakers().peek(wanted.endpoint, aws.now()).is_ok()
-            && aws.limits().may_retry()
+            && aws.limits().take_retry()
     };
-    (|| call(aws, wanted, client, duration, begun)).retry(backoff).when(is_worth_it).await
+    (|| send_once(aws, wanted, client, duration, first_attempt)).retry(backoff).when(may_retry).await
 }
 
-async fn call(
+async fn send_once(
     aws: &Aws,
-    wanted: &Assume<'_>,
+    wanted: &AssumeRoleInput<'_>,
     client: &aws_sdk_sts::Client,
     duration: Duration,
-    begun: &OnceLock<Instant>,
+    first_attempt: &OnceLock<Instant>,
 ) -> Result<AssumeRoleOutput, AwsError> {
     let step = wanted.step;
     let request = client
@@ -176,19 +177,19 @@ async fn call(
     };
     // In a box: the SDK's futures have many kilobytes.
     let timed = Box::pin(async {
-        begun.get_or_init(Instant::now);
+        first_attempt.get_or_init(Instant::now);
         request.send().await
     });
-    aws.call(wanted.endpoint, left(begun).min(ATTEMPT), timed).await
+    aws.call(wanted.endpoint, time_left(first_attempt).min(ATTEMPT_TIMEOUT), timed).await
 }
 
 /// How long attempts may still take.
-fn left(begun: &OnceLock<Instant>) -> Duration {
-    PATIENCE.saturating_sub(begun.get().map_or(Duration::ZERO, Instant::elapsed))
+fn time_left(first_attempt: &OnceLock<Instant>) -> Duration {
+    TOTAL_TIMEOUT.saturating_sub(first_attempt.get().map_or(Duration::ZERO, Instant::elapsed))
 }
 
 /// What an answer is believed for.
-const SAID_ONCE: [&str; 5] = ["<AccessKeyId>", "<SecretAccessKey>", "<SessionToken>", "<Expiration>", "<Arn>"];
+const UNIQUE_ELEMENTS: [&str; 5] = ["<AccessKeyId>", "<SecretAccessKey>", "<SessionToken>", "<Expiration>", "<Arn>"];
 
 /// Refuses an answer that says one thing twice (row 64): the SDK's parser would take the last.
 #[derive(Debug)]
@@ -207,7 +208,7 @@ impl Intercept for RejectDuplicateElements {
     ) -> Result<(), BoxError> {
         let body = context.response().body().bytes().unwrap_or_default();
         let count = |element: &str| body.windows(element.len()).filter(|at| *at == element.as_bytes()).count();
-        match SAID_ONCE.iter().find(|element| count(element) > 1) {
+        match UNIQUE_ELEMENTS.iter().find(|element| count(element) > 1) {
             Some(element) => Err(format!("the answer says {element} twice").into()),
             None => Ok(()),
         }
@@ -217,11 +218,11 @@ impl Intercept for RejectDuplicateElements {
 /// Believes an answer only if it is whole, not already over, and of the role that was asked for (rows 64 to 66).
 fn accept(answer: &AssumeRoleOutput, step: &RoleStep, now: SystemTime) -> Result<Session, AwsError> {
     let Some(got) = answer.credentials() else {
-        return Err(AwsError::garbled("STS answered without credentials"));
+        return Err(AwsError::invalid_response("STS answered without credentials"));
     };
     let arn = answer.assumed_role_user().map(|user| user.arn().to_owned()).unwrap_or_default();
     if !is_session_of(&arn, &step.role) {
-        return Err(AwsError::garbled("STS answered with the session of another role"));
+        return Err(AwsError::invalid_response("STS answered with the session of another role"));
     }
     // No session lasts longer than AWS's twelve hours, so a later end is a mistake.
     let credentials = credentials(got, now, *SESSION_RANGE.end(), "AssumeRole")?;
@@ -236,11 +237,11 @@ fn credentials(
     provider: &'static str,
 ) -> Result<Credentials, AwsError> {
     if got.access_key_id().is_empty() || got.secret_access_key().is_empty() || got.session_token().is_empty() {
-        return Err(AwsError::garbled("STS answered with credentials that lack a part"));
+        return Err(AwsError::invalid_response("STS answered with credentials that lack a part"));
     }
     let expiry = match SystemTime::try_from(*got.expiration()) {
         Ok(expiry) if expiry > now => expiry.min(now + most),
-        _ => return Err(AwsError::garbled("STS answered with a session that is already over")),
+        _ => return Err(AwsError::invalid_response("STS answered with a session that is already over")),
     };
     let (id, secret) = (got.access_key_id(), got.secret_access_key());
     Ok(Credentials::new(id, secret, Some(got.session_token().to_owned()), Some(expiry), provider))
@@ -259,9 +260,9 @@ fn is_too_long(error: &AwsError) -> bool {
 impl fmt::Display for StsOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Assume(role) => write!(f, "assume {role}"),
-            Self::SessionToken(serial) => write!(f, "give a session for a code of {serial}"),
-            Self::Identify => f.write_str("say whose credentials these are"),
+            Self::AssumeRole(role) => write!(f, "assume {role}"),
+            Self::GetSessionToken(serial) => write!(f, "give a session for a code of {serial}"),
+            Self::GetCallerIdentity => f.write_str("say whose credentials these are"),
         }
     }
 }
@@ -276,21 +277,21 @@ impl StsError {
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {
-        let Self { asked, error } = self;
+        let Self { operation, error } = self;
         let said = &error.message;
         let (message, hint) = match error.kind {
             AwsErrorKind::Denied => {
-                (format!("AWS does not let source \"{source}\" {asked}: {said}"), denied_hint(said))
+                (format!("AWS does not let source \"{source}\" {operation}: {said}"), denied_hint(said))
             }
             AwsErrorKind::Rejected if texts::is_session_too_large(said) => (
-                format!("STS refuses the request to {asked}: {said}"),
+                format!("STS refuses the request to {operation}: {said}"),
                 "Session tags and policies together are too large for a session: use fewer or shorter ones.",
             ),
             AwsErrorKind::Rejected | AwsErrorKind::NotFound => (
-                format!("STS refuses the request to {asked}: {said}"),
+                format!("STS refuses the request to {operation}: {said}"),
                 "Mend the profile; rolecall show tells what is asked for.",
             ),
-            AwsErrorKind::BaseRejected => (
+            AwsErrorKind::CredentialsRejected => (
                 format!("AWS does not take the credentials of source \"{source}\": {said}"),
                 "Renew them in AWS's own configuration; rolecall show tells where the source takes them from.",
             ),
@@ -298,7 +299,7 @@ impl StsError {
             AwsErrorKind::Unreachable => {
                 (format!("STS cannot be reached: {said}"), "Check the network, the VPN and the proxy.")
             }
-            AwsErrorKind::Garbled => (
+            AwsErrorKind::InvalidResponse => (
                 format!("what answers in the place of STS is not STS: {said}"),
                 "Check the network: a login page or a proxy may be in between.",
             ),

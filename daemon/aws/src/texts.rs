@@ -16,7 +16,7 @@ pub(crate) enum ExtraPermission {
 }
 
 /// Whether a signature was refused for its time. STS and EKS, code `SignatureDoesNotMatch`; aws-sdk-sts 1.124.0,
-/// aws-sdk-eks 1.160.0. Decides between `AwsErrorKind::Clock` and `BaseRejected`.
+/// aws-sdk-eks 1.160.0. Decides between `AwsErrorKind::Clock` and `CredentialsRejected`.
 pub(super) fn is_about_time(message: &str) -> bool {
     message.contains("Signature expired") || message.contains("not yet current")
 }
@@ -52,7 +52,7 @@ pub(crate) fn is_mfa_code_refused(message: &str) -> bool {
 
 /// Whether the user has to run `aws login` again. aws-config 1.13.0 (`login/token.rs` and `login.rs`), whose error
 /// types are private. Decides between a login and a failure that is retried.
-pub(crate) fn is_aws_login_over(error: &(dyn Error + 'static)) -> bool {
+pub(crate) fn is_aws_login_expired(error: &(dyn Error + 'static)) -> bool {
     const TEXTS: [&str; 3] = ["Login token", "reauthenticate", "login/cache"];
     causes(error).any(|cause| {
         let text = cause.to_string();
@@ -84,8 +84,8 @@ mod tests {
             "Your session has expired. Please reauthenticate.",
             "failed to read `/home/dev/.aws/login/cache/1.json`",
         ] {
-            assert!(is_aws_login_over(&std::io::Error::other(text)), "{text}");
+            assert!(is_aws_login_expired(&std::io::Error::other(text)), "{text}");
         }
-        assert!(!is_aws_login_over(&std::io::Error::other("connection refused")));
+        assert!(!is_aws_login_expired(&std::io::Error::other("connection refused")));
     }
 }

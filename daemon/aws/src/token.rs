@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rolecall_protocol::{ClusterName, ErrorBody, ErrorCode, Region, Secret};
 
-use rolecall_core::config::inputs::Variant;
+use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::session::Session;
 
 /// What a token begins with.
@@ -51,7 +51,7 @@ pub enum TokenError {
 pub async fn mint(
     session: &Session,
     region: &Region,
-    variant: Variant,
+    variant: EndpointVariant,
     cluster: &ClusterName,
     now: SystemTime,
 ) -> Result<Token, TokenError> {
@@ -106,7 +106,7 @@ fn assemble(mut url: String, params: Vec<(&'static str, std::borrow::Cow<'static
 }
 
 /// The region's own STS, by the SDK's rules. A configured address does not count: EKS takes standard hosts alone.
-async fn sts_url(region: &Region, variant: Variant) -> Result<String, TokenError> {
+async fn sts_url(region: &Region, variant: EndpointVariant) -> Result<String, TokenError> {
     let unknown = || TokenError::NoEndpoint(region.clone());
     let params = Params::builder().region(region.as_str()).use_global_endpoint(false);
     let params = params.use_fips(variant.fips).use_dual_stack(variant.dual_stack).build().map_err(|_| unknown())?;
@@ -148,9 +148,10 @@ mod tests {
 
     async fn url(region: &str, token: &str) -> String {
         let at = SystemTime::UNIX_EPOCH + Duration::from_mins(24_015_636); // 2015-08-30T12:36:00Z
-        let minted = mint(&session(token), &region.parse().unwrap(), Variant::default(), &"prod".parse().unwrap(), at)
-            .await
-            .unwrap();
+        let minted =
+            mint(&session(token), &region.parse().unwrap(), EndpointVariant::default(), &"prod".parse().unwrap(), at)
+                .await
+                .unwrap();
         let encoded = minted.token.expose().strip_prefix(PREFIX).unwrap().to_owned();
         String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
     }
@@ -216,7 +217,7 @@ mod tests {
                 );
                 assert_eq!(config.is_ok(), host != NONE, "{region} {fips} {dual_stack}");
                 if host != NONE {
-                    let url = sts_url(&region.parse().unwrap(), Variant { fips, dual_stack }).await.unwrap();
+                    let url = sts_url(&region.parse().unwrap(), EndpointVariant { fips, dual_stack }).await.unwrap();
                     assert_eq!(url, format!("https://{host}"));
                 }
             }
@@ -229,7 +230,7 @@ mod tests {
         let minted = mint(
             &large,
             &"eu-west-1".parse().unwrap(),
-            Variant::default(),
+            EndpointVariant::default(),
             &"prod".parse().unwrap(),
             SystemTime::UNIX_EPOCH,
         )

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 pub use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use jiff::Timestamp;
 use rolecall_protocol::ClockStatus;
-use state::{State, between, shifted};
+use state::{ClockState, between, shifted};
 
 /// Where readings come from: the machine, or a test.
 pub trait ClockSource: fmt::Debug + Send + Sync {
@@ -28,7 +28,7 @@ pub trait ClockSource: fmt::Debug + Send + Sync {
 
 /// The machine's own clocks.
 #[derive(Debug, Clone, Copy)]
-pub struct Machine;
+pub struct SystemClock;
 
 /// The daemon's one clock. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -36,8 +36,8 @@ pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    keeper: Box<dyn ClockSource>,
-    state: Mutex<State>,
+    source: Box<dyn ClockSource>,
+    state: Mutex<ClockState>,
 }
 
 /// One look at all clocks.
@@ -50,28 +50,28 @@ pub struct ClockSample {
 
 impl Clock {
     /// A clock that goes by those readings.
-    pub fn new(keeper: impl ClockSource + 'static) -> Self {
-        let first = ClockSample { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() };
-        Self(Arc::new(Inner { keeper: Box::new(keeper), state: Mutex::new(State::new(first)) }))
+    pub fn new(source: impl ClockSource + 'static) -> Self {
+        let first = ClockSample { wall: source.wall(), elapsed: source.elapsed(), awake: source.awake() };
+        Self(Arc::new(Inner { source: Box::new(source), state: Mutex::new(ClockState::new(first)) }))
     }
 
     /// The machine's own.
     #[must_use]
     pub fn machine() -> Self {
-        Self::new(Machine)
+        Self::new(SystemClock)
     }
 
     /// AWS's time, as far as it is known.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        self.peek(State::now)
+        self.with_state(ClockState::now)
     }
 
     /// Time since some moment in the past, the time asleep included; nobody sets it, and it is the same in the next run of the
     /// program.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.0.keeper.elapsed()
+        self.0.source.elapsed()
     }
 
     /// A moment of AWS's time as this machine's clock shows it, and as the wire says it: whole seconds.
@@ -82,20 +82,20 @@ impl Clock {
 
     /// A moment of AWS's time as this machine's clock shows it.
     fn local(&self, at: SystemTime) -> SystemTime {
-        self.peek(|state, reading| shifted(at, between(state.now(reading), reading.wall)))
+        self.with_state(|state, sample| shifted(at, between(state.now(sample), sample.wall)))
     }
 
     /// One look at the clocks, for [`Clock::learn`].
     #[must_use]
-    pub fn read(&self) -> ClockSample {
-        let keeper = &self.0.keeper;
-        ClockSample { wall: keeper.wall(), elapsed: keeper.elapsed(), awake: keeper.awake() }
+    pub fn sample(&self) -> ClockSample {
+        let source = &self.0.source;
+        ClockSample { wall: source.wall(), elapsed: source.elapsed(), awake: source.awake() }
     }
 
     /// Learns from the `Date` of an answer of AWS's whose request was sent at `sent`. Where somebody vouched for who answered
     /// (TLS), that counts for good; where nobody did (an AWS of one's own on this machine), only while nobody else says.
     pub fn learn(&self, date: SystemTime, sent: ClockSample, is_authenticated: bool) {
-        if let Some(skew) = self.peek(|state, reading| state.learn(date, sent, reading, is_authenticated)) {
+        if let Some(skew) = self.with_state(|state, sample| state.learn(date, sent, sample, is_authenticated)) {
             tracing::info!(
                 seconds = skew.as_secs(),
                 "AWS's clock is ahead of this machine's; what is signed is corrected"
@@ -105,55 +105,55 @@ impl Clock {
 
     /// AWS's time now and the time since boot, if AWS has answered yet: for the next run of the program.
     #[must_use]
-    pub fn known(&self) -> Option<(SystemTime, Duration)> {
-        self.peek(|state, reading| state.is_known(reading).then(|| (state.now(reading), reading.elapsed)))
+    pub fn snapshot(&self) -> Option<(SystemTime, Duration)> {
+        self.with_state(|state, sample| state.is_known(sample).then(|| (state.now(sample), sample.elapsed)))
     }
 
     /// Goes on with what the run before has known.
     pub fn resume(&self, aws: SystemTime, elapsed: Duration) {
-        self.peek(|state, reading| state.believe(aws + reading.elapsed.saturating_sub(elapsed), reading));
+        self.with_state(|state, sample| state.accept(aws + sample.elapsed.saturating_sub(elapsed), sample));
     }
 
     /// Whether the clock was set forward and AWS has not said yet what time it is. Sessions may be over without looking it.
     #[must_use]
     pub fn is_uncertain(&self) -> bool {
-        self.peek(|state, _| state.is_uncertain())
+        self.with_state(|state, _| state.is_uncertain())
     }
 
     /// Whether AWS has said lately what time it is, and nothing has happened since that puts it in doubt.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.peek(|state, reading| state.is_known(reading))
+        self.with_state(|state, sample| state.is_known(sample))
     }
 
     /// Whether the machine woke up this very moment, so that its network may still be on its way.
     #[must_use]
     pub fn is_waking(&self) -> bool {
-        self.peek(|state, reading| state.is_waking(reading))
+        self.with_state(|state, sample| state.is_waking(sample))
     }
 
     /// How often the machine woke up, or its clock was set or corrected: whoever remembers the number sees that it happened
     /// again, and that moments noted before may be wrong.
     #[must_use]
     pub fn discontinuities(&self) -> u64 {
-        self.peek(|state, _| state.discontinuities())
+        self.with_state(|state, _| state.discontinuities())
     }
 
     /// This machine's clock against AWS's, if AWS has answered yet.
     #[must_use]
     pub fn status(&self) -> Option<ClockStatus> {
-        self.peek(|state, reading| state.status(reading))
+        self.with_state(|state, sample| state.status(sample))
     }
 
-    fn peek<T>(&self, ask: impl FnOnce(&mut State, ClockSample) -> T) -> T {
+    fn with_state<T>(&self, ask: impl FnOnce(&mut ClockState, ClockSample) -> T) -> T {
         let mut state = self.state();
         // Under the lock, so that readings come in order.
-        let reading = self.read();
-        state.take_in(reading);
-        ask(&mut state, reading)
+        let sample = self.sample();
+        state.observe(sample);
+        ask(&mut state, sample)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ClockState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,7 +164,7 @@ impl TimeSource for Clock {
     }
 }
 
-impl ClockSource for Machine {
+impl ClockSource for SystemClock {
     #[allow(clippy::disallowed_methods)] // the one place where the wall clock is read
     fn wall(&self) -> SystemTime {
         SystemTime::now()
@@ -213,7 +213,7 @@ fn timestamp(at: SystemTime) -> Timestamp {
 
 /// How long until `then`; nothing if that is past.
 #[must_use]
-pub fn left(now: SystemTime, then: SystemTime) -> Duration {
+pub fn time_until(now: SystemTime, then: SystemTime) -> Duration {
     then.duration_since(now).unwrap_or(Duration::ZERO)
 }
 

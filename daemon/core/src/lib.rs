@@ -7,6 +7,9 @@ pub mod clock;
 pub mod sync_shim;
 
 pub mod config;
+
+pub mod role_chain;
+
 pub mod profile;
 
 pub mod circuit_breaker;

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::LockTimes;
-pub use auto_lock::Why;
-pub use error::Refused;
-use file::Kept;
-pub use rate_limit::Asking;
-use state::State;
+pub use auto_lock::AutoLockReason;
+pub use error::LockError;
+use file::StoredLock;
+pub use rate_limit::ClientId;
+use state::LockState;
 use verifier::Verifier;
 
 /// The lock. Clones are the same one.
@@ -36,7 +36,7 @@ pub struct Lock(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<LockState>,
     /// The file, if there is a folder for it.
     path: OnceLock<PathBuf>,
     /// Held while it is written, so that what was so last is written last.
@@ -55,9 +55,9 @@ pub struct LockTimers {
 }
 
 /// A place among those who wait; given back when dropped.
-struct Place {
+struct Waiter {
     lock: Lock,
-    asking: Asking,
+    client: ClientId,
     wait: Duration,
 }
 
@@ -66,14 +66,14 @@ impl Lock {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let now = clock.elapsed();
-        let state = State::open(now);
+        let state = LockState::open(now);
         let turn = Arc::new(Semaphore::new(1));
         let (state, changed) = (Mutex::new(state), Notify::new());
         Self(Arc::new(Inner { clock, state, path: OnceLock::new(), disk: Mutex::default(), turn, changed }))
     }
 
     /// Goes by what was kept in `path`, and keeps it there from now on. True where it is locked.
-    pub fn open(&self, path: PathBuf) -> bool {
+    pub fn load(&self, path: PathBuf) -> bool {
         let read = file::read(self.0.path.get_or_init(|| path));
         let mut state = self.state();
         match read {
@@ -118,7 +118,7 @@ impl Lock {
 
     /// Why it is about to lock, if its time has come.
     #[must_use]
-    pub fn due(&self) -> Option<Why> {
+    pub fn auto_lock_due(&self) -> Option<AutoLockReason> {
         let state = self.state();
         let (at, why) = state.due()?;
         (at <= self.0.clock.elapsed()).then_some(why)
@@ -126,25 +126,25 @@ impl Lock {
 
     /// How long until it locks by itself, unless it is used before; `None` where it does not.
     #[must_use]
-    pub fn left(&self) -> Option<Duration> {
+    pub fn until_auto_lock(&self) -> Option<Duration> {
         let (at, _) = self.state().due()?;
         Some(at.saturating_sub(self.0.clock.elapsed()))
     }
 
-    /// When [`Lock::left`] may have another answer than time alone gives. For one who waits.
+    /// When [`Lock::until_auto_lock`] may have another answer than time alone gives. For one who waits.
     pub async fn changed(&self) {
         self.0.changed.notified().await;
     }
 
     /// Locks, and has its owner forget what there is before anybody can unlock again. False where it was locked, or where
     /// nothing could unlock it. [`Lock::save`] is to follow.
-    pub fn close(&self, forget: impl FnOnce()) -> Result<bool, Refused> {
+    pub fn lock(&self, forget: impl FnOnce()) -> Result<bool, LockError> {
         let mut state = self.state();
         if state.locked.is_some() {
             return Ok(false);
         }
         if state.verifier.is_none() {
-            return Err(Refused::NoPassphrase);
+            return Err(LockError::NoPassphrase);
         }
         state.locked = Some(self.stamp());
         state.serve_or_not();
@@ -158,15 +158,15 @@ impl Lock {
     pub async fn unlock(
         &self,
         passphrase: Secret<String>,
-        asking: Asking,
+        client: ClientId,
         begin: impl FnOnce(),
-    ) -> Result<bool, Refused> {
+    ) -> Result<bool, LockError> {
         if self.state().locked.is_none() {
             return Ok(false);
         }
         self.look_again().await?;
         if self.state().verifier.is_some() {
-            self.check(passphrase, asking).await?;
+            self.check(passphrase, client).await?;
         }
         let is_new = self.reopen(begin);
         self.save().await;
@@ -185,27 +185,27 @@ impl Lock {
     }
 
     /// Sets the passphrase. Where there is one, `old` has to be it.
-    pub async fn set(
+    pub async fn set_passphrase(
         &self,
         passphrase: Secret<String>,
         old: Option<Secret<String>>,
-        asking: Asking,
-    ) -> Result<(), Refused> {
+        client: ClientId,
+    ) -> Result<(), LockError> {
         if !verifier::is_acceptable(&passphrase) {
-            return Err(Refused::Length);
+            return Err(LockError::Length);
         }
         self.damage().map_or(Ok(()), Err)?;
         let present = self.state().verifier.clone();
         match (&present, old) {
-            (Some(_), Some(old)) => self.check(old, asking).await?,
-            (Some(_), None) => return Err(Refused::Present),
+            (Some(_), Some(old)) => self.check(old, client).await?,
+            (Some(_), None) => return Err(LockError::Present),
             (None, _) => {}
         }
         let lock = self.clone();
         let permit = Arc::clone(&self.0.turn).acquire_owned().await.map_err(failed)?;
         let set = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            lock.replace(present.as_ref(), Verifier::of(&passphrase).map_err(Refused::Failed)?)
+            lock.replace(present.as_ref(), Verifier::new(&passphrase).map_err(LockError::Failed)?)
         });
         set.await.map_err(failed)??;
         self.0.changed.notify_waiters();
@@ -241,7 +241,7 @@ impl Lock {
     #[must_use]
     pub fn status(&self) -> LockStatus {
         let clock = &self.0.clock;
-        let left = self.left();
+        let left = self.until_auto_lock();
         let state = self.state();
         LockStatus {
             locked: state.locked.is_some(),
@@ -254,23 +254,23 @@ impl Lock {
 
     /// What the next run of the program goes on with.
     #[must_use]
-    pub fn moments(&self) -> LockTimers {
+    pub fn timers(&self) -> LockTimers {
         let state = self.state();
         LockTimers { locked: state.locked, used: state.used, unlocked: state.unlocked }
     }
 
     /// Goes on where the run before was. True where it is locked, which the file may not say.
-    pub fn resume(&self, moments: LockTimers) -> bool {
+    pub fn resume(&self, timers: LockTimers) -> bool {
         let (mut state, now) = (self.state(), self.0.clock.elapsed());
-        state.used = moments.used.min(now);
-        state.unlocked = moments.unlocked.min(now);
-        state.locked = state.locked.or(moments.locked);
+        state.used = timers.used.min(now);
+        state.unlocked = timers.unlocked.min(now);
+        state.locked = state.locked.or(timers.locked);
         state.serve_or_not()
     }
 
     /// Why nothing is served.
     #[must_use]
-    pub fn locked(&self) -> ErrorBody {
+    pub fn locked_error(&self) -> ErrorBody {
         match self.damage() {
             Some(damaged) => damaged.body(),
             None => ErrorBody::new(ErrorCode::Locked, "the agent is locked").hint("Run: rolecall unlock"),
@@ -279,13 +279,13 @@ impl Lock {
 
     /// How many wrong passphrases were given in a row.
     #[must_use]
-    pub fn failures(&self) -> u32 {
-        self.state().pace.failures()
+    pub fn failed_attempts(&self) -> u32 {
+        self.state().attempts.failures()
     }
 
-    /// Whether it is the passphrase. A wrong one is answered late, see `pace`; everybody else goes on meanwhile.
-    async fn check(&self, passphrase: Secret<String>, asking: Asking) -> Result<(), Refused> {
-        let place = self.place(asking).map_err(Refused::Busy)?;
+    /// Whether it is the passphrase. A wrong one is answered late, see `attempts`; everybody else goes on meanwhile.
+    async fn check(&self, passphrase: Secret<String>, client: ClientId) -> Result<(), LockError> {
+        let place = self.place(client).map_err(LockError::Busy)?;
         if !place.wait.is_zero() {
             tokio::time::sleep(place.wait).await;
         }
@@ -300,7 +300,7 @@ impl Lock {
             Ok(()) => Ok(()),
             Err(pause) => {
                 tokio::time::sleep(pause).await;
-                Err(Refused::Wrong)
+                Err(LockError::Wrong)
             }
         }
     }
@@ -309,28 +309,28 @@ impl Lock {
         let verifier = self.state().verifier.clone();
         let is_right = verifier.is_some_and(|verifier| verifier.matches(passphrase));
         let now = self.0.clock.elapsed();
-        let pace = &mut self.state().pace;
+        let attempts = &mut self.state().attempts;
         if is_right {
-            pace.succeeded();
+            attempts.succeeded();
             Ok(())
         } else {
-            Err(pace.failed(now))
+            Err(attempts.failed(now))
         }
     }
 
     /// Puts a verifier in place of `present`, on the disk first.
-    fn replace(&self, present: Option<&Verifier>, verifier: Verifier) -> Result<(), Refused> {
+    fn replace(&self, present: Option<&Verifier>, verifier: Verifier) -> Result<(), LockError> {
         let _disk = self.disk();
         let (is_present, locked) = {
             let state = self.state();
             (state.verifier.as_ref() == present, state.locked)
         };
         if !is_present {
-            return Err(Refused::Present); // somebody was quicker
+            return Err(LockError::Present); // somebody was quicker
         }
-        let kept = Kept { verifier, locked };
+        let kept = StoredLock { verifier, locked };
         if let Some(path) = self.path() {
-            let unsaved = |error| Refused::Unsaved(format!("{}: {error}", path.display()));
+            let unsaved = |error| LockError::Unsaved(format!("{}: {error}", path.display()));
             file::write(path, &kept).map_err(unsaved)?;
         }
         self.state().verifier = Some(kept.verifier);
@@ -338,7 +338,7 @@ impl Lock {
     }
 
     /// Whether a file that was damaged still is. Whoever removed it goes on without a passphrase.
-    async fn look_again(&self) -> Result<(), Refused> {
+    async fn look_again(&self) -> Result<(), LockError> {
         if self.damage().is_none() {
             return Ok(());
         }
@@ -356,14 +356,14 @@ impl Lock {
         self.damage().map_or(Ok(()), Err)
     }
 
-    fn damage(&self) -> Option<Refused> {
+    fn damage(&self) -> Option<LockError> {
         let why = self.state().damage.clone()?;
-        Some(Refused::Damaged { path: self.shown(), why })
+        Some(LockError::Damaged { path: self.shown(), why })
     }
 
-    fn place(&self, asking: Asking) -> Result<Place, Duration> {
-        let wait = self.state().pace.enter(asking, self.0.clock.elapsed())?;
-        Ok(Place { lock: self.clone(), asking, wait })
+    fn place(&self, client: ClientId) -> Result<Waiter, Duration> {
+        let wait = self.state().attempts.enter(client, self.0.clock.elapsed())?;
+        Ok(Waiter { lock: self.clone(), client, wait })
     }
 
     fn path(&self) -> Option<&Path> {
@@ -378,7 +378,7 @@ impl Lock {
         self.0.clock.stamp(self.0.clock.now())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LockState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -387,15 +387,15 @@ impl Lock {
     }
 }
 
-impl Drop for Place {
+impl Drop for Waiter {
     fn drop(&mut self) {
-        self.lock.state().pace.leave(self.asking);
+        self.lock.state().attempts.leave(self.client);
     }
 }
 
 #[allow(clippy::needless_pass_by_value)] // for map_err
-fn failed(error: impl std::fmt::Display) -> Refused {
-    Refused::Failed(error.to_string())
+fn failed(error: impl std::fmt::Display) -> LockError {
+    LockError::Failed(error.to_string())
 }
 
 #[cfg(test)]

@@ -10,23 +10,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// Calls under way at once.
-const IN_FLIGHT: usize = 8;
+const MAX_IN_FLIGHT: usize = 8;
 /// Calls under way at once to one endpoint: one that hangs leaves places for the others.
-const IN_FLIGHT_EACH: usize = 6;
+const MAX_IN_FLIGHT_PER_ENDPOINT: usize = 6;
 /// Tokens of a full bucket: calls that may come at once after a quiet time.
-const BURST: u32 = 20;
+const MAX_BURST: u32 = 20;
 /// The time in which one token is added: five a second.
-const INTERVAL: Duration = Duration::from_millis(200);
+const TOKEN_INTERVAL: Duration = Duration::from_millis(200);
 /// Second attempts that are possible without a success in between.
-const RETRIES: u32 = 10;
+const MAX_RETRIES: u32 = 10;
 
 /// The limits of one process; `K` is an endpoint.
 #[derive(Debug)]
-pub struct Limits<K>(Arc<Inner<K>>);
+pub struct RateLimiter<K>(Arc<Inner<K>>);
 
 #[derive(Debug)]
 struct Inner<K> {
-    flights: Semaphore,
+    in_flight: Semaphore,
     each: Mutex<HashMap<K, Arc<Semaphore>>>,
     rate: TokenBucket,
     waiting: AtomicUsize,
@@ -46,35 +46,36 @@ struct Waiting<'a>(&'a AtomicUsize);
 
 /// One call's place; dropped when the call has ended.
 #[derive(Debug)]
-pub struct Pass<'a> {
+pub struct Slot<'a> {
     rate: &'a TokenBucket,
     waiting: Option<Waiting<'a>>,
     _place: Option<SemaphorePermit<'a>>,
     _own: Option<OwnedSemaphorePermit>,
 }
 
-impl<K: Eq + Hash + Clone> Limits<K> {
+impl<K: Eq + Hash + Clone> RateLimiter<K> {
     /// Nothing is under way, and a burst is possible.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Inner {
-            flights: Semaphore::new(IN_FLIGHT),
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
             each: Mutex::default(),
             rate: TokenBucket::full(),
             waiting: AtomicUsize::new(0),
-            retries: AtomicU32::new(RETRIES),
+            retries: AtomicU32::new(MAX_RETRIES),
         }))
     }
 
     /// Waits for a place, first come, first served.
-    pub async fn pass(&self, endpoint: &K) -> Pass<'_> {
+    pub async fn acquire_slot(&self, endpoint: &K) -> Slot<'_> {
         let waiting = Some(Waiting::new(&self.0.waiting));
-        let own =
-            Arc::clone(self.each().entry(endpoint.clone()).or_insert_with(|| Arc::new(Semaphore::new(IN_FLIGHT_EACH))));
+        let own = Arc::clone(
+            self.each().entry(endpoint.clone()).or_insert_with(|| Arc::new(Semaphore::new(MAX_IN_FLIGHT_PER_ENDPOINT))),
+        );
         // No semaphore is ever closed; if one were, the rate alone would limit.
         let own = own.acquire_owned().await.ok();
-        let place = self.0.flights.acquire().await.ok();
-        Pass { rate: &self.0.rate, waiting, _place: place, _own: own }
+        let place = self.0.in_flight.acquire().await.ok();
+        Slot { rate: &self.0.rate, waiting, _place: place, _own: own }
     }
 
     fn each(&self) -> MutexGuard<'_, HashMap<K, Arc<Semaphore>>> {
@@ -89,28 +90,28 @@ impl<K: Eq + Hash + Clone> Limits<K> {
 
     /// Asks for a second attempt. They are few where nothing succeeds, so that an outage does not triple the calls.
     #[must_use]
-    pub fn may_retry(&self) -> bool {
+    pub fn take_retry(&self) -> bool {
         let take = |left: u32| left.checked_sub(1);
         self.0.retries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// A call succeeded, which earns a second attempt for another.
-    pub fn succeeded(&self) {
-        let give = |left: u32| (left < RETRIES).then_some(left + 1);
+    pub fn record_success(&self) {
+        let give = |left: u32| (left < MAX_RETRIES).then_some(left + 1);
         let _full = self.0.retries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
     }
 }
 
-impl Pass<'_> {
+impl Slot<'_> {
     /// Waits until the rate lets the call through. A place that is given back before has cost nobody anything.
-    pub async fn turn(&mut self) {
+    pub async fn wait_for_token(&mut self) {
         self.rate.acquire().await;
         self.waiting = None;
     }
 }
 
 impl TokenBucket {
-    /// A bucket of [`BURST`] tokens.
+    /// A bucket of [`MAX_BURST`] tokens.
     fn full() -> Self {
         Self { full_at: tokio::sync::Mutex::new(Instant::now()) }
     }
@@ -119,15 +120,15 @@ impl TokenBucket {
     async fn acquire(&self) {
         let mut full_at = self.full_at.lock().await;
         let until_full = full_at.saturating_duration_since(Instant::now());
-        let wait = until_full.saturating_sub(INTERVAL * (BURST - 1));
+        let wait = until_full.saturating_sub(TOKEN_INTERVAL * (MAX_BURST - 1));
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
-        *full_at = (*full_at).max(Instant::now()) + INTERVAL;
+        *full_at = (*full_at).max(Instant::now()) + TOKEN_INTERVAL;
     }
 }
 
-impl<K> Clone for Limits<K> {
+impl<K> Clone for RateLimiter<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -146,7 +147,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl<K: Eq + Hash + Clone> Default for Limits<K> {
+impl<K: Eq + Hash + Clone> Default for RateLimiter<K> {
     fn default() -> Self {
         Self::new()
     }
@@ -158,14 +159,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn twenty_at_once_and_then_five_a_second() {
-        let limits = Limits::<u8>::new();
+        let limits = RateLimiter::<u8>::new();
         let begin = Instant::now();
-        for _ in 0..BURST {
-            limits.pass(&1).await.turn().await;
+        for _ in 0..MAX_BURST {
+            limits.acquire_slot(&1).await.wait_for_token().await;
         }
-        assert!(begin.elapsed() < INTERVAL);
+        assert!(begin.elapsed() < TOKEN_INTERVAL);
         for _ in 0..10 {
-            limits.pass(&1).await.turn().await;
+            limits.acquire_slot(&1).await.wait_for_token().await;
         }
         let took = begin.elapsed();
         assert!(took >= Duration::from_millis(1800) && took <= Duration::from_millis(2200), "{took:?}");
@@ -174,46 +175,46 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn token_bucket_dropped_waiter_takes_nothing() {
         let bucket = TokenBucket::full();
-        for _ in 0..BURST {
+        for _ in 0..MAX_BURST {
             bucket.acquire().await;
         }
         let begin = Instant::now();
-        assert!(tokio::time::timeout(INTERVAL / 2, bucket.acquire()).await.is_err());
+        assert!(tokio::time::timeout(TOKEN_INTERVAL / 2, bucket.acquire()).await.is_err());
         bucket.acquire().await;
-        assert!(begin.elapsed() < INTERVAL + INTERVAL / 4, "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < TOKEN_INTERVAL + TOKEN_INTERVAL / 4, "{:?}", begin.elapsed());
     }
 
     #[test]
     fn second_attempts_have_to_be_earned() {
-        let limits = Limits::<u8>::new();
-        assert!((0..RETRIES).all(|_| limits.may_retry()));
-        assert!(!limits.may_retry());
-        limits.succeeded();
-        assert!(limits.may_retry());
-        assert!(!limits.may_retry());
-        (0..2 * RETRIES).for_each(|_| limits.succeeded());
-        assert_eq!((0..2 * RETRIES).filter(|_| limits.may_retry()).count(), RETRIES as usize);
+        let limits = RateLimiter::<u8>::new();
+        assert!((0..MAX_RETRIES).all(|_| limits.take_retry()));
+        assert!(!limits.take_retry());
+        limits.record_success();
+        assert!(limits.take_retry());
+        assert!(!limits.take_retry());
+        (0..2 * MAX_RETRIES).for_each(|_| limits.record_success());
+        assert_eq!((0..2 * MAX_RETRIES).filter(|_| limits.take_retry()).count(), MAX_RETRIES as usize);
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_eight_are_under_way_and_six_of_one_endpoint() {
-        let limits = Limits::<u8>::new();
+        let limits = RateLimiter::<u8>::new();
         let mut passes = Vec::new();
         for endpoint in [1, 1, 1, 1, 1, 1, 2] {
-            passes.push(limits.pass(&endpoint).await);
+            passes.push(limits.acquire_slot(&endpoint).await);
         }
         let soon = Duration::from_mins(1);
-        let mut seventh = Box::pin(limits.pass(&1));
+        let mut seventh = Box::pin(limits.acquire_slot(&1));
         assert!(tokio::time::timeout(soon, &mut seventh).await.is_err());
         // Another endpoint's turn comes all the same, and then there are eight.
-        passes.push(tokio::time::timeout(soon, limits.pass(&3)).await.unwrap());
-        let mut ninth = Box::pin(limits.pass(&4));
+        passes.push(tokio::time::timeout(soon, limits.acquire_slot(&3)).await.unwrap());
+        let mut ninth = Box::pin(limits.acquire_slot(&4));
         assert!(tokio::time::timeout(soon, &mut ninth).await.is_err());
         assert_eq!(limits.waiting(), 10, "none of them has had its turn");
         drop((seventh, ninth));
-        passes[0].turn().await;
+        passes[0].wait_for_token().await;
         assert_eq!(limits.waiting(), 7);
         passes.pop();
-        assert!(tokio::time::timeout(soon, limits.pass(&4)).await.is_ok());
+        assert!(tokio::time::timeout(soon, limits.acquire_slot(&4)).await.is_ok());
     }
 }

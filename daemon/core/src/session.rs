@@ -5,16 +5,16 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use rolecall_protocol::SessionStatus;
 
-use crate::clock::{Clock, left};
+use crate::clock::{Clock, time_until};
 
 /// No token is signed with less than this left, unless getting more has just failed.
-const GOOD: Duration = Duration::from_mins(15);
+const MIN_FRESH_TIME: Duration = Duration::from_mins(15);
 /// What is held back at the very end, for clocks that differ a little (B2).
-const GUARD: Duration = Duration::from_secs(5);
+const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
 /// How long credentials that name no end are believed before their source is asked again: its files may have changed.
-const UNDATED: Duration = Duration::from_mins(1);
+const NO_EXPIRY_TTL: Duration = Duration::from_mins(1);
 /// How long EKS takes a token after it was signed, less a minute (both reference clients say 14 min).
-const TOKEN_LIFE: Duration = Duration::from_mins(14);
+const TOKEN_TTL: Duration = Duration::from_mins(14);
 /// What is held back of a session's life when a token's end is told (row 84).
 const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 
@@ -41,7 +41,7 @@ impl Session {
     /// Whether AWS still takes them.
     #[must_use]
     pub fn is_usable(&self, now: SystemTime) -> bool {
-        self.expires().is_none_or(|end| left(now, end) > GUARD)
+        self.expires().is_none_or(|end| time_until(now, end) > EXPIRY_MARGIN)
     }
 
     /// Whether they are good enough not to ask for newer ones: 15 minutes left, or half of a life that is shorter than
@@ -49,22 +49,24 @@ impl Session {
     #[must_use]
     pub fn is_fresh(&self, now: SystemTime) -> bool {
         match self.expires() {
-            Some(end) => left(now, end) >= GOOD.min(left(self.issued, end) / 2) && self.is_usable(now),
+            Some(end) => {
+                time_until(now, end) >= MIN_FRESH_TIME.min(time_until(self.issued, end) / 2) && self.is_usable(now)
+            }
             // Issued in the future means that the clock was set back: time to ask again.
-            None => now.duration_since(self.issued).is_ok_and(|age| age < UNDATED),
+            None => now.duration_since(self.issued).is_ok_and(|age| age < NO_EXPIRY_TTL),
         }
     }
 
     /// The true end of a token signed now.
     #[must_use]
     pub fn token_expires(&self, now: SystemTime) -> SystemTime {
-        let by_token = now + TOKEN_LIFE;
+        let by_token = now + TOKEN_TTL;
         self.expires().map_or(by_token, |end| by_token.min(end - TOKEN_MARGIN))
     }
 
     /// Whether both sign alike: a source that is asked again often answers what it answered before.
     #[must_use]
-    pub fn signs_as(&self, other: &Self) -> bool {
+    pub fn has_same_credentials(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.credentials, &other.credentials);
         ours.access_key_id() == theirs.access_key_id()
             && ours.secret_access_key() == theirs.secret_access_key()

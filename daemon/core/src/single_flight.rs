@@ -18,16 +18,16 @@ use crate::clock::SharedTimeSource;
 use crate::sync_shim::{Mutex, MutexGuard, PoisonError, spawn};
 
 /// Slots that are kept. Beyond it the one that was not looked at for longest makes room (B17).
-pub const MOST: usize = 4096;
+pub const MAX_SLOTS: usize = 4096;
 
 /// What a flight comes to.
-pub type Outcome<V, E> = Result<Arc<V>, Failure<E>>;
+pub type Outcome<V, E> = Result<Arc<V>, LoadError<E>>;
 
 /// Why there is no new value.
 #[derive(Debug)]
-pub enum Failure<E> {
+pub enum LoadError<E> {
     /// The flight said so.
-    Known(Arc<E>),
+    Failed(Arc<E>),
     /// The flight ended without a word: a bug of ours.
     Lost,
 }
@@ -53,7 +53,7 @@ pub struct LastFailure<E> {
 
 /// What there is of a key.
 #[derive(Debug)]
-pub struct Found<V, E> {
+pub struct CacheEntry<V, E> {
     /// The last value, however old.
     pub value: Option<Arc<V>>,
     /// What went wrong since.
@@ -64,7 +64,7 @@ pub struct Found<V, E> {
 pub struct Cache<K, V, E> {
     slots: Mutex<Slots<K, V, E>>,
     time: SharedTimeSource,
-    landed: Box<dyn Fn(&K) + Send + Sync>,
+    load_ended: Box<dyn Fn(&K) + Send + Sync>,
 }
 
 struct Slots<K, V, E> {
@@ -103,24 +103,24 @@ where
     V: Send + Sync + 'static,
     E: FailureTtl + Send + Sync + 'static,
 {
-    /// An empty cache. `landed` is called after each flight that changed a slot.
+    /// An empty cache. `load_ended` is called after each flight that changed a slot.
     #[must_use]
-    pub fn new(time: SharedTimeSource, landed: impl Fn(&K) + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(time: SharedTimeSource, load_ended: impl Fn(&K) + Send + Sync + 'static) -> Arc<Self> {
         let slots = Mutex::new(Slots { by_key: HashMap::new(), looks: 0, is_closed: false });
-        Arc::new(Self { slots, time, landed: Box::new(landed) })
+        Arc::new(Self { slots, time, load_ended: Box::new(load_ended) })
     }
 
     /// What is there of a key.
-    pub fn peek(&self, key: &K) -> Found<V, E> {
+    pub fn peek(&self, key: &K) -> CacheEntry<V, E> {
         let mut slots = self.slots();
         slots.looks += 1;
         let looks = slots.looks;
         match slots.by_key.get_mut(key) {
             Some(slot) => {
                 slot.looked = looks;
-                Found { value: slot.value.clone(), last_failure: slot.last_failure.clone() }
+                CacheEntry { value: slot.value.clone(), last_failure: slot.last_failure.clone() }
             }
-            None => Found { value: None, last_failure: None },
+            None => CacheEntry { value: None, last_failure: None },
         }
     }
 
@@ -156,7 +156,7 @@ where
     }
 
     /// Puts a value in place that came from elsewhere, unless there is one.
-    pub fn put(&self, key: &K, value: V) {
+    pub fn insert_if_absent(&self, key: &K, value: V) {
         let mut slots = self.slots();
         if slots.is_closed {
             return;
@@ -173,16 +173,16 @@ where
     }
 
     /// Every value.
-    pub fn all(&self) -> Vec<(K, Arc<V>)> {
+    pub fn values(&self) -> Vec<(K, Arc<V>)> {
         let slots = self.slots();
         slots.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
     }
 
-    /// Drops the values of the keys that `of` names; what is in flight for them goes on. Returns how many there were.
-    pub fn invalidate(&self, of: impl Fn(&K) -> bool) -> usize {
+    /// Drops the values that `of` names; loads in flight go on. Returns how many values were dropped.
+    pub fn invalidate(&self, of: impl Fn(&K, &V) -> bool) -> usize {
         let mut slots = self.slots();
-        let named = slots.by_key.iter_mut().filter(|(key, _)| of(key));
-        named.filter_map(|(_, slot)| slot.value.take()).count()
+        let dropped = slots.by_key.iter_mut().filter_map(|(key, slot)| slot.value.take_if(|value| of(key, value)));
+        dropped.count()
     }
 
     /// Forgets every key that `keep` does not want, with what is in flight for it.
@@ -217,7 +217,7 @@ where
 impl<K: Eq + Hash + Clone, V, E> Slots<K, V, E> {
     /// The slot of a key, made if there is none.
     fn of(&mut self, key: &K) -> &mut Slot<V, E> {
-        if !self.by_key.contains_key(key) && self.by_key.len() >= MOST {
+        if !self.by_key.contains_key(key) && self.by_key.len() >= MAX_SLOTS {
             self.make_room();
         }
         self.looks += 1;
@@ -239,7 +239,7 @@ impl<V: Send + Sync, E: Send + Sync> InFlight<V, E> {
     /// What the flight comes to.
     pub async fn wait(mut self) -> Outcome<V, E> {
         let outcome = self.outcome.wait_for(Option::is_some).await;
-        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(Failure::Lost))
+        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(LoadError::Lost))
     }
 
     /// When it started_at.
@@ -263,7 +263,7 @@ impl<K: Eq + Hash, V, E> LoadGuard<K, V, E> {
                 Err(error) => slot.fail(error, now),
             }
         }
-        outcome.map_err(Failure::Known)
+        outcome.map_err(LoadError::Failed)
     }
 
     fn own_slot<'a>(&self, slots: &'a mut Slots<K, V, E>) -> Option<&'a mut Slot<V, E>> {
@@ -304,7 +304,7 @@ impl<E: FailureTtl> LastFailure<E> {
 
     /// When another attempt makes sense; `None` where time does not help.
     #[must_use]
-    pub fn until(&self) -> Option<SystemTime> {
+    pub fn retry_at(&self) -> Option<SystemTime> {
         self.last.checked_add(self.error.failure_ttl(self.failures))
     }
 }
@@ -316,7 +316,7 @@ impl<K: Eq + Hash, V, E> Drop for LoadGuard<K, V, E> {
         slot.flight = None;
         slot.ignores_result = false;
         drop(slots);
-        (self.cache.landed)(&self.key);
+        (self.cache.load_ended)(&self.key);
     }
 }
 
@@ -333,10 +333,10 @@ impl<E> Clone for LastFailure<E> {
     }
 }
 
-impl<E> Clone for Failure<E> {
+impl<E> Clone for LoadError<E> {
     fn clone(&self) -> Self {
         match self {
-            Self::Known(error) => Self::Known(Arc::clone(error)),
+            Self::Failed(error) => Self::Failed(Arc::clone(error)),
             Self::Lost => Self::Lost,
         }
     }

@@ -9,7 +9,7 @@ use aws_smithy_async::time::StaticTimeSource;
 use tokio::sync::oneshot;
 
 use crate::clock::SharedTimeSource;
-use crate::single_flight::{Cache, Failure, FailureTtl, InFlight, MOST};
+use crate::single_flight::{Cache, FailureTtl, InFlight, LoadError, MAX_SLOTS};
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,8 +28,8 @@ fn numbers() -> Arc<Numbers> {
 async fn known(flight: InFlight<u32, &'static str>) -> Result<u32, &'static str> {
     match flight.wait().await {
         Ok(value) => Ok(*value),
-        Err(Failure::Known(error)) => Err(*error),
-        Err(Failure::Lost) => Err("lost"),
+        Err(LoadError::Failed(error)) => Err(*error),
+        Err(LoadError::Lost) => Err("lost"),
     }
 }
 
@@ -92,7 +92,7 @@ async fn a_failure_keeps_the_value_and_is_remembered_for_longer_each_time() {
         let found = cache.peek(&"prod");
         assert_eq!(found.value.as_deref(), Some(&7));
         let last_failure = found.last_failure.unwrap();
-        assert_eq!((last_failure.failures, last_failure.until()), (failures, Some(NOW + SECOND * failures)));
+        assert_eq!((last_failure.failures, last_failure.retry_at()), (failures, Some(NOW + SECOND * failures)));
         assert!(last_failure.is_within_ttl(NOW + SECOND * failures - SECOND / 2));
         assert!(!last_failure.is_within_ttl(NOW + SECOND * failures));
     }
@@ -106,7 +106,7 @@ async fn what_lasts_until_it_is_forgotten_lasts_until_then() {
     assert_eq!(known(cache.get_or_start(&"prod", || async { Err("for good") })).await, Err("for good"));
     let last_failure = cache.peek(&"prod").last_failure.unwrap();
     assert!(last_failure.is_within_ttl(NOW + Duration::from_hours(9999)));
-    assert_eq!(last_failure.until(), None);
+    assert_eq!(last_failure.retry_at(), None);
     cache.clear_failures(|key| *key == "prod", |error| *error == "down");
     assert!(cache.peek(&"prod").last_failure.is_some());
     cache.clear_failures(|key| *key == "audit", |_| true);
@@ -120,9 +120,9 @@ async fn a_value_that_is_put_in_does_not_replace_one() {
     let cache = numbers();
     assert_eq!(known(cache.get_or_start(&"prod", || async { Ok(7) })).await, Ok(7));
     assert_eq!(known(cache.get_or_start(&"audit", || async { Err("down") })).await, Err("down"));
-    cache.put(&"prod", 1);
-    cache.put(&"staging", 2);
-    let mut all: Vec<_> = cache.all().into_iter().map(|(key, value)| (key, *value)).collect();
+    cache.insert_if_absent(&"prod", 1);
+    cache.insert_if_absent(&"staging", 2);
+    let mut all: Vec<_> = cache.values().into_iter().map(|(key, value)| (key, *value)).collect();
     all.sort_unstable();
     assert_eq!(all, [("prod", 7), ("staging", 2)]);
 }
@@ -166,8 +166,8 @@ async fn row_76_a_failure_from_the_future_is_forgotten() {
 async fn whoever_was_not_looked_at_for_longest_makes_room() {
     let cache: Arc<Cache<usize, usize, &'static str>> =
         Cache::new(SharedTimeSource::new(StaticTimeSource::new(NOW)), |_| {});
-    for key in 0..MOST {
-        cache.put(&key, key);
+    for key in 0..MAX_SLOTS {
+        cache.insert_if_absent(&key, key);
     }
     cache.peek(&0);
     let (_open, gate) = oneshot::channel::<()>();
@@ -175,9 +175,9 @@ async fn whoever_was_not_looked_at_for_longest_makes_room() {
         drop(gate.await);
         Err("never")
     });
-    cache.put(&MOST, 0);
-    cache.put(&(MOST + 1), 0);
-    assert_eq!(cache.all().len(), MOST);
+    cache.insert_if_absent(&MAX_SLOTS, 0);
+    cache.insert_if_absent(&(MAX_SLOTS + 1), 0);
+    assert_eq!(cache.values().len(), MAX_SLOTS);
     let is_there = |key: usize| cache.peek(&key).value.is_some();
     assert!(is_there(0) && is_there(1) && !is_there(2) && !is_there(3) && is_there(4));
 }
@@ -229,19 +229,19 @@ async fn what_fails_in_flight_is_remembered_where_another_key_was_forgiven() {
 #[tokio::test]
 async fn what_is_closed_forgets_everything_and_takes_nothing_in() {
     let cache = numbers();
-    cache.put(&"kept", 1);
+    cache.insert_if_absent(&"kept", 1);
     let (open, flight) = gated(&cache, 2);
     cache.close();
-    assert!(cache.all().is_empty());
+    assert!(cache.values().is_empty());
     let (late, begun) = gated(&cache, 3);
     assert_eq!(known(begun).await, Err("lost"));
     assert!(late.is_closed(), "it was not even begun");
-    cache.put(&"kept", 4);
+    cache.insert_if_absent(&"kept", 4);
     open.send(()).unwrap();
     assert_eq!(known(flight).await, Ok(2));
-    assert!(cache.all().is_empty(), "it has landed nowhere");
+    assert!(cache.values().is_empty(), "it has landed nowhere");
     cache.open();
-    assert!(cache.all().is_empty());
+    assert!(cache.values().is_empty());
     assert_eq!(known(cache.get_or_start(&"prod", || async { Ok(5) })).await, Ok(5));
-    assert_eq!(cache.all().len(), 1);
+    assert_eq!(cache.values().len(), 1);
 }

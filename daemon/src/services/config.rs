@@ -22,7 +22,8 @@ use rolecall_core::config::LockTimes;
 use rolecall_core::config::network::Network;
 use rolecall_core::config::notifications::Notifications;
 use rolecall_core::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
-use rolecall_core::profile::{LocalUser, Profile, RoleChain};
+use rolecall_core::profile::{LocalUser, Profile};
+use rolecall_core::role_chain::RoleChain;
 
 /// The profiles of a configuration, resolved once rather than for each request.
 pub(super) type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
@@ -199,7 +200,7 @@ impl ReloadEffects {
             self.sessions.clear_all_failures();
         }
         // Sessions of other endpoints, of a test for example, are not sessions of these.
-        let has_same_endpoints = config.network.endpoints.give_as(&before.network.endpoints);
+        let has_same_endpoints = config.network.endpoints.yield_same_credentials(&before.network.endpoints);
         let bases: Vec<RoleChain> =
             config.sources.iter().map(|(name, source)| source_chain(profiles, name, source)).collect();
         let wanted = profiles.values().map(|profile| &profile.chain).chain(&bases).filter(|_| has_same_endpoints);
@@ -219,7 +220,7 @@ impl ReloadEffects {
 /// Returns the chain of a source without role steps: that of its profiles if it has any, which adds their region.
 pub(super) fn source_chain(profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> RoleChain {
     let profile = profiles.values().find(|profile| profile.source_name == *name);
-    profile.map_or_else(|| RoleChain::of_source(source.clone()), |profile| profile.chain.base())
+    profile.map_or_else(|| RoleChain::from_source(source.clone()), |profile| profile.chain.base())
 }
 
 /// Returns the template of session names for roles that the configuration does not name one for.

@@ -5,7 +5,7 @@ use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName, Source
 use crate::pin::PinError;
 use rolecall_core::config::ConfigError;
 
-/// Why a request failed.
+/// AutoLockReason a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AgentError(pub ErrorBody);

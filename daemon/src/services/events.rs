@@ -10,7 +10,7 @@ use super::event_bus::EventBus;
 use super::renewal::Renewal;
 use crate::sessions::Sessions;
 use rolecall_core::clock::Clock;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// Streams events.
 pub struct EventService {
@@ -56,7 +56,7 @@ impl EventService {
     pub fn events(self: &Arc<Self>) -> Events {
         Events {
             sent_hello: false,
-            loads: self.sessions.news(),
+            loads: self.sessions.load_events(),
             plans: self.renewal.plan_changes(),
             bus: self.bus.subscribe(),
             service: Arc::clone(self),

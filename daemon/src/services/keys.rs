@@ -29,7 +29,7 @@ use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
 use rolecall_core::config::file;
 use rolecall_core::config::inputs::StsAddress;
-use rolecall_core::profile::Endpoint;
+use rolecall_core::role_chain::StsEndpoint;
 use rolecall_core::session::Session;
 use rotation::Rotation;
 
@@ -225,15 +225,15 @@ fn check_format(name: &KeyName, id: &str, secret: &str) -> Result<Credentials, A
 /// Returns the ARN of an access key's IAM user, from GetCallerIdentity.
 async fn identify(aws: &Aws, name: &KeyName, region: &Region, credentials: &Credentials) -> Result<String, AwsError> {
     let source = SourceConfig::plain(SourceKind::Keyring(name.clone()));
-    let endpoint = Endpoint { source, region: region.clone(), sts: StsAddress::default() };
+    let endpoint = StsEndpoint { source, region: region.clone(), sts: StsAddress::default() };
     let session = Session { credentials: credentials.clone(), arn: None, issued: aws.now(), is_clamped: false };
-    sts::caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
+    sts::get_caller_identity(aws, &endpoint, &session).await.map_err(|error| error.error)
 }
 
 /// Returns the error for an access key that AWS did not accept.
 fn check_error(name: &KeyName, error: &AwsError) -> ErrorBody {
     let (what, hint) = match error.kind {
-        AwsErrorKind::BaseRejected => (
+        AwsErrorKind::CredentialsRejected => (
             "AWS rejects it",
             "Check that both parts are complete, that the key is active in IAM, and that --region is in its partition.",
         ),
@@ -254,7 +254,7 @@ fn call_error(name: &KeyName, service: &str, error: &AwsError) -> ErrorBody {
         AwsErrorKind::Unreachable => {
             (format!("{service} cannot be reached: {cause}"), "Check the network, the VPN and the proxy.")
         }
-        AwsErrorKind::Garbled => (
+        AwsErrorKind::InvalidResponse => (
             format!("invalid response from {service}: {cause}"),
             "Check the network: a proxy or captive portal may be intercepting the call.",
         ),

@@ -17,7 +17,7 @@ use super::unauthorized::ClientProcess;
 use crate::sessions::Sessions;
 use rolecall_core::clock::{Clock, next_minute};
 use rolecall_core::config::LockTimes;
-use rolecall_core::lock::{Asking, Lock, LockTimers, Refused, Why};
+use rolecall_core::lock::{AutoLockReason, ClientId, Lock, LockError, LockTimers};
 
 /// The client that locks or unlocks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,8 +50,8 @@ impl LockService {
 
     /// Restores the lock from a file, and stores it there from now on.
     pub fn open(&self, file: PathBuf) {
-        if self.lock.open(file) {
-            self.sessions.forget_all();
+        if self.lock.load(file) {
+            self.sessions.close();
             tracing::info!("lock restored, agent is locked");
         }
     }
@@ -59,7 +59,7 @@ impl LockService {
     /// Sets the passphrase if the request has one, and locks unless the request only sets it.
     pub async fn lock(&self, request: LockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
         if let Some(passphrase) = request.passphrase {
-            let set = self.lock.set(passphrase, request.old, locker.asking()).await;
+            let set = self.lock.set_passphrase(passphrase, request.old, locker.client_id()).await;
             set.map_err(|error| self.rejected("passphrase change rejected", &error, locker))?;
             tracing::info!(pid = locker.pid, "passphrase set");
             self.events.publish(EventKind::Lock);
@@ -77,7 +77,7 @@ impl LockService {
 
     /// Unlocks if the passphrase is correct.
     pub async fn unlock(&self, request: UnlockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
-        let unlocked = self.lock.unlock(request.passphrase, locker.asking(), || self.sessions.begin_again()).await;
+        let unlocked = self.lock.unlock(request.passphrase, locker.client_id(), || self.sessions.reopen()).await;
         if unlocked.map_err(|error| self.rejected("unlock rejected", &error, locker))? {
             tracing::info!(pid = locker.pid, "agent unlocked");
             self.events.publish(EventKind::Lock);
@@ -89,7 +89,7 @@ impl LockService {
     pub async fn auto_lock(&self, stop: CancellationToken) {
         loop {
             self.lock_if_due();
-            let left = self.lock.left();
+            let left = self.lock.until_auto_lock();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.lock.changed() => {}
@@ -100,7 +100,7 @@ impl LockService {
 
     /// Errors with `locked` if the agent is locked. Does not count as a use.
     pub fn check_unlocked(&self) -> Result<(), AgentError> {
-        if self.is_locked() { Err(AgentError(self.lock.locked())) } else { Ok(()) }
+        if self.is_locked() { Err(AgentError(self.lock.locked_error())) } else { Ok(()) }
     }
 
     /// Whether the agent is locked. Does not count as a use.
@@ -117,7 +117,7 @@ impl LockService {
         request: impl Future<Output = Result<T, AgentError>>,
     ) -> Result<T, AgentError> {
         self.lock_if_due();
-        let locked = || AgentError::new(name, self.lock.locked());
+        let locked = || AgentError::new(name, self.lock.locked_error());
         let serving = self.lock.serving().ok_or_else(locked)?;
         self.lock.record_use();
         let done = tokio::select! {
@@ -135,13 +135,17 @@ impl LockService {
 
     /// Locks if a time of `[lock]` has passed. Timers alone do not notice: they stop while a laptop sleeps.
     pub(super) fn lock_if_due(&self) {
-        let Some(why) = self.lock.due() else { return };
+        let Some(why) = self.lock.auto_lock_due() else { return };
         if !matches!(self.close(), Ok(true)) {
             return;
         }
         match why {
-            Why::Idle(limit) => tracing::info!(idle_minutes = limit.as_secs() / 60, "agent locked automatically"),
-            Why::Max(limit) => tracing::info!(max_minutes = limit.as_secs() / 60, "agent locked automatically"),
+            AutoLockReason::Idle(limit) => {
+                tracing::info!(idle_minutes = limit.as_secs() / 60, "agent locked automatically")
+            }
+            AutoLockReason::Max(limit) => {
+                tracing::info!(max_minutes = limit.as_secs() / 60, "agent locked automatically")
+            }
         }
         let lock = self.lock.clone();
         match Handle::try_current() {
@@ -163,20 +167,20 @@ impl LockService {
 
     /// Returns what the next run of the program needs to continue.
     pub(super) fn timers(&self) -> LockTimers {
-        self.lock.moments()
+        self.lock.timers()
     }
 
     /// Continues where the run before a restart was.
     pub(super) fn resume(&self, timers: LockTimers) {
         if self.lock.resume(timers) {
-            self.sessions.forget_all();
+            self.sessions.close();
         }
     }
 
     /// Locks, and drops every session and what was made with one. Returns false if the agent was locked before.
-    fn close(&self) -> Result<bool, Refused> {
-        let is_new = self.lock.close(|| {
-            self.sessions.forget_all();
+    fn close(&self) -> Result<bool, LockError> {
+        let is_new = self.lock.lock(|| {
+            self.sessions.close();
             self.token_cache.clear();
         })?;
         if is_new {
@@ -186,10 +190,10 @@ impl LockService {
         Ok(is_new)
     }
 
-    fn rejected(&self, event: &str, error: &Refused, locker: Locker) -> AgentError {
+    fn rejected(&self, event: &str, error: &LockError, locker: Locker) -> AgentError {
         match error {
-            Refused::Wrong => {
-                tracing::warn!(pid = locker.pid, failures = self.lock.failures(), %error, "{event}");
+            LockError::Wrong => {
+                tracing::warn!(pid = locker.pid, failures = self.lock.failed_attempts(), %error, "{event}");
             }
             error => tracing::info!(pid = locker.pid, %error, "{event}"),
         }
@@ -198,7 +202,7 @@ impl LockService {
 }
 
 impl Locker {
-    fn asking(self) -> Asking {
+    fn client_id(self) -> ClientId {
         self.client_process.map(|process| (process.pid, process.started)).or_else(|| self.pid.map(|pid| (pid, 0)))
     }
 }

@@ -18,7 +18,7 @@ use rolecall_aws::sso::SsoSession;
 use rolecall_aws::sso::SsoStep;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// How many things one login may need: a login, and a code for each role that needs its own.
 const MAX_LOGIN_STEPS: usize = 16;
@@ -119,7 +119,7 @@ impl LoginAttempt<'_> {
         let service = self.service;
         let (base, waiting) = service.source_logins.chains_to_log_in(&self.profiles, self.name, source);
         // Another program may have logged in, and the watch may not have reported it yet.
-        service.sessions.sources_changed();
+        service.sessions.aws_files_changed();
         let mut bypasses_cache = false;
         if self.request.renew {
             match service.sessions.sources().aws_profiles().login_of(source).await {
@@ -140,7 +140,7 @@ impl LoginAttempt<'_> {
             }
         }
         if bypasses_cache {
-            let mfa_chain = service.sessions.coded_of(&base).unwrap_or_else(|| base.clone());
+            let mfa_chain = service.sessions.mfa_source(&base).unwrap_or_else(|| base.clone());
             if let Err(last) = self.load(&mfa_chain, Freshness::BypassCache).await {
                 return *last;
             }
@@ -159,7 +159,7 @@ impl LoginAttempt<'_> {
     /// Loads a session, with what it needs from the user. An error is the last step.
     async fn load(&mut self, chain: &RoleChain, freshness: Freshness) -> Result<(), Box<LoginStep>> {
         for _ in 0..MAX_LOGIN_STEPS {
-            let needs_login = self.service.sessions.person_wanted(chain);
+            let needs_login = self.service.sessions.login_failure(chain);
             // A session that is served although its renewal needs the user counts as a failure here.
             let problem = match self.service.sessions.get(chain, freshness).await {
                 Ok(served) => served.problem.or(needs_login),
@@ -182,7 +182,7 @@ impl LoginAttempt<'_> {
         match problem {
             SessionError::Code(MfaError::Needed { serial, chain: mfa_chain, .. }) => match self.request.code.take() {
                 Some(code) => {
-                    service.sessions.give_code(mfa_chain, code);
+                    service.sessions.offer_mfa_code(mfa_chain, code);
                     (self.used_code, self.changed) = (true, true);
                     StepResult::Continue
                 }
@@ -230,7 +230,6 @@ impl LoginAttempt<'_> {
                     self.changed = true;
                     // Sessions from before a restart may depend on this login too.
                     service.source_logins.resolve_sources().await;
-                    service.sessions.signed_in(session);
                     service.recovery.sources_changed();
                     return StepResult::Continue;
                 }

@@ -21,7 +21,8 @@ use crate::desktop_notifications::Shown;
 use crate::sessions::Sessions;
 use dedup::{LoginKey, LoginState, Notice, NotifiedLogins};
 use rolecall_core::clock::{Clock, next_minute};
-use rolecall_core::profile::{Profile, RoleChain};
+use rolecall_core::profile::Profile;
+use rolecall_core::role_chain::RoleChain;
 
 /// How long further events are awaited after one, so that a burst is checked once.
 const SETTLE_TIME: Duration = Duration::from_millis(250);
@@ -57,7 +58,7 @@ impl LoginExpiry {
         F: Future<Output = Shown>,
     {
         let mut notified = NotifiedLogins::default();
-        let (mut loads, mut events) = (self.sessions.news(), self.events.subscribe());
+        let (mut loads, mut events) = (self.sessions.load_events(), self.events.subscribe());
         loop {
             for notice in self.due(&mut notified) {
                 if show(notice.notification()).await == Shown::Yes {
@@ -108,7 +109,7 @@ impl LoginExpiry {
 
     fn login_state(&self, source: &SourceName, profiles: &[&Profile], now: SystemTime) -> Option<LoginState> {
         let base = profiles.first()?.chain.base();
-        let mfa_chain = self.sessions.coded_of(&base);
+        let mfa_chain = self.sessions.mfa_source(&base);
         let login = self.source_logins.login_status(&base);
         let key = match (self.sessions.login_of(&base), &mfa_chain) {
             (Some(login), _) => LoginKey::Login(login),
@@ -141,7 +142,7 @@ impl LoginExpiry {
     /// derived from it after the login expired.
     fn last_issued(&self, base: &RoleChain, profiles: &[&Profile]) -> Option<SystemTime> {
         let issued = |chain: &RoleChain| self.sessions.peek(chain).session.map(|session| session.issued);
-        let dependencies = self.sessions.foundations(std::iter::once(base));
+        let dependencies = self.sessions.dependencies(std::iter::once(base));
         let of_base = dependencies.iter().filter(|chain| chain.is_base()).filter_map(issued).min();
         let by_code = profiles.iter().map(|profile| &profile.chain).filter(|chain| chain.mfa_in_assume_role());
         by_code.filter_map(issued).chain(of_base).max()

@@ -36,13 +36,13 @@ impl Recovery {
 
     /// Clears failures of sources: AWS's own files or the OS keyring changed.
     pub fn sources_changed(&self) {
-        self.sessions.sources_changed();
+        self.sessions.aws_files_changed();
         self.retry(EventKind::Plan);
     }
 
     /// Clears failures that needed a login.
     pub(super) fn logged_in(&self) {
-        self.sessions.logged_in();
+        self.sessions.clear_login_failures();
         self.retry(EventKind::Plan);
     }
 

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
-use rolecall_core::clock::{Clock, left};
-use rolecall_core::profile::{Profile, RoleChain};
+use rolecall_core::clock::{Clock, time_until};
+use rolecall_core::profile::Profile;
+use rolecall_core::role_chain::RoleChain;
 
 /// How often the engine learns that a profile is in use; a minute more or less does not matter to it.
 const USE_REPORT_INTERVAL: Duration = Duration::from_mins(1);
@@ -34,7 +35,7 @@ impl Renewal {
     /// Reports a use of a profile. `last_used` is the use before it.
     pub(super) fn used(&self, profile: &Profile, last_used: Option<SystemTime>) {
         let Some(renewer) = self.renewer.get() else { return };
-        let is_reported = last_used.is_some_and(|at| left(at, self.clock.now()) < USE_REPORT_INTERVAL);
+        let is_reported = last_used.is_some_and(|at| time_until(at, self.clock.now()) < USE_REPORT_INTERVAL);
         if !is_reported || renewer.planned(&profile.chain).is_none() {
             renewer.used(&profile.chain, profile.keep_warm);
         }
@@ -42,7 +43,7 @@ impl Renewal {
 
     /// Renews a profile's session as long as its last use before a restart allows.
     pub(super) fn resume(&self, profile: &Profile, last_used: SystemTime) {
-        let rest = profile.keep_warm.saturating_sub(left(last_used, self.clock.now()));
+        let rest = profile.keep_warm.saturating_sub(time_until(last_used, self.clock.now()));
         if let Some(renewer) = self.renewer.get().filter(|_| !rest.is_zero()) {
             renewer.used(&profile.chain, rest);
         }
@@ -51,7 +52,7 @@ impl Renewal {
     /// Drops what the engine plans for chains that have no session any more, or that no profile uses.
     pub(super) fn sessions_changed(&self) {
         if let Some(renewer) = self.renewer.get() {
-            renewer.changed();
+            renewer.config_changed();
         }
     }
 
@@ -69,6 +70,6 @@ impl Renewal {
 
     /// Returns the chains whose plans change from now on, if the engine runs.
     pub(super) fn plan_changes(&self) -> Option<broadcast::Receiver<RoleChain>> {
-        self.renewer.get().map(Renewer::news)
+        self.renewer.get().map(Renewer::plan_events)
     }
 }

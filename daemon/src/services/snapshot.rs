@@ -14,16 +14,16 @@ use super::config::ConfigService;
 use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
 use super::renewal::Renewal;
-use crate::sessions::Sessions;
+use crate::sessions::{Provenance, Sessions};
 use rolecall_core::clock::Clock;
 use rolecall_core::lock::LockTimers;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
 /// The format of a snapshot. A version with another format drops the snapshot and loads its sessions again.
 const FORMAT: u32 = 1;
 
-/// Why a snapshot cannot be restored.
+/// AutoLockReason a snapshot cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// Another format.
@@ -50,9 +50,6 @@ struct Snapshot<C, S> {
     /// The role of an AWS profile that a source uses.
     #[serde(default)]
     through: Vec<(RoleChain, RoleChain)>,
-    /// The ids of the access keys that sources returned.
-    #[serde(default)]
-    keys: Vec<(RoleChain, String)>,
     used: BTreeMap<ProfileName, SystemTime>,
     /// Whether the agent is locked, and its timers.
     #[serde(default)]
@@ -70,6 +67,9 @@ struct SavedSession<C, S> {
     issued: SystemTime,
     expires: SystemTime,
     is_clamped: bool,
+    /// What it was made from.
+    #[serde(default)]
+    provenance: Option<Provenance>,
 }
 
 /// Takes and restores snapshots.
@@ -98,16 +98,17 @@ impl SnapshotService {
     #[must_use]
     pub fn take(&self) -> Secret<Vec<u8>> {
         let now = self.clock.now();
-        let all = self.sessions.all();
-        let sessions = all.iter().filter(|(_, session)| session.is_usable(now));
+        let all = self.sessions.export();
+        let sessions = all.iter().filter(|(_, session, _)| session.is_usable(now));
         let profiles = self.config.profiles();
         let last_used = |name: &ProfileName| Some((name.clone(), self.activity.last_used(name)?));
         let snapshot = Snapshot {
             format: FORMAT,
-            time: self.clock.known(),
-            sessions: sessions.filter_map(|(chain, session)| SavedSession::of(chain, session)).collect(),
-            through: self.sessions.all_through(),
-            keys: self.sessions.all_keys(),
+            time: self.clock.snapshot(),
+            sessions: sessions
+                .filter_map(|(chain, session, provenance)| SavedSession::of(chain, session, provenance.as_ref()))
+                .collect(),
+            through: self.sessions.upstreams(),
             used: profiles.keys().filter_map(last_used).collect(),
             lock: Some(self.lock.timers()),
         };
@@ -122,7 +123,7 @@ impl SnapshotService {
         if format != FORMAT {
             return Err(SnapshotError::Format(format));
         }
-        let Snapshot { time, sessions, used, through, keys, lock, .. } =
+        let Snapshot { time, sessions, used, through, lock, .. } =
             serde_json::from_slice::<Snapshot<RoleChain, Secret<String>>>(snapshot).map_err(malformed)?;
         if let Some((aws, elapsed)) = time {
             self.clock.resume(aws, elapsed);
@@ -131,10 +132,7 @@ impl SnapshotService {
             self.lock.resume(timers);
         }
         for (chain, role) in through {
-            self.sessions.leads_through(&chain, role);
-        }
-        for (chain, key) in keys {
-            self.sessions.gave(&chain, &key);
+            self.sessions.set_upstream(&chain, role);
         }
         let restored = self.restore_sessions(sessions);
         for profile in self.config.profiles().values() {
@@ -149,12 +147,12 @@ impl SnapshotService {
 
     fn restore_sessions(&self, sessions: Vec<SavedSession<RoleChain, Secret<String>>>) -> usize {
         let (now, profiles) = (self.clock.now(), self.config.profiles());
-        let wanted = self.sessions.foundations(profiles.values().map(|profile| &profile.chain));
+        let wanted = self.sessions.dependencies(profiles.values().map(|profile| &profile.chain));
         let mut restored = 0;
         for saved in sessions.into_iter().filter(|saved| wanted.contains(&saved.chain)) {
-            let (chain, session) = saved.into_session();
+            let (chain, session, provenance) = saved.into_session();
             if session.is_usable(now) {
-                self.sessions.put(&chain, session);
+                self.sessions.restore(&chain, session, provenance);
                 restored += 1;
             }
         }
@@ -164,7 +162,7 @@ impl SnapshotService {
 
 impl<'a> SavedSession<&'a RoleChain, &'a str> {
     /// Returns `None` for credentials without an expiry.
-    fn of(chain: &'a RoleChain, session: &'a Session) -> Option<Self> {
+    fn of(chain: &'a RoleChain, session: &'a Session, provenance: Option<&Provenance>) -> Option<Self> {
         Some(Self {
             chain,
             access_key: session.credentials.access_key_id(),
@@ -174,12 +172,13 @@ impl<'a> SavedSession<&'a RoleChain, &'a str> {
             issued: session.issued,
             expires: session.expires()?,
             is_clamped: session.is_clamped,
+            provenance: provenance.cloned(),
         })
     }
 }
 
 impl SavedSession<RoleChain, Secret<String>> {
-    fn into_session(self) -> (RoleChain, Session) {
+    fn into_session(self) -> (RoleChain, Session, Option<Provenance>) {
         let credentials = Credentials::new(
             self.access_key.expose().clone(),
             self.secret.expose().clone(),
@@ -187,7 +186,8 @@ impl SavedSession<RoleChain, Secret<String>> {
             Some(self.expires),
             "rolecalld",
         );
-        (self.chain, Session { credentials, arn: self.arn, issued: self.issued, is_clamped: self.is_clamped })
+        let session = Session { credentials, arn: self.arn, issued: self.issued, is_clamped: self.is_clamped };
+        (self.chain, session, self.provenance)
     }
 }
 

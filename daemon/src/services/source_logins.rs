@@ -12,7 +12,8 @@ use crate::sessions::{SessionError, Sessions};
 use rolecall_aws::source::Login;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::{Profile, RoleChain};
+use rolecall_core::profile::Profile;
+use rolecall_core::role_chain::RoleChain;
 
 /// Describes the logins of sources.
 pub(crate) struct SourceLogins {
@@ -51,7 +52,7 @@ impl SourceLogins {
     pub(super) async fn resolve_sources(&self) {
         let config = self.config.active();
         for (name, source) in config.sources.iter() {
-            self.sessions.study(&source_chain(&config.profiles, name, source)).await;
+            self.sessions.resolve_from_files(&source_chain(&config.profiles, name, source)).await;
         }
     }
 
@@ -64,7 +65,7 @@ impl SourceLogins {
             }
             Some(Login::Keyring(_)) => Some(LoginStatus { kind: LoginKind::Keyring, ends: None, renews: false }),
             Some(Login::Aws { .. }) => Some(LoginStatus { kind: LoginKind::AwsLogin, ends: None, renews: true }),
-            None => self.sessions.coded_of(base).map(|mfa_chain| self.mfa_status(&mfa_chain)),
+            None => self.sessions.mfa_source(base).map(|mfa_chain| self.mfa_status(&mfa_chain)),
         }
     }
 
@@ -100,7 +101,7 @@ impl SourceLogins {
         let all = source.mfa.is_some().then(|| profiles.values().map(Arc::as_ref));
         let of_source: Vec<&Profile> = all.into_iter().flatten().filter(|each| each.source_name == *name).collect();
         let expires = self.expiry(login, &of_source)?;
-        let early = self.config.active().notifications.early;
+        let early = self.config.active().notifications.warn_before;
         expiry_warning(name, expires, early, self.clock.stamp(self.clock.now()))
     }
 

@@ -16,7 +16,7 @@ use super::renewal::Renewal;
 use super::source_logins::SourceLogins;
 use crate::sessions::Sessions;
 use rolecall_core::clock::Clock;
-use rolecall_core::config::inputs::Variant;
+use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::profile::Profile;
 
 /// What the daemon reports about itself.
@@ -105,7 +105,7 @@ impl StatusService {
             role_chain: profile.chain.steps.iter().map(|step| step.role.clone()).collect(),
             session_name: profile.chain.steps.last().map(|step| step.session_name.to_string()),
             duration_seconds: profile.duration.as_secs(),
-            limit_seconds: profile.limit().as_ref().map(Duration::as_secs),
+            limit_seconds: profile.duration_limit().as_ref().map(Duration::as_secs),
             mfa: self.mfa_details(&profile),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
@@ -115,7 +115,7 @@ impl StatusService {
 
     fn mfa_details(&self, profile: &Profile) -> Option<MfaDetails> {
         let chain = &profile.chain;
-        let mfa_chain = self.sessions.coded_of(&chain.base())?;
+        let mfa_chain = self.sessions.mfa_source(&chain.base())?;
         let mfa = mfa_chain.source.mfa.as_ref()?;
         let in_assume_role = self.sessions.mfa_in_assume_role(chain);
         let length = if in_assume_role { profile.duration } else { mfa.session };
@@ -183,7 +183,7 @@ impl ProfileStatuses {
 
 /// Returns the inputs of all steps of a profile together: each step has its own part.
 fn inputs_of(profile: &Profile) -> ProfileInputs {
-    let Variant { fips, dual_stack } = profile.variant;
+    let EndpointVariant { fips, dual_stack } = profile.variant;
     let mut all = ProfileInputs { fips, dual_stack, ..ProfileInputs::default() };
     for inputs in profile.chain.steps.iter().filter_map(|step| step.inputs.as_deref()) {
         all.source_identity = all.source_identity.or_else(|| inputs.source_identity.as_ref().map(ToString::to_string));

@@ -114,8 +114,8 @@ impl CachedToken {
     /// Returns the token if it is of this profile and session and young enough.
     fn token_for(&self, profile: &Arc<Profile>, session: &Session, now: SystemTime) -> Option<Arc<Token>> {
         let age = now.duration_since(self.signed).ok()?;
-        let is_same =
-            self.session.signs_as(session) && (Arc::ptr_eq(&self.profile, profile) || self.profile == *profile);
+        let is_same = self.session.has_same_credentials(session)
+            && (Arc::ptr_eq(&self.profile, profile) || self.profile == *profile);
         (is_same && age < TOKEN_REUSE_TIME).then(|| Arc::clone(&self.token))
     }
 }

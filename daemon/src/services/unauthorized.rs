@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::ProfileName;
 
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// A process that asks again within this time after it got a new signature was rejected twice.
 const SECOND_REJECTION_WINDOW: Duration = Duration::from_secs(30);

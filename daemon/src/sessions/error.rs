@@ -10,7 +10,7 @@ use crate::keyring::KeyringError;
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_aws::source::{Login, SourceError};
 use rolecall_aws::sts::StsError;
-use rolecall_core::single_flight::{Failure, FailureTtl};
+use rolecall_core::single_flight::{FailureTtl, LoadError};
 
 /// How long what may pass is remembered, growing from the first to the second: kubectl runs its plugin six times in a row,
 /// and a person tries again.
@@ -56,10 +56,10 @@ pub enum SessionError {
 pub type SessionFailure = Arc<SessionError>;
 
 /// Returns the error of a failed load; a load that panicked is [`SessionError::Lost`].
-pub(super) fn of_load(failure: Failure<SessionError>) -> SessionFailure {
+pub(super) fn of_load(failure: LoadError<SessionError>) -> SessionFailure {
     match failure {
-        Failure::Known(error) => error,
-        Failure::Lost => Arc::new(SessionError::Lost),
+        LoadError::Failed(error) => error,
+        LoadError::Lost => Arc::new(SessionError::Lost),
     }
 }
 
@@ -116,7 +116,7 @@ impl SessionError {
     pub(super) const fn is_of_the_source(&self) -> bool {
         match self {
             Self::Source(_) | Self::Keyring { .. } | Self::Code(_) | Self::Ended => true,
-            Self::RoleStep(error) => matches!(error.error.kind, AwsErrorKind::BaseRejected),
+            Self::RoleStep(error) => matches!(error.error.kind, AwsErrorKind::CredentialsRejected),
             Self::Overdue | Self::Slow | Self::Lost => false,
         }
     }
@@ -127,7 +127,7 @@ impl SessionError {
 
     /// Whether AWS was not even asked, since it was left alone.
     pub(super) const fn is_repeated(&self) -> bool {
-        matches!(self, Self::RoleStep(error) if error.error.is_repeated)
+        matches!(self, Self::RoleStep(error) if error.error.is_breaker_open)
     }
 
     /// How long AWS, or our own patience with it, wants no other call.

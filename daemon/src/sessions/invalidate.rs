@@ -1,4 +1,4 @@
-//! What is forgotten, and what is forgiven: sessions that are nobody's any more, and failures that may be over.
+//! What is dropped from the cache, and when: sessions after a logout or a lock, failures once their cause may be gone.
 
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
@@ -8,23 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::error::AwsErrorKind;
-use rolecall_aws::source::{Login, Owner};
-use rolecall_aws::sso::SsoSession;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::profile::RoleChain;
-use rolecall_core::session::Session;
+use rolecall_core::role_chain::RoleChain;
 
 impl Sessions {
-    /// Forgets every session and gets none until [`Sessions::begin_again`]; what is in flight ends now, and lands nowhere.
-    pub fn forget_all(&self) {
+    /// Drops every session, cancels every load, and loads nothing until [`Sessions::reopen`].
+    pub fn close(&self) {
         self.cache.close();
-        self.codes.clear();
+        self.mfa_codes.clear();
         self.load_cancellation().cancel();
-        self.sources.aws_profiles().sso().forget_tokens();
+        self.sources.aws_profiles().sso().cancel_refreshes();
     }
 
-    /// Gets sessions again, after [`Sessions::forget_all`].
-    pub fn begin_again(&self) {
+    /// Loads sessions again after [`Sessions::close`].
+    pub fn reopen(&self) {
         *self.load_cancellation() = CancellationToken::new();
         self.cache.open();
     }
@@ -33,77 +30,62 @@ impl Sessions {
         self.load_cancellation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets every session that was got from one of those sources, and what is in flight for them. Returns how many
-    /// were live.
-    pub fn forget(&self, ended: impl Fn(&SourceConfig) -> bool) -> usize {
+    /// Drops every session that was made from one of the sources which `is_ended` names, and cancels the loads for them.
+    /// Returns how many of these sessions were usable.
+    pub fn forget(&self, is_ended: impl Fn(&SourceConfig) -> bool) -> usize {
         let now = self.now();
-        let is_over = |chain: &RoleChain| {
-            let foundations = self.foundations(std::iter::once(chain));
-            foundations.iter().any(|below| ended(&below.source))
+        let is_affected = |chain: &RoleChain| {
+            let dependencies = self.dependencies(std::iter::once(chain));
+            dependencies.iter().any(|dependency| is_ended(&dependency.source))
         };
-        // What is below a source that ended: the roles of its AWS profile, its keys without MFA.
-        let below: HashSet<RoleChain> = self.cache.keys().into_iter().filter(|chain| is_over(chain)).collect();
-        let below = self.foundations(below.iter());
-        let live = self.all().iter().filter(|(chain, session)| below.contains(chain) && session.is_usable(now)).count();
-        self.cache.retain(|chain| !below.contains(chain));
-        live
+        let affected: HashSet<RoleChain> = self.cache.keys().into_iter().filter(|chain| is_affected(chain)).collect();
+        // The roles of the source's AWS profile, and the source without MFA, end with it.
+        let affected = self.dependencies(affected.iter());
+        let usable =
+            self.all().iter().filter(|(chain, session)| affected.contains(chain) && session.is_usable(now)).count();
+        self.cache.retain(|chain| !affected.contains(chain));
+        usable
     }
 
-    /// Forgets what went wrong with a chain and everything that it builds on: its profile was changed.
+    /// Drops the failures of a chain and of everything from which it is made, for example because its profile changed.
     pub fn clear_failures(&self, chain: &RoleChain) {
-        let foundations = self.foundations(std::iter::once(chain));
-        self.cache.clear_failures(|failed| foundations.contains(failed), |_| true);
+        let dependencies = self.dependencies(std::iter::once(chain));
+        self.cache.clear_failures(|failed| dependencies.contains(failed), |_| true);
     }
 
-    /// Somebody logged in: what waited for that is tried again.
-    pub fn logged_in(&self) {
+    /// Drops the failures that a login ends.
+    pub fn clear_login_failures(&self) {
         self.cache.clear_failures(|_| true, |error| error.class() == ErrorClass::Login);
     }
 
-    /// AWS's own files were changed, by a login perhaps: what a source gave is asked for anew, and what it did not give may
-    /// be given now.
-    pub fn sources_changed(&self) {
-        self.bases.files_changed(self.now());
-        self.look_at_keys();
+    /// AWS's files changed, for example by a login of the AWS CLI: sources are loaded again on their next use, and their
+    /// failures are dropped.
+    pub fn aws_files_changed(&self) {
+        self.states.files_changed(self.now());
+        self.reload_access_keys();
         self.cache.clear_failures(|_| true, SessionError::is_of_the_source);
     }
 
-    /// Reads long-lived keys anew: sessions that were got with others are nobody's to use.
-    fn look_at_keys(&self) {
+    /// Loads long-lived access keys again at once: sessions that were made with a replaced key end with it.
+    fn reload_access_keys(&self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let is_of_keys = |session: &Session| session.expires().is_none();
-        for (chain, _) in self.all().into_iter().filter(|(chain, session)| chain.is_base() && is_of_keys(session)) {
-            let sessions = self.clone();
-            runtime.spawn(async move { sessions.get(&chain, Freshness::Cached).await.map(drop) });
+        for (chain, session) in self.all() {
+            if chain.is_base() && session.expires().is_none() {
+                let sessions = self.clone();
+                runtime.spawn(async move { sessions.get(&chain, Freshness::Cached).await.map(drop) });
+            }
         }
     }
 
-    /// Forgets every failure that may have been the network's, which has changed. Where AWS asked for time it still wants it.
+    /// Drops the failures that another network may not have. Where AWS throttles, its pause stays.
     pub fn clear_network_failures(&self) {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
         self.cache.clear_failures(|_| true, |error| error.class() == ErrorClass::Retry && !error.is_throttled());
     }
 
-    /// Forgets every failure: the machine woke up, or its clock was wrong, and an ended login may be none.
+    /// Drops every failure: after the machine woke up or its clock was corrected, each cause may be gone.
     pub fn clear_all_failures(&self) {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
         self.cache.clear_failures(|_| true, |_| true);
-    }
-
-    /// Somebody has signed in here: what was got for whoever was signed in before is not theirs. To be told once more of the
-    /// same login makes no difference.
-    pub fn signed_in(&self, session: &SsoSession) {
-        let owner = self.sources.aws_profiles().sso().last_login(session).map(Owner::Login);
-        for base in self.bases.of_login(&Login::Sso(session.clone())) {
-            if self.bases.gives(&base, owner.clone()) {
-                self.cache.invalidate(|chain| self.foundations(std::iter::once(chain)).contains(&base));
-            }
-        }
-    }
-
-    /// Drops the values of everything that builds on a source. What is in flight goes on, and sees to it by itself. False
-    /// where there was nothing.
-    pub(super) fn invalidate_derived(&self, base: &RoleChain) -> bool {
-        self.cache.invalidate(|chain| chain != base && self.foundations(std::iter::once(chain)).contains(base)) > 0
     }
 }

@@ -1,4 +1,4 @@
-//! The flights: how a session is got, be it a source's, one for an MFA code, or a role's.
+//! How a session is loaded: from a source, with an MFA code, or by assuming a role.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,237 +6,238 @@ use std::time::{Duration, SystemTime};
 use rolecall_protocol::{MfaSerial, Secret};
 
 use super::mfa::{self, MfaError};
-use super::provenance::Lineage;
-use super::{Freshness, SessionError, Sessions};
+use super::provenance::{CachedSession, Principal, Provenance};
+use super::{Freshness, Served, SessionError, Sessions};
 use rolecall_aws::client::Aws;
 use rolecall_aws::error::AwsErrorKind;
-use rolecall_aws::source::Resolved;
-use rolecall_aws::sts::{self, Assume, Code, StsError, StsOperation};
+use rolecall_aws::source::ResolvedSource;
+use rolecall_aws::sts::{self, AssumeRoleInput, MfaCode, StsError, StsOperation};
 use rolecall_core::config::Mfa;
 use rolecall_core::config::inputs::StsAddress;
-use rolecall_core::profile::Endpoint;
-use rolecall_core::profile::RoleChain;
-use rolecall_core::profile::RoleStep;
+use rolecall_core::role_chain::RoleChain;
+use rolecall_core::role_chain::RoleStep;
+use rolecall_core::role_chain::StsEndpoint;
 use rolecall_core::session::Session;
 
-/// How long a source may take: it may have to run a program (E3).
-const SOURCE: Duration = Duration::from_secs(40);
+/// How long a source may take: it may run a program (E3).
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// How many owners a source may have while a role is assumed.
-const OWNERS: usize = 3;
+/// How often a role is assumed in one load. More than once only if its source changes the principal meanwhile.
+const MAX_ASSUME_ATTEMPTS: usize = 3;
 
-/// A call that is made with a code.
-enum CodedCall<'a> {
-    /// For a session that is good for all roles.
-    Session { endpoint: &'a Endpoint, keys: &'a Session, serial: &'a MfaSerial, length: Duration },
-    /// For a role's.
-    Role(Assume<'a>),
+/// A call to STS that sends an MFA code.
+enum MfaCall<'a> {
+    /// GetSessionToken: a session from which every role of the source is assumed.
+    SessionToken { endpoint: &'a StsEndpoint, base: &'a Session, serial: &'a MfaSerial, duration: Duration },
+    /// AssumeRole.
+    AssumeRole(AssumeRoleInput<'a>),
 }
 
-impl CodedCall<'_> {
-    /// Refuses a call that would not be made, before anybody is asked for a code.
+impl MfaCall<'_> {
+    /// Errors while the circuit breaker is open, so that no MFA code is asked for a call that is not made.
     async fn check(&self, aws: &Aws) -> Result<(), StsError> {
-        let (endpoint, asked) = match self {
-            Self::Session { endpoint, serial, .. } => (*endpoint, StsOperation::SessionToken((*serial).clone())),
-            Self::Role(wanted) => (wanted.endpoint, StsOperation::Assume(wanted.step.role.clone())),
+        let (endpoint, operation) = match self {
+            Self::SessionToken { endpoint, serial, .. } => {
+                (*endpoint, StsOperation::GetSessionToken((*serial).clone()))
+            }
+            Self::AssumeRole(assume) => (assume.endpoint, StsOperation::AssumeRole(assume.step.role.clone())),
         };
-        aws.may_call(endpoint).await.map_err(|error| StsError { asked, error })
+        aws.check_breaker(endpoint).await.map_err(|error| StsError { operation, error })
     }
 
-    async fn send(&self, aws: &Aws, code: Code<'_>) -> Result<Session, StsError> {
+    async fn send(&self, aws: &Aws, code: MfaCode<'_>) -> Result<Session, StsError> {
         match self {
-            Self::Session { endpoint, keys, length, .. } => {
-                sts::session_token(aws, endpoint, keys, code, *length).await
+            Self::SessionToken { endpoint, base, duration, .. } => {
+                sts::get_session_token(aws, endpoint, base, code, *duration).await
             }
-            Self::Role(asked) => sts::assume(aws, Assume { code: Some(code), ..*asked }).await,
+            Self::AssumeRole(assume) => sts::assume_role(aws, AssumeRoleInput { code: Some(code), ..*assume }).await,
         }
     }
 }
 
 impl Sessions {
-    /// Gets a session, whatever is there.
-    pub(super) async fn obtain(&self, chain: &RoleChain, freshness: Freshness) -> Result<Session, SessionError> {
+    /// Loads the session of a chain, whatever the cache has.
+    pub(super) async fn load(&self, chain: &RoleChain, freshness: Freshness) -> Result<CachedSession, SessionError> {
         match (chain.steps.last(), &chain.source.mfa) {
-            (Some(step), _) => self.obtain_role(chain, step, freshness).await,
-            // What a source gives is the same one everywhere.
-            (None, _) if *chain != chain.base() => self.copy_of(&chain.base(), chain, freshness).await,
-            (None, Some(mfa)) => self.obtain_for_code(chain, mfa, freshness).await,
-            (None, None) => self.obtain_source(chain, freshness).await,
+            (Some(step), _) => self.load_role(chain, step, freshness).await,
+            // A source gives the same credentials in every region of a partition.
+            (None, _) if *chain != chain.base() => self.load_copy(&chain.base(), freshness).await,
+            (None, Some(mfa)) => self.load_mfa_session(chain, mfa, freshness).await,
+            (None, None) => self.load_source(chain, freshness).await,
         }
     }
 
-    /// A source's own credentials, or what the role that its AWS profile names gets.
-    async fn obtain_source(&self, chain: &RoleChain, freshness: Freshness) -> Result<Session, SessionError> {
-        let begin = self.now();
+    /// Loads a source's own credentials or, where its AWS profile names a role, the session of that role.
+    async fn load_source(&self, chain: &RoleChain, freshness: Freshness) -> Result<CachedSession, SessionError> {
+        let load_started_at = self.now();
         let resolving = self.sources.resolve(&chain.source, &chain.region);
-        let resolved = tokio::time::timeout(SOURCE, resolving).await.map_err(|_| SessionError::Overdue)?;
-        // What says nothing of a login does not mean that there is none.
+        let resolved = tokio::time::timeout(SOURCE_TIMEOUT, resolving).await.map_err(|_| SessionError::Overdue)?;
+        // An error without a login says nothing of whether the source needs one.
         if let Err(error) = &resolved
             && let Some(login) = error.login()
         {
-            self.bases.depends_on(chain, Some(login));
+            self.states.set_login(chain, Some(login));
         }
         let (session, owner) = match resolved? {
-            Resolved::Through(inner) => {
-                self.bases.leads_through(chain, Some(inner.clone()));
-                return self.copy_of(&inner, chain, freshness).await;
+            ResolvedSource::RoleChain(upstream) => {
+                self.states.set_upstream(chain, Some(upstream.clone()));
+                return self.load_copy(&upstream, freshness).await;
             }
-            Resolved::Session { session, login, owner } => {
-                self.bases.depends_on(chain, login);
+            ResolvedSource::Session { session, login, owner } => {
+                self.states.set_login(chain, login);
                 (session, owner)
             }
         };
-        self.bases.leads_through(chain, None);
+        self.states.set_upstream(chain, None);
         if !session.is_usable(self.now()) {
-            // It may be the clock that is wrong.
+            // The clock may be wrong rather than the session expired.
             self.learn_time(chain, &session).await;
         }
-        self.bases.asked(chain, begin);
-        if self.bases.gives(chain, owner) && self.invalidate_derived(chain) {
-            tracing::info!(
-                source = chain.source.describe(),
-                "It has another owner now, perhaps; what was got before is dropped"
-            );
+        if !session.is_usable(self.now()) {
+            return Err(SessionError::Ended);
         }
-        if session.is_usable(self.now()) { Ok(*session) } else { Err(SessionError::Ended) }
+        let provenance = Some(Provenance { source: chain.clone(), principal: owner.map(Principal::from) });
+        Ok(CachedSession { session: Arc::new(*session), provenance, load_started_at })
     }
 
-    /// The session of another chain, which is this one's too.
-    async fn copy_of(
-        &self,
-        other: &RoleChain,
-        chain: &RoleChain,
-        freshness: Freshness,
-    ) -> Result<Session, SessionError> {
-        let begin = self.now();
-        // What a person gave a code for is good still; nobody means that they give another.
+    /// Loads the session of another chain that is this one's too.
+    async fn load_copy(&self, other: &RoleChain, freshness: Freshness) -> Result<CachedSession, SessionError> {
+        let load_started_at = self.now();
+        // A refresh does not ask the user for another MFA code while the session of the last one is usable.
         let freshness = if other.needs_interactive_mfa() { Freshness::Cached } else { freshness };
-        let session = self.base(other, freshness).await?;
-        self.bases.asked(chain, begin);
-        Ok(Session::clone(&session))
+        let Served { session, provenance, .. } = self.dependency(other, freshness).await?;
+        Ok(CachedSession { session, provenance, load_started_at })
     }
 
-    /// A session for a code of an MFA device: one code for all roles of the source.
-    async fn obtain_for_code(
+    /// Gets a session for an MFA code (GetSessionToken), from which every role of the source is assumed.
+    async fn load_mfa_session(
         &self,
         chain: &RoleChain,
         mfa: &Mfa,
         freshness: Freshness,
-    ) -> Result<Session, SessionError> {
-        let begin = self.now();
-        let keys = self
-            .base(
-                &chain.without_mfa(),
-                if freshness == Freshness::BypassCache { Freshness::BypassCache } else { Freshness::Cached },
-            )
-            .await?;
-        if keys.credentials.session_token().is_some() {
+    ) -> Result<CachedSession, SessionError> {
+        let load_started_at = self.now();
+        let is_bypass = freshness == Freshness::BypassCache;
+        let base_freshness = if is_bypass { Freshness::BypassCache } else { Freshness::Cached };
+        let base = self.dependency(&chain.without_mfa(), base_freshness).await?;
+        if base.session.credentials.session_token().is_some() {
             return Err(MfaError::Temporary.into());
         }
         if freshness == Freshness::Cached
-            && !self.bases.is_rejected(chain)
-            && let Some(session) = self.peek(chain).session.filter(|session| session.is_fresh(begin))
+            && let Some(cached) = self.cached(chain).filter(|cached| cached.session.is_fresh(load_started_at))
         {
-            // AWS's files were changed, but not those keys: what they were good for is so still.
-            self.bases.asked(chain, begin);
-            return Ok(Session::clone(&session));
+            // AWS's files changed, but the access key did not: its session stays usable.
+            let (session, provenance) = (Arc::clone(&cached.session), cached.provenance.clone());
+            return Ok(CachedSession { session, provenance, load_started_at });
         }
         let region = self.sources.home(&chain.source, &chain.region).await;
-        let endpoint = Endpoint { source: chain.without_mfa().source.clone(), region, sts: StsAddress::default() };
-        let call = CodedCall::Session { endpoint: &endpoint, keys: &keys, serial: &mfa.serial, length: mfa.session };
-        let lineage = self.bases.lineage(chain);
-        let session = self.with_code(chain, mfa, &call).await?;
-        if !self.bases.is_of(chain, &lineage) {
-            return Err(MfaError::Needed { serial: mfa.serial.clone(), chain: chain.clone() }.into());
+        let endpoint = StsEndpoint { source: chain.without_mfa().source.clone(), region, sts: StsAddress::default() };
+        let (serial, duration) = (&mfa.serial, mfa.session);
+        let call = MfaCall::SessionToken { endpoint: &endpoint, base: &base.session, serial, duration };
+        let session = self.call_with_code(chain, mfa, &call).await?;
+        let loaded = CachedSession { session: Arc::new(session), provenance: base.provenance, load_started_at };
+        if !self.is_current(&loaded) {
+            return Err(MfaError::Needed { serial: serial.clone(), chain: chain.clone() }.into());
         }
-        self.bases.asked(chain, begin);
-        Ok(session)
+        Ok(loaded)
     }
 
-    /// A role's session. Again if its source has another owner meanwhile.
-    async fn obtain_role(
+    /// Assumes the last role of a chain; again if its source changed the principal meanwhile.
+    async fn load_role(
         &self,
         chain: &RoleChain,
         step: &RoleStep,
         freshness: Freshness,
-    ) -> Result<Session, SessionError> {
+    ) -> Result<CachedSession, SessionError> {
         let mut freshness = freshness;
-        for _ in 0..OWNERS {
-            let (session, lineage) = self.obtain_role_once(chain, step, freshness).await?;
-            if self.bases.is_of(chain, &lineage) {
-                return Ok(session);
+        for _ in 0..MAX_ASSUME_ATTEMPTS {
+            let loaded = self.assume(chain, step, freshness).await?;
+            if self.is_current(&loaded) {
+                return Ok(loaded);
             }
             freshness = Freshness::Cached;
         }
         Err(SessionError::Lost)
     }
 
-    /// The same, with whose credentials it stands on.
-    async fn obtain_role_once(
+    async fn assume(
         &self,
         chain: &RoleChain,
         step: &RoleStep,
         freshness: Freshness,
-    ) -> Result<(Session, Lineage), SessionError> {
-        let is_coded = self.mfa_in_assume_role(chain);
-        let before = if is_coded { chain.without_mfa() } else { chain.without_last() };
-        // Whoever wants a new one, whatever there was, means the source too; but not that a person gives another code.
-        let is_new = freshness == Freshness::BypassCache && !before.needs_interactive_mfa();
-        let base = self.base(&before, if is_new { Freshness::BypassCache } else { Freshness::Cached }).await?;
-        let lineage = self.bases.lineage(chain);
-        let is_clamped =
-            freshness != Freshness::BypassCache && self.peek(chain).session.is_some_and(|last| last.is_clamped);
+    ) -> Result<CachedSession, SessionError> {
+        let load_started_at = self.now();
+        let sends_code = self.mfa_in_assume_role(chain);
+        let below = if sends_code { chain.without_mfa() } else { chain.without_last_step() };
+        // Bypassing the cache includes the source, unless that asks the user for another MFA code.
+        let is_bypass = freshness == Freshness::BypassCache;
+        let below_freshness =
+            if is_bypass && !below.needs_interactive_mfa() { Freshness::BypassCache } else { Freshness::Cached };
+        let base = self.dependency(&below, below_freshness).await?;
+        let loaded = |session: Session, base: &Served| CachedSession {
+            session: Arc::new(session),
+            provenance: base.provenance.clone(),
+            load_started_at,
+        };
+        let is_clamped = !is_bypass && self.cached(chain).is_some_and(|last| last.session.is_clamped);
         let endpoint = chain.endpoint();
         let name = self.session_name(chain, step).await?;
-        let asked = Assume { endpoint: &endpoint, step, name: &name, base: &base, code: None, is_clamped };
-        if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| is_coded) {
-            return match self.with_code(chain, mfa, &CodedCall::Role(asked)).await {
+        let assume =
+            AssumeRoleInput { endpoint: &endpoint, step, name: &name, base: &base.session, code: None, is_clamped };
+        if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| sends_code) {
+            return match self.call_with_code(chain, mfa, &MfaCall::AssumeRole(assume)).await {
                 Err(SessionError::RoleStep(error)) if error.is_too_long() => {
-                    // An hour is what a session that is good for all roles gets too, and that asks for no code each time.
-                    tracing::info!(role = %step.role, "AWS grants no longer sessions than one hour; its code is shared");
-                    self.bases.lasts_an_hour(chain);
-                    Box::pin(self.obtain_role_once(chain, step, freshness)).await
+                    // A session that all roles share gets an hour as well, and needs one code for all of them.
+                    tracing::info!(role = %step.role, "role granted for one hour at most; MFA code is shared");
+                    self.states.set_one_hour(chain);
+                    Box::pin(self.assume(chain, step, freshness)).await
                 }
-                outcome => Ok((outcome?, lineage)),
+                outcome => Ok(loaded(outcome?, &base)),
             };
         }
-        match sts::assume(&self.aws, asked).await {
-            Err(error) if error.error.kind == AwsErrorKind::BaseRejected => {
-                // It may have been replaced where it comes from, so it is asked for once more (B8).
-                if before.is_base() {
-                    self.bases.rejected(&before);
-                }
-                let newer = self.base(&before, Freshness::BypassCache).await?;
-                if newer.signs_as(&base) {
+        match sts::assume_role(&self.aws, assume).await {
+            Err(error) if error.error.kind == AwsErrorKind::CredentialsRejected => {
+                // The credentials may have been replaced where they come from, so the source is loaded once more (B8).
+                self.reject(&below, &base.session);
+                let newer = self.dependency(&below, Freshness::BypassCache).await?;
+                if newer.session.has_same_credentials(&base.session) {
                     return Err(error.into());
                 }
-                let (lineage, name) = (self.bases.lineage(chain), self.session_name(chain, step).await?);
-                Ok((sts::assume(&self.aws, Assume { base: &newer, name: &name, ..asked }).await?, lineage))
+                let name = self.session_name(chain, step).await?;
+                let assume = AssumeRoleInput { base: &newer.session, name: &name, ..assume };
+                Ok(loaded(sts::assume_role(&self.aws, assume).await?, &newer))
             }
-            assumed => Ok((assumed?, lineage)),
+            outcome => Ok(loaded(outcome?, &base)),
         }
     }
 
-    /// Makes a call that takes a code: the one that somebody gave, else what the command prints.
-    async fn with_code(&self, chain: &RoleChain, mfa: &Mfa, call: &CodedCall<'_>) -> Result<Session, SessionError> {
+    /// Drops the credentials of a source that AWS rejects, unless the source has given others meanwhile.
+    fn reject(&self, source: &RoleChain, rejected: &Session) {
+        if source.is_base() {
+            self.cache.invalidate(|chain, cached| chain == source && cached.session.has_same_credentials(rejected));
+        }
+    }
+
+    /// Makes a call with the MFA code that the user gave, else with one that the configured command prints.
+    async fn call_with_code(&self, chain: &RoleChain, mfa: &Mfa, call: &MfaCall<'_>) -> Result<Session, SessionError> {
         call.check(&self.aws).await?;
-        let code = match (self.codes.take(chain, &mfa.serial, self.now()), &mfa.process) {
-            (Ok(code), _) => return self.call_with(chain, mfa, code, call).await,
+        let code = match (self.mfa_codes.take(chain, &mfa.serial, self.now()), &mfa.process) {
+            (Ok(code), _) => return self.send_code(chain, mfa, code, call).await,
             (Err(MfaError::Needed { .. }), Some(command)) => {
-                let code = mfa::ask(mfa, command).await?;
-                if self.codes.is_used(&mfa.serial, &code, self.now()) {
-                    self.ask_later(mfa, command).await?
+                let code = mfa::run_command(mfa, command).await?;
+                if self.mfa_codes.is_used(&mfa.serial, &code, self.now()) {
+                    self.next_code(mfa, command).await?
                 } else {
                     code
                 }
             }
             (Err(error), _) => return Err(error.into()),
         };
-        match (self.call_with(chain, mfa, code, call).await, &mfa.process) {
-            // Another program may have used it.
+        match (self.send_code(chain, mfa, code, call).await, &mfa.process) {
+            // Another program may have used that code.
             (Err(SessionError::Code(MfaError::Refused { .. })), Some(command)) => {
-                let code = self.ask_later(mfa, command).await?;
-                match self.call_with(chain, mfa, code, call).await {
+                let code = self.next_code(mfa, command).await?;
+                match self.send_code(chain, mfa, code, call).await {
                     Err(SessionError::Code(MfaError::Refused { .. })) => Err(MfaError::CommandRefused.into()),
                     outcome => outcome,
                 }
@@ -245,33 +246,33 @@ impl Sessions {
         }
     }
 
-    /// The code of the next window.
-    async fn ask_later(&self, mfa: &Mfa, command: &str) -> Result<Secret<String>, MfaError> {
+    /// Waits for the device's next code and runs the command for it.
+    async fn next_code(&self, mfa: &Mfa, command: &str) -> Result<Secret<String>, MfaError> {
         for _ in 0..2 {
-            tokio::time::sleep(mfa::next_window(self.now()) + mfa::SETTLE).await;
-            let code = mfa::ask(mfa, command).await?;
-            if !self.codes.is_used(&mfa.serial, &code, self.now()) {
+            tokio::time::sleep(mfa::until_next_code(self.now()) + mfa::NEXT_CODE_MARGIN).await;
+            let code = mfa::run_command(mfa, command).await?;
+            if !self.mfa_codes.is_used(&mfa.serial, &code, self.now()) {
                 return Ok(code);
             }
         }
         Err(MfaError::CommandRefused)
     }
 
-    async fn call_with(
+    async fn send_code(
         &self,
         chain: &RoleChain,
         mfa: &Mfa,
         code: Secret<String>,
-        call: &CodedCall<'_>,
+        call: &MfaCall<'_>,
     ) -> Result<Session, SessionError> {
-        let called = call.send(&self.aws, Code { serial: &mfa.serial, code: &code }).await;
-        // One that was not sent, after all, is as good as before.
-        if !called.as_ref().is_err_and(|error| error.error.is_repeated) {
-            self.codes.used(&mfa.serial, code, self.now());
+        let sent = call.send(&self.aws, MfaCode { serial: &mfa.serial, code: &code }).await;
+        // The circuit breaker may have refused the call: then AWS has not seen the code.
+        if !sent.as_ref().is_err_and(|error| error.error.is_breaker_open) {
+            self.mfa_codes.record_used(&mfa.serial, code, self.now());
         }
-        called.map_err(|error| {
+        sent.map_err(|error| {
             if error.is_code_refused() {
-                let said = "it is wrong, of another time, was used before, or the device is not this user's".to_owned();
+                let said = "it is wrong, expired or already used, or the device belongs to another user".to_owned();
                 MfaError::Refused { serial: mfa.serial.clone(), chain: chain.clone(), said }.into()
             } else {
                 error.into()
@@ -279,11 +280,9 @@ impl Sessions {
         })
     }
 
-    pub(super) async fn base(&self, chain: &RoleChain, freshness: Freshness) -> Result<Arc<Session>, SessionError> {
-        match Box::pin(self.get(chain, freshness)).await {
-            Ok(served) => Ok(served.session),
-            Err(problem) => Err(SessionError::clone(&problem)),
-        }
+    /// Returns a session from which another is made.
+    pub(super) async fn dependency(&self, chain: &RoleChain, freshness: Freshness) -> Result<Served, SessionError> {
+        Box::pin(self.get(chain, freshness)).await.map_err(|error| SessionError::clone(&error))
     }
 
     pub(super) fn now(&self) -> SystemTime {

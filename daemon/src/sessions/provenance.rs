@@ -1,180 +1,167 @@
-//! What is known of sources beside their sessions: when they were asked last, and what they turned out to build on.
+//! What a cached session was made from, and what AWS's files say of the sources.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use rolecall_aws::source::{Login, Owner};
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
+use rolecall_core::session::Session;
 
-/// By the chain of the source alone.
+/// A session as the cache keeps it.
+#[derive(Debug)]
+pub(super) struct CachedSession {
+    pub(super) session: Arc<Session>,
+    /// `None` where the session is from a process that did not record it: it is taken as current.
+    pub(super) provenance: Option<Provenance>,
+    /// When the load of the session began. A source's session from before a change of AWS's files is loaded again.
+    pub(super) load_started_at: SystemTime,
+}
+
+/// Which source gave the base credentials that a session was made from, and whose they were.
+///
+/// A session is current while its source gives the same principal's credentials: sessions that were made with a replaced
+/// access key, or before another login, are not served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The source, as a role chain without steps and without MFA.
+    pub(super) source: RoleChain,
+    /// Whose credentials the source gave; `None` where nothing tells one owner from another.
+    pub(super) principal: Option<Principal>,
+}
+
+/// Tells the owner of base credentials from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Principal {
+    /// A long-lived access key, by its id.
+    AccessKey(Arc<str>),
+    /// The nth login to IAM Identity Center in this process.
+    #[serde(skip)]
+    Login(u64),
+}
+
+impl From<Owner> for Principal {
+    fn from(owner: Owner) -> Self {
+        match owner {
+            Owner::Keys(id) => Self::AccessKey(id.into()),
+            Owner::Login(number) => Self::Login(number),
+        }
+    }
+}
+
+impl Provenance {
+    /// As another process can use it: logins are counted per process, so they are left out.
+    pub(super) fn for_next_process(&self) -> Self {
+        let principal = self.principal.clone().filter(|principal| matches!(principal, Principal::AccessKey(_)));
+        Self { source: self.source.clone(), principal }
+    }
+}
+
+/// What AWS's files, and AWS's answers, say of sources and roles. It stays where no session is cached: a login is missing
+/// exactly then.
 #[derive(Debug, Default)]
-pub(super) struct Bases(Mutex<State>);
-
-/// Whose credentials something stands on, by the sources' chains.
-pub(super) type Lineage = HashMap<RoleChain, Option<Owner>>;
+pub(super) struct SourceStates(Mutex<States>);
 
 #[derive(Debug, Default)]
-struct State {
-    by_chain: HashMap<RoleChain, Base>,
-    /// When AWS's own files were changed last.
-    changed: Option<SystemTime>,
+struct States {
+    /// By the chain of the source alone.
+    by_source: HashMap<RoleChain, SourceState>,
+    /// Chains whose last role AWS grants for an hour at most, although an MFA code is sent.
+    one_hour: HashSet<RoleChain>,
+    /// When AWS's files changed last.
+    files_changed_at: Option<SystemTime>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Base {
-    /// When the source was asked last.
-    asked: Option<SystemTime>,
-    /// The role that its AWS profile names, if it does.
-    through: Option<RoleChain>,
-    /// The login that it depends on.
+struct SourceState {
+    /// The role that its AWS profile names, as a chain.
+    upstream: Option<RoleChain>,
+    /// The login that it needs.
     login: Option<Login>,
-    /// Whose credentials it gave last.
-    owner: Option<Owner>,
-    /// Whether AWS does not take what it gave any more.
-    is_rejected: bool,
-    /// The longest that AWS grants for a role is an hour.
-    is_short: bool,
 }
 
-impl Bases {
-    /// AWS's own files were changed: what sources gave is to be asked for anew.
+impl SourceStates {
+    /// Records that AWS's files changed.
     pub(super) fn files_changed(&self, now: SystemTime) {
-        self.state().changed = Some(now);
+        self.states().files_changed_at = Some(now);
     }
 
-    /// Whether AWS's own files were changed after the source was asked.
-    pub(super) fn is_superseded(&self, chain: &RoleChain) -> bool {
-        let state = self.state();
-        let asked = state.by_chain.get(chain).and_then(|base| base.asked);
-        let is_rejected = state.by_chain.get(chain).is_some_and(|base| base.is_rejected);
-        is_rejected || state.changed.is_some_and(|changed| asked.is_none_or(|asked| asked <= changed))
+    /// Whether AWS's files changed after a load began.
+    pub(super) fn is_superseded(&self, load_started_at: SystemTime) -> bool {
+        self.states().files_changed_at.is_some_and(|changed| load_started_at <= changed)
     }
 
-    /// Notes that a source was asked, at a time from before that.
-    pub(super) fn asked(&self, chain: &RoleChain, at: SystemTime) {
-        let mut state = self.state();
-        let base = state.by_chain.entry(chain.clone()).or_default();
-        (base.asked, base.is_rejected) = (Some(at), false);
+    /// Whether nothing was recorded of a source yet.
+    pub(super) fn is_unknown(&self, source: &RoleChain) -> bool {
+        !self.states().by_source.contains_key(source)
     }
 
-    /// Notes what a source's AWS profile leads to.
-    pub(super) fn leads_through(&self, chain: &RoleChain, through: Option<RoleChain>) {
-        self.state().by_chain.entry(chain.clone()).or_default().through = through;
+    /// Records the chain to which the AWS profile of a source leads.
+    pub(super) fn set_upstream(&self, source: &RoleChain, upstream: Option<RoleChain>) {
+        self.states().by_source.entry(source.clone()).or_default().upstream = upstream;
     }
 
-    /// What a source's AWS profile leads to, as far as that is known.
-    pub(super) fn through(&self, chain: &RoleChain) -> Option<RoleChain> {
-        self.state().by_chain.get(chain)?.through.clone()
+    /// Returns the chain to which the AWS profile of a source leads.
+    pub(super) fn upstream(&self, source: &RoleChain) -> Option<RoleChain> {
+        self.states().by_source.get(source)?.upstream.clone()
     }
 
-    /// Notes on which login a source depends.
-    pub(super) fn depends_on(&self, chain: &RoleChain, login: Option<Login>) {
-        self.state().by_chain.entry(chain.clone()).or_default().login = login;
+    /// Returns every source whose AWS profile leads to a role, with that chain.
+    pub(super) fn upstreams(&self) -> Vec<(RoleChain, RoleChain)> {
+        let states = self.states();
+        states.by_source.iter().filter_map(|(source, state)| Some((source.clone(), state.upstream.clone()?))).collect()
     }
 
-    /// The login that a source, or what its AWS profile leads to, depends on.
-    pub(super) fn login_of(&self, chain: &RoleChain) -> Option<Login> {
-        let foundations = self.foundations(std::iter::once(chain.clone()));
-        let state = self.state();
-        foundations.iter().find_map(|chain| state.by_chain.get(chain)?.login.clone())
+    /// Records the login that a source needs.
+    pub(super) fn set_login(&self, source: &RoleChain, login: Option<Login>) {
+        self.states().by_source.entry(source.clone()).or_default().login = login;
     }
 
-    /// Notes that AWS does not take what a source gave.
-    pub(super) fn rejected(&self, chain: &RoleChain) {
-        self.state().by_chain.entry(chain.clone()).or_default().is_rejected = true;
+    /// Returns the login that a source itself needs.
+    pub(super) fn own_login(&self, source: &RoleChain) -> Option<Login> {
+        self.states().by_source.get(source)?.login.clone()
     }
 
-    /// Whether AWS does not take what a source gave, and nothing newer has come since.
-    pub(super) fn is_rejected(&self, chain: &RoleChain) -> bool {
-        self.state().by_chain.get(chain).is_some_and(|base| base.is_rejected)
+    /// Returns the login that a source, or what its AWS profile leads to, needs.
+    pub(super) fn login_of(&self, source: &RoleChain) -> Option<Login> {
+        self.dependencies(std::iter::once(source.clone())).iter().find_map(|chain| self.own_login(chain))
     }
 
-    /// Notes that a role's sessions last an hour at most.
-    pub(super) fn lasts_an_hour(&self, chain: &RoleChain) {
-        self.state().by_chain.entry(chain.clone()).or_default().is_short = true;
+    /// Records that AWS grants the last role of a chain for an hour at most.
+    pub(super) fn set_one_hour(&self, chain: &RoleChain) {
+        self.states().one_hour.insert(chain.clone());
     }
 
-    /// Whether a role's sessions last an hour at most, as far as that is known.
-    pub(super) fn is_short(&self, chain: &RoleChain) -> bool {
-        self.state().by_chain.get(chain).is_some_and(|base| base.is_short)
+    /// Whether AWS is known to grant the last role of a chain for an hour at most.
+    pub(super) fn is_one_hour(&self, chain: &RoleChain) -> bool {
+        self.states().one_hour.contains(chain)
     }
 
-    /// Whether nothing is known of a source yet.
-    pub(super) fn is_unknown(&self, chain: &RoleChain) -> bool {
-        !self.state().by_chain.contains_key(chain)
-    }
-
-    /// Notes whose credentials a source gives. True if they are another's than before, perhaps.
-    pub(super) fn gives(&self, chain: &RoleChain, owner: Option<Owner>) -> bool {
-        let mut state = self.state();
-        let base = state.by_chain.entry(chain.clone()).or_default();
-        std::mem::replace(&mut base.owner, owner) != base.owner
-    }
-
-    /// The sources that depend on a login.
-    pub(super) fn of_login(&self, login: &Login) -> Vec<RoleChain> {
-        let state = self.state();
-        let depends =
-            |(_, base): &(&RoleChain, &Base)| base.login.as_ref().is_some_and(|own| own.is_shared_with(login));
-        state.by_chain.iter().filter(depends).map(|(chain, _)| chain.clone()).collect()
-    }
-
-    /// Whose credentials a chain stands on.
-    pub(super) fn lineage(&self, chain: &RoleChain) -> Lineage {
-        let foundations = self.foundations(std::iter::once(chain.clone()));
-        let state = self.state();
-        let owner = |chain: RoleChain| {
-            let owner = state.by_chain.get(&chain)?.owner.clone();
-            Some((chain, owner))
-        };
-        foundations.into_iter().filter_map(owner).collect()
-    }
-
-    /// Whether a chain stands on the same ones still. What the configuration no longer has makes no difference.
-    pub(super) fn is_of(&self, chain: &RoleChain, lineage: &Lineage) -> bool {
-        self.lineage(chain).iter().all(|(base, owner)| lineage.get(base).and_then(Option::as_ref) == owner.as_ref())
-    }
-
-    /// Every long-lived key that is known, by its id, to be passed on.
-    pub(super) fn all_keys(&self) -> Vec<(RoleChain, String)> {
-        let state = self.state();
-        let key = |(chain, base): (&RoleChain, &Base)| match &base.owner {
-            Some(Owner::Keys(key)) => Some((chain.clone(), key.clone())),
-            Some(Owner::Login(_)) | None => None,
-        };
-        state.by_chain.iter().filter_map(key).collect()
-    }
-
-    /// Those chains with everything that they build on.
-    pub(super) fn foundations(&self, chains: impl Iterator<Item = RoleChain>) -> HashSet<RoleChain> {
-        let state = self.state();
+    /// Returns the chains and everything from which they are made: shorter chains, sources, and the chains to which the
+    /// AWS profiles of sources lead.
+    pub(super) fn dependencies(&self, chains: impl Iterator<Item = RoleChain>) -> HashSet<RoleChain> {
+        let states = self.states();
         let (mut all, mut next) = (HashSet::new(), chains.collect::<Vec<_>>());
         while let Some(chain) = next.pop() {
             for prefix in chain.prefixes() {
-                if let Some(through) = state.by_chain.get(&prefix).and_then(|base| base.through.clone())
-                    && !all.contains(&through)
-                {
-                    next.push(through);
-                }
+                let upstream = states.by_source.get(&prefix).and_then(|state| state.upstream.as_ref());
+                next.extend(upstream.filter(|upstream| !all.contains(*upstream)).cloned());
                 all.insert(prefix);
             }
         }
         all
     }
 
-    /// What leads to what, to be passed on.
-    pub(super) fn all_through(&self) -> Vec<(RoleChain, RoleChain)> {
-        let state = self.state();
-        state.by_chain.iter().filter_map(|(chain, base)| Some((chain.clone(), base.through.clone()?))).collect()
-    }
-
-    /// Forgets sources that nobody wants any more.
+    /// Drops what is recorded of chains that are not wanted.
     pub(super) fn retain(&self, wanted: &HashSet<RoleChain>) {
-        self.state().by_chain.retain(|chain, _| wanted.contains(chain));
+        let mut states = self.states();
+        states.by_source.retain(|source, _| wanted.contains(source));
+        states.one_hour.retain(|chain| wanted.contains(chain));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn states(&self) -> MutexGuard<'_, States> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

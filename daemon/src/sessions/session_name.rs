@@ -1,5 +1,4 @@
-//! What a session is called: known from the start or, where its name holds that of the source's own, once the source has
-//! given credentials.
+//! Session names. A name that contains the session name of the source is complete once the source has given credentials.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +8,15 @@ use rolecall_protocol::SessionName;
 use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::error::{AwsError, AwsErrorKind};
 use rolecall_aws::sts::{self, StsError, StsOperation};
-use rolecall_core::profile::{RoleChain, RoleStep};
+use rolecall_core::role_chain::{RoleChain, RoleStep};
 use rolecall_core::session::Session;
 
-/// Whose credentials sources gave last, by source: their access key id, and the ARN that STS said for it.
+/// The principals of sources: the access key id that a source gave last, and the ARN that STS returned for it.
 #[derive(Clone, Default)]
 pub(super) struct Identities(Arc<Mutex<HashMap<RoleChain, (String, String)>>>);
 
 impl Identities {
-    fn of(&self, base: &RoleChain, session: &Session) -> Option<String> {
+    fn arn(&self, base: &RoleChain, session: &Session) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (key, arn) = known.get(base)?;
         (key == session.credentials.access_key_id()).then(|| arn.clone())
@@ -30,23 +29,23 @@ impl Identities {
 }
 
 impl Sessions {
-    /// What the session of a chain's last step is called.
+    /// Returns the name of the session that the last step of a chain creates.
     pub(super) async fn session_name(&self, chain: &RoleChain, step: &RoleStep) -> Result<SessionName, SessionError> {
         let arn = if step.session_name.wants_source_session() { Some(self.source_arn(chain).await?) } else { None };
         step.session_name.fill(arn.as_deref()).map_err(|error| {
             let error = AwsError::new(AwsErrorKind::Rejected, error.to_string());
-            StsError { asked: StsOperation::Assume(step.role.clone()), error }.into()
+            StsError { operation: StsOperation::AssumeRole(step.role.clone()), error }.into()
         })
     }
 
-    /// Whose the credentials of a chain's source are. STS is asked once for each that do not say it.
+    /// Returns the ARN of the principal of a chain's source. STS is called once per access key that does not name it.
     async fn source_arn(&self, chain: &RoleChain) -> Result<String, SessionError> {
         let base = if chain.mfa_in_assume_role() { chain.without_mfa() } else { chain.base() };
-        let session = self.base(&base, Freshness::Cached).await?;
-        if let Some(arn) = session.arn.clone().or_else(|| self.identities.of(&base, &session)) {
+        let session = self.dependency(&base, Freshness::Cached).await?.session;
+        if let Some(arn) = session.arn.clone().or_else(|| self.identities.arn(&base, &session)) {
             return Ok(arn);
         }
-        let arn = sts::caller_identity(&self.aws, &chain.endpoint(), &session).await?;
+        let arn = sts::get_caller_identity(&self.aws, &chain.endpoint(), &session).await?;
         self.identities.put(base, &session, arn.clone());
         Ok(arn)
     }

@@ -1,35 +1,37 @@
-//! What one run of the program passes on to the next.
+//! What the process hands to the next one on a restart, and takes from the one before.
+
+use std::sync::Arc;
 
 use super::Sessions;
-use rolecall_aws::source::Owner;
-use rolecall_core::profile::RoleChain;
+use super::provenance::{CachedSession, Provenance};
+use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
 impl Sessions {
-    /// What sources build on, to be passed on.
+    /// Returns every cached session with its chain and, where it is recorded, what it was made from.
     #[must_use]
-    pub fn all_through(&self) -> Vec<(RoleChain, RoleChain)> {
-        self.bases.all_through()
+    pub fn export(&self) -> Vec<(RoleChain, Arc<Session>, Option<Provenance>)> {
+        let exported = |(chain, cached): (RoleChain, Arc<CachedSession>)| {
+            let provenance = cached.provenance.as_ref().map(Provenance::for_next_process);
+            (chain, Arc::clone(&cached.session), provenance)
+        };
+        self.current().map(exported).collect()
     }
 
-    /// Takes in what a source builds on, found before this process started_at.
-    pub fn leads_through(&self, chain: &RoleChain, through: RoleChain) {
-        self.bases.leads_through(chain, Some(through));
+    /// Puts a session of the process before this one into the cache, unless there is one.
+    pub fn restore(&self, chain: &RoleChain, session: Session, provenance: Option<Provenance>) {
+        let load_started_at = session.issued;
+        self.cache.insert_if_absent(chain, CachedSession { session: Arc::new(session), provenance, load_started_at });
     }
 
-    /// Takes in a session that was got before this process started_at.
-    pub fn put(&self, chain: &RoleChain, session: Session) {
-        self.cache.put(chain, session);
-    }
-
-    /// Which keys sources give, by their ids, to be passed on.
+    /// Returns every source whose AWS profile leads to a role, with the chain of that role.
     #[must_use]
-    pub fn all_keys(&self) -> Vec<(RoleChain, String)> {
-        self.bases.all_keys()
+    pub fn upstreams(&self) -> Vec<(RoleChain, RoleChain)> {
+        self.states.upstreams()
     }
 
-    /// Takes in which keys a source gave before this process started_at.
-    pub fn gave(&self, chain: &RoleChain, key: &str) {
-        self.bases.gives(chain, Some(Owner::Keys(key.to_owned())));
+    /// Records to which role the AWS profile of a source leads.
+    pub fn set_upstream(&self, source: &RoleChain, upstream: RoleChain) {
+        self.states.set_upstream(source, Some(upstream));
     }
 }

@@ -2,7 +2,7 @@
 
 use rolecall_aws::client::Aws;
 use rolecall_aws::source::Owner;
-use rolecall_aws::source::Resolved;
+use rolecall_aws::source::ResolvedSource;
 use rolecall_aws::source::Sources as AwsProfiles;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::config::SourceConfig;
@@ -34,7 +34,7 @@ impl Sources {
     }
 
     /// Returns the base credentials of a source, without MFA.
-    pub(super) async fn resolve(&self, source: &SourceConfig, region: &Region) -> Result<Resolved, SessionError> {
+    pub(super) async fn resolve(&self, source: &SourceConfig, region: &Region) -> Result<ResolvedSource, SessionError> {
         match &source.kind {
             SourceKind::Keyring(name) => self.access_key(name).await,
             SourceKind::AwsProfile(_) | SourceKind::AwsProfileLeaf(_) => {
@@ -51,11 +51,11 @@ impl Sources {
         }
     }
 
-    async fn access_key(&self, name: &KeyName) -> Result<Resolved, SessionError> {
+    async fn access_key(&self, name: &KeyName) -> Result<ResolvedSource, SessionError> {
         let key = self.keyring.get(name).await;
         let key = key.map_err(|error| SessionError::Keyring { name: name.clone(), error })?;
         let session = Session { credentials: key.credentials, arn: key.arn, issued: self.aws.now(), is_clamped: false };
         let owner = Owner::of_keys(&session);
-        Ok(Resolved::Session { session: Box::new(session), login: None, owner })
+        Ok(ResolvedSource::Session { session: Box::new(session), login: None, owner })
     }
 }

@@ -17,13 +17,13 @@ use rolecall_protocol::{ErrorClass, LoginFlow, LoginKind};
 use serde_json::Value;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::world::{ACCOUNT, Laptop, REGION};
+use crate::fixture::{ACCOUNT, Laptop, REGION};
 
 const ROLE: &str = "developers";
 const SOON: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_hours(1);
 
-struct Rig {
+struct Fixture {
     clock: Clock,
     aws: Aws,
     center: Center,
@@ -32,7 +32,7 @@ struct Rig {
     session: SsoSession,
 }
 
-impl Rig {
+impl Fixture {
     fn new() -> Self {
         Self::of(Some("corp"))
     }
@@ -55,13 +55,13 @@ impl Rig {
         Self { clock, aws, center, sandbox, sso, session }
     }
 
-    /// A rig in which a person has logged in.
+    /// A fixture in which a person has logged in.
     async fn logged_in(name: Option<&str>) -> Self {
-        let rig = Self::of(name);
-        rig.center.approve_all();
-        assert_eq!(last(rig.login(LoginFlow::Device)).await, SsoStep::Done);
-        rig.center.leave_pending();
-        rig
+        let fixture = Self::of(name);
+        fixture.center.approve_all();
+        assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done);
+        fixture.center.leave_pending();
+        fixture
     }
 
     fn login(&self, flow: LoginFlow) -> SsoLogin {

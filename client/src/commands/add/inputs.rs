@@ -43,10 +43,10 @@ fn policy(path: &std::path::Path) -> Result<String, CliError> {
 }
 
 fn refused(path: &std::path::Path, why: &str) -> CliError {
-    CliError::new(Exit::Usage, format!("{} {why}", path.display()), "Mend the policy")
+    CliError::new(Exit::Usage, format!("{} {why}", path.display()), "Fix the policy file")
 }
 
-/// Whether the daemon goes by these. What is not said here may come from the defaults.
+/// Whether the daemon uses these inputs. Inputs that are not given may come from the defaults.
 pub(super) fn are_in_force(wanted: &InputsEntry, known: &ProfileInputs) -> bool {
     let tags = wanted
         .tags

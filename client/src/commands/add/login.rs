@@ -1,4 +1,4 @@
-//! A login on the way: where the source needs one, whoever adds the profile is asked for it.
+//! Offers a login while a profile is added, if its source needs one.
 
 use std::io::IsTerminal;
 
@@ -16,10 +16,10 @@ use crate::login::prompter::{CodeInput, Prompter};
 use crate::terminal::tty::Tty;
 
 /// What to do where there is no source yet to log in to.
-const RUN_AGAIN_HINT: &str = "Run it again, and log in when it asks";
+const RUN_AGAIN_HINT: &str = "Run the command again, and log in when it asks";
 
-/// Has the daemon assume the role and describe the cluster. Where the source needs a login first, the person is asked for
-/// it if they are there and want to; else the daemon's refusal is the answer.
+/// Has the daemon assume the role and describe the cluster. If the source needs a login, offers one; errors
+/// with the daemon's refusal if the user declines or there is no terminal.
 pub(super) fn probe(
     daemon: &Daemon,
     wanted: &Add,
@@ -63,7 +63,7 @@ fn offer(
 ) -> Result<(), CliError> {
     let name = source.name;
     if location::no_prompt() || !std::io::stderr().is_terminal() || !Tty::open().is_some_and(|tty| tty.is_available()) {
-        return Err(source.refused(refusal, "Run it in a terminal, where it asks you to log in"));
+        return Err(source.refused(refusal, "Run the command in a terminal, and log in when it asks"));
     }
     let has_browser = browser::is_available(&context.environment);
     let mut prompter = Prompter::for_command(name, context, CodeInput::Terminal, has_browser)?;

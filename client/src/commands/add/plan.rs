@@ -11,8 +11,8 @@ use crate::error::{CliError, Exit};
 /// The AWS profile that is used where none is named, as AWS's own tools do.
 const DEFAULT_AWS_PROFILE: &str = "default";
 
-/// Puts the profile, and its source if that is new, into a configuration. The pin is not known yet, unless nobody is to
-/// be asked for one and the old one stays.
+/// Puts the profile, and its source if that is new, into a configuration. The pin is unknown
+/// yet, except with --no-verify, which keeps the old one.
 pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry, CliError> {
     let cluster = match &wanted.cluster {
         Some(cluster) => cluster.clone(),
@@ -60,10 +60,10 @@ fn kept_pin(
         () if !is_pinned || !wanted.replace => Ok((None, None)),
         () => Err(CliError::failed(
             format!(
-                "{}: the API server of {} in {} is pinned, and nobody said which that of {cluster} in {} is",
+                "{}: the API server of {} in {} is pinned, and no API server is given for {cluster} in {}",
                 wanted.name, old.cluster, old.region, wanted.region
             ),
-            "Give --server and --certificate-authority, or leave --no-verify away",
+            "Give --server and --certificate-authority, or omit --no-verify",
         )),
     }
 }
@@ -99,12 +99,12 @@ fn own_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliErr
     match (serial, draft.mfa_serial(&source)) {
         (Some(serial), Some(there)) if there != serial.as_str() => Err(CliError::failed(
             format!("the source \"{source}\" is there already, with another MFA device: {there}"),
-            "Leave --mfa-serial away, or change mfa of that source in the configuration",
+            "Omit --mfa-serial, or change mfa of that source in the configuration",
         )),
         (Some(serial), None) => Err(CliError::failed(
             format!("the source \"{source}\" is there already, without an MFA device"),
             format!(
-                "Leave --mfa-serial away, or write this under [sources.{source}] of the configuration: mfa = {{ serial = \"{serial}\" }}"
+                "Omit --mfa-serial, or write this under [sources.{source}] of the configuration: mfa = {{ serial = \"{serial}\" }}"
             ),
         )),
         _ => Ok(source),
@@ -120,7 +120,7 @@ pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &Profil
     let Some(existing) = before.profile(name) else {
         return Err(CliError::failed(
             format!("there is a profile {name} already, with something in it that is malformed"),
-            "Mend it in the configuration, or write over it with --replace",
+            "Fix it in the configuration, or overwrite it with --replace",
         ));
     };
     let differences = differences(&existing, profile);
@@ -168,7 +168,7 @@ fn differences(old: &ProfileEntry, new: &ProfileEntry) -> Vec<String> {
         .collect()
 }
 
-/// Whether the daemon goes by this profile.
+/// Whether the daemon uses this profile.
 pub(super) fn is_in_force(profile: &ProfileEntry, known: &ProfileDetails) -> bool {
     let status = &known.status;
     status.cluster == profile.cluster
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_brings_its_source() {
+    fn plan_new_profile_adds_its_source() {
         let (_folder, mut config) = empty();
         let line = format!("rolecall add prod --region eu-west-1 --role-arn {ARN} --aws-profile work");
         let profile = plan(&Add::of(&line), &mut config).unwrap();
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_goes_into_a_source_that_is_new_and_into_no_other() {
+    fn plan_mfa_device_only_in_new_source() {
         let (_folder, mut config) = empty();
         let serial = "arn:aws:iam::111122223333:mfa/dev";
         let with = |options: &str, config: &mut ConfigFile| {
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "the source \"keys\" is there already, with another MFA device: {serial}. Leave --mfa-serial away, or \
+                "the source \"keys\" is there already, with another MFA device: {serial}. Omit --mfa-serial, or \
                  change mfa of that source in the configuration"
             )
         );
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_cluster_s_asks_for_one() {
+    fn plan_invalid_cluster_name_is_asked_for() {
         let (_folder, mut config) = empty();
         let error = plan(&Add::of("rolecall add prod.eu --region eu-west-1"), &mut config).unwrap_err();
         assert_eq!(error.code(), 2);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_is_fine_and_another_is_told() {
+    fn check_existing_lists_differences() {
         let (_folder, mut before) = empty();
         let first = Add::of(&format!("rolecall add prod --region eu-west-1 --role-arn {ARN}"));
         let mut profile = plan(&first, &mut before).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_profile_is_not_written_over_unasked() {
+    fn check_existing_malformed_needs_replace() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "[profiles.prod]\ncluster = 7\n").unwrap();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_stays_with_its_cluster() {
+    fn plan_keeps_the_pin_of_its_cluster() {
         let (_folder, mut config) = empty();
         let mut pinned = plan(&Add::of("rolecall add prod --region eu-west-1"), &mut config).unwrap();
         pinned.server = Some("https://a".to_owned());
@@ -295,8 +295,8 @@ mod tests {
         assert_eq!(again("--region eu-west-1").unwrap().as_deref(), Some("https://a"));
         for moved in ["--region eu-west-2", "--region eu-west-1 --cluster other"] {
             let error = again(&format!("{moved} --replace")).unwrap_err().to_string();
-            assert!(error.ends_with("Give --server and --certificate-authority, or leave --no-verify away"), "{error}");
-            // Not replaced: what differs is told instead.
+            assert!(error.ends_with("Give --server and --certificate-authority, or omit --no-verify"), "{error}");
+            // Without --replace the differences are listed.
             assert_eq!(again(moved).unwrap(), None);
             assert_eq!(
                 again(&format!("{moved} --replace --server https://b --certificate-authority x")).unwrap(),

@@ -99,12 +99,12 @@ fn signed_in(
 
 /// That a session is shorter than what was asked for, if it is: the role's own limit, or that of a chain of roles.
 fn less_than_asked(wanted: &Add, session: &SessionStatus, draft: &ConfigFile) -> Option<String> {
-    // Where the source signs, nobody asks for a length.
+    // Without a role there is no AssumeRole with a duration.
     wanted.role_arn.as_ref()?;
     let asked = wanted.duration.clone().or_else(|| draft.default_duration());
     let asked = asked.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_DURATION);
     format_time::granted_if_shorter(session, asked)?;
-    Some(format!("AWS grants no more of the {} asked", format_time::duration(asked)))
+    Some(format!("AWS grants less than the requested {}", format_time::duration(asked)))
 }
 
 fn found(cluster: &Cluster, pinned: &str, context: &Context) -> String {
@@ -126,28 +126,28 @@ mod tests {
     const ARN: &str = "arn:aws:iam::111122223333:role/developers";
 
     #[test]
-    fn what_add_can_be_given_instead_is_said_where_it_helps() {
+    fn no_cluster_hint_offers_server_options() {
         let add = Add::of("rolecall add prod --region eu-west-1");
-        let told = |code, hint: Option<&str>| {
+        let result_text = |code, hint: Option<&str>| {
             let body = ErrorBody { hint: hint.map(str::to_owned), ..ErrorBody::new(code, "no") };
             no_cluster(&add, body).to_string()
         };
         assert_eq!(
-            told(ErrorCode::AccessDenied, Some("Ask for the permission eks:DescribeCluster.")),
+            result_text(ErrorCode::AccessDenied, Some("Ask for the permission eks:DescribeCluster.")),
             "prod: no. Ask for the permission eks:DescribeCluster, or give --server and --certificate-authority"
         );
-        assert_eq!(told(ErrorCode::AwsUnavailable, None), "prod: no. Give --server and --certificate-authority");
+        assert_eq!(result_text(ErrorCode::AwsUnavailable, None), "prod: no. Give --server and --certificate-authority");
         assert_eq!(
-            told(ErrorCode::ClusterNotFound, Some("Did you mean \"prod\"?")),
+            result_text(ErrorCode::ClusterNotFound, Some("Did you mean \"prod\"?")),
             "prod: no. Did you mean \"prod\"?"
         );
     }
 
     #[test]
-    fn a_session_shorter_than_asked_for_is_told_by_who_asked() {
+    fn less_than_asked_names_the_request() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
-        let told = |line: &str, config: &str| {
+        let result_text = |line: &str, config: &str| {
             std::fs::write(&path, config).unwrap();
             let issued = jiff::Timestamp::UNIX_EPOCH;
             let expires = Some(issued + SignedDuration::from_hours(1));
@@ -156,13 +156,13 @@ mod tests {
         };
         let line = format!("rolecall add prod --region eu-west-1 --role-arn {ARN}");
         let long = "[defaults]\nduration = \"8h\"\n";
-        assert_eq!(told(&line, ""), None);
-        assert_eq!(told(&line, long).as_deref(), Some("AWS grants no more of the 8 h asked"));
-        assert_eq!(told(&format!("{line} --duration 1h"), long), None);
+        assert_eq!(result_text(&line, ""), None);
+        assert_eq!(result_text(&line, long).as_deref(), Some("AWS grants less than the requested 8 h"));
+        assert_eq!(result_text(&format!("{line} --duration 1h"), long), None);
         assert_eq!(
-            told(&format!("{line} --duration 12h"), "").as_deref(),
-            Some("AWS grants no more of the 12 h asked")
+            result_text(&format!("{line} --duration 12h"), "").as_deref(),
+            Some("AWS grants less than the requested 12 h")
         );
-        assert_eq!(told("rolecall add prod --region eu-west-1", long), None);
+        assert_eq!(result_text("rolecall add prod --region eu-west-1", long), None);
     }
 }

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines() {
+    fn tail_returns_the_last_lines() {
         let mut file = tempfile::tempfile().unwrap();
         let mut last = |content: &str, lines| {
             file.set_len(0).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_followed_over_truncation_and_rotation() {
+    fn read_appended_follows_rotation() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("daemon.log");
         std::fs::write(&path, "one\n").unwrap();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_moves_no_cursor() {
+    fn escape_control_keeps_newlines() {
         assert_eq!(escape_control(b"a\x1b[2Jb\tc\r\n\xff"), "a\\u{1b}[2Jb\tc\\u{d}\n\u{fffd}");
     }
 }

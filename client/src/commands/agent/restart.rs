@@ -1,4 +1,4 @@
-//! `rolecall agent restart`: the daemon runs its program anew, with the same socket, process and sessions. Where it
+//! `rolecall agent restart`: the daemon executes its program again and keeps its socket, process and sessions. If it
 //! cannot, it is stopped and started.
 
 use std::time::Duration;
@@ -20,23 +20,23 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 const RESTART_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long until it answers again.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it is asked meanwhile; a daemon that is about to restart does not answer, so this is rarely needed.
+/// How often the status is read until then.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What is said of sessions that are not kept.
-const SESSIONS_LOST: &str = "; its sessions are assumed anew";
+const SESSIONS_LOST: &str = "; its sessions are assumed again";
 
-/// Does it.
+/// Runs the command.
 pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     let daemon = context.running_daemon()?;
     let before: Status = match daemon.call_json_within(&Endpoint::Status, b"", Deadline::after(STATUS_TIMEOUT)) {
         Ok(status) => status,
         Err(CallError::NotRunning) => return super::start::run(context, ""),
-        // Nobody that we would touch: each of these says itself what to do.
+        // These errors have their own hint; there is no daemon to stop.
         Err(error @ (CallError::Location(_) | CallError::UntrustedSocket { .. })) => return Err(error.into()),
         Err(_) => return stop_and_start(context),
     };
-    // It would go by the configuration that it was started with, and whoever asks wants theirs.
+    // A restart keeps the daemon's configuration file; the user wants the one of this shell.
     if !location::config().is_ok_and(|ours| check_same_config(&ours, &before.config, &context.environment).is_ok()) {
         return stop_and_start(context);
     }
@@ -71,8 +71,7 @@ fn wait(daemon: &Daemon, before: &Status) -> Result<Option<Status>, CliError> {
             Err(error) => return Err(error.into()),
         }
         if !deadline.sleep(POLL_INTERVAL) {
-            let message =
-                format!("the agent has not restarted within {} s and goes on as it was", READY_TIMEOUT.as_secs());
+            let message = format!("the agent did not restart within {} s and still runs", READY_TIMEOUT.as_secs());
             return Err(CliError::new(Exit::Unreachable, message, "See: rolecall agent logs"));
         }
     }
@@ -110,7 +109,7 @@ fn sessions_text(before: &[ProfileStatus], after: &[ProfileStatus]) -> String {
         (_, 0) => String::new(),
         (0, _) => SESSIONS_LOST.to_owned(),
         (kept, all) if kept == all => "; its sessions were kept".to_owned(),
-        (kept, all) => format!("; {kept} of {all} sessions were kept, the others are assumed anew"),
+        (kept, all) => format!("; {kept} of {all} sessions were kept, the others are assumed again"),
     }
 }
 
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_became_of_the_sessions() {
+    fn sessions_text_counts_kept_sessions() {
         let profile = |name: &str, expires: Option<&str>| -> ProfileStatus {
             let mut session = serde_json::json!({"key_id_suffix": "MPLE", "issued": "2026-01-02T03:04:05Z"});
             if let Some(expires) = expires {
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(sessions_text(std::slice::from_ref(&keys), &[]), "");
         assert_eq!(sessions_text(&[a, keys], &one), "; its sessions were kept");
         assert_eq!(sessions_text(&one, &other), "", "it is not configured any more");
-        assert_eq!(sessions_text(&one, &[unused]), "; its sessions are assumed anew");
-        assert_eq!(sessions_text(&both, &none), "; 1 of 2 sessions were kept, the others are assumed anew");
+        assert_eq!(sessions_text(&one, &[unused]), "; its sessions are assumed again");
+        assert_eq!(sessions_text(&both, &none), "; 1 of 2 sessions were kept, the others are assumed again");
     }
 }

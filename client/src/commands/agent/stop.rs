@@ -1,4 +1,4 @@
-//! `rolecall agent stop`: asked first, and only then made.
+//! `rolecall agent stop`: first a call, then SIGTERM, then SIGKILL.
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,12 +29,12 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         Err(CallError::NotRunning) => {
             return output::print("the agent is not running\n");
         }
-        // Nobody to end, or nobody that we would touch: each of these says itself what to do.
+        // These errors have their own hint; there is no daemon to stop.
         Err(error @ (CallError::Location(_) | CallError::UntrustedSocket { .. })) => return Err(error.into()),
         Err(error) => return Err(stop_failed(&error, &daemon, None)),
     };
     let how = match daemon.call(&Endpoint::Stop, b"", Deadline::after(STOP_TIMEOUT)) {
-        // The daemon is not who listens: a service manager does, and whoever connects starts it again.
+        // A service manager listens: a connection would start the daemon again.
         Ok(answer) if stopping_pid(&answer) != pid => return wait_for_activated(&answer, context),
         Ok(_) | Err(CallError::NotRunning) => "has stopped",
         // It does not answer, or speaks another protocol: then as the system does it.
@@ -93,8 +93,8 @@ fn is_daemon(pid: Pid) -> bool {
     std::fs::read_to_string(name).is_ok_and(|name| name.trim_end() == "rolecalld")
 }
 
-/// Waits until nobody listens and the daemon has put its things away: it hangs up first, and takes its name away at the end. One
-/// that was killed leaves its name.
+/// Waits until no process listens and the daemon has cleaned up: it closes the socket first and removes its file last. A
+/// killed daemon leaves the file.
 fn wait_until_gone(daemon: &Daemon, pid: Option<Pid>, limit: Duration) -> bool {
     let deadline = Deadline::after(limit);
     loop {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_process_but_the_daemon_of_this_socket_is_to_be_killed() {
+    fn kill_hint_names_only_this_daemon() {
         let (socket, own) = (Path::new("/run/user/7/rolecall/agent.sock"), rustix::process::getpid());
         assert_eq!(kill_hint(socket, Some(own)), format!("End it by hand: kill -KILL {}", own.as_raw_nonzero()));
         assert!(kill_hint(socket, None).contains("lsof -t /run/user/7/rolecall/agent.sock "));

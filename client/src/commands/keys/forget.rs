@@ -9,17 +9,19 @@ use crate::output;
 use crate::terminal::prompt;
 use crate::terminal::tty::{Tty, TypedLine};
 
-/// Removes them, once the person has said so.
+/// Removes the keys after a confirmation.
 pub(super) fn run(name: &KeyName, yes: bool, context: &Context) -> Result<(), CliError> {
     if !yes && !confirm(name)? {
-        return Err(CliError::failed(format!("keys \"{name}\" stay"), "Nothing was changed."));
+        return Err(CliError::failed(format!("keys \"{name}\" were not removed"), "Nothing was changed."));
     }
     let endpoint = Endpoint::ForgetKey(name.clone());
     let KeyForgotten { used_by } = context.daemon()?.call_json(&endpoint, b"")?;
-    context.print_done(&format!("forgot the keys {name}; AWS goes on taking them until they are deleted in IAM"))?;
+    context.print_done(&format!(
+        "removed the keys {name} from the keyring; AWS accepts them until they are deleted in IAM"
+    ))?;
     let used_by: Vec<&str> = used_by.iter().map(SourceName::as_str).collect();
     if !used_by.is_empty() {
-        output::print_note(&format!("{} and gives nothing any more", usage_text(&used_by)));
+        output::print_note(&format!("{} and can no longer sign", usage_text(&used_by)));
     }
     Ok(())
 }
@@ -28,8 +30,8 @@ fn confirm(name: &KeyName) -> Result<bool, CliError> {
     let Some(tty) = Tty::open() else {
         return Err(CliError::new(
             Exit::Usage,
-            format!("keys \"{name}\": nobody can be asked whether to forget them"),
-            format!("To do it all the same: rolecall keys forget {name} --yes"),
+            format!("keys \"{name}\": there is no terminal to confirm the removal"),
+            format!("To remove them without a question: rolecall keys forget {name} --yes"),
         ));
     };
     // What cannot be read says nothing of who uses them.
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_uses_them() {
+    fn usage_text_names_sources() {
         assert_eq!(usage_text(&["work"]), "source work uses them");
         assert_eq!(usage_text(&["work", "home"]), "sources work, home use them");
     }

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_as_a_table() {
+    fn table_escapes_the_arn() {
         let key: KeyStatus = serde_json::from_value(serde_json::json!({
             "name": "work", "key_id_suffix": "WXYZ", "region": "us-east-1", "stored": "2026-01-02T12:00:00Z",
             "arn": "arn:aws:iam::111122223333:user/dev\u{1b}[2J",

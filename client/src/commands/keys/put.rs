@@ -16,7 +16,7 @@ use crate::output;
 use crate::terminal::prompt::{self, HiddenPrompt, read_stdin_line};
 use crate::terminal::tty::{Tty, TypedLine};
 
-/// Puts them there, and says how they are used.
+/// Stores the keys, and prints how to use them.
 pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
     let name = &wanted.name;
     let path = context.config_path()?;
@@ -64,7 +64,7 @@ fn put(wanted: &KeysPut, daemon: &Daemon, id: String, secret: Secret<String>) ->
     Ok(daemon.call_with_secret(&endpoint, &keys)?)
 }
 
-/// Asks the person: for the keyring's password first if need be, and only then for what it is to keep.
+/// Asks for the keys on the terminal. Unlocks the keyring before the first question.
 fn ask_keys(wanted: &KeysPut, daemon: &Daemon) -> Result<(String, Secret<String>), CliError> {
     let name = &wanted.name;
     let Some(tty) = Tty::open() else {
@@ -109,8 +109,8 @@ fn check_source_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliErr
     let is_taken = config.source_names().iter().any(|source| source == name);
     if is_taken && !config.sources_with_keyring(&wanted.name).iter().any(|source| source == name) {
         return Err(CliError::failed(
-            format!("there is a source \"{name}\" already, which signs in otherwise"),
-            "Leave --source away, or use another name",
+            format!("there is a source \"{name}\" already, and it does not use these keys"),
+            "Omit --source, or use another name",
         )
         .untouched(Untouched::NothingChanged));
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_to_write_is_valid() {
+    fn config_section_is_valid_toml() {
         assert_eq!(
             config_section(&wanted("break-glass")),
             "    [sources.break-glass]\n    keyring = \"break-glass\"\n"
@@ -150,14 +150,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_another_source_has_is_refused() {
+    fn check_source_free_taken_name_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "[sources.work]\naws_profile = \"x\"\n[sources.mine]\nkeyring = \"mine\"\n").unwrap();
         let config = ConfigFile::load(&path).unwrap();
         assert!(check_source_free(&wanted("other"), &config).is_ok());
         assert!(check_source_free(&wanted("mine"), &config).is_ok());
-        assert!(check_source_free(&wanted("work"), &config).unwrap_err().to_string().contains("signs in otherwise"));
+        assert!(
+            check_source_free(&wanted("work"), &config).unwrap_err().to_string().contains("does not use these keys")
+        );
         add_source(&wanted("other"), &path).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("[sources.other]\nkeyring = \"other\"\n"));
     }

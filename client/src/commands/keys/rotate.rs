@@ -8,11 +8,11 @@ use crate::error::CliError;
 use crate::output;
 use crate::terminal::style;
 
-/// Has the daemon rotate them, which takes as long as IAM takes to tell everybody.
+/// Rotates the keys, which takes until IAM has distributed the new ones.
 pub(super) fn run(name: &KeyName, context: &Context) -> Result<(), CliError> {
     let daemon = context.daemon()?;
     if style::stdout_can_redraw(&context.environment) {
-        output::print_note("making new keys; until AWS knows them everywhere half a minute may pass");
+        output::print_note("creating new keys; AWS may take half a minute to accept them");
     }
     let endpoint = Endpoint::RotateKey(name.clone());
     let rotated: KeyRotated = daemon.call_json_within(&endpoint, b"", patient_deadline(&endpoint))?;
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_became_of_the_old_ones_is_told() {
+    fn rotation_text_names_the_old_key() {
         let mut rotated: KeyRotated = serde_json::from_value(serde_json::json!({
             "key": {"name": "work", "key_id_suffix": "NEWS", "region": "us-east-1", "stored": "2026-01-02T12:00:00Z",
                     "arn": "arn:aws:iam::111122223333:user/dev"},

@@ -1,8 +1,8 @@
-//! Following the daemon: what it does becomes news, until nobody wants any.
+//! Follows the daemon's events in a thread, and sends what the watch shows.
 //!
 //! An event says only that something has changed; the status is then fetched as every other command does. When the
-//! stream ends, the daemon was stopped, restarted or killed: it is looked for, but never started, since somebody may
-//! have stopped it on purpose.
+//! stream ends, the daemon was stopped, restarted or killed: the client reconnects, but never starts it, since the
+//! user may have stopped it on purpose.
 
 use std::io;
 use std::sync::mpsc::{SendError, Sender};
@@ -20,8 +20,7 @@ use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
 const MIN_FETCH_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(24);
-/// How long the stream is listened to at once after that. Whoever was stopped meanwhile (Ctrl-Z) finds in it what was
-/// said in that time, and a daemon that has spoken is not silent.
+/// How long the stream is read once more after that: after Ctrl-Z and fg, it holds what the daemon sent in between.
 const EXTRA_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the daemon may be away before that is news: a restart takes less.
 const OUTAGE_GRACE: Duration = Duration::from_secs(1);
@@ -37,7 +36,7 @@ pub(super) enum WatchEvent {
     Outage(Outage),
     /// It makes no sense to go on.
     Ended(CallError),
-    /// Somebody pressed a key, or resized the terminal.
+    /// A signal: Ctrl-C, or a resized terminal.
     Signal(Signal),
 }
 
@@ -52,7 +51,7 @@ pub(super) enum Outage {
     Failing(String),
 }
 
-/// Nobody wants any news any more.
+/// The watch has ended.
 type ReceiverGone = SendError<WatchEvent>;
 
 /// Follows the daemon in a thread of its own, from a stream of events that has just begun. `agent` must be one that
@@ -60,7 +59,7 @@ type ReceiverGone = SendError<WatchEvent>;
 pub(super) fn start(daemon: Daemon, events: LineStream, sender: Sender<WatchEvent>) -> io::Result<()> {
     let follower = Follower::new(daemon, sender, OUTAGE_GRACE, SILENCE_TIMEOUT);
     let follow = move || {
-        // It ends where nobody listens any more; that is all there is to it.
+        // An error means that the watch has ended.
         let _ = follower.follow(events);
     };
     std::thread::Builder::new().name("events".to_owned()).spawn(follow).map(drop)
@@ -162,8 +161,8 @@ impl Follower {
         }
     }
 
-    /// Looks for the daemon. Where a service manager listens in its place, to connect would be to start it; so whoever
-    /// was seen to let its lock go is left alone until it has it again.
+    /// Looks for the daemon. Where a service manager listens in its place, to connect would be to start it; so a
+    /// daemon that has released its lock is left alone until the lock is held again.
     fn reconnect(&self) -> Result<LineStream, CallError> {
         if self.held_lock && !self.daemon.holds_instance_lock() {
             return Err(CallError::NotRunning);
@@ -194,7 +193,7 @@ fn outage(failure: &CallError) -> Outage {
     }
 }
 
-/// How long the daemon may still say nothing, and whether it was told that this is over.
+/// How long the daemon may still be silent, and whether its silence was reported.
 struct SilenceTimer {
     until: Deadline,
     is_reported: bool,

@@ -46,7 +46,7 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
         let blocks = blocks(status, picture.now, zone, screen);
         above.push_str(&dimmed_if(is_old, blocks.top));
         profiles = blocks.profiles.into_iter().map(|block| dimmed_if(is_old, block)).collect();
-        // Where there is little room, those that need nobody go.
+        // With little room, sources that need no login are left out.
         let is_tall = rows.is_some_and(|rows| height(&blocks.sources, screen) > rows / 3);
         sources = dimmed_if(is_old, if is_tall { blocks.urgent } else { blocks.sources });
         if is_empty(status) {
@@ -82,7 +82,7 @@ fn footer(picture: &Picture<'_>, zone: &TimeZone, rows: Option<usize>) -> String
     if picture.status.is_none() || rows.is_some_and(|rows| rows < MIN_ROWS_FOR_FOOTER) {
         return String::new();
     }
-    let how_to_leave = if picture.is_live { " Ctrl-C to leave." } else { "" };
+    let how_to_leave = if picture.is_live { " Ctrl-C to exit." } else { "" };
     let text = format!("As of {}.{how_to_leave}", format_time::time_of_day(picture.as_of, zone));
     format!("\n{}\n", text.dimmed())
 }
@@ -101,7 +101,7 @@ fn fitting(profiles: &[String], room: usize, more: usize, screen: Screen) -> usi
     ends.take_while(|end| *end <= room).count()
 }
 
-/// What is said of the profiles that do not fit; nobody is to miss that one of them has a problem.
+/// The line about profiles that do not fit, with the number of those that have a problem.
 fn more(status: Option<&Status>, shown: usize, screen: Screen) -> String {
     let hidden = status.and_then(|status| status.profiles.get(shown..)).unwrap_or_default();
     if hidden.is_empty() {

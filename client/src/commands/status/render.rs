@@ -80,7 +80,7 @@ fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) 
     });
     let problem = lock.problem.clone().map(|problem| problem.sanitized().to_string());
     let mark = format!("{} ", screen.warning());
-    locked.into_iter().chain(problem).flat_map(|told| screen.paragraph(&mark, &told, "")).collect()
+    locked.into_iter().chain(problem).flat_map(|result_text| screen.paragraph(&mark, &result_text, "")).collect()
 }
 
 /// A configuration that is not in force, and what is meanwhile.
@@ -96,9 +96,9 @@ fn config_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen
 fn clock_lines(status: &Status, screen: Screen) -> Vec<String> {
     let wrong = status.daemon.clock.as_ref().filter(|clock| clock.corrected).and_then(format_time::clock_skew);
     let Some(off) = wrong else { return Vec::new() };
-    let told =
+    let result_text =
         format!("the clock of this machine is {off}; Rolecall corrects it, other programs do not. Set the clock.");
-    screen.paragraph(&format!("{} ", screen.warning()), &told, "")
+    screen.paragraph(&format!("{} ", screen.warning()), &result_text, "")
 }
 
 fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Row {

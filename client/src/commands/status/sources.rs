@@ -1,5 +1,5 @@
-//! The sources that need a person now and then, below the profiles: until when they do not. Where a source is the reason
-//! why profiles get nothing, that is said here, once, rather than of each of them.
+//! The table of sources below the profiles: how long each login lasts. A problem of a source is shown here once, instead of
+//! once for each of its profiles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub(super) struct SourceReports<'a> {
 /// Why profiles of a source get nothing.
 #[derive(Clone, Copy)]
 enum Reason<'a> {
-    /// Somebody has to log in.
+    /// The user has to log in.
     Login,
     /// The source fails, and with it several of them, of which this is the first.
     Failing(&'a ProfileStatus, &'a Problem),
@@ -60,7 +60,7 @@ impl<'a> SourceReports<'a> {
         Self { reasons, expired_logins: status.sources.iter().filter(is_over).map(|source| &source.name).collect() }
     }
 
-    /// Whether somebody has to log in to a source before it gives anything new.
+    /// Whether the login of a source has expired.
     pub(super) fn login_expired(&self, source: &SourceName) -> bool {
         self.expired_logins.contains(source)
     }

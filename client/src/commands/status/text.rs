@@ -14,14 +14,14 @@ pub(super) fn timing(problem: &Problem, now: Timestamp) -> String {
     timing_or(problem, now, "")
 }
 
-/// The same, with what is said where nobody tries it again unasked.
+/// Like [`timing`], with a text for a problem without an automatic retry.
 fn timing_or(problem: &Problem, now: Timestamp, otherwise: &str) -> String {
     let next =
         format_time::next_try(problem, now).map_or_else(|| otherwise.to_owned(), |next| format!("; next try {next}"));
     format!("({}{next})", format_time::ago(now, problem.since))
 }
 
-/// The same of a profile, for which somebody's use may be the next try.
+/// Like [`timing`], for a profile: its next use may be the next try.
 pub(super) fn profile_timing(profile: &ProfileStatus, problem: &Problem, now: Timestamp) -> String {
     let says_when = problem.retry.is_some() || profile.next_renewal.is_some() || problem.error.automatic_retry;
     match problem.class {

@@ -24,16 +24,15 @@ use crate::output;
 use crate::terminal::signals;
 use crate::terminal::style::{self, Screen};
 
-/// How often the picture is drawn anew where nothing happens: it says how long things last. Elsewhere it is looked
-/// whether anybody still reads.
+/// How often the picture is redrawn without an event, because it shows times. Without a terminal, how often the client
+/// checks that standard output still has a reader.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the picture is told of rather than hit by: all would leave the terminal in a mess, but for the last, which asks
-/// for a new picture.
+/// Signals that restore the terminal first, and SIGWINCH, which redraws the picture.
 const HANDLED_SIGNALS: &[Signal] =
     &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
 
-/// Follows the daemon until somebody ends that.
+/// Follows the daemon until a signal ends the program.
 pub(super) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliError> {
     // Here the daemon is started where it does not run, as by every command; later it is not.
     let events = context.daemon()?.events(Deadline::after(CALL_TIMEOUT))?;
@@ -181,7 +180,7 @@ impl View {
         }
     }
 
-    /// Leaves the last picture behind. Where that cannot be written, nobody is there to see it.
+    /// Leaves the last picture on the terminal. Ignores a failed write.
     fn leave(&mut self) {
         if let Self::Canvas(canvas) = self {
             let _ = canvas.leave();

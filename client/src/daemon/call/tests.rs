@@ -72,39 +72,39 @@ pub(crate) fn http_response(status: u16, body: &str) -> String {
     format!("HTTP/1.1 {status} x\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
-fn told(error: CallError) -> (u8, String) {
+fn result_text(error: CallError) -> (u8, String) {
     let error = CliError::from(error);
     (error.code(), error.to_string())
 }
 
 #[test]
-fn a_call_is_one_request_and_its_answer() {
+fn call_one_request_one_response() {
     let mut fake = FakeServer::answering(&[&http_response(200, "{\"a\":1}")]);
     assert_eq!(fake.call().unwrap().body(), b"{\"a\":1}");
     assert!(fake.requests()[0].starts_with("POST /v1/profiles/prod/token HTTP/1.1\r\n"));
 }
 
 #[test]
-fn the_daemon_s_error_is_told_as_it_is() {
+fn call_daemon_error_is_unchanged() {
     let body = r#"{"error":{"code":"login_needed","message":"prod: log in","hint":"Run: rolecall login work"}}"#;
     let fake = FakeServer::answering(&[&http_response(401, body)]);
-    assert_eq!(told(fake.call().unwrap_err()), (5, "prod: log in. Run: rolecall login work".to_owned()));
+    assert_eq!(result_text(fake.call().unwrap_err()), (5, "prod: log in. Run: rolecall login work".to_owned()));
 }
 
 #[test]
-fn a_daemon_that_ends_before_it_answers_is_asked_once_more() {
+fn call_daemon_ends_before_response_retries() {
     let mut fake = FakeServer::answering(&["", &http_response(200, "{}")]);
     assert_eq!(fake.call().unwrap().body(), b"{}");
     assert_eq!(fake.requests().len(), 2);
     let mut fake = FakeServer::answering(&["", "", "", ""]);
-    let (code, text) = told(fake.call().unwrap_err());
+    let (code, text) = result_text(fake.call().unwrap_err());
     assert_eq!(code, 3);
-    assert!(text.contains("went away during the call") && text.ends_with("Run: rolecall agent restart"), "{text}");
+    assert!(text.contains("ended during the call") && text.ends_with("Run: rolecall agent restart"), "{text}");
     assert_eq!(fake.requests().len(), 4);
 }
 
 #[test]
-fn a_daemon_with_too_many_callers_is_asked_until_the_deadline() {
+fn call_too_many_callers_retries_until_deadline() {
     let full =
         http_response(503, r#"{"error":{"code":"unavailable","message":"too many callers","hint":"Try again."}}"#);
     let mut fake = FakeServer::answering(&[&full, &full, "", &full, &full, &full, &http_response(200, "{}")]);
@@ -118,31 +118,31 @@ fn a_daemon_with_too_many_callers_is_asked_until_the_deadline() {
     assert!(matches!(&error, CallError::Rejected(said) if said.code == ErrorCode::Unavailable), "{error:?}");
     // The last pause is not slept through where nothing could come after it; until then it was waited.
     assert!(begun.remaining().is_none_or(|left| left < limit / 2), "{begun:?}");
-    assert_eq!(told(error), (3, "too many callers. Try again.".to_owned()));
+    assert_eq!(result_text(error), (3, "too many callers. Try again.".to_owned()));
 }
 
 #[test]
-fn a_daemon_that_ends_while_it_answers_is_an_error() {
+fn call_daemon_ends_in_response_fails() {
     let mut fake = FakeServer::answering(&["HTTP/1.1 200 OK\r\nconte"]);
-    assert_eq!(told(fake.call().unwrap_err()).0, 3);
+    assert_eq!(result_text(fake.call().unwrap_err()).0, 3);
     assert_eq!(fake.requests().len(), 1);
 }
 
 #[test]
-fn another_protocol_is_told_apart() {
+fn call_other_protocol_is_a_mismatch() {
     let newer = "HTTP/1.1 200 OK\r\nrolecall-protocol: 2\r\ncontent-length: 2\r\n\r\n{}";
-    let (code, text) = told(FakeServer::answering(&[newer]).call().unwrap_err());
+    let (code, text) = result_text(FakeServer::answering(&[newer]).call().unwrap_err());
     assert_eq!(code, 4);
     assert!(text.starts_with("the agent speaks version 2 of the protocol and this client version 1"), "{text}");
     let refusal = http_response(409, r#"{"error":{"code":"protocol_mismatch","message":"no"}}"#);
-    assert_eq!(told(FakeServer::answering(&[&refusal]).call().unwrap_err()).0, 4);
+    assert_eq!(result_text(FakeServer::answering(&[&refusal]).call().unwrap_err()).0, 4);
     let stranger = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-    assert_eq!(told(FakeServer::answering(&[stranger]).call().unwrap_err()).0, 3);
-    assert_eq!(told(FakeServer::answering(&[&http_response(500, "<html>")]).call().unwrap_err()).0, 3);
+    assert_eq!(result_text(FakeServer::answering(&[stranger]).call().unwrap_err()).0, 3);
+    assert_eq!(result_text(FakeServer::answering(&[&http_response(500, "<html>")]).call().unwrap_err()).0, 3);
 }
 
 #[test]
-fn nobody_there_is_not_running() {
+fn call_without_listener_is_not_running() {
     let mut fake = FakeServer::answering(&[]);
     fake.requests();
     // The listener has gone and its socket lies about, as after a kill -9.
@@ -153,11 +153,12 @@ fn nobody_there_is_not_running() {
     assert!(matches!(fake.call(), Err(CallError::NotRunning)));
 }
 
+/// Fault matrix row 4.
 #[test]
-fn row_04_what_others_could_have_made_is_refused() {
+fn connect_foreign_socket_or_folder_is_refused() {
     let fake = FakeServer::answering(&[]);
     std::fs::set_permissions(fake.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (code, text) = told(fake.call().unwrap_err());
+    let (code, text) = result_text(fake.call().unwrap_err());
     assert_eq!(code, 3);
     assert!(text.contains("open to others (mode 0755"), "{text}");
     assert!(!text.contains("chmod"), "a folder that may have other uses: {text}");
@@ -165,32 +166,37 @@ fn row_04_what_others_could_have_made_is_refused() {
     let fake = FakeServer::answering(&[]);
     std::fs::remove_file(&fake.daemon.socket).unwrap();
     std::fs::write(&fake.daemon.socket, "").unwrap();
-    assert!(told(fake.call().unwrap_err()).1.contains("agent.sock is not a socket"));
+    assert!(result_text(fake.call().unwrap_err()).1.contains("agent.sock is not a socket"));
 
     let mut fake = FakeServer::answering(&[]);
     let link = fake.folder.path().join("link");
     std::os::unix::fs::symlink(fake.folder.path(), &link).unwrap();
     fake.daemon.socket = link.join("agent.sock");
-    assert!(told(fake.call().unwrap_err()).1.contains("link is not a folder"));
+    assert!(result_text(fake.call().unwrap_err()).1.contains("link is not a folder"));
 }
 
 #[test]
-fn a_folder_of_our_own_that_is_open_is_to_be_closed() {
+fn connect_own_open_folder_gets_chmod_hint() {
     let base = tempfile::tempdir().unwrap();
     let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(base.path(), 0o700);
     let folder = base.path().join("rolecall");
     std::fs::create_dir(&folder).unwrap();
     mode(&folder, 0o755);
-    let told = || told(open(&folder.join("agent.sock"), Deadline::after(CONNECT_TIMEOUT)).unwrap_err()).1;
-    assert!(told().ends_with(&format!("with: chmod 700 {}", folder.display())), "{}", told());
+    let result_text = || result_text(open(&folder.join("agent.sock"), Deadline::after(CONNECT_TIMEOUT)).unwrap_err()).1;
+    assert!(
+        result_text().ends_with(&format!("Make the folder private: chmod 700 {}", folder.display())),
+        "{}",
+        result_text()
+    );
     // In a folder that others can enter, the name alone says nothing.
     mode(base.path(), 0o755);
-    assert!(told().contains("open to others") && !told().contains("chmod"), "{}", told());
+    assert!(result_text().contains("open to others") && !result_text().contains("chmod"), "{}", result_text());
 }
 
+/// Fault matrix row 17.
 #[test]
-fn row_17_a_full_queue_is_waited_for_and_then_said() {
+fn connect_full_queue_is_busy_at_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("agent.sock");
     let address = SocketAddrUnix::new(&socket).unwrap();
@@ -203,7 +209,7 @@ fn row_17_a_full_queue_is_waited_for_and_then_said() {
     assert!(matches!(error, CallError::Busy(_)), "{error:?}");
 }
 
-/// A place where somebody listens and never answers, with room for so many more callers than one.
+/// A socket whose listener never responds, with room for so many more callers than one.
 fn deaf(room: i32) -> (tempfile::TempDir, Daemon, rustix::fd::OwnedFd) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -222,15 +228,16 @@ fn is_quick(daemon: &Daemon, endpoint: &Endpoint, millis: u64) -> (bool, CallErr
     (begun.remaining().is_some_and(|left| left > limit / 2), error)
 }
 
+/// Fault matrix row 18.
 #[test]
-fn row_18_after_a_silent_call_the_next_do_not_wait() {
+fn token_call_in_cooldown_gives_up_early() {
     let (_folder, daemon, _listener) = deaf(8);
     let token = Endpoint::Token("prod".parse().unwrap());
     let (quick, error) = is_quick(&daemon, &token, 1000);
     assert!(!quick && matches!(error, CallError::NoResponse(_)), "{error:?}");
     let (quick, error) = is_quick(&daemon, &token, 2000);
     assert!(quick && matches!(error, CallError::NoResponse(waited) if waited.as_secs() == 2), "{error:?}");
-    // Everything but kubectl's calls is answered by the daemon or by nobody.
+    // Calls other than kubectl's ignore the cooldown.
     let (quick, _) = is_quick(&daemon, &Endpoint::Status, 700);
     assert!(!quick);
     std::fs::remove_file(daemon.socket.with_extension("cooldown")).unwrap();
@@ -238,8 +245,9 @@ fn row_18_after_a_silent_call_the_next_do_not_wait() {
     assert!(!quick, "there was no stamp");
 }
 
+/// Fault matrix row 17.
 #[test]
-fn row_17_a_full_queue_is_waited_for_once() {
+fn token_call_full_queue_waits_once() {
     let (_folder, daemon, _listener) = deaf(0);
     let _first = connect(&daemon.socket, Deadline::after(CONNECT_TIMEOUT)).unwrap();
     let token = Endpoint::Token("prod".parse().unwrap());
@@ -249,8 +257,9 @@ fn row_17_a_full_queue_is_waited_for_once() {
     assert!(quick && matches!(error, CallError::Busy(waited) if waited.as_millis() == 1500), "{error:?}");
 }
 
+/// Fault matrix row 18.
 #[test]
-fn row_18_a_stamp_does_not_keep_anybody_from_a_daemon_that_answers() {
+fn token_call_in_cooldown_reads_a_response() {
     let fake = FakeServer::answering(&[&http_response(200, "{}")]);
     cooldown::start(&fake.daemon.socket);
     assert_eq!(fake.call().unwrap().body(), b"{}");
@@ -262,7 +271,7 @@ fn row_18_a_stamp_does_not_keep_anybody_from_a_daemon_that_answers() {
 }
 
 #[test]
-fn the_stream_of_events_begins_with_a_hello() {
+fn events_first_line_is_hello() {
     let stream = |body: &str| format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{body}");
     let hello = "{\"at\":\"2026-01-02T12:00:00Z\",\"event\":\"hello\",\"new\":1}\n";
     let soon = || Deadline::after(Duration::from_secs(5));
@@ -274,11 +283,14 @@ fn the_stream_of_events_begins_with_a_hello() {
     assert!(lines.next(soon()).is_err(), "it has ended");
     assert_eq!(fake.requests()[1], "GET /v1/events HTTP/1.0\r\nHost: rolecall\r\nrolecall-protocol: 1\r\n\r\n");
 
-    let refused = |text: &str| told(FakeServer::answering(&[text]).daemon.events(soon()).unwrap_err());
+    let refused = |text: &str| result_text(FakeServer::answering(&[text]).daemon.events(soon()).unwrap_err());
     let (code, text) =
         refused(&http_response(404, r#"{"error":{"code":"bad_request","message":"there is no such endpoint"}}"#));
     assert_eq!(code, 4);
-    assert_eq!(text, "the agent is older than this client and has no events to follow. Run: rolecall agent restart");
+    assert_eq!(
+        text,
+        "the agent is older than this client and does not support status --watch. Run: rolecall agent restart"
+    );
     assert_eq!(refused(&http_response(409, r#"{"error":{"code":"protocol_mismatch","message":"no"}}"#)).0, 4);
     assert_eq!(refused(&http_response(500, r#"{"error":{"code":"internal","message":"no"}}"#)), (70, "no".to_owned()));
     for strange in [

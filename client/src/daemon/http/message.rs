@@ -85,8 +85,8 @@ pub(crate) fn request(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
 
 /// The bytes of a request whose answer is to go on, line by line, until either side closes the connection.
 ///
-/// In HTTP/1.0, because that version knows no chunks: the body is what comes until the connection ends, so that whoever
-/// reads it reads lines and nothing else.
+/// In HTTP/1.0, because that version knows no chunks: the body is what comes until the connection ends, so that the
+/// reader sees lines alone.
 pub(crate) fn request_lines(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
     let (method, path) = (endpoint.method().as_str(), endpoint.path());
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };

@@ -1,4 +1,4 @@
-//! An answer that goes on: lines, one at a time, for as long as somebody listens.
+//! A response that streams lines (NDJSON) until either side closes the connection.
 
 use std::os::unix::net::UnixStream;
 
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_for_lines_is_one_that_no_server_answers_in_chunks() {
+    fn request_lines_uses_http_1_0() {
         assert_eq!(
             String::from_utf8(request_lines(&Endpoint::Events, b"")).unwrap(),
             "GET /v1/events HTTP/1.0\r\nHost: rolecall\r\nrolecall-protocol: 1\r\n\r\n"
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_one_by_one_however_they_are_cut() {
+    fn next_any_chunking_yields_whole_lines() {
         let text = b"one\n\ntwo\r\nthree\nhalf";
         for piece in [1, 2, 3, 7, text.len()] {
             let (mut lines, mut theirs) = pair();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_by_the_deadline_is_no_error_and_loses_nothing() {
+    fn next_at_the_deadline_keeps_partial_line() {
         let (mut lines, mut theirs) = pair();
         let short = || Deadline::after(Duration::from_millis(5));
         assert_eq!(lines.next(short()).unwrap(), None);
@@ -141,12 +141,12 @@ mod tests {
         assert_eq!(lines.next(short()).unwrap(), None);
         theirs.write_all(b"llo\nmore\n").unwrap();
         assert_eq!(lines.next(soon()).unwrap().unwrap(), b"hello");
-        // What has arrived is handed out even where nobody can wait any more.
+        // A line that has arrived is returned even after the deadline.
         assert_eq!(lines.next(Deadline::after(Duration::ZERO)).unwrap().unwrap(), b"more");
     }
 
     #[test]
-    fn a_line_without_end_is_refused() {
+    fn next_endless_line_is_rejected() {
         let (mut lines, mut theirs) = pair();
         let daemon = std::thread::spawn(move || while theirs.write_all(&[b'x'; 4096]).is_ok() {});
         let error = lines.next(soon()).unwrap_err();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_is_its_head_and_the_lines_after_it() {
+    fn open_stream_success_yields_lines() {
         for version in ["1.0", "1.1"] {
             let answer = format!("HTTP/{version} 200 OK\r\nRolecall-Protocol: 1\r\n\r\none\ntwo\n");
             let (answer, mut lines) = begun(answer.as_bytes()).unwrap();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_an_answer_as_any_other() {
+    fn open_stream_error_has_a_body() {
         let (answer, _) = begun(b"HTTP/1.0 404 Not Found\r\ncontent-length: 4\r\n\r\nnone").unwrap();
         assert_eq!((answer.status(), answer.body()), (404, &b"none"[..]));
         for (answer, why) in [

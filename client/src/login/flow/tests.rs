@@ -63,7 +63,7 @@ fn run_login(answers: &[&[&str]], mut ui: Scripted, renew: bool) -> (LoginResult
 }
 
 #[test]
-fn what_is_there_already_is_done_at_once() {
+fn log_in_valid_login_needs_no_step() {
     let (done, happened, bodies) = run_login(&[&["", DONE]], Scripted::default(), false);
     assert_eq!(done.unwrap().arn.as_deref(), Some("arn:aws:iam::1:user/dev"));
     assert_eq!(
@@ -73,7 +73,7 @@ fn what_is_there_already_is_done_at_once() {
 }
 
 #[test]
-fn a_refused_code_is_asked_for_again_and_the_third_is_the_last() {
+fn log_in_three_refused_codes_fail() {
     let ui = || Scripted { codes: vec!["333333", "222222", "111111"], ..Scripted::default() };
     let (first, again) = (code_step(None), code_step(Some("that code was used already")));
     let (done, happened, bodies) = run_login(&[&[&first], &[&again], &[DONE]], ui(), true);
@@ -88,7 +88,7 @@ fn a_refused_code_is_asked_for_again_and_the_third_is_the_last() {
 }
 
 #[test]
-fn each_role_may_ask_for_a_code_of_its_own_and_what_was_got_is_not_replaced() {
+fn log_in_each_role_may_ask_for_a_code() {
     let ui = || Scripted { codes: vec!["666666"; 20], ..Scripted::default() };
     let (first, again) = (code_step(None), code_step(Some("wait for the next one")));
     let answers: [&[&str]; 6] = [&[&first], &[&again], &[&first], &[&again], &[&first], &[DONE]];
@@ -107,7 +107,7 @@ fn each_role_may_ask_for_a_code_of_its_own_and_what_was_got_is_not_replaced() {
 }
 
 #[test]
-fn a_page_is_shown_once_and_another_once_more() {
+fn log_in_each_page_is_shown_once() {
     let page = |code: &str| {
         format!(
             r#"{{"step":"browser","url":"https://x/{code}","code":"{code}","expires":"2026-01-02T12:00:00Z","joined":true}}"#
@@ -120,7 +120,7 @@ fn a_page_is_shown_once_and_another_once_more() {
 }
 
 #[test]
-fn a_program_is_run_once_and_what_it_got_is_not_replaced() {
+fn log_in_command_runs_once() {
     let command = r#"{"step":"command","argv":["aws","login"]}"#;
     let (done, happened, bodies) = run_login(&[&[command], &[DONE]], Scripted::default(), true);
     assert!(done.is_ok() && happened.contains(&"aws login".to_owned()));
@@ -128,14 +128,14 @@ fn a_program_is_run_once_and_what_it_got_is_not_replaced() {
 
     let (failed, _, _) = run_login(&[&[command], &[command]], Scripted::default(), false);
     let (code, text) = failed.unwrap_err();
-    assert!(code == 1 && text.starts_with("source \"work\": aws login has ended well, and"), "{text}");
+    assert!(code == 1 && text.starts_with("source \"work\": aws login succeeded, but"), "{text}");
     let failing = Scripted { program_fails: true, ..Scripted::default() };
     let (failed, _, bodies) = run_login(&[&[command]], failing, false);
     assert_eq!((failed.unwrap_err().0, bodies.len()), (1, 1));
 }
 
 #[test]
-fn what_fails_is_told_in_the_daemon_s_words() {
+fn log_in_failure_keeps_the_daemon_s_message() {
     let failed = |code: &str| {
         let line =
             format!(r#"{{"step":"failed","error":{{"code":"{code}","message":"work: no","hint":"Try again"}}}}"#);
@@ -147,10 +147,10 @@ fn what_fails_is_told_in_the_daemon_s_words() {
 }
 
 #[test]
-fn a_daemon_that_goes_away_or_is_newer_is_told_apart() {
+fn log_in_lost_and_newer_daemon_differ() {
     let (lost, happened, _) = run_login(&[&[""]], Scripted::default(), false);
     let (code, text) = lost.unwrap_err();
-    assert!(code == 3 && text.starts_with("source \"work\": the agent went away during the call"), "{text}");
+    assert!(code == 3 && text.starts_with("source \"work\": the agent ended during the call"), "{text}");
     assert_eq!(happened, ["settled"]);
     let (newer, _, _) = run_login(&[&[r#"{"step":"moon_phase","more":1}"#]], Scripted::default(), false);
     assert_eq!(newer.unwrap_err().0, 4);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_config::profile::{Profile, ProfileSet};
 use rolecall_protocol::{ExternalId, InvalidName, Region, RoleArn, SessionName};
 
-use crate::sso::SsoSession;
+use crate::sso::{DEFAULT_SCOPE, SsoSession};
 use rolecall_core::config::DEFAULT_MFA_SESSION;
 use rolecall_core::config::Mfa;
 use rolecall_core::config::SESSION_RANGE;
@@ -19,9 +19,7 @@ use rolecall_core::config::SourceKind;
 /// What a role's session lasts if its profile does not say.
 const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 /// More roles in a row than this are a mistake, not an organisation (row 92).
-const MAX_ROLES: usize = 5;
-/// Where a profile of IAM Identity Center is from if nothing is said of scopes.
-const DEFAULT_SCOPE: &str = "sso:account:access";
+const MAX_ROLE_STEPS: usize = 5;
 
 /// What an AWS profile says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +67,7 @@ pub(super) struct SsoPlan {
 /// What is wrong with an AWS profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub(super) struct Wrong {
+pub(super) struct ProfileError {
     /// The profile, which may be one that the wanted one builds on.
     pub(super) profile: String,
     /// What.
@@ -77,9 +75,9 @@ pub(super) struct Wrong {
 }
 
 /// Reads what a profile says. What it builds on is looked at too, so that a loop is an error and not a wait.
-pub(super) fn plan(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, Wrong> {
+pub(super) fn plan(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, ProfileError> {
     let mut visited: Vec<&str> = Vec::new();
-    let first = step(profiles, kind)?;
+    let first = plan_step(profiles, kind)?;
     let mut next = match &first {
         Plan::Role(role) => Some(role.base.clone()),
         _ => None,
@@ -88,22 +86,22 @@ pub(super) fn plan(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, Wro
         let found = find(profiles, name)?;
         if visited.contains(&found.name()) || is_named(kind, found.name()) {
             visited.push(found.name());
-            return Err(wrong(
+            return Err(profile_error(
                 first_name(kind),
                 format!("its source_profile leads in a circle: {}", visited.join(", ")),
             ));
         }
-        if visited.len() + 1 >= MAX_ROLES {
-            return Err(wrong(found.name(), format!("is one of more than {MAX_ROLES} roles in a row")));
+        if visited.len() + 1 >= MAX_ROLE_STEPS {
+            return Err(profile_error(found.name(), format!("is one of more than {MAX_ROLE_STEPS} roles in a row")));
         }
         visited.push(found.name());
-        next = match step(profiles, &SourceKind::AwsProfile(name.clone()))? {
+        next = match plan_step(profiles, &SourceKind::AwsProfile(name.clone()))? {
             Plan::Role(role) => Some(role.base),
             _ => None,
         };
     }
     if let Some(leaf) = next {
-        step(profiles, &leaf)?;
+        plan_step(profiles, &leaf)?;
     }
     Ok(first)
 }
@@ -120,35 +118,39 @@ fn first_name(kind: &SourceKind) -> &str {
 }
 
 /// One profile alone.
-fn step(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, Wrong> {
+fn plan_step(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, ProfileError> {
     match kind {
         SourceKind::AwsProfile(name) => {
             let profile = find(profiles, name)?;
             match role(profiles, profile)? {
                 Some(role) => Ok(Plan::Role(Box::new(role))),
-                None => leaf(profiles, profile),
+                None => own_credentials(profiles, profile),
             }
         }
         SourceKind::AwsProfileLeaf(name) => {
             let profile = find(profiles, name)?;
-            if has_keys(profile) { Ok(Plan::Keys) } else { leaf(profiles, profile) }
+            if has_keys(profile) { Ok(Plan::Keys) } else { own_credentials(profiles, profile) }
         }
-        SourceKind::Keyring(name) => Err(wrong(name.as_str(), "is no AWS profile")),
+        SourceKind::Keyring(name) => Err(profile_error(name.as_str(), "is no AWS profile")),
     }
 }
 
-fn find<'a>(profiles: &'a ProfileSet, name: &str) -> Result<&'a Profile, Wrong> {
-    profiles.get_profile(name).ok_or_else(|| wrong(name, "does not exist, and another builds on it"))
+fn find<'a>(profiles: &'a ProfileSet, name: &str) -> Result<&'a Profile, ProfileError> {
+    profiles.get_profile(name).ok_or_else(|| profile_error(name, "does not exist, and another builds on it"))
 }
 
 /// The role that a profile names, unless that is one of a web identity, which needs nothing to be assumed from.
-fn role(profiles: &ProfileSet, profile: &Profile) -> Result<Option<RolePlan>, Wrong> {
+fn role(profiles: &ProfileSet, profile: &Profile) -> Result<Option<RolePlan>, ProfileError> {
     let Some(arn) = profile.get("role_arn").filter(|_| profile.get("web_identity_token_file").is_none()) else {
         return Ok(None);
     };
     let base = match (profile.get("source_profile"), profile.get("credential_source")) {
-        (Some(_), Some(_)) => return Err(wrong(profile.name(), "has both source_profile and credential_source")),
-        (None, None) => return Err(wrong(profile.name(), "has a role_arn, but no source_profile to assume it from")),
+        (Some(_), Some(_)) => {
+            return Err(profile_error(profile.name(), "has both source_profile and credential_source"));
+        }
+        (None, None) => {
+            return Err(profile_error(profile.name(), "has a role_arn, but no source_profile to assume it from"));
+        }
         (Some(name), None) if name == profile.name() => SourceKind::AwsProfileLeaf(name.to_owned()),
         // Keys there stand above a role there: that is how one tells the two uses of a profile apart.
         (Some(name), None) if profiles.get_profile(name).is_some_and(has_keys) => {
@@ -171,7 +173,7 @@ fn role(profiles: &ProfileSet, profile: &Profile) -> Result<Option<RolePlan>, Wr
     }))
 }
 
-fn mfa(profile: &Profile) -> Result<Option<Mfa>, Wrong> {
+fn mfa(profile: &Profile) -> Result<Option<Mfa>, ProfileError> {
     let Some(serial) = profile.get("mfa_serial") else { return Ok(None) };
     Ok(Some(Mfa {
         serial: value(profile, "mfa_serial", serial)?,
@@ -180,16 +182,16 @@ fn mfa(profile: &Profile) -> Result<Option<Mfa>, Wrong> {
     }))
 }
 
-fn duration(profile: &Profile) -> Result<Duration, Wrong> {
+fn duration(profile: &Profile) -> Result<Duration, ProfileError> {
     let Some(text) = profile.get("duration_seconds") else { return Ok(DEFAULT_DURATION) };
     let seconds = text.trim().parse().ok().map(Duration::from_secs);
     seconds
         .filter(|length| SESSION_RANGE.contains(length))
-        .ok_or_else(|| wrong(profile.name(), "duration_seconds has to be a number from 900 to 43200"))
+        .ok_or_else(|| profile_error(profile.name(), "duration_seconds has to be a number from 900 to 43200"))
 }
 
 /// Where a profile's own credentials come from.
-fn leaf(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, Wrong> {
+fn own_credentials(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, ProfileError> {
     if let Some(source) = profile.get("credential_source") {
         return match source {
             "Ec2InstanceMetadata" => {
@@ -197,7 +199,7 @@ fn leaf(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, Wrong> {
             }
             "EcsContainer" => Ok(Plan::Container),
             // The shell's variables decide nothing.
-            _ => Err(wrong(
+            _ => Err(profile_error(
                 profile.name(),
                 "its credential_source has to be Ec2InstanceMetadata or EcsContainer; a shell's variables are not read",
             )),
@@ -218,7 +220,10 @@ fn leaf(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, Wrong> {
     if has_keys(profile) {
         return Ok(Plan::Keys);
     }
-    Err(wrong(profile.name(), "says nothing about credentials: no keys, no SSO, no credential_process, no role"))
+    Err(profile_error(
+        profile.name(),
+        "says nothing about credentials: no keys, no SSO, no credential_process, no role",
+    ))
 }
 
 fn has_keys(profile: &Profile) -> bool {
@@ -226,7 +231,7 @@ fn has_keys(profile: &Profile) -> bool {
 }
 
 /// What a profile says of IAM Identity Center: with an `[sso-session]`, or all by itself as it was before there were these.
-fn sso(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SsoPlan>, Wrong> {
+fn sso(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SsoPlan>, ProfileError> {
     let says = |key: &str| profile.get(key).map(str::to_owned);
     let name = says("sso_session");
     if name.is_none() && says("sso_start_url").is_none() {
@@ -234,7 +239,10 @@ fn sso(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SsoPlan>, Wron
     }
     let session = match &name {
         Some(name) => Some(profiles.sso_session(name).ok_or_else(|| {
-            wrong(profile.name(), format!("names the sso-session \"{name}\", and there is no [sso-session {name}]"))
+            profile_error(
+                profile.name(),
+                format!("names the sso-session \"{name}\", and there is no [sso-session {name}]"),
+            )
         })?),
         None => None,
     };
@@ -244,11 +252,11 @@ fn sso(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SsoPlan>, Wron
             None => says(key),
         };
         found.ok_or_else(|| match &name {
-            Some(name) => wrong(profile.name(), format!("[sso-session {name}] has no {key}")),
-            None => wrong(profile.name(), format!("has no {key}")),
+            Some(name) => profile_error(profile.name(), format!("[sso-session {name}] has no {key}")),
+            None => profile_error(profile.name(), format!("has no {key}")),
         })
     };
-    let own = |key: &str| says(key).ok_or_else(|| wrong(profile.name(), format!("has no {key}")));
+    let own = |key: &str| says(key).ok_or_else(|| profile_error(profile.name(), format!("has no {key}")));
     let scopes = session.and_then(|session| session.get("sso_registration_scopes"));
     let region = shared("sso_region")?;
     Ok(Some(SsoPlan {
@@ -268,12 +276,12 @@ fn sso(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SsoPlan>, Wron
     }))
 }
 
-fn value<T: std::str::FromStr<Err = InvalidName>>(profile: &Profile, key: &str, text: &str) -> Result<T, Wrong> {
-    text.parse().map_err(|error| wrong(profile.name(), format!("{key}: {error}")))
+fn value<T: std::str::FromStr<Err = InvalidName>>(profile: &Profile, key: &str, text: &str) -> Result<T, ProfileError> {
+    text.parse().map_err(|error| profile_error(profile.name(), format!("{key}: {error}")))
 }
 
-fn wrong(profile: &str, message: impl Into<String>) -> Wrong {
-    Wrong { profile: profile.to_owned(), message: message.into() }
+fn profile_error(profile: &str, message: impl Into<String>) -> ProfileError {
+    ProfileError { profile: profile.to_owned(), message: message.into() }
 }
 
 #[cfg(test)]

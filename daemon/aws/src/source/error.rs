@@ -2,7 +2,7 @@
 
 use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
 
-use super::aws_profile::Wrong;
+use super::aws_profile::ProfileError;
 use super::process::ProcessError;
 use crate::sso::SsoError;
 use crate::sso::SsoSession;
@@ -92,8 +92,8 @@ impl Login {
     }
 }
 
-impl From<Wrong> for SourceError {
-    fn from(Wrong { profile, message }: Wrong) -> Self {
+impl From<ProfileError> for SourceError {
+    fn from(ProfileError { profile, message }: ProfileError) -> Self {
         Self::Invalid { profile, message }
     }
 }

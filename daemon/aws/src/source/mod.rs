@@ -23,13 +23,13 @@ use crate::sso::Sso;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::SourceKind;
-use rolecall_core::profile::RoleChain;
-use rolecall_core::profile::RoleStep;
+use rolecall_core::role_chain::RoleChain;
+use rolecall_core::role_chain::RoleStep;
 use rolecall_core::session::Session;
 
 /// What a source comes to.
 #[derive(Debug)]
-pub enum Resolved {
+pub enum ResolvedSource {
     /// Credentials.
     Session {
         /// The credentials.
@@ -40,7 +40,7 @@ pub enum Resolved {
         owner: Option<Owner>,
     },
     /// A role that its AWS profile names: the session of this chain.
-    Through(RoleChain),
+    RoleChain(RoleChain),
 }
 
 /// Tells one owner of credentials from another, where something does.
@@ -84,7 +84,7 @@ impl Sources {
 
     /// Gets a source's credentials, without regard to MFA. Reads AWS's files anew each time, so that what a person changed
     /// there counts.
-    pub async fn resolve(&self, source: &SourceConfig, region: &Region) -> Result<Resolved, SourceError> {
+    pub async fn resolve(&self, source: &SourceConfig, region: &Region) -> Result<ResolvedSource, SourceError> {
         let profile = match &source.kind {
             SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile) => profile,
             SourceKind::Keyring(name) => return Err(SourceError::no_aws_profile(name)),
@@ -92,17 +92,17 @@ impl Sources {
         let profiles = self.files(profile).await?;
         let plan = aws_profile::plan(&profiles, &source.kind)?;
         if let Plan::Role(role) = plan {
-            return Ok(Resolved::Through(self.chain_of(profile, *role, region)));
+            return Ok(ResolvedSource::RoleChain(self.chain_for(profile, *role, region)));
         }
         let home = home_region(&profiles, profile, region);
         let login = login(&plan, profile);
         loop {
             let before = self.last_login(login.as_ref());
-            let session = self.leaf(&plan, &profiles, profile, &home).await?;
+            let session = self.load_credentials(&plan, &profiles, profile, &home).await?;
             // Somebody may have signed in meanwhile; a person does so now and then.
             if self.last_login(login.as_ref()) == before {
                 let owner = before.map(Owner::Login).or_else(|| Owner::of_keys(&session));
-                return Ok(Resolved::Session { session: Box::new(session), login, owner });
+                return Ok(ResolvedSource::Session { session: Box::new(session), login, owner });
             }
         }
     }
@@ -125,11 +125,11 @@ impl Sources {
 
     /// What a source's AWS profile leads to and the login that it depends on, as AWS's files say it; nothing is asked of
     /// anybody.
-    pub async fn study(&self, chain: &RoleChain) -> (Option<RoleChain>, Option<Login>) {
+    pub async fn resolve_from_files(&self, chain: &RoleChain) -> (Option<RoleChain>, Option<Login>) {
         let Some(profile) = chain.source.aws_profile() else { return (None, None) };
         let Ok(profiles) = self.files(profile).await else { return (None, None) };
         match aws_profile::plan(&profiles, &chain.source.kind) {
-            Ok(Plan::Role(role)) => (Some(self.chain_of(profile, *role, &chain.region)), None),
+            Ok(Plan::Role(role)) => (Some(self.chain_for(profile, *role, &chain.region)), None),
             Ok(plan) => (None, login(&plan, profile)),
             Err(_) => (None, None),
         }
@@ -149,7 +149,7 @@ impl Sources {
         }
     }
 
-    async fn leaf(
+    async fn load_credentials(
         &self,
         plan: &Plan,
         profiles: &ProfileSet,
@@ -169,20 +169,22 @@ impl Sources {
             Plan::Process(command) => process::credentials(command)
                 .await
                 .map_err(|error| SourceError::Process { profile: profile.to_owned(), error })?,
-            Plan::Instance(address) => sdk_providers::of_instance(aws, profile, region, address.as_deref()).await?,
-            Plan::Container => sdk_providers::of_container(aws, profile, region).await?,
-            Plan::Keys => match sdk_providers::keys(profiles, profile) {
+            Plan::Instance(address) => {
+                sdk_providers::credentials_of_instance(aws, profile, region, address.as_deref()).await?
+            }
+            Plan::Container => sdk_providers::credentials_of_container(aws, profile, region).await?,
+            Plan::Keys => match sdk_providers::keys_from_files(profiles, profile) {
                 Some(keys) => keys,
-                None => sdk_providers::of_files(aws, profiles, profile, region).await?,
+                None => sdk_providers::credentials_from_files(aws, profiles, profile, region).await?,
             },
             Plan::WebIdentity | Plan::AwsLogin | Plan::Role(_) => {
-                sdk_providers::of_files(aws, profiles, profile, region).await?
+                sdk_providers::credentials_from_files(aws, profiles, profile, region).await?
             }
         };
         Ok(Session { credentials, arn: None, issued: aws.now(), is_clamped: false })
     }
 
-    fn chain_of(&self, profile: &str, role: RolePlan, region: &Region) -> RoleChain {
+    fn chain_for(&self, profile: &str, role: RolePlan, region: &Region) -> RoleChain {
         let step = RoleStep {
             role: role.role,
             session_name: role.session_name.map_or_else(|| self.name.clone(), NameTemplate::from),
@@ -191,7 +193,7 @@ impl Sources {
             inputs: None,
         };
         let source = SourceConfig { kind: role.base, mfa: role.mfa.map(Arc::new) };
-        RoleChain::of_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), step)
+        RoleChain::from_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), step)
     }
 
     /// AWS's files, parsed by the SDK. That profile has to be in them.

@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 /// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long it has to go by itself after SIGTERM.
-const MERCY: Duration = Duration::from_secs(1);
+const TERM_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long its output may stay open after its end: somebody whom it left behind may hold it for ever.
-const LINGER: Duration = Duration::from_secs(1);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most that is read of its output, in bytes.
 const MAX_OUTPUT: u64 = 64 * 1024;
 
@@ -31,14 +31,14 @@ pub enum ProcessError {
     #[error("the command cannot be started: {0}")]
     Start(io::ErrorKind),
     /// It took too long, and was killed.
-    #[error("the command did not end within {} s, and was killed", PATIENCE.as_secs())]
-    Slow,
+    #[error("the command did not end within {} s, and was killed", COMMAND_TIMEOUT.as_secs())]
+    TimedOut,
     /// It said that it failed.
     #[error("the command failed ({0})")]
     Failed(String),
     /// It wrote too much.
     #[error("the command wrote more than {} KiB", MAX_OUTPUT / 1024)]
-    TooMuch,
+    OutputTooLarge,
     /// What it wrote is not what was asked for.
     #[error("the command did not write {0}")]
     Malformed(&'static str),
@@ -46,17 +46,17 @@ pub enum ProcessError {
 
 /// Runs a command line with `sh -c` and returns what it writes.
 pub async fn run(line: &str) -> Result<Secret<Vec<u8>>, ProcessError> {
-    run_within(line, PATIENCE).await
+    run_within(line, COMMAND_TIMEOUT).await
 }
 
 async fn run_within(line: &str, patience: Duration) -> Result<Secret<Vec<u8>>, ProcessError> {
     let mut child = start(line)?;
-    let mut group = Group::of(&child);
+    let mut group = ProcessGroup::of(&child);
     let output = child.stdout.take();
     let outcome = tokio::time::timeout(patience, finish(&mut child, &mut group, output)).await;
     let Ok(outcome) = outcome else {
         group.kill(&mut child).await;
-        return Err(ProcessError::Slow);
+        return Err(ProcessError::TimedOut);
     };
     outcome
 }
@@ -71,7 +71,7 @@ fn start(line: &str) -> Result<Child, ProcessError> {
 /// Reads until the command has ended and its output is closed, or a moment longer. Once it has ended so has its group.
 async fn finish(
     child: &mut Child,
-    group: &mut Group,
+    group: &mut ProcessGroup,
     output: Option<impl AsyncRead + Unpin>,
 ) -> Result<Secret<Vec<u8>>, ProcessError> {
     let mut said = Secret::new(Vec::with_capacity(usize::try_from(MAX_OUTPUT + 1).unwrap_or_default()));
@@ -84,7 +84,7 @@ async fn finish(
             read = &mut reading => {
                 read.map_err(|error| ProcessError::Start(error.kind()))?;
                 if said.expose().len() as u64 > MAX_OUTPUT {
-                    return Err(ProcessError::TooMuch);
+                    return Err(ProcessError::OutputTooLarge);
                 }
                 let status = child.wait().await;
                 group.end();
@@ -93,7 +93,7 @@ async fn finish(
             status = child.wait() => {
                 group.end();
                 // What is in the pipe is read; who has left the group and holds it open is not waited for.
-                let _ = tokio::time::timeout(LINGER, &mut reading).await;
+                let _ = tokio::time::timeout(OUTPUT_TIMEOUT, &mut reading).await;
                 status
             }
         }
@@ -101,16 +101,16 @@ async fn finish(
     let status = status.map_err(|error| ProcessError::Start(error.kind()))?;
     match (status.success(), said.expose().len() as u64 > MAX_OUTPUT) {
         (false, _) => Err(ProcessError::Failed(status.to_string())),
-        (true, true) => Err(ProcessError::TooMuch),
+        (true, true) => Err(ProcessError::OutputTooLarge),
         (true, false) => Ok(said),
     }
 }
 
 /// The command with everything that it has started; nothing once it was killed. When its leader was waited for and nobody
 /// else is left in it, its id may be given to others: it is killed at once then, and only once.
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
@@ -130,13 +130,13 @@ impl Group {
 
     async fn kill(&mut self, child: &mut Child) {
         self.signal(Signal::SIGTERM);
-        let _ = tokio::time::timeout(MERCY, child.wait()).await;
+        let _ = tokio::time::timeout(TERM_TIMEOUT, child.wait()).await;
         self.end();
-        let _ = tokio::time::timeout(MERCY, child.wait()).await;
+        let _ = tokio::time::timeout(TERM_TIMEOUT, child.wait()).await;
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     /// It was not waited for to its end: nobody reads what it says any more.
     fn drop(&mut self) {
         self.end();
@@ -146,7 +146,7 @@ impl Drop for Group {
 /// What a `credential_process` writes (AWS SDKs and Tools Reference, "Process credential provider").
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Written {
+struct CredentialProcessOutput {
     version: u32,
     access_key_id: Secret<String>,
     secret_access_key: Secret<String>,
@@ -162,7 +162,7 @@ pub(super) async fn credentials(line: &str) -> Result<Credentials, ProcessError>
 fn parse(said: &[u8]) -> Result<Credentials, ProcessError> {
     const WANTED: &str = "credentials (JSON with Version 1, AccessKeyId, SecretAccessKey)";
     let malformed = || ProcessError::Malformed(WANTED);
-    let written: Written = serde_json::from_slice(said).map_err(|_| malformed())?;
+    let written: CredentialProcessOutput = serde_json::from_slice(said).map_err(|_| malformed())?;
     if written.version != 1
         || written.access_key_id.expose().is_empty()
         || written.secret_access_key.expose().is_empty()
@@ -198,7 +198,7 @@ mod tests {
     async fn row_99_a_command_is_bounded_whatever_it_does() {
         assert_eq!(said("echo hello").await.as_deref(), Ok("hello\n"));
         assert_eq!(said("echo secret >&2; exit 3").await, Err(ProcessError::Failed("exit status: 3".to_owned())));
-        assert_eq!(said("yes").await, Err(ProcessError::TooMuch));
+        assert_eq!(said("yes").await, Err(ProcessError::OutputTooLarge));
         assert_eq!(said("/nowhere/at/all").await, Err(ProcessError::Failed("exit status: 127".to_owned())));
         assert_eq!(said("kill -9 $$").await, Err(ProcessError::Failed("signal: 9 (SIGKILL)".to_owned())));
     }
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(said(&format!("sleep 600 & echo $! > {path}/kept; echo done")).await.as_deref(), Ok("done\n"));
         // It hangs, deaf to SIGTERM, and so does its child.
         let line = format!("trap '' TERM; sleep 600 & echo $! > {path}/hung; echo $$ > {path}/shell; wait; sleep 600");
-        assert_eq!(run_within(&line, Duration::from_millis(500)).await.unwrap_err(), ProcessError::Slow);
+        assert_eq!(run_within(&line, Duration::from_millis(500)).await.unwrap_err(), ProcessError::TimedOut);
         for name in ["kept", "hung", "shell"] {
             for _ in 0..200 {
                 if !alive(name) {
@@ -234,7 +234,7 @@ mod tests {
         // Its output ends before it does; it ends before its output; its output goes on, held by one who left the group.
         for line in ["echo done; exec 1>&-; exit 0", "sleep 600 & echo done", "setsid sleep 2 & echo done"] {
             let mut child = start(line).unwrap();
-            let mut group = Group::of(&child);
+            let mut group = ProcessGroup::of(&child);
             assert!(group.0.is_some());
             let output = child.stdout.take();
             let said = finish(&mut child, &mut group, output).await.unwrap();

@@ -17,7 +17,7 @@ use crate::error::innermost;
 use crate::texts;
 
 /// What the files themselves have, or what the SDK gets by them.
-pub(super) async fn of_files(
+pub(super) async fn credentials_from_files(
     aws: &Aws,
     profiles: &ProfileSet,
     profile: &str,
@@ -33,7 +33,7 @@ pub(super) async fn of_files(
 }
 
 /// The keys in the files, whatever else the profile says: it is one that a role builds on.
-pub(super) fn keys(profiles: &ProfileSet, name: &str) -> Option<Credentials> {
+pub(super) fn keys_from_files(profiles: &ProfileSet, name: &str) -> Option<Credentials> {
     let profile = profiles.get_profile(name)?;
     let token = profile.get("aws_session_token").filter(|token| !token.is_empty());
     let (id, secret) = (profile.get("aws_access_key_id")?, profile.get("aws_secret_access_key")?);
@@ -41,7 +41,7 @@ pub(super) fn keys(profiles: &ProfileSet, name: &str) -> Option<Credentials> {
 }
 
 /// What the EC2 instance that this runs on has.
-pub(super) async fn of_instance(
+pub(super) async fn credentials_of_instance(
     aws: &Aws,
     profile: &str,
     region: &Region,
@@ -60,7 +60,11 @@ pub(super) async fn of_instance(
 }
 
 /// What the container that this runs in has.
-pub(super) async fn of_container(aws: &Aws, profile: &str, region: &Region) -> Result<Credentials, SourceError> {
+pub(super) async fn credentials_of_container(
+    aws: &Aws,
+    profile: &str,
+    region: &Region,
+) -> Result<Credentials, SourceError> {
     let provider = EcsCredentialsProvider::builder().configure(&aws.provider_config(region)).build();
     provider.provide_credentials().await.map_err(|error| classify(profile, &error))
 }
@@ -75,7 +79,7 @@ fn classify(profile: &str, error: &CredentialsError) -> SourceError {
             SourceError::Failed { profile, message: format!("there are none ({})", innermost(error)) }
         }
         CredentialsError::InvalidConfiguration(_) => SourceError::Invalid { profile, message: innermost(error) },
-        _ if texts::is_aws_login_over(error) => {
+        _ if texts::is_aws_login_expired(error) => {
             let login = Login::Aws { profile: profile.clone() };
             SourceError::LoginNeeded { profile, login }
         }

@@ -1,4 +1,5 @@
-//! The calls: OIDC, which gives tokens, and the portal, which gives a role's credentials for one. None is signed.
+//! Calls to IAM Identity Center: OIDC, which issues tokens, and the portal, which returns a role's credentials for a token.
+//! No call is signed.
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};
@@ -12,138 +13,152 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::service_config::ServiceConfigKey;
 use jiff::Timestamp;
-use rolecall_protocol::{Secret, sanitize_for_terminal};
+use rolecall_protocol::{HttpUrl, LoginFlow, Secret, sanitize_for_terminal};
 use serde_json::Value;
 
-use super::token::{Client, Granted};
-use super::{SsoError, SsoSession};
+use super::error::SsoError;
+use super::session::SsoSession;
+use super::token::{GrantedToken, RegisteredClient};
 use crate::client::Aws;
 use crate::error::{AwsError, AwsErrorKind, innermost};
+use crate::http::InsecureEndpoint;
 use rolecall_core::config::{SourceConfig, SourceKind};
 use rolecall_core::session::Session;
 
-/// What AWS lists us as, where a person looks who has logged in.
+/// The name of this client in AWS's list of logins.
 const CLIENT_NAME: &str = "rolecall";
-/// What the browser comes back to: the port is whichever is free (RFC 8252, 7.3).
-const REDIRECT: &str = "http://127.0.0.1/oauth/callback";
-/// The grant of RFC 8628.
-const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// The least between two polls, whatever AWS says.
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
-/// What it is where AWS says nothing (RFC 8628, 3.2).
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+/// The registered redirect URI. The port of a loopback redirect may differ at each login (RFC 8252, 7.3).
+const REDIRECT_URI: &str = "http://127.0.0.1/oauth/callback";
+/// The grant type of RFC 8628.
+const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// The shortest interval between two polls.
+const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval if AWS names none (RFC 8628, 3.2).
+const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The calls of one session.
-pub(super) struct Wire<'a> {
+/// Calls IAM Identity Center for one session.
+pub(super) struct SsoClient<'a> {
     aws: &'a Aws,
     session: &'a SsoSession,
 }
 
-/// What a client is registered for.
-#[derive(Clone, Copy)]
-pub(super) enum Purpose {
-    Device,
-    Browser,
-}
-
-/// What a token is asked for.
+/// What a CreateToken call exchanges for a token.
 pub(super) enum Grant<'a> {
     Device { code: &'a Secret<String> },
     Browser { code: &'a Secret<String>, verifier: &'a Secret<String>, redirect: &'a str },
     Refresh { token: &'a Secret<String> },
 }
 
-/// A device authorization that waits for a person.
-pub(super) struct Device {
+/// A started device flow, before the user approves it.
+pub(super) struct DeviceAuthorization {
     pub(super) code: Secret<String>,
     pub(super) url: String,
     pub(super) user_code: String,
-    pub(super) life: Duration,
+    pub(super) expires_in: Duration,
     pub(super) interval: Duration,
+}
+
+/// The page on which the user approves a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct VerificationPage {
+    pub(super) url: String,
+    /// The code that the page shows; `None` in the browser flow.
+    pub(super) code: Option<String>,
+    pub(super) expires: SystemTime,
 }
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GrantError {
-    /// The person has not said yet.
+    /// The user has not decided yet.
     Pending,
-    /// That was asked too fast.
+    /// The polls are too frequent.
     SlowDown,
-    /// It is too late.
+    /// The code expired.
     Expired,
-    /// The person said no.
+    /// The user denied the login.
     Denied,
-    /// What was given for it is not, or no longer, good.
+    /// The grant is invalid, expired or used.
     Refused(AwsError),
-    /// Something else.
+    /// Another error.
     Aws(AwsError),
 }
 
 /// Why there are no credentials.
 pub(super) enum PortalError {
-    /// The token is not, or no longer, good.
+    /// The portal rejected the token.
     Unauthorized,
-    /// Something else.
+    /// Another error.
     Other(SsoError),
 }
 
-impl<'a> Wire<'a> {
+impl<'a> SsoClient<'a> {
     pub(super) const fn new(aws: &'a Aws, session: &'a SsoSession) -> Self {
         Self { aws, session }
     }
 
-    /// Makes us known.
-    pub(super) async fn register(&self, purpose: Purpose) -> Result<Client, SsoError> {
+    /// RegisterClient.
+    pub(super) async fn register_client(&self, flow: LoginFlow) -> Result<RegisteredClient, SsoError> {
         let mut call = self.oidc().await.register_client();
         call = call.client_name(CLIENT_NAME).client_type("public");
-        call = match purpose {
-            Purpose::Device => call.grant_types(DEVICE_CODE),
-            Purpose::Browser => call
+        call = match flow {
+            LoginFlow::Device => call.grant_types(DEVICE_CODE_GRANT),
+            LoginFlow::Browser => call
                 .grant_types("authorization_code")
-                .redirect_uris(REDIRECT)
+                .redirect_uris(REDIRECT_URI)
                 .issuer_url(self.session.start_url.as_str()),
         };
-        if self.session.renews() {
-            call = call.grant_types("refresh_token").set_scopes(Some(self.session.scopes()));
+        if self.session.refreshes() {
+            call = call.grant_types("refresh_token").set_scopes(Some(self.session.registration_scopes()));
         }
-        let answer = call.send().await.map_err(|error| SsoError::Aws(explained(&error)))?;
+        let answer = call.send().await.map_err(|error| SsoError::Aws(with_description(&error)))?;
         let expires = Timestamp::from_second(answer.client_secret_expires_at).map(SystemTime::from);
         match (answer.client_id, answer.client_secret, expires) {
             (Some(id), Some(secret), Ok(expires)) if !id.is_empty() => {
                 let expires = self.aws.clock().stamp(expires);
-                Ok(Client { id, secret: Secret::new(secret), expires })
+                Ok(RegisteredClient { id, secret: Secret::new(secret), expires })
             }
-            _ => Err(incomplete("a client")),
+            _ => Err(incomplete("client")),
         }
     }
 
-    /// Asks for a code that a person is to approve on any device.
-    pub(super) async fn start_device(&self, client: &Client) -> Result<Device, SsoError> {
+    /// StartDeviceAuthorization: gets a code that the user approves on any device.
+    pub(super) async fn start_device_authorization(
+        &self,
+        client: &RegisteredClient,
+    ) -> Result<DeviceAuthorization, SsoError> {
         let call = self.oidc().await.start_device_authorization();
         let call = call.client_id(&client.id).client_secret(client.secret.expose());
         let answer = call.start_url(&self.session.start_url).send().await;
-        let answer = answer.map_err(|error| SsoError::Aws(explained(&error)))?;
+        let answer = answer.map_err(|error| SsoError::Aws(with_description(&error)))?;
         let url = answer.verification_uri_complete.or(answer.verification_uri);
         let (Some(code), Some(url), Some(user_code)) = (answer.device_code, url, answer.user_code) else {
-            return Err(incomplete("a code"));
+            return Err(incomplete("code"));
         };
         if !may_be_opened(&url) {
-            return Err(SsoError::Aws(AwsError::garbled("AWS answered with an address that no browser should open")));
+            return Err(SsoError::Aws(AwsError::invalid_response(
+                "AWS returned an address that is not a web page over https",
+            )));
         }
         let interval = match seconds(answer.interval) {
-            Duration::ZERO => DEFAULT_INTERVAL,
-            interval => interval.max(MIN_INTERVAL),
+            Duration::ZERO => DEFAULT_POLL_INTERVAL,
+            interval => interval.max(MIN_POLL_INTERVAL),
         };
         let user_code = sanitize_for_terminal(&user_code);
-        Ok(Device { code: Secret::new(code), url, user_code, life: seconds(answer.expires_in), interval })
+        let expires_in = seconds(answer.expires_in);
+        Ok(DeviceAuthorization { code: Secret::new(code), url, user_code, expires_in, interval })
     }
 
-    /// Asks for a token.
-    pub(super) async fn token(&self, client: &Client, grant: Grant<'_>) -> Result<Granted, GrantError> {
+    /// CreateToken.
+    pub(super) async fn create_token(
+        &self,
+        client: &RegisteredClient,
+        grant: Grant<'_>,
+    ) -> Result<GrantedToken, GrantError> {
         let mut call = self.oidc().await.create_token();
         call = call.client_id(&client.id).client_secret(client.secret.expose());
         call = match grant {
-            Grant::Device { code } => call.grant_type(DEVICE_CODE).device_code(code.expose()),
+            Grant::Device { code } => call.grant_type(DEVICE_CODE_GRANT).device_code(code.expose()),
             Grant::Refresh { token } => call.grant_type("refresh_token").refresh_token(token.expose()),
             Grant::Browser { code, verifier, redirect } => call
                 .grant_type("authorization_code")
@@ -151,17 +166,18 @@ impl<'a> Wire<'a> {
                 .code_verifier(verifier.expose())
                 .redirect_uri(redirect),
         };
-        let answer = call.send().await.map_err(|error| GrantError::of(&error))?;
+        let answer = call.send().await.map_err(|error| GrantError::from_sdk(&error))?;
         match (answer.access_token, seconds(answer.expires_in)) {
-            (Some(access), life) if !access.is_empty() && !life.is_zero() => {
-                Ok(Granted { access: Secret::new(access), life, refresh: answer.refresh_token.map(Secret::new) })
+            (Some(access), expires_in) if !access.is_empty() && !expires_in.is_zero() => {
+                let refresh = answer.refresh_token.map(Secret::new);
+                Ok(GrantedToken { access: Secret::new(access), expires_in, refresh })
             }
-            _ => Err(GrantError::Aws(AwsError::garbled("AWS answered without a token"))),
+            _ => Err(GrantError::Aws(AwsError::invalid_response("the response of AWS has no token"))),
         }
     }
 
-    /// A role's credentials.
-    pub(super) async fn role(
+    /// GetRoleCredentials.
+    pub(super) async fn role_credentials(
         &self,
         access: &Secret<String>,
         account: &str,
@@ -170,7 +186,7 @@ impl<'a> Wire<'a> {
         let shared = self.config().await;
         let call = aws_sdk_sso::Client::new(&shared).get_role_credentials();
         let answer = call.access_token(access.expose()).account_id(account).role_name(role).send().await;
-        let found = answer.map_err(|error| PortalError::of(&error))?.role_credentials;
+        let found = answer.map_err(|error| PortalError::from_sdk(&error))?.role_credentials;
         let issued = self.aws.now();
         let made = found.and_then(|found| {
             let expires = Timestamp::from_millisecond(found.expiration).ok().map(SystemTime::from)?;
@@ -180,23 +196,23 @@ impl<'a> Wire<'a> {
         });
         match made {
             Some(credentials) => Ok(Session { credentials, arn: None, issued, is_clamped: false }),
-            None => Err(PortalError::Other(incomplete("all of the role's credentials"))),
+            None => Err(PortalError::Other(incomplete("complete credentials"))),
         }
     }
 
-    /// Ends the login. `false`: it had ended already.
+    /// Logout. Returns `false` if the login had ended already.
     pub(super) async fn logout(&self, access: &Secret<String>) -> Result<bool, SsoError> {
         let shared = self.config().await;
         match aws_sdk_sso::Client::new(&shared).logout().access_token(access.expose()).send().await {
             Ok(_) => Ok(true),
-            Err(error) => match PortalError::of(&error) {
+            Err(error) => match PortalError::from_sdk(&error) {
                 PortalError::Unauthorized => Ok(false),
                 PortalError::Other(error) => Err(error),
             },
         }
     }
 
-    /// Where a browser asks for a code: beside the tokens.
+    /// The address at which a browser requests a code: a path of the OIDC endpoint.
     pub(super) async fn authorize_url(&self) -> Result<String, SsoError> {
         let shared = self.config().await;
         let rejected = |error: &(dyn Error + 'static)| AwsError::new(AwsErrorKind::Rejected, innermost(error));
@@ -212,8 +228,7 @@ impl<'a> Wire<'a> {
         if may_be_opened(&url) {
             Ok(url)
         } else {
-            Err(AwsError::new(AwsErrorKind::Insecure, "the configured endpoint is plain http on another machine")
-                .into())
+            Err(AwsError::new(AwsErrorKind::Insecure, InsecureEndpoint.to_string()).into())
         }
     }
 
@@ -224,31 +239,31 @@ impl<'a> Wire<'a> {
         aws_sdk_ssooidc::Client::from_conf(config.build())
     }
 
-    /// A configuration with the endpoints of the AWS profile, and nothing to sign with.
+    /// A configuration with the endpoints of the AWS profile and without credentials.
     async fn config(&self) -> SdkConfig {
         let source = SourceConfig::plain(SourceKind::AwsProfile(self.session.profile.clone()));
-        let nobody = Credentials::new("", "", None, None, "nobody");
-        let mut config = self.aws.client_config(&source, &self.session.region, nobody).await.into_builder();
+        let none = Credentials::new("", "", None, None, "none");
+        let mut config = self.aws.client_config(&source, &self.session.region, none).await.into_builder();
         config.set_credentials_provider(None);
         config.build()
     }
 }
 
 impl GrantError {
-    fn of(error: &SdkError<CreateTokenError, HttpResponse>) -> Self {
+    fn from_sdk(error: &SdkError<CreateTokenError, HttpResponse>) -> Self {
         match error.as_service_error() {
-            Some(said) if said.is_authorization_pending_exception() => Self::Pending,
-            Some(said) if said.is_slow_down_exception() => Self::SlowDown,
-            Some(said) if said.is_expired_token_exception() => Self::Expired,
-            Some(said) if said.is_access_denied_exception() => Self::Denied,
-            Some(said)
-                if said.is_invalid_grant_exception()
-                    || said.is_invalid_client_exception()
-                    || said.is_unauthorized_client_exception() =>
+            Some(service) if service.is_authorization_pending_exception() => Self::Pending,
+            Some(service) if service.is_slow_down_exception() => Self::SlowDown,
+            Some(service) if service.is_expired_token_exception() => Self::Expired,
+            Some(service) if service.is_access_denied_exception() => Self::Denied,
+            Some(service)
+                if service.is_invalid_grant_exception()
+                    || service.is_invalid_client_exception()
+                    || service.is_unauthorized_client_exception() =>
             {
-                Self::Refused(explained(error))
+                Self::Refused(with_description(error))
             }
-            _ => Self::Aws(explained(error)),
+            _ => Self::Aws(with_description(error)),
         }
     }
 }
@@ -264,7 +279,7 @@ impl From<GrantError> for SsoError {
 }
 
 impl PortalError {
-    fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+    fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
@@ -272,32 +287,32 @@ impl PortalError {
             SdkError::ServiceError(service) => service.raw().status().as_u16(),
             _ => 0,
         };
-        match (status, AwsError::of(error)) {
-            // A proxy's page has such a status too, but no code.
-            (401, said) if said.kind != AwsErrorKind::Garbled => Self::Unauthorized,
-            (403, said) if said.kind != AwsErrorKind::Garbled => Self::Other(SsoError::NoAssignment),
-            (_, said) => Self::Other(SsoError::Aws(said)),
+        match (status, AwsError::from_sdk(error)) {
+            // A proxy can answer with these statuses, too, but without an error code.
+            (401, error) if error.kind != AwsErrorKind::InvalidResponse => Self::Unauthorized,
+            (403, error) if error.kind != AwsErrorKind::InvalidResponse => Self::Other(SsoError::NoAssignment),
+            (_, error) => Self::Other(SsoError::Aws(error)),
         }
     }
 }
 
-/// What an error of OIDC means, with the words that it has where other services have a message.
-fn explained<E>(error: &SdkError<E, HttpResponse>) -> AwsError
+/// The error of an OIDC call. Its text is in `error_description`, where other services have `message`.
+fn with_description<E>(error: &SdkError<E, HttpResponse>) -> AwsError
 where
     E: Error + ProvideErrorMetadata + 'static,
 {
-    let said = AwsError::of(error);
     let body = error.raw_response().and_then(|answer| answer.body().bytes());
     let body: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
-    let words = body.as_ref().and_then(|body| body.get("error_description")).and_then(Value::as_str);
-    match words.map(sanitize_for_terminal).filter(|words| !words.is_empty()) {
-        Some(words) => AwsError { message: format!("{}: {words}", said.message), ..said },
-        None => said,
+    let error = AwsError::from_sdk(error);
+    let description = body.as_ref().and_then(|body| body.get("error_description")).and_then(Value::as_str);
+    match description.map(sanitize_for_terminal).filter(|text| !text.is_empty()) {
+        Some(text) => AwsError { message: format!("{}: {text}", error.message), ..error },
+        None => error,
     }
 }
 
-/// Where the AWS profile has its OIDC. The SDK looks for `sso-oidc` in `services`, and AWS's other tools for `sso_oidc`, as it
-/// is documented.
+/// The OIDC endpoint that the AWS profile configures. The SDK reads `sso-oidc` from `services`; AWS's documentation and its
+/// other tools use `sso_oidc`.
 fn oidc_endpoint(shared: &SdkConfig) -> Option<String> {
     let key =
         ServiceConfigKey::builder().service_id("sso_oidc").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
@@ -306,22 +321,16 @@ fn oidc_endpoint(shared: &SdkConfig) -> Option<String> {
 }
 
 fn incomplete(what: &str) -> SsoError {
-    SsoError::Aws(AwsError::garbled(format!("AWS answered without {what}")))
+    SsoError::Aws(AwsError::invalid_response(format!("the response of AWS has no {what}")))
 }
 
-fn seconds(said: i32) -> Duration {
-    Duration::from_secs(u64::try_from(said).unwrap_or_default())
+fn seconds(count: i32) -> Duration {
+    Duration::from_secs(u64::try_from(count).unwrap_or_default())
 }
 
-/// Whether an address may be given to a browser: a web page, and one that nobody on the way can have changed.
+/// Whether a URL may be opened in a browser: a web page over https, or on this machine.
 fn may_be_opened(url: &str) -> bool {
-    let is_plain = url.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '<' | '>' | '`' | '\\'));
-    let is_here = |rest: &str| {
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        matches!(name, "127.0.0.1" | "localhost" | "[::1]")
-    };
-    is_plain && (url.starts_with("https://") || url.strip_prefix("http://").is_some_and(is_here))
+    HttpUrl::parse(url).is_ok_and(|url| url.is_secure())
 }
 
 #[cfg(test)]
@@ -329,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_web_pages_are_opened() {
+    fn may_be_opened_https_or_this_machine_only() {
         for url in ["https://device.sso.eu-west-1.amazonaws.com/?user_code=ABCD-EFGH", "http://127.0.0.1:80/x"] {
             assert!(may_be_opened(url), "{url}");
         }
@@ -337,6 +346,10 @@ mod tests {
             "http://device.sso.eu-west-1.amazonaws.com/",
             "http://localhost@evil.com/",
             "http://127.0.0.1.evil.com/",
+            "http://127.0.0.1:80@evil.com/",
+            "https://device.sso.eu-west-1.amazonaws.com@evil.com/",
+            "http://evil.com\\@127.0.0.1/",
+            "http://evil.com#@localhost/",
             "file:///etc/passwd",
             "javascript:alert(1)",
             "https://x.com/\"; rm -rf ~",

@@ -1,50 +1,60 @@
-//! The device flow (RFC 8628): a person approves a code on any device, and we ask until they have.
+//! The device flow (RFC 8628): the user approves a code on any device, and Rolecall polls AWS until then.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::SsoError;
-use super::client::{Grant, GrantError, Purpose, Wire};
-use super::login::Page;
-use super::token::{Client, Granted};
+use rolecall_protocol::LoginFlow;
+
+use super::client::{Grant, GrantError, SsoClient, VerificationPage};
+use super::error::SsoError;
+use super::token::{GrantedToken, RegisteredClient};
 use crate::client::Aws;
 use crate::error::AwsErrorKind;
 
-/// What a `slow_down` adds to the interval (RFC 8628, 3.5).
-const SLOWER: Duration = Duration::from_secs(5);
-/// No code is waited for longer. AWS's own last ten minutes.
-const MAX_LIFE: Duration = Duration::from_mins(30);
+/// A `slow_down` error adds this to the interval (RFC 8628, 3.5).
+const SLOW_DOWN_INCREMENT: Duration = Duration::from_secs(5);
+/// The longest time for which a code is polled. AWS's codes expire after 10 min.
+const MAX_CODE_LIFETIME: Duration = Duration::from_mins(30);
 
-/// Runs the flow to its end; `show` has the page before a person can approve it.
-pub(super) async fn run(aws: &Aws, wire: &Wire<'_>, show: impl Fn(Page)) -> Result<(Client, Granted), SsoError> {
-    let client = wire.register(Purpose::Device).await?;
-    let device = wire.start_device(&client).await?;
-    let life = device.life.min(MAX_LIFE);
-    show(Page { url: device.url, code: Some(device.user_code), expires: aws.now() + life });
+/// Runs the flow. Calls `show` with the page as soon as the user can approve the login there.
+pub(super) async fn run(
+    aws: &Aws,
+    client: &SsoClient<'_>,
+    show: impl Fn(VerificationPage),
+) -> Result<(RegisteredClient, GrantedToken), SsoError> {
+    let registered = client.register_client(LoginFlow::Device).await?;
+    let device = client.start_device_authorization(&registered).await?;
+    let lifetime = device.expires_in.min(MAX_CODE_LIFETIME);
+    show(VerificationPage { url: device.url, code: Some(device.user_code), expires: aws.now() + lifetime });
     let code = &device.code;
-    let granted = poll(device.interval, life, || wire.token(&client, Grant::Device { code })).await?;
-    Ok((client, granted))
+    let granted = poll(device.interval, lifetime, || client.create_token(&registered, Grant::Device { code })).await?;
+    Ok((registered, granted))
 }
 
-async fn poll<F>(interval: Duration, life: Duration, mut ask: impl FnMut() -> F) -> Result<Granted, SsoError>
+/// Calls `request` at the interval until it succeeds, fails for good, or the lifetime of the code ends.
+async fn poll<F>(
+    interval: Duration,
+    lifetime: Duration,
+    mut request: impl FnMut() -> F,
+) -> Result<GrantedToken, SsoError>
 where
-    F: Future<Output = Result<Granted, GrantError>>,
+    F: Future<Output = Result<GrantedToken, GrantError>>,
 {
-    let (end, mut interval) = (Instant::now() + life, interval);
+    let (end, mut interval) = (Instant::now() + lifetime, interval);
     loop {
         sleep(interval).await;
         if Instant::now() >= end {
             return Err(SsoError::Expired);
         }
-        match ask().await {
+        match request().await {
             Ok(granted) => return Ok(granted),
             Err(GrantError::Pending) => {}
-            Err(GrantError::SlowDown) => interval += SLOWER,
-            Err(GrantError::Aws(error)) if error.kind == AwsErrorKind::Throttled => interval += SLOWER,
-            // AWS answers 500 where several flows of one person are under way; and networks come back.
+            Err(GrantError::SlowDown) => interval += SLOW_DOWN_INCREMENT,
+            Err(GrantError::Aws(error)) if error.kind == AwsErrorKind::Throttled => interval += SLOW_DOWN_INCREMENT,
+            // AWS answers 500 while several flows of one user are under way, and networks recover.
             Err(GrantError::Aws(error)) if error.kind.is_transient() => {
-                tracing::debug!(error = error.message, "a device code is asked for again");
+                tracing::debug!(error = error.message, "device code poll failed");
             }
             Err(error) => return Err(error.into()),
         }
@@ -62,12 +72,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn granted() -> Granted {
-        Granted { access: Secret::new("at".to_owned()), life: Duration::from_hours(8), refresh: None }
+    fn granted() -> GrantedToken {
+        GrantedToken { access: Secret::new("at".to_owned()), expires_in: Duration::from_hours(8), refresh: None }
     }
 
-    /// When it asked, in seconds, and what came of it.
-    async fn polled(answers: Vec<Result<Granted, GrantError>>) -> (Vec<u64>, Result<(), SsoError>) {
+    /// The times of the polls, in seconds, and the outcome.
+    async fn polled(answers: Vec<Result<GrantedToken, GrantError>>) -> (Vec<u64>, Result<(), SsoError>) {
         let started_at = Instant::now();
         let mut asked = Vec::new();
         let mut answers = VecDeque::from(answers);
@@ -80,14 +90,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_asks_at_the_interval_and_slower_where_that_is_too_fast() {
+    async fn poll_slow_down_lengthens_the_interval() {
         let pending = || Err(GrantError::Pending);
         let answers = vec![pending(), Err(GrantError::SlowDown), pending(), Err(GrantError::SlowDown), Ok(granted())];
         assert_eq!(polled(answers).await, (vec![5, 10, 20, 30, 45], Ok(())));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_pass_is_no_end_and_what_may_not_is_one() {
+    async fn poll_transient_error_continues_other_error_ends() {
         let down = || Err(GrantError::Aws(AwsError::new(AwsErrorKind::Unreachable, "500")));
         assert_eq!(polled(vec![down(), down(), Ok(granted())]).await, (vec![5, 10, 15], Ok(())));
         assert_eq!(polled(vec![Err(GrantError::Denied)]).await, (vec![5], Err(SsoError::Denied)));
@@ -98,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_waited_for_beyond_the_codes_life() {
+    async fn poll_ends_when_the_code_expires() {
         let (asked, outcome) = polled(vec![]).await;
         assert_eq!((asked.len(), asked.last(), outcome), (119, Some(&595), Err(SsoError::Expired)));
     }

@@ -1,154 +1,177 @@
-//! A login, and how whoever waits for it hears of it: one flow of a session, however many wait.
+//! A login with the user: one flow at a time for each session, however many callers wait for it.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use rolecall_core::clock::SharedTimeSource;
+use rolecall_core::single_flight::{Cache, InFlight};
 use rolecall_protocol::LoginFlow;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::client::Wire;
-use super::in_flight::{Login, Running};
-use super::token::{self, Token};
-use super::{Sso, SsoError, SsoSession, browser, device};
+use super::client::{SsoClient, VerificationPage};
+use super::error::SsoError;
+use super::refresh::Refresher;
+use super::session::SsoSession;
+use super::store::{TokenStore, WritePermit};
+use super::token::{self, SsoToken};
+use super::{browser, device};
+use crate::client::Aws;
 
-/// What a person has to open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Page {
-    pub(super) url: String,
-    pub(super) code: Option<String>,
-    pub(super) expires: SystemTime,
+/// The logins that are under way.
+pub(super) struct Logins {
+    aws: Aws,
+    store: Arc<TokenStore>,
+    refresher: Refresher,
+    in_flight: Arc<Cache<PathBuf, (), SsoError>>,
+    active: Mutex<HashMap<PathBuf, ActiveLogin>>,
 }
 
-/// How far a login has come.
-#[derive(Debug, Clone)]
-pub(super) enum Progress {
-    /// Nobody has to do anything yet.
-    Begun,
-    /// A person has to open this.
-    Open(Page),
-    /// It is over.
-    Ended(Result<(), SsoError>),
+#[derive(Clone)]
+struct ActiveLogin {
+    flow: LoginFlow,
+    page: watch::Receiver<Option<VerificationPage>>,
+    outcome: InFlight<(), SsoError>,
 }
 
-/// A login as one of those sees it who wait for it. Dropping it leaves the login as it is.
+/// One run of a login flow.
+struct LoginTask {
+    aws: Aws,
+    store: Arc<TokenStore>,
+    refresher: Refresher,
+    session: SsoSession,
+    flow: LoginFlow,
+    renew: bool,
+    permit: WritePermit,
+    page: watch::Sender<Option<VerificationPage>>,
+}
+
+/// The steps of a login, for one of the callers that wait for it. The login continues if this is dropped.
 #[derive(Debug)]
 pub struct SsoLogin {
-    progress: watch::Receiver<Progress>,
+    page: watch::Receiver<Option<VerificationPage>>,
+    /// `None` after the last step.
+    outcome: Option<InFlight<(), SsoError>>,
     joined: bool,
     is_shown: bool,
-    is_over: bool,
 }
 
 /// A step of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SsoStep {
-    /// A person has to open this address, and to confirm there.
+    /// The user has to open this address and confirm the login there.
     Open {
-        /// The address, with everything in it. Safe to give to a browser.
+        /// The address, with every parameter. Safe to give to a browser.
         url: String,
-        /// What the page shows; there is none where the browser comes back to this machine.
+        /// The code that the page shows; `None` if the browser is redirected to this machine.
         code: Option<String>,
-        /// Until when, in AWS's time.
+        /// When the page expires, in AWS's time.
         expires: SystemTime,
-        /// Whether this was begun before.
+        /// Whether another caller started this login.
         joined: bool,
     },
-    /// The last: there is a good token.
+    /// The last step: the token is valid.
     Done,
-    /// The last: there is none.
+    /// The last step: there is no token.
     Failed(SsoError),
 }
 
-impl Progress {
-    pub(super) const fn is_over(&self) -> bool {
-        matches!(self, Self::Ended(_))
+impl Logins {
+    pub(super) fn new(aws: Aws, store: Arc<TokenStore>, refresher: Refresher) -> Self {
+        let in_flight = Cache::new(SharedTimeSource::new(aws.clock().clone()), |_| {});
+        Self { aws, store, refresher, in_flight, active: Mutex::default() }
+    }
+
+    /// Starts a login, or joins the one under way for the session if it uses the same flow. A login with the other flow is
+    /// cancelled: it may be one that the user cannot finish, such as a redirect to a machine without a browser.
+    pub(super) fn start(&self, session: &SsoSession, flow: LoginFlow, renew: bool) -> SsoLogin {
+        let path = self.store.path(session);
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        active.retain(|path, _| self.in_flight.is_loading(path));
+        if let Some(login) = active.get(&path).filter(|login| login.flow == flow) {
+            return SsoLogin::new(login.clone(), true);
+        }
+        let permit = self.store.begin_login(session);
+        self.in_flight.retain(|other| *other != path);
+        let (send, page) = watch::channel(None);
+        let task = LoginTask {
+            aws: self.aws.clone(),
+            store: Arc::clone(&self.store),
+            refresher: self.refresher.clone(),
+            session: session.clone(),
+            flow,
+            renew,
+            permit,
+            page: send,
+        };
+        let outcome = self.in_flight.get_or_start(&path, || task.run());
+        let login = ActiveLogin { flow, page, outcome };
+        active.insert(path, login.clone());
+        SsoLogin::new(login, false)
+    }
+
+    /// Forgets the login under way for a session, after the store has cancelled it.
+    pub(super) fn forget(&self, session: &SsoSession) {
+        let path = self.store.path(session);
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+        self.in_flight.retain(|other| *other != path);
+    }
+}
+
+impl LoginTask {
+    async fn run(self) -> Result<(), SsoError> {
+        let outcome = self.permit.run_until_cancelled(Box::pin(self.log_in())).await;
+        let outcome = outcome.unwrap_or_else(|| Err(SsoError::cancelled()));
+        match &outcome {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::info!(start_url = self.session.start_url, %error, "IAM Identity Center login failed")
+            }
+        }
+        outcome
+    }
+
+    async fn log_in(&self) -> Result<(), SsoError> {
+        if !self.renew && self.refresher.valid_token(&self.session).await.is_ok() {
+            return Ok(());
+        }
+        // Before the user approves anything: the token has to be saved.
+        token::ensure_writable(&self.store.path(&self.session))?;
+        let client = SsoClient::new(&self.aws, &self.session);
+        let show = |page| drop(self.page.send_replace(Some(page)));
+        let (registered, granted) = match self.flow {
+            LoginFlow::Device => device::run(&self.aws, &client, show).await?,
+            LoginFlow::Browser => browser::run(&self.aws, &self.session, &client, show).await?,
+        };
+        let token = SsoToken::new(&self.session, registered, granted, self.store.local_now());
+        self.store.save_login(&self.session, &self.permit, token)?;
+        self.refresher.forget(&self.session);
+        tracing::info!(start_url = self.session.start_url, "IAM Identity Center login succeeded");
+        Ok(())
     }
 }
 
 impl SsoLogin {
+    fn new(login: ActiveLogin, joined: bool) -> Self {
+        Self { page: login.page, outcome: Some(login.outcome), joined, is_shown: false }
+    }
+
     /// The next step; `None` after the last.
     pub async fn next(&mut self) -> Option<SsoStep> {
-        while !self.is_over {
-            let progress = self.progress.borrow_and_update().clone();
-            match progress {
-                Progress::Ended(outcome) => {
-                    self.is_over = true;
-                    return Some(outcome.map_or_else(SsoStep::Failed, |()| SsoStep::Done));
-                }
-                Progress::Open(Page { url, code, expires }) if !self.is_shown => {
-                    self.is_shown = true;
-                    return Some(SsoStep::Open { url, code, expires, joined: self.joined });
-                }
-                Progress::Begun | Progress::Open(_) => {}
+        let outcome = self.outcome.clone()?;
+        let (page, joined) = (&mut self.page, self.joined);
+        let next_page = async { page.wait_for(Option::is_some).await.ok().and_then(|page| page.clone()) };
+        tokio::select! {
+            biased;
+            outcome = outcome.wait() => {
+                self.outcome = None;
+                Some(outcome.map_or_else(|failure| SsoStep::Failed(failure.into()), |_| SsoStep::Done))
             }
-            if self.progress.changed().await.is_err() {
-                self.is_over = true;
-                return Some(SsoStep::Failed(SsoError::login_needed("the login was dropped")));
+            Some(VerificationPage { url, code, expires }) = next_page, if !self.is_shown => {
+                self.is_shown = true;
+                Some(SsoStep::Open { url, code, expires, joined })
             }
-        }
-        None
-    }
-}
-
-impl Sso {
-    /// Begins a login, or joins the one that is under way for that session the same way. One that goes the other way ends,
-    /// and those who wait for it are told: it may be one that nobody can finish, such as a page that comes back to a machine
-    /// where nobody sits. The flow is a task of its own: it survives whoever leaves, until its own end. Without `renew`, a
-    /// token that is good still, or can be renewed, is [`SsoStep::Done`] at once.
-    pub fn login(&self, session: &SsoSession, flow: LoginFlow, renew: bool) -> SsoLogin {
-        let mut slots = self.slots();
-        let ticket = slots.ticket();
-        let slot = slots.of(&self.path(session));
-        if let Some(login) = slot.login.as_ref().filter(|login| login.is_under_way()) {
-            if login.flow == flow {
-                let progress = login.running.outcome.clone();
-                return SsoLogin { progress, joined: true, is_shown: false, is_over: false };
-            }
-            login.replaced.cancel();
-        }
-        let (tell, progress) = watch::channel(Progress::Begun);
-        let (sso, owned, replaced) = (self.clone(), session.clone(), CancellationToken::new());
-        let is_replaced = replaced.clone();
-        let task = tokio::spawn(async move {
-            let show = |page: Page| drop(tell.send_replace(Progress::Open(page)));
-            let login = Box::pin(sso.log_in(&owned, flow, renew, ticket, show));
-            let outcome = is_replaced.run_until_cancelled(login).await;
-            let outcome = outcome.unwrap_or_else(|| Err(SsoError::login_needed("another was begun in its place")));
-            if let Err(error) = &outcome {
-                tracing::info!(%error, "a login to IAM Identity Center has failed");
-            }
-            tell.send_replace(Progress::Ended(outcome));
-        });
-        let running = Running { ticket, outcome: progress.clone(), task: task.abort_handle() };
-        slot.login = Some(Login { flow, replaced, running });
-        SsoLogin { progress, joined: false, is_shown: false, is_over: false }
-    }
-
-    async fn log_in(
-        &self,
-        session: &SsoSession,
-        flow: LoginFlow,
-        renew: bool,
-        ticket: u64,
-        show: impl Fn(Page),
-    ) -> Result<(), SsoError> {
-        if !renew && self.token(session).await.is_ok() {
-            return Ok(());
-        }
-        // Before a person is asked: what they approve has to be kept.
-        token::prepare(&self.path(session))?;
-        let (aws, wire) = (self.aws(), Wire::new(self.aws(), session));
-        let (client, granted) = match flow {
-            LoginFlow::Device => device::run(aws, &wire, show).await?,
-            LoginFlow::Browser => browser::run(aws, session, &wire, show).await?,
-        };
-        // What the session forbids to renew, it has no refresh token for; AWS may give one all the same.
-        let token = Token::new(session, client, granted, self.local_now());
-        if self.keep_login(session, ticket, token)? {
-            tracing::info!(start_url = session.start_url, "logged in to IAM Identity Center");
-            Ok(())
-        } else {
-            Err(SsoError::login_needed("somebody logged out meanwhile"))
         }
     }
 }

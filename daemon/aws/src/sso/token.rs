@@ -1,6 +1,6 @@
-//! The token of a login, in the file where the AWS CLI keeps it, so that both tools share one login.
+//! The token of a login, in the file of the AWS CLI, so that both tools share one login.
 //!
-//! Dates in it are by this machine's clock, as the AWS CLI takes them.
+//! Dates in the file are in the time of this machine's clock, as in the AWS CLI.
 
 use std::fmt;
 use std::fs::{DirBuilder, File, Permissions};
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rolecall_protocol::{LoginKind, LoginStatus, Secret};
+use rolecall_protocol::Secret;
 use rustix::fs::Access;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -20,12 +20,13 @@ use serde_json::{Map, Value};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::{SsoError, SsoSession};
+use super::error::SsoError;
+use super::session::SsoSession;
 
-/// The most that is read of it, in bytes. The AWS CLI writes about three thousand.
-const MAX_FILE: u64 = 64 * 1024;
-/// What is known here; anything else in the file is kept as it is.
-const KEYS: [&str; 8] = [
+/// The largest token file that is read, in bytes. The AWS CLI writes about 3,000.
+const MAX_FILE_SIZE: u64 = 64 * 1024;
+/// The fields that Rolecall reads and writes. It keeps all others as they are.
+const FIELDS: [&str; 8] = [
     "startUrl",
     "region",
     "accessToken",
@@ -36,89 +37,89 @@ const KEYS: [&str; 8] = [
     "refreshToken",
 ];
 
-/// A token, and what renews it.
-pub(super) struct Token {
-    /// What the portal wants to see.
+/// The content of a token file.
+pub(super) struct SsoToken {
+    /// The access token, which the portal accepts.
     pub(super) access: Secret<String>,
-    /// When that ends.
+    /// When the access token expires.
     pub(super) expires: Timestamp,
-    /// Whom the token was given to.
-    pub(super) client: Option<Client>,
-    /// What another one is had for.
+    /// The client that the token was given to.
+    pub(super) client: Option<RegisteredClient>,
+    /// The refresh token.
     pub(super) refresh: Option<Secret<String>>,
     start_url: Option<String>,
     region: Option<String>,
-    rest: Map<String, Value>,
+    other_fields: Map<String, Value>,
 }
 
-/// A client as AWS has registered it. Anybody may have one; its secret proves little.
-pub(super) struct Client {
+/// A client that AWS has registered. Registration is open to everyone, so the secret proves little.
+pub(super) struct RegisteredClient {
     pub(super) id: String,
     pub(super) secret: Secret<String>,
     pub(super) expires: Timestamp,
 }
 
-/// What AWS gave for a grant.
-pub(super) struct Granted {
+/// The answer to a CreateToken call.
+pub(super) struct GrantedToken {
     pub(super) access: Secret<String>,
-    pub(super) life: Duration,
+    pub(super) expires_in: Duration,
     pub(super) refresh: Option<Secret<String>>,
 }
 
-/// Names a secret without telling it.
+/// The SHA-256 of a secret.
 pub(super) type Fingerprint = [u8; 32];
-/// Names a token: what it opens, and what renews it.
+/// The fingerprints of an access token and its refresh token.
 pub(super) type Fingerprints = (Fingerprint, Option<Fingerprint>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Known {
+struct TokenFile {
     access_token: Secret<String>,
-    expires_at: Date,
+    expires_at: FileDate,
     start_url: Option<String>,
     region: Option<String>,
     client_id: Option<String>,
     client_secret: Option<Secret<String>>,
-    registration_expires_at: Option<Date>,
+    registration_expires_at: Option<FileDate>,
     refresh_token: Option<Secret<String>>,
 }
 
-/// `2026-01-02T03:04:05Z`; old versions of the AWS CLI wrote `UTC` for the `Z`.
-struct Date(Timestamp);
+/// A date such as `2026-01-02T03:04:05Z`. Old versions of the AWS CLI wrote `UTC` instead of `Z`.
+struct FileDate(Timestamp);
 
-/// All that is not in [`KEYS`].
-struct Unknown(Map<String, Value>);
+/// The fields that are not in [`FIELDS`].
+struct OtherFields(Map<String, Value>);
 
-/// The file of a session's token.
-pub(super) fn path(logins: &Path, session: &SsoSession) -> PathBuf {
+/// The token file of a session in `~/.aws`.
+pub(super) fn path(aws_folder: &Path, session: &SsoSession) -> PathBuf {
     let name = session.name.as_deref().unwrap_or(&session.start_url);
-    logins.join("sso/cache").join(format!("{}.json", hex::encode(Sha1::digest(name))))
+    aws_folder.join("sso/cache").join(format!("{}.json", hex::encode(Sha1::digest(name))))
 }
 
-/// Names a secret without telling it.
+/// Returns the SHA-256 of a secret.
 pub(super) fn fingerprint(secret: &Secret<String>) -> Fingerprint {
     Sha256::digest(secret.expose()).into()
 }
 
-impl Token {
-    /// A token for a session, fresh from AWS at `now` of this machine's clock.
-    pub(super) fn new(session: &SsoSession, client: Client, granted: Granted, now: Timestamp) -> Self {
+impl SsoToken {
+    /// The token of a new login, granted at `now` of this machine's clock.
+    pub(super) fn new(session: &SsoSession, client: RegisteredClient, granted: GrantedToken, now: Timestamp) -> Self {
         Self {
             access: granted.access,
-            expires: now.saturating_add(granted.life).unwrap_or(Timestamp::MAX),
+            expires: now.saturating_add(granted.expires_in).unwrap_or(Timestamp::MAX),
             client: Some(client),
             refresh: granted.refresh,
             start_url: Some(session.start_url.clone()),
             region: Some(session.region.to_string()),
-            rest: Map::new(),
+            other_fields: Map::new(),
         }
     }
 
-    /// The one that follows, for the same client. Where AWS gives no new refresh token, the old one goes on.
-    pub(super) fn renewed(self, session: &SsoSession, granted: Granted, now: Timestamp) -> Self {
+    /// The refreshed token. It keeps the old refresh token if AWS returns no new one.
+    pub(super) fn refreshed(self, session: &SsoSession, granted: GrantedToken, now: Timestamp) -> Self {
         Self {
             access: granted.access,
-            expires: now.saturating_add(granted.life).unwrap_or(Timestamp::MAX),
+            expires: now.saturating_add(granted.expires_in).unwrap_or(Timestamp::MAX),
             refresh: granted.refresh.or(self.refresh),
             start_url: self.start_url.or_else(|| Some(session.start_url.clone())),
             region: self.region.or_else(|| Some(session.region.to_string())),
@@ -126,15 +127,15 @@ impl Token {
         }
     }
 
-    /// Takes over what others keep in the same file.
-    pub(super) fn keeping(self, other: Option<Self>) -> Self {
-        Self { rest: other.map_or(self.rest, |other| other.rest), ..self }
+    /// Adds the fields that other tools keep in the same file.
+    pub(super) fn with_other_fields_of(self, other: Option<Self>) -> Self {
+        Self { other_fields: other.map_or(self.other_fields, |other| other.other_fields), ..self }
     }
 
-    /// Reads the file; `None` where there is none, or one that says nothing of this session.
+    /// Reads a token file; `None` if it does not exist, holds no token, or belongs to another session.
     pub(super) fn read(path: &Path, session: &SsoSession) -> Result<Option<Self>, SsoError> {
-        let failed = |cause: &dyn fmt::Display| SsoError::File(format!("{} cannot be read: {cause}", path.display()));
-        // A FIFO would be read for ever.
+        let failed = |cause: &dyn fmt::Display| SsoError::File(format!("cannot read {}: {cause}", path.display()));
+        // Reading a FIFO could block forever.
         if !path.is_file() {
             return Ok(None);
         }
@@ -145,74 +146,71 @@ impl Token {
             Err(error) => return Err(failed(&error)),
         }
         let Some(token) = Self::parse(text.expose()) else { return Ok(None) };
-        let same = |ours: &str, said: &Option<String>| said.as_ref().is_none_or(|said| address(said) == address(ours));
+        let same = |ours: &str, theirs: &Option<String>| {
+            theirs.as_ref().is_none_or(|theirs| trim_start_url(theirs) == trim_start_url(ours))
+        };
         let is_ours = same(&session.start_url, &token.start_url) && same(session.region.as_str(), &token.region);
         Ok(Some(token).filter(|_| is_ours))
     }
 
-    /// A file that makes no sense is one that a login replaces.
+    /// Parses a token file; `None` if it holds no token. The next login replaces such a file.
     fn parse(text: &[u8]) -> Option<Self> {
-        let known: Known = serde_json::from_slice(text).ok()?;
-        let Unknown(rest) = serde_json::from_slice(text).ok()?;
-        let client = match (known.client_id, known.client_secret, known.registration_expires_at) {
-            (Some(id), Some(secret), Some(Date(expires))) => Some(Client { id, secret, expires }),
+        let file: TokenFile = serde_json::from_slice(text).ok()?;
+        let OtherFields(other_fields) = serde_json::from_slice(text).ok()?;
+        let client = match (file.client_id, file.client_secret, file.registration_expires_at) {
+            (Some(id), Some(secret), Some(FileDate(expires))) => Some(RegisteredClient { id, secret, expires }),
             _ => None,
         };
         Some(Self {
-            access: known.access_token,
-            expires: known.expires_at.0,
+            access: file.access_token,
+            expires: file.expires_at.0,
             client,
-            refresh: known.refresh_token,
-            start_url: known.start_url,
-            region: known.region,
-            rest,
+            refresh: file.refresh_token,
+            start_url: file.start_url,
+            region: file.region,
+            other_fields,
         })
     }
 
-    /// How long it is good still.
-    pub(super) fn left(&self, now: Timestamp) -> Duration {
-        left(self.expires, now)
+    /// How long the access token is still valid; zero if it has expired.
+    pub(super) fn time_left(&self, now: Timestamp) -> Duration {
+        time_until(self.expires, now)
     }
 
-    /// What renews it, if that is there and good still.
-    pub(super) fn renewal(&self, now: Timestamp) -> Option<(&Client, &Secret<String>)> {
-        let client = self.client.as_ref().filter(|client| !left(client.expires, now).is_zero())?;
+    /// The client and the refresh token, if the client's registration is still valid.
+    pub(super) fn refresh_grant(&self, now: Timestamp) -> Option<(&RegisteredClient, &Secret<String>)> {
+        let client = self.client.as_ref().filter(|client| !time_until(client.expires, now).is_zero())?;
         Some((client, self.refresh.as_ref()?))
     }
 
-    /// Which token it is.
+    /// Identifies the token without its secrets.
     pub(super) fn fingerprints(&self) -> Fingerprints {
         (fingerprint(&self.access), self.refresh.as_ref().map(fingerprint))
     }
-
-    /// What may be told of it.
-    pub(super) fn status(&self, renews: bool) -> LoginStatus {
-        LoginStatus { kind: LoginKind::Sso, ends: Some(self.expires), renews }
-    }
 }
 
-fn left(end: Timestamp, now: Timestamp) -> Duration {
+fn time_until(end: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(end.duration_since(now)).unwrap_or_default()
 }
 
-/// A start URL, however it ends: `…/start`, `…/start/`, `…/start#/`.
-fn address(url: &str) -> &str {
+/// A start URL without the ends in which tools differ: `…/start`, `…/start/`, `…/start#/`.
+fn trim_start_url(url: &str) -> &str {
     url.trim_end_matches(['/', '#'])
 }
 
-#[allow(clippy::verbose_file_reads)] // with a bound
+#[allow(clippy::verbose_file_reads)] // reads at most MAX_FILE_SIZE
 fn read_into(file: File, text: &mut Secret<Vec<u8>>) -> io::Result<()> {
     let mut read = Vec::with_capacity(8 * 1024);
-    let outcome = file.take(MAX_FILE + 1).read_to_end(&mut read);
+    let outcome = file.take(MAX_FILE_SIZE + 1).read_to_end(&mut read);
     let size = read.len() as u64;
     *text = Secret::new(read);
     outcome?;
-    if size > MAX_FILE { Err(io::Error::other("it is larger than any login")) } else { Ok(()) }
+    if size > MAX_FILE_SIZE { Err(io::Error::other("the file is too large")) } else { Ok(()) }
 }
 
-/// Sees to it that the file can be written, before a token is had that could not be kept. It leaves no trace: whoever follows
-/// the folder tries again what was refused.
-pub(super) fn prepare(path: &Path) -> Result<(), SsoError> {
+/// Creates the folder of a token file and checks that it is writable. It writes no file: a watcher of the folder would
+/// take that for a login, and retry what had failed.
+pub(super) fn ensure_writable(path: &Path) -> Result<(), SsoError> {
     let make = |folder: &Path| {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
@@ -220,8 +218,8 @@ pub(super) fn prepare(path: &Path) -> Result<(), SsoError> {
     make(folder(path)).map_err(|cause| unwritable(path, &cause))
 }
 
-/// Puts a token in place, in one go.
-pub(super) fn save(path: &Path, token: &Token) -> Result<(), SsoError> {
+/// Writes a token file atomically, readable for the user alone.
+pub(super) fn save(path: &Path, token: &SsoToken) -> Result<(), SsoError> {
     let text = Secret::new(serde_json::to_vec(token).unwrap_or_default());
     let write = || {
         let mut file = tempfile::Builder::new()
@@ -240,10 +238,10 @@ fn folder(path: &Path) -> &Path {
 }
 
 fn unwritable(path: &Path, cause: &io::Error) -> SsoError {
-    SsoError::File(format!("{} cannot be written: {cause}", path.display()))
+    SsoError::File(format!("cannot write {}: {cause}", path.display()))
 }
 
-impl FromStr for Date {
+impl FromStr for FileDate {
     type Err = jiff::Error;
 
     fn from_str(text: &str) -> Result<Self, jiff::Error> {
@@ -251,41 +249,41 @@ impl FromStr for Date {
     }
 }
 
-impl<'de> Deserialize<'de> for Date {
+impl<'de> Deserialize<'de> for FileDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
 }
 
-impl<'de> Deserialize<'de> for Unknown {
+impl<'de> Deserialize<'de> for OtherFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = Unknown;
+            type Value = OtherFields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            // The known values are secrets: no copies of them.
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unknown, A::Error> {
-                let mut rest = Map::new();
+            // Skips the known fields without a copy: most of them are secrets.
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OtherFields, A::Error> {
+                let mut other_fields = Map::new();
                 while let Some(key) = map.next_key::<String>()? {
-                    if KEYS.contains(&key.as_str()) {
+                    if FIELDS.contains(&key.as_str()) {
                         map.next_value::<IgnoredAny>()?;
                     } else {
-                        rest.insert(key, map.next_value()?);
+                        other_fields.insert(key, map.next_value()?);
                     }
                 }
-                Ok(Unknown(rest))
+                Ok(OtherFields(other_fields))
             }
         }
         deserializer.deserialize_map(Reader)
     }
 }
 
-impl Serialize for Token {
+impl Serialize for SsoToken {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let date = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let mut map = serializer.serialize_map(None)?;
@@ -305,7 +303,7 @@ impl Serialize for Token {
         if let Some(refresh) = &self.refresh {
             map.serialize_entry("refreshToken", refresh.expose())?;
         }
-        for (key, value) in &self.rest {
+        for (key, value) in &self.other_fields {
             map.serialize_entry(key, value)?;
         }
         map.end()

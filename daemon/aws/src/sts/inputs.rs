@@ -4,10 +4,10 @@ use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use rolecall_protocol::{PolicyArn, TagKey, TagValue};
 
-use rolecall_core::config::inputs::Inputs;
+use rolecall_core::config::inputs::StepInputs;
 
 /// The request with what few profiles have.
-pub(super) fn with(request: AssumeRoleFluentBuilder, inputs: &Inputs) -> AssumeRoleFluentBuilder {
+pub(super) fn with(request: AssumeRoleFluentBuilder, inputs: &StepInputs) -> AssumeRoleFluentBuilder {
     // Fails for a tag that has no key, or no value.
     let tag = |(key, value): (&TagKey, &TagValue)| Tag::builder().key(key.as_str()).value(value.as_str()).build().ok();
     let policy = |arn: &PolicyArn| PolicyDescriptorType::builder().arn(arn.as_str()).build();

@@ -41,7 +41,7 @@ fn a_whole_answer_is_a_session() {
 #[test]
 fn row_65_ends_in_the_past_are_refused_and_far_ends_are_clamped() {
     for seconds in [0, -1, i64::MIN / 2] {
-        assert_eq!(accept(&answer(ARN, seconds), &step(), NOW).unwrap_err().kind, AwsErrorKind::Garbled);
+        assert_eq!(accept(&answer(ARN, seconds), &step(), NOW).unwrap_err().kind, AwsErrorKind::InvalidResponse);
     }
     let far = accept(&answer(ARN, 253_402_300_799), &step(), NOW).unwrap();
     assert_eq!(far.expires(), Some(NOW + Duration::from_hours(12)));
@@ -64,7 +64,7 @@ fn row_66_the_session_of_another_role_is_refused() {
 fn denials_of_what_few_profiles_have_say_what_is_to_be_allowed() {
     let hint = |kind, said: &str| {
         let error = AwsError::new(kind, said);
-        StsError { asked: StsOperation::Identify, error }.body(&"work".parse().unwrap()).hint.unwrap()
+        StsError { operation: StsOperation::GetCallerIdentity, error }.body(&"work".parse().unwrap()).hint.unwrap()
     };
     let denied = |action: &str| hint(AwsErrorKind::Denied, &format!("User: x is not authorized to perform: {action}"));
     assert!(denied("sts:TagSession").contains("sts:TagSession"));

@@ -8,27 +8,27 @@ use rolecall_protocol::ClockStatus;
 use super::{ClockSample, timestamp};
 
 /// A clock that differs from AWS's by less than this is right enough for everybody else: SigV4 bears five minutes (B9).
-const BEARABLE: SignedDuration = SignedDuration::from_mins(4);
+const MAX_TOLERATED_SKEW: SignedDuration = SignedDuration::from_mins(4);
 /// A correction is changed only for more than this: a `Date` has whole seconds, and answers take their time. Sessions end by
-/// AWS's time to the second, so smaller skews than [`BEARABLE`] are corrected too.
-const NOISE: SignedDuration = SignedDuration::from_secs(5);
+/// AWS's time to the second, so smaller skews than [`MAX_TOLERATED_SKEW`] are corrected too.
+const MIN_CORRECTION: SignedDuration = SignedDuration::from_secs(5);
 /// A `Date` that is further off than this is a mistake of whoever sent it.
-const CREDIBLE: SignedDuration = SignedDuration::from_hours(24);
+const MAX_CREDIBLE_SKEW: SignedDuration = SignedDuration::from_hours(24);
 /// A `Date` that took longer than this to arrive tells too little: half of it is the error. Our attempts last five seconds.
-const PROMPT: Duration = Duration::from_secs(10);
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
 /// What AWS said is known for so long; clocks drift.
-pub(super) const KNOWN: Duration = Duration::from_hours(6);
+pub(super) const MEASUREMENT_TTL: Duration = Duration::from_hours(6);
 /// A wall clock that moves by more than this beside the time that has passed was set, rather than adjusted.
-const SET: SignedDuration = SignedDuration::from_secs(30);
+const MIN_CLOCK_STEP: SignedDuration = SignedDuration::from_secs(30);
 /// Time that passed while the processor stood still, by more than this, was sleep (B10).
-const ASLEEP: Duration = Duration::from_secs(10);
+const MIN_SLEEP: Duration = Duration::from_secs(10);
 /// For how long after waking up the network may still be on its way (B10).
-pub(super) const WAKING: Duration = Duration::from_secs(10);
+pub(super) const WAKE_PERIOD: Duration = Duration::from_secs(10);
 
 /// What is known of the clocks: a pure function of readings.
 #[derive(Debug)]
-pub(super) struct State {
-    /// Steady time: what it showed at that reading of `elapsed`.
+pub(super) struct ClockState {
+    /// Steady time: what it showed at that sample of `elapsed`.
     anchor: (SystemTime, Duration),
     /// What is added to steady time.
     correction: SignedDuration,
@@ -38,7 +38,7 @@ pub(super) struct State {
     is_authenticated: bool,
     /// Whether the wall clock was set forward and nobody knows whether rightly.
     is_uncertain: bool,
-    /// How much of `elapsed` was slept through, as of the last reading.
+    /// How much of `elapsed` was slept through, as of the last sample.
     asleep: Duration,
     /// When the machine last woke up.
     woke: Option<Duration>,
@@ -52,7 +52,7 @@ struct Measured {
     elapsed: Duration,
 }
 
-impl State {
+impl ClockState {
     pub(super) const fn new(first: ClockSample) -> Self {
         Self {
             anchor: (first.wall, first.elapsed),
@@ -67,34 +67,34 @@ impl State {
     }
 
     /// Notices sleep and a clock that was set.
-    pub(super) fn take_in(&mut self, reading: ClockSample) {
-        let asleep = reading.elapsed.saturating_sub(reading.awake);
-        if asleep > self.asleep + ASLEEP {
-            self.woke = Some(reading.elapsed);
+    pub(super) fn observe(&mut self, sample: ClockSample) {
+        let asleep = sample.elapsed.saturating_sub(sample.awake);
+        if asleep > self.asleep + MIN_SLEEP {
+            self.woke = Some(sample.elapsed);
             self.discontinuities += 1;
         }
         self.asleep = asleep;
-        let moved = between(self.steady(reading), reading.wall);
-        if moved.abs() <= SET {
+        let moved = between(self.steady(sample), sample.wall);
+        if moved.abs() <= MIN_CLOCK_STEP {
             // Adjusted a little: the wall clock is as good as any.
-            self.anchor = (reading.wall, reading.elapsed);
+            self.anchor = (sample.wall, sample.elapsed);
         } else {
-            self.set(reading, moved.is_positive());
+            self.set(sample, moved.is_positive());
         }
     }
 
     /// Somebody set the wall clock.
-    fn set(&mut self, reading: ClockSample, is_forward: bool) {
-        match self.measured.map(|last| between(last.now(reading), reading.wall)) {
+    fn set(&mut self, sample: ClockSample, is_forward: bool) {
+        match self.measured.map(|last| between(last.now(sample), sample.wall)) {
             // To what AWS said: it was wrong, and is right now. Or nobody has said anything yet.
-            Some(off) if off.abs() <= BEARABLE => self.follow(reading),
-            None => self.follow(reading),
+            Some(off) if off.abs() <= MAX_TOLERATED_SKEW => self.follow(sample),
+            None => self.follow(sample),
             // Wrong after a right time, or this machine stood still and did not notice. Later is the safe side: what may be
             // over is not used.
             Some(_) if is_forward => {
-                self.follow(reading);
+                self.follow(sample);
                 self.is_uncertain = true;
-                self.woke = Some(reading.elapsed);
+                self.woke = Some(sample.elapsed);
             }
             // Set back: the time that has passed is no less for that, so the wall clock is not followed.
             Some(_) => {}
@@ -102,21 +102,21 @@ impl State {
     }
 
     /// From here on the wall clock is right.
-    fn follow(&mut self, reading: ClockSample) {
-        self.anchor = (reading.wall, reading.elapsed);
+    fn follow(&mut self, sample: ClockSample) {
+        self.anchor = (sample.wall, sample.elapsed);
         self.correction = SignedDuration::ZERO;
         self.is_uncertain = false;
         self.discontinuities += 1;
     }
 
     /// Time that goes on whatever is done to the wall clock.
-    fn steady(&self, reading: ClockSample) -> SystemTime {
+    fn steady(&self, sample: ClockSample) -> SystemTime {
         let (at, elapsed) = self.anchor;
-        at + reading.elapsed.saturating_sub(elapsed)
+        at + sample.elapsed.saturating_sub(elapsed)
     }
 
-    pub(super) fn now(&mut self, reading: ClockSample) -> SystemTime {
-        shifted(self.steady(reading), self.correction)
+    pub(super) fn now(&mut self, sample: ClockSample) -> SystemTime {
+        shifted(self.steady(sample), self.correction)
     }
 
     /// Believes a date that is prompt and credible. Answers the new correction, if it is one.
@@ -124,35 +124,35 @@ impl State {
         &mut self,
         date: SystemTime,
         sent: ClockSample,
-        reading: ClockSample,
+        sample: ClockSample,
         is_authenticated: bool,
     ) -> Option<SignedDuration> {
         if self.is_authenticated && !is_authenticated {
             return None;
         }
-        let took = reading.elapsed.saturating_sub(sent.elapsed);
-        if took > PROMPT {
+        let took = sample.elapsed.saturating_sub(sent.elapsed);
+        if took > MAX_ROUND_TRIP {
             return None;
         }
         // A date has lost its fraction of a second: half of one is the best guess.
         let aws = date + Duration::from_millis(500) + took / 2;
-        let steady = self.steady(reading);
+        let steady = self.steady(sample);
         let off = between(steady, aws);
-        let since_measured = self.measured.map(|last| between(last.now(reading), aws));
+        let since_measured = self.measured.map(|last| between(last.now(sample), aws));
         // Further off than that it is believed only from somebody who says the same as before: the clock was set.
-        if off.abs() > CREDIBLE && since_measured.is_none_or(|off| off.abs() > BEARABLE) {
+        if off.abs() > MAX_CREDIBLE_SKEW && since_measured.is_none_or(|off| off.abs() > MAX_TOLERATED_SKEW) {
             return None;
         }
         self.is_authenticated |= is_authenticated;
-        self.believe(aws, reading)
+        self.accept(aws, sample)
     }
 
     /// Takes this for AWS's time.
-    pub(super) fn believe(&mut self, aws: SystemTime, reading: ClockSample) -> Option<SignedDuration> {
-        let off = between(self.steady(reading), aws);
+    pub(super) fn accept(&mut self, aws: SystemTime, sample: ClockSample) -> Option<SignedDuration> {
+        let off = between(self.steady(sample), aws);
         self.is_uncertain = false;
-        self.measured = Some(Measured { aws, elapsed: reading.elapsed });
-        if (off - self.correction).abs() <= NOISE {
+        self.measured = Some(Measured { aws, elapsed: sample.elapsed });
+        if (off - self.correction).abs() <= MIN_CORRECTION {
             return None;
         }
         self.correction = off;
@@ -160,9 +160,9 @@ impl State {
         Some(off)
     }
 
-    pub(super) fn is_known(&self, reading: ClockSample) -> bool {
-        let age = self.measured.map(|last| reading.elapsed.saturating_sub(last.elapsed));
-        !self.is_uncertain && age.is_some_and(|age| age < KNOWN)
+    pub(super) fn is_known(&self, sample: ClockSample) -> bool {
+        let age = self.measured.map(|last| sample.elapsed.saturating_sub(last.elapsed));
+        !self.is_uncertain && age.is_some_and(|age| age < MEASUREMENT_TTL)
     }
 
     pub(super) const fn is_uncertain(&self) -> bool {
@@ -170,8 +170,8 @@ impl State {
     }
 
     /// Whether the machine woke up this very moment.
-    pub(super) fn is_waking(&self, reading: ClockSample) -> bool {
-        self.woke.is_some_and(|woke| reading.elapsed.saturating_sub(woke) < WAKING)
+    pub(super) fn is_waking(&self, sample: ClockSample) -> bool {
+        self.woke.is_some_and(|woke| sample.elapsed.saturating_sub(woke) < WAKE_PERIOD)
     }
 
     /// How often the machine woke up, its clock was set, or it was corrected.
@@ -179,23 +179,23 @@ impl State {
         self.discontinuities
     }
 
-    pub(super) fn status(&self, reading: ClockSample) -> Option<ClockStatus> {
+    pub(super) fn status(&self, sample: ClockSample) -> Option<ClockStatus> {
         let measured = self.measured?;
-        let skew = between(reading.wall, measured.now(reading));
-        let age = reading.elapsed.saturating_sub(measured.elapsed);
-        let measured = reading.wall.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let skew = between(sample.wall, measured.now(sample));
+        let age = sample.elapsed.saturating_sub(measured.elapsed);
+        let measured = sample.wall.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         Some(ClockStatus {
             skew_seconds: skew.as_secs(),
             measured: timestamp(measured),
-            corrected: skew.abs() > BEARABLE,
+            corrected: skew.abs() > MAX_TOLERATED_SKEW,
         })
     }
 }
 
 impl Measured {
     /// AWS's time now, by what it was and the time that has passed.
-    fn now(&self, reading: ClockSample) -> SystemTime {
-        self.aws + reading.elapsed.saturating_sub(self.elapsed)
+    fn now(&self, sample: ClockSample) -> SystemTime {
+        self.aws + sample.elapsed.saturating_sub(self.elapsed)
     }
 }
 

@@ -1,6 +1,6 @@
 use jiff::SignedDuration;
 
-use super::state::{KNOWN, WAKING, between, shifted};
+use super::state::{MEASUREMENT_TTL, WAKE_PERIOD, between, shifted};
 use super::*;
 
 const T0: SystemTime = SystemTime::UNIX_EPOCH;
@@ -52,7 +52,7 @@ fn clock() -> (Laptop, Clock) {
 
 /// AWS answers at once.
 fn answer(laptop: &Laptop, clock: &Clock) {
-    clock.learn(laptop.truth(), clock.read(), true);
+    clock.learn(laptop.truth(), clock.sample(), true);
 }
 
 fn off(laptop: &Laptop, clock: &Clock) -> i64 {
@@ -65,7 +65,7 @@ fn whole_seconds_and_no_panic_at_the_ends() {
     assert_eq!(timestamp(at).to_string(), "2026-01-02T03:04:05Z");
     assert_eq!(timestamp(T0 - Duration::from_secs(9)), Timestamp::UNIX_EPOCH);
     assert_eq!(timestamp(T0 + Duration::from_secs(1 << 40)), Timestamp::MAX);
-    assert_eq!(left(at, at - Duration::from_secs(1)), Duration::ZERO);
+    assert_eq!(time_until(at, at - Duration::from_secs(1)), Duration::ZERO);
 }
 
 #[test]
@@ -101,9 +101,9 @@ fn row_77_a_slow_clock_is_corrected_and_kubectl_is_told_its_own_time() {
 fn row_78_a_date_that_cannot_be_is_ignored() {
     let (laptop, clock) = clock();
     answer(&laptop, &clock);
-    clock.learn(T0, clock.read(), true);
-    clock.learn(laptop.truth() + 25 * HOUR, clock.read(), true);
-    let sent = clock.read();
+    clock.learn(T0, clock.sample(), true);
+    clock.learn(laptop.truth() + 25 * HOUR, clock.sample(), true);
+    let sent = clock.sample();
     laptop.pass(16 * MINUTE);
     clock.learn(laptop.truth() + HOUR, sent, true);
     assert_eq!(off(&laptop, &clock), 0);
@@ -147,10 +147,10 @@ fn a_doubt_lasts_until_somebody_settles_it() {
     laptop.set(SignedDuration::from_hours(2));
     laptop.pass(HOUR);
     assert!(clock.is_uncertain() && !clock.is_known());
-    assert_eq!(clock.known(), None);
+    assert_eq!(clock.snapshot(), None);
     answer(&laptop, &clock);
     assert!(clock.is_known() && !clock.is_uncertain());
-    laptop.pass(KNOWN);
+    laptop.pass(MEASUREMENT_TTL);
     assert!(!clock.is_known(), "that was long ago");
 }
 
@@ -164,11 +164,11 @@ fn row_79_sleep_is_noticed_and_counts() {
     assert_eq!(off(&laptop, &clock), 0);
     assert!(!clock.is_uncertain());
     assert_eq!(clock.discontinuities(), before + 1);
-    laptop.pass(WAKING);
+    laptop.pass(WAKE_PERIOD);
     assert!(!clock.is_waking());
     assert_eq!(clock.discontinuities(), before + 1);
-    let awake = Machine.awake();
-    assert!(Machine.elapsed() >= awake);
+    let awake = SystemClock.awake();
+    assert!(SystemClock.elapsed() >= awake);
 }
 
 #[test]
@@ -176,10 +176,10 @@ fn the_next_run_of_the_program_knows_what_this_one_knew() {
     let (laptop, clock) = clock();
     answer(&laptop, &clock);
     laptop.set(SignedDuration::from_hours(-8766));
-    let (aws, elapsed) = clock.known().unwrap();
+    let (aws, elapsed) = clock.snapshot().unwrap();
     laptop.pass(MINUTE);
     let next = Clock::new(laptop.clone());
-    assert_eq!(next.known(), None);
+    assert_eq!(next.snapshot(), None);
     next.resume(aws, elapsed);
     assert_eq!(off(&laptop, &next), 0);
     assert!(next.status().unwrap().corrected);
@@ -198,11 +198,11 @@ fn before_aws_has_answered_the_wall_clock_is_all_there_is() {
 #[test]
 fn row_78_whom_nobody_vouches_for_says_nothing_against_whom_somebody_does() {
     let (laptop, clock) = clock();
-    clock.learn(laptop.truth() - 3 * HOUR, clock.read(), false);
+    clock.learn(laptop.truth() - 3 * HOUR, clock.sample(), false);
     assert!(off(&laptop, &clock) < -3 * 3599, "while there is nobody else");
     answer(&laptop, &clock);
     assert_eq!(off(&laptop, &clock), 0);
-    clock.learn(laptop.truth() - 3 * HOUR, clock.read(), false);
+    clock.learn(laptop.truth() - 3 * HOUR, clock.sample(), false);
     assert_eq!(off(&laptop, &clock), 0);
 }
 
@@ -210,7 +210,7 @@ fn row_78_whom_nobody_vouches_for_says_nothing_against_whom_somebody_does() {
 fn row_78_nobody_leads_the_clock_further_than_a_day() {
     let (laptop, clock) = clock();
     for step in 1..8 {
-        clock.learn(laptop.truth() + 23 * HOUR * step, clock.read(), true);
+        clock.learn(laptop.truth() + 23 * HOUR * step, clock.sample(), true);
     }
     assert!(off(&laptop, &clock) <= 24 * 3600);
 }

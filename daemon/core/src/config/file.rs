@@ -46,7 +46,7 @@ pub fn digest(path: &Path) -> Option<Digest> {
 
 /// Whether there is no file any more, or nothing in it, where there was something.
 #[must_use]
-pub fn gone(path: &Path) -> Option<ConfigError> {
+pub fn missing_or_empty(path: &Path) -> Option<ConfigError> {
     let message = match std::fs::metadata(path) {
         Ok(found) if found.is_file() && found.len() == 0 => "is empty; write a comment into it if it is to say nothing",
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rolecall_protocol::{PolicyArn, Region, SourceIdentity, TagKey, TagValue};
+use rolecall_protocol::{EndpointUrl, PolicyArn, Region, SourceIdentity, TagKey, TagValue};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::partition;
-use super::url::EndpointUrl;
 
 /// STS's bounds (AssumeRole).
 const MAX_TAGS: usize = 50;
@@ -20,7 +19,7 @@ const DUAL_STACK: [&str; 4] = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"];
 
 /// What one AssumeRole is given, and where it is called.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Inputs {
+pub struct StepInputs {
     /// Who is behind the session.
     pub source_identity: Option<SourceIdentity>,
     /// Its tags.
@@ -41,12 +40,12 @@ pub struct StsAddress {
     /// An address that stands above every other.
     pub url: Option<EndpointUrl>,
     /// Which of the region's own.
-    pub variant: Variant,
+    pub variant: EndpointVariant,
 }
 
 /// Which of a region's endpoints of STS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Variant {
+pub struct EndpointVariant {
     /// The one with validated cryptography (FIPS 140).
     pub fips: bool,
     /// The one that has an IPv6 address too.
@@ -55,16 +54,16 @@ pub struct Variant {
 
 /// The inputs of each step of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct StepInputs {
-    steps: Vec<Option<Arc<Inputs>>>,
+pub struct InputsPerStep {
+    steps: Vec<Option<Arc<StepInputs>>>,
     /// The endpoint that tokens name.
-    pub variant: Variant,
+    pub variant: EndpointVariant,
 }
 
-impl StepInputs {
+impl InputsPerStep {
     /// Those of the step of that index.
     #[must_use]
-    pub fn of(&self, index: usize) -> Option<&Arc<Inputs>> {
+    pub fn of(&self, index: usize) -> Option<&Arc<StepInputs>> {
         self.steps.get(index)?.as_ref()
     }
 }
@@ -94,7 +93,7 @@ impl RawInputs {
         defaults: &Self,
         steps: usize,
         region: &Region,
-    ) -> Result<Option<StepInputs>, (&'static str, String)> {
+    ) -> Result<Option<InputsPerStep>, (&'static str, String)> {
         if steps == 0 {
             self.check_needs_role()?;
         }
@@ -109,13 +108,13 @@ impl RawInputs {
             let message = format!("is of partition {}, the region {region} is not", arn.partition());
             return Err(("policy_arns", message));
         }
-        if inputs == Inputs::default() {
+        if inputs == StepInputs::default() {
             return Ok(None);
         }
         let variant = inputs.sts.variant;
         let deal =
-            |index| Some(inputs.of_hop(index, steps)).filter(|inputs| *inputs != Inputs::default()).map(Arc::new);
-        Ok(Some(StepInputs { steps: (0..steps).map(deal).collect(), variant }))
+            |index| Some(inputs.of_hop(index, steps)).filter(|inputs| *inputs != StepInputs::default()).map(Arc::new);
+        Ok(Some(InputsPerStep { steps: (0..steps).map(deal).collect(), variant }))
     }
 
     fn check_needs_role(&self) -> Result<(), (&'static str, String)> {
@@ -134,9 +133,9 @@ impl RawInputs {
     }
 
     /// What is not said here is as the defaults say.
-    fn or(self, defaults: &Self) -> Inputs {
+    fn or(self, defaults: &Self) -> StepInputs {
         let defaults = defaults.clone();
-        Inputs {
+        StepInputs {
             source_identity: self.source_identity.or(defaults.source_identity),
             tags: self.tags.or(defaults.tags).unwrap_or_default(),
             transitive_tags: self.transitive_tags.or(defaults.transitive_tags).unwrap_or_default(),
@@ -144,7 +143,7 @@ impl RawInputs {
             policy: self.policy.or(defaults.policy).map(|policy| policy.0),
             sts: StsAddress {
                 url: self.sts_endpoint.or(defaults.sts_endpoint),
-                variant: Variant {
+                variant: EndpointVariant {
                     fips: self.fips.or(defaults.fips).unwrap_or_default(),
                     dual_stack: self.dual_stack.or(defaults.dual_stack).unwrap_or_default(),
                 },
@@ -153,9 +152,9 @@ impl RawInputs {
     }
 }
 
-impl Inputs {
+impl StepInputs {
     fn check_variant(&self, partition: &str) -> Result<(), (&'static str, String)> {
-        let Variant { fips, dual_stack } = self.sts.variant;
+        let EndpointVariant { fips, dual_stack } = self.sts.variant;
         if fips && !FIPS.contains(&partition) {
             return Err(("fips", format!("STS of partition {partition} has no FIPS endpoints")));
         }
@@ -189,7 +188,7 @@ impl Inputs {
     }
 }
 
-fn check_tags(inputs: &Inputs) -> Result<(), (&'static str, String)> {
+fn check_tags(inputs: &StepInputs) -> Result<(), (&'static str, String)> {
     if inputs.tags.len() > MAX_TAGS {
         return Err(("tags", format!("has {}, {MAX_TAGS} are possible", inputs.tags.len())));
     }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use inputs::StepInputs;
+use inputs::InputsPerStep;
 use network::Network;
 use notifications::Notifications;
 use rolecall_protocol::{
@@ -36,7 +36,7 @@ pub use template::NameTemplate;
 /// STS's bounds of a session (AssumeRole, DurationSeconds).
 pub const SESSION_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(12);
 /// STS's bounds of what one MFA code is good for (GetSessionToken, DurationSeconds).
-pub const MFA_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(36);
+pub const MFA_SESSION_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(15)..=Duration::from_hours(36);
 /// What that is if nothing else is said: a working day, and AWS's own default.
 pub const DEFAULT_MFA_SESSION: Duration = Duration::from_hours(12);
 /// What a session lasts if nothing else is said; AWS's own default for a role.
@@ -97,7 +97,7 @@ pub enum SourceKind {
 pub struct Mfa {
     /// The device.
     pub serial: MfaSerial,
-    /// How long a session is asked for with one code, in [`MFA_RANGE`].
+    /// How long a session is asked for with one code, in [`MFA_SESSION_RANGE`].
     pub session: Duration,
     /// A command that prints a code.
     pub process: Option<String>,
@@ -126,7 +126,7 @@ pub struct ProfileConfig {
     /// What the kubeconfig must say.
     pub pin: Option<Arc<Pin>>,
     /// What else each step is given.
-    pub inputs: Option<Arc<StepInputs>>,
+    pub inputs: Option<Arc<InputsPerStep>>,
 }
 
 /// The cluster that a profile was added with. A kubeconfig that says otherwise gets no token.
@@ -180,13 +180,13 @@ impl SourceConfig {
 
 /// What profiles have shown so far that another may repeat.
 #[derive(Default)]
-struct Pool {
+struct Interner {
     clusters: HashSet<ClusterName>,
     regions: HashSet<Region>,
     sources: HashSet<SourceName>,
     session_names: HashSet<Arc<str>>,
     pins: HashSet<Arc<Pin>>,
-    inputs: HashSet<Arc<StepInputs>>,
+    inputs: HashSet<Arc<InputsPerStep>>,
 }
 
 impl Config {
@@ -207,9 +207,9 @@ impl Config {
             key: Some(key),
             message,
         };
-        let (mut profiles, mut pool) = (BTreeMap::new(), Pool::default());
+        let (mut profiles, mut interner) = (BTreeMap::new(), Interner::default());
         for (name, profile) in raw {
-            let valid = profile.valid(&shared, &mut pool);
+            let valid = profile.valid(&shared, &mut interner);
             let valid = valid.map_err(|(key, message)| fail((format!("profiles.{name}.{key}"), message)))?;
             profiles.insert(name, Arc::new(valid));
         }
@@ -221,7 +221,7 @@ impl Config {
 
 impl RawProfile {
     /// Checks what no single value can tell, and fills in the defaults. An error is a key and what is wrong with it.
-    fn valid(self, shared: &RawShared, pool: &mut Pool) -> Result<ProfileConfig, (&'static str, String)> {
+    fn valid(self, shared: &RawShared, interner: &mut Interner) -> Result<ProfileConfig, (&'static str, String)> {
         if !shared.sources.contains_key(&self.source) {
             return Err(("source", unknown_source(&self.source, shared)));
         }
@@ -232,16 +232,16 @@ impl RawProfile {
         let session_name = self.session_name.or_else(|| shared.defaults.session_name.clone());
         let session_name = session_name.map_or_else(|| DEFAULT_SESSION_NAME.into(), Arc::from);
         Ok(ProfileConfig {
-            cluster: pooled(&mut pool.clusters, self.cluster),
-            region: pooled(&mut pool.regions, self.region),
-            source: pooled(&mut pool.sources, self.source),
+            cluster: interned(&mut interner.clusters, self.cluster),
+            region: interned(&mut interner.regions, self.region),
+            source: interned(&mut interner.sources, self.source),
             roles,
             external_id: self.external_id,
             duration: self.duration.or(shared.defaults.duration).map_or(DEFAULT_DURATION, schema::SessionLength::get),
             keep_warm: self.keep_warm.or(shared.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::WarmTime::get),
-            session_name: pooled(&mut pool.session_names, session_name),
-            pin: pin.map(|pin| pooled(&mut pool.pins, Arc::new(pin))),
-            inputs: inputs.map(|inputs| pooled(&mut pool.inputs, Arc::new(inputs))),
+            session_name: interned(&mut interner.session_names, session_name),
+            pin: pin.map(|pin| interned(&mut interner.pins, Arc::new(pin))),
+            inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
         })
     }
 
@@ -277,11 +277,11 @@ fn roles(via: Vec<RoleArn>, last: Option<RoleArn>, region: &Region) -> Result<Ve
 }
 
 /// The value, or its equal that came before.
-fn pooled<T: Hash + Eq + Clone>(pool: &mut HashSet<T>, value: T) -> T {
-    if let Some(known) = pool.get(&value) {
+fn interned<T: Hash + Eq + Clone>(interner: &mut HashSet<T>, value: T) -> T {
+    if let Some(known) = interner.get(&value) {
         return known.clone();
     }
-    pool.insert(value.clone());
+    interner.insert(value.clone());
     value
 }
 
@@ -312,7 +312,7 @@ pub fn partition(region: &Region) -> &'static str {
 
 /// The region of a partition that everybody has: where what is of no region is asked for.
 #[must_use]
-pub fn home_of(region: &Region) -> Region {
+pub fn home_region(region: &Region) -> Region {
     let home = match partition(region) {
         "aws" => return Region::us_east_1(),
         "aws-cn" => "cn-north-1",

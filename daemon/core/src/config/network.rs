@@ -4,13 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use rolecall_protocol::Secret;
+use rolecall_protocol::{EndpointUrl, HttpUrl, Secret};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::trusted_file;
-use super::url::{EndpointUrl, is_host};
 
 /// How AWS is reached.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,7 +17,7 @@ pub struct Network {
     /// Where its services are called.
     pub endpoints: Endpoints,
     /// What it takes to get there.
-    pub way: NetworkPath,
+    pub path: NetworkPath,
 }
 
 /// What lies between this machine and AWS.
@@ -35,7 +34,7 @@ pub struct Proxy {
     url: Secret<String>,
     shown: String,
     /// What does not go through it: names (with all below them), addresses and nets, separated by commas.
-    pub except: String,
+    pub no_proxy: String,
 }
 
 /// Certificates of authorities.
@@ -112,7 +111,7 @@ impl Service {
 
     /// The service that the SDK calls by this id, such as `SSO OIDC`.
     #[must_use]
-    pub fn of_id(id: &str) -> Option<Self> {
+    pub fn from_sdk_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|service| service.name() == id.to_ascii_lowercase().replace(' ', "-"))
     }
 }
@@ -120,7 +119,7 @@ impl Service {
 impl Endpoints {
     /// The address of a service, if one is configured.
     #[must_use]
-    pub const fn of(&self, service: Service) -> Option<&EndpointUrl> {
+    pub const fn get(&self, service: Service) -> Option<&EndpointUrl> {
         match service {
             Service::Sts => self.sts.as_ref(),
             Service::Eks => self.eks.as_ref(),
@@ -132,12 +131,12 @@ impl Endpoints {
 
     /// Those that are configured.
     pub fn iter(&self) -> impl Iterator<Item = (Service, &EndpointUrl)> {
-        Service::ALL.into_iter().filter_map(|service| Some((service, self.of(service)?)))
+        Service::ALL.into_iter().filter_map(|service| Some((service, self.get(service)?)))
     }
 
     /// Whether the same credentials come of both: EKS and IAM give none.
     #[must_use]
-    pub fn give_as(&self, other: &Self) -> bool {
+    pub fn yield_same_credentials(&self, other: &Self) -> bool {
         (&self.sts, &self.sso, &self.sso_oidc) == (&other.sts, &other.sso, &other.sso_oidc)
     }
 }
@@ -151,14 +150,14 @@ impl RawNetwork {
             (Some(proxy), except) => Some(Proxy {
                 url: Secret::new(proxy.url.expose().clone()),
                 shown: proxy.shown.clone(),
-                except: except.unwrap_or_default(),
+                no_proxy: except.unwrap_or_default(),
             }),
             (None, Some(_)) => return Err(fail("no_proxy", "means nothing without proxy".to_owned())),
             (None, None) => None,
         };
         let ca_bundle = self.ca_bundle.as_ref().map(|path| CaBundle::read(&path.0)).transpose();
         let ca_bundle = ca_bundle.map_err(|message| fail("ca_bundle", message))?;
-        Ok(Network { endpoints: endpoints.clone(), way: NetworkPath { proxy, ca_bundle } })
+        Ok(Network { endpoints: endpoints.clone(), path: NetworkPath { proxy, ca_bundle } })
     }
 }
 
@@ -179,13 +178,13 @@ impl fmt::Display for Proxy {
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Proxy({}, except {})", self.shown, self.except)
+        write!(f, "Proxy({}, except {})", self.shown, self.no_proxy)
     }
 }
 
 impl PartialEq for Proxy {
     fn eq(&self, other: &Self) -> bool {
-        self.url.expose() == other.url.expose() && self.except == other.except
+        self.url.expose() == other.url.expose() && self.no_proxy == other.no_proxy
     }
 }
 
@@ -234,13 +233,14 @@ impl<'de> Deserialize<'de> for RawProxy {
 
 /// A proxy's URL without its secrets, if it is one.
 fn shown(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (scheme, rest) = url.split_once("://")?;
     let (user, host) = rest.rsplit_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
+    let shown = format!("{scheme}://{}", host.strip_suffix('/').unwrap_or(host));
+    HttpUrl::parse(&shown).ok().filter(|url| url.path_and_query().is_empty())?;
     // What else a name or a password holds has to be percent-encoded (RFC 3986, 3.2.1).
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:%".contains(c);
     let is_user = user.is_none_or(|user| !user.is_empty() && user.chars().all(is_plain));
-    (url.len() <= 2048 && is_user && is_host(host)).then(|| format!("{scheme}://{host}"))
+    (url.len() <= 2048 && is_user).then_some(shown)
 }
 
 impl<'de> Deserialize<'de> for NoProxy {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use super::duration;
 
 /// Nobody wants to hear of it longer before.
-const EARLY_MAX: Duration = Duration::from_hours(24);
+const MAX_WARN_BEFORE: Duration = Duration::from_hours(24);
 
 /// What a person is told unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +15,12 @@ pub struct Notifications {
     /// Whether the desktop is told of logins at all.
     pub login: bool,
     /// How long before its end a login that nobody renews is warned of; never, if that is zero.
-    pub early: Duration,
+    pub warn_before: Duration,
 }
 
 impl Default for Notifications {
     fn default() -> Self {
-        Self { login: true, early: Duration::from_mins(15) }
+        Self { login: true, warn_before: Duration::from_mins(15) }
     }
 }
 
@@ -42,7 +42,7 @@ impl RawNotifications {
         let usual = Notifications::default();
         Notifications {
             login: self.login.unwrap_or(usual.login),
-            early: self.early.map_or(usual.early, |early| early.0),
+            warn_before: self.early.map_or(usual.warn_before, |early| early.0),
         }
     }
 }
@@ -50,7 +50,7 @@ impl RawNotifications {
 impl<'de> Deserialize<'de> for EarlyTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
-            early if early <= EARLY_MAX => Ok(Self(early)),
+            early if early <= MAX_WARN_BEFORE => Ok(Self(early)),
             _ => Err(D::Error::custom("may be a day (24h) at most; 0s is never")),
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rolecall_protocol::{MAX_CONFIG_BYTES, ProfileName};
 
 use super::schema::{RawPiece, RawShared};
-use super::{Config, Pool, ProfileConfig};
+use super::{Config, Interner, ProfileConfig};
 
 /// How a profile's section begins.
 const PROFILE: &str = "[profiles.";
@@ -23,7 +23,7 @@ const PROFILE: &str = "[profiles.";
 #[derive(Default)]
 struct Profiles {
     valid: BTreeMap<ProfileName, Arc<ProfileConfig>>,
-    pool: Pool,
+    interner: Interner,
 }
 
 /// Reads twice: first what the profiles go by, which may stand anywhere, then the profiles.
@@ -48,7 +48,7 @@ impl Profiles {
     fn add(&mut self, section: &str, shared: &RawShared) -> Option<()> {
         let piece: RawPiece = toml::from_str(section).ok()?;
         for (name, profile) in piece.profiles {
-            let valid = profile.valid(shared, &mut self.pool).ok()?;
+            let valid = profile.valid(shared, &mut self.interner).ok()?;
             if self.valid.insert(name, Arc::new(valid)).is_some() {
                 return None; // a table may be there once
             }

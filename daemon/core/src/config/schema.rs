@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ClusterName, ExternalId, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity, SourceName,
-    TagKey, TagValue, similar_names,
+    ClusterName, ExternalId, HttpUrl, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity,
+    SourceName, TagKey, TagValue, UrlError, similar_names,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Segment;
@@ -19,13 +19,15 @@ use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::notifications::{Notifications, RawNotifications};
 use super::url::EndpointUrl;
-use super::{ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind};
+use super::{
+    ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_SESSION_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind,
+};
 
 /// Longer than this nobody keeps a session warm that they do not use.
-const WARM_MAX: Duration = Duration::from_hours(7 * 24);
+const MAX_KEEP_WARM: Duration = Duration::from_hours(7 * 24);
 
 /// What an automatic lock may wait for.
-const LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
+const AUTO_LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -332,7 +334,7 @@ impl<'de> Deserialize<'de> for SessionLength {
 impl<'de> Deserialize<'de> for MfaLength {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
-            length if MFA_RANGE.contains(&length) => Ok(Self(length)),
+            length if MFA_SESSION_RANGE.contains(&length) => Ok(Self(length)),
             _ => Err(D::Error::custom("what a code is good for lasts from 15 minutes to 36 hours")),
         }
     }
@@ -341,7 +343,7 @@ impl<'de> Deserialize<'de> for MfaLength {
 impl<'de> Deserialize<'de> for LockTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
-            length if LOCK_RANGE.contains(&length) => Ok(Self(length)),
+            length if AUTO_LOCK_RANGE.contains(&length) => Ok(Self(length)),
             _ => Err(D::Error::custom("may be from a minute (1min) to a week (168h)")),
         }
     }
@@ -361,7 +363,7 @@ impl<'de> Deserialize<'de> for Command {
 impl<'de> Deserialize<'de> for WarmTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
-            length if length <= WARM_MAX => Ok(Self(length)),
+            length if length <= MAX_KEEP_WARM => Ok(Self(length)),
             _ => Err(D::Error::custom("may be a week (168h) at most")),
         }
     }
@@ -370,11 +372,11 @@ impl<'de> Deserialize<'de> for WarmTime {
 impl<'de> Deserialize<'de> for ServerUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.strip_prefix("https://") {
-            Some(host) if !host.is_empty() && text.len() <= 2048 && text.chars().all(|c| c.is_ascii_graphic()) => {
-                Ok(Self(text))
-            }
-            _ => Err(D::Error::custom("must be an https URL")),
+        match HttpUrl::parse(&text) {
+            Ok(url) if !url.is_https() => Err(D::Error::custom(UrlError::Scheme)),
+            Ok(_) if text.len() > 2048 => Err(D::Error::custom(UrlError::TooLong)),
+            Ok(_) => Ok(Self(text)),
+            Err(error) => Err(D::Error::custom(error)),
         }
     }
 }

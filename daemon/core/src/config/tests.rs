@@ -203,20 +203,20 @@ fn iam_is_in_one_region_of_each_partition() {
         ("us-gov-east-1", "us-gov-west-1"),
         ("us-isob-east-1", "us-isob-east-1"),
     ] {
-        assert_eq!(home_of(&region.parse().unwrap()).as_str(), expected, "{region}");
+        assert_eq!(home_region(&region.parse().unwrap()).as_str(), expected, "{region}");
     }
 }
 
 #[test]
 fn a_person_is_told_of_logins_unless_they_say_otherwise() {
     let path = Path::new("config.toml");
-    let usual = Notifications { login: true, early: Duration::from_mins(15) };
+    let usual = Notifications { login: true, warn_before: Duration::from_mins(15) };
     assert_eq!(Config::parse(path, GOOD).unwrap().notifications, usual);
     let parsed = |text: &str| {
         Config::parse(path, &format!("[notifications]\n{text}\n{GOOD}")).map(|config| config.notifications)
     };
     assert_eq!(parsed("").unwrap(), usual);
-    let never = Notifications { login: false, early: Duration::ZERO };
+    let never = Notifications { login: false, warn_before: Duration::ZERO };
     assert_eq!(parsed("login = false\nearly = \"0s\"").unwrap(), never);
     for (text, said) in [
         ("early = \"25h\"", "config.toml:2: notifications.early: may be a day (24h) at most"),

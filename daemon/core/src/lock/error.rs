@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use rolecall_protocol::{ErrorBody, ErrorCode};
 
-use super::verifier::LENGTH;
+use super::verifier::PASSPHRASE_BYTES;
 
 /// Why the lock does not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum LockError {
     /// Nothing to unlock with.
     #[error("there is no passphrase yet")]
     NoPassphrase,
     /// Too short, or too long.
-    #[error("a passphrase has {} characters at least (and {} bytes at most)", LENGTH.start(), LENGTH.end())]
+    #[error("a passphrase has {} characters at least (and {} bytes at most)", PASSPHRASE_BYTES.start(), PASSPHRASE_BYTES.end())]
     Length,
     /// There is a passphrase already.
     #[error("there is a passphrase already, and the present one was not given")]
@@ -40,7 +40,7 @@ pub enum Refused {
     Failed(String),
 }
 
-impl Refused {
+impl LockError {
     /// The error as the wire says it.
     #[must_use]
     pub fn body(&self) -> ErrorBody {

@@ -17,11 +17,11 @@ use super::verifier::Verifier;
 /// The shape below.
 const FORMAT: u32 = 1;
 /// The longest file that is read, in bytes.
-const LONGEST: u64 = 4096;
+const MAX_FILE_BYTES: u64 = 4096;
 
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct StoredLock {
     /// Tells the passphrase.
     pub(super) verifier: Verifier,
     /// Since when it is locked, if it is.
@@ -30,7 +30,7 @@ pub(super) struct Kept {
 
 /// The file.
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct LockFile {
     format: u32,
     passphrase: String,
     #[serde(default)]
@@ -38,7 +38,7 @@ struct Written {
 }
 
 /// Reads the file, if there is one. An error says what is wrong with it.
-pub(super) fn read(path: &Path) -> Result<Option<Kept>, String> {
+pub(super) fn read(path: &Path) -> Result<Option<StoredLock>, String> {
     // A FIFO would block the open for ever; with O_NONBLOCK it opens, and the check below refuses it.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -48,18 +48,18 @@ pub(super) fn read(path: &Path) -> Result<Option<Kept>, String> {
     };
     check(&file)?;
     let mut text = String::new();
-    match file.take(LONGEST + 1).read_to_string(&mut text) {
-        Ok(length) if length as u64 > LONGEST => return Err("it is too large".to_owned()),
+    match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
+        Ok(length) if length as u64 > MAX_FILE_BYTES => return Err("it is too large".to_owned()),
         Ok(_) => {}
         Err(error) => return Err(format!("it cannot be read: {error}")),
     }
     let broken = || "it is not what was written into it".to_owned();
-    let written: Written = serde_json::from_str(&text).map_err(|_| broken())?;
+    let written: LockFile = serde_json::from_str(&text).map_err(|_| broken())?;
     if written.format != FORMAT {
         return Err(format!("it has format {}, and this version knows format {FORMAT}", written.format));
     }
     let verifier = Verifier::parse(written.passphrase).ok_or_else(broken)?;
-    Ok(Some(Kept { verifier, locked: written.locked }))
+    Ok(Some(StoredLock { verifier, locked: written.locked }))
 }
 
 /// Whoever else can write it could choose the passphrase.
@@ -74,10 +74,10 @@ fn check(file: &File) -> Result<(), String> {
 }
 
 /// Replaces the file, whole or not at all, for us alone to read.
-pub(super) fn write(path: &Path, kept: &Kept) -> io::Result<()> {
+pub(super) fn write(path: &Path, kept: &StoredLock) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
-    let written = Written { format: FORMAT, passphrase: kept.verifier.as_str().to_owned(), locked: kept.locked };
+    let written = LockFile { format: FORMAT, passphrase: kept.verifier.as_str().to_owned(), locked: kept.locked };
     let mut file = tempfile::Builder::new().prefix(".lock.json.").tempfile_in(folder)?; // mode 0600
     serde_json::to_writer(&mut file, &written)?;
     file.write_all(b"\n")?;
@@ -99,9 +99,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/lock.json");
         assert_eq!(read(&path), Ok(None));
-        let verifier = Verifier::of(&Secret::new("correct horse".to_owned())).unwrap();
+        let verifier = Verifier::new(&Secret::new("correct horse".to_owned())).unwrap();
         for locked in [Some("2026-01-02T03:04:05Z".parse().unwrap()), None] {
-            let kept = Kept { verifier: verifier.clone(), locked };
+            let kept = StoredLock { verifier: verifier.clone(), locked };
             write(&path, &kept).unwrap();
             assert_eq!(read(&path), Ok(Some(kept)));
         }

@@ -6,16 +6,16 @@ use jiff::Timestamp;
 use rolecall_protocol::{ErrorBody, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
-use super::auto_lock::{self, Why};
-use super::error::Refused;
-use super::file::Kept;
+use super::auto_lock::{self, AutoLockReason};
+use super::error::LockError;
+use super::file::StoredLock;
 use super::rate_limit::UnlockRateLimit;
 use super::verifier::Verifier;
 use crate::config::LockTimes;
 
 /// What is so now.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct LockState {
     pub(super) verifier: Option<Verifier>,
     /// Since when it is locked, if it is.
     pub(super) locked: Option<Timestamp>,
@@ -29,10 +29,10 @@ pub(super) struct State {
     /// When it was last used and last unlocked, counted from boot.
     pub(super) used: Duration,
     pub(super) unlocked: Duration,
-    pub(super) pace: UnlockRateLimit,
+    pub(super) attempts: UnlockRateLimit,
 }
 
-impl State {
+impl LockState {
     /// Unlocked, with nothing that could lock it.
     pub(super) fn open(now: Duration) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl State {
             times: LockTimes::default(),
             used: now,
             unlocked: now,
-            pace: UnlockRateLimit::default(),
+            attempts: UnlockRateLimit::default(),
         }
     }
 
@@ -67,7 +67,7 @@ impl State {
         true
     }
 
-    pub(super) fn due(&self) -> Option<(Duration, Why)> {
+    pub(super) fn due(&self) -> Option<(Duration, AutoLockReason)> {
         let can_lock = self.locked.is_none() && self.verifier.is_some();
         auto_lock::due(self.times, self.used, self.unlocked).filter(|_| can_lock)
     }
@@ -77,14 +77,14 @@ impl State {
         self.verifier.is_none() && self.damage.is_none() && self.times != LockTimes::default()
     }
 
-    pub(super) fn kept(&self) -> Option<Kept> {
-        self.verifier.clone().map(|verifier| Kept { verifier, locked: self.locked })
+    pub(super) fn kept(&self) -> Option<StoredLock> {
+        self.verifier.clone().map(|verifier| StoredLock { verifier, locked: self.locked })
     }
 
     pub(super) fn problem(&self, path: &str) -> Option<ErrorBody> {
         let body = |message: String| ErrorBody::new(ErrorCode::ConfigInvalid, message);
         match (&self.damage, &self.unsaved) {
-            (Some(why), _) => Some(Refused::Damaged { path: path.to_owned(), why: why.clone() }.body()),
+            (Some(why), _) => Some(LockError::Damaged { path: path.to_owned(), why: why.clone() }.body()),
             (None, Some(error)) => {
                 let state = if self.locked.is_some() { "locked" } else { "unlocked" };
                 let message =

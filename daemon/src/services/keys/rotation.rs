@@ -90,7 +90,8 @@ impl Rotation<'_> {
     async fn wait_until_valid(&self, new: &Credentials) -> Result<String, AwsError> {
         let Self { aws, name, old, .. } = *self;
         let call = || identify(aws, name, &old.region, new);
-        let may_become_valid = |error: &AwsError| error.kind == AwsErrorKind::BaseRejected || error.kind.is_transient();
+        let may_become_valid =
+            |error: &AwsError| error.kind == AwsErrorKind::CredentialsRejected || error.kind.is_transient();
         call.retry(pauses(PROPAGATION_TIMEOUT)).when(may_become_valid).await
     }
 
@@ -124,9 +125,9 @@ impl Rotation<'_> {
     async fn delete(&self, base: &Credentials, id: &str) -> Result<(), IamError> {
         let delete = || iam::delete_access_key(self.aws, self.name, &self.old.region, base, id);
         let may_pass =
-            |error: &IamError| error.error.kind == AwsErrorKind::BaseRejected || error.error.kind.is_transient();
+            |error: &IamError| error.error.kind == AwsErrorKind::CredentialsRejected || error.error.kind.is_transient();
         match delete.retry(pauses(DELETE_TIMEOUT)).when(may_pass).await {
-            Err(error) if error.is_gone() => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
             deleted => deleted,
         }
     }
@@ -134,13 +135,13 @@ impl Rotation<'_> {
     /// Returns the error of a failed CreateAccessKey, which is not retried: a call without an answer may have created a key.
     fn creation_error(&self, error: &IamError) -> ErrorBody {
         let Self { name, .. } = *self;
-        if error.is_limit() {
+        if error.is_key_limit_reached() {
             let message = format!("access key \"{name}\": its IAM user has two access keys already, the maximum");
             return ErrorBody::new(ErrorCode::ConfigInvalid, message)
                 .hint("Delete the unused one: aws iam list-access-keys, aws iam delete-access-key.");
         }
         match error.error.kind {
-            AwsErrorKind::BaseRejected => {
+            AwsErrorKind::CredentialsRejected => {
                 let message = format!("access key \"{name}\": AWS rejects it: {}", error.error.message);
                 ErrorBody::new(ErrorCode::SourceUnavailable, message)
                     .hint(format!("Replace it: rolecall keys put {name} --replace"))
@@ -151,7 +152,7 @@ impl Rotation<'_> {
                     "The old key stays. Its IAM user needs iam:CreateAccessKey and iam:DeleteAccessKey for itself.",
                 )
             }
-            AwsErrorKind::Unreachable | AwsErrorKind::Garbled => {
+            AwsErrorKind::Unreachable | AwsErrorKind::InvalidResponse => {
                 let body = call_error(name, "IAM", &error.error);
                 body.hint("The old key stays. IAM may have created a new one: see aws iam list-access-keys.")
             }

@@ -9,7 +9,7 @@ use crate::desktop_notifications::Notification;
 use crate::services::source_logins::minutes_left;
 use rolecall_aws::source::Login;
 use rolecall_core::config::notifications::Notifications;
-use rolecall_core::profile::RoleChain;
+use rolecall_core::role_chain::RoleChain;
 
 /// Two expiry times that differ by less are the same login's: the clock is corrected in between.
 const EXPIRY_TOLERANCE: Duration = Duration::from_mins(1);
@@ -137,7 +137,7 @@ impl LoginState {
             return (!is_shown).then_some(NoticeKind::Expired { noticed: now, expires: self.expires });
         }
         let at = self.expires_unrenewed?;
-        let minutes = minutes_left(at, local, settings.early)?;
+        let minutes = minutes_left(at, local, settings.warn_before)?;
         let is_new = shown.and_then(|shown| shown.expires_soon).is_none_or(|before| is_later(at, before));
         is_new.then_some(NoticeKind::ExpiresSoon { at, minutes })
     }
@@ -165,7 +165,7 @@ fn is_later(newer: Timestamp, older: Timestamp) -> bool {
 mod tests {
     use super::*;
 
-    const USUAL: Notifications = Notifications { login: true, early: Duration::from_mins(15) };
+    const USUAL: Notifications = Notifications { login: true, warn_before: Duration::from_mins(15) };
 
     fn at(minutes: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_mins(minutes)
@@ -282,7 +282,7 @@ mod tests {
         assert!(summaries(&mut all, 1, &[expired()], never).is_empty());
         assert!(summaries(&mut all, 1, &[expiring(9)], never).is_empty());
         assert_eq!(summaries(&mut all, 1, &[expired()], USUAL).len(), 1, "enabled later");
-        let late = Notifications { early: Duration::ZERO, ..USUAL };
+        let late = Notifications { warn_before: Duration::ZERO, ..USUAL };
         assert!(summaries(&mut NotifiedLogins::default(), 1, &[expiring(2)], late).is_empty());
     }
 

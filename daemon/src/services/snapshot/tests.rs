@@ -87,9 +87,9 @@ async fn sessions_and_uses_are_restored() {
     let folder = tempfile::tempdir().unwrap();
     let old = service(&folder, CONFIG, NOW);
     let prod = chain(&old, "prod");
-    old.sessions.put(&prod, session("ASIAPROD", Some(NOW + HOUR)));
-    old.sessions.put(&prod.without_last(), session("AKIASOURCE", None));
-    old.sessions.put(&chain(&old, "audit"), session("ASIAEXPIRED", Some(NOW)));
+    old.sessions.restore(&prod, session("ASIAPROD", Some(NOW + HOUR)), None);
+    old.sessions.restore(&prod.without_last_step(), session("AKIASOURCE", None), None);
+    old.sessions.restore(&chain(&old, "audit"), session("ASIAEXPIRED", Some(NOW)), None);
     old.activity.used(&"prod".parse().unwrap(), NOW);
     let snapshot = old.take();
     let text = std::str::from_utf8(snapshot.expose()).unwrap();
@@ -101,30 +101,30 @@ async fn sessions_and_uses_are_restored() {
     let renewer = new.renewal.start(CancellationToken::new()).clone();
     new.restore(snapshot.expose()).unwrap();
     let taken = new.sessions.peek(&prod).session.unwrap();
-    assert!(taken.signs_as(&session("ASIAPROD", None)) && taken.is_clamped);
+    assert!(taken.has_same_credentials(&session("ASIAPROD", None)) && taken.is_clamped);
     assert_eq!((taken.issued, taken.expires(), taken.arn.as_deref()), (NOW, Some(NOW + HOUR), Some("arn")));
     assert_eq!(new.activity.last_used(&"prod".parse().unwrap()), Some(NOW));
     // The engine is another task and runs when this one yields.
     while renewer.planned(&prod).is_none() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(new.sessions.all().len(), 1);
+    assert_eq!(new.sessions.export().len(), 1);
 }
 
 #[tokio::test]
 async fn unused_and_expired_sessions_are_not_restored() {
     let folder = tempfile::tempdir().unwrap();
     let old = service(&folder, CONFIG, NOW);
-    old.sessions.put(&chain(&old, "prod"), session("ASIAPROD", Some(NOW + HOUR)));
-    old.sessions.put(&chain(&old, "audit"), session("ASIAAUDIT", Some(NOW + HOUR)));
+    old.sessions.restore(&chain(&old, "prod"), session("ASIAPROD", Some(NOW + HOUR)), None);
+    old.sessions.restore(&chain(&old, "audit"), session("ASIAAUDIT", Some(NOW + HOUR)), None);
     let snapshot = old.take();
     let other = service(&folder, &CONFIG.replace("secret-handshake", "another"), NOW);
     other.restore(snapshot.expose()).unwrap();
-    let kept: Vec<_> = other.sessions.all().into_iter().map(|(chain, _)| chain).collect();
+    let kept: Vec<_> = other.sessions.export().into_iter().map(|(chain, ..)| chain).collect();
     assert_eq!(kept, [chain(&other, "audit")]);
     let late = service(&folder, CONFIG, NOW + HOUR);
     late.restore(snapshot.expose()).unwrap();
-    assert!(late.sessions.all().is_empty());
+    assert!(late.sessions.export().is_empty());
 }
 
 #[test]
@@ -150,6 +150,6 @@ fn malformed_snapshot_is_rejected_and_not_quoted() {
     ] {
         assert_eq!(refused(garbage), "it cannot be read");
     }
-    assert!(service.sessions.all().is_empty());
+    assert!(service.sessions.export().is_empty());
     service.restore(service.take().expose()).unwrap();
 }

@@ -35,7 +35,7 @@ impl FakeDaemon {
         let mut stream = loop {
             match self.listener.accept() {
                 Ok((stream, _)) => break stream,
-                Err(_) => assert!(deadline.sleep(Duration::from_millis(1)), "nobody asks for {path}"),
+                Err(_) => assert!(deadline.sleep(Duration::from_millis(1)), "no request for {path}"),
             }
         };
         stream.set_nonblocking(false).unwrap();
@@ -57,12 +57,12 @@ impl FakeDaemon {
         self.called("/v1/status").write_all(answer.as_bytes()).unwrap();
     }
 
-    /// Somebody who follows it.
+    /// Follows this daemon.
     fn follow(&self) -> (UnixStream, Receiver<WatchEvent>, JoinHandle<()>) {
         self.follow_within(SILENCE_TIMEOUT)
     }
 
-    /// The same, by somebody who does not bear to hear nothing for long.
+    /// Follows this daemon, with another limit of silence.
     fn follow_within(&self, silence: Duration) -> (UnixStream, Receiver<WatchEvent>, JoinHandle<()>) {
         let (sender, news) = channel();
         let daemon = self.daemon();
@@ -93,7 +93,7 @@ fn assert_status(news: &Receiver<WatchEvent>, expected: &str) {
 }
 
 #[test]
-fn every_event_is_followed_by_a_look_at_the_status() {
+fn follow_event_fetches_the_status() {
     let daemon = FakeDaemon::new();
     let (mut stream, news, thread) = daemon.follow();
     daemon.asked_for_status("one");
@@ -107,13 +107,13 @@ fn every_event_is_followed_by_a_look_at_the_status() {
     daemon.asked_for_status("three");
     assert_status(&news, "three");
     drop((news, stream));
-    // With nobody to tell, the follower finds that out and ends.
+    // Without a receiver the follower ends.
     drop(daemon);
     thread.join().unwrap();
 }
 
 #[test]
-fn a_daemon_that_went_away_is_waited_for() {
+fn follow_stopped_daemon_is_awaited() {
     let daemon = FakeDaemon::new();
     let (stream, news, thread) = daemon.follow();
     daemon.asked_for_status("one");
@@ -138,7 +138,7 @@ fn a_daemon_that_went_away_is_waited_for() {
 }
 
 #[test]
-fn a_daemon_that_says_nothing_is_not_vouched_for_until_it_speaks() {
+fn follow_silent_daemon_is_reported() {
     let daemon = FakeDaemon::new();
     let (mut stream, news, thread) = daemon.follow_within(Duration::from_millis(30));
     daemon.asked_for_status("one");
@@ -153,7 +153,7 @@ fn a_daemon_that_says_nothing_is_not_vouched_for_until_it_speaks() {
 }
 
 #[test]
-fn a_daemon_that_was_stopped_is_not_woken_by_a_look_at_it() {
+fn follow_stopped_daemon_is_not_started() {
     let daemon = FakeDaemon::new();
     let (sender, _news) = channel();
     let mut follower = Follower::new(daemon.daemon(), sender, Duration::ZERO, SILENCE_TIMEOUT);
@@ -164,7 +164,7 @@ fn a_daemon_that_was_stopped_is_not_woken_by_a_look_at_it() {
 }
 
 #[test]
-fn bursts_are_one_look_and_the_last_event_is_never_lost() {
+fn schedule_burst_is_one_fetch() {
     let start = monotonic_now();
     let at = |millis| start + Duration::from_millis(millis);
     let mut schedule = FetchSchedule::default();
@@ -193,7 +193,7 @@ fn bursts_are_one_look_and_the_last_event_is_never_lost() {
 }
 
 #[test]
-fn what_passes_is_waited_for_and_said() {
+fn outage_transient_failures_are_named() {
     let said = |code: &str| {
         let body = serde_json::json!({"code": code, "message": "too many\u{1b} calls"});
         CallError::Rejected(serde_json::from_value(body).unwrap())

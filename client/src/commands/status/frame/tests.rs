@@ -17,11 +17,11 @@ fn picture(status: &Status) -> Picture<'_> {
 }
 
 #[test]
-fn the_whole_picture() {
+fn compose_whole_picture() {
     let status = sample();
     let text = drawn(&picture(&status), true, None, None);
     assert!(text.starts_with("  PROFILE  CLUSTER "), "{text}");
-    assert!(text.ends_with("login needed → rolecall login partner\n\nAs of 12:00:00. Ctrl-C to leave.\n"), "{text}");
+    assert!(text.ends_with("login needed → rolecall login partner\n\nAs of 12:00:00. Ctrl-C to exit.\n"), "{text}");
     // Twelve rows and one for the cursor are just enough.
     assert_eq!(drawn(&picture(&status), true, Some(120), Some(13)), text);
     // How long things last is counted from now; what is said of them is as old as the daemon's last word.
@@ -32,7 +32,7 @@ fn the_whole_picture() {
 }
 
 #[test]
-fn what_is_taller_than_the_terminal_is_cut_between_profiles() {
+fn compose_tall_is_cut_between_profiles() {
     let status = sample();
     assert_eq!(
         drawn(&picture(&status), true, Some(60), Some(11)),
@@ -45,7 +45,7 @@ fn what_is_taller_than_the_terminal_is_cut_between_profiles() {
   SOURCE   LOGIN
 ! partner  login needed → rolecall login partner
 
-As of 12:00:00. Ctrl-C to leave.
+As of 12:00:00. Ctrl-C to exit.
 "
     );
     // There are rows for more important things than a footer.
@@ -59,7 +59,7 @@ As of 12:00:00. Ctrl-C to leave.
 ! partner  login needed -> rolecall login partner
 "
     );
-    // And for what needs somebody, rather than for what needs nobody.
+    // Sources that need a login are shown before the others.
     let mut many = sample();
     for n in 0..9 {
         let login = json!({"kind": "sso", "renews": true});
@@ -67,7 +67,9 @@ As of 12:00:00. Ctrl-C to leave.
         many.sources.push(serde_json::from_value(source).unwrap());
     }
     assert!(drawn(&picture(&many), true, Some(60), Some(11)).contains("\n  SOURCE   LOGIN\n! partner  login"));
-    assert!(drawn(&picture(&many), true, Some(60), Some(60)).contains("\n● corp0    signed in, renewed by itself\n"));
+    assert!(
+        drawn(&picture(&many), true, Some(60), Some(60)).contains("\n● corp0    signed in, renewed automatically\n")
+    );
     for rows in 0..40 {
         let (text, screen) =
             (drawn(&picture(&status), true, Some(30), Some(rows)), Screen { unicode: true, width: Some(30) });
@@ -76,7 +78,7 @@ As of 12:00:00. Ctrl-C to leave.
 }
 
 #[test]
-fn a_daemon_that_is_away_leaves_a_dim_picture() {
+fn compose_outage_is_dimmed() {
     let mut status = sample();
     status.profiles.truncate(1);
     let away = Picture { away: Some("the agent is not running; waiting for it"), ..picture(&status) };
@@ -89,7 +91,7 @@ fn a_daemon_that_is_away_leaves_a_dim_picture() {
   PROFILE  CLUSTER         ROLE        SESSION
 ○ audit    prod eu-west-1  developers  not used yet
 
-As of 12:00:00. Ctrl-C to leave.
+As of 12:00:00. Ctrl-C to exit.
 "
     );
     assert!(text.contains("\u{1b}[2m○ audit    prod eu-west-1  developers  not used yet\u{1b}[0m\n"), "{text:?}");
@@ -98,7 +100,7 @@ As of 12:00:00. Ctrl-C to leave.
 }
 
 #[test]
-fn that_there_is_no_profile_is_said() {
+fn compose_without_profiles_has_a_hint() {
     let mut status = sample();
     status.profiles.clear();
     let text = drawn(&picture(&status), true, Some(80), Some(24));
@@ -106,7 +108,7 @@ fn that_there_is_no_profile_is_said() {
 }
 
 #[test]
-fn a_picture_is_drawn_over_the_last() {
+fn paint_overwrites_the_last_picture() {
     let screen = Screen { unicode: true, width: Some(8) };
     assert_eq!(
         paint("one\n\u{1b}[2mtwo and more\u{1b}[0m\n\n12345678\n", screen),
@@ -116,7 +118,7 @@ fn a_picture_is_drawn_over_the_last() {
 }
 
 #[test]
-fn rows_are_counted_as_the_terminal_wraps() {
+fn rows_of_counts_wrapped_lines() {
     let rows = |text: &str, width| height(text, Screen { unicode: true, width });
     assert_eq!(rows("", Some(4)), 0);
     assert_eq!(rows("\n", Some(4)), 1);

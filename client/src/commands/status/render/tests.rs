@@ -49,7 +49,7 @@ fn shown(status: &Status, unicode: bool, width: Option<usize>) -> String {
 }
 
 #[test]
-fn the_table() {
+fn render_the_table() {
     assert_eq!(
         shown(&sample(), true, None),
         "  PROFILE  CLUSTER         ROLE        SESSION                              NEXT RENEWAL  LAST USED
@@ -88,7 +88,7 @@ fn the_next_renewal_is_the_first_to_go() {
 ● prod     prod eu-west-1  developers  █████████████░░░  47 min left  12 s ago
 "
     );
-    // Where nobody is told of one there is no column.
+    // A column without a value is left out.
     status.profiles[0].next_renewal = None;
     assert!(!shown(&status, true, None).contains("RENEWAL"));
 }
@@ -98,21 +98,21 @@ fn a_broken_configuration_comes_first() {
     let mut status = sample();
     status.profiles.clear();
     status.config.problem = serde_json::from_value(serde_json::json!({"since": "2026-01-02T11:59:00Z",
-        "code": "config_invalid", "message": "config.toml:3: unknown key", "hint": "Mend that line."}))
+        "code": "config_invalid", "message": "config.toml:3: unknown key", "hint": "Fix that line."}))
     .unwrap();
     assert_eq!(
         shown(&status, true, None),
         "\
-! config.toml:3: unknown key. Mend that line. (1 min ago)
-  The configuration read at 10:00 stays in force until that is mended.
+! config.toml:3: unknown key. Fix that line. (1 min ago)
+  The configuration read at 10:00 stays in force until this is fixed.
 "
     );
     status.config.loaded = None;
     assert_eq!(
         shown(&status, true, None),
         "\
-! config.toml:3: unknown key. Mend that line. (1 min ago)
-  No profile is served until that is mended.
+! config.toml:3: unknown key. Fix that line. (1 min ago)
+  No profile is served until this is fixed.
 "
     );
 }
@@ -160,7 +160,7 @@ fn a_profile_that_was_used_before_is_not_called_unused() {
     status.profiles.truncate(1);
     status.profiles[0].last_used = Some("2026-01-02T11:00:00Z".parse().unwrap());
     let text = shown(&status, true, None);
-    assert!(text.ends_with("  no session; got on next use  1 h ago\n"), "{text}");
+    assert!(text.ends_with("  no session; assumed on next use  1 h ago\n"), "{text}");
 }
 
 #[test]
@@ -243,10 +243,10 @@ fn sources_that_need_a_person_are_shown_with_what_to_run() {
 ! partner-2  prod eu-west-1  developers  login needed: source partner
 
   SOURCE   KIND                 LOGIN
-● codes    AWS profile codes    one MFA code is good for 11 h more
-● corp     AWS profile corp     signed in until 19:42, renewed by itself
+● codes    AWS profile codes    MFA session valid for 11 h
+● corp     AWS profile corp     signed in until 19:42, renewed automatically
 ○ fresh    AWS profile fresh    needs an MFA code on first use → rolecall login fresh
-○ gone     AWS profile gone     nobody is logged in → rolecall login gone
+○ gone     AWS profile gone     not logged in → rolecall login gone
 ! old      AWS profile old      signed in until 12:12, 12 min left → rolecall login old --renew
 ! partner  AWS profile partner  login needed → rolecall login partner
 "
@@ -265,7 +265,7 @@ fn no_command_is_cut_off_where_the_terminal_is_narrow() {
 ! partner  prod eu-west-1  login needed: source partner
 
   SOURCE   LOGIN
-* corp     signed in until 19:42, renewed by itself
+* corp     signed in until 19:42, renewed automatically
 ! partner  login needed -> rolecall login partner
 "
     );
@@ -273,7 +273,7 @@ fn no_command_is_cut_off_where_the_terminal_is_narrow() {
         shown(&status, false, Some(36)).ends_with(
             "
 * source corp: signed in until
-  19:42, renewed by itself
+  19:42, renewed automatically
 ! source partner: login needed ->
   rolecall login partner
 "

@@ -4,7 +4,7 @@ use super::super::message::request;
 use super::*;
 
 /// What the client makes of `answer`, sent in pieces of `piece` bytes and then closed.
-fn told(answer: &[u8], piece: usize) -> Result<Response, HttpError> {
+fn result_text(answer: &[u8], piece: usize) -> Result<Response, HttpError> {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     let answer = answer.to_vec();
     let daemon = std::thread::spawn(move || {
@@ -21,11 +21,11 @@ fn told(answer: &[u8], piece: usize) -> Result<Response, HttpError> {
 }
 
 fn refused(answer: &[u8]) -> String {
-    told(answer, usize::MAX).unwrap_err().to_string()
+    result_text(answer, usize::MAX).unwrap_err().to_string()
 }
 
 #[test]
-fn a_request_is_what_the_daemon_reads() {
+fn request_bytes_are_as_expected() {
     let name = "prod".parse().unwrap();
     assert_eq!(
         String::from_utf8(request(&Endpoint::Token(name), b"{}")).unwrap(),
@@ -34,26 +34,26 @@ fn a_request_is_what_the_daemon_reads() {
 }
 
 #[test]
-fn an_answer_is_read_however_it_is_cut() {
+fn exchange_any_chunking_yields_the_response() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nRolecall-Protocol: 1\r\nx: y:z\r\ncontent-length: 13\r\n\r\n{\"a\":\"\r\n\r\n\"}\n";
     for piece in [1, 2, 3, 7, 50, usize::MAX] {
-        let read = told(answer, piece).unwrap();
+        let read = result_text(answer, piece).unwrap();
         assert_eq!((read.status(), read.protocol()), (200, Some(1)));
         assert_eq!(read.body(), b"{\"a\":\"\r\n\r\n\"}\n");
     }
 }
 
 #[test]
-fn an_answer_without_a_body_or_a_reason_is_one() {
-    let read = told(b"HTTP/1.1 404\r\nContent-Length:0\r\n\r\n", usize::MAX).unwrap();
+fn exchange_empty_body_is_accepted() {
+    let read = result_text(b"HTTP/1.1 404\r\nContent-Length:0\r\n\r\n", usize::MAX).unwrap();
     assert_eq!((read.status(), read.protocol(), read.body()), (404, None, b"".as_slice()));
 }
 
 #[test]
-fn a_truncated_answer_is_an_error_wherever_it_ends() {
+fn exchange_truncated_response_fails() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde";
     for end in 0..answer.len() {
-        match told(&answer[..end], usize::MAX) {
+        match result_text(&answer[..end], usize::MAX) {
             Err(HttpError::Disconnected { received, .. }) => assert_eq!(received, end),
             other => panic!("{end}: {other:?}"),
         }
@@ -62,7 +62,7 @@ fn a_truncated_answer_is_an_error_wherever_it_ends() {
 }
 
 #[test]
-fn hostile_answers_are_refused() {
+fn exchange_hostile_responses_are_rejected() {
     for (answer, why) in [
         ("SSH-2.0-OpenSSH_9.6\r\n", "its answer is not HTTP/1.1"),
         ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", "its answer is not HTTP/1.1"),
@@ -91,8 +91,9 @@ fn hostile_answers_are_refused() {
     assert_eq!(refused(endless.as_bytes()), "its answer has a head without end");
 }
 
+/// Fault matrix row 18.
 #[test]
-fn row_18_a_silent_daemon_is_left_at_the_deadline() {
+fn exchange_silent_daemon_times_out() {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     let daemon = std::thread::spawn(move || {
         // One byte at a time, for ever: the deadline counts from the start, not from the last byte.
@@ -109,8 +110,9 @@ fn row_18_a_silent_daemon_is_left_at_the_deadline() {
     daemon.join().unwrap();
 }
 
+/// Fault matrix row 18.
 #[test]
-fn row_18_who_is_silent_for_a_moment_is_given_up_only_where_it_is_hopeless() {
+fn exchange_unless_gives_up_only_if_hopeless() {
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let ask = |ours: &mut UnixStream, limit, moment, is_hopeless: &dyn Fn() -> bool| {
         let deadline = Deadline::after(Duration::from_millis(limit));
@@ -123,7 +125,7 @@ fn row_18_who_is_silent_for_a_moment_is_given_up_only_where_it_is_hopeless() {
     assert!(begun.remaining().is_some(), "it has waited for the deadline");
     let result = ask(&mut ours, 60, 20, &|| false);
     assert!(matches!(result, Err(HttpError::TimedOut)), "{result:?}");
-    // An answer that comes late is waited for; at the first of one that comes soon, nobody looks.
+    // A late response is waited for; an early one does not ask `is_hopeless`.
     let late = || {
         (&theirs).write_all(ANSWER).unwrap();
         false
@@ -143,7 +145,7 @@ fn row_18_who_is_silent_for_a_moment_is_given_up_only_where_it_is_hopeless() {
 }
 
 #[test]
-fn an_early_refusal_is_heard() {
+fn exchange_early_error_response_is_read() {
     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
     theirs.shutdown(std::net::Shutdown::Read).unwrap();

@@ -21,7 +21,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 #[test]
-fn the_file_is_where_the_aws_cli_has_it() {
+fn path_is_that_of_the_aws_cli() {
     let logins = Path::new("/home/dev/.aws");
     let name = |session: &SsoSession| path(logins, session).display().to_string();
     assert_eq!(
@@ -33,54 +33,55 @@ fn the_file_is_where_the_aws_cli_has_it() {
 }
 
 #[test]
-fn what_is_read_is_written_with_what_nobody_here_knows() {
-    let token = Token::parse(WRITTEN.as_bytes()).unwrap();
-    let (client, refresh) = token.renewal(at("2026-01-02T03:04:05Z")).unwrap();
+fn serialize_keeps_other_fields() {
+    let token = SsoToken::parse(WRITTEN.as_bytes()).unwrap();
+    let (client, refresh) = token.refresh_grant(at("2026-01-02T03:04:05Z")).unwrap();
     assert_eq!((client.id.as_str(), refresh.expose().as_str()), ("id", "rt"));
-    assert_eq!(token.left(at("2026-01-02T11:00:05Z")), Duration::from_mins(4));
-    assert_eq!(token.left(at("2026-01-02T12:00:05Z")), Duration::ZERO);
-    assert!(token.renewal(at("2026-04-02T03:04:05Z")).is_none(), "the registration is over");
+    assert_eq!(token.time_left(at("2026-01-02T11:00:05Z")), Duration::from_mins(4));
+    assert_eq!(token.time_left(at("2026-01-02T12:00:05Z")), Duration::ZERO);
+    assert!(token.refresh_grant(at("2026-04-02T03:04:05Z")).is_none(), "the registration expired");
     let before: Value = serde_json::from_str(WRITTEN).unwrap();
     assert_eq!(serde_json::to_value(&token).unwrap(), before);
 }
 
 #[test]
-fn a_token_is_written_for_its_owner_alone_and_in_one_go() {
+fn save_is_atomic_and_private() {
     let home = tempfile::tempdir().unwrap();
     let session = session(Some("corp"));
     let file = path(&home.path().join(".aws"), &session);
-    let client = Client { id: "id".to_owned(), secret: Secret::new("cs".to_owned()), expires: Timestamp::MAX };
-    let granted = Granted {
+    let client =
+        RegisteredClient { id: "id".to_owned(), secret: Secret::new("cs".to_owned()), expires: Timestamp::MAX };
+    let granted = GrantedToken {
         access: Secret::new("at".to_owned()),
-        life: Duration::from_hours(8),
+        expires_in: Duration::from_hours(8),
         refresh: Some(Secret::new("rt".to_owned())),
     };
-    let token = Token::new(&session, client, granted, at("2026-01-02T03:04:05Z"));
-    prepare(&file).unwrap();
-    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 0, "whoever follows the folder sees nothing");
+    let token = SsoToken::new(&session, client, granted, at("2026-01-02T03:04:05Z"));
+    ensure_writable(&file).unwrap();
+    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 0, "no file for a watcher");
     save(&file, &token).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
-    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
-    let read = Token::read(&file, &session).unwrap().unwrap();
+    assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
+    let read = SsoToken::read(&file, &session).unwrap().unwrap();
     assert_eq!((read.access.expose().as_str(), read.expires), ("at", at("2026-01-02T11:04:05Z")));
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_told_before_anything_is_asked_for() {
+fn ensure_writable_blocked_folder_is_an_error() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("sso"), "in the way").unwrap();
-    let error = prepare(&path(home.path(), &session(Some("corp")))).unwrap_err();
-    assert!(matches!(&error, SsoError::File(said) if said.contains("cannot be written")), "{error}");
+    let error = ensure_writable(&path(home.path(), &session(Some("corp")))).unwrap_err();
+    assert!(matches!(&error, SsoError::File(said) if said.contains("cannot write")), "{error}");
 }
 
 #[test]
-fn a_file_of_others_or_of_nobody_is_none() {
+fn read_other_session_or_invalid_file_is_none() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("token.json");
     let read = |text: &str| {
         fs::write(&file, text).unwrap();
-        Token::read(&file, &session(None))
+        SsoToken::read(&file, &session(None))
     };
     let other = WRITTEN.replace("x.awsapps", "y.awsapps");
     for text in ["", "{}", "[]", "\u{0}", other.as_str(), &WRITTEN.replace("eu-west-1", "eu-west-2")] {
@@ -93,6 +94,6 @@ fn a_file_of_others_or_of_nobody_is_none() {
     assert_eq!(read(old).unwrap().unwrap().expires, at("2020-06-17T10:02:08Z"));
     assert!(matches!(read(&" ".repeat(70_000)), Err(SsoError::File(_))));
     fs::remove_file(&file).unwrap();
-    assert!(Token::read(&file, &session(None)).unwrap().is_none());
-    assert!(Token::read(home.path(), &session(None)).unwrap().is_none());
+    assert!(SsoToken::read(&file, &session(None)).unwrap().is_none());
+    assert!(SsoToken::read(home.path(), &session(None)).unwrap().is_none());
 }

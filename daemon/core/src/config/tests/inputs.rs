@@ -1,6 +1,6 @@
 //! What AssumeRole is given: every rule, with file, line and key.
 
-use crate::config::inputs::Inputs;
+use crate::config::inputs::StepInputs;
 
 use super::*;
 
@@ -58,8 +58,8 @@ fn each_hop_is_given_its_own() {
     let config = Config::parse(Path::new("config.toml"), FULL).unwrap();
     let of = |name: &str| config.profiles[&name.parse().unwrap()].inputs.clone();
     let prod = of("prod").unwrap();
-    let [first, last] = [0, 1].map(|index| Inputs::clone(prod.of(index).unwrap()));
-    let keys = |inputs: &Inputs| inputs.tags.keys().map(ToString::to_string).collect::<Vec<_>>();
+    let [first, last] = [0, 1].map(|index| StepInputs::clone(prod.of(index).unwrap()));
+    let keys = |inputs: &StepInputs| inputs.tags.keys().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(first.source_identity.as_ref().unwrap().as_str(), "dev@example.com");
     assert_eq!((keys(&first), keys(&last)), (vec!["team".to_owned()], vec!["cost center".to_owned()]));
     assert_eq!((first.transitive_tags.len(), last.transitive_tags.len()), (1, 0));
@@ -130,7 +130,7 @@ fn every_rule_names_file_line_and_key() {
         (
             "sts_endpoint = \"http://sts.corp\"",
             "sts_endpoint",
-            "must be an https URL; plain http is for this machine alone (http://127.0.0.1:PORT)",
+            "must be an https URL; http is allowed for this machine only (http://127.0.0.1:PORT)",
         ),
         ("fips = \"yes\"", "fips", "invalid type: string \"yes\", expected a boolean"),
         (

@@ -11,9 +11,9 @@ fn endpoints_are_checked_where_they_stand() {
     for (line, expected) in [
         (
             "sts = \"http://sts.corp\"",
-            "config.toml:2: endpoints.sts: must be an https URL; plain http is for this machine alone (http://127.0.0.1:PORT)",
+            "config.toml:2: endpoints.sts: must be an https URL; http is allowed for this machine only (http://127.0.0.1:PORT)",
         ),
-        ("iam = \"https://me@corp\"", "config.toml:2: endpoints.iam: may not hold a name or a password"),
+        ("iam = \"https://me@corp\"", "config.toml:2: endpoints.iam: must not contain a user name or a password"),
         (
             "sso-oidc = \"https://corp\"",
             "config.toml:2: endpoints.sso-oidc: there is no key \"sso-oidc\"; did you mean \"sso_oidc\"?",
@@ -32,7 +32,7 @@ fn a_network_is_checked_where_it_stands_and_its_secrets_stay_unsaid() {
     let good =
         "[network]\nproxy = \"http://me:hunter2@proxy.corp:3128/\"\nno_proxy = \"169.254.169.254, .corp,10.0.0.0/8\"\n";
     let config = Config::parse(Path::new("config.toml"), good).unwrap();
-    let proxy = config.network.way.proxy.as_ref().unwrap();
+    let proxy = config.network.path.proxy.as_ref().unwrap();
     assert_eq!(proxy.to_string(), "http://proxy.corp:3128");
     assert!(!format!("{config:?}").contains("hunter"), "{config:?}");
     let look = "must look like http://HOST:PORT, or http://NAME:PASSWORD@HOST:PORT";

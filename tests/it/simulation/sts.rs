@@ -30,7 +30,7 @@ const SKEW: Duration = Duration::from_mins(5);
 pub(crate) enum Mood {
     /// It answers.
     Well,
-    /// Nobody is there.
+    /// No server answers.
     Unreachable,
     /// It takes the call and is never heard of again.
     Silent,

@@ -14,7 +14,7 @@ use shuttle::future::{JoinHandle, yield_now};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 
 use crate::clock::SharedTimeSource;
-use crate::single_flight::{Cache, Failure, FailureTtl, Found, InFlight, Outcome};
+use crate::single_flight::{Cache, CacheEntry, FailureTtl, InFlight, LoadError, Outcome};
 use crate::sync_shim;
 
 /// The key of all flights.
@@ -27,7 +27,7 @@ pub(crate) struct Flown(pub(crate) usize);
 /// The number of a value that no flight brought.
 pub(crate) const PUT: usize = usize::MAX;
 
-/// Schedules that nobody waits for. Each lock more in the cache multiplies how many there are.
+/// Schedules that make no caller wait. Each additional lock in the cache multiplies their number.
 const MANY: usize = 200_000;
 
 /// How a flight ends.
@@ -39,7 +39,7 @@ pub(crate) enum End {
 }
 
 /// A cache, and what happened to it.
-pub(crate) struct World {
+pub(crate) struct Model {
     pub(crate) cache: Arc<Cache<usize, Flown, Flown>>,
     /// How a flight ends, by its number.
     ends: fn(usize) -> End,
@@ -54,7 +54,7 @@ struct Log {
     flights: Vec<Record>,
     /// How often the key was forgotten. A generation is what lies between.
     generation: usize,
-    /// InFlightMap that somebody has heard of.
+    /// The in-flight loads that a task has observed.
     heard: BTreeSet<usize>,
     /// Failures that were forgiven.
     forgiven: BTreeSet<usize>,
@@ -84,7 +84,7 @@ impl FailureTtl for Flown {
     }
 }
 
-impl World {
+impl Model {
     /// A cache whose flights take their time, and which is asked again when one has landed.
     pub(crate) fn new(ends: fn(usize) -> End) -> Arc<Self> {
         Self::made(ends, false)
@@ -97,23 +97,23 @@ impl World {
 
     /// The same with a value that no flight brought.
     pub(crate) fn with_value(self: Arc<Self>) -> Arc<Self> {
-        self.cache.put(&KEY, Flown(PUT));
+        self.cache.insert_if_absent(&KEY, Flown(PUT));
         self
     }
 
     fn made(ends: fn(usize) -> End, is_small: bool) -> Arc<Self> {
         let time = SharedTimeSource::new(StaticTimeSource::new(SystemTime::UNIX_EPOCH));
-        let world: Arc<OnceLock<Weak<Self>>> = Arc::default();
-        let announced = Arc::clone(&world);
+        let model: Arc<OnceLock<Weak<Self>>> = Arc::default();
+        let announced = Arc::clone(&model);
         let cache = Cache::new(time, move |key| {
             assert_eq!(*key, KEY);
-            if let Some(world) = announced.get().and_then(Weak::upgrade) {
-                world.announced();
+            if let Some(model) = announced.get().and_then(Weak::upgrade) {
+                model.announced();
             }
         });
         let gate = tokio::sync::Semaphore::new(0);
         let made = Arc::new(Self { cache, ends, is_small, gate, log: Mutex::default() });
-        assert!(world.set(Arc::downgrade(&made)).is_ok());
+        assert!(model.set(Arc::downgrade(&made)).is_ok());
         made
     }
 
@@ -129,17 +129,17 @@ impl World {
     /// The same; if a flight begins, it waits until as many as `callers` have come.
     pub(crate) fn fly_behind(self: &Arc<Self>, callers: u32) -> InFlight<Flown, Flown> {
         let asked = self.generation();
-        let world = Arc::clone(self);
+        let model = Arc::clone(self);
         self.cache.get_or_start(&KEY, move || {
-            let number = world.begin(asked);
+            let number = model.begin(asked);
             async move {
-                world.log(|log| log.flyers.insert(shuttle::current::me(), number));
-                drop(world.gate.acquire_many(callers).await.unwrap());
-                if !world.is_small {
+                model.log(|log| log.flyers.insert(shuttle::current::me(), number));
+                drop(model.gate.acquire_many(callers).await.unwrap());
+                if !model.is_small {
                     yield_now().await;
                 }
-                world.log(|log| log.flights[number].ended = Some(log.generation));
-                match (world.ends)(number) {
+                model.log(|log| log.flights[number].ended = Some(log.generation));
+                match (model.ends)(number) {
                     End::Good => Ok(Flown(number)),
                     End::Bad => Err(Flown(number)),
                     // Not `panic!`: shuttle's hook would print a schedule for it.
@@ -205,7 +205,7 @@ impl World {
     }
 
     /// Looks, and finds nothing from before a forgetting, no last_failure that was forgiven and none from before a success.
-    pub(crate) fn peek(&self) -> Found<Flown, Flown> {
+    pub(crate) fn peek(&self) -> CacheEntry<Flown, Flown> {
         let (generation, forgiven) = self.log(|log| (log.generation, log.forgiven.clone()));
         let found = self.cache.peek(&KEY);
         let good = found.value.as_ref().map(|value| value.0).filter(|number| *number != PUT);
@@ -266,9 +266,9 @@ impl World {
     /// Waits until everything has ended, well so far.
     pub(crate) async fn settle(self: &Arc<Self>) {
         sync_shim::all_ended().await;
-        for (landed, flight) in self.log(|log| std::mem::take(&mut log.after)) {
+        for (load_ended, flight) in self.log(|log| std::mem::take(&mut log.after)) {
             let next = flight.wait().await;
-            assert_ne!(number(&next), Some(landed), "joined a flight at the announcement of its landing");
+            assert_ne!(number(&next), Some(load_ended), "joined a flight at the announcement of its landing");
         }
         sync_shim::all_ended().await;
         let complaints = self.log(|log| log.complaints.clone());
@@ -294,17 +294,17 @@ impl World {
 /// Which flight an outcome is of.
 pub(crate) fn number(outcome: &Outcome<Flown, Flown>) -> Option<usize> {
     match outcome {
-        Ok(flown) | Err(Failure::Known(flown)) => Some(flown.0),
-        Err(Failure::Lost) => None,
+        Ok(flown) | Err(LoadError::Failed(flown)) => Some(flown.0),
+        Err(LoadError::Lost) => None,
     }
 }
 
 /// A task beside the others.
-pub(crate) fn beside<F>(world: &Arc<World>, task: impl FnOnce(Arc<World>) -> F) -> JoinHandle<F::Output>
+pub(crate) fn beside<F>(model: &Arc<Model>, task: impl FnOnce(Arc<Model>) -> F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    shuttle::future::spawn(task(Arc::clone(world)))
+    shuttle::future::spawn(task(Arc::clone(model)))
 }
 
 /// Some thousand schedules of chance.

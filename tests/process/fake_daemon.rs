@@ -1,4 +1,4 @@
-//! A daemon of a few lines that says what a test wants it to say: for what a person sees, whatever is behind it.
+//! A small daemon with scripted answers, for tests of the client's output.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -9,16 +9,17 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::fixture::HANG_GUARD;
 use rolecall_harness::Sandbox;
 use serde_json::{Value, json};
 
 pub(crate) const SERIAL: &str = "arn:aws:iam::111122223333:mfa/dev";
 pub(crate) const ARN: &str = "arn:aws:sts::111122223333:assumed-role/dev/session";
-/// What kubectl would get.
+/// The token for kubectl.
 pub(crate) const TOKEN: &str = "k8s-aws-v1.token";
 
-/// The source `work`, the profile `prod` that uses it, and a login that a test plays.
-pub(crate) struct Fake {
+/// Serves the source `work`, the profile `prod` that uses it, and a scripted login.
+pub(crate) struct FakeDaemon {
     shared: Arc<Shared>,
     socket: PathBuf,
     accepting: Option<JoinHandle<()>>,
@@ -28,31 +29,31 @@ type Login = dyn Fn(&Value, &mut Steps<'_>) + Send + Sync;
 
 struct Shared {
     login: Box<Login>,
-    is_over: AtomicBool,
+    is_stopped: AtomicBool,
     is_logged_in: AtomicBool,
-    /// The bodies of the logins, and how often a token was asked for.
-    seen: Mutex<Seen>,
+    /// The login requests, and the number of token requests.
+    requests: Mutex<Requests>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Requests {
     logins: Vec<Value>,
     tokens: usize,
-    /// How many tokens are refused.
-    logs_in_after: Option<usize>,
+    /// Logs in after this many token requests.
+    log_in_after: Option<usize>,
     opened: bool,
-    gone: bool,
+    disconnected: bool,
 }
 
-/// The answer to a login, as it goes on.
+/// The response to one login, step by step.
 pub(crate) struct Steps<'a> {
     stream: UnixStream,
     shared: &'a Shared,
 }
 
-impl Fake {
-    /// Listens where the sandbox's clients look. Each login is answered by `login`, which is given the request's body.
+impl FakeDaemon {
+    /// Listens at the sandbox's socket path. `login` answers each login; its first argument is the request's body.
     pub(crate) fn start(sandbox: &Sandbox, login: impl Fn(&Value, &mut Steps<'_>) + Send + Sync + 'static) -> Self {
         let socket = sandbox.runtime_dir().join("rolecall/agent.sock");
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(socket.parent().unwrap()).unwrap();
@@ -60,15 +61,15 @@ impl Fake {
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).unwrap();
         let shared = Arc::new(Shared {
             login: Box::new(login),
-            is_over: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
             is_logged_in: AtomicBool::new(false),
-            seen: Mutex::default(),
+            requests: Mutex::default(),
             changed: Condvar::new(),
         });
         let accept = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || {
             for stream in listener.incoming() {
-                if accept.is_over.load(Ordering::SeqCst) {
+                if accept.is_stopped.load(Ordering::SeqCst) {
                     return;
                 }
                 let shared = Arc::clone(&accept);
@@ -78,52 +79,52 @@ impl Fake {
         Self { shared, socket, accepting: Some(accepting) }
     }
 
-    /// The bodies of the logins that were asked for.
+    /// Returns the bodies of the login requests.
     pub(crate) fn logins(&self) -> Vec<Value> {
-        self.shared.seen.lock().unwrap().logins.clone()
+        self.shared.requests.lock().unwrap().logins.clone()
     }
 
-    /// How often a token was asked for.
+    /// Returns the number of token requests.
     pub(crate) fn tokens(&self) -> usize {
-        self.shared.seen.lock().unwrap().tokens
+        self.shared.requests.lock().unwrap().tokens
     }
 
-    /// The browser was used: [`Steps::wait_opened`] returns.
+    /// Completes the browser step: [`Steps::wait_opened`] returns.
     pub(crate) fn open(&self) {
-        self.shared.see(|seen| seen.opened = true);
+        self.shared.update(|requests| requests.opened = true);
     }
 
-    /// Somebody else logs in as soon as a token was asked for once more.
+    /// Logs in, as another client would, when the next but one token request arrives.
     pub(crate) fn log_in_after_next(&self) {
-        self.shared.see(|seen| seen.logs_in_after = Some(seen.tokens + 1));
+        self.shared.update(|requests| requests.log_in_after = Some(requests.tokens + 1));
     }
 
-    /// Somebody else has logged in.
+    /// Logs in, as another client would.
     pub(crate) fn log_in(&self) {
         self.shared.is_logged_in.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until a client has left in the middle of a login, as [`Steps::wait_opened`] notices it.
-    pub(crate) fn wait_gone(&self) {
-        let seen = self.shared.seen.lock().unwrap();
-        let (seen, _) =
-            self.shared.changed.wait_timeout_while(seen, Duration::from_secs(10), |seen| !seen.gone).unwrap();
-        assert!(seen.gone, "nobody has left");
+    /// Waits until a client disconnects during a login, as [`Steps::wait_opened`] detects.
+    pub(crate) fn wait_disconnected(&self) {
+        let requests = self.shared.requests.lock().unwrap();
+        let (requests, _) =
+            self.shared.changed.wait_timeout_while(requests, HANG_GUARD, |requests| !requests.disconnected).unwrap();
+        assert!(requests.disconnected, "no client has disconnected");
     }
 }
 
-impl Drop for Fake {
+impl Drop for FakeDaemon {
     fn drop(&mut self) {
-        self.shared.is_over.store(true, Ordering::SeqCst);
-        // Wakes the one that accepts.
+        self.shared.is_stopped.store(true, Ordering::SeqCst);
+        // Wakes the accepting thread.
         drop(UnixStream::connect(&self.socket));
         self.accepting.take().map(JoinHandle::join);
     }
 }
 
 impl Shared {
-    fn see(&self, what: impl FnOnce(&mut Seen)) {
-        what(&mut self.seen.lock().unwrap());
+    fn update(&self, change: impl FnOnce(&mut Requests)) {
+        change(&mut self.requests.lock().unwrap());
         self.changed.notify_all();
     }
 
@@ -134,9 +135,9 @@ impl Shared {
             "/v1/status" => reply(&mut stream, 200, &status()),
             "/v1/profiles/prod" => reply(&mut stream, 200, &profile()),
             "/v1/profiles/prod/token" => {
-                self.see(|seen| {
-                    seen.tokens += 1;
-                    if seen.logs_in_after.is_some_and(|refused| seen.tokens > refused) {
+                self.update(|requests| {
+                    requests.tokens += 1;
+                    if requests.log_in_after.is_some_and(|refused| requests.tokens > refused) {
                         self.is_logged_in.store(true, Ordering::SeqCst);
                     }
                 });
@@ -147,13 +148,13 @@ impl Shared {
                         "status": {"token": TOKEN, "expirationTimestamp": "2099-01-01T00:00:00Z"}}),
                     )
                 } else {
-                    (401, needed())
+                    (401, login_needed())
                 };
                 reply(&mut stream, status, &answer);
             }
             "/v1/sources/work/login" => {
                 let body: Value = serde_json::from_str(&body).unwrap();
-                self.see(|seen| seen.logins.push(body.clone()));
+                self.update(|requests| requests.logins.push(body.clone()));
                 stream.write_all(b"HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n").unwrap();
                 (self.login)(&body, &mut Steps { stream, shared: self });
             }
@@ -161,59 +162,60 @@ impl Shared {
                 reply(&mut stream, 200, &json!({"sessions": 2, "revoked": true}));
             }
             "/v1/sources/work/logout" => reply(&mut stream, 200, &json!({"sessions": 0})),
-            other => panic!("nobody answers {other}"),
+            other => panic!("unexpected request: {other}"),
         }
     }
 }
 
 impl Steps<'_> {
-    /// Tells a step.
-    pub(crate) fn tell(&mut self, step: &Value) {
-        // Who has left is not told.
+    /// Sends a step.
+    pub(crate) fn send(&mut self, step: &Value) {
+        // The client may have disconnected.
         let _ = self.stream.write_all(format!("{step}\n").as_bytes());
     }
 
-    /// Asks for a code.
+    /// Requests an MFA code.
     pub(crate) fn code(&mut self, refused: Option<&str>) {
         let refused = refused.map(|message| json!({"code": "login_failed", "message": message}));
-        self.tell(&json!({"step": "code", "serial": SERIAL, "refused": refused}));
+        self.send(&json!({"step": "code", "serial": SERIAL, "refused": refused}));
     }
 
-    /// Shows a page.
+    /// Sends a verification page.
     pub(crate) fn page(&mut self, url: &str, code: Option<&str>) {
-        self.tell(&json!({"step": "browser", "url": url, "code": code, "expires": "2099-01-01T00:00:00Z"}));
+        self.send(&json!({"step": "browser", "url": url, "code": code, "expires": "2099-01-01T00:00:00Z"}));
     }
 
-    /// The login is there.
+    /// Completes the login.
     pub(crate) fn done(&mut self) {
         self.shared.is_logged_in.store(true, Ordering::SeqCst);
-        self.tell(&json!({"step": "done", "arn": ARN, "changed": true, "source": {
+        self.send(&json!({"step": "done", "arn": ARN, "changed": true, "source": {
             "name": "work", "kind": "AWS profile work",
             "login": {"kind": "sso", "ends": "2099-01-01T00:00:00Z", "renews": true}}}));
     }
 
-    /// Waits for [`Fake::open`], telling that the daemon is there; `false` where the client has left by then.
+    /// Waits for [`FakeDaemon::open`] and sends keep-alive lines. Returns `false` if the client disconnects first.
     pub(crate) fn wait_opened(&mut self) -> bool {
         loop {
-            let seen = self.shared.seen.lock().unwrap();
+            let requests = self.shared.requests.lock().unwrap();
             let pause = Duration::from_millis(20);
-            let (seen, _) = self.shared.changed.wait_timeout_while(seen, pause, |seen| !seen.opened).unwrap();
-            if seen.opened {
+            let (requests, _) =
+                self.shared.changed.wait_timeout_while(requests, pause, |requests| !requests.opened).unwrap();
+            if requests.opened {
                 return true;
             }
-            drop(seen);
-            if self.shared.is_over.load(Ordering::SeqCst) {
+            drop(requests);
+            if self.shared.is_stopped.load(Ordering::SeqCst) {
                 return false;
             }
             if self.stream.write_all(b"\n").is_err() {
-                self.shared.see(|seen| seen.gone = true);
+                self.shared.update(|requests| requests.disconnected = true);
                 return false;
             }
         }
     }
 }
 
-/// The request's first line and its body.
+/// Returns the request's first line and its body.
 fn read(stream: &mut UnixStream) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
@@ -236,11 +238,11 @@ fn read(stream: &mut UnixStream) -> Option<(String, String)> {
 fn reply(stream: &mut UnixStream, status: u16, body: &Value) {
     let body = body.to_string();
     let head = format!("HTTP/1.1 {status} x\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n", body.len());
-    // Who was killed meanwhile is not answered.
+    // The test may have killed the client.
     let _ = stream.write_all((head + &body).as_bytes());
 }
 
-fn needed() -> Value {
+fn login_needed() -> Value {
     json!({"error": {"code": "login_needed", "message": "prod: the login of source \"work\" has expired",
         "hint": "Run: rolecall login work"}})
 }

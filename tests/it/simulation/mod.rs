@@ -32,7 +32,7 @@ pub(crate) struct Laptop {
 }
 
 /// An agent, its machine, and its STS. Dropping it stops the engine.
-pub(crate) struct Rig {
+pub(crate) struct Simulation {
     pub(crate) laptop: Laptop,
     pub(crate) sts: Sts,
     pub(crate) agent: Arc<Agent>,
@@ -79,7 +79,7 @@ impl ClockSource for Laptop {
     }
 }
 
-impl Rig {
+impl Simulation {
     /// An agent with that configuration. Inside a runtime whose time is paused.
     pub(crate) fn new(config: &str) -> Self {
         let laptop = Laptop::new();
@@ -129,7 +129,7 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
+impl Drop for Simulation {
     fn drop(&mut self) {
         self.stop.cancel();
     }

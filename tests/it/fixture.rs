@@ -27,7 +27,7 @@ pub(crate) const EXEC_INFO: &str =
     r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}"#;
 
 /// A profile `prod` that works, on a clock that stands still until it is turned.
-pub(crate) struct World {
+pub(crate) struct Fixture {
     /// AWS's.
     pub(crate) clock: Clock,
     pub(crate) aws: Aws,
@@ -41,7 +41,7 @@ pub(crate) struct World {
     _claim: SocketClaim,
 }
 
-impl World {
+impl Fixture {
     pub(crate) fn new() -> Self {
         let clock = Clock::manual(SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045)); // 2026-01-02T03:04:05Z
         let aws = Aws::start(clock.clone());
@@ -82,9 +82,9 @@ impl World {
 
     /// The same, but nothing is renewed unasked in the middle of its life: for tests of what callers see late in it.
     pub(crate) fn unkept() -> Self {
-        let world = Self::new();
-        world.configure(&format!("{PROD}keep_warm = \"0s\"\n"));
-        world
+        let fixture = Self::new();
+        fixture.configure(&format!("{PROD}keep_warm = \"0s\"\n"));
+        fixture
     }
 
     /// Replaces the configuration, and makes the daemon read it.
@@ -136,7 +136,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some(runtime) = self.runtime.take() {
@@ -145,7 +145,7 @@ impl Drop for World {
     }
 }
 
-/// The clocks of the machine that the daemon runs on: they follow AWS's. Where they do not, see the rig.
+/// The clocks of the machine that the daemon runs on: they follow AWS's. Where they do not, see the simulation.
 #[derive(Debug)]
 pub(crate) struct Laptop {
     pub(crate) truth: Clock,
