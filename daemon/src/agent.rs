@@ -26,6 +26,7 @@ use crate::sessions::Sessions;
 use crate::system_events;
 use crate::watch;
 use rolecall_aws::client::Aws;
+use rolecall_core::clock::Clock;
 use rolecall_core::profile::LocalUser;
 
 /// Everything behind the socket: one service for each endpoint or group of endpoints.
@@ -49,23 +50,35 @@ pub struct Agent {
     aws: Aws,
 }
 
-impl Agent {
-    /// Creates an agent with the configuration at `config`.
-    #[must_use]
-    pub fn new(config: PathBuf, aws: Aws, user: LocalUser, about: About) -> Arc<Self> {
+/// What several services share.
+struct Components {
+    aws: Aws,
+    clock: Clock,
+    keyring: Keyring,
+    sessions: Sessions,
+    token_cache: Arc<TokenCache>,
+    activity: Arc<ProfileActivity>,
+    events: EventBus,
+    renewal: Arc<Renewal>,
+    lock: Arc<LockService>,
+    config: Arc<ConfigService>,
+}
+
+impl Components {
+    fn new(config: PathBuf, aws: Aws, user: LocalUser) -> Self {
         let clock = aws.clock().clone();
         let keyring = Keyring::new(clock.clone());
         let sessions = Sessions::new(aws.clone(), keyring.clone(), default_session_name(&user));
         let token_cache = Arc::new(TokenCache::default());
         let activity = Arc::new(ProfileActivity::default());
-        let event_bus = EventBus::default();
+        let events = EventBus::default();
         let renewal = Arc::new(Renewal::new(sessions.clone(), clock.clone()));
         let lock = Arc::new(LockService::new(
             clock.clone(),
             sessions.clone(),
             token_cache.clone(),
             renewal.clone(),
-            event_bus.clone(),
+            events.clone(),
         ));
         let effects = ReloadEffects {
             aws: aws.clone(),
@@ -74,68 +87,53 @@ impl Agent {
             token_cache: token_cache.clone(),
             activity: activity.clone(),
             renewal: renewal.clone(),
-            events: event_bus.clone(),
+            events: events.clone(),
         };
         let config = Arc::new(ConfigService::open(config, user, effects));
-        let recovery = Arc::new(Recovery::new(lock.clone(), sessions.clone(), renewal.clone(), event_bus.clone()));
-        let profile_sessions =
-            Arc::new(ProfileSessions::new(sessions.clone(), activity.clone(), renewal.clone(), clock.clone()));
-        let source_logins =
-            Arc::new(SourceLogins::new(config.clone(), sessions.clone(), activity.clone(), clock.clone()));
+        Self { aws, clock, keyring, sessions, token_cache, activity, events, renewal, lock, config }
+    }
+}
+
+impl Agent {
+    /// Creates an agent with the configuration at `config`.
+    #[must_use]
+    pub fn new(config: PathBuf, aws: Aws, user: LocalUser, about: About) -> Arc<Self> {
+        let shared = Components::new(config, aws, user);
+        let sessions = || shared.sessions.clone();
+        let (config, lock, renewal) = (|| shared.config.clone(), || shared.lock.clone(), || shared.renewal.clone());
+        let (activity, events, clock) = (|| shared.activity.clone(), || shared.events.clone(), || shared.clock.clone());
+        let (keyring, aws) = (|| shared.keyring.clone(), || shared.aws.clone());
+
+        let recovery = Arc::new(Recovery::new(lock(), sessions(), renewal(), events()));
+        let logins = Arc::new(SourceLogins::new(config(), sessions(), activity(), clock()));
+        let loader = Arc::new(ProfileSessions::new(sessions(), activity(), renewal(), clock()));
+        let profiles = ProfileStatuses::new(sessions(), activity(), renewal(), clock());
+        let cache = shared.token_cache.clone();
         Arc::new(Self {
-            token: TokenService::new(
-                config.clone(),
-                lock.clone(),
-                profile_sessions.clone(),
-                token_cache.clone(),
-                activity.clone(),
-                clock.clone(),
-            ),
-            refresh: RefreshService::new(config.clone(), lock.clone(), profile_sessions.clone(), clock.clone()),
-            cluster: ClusterService::new(config.clone(), lock.clone(), sessions.clone(), profile_sessions),
-            status: StatusService::new(
-                about,
-                clock.clone(),
-                config.clone(),
-                lock.clone(),
-                sessions.clone(),
-                source_logins.clone(),
-                ProfileStatuses::new(sessions.clone(), activity.clone(), renewal.clone(), clock.clone()),
-            ),
-            events: Arc::new(EventService::new(
-                config.clone(),
-                sessions.clone(),
-                renewal.clone(),
-                event_bus.clone(),
-                clock.clone(),
-            )),
-            probe: ProbeService::new(config.clone(), lock.clone(), sessions.clone(), keyring.clone(), aws.clone()),
+            token: TokenService::new(config(), lock(), loader.clone(), cache.clone(), activity(), clock()),
+            refresh: RefreshService::new(config(), lock(), loader.clone(), clock()),
+            cluster: ClusterService::new(config(), lock(), sessions(), loader),
+            status: StatusService::new(about, clock(), config(), lock(), sessions(), logins.clone(), profiles),
+            events: Arc::new(EventService::new(config(), sessions(), renewal(), events(), clock())),
+            probe: ProbeService::new(config(), lock(), sessions(), keyring(), aws()),
             login: Arc::new(LoginService::new(
-                config.clone(),
-                lock.clone(),
-                sessions.clone(),
-                keyring.clone(),
-                source_logins.clone(),
+                config(),
+                lock(),
+                sessions(),
+                keyring(),
+                logins.clone(),
                 recovery.clone(),
-                clock.clone(),
+                clock(),
             )),
-            logout: LogoutService::new(config.clone(), sessions.clone(), token_cache, recovery.clone()),
-            keys: Arc::new(KeyService::new(config.clone(), lock.clone(), keyring, recovery.clone(), aws.clone())),
-            login_expiry: LoginExpiry::new(
-                config.clone(),
-                lock.clone(),
-                sessions.clone(),
-                activity.clone(),
-                source_logins,
-                event_bus,
-                clock.clone(),
-            ),
-            snapshot: SnapshotService::new(config.clone(), lock.clone(), sessions, activity, renewal.clone(), clock),
-            config,
-            lock,
-            renewal,
+            logout: LogoutService::new(config(), sessions(), cache, recovery.clone()),
+            keys: Arc::new(KeyService::new(config(), lock(), keyring(), recovery.clone(), aws())),
+            login_expiry: LoginExpiry::new(config(), lock(), sessions(), activity(), logins, events(), clock()),
+            snapshot: SnapshotService::new(config(), lock(), sessions(), activity(), renewal(), clock()),
             recovery,
-            aws,
+            config: shared.config,
+            lock: shared.lock,
+            renewal: shared.renewal,
+            aws: shared.aws,
         })
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) detached: bool,
 
-    /// Answer once, without a socket: `--once token NAME`
+    /// Print one token, without a socket: `--once token NAME`
     #[arg(long, num_args = 2, value_names = ["COMMAND", "NAME"], value_parser = word, conflicts_with_all = ["socket", "detached"])]
     pub(crate) once: Option<Vec<Word>>,
 

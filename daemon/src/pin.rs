@@ -68,7 +68,7 @@ mod tests {
 
     const CA: &str = "Q0E=";
 
-    fn asked(server: &str, ca: Option<&str>, insecure: bool) -> Result<(), PinError> {
+    fn check_cluster(server: &str, ca: Option<&str>, insecure: bool) -> Result<(), PinError> {
         let pin = Pin { server: "https://abc.eks.amazonaws.com".to_owned(), ca_sha256: ca_sha256(CA) };
         check(
             &pin,
@@ -86,7 +86,7 @@ mod tests {
         for same in
             ["https://abc.eks.amazonaws.com", "https://ABC.eks.amazonaws.com/", "HTTPS://abc.eks.amazonaws.com:443/x"]
         {
-            assert_eq!(asked(same, Some(CA), false), Ok(()), "{same}");
+            assert_eq!(check_cluster(same, Some(CA), false), Ok(()), "{same}");
         }
         for other in [
             "",
@@ -97,7 +97,7 @@ mod tests {
             "https://evil.com\\@abc.eks.amazonaws.com",
             "https://",
         ] {
-            assert!(matches!(asked(other, Some(CA), false), Err(PinError::Server { .. })), "{other}");
+            assert!(matches!(check_cluster(other, Some(CA), false), Err(PinError::Server { .. })), "{other}");
         }
     }
 
@@ -105,9 +105,9 @@ mod tests {
     #[test]
     fn other_certificate_authority_gets_no_token() {
         let server = "https://abc.eks.amazonaws.com";
-        assert_eq!(asked(server, Some("Q0I="), false), Err(PinError::Authority));
-        assert_eq!(asked(server, None, false), Err(PinError::Authority));
-        assert_eq!(asked(server, Some("not base64"), false), Err(PinError::Authority));
-        assert_eq!(asked(server, Some(CA), true), Err(PinError::Insecure));
+        assert_eq!(check_cluster(server, Some("Q0I="), false), Err(PinError::Authority));
+        assert_eq!(check_cluster(server, None, false), Err(PinError::Authority));
+        assert_eq!(check_cluster(server, Some("not base64"), false), Err(PinError::Authority));
+        assert_eq!(check_cluster(server, Some(CA), true), Err(PinError::Insecure));
     }
 }

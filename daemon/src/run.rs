@@ -176,8 +176,8 @@ async fn serve(
 ) {
     loop {
         notify_service_manager(NotifyState::Ready);
-        let asked = CancellationToken::new();
-        let restart = restart_info.program.clone().map(|program| Restart { program, name: claim.name(), asked });
+        let requested = CancellationToken::new();
+        let restart = restart_info.program.clone().map(|program| Restart { program, name: claim.name(), requested });
         let server = Server::new(Context::new(Arc::clone(agent), stop.clone(), restart));
         if server.accept(&listener).await == ServerEnd::Stop {
             drop(listener);

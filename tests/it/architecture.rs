@@ -78,7 +78,7 @@ fn secrets_are_exposed_in_few_files() {
             "daemon/src/keyring/store.rs",
             "daemon/src/once.rs",
             "daemon/src/run.rs",
-            "daemon/src/server/answer.rs",
+            "daemon/src/server/response.rs",
             "daemon/src/server/endpoints/mod.rs",
             "daemon/src/services/keys.rs",
             "daemon/src/services/snapshot.rs",

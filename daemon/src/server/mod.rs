@@ -2,9 +2,9 @@
 //!
 //! A connection passes `accept → peer check → limits → hyper → route → endpoint`; each step may end it.
 
-mod answer;
 mod endpoints;
 mod peer;
+mod response;
 mod route;
 pub mod socket;
 pub mod socket_watch;
@@ -79,7 +79,7 @@ pub struct Restart {
     /// The socket's path; `None` if a service manager owns the socket.
     pub name: Option<socket::SocketName>,
     /// Cancelled to order the restart.
-    pub asked: CancellationToken,
+    pub requested: CancellationToken,
 }
 
 /// Why the server accepts no more connections.
@@ -218,7 +218,7 @@ impl Context {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => ServerEnd::Stop,
-            () = restart.asked.cancelled() => ServerEnd::Restart,
+            () = restart.requested.cancelled() => ServerEnd::Restart,
         }
     }
 }

@@ -9,19 +9,19 @@ use hyper::{Request, StatusCode};
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 use super::Context;
-use super::answer::{Answer, Reply};
 use super::endpoints;
 use super::peer::Peer;
+use super::response::{EndpointResponse, HttpResponse};
 use crate::services::AgentError;
 
 /// How long a request's body may take to arrive (L1).
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Handles one request.
-pub(super) async fn respond(context: &Context, peer: Peer, request: Request<Incoming>) -> Reply {
+pub(super) async fn respond(context: &Context, peer: Peer, request: Request<Incoming>) -> HttpResponse {
     match handle(context, peer, request).await {
-        Ok(answer) => answer.into_reply(),
-        Err(HttpError { status, body }) => Answer::error(status, body).into_reply(),
+        Ok(response) => response.into_http(),
+        Err(HttpError { status, body }) => EndpointResponse::error(status, body).into_http(),
     }
 }
 
@@ -31,7 +31,7 @@ struct HttpError {
     body: ErrorBody,
 }
 
-async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Result<Answer, HttpError> {
+async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Result<EndpointResponse, HttpError> {
     check_protocol(&request)?;
     let endpoint = Endpoint::parse(request.uri().path()).filter(|_| is_path_only(&request));
     let endpoint = endpoint.ok_or_else(|| bad_request(StatusCode::NOT_FOUND, "no such endpoint"))?;
@@ -40,7 +40,7 @@ async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Re
     }
     let body = read_body(request, endpoint.max_body_bytes()).await?;
     match tokio::time::timeout(endpoint.response_timeout(), endpoints::handle(context, peer, &endpoint, body)).await {
-        Ok(answer) => answer.map_err(HttpError::from),
+        Ok(result) => result.map_err(HttpError::from),
         Err(_) => Err(timed_out(&endpoint, context.agent.waiting_sts_calls())),
     }
 }

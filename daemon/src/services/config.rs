@@ -45,7 +45,7 @@ pub struct ConfigService {
     effects: ReloadEffects,
 }
 
-/// What a new configuration takes effect on.
+/// What a reload changes.
 pub(crate) struct ReloadEffects {
     pub(crate) aws: Aws,
     pub(crate) lock: Arc<LockService>,

@@ -243,7 +243,7 @@ fn check_error(name: &KeyName, error: &AwsError) -> ErrorBody {
     ErrorBody::new(error.kind.code(), message).hint(format!("Nothing was stored. {hint}"))
 }
 
-/// Returns the error of a call that says nothing about the access key.
+/// Returns the error of a call whose result does not concern the access key.
 fn call_error(name: &KeyName, service: &str, error: &AwsError) -> ErrorBody {
     let cause = &error.message;
     let (what, hint) = match error.kind {

@@ -18,7 +18,7 @@ const SIGNING_RESOLUTION: Duration = Duration::from_secs(1);
 /// How far a signing time is dated back for a new signature within one second. A caller that needs more of them gets the
 /// last one again.
 const MAX_BACKDATING: Duration = Duration::from_secs(30);
-/// How often tokens that are too old to hand out are dropped; thousands of them take megabytes.
+/// How often tokens that are too old to hand out are dropped; thousands of them use megabytes.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Mints tokens and keeps the last of each profile.

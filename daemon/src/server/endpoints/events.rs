@@ -7,13 +7,13 @@ use rolecall_protocol::{ErrorBody, ErrorCode};
 
 use super::ndjson;
 use crate::server::Context;
-use crate::server::answer::Answer;
+use crate::server::response::EndpointResponse;
 use crate::services::AgentError;
 
 /// Lines that are buffered for a client that does not read. After more, the stream has the event `missed`.
 const MAX_PENDING_LINES: usize = 16;
 
-pub(super) fn handle(context: &Context) -> Result<Answer, AgentError> {
+pub(super) fn handle(context: &Context) -> Result<EndpointResponse, AgentError> {
     let Ok(permit) = Arc::clone(&context.watchers).try_acquire_owned() else {
         let body = ErrorBody::new(ErrorCode::Throttled, "too many clients watch the agent's events");
         return Err(AgentError(body.hint("End one of them: rolecall status --watch.")));
@@ -24,5 +24,5 @@ pub(super) fn handle(context: &Context) -> Result<Answer, AgentError> {
         stream.await;
         drop(permit);
     });
-    Ok(Answer::stream(body))
+    Ok(EndpointResponse::stream(body))
 }

@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 
 use super::ndjson;
 use crate::server::Context;
-use crate::server::answer::Answer;
+use crate::server::response::EndpointResponse;
 use crate::services::AgentError;
 
 /// Steps that are buffered for a client that does not read.
 const MAX_PENDING_STEPS: usize = 16;
 
-pub(super) fn handle(context: &Context, name: &SourceName, body: Bytes) -> Result<Answer, AgentError> {
+pub(super) fn handle(context: &Context, name: &SourceName, body: Bytes) -> Result<EndpointResponse, AgentError> {
     let request = if body.is_empty() { LoginRequest::default() } else { super::secret_json(body)? };
     let Ok(permit) = Arc::clone(&context.watchers).try_acquire_owned() else {
         let body = ErrorBody::new(ErrorCode::Throttled, "too many logins are in progress");
@@ -31,5 +31,5 @@ pub(super) fn handle(context: &Context, name: &SourceName, body: Bytes) -> Resul
         stream.await;
         drop(permit);
     });
-    Ok(Answer::stream(body))
+    Ok(EndpointResponse::stream(body))
 }

@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use super::answer::Answer;
 use super::peer::Peer;
+use super::response::EndpointResponse;
 use crate::services::AgentError;
 
 /// Calls the handler of an endpoint.
@@ -23,7 +23,7 @@ pub(super) async fn handle(
     peer: Peer,
     endpoint: &Endpoint,
     body: Bytes,
-) -> Result<Answer, AgentError> {
+) -> Result<EndpointResponse, AgentError> {
     let agent = &context.agent;
     match endpoint {
         Endpoint::Token(name) => token::handle(agent, peer, name, &body).await,
@@ -35,7 +35,7 @@ pub(super) async fn handle(
         Endpoint::RotateKey(name) => json(agent.keys.rotate_key(name).await),
         Endpoint::ForgetKey(name) => json(agent.keys.forget_key(name).await),
         Endpoint::ConfigCheck => json(agent.config.config_check(text(&body)?).await),
-        Endpoint::ConfigReload => Ok(Answer::json(&agent.config.config_reload())),
+        Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload())),
         Endpoint::Probe(name) => json(agent.probe.probe(name, text(&body)?).await),
         Endpoint::Login(name) => login::handle(context, name, body),
         Endpoint::Logout(name) => json(agent.logout.logout(name).await),
@@ -46,7 +46,7 @@ pub(super) async fn handle(
         Endpoint::Unlock => json(agent.lock.unlock(secret_json(body)?, peer.locker()).await),
         Endpoint::Status => {
             agent.status.resolve_sources().await;
-            Ok(Answer::json(&agent.status.status()))
+            Ok(EndpointResponse::json(&agent.status.status()))
         }
         Endpoint::Events => events::handle(context),
         Endpoint::Restart => restart::handle(context).await,
@@ -56,14 +56,14 @@ pub(super) async fn handle(
 }
 
 /// Stops the daemon. The response is sent before it exits.
-fn stop(context: &Context) -> Answer {
+fn stop(context: &Context) -> EndpointResponse {
     tracing::info!("stop requested");
     context.stop.cancel();
-    Answer::json(&Stopping { pid: std::process::id() })
+    EndpointResponse::json(&Stopping { pid: std::process::id() })
 }
 
-fn json<T: Serialize>(result: Result<T, AgentError>) -> Result<Answer, AgentError> {
-    result.map(|value| Answer::json(&value))
+fn json<T: Serialize>(result: Result<T, AgentError>) -> Result<EndpointResponse, AgentError> {
+    result.map(|value| EndpointResponse::json(&value))
 }
 
 /// Reads a configuration.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::answer::Never;
+use crate::server::response::Never;
 use crate::services::events::Events;
 
 /// How long nothing is sent before an empty line follows. It shows the client that the daemon runs, and the daemon whether the

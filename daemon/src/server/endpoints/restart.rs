@@ -3,12 +3,12 @@
 use rolecall_protocol::{ErrorBody, ErrorCode, Restarting};
 
 use crate::server::Context;
-use crate::server::answer::Answer;
+use crate::server::response::EndpointResponse;
 use crate::server::socket::SocketName;
 use crate::services::AgentError;
 
 /// Checks that a restart loses nothing, and orders it. The response is sent before the restart.
-pub(super) async fn handle(context: &Context) -> Result<Answer, AgentError> {
+pub(super) async fn handle(context: &Context) -> Result<EndpointResponse, AgentError> {
     let Some(restart) = &context.restart else {
         return Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this agent cannot restart by itself")));
     };
@@ -29,8 +29,8 @@ pub(super) async fn handle(context: &Context) -> Result<Answer, AgentError> {
     // Checked last, since it changes most often. A change that begins later is noticed before the handover.
     context.agent.keys.check_settled().map_err(|error| rejected(error.0))?;
     tracing::info!("restart requested");
-    restart.asked.cancel();
-    Ok(Answer::json(&Restarting { pid: std::process::id() }))
+    restart.requested.cancel();
+    Ok(EndpointResponse::json(&Restarting { pid: std::process::id() }))
 }
 
 fn rejected(body: ErrorBody) -> AgentError {

@@ -3,8 +3,8 @@
 use rolecall_protocol::ProfileName;
 
 use crate::agent::Agent;
-use crate::server::answer::Answer;
 use crate::server::peer::Peer;
+use crate::server::response::EndpointResponse;
 use crate::services::AgentError;
 
 pub(super) async fn handle(
@@ -12,9 +12,9 @@ pub(super) async fn handle(
     peer: Peer,
     name: &ProfileName,
     exec_info: &[u8],
-) -> Result<Answer, AgentError> {
+) -> Result<EndpointResponse, AgentError> {
     // Clients of Kubernetes send an ExecInfo, and client-go asks again only after a 401. A script sends none: if it asks twice,
     // it wants two tokens.
     let client = if exec_info.is_empty() { None } else { peer.client_process() };
-    Ok(Answer::secret(agent.token.token(name, exec_info, client).await?))
+    Ok(EndpointResponse::secret(agent.token.token(name, exec_info, client).await?))
 }

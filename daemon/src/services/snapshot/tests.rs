@@ -100,9 +100,9 @@ async fn sessions_and_uses_are_restored() {
     let new = service(&folder, CONFIG, later);
     let renewer = new.renewal.start(CancellationToken::new()).clone();
     new.restore(snapshot.expose()).unwrap();
-    let taken = new.sessions.peek(&prod).session.unwrap();
-    assert!(taken.has_same_credentials(&session("ASIAPROD", None)) && taken.is_clamped);
-    assert_eq!((taken.issued, taken.expires(), taken.arn.as_deref()), (NOW, Some(NOW + HOUR), Some("arn")));
+    let restored = new.sessions.peek(&prod).session.unwrap();
+    assert!(restored.has_same_credentials(&session("ASIAPROD", None)) && restored.is_clamped);
+    assert_eq!((restored.issued, restored.expires(), restored.arn.as_deref()), (NOW, Some(NOW + HOUR), Some("arn")));
     assert_eq!(new.activity.last_used(&"prod".parse().unwrap()), Some(NOW));
     // The engine is another task and runs when this one yields.
     while renewer.planned(&prod).is_none() {

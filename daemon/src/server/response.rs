@@ -9,14 +9,14 @@ use rolecall_protocol::{ErrorBody, ErrorCode, ErrorResponse, PROTOCOL_HEADER, PR
 use serde::Serialize;
 
 /// A response as hyper sends it.
-pub(super) type Reply = Response<Body>;
+pub(super) type HttpResponse = Response<Body>;
 /// Response bodies do not fail.
 pub(super) type Never = std::convert::Infallible;
 
 type Body = Either<Full<Bytes>, Channel<Bytes, Never>>;
 
-/// A status and a body.
-pub(super) struct Answer {
+/// The response of an endpoint: a status and a body.
+pub(super) struct EndpointResponse {
     status: StatusCode,
     body: Body,
 }
@@ -30,7 +30,7 @@ impl AsRef<[u8]> for SecretBytes {
     }
 }
 
-impl Answer {
+impl EndpointResponse {
     pub(super) fn json(value: &impl Serialize) -> Self {
         if let Ok(body) = serde_json::to_vec(value) {
             Self::whole(StatusCode::OK, body.into())
@@ -59,13 +59,13 @@ impl Answer {
         Self { status, body: Either::Left(Full::new(body)) }
     }
 
-    pub(super) fn into_reply(self) -> Reply {
-        let mut reply = Response::new(self.body);
-        *reply.status_mut() = self.status;
-        let headers = reply.headers_mut();
+    pub(super) fn into_http(self) -> HttpResponse {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL_VERSION));
-        reply
+        response
     }
 }
