@@ -179,7 +179,7 @@ fn plain_http_endpoint_is_loopback_only() {
     ));
     fixture.configure(&PROD.replace("aws_profile = \"work\"", "aws_profile = \"hub\""));
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("plain http on another machine"), "{line}");
+    assert!(line.contains("not an https URL"), "{line}");
 }
 
 #[test]
