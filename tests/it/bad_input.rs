@@ -58,7 +58,7 @@ fn config_invalid_is_reported_and_last_valid_is_used() {
     said.assert_ok();
     assert!(said.stdout.contains("profiles.prod.region"), "{}", said.stdout);
     fixture.configure(PROD);
-    assert!(fixture.agent.status().config.problem.is_none());
+    assert!(fixture.agent.status.status().config.problem.is_none());
 }
 
 /// Fault matrix rows 29 to 32.

@@ -52,7 +52,7 @@ fn token_without_role_is_signed_by_the_source() {
     std::fs::remove_file(fixture.sandbox.home().join(".aws/credentials")).unwrap();
     fixture.clock.advance(Duration::from_mins(1));
     fixture.token_error("prod", 1);
-    assert!(fixture.agent.status().profiles[0].role_arn.is_none());
+    assert!(fixture.agent.status.status().profiles[0].role_arn.is_none());
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn access_key_replaced_in_aws_files_is_used_immediately() {
     fixture.sandbox.write_aws_profile("work", &new, &fixture.aws.endpoint());
     // After 30 s the daemon still has the old access key. STS rejects it, and the daemon reads the files again.
     fixture.clock.advance(Duration::from_secs(30));
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(fixture.aws.log_of(Op::AssumeRole).last().unwrap().caller_arn.as_deref(), Some(new.arn.as_str()));
 }
 
@@ -170,9 +170,12 @@ fn plain_http_endpoint_is_loopback_only() {
     let fixture = Fixture::new();
     fixture.sandbox.write_aws_profile("work", &fixture.user, "http://sts.example.com");
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("is not an https URL (http is allowed for this machine only); the request was not sent"), "{line}");
+    assert!(
+        line.contains("is not an https URL (http is allowed for this machine only); the request was not sent"),
+        "{line}"
+    );
     fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.aws.endpoint());
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     // This also holds for roles in AWS's own files.
     fixture.sandbox.append_aws_config(&format!(
         "[profile hub]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nendpoint_url = http://sts.example.com\n"
@@ -187,7 +190,7 @@ fn refresh_failure_keeps_the_valid_session() {
     let fixture = Fixture::new();
     fixture.good_token("prod");
     fixture.aws.outage(&Fault::Status(500));
-    assert!(fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).is_err());
+    assert!(fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).is_err());
     fixture.good_token("prod");
 }
 
@@ -209,7 +212,7 @@ fn config_change_affects_only_what_it_changes() {
     fixture.clock.advance(Duration::from_secs(1));
     fixture.configure(&two("second").replace("region", "regoin"));
     assert_eq!(fixture.good_token("prod").token(), kept.token());
-    let problem = fixture.agent.status().config.problem.unwrap();
+    let problem = fixture.agent.status.status().config.problem.unwrap();
     assert_eq!(problem.since.to_string(), "2026-01-02T03:04:06Z");
     assert!(problem.error.message.contains("regoin"), "{problem:?}");
 }

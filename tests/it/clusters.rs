@@ -6,7 +6,7 @@ use rolecall_protocol::{ErrorCode, ProbedCluster};
 use crate::fixture::{Fixture, PROD, REGION, ROLE};
 
 fn probe(fixture: &Fixture, text: &str) -> rolecall_protocol::Probed {
-    fixture.block_on(fixture.agent.probe(&"prod".parse().unwrap(), text.to_owned())).unwrap()
+    fixture.block_on(fixture.agent.probe.probe(&"prod".parse().unwrap(), text.to_owned())).unwrap()
 }
 
 #[test]

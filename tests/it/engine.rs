@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use rolecall_protocol::{ErrorClass, ErrorCode};
-use rolecalld::agent::AgentError;
+use rolecalld::services::AgentError;
 
 use crate::simulation::{Mood, Simulation, profiles};
 
@@ -82,7 +82,7 @@ async fn thousand_callers_of_200_roles_respect_rate_limit() {
     let served = answers.iter().filter(|answer| matches!(answer, Ok(Ok(())))).count();
     assert!(answers.iter().all(|answer| !matches!(answer, Ok(Err(_)))), "no caller gets an error");
     assert!(served >= 5 * 60, "{served}: twenty roles at once, and five a second for nine seconds");
-    assert!(simulation.agent.waiting() > 0, "waiting callers are reported");
+    assert!(simulation.agent.waiting_sts_calls() > 0, "waiting callers are reported");
     tokio::time::sleep(MINUTE).await;
     for n in 0..200 {
         let issued = simulation.token(&format!("p{n}")).await;
@@ -142,7 +142,7 @@ async fn caller_has_priority_over_renewals() {
     futures(200, |n| ask(&simulation, n)).await;
     tokio::time::sleep(MINUTE).await;
     simulation.laptop.sleep(3 * HOUR);
-    simulation.agent.machine_changed();
+    simulation.agent.recovery.system_changed();
     // 200 renewals take 40 s. During them:
     tokio::time::sleep(20 * SECOND).await;
     simulation.configure(&profiles(201, ""));
@@ -206,7 +206,7 @@ async fn failing_endpoint_gets_one_probe_at_a_time() {
     assert!(simulation.sts.count() < 10, "{} calls", simulation.sts.count());
     // As after a change of the network. Otherwise the circuit breaker closes within 10 s.
     simulation.sts.set(Mood::Well);
-    simulation.agent.machine_changed();
+    simulation.agent.recovery.system_changed();
     let issued = simulation.token("p7").await;
     simulation.good(issued);
 }
@@ -259,7 +259,7 @@ async fn denial_ttl_grows_and_ends_with_its_profile() {
     }
     let calls = simulation.sts.count();
     assert!((10..=15).contains(&calls), "{calls}: after 5, 10, 20, 40 and then every 60 s");
-    let status = simulation.agent.status().profiles[0].problem.clone().unwrap();
+    let status = simulation.agent.status.status().profiles[0].problem.clone().unwrap();
     assert_eq!(status.class, ErrorClass::Change);
     simulation.sts.set(Mood::Well);
     assert!(simulation.token("p0").await.is_err(), "still remembered");
@@ -272,7 +272,7 @@ async fn denial_ttl_grows_and_ends_with_its_profile() {
 
 pub(crate) async fn ask(simulation: &Simulation, n: usize) -> Result<(), AgentError> {
     let name = format!("p{n}").parse().unwrap();
-    simulation.agent.token(&name, b"", None).await.map(drop)
+    simulation.agent.token.token(&name, b"", None).await.map(drop)
 }
 
 pub(crate) async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn(usize) -> F) -> Vec<T> {

@@ -89,15 +89,15 @@ impl Model {
             }
             Step::Refresh(n) => {
                 let name = name(*n).parse().unwrap();
-                drop(tokio::time::timeout(crate::simulation::CALLER, simulation.agent.refresh(&name)).await);
+                drop(tokio::time::timeout(crate::simulation::CALLER, simulation.agent.refresh.refresh(&name)).await);
             }
             Step::Configure(n) => {
                 self.versions[*n] += 1;
                 self.served[*n] = None;
                 simulation.configure(&configuration(self.versions));
             }
-            Step::Login => simulation.agent.sources_changed(),
-            Step::Network => simulation.agent.machine_changed(),
+            Step::Login => simulation.agent.recovery.sources_changed(),
+            Step::Network => simulation.agent.recovery.system_changed(),
         }
     }
 

@@ -71,7 +71,7 @@ fn fixed_trust_policy_works_after_ttl_or_refresh() {
     fixture.token_error("prod", 1);
     fixture.clock.advance(std::time::Duration::from_secs(5));
     fixture.token_error("prod", 1);
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     fixture.good_token("prod");
 }
 
@@ -88,7 +88,7 @@ fn status_reports_problem_and_start_time() {
     assert_eq!(profile["problem"]["since"], "2026-01-02T03:04:05Z");
     fixture.clock.advance(std::time::Duration::from_secs(5));
     fixture.good_token("prod");
-    let profile = &fixture.agent.status().profiles[0];
+    let profile = &fixture.agent.status.status().profiles[0];
     assert!(profile.problem.is_none());
     assert_eq!(profile.session.as_ref().unwrap().expires.unwrap().to_string(), "2026-01-02T04:04:10Z");
 }

@@ -9,10 +9,11 @@ use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
 use rolecall_core::clock::{Clock as DaemonClock, ClockSource};
 use rolecall_core::profile::LocalUser;
 use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
-use rolecalld::agent::{About, Agent};
+use rolecalld::agent::Agent;
 use rolecalld::renew::Renewer;
 use rolecalld::server::serve;
-use rolecalld::server::socket::{self, Claim};
+use rolecalld::server::socket::{self, SocketClaim};
+use rolecalld::services::status::About;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,7 @@ pub(crate) struct Fixture {
     pub(crate) renewer: Renewer,
     stop: CancellationToken,
     runtime: Option<Runtime>,
-    _claim: Claim,
+    _claim: SocketClaim,
 }
 
 impl Fixture {
@@ -74,7 +75,7 @@ impl Fixture {
             let following = stop.clone();
             runtime.spawn(async move { follower.follow(following).await });
             runtime.spawn(serve(listener, Arc::clone(&agent), stop.clone()));
-            agent.keep_warm(stop.clone()).clone()
+            agent.renewal.start(stop.clone()).clone()
         };
         Self { clock, aws, api, user, sandbox, agent, renewer, stop, runtime: Some(runtime), _claim: bound.claim }
     }
@@ -89,7 +90,7 @@ impl Fixture {
     /// Replaces the configuration, and reloads it.
     pub(crate) fn configure(&self, text: &str) {
         write_config(&self.sandbox, text);
-        self.agent.reload();
+        self.agent.config.reload();
     }
 
     /// Returns the command `rolecall token NAME`, run by a process that ends after it, as kubectl does.

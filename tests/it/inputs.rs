@@ -18,7 +18,7 @@ fn configured_endpoints_override_aws_files_without_restart() {
     fixture.token_error("prod", 1);
     fixture.configure(&format!("{PROD}{}", endpoints(&fixture.aws.endpoint())));
     fixture.good_token("prod");
-    let cluster = fixture.block_on(fixture.agent.cluster(&"prod".parse().unwrap())).unwrap();
+    let cluster = fixture.block_on(fixture.agent.cluster.cluster(&"prod".parse().unwrap())).unwrap();
     assert_eq!(cluster.name.as_str(), "prod");
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::DescribeCluster)), (1, 1));
     // A session from another STS is not served.
@@ -58,7 +58,7 @@ fn probe_uses_endpoints_of_the_given_config() {
     let fixture = Fixture::new();
     let probe = |url: &str| {
         let text = format!("{PROD}{}", endpoints(url));
-        fixture.block_on(fixture.agent.probe(&"prod".parse().unwrap(), text))
+        fixture.block_on(fixture.agent.probe.probe(&"prod".parse().unwrap(), text))
     };
     assert!(probe(NOWHERE).is_err());
     fixture.good_token("prod");
@@ -110,7 +110,7 @@ fn proxy_reaches_aws_and_hides_its_password() {
     fixture.configure(&with(&format!("http://dev:hunter2%21@{}", proxy.addr()), ""));
     fixture.good_token("prod");
     let name = "prod".parse().unwrap();
-    fixture.block_on(fixture.agent.cluster(&name)).unwrap();
+    fixture.block_on(fixture.agent.cluster.cluster(&name)).unwrap();
     let asked = proxy.targets();
     assert!(asked.iter().all(|target| [format!("{sts}:443"), format!("{eks}:443")].contains(target)), "{asked:?}");
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::DescribeCluster)), (1, 1));
@@ -235,7 +235,7 @@ fn profile_sts_endpoint_keeps_standard_token_host() {
     let url = url_of(fixture.good_token("prod").token());
     assert!(url.starts_with("https://sts-fips.eu-west-1.api.aws/?Action=GetCallerIdentity"), "{url}");
     assert!(fixture.aws.log_of(Op::AssumeRole)[0].host.starts_with("localhost:"));
-    let details = fixture.agent.details(&"prod".parse().unwrap()).unwrap();
+    let details = fixture.agent.status.profile(&"prod".parse().unwrap()).unwrap();
     assert_eq!(details.inputs.sts_endpoint, Some(own));
     assert!(details.inputs.fips && details.inputs.dual_stack);
 }
@@ -260,14 +260,14 @@ fn session_name_may_be_the_source_session_name() {
     };
     assert_eq!(names(0), ["prod-dev", "prod-dev"], "the session name of the source, not of the hub");
     assert_eq!(fixture.aws.calls(Op::GetCallerIdentity), 1);
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!((names(2).len(), fixture.aws.calls(Op::GetCallerIdentity)), (2, 1), "the principal is remembered");
     // Other credentials belong to another principal.
     let other = fixture.aws.add_user("111122223333", "ops");
     fixture.aws.update_role(HUB, |role| role.trusts(&other.arn));
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(names(4), ["prod-ops", "prod-ops"]);
-    let shown = fixture.agent.details(&"prod".parse().unwrap()).unwrap().session_name;
+    let shown = fixture.agent.status.profile(&"prod".parse().unwrap()).unwrap().session_name;
     assert_eq!(shown.as_deref(), Some("prod-{source_session}"));
 }

@@ -37,7 +37,7 @@ impl Fixture {
     fn steps(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
         self.block_on(async {
-            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, sender).await;
+            self.agent.login.login(source.parse().unwrap(), request, sender).await;
             let mut steps = Vec::new();
             while let Some(step) = receiver.recv().await {
                 steps.push(step);
@@ -124,12 +124,12 @@ fn mfa_session_longer_than_an_hour_needs_its_own_code() {
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("other");
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
-    let details = fixture.agent.details(&"prod".parse().unwrap()).unwrap();
+    let details = fixture.agent.status.profile(&"prod".parse().unwrap()).unwrap();
     assert!(details.mfa.is_some_and(|mfa| mfa.in_assume_role && mfa.seconds == 12 * 3600));
     // The session is still served seven hours later, without another prompt.
     fixture.clock.advance(7 * HOUR);
     fixture.good_token("prod");
-    assert!(fixture.agent.status().profiles.iter().all(|profile| profile.problem.is_none()));
+    assert!(fixture.agent.status.status().profiles.iter().all(|profile| profile.problem.is_none()));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn mfa_command_runs_again_after_a_used_code() {
     fixture.configure(&PROD.replace("[profiles.prod]", &mfa));
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
-    let status = fixture.agent.status();
+    let status = fixture.agent.status.status();
     assert!(status.sources[0].login.as_ref().unwrap().renews);
     std::fs::write(&code, "no code").unwrap();
     fixture.clock.advance(13 * HOUR);
@@ -202,7 +202,7 @@ fn mfa_device_of_aws_profile_is_shared() {
     assert_eq!(roles, [ROLE, BEHIND, OTHER]);
     // A change of other sections in AWS's files or of the configuration does not end it.
     fixture.sandbox.append_aws_config("[profile more]\nregion = eu-west-1\n");
-    fixture.agent.sources_changed();
+    fixture.agent.recovery.sources_changed();
     fixture.configure(&format!("{text}keep_warm = \"1h\"\n"));
     fixture.clock.advance(HOUR);
     fixture.good_token("prod");
@@ -211,7 +211,7 @@ fn mfa_device_of_aws_profile_is_shared() {
     // A change of its access key does.
     let other = fixture.aws.add_user_key(&fixture.user.arn);
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
-    fixture.agent.sources_changed();
+    fixture.agent.recovery.sources_changed();
     fixture.clock.advance(HOUR);
     assert!(fixture.token_error("prod", 5).contains("needs an MFA code"));
 }
@@ -224,7 +224,7 @@ fn mfa_needed_500_callers_make_no_call() {
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
         for _ in 0..500 {
-            let refused = fixture.agent.token(&name, b"", None).await.unwrap_err();
+            let refused = fixture.agent.token.token(&name, b"", None).await.unwrap_err();
             assert_eq!(refused.0.code.exit_code(), 5);
         }
     });
@@ -254,7 +254,7 @@ fn mfa_refresh_needs_no_code_but_new_login_does() {
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
-    fixture.block_on(fixture.agent.refresh(&name)).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&name)).unwrap();
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::GetSessionToken)), (2, 1));
     let renew =
         |code: Option<String>| LoginRequest { code: code.map(Secret::new), renew: true, ..LoginRequest::default() };
@@ -277,7 +277,7 @@ fn mfa_role_session_is_renewed_by_command_before_expiry() {
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 0, "each role needs its own code");
     fixture.clock.advance(6 * HOUR);
-    let refused = fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap_err();
+    let refused = fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap_err();
     assert_eq!(refused.0.code.exit_code(), 5);
     fixture.good_token("prod");
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
@@ -345,7 +345,7 @@ fn mfa_session_of_replaced_access_key_is_not_used() {
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
     std::fs::write(&code, "no code").unwrap();
     let _inside = fixture.runtime();
-    fixture.agent.sources_changed();
+    fixture.agent.recovery.sources_changed();
     let refused =
         rolecall_harness::within(Duration::from_secs(20), || (fixture.token("prod").code() != Some(0)).then_some(()));
     assert!(refused.is_some(), "the first person's session is used on");
@@ -376,7 +376,7 @@ fn mfa_logout_drops_all_dependent_sessions() {
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
-    let out = fixture.block_on(fixture.agent.logout(&"work".parse().unwrap())).unwrap();
+    let out = fixture.block_on(fixture.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!((out.sessions, out.revoked, out.problem), (3, None, None));
     fixture.token_error("prod", 5);
 }

@@ -31,7 +31,7 @@ fn ten_thousand_profiles_are_served() {
     let fixture = Fixture::new();
     fixture.configure(&many());
     fixture.good_token("team-9999");
-    let status = fixture.agent.status();
+    let status = fixture.agent.status.status();
     assert!(status.config.problem.is_none(), "{:?}", status.config.problem);
     assert_eq!(status.profiles.len(), PROFILES);
     // One profile among many still has its own result, and an unknown name is reported.
@@ -58,7 +58,7 @@ fn role_chain_of_a_thousand_steps_is_rejected() {
     let fixture = Fixture::new();
     let via = vec!["\"arn:aws:iam::999988887777:role/hub\""; 1000].join(", ");
     fixture.configure(&format!("{PROD}via = [{via}]\n"));
-    let problem = fixture.agent.status().config.problem.unwrap().error.message;
+    let problem = fixture.agent.status.status().config.problem.unwrap().error.message;
     assert!(problem.ends_with("profiles.prod.via: makes 1001 roles in all, the limit is 5"), "{problem}");
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the last valid configuration is in force");

@@ -27,7 +27,7 @@ impl Fixture {
     fn steps_of(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (sender, mut receiver) = mpsc::channel(64);
         self.block_on(async {
-            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, sender).await;
+            self.agent.login.login(source.parse().unwrap(), request, sender).await;
             let mut steps = Vec::new();
             while let Some(step) = receiver.recv().await {
                 steps.push(step);
@@ -129,7 +129,7 @@ fn identity_center_session_is_renewed_from_valid_login() {
     fixture.clock.advance(2 * HOUR);
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
-        let all = (0..50).map(|_| fixture.agent.token(&name, b"", None));
+        let all = (0..50).map(|_| fixture.agent.token.token(&name, b"", None));
         for token in futures_util::future::join_all(all).await {
             token.unwrap();
         }
@@ -146,19 +146,18 @@ fn revoked_login_is_one_attempt_for_500_callers() {
     let before = (fixture.aws.calls(Op::CreateToken), fixture.aws.calls(Op::StartDeviceAuthorization));
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
-        let all = (0..500).map(|_| fixture.agent.token(&name, b"", None));
+        let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", None));
         for token in futures_util::future::join_all(all).await {
             assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
         }
     });
     assert!(fixture.aws.calls(Op::CreateToken) - before.0 <= 1);
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), before.1, "only the user starts a login");
-    assert_eq!(fixture.agent.status().profiles[0].state, ProfileState::LoginNeeded);
+    assert_eq!(fixture.agent.status.status().profiles[0].state, ProfileState::LoginNeeded);
     // 500 concurrent logins share one login.
     let logins = (0..500).map(|_| async {
         let (sender, mut receiver) = mpsc::channel(64);
-        let login =
-            std::sync::Arc::clone(&fixture.agent).login("work".parse().unwrap(), LoginRequest::default(), sender);
+        let login = fixture.agent.login.login("work".parse().unwrap(), LoginRequest::default(), sender);
         let reading = async {
             let mut last = None;
             while let Some(step) = receiver.recv().await {
@@ -241,13 +240,13 @@ fn logout_ends_shared_login_and_in_flight_loads() {
     fixture.steps_of("work", LoginRequest::default());
     fixture.assert_accepted("prod");
     fixture.assert_accepted("audit");
-    let out = fixture.block_on(fixture.agent.logout(&"work".parse().unwrap())).unwrap();
+    let out = fixture.block_on(fixture.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!((out.sessions, out.revoked, out.problem), (4, Some(true), None));
     fixture.token_error("prod", 5);
     fixture.token_error("audit", 5);
     assert!(center.secrets().iter().all(|secret| !grep(&fixture.sandbox.home().join(".aws"), secret)));
     // A second logout is no error.
-    let out = fixture.block_on(fixture.agent.logout(&"work".parse().unwrap())).unwrap();
+    let out = fixture.block_on(fixture.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!(out.sessions, 0);
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rolecall_harness::Sso;
 use rolecall_protocol::{LockRequest, LoginRequest, LoginStep, Secret, UnlockRequest};
-use rolecalld::agent::Locker;
 use rolecalld::desktop_notifications::{Notification, Shown};
+use rolecalld::services::lock::Locker;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ impl<'a> Desktop<'a> {
                     drop(sender.send(notification));
                     ready(Shown::Yes)
                 };
-                agent.warn(CancellationToken::new(), show).await;
+                agent.login_expiry.notify(CancellationToken::new(), show).await;
             }));
         });
         Self { fixture, center: fixture.aws.sso(), shown, config: config.to_owned() }
@@ -81,7 +81,7 @@ impl<'a> Desktop<'a> {
     /// Advances the clock and lets the daemon check it.
     fn later(&self, time: Duration) {
         self.fixture.clock.advance(time);
-        self.fixture.agent.machine_changed();
+        self.fixture.agent.recovery.system_changed();
     }
 
     fn log_in(&self, code: Option<String>) {
@@ -89,7 +89,7 @@ impl<'a> Desktop<'a> {
         let request = LoginRequest { code, ..LoginRequest::default() };
         let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
         let last = self.fixture.block_on(async {
-            Arc::clone(&self.fixture.agent).login("work".parse().unwrap(), request, sender).await;
+            self.fixture.agent.login.login("work".parse().unwrap(), request, sender).await;
             let mut last = None;
             while let Some(step) = receiver.recv().await {
                 last = Some(step);
@@ -100,7 +100,7 @@ impl<'a> Desktop<'a> {
     }
 
     fn warning(&self) -> Option<String> {
-        let status = self.fixture.agent.status();
+        let status = self.fixture.agent.status.status();
         let source = status.sources.iter().find(|source| source.name.as_str() == "work").unwrap();
         source.warning.as_ref().map(ToString::to_string)
     }
@@ -139,8 +139,8 @@ fn mfa_expiry_is_notified_before_and_after() {
     fixture.good_token("prod");
     assert_eq!(desktop.warning(), None);
     desktop.later(47 * MINUTE);
-    desktop.shows("Login ends in 13 min: source work");
-    let said = "source \"work\": its login ends in 13 min. Run: rolecall login work --renew";
+    desktop.shows("Login expires in 13 min: source work");
+    let said = "source \"work\": login expires in 13 min. Run: rolecall login work --renew";
     assert_eq!(desktop.warning().as_deref(), Some(said));
     // The valid session still signs tokens, although it cannot be renewed.
     fixture.good_token("prod");
@@ -164,10 +164,10 @@ fn mfa_expiry_of_single_role_is_notified() {
     let code = fixture.aws.mfa_code(&serial);
     let request = LoginRequest { code: Some(Secret::new(code)), ..LoginRequest::default() };
     let (sender, _told) = tokio::sync::mpsc::channel(16);
-    fixture.block_on(Arc::clone(&fixture.agent).login("work".parse().unwrap(), request, sender));
+    fixture.block_on(fixture.agent.login.login("work".parse().unwrap(), request, sender));
     fixture.good_token("prod");
     desktop.later(230 * MINUTE);
-    desktop.shows("Login ends in 10 min: source work");
+    desktop.shows("Login expires in 10 min: source work");
     assert!(desktop.warning().is_some());
     desktop.assert_no_more();
 }
@@ -184,13 +184,13 @@ fn login_with_failed_renewal_is_notified_before_and_after() {
     center.revoke_refresh();
     desktop.later(58 * MINUTE);
     fixture.good_token("prod");
-    desktop.shows("Login ends in 2 min: source work");
+    desktop.shows("Login expires in 2 min: source work");
     desktop.later(2 * HOUR);
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     // Waking up clears the failure. The next load fails again, which causes no second notification.
     for _ in 0..3 {
         desktop.later(5 * MINUTE);
-        fixture.agent.sources_changed();
+        fixture.agent.recovery.sources_changed();
         fixture.token_error("prod", 5);
     }
     desktop.log_in(None);
@@ -214,7 +214,7 @@ fn login_needed_500_callers_cause_one_notification() {
     let name = "prod".parse().unwrap();
     let crowd = || {
         fixture.block_on(async {
-            let all = (0..500).map(|_| fixture.agent.token(&name, b"", None));
+            let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", None));
             for token in futures_util::future::join_all(all).await {
                 assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
             }
@@ -247,12 +247,12 @@ fn locked_agent_sends_no_notification() {
     fixture.good_token("prod");
     let passphrase = || Some("correct horse".to_owned().into());
     let lock = LockRequest { passphrase: passphrase(), ..LockRequest::default() };
-    fixture.block_on(fixture.agent.lock(lock, Locker::default())).unwrap();
+    fixture.block_on(fixture.agent.lock.lock(lock, Locker::default())).unwrap();
     desktop.later(12 * HOUR);
     fixture.token_error("prod", 5);
     assert!(desktop.shown.is_empty());
     let unlock = UnlockRequest { passphrase: passphrase().unwrap() };
-    fixture.block_on(fixture.agent.unlock(unlock, Locker::default())).unwrap();
+    fixture.block_on(fixture.agent.lock.unlock(unlock, Locker::default())).unwrap();
     // The profile is not used after this.
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.assert_no_more();

@@ -48,7 +48,7 @@ fn keys_put_rejected_by_aws_stores_nothing() {
     let key = &desktop.key;
     let wrong = AccessKey { secret: "x".repeat(40), ..key.clone() };
     let line = error_line(&desktop.put("glass", &wrong, &[]), 1);
-    assert!(line.contains("AWS does not take them") && line.contains("Nothing was put into the keyring"), "{line}");
+    assert!(line.contains("AWS rejects it") && line.contains("Nothing was stored"), "{line}");
     let session = desktop.fixture.aws.session(ROLE, "dev", Duration::from_hours(1));
     let line = error_line(&desktop.put("glass", &session, &[]), 1);
     assert!(line.contains("temporary"), "{line}");
@@ -113,7 +113,7 @@ fn keys_rotate_with_locked_keyring_deletes_the_new_key() {
         desktop.bus.lock();
         gate.open();
         let line = error_line(&rotation.join().unwrap(), 1);
-        assert!(line.contains("locked") && line.contains("deleted again"), "{line}");
+        assert!(line.contains("locked") && line.contains("the new one was deleted"), "{line}");
     });
     assert_eq!(desktop.fixture.aws.access_key_ids(&key.arn), [key.id.as_str()]);
 }
@@ -133,7 +133,7 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
         desktop.fixture.aws.wait_for_calls(Op::CreateAccessKey, 1, HANG_GUARD);
         let line = error_line(&desktop.run(&["agent", "restart"], ""), 1);
-        assert!(line.contains("keys are being changed at this moment: \"glass\""), "{line}");
+        assert!(line.contains("access key \"glass\" is being changed"), "{line}");
         gate.open();
         rotation.join().unwrap().assert_ok();
     });
@@ -148,7 +148,7 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
         desktop.fixture.aws.wait_for_calls(Op::GetCallerIdentity, asked + 1, HANG_GUARD);
         desktop.run(&["agent", "stop"], "").assert_ok();
-        daemon.wait_stderr("The agent ends while these keys are being changed", HANG_GUARD);
+        daemon.wait_stderr("agent stopped during a change of an access key", HANG_GUARD);
         daemon.wait_stderr("key=glass", HANG_GUARD);
         assert!(rotation.join().unwrap().stdout.is_empty());
     });

@@ -105,7 +105,7 @@ fn notification_without_session_bus_logs_debug_only() {
         assert!(error_line(&fixture.token(), 5).contains("needs a code"));
     }
     // The message has the level DEBUG.
-    daemon.wait_stderr("No desktop to notify on", HANG_GUARD);
+    daemon.wait_stderr("desktop notification failed", HANG_GUARD);
     fixture.rolecall(&["token", "good"]).assert_ok();
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     let usual = fixture.rolecall(&["token", "prod"]);
@@ -130,7 +130,7 @@ fn notification_service_hanging_delays_no_request() {
     for _ in 0..10 {
         desktop.run(&["token", "good"], "").assert_ok();
     }
-    daemon.wait_stderr("it does not answer", HANG_GUARD);
+    daemon.wait_stderr("the desktop does not answer", HANG_GUARD);
     desktop.assert_login_needed("zz");
     desktop.run(&["status"], "").assert_ok();
     desktop.run(&["agent", "stop"], "").assert_ok();

@@ -12,7 +12,9 @@ use rolecall_aws::http;
 use rolecall_core::clock::{Clock, ClockSource};
 use rolecall_core::profile::LocalUser;
 use rolecall_protocol::ProfileName;
-use rolecalld::agent::{About, Agent, AgentError};
+use rolecalld::agent::Agent;
+use rolecalld::services::AgentError;
+use rolecalld::services::status::About;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -97,20 +99,20 @@ impl Simulation {
         let about = About { socket: String::new(), log: None, restarts: 0 };
         let agent = Agent::new(path, Aws::with_client(files, clock.clone(), client), person, about);
         let stop = CancellationToken::new();
-        agent.keep_warm(stop.clone());
+        agent.renewal.start(stop.clone());
         Self { laptop, sts, agent, clock, folder, stop }
     }
 
     /// Replaces the configuration.
     pub(crate) fn configure(&self, config: &str) {
         std::fs::write(self.folder.path().join("config.toml"), config).unwrap();
-        self.agent.reload();
+        self.agent.config.reload();
     }
 
     /// Requests a token as kubectl does. Panics without a response within [`CALLER`].
     pub(crate) async fn token(&self, name: &str) -> Result<Issued, AgentError> {
         let name: ProfileName = name.parse().unwrap();
-        let answer = tokio::time::timeout(CALLER, self.agent.token(&name, b"", None)).await;
+        let answer = tokio::time::timeout(CALLER, self.agent.token.token(&name, b"", None)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{name}: no answer in {CALLER:?}"))?;
         Ok(self.sts.read(answer.expose()))
     }
