@@ -29,7 +29,9 @@ pub struct RoleChainParts {
     pub settings: Option<Box<str>>,
     /// The region of STS.
     pub region: Region,
-    /// The roles to assume, in order.
+    /// The roles to assume, in order. The snapshot of a restart keeps the field's first name, so that an upgrade keeps the
+    /// sessions.
+    #[serde(rename = "hops")]
     pub steps: Vec<RoleStep>,
 }
 
@@ -150,5 +152,23 @@ impl RoleChain {
             return self.clone();
         }
         Self::new(self.source.clone(), self.region.clone(), self.steps.iter().take(steps).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 0.1.0 writes it into the snapshot of a restart.
+    #[test]
+    fn role_chain_of_earlier_snapshot_is_read_and_written_unchanged() {
+        let text = concat!(
+            r#"{"source":{"kind":{"AwsProfile":"work"},"mfa":null},"settings":null,"region":"eu-west-1","#,
+            r#""hops":[{"role":"arn:aws:iam::111122223333:role/developers","session_name":"dev@laptop","#,
+            r#""external_id":null,"duration":{"secs":3600,"nanos":0},"inputs":null}]}"#,
+        );
+        let chain: RoleChain = serde_json::from_str(text).unwrap();
+        assert_eq!(chain.steps.len(), 1);
+        assert_eq!(serde_json::to_string(&chain).unwrap(), text);
     }
 }
