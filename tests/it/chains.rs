@@ -147,7 +147,7 @@ fn credential_process_stderr_and_expired_keys_are_rejected() {
     );
     let over = r#"{"Version":1,"AccessKeyId":"AKIAX","SecretAccessKey":"s","SessionToken":"t","Expiration":"2020-01-01T00:00:00Z"}"#;
     let line = ask(&format!("echo '{over}'\n"));
-    assert!(line.contains("gave credentials that are over already"), "{line}");
+    assert!(line.contains("gave expired credentials"), "{line}");
 }
 
 #[test]

@@ -180,7 +180,7 @@ impl LoginAttempt<'_> {
     async fn resolve(&mut self, chain: &RoleChain, problem: &SessionError) -> StepResult {
         let service = self.service;
         match problem {
-            SessionError::Code(MfaError::Needed { serial, chain: mfa_chain, .. }) => match self.request.code.take() {
+            SessionError::Mfa(MfaError::Needed { serial, chain: mfa_chain, .. }) => match self.request.code.take() {
                 Some(code) => {
                     service.sessions.offer_mfa_code(mfa_chain, code);
                     (self.used_code, self.changed) = (true, true);
@@ -188,7 +188,7 @@ impl LoginAttempt<'_> {
                 }
                 None => StepResult::end(LoginStep::MfaCode { serial: serial.clone(), refused: None }),
             },
-            SessionError::Code(MfaError::Refused { serial, chain: mfa_chain, .. }) => {
+            SessionError::Mfa(MfaError::Refused { serial, chain: mfa_chain, .. }) => {
                 // The wrong code concerns this login alone: other callers are to learn that a code is needed.
                 service.sessions.clear_failures(chain);
                 drop(service.sessions.get(mfa_chain, Freshness::Refresh).await);

@@ -126,7 +126,7 @@ impl SourceLogins {
     fn waits_for_code(&self, profile: &Profile) -> bool {
         let known = self.sessions.peek(&profile.chain);
         let is_usable = known.session.is_some_and(|session| session.is_usable(self.clock.now()));
-        let needs_code = known.last_failure.is_some_and(|failure| matches!(*failure.error, SessionError::Code(_)));
+        let needs_code = known.last_failure.is_some_and(|failure| matches!(*failure.error, SessionError::Mfa(_)));
         needs_code || !is_usable && self.activity.last_used(&profile.name).is_some()
     }
 }
