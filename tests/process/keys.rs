@@ -39,7 +39,7 @@ fn keys_put_list_rotate_forget_succeed() {
     said.assert_ok();
     assert!(said.stderr.contains("source glass uses them"), "{said}");
     assert_eq!(desktop.bus.lookup(&item("glass")), None);
-    desktop.assert_fails(&["forget", "glass", "--yes"], "there are no keys of that name");
+    desktop.assert_fails(&["forget", "glass", "--yes"], "the OS keyring has no access key of that name");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn keys_put_rejected_by_aws_stores_nothing() {
     let before = desktop.fixture.aws.calls(Op::GetCallerIdentity);
     desktop.fixture.aws.fault(Op::GetCallerIdentity, Fault::Html.forever());
     let line = error_line(&desktop.put("glass", key, &[]), 1);
-    assert!(line.contains("is not STS"), "{line}");
+    assert!(line.contains("invalid response from STS"), "{line}");
     assert_eq!(desktop.fixture.aws.calls(Op::GetCallerIdentity), before + 1);
 }
 
@@ -90,7 +90,7 @@ fn keys_rotate_failure_leaves_usable_keys() {
     said.assert_code(1);
     assert!(said.stdout.contains("is still there at AWS"), "{said}");
     assert!(
-        said.stderr.contains("was not deleted at AWS") && said.stderr.contains("delete the old one in IAM"),
+        said.stderr.contains("was not deleted at AWS") && said.stderr.contains("Delete the old one in IAM"),
         "{said}"
     );
     let both = desktop.fixture.aws.access_key_ids(&key.arn);

@@ -17,7 +17,7 @@ fn daemon_started_by_token_uses_private_modes() {
     assert_eq!((mode(fixture.socket().parent().unwrap()), mode(&fixture.socket())), (0o700, 0o600));
     let log = fixture.sandbox.state_home().join("rolecall/daemon.log");
     assert_eq!(mode(&log), 0o600);
-    assert!(fs::read_to_string(log).unwrap().contains("Serving"));
+    assert!(fs::read_to_string(log).unwrap().contains("daemon started"));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn daemon_terminated_finishes_open_requests() {
         let caller = scope.spawn(|| fixture.token());
         fixture.aws.wait_for_calls(Op::AssumeRole, 1, HANG_GUARD);
         daemon.terminate();
-        daemon.wait_stderr("Stopping", HANG_GUARD);
+        daemon.wait_stderr("daemon stopping", HANG_GUARD);
         gate.open();
         caller.join().unwrap().assert_ok();
     });

@@ -141,10 +141,10 @@ impl LockService {
         }
         match why {
             AutoLockReason::Idle(limit) => {
-                tracing::info!(idle_minutes = limit.as_secs() / 60, "agent locked automatically")
+                tracing::info!(idle_minutes = limit.as_secs() / 60, "agent locked automatically");
             }
             AutoLockReason::Max(limit) => {
-                tracing::info!(max_minutes = limit.as_secs() / 60, "agent locked automatically")
+                tracing::info!(max_minutes = limit.as_secs() / 60, "agent locked automatically");
             }
         }
         let lock = self.lock.clone();
