@@ -26,14 +26,14 @@ pub(crate) fn run(wanted: &Show, context: &Context) -> Result<(), CliError> {
         return output::print_json(&daemon.call_json::<serde_json::Value>(&endpoint, b"")?);
     }
     let details: ProfileDetails = daemon.call_json(&endpoint, b"")?;
-    // It adds to the answer; without it there is one all the same.
+    // Optional: without the status, the login of the source is not shown.
     let all = daemon.call_json::<Status>(&Endpoint::Status, b"").ok();
     let source = all.and_then(|all| all.sources.into_iter().find(|source| source.name == details.status.source));
     let context_file = context_of(&wanted.name);
     output::print(&render(&details, source.as_ref(), context_file.as_deref(), clock::now(), &context.zone))
 }
 
-/// Where the profile's context is. A kubeconfig that cannot be read is not what was asked about.
+/// The kubeconfig file of the profile's context. `None` if there is none, or if the file cannot be read.
 fn context_of(name: &ProfileName) -> Option<String> {
     let found = kubeconfig::find(&files(None).ok()?, name.as_str()).ok()??;
     let current = if found.is_current { ", the current one" } else { "" };
@@ -91,14 +91,14 @@ fn render(
     format!("{}\n{}", status.name.bold(), body.collect::<String>())
 }
 
-/// The login that the source depends on, and what to run where it is over or nearly. Of codes it is said how they are used.
+/// The login of the source, with the command to run if it has expired or soon expires.
 fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, zone: &TimeZone) -> Option<String> {
     let problems = [status.problem.as_ref(), source.and_then(|source| source.problem.as_ref())];
     let is_needed = problems.into_iter().flatten().any(waits_for_login);
     let login = source.and_then(|source| source.login.as_ref());
     let LoginSummary { words, urgency } = LoginSummary::of(login, is_needed, || status.session.is_some(), now, zone)?;
     Some(match urgency.command(&status.source) {
-        // The problem says so, too.
+        // The problem has the command too.
         Some(command) if status.problem.as_ref().is_none_or(|problem| !waits_for_login(problem)) => {
             format!("{words}. Run: {command}")
         }
@@ -106,7 +106,7 @@ fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, 
     })
 }
 
-/// How codes of the device are used, and why so.
+/// The MFA device, and how its codes are used.
 fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
     let length = format_time::duration(SignedDuration::from_secs(i64::try_from(mfa.seconds).unwrap_or(i64::MAX)));
     let use_of = if mfa.in_assume_role {
@@ -120,7 +120,7 @@ fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
     format!("{}: {use_of}{by}", sanitize_for_terminal(mfa.serial.as_str()))
 }
 
-/// What else AssumeRole is given.
+/// The optional inputs of AssumeRole.
 fn inputs_lines(inputs: &ProfileInputs) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     lines.extend(inputs.source_identity.iter().map(|name| ("source identity", sanitize_for_terminal(name))));
@@ -163,7 +163,7 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
     lines
 }
 
-/// What is wrong, what it needs to end, and when it is tried again.
+/// The problem, what ends it, and when the daemon tries again.
 fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String)> {
     let said = format!("{} ({})", problem.error.clone().sanitized(), format_time::ago(now, problem.since));
     let needs = needs(problem).map(|needs| ("needs", needs.to_owned()));
@@ -171,8 +171,7 @@ fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String
     [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
 }
 
-/// How long a session is to last, and whether it can: AWS limits some roles beforehand and cuts others short. Without a
-/// role there is no duration.
+/// The configured duration of a session, and the limit of AWS if that is shorter.
 fn duration(details: &ProfileDetails) -> String {
     let length_of = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     let (wanted, limit) = (length_of(details.duration_seconds), details.limit_seconds.map(length_of));
@@ -191,7 +190,7 @@ fn duration(details: &ProfileDetails) -> String {
     }
 }
 
-/// What an error needs in order to end, in words; `None` where that is not known.
+/// What ends a problem; `None` if unknown.
 fn needs(problem: &Problem) -> Option<&'static str> {
     match problem.class {
         ErrorClass::Retry if problem.retry.is_some() => Some("only time: it is retried automatically"),
@@ -203,7 +202,7 @@ fn needs(problem: &Problem) -> Option<&'static str> {
     }
 }
 
-/// A state in words.
+/// The state of a profile as text.
 fn state(status: &ProfileStatus, needs_login: bool) -> &'static str {
     match status.state {
         ProfileState::Unused => format_time::unused_session(status.last_used, needs_login),
@@ -304,7 +303,7 @@ prod
             )
         );
 
-        // What is wrong says what to run, and it is not said twice.
+        // The problem has the command, so the login does not repeat it.
         details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "login",
             "code": "login_needed", "message": "it has expired", "hint": "Run: rolecall login work"});
         assert_eq!(line(&details, over.clone(), "login").as_deref(), Some("login needed"));

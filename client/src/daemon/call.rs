@@ -137,7 +137,7 @@ impl Daemon {
         daemon.call_json_within(&Endpoint::Status, b"", Deadline::after(CONNECT_TIMEOUT)).ok()
     }
 
-    /// The process that listens, as the kernel tells it; `None` where the system does not.
+    /// The process that listens, from the kernel; `None` if the system does not report it.
     pub(crate) fn listener_pid(&self) -> Result<Option<rustix::process::Pid>, CallError> {
         let stream = open(&self.socket, Deadline::after(CONNECT_TIMEOUT))?;
         Ok(listener_pid(&stream))

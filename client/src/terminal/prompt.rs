@@ -13,7 +13,7 @@ use rustix::termios::{LocalModes, Termios};
 
 use crate::clock::Deadline;
 use crate::error::CliError;
-use crate::files::atomic_file::Untouched;
+use crate::files::error::Untouched;
 use crate::terminal::signals;
 use crate::terminal::tty::{Tty, TypedLine};
 
