@@ -47,7 +47,7 @@ fn probe_of_missing_cluster_lists_existing_names() {
     assert_eq!(problem("prdo"), "there is no cluster \"prdo\" in eu-west-1 of this account. Did you mean \"prod\"?");
     assert_eq!(
         problem("elsewhere"),
-        "there is no cluster \"elsewhere\" in eu-west-1 of this account. There are: prod, staging."
+        "there is no cluster \"elsewhere\" in eu-west-1 of this account. Existing clusters: prod, staging."
     );
 }
 

@@ -11,28 +11,25 @@ fn sts_failures_are_one_line_with_a_hint() {
     for (fault, expected) in [
         (
             Fault::error(403, "AccessDenied", "User: x is not authorized to perform: sts:AssumeRole"),
-            "rolecall: prod: AWS does not let source \"work\" assume arn:aws:iam::111122223333:role/developers: User: x is not authorized to perform: sts:AssumeRole. Check the role's trust policy",
+            "rolecall: prod: AWS denied AssumeRole of arn:aws:iam::111122223333:role/developers with source \"work\": User: x is not authorized to perform: sts:AssumeRole. Check the role's trust policy",
         ),
         (Fault::error(400, "AccessDenied", hostile), "no \\u{9b}31mowned \\u{202e}entry"),
         (Fault::Status(500), "rolecall: prod: STS cannot be reached: "),
-        (Fault::Throttle, "rolecall: prod: STS asks for fewer calls (Rate exceeded). Try again in a moment."),
-        (Fault::Truncated(Cut::TruncatedLength), "rolecall: prod: what answers in the place of STS is not STS: "),
+        (Fault::Throttle, "rolecall: prod: STS throttled the call: Rate exceeded. Try again in a moment."),
+        (Fault::Truncated(Cut::TruncatedLength), "rolecall: prod: invalid response from STS: "),
         (Fault::Truncated(Cut::Chunked), "not STS"),
         (Fault::Truncated(Cut::ConnectionCloses), "not STS"),
-        (Fault::Html, "rolecall: prod: what answers in the place of STS is not STS: "),
-        (Fault::Empty200, "rolecall: prod: what answers in the place of STS is not STS"),
+        (Fault::Html, "rolecall: prod: invalid response from STS: "),
+        (Fault::Empty200, "rolecall: prod: invalid response from STS"),
         (Fault::Reset, "rolecall: prod: STS cannot be reached: "),
         (Fault::WrongRole("arn:aws:iam::111122223333:role/admins".to_owned()), "the session of another role"),
         (Fault::Expiration(Some("yesterday".to_owned())), "not STS"),
-        (Fault::Expiration(None), "already over"),
-        (Fault::ExpiresIn(std::time::Duration::ZERO), "already over"),
-        (
-            Fault::error(400, "PackedPolicyTooLarge", "Packed size is 110%"),
-            "rolecall: prod: STS refuses the request to assume",
-        ),
+        (Fault::Expiration(None), "an expired session"),
+        (Fault::ExpiresIn(std::time::Duration::ZERO), "an expired session"),
+        (Fault::error(400, "PackedPolicyTooLarge", "Packed size is 110%"), "rolecall: prod: AWS rejected AssumeRole"),
         (
             Fault::error(403, "SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2"),
-            "rolecall: prod: AWS refuses the time of this machine",
+            "rolecall: prod: AWS rejected the time of this machine",
         ),
     ] {
         fixture.aws.fault(Op::AssumeRole, fault.clone().forever());
@@ -108,7 +105,10 @@ fn source_failure_reports_its_cause() {
     let away = fixture.sandbox.home().join("away");
     std::fs::rename(&folder, &away).unwrap();
     let line = ask("nothing", 1);
-    assert!(line.contains("there is no AWS profile \"nothing\" in") && line.contains("There is none at all"), "{line}");
+    assert!(
+        line.contains("AWS profile \"nothing\" not found in") && line.contains("There are no AWS profiles"),
+        "{line}"
+    );
     std::fs::rename(&away, &folder).unwrap();
     assert!(ask("wrok", 1).ends_with(" Did you mean \"work\"?"));
 
@@ -117,9 +117,9 @@ fn source_failure_reports_its_cause() {
          [profile mfa]\nrole_arn = arn:aws:iam::111122223333:role/x\nsource_profile = work\nmfa_serial = arn:aws:iam::111122223333:mfa/dev\n\
          [profile behind]\nrole_arn = arn:aws:iam::111122223333:role/y\nsource_profile = mfa\n",
     );
-    assert!(ask("zebra", 1).ends_with(" There are: behind, broken, empty, mfa, work."));
+    assert!(ask("zebra", 1).ends_with(" Existing AWS profiles: behind, broken, empty, mfa, work."));
     let line = ask("empty", 1);
-    assert!(line.contains("AWS profile \"empty\": says nothing about credentials"), "{line}");
+    assert!(line.contains("AWS profile \"empty\": has no credentials"), "{line}");
     let line = ask("broken", 1);
     assert!(line.contains("the credential_process of AWS profile \"broken\": the command failed"), "{line}");
     for wanting in ["mfa", "behind"] {

@@ -211,15 +211,15 @@ fn options_denied_by_role_are_reported_with_hint() {
     let fixture = Fixture::new();
     fixture.configure(&format!("{PROD}tags = {{ team = \"x\" }}\n"));
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("Session tags want sts:TagSession"), "{line}");
+    assert!(line.contains("Allow sts:TagSession"), "{line}");
     fixture.configure(&format!("{PROD}source_identity = \"dev\"\n"));
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("A source identity wants sts:SetSourceIdentity"), "{line}");
+    assert!(line.contains("Allow sts:SetSourceIdentity"), "{line}");
     fixture.aws.update_role(ROLE, Role::allows_tag_session);
     let tags: Vec<_> = (0..50).map(|n| format!("t{n} = \"{}\"", "x".repeat(200))).collect();
     fixture.configure(&format!("{PROD}tags = {{ {} }}\n", tags.join(", ")));
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("use fewer or shorter ones"), "{line}");
+    assert!(line.contains("fewer or shorter session tags"), "{line}");
 }
 
 #[test]

@@ -78,9 +78,9 @@ fn cycle_in_aws_files_is_an_error() {
         profile(name, source);
     }
     for (name, expected) in [
-        ("one", "leads in a circle: two, three, one"),
-        ("into", "leads in a circle: two, three, one, two"),
-        ("own", "says nothing about credentials"),
+        ("one", "forms a circle: two, three, one"),
+        ("into", "forms a circle: two, three, one, two"),
+        ("own", "has no credentials"),
     ] {
         fixture.configure(&PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{name}\"")));
         let line = fixture.token_error("prod", 1);

@@ -39,7 +39,7 @@ fn kubectl_prints_one_line_when_role_is_denied() {
     said.assert_code(1);
     let ours: Vec<_> = said.stderr.lines().filter(|line| line.starts_with("rolecall: ")).collect();
     assert!(ours.iter().all(|line| *line == ours[0]), "{ours:#?}");
-    assert!(ours[0].starts_with("rolecall: prod: AWS does not let source \"work\" assume"), "{ours:#?}");
+    assert!(ours[0].starts_with("rolecall: prod: AWS denied AssumeRole"), "{ours:#?}");
     assert_eq!(fixture.assume_role_calls(), 2, "one call of add, one for all plugin runs of kubectl");
 }
 

@@ -121,7 +121,7 @@ fn add_rejected_by_aws_writes_nothing() {
     fixture.aws.fault(Op::AssumeRole, Fault::error(403, "AccessDenied", "no").times(1));
     let said = fixture.rolecall(&ADD);
     said.assert_code(1);
-    assert!(said.stderr.contains("rolecall: prod: AWS does not let source \"work\" assume"), "{}", said.stderr);
+    assert!(said.stderr.contains("rolecall: prod: AWS denied AssumeRole"), "{}", said.stderr);
     assert!(!fixture.config_path().exists() && !fixture.sandbox.kubeconfig().exists());
     // After the cause is fixed, `add` works immediately: the failure is not remembered.
     fixture.rolecall(&ADD).assert_ok();

@@ -73,7 +73,7 @@ fn assert_reported_within_rate_limit(fault: Fault, words: &str) {
 /// Fault matrix row 59.
 #[test]
 fn sts_throttles_with_400_calls_stay_within_rate_limit() {
-    assert_reported_within_rate_limit(Fault::Throttle, "STS asks for fewer calls");
+    assert_reported_within_rate_limit(Fault::Throttle, "STS throttled the call");
 }
 
 /// Fault matrix row 59.
@@ -81,7 +81,7 @@ fn sts_throttles_with_400_calls_stay_within_rate_limit() {
 fn sts_throttles_with_429_calls_stay_within_rate_limit() {
     assert_reported_within_rate_limit(
         Fault::error(429, "TooManyRequestsException", "slow down"),
-        "STS asks for fewer calls",
+        "STS throttled the call",
     );
 }
 
@@ -191,7 +191,7 @@ fn assert_rejected(malform: impl Fn(&Fixture) -> Fault) {
     fixture.aws.fault(Op::AssumeRole, malform(&fixture).forever());
     let said = fixture.token();
     let line = error_line(&said, 1);
-    assert!(line.contains("what answers in the place of STS is not STS"), "{line}");
+    assert!(line.contains("invalid response from STS"), "{line}");
     assert!(line.len() < 1024, "{said}");
 
     fixture.aws.clear_faults();

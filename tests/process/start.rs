@@ -142,7 +142,7 @@ fn token_without_runtime_folder_runs_without_daemon() {
     let said = fixture.sandbox.run(command.args(["token", "prod"]));
     said.assert_code(1).assert_stdout_empty();
     assert!(
-        said.stderr.lines().last().unwrap().starts_with("rolecall: prod: AWS does not let source"),
+        said.stderr.lines().last().unwrap().starts_with("rolecall: prod: AWS denied AssumeRole"),
         "{}",
         said.stderr
     );

@@ -4,12 +4,12 @@ use std::error::Error;
 
 use rolecall_protocol::sanitize_for_terminal;
 
-/// An error and what caused it, outermost first.
+/// Iterates over an error and its causes, outermost first.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-/// The last cause's own words: the SDK's outer layers say little.
+/// The message of the last cause. The outer errors of the SDK have little information.
 pub fn innermost(error: &(dyn Error + 'static)) -> String {
     sanitize_for_terminal(&causes(error).last().map(ToString::to_string).unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! What every call to AWS has in common: one HTTP client, short deadlines, no retries but our own, the injected clock,
-//! AWS's own configuration files, and one way to tell what an error means.
+//! What all calls to AWS share: the HTTP client, timeouts, the clock, AWS's configuration files, the rate limit and the
+//! circuit breakers. The SDK's own retries are off.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -31,23 +31,23 @@ use rolecall_core::config::network::{Network, NetworkPath, Service};
 use rolecall_core::rate_limit::RateLimiter;
 pub use rolecall_core::role_chain::StsEndpoint;
 
-/// TCP and TLS to an endpoint (B12).
+/// The limit of the TCP and TLS handshakes (B12).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// One attempt of one call, from the first byte to the last (B12).
+/// The limit of one attempt of a call, from its first byte to its last (B12).
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where AWS's own files are.
+/// The paths of AWS's own files.
 #[derive(Debug, Clone)]
 pub struct AwsFiles {
-    /// `~/.aws/config`, or what `AWS_CONFIG_FILE` says.
+    /// `~/.aws/config`, or the value of `AWS_CONFIG_FILE`.
     pub config: PathBuf,
-    /// `~/.aws/credentials`, or what `AWS_SHARED_CREDENTIALS_FILE` says.
+    /// `~/.aws/credentials`, or the value of `AWS_SHARED_CREDENTIALS_FILE`.
     pub credentials: PathBuf,
-    /// `~/.aws`, where logins are kept whatever those variables say.
+    /// `~/.aws`, the folder of token files. The variables do not change it.
     pub logins: PathBuf,
 }
 
-/// Makes clients of AWS.
+/// Creates clients for AWS. Clones share the network settings, the rate limit and the circuit breakers.
 #[derive(Debug, Clone)]
 pub struct Aws {
     files: AwsFiles,
@@ -58,14 +58,14 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Clients that read those files and go by that clock.
+    /// Creates an `Aws` that reads these files and uses this clock.
     #[must_use]
     pub fn new(files: AwsFiles, clock: Clock) -> Self {
         let http = http::http_client(clock.clone(), &NetworkPath::default());
         Self::with_active_client(files, clock, http, false)
     }
 
-    /// The same with another HTTP client.
+    /// Like [`Self::new`], with another HTTP client.
     #[must_use]
     pub fn with_client(files: AwsFiles, clock: Clock, http: SharedHttpClient) -> Self {
         Self::with_active_client(files, clock, http, true)
@@ -76,8 +76,8 @@ impl Aws {
         Self { files, active, limits: RateLimiter::new(), breakers: Arc::default(), clock }
     }
 
-    /// Goes by another configuration from the next call on: what is under way ends as it started_at. Failures on the old way
-    /// say nothing of the new one.
+    /// Uses other network settings from the next call on. Closes all circuit breakers, because failures on the old network
+    /// path say nothing about the new one.
     pub fn set_network(&self, network: &Arc<Network>) {
         if self.active.load().network != *network {
             self.active.store(Arc::new(self.active.load().for_network(network, &self.clock)));
@@ -85,20 +85,20 @@ impl Aws {
         }
     }
 
-    /// The same AWS reached in another way, for a trial: nothing that happens there says anything of this one's endpoints.
+    /// Returns an `Aws` with other network settings and with circuit breakers of its own, for a trial.
     #[must_use]
     pub fn with_network(&self, network: &Arc<Network>) -> Self {
         let active = Arc::new(ArcSwap::from_pointee(self.active.load().for_network(network, &self.clock)));
         Self { active, breakers: Arc::default(), ..self.clone() }
     }
 
-    /// How AWS is reached now.
+    /// The current network settings.
     #[must_use]
     pub fn network(&self) -> Arc<Network> {
         Arc::clone(&self.active.load().network)
     }
 
-    /// The address that is configured for a service (`[endpoints]`). Clients made with [`Self::client_config`] have it.
+    /// The URL of a service in `[endpoints]`. Clients made with [`Self::client_config`] use it.
     #[must_use]
     pub fn configured_endpoint(&self, service: Service) -> Option<EndpointUrl> {
         self.active.load().network.endpoints.get(service).cloned()
@@ -110,35 +110,35 @@ impl Aws {
         &self.clock
     }
 
-    /// AWS's time, as far as it is known.
+    /// AWS's time, by the last `Date` header of a response; this machine's time before the first.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.clock.now()
     }
 
-    /// How fast STS is called.
+    /// The rate limit of calls to STS.
     #[must_use]
     pub const fn limits(&self) -> &RateLimiter<StsEndpoint> {
         &self.limits
     }
 
-    /// Which endpoints are left alone.
+    /// The circuit breakers of the endpoints.
     #[must_use]
     pub fn breakers(&self) -> &CircuitBreakers<StsEndpoint, AwsError> {
         &self.breakers
     }
 
-    /// Whether an endpoint is not left alone just now; where somebody is finding out about it, that is waited for a moment.
+    /// Errors if the circuit breaker of an endpoint is open. Waits briefly for a probe that is under way.
     pub async fn check_breaker(&self, endpoint: &StsEndpoint) -> Result<(), AwsError> {
         self.breakers.acquire_when_closed(|breakers| breakers.peek(endpoint, self.now())).await.map_err(AwsError::from)
     }
 
-    /// One call to a service of which we do not want too many: in its turn, in at most `patience` once it is that, and not
-    /// at all while the endpoint only fails.
+    /// Sends one call after the rate limit and the circuit breaker of its endpoint allow it. Errors if the circuit breaker is
+    /// open, or with `Unreachable` if the call takes longer than `timeout`.
     pub async fn call<T, E>(
         &self,
         endpoint: &StsEndpoint,
-        patience: Duration,
+        timeout: Duration,
         send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, AwsError>
     where
@@ -148,12 +148,12 @@ impl Aws {
         let mut slot = self.limits.acquire_slot(endpoint).await;
         self.breakers.acquire_when_closed(|breakers| breakers.try_acquire(endpoint, self.now())).await?;
         slot.wait_for_token().await;
-        let outcome = match tokio::time::timeout(patience, send).await {
-            Ok(answer) => answer.map_err(|error| AwsError::from_sdk(&error)),
-            Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, "no answer in time")),
+        let outcome = match tokio::time::timeout(timeout, send).await {
+            Ok(response) => response.map_err(|error| AwsError::from_sdk(&error)),
+            Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, "no response in time")),
         };
         match &outcome {
-            // A network that is not there yet, seconds after waking up, says nothing of the endpoint.
+            // Seconds after wake-up, the network may not be up yet. That says nothing about the endpoint.
             Err(error) if error.kind == AwsErrorKind::Unreachable && self.clock.is_waking() => {}
             Err(error) if error.kind.is_endpoint_failure() => {
                 self.breakers.record_failure(endpoint, error.clone(), error.retry_after, self.now(), fastrand::f64());
@@ -166,27 +166,26 @@ impl Aws {
         outcome
     }
 
-    /// Where AWS's own files are.
+    /// The paths of AWS's own files.
     #[must_use]
     pub const fn files(&self) -> &AwsFiles {
         &self.files
     }
 
-    /// The address that a client made from this will call, if it is not the region's own.
+    /// The configured URL of a service; `None` if a client with this configuration calls the region's own endpoint.
     #[must_use]
     pub fn endpoint_url_of(config: &SdkConfig, service: Service) -> Option<String> {
         config.service_config()?.load_config(endpoints::endpoint_key(service)?)
     }
 
-    /// AWS's own files, as far as they exist: the SDK takes a missing one that is named for an error, and none for a
-    /// reason to panic.
+    /// AWS's own files that exist. The SDK errors for a path without a file, and panics without any file.
     #[must_use]
     pub fn profile_files(&self) -> EnvConfigFiles {
         self.files_with_overrides("").build()
     }
 
-    /// The same for the SDK's providers of an AWS profile's credentials, with the addresses of `[endpoints]` above those of
-    /// the files: the profile's section `services`, if it has one, is given them.
+    /// AWS's own files for the SDK's credential providers of an AWS profile. The URLs of `[endpoints]` override those of the
+    /// profile's `services` section.
     #[must_use]
     pub fn provider_files(&self, profile: &str, services: Option<&str>) -> EnvConfigFiles {
         match endpoints::overrides(&self.network().endpoints, profile, services) {
@@ -200,7 +199,7 @@ impl Aws {
         for (kind, path) in
             [(EnvConfigFileKind::Config, &self.files.config), (EnvConfigFileKind::Credentials, &self.files.credentials)]
         {
-            // A FIFO would be read for ever.
+            // Reading a FIFO could block forever.
             if path.is_file() {
                 files = files.with_file(kind, path);
             }
@@ -208,7 +207,8 @@ impl Aws {
         files.with_contents(EnvConfigFileKind::Config, overrides)
     }
 
-    /// What the SDK's credential providers need. They find the addresses of `[endpoints]` in [`Self::provider_files`].
+    /// The configuration of the SDK's credential providers. They read the URLs of `[endpoints]` from
+    /// [`Self::provider_files`].
     #[must_use]
     pub fn provider_config(&self, region: &Region) -> ProviderConfig {
         ProviderConfig::without_region()
@@ -219,8 +219,8 @@ impl Aws {
             .with_timeout_config(timeouts())
     }
 
-    /// What a client needs to call AWS in `region` with `credentials`, if it signs at all: at the address that `[endpoints]`
-    /// has for the service, or the AWS profile (`endpoint_url`, `services`), or else at the region's own.
+    /// The configuration of a client for `region`. The URL of a service is the one of `[endpoints]`, else that of the AWS
+    /// profile (`endpoint_url`, `services`), else the region's own.
     pub async fn client_config(
         &self,
         source: &SourceConfig,
@@ -228,7 +228,7 @@ impl Aws {
         credentials: impl Into<Option<Credentials>>,
     ) -> SdkConfig {
         let active = self.active.load_full();
-        // Who has no profile has no settings there, "default"'s least of all.
+        // A source without an AWS profile must not get the settings of the profile "default".
         let files = if source.aws_profile().is_some() { self.profile_files() } else { no_files() };
         let loader = aws_config::defaults(behavior_version())
             .profile_files(files)
@@ -236,25 +236,25 @@ impl Aws {
             .region(SdkRegion::new(region.as_str().to_owned()))
             .http_client(active.http.clone())
             .time_source(SharedTimeSource::new(self.clock.clone()))
-            .retry_config(RetryConfig::disabled()) // one layer retries, and it is ours (B5)
-            .disable_clock_skew_correction(true) // one clock is corrected, and it is ours (B9)
+            .retry_config(RetryConfig::disabled()) // Rolecall retries itself (B5)
+            .disable_clock_skew_correction(true) // `Clock` has the corrected time (B9)
             .timeout_config(timeouts());
         let loader = match credentials.into() {
             Some(credentials) => loader.credentials_provider(credentials),
             None => loader.no_credentials(),
         };
         let from_files = loader.load().await;
-        let addresses = EndpointUrls::new(&active.network, from_files.clone());
-        from_files.into_builder().service_config(addresses).build()
+        let urls = EndpointUrls::new(&active.network, from_files.clone());
+        from_files.into_builder().service_config(urls).build()
     }
 }
 
-/// Named, so that an update of the SDK cannot change what it does.
+/// A fixed version, so that an update of the SDK does not change its behavior.
 pub(crate) fn behavior_version() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// No configuration at all.
+/// An empty set of files.
 fn no_files() -> EnvConfigFiles {
     EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "").build()
 }

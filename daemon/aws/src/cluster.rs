@@ -1,4 +1,4 @@
-//! What EKS says of a cluster: where its API server is, and which CA to believe.
+//! The URL and the CA of a cluster, from DescribeCluster.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,18 +12,18 @@ use crate::error::AwsErrorKind;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::session::Session;
 
-/// Why a cluster could not be described.
+/// A failed DescribeCluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cluster {cluster} in {region}: {}", .error.message)]
 pub struct ClusterError {
     cluster: ClusterName,
     region: Region,
     error: AwsError,
-    /// Clusters that are there; asked for only if this one is not.
+    /// The names of existing clusters, if this one does not exist.
     others: Vec<String>,
 }
 
-/// Describes a cluster with the credentials of `session`.
+/// Returns the URL and the CA of a cluster. Calls EKS with the credentials of `session`.
 pub async fn describe(
     aws: &Aws,
     source: &SourceConfig,
@@ -39,12 +39,12 @@ pub async fn describe(
         others,
     };
     let Some(client) = EksClient::new(config, region).await else {
-        return Err(fail(AwsError::new(AwsErrorKind::Rejected, format!("EKS has no address for {region}")), vec![]));
+        return Err(fail(AwsError::new(AwsErrorKind::Rejected, format!("EKS has no endpoint in {region}")), vec![]));
     };
     match client.describe_cluster(name.as_str()).await {
         Ok(Some(found)) => cluster_from_response(&found, name, region)
             .map_err(|message| fail(AwsError::invalid_response(message), vec![])),
-        Ok(None) => Err(fail(AwsError::invalid_response("EKS answered without a cluster"), vec![])),
+        Ok(None) => Err(fail(AwsError::invalid_response("the response of EKS has no cluster"), vec![])),
         Err(error) => {
             let error = AwsError::from_sdk(&error);
             let others = if error.kind == AwsErrorKind::NotFound { list_clusters(&client).await } else { vec![] };
@@ -53,7 +53,7 @@ pub async fn describe(
     }
 }
 
-/// The first page of clusters, for a better message; nothing if that is not allowed either.
+/// The first page of clusters, for the error message; empty if ListClusters fails.
 async fn list_clusters(client: &EksClient<'_>) -> Vec<String> {
     client.list_clusters().await.unwrap_or_default()
 }
@@ -61,24 +61,24 @@ async fn list_clusters(client: &EksClient<'_>) -> Vec<String> {
 fn cluster_from_response(found: &EksCluster, name: &ClusterName, region: &Region) -> Result<Cluster, &'static str> {
     let server = match found.endpoint.as_deref() {
         Some(server) if HttpUrl::parse(server).is_ok_and(|url| url.is_https()) => server,
-        Some(_) => return Err("EKS answered with an endpoint that is not an https URL"),
-        None => return Err("it has no endpoint yet; its status is not ACTIVE"),
+        Some(_) => return Err("the endpoint in the response of EKS is not an https URL"),
+        None => return Err("the cluster has no endpoint yet: its status is not ACTIVE"),
     };
     let Some(data) = found.certificate_authority.as_ref().and_then(|authority| authority.data.as_deref()) else {
-        return Err("it has no certificate authority yet; its status is not ACTIVE");
+        return Err("the cluster has no certificate authority yet: its status is not ACTIVE");
     };
     Ok(Cluster {
         name: name.clone(),
         region: region.clone(),
         server: server.to_owned(),
-        ca_sha256: ca_sha256(data).ok_or("EKS answered with a certificate authority that is not base64")?,
+        ca_sha256: ca_sha256(data).ok_or("the certificate authority in the response of EKS is not base64")?,
         certificate_authority_data: data.to_owned(),
         version: found.version.as_deref().map(rolecall_protocol::sanitize_for_terminal),
         status: found.status.as_deref().map(rolecall_protocol::sanitize_for_terminal),
     })
 }
 
-/// The pin of a CA bundle: SHA-256 of what the base64 in a kubeconfig stands for, in lower-case hex.
+/// The pin of a CA bundle: the SHA-256 of the PEM text in lower-case hex. `None` if the argument is not base64.
 #[must_use]
 pub fn ca_sha256(certificate_authority_data: &str) -> Option<String> {
     let bundle = STANDARD.decode(certificate_authority_data.trim()).ok()?;
@@ -86,13 +86,13 @@ pub fn ca_sha256(certificate_authority_data: &str) -> Option<String> {
 }
 
 impl ClusterError {
-    /// Whether other credentials may be allowed what these are not.
+    /// Whether AWS denied the call. Other credentials may have the permission.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         self.error.kind == AwsErrorKind::Denied
     }
 
-    /// The error as the wire says it.
+    /// The error in the protocol.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
         let Self { cluster, region, error, .. } = self;
@@ -101,11 +101,11 @@ impl ClusterError {
                 (format!("there is no cluster \"{cluster}\" in {region} of this account"), self.suggestion())
             }
             AwsErrorKind::Denied => (
-                format!("the cluster {cluster} may not be described: {}", error.message),
+                format!("AWS denied DescribeCluster for \"{cluster}\": {}", error.message),
                 "Ask for the permission eks:DescribeCluster.".to_owned(),
             ),
             _ => (
-                format!("the cluster {cluster} in {region} could not be described: {}", error.message),
+                format!("DescribeCluster failed for \"{cluster}\" in {region}: {}", error.message),
                 "Try again in a moment.".to_owned(),
             ),
         };
@@ -118,7 +118,10 @@ impl ClusterError {
             (Some(near), _) => format!("Did you mean \"{near}\"?"),
             (None, []) => "Check the region and the account.".to_owned(),
             (None, others) => {
-                format!("There are: {}.", others.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", "))
+                format!(
+                    "Existing clusters: {}.",
+                    others.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ")
+                )
             }
         }
     }

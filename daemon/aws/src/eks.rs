@@ -95,7 +95,7 @@ impl<'a> EksClient<'a> {
             Target { service: Service::Eks, url: self.url.clone(), region: self.region, format: WireFormat::RestJson };
         let request = Request { operation, method: "GET", path, body: String::new() };
         let read = |body: &[u8]| serde_json::from_slice(body).map_err(Into::into);
-        // In a box: the future has many kilobytes.
+        // In a box because the future has many kilobytes.
         Box::pin(signed_call::send(&self.config, target, request, read)).await
     }
 }

@@ -1,4 +1,4 @@
-//! How AWS is reached, and where its services are: what the configuration says of it, above what AWS's own files say.
+//! The endpoints of AWS's services. `[endpoints]` of Rolecall's configuration overrides AWS's own files.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::http;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::network::{Endpoints, Network, Service};
 
-/// What AWS's files call the address of a service.
+/// The key of a service's URL in AWS's files.
 const ENDPOINT_KEY: &str = "endpoint_url";
-/// A section of AWS's files that is ours, where a profile has none for its services.
+/// The name of the `services` section for a profile that has none.
 const SERVICES_SECTION: &str = "rolecall-endpoints";
 
-/// How AWS is reached, and the client that does.
+/// The network settings in use, and the HTTP client that has them.
 #[derive(Debug)]
 pub(crate) struct ActiveNetwork {
     pub(crate) network: Arc<Network>,
     pub(crate) http: SharedHttpClient,
-    /// Whether the client came from outside, and stays whatever the configuration says.
+    /// Whether the HTTP client came from the caller. Network settings do not replace it then.
     pub(crate) is_injected: bool,
 }
 
 impl ActiveNetwork {
-    /// The same for another network; a client on the same way stays.
+    /// The value for other network settings. The HTTP client stays if the network path does.
     pub(crate) fn for_network(&self, network: &Arc<Network>, clock: &Clock) -> Self {
         let http = if self.is_injected || self.network.path == network.path {
             self.http.clone()
@@ -37,8 +37,8 @@ impl ActiveNetwork {
     }
 }
 
-/// What stands above AWS's own files for the SDK's providers of a profile's credentials, if anything does: they find
-/// addresses in files alone.
+/// The text of a configuration file with the URLs of `[endpoints]`; `None` if there are none. The SDK's credential providers
+/// read URLs from files only.
 pub(crate) fn overrides(endpoints: &Endpoints, profile: &str, services: Option<&str>) -> Option<String> {
     let mut overrides = match services {
         Some(services) => format!("[services {services}]\n"),
@@ -53,13 +53,13 @@ pub(crate) fn overrides(endpoints: &Endpoints, profile: &str, services: Option<&
     (!is_empty).then_some(overrides)
 }
 
-/// The key under which a service's client looks for its address.
+/// The key that a service's client reads its URL from.
 pub(crate) fn endpoint_key(service: Service) -> Option<ServiceConfigKey<'static>> {
     let builder = ServiceConfigKey::builder().service_id(service.name()).env("AWS_ENDPOINT_URL").profile(ENDPOINT_KEY);
     builder.build().ok()
 }
 
-/// Where a client finds its service's address: in `[endpoints]`, else in AWS's files.
+/// The URLs of services for the SDK's clients: those of `[endpoints]`, then those of AWS's files.
 #[derive(Debug)]
 pub(crate) struct EndpointUrls {
     network: Arc<Network>,

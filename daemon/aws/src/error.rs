@@ -1,4 +1,4 @@
-//! What an error of AWS, or of the way to it, means for what we do next.
+//! Errors of calls to AWS, by what Rolecall does next.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,57 +14,56 @@ use crate::texts;
 use rolecall_core::circuit_breaker::CircuitOpen;
 use rolecall_core::circuit_breaker::MAX_OPEN_FOR;
 
-/// What went wrong with a call to AWS.
+/// A failed call to AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsError {
-    /// What it means.
+    /// What Rolecall does next.
     pub kind: AwsErrorKind,
-    /// What AWS, or the network, says. Safe for a terminal.
+    /// The message of AWS or of the network. Safe for a terminal.
     pub message: String,
-    /// How long no other call makes sense, where somebody said so.
+    /// How long to wait before the next call, if AWS or a circuit breaker said so.
     pub retry_after: Option<Duration>,
-    /// Whether no call was made, and this is what the last one came to: the endpoint is left alone.
+    /// Whether the circuit breaker was open: no call was made, and this is the error of the last one.
     pub is_breaker_open: bool,
 }
 
-/// What an error of AWS means for what we do next (B8).
+/// Errors of AWS by what Rolecall does next (B8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AwsErrorKind {
-    /// The caller may not. Lasts until somebody changes a policy.
+    /// AWS denied the call. Lasts until a policy changes.
     Denied,
-    /// The request cannot be fulfilled as it is. Lasts until somebody changes the configuration.
+    /// AWS rejected the request as invalid. Lasts until the configuration changes.
     Rejected,
-    /// The credentials that signed are not, or no longer, good.
+    /// The credentials that signed the request are invalid or expired.
     CredentialsRejected,
-    /// Fewer calls, please.
+    /// AWS throttled the call.
     Throttled,
-    /// No answer, or AWS has last_failure.
+    /// No response, or a server error of AWS.
     Unreachable,
-    /// An answer that is not AWS's own: a captive portal, a truncated document.
+    /// A response that is not from AWS or is incomplete, such as the page of a captive portal.
     InvalidResponse,
-    /// The request's time is too far from AWS's.
+    /// The time of the request is too far from AWS's time.
     Clock,
-    /// The thing does not exist.
+    /// The requested object does not exist.
     NotFound,
-    /// The endpoint is plain HTTP on another machine; nothing was sent.
+    /// The endpoint is plain HTTP on another machine. The request was not sent.
     Insecure,
 }
 
 impl AwsErrorKind {
-    /// Whether the same call may well succeed in a moment. A wrong time is among them: the clock learns the right one from
-    /// AWS's answer.
+    /// Whether the same call can succeed soon. This includes a wrong time: the response of AWS sets the clock.
     #[must_use]
     pub const fn is_transient(self) -> bool {
         matches!(self, Self::Throttled | Self::Unreachable | Self::InvalidResponse | Self::Clock)
     }
 
-    /// Whether it says something about the endpoint, rather than about what was asked of it.
+    /// Whether the endpoint failed, rather than the request. Circuit breakers count these errors.
     #[must_use]
     pub const fn is_endpoint_failure(self) -> bool {
         matches!(self, Self::Throttled | Self::Unreachable | Self::InvalidResponse)
     }
 
-    /// What has to happen for it to end.
+    /// What ends the error: time, a correct clock, or a change of permissions or configuration.
     #[must_use]
     pub const fn class(self) -> ErrorClass {
         match self {
@@ -76,7 +75,7 @@ impl AwsErrorKind {
         }
     }
 
-    /// The code at the wire.
+    /// The error code in the protocol.
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
@@ -92,17 +91,17 @@ impl AwsErrorKind {
 }
 
 impl AwsError {
-    /// An error that says no time.
+    /// An error without a time to wait.
     pub fn new(kind: AwsErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry_after: None, is_breaker_open: false }
     }
 
-    /// An error of ours about what AWS answered.
+    /// An `InvalidResponse`.
     pub fn invalid_response(message: impl Into<String>) -> Self {
         Self::new(AwsErrorKind::InvalidResponse, message)
     }
 
-    /// Tells what an error of the SDK means.
+    /// Classifies an error of the SDK.
     pub fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: Error + ProvideErrorMetadata + 'static,
@@ -111,13 +110,13 @@ impl AwsError {
             SdkError::ServiceError(service) => {
                 let meta = service.err();
                 let status = service.raw().status().as_u16();
-                let said = Self::from_response(status, meta.code(), meta.message().unwrap_or_default());
-                Self { retry_after: retry_after(service.raw()), ..said }
+                let error = Self::from_response(status, meta.code(), meta.message().unwrap_or_default());
+                Self { retry_after: retry_after(service.raw()), ..error }
             }
-            SdkError::TimeoutError(_) => Self::new(AwsErrorKind::Unreachable, "no answer in time"),
-            SdkError::ResponseError(answer) => {
-                let invalid = Self::invalid_response("the answer is not one of AWS's");
-                Self { retry_after: retry_after(answer.raw()), ..invalid }
+            SdkError::TimeoutError(_) => Self::new(AwsErrorKind::Unreachable, "no response in time"),
+            SdkError::ResponseError(response) => {
+                let invalid = Self::invalid_response("the response is not from AWS");
+                Self { retry_after: retry_after(response.raw()), ..invalid }
             }
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) if is_insecure(error) => {
                 Self::new(AwsErrorKind::Insecure, InsecureEndpoint.to_string())
@@ -127,7 +126,7 @@ impl AwsError {
         }
     }
 
-    /// Tells what an answer means (eks-auth-facts, 3.4): the code if there is one, else the status.
+    /// Classifies an error response by its code, or by its status if it has no code.
     fn from_response(status: u16, code: Option<&str>, message: &str) -> Self {
         let kind = match (code, status) {
             (Some(code), _) if code.contains("Throttl") || code.contains("TooManyRequests") => AwsErrorKind::Throttled,
@@ -155,12 +154,12 @@ impl AwsError {
             (Some("ResourceNotFoundException"), _) => AwsErrorKind::NotFound,
             (Some(_), _) => AwsErrorKind::Rejected,
             (None, _) => {
-                return Self::invalid_response(format!("an answer with status {status} that is not one of AWS's"));
+                return Self::invalid_response(format!("a response with status {status} that is not from AWS"));
             }
         };
         let message = match (code, message) {
             (Some(code), "") => format!("{code} (status {status})"),
-            (_, message) if status >= 500 => format!("it answers with status {status}: {message}"),
+            (_, message) if status >= 500 => format!("status {status}: {message}"),
             (_, message) => message.to_owned(),
         };
         Self::new(kind, sanitize_for_terminal(&message))
@@ -168,16 +167,16 @@ impl AwsError {
 }
 
 impl From<CircuitOpen<Self>> for AwsError {
-    /// What the last caller was told, and for how long it holds.
+    /// The last error of the endpoint, with the time until the next call.
     fn from(open: CircuitOpen<Self>) -> Self {
         Self { retry_after: Some(open.retry_after), is_breaker_open: true, ..Self::clone(&open.failure) }
     }
 }
 
-/// How long a service asks to be left alone: seconds (RFC 9110, 10.2.3). AWS does not send the other form, a date.
-fn retry_after(answer: &HttpResponse) -> Option<Duration> {
-    let asked = answer.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)?;
-    Some(asked.min(MAX_OPEN_FOR))
+/// Reads the `Retry-After` header in seconds (RFC 9110, 10.2.3). AWS does not send its other form, a date.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    let wait = response.headers().get("retry-after")?.trim().parse().ok().map(Duration::from_secs)?;
+    Some(wait.min(MAX_OPEN_FOR))
 }
 
 fn is_insecure(error: &(dyn Error + 'static)) -> bool {
@@ -189,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_by_class() {
+    fn from_response_classifies_by_code_then_status() {
         use AwsErrorKind::{
             Clock, CredentialsRejected, Denied, InvalidResponse, NotFound, Rejected, Throttled, Unreachable,
         };

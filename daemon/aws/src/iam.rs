@@ -1,4 +1,4 @@
-//! A user's own access keys at AWS. The only module that calls IAM.
+//! Calls to IAM: creating and deleting the access keys of a user.
 
 use std::fmt::Debug;
 use std::sync::OnceLock;
@@ -30,13 +30,13 @@ use rolecall_core::role_chain::StsEndpoint;
 /// The version of IAM's API.
 const API_VERSION: &str = "2010-05-08";
 
-/// Why IAM did not do what it was asked.
+/// A failed call to IAM.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .error.message)]
 pub struct IamError {
-    /// What AWS says.
+    /// The error of AWS.
     pub error: AwsError,
-    /// Its code, where it has one.
+    /// The error code of IAM, if the response had one.
     code: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl IamError {
         self.code.as_deref().is_some_and(|code| code.starts_with("LimitExceeded"))
     }
 
-    /// Whether there is no such key (any more).
+    /// Whether the access key does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.code.as_deref().is_some_and(|code| code.starts_with("NoSuchEntity"))
@@ -63,7 +63,9 @@ pub async fn create_access_key(
 ) -> Result<Credentials, IamError> {
     match call(aws, name, region, base, "CreateAccessKey", &[], created_key).await? {
         Some(key) => Ok(key),
-        None => Err(IamError { error: AwsError::invalid_response("IAM answered without a key"), code: None }),
+        None => {
+            Err(IamError { error: AwsError::invalid_response("the response of IAM has no access key"), code: None })
+        }
     }
 }
 
@@ -99,12 +101,12 @@ async fn call<T: Debug + Send + Sync + 'static>(
     }
     let request = Request { operation, method: "POST", path: "/".to_owned(), body };
     let code = OnceLock::new();
-    // AwsError keeps the meaning of the code alone.
+    // AwsError keeps the class of the error only, not its code.
     let send =
         async { signed_call::send(&config, target, request, read).await.inspect_err(|error| store_code(error, &code)) };
     let endpoint = StsEndpoint { source, region: region.clone(), sts: StsAddress::default() };
-    let answer = aws.call(&endpoint, ATTEMPT_TIMEOUT, Box::pin(send)).await;
-    answer.map_err(|error| IamError { error, code: code.into_inner() })
+    let outcome = aws.call(&endpoint, ATTEMPT_TIMEOUT, Box::pin(send)).await;
+    outcome.map_err(|error| IamError { error, code: code.into_inner() })
 }
 
 /// The address of IAM in the home region of a partition (endpoint rules of IAM in botocore).
@@ -143,12 +145,12 @@ fn created_key(body: &[u8]) -> Result<Option<Credentials>, BoxError> {
     Ok(is_whole.then(|| Credentials::new(&**id, &**secret, None, None, "CreateAccessKey")))
 }
 
-/// Keeps the code of an error.
+/// Stores the code of an error.
 fn store_code(error: &SdkError<ErrorMetadata, HttpResponse>, code: &OnceLock<String>) {
     if let SdkError::ServiceError(error) = error
-        && let Some(said) = error.err().code()
+        && let Some(text) = error.err().code()
     {
-        code.get_or_init(|| said.to_owned());
+        code.get_or_init(|| text.to_owned());
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum ExtraPermission {
     SetSourceIdentity,
 }
 
-/// Whether a signature was refused for its time. STS and EKS, code `SignatureDoesNotMatch`; aws-sdk-sts 1.124.0,
+/// Whether AWS rejected a signature because of its time. STS and EKS, code `SignatureDoesNotMatch`; aws-sdk-sts 1.124.0,
 /// aws-sdk-eks 1.160.0. Decides between `AwsErrorKind::Clock` and `CredentialsRejected`.
 pub(super) fn is_about_time(message: &str) -> bool {
     message.contains("Signature expired") || message.contains("not yet current")
@@ -44,7 +44,7 @@ pub(crate) fn denied_permission(message: &str) -> Option<ExtraPermission> {
     }
 }
 
-/// Whether an MFA code was refused: wrong, expired or used before. STS, code `AccessDenied`; aws-sdk-sts 1.124.0.
+/// Whether AWS refused an MFA code: wrong, expired or used. STS, code `AccessDenied`; aws-sdk-sts 1.124.0.
 /// Decides whether the error is about the code, so that the user can give another one.
 pub(crate) fn is_mfa_code_refused(message: &str) -> bool {
     message.contains("MultiFactorAuthentication failed")

@@ -1,7 +1,7 @@
-//! Mints tokens: the presigned GetCallerIdentity URL that EKS takes. Local arithmetic, about 50 µs, no network.
+//! Mints tokens: presigned GetCallerIdentity URLs, which EKS accepts. This needs no network and takes about 50 µs.
 //!
-//! The bytes are those of the AWS CLI's `eks get-token` (same keys, region, cluster and second), which botocore orders
-//! with the signature last. What the verifier demands is in `pkg/token/token.go` of aws-iam-authenticator.
+//! A token has the same bytes as one of `aws eks get-token` for the same credentials, region, cluster and second: like
+//! botocore, it puts the signature last. `pkg/token/token.go` of aws-iam-authenticator has the rules of the verifier.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,33 +16,33 @@ use rolecall_protocol::{ClusterName, ErrorBody, ErrorCode, Region, Secret};
 use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::session::Session;
 
-/// What a token begins with.
-const PREFIX: &str = "k8s-aws-v1.";
-/// What the URL claims. EKS goes by X-Amz-Date alone; botocore says 60.
-const CLAIMED: Duration = Duration::from_mins(1);
-/// What the verifier reads at most, in bytes (`maxTokenLenBytes`).
-pub const MAX_TOKEN: usize = 4096;
-/// RFC 3986's unreserved characters stay; everything else is encoded, as SigV4 wants it.
+/// The start of every token.
+const TOKEN_PREFIX: &str = "k8s-aws-v1.";
+/// The lifetime in the URL, as in botocore. EKS ignores it and uses X-Amz-Date.
+const URL_EXPIRES_IN: Duration = Duration::from_mins(1);
+/// The largest token that the verifier reads, in bytes (`maxTokenLenBytes`).
+pub const MAX_TOKEN_LEN: usize = 4096;
+/// SigV4 encodes all characters but the unreserved ones of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A token and when it truly ends.
+/// A token and the time at which the API server stops accepting it.
 pub struct Token {
     /// The bearer token.
     pub token: Secret<String>,
-    /// When the API server stops taking it.
+    /// When the token expires.
     pub expires: SystemTime,
 }
 
-/// Why no token could be minted.
+/// Why minting a token failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// EKS would refuse it for its size.
-    #[error("the token would have {0} bytes, EKS takes {MAX_TOKEN}")]
+    /// The token is larger than EKS accepts.
+    #[error("the token has {0} bytes; EKS accepts at most {MAX_TOKEN_LEN}")]
     TooLarge(usize),
-    /// The SDK knows no STS in that region.
+    /// The SDK has no STS endpoint for the region.
     #[error("there is no STS endpoint for region {0}")]
     NoEndpoint(Region),
-    /// The SDK refused to sign.
+    /// The SDK did not sign the request.
     #[error("the request could not be signed")]
     Signing,
 }
@@ -56,13 +56,13 @@ pub async fn mint(
     now: SystemTime,
 ) -> Result<Token, TokenError> {
     let url = presign(session, (region, sts_url(region, variant).await?), cluster, now)?;
-    let length = PREFIX.len() + base64::encoded_len(url.expose().len(), false).unwrap_or(usize::MAX);
-    if length > MAX_TOKEN {
+    let length = TOKEN_PREFIX.len() + base64::encoded_len(url.expose().len(), false).unwrap_or(usize::MAX);
+    if length > MAX_TOKEN_LEN {
         return Err(TokenError::TooLarge(length));
     }
     let mut token = String::with_capacity(length);
-    token.push_str(PREFIX);
-    // Not encode_string: it works in a buffer on the stack, where a part of the token would stay.
+    token.push_str(TOKEN_PREFIX);
+    // `encode_string` would leave a part of the token in a buffer on the stack.
     token.push_str(Secret::new(URL_SAFE_NO_PAD.encode(url.expose())).expose());
     Ok(Token { token: Secret::new(token), expires: session.token_expires(now) })
 }
@@ -77,7 +77,7 @@ fn presign(
     let identity = session.credentials.clone().into();
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;
-    settings.expires_in = Some(CLAIMED);
+    settings.expires_in = Some(URL_EXPIRES_IN);
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region.as_str())
@@ -93,7 +93,7 @@ fn presign(
     Ok(Secret::new(assemble(base, instructions.into_parts().1)))
 }
 
-/// Appends the parameters with the signature last, as botocore does. The SDK's own order is as valid, but not the same.
+/// Appends the parameters with the signature last, as in botocore.
 fn assemble(mut url: String, params: Vec<(&'static str, std::borrow::Cow<'static, str>)>) -> String {
     let (last, first): (Vec<_>, Vec<_>) = params.into_iter().partition(|(name, _)| *name == "X-Amz-Signature");
     for (name, value) in first.into_iter().chain(last) {
@@ -105,7 +105,7 @@ fn assemble(mut url: String, params: Vec<(&'static str, std::borrow::Cow<'static
     url
 }
 
-/// The region's own STS, by the SDK's rules. A configured address does not count: EKS takes standard hosts alone.
+/// The region's own STS endpoint by the SDK's rules. A configured endpoint does not apply: EKS accepts standard hosts only.
 async fn sts_url(region: &Region, variant: EndpointVariant) -> Result<String, TokenError> {
     let unknown = || TokenError::NoEndpoint(region.clone());
     let params = Params::builder().region(region.as_str()).use_global_endpoint(false);
@@ -115,12 +115,12 @@ async fn sts_url(region: &Region, variant: EndpointVariant) -> Result<String, To
 }
 
 impl TokenError {
-    /// The error as the wire says it.
+    /// The error in the protocol.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
         match self {
             Self::TooLarge(_) => ErrorBody::new(ErrorCode::TokenTooLarge, self.to_string())
-                .hint("Session tags and policies make it large: use fewer or shorter ones."),
+                .hint("Use fewer or shorter session tags and policies: they are part of the token."),
             Self::NoEndpoint(_) => {
                 ErrorBody::new(ErrorCode::ConfigInvalid, self.to_string()).hint("Check the profile's region.")
             }
@@ -152,12 +152,12 @@ mod tests {
             mint(&session(token), &region.parse().unwrap(), EndpointVariant::default(), &"prod".parse().unwrap(), at)
                 .await
                 .unwrap();
-        let encoded = minted.token.expose().strip_prefix(PREFIX).unwrap().to_owned();
+        let encoded = minted.token.expose().strip_prefix(TOKEN_PREFIX).unwrap().to_owned();
         String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
     }
 
     #[tokio::test]
-    async fn the_url_is_the_one_that_eks_knows() {
+    async fn mint_url_matches_the_aws_cli() {
         let url = url("eu-west-1", "a+b/c=").await;
         let (start, signature) = url.rsplit_once("&X-Amz-Signature=").unwrap();
         assert_eq!(
@@ -170,9 +170,9 @@ mod tests {
         assert_eq!(signature.len(), 64);
     }
 
-    /// Plain, FIPS, dual-stack, both: hosts that EKS takes, for what the configuration lets through.
+    /// Hosts that EKS accepts for the variants plain, FIPS, dual-stack and both; empty if the configuration rejects one.
     #[tokio::test]
-    async fn every_partition_has_its_hosts() {
+    async fn sts_url_by_partition_and_variant() {
         const NONE: &str = "";
         for (region, hosts) in [
             (
@@ -192,7 +192,7 @@ mod tests {
                 "us-gov-west-1",
                 [
                     "sts.us-gov-west-1.amazonaws.com",
-                    "sts.us-gov-west-1.amazonaws.com", // the only one there is, and it is a FIPS one
+                    "sts.us-gov-west-1.amazonaws.com", // the only endpoint; it uses FIPS
                     "sts.us-gov-west-1.api.aws",
                     "sts-fips.us-gov-west-1.api.aws",
                 ],
@@ -224,8 +224,9 @@ mod tests {
         }
     }
 
+    /// Fault matrix row 85.
     #[tokio::test]
-    async fn row_85_a_token_that_eks_would_refuse_is_an_error() {
+    async fn mint_oversized_token_is_an_error() {
         let large = session(&"x".repeat(4000));
         let minted = mint(
             &large,
@@ -236,7 +237,7 @@ mod tests {
         )
         .await;
         let error = minted.err().unwrap();
-        assert!(matches!(error, TokenError::TooLarge(length) if length > MAX_TOKEN));
-        assert!(error.body().to_string().contains("Session tags and policies"));
+        assert!(matches!(error, TokenError::TooLarge(length) if length > MAX_TOKEN_LEN));
+        assert!(error.body().to_string().contains("session tags and policies"));
     }
 }

@@ -116,7 +116,7 @@ impl Agent {
             let known = self.sessions.peek(&profile.chain);
             let is_there = known.session.is_some_and(|session| session.is_usable(self.now()));
             let was_refused =
-                known.last_failure.is_some_and(|last_failure| matches!(*last_failure.error, SessionError::Code(_)));
+                known.last_failure.is_some_and(|last_failure| matches!(*last_failure.error, SessionError::Mfa(_)));
             was_refused || !is_there && self.journal.of(&profile.name).used.is_some()
         };
         let coded = of_source.iter().filter(|profile| self.sessions.mfa_in_assume_role(&profile.chain));
@@ -187,7 +187,7 @@ impl Attempt<'_> {
 
     async fn mend(&mut self, chain: &RoleChain, problem: &SessionError) -> Mended {
         match problem {
-            SessionError::Code(MfaError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
+            SessionError::Mfa(MfaError::Needed { serial, chain: what_for, .. }) => match self.request.code.take() {
                 Some(code) => {
                     self.agent.sessions.offer_mfa_code(what_for, code);
                     (self.gave_code, self.changed) = (true, true);
@@ -195,7 +195,7 @@ impl Attempt<'_> {
                 }
                 None => Mended::ends(LoginStep::MfaCode { serial: serial.clone(), refused: None }),
             },
-            SessionError::Code(MfaError::Refused { serial, chain: what_for, .. }) => {
+            SessionError::Mfa(MfaError::Refused { serial, chain: what_for, .. }) => {
                 // It is one person's; others are to hear that a code is needed.
                 self.agent.sessions.clear_failures(chain);
                 drop(self.agent.sessions.get(what_for, Freshness::Refresh).await);

@@ -1,4 +1,4 @@
-//! Why there is no session, what has to happen for that to end, and for how long it makes no sense to ask again.
+//! Why a session could not be loaded, what ends the failure, and for how long it is remembered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use rolecall_aws::source::{Login, SourceError};
 use rolecall_aws::sts::StsError;
 use rolecall_core::single_flight::{FailureTtl, LoadError};
 
-/// How long what may pass is remembered, growing from the first to the second: kubectl runs its plugin six times in a row,
-/// and a person tries again.
-const TRANSIENT: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
-/// How long what somebody has to change is remembered (B7).
-const DENIAL: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(1)];
+/// How long a transient failure is remembered: 2 s after the first, doubled with each further one up to 10 s. kubectl runs
+/// its plugin six times for one failing command, and these share one attempt.
+const TRANSIENT_TTL: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(10)];
+/// How long a failure is remembered that a changed configuration or permission ends (B7).
+const CHANGE_TTL: [Duration; 2] = [Duration::from_secs(5), Duration::from_mins(1)];
 
-/// Why a session could not be got.
+/// Why a session could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// The source gave nothing.
+    /// The source gave no credentials.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The OS keyring gave no access key.
@@ -32,22 +32,22 @@ pub enum SessionError {
         /// Why.
         error: KeyringError,
     },
-    /// A code of an MFA device is needed, or did not do.
+    /// An MFA code is needed, or was refused.
     #[error(transparent)]
-    Code(#[from] MfaError),
-    /// A step failed.
+    Mfa(#[from] MfaError),
+    /// An AssumeRole of the role chain failed.
     #[error(transparent)]
-    RoleStep(#[from] StsError),
-    /// The source gave credentials that are over.
-    #[error("the credentials are over")]
+    Sts(#[from] StsError),
+    /// The source gave expired credentials.
+    #[error("the credentials have expired")]
     Ended,
-    /// A flight took too long.
+    /// The load took too long.
     #[error("no answer in time")]
     Overdue,
-    /// The flight is still under way; told only where there is something to serve meanwhile.
+    /// The load is still in flight. Only callers who have a usable session get this.
     #[error("AWS has not answered yet")]
     Slow,
-    /// A flight ended without a word.
+    /// The load was cancelled or panicked.
     #[error("a task ended unexpectedly")]
     Lost,
 }
@@ -66,40 +66,40 @@ pub(super) fn of_load(failure: LoadError<SessionError>) -> SessionFailure {
 impl FailureTtl for SessionError {
     fn failure_ttl(&self, failures: u32) -> Duration {
         match self.class() {
-            // Whoever left the endpoint alone knows best for how long.
+            // The circuit breaker knows when the next call may be made.
             _ if self.is_repeated() => Duration::ZERO,
             ErrorClass::Login => Duration::MAX,
-            ErrorClass::Change => doubled(DENIAL, failures),
-            _ => doubled(TRANSIENT, failures).max(self.retry_after().unwrap_or_default()),
+            ErrorClass::Change => doubled(CHANGE_TTL, failures),
+            _ => doubled(TRANSIENT_TTL, failures).max(self.retry_after().unwrap_or_default()),
         }
     }
 }
 
-/// From the first to the second, doubled with each failure after the first.
+/// Returns the first duration, doubled with each failure after the first, up to the second.
 fn doubled([first, most]: [Duration; 2], failures: u32) -> Duration {
     first.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(most)
 }
 
 impl SessionError {
-    /// What has to happen for it to end.
+    /// Returns what ends the failure.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Source(error) => error.class(),
             Self::Keyring { error, .. } => error.class(),
-            Self::Code(error) => error.class(),
-            Self::RoleStep(error) => error.error.kind.class(),
+            Self::Mfa(error) => error.class(),
+            Self::Sts(error) => error.error.kind.class(),
             Self::Overdue | Self::Slow | Self::Lost => ErrorClass::Retry,
             Self::Ended => ErrorClass::Change,
         }
     }
 
-    /// The login that would end it.
+    /// Returns the login that ends the failure.
     #[must_use]
     pub fn login(&self) -> Option<Login> {
         match self {
             Self::Source(error) => error.login(),
-            // The keyring does not say when it is unlocked, so another attempt is made all the same.
+            // The keyring does not report that it was unlocked, so the attempt is repeated as well.
             Self::Keyring { name, error: KeyringError::Locked | KeyringError::Prompting } => {
                 Some(Login::Keyring(name.clone()))
             }
@@ -107,39 +107,39 @@ impl SessionError {
         }
     }
 
-    /// Whether the same attempt may well succeed in a moment.
+    /// Whether the same attempt may succeed soon.
     pub(super) fn is_transient(&self) -> bool {
         matches!(self.class(), ErrorClass::Retry | ErrorClass::Clock)
     }
 
-    /// Whether another source, or what it gives, would change it.
+    /// Whether other credentials of the source may end the failure.
     pub(super) const fn is_of_the_source(&self) -> bool {
         match self {
-            Self::Source(_) | Self::Keyring { .. } | Self::Code(_) | Self::Ended => true,
-            Self::RoleStep(error) => matches!(error.error.kind, AwsErrorKind::CredentialsRejected),
+            Self::Source(_) | Self::Keyring { .. } | Self::Mfa(_) | Self::Ended => true,
+            Self::Sts(error) => matches!(error.error.kind, AwsErrorKind::CredentialsRejected),
             Self::Overdue | Self::Slow | Self::Lost => false,
         }
     }
 
     pub(super) const fn is_throttled(&self) -> bool {
-        matches!(self, Self::RoleStep(error) if matches!(error.error.kind, AwsErrorKind::Throttled))
+        matches!(self, Self::Sts(error) if matches!(error.error.kind, AwsErrorKind::Throttled))
     }
 
-    /// Whether AWS was not even asked, since it was left alone.
+    /// Whether AWS was not called because the circuit breaker is open.
     pub(super) const fn is_repeated(&self) -> bool {
-        matches!(self, Self::RoleStep(error) if error.error.is_breaker_open)
+        matches!(self, Self::Sts(error) if error.error.is_breaker_open)
     }
 
-    /// How long AWS, or our own patience with it, wants no other call.
+    /// Returns how long AWS, or the circuit breaker, wants no further call.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RoleStep(error) => error.error.retry_after,
+            Self::Sts(error) => error.error.retry_after,
             _ => None,
         }
     }
 
-    /// The error as the wire says it.
+    /// Returns the error as the client gets it.
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         match self {
@@ -153,20 +153,20 @@ impl SessionError {
                 let message = format!("source \"{source}\": {}", body.message);
                 ErrorBody { message, ..body }
             }
-            Self::Code(error) => error.body(source),
-            Self::RoleStep(error) => error.body(source),
+            Self::Mfa(error) => error.body(source),
+            Self::Sts(error) => error.body(source),
             Self::Ended => {
-                let message = format!("source \"{source}\" gave credentials that are over already");
-                ErrorBody::new(ErrorCode::SourceUnavailable, message).hint(
-                    "Renew them in AWS's own configuration; rolecall show tells where the source takes them from.",
-                )
+                let message = format!("source \"{source}\" gave expired credentials");
+                ErrorBody::new(ErrorCode::SourceUnavailable, message)
+                    .hint("Renew them where the source takes them from; rolecall show names it.")
             }
             Self::Overdue | Self::Slow => {
-                let message = format!("source \"{source}\" or AWS behind it: {self}");
-                ErrorBody::new(ErrorCode::Timeout, message).hint("Check the network, and what the source has to run.")
+                let message = format!("source \"{source}\" or AWS: {self}");
+                ErrorBody::new(ErrorCode::Timeout, message)
+                    .hint("Check the network, and the command that the source runs.")
             }
             Self::Lost => ErrorBody::new(ErrorCode::Internal, "a task of the daemon ended unexpectedly")
-                .hint("See rolecall agent logs, and try again."),
+                .hint("Try again, and see: rolecall agent logs"),
         }
     }
 }

@@ -37,7 +37,9 @@ impl MfaCall<'_> {
     /// Errors while the circuit breaker is open, so that no MFA code is asked for a call that is not made.
     async fn check(&self, aws: &Aws) -> Result<(), StsError> {
         let (endpoint, operation) = match self {
-            Self::SessionToken { endpoint, serial, .. } => (*endpoint, StsOperation::GetSessionToken((*serial).clone())),
+            Self::SessionToken { endpoint, serial, .. } => {
+                (*endpoint, StsOperation::GetSessionToken((*serial).clone()))
+            }
             Self::AssumeRole(assume) => (assume.endpoint, StsOperation::AssumeRole(assume.step.role.clone())),
         };
         aws.check_breaker(endpoint).await.map_err(|error| StsError { operation, error })
@@ -184,7 +186,7 @@ impl Sessions {
             AssumeRoleInput { endpoint: &endpoint, step, name: &name, base: &base.session, code: None, is_clamped };
         if let Some(mfa) = chain.source.mfa.as_ref().filter(|_| sends_code) {
             return match self.call_with_code(chain, mfa, &MfaCall::AssumeRole(assume)).await {
-                Err(SessionError::RoleStep(error)) if error.is_too_long() => {
+                Err(SessionError::Sts(error)) if error.is_too_long() => {
                     // A session that all roles share gets an hour as well, and needs one code for all of them.
                     tracing::info!(role = %step.role, "role granted for one hour at most; MFA code is shared");
                     self.states.set_one_hour(chain);
@@ -233,10 +235,10 @@ impl Sessions {
         };
         match (self.send_code(chain, mfa, code, call).await, &mfa.process) {
             // Another program may have used that code.
-            (Err(SessionError::Code(MfaError::Refused { .. })), Some(command)) => {
+            (Err(SessionError::Mfa(MfaError::Refused { .. })), Some(command)) => {
                 let code = self.next_code(mfa, command).await?;
                 match self.send_code(chain, mfa, code, call).await {
-                    Err(SessionError::Code(MfaError::Refused { .. })) => Err(MfaError::CommandRefused.into()),
+                    Err(SessionError::Mfa(MfaError::Refused { .. })) => Err(MfaError::CommandRefused.into()),
                     outcome => outcome,
                 }
             }

@@ -1,9 +1,8 @@
-//! What an AWS profile says, as the AWS CLI and the SDKs read it: the role that it names and what that is assumed from, or
-//! else the one place where its credentials come from.
+//! Reads an AWS profile as the AWS CLI and the SDKs do: the role that it names with its source, or else the place of its
+//! credentials.
 //!
-//! The order in which the kinds are looked for is that of `aws-config` (`profile/credentials/repr.rs`). Roles are ours to
-//! assume, so that each is cached, shared and flown once; so a profile that names one is a [`Plan::Role`] and what it
-//! builds on is a source of its own.
+//! The kinds of credentials have the order of `aws-config` (`profile/credentials/repr.rs`). Rolecall assumes roles itself, so
+//! that profiles share their sessions: an AWS profile with a role is a [`Plan::Role`], and its base is a source of its own.
 
 use std::time::Duration;
 
@@ -16,12 +15,12 @@ use rolecall_core::config::Mfa;
 use rolecall_core::config::SESSION_RANGE;
 use rolecall_core::config::SourceKind;
 
-/// What a role's session lasts if its profile does not say.
+/// The duration of a role's session if the profile has no `duration_seconds`.
 const DEFAULT_DURATION: Duration = Duration::from_hours(1);
-/// More roles in a row than this are a mistake, not an organisation (row 92).
+/// The longest chain of `source_profile` roles. A longer one is a mistake (fault matrix row 92).
 const MAX_ROLE_STEPS: usize = 5;
 
-/// What an AWS profile says.
+/// How to get the credentials of an AWS profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Plan {
     /// Assume this role.
@@ -34,20 +33,20 @@ pub(super) enum Plan {
     Keys,
     /// Use a web identity token in a file.
     WebIdentity,
-    /// Use what `aws login` got.
+    /// Use the login of `aws login`.
     AwsLogin,
-    /// Ask the EC2 instance; by this address rather than its own.
+    /// Ask the metadata service of the EC2 instance, at this URL if it is set.
     Instance(Option<String>),
-    /// Ask the container.
+    /// Ask the metadata service of the container.
     Container,
 }
 
 /// A role that an AWS profile names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RolePlan {
-    /// What it is assumed from.
+    /// The source that assumes the role.
     pub(super) base: SourceKind,
-    /// The MFA device that it asks for.
+    /// The MFA device that the role requires.
     pub(super) mfa: Option<Mfa>,
     pub(super) role: RoleArn,
     pub(super) session_name: Option<SessionName>,
@@ -64,17 +63,17 @@ pub(super) struct SsoPlan {
     pub(super) role: String,
 }
 
-/// What is wrong with an AWS profile.
+/// An invalid AWS profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct ProfileError {
-    /// The profile, which may be one that the wanted one builds on.
+    /// The AWS profile: the requested one, or one in its `source_profile` chain.
     pub(super) profile: String,
-    /// What.
+    /// The error.
     pub(super) message: String,
 }
 
-/// Reads what a profile says. What it builds on is looked at too, so that a loop is an error and not a wait.
+/// Reads an AWS profile. Checks its `source_profile` chain, too: a circle or an invalid profile in it is an error.
 pub(super) fn plan(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, ProfileError> {
     let mut visited: Vec<&str> = Vec::new();
     let first = plan_step(profiles, kind)?;
@@ -88,11 +87,14 @@ pub(super) fn plan(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, Pro
             visited.push(found.name());
             return Err(profile_error(
                 first_name(kind),
-                format!("its source_profile leads in a circle: {}", visited.join(", ")),
+                format!("source_profile forms a circle: {}", visited.join(", ")),
             ));
         }
         if visited.len() + 1 >= MAX_ROLE_STEPS {
-            return Err(profile_error(found.name(), format!("is one of more than {MAX_ROLE_STEPS} roles in a row")));
+            return Err(profile_error(
+                found.name(),
+                format!("is in a source_profile chain of more than {MAX_ROLE_STEPS} roles"),
+            ));
         }
         visited.push(found.name());
         next = match plan_step(profiles, &SourceKind::AwsProfile(name.clone()))? {
@@ -117,7 +119,7 @@ fn first_name(kind: &SourceKind) -> &str {
     }
 }
 
-/// One profile alone.
+/// Reads one profile, without its chain.
 fn plan_step(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, ProfileError> {
     match kind {
         SourceKind::AwsProfile(name) => {
@@ -131,15 +133,17 @@ fn plan_step(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, ProfileEr
             let profile = find(profiles, name)?;
             if has_keys(profile) { Ok(Plan::Keys) } else { own_credentials(profiles, profile) }
         }
-        SourceKind::Keyring(name) => Err(profile_error(name.as_str(), "is no AWS profile")),
+        SourceKind::Keyring(name) => Err(profile_error(name.as_str(), "is not an AWS profile")),
     }
 }
 
 fn find<'a>(profiles: &'a ProfileSet, name: &str) -> Result<&'a Profile, ProfileError> {
-    profiles.get_profile(name).ok_or_else(|| profile_error(name, "does not exist, and another builds on it"))
+    profiles
+        .get_profile(name)
+        .ok_or_else(|| profile_error(name, "not found, but another AWS profile names it as source_profile"))
 }
 
-/// The role that a profile names, unless that is one of a web identity, which needs nothing to be assumed from.
+/// The role that a profile names. `None` for the role of a web identity, which has no base credentials.
 fn role(profiles: &ProfileSet, profile: &Profile) -> Result<Option<RolePlan>, ProfileError> {
     let Some(arn) = profile.get("role_arn").filter(|_| profile.get("web_identity_token_file").is_none()) else {
         return Ok(None);
@@ -149,10 +153,10 @@ fn role(profiles: &ProfileSet, profile: &Profile) -> Result<Option<RolePlan>, Pr
             return Err(profile_error(profile.name(), "has both source_profile and credential_source"));
         }
         (None, None) => {
-            return Err(profile_error(profile.name(), "has a role_arn, but no source_profile to assume it from"));
+            return Err(profile_error(profile.name(), "has a role_arn but no source_profile"));
         }
         (Some(name), None) if name == profile.name() => SourceKind::AwsProfileLeaf(name.to_owned()),
-        // Keys there stand above a role there: that is how one tells the two uses of a profile apart.
+        // A source_profile with both an access key and a role means its access key, as in the AWS CLI.
         (Some(name), None) if profiles.get_profile(name).is_some_and(has_keys) => {
             SourceKind::AwsProfileLeaf(name.to_owned())
         }
@@ -187,10 +191,10 @@ fn duration(profile: &Profile) -> Result<Duration, ProfileError> {
     let seconds = text.trim().parse().ok().map(Duration::from_secs);
     seconds
         .filter(|length| SESSION_RANGE.contains(length))
-        .ok_or_else(|| profile_error(profile.name(), "duration_seconds has to be a number from 900 to 43200"))
+        .ok_or_else(|| profile_error(profile.name(), "duration_seconds must be a number from 900 to 43200"))
 }
 
-/// Where a profile's own credentials come from.
+/// The place of a profile's own credentials, without its role.
 fn own_credentials(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, ProfileError> {
     if let Some(source) = profile.get("credential_source") {
         return match source {
@@ -198,10 +202,10 @@ fn own_credentials(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, Pro
                 Ok(Plan::Instance(profile.get("ec2_metadata_service_endpoint").map(str::to_owned)))
             }
             "EcsContainer" => Ok(Plan::Container),
-            // The shell's variables decide nothing.
+            // `Environment` is not supported: environment variables have no effect.
             _ => Err(profile_error(
                 profile.name(),
-                "its credential_source has to be Ec2InstanceMetadata or EcsContainer; a shell's variables are not read",
+                "credential_source must be Ec2InstanceMetadata or EcsContainer; environment variables are not read",
             )),
         };
     }
@@ -220,43 +224,38 @@ fn own_credentials(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, Pro
     if has_keys(profile) {
         return Ok(Plan::Keys);
     }
-    Err(profile_error(
-        profile.name(),
-        "says nothing about credentials: no keys, no SSO, no credential_process, no role",
-    ))
+    Err(profile_error(profile.name(), "has no credentials: no access key, no SSO, no credential_process and no role"))
 }
 
 fn has_keys(profile: &Profile) -> bool {
     profile.get("aws_access_key_id").is_some() && profile.get("aws_secret_access_key").is_some()
 }
 
-/// What a profile says of IAM Identity Center: with an `[sso-session]`, or all by itself as it was before there were these.
+/// The IAM Identity Center settings of a profile: with an `[sso-session]`, or with the legacy keys.
 fn sso(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SsoPlan>, ProfileError> {
-    let says = |key: &str| profile.get(key).map(str::to_owned);
-    let name = says("sso_session");
-    if name.is_none() && says("sso_start_url").is_none() {
+    let value_of = |key: &str| profile.get(key).map(str::to_owned);
+    let name = value_of("sso_session");
+    if name.is_none() && value_of("sso_start_url").is_none() {
         return Ok(None);
     }
-    let session = match &name {
-        Some(name) => Some(profiles.sso_session(name).ok_or_else(|| {
-            profile_error(
-                profile.name(),
-                format!("names the sso-session \"{name}\", and there is no [sso-session {name}]"),
-            )
-        })?),
-        None => None,
-    };
+    let session =
+        match &name {
+            Some(name) => Some(profiles.sso_session(name).ok_or_else(|| {
+                profile_error(profile.name(), format!("sso_session: there is no [sso-session {name}]"))
+            })?),
+            None => None,
+        };
     let shared = |key: &str| {
         let found = match session {
             Some(session) => session.get(key).map(str::to_owned),
-            None => says(key),
+            None => value_of(key),
         };
         found.ok_or_else(|| match &name {
             Some(name) => profile_error(profile.name(), format!("[sso-session {name}] has no {key}")),
             None => profile_error(profile.name(), format!("has no {key}")),
         })
     };
-    let own = |key: &str| says(key).ok_or_else(|| profile_error(profile.name(), format!("has no {key}")));
+    let own = |key: &str| value_of(key).ok_or_else(|| profile_error(profile.name(), format!("has no {key}")));
     let scopes = session.and_then(|session| session.get("sso_registration_scopes"));
     let region = shared("sso_region")?;
     Ok(Some(SsoPlan {

@@ -1,4 +1,4 @@
-//! Why a source gives nothing, and what has to happen for it to give something.
+//! Errors of sources, and the login that ends them.
 
 use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
 
@@ -7,67 +7,67 @@ use super::process::ProcessError;
 use crate::sso::SsoError;
 use crate::sso::SsoSession;
 
-/// Why a source gave nothing.
+/// Why a source returned no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// AWS's own files cannot be read or make no sense.
+    /// AWS's own files cannot be read or are malformed.
     #[error("{0}")]
     Files(String),
-    /// There is no such AWS profile.
-    #[error("there is no AWS profile \"{profile}\" in {files}")]
+    /// The AWS profile does not exist.
+    #[error("AWS profile \"{profile}\" not found in {files}")]
     NoProfile {
-        /// The name that was looked for.
+        /// The name of the AWS profile.
         profile: String,
-        /// Where.
+        /// The files that were read.
         files: String,
-        /// What to do about it: it depends on what is there.
+        /// The hint, which depends on the existing names.
         advice: String,
     },
-    /// The AWS profile says nothing about credentials, or something wrong.
+    /// The AWS profile has no credentials, or an invalid value.
     #[error("AWS profile \"{profile}\": {message}")]
     Invalid {
         /// The AWS profile.
         profile: String,
-        /// What is wrong.
+        /// The error.
         message: String,
     },
-    /// IAM Identity Center gave nothing.
+    /// IAM Identity Center returned no credentials.
     #[error("AWS profile \"{profile}\": {error}")]
     Sso {
         /// The AWS profile.
         profile: String,
-        /// The login that it goes by.
+        /// The login that the AWS profile uses.
         session: SsoSession,
-        /// Why.
+        /// The cause.
         error: SsoError,
     },
-    /// A login has ended, or there was none yet.
+    /// The login has expired, or there was none.
     #[error("the login of AWS profile \"{profile}\" has expired")]
     LoginNeeded {
         /// The AWS profile.
         profile: String,
-        /// Which login.
+        /// The login.
         login: Login,
     },
-    /// Its command gave nothing.
+    /// The `credential_process` returned no credentials.
     #[error("the credential_process of AWS profile \"{profile}\": {error}")]
     Process {
         /// The AWS profile.
         profile: String,
-        /// Why.
+        /// The cause.
         error: ProcessError,
     },
-    /// Getting them failed.
-    #[error("AWS profile \"{profile}\" gave no credentials: {message}")]
+    /// The SDK returned no credentials.
+    #[error("AWS profile \"{profile}\" returned no credentials: {message}")]
     Failed {
         /// The AWS profile.
         profile: String,
-        /// What happened.
+        /// The cause.
         message: String,
     },
 }
 
-/// What a person has to do.
+/// The login that a source depends on: what the user has to do when it has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// Log in to IAM Identity Center.
@@ -82,7 +82,7 @@ pub enum Login {
 }
 
 impl Login {
-    /// Whether both are one: then whoever logs in to the one is logged in to the other.
+    /// Whether both are the same login, so that one login ends the need for the other.
     #[must_use]
     pub fn is_shared_with(&self, other: &Self) -> bool {
         match (self, other) {
@@ -99,12 +99,12 @@ impl From<ProfileError> for SourceError {
 }
 
 impl SourceError {
-    /// A source that is an access key of the OS keyring is not read from AWS's files.
+    /// The error for a source that is an access key in the OS keyring.
     pub(super) fn no_aws_profile(name: &KeyName) -> Self {
         Self::Invalid { profile: name.to_string(), message: "is an access key of the OS keyring".to_owned() }
     }
 
-    /// What has to happen for it to end.
+    /// What ends the error: a login, time, or a change of the configuration.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -115,7 +115,7 @@ impl SourceError {
         }
     }
 
-    /// The login that would end it.
+    /// The login that ends the error.
     #[must_use]
     pub fn login(&self) -> Option<Login> {
         match self {
@@ -125,7 +125,7 @@ impl SourceError {
         }
     }
 
-    /// The error as the wire says it.
+    /// The error in the protocol.
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         if let Some(login) = self.login() {
@@ -136,14 +136,14 @@ impl SourceError {
             return ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source}"));
         }
         let hint = match self {
-            Self::Process { .. } => "Run the command by hand to see what it says.".to_owned(),
+            Self::Process { .. } => "Run the command in a terminal to see its output.".to_owned(),
             Self::Failed { profile, .. } => format!("Try: aws sts get-caller-identity --profile {profile}"),
             Self::NoProfile { advice, .. } => advice.clone(),
             Self::Sso { error, .. } if error.class() == ErrorClass::Retry => {
                 "Check the network, the VPN and the proxy.".to_owned()
             }
-            Self::Sso { .. } => "Check the account and the role of the AWS profile: aws configure sso".to_owned(),
-            _ => "Mend it in AWS's own configuration.".to_owned(),
+            Self::Sso { .. } => "Check the account and the role of the AWS profile with: aws configure sso".to_owned(),
+            _ => "Fix it in AWS's own configuration.".to_owned(),
         };
         ErrorBody::new(ErrorCode::SourceUnavailable, format!("source \"{source}\": {self}")).hint(hint)
     }

@@ -1,7 +1,7 @@
-//! Where base credentials come from: AWS's own files, read as the AWS CLI reads them, and the OS keyring.
+//! Sources of base credentials: the AWS profiles of AWS's own files, read as the AWS CLI reads them.
 //!
-//! Neither the shell's `AWS_ACCESS_KEY_ID` nor its `AWS_PROFILE` can decide anything here: the profile is named, and
-//! `main` clears those variables before anything else runs.
+//! The environment has no effect here: sources name their AWS profile, and `main` clears variables such as
+//! `AWS_ACCESS_KEY_ID` and `AWS_PROFILE` first.
 
 mod aws_profile;
 mod error;
@@ -27,32 +27,32 @@ use rolecall_core::role_chain::RoleChain;
 use rolecall_core::role_chain::RoleStep;
 use rolecall_core::session::Session;
 
-/// What a source comes to.
+/// The result of resolving a source.
 #[derive(Debug)]
 pub enum ResolvedSource {
-    /// Credentials.
+    /// The source has credentials.
     Session {
         /// The credentials.
         session: Box<Session>,
-        /// The login that they depend on.
+        /// The login that the credentials depend on.
         login: Option<Login>,
-        /// Whose they are.
+        /// The owner of the credentials.
         owner: Option<Owner>,
     },
-    /// A role that its AWS profile names: the session of this chain.
+    /// The AWS profile names a role: the credentials are the session of this role chain.
     RoleChain(RoleChain),
 }
 
-/// Tells one owner of credentials from another, where something does.
+/// Identifies the owner of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// Long-lived keys, by their id.
+    /// The id of an access key.
     Keys(String),
-    /// Whoever logged in here last, see [`Sso::last_login`].
+    /// The number of the last login, see [`Sso::last_login`].
     Login(u64),
 }
 
-/// Gets what sources give.
+/// Loads the credentials of sources.
 #[derive(Clone)]
 pub struct Sources {
     aws: Aws,
@@ -61,7 +61,7 @@ pub struct Sources {
 }
 
 impl Owner {
-    /// The keys themselves, if they are long-lived ones.
+    /// The owner of an access key; `None` for temporary credentials.
     #[must_use]
     pub fn of_keys(session: &Session) -> Option<Self> {
         let credentials = &session.credentials;
@@ -70,7 +70,7 @@ impl Owner {
 }
 
 impl Sources {
-    /// Sessions of roles that AWS profiles name are called `name` where they do not name them.
+    /// `name` is the session name of roles for which the AWS profile has none.
     #[must_use]
     pub fn new(aws: Aws, name: NameTemplate) -> Self {
         Self { sso: Sso::new(aws.clone()), aws, name }
@@ -82,8 +82,8 @@ impl Sources {
         &self.sso
     }
 
-    /// Gets a source's credentials, without regard to MFA. Reads AWS's files anew each time, so that what a person changed
-    /// there counts.
+    /// Returns the credentials of a source, without MFA, or the role chain that leads to them. Reads AWS's files at each call,
+    /// so that changes apply at once.
     pub async fn resolve(&self, source: &SourceConfig, region: &Region) -> Result<ResolvedSource, SourceError> {
         let profile = match &source.kind {
             SourceKind::AwsProfile(profile) | SourceKind::AwsProfileLeaf(profile) => profile,
@@ -99,7 +99,7 @@ impl Sources {
         loop {
             let before = self.last_login(login.as_ref());
             let session = self.load_credentials(&plan, &profiles, profile, &home).await?;
-            // Somebody may have signed in meanwhile; a person does so now and then.
+            // A login in the meantime may have another owner: load again.
             if self.last_login(login.as_ref()) == before {
                 let owner = before.map(Owner::Login).or_else(|| Owner::of_keys(&session));
                 return Ok(ResolvedSource::Session { session: Box::new(session), login, owner });
@@ -114,7 +114,7 @@ impl Sources {
         }
     }
 
-    /// The region that a source's own calls go to: what its AWS profile says, else another.
+    /// The region of a source's own calls: that of its AWS profile, else `region`.
     pub async fn home(&self, source: &SourceConfig, region: &Region) -> Region {
         let Some(profile) = source.aws_profile() else { return region.clone() };
         match self.files(profile).await {
@@ -123,8 +123,8 @@ impl Sources {
         }
     }
 
-    /// What a source's AWS profile leads to and the login that it depends on, as AWS's files say it; nothing is asked of
-    /// anybody.
+    /// The role chain that a source's AWS profile leads to and the login that it depends on, by AWS's files alone. Makes no
+    /// call to AWS.
     pub async fn resolve_from_files(&self, chain: &RoleChain) -> (Option<RoleChain>, Option<Login>) {
         let Some(profile) = chain.source.aws_profile() else { return (None, None) };
         let Ok(profiles) = self.files(profile).await else { return (None, None) };
@@ -135,11 +135,11 @@ impl Sources {
         }
     }
 
-    /// The login that a source depends on, if there is one.
+    /// The login that a source depends on; `None` if it needs none.
     pub async fn login_of(&self, source: &SourceConfig) -> Option<Login> {
         let profiles = self.files(source.aws_profile()?).await.ok()?;
         let mut kind = source.kind.clone();
-        // A loop is an error of the plan's.
+        // `plan` errors for a circle, so this ends.
         loop {
             let (SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name)) = &kind else { return None };
             match aws_profile::plan(&profiles, &kind).ok()? {
@@ -159,8 +159,8 @@ impl Sources {
         let aws = &self.aws;
         let credentials = match plan {
             Plan::Sso(sso) => {
-                let got = self.sso.role_credentials(&sso.session, &sso.account, &sso.role).await;
-                return got.map_err(|error| SourceError::Sso {
+                let outcome = self.sso.role_credentials(&sso.session, &sso.account, &sso.role).await;
+                return outcome.map_err(|error| SourceError::Sso {
                     profile: profile.to_owned(),
                     session: sso.session.clone(),
                     error,
@@ -196,7 +196,7 @@ impl Sources {
         RoleChain::from_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), step)
     }
 
-    /// AWS's files, parsed by the SDK. That profile has to be in them.
+    /// Reads AWS's files with the SDK. Errors if they lack the profile.
     async fn files(&self, profile: &str) -> Result<ProfileSet, SourceError> {
         // An empty environment: only the files that `Aws` names count.
         let environment = Env::from_slice(&[]);
@@ -219,7 +219,7 @@ impl Sources {
     }
 }
 
-/// The login that such a profile depends on.
+/// The login that an AWS profile depends on.
 fn login(plan: &Plan, profile: &str) -> Option<Login> {
     match plan {
         Plan::Sso(sso) => Some(Login::Sso(sso.session.clone())),
@@ -228,25 +228,25 @@ fn login(plan: &Plan, profile: &str) -> Option<Login> {
     }
 }
 
-/// The region that the AWS profile names for its own calls, else another.
+/// The region of an AWS profile, else `region`.
 fn home_region(profiles: &ProfileSet, profile: &str, region: &Region) -> Region {
     let own = profiles.get_profile(profile).and_then(|profile| profile.get("region"));
     own.and_then(|own| own.parse().ok()).unwrap_or_else(|| region.clone())
 }
 
-/// What a person who misnamed an AWS profile may have meant.
+/// The hint for an unknown AWS profile: a similar name, or the existing names.
 fn advice(profile: &str, profiles: &ProfileSet) -> String {
     let mut names: Vec<&str> = profiles.profiles().collect();
     names.sort_unstable();
     match (similar_names(profile, names.iter().copied()).first(), names.as_slice()) {
         (Some(near), _) => format!("Did you mean \"{near}\"?"),
-        (None, []) => "There is none at all; make one with: aws configure".to_owned(),
+        (None, []) => "There are no AWS profiles. Create one with: aws configure".to_owned(),
         (None, names) => {
             let more = match names.len().saturating_sub(8) {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            format!("There are: {}{more}.", names.iter().take(8).copied().collect::<Vec<_>>().join(", "))
+            format!("Existing AWS profiles: {}{more}.", names.iter().take(8).copied().collect::<Vec<_>>().join(", "))
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Running what AWS's own files name: `credential_process` and `mfa_process` (E3).
+//! Runs the commands in AWS's own files: `credential_process` and `mfa_process` (E3).
 //!
-//! The command runs in a process group of its own, which is killed as a whole when its time is up or when it has left
-//! somebody behind who holds its output. What it writes to standard error may hold anything, secrets too, and is dropped.
+//! A command runs in its own process group. The group is killed at the timeout, and after the command has ended, so that no
+//! child stays. Standard error is discarded, because it may contain secrets.
 
 use std::io;
 use std::process::Stdio;
@@ -17,43 +17,44 @@ use tokio::process::{Child, Command};
 
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long it has to go by itself after SIGTERM.
+/// How long a command may take to end after SIGTERM.
 const TERM_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long its output may stay open after its end: somebody whom it left behind may hold it for ever.
+/// How long the output is read after the end of the command: a process outside the group may hold it open forever.
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The most that is read of its output, in bytes.
+/// The largest output of a command, in bytes.
 const MAX_OUTPUT: u64 = 64 * 1024;
 
-/// Why a command gave nothing. None of this repeats what it wrote.
+/// Why a command returned nothing. The messages do not quote its output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProcessError {
-    /// It could not be started.
+    /// The command did not start.
     #[error("the command cannot be started: {0}")]
     Start(io::ErrorKind),
-    /// It took too long, and was killed.
-    #[error("the command did not end within {} s, and was killed", COMMAND_TIMEOUT.as_secs())]
+    /// The command exceeded its timeout and was killed.
+    #[error("the command exceeded {} s and was killed", COMMAND_TIMEOUT.as_secs())]
     TimedOut,
-    /// It said that it failed.
+    /// The command ended with a failure.
     #[error("the command failed ({0})")]
     Failed(String),
-    /// It wrote too much.
+    /// The output is too large.
     #[error("the command wrote more than {} KiB", MAX_OUTPUT / 1024)]
     OutputTooLarge,
-    /// What it wrote is not what was asked for.
+    /// The output has another form.
     #[error("the command did not write {0}")]
     Malformed(&'static str),
 }
 
-/// Runs a command line with `sh -c` and returns what it writes.
+/// Runs a command line with `sh -c` and returns its output. Errors after 30 s, for a failed command, and for an output over
+/// 64 KiB.
 pub async fn run(line: &str) -> Result<Secret<Vec<u8>>, ProcessError> {
     run_within(line, COMMAND_TIMEOUT).await
 }
 
-async fn run_within(line: &str, patience: Duration) -> Result<Secret<Vec<u8>>, ProcessError> {
+async fn run_within(line: &str, limit: Duration) -> Result<Secret<Vec<u8>>, ProcessError> {
     let mut child = start(line)?;
     let mut group = ProcessGroup::of(&child);
     let output = child.stdout.take();
-    let outcome = tokio::time::timeout(patience, finish(&mut child, &mut group, output)).await;
+    let outcome = tokio::time::timeout(limit, finish(&mut child, &mut group, output)).await;
     let Ok(outcome) = outcome else {
         group.kill(&mut child).await;
         return Err(ProcessError::TimedOut);
@@ -68,22 +69,22 @@ fn start(line: &str) -> Result<Child, ProcessError> {
     command.spawn().map_err(|error| ProcessError::Start(error.kind()))
 }
 
-/// Reads until the command has ended and its output is closed, or a moment longer. Once it has ended so has its group.
+/// Reads the output until it is closed, or until shortly after the command has ended. Kills the group after the command.
 async fn finish(
     child: &mut Child,
     group: &mut ProcessGroup,
     output: Option<impl AsyncRead + Unpin>,
 ) -> Result<Secret<Vec<u8>>, ProcessError> {
-    let mut said = Secret::new(Vec::with_capacity(usize::try_from(MAX_OUTPUT + 1).unwrap_or_default()));
+    let mut written = Secret::new(Vec::with_capacity(usize::try_from(MAX_OUTPUT + 1).unwrap_or_default()));
     let Some(output) = output else { return Err(ProcessError::Malformed("anything")) };
     let mut output = output.take(MAX_OUTPUT + 1);
     let status = {
-        let reading = async { output.read_to_end(said.expose_mut()).await };
+        let reading = async { output.read_to_end(written.expose_mut()).await };
         tokio::pin!(reading);
         tokio::select! {
             read = &mut reading => {
                 read.map_err(|error| ProcessError::Start(error.kind()))?;
-                if said.expose().len() as u64 > MAX_OUTPUT {
+                if written.expose().len() as u64 > MAX_OUTPUT {
                     return Err(ProcessError::OutputTooLarge);
                 }
                 let status = child.wait().await;
@@ -92,22 +93,22 @@ async fn finish(
             }
             status = child.wait() => {
                 group.end();
-                // What is in the pipe is read; who has left the group and holds it open is not waited for.
+                // Reads what is in the pipe, but does not wait for a process that left the group and holds it open.
                 let _ = tokio::time::timeout(OUTPUT_TIMEOUT, &mut reading).await;
                 status
             }
         }
     };
     let status = status.map_err(|error| ProcessError::Start(error.kind()))?;
-    match (status.success(), said.expose().len() as u64 > MAX_OUTPUT) {
+    match (status.success(), written.expose().len() as u64 > MAX_OUTPUT) {
         (false, _) => Err(ProcessError::Failed(status.to_string())),
         (true, true) => Err(ProcessError::OutputTooLarge),
-        (true, false) => Ok(said),
+        (true, false) => Ok(written),
     }
 }
 
-/// The command with everything that it has started; nothing once it was killed. When its leader was waited for and nobody
-/// else is left in it, its id may be given to others: it is killed at once then, and only once.
+/// The process group of a command; `None` after it was killed. Once its leader is reaped and the group is empty, the kernel
+/// may give its id to another group, so it is killed exactly once, right after the leader has ended.
 struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
@@ -117,12 +118,12 @@ impl ProcessGroup {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
-            // Gone already is as good.
+            // The group may have ended already.
             let _ = killpg(group, signal);
         }
     }
 
-    /// Whoever is left of it is of no use to anybody.
+    /// Kills the rest of the group.
     fn end(&mut self) {
         self.signal(Signal::SIGKILL);
         self.0 = None;
@@ -137,13 +138,13 @@ impl ProcessGroup {
 }
 
 impl Drop for ProcessGroup {
-    /// It was not waited for to its end: nobody reads what it says any more.
+    /// Kills the group of a command that was not waited for.
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// What a `credential_process` writes (AWS SDKs and Tools Reference, "Process credential provider").
+/// The output of a `credential_process` (AWS SDKs and Tools Reference, "Process credential provider").
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct CredentialProcessOutput {
@@ -159,10 +160,10 @@ pub(super) async fn credentials(line: &str) -> Result<Credentials, ProcessError>
     parse(run(line).await?.expose())
 }
 
-fn parse(said: &[u8]) -> Result<Credentials, ProcessError> {
+fn parse(output: &[u8]) -> Result<Credentials, ProcessError> {
     const WANTED: &str = "credentials (JSON with Version 1, AccessKeyId, SecretAccessKey)";
     let malformed = || ProcessError::Malformed(WANTED);
-    let written: CredentialProcessOutput = serde_json::from_slice(said).map_err(|_| malformed())?;
+    let written: CredentialProcessOutput = serde_json::from_slice(output).map_err(|_| malformed())?;
     if written.version != 1
         || written.access_key_id.expose().is_empty()
         || written.secret_access_key.expose().is_empty()
@@ -172,7 +173,7 @@ fn parse(said: &[u8]) -> Result<Credentials, ProcessError> {
     let expiry = match &written.expiration {
         Some(text) => {
             let end: jiff::Timestamp =
-                text.parse().map_err(|_| ProcessError::Malformed("an Expiration as RFC 3339 has it"))?;
+                text.parse().map_err(|_| ProcessError::Malformed("an Expiration in RFC 3339"))?;
             Some(SystemTime::from(end))
         }
         None => None,
@@ -190,32 +191,36 @@ fn parse(said: &[u8]) -> Result<Credentials, ProcessError> {
 mod tests {
     use super::*;
 
-    async fn said(line: &str) -> Result<String, ProcessError> {
-        run_within(line, Duration::from_secs(3)).await.map(|said| String::from_utf8_lossy(said.expose()).into_owned())
+    async fn output_of(line: &str) -> Result<String, ProcessError> {
+        run_within(line, Duration::from_secs(3))
+            .await
+            .map(|output| String::from_utf8_lossy(output.expose()).into_owned())
     }
 
+    /// Fault matrix row 99.
     #[tokio::test]
-    async fn row_99_a_command_is_bounded_whatever_it_does() {
-        assert_eq!(said("echo hello").await.as_deref(), Ok("hello\n"));
-        assert_eq!(said("echo secret >&2; exit 3").await, Err(ProcessError::Failed("exit status: 3".to_owned())));
-        assert_eq!(said("yes").await, Err(ProcessError::OutputTooLarge));
-        assert_eq!(said("/nowhere/at/all").await, Err(ProcessError::Failed("exit status: 127".to_owned())));
-        assert_eq!(said("kill -9 $$").await, Err(ProcessError::Failed("signal: 9 (SIGKILL)".to_owned())));
+    async fn run_output_and_failure_are_bounded() {
+        assert_eq!(output_of("echo hello").await.as_deref(), Ok("hello\n"));
+        assert_eq!(output_of("echo secret >&2; exit 3").await, Err(ProcessError::Failed("exit status: 3".to_owned())));
+        assert_eq!(output_of("yes").await, Err(ProcessError::OutputTooLarge));
+        assert_eq!(output_of("/nowhere/at/all").await, Err(ProcessError::Failed("exit status: 127".to_owned())));
+        assert_eq!(output_of("kill -9 $$").await, Err(ProcessError::Failed("signal: 9 (SIGKILL)".to_owned())));
     }
 
+    /// Fault matrix row 99.
     #[tokio::test]
-    async fn row_99_nobody_is_left_behind() {
+    async fn run_leaves_no_child_process() {
         let folder = tempfile::tempdir().unwrap();
         let alive = |name: &str| {
             let id = std::fs::read_to_string(folder.path().join(name)).unwrap();
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
-            // One that nobody has waited for yet is as dead.
+            // A zombie counts as ended.
             !stat.is_empty() && !stat.contains(") Z ")
         };
         let path = folder.path().display();
-        // It has answered, and left somebody who holds its output.
-        assert_eq!(said(&format!("sleep 600 & echo $! > {path}/kept; echo done")).await.as_deref(), Ok("done\n"));
-        // It hangs, deaf to SIGTERM, and so does its child.
+        // It has ended, and its child holds the output.
+        assert_eq!(output_of(&format!("sleep 600 & echo $! > {path}/kept; echo done")).await.as_deref(), Ok("done\n"));
+        // It and its child ignore SIGTERM and hang.
         let line = format!("trap '' TERM; sleep 600 & echo $! > {path}/hung; echo $$ > {path}/shell; wait; sleep 600");
         assert_eq!(run_within(&line, Duration::from_millis(500)).await.unwrap_err(), ProcessError::TimedOut);
         for name in ["kept", "hung", "shell"] {
@@ -229,21 +234,22 @@ mod tests {
         }
     }
 
+    /// Fault matrix row 99.
     #[tokio::test]
-    async fn row_99_a_group_is_not_killed_again_when_others_may_have_its_id() {
-        // Its output ends before it does; it ends before its output; its output goes on, held by one who left the group.
+    async fn finish_kills_the_group_once() {
+        // The output ends first; the command ends first; a process outside the group holds the output.
         for line in ["echo done; exec 1>&-; exit 0", "sleep 600 & echo done", "setsid sleep 2 & echo done"] {
             let mut child = start(line).unwrap();
             let mut group = ProcessGroup::of(&child);
             assert!(group.0.is_some());
-            let output = child.stdout.take();
-            let said = finish(&mut child, &mut group, output).await.unwrap();
-            assert_eq!((said.expose().as_slice(), group.0), (&b"done\n"[..], None), "{line}");
+            let stdout = child.stdout.take();
+            let output = finish(&mut child, &mut group, stdout).await.unwrap();
+            assert_eq!((output.expose().as_slice(), group.0), (&b"done\n"[..], None), "{line}");
         }
     }
 
     #[test]
-    fn credentials_are_read_whole_or_not_at_all() {
+    fn parse_incomplete_credentials_rejected() {
         let whole = br#"{"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "s", "SessionToken": "t",
             "Expiration": "2026-01-02T03:04:05Z", "AccountId": "111122223333"}"#;
         let got = parse(whole).unwrap();
@@ -258,8 +264,8 @@ mod tests {
             br#"{"Version": 1, "AccessKeyId": "", "SecretAccessKey": "s"}"#,
             br#"{"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "s", "Expiration": "tomorrow"}"#,
         ] {
-            let said = parse(bad).unwrap_err().to_string();
-            assert!(!said.contains("AKIA"), "{said}");
+            let error = parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("AKIA"), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Base credentials that AWS's SDK gets: keys in files, web identity, `aws login`, instances and containers.
+//! Base credentials from the SDK's providers: keys in files, web identity, `aws login`, instances and containers.
 
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::imds;
@@ -16,7 +16,7 @@ use crate::client::Aws;
 use crate::error::innermost;
 use crate::texts;
 
-/// What the files themselves have, or what the SDK gets by them.
+/// Returns the credentials of an AWS profile, which the SDK reads from the files or requests as they say.
 pub(super) async fn credentials_from_files(
     aws: &Aws,
     profiles: &ProfileSet,
@@ -32,7 +32,7 @@ pub(super) async fn credentials_from_files(
     provider.provide_credentials().await.map_err(|error| classify(profile, &error))
 }
 
-/// The keys in the files, whatever else the profile says: it is one that a role builds on.
+/// Returns the access key of an AWS profile. It ignores the other keys of the profile, such as a role.
 pub(super) fn keys_from_files(profiles: &ProfileSet, name: &str) -> Option<Credentials> {
     let profile = profiles.get_profile(name)?;
     let token = profile.get("aws_session_token").filter(|token| !token.is_empty());
@@ -40,7 +40,7 @@ pub(super) fn keys_from_files(profiles: &ProfileSet, name: &str) -> Option<Crede
     Some(Credentials::new(id, secret, token.map(str::to_owned), None, "AWS profile"))
 }
 
-/// What the EC2 instance that this runs on has.
+/// Returns the credentials of the EC2 instance.
 pub(super) async fn credentials_of_instance(
     aws: &Aws,
     profile: &str,
@@ -52,14 +52,14 @@ pub(super) async fn credentials_of_instance(
     if let Some(address) = address {
         client = client.endpoint(address).map_err(|_| SourceError::Invalid {
             profile: profile.to_owned(),
-            message: "its ec2_metadata_service_endpoint is no address".to_owned(),
+            message: "ec2_metadata_service_endpoint is not a URL".to_owned(),
         })?;
     }
     let provider = ImdsCredentialsProvider::builder().configure(&config).imds_client(client.build()).build();
     provider.provide_credentials().await.map_err(|error| classify(profile, &error))
 }
 
-/// What the container that this runs in has.
+/// Returns the credentials of the container.
 pub(super) async fn credentials_of_container(
     aws: &Aws,
     profile: &str,
@@ -73,10 +73,10 @@ fn classify(profile: &str, error: &CredentialsError) -> SourceError {
     let profile = profile.to_owned();
     match error {
         CredentialsError::ProviderTimedOut(_) => {
-            SourceError::Failed { profile, message: "no answer in time".to_owned() }
+            SourceError::Failed { profile, message: "no response in time".to_owned() }
         }
         CredentialsError::CredentialsNotLoaded(_) => {
-            SourceError::Failed { profile, message: format!("there are none ({})", innermost(error)) }
+            SourceError::Failed { profile, message: format!("none found ({})", innermost(error)) }
         }
         CredentialsError::InvalidConfiguration(_) => SourceError::Invalid { profile, message: innermost(error) },
         _ if texts::is_aws_login_expired(error) => {

@@ -123,11 +123,8 @@ impl LoginTask {
     async fn run(self) -> Result<(), SsoError> {
         let outcome = self.permit.run_until_cancelled(Box::pin(self.log_in())).await;
         let outcome = outcome.unwrap_or_else(|| Err(SsoError::cancelled()));
-        match &outcome {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::info!(start_url = self.session.start_url, %error, "IAM Identity Center login failed")
-            }
+        if let Err(error) = &outcome {
+            tracing::info!(start_url = self.session.start_url, %error, "IAM Identity Center login failed");
         }
         outcome
     }

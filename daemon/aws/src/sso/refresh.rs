@@ -98,7 +98,7 @@ impl Refresher {
         }
     }
 
-    /// Cancels the refresh of one session.
+    /// Forgets the refresh under way for a session, after the store has cancelled it.
     pub(super) fn forget(&self, session: &SsoSession) {
         let path = self.store.path(session);
         self.in_flight.retain(|other| *other != path);

@@ -1,4 +1,4 @@
-//! What few profiles have, in an AssumeRole.
+//! The optional inputs of AssumeRole: tags, policies and source identity.
 
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
@@ -6,9 +6,9 @@ use rolecall_protocol::{PolicyArn, TagKey, TagValue};
 
 use rolecall_core::config::inputs::StepInputs;
 
-/// The request with what few profiles have.
-pub(super) fn with(request: AssumeRoleFluentBuilder, inputs: &StepInputs) -> AssumeRoleFluentBuilder {
-    // Fails for a tag that has no key, or no value.
+/// Adds the optional inputs to a request.
+pub(super) fn with_optional(request: AssumeRoleFluentBuilder, inputs: &StepInputs) -> AssumeRoleFluentBuilder {
+    // `build` errors for a tag without a key or value; these have both.
     let tag = |(key, value): (&TagKey, &TagValue)| Tag::builder().key(key.as_str()).value(value.as_str()).build().ok();
     let policy = |arn: &PolicyArn| PolicyDescriptorType::builder().arn(arn.as_str()).build();
     request

@@ -1,4 +1,4 @@
-//! GetSessionToken: long-lived keys and a code of an MFA device for a session that is good for all roles.
+//! GetSessionToken: exchanges an access key and an MFA code for a session that can assume all roles.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use rolecall_core::config::MFA_SESSION_RANGE;
 use rolecall_core::role_chain::StsEndpoint;
 use rolecall_core::session::Session;
 
-/// A code, and the device that made it.
+/// A code of an MFA device.
 #[derive(Clone, Copy)]
 pub struct MfaCode<'a> {
     /// The device.
     pub serial: &'a MfaSerial,
-    /// The code, six digits. AWS takes each once.
+    /// The code, six digits. AWS accepts each code once.
     pub code: &'a Secret<String>,
 }
 
-/// Asks STS for a session that says of its owner that they have the device. Asked once: the code is used up by it.
+/// Returns a session with MFA. Sends one attempt, which uses up the code.
 pub async fn get_session_token(
     aws: &Aws,
     endpoint: &StsEndpoint,
@@ -36,21 +36,26 @@ pub async fn get_session_token(
         .serial_number(code.serial.as_str())
         .token_code(code.code.expose().as_str())
         .duration_seconds(i32::try_from(length.as_secs()).unwrap_or(i32::MAX));
-    let answer = aws.call(endpoint, ATTEMPT_TIMEOUT, Box::pin(request.send())).await;
-    answer
-        .and_then(|answer| accept(answer.credentials(), aws, keys))
+    let response = aws.call(endpoint, ATTEMPT_TIMEOUT, Box::pin(request.send())).await;
+    response
+        .and_then(|response| session_from_response(response.credentials(), aws, keys))
         .map_err(|error| StsError { operation: StsOperation::GetSessionToken(code.serial.clone()), error })
 }
 
-fn accept(got: Option<&aws_sdk_sts::types::Credentials>, aws: &Aws, keys: &Session) -> Result<Session, AwsError> {
-    let got = got.ok_or_else(|| AwsError::invalid_response("STS answered without credentials"))?;
-    let (credentials, now) =
-        (super::credentials(got, aws.now(), *MFA_SESSION_RANGE.end(), "GetSessionToken")?, aws.now());
+fn session_from_response(
+    credentials: Option<&aws_sdk_sts::types::Credentials>,
+    aws: &Aws,
+    keys: &Session,
+) -> Result<Session, AwsError> {
+    let credentials =
+        credentials.ok_or_else(|| AwsError::invalid_response("the response of STS has no credentials"))?;
+    let now = aws.now();
+    let credentials = super::checked_credentials(credentials, now, *MFA_SESSION_RANGE.end(), "GetSessionToken")?;
     Ok(Session { credentials, arn: keys.arn.clone(), issued: now, is_clamped: false })
 }
 
 impl StsError {
-    /// Whether the code was not taken: wrong, of another time, or used before (IAM says the same of all of them).
+    /// Whether AWS refused the MFA code. IAM has one error for wrong, expired and used codes.
     #[must_use]
     pub fn is_code_refused(&self) -> bool {
         texts::is_mfa_code_refused(&self.error.message)

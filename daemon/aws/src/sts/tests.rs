@@ -17,7 +17,7 @@ fn step() -> RoleStep {
     }
 }
 
-fn answer(arn: &str, seconds: i64) -> AssumeRoleOutput {
+fn response(arn: &str, seconds: i64) -> AssumeRoleOutput {
     let credentials = StsCredentials::builder()
         .access_key_id("ASIAEXAMPLE")
         .secret_access_key("secret")
@@ -32,23 +32,28 @@ fn answer(arn: &str, seconds: i64) -> AssumeRoleOutput {
 const ARN: &str = "arn:aws:sts::111122223333:assumed-role/developers/dev@laptop";
 
 #[test]
-fn a_whole_answer_is_a_session() {
-    let session = accept(&answer(ARN, 3600), &step(), NOW).unwrap();
+fn session_from_response_complete() {
+    let session = session_from_response(&response(ARN, 3600), &step(), NOW).unwrap();
     assert_eq!(session.arn.as_deref(), Some(ARN));
     assert_eq!(session.expires(), Some(NOW + Duration::from_hours(1)));
 }
 
+/// Fault matrix row 65.
 #[test]
-fn row_65_ends_in_the_past_are_refused_and_far_ends_are_clamped() {
+fn session_from_response_past_expiry_rejected_far_limited() {
     for seconds in [0, -1, i64::MIN / 2] {
-        assert_eq!(accept(&answer(ARN, seconds), &step(), NOW).unwrap_err().kind, AwsErrorKind::InvalidResponse);
+        assert_eq!(
+            session_from_response(&response(ARN, seconds), &step(), NOW).unwrap_err().kind,
+            AwsErrorKind::InvalidResponse
+        );
     }
-    let far = accept(&answer(ARN, 253_402_300_799), &step(), NOW).unwrap();
+    let far = session_from_response(&response(ARN, 253_402_300_799), &step(), NOW).unwrap();
     assert_eq!(far.expires(), Some(NOW + Duration::from_hours(12)));
 }
 
+/// Fault matrix row 66.
 #[test]
-fn row_66_the_session_of_another_role_is_refused() {
+fn session_from_response_other_role_rejected() {
     for arn in [
         "",
         "arn:aws:sts::111122223333:assumed-role/admins/dev@laptop",
@@ -56,26 +61,29 @@ fn row_66_the_session_of_another_role_is_refused() {
         "arn:aws-cn:sts::111122223333:assumed-role/developers/dev@laptop",
         "arn:aws:sts::111122223333:assumed-role/developers",
     ] {
-        assert!(accept(&answer(arn, 3600), &step(), NOW).unwrap_err().message.contains("another role"), "{arn}");
+        assert!(
+            session_from_response(&response(arn, 3600), &step(), NOW).unwrap_err().message.contains("another role"),
+            "{arn}"
+        );
     }
 }
 
 #[test]
-fn denials_of_what_few_profiles_have_say_what_is_to_be_allowed() {
-    let hint = |kind, said: &str| {
-        let error = AwsError::new(kind, said);
+fn body_hint_names_the_permission() {
+    let hint = |kind, message: &str| {
+        let error = AwsError::new(kind, message);
         StsError { operation: StsOperation::GetCallerIdentity, error }.body(&"work".parse().unwrap()).hint.unwrap()
     };
     let denied = |action: &str| hint(AwsErrorKind::Denied, &format!("User: x is not authorized to perform: {action}"));
     assert!(denied("sts:TagSession").contains("sts:TagSession"));
     assert!(denied("sts:SetSourceIdentity").contains("sts:SetSourceIdentity"));
     assert!(denied("sts:AssumeRole").contains("trust policy"));
-    for said in [
+    for message in [
         "Packed size of session tags consumes 101% of allotted space.",
         "Packed policy consumes 120% of allotted space, please use smaller policy.",
         "PackedPolicyTooLarge (status 400)",
     ] {
-        assert!(hint(AwsErrorKind::Rejected, said).contains("fewer or shorter"), "{said}");
+        assert!(hint(AwsErrorKind::Rejected, message).contains("fewer or shorter"), "{message}");
     }
     assert!(hint(AwsErrorKind::Rejected, "1 validation error detected").contains("rolecall show"));
 }

@@ -3,18 +3,18 @@ use aws_types::os_shim_internal::{Env, Fs};
 
 use super::*;
 
-/// Plans for the profile `p` of that `~/.aws/config`.
+/// The plan for profile `p` of a `~/.aws/config`.
 async fn planned(text: &str) -> Result<Plan, String> {
     let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, text).build();
     let profiles = aws_config::profile::load(&Fs::real(), &Env::from_slice(&[]), &files, None).await.unwrap();
-    plan(&profiles, &SourceKind::AwsProfile("p".to_owned())).map_err(|wrong| format!("{}: {wrong}", wrong.profile))
+    plan(&profiles, &SourceKind::AwsProfile("p".to_owned())).map_err(|error| format!("{}: {error}", error.profile))
 }
 
 const ROLE: &str = "role_arn = arn:aws:iam::111122223333:role/developers";
 const KEYS: &str = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = s";
 
 #[tokio::test]
-async fn every_kind_of_leaf() {
+async fn plan_each_kind_of_credentials() {
     for (text, expected) in [
         (KEYS, Plan::Keys),
         ("credential_process = /bin/creds --x", Plan::Process("/bin/creds --x".to_owned())),
@@ -22,7 +22,7 @@ async fn every_kind_of_leaf() {
         ("credential_source = Ec2InstanceMetadata", Plan::Instance(None)),
         ("credential_source = EcsContainer", Plan::Container),
         (&format!("{ROLE}\nweb_identity_token_file = /token"), Plan::WebIdentity),
-        // The first of several is the one that aws-config takes.
+        // Of several kinds, the order of aws-config decides.
         (&format!("{KEYS}\ncredential_process = x"), Plan::Process("x".to_owned())),
     ] {
         assert_eq!(planned(&format!("[profile p]\n{text}")).await.as_ref(), Ok(&expected), "{text}");
@@ -30,7 +30,7 @@ async fn every_kind_of_leaf() {
 }
 
 #[tokio::test]
-async fn identity_center_with_a_session_and_without() {
+async fn plan_identity_center_with_and_without_session() {
     let with = "[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://x.awsapps.com/start\n\
         [profile p]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = Dev";
     let Ok(Plan::Sso(plan)) = planned(with).await else { panic!() };
@@ -56,7 +56,7 @@ async fn identity_center_with_a_session_and_without() {
 }
 
 #[tokio::test]
-async fn a_role_is_ours_and_what_it_builds_on_a_source_of_its_own() {
+async fn plan_role_has_its_base_as_source() {
     let text = format!(
         "[profile base]\n{KEYS}\n[profile p]\n{ROLE}\nsource_profile = base\nmfa_serial = arn:aws:iam::111122223333:mfa/dev\n\
          external_id = handshake\nduration_seconds = 7200\nregion = eu-west-1\nrole_session_name = me"
@@ -66,9 +66,9 @@ async fn a_role_is_ours_and_what_it_builds_on_a_source_of_its_own() {
     assert_eq!(role.mfa.as_ref().unwrap().session, DEFAULT_MFA_SESSION);
     assert_eq!((role.duration.as_secs(), role.region.unwrap().as_str()), (7200, "eu-west-1"));
     assert_eq!((role.external_id.unwrap().as_str(), role.session_name.unwrap().as_str()), ("handshake", "me"));
-    // By another's role, its own keys, the instance's.
+    // The base is another role, the profile's own access key, or the instance.
     let hub = format!("[profile hub]\n{ROLE}\nsource_profile = base\n[profile base]\n{KEYS}");
-    let base = async |says: &str| match planned(&format!("{hub}\n[profile p]\n{ROLE}\n{says}")).await {
+    let base = async |keys: &str| match planned(&format!("{hub}\n[profile p]\n{ROLE}\n{keys}")).await {
         Ok(Plan::Role(role)) => role.base,
         other => panic!("{other:?}"),
     };
@@ -78,31 +78,32 @@ async fn a_role_is_ours_and_what_it_builds_on_a_source_of_its_own() {
     assert_eq!(base("credential_source = Ec2InstanceMetadata").await, own);
 }
 
+/// Fault matrix row 92.
 #[tokio::test]
-async fn row_92_loops_and_long_rows_are_errors() {
+async fn plan_circle_or_long_chain_is_an_error() {
     let role = |name: &str, next: &str| format!("[profile {name}]\n{ROLE}\nsource_profile = {next}\n");
     let looped = [role("p", "a"), role("a", "b"), role("b", "p")].concat();
-    assert!(planned(&looped).await.unwrap_err().contains("leads in a circle: a, b"));
+    assert!(planned(&looped).await.unwrap_err().contains("forms a circle: a, b"));
     let elsewhere = [role("p", "a"), role("a", "b"), role("b", "a")].concat();
-    assert!(planned(&elsewhere).await.unwrap_err().contains("leads in a circle: a, b"));
+    assert!(planned(&elsewhere).await.unwrap_err().contains("forms a circle: a, b"));
     let long: String = (0..1000).map(|n| role(&format!("r{n}"), &format!("r{}", n + 1))).collect();
     assert!(planned(&format!("{}{long}", role("p", "r0"))).await.unwrap_err().contains("more than 5 roles"));
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said_of_the_profile_it_is_in() {
+async fn plan_error_names_the_invalid_profile() {
     for (text, complaint) in [
-        ("[profile p]\nregion = eu-west-1", "p: says nothing about credentials"),
-        (&format!("[profile p]\n{ROLE}"), "p: has a role_arn, but no source_profile"),
-        (&format!("[profile p]\n{ROLE}\nsource_profile = gone"), "gone: does not exist"),
-        (&format!("[profile p]\n{ROLE}\ncredential_source = Environment"), "a shell's variables are not read"),
+        ("[profile p]\nregion = eu-west-1", "p: has no credentials"),
+        (&format!("[profile p]\n{ROLE}"), "p: has a role_arn but no source_profile"),
+        (&format!("[profile p]\n{ROLE}\nsource_profile = gone"), "gone: not found"),
+        (&format!("[profile p]\n{ROLE}\ncredential_source = Environment"), "environment variables are not read"),
         ("[profile p]\nrole_arn = nonsense\nsource_profile = p", "p: role_arn: "),
         (
             &format!("[profile p]\n{ROLE}\nsource_profile = b\nduration_seconds = 60\n[profile b]\n{KEYS}"),
             "900 to 43200",
         ),
     ] {
-        let said = planned(text).await.unwrap_err();
-        assert!(said.contains(complaint), "{text}: {said}");
+        let error = planned(text).await.unwrap_err();
+        assert!(error.contains(complaint), "{text}: {error}");
     }
 }
