@@ -84,7 +84,7 @@ fn keyring_killed_during_request_fails_then_recovers() {
         let line = error_line(&said, 1);
         assert!(line.contains("does not answer") || line.contains("no OS keyring"), "{line}");
     });
-    desktop.assert_fails(&["list"], "there is no OS keyring here (no Secret Service on the session bus)");
+    desktop.assert_fails(&["list"], "no Secret Service on the session bus");
     desktop.bus.start_keyring();
     assert_eq!(desktop.list()[0]["name"], "glass");
 }
@@ -97,11 +97,11 @@ fn keyring_without_session_bus_does_not_affect_tokens() {
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["keys", "list"]);
     let line = error_line(&said, 1);
-    assert!(line.contains("there is no OS keyring here"), "{line}");
+    assert!(line.contains("no OS keyring is available: no session bus ("), "{line}");
     let put = ["keys", "put", "glass", "--stdin"];
     let input = format!("{}\n{}\n", key.id, key.secret);
     let said = fixture.sandbox.run_with_input(fixture.sandbox.rolecall().args(put), input.as_bytes());
-    assert!(error_line(&said, 1).contains("there is no OS keyring here"), "{said}");
+    assert!(error_line(&said, 1).contains("no OS keyring"), "{said}");
     fixture.token().assert_ok();
     assert!(!is_written_below(&fixture.sandbox, &key.secret));
 }
@@ -129,9 +129,9 @@ fn keyring_items_of_other_programs_are_not_changed() {
     desktop.bus.store("Elsewhere", &["service", "browser", "username", "glass"], b"hunter2");
     assert_eq!(desktop.list().as_array().unwrap().len(), 1);
     for (name, secret) in others {
-        desktop.assert_fails(&["forget", name, "--yes"], "is not of Rolecall's making, or broken");
+        desktop.assert_fails(&["forget", name, "--yes"], "was not written by Rolecall or is damaged");
         let said = desktop.put(name, key, &["--replace"]);
-        assert!(error_line(&said, 1).contains("It is left alone"), "{said}");
+        assert!(error_line(&said, 1).contains("or use another name"), "{said}");
         let there = desktop.bus.lookup(&item(name)).unwrap();
         assert!(std::str::from_utf8(secret).map_or(true, |secret| there == secret), "{name}: {there}");
     }
@@ -150,8 +150,11 @@ fn keyring_item_of_newer_format_is_not_changed() {
     let newer = "{\"format\":2,\"keys\":[{\"id\":\"AKIAIOSFODNN7EXAMPLE\"}]}";
     desktop.bus.store("AWS access key of Rolecall", &item("glass"), newer.as_bytes());
     assert_eq!(desktop.list().as_array().unwrap().len(), 0);
-    desktop.assert_fails(&["forget", "glass", "--yes"], "written by a newer Rolecall (format 2)");
-    desktop.assert_fails(&["rotate", "glass"], "upgrade this Rolecall");
+    desktop.assert_fails(
+        &["forget", "glass", "--yes"],
+        "a newer Rolecall wrote the OS keyring item of that name (format 2)",
+    );
+    desktop.assert_fails(&["rotate", "glass"], "Upgrade Rolecall");
     let key = desktop.fixture.aws.add_user("111122223333", "break-glass");
     let said = desktop.put("glass", &key, &["--replace"]);
     assert!(error_line(&said, 1).contains("newer Rolecall"), "{said}");
