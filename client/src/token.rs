@@ -109,16 +109,15 @@ fn write_token_without_daemon(
         (_, Some(status)) if status.code().is_some_and(|code| code != 0) => {
             Err(CliError::silent(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Bug as u8)))
         }
-        (_, Some(status)) => Err(CliError::new(
-            Exit::Unreachable,
-            format!("{name}: rolecalld did not answer ({status})"),
-            "Set XDG_RUNTIME_DIR to a folder of your own with mode 700, so that it can stay",
-        )),
-        (_, None) => Err(CliError::new(
-            Exit::Unreachable,
-            format!("{name}: rolecalld did not answer within {} s", deadline.limit().as_secs()),
-            "Set XDG_RUNTIME_DIR to a folder of your own with mode 700, so that it can stay",
-        )),
+        (_, status) => {
+            let cause = status
+                .map_or_else(|| format!("within {} s", deadline.limit().as_secs()), |status| format!("({status})"));
+            Err(CliError::new(
+                Exit::Unreachable,
+                format!("{name}: rolecalld did not answer {cause}"),
+                "Set XDG_RUNTIME_DIR to a folder of your own with mode 700, so that it can stay",
+            ))
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::kubeconfig;
 use crate::kubeconfig::context_entry::files;
 use crate::login::source::waits_for_login;
 use crate::login::status::LoginSummary;
+use crate::terminal::table;
 use crate::{clock, output};
 
 /// Prints the profile.
@@ -61,34 +62,20 @@ fn render(
         }
         None => lines.push(("role", status.role_arn.as_ref().map_or("none: the source signs", RoleArn::as_str).into())),
     }
-    if let Some(name) = &details.session_name {
-        lines.push(("session name", sanitize_for_terminal(name)));
-    }
+    lines.extend(details.session_name.as_ref().map(|name| ("session name", sanitize_for_terminal(name))));
     lines.extend(inputs_lines(&details.inputs));
     lines.push(("duration", duration(details)));
     let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.needs_login(now));
     lines.push(("state", state(status, needs_login).to_owned()));
-    if let Some(session) = &status.session {
-        lines.extend(session_lines(session, now, zone));
-    }
-    if let Some(then) = status.next_renewal {
-        lines.push(("next renewal", format_time::from_now(now, then)));
-    }
+    lines.extend(status.session.iter().flat_map(|session| session_lines(session, now, zone)));
+    lines.extend(status.next_renewal.map(|then| ("next renewal", format_time::from_now(now, then))));
     let used = status.last_used.map_or_else(|| "never".to_owned(), |then| format_time::ago(now, then));
     lines.push(("last used", used));
-    if let Some(context) = context {
-        lines.push(("context", context.to_owned()));
-    }
+    lines.extend(context.map(|context| ("context", context.to_owned())));
     lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));
-    if let Some(digest) = &details.ca_sha256 {
-        lines.push(("CA SHA-256", sanitize_for_terminal(digest)));
-    }
-    if let Some(problem) = &status.problem {
-        lines.extend(problem_lines(problem, now));
-    }
-    let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
-    let body = lines.iter().map(|(key, value)| format!("  {}  {value}\n", format!("{key:<width$}").dimmed()));
-    format!("{}\n{}", status.name.bold(), body.collect::<String>())
+    lines.extend(details.ca_sha256.as_ref().map(|digest| ("CA SHA-256", sanitize_for_terminal(digest))));
+    lines.extend(status.problem.iter().flat_map(|problem| problem_lines(problem, now)));
+    format!("{}\n{}", status.name.bold(), table::key_values(&lines))
 }
 
 /// The login of the source, with the command to run if it has expired or soon expires.
@@ -108,7 +95,7 @@ fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, 
 
 /// The MFA device, and how its codes are used.
 fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
-    let length = format_time::duration(SignedDuration::from_secs(i64::try_from(mfa.seconds).unwrap_or(i64::MAX)));
+    let length = format_time::duration(length_of(mfa.seconds));
     let use_of = if mfa.in_assume_role {
         format!(
             "a code in AssumeRole for each session of {length}: a session got with a code could assume roles for 1 h at most"
@@ -130,37 +117,33 @@ fn inputs_lines(inputs: &ProfileInputs) -> Vec<(&'static str, String)> {
     }
     lines.extend(inputs.policy_arns.iter().map(|arn| ("policy ARN", sanitize_for_terminal(arn))));
     lines.extend(inputs.policy.iter().map(|policy| ("policy", sanitize_for_terminal(policy))));
-    let own = inputs.sts_endpoint.as_deref().map(sanitize_for_terminal);
+    let endpoint = inputs.sts_endpoint.as_deref().map(sanitize_for_terminal);
     let kind = match (inputs.fips, inputs.dual_stack) {
         (true, true) => Some("FIPS, dual-stack"),
         (true, false) => Some("FIPS"),
         (false, true) => Some("dual-stack"),
         (false, false) => None,
     };
-    match (own, kind) {
-        (Some(own), Some(kind)) => lines.push(("STS", format!("{own} (tokens: {kind})"))),
-        (Some(own), None) => lines.push(("STS", own)),
-        (None, Some(kind)) => lines.push(("STS", kind.to_owned())),
-        (None, None) => {}
-    }
+    let sts = match (endpoint, kind) {
+        (Some(endpoint), Some(kind)) => Some(format!("{endpoint} (tokens: {kind})")),
+        (endpoint, kind) => endpoint.or(kind.map(str::to_owned)),
+    };
+    lines.extend(sts.map(|sts| ("STS", sts)));
     lines
 }
 
 fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Vec<(&'static str, String)> {
-    let mut lines = Vec::new();
-    if let Some(arn) = &session.arn {
-        lines.push(("session", sanitize_for_terminal(arn)));
-    }
-    lines.push(("access key", format!("…{}", sanitize_for_terminal(&session.key_id_suffix))));
-    lines.push(("since", format_time::date_time(session.issued, zone)));
-    lines.push((
-        "until",
-        match session.expires {
-            Some(end) => format!("{} ({})", format_time::date_time(end, zone), format_time::time_left(now, end)),
-            None => "no end (long-lived keys)".to_owned(),
-        },
-    ));
-    lines
+    let until = match session.expires {
+        Some(end) => format!("{} ({})", format_time::date_time(end, zone), format_time::time_left(now, end)),
+        None => "no end (long-lived keys)".to_owned(),
+    };
+    let arn = session.arn.as_ref().map(|arn| ("session", sanitize_for_terminal(arn)));
+    let rest = [
+        ("access key", format!("…{}", sanitize_for_terminal(&session.key_id_suffix))),
+        ("since", format_time::date_time(session.issued, zone)),
+        ("until", until),
+    ];
+    arn.into_iter().chain(rest).collect()
 }
 
 /// The problem, what ends it, and when the daemon tries again.
@@ -171,9 +154,12 @@ fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String
     [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
 }
 
+fn length_of(seconds: u64) -> SignedDuration {
+    SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
 /// The configured duration of a session, and the limit of AWS if that is shorter.
 fn duration(details: &ProfileDetails) -> String {
-    let length_of = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     let (wanted, limit) = (length_of(details.duration_seconds), details.limit_seconds.map(length_of));
     let session = details.status.session.as_ref().filter(|_| !details.role_chain.is_empty());
     let granted = session.and_then(|session| format_time::granted_if_shorter(session, limit.unwrap_or(wanted)));

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use owo_colors::OwoColorize;
+
 /// A text and its style. The style does not count for the width.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cell {
@@ -97,6 +99,13 @@ pub(crate) fn blocks(columns: &[Column], rows: &[Row], width: Option<usize>) -> 
         out
     };
     (top, rows.iter().map(block).collect())
+}
+
+/// Renders pairs of a dimmed key and a value, one on each line.
+pub(crate) fn key_values(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+    let line = |(key, value): &(&str, String)| format!("  {}  {value}\n", format!("{key:<width$}").dimmed());
+    pairs.iter().map(line).collect()
 }
 
 fn line(out: &mut String, cells: &[Cell], shown: &[(usize, usize)]) {
