@@ -1,4 +1,4 @@
-//! The client's only clock: everything else is handed a time or a [`Deadline`].
+//! The client's only clock. All other modules get a time or a [`Deadline`] as an argument.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 /// The time at which a wait ends, and how long the whole wait may take.
 ///
-/// One is made where a call begins and handed down, so that connecting, starting the daemon, writing and reading share
-/// it rather than each having their own.
+/// Created at the start of a call and passed on, so that connecting, starting the daemon, writing and reading share one
+/// limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     at: Instant,
@@ -21,26 +21,26 @@ impl Deadline {
         Self { at: Instant::now() + limit, limit }
     }
 
-    /// What is left; `None` once nothing is. Never zero, which a socket would take for "wait for ever".
+    /// The time that is left; `None` after the deadline. Never zero, which means no timeout for a socket.
     #[allow(clippy::disallowed_methods)] // this module is the proper place
     pub(crate) fn remaining(self) -> Option<Duration> {
         let left = self.at.saturating_duration_since(Instant::now());
-        // A socket's timeout counts in microseconds; anything shorter would be rounded to none at all.
+        // A socket's timeout is rounded down to microseconds.
         (left >= Duration::from_micros(1)).then_some(left)
     }
 
-    /// The sooner of this deadline and one that is `limit` away.
+    /// The earlier of this deadline and one that is `limit` away.
     pub(crate) fn within(self, limit: Duration) -> Self {
         let other = Self::after(limit);
         if other.at < self.at { other } else { self }
     }
 
-    /// How long the whole wait was allowed to be.
+    /// The length of the whole wait.
     pub(crate) const fn limit(self) -> Duration {
         self.limit
     }
 
-    /// Sleeps, but not past the deadline. False once there is nothing left.
+    /// Sleeps until the deadline at most. False after the deadline.
     pub(crate) fn sleep(self, wanted: Duration) -> bool {
         match self.remaining() {
             Some(left) => {

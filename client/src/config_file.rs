@@ -18,7 +18,8 @@ pub(crate) use inputs::InputsEntry;
 
 use table::set_key;
 
-use crate::files::atomic_file::{self, Backup, FileError, Untouched};
+use crate::files::atomic_file::{self, Backup};
+use crate::files::error::{FileError, Untouched};
 use crate::files::names;
 
 /// The comment at the top of a new file.
@@ -254,7 +255,7 @@ impl ConfigFileError {
     pub(crate) fn advice(&self) -> String {
         match self {
             ConfigFileError::File(error) => error.advice(),
-            ConfigFileError::Malformed { .. } => "Mend that line and run the command again.".to_owned(),
+            ConfigFileError::Malformed { .. } => "Fix that line and run the command again.".to_owned(),
             ConfigFileError::NotATable { key, .. } => {
                 format!("Write it as [{key}.NAME]; see: man rolecall-config")
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use rolecall_protocol::{ErrorBody, join_sentences, sanitize_for_terminal};
 
 use crate::config_file::ConfigFileError;
-use crate::files::atomic_file::Untouched;
+use crate::files::error::Untouched;
 use crate::kubeconfig::KubeconfigError;
 
 /// The exit codes of the client. Scripts read them, so they do not change.
@@ -19,13 +19,13 @@ pub(crate) enum Exit {
     Unreachable = 3,
     /// The client and the daemon do not speak the same protocol.
     Mismatch = 4,
-    /// A bug of ours.
+    /// A bug of Rolecall.
     Bug = 70,
 }
 
 /// An error for the user: one line on standard error and an exit code.
 ///
-/// Both texts are made safe for a terminal here, whatever they were put together from.
+/// Control characters of both texts are escaped here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CliError {
     code: u8,
@@ -35,7 +35,7 @@ pub(crate) struct CliError {
 }
 
 impl CliError {
-    /// An error with its advice: no error of the client's own goes without.
+    /// An error with its hint. Each error of the client has one.
     pub(crate) fn new(exit: Exit, message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
         Self {
             code: exit as u8,
@@ -48,6 +48,12 @@ impl CliError {
     /// Refused or failed: the most common kind.
     pub(crate) fn failed(message: impl AsRef<str>, hint: impl AsRef<str>) -> Self {
         Self::new(Exit::Failed, message, hint)
+    }
+
+    /// A thread could not be started.
+    #[allow(clippy::needless_pass_by_value)] // so that it fits `map_err`
+    pub(crate) fn no_thread(error: std::io::Error) -> Self {
+        Self::failed(format!("cannot start a thread: {error}"), "There may be too many processes")
     }
 
     /// The message was printed already; only the exit code is left.

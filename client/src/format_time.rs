@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use rolecall_protocol::{ClockStatus, ErrorClass, Problem, SessionStatus};
 
-/// What two clocks may differ by and still be in step: AWS tells whole seconds, and its answer takes a while.
+/// The clock difference below which the clocks count as equal: AWS sends whole seconds, and its response takes time.
 const MAX_UNREPORTED_SKEW: SignedDuration = SignedDuration::from_secs(2);
 
-/// How long, in at most two units: `45 s`, `47 min`, `1 h`, `1 h 30 min`, `3 d`.
+/// A duration in at most two units: `45 s`, `47 min`, `1 h`, `1 h 30 min`, `3 d`.
 pub(crate) fn duration(length: SignedDuration) -> String {
     let seconds = length.as_secs().max(0);
     let (minutes, hours) = (seconds / 60, seconds / 3600);
@@ -20,15 +20,15 @@ pub(crate) fn duration(length: SignedDuration) -> String {
     }
 }
 
-/// How long something still lasts.
+/// The time until `end`: `47 min left`, or `expired`.
 pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
     match end.duration_since(now) {
-        over if over.as_secs() <= 0 => "expired".to_owned(),
+        past if past.as_secs() <= 0 => "expired".to_owned(),
         rest => format!("{} left", duration(rest)),
     }
 }
 
-/// How long ago something was. What lies ahead (a clock was set) is `just now`.
+/// The time since `then`: `3 min ago`. A time in the future (a clock was set) is `just now`.
 pub(crate) fn ago(now: Timestamp, then: Timestamp) -> String {
     match now.duration_since(then) {
         recent if recent.as_secs() < 1 => "just now".to_owned(),
@@ -36,7 +36,7 @@ pub(crate) fn ago(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
-/// How far ahead something is. What should have been by now is about to be.
+/// The time until `then`: `in 17 min`. A time in the past is `now`.
 pub(crate) fn from_now(now: Timestamp, then: Timestamp) -> String {
     match then.duration_since(now) {
         due if due.as_secs() < 1 => "now".to_owned(),
@@ -44,24 +44,24 @@ pub(crate) fn from_now(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
-/// A time of day where it is near, with its date where it is not.
+/// The time of day, with the date if that is not today.
 pub(crate) fn short_time(now: Timestamp, then: Timestamp, zone: &TimeZone) -> String {
     let (today, local) = (now.to_zoned(zone.clone()), then.to_zoned(zone.clone()));
     let shape = if today.date() == local.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
     local.strftime(shape).to_string()
 }
 
-/// A moment to the second, for details.
+/// A date and time with seconds.
 pub(crate) fn date_time(then: Timestamp, zone: &TimeZone) -> String {
     then.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// A time of day to the second, for what is looked at now.
+/// A time of day with seconds.
 pub(crate) fn time_of_day(then: Timestamp, zone: &TimeZone) -> String {
     then.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
 }
 
-/// A moment and how far off it is: `15:42 (1 h)`, with what else there is to say about that. Rounds up by 5 s, so
+/// A time and the duration until then, with an optional `aside`: `15:42 (1 h; aside)`. Adds 5 s before it rounds down, so
 /// that a new session of one hour reads `1 h`.
 pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Option<&str>) -> String {
     let rest = end.duration_since(now).saturating_add(SignedDuration::from_secs(5));
@@ -69,13 +69,13 @@ pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Opti
     format!("{} ({}{aside})", short_time(now, end, zone), duration(rest))
 }
 
-/// How long a session is, where that is shorter than what was asked for by more than clocks and calls explain.
+/// The duration of a session that AWS made more than 1 min shorter than requested.
 pub(crate) fn granted_if_shorter(session: &SessionStatus, asked: SignedDuration) -> Option<SignedDuration> {
     let granted = session.expires?.duration_since(session.issued);
     (asked.saturating_sub(granted) > SignedDuration::from_mins(1)).then_some(granted)
 }
 
-/// The state of a profile without a session and without a problem. A restarted daemon has no session either.
+/// The state of a profile without a session and without a problem.
 pub(crate) const fn unused_session(last_used: Option<Timestamp>, needs_login: bool) -> &'static str {
     match (last_used, needs_login) {
         (Some(_), true) => "no session; needs a login",
@@ -90,13 +90,13 @@ pub(crate) const fn expired_session(needs_login: bool) -> &'static str {
     if needs_login { "expired; needs a login" } else { "expired, renewed on use" }
 }
 
-/// When a problem is tried again by itself: `in 12 s`. A login is waited for, so that has no such time.
+/// When the daemon tries again: `in 12 s`. `None` for a problem that waits for a login.
 pub(crate) fn next_try(problem: &Problem, now: Timestamp) -> Option<String> {
     let retry = problem.retry.filter(|_| problem.class != ErrorClass::Login)?;
     Some(from_now(now, retry))
 }
 
-/// This machine's clock against AWS's, and how old that is: `in step with AWS's (measured 5 min ago)`.
+/// This machine's clock compared with AWS's, and when it was measured: `in step with AWS's (measured 5 min ago)`.
 pub(crate) fn clock_status(clock: Option<&ClockStatus>, now: Timestamp) -> String {
     let Some(clock) = clock else { return "not compared with AWS's yet".to_owned() };
     let corrected = if clock.corrected { ", corrected" } else { "" };
@@ -104,14 +104,14 @@ pub(crate) fn clock_status(clock: Option<&ClockStatus>, now: Timestamp) -> Strin
     format!("{}{corrected} (measured {measured})", clock_skew(clock).unwrap_or_else(|| "in step with AWS's".to_owned()))
 }
 
-/// How far this machine's clock is from AWS's: `7 min behind AWS's`; `None` where they are in step.
+/// How far this machine's clock is from AWS's: `7 min behind AWS's`; `None` if the clocks agree.
 pub(crate) fn clock_skew(clock: &ClockStatus) -> Option<String> {
     let skew = skew(clock);
     let direction = if skew.is_negative() { "ahead of" } else { "behind" };
     (skew.abs() > MAX_UNREPORTED_SKEW).then(|| format!("{} {direction} AWS's", duration(skew.abs())))
 }
 
-/// How far AWS's clock is ahead, as a duration that has its opposite.
+/// How far AWS's clock is ahead. The value can be negated without overflow.
 fn skew(clock: &ClockStatus) -> SignedDuration {
     SignedDuration::from_secs(clock.skew_seconds.max(-i64::MAX))
 }

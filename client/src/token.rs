@@ -82,8 +82,8 @@ fn socket_folder_exists(daemon: &Daemon) -> bool {
     )
 }
 
-/// Without a place for a socket: a daemon for this one call, which answers on its standard output. Slow (it has no
-/// session to share), so it is said.
+/// Runs a daemon for this one call, which writes the token to its standard output. Used if no folder can have a socket. This
+/// is slow, because each call creates a session, so a note is printed.
 fn write_token_without_daemon(
     name: &ProfileName,
     why: &str,
@@ -101,28 +101,27 @@ fn write_token_without_daemon(
     }
     let mut child =
         command.spawn().map_err(|cause| about(SpawnError::CannotRun { program: program.clone(), cause }))?;
-    drop(command); // it holds our copy of the child's end
+    drop(command); // closes the parent's copy of the channel
     let said = read_all(ours, deadline);
     match (said, wait(&mut child, deadline)) {
         (Ok(answer), Some(status)) if status.success() => output::stdout_bytes(&answer),
-        // It has said on standard error, which is ours too, what was wrong.
+        // The daemon has printed the error on standard error, which this process shares.
         (_, Some(status)) if status.code().is_some_and(|code| code != 0) => {
             Err(CliError::silent(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Bug as u8)))
         }
-        (_, Some(status)) => Err(CliError::new(
-            Exit::Unreachable,
-            format!("{name}: rolecalld did not answer ({status})"),
-            "Set XDG_RUNTIME_DIR to a folder of your own with mode 700, so that it can stay",
-        )),
-        (_, None) => Err(CliError::new(
-            Exit::Unreachable,
-            format!("{name}: rolecalld did not answer within {} s", deadline.limit().as_secs()),
-            "Set XDG_RUNTIME_DIR to a folder of your own with mode 700, so that it can stay",
-        )),
+        (_, status) => {
+            let cause = status
+                .map_or_else(|| format!("within {} s", deadline.limit().as_secs()), |status| format!("({status})"));
+            Err(CliError::new(
+                Exit::Unreachable,
+                format!("{name}: rolecalld did not answer {cause}"),
+                "Set XDG_RUNTIME_DIR to a folder of your own with mode 700, so that it can stay",
+            ))
+        }
     }
 }
 
-/// Everything that a child says, up to a bound and the deadline.
+/// Reads the whole output of a child process, up to [`MAX_OUTPUT_BYTES`] and the deadline.
 fn read_all(mut stream: std::os::unix::net::UnixStream, deadline: Deadline) -> io::Result<Vec<u8>> {
     let mut said = Vec::new();
     let mut chunk = [0; 8192];
@@ -141,14 +140,14 @@ fn read_all(mut stream: std::os::unix::net::UnixStream, deadline: Deadline) -> i
     }
 }
 
-/// Waits for a child that has closed its output and so is about to end; one that does not is ended at the deadline.
+/// Waits for a child process that has closed its output. Kills it at the deadline.
 fn wait(child: &mut Child, deadline: Deadline) -> Option<ExitStatus> {
     loop {
         if let Ok(Some(status)) = child.try_wait() {
             return Some(status);
         }
         if !deadline.sleep(Duration::from_millis(2)) {
-            // It is our own child, so this cannot hit anybody else; if it is gone already, so much the better.
+            // The child is not reaped yet, so its process ID cannot belong to another process.
             let _ = child.kill();
             let _ = child.wait();
             return None;

@@ -27,7 +27,7 @@ fn add_same_name_concurrently_rejects_the_second() {
         [a, b] => [b, a],
     };
     second.assert_code(1);
-    assert!(second.stderr.contains("there is a profile prod already, and it differs: role_arn is"), "{second:?}");
+    assert!(second.stderr.contains("the profile prod exists, and it differs: role_arn is"), "{second:?}");
     assert!(second.stderr.contains(". Nothing was written. ") && second.stderr.contains("--replace"), "{second:?}");
     let config = fs::read_to_string(fixture.config_path()).unwrap();
     assert!(config.contains(first), "{config}");

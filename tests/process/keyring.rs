@@ -150,7 +150,10 @@ fn keyring_item_of_newer_format_is_not_changed() {
     let newer = "{\"format\":2,\"keys\":[{\"id\":\"AKIAIOSFODNN7EXAMPLE\"}]}";
     desktop.bus.store("AWS access key of Rolecall", &item("glass"), newer.as_bytes());
     assert_eq!(desktop.list().as_array().unwrap().len(), 0);
-    desktop.assert_fails(&["forget", "glass", "--yes"], "a newer Rolecall wrote the OS keyring item of that name (format 2)");
+    desktop.assert_fails(
+        &["forget", "glass", "--yes"],
+        "a newer Rolecall wrote the OS keyring item of that name (format 2)",
+    );
     desktop.assert_fails(&["rotate", "glass"], "Upgrade Rolecall");
     let key = desktop.fixture.aws.add_user("111122223333", "break-glass");
     let said = desktop.put("glass", &key, &["--replace"]);

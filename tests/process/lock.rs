@@ -112,6 +112,28 @@ fn unlock_interrupted_restores_the_terminal() {
 }
 
 #[test]
+fn unlock_stopped_and_continued_asks_again() {
+    let fixture = Fixture::with_passphrase();
+    fixture.rolecall(&["lock"]).assert_ok();
+    // `set -m`: the program has its own process group, which Ctrl-Z stops.
+    let script =
+        "set -m; rolecall unlock; echo \"stopped $?\"; stty -a | grep -o ' echo '; read -r line; fg; echo \"ended $?\"";
+    let terminal = fixture.sandbox.terminal(fixture.sandbox.command("bash").args(["-c", script]));
+    terminal.wait_for("Passphrase: ", HANG_GUARD);
+    terminal.type_text("corr");
+    terminal.suspend();
+    terminal.wait_for("stopped 148", HANG_GUARD);
+    terminal.wait_for(" echo ", HANG_GUARD);
+    terminal.type_text("\n");
+    terminal.wait_for_times("Passphrase: ", 2, HANG_GUARD);
+    terminal.type_text(&format!("{PASSPHRASE}\n"));
+    terminal.wait_for("ended 0", HANG_GUARD);
+    terminal.wait_exit(HANG_GUARD);
+    assert!(!terminal.raw().contains("corr") && !terminal.raw().contains("horse"), "{}", terminal.raw());
+    assert!(!fixture.is_locked());
+}
+
+#[test]
 fn lock_without_prompt_and_unlock_from_stdin_succeed() {
     let fixture = Fixture::with_passphrase();
     let said = fixture.rolecall(&["lock"]);

@@ -121,7 +121,7 @@ fn daemon_started_without_network_recovers() {
 #[test]
 fn daemon_started_without_cable_recovers() {
     in_own_network("no cable at the start", |network| {
-        assert_recovers_after_start_without(network, Network::lose_carrier)
+        assert_recovers_after_start_without(network, Network::lose_carrier);
     });
 }
 

@@ -1,7 +1,7 @@
 //! `rolecall add`: checks the profile, then writes the configuration and the kubeconfig.
 //!
-//! Nothing is written before everything has been checked. The configuration is written first and taken back if the
-//! kubeconfig cannot be.
+//! All checks come before the first write. The configuration is written first, and restored if the kubeconfig cannot be
+//! written.
 
 mod inputs;
 mod login;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use rolecall_protocol::{Endpoint, ProfileDetails, sanitize_for_terminal};
 
 use crate::cli::Add;
-use crate::clock::Deadline;
+use crate::clock::{self, Deadline};
 use crate::config_file::{self, ConfigFile, ProfileEntry};
 use crate::context::Context;
 use crate::daemon::Daemon;
@@ -28,7 +28,7 @@ use crate::output;
 /// How long the daemon may take to see the new configuration.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Adds the profile, and says step by step what was found and done.
+/// Adds the profile, and prints each step.
 pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     let path = context.config_path()?;
     let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
@@ -57,24 +57,24 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Everything that is known before anything is written.
+/// The result of the checks.
 struct CheckedProfile {
     daemon: Daemon,
     profile: ProfileEntry,
-    /// What is to stand in the kubeconfig; `None` if the API server is unknown.
+    /// The kubeconfig entry; `None` if the API server is unknown.
     entry: Option<Entry>,
 }
 
-/// What becomes of the profile in the configuration.
+/// How the profile in the configuration changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConfigChange {
     Added,
     Changed,
-    /// It is there already, with these very words.
+    /// The configuration already has this profile.
     Unchanged,
 }
 
-/// Checks everything that can be wrong, the kubeconfig too: it may not take what is to be written.
+/// Checks the command, the configuration, AWS and the kubeconfig.
 fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<CheckedProfile, CliError> {
     let given = match (&wanted.server, &wanted.certificate_authority) {
         (Some(url), Some(file)) => Some(Server::from_file(url, file)?),
@@ -116,13 +116,13 @@ fn change(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> ConfigCh
     let name = wanted.name.as_str();
     match before.profile(name) {
         Some(old) if old == *profile => ConfigChange::Unchanged,
-        // One that is malformed is there too.
+        // A malformed profile counts.
         _ if before.profile_names().iter().any(|known| known == name) => ConfigChange::Changed,
         _ => ConfigChange::Added,
     }
 }
 
-/// Writes the profile, and returns what stood there before: read under the lock, so that it is what was written over.
+/// Writes the profile, and returns the old configuration, which was read under the lock.
 fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<ConfigFile, CliError> {
     config_file::edit(path, |file| {
         // Planned again on the current file: another process may have added the source, the pin or the name since.
@@ -142,7 +142,7 @@ fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<C
     })
 }
 
-/// What was done to the configuration.
+/// The line about the configuration.
 fn config_summary(wanted: &Add, path: &Path, change: ConfigChange, context: &Context) -> String {
     let (tick, name, file) = (context.screen.tick(), &wanted.name, display_path(path));
     match change {
@@ -152,7 +152,7 @@ fn config_summary(wanted: &Add, path: &Path, change: ConfigChange, context: &Con
     }
 }
 
-/// Why there is no context, and how there will be one. One that is there from earlier is as good as it was.
+/// The line about a missing context, with the command that writes it. An existing context stays.
 fn no_context_text(wanted: &Add, files: &Files, context: &Context) -> String {
     let name = &wanted.name;
     if let Ok(Some(found)) = kubeconfig::find(files, name.as_str()) {
@@ -165,7 +165,7 @@ fn no_context_text(wanted: &Add, files: &Files, context: &Context) -> String {
     )
 }
 
-/// Refuses a name that a context of another tool has, before anything is asked or written.
+/// Errors if another tool made a context of this name.
 fn check_context_free(files: &Files, name: &str) -> Result<(), CliError> {
     let contexts = kubeconfig::contexts(files)?;
     match contexts.into_iter().find(|context| context.name == name) {
@@ -179,7 +179,7 @@ fn check_context_free(files: &Files, name: &str) -> Result<(), CliError> {
     }
 }
 
-/// The kubeconfig could not be written: the configuration becomes what it was.
+/// Restores the profile in the configuration after the kubeconfig could not be written. Returns the error for the user.
 fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigError) -> CliError {
     let name = wanted.name.as_str();
     let restored = config_file::edit(path, |file| {
@@ -198,7 +198,7 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
     CliError::failed(error.to_string(), hint)
 }
 
-/// What was done to the kubeconfig, and what to type next.
+/// The lines about the kubeconfig, and the next command.
 fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> String {
     let name = wanted.name.as_str();
     let Some(entry) = outcome.entries.first() else { return String::new() };
@@ -215,10 +215,10 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
             format!("{tick} {done} (it is your current context)\n  try: {kubectl} get pods\n")
         }
         current => {
-            let current = match current {
-                Some(current) => format!("your current context is still {}", sanitize_for_terminal(current)),
-                None => "you have no current context".to_owned(),
-            };
+            let current = current.map_or_else(
+                || "you have no current context".to_owned(),
+                |current| format!("your current context is still {}", sanitize_for_terminal(current)),
+            );
             format!(
                 "{tick} {done} ({current})\n  try: {kubectl} --context {name} get pods       or: rolecall use {name}{option}\n"
             )
@@ -230,15 +230,15 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
 fn wait_until_loaded(daemon: &Daemon, wanted: &Add, profile: &ProfileEntry) -> bool {
     Daemon::reload();
     let deadline = Deadline::after(RELOAD_TIMEOUT);
-    let mut pause = Duration::from_millis(10);
+    let mut attempt = 0;
     loop {
         let known = daemon.call_json::<ProfileDetails>(&Endpoint::Profile(wanted.name.clone()), b"");
         if known.is_ok_and(|known| plan::is_in_force(profile, &known)) {
             return true;
         }
-        if !deadline.sleep(pause) {
+        if !deadline.sleep(clock::backoff(attempt)) {
             return false;
         }
-        pause = (pause * 2).min(Duration::from_millis(100));
+        attempt += 1;
     }
 }

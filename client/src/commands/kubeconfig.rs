@@ -1,4 +1,4 @@
-//! `rolecall kubeconfig`: writes or refreshes contexts, and keeps to the pins.
+//! `rolecall kubeconfig`: writes or refreshes contexts, and checks the pins.
 
 use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status};
 
@@ -13,7 +13,7 @@ use crate::kubeconfig::context_entry::{Server, entry, files, print_notes};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
 use crate::{clock, output};
 
-/// Asks for every cluster, then writes what could be had. What could not be had is said, and is the exit code.
+/// Describes every cluster, then writes the contexts of those that were found. The exit code is that of the first error.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let daemon = context.daemon()?;
@@ -22,7 +22,7 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
     for name in &names {
         match daemon.call_json::<ProfileDetails>(&Endpoint::Profile(name.clone()), b"") {
             Ok(details) => profiles.push((name, details)),
-            // A name that was mistyped: what the others would have come to is not asked for.
+            // Stops at an unknown name before any cluster is described.
             Err(error) if wanted.print || names.len() == 1 => return Err(error.into()),
             Err(error) => return Err(CliError::from(error).nothing_written()),
         }
@@ -41,7 +41,7 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
     let entries: Vec<Entry> =
         found.iter().map(|found| entry(&found.name, &found.server, &context.environment)).collect::<Result<_, _>>()?;
     if wanted.print {
-        // Half a kubeconfig would be taken for a whole one.
+        // After an error nothing is printed, since an incomplete kubeconfig looks complete.
         return match failed {
             Some(code) => Err(CliError::silent(code)),
             None => output::print(&kubeconfig::render(&entries)?),
@@ -77,7 +77,7 @@ fn all(daemon: &Daemon, context: &Context) -> Result<Vec<ProfileName>, CliError>
     Ok(status.profiles.into_iter().map(|profile| profile.name).collect())
 }
 
-/// What AWS says of the cluster, held against the pin.
+/// Describes the cluster at AWS. Errors if it differs from the pin, except with `repin`.
 fn look_up(
     daemon: &Daemon,
     name: &ProfileName,
@@ -96,22 +96,13 @@ fn look_up(
     Ok(ClusterLookup { name: name.clone(), server: Server::from(&cluster), is_new })
 }
 
-/// How a cluster differs from the pin, in words. A pin that was never set differs from nothing.
+/// How a cluster differs from the pin. A pin that is not set does not differ.
 fn pin_differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
-    let mut changed = Vec::new();
-    match details.server.as_deref() {
-        Some(pinned) if pinned != cluster.server => {
-            changed.push(format!("the server is {}, and {pinned} is pinned", cluster.server));
-        }
-        _ => {}
-    }
-    match details.ca_sha256.as_deref() {
-        Some(pinned) if !pinned.eq_ignore_ascii_case(&cluster.ca_sha256) => {
-            changed.push("its certificate authority differs from the pinned one".to_owned());
-        }
-        _ => {}
-    }
-    changed
+    let server = details.server.as_ref().filter(|pinned| **pinned != cluster.server);
+    let server = server.map(|pinned| format!("the server is {}, and {pinned} is pinned", cluster.server));
+    let ca = details.ca_sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&cluster.ca_sha256));
+    let ca = ca.map(|_| "its certificate authority differs from the pinned one".to_owned());
+    server.into_iter().chain(ca).collect()
 }
 
 /// Writes the pins that are new.

@@ -1,4 +1,4 @@
-//! `rolecall list`: what is configured.
+//! `rolecall list`: the configured profiles.
 
 use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status};
 
@@ -13,7 +13,7 @@ use crate::{clock, output};
 pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
     let status: Status = context.daemon()?.call_json(&Endpoint::Status, b"")?;
     if let Some(broken) = config_status::invalid_config_error(&status, clock::now(), &context.zone) {
-        // What is not in force cannot be listed, and an empty list would say that there is nothing.
+        // Without a configuration in force, an empty list would be wrong.
         if status.config.loaded.is_none() {
             return Err(broken);
         }
@@ -35,7 +35,7 @@ pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
     }
 }
 
-/// What is configured, without what is going on.
+/// The configuration of a profile, without its state.
 fn configured(profile: &ProfileStatus) -> serde_json::Value {
     serde_json::json!({
         "name": profile.name,

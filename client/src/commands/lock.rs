@@ -1,18 +1,18 @@
-//! `rolecall lock`: forgets every session, and serves none until it is unlocked. With a passphrase it asks nothing, so that a
-//! hotkey or a screen locker can run it.
+//! `rolecall lock`: drops every session and locks the agent. If a passphrase is set, there is no question, so that a hotkey
+//! or a screen locker can run it.
 
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, LockRequest, LockStatus, Status};
 
 use crate::cli::Lock;
-use crate::clock::{self};
+use crate::clock;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::format_time;
 use crate::output;
 use crate::terminal::passphrase::Passphrases;
 
-/// Locks, or sets the passphrase.
+/// Locks the agent, or sets the passphrase.
 pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
     let daemon = context.daemon()?;
     let before = daemon.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
@@ -46,7 +46,7 @@ fn ask(wanted: &Lock, before: &LockStatus) -> Result<LockRequest, CliError> {
     Ok(LockRequest { passphrase, old, only_set: wanted.passphrase })
 }
 
-/// What is wrong with the lock, if anything is.
+/// Prints a problem of the lock.
 fn note_problem(status: &LockStatus) {
     if let Some(problem) = &status.problem {
         output::print_note(&problem.to_string());

@@ -1,4 +1,4 @@
-//! `rolecall login SOURCE`: a person does what it takes for a source to give credentials.
+//! `rolecall login SOURCE`: logs in to a source, so that it gives credentials.
 
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, LoginFlow, LoginStep, SourceStatus, Status, sanitize_for_terminal};
@@ -11,9 +11,10 @@ use crate::login::flow::{self, LoginOptions};
 use crate::login::outcome::end_text;
 use crate::login::prompter::{CodeInput, Prompter};
 use crate::login::source::{self, LoginNeed};
+use crate::terminal::status_line::Sink;
 use crate::{clock, output};
 
-/// Logs in, and says until when.
+/// Logs in, and prints until when the login is valid.
 pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
     let daemon = context.daemon()?;
     let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
@@ -28,7 +29,8 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
     let has_browser = !wanted.no_browser && browser::is_available(&context.environment);
     let flow = if has_browser && !wanted.device { LoginFlow::Browser } else { LoginFlow::Device };
     let codes = if wanted.code_stdin { CodeInput::StandardInput } else { CodeInput::Terminal };
-    let mut prompter = Prompter::for_command(&source, context, codes, has_browser)?;
+    let about = format!("source \"{source}\"");
+    let mut prompter = Prompter::new(about, &source, &context.environment, Sink::StandardError, codes, has_browser)?;
     let done = flow::log_in(&daemon, &source, LoginOptions { flow, renew: wanted.renew, draft: None }, &mut prompter)?;
     if wanted.json {
         return output::print_json(&LoginStep::from(done));
@@ -53,7 +55,7 @@ fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), 
     output::print(&(lines.join("\n  ") + "\n"))
 }
 
-/// A source in one line.
+/// A source and its login as one line.
 fn source_line(source: &SourceStatus, now: Timestamp, zone: &TimeZone) -> String {
     let kind = sanitize_for_terminal(&source.kind);
     let login = source.login.as_ref().map(|login| format!(", logged in{}", end_text(login, now, zone)));

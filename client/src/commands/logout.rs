@@ -1,4 +1,4 @@
-//! `rolecall logout SOURCE…`: gives logins back, and forgets what was got with them.
+//! `rolecall logout SOURCE…`: revokes logins, and drops the sessions made with them.
 
 use rolecall_protocol::{Endpoint, LoggedOut, SourceName, Status};
 
@@ -9,9 +9,9 @@ use crate::error::CliError;
 use crate::login::source;
 use crate::output;
 
-/// Logs out of each, and says what that has come to. One that fails does not keep the others.
+/// Logs out of each source, and prints the results. Continues after an error.
 pub(crate) fn run(wanted: &Logout, context: &Context) -> Result<(), CliError> {
-    // One that does not run holds nothing in its memory, but it alone knows what lies in AWS's own files.
+    // Starts the daemon if it does not run, because only the daemon finds logins in AWS's own files.
     let daemon = context.daemon()?;
     let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
     let sources = if wanted.all {
@@ -36,7 +36,7 @@ fn log_out(daemon: &Daemon, source: &SourceName, context: &Context) -> Result<()
     let out: LoggedOut = daemon.call_json(&Endpoint::Logout(source.clone()), b"")?;
     let logout_text = logout_text(&out);
     if let Some(problem) = out.problem.filter(|_| out.revoked != Some(true)) {
-        // What is forgotten here is still good elsewhere: that is not what was asked for.
+        // The login was dropped here, but AWS did not revoke it. So the logout failed.
         return Err(CliError::from(problem)
             .with_hint_prefix("The agent dropped it")
             .with_subject(format!("source \"{source}\"")));
@@ -44,7 +44,7 @@ fn log_out(daemon: &Daemon, source: &SourceName, context: &Context) -> Result<()
     context.print_done(&format!("source {source}: {logout_text}"))
 }
 
-/// What has become of it.
+/// The result of a logout.
 fn logout_text(out: &LoggedOut) -> String {
     let sessions = match out.sessions {
         0 => None,

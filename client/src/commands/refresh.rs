@@ -16,7 +16,7 @@ use crate::format_time;
 /// How long a failed refresh waits for the profile's current session.
 const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Has the daemon get a new session, and says what it is.
+/// Requests a new session, and prints it.
 pub(crate) fn run(wanted: &Refresh, context: &Context) -> Result<(), CliError> {
     let endpoint = Endpoint::Refresh(wanted.name.clone());
     let daemon = context.daemon()?;
@@ -29,11 +29,10 @@ pub(crate) fn run(wanted: &Refresh, context: &Context) -> Result<(), CliError> {
 
 /// The error of a refresh, with the session that stays valid. Asks the daemon again only if it has responded.
 fn refresh_error(error: CallError, daemon: &Daemon, name: &ProfileName, zone: &TimeZone) -> CliError {
-    let has_answered = matches!(error, CallError::Rejected(_));
-    let error = CliError::from(error);
-    if !has_answered {
-        return error;
+    if !matches!(error, CallError::Rejected(_)) {
+        return error.into();
     }
+    let error = CliError::from(error);
     let profile = Endpoint::Profile(name.clone());
     let found: Option<ProfileStatus> = daemon.call_json_within(&profile, b"", Deadline::after(PROFILE_TIMEOUT)).ok();
     match found.and_then(|profile| kept_session_text(&profile, clock::now(), zone)) {
@@ -48,7 +47,7 @@ fn kept_session_text(profile: &ProfileStatus, now: Timestamp, zone: &TimeZone) -
     Some(format!("The current session stays valid until {}", format_time::short_time(now, end, zone)))
 }
 
-/// What there is now. Keys without an end are no session: they are what the source has, read again.
+/// The new session. Long-lived access keys have no session; the daemon has read them again.
 fn session_text(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> String {
     let Some(end) = session.expires else {
         let key = sanitize_for_terminal(&session.key_id_suffix);

@@ -1,4 +1,4 @@
-//! `rolecall remove NAME…`: takes profiles and their contexts away again.
+//! `rolecall remove NAME…`: removes profiles and their contexts.
 
 use std::path::PathBuf;
 
@@ -15,9 +15,9 @@ use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, Files, Removal, RemoveOutcome};
 use crate::output;
 
-/// Removes them. Nothing is changed if one of the names is unknown.
+/// Removes the profiles. Changes nothing if one of the names is unknown.
 ///
-/// The kubeconfig comes first: if the configuration cannot be written then, the same command can be run again.
+/// The kubeconfig is written first. If the configuration cannot be written then, the user can run the same command again.
 pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     let path = context.config_path()?;
     let config = ConfigFile::load(&path)?;
@@ -61,7 +61,7 @@ fn check_known(wanted: &[ProfileName], known: &[String]) -> Result<(), CliError>
     Err(CliError::failed(format!("there is no profile \"{unknown}\""), hint))
 }
 
-/// What became of the context, after "removed the profile NAME".
+/// What happened to the context, as the end of the line "removed the profile NAME".
 fn context_text(name: &ProfileName, outcome: &RemoveOutcome, looked_in: &Files) -> String {
     let removal = outcome.profiles.iter().find(|(profile, _)| profile == name.as_str()).map(|(_, removal)| *removal);
     match removal {

@@ -16,6 +16,7 @@ use crate::kubeconfig;
 use crate::kubeconfig::context_entry::files;
 use crate::login::source::waits_for_login;
 use crate::login::status::LoginSummary;
+use crate::terminal::table;
 use crate::{clock, output};
 
 /// Prints the profile.
@@ -26,14 +27,14 @@ pub(crate) fn run(wanted: &Show, context: &Context) -> Result<(), CliError> {
         return output::print_json(&daemon.call_json::<serde_json::Value>(&endpoint, b"")?);
     }
     let details: ProfileDetails = daemon.call_json(&endpoint, b"")?;
-    // It adds to the answer; without it there is one all the same.
+    // Optional: without the status, the login of the source is not shown.
     let all = daemon.call_json::<Status>(&Endpoint::Status, b"").ok();
     let source = all.and_then(|all| all.sources.into_iter().find(|source| source.name == details.status.source));
     let context_file = context_of(&wanted.name);
     output::print(&render(&details, source.as_ref(), context_file.as_deref(), clock::now(), &context.zone))
 }
 
-/// Where the profile's context is. A kubeconfig that cannot be read is not what was asked about.
+/// The kubeconfig file of the profile's context. `None` if there is none, or if the file cannot be read.
 fn context_of(name: &ProfileName) -> Option<String> {
     let found = kubeconfig::find(&files(None).ok()?, name.as_str()).ok()??;
     let current = if found.is_current { ", the current one" } else { "" };
@@ -61,44 +62,30 @@ fn render(
         }
         None => lines.push(("role", status.role_arn.as_ref().map_or("none: the source signs", RoleArn::as_str).into())),
     }
-    if let Some(name) = &details.session_name {
-        lines.push(("session name", sanitize_for_terminal(name)));
-    }
+    lines.extend(details.session_name.as_ref().map(|name| ("session name", sanitize_for_terminal(name))));
     lines.extend(inputs_lines(&details.inputs));
     lines.push(("duration", duration(details)));
     let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.needs_login(now));
     lines.push(("state", state(status, needs_login).to_owned()));
-    if let Some(session) = &status.session {
-        lines.extend(session_lines(session, now, zone));
-    }
-    if let Some(then) = status.next_renewal {
-        lines.push(("next renewal", format_time::from_now(now, then)));
-    }
+    lines.extend(status.session.iter().flat_map(|session| session_lines(session, now, zone)));
+    lines.extend(status.next_renewal.map(|then| ("next renewal", format_time::from_now(now, then))));
     let used = status.last_used.map_or_else(|| "never".to_owned(), |then| format_time::ago(now, then));
     lines.push(("last used", used));
-    if let Some(context) = context {
-        lines.push(("context", context.to_owned()));
-    }
+    lines.extend(context.map(|context| ("context", context.to_owned())));
     lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));
-    if let Some(digest) = &details.ca_sha256 {
-        lines.push(("CA SHA-256", sanitize_for_terminal(digest)));
-    }
-    if let Some(problem) = &status.problem {
-        lines.extend(problem_lines(problem, now));
-    }
-    let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
-    let body = lines.iter().map(|(key, value)| format!("  {}  {value}\n", format!("{key:<width$}").dimmed()));
-    format!("{}\n{}", status.name.bold(), body.collect::<String>())
+    lines.extend(details.ca_sha256.as_ref().map(|digest| ("CA SHA-256", sanitize_for_terminal(digest))));
+    lines.extend(status.problem.iter().flat_map(|problem| problem_lines(problem, now)));
+    format!("{}\n{}", status.name.bold(), table::key_values(&lines))
 }
 
-/// The login that the source depends on, and what to run where it is over or nearly. Of codes it is said how they are used.
+/// The login of the source, with the command to run if it has expired or soon expires.
 fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, zone: &TimeZone) -> Option<String> {
     let problems = [status.problem.as_ref(), source.and_then(|source| source.problem.as_ref())];
     let is_needed = problems.into_iter().flatten().any(waits_for_login);
     let login = source.and_then(|source| source.login.as_ref());
     let LoginSummary { words, urgency } = LoginSummary::of(login, is_needed, || status.session.is_some(), now, zone)?;
     Some(match urgency.command(&status.source) {
-        // The problem says so, too.
+        // The problem has the command too.
         Some(command) if status.problem.as_ref().is_none_or(|problem| !waits_for_login(problem)) => {
             format!("{words}. Run: {command}")
         }
@@ -106,9 +93,9 @@ fn login(status: &ProfileStatus, source: Option<&SourceStatus>, now: Timestamp, 
     })
 }
 
-/// How codes of the device are used, and why so.
+/// The MFA device, and how its codes are used.
 fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
-    let length = format_time::duration(SignedDuration::from_secs(i64::try_from(mfa.seconds).unwrap_or(i64::MAX)));
+    let length = format_time::duration(length_of(mfa.seconds));
     let use_of = if mfa.in_assume_role {
         format!(
             "a code in AssumeRole for each session of {length}: a session got with a code could assume roles for 1 h at most"
@@ -120,7 +107,7 @@ fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
     format!("{}: {use_of}{by}", sanitize_for_terminal(mfa.serial.as_str()))
 }
 
-/// What else AssumeRole is given.
+/// The optional inputs of AssumeRole.
 fn inputs_lines(inputs: &ProfileInputs) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     lines.extend(inputs.source_identity.iter().map(|name| ("source identity", sanitize_for_terminal(name))));
@@ -130,40 +117,36 @@ fn inputs_lines(inputs: &ProfileInputs) -> Vec<(&'static str, String)> {
     }
     lines.extend(inputs.policy_arns.iter().map(|arn| ("policy ARN", sanitize_for_terminal(arn))));
     lines.extend(inputs.policy.iter().map(|policy| ("policy", sanitize_for_terminal(policy))));
-    let own = inputs.sts_endpoint.as_deref().map(sanitize_for_terminal);
+    let endpoint = inputs.sts_endpoint.as_deref().map(sanitize_for_terminal);
     let kind = match (inputs.fips, inputs.dual_stack) {
         (true, true) => Some("FIPS, dual-stack"),
         (true, false) => Some("FIPS"),
         (false, true) => Some("dual-stack"),
         (false, false) => None,
     };
-    match (own, kind) {
-        (Some(own), Some(kind)) => lines.push(("STS", format!("{own} (tokens: {kind})"))),
-        (Some(own), None) => lines.push(("STS", own)),
-        (None, Some(kind)) => lines.push(("STS", kind.to_owned())),
-        (None, None) => {}
-    }
+    let sts = match (endpoint, kind) {
+        (Some(endpoint), Some(kind)) => Some(format!("{endpoint} (tokens: {kind})")),
+        (endpoint, kind) => endpoint.or(kind.map(str::to_owned)),
+    };
+    lines.extend(sts.map(|sts| ("STS", sts)));
     lines
 }
 
 fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Vec<(&'static str, String)> {
-    let mut lines = Vec::new();
-    if let Some(arn) = &session.arn {
-        lines.push(("session", sanitize_for_terminal(arn)));
-    }
-    lines.push(("access key", format!("…{}", sanitize_for_terminal(&session.key_id_suffix))));
-    lines.push(("since", format_time::date_time(session.issued, zone)));
-    lines.push((
-        "until",
-        match session.expires {
-            Some(end) => format!("{} ({})", format_time::date_time(end, zone), format_time::time_left(now, end)),
-            None => "no end (long-lived keys)".to_owned(),
-        },
-    ));
-    lines
+    let until = match session.expires {
+        Some(end) => format!("{} ({})", format_time::date_time(end, zone), format_time::time_left(now, end)),
+        None => "no end (long-lived keys)".to_owned(),
+    };
+    let arn = session.arn.as_ref().map(|arn| ("session", sanitize_for_terminal(arn)));
+    let rest = [
+        ("access key", format!("…{}", sanitize_for_terminal(&session.key_id_suffix))),
+        ("since", format_time::date_time(session.issued, zone)),
+        ("until", until),
+    ];
+    arn.into_iter().chain(rest).collect()
 }
 
-/// What is wrong, what it needs to end, and when it is tried again.
+/// The problem, what ends it, and when the daemon tries again.
 fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String)> {
     let said = format!("{} ({})", problem.error.clone().sanitized(), format_time::ago(now, problem.since));
     let needs = needs(problem).map(|needs| ("needs", needs.to_owned()));
@@ -171,10 +154,12 @@ fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String
     [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
 }
 
-/// How long a session is to last, and whether it can: AWS limits some roles beforehand and cuts others short. Without a
-/// role there is no duration.
+fn length_of(seconds: u64) -> SignedDuration {
+    SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+/// The configured duration of a session, and the limit of AWS if that is shorter.
 fn duration(details: &ProfileDetails) -> String {
-    let length_of = |seconds: u64| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
     let (wanted, limit) = (length_of(details.duration_seconds), details.limit_seconds.map(length_of));
     let session = details.status.session.as_ref().filter(|_| !details.role_chain.is_empty());
     let granted = session.and_then(|session| format_time::granted_if_shorter(session, limit.unwrap_or(wanted)));
@@ -191,7 +176,7 @@ fn duration(details: &ProfileDetails) -> String {
     }
 }
 
-/// What an error needs in order to end, in words; `None` where that is not known.
+/// What ends a problem; `None` if unknown.
 fn needs(problem: &Problem) -> Option<&'static str> {
     match problem.class {
         ErrorClass::Retry if problem.retry.is_some() => Some("only time: it is retried automatically"),
@@ -203,7 +188,7 @@ fn needs(problem: &Problem) -> Option<&'static str> {
     }
 }
 
-/// A state in words.
+/// The state of a profile as text.
 fn state(status: &ProfileStatus, needs_login: bool) -> &'static str {
     match status.state {
         ProfileState::Unused => format_time::unused_session(status.last_used, needs_login),
@@ -304,7 +289,7 @@ prod
             )
         );
 
-        // What is wrong says what to run, and it is not said twice.
+        // The problem has the command, so the login does not repeat it.
         details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "login",
             "code": "login_needed", "message": "it has expired", "hint": "Run: rolecall login work"});
         assert_eq!(line(&details, over.clone(), "login").as_deref(), Some("login needed"));

@@ -6,7 +6,7 @@ use crate::cli::Token;
 use crate::context::Context;
 use crate::error::CliError;
 
-/// The same as the fast path; it has said itself what there is to say.
+/// Runs the fast path, which prints its own errors.
 pub(crate) fn run(wanted: &Token, context: &Context) -> Result<(), CliError> {
     match crate::token::run(OsStr::new(wanted.name.as_str()), context.read_environment) {
         0 => Ok(()),

@@ -1,4 +1,4 @@
-//! `rolecall unlock`: the agent serves again.
+//! `rolecall unlock`: unlocks the agent.
 
 use rolecall_protocol::{Endpoint, ErrorCode, LockStatus, Status, UnlockRequest};
 
@@ -9,7 +9,7 @@ use crate::error::CliError;
 use crate::output;
 use crate::terminal::passphrase::{MAX_ATTEMPTS, Passphrases};
 
-/// Asks for the passphrase, and unlocks with it.
+/// Asks for the passphrase, and unlocks the agent.
 pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
     let daemon = context.daemon()?;
     let before = daemon.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
@@ -20,7 +20,7 @@ pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
         let passphrases = Passphrases::find(wanted.stdin, "Run it in a terminal, or with --stdin")?;
         ask(&daemon, &passphrases)?
     } else {
-        // Nothing to check one against: what it is kept in was damaged, and may have been removed.
+        // Without a stored passphrase there is nothing to check. Its file was damaged or removed.
         unlock(&daemon, UnlockRequest { passphrase: String::new().into() })?
     };
     context.print_done("unlocked; sessions are assumed when needed")?;

@@ -1,6 +1,6 @@
 //! `rolecall use NAME`: makes a profile's context the current one.
 
-use rolecall_protocol::{ProfileName, join_sentences, location};
+use rolecall_protocol::{ProfileName, join_sentences, location, sanitize_for_terminal};
 
 use crate::cli::Use;
 use crate::config_file::ConfigFile;
@@ -11,7 +11,7 @@ use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, KubeconfigError};
 use crate::output;
 
-/// Sets the current context, and says which it was.
+/// Sets the current context, and prints the previous one.
 pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let name = wanted.name.as_str();
@@ -30,7 +30,7 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
     output::print(&match outcome.previous.as_deref() {
         Some(previous) if previous == name => format!("{tick} {name} is your current context already ({file})\n"),
         Some(previous) => {
-            let previous = rolecall_protocol::sanitize_for_terminal(previous);
+            let previous = sanitize_for_terminal(previous);
             format!("{tick} {name} is now your current context in {file} (it was {previous})\n")
         }
         None => format!("{tick} {name} is now your current context in {file}\n"),
@@ -39,21 +39,19 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
 
 /// The hint for an unknown context: similar names, and how to write the context of a profile.
 fn unknown_context_hint(name: &ProfileName, alike: &[String], is_profile: bool, option: &str) -> String {
-    let meant = match alike {
-        [] => None,
-        alike => Some(format!("Did you mean {}?", alike.join(" or "))),
+    let verb = if alike.is_empty() { "Write" } else { "Or write" };
+    let profile = if is_profile {
+        format!("{verb} that of the profile {name} with: rolecall kubeconfig {name} --use{option}")
+    } else {
+        "There is no profile of that name either; see: rolecall list".to_owned()
     };
-    let profile = match (is_profile, &meant) {
-        (true, None) => format!("Write that of the profile {name} with: rolecall kubeconfig {name} --use{option}"),
-        (true, Some(_)) => {
-            format!("Or write that of the profile {name} with: rolecall kubeconfig {name} --use{option}")
-        }
-        (false, _) => "There is no profile of that name either; see: rolecall list".to_owned(),
-    };
-    meant.map_or_else(|| profile.clone(), |meant| join_sentences(&meant, Some(&profile)))
+    match alike {
+        [] => profile,
+        alike => join_sentences(&format!("Did you mean {}?", alike.join(" or ")), Some(&profile)),
+    }
 }
 
-/// Whether there is such a profile. Only for a better hint, so a configuration that cannot be read counts as no.
+/// Whether the profile exists. False if the configuration cannot be read, since this only improves a hint.
 fn is_configured(name: &ProfileName) -> bool {
     location::config()
         .ok()

@@ -1,6 +1,4 @@
-//! The daemon ("the agent", to people) as the client sees it: where it listens, whether it may be trusted, one call.
-//!
-//! Every command goes through here, `token` included, so there is one answer to "what if it is not running".
+//! Calls to the daemon, which user messages call "the agent". Every command uses this module, `token` included.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -18,21 +16,21 @@ use super::spawn::{self, SpawnError};
 use crate::clock::{Deadline, backoff, long_backoff};
 use crate::environment::Environment;
 
-/// How long a whole call may take, starting the daemon included.
+/// How long a call may take, including the start of the daemon.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a call is made again that a daemon took with it when it ended.
+/// How often a call is repeated if the daemon ends during the call.
 pub(super) const MAX_RETRIES: u32 = 3;
-/// The largest answer that is read, but for the one that lists every profile.
+/// The size limit of a response, except for [`Endpoint::Status`].
 pub(super) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
-/// The same for [`Endpoint::Status`]: 10,000 profiles take about 6 MiB.
+/// The size limit of [`Endpoint::Status`]. 10,000 profiles need about 6 MiB.
 const MAX_STATUS_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a call does if no daemon listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum IfAbsent {
-    /// Start the daemon with this environment, which is read only then, and go on.
+    /// Start the daemon with this environment, which is read only then.
     Start(fn() -> Environment),
-    /// Say so.
+    /// Return [`CallError::NotRunning`].
     Fail,
 }
 
@@ -49,7 +47,7 @@ impl Daemon {
         Ok(Self { socket: location::socket()?, if_absent })
     }
 
-    /// The daemon at `socket`, which is not started: for tests.
+    /// The daemon at `socket`, for tests. A call does not start it.
     #[cfg(test)]
     pub(crate) const fn at(socket: PathBuf) -> Self {
         Self { socket, if_absent: IfAbsent::Fail }
@@ -65,7 +63,7 @@ impl Daemon {
         self.connect(deadline).map(|(_, started)| started)
     }
 
-    /// One call. An answer that is an error is [`CallError::Said`].
+    /// Makes a call. Errors with [`CallError::Rejected`] if the daemon responds with an error.
     ///
     /// If the daemon ends before the first byte of its response (it was stopped or killed), the call is repeated, at most
     /// [`MAX_RETRIES`] times, since a dying process still accepts connections for a moment. If it has too many callers, the
@@ -85,9 +83,9 @@ impl Daemon {
                 }
                 _ => return result,
             };
-            // The daemon's own word says more than that the time was up while waiting for another.
-            let is_over = deadline.remaining().is_none_or(|left| left <= wait);
-            if *endpoint == Endpoint::Stop || is_over || !deadline.sleep(wait) {
+            // The daemon's own error is more useful than a timeout of the next attempt.
+            let has_no_time = deadline.remaining().is_none_or(|left| left <= wait);
+            if *endpoint == Endpoint::Stop || has_no_time || !deadline.sleep(wait) {
                 return result;
             }
         }
@@ -137,7 +135,7 @@ impl Daemon {
         daemon.call_json_within(&Endpoint::Status, b"", Deadline::after(CONNECT_TIMEOUT)).ok()
     }
 
-    /// The process that listens, as the kernel tells it; `None` where the system does not.
+    /// The process that listens, from the kernel; `None` if the system does not report it.
     pub(crate) fn listener_pid(&self) -> Result<Option<rustix::process::Pid>, CallError> {
         let stream = open(&self.socket, Deadline::after(CONNECT_TIMEOUT))?;
         Ok(listener_pid(&stream))

@@ -86,30 +86,26 @@ impl CallError {
 impl From<CallError> for CliError {
     fn from(error: CallError) -> Self {
         let message = error.to_string();
+        let unreachable = |hint: &str| Self::new(Exit::Unreachable, &message, hint);
         let restart = "Run: rolecall agent restart";
         match error {
             CallError::Rejected(body) => body.into(),
-            CallError::Location(_) => Self::new(
-                Exit::Unreachable,
-                message,
-                "Set XDG_RUNTIME_DIR, or ROLECALL_SOCKET, to a place in a folder of your own with mode 700",
-            ),
-            CallError::NotRunning => Self::new(Exit::Unreachable, message, "Run: rolecall agent start"),
+            CallError::Location(_) => {
+                unreachable("Set XDG_RUNTIME_DIR, or ROLECALL_SOCKET, to a place in a folder of your own with mode 700")
+            }
+            CallError::NotRunning => unreachable("Run: rolecall agent start"),
             CallError::Start(error) => error.into(),
-            CallError::UntrustedSocket { path, can_close: true, .. } => Self::new(
-                Exit::Unreachable,
-                message,
-                format!("Make the folder private: chmod 700 {}", shell_quoted(&path)),
-            ),
-            CallError::UntrustedSocket { .. } => Self::new(
-                Exit::Unreachable,
-                message,
+            CallError::UntrustedSocket { path, can_close: true, .. } => {
+                unreachable(&format!("Make the folder private: chmod 700 {}", shell_quoted(&path)))
+            }
+            CallError::UntrustedSocket { .. } => unreachable(
                 "Another user may be listening there: remove it, or set ROLECALL_SOCKET to a path in a folder of your own with mode 700",
             ),
-            CallError::Connect { .. } | CallError::Busy(_) | CallError::NoResponse(_) | CallError::Disconnected(_) => {
-                Self::new(Exit::Unreachable, message, restart)
-            }
-            CallError::InvalidResponse(_) => Self::new(Exit::Unreachable, message, restart),
+            CallError::Connect { .. }
+            | CallError::Busy(_)
+            | CallError::NoResponse(_)
+            | CallError::Disconnected(_)
+            | CallError::InvalidResponse(_) => unreachable(restart),
             CallError::EventsUnsupported | CallError::LoginUnsupported => Self::new(Exit::Mismatch, message, restart),
             CallError::ProtocolMismatch { .. } => {
                 Self::new(Exit::Mismatch, message, "Upgrade the older of the two, then run: rolecall agent restart")

@@ -9,10 +9,10 @@ use super::instance_lock;
 use crate::clock::{Deadline, long_backoff};
 
 impl Daemon {
-    /// Opens the stream of events and reads the first, so that nothing that happens from now on is missed. Each of the
-    /// lines is an [`Event`]; the deadline is for the beginning alone.
+    /// Opens the stream of events and reads the first one, so that no later event is missed. Each line is an [`Event`]. The
+    /// deadline is for the first event only.
     ///
-    /// As in [`Agent::call`], a daemon with too many callers is asked again until the deadline.
+    /// As in [`Daemon::call`], if the daemon has too many callers, the call is repeated until the deadline.
     pub(crate) fn events(&self, deadline: Deadline) -> Result<LineStream, CallError> {
         let mut attempt = 0;
         loop {
@@ -48,8 +48,8 @@ impl Daemon {
         }
     }
 
-    /// Whether a running daemon is seen to hold the lock beside the socket. `false` also where the system does not list
-    /// locks, so it means something only after a `true`.
+    /// Whether a daemon holds the lock beside the socket. Also false if the system does not list locks, so only a change from
+    /// true to false has a meaning.
     ///
     /// Does not connect: with socket activation, a connection would start the daemon.
     pub(crate) fn holds_instance_lock(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::clock::{Deadline, long_backoff};
 /// How long the daemon may send nothing. It sends an empty line every 10 s while nothing happens.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The steps of a login, as the daemon tells them.
+/// The steps of a login, as the daemon sends them.
 #[derive(Debug)]
 pub(crate) struct LoginSteps {
     lines: LineStream,

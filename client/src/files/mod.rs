@@ -1,6 +1,7 @@
-//! The user's files: written as a whole or left as they are.
+//! The user's files: each is replaced as a whole or stays unchanged.
 
 pub(crate) mod atomic_file;
+pub(crate) mod error;
 mod leftovers;
 pub(crate) mod marker_file;
 pub(crate) mod names;

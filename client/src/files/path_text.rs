@@ -13,7 +13,7 @@ pub(crate) fn display_path(path: &Path) -> String {
     }
 }
 
-/// A path as it is typed: in quotes where the shell would take it for something else.
+/// A path as it is typed in a shell, in quotes if needed.
 pub(crate) fn shell_quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,:".contains(c);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rolecall_protocol::sanitize_for_terminal as safe;
 
-use crate::files::atomic_file::{FileError, Untouched, with_untouched};
+use crate::files::error::{FileError, Untouched, with_untouched};
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ impl KubeconfigError {
             E::File(error) => error.advice(),
             E::EmptyList => "Unset KUBECONFIG, or set it to the file you use.".to_owned(),
             E::NoHome => "Set KUBECONFIG to the file you use.".to_owned(),
-            E::Malformed { .. } => "Mend that line; kubectl cannot read it either.".to_owned(),
+            E::Malformed { .. } => "Fix that line; kubectl cannot read it either.".to_owned(),
             E::MultipleDocuments { path } => {
                 format!("Split {} at the `---`, or name another file.", path.display())
             }

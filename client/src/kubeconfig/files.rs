@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::error::KubeconfigError;
 use super::model::{self, EntryKind, Value};
-use crate::files::atomic_file::{self, FileError, Original};
+use crate::files::atomic_file::{self, Original};
+use crate::files::error::FileError;
 
 /// The size limit of a kubeconfig, in bytes.
 const MAX_KUBECONFIG_BYTES: u64 = 16 * 1024 * 1024;

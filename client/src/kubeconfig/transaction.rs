@@ -6,7 +6,8 @@ use super::error::KubeconfigError;
 use super::files::{Files, LoadedFile};
 use super::lock::Locks;
 use super::outcome::{Note, Written};
-use crate::files::atomic_file::{self, Backup, FileError};
+use crate::files::atomic_file::{self, Backup};
+use crate::files::error::FileError;
 
 /// How often an edit starts again after a program without locks has changed a file.
 const MAX_ATTEMPTS: usize = 5;

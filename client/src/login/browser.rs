@@ -15,7 +15,7 @@ pub(crate) fn is_web_page(url: &str) -> bool {
     HttpUrl::parse(url).is_ok_and(|url| url.is_secure())
 }
 
-/// Opens an address, in a process of its own whose words go nowhere. False where that cannot be.
+/// Opens an address in a new process without output. False if that fails.
 pub(crate) fn open(url: &str) -> bool {
     is_web_page(url) && open::that_detached(url).is_ok()
 }

@@ -21,43 +21,41 @@ const MAX_ATTEMPTS_PER_CODE: u32 = 3;
 /// How many codes one login may take: each role of a source can ask for its own.
 const MAX_CODES_PER_LOGIN: u32 = 16;
 
-/// How to log in.
+/// The options of a login.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoginOptions<'a> {
-    /// How it is to be approved, where there is a choice.
+    /// How the user approves a login, if the source has several flows.
     pub(crate) flow: LoginFlow,
-    /// Whether a login that is still good is replaced.
+    /// Whether a valid login is replaced.
     pub(crate) renew: bool,
-    /// The configuration that has the source, where that is not yet the one in force.
+    /// The configuration that has the source, if it is not in force yet.
     pub(crate) draft: Option<&'a str>,
 }
 
-/// A page that is to be opened.
+/// A page on which the user approves the login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VerificationPage {
-    /// Its address.
     pub(crate) url: String,
-    /// What it shows, or asks for.
+    /// The code that the page shows or asks for.
     pub(crate) code: Option<String>,
-    /// Until when.
     pub(crate) expires: Timestamp,
-    /// Whether this was begun before, by whomever.
+    /// Whether another process started this login.
     pub(crate) joined: bool,
 }
 
-/// What the daemon can ask of the user.
+/// The user interface of a login.
 pub(crate) trait LoginUi {
-    /// Gives a code of the device; `refused` is what was wrong with the last.
+    /// Asks for an MFA code. `refused` is the error of the last code.
     fn ask_code(&mut self, serial: &MfaSerial, refused: Option<&ErrorBody>) -> Result<Secret<String>, CliError>;
-    /// Is shown a page.
+    /// Shows a page.
     fn show_page(&mut self, page: &VerificationPage);
-    /// Is shown that it is still waited for the page.
+    /// Shows that the login still waits for the page.
     fn show_waiting(&mut self);
     /// Runs a program.
     fn run_command(&mut self, argv: &[String]) -> Result<(), CliError>;
-    /// Calls the daemon, which may have to be started; Ctrl-C ends the program in that time.
+    /// Calls the daemon, which may have to be started. Ctrl-C ends the program during the call.
     fn interruptible<T>(&mut self, call: impl FnOnce() -> T) -> T;
-    /// Nothing is waited for any more.
+    /// Clears what [`Self::show_waiting`] shows.
     fn clear(&mut self);
 }
 
@@ -89,7 +87,7 @@ pub(crate) fn log_in(
             LoginStep::MfaCode { .. } if codes >= MAX_CODES_PER_LOGIN => return Err(too_many_codes(source)),
             LoginStep::MfaCode { serial, refused } => {
                 if refused.is_none() {
-                    // The first, or another after one that was taken.
+                    // The first code, or the next one after AWS accepted a code.
                     (tries, renew) = (0, renew && codes == 0);
                 }
                 (codes, tries) = (codes + 1, tries + 1);

@@ -5,12 +5,11 @@ use rolecall_protocol::{LoginStatus, LoginStep, SourceStatus, sanitize_for_termi
 
 use crate::format_time;
 
-/// What it has come to.
+/// The result of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LoginOutcome {
-    /// The source.
     pub(crate) source: SourceStatus,
-    /// Whose credentials it gives.
+    /// The principal of its credentials.
     pub(crate) arn: Option<String>,
     /// Whether the user did something.
     pub(crate) changed: bool,
@@ -23,7 +22,7 @@ impl From<LoginOutcome> for LoginStep {
 }
 
 impl LoginOutcome {
-    /// What a login has come to.
+    /// The result as text, such as `logged in as arn:… until 19:42 (7 h)`.
     pub(crate) fn text(&self, now: Timestamp, zone: &TimeZone) -> String {
         let whose = self.arn.as_deref().map(|arn| format!(" as {}", sanitize_for_terminal(arn))).unwrap_or_default();
         let state = match (&self.source.login, whose.as_str()) {

@@ -11,41 +11,39 @@ use rolecall_protocol::{ErrorBody, ErrorCode, MfaSerial, Secret, SourceName, joi
 use super::browser;
 use super::flow::{self, LoginUi, VerificationPage};
 use crate::clock::{self, Deadline};
-use crate::context::Context;
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::format_time;
 use crate::terminal::prompt;
-use crate::terminal::signals;
-use crate::terminal::status_line::{Sink, StatusLine, TERMINATION_SIGNALS};
-use crate::terminal::style;
-use crate::terminal::style::Screen;
+use crate::terminal::signals::{self, TERMINATION_SIGNALS};
+use crate::terminal::status_line::{Sink, StatusLine};
+use crate::terminal::style::{self, Screen};
 use crate::terminal::tty::{Tty, TypedLine};
 
 /// How long the user may take to answer a question.
 const PROMPT_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long the user may take to confirm a login.
 const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long a login command such as `aws login` may take, which waits for a browser too.
+/// How long a login command such as `aws login` may take. It waits for a browser.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(10);
-/// How often the user may type something that is not an MFA code.
+/// How many lines the user may type that are not an MFA code.
 const MAX_MISTYPED_CODES: u32 = 3;
-/// The digits of a code.
+/// The number of digits of an MFA code.
 const CODE_DIGITS: usize = 6;
 
-/// Where codes come from.
+/// Where MFA codes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CodeInput {
     /// The user types them.
     Terminal,
-    /// One, from another program.
+    /// A program writes one code to standard input.
     StandardInput,
 }
 
-/// The user interface of a login on a terminal, if there is one.
+/// The user interface of a login. Questions need a terminal; notes do not.
 #[derive(Debug)]
 pub(crate) struct Prompter {
-    /// What it is about, for the beginning of a line.
+    /// What each line is about: a source, or a profile.
     about: String,
     source: SourceName,
     environment: Environment,
@@ -54,111 +52,65 @@ pub(crate) struct Prompter {
     tty: Option<Tty>,
     codes: CodeInput,
     has_browser: bool,
-    /// Until when questions are answered, where they share that time.
-    until: Option<Deadline>,
-    waiting: Option<Waiting>,
+    /// The deadline of all questions, if they share one.
+    prompt_deadline: Option<Deadline>,
+    /// When the page that is shown expires.
+    page_expires: Option<Timestamp>,
     frames: usize,
-    /// Whether a code was given already.
+    /// Whether a code was asked for before.
     code_was_asked: bool,
 }
 
-/// What is waited for in a browser.
-#[derive(Debug, Clone, Copy)]
-struct Waiting {
-    expires: Timestamp,
-}
-
 impl Prompter {
-    /// For a command: output goes to standard error.
-    pub(crate) fn for_command(
+    /// Output goes to `sink`. Questions go to the terminal itself. The exec plugin has [`Sink::Terminal`], because its standard
+    /// error belongs to kubectl.
+    pub(crate) fn new(
+        about: String,
         source: &SourceName,
-        context: &Context,
+        environment: &Environment,
+        sink: Sink,
         codes: CodeInput,
         has_browser: bool,
     ) -> Result<Self, CliError> {
-        let environment = context.environment.clone();
-        let is_live = std::io::stderr().is_terminal() && style::supports_cursor_moves(&environment);
-        let (tty, about) = (Tty::open(), format!("source \"{source}\""));
-        let line = StatusLine::new(Sink::StandardError, is_live, tty.clone())?;
-        let screen = context.screen;
-        let source = source.clone();
+        let (tty, is_terminal) = match &sink {
+            Sink::StandardError => (Tty::open(), std::io::stderr().is_terminal()),
+            Sink::Terminal(tty) => (Some(tty.clone()), true),
+        };
+        let is_live = is_terminal && style::supports_cursor_moves(environment);
         Ok(Self {
             about,
-            source,
-            environment,
-            screen,
-            line,
+            source: source.clone(),
+            environment: environment.clone(),
+            screen: Screen::detect(environment),
+            line: StatusLine::new(sink, is_live, tty.clone())?,
             tty,
             codes,
             has_browser,
-            until: None,
-            waiting: None,
+            prompt_deadline: None,
+            page_expires: None,
             frames: 0,
             code_was_asked: false,
         })
     }
 
-    /// For the exec plugin: output and questions go to the terminal itself.
-    pub(crate) fn for_plugin(
-        about: &str,
-        source: &SourceName,
-        tty: Tty,
-        environment: Environment,
-    ) -> Result<Self, CliError> {
-        let line = StatusLine::new(
-            Sink::Terminal(tty.clone()),
-            style::supports_cursor_moves(&environment),
-            Some(tty.clone()),
-        )?;
-        let has_browser = browser::is_available(&environment);
-        Ok(Self {
-            about: about.to_owned(),
-            source: source.clone(),
-            screen: Screen::detect(&environment),
-            environment,
-            line,
-            tty: Some(tty),
-            codes: CodeInput::Terminal,
-            has_browser,
-            until: None,
-            waiting: None,
-            frames: 0,
-            code_was_asked: false,
-        })
-    }
-
-    /// Whether there is a browser to open.
-    pub(crate) const fn has_browser(&self) -> bool {
-        self.has_browser
-    }
-
-    /// Asks whether to log in now, after the daemon has refused for want of a login. False for a no, and for no answer.
+    /// Asks whether to log in now, after the daemon's `refusal`. False for a no and without an answer in time.
     pub(crate) fn confirm_login(&self, refusal: &ErrorBody) -> bool {
         let message = refusal.clone().sanitized().message;
         let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
-        self.confirm(&question, CONFIRM_TIMEOUT) == Some(true)
+        matches!(self.ask(&question, Deadline::after(CONFIRM_TIMEOUT)), TypedLine::Line(line) if prompt::is_yes(&line, true))
     }
 
-    /// Asks a yes-or-no question. `None` without an answer in time.
-    fn confirm(&self, question: &str, limit: Duration) -> Option<bool> {
-        match self.ask(question, Deadline::after(limit)) {
-            TypedLine::Line(line) => Some(prompt::is_yes(&line, true)),
-            TypedLine::End => Some(false),
-            TypedLine::Timeout => None,
-        }
-    }
-
-    /// From now on, all questions share the time of one.
+    /// From now on, all questions together have the time of one.
     pub(crate) fn limit_prompt_time(&mut self) {
-        self.until = Some(Deadline::after(PROMPT_TIMEOUT));
+        self.prompt_deadline = Some(Deadline::after(PROMPT_TIMEOUT));
     }
 
-    /// Says something in a line.
+    /// Prints a line with its subject.
     pub(crate) fn print(&self, text: &str) {
         self.line.print_line(&format!("rolecall: {}: {}", self.about, sanitize_for_terminal(text)));
     }
 
-    /// Asks a question and returns the typed line. Ends the line in any case.
+    /// Asks a question and returns the typed line. The cursor is at the start of a line afterwards.
     fn ask(&self, question: &str, deadline: Deadline) -> TypedLine {
         let Some(tty) = &self.tty else { return TypedLine::End };
         let typed = self.line.ask(tty, question, deadline);
@@ -178,10 +130,10 @@ impl Prompter {
                 ),
             ));
         }
-        let deadline = self.until.unwrap_or_else(|| Deadline::after(PROMPT_TIMEOUT));
+        let deadline = self.prompt_deadline.unwrap_or_else(|| Deadline::after(PROMPT_TIMEOUT));
         for _ in 0..MAX_MISTYPED_CODES {
-            // With what is typed shown: it is good once and for half a minute, and a mistyped one costs more than one that
-            // is seen. aws-vault does the same.
+            // The typed code is visible: it is valid once and for 30 s, and visible typing errors can be corrected.
+            // aws-vault shows it too.
             let question = format!("MFA code of {}: ", sanitize_for_terminal(serial.as_str()));
             match self.ask(&question, deadline) {
                 TypedLine::Line(line) => match parse_code(&line) {
@@ -244,7 +196,7 @@ impl Prompter {
                         Some(status) => return Ok(status),
                         None if deadline.sleep(Duration::from_millis(20)) => {}
                         None => {
-                            // It is our own child, so this cannot hit anybody else.
+                            // The child is not reaped yet, so its process ID cannot belong to another process.
                             let _ = child.kill();
                             let _ = child.wait();
                             let late = format!("{shown} did not end within {} min", COMMAND_TIMEOUT.as_secs() / 60);
@@ -286,7 +238,7 @@ impl LoginUi for Prompter {
             (CodeInput::StandardInput, None) => self.read_piped_code(),
             (CodeInput::Terminal, refused) => {
                 match refused {
-                    // Its own advice is to do what is being done.
+                    // The daemon's hint is to log in, which is being done. So it is not shown.
                     Some(refused) => {
                         let message = sanitize_for_terminal(&refused.message);
                         let result_text = join_sentences(&message, Some("Wait for the next code on the device"));
@@ -305,13 +257,13 @@ impl LoginUi for Prompter {
 
     fn show_page(&mut self, page: &VerificationPage) {
         let limit = clock::now() + flow::BROWSER_TIMEOUT;
-        self.waiting = Some(Waiting { expires: page.expires.min(limit) });
+        self.page_expires = Some(page.expires.min(limit));
         self.print_page(page);
         self.show_waiting();
     }
 
     fn show_waiting(&mut self) {
-        let Some(Waiting { expires }) = self.waiting else { return };
+        let Some(expires) = self.page_expires else { return };
         self.frames = self.frames.wrapping_add(1);
         let wheel = if self.screen.unicode { "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" } else { "|/-\\" };
         let mark = wheel.chars().cycle().nth(self.frames % wheel.chars().count()).unwrap_or('-');
@@ -323,7 +275,7 @@ impl LoginUi for Prompter {
         let shown = sanitize_for_terminal(&argv.join(" "));
         let status = self.run_child(argv, &shown)?;
         if was_interrupted(status) {
-            // Ctrl-C was for both.
+            // Ctrl-C was for both programs.
             signals::raise_default(Signal::SIGINT);
         }
         if status.success() {
@@ -338,12 +290,12 @@ impl LoginUi for Prompter {
     }
 
     fn clear(&mut self) {
-        self.waiting = None;
+        self.page_expires = None;
         self.line.clear();
     }
 }
 
-/// Parses a typed MFA code, with blanks in it or around it.
+/// Parses a typed MFA code. Ignores white space.
 fn parse_code(line: &str) -> Option<Secret<String>> {
     let digits: String = line.chars().filter(|c| !c.is_whitespace()).collect();
     let is_code = digits.len() == CODE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());

@@ -13,9 +13,7 @@ use crate::output;
 /// The source that needs a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LoginNeed {
-    /// This one alone.
     One(SourceName),
-    /// Not one.
     None,
 }
 
@@ -74,7 +72,7 @@ pub(crate) fn all_names(status: &Status) -> BTreeSet<SourceName> {
     sources.chain(status.profiles.iter().map(|profile| &profile.source)).cloned().collect()
 }
 
-/// A daemon that is locked wants a passphrase, not a login.
+/// Whether a problem ends with a login. A locked daemon needs a passphrase instead.
 pub(crate) fn waits_for_login(problem: &Problem) -> bool {
     match problem.error.code {
         ErrorCode::LoginNeeded => true,
@@ -143,7 +141,7 @@ mod tests {
         assert_eq!(needed(mfa(true), json!([])).unwrap(), LoginNeed::None, "a program gives its codes");
         let expired = json!([source("a", &Value::Null, Some("login_needed"))]);
         assert_eq!(needed(expired, json!([profile("p", "a", Some("login_needed"))])).unwrap(), one("a"));
-        // An agent that does not tell of sources.
+        // An older agent reports no sources.
         assert_eq!(needed(json!([]), json!([profile("p", "b", Some("login_needed"))])).unwrap(), one("b"));
         assert_eq!(needed(json!([]), json!([profile("p", "b", Some("locked"))])).unwrap(), LoginNeed::None);
         let error =

@@ -1,4 +1,4 @@
-//! How the login of a source stands, in a few words.
+//! The state of a source's login as text.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use rolecall_protocol::{LoginKind, LoginStatus, SourceName};
@@ -11,13 +11,12 @@ const ENDS_SOON_BELOW: SignedDuration = SignedDuration::from_mins(15);
 /// How soon the user has to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
-    /// Not that anybody knows.
+    /// No login is needed, as far as the daemon knows.
     None,
-    /// When it is used for the first time.
+    /// On the first use.
     FirstUse,
-    /// In a few minutes.
+    /// In less than [`ENDS_SOON_BELOW`].
     Soon,
-    /// Now.
     Now,
 }
 
@@ -32,10 +31,10 @@ impl Urgency {
     }
 }
 
-/// How a login stands.
+/// The state of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LoginSummary {
-    /// In words.
+    /// For example `signed in until 19:42`.
     pub(crate) words: String,
     /// How soon the user has to log in.
     pub(crate) urgency: Urgency,
@@ -59,7 +58,7 @@ impl LoginSummary {
         let LoginStatus { kind, ends, renews } = login?;
         let end = ends.filter(|end| *end > now);
         match (kind, end, renews) {
-            // It is open.
+            // The keyring is unlocked.
             (LoginKind::Keyring, ..) => None,
             (LoginKind::Mfa, None, true) => summary("codes by command".to_owned(), Urgency::None),
             (_, None, false) if ends.is_some() => summary(needed(Some(*kind)).to_owned(), Urgency::Now),

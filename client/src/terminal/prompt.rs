@@ -1,11 +1,11 @@
 //! Lines that the user types or a program pipes in: visible on the terminal, hidden on the terminal, or from standard input.
 //!
 //! While input is hidden, a signal first restores the terminal's echo. Ctrl-C then ends the program with exit status 130 in
-//! a shell; after Ctrl-Z and `fg` the input is hidden again.
+//! a shell. After Ctrl-Z and `fg` the question is printed again and the input is hidden again.
 
 use std::io::{self, Read};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sys::signal::Signal;
 use rolecall_protocol::Secret;
@@ -13,7 +13,7 @@ use rustix::termios::{LocalModes, Termios};
 
 use crate::clock::Deadline;
 use crate::error::CliError;
-use crate::files::atomic_file::Untouched;
+use crate::files::error::Untouched;
 use crate::terminal::signals;
 use crate::terminal::tty::{Tty, TypedLine};
 
@@ -47,6 +47,8 @@ struct HiddenTerminal {
     /// The settings from before.
     settings: Termios,
     is_hidden: AtomicBool,
+    /// The question that waits for input, or an empty text.
+    question: Mutex<String>,
 }
 
 impl HiddenPrompt {
@@ -58,7 +60,7 @@ impl HiddenPrompt {
             is_first = true;
             let tty = Tty::open()?;
             let settings = tty.settings()?;
-            Some(HiddenTerminal { tty, settings, is_hidden: AtomicBool::new(false) })
+            Some(HiddenTerminal { tty, settings, is_hidden: AtomicBool::new(false), question: Mutex::default() })
         });
         let terminal = terminal.as_ref()?;
         if is_first {
@@ -71,8 +73,11 @@ impl HiddenPrompt {
 
     /// Asks for a line; `None` at the end of the input (Ctrl-D).
     pub(crate) fn ask(&self, question: &str) -> Result<Option<Secret<String>>, CliError> {
+        self.0.set_question(question);
         self.0.tty.write(question);
-        read_secret_line(&mut self.0.tty.reader(), "the terminal")
+        let line = read_secret_line(&mut self.0.tty.reader(), "the terminal");
+        self.0.set_question("");
+        line
     }
 }
 
@@ -96,7 +101,12 @@ impl HiddenTerminal {
         self.tty.apply(&self.settings);
     }
 
-    /// Restores the echo, and lets the signal do what it does by default. A stopped program comes back here.
+    fn set_question(&self, question: &str) {
+        question.clone_into(&mut self.question.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Restores the echo and takes the signal's default action. When a stopped program continues, hides the input and prints
+    /// the question again.
     fn on_signal(&self, signal: Signal) {
         let was_hidden = self.is_hidden.load(Ordering::SeqCst);
         if was_hidden {
@@ -106,6 +116,7 @@ impl HiddenTerminal {
         signals::raise_default(signal);
         if was_hidden {
             self.hide();
+            self.tty.write(&self.question.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 }

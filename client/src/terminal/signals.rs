@@ -1,31 +1,33 @@
-//! Ctrl-C, but not in the middle of a write.
+//! Defers signals during a write, or handles them in a thread.
 //!
-//! What a write needs for a moment and takes away itself (a lock for kubectl, a file that is about to be renamed) would
-//! stay for ever if a signal ended the process in between: no destructor runs then. What draws on the whole terminal has
-//! to leave it as it was, and handles the signal in a thread instead.
+//! A signal that ends the process runs no destructors. During a write it would leave kubectl's lock and temporary files
+//! behind, so it is deferred until the write is done. Code that draws on the terminal restores it first, in a thread that
+//! handles the signal.
 
 use std::io;
 use std::marker::PhantomData;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 
-/// What people and service managers end a program with, and can expect to wait a moment for.
-const TERMINATION_SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+/// Signals with which a user or a service manager ends a program.
+pub(crate) const TERMINATION_SIGNALS: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// While this lives, those signals wait; when it is dropped, one that came in between does what it would have done. So
-/// it has to be dropped last: a field below those that clean up, or a variable above them.
+/// Defers the [`TERMINATION_SIGNALS`] of this thread until it is dropped. Drop it last: declare it as a field below those
+/// that clean up, or as a variable above them.
 #[derive(Debug)]
 pub(crate) struct DeferredSignals {
-    /// The mask from before. `None` where there is none to go back to.
+    /// The mask from before; `None` if it could not be changed.
     before: Option<SigSet>,
-    /// A mask belongs to a thread, so this stays in it.
+    /// Not `Send`: a mask belongs to a thread.
     _thread: PhantomData<*const ()>,
 }
 
-/// Has those signals wait. Where that cannot be (it always can), the write happens all the same.
+/// Blocks the [`TERMINATION_SIGNALS`] in this thread. Ignores an error, so that the write takes place.
 pub(crate) fn defer_signals() -> DeferredSignals {
-    let deferred: SigSet = TERMINATION_SIGNALS.into_iter().collect();
-    DeferredSignals { before: deferred.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok(), _thread: PhantomData }
+    DeferredSignals {
+        before: set(TERMINATION_SIGNALS).thread_swap_mask(SigmaskHow::SIG_BLOCK).ok(),
+        _thread: PhantomData,
+    }
 }
 
 impl Drop for DeferredSignals {
@@ -36,44 +38,47 @@ impl Drop for DeferredSignals {
     }
 }
 
-/// Hands those signals to `tell`, one by one and in a thread of its own, instead of having them do what they do. To be
-/// called before any other thread is started: one that was there already would still be hit by them.
-pub(crate) fn handle_in_thread(signals: &[Signal], mut tell: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
-    let signals: SigSet = signals.iter().copied().collect();
+/// Starts a thread that calls `handle` with each of these signals; their default actions no longer take place. Call this
+/// before another thread is started: threads inherit the signal mask.
+pub(crate) fn handle_in_thread(signals: &[Signal], mut handle: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
+    let signals = set(signals);
     signals.thread_block()?;
     let wait = move || {
         while let Ok(signal) = signals.wait() {
-            tell(signal);
+            handle(signal);
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
     Ok(())
 }
 
-/// Does something while signals that were handed over do what they do: a child that is started in `act` inherits
-/// the unblocked mask and can be interrupted.
+/// Runs `act` with the default actions of signals that a thread handles. A child process that `act` starts inherits the
+/// unblocked mask.
 pub(crate) fn with_default_action<T>(signals: &[Signal], act: impl FnOnce() -> T) -> T {
-    let signals: SigSet = signals.iter().copied().collect();
+    let signals = set(signals);
     let _ = signals.thread_unblock();
     let done = act();
     let _ = signals.thread_block();
     done
 }
 
-/// Has a signal that was handed over do what it would have done: end the program, so that its parent sees
-/// this signal; or stop it, and then this returns once it continues.
+/// Takes the default action of a signal that a thread handles. It ends the process, so that the parent process sees this
+/// signal, or stops it; this returns when the process continues.
 pub(crate) fn raise_default(signal: Signal) {
-    let alone: SigSet = [signal].into_iter().collect();
-    let _ = alone.thread_unblock();
-    let _ = raise(signal);
-    let _ = alone.thread_block();
+    with_default_action(&[signal], || {
+        let _ = raise(signal);
+    });
 }
 
-/// Whether all of them wait in this thread; `None` where some do.
+fn set(signals: &[Signal]) -> SigSet {
+    signals.iter().copied().collect()
+}
+
+/// Whether this thread blocks all [`TERMINATION_SIGNALS`]; `None` if it blocks some.
 #[cfg(test)]
 pub(crate) fn are_deferred() -> Option<bool> {
     let mask = SigSet::thread_get_mask().unwrap();
-    let blocked = TERMINATION_SIGNALS.into_iter().filter(|signal| mask.contains(*signal)).count();
+    let blocked = TERMINATION_SIGNALS.iter().filter(|signal| mask.contains(**signal)).count();
     [(0, false), (TERMINATION_SIGNALS.len(), true)].into_iter().find(|(count, _)| *count == blocked).map(|(_, all)| all)
 }
 

@@ -1,6 +1,6 @@
-//! The last line of the terminal while a login goes on: what is waited for, or what is asked.
+//! The last line of the terminal during a login: a question, or what the login waits for.
 //!
-//! Whatever ends the program there first gives the line back: a terminal that is left in the middle of one is a mess.
+//! A signal that ends the program first clears or ends that line.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -11,16 +11,14 @@ use crate::clock::Deadline;
 use crate::error::CliError;
 use crate::output;
 use crate::terminal::prompt;
-use crate::terminal::signals;
+use crate::terminal::signals::{self, TERMINATION_SIGNALS};
 use crate::terminal::tty::{self, Tty, TypedLine};
 
-/// What would end the program in the middle of a line.
-pub(crate) const TERMINATION_SIGNALS: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 /// How long the signal thread waits for a thread that is writing.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often it looks again.
+/// How often it tries again.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// Goes to the line's beginning and clears it.
+/// Moves the cursor to the start of the line and clears the line.
 const CLEAR_LINE: &str = "\r\u{1b}[K";
 
 /// Where the line is written.
@@ -32,16 +30,15 @@ pub(crate) enum Sink {
     Terminal(Tty),
 }
 
-/// What the last line is.
+/// What the last line shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LineState {
-    /// Empty.
     Empty,
-    /// Drawn, to be drawn over.
+    /// A text that can be redrawn.
     Drawn,
     /// A question, with the cursor behind it.
     Asking,
-    /// In use by a child process.
+    /// The output of a child process.
     HandedToChild,
 }
 
@@ -52,24 +49,23 @@ pub(crate) struct StatusLine(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     sink: Sink,
-    /// Whether what was drawn there can be drawn over.
+    /// Whether the terminal can redraw a line.
     is_live: bool,
     tty: Option<Tty>,
     state: Mutex<LineState>,
 }
 
 impl StatusLine {
-    /// One that talks to `sink` and asks on `tty`, and gives the line back before a signal ends the program.
+    /// Output goes to `sink`, questions to `tty`. Starts the thread that handles signals.
     pub(crate) fn new(sink: Sink, is_live: bool, tty: Option<Tty>) -> Result<Self, CliError> {
         let line = Self(Arc::new(Shared { sink, is_live, tty, state: Mutex::new(LineState::Empty) }));
         let shared = line.clone();
-        signals::handle_in_thread(TERMINATION_SIGNALS, move |signal| shared.on_signal(signal)).map_err(|error| {
-            CliError::failed(format!("cannot start a thread: {error}"), "There may be too many processes")
-        })?;
+        signals::handle_in_thread(TERMINATION_SIGNALS, move |signal| shared.on_signal(signal))
+            .map_err(CliError::no_thread)?;
         Ok(line)
     }
 
-    /// Says something, above whatever is drawn.
+    /// Prints a line. Clears a drawn line first.
     pub(crate) fn print_line(&self, text: &str) {
         let mut state = self.state();
         let clear = if *state == LineState::Drawn { CLEAR_LINE } else { "" };
@@ -77,7 +73,7 @@ impl StatusLine {
         self.write(&format!("{clear}{text}\n"));
     }
 
-    /// Draws the line, over what was drawn before; nothing where that cannot be.
+    /// Redraws the line, if the terminal can redraw.
     pub(crate) fn draw(&self, text: &str) {
         if !self.is_live() {
             return;
@@ -85,12 +81,12 @@ impl StatusLine {
         let width = self.width();
         let mut state = self.state();
         *state = LineState::Drawn;
-        // The last column stays free: a line that fills it would begin another.
+        // The last column stays free, since some terminals wrap when it is filled.
         let cut: String = text.chars().take(width.saturating_sub(1)).collect();
         self.write(&format!("{CLEAR_LINE}{cut}"));
     }
 
-    /// Takes away what was drawn.
+    /// Clears a drawn line.
     pub(crate) fn clear(&self) {
         let mut state = self.state();
         if std::mem::replace(&mut *state, LineState::Empty) == LineState::Drawn {
@@ -115,7 +111,7 @@ impl StatusLine {
         done
     }
 
-    /// Whether something can be drawn.
+    /// Whether the terminal can redraw a line.
     pub(crate) fn is_live(&self) -> bool {
         self.0.is_live
     }
@@ -135,7 +131,7 @@ impl StatusLine {
 
     /// Restores the line, and lets the signal end the program. A child that has the terminal gets Ctrl-C alone.
     fn on_signal(&self, signal: Signal) {
-        // Held until the program ends, so that no thread draws after it.
+        // Held until the program ends, so that no other thread draws.
         let held = self.try_state();
         match held.as_deref().copied().unwrap_or(LineState::Empty) {
             LineState::HandedToChild if matches!(signal, Signal::SIGINT | Signal::SIGQUIT) => return,
@@ -152,11 +148,11 @@ impl StatusLine {
 
     fn width(&self) -> usize {
         const DEFAULT_COLUMNS: usize = 80;
-        let width = match &self.0.sink {
-            Sink::StandardError => tty::width(std::io::stderr()),
-            Sink::Terminal(tty) => tty.width(),
+        let (columns, _) = match &self.0.sink {
+            Sink::StandardError => tty::size(std::io::stderr()),
+            Sink::Terminal(tty) => tty.size(),
         };
-        width.unwrap_or(DEFAULT_COLUMNS)
+        columns.unwrap_or(DEFAULT_COLUMNS)
     }
 
     fn write(&self, text: &str) {

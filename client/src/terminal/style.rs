@@ -1,37 +1,38 @@
-//! What the terminal can show, and the few shapes that everything is drawn with.
+//! What the terminal can show, and the marks, bars and paragraphs of all output.
 
 use std::io::IsTerminal;
 
 use owo_colors::OwoColorize;
 
+use super::tty;
 use crate::environment::Environment;
 
 /// Cells of the bar that shows what is left of a session.
 const BAR_CELLS: i64 = 16;
 
-/// The terminal, as far as it matters to what is written.
+/// What the terminal can show.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
-    /// Whether it can show more than ASCII.
+    /// Whether it can show Unicode characters.
     pub(crate) unicode: bool,
-    /// How wide it is; `None` where standard output is no terminal and lines may be as long as they like.
+    /// Its columns; `None` if standard output is not a terminal, so that lines are not wrapped.
     pub(crate) width: Option<usize>,
 }
 
 impl Screen {
-    /// Looks at the locale and at standard output. A locale that is not set at all counts as UTF-8: most are.
+    /// Reads the locale and the size of standard output. Without a locale, UTF-8 is assumed.
     pub(crate) fn detect(environment: &Environment) -> Self {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| environment.get(name));
         let unicode = locale.is_none_or(|locale| {
             let locale = locale.to_string_lossy().to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
         });
-        Self { unicode, width: size().0 }
+        Self { unicode, width: tty::size(std::io::stdout()).0 }
     }
 
-    /// The same terminal as it is now, and its rows, after a resize.
+    /// The terminal with its current width, and its rows.
     pub(crate) fn resized(self) -> (Self, Option<usize>) {
-        let (width, rows) = size();
+        let (width, rows) = tty::size(std::io::stdout());
         (Self { width, ..self }, rows)
     }
 
@@ -40,8 +41,8 @@ impl Screen {
         (if self.unicode { "✓" } else { "+" }).green().to_string()
     }
 
-    /// The mark of something that needs a look.
-    #[allow(clippy::unused_self)] // a mark like the others, though it is the same everywhere
+    /// The mark of a problem.
+    #[allow(clippy::unused_self)] // a mark like the others
     pub(crate) fn warning(self) -> String {
         "!".yellow().bold().to_string()
     }
@@ -51,14 +52,14 @@ impl Screen {
         if self.unicode { "●" } else { "*" }
     }
 
-    /// The mark of a profile without one.
+    /// The mark of a profile without a session.
     pub(crate) const fn empty(self) -> &'static str {
         if self.unicode { "○" } else { "-" }
     }
 
-    /// A text and what is added to it in a dimmer tone, as lines that fit: cut between words, every line after the first
-    /// indented by two. `lead` is what the first begins with, and takes two columns. A word that is too long for a line
-    /// (a path) is left whole, so that it can be copied.
+    /// Wraps a text and a dimmed `aside` between words. The first line begins with `lead`, which has two columns; the other
+    /// lines are indented by two. A word that is too long for a line, such as a path, is not split, so that it can be
+    /// copied.
     pub(crate) fn paragraph(self, lead: &str, text: &str, aside: &str) -> Vec<String> {
         const INDENT: &str = "  ";
         let aside = (!aside.is_empty()).then(|| (aside.dimmed().to_string(), aside.chars().count()));
@@ -84,7 +85,7 @@ impl Screen {
         lines
     }
 
-    /// A bar of 16 cells, filled by how much of `whole` is left. What is left at all shows.
+    /// A bar of 16 cells that shows which part of `whole` is left, rounded up.
     pub(crate) fn bar(self, left: jiff::SignedDuration, whole: jiff::SignedDuration) -> String {
         let (left, whole) = (left.as_secs().max(0), whole.as_secs().max(1));
         let filled = (left.saturating_mul(BAR_CELLS) + whole - 1) / whole;
@@ -95,19 +96,12 @@ impl Screen {
     }
 }
 
-/// The columns and rows of standard output; `None` for what it has not, or does not tell.
-fn size() -> (Option<usize>, Option<usize>) {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    let nonzero = |count: u16| Some(usize::from(count)).filter(|count| *count > 0);
-    (size.and_then(|size| nonzero(size.ws_col)), size.and_then(|size| nonzero(size.ws_row)))
-}
-
-/// Whether standard output is a terminal on which what was drawn can be drawn over.
+/// Whether standard output is a terminal that can redraw.
 pub(crate) fn stdout_can_redraw(environment: &Environment) -> bool {
     std::io::stdout().is_terminal() && supports_cursor_moves(environment)
 }
 
-/// Whether a terminal, where there is one, is of a kind on which what was drawn can be drawn over.
+/// Whether the type of the terminal can move the cursor.
 pub(crate) fn supports_cursor_moves(environment: &Environment) -> bool {
     environment.get("TERM").is_some_and(|kind| kind != "dumb")
 }

@@ -1,8 +1,10 @@
-//! Columns that line up, and fit.
+//! Tables that fit the terminal.
 
 use std::fmt::Write as _;
 
-/// A piece of text with its look. Its width is that of the text alone.
+use owo_colors::OwoColorize;
+
+/// A text and its style. The style does not count for the width.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cell {
     text: String,
@@ -16,12 +18,12 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 impl Cell {
-    /// Text with a look.
+    /// A text with a style.
     pub(crate) fn styled(text: impl Into<String>, style: owo_colors::Style) -> Self {
         Self { text: text.into(), style: Some(style) }
     }
 
-    /// Every character counts as one column: names, ARNs and bars are made of such.
+    /// Every character counts as one column, which is true for names, ARNs and bars.
     fn width(&self) -> usize {
         self.text.chars().count()
     }
@@ -45,17 +47,16 @@ impl Cell {
     }
 }
 
-/// A column's heading, and how readily it goes where there is no room: higher goes sooner, zero stays.
+/// A column of a table.
 pub(crate) struct Column {
-    /// The heading.
     pub(crate) title: &'static str,
-    /// How dispensable it is.
+    /// The column with the highest priority is dropped first if the table is too wide. Zero is never dropped.
     pub(crate) drop_priority: u8,
 }
 
 /// A row and the lines that belong under it.
 pub(crate) struct Row {
-    /// One cell a column.
+    /// One cell for each column.
     pub(crate) cells: Vec<Cell>,
     /// Whole lines, printed as they are.
     pub(crate) detail_lines: Vec<String>,
@@ -64,14 +65,14 @@ pub(crate) struct Row {
 /// The gap between two columns.
 const GAP: usize = 2;
 
-/// Renders a table. Where it is wider than `width`, columns go in their order, then the widest is cut. A column that
-/// holds nothing is left out.
+/// Renders a table. If it is wider than `width`, columns are dropped by priority, then the widest column is cut. Empty
+/// columns are left out.
 pub(crate) fn render(columns: &[Column], rows: &[Row], width: Option<usize>) -> String {
     let (headings, blocks) = blocks(columns, rows, width);
     headings + &blocks.concat()
 }
 
-/// The same in pieces, for who shows a part of it: the headings, and every row with what belongs under it.
+/// As [`render`], in parts: the headings, and each row with its detail lines.
 pub(crate) fn blocks(columns: &[Column], rows: &[Row], width: Option<usize>) -> (String, Vec<String>) {
     let widest = |index: usize| {
         let cells = rows.iter().filter_map(|row| row.cells.get(index)).map(Cell::width).max().unwrap_or(0);
@@ -100,12 +101,19 @@ pub(crate) fn blocks(columns: &[Column], rows: &[Row], width: Option<usize>) -> 
     (top, rows.iter().map(block).collect())
 }
 
+/// Renders pairs of a dimmed key and a value, one on each line.
+pub(crate) fn key_values(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
+    let line = |(key, value): &(&str, String)| format!("  {}  {value}\n", format!("{key:<width$}").dimmed());
+    pairs.iter().map(line).collect()
+}
+
 fn line(out: &mut String, cells: &[Cell], shown: &[(usize, usize)]) {
     let filled = |(index, _): &(usize, usize)| cells.get(*index).is_some_and(|cell| cell.width() > 0);
     let last = shown.iter().rposition(filled).unwrap_or(0);
     for (position, (index, width)) in shown.iter().enumerate().take(last + 1) {
         if position > 0 {
-            // The mark before a row stands closer than one column to the next.
+            // The mark before a row has a smaller gap.
             let after_mark = shown.first().is_some_and(|(_, width)| position == 1 && *width == 1);
             out.extend(std::iter::repeat_n(' ', if after_mark { 1 } else { GAP }));
         }

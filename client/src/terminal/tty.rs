@@ -33,37 +33,37 @@ impl Tty {
     /// Opens the terminal of this process, if it has one.
     pub(crate) fn open() -> Option<Self> {
         let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits().cast_signed();
-        // Without NONBLOCK a modem line without a carrier would be waited for; afterwards it would be in the way.
+        // NONBLOCK: opening a serial line would wait for its carrier. It is cleared afterwards, because reads block.
         let file = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/tty").ok()?;
         let flags = rustix::fs::fcntl_getfl(&file).ok()?;
         rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).ok()?;
         Some(Self(Arc::new(file)))
     }
 
-    /// Whether a question can be asked: this process is in its foreground, and no program has put it into a mode of its own
-    /// (k9s and the like draw on the whole of it, and take every key).
+    /// Whether a question can be asked: this process is in the foreground, and the terminal is in its normal mode. Programs
+    /// that draw on the whole terminal, such as k9s, change the mode.
     pub(crate) fn is_available(&self) -> bool {
         let is_ours = rustix::termios::tcgetpgrp(&*self.0).is_ok_and(|group| group == rustix::process::getpgrp());
         let plain = LocalModes::ICANON | LocalModes::ECHO;
         is_ours && tcgetattr(&*self.0).is_ok_and(|modes| modes.local_modes.contains(plain))
     }
 
-    /// How many columns it has, if it tells.
-    pub(crate) fn width(&self) -> Option<usize> {
-        width(&*self.0)
+    /// The columns and rows; `None` if unknown.
+    pub(super) fn size(&self) -> (Option<usize>, Option<usize>) {
+        size(&*self.0)
     }
 
-    /// Writes. What cannot be shown to anybody is no error.
+    /// Writes text. Ignores an error.
     pub(crate) fn write(&self, text: &str) {
         let _ = (&*self.0).write_all(text.as_bytes());
     }
 
-    /// Discards what was typed before the question: it was meant for another program.
+    /// Discards input that was typed before the question, since it was meant for another program.
     pub(crate) fn discard_typed_input(&self) {
         let _ = rustix::termios::tcflush(&*self.0, QueueSelector::IFlush);
     }
 
-    /// Waits for a line, at most until the deadline. Discards what was typed of a line by then.
+    /// Waits for a line, at most until the deadline. Discards an unfinished line then.
     pub(crate) fn read_line(&self, deadline: Option<Deadline>) -> TypedLine {
         let Some(deadline) = deadline else {
             return read_until_newline(&self.0).map_or(TypedLine::End, TypedLine::Line);
@@ -102,12 +102,12 @@ impl Tty {
         let _ = tcsetattr(&*self.0, when, settings);
     }
 
-    /// What a child needs to have it as its standard input or output.
+    /// The terminal as the standard input or output of a child process.
     pub(crate) fn stdio(&self) -> io::Result<std::process::Stdio> {
         self.0.try_clone().map(Into::into)
     }
 
-    /// Does something that may leave the terminal in another mode, and puts it back into the present one.
+    /// Runs `act` and restores the terminal's mode, which `act` may change.
     pub(crate) fn with_restored_mode<T>(&self, act: impl FnOnce() -> T) -> T {
         let before = tcgetattr(&*self.0);
         let done = act();
@@ -118,13 +118,14 @@ impl Tty {
     }
 }
 
-/// How many columns a terminal has, if it is one and tells.
-pub(crate) fn width(terminal: impl std::os::fd::AsFd) -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+/// The columns and rows of a terminal; `None` for another file, or if unknown.
+pub(super) fn size(terminal: impl std::os::fd::AsFd) -> (Option<usize>, Option<usize>) {
+    let size = rustix::termios::tcgetwinsize(terminal).ok();
+    let nonzero = |count: u16| Some(usize::from(count)).filter(|count| *count > 0);
+    (size.and_then(|size| nonzero(size.ws_col)), size.and_then(|size| nonzero(size.ws_row)))
 }
 
-/// A line, or `None` at the end. A terminal hands out whole lines.
+/// Reads a line; `None` at the end of the input. A terminal in canonical mode returns whole lines.
 fn read_until_newline(mut file: &File) -> Option<String> {
     let mut line = Vec::new();
     let mut chunk = [0; 256];
@@ -149,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// Something to read from that is no terminal; where there is one is for the tests with a pseudo-terminal.
+    /// A socket in place of the terminal. The process tests use a pseudo-terminal.
     fn pair() -> (Tty, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         (Tty(Arc::new(File::from(OwnedFd::from(ours)))), theirs)
@@ -181,7 +182,7 @@ mod tests {
     fn read_line_without_end_is_cut() {
         let (tty, mut theirs) = pair();
         assert!(!tty.is_available());
-        assert_eq!(tty.width(), None);
+        assert_eq!(tty.size(), (None, None));
         theirs.write_all(&[b'x'; 4 * MAX_LINE_BYTES]).unwrap();
         let TypedLine::Line(line) = tty.read_line(Some(soon())) else { panic!("no line") };
         assert!(line.len() < 2 * MAX_LINE_BYTES);

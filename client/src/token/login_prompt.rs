@@ -22,13 +22,15 @@ use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::files::marker_file;
+use crate::login::browser;
 use crate::login::flow::{self, LoginOptions};
-use crate::login::prompter::Prompter;
+use crate::login::prompter::{CodeInput, Prompter};
+use crate::terminal::status_line::Sink;
 use crate::terminal::tty::Tty;
 
-/// How long a no counts: kubectl runs its plugin up to six times before it gives up.
+/// How long a no counts. kubectl runs its plugin up to six times before it fails.
 const DECLINED_TTL: SignedDuration = SignedDuration::from_mins(1);
-/// How long it is asked which source it is.
+/// How long the plugin waits for the name of the profile's source.
 const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Offers a login and returns the token after it. Errors with the daemon's refusal if there is no user to ask, or the user
@@ -54,13 +56,16 @@ pub(super) fn offer_login(
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => body,
         other => return other.map_err(|error| error.with_subject(name)),
     };
-    let mut prompter = Prompter::for_plugin(name.as_str(), &profile.source, tty, read_environment())?;
+    let environment = read_environment();
+    let (sink, has_browser) = (Sink::Terminal(tty), browser::is_available(&environment));
+    let about = name.to_string();
+    let mut prompter = Prompter::new(about, &profile.source, &environment, sink, CodeInput::Terminal, has_browser)?;
     prompt_lock.mark_asked();
     if !prompter.confirm_login(&refusal) {
         return Err(refusal.into());
     }
     prompter.limit_prompt_time();
-    let flow = if prompter.has_browser() { LoginFlow::Browser } else { LoginFlow::Device };
+    let flow = if has_browser { LoginFlow::Browser } else { LoginFlow::Device };
     let done = flow::log_in(daemon, &profile.source, LoginOptions { flow, renew: false, draft: None }, &mut prompter)?;
     prompt_lock.clear_declined();
     prompter.print(&done.text(clock::now(), &TimeZone::system()));

@@ -132,7 +132,7 @@ pub(super) fn meaning(_: &keyring_core::Error, cause: &(dyn Error + Send + Sync 
 
 fn session_bus() -> Result<Connection, KeyringError> {
     // Each error means that there is no usable bus.
-    Connection::session().map_err(|error| KeyringError::Absent(innermost(&error)))
+    Connection::session().map_err(|error| KeyringError::Absent(format!("no session bus ({})", innermost(&error))))
 }
 
 fn attributes(name: Option<&KeyName>) -> HashMap<&str, &str> {

@@ -13,9 +13,10 @@ use crate::error::CliError;
 use crate::login::browser;
 use crate::login::flow::{self, LoginOptions};
 use crate::login::prompter::{CodeInput, Prompter};
+use crate::terminal::status_line::Sink;
 use crate::terminal::tty::Tty;
 
-/// What to do where there is no source yet to log in to.
+/// The hint for a source that is not in the configuration yet.
 const RUN_AGAIN_HINT: &str = "Run the command again, and log in when it asks";
 
 /// Has the daemon assume the role and describe the cluster. If the source needs a login, offers one; errors
@@ -38,16 +39,15 @@ pub(super) fn probe(
     }
 }
 
-/// The source of what is added.
+/// The source of the new profile.
 pub(super) struct Source<'a> {
-    /// Its name.
     pub(super) name: &'a SourceName,
-    /// Whether it is in the draft alone: then no other command can log in to it.
+    /// Whether the source is only in the draft. No other command can log in to it then.
     pub(super) is_new: bool,
 }
 
 impl Source<'_> {
-    /// What went wrong, with advice that can be followed.
+    /// The error, with `instead` as its hint if the daemon's hint needs the source in the configuration.
     fn refused(&self, error: impl Into<CliError>, instead: &str) -> CliError {
         let error = error.into();
         if self.is_new { error.with_hint(instead) } else { error }
@@ -66,7 +66,9 @@ fn offer(
         return Err(source.refused(refusal, "Run the command in a terminal, and log in when it asks"));
     }
     let has_browser = browser::is_available(&context.environment);
-    let mut prompter = Prompter::for_command(name, context, CodeInput::Terminal, has_browser)?;
+    let about = format!("source \"{name}\"");
+    let mut prompter =
+        Prompter::new(about, name, &context.environment, Sink::StandardError, CodeInput::Terminal, has_browser)?;
     if !prompter.confirm_login(&refusal) {
         return Err(source.refused(refusal, RUN_AGAIN_HINT));
     }

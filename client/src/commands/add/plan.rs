@@ -1,6 +1,6 @@
-//! What the configuration is to say, and whether that may be written over what it says.
+//! Adds the profile to the draft of the configuration, and checks whether it may replace an existing one.
 
-use rolecall_protocol::{ClusterName, ProfileDetails, SourceName, similar_names};
+use rolecall_protocol::{ClusterName, ProfileDetails, RoleArn, SourceName, similar_names};
 
 use super::inputs;
 use crate::cli::Add;
@@ -8,11 +8,11 @@ use crate::config_file::sources::SourceEntry;
 use crate::config_file::{ConfigFile, ProfileEntry};
 use crate::error::{CliError, Exit};
 
-/// The AWS profile that is used where none is named, as AWS's own tools do.
+/// The AWS profile of a new source if the command names none, as in AWS's own tools.
 const DEFAULT_AWS_PROFILE: &str = "default";
 
-/// Puts the profile, and its source if that is new, into a configuration. The pin is unknown
-/// yet, except with --no-verify, which keeps the old one.
+/// Adds the profile, and its source if that is new, to the draft. The pin is not known yet, except with --no-verify, which
+/// keeps the old one.
 pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry, CliError> {
     let cluster = match &wanted.cluster {
         Some(cluster) => cluster.clone(),
@@ -46,8 +46,8 @@ pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry,
     Ok(profile)
 }
 
-/// The pin of a profile that is written again without asking anybody: it holds for as long as the cluster is the same.
-/// Without this, a change of the role alone would take away what keeps tokens from a stranger's server.
+/// Returns the pin of the old profile if its cluster is the same, so that a change of the role with --no-verify keeps the
+/// pin. Errors if a pinned profile gets another cluster.
 fn kept_pin(
     wanted: &Add,
     cluster: &ClusterName,
@@ -56,7 +56,7 @@ fn kept_pin(
     let is_pinned = old.server.is_some() || old.ca_sha256.is_some();
     match () {
         () if old.cluster == *cluster && old.region == wanted.region => Ok((old.server, old.ca_sha256)),
-        // Unless it is replaced it is refused anyway, with every difference.
+        // Without --replace, `check_existing` refuses and lists the differences.
         () if !is_pinned || !wanted.replace => Ok((None, None)),
         () => Err(CliError::failed(
             format!(
@@ -68,10 +68,10 @@ fn kept_pin(
     }
 }
 
-/// The source that was named, or the one of the AWS profile, which is made if there is none.
+/// Returns the named source, or the source of the AWS profile or access key, which is added if it is missing.
 fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
     let Some(source) = &wanted.source else {
-        return own_source(wanted, draft);
+        return ensure_source(wanted, draft);
     };
     let known = draft.source_names();
     if known.iter().any(|known| known == source.as_str()) {
@@ -87,9 +87,9 @@ fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> 
     ))
 }
 
-/// The source that signs with what was named. One that is there keeps its device, or that it has none: others sign with
-/// it too.
-fn own_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
+/// Returns the source of the AWS profile or access key, which is added if it is missing. An existing source keeps its MFA
+/// device, because other profiles use it too.
+fn ensure_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
     let entry = match &wanted.keyring {
         Some(keys) => SourceEntry::Keyring(keys),
         None => SourceEntry::AwsProfile(wanted.aws_profile.as_deref().unwrap_or(DEFAULT_AWS_PROFILE)),
@@ -97,12 +97,12 @@ fn own_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliErr
     let serial = wanted.mfa_serial.as_ref();
     let source = draft.ensure_source(entry, serial)?;
     match (serial, draft.mfa_serial(&source)) {
-        (Some(serial), Some(there)) if there != serial.as_str() => Err(CliError::failed(
-            format!("the source \"{source}\" is there already, with another MFA device: {there}"),
+        (Some(serial), Some(existing)) if existing != serial.as_str() => Err(CliError::failed(
+            format!("the source \"{source}\" exists with another MFA device: {existing}"),
             "Omit --mfa-serial, or change mfa of that source in the configuration",
         )),
         (Some(serial), None) => Err(CliError::failed(
-            format!("the source \"{source}\" is there already, without an MFA device"),
+            format!("the source \"{source}\" exists without an MFA device"),
             format!(
                 "Omit --mfa-serial, or write this under [sources.{source}] of the configuration: mfa = {{ serial = \"{serial}\" }}"
             ),
@@ -111,7 +111,7 @@ fn own_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliErr
     }
 }
 
-/// Lets a profile be added again as it is, and changed only if that was asked for.
+/// Checks that the profile is new, equal to the existing one, or replaced with --replace.
 pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     if wanted.replace || !before.profile_names().iter().any(|known| known == name) {
@@ -119,7 +119,7 @@ pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &Profil
     }
     let Some(existing) = before.profile(name) else {
         return Err(CliError::failed(
-            format!("there is a profile {name} already, with something in it that is malformed"),
+            format!("the profile {name} exists, and it is malformed"),
             "Fix it in the configuration, or overwrite it with --replace",
         ));
     };
@@ -128,37 +128,35 @@ pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &Profil
         return Ok(());
     }
     Err(CliError::failed(
-        format!("there is a profile {} already, and it differs: {}", wanted.name, differences.join("; ")),
+        format!("the profile {name} exists, and it differs: {}", differences.join("; ")),
         "Choose another name, or change it with --replace",
     ))
 }
 
-/// Every key in which two profiles differ, in words. A pin that one of them lacks is no difference.
+/// The keys in which two profiles differ, with both values. A pin that only one of them has is not a difference.
 fn differences(old: &ProfileEntry, new: &ProfileEntry) -> Vec<String> {
-    let list = |arns: &[rolecall_protocol::RoleArn]| {
+    let list = |arns: &[RoleArn]| {
         (!arns.is_empty()).then(|| arns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     };
-    let text = |value: Option<&dyn ToString>| value.map(ToString::to_string);
-    let both = |a: &Option<String>, b: &Option<String>| (a.is_some() && b.is_some()).then(|| (a.clone(), b.clone()));
     let mut keys = vec![
         ("cluster", Some(old.cluster.to_string()), Some(new.cluster.to_string())),
         ("region", Some(old.region.to_string()), Some(new.region.to_string())),
         ("source", Some(old.source.to_string()), Some(new.source.to_string())),
-        ("role_arn", text(old.role_arn.as_ref().map(|a| a as _)), text(new.role_arn.as_ref().map(|a| a as _))),
+        ("role_arn", old.role_arn.as_ref().map(ToString::to_string), new.role_arn.as_ref().map(ToString::to_string)),
         ("via", list(&old.via), list(&new.via)),
-        ("external_id", text(old.external_id.as_ref().map(|a| a as _)), text(new.external_id.as_ref().map(|a| a as _))),
+        (
+            "external_id",
+            old.external_id.as_ref().map(ToString::to_string),
+            new.external_id.as_ref().map(ToString::to_string),
+        ),
         ("session_name", old.session_name.clone(), new.session_name.clone()),
         ("duration", old.duration.clone(), new.duration.clone()),
     ];
-    keys.extend(
-        old.inputs
-            .display_values()
-            .into_iter()
-            .zip(new.inputs.display_values())
-            .map(|((key, old), (_, new))| (key, old, new)),
-    );
-    keys.extend(both(&old.server, &new.server).map(|(a, b)| ("server", a, b)));
-    keys.extend(both(&old.ca_sha256, &new.ca_sha256).map(|(a, b)| ("ca_sha256", a, b)));
+    let inputs = old.inputs.display_values().into_iter().zip(new.inputs.display_values());
+    keys.extend(inputs.map(|((key, old), (_, new))| (key, old, new)));
+    let pins = [("server", &old.server, &new.server), ("ca_sha256", &old.ca_sha256, &new.ca_sha256)];
+    let pins = pins.into_iter().filter(|(_, old, new)| old.is_some() && new.is_some());
+    keys.extend(pins.map(|(key, old, new)| (key, old.clone(), new.clone())));
     let unset = || "(not set)".to_owned();
     keys.into_iter()
         .filter(|(_, old, new)| old != new)
@@ -202,7 +200,7 @@ mod tests {
         assert_eq!((profile.cluster.as_str(), profile.source.as_str()), ("prod", "work"));
         let text = config.text();
         assert!(text.contains("[sources.work]") && text.contains("aws_profile = \"work\""), "{text}");
-        // A second one shares it, by either name.
+        // A second profile shares the source.
         plan(&Add::of("rolecall add a --region eu-west-1 --source work"), &mut config).unwrap();
         assert_eq!(config.source_names(), ["work"]);
         let error = plan(&Add::of("rolecall add a --region eu-west-1 --source wrk"), &mut config).unwrap_err();
@@ -227,8 +225,8 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "the source \"keys\" is there already, with another MFA device: {serial}. Omit --mfa-serial, or \
-                 change mfa of that source in the configuration"
+                "the source \"keys\" exists with another MFA device: {serial}. Omit --mfa-serial, or change mfa of that \
+                 source in the configuration"
             )
         );
         with("--aws-profile work", &mut config).unwrap();
@@ -250,7 +248,7 @@ mod tests {
         let first = Add::of(&format!("rolecall add prod --region eu-west-1 --role-arn {ARN}"));
         let mut profile = plan(&first, &mut before).unwrap();
         assert_eq!(check_existing(&first, &before, &profile), Ok(()));
-        // What was never pinned is no difference.
+        // A profile without a pin does not differ.
         profile.server = Some("https://a".to_owned());
         assert_eq!(check_existing(&first, &before, &profile), Ok(()));
 

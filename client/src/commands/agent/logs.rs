@@ -14,12 +14,12 @@ use crate::daemon::spawn;
 use crate::error::CliError;
 use crate::output;
 
-/// The most that is read at once, from the end.
+/// The maximum size of one read.
 const MAX_READ_BYTES: u64 = 1024 * 1024;
-/// How often a log that is followed is looked at.
+/// How often a followed log is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Prints the last `lines` lines and, if asked to, what comes.
+/// Prints the last `lines` lines. `follow`: then prints new lines as they are written.
 pub(crate) fn run(follow: bool, lines: usize, context: &Context) -> Result<(), CliError> {
     let path = log_path(context)?;
     let failed = |error: io::Error| {
@@ -43,7 +43,7 @@ pub(crate) fn run(follow: bool, lines: usize, context: &Context) -> Result<(), C
     }
 }
 
-/// Where the running daemon says that it logs, else where one that we start would.
+/// The log file of the running daemon, or that of a daemon that this client would start.
 fn log_path(context: &Context) -> Result<PathBuf, CliError> {
     let running = context.running_daemon().and_then(|daemon| daemon.call_json::<Status>(&Endpoint::Status, b""));
     match running {
@@ -57,7 +57,7 @@ fn log_path(context: &Context) -> Result<PathBuf, CliError> {
     }
 }
 
-/// The last lines; the file is left at its end.
+/// Returns the last lines. The file position is the end afterwards.
 fn tail(file: &mut File, lines: usize) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     let from = length.saturating_sub(MAX_READ_BYTES);
@@ -65,18 +65,18 @@ fn tail(file: &mut File, lines: usize) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(length - from).read_to_end(&mut text)?;
     let mut breaks = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    // The break that ends the last line begins none.
+    // No line follows the line break at the end.
     let start = if text.ends_with(b"\n") { breaks.nth(lines) } else { breaks.nth(lines.saturating_sub(1)) };
     let start = match start {
         Some(start) => start,
-        // What was cut in the middle is no line.
+        // The first line is incomplete.
         None if from > 0 => text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1),
         None => 0,
     };
     Ok(if lines == 0 { Vec::new() } else { text.split_off(start) })
 }
 
-/// What was added. A log that has become shorter, or is another file by now, is read from its start.
+/// Returns what was appended. A log that was truncated or replaced is read from its start.
 fn read_appended(file: &mut File, path: &Path) -> io::Result<Vec<u8>> {
     let mut more = Vec::new();
     file.take(MAX_READ_BYTES).read_to_end(&mut more)?;
@@ -91,7 +91,7 @@ fn read_appended(file: &mut File, path: &Path) -> io::Result<Vec<u8>> {
     Ok(more)
 }
 
-/// A log holds what others have said: control characters are shown rather than obeyed.
+/// Escapes control characters, since a log can have texts of other programs.
 fn escape_control(text: &[u8]) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in String::from_utf8_lossy(text).chars() {

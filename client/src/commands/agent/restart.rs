@@ -14,16 +14,16 @@ use crate::daemon::{CallError, Daemon};
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// How long the daemon may take to say how it is; one that is stuck is ended, which takes its own time.
+/// How long the daemon may take for its status. After that it is stopped.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long it may take to look at its program and to say that it restarts.
+/// How long it may take to check its program and to respond.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long until it answers again.
+/// How long the restart may take.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the status is read until then.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What is said of sessions that are not kept.
+/// The suffix if the sessions were not kept.
 const SESSIONS_LOST: &str = "; its sessions are assumed again";
 
 /// Runs the command.
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         Err(CallError::Rejected(said)) if matches!(said.code, ErrorCode::RestartRefused | ErrorCode::Unknown) => {
             return Err(said.into());
         }
-        // It knows no restart, or not where it runs, or does not get to it.
+        // The daemon cannot restart, or does not answer.
         Err(_) => return stop_and_start(context),
     }
     match wait(&daemon, &before)? {
@@ -54,7 +54,6 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     }
 }
 
-/// As it was done before daemons could restart by themselves.
 fn stop_and_start(context: &Context) -> Result<(), CliError> {
     super::stop::run(context)?;
     super::start::run(context, SESSIONS_LOST)
@@ -98,9 +97,9 @@ fn print_restarted(context: &Context, before: &Status, after: &Status) -> Result
     ))
 }
 
-/// What became of the sessions; nothing where there were none.
+/// How many sessions were kept; empty if there were none.
 fn sessions_text(before: &[ProfileStatus], after: &[ProfileStatus]) -> String {
-    // Long-lived keys are no session: they are looked up again.
+    // Long-lived access keys do not count as sessions.
     let has = |profile: &&ProfileStatus| profile.session.as_ref().is_some_and(|session| session.expires.is_some());
     let is_there = |profile: &&ProfileStatus| after.iter().any(|other| other.name == profile.name);
     let had: Vec<_> = before.iter().filter(has).filter(is_there).map(|profile| &profile.name).collect();

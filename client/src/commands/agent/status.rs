@@ -1,15 +1,15 @@
 //! `rolecall agent status`: whether the daemon runs, and where its files are.
 
 use jiff::{Timestamp, tz::TimeZone};
-use owo_colors::OwoColorize;
 use rolecall_protocol::{Endpoint, LockStatus, Status, sanitize_for_terminal};
 
-use crate::clock::{self};
+use crate::clock;
 use crate::context::Context;
 use crate::daemon::CallError;
 use crate::error::CliError;
 use crate::format_time;
 use crate::output;
+use crate::terminal::table;
 
 /// Prints the status; exit code 3 if the daemon does not run.
 pub(super) fn run(json: bool, context: &Context) -> Result<(), CliError> {
@@ -51,13 +51,11 @@ fn render(status: &Status) -> String {
         ("lock", lock(&daemon.lock, now, &zone)),
         ("profiles", status.profiles.len().to_string()),
     ];
-    let body = lines
-        .iter()
-        .map(|(key, value)| format!("  {}  {}\n", format!("{key:<8}").dimmed(), sanitize_for_terminal(value)));
-    format!("The agent is running.\n{}", body.collect::<String>())
+    let lines = lines.map(|(key, value)| (key, sanitize_for_terminal(&value)));
+    format!("The agent is running.\n{}", table::key_values(&lines))
 }
 
-/// Whether it is locked, and when it will be.
+/// Whether the agent is locked, and when it locks.
 fn lock(lock: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
     match (lock.locked, lock.since, lock.auto_lock_at) {
         (true, Some(since), _) => format!("locked since {}", format_time::short_time(now, since, zone)),

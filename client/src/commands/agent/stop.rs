@@ -14,11 +14,11 @@ use crate::error::{CliError, Exit};
 use crate::files::path_text::shell_quoted;
 use crate::output;
 
-/// How long the daemon may take to say that it will stop.
+/// How long the daemon may take to respond to the stop call.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long it may take to finish what is under way: its own limit is 5 s.
+/// How long it may take to finish its calls. Its own limit is 5 s.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long the kernel may take.
+/// How long the kernel may take to kill it.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stops the daemon and waits until it is gone.
@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
         // A service manager listens: a connection would start the daemon again.
         Ok(answer) if stopping_pid(&answer) != pid => return wait_for_activated(&answer, context),
         Ok(_) | Err(CallError::NotRunning) => "has stopped",
-        // It does not answer, or speaks another protocol: then as the system does it.
+        // It does not answer, or speaks another protocol.
         Err(error) => {
             signal(pid, Signal::TERM).ok_or_else(|| stop_failed(&error, &daemon, pid))?;
             "stopped by a signal"
@@ -57,13 +57,13 @@ pub(crate) fn run(context: &Context) -> Result<(), CliError> {
     context.print_done(&format!("the agent {how}{pid}"))
 }
 
-/// The process that says it will stop.
+/// The process in the daemon's response to the stop call.
 fn stopping_pid(answer: &Response) -> Option<Pid> {
     let stopping: Stopping = serde_json::from_slice(answer.body()).ok()?;
     Pid::from_raw(i32::try_from(stopping.pid).ok()?)
 }
 
-/// Waits for the end of a daemon that a service manager started, without connecting: that would start the next.
+/// Waits until a daemon that a service manager started has ended. Does not connect, since that would start the next one.
 fn wait_for_activated(answer: &Response, context: &Context) -> Result<(), CliError> {
     let Some(pid) = stopping_pid(answer) else {
         let error = CallError::InvalidResponse("it did not say which process will stop".to_owned());
@@ -82,8 +82,7 @@ fn wait_for_activated(answer: &Response, context: &Context) -> Result<(), CliErr
     ))
 }
 
-/// Sends a signal to the daemon, if it is one: with socket activation the listener can be the service manager, which
-/// must not be hit.
+/// Sends a signal to the listener if it is the daemon. With socket activation, the listener can be the service manager.
 fn signal(pid: Option<Pid>, signal: Signal) -> Option<()> {
     kill_process(pid.filter(|pid| is_daemon(*pid))?, signal).ok()
 }
@@ -109,7 +108,7 @@ fn wait_until_gone(daemon: &Daemon, pid: Option<Pid>, limit: Duration) -> bool {
     }
 }
 
-/// It has to be ended by hand: that one process, since others of its name may serve other sockets, or other people.
+/// The error with the command that kills this daemon. Other daemons may serve other sockets or users.
 fn stop_failed(error: &CallError, daemon: &Daemon, pid: Option<Pid>) -> CliError {
     let hint = kill_hint(daemon.socket(), pid.filter(|pid| is_daemon(*pid)));
     CliError::new(Exit::Unreachable, error.to_string(), hint)

@@ -1,4 +1,4 @@
-//! `rolecall keys forget NAME`: takes keys out of the keyring.
+//! `rolecall keys forget NAME`: deletes an access key from the OS keyring.
 
 use rolecall_protocol::{Endpoint, KeyForgotten, KeyName, SourceName, location};
 
@@ -34,7 +34,7 @@ fn confirm(name: &KeyName) -> Result<bool, CliError> {
             format!("To remove them without a question: rolecall keys forget {name} --yes"),
         ));
     };
-    // What cannot be read says nothing of who uses them.
+    // Without a readable configuration, the question names no source.
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
     let used_by = config.map(|config| config.sources_with_keyring(name)).unwrap_or_default();
     let used = if used_by.is_empty() { String::new() } else { format!(" ({})", usage_text(&used_by)) };

@@ -1,4 +1,4 @@
-//! `rolecall keys list`: what is in the keyring.
+//! `rolecall keys list`: the access keys in the OS keyring.
 
 use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, KeyList, KeyStatus, sanitize_for_terminal};
@@ -9,7 +9,7 @@ use crate::format_time;
 use crate::terminal::table::{Column, Row, render};
 use crate::{clock, output};
 
-/// Prints the keys; nothing of them is secret.
+/// Prints the access keys, without their secrets.
 pub(super) fn run(json: bool, context: &Context) -> Result<(), CliError> {
     let KeyList { keys } = context.daemon()?.call_json(&Endpoint::Keys, b"")?;
     if json {

@@ -1,4 +1,4 @@
-//! `rolecall keys put NAME`: asks for keys and has the daemon keep them.
+//! `rolecall keys put NAME`: asks for an access key, and the daemon stores it in the OS keyring.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::daemon::config_status;
 use crate::error::{CliError, Exit};
-use crate::files::atomic_file::Untouched;
+use crate::files::error::Untouched;
 use crate::files::path_text::display_path;
 use crate::output;
 use crate::terminal::prompt::{self, HiddenPrompt, read_stdin_line};
@@ -45,18 +45,18 @@ pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
     }
 }
 
-/// What a person writes to use them.
+/// The section of the configuration file that uses the access key.
 fn config_section(wanted: &KeysPut) -> String {
     let name = &wanted.name;
     format!("    [sources.{}]\n    keyring = \"{name}\"\n", toml_key(name.as_str()))
 }
 
-/// A dot would part it.
+/// A name as a TOML key. A dot would separate two keys.
 fn toml_key(name: &str) -> String {
     if name.contains('.') { format!("\"{name}\"") } else { name.to_owned() }
 }
 
-/// Has the daemon check and keep them.
+/// Sends the access key to the daemon, which checks and stores it.
 fn put(wanted: &KeysPut, daemon: &Daemon, id: String, secret: Secret<String>) -> Result<KeyStatus, CliError> {
     let endpoint = Endpoint::PutKey(wanted.name.clone());
     let keys =
@@ -89,7 +89,7 @@ fn ask_keys(wanted: &KeysPut, daemon: &Daemon) -> Result<(String, Secret<String>
     Ok((id, Secret::new(secret.expose().trim().to_owned())))
 }
 
-/// Two lines of standard input.
+/// Reads the access key from two lines of standard input.
 fn read_keys_from_stdin() -> Result<(String, Secret<String>), CliError> {
     let (id, secret) = (read_stdin_line()?, read_stdin_line()?);
     match (id, secret) {
@@ -103,7 +103,7 @@ fn no_keys_error() -> CliError {
         .untouched(Untouched::NothingChanged)
 }
 
-/// Refuses a name that another source has, before anything is asked.
+/// Errors if another source has the name. Called before the first question.
 fn check_source_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     let is_taken = config.source_names().iter().any(|source| source == name);
@@ -120,7 +120,7 @@ fn check_source_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliErr
 fn add_source(wanted: &KeysPut, path: &Path) -> Result<(), CliError> {
     let name = wanted.name.as_str();
     config_file::edit(path, |file| {
-        // Once more on what is there now.
+        // Checked again, because the file may have changed.
         check_source_free(wanted, file)?;
         Ok::<(), CliError>(file.add_source_keyring(name, &wanted.name)?)
     })

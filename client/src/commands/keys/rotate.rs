@@ -1,4 +1,4 @@
-//! `rolecall keys rotate NAME`: new keys in the place of the old ones.
+//! `rolecall keys rotate NAME`: replaces an access key by a new one.
 
 use rolecall_protocol::{Endpoint, KeyName, KeyRotated, sanitize_for_terminal};
 
@@ -8,7 +8,7 @@ use crate::error::CliError;
 use crate::output;
 use crate::terminal::style;
 
-/// Rotates the keys, which takes until IAM has distributed the new ones.
+/// Rotates the access key. Takes until IAM has distributed the new one.
 pub(super) fn run(name: &KeyName, context: &Context) -> Result<(), CliError> {
     let daemon = context.daemon()?;
     if style::stdout_can_redraw(&context.environment) {

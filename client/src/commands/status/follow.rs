@@ -1,8 +1,8 @@
-//! Follows the daemon's events in a thread, and sends what the watch shows.
+//! Reads the daemon's event stream in a thread and sends [`WatchEvent`]s to the watch.
 //!
-//! An event says only that something has changed; the status is then fetched as every other command does. When the
-//! stream ends, the daemon was stopped, restarted or killed: the client reconnects, but never starts it, since the
-//! user may have stopped it on purpose.
+//! An event says only that the status has changed; the thread then fetches the status. When the stream ends, the daemon was
+//! stopped, restarted or killed: the thread reconnects, but never starts the daemon, since the user may have stopped it
+//! on purpose.
 
 use std::io;
 use std::sync::mpsc::{SendError, Sender};
@@ -16,50 +16,50 @@ use crate::clock::{self, Deadline, long_backoff, monotonic_now};
 use crate::daemon::http::{HttpError, LineStream};
 use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
 
-/// The least time between two looks at the status: events come in bursts, and eyes are slow.
+/// The minimum time between two fetches of the status. Events come in bursts.
 const MIN_FETCH_INTERVAL: Duration = Duration::from_millis(200);
-/// How long the daemon may say nothing: where nothing happens it sends an empty line every ten seconds.
+/// How long the stream may be silent. An idle daemon sends an empty line every 10 s.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(24);
-/// How long the stream is read once more after that: after Ctrl-Z and fg, it holds what the daemon sent in between.
+/// How long the stream is read once more after [`SILENCE_TIMEOUT`]. After Ctrl-Z and `fg` it holds what the daemon sent
+/// while the client was stopped.
 const EXTRA_READ_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the daemon may be away before that is news: a restart takes less.
+/// How long the daemon may be unreachable before an [`Outage`] is reported. A restart takes less.
 const OUTAGE_GRACE: Duration = Duration::from_secs(1);
 
-/// What there is to know for who watches.
+/// What the watch thread receives.
 #[derive(Debug)]
 pub(super) enum WatchEvent {
-    /// The status as the daemon tells it: JSON.
+    /// The status, as the JSON of the daemon.
     Status(Vec<u8>),
-    /// The daemon has said something, if only that it is there.
+    /// When the daemon last sent a line or a response.
     Heard(Timestamp),
-    /// The daemon cannot be asked, and it is tried again.
+    /// The daemon is unreachable; the thread reconnects.
     Outage(Outage),
-    /// It makes no sense to go on.
+    /// A failure that does not end by itself. The thread has ended.
     Ended(CallError),
-    /// A signal: Ctrl-C, or a resized terminal.
+    /// A signal for this process, such as Ctrl-C or a resized terminal.
     Signal(Signal),
 }
 
-/// Why the daemon cannot be asked.
+/// Why the daemon is unreachable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outage {
     /// It does not run.
-    Gone,
-    /// It runs, and does not answer.
+    NotRunning,
+    /// It runs but does not answer.
     Silent,
-    /// Something else, in words.
+    /// Another cause, as text.
     Failing(String),
 }
 
-/// The watch has ended.
+/// The watch thread has ended.
 type ReceiverGone = SendError<WatchEvent>;
 
-/// Follows the daemon in a thread of its own, from a stream of events that has just begun. `agent` must be one that
-/// starts nothing.
+/// Starts the thread, which reads from `events`. `daemon` must be [`crate::daemon::IfAbsent::Fail`].
 pub(super) fn start(daemon: Daemon, events: LineStream, sender: Sender<WatchEvent>) -> io::Result<()> {
     let follower = Follower::new(daemon, sender, OUTAGE_GRACE, SILENCE_TIMEOUT);
     let follow = move || {
-        // An error means that the watch has ended.
+        // An error means that the watch thread has ended.
         let _ = follower.follow(events);
     };
     std::thread::Builder::new().name("events".to_owned()).spawn(follow).map(drop)
@@ -69,27 +69,25 @@ struct Follower {
     daemon: Daemon,
     sender: Sender<WatchEvent>,
     schedule: FetchSchedule,
-    /// How long the daemon may be away before that is news.
     outage_grace: Duration,
-    /// How long it may say nothing.
-    silence: Duration,
-    /// Until when it may, where it is.
-    until: Option<Deadline>,
-    /// How often it was looked for since the last status.
+    silence_timeout: Duration,
+    /// The end of the grace period of the current outage.
+    grace_end: Option<Deadline>,
+    /// Failed connections since the last status.
     failures: u32,
-    /// Whether the daemon was seen to hold its lock, so that it is seen to let it go.
+    /// Whether the daemon held its instance lock when the stream began.
     held_lock: bool,
 }
 
 impl Follower {
-    fn new(daemon: Daemon, sender: Sender<WatchEvent>, outage_grace: Duration, silence: Duration) -> Self {
+    fn new(daemon: Daemon, sender: Sender<WatchEvent>, outage_grace: Duration, silence_timeout: Duration) -> Self {
         Self {
             daemon,
             sender,
             schedule: FetchSchedule::default(),
             outage_grace,
-            silence,
-            until: None,
+            silence_timeout,
+            grace_end: None,
             failures: 0,
             held_lock: false,
         }
@@ -111,8 +109,8 @@ impl Follower {
             if !is_transient(&failure) {
                 return self.sender.send(WatchEvent::Ended(failure));
             }
-            let until = *self.until.get_or_insert_with(|| Deadline::after(self.outage_grace));
-            if until.remaining().is_none() {
+            let grace_end = *self.grace_end.get_or_insert_with(|| Deadline::after(self.outage_grace));
+            if grace_end.remaining().is_none() {
                 self.sender.send(WatchEvent::Outage(outage(&failure)))?;
             }
             std::thread::sleep(long_backoff(self.failures));
@@ -120,11 +118,11 @@ impl Follower {
         }
     }
 
-    /// Fetches the status whenever something happens, until that fails.
+    /// Fetches the status after each event. Returns the failure that ends the stream.
     fn relay(&mut self, mut events: LineStream) -> Result<CallError, ReceiverGone> {
         self.held_lock = self.daemon.holds_instance_lock();
-        self.schedule.want();
-        let mut silence_timer = SilenceTimer::after(self.silence);
+        self.schedule.request();
+        let mut silence_timer = SilenceTimer::after(self.silence_timeout);
         loop {
             let due = self.schedule.due(monotonic_now());
             if due == Some(Duration::ZERO) {
@@ -136,22 +134,22 @@ impl Follower {
                     }
                     Err(failure) => return Ok(failure),
                 }
-                silence_timer = SilenceTimer::after(self.silence);
-                (self.failures, self.until) = (0, None);
+                silence_timer = SilenceTimer::after(self.silence_timeout);
+                (self.failures, self.grace_end) = (0, None);
                 continue;
             }
             let left = silence_timer.left();
             match events.next(Deadline::after(due.or(left).unwrap_or(EXTRA_READ_TIMEOUT))) {
                 Ok(Some(line)) => {
-                    // What has happened shows in the status; an empty line says nothing but that the daemon is there.
+                    // An empty line is a keep-alive.
                     if !line.is_empty() {
-                        self.schedule.want();
+                        self.schedule.request();
                     }
                     self.sender.send(WatchEvent::Heard(clock::now()))?;
-                    silence_timer = SilenceTimer::after(self.silence);
+                    silence_timer = SilenceTimer::after(self.silence_timeout);
                 }
-                // Only after a look of its own does it count as silent.
-                Ok(None) if due.is_none() && left.is_none() && silence_timer.is_first() => {
+                // Reported only after one more read, see EXTRA_READ_TIMEOUT.
+                Ok(None) if due.is_none() && left.is_none() && silence_timer.report() => {
                     self.sender.send(WatchEvent::Outage(Outage::Silent))?;
                 }
                 Ok(None) => {}
@@ -161,8 +159,8 @@ impl Follower {
         }
     }
 
-    /// Looks for the daemon. Where a service manager listens in its place, to connect would be to start it; so a
-    /// daemon that has released its lock is left alone until the lock is held again.
+    /// Connects to the daemon again. If a service manager owns the socket, a connection starts the daemon. So the client
+    /// does not connect after the daemon released its instance lock, until a daemon holds the lock again.
     fn reconnect(&self) -> Result<LineStream, CallError> {
         if self.held_lock && !self.daemon.holds_instance_lock() {
             return Err(CallError::NotRunning);
@@ -171,7 +169,7 @@ impl Follower {
     }
 }
 
-/// Whether a failure is one of those that end by themselves: the daemon is not there, or has no time.
+/// Whether a failure ends by itself: the daemon does not run, or is busy.
 fn is_transient(failure: &CallError) -> bool {
     match failure {
         CallError::NotRunning
@@ -186,14 +184,13 @@ fn is_transient(failure: &CallError) -> bool {
 
 fn outage(failure: &CallError) -> Outage {
     match failure {
-        // Lost, and not yet there again.
-        CallError::NotRunning | CallError::Disconnected(_) => Outage::Gone,
+        CallError::NotRunning | CallError::Disconnected(_) => Outage::NotRunning,
         CallError::NoResponse(_) | CallError::Busy(_) => Outage::Silent,
         other => Outage::Failing(sanitize_for_terminal(&format!("{other}; trying again"))),
     }
 }
 
-/// How long the daemon may still be silent, and whether its silence was reported.
+/// The time that is left until the stream counts as silent.
 struct SilenceTimer {
     until: Deadline,
     is_reported: bool,
@@ -208,35 +205,35 @@ impl SilenceTimer {
         self.until.remaining()
     }
 
-    /// True once.
-    const fn is_first(&mut self) -> bool {
+    /// Returns true on the first call.
+    const fn report(&mut self) -> bool {
         !std::mem::replace(&mut self.is_reported, true)
     }
 }
 
-/// When the status is fetched: at once if it was not for a while, else after a pause, and once for all that has happened
-/// by then.
+/// When the status is fetched: immediately, or [`MIN_FETCH_INTERVAL`] after the last fetch. One fetch serves all events by
+/// then.
 #[derive(Debug, Default)]
 struct FetchSchedule {
-    is_wanted: bool,
+    is_requested: bool,
     last: Option<Instant>,
 }
 
 impl FetchSchedule {
-    /// Something has happened.
-    const fn want(&mut self) {
-        self.is_wanted = true;
+    /// Requests a fetch.
+    const fn request(&mut self) {
+        self.is_requested = true;
     }
 
-    /// How long until it is to be fetched; `None` while nothing has happened.
+    /// The time until the next fetch; `None` if none is requested.
     fn due(&self, now: Instant) -> Option<Duration> {
         let next = self.last.and_then(|last| last.checked_add(MIN_FETCH_INTERVAL));
-        self.is_wanted.then(|| next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now)))
+        self.is_requested.then(|| next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now)))
     }
 
-    /// It is being fetched: what happens from now on is new.
+    /// Records a fetch that starts now.
     const fn fetched(&mut self, now: Instant) {
-        (self.is_wanted, self.last) = (false, Some(now));
+        (self.is_requested, self.last) = (false, Some(now));
     }
 }
 

@@ -1,5 +1,4 @@
-//! The picture that `status --watch` draws over and over: as pure functions of what is known, the time, and the
-//! terminal's size.
+//! The frame that `status --watch` draws: pure functions of the status, the time and the terminal's size.
 
 use anstream::adapter::strip_str;
 use jiff::{Timestamp, tz::TimeZone};
@@ -11,42 +10,42 @@ use crate::daemon::config_status;
 use crate::format_time;
 use crate::terminal::style::Screen;
 
-/// Switches to the terminal's other screen, so that what was there before stays as it was, and hides the cursor.
+/// Switches to the alternate screen and hides the cursor. The main screen keeps its text.
 pub(super) const ENTER_ALTERNATE_SCREEN: &str = "\x1b[?1049h\x1b[?25l";
-/// Undoes both.
+/// Shows the cursor and switches back to the main screen.
 pub(super) const LEAVE_ALTERNATE_SCREEN: &str = "\x1b[?25h\x1b[?1049l";
 
-/// The least rows of a terminal that has some to spare for a footer.
+/// The minimum number of terminal rows with which a footer is shown.
 const MIN_ROWS_FOR_FOOTER: usize = 10;
 
-/// What there is to draw.
+/// What a frame shows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Picture<'a> {
     /// The last status.
     pub(super) status: Option<&'a Status>,
-    /// The time it is shown for: now, or when the daemon was last heard of where it is away.
+    /// The time from which durations are counted: now, or [`Self::as_of`] during an outage.
     pub(super) now: Timestamp,
-    /// When the daemon was last heard of.
+    /// When the daemon last sent something.
     pub(super) as_of: Timestamp,
-    /// Why there is nothing newer.
-    pub(super) away: Option<&'a str>,
-    /// Whether it will be drawn again.
+    /// Why the daemon is unreachable.
+    pub(super) outage: Option<&'a str>,
+    /// Whether the watch goes on: the footer then says how to exit.
     pub(super) is_live: bool,
 }
 
-/// The picture as lines that fit into `rows`, leaving one for the cursor.
+/// The frame as lines that fit into `rows`, except for one row for the cursor.
 pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, rows: Option<usize>) -> String {
     let mut above = String::new();
-    if let Some(away) = picture.away {
-        push(&mut above, &screen.paragraph(&format!("{} ", screen.warning()), away, ""));
+    if let Some(outage) = picture.outage {
+        push(&mut above, &screen.paragraph(&format!("{} ", screen.warning()), outage, ""));
     }
     let (mut profiles, mut sources) = (Vec::new(), String::new());
     if let Some(status) = picture.status {
-        let is_old = picture.away.is_some();
+        let is_old = picture.outage.is_some();
         let blocks = blocks(status, picture.now, zone, screen);
         above.push_str(&dimmed_if(is_old, blocks.top));
         profiles = blocks.profiles.into_iter().map(|block| dimmed_if(is_old, block)).collect();
-        // With little room, sources that need no login are left out.
+        // Sources that need no login are left out if all sources would fill more than a third of the rows.
         let is_tall = rows.is_some_and(|rows| height(&blocks.sources, screen) > rows / 3);
         sources = dimmed_if(is_old, if is_tall { blocks.urgent } else { blocks.sources });
         if is_empty(status) {
@@ -56,21 +55,21 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
     let footer = footer(picture, zone, rows);
     let Some(rows) = rows else { return above + &profiles.concat() + &sources + &footer };
     let usable = rows.saturating_sub(1);
-    let taken: usize = [&above, &sources, &footer].into_iter().map(|text| height(text, screen)).sum();
-    let room = usable.saturating_sub(taken);
-    // Said of all of them it is at least as long as of some.
+    let fixed: usize = [&above, &sources, &footer].into_iter().map(|text| height(text, screen)).sum();
+    let room = usable.saturating_sub(fixed);
+    // The line about all profiles is at least as long as the line about some of them.
     let shown = fitting(&profiles, room, height(&more(picture.status, 0, screen), screen), screen);
     let rest = more(picture.status, shown, screen);
     let text = above + &profiles.get(..shown).unwrap_or_default().concat() + &rest + &sources + &footer;
     cut(&text, usable, screen)
 }
 
-/// The sequences that draw a picture over the last one: every row is cleared before it is written, and what is below is
-/// cleared last, so that nothing flickers.
+/// The escape sequences that draw a frame over the last one. Each row is cleared before it is written, and the rows below
+/// the frame at the end, which avoids flicker.
 pub(super) fn paint(text: &str, screen: Screen) -> String {
     let mut out = "\x1b[H".to_owned();
     for line in text.lines() {
-        // A line that goes on in the next row would leave the end of that row as it was.
+        // Clearing one row is not enough for a line that wraps.
         out.push_str(if rows_of(line, screen) > 1 { "\x1b[J" } else { "\x1b[K" });
         out.push_str(line);
         out.push_str("\r\n");
@@ -82,12 +81,12 @@ fn footer(picture: &Picture<'_>, zone: &TimeZone, rows: Option<usize>) -> String
     if picture.status.is_none() || rows.is_some_and(|rows| rows < MIN_ROWS_FOR_FOOTER) {
         return String::new();
     }
-    let how_to_leave = if picture.is_live { " Ctrl-C to exit." } else { "" };
-    let text = format!("As of {}.{how_to_leave}", format_time::time_of_day(picture.as_of, zone));
+    let how_to_exit = if picture.is_live { " Ctrl-C to exit." } else { "" };
+    let text = format!("As of {}.{how_to_exit}", format_time::time_of_day(picture.as_of, zone));
     format!("\n{}\n", text.dimmed())
 }
 
-/// How many of the profiles fit into `room` rows: all, or so many that `more` rows are left to speak of the others.
+/// How many profiles fit into `room` rows. If not all fit, `more` rows are reserved for the line about the others.
 fn fitting(profiles: &[String], room: usize, more: usize, screen: Screen) -> usize {
     let heights: Vec<usize> = profiles.iter().map(|profile| height(profile, screen)).collect();
     if heights.iter().sum::<usize>() <= room {
@@ -101,7 +100,7 @@ fn fitting(profiles: &[String], room: usize, more: usize, screen: Screen) -> usi
     ends.take_while(|end| *end <= room).count()
 }
 
-/// The line about profiles that do not fit, with the number of those that have a problem.
+/// The line about profiles that do not fit: how many they are, and how many of them have a problem.
 fn more(status: Option<&Status>, shown: usize, screen: Screen) -> String {
     let hidden = status.and_then(|status| status.profiles.get(shown..)).unwrap_or_default();
     if hidden.is_empty() {
@@ -115,22 +114,22 @@ fn more(status: Option<&Status>, shown: usize, screen: Screen) -> String {
     format!("  {}\n", format!("{dots} and {} more{with_problem}", hidden.len()).dimmed())
 }
 
-/// The first lines, as far as they fit into so many rows.
+/// The first lines of a text that fit into `rows`.
 fn cut(text: &str, rows: usize, screen: Screen) -> String {
-    let mut taken = 0;
+    let mut used = 0;
     let fits = |line: &&str| {
-        taken += rows_of(line, screen);
-        taken <= rows
+        used += rows_of(line, screen);
+        used <= rows
     };
     text.lines().take_while(fits).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The rows that a text of whole lines takes.
+/// The number of rows that a text fills.
 fn height(text: &str, screen: Screen) -> usize {
     text.lines().map(|line| rows_of(line, screen)).sum()
 }
 
-/// The rows that a line takes: one that is longer than the terminal is wide goes on in the next.
+/// The number of rows that a line fills. A line that is longer than the terminal is wide wraps.
 fn rows_of(line: &str, screen: Screen) -> usize {
     match screen.width {
         Some(width) => strip_str(line).to_string().chars().count().div_ceil(width).max(1),
@@ -142,7 +141,7 @@ fn push(text: &mut String, lines: &[String]) {
     text.extend(lines.iter().flat_map(|line| [line.as_str(), "\n"]));
 }
 
-/// Whole lines in a dimmer tone and no other colour: what they say may be over by now.
+/// Dims whole lines and removes other colours if `is_old`, since an old status may no longer be true.
 fn dimmed_if(is_old: bool, text: String) -> String {
     if !is_old {
         return text;

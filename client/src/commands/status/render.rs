@@ -32,7 +32,7 @@ pub(super) fn print(status: &Status, zone: &TimeZone, screen: Screen) -> Result<
     Ok(())
 }
 
-/// Whether there is nothing to show because nothing has been added yet.
+/// Whether no profile is configured.
 pub(super) fn is_empty(status: &Status) -> bool {
     status.profiles.is_empty() && status.config.problem.is_none()
 }
@@ -42,15 +42,15 @@ fn render(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> S
     top + &profiles.concat() + &sources
 }
 
-/// What is shown, in pieces of whole lines.
+/// The rendered status. Each text consists of whole lines.
 pub(super) struct Blocks {
-    /// What stands above the profiles.
+    /// The lines about the agent, and the headings of the profiles.
     pub(super) top: String,
-    /// A piece for each of them.
+    /// One text for each profile.
     pub(super) profiles: Vec<String>,
-    /// What stands below them, of the sources that need a person now and then.
+    /// The table of all sources.
     pub(super) sources: String,
-    /// The same of those that need one now.
+    /// The table of the sources that need a login soon.
     pub(super) urgent: String,
 }
 
@@ -70,7 +70,7 @@ pub(super) fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: S
     Blocks { top: top + &headings, profiles, sources, urgent }
 }
 
-/// That it is locked, and what is wrong with its lock.
+/// The lines about a locked agent, and a problem of its lock.
 fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
     let lock = &status.daemon.lock;
     let locked = lock.locked.then(|| {
@@ -83,16 +83,16 @@ fn lock_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) 
     locked.into_iter().chain(problem).flat_map(|result_text| screen.paragraph(&mark, &result_text, "")).collect()
 }
 
-/// A configuration that is not in force, and what is meanwhile.
+/// The lines about an invalid configuration file, and which configuration is in force.
 fn config_lines(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Vec<String> {
     let Some(problem) = &status.config.problem else { return Vec::new() };
-    let meanwhile = config_status::config_in_force(&status.config, now, zone);
+    let in_force = config_status::config_in_force(&status.config, now, zone);
     let mut lines = screen.paragraph(&format!("{} ", screen.warning()), &problem_text(problem), &timing(problem, now));
-    lines.extend(screen.paragraph("  ", &format!("{meanwhile}."), ""));
+    lines.extend(screen.paragraph("  ", &format!("{in_force}."), ""));
     lines
 }
 
-/// A clock that is wrong. Rolecall gets along with it, so nothing here fails; the AWS CLI and TLS may.
+/// The line about a wrong clock. Rolecall corrects it; the AWS CLI and TLS may fail.
 fn clock_lines(status: &Status, screen: Screen) -> Vec<String> {
     let wrong = status.daemon.clock.as_ref().filter(|clock| clock.corrected).and_then(format_time::clock_skew);
     let Some(off) = wrong else { return Vec::new() };
@@ -129,10 +129,10 @@ fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, scr
     }
 }
 
-/// The session: a bar of what is left, or why there is none.
+/// The session: a bar of the time that is left, or why there is no session.
 fn session(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Cell {
     let (dimmed, yellow) = (Style::new().dimmed(), Style::new().yellow());
-    let whose = |what: &str| {
+    let failed = |what: &str| {
         let source = if reports.covers(profile) { format!(": source {}", profile.source) } else { String::new() };
         Cell::styled(format!("{what}{source}"), yellow)
     };
@@ -148,8 +148,8 @@ fn session(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp,
         (_, ProfileState::Unused) => Cell::styled(format_time::unused_session(profile.last_used, needs_login), dimmed),
         (_, ProfileState::Expired) => Cell::styled(format_time::expired_session(needs_login), dimmed),
         (_, ProfileState::Ready) => "ready".into(),
-        (_, ProfileState::LoginNeeded) => whose("login needed"),
-        (_, ProfileState::Failed) => whose("failing"),
+        (_, ProfileState::LoginNeeded) => failed("login needed"),
+        (_, ProfileState::Failed) => failed("failing"),
         _ => Cell::styled("unknown to this version of rolecall", dimmed),
     }
 }

@@ -1,5 +1,5 @@
-//! The table of sources below the profiles: how long each login lasts. A problem of a source is shown here once, instead of
-//! once for each of its profiles.
+//! The table of sources below the profiles: how long each login is valid. A problem of a source is shown here once, instead
+//! of once for each of its profiles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,19 +20,19 @@ const COLUMNS: &[Column] = &[
     Column { title: "LOGIN", drop_priority: 0 },
 ];
 
-/// What is said of sources rather than of their profiles.
+/// Problems that are shown at the source instead of at its profiles.
 pub(super) struct SourceReports<'a> {
     reasons: BTreeMap<&'a SourceName, Reason<'a>>,
-    /// Those whose login is over, whether or not that has met anybody yet.
+    /// Sources whose login has expired, even if no profile has failed yet.
     expired_logins: BTreeSet<&'a SourceName>,
 }
 
-/// Why profiles of a source get nothing.
+/// Why profiles of a source get no session.
 #[derive(Clone, Copy)]
 enum Reason<'a> {
-    /// The user has to log in.
+    /// The source needs a login.
     Login,
-    /// The source fails, and with it several of them, of which this is the first.
+    /// The source fails, and several of its profiles with it. This is the first of them.
     Failing(&'a ProfileStatus, &'a Problem),
 }
 
@@ -44,11 +44,9 @@ impl<'a> SourceReports<'a> {
         let mut first = BTreeMap::new();
         for profile in &status.profiles {
             let Some(problem) = &profile.problem else { continue };
-            let is_the_source_s =
-                || failing.get(&profile.source).is_some_and(|of_source| of_source.error == problem.error);
             if waits_for_login(problem) {
                 reasons.insert(&profile.source, Reason::Login);
-            } else if is_the_source_s()
+            } else if failing.get(&profile.source).is_some_and(|source_problem| source_problem.error == problem.error)
                 && let Some(first) = first.insert(&profile.source, (profile, problem))
             {
                 reasons.entry(&profile.source).or_insert(Reason::Failing(first.0, first.1));
@@ -56,8 +54,8 @@ impl<'a> SourceReports<'a> {
         }
         let waiting = failing.iter().filter(|(_, problem)| waits_for_login(problem));
         reasons.extend(waiting.map(|(name, _)| (*name, Reason::Login)));
-        let is_over = |source: &&SourceStatus| source.login.as_ref().is_some_and(|login| login.needs_login(now));
-        Self { reasons, expired_logins: status.sources.iter().filter(is_over).map(|source| &source.name).collect() }
+        let has_expired = |source: &&SourceStatus| source.login.as_ref().is_some_and(|login| login.needs_login(now));
+        Self { reasons, expired_logins: status.sources.iter().filter(has_expired).map(|source| &source.name).collect() }
     }
 
     /// Whether the login of a source has expired.
@@ -65,17 +63,17 @@ impl<'a> SourceReports<'a> {
         self.expired_logins.contains(source)
     }
 
-    /// Whether what is wrong with a profile is said of its source.
+    /// Whether the problem of a profile is shown at its source.
     pub(super) fn covers(&self, profile: &ProfileStatus) -> bool {
         match (self.reasons.get(&profile.source), &profile.problem) {
             (Some(Reason::Login), Some(problem)) => waits_for_login(problem),
-            (Some(Reason::Failing(_, of_source)), Some(problem)) => of_source.error == problem.error,
+            (Some(Reason::Failing(_, source_problem)), Some(problem)) => source_problem.error == problem.error,
             _ => false,
         }
     }
 }
 
-/// A source that there is something to say of.
+/// A source that is shown.
 pub(super) struct SourceLine<'a> {
     name: &'a SourceName,
     kind: String,
@@ -84,7 +82,7 @@ pub(super) struct SourceLine<'a> {
     detail_lines: Vec<String>,
 }
 
-/// Every source that there is something to say of, by name.
+/// The sources that need a login or fail, sorted by name.
 pub(super) fn lines<'a>(
     status: &'a Status,
     reports: &SourceReports<'a>,
@@ -94,7 +92,7 @@ pub(super) fn lines<'a>(
 ) -> Vec<SourceLine<'a>> {
     let known: BTreeMap<&SourceName, &SourceStatus> =
         status.sources.iter().map(|source| (&source.name, source)).collect();
-    // An older agent tells of profiles alone.
+    // An older agent reports no sources.
     let names = known.keys().chain(reports.reasons.keys()).copied().collect::<BTreeSet<_>>();
     let line = |name: &'a SourceName| {
         let source = known.get(name).copied();
@@ -116,8 +114,8 @@ pub(super) fn lines<'a>(
     names.into_iter().filter_map(line).collect()
 }
 
-/// The lines as a table; as paragraphs where that has no room, since a command that is cut off is of no use. Nothing where
-/// there is none.
+/// Renders the lines as a table. If the terminal is too narrow for a whole LOGIN cell, its text stands below the row, since a
+/// command must not be cut off. Empty if there are no lines.
 pub(super) fn render(lines: &[SourceLine<'_>], is_urgent: bool, screen: Screen) -> String {
     let lines: Vec<&SourceLine<'_>> = lines.iter().filter(|line| !is_urgent || line.urgency >= Urgency::Soon).collect();
     if lines.is_empty() {
@@ -125,39 +123,29 @@ pub(super) fn render(lines: &[SourceLine<'_>], is_urgent: bool, screen: Screen) 
     }
     let longest = |of: fn(&SourceLine<'_>) -> usize| lines.iter().map(|line| of(line)).max().unwrap_or(0);
     let names = longest(|line| line.name.as_str().chars().count()).max("SOURCE".len());
-    // The mark, a blank, and the gap.
-    let least = 2 + names + 2 + longest(|line| line.words.chars().count());
-    let mark = |line: &SourceLine<'_>| match line.urgency {
-        Urgency::Soon | Urgency::Now => ("!", Style::new().yellow().bold()),
-        Urgency::FirstUse => (screen.empty(), Style::new().dimmed()),
-        Urgency::None => (screen.full(), Style::new().dimmed()),
-    };
-    if screen.width.is_some_and(|width| width < least) {
-        let paragraph = |line: &&SourceLine<'_>| {
-            let (mark, style) = mark(line);
-            let mut lines = screen.paragraph(
-                &format!("{} ", style.style(mark)),
-                &format!("source {}: {}", line.name, line.words),
-                "",
-            );
-            lines.extend(line.detail_lines.iter().cloned());
-            lines.join("\n") + "\n"
-        };
-        return format!("\n{}", lines.iter().map(paragraph).collect::<String>());
-    }
+    // The mark, a blank, and the gap between two columns.
+    let min_width = 2 + names + 2 + longest(|line| line.words.chars().count());
+    let is_narrow = screen.width.is_some_and(|width| width < min_width);
     let row = |line: &&SourceLine<'_>| {
-        let (mark, style) = mark(line);
-        let tone = if line.urgency >= Urgency::Soon { Style::new() } else { Style::new().dimmed() };
-        let words = if line.urgency >= Urgency::Soon { Style::new().yellow() } else { tone };
-        Row {
-            cells: vec![
-                Cell::styled(mark, style),
-                Cell::styled(line.name.as_str(), tone),
-                Cell::styled(&line.kind, tone),
-                Cell::styled(&line.words, words),
-            ],
-            detail_lines: line.detail_lines.clone(),
+        let dimmed = Style::new().dimmed();
+        let (mark, mark_style, tone, words_style) = match line.urgency {
+            Urgency::Soon | Urgency::Now => ("!", Style::new().yellow().bold(), Style::new(), Style::new().yellow()),
+            Urgency::FirstUse => (screen.empty(), dimmed, dimmed, dimmed),
+            Urgency::None => (screen.full(), dimmed, dimmed, dimmed),
+        };
+        let mut cells = vec![
+            Cell::styled(mark, mark_style),
+            Cell::styled(line.name.as_str(), tone),
+            Cell::styled(&line.kind, tone),
+        ];
+        let mut detail_lines = Vec::new();
+        if is_narrow {
+            detail_lines = screen.paragraph("  ", &line.words, "");
+        } else {
+            cells.push(Cell::styled(&line.words, words_style));
         }
+        detail_lines.extend(line.detail_lines.iter().cloned());
+        Row { cells, detail_lines }
     };
     let rows: Vec<Row> = lines.iter().map(row).collect();
     format!("\n{}", table::render(COLUMNS, &rows, screen.width))

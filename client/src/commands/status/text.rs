@@ -1,4 +1,4 @@
-//! A problem in words, and when it is tried again.
+//! A problem as text, and when the daemon tries again.
 
 use jiff::Timestamp;
 use rolecall_protocol::{ErrorClass, Problem, ProfileStatus};
@@ -9,7 +9,7 @@ pub(super) fn problem_text(problem: &Problem) -> String {
     problem.error.clone().sanitized().to_string()
 }
 
-/// Since when it is wrong, and when it is tried again.
+/// How long a problem lasts, and when the daemon tries again.
 pub(super) fn timing(problem: &Problem, now: Timestamp) -> String {
     timing_or(problem, now, "")
 }
@@ -21,11 +21,11 @@ fn timing_or(problem: &Problem, now: Timestamp, otherwise: &str) -> String {
     format!("({}{next})", format_time::ago(now, problem.since))
 }
 
-/// Like [`timing`], for a profile: its next use may be the next try.
+/// As [`timing`], for a profile: its next use may be the next try.
 pub(super) fn profile_timing(profile: &ProfileStatus, problem: &Problem, now: Timestamp) -> String {
-    let says_when = problem.retry.is_some() || profile.next_renewal.is_some() || problem.error.automatic_retry;
+    let has_next_try = problem.retry.is_some() || profile.next_renewal.is_some() || problem.error.automatic_retry;
     match problem.class {
-        ErrorClass::Retry | ErrorClass::Change if !says_when => timing_or(problem, now, "; tried again on use"),
+        ErrorClass::Retry | ErrorClass::Change if !has_next_try => timing_or(problem, now, "; tried again on use"),
         _ => timing(problem, now),
     }
 }

@@ -1,8 +1,7 @@
-//! `rolecall status --watch`: the status, whenever it changes.
+//! `rolecall status --watch`: prints the status whenever it changes.
 //!
-//! On a terminal it is one picture that is drawn over, as `watch` and `gh run watch` do, on the terminal's other screen:
-//! that survives being resized and typed into, and what was above stays. Elsewhere there is a table or a line of JSON for
-//! every change, and nothing in between.
+//! On a terminal it redraws one frame on the alternate screen, as `watch` and `gh run watch` do. Otherwise, and with
+//! `--json`, it prints a table or a line of JSON for every change.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -24,41 +23,41 @@ use crate::output;
 use crate::terminal::signals;
 use crate::terminal::style::{self, Screen};
 
-/// How often the picture is redrawn without an event, because it shows times. Without a terminal, how often the client
+/// How often the frame is redrawn without an event, because it shows times. Without a terminal, how often the client
 /// checks that standard output still has a reader.
 const REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Signals that restore the terminal first, and SIGWINCH, which redraws the picture.
+/// Signals that restore the terminal first, and SIGWINCH, which redraws the frame.
 const HANDLED_SIGNALS: &[Signal] =
     &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGWINCH];
 
 /// Follows the daemon until a signal ends the program.
 pub(super) fn run(wanted: &cli::Status, context: &Context) -> Result<(), CliError> {
-    // Here the daemon is started where it does not run, as by every command; later it is not.
+    // The first call starts the daemon if it does not run; later calls do not.
     let events = context.daemon()?.events(Deadline::after(CALL_TIMEOUT))?;
-    let (sender, news) = mpsc::channel();
+    let (sender, watched) = mpsc::channel();
     let mut view = View::new(wanted, context, &sender)?;
-    follow::start(context.running_daemon()?, events, sender).map_err(|error| no_thread(&error))?;
-    let ended = show_events(&mut view, &news);
+    follow::start(context.running_daemon()?, events, sender).map_err(CliError::no_thread)?;
+    let ended = show_events(&mut view, &watched);
     view.leave();
     ended
 }
 
-fn show_events(view: &mut View, news: &Receiver<WatchEvent>) -> Result<(), CliError> {
+fn show_events(view: &mut View, watched: &Receiver<WatchEvent>) -> Result<(), CliError> {
     let mut last = Vec::new();
     loop {
-        match news.recv_timeout(REDRAW_INTERVAL) {
+        match watched.recv_timeout(REDRAW_INTERVAL) {
             Ok(WatchEvent::Status(body)) => {
                 view.show(&body, body != last)?;
                 last = body;
             }
             Ok(WatchEvent::Heard(at)) => view.heard(at)?,
-            Ok(WatchEvent::Outage(away)) => {
-                if away == Outage::Gone {
-                    // Who comes after it is shown, even if nothing else is new.
+            Ok(WatchEvent::Outage(outage)) => {
+                if outage == Outage::NotRunning {
+                    // The status of the next daemon is shown even if it is equal.
                     last.clear();
                 }
-                view.away(&away)?;
+                view.outage(&outage)?;
             }
             Ok(WatchEvent::Signal(signal)) => view.signal(signal)?,
             Ok(WatchEvent::Ended(failure)) => return Err(failure.into()),
@@ -70,10 +69,10 @@ fn show_events(view: &mut View, news: &Receiver<WatchEvent>) -> Result<(), CliEr
     }
 }
 
-/// How it is said that the daemon, last heard of at `heard`, cannot be asked.
-fn outage_text(away: &Outage, heard: Timestamp, zone: &TimeZone) -> String {
-    match away {
-        Outage::Gone => {
+/// The note about an outage. `heard` is when the daemon last sent something.
+fn outage_text(outage: &Outage, heard: Timestamp, zone: &TimeZone) -> String {
+    match outage {
+        Outage::NotRunning => {
             "the agent is not running; waiting for it. Any kubectl starts it, or: rolecall agent start".into()
         }
         Outage::Silent => format!("the agent does not answer (since {})", format_time::time_of_day(heard, zone)),
@@ -81,20 +80,16 @@ fn outage_text(away: &Outage, heard: Timestamp, zone: &TimeZone) -> String {
     }
 }
 
-fn no_thread(error: &std::io::Error) -> CliError {
-    CliError::failed(format!("cannot start a thread: {error}"), "There may be too many processes")
-}
-
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, CliError> {
     let malformed = |error| CallError::InvalidResponse(format!("its answer is not what was asked for ({error})"));
     serde_json::from_slice(body).map_err(|error| malformed(error).into())
 }
 
-/// The way in which it is shown.
+/// How the status is shown.
 enum View {
-    /// Something for every change.
+    /// A table or a line of JSON for every change.
     Printed(Printed),
-    /// One picture.
+    /// One frame that is redrawn.
     Canvas(Box<Canvas>),
 }
 
@@ -108,47 +103,47 @@ impl View {
                 zone,
                 heard,
                 is_first: true,
-                away: String::new(),
+                outage: String::new(),
             }));
         }
         let sender = sender.clone();
         let hand_over = move |signal| drop(sender.send(WatchEvent::Signal(signal)));
-        signals::handle_in_thread(HANDLED_SIGNALS, hand_over).map_err(|error| no_thread(&error))?;
-        Ok(Self::Canvas(Box::new(Canvas { screen, zone, status: None, heard, away: None, is_on: false })))
+        signals::handle_in_thread(HANDLED_SIGNALS, hand_over).map_err(CliError::no_thread)?;
+        Ok(Self::Canvas(Box::new(Canvas { screen, zone, status: None, heard, outage: None, is_on: false })))
     }
 
-    /// There is a status, and it is another than the last if `is_new`.
+    /// Shows a status. `is_new`: it differs from the last one.
     fn show(&mut self, body: &[u8], is_new: bool) -> Result<(), CliError> {
         match self {
             Self::Printed(printed) => printed.show(body, is_new),
             Self::Canvas(canvas) => {
-                (canvas.status, canvas.away) = (Some(read(body)?), None);
+                (canvas.status, canvas.outage) = (Some(read(body)?), None);
                 canvas.draw()
             }
         }
     }
 
-    /// The daemon has said something.
+    /// Records that the daemon sent something, which ends an outage.
     fn heard(&mut self, at: Timestamp) -> Result<(), CliError> {
         match self {
             Self::Printed(printed) => {
                 printed.heard = at;
-                printed.away.clear();
+                printed.outage.clear();
                 Ok(())
             }
             Self::Canvas(canvas) => {
                 canvas.heard = at;
-                // Otherwise the next tick is soon enough.
-                if canvas.away.take().is_some() { canvas.draw() } else { Ok(()) }
+                // Without an outage, the next tick redraws the time.
+                if canvas.outage.take().is_some() { canvas.draw() } else { Ok(()) }
             }
         }
     }
 
-    fn away(&mut self, away: &Outage) -> Result<(), CliError> {
+    fn outage(&mut self, outage: &Outage) -> Result<(), CliError> {
         match self {
-            Self::Printed(printed) => printed.away(away),
+            Self::Printed(printed) => printed.outage(outage),
             Self::Canvas(canvas) => {
-                canvas.away = Some(outage_text(away, canvas.heard, &canvas.zone));
+                canvas.outage = Some(outage_text(outage, canvas.heard, &canvas.zone));
                 canvas.draw()
             }
         }
@@ -157,7 +152,7 @@ impl View {
     fn tick(&mut self) -> Result<(), CliError> {
         match self {
             Self::Canvas(canvas) => canvas.draw(),
-            // Nothing else would tell before the next change that the reader has gone (`| grep -m1 ready`).
+            // Without this check, a reader that has exited (`| grep -m1 ready`) is noticed only at the next change.
             Self::Printed(_) if output::stdout_is_closed() => Err(CliError::silent(Exit::Failed as u8)),
             Self::Printed(_) => Ok(()),
         }
@@ -174,13 +169,13 @@ impl View {
             (view, _) => {
                 view.leave();
                 signals::raise_default(signal);
-                // Not reached, unless the signal does nothing here.
+                // Reached only if the process ignores the signal.
                 Err(CliError::silent(u8::try_from(128 + signal as i32).unwrap_or(Exit::Failed as u8)))
             }
         }
     }
 
-    /// Leaves the last picture on the terminal. Ignores a failed write.
+    /// Leaves the last frame on the terminal. Ignores a failed write.
     fn leave(&mut self) {
         if let Self::Canvas(canvas) = self {
             let _ = canvas.leave();
@@ -189,15 +184,15 @@ impl View {
 }
 
 struct Printed {
-    /// Whether it is a line of JSON rather than a table.
+    /// Whether a change is printed as JSON, not as a table.
     json: bool,
     screen: Screen,
     zone: TimeZone,
-    /// When the daemon was last heard of.
+    /// When the daemon last sent something.
     heard: Timestamp,
     is_first: bool,
-    /// What was said last of a daemon that is away.
-    away: String,
+    /// The last note about the current outage.
+    outage: String,
 }
 
 impl Printed {
@@ -215,14 +210,14 @@ impl Printed {
         super::render::print(&status, &self.zone, self.screen.resized().0)
     }
 
-    fn away(&mut self, away: &Outage) -> Result<(), CliError> {
-        let words = outage_text(away, self.heard, &self.zone);
-        if self.away == words {
+    fn outage(&mut self, outage: &Outage) -> Result<(), CliError> {
+        let note = outage_text(outage, self.heard, &self.zone);
+        if self.outage == note {
             return Ok(());
         }
-        output::print_note(&words);
-        self.away = words;
-        if self.json && *away == Outage::Gone {
+        output::print_note(&note);
+        self.outage = note;
+        if self.json && *outage == Outage::NotRunning {
             return output::print("{\"running\":false}\n");
         }
         Ok(())
@@ -233,16 +228,17 @@ struct Canvas {
     screen: Screen,
     zone: TimeZone,
     status: Option<Status>,
-    /// When the daemon was last heard of.
+    /// When the daemon last sent something.
     heard: Timestamp,
-    away: Option<String>,
-    /// Whether the terminal shows the picture.
+    /// The note about the current outage.
+    outage: Option<String>,
+    /// Whether the terminal shows the alternate screen.
     is_on: bool,
 }
 
 impl Canvas {
     fn draw(&mut self) -> Result<(), CliError> {
-        if self.status.is_none() && self.away.is_none() {
+        if self.status.is_none() && self.outage.is_none() {
             return Ok(());
         }
         let (screen, rows) = self.screen.resized();
@@ -252,7 +248,6 @@ impl Canvas {
         output::stdout_bytes(format!("{enter}{}", frame::paint(&text, screen)).as_bytes())
     }
 
-    /// Gives the terminal back, for a while.
     fn leave_alternate_screen(&mut self) -> Result<(), CliError> {
         if std::mem::take(&mut self.is_on) {
             output::stdout_bytes(frame::LEAVE_ALTERNATE_SCREEN.as_bytes())
@@ -261,7 +256,7 @@ impl Canvas {
         }
     }
 
-    /// Gives the terminal back, and leaves the picture on it.
+    /// Leaves the alternate screen and prints the last frame on the main screen.
     fn leave(&mut self) -> Result<(), CliError> {
         if !self.is_on {
             return Ok(());
@@ -273,8 +268,8 @@ impl Canvas {
     }
 
     fn picture(&self, is_live: bool) -> Picture<'_> {
-        // A daemon that is away may have done anything since: nothing is counted on from its last word.
-        let now = if self.away.is_some() { self.heard } else { clock::now() };
-        Picture { status: self.status.as_ref(), now, as_of: self.heard, away: self.away.as_deref(), is_live }
+        // During an outage the status may no longer be true, so its durations stop.
+        let now = if self.outage.is_some() { self.heard } else { clock::now() };
+        Picture { status: self.status.as_ref(), now, as_of: self.heard, outage: self.outage.as_deref(), is_live }
     }
 }

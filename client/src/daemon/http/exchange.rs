@@ -7,17 +7,17 @@ use std::time::Duration;
 use super::message::{CALL_VERSIONS, Head, HttpError, MAX_HEAD_BYTES, Response, parse_head};
 use crate::clock::Deadline;
 
-/// What one read takes.
+/// The size of one read.
 pub(super) const READ_CHUNK_BYTES: usize = 8 * 1024;
 
-/// Sends a request and reads the answer, of whose body at most `max_body` bytes are taken. Where nothing has come within
-/// `moment`, `is_hopeless` is asked once whether to wait for the deadline at all.
+/// Sends a request and reads the response. Errors if the body has more than `max_body` bytes. If no byte of the response
+/// arrives within `check_after` and `is_hopeless` returns true, errors without waiting for the deadline.
 pub(crate) fn exchange_unless(
     stream: &mut UnixStream,
     request: &[u8],
     max_body: usize,
     deadline: Deadline,
-    moment: Duration,
+    check_after: Duration,
     is_hopeless: impl FnOnce() -> bool,
 ) -> Result<Response, HttpError> {
     match send(stream, request, deadline) {
@@ -25,8 +25,8 @@ pub(crate) fn exchange_unless(
         Err(other) => Err(other),
         Ok(()) => {
             let mut buffer = Vec::with_capacity(READ_CHUNK_BYTES);
-            // A shorter timeout for the read that there is anyway: who is answered soon pays nothing for this.
-            match read_some(stream, &mut buffer, deadline.within(moment)) {
+            // The first read has a shorter timeout, so a fast response has no extra cost.
+            match read_some(stream, &mut buffer, deadline.within(check_after)) {
                 Err(HttpError::TimedOut) if is_hopeless() => return Err(HttpError::TimedOut),
                 Ok(()) | Err(HttpError::TimedOut) => {}
                 Err(lost) => return Err(lost),
@@ -36,28 +36,25 @@ pub(crate) fn exchange_unless(
     }
 }
 
-/// The same, waiting in any case.
+/// As [`exchange_unless`], and always waits for the deadline.
 pub(crate) fn exchange(
     stream: &mut UnixStream,
     request: &[u8],
     max_body: usize,
     deadline: Deadline,
 ) -> Result<Response, HttpError> {
-    match send(stream, request, deadline) {
-        Err(HttpError::Disconnected { cause, .. }) => receive_early(stream, max_body, deadline, cause),
-        Err(other) => Err(other),
-        Ok(()) => receive(stream, max_body, deadline),
-    }
+    exchange_unless(stream, request, max_body, deadline, deadline.limit(), || false)
 }
 
-/// A daemon that refuses a large body answers and closes before it has read all of it: see what it said.
+/// Reads the response of a daemon that closed the connection before it read the whole request, for example because the
+/// body is too large.
 fn receive_early(
     stream: &mut UnixStream,
     max_body: usize,
     deadline: Deadline,
     cause: Option<io::Error>,
 ) -> Result<Response, HttpError> {
-    match receive(stream, max_body, deadline) {
+    match receive_rest(stream, Vec::with_capacity(READ_CHUNK_BYTES), max_body, deadline) {
         Err(HttpError::Disconnected { received: 0, .. }) => Err(HttpError::Disconnected { received: 0, cause }),
         answer => answer,
     }
@@ -80,11 +77,7 @@ pub(super) fn send(stream: &mut UnixStream, mut rest: &[u8], deadline: Deadline)
     Ok(())
 }
 
-fn receive(stream: &mut UnixStream, max_body: usize, deadline: Deadline) -> Result<Response, HttpError> {
-    receive_rest(stream, Vec::with_capacity(READ_CHUNK_BYTES), max_body, deadline)
-}
-
-/// Reads an answer of which `buffer` has arrived already.
+/// Reads a response. `buffer` has the bytes that have arrived.
 fn receive_rest(
     stream: &mut UnixStream,
     mut buffer: Vec<u8>,

@@ -1,4 +1,4 @@
-//! HTTP/1.1, as far as one request and one response on a Unix socket need it.
+//! The part of HTTP/1.1 that one request and one response on a Unix socket need.
 //!
 //! kubectl waits for this code, so it is written by hand: no runtime, no allocation beyond two buffers, one write and
 //! nearly always one read. The daemon sends a `Content-Length` with every response except a stream ([`LineStream`]); the

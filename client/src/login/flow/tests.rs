@@ -1,11 +1,11 @@
-//! Conversations with a daemon of a few lines and a person of a few words.
+//! Logins with a fake daemon and a fake user interface.
 
 use super::*;
 use crate::daemon::call::tests::FakeServer;
 
 const SERIAL: &str = "arn:aws:iam::111122223333:mfa/dev";
 
-/// A person who gives these codes, and remembers what happened.
+/// A user interface that gives these codes and records the calls.
 #[derive(Default)]
 struct Scripted {
     codes: Vec<&'static str>,

@@ -20,6 +20,9 @@ const SIZE: (u16, u16) = (24, 80);
 /// The byte of Ctrl-C. The terminal turns it into SIGINT for its foreground process group.
 const CTRL_C: &[u8] = b"\x03";
 
+/// The byte of Ctrl-Z. The terminal turns it into SIGTSTP for its foreground process group.
+const CTRL_Z: &[u8] = b"\x1a";
+
 /// A program on a pseudo-terminal. It leads a session whose controlling terminal this is, so `/dev/tty` is this
 /// terminal and Ctrl-C interrupts the program. Dropping this kills it.
 ///
@@ -80,6 +83,12 @@ impl Terminal {
     #[track_caller]
     pub fn interrupt(&self) {
         self.write(CTRL_C);
+    }
+
+    /// Types Ctrl-Z.
+    #[track_caller]
+    pub fn suspend(&self) {
+        self.write(CTRL_Z);
     }
 
     #[track_caller]

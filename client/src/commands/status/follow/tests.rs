@@ -119,10 +119,10 @@ fn follow_stopped_daemon_is_awaited() {
     daemon.asked_for_status("one");
     assert_status(&news, "one");
     drop(stream);
-    assert!(matches!(next(&news), WatchEvent::Outage(Outage::Gone)));
+    assert!(matches!(next(&news), WatchEvent::Outage(Outage::NotRunning)));
     let stream = daemon.asked_for_events();
     daemon.asked_for_status("two");
-    // Meanwhile it may have been said more than once that it is away.
+    // The outage may be reported more than once.
     let status = std::iter::from_fn(|| news.recv_timeout(Duration::from_secs(5)).ok())
         .find_map(|news| if let WatchEvent::Status(body) = news { Some(body) } else { None });
     assert_eq!(status.as_deref(), Some(&b"two"[..]));
@@ -169,12 +169,12 @@ fn schedule_burst_is_one_fetch() {
     let at = |millis| start + Duration::from_millis(millis);
     let mut schedule = FetchSchedule::default();
     assert_eq!(schedule.due(at(0)), None);
-    schedule.want();
+    schedule.request();
     assert_eq!(schedule.due(at(0)), Some(Duration::ZERO), "the first at once");
     schedule.fetched(at(0));
     assert_eq!(schedule.due(at(50)), None);
-    schedule.want();
-    schedule.want();
+    schedule.request();
+    schedule.request();
     assert_eq!(schedule.due(at(50)), Some(Duration::from_millis(150)));
     assert_eq!(schedule.due(at(200)), Some(Duration::ZERO));
     schedule.fetched(at(200));
@@ -182,7 +182,7 @@ fn schedule_burst_is_one_fetch() {
     // However many there are: five looks a second.
     let mut looks = 0;
     for millis in 1000..2000 {
-        schedule.want();
+        schedule.request();
         if schedule.due(at(millis)) == Some(Duration::ZERO) {
             schedule.fetched(at(millis));
             looks += 1;

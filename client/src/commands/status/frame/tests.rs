@@ -13,7 +13,7 @@ fn drawn(picture: &Picture<'_>, unicode: bool, width: Option<usize>, rows: Optio
 
 fn picture(status: &Status) -> Picture<'_> {
     let noon = NOON.parse().unwrap();
-    Picture { status: Some(status), now: noon, as_of: noon, away: None, is_live: true }
+    Picture { status: Some(status), now: noon, as_of: noon, outage: None, is_live: true }
 }
 
 #[test]
@@ -81,9 +81,9 @@ As of 12:00:00. Ctrl-C to exit.
 fn compose_outage_is_dimmed() {
     let mut status = sample();
     status.profiles.truncate(1);
-    let away = Picture { away: Some("the agent is not running; waiting for it"), ..picture(&status) };
+    let outage = Picture { outage: Some("the agent is not running; waiting for it"), ..picture(&status) };
     let screen = Screen { unicode: true, width: None };
-    let text = compose(&away, &TimeZone::UTC, screen, None);
+    let text = compose(&outage, &TimeZone::UTC, screen, None);
     assert_eq!(
         strip_str(&text).to_string(),
         "\
@@ -95,7 +95,7 @@ As of 12:00:00. Ctrl-C to exit.
 "
     );
     assert!(text.contains("\u{1b}[2m○ audit    prod eu-west-1  developers  not used yet\u{1b}[0m\n"), "{text:?}");
-    let nothing = Picture { status: None, ..away };
+    let nothing = Picture { status: None, ..outage };
     assert_eq!(drawn(&nothing, true, None, Some(24)), "! the agent is not running; waiting for it\n");
 }
 

@@ -49,7 +49,7 @@ fn shown(status: &Status, unicode: bool, width: Option<usize>) -> String {
 }
 
 #[test]
-fn render_the_table() {
+fn render_table() {
     assert_eq!(
         shown(&sample(), true, None),
         "  PROFILE  CLUSTER         ROLE        SESSION                              NEXT RENEWAL  LAST USED
@@ -67,7 +67,7 @@ fn render_the_table() {
 }
 
 #[test]
-fn a_narrow_terminal_without_unicode() {
+fn render_narrow_ascii() {
     let mut status = sample();
     status.profiles.retain(|profile| profile.name.as_str() == "prod");
     assert_eq!(
@@ -79,7 +79,7 @@ fn a_narrow_terminal_without_unicode() {
 }
 
 #[test]
-fn the_next_renewal_is_the_first_to_go() {
+fn render_next_renewal_dropped_first() {
     let mut status = sample();
     status.profiles.retain(|profile| profile.name.as_str() == "prod");
     assert_eq!(
@@ -94,7 +94,7 @@ fn the_next_renewal_is_the_first_to_go() {
 }
 
 #[test]
-fn a_broken_configuration_comes_first() {
+fn render_invalid_config_first() {
     let mut status = sample();
     status.profiles.clear();
     status.config.problem = serde_json::from_value(serde_json::json!({"since": "2026-01-02T11:59:00Z",
@@ -118,7 +118,7 @@ fn a_broken_configuration_comes_first() {
 }
 
 #[test]
-fn a_lock_is_said_before_all_else() {
+fn render_lock_first() {
     let mut status = sample();
     status.profiles.clear();
     let lock = &mut status.daemon.lock;
@@ -135,7 +135,7 @@ fn a_lock_is_said_before_all_else() {
 }
 
 #[test]
-fn a_wrong_clock_is_said_where_it_is_corrected() {
+fn render_corrected_clock() {
     let mut status = sample();
     status.profiles.clear();
     let clock = |skew_seconds, corrected| {
@@ -155,7 +155,7 @@ fn a_wrong_clock_is_said_where_it_is_corrected() {
 }
 
 #[test]
-fn a_profile_that_was_used_before_is_not_called_unused() {
+fn render_used_profile_without_session() {
     let mut status = sample();
     status.profiles.truncate(1);
     status.profiles[0].last_used = Some("2026-01-02T11:00:00Z".parse().unwrap());
@@ -164,7 +164,7 @@ fn a_profile_that_was_used_before_is_not_called_unused() {
 }
 
 #[test]
-fn what_nobody_tries_by_itself_is_tried_again_on_use() {
+fn render_problem_tried_again_on_use() {
     let mut status = sample();
     status.profiles.retain(|profile| profile.name.as_str() == "staging");
     let aside = |profile: &ProfileStatus| {
@@ -194,7 +194,7 @@ fn what_nobody_tries_by_itself_is_tried_again_on_use() {
 }
 
 #[test]
-fn problems_are_wrapped_where_the_terminal_ends() {
+fn render_problems_wrapped() {
     let mut status = sample();
     status.profiles.retain(|profile| profile.name.as_str() == "staging");
     assert_eq!(
@@ -234,7 +234,7 @@ fn signing_in() -> Status {
 }
 
 #[test]
-fn sources_that_need_a_person_are_shown_with_what_to_run() {
+fn render_sources_login_command() {
     assert_eq!(
         shown(&signing_in(), true, None),
         "  PROFILE    CLUSTER         ROLE        SESSION
@@ -254,7 +254,7 @@ fn sources_that_need_a_person_are_shown_with_what_to_run() {
 }
 
 #[test]
-fn no_command_is_cut_off_where_the_terminal_is_narrow() {
+fn render_sources_narrow_command_below() {
     let mut status = signing_in();
     status.profiles.truncate(2);
     status.sources.retain(|source| ["corp", "partner"].contains(&source.name.as_str()));
@@ -272,10 +272,13 @@ fn no_command_is_cut_off_where_the_terminal_is_narrow() {
     assert!(
         shown(&status, false, Some(36)).ends_with(
             "
-* source corp: signed in until
-  19:42, renewed automatically
-! source partner: login needed ->
-  rolecall login partner
+  SOURCE   KIND
+* corp     AWS profile corp
+  signed in until 19:42, renewed
+  automatically
+! partner  AWS profile partner
+  login needed -> rolecall login
+  partner
 "
         ),
         "{}",
@@ -284,7 +287,7 @@ fn no_command_is_cut_off_where_the_terminal_is_narrow() {
 }
 
 #[test]
-fn a_source_that_fails_is_said_once() {
+fn render_failing_source_once() {
     let mut status = sample();
     let mut staging = status.profiles.remove(4);
     status.profiles.clear();
@@ -311,7 +314,7 @@ fn a_source_that_fails_is_said_once() {
 }
 
 #[test]
-fn an_older_agent_tells_of_profiles_alone() {
+fn render_older_agent_without_sources() {
     let mut status = sample();
     status.sources.clear();
     status.profiles.retain(|profile| profile.name.as_str() == "partner");

@@ -14,7 +14,7 @@ fn result_text(answer: &[u8], piece: usize) -> Result<Response, HttpError> {
             }
         }
     });
-    let result = receive(&mut ours, 1 << 20, Deadline::after(Duration::from_secs(10)));
+    let result = receive_rest(&mut ours, Vec::new(), 1 << 20, Deadline::after(Duration::from_secs(10)));
     drop(ours);
     daemon.join().unwrap();
     result
@@ -104,7 +104,7 @@ fn exchange_silent_daemon_times_out() {
             std::thread::sleep(Duration::from_millis(5));
         }
     });
-    let result = receive(&mut ours, 1 << 20, Deadline::after(Duration::from_millis(60)));
+    let result = receive_rest(&mut ours, Vec::new(), 1 << 20, Deadline::after(Duration::from_millis(60)));
     assert!(matches!(result, Err(HttpError::TimedOut)), "{result:?}");
     drop(ours);
     daemon.join().unwrap();
