@@ -141,7 +141,8 @@ impl Sessions {
         let cached = found.value.filter(|cached| {
             let is_current = self.is_current(cached);
             if !is_current {
-                let dropped = self.cache.invalidate(|key, value| key == chain && std::ptr::eq(value, &**cached));
+                let dropped =
+                    self.cache.invalidate(|key, value| key == chain && std::ptr::eq(value, Arc::as_ptr(cached)));
                 if dropped > 0 {
                     tracing::info!(
                         source = chain.source.describe(),
@@ -398,10 +399,10 @@ impl Sessions {
     ) -> BoxFuture<Result<Arc<CachedSession>, SessionFailure>> {
         let (sessions, chain) = (self.clone(), chain.clone());
         Box::pin(async move {
-            let (loader, target) = (sessions.clone(), chain.clone());
+            let (owner, target) = (sessions.clone(), chain.clone());
             let load_cancellation = sessions.load_cancellation().clone();
             let in_flight = sessions.cache.get_or_start(&chain, move || async move {
-                let loading = Box::pin(tokio::time::timeout(LOAD_TIMEOUT, loader.load(&target, freshness)));
+                let loading = Box::pin(tokio::time::timeout(LOAD_TIMEOUT, owner.load(&target, freshness)));
                 let loaded = match load_cancellation.run_until_cancelled(loading).await {
                     Some(loaded) => loaded.unwrap_or(Err(SessionError::Overdue)),
                     None => return Err(SessionError::Lost),
