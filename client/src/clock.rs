@@ -1,5 +1,7 @@
 //! The client's only clock. All other modules get a time or a [`Deadline`] as an argument.
 
+use std::io;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -49,6 +51,20 @@ impl Deadline {
             }
             None => false,
         }
+    }
+
+    /// Waits for a child process. Kills it at the deadline and returns `None`.
+    pub(crate) fn wait_for(self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
+        for attempt in 0.. {
+            if let Some(status) = child.try_wait()? {
+                return Ok(Some(status));
+            }
+            if !self.sleep(backoff(attempt)) {
+                break;
+            }
+        }
+        child.kill()?;
+        child.wait().map(|_| None)
     }
 }
 

@@ -106,14 +106,10 @@ pub(crate) fn clock_status(clock: Option<&ClockStatus>, now: Timestamp) -> Strin
 
 /// How far this machine's clock is from AWS's: `7 min behind AWS's`; `None` if the clocks agree.
 pub(crate) fn clock_skew(clock: &ClockStatus) -> Option<String> {
-    let skew = skew(clock);
+    // The value can be negated without overflow.
+    let skew = SignedDuration::from_secs(clock.skew_seconds.max(-i64::MAX));
     let direction = if skew.is_negative() { "ahead of" } else { "behind" };
     (skew.abs() > MAX_UNREPORTED_SKEW).then(|| format!("{} {direction} AWS's", duration(skew.abs())))
-}
-
-/// How far AWS's clock is ahead. The value can be negated without overflow.
-fn skew(clock: &ClockStatus) -> SignedDuration {
-    SignedDuration::from_secs(clock.skew_seconds.max(-i64::MAX))
 }
 
 #[cfg(test)]

@@ -8,8 +8,6 @@ mod login_prompt;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Child, ExitStatus};
-use std::time::Duration;
 
 use rolecall_protocol::location::{self, FolderProblem, LocationError};
 use rolecall_protocol::{EXEC_INFO_VARIABLE, Endpoint, ErrorCode, ProfileName};
@@ -103,7 +101,7 @@ fn write_token_without_daemon(
         command.spawn().map_err(|cause| about(SpawnError::CannotRun { program: program.clone(), cause }))?;
     drop(command); // closes the parent's copy of the channel
     let said = read_all(ours, deadline);
-    match (said, wait(&mut child, deadline)) {
+    match (said, deadline.wait_for(&mut child).ok().flatten()) {
         (Ok(answer), Some(status)) if status.success() => output::stdout_bytes(&answer),
         // The daemon has printed the error on standard error, which this process shares.
         (_, Some(status)) if status.code().is_some_and(|code| code != 0) => {
@@ -136,21 +134,6 @@ fn read_all(mut stream: std::os::unix::net::UnixStream, deadline: Deadline) -> i
         }
         if said.len() > MAX_OUTPUT_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
-        }
-    }
-}
-
-/// Waits for a child process that has closed its output. Kills it at the deadline.
-fn wait(child: &mut Child, deadline: Deadline) -> Option<ExitStatus> {
-    loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Some(status);
-        }
-        if !deadline.sleep(Duration::from_millis(2)) {
-            // The child is not reaped yet, so its process ID cannot belong to another process.
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         Err(error) => return Err(roll_back(&path, wanted, &before, &error)),
     };
     print_notes(&outcome.written.notes);
-    if wanted.replace && change == ConfigChange::Changed {
+    if wanted.replace && change == Change::Updated {
         output::print(&config_summary(wanted, &path, change, context))?;
     }
     output::print(&context_summary(wanted, &outcome, context))?;
@@ -63,15 +63,6 @@ struct CheckedProfile {
     profile: ProfileEntry,
     /// The kubeconfig entry; `None` if the API server is unknown.
     entry: Option<Entry>,
-}
-
-/// How the profile in the configuration changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ConfigChange {
-    Added,
-    Changed,
-    /// The configuration already has this profile.
-    Unchanged,
 }
 
 /// Checks the command, the configuration, AWS and the kubeconfig.
@@ -112,13 +103,14 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     Ok(CheckedProfile { daemon, profile, entry })
 }
 
-fn change(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> ConfigChange {
+/// How the profile in the configuration changes.
+fn change(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Change {
     let name = wanted.name.as_str();
     match before.profile(name) {
-        Some(old) if old == *profile => ConfigChange::Unchanged,
+        Some(old) if old == *profile => Change::Unchanged,
         // A malformed profile counts.
-        _ if before.profile_names().iter().any(|known| known == name) => ConfigChange::Changed,
-        _ => ConfigChange::Added,
+        _ if before.profile_names().iter().any(|known| known == name) => Change::Updated,
+        _ => Change::Added,
     }
 }
 
@@ -143,12 +135,12 @@ fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<C
 }
 
 /// The line about the configuration.
-fn config_summary(wanted: &Add, path: &Path, change: ConfigChange, context: &Context) -> String {
+fn config_summary(wanted: &Add, path: &Path, change: Change, context: &Context) -> String {
     let (tick, name, file) = (context.screen.tick(), &wanted.name, display_path(path));
     match change {
-        ConfigChange::Added => format!("{tick} added the profile {name} to {file}\n"),
-        ConfigChange::Changed => format!("{tick} replaced the profile {name} in {file}\n"),
-        ConfigChange::Unchanged => format!("{tick} the profile {name} in {file} is up to date\n"),
+        Change::Added => format!("{tick} added the profile {name} to {file}\n"),
+        Change::Updated => format!("{tick} replaced the profile {name} in {file}\n"),
+        Change::Unchanged => format!("{tick} the profile {name} in {file} is up to date\n"),
     }
 }
 

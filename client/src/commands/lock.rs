@@ -23,12 +23,11 @@ pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
         LockRequest::default()
     };
     let after: LockStatus = daemon.call_with_secret(&Endpoint::Lock, &request)?;
-    let tick = context.screen.tick();
     if wanted.passphrase {
         let verb = if before.has_passphrase { "changed" } else { "set" };
-        output::print(&format!("{tick} the passphrase was {verb}; lock with it: rolecall lock\n"))?;
+        context.print_done(&format!("the passphrase was {verb}; lock with it: rolecall lock"))?;
     } else {
-        output::print(&format!("{tick} {}\n", locked_text(&after, clock::now(), &context.zone)))?;
+        context.print_done(&locked_text(&after, clock::now(), &context.zone))?;
     }
     note_problem(&after);
     Ok(())
@@ -36,8 +35,7 @@ pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
 
 /// Asks for the passphrases.
 fn ask(wanted: &Lock, before: &LockStatus) -> Result<LockRequest, CliError> {
-    let otherwise = "Run it in a terminal, or with --stdin";
-    let passphrases = Passphrases::find(wanted.stdin, otherwise)?;
+    let passphrases = Passphrases::find(wanted.stdin)?;
     if !before.has_passphrase && passphrases.is_interactive() {
         output::print_note("choose a passphrase; it unlocks the agent, and it is not stored");
     }

@@ -10,7 +10,7 @@ use crate::login::browser;
 use crate::login::flow::{self, LoginOptions};
 use crate::login::outcome::end_text;
 use crate::login::prompter::{CodeInput, Prompter};
-use crate::login::source::{self, LoginNeed};
+use crate::login::source;
 use crate::terminal::status_line::Sink;
 use crate::{clock, output};
 
@@ -22,8 +22,8 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
     let source = match &wanted.name {
         Some(name) => source::find(name, &status)?,
         None => match source::needing_login(&status, now)? {
-            LoginNeed::One(source) => source,
-            LoginNeed::None => return nothing_needed(&status, wanted.json, context),
+            Some(source) => source,
+            None => return nothing_needed(&status, wanted.json, context),
         },
     };
     let has_browser = !wanted.no_browser && browser::is_available(&context.environment);

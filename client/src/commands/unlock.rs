@@ -17,7 +17,7 @@ pub(crate) fn run(wanted: &Unlock, context: &Context) -> Result<(), CliError> {
         return output::print("the agent is not locked\n");
     }
     let after = if before.has_passphrase {
-        let passphrases = Passphrases::find(wanted.stdin, "Run it in a terminal, or with --stdin")?;
+        let passphrases = Passphrases::find(wanted.stdin)?;
         ask(&daemon, &passphrases)?
     } else {
         // Without a stored passphrase there is nothing to check. Its file was damaged or removed.

@@ -9,7 +9,6 @@ use crate::error::CliError;
 use crate::files::path_text::display_path;
 use crate::kubeconfig::context_entry::{files, kubeconfig_option, print_notes};
 use crate::kubeconfig::{self, KubeconfigError};
-use crate::output;
 
 /// Sets the current context, and prints the previous one.
 pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
@@ -25,15 +24,11 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
         Err(error) => return Err(error.into()),
     };
     print_notes(&outcome.written.notes);
-    let tick = context.screen.tick();
     let file = display_path(&outcome.file);
-    output::print(&match outcome.previous.as_deref() {
-        Some(previous) if previous == name => format!("{tick} {name} is your current context already ({file})\n"),
-        Some(previous) => {
-            let previous = sanitize_for_terminal(previous);
-            format!("{tick} {name} is now your current context in {file} (it was {previous})\n")
-        }
-        None => format!("{tick} {name} is now your current context in {file}\n"),
+    context.print_done(&match outcome.previous.as_deref().map(sanitize_for_terminal) {
+        Some(previous) if previous == name => format!("{name} is your current context already ({file})"),
+        Some(previous) => format!("{name} is now your current context in {file} (it was {previous})"),
+        None => format!("{name} is now your current context in {file}"),
     })
 }
 

@@ -132,16 +132,13 @@ pub(crate) fn contexts(files: &Files) -> Result<Vec<Context>, KubeconfigError> {
     let users: HashMap<&str, &Value> =
         draft.visible(EntryKind::User).into_iter().map(|(name, _, item)| (name, item)).collect();
     let contexts = draft.visible(EntryKind::Context).into_iter().map(|(name, file, item)| {
-        let part = |key| item.at_path(&["context", key]).and_then(Value::as_str);
-        let profile = part("user").and_then(|user| users.get(user)).and_then(|user| entry::profile_of(user));
+        let user = item.at_path(&["context", "user"]).and_then(Value::as_str);
+        let profile = user.and_then(|user| users.get(user)).and_then(|user| entry::profile_of(user));
         Context {
             name: name.to_owned(),
-            cluster: part("cluster").map(str::to_owned),
-            user: part("user").map(str::to_owned),
-            namespace: part("namespace").map(str::to_owned),
+            user: user.map(str::to_owned),
             file: draft.path(file).clone(),
             profile: profile.map(str::to_owned),
-            is_current: draft.current_context() == Some(name),
         }
     });
     Ok(contexts.collect())

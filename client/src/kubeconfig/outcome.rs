@@ -85,14 +85,11 @@ pub(crate) struct UseOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Context {
     pub(crate) name: String,
-    pub(crate) cluster: Option<String>,
     pub(crate) user: Option<String>,
-    pub(crate) namespace: Option<String>,
     /// The file that has it, as listed in `KUBECONFIG`.
     pub(crate) file: PathBuf,
     /// The profile whose token it uses, if its user entry runs `rolecall token`.
     pub(crate) profile: Option<String>,
-    pub(crate) is_current: bool,
 }
 
 /// The entries of a profile in the kubeconfig.

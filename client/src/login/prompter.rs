@@ -190,20 +190,11 @@ impl Prompter {
             tty.with_restored_mode(|| {
                 let mut child =
                     signals::with_default_action(TERMINATION_SIGNALS, || command.spawn()).map_err(cannot)?;
-                let deadline = Deadline::after(COMMAND_TIMEOUT);
-                loop {
-                    match child.try_wait().map_err(cannot)? {
-                        Some(status) => return Ok(status),
-                        None if deadline.sleep(Duration::from_millis(20)) => {}
-                        None => {
-                            // The child is not reaped yet, so its process ID cannot belong to another process.
-                            let _ = child.kill();
-                            let _ = child.wait();
-                            let late = format!("{shown} did not end within {} min", COMMAND_TIMEOUT.as_secs() / 60);
-                            return Err(self.login_needed(&late, &instead));
-                        }
-                    }
-                }
+                let status = Deadline::after(COMMAND_TIMEOUT).wait_for(&mut child).map_err(cannot)?;
+                status.ok_or_else(|| {
+                    let late = format!("{shown} did not end within {} min", COMMAND_TIMEOUT.as_secs() / 60);
+                    self.login_needed(&late, &instead)
+                })
             })
         })
     }

@@ -10,13 +10,6 @@ use rolecall_protocol::{
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// The source that needs a login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LoginNeed {
-    One(SourceName),
-    None,
-}
-
 /// Returns the source of that name, or the source of the profile of that name, with a note.
 pub(crate) fn find(name: &SourceName, status: &Status) -> Result<SourceName, CliError> {
     let sources = all_names(status);
@@ -36,8 +29,8 @@ pub(crate) fn find(name: &SourceName, status: &Status) -> Result<SourceName, Cli
     Err(ErrorBody::new(ErrorCode::UnknownSource, format!("there is no source \"{name}\"")).hint(hint).into())
 }
 
-/// Returns the one source that needs a login. Errors if there are several.
-pub(crate) fn needing_login(status: &Status, now: Timestamp) -> Result<LoginNeed, CliError> {
+/// Returns the source that needs a login, if there is one. Errors if there are several.
+pub(crate) fn needing_login(status: &Status, now: Timestamp) -> Result<Option<SourceName>, CliError> {
     let wants = |source: &&SourceStatus| {
         let is_over = source.login.as_ref().is_some_and(|login| login.needs_login(now));
         is_over || source.problem.as_ref().is_some_and(waits_for_login)
@@ -53,8 +46,8 @@ pub(crate) fn needing_login(status: &Status, now: Timestamp) -> Result<LoginNeed
     let needed: BTreeSet<&SourceName> = own.chain(of_profiles).collect();
     let mut needed = needed.into_iter();
     match (needed.next(), needed.next()) {
-        (None, _) => Ok(LoginNeed::None),
-        (Some(source), None) => Ok(LoginNeed::One(source.clone())),
+        (None, _) => Ok(None),
+        (Some(source), None) => Ok(Some(source.clone())),
         (Some(first), Some(second)) => {
             let all: Vec<&str> = [first, second].into_iter().chain(needed).map(SourceName::as_str).collect();
             Err(CliError::new(
@@ -132,18 +125,18 @@ mod tests {
         let needed = |sources: Value, profiles: Value| needing_login(&status(&sources, &profiles), now);
         let over = json!({"kind": "sso", "ends": "2026-01-02T11:00:00Z"});
         let good = json!({"kind": "sso", "ends": "2026-01-02T13:00:00Z"});
-        let one = |name: &str| LoginNeed::One(name.parse().unwrap());
-        assert_eq!(needed(json!([]), json!([])).unwrap(), LoginNeed::None);
-        assert_eq!(needed(json!([source("a", &good, None)]), json!([])).unwrap(), LoginNeed::None);
+        let one = |name: &str| Some(name.parse().unwrap());
+        assert_eq!(needed(json!([]), json!([])).unwrap(), None);
+        assert_eq!(needed(json!([source("a", &good, None)]), json!([])).unwrap(), None);
         assert_eq!(needed(json!([source("a", &over, None), source("b", &good, None)]), json!([])).unwrap(), one("a"));
         let mfa = |renews| json!([source("a", &json!({"kind": "mfa", "renews": renews}), None)]);
         assert_eq!(needed(mfa(false), json!([])).unwrap(), one("a"));
-        assert_eq!(needed(mfa(true), json!([])).unwrap(), LoginNeed::None, "a program gives its codes");
+        assert_eq!(needed(mfa(true), json!([])).unwrap(), None, "a program gives its codes");
         let expired = json!([source("a", &Value::Null, Some("login_needed"))]);
         assert_eq!(needed(expired, json!([profile("p", "a", Some("login_needed"))])).unwrap(), one("a"));
         // An older agent reports no sources.
         assert_eq!(needed(json!([]), json!([profile("p", "b", Some("login_needed"))])).unwrap(), one("b"));
-        assert_eq!(needed(json!([]), json!([profile("p", "b", Some("locked"))])).unwrap(), LoginNeed::None);
+        assert_eq!(needed(json!([]), json!([profile("p", "b", Some("locked"))])).unwrap(), None);
         let error =
             needed(json!([source("b", &over, None)]), json!([profile("p", "a", Some("login_needed"))])).unwrap_err();
         assert_eq!(error.code(), 2);

@@ -20,13 +20,15 @@ pub(crate) enum Passphrases {
 }
 
 impl Passphrases {
-    /// Standard input if `stdin`, else the terminal. Fails without a terminal; `hint` says what to run instead.
-    pub(crate) fn find(stdin: bool, hint: &str) -> Result<Self, CliError> {
+    /// Standard input if `stdin`, otherwise the terminal. Errors without a terminal.
+    pub(crate) fn find(stdin: bool) -> Result<Self, CliError> {
         if stdin {
             return Ok(Self::StandardInput);
         }
-        let no_terminal =
-            || ErrorBody::new(ErrorCode::Locked, "there is no terminal to ask for a passphrase").hint(hint);
+        let no_terminal = || {
+            ErrorBody::new(ErrorCode::Locked, "there is no terminal to ask for a passphrase")
+                .hint("Run it in a terminal, or with --stdin")
+        };
         Ok(Self::Terminal(HiddenPrompt::open().ok_or_else(no_terminal)?))
     }
 

@@ -27,8 +27,7 @@ pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
     }
     let (id, secret) = if wanted.stdin { read_keys_from_stdin()? } else { ask_keys(wanted, &daemon)? };
     let stored = put(wanted, &daemon, id, secret)?;
-    let (tick, what) = (context.screen.tick(), super::text::key_text(&stored));
-    output::print(&format!("{tick} put the keys {name} into the OS keyring ({what})\n"))?;
+    context.print_done(&format!("put the keys {name} into the OS keyring ({})", super::text::key_text(&stored)))?;
     if stored.arn.as_deref().is_some_and(|arn| arn.ends_with(":root")) {
         output::print_note(
             "these are keys of the account's root user, who may do everything: delete them, and use an IAM user's",
@@ -37,7 +36,7 @@ pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
     if wanted.source {
         add_source(wanted, &path)?;
         Daemon::reload();
-        return output::print(&format!("{tick} the source {name} in {} signs with them\n", display_path(&path)));
+        return context.print_done(&format!("the source {name} in {} signs with them", display_path(&path)));
     }
     match ConfigFile::load(&path).map(|config| config.sources_with_keyring(name)) {
         Ok(sources) if !sources.is_empty() => Ok(()),

@@ -126,15 +126,14 @@ fn remove_reports_current_context_and_dangling_contexts() {
 }
 
 #[test]
-fn contexts_have_their_profile_and_current_flag() {
+fn contexts_have_their_user_and_profile() {
     let fixture = Fixture::with("contexts:\n- {name: home, context: {cluster: c, user: u, namespace: web}}\n");
     let files = fixture.files();
     upsert(&files, &[entry("prod")], Some("prod")).unwrap();
     let contexts = contexts(&files).unwrap();
-    assert_eq!(contexts[0].namespace.as_deref(), Some("web"));
-    assert_eq!((contexts[0].profile.as_deref(), contexts[0].is_current), (None, false));
-    assert_eq!((contexts[1].profile.as_deref(), contexts[1].is_current), (Some("prod"), true));
-    assert_eq!(contexts[1].cluster.as_deref(), Some("rolecall-prod"));
+    assert_eq!((contexts[0].user.as_deref(), contexts[0].profile.as_deref()), (Some("u"), None));
+    assert_eq!((contexts[1].user.as_deref(), contexts[1].profile.as_deref()), (Some("rolecall-prod"), Some("prod")));
+    assert_eq!(current_context(&files).as_deref(), Some("prod"));
 }
 
 #[test]
