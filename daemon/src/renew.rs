@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::sessions::{Freshness, Known, SessionError, Sessions};
+use crate::sessions::{ChainState, Freshness, SessionError, Sessions};
 use rolecall_core::clock::{Clock, next_minute, time_until};
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
@@ -116,7 +116,7 @@ pub fn pause(failures: u32, share: f64) -> Duration {
 /// Returns when the next renewal is tried: in the middle of the session's life, or after the pause that follows a failure.
 /// `None` where there is no session to renew, or where only the user can end the failure.
 #[must_use]
-fn next_try(chain: &RoleChain, known: &Known, share: f64) -> Option<SystemTime> {
+fn next_try(chain: &RoleChain, known: &ChainState, share: f64) -> Option<SystemTime> {
     let session = known.session.as_ref()?;
     match &known.last_failure {
         None if chain.needs_interactive_mfa() => session.expires().map(|end| end - MFA_NOTICE),

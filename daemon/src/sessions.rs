@@ -1,8 +1,10 @@
 //! Sessions by role chain. Every prefix of a chain has its own entry in the cache, so profiles that share a source or a
 //! role share its session and its loads.
 
+mod dependencies;
 mod error;
 mod invalidate;
+mod learn_time;
 mod load;
 mod mfa;
 mod provenance;
@@ -10,12 +12,11 @@ mod session_name;
 mod snapshot;
 mod sources;
 
-use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{Cluster, ClusterName, ErrorClass, Secret};
+use rolecall_protocol::{Cluster, ClusterName, Secret};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
@@ -42,9 +43,6 @@ const REFRESH_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a load may take, with its wait for the rate limit of STS.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// How often AWS is called only to learn its time.
-const LEARN_TIME_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Ended loads that a subscriber may lag behind before it gets [`broadcast::error::RecvError::Lagged`].
 const LOAD_EVENT_CAPACITY: usize = 256;
@@ -85,7 +83,7 @@ pub struct Served {
 }
 
 /// What the cache has of a chain.
-pub struct Known {
+pub struct ChainState {
     /// The last session, usable or expired.
     pub session: Option<Arc<Session>>,
     /// The last failure, if no load has succeeded since.
@@ -130,9 +128,9 @@ impl Sessions {
 
     /// Returns what the cache has of a chain.
     #[must_use]
-    pub fn peek(&self, chain: &RoleChain) -> Known {
+    pub fn peek(&self, chain: &RoleChain) -> ChainState {
         let Entry { cached, last_failure } = self.entry(chain);
-        Known { session: cached.map(|cached| Arc::clone(&cached.session)), last_failure }
+        ChainState { session: cached.map(|cached| Arc::clone(&cached.session)), last_failure }
     }
 
     /// Every read of the cache goes through here: a session whose source has changed the principal is dropped.
@@ -269,33 +267,6 @@ impl Sessions {
         chain.mfa_in_assume_role() && !self.states.is_one_hour(chain)
     }
 
-    /// Records from AWS's files what a source depends on, where no load has done so yet. Calls nothing.
-    pub async fn resolve_from_files(&self, source: &RoleChain) {
-        let (mut next, mut resolved) = (vec![source.clone()], HashSet::new());
-        while let Some(chain) = next.pop() {
-            for below in chain.prefixes().filter(RoleChain::is_base) {
-                // AWS profiles may lead to each other in a circle, which loading reports.
-                if !resolved.insert(below.clone()) {
-                    continue;
-                }
-                if self.states.is_unknown(&below) && below.source.mfa.is_none() {
-                    let (upstream, login) = self.sources.aws_profiles().resolve_from_files(&below).await;
-                    self.states.set_upstream(&below, upstream);
-                    self.states.set_login(&below, login);
-                }
-                next.extend(self.states.upstream(&below));
-            }
-        }
-    }
-
-    /// Returns the failure of a chain, or of anything from which it is made, that a login ends.
-    #[must_use]
-    pub fn login_failure(&self, chain: &RoleChain) -> Option<SessionFailure> {
-        let dependencies = self.dependencies(std::iter::once(chain));
-        let failures = dependencies.iter().filter_map(|dependency| self.cache.peek(dependency).last_failure);
-        failures.map(|last_failure| last_failure.error).find(|error| error.class() == ErrorClass::Login)
-    }
-
     /// Keeps an MFA code that the user typed for the next call for this chain.
     pub fn offer_mfa_code(&self, chain: &RoleChain, code: Secret<String>) {
         self.mfa_codes.offer(chain, code, self.now());
@@ -307,30 +278,6 @@ impl Sessions {
             Some(arn) => Ok(arn.clone()),
             None => sts::get_caller_identity(&self.aws, &chain.endpoint(), session).await,
         }
-    }
-
-    /// Learns AWS's time where no other call does: a source whose credentials sign tokens themselves never calls AWS, and
-    /// with a wrong clock the API server would reject its tokens. At most once a minute, for two seconds.
-    pub async fn learn_time(&self, chain: &RoleChain, session: &Session) {
-        let clock = self.aws.clock();
-        if clock.is_known() || !self.may_ask_time(self.now()) {
-            return;
-        }
-        // Every answer carries the time, an error too.
-        let endpoint = chain.endpoint();
-        let asking = sts::get_caller_identity(&self.aws, &endpoint, session);
-        if let Ok(Err(error)) = tokio::time::timeout(REFRESH_WAIT, asking).await {
-            tracing::debug!(%error, "AWS called for its time");
-        }
-    }
-
-    fn may_ask_time(&self, now: SystemTime) -> bool {
-        let mut asked_at = self.time_asked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = asked_at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < LEARN_TIME_INTERVAL));
-        if !is_recent {
-            *asked_at = Some(now);
-        }
-        !is_recent
     }
 
     /// Describes a cluster with a chain's session or, where that is denied, with the credentials of the chain's source.
@@ -352,24 +299,6 @@ impl Sessions {
         let Ok(base) = self.get(&base, Freshness::Cached).await else { return described };
         let by_source = describe(&base.session).await;
         if by_source.is_ok() { by_source } else { described }
-    }
-
-    /// Returns the chains and everything from which they are made, as far as it is recorded.
-    pub fn dependencies<'a>(&self, chains: impl Iterator<Item = &'a RoleChain>) -> HashSet<RoleChain> {
-        self.states.dependencies(chains.cloned())
-    }
-
-    /// Returns the login that a source needs, as far as it is recorded.
-    #[must_use]
-    pub fn login_of(&self, source: &RoleChain) -> Option<Login> {
-        self.states.login_of(source)
-    }
-
-    /// Returns the source with MFA from which a source is made, itself or one to which its AWS profile leads.
-    #[must_use]
-    pub fn mfa_source(&self, source: &RoleChain) -> Option<RoleChain> {
-        let mut dependencies = self.dependencies(std::iter::once(source)).into_iter();
-        dependencies.find(|chain| chain.is_base() && chain.source.mfa.is_some())
     }
 
     /// Drops every session that none of the wanted chains is made from.

@@ -8,7 +8,7 @@ use rolecall_protocol::ProfileStatus;
 use crate::fixture::{Fixture, PROD, ROLE};
 
 const MINUTE: Duration = Duration::from_mins(1);
-const PATIENCE: Duration = Duration::from_secs(20);
+const HANG_GUARD: Duration = Duration::from_secs(20);
 
 /// Advances the clock and wakes the renewer.
 fn pass(fixture: &Fixture, time: Duration) {
@@ -43,7 +43,7 @@ fn session_in_use_is_renewed_without_delay() {
     pass(&fixture, due.saturating_sub(MINUTE));
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "not before it is due");
     pass(&fixture, 2 * MINUTE);
-    fixture.aws.wait_for_responses(Op::AssumeRole, 2, PATIENCE);
+    fixture.aws.wait_for_responses(Op::AssumeRole, 2, HANG_GUARD);
     planned(&fixture);
     assert_eq!(fixture.good_token("prod").life(fixture.clock.now()), 14 * MINUTE);
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 2, "the next kubectl uses the renewed session");
@@ -55,7 +55,7 @@ fn session_not_in_use_expires() {
     fixture.configure(&format!("{PROD}keep_warm = \"40min\"\n"));
     fixture.good_token("prod");
     pass(&fixture, planned(&fixture) + MINUTE);
-    fixture.aws.wait_for_responses(Op::AssumeRole, 2, PATIENCE);
+    fixture.aws.wait_for_responses(Op::AssumeRole, 2, HANG_GUARD);
     // The second renewal would be due after the profile was unused for `keep_warm`.
     pass(&fixture, planned(&fixture) + MINUTE);
     pass(&fixture, MINUTE);

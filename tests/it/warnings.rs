@@ -15,7 +15,7 @@ use crate::fixture::{ACCOUNT, Fixture, PROD, ROLE};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
-const SOON: Duration = Duration::from_secs(20);
+const HANG_GUARD: Duration = Duration::from_secs(20);
 
 /// A desktop, and a source that needs a login: its notification arrives after all earlier ones.
 struct Desktop<'a> {
@@ -45,7 +45,7 @@ impl<'a> Desktop<'a> {
     /// Checks the next notification.
     #[track_caller]
     fn shows(&mut self, summary: &str) {
-        assert_eq!(self.next(SOON).expect("nothing is shown").summary, summary);
+        assert_eq!(self.next(HANG_GUARD).expect("nothing is shown").summary, summary);
     }
 
     fn next(&mut self, limit: Duration) -> Option<Notification> {

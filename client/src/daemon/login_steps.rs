@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::error::CliError;
 
-    const SOON: Duration = Duration::from_secs(5);
+    const HANG_GUARD: Duration = Duration::from_secs(5);
 
     fn work() -> SourceName {
         "work".parse().unwrap()
@@ -109,11 +109,11 @@ mod tests {
     fn login_steps_empty_lines_are_skipped() {
         let (mut fake, steps) = begun("\n{\"step\":\"command\",\"argv\":[\"aws\",\"login\"]}\n{\"step\":\"moon\"}\n");
         let mut steps = steps.unwrap();
-        assert_eq!(steps.next(SOON).unwrap(), None);
+        assert_eq!(steps.next(HANG_GUARD).unwrap(), None);
         let argv = vec!["aws".to_owned(), "login".to_owned()];
-        assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Command { argv }));
-        assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Unknown));
-        assert!(matches!(steps.next(SOON), Err(CallError::Disconnected(_))), "it has ended before the last step");
+        assert_eq!(steps.next(HANG_GUARD).unwrap(), Some(LoginStep::Command { argv }));
+        assert_eq!(steps.next(HANG_GUARD).unwrap(), Some(LoginStep::Unknown));
+        assert!(matches!(steps.next(HANG_GUARD), Err(CallError::Disconnected(_))), "it has ended before the last step");
         let request = fake.requests().remove(0);
         assert!(request.starts_with("POST /v1/sources/work/login HTTP/1.0\r\n"), "{request}");
         assert!(request.ends_with(r#"{"flow":"device","renew":false}"#), "{request}");
@@ -134,7 +134,7 @@ mod tests {
         let good = "HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{\"step\":\"moon\"}\n";
         let mut fake = FakeServer::answering(&["", &full, good]);
         let mut steps = fake.daemon.login(&work(), &LoginRequest::default()).unwrap();
-        assert_eq!(steps.next(SOON).unwrap(), Some(LoginStep::Unknown));
+        assert_eq!(steps.next(HANG_GUARD).unwrap(), Some(LoginStep::Unknown));
         assert_eq!(fake.requests().len(), 3);
     }
 
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(result_text(&unknown), (1, "there is no source \"work\"".to_owned()));
         assert_eq!(result_text("HTTP/1.0 200 OK\r\n\r\n{}\n").0, 3);
         let (_fake, steps) = begun("{\"step\":1}\n");
-        assert!(matches!(steps.unwrap().next(SOON), Err(CallError::InvalidResponse(_))));
+        assert!(matches!(steps.unwrap().next(HANG_GUARD), Err(CallError::InvalidResponse(_))));
     }
 
     #[test]
@@ -162,13 +162,13 @@ mod tests {
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let ours_again = ours.try_clone().unwrap();
         std::io::Write::write_all(&mut theirs, b"HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n").unwrap();
-        let (_, lines) = http::open_stream(ours, b"", 1024, Deadline::after(SOON)).unwrap();
+        let (_, lines) = http::open_stream(ours, b"", 1024, Deadline::after(HANG_GUARD)).unwrap();
         drop(ours_again);
         let silence_timeout = Duration::from_millis(60);
         let mut steps = LoginSteps { lines, silence_timeout, silence_deadline: Deadline::after(Duration::ZERO) };
         std::io::Write::write_all(&mut theirs, b"\n").unwrap();
-        assert_eq!(steps.next(SOON).unwrap(), None, "it was heard of in the last moment");
-        let begun = Deadline::after(SOON);
+        assert_eq!(steps.next(HANG_GUARD).unwrap(), None, "it was heard of in the last moment");
+        let begun = Deadline::after(HANG_GUARD);
         let error = loop {
             match steps.next(Duration::from_millis(1)) {
                 Ok(None) if begun.remaining().is_some() => {}
@@ -177,6 +177,6 @@ mod tests {
             }
         };
         assert!(matches!(error, CallError::NoResponse(waited) if waited == silence_timeout), "{error:?}");
-        assert!(begun.remaining().unwrap() <= SOON.checked_sub(silence_timeout).unwrap());
+        assert!(begun.remaining().unwrap() <= HANG_GUARD.checked_sub(silence_timeout).unwrap());
     }
 }

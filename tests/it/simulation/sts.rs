@@ -46,11 +46,11 @@ pub(crate) enum Mood {
 #[derive(Debug, Clone)]
 pub(crate) struct Sts {
     laptop: Laptop,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<StsState>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct StsState {
     mood: Mood,
     calls: Vec<Instant>,
     in_flight: usize,
@@ -72,7 +72,7 @@ struct Flying<'a>(&'a Sts);
 
 impl Sts {
     pub(super) fn new(laptop: Laptop) -> Self {
-        let state = State { mood: Mood::Well, calls: Vec::new(), in_flight: 0, peak: 0, sessions: HashMap::new() };
+        let state = StsState { mood: Mood::Well, calls: Vec::new(), in_flight: 0, peak: 0, sessions: HashMap::new() };
         Self { laptop, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -116,7 +116,7 @@ impl Sts {
         Issued { key_id, role, session_ends, signed, url }
     }
 
-    async fn answer(&self, body: Vec<u8>, date: String) -> Result<HttpResponse, ConnectorError> {
+    async fn respond(&self, body: Vec<u8>, date: String) -> Result<HttpResponse, ConnectorError> {
         let form = pairs(std::str::from_utf8(&body).unwrap());
         let role = form.get("RoleArn").cloned().unwrap_or_default();
         let mood = self.begin();
@@ -167,7 +167,7 @@ impl Sts {
         )
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StsState> {
         self.state.lock().unwrap()
     }
 }
@@ -183,7 +183,7 @@ impl HttpConnector for Sts {
         let sts = self.clone();
         let body = request.body().bytes().unwrap_or_default().to_vec();
         let date = request.headers().get("x-amz-date").unwrap().to_owned();
-        HttpConnectorFuture::new(async move { sts.answer(body, date).await })
+        HttpConnectorFuture::new(async move { sts.respond(body, date).await })
     }
 }
 

@@ -12,7 +12,7 @@ async fn device_login_is_approved_and_shared() {
     let code = code.unwrap();
     assert!(url.ends_with(&format!("/device?user_code={code}")) && !joined, "{url}");
     // The first poll is pending, the second approved.
-    fixture.aws.wait_for_responses(Op::CreateToken, 1, SOON);
+    fixture.aws.wait_for_responses(Op::CreateToken, 1, HANG_GUARD);
     fixture.center.approve(&code);
     assert_eq!(login.next().await, Some(SsoStep::Done));
     assert_eq!(login.next().await, None);
@@ -121,7 +121,7 @@ async fn login_500_callers_share_one_login() {
     // Another AWS profile with the same sso-session shares the login.
     let twin = SsoSession { profile: "other".to_owned(), ..fixture.session.clone() };
     drop(fixture.sso.login(&twin, LoginFlow::Device, false));
-    fixture.aws.wait_for_responses(Op::StartDeviceAuthorization, 1, SOON);
+    fixture.aws.wait_for_responses(Op::StartDeviceAuthorization, 1, HANG_GUARD);
     fixture.center.approve(&fixture.center.pending_user_codes()[0]);
     let seen = callers.join_all().await;
     assert_eq!(seen.iter().filter(|((_, _, joined), _)| !joined).count(), 1);

@@ -20,7 +20,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::fixture::{ACCOUNT, Laptop, REGION};
 
 const ROLE: &str = "developers";
-const SOON: Duration = Duration::from_secs(20);
+const HANG_GUARD: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_hours(1);
 
 struct Fixture {

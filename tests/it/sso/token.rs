@@ -168,12 +168,12 @@ async fn sso_logout_cancels_in_flight_renewal() {
         let (sso, session) = (fixture.sso.clone(), fixture.session.clone());
         tokio::spawn(async move { sso.role_credentials(&session, ACCOUNT, ROLE).await })
     };
-    fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
+    fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, HANG_GUARD);
     // The cancelled renewal has not used the refresh token, so the logout sends a current token.
     fixture.sso.logout(&fixture.session).await.unwrap();
     assert_eq!(why(&renewing.await.unwrap().unwrap_err()), "cancelled by a logout or by another login");
     gate.open();
-    fixture.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
+    fixture.aws.wait_for_responses(Op::CreateToken, calls + 1, HANG_GUARD);
     assert_eq!(fixture.file(), None);
 
     let mut login = fixture.login(LoginFlow::Device);
@@ -195,10 +195,10 @@ async fn renewed_while(change: impl FnOnce(&Fixture)) -> (Fixture, Result<(), Ss
         let (sso, session) = (fixture.sso.clone(), fixture.session.clone());
         tokio::spawn(async move { sso.role_credentials(&session, ACCOUNT, ROLE).await.map(drop) })
     };
-    fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
+    fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, HANG_GUARD);
     change(&fixture);
     gate.open();
-    fixture.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
+    fixture.aws.wait_for_responses(Op::CreateToken, calls + 1, HANG_GUARD);
     let outcome = renewing.await.unwrap();
     (fixture, outcome)
 }
@@ -264,7 +264,7 @@ async fn sso_invalidation_ends_renewal_but_keeps_login() {
         let (sessions, chain) = (sessions.clone(), chain.clone());
         tokio::spawn(async move { sessions.get(&chain, Freshness::Cached).await.map(drop) })
     };
-    fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
+    fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, HANG_GUARD);
     let sso = sessions.sources().aws_profiles().sso();
     let mut login = sso.login(&fixture.session, LoginFlow::Browser, true);
     let (url, ..) = shown(&mut login).await;
@@ -272,11 +272,11 @@ async fn sso_invalidation_ends_renewal_but_keeps_login() {
     assert!(getting.await.unwrap().is_err());
     assert_eq!(fixture.token(), before);
     // A new caller does not wait for the cancelled refresh, which writes nothing later.
-    let next = timeout(SOON, sso.role_credentials(&fixture.session, ACCOUNT, ROLE)).await;
+    let next = timeout(HANG_GUARD, sso.role_credentials(&fixture.session, ACCOUNT, ROLE)).await;
     assert_eq!(next.unwrap().map(drop), Ok(()));
     let before = fixture.token();
     gate.open();
-    fixture.aws.wait_for_responses(Op::CreateToken, calls + 2, SOON);
+    fixture.aws.wait_for_responses(Op::CreateToken, calls + 2, HANG_GUARD);
     assert_eq!(fixture.token(), before);
     // An approved login is written to the AWS CLI's file.
     fixture.center.approve_all();
