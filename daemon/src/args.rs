@@ -33,16 +33,16 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) detached: bool,
 
-    /// Answer once, without a socket: `--once token NAME`
+    /// Print one token, without a socket: `--once token NAME`
     #[arg(long, num_args = 2, value_names = ["COMMAND", "NAME"], value_parser = word, conflicts_with_all = ["socket", "detached"])]
     pub(crate) once: Option<Vec<Word>>,
 
-    /// What a daemon that restarts leaves to itself; nobody else has any of it
+    /// The descriptors of a restart; only rolecalld passes them to itself
     #[arg(long, hide = true, value_name = "NUMBERS", conflicts_with = "once")]
     pub(crate) handover: Option<FdArgs>,
 }
 
-/// A word of `--once`: `token`, or a profile's name; both are spelt alike.
+/// A word of `--once`: `token`, or a profile's name; both have the same syntax.
 pub(crate) type Word = ProfileName;
 
 fn word(text: &str) -> Result<Word, rolecall_protocol::InvalidName> {

@@ -1,7 +1,7 @@
-//! The configuration in force, and how it is replaced.
+//! The active configuration and its reload.
 //!
-//! A valid change replaces the configuration whole; an invalid one changes nothing but the problem that `status` shows.
-//! Whoever follows it watches folders, not the file: editors replace files rather than write them.
+//! A valid file replaces the configuration as a whole; an invalid one changes only the problem that `status` shows. A watch
+//! has to watch folders and not the file: editors replace a file rather than write it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,63 +13,63 @@ use rolecall_core::clock::Clock;
 use rolecall_core::config::file::Digest;
 use rolecall_core::config::{Config, ConfigError, file};
 
-/// What is in force, and since when.
+/// The active configuration, and since when it is active.
 #[derive(Debug)]
 pub struct ActiveConfig<T> {
-    /// What was made of the last good configuration.
-    pub made: Arc<T>,
-    /// When it was read; `None` where none has been good yet.
+    /// What was prepared from the last valid configuration.
+    pub value: Arc<T>,
+    /// When it was read; `None` if no file has been valid yet.
     pub loaded: Option<SystemTime>,
-    /// Why the file as it is now is not in force, and since when.
+    /// The error of the present file, and since when.
     pub problem: Option<(ConfigError, SystemTime)>,
 }
 
-/// What a look at the file came to.
+/// The result of a reload.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reload<T> {
-    /// Nothing is new.
+    /// Nothing changed.
     Same,
-    /// The configuration in force is the same, but what is wrong with the file is not.
+    /// The active configuration is unchanged, but the file's error is not.
     Problem,
-    /// Another configuration is in force; this is what was before.
+    /// The configuration changed; this was the one before.
     Changed(Arc<T>),
 }
 
-/// The configuration as everybody shares it: what `prepare` makes of it, once, rather than what is written.
+/// The shared configuration. Callers get what `prepare` makes of it, once for each change.
 pub struct ConfigStore<T> {
     path: PathBuf,
     clock: Clock,
     prepare: Box<dyn Fn(&Config) -> T + Send + Sync>,
     current: ArcSwap<ActiveConfig<T>>,
-    /// What was read last. Locked for the whole reload, so that an older read never replaces a newer one.
+    /// The digest of the file that was read last. Locked during a reload, so that an older read never replaces a newer one.
     seen: Mutex<Option<Digest>>,
 }
 
 impl<T: PartialEq> ConfigStore<T> {
-    /// Reads the file for the first time. An invalid one is an empty configuration with a problem, so that the daemon
-    /// can say what is wrong rather than not start.
+    /// Reads the file. An invalid one counts as an empty configuration with a problem, so that the daemon starts and can
+    /// report the error.
     #[must_use]
     pub fn open(path: PathBuf, clock: Clock, prepare: impl Fn(&Config) -> T + Send + Sync + 'static) -> Self {
         let now = clock.now();
         let seen = Mutex::new(file::digest(&path));
-        let (made, loaded, problem) = match file::load(&path) {
+        let (value, loaded, problem) = match file::load(&path) {
             Ok(config) => (prepare(&config), Some(now), None),
             Err(error) => (prepare(&Config::default()), None, Some((error, now))),
         };
         if let Some((error, _)) = &problem {
-            tracing::error!(%error, "Configuration refused; no profile is served until it is mended");
+            tracing::error!(%error, "configuration rejected, no profile is served");
         }
-        let current = ArcSwap::from_pointee(ActiveConfig { made: Arc::new(made), loaded, problem });
+        let current = ArcSwap::from_pointee(ActiveConfig { value: Arc::new(value), loaded, problem });
         Self { path, clock, prepare: Box::new(prepare), current, seen }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file's folder and, where the file is a symbolic link, the folder of what it leads to: for whoever follows it.
+    /// Returns the folders to watch: that of the file and, if it is a symbolic link, that of its target.
     #[must_use]
     pub fn folders(&self) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = self.path.parent().map(Path::to_owned).into_iter().collect();
@@ -78,13 +78,19 @@ impl<T: PartialEq> ConfigStore<T> {
         folders
     }
 
-    /// What is in force now.
+    /// Returns the active configuration with its problem.
     #[must_use]
     pub fn current(&self) -> Arc<ActiveConfig<T>> {
         self.current.load_full()
     }
 
-    /// Reads the file again, if it says something new, and puts it in force if it is valid.
+    /// Returns the active configuration.
+    #[must_use]
+    pub fn active(&self) -> Arc<T> {
+        Arc::clone(&self.current.load().value)
+    }
+
+    /// Reads the file if its content has changed, and activates it if it is valid.
     pub fn reload(&self) -> Reload<T> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = file::digest(&self.path);
@@ -93,9 +99,9 @@ impl<T: PartialEq> ConfigStore<T> {
         }
         *seen = digest;
         let old = self.current();
-        // Nobody empties a configuration to have none: an editor is at work, or somebody is about to be sorry (row 90).
+        // An empty or missing file is an editor at work, or a mistake: the last configuration stays active (row 90).
         if let Some(gone) =
-            file::missing_or_empty(&self.path).filter(|_| *old.made != (self.prepare)(&Config::default()))
+            file::missing_or_empty(&self.path).filter(|_| *old.value != (self.prepare)(&Config::default()))
         {
             return self.refuse(&old, gone);
         }
@@ -106,15 +112,15 @@ impl<T: PartialEq> ConfigStore<T> {
     }
 
     fn accept(&self, old: &ActiveConfig<T>, config: &Config) -> Reload<T> {
-        let made = (self.prepare)(config);
-        let is_same = made == *old.made;
+        let value = (self.prepare)(config);
+        let is_same = value == *old.value;
         if is_same && old.problem.is_none() {
             return Reload::Same;
         }
-        tracing::info!(profiles = config.profiles.len(), "Configuration read");
-        let before = Arc::clone(&old.made);
-        let made = if is_same { Arc::clone(&before) } else { Arc::new(made) };
-        self.current.store(Arc::new(ActiveConfig { made, loaded: Some(self.clock.now()), problem: None }));
+        tracing::info!(profiles = config.profiles.len(), "configuration loaded");
+        let before = Arc::clone(&old.value);
+        let value = if is_same { Arc::clone(&before) } else { Arc::new(value) };
+        self.current.store(Arc::new(ActiveConfig { value, loaded: Some(self.clock.now()), problem: None }));
         if is_same { Reload::Problem } else { Reload::Changed(before) }
     }
 
@@ -122,9 +128,9 @@ impl<T: PartialEq> ConfigStore<T> {
         if old.problem.as_ref().is_some_and(|(known, _)| *known == error) {
             return Reload::Same;
         }
-        tracing::error!(%error, "Configuration refused; the last good one stays in force");
-        let (made, loaded) = (Arc::clone(&old.made), old.loaded);
-        self.current.store(Arc::new(ActiveConfig { made, loaded, problem: Some((error, self.clock.now())) }));
+        tracing::error!(%error, "configuration rejected, the last valid one stays active");
+        let (value, loaded) = (Arc::clone(&old.value), old.loaded);
+        self.current.store(Arc::new(ActiveConfig { value, loaded, problem: Some((error, self.clock.now())) }));
         Reload::Problem
     }
 }
@@ -155,23 +161,24 @@ mod tests {
         ConfigStore::open(path.to_owned(), Clock::machine(), names)
     }
 
+    /// Fault matrix row 90.
     #[test]
-    fn row_90_a_broken_file_leaves_the_last_good_one_in_force() {
+    fn broken_file_keeps_last_valid_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         write(&path, ONE);
         let store = store(&path);
-        let good = Arc::clone(&store.current().made);
+        let good = Arc::clone(&store.current().value);
         for broken in ["[sources", "[sources.work]\n", "x = 1\n"] {
             write(&path, broken);
             assert_eq!(store.reload(), Reload::Problem);
-            assert!(Arc::ptr_eq(&store.current().made, &good));
+            assert!(Arc::ptr_eq(&store.current().value, &good));
             let first = store.current().problem.clone().unwrap();
             assert_eq!(store.reload(), Reload::Same);
-            assert_eq!(store.current().problem.clone().unwrap(), first, "the same problem started_at once");
+            assert_eq!(store.current().problem.clone().unwrap(), first, "the same problem keeps its beginning");
         }
         write(&path, ONE);
-        assert_eq!(store.reload(), Reload::Problem, "mended, but as before");
+        assert_eq!(store.reload(), Reload::Problem, "fixed, and as before");
         assert!(store.current().problem.is_none());
         write(&path, "");
         assert_eq!(store.reload(), Reload::Problem);
@@ -179,14 +186,14 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(store.reload(), Reload::Problem);
         assert!(store.current().problem.clone().unwrap().0.message.contains("is gone"));
-        assert!(Arc::ptr_eq(&store.current().made, &good));
+        assert!(Arc::ptr_eq(&store.current().value, &good));
         write(&path, "# nothing any more\n");
         assert_eq!(store.reload(), Reload::Changed(good));
-        assert!(store.current().made.is_empty());
+        assert!(store.current().value.is_empty());
     }
 
     #[tokio::test]
-    async fn a_change_is_seen_however_it_is_written() {
+    async fn file_change_is_seen_for_each_way_of_writing() {
         let folder = tempfile::tempdir().unwrap();
         let real = folder.path().join("dotfiles");
         fs::create_dir(&real).unwrap();
@@ -200,10 +207,10 @@ mod tests {
         let stop = CancellationToken::new();
         let (seen, mut see) = mpsc::unbounded_channel();
         // The watch has to be in place before the file changes.
-        let (tell, mut told) = mpsc::channel(1);
-        let watcher = watch::watch(&store.folders(), tell).unwrap();
+        let (sender, mut changes) = mpsc::channel(1);
+        let watcher = watch::watch(&store.folders(), sender).unwrap();
         write(&real.join("config.toml"), ONE);
-        told.recv().await.unwrap();
+        changes.recv().await.unwrap();
         drop(watcher);
         assert!(matches!(store.reload(), Reload::Changed(_)));
 
@@ -219,7 +226,7 @@ mod tests {
         write(&new, &ONE.replace("work", "other"));
         fs::rename(&new, &path).unwrap();
         tokio::time::timeout(Duration::from_secs(10), see.recv()).await.unwrap().unwrap();
-        assert_eq!(*store.current().made, ["other"]);
+        assert_eq!(*store.current().value, ["other"]);
         stop.cancel();
         following.await.unwrap();
     }

@@ -1,8 +1,8 @@
-//! Restarting without a loss: the process runs its program anew, as the file is by then, and hands it what must not be
-//! lost: the listener with every connection that waits in it, the lock, and the state in a sealed piece of memory (B14).
+//! Restart without loss (B14): the process executes its program again, which may be a newer file, and passes on the listener with
+//! the connections that wait in it, the lock, and the state in sealed memory.
 //!
-//! Nothing touches a disk or the environment. File descriptors stay open over the exec, and one hidden argument, the
-//! [`FdArgs`], says which they are.
+//! Nothing is written to a disk or the environment. The file descriptors stay open over the exec, and one hidden argument, the
+//! [`FdArgs`], has their numbers.
 
 mod fd_args;
 #[cfg(target_os = "linux")]
@@ -12,7 +12,7 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 #[cfg(not(target_os = "linux"))]
-use elsewhere as system;
+use unsupported as system;
 
 use std::ffi::OsString;
 use std::io;
@@ -26,82 +26,82 @@ use tokio::io::AsyncReadExt;
 
 pub use fd_args::{FdArgs, InvalidFdArgs};
 
-/// The argument that carries the [`FdArgs`].
-pub const FLAG: &str = "--handover";
-/// What a rolecalld says first to `--version`.
-const NAME: &[u8] = b"rolecalld ";
-/// How long it may take to say so.
-const VERSION: Duration = Duration::from_secs(2);
-/// And how much of what it says is read, in bytes.
-const MOST: u64 = 256;
+/// The option that has the [`FdArgs`].
+pub const HANDOVER_OPTION: &str = "--handover";
+/// How the output of `rolecalld --version` begins.
+const VERSION_PREFIX: &[u8] = b"rolecalld ";
+/// How long `rolecalld --version` may take.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many bytes of its output are read.
+const MAX_VERSION_BYTES: u64 = 256;
 
-/// The program that this process runs: as it was started, not as it is, so that a file that was replaced is found.
+/// The program of this process, by the path it was started with, so that a restart runs a file that replaced it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     path: PathBuf,
-    /// What it is called first, then its arguments, without a fd_args.
+    /// The program's name and its arguments, without [`FdArgs`].
     arguments: Vec<OsString>,
 }
 
-/// What one run of the program leaves to the next.
+/// What one run of the program passes to the next.
 #[derive(Debug)]
 pub struct HandoverState {
-    /// How often the process has run its program anew, the next time included.
+    /// How often the process has restarted, including the next time.
     pub restarts: u32,
-    /// Listens.
+    /// The listener.
     pub listener: OwnedFd,
-    /// Is locked.
+    /// The locked file.
     pub lock: OwnedFd,
-    /// Holds the state, sealed.
+    /// The snapshot, in sealed memory.
     pub state: OwnedFd,
-    /// The device and inode of the socket's name; `None` where a service manager owns it.
+    /// The device and inode of the socket; `None` if a service manager owns its path.
     pub name: Option<(u64, u64)>,
 }
 
-/// Why a program is not one to become.
+/// Why a restart with this program is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramCheckError {
-    /// It cannot be started.
+    /// The program cannot be started.
     #[error("{} cannot be started ({cause})", path.display())]
     Start {
         /// The program.
         path: PathBuf,
-        /// The system's word.
+        /// The system's error.
         cause: io::Error,
     },
-    /// It says nothing.
-    #[error("{} has not told its version within {} s", .0.display(), VERSION.as_secs())]
+    /// `--version` exceeded its timeout.
+    #[error("{} did not report its version within {} s", .0.display(), VERSION_TIMEOUT.as_secs())]
     Slow(PathBuf),
-    /// It fails.
+    /// `--version` failed.
     #[error("{} does not run ({status})", path.display())]
     Failed {
         /// The program.
         path: PathBuf,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
     },
-    /// It is something else.
+    /// The program is not rolecalld.
     #[error("{} is not rolecalld", .0.display())]
-    Stranger(PathBuf),
+    NotRolecalld(PathBuf),
 }
 
-/// Why a state cannot be passed on, or is not one that was.
+/// Why a state cannot be sealed or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// It is too large.
+    /// The state is too large.
     #[error("it has {0} bytes")]
     Large(u64),
-    /// Somebody could have changed it, or still could.
+    /// The memory is not sealed, so another process could have changed it.
     #[error("it is not sealed")]
     Open,
-    /// The system refused a step.
+    /// A system call failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl Program {
-    /// The program of this process, by the path and the arguments it was started with. `None` where a process cannot
-    /// hand itself over. Call it before anything changes the folder: the path may be a relative one.
+    /// Returns the program of this process, or `None` on systems without a handover. Call it before the working directory changes:
+    /// the path may be relative.
     #[must_use]
     pub fn of_this_process() -> Option<Self> {
         Some(Self::new(system::path()?, std::env::args_os()))
@@ -111,8 +111,8 @@ impl Program {
         let mut kept = Vec::new();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
-            if argument == FLAG {
-                arguments.next(); // of the handover that brought us here
+            if argument == HANDOVER_OPTION {
+                arguments.next(); // the value, from the last restart
             } else {
                 kept.push(argument);
             }
@@ -120,63 +120,65 @@ impl Program {
         Self { path, arguments: kept }
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes sure, before anything is given up, that the program runs, is a rolecalld, and knows every argument that it
-    /// would get: one of before may not know what a handover is.
+    /// Checks before a restart that the program runs, is rolecalld, and knows each argument that it would get: an older version may
+    /// not know the handover.
     pub async fn check(&self) -> Result<(), ProgramCheckError> {
         let cannot_start = |cause| ProgramCheckError::Start { path: self.path.clone(), cause };
         let mut command = tokio::process::Command::new(&self.path);
-        command.args(self.with(&FdArgs::EXAMPLE).into_iter().skip(1)).arg("--version");
+        command.args(self.arguments_with(&FdArgs::EXAMPLE).into_iter().skip(1)).arg("--version");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let run = async {
             let mut child = command.spawn().map_err(cannot_start)?;
-            let mut said = Vec::new();
+            let mut output = Vec::new();
             if let Some(stdout) = child.stdout.take() {
-                stdout.take(MOST).read_to_end(&mut said).await.map_err(cannot_start)?;
+                stdout.take(MAX_VERSION_BYTES).read_to_end(&mut output).await.map_err(cannot_start)?;
             }
             match child.wait().await.map_err(cannot_start)? {
                 status if !status.success() => Err(ProgramCheckError::Failed { path: self.path.clone(), status }),
-                _ if !said.starts_with(NAME) => Err(ProgramCheckError::Stranger(self.path.clone())),
+                _ if !output.starts_with(VERSION_PREFIX) => Err(ProgramCheckError::NotRolecalld(self.path.clone())),
                 _ => Ok(()),
             }
         };
-        tokio::time::timeout(VERSION, run).await.unwrap_or_else(|_| Err(ProgramCheckError::Slow(self.path.clone())))
+        tokio::time::timeout(VERSION_TIMEOUT, run)
+            .await
+            .unwrap_or_else(|_| Err(ProgramCheckError::Slow(self.path.clone())))
     }
 
-    /// Becomes that program. Returns only if that fails, and then nothing has changed.
+    /// Replaces this process by the program. Returns only if that fails, and then nothing has changed.
     pub fn replace_this(&self, state: &HandoverState) -> io::Error {
-        match system::exec(&self.path, &self.with(&FdArgs::of(state)), state) {
+        match system::exec(&self.path, &self.arguments_with(&FdArgs::of(state)), state) {
             Ok(never) => match never {},
             Err(error) => error,
         }
     }
 
-    /// The arguments of a run that takes over.
-    fn with(&self, fd_args: &FdArgs) -> Vec<OsString> {
-        self.arguments.iter().cloned().chain([FLAG.into(), fd_args.to_string().into()]).collect()
+    /// Returns the arguments of the next run.
+    fn arguments_with(&self, fd_args: &FdArgs) -> Vec<OsString> {
+        self.arguments.iter().cloned().chain([HANDOVER_OPTION.into(), fd_args.to_string().into()]).collect()
     }
 }
 
 impl ProgramCheckError {
-    /// The error as the wire says it.
+    /// Returns the error for the protocol.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
-        ErrorBody::new(ErrorCode::RestartRefused, format!("the agent goes on as it is, since {self}"))
-            .hint("Install rolecalld there again; or stop the agent, which gives its sessions up: rolecall agent stop")
+        ErrorBody::new(ErrorCode::RestartRefused, format!("the agent was not restarted: {self}"))
+            .hint("Reinstall rolecalld, or stop the agent, which drops its sessions: rolecall agent stop")
     }
 }
 
-/// Puts a state where the next run finds it: memory of its own, which nobody can change any more, we neither.
+/// Stores a state in sealed memory for the next run. No process can change it, this one included.
 pub fn seal(state: &Secret<Vec<u8>>) -> Result<OwnedFd, StateError> {
     system::seal(state)
 }
 
-/// Reads what [`seal`] has put there.
+/// Reads a state that [`seal`] stored.
 pub fn unseal(state: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
     system::unseal(state)
 }

@@ -1,4 +1,4 @@
-//! What the process does to itself before anything else (M1, E1, F3). The only module with `unsafe`.
+//! Hardening of the process before anything else (M1, E1, F3). The only module with `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -8,89 +8,87 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
-/// Why the process is not safe to put secrets into.
+/// Why the process must not hold secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum HardenError {
     /// A core dump could hold credentials.
-    #[error("core dumps cannot be turned off: {0}")]
+    #[error("cannot disable core dumps: {0}")]
     Core(Errno),
     /// A debugger of the same user could read credentials.
-    #[error("reading of the process's memory cannot be turned off: {0}")]
+    #[error("cannot protect the process's memory: {0}")]
     Dumpable(Errno),
 }
 
-/// Closes the process: files for the user alone, no core dump, no debugger, none of the shell's `AWS_*` but those that
-/// say where AWS's files are, and a container's credentials.
+/// Hardens the process: private files, no core dump, no debugger. Removes the shell's `AWS_*` variables except those that name
+/// AWS's files or a container's credentials.
 ///
 /// # Safety
 ///
 /// Call it before any thread is started: it changes the environment.
-pub unsafe fn close() -> Result<(), HardenError> {
+pub unsafe fn harden_process() -> Result<(), HardenError> {
     umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    // One byte rather than none: a core pattern that is a pipe ignores a limit of zero. Where zero is all that is
-    // allowed, it cannot be raised.
-    let most = getrlimit(Resource::Core).maximum.map_or(1, |most| most.min(1));
-    setrlimit(Resource::Core, Rlimit { current: Some(most), maximum: Some(most) }).map_err(HardenError::Core)?;
-    raise_files();
-    share_the_heap();
+    // One byte and not zero: a core pattern that is a pipe ignores a limit of zero. A maximum of zero cannot be raised.
+    let limit = getrlimit(Resource::Core).maximum.map_or(1, |maximum| maximum.min(1));
+    setrlimit(Resource::Core, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(HardenError::Core)?;
+    raise_file_limit();
+    use_one_heap();
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(HardenError::Dumpable)?;
-    #[allow(clippy::disallowed_methods)] // looks at names, to remove some
+    #[allow(clippy::disallowed_methods)] // removes variables by name
     let found = std::env::vars_os();
-    for name in strangers(found.filter_map(|(name, _)| name.into_string().ok())) {
+    for name in foreign_variables(found.filter_map(|(name, _)| name.into_string().ok())) {
         // SAFETY: the caller promises that there is no other thread.
         unsafe { std::env::remove_var(name) };
     }
     Ok(())
 }
 
-/// Takes a file descriptor that the program before this one has left open for it. Children do not get it any more.
+/// Takes ownership of an inherited file descriptor, and closes it for children.
 ///
-/// Everything that this program opens closes itself at an exec, so what does not was inherited and has no owner yet. Once
-/// it is taken it does, so nothing is taken twice; the three standard ones belong to std.
+/// Every descriptor that this program opens is close-on-exec, so one that is not was inherited and has no owner yet. Taking it
+/// makes it close-on-exec, so no descriptor is taken twice. The three standard ones belong to std.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     if number <= 2 {
         return Err(Errno::BADF.into());
     }
-    // SAFETY: the number is lent to two calls that do no more than look at, and set, a flag of it; the first finds out
-    // whether it leads anywhere.
-    let lent = unsafe { BorrowedFd::borrow_raw(number) };
-    if fcntl_getfd(lent)?.contains(FdFlags::CLOEXEC) {
+    // SAFETY: the descriptor is borrowed for two calls that read and set one of its flags; the first checks that it is open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    if fcntl_getfd(borrowed)?.contains(FdFlags::CLOEXEC) {
         return Err(Errno::BADF.into());
     }
-    fcntl_setfd(lent, FdFlags::CLOEXEC)?;
-    // SAFETY: it is open, and nobody owns it: see above.
+    fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
+    // SAFETY: it is open and has no owner, see above.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// One heap for all threads: glibc would give each its own, and each keeps what it once needed. A handful of threads that
-/// mostly wait do not get in each other's way.
-fn share_the_heap() {
+/// Makes all threads share one heap: glibc gives each thread its own, which keeps freed memory. The few threads here mostly wait
+/// and do not contend.
+fn use_one_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt(3) takes two numbers; this is before any other thread, as the caller promises.
+    // SAFETY: mallopt(3) takes two numbers, and the caller promises that there is no other thread.
     unsafe {
         nix::libc::mallopt(nix::libc::M_ARENA_MAX, 1);
     }
 }
 
-/// Hundreds of kubectl may call at once. Where the limit cannot be raised, the server takes fewer.
-fn raise_files() {
-    /// Enough for every connection that the server takes; more would only slow down children that close them all.
-    const ENOUGH: u64 = 4096;
+/// Raises the limit of open files for hundreds of concurrent clients. If that fails, the server accepts fewer.
+fn raise_file_limit() {
+    /// Enough for every connection of the server. A higher limit slows down children that close all descriptors.
+    const FILE_LIMIT: u64 = 4096;
     let files = getrlimit(Resource::Nofile);
-    let most = files.maximum.unwrap_or(ENOUGH).min(ENOUGH);
-    if files.current.is_some_and(|current| current < most) {
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..files });
+    let limit = files.maximum.unwrap_or(FILE_LIMIT).min(FILE_LIMIT);
+    if files.current.is_some_and(|current| current < limit) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(limit), ..files });
     }
 }
 
-/// The variables of the shell that would decide who the user is or where AWS is.
-fn strangers(names: impl Iterator<Item = String>) -> Vec<String> {
+/// Returns the variables that would choose the identity or AWS's endpoints.
+fn foreign_variables(names: impl Iterator<Item = String>) -> Vec<String> {
     let kept = [
         "AWS_CONFIG_FILE",
         "AWS_SHARED_CREDENTIALS_FILE",
-        // Where a container's own credentials are: for AWS profiles that name them (credential_source).
+        // A container's own credentials, for AWS profiles with credential_source.
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
@@ -105,23 +103,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_inherited_is_taken_once() {
+    fn inherited_descriptor_is_taken_once() {
         let open = std::fs::File::open("/dev/null").unwrap();
         assert!(inherited(open.as_raw_fd()).is_err(), "it has an owner");
         fcntl_setfd(&open, FdFlags::empty()).unwrap();
         let number = open.into_raw_fd();
         let taken = inherited(number).unwrap();
         assert!(fcntl_getfd(&taken).unwrap().contains(FdFlags::CLOEXEC));
-        assert!(inherited(number).is_err(), "it has an owner by now");
-        for nothing in [-1, 0, 1, 2, 1 << 20] {
-            assert!(inherited(nothing).is_err(), "{nothing}");
+        assert!(inherited(number).is_err(), "it has an owner now");
+        for invalid in [-1, 0, 1, 2, 1 << 20] {
+            assert!(inherited(invalid).is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn the_shell_does_not_decide_who_the_user_is() {
+    fn aws_variables_of_the_shell_are_removed() {
         let names = ["HOME", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_ENDPOINT_URL_STS", "RUST_LOG"];
-        let gone = strangers(names.into_iter().map(ToOwned::to_owned));
-        assert_eq!(gone, ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL_STS", "RUST_LOG"]);
+        let removed = foreign_variables(names.into_iter().map(ToOwned::to_owned));
+        assert_eq!(removed, ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL_STS", "RUST_LOG"]);
     }
 }

@@ -1,8 +1,8 @@
 //! `rolecalld`: assumes EKS roles, keeps their sessions, and serves tokens over a Unix socket.
 //!
-//! The modules stand in the order in which data flows, and each uses only those above it; `ARCHITECTURE.md` beside
-//! this folder tells the story. `main` puts them together; everything else of the program is here, so that a test can
-//! run it in process with a clock of its own.
+//! The modules stand in the order of the data flow, and each uses only those above it; `ARCHITECTURE.md` beside
+//! this folder describes them. `main` starts the program; everything else is in this library, so that a test can run it in
+//! process with its own clock.
 
 pub mod harden;
 pub mod log;
@@ -21,6 +21,8 @@ pub mod renew;
 pub mod pin;
 
 pub mod desktop_notifications;
+
+pub mod services;
 
 pub mod agent;
 pub mod handover;

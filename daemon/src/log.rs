@@ -1,4 +1,4 @@
-//! The daemon's log: to standard error, or to a file.
+//! The daemon's log, on standard error or in a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
@@ -10,25 +10,25 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// A log that grows past this is set aside, once, when the daemon starts.
-const LARGE: u64 = 4 * 1024 * 1024;
+/// A larger log file is renamed when the daemon starts.
+const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How much is logged.
+/// The log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Level {
-    /// What went wrong for good.
+    /// Failures that need the user.
     Error,
-    /// What went wrong.
+    /// Failures.
     Warn,
-    /// What happened.
+    /// Events.
     Info,
-    /// Why it happened.
+    /// Causes of events.
     Debug,
-    /// Everything of ours.
+    /// Everything in Rolecall's code.
     Trace,
 }
 
-/// Starts logging: to the file, or to standard error if there is none.
+/// Starts the log in the file, or on standard error without one.
 pub fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
     let registry = tracing_subscriber::registry().with(filter(level));
     if let Some(path) = file {
@@ -41,8 +41,7 @@ pub fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
     Ok(())
 }
 
-/// Our own words at the chosen level; the libraries' warnings alone, whatever the level: at `debug` they print requests
-/// and with them credentials (M3).
+/// Rolecall's events have the chosen level. Libraries log warnings only: at `debug` they print requests with credentials (M3).
 fn filter(level: Level) -> Targets {
     Targets::new()
         .with_default(LevelFilter::WARN)
@@ -54,7 +53,7 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
     }
-    if std::fs::metadata(path).is_ok_and(|found| found.len() > LARGE) {
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > MAX_LOG_BYTES) {
         std::fs::rename(path, path.with_extension("log.old"))?;
     }
     let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
@@ -62,7 +61,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 impl Level {
-    /// The level of that name, if there is one.
+    /// Returns the level of that name, if there is one.
     pub fn of_name(name: &str) -> Option<Self> {
         clap::ValueEnum::from_str(name, true).ok()
     }
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_libraries_stay_quiet_at_every_level() {
+    fn libraries_log_warnings_only() {
         let filter = filter(Level::Trace);
         assert!(filter.would_enable("rolecalld::agent", &tracing::Level::TRACE));
         for library in ["hyper", "aws_sdk_sts", "aws_smithy_runtime::client", "rustls"] {

@@ -1,4 +1,4 @@
-//! The daemon's start: close the process, read the command line, open the configuration, take the socket, say so, serve.
+//! The daemon's start: harden the process, parse the command line, then run the daemon or one command.
 
 mod args;
 mod once;
@@ -10,17 +10,17 @@ use clap::Parser;
 
 use args::Args;
 
-/// Wipes what is freed: the SDK, the HTTP client and TLS copy credentials around and forget to (row 48).
+/// Wipes freed memory: the SDK, the HTTP client and TLS make copies of credentials and do not wipe them (row 48).
 #[global_allocator]
 static HEAP: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
-    // SAFETY: nothing has started a thread yet.
+    // SAFETY: no thread has been started yet.
     #[allow(unsafe_code)] // its one caller
-    let closed = unsafe { rolecalld::harden::close() };
+    let hardened = unsafe { rolecalld::harden::harden_process() };
     let args = Args::parse();
-    if let Err(error) = closed {
-        return run::refuse(&args, &error.to_string());
+    if let Err(error) = hardened {
+        return run::fail_start(&args, &error.to_string());
     }
     match &args.once {
         Some(command) => once::run(&args, command),

@@ -1,31 +1,31 @@
-//! The pin: a kubeconfig that names another server or another CA than the profile was added with gets no token, so a
-//! forged kubeconfig cannot make an honest plugin hand a live token to a stranger's server (V6).
+//! The pin of a profile: a kubeconfig with another server or CA gets no token, so that a forged kubeconfig cannot make the plugin
+//! send a valid token to an attacker's server (V6).
 
 use rolecall_protocol::{ErrorBody, ErrorCode, ExecCluster, ProfileName, sanitize_for_terminal};
 
 use rolecall_aws::cluster::ca_sha256;
 use rolecall_core::config::Pin;
 
-/// Why kubectl gets no token.
+/// AutoLockReason a kubeconfig gets no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PinError {
-    /// Another host or port.
-    #[error("the kubeconfig sends the token to {named}, this profile was added with {pinned}")]
+    /// It has another host or port.
+    #[error("the kubeconfig names server {named}, but the profile was added with {pinned}")]
     Server {
-        /// What the kubeconfig says, made safe for a terminal.
+        /// The server in the kubeconfig, safe to print.
         named: String,
-        /// What it should say.
+        /// The server of the profile.
         pinned: String,
     },
-    /// Another CA bundle, or none.
-    #[error("the kubeconfig trusts another certificate authority than this profile was added with")]
+    /// It has another CA bundle, or none.
+    #[error("the kubeconfig trusts another certificate authority than the profile was added with")]
     Authority,
-    /// Anybody could be the server.
-    #[error("the kubeconfig says insecure-skip-tls-verify, so anybody could take the token")]
+    /// It accepts any server certificate.
+    #[error("the kubeconfig has insecure-skip-tls-verify, so any server could receive the token")]
     Insecure,
 }
 
-/// Compares what kubectl is about to talk to with what the profile was added with.
+/// Compares the cluster that kubectl is going to call with the profile's pin.
 pub fn check(pin: &Pin, cluster: &ExecCluster) -> Result<(), PinError> {
     if cluster.insecure_skip_tls_verify {
         return Err(PinError::Insecure);
@@ -41,7 +41,7 @@ pub fn check(pin: &Pin, cluster: &ExecCluster) -> Result<(), PinError> {
     }
 }
 
-/// Host and port of an https URL, in lower case.
+/// Returns host and port of an https URL, in lower case.
 fn host(url: &str) -> Option<String> {
     let rest = url.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case("https://")).and_then(|_| url.get(8..))?;
     let authority = rest.split(['/', '?', '#', '\\']).next()?.to_ascii_lowercase();
@@ -53,11 +53,11 @@ fn host(url: &str) -> Option<String> {
 }
 
 impl PinError {
-    /// The error as the wire says it.
+    /// Returns the error for the protocol.
     #[must_use]
     pub fn body(&self, name: &ProfileName) -> ErrorBody {
-        ErrorBody::new(ErrorCode::PinMismatch, format!("{self}; no token was given")).hint(format!(
-            "Write the context anew: rolecall kubeconfig {name} (and with --repin if the cluster was really made anew)"
+        ErrorBody::new(ErrorCode::PinMismatch, format!("{self}; no token was issued")).hint(format!(
+            "Update the kubeconfig: rolecall kubeconfig {name} (with --repin if the cluster was recreated)"
         ))
     }
 }
@@ -68,7 +68,7 @@ mod tests {
 
     const CA: &str = "Q0E=";
 
-    fn asked(server: &str, ca: Option<&str>, insecure: bool) -> Result<(), PinError> {
+    fn check_cluster(server: &str, ca: Option<&str>, insecure: bool) -> Result<(), PinError> {
         let pin = Pin { server: "https://abc.eks.amazonaws.com".to_owned(), ca_sha256: ca_sha256(CA) };
         check(
             &pin,
@@ -80,12 +80,13 @@ mod tests {
         )
     }
 
+    /// Fault matrix row 40.
     #[test]
-    fn row_40_another_server_gets_no_token() {
+    fn other_server_gets_no_token() {
         for same in
             ["https://abc.eks.amazonaws.com", "https://ABC.eks.amazonaws.com/", "HTTPS://abc.eks.amazonaws.com:443/x"]
         {
-            assert_eq!(asked(same, Some(CA), false), Ok(()), "{same}");
+            assert_eq!(check_cluster(same, Some(CA), false), Ok(()), "{same}");
         }
         for other in [
             "",
@@ -96,16 +97,17 @@ mod tests {
             "https://evil.com\\@abc.eks.amazonaws.com",
             "https://",
         ] {
-            assert!(matches!(asked(other, Some(CA), false), Err(PinError::Server { .. })), "{other}");
+            assert!(matches!(check_cluster(other, Some(CA), false), Err(PinError::Server { .. })), "{other}");
         }
     }
 
+    /// Fault matrix row 41.
     #[test]
-    fn row_41_another_authority_gets_no_token() {
+    fn other_certificate_authority_gets_no_token() {
         let server = "https://abc.eks.amazonaws.com";
-        assert_eq!(asked(server, Some("Q0I="), false), Err(PinError::Authority));
-        assert_eq!(asked(server, None, false), Err(PinError::Authority));
-        assert_eq!(asked(server, Some("not base64"), false), Err(PinError::Authority));
-        assert_eq!(asked(server, Some(CA), true), Err(PinError::Insecure));
+        assert_eq!(check_cluster(server, Some("Q0I="), false), Err(PinError::Authority));
+        assert_eq!(check_cluster(server, None, false), Err(PinError::Authority));
+        assert_eq!(check_cluster(server, Some("not base64"), false), Err(PinError::Authority));
+        assert_eq!(check_cluster(server, Some(CA), true), Err(PinError::Insecure));
     }
 }

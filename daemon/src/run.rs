@@ -1,4 +1,4 @@
-//! The daemon proper, from the first file to the last connection.
+//! The daemon's life: start, serve, restart or stop.
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,13 +11,14 @@ use rolecall_aws::client::{Aws, AwsFiles};
 use rolecall_core::clock::Clock;
 use rolecall_core::profile::LocalUser;
 use rolecall_protocol::{StartupLine, location, sanitize_for_terminal};
-use rolecalld::agent::{About, Agent};
+use rolecalld::agent::Agent;
 use rolecalld::desktop_notifications::Notifier;
 use rolecalld::handover::{self, FdArgs, HandoverState, Program};
 use rolecalld::log::{self, Level};
-use rolecalld::server::socket::{self, Bound, Claim, SocketError};
-use rolecalld::server::socket_watch::guard;
-use rolecalld::server::{Context, Ending, LINGER, Restart, Server};
+use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
+use rolecalld::server::socket_watch::socket_watch;
+use rolecalld::server::{Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
+use rolecalld::services::status::About;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 
-/// More would only wait for each other: signing is microseconds, and the rest is waiting for AWS.
-const WORKERS: usize = 2;
+/// Threads of the runtime. Signing takes microseconds and the rest waits for AWS, so more would be idle.
+const WORKER_THREADS: usize = 2;
 
-/// Runs until it is told to stop.
+/// Runs the daemon until it stops.
 pub(crate) fn run(args: &Args) -> ExitCode {
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,23 +37,23 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             announce(&StartupLine::AlreadyRunning);
             ExitCode::SUCCESS
         }
-        Err(error) => refuse(args, &format!("{error:#}")),
+        Err(error) => fail_start(args, &format!("{error:#}")),
     }
 }
 
-/// Tells whoever started us, in the one line it reads, why there is no daemon.
-pub(crate) fn refuse(args: &Args, error: &str) -> ExitCode {
+/// Reports why the daemon does not start, in the one line that its parent reads.
+pub(crate) fn fail_start(args: &Args, error: &str) -> ExitCode {
     let error = sanitize_for_terminal(error);
     if args.detached {
         announce(&StartupLine::Failed(error));
     } else {
-        complain(&format!("rolecalld: {error}"));
+        print_error(&format!("rolecalld: {error}"));
     }
     ExitCode::FAILURE
 }
 
-/// The agent, its configuration read.
-pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
+/// Creates the agent with the configuration of the command line.
+pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
     let path = match &args.config {
         Some(path) => std::path::absolute(path)?,
         None => location::config()?,
@@ -60,10 +61,10 @@ pub(crate) fn agent(args: &Args, about: About) -> anyhow::Result<Arc<Agent>> {
     let (config, credentials) = location::aws_files()?;
     let clock = Clock::machine();
     let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_folder()? }, clock);
-    let agent = Agent::new(path, aws, person(), about);
+    let agent = Agent::new(path, aws, local_user(), about);
     match location::state_folder() {
-        Ok(folder) => agent.keep_lock_in(folder.join("lock.json")),
-        Err(error) => tracing::warn!(%error, "Whether the agent is locked does not outlast it"),
+        Ok(folder) => agent.lock.open(folder.join("lock.json")),
+        Err(error) => tracing::warn!(%error, "no state folder, lock is not kept over a stop"),
     }
     Ok(agent)
 }
@@ -72,48 +73,48 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// What it takes to run the program anew.
-struct Again {
+/// What a restart of the process needs.
+struct RestartInfo {
     program: Option<Arc<Program>>,
     restarts: u32,
 }
 
 fn start(args: &Args) -> anyhow::Result<()> {
-    // First of all, so that nothing else is left open over another exec, or to a child.
+    // First, so that no other descriptor takes these numbers and none is inherited by a child.
     let (bound, state, restarts) = match args.handover.as_ref().map(FdArgs::take).transpose()? {
         Some(state) => inherit(args, state)?,
         None => (bind(args)?, None, 0),
     };
     let program = Program::of_this_process().map(Arc::new);
     if args.detached {
-        // Fails only where we lead a session already, which is as good.
+        // Fails only if this process leads a session already.
         let _ = rustix::process::setsid();
     }
-    // Only the one that serves logs, so that the file has one writer. Without a log there are still tokens (F4).
+    // Only the daemon that serves writes the log, so that the file has one writer. Tokens work without a log (F4).
     let level =
         args.log_level.or_else(|| location::log_level().as_deref().and_then(Level::of_name)).unwrap_or(Level::Info);
     let log = args.log_file.as_deref().filter(|path| log::start(level, Some(path)).is_ok());
     if log.is_none() {
         log::start(level, None)?;
     }
-    let agent = agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
-    make_config_folder(agent.config_path().parent().map(Into::into));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    runtime.block_on(live(bound, agent, state, Again { program, restarts }))?;
-    // Whoever still waits for AWS has been answered; nothing that runs now matters.
+    let agent = create_agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
+    create_config_folder(agent.config.path().parent().map(Into::into));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
+    runtime.block_on(run_daemon(bound, agent, state, RestartInfo { program, restarts }))?;
+    // All requests are done, so tasks that still wait for AWS have no client.
     runtime.shutdown_background();
     Ok(())
 }
 
-fn bind(args: &Args) -> anyhow::Result<Bound> {
+fn bind(args: &Args) -> anyhow::Result<BoundSocket> {
     match socket::activated()? {
         Some(bound) => Ok(bound),
         None => Ok(socket::bind(&own_socket(args)?)?),
     }
 }
 
-/// Goes on where the program before this one was. What it left is looked at as if a stranger had left it.
-fn inherit(args: &Args, state: HandoverState) -> anyhow::Result<(Bound, Option<OwnedFd>, u32)> {
+/// Continues where the process before the restart was. Its descriptors are checked as untrusted input.
+fn inherit(args: &Args, state: HandoverState) -> anyhow::Result<(BoundSocket, Option<OwnedFd>, u32)> {
     let HandoverState { restarts, listener, lock, state, name } = state;
     let bound = match name {
         Some(identity) => socket::inherited(listener, lock, Some((&own_socket(args)?, identity)))?,
@@ -122,7 +123,7 @@ fn inherit(args: &Args, state: HandoverState) -> anyhow::Result<(Bound, Option<O
     Ok((bound, Some(state), restarts))
 }
 
-/// Where it listens unless a service manager does.
+/// Returns the path to listen at, unless a service manager listens.
 fn own_socket(args: &Args) -> anyhow::Result<PathBuf> {
     Ok(match &args.socket {
         Some(path) => std::path::absolute(path)?,
@@ -130,14 +131,19 @@ fn own_socket(args: &Args) -> anyhow::Result<PathBuf> {
     })
 }
 
-async fn live(bound: Bound, agent: Arc<Agent>, state: Option<OwnedFd>, again: Again) -> anyhow::Result<()> {
-    let Bound { listener, claim, .. } = bound;
+async fn run_daemon(
+    bound: BoundSocket,
+    agent: Arc<Agent>,
+    state: Option<OwnedFd>,
+    restart_info: RestartInfo,
+) -> anyhow::Result<()> {
+    let BoundSocket { listener, claim, .. } = bound;
     let listener = UnixListener::from_std(listener)?;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    agent.keep_warm(stop.clone());
+    agent.renewal.start(stop.clone());
     if let Some(state) = state {
-        take_over(&agent, state);
+        restore_snapshot(&agent, state);
     }
     let following = {
         let (agent, stop) = (Arc::clone(&agent), stop.clone());
@@ -145,52 +151,64 @@ async fn live(bound: Bound, agent: Arc<Agent>, state: Option<OwnedFd>, again: Ag
     };
     {
         let (agent, stop, notifier) = (Arc::clone(&agent), stop.clone(), Notifier::default());
-        tokio::spawn(async move { agent.warn(stop, |notification| notifier.show(notification)).await });
+        tokio::spawn(async move { agent.login_expiry.notify(stop, |notification| notifier.show(notification)).await });
     }
     if let Some(name) = claim.name() {
-        tokio::spawn(guard(name, stop.clone()));
+        tokio::spawn(socket_watch(name, stop.clone()));
     }
     announce(&StartupLine::Ready);
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, pid = std::process::id(), restarts = again.restarts, "Serving");
-    serve(listener, &claim, &agent, &stop, &again).await;
-    drop(claim); // the name goes before the lock
+    tracing::info!(version, pid = std::process::id(), restarts = restart_info.restarts, "daemon started");
+    serve(listener, &claim, &agent, &stop, &restart_info).await;
+    drop(claim); // removes the path before the lock is released
     following.await?;
-    tracing::info!("Stopped");
+    tracing::info!("daemon stopped");
     Ok(())
 }
 
-/// Serves until `stop`. A restart leaves from here and does not come back, unless it fails.
-async fn serve(listener: UnixListener, claim: &Claim, agent: &Arc<Agent>, stop: &CancellationToken, again: &Again) {
+/// Serves until `stop`. A restart replaces this process and returns only if it fails.
+async fn serve(
+    listener: UnixListener,
+    claim: &SocketClaim,
+    agent: &Arc<Agent>,
+    stop: &CancellationToken,
+    restart_info: &RestartInfo,
+) {
     loop {
-        tell(NotifyState::Ready);
-        let asked = CancellationToken::new();
-        let restart = again.program.clone().map(|program| Restart { program, name: claim.name(), asked });
+        notify_service_manager(NotifyState::Ready);
+        let requested = CancellationToken::new();
+        let restart = restart_info.program.clone().map(|program| Restart { program, name: claim.name(), requested });
         let server = Server::new(Context::new(Arc::clone(agent), stop.clone(), restart));
-        if server.accept(&listener).await == Ending::Stop {
+        if server.accept(&listener).await == ServerEnd::Stop {
             drop(listener);
             return server.stop().await;
         }
-        tracing::info!("Restarting");
-        tell(NotifyState::Reloading);
-        server.finish(LINGER).await;
+        tracing::info!("daemon restarting");
+        notify_service_manager(NotifyState::Reloading);
+        server.finish(RESTART_TIMEOUT).await;
         if !stop.is_cancelled()
-            && let Some(program) = &again.program
+            && let Some(program) = &restart_info.program
         {
-            let error = hand_over(program, &listener, claim, agent, again.restarts);
-            tracing::error!(program = %program.path().display(), %error, "The restart failed; going on as before");
+            let error = hand_over(program, &listener, claim, agent, restart_info.restarts);
+            tracing::error!(program = %program.path().display(), %error, "restart failed, serving again");
         }
     }
 }
 
-/// Becomes the program. Returns only if that fails.
-fn hand_over(program: &Program, listener: &UnixListener, claim: &Claim, agent: &Agent, restarts: u32) -> anyhow::Error {
+/// Replaces this process by the program. Returns only if that fails.
+fn hand_over(
+    program: &Program,
+    listener: &UnixListener,
+    claim: &SocketClaim,
+    agent: &Agent,
+    restarts: u32,
+) -> anyhow::Error {
     let state = || -> anyhow::Result<HandoverState> {
-        if let Some(name) = agent.key_in_change() {
-            anyhow::bail!("the keys \"{name}\" are being changed");
+        if let Some(name) = agent.keys.key_in_change() {
+            anyhow::bail!("access key \"{name}\" is being changed");
         }
         let (lock, name) = claim.leave()?;
-        let state = handover::seal(&agent.keep()).context("the sessions cannot be passed on")?;
+        let state = handover::seal(&agent.snapshot.take()).context("cannot store the sessions")?;
         let listener = listener.as_fd().try_clone_to_owned()?;
         Ok(HandoverState { restarts: restarts.saturating_add(1), listener, lock, state, name })
     };
@@ -200,20 +218,20 @@ fn hand_over(program: &Program, listener: &UnixListener, claim: &Claim, agent: &
     }
 }
 
-/// Sessions that cannot be read are no reason not to serve: they are got anew.
-fn take_over(agent: &Agent, state: OwnedFd) {
-    let taken = handover::unseal(state).map_err(anyhow::Error::from);
-    let taken = taken.and_then(|state| Ok(agent.take_over(state.expose())?));
-    if let Err(error) = taken {
-        tracing::warn!(%error, "What the program before kept is dropped; sessions are got anew");
+/// Restores the sessions of the process before. If that fails, they are loaded again.
+fn restore_snapshot(agent: &Agent, state: OwnedFd) {
+    let unsealed = handover::unseal(state).map_err(anyhow::Error::from);
+    let restored = unsealed.and_then(|snapshot| Ok(agent.snapshot.restore(snapshot.expose())?));
+    if let Err(error) = restored {
+        tracing::warn!(%error, "snapshot dropped, sessions are loaded again");
     }
 }
 
-/// Tells the service manager, if there is one.
-fn tell(state: NotifyState<'_>) {
+/// Reports a state to the service manager, if there is one.
+fn notify_service_manager(state: NotifyState<'_>) {
     let mut states = vec![state];
     if matches!(states.as_slice(), [NotifyState::Reloading]) {
-        states.extend(NotifyState::monotonic_usec_now()); // it wants to know since when
+        states.extend(NotifyState::monotonic_usec_now()); // sd_notify(3) requires the time
     }
     drop(sd_notify::notify(&states));
 }
@@ -229,18 +247,18 @@ fn stop_on_signals(stop: &CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The folder has to exist for the watch; it is the client that fills it.
-fn make_config_folder(folder: Option<PathBuf>) {
+/// Creates the configuration folder, which the watch needs. The client writes its files.
+fn create_config_folder(folder: Option<PathBuf>) {
     use std::os::unix::fs::DirBuilderExt;
     if let Some(folder) = folder
         && let Err(error) = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&folder)
     {
-        tracing::warn!(folder = %folder.display(), %error, "The configuration folder cannot be made");
+        tracing::warn!(folder = %folder.display(), %error, "cannot create the configuration folder");
     }
 }
 
-/// Who runs this, for the names of sessions: as the system knows them, whatever a shell's `USER` says.
-fn person() -> LocalUser {
+/// Returns the user and the host for session names, from the system and not from the shell's `USER`.
+fn local_user() -> LocalUser {
     let uid = nix::unistd::Uid::effective();
     let user = match nix::unistd::User::from_uid(uid) {
         Ok(Some(user)) => user.name,
@@ -251,13 +269,13 @@ fn person() -> LocalUser {
     LocalUser { user, host: host.split('.').next().unwrap_or_default().to_owned() }
 }
 
-/// One line to whoever started us. Nobody may be there any more, and that is fine.
+/// Prints one line for the process that started the daemon, which may have ended.
 fn announce(line: &StartupLine) {
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
 }
 
-/// One line for a person.
-pub(crate) fn complain(line: &str) {
+/// Prints one line on standard error.
+pub(crate) fn print_error(line: &str) {
     drop(writeln!(std::io::stderr().lock(), "{line}"));
 }

@@ -30,7 +30,6 @@ use rolecall_aws::cluster::{self, ClusterError};
 use rolecall_aws::source::Login;
 use rolecall_aws::sts;
 use rolecall_aws::sts::StsError;
-use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
@@ -115,7 +114,7 @@ impl Sessions {
         let sender = load_events.clone();
         // Sending fails where nothing subscribes.
         let on_load_end = move |chain: &RoleChain| drop(sender.send(chain.clone()));
-        let cache = Cache::new(SharedTimeSource::new(aws.clock().clone()), on_load_end);
+        let cache = Cache::new(aws.clock().clone(), on_load_end);
         Self {
             sources: Sources::new(aws.clone(), keyring, session_name),
             aws,
@@ -142,7 +141,8 @@ impl Sessions {
         let cached = found.value.filter(|cached| {
             let is_current = self.is_current(cached);
             if !is_current {
-                let dropped = self.cache.invalidate(|key, value| key == chain && std::ptr::eq(value, &**cached));
+                let dropped =
+                    self.cache.invalidate(|key, value| key == chain && std::ptr::eq(value, Arc::as_ptr(cached)));
                 if dropped > 0 {
                     tracing::info!(
                         source = chain.source.describe(),
@@ -399,10 +399,10 @@ impl Sessions {
     ) -> BoxFuture<Result<Arc<CachedSession>, SessionFailure>> {
         let (sessions, chain) = (self.clone(), chain.clone());
         Box::pin(async move {
-            let (loader, target) = (sessions.clone(), chain.clone());
+            let (owner, target) = (sessions.clone(), chain.clone());
             let load_cancellation = sessions.load_cancellation().clone();
             let in_flight = sessions.cache.get_or_start(&chain, move || async move {
-                let loading = Box::pin(tokio::time::timeout(LOAD_TIMEOUT, loader.load(&target, freshness)));
+                let loading = Box::pin(tokio::time::timeout(LOAD_TIMEOUT, owner.load(&target, freshness)));
                 let loaded = match load_cancellation.run_until_cancelled(loading).await {
                     Some(loaded) => loaded.unwrap_or(Err(SessionError::Overdue)),
                     None => return Err(SessionError::Lost),

@@ -1,5 +1,5 @@
-//! What happens to the machine: its network changes, its clock is set, it wakes up. Nothing depends on hearing of it, since
-//! everything is tried again in time; but then it is tried at once (B10, B11).
+//! Events of the system: the network changes, the clock is set, the machine wakes up. After one, failed work is retried immediately
+//! (B10, B11); without them it is retried at its next time.
 
 use tokio_util::sync::CancellationToken;
 
@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 pub async fn follow(stop: CancellationToken, changed: impl Fn()) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = kernel::tell(&changed) => {}
+        () = kernel::watch(&changed) => {}
     }
 }
 
-/// Linux tells of both: rtnetlink(7) of links, addresses and routes; timerfd_create(2), TFD_TIMER_CANCEL_ON_SET, of a clock
-/// that was set, which waking up does too.
+/// Linux reports both: rtnetlink(7) changes of links, addresses and routes; timerfd_create(2) with TFD_TIMER_CANCEL_ON_SET a clock
+/// that is set, which a wake-up does too.
 #[cfg(target_os = "linux")]
 mod kernel {
     use std::os::fd::OwnedFd;
@@ -26,37 +26,36 @@ mod kernel {
     };
     use tokio::net::unix::pipe::Receiver;
 
-    /// A change of the network is many messages, and containers come and go: what happens after the first of them is told
-    /// once more, so much later.
-    const BURST: Duration = Duration::from_secs(3);
-    /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE (linux/rtnetlink.h).
+    /// How long messages are collected after one: a change of the network is many messages.
+    const BURST_TIME: Duration = Duration::from_secs(3);
+    /// Netlink groups: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE (linux/rtnetlink.h).
     const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
-    /// Some time in the 26th century, in seconds: the timer is not there to expire.
+    /// A time in the 26th century, in seconds since 1970: the timer must not expire.
     const NEVER: i64 = 1 << 34;
 
     /// Calls `changed` after each change.
-    pub(super) async fn tell(changed: &impl Fn()) {
+    pub(super) async fn watch(changed: &impl Fn()) {
         tokio::join!(follow(network(), "network", changed), follow(clock(), "clock", changed));
     }
 
     async fn follow(source: rustix::io::Result<OwnedFd>, what: &str, changed: &impl Fn()) {
-        // Neither is a pipe, but all that is done with them is to wait and to read.
+        // Neither is a pipe, but waiting and reading work in the same way.
         let source = source.map_err(std::io::Error::from).and_then(Receiver::from_owned_fd_unchecked);
         let source = match source {
             Ok(source) => source,
             Err(error) => {
-                return tracing::info!(%error, what, "Changes are not told; what fails is tried again in time");
+                return tracing::info!(%error, what, "system events unavailable");
             }
         };
         while source.readable().await.is_ok() {
             match drain(&source) {
                 Ok(false) => {}
                 Ok(true) => {
-                    tracing::debug!(what, "A change");
+                    tracing::debug!(what, "system changed");
                     changed();
-                    tokio::time::sleep(BURST).await;
+                    tokio::time::sleep(BURST_TIME).await;
                 }
-                Err(error) => return tracing::info!(%error, what, "Changes are not told any more"),
+                Err(error) => return tracing::info!(%error, what, "system events ended"),
             }
         }
     }
@@ -78,28 +77,28 @@ mod kernel {
         Ok(fd)
     }
 
-    /// Reads what there is; what it says does not matter, only that it says something.
+    /// Reads all messages. Returns whether there was one; its content does not matter.
     fn drain(source: &Receiver) -> std::io::Result<bool> {
         let mut buffer = [0; 4096];
-        let mut is_told = false;
+        let mut has_message = false;
         loop {
             let read = source.try_read(&mut buffer);
             match read.as_ref().map_err(Errno::from_io_error) {
-                // Told more than the socket can hold, or told that the clock was set: there may be more.
-                Ok(1..) | Err(Some(Errno::NOBUFS | Errno::CANCELED)) => is_told = true,
+                // The socket's buffer overflowed, or the clock was set: there may be more.
+                Ok(1..) | Err(Some(Errno::NOBUFS | Errno::CANCELED)) => has_message = true,
                 Err(Some(Errno::INTR)) => {}
-                Err(Some(Errno::WOULDBLOCK)) => return Ok(is_told),
+                Err(Some(Errno::WOULDBLOCK)) => return Ok(has_message),
                 Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                Err(_) => return read.map(|_| is_told),
+                Err(_) => return read.map(|_| has_message),
             }
         }
     }
 }
 
-/// Elsewhere nobody tells.
+/// Other systems report nothing.
 #[cfg(not(target_os = "linux"))]
 mod kernel {
-    pub(super) async fn tell(_: &impl Fn()) {
+    pub(super) async fn watch(_: &impl Fn()) {
         std::future::pending().await
     }
 }

@@ -1,4 +1,4 @@
-//! Watching folders: editors replace files rather than write them, and a socket's name can be taken away.
+//! Watches folders. A watch of a file would miss an editor that replaces the file, or a socket's path that is removed.
 
 pub mod aws_files;
 
@@ -12,19 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 use rolecall_core::clock::next_minute;
 
-/// How long a burst of changes may last before somebody looks (B16).
-const DEBOUNCE: Duration = Duration::from_millis(200);
+/// How long further changes are collected after one (B16).
+const DEBOUNCE_TIME: Duration = Duration::from_millis(200);
 
-/// How often to look where changes should be told: some file systems only promise to.
-const SILENT: Duration = Duration::from_mins(5);
+/// How often to check without a report of a change: network file systems report none.
+const CHECK_INTERVAL: Duration = Duration::from_mins(5);
 
-/// Tells, through the channel, that something in one of the folders has changed. Ends when dropped.
-pub fn watch(folders: &[PathBuf], tell: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+/// Sends a message for each change in one of the folders, until the watcher is dropped.
+pub fn watch(folders: &[PathBuf], changes: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let reads = event.is_ok_and(|event| event.kind.is_access());
         if !reads {
-            // Full means that a look is due already.
-            let _ = tell.try_send(());
+            // A full channel means that a check is due anyway.
+            let _ = changes.try_send(());
         }
     })?;
     for folder in folders {
@@ -33,34 +33,34 @@ pub fn watch(folders: &[PathBuf], tell: mpsc::Sender<()>) -> notify::Result<Reco
     Ok(watcher)
 }
 
-/// Calls `look` now, after each change in one of the folders, and now and then (network file systems tell nothing), until
-/// `stop`. Which folders there are is asked again each time: a change may have made one, or another of the same name.
-pub async fn follow(folders: impl Fn() -> Vec<PathBuf>, stop: CancellationToken, look: impl Fn()) {
+/// Calls `check` now, after each change in one of the folders, and every [`CHECK_INTERVAL`], until `stop`. Asks for the folders
+/// after each check, since a change may have created or replaced one.
+pub async fn follow(folders: impl Fn() -> Vec<PathBuf>, stop: CancellationToken, check: impl Fn()) {
     loop {
-        let (tell, mut told) = mpsc::channel(1);
+        let (sender, mut changes) = mpsc::channel(1);
         let found = folders();
         let known = identities(&found);
-        let watcher = watch(&found, tell);
+        let watcher = watch(&found, sender);
         if let Err(error) = &watcher {
-            tracing::warn!(folders = ?found, %error, "Changes are not told; looking once a minute");
+            tracing::warn!(folders = ?found, %error, "folders cannot be watched, checking once a minute");
         }
-        look(); // the first time after the watch is in place, for what happened before
+        check(); // after the watch has started, so that no change is missed
         while identities(&folders()) == known {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = told.recv(), if watcher.is_ok() => {
-                    tokio::time::sleep(DEBOUNCE).await; // editors write in several steps
-                    while told.try_recv().is_ok() {}
+                _ = changes.recv(), if watcher.is_ok() => {
+                    tokio::time::sleep(DEBOUNCE_TIME).await; // editors write in several steps
+                    while changes.try_recv().is_ok() {}
                 }
                 () = tokio::time::sleep_until(next_minute()), if watcher.is_err() => {}
-                () = tokio::time::sleep(SILENT) => {}
+                () = tokio::time::sleep(CHECK_INTERVAL) => {}
             }
-            look();
+            check();
         }
     }
 }
 
-/// The folders' paths, devices and inodes.
+/// Returns the paths, devices and inodes of the folders.
 fn identities(folders: &[PathBuf]) -> Vec<(PathBuf, Option<(u64, u64)>)> {
     let identity = |folder: &PathBuf| folder.metadata().ok().map(|found| (found.dev(), found.ino()));
     folders.iter().map(|folder| (folder.clone(), identity(folder))).collect()

@@ -1,4 +1,4 @@
-//! Bad input gets a clear error, and nothing is lost.
+//! Bad input gets a clear error and changes no state.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -33,7 +33,7 @@ fn exec_info_malformed_is_rejected() {
     assert!(line.contains("rolecall kubeconfig prod"), "{line}");
     let line = one_line(&ask(r#"{"kind":"Secret","apiVersion":"v1"}"#), 1);
     assert!(line.contains("another kind"), "{line}");
-    // 120 KiB is the most that Linux lets one variable hold, and still no last_failure.
+    // Linux allows about 128 KiB in one variable; 120 KiB are accepted.
     let line = one_line(&ask(&"x".repeat(120 * 1024)), 1);
     assert!(line.len() < 1024, "{line}");
     // A client without this limit is stopped by the daemon's limit.
@@ -58,7 +58,7 @@ fn config_invalid_is_reported_and_last_valid_is_used() {
     said.assert_ok();
     assert!(said.stdout.contains("profiles.prod.region"), "{}", said.stdout);
     fixture.configure(PROD);
-    assert!(fixture.agent.status().config.problem.is_none());
+    assert!(fixture.agent.status.status().config.problem.is_none());
 }
 
 /// Fault matrix rows 29 to 32.
@@ -113,7 +113,7 @@ fn socket_answers_curl() {
     assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
 }
 
-/// Sends bytes and reads what comes until the daemon closes or has said enough.
+/// Sends bytes, and reads until the daemon closes the connection or the response is complete.
 fn raw(fixture: &Fixture, request: &str) -> String {
     let mut stream = UnixStream::connect(fixture.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -1,4 +1,4 @@
-//! Chains: no step, one, several; what is shared and what is limited; where the base comes from.
+//! Role chains with no step, one step and several: what they share, their limits, and their sources.
 
 use std::time::Duration;
 
@@ -41,18 +41,18 @@ fn token_without_role_is_signed_by_the_source() {
     let credential = fixture.good_token("prod");
     assert_eq!(credential.life(fixture.clock.now()), Duration::from_mins(14));
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
-    // AWS's files are read again now and then; the same keys are the same token, other keys another.
+    // AWS's files are read again. The same access key gives the same token, another one gives another.
     fixture.clock.advance(Duration::from_mins(2));
     assert_eq!(fixture.good_token("prod").token(), credential.token());
     let other = fixture.aws.add_user_key(&fixture.user.arn);
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
     fixture.clock.advance(Duration::from_mins(1));
     assert_ne!(fixture.good_token("prod").token(), credential.token());
-    // And keys that are gone are gone.
+    // A deleted access key gives no token.
     std::fs::remove_file(fixture.sandbox.home().join(".aws/credentials")).unwrap();
     fixture.clock.advance(Duration::from_mins(1));
     fixture.token_error("prod", 1);
-    assert!(fixture.agent.status().profiles[0].role_arn.is_none());
+    assert!(fixture.agent.status.status().profiles[0].role_arn.is_none());
 }
 
 #[test]
@@ -77,9 +77,9 @@ fn access_key_replaced_in_aws_files_is_used_immediately() {
     fixture.aws.update_role(ROLE, |role| role.trusts(&new.arn));
     fixture.aws.remove_key(&fixture.user.id);
     fixture.sandbox.write_aws_profile("work", &new, &fixture.aws.endpoint());
-    // Thirty seconds later the daemon still holds the old keys, and learns from STS that they are gone.
+    // After 30 s the daemon still has the old access key. STS rejects it, and the daemon reads the files again.
     fixture.clock.advance(Duration::from_secs(30));
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(fixture.aws.log_of(Op::AssumeRole).last().unwrap().caller_arn.as_deref(), Some(new.arn.as_str()));
 }
 
@@ -170,10 +170,13 @@ fn plain_http_endpoint_is_loopback_only() {
     let fixture = Fixture::new();
     fixture.sandbox.write_aws_profile("work", &fixture.user, "http://sts.example.com");
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("is not an https URL (http is allowed for this machine only); nothing was sent"), "{line}");
+    assert!(
+        line.contains("is not an https URL (http is allowed for this machine only); the request was not sent"),
+        "{line}"
+    );
     fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.aws.endpoint());
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
-    // Nor where AWS's own files chain roles.
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    // This also holds for roles in AWS's own files.
     fixture.sandbox.append_aws_config(&format!(
         "[profile hub]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nendpoint_url = http://sts.example.com\n"
     ));
@@ -187,7 +190,7 @@ fn refresh_failure_keeps_the_valid_session() {
     let fixture = Fixture::new();
     fixture.good_token("prod");
     fixture.aws.outage(&Fault::Status(500));
-    assert!(fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).is_err());
+    assert!(fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).is_err());
     fixture.good_token("prod");
 }
 
@@ -205,11 +208,11 @@ fn config_change_affects_only_what_it_changes() {
     assert_eq!(fixture.good_token("prod").token(), kept.token());
     assert_ne!(fixture.good_token("other").token(), changed.token());
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 3);
-    // An invalid one changes nothing, and status says since when and why.
+    // An invalid configuration changes nothing, and status shows the reason and since when.
     fixture.clock.advance(Duration::from_secs(1));
     fixture.configure(&two("second").replace("region", "regoin"));
     assert_eq!(fixture.good_token("prod").token(), kept.token());
-    let problem = fixture.agent.status().config.problem.unwrap();
+    let problem = fixture.agent.status.status().config.problem.unwrap();
     assert_eq!(problem.since.to_string(), "2026-01-02T03:04:06Z");
     assert!(problem.error.message.contains("regoin"), "{problem:?}");
 }

@@ -1,9 +1,9 @@
-//! Clocks that are wrong, are set, and are set right.
+//! Clocks that are wrong, are set, or are corrected.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rolecalld::agent::ClientProcess;
+use rolecalld::services::unauthorized::ClientProcess;
 
 use crate::engine::{ask, futures};
 use crate::fixture::EXEC_INFO;
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A profile without a role: the source's own keys sign.
+/// A profile without a role: the source's own access key signs.
 const DIRECT: &str = "[sources.work]\naws_profile = \"work\"\n\
     [profiles.p0]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
 
@@ -50,8 +50,8 @@ async fn clock_wrong_from_start_is_corrected() {
         let issued = simulation.good(issued);
         let off = simulation.laptop.truth().duration_since(issued.signed).unwrap_or_else(|error| error.duration());
         assert!(off < 3 * SECOND, "{off:?}");
-        assert_eq!(simulation.sts.count(), 2, "one that was refused, and taught us");
-        let clock = simulation.agent.status().daemon.clock.unwrap();
+        assert_eq!(simulation.sts.count(), 2, "one rejected call, whose Date corrected the clock");
+        let clock = simulation.agent.status.status().daemon.clock.unwrap();
         assert!(clock.corrected && (clock.skew_seconds + minutes * 60).abs() <= 1, "{clock:?}");
     }
 }
@@ -69,8 +69,8 @@ async fn clock_is_corrected_for_sources_without_role() {
         simulation.good(issued);
         tokio::time::sleep(2 * MINUTE).await;
     }
-    assert_eq!(simulation.sts.count(), 2, "at first, and after the clock was set forward");
-    // And without STS there are tokens all the same.
+    assert_eq!(simulation.sts.count(), 2, "at the start, and after the clock was set forward");
+    // Tokens are served without STS too.
     let simulation = Simulation::new(DIRECT);
     simulation.sts.set(Mood::Silent);
     let begin = tokio::time::Instant::now();
@@ -88,9 +88,9 @@ async fn clock_correction_reschedules_renewals() {
     futures(40, |n| ask(&simulation, n)).await;
     tokio::time::sleep(MINUTE).await;
     simulation.laptop.set(SignedDuration::from_hours(5));
-    simulation.agent.machine_changed();
+    simulation.agent.recovery.system_changed();
     tokio::time::sleep(2 * MINUTE).await;
-    for profile in simulation.agent.status().profiles {
+    for profile in simulation.agent.status.status().profiles {
         let (next, ends) = (profile.next_renewal.unwrap(), profile.session.unwrap().expires.unwrap());
         assert!(next < ends, "{}: planned for {next}, ends at {ends}", profile.name);
     }
@@ -109,7 +109,7 @@ async fn clock_corrected_while_sts_is_down_keeps_tokens_valid() {
         simulation.laptop.set(SignedDuration::from_mins(-minutes));
         let issued = simulation.token("p0").await;
         simulation.good(issued);
-        assert!(!simulation.agent.status().daemon.clock.unwrap().corrected);
+        assert!(!simulation.agent.status.status().daemon.clock.unwrap().corrected);
     }
 }
 
@@ -120,7 +120,7 @@ async fn clock_is_learned_late_for_sources_without_role() {
     let issued = simulation.token("p0").await;
     simulation.good(issued);
     simulation.laptop.set(SignedDuration::from_mins(30));
-    simulation.agent.machine_changed();
+    simulation.agent.recovery.system_changed();
     tokio::time::sleep(2 * MINUTE).await;
     let issued = simulation.token("p0").await;
     simulation.good(issued);
@@ -139,7 +139,7 @@ async fn clock_set_nearly_right_stays_uncertain_until_checked() {
     simulation.good(issued);
 }
 
-/// A real child's end is waited for, so time passes by itself here.
+/// tokio's time is not paused here: the daemon waits for a real child process.
 /// Fault matrix row 77.
 #[tokio::test]
 async fn credentials_seemingly_expired_cause_a_clock_check() {
@@ -148,7 +148,7 @@ async fn credentials_seemingly_expired_cause_a_clock_check() {
     let said = format!(
         r#"{{"Version":1,"AccessKeyId":"AKIAWORK","SecretAccessKey":"s","SessionToken":"t","Expiration":"{ends}"}}"#
     );
-    let folder = simulation.agent.config_path().parent().unwrap().to_owned();
+    let folder = simulation.agent.config.path().parent().unwrap().to_owned();
     let file = folder.join("said.json");
     std::fs::write(&file, said).unwrap();
     let process = format!("[work]\ncredential_process = /bin/cat {}\n", file.display());
@@ -168,7 +168,7 @@ async fn suspected_clock_jump_delays_no_caller() {
             simulation.sts.set(Mood::Silent);
         }
         let begin = tokio::time::Instant::now();
-        simulation.agent.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
+        simulation.agent.token.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
         assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
         tokio::time::sleep(SECOND).await;
     }

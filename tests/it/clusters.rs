@@ -1,4 +1,4 @@
-//! What `add` learns through the daemon before it writes anything.
+//! The probe: what `rolecall add` gets from the daemon before it writes a file.
 
 use rolecall_harness::{Cluster, Op};
 use rolecall_protocol::{ErrorCode, ProbedCluster};
@@ -6,7 +6,7 @@ use rolecall_protocol::{ErrorCode, ProbedCluster};
 use crate::fixture::{Fixture, PROD, REGION, ROLE};
 
 fn probe(fixture: &Fixture, text: &str) -> rolecall_protocol::Probed {
-    fixture.block_on(fixture.agent.probe(&"prod".parse().unwrap(), text.to_owned())).unwrap()
+    fixture.block_on(fixture.agent.probe.probe(&"prod".parse().unwrap(), text.to_owned())).unwrap()
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn probe_assumes_role_and_finds_cluster() {
     let ProbedCluster::Cluster(cluster) = probed.cluster else { panic!("no cluster") };
     assert_eq!((cluster.server.as_str(), cluster.version.as_deref()), (fixture.api.url().as_str(), Some("1.33")));
     assert_eq!(cluster.certificate_authority_data, fixture.api.ca_base64());
-    // The session is there for the first kubectl.
+    // The first kubectl gets the probe's session.
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 1);
 }

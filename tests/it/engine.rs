@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use rolecall_protocol::{ErrorClass, ErrorCode};
-use rolecalld::agent::AgentError;
+use rolecalld::services::AgentError;
 
 use crate::simulation::{Mood, Simulation, profiles};
 
@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A caller every second for so long; none of them fails.
+/// Requests a token every second for `time`. Each request succeeds.
 async fn a_caller_every_second(simulation: &Simulation, time: Duration) {
     for _ in 0..time.as_secs() {
         let issued = simulation.token("p0").await;
@@ -24,7 +24,7 @@ async fn a_caller_every_second(simulation: &Simulation, time: Duration) {
 async fn outage(simulation: &Simulation, mood: Mood, time: Duration) {
     let issued = simulation.token("p0").await;
     let before = simulation.good(issued);
-    // The middle of the session's life is when it would have been renewed.
+    // Without the outage, the session would be renewed in the middle of its life.
     let life = before.session_ends.duration_since(simulation.laptop.truth()).unwrap();
     a_caller_every_second(simulation, life.mul_f64(0.44)).await;
     simulation.sts.set(mood);
@@ -77,12 +77,12 @@ async fn thousand_callers_of_cold_role_share_one_call() {
 #[tokio::test(start_paused = true)]
 async fn thousand_callers_of_200_roles_respect_rate_limit() {
     let simulation = Simulation::new(&profiles(200, ""));
-    // As the server does it: nine seconds, and then a word on why.
+    // As in the server: after nine seconds the caller gets an error that names the cause.
     let answers = futures(1000, |n| tokio::time::timeout(crate::simulation::CALLER, ask(&simulation, n % 200))).await;
     let served = answers.iter().filter(|answer| matches!(answer, Ok(Ok(())))).count();
     assert!(answers.iter().all(|answer| !matches!(answer, Ok(Err(_)))), "no caller gets an error");
     assert!(served >= 5 * 60, "{served}: twenty roles at once, and five a second for nine seconds");
-    assert!(simulation.agent.waiting() > 0, "waiting callers are reported");
+    assert!(simulation.agent.waiting_sts_calls() > 0, "waiting callers are reported");
     tokio::time::sleep(MINUTE).await;
     for n in 0..200 {
         let issued = simulation.token(&format!("p{n}")).await;
@@ -112,7 +112,7 @@ async fn wake_renews_100_roles_within_rate_limit() {
     tokio::time::sleep(MINUTE).await;
     assert_eq!(simulation.sts.count() - before, 100, "each role once");
     assert!(simulation.sts.most_within(SECOND) <= 26);
-    // All of them are ready before anybody asks.
+    // All sessions are renewed without a request.
     for n in 0..100 {
         let issued = simulation.token(&format!("p{n}")).await;
         simulation.good(issued);
@@ -142,8 +142,8 @@ async fn caller_has_priority_over_renewals() {
     futures(200, |n| ask(&simulation, n)).await;
     tokio::time::sleep(MINUTE).await;
     simulation.laptop.sleep(3 * HOUR);
-    simulation.agent.machine_changed();
-    // Two hundred renewals take forty seconds; in the midst of them:
+    simulation.agent.recovery.system_changed();
+    // 200 renewals take 40 s. During them:
     tokio::time::sleep(20 * SECOND).await;
     simulation.configure(&profiles(201, ""));
     let begin = tokio::time::Instant::now();
@@ -164,7 +164,7 @@ async fn sts_failure_without_session_is_reported_then_remembered() {
         let simulation = Simulation::new(&profiles(1, ""));
         simulation.sts.set(mood);
         let begin = tokio::time::Instant::now();
-        // One kubectl that fails.
+        // One failing kubectl.
         for _ in 0..6 {
             let error = simulation.token("p0").await.unwrap_err();
             assert_eq!(error.0.code, code, "{mood:?}: {error}");
@@ -182,7 +182,7 @@ async fn sts_retry_after_is_respected() {
     for name in ["p0", "p1", "p2"] {
         assert!(simulation.token(name).await.is_err());
     }
-    assert_eq!(simulation.sts.count(), 1, "the others were not even asked");
+    assert_eq!(simulation.sts.count(), 1, "no further call was made");
     simulation.sts.set(Mood::Well);
     tokio::time::sleep(2 * SECOND).await;
     let issued = simulation.token("p1").await;
@@ -204,14 +204,14 @@ async fn failing_endpoint_gets_one_probe_at_a_time() {
         assert!(simulation.token(&format!("p{n}")).await.is_err());
     }
     assert!(simulation.sts.count() < 10, "{} calls", simulation.sts.count());
-    // What a change of the network does; without it, ten seconds at most.
+    // As after a change of the network. Otherwise the circuit breaker closes within 10 s.
     simulation.sts.set(Mood::Well);
-    simulation.agent.machine_changed();
+    simulation.agent.recovery.system_changed();
     let issued = simulation.token("p7").await;
     simulation.good(issued);
 }
 
-/// Forty profiles of which ten have been refused; STS has just come back, and is left alone still.
+/// Returns a simulation of forty profiles, ten of which have failed. STS works again, and the circuit breaker is still open.
 async fn after_an_outage() -> Simulation {
     let simulation = Simulation::new(&profiles(40, ""));
     simulation.sts.set(Mood::Unreachable);
@@ -231,7 +231,7 @@ async fn callers_blocked_by_breaker_are_served_after_success() {
         refused += 1;
         tokio::time::sleep(SECOND).await;
     }
-    assert!((11..=20).contains(&refused), "ten seconds at most: {refused}");
+    assert!((11..=20).contains(&refused), "the circuit breaker is open for at most 10 s: {refused}");
     for n in 10..refused {
         let issued = simulation.token(&format!("p{n}")).await;
         simulation.good(issued);
@@ -259,7 +259,7 @@ async fn denial_ttl_grows_and_ends_with_its_profile() {
     }
     let calls = simulation.sts.count();
     assert!((10..=15).contains(&calls), "{calls}: after 5, 10, 20, 40 and then every 60 s");
-    let status = simulation.agent.status().profiles[0].problem.clone().unwrap();
+    let status = simulation.agent.status.status().profiles[0].problem.clone().unwrap();
     assert_eq!(status.class, ErrorClass::Change);
     simulation.sts.set(Mood::Well);
     assert!(simulation.token("p0").await.is_err(), "still remembered");
@@ -272,7 +272,7 @@ async fn denial_ttl_grows_and_ends_with_its_profile() {
 
 pub(crate) async fn ask(simulation: &Simulation, n: usize) -> Result<(), AgentError> {
     let name = format!("p{n}").parse().unwrap();
-    simulation.agent.token(&name, b"", None).await.map(drop)
+    simulation.agent.token.token(&name, b"", None).await.map(drop)
 }
 
 pub(crate) async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn(usize) -> F) -> Vec<T> {

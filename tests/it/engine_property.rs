@@ -1,5 +1,5 @@
-//! Anything in any order: whatever happens to the machine, to STS and to the configuration, no session is served that is over
-//! or was got for something else, none that is good is withheld, STS is not called too often, and in the end all is well.
+//! Random histories of the machine, of STS and of the configuration. In each, no expired session and no session of another role is
+//! served, no valid session is withheld, STS is not called too often, and in the end every profile gets a token.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use proptest::test_runner::Config;
 use crate::simulation::{Issued, Mood, Simulation};
 
 const PROFILES: usize = 3;
-/// What is held back of a session's life, and of a moment's (Session::is_usable, a token's own minute).
+/// The margins before a session's expiry (`Session::is_usable`, and one minute of a token).
 const MARGIN: Duration = Duration::from_mins(2);
-/// How far the daemon's clock may be off while it is believed.
+/// How much the daemon's clock may differ from AWS's while the daemon counts it as certain.
 const BELIEVED: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Clone)]
 enum Step {
     /// Time passes.
     Pass(Duration),
-    /// The lid is closed and opened.
+    /// The machine sleeps.
     Sleep(Duration),
     /// The clock is set.
     Set(i64),
     Mood(Mood),
     /// A client requests a token.
     Token(usize),
-    /// Many do.
+    /// Many clients request a token.
     Crowd,
     Refresh(usize),
     /// The profile gets another role.
@@ -59,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the test knows beside the simulation: which role each profile has now, and what it was served last.
+/// The simulation, with each profile's present role and the last token that it got.
 struct Model {
     simulation: Simulation,
     versions: [usize; PROFILES],
@@ -89,15 +89,15 @@ impl Model {
             }
             Step::Refresh(n) => {
                 let name = name(*n).parse().unwrap();
-                drop(tokio::time::timeout(crate::simulation::CALLER, simulation.agent.refresh(&name)).await);
+                drop(tokio::time::timeout(crate::simulation::CALLER, simulation.agent.refresh.refresh(&name)).await);
             }
             Step::Configure(n) => {
                 self.versions[*n] += 1;
                 self.served[*n] = None;
                 simulation.configure(&configuration(self.versions));
             }
-            Step::Login => simulation.agent.sources_changed(),
-            Step::Network => simulation.agent.machine_changed(),
+            Step::Login => simulation.agent.recovery.sources_changed(),
+            Step::Network => simulation.agent.recovery.system_changed(),
         }
     }
 
@@ -109,7 +109,7 @@ impl Model {
         let is_believed = now.duration_since(truth).unwrap_or_else(|error| error.duration()) < BELIEVED;
         match answer {
             Ok(issued) => {
-                assert_eq!(issued.role, role(n, self.versions[n]), "a session that was got for something else");
+                assert_eq!(issued.role, role(n, self.versions[n]), "a session of another role");
                 if is_believed {
                     simulation.good(Ok(issued.clone()));
                 }
@@ -117,7 +117,7 @@ impl Model {
             }
             Err(error) => {
                 let good = self.served[n].as_ref().is_some_and(|last| last.session_ends > truth + MARGIN);
-                assert!(!(good && is_believed), "a good session was withheld: {error}");
+                assert!(!(good && is_believed), "a valid session was withheld: {error}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What goes wrong at AWS, and what the person in front of kubectl reads.
+//! Failures of AWS, and the messages that a user of kubectl reads.
 
 use rolecall_harness::{Cut, Fault, Op};
 
@@ -17,13 +17,13 @@ fn sts_failures_are_one_line_with_a_hint() {
         (Fault::Status(500), "rolecall: prod: STS cannot be reached: "),
         (Fault::Throttle, "rolecall: prod: STS throttled the call: Rate exceeded. Try again in a moment."),
         (Fault::Truncated(Cut::TruncatedLength), "rolecall: prod: invalid response from STS: "),
-        (Fault::Truncated(Cut::Chunked), "not STS"),
-        (Fault::Truncated(Cut::ConnectionCloses), "not STS"),
+        (Fault::Truncated(Cut::Chunked), "invalid response from STS"),
+        (Fault::Truncated(Cut::ConnectionCloses), "invalid response from STS"),
         (Fault::Html, "rolecall: prod: invalid response from STS: "),
         (Fault::Empty200, "rolecall: prod: invalid response from STS"),
         (Fault::Reset, "rolecall: prod: STS cannot be reached: "),
         (Fault::WrongRole("arn:aws:iam::111122223333:role/admins".to_owned()), "the session of another role"),
-        (Fault::Expiration(Some("yesterday".to_owned())), "not STS"),
+        (Fault::Expiration(Some("yesterday".to_owned())), "invalid response from STS"),
         (Fault::Expiration(None), "an expired session"),
         (Fault::ExpiresIn(std::time::Duration::ZERO), "an expired session"),
         (Fault::error(400, "PackedPolicyTooLarge", "Packed size is 110%"), "rolecall: prod: AWS rejected AssumeRole"),
@@ -37,7 +37,7 @@ fn sts_failures_are_one_line_with_a_hint() {
         assert!(line.contains(expected), "{fault:?}: {line}");
         assert!(line.len() < 1024, "{fault:?}: {line}");
         fixture.aws.clear_faults();
-        // What goes wrong is remembered for a while, and for longer each time.
+        // The failure TTL grows with each failure.
         fixture.clock.advance(std::time::Duration::from_mins(1));
     }
     fixture.good_token("prod");
@@ -71,7 +71,7 @@ fn fixed_trust_policy_works_after_ttl_or_refresh() {
     fixture.token_error("prod", 1);
     fixture.clock.advance(std::time::Duration::from_secs(5));
     fixture.token_error("prod", 1);
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     fixture.good_token("prod");
 }
 
@@ -88,7 +88,7 @@ fn status_reports_problem_and_start_time() {
     assert_eq!(profile["problem"]["since"], "2026-01-02T03:04:05Z");
     fixture.clock.advance(std::time::Duration::from_secs(5));
     fixture.good_token("prod");
-    let profile = &fixture.agent.status().profiles[0];
+    let profile = &fixture.agent.status.status().profiles[0];
     assert!(profile.problem.is_none());
     assert_eq!(profile.session.as_ref().unwrap().expires.unwrap().to_string(), "2026-01-02T04:04:10Z");
 }
@@ -148,9 +148,9 @@ fn missing_login_needs_the_user() {
 #[test]
 fn untrusted_certificate_is_rejected() {
     let fixture = Fixture::new();
-    // A TLS server with a CA of its own, where STS should be.
+    // A TLS server at the address of STS, with a certificate of its own CA.
     fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.api.url());
     let line = fixture.token_error("prod", 1);
     assert!(line.contains("STS cannot be reached: invalid peer certificate: UnknownIssuer"), "{line}");
-    assert!(fixture.api.requests().is_empty(), "nothing was said to it");
+    assert!(fixture.api.requests().is_empty(), "it got no request");
 }

@@ -9,10 +9,11 @@ use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
 use rolecall_core::clock::{Clock as DaemonClock, ClockSource};
 use rolecall_core::profile::LocalUser;
 use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
-use rolecalld::agent::{About, Agent};
+use rolecalld::agent::Agent;
 use rolecalld::renew::Renewer;
 use rolecalld::server::serve;
-use rolecalld::server::socket::{self, Claim};
+use rolecalld::server::socket::{self, SocketClaim};
+use rolecalld::services::status::About;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -21,13 +22,13 @@ pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
 pub(crate) const REGION: &str = "eu-west-1";
 
-/// What kubectl sends, without a cluster.
+/// KUBERNETES_EXEC_INFO of kubectl, without a cluster.
 pub(crate) const EXEC_INFO: &str =
     r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}"#;
 
-/// A profile `prod` that works, on a clock that stands still until it is turned.
+/// A working profile `prod`, on a clock that moves only when the test advances it.
 pub(crate) struct Fixture {
-    /// AWS's.
+    /// AWS's time.
     pub(crate) clock: Clock,
     pub(crate) aws: Aws,
     pub(crate) api: ApiServer,
@@ -37,7 +38,7 @@ pub(crate) struct Fixture {
     pub(crate) renewer: Renewer,
     stop: CancellationToken,
     runtime: Option<Runtime>,
-    _claim: Claim,
+    _claim: SocketClaim,
 }
 
 impl Fixture {
@@ -74,32 +75,32 @@ impl Fixture {
             let following = stop.clone();
             runtime.spawn(async move { follower.follow(following).await });
             runtime.spawn(serve(listener, Arc::clone(&agent), stop.clone()));
-            agent.keep_warm(stop.clone()).clone()
+            agent.renewal.start(stop.clone()).clone()
         };
         Self { clock, aws, api, user, sandbox, agent, renewer, stop, runtime: Some(runtime), _claim: bound.claim }
     }
 
-    /// The same, but nothing is renewed unasked in the middle of its life: for tests of what callers see late in it.
+    /// Creates a fixture without background renewal, for tests of requests late in a session's life.
     pub(crate) fn unkept() -> Self {
         let fixture = Self::new();
         fixture.configure(&format!("{PROD}keep_warm = \"0s\"\n"));
         fixture
     }
 
-    /// Replaces the configuration, and makes the daemon read it.
+    /// Replaces the configuration, and reloads it.
     pub(crate) fn configure(&self, text: &str) {
         write_config(&self.sandbox, text);
-        self.agent.reload();
+        self.agent.config.reload();
     }
 
-    /// `rolecall token NAME`, as kubectl runs it: by a process of its own, which ends after it.
+    /// Returns the command `rolecall token NAME`, run by a process that ends after it, as kubectl does.
     pub(crate) fn token_command(&self, name: &str) -> Command {
         let mut command = self.sandbox.command("/bin/sh");
         command.args(["-c", "rolecall token \"$0\"; exit $?", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
         command
     }
 
-    /// The same, all by one process: this one.
+    /// Runs `rolecall token NAME` as a child of this process, which therefore counts as one client process.
     pub(crate) fn token_again(&self, name: &str) -> Credential {
         let mut command = self.sandbox.rolecall();
         let said = self.sandbox.run(command.args(["token", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO));
@@ -111,25 +112,25 @@ impl Fixture {
         self.sandbox.run(&mut self.token_command(name))
     }
 
-    /// A token that has to come.
+    /// Runs `rolecall token NAME`, which has to succeed.
     pub(crate) fn good_token(&self, name: &str) -> Credential {
         let said = self.token(name);
         said.assert_ok();
         Credential(said.json())
     }
 
-    /// An error that has to come: nothing on standard output, one line on standard error, this exit code.
+    /// Runs `rolecall token NAME`, which has to fail with this exit code. Returns its one line of standard error.
     #[track_caller]
     pub(crate) fn token_error(&self, name: &str, code: i32) -> String {
         one_line(&self.token(name), code)
     }
 
-    /// Lets this thread start tasks of the daemon's.
+    /// Enters the daemon's runtime, so that this thread can spawn its tasks.
     pub(crate) fn runtime(&self) -> tokio::runtime::EnterGuard<'_> {
         self.runtime.as_ref().unwrap().enter()
     }
 
-    /// Runs a future of the daemon's.
+    /// Runs a future on the daemon's runtime.
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.as_ref().unwrap().block_on(future)
     }
@@ -144,7 +145,7 @@ impl Drop for Fixture {
     }
 }
 
-/// The clocks of the machine that the daemon runs on: they follow AWS's. Where they do not, see the simulation.
+/// The clocks of the daemon's machine, which show AWS's time. The simulation has clocks that differ.
 #[derive(Debug)]
 pub(crate) struct Laptop {
     pub(crate) truth: Clock,
@@ -165,7 +166,7 @@ impl ClockSource for Laptop {
     }
 }
 
-/// An answer to kubectl.
+/// A parsed ExecCredential.
 pub(crate) struct Credential(Value);
 
 impl Credential {
@@ -177,7 +178,7 @@ impl Credential {
         self.0["apiVersion"].as_str().unwrap()
     }
 
-    /// How long it claims to be good for.
+    /// Returns the time from `now` to its expiry.
     pub(crate) fn life(&self, now: SystemTime) -> Duration {
         let text = self.0["status"]["expirationTimestamp"].as_str().unwrap();
         let end: SystemTime = text.parse::<jiff::Timestamp>().unwrap().into();
@@ -185,7 +186,7 @@ impl Credential {
     }
 }
 
-/// The one line of a failed run.
+/// Checks that a run failed with this exit code and one line of standard error. Returns the line.
 #[track_caller]
 pub(crate) fn one_line(said: &Output, code: i32) -> String {
     said.assert_code(code).assert_stdout_empty();

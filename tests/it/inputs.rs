@@ -1,4 +1,4 @@
-//! What a profile, and the configuration as a whole, says of how AWS is called.
+//! Settings of profiles and of the configuration that affect calls to AWS.
 
 use rolecall_harness::{Op, Proxy, Role};
 
@@ -18,14 +18,14 @@ fn configured_endpoints_override_aws_files_without_restart() {
     fixture.token_error("prod", 1);
     fixture.configure(&format!("{PROD}{}", endpoints(&fixture.aws.endpoint())));
     fixture.good_token("prod");
-    let cluster = fixture.block_on(fixture.agent.cluster(&"prod".parse().unwrap())).unwrap();
+    let cluster = fixture.block_on(fixture.agent.cluster.cluster(&"prod".parse().unwrap())).unwrap();
     assert_eq!(cluster.name.as_str(), "prod");
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::DescribeCluster)), (1, 1));
-    // What came from another STS is not served any more.
+    // A session from another STS is not served.
     fixture.configure(&format!("{PROD}{}", endpoints("http://127.0.0.1:2")));
     let line = fixture.token_error("prod", 1);
     assert!(line.contains("STS cannot be reached"), "{line}");
-    // And only STS: where clusters are described says nothing of a session.
+    // Only the STS address is part of a session's key; the EKS address is not.
     fixture.configure(&format!("{PROD}{}", endpoints(&fixture.aws.endpoint())));
     fixture.good_token("prod");
     let calls = fixture.aws.calls(Op::AssumeRole);
@@ -58,7 +58,7 @@ fn probe_uses_endpoints_of_the_given_config() {
     let fixture = Fixture::new();
     let probe = |url: &str| {
         let text = format!("{PROD}{}", endpoints(url));
-        fixture.block_on(fixture.agent.probe(&"prod".parse().unwrap(), text))
+        fixture.block_on(fixture.agent.probe.probe(&"prod".parse().unwrap(), text))
     };
     assert!(probe(NOWHERE).is_err());
     fixture.good_token("prod");
@@ -78,7 +78,7 @@ fn private_ca_from_config_is_trusted() {
     let network = format!("[network]\nca_bundle = \"{}\"\n", ca.display());
     fixture.configure(&format!("{PROD}{}{network}", endpoints(&tls.endpoint())));
     fixture.good_token("prod");
-    // In addition to, not instead of: AWS over plain loopback is as before, and the session is kept.
+    // The CA bundle adds to the trusted CAs: AWS over plain http on loopback still works, and the session is kept.
     let calls = fixture.aws.calls(Op::AssumeRole);
     fixture.configure(&format!("{PROD}{}", endpoints(&tls.endpoint())));
     fixture.good_token("prod");
@@ -92,7 +92,7 @@ fn proxy_reaches_aws_and_hides_its_password() {
     let tls = fixture.aws.over_tls(&[sts, eks]);
     let proxy = Proxy::start(tls.addr(), Some("dev:hunter2!"));
     let ca = fixture.sandbox.write("home/ca.pem", tls.ca_pem());
-    // The real names: nothing of AWS's own is configured, and nothing is asked of a name server but the proxy's address.
+    // No endpoint is configured, so the proxy gets AWS's real host names, and no name server does.
     let (id, secret) = (&fixture.user.id, &fixture.user.secret);
     fixture.sandbox.write_aws_profile("work", &fixture.user, NOWHERE);
     fixture.sandbox.write(
@@ -110,12 +110,12 @@ fn proxy_reaches_aws_and_hides_its_password() {
     fixture.configure(&with(&format!("http://dev:hunter2%21@{}", proxy.addr()), ""));
     fixture.good_token("prod");
     let name = "prod".parse().unwrap();
-    fixture.block_on(fixture.agent.cluster(&name)).unwrap();
+    fixture.block_on(fixture.agent.cluster.cluster(&name)).unwrap();
     let asked = proxy.targets();
     assert!(asked.iter().all(|target| [format!("{sts}:443"), format!("{eks}:443")].contains(target)), "{asked:?}");
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::DescribeCluster)), (1, 1));
-    // What is on this machine does not go through it, and neither does what is said not to. (127.1 is this machine for the
-    // resolver alone: a name that asks no name server.)
+    // Loopback addresses and those in no_proxy do not use the proxy. (Only the resolver knows that 127.1 is this machine; it asks
+    // no name server for it.)
     let proxied = |more: &str| {
         let before = proxy.targets().len();
         fixture.configure(&with(&format!("http://dev:hunter2%21@{}", proxy.addr()), more));
@@ -130,7 +130,7 @@ fn proxy_reaches_aws_and_hides_its_password() {
 
 const HUB: &str = "arn:aws:iam::999988887777:role/hub";
 
-/// What else each AssumeRole was given.
+/// Returns the further parameters of each AssumeRole.
 fn given(fixture: &Fixture) -> Vec<Vec<(String, String)>> {
     let known = ["Action", "Version", "RoleArn", "RoleSessionName", "DurationSeconds"];
     let more = |call: rolecall_harness::Call| {
@@ -168,7 +168,7 @@ fn profile_options_reach_sts() {
         ("TransitiveTagKeys.member.1", "team"),
     ];
     assert_eq!(given(&fixture), [pairs(&all)]);
-    // All of it is part of what a session was made from.
+    // Every option is part of a session's key.
     for (from, to) in [
         ("dev@example.com", "ops@example.com"),
         ("platform", "payments"),
@@ -235,12 +235,12 @@ fn profile_sts_endpoint_keeps_standard_token_host() {
     let url = url_of(fixture.good_token("prod").token());
     assert!(url.starts_with("https://sts-fips.eu-west-1.api.aws/?Action=GetCallerIdentity"), "{url}");
     assert!(fixture.aws.log_of(Op::AssumeRole)[0].host.starts_with("localhost:"));
-    let details = fixture.agent.details(&"prod".parse().unwrap()).unwrap();
+    let details = fixture.agent.status.profile(&"prod".parse().unwrap()).unwrap();
     assert_eq!(details.inputs.sts_endpoint, Some(own));
     assert!(details.inputs.fips && details.inputs.dual_stack);
 }
 
-/// The URL in a token.
+/// Returns the URL in a token.
 fn url_of(token: &str) -> String {
     use base64::Engine as _;
     let encoded = token.strip_prefix("k8s-aws-v1.").unwrap();
@@ -258,16 +258,16 @@ fn session_name_may_be_the_source_session_name() {
         let log = fixture.aws.log_of(Op::AssumeRole);
         log.into_iter().skip(from).filter_map(|call| call.session_name).collect::<Vec<_>>()
     };
-    assert_eq!(names(0), ["prod-dev", "prod-dev"], "of the source, not of the hub");
+    assert_eq!(names(0), ["prod-dev", "prod-dev"], "the session name of the source, not of the hub");
     assert_eq!(fixture.aws.calls(Op::GetCallerIdentity), 1);
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
-    assert_eq!((names(2).len(), fixture.aws.calls(Op::GetCallerIdentity)), (2, 1), "whose they are is remembered");
-    // Other credentials have another owner.
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    assert_eq!((names(2).len(), fixture.aws.calls(Op::GetCallerIdentity)), (2, 1), "the principal is remembered");
+    // Other credentials belong to another principal.
     let other = fixture.aws.add_user("111122223333", "ops");
     fixture.aws.update_role(HUB, |role| role.trusts(&other.arn));
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
-    fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(names(4), ["prod-ops", "prod-ops"]);
-    let shown = fixture.agent.details(&"prod".parse().unwrap()).unwrap().session_name;
+    let shown = fixture.agent.status.profile(&"prod".parse().unwrap()).unwrap().session_name;
     assert_eq!(shown.as_deref(), Some("prod-{source_session}"));
 }

@@ -35,7 +35,7 @@ fn run_inside(bus: &SessionBus, state: &str) {
 #[test]
 fn keyring_source_never_prompts() {
     if SessionBus::missing().is_some() {
-        return; // said by the tests of the client, which need it too
+        return; // the process tests print that the keyring is missing
     }
     let sandbox = Sandbox::new();
     let bus = SessionBus::with_unanswered_prompt(&sandbox);
@@ -53,7 +53,7 @@ fn keyring_source_never_prompts() {
 }
 
 #[tokio::test]
-#[allow(clippy::disallowed_methods)] // the state is what the outer run says
+#[allow(clippy::disallowed_methods)] // the outer run sets the variable
 async fn inside() {
     let Ok(state) = std::env::var(STATE) else { return };
     let keyring = Keyring::new(Clock::machine());

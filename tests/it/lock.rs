@@ -1,11 +1,11 @@
-//! Locked, nothing is served and nothing is left; and it locks by itself.
+//! The lock: a locked agent serves nothing and keeps no session. It also locks automatically.
 
 use std::future::ready;
 use std::time::Duration;
 
 use rolecall_protocol::{ErrorCode, LockRequest, ProfileName, UnlockRequest};
-use rolecalld::agent::Locker;
 use rolecalld::desktop_notifications::Shown;
+use rolecalld::services::lock::Locker;
 use tokio_util::sync::CancellationToken;
 
 use crate::simulation::{Mood, Simulation, profiles};
@@ -20,28 +20,29 @@ fn first() -> LockRequest {
 }
 
 async fn lock(simulation: &Simulation) {
-    let request = if simulation.agent.status().daemon.lock.has_passphrase { LockRequest::default() } else { first() };
-    assert!(simulation.agent.lock(request, Locker::default()).await.unwrap().locked);
+    let request =
+        if simulation.agent.status.status().daemon.lock.has_passphrase { LockRequest::default() } else { first() };
+    assert!(simulation.agent.lock.lock(request, Locker::default()).await.unwrap().locked);
 }
 
 async fn unlock(simulation: &Simulation) {
     let request = UnlockRequest { passphrase: PASSPHRASE.to_owned().into() };
-    assert!(!simulation.agent.unlock(request, Locker::default()).await.unwrap().locked);
+    assert!(!simulation.agent.lock.unlock(request, Locker::default()).await.unwrap().locked);
 }
 
-/// A simulation that locks by itself, as far as `[lock]` says so.
+/// A simulation whose agent locks automatically by `[lock]`.
 async fn watched(lock: &str) -> (Simulation, CancellationToken) {
     let simulation = Simulation::new(&format!("{}\n[lock]\n{lock}\n", profiles(1, "")));
     let request = LockRequest { only_set: true, ..first() };
-    simulation.agent.lock(request, Locker::default()).await.unwrap();
+    simulation.agent.lock.lock(request, Locker::default()).await.unwrap();
     let (agent, stop) = (simulation.agent.clone(), CancellationToken::new());
     let stopped = stop.clone();
-    tokio::spawn(async move { agent.lock_in_time(stopped).await });
+    tokio::spawn(async move { agent.lock.auto_lock(stopped).await });
     (simulation, stop)
 }
 
 fn is_locked(simulation: &Simulation) -> bool {
-    simulation.agent.status().daemon.lock.locked
+    simulation.agent.status.status().daemon.lock.locked
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,42 +55,42 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
     let calls = simulation.sts.count();
     let (p0, gone): (ProfileName, ProfileName) = ("p0".parse().unwrap(), "gone".parse().unwrap());
     let agent = &simulation.agent;
-    // Whatever else is wrong with it.
+    // The lock's error comes before any other.
     for error in [
         simulation.token("p0").await.err(),
         simulation.token("p1").await.err(),
-        agent.token(&p0, b"{", None).await.err(),
-        agent.refresh(&p0).await.err(),
-        agent.cluster(&p0).await.err(),
-        agent.probe(&p0, config.clone()).await.err(),
-        agent.probe(&p0, "no toml".to_owned()).await.err(),
-        agent.check_unlocked().err(),
+        agent.token.token(&p0, b"{", None).await.err(),
+        agent.refresh.refresh(&p0).await.err(),
+        agent.cluster.cluster(&p0).await.err(),
+        agent.probe.probe(&p0, config.clone()).await.err(),
+        agent.probe.probe(&p0, "no toml".to_owned()).await.err(),
+        agent.lock.check_unlocked().err(),
     ] {
         let error = error.unwrap().0;
         assert_eq!((error.code, error.hint.as_deref()), (ErrorCode::Locked, Some("Run: rolecall unlock")));
         assert!(error.message.ends_with("the agent is locked"), "{error}");
     }
     assert_eq!(simulation.token("p0").await.unwrap_err().0.message, "p0: the agent is locked");
-    assert_eq!(agent.token(&gone, b"", None).await.unwrap_err().0.code, ErrorCode::UnknownProfile);
-    // What shows and changes nothing goes on.
-    let status = agent.status();
+    assert_eq!(agent.token.token(&gone, b"", None).await.unwrap_err().0.code, ErrorCode::UnknownProfile);
+    // Requests that only show state are served.
+    let status = agent.status.status();
     assert!(status.daemon.lock.locked && status.daemon.lock.since.is_some());
     assert!(status.profiles.iter().all(|profile| profile.session.is_none() && profile.next_renewal.is_none()));
-    assert!(agent.details(&p0).is_ok() && agent.check(config).await.is_ok());
+    assert!(agent.status.profile(&p0).is_ok() && agent.config.config_check(config).await.is_ok());
     simulation.configure(&profiles(3, ""));
-    assert_eq!(agent.status().profiles.len(), 3);
-    // The engine has nothing to do, whatever happens.
-    agent.machine_changed();
-    agent.sources_changed();
+    assert_eq!(agent.status.status().profiles.len(), 3);
+    // The renewal task makes no call.
+    agent.recovery.system_changed();
+    agent.recovery.system_changed();
     tokio::time::sleep(2 * HOUR).await;
     assert_eq!(simulation.sts.count(), calls);
 
     unlock(&simulation).await;
     let issued = simulation.token("p0").await;
     let after = simulation.good(issued);
-    assert_ne!((after.key_id, after.url), (before.key_id, before.url), "a session and a token of their own");
+    assert_ne!((after.key_id, after.url), (before.key_id, before.url), "a new session and a new token");
     tokio::time::sleep(SECOND).await;
-    assert!(agent.status().profiles[0].next_renewal.is_some(), "it is kept warm again");
+    assert!(agent.status.status().profiles[0].next_renewal.is_some(), "it is kept warm again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,17 +105,21 @@ async fn lock_cancels_in_flight_loads() {
         lock(&simulation).await;
     };
     let refresh = "p1".parse().unwrap();
-    let (token, other, refreshed, ()) =
-        tokio::join!(simulation.token("p0"), simulation.token("p2"), simulation.agent.refresh(&refresh), locking);
+    let (token, other, refreshed, ()) = tokio::join!(
+        simulation.token("p0"),
+        simulation.token("p2"),
+        simulation.agent.refresh.refresh(&refresh),
+        locking
+    );
     for error in [token.err(), other.err(), refreshed.err()] {
         assert_eq!(error.unwrap().0.code, ErrorCode::Locked);
     }
     assert!(begin.elapsed() < 2 * SECOND, "{:?}", begin.elapsed());
     simulation.sts.set(Mood::Well);
     tokio::time::sleep(MINUTE).await;
-    assert!(simulation.agent.status().profiles.iter().all(|profile| profile.session.is_none()));
+    assert!(simulation.agent.status.status().profiles.iter().all(|profile| profile.session.is_none()));
     unlock(&simulation).await;
-    // Nothing of what failed then is remembered against anybody.
+    // The cancelled loads leave no failure.
     for name in ["p0", "p1", "p2"] {
         let issued = simulation.token(name).await;
         simulation.good(issued);
@@ -126,19 +131,19 @@ async fn restart_while_locked_keeps_no_sessions_and_stays_locked() {
     let simulation = Simulation::new(&profiles(1, ""));
     let issued = simulation.token("p0").await;
     let before = simulation.good(issued);
-    let unlocked = simulation.agent.keep();
+    let unlocked = simulation.agent.snapshot.take();
     lock(&simulation).await;
-    let kept = simulation.agent.keep();
+    let kept = simulation.agent.snapshot.take();
     let text = String::from_utf8(kept.expose().clone()).unwrap();
     assert!(!text.contains(&before.key_id) && text.contains("\"sessions\":[]"), "{text}");
 
     let next = Simulation::new(&profiles(1, ""));
-    next.agent.take_over(kept.expose()).unwrap();
+    next.agent.snapshot.restore(kept.expose()).unwrap();
     assert_eq!(next.token("p0").await.unwrap_err().0.code, ErrorCode::Locked);
-    // And sessions that come from wherever are not taken in by one that is locked.
+    // A locked agent restores no sessions.
     lock(&simulation).await;
-    simulation.agent.take_over(unlocked.expose()).unwrap();
-    assert!(simulation.agent.status().profiles[0].session.is_none());
+    simulation.agent.snapshot.restore(unlocked.expose()).unwrap();
+    assert!(simulation.agent.status.status().profiles[0].session.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,15 +153,15 @@ async fn auto_lock_when_idle() {
         let issued = simulation.token("p0").await;
         simulation.good(issued);
         tokio::time::sleep(29 * MINUTE).await;
-        // Looking is no use.
+        // Reading the status does not count as a use.
         assert!(!is_locked(&simulation));
     }
-    let locks = simulation.agent.status().daemon.lock.auto_lock_at.unwrap();
+    let locks = simulation.agent.status.status().daemon.lock.auto_lock_at.unwrap();
     assert_eq!(
         locks,
         jiff::Timestamp::try_from(simulation.laptop.truth() + MINUTE).unwrap().round(jiff::Unit::Second).unwrap()
     );
-    let mut events = simulation.agent.events();
+    let mut events = simulation.agent.events.events();
     events.next().await; // hello
     tokio::time::sleep(MINUTE + SECOND).await;
     assert!(is_locked(&simulation));
@@ -176,11 +181,11 @@ async fn idle_lock_ignores_notifications_and_status() {
     let issued = rig.token("p0").await;
     rig.good(issued);
     let agent = rig.agent.clone();
-    tokio::spawn(async move { agent.warn(stop, |_| ready(Shown::Yes)).await });
+    tokio::spawn(async move { agent.login_expiry.notify(stop, |_| ready(Shown::Yes)).await });
     for _ in 0..29 {
         tokio::time::sleep(MINUTE).await;
         assert!(!is_locked(&rig));
-        assert!(rig.agent.check_unlocked().is_ok());
+        assert!(rig.agent.lock.check_unlocked().is_ok());
     }
     tokio::time::sleep(MINUTE + SECOND).await;
     assert!(is_locked(&rig));
@@ -212,15 +217,15 @@ async fn auto_lock_after_sleep_comes_before_any_token() {
         simulation.laptop.sleep(HOUR);
         match look {
             0 => assert_eq!(simulation.token("p0").await.unwrap_err().0.code, ErrorCode::Locked),
-            1 => simulation.agent.machine_changed(),
+            1 => simulation.agent.recovery.system_changed(),
             // Without a request or event, the next clock check locks the agent.
             _ => tokio::time::sleep(MINUTE + SECOND).await,
         }
         assert!(is_locked(&simulation), "{look}");
         tokio::time::sleep(MINUTE).await;
-        // The engine may have looked at the clock in the same moment; what it started is discarded.
+        // The renewal task may have read the clock at the same time; what it started is discarded.
         assert!(simulation.sts.count() <= calls + usize::from(look == 2), "{look}: renewed while it was locked");
-        assert!(simulation.agent.status().profiles[0].session.is_none());
+        assert!(simulation.agent.status.status().profiles[0].session.is_none());
     }
 }
 
@@ -242,7 +247,7 @@ async fn auto_lock_ignores_clock_changes() {
 async fn auto_lock_applies_changed_times_immediately() {
     let (simulation, _stop) = watched("").await;
     tokio::time::sleep(HOUR).await;
-    assert!(!is_locked(&simulation) && simulation.agent.status().daemon.lock.auto_lock_at.is_none());
+    assert!(!is_locked(&simulation) && simulation.agent.status.status().daemon.lock.auto_lock_at.is_none());
     simulation.configure(&format!("{}\n[lock]\nmax = \"1h30min\"\n", profiles(1, "")));
     tokio::time::sleep(30 * MINUTE + SECOND).await;
     assert!(is_locked(&simulation));

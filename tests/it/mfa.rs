@@ -1,4 +1,4 @@
-//! Codes of MFA devices: one for all roles of a source, never asked for twice, and by a command where there is one.
+//! MFA codes: one for all roles of a source, asked for once, or printed by a command.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const BEHIND: &str = "arn:aws:iam::111122223333:role/behind";
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A fixture whose roles want a code, and the device that makes them.
+/// Returns a fixture whose roles require MFA, and the serial of the device.
 fn with_mfa(more: &str) -> (Fixture, String) {
     let fixture = Fixture::new();
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
@@ -29,7 +29,7 @@ fn profile(name: &str, role: &str) -> String {
 }
 
 impl Fixture {
-    /// Every step of a login.
+    /// Logs in, and returns every step.
     fn login(&self, source: &str, code: Option<String>) -> Vec<LoginStep> {
         self.steps(source, LoginRequest { code: code.map(Secret::new), ..LoginRequest::default() })
     }
@@ -37,7 +37,7 @@ impl Fixture {
     fn steps(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
         self.block_on(async {
-            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, sender).await;
+            self.agent.login.login(source.parse().unwrap(), request, sender).await;
             let mut steps = Vec::new();
             while let Some(step) = receiver.recv().await {
                 steps.push(step);
@@ -64,7 +64,7 @@ fn mfa_code_serves_two_roles_and_a_role_behind_a_hub() {
     fixture.aws.add_role(Role::new(BEHIND).trusts(HUB));
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     let third = profile("third", BEHIND) + &format!("via = [\"{HUB}\"]\nduration = \"8h\"\n");
-    // Nothing is renewed unasked: the test's clock would turn an hour while AWS answers.
+    // Without background renewal: the test advances the clock by an hour while AWS answers.
     fixture.configure(&["[defaults]\nkeep_warm = \"0s\"\n".to_owned(), text, profile("other", OTHER), third].concat());
     assert_eq!(
         fixture.token_error("prod", 5),
@@ -77,9 +77,9 @@ fn mfa_code_serves_two_roles_and_a_role_behind_a_hub() {
     }
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
     assert_eq!(fixture.lengths_of(Op::GetSessionToken), [Some("43200".to_owned())]);
-    // Two of the source, the hub, and the one behind it: none longer than an hour.
+    // Two roles of the source, the hub, and the role behind it: each session lasts at most an hour.
     assert_eq!(fixture.lengths_of(Op::AssumeRole), vec![Some("3600".to_owned()); 4]);
-    // It is renewed silently while it lasts.
+    // Role sessions are renewed without a code until the MFA session expires.
     for _ in 0..10 {
         fixture.clock.advance(HOUR);
         fixture.good_token("prod");
@@ -100,7 +100,7 @@ fn mfa_wrong_and_reused_codes_give_different_errors() {
     };
     assert!(refusal("000000").contains("it is wrong, expired or already used, or the device belongs to another user"));
     assert!(refusal("000000").contains("it was used already"));
-    assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1, "the same again is not sent");
+    assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1, "a used code is not sent");
     // Another caller does not see the error of a mistyped code.
     assert!(fixture.token_error("prod", 5).contains("needs an MFA code"));
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
@@ -114,7 +114,7 @@ fn mfa_session_longer_than_an_hour_needs_its_own_code() {
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     fixture.configure(&[text, "duration = \"12h\"\n".to_owned(), profile("other", OTHER)].concat());
     fixture.token_error("prod", 5);
-    // One code for that role alone, the next for all others.
+    // One code serves only that role, the next one all others.
     let steps = fixture.login("work", Some(fixture.aws.mfa_code(&serial)));
     assert!(matches!(steps.as_slice(), [LoginStep::MfaCode { refused: None, .. }]), "{steps:?}");
     let session = fixture.good_token("prod");
@@ -124,12 +124,12 @@ fn mfa_session_longer_than_an_hour_needs_its_own_code() {
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("other");
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
-    let details = fixture.agent.details(&"prod".parse().unwrap()).unwrap();
+    let details = fixture.agent.status.profile(&"prod".parse().unwrap()).unwrap();
     assert!(details.mfa.is_some_and(|mfa| mfa.in_assume_role && mfa.seconds == 12 * 3600));
     // The session is still served seven hours later, without another prompt.
     fixture.clock.advance(7 * HOUR);
     fixture.good_token("prod");
-    assert!(fixture.agent.status().profiles.iter().all(|profile| profile.problem.is_none()));
+    assert!(fixture.agent.status.status().profiles.iter().all(|profile| profile.problem.is_none()));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn mfa_command_runs_again_after_a_used_code() {
     fixture.configure(&PROD.replace("[profiles.prod]", &mfa));
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
-    let status = fixture.agent.status();
+    let status = fixture.agent.status.status();
     assert!(status.sources[0].login.as_ref().unwrap().renews);
     std::fs::write(&code, "no code").unwrap();
     fixture.clock.advance(13 * HOUR);
@@ -200,18 +200,18 @@ fn mfa_device_of_aws_profile_is_shared() {
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
     let roles: Vec<_> = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.role_arn).collect();
     assert_eq!(roles, [ROLE, BEHIND, OTHER]);
-    // Nor does it end with a change of AWS's files that does not concern it, nor with one of ours.
+    // A change of other sections in AWS's files or of the configuration does not end it.
     fixture.sandbox.append_aws_config("[profile more]\nregion = eu-west-1\n");
-    fixture.agent.sources_changed();
+    fixture.agent.recovery.sources_changed();
     fixture.configure(&format!("{text}keep_warm = \"1h\"\n"));
     fixture.clock.advance(HOUR);
     fixture.good_token("prod");
     fixture.good_token("direct");
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 1);
-    // But it does with its keys.
+    // A change of its access key does.
     let other = fixture.aws.add_user_key(&fixture.user.arn);
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
-    fixture.agent.sources_changed();
+    fixture.agent.recovery.sources_changed();
     fixture.clock.advance(HOUR);
     assert!(fixture.token_error("prod", 5).contains("needs an MFA code"));
 }
@@ -224,7 +224,7 @@ fn mfa_needed_500_callers_make_no_call() {
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
         for _ in 0..500 {
-            let refused = fixture.agent.token(&name, b"", None).await.unwrap_err();
+            let refused = fixture.agent.token.token(&name, b"", None).await.unwrap_err();
             assert_eq!(refused.0.code.exit_code(), 5);
         }
     });
@@ -254,7 +254,7 @@ fn mfa_refresh_needs_no_code_but_new_login_does() {
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
-    fixture.block_on(fixture.agent.refresh(&name)).unwrap();
+    fixture.block_on(fixture.agent.refresh.refresh(&name)).unwrap();
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::GetSessionToken)), (2, 1));
     let renew =
         |code: Option<String>| LoginRequest { code: code.map(Secret::new), renew: true, ..LoginRequest::default() };
@@ -275,9 +275,9 @@ fn mfa_role_session_is_renewed_by_command_before_expiry() {
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
-    assert_eq!(fixture.aws.calls(Op::GetSessionToken), 0, "every role has a code of its own");
+    assert_eq!(fixture.aws.calls(Op::GetSessionToken), 0, "each role needs its own code");
     fixture.clock.advance(6 * HOUR);
-    let refused = fixture.block_on(fixture.agent.refresh(&"prod".parse().unwrap())).unwrap_err();
+    let refused = fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap_err();
     assert_eq!(refused.0.code.exit_code(), 5);
     fixture.good_token("prod");
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
@@ -305,7 +305,7 @@ fn mfa_role_limited_to_one_hour_uses_shared_session() {
     let text = PROD.replace("[profiles.prod]", &format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]"));
     fixture.configure(&(text + "duration = \"8h\"\nkeep_warm = \"0s\"\n"));
     fixture.token_error("prod", 5);
-    // The first code is spent on finding that out.
+    // The first code is used up by the rejected call.
     let steps = fixture.login("work", Some(fixture.aws.mfa_code(&serial)));
     assert!(matches!(steps.as_slice(), [LoginStep::MfaCode { .. }]), "{steps:?}");
     fixture.clock.advance(Duration::from_secs(30));
@@ -345,7 +345,7 @@ fn mfa_session_of_replaced_access_key_is_not_used() {
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
     std::fs::write(&code, "no code").unwrap();
     let _inside = fixture.runtime();
-    fixture.agent.sources_changed();
+    fixture.agent.recovery.sources_changed();
     let refused =
         rolecall_harness::within(Duration::from_secs(20), || (fixture.token("prod").code() != Some(0)).then_some(()));
     assert!(refused.is_some(), "the first person's session is used on");
@@ -358,7 +358,7 @@ fn mfa_command_with_rejected_codes_is_retried_later() {
     let code = fixture.sandbox.write("code", "000000");
     let process = format!("mfa = {{ serial = \"{serial}\", process = \"cat {}\" }}\n[profiles.prod]", code.display());
     fixture.configure(&PROD.replace("[profiles.prod]", &process));
-    // The next window is a second away, twice: then nothing else has come.
+    // Twice, the next code is a second away; AWS rejects both codes.
     fixture.clock.advance(Duration::from_secs(24));
     let refused = rolecall_harness::within(Duration::from_mins(1), || {
         let line = fixture.token("prod").stderr;
@@ -376,7 +376,7 @@ fn mfa_logout_drops_all_dependent_sessions() {
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
-    let out = fixture.block_on(fixture.agent.logout(&"work".parse().unwrap())).unwrap();
+    let out = fixture.block_on(fixture.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!((out.sessions, out.revoked, out.problem), (3, None, None));
     fixture.token_error("prod", 5);
 }

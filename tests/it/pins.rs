@@ -1,4 +1,4 @@
-//! The pin: a forged kubeconfig gets no token, and AWS hears nothing of it.
+//! The pin: a forged kubeconfig gets no token and causes no call to AWS.
 
 use rolecall_harness::Op;
 
@@ -21,14 +21,14 @@ fn kubeconfig_with_other_cluster_gets_no_token() {
     for (info, expected) in [
         (
             info("https://evil.example.com", &ca, false),
-            "sends the token to https://evil.example.com, this profile was added with https://127.0.0.1:",
+            "names server https://evil.example.com, but the profile was added with https://127.0.0.1:",
         ),
         (info(&server, "RVZJTA==", false), "trusts another certificate authority"),
         (info(&server, &ca, true), "insecure-skip-tls-verify"),
     ] {
         let line = one_line(&ask(info), 1);
         assert!(line.starts_with("rolecall: prod: ") && line.contains(expected), "{line}");
-        assert!(line.contains("rolecall kubeconfig prod (and with --repin"), "{line}");
+        assert!(line.contains("rolecall kubeconfig prod (with --repin"), "{line}");
     }
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
     ask(info(&server, &ca, false)).assert_ok();

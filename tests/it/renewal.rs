@@ -20,12 +20,12 @@ fn pass(fixture: &Fixture, time: Duration) {
 /// rounds only fails a test that hangs.
 fn until<T>(fixture: &Fixture, wanted: impl Fn(&ProfileStatus) -> Option<T>) -> T {
     for _ in 0..4000 {
-        if let Some(found) = wanted(&fixture.agent.status().profiles[0]) {
+        if let Some(found) = wanted(&fixture.agent.status.status().profiles[0]) {
             return found;
         }
         std::thread::park_timeout(Duration::from_millis(5));
     }
-    panic!("unexpected status: {:?}", fixture.agent.status().profiles[0]);
+    panic!("unexpected status: {:?}", fixture.agent.status.status().profiles[0]);
 }
 
 /// Waits until a renewal is planned, and returns the time until then.
@@ -89,9 +89,9 @@ fn sts_down_25_minutes_does_not_interrupt_tokens() {
     assert!(failed > 2, "{failed} calls: it kept trying");
     assert!(failed <= 1 + 2 * 25, "{failed} calls: with pauses");
     fixture.aws.clear_faults();
-    let before = fixture.agent.status().profiles[0].session.clone().unwrap();
+    let before = fixture.agent.status.status().profiles[0].session.clone().unwrap();
     let back = fixture.clock.now();
-    // Soon after AWS's return (within a minute, says the engine's own test, where nothing happens beside the clock).
+    // Soon after AWS works again. The simulation tests the bound of one minute.
     until(&fixture, |profile| {
         pass(&fixture, Duration::from_secs(1));
         profile.session.as_ref().filter(|now| now.issued != before.issued).map(|_| ())

@@ -1,4 +1,4 @@
-//! Many profiles, long chains, and chains without an end.
+//! Many profiles, long role chains, and circular ones.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, PROD, ROLE, config_path};
 const PROFILES: usize = 10_000;
 const CLUSTERS: usize = 2_000;
 
-/// As many profiles, each with a role of its own but the last, whose role exists.
+/// A configuration of many profiles, each with its own role. Only the role of the last one exists.
 fn many() -> String {
     let mut text = "[sources.work]\naws_profile = \"work\"\n".to_owned();
     for number in 0..PROFILES {
@@ -31,12 +31,12 @@ fn ten_thousand_profiles_are_served() {
     let fixture = Fixture::new();
     fixture.configure(&many());
     fixture.good_token("team-9999");
-    let status = fixture.agent.status();
+    let status = fixture.agent.status.status();
     assert!(status.config.problem.is_none(), "{:?}", status.config.problem);
     assert_eq!(status.profiles.len(), PROFILES);
     // One profile among many still has its own result, and an unknown name is reported.
     let line = fixture.token_error("team-0", 1);
-    assert!(line.contains(&format!("assume {ROLE}-0")), "{line}");
+    assert!(line.contains(&format!("AssumeRole of {ROLE}-0")), "{line}");
     let line = fixture.token_error("taem-9999", 1);
     assert!(line.contains("Did you mean team-9999"), "{line}");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 2);
@@ -58,10 +58,10 @@ fn role_chain_of_a_thousand_steps_is_rejected() {
     let fixture = Fixture::new();
     let via = vec!["\"arn:aws:iam::999988887777:role/hub\""; 1000].join(", ");
     fixture.configure(&format!("{PROD}via = [{via}]\n"));
-    let problem = fixture.agent.status().config.problem.unwrap().error.message;
-    assert!(problem.ends_with("profiles.prod.via: makes 1001 steps, 5 are possible"), "{problem}");
+    let problem = fixture.agent.status.status().config.problem.unwrap().error.message;
+    assert!(problem.ends_with("profiles.prod.via: makes 1001 roles in all, the limit is 5"), "{problem}");
     fixture.good_token("prod");
-    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the last good configuration serves");
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "the last valid configuration is in force");
 }
 
 /// Fault matrix row 92.
@@ -73,7 +73,7 @@ fn cycle_in_aws_files_is_an_error() {
             "[profile {name}]\nrole_arn = arn:aws:iam::111122223333:role/{name}\nsource_profile = {source}\n"
         ));
     };
-    // A circle of three, a way into it, and one without keys that leads to itself.
+    // A circle of three profiles, a profile that leads into it, and a profile without an access key that names itself.
     for (name, source) in [("one", "two"), ("two", "three"), ("three", "one"), ("into", "two"), ("own", "own")] {
         profile(name, source);
     }

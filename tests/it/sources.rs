@@ -1,4 +1,4 @@
-//! Where base credentials come from: every kind of AWS profile, from AWS's own files to a token that the cluster takes.
+//! Sources: every kind of AWS profile, from AWS's own files to a token that the cluster accepts.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ const HOUR: Duration = Duration::from_hours(1);
 const OTHER: &str = "arn:aws:iam::111122223333:role/team/operators";
 
 impl Fixture {
-    /// `prod` from that AWS profile, through the usual role or as the source itself.
-    fn goes_by(&self, profile: &str) {
+    /// Configures `prod` with that AWS profile, with the usual role or without a role.
+    fn use_aws_profile(&self, profile: &str) {
         self.configure(&PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{profile}\"")));
     }
 
-    /// The cluster takes it: the API server asks STS who it is.
+    /// Checks that the cluster accepts a token of the profile.
     #[track_caller]
-    fn is_taken(&self, name: &str) {
+    fn assert_accepted(&self, name: &str) {
         let token = self.good_token(name);
         self.api.username(token.token()).unwrap();
     }
@@ -27,7 +27,7 @@ impl Fixture {
     fn steps_of(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (sender, mut receiver) = mpsc::channel(64);
         self.block_on(async {
-            std::sync::Arc::clone(&self.agent).login(source.parse().unwrap(), request, sender).await;
+            self.agent.login.login(source.parse().unwrap(), request, sender).await;
             let mut steps = Vec::new();
             while let Some(step) = receiver.recv().await {
                 steps.push(step);
@@ -37,17 +37,17 @@ impl Fixture {
     }
 }
 
-/// A fixture whose source is IAM Identity Center, where a person has logged in.
+/// Returns a fixture whose source is IAM Identity Center, with a valid login.
 fn signed_in() -> (Fixture, Sso) {
     let fixture = Fixture::new();
     let center = fixture.aws.sso();
     let assigned = center.assign("dev", ACCOUNT, "Developers");
     fixture.aws.update_role(ROLE, |role| role.trusts(&assigned));
     fixture.sandbox.write_sso_profile("corp-dev", Some("corp"), &center, ACCOUNT, "Developers");
-    fixture.goes_by("corp-dev");
+    fixture.use_aws_profile("corp-dev");
     center.approve_all();
     fixture.steps_of("work", LoginRequest::default());
-    fixture.is_taken("prod");
+    fixture.assert_accepted("prod");
     (fixture, center)
 }
 
@@ -59,14 +59,14 @@ fn web_identity_is_a_source() {
     fixture.aws.update_role(ROLE, |role| role.trusts(base));
     let token = fixture.aws.web_identity_token("repo:acme/app");
     fixture.sandbox.write_web_identity("ci", base, &token, &fixture.aws.endpoint());
-    fixture.goes_by("ci");
-    fixture.is_taken("prod");
+    fixture.use_aws_profile("ci");
+    fixture.assert_accepted("prod");
     assert_eq!(fixture.aws.calls(Op::AssumeRoleWithWebIdentity), 1);
     // The daemon reads the token file again for the next load.
     fixture.clock.advance(HOUR);
     let token = fixture.aws.web_identity_token("repo:acme/app");
     fixture.sandbox.write_web_identity("ci", base, &token, &fixture.aws.endpoint());
-    fixture.is_taken("prod");
+    fixture.assert_accepted("prod");
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn instance_metadata_and_its_role_are_sources() {
     fixture.aws.update_role(ROLE, |role| role.trusts(OTHER));
     let instance = fixture.aws.instance_metadata(own);
     fixture.sandbox.write_instance_profile("machine", OTHER, &instance, &fixture.aws.endpoint());
-    fixture.goes_by("machine");
-    fixture.is_taken("prod");
-    fixture.is_taken("prod");
+    fixture.use_aws_profile("machine");
+    fixture.assert_accepted("prod");
+    fixture.assert_accepted("prod");
     let roles: Vec<_> = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.role_arn).collect();
     assert_eq!(roles, [OTHER, ROLE]);
     fixture.clock.advance(7 * HOUR);
-    fixture.is_taken("prod");
+    fixture.assert_accepted("prod");
     assert_eq!(instance.fetched(), 2);
 }
 
@@ -95,7 +95,7 @@ fn identity_center_source_needs_one_login() {
     let assigned = center.assign("dev", ACCOUNT, "Developers");
     fixture.aws.update_role(ROLE, |role| role.trusts(&assigned));
     fixture.sandbox.write_sso_profile("corp-dev", Some("corp"), &center, ACCOUNT, "Developers");
-    fixture.goes_by("corp-dev");
+    fixture.use_aws_profile("corp-dev");
     let line = fixture.token_error("prod", 5);
     assert_eq!(line, "rolecall: prod: source \"work\" needs a login. Run: rolecall login work");
     center.approve_all();
@@ -110,11 +110,11 @@ fn identity_center_source_needs_one_login() {
     assert!(url.contains(code.as_str()), "{url} {code}");
     assert!(arn.as_ref().unwrap().contains("assumed-role/AWSReservedSSO_Developers_"), "{arn:?}");
     assert_eq!(source.login.as_ref().unwrap().kind, LoginKind::Sso);
-    fixture.is_taken("prod");
+    fixture.assert_accepted("prod");
     // The token is renewed in the background for hours; a second login has nothing to do.
     for _ in 0..6 {
         fixture.clock.advance(HOUR);
-        fixture.is_taken("prod");
+        fixture.assert_accepted("prod");
     }
     let steps = fixture.steps_of("work", LoginRequest::default());
     assert!(matches!(steps.as_slice(), [LoginStep::Done { changed: false, .. }]), "{steps:?}");
@@ -129,7 +129,7 @@ fn identity_center_session_is_renewed_from_valid_login() {
     fixture.clock.advance(2 * HOUR);
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
-        let all = (0..50).map(|_| fixture.agent.token(&name, b"", None));
+        let all = (0..50).map(|_| fixture.agent.token.token(&name, b"", None));
         for token in futures_util::future::join_all(all).await {
             token.unwrap();
         }
@@ -146,19 +146,18 @@ fn revoked_login_is_one_attempt_for_500_callers() {
     let before = (fixture.aws.calls(Op::CreateToken), fixture.aws.calls(Op::StartDeviceAuthorization));
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
-        let all = (0..500).map(|_| fixture.agent.token(&name, b"", None));
+        let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", None));
         for token in futures_util::future::join_all(all).await {
             assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
         }
     });
     assert!(fixture.aws.calls(Op::CreateToken) - before.0 <= 1);
-    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), before.1, "a login is begun by a person alone");
-    assert_eq!(fixture.agent.status().profiles[0].state, ProfileState::LoginNeeded);
-    // Five hundred who log in are one login.
+    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), before.1, "only the user starts a login");
+    assert_eq!(fixture.agent.status.status().profiles[0].state, ProfileState::LoginNeeded);
+    // 500 concurrent logins share one login.
     let logins = (0..500).map(|_| async {
         let (sender, mut receiver) = mpsc::channel(64);
-        let login =
-            std::sync::Arc::clone(&fixture.agent).login("work".parse().unwrap(), LoginRequest::default(), sender);
+        let login = fixture.agent.login.login("work".parse().unwrap(), LoginRequest::default(), sender);
         let reading = async {
             let mut last = None;
             while let Some(step) = receiver.recv().await {
@@ -172,14 +171,14 @@ fn revoked_login_is_one_attempt_for_500_callers() {
         assert!(matches!(last, LoginStep::Done { .. }), "{last:?}");
     }
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), before.1 + 1);
-    fixture.is_taken("prod");
+    fixture.assert_accepted("prod");
 }
 
 #[test]
 fn session_of_one_user_is_not_served_to_another() {
     let (fixture, center) = signed_in();
     let endpoint = fixture.aws.endpoint();
-    // A source that shares the login, and one whose AWS profile leads to a role by way of it.
+    // One source shares the login; another has an AWS profile whose role is assumed with it.
     fixture.aws.add_role(Role::new(OTHER).trusts(&center.assign("dev", ACCOUNT, "Auditors")));
     fixture.aws.update_role(ROLE, |role| role.trusts(OTHER));
     fixture.aws.update_role(ROLE, |role| role.trusts(&center.assign("dev", ACCOUNT, "Auditors")));
@@ -194,13 +193,13 @@ fn session_of_one_user_is_not_served_to_another() {
         )
     });
     fixture.configure(&format!("{prod}{}", more.concat()));
-    let assert_all_accepted = || ["prod", "audit", "hub"].map(|name| fixture.is_taken(name));
+    let assert_all_accepted = || ["prod", "audit", "hub"].map(|name| fixture.assert_accepted(name));
     let callers = |user: &str| {
         let callers = fixture.aws.log_of(Op::AssumeRole).into_iter().filter_map(|call| call.caller_arn);
         callers.filter(|caller| caller.ends_with(&format!("/{user}"))).collect::<Vec<_>>()
     };
     assert_all_accepted();
-    // A login that was good still is no new one.
+    // A login command on a valid login changes nothing.
     fixture.steps_of("work", LoginRequest::default());
     assert_all_accepted();
     let before = callers("dev");
@@ -214,7 +213,7 @@ fn session_of_one_user_is_not_served_to_another() {
     assert_eq!(arn.as_deref(), Some(Sso::session_arn("eve", ACCOUNT, "Developers").as_str()));
     assert_all_accepted();
     assert_eq!((callers("dev"), callers("eve").len()), (before, 3));
-    // A renewal of that login is no other person.
+    // A refresh of the login keeps the sessions.
     fixture.clock.advance(2 * HOUR);
     assert_all_accepted();
     assert_all_accepted();
@@ -239,15 +238,15 @@ fn logout_ends_shared_login_and_in_flight_loads() {
     ));
     center.approve_all();
     fixture.steps_of("work", LoginRequest::default());
-    fixture.is_taken("prod");
-    fixture.is_taken("audit");
-    let out = fixture.block_on(fixture.agent.logout(&"work".parse().unwrap())).unwrap();
+    fixture.assert_accepted("prod");
+    fixture.assert_accepted("audit");
+    let out = fixture.block_on(fixture.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!((out.sessions, out.revoked, out.problem), (4, Some(true), None));
     fixture.token_error("prod", 5);
     fixture.token_error("audit", 5);
     assert!(center.secrets().iter().all(|secret| !grep(&fixture.sandbox.home().join(".aws"), secret)));
-    // Logging out twice is no error.
-    let out = fixture.block_on(fixture.agent.logout(&"work".parse().unwrap())).unwrap();
+    // A second logout is no error.
+    let out = fixture.block_on(fixture.agent.logout.logout(&"work".parse().unwrap())).unwrap();
     assert_eq!(out.sessions, 0);
 }
 
@@ -269,8 +268,8 @@ fn roles_of_aws_files_are_assumed_once_and_shared() {
         )
     };
     fixture.configure(&[profile("dev"), profile("ops")].concat());
-    fixture.is_taken("dev");
-    fixture.is_taken("ops");
+    fixture.assert_accepted("dev");
+    fixture.assert_accepted("ops");
     let calls: Vec<_> = fixture
         .aws
         .log_of(Op::AssumeRole)
@@ -281,7 +280,7 @@ fn roles_of_aws_files_are_assumed_once_and_shared() {
     assert_eq!(calls, expected.map(|(role, name)| (role.to_owned(), name.to_owned())));
 }
 
-/// Whether any file below a folder holds a text.
+/// Whether a file below the folder contains the text.
 fn grep(folder: &std::path::Path, text: &str) -> bool {
     std::fs::read_dir(folder).unwrap().flatten().any(|entry| {
         if entry.path().is_dir() {

@@ -1,4 +1,4 @@
-//! Tokens: who gets them, how long they are good for, when they change.
+//! Tokens: their content, their expiry, and when they change.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ fn token_is_never_signed_below_15_minutes_left() {
     fixture.good_token("prod");
     fixture.clock.advance(45 * MINUTE);
     fixture.good_token("prod");
-    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "fifteen minutes are enough");
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "a session with 15 min left is fresh");
     fixture.clock.advance(5 * MINUTE);
     assert_eq!(fixture.good_token("prod").life(fixture.clock.now()), 14 * MINUTE);
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 2);
@@ -79,7 +79,7 @@ fn token_expiry_stays_within_session_expiry() {
     let life = fixture.good_token("prod").life(fixture.clock.now());
     assert!(life <= 9 * MINUTE, "{life:?}");
     assert!(life > 8 * MINUTE, "{life:?}");
-    // Even where STS itself gives no more than ten minutes.
+    // Also if STS grants only ten minutes.
     fixture.aws.clear_faults();
     fixture.aws.fault(Op::AssumeRole, Fault::ExpiresIn(10 * MINUTE).forever());
     fixture.clock.advance(11 * MINUTE);
@@ -177,13 +177,13 @@ fn repeated_request_gets_new_token_then_new_session() {
     for _ in 0..5 {
         fixture.clock.advance(Duration::from_millis(100));
         let token = fixture.token_again("prod").token().to_owned();
-        assert!(!seen.contains(&token), "the same token would be refused again");
+        assert!(!seen.contains(&token), "the cluster would reject the same token again");
         seen.push(token);
     }
-    assert_eq!(fixture.aws.calls(Op::AssumeRole), 2, "one more session, on suspicion");
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 2, "one more session after the suspected rejection");
     // Another client process had no rejected token, so it gets the last minted one.
     assert_eq!(fixture.good_token("prod").token(), seen.last().unwrap());
-    // And a minute later the next suspicion is worth another session.
+    // A minute later, another suspected rejection replaces the session again.
     fixture.clock.advance(MINUTE);
     for _ in 0..3 {
         fixture.clock.advance(Duration::from_millis(100));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rolecall_harness::Sso;
 use rolecall_protocol::{LockRequest, LoginRequest, LoginStep, Secret, UnlockRequest};
-use rolecalld::agent::Locker;
 use rolecalld::desktop_notifications::{Notification, Shown};
+use rolecalld::services::lock::Locker;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
@@ -36,13 +36,13 @@ impl<'a> Desktop<'a> {
                     drop(sender.send(notification));
                     ready(Shown::Yes)
                 };
-                agent.warn(CancellationToken::new(), show).await;
+                agent.login_expiry.notify(CancellationToken::new(), show).await;
             }));
         });
         Self { fixture, center: fixture.aws.sso(), shown, config: config.to_owned() }
     }
 
-    /// What is shown next.
+    /// Checks the next notification.
     #[track_caller]
     fn shows(&mut self, summary: &str) {
         assert_eq!(self.next(SOON).expect("nothing is shown").summary, summary);
@@ -52,8 +52,8 @@ impl<'a> Desktop<'a> {
         self.fixture.block_on(async { tokio::time::timeout(limit, self.shown.recv()).await.ok().flatten() })
     }
 
-    /// What is shown next where a profile is used that somebody has to log in for. Used again, as people do: the watch of AWS's
-    /// files forgives what failed in the moment after a login, or a profile, was written there.
+    /// Checks the next notification, which a use of a profile without a valid login causes. The use is repeated, because the watch
+    /// of AWS's files clears failures shortly after a login or a profile is written there.
     #[track_caller]
     fn shows_after(&mut self, use_it: impl Fn(), summary: &str) {
         let shown = (0..20).find_map(|_| {
@@ -63,10 +63,10 @@ impl<'a> Desktop<'a> {
         assert_eq!(shown.expect("nothing is shown").summary, summary);
     }
 
-    /// Nothing is shown but what is looked for last. Once a test.
+    /// Checks that no further notification was sent: the next one is that of the marker source. Ends the test.
     #[track_caller]
-    fn shows_no_more(mut self) {
-        self.fixture.sandbox.write_sso_profile("zz", Some("zz"), &self.center, ACCOUNT, "Nobody");
+    fn assert_no_more(mut self) {
+        self.fixture.sandbox.write_sso_profile("zz", Some("zz"), &self.center, ACCOUNT, "Unassigned");
         let last = PROD.replace("work", "zz").replace("profiles.prod", "profiles.zz");
         self.configure(&format!("{}{last}", self.config));
         let fixture = self.fixture;
@@ -81,7 +81,7 @@ impl<'a> Desktop<'a> {
     /// Advances the clock and lets the daemon check it.
     fn later(&self, time: Duration) {
         self.fixture.clock.advance(time);
-        self.fixture.agent.machine_changed();
+        self.fixture.agent.recovery.system_changed();
     }
 
     fn log_in(&self, code: Option<String>) {
@@ -89,7 +89,7 @@ impl<'a> Desktop<'a> {
         let request = LoginRequest { code, ..LoginRequest::default() };
         let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
         let last = self.fixture.block_on(async {
-            Arc::clone(&self.fixture.agent).login("work".parse().unwrap(), request, sender).await;
+            self.fixture.agent.login.login("work".parse().unwrap(), request, sender).await;
             let mut last = None;
             while let Some(step) = receiver.recv().await {
                 last = Some(step);
@@ -100,21 +100,21 @@ impl<'a> Desktop<'a> {
     }
 
     fn warning(&self) -> Option<String> {
-        let status = self.fixture.agent.status();
+        let status = self.fixture.agent.status.status();
         let source = status.sources.iter().find(|source| source.name.as_str() == "work").unwrap();
         source.warning.as_ref().map(ToString::to_string)
     }
 }
 
-/// A role that wants a code, its configuration, and the device.
-fn http_client(fixture: &Fixture) -> (String, String) {
+/// Configures a role that requires MFA. Returns the configuration and the device's serial.
+fn with_mfa(fixture: &Fixture) -> (String, String) {
     let serial = fixture.aws.mfa_device(&fixture.user.arn).serial;
     fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(12 * HOUR));
     let mfa = format!("mfa = {{ serial = \"{serial}\" }}\n[profiles.prod]");
     (PROD.replace("[profiles.prod]", &mfa), serial)
 }
 
-/// A source that signs in to IAM Identity Center; a person approves whatever they are asked for.
+/// Configures a source with IAM Identity Center, where every login is approved.
 fn central(fixture: &Fixture) -> (String, Sso) {
     let center = fixture.aws.sso();
     let assigned = center.assign("dev", ACCOUNT, "Developers");
@@ -127,7 +127,7 @@ fn central(fixture: &Fixture) -> (String, Sso) {
 #[test]
 fn mfa_expiry_is_notified_before_and_after() {
     let fixture = Fixture::new();
-    let (config, serial) = http_client(&fixture);
+    let (config, serial) = with_mfa(&fixture);
     let mut desktop = Desktop::of(&fixture, &config);
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
     desktop.later(MINUTE);
@@ -139,10 +139,10 @@ fn mfa_expiry_is_notified_before_and_after() {
     fixture.good_token("prod");
     assert_eq!(desktop.warning(), None);
     desktop.later(47 * MINUTE);
-    desktop.shows("Login ends in 13 min: source work");
-    let said = "source \"work\": its login ends in 13 min. Run: rolecall login work --renew";
+    desktop.shows("Login expires in 13 min: source work");
+    let said = "source \"work\": login expires in 13 min. Run: rolecall login work --renew";
     assert_eq!(desktop.warning().as_deref(), Some(said));
-    // A token is to be had still, although a newer session is not.
+    // The valid session still signs tokens, although it cannot be renewed.
     fixture.good_token("prod");
     desktop.later(5 * MINUTE);
     fixture.good_token("prod");
@@ -151,25 +151,25 @@ fn mfa_expiry_is_notified_before_and_after() {
     assert_eq!(desktop.warning(), None);
     desktop.later(MINUTE);
     fixture.token_error("prod", 5);
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
 fn mfa_expiry_of_single_role_is_notified() {
     let fixture = Fixture::new();
-    let (config, serial) = http_client(&fixture);
+    let (config, serial) = with_mfa(&fixture);
     let mut desktop = Desktop::of(&fixture, &format!("{config}duration = \"4h\"\n"));
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
-    // The role's first, and no other is needed.
+    // The role's own code; no other is needed.
     let code = fixture.aws.mfa_code(&serial);
     let request = LoginRequest { code: Some(Secret::new(code)), ..LoginRequest::default() };
     let (sender, _told) = tokio::sync::mpsc::channel(16);
-    fixture.block_on(Arc::clone(&fixture.agent).login("work".parse().unwrap(), request, sender));
+    fixture.block_on(fixture.agent.login.login("work".parse().unwrap(), request, sender));
     fixture.good_token("prod");
     desktop.later(230 * MINUTE);
-    desktop.shows("Login ends in 10 min: source work");
+    desktop.shows("Login expires in 10 min: source work");
     assert!(desktop.warning().is_some());
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
@@ -184,13 +184,13 @@ fn login_with_failed_renewal_is_notified_before_and_after() {
     center.revoke_refresh();
     desktop.later(58 * MINUTE);
     fixture.good_token("prod");
-    desktop.shows("Login ends in 2 min: source work");
+    desktop.shows("Login expires in 2 min: source work");
     desktop.later(2 * HOUR);
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
-    // What is forgotten when the machine wakes up fails again, and is no news.
+    // Waking up clears the failure. The next load fails again, which causes no second notification.
     for _ in 0..3 {
         desktop.later(5 * MINUTE);
-        fixture.agent.sources_changed();
+        fixture.agent.recovery.sources_changed();
         fixture.token_error("prod", 5);
     }
     desktop.log_in(None);
@@ -198,7 +198,7 @@ fn login_with_failed_renewal_is_notified_before_and_after() {
     center.revoke_all();
     desktop.later(3 * HOUR);
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 /// Fault matrix row 71.
@@ -214,7 +214,7 @@ fn login_needed_500_callers_cause_one_notification() {
     let name = "prod".parse().unwrap();
     let crowd = || {
         fixture.block_on(async {
-            let all = (0..500).map(|_| fixture.agent.token(&name, b"", None));
+            let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", None));
             for token in futures_util::future::join_all(all).await {
                 assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
             }
@@ -222,50 +222,50 @@ fn login_needed_500_callers_cause_one_notification() {
     };
     desktop.shows_after(crowd, "Login needed: source work");
     crowd();
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
 fn unused_profile_causes_no_notification() {
     let fixture = Fixture::new();
-    let (config, serial) = http_client(&fixture);
+    let (config, serial) = with_mfa(&fixture);
     let desktop = Desktop::of(&fixture, &format!("{config}keep_warm = \"1h\"\n"));
     desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
     desktop.later(710 * MINUTE);
     assert!(desktop.warning().is_some(), "a new caller causes a notification");
     desktop.later(HOUR);
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
 fn locked_agent_sends_no_notification() {
     let fixture = Fixture::new();
-    let (config, serial) = http_client(&fixture);
+    let (config, serial) = with_mfa(&fixture);
     let mut desktop = Desktop::of(&fixture, &config);
     desktop.log_in(Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
     let passphrase = || Some("correct horse".to_owned().into());
     let lock = LockRequest { passphrase: passphrase(), ..LockRequest::default() };
-    fixture.block_on(fixture.agent.lock(lock, Locker::default())).unwrap();
+    fixture.block_on(fixture.agent.lock.lock(lock, Locker::default())).unwrap();
     desktop.later(12 * HOUR);
     fixture.token_error("prod", 5);
     assert!(desktop.shown.is_empty());
     let unlock = UnlockRequest { passphrase: passphrase().unwrap() };
-    fixture.block_on(fixture.agent.unlock(unlock, Locker::default())).unwrap();
+    fixture.block_on(fixture.agent.lock.unlock(unlock, Locker::default())).unwrap();
     // The profile is not used after this.
     desktop.shows_after(|| drop(fixture.token_error("prod", 5)), "Login needed: source work");
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }
 
 #[test]
 fn notifications_disabled_in_config_stop_immediately() {
     let fixture = Fixture::new();
-    let (config, _) = http_client(&fixture);
+    let (config, _) = with_mfa(&fixture);
     let mut desktop = Desktop::of(&fixture, &format!("{config}[notifications]\nlogin = false\n"));
     fixture.token_error("prod", 5);
     assert!(desktop.shown.is_empty());
     desktop.configure(&config);
     desktop.shows("Login needed: source work");
-    desktop.shows_no_more();
+    desktop.assert_no_more();
 }

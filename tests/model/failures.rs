@@ -1,34 +1,37 @@
-//! Loads that fail, and failures that are forgiven.
+//! Loads that fail, and failures that are cleared.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::simulation::{End, Flown, KEY, Model, PUT, all, beside, some};
+use crate::simulation::{
+    INSERTED, KEY, LoadEnd, Loaded, Model, check_all_schedules, check_random_schedules, spawn_task,
+};
 
-/// Failures in a row, and the last of them.
+/// The number of failures in a row, and the number of the last load that failed.
 type LastFailure = Option<(u32, usize)>;
 
-/// Whatever happened, it is as if it had happened in the order of the flights' numbers: nothing was forgotten, so that they
-/// flew one after the other.
-async fn check(model: &Arc<Model>, ends: fn(usize) -> End) {
-    model.settle().await;
-    // What the last failure may be: a failure that was forgiven while it was in flight, which nobody outside can see, is none.
-    let (mut value, mut possible) = (PUT, BTreeSet::from([None]));
-    for number in 0..model.flights() {
+/// Checks the state of the cache against the loads in the order of their numbers. Nothing was invalidated, so the loads ran
+/// one after another.
+async fn check(model: &Arc<Model>, ends: fn(usize) -> LoadEnd) {
+    model.wait_for_loads().await;
+    // The possible last failures. The cache ignores the failure of a load that was in flight when failures were cleared, and
+    // the check cannot see whether it was; so both are possible.
+    let (mut value, mut possible) = (INSERTED, BTreeSet::from([None]));
+    for number in 0..model.load_count() {
         match ends(number) {
-            End::Good => (value, possible) = (number, BTreeSet::from([None])),
-            End::Bad if model.ignores_result(number) => possible = BTreeSet::from([None]),
-            End::Bad => {
+            LoadEnd::Success => (value, possible) = (number, BTreeSet::from([None])),
+            LoadEnd::Failure if model.is_cleared(number) => possible = BTreeSet::from([None]),
+            LoadEnd::Failure => {
                 let worse =
                     |last_failure: &LastFailure| Some((last_failure.map_or(1, |(failures, _)| failures + 1), number));
-                let remembered: BTreeSet<LastFailure> = possible.iter().map(worse).collect();
-                possible = if model.is_forgiving() {
-                    &(&remembered | &possible) | &BTreeSet::from([None])
+                let counted: BTreeSet<LastFailure> = possible.iter().map(worse).collect();
+                possible = if model.has_cleared_failures() {
+                    &(&counted | &possible) | &BTreeSet::from([None])
                 } else {
-                    remembered
+                    counted
                 };
             }
-            End::Panic => {}
+            LoadEnd::Panic => {}
         }
     }
     let found = model.peek();
@@ -39,28 +42,31 @@ async fn check(model: &Arc<Model>, ends: fn(usize) -> End) {
 }
 
 /// Callers, one task that clears failures and inserts an old value, and one task that reads.
-async fn last_failure(ends: fn(usize) -> End) {
+async fn last_failure(ends: fn(usize) -> LoadEnd) {
     let model = Model::new(ends).with_value();
     let mut tasks: Vec<_> = (0..2)
         .map(|_| {
-            beside(&model, async |model| {
+            spawn_task(&model, async |model| {
                 for _ in 0..3 {
                     drop(model.call().await);
                 }
             })
         })
         .collect();
-    tasks.push(beside(&model, async |model| {
+    tasks.push(spawn_task(&model, async |model| {
         for _ in 0..3 {
             model.clear_failures();
-            model.cache.insert_if_absent(&KEY, Flown(PUT));
+            model.cache.insert_if_absent(&KEY, Loaded(INSERTED));
         }
     }));
-    tasks.push(beside(&model, async |model| {
+    tasks.push(spawn_task(&model, async |model| {
         let mut last = None;
         for _ in 0..4 {
             let value = model.peek().value.map(|value| value.0).expect("there was a value");
-            assert!(last.is_none_or(|last| last == PUT || value != PUT && value >= last), "{value} after {last:?}");
+            assert!(
+                last.is_none_or(|last| last == INSERTED || value != INSERTED && value >= last),
+                "{value} after {last:?}"
+            );
             last = Some(value);
         }
     }));
@@ -70,48 +76,48 @@ async fn last_failure(ends: fn(usize) -> End) {
     check(&model, ends).await;
 }
 
-/// One flight, and one forgiving.
-async fn pardon(ends: fn(usize) -> End, forgive: fn(&Model)) {
+/// Two loads one after another, and a task that clears failures.
+async fn clearing(ends: fn(usize) -> LoadEnd, clear: fn(&Model)) {
     let model = Model::small(ends).with_value();
-    let other = beside(&model, async move |model| forgive(&model));
+    let other = spawn_task(&model, async move |model| clear(&model));
     drop(model.call().await);
     drop(model.call().await);
     other.await.unwrap();
     check(&model, ends).await;
 }
 
-const fn always(_: usize) -> End {
-    End::Bad
+const fn always_fails(_: usize) -> LoadEnd {
+    LoadEnd::Failure
 }
 
-const fn now_and_then(number: usize) -> End {
+const fn in_turns(number: usize) -> LoadEnd {
     match number % 4 {
-        0 | 1 => End::Bad,
-        2 => End::Good,
-        _ => End::Panic,
+        0 | 1 => LoadEnd::Failure,
+        2 => LoadEnd::Success,
+        _ => LoadEnd::Panic,
     }
 }
 
-const fn at_first(number: usize) -> End {
-    if number == 0 { End::Bad } else { End::Good }
+const fn fails_first(number: usize) -> LoadEnd {
+    if number == 0 { LoadEnd::Failure } else { LoadEnd::Success }
 }
 
 #[test]
 fn failure_never_replaces_a_value() {
-    some(|| last_failure(always));
+    check_random_schedules(|| last_failure(always_fails));
 }
 
 #[test]
 fn success_clears_the_last_failure() {
-    some(|| last_failure(now_and_then));
+    check_random_schedules(|| last_failure(in_turns));
 }
 
 #[test]
 fn clear_failures_is_safe_at_any_time() {
-    all(|| pardon(at_first, Model::clear_failures));
+    check_all_schedules(|| clearing(fails_first, Model::clear_failures));
 }
 
 #[test]
 fn clear_failures_of_other_keys_is_safe_at_any_time() {
-    all(|| pardon(always, Model::forgive_others));
+    check_all_schedules(|| clearing(always_fails, Model::clear_failures_of_others));
 }

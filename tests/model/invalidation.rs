@@ -1,25 +1,25 @@
-//! The configuration is changed, and what is in flight is forgotten.
+//! Invalidation while loads are in flight, as after a change of the configuration.
 
-use crate::simulation::{End, Model, all, beside, some};
+use crate::simulation::{LoadEnd, Model, check_all_schedules, check_random_schedules, spawn_task};
 
-/// Callers before, while and after the key is forgotten, twice.
-async fn changes(ends: fn(usize) -> End) {
+/// Callers before, during and after two invalidations.
+async fn invalidations(ends: fn(usize) -> LoadEnd) {
     let model = Model::new(ends);
     let mut tasks: Vec<_> = (0..3)
         .map(|_| {
-            beside(&model, async |model| {
+            spawn_task(&model, async |model| {
                 drop(model.call().await);
                 drop(model.call().await);
             })
         })
         .collect();
-    tasks.push(beside(&model, async |model| {
+    tasks.push(spawn_task(&model, async |model| {
         for _ in 0..2 {
-            model.forget();
+            model.invalidate();
             drop(model.call().await);
         }
     }));
-    tasks.push(beside(&model, async |model| {
+    tasks.push(spawn_task(&model, async |model| {
         for _ in 0..4 {
             model.peek();
         }
@@ -30,20 +30,20 @@ async fn changes(ends: fn(usize) -> End) {
     model.end().await;
 }
 
-/// One flight, one forgetting, one flight after it.
-async fn change(ends: fn(usize) -> End) {
+/// One load, an invalidation, and one load after it.
+async fn invalidation(ends: fn(usize) -> LoadEnd) {
     let model = Model::small(ends);
     let old = model.get_or_start();
-    model.forget();
+    model.invalidate();
     drop(model.call().await);
     drop(old.wait().await);
     model.end().await;
 }
 
-/// Another task changes the key.
-async fn change_beside(ends: fn(usize) -> End) {
+/// Another task invalidates the key.
+async fn concurrent_invalidation(ends: fn(usize) -> LoadEnd) {
     let model = Model::small(ends);
-    let other = beside(&model, async |model| model.forget());
+    let other = spawn_task(&model, async |model| model.invalidate());
     drop(model.call().await);
     drop(model.call().await);
     other.await.unwrap();
@@ -52,20 +52,20 @@ async fn change_beside(ends: fn(usize) -> End) {
 
 #[test]
 fn invalidated_load_stores_no_value() {
-    some(|| changes(|_| End::Good));
+    check_random_schedules(|| invalidations(|_| LoadEnd::Success));
 }
 
 #[test]
 fn invalidated_load_stores_no_failure() {
-    some(|| changes(|number| [End::Bad, End::Good, End::Panic][number % 3]));
+    check_random_schedules(|| invalidations(|number| [LoadEnd::Failure, LoadEnd::Success, LoadEnd::Panic][number % 3]));
 }
 
 #[test]
 fn invalidated_load_and_successor_in_any_order() {
-    all(|| change(|_| End::Good));
+    check_all_schedules(|| invalidation(|_| LoadEnd::Success));
 }
 
 #[test]
 fn invalidate_is_safe_at_any_time() {
-    all(|| change_beside(|_| End::Good));
+    check_all_schedules(|| concurrent_invalidation(|_| LoadEnd::Success));
 }

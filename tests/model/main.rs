@@ -12,9 +12,18 @@
 #[path = "../../daemon/core/src/single_flight.rs"]
 mod single_flight;
 
-/// The part of the daemon's `clock` that the cache uses.
+/// The part of the daemon's `clock` that the cache uses: a clock that stands still.
 mod clock {
-    pub(crate) use aws_smithy_async::time::SharedTimeSource;
+    use std::time::SystemTime;
+
+    pub(crate) struct Clock;
+
+    impl Clock {
+        #[allow(clippy::unused_self)] // as the daemon's
+        pub(crate) const fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+    }
 }
 
 mod simulation;

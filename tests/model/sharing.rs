@@ -1,31 +1,31 @@
-//! Many callers, one flight.
+//! Many callers of one load.
 
 use std::sync::Arc;
 
-use crate::simulation::{End, Flown, Model, all, beside, number, some};
+use crate::simulation::{LoadEnd, Loaded, Model, check_all_schedules, check_random_schedules, number, spawn_task};
 use crate::single_flight::{LoadError, Outcome};
 
-/// Callers who come while a flight is under way; each asks once more as soon as it has heard.
-async fn callers(count: u32, ends: fn(usize) -> End) {
+/// Callers that arrive while a load is in flight. Each calls again as soon as it has the result.
+async fn callers(count: u32, ends: fn(usize) -> LoadEnd) {
     let model = Model::new(ends);
     let callers: Vec<_> = (0..count)
         .map(|_| {
-            beside(&model, async move |model| {
-                let heard = model.call_behind(count).await;
-                assert!(number(&model.call().await).is_some(), "joined the flight that panicked");
-                heard
+            spawn_task(&model, async move |model| {
+                let outcome = model.call_gated(count).await;
+                assert!(number(&model.call().await).is_some(), "joined the load that panicked");
+                outcome
             })
         })
         .collect();
-    let mut heard = Vec::new();
+    let mut outcomes = Vec::new();
     for caller in callers {
-        heard.push(caller.await.unwrap());
+        outcomes.push(caller.await.unwrap());
     }
-    assert!(heard.windows(2).all(|two| is_same(&two[0], &two[1])), "{heard:?}");
+    assert!(outcomes.windows(2).all(|two| is_same(&two[0], &two[1])), "{outcomes:?}");
     model.end().await;
 }
 
-fn is_same(one: &Outcome<Flown, Flown>, other: &Outcome<Flown, Flown>) -> bool {
+fn is_same(one: &Outcome<Loaded, Loaded>, other: &Outcome<Loaded, Loaded>) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) | (Err(LoadError::Failed(one)), Err(LoadError::Failed(other))) => Arc::ptr_eq(one, other),
         (Err(LoadError::Lost), Err(LoadError::Lost)) => true,
@@ -33,37 +33,37 @@ fn is_same(one: &Outcome<Flown, Flown>, other: &Outcome<Flown, Flown>) -> bool {
     }
 }
 
-/// Two callers who come when they like.
-async fn two_callers(ends: fn(usize) -> End) {
+/// Two callers that arrive at any time.
+async fn two_callers(ends: fn(usize) -> LoadEnd) {
     let model = Model::small(ends);
-    let other = beside(&model, async |model| drop(model.call().await));
+    let other = spawn_task(&model, async |model| drop(model.call().await));
     drop(model.call().await);
     other.await.unwrap();
     model.end().await;
 }
 
-const fn panic_at_first(number: usize) -> End {
-    if number == 0 { End::Panic } else { End::Good }
+const fn panics_first(number: usize) -> LoadEnd {
+    if number == 0 { LoadEnd::Panic } else { LoadEnd::Success }
 }
 
 /// Fault matrix row 72.
 #[test]
 fn callers_share_one_in_flight_load() {
-    some(|| callers(5, |_| End::Good));
+    check_random_schedules(|| callers(5, |_| LoadEnd::Success));
 }
 
 #[test]
 fn callers_share_one_error() {
-    some(|| callers(5, |_| End::Bad));
+    check_random_schedules(|| callers(5, |_| LoadEnd::Failure));
 }
 
 /// Fault matrix row 21.
 #[test]
 fn callers_of_a_panicking_load_get_an_error() {
-    some(|| callers(5, panic_at_first));
+    check_random_schedules(|| callers(5, panics_first));
 }
 
 #[test]
 fn two_callers_in_any_order_share_one_load() {
-    all(|| two_callers(|_| End::Good));
+    check_all_schedules(|| two_callers(|_| LoadEnd::Success));
 }

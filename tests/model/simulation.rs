@@ -1,330 +1,329 @@
-//! A cache of one key, whose flights are numbered and written down.
+//! A cache with one key, and a log of its loads, which are numbered.
 //!
-//! What is written down is behind `std`'s mutex, which shuttle does not see: each entry happens at once with what stands
-//! beside it.
+//! The log is behind `std`'s mutex, which shuttle does not instrument: an entry is atomic with the statements beside it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_smithy_async::time::StaticTimeSource;
 use shuttle::current::TaskId;
 use shuttle::future::{JoinHandle, yield_now};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 
-use crate::clock::SharedTimeSource;
+use crate::clock::Clock;
 use crate::single_flight::{Cache, CacheEntry, FailureTtl, InFlight, LoadError, Outcome};
 use crate::sync_shim;
 
-/// The key of all flights.
+/// The key of all loads.
 pub(crate) const KEY: usize = 0;
 
-/// What a flight brings, good or bad: its number.
+/// The value or the error of a load: its number.
 #[derive(Debug)]
-pub(crate) struct Flown(pub(crate) usize);
+pub(crate) struct Loaded(pub(crate) usize);
 
-/// The number of a value that no flight brought.
-pub(crate) const PUT: usize = usize::MAX;
+/// The number of a value that was inserted, not loaded.
+pub(crate) const INSERTED: usize = usize::MAX;
 
-/// Schedules that make no caller wait. Each additional lock in the cache multiplies their number.
-const MANY: usize = 200_000;
+/// The most schedules that a small check may have. Each additional lock in the cache multiplies their number.
+const MAX_SCHEDULES: usize = 200_000;
 
-/// How a flight ends.
+/// How a load ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Good,
-    Bad,
+pub(crate) enum LoadEnd {
+    Success,
+    Failure,
     Panic,
 }
 
-/// A cache, and what happened to it.
+/// A cache with the log of its loads.
 pub(crate) struct Model {
-    pub(crate) cache: Arc<Cache<usize, Flown, Flown>>,
-    /// How a flight ends, by its number.
-    ends: fn(usize) -> End,
+    pub(crate) cache: Arc<Cache<usize, Loaded, Loaded>>,
+    /// How a load ends, by its number.
+    ends: fn(usize) -> LoadEnd,
     is_small: bool,
-    /// Opens with the callers who have come.
+    /// One permit for each caller that has arrived.
     gate: tokio::sync::Semaphore,
     log: Mutex<Log>,
 }
 
 #[derive(Default)]
 struct Log {
-    flights: Vec<Record>,
-    /// How often the key was forgotten. A generation is what lies between.
+    loads: Vec<Record>,
+    /// How often the key was invalidated. A generation lies between two invalidations.
     generation: usize,
-    /// The in-flight loads that a task has observed.
-    heard: BTreeSet<usize>,
-    /// Failures that were forgiven.
-    forgiven: BTreeSet<usize>,
-    /// Whether anybody forgave anything.
-    is_forgiving: bool,
-    /// Which task flies which flight.
-    flyers: HashMap<TaskId, usize>,
-    /// The flights whose landing was announced.
-    landed: Vec<usize>,
-    /// What was not as it should be where a panic would be one in a destructor.
-    complaints: Vec<String>,
-    /// What was asked for at an announcement, with the flight that was announced.
-    after: Vec<(usize, InFlight<Flown, Flown>)>,
+    /// The loads whose result a task has received.
+    received: BTreeSet<usize>,
+    /// The loads whose failure was cleared.
+    cleared: BTreeSet<usize>,
+    /// Whether failures were cleared at any time.
+    has_cleared_failures: bool,
+    /// The load that each task runs.
+    by_task: HashMap<TaskId, usize>,
+    /// The loads whose end was reported.
+    reported: Vec<usize>,
+    /// Violations that were found where a panic would be a panic in a destructor.
+    violations: Vec<String>,
+    /// The loads that were started when the end of a load was reported, with that load.
+    started_on_end: Vec<(usize, InFlight<Loaded, Loaded>)>,
 }
 
-/// A flight. It took its slot in a generation between `asked` and `begun`.
+/// A load. It took its slot in a generation from `requested` to `started`.
 #[derive(Clone, Copy)]
 struct Record {
-    asked: usize,
-    begun: usize,
+    requested: usize,
+    started: usize,
     ended: Option<usize>,
 }
 
-impl FailureTtl for Flown {
+impl FailureTtl for Loaded {
     fn failure_ttl(&self, _: u32) -> Duration {
         Duration::ZERO
     }
 }
 
 impl Model {
-    /// A cache whose flights take their time, and which is asked again when one has landed.
-    pub(crate) fn new(ends: fn(usize) -> End) -> Arc<Self> {
-        Self::made(ends, false)
+    /// Creates a cache whose loads yield, and which gets a further call when the first load has ended.
+    pub(crate) fn new(ends: fn(usize) -> LoadEnd) -> Arc<Self> {
+        Self::create(ends, false)
     }
 
-    /// A cache with no more to it than what the check does, so that all schedules can be gone through.
-    pub(crate) fn small(ends: fn(usize) -> End) -> Arc<Self> {
-        Self::made(ends, true)
+    /// Creates a cache without further calls, so that all schedules can be run.
+    pub(crate) fn small(ends: fn(usize) -> LoadEnd) -> Arc<Self> {
+        Self::create(ends, true)
     }
 
-    /// The same with a value that no flight brought.
+    /// Inserts a value.
     pub(crate) fn with_value(self: Arc<Self>) -> Arc<Self> {
-        self.cache.insert_if_absent(&KEY, Flown(PUT));
+        self.cache.insert_if_absent(&KEY, Loaded(INSERTED));
         self
     }
 
-    fn made(ends: fn(usize) -> End, is_small: bool) -> Arc<Self> {
-        let time = SharedTimeSource::new(StaticTimeSource::new(SystemTime::UNIX_EPOCH));
+    fn create(ends: fn(usize) -> LoadEnd, is_small: bool) -> Arc<Self> {
         let model: Arc<OnceLock<Weak<Self>>> = Arc::default();
-        let announced = Arc::clone(&model);
-        let cache = Cache::new(time, move |key| {
+        let model_of_callback = Arc::clone(&model);
+        let cache = Cache::new(Clock, move |key| {
             assert_eq!(*key, KEY);
-            if let Some(model) = announced.get().and_then(Weak::upgrade) {
-                model.announced();
+            if let Some(model) = model_of_callback.get().and_then(Weak::upgrade) {
+                model.on_load_end();
             }
         });
         let gate = tokio::sync::Semaphore::new(0);
-        let made = Arc::new(Self { cache, ends, is_small, gate, log: Mutex::default() });
-        assert!(model.set(Arc::downgrade(&made)).is_ok());
-        made
+        let created = Arc::new(Self { cache, ends, is_small, gate, log: Mutex::default() });
+        assert!(model.set(Arc::downgrade(&created)).is_ok());
+        created
     }
 
     fn log<T>(&self, write: impl FnOnce(&mut Log) -> T) -> T {
         write(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Joins a flight or begins one.
-    pub(crate) fn get_or_start(self: &Arc<Self>) -> InFlight<Flown, Flown> {
-        self.fly_behind(0)
+    /// Joins the load in flight, or starts one.
+    pub(crate) fn get_or_start(self: &Arc<Self>) -> InFlight<Loaded, Loaded> {
+        self.start_gated(0)
     }
 
-    /// The same; if a flight begins, it waits until as many as `callers` have come.
-    pub(crate) fn fly_behind(self: &Arc<Self>, callers: u32) -> InFlight<Flown, Flown> {
-        let asked = self.generation();
+    /// Like [`Self::get_or_start`]. A load that this starts waits until `callers` callers have arrived.
+    pub(crate) fn start_gated(self: &Arc<Self>, callers: u32) -> InFlight<Loaded, Loaded> {
+        let requested = self.generation();
         let model = Arc::clone(self);
         self.cache.get_or_start(&KEY, move || {
-            let number = model.begin(asked);
+            let number = model.record_start(requested);
             async move {
-                model.log(|log| log.flyers.insert(shuttle::current::me(), number));
+                model.log(|log| log.by_task.insert(shuttle::current::me(), number));
                 drop(model.gate.acquire_many(callers).await.unwrap());
                 if !model.is_small {
                     yield_now().await;
                 }
-                model.log(|log| log.flights[number].ended = Some(log.generation));
+                model.log(|log| log.loads[number].ended = Some(log.generation));
                 match (model.ends)(number) {
-                    End::Good => Ok(Flown(number)),
-                    End::Bad => Err(Flown(number)),
+                    LoadEnd::Success => Ok(Loaded(number)),
+                    LoadEnd::Failure => Err(Loaded(number)),
                     // Not `panic!`: shuttle's hook would print a schedule for it.
-                    End::Panic => resume_unwind(Box::new(sync_shim::Crash)),
+                    LoadEnd::Panic => resume_unwind(Box::new(sync_shim::Crash)),
                 }
             }
         })
     }
 
-    /// Writes down that a flight begins. No two of one generation are under way at once.
-    fn begin(&self, asked: usize) -> usize {
+    /// Records that a load starts. Two loads of one generation are never in flight at once.
+    fn record_start(&self, requested: usize) -> usize {
         self.log(|log| {
-            let begun = log.generation;
-            let of_one = |flight: &Record| flight.ended.is_none() && flight.asked == begun && flight.begun == begun;
-            if asked == begun && log.flights.iter().any(of_one) {
-                log.complaints.push("two flights at once".to_owned());
+            let started = log.generation;
+            let is_in_flight =
+                |load: &Record| load.ended.is_none() && load.requested == started && load.started == started;
+            if requested == started && log.loads.iter().any(is_in_flight) {
+                log.violations.push("two loads in flight at once".to_owned());
             }
-            log.flights.push(Record { asked, begun, ended: None });
-            log.flights.len() - 1
+            log.loads.push(Record { requested, started, ended: None });
+            log.loads.len() - 1
         })
     }
 
-    /// Whoever hears of a landing finds the slot free: asking then never joins the flight that landed.
-    fn announced(self: &Arc<Self>) {
+    /// When the end of a load is reported, its slot is free: a call at that moment never joins the load that ended.
+    fn on_load_end(self: &Arc<Self>) {
         let me = shuttle::current::me();
-        // A flight that never started_at is dropped by shuttle, which clears up after a failure.
-        let Some(number) = self.log(|log| log.flyers.get(&me).copied()) else { return };
+        // shuttle drops a load that has not started, when it cleans up after a failure.
+        let Some(number) = self.log(|log| log.by_task.get(&me).copied()) else { return };
         let is_first = self.log(|log| {
-            if log.landed.contains(&number) {
-                log.complaints.push(format!("the landing of flight {number} was announced twice"));
+            if log.reported.contains(&number) {
+                log.violations.push(format!("the end of load {number} was reported twice"));
             }
-            if log.heard.contains(&number) {
-                log.complaints.push(format!("flight {number} was heard of before its landing was announced"));
+            if log.received.contains(&number) {
+                log.violations.push(format!("the result of load {number} was received before its end was reported"));
             }
-            log.landed.push(number);
-            log.landed.len() == 1
+            log.reported.push(number);
+            log.reported.len() == 1
         });
         if is_first && !self.is_small {
-            let flight = self.get_or_start();
-            self.log(|log| log.after.push((number, flight)));
+            let next = self.get_or_start();
+            self.log(|log| log.started_on_end.push((number, next)));
         }
     }
 
-    /// Wants something, and hears of a flight that nobody had heard of before.
-    pub(crate) async fn call(self: &Arc<Self>) -> Outcome<Flown, Flown> {
-        self.call_behind(0).await
+    /// Calls for the key. The result is of a load whose result no caller received before this call.
+    pub(crate) async fn call(self: &Arc<Self>) -> Outcome<Loaded, Loaded> {
+        self.call_gated(0).await
     }
 
-    /// The same; if a flight begins, it waits until as many as `callers` have come.
-    pub(crate) async fn call_behind(self: &Arc<Self>, callers: u32) -> Outcome<Flown, Flown> {
-        let (heard, generation) = self.log(|log| (log.heard.clone(), log.generation));
-        let flight = self.fly_behind(callers);
+    /// Like [`Self::call`]. A load that this starts waits until `callers` callers have arrived.
+    pub(crate) async fn call_gated(self: &Arc<Self>, callers: u32) -> Outcome<Loaded, Loaded> {
+        let (received, generation) = self.log(|log| (log.received.clone(), log.generation));
+        let load = self.start_gated(callers);
         self.gate.add_permits(1);
-        let outcome = flight.wait().await;
+        let outcome = load.wait().await;
         if let Some(number) = number(&outcome) {
-            assert!(!heard.contains(&number), "joined flight {number} although it was over");
+            assert!(!received.contains(&number), "joined load {number} after it had ended");
             self.log(|log| {
-                assert!(log.flights[number].begun >= generation, "joined flight {number} although it was forgotten");
-                log.heard.insert(number);
+                assert!(log.loads[number].started >= generation, "joined load {number} after it was invalidated");
+                log.received.insert(number);
             });
         }
         outcome
     }
 
-    /// Looks, and finds nothing from before a forgetting, no last_failure that was forgiven and none from before a success.
-    pub(crate) fn peek(&self) -> CacheEntry<Flown, Flown> {
-        let (generation, forgiven) = self.log(|log| (log.generation, log.forgiven.clone()));
+    /// Reads the cache, and checks that it has nothing from before an invalidation, no cleared failure, and no failure from
+    /// before a success.
+    pub(crate) fn peek(&self) -> CacheEntry<Loaded, Loaded> {
+        let (generation, cleared) = self.log(|log| (log.generation, log.cleared.clone()));
         let found = self.cache.peek(&KEY);
-        let good = found.value.as_ref().map(|value| value.0).filter(|number| *number != PUT);
-        let bad = found.last_failure.as_ref().map(|last_failure| last_failure.error.0);
-        for number in good.into_iter().chain(bad) {
-            let begun = self.log(|log| log.flights[number].begun);
-            assert!(begun >= generation, "flight {number} came from before a forgetting");
+        let value = found.value.as_ref().map(|value| value.0).filter(|number| *number != INSERTED);
+        let failure = found.last_failure.as_ref().map(|last_failure| last_failure.error.0);
+        for number in value.into_iter().chain(failure) {
+            let started = self.log(|log| log.loads[number].started);
+            assert!(started >= generation, "load {number} is from before an invalidation");
         }
-        if let Some(bad) = bad {
-            assert!(!forgiven.contains(&bad), "flight {bad} was forgiven");
-            assert!(good < Some(bad), "flight {bad} was followed by a success");
+        if let Some(failure) = failure {
+            assert!(!cleared.contains(&failure), "the failure of load {failure} was cleared");
+            assert!(value < Some(failure), "load {failure} was followed by a success");
         }
         found
     }
 
-    /// The configuration was changed.
-    pub(crate) fn forget(&self) {
-        // Counted where it happens: the cache is locked.
+    /// Invalidates the key, as a change of the configuration does.
+    pub(crate) fn invalidate(&self) {
+        // Counted in the callback, while the cache is locked.
         self.cache.retain(|_| {
             self.log(|log| log.generation += 1);
             false
         });
     }
 
-    /// There is reason to believe that it goes better now.
+    /// Clears the failures of the key.
     pub(crate) fn clear_failures(&self) {
-        self.log(|log| log.is_forgiving = true);
+        self.log(|log| log.has_cleared_failures = true);
         self.cache.clear_failures(
             |key| *key == KEY,
             |error| {
-                self.log(|log| log.forgiven.insert(error.0));
+                self.log(|log| log.cleared.insert(error.0));
                 true
             },
         );
     }
 
-    /// There is reason to believe that it goes better now with everything else.
-    pub(crate) fn forgive_others(&self) {
+    /// Clears the failures of all other keys.
+    pub(crate) fn clear_failures_of_others(&self) {
         self.cache.clear_failures(|key| *key != KEY, |_| true);
     }
 
-    pub(crate) fn flights(&self) -> usize {
-        self.log(|log| log.flights.len())
+    pub(crate) fn load_count(&self) -> usize {
+        self.log(|log| log.loads.len())
     }
 
     fn generation(&self) -> usize {
         self.log(|log| log.generation)
     }
 
-    pub(crate) fn is_forgiving(&self) -> bool {
-        self.log(|log| log.is_forgiving)
+    pub(crate) fn has_cleared_failures(&self) -> bool {
+        self.log(|log| log.has_cleared_failures)
     }
 
-    pub(crate) fn ignores_result(&self, number: usize) -> bool {
-        self.log(|log| log.forgiven.contains(&number))
+    pub(crate) fn is_cleared(&self, number: usize) -> bool {
+        self.log(|log| log.cleared.contains(&number))
     }
 
-    /// Waits until everything has ended, well so far.
-    pub(crate) async fn settle(self: &Arc<Self>) {
+    /// Waits until every load has ended, and checks that no violation was found.
+    pub(crate) async fn wait_for_loads(self: &Arc<Self>) {
         sync_shim::all_ended().await;
-        for (load_ended, flight) in self.log(|log| std::mem::take(&mut log.after)) {
-            let next = flight.wait().await;
-            assert_ne!(number(&next), Some(load_ended), "joined a flight at the announcement of its landing");
+        for (load_ended, next) in self.log(|log| std::mem::take(&mut log.started_on_end)) {
+            let next = next.wait().await;
+            assert_ne!(number(&next), Some(load_ended), "joined a load when its end was reported");
         }
         sync_shim::all_ended().await;
-        let complaints = self.log(|log| log.complaints.clone());
-        assert!(complaints.is_empty(), "{complaints:?}");
+        let violations = self.log(|log| log.violations.clone());
+        assert!(violations.is_empty(), "{violations:?}");
     }
 
-    /// Waits until everything has ended, and checks what holds whatever happened.
+    /// Waits until every load has ended, and checks what holds in every schedule.
     pub(crate) async fn end(self: &Arc<Self>) {
-        self.settle().await;
+        self.wait_for_loads().await;
         self.peek();
-        let flights = self.flights();
+        let loads = self.load_count();
         self.log(|log| {
-            let forgotten = log.flights.iter().filter(|flight| flight.ended > Some(flight.begun)).count();
-            let kept = flights.saturating_sub(log.generation)..=flights - forgotten;
-            assert!(kept.contains(&log.landed.len()), "{} of {flights} announced, not {kept:?}", log.landed.len());
+            let invalidated = log.loads.iter().filter(|load| load.ended > Some(load.started)).count();
+            let kept = loads.saturating_sub(log.generation)..=loads - invalidated;
+            assert!(kept.contains(&log.reported.len()), "{} of {loads} reported, not {kept:?}", log.reported.len());
         });
         drop(self.call().await);
-        assert_eq!(self.flights(), flights + 1, "the slot had a flight left");
+        assert_eq!(self.load_count(), loads + 1, "the slot still had a load");
         sync_shim::all_ended().await;
     }
 }
 
-/// Which flight an outcome is of.
-pub(crate) fn number(outcome: &Outcome<Flown, Flown>) -> Option<usize> {
+/// Returns the number of the load that an outcome is from; `None` if the load panicked.
+pub(crate) fn number(outcome: &Outcome<Loaded, Loaded>) -> Option<usize> {
     match outcome {
-        Ok(flown) | Err(LoadError::Failed(flown)) => Some(flown.0),
+        Ok(loaded) | Err(LoadError::Failed(loaded)) => Some(loaded.0),
         Err(LoadError::Lost) => None,
     }
 }
 
-/// A task beside the others.
-pub(crate) fn beside<F>(model: &Arc<Model>, task: impl FnOnce(Arc<Model>) -> F) -> JoinHandle<F::Output>
+/// Spawns a task that uses the model.
+pub(crate) fn spawn_task<F>(model: &Arc<Model>, task: impl FnOnce(Arc<Model>) -> F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
     shuttle::future::spawn(task(Arc::clone(model)))
 }
 
-/// Some thousand schedules of chance.
-pub(crate) fn some<F: Future<Output = ()> + 'static>(check: fn() -> F) {
+/// Runs a check with a few thousand random schedules.
+pub(crate) fn check_random_schedules<F: Future<Output = ()> + 'static>(check: fn() -> F) {
     run(RandomScheduler::new(2000), check);
     run(PctScheduler::new(3, 1000), check);
 }
 
-/// Fewer, of what takes long.
-pub(crate) fn few<F: Future<Output = ()> + 'static>(check: fn() -> F) {
+/// Runs a long check with a few random schedules.
+pub(crate) fn check_few_schedules<F: Future<Output = ()> + 'static>(check: fn() -> F) {
     run(RandomScheduler::new(50), check);
 }
 
-/// All schedules there are.
-pub(crate) fn all<F: Future<Output = ()> + 'static>(check: fn() -> F) {
-    let count = run(DfsScheduler::new(Some(MANY), false), check);
-    assert!((1000..MANY).contains(&count), "too little to choose, or too much to go through: {count} schedules");
+/// Runs a small check with all its schedules.
+pub(crate) fn check_all_schedules<F: Future<Output = ()> + 'static>(check: fn() -> F) {
+    let count = run(DfsScheduler::new(Some(MAX_SCHEDULES), false), check);
+    assert!((1000..MAX_SCHEDULES).contains(&count), "too few schedules to mean anything, or too many to run: {count}");
 }
 
-fn run<F: Future<Output = ()> + 'static>(chooser: impl Scheduler + 'static, check: fn() -> F) -> usize {
-    let runner = shuttle::Runner::new(chooser, shuttle::Config::default());
+fn run<F: Future<Output = ()> + 'static>(scheduler: impl Scheduler + 'static, check: fn() -> F) -> usize {
+    let runner = shuttle::Runner::new(scheduler, shuttle::Config::default());
     runner.run(move || shuttle::future::block_on(check()))
 }

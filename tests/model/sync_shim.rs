@@ -1,4 +1,4 @@
-//! What the cache takes from the daemon's `task`, with shuttle in it.
+//! The cache's mutex and task spawner, instrumented by shuttle, in place of those of `rolecall-core`.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -10,14 +10,14 @@ pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use std::sync::PoisonError;
 
 thread_local! {
-    /// Everything spawned and not yet waited for. All of one check runs on one thread of the machine.
+    /// The tasks that no `all_ended` has waited for. All tasks of a check run on one thread.
     static SPAWNED: RefCell<Vec<JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a flight panics with where the check wants it to.
+/// The panic of a load that is meant to panic.
 pub(crate) struct Crash;
 
-/// As tokio's: such a panic ends the task it is in and nothing else. Any other is the check's own.
+/// Spawns a task as tokio does: a [`Crash`] ends this task only. Any other panic fails the check.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     let task = shuttle::future::spawn(AssertUnwindSafe(task).catch_unwind().map(|end| match end {
         Err(panic) if !panic.is::<Crash>() => resume_unwind(panic),
@@ -26,7 +26,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     SPAWNED.with_borrow_mut(|spawned| spawned.push(task));
 }
 
-/// Waits for the end of every task. One that never ends is what shuttle calls a deadlock.
+/// Waits for the end of every task. shuttle reports a task that never ends as a deadlock.
 pub(crate) async fn all_ended() {
     while let Some(task) = SPAWNED.with_borrow_mut(Vec::pop) {
         task.await.unwrap();

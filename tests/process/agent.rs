@@ -28,7 +28,7 @@ fn agent_start_status_restart_logs_stop_succeed() {
 
     let said = fixture.rolecall(&["agent", "logs", "-n", "50"]);
     said.assert_ok();
-    assert!(said.stdout.matches("Serving").count() >= 2, "{}", said.stdout);
+    assert!(said.stdout.matches("daemon started").count() >= 2, "{}", said.stdout);
 
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     assert!(!fixture.socket().exists());

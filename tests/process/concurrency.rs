@@ -91,6 +91,7 @@ fn token_survives_daemon_kill_during_aws_call() {
     gate.open();
 }
 
+/// Fault matrix row 23.
 #[test]
 fn token_waits_while_daemon_is_over_capacity() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

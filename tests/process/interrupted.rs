@@ -33,6 +33,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Fault matrix row 95.
 #[test]
 fn kubeconfig_interrupted_is_complete_and_unlocked() {
     let fixture = Fixture::added();
@@ -45,6 +46,7 @@ fn kubeconfig_interrupted_is_complete_and_unlocked() {
     assert!(fs::read_to_string(&file).unwrap().contains("rolecall-prod"));
 }
 
+/// Fault matrix row 95.
 #[test]
 fn remove_interrupted_leaves_complete_config() {
     let fixture = Fixture::added();

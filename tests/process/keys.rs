@@ -39,7 +39,7 @@ fn keys_put_list_rotate_forget_succeed() {
     said.assert_ok();
     assert!(said.stderr.contains("source glass uses them"), "{said}");
     assert_eq!(desktop.bus.lookup(&item("glass")), None);
-    desktop.assert_fails(&["forget", "glass", "--yes"], "has no access key of that name");
+    desktop.assert_fails(&["forget", "glass", "--yes"], "the OS keyring has no access key of that name");
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn keys_put_rejected_by_aws_stores_nothing() {
     let key = &desktop.key;
     let wrong = AccessKey { secret: "x".repeat(40), ..key.clone() };
     let line = error_line(&desktop.put("glass", &wrong, &[]), 1);
-    assert!(line.contains("AWS") && line.contains("Nothing was "), "{line}");
+    assert!(line.contains("AWS rejects it") && line.contains("Nothing was stored"), "{line}");
     let session = desktop.fixture.aws.session(ROLE, "dev", Duration::from_hours(1));
     let line = error_line(&desktop.put("glass", &session, &[]), 1);
     assert!(line.contains("temporary"), "{line}");
@@ -60,7 +60,7 @@ fn keys_put_rejected_by_aws_stores_nothing() {
     let before = desktop.fixture.aws.calls(Op::GetCallerIdentity);
     desktop.fixture.aws.fault(Op::GetCallerIdentity, Fault::Html.forever());
     let line = error_line(&desktop.put("glass", key, &[]), 1);
-    assert!(line.contains("STS"), "{line}");
+    assert!(line.contains("invalid response from STS"), "{line}");
     assert_eq!(desktop.fixture.aws.calls(Op::GetCallerIdentity), before + 1);
 }
 
@@ -90,7 +90,7 @@ fn keys_rotate_failure_leaves_usable_keys() {
     said.assert_code(1);
     assert!(said.stdout.contains("is still there at AWS"), "{said}");
     assert!(
-        said.stderr.contains("was not deleted at AWS") && said.stderr.contains("elete the old one in IAM"),
+        said.stderr.contains("was not deleted at AWS") && said.stderr.contains("Delete the old one in IAM"),
         "{said}"
     );
     let both = desktop.fixture.aws.access_key_ids(&key.arn);
@@ -113,7 +113,7 @@ fn keys_rotate_with_locked_keyring_deletes_the_new_key() {
         desktop.bus.lock();
         gate.open();
         let line = error_line(&rotation.join().unwrap(), 1);
-        assert!(line.contains("locked") && line.contains("deleted"), "{line}");
+        assert!(line.contains("locked") && line.contains("the new one was deleted"), "{line}");
     });
     assert_eq!(desktop.fixture.aws.access_key_ids(&key.arn), [key.id.as_str()]);
 }
@@ -133,7 +133,7 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
         desktop.fixture.aws.wait_for_calls(Op::CreateAccessKey, 1, HANG_GUARD);
         let line = error_line(&desktop.run(&["agent", "restart"], ""), 1);
-        assert!(line.contains("\"glass\"") && line.contains("being changed"), "{line}");
+        assert!(line.contains("access key \"glass\" is being changed"), "{line}");
         gate.open();
         rotation.join().unwrap().assert_ok();
     });
@@ -148,7 +148,7 @@ fn keys_rotate_blocks_restart_and_warns_on_stop() {
         let rotation = scope.spawn(|| desktop.keys(&["rotate", "glass"]));
         desktop.fixture.aws.wait_for_calls(Op::GetCallerIdentity, asked + 1, HANG_GUARD);
         desktop.run(&["agent", "stop"], "").assert_ok();
-        daemon.wait_stderr("The agent ends while these keys are being changed", HANG_GUARD);
+        daemon.wait_stderr("agent stopped during a change of an access key", HANG_GUARD);
         daemon.wait_stderr("key=glass", HANG_GUARD);
         assert!(rotation.join().unwrap().stdout.is_empty());
     });

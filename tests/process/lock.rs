@@ -66,7 +66,7 @@ fn lock_and_unlock_at_terminal_succeed() {
     terminal.wait_for_times("Passphrase: ", 2, HANG_GUARD);
     terminal.type_text("correct horse\n");
     terminal.assert_exit(0, HANG_GUARD);
-    assert!(terminal.text().contains("that is not the passphrase"), "{}", terminal.text());
+    assert!(terminal.text().contains("wrong passphrase"), "{}", terminal.text());
     assert!(!terminal.raw().contains("horse") && !terminal.raw().contains("staple"), "{}", terminal.raw());
     fixture.token().assert_ok();
     assert_eq!(fixture.rolecall(&["unlock"]).assert_ok().stdout, "the agent is not locked\n");
@@ -140,7 +140,7 @@ fn lock_without_prompt_and_unlock_from_stdin_succeed() {
     assert!(said.assert_ok().stdout.ends_with("no session is left. Unlock it: rolecall unlock\n"), "{}", said.stdout);
     fixture.rolecall(&["lock"]).assert_ok();
     let line = error_line(&fixture.with_input(&["unlock", "--stdin"], "wrong"), 1);
-    assert_eq!(line, "rolecall: that is not the passphrase. Try again: rolecall unlock");
+    assert_eq!(line, "rolecall: wrong passphrase. Try again: rolecall unlock");
     // Without a terminal, the client cannot prompt.
     let line =
         error_line(&fixture.sandbox.run(fixture.sandbox.command("setsid").args(["--wait", "rolecall", "unlock"])), 5);
@@ -149,7 +149,7 @@ fn lock_without_prompt_and_unlock_from_stdin_succeed() {
     fixture.token().assert_ok();
     // Change the passphrase.
     let line = error_line(&fixture.with_input(&["lock", "--passphrase", "--stdin"], "wrong\nbattery staple\n"), 1);
-    assert!(line.starts_with("rolecall: that is not the passphrase"), "{line}");
+    assert!(line.starts_with("rolecall: wrong passphrase"), "{line}");
     fixture.with_input(&["lock", "--passphrase", "--stdin"], "correct horse\nbattery staple\n").assert_ok();
     fixture.rolecall(&["lock"]).assert_ok();
     error_line(&fixture.with_input(&["unlock", "--stdin"], PASSPHRASE), 1);
@@ -203,8 +203,8 @@ fn unlock_20_wrong_guesses_do_not_block_others() {
             assert!(fixture.is_locked());
         }
         let lines: Vec<_> = guesses.into_iter().map(|guess| error_line(&guess.join().unwrap(), 1)).collect();
-        let wrong = lines.iter().filter(|line| line.contains("that is not the passphrase")).count();
-        let busy = lines.iter().filter(|line| line.contains("being tried already")).count();
+        let wrong = lines.iter().filter(|line| line.contains("wrong passphrase")).count();
+        let busy = lines.iter().filter(|line| line.contains("too many passphrase attempts")).count();
         assert!(wrong >= 1 && wrong + busy == 20, "{lines:#?}");
     });
     fixture.with_input(&["unlock", "--stdin"], PASSPHRASE).assert_ok();

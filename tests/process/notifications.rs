@@ -102,14 +102,14 @@ fn notification_without_session_bus_logs_debug_only() {
     let daemon = fixture.sandbox.spawn_daemon(command.args(["--log-level", "debug"]));
     daemon.wait_ready(HANG_GUARD);
     for _ in 0..3 {
-        assert!(error_line(&fixture.token(), 5).contains("MFA code"));
+        assert!(error_line(&fixture.token(), 5).contains("needs an MFA code"));
     }
     // The message has the level DEBUG.
     daemon.wait_stderr("desktop notification failed", HANG_GUARD);
     fixture.rolecall(&["token", "good"]).assert_ok();
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     let usual = fixture.rolecall(&["token", "prod"]);
-    assert!(error_line(&usual, 5).contains("MFA code"));
+    assert!(error_line(&usual, 5).contains("needs an MFA code"));
     fixture.rolecall(&["token", "good"]).assert_ok();
     fixture.rolecall(&["agent", "stop"]).assert_ok();
     // The tests' daemons log at DEBUG; the default level is higher.
@@ -130,7 +130,7 @@ fn notification_service_hanging_delays_no_request() {
     for _ in 0..10 {
         desktop.run(&["token", "good"], "").assert_ok();
     }
-    daemon.wait_stderr("does not answer", HANG_GUARD);
+    daemon.wait_stderr("the desktop does not answer", HANG_GUARD);
     desktop.assert_login_needed("zz");
     desktop.run(&["status"], "").assert_ok();
     desktop.run(&["agent", "stop"], "").assert_ok();

@@ -17,7 +17,7 @@ fn daemon_started_by_token_uses_private_modes() {
     assert_eq!((mode(fixture.socket().parent().unwrap()), mode(&fixture.socket())), (0o700, 0o600));
     let log = fixture.sandbox.state_home().join("rolecall/daemon.log");
     assert_eq!(mode(&log), 0o600);
-    assert!(fs::read_to_string(log).unwrap().contains("Serving"));
+    assert!(fs::read_to_string(log).unwrap().contains("daemon started"));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn daemon_terminated_finishes_open_requests() {
         let caller = scope.spawn(|| fixture.token());
         fixture.aws.wait_for_calls(Op::AssumeRole, 1, HANG_GUARD);
         daemon.terminate();
-        daemon.wait_stderr("Stopping", HANG_GUARD);
+        daemon.wait_stderr("daemon stopping", HANG_GUARD);
         gate.open();
         caller.join().unwrap().assert_ok();
     });
@@ -115,6 +115,7 @@ fn socket_path_that_is_no_socket_is_rejected() {
     assert!(line.contains("ROLECALL_SOCKET is not an absolute path"), "{line}");
 }
 
+/// Fault matrix rows 8 and 14.
 #[test]
 fn token_without_runtime_folder_runs_without_daemon() {
     let fixture = Fixture::configured();
@@ -188,6 +189,7 @@ fn daemon_killed_at_start_is_started_once_more() {
     token().assert_ok();
 }
 
+/// Fault matrix rows 44 to 46.
 #[test]
 fn daemon_is_not_dumpable_and_limits_core_size() {
     let fixture = Fixture::configured();

@@ -293,6 +293,7 @@ mod tests {
         }
     }
 
+    /// Fault matrix row 35.
     #[test]
     fn role_arn_valid_has_parts_and_invalid_is_rejected() {
         let arn: RoleArn = "arn:aws-cn:iam::111122223333:role/team/ops/developers".parse().unwrap();

@@ -70,6 +70,7 @@ pub(crate) fn serialize_exposed_option<S: Serializer>(
 mod tests {
     use super::*;
 
+    /// Fault matrix row 56.
     #[test]
     fn debug_prints_a_placeholder() {
         let secret = Secret::new("hunter2".to_owned());

@@ -118,6 +118,7 @@ mod tests {
         assert!(none.to_string().ends_with("rolecall add --help"), "{none}");
     }
 
+    /// Fault matrix row 38.
     #[test]
     fn needing_login_several_are_an_error() {
         let now = "2026-01-02T12:00:00Z".parse().unwrap();

@@ -13,23 +13,34 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_runtime::env_config::file::{Builder as EnvConfigFilesBuilder, EnvConfigFileKind, EnvConfigFiles};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::region::Region as SdkRegion;
-use rolecall_protocol::{EndpointUrl, Region};
+use rolecall_protocol::Region;
 
 use crate::endpoints;
 use crate::endpoints::{ActiveNetwork, EndpointUrls};
 use crate::error::{AwsError, AwsErrorKind};
 use crate::http;
 use rolecall_core::circuit_breaker::CircuitBreakers;
-use rolecall_core::clock::{Clock, SharedTimeSource};
+use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::config::network::{Network, NetworkPath, Service};
 use rolecall_core::rate_limit::RateLimiter;
 pub use rolecall_core::role_chain::StsEndpoint;
+
+/// The daemon's clock, as the SDK's source of time.
+#[derive(Debug)]
+struct SdkClock(Clock);
+
+impl TimeSource for SdkClock {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+}
 
 /// The limit of the TCP and TLS handshakes (B12).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -96,12 +107,6 @@ impl Aws {
     #[must_use]
     pub fn network(&self) -> Arc<Network> {
         Arc::clone(&self.active.load().network)
-    }
-
-    /// The URL of a service in `[endpoints]`. Clients made with [`Self::client_config`] use it.
-    #[must_use]
-    pub fn configured_endpoint(&self, service: Service) -> Option<EndpointUrl> {
-        self.active.load().network.endpoints.get(service).cloned()
     }
 
     /// The clock.
@@ -207,6 +212,10 @@ impl Aws {
         files.with_contents(EnvConfigFileKind::Config, overrides)
     }
 
+    fn time_source(&self) -> SharedTimeSource {
+        SharedTimeSource::new(SdkClock(self.clock.clone()))
+    }
+
     /// The configuration of the SDK's credential providers. They read the URLs of `[endpoints]` from
     /// [`Self::provider_files`].
     #[must_use]
@@ -215,7 +224,7 @@ impl Aws {
             .with_region(Some(SdkRegion::new(region.as_str().to_owned())))
             .with_behavior_version(Some(behavior_version()))
             .with_http_client(self.active.load().http.clone())
-            .with_time_source(SharedTimeSource::new(self.clock.clone()))
+            .with_time_source(self.time_source())
             .with_timeout_config(timeouts())
     }
 
@@ -235,7 +244,7 @@ impl Aws {
             .profile_name(source.aws_profile().unwrap_or("default"))
             .region(SdkRegion::new(region.as_str().to_owned()))
             .http_client(active.http.clone())
-            .time_source(SharedTimeSource::new(self.clock.clone()))
+            .time_source(self.time_source())
             .retry_config(RetryConfig::disabled()) // Rolecall retries itself (B5)
             .disable_clock_skew_correction(true) // `Clock` has the corrected time (B9)
             .timeout_config(timeouts());

@@ -75,7 +75,7 @@ impl<'a> EksClient<'a> {
         Some(Self { config, region, url })
     }
 
-    /// DescribeCluster. `None` if the answer has no cluster.
+    /// DescribeCluster. `None` if the response has no cluster.
     pub async fn describe_cluster(&self, name: &str) -> Result<Option<EksCluster>, EksError> {
         let output: DescribeClusterOutput = self.get("DescribeCluster", path(&["clusters", name])).await?;
         Ok(output.cluster)

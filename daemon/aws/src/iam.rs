@@ -158,7 +158,7 @@ fn store_code(error: &SdkError<ErrorMetadata, HttpResponse>, code: &OnceLock<Str
 mod tests {
     use super::*;
 
-    fn answer(key: &str) -> String {
+    fn response(key: &str) -> String {
         format!(
             "<CreateAccessKeyResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><CreateAccessKeyResult>\
              <AccessKey><UserName>dev</UserName>{key}<Status>Active</Status></AccessKey></CreateAccessKeyResult>\
@@ -167,8 +167,8 @@ mod tests {
     }
 
     #[test]
-    fn created_key_whole_answer_is_read() {
-        let body = answer("<AccessKeyId>AKIDEXAMPLE</AccessKeyId><SecretAccessKey>a/b+c&amp;d</SecretAccessKey>");
+    fn created_key_complete_response_is_read() {
+        let body = response("<AccessKeyId>AKIDEXAMPLE</AccessKeyId><SecretAccessKey>a/b+c&amp;d</SecretAccessKey>");
         let key = created_key(body.as_bytes()).unwrap().unwrap();
         assert_eq!((key.access_key_id(), key.secret_access_key()), ("AKIDEXAMPLE", "a/b+c&d"));
     }
@@ -177,13 +177,13 @@ mod tests {
     fn created_key_incomplete_answer_is_none() {
         let (id, secret) = ("<AccessKeyId>A</AccessKeyId>", "<SecretAccessKey>s</SecretAccessKey>");
         for key in ["", id, secret, &format!("{id}{secret}{secret}"), &format!("{id}<SecretAccessKey/>")] {
-            assert!(created_key(answer(key).as_bytes()).unwrap().is_none(), "{key}");
+            assert!(created_key(response(key).as_bytes()).unwrap().is_none(), "{key}");
         }
     }
 
     #[test]
     fn created_key_other_document_is_an_error() {
-        let cut = answer("<AccessKeyId>A</AccessKeyId><SecretAccessKey>s");
+        let cut = response("<AccessKeyId>A</AccessKeyId><SecretAccessKey>s");
         for body in ["", "{}", "<html><AccessKeyId>A</AccessKeyId></html>", &cut[..20]] {
             assert!(created_key(body.as_bytes()).is_err(), "{body}");
         }

@@ -32,10 +32,10 @@ use rolecall_core::config::network::Service;
 /// AWS logs it with each call (CloudTrail).
 const USER_AGENT: &str = concat!("rolecall/", env!("CARGO_PKG_VERSION"));
 
-/// How a service encodes requests, answers and errors.
+/// How a service encodes requests, responses and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireFormat {
-    /// Requests are forms, answers are XML: IAM and STS.
+    /// Requests are forms, responses are XML: IAM and STS.
     Query,
     /// Both are JSON: EKS.
     RestJson,
@@ -69,7 +69,7 @@ pub struct Request {
 
 /// Signs and sends one request with the credentials, clock, timeouts and HTTP client of `config`, without retries.
 ///
-/// `read` gets the body of an answer with a 2xx status. An answer that `read` rejects is an error without a code, like one
+/// `read` gets the body of a response with a 2xx status. A response that `read` rejects is an error without a code, like one
 /// that a generated client cannot parse.
 pub async fn send<T>(
     config: &SdkConfig,
@@ -86,7 +86,7 @@ where
         .endpoint_url(&target.url)
         .runtime_plugin(signing(config.credentials_provider(), target.service, target.region))
         .serializer(move |(): ()| to_http(&request, format))
-        .deserializer(move |answer: &HttpResponse| from_http(answer, format, &read))
+        .deserializer(move |response: &HttpResponse| from_http(response, format, &read))
         .build();
     operation.invoke(()).await
 }
@@ -106,7 +106,7 @@ fn with_config<I, O, E>(mut builder: OperationBuilder<I, O, E>, config: &SdkConf
     builder
 }
 
-/// Signs with AWS Signature Version 4, and keeps answers out of the SDK's trace log: they may hold a secret key.
+/// Signs with AWS Signature Version 4, and keeps responses out of the SDK's trace log: they may hold a secret key.
 fn signing(credentials: Option<SharedCredentialsProvider>, service: Service, region: &Region) -> StaticRuntimePlugin {
     let mut layer = Layer::new("Signing");
     layer.store_put(SigV4OperationSigningConfig {
@@ -142,12 +142,12 @@ fn to_http(request: &Request, format: WireFormat) -> Result<HttpRequest, BoxErro
 }
 
 fn from_http<T>(
-    answer: &HttpResponse,
+    response: &HttpResponse,
     format: WireFormat,
     read: impl Fn(&[u8]) -> Result<T, BoxError>,
 ) -> Result<T, OrchestratorError<ErrorMetadata>> {
-    let body = answer.body().bytes().unwrap_or_default();
-    let error = if answer.status().is_success() {
+    let body = response.body().bytes().unwrap_or_default();
+    let error = if response.status().is_success() {
         match read(body) {
             Ok(output) => return Ok(output),
             Err(_) => None,
@@ -155,7 +155,7 @@ fn from_http<T>(
     } else {
         match format {
             WireFormat::Query => xml_error(body),
-            WireFormat::RestJson => json_error(answer.headers().get("x-amzn-errortype"), body),
+            WireFormat::RestJson => json_error(response.headers().get("x-amzn-errortype"), body),
         }
     };
     Err(OrchestratorError::operation(error.unwrap_or_default()))
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn xml_error_other_text_no_code() {
         for body in ["", "{}", "<html><body>sign in</body></html>", "<ErrorResponse><Error><Code>"] {
-            let said = fields(xml_error(body.as_bytes()));
-            assert!(said.is_none() || said == Some(pair("", "")), "{body}: {said:?}");
+            let fields = fields(xml_error(body.as_bytes()));
+            assert!(fields.is_none() || fields == Some(pair("", "")), "{body}: {fields:?}");
         }
     }
 }

@@ -109,7 +109,7 @@ pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Se
     let response = aws.call(endpoint, ATTEMPT_TIMEOUT, client.get_caller_identity().send()).await;
     match response.map_err(failed)?.arn {
         Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
-        None => Err(failed(AwsError::invalid_response("the response of STS has no ARN"))),
+        None => Err(failed(AwsError::invalid_response("the response has no ARN"))),
     }
 }
 
@@ -220,11 +220,11 @@ impl Intercept for RejectDuplicateElements {
 /// Returns the session of a response that is complete, not expired and of the requested role (fault matrix rows 64 to 66).
 fn session_from_response(response: &AssumeRoleOutput, step: &RoleStep, now: SystemTime) -> Result<Session, AwsError> {
     let Some(credentials) = response.credentials() else {
-        return Err(AwsError::invalid_response("the response of STS has no credentials"));
+        return Err(AwsError::invalid_response("the response has no credentials"));
     };
     let arn = response.assumed_role_user().map(|user| user.arn().to_owned()).unwrap_or_default();
     if !is_session_of(&arn, &step.role) {
-        return Err(AwsError::invalid_response("the response of STS has the session of another role"));
+        return Err(AwsError::invalid_response("the response has the session of another role"));
     }
     // AWS's sessions last 12 h at most, so a later expiry is an error.
     let credentials = checked_credentials(credentials, now, *SESSION_RANGE.end(), "AssumeRole")?;
@@ -241,11 +241,11 @@ fn checked_credentials(
     let (id, secret, token) =
         (credentials.access_key_id(), credentials.secret_access_key(), credentials.session_token());
     if id.is_empty() || secret.is_empty() || token.is_empty() {
-        return Err(AwsError::invalid_response("the response of STS has incomplete credentials"));
+        return Err(AwsError::invalid_response("the response has incomplete credentials"));
     }
     let expiry = match SystemTime::try_from(*credentials.expiration()) {
         Ok(expiry) if expiry > now => expiry.min(now + longest),
-        _ => return Err(AwsError::invalid_response("the response of STS has an expired session")),
+        _ => return Err(AwsError::invalid_response("the response has an expired session")),
     };
     Ok(Credentials::new(id, secret, Some(token.to_owned()), Some(expiry), provider))
 }

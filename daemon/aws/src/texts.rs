@@ -1,6 +1,6 @@
 //! Every text of AWS that decides something. AWS gives no code for these cases, or gives one code for several of them.
 //! Each function names the service or SDK crate that writes the text, the version of the SDK in use (`Cargo.lock`), and
-//! what depends on the answer. Error codes are matched in [`super::error`].
+//! what depends on the result. Error codes are matched in [`super::error`].
 
 use std::error::Error;
 

@@ -1,5 +1,8 @@
-//! Leaves an endpoint alone that only fails (B6): after a few failures in a row nobody waits for another, except one caller
-//! now and then who finds out whether it works again, and for a moment those who come meanwhile.
+//! Stops calls to an endpoint that keeps failing (B6).
+//!
+//! After five failures in a row the breaker opens: callers get the last failure without a call. When the open time has
+//! passed, one caller probes the endpoint. Callers that arrive during the probe wait up to one second for its result, so
+//! that they do not fail although the endpoint works again.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,60 +13,61 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::time_until;
 
-/// Failures in a row that are no accident any more.
+/// The number of failures in a row that opens the breaker.
 const MAX_FAILURES: u32 = 5;
-/// How long an endpoint is left alone, at most; half of it at least, so that many daemons do not come back as one.
+/// The longest open time. The actual time is random, at least half of it, so that many daemons do not probe at once.
 const OPEN_FOR: Duration = Duration::from_secs(10);
-/// How long those who come while one finds out wait for that: an endpoint that works has answered by then.
+/// How long callers wait for the result of a probe. An endpoint that works answers within this time.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
-/// The most that an endpoint may ask for itself (Retry-After).
+/// The longest open time that an endpoint can request (Retry-After).
 pub const MAX_OPEN_FOR: Duration = Duration::from_mins(1);
 
-/// The breakers of one process, by endpoint. `E` is what the last failure said.
+/// The circuit breakers of the process, by endpoint. `E` is the error of a failed call.
 #[derive(Debug)]
 pub struct CircuitBreakers<K, E>(Mutex<HashMap<K, Breaker<E>>>);
 
-/// What is known of one endpoint.
+/// The breaker of one endpoint with at least one failure.
 #[derive(Debug)]
 struct Breaker<E> {
     failures: u32,
-    open: Option<Pause<E>>,
+    open: Option<OpenState<E>>,
 }
 
-/// From when until when nobody calls, but for one.
+/// The time in which an open breaker rejects calls.
 #[derive(Debug)]
-struct Pause<E> {
+struct OpenState<E> {
     since: SystemTime,
     until: SystemTime,
     failure: Arc<E>,
-    /// Cancelled when the one caller has found out.
+    /// The running probe. The token is cancelled when the probe has a result.
     probe: Option<(CancellationToken, DropGuard)>,
 }
 
-/// No call is made: the last failure, and how long the endpoint is still left alone.
+/// The error of an open breaker: the call was not made.
 #[derive(Debug, Clone)]
 pub struct CircuitOpen<E> {
-    /// What the last call came to.
+    /// The error of the last call.
     pub failure: Arc<E>,
-    /// Until the next call.
+    /// The time until the next call is allowed.
     pub retry_after: Duration,
-    /// The one caller who finds out, and how long it makes sense to wait for that.
+    /// The running probe, and how long to wait for its result.
     probe: Option<(CancellationToken, Duration)>,
 }
 
 impl<K: Eq + Hash + Clone, E> CircuitBreakers<K, E> {
-    /// Everything works as far as anybody knows.
+    /// Returns breakers that are all closed.
     #[must_use]
     pub fn new() -> Self {
         Self(Mutex::new(HashMap::new()))
     }
 
-    /// Looks whether the endpoint is left alone, without a call in mind.
+    /// Errors if the breaker of the endpoint is open. Never starts a probe, so the caller must not call the endpoint.
     pub fn peek(&self, key: &K, now: SystemTime) -> Result<(), CircuitOpen<E>> {
         self.breakers().get(key).map_or(Ok(()), |breaker| breaker.peek(now))
     }
 
-    /// Asks whether the endpoint may be called. Whoever is let through while it is left alone finds out for the others.
+    /// Errors if the breaker of the endpoint is open; otherwise the caller may call the endpoint. When the open time has
+    /// passed, the first caller becomes the probe and the breaker stays open for the others.
     pub fn try_acquire(&self, key: &K, now: SystemTime) -> Result<(), CircuitOpen<E>> {
         match self.breakers().get_mut(key) {
             Some(breaker) => breaker.try_acquire(now),
@@ -71,36 +75,38 @@ impl<K: Eq + Hash + Clone, E> CircuitBreakers<K, E> {
         }
     }
 
-    /// Asks `whether` (one of the two above) until the answer is final: where somebody is just finding out, that is waited
-    /// for, but only for a moment.
+    /// Repeats `check`, which is [`Self::peek`] or [`Self::try_acquire`], until no probe is running. Waits up to one second
+    /// for a probe and errors if it has no result by then.
     pub async fn acquire_when_closed(
         &self,
-        whether: impl Fn(&Self) -> Result<(), CircuitOpen<E>>,
+        check: impl Fn(&Self) -> Result<(), CircuitOpen<E>>,
     ) -> Result<(), CircuitOpen<E>> {
         loop {
-            let Err(mut open) = whether(self) else { return Ok(()) };
-            let Some((probe, moment)) = open.probe.take() else { return Err(open) };
-            if tokio::time::timeout(moment, probe.cancelled()).await.is_err() {
+            let Err(mut open) = check(self) else { return Ok(()) };
+            let Some((probe, wait)) = open.probe.take() else { return Err(open) };
+            if tokio::time::timeout(wait, probe.cancelled()).await.is_err() {
                 return Err(open);
             }
         }
     }
 
-    /// The endpoint answered, whatever it said.
+    /// Closes the breaker: the endpoint answered, with a result or an error of its own.
     pub fn record_success(&self, key: &K) {
         self.breakers().remove(key);
     }
 
-    /// The endpoint failed, and may have said for how long. `share` of 0 to 1 is the caller's luck.
-    pub fn record_failure(&self, key: &K, failure: E, asked: Option<Duration>, now: SystemTime, share: f64) {
+    /// Counts a failure of the endpoint and opens the breaker if it is one too many, if the probe failed, or if the endpoint
+    /// requested a pause (`retry_after`). `jitter` is a random number from 0 to 1.
+    pub fn record_failure(&self, key: &K, failure: E, retry_after: Option<Duration>, now: SystemTime, jitter: f64) {
         let mut breakers = self.breakers();
         let breaker = breakers.entry(key.clone()).or_insert(Breaker { failures: 0, open: None });
-        breaker.failed(failure, asked, now, share);
+        breaker.record_failure(failure, retry_after, now, jitter);
     }
 
-    /// The machine woke up or its network changed: what failed there may work here, but for the failures to `keep`.
+    /// Closes every breaker except those whose last failure satisfies `keep`. For a wake-up or another network, where the
+    /// old failures say nothing.
     pub fn reset(&self, keep: impl Fn(&E) -> bool) {
-        self.breakers().retain(|_, breaker| breaker.open.as_ref().is_some_and(|pause| keep(&pause.failure)));
+        self.breakers().retain(|_, breaker| breaker.open.as_ref().is_some_and(|open| keep(&open.failure)));
     }
 
     fn breakers(&self) -> MutexGuard<'_, HashMap<K, Breaker<E>>> {
@@ -117,15 +123,11 @@ impl<K: Eq + Hash + Clone, E> Default for CircuitBreakers<K, E> {
 impl<E> Breaker<E> {
     fn peek(&self, now: SystemTime) -> Result<(), CircuitOpen<E>> {
         match &self.open {
-            // One that begins in the future, since the clock was set back, is over.
-            Some(pause) if pause.since <= now && now < pause.until => {
-                let moment = time_until(now, pause.since + PROBE_WAIT);
-                let probe = pause.probe.as_ref().map(|(probe, _)| (probe.clone(), moment));
-                Err(CircuitOpen {
-                    failure: Arc::clone(&pause.failure),
-                    retry_after: time_until(now, pause.until),
-                    probe,
-                })
+            // If `since` is in the future, the clock was set back: the breaker counts as closed.
+            Some(open) if open.since <= now && now < open.until => {
+                let wait = time_until(now, open.since + PROBE_WAIT);
+                let probe = open.probe.as_ref().map(|(probe, _)| (probe.clone(), wait));
+                Err(CircuitOpen { failure: Arc::clone(&open.failure), retry_after: time_until(now, open.until), probe })
             }
             _ => Ok(()),
         }
@@ -133,26 +135,26 @@ impl<E> Breaker<E> {
 
     fn try_acquire(&mut self, now: SystemTime) -> Result<(), CircuitOpen<E>> {
         self.peek(now)?;
-        if let Some(pause) = &mut self.open {
-            // This one caller; the others go by what it comes to, or by its silence.
-            (pause.since, pause.until) = (now, now + OPEN_FOR);
+        if let Some(open) = &mut self.open {
+            // This caller is the probe. If it never reports a result, the next probe starts after the open time.
+            (open.since, open.until) = (now, now + OPEN_FOR);
             let probe = CancellationToken::new();
-            pause.probe = Some((probe.clone(), probe.drop_guard()));
+            open.probe = Some((probe.clone(), probe.drop_guard()));
         }
         Ok(())
     }
 
-    fn failed(&mut self, failure: E, asked: Option<Duration>, now: SystemTime, share: f64) {
+    fn record_failure(&mut self, failure: E, retry_after: Option<Duration>, now: SystemTime, jitter: f64) {
         self.failures = self.failures.saturating_add(1);
-        let alone = match asked {
-            Some(asked) => asked,
-            // One who found out that it does not work yet is as good as many failures.
-            None if self.failures >= MAX_FAILURES || self.open.as_ref().is_some_and(|pause| pause.probe.is_some()) => {
-                OPEN_FOR.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
+        let open_for = match retry_after {
+            Some(requested) => requested,
+            // A failed probe opens the breaker again at once.
+            None if self.failures >= MAX_FAILURES || self.open.as_ref().is_some_and(|open| open.probe.is_some()) => {
+                OPEN_FOR.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
             }
             None => return,
         };
-        self.open = Some(Pause { since: now, until: now + alone, failure: Arc::new(failure), probe: None });
+        self.open = Some(OpenState { since: now, until: now + open_for, failure: Arc::new(failure), probe: None });
     }
 }
 
@@ -172,23 +174,23 @@ mod tests {
     }
 
     #[test]
-    fn a_few_failures_are_an_accident_and_more_are_not() {
+    fn breaker_opens_after_failures_in_a_row() {
         assert!(failing(MAX_FAILURES - 1).try_acquire(&1, T0).is_ok());
         let breakers = failing(MAX_FAILURES);
         let open = breakers.try_acquire(&1, T0).unwrap_err();
         assert_eq!((*open.failure, open.retry_after), ("down", OPEN_FOR / 2));
-        assert!(breakers.try_acquire(&2, T0).is_ok(), "another endpoint is another matter");
+        assert!(breakers.try_acquire(&2, T0).is_ok(), "other endpoints are not affected");
     }
 
     #[test]
-    fn one_caller_finds_out_for_all() {
+    fn breaker_open_time_passed_one_caller_probes() {
         let breakers = failing(MAX_FAILURES);
         let later = T0 + OPEN_FOR / 2;
         assert!(breakers.try_acquire(&1, later).is_ok());
         assert!(breakers.try_acquire(&1, later).is_err());
         breakers.record_failure(&1, "still", None, later, 1.0);
         assert_eq!(breakers.try_acquire(&1, later).unwrap_err().retry_after, OPEN_FOR);
-        // One that is never heard of again does not close it for good.
+        // A probe without a result does not block the next one.
         assert!(breakers.try_acquire(&1, later + OPEN_FOR).is_ok());
         assert!(breakers.try_acquire(&1, later + OPEN_FOR + SECOND).is_err());
         breakers.record_success(&1);
@@ -196,40 +198,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_while_one_finds_out_hears_of_it_or_waits_for_a_moment() {
+    async fn breaker_probe_running_callers_wait_a_second() {
         let breakers = failing(MAX_FAILURES);
         let later = T0 + OPEN_FOR / 2;
         let begin = tokio::time::Instant::now();
-        let ask = || breakers.acquire_when_closed(|breakers| breakers.try_acquire(&1, later));
-        let say = async |what: fn(&CircuitBreakers<u8, &'static str>, SystemTime)| {
+        let acquire = || breakers.acquire_when_closed(|breakers| breakers.try_acquire(&1, later));
+        let later_report = async |report: fn(&CircuitBreakers<u8, &'static str>, SystemTime)| {
             tokio::time::sleep(SECOND / 4).await;
-            what(&breakers, later);
+            report(&breakers, later);
         };
-        // Nobody is finding out.
+        // No probe is running.
         assert!(breakers.acquire_when_closed(|breakers| breakers.peek(&1, T0)).await.is_err());
-        assert!(ask().await.is_ok());
+        assert!(acquire().await.is_ok());
         assert_eq!(begin.elapsed(), Duration::ZERO);
-        let (asked, ()) =
-            tokio::join!(ask(), say(|breakers, now| breakers.record_failure(&1, "still", None, now, 1.0)));
-        assert_eq!((*asked.unwrap_err().failure, begin.elapsed()), ("still", SECOND / 4));
+        let (acquired, ()) =
+            tokio::join!(acquire(), later_report(|breakers, now| breakers.record_failure(&1, "still", None, now, 1.0)));
+        assert_eq!((*acquired.unwrap_err().failure, begin.elapsed()), ("still", SECOND / 4));
         let later = later + OPEN_FOR;
-        let ask = || breakers.acquire_when_closed(|breakers| breakers.try_acquire(&1, later));
-        assert!(ask().await.is_ok());
-        assert_eq!(ask().await.unwrap_err().retry_after, OPEN_FOR);
-        assert_eq!(begin.elapsed(), SECOND / 4 + PROBE_WAIT, "who finds out says nothing");
-        let (asked, ()) = tokio::join!(ask(), say(|breakers, _| breakers.record_success(&1)));
-        assert!(asked.is_ok());
+        let acquire = || breakers.acquire_when_closed(|breakers| breakers.try_acquire(&1, later));
+        assert!(acquire().await.is_ok());
+        assert_eq!(acquire().await.unwrap_err().retry_after, OPEN_FOR);
+        assert_eq!(begin.elapsed(), SECOND / 4 + PROBE_WAIT, "the probe reports nothing");
+        let (acquired, ()) = tokio::join!(acquire(), later_report(|breakers, _| breakers.record_success(&1)));
+        assert!(acquired.is_ok());
         assert_eq!(begin.elapsed(), SECOND / 2 + PROBE_WAIT);
     }
 
+    /// Fault matrix row 76.
     #[test]
-    fn row_76_a_pause_that_begins_in_the_future_is_over() {
+    fn breaker_open_since_future_is_closed() {
         let breakers = failing(MAX_FAILURES);
         assert!(breakers.try_acquire(&1, T0 - SECOND).is_ok());
     }
 
+    /// Fault matrix row 59.
     #[test]
-    fn row_59_an_endpoint_that_asks_for_time_gets_it_at_once() {
+    fn breaker_retry_after_opens_at_once() {
         let breakers = CircuitBreakers::new();
         breakers.record_failure(&1, "slow down", Some(2 * SECOND), T0, 0.5);
         assert_eq!(breakers.try_acquire(&1, T0).unwrap_err().retry_after, 2 * SECOND);

@@ -1,9 +1,9 @@
-//! Time. The time that counts is AWS's: sessions end by it, and what we sign is judged by it. This machine's clock is only
-//! the first guess, since laptops wake up with a wrong one and people set theirs as they like.
+//! The estimate of AWS's time. AWS decides when a session expires and whether a signature is too old, so AWS's time is the
+//! one that counts. This machine's clock may be wrong: users set it, and some laptops wake up with a wrong one.
 //!
-//! [`Clock::now`] is the best estimate of AWS's time, and everything in the daemon goes by it. It follows this machine's
-//! clock as long as that goes steadily, corrected by what the `Date` of AWS's answers says (B9). Whoever compares with a clock
-//! of this machine's (kubectl, a person) is told a time that [`Clock::stamp`] has turned back.
+//! Every part of the daemon uses [`Clock::now`], the best estimate of AWS's time. It follows this machine's clock while
+//! that runs steadily, corrected by the `Date` header of AWS's responses (B9). kubectl and users compare a time with this
+//! machine's clock, so [`Clock::stamp`] converts it back for them.
 
 mod state;
 
@@ -11,26 +11,25 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-pub use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use jiff::Timestamp;
 use rolecall_protocol::ClockStatus;
-use state::{ClockState, between, shifted};
+use state::{ClockState, shifted, signed_duration};
 
-/// Where readings come from: the machine, or a test.
+/// The clocks of this machine, or of a test.
 pub trait ClockSource: fmt::Debug + Send + Sync {
-    /// What this machine's clock shows. It can be set, and be wrong.
+    /// Returns the wall clock, which users can set and which may be wrong.
     fn wall(&self) -> SystemTime;
-    /// Time since some moment in the past; goes on while the machine sleeps, and cannot be set.
+    /// Returns the time since boot, sleep included. Setting the wall clock does not change it.
     fn elapsed(&self) -> Duration;
-    /// The same without the time asleep.
+    /// Returns the time since boot without sleep.
     fn awake(&self) -> Duration;
 }
 
-/// The machine's own clocks.
+/// The clocks of the operating system.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 
-/// The daemon's one clock. Clones are the same one.
+/// The clock of the daemon. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Inner>);
 
@@ -40,7 +39,7 @@ struct Inner {
     state: Mutex<ClockState>,
 }
 
-/// One look at all clocks.
+/// The values of all clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockSample {
     wall: SystemTime,
@@ -49,118 +48,109 @@ pub struct ClockSample {
 }
 
 impl Clock {
-    /// A clock that goes by those readings.
+    /// Returns a clock that reads from `source`.
     pub fn new(source: impl ClockSource + 'static) -> Self {
         let first = ClockSample { wall: source.wall(), elapsed: source.elapsed(), awake: source.awake() };
         Self(Arc::new(Inner { source: Box::new(source), state: Mutex::new(ClockState::new(first)) }))
     }
 
-    /// The machine's own.
+    /// Returns a clock that reads from the operating system.
     #[must_use]
     pub fn machine() -> Self {
         Self::new(SystemClock)
     }
 
-    /// AWS's time, as far as it is known.
+    /// Returns the best estimate of AWS's time.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.with_state(ClockState::now)
     }
 
-    /// Time since some moment in the past, the time asleep included; nobody sets it, and it is the same in the next run of the
-    /// program.
+    /// Returns the time since boot, sleep included. It continues in the process that replaces this one on restart.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.source.elapsed()
     }
 
-    /// A moment of AWS's time as this machine's clock shows it, and as the wire says it: whole seconds.
+    /// Converts AWS's time to this machine's clock, in whole seconds as the protocol has it.
     #[must_use]
     pub fn stamp(&self, at: SystemTime) -> Timestamp {
         timestamp(self.local(at))
     }
 
-    /// A moment of AWS's time as this machine's clock shows it.
+    /// Converts AWS's time to this machine's clock.
     fn local(&self, at: SystemTime) -> SystemTime {
-        self.with_state(|state, sample| shifted(at, between(state.now(sample), sample.wall)))
+        self.with_state(|state, sample| shifted(at, signed_duration(state.now(sample), sample.wall)))
     }
 
-    /// One look at the clocks, for [`Clock::learn`].
+    /// Reads all clocks, for [`Clock::learn`].
     #[must_use]
     pub fn sample(&self) -> ClockSample {
         let source = &self.0.source;
         ClockSample { wall: source.wall(), elapsed: source.elapsed(), awake: source.awake() }
     }
 
-    /// Learns from the `Date` of an answer of AWS's whose request was sent at `sent`. Where somebody vouched for who answered
-    /// (TLS), that counts for good; where nobody did (an AWS of one's own on this machine), only while nobody else says.
+    /// Corrects the clock by the `Date` header of a response whose request was sent at `sent`. Once an authenticated (TLS)
+    /// response has arrived, dates without authentication, such as those of a local test server, are ignored.
     pub fn learn(&self, date: SystemTime, sent: ClockSample, is_authenticated: bool) {
         if let Some(skew) = self.with_state(|state, sample| state.learn(date, sent, sample, is_authenticated)) {
-            tracing::info!(
-                seconds = skew.as_secs(),
-                "AWS's clock is ahead of this machine's; what is signed is corrected"
-            );
+            tracing::info!(skew_seconds = skew.as_secs(), "clock corrected to AWS's time");
         }
     }
 
-    /// AWS's time now and the time since boot, if AWS has answered yet: for the next run of the program.
+    /// Returns AWS's time and the time since boot if AWS's time is known, for the process that replaces this one.
     #[must_use]
     pub fn snapshot(&self) -> Option<(SystemTime, Duration)> {
         self.with_state(|state, sample| state.is_known(sample).then(|| (state.now(sample), sample.elapsed)))
     }
 
-    /// Goes on with what the run before has known.
+    /// Continues with the [`Clock::snapshot`] of the process before.
     pub fn resume(&self, aws: SystemTime, elapsed: Duration) {
         self.with_state(|state, sample| state.accept(aws + sample.elapsed.saturating_sub(elapsed), sample));
     }
 
-    /// Whether the clock was set forward and AWS has not said yet what time it is. Sessions may be over without looking it.
+    /// Returns whether the wall clock was set forward and no response of AWS has arrived since. Sessions that look valid may
+    /// have expired.
     #[must_use]
     pub fn is_uncertain(&self) -> bool {
         self.with_state(|state, _| state.is_uncertain())
     }
 
-    /// Whether AWS has said lately what time it is, and nothing has happened since that puts it in doubt.
+    /// Returns whether a response of AWS within the last 6 h gave its time and the wall clock was not set forward since.
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.with_state(|state, sample| state.is_known(sample))
     }
 
-    /// Whether the machine woke up this very moment, so that its network may still be on its way.
+    /// Returns whether the machine woke up within the last 10 s. Its network may not be up yet.
     #[must_use]
     pub fn is_waking(&self) -> bool {
         self.with_state(|state, sample| state.is_waking(sample))
     }
 
-    /// How often the machine woke up, or its clock was set or corrected: whoever remembers the number sees that it happened
-    /// again, and that moments noted before may be wrong.
+    /// Returns how often the machine has woken up or its clock was set or corrected. If the number has changed, times that a
+    /// caller computed before may be wrong.
     #[must_use]
     pub fn discontinuities(&self) -> u64 {
         self.with_state(|state, _| state.discontinuities())
     }
 
-    /// This machine's clock against AWS's, if AWS has answered yet.
+    /// Returns how far this machine's clock is off; `None` before the first response of AWS.
     #[must_use]
     pub fn status(&self) -> Option<ClockStatus> {
         self.with_state(|state, sample| state.status(sample))
     }
 
-    fn with_state<T>(&self, ask: impl FnOnce(&mut ClockState, ClockSample) -> T) -> T {
+    fn with_state<T>(&self, read: impl FnOnce(&mut ClockState, ClockSample) -> T) -> T {
         let mut state = self.state();
-        // Under the lock, so that readings come in order.
+        // Under the lock, so that samples arrive in order.
         let sample = self.sample();
         state.observe(sample);
-        ask(&mut state, sample)
+        read(&mut state, sample)
     }
 
     fn state(&self) -> MutexGuard<'_, ClockState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl TimeSource for Clock {
-    fn now(&self) -> SystemTime {
-        Self::now(self)
     }
 }
 
@@ -171,7 +161,7 @@ impl ClockSource for SystemClock {
     }
 
     fn elapsed(&self) -> Duration {
-        // On Linux CLOCK_MONOTONIC stands still while the machine sleeps; elsewhere it goes on.
+        // On Linux CLOCK_MONOTONIC stops while the machine sleeps; on macOS it continues.
         #[cfg(target_os = "linux")]
         let id = rustix::time::ClockId::Boottime;
         #[cfg(not(target_os = "linux"))]
@@ -180,17 +170,17 @@ impl ClockSource for SystemClock {
     }
 
     fn awake(&self) -> Duration {
-        // Elsewhere this goes on too, and nobody notices sleep but by what is late.
+        // On macOS this includes sleep too, so sleep is not detected there.
         reading(rustix::time::ClockId::Monotonic)
     }
 }
 
 fn reading(id: rustix::time::ClockId) -> Duration {
-    // Neither is ever negative, so the conversion cannot fail.
+    // Neither clock is ever negative, so the conversion cannot fail.
     Duration::try_from(rustix::time::clock_gettime(id)).unwrap_or_default()
 }
 
-/// The next of the moments, a minute apart, in which everybody looks who looks now and then: an idle process so wakes up once
+/// Returns the next tick of the process: one a minute, shared by all periodic tasks, so that an idle daemon wakes up once
 /// for all of them.
 #[must_use]
 pub fn next_minute() -> tokio::time::Instant {
@@ -201,17 +191,17 @@ pub fn next_minute() -> tokio::time::Instant {
     first + Duration::from_millis((passed / MINUTE + 1) * MINUTE)
 }
 
-/// A moment as the wire says it: whole seconds, rounded down.
+/// Converts to whole seconds, rounded down, as the protocol has it.
 fn timestamp(at: SystemTime) -> Timestamp {
     let seconds = match at.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(_) => 0,
     };
-    // Out of range means a date past the year 9999, which only a broken peer can cause.
+    // Out of range is a date after the year 9999, which only an invalid response can contain.
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
 }
 
-/// How long until `then`; nothing if that is past.
+/// Returns the time from `now` until `then`; zero if `then` is in the past.
 #[must_use]
 pub fn time_until(now: SystemTime, then: SystemTime) -> Duration {
     then.duration_since(now).unwrap_or(Duration::ZERO)

@@ -1,13 +1,12 @@
-//! The policy of `rolecalld`: what the configuration means, how long a session is usable, when a call to AWS may be made.
+//! The policy of `rolecalld`: what the configuration means, how long a session is usable, when a call to AWS is allowed.
 //!
-//! Nothing here calls AWS or opens a network connection, so every rule is tested without either. The modules stand in
-//! the order in which data flows; each uses only those above it.
+//! Nothing here calls AWS or opens a network connection, so the tests need neither. The modules are listed in the order
+//! in which data flows; each uses only those above it.
 
 pub mod clock;
 pub mod sync_shim;
 
 pub mod config;
-
 pub mod role_chain;
 
 pub mod profile;

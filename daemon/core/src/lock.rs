@@ -1,8 +1,8 @@
-//! Whether the daemon serves. Locked, nothing is served until somebody gives the passphrase (K1); and it locks by itself, after
-//! a time without use and a time at most (K2).
+//! The lock of the agent. A locked agent serves no session and no token until the user enters the passphrase (K1). It locks by
+//! itself after a time without use and after a maximal time (K2).
 //!
-//! What is kept tells a passphrase and does not hold it: see `verifier`. This knows neither sessions nor AWS; what there is to
-//! forget when it locks, and what to begin again with, its owner says.
+//! The lock file holds a hash of the passphrase, not the passphrase: see `verifier`. This module knows neither sessions nor
+//! AWS. Its owner passes what to drop on locking and what to start on unlocking.
 
 mod auto_lock;
 mod error;
@@ -29,7 +29,7 @@ pub use rate_limit::ClientId;
 use state::LockState;
 use verifier::Verifier;
 
-/// The lock. Clones are the same one.
+/// The lock of the agent. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Lock(Arc<Inner>);
 
@@ -37,16 +37,16 @@ pub struct Lock(Arc<Inner>);
 struct Inner {
     clock: Clock,
     state: Mutex<LockState>,
-    /// The file, if there is a folder for it.
+    /// The path of the lock file; unset without a state folder.
     path: OnceLock<PathBuf>,
-    /// Held while it is written, so that what was so last is written last.
+    /// Held during a write of the file, so that the latest state is written last.
     disk: Mutex<()>,
-    /// Deriving a key takes memory and a processor: one at a time.
-    turn: Arc<Semaphore>,
+    /// Permits one Argon2 computation at a time, because each takes memory and a processor.
+    hashing: Arc<Semaphore>,
     changed: Notify,
 }
 
-/// What the next run of the program goes on with. Times are counted from boot, which it is the same for.
+/// The state for the process that replaces this one on restart. Times are counted from boot.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct LockTimers {
     locked: Option<Timestamp>,
@@ -54,7 +54,7 @@ pub struct LockTimers {
     unlocked: Duration,
 }
 
-/// A place among those who wait; given back when dropped.
+/// A client that waits for its passphrase to be checked, until it is dropped.
 struct Waiter {
     lock: Lock,
     client: ClientId,
@@ -62,39 +62,40 @@ struct Waiter {
 }
 
 impl Lock {
-    /// A lock that is open and has no passphrase.
+    /// Returns an unlocked lock without a passphrase.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let now = clock.elapsed();
-        let state = LockState::open(now);
-        let turn = Arc::new(Semaphore::new(1));
+        let state = LockState::unlocked(now);
+        let hashing = Arc::new(Semaphore::new(1));
         let (state, changed) = (Mutex::new(state), Notify::new());
-        Self(Arc::new(Inner { clock, state, path: OnceLock::new(), disk: Mutex::default(), turn, changed }))
+        Self(Arc::new(Inner { clock, state, path: OnceLock::new(), disk: Mutex::default(), hashing, changed }))
     }
 
-    /// Goes by what was kept in `path`, and keeps it there from now on. True where it is locked.
+    /// Reads the lock file and writes later changes to it. If the file is damaged, the agent is locked. Returns whether it is
+    /// locked.
     pub fn load(&self, path: PathBuf) -> bool {
         let read = file::read(self.0.path.get_or_init(|| path));
         let mut state = self.state();
         match read {
-            Ok(kept) => {
-                let (verifier, locked) = kept.map(|kept| (kept.verifier, kept.locked)).unzip();
+            Ok(stored) => {
+                let (verifier, locked) = stored.map(|stored| (stored.verifier, stored.locked)).unzip();
                 (state.verifier, state.locked) = (verifier, locked.flatten());
             }
-            Err(why) => {
-                tracing::error!(why, "The lock's file is damaged; locked until it is removed");
-                (state.verifier, state.damage) = (None, Some(why));
+            Err(cause) => {
+                tracing::error!(cause, "lock file damaged; agent locked until the file is removed");
+                (state.verifier, state.damage) = (None, Some(cause));
                 state.locked = Some(self.stamp());
             }
         }
-        state.serve_or_not()
+        state.cancel_if_locked()
     }
 
-    /// Goes by other times.
+    /// Applies the times of `[lock]`.
     pub fn configure(&self, times: LockTimes) {
         let mut state = self.state();
         if std::mem::replace(&mut state.times, times) != times && state.is_ineffective() {
-            tracing::warn!("[lock] has no effect until there is a passphrase: rolecall lock --passphrase");
+            tracing::warn!("[lock] has no effect without a passphrase; set one: rolecall lock --passphrase");
         }
         drop(state);
         self.0.changed.notify_waiters();
@@ -116,29 +117,29 @@ impl Lock {
         }
     }
 
-    /// Why it is about to lock, if its time has come.
+    /// Returns why the agent has to lock now; `None` if no limit is reached.
     #[must_use]
     pub fn auto_lock_due(&self) -> Option<AutoLockReason> {
         let state = self.state();
-        let (at, why) = state.due()?;
-        (at <= self.0.clock.elapsed()).then_some(why)
+        let (at, reason) = state.auto_lock()?;
+        (at <= self.0.clock.elapsed()).then_some(reason)
     }
 
-    /// How long until it locks by itself, unless it is used before; `None` where it does not.
+    /// Returns the time until the agent locks by itself if it is not used; `None` if it never does.
     #[must_use]
     pub fn until_auto_lock(&self) -> Option<Duration> {
-        let (at, _) = self.state().due()?;
+        let (at, _) = self.state().auto_lock()?;
         Some(at.saturating_sub(self.0.clock.elapsed()))
     }
 
-    /// When [`Lock::until_auto_lock`] may have another answer than time alone gives. For one who waits.
+    /// Waits until the result of [`Lock::until_auto_lock`] may have changed for another reason than time.
     pub async fn changed(&self) {
         self.0.changed.notified().await;
     }
 
-    /// Locks, and has its owner forget what there is before anybody can unlock again. False where it was locked, or where
-    /// nothing could unlock it. [`Lock::save`] is to follow.
-    pub fn lock(&self, forget: impl FnOnce()) -> Result<bool, LockError> {
+    /// Locks and calls `drop_secrets` before the agent can be unlocked again. Returns false if it was locked already. Errors
+    /// with [`LockError::NoPassphrase`] if nothing could unlock it. The caller calls [`Lock::save`] afterwards.
+    pub fn lock(&self, drop_secrets: impl FnOnce()) -> Result<bool, LockError> {
         let mut state = self.state();
         if state.locked.is_some() {
             return Ok(false);
@@ -147,44 +148,45 @@ impl Lock {
             return Err(LockError::NoPassphrase);
         }
         state.locked = Some(self.stamp());
-        state.serve_or_not();
-        forget();
+        state.cancel_if_locked();
+        drop_secrets();
         drop(state);
         self.0.changed.notify_waiters();
         Ok(true)
     }
 
-    /// Unlocks with the right passphrase, and has its owner begin again. True where that has unlocked it.
+    /// Unlocks with the right passphrase and calls `start`. Returns whether this call has unlocked the agent. Errors if the
+    /// passphrase is wrong, too many attempts wait, or the lock file is damaged.
     pub async fn unlock(
         &self,
         passphrase: Secret<String>,
         client: ClientId,
-        begin: impl FnOnce(),
+        start: impl FnOnce(),
     ) -> Result<bool, LockError> {
         if self.state().locked.is_none() {
             return Ok(false);
         }
-        self.look_again().await?;
+        self.reread_damaged_file().await?;
         if self.state().verifier.is_some() {
             self.check(passphrase, client).await?;
         }
-        let is_new = self.reopen(begin);
+        let is_new = self.unlock_now(start);
         self.save().await;
         Ok(is_new)
     }
 
-    fn reopen(&self, begin: impl FnOnce()) -> bool {
+    fn unlock_now(&self, start: impl FnOnce()) -> bool {
         let mut state = self.state();
-        let is_new = state.reopen(self.0.clock.elapsed());
+        let is_new = state.unlock(self.0.clock.elapsed());
         if is_new {
-            begin();
+            start();
         }
         drop(state);
         self.0.changed.notify_waiters();
         is_new
     }
 
-    /// Sets the passphrase. Where there is one, `old` has to be it.
+    /// Sets the passphrase. If one is set already, `old` has to be the current one.
     pub async fn set_passphrase(
         &self,
         passphrase: Secret<String>,
@@ -195,103 +197,104 @@ impl Lock {
             return Err(LockError::Length);
         }
         self.damage().map_or(Ok(()), Err)?;
-        let present = self.state().verifier.clone();
-        match (&present, old) {
+        let current = self.state().verifier.clone();
+        match (&current, old) {
             (Some(_), Some(old)) => self.check(old, client).await?,
             (Some(_), None) => return Err(LockError::Present),
             (None, _) => {}
         }
         let lock = self.clone();
-        let permit = Arc::clone(&self.0.turn).acquire_owned().await.map_err(failed)?;
+        let permit = Arc::clone(&self.0.hashing).acquire_owned().await.map_err(failed)?;
         let set = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            lock.replace(present.as_ref(), Verifier::new(&passphrase).map_err(LockError::Failed)?)
+            lock.replace(current.as_ref(), Verifier::new(&passphrase).map_err(LockError::Failed)?)
         });
         set.await.map_err(failed)??;
         self.0.changed.notify_waiters();
         Ok(())
     }
 
-    /// Writes down what is so now, in a thread that may wait for the disk. What cannot be written is told by
-    /// [`Lock::status`]: whoever locks wants it locked, disk or no disk.
+    /// Writes the lock file on a blocking thread. The agent stays locked or unlocked if that fails; [`Lock::status`] has the
+    /// error then.
     pub async fn save(&self) {
         let lock = self.clone();
-        // Fails where the runtime ends, and then nobody asks.
+        // Fails only if the runtime shuts down.
         drop(tokio::task::spawn_blocking(move || lock.save_now()).await);
     }
 
-    /// The same at once, by whoever asks.
+    /// Writes the lock file on the calling thread. Otherwise as [`Lock::save`].
     pub fn save_now(&self) {
         let _disk = self.disk();
-        let kept = self.state().kept();
-        let written = match (self.path(), kept) {
+        let stored = self.state().to_store();
+        let written = match (self.path(), stored) {
             (_, None) => Ok(()),
-            (None, Some(_)) => Err("there is no folder for it".to_owned()),
-            (Some(path), Some(kept)) => {
-                file::write(path, &kept).map_err(|error| format!("{}: {error}", path.display()))
+            (None, Some(_)) => Err("no state folder".to_owned()),
+            (Some(path), Some(stored)) => {
+                file::write(path, &stored).map_err(|error| format!("{}: {error}", path.display()))
             }
         };
         if let Err(error) = &written {
-            tracing::error!(error, "Whether the agent is locked cannot be written down");
+            tracing::error!(error, "lock file not written");
         }
         self.state().unsaved = written.err();
     }
 
-    /// What there is to tell.
+    /// Returns the status for the user.
     #[must_use]
     pub fn status(&self) -> LockStatus {
         let clock = &self.0.clock;
-        let left = self.until_auto_lock();
+        let remaining = self.until_auto_lock();
         let state = self.state();
         LockStatus {
             locked: state.locked.is_some(),
             since: state.locked,
             has_passphrase: state.verifier.is_some(),
-            auto_lock_at: left.map(|left| clock.stamp(clock.now() + left)),
-            problem: state.problem(&self.shown()),
+            auto_lock_at: remaining.map(|remaining| clock.stamp(clock.now() + remaining)),
+            problem: state.problem(&self.path_text()),
         }
     }
 
-    /// What the next run of the program goes on with.
+    /// Returns the state for the process that replaces this one.
     #[must_use]
     pub fn timers(&self) -> LockTimers {
         let state = self.state();
         LockTimers { locked: state.locked, used: state.used, unlocked: state.unlocked }
     }
 
-    /// Goes on where the run before was. True where it is locked, which the file may not say.
+    /// Continues with the state of the process before. Returns whether the agent is locked, which the lock file may not have
+    /// if it could not be written.
     pub fn resume(&self, timers: LockTimers) -> bool {
         let (mut state, now) = (self.state(), self.0.clock.elapsed());
         state.used = timers.used.min(now);
         state.unlocked = timers.unlocked.min(now);
         state.locked = state.locked.or(timers.locked);
-        state.serve_or_not()
+        state.cancel_if_locked()
     }
 
-    /// Why nothing is served.
+    /// Returns the error for requests to a locked agent.
     #[must_use]
     pub fn locked_error(&self) -> ErrorBody {
         match self.damage() {
-            Some(damaged) => damaged.body(),
+            Some(error) => error.body(),
             None => ErrorBody::new(ErrorCode::Locked, "the agent is locked").hint("Run: rolecall unlock"),
         }
     }
 
-    /// How many wrong passphrases were given in a row.
+    /// Returns the number of wrong passphrases in a row.
     #[must_use]
     pub fn failed_attempts(&self) -> u32 {
         self.state().attempts.failures()
     }
 
-    /// Whether it is the passphrase. A wrong one is answered late, see `attempts`; everybody else goes on meanwhile.
+    /// Errors if the passphrase is wrong. Waits before and after the check as `rate_limit` demands; other requests continue.
     async fn check(&self, passphrase: Secret<String>, client: ClientId) -> Result<(), LockError> {
-        let place = self.place(client).map_err(LockError::Busy)?;
-        if !place.wait.is_zero() {
-            tokio::time::sleep(place.wait).await;
+        let waiter = self.wait_in_line(client).map_err(LockError::Busy)?;
+        if !waiter.wait.is_zero() {
+            tokio::time::sleep(waiter.wait).await;
         }
-        let permit = Arc::clone(&self.0.turn).acquire_owned().await.map_err(failed)?;
+        let permit = Arc::clone(&self.0.hashing).acquire_owned().await.map_err(failed)?;
         let lock = self.clone();
-        // Counted in there: who does not wait for the answer has tried as well.
+        // The thread counts the attempt, so a client that disconnects before the result is counted too.
         let checked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             lock.compare(&passphrase)
@@ -305,63 +308,64 @@ impl Lock {
         }
     }
 
+    /// Compares the passphrase and counts the attempt. Errors with the pause to wait.
     fn compare(&self, passphrase: &Secret<String>) -> Result<(), Duration> {
         let verifier = self.state().verifier.clone();
         let is_right = verifier.is_some_and(|verifier| verifier.matches(passphrase));
         let now = self.0.clock.elapsed();
         let attempts = &mut self.state().attempts;
         if is_right {
-            attempts.succeeded();
+            attempts.record_success();
             Ok(())
         } else {
-            Err(attempts.failed(now))
+            Err(attempts.record_failure(now))
         }
     }
 
-    /// Puts a verifier in place of `present`, on the disk first.
-    fn replace(&self, present: Option<&Verifier>, verifier: Verifier) -> Result<(), LockError> {
+    /// Replaces the verifier `current`, in the file first. Errors if another request has replaced it before.
+    fn replace(&self, current: Option<&Verifier>, verifier: Verifier) -> Result<(), LockError> {
         let _disk = self.disk();
-        let (is_present, locked) = {
+        let (is_current, locked) = {
             let state = self.state();
-            (state.verifier.as_ref() == present, state.locked)
+            (state.verifier.as_ref() == current, state.locked)
         };
-        if !is_present {
-            return Err(LockError::Present); // somebody was quicker
+        if !is_current {
+            return Err(LockError::Present);
         }
-        let kept = StoredLock { verifier, locked };
+        let stored = StoredLock { verifier, locked };
         if let Some(path) = self.path() {
             let unsaved = |error| LockError::Unsaved(format!("{}: {error}", path.display()));
-            file::write(path, &kept).map_err(unsaved)?;
+            file::write(path, &stored).map_err(unsaved)?;
         }
-        self.state().verifier = Some(kept.verifier);
+        self.state().verifier = Some(stored.verifier);
         Ok(())
     }
 
-    /// Whether a file that was damaged still is. Whoever removed it goes on without a passphrase.
-    async fn look_again(&self) -> Result<(), LockError> {
+    /// Reads a damaged lock file again. Errors if it still is damaged. If the user has removed it, there is no passphrase.
+    async fn reread_damaged_file(&self) -> Result<(), LockError> {
         if self.damage().is_none() {
             return Ok(());
         }
-        let own = self.clone();
-        let look = move || {
-            let read = own.path().map_or(Ok(None), file::read);
-            let mut state = own.state();
-            // Locked it stays, for whoever asked to unlock.
+        let lock = self.clone();
+        let reread = move || {
+            let read = lock.path().map_or(Ok(None), file::read);
+            // The agent stays locked until the caller unlocks it.
+            let mut state = lock.state();
             match read {
-                Ok(kept) => (state.verifier, state.damage) = (kept.map(|kept| kept.verifier), None),
-                Err(why) => state.damage = Some(why),
+                Ok(stored) => (state.verifier, state.damage) = (stored.map(|stored| stored.verifier), None),
+                Err(cause) => state.damage = Some(cause),
             }
         };
-        tokio::task::spawn_blocking(look).await.map_err(failed)?;
+        tokio::task::spawn_blocking(reread).await.map_err(failed)?;
         self.damage().map_or(Ok(()), Err)
     }
 
     fn damage(&self) -> Option<LockError> {
-        let why = self.state().damage.clone()?;
-        Some(LockError::Damaged { path: self.shown(), why })
+        let cause = self.state().damage.clone()?;
+        Some(LockError::Damaged { path: self.path_text(), cause })
     }
 
-    fn place(&self, client: ClientId) -> Result<Waiter, Duration> {
+    fn wait_in_line(&self, client: ClientId) -> Result<Waiter, Duration> {
         let wait = self.state().attempts.enter(client, self.0.clock.elapsed())?;
         Ok(Waiter { lock: self.clone(), client, wait })
     }
@@ -370,7 +374,7 @@ impl Lock {
         self.0.path.get().map(PathBuf::as_path)
     }
 
-    fn shown(&self) -> String {
+    fn path_text(&self) -> String {
         self.path().map(|path| path.display().to_string()).unwrap_or_default()
     }
 

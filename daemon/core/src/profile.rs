@@ -1,4 +1,4 @@
-//! A profile ready for use: names and templates resolved, steps in order.
+//! A profile with its names and templates resolved and its role chain in order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,44 +9,44 @@ use crate::config::inputs::EndpointVariant;
 use crate::config::{Config, NameTemplate, Pin, ProfileConfig};
 use crate::role_chain::{MAX_CHAINED_DURATION, RoleChain, RoleStep};
 
-/// Who runs the daemon, for the names of sessions.
+/// The user and the machine, for session names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalUser {
     /// The login name.
     pub user: String,
-    /// The machine's name, without its domain.
+    /// The host name without its domain.
     pub host: String,
 }
 
-/// What a profile means.
+/// A profile of the configuration, resolved for use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// Its name.
+    /// The name of the profile.
     pub name: ProfileName,
-    /// Its cluster.
+    /// The EKS cluster.
     pub cluster: ClusterName,
-    /// How its session is got.
+    /// The roles from the source to the session.
     pub chain: RoleChain,
-    /// The name of its source.
+    /// The name of the source.
     pub source_name: SourceName,
-    /// What the kubeconfig must say.
+    /// The cluster that the kubeconfig has to name.
     pub pin: Option<Arc<Pin>>,
-    /// The longest that a session is asked for.
+    /// The configured session duration.
     pub duration: Duration,
-    /// For how long after its last use the session is renewed unasked.
+    /// How long after its last use the session is renewed in the background.
     pub keep_warm: Duration,
-    /// The endpoint of STS that its tokens name.
+    /// The STS endpoint in the profile's tokens.
     pub variant: EndpointVariant,
 }
 
 impl Profile {
-    /// The profile of that name, if it is configured.
+    /// Returns the profile with this name, or `None` if it is not configured.
     #[must_use]
-    pub fn find(config: &Config, name: &ProfileName, person: &LocalUser) -> Option<Self> {
+    pub fn find(config: &Config, name: &ProfileName, user: &LocalUser) -> Option<Self> {
         let profile = config.profiles.get(name)?;
-        // Validation made sure of the source.
+        // Validation has checked that the source exists.
         let source = config.sources.get(&profile.source)?.clone();
-        let session = NameTemplate::new(&profile.session_name, &person.user, &person.host, name.as_str());
+        let session = NameTemplate::new(&profile.session_name, &user.user, &user.host, name.as_str());
         Some(Self {
             name: name.clone(),
             cluster: profile.cluster.clone(),
@@ -59,14 +59,14 @@ impl Profile {
         })
     }
 
-    /// The longest that a session can be asked for, where that is less than what is configured.
+    /// Returns the session duration that the last step requests, if it is shorter than the configured one.
     #[must_use]
     pub fn duration_limit(&self) -> Option<Duration> {
-        self.chain.steps.last().map(|step| step.duration).filter(|asked| *asked < self.duration)
+        self.chain.steps.last().map(|step| step.duration).filter(|requested| *requested < self.duration)
     }
 }
 
-/// Every step after the first is chained and so limited; those in between last as long as AWS allows them to.
+/// STS limits the sessions of chained roles to 1 h, so every step of a longer chain requests at most that.
 fn steps(profile: &ProfileConfig, session_name: &NameTemplate) -> Vec<RoleStep> {
     let last = profile.roles.len().saturating_sub(1);
     let step = |(index, role): (usize, &RoleArn)| RoleStep {
@@ -74,7 +74,7 @@ fn steps(profile: &ProfileConfig, session_name: &NameTemplate) -> Vec<RoleStep> 
         session_name: session_name.clone(),
         external_id: profile.external_id.clone().filter(|_| index == last),
         duration: if last == 0 { profile.duration } else { profile.duration.min(MAX_CHAINED_DURATION) },
-        inputs: profile.inputs.as_ref().and_then(|inputs| inputs.of(index)).cloned(),
+        inputs: profile.inputs.as_ref().and_then(|inputs| inputs.step(index)).cloned(),
     };
     profile.roles.iter().enumerate().map(step).collect()
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chained_hops_ask_for_no_more_than_an_hour() {
+    fn chained_steps_request_at_most_an_hour() {
         let text = r#"
             [sources.work]
             aws_profile = "work"
@@ -98,15 +98,15 @@ mod tests {
             external_id = "secret-handshake"
             duration = "8h"
         "#;
-        let person = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
+        let user = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
         let find = |text: &str| {
             let config = Config::parse(Path::new("config.toml"), text).unwrap();
-            Profile::find(&config, &"prod".parse().unwrap(), &person).unwrap()
+            Profile::find(&config, &"prod".parse().unwrap(), &user).unwrap()
         };
         assert_eq!(find(text).chain.steps[0].duration, Duration::from_hours(8));
         let chained = find(&format!("{text}\nvia = [\"arn:aws:iam::999988887777:role/hub\"]"));
-        let lengths: Vec<_> = chained.chain.steps.iter().map(|step| step.duration).collect();
-        assert_eq!(lengths, [MAX_CHAINED_DURATION, MAX_CHAINED_DURATION]);
+        let durations: Vec<_> = chained.chain.steps.iter().map(|step| step.duration).collect();
+        assert_eq!(durations, [MAX_CHAINED_DURATION, MAX_CHAINED_DURATION]);
         assert_eq!((find(text).duration_limit(), chained.duration_limit()), (None, Some(MAX_CHAINED_DURATION)));
         assert_eq!(chained.chain.steps[0].external_id, None);
         assert!(chained.chain.steps[1].external_id.is_some());

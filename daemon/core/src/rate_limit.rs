@@ -1,4 +1,4 @@
-//! How fast STS is called, whoever asks: the quota is the account's, and everybody in it shares it (B5).
+//! Limits calls to STS: calls in flight, calls per second and retries. All users of an account share its quota (B5).
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,109 +9,112 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-/// Calls under way at once.
+/// The limit of calls in flight.
 const MAX_IN_FLIGHT: usize = 8;
-/// Calls under way at once to one endpoint: one that hangs leaves places for the others.
+/// The limit of calls in flight to one endpoint, so that an endpoint that hangs leaves slots for the others.
 const MAX_IN_FLIGHT_PER_ENDPOINT: usize = 6;
-/// Tokens of a full bucket: calls that may come at once after a quiet time.
+/// The size of the token bucket: the number of calls that can start at once after an idle time.
 const MAX_BURST: u32 = 20;
-/// The time in which one token is added: five a second.
+/// The interval at which a token is added: five per second.
 const TOKEN_INTERVAL: Duration = Duration::from_millis(200);
-/// Second attempts that are possible without a success in between.
+/// The size of the retry budget: the number of retries without a successful call in between.
 const MAX_RETRIES: u32 = 10;
 
-/// The limits of one process; `K` is an endpoint.
+/// The limits of the process. `K` identifies an endpoint. Clones share the limits.
 #[derive(Debug)]
 pub struct RateLimiter<K>(Arc<Inner<K>>);
 
 #[derive(Debug)]
 struct Inner<K> {
     in_flight: Semaphore,
-    each: Mutex<HashMap<K, Arc<Semaphore>>>,
-    rate: TokenBucket,
+    in_flight_per_endpoint: Mutex<HashMap<K, Arc<Semaphore>>>,
+    bucket: TokenBucket,
     waiting: AtomicUsize,
     retries: AtomicU32,
 }
 
-/// A token bucket: each call takes one token, and waits for it where the bucket is empty. First come, first served.
+/// A token bucket: each call takes a token and waits for one if the bucket is empty, in the order of arrival.
 #[derive(Debug)]
 struct TokenBucket {
-    /// When the bucket is full again if no call comes. The lock is held by the caller whose turn it is, while it waits.
+    /// When the bucket is full if no more tokens are taken. A caller that waits for a token holds the lock.
     full_at: tokio::sync::Mutex<Instant>,
 }
 
-/// Counted as long as it is there.
+/// Counts a waiting call until it is dropped.
 #[derive(Debug)]
 struct Waiting<'a>(&'a AtomicUsize);
 
-/// One call's place; dropped when the call has ended.
+/// A slot for one call in flight. The caller drops it when the call has ended.
 #[derive(Debug)]
 pub struct Slot<'a> {
-    rate: &'a TokenBucket,
+    bucket: &'a TokenBucket,
     waiting: Option<Waiting<'a>>,
-    _place: Option<SemaphorePermit<'a>>,
-    _own: Option<OwnedSemaphorePermit>,
+    _permit: Option<SemaphorePermit<'a>>,
+    _endpoint_permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<K: Eq + Hash + Clone> RateLimiter<K> {
-    /// Nothing is under way, and a burst is possible.
+    /// Returns limits without a call in flight and with a full bucket.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Inner {
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
-            each: Mutex::default(),
-            rate: TokenBucket::full(),
+            in_flight_per_endpoint: Mutex::default(),
+            bucket: TokenBucket::full(),
             waiting: AtomicUsize::new(0),
             retries: AtomicU32::new(MAX_RETRIES),
         }))
     }
 
-    /// Waits for a place, first come, first served.
+    /// Waits until fewer calls are in flight than the limits allow, in the order of arrival.
     pub async fn acquire_slot(&self, endpoint: &K) -> Slot<'_> {
         let waiting = Some(Waiting::new(&self.0.waiting));
-        let own = Arc::clone(
-            self.each().entry(endpoint.clone()).or_insert_with(|| Arc::new(Semaphore::new(MAX_IN_FLIGHT_PER_ENDPOINT))),
+        let endpoint_slots = Arc::clone(
+            self.per_endpoint()
+                .entry(endpoint.clone())
+                .or_insert_with(|| Arc::new(Semaphore::new(MAX_IN_FLIGHT_PER_ENDPOINT))),
         );
-        // No semaphore is ever closed; if one were, the rate alone would limit.
-        let own = own.acquire_owned().await.ok();
-        let place = self.0.in_flight.acquire().await.ok();
-        Slot { rate: &self.0.rate, waiting, _place: place, _own: own }
+        // No semaphore is ever closed. If one were, the token bucket alone would limit the calls.
+        let endpoint_permit = endpoint_slots.acquire_owned().await.ok();
+        let permit = self.0.in_flight.acquire().await.ok();
+        Slot { bucket: &self.0.bucket, waiting, _permit: permit, _endpoint_permit: endpoint_permit }
     }
 
-    fn each(&self) -> MutexGuard<'_, HashMap<K, Arc<Semaphore>>> {
-        self.0.each.lock().unwrap_or_else(PoisonError::into_inner)
+    fn per_endpoint(&self) -> MutexGuard<'_, HashMap<K, Arc<Semaphore>>> {
+        self.0.in_flight_per_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many wait for a place now.
+    /// Returns the number of calls that wait for a slot or a token.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.waiting.load(Ordering::Relaxed)
     }
 
-    /// Asks for a second attempt. They are few where nothing succeeds, so that an outage does not triple the calls.
+    /// Takes a retry from the budget and returns whether there was one. The budget keeps an outage from multiplying the
+    /// calls.
     #[must_use]
     pub fn take_retry(&self) -> bool {
-        let take = |left: u32| left.checked_sub(1);
+        let take = |remaining: u32| remaining.checked_sub(1);
         self.0.retries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    /// A call succeeded, which earns a second attempt for another.
+    /// Records a successful call, which adds a retry to the budget.
     pub fn record_success(&self) {
-        let give = |left: u32| (left < MAX_RETRIES).then_some(left + 1);
-        let _full = self.0.retries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
+        let add = |remaining: u32| (remaining < MAX_RETRIES).then_some(remaining + 1);
+        let _full = self.0.retries.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 }
 
 impl Slot<'_> {
-    /// Waits until the rate lets the call through. A place that is given back before has cost nobody anything.
+    /// Waits for a token of the bucket. A slot that is dropped before has taken none.
     pub async fn wait_for_token(&mut self) {
-        self.rate.acquire().await;
+        self.bucket.acquire().await;
         self.waiting = None;
     }
 }
 
 impl TokenBucket {
-    /// A bucket of [`MAX_BURST`] tokens.
+    /// Returns a bucket of [`MAX_BURST`] tokens.
     fn full() -> Self {
         Self { full_at: tokio::sync::Mutex::new(Instant::now()) }
     }
@@ -158,7 +161,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn twenty_at_once_and_then_five_a_second() {
+    async fn token_bucket_burst_then_five_per_second() {
         let limits = RateLimiter::<u8>::new();
         let begin = Instant::now();
         for _ in 0..MAX_BURST {
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn second_attempts_have_to_be_earned() {
+    fn retry_budget_success_adds_a_retry() {
         let limits = RateLimiter::<u8>::new();
         assert!((0..MAX_RETRIES).all(|_| limits.take_retry()));
         assert!(!limits.take_retry());
@@ -197,24 +200,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_than_eight_are_under_way_and_six_of_one_endpoint() {
+    async fn in_flight_limit_is_eight_and_six_per_endpoint() {
         let limits = RateLimiter::<u8>::new();
-        let mut passes = Vec::new();
+        let mut slots = Vec::new();
         for endpoint in [1, 1, 1, 1, 1, 1, 2] {
-            passes.push(limits.acquire_slot(&endpoint).await);
+            slots.push(limits.acquire_slot(&endpoint).await);
         }
-        let soon = Duration::from_mins(1);
+        let timeout = Duration::from_mins(1);
         let mut seventh = Box::pin(limits.acquire_slot(&1));
-        assert!(tokio::time::timeout(soon, &mut seventh).await.is_err());
-        // Another endpoint's turn comes all the same, and then there are eight.
-        passes.push(tokio::time::timeout(soon, limits.acquire_slot(&3)).await.unwrap());
+        assert!(tokio::time::timeout(timeout, &mut seventh).await.is_err());
+        // Another endpoint gets the eighth slot.
+        slots.push(tokio::time::timeout(timeout, limits.acquire_slot(&3)).await.unwrap());
         let mut ninth = Box::pin(limits.acquire_slot(&4));
-        assert!(tokio::time::timeout(soon, &mut ninth).await.is_err());
-        assert_eq!(limits.waiting(), 10, "none of them has had its turn");
+        assert!(tokio::time::timeout(timeout, &mut ninth).await.is_err());
+        assert_eq!(limits.waiting(), 10, "no call has a token yet");
         drop((seventh, ninth));
-        passes[0].wait_for_token().await;
+        slots[0].wait_for_token().await;
         assert_eq!(limits.waiting(), 7);
-        passes.pop();
-        assert!(tokio::time::timeout(soon, limits.acquire_slot(&4)).await.is_ok());
+        slots.pop();
+        assert!(tokio::time::timeout(timeout, limits.acquire_slot(&4)).await.is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! The roles from a source to a session.
+//! The roles that lead from a source to a session.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,26 +10,28 @@ use serde::{Deserialize, Serialize};
 use crate::config::inputs::{StepInputs, StsAddress};
 use crate::config::{NameTemplate, SourceConfig, SourceKind, home_region};
 
-/// AWS lets a session that was itself got by a role last no longer (STS, role chaining).
+/// The longest session of a role that another role assumes (STS, role chaining).
 pub const MAX_CHAINED_DURATION: Duration = Duration::from_hours(1);
 
-/// How a session is got: from a source, through steps. Every input of every call is in here, so two equal chains have
-/// equal sessions, and a changed configuration can never be served an old one.
+/// The roles from a source to a session, each an AssumeRole. A chain holds every input of every call. Equal chains
+/// therefore have equal sessions, and a changed configuration never gets a session of the old one.
 ///
-/// Clones are the same one, since a chain is the key of much.
+/// Clones share one allocation, because a chain is the key of several maps.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RoleChain(Arc<RoleChainParts>);
 
-/// What a [`RoleChain`] is made of.
+/// The parts of a [`RoleChain`].
 #[derive(Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RoleChainParts {
-    /// Where the base credentials come from.
+    /// The source of the base credentials.
     pub source: SourceConfig,
-    /// The AWS profile whose settings (`endpoint_url`, `services`) the last call goes by, where that is not the source's.
+    /// The AWS profile whose settings (`endpoint_url`, `services`) apply to the last call, if it is not the source's.
     pub settings: Option<Box<str>>,
-    /// The region whose STS is called.
+    /// The region of STS.
     pub region: Region,
-    /// What is assumed, in order.
+    /// The roles to assume, in order. The snapshot of a restart keeps the field's first name, so that an upgrade keeps the
+    /// sessions.
+    #[serde(rename = "hops")]
     pub steps: Vec<RoleStep>,
 }
 
@@ -41,91 +43,91 @@ impl Deref for RoleChain {
     }
 }
 
-/// Where STS is called: the AWS profile, or ours, may name another address than the region's own.
+/// The endpoint of an STS call. The AWS profile or the profile can replace the region's own endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StsEndpoint {
-    /// Whose credentials it is called with.
+    /// The source whose settings apply.
     pub source: SourceConfig,
-    /// The region.
+    /// The region of STS.
     pub region: Region,
-    /// What our profile says of it.
+    /// The endpoint that the profile configures.
     pub sts: StsAddress,
 }
 
 /// One AssumeRole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RoleStep {
-    /// The role.
+    /// The role to assume.
     pub role: RoleArn,
-    /// What CloudTrail shows.
+    /// The RoleSessionName, which CloudTrail shows.
     pub session_name: NameTemplate,
-    /// What the role's trust policy may ask for.
+    /// The ExternalId, which the role's trust policy can require.
     pub external_id: Option<ExternalId>,
-    /// What is asked for.
+    /// The requested DurationSeconds.
     pub duration: Duration,
-    /// What else is sent.
+    /// The other parameters of the call.
     pub inputs: Option<Arc<StepInputs>>,
 }
 
 impl RoleChain {
-    /// From that source, with STS of that region, through those steps.
+    /// Returns the chain of a source and steps, with STS in `region`.
     #[must_use]
     pub fn new(source: SourceConfig, region: Region, steps: Vec<RoleStep>) -> Self {
         Self(Arc::new(RoleChainParts { source, settings: None, region, steps }))
     }
 
-    /// A source alone, of which nobody knows the partition: the one that almost everybody is in.
+    /// Returns the chain without a step for a source of unknown partition: it uses the partition `aws`.
     #[must_use]
     pub fn from_source(source: SourceConfig) -> Self {
         Self::new(source, Region::us_east_1(), Vec::new())
     }
 
-    /// The role that an AWS profile names, assumed as that profile has it.
+    /// Returns the chain of the role that an AWS profile names in `role_arn`, with the settings of that AWS profile.
     #[must_use]
     pub fn from_aws_profile(profile: &str, source: SourceConfig, region: Region, step: RoleStep) -> Self {
         Self(Arc::new(RoleChainParts { source, settings: Some(profile.into()), region, steps: vec![step] }))
     }
 
-    /// The source alone. What it gives is good in every region of its partition, so it is the same one for all of them.
+    /// Returns the chain without steps: the source's own credentials. It is equal for all regions of a partition, because
+    /// the credentials are valid in each of them.
     #[must_use]
     pub fn base(&self) -> Self {
         Self::new(self.source.clone(), home_region(&self.region), Vec::new())
     }
 
-    /// The source alone, as it is without MFA.
+    /// Returns the chain without steps and without the source's MFA.
     #[must_use]
     pub fn without_mfa(&self) -> Self {
         Self::new(SourceConfig::plain(self.source.kind.clone()), home_region(&self.region), Vec::new())
     }
 
-    /// Whether it is the source alone.
+    /// Returns whether the chain has no step.
     #[must_use]
     pub fn is_base(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// Whether its role is assumed with a code of an MFA device in the call itself. A session that was got with a code is
-    /// as a role's own for AWS and lets a role be assumed for an hour at most, so where more is wanted there is no other
-    /// way (STS, AssumeRole, DurationSeconds).
+    /// Returns whether the AssumeRole call itself carries the MFA code. A session of GetSessionToken can assume a role for
+    /// at most an hour, so a longer session needs the code in the AssumeRole call (STS, AssumeRole, DurationSeconds).
     #[must_use]
     pub fn mfa_in_assume_role(&self) -> bool {
         self.source.mfa.is_some() && matches!(self.steps.as_slice(), [only] if only.duration > MAX_CHAINED_DURATION)
     }
 
-    /// Whether a person has to give a code for each of its sessions.
+    /// Returns whether the user has to enter an MFA code for each session of the chain.
     #[must_use]
     pub fn needs_interactive_mfa(&self) -> bool {
-        let by_hand = self.source.mfa.as_ref().is_some_and(|mfa| mfa.process.is_none());
-        by_hand && (self.is_base() || self.mfa_in_assume_role())
+        let is_typed = self.source.mfa.as_ref().is_some_and(|mfa| mfa.process.is_none());
+        is_typed && (self.is_base() || self.mfa_in_assume_role())
     }
 
-    /// The chain up to, and without, its last step.
+    /// Returns the chain without its last step.
     #[must_use]
     pub fn without_last_step(&self) -> Self {
         self.prefix(self.steps.len().saturating_sub(1))
     }
 
-    /// Where its calls go.
+    /// Returns the endpoint of the chain's STS calls.
     #[must_use]
     pub fn endpoint(&self) -> StsEndpoint {
         let sts = self.steps.last().and_then(|step| step.inputs.as_ref()).map(|inputs| inputs.sts.clone());
@@ -135,11 +137,11 @@ impl RoleChain {
         StsEndpoint { source, region: self.region.clone(), sts: sts.unwrap_or_default() }
     }
 
-    /// The chain and everything that it builds on, down to the source, and what that is without MFA.
+    /// Returns the chain, every chain that it builds on down to the source, and the source without MFA.
     pub fn prefixes(&self) -> impl Iterator<Item = Self> {
-        let keys = self.source.mfa.is_some().then(|| self.without_mfa());
+        let unprotected = self.source.mfa.is_some().then(|| self.without_mfa());
         let itself = self.is_base().then(|| self.clone());
-        (0..=self.steps.len()).map(|steps| self.prefix(steps)).chain(keys).chain(itself)
+        (0..=self.steps.len()).map(|steps| self.prefix(steps)).chain(unprotected).chain(itself)
     }
 
     fn prefix(&self, steps: usize) -> Self {
@@ -150,5 +152,23 @@ impl RoleChain {
             return self.clone();
         }
         Self::new(self.source.clone(), self.region.clone(), self.steps.iter().take(steps).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 0.1.0 writes it into the snapshot of a restart.
+    #[test]
+    fn role_chain_of_earlier_snapshot_is_read_and_written_unchanged() {
+        let text = concat!(
+            r#"{"source":{"kind":{"AwsProfile":"work"},"mfa":null},"settings":null,"region":"eu-west-1","#,
+            r#""hops":[{"role":"arn:aws:iam::111122223333:role/developers","session_name":"dev@laptop","#,
+            r#""external_id":null,"duration":{"secs":3600,"nanos":0},"inputs":null}]}"#,
+        );
+        let chain: RoleChain = serde_json::from_str(text).unwrap();
+        assert_eq!(chain.steps.len(), 1);
+        assert_eq!(serde_json::to_string(&chain).unwrap(), text);
     }
 }

@@ -1,4 +1,4 @@
-//! A session: temporary credentials and when they end. Freshness is a pure function of `now`.
+//! A session: temporary credentials with their expiry. Freshness is a pure function of the time.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,64 +7,65 @@ use rolecall_protocol::SessionStatus;
 
 use crate::clock::{Clock, time_until};
 
-/// No token is signed with less than this left, unless getting more has just failed.
+/// A session with less time left than this is renewed before it signs a token, unless the renewal has just failed.
 const MIN_FRESH_TIME: Duration = Duration::from_mins(15);
-/// What is held back at the very end, for clocks that differ a little (B2).
+/// A session counts as expired this long before its expiry, because clocks differ a little (B2).
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
-/// How long credentials that name no end are believed before their source is asked again: its files may have changed.
+/// How long credentials without an expiry stay fresh: the files of their source may have changed.
 const NO_EXPIRY_TTL: Duration = Duration::from_mins(1);
-/// How long EKS takes a token after it was signed, less a minute (both reference clients say 14 min).
+/// The lifetime of a token. EKS accepts one for 15 min; both reference clients report 14 min.
 const TOKEN_TTL: Duration = Duration::from_mins(14);
-/// What is held back of a session's life when a token's end is told (row 84).
+/// A token expires at least this long before its session (row 84).
 const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 
-/// The credentials that a source or a step returned. `Credentials` wipes itself and prints nothing secret.
+/// The credentials that a source or a role step returned. `Credentials` wipes its memory and prints no secret.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// What signs.
+    /// The access key, the secret and the session token.
     pub credentials: Credentials,
-    /// Whose they are, as GetCallerIdentity says it; unknown for those of a source.
+    /// The ARN that GetCallerIdentity would return; `None` for the credentials of a source.
     pub arn: Option<String>,
-    /// When we got them.
+    /// When AWS or the source returned the credentials.
     pub issued: SystemTime,
-    /// Whether they last less long than was asked for, because AWS grants no more.
+    /// Whether AWS granted a shorter duration than requested.
     pub is_clamped: bool,
 }
 
 impl Session {
-    /// When AWS stops taking them; long-lived keys have no end.
+    /// Returns when AWS stops accepting the credentials; `None` for a long-lived access key.
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
         self.credentials.expiry()
     }
 
-    /// Whether AWS still takes them.
+    /// Returns whether AWS still accepts the credentials for at least 5 s.
     #[must_use]
     pub fn is_usable(&self, now: SystemTime) -> bool {
         self.expires().is_none_or(|end| time_until(now, end) > EXPIRY_MARGIN)
     }
 
-    /// Whether they are good enough not to ask for newer ones: 15 minutes left, or half of a life that is shorter than
-    /// twice that.
+    /// Returns whether the session needs no renewal before it signs a token: at least 15 min are left, or half of its
+    /// lifetime if that is shorter than 30 min. For example, a session of 1 h is fresh for 45 min.
     #[must_use]
     pub fn is_fresh(&self, now: SystemTime) -> bool {
         match self.expires() {
             Some(end) => {
                 time_until(now, end) >= MIN_FRESH_TIME.min(time_until(self.issued, end) / 2) && self.is_usable(now)
             }
-            // Issued in the future means that the clock was set back: time to ask again.
+            // Issued in the future: the clock was set back, so the age is unknown.
             None => now.duration_since(self.issued).is_ok_and(|age| age < NO_EXPIRY_TTL),
         }
     }
 
-    /// The true end of a token signed now.
+    /// Returns the expiry of a token that is signed now.
     #[must_use]
     pub fn token_expires(&self, now: SystemTime) -> SystemTime {
-        let by_token = now + TOKEN_TTL;
-        self.expires().map_or(by_token, |end| by_token.min(end - TOKEN_MARGIN))
+        let latest = now + TOKEN_TTL;
+        self.expires().map_or(latest, |expiry| latest.min(expiry - TOKEN_MARGIN))
     }
 
-    /// Whether both sign alike: a source that is asked again often answers what it answered before.
+    /// Returns whether both sessions hold the same credentials: a source often returns the credentials that it returned
+    /// before.
     #[must_use]
     pub fn has_same_credentials(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.credentials, &other.credentials);
@@ -73,7 +74,7 @@ impl Session {
             && ours.session_token() == theirs.session_token()
     }
 
-    /// What may be told of it, in this machine's time.
+    /// Returns the part of the session that is not secret, with times of this machine's clock.
     #[must_use]
     pub fn status(&self, clock: &Clock) -> SessionStatus {
         let id = self.credentials.access_key_id();
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn freshness_by_time_left() {
+    fn session_time_left_decides_freshness() {
         for (life, now, fresh, usable) in [
             (60, 0, true, true),
             (60, 45, true, true),
@@ -126,8 +127,9 @@ mod tests {
         assert!(session(None).is_usable(T0 + MINUTE * 99999));
     }
 
+    /// Fault matrix row 84.
     #[test]
-    fn row_84_a_token_never_claims_to_outlive_its_session() {
+    fn token_expires_before_its_session() {
         let life = |left: u32| {
             let now = T0 + MINUTE * (60 - left);
             session(Some(60)).token_expires(now).duration_since(now).unwrap().as_secs() / 60
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn status_shows_four_characters_of_the_key_id() {
+    fn session_status_has_four_characters_of_key_id() {
         assert_eq!(session(Some(1)).status(&Clock::machine()).key_id_suffix, "MPLE");
     }
 }

@@ -1,9 +1,9 @@
-//! A cache with one flight per key: any number of callers who want the same thing cause one call and share what comes
-//! of it, the error too.
+//! A cache with one in-flight load per key: all callers that want the same value share one call and its result, an error
+//! included.
 //!
-//! The flight is a task of its own, so it survives the caller that started_at it; a flight that panics fails its waiters and
-//! leaves the slot clear. A failed flight never replaces a good value, and is remembered for a while, so that a burst
-//! of callers does not become a burst of calls.
+//! A load is a task of its own, so it continues if the caller that started it is dropped. If a load panics, its waiters get
+//! an error and the slot is free again. A failed load never replaces a value. The cache remembers the failure for a time
+//! that the error chooses, so that many callers do not become many calls.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,87 +14,89 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::clock::SharedTimeSource;
+use crate::clock::Clock;
 use crate::sync_shim::{Mutex, MutexGuard, PoisonError, spawn};
 
-/// Slots that are kept. Beyond it the one that was not looked at for longest makes room (B17).
+/// The size limit of a cache, in slots. A new slot beyond it evicts the least recently used one (B17).
 pub const MAX_SLOTS: usize = 4096;
 
-/// What a flight comes to.
+/// The result of a load.
 pub type Outcome<V, E> = Result<Arc<V>, LoadError<E>>;
 
-/// Why there is no new value.
+/// The error of a load.
 #[derive(Debug)]
 pub enum LoadError<E> {
-    /// The flight said so.
+    /// The load returned this error.
     Failed(Arc<E>),
-    /// The flight ended without a word: a bug of ours.
+    /// The load ended without a result: it panicked, or the cache is closed.
     Lost,
 }
 
-/// An error that knows how long another attempt makes no sense.
+/// An error that decides how long the cache remembers it.
 pub trait FailureTtl {
-    /// For how long after the last of so many failures in a row. [`Duration::MAX`] is until it is forgotten.
+    /// Returns how long after the last of `failures` failures in a row no new load is worth an attempt. For
+    /// [`Duration::MAX`] that lasts until [`Cache::clear_failures`].
     fn failure_ttl(&self, failures: u32) -> Duration;
 }
 
-/// What went wrong with a key, if nothing has gone right since.
+/// The last failure of a key since its last successful load.
 #[derive(Debug)]
 pub struct LastFailure<E> {
     /// The last error.
     pub error: Arc<E>,
-    /// When the first of its kind happened.
+    /// When the first failure in a row happened.
     pub since: SystemTime,
-    /// When the last happened.
+    /// When the last failure happened.
     pub last: SystemTime,
-    /// How many in a row.
+    /// The number of failures in a row.
     pub failures: u32,
 }
 
-/// What there is of a key.
+/// The contents of a slot.
 #[derive(Debug)]
 pub struct CacheEntry<V, E> {
-    /// The last value, however old.
+    /// The last value, of any age.
     pub value: Option<Arc<V>>,
-    /// What went wrong since.
+    /// The last failure since that value.
     pub last_failure: Option<LastFailure<E>>,
 }
 
-/// Values by key.
+/// The cached values and the in-flight loads, by key.
 pub struct Cache<K, V, E> {
     slots: Mutex<Slots<K, V, E>>,
-    time: SharedTimeSource,
+    clock: Clock,
     load_ended: Box<dyn Fn(&K) + Send + Sync>,
 }
 
 struct Slots<K, V, E> {
     by_key: HashMap<K, Slot<V, E>>,
-    /// Counts looks; the larger a slot's number, the more recent.
-    looks: u64,
-    /// Whether nothing is kept, and nothing begun.
+    /// The number of accesses so far.
+    accesses: u64,
+    /// Whether the cache rejects values and loads.
     is_closed: bool,
 }
 
 struct Slot<V, E> {
     value: Option<Arc<V>>,
     last_failure: Option<LastFailure<E>>,
-    flight: Option<InFlight<V, E>>,
-    /// Whether the reason for a failure of that flight is forgiven already.
-    ignores_result: bool,
-    looked: u64,
+    load: Option<InFlight<V, E>>,
+    /// Whether a failure of the load in flight is not to be remembered.
+    ignores_failure: bool,
+    /// The value of [`Slots::accesses`] at the last access: the smallest is the least recently used.
+    last_access: u64,
 }
 
-/// A call that is under way.
+/// A load that may still be running. Clones wait for the same result.
 pub struct InFlight<V, E> {
     outcome: watch::Receiver<Option<Outcome<V, E>>>,
     started_at: Instant,
 }
 
-/// Clears the slot's flight when the flight ends, however it ends.
+/// Removes the load from its slot when dropped: after the load has returned, panicked or been cancelled.
 struct LoadGuard<K: Eq + Hash, V, E> {
     cache: Arc<Cache<K, V, E>>,
     key: K,
-    flight: InFlight<V, E>,
+    load: InFlight<V, E>,
 }
 
 impl<K, V, E> Cache<K, V, E>
@@ -103,163 +105,168 @@ where
     V: Send + Sync + 'static,
     E: FailureTtl + Send + Sync + 'static,
 {
-    /// An empty cache. `load_ended` is called after each flight that changed a slot.
+    /// Returns an empty cache. It calls `load_ended` with the key after each load whose slot still exists.
     #[must_use]
-    pub fn new(time: SharedTimeSource, load_ended: impl Fn(&K) + Send + Sync + 'static) -> Arc<Self> {
-        let slots = Mutex::new(Slots { by_key: HashMap::new(), looks: 0, is_closed: false });
-        Arc::new(Self { slots, time, load_ended: Box::new(load_ended) })
+    pub fn new(clock: Clock, load_ended: impl Fn(&K) + Send + Sync + 'static) -> Arc<Self> {
+        let slots = Mutex::new(Slots { by_key: HashMap::new(), accesses: 0, is_closed: false });
+        Arc::new(Self { slots, clock, load_ended: Box::new(load_ended) })
     }
 
-    /// What is there of a key.
+    /// Returns the last value and the last failure of a key. Counts as an access.
     pub fn peek(&self, key: &K) -> CacheEntry<V, E> {
         let mut slots = self.slots();
-        slots.looks += 1;
-        let looks = slots.looks;
+        slots.accesses += 1;
+        let accesses = slots.accesses;
         match slots.by_key.get_mut(key) {
             Some(slot) => {
-                slot.looked = looks;
+                slot.last_access = accesses;
                 CacheEntry { value: slot.value.clone(), last_failure: slot.last_failure.clone() }
             }
             None => CacheEntry { value: None, last_failure: None },
         }
     }
 
-    /// Whether there is a flight for a key.
+    /// Returns whether a load for the key is in flight.
     pub fn is_loading(&self, key: &K) -> bool {
-        self.slots().by_key.get(key).is_some_and(|slot| slot.flight.is_some())
+        self.slots().by_key.get(key).is_some_and(|slot| slot.load.is_some())
     }
 
-    /// Joins the flight for `key`, or begins one with `fly`. The flight goes on without those who do not wait for it.
-    pub fn get_or_start<F>(self: &Arc<Self>, key: &K, fly: impl FnOnce() -> F) -> InFlight<V, E>
+    /// Returns the load in flight for `key`, or starts one with `load`. The load continues if every `InFlight` is dropped.
+    /// While the cache is closed, nothing starts and the result is [`LoadError::Lost`].
+    pub fn get_or_start<F>(self: &Arc<Self>, key: &K, load: impl FnOnce() -> F) -> InFlight<V, E>
     where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
         let mut slots = self.slots();
-        if let Some(flight) = slots.by_key.get(key).and_then(|slot| slot.flight.as_ref()) {
-            return flight.clone();
+        if let Some(in_flight) = slots.by_key.get(key).and_then(|slot| slot.load.as_ref()) {
+            return in_flight.clone();
         }
-        let (land, outcome) = watch::channel(None);
-        let flight = InFlight { outcome, started_at: Instant::now() };
+        let (sender, outcome) = watch::channel(None);
+        let in_flight = InFlight { outcome, started_at: Instant::now() };
         if slots.is_closed {
-            return flight; // without anybody to land it, it is lost
+            return in_flight; // the sender is dropped, so `wait` returns `Lost`
         }
-        slots.of(key).flight = Some(flight.clone());
+        slots.get_or_insert(key).load = Some(in_flight.clone());
         drop(slots);
-        let landing = LoadGuard { cache: Arc::clone(self), key: key.clone(), flight: flight.clone() };
-        let call = fly();
+        let guard = LoadGuard { cache: Arc::clone(self), key: key.clone(), load: in_flight.clone() };
+        let call = load();
         spawn(async move {
-            let outcome = landing.keep(call.await);
-            drop(landing); // before anybody hears of it, so that whoever asks next begins anew
-            land.send_replace(Some(outcome));
+            let outcome = guard.store(call.await);
+            // Before the waiters wake up, so that a caller that asks again starts a new load.
+            drop(guard);
+            sender.send_replace(Some(outcome));
         });
-        flight
+        in_flight
     }
 
-    /// Puts a value in place that came from elsewhere, unless there is one.
+    /// Stores a value that no load returned, unless the key has one or the cache is closed.
     pub fn insert_if_absent(&self, key: &K, value: V) {
         let mut slots = self.slots();
         if slots.is_closed {
             return;
         }
-        let slot = slots.of(key);
+        let slot = slots.get_or_insert(key);
         if slot.value.is_none() {
             slot.value = Some(Arc::new(value));
         }
     }
 
-    /// Every key that has a slot, a value in it or not.
+    /// Returns every key that has a slot, with or without a value.
     pub fn keys(&self) -> Vec<K> {
         self.slots().by_key.keys().cloned().collect()
     }
 
-    /// Every value.
+    /// Returns every key that has a value, with the value.
     pub fn values(&self) -> Vec<(K, Arc<V>)> {
         let slots = self.slots();
         slots.by_key.iter().filter_map(|(key, slot)| Some((key.clone(), slot.value.clone()?))).collect()
     }
 
-    /// Drops the values that `of` names; loads in flight go on. Returns how many values were dropped.
-    pub fn invalidate(&self, of: impl Fn(&K, &V) -> bool) -> usize {
+    /// Drops the values for which `matches` is true and returns their number. Loads in flight continue and store their
+    /// results.
+    pub fn invalidate(&self, matches: impl Fn(&K, &V) -> bool) -> usize {
         let mut slots = self.slots();
-        let dropped = slots.by_key.iter_mut().filter_map(|(key, slot)| slot.value.take_if(|value| of(key, value)));
+        let dropped = slots.by_key.iter_mut().filter_map(|(key, slot)| slot.value.take_if(|value| matches(key, value)));
         dropped.count()
     }
 
-    /// Forgets every key that `keep` does not want, with what is in flight for it.
+    /// Drops every slot for whose key `keep` is false. A load in flight for such a key continues, but its result is not
+    /// stored.
     pub fn retain(&self, keep: impl Fn(&K) -> bool) {
         self.slots().by_key.retain(|key, _| keep(key));
     }
 
-    /// Forgets everything, with what is in flight, and takes nothing in until it is opened.
+    /// Drops every slot, as [`Cache::retain`] does, and rejects values and loads until [`Cache::open`].
     pub fn close(&self) {
         let mut slots = self.slots();
         slots.is_closed = true;
         slots.by_key = HashMap::new();
     }
 
-    /// Takes things in again.
+    /// Accepts values and loads again after [`Cache::close`].
     pub fn open(&self) {
         self.slots().is_closed = false;
     }
 
-    /// Forgets the failures `of` those keys that `forget` names: there is reason to believe that it goes better now. What is
-    /// in flight for such a key started_at before, and if it fails that is not remembered either, whatever it is.
-    pub fn clear_failures(&self, of: impl Fn(&K) -> bool, forget: impl Fn(&E) -> bool) {
-        for (_, slot) in self.slots().by_key.iter_mut().filter(|(key, _)| of(key)) {
-            if slot.last_failure.as_ref().is_some_and(|last_failure| forget(&last_failure.error)) {
+    /// Drops the last failure of every key for which `matches` is true, if `is_obsolete` is true for its error. A load that
+    /// is in flight for such a key started before the cause was removed, so the cache does not remember its failure either,
+    /// whatever the error is.
+    pub fn clear_failures(&self, matches: impl Fn(&K) -> bool, is_obsolete: impl Fn(&E) -> bool) {
+        for (_, slot) in self.slots().by_key.iter_mut().filter(|(key, _)| matches(key)) {
+            if slot.last_failure.as_ref().is_some_and(|last_failure| is_obsolete(&last_failure.error)) {
                 slot.last_failure = None;
             }
-            slot.ignores_result = slot.flight.is_some();
+            slot.ignores_failure = slot.load.is_some();
         }
     }
 }
 
 impl<K: Eq + Hash + Clone, V, E> Slots<K, V, E> {
-    /// The slot of a key, made if there is none.
-    fn of(&mut self, key: &K) -> &mut Slot<V, E> {
+    /// Returns the slot of a key; creates it if it does not exist. Counts as an access.
+    fn get_or_insert(&mut self, key: &K) -> &mut Slot<V, E> {
         if !self.by_key.contains_key(key) && self.by_key.len() >= MAX_SLOTS {
-            self.make_room();
+            self.evict();
         }
-        self.looks += 1;
+        self.accesses += 1;
         let slot = self.by_key.entry(key.clone()).or_insert_with(Slot::empty);
-        slot.looked = self.looks;
+        slot.last_access = self.accesses;
         slot
     }
 
-    /// Drops what was not looked at for longest; what is in flight is wanted.
-    fn make_room(&mut self) {
-        let idle = self.by_key.iter().filter(|(_, slot)| slot.flight.is_none());
-        if let Some(key) = idle.min_by_key(|(_, slot)| slot.looked).map(|(key, _)| key.clone()) {
+    /// Drops the least recently used slot without a load in flight.
+    fn evict(&mut self) {
+        let idle = self.by_key.iter().filter(|(_, slot)| slot.load.is_none());
+        if let Some(key) = idle.min_by_key(|(_, slot)| slot.last_access).map(|(key, _)| key.clone()) {
             self.by_key.remove(&key);
         }
     }
 }
 
 impl<V: Send + Sync, E: Send + Sync> InFlight<V, E> {
-    /// What the flight comes to.
+    /// Waits for the result of the load.
     pub async fn wait(mut self) -> Outcome<V, E> {
         let outcome = self.outcome.wait_for(Option::is_some).await;
         outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Err(LoadError::Lost))
     }
 
-    /// When it started_at.
+    /// Returns when the load started.
     pub const fn started_at(&self) -> Instant {
         self.started_at
     }
 }
 
 impl<K: Eq + Hash, V, E> LoadGuard<K, V, E> {
-    /// Stores what the flight brought, unless its slot was forgotten meanwhile, or forgotten and begun anew.
-    fn keep(&self, result: Result<V, E>) -> Outcome<V, E> {
+    /// Stores the result in the slot of this load, if the slot still exists and belongs to this load.
+    fn store(&self, result: Result<V, E>) -> Outcome<V, E> {
         let outcome = result.map(Arc::new).map_err(Arc::new);
-        let now = self.cache.time.now();
+        let now = self.cache.clock.now();
         if let Some(slot) = self.own_slot(&mut self.cache.slots()) {
             match &outcome {
                 Ok(value) => {
                     slot.value = Some(Arc::clone(value));
                     slot.last_failure = None;
                 }
-                Err(_) if slot.ignores_result => {}
+                Err(_) if slot.ignores_failure => {}
                 Err(error) => slot.fail(error, now),
             }
         }
@@ -267,13 +274,13 @@ impl<K: Eq + Hash, V, E> LoadGuard<K, V, E> {
     }
 
     fn own_slot<'a>(&self, slots: &'a mut Slots<K, V, E>) -> Option<&'a mut Slot<V, E>> {
-        let own = |flight: &InFlight<V, E>| flight.outcome.same_channel(&self.flight.outcome);
-        slots.by_key.get_mut(&self.key).filter(|slot| slot.flight.as_ref().is_some_and(own))
+        let is_own = |load: &InFlight<V, E>| load.outcome.same_channel(&self.load.outcome);
+        slots.by_key.get_mut(&self.key).filter(|slot| slot.load.as_ref().is_some_and(is_own))
     }
 }
 
 impl<K, V, E> Cache<K, V, E> {
-    /// The map. It is whole at every unlock, so a panic elsewhere does not spoil it.
+    /// Locks the map. Each change of it is complete before the lock is released, so a poisoned lock is usable.
     fn slots(&self) -> MutexGuard<'_, Slots<K, V, E>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -281,7 +288,7 @@ impl<K, V, E> Cache<K, V, E> {
 
 impl<V, E> Slot<V, E> {
     const fn empty() -> Self {
-        Self { value: None, last_failure: None, flight: None, ignores_result: false, looked: 0 }
+        Self { value: None, last_failure: None, load: None, ignores_failure: false, last_access: 0 }
     }
 
     fn fail(&mut self, error: &Arc<E>, now: SystemTime) {
@@ -294,15 +301,15 @@ impl<V, E> Slot<V, E> {
 }
 
 impl<E: FailureTtl> LastFailure<E> {
-    /// Whether another attempt makes no sense yet. A failure from the future, after the clock was set back, is none to
-    /// wait for.
+    /// Returns whether a new load is not worth an attempt yet. A failure in the future, after the clock was set back, does
+    /// not count.
     #[must_use]
     pub fn is_within_ttl(&self, now: SystemTime) -> bool {
-        let remembered = self.error.failure_ttl(self.failures);
-        now.duration_since(self.last).is_ok_and(|age| age < remembered)
+        let ttl = self.error.failure_ttl(self.failures);
+        now.duration_since(self.last).is_ok_and(|age| age < ttl)
     }
 
-    /// When another attempt makes sense; `None` where time does not help.
+    /// Returns when a new load is worth an attempt; `None` if that does not depend on time.
     #[must_use]
     pub fn retry_at(&self) -> Option<SystemTime> {
         self.last.checked_add(self.error.failure_ttl(self.failures))
@@ -313,8 +320,8 @@ impl<K: Eq + Hash, V, E> Drop for LoadGuard<K, V, E> {
     fn drop(&mut self) {
         let mut slots = self.cache.slots();
         let Some(slot) = self.own_slot(&mut slots) else { return };
-        slot.flight = None;
-        slot.ignores_result = false;
+        slot.load = None;
+        slot.ignores_failure = false;
         drop(slots);
         (self.cache.load_ended)(&self.key);
     }

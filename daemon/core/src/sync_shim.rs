@@ -1,5 +1,5 @@
-//! What concurrent code is made of, named in one place: the model check (tests/model) reads the code that uses it with parts
-//! of its own in here.
+//! The concurrency primitives of [`crate::single_flight`]. The model check (`tests/model`) compiles that module with a
+//! shim of its own instead of this one.
 
 pub use std::sync::{Mutex, MutexGuard, PoisonError};
 

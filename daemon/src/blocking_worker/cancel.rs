@@ -15,7 +15,7 @@ pub struct Cancel(Arc<AtomicU8>);
 #[derive(Debug)]
 pub(super) struct CallerGuard(Cancel);
 
-/// The caller has given up, and was told that nothing was done.
+/// The caller has given up and assumes that nothing was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cancelled;
 

@@ -1,4 +1,4 @@
-//! The one argument of a handover: which file descriptors are what. Nothing in it is secret.
+//! The value of the handover option: the numbers of the file descriptors. It has no secret.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::HandoverState;
 use crate::harden;
 
-/// Numbers, written as `RESTARTS,LISTENER,LOCK,STATE`, and `,DEVICE,INODE` where the socket's name is ours.
+/// Numbers in the format `RESTARTS,LISTENER,LOCK,STATE`, with `,DEVICE,INODE` unless a service manager owns the socket's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FdArgs {
     restarts: u32,
@@ -18,13 +18,13 @@ pub struct FdArgs {
     name: Option<(u64, u64)>,
 }
 
-/// Somebody else's numbers.
+/// The value is not one of a restart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("only a rolecalld that restarts knows what to pass here")]
+#[error("only rolecalld passes this option, when it restarts")]
 pub struct InvalidFdArgs;
 
 impl FdArgs {
-    /// One that is well formed and leads nowhere.
+    /// A valid value, to check that a program knows the option.
     pub(super) const EXAMPLE: Self = Self { restarts: 1, listener: 3, lock: 4, state: 5, name: Some((1, 1)) };
 
     pub(super) fn of(state: &HandoverState) -> Self {
@@ -37,7 +37,7 @@ impl FdArgs {
         }
     }
 
-    /// Takes what was left to us, before anything else is opened. What it really is is still to be seen.
+    /// Takes ownership of the descriptors, before the process opens any other. Their types are still to be checked.
     pub fn take(&self) -> io::Result<HandoverState> {
         Ok(HandoverState {
             restarts: self.restarts,

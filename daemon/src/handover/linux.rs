@@ -1,4 +1,4 @@
-//! What only Linux has: the path of the start, memory that can be sealed, and a table of file descriptors of one's own.
+//! The handover on Linux: the program's path from the auxiliary vector, sealed memory, and a descriptor table for one thread.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -15,13 +15,13 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 use super::{HandoverState, StateError};
 
-/// The largest state, in bytes: 10,000 sessions through a hub each take about 30 MiB.
-const MOST: u64 = 64 * 1024 * 1024;
+/// The size of a state: 10,000 sessions, each through a hub role, take about 30 MiB.
+const MAX_STATE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Against every change, and against taking that back.
+/// No change, and no removal of these seals.
 const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
-/// The path that this program was started by.
+/// Returns the path that this program was started with.
 pub(super) fn path() -> Option<PathBuf> {
     let started = Path::new(OsStr::from_bytes(rustix::param::linux_execfn().to_bytes()));
     std::path::absolute(started).ok()
@@ -29,7 +29,7 @@ pub(super) fn path() -> Option<PathBuf> {
 
 pub(super) fn seal(state: &Secret<Vec<u8>>) -> Result<OwnedFd, StateError> {
     let length = state.expose().len() as u64;
-    if length > MOST {
+    if length > MAX_STATE_BYTES {
         return Err(StateError::Large(length));
     }
     let mut memory = File::from(memory()?);
@@ -41,7 +41,7 @@ pub(super) fn seal(state: &Secret<Vec<u8>>) -> Result<OwnedFd, StateError> {
 fn memory() -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     match memfd_create("rolecalld", flags | MemfdFlags::NOEXEC_SEAL) {
-        // A kernel from before 6.3, where every such memory could be run as a program.
+        // Kernels before 6.3 have no MFD_NOEXEC_SEAL.
         Err(Errno::INVAL) => memfd_create("rolecalld", flags),
         made => made,
     }
@@ -49,29 +49,29 @@ fn memory() -> io::Result<OwnedFd> {
 }
 
 pub(super) fn unseal(state: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
-    // What is no such memory has no seals, and no answer either.
+    // Another kind of descriptor returns an error for its seals.
     if !fcntl_get_seals(&state).is_ok_and(|seals| seals.contains(SEALS)) {
         return Err(StateError::Open);
     }
     let memory = File::from(state);
     let length = memory.metadata()?.len();
-    let size = usize::try_from(length).ok().filter(|_| length <= MOST).ok_or(StateError::Large(length))?;
+    let size = usize::try_from(length).ok().filter(|_| length <= MAX_STATE_BYTES).ok_or(StateError::Large(length))?;
     let mut text = vec![0; size];
     let read = memory.read_exact_at(&mut text, 0);
-    let text = Secret::new(text); // wiped, whatever comes of it
+    let text = Secret::new(text); // wiped also after an error
     read?;
     Ok(text)
 }
 
-/// Becomes the program, in a thread of its own: its table of file descriptors is one of its own too, so that a helper
-/// that another thread starts this very moment does not inherit what is passed on.
+/// Executes the program in a new thread with its own descriptor table, so that a child that another thread starts at the same time
+/// does not inherit the descriptors.
 pub(super) fn exec(path: &Path, arguments: &[OsString], state: &HandoverState) -> io::Result<Infallible> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let arguments = arguments.iter().map(|argument| CString::new(argument.clone().into_vec()));
     let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
     let thread = || {
-        // A container may forbid it. Then a helper that starts in these microseconds inherits too, which is no harm
-        // that would be worth a refusal.
+        // A container may forbid it. A child that starts in these microseconds then inherits the descriptors, which is harmless
+        // enough not to refuse the restart.
         let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES);
         let passed = [state.listener.as_fd(), state.lock.as_fd(), state.state.as_fd()];
         let flag = |flags| passed.iter().try_for_each(|fd| fcntl_setfd(fd, flags));

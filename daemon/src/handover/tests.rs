@@ -12,13 +12,13 @@ fn secret(text: &str) -> Secret<Vec<u8>> {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_sealed_state_is_read_as_it_was_and_cannot_be_changed() {
+fn sealed_state_cannot_be_changed() {
     let sealed = seal(&secret("state")).unwrap();
     assert!(fcntl_getfd(&sealed).unwrap().contains(FdFlags::CLOEXEC));
     let mut file = File::from(sealed.try_clone().unwrap());
     assert!(file.write_all(b"other").is_err());
     assert!(file.set_len(0).is_err() && file.set_len(99).is_err());
-    // Nor by another way to the same memory.
+    // Nor by another descriptor of the same memory.
     let again = fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", sealed.as_raw_fd()));
     assert!(again.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) || file.write(b"x").is_err());
     assert_eq!(unseal(sealed).unwrap().expose(), b"state");
@@ -27,7 +27,7 @@ fn a_sealed_state_is_read_as_it_was_and_cannot_be_changed() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn what_is_not_sealed_is_not_read() {
+fn unsealed_state_is_rejected() {
     let file = tempfile::tempfile().unwrap();
     assert!(matches!(unseal(file.into()), Err(StateError::Open)));
     let flags = rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING;
@@ -40,7 +40,7 @@ fn what_is_not_sealed_is_not_read() {
 }
 
 #[test]
-fn a_baton_is_read_as_it_was_written() {
+fn fd_args_survive_a_round_trip() {
     for text in ["1,3,4,5", "7,12,4,2047,64768,18446744073709551615"] {
         assert_eq!(text.parse::<FdArgs>().unwrap().to_string(), text);
     }
@@ -48,22 +48,22 @@ fn a_baton_is_read_as_it_was_written() {
     {
         assert_eq!(text.parse::<FdArgs>(), Err(InvalidFdArgs), "{text}");
     }
-    // Whoever types one has left nothing open for us.
+    // A user who types the option has no descriptors to pass.
     assert!("1,0,1,2".parse::<FdArgs>().unwrap().take().is_err());
 }
 
 #[test]
-fn the_next_run_gets_the_same_arguments_and_one_baton() {
+fn next_run_gets_the_same_arguments_and_one_handover() {
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-    let started = words(&["rolecalld", "--socket", "/s", FLAG, "1,3,4,5", "--detached"]);
+    let started = words(&["rolecalld", "--socket", "/s", HANDOVER_OPTION, "1,3,4,5", "--detached"]);
     let program = Program::new("/bin/rolecalld".into(), started.into_iter());
     assert_eq!(program.arguments, words(&["rolecalld", "--socket", "/s", "--detached"]));
-    let next = program.with(&"2,6,7,8".parse().unwrap());
-    assert_eq!(next, words(&["rolecalld", "--socket", "/s", "--detached", FLAG, "2,6,7,8"]));
+    let next = program.arguments_with(&"2,6,7,8".parse().unwrap());
+    assert_eq!(next, words(&["rolecalld", "--socket", "/s", "--detached", HANDOVER_OPTION, "2,6,7,8"]));
 }
 
-/// A program that is a shell script. A shell writes it: what is open for writing cannot be run, and a child that another
-/// test starts meanwhile would have ours open.
+/// A program that is a shell script. A shell writes it: a file that is open for writing cannot be executed, and a child of another
+/// test could inherit a descriptor of this process.
 fn script(folder: &tempfile::TempDir, text: &str) -> Program {
     let path = folder.path().join("rolecalld");
     let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\"";
@@ -73,34 +73,34 @@ fn script(folder: &tempfile::TempDir, text: &str) -> Program {
 }
 
 #[tokio::test]
-async fn a_program_that_does_not_run_is_not_to_become() {
+async fn broken_program_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let checked = async |text| script(&folder, text).check().await;
     assert!(checked("echo rolecalld 9.9.9").await.is_ok());
     assert!(matches!(checked("exit 1").await, Err(ProgramCheckError::Failed { .. })));
     assert!(matches!(checked("echo rolecalld 9; kill -KILL $$").await, Err(ProgramCheckError::Failed { .. })));
-    assert!(matches!(checked("echo something else").await, Err(ProgramCheckError::Stranger(_))));
-    // One of before knows nothing of a handover.
+    assert!(matches!(checked("echo something else").await, Err(ProgramCheckError::NotRolecalld(_))));
+    // An older version does not know the option.
     assert!(matches!(
         checked("test $1 = --version && echo rolecalld 0.0.1").await,
         Err(ProgramCheckError::Failed { .. })
     ));
-    let gone = Program::new(folder.path().join("gone"), std::iter::empty());
-    let said = gone.check().await.unwrap_err().body().to_string();
-    assert!(said.starts_with("the agent goes on as it is, since /") && said.contains("cannot be started"), "{said}");
+    let missing = Program::new(folder.path().join("gone"), std::iter::empty());
+    let error = missing.check().await.unwrap_err().body().to_string();
+    assert!(error.starts_with("the agent was not restarted: /") && error.contains("cannot be started"), "{error}");
 }
 
 #[tokio::test]
-async fn a_program_that_hangs_is_given_up() {
+async fn hanging_program_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let hangs = script(&folder, "exec sleep 60");
-    // Real time: a child does not go by a clock that tokio turns.
+    // Real time: a paused clock does not pause a child process.
     assert!(matches!(hangs.check().await, Err(ProgramCheckError::Slow(_))));
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn an_exec_that_fails_leaves_everything_as_it_was() {
+fn failed_exec_changes_nothing() {
     let open = || OwnedFd::from(File::open("/dev/null").unwrap());
     let state = HandoverState { restarts: 1, listener: open(), lock: open(), state: open(), name: None };
     let program = Program::new("/nonexistent/rolecalld".into(), std::iter::empty());

@@ -1,4 +1,4 @@
-//! Where memory cannot be sealed, a daemon that is asked to restart says that it cannot; the client stops and starts it.
+//! Systems without sealed memory: the daemon refuses a restart, and the client stops and starts it.
 
 use std::convert::Infallible;
 use std::ffi::OsString;

@@ -65,7 +65,7 @@ impl KeyringError {
         matches!(self, Self::Absent(_) | Self::NotAnswering { .. } | Self::Failed(_))
     }
 
-    /// The error as the wire says it.
+    /// Returns the error for the protocol.
     #[must_use]
     pub fn body(&self, name: Option<&KeyName>) -> ErrorBody {
         let about = name.map(|name| format!("access key \"{name}\": ")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One item of the keyring: its secret is JSON text, since some keyrings take nothing but text.
+//! An item of the keyring. Its secret is JSON text, since some keyrings store text only.
 
 use std::time::SystemTime;
 
@@ -10,33 +10,33 @@ use serde::{Deserialize, Serialize};
 use super::error::KeyringError;
 use rolecall_core::clock::Clock;
 
-/// The format that is written, and the newest that is read.
+/// The format of new items, and the newest that can be read.
 const FORMAT: u64 = 1;
-/// More than this is not ours, in bytes.
-const MAX: usize = 16 * 1024;
+/// The size of an item; a larger one is not Rolecall's.
+const MAX_ITEM_BYTES: usize = 16 * 1024;
 
-/// Keys as they are kept.
+/// An access key in the keyring.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
-    /// The keys. They have no end.
+    /// The access key, without an expiry.
     pub credentials: Credentials,
-    /// Whose they are, as GetCallerIdentity said it.
+    /// The ARN of its IAM user, from GetCallerIdentity.
     pub arn: Option<String>,
-    /// Where they are from.
+    /// The region in which the user entered it.
     pub region: Region,
-    /// When they were put there.
+    /// When it was stored.
     pub stored: SystemTime,
 }
 
-/// What every format has.
+/// The field that every format has.
 #[derive(Deserialize)]
-struct Head {
+struct ItemFormat {
     format: u64,
 }
 
-/// Format 1, to be written. Not read into: what is read is wiped.
+/// Format 1 for writing.
 #[derive(Serialize)]
-struct Written<'a> {
+struct ItemToWrite<'a> {
     format: u64,
     access_key_id: &'a str,
     secret_access_key: &'a str,
@@ -45,9 +45,9 @@ struct Written<'a> {
     stored: Timestamp,
 }
 
-/// Format 1, as it is read.
+/// Format 1 for reading: the secret is wiped.
 #[derive(Deserialize)]
-struct Read {
+struct ItemToRead {
     access_key_id: String,
     secret_access_key: Secret<String>,
     region: Region,
@@ -57,7 +57,7 @@ struct Read {
 }
 
 impl StoredKey {
-    /// What may be told of it, in this machine's time.
+    /// Returns what may be shown of the access key, with times of this machine.
     #[must_use]
     pub fn status(&self, name: &KeyName, clock: &Clock) -> KeyStatus {
         KeyStatus {
@@ -69,10 +69,10 @@ impl StoredKey {
         }
     }
 
-    /// The item's secret.
+    /// Returns the item's secret.
     pub(super) fn write(&self) -> Result<Secret<Vec<u8>>, KeyringError> {
-        let failed = |_| KeyringError::Failed("the keys could not be written down".to_owned());
-        let written = Written {
+        let failed = |_| KeyringError::Failed("the access key cannot be written".to_owned());
+        let item = ItemToWrite {
             format: FORMAT,
             access_key_id: self.credentials.access_key_id(),
             secret_access_key: self.credentials.secret_access_key(),
@@ -80,25 +80,25 @@ impl StoredKey {
             arn: self.arn.as_deref(),
             stored: Timestamp::try_from(self.stored).unwrap_or(Timestamp::UNIX_EPOCH),
         };
-        // Large enough from the beginning, so that no part of it stays behind where it grew.
-        let mut text = Vec::with_capacity(MAX);
-        serde_json::to_writer(&mut text, &written).map_err(failed)?;
+        // The final size: a buffer that grows leaves copies of the secret behind.
+        let mut text = Vec::with_capacity(MAX_ITEM_BYTES);
+        serde_json::to_writer(&mut text, &item).map_err(failed)?;
         Ok(Secret::new(text))
     }
 
-    /// What an item's secret says, if it is one of ours.
+    /// Parses an item's secret. Errors if Rolecall did not write it.
     pub(super) fn read(text: &[u8]) -> Result<Self, KeyringError> {
-        if text.len() > MAX {
+        if text.len() > MAX_ITEM_BYTES {
             return Err(KeyringError::Corrupt("it is too large"));
         }
-        let Head { format } =
-            serde_json::from_slice(text).map_err(|_| KeyringError::Corrupt("it is not JSON of ours"))?;
+        let ItemFormat { format } =
+            serde_json::from_slice(text).map_err(|_| KeyringError::Corrupt("not JSON in Rolecall's format"))?;
         if format > FORMAT {
             return Err(KeyringError::Newer(format));
         }
-        let read: Read = serde_json::from_slice(text).map_err(|_| KeyringError::Corrupt("a part of it is missing"))?;
+        let read: ItemToRead = serde_json::from_slice(text).map_err(|_| KeyringError::Corrupt("a field is missing"))?;
         if !is_key_id(&read.access_key_id) || read.secret_access_key.expose().is_empty() {
-            return Err(KeyringError::Corrupt("it holds no access key"));
+            return Err(KeyringError::Corrupt("it has no access key"));
         }
         let credentials =
             Credentials::new(read.access_key_id, read.secret_access_key.expose().as_str(), None, None, "Keyring");
@@ -107,13 +107,13 @@ impl StoredKey {
     }
 }
 
-/// Whether it may be an access key id (IAM API, AccessKey: 16 to 128 word characters).
+/// Whether a text has the format of an access key id (IAM API, AccessKey: 16 to 128 word characters).
 #[must_use]
 pub fn is_key_id(text: &str) -> bool {
     (16..=128).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The last four characters of an access key id.
+/// Returns the last four characters of an access key id.
 #[must_use]
 pub fn suffix(id: &str) -> String {
     sanitize_for_terminal(id.get(id.len().saturating_sub(4)..).unwrap_or_default())
@@ -132,32 +132,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn item_survives_a_round_trip() {
         let key = StoredKey::read(TEXT.as_bytes()).unwrap();
         assert_eq!(key.credentials.access_key_id(), "AKIDEXAMPLEEXAMPLE12");
         assert_eq!(key.stored, SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045));
         assert_eq!(String::from_utf8_lossy(key.write().unwrap().expose()), TEXT);
     }
 
+    /// Fault matrix row 88.
     #[test]
-    fn row_88_what_is_not_ours_is_told_apart_from_what_is_broken() {
+    fn foreign_or_damaged_item_is_corrupt() {
         for text in ["", "hunter2", "[1]", "{}", "{\"format\":\"one\"}", "\u{0}\u{1}"] {
             assert!(matches!(problem(text), KeyringError::Corrupt(_)), "{text}");
         }
         assert!(matches!(StoredKey::read(&[0xff, 0xfe]).unwrap_err(), KeyringError::Corrupt(_)));
         assert!(matches!(problem(&TEXT.replace("AKIDEXAMPLEEXAMPLE12", "a b")), KeyringError::Corrupt(_)));
         assert!(matches!(problem(&TEXT[..TEXT.len() / 2]), KeyringError::Corrupt(_)));
-        assert!(matches!(problem(&" ".repeat(MAX + 1)), KeyringError::Corrupt(_)));
+        assert!(matches!(problem(&" ".repeat(MAX_ITEM_BYTES + 1)), KeyringError::Corrupt(_)));
     }
 
+    /// Fault matrix row 89.
     #[test]
-    fn row_89_a_newer_format_is_told() {
+    fn newer_format_is_reported() {
         assert_eq!(problem(r#"{"format":2,"keys":["…"]}"#), KeyringError::Newer(2));
         assert_eq!(problem(&TEXT.replace("\"format\":1", "\"format\":7")), KeyringError::Newer(7));
     }
 
     #[test]
-    fn nothing_of_the_secret_is_shown() {
+    fn debug_output_has_no_secret() {
         let key = StoredKey::read(TEXT.replace("\"abc\"", "\"hunter2hunter2\"").as_bytes()).unwrap();
         assert!(!format!("{key:?}").contains("hunter2"));
     }

@@ -1,4 +1,4 @@
-//! Keyrings of other systems: the Keychain of macOS.
+//! The keyring of other systems: the macOS Keychain.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use rolecall_protocol::KeyName;
 use super::error::KeyringError;
 use rolecall_aws::error::innermost;
 
-/// The attribute that has the name.
+/// The attribute that has an access key's name.
 pub(super) const USER: &str = "user";
 
-/// What a thread keeps from one thing to the next: nothing, the system's own store is one for the whole process.
+/// A thread keeps no connection: the process has one store.
 #[derive(Default)]
 pub(super) struct Connected;
 
 impl Connected {
-    /// Whether there is something that is kept.
+    /// Whether connections are open.
     #[allow(clippy::unused_self)] // as the other platform has it
     pub(super) const fn is_open(&self) -> bool {
         false
     }
 
-    /// The system's own store. Nothing tells beforehand whether it will ask somebody.
+    /// Returns the system's store. It does not report beforehand whether it will show a prompt.
     #[allow(clippy::unused_self)] // as the other platform has it
     pub(super) fn store(&mut self, _: Option<&KeyName>) -> Result<Arc<CredentialStore>, KeyringError> {
         if let Err(error) = keyring::Entry::store_status() {
@@ -34,7 +34,7 @@ impl Connected {
     }
 }
 
-/// The place of an item that is not there yet.
+/// Returns the entry for a new item.
 pub(super) fn entry(store: &CredentialStore, service: &str, user: &str) -> keyring_core::Result<Entry> {
     store.build(service, user, None)
 }
@@ -44,7 +44,7 @@ pub(super) fn unlock(_: Option<&KeyName>) -> Result<(), KeyringError> {
     Ok(())
 }
 
-/// What the store's error means.
+/// Converts the store's error.
 pub(super) fn meaning(error: &keyring_core::Error, cause: &(dyn Error + Send + Sync + 'static)) -> KeyringError {
     match error {
         keyring_core::Error::NoStorageAccess(_) => KeyringError::Locked,

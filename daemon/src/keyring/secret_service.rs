@@ -1,10 +1,10 @@
 //! The Secret Service of a Linux desktop (GNOME Keyring, KWallet, KeePassXC).
 //!
-//! The store's own search unlocks what it finds, and so may make the desktop show a prompt and wait for it without end. So
-//! it is looked first, by the service's own properties, whether what is wanted is locked.
+//! The store's own search unlocks what it finds, which may show a prompt and block without limit. So the service's properties are
+//! checked first: if an item is locked, there is no search.
 //!
-//! Whoever connects is kept connected. GNOME Keyring keeps a list of its clients, changes it in two threads, and dies where
-//! one leaves in the moment in which another comes: a few hundred connections are enough (its assertion `'client' failed`).
+//! Connections are kept open. GNOME Keyring changes its list of clients in two threads, and aborts if one client disconnects while
+//! another connects: a few hundred connections are enough (its assertion `'client' failed`).
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -24,41 +24,41 @@ use super::error::KeyringError;
 use super::store::SERVICE;
 use rolecall_aws::error::innermost;
 
-/// The attribute that has the name.
+/// The attribute that has an access key's name.
 pub(super) const USER: &str = "username";
 /// The service's name on the bus.
 const SERVICE_NAME: &str = "org.freedesktop.secrets";
-/// What a keyring is called that is made for us where there is none.
-const LABEL: &str = "Default keyring";
+/// The label of a new keyring, if there is none.
+const COLLECTION_LABEL: &str = "Default keyring";
 
-/// What a thread keeps from one thing to the next: its connections, as long as the process at their other end is the same.
+/// The connections that a thread keeps between calls, as long as the same process serves them.
 #[derive(Default)]
 pub(super) struct Connected(Option<Connections>);
 
 struct Connections {
-    /// For what can be seen: no secret goes over this one.
+    /// For properties; no secret is sent over this connection.
     service: SecretService<'static>,
-    /// For the rest; it opens one of its own.
+    /// For items; it has a connection of its own.
     store: Arc<CredentialStore>,
     bus: DBusProxy<'static>,
-    /// Which process has the service's name.
+    /// The unique name of the service's process.
     owner: OwnedUniqueName,
 }
 
 impl Connected {
-    /// Whether there is something that is kept.
+    /// Whether connections are open.
     pub(super) const fn is_open(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The store, if keys of that name (or all of them) can be read and written. Shows nothing to anybody.
+    /// Returns the store. Errors with `Locked` if the access key of that name (or any) is locked. Shows no prompt.
     pub(super) fn store(&mut self, name: Option<&KeyName>) -> Result<Arc<CredentialStore>, KeyringError> {
         let connections = self.connections()?;
         check(&connections.service, name)?;
         Ok(connections.store.clone())
     }
 
-    /// The connections that there are, or new ones: the bus or the service may have come, or begun anew.
+    /// Returns the open connections, or new ones if the bus or the service has restarted.
     fn connections(&mut self) -> Result<&Connections, KeyringError> {
         let kept = match self.0.take() {
             Some(kept) if owner(&kept.bus).is_ok_and(|owner| owner == kept.owner) => kept,
@@ -83,19 +83,19 @@ fn owner(bus: &DBusProxy<'_>) -> zbus::fdo::Result<OwnedUniqueName> {
     bus.get_name_owner(BusName::WellKnown(WellKnownName::from_static_str_unchecked(SERVICE_NAME)))
 }
 
-/// The place of an item that is not there yet.
+/// Returns the entry for a new item.
 pub(super) fn entry(store: &CredentialStore, service: &str, user: &str) -> keyring_core::Result<Entry> {
     let label = format!("AWS access key of Rolecall ({user})");
     store.build(service, user, Some(&HashMap::from([("label", label.as_str())])))
 }
 
-/// Whether keys of that name (or all of them) can be read and written.
+/// Errors with `Locked` if the access key of that name (or any) cannot be read and written.
 fn check(service: &SecretService<'_>, name: Option<&KeyName>) -> Result<(), KeyringError> {
     let found = service.search_items(attributes(name)).map_err(of)?;
     if !found.locked.is_empty() {
         return Err(KeyringError::Locked);
     }
-    // What is there and unlocked can be used, wherever it is; what is not there would be made in the default collection.
+    // An unlocked item can be used in any collection. A new item is created in the default collection.
     if found.unlocked.is_empty() {
         match service.get_default_collection() {
             Ok(collection) if collection.is_locked().map_err(of)? => return Err(KeyringError::Locked),
@@ -106,7 +106,7 @@ fn check(service: &SecretService<'_>, name: Option<&KeyName>) -> Result<(), Keyr
     Ok(())
 }
 
-/// Has the desktop ask for the password of whatever was found locked, and waits as long as that takes.
+/// Makes the desktop ask for the password of the locked items, and blocks until the prompt ends.
 pub(super) fn unlock(name: Option<&KeyName>) -> Result<(), KeyringError> {
     let service = SecretService::connect_with_existing(EncryptionType::Plain, session_bus()?).map_err(of)?;
     let found = service.search_items(attributes(name)).map_err(of)?;
@@ -117,12 +117,12 @@ pub(super) fn unlock(name: Option<&KeyName>) -> Result<(), KeyringError> {
     match service.get_default_collection() {
         Ok(collection) if collection.is_locked().map_err(of)? => collection.unlock().map_err(of),
         Ok(_) => Ok(()),
-        Err(ServiceError::NoResult) => service.create_collection(LABEL, "default").map(drop).map_err(of),
+        Err(ServiceError::NoResult) => service.create_collection(COLLECTION_LABEL, "default").map(drop).map_err(of),
         Err(error) => Err(of(error)),
     }
 }
 
-/// What the store's error means.
+/// Converts the store's error.
 pub(super) fn meaning(_: &keyring_core::Error, cause: &(dyn Error + Send + Sync + 'static)) -> KeyringError {
     match cause.downcast_ref::<ServiceError>() {
         Some(error) => of_service(error),
@@ -131,7 +131,7 @@ pub(super) fn meaning(_: &keyring_core::Error, cause: &(dyn Error + Send + Sync 
 }
 
 fn session_bus() -> Result<Connection, KeyringError> {
-    // What does not come about is a bus that is not there.
+    // Each error means that there is no usable bus.
     Connection::session().map_err(|error| KeyringError::Absent(format!("no session bus ({})", innermost(&error))))
 }
 
@@ -150,15 +150,15 @@ fn of_service(error: &ServiceError) -> KeyringError {
         ServiceError::Unavailable => KeyringError::Absent("no session bus, or no Secret Service on it".to_owned()),
         ServiceError::Locked => KeyringError::Locked,
         ServiceError::Prompt => {
-            KeyringError::Denied("it is locked, and its prompt was dismissed or could not be shown".to_owned())
+            KeyringError::Denied("it is locked, and its prompt was dismissed or not shown".to_owned())
         }
         ServiceError::PromptDisconnected => KeyringError::NotAnswering { is_unsure: false },
         ServiceError::NoResult => KeyringError::Failed("it has no default collection".to_owned()),
         ServiceError::Crypto(_) | ServiceError::Zvariant(_) => KeyringError::Corrupt("it cannot be read"),
         ServiceError::Zbus(zbus::Error::FDO(error)) => of_fdo(error),
         ServiceError::ZbusFdo(error) => of_fdo(error),
-        ServiceError::Zbus(zbus::Error::MethodError(name, said, _)) => {
-            of_bus(name.as_str(), said.as_deref().unwrap_or_default())
+        ServiceError::Zbus(zbus::Error::MethodError(name, message, _)) => {
+            of_bus(name.as_str(), message.as_deref().unwrap_or_default())
         }
         ServiceError::Zbus(zbus::Error::InputOutput(_) | zbus::Error::Connection(..)) => {
             KeyringError::NotAnswering { is_unsure: false }
@@ -171,20 +171,20 @@ fn of_fdo(error: &zbus::fdo::Error) -> KeyringError {
     of_bus(error.name().as_str(), &innermost(error))
 }
 
-/// What an error of the bus means, by its name.
-fn of_bus(name: &str, said: &str) -> KeyringError {
-    let said = rolecall_protocol::sanitize_for_terminal(said);
+/// Converts an error of the bus, by its name.
+fn of_bus(name: &str, message: &str) -> KeyringError {
+    let message = rolecall_protocol::sanitize_for_terminal(message);
     match name.rsplit('.').next().unwrap_or(name) {
         "ServiceUnknown" | "NameHasNoOwner" | "NoServer" => {
             KeyringError::Absent("no Secret Service on the session bus".to_owned())
         }
-        // The bus tried to start it.
-        _ if name.contains(".Spawn.") => KeyringError::Absent(said),
-        "AccessDenied" | "AuthFailed" => KeyringError::Denied(said),
+        // The bus tried to start the service.
+        _ if name.contains(".Spawn.") => KeyringError::Absent(message),
+        "AccessDenied" | "AuthFailed" => KeyringError::Denied(message),
         "IsLocked" => KeyringError::Locked,
         "NoReply" | "Timeout" | "TimedOut" | "Disconnected" => KeyringError::NotAnswering { is_unsure: false },
         "NoSuchObject" | "UnknownObject" => KeyringError::NotFound,
-        _ => KeyringError::Failed(said),
+        _ => KeyringError::Failed(message),
     }
 }
 
@@ -193,8 +193,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bus_s_errors_by_name() {
-        let of = |name: &str| of_bus(name, "said");
+    fn bus_errors_are_converted_by_name() {
+        let of = |name: &str| of_bus(name, "message");
         assert!(matches!(of("org.freedesktop.DBus.Error.ServiceUnknown"), KeyringError::Absent(_)));
         assert!(matches!(of("org.freedesktop.DBus.Error.Spawn.ChildExited"), KeyringError::Absent(_)));
         assert!(matches!(of("org.freedesktop.DBus.Error.AccessDenied"), KeyringError::Denied(_)));

@@ -1,11 +1,10 @@
-//! HTTP/1.1 over the Unix socket: who may connect, how much is read, how long it may take, and which handler answers.
+//! HTTP/1.1 over the Unix socket: who may connect, how much is read, how long it may take, and which handler responds.
 //!
-//! A connection goes `accept → authorized → limits → hyper → route → endpoint`. Each step can only make the rest
-//! unnecessary; none knows the next but by its type.
+//! A connection passes `accept → peer check → limits → hyper → route → endpoint`; each step may end it.
 
-mod answer;
 mod endpoints;
 mod peer;
+mod response;
 mod route;
 pub mod socket;
 pub mod socket_watch;
@@ -29,76 +28,77 @@ use crate::agent::Agent;
 use crate::handover::Program;
 use peer::AuthorizedStream;
 
-/// A request's head has to be here in this time, counted from the connection or the answer before it (L1).
-const HEAD: Duration = Duration::from_secs(2);
-/// A request's head may be this large, in bytes (L2; hyper's least is 8,192).
-const MAX_HEAD: usize = 8 * 1024;
-/// And have this many headers (L2).
+/// How long a request's head may take to arrive, from the connection or the response before it (L1).
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The size of a request's head (L2; hyper's minimum is 8,192).
+const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// The number of a request's headers (L2).
 const MAX_HEADERS: usize = 32;
-/// Connections at once (L3); kubectl-driven tools open hundreds.
+/// Connections at the same time (L3); tools that start many kubectl open hundreds.
 const MAX_CONNECTIONS: usize = 1024;
-/// Of these, those who watch and so stay.
+/// Connections that stream events or login steps.
 const MAX_WATCHERS: usize = 32;
-/// An answer has to be taken in this time, from one write to the next (L1): a peer that does not read is nobody's guest.
-const WRITE: Duration = Duration::from_secs(5);
-/// File descriptors that are kept back for AWS, files and children (L3).
-const RESERVED: u64 = 64;
-/// What is under way may take this long to finish when the daemon stops (B12).
-const DRAIN: Duration = Duration::from_secs(5);
-/// And when it restarts: new callers wait meanwhile, and who is cut off before a byte of an answer asks again.
-pub const LINGER: Duration = Duration::from_secs(1);
-/// For how long a connection may go on as if nothing were: who has just connected is about to ask.
-const GRACE: Duration = Duration::from_millis(100);
-/// How long to wait when the process has no file descriptor left; an accept that fails at once would spin.
-const BREATHER: Duration = Duration::from_millis(50);
-/// The answer to one connection too many.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nrolecall-protocol: 1\r\n\
-    connection: close\r\ncontent-length: 117\r\n\r\n\
-    {\"error\":{\"code\":\"unavailable\",\"message\":\"the daemon has too many callers at once\",\"hint\":\"Try again in a moment.\"}}\n";
+/// How long one write of a response may take (L1): a client that stops reading is disconnected.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// File descriptors that are reserved for AWS, files and children (L3).
+const RESERVED_FDS: u64 = 64;
+/// How long requests may take to finish when the daemon stops (B12).
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long they may take when the daemon restarts: new clients wait during that time, and a client that is disconnected before
+/// the first byte of a response sends its request again.
+pub const RESTART_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a stopping server still accepts a first request on an open connection.
+const GRACE_PERIOD: Duration = Duration::from_millis(100);
+/// The pause after a failed accept: without file descriptors it fails immediately, and a loop would spin.
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// The response to a connection over the limit.
+const OVER_CAPACITY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nrolecall-protocol: 1\r\n\
+    connection: close\r\ncontent-length: 113\r\n\r\n\
+    {\"error\":{\"code\":\"unavailable\",\"message\":\"the daemon has too many connections\",\"hint\":\"Try again in a moment.\"}}\n";
 
-/// What every handler gets.
+/// What every handler needs.
 #[derive(Clone)]
 pub struct Context {
-    /// Whom to ask.
+    /// The services.
     pub agent: Arc<Agent>,
-    /// Ends the daemon.
+    /// Stops the daemon.
     pub stop: CancellationToken,
-    /// Ends what would go on for ever: this server is about to leave.
+    /// Ends streams: this server is stopping.
     leaving: CancellationToken,
-    /// Has it run its program anew; `None` where it cannot.
+    /// Restarts the daemon; `None` if it cannot restart by itself.
     pub restart: Option<Restart>,
-    /// Places of those who watch: they stay, and must not take those of the ones who ask.
+    /// Limits streams, which must not use up all connections.
     watchers: Arc<Semaphore>,
 }
 
-/// What a restart takes.
+/// What a restart needs.
 #[derive(Clone)]
 pub struct Restart {
-    /// What the process becomes.
+    /// The program to execute.
     pub program: Arc<Program>,
-    /// What it has to listen at still; `None` where a service manager owns that.
-    pub name: Option<socket::Name>,
-    /// Orders it.
-    pub asked: CancellationToken,
+    /// The socket's path; `None` if a service manager owns the socket.
+    pub name: Option<socket::SocketName>,
+    /// Cancelled to order the restart.
+    pub requested: CancellationToken,
 }
 
-/// Why no more connections are taken.
+/// Why the server accepts no more connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The daemon ends.
+pub enum ServerEnd {
+    /// The daemon stops.
     Stop,
-    /// It runs its program anew.
+    /// The daemon restarts.
     Restart,
 }
 
-/// Everything that is under way.
+/// A server with its open connections.
 pub struct Server {
     context: Context,
-    places: Arc<Semaphore>,
-    conversations: TaskTracker,
+    capacity: Arc<Semaphore>,
+    connections: TaskTracker,
 }
 
-/// Serves until `stop`, then finishes what is under way, for at most five seconds. Knows no restart.
+/// Serves until `stop`, then finishes open requests, for at most five seconds. Cannot restart.
 pub async fn serve(listener: UnixListener, agent: Arc<Agent>, stop: CancellationToken) {
     let server = Server::new(Context::new(agent, stop, None));
     server.accept(&listener).await;
@@ -107,138 +107,138 @@ pub async fn serve(listener: UnixListener, agent: Arc<Agent>, stop: Cancellation
 }
 
 impl Server {
-    /// One that serves nobody yet.
+    /// Creates a server without connections.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        let places = Arc::new(Semaphore::new(places()));
-        Self { context, places, conversations: TaskTracker::new() }
+        let capacity = Arc::new(Semaphore::new(capacity()));
+        Self { context, capacity, connections: TaskTracker::new() }
     }
 
-    /// Takes connections until it is told to end. Who comes later waits in the listener's queue.
-    pub async fn accept(&self, listener: &UnixListener) -> Ending {
-        let mut failing = false;
+    /// Accepts connections until the daemon stops or restarts. Later clients wait in the listener's queue.
+    pub async fn accept(&self, listener: &UnixListener) -> ServerEnd {
+        let mut is_failing = false;
         loop {
             let accepted = tokio::select! {
-                biased; // once it is told, nobody is taken any more
+                biased; // the end comes before the next connection
                 ending = self.context.ending() => return ending,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, _)) => {
-                    failing = false;
-                    self.greet(stream);
+                    is_failing = false;
+                    self.accept_connection(stream);
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(%error, "Connections cannot be accepted");
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, "connection accept failed");
                     }
-                    tokio::time::sleep(BREATHER).await;
+                    tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
                 }
             }
         }
     }
 
-    /// Finishes what is under way before the daemon ends, changes of keys too, whose callers may have gone.
+    /// Finishes open requests before the daemon ends, and changes of access keys, whose clients may have left.
     pub async fn stop(self) {
-        tracing::info!("Stopping");
+        tracing::info!("daemon stopping");
         let agent = Arc::clone(&self.context.agent);
-        tokio::join!(self.finish(DRAIN), agent.settle_keys(DRAIN));
+        tokio::join!(self.finish(STOP_TIMEOUT), agent.keys.settle(STOP_TIMEOUT));
     }
 
-    /// Finishes what is under way, for at most that long.
+    /// Finishes open requests, for at most `limit`.
     pub async fn finish(self, limit: Duration) {
         self.context.leaving.cancel();
-        self.conversations.close();
-        if tokio::time::timeout(limit, self.conversations.wait()).await.is_err() {
-            tracing::warn!("Some answers were not finished in {} s", limit.as_secs());
+        self.connections.close();
+        if tokio::time::timeout(limit, self.connections.wait()).await.is_err() {
+            tracing::warn!(limit_seconds = limit.as_secs(), "requests cancelled after the time limit");
         }
     }
 
-    fn greet(&self, stream: UnixStream) {
+    fn accept_connection(&self, stream: UnixStream) {
         let stream = match AuthorizedStream::check(stream) {
             Ok(stream) => stream,
-            Err(denied) => return tracing::warn!(peer.uid = denied.uid, "A peer was turned away"),
+            Err(peer) => return tracing::warn!(peer.uid = peer.uid, "connection of another user rejected"),
         };
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => self.converse(stream, place),
+        match Arc::clone(&self.capacity).try_acquire_owned() {
+            Ok(permit) => self.serve_connection(stream, permit),
             Err(_) => {
-                tokio::spawn(turn_away(stream));
+                tokio::spawn(reject_over_capacity(stream));
             }
         }
     }
 
-    fn converse(&self, stream: AuthorizedStream, place: OwnedSemaphorePermit) {
+    fn serve_connection(&self, stream: AuthorizedStream, permit: OwnedSemaphorePermit) {
         let (context, leaving) = (self.context.clone(), self.context.leaving.clone());
         let peer = stream.peer();
         let service = service_fn(move |request| {
             let context = context.clone();
-            async move { Ok::<_, std::convert::Infallible>(route::answer(&context, peer, request).await) }
+            async move { Ok::<_, std::convert::Infallible>(route::respond(&context, peer, request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new()) // without one, hyper's header timeout is off
-            .header_read_timeout(HEAD)
-            .max_buf_size(MAX_HEAD)
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD_BYTES)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(bounded(stream)), service);
-        self.conversations.spawn(async move {
+            .serve_connection(TokioIo::new(with_write_timeout(stream)), service);
+        self.connections.spawn(async move {
             let mut connection = pin!(connection);
             let leaving = async {
                 leaving.cancelled().await;
-                tokio::time::sleep(GRACE).await;
+                tokio::time::sleep(GRACE_PERIOD).await;
             };
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = leaving => {
-                    // From here on what is idle is closed, and what is not is closed with its answer.
+                    // Closes the connection now if it is idle, or else with its response.
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "A connection ended early");
+                tracing::debug!(%error, "connection ended early");
             }
-            drop(place);
+            drop(permit);
         });
     }
 }
 
 impl Context {
-    /// What the handlers of one server get.
+    /// Creates the context of one server.
     #[must_use]
     pub fn new(agent: Arc<Agent>, stop: CancellationToken, restart: Option<Restart>) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
         Self { agent, stop, leaving: CancellationToken::new(), restart, watchers }
     }
 
-    async fn ending(&self) -> Ending {
+    async fn ending(&self) -> ServerEnd {
         let Some(restart) = &self.restart else {
             self.stop.cancelled().await;
-            return Ending::Stop;
+            return ServerEnd::Stop;
         };
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Ending::Stop,
-            () = restart.asked.cancelled() => Ending::Restart,
+            () = self.stop.cancelled() => ServerEnd::Stop,
+            () = restart.requested.cancelled() => ServerEnd::Restart,
         }
     }
 }
 
-/// As many as there are file descriptors for.
-fn places() -> usize {
+/// Returns how many connections the file descriptors allow.
+fn capacity() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(RESERVED)).unwrap_or(MAX_CONNECTIONS).clamp(8, MAX_CONNECTIONS)
+    usize::try_from(limit.saturating_sub(RESERVED_FDS)).unwrap_or(MAX_CONNECTIONS).clamp(8, MAX_CONNECTIONS)
 }
 
-/// The connection, with a deadline on every write; hyper has one for reading alone.
-fn bounded(stream: AuthorizedStream) -> Pin<Box<TimeoutStream<UnixStream>>> {
+/// Adds a timeout to each write of a connection; hyper has timeouts for reads only.
+fn with_write_timeout(stream: AuthorizedStream) -> Pin<Box<TimeoutStream<UnixStream>>> {
     let mut stream = TimeoutStream::new(stream.into_inner());
-    stream.set_write_timeout(Some(WRITE));
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     Box::pin(stream)
 }
 
-async fn turn_away(stream: AuthorizedStream) -> io::Result<()> {
+async fn reject_over_capacity(stream: AuthorizedStream) -> io::Result<()> {
     let mut stream = stream.into_inner();
-    match tokio::time::timeout(HEAD, stream.write_all(FULL)).await {
+    match tokio::time::timeout(HEAD_TIMEOUT, stream.write_all(OVER_CAPACITY)).await {
         Ok(written) => written,
         Err(_) => Ok(()),
     }
@@ -249,11 +249,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_canned_answer_is_well_formed() {
-        let text = std::str::from_utf8(FULL).unwrap();
+    fn over_capacity_response_is_well_formed() {
+        let text = std::str::from_utf8(OVER_CAPACITY).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-        let answer: rolecall_protocol::ErrorResponse = serde_json::from_str(body).unwrap();
-        assert_eq!(answer.error.code, rolecall_protocol::ErrorCode::Unavailable);
+        let response: rolecall_protocol::ErrorResponse = serde_json::from_str(body).unwrap();
+        assert_eq!(response.error.code, rolecall_protocol::ErrorCode::Unavailable);
     }
 }

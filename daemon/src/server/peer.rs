@@ -1,30 +1,31 @@
-//! Who is at the other end (P1, P2). Handlers take an [`AuthorizedStream`], and only the check makes one.
+//! The process at the other end of a connection (P1, P2). Only [`AuthorizedStream::check`] makes an [`AuthorizedStream`].
 
 use tokio::net::UnixStream;
 
-use crate::agent::{ClientProcess, Locker};
+use crate::services::lock::Locker;
+use crate::services::unauthorized::ClientProcess;
 
-/// A connection from the user's own processes.
+/// A connection from a process of the daemon's user.
 pub(super) struct AuthorizedStream(UnixStream);
 
-/// The process at the other end, as the kernel tells it.
+/// The process id at the other end, if the kernel reports it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(Option<i32>);
 
-/// A connection from somebody else; it is closed before a byte of it is read.
-pub(super) struct Denied {
-    /// Whose it is; `None` if the kernel does not say.
+/// A connection from another user, which is closed before a byte is read.
+pub(super) struct ForeignPeer {
+    /// The user; `None` if the kernel does not report it.
     pub(super) uid: Option<u32>,
 }
 
 impl AuthorizedStream {
-    /// Lets the daemon's own uid in and nobody else: not root either, which inside a container may be anybody.
-    pub(super) fn check(stream: UnixStream) -> Result<Self, Denied> {
+    /// Accepts a connection from the daemon's own uid only. Root is rejected too: in a container it may be any user.
+    pub(super) fn check(stream: UnixStream) -> Result<Self, ForeignPeer> {
         let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
-        if is_own(uid, rustix::process::geteuid().as_raw()) { Ok(Self(stream)) } else { Err(Denied { uid }) }
+        if is_own(uid, rustix::process::geteuid().as_raw()) { Ok(Self(stream)) } else { Err(ForeignPeer { uid }) }
     }
 
-    /// Who it is from.
+    /// Returns the process at the other end.
     pub(super) fn peer(&self) -> Peer {
         Peer(self.0.peer_cred().ok().and_then(|credentials| credentials.pid()))
     }
@@ -35,13 +36,13 @@ impl AuthorizedStream {
 }
 
 impl Peer {
-    /// Who it is, to lock and unlock.
+    /// Returns the client's identity for the lock.
     pub(super) fn locker(self) -> Locker {
         Locker { pid: self.0.and_then(|pid| u32::try_from(pid).ok()), client_process: self.client_process() }
     }
 
-    /// The process that runs the client, such as a kubectl; `None` where the system does not tell, or where either has
-    /// ended.
+    /// Returns the process that runs the client, such as kubectl, or `None` if the system does not report it or either process
+    /// has ended.
     pub(super) fn client_process(self) -> Option<ClientProcess> {
         let (parent, _) = stat(u32::try_from(self.0?).ok()?)?;
         let (_, started) = stat(parent)?;
@@ -49,8 +50,8 @@ impl Peer {
     }
 }
 
-/// A process's parent, and when it started: fields 4 and 22 of `/proc/PID/stat`, counted from 1 (proc_pid_stat(5)). The
-/// second is the program's name in parentheses, and may hold anything, parentheses too.
+/// Returns a process's parent and start time: fields 4 and 22 of `/proc/PID/stat`, counted from 1 (proc_pid_stat(5)). Field 2 is
+/// the program's name in parentheses, which may itself have parentheses.
 fn stat(pid: u32) -> Option<(u32, u64)> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let text = String::from_utf8_lossy(&text);
@@ -67,9 +68,10 @@ fn is_own(peer: Option<u32>, own: u32) -> bool {
 mod tests {
     use super::*;
 
+    /// Fault matrix row 109.
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_process_is_known_by_its_id_and_its_start() {
+    fn process_is_identified_by_id_and_start() {
         let (parent, started) = stat(std::process::id()).unwrap();
         assert_eq!(parent, std::os::unix::process::parent_id());
         assert!(started >= stat(parent).unwrap().1);
@@ -79,8 +81,9 @@ mod tests {
         assert_eq!(Peer(None).client_process(), None);
     }
 
+    /// Fault matrix rows 1 to 3.
     #[test]
-    fn rows_1_to_3_only_the_own_uid_comes_in() {
+    fn only_the_own_uid_is_accepted() {
         assert!(is_own(Some(1000), 1000));
         for peer in [None, Some(0), Some(1001), Some(65534)] {
             assert!(!is_own(peer, 1000), "{peer:?}");

@@ -1,4 +1,4 @@
-//! From a request to the handler that answers it: the protocol's version, the path, the method, the size, the time.
+//! From a request to its handler: checks the protocol version, path, method and size, and enforces the timeout.
 
 use std::time::Duration;
 
@@ -9,44 +9,44 @@ use hyper::{Request, StatusCode};
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
 use super::Context;
-use super::answer::{Answer, Reply};
 use super::endpoints;
 use super::peer::Peer;
-use crate::agent::AgentError;
+use super::response::{EndpointResponse, HttpResponse};
+use crate::services::AgentError;
 
-/// A body has to be here in this time (L1).
-const BODY: Duration = Duration::from_secs(5);
+/// How long a request's body may take to arrive (L1).
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers one request.
-pub(super) async fn answer(context: &Context, peer: Peer, request: Request<Incoming>) -> Reply {
+/// Handles one request.
+pub(super) async fn respond(context: &Context, peer: Peer, request: Request<Incoming>) -> HttpResponse {
     match handle(context, peer, request).await {
-        Ok(answer) => answer.into_reply(),
-        Err(Refused { status, body }) => Answer::error(status, body).into_reply(),
+        Ok(response) => response.into_http(),
+        Err(HttpError { status, body }) => EndpointResponse::error(status, body).into_http(),
     }
 }
 
-/// An error and the status that carries it.
-struct Refused {
+/// An error with its HTTP status.
+struct HttpError {
     status: StatusCode,
     body: ErrorBody,
 }
 
-async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Result<Answer, Refused> {
+async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Result<EndpointResponse, HttpError> {
     check_protocol(&request)?;
-    let endpoint = Endpoint::parse(request.uri().path()).filter(|_| is_plain(&request));
-    let endpoint = endpoint.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "there is no such endpoint"))?;
+    let endpoint = Endpoint::parse(request.uri().path()).filter(|_| is_path_only(&request));
+    let endpoint = endpoint.ok_or_else(|| bad_request(StatusCode::NOT_FOUND, "no such endpoint"))?;
     if request.method().as_str() != endpoint.method().as_str() {
-        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "this endpoint takes another method"));
+        return Err(bad_request(StatusCode::METHOD_NOT_ALLOWED, "wrong method for this endpoint"));
     }
-    let body = read(request, endpoint.max_body_bytes()).await?;
-    match tokio::time::timeout(endpoint.response_timeout(), endpoints::answer(context, peer, &endpoint, body)).await {
-        Ok(answer) => answer.map_err(Refused::from),
-        Err(_) => Err(too_slow(&endpoint, context.agent.waiting())),
+    let body = read_body(request, endpoint.max_body_bytes()).await?;
+    match tokio::time::timeout(endpoint.response_timeout(), endpoints::handle(context, peer, &endpoint, body)).await {
+        Ok(result) => result.map_err(HttpError::from),
+        Err(_) => Err(timed_out(&endpoint, context.agent.waiting_sts_calls())),
     }
 }
 
-/// Whoever names a version has to name ours; `curl` names none.
-fn check_protocol(request: &Request<Incoming>) -> Result<(), Refused> {
+/// Rejects a client that names another version; `curl` names none.
+fn check_protocol(request: &Request<Incoming>) -> Result<(), HttpError> {
     match request.headers().get(PROTOCOL_HEADER) {
         None => Ok(()),
         Some(version) if version.as_bytes() == PROTOCOL_VERSION.to_string().as_bytes() => Ok(()),
@@ -62,56 +62,57 @@ fn check_protocol(request: &Request<Incoming>) -> Result<(), Refused> {
     }
 }
 
-/// A path and nothing else: no authority, no query.
-fn is_plain(request: &Request<Incoming>) -> bool {
+/// Whether the URI is a path only, without authority and query.
+fn is_path_only(request: &Request<Incoming>) -> bool {
     let uri = request.uri();
     uri.authority().is_none() && uri.query().is_none()
 }
 
-async fn read(request: Request<Incoming>, limit: usize) -> Result<Bytes, Refused> {
-    let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is larger than {limit} bytes"));
-    // What says it is too large is not read at all.
+async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, HttpError> {
+    let too_large = || bad_request(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is larger than {limit} bytes"));
+    // A body that announces too large a size is not read.
     if hyper::body::Body::size_hint(request.body()).lower() > limit as u64 {
         return Err(too_large());
     }
     let body = Limited::new(request.into_body(), limit);
-    match tokio::time::timeout(BODY, body.collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(refuse(StatusCode::BAD_REQUEST, "the body ended early")),
-        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        Ok(Err(_)) => Err(bad_request(StatusCode::BAD_REQUEST, "the body ended early")),
+        Err(_) => Err(bad_request(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     }
 }
 
-/// `waiting` calls wait for their turn at STS: then that is why.
-fn too_slow(endpoint: &Endpoint, waiting: usize) -> Refused {
-    let who = match endpoint {
+/// Returns the error of a request that exceeded its timeout. If STS calls wait for the rate limit, that is the cause.
+fn timed_out(endpoint: &Endpoint, waiting: usize) -> HttpError {
+    let profile = match endpoint {
         Endpoint::Token(name) | Endpoint::Refresh(name) | Endpoint::Cluster(name) | Endpoint::Probe(name) => {
             format!("{name}: ")
         }
         _ => String::new(),
     };
-    let message = format!("{who}there is no answer yet after {} s", endpoint.response_timeout().as_secs());
+    let message = format!("{profile}no result after {} s", endpoint.response_timeout().as_secs());
     let hint = if waiting > 0 {
-        format!("STS is called a few times a second at most, and {waiting} calls wait for their turn: run it again.")
+        format!("{waiting} STS calls wait for the rate limit: run the command again.")
     } else {
-        "It is still being tried: look at the network and the VPN, and at what the source has to run or wait for; run it again.".to_owned()
+        "Rolecall is still trying: check the network, the VPN and the source's credential_process, then run the command again."
+            .to_owned()
     };
     ErrorBody::new(ErrorCode::Timeout, message).hint(hint).into()
 }
 
-fn refuse(status: StatusCode, message: &str) -> Refused {
-    Refused { status, body: ErrorBody::new(ErrorCode::BadRequest, message) }
+fn bad_request(status: StatusCode, message: &str) -> HttpError {
+    HttpError { status, body: ErrorBody::new(ErrorCode::BadRequest, message) }
 }
 
-impl From<ErrorBody> for Refused {
+impl From<ErrorBody> for HttpError {
     fn from(body: ErrorBody) -> Self {
         let status = StatusCode::from_u16(body.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self { status, body }
     }
 }
 
-impl From<AgentError> for Refused {
+impl From<AgentError> for HttpError {
     fn from(error: AgentError) -> Self {
         error.0.into()
     }

@@ -1,5 +1,5 @@
-//! The socket ritual, in order (S1 to S6): a private folder, a lock held for life, a socket that is closed to others
-//! before it has its name, and a name that is taken over in one step.
+//! How the socket is created (S1 to S6), in this order: a private folder, a lock that is held until the process ends, a socket that
+//! is closed to other users before it has its path, and a rename that replaces an old socket in one step.
 
 mod inherited;
 
@@ -16,48 +16,48 @@ use rolecall_protocol::location::{self, FolderProblem};
 use crate::harden;
 pub use inherited::inherited;
 
-/// How long a dying daemon may take to let go of the lock; it drains for five seconds at most.
-const HANDOVER: Duration = Duration::from_secs(6);
-/// How often the lock is tried meanwhile.
-const STEP: Duration = Duration::from_millis(20);
+/// How long a stopping daemon may hold the lock; it finishes requests for five seconds at most.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(6);
+/// How often the lock is tried during that time.
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The number of the first descriptor that a service manager passes (`SD_LISTEN_FDS_START`).
-const FIRST_PASSED: RawFd = 3;
+/// The number of the first descriptor that a service manager passes (sd_listen_fds(3)).
+const SD_LISTEN_FDS_START: RawFd = 3;
 
-/// A listening socket, and what keeps it ours.
+/// A listening socket with its claim.
 #[derive(Debug)]
-pub struct Bound {
-    /// Listens, without blocking.
+pub struct BoundSocket {
+    /// The listener, non-blocking.
     pub listener: UnixListener,
-    /// Where.
+    /// The socket's path.
     pub path: PathBuf,
-    /// Lets go of the name and the lock when dropped.
-    pub claim: Claim,
+    /// Removes the path and releases the lock when dropped.
+    pub claim: SocketClaim,
 }
 
-/// The lock and the name.
+/// The lock and the path of a socket.
 #[derive(Debug)]
-pub struct Claim {
+pub struct SocketClaim {
     /// `None` where a service manager owns it.
-    name: Option<Name>,
-    /// Held: the kernel frees it when the process ends, however it ends.
+    name: Option<SocketName>,
+    /// The locked file. The kernel releases the lock when the process ends.
     lock: File,
 }
 
-/// The socket's path, and the device and inode that it leads to as long as it is ours.
+/// The socket's path, and the device and inode of the socket.
 #[derive(Debug, Clone)]
-pub struct Name {
+pub struct SocketName {
     path: PathBuf,
     identity: (u64, u64),
 }
 
-/// Why there is no socket.
+/// Why the socket cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// A daemon serves already.
+    /// Another daemon is serving.
     #[error("already running")]
     AlreadyRunning,
-    /// Somebody holds the lock but serves nothing.
+    /// Another process holds the lock but does not serve.
     #[error("{} is locked by another daemon that does not answer; see rolecall agent status", .0.display())]
     Held(PathBuf),
     /// The folder is not private.
@@ -68,46 +68,46 @@ pub enum SocketError {
         /// What is wrong with it.
         problem: FolderProblem,
     },
-    /// Something else has the socket's name.
-    #[error("{} is something else than a socket; move it away", .0.display())]
+    /// The path exists and is not a socket.
+    #[error("{} is not a socket; move it away", .0.display())]
     Occupied(PathBuf),
-    /// The service manager passed something unusable.
+    /// The service manager passed an unusable descriptor.
     #[error("the service manager passed {0}, not one Unix socket")]
     Activation(String),
-    /// The program before a restart left something unusable.
-    #[error("what was handed over is not its {0}")]
+    /// The process before a restart left an unusable descriptor.
+    #[error("the restart passed an invalid {0}")]
     Handover(&'static str),
-    /// The system refused a step.
+    /// A system call failed.
     #[error("{}: cannot {verb}: {cause}", path.display())]
     Io {
-        /// On what.
+        /// The path it concerned.
         path: PathBuf,
-        /// To do what.
+        /// What the call does.
         verb: &'static str,
-        /// Why.
+        /// The system's error.
         cause: io::Error,
     },
 }
 
-/// Takes the socket that a service manager passed, if one did (S6).
-pub fn activated() -> Result<Option<Bound>, SocketError> {
+/// Returns the socket that a service manager passed, if one did (S6).
+pub fn activated() -> Result<Option<BoundSocket>, SocketError> {
     match passed_descriptors() {
         0 => return Ok(None),
         1 => {}
         more => return Err(SocketError::Activation(format!("{more} sockets"))),
     }
-    let socket =
-        harden::inherited(FIRST_PASSED).map_err(|_| SocketError::Activation("a closed descriptor".to_owned()))?;
+    let socket = harden::inherited(SD_LISTEN_FDS_START)
+        .map_err(|_| SocketError::Activation("a closed descriptor".to_owned()))?;
     if !inherited::listens(&socket) {
         return Err(SocketError::Activation("something that does not listen".to_owned()));
     }
     let listener = UnixListener::from(socket);
     let path = own_path(&listener).ok_or_else(|| SocketError::Activation("a socket without a path".to_owned()))?;
     check_folder(path.parent().unwrap_or(Path::new("/")))?;
-    // The service manager keeps the name; the lock keeps a daemon that is started by hand from taking it.
+    // The service manager owns the path; the lock keeps a daemon that is started by hand from replacing it.
     let lock = lock(&path)?;
     listener.set_nonblocking(true).map_err(|cause| io_error(Path::new("socket"), "prepare", cause))?;
-    Ok(Some(Bound { listener, path, claim: Claim { name: None, lock } }))
+    Ok(Some(BoundSocket { listener, path, claim: SocketClaim { name: None, lock } }))
 }
 
 /// The number of descriptors that a service manager passed to this process (`sd_listen_fds(3)`).
@@ -118,8 +118,8 @@ fn passed_descriptors() -> u32 {
     number("LISTEN_FDS").filter(|_| is_ours).unwrap_or_default()
 }
 
-/// Makes the socket at `path`.
-pub fn bind(path: &Path) -> Result<Bound, SocketError> {
+/// Creates the socket at `path`.
+pub fn bind(path: &Path) -> Result<BoundSocket, SocketError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     make_folder(folder)?;
     check_folder(folder)?;
@@ -128,21 +128,21 @@ pub fn bind(path: &Path) -> Result<Bound, SocketError> {
         Ok(found) if !found.file_type().is_socket() => return Err(SocketError::Occupied(path.to_owned())),
         _ => {}
     }
-    // Short, so that it fits wherever the real name does.
-    let nameless = folder.join(format!(".{}", std::process::id()));
-    let listener = listen(&nameless).inspect_err(|_| drop(fs::remove_file(&nameless)))?;
-    let identity = identity(&nameless).map_err(|cause| io_error(&nameless, "look at", cause))?;
-    fs::rename(&nameless, path).map_err(|cause| io_error(path, "name the socket", cause))?;
-    let claim = Claim { name: Some(Name { path: path.to_owned(), identity }), lock };
-    Ok(Bound { listener, path: path.to_owned(), claim })
+    // A short name, so that its path fits if the socket's path does.
+    let temporary = folder.join(format!(".{}", std::process::id()));
+    let listener = listen(&temporary).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    let identity = identity(&temporary).map_err(|cause| io_error(&temporary, "look at", cause))?;
+    fs::rename(&temporary, path).map_err(|cause| io_error(path, "name the socket", cause))?;
+    let claim = SocketClaim { name: Some(SocketName { path: path.to_owned(), identity }), lock };
+    Ok(BoundSocket { listener, path: path.to_owned(), claim })
 }
 
-/// Where a socket listens that a service manager made.
+/// Returns the path of a socket that a service manager created.
 fn own_path(listener: &UnixListener) -> Option<PathBuf> {
     listener.local_addr().ok()?.as_pathname().map(Path::to_owned)
 }
 
-/// Creates what is missing of the folder, private from the first moment.
+/// Creates the folder and its missing parents, with mode 0700.
 fn make_folder(folder: &Path) -> Result<(), SocketError> {
     match DirBuilder::new().mode(0o700).recursive(true).create(folder) {
         Ok(()) => Ok(()),
@@ -151,38 +151,38 @@ fn make_folder(folder: &Path) -> Result<(), SocketError> {
     }
 }
 
-/// Refuses a folder that others can enter; it is never mended, since it may be a link to somebody's else (S2).
+/// Errors if other users can enter the folder. Its mode is never changed, since it may be a link to another user's folder (S2).
 fn check_folder(folder: &Path) -> Result<(), SocketError> {
     location::check_private_folder(folder).map_err(|problem| SocketError::Folder { folder: folder.to_owned(), problem })
 }
 
-/// Takes the lock (S4). A daemon that answers keeps it; one that is going away is waited for.
+/// Takes the lock (S4). Waits for a daemon that is stopping; errors if a daemon is serving.
 fn lock(path: &Path) -> Result<File, SocketError> {
     let lock_path = path.with_extension("lock");
     let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(&lock_path);
     let file = file.map_err(|cause| io_error(&lock_path, "open the lock", cause))?;
-    for _ in 0..HANDOVER.as_millis() / STEP.as_millis() {
+    for _ in 0..LOCK_TIMEOUT.as_millis() / LOCK_RETRY_INTERVAL.as_millis() {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if UnixStream::connect(path).is_ok() => {
                 return Err(SocketError::AlreadyRunning);
             }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(STEP),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY_INTERVAL),
             Err(TryLockError::Error(cause)) => return Err(io_error(&lock_path, "lock", cause)),
         }
     }
     Err(SocketError::Held(lock_path))
 }
 
-/// Binds, closes to others, and only then has a name that anybody knows.
-fn listen(nameless: &Path) -> Result<UnixListener, SocketError> {
-    drop(fs::remove_file(nameless)); // of a daemon that was killed and had our process id
-    let listener = UnixListener::bind(nameless).map_err(|cause| io_error(nameless, "bind", cause))?;
-    fs::set_permissions(nameless, fs::Permissions::from_mode(0o600))
-        .map_err(|cause| io_error(nameless, "close to others", cause))?;
-    listener.set_nonblocking(true).map_err(|cause| io_error(nameless, "prepare", cause))?;
+/// Binds a socket at a temporary path and closes it to other users.
+fn listen(temporary: &Path) -> Result<UnixListener, SocketError> {
+    drop(fs::remove_file(temporary)); // left by a killed daemon that had this process id
+    let listener = UnixListener::bind(temporary).map_err(|cause| io_error(temporary, "bind", cause))?;
+    fs::set_permissions(temporary, fs::Permissions::from_mode(0o600))
+        .map_err(|cause| io_error(temporary, "close to others", cause))?;
+    listener.set_nonblocking(true).map_err(|cause| io_error(temporary, "prepare", cause))?;
     Ok(listener)
 }
 
@@ -194,35 +194,35 @@ fn io_error(path: &Path, verb: &'static str, cause: io::Error) -> SocketError {
     SocketError::Io { path: path.to_owned(), verb, cause }
 }
 
-impl Claim {
-    /// The name, if it is ours to guard.
+impl SocketClaim {
+    /// Returns the socket's path, unless a service manager owns it.
     #[must_use]
-    pub fn name(&self) -> Option<Name> {
+    pub fn name(&self) -> Option<SocketName> {
         self.name.clone()
     }
 }
 
-impl Name {
-    /// Whether the path still leads to our socket.
+impl SocketName {
+    /// Whether the path still leads to this daemon's socket.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         identity(&self.path).is_ok_and(|found| found == self.identity)
     }
 
-    /// Whether the folder is still private, as the next run of the program will ask.
+    /// Errors if the folder is no longer private, which the next run of the program requires.
     pub fn check(&self) -> Result<(), SocketError> {
         check_folder(self.folder())
     }
 
-    /// The folder it is in.
+    /// Returns the socket's folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 }
 
-impl Drop for Claim {
-    /// Takes the name away only if it is still ours: a successor may have it by now.
+impl Drop for SocketClaim {
+    /// Removes the path if it still leads to this daemon's socket: a successor may have replaced it.
     fn drop(&mut self) {
         if let Some(name) = self.name.as_ref().filter(|name| name.is_ours()) {
             drop(fs::remove_file(&name.path));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_and_the_socket_are_closed_to_others() {
+    fn folder_and_socket_are_private() {
         let (_keep, path) = folder();
         let bound = bind(&path).unwrap();
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
@@ -257,8 +257,9 @@ mod tests {
         assert_eq!(names, ["agent.lock"]);
     }
 
+    /// Fault matrix row 9.
     #[test]
-    fn row_9_a_stale_socket_is_taken_over() {
+    fn stale_socket_is_replaced() {
         let (_keep, path) = folder();
         make_folder(path.parent().unwrap()).unwrap();
         drop(UnixListener::bind(&path).unwrap());
@@ -267,8 +268,9 @@ mod tests {
         assert!(UnixStream::connect(&path).is_ok());
     }
 
+    /// Fault matrix rows 5 and 6.
     #[test]
-    fn rows_5_and_6_a_folder_that_is_not_private_is_refused_and_left_as_it_is() {
+    fn open_folder_is_rejected_and_unchanged() {
         let (keep, path) = folder();
         let parent = path.parent().unwrap();
         fs::create_dir(parent).unwrap();
@@ -285,8 +287,9 @@ mod tests {
         assert_eq!(mode(&target), 0o755);
     }
 
+    /// Fault matrix row 11.
     #[test]
-    fn row_11_what_is_not_a_socket_is_not_deleted() {
+    fn other_file_at_the_path_is_kept() {
         let (_keep, path) = folder();
         make_folder(path.parent().unwrap()).unwrap();
         fs::write(&path, "precious").unwrap();
@@ -294,8 +297,9 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"precious");
     }
 
+    /// Fault matrix row 13.
     #[test]
-    fn row_13_a_dying_daemon_leaves_its_successors_socket_alone() {
+    fn stopping_daemon_keeps_its_successors_socket() {
         let (_keep, path) = folder();
         let old = bind(&path).unwrap();
         let thief = path.with_extension("new");

@@ -165,3 +165,34 @@ impl SourceStates {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rolecall_core::config::{SourceConfig, SourceKind};
+
+    use super::*;
+
+    fn source(name: &str) -> RoleChain {
+        let source = SourceConfig::plain(SourceKind::AwsProfile(name.to_owned()));
+        RoleChain::new(source, "us-east-1".parse().unwrap(), Vec::new())
+    }
+
+    #[test]
+    fn provenance_next_process_gets_access_key_but_no_login() {
+        let made_from = |principal| Provenance { source: source("work"), principal: Some(principal) };
+        let by_key = made_from(Principal::AccessKey("AKIDEXAMPLE".into()));
+        assert_eq!(by_key.for_next_process(), by_key);
+        let text = serde_json::to_string(&by_key).unwrap();
+        assert_eq!(serde_json::from_str::<Provenance>(&text).unwrap(), by_key);
+        assert_eq!(made_from(Principal::Login(1)).for_next_process().principal, None);
+    }
+
+    #[test]
+    fn dependencies_follow_aws_profiles_even_in_a_circle() {
+        let states = SourceStates::default();
+        let (work, hub) = (source("work"), source("hub"));
+        states.set_upstream(&work, Some(hub.clone()));
+        states.set_upstream(&hub, Some(work.clone()));
+        assert_eq!(states.dependencies(std::iter::once(work.clone())), HashSet::from([work, hub]));
+    }
+}

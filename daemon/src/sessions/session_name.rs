@@ -31,7 +31,7 @@ impl Identities {
 impl Sessions {
     /// Returns the name of the session that the last step of a chain creates.
     pub(super) async fn session_name(&self, chain: &RoleChain, step: &RoleStep) -> Result<SessionName, SessionError> {
-        let arn = if step.session_name.wants_source_session() { Some(self.source_arn(chain).await?) } else { None };
+        let arn = if step.session_name.needs_source_session() { Some(self.source_arn(chain).await?) } else { None };
         step.session_name.fill(arn.as_deref()).map_err(|error| {
             let error = AwsError::new(AwsErrorKind::Rejected, error.to_string());
             StsError { operation: StsOperation::AssumeRole(step.role.clone()), error }.into()

@@ -3,7 +3,7 @@
 //! One run of cargo builds all three. Two runs would compile many dependencies twice, because cargo unites the features
 //! of a dependency over the packages of one run only.
 
-// It talks to a person, and stops with a reason.
+// The program prints to the terminal, and exits with a reason.
 #![allow(clippy::print_stderr)]
 
 use std::convert::Infallible;
@@ -11,7 +11,7 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-/// What is built, beside this very program.
+/// What is built, besides this program.
 const BUILD: [&str; 14] = [
     "build",
     "--locked",
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 /// Builds what [`BUILD`] names. Cargo shows its own progress.
-#[allow(clippy::disallowed_methods)] // cargo names itself in a variable
+#[allow(clippy::disallowed_methods)] // cargo sets the variable to its own path
 fn build() -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(BUILD).current_dir(env!("CARGO_MANIFEST_DIR")).status();

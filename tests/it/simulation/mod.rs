@@ -1,5 +1,5 @@
-//! The whole agent without a wire: STS is a table in memory that answers the SDK's own requests, and time is tokio's, which
-//! passes only when everybody waits. Hours of sessions take seconds here, and the SDK still signs and parses every call.
+//! The whole agent without a network: STS is a table in memory that responds to the SDK's own requests, and time is tokio's paused
+//! time, which advances when all tasks wait. Hours of sessions take seconds, and the SDK still signs and parses every call.
 
 pub(crate) mod sts;
 
@@ -12,24 +12,26 @@ use rolecall_aws::http;
 use rolecall_core::clock::{Clock, ClockSource};
 use rolecall_core::profile::LocalUser;
 use rolecall_protocol::ProfileName;
-use rolecalld::agent::{About, Agent, AgentError};
+use rolecalld::agent::Agent;
+use rolecalld::services::AgentError;
+use rolecalld::services::status::About;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use sts::{Issued, Mood, Sts};
 
-/// How long a caller waits for an answer (DESIGN 6).
+/// How long the daemon works on a request (`Endpoint::response_timeout`).
 pub(crate) const CALLER: Duration = Duration::from_secs(9);
 
-/// The machine's clocks, in the hands of a test.
+/// The machine's clocks, which the test sets.
 #[derive(Debug, Clone)]
 pub(crate) struct Laptop {
     start: Instant,
     state: Arc<Mutex<(Duration, SignedDuration)>>,
 }
 
-/// An agent, its machine, and its STS. Dropping it stops the engine.
+/// An agent, its machine and its STS. Dropping it stops the renewal task.
 pub(crate) struct Simulation {
     pub(crate) laptop: Laptop,
     pub(crate) sts: Sts,
@@ -44,18 +46,18 @@ impl Laptop {
         Self { start: Instant::now(), state: Arc::default() }
     }
 
-    /// The true time, which is AWS's.
+    /// Returns AWS's time, which is the true time.
     pub(crate) fn truth(&self) -> SystemTime {
         // 2026-01-02T03:04:05Z
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045) + self.elapsed()
     }
 
-    /// Closes the lid: time passes, and timers do not notice.
+    /// Lets the machine sleep: time passes, and timers do not advance.
     pub(crate) fn sleep(&self, time: Duration) {
         self.state.lock().unwrap().0 += time;
     }
 
-    /// Sets the wall clock forward, or back.
+    /// Sets the wall clock forward or back.
     pub(crate) fn set(&self, by: SignedDuration) {
         self.state.lock().unwrap().1 += by;
     }
@@ -78,7 +80,7 @@ impl ClockSource for Laptop {
 }
 
 impl Simulation {
-    /// An agent with that configuration. Inside a runtime whose time is paused.
+    /// Starts an agent with a configuration, inside a runtime with paused time.
     pub(crate) fn new(config: &str) -> Self {
         let laptop = Laptop::new();
         let folder = tempfile::tempdir().unwrap();
@@ -97,32 +99,32 @@ impl Simulation {
         let about = About { socket: String::new(), log: None, restarts: 0 };
         let agent = Agent::new(path, Aws::with_client(files, clock.clone(), client), person, about);
         let stop = CancellationToken::new();
-        agent.keep_warm(stop.clone());
+        agent.renewal.start(stop.clone());
         Self { laptop, sts, agent, clock, folder, stop }
     }
 
     /// Replaces the configuration.
     pub(crate) fn configure(&self, config: &str) {
         std::fs::write(self.folder.path().join("config.toml"), config).unwrap();
-        self.agent.reload();
+        self.agent.config.reload();
     }
 
-    /// A token as kubectl gets it: in nine seconds, or not at all.
+    /// Requests a token as kubectl does. Panics without a response within [`CALLER`].
     pub(crate) async fn token(&self, name: &str) -> Result<Issued, AgentError> {
         let name: ProfileName = name.parse().unwrap();
-        let answer = tokio::time::timeout(CALLER, self.agent.token(&name, b"", None)).await;
+        let answer = tokio::time::timeout(CALLER, self.agent.token.token(&name, b"", None)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{name}: no answer in {CALLER:?}"))?;
         Ok(self.sts.read(answer.expose()))
     }
 
-    /// A token that has to come, and that EKS takes.
+    /// Checks that a request succeeded and that EKS accepts the token.
     #[track_caller]
     pub(crate) fn good(&self, issued: Result<Issued, AgentError>) -> Issued {
         let issued = issued.unwrap_or_else(|error| panic!("after {:?}: {error}", self.laptop.elapsed()));
         let truth = self.laptop.truth();
-        assert!(issued.session_ends > truth, "a session that is over");
+        assert!(issued.session_ends > truth, "an expired session");
         let off = truth.duration_since(issued.signed).unwrap_or_else(|error| error.duration());
-        assert!(off < Duration::from_mins(15), "signed {off:?} off");
+        assert!(off < Duration::from_mins(15), "the signing time differs by {off:?}");
         issued
     }
 }
@@ -133,7 +135,7 @@ impl Drop for Simulation {
     }
 }
 
-/// A configuration of as many profiles, each with a role of its own.
+/// Returns a configuration of `count` profiles, each with its own role.
 pub(crate) fn profiles(count: usize, more: &str) -> String {
     (0..count).fold("[sources.work]\naws_profile = \"work\"\n".to_owned(), |config, n| {
         config

@@ -20,29 +20,29 @@ use tokio::time::Instant;
 
 use super::Laptop;
 
-/// How long an answer takes.
+/// How long a response takes.
 const LATENCY: Duration = Duration::from_millis(50);
-/// How far off a signature may be (SigV4).
+/// How much a signing time may differ from AWS's time (SigV4).
 const SKEW: Duration = Duration::from_mins(5);
 
-/// How STS feels.
+/// How STS responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
-    /// It answers.
+    /// It responds.
     Well,
-    /// No server answers.
+    /// The connection is refused.
     Unreachable,
-    /// It takes the call and is never heard of again.
+    /// It accepts the call and never responds.
     Silent,
-    /// It has last_failure of its own.
+    /// It responds with an internal error.
     Broken,
-    /// It wants fewer calls, and no other for this many seconds.
+    /// It throttles, with a Retry-After of this many seconds.
     Busy(u64),
-    /// It does not let anybody do anything.
+    /// It denies every call.
     Denying,
 }
 
-/// A running STS; clones are the same one.
+/// A running STS. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Sts {
     laptop: Laptop,
@@ -58,7 +58,7 @@ struct State {
     sessions: HashMap<String, (String, SystemTime)>,
 }
 
-/// What a token is made of.
+/// The parts of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Issued {
     pub(crate) key_id: String,
@@ -84,24 +84,24 @@ impl Sts {
         self.state().mood = mood;
     }
 
-    /// How many came, a mood that denies them too.
+    /// Returns the number of calls, failed ones included.
     pub(crate) fn count(&self) -> usize {
         self.state().calls.len()
     }
 
-    /// The most that were under way at any one time.
+    /// Returns the highest number of calls in flight at once.
     pub(crate) fn peak(&self) -> usize {
         self.state().peak
     }
 
-    /// The most calls that came within any `window`.
+    /// Returns the highest number of calls within any `window`.
     pub(crate) fn most_within(&self, window: Duration) -> usize {
         let times = self.state().calls.clone();
         let count = |begin: usize| times[begin..].iter().take_while(|at| **at <= times[begin] + window).count();
         (0..times.len()).map(count).max().unwrap_or_default()
     }
 
-    /// Takes an ExecCredential apart, as the authenticator and STS would.
+    /// Parses an ExecCredential as the authenticator and STS do.
     pub(super) fn read(&self, credential: &[u8]) -> Issued {
         let credential: serde_json::Value = serde_json::from_slice(credential).unwrap();
         let token = credential["status"]["token"].as_str().unwrap();
@@ -110,7 +110,7 @@ impl Sts {
         let query = pairs(url.split_once('?').unwrap().1);
         let key_id = query["X-Amz-Credential"].split('/').next().unwrap().to_owned();
         let signed = basic(&query["X-Amz-Date"]);
-        // Long-lived keys have no role and no end.
+        // A long-lived access key has no role and no expiry.
         let never = self.laptop.truth() + Duration::from_hours(9999);
         let (role, session_ends) = self.state().sessions.get(&key_id).cloned().unwrap_or((String::new(), never));
         Issued { key_id, role, session_ends, signed, url }

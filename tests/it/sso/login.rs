@@ -1,11 +1,11 @@
-//! Logging in: with a code on any device, and in a browser on this machine.
+//! Logins: with a code on any device, and in a browser on this machine.
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn device_login_is_approved_and_shared() {
     let fixture = Fixture::new();
-    assert_eq!(why(&fixture.role().await.unwrap_err()), "nobody is logged in");
+    assert_eq!(why(&fixture.role().await.unwrap_err()), "not logged in");
     assert!(fixture.sso.status(&fixture.session).is_none());
     let mut login = fixture.login(LoginFlow::Device);
     let (url, code, joined) = shown(&mut login).await;
@@ -32,7 +32,7 @@ async fn device_login_is_approved_and_shared() {
     let registered = &fixture.aws.log_of(Op::RegisterClient)[0].params;
     assert_eq!((registered["clientName"].as_str(), registered["scopes"].as_str()), ("rolecall", "sso:account:access"));
 
-    assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done, "it is good still");
+    assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done, "the login is still valid");
     assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1);
     let mut again = fixture.sso.login(&fixture.session, LoginFlow::Device, true);
     fixture.center.approve(&shown(&mut again).await.1.unwrap());
@@ -76,7 +76,7 @@ async fn browser_login_with_code_succeeds() {
     assert!(page.contains("<h1>You are logged in</h1>"), "{page}");
     assert_eq!(last(login).await, SsoStep::Done);
     fixture.role().await.unwrap();
-    // The refresh token is one that a client of this flow may use.
+    // The refresh token works for this client registration.
     fixture.clock.advance(HOUR);
     fixture.role().await.unwrap();
     assert_eq!(fixture.renewals(), 1);
@@ -118,7 +118,7 @@ async fn login_500_callers_share_one_login() {
             (shown, last(login).await)
         });
     }
-    // Another AWS profile of the same session is the same login.
+    // Another AWS profile with the same sso-session shares the login.
     let twin = SsoSession { profile: "other".to_owned(), ..fixture.session.clone() };
     drop(fixture.sso.login(&twin, LoginFlow::Device, false));
     fixture.aws.wait_for_responses(Op::StartDeviceAuthorization, 1, SOON);
@@ -157,7 +157,7 @@ async fn login_of_other_flow_replaces_an_abandoned_login() {
     let is_heard = std::net::TcpStream::connect(("127.0.0.1", port.parse().unwrap()));
     assert!(is_heard.is_err(), "the callback server is closed");
 
-    // And the other way round: what is approved of the old one counts no longer.
+    // In the other direction: an approval of the old login has no effect.
     let mut browser = fixture.login(LoginFlow::Browser);
     let (url, ..) = shown(&mut browser).await;
     assert_eq!(why_failed(last(device).await), "cancelled by a logout or by another login");

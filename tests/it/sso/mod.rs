@@ -1,4 +1,4 @@
-//! IAM Identity Center: the daemon's side against the embedded one, on a clock that the test turns.
+//! IAM Identity Center: `rolecall_aws::sso` against the embedded server, on a clock that the test advances.
 
 mod login;
 mod token;
@@ -55,7 +55,7 @@ impl Fixture {
         Self { clock, aws, center, sandbox, sso, session }
     }
 
-    /// A fixture in which a person has logged in.
+    /// Returns a fixture with a valid login.
     async fn logged_in(name: Option<&str>) -> Self {
         let fixture = Self::of(name);
         fixture.center.approve_all();
@@ -72,7 +72,7 @@ impl Fixture {
         self.sso.role_credentials(&self.session, ACCOUNT, ROLE).await
     }
 
-    /// The file of the one login that there is.
+    /// Returns the token file; at most one may exist.
     fn file(&self) -> Option<PathBuf> {
         let folder = self.sandbox.home().join(".aws/sso/cache");
         let files: Vec<PathBuf> = fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path()).collect();
@@ -84,7 +84,7 @@ impl Fixture {
         serde_json::from_slice(&fs::read(self.file().unwrap()).unwrap()).unwrap()
     }
 
-    /// How often a token was had without a person.
+    /// Returns the number of token refreshes.
     fn renewals(&self) -> usize {
         let calls = self.aws.log_of(Op::CreateToken);
         calls.iter().filter(|call| call.params.get("grantType").is_some_and(|grant| grant == "refresh_token")).count()
@@ -102,7 +102,7 @@ fn clients(clock: &Clock, sandbox: &Sandbox) -> AwsClients {
     AwsClients::new(files, time)
 }
 
-/// The address and the code that a person is shown.
+/// Returns the address and the code that the user is shown, and whether the login had already been started.
 async fn shown(login: &mut SsoLogin) -> (String, Option<String>, bool) {
     match login.next().await {
         Some(SsoStep::Open { url, code, joined, .. }) => (url, code, joined),
@@ -125,7 +125,7 @@ async fn last(mut login: SsoLogin) -> SsoStep {
 fn why(error: &SsoError) -> &str {
     match error {
         SsoError::LoginNeeded { why } => why,
-        SsoError::NotLoggedIn => "nobody is logged in",
+        SsoError::NotLoggedIn => "not logged in",
         other => panic!("{other:?}"),
     }
 }

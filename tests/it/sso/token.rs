@@ -1,4 +1,4 @@
-//! What a login is good for, how it is renewed, and how it ends.
+//! The login's token: its use, its refresh, and its end.
 
 use super::*;
 use rolecall_core::config::{NameTemplate, SourceConfig, SourceKind};
@@ -29,7 +29,7 @@ async fn sso_token_expired_is_renewed_once_for_all_callers() {
         assert_ne!(after[key], before[key], "{key}");
     }
     assert_eq!(after["clientId"], before["clientId"]);
-    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1, "no person was needed");
+    assert_eq!(fixture.aws.calls(Op::StartDeviceAuthorization), 1, "no login was needed");
 }
 
 /// Fault matrix row 71.
@@ -49,7 +49,7 @@ async fn sso_refresh_token_revoked_needs_login() {
     assert_eq!(fixture.role().await.unwrap_err().class(), ErrorClass::Login);
     assert_eq!((fixture.renewals(), fixture.aws.calls(Op::GetRoleCredentials)), (1, 0));
     assert!(!fixture.sso.status(&fixture.session).unwrap().renews);
-    // A person logs in, and all is well.
+    // A login ends the failure.
     fixture.center.approve_all();
     assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done);
     fixture.role().await.unwrap();
@@ -63,7 +63,7 @@ async fn sso_token_revoked_early_is_renewed_or_needs_login() {
     assert_eq!((fixture.renewals(), fixture.aws.calls(Op::GetRoleCredentials)), (1, 2));
     fixture.center.revoke_all();
     assert_eq!(why(&fixture.role().await.unwrap_err()), "the login expired");
-    // Its date says that it is good, and the portal has said that it is not.
+    // The file's expiry lies in the future, but the portal has rejected the token.
     assert_eq!(why(&fixture.role().await.unwrap_err()), "the login expired");
     fixture.center.approve_all();
     assert_eq!(last(fixture.login(LoginFlow::Device)).await, SsoStep::Done);
@@ -139,10 +139,10 @@ async fn sso_logout_ends_the_login_everywhere() {
     let fixture = Fixture::logged_in(Some("corp")).await;
     assert_eq!(fixture.sso.logout(&fixture.session).await, Ok(true));
     assert_eq!((fixture.file(), fixture.aws.calls(Op::Logout)), (None, 1));
-    assert_eq!(why(&fixture.role().await.unwrap_err()), "nobody is logged in");
+    assert_eq!(why(&fixture.role().await.unwrap_err()), "not logged in");
     assert_eq!(fixture.sso.logout(&fixture.session).await, Ok(false));
 
-    // One that is over has a refresh token that is not.
+    // The access token has expired, the refresh token has not.
     let fixture = Fixture::logged_in(Some("corp")).await;
     let token = fixture.token();
     fixture.clock.advance(2 * HOUR);
@@ -150,7 +150,7 @@ async fn sso_logout_ends_the_login_everywhere() {
     assert_eq!((fixture.file(), fixture.renewals()), (None, 1));
     fs::write(fixture.sandbox.home().join(".aws/sso/cache/0.json"), token.to_string()).unwrap();
 
-    // One that AWS does not hear of is gone from here all the same.
+    // If AWS cannot be reached, the file is removed all the same.
     let fixture = Fixture::logged_in(Some("corp")).await;
     fixture.aws.fault(Op::Logout, Fault::Reset);
     assert!(matches!(fixture.sso.logout(&fixture.session).await, Err(SsoError::Aws(_))));
@@ -184,8 +184,8 @@ async fn sso_logout_cancels_in_flight_renewal() {
     assert_eq!(fixture.file(), None);
 }
 
-/// Has `meanwhile` happen while a renewal is under way, and returns the fixture and what came of that.
-async fn renewed_while(meanwhile: impl FnOnce(&Fixture)) -> (Fixture, Result<(), SsoError>) {
+/// Runs `change` during a token refresh. Returns the fixture and the result of the request that waited for the refresh.
+async fn renewed_while(change: impl FnOnce(&Fixture)) -> (Fixture, Result<(), SsoError>) {
     let fixture = Fixture::logged_in(Some("corp")).await;
     fixture.clock.advance(HOUR);
     let gate = Gate::new();
@@ -196,14 +196,14 @@ async fn renewed_while(meanwhile: impl FnOnce(&Fixture)) -> (Fixture, Result<(),
         tokio::spawn(async move { sso.role_credentials(&session, ACCOUNT, ROLE).await.map(drop) })
     };
     fixture.aws.wait_for_calls(Op::CreateToken, calls + 1, SOON);
-    meanwhile(&fixture);
+    change(&fixture);
     gate.open();
     fixture.aws.wait_for_responses(Op::CreateToken, calls + 1, SOON);
     let outcome = renewing.await.unwrap();
     (fixture, outcome)
 }
 
-/// Puts another person's login in place, as another tool does it.
+/// Writes another user's login to the file, as another tool does.
 fn write_theirs(fixture: &Fixture, access: &str, expires: &str) {
     let mut token = fixture.token();
     token["accessToken"] = access.into();
@@ -217,18 +217,18 @@ async fn sso_logout_by_another_tool_survives_renewal() {
     let (fixture, outcome) = renewed_while(|fixture| fs::remove_file(fixture.file().unwrap()).unwrap()).await;
     assert_eq!(why(&outcome.unwrap_err()), "logged out");
     assert_eq!(fixture.file(), None);
-    assert_eq!(why(&fixture.role().await.unwrap_err()), "nobody is logged in");
+    assert_eq!(why(&fixture.role().await.unwrap_err()), "not logged in");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sso_login_by_another_tool_survives_renewal() {
-    // It is used: AWS, which has never heard of it, says no to that very token and to what would renew it.
+    // The new login is used. AWS does not know it, and rejects its token and its refresh token.
     let (fixture, outcome) =
         renewed_while(|fixture| write_theirs(fixture, "access of another", "2026-01-02T14:04:05Z")).await;
     assert_eq!(why(&outcome.unwrap_err()), "the login expired");
     assert_eq!((fixture.token()["accessToken"].as_str(), fixture.renewals()), (Some("access of another"), 2));
 
-    // One that is over already is no good, and stays as well.
+    // An expired login of another tool is not used, and stays in the file too.
     let (fixture, outcome) =
         renewed_while(|fixture| write_theirs(fixture, "access of another", "2026-01-02T03:05:05Z")).await;
     assert_eq!(why(&outcome.unwrap_err()), "the login expired");
@@ -271,14 +271,14 @@ async fn sso_invalidation_ends_renewal_but_keeps_login() {
     sessions.close();
     assert!(getting.await.unwrap().is_err());
     assert_eq!(fixture.token(), before);
-    // A new caller does not wait for the dropped renewal, which writes nothing later.
+    // A new caller does not wait for the cancelled refresh, which writes nothing later.
     let next = timeout(SOON, sso.role_credentials(&fixture.session, ACCOUNT, ROLE)).await;
     assert_eq!(next.unwrap().map(drop), Ok(()));
     let before = fixture.token();
     gate.open();
     fixture.aws.wait_for_responses(Op::CreateToken, calls + 2, SOON);
     assert_eq!(fixture.token(), before);
-    // What a person approves is the AWS CLI's as well.
+    // An approved login is written to the AWS CLI's file.
     fixture.center.approve_all();
     spawn_blocking(move || Center::browse(&url)).await.unwrap();
     assert_eq!(last(login).await, SsoStep::Done);

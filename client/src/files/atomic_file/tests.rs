@@ -164,6 +164,7 @@ fn signals_are_deferred_while_a_temporary_file_exists() {
     assert_eq!(names(folder.path()), ["file"]);
 }
 
+/// Fault matrix row 95.
 #[test]
 fn replace_removes_stale_temporaries_of_crashed_processes() {
     let (folder, path) = folder_with_file();

@@ -12,9 +12,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
+use hyper::header::HOST;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -175,23 +173,21 @@ impl CallbackRequest {
 }
 
 fn html(status: StatusCode, title: &str, text: &str) -> Response<Full<Bytes>> {
-    const HEADERS: [(hyper::header::HeaderName, &str); 5] = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-    ];
     let (title, text) = (escape(title), escape(text));
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <style>body{{font:1.1em/1.5 sans-serif;max-width:32em;margin:20vh auto;padding:0 1em}}</style></head>\
          <body><h1>{title}</h1><p>{text}</p></body></html>\n"
     );
-    let mut response = Response::new(Full::new(Bytes::from(page)));
-    *response.status_mut() = status;
-    response.headers_mut().extend(HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    response
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "text/html; charset=utf-8")
+        .header("cache-control", "no-store")
+        .header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+        .header("x-content-type-options", "nosniff")
+        .header("referrer-policy", "no-referrer");
+    // `body` errors for invalid header values only; these are valid.
+    response.body(Full::from(page)).unwrap_or_default()
 }
 
 fn escape(text: &str) -> String {

@@ -111,9 +111,9 @@ impl<'a> SsoClient<'a> {
         if self.session.refreshes() {
             call = call.grant_types("refresh_token").set_scopes(Some(self.session.registration_scopes()));
         }
-        let answer = call.send().await.map_err(|error| SsoError::Aws(with_description(&error)))?;
-        let expires = Timestamp::from_second(answer.client_secret_expires_at).map(SystemTime::from);
-        match (answer.client_id, answer.client_secret, expires) {
+        let response = call.send().await.map_err(|error| SsoError::Aws(with_description(&error)))?;
+        let expires = Timestamp::from_second(response.client_secret_expires_at).map(SystemTime::from);
+        match (response.client_id, response.client_secret, expires) {
             (Some(id), Some(secret), Ok(expires)) if !id.is_empty() => {
                 let expires = self.aws.clock().stamp(expires);
                 Ok(RegisteredClient { id, secret: Secret::new(secret), expires })
@@ -129,10 +129,10 @@ impl<'a> SsoClient<'a> {
     ) -> Result<DeviceAuthorization, SsoError> {
         let call = self.oidc().await.start_device_authorization();
         let call = call.client_id(&client.id).client_secret(client.secret.expose());
-        let answer = call.start_url(&self.session.start_url).send().await;
-        let answer = answer.map_err(|error| SsoError::Aws(with_description(&error)))?;
-        let url = answer.verification_uri_complete.or(answer.verification_uri);
-        let (Some(code), Some(url), Some(user_code)) = (answer.device_code, url, answer.user_code) else {
+        let response = call.start_url(&self.session.start_url).send().await;
+        let response = response.map_err(|error| SsoError::Aws(with_description(&error)))?;
+        let url = response.verification_uri_complete.or(response.verification_uri);
+        let (Some(code), Some(url), Some(user_code)) = (response.device_code, url, response.user_code) else {
             return Err(incomplete("code"));
         };
         if !may_be_opened(&url) {
@@ -140,12 +140,12 @@ impl<'a> SsoClient<'a> {
                 "AWS returned an address that is not a web page over https",
             )));
         }
-        let interval = match seconds(answer.interval) {
+        let interval = match seconds(response.interval) {
             Duration::ZERO => DEFAULT_POLL_INTERVAL,
             interval => interval.max(MIN_POLL_INTERVAL),
         };
         let user_code = sanitize_for_terminal(&user_code);
-        let expires_in = seconds(answer.expires_in);
+        let expires_in = seconds(response.expires_in);
         Ok(DeviceAuthorization { code: Secret::new(code), url, user_code, expires_in, interval })
     }
 
@@ -166,10 +166,10 @@ impl<'a> SsoClient<'a> {
                 .code_verifier(verifier.expose())
                 .redirect_uri(redirect),
         };
-        let answer = call.send().await.map_err(|error| GrantError::from_sdk(&error))?;
-        match (answer.access_token, seconds(answer.expires_in)) {
+        let response = call.send().await.map_err(|error| GrantError::from_sdk(&error))?;
+        match (response.access_token, seconds(response.expires_in)) {
             (Some(access), expires_in) if !access.is_empty() && !expires_in.is_zero() => {
-                let refresh = answer.refresh_token.map(Secret::new);
+                let refresh = response.refresh_token.map(Secret::new);
                 Ok(GrantedToken { access: Secret::new(access), expires_in, refresh })
             }
             _ => Err(GrantError::Aws(AwsError::invalid_response("the response of AWS has no token"))),
@@ -185,8 +185,8 @@ impl<'a> SsoClient<'a> {
     ) -> Result<Session, PortalError> {
         let shared = self.config().await;
         let call = aws_sdk_sso::Client::new(&shared).get_role_credentials();
-        let answer = call.access_token(access.expose()).account_id(account).role_name(role).send().await;
-        let found = answer.map_err(|error| PortalError::from_sdk(&error))?.role_credentials;
+        let response = call.access_token(access.expose()).account_id(account).role_name(role).send().await;
+        let found = response.map_err(|error| PortalError::from_sdk(&error))?.role_credentials;
         let issued = self.aws.now();
         let made = found.and_then(|found| {
             let expires = Timestamp::from_millisecond(found.expiration).ok().map(SystemTime::from)?;
@@ -301,7 +301,7 @@ fn with_description<E>(error: &SdkError<E, HttpResponse>) -> AwsError
 where
     E: Error + ProvideErrorMetadata + 'static,
 {
-    let body = error.raw_response().and_then(|answer| answer.body().bytes());
+    let body = error.raw_response().and_then(|response| response.body().bytes());
     let body: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
     let error = AwsError::from_sdk(error);
     let description = body.as_ref().and_then(|body| body.get("error_description")).and_then(Value::as_str);

@@ -77,23 +77,23 @@ mod tests {
     }
 
     /// The times of the polls, in seconds, and the outcome.
-    async fn polled(answers: Vec<Result<GrantedToken, GrantError>>) -> (Vec<u64>, Result<(), SsoError>) {
-        let started_at = Instant::now();
-        let mut asked = Vec::new();
-        let mut answers = VecDeque::from(answers);
+    async fn polled(responses: Vec<Result<GrantedToken, GrantError>>) -> (Vec<u64>, Result<(), SsoError>) {
+        let start = Instant::now();
+        let mut polls = Vec::new();
+        let mut responses = VecDeque::from(responses);
         let outcome = poll(5 * SECOND, Duration::from_mins(10), || {
-            asked.push(started_at.elapsed().as_secs());
-            std::future::ready(answers.pop_front().unwrap_or(Err(GrantError::Pending)))
+            polls.push(start.elapsed().as_secs());
+            std::future::ready(responses.pop_front().unwrap_or(Err(GrantError::Pending)))
         })
         .await;
-        (asked, outcome.map(drop))
+        (polls, outcome.map(drop))
     }
 
     #[tokio::test(start_paused = true)]
     async fn poll_slow_down_lengthens_the_interval() {
         let pending = || Err(GrantError::Pending);
-        let answers = vec![pending(), Err(GrantError::SlowDown), pending(), Err(GrantError::SlowDown), Ok(granted())];
-        assert_eq!(polled(answers).await, (vec![5, 10, 20, 30, 45], Ok(())));
+        let responses = vec![pending(), Err(GrantError::SlowDown), pending(), Err(GrantError::SlowDown), Ok(granted())];
+        assert_eq!(polled(responses).await, (vec![5, 10, 20, 30, 45], Ok(())));
     }
 
     #[tokio::test(start_paused = true)]
@@ -103,13 +103,13 @@ mod tests {
         assert_eq!(polled(vec![Err(GrantError::Denied)]).await, (vec![5], Err(SsoError::Denied)));
         assert_eq!(polled(vec![Err(GrantError::Expired)]).await, (vec![5], Err(SsoError::Expired)));
         let wrong = AwsError::new(AwsErrorKind::Rejected, "InvalidGrantException");
-        let answer = Err(GrantError::Refused(wrong.clone()));
-        assert_eq!(polled(vec![answer]).await, (vec![5], Err(SsoError::Aws(wrong))));
+        let response = Err(GrantError::Refused(wrong.clone()));
+        assert_eq!(polled(vec![response]).await, (vec![5], Err(SsoError::Aws(wrong))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn poll_ends_when_the_code_expires() {
-        let (asked, outcome) = polled(vec![]).await;
-        assert_eq!((asked.len(), asked.last(), outcome), (119, Some(&595), Err(SsoError::Expired)));
+        let (polls, outcome) = polled(vec![]).await;
+        assert_eq!((polls.len(), polls.last(), outcome), (119, Some(&595), Err(SsoError::Expired)));
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::single_flight::{Cache, InFlight};
 use rolecall_protocol::LoginFlow;
 use tokio::sync::watch;
@@ -79,7 +78,7 @@ pub enum SsoStep {
 
 impl Logins {
     pub(super) fn new(aws: Aws, store: Arc<TokenStore>, refresher: Refresher) -> Self {
-        let in_flight = Cache::new(SharedTimeSource::new(aws.clock().clone()), |_| {});
+        let in_flight = Cache::new(aws.clock().clone(), |_| {});
         Self { aws, store, refresher, in_flight, active: Mutex::default() }
     }
 

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rolecall_core::clock::SharedTimeSource;
 use rolecall_core::single_flight::Cache;
 
 use super::client::{Grant, GrantError, SsoClient};
@@ -25,7 +24,7 @@ pub(super) struct Refresher {
 
 impl Refresher {
     pub(super) fn new(aws: Aws, store: Arc<TokenStore>) -> Self {
-        let in_flight = Cache::new(SharedTimeSource::new(aws.clock().clone()), |_| {});
+        let in_flight = Cache::new(aws.clock().clone(), |_| {});
         Self { aws, store, in_flight }
     }
 

@@ -59,7 +59,7 @@ pub(super) struct RegisteredClient {
     pub(super) expires: Timestamp,
 }
 
-/// The answer to a CreateToken call.
+/// The response of a CreateToken call.
 pub(super) struct GrantedToken {
     pub(super) access: Secret<String>,
     pub(super) expires_in: Duration,

@@ -47,8 +47,7 @@ fn session_from_response(
     aws: &Aws,
     keys: &Session,
 ) -> Result<Session, AwsError> {
-    let credentials =
-        credentials.ok_or_else(|| AwsError::invalid_response("the response of STS has no credentials"))?;
+    let credentials = credentials.ok_or_else(|| AwsError::invalid_response("the response has no credentials"))?;
     let now = aws.now();
     let credentials = super::checked_credentials(credentials, now, *MFA_SESSION_RANGE.end(), "GetSessionToken")?;
     Ok(Session { credentials, arn: keys.arn.clone(), issued: now, is_clamped: false })

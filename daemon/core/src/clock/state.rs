@@ -1,4 +1,4 @@
-//! What is made of the clocks' readings: sleep, a clock that was set, AWS's time. Nothing in here reads a clock.
+//! Detects sleep, a wall clock that was set, and AWS's time from samples of the clocks. Nothing here reads a clock.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,45 +7,47 @@ use rolecall_protocol::ClockStatus;
 
 use super::{ClockSample, timestamp};
 
-/// A clock that differs from AWS's by less than this is right enough for everybody else: SigV4 bears five minutes (B9).
+/// A skew up to this is not reported as corrected: AWS accepts signatures that are off by 5 min (B9).
 const MAX_TOLERATED_SKEW: SignedDuration = SignedDuration::from_mins(4);
-/// A correction is changed only for more than this: a `Date` has whole seconds, and answers take their time. Sessions end by
-/// AWS's time to the second, so smaller skews than [`MAX_TOLERATED_SKEW`] are corrected too.
+/// The correction changes only by more than this, because a `Date` has whole seconds and a response takes time. It is
+/// smaller than [`MAX_TOLERATED_SKEW`] because sessions expire by AWS's time to the second.
 const MIN_CORRECTION: SignedDuration = SignedDuration::from_secs(5);
-/// A `Date` that is further off than this is a mistake of whoever sent it.
+/// A `Date` that is further off than this is ignored as an error of the server.
 const MAX_CREDIBLE_SKEW: SignedDuration = SignedDuration::from_hours(24);
-/// A `Date` that took longer than this to arrive tells too little: half of it is the error. Our attempts last five seconds.
+/// A `Date` whose response took longer than this is ignored, because half of that time is its error. Attempts take at most
+/// 5 s.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
-/// What AWS said is known for so long; clocks drift.
+/// How long a `Date` of AWS counts as known. Clocks drift.
 pub(super) const MEASUREMENT_TTL: Duration = Duration::from_hours(6);
-/// A wall clock that moves by more than this beside the time that has passed was set, rather than adjusted.
+/// A wall clock that differs from the steady time by more than this was set; a smaller difference is an adjustment.
 const MIN_CLOCK_STEP: SignedDuration = SignedDuration::from_secs(30);
-/// Time that passed while the processor stood still, by more than this, was sleep (B10).
+/// If the time asleep grows by more than this, the machine has slept (B10).
 const MIN_SLEEP: Duration = Duration::from_secs(10);
-/// For how long after waking up the network may still be on its way (B10).
+/// How long after a wake-up the network may not be up yet (B10).
 pub(super) const WAKE_PERIOD: Duration = Duration::from_secs(10);
 
-/// What is known of the clocks: a pure function of readings.
+/// The state of a clock: a pure function of the samples.
 #[derive(Debug)]
 pub(super) struct ClockState {
-    /// Steady time: what it showed at that sample of `elapsed`.
+    /// The origin of the steady time: the wall clock at a value of `elapsed`.
     anchor: (SystemTime, Duration),
-    /// What is added to steady time.
+    /// AWS's time minus the steady time.
     correction: SignedDuration,
-    /// What AWS said last.
+    /// The last `Date` of AWS.
     measured: Option<Measured>,
-    /// Whether somebody vouched for what AWS said.
+    /// Whether a date came over TLS.
     is_authenticated: bool,
-    /// Whether the wall clock was set forward and nobody knows whether rightly.
+    /// Whether the wall clock was set forward and no date of AWS has confirmed it.
     is_uncertain: bool,
-    /// How much of `elapsed` was slept through, as of the last sample.
+    /// The time asleep since boot, as of the last sample.
     asleep: Duration,
-    /// When the machine last woke up.
+    /// When the machine last woke up, as `elapsed`.
     woke: Option<Duration>,
-    /// How often the machine woke up, its clock was set, or it was corrected.
+    /// How often the machine woke up or its clock was set or corrected.
     discontinuities: u64,
 }
 
+/// A `Date` of AWS and when it arrived.
 #[derive(Debug, Clone, Copy)]
 struct Measured {
     aws: SystemTime,
@@ -66,7 +68,7 @@ impl ClockState {
         }
     }
 
-    /// Notices sleep and a clock that was set.
+    /// Detects sleep and a wall clock that was set.
     pub(super) fn observe(&mut self, sample: ClockSample) {
         let asleep = sample.elapsed.saturating_sub(sample.awake);
         if asleep > self.asleep + MIN_SLEEP {
@@ -74,34 +76,34 @@ impl ClockState {
             self.discontinuities += 1;
         }
         self.asleep = asleep;
-        let moved = between(self.steady(sample), sample.wall);
+        let moved = signed_duration(self.steady(sample), sample.wall);
         if moved.abs() <= MIN_CLOCK_STEP {
-            // Adjusted a little: the wall clock is as good as any.
+            // An adjustment, for example by NTP: follow the wall clock.
             self.anchor = (sample.wall, sample.elapsed);
         } else {
-            self.set(sample, moved.is_positive());
+            self.wall_clock_set(sample, moved.is_positive());
         }
     }
 
-    /// Somebody set the wall clock.
-    fn set(&mut self, sample: ClockSample, is_forward: bool) {
-        match self.measured.map(|last| between(last.now(sample), sample.wall)) {
-            // To what AWS said: it was wrong, and is right now. Or nobody has said anything yet.
+    /// Decides whether to follow a wall clock that was set.
+    fn wall_clock_set(&mut self, sample: ClockSample, is_forward: bool) {
+        match self.measured.map(|last| signed_duration(last.now(sample), sample.wall)) {
+            // It was set to AWS's time, or AWS's time is not known.
             Some(off) if off.abs() <= MAX_TOLERATED_SKEW => self.follow(sample),
             None => self.follow(sample),
-            // Wrong after a right time, or this machine stood still and did not notice. Later is the safe side: what may be
-            // over is not used.
+            // It was set to a wrong time, or this machine slept without notice. The later time is the safe one: a session
+            // that may have expired is not used.
             Some(_) if is_forward => {
                 self.follow(sample);
                 self.is_uncertain = true;
                 self.woke = Some(sample.elapsed);
             }
-            // Set back: the time that has passed is no less for that, so the wall clock is not followed.
+            // It was set back. The elapsed time is correct, so the wall clock is not followed.
             Some(_) => {}
         }
     }
 
-    /// From here on the wall clock is right.
+    /// Accepts the wall clock as correct.
     fn follow(&mut self, sample: ClockSample) {
         self.anchor = (sample.wall, sample.elapsed);
         self.correction = SignedDuration::ZERO;
@@ -109,17 +111,18 @@ impl ClockState {
         self.discontinuities += 1;
     }
 
-    /// Time that goes on whatever is done to the wall clock.
+    /// Returns a time that continues when the wall clock is set.
     fn steady(&self, sample: ClockSample) -> SystemTime {
         let (at, elapsed) = self.anchor;
         at + sample.elapsed.saturating_sub(elapsed)
     }
 
+    /// Returns the best estimate of AWS's time.
     pub(super) fn now(&mut self, sample: ClockSample) -> SystemTime {
         shifted(self.steady(sample), self.correction)
     }
 
-    /// Believes a date that is prompt and credible. Answers the new correction, if it is one.
+    /// Accepts a date that arrived in time and is credible. Returns the new correction if it changed.
     pub(super) fn learn(
         &mut self,
         date: SystemTime,
@@ -134,12 +137,12 @@ impl ClockState {
         if took > MAX_ROUND_TRIP {
             return None;
         }
-        // A date has lost its fraction of a second: half of one is the best guess.
+        // A date has no fraction of a second: half a second is the best guess.
         let aws = date + Duration::from_millis(500) + took / 2;
         let steady = self.steady(sample);
-        let off = between(steady, aws);
-        let since_measured = self.measured.map(|last| between(last.now(sample), aws));
-        // Further off than that it is believed only from somebody who says the same as before: the clock was set.
+        let off = signed_duration(steady, aws);
+        let since_measured = self.measured.map(|last| signed_duration(last.now(sample), aws));
+        // A date that is further off is accepted only if it agrees with the last date of AWS: then the wall clock was set.
         if off.abs() > MAX_CREDIBLE_SKEW && since_measured.is_none_or(|off| off.abs() > MAX_TOLERATED_SKEW) {
             return None;
         }
@@ -147,9 +150,9 @@ impl ClockState {
         self.accept(aws, sample)
     }
 
-    /// Takes this for AWS's time.
+    /// Accepts this as AWS's time. Returns the new correction if it changed.
     pub(super) fn accept(&mut self, aws: SystemTime, sample: ClockSample) -> Option<SignedDuration> {
-        let off = between(self.steady(sample), aws);
+        let off = signed_duration(self.steady(sample), aws);
         self.is_uncertain = false;
         self.measured = Some(Measured { aws, elapsed: sample.elapsed });
         if (off - self.correction).abs() <= MIN_CORRECTION {
@@ -169,19 +172,18 @@ impl ClockState {
         self.is_uncertain
     }
 
-    /// Whether the machine woke up this very moment.
+    /// Returns whether the machine woke up within [`WAKE_PERIOD`].
     pub(super) fn is_waking(&self, sample: ClockSample) -> bool {
         self.woke.is_some_and(|woke| sample.elapsed.saturating_sub(woke) < WAKE_PERIOD)
     }
 
-    /// How often the machine woke up, its clock was set, or it was corrected.
     pub(super) const fn discontinuities(&self) -> u64 {
         self.discontinuities
     }
 
     pub(super) fn status(&self, sample: ClockSample) -> Option<ClockStatus> {
         let measured = self.measured?;
-        let skew = between(sample.wall, measured.now(sample));
+        let skew = signed_duration(sample.wall, measured.now(sample));
         let age = sample.elapsed.saturating_sub(measured.elapsed);
         let measured = sample.wall.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         Some(ClockStatus {
@@ -193,14 +195,14 @@ impl ClockState {
 }
 
 impl Measured {
-    /// AWS's time now, by what it was and the time that has passed.
+    /// Returns AWS's time now: the date plus the elapsed time.
     fn now(&self, sample: ClockSample) -> SystemTime {
         self.aws + sample.elapsed.saturating_sub(self.elapsed)
     }
 }
 
-/// How far `to` is after `from`; negative if it is before.
-pub(super) fn between(from: SystemTime, to: SystemTime) -> SignedDuration {
+/// Returns the time from `from` to `to`; negative if `to` is before `from`.
+pub(super) fn signed_duration(from: SystemTime, to: SystemTime) -> SignedDuration {
     let signed = |length: Duration| SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
     match to.duration_since(from) {
         Ok(ahead) => signed(ahead),
@@ -208,6 +210,7 @@ pub(super) fn between(from: SystemTime, to: SystemTime) -> SignedDuration {
     }
 }
 
+/// Returns `at` plus `by`; `at` itself if the sum is out of range.
 pub(super) fn shifted(at: SystemTime, by: SignedDuration) -> SystemTime {
     let moved = if by.is_negative() { at.checked_sub(by.unsigned_abs()) } else { at.checked_add(by.unsigned_abs()) };
     moved.unwrap_or(at)

@@ -1,4 +1,4 @@
-//! Reads the configuration from disk, with a cap and some distrust: the file decides whose credentials are used.
+//! Reads the configuration file, which decides whose credentials are used: see `trusted_file`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -8,29 +8,30 @@ use rolecall_protocol::MAX_CONFIG_BYTES;
 use sha2::{Digest as _, Sha256};
 
 use super::trusted_file::{open, too_large};
-use super::{Config, ConfigError, pieces};
+use super::{Config, ConfigError, sections};
 
-/// How much is read at once: a file of ten thousand profiles has three megabytes.
-const BUFFER: usize = 64 * 1024;
+/// The size of a read. A file of 10,000 profiles has 3 MB.
+const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Reads and validates the file; one that does not exist is an empty configuration.
+/// Reads and validates the file. Returns an empty configuration if it does not exist.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let unreadable = |message| ConfigError { path: path.to_owned(), line: None, key: None, message };
     let Some(file) = open(path).map_err(unreadable)? else { return Ok(Config::default()) };
-    let mut reader = BufReader::with_capacity(BUFFER, file);
-    if let Some(config) = pieces::read(&mut reader) {
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
+    if let Some(config) = sections::read(&mut reader) {
         return Ok(config);
     }
-    Config::parse_whole(path, &whole(reader).map_err(unreadable)?)
+    Config::parse_whole(path, &read_whole(reader).map_err(unreadable)?)
 }
 
-/// What a file says, as a number.
+/// The SHA-256 of a file.
 pub type Digest = [u8; 32];
 
-/// Whether a file says something new is told by this, without reading it as a configuration: that leaves memory behind.
+/// Returns the digest of the file, which tells whether the file has changed. Parsing it for that would leave the allocator
+/// with more memory. Returns `None` if the file cannot be read.
 #[must_use]
 pub fn digest(path: &Path) -> Option<Digest> {
-    let mut reader = BufReader::with_capacity(BUFFER, open(path).ok()??);
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, open(path).ok()??);
     let mut hash = Sha256::new();
     loop {
         let length = match reader.fill_buf().ok()? {
@@ -44,21 +45,23 @@ pub fn digest(path: &Path) -> Option<Digest> {
     }
 }
 
-/// Whether there is no file any more, or nothing in it, where there was something.
+/// Returns an error if the file does not exist or is empty. For a configuration that was in force before.
 #[must_use]
 pub fn missing_or_empty(path: &Path) -> Option<ConfigError> {
     let message = match std::fs::metadata(path) {
-        Ok(found) if found.is_file() && found.len() == 0 => "is empty; write a comment into it if it is to say nothing",
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => {
+            "is empty; to remove all profiles, write a comment into it"
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            "is gone; make an empty one with a comment in it if it is to say nothing"
+            "does not exist any longer; to remove all profiles, create it with a comment in it"
         }
         _ => return None,
     };
     Some(ConfigError { path: path.to_owned(), line: None, key: None, message: message.to_owned() })
 }
 
-/// The text, from its beginning.
-fn whole(mut reader: BufReader<File>) -> Result<String, String> {
+/// Returns the whole text of the file.
+fn read_whole(mut reader: BufReader<File>) -> Result<String, String> {
     let mut text = String::new();
     let limit = MAX_CONFIG_BYTES as u64 + 1;
     match reader.rewind().and_then(|()| reader.take(limit).read_to_string(&mut text)) {
@@ -76,15 +79,16 @@ mod tests {
 
     use super::*;
 
+    /// Fault matrix row 91.
     #[test]
-    fn row_91_what_is_not_a_trustworthy_file_is_refused() {
+    fn config_file_not_trustworthy_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         assert_eq!(load(&path).unwrap(), Config::default());
 
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(load(&path).unwrap_err().message.contains("can be written by others (mode 0666)"));
+        assert!(load(&path).unwrap_err().message.contains("other users can write it (mode 0666)"));
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         if rustix::process::geteuid().is_root() {

@@ -1,5 +1,5 @@
-//! What AssumeRole is given beside the role, the session's name, the external id and the duration. Few profiles have any of
-//! it, and those that do often have the same, so equal ones share it.
+//! The further parameters of AssumeRole: source identity, tags, policies and the STS endpoint. Few profiles have any. Equal
+//! ones share one allocation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,66 +9,67 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::partition;
 
-/// STS's bounds (AssumeRole).
+/// The limits of STS (AssumeRole).
 const MAX_TAGS: usize = 50;
 const MAX_POLICY_ARNS: usize = 10;
-const MAX_POLICY: usize = 2048;
-/// The partitions whose STS has FIPS endpoints, and those where it has dual-stack ones (endpoint rules of the SDK).
-const FIPS: [&str; 2] = ["aws", "aws-us-gov"];
-const DUAL_STACK: [&str; 4] = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"];
+const MAX_POLICY_CHARS: usize = 2048;
+/// The partitions whose STS has FIPS endpoints (endpoint rules of the SDK).
+const FIPS_PARTITIONS: [&str; 2] = ["aws", "aws-us-gov"];
+/// The partitions whose STS has dual-stack endpoints (endpoint rules of the SDK).
+const DUAL_STACK_PARTITIONS: [&str; 4] = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"];
 
-/// What one AssumeRole is given, and where it is called.
+/// The further parameters of one AssumeRole, and its endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StepInputs {
-    /// Who is behind the session.
+    /// The SourceIdentity, which names the user behind the session.
     pub source_identity: Option<SourceIdentity>,
-    /// Its tags.
+    /// The session tags.
     pub tags: BTreeMap<TagKey, TagValue>,
-    /// Those of them that stay with the roles that are assumed from it.
+    /// The keys of the tags that sessions of chained roles keep.
     pub transitive_tags: BTreeSet<TagKey>,
-    /// Managed policies that bound what it may.
+    /// The managed session policies, which restrict the permissions.
     pub policy_arns: Vec<PolicyArn>,
-    /// An inline policy that does so too: JSON without spaces.
+    /// The inline session policy: JSON without whitespace.
     pub policy: Option<String>,
-    /// Where STS is called.
+    /// The STS endpoint.
     pub sts: StsAddress,
 }
 
-/// Where STS is called.
+/// The STS endpoint of a profile.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StsAddress {
-    /// An address that stands above every other.
+    /// A URL that replaces every other endpoint.
     pub url: Option<EndpointUrl>,
-    /// Which of the region's own.
+    /// The variant of the region's endpoint.
     pub variant: EndpointVariant,
 }
 
-/// Which of a region's endpoints of STS.
+/// A variant of a region's STS endpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EndpointVariant {
-    /// The one with validated cryptography (FIPS 140).
+    /// The endpoint with validated cryptography (FIPS 140).
     pub fips: bool,
-    /// The one that has an IPv6 address too.
+    /// The endpoint with an IPv6 address in addition.
     pub dual_stack: bool,
 }
 
-/// The inputs of each step of a profile.
+/// The further parameters of all steps of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InputsPerStep {
     steps: Vec<Option<Arc<StepInputs>>>,
-    /// The endpoint that tokens name.
+    /// The variant of the STS endpoint in tokens.
     pub variant: EndpointVariant,
 }
 
 impl InputsPerStep {
-    /// Those of the step of that index.
+    /// Returns the parameters of the step with this index, if it has any.
     #[must_use]
-    pub fn of(&self, index: usize) -> Option<&Arc<StepInputs>> {
+    pub fn step(&self, index: usize) -> Option<&Arc<StepInputs>> {
         self.steps.get(index)?.as_ref()
     }
 }
 
-/// The keys of `[defaults]` and of a profile that make these.
+/// The keys of `[defaults]` and of a profile for further parameters.
 #[derive(Clone, Default)]
 pub(super) struct RawInputs {
     pub(super) source_identity: Option<SourceIdentity>,
@@ -81,14 +82,14 @@ pub(super) struct RawInputs {
     pub(super) dual_stack: Option<bool>,
 }
 
-/// An inline policy, without spaces.
+/// An inline policy without whitespace.
 #[derive(Clone)]
 pub(super) struct Policy(String);
 
 impl RawInputs {
-    /// Checks what no single value can tell, fills in the defaults and deals the whole out to that many steps. `None` is what
-    /// most profiles have. An error is a key and what is wrong with it.
-    pub(super) fn valid(
+    /// Checks the rules that involve several keys, fills in the defaults and assigns the parameters to the steps. Returns
+    /// `None` if there are none, as for most profiles. Errors with a key and a message.
+    pub(super) fn validate(
         self,
         defaults: &Self,
         steps: usize,
@@ -102,19 +103,22 @@ impl RawInputs {
         inputs.check_variant(partition)?;
         check_tags(&inputs)?;
         if inputs.policy_arns.len() > MAX_POLICY_ARNS {
-            return Err(("policy_arns", format!("has {}, {MAX_POLICY_ARNS} are possible", inputs.policy_arns.len())));
+            return Err((
+                "policy_arns",
+                format!("has {} entries, the limit is {MAX_POLICY_ARNS}", inputs.policy_arns.len()),
+            ));
         }
         if let Some(arn) = inputs.policy_arns.iter().find(|arn| arn.partition() != partition) {
-            let message = format!("is of partition {}, the region {region} is not", arn.partition());
+            let message = format!("is in partition {}, but the region {region} is not", arn.partition());
             return Err(("policy_arns", message));
         }
         if inputs == StepInputs::default() {
             return Ok(None);
         }
         let variant = inputs.sts.variant;
-        let deal =
-            |index| Some(inputs.of_hop(index, steps)).filter(|inputs| *inputs != StepInputs::default()).map(Arc::new);
-        Ok(Some(InputsPerStep { steps: (0..steps).map(deal).collect(), variant }))
+        let for_step =
+            |index| Some(inputs.for_step(index, steps)).filter(|inputs| *inputs != StepInputs::default()).map(Arc::new);
+        Ok(Some(InputsPerStep { steps: (0..steps).map(for_step).collect(), variant }))
     }
 
     fn check_needs_role(&self) -> Result<(), (&'static str, String)> {
@@ -127,12 +131,12 @@ impl RawInputs {
             ("sts_endpoint", self.sts_endpoint.is_some()),
         ];
         match given.into_iter().find(|(_, is_given)| *is_given) {
-            Some((key, _)) => Err((key, "is given to nobody without role_arn".to_owned())),
+            Some((key, _)) => Err((key, "has no effect without role_arn".to_owned())),
             None => Ok(()),
         }
     }
 
-    /// What is not said here is as the defaults say.
+    /// Fills in the defaults.
     fn or(self, defaults: &Self) -> StepInputs {
         let defaults = defaults.clone();
         StepInputs {
@@ -155,29 +159,30 @@ impl RawInputs {
 impl StepInputs {
     fn check_variant(&self, partition: &str) -> Result<(), (&'static str, String)> {
         let EndpointVariant { fips, dual_stack } = self.sts.variant;
-        if fips && !FIPS.contains(&partition) {
+        if fips && !FIPS_PARTITIONS.contains(&partition) {
             return Err(("fips", format!("STS of partition {partition} has no FIPS endpoints")));
         }
-        if dual_stack && !DUAL_STACK.contains(&partition) {
+        if dual_stack && !DUAL_STACK_PARTITIONS.contains(&partition) {
             return Err(("dual_stack", format!("STS of partition {partition} has no dual-stack endpoints")));
         }
         Ok(())
     }
 
-    /// What one step of several is given.
+    /// Returns the parameters of one step of several.
     ///
-    /// A source identity and transitive tags belong to the first: STS hands both on to every session that is assumed from
-    /// it, lets nobody change them on the way, and a role in between may ask for them. Everything else is for the session
-    /// that signs, the last: a policy on the way would have to allow the next step, and other tags would be lost there.
-    fn of_hop(&self, index: usize, steps: usize) -> Self {
+    /// The first step gets the source identity and the transitive tags: STS passes both on to the sessions of all later
+    /// steps, forbids changing them, and the trust policy of a role in between can require them. The last step gets
+    /// everything else, because its session signs the token: an earlier policy would have to allow the next step, and
+    /// other tags do not reach a later session.
+    fn for_step(&self, index: usize, steps: usize) -> Self {
         let (is_first, is_last) = (index == 0, index + 1 == steps);
-        let wanted = |key: &TagKey| if self.transitive_tags.contains(key) { is_first } else { is_last };
+        let has_tag = |key: &TagKey| if self.transitive_tags.contains(key) { is_first } else { is_last };
         Self {
             source_identity: self.source_identity.clone().filter(|_| is_first),
             tags: self
                 .tags
                 .iter()
-                .filter(|(key, _)| wanted(key))
+                .filter(|(key, _)| has_tag(key))
                 .map(|(key, tag)| (key.clone(), tag.clone()))
                 .collect(),
             transitive_tags: if is_first { self.transitive_tags.clone() } else { BTreeSet::new() },
@@ -190,15 +195,15 @@ impl StepInputs {
 
 fn check_tags(inputs: &StepInputs) -> Result<(), (&'static str, String)> {
     if inputs.tags.len() > MAX_TAGS {
-        return Err(("tags", format!("has {}, {MAX_TAGS} are possible", inputs.tags.len())));
+        return Err(("tags", format!("has {} entries, the limit is {MAX_TAGS}", inputs.tags.len())));
     }
-    // STS keeps their case, and takes two that differ in nothing else for the same.
+    // STS keeps the case of a key but compares keys without it.
     let mut seen = BTreeSet::new();
     if let Some(twin) = inputs.tags.keys().find(|key| !seen.insert(key.as_str().to_lowercase())) {
-        return Err(("tags", format!("has \"{twin}\" twice: case makes no difference")));
+        return Err(("tags", format!("has \"{twin}\" twice; case is ignored")));
     }
     match inputs.transitive_tags.iter().find(|key| !inputs.tags.contains_key(key)) {
-        Some(key) => Err(("transitive_tags", format!("names \"{key}\", which is none of the tags"))),
+        Some(key) => Err(("transitive_tags", format!("has \"{key}\", which is not a key of tags"))),
         None => Ok(()),
     }
 }
@@ -206,7 +211,7 @@ fn check_tags(inputs: &StepInputs) -> Result<(), (&'static str, String)> {
 impl<'de> Deserialize<'de> for Policy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // The parser's message may quote the text.
+        // The parser's message is dropped because it can quote the text.
         let policy: serde_json::Value =
             serde_json::from_str(&text).map_err(|_| D::Error::custom("must be a policy in JSON"))?;
         if policy.get("Statement").is_none() {
@@ -214,12 +219,12 @@ impl<'de> Deserialize<'de> for Policy {
         }
         let policy = policy.to_string();
         if policy.chars().any(|c| c > '\u{ff}') {
-            return Err(D::Error::custom("may hold only characters up to U+00FF"));
+            return Err(D::Error::custom("must contain only characters up to U+00FF"));
         }
         match policy.chars().count() {
-            length if length > MAX_POLICY => {
-                Err(D::Error::custom(format!("has {length} characters without spaces, {MAX_POLICY} are possible")))
-            }
+            length if length > MAX_POLICY_CHARS => Err(D::Error::custom(format!(
+                "has {length} characters without whitespace, the limit is {MAX_POLICY_CHARS}"
+            ))),
             _ => Ok(Self(policy)),
         }
     }

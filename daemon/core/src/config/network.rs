@@ -1,4 +1,4 @@
-//! Where AWS is called and how it is reached, for all profiles together: `[endpoints]` and `[network]`.
+//! `[endpoints]` and `[network]`: the endpoints of AWS, the proxy and the CA bundle, for all profiles.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,33 +11,33 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::trusted_file;
 
-/// How AWS is reached.
+/// The endpoints of AWS and the path to them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    /// Where its services are called.
+    /// The configured endpoints of services.
     pub endpoints: Endpoints,
-    /// What it takes to get there.
+    /// The proxy and the CA bundle.
     pub path: NetworkPath,
 }
 
-/// What lies between this machine and AWS.
+/// The path from this machine to AWS.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct NetworkPath {
-    /// The proxy that every call goes through, but for those to this machine and to its metadata service.
+    /// The proxy of all calls except those to this machine and to its metadata service.
     pub proxy: Option<Proxy>,
-    /// Who signs certificates beside those that the system trusts.
+    /// The CA certificates in addition to those of the operating system.
     pub ca_bundle: Option<CaBundle>,
 }
 
-/// An HTTP proxy. A name and a password in its URL are secret.
+/// An HTTP proxy. The user name and the password in its URL are secret.
 pub struct Proxy {
     url: Secret<String>,
-    shown: String,
-    /// What does not go through it: names (with all below them), addresses and nets, separated by commas.
+    display: String,
+    /// The hosts that are called without the proxy: domains, addresses and networks, separated by commas.
     pub no_proxy: String,
 }
 
-/// Certificates of authorities.
+/// A file of CA certificates.
 #[derive(PartialEq, Eq)]
 pub struct CaBundle {
     path: PathBuf,
@@ -53,21 +53,21 @@ pub(super) struct RawNetwork {
     ca_bundle: Option<AbsolutePath>,
 }
 
-/// The URL of a proxy, whole and as it may be shown.
+/// The URL of a proxy: complete, and without its secrets for display.
 struct RawProxy {
     url: Secret<String>,
-    shown: String,
+    display: String,
 }
 
-/// Names, addresses and nets, separated by commas.
+/// Domains, addresses and networks, separated by commas.
 #[derive(Clone)]
 struct NoProxy(String);
 
-/// A path that does not depend on where somebody stands.
+/// An absolute path.
 struct AbsolutePath(PathBuf);
 
-/// Addresses of AWS's services that hold for every call, in every region and whatever the source; they stand above what
-/// AWS's own files say. A service without one is called where those files say, or at the region's own.
+/// The endpoints of AWS's services for all regions and sources. They take precedence over AWS's own files. A service without
+/// one uses the endpoint of those files, or the region's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoints {
@@ -87,17 +87,17 @@ pub enum Service {
     Eks,
     /// Identity and Access Management.
     Iam,
-    /// IAM Identity Center's portal.
+    /// The portal of IAM Identity Center.
     Sso,
-    /// IAM Identity Center's logins.
+    /// The OIDC service of IAM Identity Center.
     SsoOidc,
 }
 
 impl Service {
-    /// All of them.
+    /// All services.
     pub const ALL: [Self; 5] = [Self::Sts, Self::Eks, Self::Iam, Self::Sso, Self::SsoOidc];
 
-    /// As AWS's configuration files spell it, below `[services NAME]`.
+    /// Returns the name in `[services NAME]` of AWS's configuration files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -109,7 +109,7 @@ impl Service {
         }
     }
 
-    /// The service that the SDK calls by this id, such as `SSO OIDC`.
+    /// Returns the service with this id of the SDK, for example `SSO OIDC`.
     #[must_use]
     pub fn from_sdk_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|service| service.name() == id.to_ascii_lowercase().replace(' ', "-"))
@@ -117,7 +117,7 @@ impl Service {
 }
 
 impl Endpoints {
-    /// The address of a service, if one is configured.
+    /// Returns the endpoint of a service, if one is configured.
     #[must_use]
     pub const fn get(&self, service: Service) -> Option<&EndpointUrl> {
         match service {
@@ -129,12 +129,12 @@ impl Endpoints {
         }
     }
 
-    /// Those that are configured.
+    /// Returns the configured endpoints.
     pub fn iter(&self) -> impl Iterator<Item = (Service, &EndpointUrl)> {
         Service::ALL.into_iter().filter_map(|service| Some((service, self.get(service)?)))
     }
 
-    /// Whether the same credentials come of both: EKS and IAM give none.
+    /// Returns whether both have the same endpoints for the services that return credentials. EKS and IAM return none.
     #[must_use]
     pub fn yield_same_credentials(&self, other: &Self) -> bool {
         (&self.sts, &self.sso, &self.sso_oidc) == (&other.sts, &other.sso, &other.sso_oidc)
@@ -142,17 +142,17 @@ impl Endpoints {
 }
 
 impl RawNetwork {
-    /// Checks what no single value can tell, and reads the CA bundle. An error is a key and what is wrong with it.
-    pub(super) fn valid(&self, endpoints: &Endpoints) -> Result<Network, (String, String)> {
+    /// Checks the rules that involve several keys and reads the CA bundle. Errors with a key and a message.
+    pub(super) fn validate(&self, endpoints: &Endpoints) -> Result<Network, (String, String)> {
         let fail = |key: &str, message: String| (format!("network.{key}"), message);
-        let except = self.no_proxy.as_ref().map(|except| except.0.clone());
-        let proxy = match (&self.proxy, except) {
-            (Some(proxy), except) => Some(Proxy {
+        let no_proxy = self.no_proxy.as_ref().map(|hosts| hosts.0.clone());
+        let proxy = match (&self.proxy, no_proxy) {
+            (Some(proxy), no_proxy) => Some(Proxy {
                 url: Secret::new(proxy.url.expose().clone()),
-                shown: proxy.shown.clone(),
-                no_proxy: except.unwrap_or_default(),
+                display: proxy.display.clone(),
+                no_proxy: no_proxy.unwrap_or_default(),
             }),
-            (None, Some(_)) => return Err(fail("no_proxy", "means nothing without proxy".to_owned())),
+            (None, Some(_)) => return Err(fail("no_proxy", "has no effect without proxy".to_owned())),
             (None, None) => None,
         };
         let ca_bundle = self.ca_bundle.as_ref().map(|path| CaBundle::read(&path.0)).transpose();
@@ -162,23 +162,23 @@ impl RawNetwork {
 }
 
 impl Proxy {
-    /// The whole URL.
+    /// Returns the complete URL.
     #[must_use]
     pub const fn url(&self) -> &Secret<String> {
         &self.url
     }
 }
 
-/// Without the name and the password.
+/// Without the user name and the password.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(&self.display)
     }
 }
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Proxy({}, except {})", self.shown, self.no_proxy)
+        write!(f, "Proxy({}, no_proxy {})", self.display, self.no_proxy)
     }
 }
 
@@ -191,24 +191,24 @@ impl PartialEq for Proxy {
 impl Eq for Proxy {}
 
 impl CaBundle {
-    /// Reads a bundle, and makes sure that TLS can do something with each certificate in it.
+    /// Reads the file and checks that TLS can use each certificate in it.
     fn read(path: &Path) -> Result<Self, String> {
         let of_file = |message: String| format!("{} {message}", path.display());
         let pem = trusted_file::read_bytes(path).map_err(of_file)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = certificates.map_err(|_| of_file("is not PEM".to_owned()))?;
         if certificates.is_empty() {
-            return Err(of_file("holds no certificate (PEM)".to_owned()));
+            return Err(of_file("contains no PEM certificate".to_owned()));
         }
         for (index, certificate) in certificates.iter().enumerate() {
             let number = index + 1;
             webpki::anchor_from_trusted_cert(certificate)
-                .map_err(|_| of_file(format!("holds a certificate that is none, number {number}")))?;
+                .map_err(|_| of_file(format!("contains an invalid certificate, number {number}")))?;
         }
         Ok(Self { path: path.to_owned(), pem })
     }
 
-    /// The certificates, as PEM.
+    /// Returns the certificates, as PEM.
     #[must_use]
     pub fn pem(&self) -> &[u8] {
         &self.pem
@@ -224,36 +224,39 @@ impl fmt::Debug for CaBundle {
 impl<'de> Deserialize<'de> for RawProxy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let url = Secret::<String>::deserialize(deserializer)?;
-        match shown(url.expose()) {
-            Some(shown) => Ok(Self { url, shown }),
-            None => Err(D::Error::custom("must look like http://HOST:PORT, or http://NAME:PASSWORD@HOST:PORT")),
+        match without_secrets(url.expose()) {
+            Some(display) => Ok(Self { url, display }),
+            None => Err(D::Error::custom("must look like http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT")),
         }
     }
 }
 
-/// A proxy's URL without its secrets, if it is one.
-fn shown(url: &str) -> Option<String> {
+/// Returns the URL of a proxy without user name and password; `None` if it is not valid.
+fn without_secrets(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let (user, host) = rest.rsplit_once('@').map_or((None, rest), |(user, host)| (Some(user), host));
-    let shown = format!("{scheme}://{}", host.strip_suffix('/').unwrap_or(host));
-    HttpUrl::parse(&shown).ok().filter(|url| url.path_and_query().is_empty())?;
-    // What else a name or a password holds has to be percent-encoded (RFC 3986, 3.2.1).
+    let display = format!("{scheme}://{}", host.strip_suffix('/').unwrap_or(host));
+    HttpUrl::parse(&display).ok().filter(|url| url.path_and_query().is_empty())?;
+    // Other characters in a user name or a password have to be percent-encoded (RFC 3986, 3.2.1).
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:%".contains(c);
     let is_user = user.is_none_or(|user| !user.is_empty() && user.chars().all(is_plain));
-    (url.len() <= 2048 && is_user).then_some(shown)
+    (url.len() <= 2048 && is_user).then_some(display)
 }
 
 impl<'de> Deserialize<'de> for NoProxy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.len() <= 4096 && text.split(',').map(str::trim).all(is_exception) {
+        if text.len() <= 4096 && text.split(',').map(str::trim).all(is_host_or_network) {
             return Ok(Self(text));
         }
-        Err(D::Error::custom("must be names, addresses and nets separated by commas, such as \"10.0.0.0/8,.corp\""))
+        Err(D::Error::custom(
+            "must be domains, addresses and networks separated by commas, such as \"10.0.0.0/8,.corp\"",
+        ))
     }
 }
 
-fn is_exception(text: &str) -> bool {
+/// Returns whether the text is a domain, an address or a network.
+fn is_host_or_network(text: &str) -> bool {
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
     let is_net =
         |(address, bits): (&str, &str)| is_address(address) && bits.parse::<u8>().is_ok_and(|bits| bits <= 128);

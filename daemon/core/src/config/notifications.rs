@@ -1,4 +1,4 @@
-//! `[notifications]`: what a person is told unasked.
+//! `[notifications]`: the desktop notifications.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::duration;
 
-/// Nobody wants to hear of it longer before.
+/// The longest time before its expiry at which a login is warned of.
 const MAX_WARN_BEFORE: Duration = Duration::from_hours(24);
 
-/// What a person is told unasked.
+/// The desktop notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Notifications {
-    /// Whether the desktop is told of logins at all.
+    /// Whether logins cause notifications.
     pub login: bool,
-    /// How long before its end a login that nobody renews is warned of; never, if that is zero.
+    /// How long before its expiry a login is warned of; zero turns the warning off.
     pub warn_before: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Default for Notifications {
     }
 }
 
-/// As it is written.
+/// `[notifications]` as the file has it.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawNotifications {
@@ -37,12 +37,12 @@ pub(super) struct RawNotifications {
 struct EarlyTime(Duration);
 
 impl RawNotifications {
-    /// With what is not said filled in.
-    pub(super) fn filled(&self) -> Notifications {
-        let usual = Notifications::default();
+    /// Returns the values with the defaults filled in.
+    pub(super) fn with_defaults(&self) -> Notifications {
+        let defaults = Notifications::default();
         Notifications {
-            login: self.login.unwrap_or(usual.login),
-            warn_before: self.early.map_or(usual.warn_before, |early| early.0),
+            login: self.login.unwrap_or(defaults.login),
+            warn_before: self.early.map_or(defaults.warn_before, |warn_before| warn_before.0),
         }
     }
 }
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for EarlyTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
             early if early <= MAX_WARN_BEFORE => Ok(Self(early)),
-            _ => Err(D::Error::custom("may be a day (24h) at most; 0s is never")),
+            _ => Err(D::Error::custom("must be at most a day (24h); 0s turns it off")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration as it is written: every key, and how each value is read.
+//! The TOML schema of the configuration: every key and the syntax of its value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ClusterName, ExternalId, HttpUrl, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SourceIdentity,
-    SourceName, TagKey, TagValue, UrlError, similar_names,
+    ClusterName, EndpointUrl, ExternalId, HttpUrl, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn,
+    SourceIdentity, SourceName, TagKey, TagValue, UrlError, similar_names,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Segment;
@@ -18,15 +18,14 @@ use super::duration;
 use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::notifications::{Notifications, RawNotifications};
-use super::url::EndpointUrl;
 use super::{
     ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_SESSION_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind,
 };
 
-/// Longer than this nobody keeps a session warm that they do not use.
+/// The limit of `keep_warm`.
 const MAX_KEEP_WARM: Duration = Duration::from_hours(7 * 24);
 
-/// What an automatic lock may wait for.
+/// The limits of the times in `[lock]`.
 const AUTO_LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
 
 /// The whole file.
@@ -52,7 +51,7 @@ struct Raw {
 /// The profiles.
 pub(super) type RawProfiles = BTreeMap<ProfileName, RawProfile>;
 
-/// The file without its profiles: what they all go by.
+/// The file without its profiles.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawShared {
@@ -70,21 +69,21 @@ pub(super) struct RawShared {
     notifications: RawNotifications,
 }
 
-/// A part of the file that has profiles alone.
+/// The section of one profile.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawPiece {
+pub(super) struct RawProfileSection {
     pub(super) profiles: RawProfiles,
 }
 
-/// `[defaults]`: each may be set per profile too.
+/// `[defaults]`: the defaults of keys that a profile can set too.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDefaults {
     #[serde(default, deserialize_with = "session_name")]
     pub(super) session_name: Option<String>,
-    pub(super) duration: Option<SessionLength>,
-    pub(super) keep_warm: Option<WarmTime>,
+    pub(super) duration: Option<SessionDuration>,
+    pub(super) keep_warm: Option<KeepWarm>,
     pub(super) source_identity: Option<SourceIdentity>,
     pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
     pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
@@ -122,16 +121,16 @@ pub(super) struct RawSource {
 #[serde(deny_unknown_fields, expecting = "a table such as { serial = \"arn:aws:iam::111122223333:mfa/dev\" }")]
 pub(super) struct RawMfa {
     serial: MfaSerial,
-    session: Option<MfaLength>,
+    session: Option<MfaDuration>,
     process: Option<Command>,
 }
 
 /// A command line for `sh -c`.
 struct Command(String);
 
-/// A duration such as `12h`, in GetSessionToken's bounds.
+/// A duration such as `12h`, in [`MFA_SESSION_RANGE`].
 #[derive(Clone, Copy)]
-struct MfaLength(Duration);
+struct MfaDuration(Duration);
 
 /// `[profiles.NAME]`.
 #[derive(Deserialize)]
@@ -144,8 +143,8 @@ pub(super) struct RawProfile {
     #[serde(default)]
     pub(super) via: Vec<RoleArn>,
     pub(super) external_id: Option<ExternalId>,
-    pub(super) duration: Option<SessionLength>,
-    pub(super) keep_warm: Option<WarmTime>,
+    pub(super) duration: Option<SessionDuration>,
+    pub(super) keep_warm: Option<KeepWarm>,
     #[serde(default, deserialize_with = "session_name")]
     pub(super) session_name: Option<String>,
     pub(super) server: Option<ServerUrl>,
@@ -160,13 +159,13 @@ pub(super) struct RawProfile {
     pub(super) dual_stack: Option<bool>,
 }
 
-/// A duration such as `1h` or `45min`, in STS's bounds.
+/// A duration such as `1h` or `45min`, in [`SESSION_RANGE`].
 #[derive(Clone, Copy)]
-pub(super) struct SessionLength(Duration);
+pub(super) struct SessionDuration(Duration);
 
 /// A duration such as `8h`, up to a week; `0s` turns renewal off.
 #[derive(Clone, Copy)]
-pub(super) struct WarmTime(Duration);
+pub(super) struct KeepWarm(Duration);
 
 /// An `https` URL.
 pub(super) struct ServerUrl(String);
@@ -174,7 +173,7 @@ pub(super) struct ServerUrl(String);
 /// 64 hexadecimal digits.
 pub(super) struct Sha256Hex(pub(super) String);
 
-/// Reads the text; an error has the line and the key.
+/// Parses the text. Errors with line and key.
 pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), ConfigError> {
     let fail = |error: &toml::de::Error, key: Option<String>, message: String| ConfigError {
         path: path.to_owned(),
@@ -192,12 +191,12 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
     Ok((RawShared { defaults, endpoints, network, sources, lock, notifications }, profiles))
 }
 
-/// The parser's message as one line.
+/// Returns the message of the parser as one line.
 fn one_line(error: &toml::de::Error) -> String {
     error.message().lines().collect::<Vec<_>>().join(" ")
 }
 
-/// The message for a path whose last key its table does not have; `None` for any other path.
+/// Returns the message for a path whose last key is unknown in its table; `None` for any other path.
 fn unknown_key(path: &serde_path_to_error::Path) -> Option<String> {
     let names: Option<Vec<&str>> = path
         .iter()
@@ -210,12 +209,12 @@ fn unknown_key(path: &serde_path_to_error::Path) -> Option<String> {
     let (unknown, table) = names.split_last()?;
     let known = keys::of_table(table).filter(|known| !known.contains(unknown))?;
     Some(match similar_names(unknown, known.iter().copied()).first() {
-        Some(near) => format!("there is no key \"{unknown}\"; did you mean \"{near}\"?"),
-        None => format!("there is no key \"{unknown}\"; there are: {}", known.join(", ")),
+        Some(near) => format!("unknown key \"{unknown}\"; did you mean \"{near}\"?"),
+        None => format!("unknown key \"{unknown}\"; known keys: {}", known.join(", ")),
     })
 }
 
-/// The line of a dotted key, or of the nearest table above it. For errors alone: it reads the text once more.
+/// Returns the line of a dotted key, or of the nearest table above it. Parses the text again, so it is for errors only.
 pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
     let document = text.parse::<toml_edit::Document<String>>().ok()?;
     let mut item = document.as_item();
@@ -232,7 +231,7 @@ fn line_at(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
-/// Takes the inputs out of what has them among its keys.
+/// Returns the [`RawInputs`] of a struct that has their keys.
 macro_rules! inputs {
     ($raw:expr) => {
         RawInputs {
@@ -261,24 +260,24 @@ impl RawProfile {
 }
 
 impl RawShared {
-    /// How AWS is reached. An error is a key and what is wrong with it.
+    /// Returns endpoints, proxy and CA bundle. Errors with a key and a message.
     pub(super) fn network(&self) -> Result<Network, (String, String)> {
-        self.network.valid(&self.endpoints)
+        self.network.validate(&self.endpoints)
     }
 
-    /// When the daemon locks by itself.
+    /// Returns the times of the automatic lock.
     pub(super) fn lock_times(&self) -> LockTimes {
         LockTimes { idle: self.lock.idle.map(|time| time.0), max: self.lock.max.map(|time| time.0) }
     }
 
-    /// What a person is told unasked.
+    /// Returns the desktop notifications.
     pub(super) fn notifications(&self) -> Notifications {
-        self.notifications.filled()
+        self.notifications.with_defaults()
     }
 
-    /// Checks what no single value can tell. An error is a key and what is wrong with it.
+    /// Returns the sources. Errors with a key and a message.
     pub(super) fn valid_sources(self) -> Result<BTreeMap<SourceName, SourceConfig>, (String, String)> {
-        let valid = |(name, source): (SourceName, RawSource)| match source.valid() {
+        let valid = |(name, source): (SourceName, RawSource)| match source.validate() {
             Ok(source) => Ok((name, source)),
             Err(message) => Err((format!("sources.{name}"), message)),
         };
@@ -287,12 +286,12 @@ impl RawShared {
 }
 
 impl RawSource {
-    fn valid(self) -> Result<SourceConfig, String> {
+    fn validate(self) -> Result<SourceConfig, String> {
         let kind = match (self.aws_profile, self.keyring) {
             (Some(profile), None) => SourceKind::AwsProfile(profile),
             (None, Some(keys)) => SourceKind::Keyring(keys),
-            (None, None) => return Err("says nothing: set aws_profile, or keyring".to_owned()),
-            (Some(_), Some(_)) => return Err("is either an aws_profile or in the keyring, not both".to_owned()),
+            (None, None) => return Err("must have aws_profile or keyring".to_owned()),
+            (Some(_), Some(_)) => return Err("must have either aws_profile or keyring, not both".to_owned()),
         };
         let mfa = self.mfa.map(|mfa| Mfa {
             serial: mfa.serial,
@@ -304,7 +303,7 @@ impl RawSource {
     }
 }
 
-impl SessionLength {
+impl SessionDuration {
     pub(super) const fn get(self) -> Duration {
         self.0
     }
@@ -316,26 +315,26 @@ impl ServerUrl {
     }
 }
 
-impl WarmTime {
+impl KeepWarm {
     pub(super) const fn get(self) -> Duration {
         self.0
     }
 }
 
-impl<'de> Deserialize<'de> for SessionLength {
+impl<'de> Deserialize<'de> for SessionDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
             length if SESSION_RANGE.contains(&length) => Ok(Self(length)),
-            _ => Err(D::Error::custom("a session lasts from 15 minutes to 12 hours")),
+            _ => Err(D::Error::custom("must be from 15min to 12h")),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for MfaLength {
+impl<'de> Deserialize<'de> for MfaDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
             length if MFA_SESSION_RANGE.contains(&length) => Ok(Self(length)),
-            _ => Err(D::Error::custom("what a code is good for lasts from 15 minutes to 36 hours")),
+            _ => Err(D::Error::custom("must be from 15min to 36h")),
         }
     }
 }
@@ -344,7 +343,7 @@ impl<'de> Deserialize<'de> for LockTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
             length if AUTO_LOCK_RANGE.contains(&length) => Ok(Self(length)),
-            _ => Err(D::Error::custom("may be from a minute (1min) to a week (168h)")),
+            _ => Err(D::Error::custom("must be from a minute (1min) to a week (168h)")),
         }
     }
 }
@@ -354,17 +353,19 @@ impl<'de> Deserialize<'de> for Command {
         let text = String::deserialize(deserializer)?;
         match text.trim() {
             "" => Err(D::Error::custom("must not be empty")),
-            _ if text.len() > 4096 || text.contains('\0') => Err(D::Error::custom("is no command line")),
+            _ if text.len() > 4096 || text.contains('\0') => {
+                Err(D::Error::custom("must be a command line of at most 4096 bytes without NUL"))
+            }
             _ => Ok(Self(text)),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for WarmTime {
+impl<'de> Deserialize<'de> for KeepWarm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match duration::deserialize(deserializer)? {
             length if length <= MAX_KEEP_WARM => Ok(Self(length)),
-            _ => Err(D::Error::custom("may be a week (168h) at most")),
+            _ => Err(D::Error::custom("must be at most a week (168h)")),
         }
     }
 }
@@ -391,20 +392,20 @@ impl<'de> Deserialize<'de> for Sha256Hex {
     }
 }
 
-/// The name of an AWS profile: what can stand between the brackets of AWS's INI files.
+/// Reads the name of an AWS profile: a text that is valid between the brackets of AWS's INI files.
 fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
         "" => Err(D::Error::custom("must not be empty")),
         long if long.len() > 256 => Err(D::Error::custom("must have at most 256 characters")),
         odd if odd.contains(|c: char| c.is_control() || c == '[' || c == ']') => {
-            Err(D::Error::custom("may not hold brackets or control characters"))
+            Err(D::Error::custom("must not contain brackets or control characters"))
         }
         _ => Ok(Some(text)),
     }
 }
 
-/// A template that makes a valid session name whoever the user and the host are.
+/// Reads a template that gives a valid session name for every user and host.
 fn session_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     match super::template::check(&text) {

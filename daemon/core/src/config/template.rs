@@ -1,4 +1,4 @@
-//! The template of a session's name: what CloudTrail shows.
+//! The template of the session name, which CloudTrail shows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,39 +6,40 @@ use std::sync::Arc;
 use rolecall_protocol::{InvalidName, SessionName};
 use serde::{Deserialize, Serialize};
 
-/// What is filled in.
+/// The placeholders.
 const USER: &str = "{user}";
 const HOST: &str = "{host}";
 const PROFILE: &str = "{profile}";
-/// What is filled in only when the role is assumed, since the source's credentials tell it.
+/// The placeholder for the session name of the source, which is known only when the role is assumed.
 const SOURCE_SESSION: &str = "{source_session}";
-/// STS's bounds of a session's name.
+/// The length of a session name that STS accepts.
 const LENGTH: std::ops::RangeInclusive<usize> = 2..=64;
 
-/// The name of a session as far as it is known before its role is assumed.
+/// A session name with all placeholders filled in except `{source_session}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NameTemplate(Arc<str>);
 
 impl NameTemplate {
-    /// Fills in a template, all but the session of its source. What is filled in is made to fit STS's alphabet; what the
-    /// template itself says has to fit as it is.
+    /// Fills in a template except `{source_session}`. Characters of the values that STS rejects become `-`; the template
+    /// itself has to be valid.
     #[must_use]
     pub fn new(template: &str, user: &str, host: &str, profile: &str) -> Self {
-        let filled = template.replace(USER, &fitting(user)).replace(HOST, &fitting(host));
-        let filled = filled.replace(PROFILE, &fitting(profile));
+        let filled = template.replace(USER, &sanitized(user)).replace(HOST, &sanitized(host));
+        let filled = filled.replace(PROFILE, &sanitized(profile));
         if filled.contains(SOURCE_SESSION) { Self(filled.into()) } else { Self(in_bounds(filled).into()) }
     }
 
-    /// Whether only the source's credentials tell the rest.
+    /// Returns whether the template has the placeholder `{source_session}`.
     #[must_use]
-    pub fn wants_source_session(&self) -> bool {
+    pub fn needs_source_session(&self) -> bool {
         self.0.contains(SOURCE_SESSION)
     }
 
-    /// The name, for a source whose credentials belong to `arn`.
+    /// Returns the session name for a source with the principal `arn`. Errors if the template needs the session of the source
+    /// and `arn` is `None`.
     pub fn fill(&self, arn: Option<&str>) -> Result<SessionName, InvalidName> {
-        match arn.filter(|_| self.wants_source_session()) {
-            Some(arn) => in_bounds(self.0.replace(SOURCE_SESSION, &fitting(session_of(arn)))).parse(),
+        match arn.filter(|_| self.needs_source_session()) {
+            Some(arn) => in_bounds(self.0.replace(SOURCE_SESSION, &sanitized(last_part(arn)))).parse(),
             None => self.0.parse(),
         }
     }
@@ -56,22 +57,22 @@ impl fmt::Display for NameTemplate {
     }
 }
 
-/// Whether a template makes a name that STS takes, whatever is filled in.
+/// Checks that a template gives a valid session name for all values.
 pub(super) fn check(template: &str) -> Result<(), InvalidName> {
     let fixed =
         [USER, HOST, PROFILE, SOURCE_SESSION].iter().fold(template.to_owned(), |text, part| text.replace(part, ""));
     let is_filled = fixed != template;
-    // What is filled in has a character at least.
+    // A value has at least one character.
     let shortest = if is_filled { format!("{fixed}xx") } else { fixed };
     shortest.chars().take(LENGTH.end() + usize::from(!is_filled)).collect::<String>().parse::<SessionName>().map(drop)
 }
 
-/// The session's name in the ARN of an assumed role, the user's in that of a user, `root` in an account's own.
-fn session_of(arn: &str) -> &str {
+/// Returns the last part of an ARN: the session name of an assumed role, the name of a user, or `root`.
+fn last_part(arn: &str) -> &str {
     arn.rsplit(['/', ':']).next().unwrap_or_default()
 }
 
-/// Within STS's bounds of length: what is too long is cut, and one character alone gets another.
+/// Cuts a name that is too long and appends `-` to one that is too short.
 fn in_bounds(name: String) -> String {
     match name.len() {
         length if length > *LENGTH.end() => name.chars().take(*LENGTH.end()).collect(),
@@ -80,8 +81,8 @@ fn in_bounds(name: String) -> String {
     }
 }
 
-/// Replaces what STS does not take by `-`.
-fn fitting(text: &str) -> String {
+/// Replaces each character that STS rejects by `-`.
+fn sanitized(text: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() || "_+=,.@-".contains(c) { c } else { '-' };
     match text.chars().map(fit).collect::<String>() {
         empty if empty.is_empty() => "unknown".to_owned(),
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn session_names_fit_whoever_it_is() {
+    fn session_name_of_any_user_is_valid() {
         assert_eq!(name("{user}@{host}", "dev", "laptop"), "dev@laptop");
         assert_eq!(name("{user}@{host}", "J\u{f6}rg \u{dc}", ""), "J-rg--@unknown");
         assert_eq!(name("{user}", &"x".repeat(99), "").len(), 64);
@@ -107,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn the_session_of_the_source_is_filled_in_last() {
+    fn source_session_is_filled_in_last() {
         let template = NameTemplate::new("{user}+{source_session}", "dev", "laptop", "prod");
-        assert!(template.wants_source_session());
+        assert!(template.needs_source_session());
         for (arn, expected) in [
             ("arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_x_1/jo@example.com", "dev+jo@example.com"),
             ("arn:aws:iam::111122223333:user/team/jo", "dev+jo"),
@@ -124,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_template_says_itself_has_to_fit() {
+    fn template_text_itself_has_to_be_valid() {
         for good in ["{user}@{host}", "dev", "{source_session}", "{profile}", &"x".repeat(64), "{user}"] {
             check(good).unwrap();
         }
-        for bad in ["a b", "{nobody}", "", "x", "{user", "user}", &"x".repeat(65), "{user}/{host}"] {
+        for bad in ["a b", "{unknown}", "", "x", "{user", "user}", &"x".repeat(65), "{user}/{host}"] {
             assert!(check(bad).is_err(), "{bad}");
         }
     }

@@ -38,7 +38,7 @@ fn with(line: &str, instead: &str) -> String {
 }
 
 #[test]
-fn a_whole_configuration() {
+fn config_valid_has_defaults_filled_in() {
     let config = Config::parse(Path::new("config.toml"), GOOD).unwrap();
     let prod = &config.profiles[&"prod".parse().unwrap()];
     assert_eq!(prod.roles.len(), 2);
@@ -54,7 +54,7 @@ fn a_whole_configuration() {
 }
 
 #[test]
-fn errors_name_file_line_and_key_and_repeat_no_content() {
+fn config_error_has_file_line_and_key() {
     for (text, expected) in [
         (
             with("region   = \"eu-west-1\"", "region = \"EU\""),
@@ -62,7 +62,7 @@ fn errors_name_file_line_and_key_and_repeat_no_content() {
         ),
         (
             with("source   = \"work\"", "source = \"wrok\""),
-            "config.toml:11: profiles.prod.source: there is no source \"wrok\"; did you mean \"work\"?",
+            "config.toml:11: profiles.prod.source: unknown source \"wrok\"; did you mean \"work\"?",
         ),
         (
             with("duration = \"2h\"", "duration = \"2d\""),
@@ -70,7 +70,7 @@ fn errors_name_file_line_and_key_and_repeat_no_content() {
         ),
         (
             with("duration = \"2h\"", "duration = \"13h\""),
-            "config.toml:15: profiles.prod.duration: a session lasts from 15 minutes to 12 hours",
+            "config.toml:15: profiles.prod.duration: must be from 15min to 12h",
         ),
         (with("https://ABC", "http://ABC"), "config.toml:17: profiles.prod.server: must be an https URL"),
         (
@@ -79,7 +79,7 @@ fn errors_name_file_line_and_key_and_repeat_no_content() {
         ),
         (
             with("role_arn = \"arn:aws:iam::111122223333:role/developers\"", ""),
-            "config.toml:13: profiles.prod.via: leads nowhere without role_arn",
+            "config.toml:13: profiles.prod.via: has no effect without role_arn",
         ),
         (
             with("[\"arn:aws:iam::999988887777:role/hub\"]", "[\"hub\"]"),
@@ -91,7 +91,7 @@ fn errors_name_file_line_and_key_and_repeat_no_content() {
         ),
         (
             with("arn:aws:iam::111122223333:role/developers", "arn:aws-cn:iam::111122223333:role/developers"),
-            "config.toml:12: profiles.prod.role_arn: is of partition aws-cn, the region eu-west-1 is not",
+            "config.toml:12: profiles.prod.role_arn: is in partition aws-cn, but the region eu-west-1 is not",
         ),
     ] {
         assert_eq!(error(&text), expected);
@@ -99,15 +99,15 @@ fn errors_name_file_line_and_key_and_repeat_no_content() {
 }
 
 #[test]
-fn a_key_that_is_not_ours_is_named_with_those_that_are() {
+fn config_unknown_key_error_lists_known_ones() {
     let message = error(&with("external_id", "externalid"));
     let expected =
-        "config.toml:14: profiles.prod.externalid: there is no key \"externalid\"; did you mean \"external_id\"?";
+        "config.toml:14: profiles.prod.externalid: unknown key \"externalid\"; did you mean \"external_id\"?";
     assert_eq!(message, expected);
     let message = error("[defaults]\nmoon = \"full\"\n");
     assert_eq!(
         message,
-        "config.toml:2: defaults.moon: there is no key \"moon\"; there are: session_name, duration, keep_warm, source_identity, tags, transitive_tags, policy_arns, policy, sts_endpoint, fips, dual_stack"
+        "config.toml:2: defaults.moon: unknown key \"moon\"; known keys: session_name, duration, keep_warm, source_identity, tags, transitive_tags, policy_arns, policy, sts_endpoint, fips, dual_stack"
     );
     let message = error("[profiles.prod]\ncluster = \"x\"\nregion = \"eu-west-1\"\n");
     assert!(message.contains("profiles.prod: missing field `source`"), "{message}");
@@ -115,8 +115,9 @@ fn a_key_that_is_not_ours_is_named_with_those_that_are() {
     assert!(message.contains("profile name: may hold only"), "{message}");
 }
 
+/// Fault matrix row 90.
 #[test]
-fn row_90_broken_toml_says_where_and_shows_nothing() {
+fn config_malformed_error_has_line_and_no_content() {
     let message = error("[sources.work]\naws_profile = hunter2 hunter3\n");
     assert!(message.starts_with("config.toml:2: "), "{message}");
     assert!(!message.contains("hunter"), "{message}");
@@ -124,14 +125,14 @@ fn row_90_broken_toml_says_where_and_shows_nothing() {
 }
 
 #[test]
-fn chains_are_bounded() {
+fn role_chain_is_limited_to_five_roles() {
     let via = ["\"arn:aws:iam::999988887777:role/hub\""; 5].join(",");
     let message = error(&with("[\"arn:aws:iam::999988887777:role/hub\"]", &format!("[{via}]")));
-    assert_eq!(message, "config.toml:13: profiles.prod.via: makes 6 steps, 5 are possible");
+    assert_eq!(message, "config.toml:13: profiles.prod.via: makes 6 roles in all, the limit is 5");
 }
 
 #[test]
-fn every_partition_has_its_regions() {
+fn partition_follows_region_prefix() {
     for (region, expected) in [
         ("eu-west-1", "aws"),
         ("cn-north-1", "aws-cn"),
@@ -144,10 +145,10 @@ fn every_partition_has_its_regions() {
     }
 }
 
-/// Reading in pieces gives what reading as a whole gives, or nothing.
+/// Parsing section by section gives the same configuration as parsing the document, or `None`.
 #[test]
-fn pieces_are_as_good_as_the_whole() {
-    let in_pieces = |text: &str| pieces::read(&mut Cursor::new(text));
+fn sections_and_whole_document_agree() {
+    let in_sections = |text: &str| sections::read(&mut Cursor::new(text));
     let whole = |text: &str| Config::parse_whole(Path::new("config.toml"), text);
     let profile = "[profiles.audit]\ncluster = \"prod\"\nregion = \"eu-west-1\"\nsource = \"work\"\n";
     for text in [
@@ -156,10 +157,10 @@ fn pieces_are_as_good_as_the_whole() {
         GOOD,
         &GOOD.replace('\n', "\r\n"),
         &format!("\u{feff}{GOOD}"),
-        // What they go by may come after them, and their order does not matter.
+        // Sources and defaults may follow the profiles, and the order does not matter.
         &format!("{profile}{GOOD}# the end\n[sources.other]\naws_profile = \"other\""),
     ] {
-        assert_eq!(in_pieces(text).unwrap(), whole(text).unwrap(), "{text}");
+        assert_eq!(in_sections(text).unwrap(), whole(text).unwrap(), "{text}");
     }
     for odd in [
         GOOD.replace("[profiles.self]", "  [profiles.self]").replace("[profiles.prod]", "  [profiles.prod]"),
@@ -169,7 +170,7 @@ fn pieces_are_as_good_as_the_whole() {
          [sources.work]\naws_profile = \"work\"\n"
             .to_owned(),
     ] {
-        assert_eq!(in_pieces(&odd), None, "{odd}");
+        assert_eq!(in_sections(&odd), None, "{odd}");
         assert!(whole(&odd).is_ok(), "{odd}");
     }
     for wrong in [
@@ -181,13 +182,13 @@ fn pieces_are_as_good_as_the_whole() {
         GOOD.replace("[\"arn", "[\n[profiles.x]\n\"arn"),
         GOOD.replace("\"dev@{host}\"", "\"\"\"\n[sources.x]\n\"\"\""),
     ] {
-        assert_eq!(in_pieces(&wrong), None, "{wrong}");
+        assert_eq!(in_sections(&wrong), None, "{wrong}");
         assert!(whole(&wrong).is_err(), "{wrong}");
     }
 }
 
 #[test]
-fn what_profiles_have_in_common_is_there_once() {
+fn equal_values_of_profiles_share_one_allocation() {
     let config = Config::parse(Path::new("config.toml"), GOOD).unwrap();
     let [prod, own] = ["prod", "self"].map(|name| &config.profiles[&name.parse().unwrap()]);
     assert!(std::ptr::eq(prod.region.as_str(), own.region.as_str()));
@@ -195,7 +196,7 @@ fn what_profiles_have_in_common_is_there_once() {
 }
 
 #[test]
-fn iam_is_in_one_region_of_each_partition() {
+fn home_region_is_one_per_partition() {
     for (region, expected) in [
         ("eu-west-1", "us-east-1"),
         ("us-east-1", "us-east-1"),
@@ -208,42 +209,42 @@ fn iam_is_in_one_region_of_each_partition() {
 }
 
 #[test]
-fn a_person_is_told_of_logins_unless_they_say_otherwise() {
+fn notifications_defaults_and_limits() {
     let path = Path::new("config.toml");
-    let usual = Notifications { login: true, warn_before: Duration::from_mins(15) };
-    assert_eq!(Config::parse(path, GOOD).unwrap().notifications, usual);
+    let defaults = Notifications { login: true, warn_before: Duration::from_mins(15) };
+    assert_eq!(Config::parse(path, GOOD).unwrap().notifications, defaults);
     let parsed = |text: &str| {
         Config::parse(path, &format!("[notifications]\n{text}\n{GOOD}")).map(|config| config.notifications)
     };
-    assert_eq!(parsed("").unwrap(), usual);
-    let never = Notifications { login: false, warn_before: Duration::ZERO };
-    assert_eq!(parsed("login = false\nearly = \"0s\"").unwrap(), never);
-    for (text, said) in [
-        ("early = \"25h\"", "config.toml:2: notifications.early: may be a day (24h) at most"),
+    assert_eq!(parsed("").unwrap(), defaults);
+    let off = Notifications { login: false, warn_before: Duration::ZERO };
+    assert_eq!(parsed("login = false\nearly = \"0s\"").unwrap(), off);
+    for (text, expected) in [
+        ("early = \"25h\"", "config.toml:2: notifications.early: must be at most a day (24h)"),
         ("early = \"soon\"", "notifications.early: must be a duration"),
         ("login = \"yes\"", "config.toml:2: notifications.login: "),
         ("logins = true", "did you mean \"login\"?"),
     ] {
         let error = parsed(text).unwrap_err().to_string();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
 #[test]
-fn the_lock_has_its_times_and_none_by_default() {
+fn lock_times_limits_and_no_default() {
     let path = Path::new("config.toml");
     assert_eq!(Config::parse(path, GOOD).unwrap().lock, LockTimes::default());
     let parsed = |lock: &str| Config::parse(path, &format!("[lock]\n{lock}\n{GOOD}")).map(|config| config.lock);
     let times = LockTimes { idle: Some(Duration::from_mins(30)), max: Some(Duration::from_hours(12)) };
     assert_eq!(parsed("idle = \"30min\"\nmax = \"12h\"").unwrap(), times);
     assert_eq!(parsed("max = \"168h\"").unwrap().max, Some(Duration::from_hours(168)));
-    for (lock, said) in [
-        ("idle = \"59s\"", "config.toml:2: lock.idle: may be from a minute"),
-        ("max = \"169h\"", "config.toml:2: lock.max: may be from a minute"),
+    for (lock, expected) in [
+        ("idle = \"59s\"", "config.toml:2: lock.idle: must be from a minute"),
+        ("max = \"169h\"", "config.toml:2: lock.max: must be from a minute"),
         ("max = \"soon\"", "lock.max: must be a duration"),
         ("idel = \"1h\"", "did you mean \"idle\"?"),
     ] {
         let error = parsed(lock).unwrap_err().to_string();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }

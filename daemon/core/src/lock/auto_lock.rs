@@ -1,20 +1,20 @@
-//! When the daemon locks by itself (K2).
+//! The automatic lock (K2).
 
 use std::time::Duration;
 
 use crate::config::LockTimes;
 
-/// Why it locked by itself.
+/// The reason of an automatic lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AutoLockReason {
-    /// Nobody has used it for so long.
+    /// The agent was not used for this time.
     Idle(Duration),
-    /// It was unlocked so long ago.
+    /// The agent was unlocked for this time.
     Max(Duration),
 }
 
-/// When it locks, and why: the first of both. All timers are counted from the machine's boot, the time asleep included: no
-/// clock that is set brings them nearer or puts them off.
+/// Returns when the agent locks and why: at the earlier of both limits. All times are counted from boot, sleep included, so
+/// setting the wall clock does not change them.
 #[must_use]
 pub(super) fn due(times: LockTimes, used: Duration, unlocked: Duration) -> Option<(Duration, AutoLockReason)> {
     let idle = times.idle.map(|idle| (used.saturating_add(idle), AutoLockReason::Idle(idle)));
@@ -30,7 +30,7 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
-    fn it_locks_at_whichever_comes_first() {
+    fn auto_lock_is_due_at_the_earlier_limit() {
         let times = |idle, max| LockTimes { idle, max };
         assert_eq!(due(times(None, None), HOUR, HOUR), None);
         let idle = Some(30 * MINUTE);
@@ -39,7 +39,7 @@ mod tests {
             due(times(None, Some(12 * HOUR)), 9 * HOUR, HOUR),
             Some((13 * HOUR, AutoLockReason::Max(12 * HOUR)))
         );
-        // However busy it is, the absolute limit stands.
+        // Uses do not move the absolute limit.
         for (used, expected) in [(HOUR, 90 * MINUTE), (12 * HOUR, 12 * HOUR + 30 * MINUTE), (13 * HOUR, 13 * HOUR)] {
             assert_eq!(due(times(idle, Some(12 * HOUR)), used, HOUR).unwrap().0, expected, "{used:?}");
         }

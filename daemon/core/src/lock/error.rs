@@ -1,4 +1,4 @@
-//! Why the lock does not do what it was asked, and what to do about it.
+//! The errors of the lock.
 
 use std::time::Duration;
 
@@ -6,59 +6,61 @@ use rolecall_protocol::{ErrorBody, ErrorCode};
 
 use super::verifier::PASSPHRASE_BYTES;
 
-/// Why the lock does not do what it was asked.
+/// The reason why the lock rejects a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
-    /// Nothing to unlock with.
-    #[error("there is no passphrase yet")]
+    /// No passphrase is set, so nothing could unlock the agent.
+    #[error("no passphrase is set")]
     NoPassphrase,
-    /// Too short, or too long.
-    #[error("a passphrase has {} characters at least (and {} bytes at most)", PASSPHRASE_BYTES.start(), PASSPHRASE_BYTES.end())]
+    /// The new passphrase is too short or too long.
+    #[error("the passphrase must have {} to {} bytes", PASSPHRASE_BYTES.start(), PASSPHRASE_BYTES.end())]
     Length,
-    /// There is a passphrase already.
-    #[error("there is a passphrase already, and the present one was not given")]
+    /// A passphrase is set, and the request does not contain it.
+    #[error("a passphrase is set already; changing it needs the current one")]
     Present,
-    /// It is another.
-    #[error("that is not the passphrase")]
+    /// The passphrase is wrong.
+    #[error("wrong passphrase")]
     Wrong,
-    /// Too many try.
-    #[error("passphrases are being tried already")]
+    /// Too many other requests wait, or the same client already waits. Another request is accepted after this time.
+    #[error("too many passphrase attempts at once")]
     Busy(Duration),
-    /// The file cannot be understood.
-    #[error("the agent is locked, and what unlocks it is damaged: {path}: {why}")]
+    /// The lock file is damaged.
+    #[error("the agent is locked and its lock file is damaged: {path}: {cause}")]
     Damaged {
         /// The file.
         path: String,
-        /// What is wrong with it.
-        why: String,
+        /// What is wrong with the file.
+        cause: String,
     },
-    /// The file cannot be written.
-    #[error("the passphrase cannot be kept: {0}")]
+    /// The lock file cannot be written.
+    #[error("cannot save the passphrase: {0}")]
     Unsaved(String),
-    /// A bug of ours, or the system has no randomness.
-    #[error("passphrases cannot be checked: {0}")]
+    /// An internal error, or the operating system returned no random bytes.
+    #[error("cannot check passphrases: {0}")]
     Failed(String),
 }
 
 impl LockError {
-    /// The error as the wire says it.
+    /// Returns the error as the protocol sends it.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
         let body = |code| ErrorBody::new(code, self.to_string());
         match self {
             Self::NoPassphrase => body(ErrorCode::WrongPassphrase).hint("Set one: rolecall lock --passphrase"),
-            Self::Length => body(ErrorCode::WrongPassphrase).hint("Take a longer one: a few words are as good."),
+            Self::Length => body(ErrorCode::WrongPassphrase).hint("Choose another one, for example a few words."),
             Self::Present => body(ErrorCode::WrongPassphrase).hint("Change it: rolecall lock --passphrase"),
             Self::Wrong => body(ErrorCode::WrongPassphrase).hint("Try again: rolecall unlock"),
-            Self::Busy(rest) => {
-                body(ErrorCode::Throttled).hint(format!("Try again in {} s.", rest.as_secs().saturating_add(1)))
+            Self::Busy(retry_after) => {
+                let seconds = retry_after.as_secs().saturating_add(1);
+                body(ErrorCode::Throttled).hint(format!("Try again in {seconds} s."))
             }
-            Self::Damaged { .. } => body(ErrorCode::Locked)
-                .hint("Remove that file and run: rolecall unlock  It goes on without a passphrase then."),
+            Self::Damaged { .. } => {
+                body(ErrorCode::Locked).hint("Remove the file, and with it the passphrase, and run: rolecall unlock")
+            }
             Self::Unsaved(_) => {
-                body(ErrorCode::ConfigInvalid).hint("Nothing was changed. Make room, or mend the folder.")
+                body(ErrorCode::ConfigInvalid).hint("Free disk space or fix the folder's permissions, and try again.")
             }
-            Self::Failed(_) => body(ErrorCode::Internal).hint("See rolecall agent logs, and try again."),
+            Self::Failed(_) => body(ErrorCode::Internal).hint("Try again. For details run: rolecall agent logs"),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What of the lock is kept, so that a daemon that was killed comes back locked.
+//! The lock file: the verifier of the passphrase and whether the agent is locked, so that a killed daemon starts locked.
 //!
-//! No file is no passphrase. A file that cannot be understood is no reason to serve as if there had never been one: the daemon
-//! stays locked, says which file it is, and whoever it belongs to removes it. That is no hole: who can do that can read this
-//! user's other files as well, and the sessions are gone either way.
+//! Without a file there is no passphrase. If the file is damaged, the daemon stays locked and names the file; the user
+//! removes it. Removing it gives no access: a process that can remove it can read the user's other files as well, and a
+//! locked daemon has no sessions.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -14,21 +14,21 @@ use serde::{Deserialize, Serialize};
 
 use super::verifier::Verifier;
 
-/// The shape below.
+/// The version of the file format.
 const FORMAT: u32 = 1;
-/// The longest file that is read, in bytes.
+/// The size limit of the file, in bytes.
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// What is kept.
+/// The contents of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredLock {
-    /// Tells the passphrase.
+    /// The verifier of the passphrase.
     pub(super) verifier: Verifier,
-    /// Since when it is locked, if it is.
+    /// Since when the agent is locked; `None` if it is unlocked.
     pub(super) locked: Option<Timestamp>,
 }
 
-/// The file.
+/// The JSON of the file.
 #[derive(Serialize, Deserialize)]
 struct LockFile {
     format: u32,
@@ -37,43 +37,47 @@ struct LockFile {
     locked: Option<Timestamp>,
 }
 
-/// Reads the file, if there is one. An error says what is wrong with it.
+/// Reads the file; returns `None` if it does not exist. Errors with the cause if the file is damaged or not trustworthy.
 pub(super) fn read(path: &Path) -> Result<Option<StoredLock>, String> {
-    // A FIFO would block the open for ever; with O_NONBLOCK it opens, and the check below refuses it.
+    // Opening a FIFO would block; with O_NONBLOCK it opens, and `check` rejects it.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("it cannot be read: {error}")),
+        Err(error) => return Err(format!("cannot read it: {error}")),
     };
     check(&file)?;
     let mut text = String::new();
     match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
         Ok(length) if length as u64 > MAX_FILE_BYTES => return Err("it is too large".to_owned()),
         Ok(_) => {}
-        Err(error) => return Err(format!("it cannot be read: {error}")),
+        Err(error) => return Err(format!("cannot read it: {error}")),
     }
-    let broken = || "it is not what was written into it".to_owned();
+    let broken = || "its contents are not valid".to_owned();
     let written: LockFile = serde_json::from_str(&text).map_err(|_| broken())?;
     if written.format != FORMAT {
-        return Err(format!("it has format {}, and this version knows format {FORMAT}", written.format));
+        return Err(format!("its format is {}; this version reads format {FORMAT}", written.format));
     }
     let verifier = Verifier::parse(written.passphrase).ok_or_else(broken)?;
     Ok(Some(StoredLock { verifier, locked: written.locked }))
 }
 
-/// Whoever else can write it could choose the passphrase.
+/// Rejects a file that another user can write: that user could choose the passphrase.
 fn check(file: &File) -> Result<(), String> {
-    let found = file.metadata().map_err(|error| format!("it cannot be looked at: {error}"))?;
+    let metadata = file.metadata().map_err(|error| format!("cannot inspect it: {error}"))?;
     match () {
-        () if !found.is_file() => Err("it is no file".to_owned()),
-        () if found.uid() != rustix::process::geteuid().as_raw() => Err(format!("it is of uid {}", found.uid())),
-        () if found.mode() & 0o022 != 0 => Err(format!("others may write it (mode {:04o})", found.mode() & 0o777)),
+        () if !metadata.is_file() => Err("it is not a regular file".to_owned()),
+        () if metadata.uid() != rustix::process::geteuid().as_raw() => {
+            Err(format!("it is owned by uid {}", metadata.uid()))
+        }
+        () if metadata.mode() & 0o022 != 0 => {
+            Err(format!("other users can write it (mode {:04o})", metadata.mode() & 0o777))
+        }
         () => Ok(()),
     }
 }
 
-/// Replaces the file, whole or not at all, for us alone to read.
+/// Replaces the file atomically, with mode 0600.
 pub(super) fn write(path: &Path, kept: &StoredLock) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
@@ -95,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_and_what_was_not_is_refused() {
+    fn lock_file_written_is_read_and_damaged_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/lock.json");
         assert_eq!(read(&path), Ok(None));
@@ -106,20 +110,20 @@ mod tests {
             assert_eq!(read(&path), Ok(Some(kept)));
         }
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing lies beside it");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file remains");
 
         let good = fs::read_to_string(&path).unwrap();
         let long = "x".repeat(5000);
-        for (text, said) in [
-            ("", "not what was written"),
-            (&good[..good.len() / 2], "not what was written"),
-            (&good.replace("argon2id", "md5"), "not what was written"),
-            (&good.replace("\"format\":1", "\"format\":2"), "format 2"),
+        for (text, expected) in [
+            ("", "not valid"),
+            (&good[..good.len() / 2], "not valid"),
+            (&good.replace("argon2id", "md5"), "not valid"),
+            (&good.replace("\"format\":1", "\"format\":2"), "format is 2"),
             (&long, "too large"),
         ] {
             fs::write(&path, text).unwrap();
             let error = read(&path).unwrap_err();
-            assert!(error.contains(said) && !error.contains('$'), "{error}");
+            assert!(error.contains(expected) && !error.contains('$'), "{error}");
         }
         fs::write(&path, &good).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();

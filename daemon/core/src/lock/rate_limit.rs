@@ -1,34 +1,34 @@
-//! How fast passphrases can be tried (K1, row 104).
+//! The rate limit of passphrase attempts (K1, fault matrix row 104).
 //!
-//! Every process that may ask is the same user's, so twenty that ask are one who guesses: wrong passphrases are counted over all
-//! of them, and each makes the time longer in which none is looked at. Who asks meanwhile waits, and is then looked at whatever
-//! became of the others: so a right passphrase never waits longer than that time. Few may wait, and one of each program that
-//! asks; the rest is told at once to come later.
+//! All clients belong to the same user, so wrong passphrases are counted over all of them. After each one, no passphrase is
+//! checked for a pause that grows from 100 ms to 10 s. Up to four clients wait for the end of the pause and are then checked
+//! independently of each other, so a right passphrase waits at most 10 s. A fifth client, and a second request of a client
+//! that already waits, is rejected at once, so that one guessing program cannot occupy all places.
 
 use std::time::Duration;
 
-/// The pause after the first wrong passphrase …
+/// The pause after the first wrong passphrase. Each further one doubles it, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// … doubled with each that follows, to this.
+/// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Wrong passphrases are forgotten this long after the last.
+/// How long after the last wrong passphrase the count starts again at zero.
 const FAILURES_TTL: Duration = Duration::from_mins(15);
-/// How many may wait. In each pause no more are tried than these, however many ask.
+/// The limit of waiting clients, and so of attempts per pause.
 pub(super) const MAX_WAITERS: usize = 4;
 
-/// The program that asks: the id and the start of the process that runs the client, as far as they are known.
+/// The client of a request: pid and start time of its process; `None` if they are unknown.
 pub type ClientId = Option<(u32, u64)>;
 
-/// What is remembered of those who tried.
+/// The wrong passphrases so far and the waiting clients.
 #[derive(Debug, Default)]
 pub(super) struct UnlockRateLimit {
     failures: u32,
-    /// When the last wrong one was given, counted from boot.
+    /// When the last wrong passphrase was checked, as time since boot.
     last: Duration,
     waiting: Vec<ClientId>,
 }
 
-/// The pause after so many wrong passphrases in a row.
+/// Returns the pause after `failures` wrong passphrases in a row.
 #[must_use]
 fn pause(failures: u32) -> Duration {
     match failures {
@@ -38,47 +38,48 @@ fn pause(failures: u32) -> Duration {
 }
 
 impl UnlockRateLimit {
-    /// Takes a place. The answer is how long to wait with it; the error is how long there may be none.
+    /// Adds a waiting client and returns how long it has to wait. Errors with the time after which it can try again if the
+    /// client already waits or too many others do.
     pub(super) fn enter(&mut self, client: ClientId, now: Duration) -> Result<Duration, Duration> {
-        self.forget(now);
-        let is_here = client.is_some() && self.waiting.contains(&client);
-        if is_here || self.waiting.len() >= MAX_WAITERS {
-            return Err(self.rest(now).max(FIRST_PAUSE));
+        self.expire_failures(now);
+        let is_waiting = client.is_some() && self.waiting.contains(&client);
+        if is_waiting || self.waiting.len() >= MAX_WAITERS {
+            return Err(self.remaining_pause(now).max(FIRST_PAUSE));
         }
         self.waiting.push(client);
-        Ok(self.rest(now))
+        Ok(self.remaining_pause(now))
     }
 
-    /// Gives the place back.
+    /// Removes a waiting client.
     pub(super) fn leave(&mut self, client: ClientId) {
-        if let Some(place) = self.waiting.iter().position(|other| *other == client) {
-            self.waiting.swap_remove(place);
+        if let Some(index) = self.waiting.iter().position(|other| *other == client) {
+            self.waiting.swap_remove(index);
         }
     }
 
-    /// A wrong passphrase was given. The answer is how long nobody hears of it, nor tries another.
-    pub(super) fn failed(&mut self, now: Duration) -> Duration {
+    /// Counts a wrong passphrase. Returns the pause before it is reported and the next one is checked.
+    pub(super) fn record_failure(&mut self, now: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.last = now;
         pause(self.failures)
     }
 
-    /// The right one was given.
-    pub(super) const fn succeeded(&mut self) {
+    /// Sets the count of wrong passphrases to zero.
+    pub(super) const fn record_success(&mut self) {
         self.failures = 0;
     }
 
-    /// How many wrong ones were given in a row.
+    /// Returns the number of wrong passphrases in a row.
     pub(super) const fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// For how long none is looked at.
-    fn rest(&self, now: Duration) -> Duration {
+    /// Returns the rest of the current pause.
+    fn remaining_pause(&self, now: Duration) -> Duration {
         (self.last + pause(self.failures)).saturating_sub(now)
     }
 
-    fn forget(&mut self, now: Duration) {
+    fn expire_failures(&mut self, now: Duration) {
         if now.saturating_sub(self.last) >= FAILURES_TTL {
             self.failures = 0;
         }
@@ -91,49 +92,50 @@ mod tests {
 
     const T0: Duration = Duration::from_hours(1);
 
-    #[allow(clippy::unnecessary_wraps)] // as the product has it
-    fn asking(pid: u32) -> ClientId {
+    #[allow(clippy::unnecessary_wraps)] // the type of the product
+    fn client(pid: u32) -> ClientId {
         Some((pid, 7))
     }
 
     #[test]
-    fn pauses_grow_from_a_tenth_of_a_second_to_ten() {
+    fn pause_doubles_up_to_ten_seconds() {
         let millis: Vec<u128> = (0..10).map(|failures| pause(failures).as_millis()).collect();
         assert_eq!(millis, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
         assert_eq!(pause(u32::MAX), MAX_PAUSE);
     }
 
     #[test]
-    fn whoever_comes_waits_for_the_pause_that_is_on_and_no_longer() {
+    fn waiting_time_is_the_rest_of_the_pause() {
         let mut attempts = UnlockRateLimit::default();
-        assert_eq!(attempts.enter(asking(1), T0), Ok(Duration::ZERO));
+        assert_eq!(attempts.enter(client(1), T0), Ok(Duration::ZERO));
         for _ in 0..20 {
-            attempts.failed(T0);
+            attempts.record_failure(T0);
         }
-        assert_eq!(attempts.enter(asking(2), T0 + Duration::from_secs(4)), Ok(Duration::from_secs(6)));
-        assert_eq!(attempts.enter(asking(3), T0 + MAX_PAUSE), Ok(Duration::ZERO));
-        attempts.succeeded();
-        assert_eq!(attempts.enter(asking(4), T0 + MAX_PAUSE), Ok(Duration::ZERO));
-        assert_eq!(attempts.failed(T0 + MAX_PAUSE), FIRST_PAUSE);
+        assert_eq!(attempts.enter(client(2), T0 + Duration::from_secs(4)), Ok(Duration::from_secs(6)));
+        assert_eq!(attempts.enter(client(3), T0 + MAX_PAUSE), Ok(Duration::ZERO));
+        attempts.record_success();
+        assert_eq!(attempts.enter(client(4), T0 + MAX_PAUSE), Ok(Duration::ZERO));
+        assert_eq!(attempts.record_failure(T0 + MAX_PAUSE), FIRST_PAUSE);
     }
 
+    /// Fault matrix row 104.
     #[test]
-    fn row_104_few_may_wait_and_one_of_each_program() {
+    fn waiting_clients_are_few_and_distinct() {
         let mut attempts = UnlockRateLimit::default();
-        assert_eq!(attempts.enter(asking(1), T0), Ok(Duration::ZERO));
-        assert_eq!(attempts.enter(asking(1), T0), Err(FIRST_PAUSE), "one at a time");
+        assert_eq!(attempts.enter(client(1), T0), Ok(Duration::ZERO));
+        assert_eq!(attempts.enter(client(1), T0), Err(FIRST_PAUSE), "one at a time");
         for pid in 2..=4 {
-            assert_eq!(attempts.enter(asking(pid), T0), Ok(Duration::ZERO));
+            assert_eq!(attempts.enter(client(pid), T0), Ok(Duration::ZERO));
         }
-        assert_eq!(attempts.enter(asking(5), T0), Err(FIRST_PAUSE));
-        attempts.leave(asking(9));
-        assert_eq!(attempts.enter(asking(5), T0), Err(FIRST_PAUSE), "nobody has left");
-        attempts.leave(asking(1));
-        assert_eq!(attempts.enter(asking(5), T0), Ok(Duration::ZERO));
+        assert_eq!(attempts.enter(client(5), T0), Err(FIRST_PAUSE));
+        attempts.leave(client(9));
+        assert_eq!(attempts.enter(client(5), T0), Err(FIRST_PAUSE), "an unknown client frees no place");
+        attempts.leave(client(1));
+        assert_eq!(attempts.enter(client(5), T0), Ok(Duration::ZERO));
     }
 
     #[test]
-    fn those_whom_nobody_knows_are_not_taken_for_one() {
+    fn waiting_unknown_clients_count_separately() {
         let mut attempts = UnlockRateLimit::default();
         for _ in 0..MAX_WAITERS {
             assert_eq!(attempts.enter(None, T0), Ok(Duration::ZERO));
@@ -143,32 +145,32 @@ mod tests {
         assert_eq!(attempts.enter(None, T0), Ok(Duration::ZERO));
     }
 
-    /// However many processes guess, and whether or not they wait for their answers.
+    /// Fault matrix row 104. Holds for any number of processes, whether or not they wait for the result.
     #[test]
-    fn row_104_an_hour_of_guessing_is_some_thousand_guesses() {
+    fn an_hour_of_guessing_is_at_most_1500_attempts() {
         let (mut attempts, mut now, mut guesses) = (UnlockRateLimit::default(), T0, 0_u32);
         while now < T0 + Duration::from_hours(1) {
             let mut waits = Vec::new();
-            while let Ok(wait) = attempts.enter(asking(guesses), now) {
+            while let Ok(wait) = attempts.enter(client(guesses), now) {
                 waits.push(wait);
                 guesses += 1;
             }
             now += waits.into_iter().max().unwrap() + Duration::from_millis(1);
             for pid in guesses - 4..guesses {
-                attempts.failed(now);
-                attempts.leave(asking(pid));
+                attempts.record_failure(now);
+                attempts.leave(client(pid));
             }
         }
         assert!((1000..1500).contains(&guesses), "{guesses}");
     }
 
     #[test]
-    fn wrong_passphrases_are_forgotten_in_time() {
+    fn failures_expire_after_15_minutes() {
         let mut attempts = UnlockRateLimit::default();
         for _ in 0..9 {
-            attempts.failed(T0);
+            attempts.record_failure(T0);
         }
         assert_eq!(attempts.enter(None, T0 + FAILURES_TTL), Ok(Duration::ZERO));
-        assert_eq!(attempts.failed(T0 + FAILURES_TTL), FIRST_PAUSE);
+        assert_eq!(attempts.record_failure(T0 + FAILURES_TTL), FIRST_PAUSE);
     }
 }

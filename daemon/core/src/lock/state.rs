@@ -1,4 +1,4 @@
-//! What is so now.
+//! The state of the lock.
 
 use std::time::Duration;
 
@@ -13,28 +13,28 @@ use super::rate_limit::UnlockRateLimit;
 use super::verifier::Verifier;
 use crate::config::LockTimes;
 
-/// What is so now.
+/// The state of the lock.
 #[derive(Debug)]
 pub(super) struct LockState {
     pub(super) verifier: Option<Verifier>,
-    /// Since when it is locked, if it is.
+    /// Since when the agent is locked; `None` if it is unlocked.
     pub(super) locked: Option<Timestamp>,
-    /// Cancelled when it locks.
+    /// Cancelled when the agent locks.
     pub(super) serving: CancellationToken,
-    /// What is wrong with the file, so that nobody can unlock.
+    /// What is wrong with the lock file, if it is damaged. No passphrase can unlock the agent then.
     pub(super) damage: Option<String>,
-    /// Why the file does not say what is so now.
+    /// Why the lock file could not be written, if it could not.
     pub(super) unsaved: Option<String>,
     pub(super) times: LockTimes,
-    /// When it was last used and last unlocked, counted from boot.
+    /// When the agent was last used and last unlocked, as time since boot.
     pub(super) used: Duration,
     pub(super) unlocked: Duration,
     pub(super) attempts: UnlockRateLimit,
 }
 
 impl LockState {
-    /// Unlocked, with nothing that could lock it.
-    pub(super) fn open(now: Duration) -> Self {
+    /// Returns an unlocked state without a passphrase.
+    pub(super) fn unlocked(now: Duration) -> Self {
         Self {
             verifier: None,
             locked: None,
@@ -48,17 +48,17 @@ impl LockState {
         }
     }
 
-    /// Ends what is served where it is locked, and says whether it is.
-    pub(super) fn serve_or_not(&self) -> bool {
+    /// Cancels what is being served if the agent is locked. Returns whether it is locked.
+    pub(super) fn cancel_if_locked(&self) -> bool {
         if self.locked.is_some() {
             self.serving.cancel();
         }
         self.locked.is_some()
     }
 
-    /// Serves again. False where it does already, by somebody else's passphrase: what is served since then has its token,
-    /// which the next lock has to cancel.
-    pub(super) fn reopen(&mut self, now: Duration) -> bool {
+    /// Unlocks. Returns false if another request has unlocked the agent before: the requests since then hold the current
+    /// token, which the next lock has to cancel.
+    pub(super) fn unlock(&mut self, now: Duration) -> bool {
         if self.locked.take().is_none() {
             return false;
         }
@@ -67,32 +67,35 @@ impl LockState {
         true
     }
 
-    pub(super) fn due(&self) -> Option<(Duration, AutoLockReason)> {
+    /// Returns when the agent locks by itself, and why.
+    pub(super) fn auto_lock(&self) -> Option<(Duration, AutoLockReason)> {
         let can_lock = self.locked.is_none() && self.verifier.is_some();
         auto_lock::due(self.times, self.used, self.unlocked).filter(|_| can_lock)
     }
 
-    /// Whether it is to lock by itself and cannot: nothing could unlock it.
+    /// Returns whether an automatic lock is configured but no passphrase is set, so that nothing could unlock the agent.
     pub(super) fn is_ineffective(&self) -> bool {
         self.verifier.is_none() && self.damage.is_none() && self.times != LockTimes::default()
     }
 
-    pub(super) fn kept(&self) -> Option<StoredLock> {
+    /// Returns the contents for the lock file; `None` without a passphrase.
+    pub(super) fn to_store(&self) -> Option<StoredLock> {
         self.verifier.clone().map(|verifier| StoredLock { verifier, locked: self.locked })
     }
 
+    /// Returns what the user has to fix, if anything.
     pub(super) fn problem(&self, path: &str) -> Option<ErrorBody> {
         let body = |message: String| ErrorBody::new(ErrorCode::ConfigInvalid, message);
         match (&self.damage, &self.unsaved) {
-            (Some(why), _) => Some(LockError::Damaged { path: path.to_owned(), why: why.clone() }.body()),
+            (Some(cause), _) => Some(LockError::Damaged { path: path.to_owned(), cause: cause.clone() }.body()),
             (None, Some(error)) => {
                 let state = if self.locked.is_some() { "locked" } else { "unlocked" };
-                let message =
-                    format!("that the agent is {state} does not outlast it, since it cannot be kept: {error}");
-                Some(body(message).hint("Make room, or mend the folder, and lock or unlock it again."))
+                let message = format!("cannot save that the agent is {state}, so a restart forgets it: {error}");
+                let hint = "Free disk space or fix the folder's permissions, and lock or unlock again.";
+                Some(body(message).hint(hint))
             }
             (None, None) if self.is_ineffective() => {
-                let message = "[lock] in the configuration has no effect, since there is no passphrase to unlock with";
+                let message = "[lock] in the configuration has no effect: no passphrase is set";
                 Some(body(message.to_owned()).hint("Set one: rolecall lock --passphrase"))
             }
             (None, None) => None,

@@ -1,4 +1,4 @@
-//! The lock, on clocks that a test turns.
+//! The lock, with tokio's paused clock.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const RIGHT: &str = "correct horse";
 
-/// Follows tokio's time.
+/// A clock that follows tokio's time.
 #[derive(Debug)]
 struct Paused(Instant);
 
@@ -40,7 +40,7 @@ fn secret(text: &str) -> Secret<String> {
     Secret::new(text.to_owned())
 }
 
-/// One that is locked.
+/// Returns a locked lock.
 async fn locked() -> Lock {
     let lock = lock();
     lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
@@ -53,9 +53,9 @@ async fn unlock(lock: &Lock, passphrase: &str, pid: u32) -> Result<bool, LockErr
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_passphrase_nothing_locks() {
+async fn lock_without_passphrase_rejected() {
     let lock = lock();
-    assert_eq!(lock.lock(|| panic!("nothing is forgotten")), Err(LockError::NoPassphrase));
+    assert_eq!(lock.lock(|| panic!("called although nothing could unlock")), Err(LockError::NoPassphrase));
     assert_eq!(lock.set_passphrase(secret("short"), None, None).await, Err(LockError::Length));
     assert_eq!(lock.set_passphrase(secret(&"x".repeat(1025)), None, None).await, Err(LockError::Length));
     lock.configure(LockTimes { idle: Some(MINUTE), max: None });
@@ -71,40 +71,45 @@ async fn without_a_passphrase_nothing_locks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn locking_ends_what_is_served_and_unlocking_begins_again() {
+async fn lock_cancels_serving_and_unlock_starts_again() {
     let lock = lock();
     lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
     let serving = lock.serving().unwrap();
-    let (forgotten, starts) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let close = || lock.lock(|| assert_eq!(forgotten.fetch_add(1, Ordering::Relaxed), 0));
+    let (drops, starts) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let close = || lock.lock(|| assert_eq!(drops.fetch_add(1, Ordering::Relaxed), 0));
     assert_eq!((close(), close()), (Ok(true), Ok(false)));
     assert!(serving.is_cancelled() && lock.serving().is_none());
-    let begin = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
-    assert_eq!(lock.unlock(secret("wrong"), None, begin).await, Err(LockError::Wrong));
-    assert_eq!(lock.unlock(secret(RIGHT), None, begin).await, Ok(true));
+    let start = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
+    assert_eq!(lock.unlock(secret("wrong"), None, start).await, Err(LockError::Wrong));
+    assert_eq!(lock.unlock(secret(RIGHT), None, start).await, Ok(true));
     assert!(!lock.serving().unwrap().is_cancelled());
-    assert_eq!(lock.unlock(secret("wrong"), None, begin).await, Ok(false), "it is not locked, so nothing is told");
-    assert_eq!((forgotten.into_inner(), starts.into_inner()), (1, 1));
+    assert_eq!(
+        lock.unlock(secret("wrong"), None, start).await,
+        Ok(false),
+        "an unlocked agent does not check the passphrase"
+    );
+    assert_eq!((drops.into_inner(), starts.into_inner()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_who_unlock_at_once_one_does_and_the_next_lock_ends_what_either_serves() {
+async fn concurrent_unlocks_share_one_serving_token() {
     let lock = locked().await;
     let starts = AtomicUsize::new(0);
     let unlock = async |pid| {
-        let begin = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
-        let unlocked = lock.unlock(secret(RIGHT), Some((pid, 7)), begin).await;
+        let start = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
+        let unlocked = lock.unlock(secret(RIGHT), Some((pid, 7)), start).await;
         (unlocked, lock.serving().unwrap())
     };
-    // Both are past the question whether it is locked before the first is answered.
+    // Both requests have seen that the agent is locked before the first one is answered.
     let ((first, serving), (second, serving_too)) = tokio::join!(unlock(1), unlock(2));
     assert_eq!((first, second), (Ok(true), Ok(false)));
     assert_eq!(lock.lock(|| {}), Ok(true));
     assert!(serving.is_cancelled() && serving_too.is_cancelled());
 }
 
+/// Fault matrix row 104.
 #[tokio::test(start_paused = true)]
-async fn row_104_a_wrong_passphrase_is_told_late_and_later_each_time() {
+async fn wrong_passphrase_is_reported_after_growing_pause() {
     let lock = locked().await;
     for expected in [100, 300, 600, 1200, 2400] {
         let begin = Instant::now();
@@ -115,15 +120,16 @@ async fn row_104_a_wrong_passphrase_is_told_late_and_later_each_time() {
     }
 }
 
+/// Fault matrix row 104.
 #[tokio::test(start_paused = true)]
-async fn row_104_twenty_wrong_ones_in_parallel_and_the_right_one_after_them() {
+async fn parallel_attempts_limited_and_right_one_succeeds() {
     let lock = locked().await;
     let begin = Instant::now();
     let all = futures_util::future::join_all((0..20).map(|pid| unlock(&lock, "wrong", pid))).await;
     let wrong = all.iter().filter(|answer| **answer == Err(LockError::Wrong)).count();
     let busy = all.iter().filter(|answer| matches!(answer, Err(LockError::Busy(_)))).count();
     assert_eq!((wrong, busy), (rate_limit::MAX_WAITERS, 20 - rate_limit::MAX_WAITERS));
-    // One that comes while the others wait for their answers is told to come later, and need not wait longer than that.
+    // While others wait, a further request is rejected with a time after which it succeeds.
     for _ in 0..3 {
         futures_util::future::join_all((0..20).map(|pid| unlock(&lock, "wrong", pid))).await;
     }
@@ -136,12 +142,12 @@ async fn row_104_twenty_wrong_ones_in_parallel_and_the_right_one_after_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_wait_for_the_answer_has_tried_as_well_and_leaves_the_place() {
+async fn disconnected_attempt_counts_and_frees_its_place() {
     let lock = locked().await;
     for pid in 0..8 {
-        // Time goes on when no key is being derived any more, which is while the answer is held back.
-        let impatient = tokio::time::timeout(Duration::from_millis(50), unlock(&lock, "wrong", pid));
-        assert!(impatient.await.is_err(), "{pid}");
+        // The paused clock advances only when no hash is being computed: while the result is held back.
+        let disconnected = tokio::time::timeout(Duration::from_millis(50), unlock(&lock, "wrong", pid));
+        assert!(disconnected.await.is_err(), "{pid}");
         tokio::time::sleep(10 * SECOND).await;
     }
     assert_eq!(lock.failed_attempts(), 8);
@@ -149,26 +155,26 @@ async fn who_does_not_wait_for_the_answer_has_tried_as_well_and_leaves_the_place
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_passphrase_is_changed_by_who_knows_it() {
+async fn passphrase_change_needs_current_one() {
     let lock = locked().await;
     let set = |new: &str, old: Option<&str>| lock.set_passphrase(secret(new), old.map(secret), None);
     assert_eq!(set("battery staple", None).await, Err(LockError::Present));
     assert_eq!(set("battery staple", Some("wrong")).await, Err(LockError::Wrong));
     set("battery staple", Some(RIGHT)).await.unwrap();
-    assert!(lock.serving().is_none(), "locked it stays");
+    assert!(lock.serving().is_none(), "the agent stays locked");
     assert_eq!(unlock(&lock, RIGHT, 1).await, Err(LockError::Wrong));
     assert_eq!(unlock(&lock, "battery staple", 1).await, Ok(true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_daemon_that_was_killed_comes_back_as_it_was() {
+async fn lock_file_keeps_locked_state_after_kill() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state/lock.json");
     let first = lock();
     assert!(!first.load(path.clone()));
-    assert!(!path.exists(), "nothing to keep yet");
+    assert!(!path.exists(), "nothing to store yet");
     first.set_passphrase(secret(RIGHT), None, None).await.unwrap();
-    assert!(!lock().load(path.clone()), "set, and not locked");
+    assert!(!lock().load(path.clone()), "a passphrase is set and the agent is unlocked");
     first.lock(|| {}).unwrap();
     first.save().await;
     let second = lock();
@@ -180,18 +186,20 @@ async fn a_daemon_that_was_killed_comes_back_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_file_is_locked_until_it_is_removed() {
+async fn lock_file_damaged_locks_until_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lock.json");
     fs::write(&path, "{").unwrap();
     let lock = lock();
     assert!(lock.load(path.clone()));
-    let told = lock.locked_error();
-    assert_eq!(told.code, ErrorCode::Locked);
-    for part in [path.to_str().unwrap(), "damaged", "Remove that file and run: rolecall unlock"] {
-        assert!(told.to_string().contains(part), "{told}");
+    let body = lock.locked_error();
+    assert_eq!(body.code, ErrorCode::Locked);
+    for part in
+        [path.to_str().unwrap(), "damaged", "Remove the file, and with it the passphrase, and run: rolecall unlock"]
+    {
+        assert!(body.to_string().contains(part), "{body}");
     }
-    assert_eq!(lock.status().problem, Some(told));
+    assert_eq!(lock.status().problem, Some(body));
     assert!(matches!(unlock(&lock, RIGHT, 1).await, Err(LockError::Damaged { .. })));
     assert!(matches!(lock.set_passphrase(secret(RIGHT), None, None).await, Err(LockError::Damaged { .. })));
     fs::remove_file(&path).unwrap();
@@ -203,22 +211,22 @@ async fn a_damaged_file_is_locked_until_it_is_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disk_that_takes_nothing_locks_all_the_same_and_keeps_no_new_passphrase() {
+async fn lock_file_unwritable_locks_and_keeps_passphrase() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let lock = lock();
     lock.load(state.join("lock.json"));
     lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
-    // A file where the folder should be: not even root writes below it.
+    // A file instead of the folder: not even root can write below it.
     fs::rename(&state, folder.path().join("away")).unwrap();
     fs::write(&state, "").unwrap();
     assert_eq!(lock.lock(|| {}), Ok(true));
     lock.save().await;
     let problem = lock.status().problem.unwrap().to_string();
-    assert!(problem.starts_with("that the agent is locked does not outlast it"), "{problem}");
+    assert!(problem.starts_with("cannot save that the agent is locked"), "{problem}");
     let changed = lock.set_passphrase(secret("battery staple"), Some(secret(RIGHT)), None).await;
     assert!(matches!(changed, Err(LockError::Unsaved(_))), "{changed:?}");
-    // The next run of the program is told, whatever the file says.
+    // The process that replaces this one is locked, although the file says otherwise.
     let next = lock_again(&lock, folder.path().join("away/lock.json"));
     assert!(next.serving().is_none());
     fs::remove_file(&state).unwrap();
@@ -230,10 +238,10 @@ async fn a_disk_that_takes_nothing_locks_all_the_same_and_keeps_no_new_passphras
 fn lock_again(before: &Lock, path: PathBuf) -> Lock {
     let next = Lock(Arc::new(Inner {
         clock: before.0.clock.clone(),
-        state: Mutex::new(LockState::open(before.0.clock.elapsed())),
+        state: Mutex::new(LockState::unlocked(before.0.clock.elapsed())),
         path: OnceLock::new(),
         disk: Mutex::default(),
-        turn: Arc::new(Semaphore::new(1)),
+        hashing: Arc::new(Semaphore::new(1)),
         changed: Notify::new(),
     }));
     assert!(!next.load(path));
@@ -242,14 +250,14 @@ fn lock_again(before: &Lock, path: PathBuf) -> Lock {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_due_when_it_was_not_used_or_was_used_for_too_long() {
+async fn auto_lock_is_due_by_idle_and_by_maximal_time() {
     let lock = locked().await;
     lock.configure(LockTimes { idle: Some(30 * MINUTE), max: Some(60 * MINUTE) });
-    assert_eq!(lock.until_auto_lock(), None, "it is locked");
+    assert_eq!(lock.until_auto_lock(), None, "a locked agent does not lock by itself");
     unlock(&lock, RIGHT, 1).await.unwrap();
     tokio::time::sleep(29 * MINUTE).await;
     assert_eq!((lock.until_auto_lock(), lock.auto_lock_due()), (Some(MINUTE), None));
-    // To ask whether it is locked is no use.
+    // Asking whether the agent is locked does not count as a use.
     assert!(lock.serving().is_some());
     assert_eq!(lock.until_auto_lock(), Some(MINUTE));
     lock.record_use();
@@ -259,7 +267,7 @@ async fn it_is_due_when_it_was_not_used_or_was_used_for_too_long() {
     assert_eq!(lock.until_auto_lock(), Some(2 * MINUTE), "the absolute limit");
     tokio::time::sleep(2 * MINUTE).await;
     assert_eq!(lock.auto_lock_due(), Some(AutoLockReason::Max(60 * MINUTE)));
-    // A restart changes nothing of it.
+    // A restart keeps the times.
     let next = self::lock();
     next.resume(lock.timers());
     assert_eq!((next.timers().used, next.status().locked), (lock.timers().used.min(next.0.clock.elapsed()), false));

@@ -1,4 +1,4 @@
-//! Tells a passphrase without knowing it: Argon2id, as a PHC string.
+//! The verifier of a passphrase: its Argon2id hash, as a PHC string.
 
 use std::fmt;
 
@@ -6,38 +6,40 @@ use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier 
 use argon2::{Algorithm, Argon2, Params, Version};
 use rolecall_protocol::Secret;
 
-/// What a passphrase may have, in bytes. Shorter ones are guessed, by whoever can read the file, in days.
+/// The length of a passphrase, in bytes. A process that can read the lock file finds a shorter one by guessing within
+/// days.
 pub(super) const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 
-/// One of the settings that OWASP's Password Storage Cheat Sheet gives as equals: memory in KiB …
+/// The memory of Argon2id, in KiB. With [`ITERATIONS`] and [`LANES`] it is a setting that OWASP's Password Storage Cheat
+/// Sheet recommends.
 const MEMORY_KIB: u32 = 7168;
-/// … passes over it …
+/// The number of passes over the memory.
 const ITERATIONS: u32 = 5;
-/// … and threads.
+/// The number of threads.
 const LANES: u32 = 1;
-/// What a file may ask for, so that a broken one does not ask for everything: memory in KiB, passes, threads.
+/// The limits for a verifier of a file, so that a damaged file cannot exhaust the machine: memory in KiB, passes, threads.
 const MAX_PARAMS: (u32, u32, u32) = (64 * 1024, 32, 4);
-/// Bytes of salt: what RFC 9106 recommends.
+/// The size of the salt, as RFC 9106 recommends.
 const SALT_BYTES: usize = 16;
 
-/// What a passphrase is checked against.
+/// The hash that a passphrase is compared with.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Verifier(String);
 
 impl Verifier {
-    /// One for a new passphrase; takes its time. An error is the system's word.
+    /// Hashes a new passphrase, which takes tens of milliseconds. Errors if the system has no random bytes or Argon2 fails.
     pub(super) fn new(passphrase: &Secret<String>) -> Result<Self, String> {
         let mut salt = [0; SALT_BYTES];
-        getrandom::fill(&mut salt).map_err(|error| format!("there is no randomness: {error}"))?;
-        let made = SaltString::encode_b64(&salt).and_then(|salt| {
+        getrandom::fill(&mut salt).map_err(|error| format!("no random bytes: {error}"))?;
+        let hash = SaltString::encode_b64(&salt).and_then(|salt| {
             let params = Params::new(MEMORY_KIB, ITERATIONS, LANES, None)?;
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
             Ok(argon2.hash_password(passphrase.expose().as_bytes(), &salt)?.to_string())
         });
-        made.map(Self).map_err(|error| format!("Argon2 failed: {error}"))
+        hash.map(Self).map_err(|error| format!("Argon2 failed: {error}"))
     }
 
-    /// Takes in what was kept.
+    /// Parses the text of a file. Returns `None` if it is not an Argon2id hash or exceeds the limits.
     pub(super) fn parse(text: String) -> Option<Self> {
         let hash = PasswordHash::new(&text).ok()?;
         let params = Params::try_from(&hash).ok()?;
@@ -47,24 +49,24 @@ impl Verifier {
         (is_bounded && is_whole).then_some(Self(text))
     }
 
-    /// Whether it is that passphrase; takes its time.
+    /// Returns whether the passphrase is the right one, which takes tens of milliseconds.
     pub(super) fn matches(&self, passphrase: &Secret<String>) -> bool {
         PasswordHash::new(&self.0)
             .is_ok_and(|hash| Argon2::default().verify_password(passphrase.expose().as_bytes(), &hash).is_ok())
     }
 
-    /// As it is kept.
+    /// Returns the text for the file.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a passphrase may be one.
+/// Returns whether a new passphrase has an allowed length.
 pub(super) fn is_acceptable(passphrase: &Secret<String>) -> bool {
     PASSPHRASE_BYTES.contains(&passphrase.expose().len())
 }
 
-/// It is no secret, but nobody needs it either.
+/// Without the hash: it is not secret, but guessing needs it.
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Verifier(…)")
@@ -80,18 +82,18 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_the_passphrase_and_does_not_hold_it() {
+    fn verifier_matches_passphrase_without_holding_it() {
         let verifier = Verifier::new(&secret("correct horse")).unwrap();
         let text = verifier.as_str().to_owned();
         assert!(text.starts_with("$argon2id$v=19$m=7168,t=5,p=1$") && !text.contains("horse"), "{text}");
-        let again = Verifier::parse(text.clone()).unwrap();
-        assert!(again.matches(&secret("correct horse")));
-        assert!(!again.matches(&secret("correct horsE")) && !again.matches(&secret("")));
-        assert_ne!(Verifier::new(&secret("correct horse")).unwrap().as_str(), text, "its salt is its own");
+        let parsed = Verifier::parse(text.clone()).unwrap();
+        assert!(parsed.matches(&secret("correct horse")));
+        assert!(!parsed.matches(&secret("correct horsE")) && !parsed.matches(&secret("")));
+        assert_ne!(Verifier::new(&secret("correct horse")).unwrap().as_str(), text, "each verifier has its own salt");
     }
 
     #[test]
-    fn what_is_no_verifier_or_asks_for_too_much_is_none() {
+    fn verifier_text_malformed_or_too_expensive_is_none() {
         let good = Verifier::new(&secret("correct horse")).unwrap().as_str().to_owned();
         for bad in [
             String::new(),

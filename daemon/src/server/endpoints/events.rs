@@ -6,23 +6,23 @@ use http_body_util::channel::Channel;
 use rolecall_protocol::{ErrorBody, ErrorCode};
 
 use super::ndjson;
-use crate::agent::AgentError;
 use crate::server::Context;
-use crate::server::answer::Answer;
+use crate::server::response::EndpointResponse;
+use crate::services::AgentError;
 
-/// Lines that wait for a watcher who does not read; beyond them the stream tells that some are missing.
-const LINES: usize = 16;
+/// Lines that are buffered for a client that does not read. After more, the stream has the event `missed`.
+const MAX_PENDING_LINES: usize = 16;
 
-pub(super) fn answer(context: &Context) -> Result<Answer, AgentError> {
-    let Ok(place) = Arc::clone(&context.watchers).try_acquire_owned() else {
-        let body = ErrorBody::new(ErrorCode::Throttled, "too many follow the agent's events already");
+pub(super) fn handle(context: &Context) -> Result<EndpointResponse, AgentError> {
+    let Ok(permit) = Arc::clone(&context.watchers).try_acquire_owned() else {
+        let body = ErrorBody::new(ErrorCode::Throttled, "too many clients watch the agent's events");
         return Err(AgentError(body.hint("End one of them: rolecall status --watch.")));
     };
-    let (lines, body) = Channel::new(LINES);
-    let telling = ndjson::tell(context.agent.events(), lines, context.leaving.clone());
+    let (lines, body) = Channel::new(MAX_PENDING_LINES);
+    let stream = ndjson::stream(context.agent.events.events(), lines, context.leaving.clone());
     tokio::spawn(async move {
-        telling.await;
-        drop(place);
+        stream.await;
+        drop(permit);
     });
-    Ok(Answer::stream(body))
+    Ok(EndpointResponse::stream(body))
 }

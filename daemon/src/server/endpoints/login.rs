@@ -8,27 +8,28 @@ use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, SourceName};
 use tokio::sync::mpsc;
 
 use super::ndjson;
-use crate::agent::AgentError;
 use crate::server::Context;
-use crate::server::answer::Answer;
+use crate::server::response::EndpointResponse;
+use crate::services::AgentError;
 
-/// Steps that wait for somebody who does not read.
-const STEPS: usize = 16;
+/// Steps that are buffered for a client that does not read.
+const MAX_PENDING_STEPS: usize = 16;
 
-pub(super) fn answer(context: &Context, name: &SourceName, body: Bytes) -> Result<Answer, AgentError> {
+pub(super) fn handle(context: &Context, name: &SourceName, body: Bytes) -> Result<EndpointResponse, AgentError> {
     let request = if body.is_empty() { LoginRequest::default() } else { super::secret_json(body)? };
-    let Ok(place) = Arc::clone(&context.watchers).try_acquire_owned() else {
-        let body = ErrorBody::new(ErrorCode::Throttled, "too many logins are under way already");
+    let Ok(permit) = Arc::clone(&context.watchers).try_acquire_owned() else {
+        let body = ErrorBody::new(ErrorCode::Throttled, "too many logins are in progress");
         return Err(AgentError(body.hint("End one of them: Ctrl-C in its terminal.")));
     };
-    let (tell, steps) = mpsc::channel(STEPS);
-    let (sender, body) = Channel::new(STEPS);
-    // It goes on without whoever asked: a person may have approved already.
-    tokio::spawn(Arc::clone(&context.agent).login(name.clone(), request, tell));
-    let telling = ndjson::tell(steps, sender, context.leaving.clone());
+    let (sender, steps) = mpsc::channel(MAX_PENDING_STEPS);
+    let (lines, body) = Channel::new(MAX_PENDING_STEPS);
+    let (service, name) = (Arc::clone(&context.agent.login), name.clone());
+    // The login goes on if the client leaves: the user may have approved it in the browser.
+    tokio::spawn(async move { service.login(name, request, sender).await });
+    let stream = ndjson::stream(steps, lines, context.leaving.clone());
     tokio::spawn(async move {
-        telling.await;
-        drop(place);
+        stream.await;
+        drop(permit);
     });
-    Ok(Answer::stream(body))
+    Ok(EndpointResponse::stream(body))
 }

@@ -1,76 +1,80 @@
-//! One handler for each endpoint of the protocol.
+//! One handler for each endpoint. A handler that only calls the service function of its name stands here; one that does more
+//! has a file.
 
-mod cluster;
-mod config_check;
-mod config_reload;
 mod events;
-mod forget_key;
-mod keys;
-mod lock;
 mod login;
-mod logout;
 mod ndjson;
-mod probe;
-mod profile;
-mod put_key;
-mod refresh;
 mod restart;
-mod rotate_key;
-mod status;
-mod stop;
 mod token;
-mod unlock;
 
 use bytes::Bytes;
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, Secret};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LockRequest, Secret, Stopping};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use super::answer::Answer;
 use super::peer::Peer;
-use crate::agent::AgentError;
+use super::response::EndpointResponse;
+use crate::services::AgentError;
 
-/// Asks the handler.
-pub(super) async fn answer(
+/// Calls the handler of an endpoint.
+pub(super) async fn handle(
     context: &Context,
     peer: Peer,
     endpoint: &Endpoint,
     body: Bytes,
-) -> Result<Answer, AgentError> {
+) -> Result<EndpointResponse, AgentError> {
     let agent = &context.agent;
     match endpoint {
-        Endpoint::Token(name) => token::answer(agent, peer, name, &body).await,
-        Endpoint::Refresh(name) => refresh::answer(agent, name).await,
-        Endpoint::Cluster(name) => cluster::answer(agent, name).await,
-        Endpoint::Profile(name) => profile::answer(agent, name),
-        Endpoint::Keys => keys::answer(agent).await,
-        Endpoint::PutKey(name) => put_key::answer(agent, name, body).await,
-        Endpoint::RotateKey(name) => rotate_key::answer(agent, name).await,
-        Endpoint::ForgetKey(name) => forget_key::answer(agent, name).await,
-        Endpoint::ConfigCheck => config_check::answer(agent, &body).await,
-        Endpoint::ConfigReload => Ok(config_reload::answer(agent)),
-        Endpoint::Probe(name) => probe::answer(agent, name, &body).await,
-        Endpoint::Login(name) => login::answer(context, name, body),
-        Endpoint::Logout(name) => logout::answer(agent, name).await,
-        Endpoint::Lock => lock::answer(agent, peer, body).await,
-        Endpoint::Unlock => unlock::answer(agent, peer, body).await,
-        Endpoint::Status => Ok(status::answer(agent).await),
-        Endpoint::Events => events::answer(context),
-        Endpoint::Restart => restart::answer(context).await,
-        Endpoint::Stop => Ok(stop::answer(context)),
-        _ => Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this endpoint is not served here"))),
+        Endpoint::Token(name) => token::handle(agent, peer, name, &body).await,
+        Endpoint::Refresh(name) => json(agent.refresh.refresh(name).await),
+        Endpoint::Cluster(name) => json(agent.cluster.cluster(name).await),
+        Endpoint::Profile(name) => json(agent.status.profile(name)),
+        Endpoint::Keys => json(agent.keys.keys().await),
+        Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),
+        Endpoint::RotateKey(name) => json(agent.keys.rotate_key(name).await),
+        Endpoint::ForgetKey(name) => json(agent.keys.forget_key(name).await),
+        Endpoint::ConfigCheck => json(agent.config.config_check(text(&body)?).await),
+        Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload())),
+        Endpoint::Probe(name) => json(agent.probe.probe(name, text(&body)?).await),
+        Endpoint::Login(name) => login::handle(context, name, body),
+        Endpoint::Logout(name) => json(agent.logout.logout(name).await),
+        Endpoint::Lock => {
+            let request = if body.is_empty() { LockRequest::default() } else { secret_json(body)? };
+            json(agent.lock.lock(request, peer.locker()).await)
+        }
+        Endpoint::Unlock => json(agent.lock.unlock(secret_json(body)?, peer.locker()).await),
+        Endpoint::Status => {
+            agent.status.resolve_sources().await;
+            Ok(EndpointResponse::json(&agent.status.status()))
+        }
+        Endpoint::Events => events::handle(context),
+        Endpoint::Restart => restart::handle(context).await,
+        Endpoint::Stop => Ok(stop(context)),
+        _ => Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this daemon does not serve this endpoint"))),
     }
 }
 
-/// A configuration has to be text.
+/// Stops the daemon. The response is sent before it exits.
+fn stop(context: &Context) -> EndpointResponse {
+    tracing::info!("stop requested");
+    context.stop.cancel();
+    EndpointResponse::json(&Stopping { pid: std::process::id() })
+}
+
+fn json<T: Serialize>(result: Result<T, AgentError>) -> Result<EndpointResponse, AgentError> {
+    result.map(|value| EndpointResponse::json(&value))
+}
+
+/// Reads a configuration.
 fn text(body: &Bytes) -> Result<String, AgentError> {
     String::from_utf8(body.to_vec())
         .map_err(|_| AgentError(ErrorBody::new(ErrorCode::ConfigInvalid, "the configuration is not UTF-8 text")))
 }
 
-/// Reads what may hold a secret, and wipes it. What is wrong with it is not told: that may quote it.
+/// Parses a body that may hold a secret, and wipes it. The parser's error may quote the secret, so it is dropped.
 fn secret_json<T: DeserializeOwned>(body: Bytes) -> Result<T, AgentError> {
     let body = Secret::new(Vec::from(body));
     serde_json::from_slice(body.expose())
-        .map_err(|_| AgentError(ErrorBody::new(ErrorCode::BadRequest, "the request is not what this endpoint takes")))
+        .map_err(|_| AgentError(ErrorBody::new(ErrorCode::BadRequest, "the request body is invalid for this endpoint")))
 }

@@ -1,4 +1,4 @@
-//! Answers of many lines: one JSON document each, and an empty one where nothing happens for a while.
+//! Responses of many lines (NDJSON): one JSON document a line, and an empty line when nothing happens for a while.
 
 use std::time::Duration;
 
@@ -8,59 +8,59 @@ use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::Events;
-use crate::server::answer::Never;
+use crate::server::response::Never;
+use crate::services::events::Events;
 
-/// How long nothing may happen before whoever listens is told that.
-const QUIET: Duration = Duration::from_secs(10);
+/// How long nothing is sent before an empty line follows. It shows the client that the daemon runs, and the daemon whether the
+/// client is connected.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Where the lines come from.
-pub(super) trait Lines {
-    /// What stands on one.
-    type Line: Serialize;
+/// A source of documents.
+pub(super) trait Documents {
+    /// One document.
+    type Document: Serialize;
 
-    /// The next; `None` after the last.
-    async fn next(&mut self) -> Option<Self::Line>;
+    /// Returns the next document, or `None` after the last.
+    async fn next(&mut self) -> Option<Self::Document>;
 }
 
-impl Lines for Events {
-    type Line = rolecall_protocol::Event;
+impl Documents for Events {
+    type Document = rolecall_protocol::Event;
 
-    async fn next(&mut self) -> Option<Self::Line> {
+    async fn next(&mut self) -> Option<Self::Document> {
         Self::next(self).await
     }
 }
 
-impl<T: Serialize> Lines for Receiver<T> {
-    type Line = T;
+impl<T: Serialize> Documents for Receiver<T> {
+    type Document = T;
 
     async fn next(&mut self) -> Option<T> {
         self.recv().await
     }
 }
 
-/// Writes lines until there are no more, or the listener or the daemon goes away.
-pub(super) async fn tell(mut from: impl Lines, mut lines: Sender<Bytes, Never>, leaving: CancellationToken) {
+/// Sends documents until there are no more, the client disconnects, or the daemon stops.
+pub(super) async fn stream(mut documents: impl Documents, mut body: Sender<Bytes, Never>, leaving: CancellationToken) {
     loop {
         let line = tokio::select! {
             () = leaving.cancelled() => return,
-            said = from.next() => said.as_ref().and_then(line),
-            // An empty line says nothing but that the daemon is there; and it finds out whether the listener is.
-            () = tokio::time::sleep(QUIET) => Some(Bytes::from_static(b"\n")),
+            document = documents.next() => document.as_ref().and_then(to_line),
+            () = tokio::time::sleep(KEEPALIVE_INTERVAL) => Some(Bytes::from_static(b"\n")),
         };
         let Some(line) = line else { return };
-        let gone = tokio::select! {
+        let is_disconnected = tokio::select! {
             () = leaving.cancelled() => return,
-            sent = lines.send_data(line) => sent.is_err(),
+            sent = body.send_data(line) => sent.is_err(),
         };
-        if gone {
+        if is_disconnected {
             return;
         }
     }
 }
 
-fn line(said: &impl Serialize) -> Option<Bytes> {
-    let mut line = serde_json::to_vec(said).ok()?;
+fn to_line(document: &impl Serialize) -> Option<Bytes> {
+    let mut line = serde_json::to_vec(document).ok()?;
     line.push(b'\n');
     Some(line.into())
 }

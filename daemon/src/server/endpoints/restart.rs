@@ -2,37 +2,38 @@
 
 use rolecall_protocol::{ErrorBody, ErrorCode, Restarting};
 
-use crate::agent::AgentError;
 use crate::server::Context;
-use crate::server::answer::Answer;
-use crate::server::socket::Name;
+use crate::server::response::EndpointResponse;
+use crate::server::socket::SocketName;
+use crate::services::AgentError;
 
-/// Makes sure that nothing would be lost, and orders it. The answer itself is among what is finished before.
-pub(super) async fn answer(context: &Context) -> Result<Answer, AgentError> {
+/// Checks that a restart loses nothing, and orders it. The response is sent before the restart.
+pub(super) async fn handle(context: &Context) -> Result<EndpointResponse, AgentError> {
     let Some(restart) = &context.restart else {
-        return Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "the agent cannot restart by itself here")));
+        return Err(AgentError(ErrorBody::new(ErrorCode::BadRequest, "this agent cannot restart by itself")));
     };
-    // A configuration that is wrong by now is not in force, but what was before is: it would be gone.
-    context.agent.reload();
-    let config = context.agent.config_status();
+    // With an invalid file the restarted agent would have no configuration, while this one has the last valid one.
+    let config = context.agent.config.config_reload();
     if let Some(problem) = config.problem.filter(|_| config.loaded.is_some()) {
         let message =
-            format!("the agent goes on as it is, with the last good configuration: {}", problem.error.message);
-        return Err(refused(ErrorBody { code: ErrorCode::RestartRefused, message, ..problem.error }));
+            format!("the agent was not restarted and keeps the last valid configuration: {}", problem.error.message);
+        return Err(rejected(ErrorBody { code: ErrorCode::RestartRefused, message, ..problem.error }));
     }
-    if let Some(Err(error)) = restart.name.as_ref().map(Name::check) {
-        let message = format!("the agent goes on as it is, since it could not listen again: {error}");
-        return Err(refused(ErrorBody::new(ErrorCode::RestartRefused, message).hint("Close the folder to others.")));
+    if let Some(Err(error)) = restart.name.as_ref().map(SocketName::check) {
+        let message = format!("the agent was not restarted, because it could not listen again: {error}");
+        return Err(rejected(
+            ErrorBody::new(ErrorCode::RestartRefused, message).hint("Make the folder private: chmod 700."),
+        ));
     }
-    restart.program.check().await.map_err(|unfit| refused(unfit.body()))?;
-    // Last, since it changes soonest. What begins after this is seen before the other program takes over.
-    context.agent.check_keys_settled().map_err(|changing| refused(changing.0))?;
-    tracing::info!("StsOperation to restart");
-    restart.asked.cancel();
-    Ok(Answer::json(&Restarting { pid: std::process::id() }))
+    restart.program.check().await.map_err(|error| rejected(error.body()))?;
+    // Checked last, since it changes most often. A change that begins later is noticed before the handover.
+    context.agent.keys.check_settled().map_err(|error| rejected(error.0))?;
+    tracing::info!("restart requested");
+    restart.requested.cancel();
+    Ok(EndpointResponse::json(&Restarting { pid: std::process::id() }))
 }
 
-fn refused(body: ErrorBody) -> AgentError {
-    tracing::warn!(reason = %body.message, "StsOperation to restart, and refused");
+fn rejected(body: ErrorBody) -> AgentError {
+    tracing::warn!(reason = %body.message, "restart rejected");
     AgentError(body)
 }

@@ -2,18 +2,19 @@
 
 use rolecall_protocol::ProfileName;
 
-use crate::agent::{Agent, AgentError};
-use crate::server::answer::Answer;
+use crate::agent::Agent;
 use crate::server::peer::Peer;
+use crate::server::response::EndpointResponse;
+use crate::services::AgentError;
 
-pub(super) async fn answer(
+pub(super) async fn handle(
     agent: &Agent,
     peer: Peer,
     name: &ProfileName,
     exec_info: &[u8],
-) -> Result<Answer, AgentError> {
-    // Clients of Kubernetes say something, and the most common, client-go, asks again only because it was refused. A script
-    // that asks twice says nothing, and wants two tokens.
-    let client_process = if exec_info.is_empty() { None } else { peer.client_process() };
-    Ok(Answer::secret(agent.token(name, exec_info, client_process).await?))
+) -> Result<EndpointResponse, AgentError> {
+    // Clients of Kubernetes send an ExecInfo, and client-go asks again only after a 401. A script sends none: if it asks twice,
+    // it wants two tokens.
+    let client = if exec_info.is_empty() { None } else { peer.client_process() };
+    Ok(EndpointResponse::secret(agent.token.token(name, exec_info, client).await?))
 }

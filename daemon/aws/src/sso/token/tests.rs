@@ -72,7 +72,7 @@ fn ensure_writable_blocked_folder_is_an_error() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("sso"), "in the way").unwrap();
     let error = ensure_writable(&path(home.path(), &session(Some("corp")))).unwrap_err();
-    assert!(matches!(&error, SsoError::File(said) if said.contains("cannot write")), "{error}");
+    assert!(matches!(&error, SsoError::File(text) if text.contains("cannot write")), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The keys that each table of the configuration has, as the derived `Deserialize` of its type lists them.
+//! The keys of each table of the configuration, as the derived `Deserialize` of its type lists them.
 
 use serde::de::value::Error;
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
@@ -6,7 +6,7 @@ use serde::forward_to_deserialize_any;
 
 use super::{Endpoints, Raw, RawDefaults, RawLock, RawMfa, RawNetwork, RawNotifications, RawProfile, RawSource};
 
-/// The keys of the table at a path; `None` where the path leads to no table with fixed keys.
+/// Returns the keys of the table at a path; `None` if the path is not a table with fixed keys.
 pub(super) fn of_table(path: &[&str]) -> Option<&'static [&'static str]> {
     match path {
         [] => keys::<Raw>(),
@@ -24,12 +24,12 @@ pub(super) fn of_table(path: &[&str]) -> Option<&'static [&'static str]> {
 
 fn keys<'de, T: Deserialize<'de>>() -> Option<&'static [&'static str]> {
     let mut fields = None;
-    // Always an error: there is no value to read.
+    // Always an error, because there is no value to read.
     let _ = T::deserialize(Fields(&mut fields));
     fields
 }
 
-/// A deserializer without a value, which notes the fields that a struct asks for.
+/// A deserializer without a value, which records the fields that a struct requests.
 struct Fields<'a>(&'a mut Option<&'static [&'static str]>);
 
 impl<'de> Deserializer<'de> for Fields<'_> {

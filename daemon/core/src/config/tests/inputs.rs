@@ -1,10 +1,10 @@
-//! What AssumeRole is given: every rule, with file, line and key.
+//! The further parameters of AssumeRole.
 
 use crate::config::inputs::StepInputs;
 
 use super::*;
 
-/// A profile with everything; `via` has one role.
+/// Profiles with every parameter; `via` has one role.
 const FULL: &str = r#"
 [defaults]
 source_identity = "dev@example.com"
@@ -54,11 +54,11 @@ source = "work"
 "#;
 
 #[test]
-fn each_hop_is_given_its_own() {
+fn inputs_are_assigned_to_first_and_last_step() {
     let config = Config::parse(Path::new("config.toml"), FULL).unwrap();
-    let of = |name: &str| config.profiles[&name.parse().unwrap()].inputs.clone();
-    let prod = of("prod").unwrap();
-    let [first, last] = [0, 1].map(|index| StepInputs::clone(prod.of(index).unwrap()));
+    let inputs_of = |name: &str| config.profiles[&name.parse().unwrap()].inputs.clone();
+    let prod = inputs_of("prod").unwrap();
+    let [first, last] = [0, 1].map(|index| StepInputs::clone(prod.step(index).unwrap()));
     let keys = |inputs: &StepInputs| inputs.tags.keys().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(first.source_identity.as_ref().unwrap().as_str(), "dev@example.com");
     assert_eq!((keys(&first), keys(&last)), (vec!["team".to_owned()], vec!["cost center".to_owned()]));
@@ -69,14 +69,14 @@ fn each_hop_is_given_its_own() {
     assert_eq!(first.sts, last.sts);
     assert_eq!(last.sts.url.unwrap().as_str(), "https://sts.corp");
     assert!(prod.variant.fips && prod.variant.dual_stack);
-    // Equal ones are the same one.
-    assert!(Arc::ptr_eq(&prod, &of("twin").unwrap()));
-    let plain = of("plain").unwrap();
-    assert_eq!(plain.of(0).unwrap().source_identity.as_ref().unwrap().as_str(), "other");
-    assert!(plain.of(0).unwrap().tags.is_empty() && !plain.variant.fips);
-    // Where nothing is assumed, the endpoint that tokens name is all that is left of the defaults.
-    let own = of("self").unwrap();
-    assert!(own.of(0).is_none() && own.variant.fips);
+    // Equal inputs share one allocation.
+    assert!(Arc::ptr_eq(&prod, &inputs_of("twin").unwrap()));
+    let plain = inputs_of("plain").unwrap();
+    assert_eq!(plain.step(0).unwrap().source_identity.as_ref().unwrap().as_str(), "other");
+    assert!(plain.step(0).unwrap().tags.is_empty() && !plain.variant.fips);
+    // Without a role, only the endpoint of tokens remains of the defaults.
+    let own = inputs_of("self").unwrap();
+    assert!(own.step(0).is_none() && own.variant.fips);
     let bare = FULL.replace("source_identity = \"dev@example.com\"\n", "").replace("fips = true\n", "");
     let bare = bare.replace("tags = { team = \"platform\", \"cost center\" = \"42\" }\n", "");
     let bare = bare.replace("transitive_tags = [\"team\"]\n", "");
@@ -84,7 +84,7 @@ fn each_hop_is_given_its_own() {
 }
 
 #[test]
-fn every_rule_names_file_line_and_key() {
+fn invalid_inputs_error_has_file_line_and_key() {
     let profile = |more: &str| {
         format!(
             "[sources.work]\naws_profile = \"work\"\n[profiles.p]\ncluster = \"c\"\nregion = \"eu-west-1\"\nsource = \"work\"\n\
@@ -109,9 +109,9 @@ fn every_rule_names_file_line_and_key() {
             "tag value: may hold only letters, digits, spaces and '_.:/=+-@', not '*'",
         ),
         ("tags = { team = 5 }", "tags.team", "invalid type: integer `5`, expected a string"),
-        ("tags = { Team = \"a\", team = \"b\" }", "tags", "has \"team\" twice: case makes no difference"),
-        (tags.as_str(), "tags", "has 51, 50 are possible"),
-        ("transitive_tags = [\"team\"]", "transitive_tags", "names \"team\", which is none of the tags"),
+        ("tags = { Team = \"a\", team = \"b\" }", "tags", "has \"team\" twice; case is ignored"),
+        (tags.as_str(), "tags", "has 51 entries, the limit is 50"),
+        ("transitive_tags = [\"team\"]", "transitive_tags", "has \"team\", which is not a key of tags"),
         (
             "policy_arns = [\"ReadOnlyAccess\"]",
             "policy_arns[0]",
@@ -120,13 +120,13 @@ fn every_rule_names_file_line_and_key() {
         (
             "policy_arns = [\"arn:aws-cn:iam::aws:policy/X\"]",
             "policy_arns",
-            "is of partition aws-cn, the region eu-west-1 is not",
+            "is in partition aws-cn, but the region eu-west-1 is not",
         ),
-        (arns.as_str(), "policy_arns", "has 11, 10 are possible"),
+        (arns.as_str(), "policy_arns", "has 11 entries, the limit is 10"),
         ("policy = \"{ hunter\"", "policy", "must be a policy in JSON"),
         ("policy = \"[]\"", "policy", "must be a policy: a JSON object with a Statement"),
-        ("policy = '{\"Statement\": \"\u{20ac}\"}'", "policy", "may hold only characters up to U+00FF"),
-        (long.as_str(), "policy", "has 2049 characters without spaces, 2048 are possible"),
+        ("policy = '{\"Statement\": \"\u{20ac}\"}'", "policy", "must contain only characters up to U+00FF"),
+        (long.as_str(), "policy", "has 2049 characters without whitespace, the limit is 2048"),
         (
             "sts_endpoint = \"http://sts.corp\"",
             "sts_endpoint",
@@ -134,7 +134,7 @@ fn every_rule_names_file_line_and_key() {
         ),
         ("fips = \"yes\"", "fips", "invalid type: string \"yes\", expected a boolean"),
         (
-            "session_name = \"{nobody}\"",
+            "session_name = \"{unknown}\"",
             "session_name",
             "session name: may hold only letters, digits and '_+=,.@-', not '{'",
         ),
@@ -157,7 +157,7 @@ fn every_rule_names_file_line_and_key() {
     {
         let text = profile(line).replace("role_arn = \"arn:aws:iam::111122223333:role/developers\"\n", "");
         let key = line.split(' ').next().unwrap();
-        assert_eq!(error(&text), format!("config.toml:7: profiles.p.{key}: is given to nobody without role_arn"));
+        assert_eq!(error(&text), format!("config.toml:7: profiles.p.{key}: has no effect without role_arn"));
     }
     let message = error(&format!("[defaults]\ntags = {{ \"a,b\" = \"x\" }}\n{}", profile("")));
     assert!(message.starts_with("config.toml:2: defaults.tags.a,b: tag key: may hold only"), "{message}");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn endpoints_are_checked_where_they_stand() {
+fn invalid_endpoint_error_has_file_line_and_key() {
     let good = "[endpoints]\nsts = \"https://sts.corp\"\nsso_oidc = \"http://127.0.0.1:4566\"\n";
     let config = Config::parse(Path::new("config.toml"), good).unwrap();
     let all: Vec<_> = config.network.endpoints.iter().map(|(service, url)| (service.name(), url.as_str())).collect();
@@ -16,16 +16,16 @@ fn endpoints_are_checked_where_they_stand() {
         ("iam = \"https://me@corp\"", "config.toml:2: endpoints.iam: must not contain a user name or a password"),
         (
             "sso-oidc = \"https://corp\"",
-            "config.toml:2: endpoints.sso-oidc: there is no key \"sso-oidc\"; did you mean \"sso_oidc\"?",
+            "config.toml:2: endpoints.sso-oidc: unknown key \"sso-oidc\"; did you mean \"sso_oidc\"?",
         ),
-        ("ec2 = \"https://corp\"", "config.toml:2: endpoints.ec2: there is no key \"ec2\"; did you mean \"eks\"?"),
+        ("ec2 = \"https://corp\"", "config.toml:2: endpoints.ec2: unknown key \"ec2\"; did you mean \"eks\"?"),
     ] {
         assert_eq!(error(&format!("[endpoints]\n{line}\n")), expected);
     }
 }
 
 #[test]
-fn a_network_is_checked_where_it_stands_and_its_secrets_stay_unsaid() {
+fn invalid_network_error_has_line_and_no_secret() {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -35,22 +35,22 @@ fn a_network_is_checked_where_it_stands_and_its_secrets_stay_unsaid() {
     let proxy = config.network.path.proxy.as_ref().unwrap();
     assert_eq!(proxy.to_string(), "http://proxy.corp:3128");
     assert!(!format!("{config:?}").contains("hunter"), "{config:?}");
-    let look = "must look like http://HOST:PORT, or http://NAME:PASSWORD@HOST:PORT";
-    let names = "must be names, addresses and nets separated by commas, such as \"10.0.0.0/8,.corp\"";
+    let url_rule = "must look like http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT";
+    let hosts_rule = "must be domains, addresses and networks separated by commas, such as \"10.0.0.0/8,.corp\"";
     for (line, key, expected) in [
-        ("proxy = \"hunter.corp:3128\"", "proxy", look),
-        ("proxy = \"socks5://hunter.corp:3128\"", "proxy", look),
-        ("proxy = \"http://hunter.corp:3128/path\"", "proxy", look),
-        ("proxy = \"http://me:hunter#2@corp\"", "proxy", look),
-        ("proxy = \"http://@corp\"", "proxy", look),
-        ("proxy = \"http://\"", "proxy", look),
-        ("no_proxy = \".corp\"", "no_proxy", "means nothing without proxy"),
-        ("no_proxy = \"*.hunter\"", "no_proxy", names),
-        ("no_proxy = \"a b\"", "no_proxy", names),
-        ("no_proxy = \"10.0.0.0/999\"", "no_proxy", names),
+        ("proxy = \"hunter.corp:3128\"", "proxy", url_rule),
+        ("proxy = \"socks5://hunter.corp:3128\"", "proxy", url_rule),
+        ("proxy = \"http://hunter.corp:3128/path\"", "proxy", url_rule),
+        ("proxy = \"http://me:hunter#2@corp\"", "proxy", url_rule),
+        ("proxy = \"http://@corp\"", "proxy", url_rule),
+        ("proxy = \"http://\"", "proxy", url_rule),
+        ("no_proxy = \".corp\"", "no_proxy", "has no effect without proxy"),
+        ("no_proxy = \"*.hunter\"", "no_proxy", hosts_rule),
+        ("no_proxy = \"a b\"", "no_proxy", hosts_rule),
+        ("no_proxy = \"10.0.0.0/999\"", "no_proxy", hosts_rule),
         ("ca_bundle = \"ca.pem\"", "ca_bundle", "must be an absolute path"),
-        ("ca_bundle = \"/nowhere/ca.pem\"", "ca_bundle", "/nowhere/ca.pem is not there"),
-        ("proxie = \"x\"", "proxie", "there is no key \"proxie\"; did you mean \"proxy\"?"),
+        ("ca_bundle = \"/nowhere/ca.pem\"", "ca_bundle", "/nowhere/ca.pem does not exist"),
+        ("proxie = \"x\"", "proxie", "unknown key \"proxie\"; did you mean \"proxy\"?"),
     ] {
         let message = error(&format!("[network]\n{line}\n"));
         assert_eq!(message, format!("config.toml:2: network.{key}: {expected}"));
@@ -59,11 +59,11 @@ fn a_network_is_checked_where_it_stands_and_its_secrets_stay_unsaid() {
     let path = folder.path().join("ca.pem");
     let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
     for (content, mode, expected) in [
-        (String::new(), 0o600, "holds no certificate (PEM)"),
-        ("hello".to_owned(), 0o600, "holds no certificate (PEM)"),
+        (String::new(), 0o600, "contains no PEM certificate"),
+        ("hello".to_owned(), 0o600, "contains no PEM certificate"),
         (pem("!!!!"), 0o600, "is not PEM"),
-        (pem("aGVsbG8="), 0o600, "holds a certificate that is none, number 1"),
-        (pem("aGVsbG8="), 0o620, "can be written by others (mode 0620); chmod go-w mends it"),
+        (pem("aGVsbG8="), 0o600, "contains an invalid certificate, number 1"),
+        (pem("aGVsbG8="), 0o620, "is unsafe: other users can write it (mode 0620); fix it with chmod go-w"),
     ] {
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();

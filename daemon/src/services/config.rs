@@ -1,0 +1,240 @@
+//! The active configuration: its profiles and sources, and what a reload changes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rolecall_protocol::{
+    ConfigChecked, ConfigStatus, ErrorBody, ErrorClass, ErrorCode, EventKind, Problem, ProfileName, SourceName,
+    similar_names,
+};
+
+use super::error::AgentError;
+use super::event_bus::EventBus;
+use super::lock::LockService;
+use super::profile_activity::ProfileActivity;
+use super::renewal::Renewal;
+use super::token_cache::TokenCache;
+use crate::config_store::{ConfigStore, Reload};
+use crate::sessions::Sessions;
+use rolecall_aws::client::Aws;
+use rolecall_core::config::LockTimes;
+use rolecall_core::config::network::Network;
+use rolecall_core::config::notifications::Notifications;
+use rolecall_core::config::{Config, DEFAULT_SESSION_NAME, NameTemplate, SourceConfig};
+use rolecall_core::profile::{LocalUser, Profile};
+use rolecall_core::role_chain::RoleChain;
+
+/// The profiles of a configuration, resolved once rather than for each request.
+pub(super) type Profiles = BTreeMap<ProfileName, Arc<Profile>>;
+
+/// A configuration with resolved profiles.
+#[derive(Debug, PartialEq)]
+pub(super) struct ResolvedConfig {
+    pub(super) profiles: Arc<Profiles>,
+    pub(super) sources: Arc<BTreeMap<SourceName, SourceConfig>>,
+    pub(super) network: Arc<Network>,
+    pub(super) lock: LockTimes,
+    pub(super) notifications: Notifications,
+}
+
+/// Finds profiles and sources, and reloads the configuration.
+pub struct ConfigService {
+    store: ConfigStore<ResolvedConfig>,
+    user: LocalUser,
+    effects: ReloadEffects,
+}
+
+/// What a reload changes.
+pub(crate) struct ReloadEffects {
+    pub(crate) aws: Aws,
+    pub(crate) lock: Arc<LockService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) token_cache: Arc<TokenCache>,
+    pub(crate) activity: Arc<ProfileActivity>,
+    pub(crate) renewal: Arc<Renewal>,
+    pub(crate) events: EventBus,
+}
+
+impl ConfigService {
+    /// Reads the configuration at `path` and applies it. An invalid one counts as empty, and its error is reported by
+    /// [`Self::config_status`].
+    pub(crate) fn open(path: PathBuf, user: LocalUser, effects: ReloadEffects) -> Self {
+        let resolver = user.clone();
+        let clock = effects.aws.clock().clone();
+        let store = ConfigStore::open(path, clock, move |config| resolve(config, &resolver));
+        let config = store.active();
+        effects.aws.set_network(&config.network);
+        effects.lock.configure(config.lock);
+        Self { store, user, effects }
+    }
+
+    /// Returns the configuration's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.store.path()
+    }
+
+    /// Returns the folders in which a change may concern the configuration.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.store.folders()
+    }
+
+    /// Checks the text of a configuration without activating it. Errors with the line and the key that are wrong.
+    pub async fn config_check(&self, text: String) -> Result<ConfigChecked, AgentError> {
+        let config = self.parse(text).await?;
+        Ok(ConfigChecked { profiles: config.profiles.into_keys().collect() })
+    }
+
+    /// Reads the configuration again and returns its status.
+    pub fn config_reload(&self) -> ConfigStatus {
+        self.reload();
+        self.config_status()
+    }
+
+    /// Reads the configuration again and applies what has changed.
+    pub fn reload(&self) {
+        match self.store.reload() {
+            Reload::Same => {}
+            Reload::Problem => self.effects.events.publish(EventKind::Config),
+            Reload::Changed(before) => self.effects.apply(&before, &self.active()),
+        }
+    }
+
+    /// Returns the active configuration's path and age, and the error of the file if it is invalid.
+    #[must_use]
+    pub fn config_status(&self) -> ConfigStatus {
+        let (clock, current) = (self.effects.aws.clock(), self.store.current());
+        ConfigStatus {
+            path: self.store.path().display().to_string(),
+            loaded: current.loaded.map(|loaded| clock.stamp(loaded)),
+            problem: current.problem.as_ref().map(|(error, since)| Problem {
+                since: clock.stamp(*since),
+                class: ErrorClass::Change,
+                retry: None,
+                error: error.body(),
+            }),
+        }
+    }
+
+    /// Returns the active configuration.
+    pub(super) fn active(&self) -> Arc<ResolvedConfig> {
+        self.store.active()
+    }
+
+    /// Returns all profiles.
+    pub(super) fn profiles(&self) -> Arc<Profiles> {
+        Arc::clone(&self.active().profiles)
+    }
+
+    /// Returns a profile of the active configuration.
+    pub(super) fn known_profile(&self, name: &ProfileName) -> Option<Arc<Profile>> {
+        self.active().profiles.get(name).cloned()
+    }
+
+    /// Returns a profile, after a reload if it is unknown: the file may have changed before the watch reported it.
+    pub(super) fn profile(&self, name: &ProfileName) -> Result<Arc<Profile>, AgentError> {
+        if let Some(profile) = self.known_profile(name) {
+            return Ok(profile);
+        }
+        self.reload();
+        self.known_profile(name).ok_or_else(|| {
+            let profiles = self.profiles();
+            self.unknown_profile(name, profiles.keys())
+        })
+    }
+
+    /// Returns a source, after a reload if it is unknown.
+    pub(super) fn source(&self, name: &SourceName) -> Result<SourceConfig, AgentError> {
+        let find = || self.active().sources.get(name).cloned();
+        if let Some(source) = find() {
+            return Ok(source);
+        }
+        self.reload();
+        find().ok_or_else(|| AgentError::unknown_source(name, self.active().sources.keys()))
+    }
+
+    /// Returns the template of session names for roles that the configuration does not name one for.
+    pub(super) fn default_session_name(&self) -> NameTemplate {
+        default_session_name(&self.user)
+    }
+
+    /// Resolves the profiles and sources of a draft.
+    pub(super) async fn resolve_draft(&self, text: String) -> Result<ResolvedConfig, AgentError> {
+        Ok(resolve(&self.parse(text).await?, &self.user))
+    }
+
+    /// Parses the text of a configuration in a thread for blocking work, since it may be large.
+    async fn parse(&self, text: String) -> Result<Config, AgentError> {
+        let path = self.store.path().to_owned();
+        let parsed = tokio::task::spawn_blocking(move || Config::parse(&path, &text)).await;
+        match parsed {
+            Ok(parsed) => parsed.map_err(|error| AgentError::config(&error)),
+            Err(_) => Err(AgentError(ErrorBody::new(ErrorCode::Internal, "cannot read the configuration"))),
+        }
+    }
+
+    /// Returns the error for a profile that is not among `profiles`. If the file is invalid, the error is that of the file,
+    /// which may well have the profile.
+    pub(super) fn unknown_profile<'a>(
+        &self,
+        name: &ProfileName,
+        profiles: impl Iterator<Item = &'a ProfileName>,
+    ) -> AgentError {
+        let profiles: Vec<&str> = profiles.map(ProfileName::as_str).collect();
+        let current = self.store.current();
+        let problem = current.problem.as_ref().map(|(error, _)| error);
+        let near = similar_names(name.as_str(), profiles.iter().copied());
+        AgentError::unknown_profile(name, &near, profiles.is_empty(), problem)
+    }
+}
+
+impl ReloadEffects {
+    /// Applies a changed configuration: drops what no profile uses any more, and the failures of what changed.
+    fn apply(&self, before: &ResolvedConfig, config: &ResolvedConfig) {
+        let profiles = &config.profiles;
+        self.lock.configure(config.lock);
+        self.aws.set_network(&config.network);
+        if config.network != before.network {
+            self.sessions.clear_all_failures();
+        }
+        // Sessions of other endpoints, of a test for example, are not sessions of these.
+        let has_same_endpoints = config.network.endpoints.yield_same_credentials(&before.network.endpoints);
+        let bases: Vec<RoleChain> =
+            config.sources.iter().map(|(name, source)| source_chain(profiles, name, source)).collect();
+        let wanted = profiles.values().map(|profile| &profile.chain).chain(&bases).filter(|_| has_same_endpoints);
+        self.sessions.retain(wanted);
+        for (name, profile) in profiles.iter() {
+            if before.profiles.get(name).is_none_or(|before| before != profile) {
+                self.sessions.clear_failures(&profile.chain);
+            }
+        }
+        self.token_cache.retain(|name, cached| profiles.get(name).is_some_and(|profile| profile == cached));
+        self.activity.retain(|name| profiles.contains_key(name));
+        self.renewal.sessions_changed();
+        self.events.publish(EventKind::Config);
+    }
+}
+
+/// Returns the chain of a source without role steps: that of its profiles if it has any, which adds their region.
+pub(super) fn source_chain(profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> RoleChain {
+    let profile = profiles.values().find(|profile| profile.source_name == *name);
+    profile.map_or_else(|| RoleChain::from_source(source.clone()), |profile| profile.chain.base())
+}
+
+/// Returns the template of session names for roles that the configuration does not name one for.
+pub(crate) fn default_session_name(user: &LocalUser) -> NameTemplate {
+    NameTemplate::new(DEFAULT_SESSION_NAME, &user.user, &user.host, "")
+}
+
+fn resolve(config: &Config, user: &LocalUser) -> ResolvedConfig {
+    let resolved = |name: &ProfileName| Some((name.clone(), Arc::new(Profile::find(config, name, user)?)));
+    ResolvedConfig {
+        profiles: Arc::new(config.profiles.keys().filter_map(resolved).collect()),
+        sources: Arc::new(config.sources.clone()),
+        network: Arc::clone(&config.network),
+        lock: config.lock,
+        notifications: config.notifications,
+    }
+}

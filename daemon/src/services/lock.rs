@@ -1,0 +1,214 @@
+//! The lock and unlock endpoints, the automatic lock, and the check whether a request may be served.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolecall_protocol::{EventKind, LockRequest, LockStatus, ProfileName, UnlockRequest};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::error::AgentError;
+use super::event_bus::EventBus;
+use super::renewal::Renewal;
+use super::token_cache::TokenCache;
+use super::unauthorized::ClientProcess;
+use crate::sessions::Sessions;
+use rolecall_core::clock::{Clock, next_minute};
+use rolecall_core::config::LockTimes;
+use rolecall_core::lock::{AutoLockReason, ClientId, Lock, LockError, LockTimers};
+
+/// The client that locks or unlocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Locker {
+    /// The client's process id, for the log.
+    pub pid: Option<u32>,
+    /// The process that runs the client. The rate limit of passphrases counts per such process.
+    pub client_process: Option<ClientProcess>,
+}
+
+/// Locks and unlocks the agent. Locking drops every session and token.
+pub struct LockService {
+    lock: Lock,
+    sessions: Sessions,
+    token_cache: Arc<TokenCache>,
+    renewal: Arc<Renewal>,
+    events: EventBus,
+}
+
+impl LockService {
+    pub(crate) fn new(
+        clock: Clock,
+        sessions: Sessions,
+        token_cache: Arc<TokenCache>,
+        renewal: Arc<Renewal>,
+        events: EventBus,
+    ) -> Self {
+        Self { lock: Lock::new(clock), sessions, token_cache, renewal, events }
+    }
+
+    /// Restores the lock from a file, and stores it there from now on.
+    pub fn open(&self, file: PathBuf) {
+        if self.lock.load(file) {
+            self.sessions.close();
+            tracing::info!("lock restored, agent is locked");
+        }
+    }
+
+    /// Sets the passphrase if the request has one, and locks unless the request only sets it.
+    pub async fn lock(&self, request: LockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
+        if let Some(passphrase) = request.passphrase {
+            let set = self.lock.set_passphrase(passphrase, request.old, locker.client_id()).await;
+            set.map_err(|error| self.rejected("passphrase change rejected", &error, locker))?;
+            tracing::info!(pid = locker.pid, "passphrase set");
+            self.events.publish(EventKind::Lock);
+        }
+        if !request.only_set {
+            let is_new = self.close().map_err(|error| AgentError(error.body()))?;
+            if is_new {
+                tracing::info!(pid = locker.pid, "agent locked");
+            }
+            // Also if it was locked before: an earlier save may have failed.
+            self.lock.save().await;
+        }
+        Ok(self.lock.status())
+    }
+
+    /// Unlocks if the passphrase is correct.
+    pub async fn unlock(&self, request: UnlockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
+        let unlocked = self.lock.unlock(request.passphrase, locker.client_id(), || self.sessions.reopen()).await;
+        if unlocked.map_err(|error| self.rejected("unlock rejected", &error, locker))? {
+            tracing::info!(pid = locker.pid, "agent unlocked");
+            self.events.publish(EventKind::Lock);
+        }
+        Ok(self.lock.status())
+    }
+
+    /// Locks when the times of `[lock]` have passed, until `stop`.
+    pub async fn auto_lock(&self, stop: CancellationToken) {
+        loop {
+            self.lock_if_due();
+            let left = self.lock.until_auto_lock();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.lock.changed() => {}
+                () = tokio::time::sleep_until(next_check(left)), if left.is_some() => {}
+            }
+        }
+    }
+
+    /// Errors with `locked` if the agent is locked. Does not count as a use.
+    pub fn check_unlocked(&self) -> Result<(), AgentError> {
+        if self.is_locked() { Err(AgentError(self.lock.locked_error())) } else { Ok(()) }
+    }
+
+    /// Whether the agent is locked. Does not count as a use.
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock_if_due();
+        self.lock.serving().is_none()
+    }
+
+    /// Runs a request that needs a session, and counts it as a use of the agent. Errors with `locked` if the agent is locked
+    /// or becomes locked before the request is done.
+    pub(super) async fn while_unlocked<T>(
+        &self,
+        name: &ProfileName,
+        request: impl Future<Output = Result<T, AgentError>>,
+    ) -> Result<T, AgentError> {
+        self.lock_if_due();
+        let locked = || AgentError::new(name, self.lock.locked_error());
+        let serving = self.lock.serving().ok_or_else(locked)?;
+        self.lock.record_use();
+        let done = tokio::select! {
+            biased; // most requests are done when they are first polled
+            done = request => Some(done),
+            () = serving.cancelled() => None,
+        };
+        if let Some(done) = done.filter(|_| !serving.is_cancelled()) {
+            return done;
+        }
+        // The request may have cached its token after the lock cleared the cache.
+        self.token_cache.clear();
+        Err(locked())
+    }
+
+    /// Locks if a time of `[lock]` has passed. Timers alone do not notice: they stop while a laptop sleeps.
+    pub(super) fn lock_if_due(&self) {
+        let Some(why) = self.lock.auto_lock_due() else { return };
+        if !matches!(self.close(), Ok(true)) {
+            return;
+        }
+        match why {
+            AutoLockReason::Idle(limit) => {
+                tracing::info!(idle_minutes = limit.as_secs() / 60, "agent locked automatically");
+            }
+            AutoLockReason::Max(limit) => {
+                tracing::info!(max_minutes = limit.as_secs() / 60, "agent locked automatically");
+            }
+        }
+        let lock = self.lock.clone();
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || lock.save_now())),
+            Err(_) => lock.save_now(),
+        }
+    }
+
+    /// Returns whether the agent is locked, and when it locks automatically.
+    pub(super) fn status(&self) -> LockStatus {
+        self.lock_if_due();
+        self.lock.status()
+    }
+
+    /// Sets the times of the automatic lock.
+    pub(super) fn configure(&self, times: LockTimes) {
+        self.lock.configure(times);
+    }
+
+    /// Returns what the next run of the program needs to continue.
+    pub(super) fn timers(&self) -> LockTimers {
+        self.lock.timers()
+    }
+
+    /// Continues where the run before a restart was.
+    pub(super) fn resume(&self, timers: LockTimers) {
+        if self.lock.resume(timers) {
+            self.sessions.close();
+        }
+    }
+
+    /// Locks, and drops every session and what was made with one. Returns false if the agent was locked before.
+    fn close(&self) -> Result<bool, LockError> {
+        let is_new = self.lock.lock(|| {
+            self.sessions.close();
+            self.token_cache.clear();
+        })?;
+        if is_new {
+            self.renewal.sessions_changed();
+            self.events.publish(EventKind::Lock);
+        }
+        Ok(is_new)
+    }
+
+    fn rejected(&self, event: &str, error: &LockError, locker: Locker) -> AgentError {
+        match error {
+            LockError::Wrong => {
+                tracing::warn!(pid = locker.pid, failures = self.lock.failed_attempts(), %error, "{event}");
+            }
+            error => tracing::info!(pid = locker.pid, %error, "{event}"),
+        }
+        AgentError(error.body())
+    }
+}
+
+impl Locker {
+    fn client_id(self) -> ClientId {
+        self.client_process.map(|process| (process.pid, process.started)).or_else(|| self.pid.map(|pid| (pid, 0)))
+    }
+}
+
+/// Returns when to check the times: on the next full minute, with the other periodic tasks, or when the lock is due before.
+fn next_check(left: Option<Duration>) -> Instant {
+    let minute = next_minute();
+    left.map_or(minute, |left| minute.min(Instant::now() + left))
+}

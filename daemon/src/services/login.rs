@@ -1,0 +1,251 @@
+//! The login endpoint: everything that a source needs from the user, one step after another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolecall_protocol::{ErrorBody, ErrorCode, LoginRequest, LoginStep, SourceName};
+use tokio::sync::mpsc::Sender;
+
+use super::config::{ConfigService, Profiles};
+use super::error::AgentError;
+use super::lock::LockService;
+use super::recovery::Recovery;
+use super::source_logins::SourceLogins;
+use crate::keyring::Keyring;
+use crate::sessions::{Freshness, MfaError, SessionError, Sessions};
+use rolecall_aws::source::Login;
+use rolecall_aws::sso::SsoSession;
+use rolecall_aws::sso::SsoStep;
+use rolecall_core::clock::Clock;
+use rolecall_core::config::SourceConfig;
+use rolecall_core::role_chain::RoleChain;
+
+/// How many things one login may need: a login, and a code for each role that needs its own.
+const MAX_LOGIN_STEPS: usize = 16;
+/// How long the desktop's prompt for the keyring's password is waited for.
+const KEYRING_UNLOCK_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long GetCallerIdentity may take after a login, which is complete without it.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Logs in to sources.
+pub struct LoginService {
+    config: Arc<ConfigService>,
+    lock: Arc<LockService>,
+    sessions: Sessions,
+    keyring: Keyring,
+    source_logins: Arc<SourceLogins>,
+    recovery: Arc<Recovery>,
+    clock: Clock,
+}
+
+/// One login in progress.
+struct LoginAttempt<'a> {
+    service: &'a LoginService,
+    name: &'a SourceName,
+    /// The profiles of the configuration that has the source.
+    profiles: Arc<Profiles>,
+    request: LoginRequest,
+    steps: Sender<LoginStep>,
+    /// Whether the user had to do something.
+    changed: bool,
+    /// Whether this attempt used an MFA code.
+    used_code: bool,
+}
+
+/// What a step of a login came to.
+enum StepResult {
+    /// The login goes on.
+    Continue,
+    /// The login ends with this step.
+    End(Box<LoginStep>),
+}
+
+impl StepResult {
+    fn end(last: LoginStep) -> Self {
+        Self::End(Box::new(last))
+    }
+}
+
+impl LoginService {
+    pub(crate) const fn new(
+        config: Arc<ConfigService>,
+        lock: Arc<LockService>,
+        sessions: Sessions,
+        keyring: Keyring,
+        source_logins: Arc<SourceLogins>,
+        recovery: Arc<Recovery>,
+        clock: Clock,
+    ) -> Self {
+        Self { config, lock, sessions, keyring, source_logins, recovery, clock }
+    }
+
+    /// Logs in to a source and sends each step that the user has to do. The last step ends the login. A login goes on if its
+    /// client leaves: the user may have approved it in the browser.
+    pub async fn login(&self, name: SourceName, mut request: LoginRequest, steps: Sender<LoginStep>) {
+        let last = match self.source(&name, request.draft.take()).await {
+            Ok((source, profiles)) => {
+                let (service, name, steps) = (self, &name, steps.clone());
+                let mut attempt =
+                    LoginAttempt { service, name, profiles, request, steps, changed: false, used_code: false };
+                let last = attempt.run(&source).await;
+                // A failed login may have been complete for a part of the profiles.
+                if attempt.changed || matches!(last, LoginStep::Done { .. }) {
+                    self.recovery.logged_in();
+                }
+                last
+            }
+            Err(AgentError(error)) => LoginStep::Failed { error },
+        };
+        drop(steps.send(last).await);
+    }
+
+    /// Returns a source and the profiles of the active configuration, or of a draft.
+    async fn source(
+        &self,
+        name: &SourceName,
+        draft: Option<String>,
+    ) -> Result<(SourceConfig, Arc<Profiles>), AgentError> {
+        self.lock.check_unlocked()?;
+        let Some(draft) = draft else { return Ok((self.config.source(name)?, self.config.profiles())) };
+        let draft = self.config.resolve_draft(draft).await?;
+        let source = draft.sources.get(name).cloned();
+        let unknown = || AgentError::unknown_source(name, draft.sources.keys());
+        Ok((source.ok_or_else(unknown)?, draft.profiles))
+    }
+}
+
+impl LoginAttempt<'_> {
+    async fn run(&mut self, source: &SourceConfig) -> LoginStep {
+        let service = self.service;
+        let (base, waiting) = service.source_logins.chains_to_log_in(&self.profiles, self.name, source);
+        // Another program may have logged in, and the watch may not have reported it yet.
+        service.sessions.aws_files_changed();
+        let mut bypasses_cache = false;
+        if self.request.renew {
+            match service.sessions.sources().aws_profiles().login_of(source).await {
+                Some(Login::Sso(session)) => {
+                    if let StepResult::End(last) = self.sign_in(&session).await {
+                        return *last;
+                    }
+                }
+                Some(Login::Aws { profile }) => return aws_login(&profile),
+                Some(Login::Keyring(_)) | None => bypasses_cache = true,
+            }
+        }
+        // A profile that waits for a code may still have a usable session.
+        let waiting = waiting.into_iter().map(|chain| (chain, Freshness::Refresh));
+        for (chain, freshness) in waiting.chain([(base.clone(), Freshness::Cached)]) {
+            if let Err(last) = self.load(&chain, freshness).await {
+                return *last;
+            }
+        }
+        if bypasses_cache {
+            let mfa_chain = service.sessions.mfa_source(&base).unwrap_or_else(|| base.clone());
+            if let Err(last) = self.load(&mfa_chain, Freshness::BypassCache).await {
+                return *last;
+            }
+        }
+        let arn = match service.sessions.peek(&base).session {
+            Some(session) => {
+                let identified = service.sessions.identify(&base, &session);
+                tokio::time::timeout(IDENTIFY_TIMEOUT, identified).await.ok().and_then(Result::ok)
+            }
+            None => None,
+        };
+        let source = service.source_logins.source_status(&self.profiles, self.name, source);
+        LoginStep::Done { source, arn, changed: self.changed }
+    }
+
+    /// Loads a session, with what it needs from the user. An error is the last step.
+    async fn load(&mut self, chain: &RoleChain, freshness: Freshness) -> Result<(), Box<LoginStep>> {
+        for _ in 0..MAX_LOGIN_STEPS {
+            let needs_login = self.service.sessions.login_failure(chain);
+            // A session that is served although its renewal needs the user counts as a failure here.
+            let problem = match self.service.sessions.get(chain, freshness).await {
+                Ok(served) => served.problem.or(needs_login),
+                Err(problem) => Some(problem),
+            };
+            let Some(problem) = problem else { return Ok(()) };
+            match self.resolve(chain, &problem).await {
+                StepResult::Continue => self.service.sessions.clear_failures(chain),
+                StepResult::End(last) => return Err(last),
+            }
+        }
+        let message = format!("source \"{}\": the login needs more than {MAX_LOGIN_STEPS} steps", self.name);
+        let error = ErrorBody::new(ErrorCode::LoginFailed, message);
+        Err(Box::new(LoginStep::Failed { error: error.hint("Run: rolecall agent logs") }))
+    }
+
+    /// Resolves a failure with the user's help.
+    async fn resolve(&mut self, chain: &RoleChain, problem: &SessionError) -> StepResult {
+        let service = self.service;
+        match problem {
+            SessionError::Mfa(MfaError::Needed { serial, chain: mfa_chain, .. }) => match self.request.code.take() {
+                Some(code) => {
+                    service.sessions.offer_mfa_code(mfa_chain, code);
+                    (self.used_code, self.changed) = (true, true);
+                    StepResult::Continue
+                }
+                None => StepResult::end(LoginStep::MfaCode { serial: serial.clone(), refused: None }),
+            },
+            SessionError::Mfa(MfaError::Refused { serial, chain: mfa_chain, .. }) => {
+                // The wrong code concerns this login alone: other callers are to learn that a code is needed.
+                service.sessions.clear_failures(chain);
+                drop(service.sessions.get(mfa_chain, Freshness::Refresh).await);
+                let refused = self.used_code.then(|| problem.body(self.name));
+                StepResult::end(LoginStep::MfaCode { serial: serial.clone(), refused })
+            }
+            SessionError::Source(error) => match error.login() {
+                Some(Login::Sso(session)) => self.sign_in(&session).await,
+                Some(Login::Aws { profile }) => StepResult::end(aws_login(&profile)),
+                Some(Login::Keyring(name)) => match service.keyring.unlock(Some(&name), KEYRING_UNLOCK_TIMEOUT).await {
+                    Ok(()) => {
+                        self.changed = true;
+                        service.recovery.sources_changed();
+                        StepResult::Continue
+                    }
+                    Err(error) => StepResult::end(LoginStep::Failed { error: error.body(Some(&name)) }),
+                },
+                None => self.fail(problem),
+            },
+            _ => self.fail(problem),
+        }
+    }
+
+    fn fail(&self, problem: &SessionError) -> StepResult {
+        StepResult::end(LoginStep::Failed { error: problem.body(self.name) })
+    }
+
+    /// Logs in to IAM Identity Center.
+    async fn sign_in(&mut self, session: &SsoSession) -> StepResult {
+        let service = self.service;
+        let mut login = service.sessions.sources().aws_profiles().sso().login(session, self.request.flow, true);
+        while let Some(step) = login.next().await {
+            match step {
+                SsoStep::Open { url, code, expires, joined } => {
+                    let step = LoginStep::Browser { url, code, expires: service.clock.stamp(expires), joined };
+                    drop(self.steps.send(step).await);
+                }
+                SsoStep::Done => {
+                    self.changed = true;
+                    // Sessions from before a restart may depend on this login too.
+                    service.source_logins.resolve_sources().await;
+                    service.recovery.sources_changed();
+                    return StepResult::Continue;
+                }
+                SsoStep::Failed(error) => return self.sign_in_failed(&error.to_string()),
+            }
+        }
+        self.sign_in_failed("the login was cancelled")
+    }
+
+    fn sign_in_failed(&self, error: &str) -> StepResult {
+        let error = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{}\": {error}", self.name));
+        StepResult::end(LoginStep::Failed { error: error.hint(format!("Run: rolecall login {}", self.name)) })
+    }
+}
+
+/// Returns the step for a source of `aws login`: the AWS CLI logs in, and Rolecall reads its result.
+fn aws_login(profile: &str) -> LoginStep {
+    LoginStep::Command { argv: ["aws", "login", "--profile", profile].map(str::to_owned).to_vec() }
+}

@@ -1,0 +1,155 @@
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::keyring::Keyring;
+use crate::services::EventBus;
+use crate::services::config::{ReloadEffects, default_session_name};
+use rolecall_aws::client::{Aws, AwsFiles};
+use rolecall_core::clock::ClockSource;
+use rolecall_core::profile::LocalUser;
+
+const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+const HOUR: Duration = Duration::from_hours(1);
+
+const CONFIG: &str = r#"
+    [sources.work]
+    aws_profile = "work"
+    [profiles.prod]
+    cluster = "prod"
+    region = "eu-west-1"
+    source = "work"
+    role_arn = "arn:aws:iam::111122223333:role/developers"
+    external_id = "secret-handshake"
+    [profiles.audit]
+    cluster = "prod"
+    region = "eu-west-1"
+    source = "work"
+    role_arn = "arn:aws:iam::111122223333:role/auditor"
+"#;
+
+/// A clock that does not advance.
+#[derive(Debug)]
+struct Frozen(SystemTime);
+
+impl ClockSource for Frozen {
+    fn wall(&self) -> SystemTime {
+        self.0
+    }
+
+    fn elapsed(&self) -> Duration {
+        HOUR
+    }
+
+    fn awake(&self) -> Duration {
+        HOUR
+    }
+}
+
+/// A service with components of its own.
+fn service(folder: &tempfile::TempDir, config: &str, now: SystemTime) -> SnapshotService {
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, config).unwrap();
+    let clock = Clock::new(Frozen(now));
+    let nowhere = std::path::PathBuf::from("/nonexistent");
+    let aws =
+        Aws::new(AwsFiles { config: nowhere.clone(), credentials: nowhere.clone(), logins: nowhere }, clock.clone());
+    let user = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
+    let sessions = Sessions::new(aws.clone(), Keyring::new(clock.clone()), default_session_name(&user));
+    let (token_cache, activity, events) = (Arc::default(), Arc::<ProfileActivity>::default(), EventBus::default());
+    let renewal = Arc::new(Renewal::new(sessions.clone(), clock.clone()));
+    let lock =
+        LockService::new(clock.clone(), sessions.clone(), Arc::clone(&token_cache), renewal.clone(), events.clone());
+    let lock = Arc::new(lock);
+    let effects = ReloadEffects {
+        aws,
+        lock: lock.clone(),
+        sessions: sessions.clone(),
+        token_cache,
+        activity: activity.clone(),
+        renewal: renewal.clone(),
+        events,
+    };
+    let config = Arc::new(ConfigService::open(path, user, effects));
+    SnapshotService::new(config, lock, sessions, activity, renewal, clock)
+}
+
+fn chain(service: &SnapshotService, name: &str) -> RoleChain {
+    service.config.known_profile(&name.parse().unwrap()).unwrap().chain.clone()
+}
+
+fn session(key: &str, expires: Option<SystemTime>) -> Session {
+    let credentials = Credentials::new(key, "s/e+c=r\\e\"t", Some("token".to_owned()), expires, "test");
+    Session { credentials, arn: Some("arn".to_owned()), issued: NOW, is_clamped: true }
+}
+
+#[tokio::test]
+async fn sessions_and_uses_are_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = service(&folder, CONFIG, NOW);
+    let prod = chain(&old, "prod");
+    old.sessions.restore(&prod, session("ASIAPROD", Some(NOW + HOUR)), None);
+    old.sessions.restore(&prod.without_last_step(), session("AKIASOURCE", None), None);
+    old.sessions.restore(&chain(&old, "audit"), session("ASIAEXPIRED", Some(NOW)), None);
+    old.activity.used(&"prod".parse().unwrap(), NOW);
+    let snapshot = old.take();
+    let text = std::str::from_utf8(snapshot.expose()).unwrap();
+    assert!(text.contains("ASIAPROD") && !text.contains("AKIASOURCE") && !text.contains("ASIAEXPIRED"), "{text}");
+    assert_eq!(snapshot.expose().capacity(), snapshot.expose().len(), "it never grew");
+
+    let later = NOW + Duration::from_mins(5);
+    let new = service(&folder, CONFIG, later);
+    let renewer = new.renewal.start(CancellationToken::new()).clone();
+    new.restore(snapshot.expose()).unwrap();
+    let restored = new.sessions.peek(&prod).session.unwrap();
+    assert!(restored.has_same_credentials(&session("ASIAPROD", None)) && restored.is_clamped);
+    assert_eq!((restored.issued, restored.expires(), restored.arn.as_deref()), (NOW, Some(NOW + HOUR), Some("arn")));
+    assert_eq!(new.activity.last_used(&"prod".parse().unwrap()), Some(NOW));
+    // The engine is another task and runs when this one yields.
+    while renewer.planned(&prod).is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(new.sessions.export().len(), 1);
+}
+
+#[tokio::test]
+async fn unused_and_expired_sessions_are_not_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = service(&folder, CONFIG, NOW);
+    old.sessions.restore(&chain(&old, "prod"), session("ASIAPROD", Some(NOW + HOUR)), None);
+    old.sessions.restore(&chain(&old, "audit"), session("ASIAAUDIT", Some(NOW + HOUR)), None);
+    let snapshot = old.take();
+    let other = service(&folder, &CONFIG.replace("secret-handshake", "another"), NOW);
+    other.restore(snapshot.expose()).unwrap();
+    let kept: Vec<_> = other.sessions.export().into_iter().map(|(chain, ..)| chain).collect();
+    assert_eq!(kept, [chain(&other, "audit")]);
+    let late = service(&folder, CONFIG, NOW + HOUR);
+    late.restore(snapshot.expose()).unwrap();
+    assert!(late.sessions.export().is_empty());
+}
+
+#[test]
+fn malformed_snapshot_is_rejected_and_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(&folder, CONFIG, NOW);
+    let refused = |snapshot: &[u8]| service.restore(snapshot).unwrap_err().to_string();
+    assert_eq!(
+        refused(br#"{"format": 2, "anything": ["s3cret"]}"#),
+        "it has format 2, and this version knows format 1"
+    );
+    for garbage in [
+        &b""[..],
+        b"s3cret",
+        b"\xff\x00\x01",
+        b"[]",
+        b"{}",
+        br#"{"format": "s3cret"}"#,
+        br#"{"format": 1}"#,
+        br#"{"format": 1, "used": {}, "sessions": [{"chain": "s3cret"}]}"#,
+        br#"{"format": 1, "used": {"s3cret!": 1}, "sessions": []}"#,
+        "[".repeat(100_000).as_bytes(),
+    ] {
+        assert_eq!(refused(garbage), "it cannot be read");
+    }
+    assert!(service.sessions.export().is_empty());
+    service.restore(service.take().expose()).unwrap();
+}

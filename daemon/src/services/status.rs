@@ -1,0 +1,197 @@
+//! The status and profile endpoints: the daemon, its configuration, and the state of every profile and source.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rolecall_protocol::{
+    DaemonStatus, ErrorClass, MfaDetails, Problem, ProfileDetails, ProfileInputs, ProfileName, ProfileState,
+    ProfileStatus, Status,
+};
+
+use super::config::ConfigService;
+use super::error::AgentError;
+use super::lock::LockService;
+use super::profile_activity::ProfileActivity;
+use super::renewal::Renewal;
+use super::source_logins::SourceLogins;
+use crate::sessions::Sessions;
+use rolecall_core::clock::Clock;
+use rolecall_core::config::inputs::EndpointVariant;
+use rolecall_core::profile::Profile;
+
+/// What the daemon reports about itself.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The path of its socket.
+    pub socket: String,
+    /// The path of its log, if that is a file.
+    pub log: Option<String>,
+    /// How often it has restarted without stopping.
+    pub restarts: u32,
+}
+
+/// Reports what the agent knows. Never calls AWS.
+pub struct StatusService {
+    about: About,
+    started: SystemTime,
+    clock: Clock,
+    config: Arc<ConfigService>,
+    lock: Arc<LockService>,
+    sessions: Sessions,
+    source_logins: Arc<SourceLogins>,
+    profiles: ProfileStatuses,
+}
+
+/// Reports the state of profiles.
+pub(crate) struct ProfileStatuses {
+    sessions: Sessions,
+    activity: Arc<ProfileActivity>,
+    renewal: Arc<Renewal>,
+    clock: Clock,
+}
+
+impl StatusService {
+    pub(crate) fn new(
+        about: About,
+        clock: Clock,
+        config: Arc<ConfigService>,
+        lock: Arc<LockService>,
+        sessions: Sessions,
+        source_logins: Arc<SourceLogins>,
+        profiles: ProfileStatuses,
+    ) -> Self {
+        let started = clock.now();
+        Self { about, started, clock, config, lock, sessions, source_logins, profiles }
+    }
+
+    /// Returns the status of the daemon, its configuration, and every profile and source.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let lock = self.lock.status();
+        let config = self.config.active();
+        Status {
+            daemon: DaemonStatus {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                protocol: rolecall_protocol::PROTOCOL_VERSION,
+                pid: std::process::id(),
+                started: self.clock.stamp(self.started),
+                restarts: self.about.restarts,
+                socket: self.about.socket.clone(),
+                log: self.about.log.clone(),
+                clock: self.clock.status(),
+                lock,
+            },
+            config: self.config.config_status(),
+            profiles: config.profiles.values().map(|profile| self.profiles.status(profile)).collect(),
+            sources: config
+                .sources
+                .iter()
+                .map(|(name, source)| self.source_logins.source_status(&config.profiles, name, source))
+                .collect(),
+        }
+    }
+
+    /// Reads from AWS's own files which login each source depends on, so that the status has it.
+    pub async fn resolve_sources(&self) {
+        self.source_logins.resolve_sources().await;
+    }
+
+    /// Returns a profile's configuration and state.
+    pub fn profile(&self, name: &ProfileName) -> Result<ProfileDetails, AgentError> {
+        let profile = self.config.profile(name)?;
+        Ok(ProfileDetails {
+            status: self.profiles.status(&profile),
+            source_kind: profile.chain.source.describe(),
+            role_chain: profile.chain.steps.iter().map(|step| step.role.clone()).collect(),
+            session_name: profile.chain.steps.last().map(|step| step.session_name.to_string()),
+            duration_seconds: profile.duration.as_secs(),
+            limit_seconds: profile.duration_limit().as_ref().map(Duration::as_secs),
+            mfa: self.mfa_details(&profile),
+            server: profile.pin.as_ref().map(|pin| pin.server.clone()),
+            ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
+            inputs: inputs_of(&profile),
+        })
+    }
+
+    fn mfa_details(&self, profile: &Profile) -> Option<MfaDetails> {
+        let chain = &profile.chain;
+        let mfa_chain = self.sessions.mfa_source(&chain.base())?;
+        let mfa = mfa_chain.source.mfa.as_ref()?;
+        let in_assume_role = self.sessions.mfa_in_assume_role(chain);
+        let length = if in_assume_role { profile.duration } else { mfa.session };
+        Some(MfaDetails {
+            serial: mfa.serial.clone(),
+            in_assume_role,
+            seconds: length.as_secs(),
+            by_command: mfa.process.is_some(),
+        })
+    }
+}
+
+impl ProfileStatuses {
+    pub(crate) const fn new(
+        sessions: Sessions,
+        activity: Arc<ProfileActivity>,
+        renewal: Arc<Renewal>,
+        clock: Clock,
+    ) -> Self {
+        Self { sessions, activity, renewal, clock }
+    }
+
+    fn status(&self, profile: &Profile) -> ProfileStatus {
+        let (now, clock) = (self.clock.now(), &self.clock);
+        let known = self.sessions.peek(&profile.chain);
+        let activity = self.activity.of(&profile.name);
+        // The engine may still plan a renewal of a session that was just dropped.
+        let planned = known.session.as_ref().and_then(|_| self.renewal.planned(&profile.chain));
+        let next_renewal = planned.map(|at| clock.stamp(at));
+        let is_usable = known.session.as_ref().is_some_and(|session| session.is_usable(now));
+        let class = known.last_failure.as_ref().map(|failure| failure.error.class());
+        let state = match (class, is_usable) {
+            (_, true) => ProfileState::Ready,
+            (Some(ErrorClass::Login), false) => ProfileState::LoginNeeded,
+            (Some(_), false) => ProfileState::Failed,
+            (None, false) if known.session.is_some() => ProfileState::Expired,
+            (None, false) => ProfileState::Unused,
+        };
+        let session_problem = known.last_failure.map(|failure| Problem {
+            since: clock.stamp(failure.since),
+            class: failure.error.class(),
+            retry: next_renewal,
+            error: failure.error.body(&profile.source_name),
+        });
+        let token_problem = activity.token_failure.map(|(error, since)| Problem {
+            since: clock.stamp(since),
+            class: ErrorClass::Change,
+            retry: None,
+            error,
+        });
+        ProfileStatus {
+            name: profile.name.clone(),
+            cluster: profile.cluster.clone(),
+            region: profile.chain.region.clone(),
+            source: profile.source_name.clone(),
+            role_arn: profile.chain.steps.last().map(|step| step.role.clone()),
+            state,
+            session: known.session.filter(|_| is_usable).map(|session| session.status(clock)),
+            next_renewal,
+            last_used: activity.last_used.map(|used| clock.stamp(used)),
+            problem: session_problem.or(token_problem),
+        }
+    }
+}
+
+/// Returns the inputs of all steps of a profile together: each step has its own part.
+fn inputs_of(profile: &Profile) -> ProfileInputs {
+    let EndpointVariant { fips, dual_stack } = profile.variant;
+    let mut all = ProfileInputs { fips, dual_stack, ..ProfileInputs::default() };
+    for inputs in profile.chain.steps.iter().filter_map(|step| step.inputs.as_deref()) {
+        all.source_identity = all.source_identity.or_else(|| inputs.source_identity.as_ref().map(ToString::to_string));
+        all.tags.extend(inputs.tags.iter().map(|(key, value)| (key.to_string(), value.to_string())));
+        all.transitive_tags.extend(inputs.transitive_tags.iter().map(ToString::to_string));
+        all.policy_arns.extend(inputs.policy_arns.iter().map(ToString::to_string));
+        all.policy = all.policy.or_else(|| inputs.policy.clone());
+        all.sts_endpoint = all.sts_endpoint.or_else(|| inputs.sts.url.as_ref().map(ToString::to_string));
+    }
+    all
+}

@@ -1,0 +1,114 @@
+//! The token endpoint: from a profile's name to a finished ExecCredential.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolecall_protocol::{ExecCredential, ExecInfo, ProfileName, Secret};
+
+use super::config::ConfigService;
+use super::error::AgentError;
+use super::lock::LockService;
+use super::profile_activity::ProfileActivity;
+use super::profile_sessions::ProfileSessions;
+use super::token_cache::TokenCache;
+use super::unauthorized::{ClientProcess, TokenPolicy, UnauthorizedDetector};
+use crate::pin;
+use crate::sessions::{Freshness, Served};
+use rolecall_aws::token::Token;
+use rolecall_core::clock::Clock;
+use rolecall_core::profile::Profile;
+
+/// How long a caller waits for a new session after a suspected 401, while the old session still signs.
+const NEW_SESSION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves tokens.
+pub struct TokenService {
+    config: Arc<ConfigService>,
+    lock: Arc<LockService>,
+    profile_sessions: Arc<ProfileSessions>,
+    token_cache: Arc<TokenCache>,
+    activity: Arc<ProfileActivity>,
+    clock: Clock,
+    unauthorized: UnauthorizedDetector,
+}
+
+impl TokenService {
+    pub(crate) fn new(
+        config: Arc<ConfigService>,
+        lock: Arc<LockService>,
+        profile_sessions: Arc<ProfileSessions>,
+        token_cache: Arc<TokenCache>,
+        activity: Arc<ProfileActivity>,
+        clock: Clock,
+    ) -> Self {
+        let unauthorized = UnauthorizedDetector::default();
+        Self { config, lock, profile_sessions, token_cache, activity, clock, unauthorized }
+    }
+
+    /// Returns a finished ExecCredential as JSON. `info` is the text of KUBERNETES_EXEC_INFO, or empty; `client` is the
+    /// process that runs the plugin, if it is known.
+    pub async fn token(
+        &self,
+        name: &ProfileName,
+        info: &[u8],
+        client: Option<ClientProcess>,
+    ) -> Result<Secret<Vec<u8>>, AgentError> {
+        let profile = self.config.profile(name)?;
+        self.lock.while_unlocked(name, self.credential(&profile, info, client)).await
+    }
+
+    async fn credential(
+        &self,
+        profile: &Arc<Profile>,
+        info: &[u8],
+        client: Option<ClientProcess>,
+    ) -> Result<Secret<Vec<u8>>, AgentError> {
+        let (name, requested_at) = (&profile.name, self.clock.now());
+        let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
+        if let (Some(pin), Some(cluster)) = (&profile.pin, &info.cluster) {
+            pin::check(pin, cluster).map_err(|error| AgentError::pin(name, &error))?;
+        }
+        let policy =
+            client.map_or(TokenPolicy::Shared, |client| self.unauthorized.on_request(name, client, requested_at));
+        let session = self.session(profile, policy).await?;
+        let token = self.mint(profile, &session, policy).await?;
+        if let Some(client) = client {
+            // client-go sees the expiry in whole seconds.
+            self.unauthorized.on_response(name, client, self.clock.now(), token.expires - Duration::from_secs(1));
+        }
+        let expires = self.clock.stamp(token.expires);
+        let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), expires);
+        serde_json::to_vec(&credential).map(Secret::new).map_err(|_| AgentError::internal(name))
+    }
+
+    /// Returns a session that signs, a new one if the policy asks for it and it arrives in time.
+    async fn session(&self, profile: &Profile, policy: TokenPolicy) -> Result<Served, AgentError> {
+        if policy == TokenPolicy::NewSession && self.unauthorized.may_replace(&profile.chain, self.clock.now()) {
+            tracing::info!(profile = %profile.name, "token rejected by the cluster, assuming the role again");
+            let refreshed = self.profile_sessions.get(profile, Freshness::Refresh);
+            if let Ok(Ok(served)) = tokio::time::timeout(NEW_SESSION_TIMEOUT, refreshed).await {
+                return Ok(served);
+            }
+        }
+        let served = self.profile_sessions.get(profile, Freshness::Cached).await?;
+        if let Some(problem) = &served.problem {
+            tracing::debug!(profile = %profile.name, error = %problem, "session renewal failed, old session served");
+        }
+        Ok(served)
+    }
+
+    async fn mint(
+        &self,
+        profile: &Arc<Profile>,
+        served: &Served,
+        policy: TokenPolicy,
+    ) -> Result<Arc<Token>, AgentError> {
+        let needs_new_signature = policy != TokenPolicy::Shared;
+        let minted = self.token_cache.mint(profile, &served.session, self.clock.now(), needs_new_signature).await;
+        match &minted {
+            Ok(_) => self.activity.succeeded(&profile.name),
+            Err(error) => self.activity.failed(&profile.name, error.body(), self.clock.now()),
+        }
+        minted.map_err(|error| AgentError::new(&profile.name, error.body()))
+    }
+}
