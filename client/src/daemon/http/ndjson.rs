@@ -57,8 +57,8 @@ impl LineStream {
     }
 }
 
-/// Sends a request of [`super::request_lines`] and reads the head of the response. If it is a success, the lines follow. Any
-/// other response is read to its end, as in [`super::exchange`], and has no lines.
+/// Sends a request of [`super::request_lines`] and reads the head of the response. If it is a success, the lines follow.
+/// Any other response is read to its end, as in [`super::exchange()`], and has no lines.
 pub(crate) fn open_stream(
     mut stream: UnixStream,
     request: &[u8],
