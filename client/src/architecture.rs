@@ -1,5 +1,5 @@
-//! The structure of the client, held by tests that read its sources: no command imports another, and no files import each
-//! other in a circle.
+//! The structure of the client, held by tests that read its sources: no command imports another, and no files import
+//! each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -80,8 +80,8 @@ pub(crate) fn monotonic_now() -> Instant {
     Instant::now()
 }
 
-/// The pause before the next attempt: doubles from 5 ms to 40 ms, with a jitter of half of it, so that clients that wait
-/// for the same daemon do not retry together.
+/// The pause before the next attempt: doubles from 5 ms to 40 ms, with a jitter of half of it, so that clients that
+/// wait for the same daemon do not retry together.
 pub(crate) fn backoff(attempt: u32) -> Duration {
     jittered(5_000 << attempt.min(3))
 }

@@ -1,12 +1,12 @@
-//! The environment as a value. `main.rs` takes the one copy; what is where in it is for `rolecall_protocol::location` to
-//! know, this is for what has to be passed on.
+//! The environment as a value, for what is passed to other processes. `main.rs` creates the one copy.
+//! `rolecall_protocol::location` reads the variables that name paths.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rolecall_protocol::location;
 
-/// Variables that hold a path. The daemon does not run in our folder, so a relative one is made absolute on the way.
+/// Variables that hold a path. The daemon runs in another folder, so relative paths are made absolute.
 const PATH_VARIABLES: &[&str] = &["ROLECALL_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
 
 /// Names and values.
@@ -26,7 +26,7 @@ impl Environment {
         found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
     }
 
-    /// What a daemon is started with: see [`location::daemon_inherits`].
+    /// The environment of a new daemon: see [`location::daemon_inherits`].
     pub(crate) fn for_daemon(&self) -> Vec<(OsString, OsString)> {
         let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(location::daemon_inherits));
         kept.map(|(name, value)| match std::path::absolute(value) {
@@ -38,7 +38,7 @@ impl Environment {
         .collect()
     }
 
-    /// What a kubeconfig entry has to carry so that kubectl, run from another shell, finds this daemon and no other.
+    /// The variables of a kubeconfig entry with which kubectl in another shell finds the same daemon.
     pub(crate) fn for_kubeconfig(&self) -> Vec<(String, String)> {
         let wanted = ["ROLECALL_SOCKET", "ROLECALL_CONFIG"];
         let set = wanted.iter().filter_map(|name| Some((*name, self.get(name)?)));
@@ -46,8 +46,8 @@ impl Environment {
             .collect()
     }
 
-    /// The first executable file called `name` on `PATH`. Relative entries are passed over: what they mean depends on
-    /// the folder one happens to be in.
+    /// Finds the first executable file `name` on `PATH`. Skips relative entries, since their meaning depends on the
+    /// current folder.
     pub(crate) fn find_program(&self, name: &str) -> Option<PathBuf> {
         std::env::split_paths(self.get("PATH")?)
             .filter(|folder| folder.is_absolute())
@@ -56,7 +56,7 @@ impl Environment {
     }
 }
 
-/// Whether a path leads to a file that may be run.
+/// Whether a path leads to an executable file.
 pub(crate) fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)

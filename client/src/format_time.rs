@@ -61,8 +61,8 @@ pub(crate) fn time_of_day(then: Timestamp, zone: &TimeZone) -> String {
     then.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
 }
 
-/// A time and the duration until then, with an optional `aside`: `15:42 (1 h; aside)`. Adds 5 s before it rounds down, so
-/// that a new session of one hour reads `1 h`.
+/// A time and the duration until then, with an optional `aside`: `15:42 (1 h; aside)`. Adds 5 s before it rounds down,
+/// so that a new session of one hour reads `1 h`.
 pub(crate) fn until(now: Timestamp, end: Timestamp, zone: &TimeZone, aside: Option<&str>) -> String {
     let rest = end.duration_since(now).saturating_add(SignedDuration::from_secs(5));
     let aside = aside.map(|aside| format!("; {aside}")).unwrap_or_default();

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     ExitCode::from(entry())
 }
 
-/// The program, apart from how it is entered: a later build without std's start-up calls this from its own `main`.
+/// Runs the program. Returns the exit code.
 fn entry() -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match fast_path(&arguments) {
@@ -43,7 +43,7 @@ fn entry() -> u8 {
     }
 }
 
-/// Everything but the fast path.
+/// Runs every command except the fast path.
 fn command(arguments: Vec<OsString>) -> u8 {
     let cli = match cli::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -58,7 +58,8 @@ fn command(arguments: Vec<OsString>) -> u8 {
     }
 }
 
-/// The profile's name if this is exactly `rolecall token NAME`. Anything that could be an option is left to clap.
+/// Returns the profile's name if the command line is exactly `rolecall token NAME`. clap parses anything that may be an
+/// option.
 fn fast_path(arguments: &[OsString]) -> Option<&OsStr> {
     match arguments {
         [_, command, name] if command == "token" && !name.as_encoded_bytes().starts_with(b"-") => Some(name),

@@ -24,8 +24,8 @@ pub(crate) fn stdout_bytes(mut bytes: &[u8]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Removes colours if standard output shall have none. For text that [`stdout_bytes`] writes with escape sequences that move
-/// the cursor.
+/// Removes colours if standard output shall have none. For text that [`stdout_bytes`] writes with escape sequences that
+/// move the cursor.
 pub(crate) fn without_unwanted_colors(text: &str) -> String {
     match anstream::AutoStream::choice(&io::stdout()) {
         anstream::ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),

@@ -1,7 +1,7 @@
-//! `rolecall token NAME`: what kubectl runs. A pipe between kubectl and the daemon.
+//! `rolecall token NAME`, which kubectl runs: passes the daemon's response to kubectl.
 //!
-//! Nothing is parsed on the way in or out, no file is touched but the socket, and standard output stays empty unless the
-//! whole answer is there. Every kubectl pays for each microsecond here; `cargo measure exec` shows the time.
+//! It parses nothing, opens no file except the socket, and writes to standard output only a complete response. Every
+//! kubectl waits for this code, so it has to be fast.
 
 mod login_prompt;
 
@@ -19,12 +19,12 @@ use crate::environment::Environment;
 use crate::error::{CliError, Exit};
 use crate::output;
 
-/// The largest answer of a daemon that is run for this one call, in bytes.
+/// The size limit of the output of a daemon that runs for one call, in bytes.
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 
-/// Answers kubectl. Returns the exit code.
+/// Prints the token for kubectl. Returns the exit code.
 pub(crate) fn run(name: &OsStr, read_environment: fn() -> Environment) -> u8 {
-    // From here on for everything: kubectl has no deadline of its own and holds a lock while we run.
+    // One deadline for all steps: kubectl has none, and holds a lock while its plugin runs.
     let deadline = Deadline::after(CALL_TIMEOUT);
     match write_token(name, read_environment, deadline) {
         Ok(()) => 0,
@@ -71,8 +71,8 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
     }
 }
 
-/// Whether the socket's folder exists. Where it does not after a daemon has tried to start, it could not be made: a
-/// read-only home, say.
+/// Whether the socket's folder exists. If it does not exist after a daemon has tried to start, it cannot be created,
+/// for example in a read-only home folder.
 fn socket_folder_exists(daemon: &Daemon) -> bool {
     !matches!(
         daemon.socket().parent().map(location::check_private_folder),
@@ -80,8 +80,8 @@ fn socket_folder_exists(daemon: &Daemon) -> bool {
     )
 }
 
-/// Runs a daemon for this one call, which writes the token to its standard output. Used if no folder can have a socket. This
-/// is slow, because each call creates a session, so a note is printed.
+/// Runs a daemon for this one call, which writes the token to its standard output. Used if no folder can have a socket.
+/// This is slow, because each call creates a session, so a note is printed.
 fn write_token_without_daemon(
     name: &ProfileName,
     why: &str,

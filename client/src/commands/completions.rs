@@ -1,4 +1,4 @@
-//! `rolecall completions SHELL`: generated from the command line's definition, so that it is never behind.
+//! `rolecall completions SHELL`: generated from the definition of the command line, so it is always complete.
 
 use clap::{CommandFactory, ValueHint};
 

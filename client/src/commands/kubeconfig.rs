@@ -13,7 +13,8 @@ use crate::kubeconfig::context_entry::{Server, entry, files, print_notes};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
 use crate::{clock, output};
 
-/// Describes every cluster, then writes the contexts of those that were found. The exit code is that of the first error.
+/// Describes every cluster, then writes the contexts of those that were found. The exit code is that of the first
+/// error.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let daemon = context.daemon()?;

@@ -17,7 +17,8 @@ use crate::output;
 
 /// Removes the profiles. Changes nothing if one of the names is unknown.
 ///
-/// The kubeconfig is written first. If the configuration cannot be written then, the user can run the same command again.
+/// The kubeconfig is written first. If the configuration cannot be written then, the user can run the same command
+/// again.
 pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     let path = context.config_path()?;
     let config = ConfigFile::load(&path)?;

@@ -65,9 +65,9 @@ impl Daemon {
 
     /// Makes a call. Errors with [`CallError::Rejected`] if the daemon responds with an error.
     ///
-    /// If the daemon ends before the first byte of its response (it was stopped or killed), the call is repeated, at most
-    /// [`MAX_RETRIES`] times, since a dying process still accepts connections for a moment. If it has too many callers, the
-    /// call is repeated until the deadline.
+    /// If the daemon ends before the first byte of its response (it was stopped or killed), the call is repeated, at
+    /// most [`MAX_RETRIES`] times, since a dying process still accepts connections for a moment. If it has too many
+    /// callers, the call is repeated until the deadline.
     pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         let (mut lost, mut refused) = (0, 0);
         loop {
@@ -108,7 +108,8 @@ impl Daemon {
             .map_err(|error| CallError::InvalidResponse(format!("its answer is not what was asked for ({error})")))
     }
 
-    /// Like [`Daemon::call_json_within`], with a secret in the request, and as long as the daemon may take for the endpoint.
+    /// Like [`Daemon::call_json_within`], with a secret in the request, and as long as the daemon may take for the
+    /// endpoint.
     pub(crate) fn call_with_secret<T: DeserializeOwned>(
         &self,
         endpoint: &Endpoint,
@@ -154,8 +155,8 @@ impl Daemon {
         check_response(answer)
     }
 
-    /// Makes a call for kubectl, which repeats it: if the daemon hangs, the first call waits until its deadline, and the
-    /// calls of the next seconds do not.
+    /// Makes a call for kubectl, which repeats it: if the daemon hangs, the first call waits until its deadline, and
+    /// the calls of the next seconds do not.
     fn try_token_call(&self, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         let result = self.connect_unless_cooling_down(deadline).and_then(|mut stream| {
             let is_hopeless = || cooldown::is_active(&self.socket);
@@ -175,7 +176,7 @@ impl Daemon {
         check_response(result?)
     }
 
-    /// The same as [`Agent::connect`], but for a daemon whose queue is full and stays so.
+    /// As [`Daemon::connect`]. If the queue of connections is full and the cooldown is active, errors without waiting.
     fn connect_unless_cooling_down(&self, deadline: Deadline) -> Result<UnixStream, CallError> {
         let patience = deadline.within(CONNECT_TIMEOUT);
         match open(&self.socket, patience.within(cooldown::CHECK_AFTER)) {
@@ -203,7 +204,7 @@ impl Daemon {
     }
 }
 
-/// As long as the daemon may take for an endpoint, and a second for the way.
+/// The deadline of a call that may take as long as the daemon's own limit for the endpoint, and 1 s.
 pub(crate) fn patient_deadline(endpoint: &Endpoint) -> Deadline {
     Deadline::after(endpoint.response_timeout() + Duration::from_secs(1))
 }

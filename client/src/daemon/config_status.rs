@@ -32,8 +32,8 @@ pub(crate) fn invalid_config_error(status: &Status, now: Timestamp, zone: &TimeZ
     Some(CliError::from(problem.error.clone()).with_hint_suffix(&config_in_force(&status.config, now, zone)))
 }
 
-/// Checks that the daemon uses the configuration at `ours`, before a command writes it. With another `ROLECALL_CONFIG`, the
-/// change would be written and never come into force.
+/// Checks that the daemon uses the configuration at `ours`, before a command writes it. With another `ROLECALL_CONFIG`,
+/// the change would be written and never come into force.
 pub(crate) fn check_daemon_config(daemon: &Daemon, ours: &Path, environment: &Environment) -> Result<(), CliError> {
     check_same_config(ours, &daemon.call_json::<Status>(&Endpoint::Status, b"")?.config, environment)
 }

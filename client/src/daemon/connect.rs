@@ -12,9 +12,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use super::error::CallError;
 use crate::clock::{Deadline, backoff};
 
-/// How long connecting may take.
+/// How long a connection may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connects to a daemon that was just started, by this or another client, and may not listen yet.
+/// Connects to a daemon that this or another client has just started, and that may not listen yet.
 pub(super) fn open_after_start(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     let deadline = deadline.within(CONNECT_TIMEOUT);
     let mut attempt = 0;
@@ -61,16 +61,16 @@ pub(super) fn open(socket: &Path, deadline: Deadline) -> Result<UnixStream, Call
     }
 }
 
-/// Whether a folder, already known to be this user's, is one that Rolecall makes for its socket: of that name in a
-/// private folder, or in its own state. Never `/tmp` or a folder that `ROLECALL_SOCKET` shares with others.
+/// Whether a folder of this user is one that Rolecall created for its socket: `rolecall` in a private folder, or in the
+/// folder of its state. Never `/tmp` or another folder that `ROLECALL_SOCKET` names.
 fn is_made_by_us(folder: &Path) -> bool {
     let is_in_runtime_folder = folder.file_name().is_some_and(|name| name == "rolecall")
         && folder.parent().is_some_and(|base| location::check_private_folder(base).is_ok());
     is_in_runtime_folder || location::state_folder().is_ok_and(|state| state.join("run") == folder)
 }
 
-/// `connect(2)` with a deadline. std's would wait for ever where the daemon is stopped and its queue full; with a send
-/// timeout the kernel wakes us the moment there is room, which polling on `EAGAIN` would not.
+/// `connect(2)` with a deadline. Without one, the call waits without limit if the daemon is stopped and its queue is full.
+/// With a send timeout the kernel wakes this process as soon as there is room; polling on `EAGAIN` would wake it later.
 pub(super) fn connect(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     let failed = |cause: rustix::io::Errno| CallError::Connect { path: socket.to_owned(), cause: cause.into() };
     let address = SocketAddrUnix::new(socket).map_err(failed)?;
@@ -83,7 +83,7 @@ pub(super) fn connect(socket: &Path, deadline: Deadline) -> Result<UnixStream, C
         match rustix::net::connect(&fd, &address) {
             Ok(()) => return Ok(UnixStream::from(fd)),
             Err(rustix::io::Errno::INTR) => {}
-            // Where a system does not wait: try again until the deadline.
+            // A system that does not wait: try again until the deadline.
             Err(rustix::io::Errno::AGAIN) => {
                 deadline.sleep(backoff(attempt));
                 attempt += 1;
@@ -112,13 +112,14 @@ fn peer_uid(stream: &UnixStream) -> rustix::io::Result<u32> {
     rustix::net::sockopt::socket_peercred(stream).map(|peer| peer.uid.as_raw())
 }
 
-/// Without peer credentials, the private folder and the socket's owner decide: only root could listen there, too.
+/// Without peer credentials, the private folder and the owner of the socket are enough: otherwise only root could
+/// listen.
 #[cfg(not(target_os = "linux"))]
 fn peer_uid(_: &UnixStream) -> rustix::io::Result<u32> {
     Ok(rustix::process::geteuid().as_raw())
 }
 
-/// The process that listens at the other end.
+/// The process that listens.
 #[cfg(target_os = "linux")]
 pub(super) fn listener_pid(stream: &UnixStream) -> Option<rustix::process::Pid> {
     rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid)

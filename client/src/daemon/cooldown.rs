@@ -1,8 +1,9 @@
-//! The cooldown after a call without a response: the next calls give up after 300 ms instead of 10 s.
+//! The cooldown after a call without a response: the next calls fail after 300 ms instead of 10 s.
 //!
-//! kubectl runs the plugin up to six times before it gives up; with a daemon that hangs each would wait for its whole
-//! deadline. So the first call leaves a marker file beside the socket, and a call without a response looks for it after
-//! [`CHECK_AFTER`]. A call that is answered before that does not look, so a daemon that responds again is used at once.
+//! kubectl runs the plugin up to six times before it fails. If the daemon hangs, each call would wait for its whole
+//! deadline. So the first call creates a marker file beside the socket, and a call without a response checks for the
+//! marker after [`CHECK_AFTER`]. A call with a response does not check, so a daemon that responds again is used
+//! immediately.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock;
 use crate::files::marker_file;
 
-/// How long a call waits before it looks for the marker.
+/// How long a call waits before it checks for the marker.
 pub(super) const CHECK_AFTER: Duration = Duration::from_millis(300);
 /// How long a marker counts.
 const COOLDOWN_TTL: SignedDuration = SignedDuration::from_secs(5);
@@ -26,18 +27,18 @@ fn is_active_at(socket: &Path, now: Timestamp) -> bool {
     marker_file::is_fresh(&marker_path(socket), COOLDOWN_TTL, now)
 }
 
-/// Starts the cooldown. A call that gives up because of the marker does not renew it: every few seconds
-/// one call waits for its whole deadline.
+/// Starts the cooldown. A call that fails because of the marker does not renew it, so every few seconds one call waits
+/// for its whole deadline.
 pub(super) fn start(socket: &Path) {
     if !is_active(socket) {
-        // It spares a wait, no more: nothing is said where it cannot be left.
+        // Ignores an error: without the marker, the next call waits for its whole deadline.
         let _ = marker_file::touch(&marker_path(socket));
     }
 }
 
 /// Ends the cooldown: the daemon has responded, or was started again.
 pub(super) fn clear(socket: &Path) {
-    // Most often there is none.
+    // Usually there is no marker.
     let _ = std::fs::remove_file(marker_path(socket));
 }
 

@@ -73,8 +73,8 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// The error for the user, with the subject in front. The daemon's own messages name the subject already, except the
-    /// one that it sends before it has read the request.
+    /// The error for the user, with the subject in front. The daemon's own messages name the subject already, except
+    /// the one that it sends before it has read the request.
     pub(crate) fn with_subject(self, subject: impl Display) -> CliError {
         match self {
             Self::Rejected(body) if body.code != ErrorCode::Unavailable => body.into(),

@@ -9,8 +9,8 @@ use super::instance_lock;
 use crate::clock::{Deadline, long_backoff};
 
 impl Daemon {
-    /// Opens the stream of events and reads the first one, so that no later event is missed. Each line is an [`Event`]. The
-    /// deadline is for the first event only.
+    /// Opens the stream of events and reads the first one, so that no later event is missed. Each line is an [`Event`].
+    /// The deadline is for the first event only.
     ///
     /// As in [`Daemon::call`], if the daemon has too many callers, the call is repeated until the deadline.
     pub(crate) fn events(&self, deadline: Deadline) -> Result<LineStream, CallError> {
@@ -48,8 +48,8 @@ impl Daemon {
         }
     }
 
-    /// Whether a daemon holds the lock beside the socket. Also false if the system does not list locks, so only a change from
-    /// true to false has a meaning.
+    /// Whether a daemon holds the lock beside the socket. Also false if the system does not list locks, so only a
+    /// change from true to false has a meaning.
     ///
     /// Does not connect: with socket activation, a connection would start the daemon.
     pub(crate) fn holds_instance_lock(&self) -> bool {

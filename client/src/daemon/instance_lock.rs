@@ -1,4 +1,5 @@
-//! Whether a process holds the daemon's lock, without taking it: a daemon that starts at that moment would fail.
+//! Checks whether a process holds the daemon's lock. Does not take the lock, since a daemon that starts then would
+//! fail.
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ pub(super) fn is_held(path: &Path) -> bool {
     use std::io::Read;
     use std::os::unix::fs::MetadataExt;
 
-    /// The most that is read of the list, in bytes: some thousand locks.
+    /// The size limit of the list, in bytes. It has some thousand locks.
     const MAX_LIST_BYTES: u64 = 1024 * 1024;
     let Ok(file) = path.symlink_metadata() else { return false };
     let mut list = String::new();
@@ -23,8 +24,8 @@ pub(super) fn is_held(_: &Path) -> bool {
     false
 }
 
-/// Whether there is a line such as `1: FLOCK  ADVISORY  WRITE 4178 fe:00:10018845 0 EOF` for that device (in
-/// hexadecimal) and that inode. Those who wait for a lock have an arrow after the number.
+/// Whether the list has a line such as `1: FLOCK  ADVISORY  WRITE 4178 fe:00:10018845 0 EOF` for this device (in
+/// hexadecimal) and inode. A process that waits for a lock has an arrow after the number.
 #[cfg(target_os = "linux")]
 fn has_flock(list: &str, major: u32, minor: u32, inode: u64) -> bool {
     let wanted = format!("{major:02x}:{minor:02x}:{inode}");

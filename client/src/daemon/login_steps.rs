@@ -9,21 +9,20 @@ use super::error::CallError;
 use super::http::{self, HttpError, LineStream};
 use crate::clock::{Deadline, long_backoff};
 
-/// How long the daemon may send nothing. It sends an empty line every 10 s while nothing happens.
+/// How long the daemon may send nothing. An idle daemon sends an empty line every 10 s.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The steps of a login, as the daemon sends them.
 #[derive(Debug)]
 pub(crate) struct LoginSteps {
     lines: LineStream,
-    /// How long the daemon may go on saying nothing.
     silence_timeout: Duration,
     silence_deadline: Deadline,
 }
 
 impl Daemon {
-    /// Asks for a login. A daemon that ends before it has said anything, and one that has too many callers, is asked again,
-    /// as in [`Agent::call`].
+    /// Requests a login. If the daemon ends before its first byte, or has too many callers, the request is repeated, as
+    /// in [`Daemon::call`].
     pub(crate) fn login(&self, source: &SourceName, request: &LoginRequest) -> Result<LoginSteps, CallError> {
         let deadline = Deadline::after(SILENCE_TIMEOUT);
         let body = serde_json::to_vec(request)
@@ -64,10 +63,9 @@ impl Daemon {
 }
 
 impl LoginSteps {
-    /// The next step; `None` where there is none within `wait`. Errors if the daemon has sent
-    /// nothing for 30 s.
+    /// Returns the next step; `None` if there is none within `wait`. Errors if the daemon has sent nothing for 30 s.
     pub(crate) fn next(&mut self, wait: Duration) -> Result<Option<LoginStep>, CallError> {
-        // Read before the silence is checked: after Ctrl-Z and fg, the socket holds what the daemon sent in between.
+        // Reads before it checks the silence: after Ctrl-Z and `fg`, the socket holds what the daemon sent meanwhile.
         match self.lines.next(Deadline::after(wait)) {
             Ok(Some(line)) => {
                 self.silence_deadline = Deadline::after(self.silence_timeout);

@@ -1,4 +1,4 @@
-//! The daemon ("the agent", to users) as the client sees it: connect to it, start it where it does not run, call it.
+//! The daemon, which user messages call "the agent": connects to it, starts it, and calls it.
 
 pub(crate) mod call;
 pub(crate) mod config_status;

@@ -1,8 +1,8 @@
-//! Starting the daemon where it is not running.
+//! Starts the daemon.
 //!
-//! The daemon puts itself into the background and says one line on its standard output: `ready`, `already running`, or
-//! `error: …`. Any number of clients may try at once: one daemon wins the lock, the others say `already running`, and
-//! every client joins the winner.
+//! The daemon moves to the background and prints one line on its standard output: `ready`, `already running`, or
+//! `error: …`. If several clients start daemons at the same time, one daemon gets the lock and the others print
+//! `already running`. All clients then connect to the first.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -22,27 +22,27 @@ const PROGRAM: &str = "rolecalld";
 /// The longest first line that is read, in bytes.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Why the daemon is still not running.
+/// Why the daemon could not be started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpawnError {
-    /// There is no such program.
+    /// The program was not found.
     #[error("cannot find rolecalld beside rolecall{} or on PATH", beside_text(.0.as_deref()))]
     NotInstalled(Option<PathBuf>),
-    /// It cannot be run.
+    /// The program cannot be executed.
     #[error("cannot run {}: {cause}", program.display())]
     CannotRun {
         /// The program.
         program: PathBuf,
-        /// The system's word.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// It said why not.
+    /// The daemon printed an error.
     #[error("the agent cannot start: {0}")]
     StartFailed(String),
-    /// It ended without a word.
+    /// The daemon exited without output.
     #[error("the agent exited right after it was started")]
     ExitedSilently,
-    /// It runs but is not ready.
+    /// The daemon runs but did not get ready in time.
     #[error("the agent was started but is not ready after {} s", .0.as_secs())]
     NotReady(std::time::Duration),
 }
@@ -67,12 +67,12 @@ impl From<SpawnError> for CliError {
     }
 }
 
-/// Where a daemon that we start writes its log; `None` where there is no home folder.
+/// The log file of a daemon that this client starts; `None` without a home folder.
 pub(crate) fn log_file() -> Option<PathBuf> {
     location::state_folder().ok().map(|folder| folder.join("daemon.log"))
 }
 
-/// Starts the daemon and waits until it, or another that was quicker, has the socket.
+/// Starts the daemon and waits until it, or a daemon of another client, has the socket.
 pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: Deadline) -> Result<(), SpawnError> {
     let mut arguments: Vec<OsString> = vec!["--detached".into(), "--socket".into(), socket.into()];
     if let Some(log) = log_file() {
@@ -87,14 +87,14 @@ pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: D
     parse_first_line(&read_first_line(ours, deadline)?)
 }
 
-/// A run of the daemon's program that has nothing of this terminal: a cleared environment, `/` as its folder, no input.
+/// The command that runs the daemon's program: with its own environment, in the folder `/`, without input.
 pub(crate) fn daemon_command(program: &Path, environment: &Environment) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(environment.for_daemon()).stdin(Stdio::null()).current_dir("/");
     command
 }
 
-/// The daemon's program: beside our own, where an installation puts it and a build leaves it, else on `PATH`.
+/// Finds the daemon's program: in the folder of this program, otherwise on `PATH`.
 pub(crate) fn find_daemon(environment: &Environment) -> Result<PathBuf, SpawnError> {
     let own = std::env::current_exe().ok();
     let folder = own.as_deref().map(|own| own.canonicalize().unwrap_or_else(|_| own.to_owned()));
@@ -106,15 +106,15 @@ pub(crate) fn find_daemon(environment: &Environment) -> Result<PathBuf, SpawnErr
         .ok_or_else(|| SpawnError::NotInstalled(folder.map(Path::to_owned)))
 }
 
-/// Two ends of a channel: ours, and one for a child's standard output. A socket rather than a pipe, because std can
-/// put a deadline on reading from it.
+/// Creates a channel: this process's end, and the end for a child's standard output. It is a socket, because std has
+/// read timeouts for sockets and not for pipes.
 pub(crate) fn output_channel(program: &Path) -> Result<(UnixStream, Stdio), SpawnError> {
     let (ours, theirs) =
         UnixStream::pair().map_err(|cause| SpawnError::CannotRun { program: program.to_owned(), cause })?;
     Ok((ours, Stdio::from(OwnedFd::from(theirs))))
 }
 
-/// What the daemon says first, without the line's end. Empty if it ended without a word.
+/// Reads the daemon's first line, without its end. Empty if the daemon exited without output.
 fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, SpawnError> {
     let slow = SpawnError::NotReady(deadline.limit());
     let mut line = Vec::new();
@@ -169,7 +169,7 @@ mod tests {
         assert!(matches!(after(b"\n"), Err(SpawnError::ExitedSilently)));
         let said = |bytes: &[u8]| CliError::from(after(bytes).unwrap_err()).to_string();
         assert!(said(b"error: config.toml:3: no such key\n").starts_with("the agent cannot start: config.toml:3"));
-        // A hostile or broken program: bounded, one line, no control characters.
+        // A hostile or broken program: its text is limited to one line without control characters.
         let noise = said(&vec![0x1b; 100_000]);
         assert!(noise.len() < 2048 && !noise.contains('\u{1b}'), "{noise}");
     }

@@ -1,4 +1,4 @@
-//! Empty files whose modification time is the fact, beside the socket in a folder that was checked to be private.
+//! Empty files beside the socket, whose modification time is their content. Their folder was checked to be private.
 
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,7 +7,8 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW};
 
-/// Whether the file was touched less than `limit` ago. A file with a time in the future (the clock was set) does not count.
+/// Whether the file was touched less than `limit` ago. A file with a time in the future (the clock was set) does not
+/// count.
 pub(crate) fn is_fresh(path: &Path, limit: SignedDuration, now: Timestamp) -> bool {
     let Ok(found) = path.symlink_metadata() else { return false };
     let made = found.modified().ok().and_then(|made| Timestamp::try_from(made).ok());

@@ -1,15 +1,15 @@
-//! The names of files: of the folder a file is in, and of what is written beside it.
+//! The names of backups and temporary files, and the folder of a file.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-/// What the name of a backup has after the name of the file, before the time.
+/// The part of a backup's name between the name of the file and the time.
 pub(super) const BACKUP_INFIX: &str = ".rolecall-backup-";
 
-/// What the name of a new text ends with until it is put in place of the old one.
+/// The suffix of a temporary file, which replaces the file.
 pub(super) const TEMPORARY_SUFFIX: &str = ".rolecall-tmp";
 
-/// The folder a file is in.
+/// The folder of a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -23,7 +23,7 @@ pub(crate) enum Note {
     OtherNameKeepsOldText { file: PathBuf },
 }
 
-/// The result of [`upsert`].
+/// The result of [`super::upsert`].
 #[derive(Debug)]
 pub(crate) struct UpsertOutcome {
     /// One per entry, in the given order.
@@ -33,7 +33,7 @@ pub(crate) struct UpsertOutcome {
     pub(crate) written: Written,
 }
 
-/// What [`upsert`] did with one entry.
+/// What [`super::upsert`] did with one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EntryOutcome {
     pub(crate) profile: String,
@@ -49,7 +49,7 @@ pub(crate) enum Change {
     Unchanged,
 }
 
-/// The result of [`remove`].
+/// The result of [`super::remove`].
 #[derive(Debug)]
 pub(crate) struct RemoveOutcome {
     /// One per profile, in the given order.
@@ -61,7 +61,7 @@ pub(crate) struct RemoveOutcome {
     pub(crate) written: Written,
 }
 
-/// What [`remove`] did with a profile's entries.
+/// What [`super::remove`] did with a profile's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removal {
     Removed,
@@ -71,7 +71,7 @@ pub(crate) enum Removal {
     NotOurs,
 }
 
-/// The result of [`use_context`].
+/// The result of [`super::use_context`].
 #[derive(Debug)]
 pub(crate) struct UseOutcome {
     /// The current context before the edit.

@@ -62,8 +62,8 @@ pub(crate) struct Prompter {
 }
 
 impl Prompter {
-    /// Output goes to `sink`. Questions go to the terminal itself. The exec plugin has [`Sink::Terminal`], because its standard
-    /// error belongs to kubectl.
+    /// Output goes to `sink`. Questions go to the terminal itself. The exec plugin has [`Sink::Terminal`], because its
+    /// standard error belongs to kubectl.
     pub(crate) fn new(
         about: String,
         source: &SourceName,

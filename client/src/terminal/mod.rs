@@ -1,4 +1,4 @@
-//! The terminal: what it can show, what is asked on it, and the signals that come from it.
+//! The terminal: output that fits it, questions, and signals.
 
 pub(crate) mod passphrase;
 pub(crate) mod prompt;

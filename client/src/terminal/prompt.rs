@@ -1,7 +1,8 @@
-//! Lines that the user types or a program pipes in: visible on the terminal, hidden on the terminal, or from standard input.
+//! Lines that the user types or a program pipes in: visible on the terminal, hidden on the terminal, or from standard
+//! input.
 //!
-//! While input is hidden, a signal first restores the terminal's echo. Ctrl-C then ends the program with exit status 130 in
-//! a shell. After Ctrl-Z and `fg` the question is printed again and the input is hidden again.
+//! While input is hidden, a signal first restores the terminal's echo. Ctrl-C then ends the program with exit status
+//! 130 in a shell. After Ctrl-Z and `fg` the question is printed again and the input is hidden again.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,8 +106,8 @@ impl HiddenTerminal {
         question.clone_into(&mut self.question.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Restores the echo and takes the signal's default action. When a stopped program continues, hides the input and prints
-    /// the question again.
+    /// Restores the echo and takes the signal's default action. When a stopped program continues, hides the input and
+    /// prints the question again.
     fn on_signal(&self, signal: Signal) {
         let was_hidden = self.is_hidden.load(Ordering::SeqCst);
         if was_hidden {
@@ -126,7 +127,8 @@ pub(crate) fn read_stdin_line() -> Result<Option<Secret<String>>, CliError> {
     read_secret_line(&mut io::stdin().lock(), "standard input")
 }
 
-/// Reads a line without its end, byte by byte from a buffer that does not grow: a buffer that grows leaves copies behind.
+/// Reads a line without its end, byte by byte from a buffer that does not grow: a buffer that grows leaves copies
+/// behind.
 pub(super) fn read_secret_line(input: &mut impl Read, name: &str) -> Result<Option<Secret<String>>, CliError> {
     let mut bytes = Secret::new(Vec::with_capacity(MAX_LINE_BYTES));
     let mut byte = [0];

@@ -1,8 +1,8 @@
 //! Defers signals during a write, or handles them in a thread.
 //!
 //! A signal that ends the process runs no destructors. During a write it would leave kubectl's lock and temporary files
-//! behind, so it is deferred until the write is done. Code that draws on the terminal restores it first, in a thread that
-//! handles the signal.
+//! behind, so it is deferred until the write is done. Code that draws on the terminal restores it first, in a thread
+//! that handles the signal.
 
 use std::io;
 use std::marker::PhantomData;
@@ -12,8 +12,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 /// Signals with which a user or a service manager ends a program.
 pub(crate) const TERMINATION_SIGNALS: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// Defers the [`TERMINATION_SIGNALS`] of this thread until it is dropped. Drop it last: declare it as a field below those
-/// that clean up, or as a variable above them.
+/// Defers the [`TERMINATION_SIGNALS`] of this thread until it is dropped. Drop it last: declare it as a field below
+/// those that clean up, or as a variable above them.
 #[derive(Debug)]
 pub(crate) struct DeferredSignals {
     /// The mask from before; `None` if it could not be changed.
@@ -38,8 +38,8 @@ impl Drop for DeferredSignals {
     }
 }
 
-/// Starts a thread that calls `handle` with each of these signals; their default actions no longer take place. Call this
-/// before another thread is started: threads inherit the signal mask.
+/// Starts a thread that calls `handle` with each of these signals; their default actions no longer take place. Call
+/// this before another thread is started: threads inherit the signal mask.
 pub(crate) fn handle_in_thread(signals: &[Signal], mut handle: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
     let signals = set(signals);
     signals.thread_block()?;
@@ -62,8 +62,8 @@ pub(crate) fn with_default_action<T>(signals: &[Signal], act: impl FnOnce() -> T
     done
 }
 
-/// Takes the default action of a signal that a thread handles. It ends the process, so that the parent process sees this
-/// signal, or stops it; this returns when the process continues.
+/// Takes the default action of a signal that a thread handles. It ends the process, so that the parent process sees
+/// this signal, or stops it; this returns when the process continues.
 pub(crate) fn raise_default(signal: Signal) {
     with_default_action(&[signal], || {
         let _ = raise(signal);

@@ -57,9 +57,9 @@ impl Screen {
         if self.unicode { "○" } else { "-" }
     }
 
-    /// Wraps a text and a dimmed `aside` between words. The first line begins with `lead`, which has two columns; the other
-    /// lines are indented by two. A word that is too long for a line, such as a path, is not split, so that it can be
-    /// copied.
+    /// Wraps a text and a dimmed `aside` between words. The first line begins with `lead`, which has two columns; the
+    /// other lines are indented by two. A word that is too long for a line, such as a path, is not split, so that it
+    /// can be copied.
     pub(crate) fn paragraph(self, lead: &str, text: &str, aside: &str) -> Vec<String> {
         const INDENT: &str = "  ";
         let aside = (!aside.is_empty()).then(|| (aside.dimmed().to_string(), aside.chars().count()));

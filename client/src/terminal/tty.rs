@@ -40,8 +40,8 @@ impl Tty {
         Some(Self(Arc::new(file)))
     }
 
-    /// Whether a question can be asked: this process is in the foreground, and the terminal is in its normal mode. Programs
-    /// that draw on the whole terminal, such as k9s, change the mode.
+    /// Whether a question can be asked: this process is in the foreground, and the terminal is in its normal mode.
+    /// Programs that draw on the whole terminal, such as k9s, change the mode.
     pub(crate) fn is_available(&self) -> bool {
         let is_ours = rustix::termios::tcgetpgrp(&*self.0).is_ok_and(|group| group == rustix::process::getpgrp());
         let plain = LocalModes::ICANON | LocalModes::ECHO;
@@ -70,7 +70,8 @@ impl Tty {
         };
         let (sender, typed) = mpsc::channel();
         let file = Arc::clone(&self.0);
-        // In a thread, because macOS's poll does not know /dev/tty. After the deadline the thread ends with the program.
+        // In a thread, because macOS's poll does not know /dev/tty. After the deadline the thread ends with the
+        // program.
         let read = move || drop(sender.send(read_until_newline(&file)));
         let Ok(_) = std::thread::Builder::new().name("keyboard".to_owned()).spawn(read) else { return TypedLine::End };
         let Some(left) = deadline.remaining() else { return TypedLine::Timeout };
@@ -94,8 +95,8 @@ impl Tty {
         tcgetattr(&*self.0).ok()
     }
 
-    /// Changes the settings. Discards input that was typed before the echo is turned off, since it was meant for another
-    /// program.
+    /// Changes the settings. Discards input that was typed before the echo is turned off, since it was meant for
+    /// another program.
     pub(super) fn apply(&self, settings: &Termios) {
         let when =
             if settings.local_modes.contains(LocalModes::ECHO) { OptionalActions::Now } else { OptionalActions::Flush };

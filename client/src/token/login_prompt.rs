@@ -1,8 +1,8 @@
 //! Offers a login on the terminal when kubectl needs one.
 //!
-//! Nothing here runs before the daemon has said that a login is needed. Standard input is never read (it may be a manifest
-//! that kubectl is about to apply) and standard output stays kubectl's: the question is on the terminal itself. In
-//! doubt there is no question, and the error names the command to run.
+//! This code runs only after the daemon has responded that a login is needed. It asks on the terminal itself: standard
+//! input may be a manifest that kubectl applies, and kubectl parses standard output. If it is not clear that a user can
+//! answer, there is no question, and the error names the command to run.
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -33,8 +33,8 @@ const DECLINED_TTL: SignedDuration = SignedDuration::from_mins(1);
 /// How long the plugin waits for the name of the profile's source.
 const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Offers a login and returns the token after it. Errors with the daemon's refusal if there is no user to ask, or the user
-/// declines.
+/// Offers a login and returns the token after it. Errors with the daemon's refusal if there is no user to ask, or the
+/// user declines.
 pub(super) fn offer_login(
     daemon: &Daemon,
     name: &ProfileName,
@@ -88,13 +88,13 @@ struct PromptLock {
     declined_marker: PathBuf,
     /// Whether the user was asked and has not logged in yet.
     is_asking: bool,
-    /// Locked for as long as it is open.
+    /// Holds the lock until it is closed.
     _lock: File,
 }
 
 impl PromptLock {
-    /// Takes the lock; `None` if another process has it, or the user declined for this source within the last minute. The
-    /// socket's folder was checked to be private when the client connected.
+    /// Takes the lock; `None` if another process has it, or the user declined for this source within the last minute.
+    /// The socket's folder was checked to be private when the client connected.
     fn acquire(socket: &Path, source: &SourceName) -> Option<Self> {
         let lock = lock(&socket.with_extension("prompt")).ok()?;
         let declined_marker = socket.with_extension(format!("declined-{source}"));
@@ -105,11 +105,11 @@ impl PromptLock {
     /// Records the question. It counts as declined until the login succeeds: Ctrl-C is a no.
     fn mark_asked(&mut self) {
         self.is_asking = true;
-        // Where it cannot be left, the next run asks again; nothing is said of that.
+        // Ignores an error: without the marker, the next run asks again.
         let _ = marker_file::touch(&self.declined_marker);
     }
 
-    /// The user has logged in: the next time a login is needed, the question comes again.
+    /// Removes the record after a login, so that the next missing login is offered again.
     fn clear_declined(&mut self) {
         self.is_asking = false;
         let _ = std::fs::remove_file(&self.declined_marker);
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn interactive_tty_needs_an_interactive_kubectl() {
-        // In a test there is no terminal either way; that there is one is for the tests with one.
+        // Tests have no terminal. The process tests use a pseudo-terminal.
         for info in ["", "{", r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#] {
             assert!(interactive_tty(info.as_bytes()).is_none(), "{info}");
         }

@@ -1,4 +1,4 @@
-//! What AssumeRole is given beside the role: from the command line to the configuration.
+//! The optional inputs of AssumeRole: from the command line to the configuration.
 
 use rolecall_protocol::{ProfileInputs, SourceIdentity};
 
@@ -7,10 +7,10 @@ use crate::config_file::{ConfigFileError, InputsEntry};
 use crate::error::{CliError, Exit};
 use crate::files::atomic_file;
 
-/// More is no policy: STS takes 2,048 characters without spaces.
+/// The size limit of a policy file. STS accepts 2,048 characters without spaces.
 const MAX_POLICY_FILE: u64 = 64 * 1024;
 
-/// What the configuration is to say.
+/// Returns the inputs for the configuration.
 pub(super) fn of(wanted: &Inputs) -> Result<InputsEntry, CliError> {
     let tags: std::collections::BTreeMap<_, _> = wanted.tag.iter().cloned().collect();
     if tags.len() < wanted.tag.len() {
@@ -28,7 +28,7 @@ pub(super) fn of(wanted: &Inputs) -> Result<InputsEntry, CliError> {
     })
 }
 
-/// A policy without the spaces that make it readable, and count.
+/// A policy without white space, which counts for the limit of STS.
 fn policy(path: &std::path::Path) -> Result<String, CliError> {
     if !path.exists() {
         let message = format!("there is no policy {}", path.display());

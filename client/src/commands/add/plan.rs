@@ -11,8 +11,8 @@ use crate::error::{CliError, Exit};
 /// The AWS profile of a new source if the command names none, as in AWS's own tools.
 const DEFAULT_AWS_PROFILE: &str = "default";
 
-/// Adds the profile, and its source if that is new, to the draft. The pin is not known yet, except with --no-verify, which
-/// keeps the old one.
+/// Adds the profile, and its source if that is new, to the draft. The pin is not known yet, except with --no-verify,
+/// which keeps the old one.
 pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry, CliError> {
     let cluster = match &wanted.cluster {
         Some(cluster) => cluster.clone(),
@@ -46,8 +46,8 @@ pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry,
     Ok(profile)
 }
 
-/// Returns the pin of the old profile if its cluster is the same, so that a change of the role with --no-verify keeps the
-/// pin. Errors if a pinned profile gets another cluster.
+/// Returns the pin of the old profile if its cluster is the same, so that a change of the role with --no-verify keeps
+/// the pin. Errors if a pinned profile gets another cluster.
 fn kept_pin(
     wanted: &Add,
     cluster: &ClusterName,
@@ -87,8 +87,8 @@ fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> 
     ))
 }
 
-/// Returns the source of the AWS profile or access key, which is added if it is missing. An existing source keeps its MFA
-/// device, because other profiles use it too.
+/// Returns the source of the AWS profile or access key, which is added if it is missing. An existing source keeps its
+/// MFA device, because other profiles use it too.
 fn ensure_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
     let entry = match &wanted.keyring {
         Some(keys) => SourceEntry::Keyring(keys),

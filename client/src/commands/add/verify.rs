@@ -1,4 +1,4 @@
-//! Asking before writing: is the configuration valid, can the role be assumed, is the cluster there?
+//! Checks before the first write: the configuration is valid, the role can be assumed, the cluster exists.
 
 use std::fmt::Write as _;
 
@@ -16,16 +16,16 @@ use crate::format_time;
 use crate::kubeconfig::context_entry::Server;
 use crate::{clock, output};
 
-/// What is asked for where neither the command line nor the configuration says.
+/// The session duration if neither the command line nor the configuration sets one.
 const DEFAULT_DURATION: SignedDuration = SignedDuration::from_hours(1);
 
-/// Has the daemon read the configuration as it would be, and nothing else.
+/// Checks only that the daemon accepts the new configuration.
 pub(super) fn config_alone(daemon: &Daemon, draft: &ConfigFile) -> Result<(), CliError> {
     daemon.call_json::<ConfigChecked>(&Endpoint::ConfigCheck, draft.text().as_bytes())?;
     Ok(())
 }
 
-/// Says what came of assuming the role and describing the cluster, and returns where the API server is.
+/// Prints the assumed role and the described cluster, and returns the API server.
 pub(super) fn with_aws(
     Probed { session, cluster }: Probed,
     wanted: &Add,
@@ -59,8 +59,8 @@ pub(super) fn with_aws(
     }
 }
 
-/// Nothing is known of the cluster, so there is nothing to put into a kubeconfig. A cluster that does not exist has no
-/// server to give; for any other the daemon's advice has an alternative here.
+/// The error if the cluster cannot be described, so that the kubeconfig entry has no server. Unless the cluster does
+/// not exist, the hint has the option that names the server.
 fn no_cluster(wanted: &Add, problem: ErrorBody) -> CliError {
     let hint = match problem.hint {
         hint if problem.code == ErrorCode::ClusterNotFound => hint,
@@ -70,7 +70,7 @@ fn no_cluster(wanted: &Add, problem: ErrorBody) -> CliError {
         }
         None => Some("Give --server and --certificate-authority".to_owned()),
     };
-    // The daemon's message names the cluster alone.
+    // The daemon's message names only the cluster.
     CliError::from(ErrorBody { hint, ..problem }).with_subject(&wanted.name)
 }
 
@@ -97,7 +97,7 @@ fn signed_in(
     line + "\n"
 }
 
-/// That a session is shorter than what was asked for, if it is: the role's own limit, or that of a chain of roles.
+/// The note that a session is shorter than requested: by the limit of the role, or of a role chain.
 fn less_than_asked(wanted: &Add, session: &SessionStatus, draft: &ConfigFile) -> Option<String> {
     // Without a role there is no AssumeRole with a duration.
     wanted.role_arn.as_ref()?;

@@ -63,7 +63,8 @@ fn stopping_pid(answer: &Response) -> Option<Pid> {
     Pid::from_raw(i32::try_from(stopping.pid).ok()?)
 }
 
-/// Waits until a daemon that a service manager started has ended. Does not connect, since that would start the next one.
+/// Waits until a daemon that a service manager started has ended. Does not connect, since that would start the next
+/// one.
 fn wait_for_activated(answer: &Response, context: &Context) -> Result<(), CliError> {
     let Some(pid) = stopping_pid(answer) else {
         let error = CallError::InvalidResponse("it did not say which process will stop".to_owned());
@@ -92,8 +93,8 @@ fn is_daemon(pid: Pid) -> bool {
     std::fs::read_to_string(name).is_ok_and(|name| name.trim_end() == "rolecalld")
 }
 
-/// Waits until no process listens and the daemon has cleaned up: it closes the socket first and removes its file last. A
-/// killed daemon leaves the file.
+/// Waits until no process listens and the daemon has cleaned up: it closes the socket first and removes its file last.
+/// A killed daemon leaves the file.
 fn wait_until_gone(daemon: &Daemon, pid: Option<Pid>, limit: Duration) -> bool {
     let deadline = Deadline::after(limit);
     loop {

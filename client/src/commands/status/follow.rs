@@ -1,8 +1,8 @@
 //! Reads the daemon's event stream in a thread and sends [`WatchEvent`]s to the watch.
 //!
-//! An event says only that the status has changed; the thread then fetches the status. When the stream ends, the daemon was
-//! stopped, restarted or killed: the thread reconnects, but never starts the daemon, since the user may have stopped it
-//! on purpose.
+//! An event says only that the status has changed; the thread then fetches the status. When the stream ends, the daemon
+//! was stopped, restarted or killed: the thread reconnects, but never starts the daemon, since the user may have
+//! stopped it on purpose.
 
 use std::io;
 use std::sync::mpsc::{SendError, Sender};
@@ -159,8 +159,8 @@ impl Follower {
         }
     }
 
-    /// Connects to the daemon again. If a service manager owns the socket, a connection starts the daemon. So the client
-    /// does not connect after the daemon released its instance lock, until a daemon holds the lock again.
+    /// Connects to the daemon again. If a service manager owns the socket, a connection starts the daemon. So the
+    /// client does not connect after the daemon released its instance lock, until a daemon holds the lock again.
     fn reconnect(&self) -> Result<LineStream, CallError> {
         if self.held_lock && !self.daemon.holds_instance_lock() {
             return Err(CallError::NotRunning);
@@ -211,8 +211,8 @@ impl SilenceTimer {
     }
 }
 
-/// When the status is fetched: immediately, or [`MIN_FETCH_INTERVAL`] after the last fetch. One fetch serves all events by
-/// then.
+/// When the status is fetched: immediately, or [`MIN_FETCH_INTERVAL`] after the last fetch. One fetch serves all events
+/// by then.
 #[derive(Debug, Default)]
 struct FetchSchedule {
     is_requested: bool,

@@ -64,8 +64,8 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
     cut(&text, usable, screen)
 }
 
-/// The escape sequences that draw a frame over the last one. Each row is cleared before it is written, and the rows below
-/// the frame at the end, which avoids flicker.
+/// The escape sequences that draw a frame over the last one. Each row is cleared before it is written, and the rows
+/// below the frame at the end, which avoids flicker.
 pub(super) fn paint(text: &str, screen: Screen) -> String {
     let mut out = "\x1b[H".to_owned();
     for line in text.lines() {

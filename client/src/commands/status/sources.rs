@@ -1,5 +1,5 @@
-//! The table of sources below the profiles: how long each login is valid. A problem of a source is shown here once, instead
-//! of once for each of its profiles.
+//! The table of sources below the profiles: how long each login is valid. A problem of a source is shown here once,
+//! instead of once for each of its profiles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,8 +114,8 @@ pub(super) fn lines<'a>(
     names.into_iter().filter_map(line).collect()
 }
 
-/// Renders the lines as a table. If the terminal is too narrow for a whole LOGIN cell, its text stands below the row, since a
-/// command must not be cut off. Empty if there are no lines.
+/// Renders the lines as a table. If the terminal is too narrow for a whole LOGIN cell, its text stands below the row,
+/// since a command must not be cut off. Empty if there are no lines.
 pub(super) fn render(lines: &[SourceLine<'_>], is_urgent: bool, screen: Screen) -> String {
     let lines: Vec<&SourceLine<'_>> = lines.iter().filter(|line| !is_urgent || line.urgency >= Urgency::Soon).collect();
     if lines.is_empty() {

@@ -189,7 +189,7 @@ fn connect_own_open_folder_gets_chmod_hint() {
         "{}",
         result_text()
     );
-    // In a folder that others can enter, the name alone says nothing.
+    // In a folder that other users can enter, the name is not enough.
     mode(base.path(), 0o755);
     assert!(result_text().contains("open to others") && !result_text().contains("chmod"), "{}", result_text());
 }

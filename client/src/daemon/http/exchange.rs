@@ -10,8 +10,8 @@ use crate::clock::Deadline;
 /// The size of one read.
 pub(super) const READ_CHUNK_BYTES: usize = 8 * 1024;
 
-/// Sends a request and reads the response. Errors if the body has more than `max_body` bytes. If no byte of the response
-/// arrives within `check_after` and `is_hopeless` returns true, errors without waiting for the deadline.
+/// Sends a request and reads the response. Errors if the body has more than `max_body` bytes. If no byte of the
+/// response arrives within `check_after` and `is_hopeless` returns true, errors without waiting for the deadline.
 pub(crate) fn exchange_unless(
     stream: &mut UnixStream,
     request: &[u8],
@@ -88,7 +88,7 @@ fn receive_rest(
     receive_body(stream, buffer, head, max_body, deadline)
 }
 
-/// Reads until the head is complete; what comes after it may be in the buffer too.
+/// Reads until the head is complete. The buffer may have the start of the body too.
 pub(super) fn receive_head(
     stream: &mut UnixStream,
     buffer: &mut Vec<u8>,
@@ -106,7 +106,7 @@ pub(super) fn receive_head(
     }
 }
 
-/// Reads the body that a head has announced.
+/// Reads the body after its head.
 pub(super) fn receive_body(
     stream: &mut UnixStream,
     mut buffer: Vec<u8>,
@@ -127,12 +127,12 @@ pub(super) fn receive_body(
     Ok(Response { head, buffer })
 }
 
-/// Appends what one read brings; the end of the stream is an error, since more is needed.
+/// Reads once and appends the bytes. The end of the stream is an error.
 pub(super) fn read_some(stream: &mut UnixStream, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<(), HttpError> {
     let mut chunk = [0; READ_CHUNK_BYTES];
     let lost = |cause| HttpError::Disconnected { received: buffer.len(), cause };
     loop {
-        // Afresh before every read: a peer that sends a byte a second must not outlive the deadline.
+        // Set again before every read, so that a peer that sends one byte per second cannot exceed the deadline.
         let left = deadline.remaining().ok_or(HttpError::TimedOut)?;
         stream.set_read_timeout(Some(left)).map_err(|error| lost(Some(error)))?;
         match stream.read(&mut chunk) {

@@ -4,28 +4,28 @@ use std::io::{self, Write};
 
 use rolecall_protocol::{Endpoint, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
-/// The largest head of an answer that is read, in bytes.
+/// The size limit of a response's head, in bytes.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// What an answer to [`request`] begins with.
+/// The start of a response to [`request`].
 pub(super) const CALL_VERSIONS: &[&[u8]] = &[b"HTTP/1.1 "];
-/// What an answer to [`request_lines`] begins with: the version is the server's to choose.
+/// The start of a response to [`request_lines`]: the server chooses the version.
 pub(super) const STREAM_VERSIONS: &[&[u8]] = &[b"HTTP/1.0 ", b"HTTP/1.1 "];
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    /// The time is up.
+    /// The deadline has passed.
     #[error("no answer in time")]
     TimedOut,
-    /// The connection ended. `received` is what had arrived by then, in bytes.
+    /// The connection ended.
     #[error("the connection broke after {received} bytes of the answer{}", because(.cause.as_ref()))]
     Disconnected {
-        /// Bytes of the answer.
+        /// The number of bytes of the response that had arrived.
         received: usize,
-        /// The system's word, where there was an error rather than an end.
+        /// The error of the system; `None` if the peer closed the connection.
         cause: Option<io::Error>,
     },
-    /// What answers does not speak as the daemon does.
+    /// The response is not one of the daemon.
     #[error("{0}")]
     Invalid(&'static str),
 }
@@ -34,7 +34,7 @@ fn because(cause: Option<&io::Error>) -> String {
     cause.map(|error| format!(" ({error})")).unwrap_or_default()
 }
 
-/// A complete answer.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(super) head: Head,
@@ -47,28 +47,28 @@ impl Response {
         self.head.status
     }
 
-    /// The protocol's version that the answer claims.
+    /// The protocol version of the response.
     pub(crate) const fn protocol(&self) -> Option<u32> {
         self.head.protocol
     }
 
-    /// The body, untouched.
+    /// The body.
     pub(crate) fn body(&self) -> &[u8] {
         self.buffer.get(self.head.body_at..).unwrap_or_default()
     }
 }
 
-/// What the head of an answer says.
+/// The head of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) protocol: Option<u32>,
     pub(super) body_at: usize,
-    /// How long the body says it is.
+    /// The length of the body, in bytes.
     pub(super) length: Option<usize>,
 }
 
-/// The bytes of a request. The path comes from [`Endpoint`] and its validated name, so there is nothing to escape.
+/// The bytes of a request. The path of an [`Endpoint`] has only validated names, so it needs no escaping.
 pub(crate) fn request(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(192 + body.len());
     // Writing to a Vec cannot fail.
@@ -83,10 +83,9 @@ pub(crate) fn request(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of a request whose answer is to go on, line by line, until either side closes the connection.
+/// The bytes of a request for a stream of lines, which lasts until either side closes the connection.
 ///
-/// In HTTP/1.0, because that version knows no chunks: the body is what comes until the connection ends, so that the
-/// reader sees lines alone.
+/// In HTTP/1.0, which has no chunked encoding: the body lasts until the connection ends, and consists of lines only.
 pub(crate) fn request_lines(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
     let (method, path) = (endpoint.method().as_str(), endpoint.path());
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
@@ -95,7 +94,7 @@ pub(crate) fn request_lines(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Reads the head of an answer; `None` while it is not complete.
+/// Parses the head of a response; `None` if it is not complete yet.
 pub(super) fn parse_head(bytes: &[u8], versions: &[&[u8]]) -> Result<Option<Head>, HttpError> {
     const PREFIX: usize = b"HTTP/1.1 ".len();
     let seen = bytes.len().min(PREFIX);
@@ -120,7 +119,7 @@ pub(super) fn parse_head(bytes: &[u8], versions: &[&[u8]]) -> Result<Option<Head
         let (name, value) = line.split_once(':').ok_or(HttpError::Invalid("its answer has a broken header"))?;
         let value = value.trim_matches([' ', '\t']);
         if name.eq_ignore_ascii_case("content-length") {
-            // Digits alone: `parse` would take a sign.
+            // `parse` would accept a sign.
             let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
             let parsed = value.parse().ok().filter(|_| digits && length.is_none());
             length = Some(parsed.ok_or(HttpError::Invalid("its answer has no clear length"))?);

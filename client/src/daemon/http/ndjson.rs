@@ -6,27 +6,27 @@ use super::exchange::{READ_CHUNK_BYTES, read_some, receive_body, receive_head, s
 use super::message::{HttpError, Response, STREAM_VERSIONS};
 use crate::clock::Deadline;
 
-/// The longest line that is read, in bytes: an event that names 10,000 profiles takes about 700 KiB.
+/// The size limit of a line, in bytes. An event that names 10,000 profiles has about 700 KiB.
 const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-/// The lines of an answer that have not been read yet.
+/// The lines of a response.
 #[derive(Debug)]
 pub(crate) struct LineStream {
     stream: UnixStream,
-    /// What has arrived and was not handed out.
+    /// The bytes that have arrived and were not returned yet.
     buffer: Vec<u8>,
-    /// How much of it is known to hold no end of a line.
+    /// How many of them were searched for the end of a line.
     searched: usize,
 }
 
 impl LineStream {
-    /// The lines that come through `stream`, of which `begun` has arrived already.
+    /// The lines of `stream`. `begun` has the bytes that have arrived.
     pub(super) const fn new(stream: UnixStream, begun: Vec<u8>) -> Self {
         Self { stream, buffer: begun, searched: 0 }
     }
 
-    /// The next line, without its end; `None` where none is complete by the deadline. A line that the connection's end
-    /// cuts off is none.
+    /// Returns the next line, without its end; `None` if none is complete by the deadline. An incomplete line at the
+    /// end of the connection is dropped.
     pub(crate) fn next(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, HttpError> {
         loop {
             if let Some(line) = self.arrived() {
@@ -43,7 +43,7 @@ impl LineStream {
         }
     }
 
-    /// Takes the first complete line out of the buffer.
+    /// Removes the first complete line from the buffer and returns it.
     fn arrived(&mut self) -> Option<Vec<u8>> {
         let unseen = self.buffer.get(self.searched..).unwrap_or_default();
         let Some(end) = unseen.iter().position(|byte| *byte == b'\n').map(|end| self.searched + end) else {
@@ -57,8 +57,8 @@ impl LineStream {
     }
 }
 
-/// Sends a request of [`request_lines`] and reads how the answer begins. Of a success that is its head, and the lines
-/// are what follows; anything else is read to its end, as [`exchange`] does, and no line follows.
+/// Sends a request of [`super::request_lines`] and reads the head of the response. If it is a success, the lines follow.
+/// Any other response is read to its end, as in [`super::exchange()`], and has no lines.
 pub(crate) fn open_stream(
     mut stream: UnixStream,
     request: &[u8],

@@ -47,11 +47,11 @@ fn code_step(refused: Option<&str>) -> String {
     format!(r#"{{"step":"code","serial":"{SERIAL}"{}}}"#, refused.unwrap_or_default())
 }
 
-/// How it ended: with an exit code and a line where it failed.
+/// The result of a login; an error has its exit code and its line.
 type LoginResult = Result<LoginOutcome, (u8, String)>;
 
-/// What comes of it when the daemon answers each request with these lines: the result, what the person saw, and the
-/// bodies of the requests.
+/// Logs in to a daemon that responds to each request with these lines. Returns the result, the calls of the user interface,
+/// and the bodies of the requests.
 fn run_login(answers: &[&[&str]], mut ui: Scripted, renew: bool) -> (LoginResult, Vec<String>, Vec<String>) {
     let answer = |lines: &&[&str]| format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{}\n", lines.join("\n"));
     let answers: Vec<String> = answers.iter().map(answer).collect();

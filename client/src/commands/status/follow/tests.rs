@@ -1,4 +1,4 @@
-//! A daemon of a few lines, and what is made of what it does.
+//! A fake daemon, and the events that the thread sends.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -64,20 +64,20 @@ impl FakeDaemon {
 
     /// Follows this daemon, with another limit of silence.
     fn follow_within(&self, silence: Duration) -> (UnixStream, Receiver<WatchEvent>, JoinHandle<()>) {
-        let (sender, news) = channel();
+        let (sender, watched) = channel();
         let daemon = self.daemon();
         let thread = std::thread::spawn(move || {
             let events = daemon.events(Deadline::after(CALL_TIMEOUT)).unwrap();
             let _ = Follower::new(daemon, sender, Duration::ZERO, silence).follow(events);
         });
-        (self.asked_for_events(), news, thread)
+        (self.asked_for_events(), watched, thread)
     }
 }
 
-/// The next news, but for that something was heard.
-fn next(news: &Receiver<WatchEvent>) -> WatchEvent {
+/// The next event other than `Heard`.
+fn next(watched: &Receiver<WatchEvent>) -> WatchEvent {
     loop {
-        match news.recv_timeout(Duration::from_secs(5)).unwrap() {
+        match watched.recv_timeout(Duration::from_secs(5)).unwrap() {
             WatchEvent::Heard(_) => {}
             other => return other,
         }
@@ -85,8 +85,8 @@ fn next(news: &Receiver<WatchEvent>) -> WatchEvent {
 }
 
 #[track_caller]
-fn assert_status(news: &Receiver<WatchEvent>, expected: &str) {
-    match next(news) {
+fn assert_status(watched: &Receiver<WatchEvent>, expected: &str) {
+    match next(watched) {
         WatchEvent::Status(body) => assert_eq!(String::from_utf8(body).unwrap(), expected),
         other => panic!("{other:?}"),
     }
@@ -95,18 +95,18 @@ fn assert_status(news: &Receiver<WatchEvent>, expected: &str) {
 #[test]
 fn follow_event_fetches_the_status() {
     let daemon = FakeDaemon::new();
-    let (mut stream, news, thread) = daemon.follow();
+    let (mut stream, watched, thread) = daemon.follow();
     daemon.asked_for_status("one");
-    assert_status(&news, "one");
+    assert_status(&watched, "one");
     // Three events at once are one look; an empty line is none.
     stream.write_all(EVENT.repeat(3).as_bytes()).unwrap();
     daemon.asked_for_status("two");
-    assert_status(&news, "two");
+    assert_status(&watched, "two");
     stream.write_all(b"\n").unwrap();
     stream.write_all(b"{\"of\": \"another release\"}\n").unwrap();
     daemon.asked_for_status("three");
-    assert_status(&news, "three");
-    drop((news, stream));
+    assert_status(&watched, "three");
+    drop((watched, stream));
     // Without a receiver the follower ends.
     drop(daemon);
     thread.join().unwrap();
@@ -115,24 +115,24 @@ fn follow_event_fetches_the_status() {
 #[test]
 fn follow_stopped_daemon_is_awaited() {
     let daemon = FakeDaemon::new();
-    let (stream, news, thread) = daemon.follow();
+    let (stream, watched, thread) = daemon.follow();
     daemon.asked_for_status("one");
-    assert_status(&news, "one");
+    assert_status(&watched, "one");
     drop(stream);
-    assert!(matches!(next(&news), WatchEvent::Outage(Outage::NotRunning)));
+    assert!(matches!(next(&watched), WatchEvent::Outage(Outage::NotRunning)));
     let stream = daemon.asked_for_events();
     daemon.asked_for_status("two");
     // The outage may be reported more than once.
-    let status = std::iter::from_fn(|| news.recv_timeout(Duration::from_secs(5)).ok())
-        .find_map(|news| if let WatchEvent::Status(body) = news { Some(body) } else { None });
+    let status = std::iter::from_fn(|| watched.recv_timeout(Duration::from_secs(5)).ok())
+        .find_map(|event| if let WatchEvent::Status(body) = event { Some(body) } else { None });
     assert_eq!(status.as_deref(), Some(&b"two"[..]));
     // One of an older release, or of another protocol, is not what was followed.
     drop(stream);
     let no = "{\"error\":{\"code\":\"bad_request\",\"message\":\"no\"}}";
     let answer = format!("HTTP/1.0 404 x\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n{no}", no.len());
     daemon.called("/v1/events").write_all(answer.as_bytes()).unwrap();
-    let ended = std::iter::from_fn(|| news.recv_timeout(Duration::from_secs(5)).ok())
-        .find_map(|news| if let WatchEvent::Ended(failure) = news { Some(failure) } else { None });
+    let ended = std::iter::from_fn(|| watched.recv_timeout(Duration::from_secs(5)).ok())
+        .find_map(|event| if let WatchEvent::Ended(failure) = event { Some(failure) } else { None });
     assert!(matches!(ended, Some(CallError::EventsUnsupported)), "{ended:?}");
     thread.join().unwrap();
 }
@@ -140,15 +140,15 @@ fn follow_stopped_daemon_is_awaited() {
 #[test]
 fn follow_silent_daemon_is_reported() {
     let daemon = FakeDaemon::new();
-    let (mut stream, news, thread) = daemon.follow_within(Duration::from_millis(30));
+    let (mut stream, watched, thread) = daemon.follow_within(Duration::from_millis(30));
     daemon.asked_for_status("one");
-    assert_status(&news, "one");
-    assert!(matches!(next(&news), WatchEvent::Outage(Outage::Silent)));
+    assert_status(&watched, "one");
+    assert!(matches!(next(&watched), WatchEvent::Outage(Outage::Silent)));
     // Said once, and over with the next word, be it empty.
     stream.write_all(b"\n").unwrap();
-    assert!(matches!(news.recv_timeout(Duration::from_secs(5)).unwrap(), WatchEvent::Heard(_)));
-    assert!(matches!(next(&news), WatchEvent::Outage(Outage::Silent)));
-    drop((news, stream, daemon));
+    assert!(matches!(watched.recv_timeout(Duration::from_secs(5)).unwrap(), WatchEvent::Heard(_)));
+    assert!(matches!(next(&watched), WatchEvent::Outage(Outage::Silent)));
+    drop((watched, stream, daemon));
     thread.join().unwrap();
 }
 
@@ -200,8 +200,8 @@ fn outage_transient_failures_are_named() {
     };
     assert!(is_transient(&said("unavailable")));
     assert!(!is_transient(&said("internal")));
-    let troubled = Outage::Failing("too many\\u{1b} calls; trying again".to_owned());
-    assert_eq!(outage(&said("unavailable")), troubled);
+    let failing = Outage::Failing("too many\\u{1b} calls; trying again".to_owned());
+    assert_eq!(outage(&said("unavailable")), failing);
     for silent in [CallError::NoResponse(CALL_TIMEOUT), CallError::Busy(CALL_TIMEOUT)] {
         assert!(is_transient(&silent));
         assert_eq!(outage(&silent), Outage::Silent);

@@ -24,7 +24,7 @@ fn compose_whole_picture() {
     assert!(text.ends_with("login needed → rolecall login partner\n\nAs of 12:00:00. Ctrl-C to exit.\n"), "{text}");
     // Twelve rows and one for the cursor are just enough.
     assert_eq!(drawn(&picture(&status), true, Some(120), Some(13)), text);
-    // How long things last is counted from now; what is said of them is as old as the daemon's last word.
+    // Durations are counted from now; the status is as old as the daemon's last response.
     let heard = Picture { as_of: "2026-01-02T11:59:51Z".parse().unwrap(), ..picture(&status) };
     assert_eq!(drawn(&heard, true, None, None), text.replace("As of 12:00:00", "As of 11:59:51"));
     let left = Picture { is_live: false, ..picture(&status) };
