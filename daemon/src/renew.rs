@@ -3,7 +3,7 @@
 //! A session that was used within its profile's `keep_warm` is renewed at a random point in the middle of its life (B1),
 //! for example between 27 and 33 min of an hour. AWS may therefore fail for half of a session's life without an effect. A
 //! renewal that fails is repeated with growing pauses. A session that nothing uses expires. Due times are pure functions
-//! of `now`; the task also reads the clock every [`POLL_INTERVAL`], since timers do not count the time of a suspended
+//! of `now`; the task also reads the clock every `POLL_INTERVAL`, since timers do not count the time of a suspended
 //! machine.
 
 use std::collections::{BTreeMap, HashMap};

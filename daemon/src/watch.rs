@@ -33,7 +33,7 @@ pub fn watch(folders: &[PathBuf], changes: mpsc::Sender<()>) -> notify::Result<R
     Ok(watcher)
 }
 
-/// Calls `check` now, after each change in one of the folders, and every [`CHECK_INTERVAL`], until `stop`. Asks for the folders
+/// Calls `check` now, after each change in one of the folders, and every five minutes, until `stop`. Asks for the folders
 /// after each check, since a change may have created or replaced one.
 pub async fn follow(folders: impl Fn() -> Vec<PathBuf>, stop: CancellationToken, check: impl Fn()) {
     loop {
