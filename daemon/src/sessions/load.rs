@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use rolecall_protocol::{MfaSerial, Secret};
 
 use super::mfa::{self, MfaError};
-use super::provenance::{CachedSession, Principal, Provenance};
+use super::provenance::{CachedSession, Provenance};
 use super::{Freshness, Served, SessionError, Sessions};
 use rolecall_aws::client::Aws;
 use rolecall_aws::error::AwsErrorKind;
@@ -78,14 +78,14 @@ impl Sessions {
         {
             self.states.set_login(chain, Some(login));
         }
-        let (session, owner) = match resolved? {
+        let (session, principal) = match resolved? {
             ResolvedSource::RoleChain(upstream) => {
                 self.states.set_upstream(chain, Some(upstream.clone()));
                 return self.load_copy(&upstream, freshness).await;
             }
-            ResolvedSource::Session { session, login, owner } => {
+            ResolvedSource::Session { session, login, principal } => {
                 self.states.set_login(chain, login);
-                (session, owner)
+                (session, principal)
             }
         };
         self.states.set_upstream(chain, None);
@@ -96,7 +96,7 @@ impl Sessions {
         if !session.is_usable(self.now()) {
             return Err(SessionError::Ended);
         }
-        let provenance = Some(Provenance { source: chain.clone(), principal: owner.map(Principal::from) });
+        let provenance = Some(Provenance { source: chain.clone(), principal });
         Ok(CachedSession { session: Arc::new(*session), provenance, load_started_at })
     }
 

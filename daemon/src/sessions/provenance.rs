@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use rolecall_aws::source::{Login, Owner};
+use rolecall_aws::source::{Login, Principal};
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
@@ -30,25 +30,6 @@ pub struct Provenance {
     pub(super) source: RoleChain,
     /// Whose credentials the source gave; `None` where nothing tells one owner from another.
     pub(super) principal: Option<Principal>,
-}
-
-/// Tells the owner of base credentials from another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Principal {
-    /// A long-lived access key, by its id.
-    AccessKey(Arc<str>),
-    /// The nth login to IAM Identity Center in this process.
-    #[serde(skip)]
-    Login(u64),
-}
-
-impl From<Owner> for Principal {
-    fn from(owner: Owner) -> Self {
-        match owner {
-            Owner::Keys(id) => Self::AccessKey(id.into()),
-            Owner::Login(number) => Self::Login(number),
-        }
-    }
 }
 
 impl Provenance {

@@ -1,7 +1,7 @@
 //! Base credentials of every kind of source: an AWS profile, or an access key of the OS keyring.
 
 use rolecall_aws::client::Aws;
-use rolecall_aws::source::Owner;
+use rolecall_aws::source::Principal;
 use rolecall_aws::source::ResolvedSource;
 use rolecall_aws::source::Sources as AwsProfiles;
 use rolecall_core::config::NameTemplate;
@@ -55,7 +55,7 @@ impl Sources {
         let key = self.keyring.get(name).await;
         let key = key.map_err(|error| SessionError::Keyring { name: name.clone(), error })?;
         let session = Session { credentials: key.credentials, arn: key.arn, issued: self.aws.now(), is_clamped: false };
-        let owner = Owner::of_keys(&session);
-        Ok(ResolvedSource::Session { session: Box::new(session), login: None, owner })
+        let principal = Principal::of_access_key(&session);
+        Ok(ResolvedSource::Session { session: Box::new(session), login: None, principal })
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use aws_config::profile::ProfileSet;
 use aws_types::os_shim_internal::{Env, Fs};
 use rolecall_protocol::{Region, similar_names};
+use serde::{Deserialize, Serialize};
 
 use aws_profile::{Plan, RolePlan};
 pub use error::{Login, SourceError};
@@ -37,18 +38,19 @@ pub enum ResolvedSource {
         /// The login that the credentials depend on.
         login: Option<Login>,
         /// The owner of the credentials.
-        owner: Option<Owner>,
+        principal: Option<Principal>,
     },
     /// The AWS profile names a role: the credentials are the session of this role chain.
     RoleChain(RoleChain),
 }
 
-/// Identifies the owner of credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
-    /// The id of an access key.
-    Keys(String),
-    /// The number of the last login, see [`Sso::last_login`].
+/// Tells the owner of a source's credentials from another owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Principal {
+    /// A long-lived access key, by its id.
+    AccessKey(Arc<str>),
+    /// The nth login to IAM Identity Center in this process, see [`Sso::last_login`].
+    #[serde(skip)]
     Login(u64),
 }
 
@@ -60,12 +62,12 @@ pub struct Sources {
     name: NameTemplate,
 }
 
-impl Owner {
-    /// The owner of an access key; `None` for temporary credentials.
+impl Principal {
+    /// Returns the principal of a long-lived access key; `None` for temporary credentials.
     #[must_use]
-    pub fn of_keys(session: &Session) -> Option<Self> {
+    pub fn of_access_key(session: &Session) -> Option<Self> {
         let credentials = &session.credentials;
-        credentials.session_token().is_none().then(|| Self::Keys(credentials.access_key_id().to_owned()))
+        credentials.session_token().is_none().then(|| Self::AccessKey(credentials.access_key_id().into()))
     }
 }
 
@@ -101,8 +103,8 @@ impl Sources {
             let session = self.load_credentials(&plan, &profiles, profile, &home).await?;
             // A login in the meantime may have another owner: load again.
             if self.last_login(login.as_ref()) == before {
-                let owner = before.map(Owner::Login).or_else(|| Owner::of_keys(&session));
-                return Ok(ResolvedSource::Session { session: Box::new(session), login, owner });
+                let principal = before.map(Principal::Login).or_else(|| Principal::of_access_key(&session));
+                return Ok(ResolvedSource::Session { session: Box::new(session), login, principal });
             }
         }
     }
