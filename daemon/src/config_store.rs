@@ -185,7 +185,7 @@ mod tests {
         assert!(store.current().problem.clone().unwrap().0.message.contains("is empty"));
         fs::remove_file(&path).unwrap();
         assert_eq!(store.reload(), Reload::Problem);
-        assert!(store.current().problem.clone().unwrap().0.message.contains("is gone"));
+        assert!(store.current().problem.clone().unwrap().0.message.contains("does not exist any longer"));
         assert!(Arc::ptr_eq(&store.current().value, &good));
         write(&path, "# nothing any more\n");
         assert_eq!(store.reload(), Reload::Changed(good));

@@ -6,7 +6,7 @@ use rolecall_protocol::{ErrorBody, ErrorCode, ExecCluster, ProfileName, sanitize
 use rolecall_aws::cluster::ca_sha256;
 use rolecall_core::config::Pin;
 
-/// AutoLockReason a kubeconfig gets no token.
+/// Why a kubeconfig gets no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PinError {
     /// It has another host or port.

@@ -79,7 +79,7 @@ pub struct Served {
     pub session: Arc<Session>,
     /// Why a refresh failed, if one did: the cached session is served while it is usable.
     pub problem: Option<SessionFailure>,
-    provenance: Option<Provenance>,
+    provenance: Provenance,
 }
 
 /// What the cache has of a chain.
@@ -137,7 +137,7 @@ impl Sessions {
     fn entry(&self, chain: &RoleChain) -> Entry {
         let found = self.cache.peek(chain);
         let cached = found.value.filter(|cached| {
-            let is_current = self.is_current(cached);
+            let is_current = self.is_current(chain, cached);
             if !is_current {
                 let dropped =
                     self.cache.invalidate(|key, value| key == chain && std::ptr::eq(value, Arc::as_ptr(cached)));
@@ -157,10 +157,13 @@ impl Sessions {
         self.entry(chain).cached
     }
 
-    /// Whether the source of a session still gives the credentials of the principal that the session was made from. A
-    /// source whose credentials are not cached tells nothing, so what was made from it stays.
-    fn is_current(&self, cached: &CachedSession) -> bool {
-        let Some(Provenance { source, principal }) = &cached.provenance else { return true };
+    /// Whether a chain is still made from the source of its session, and that source still gives the credentials of the
+    /// same principal. A source whose credentials are not cached tells nothing, so what was made from it stays.
+    fn is_current(&self, chain: &RoleChain, cached: &CachedSession) -> bool {
+        let Provenance { source, principal } = &cached.provenance;
+        if self.states.root_source(chain) != *source {
+            return false;
+        }
         let login = match self.states.own_login(source) {
             Some(Login::Sso(session)) => self.sources.aws_profiles().sso().last_login(&session).map(Principal::Login),
             _ => None,
@@ -168,9 +171,7 @@ impl Sessions {
         if login.is_some() {
             return login == *principal;
         }
-        let base = self.cache.peek(source).value;
-        let given = base.as_ref().and_then(|base| base.provenance.as_ref());
-        given.is_none_or(|given| given.principal == *principal)
+        self.cache.peek(source).value.is_none_or(|base| base.provenance.principal == *principal)
     }
 
     /// Subscribes to the chains whose loads end from now on, with a session or with an error.
@@ -315,7 +316,7 @@ impl Sessions {
     }
 
     fn current(&self) -> impl Iterator<Item = (RoleChain, Arc<CachedSession>)> + use<'_> {
-        self.cache.values().into_iter().filter(|(_, cached)| self.is_current(cached))
+        self.cache.values().into_iter().filter(|(chain, cached)| self.is_current(chain, cached))
     }
 
     /// Joins the load in flight for a chain, or starts one. Errors with [`SessionError::Slow`] once `wait` has passed since

@@ -5,8 +5,7 @@
 //! 130 in a shell. After Ctrl-Z and `fg` the question is printed again and the input is hidden again.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::sys::signal::Signal;
 use rolecall_protocol::Secret;
@@ -47,9 +46,17 @@ struct HiddenTerminal {
     tty: Tty,
     /// The settings from before.
     settings: Termios,
-    is_hidden: AtomicBool,
+    /// Locked while the terminal is changed, so that the thread that handles signals never hides the input of a prompt
+    /// that has ended meanwhile.
+    prompt: Mutex<Prompt>,
+}
+
+/// What the prompt waits for.
+#[derive(Debug, Default)]
+struct Prompt {
+    is_open: bool,
     /// The question that waits for input, or an empty text.
-    question: Mutex<String>,
+    question: String,
 }
 
 impl HiddenPrompt {
@@ -61,29 +68,34 @@ impl HiddenPrompt {
             is_first = true;
             let tty = Tty::open()?;
             let settings = tty.settings()?;
-            Some(HiddenTerminal { tty, settings, is_hidden: AtomicBool::new(false), question: Mutex::default() })
+            Some(HiddenTerminal { tty, settings, prompt: Mutex::default() })
         });
         let terminal = terminal.as_ref()?;
         if is_first {
             // If the thread cannot be started, a signal still ends the program, but without restoring the echo.
             let _ = signals::handle_in_thread(HANDLED_SIGNALS, |signal| terminal.on_signal(signal));
         }
+        let mut prompt = terminal.prompt();
+        prompt.is_open = true;
         terminal.hide();
+        drop(prompt);
         Some(Self(terminal))
     }
 
     /// Asks for a line; `None` at the end of the input (Ctrl-D).
     pub(crate) fn ask(&self, question: &str) -> Result<Option<Secret<String>>, CliError> {
-        self.0.set_question(question);
+        question.clone_into(&mut self.0.prompt().question);
         self.0.tty.write(question);
         let line = read_secret_line(&mut self.0.tty.reader(), "the terminal");
-        self.0.set_question("");
+        self.0.prompt().question.clear();
         line
     }
 }
 
 impl Drop for HiddenPrompt {
     fn drop(&mut self) {
+        let mut prompt = self.0.prompt();
+        prompt.is_open = false;
         self.0.show();
     }
 }
@@ -93,31 +105,31 @@ impl HiddenTerminal {
         let mut hidden = self.settings.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         hidden.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG | LocalModes::ECHONL);
-        self.is_hidden.store(true, Ordering::SeqCst);
         self.tty.apply(&hidden);
     }
 
     fn show(&self) {
-        self.is_hidden.store(false, Ordering::SeqCst);
         self.tty.apply(&self.settings);
     }
 
-    fn set_question(&self, question: &str) {
-        question.clone_into(&mut self.question.lock().unwrap_or_else(PoisonError::into_inner));
+    fn prompt(&self) -> MutexGuard<'_, Prompt> {
+        self.prompt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Restores the echo and takes the signal's default action. When a stopped program continues, hides the input and
-    /// prints the question again.
+    /// Restores the echo and takes the signal's default action. When a stopped program continues while the prompt is open,
+    /// hides the input and prints the question again.
     fn on_signal(&self, signal: Signal) {
-        let was_hidden = self.is_hidden.load(Ordering::SeqCst);
-        if was_hidden {
+        let prompt = self.prompt();
+        if prompt.is_open {
             self.show();
             self.tty.write("\n");
         }
+        drop(prompt);
         signals::raise_default(signal);
-        if was_hidden {
+        let prompt = self.prompt();
+        if prompt.is_open {
             self.hide();
-            self.tty.write(&self.question.lock().unwrap_or_else(PoisonError::into_inner));
+            self.tty.write(&prompt.question);
         }
     }
 }

@@ -290,12 +290,13 @@ impl StsError {
                 format!("AWS rejected {operation}: {cause}"),
                 "Use fewer or shorter session tags and policies: together they are too large for a session.",
             ),
-            AwsErrorKind::Rejected | AwsErrorKind::NotFound => {
-                (format!("AWS rejected {operation}: {cause}"), "Fix the profile. Show its settings with: rolecall show")
-            }
+            AwsErrorKind::Rejected | AwsErrorKind::NotFound => (
+                format!("AWS rejected {operation}: {cause}"),
+                "Fix the profile; rolecall show NAME prints its settings",
+            ),
             AwsErrorKind::CredentialsRejected => (
                 format!("AWS rejected the credentials of source \"{source}\": {cause}"),
-                "Replace them in AWS's own configuration. Show their place with: rolecall show",
+                "Replace them where the source has them: in AWS's own files or in the OS keyring",
             ),
             AwsErrorKind::Throttled => (format!("STS throttled the call: {cause}"), "Try again in a moment."),
             AwsErrorKind::Unreachable => {

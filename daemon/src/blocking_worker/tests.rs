@@ -24,15 +24,29 @@ async fn thread_keeps_its_state_between_jobs() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stuck_threads_are_replaced_up_to_the_limit() {
     let worker = BlockingWorker::queued("test", 2);
     let mut gates = Vec::new();
     for expected in [TIMED_OUT, TIMED_OUT, WorkerError::Busy] {
-        let (open, job) = hanging();
+        let (open, gate) = mpsc::channel::<()>();
         gates.push(open);
-        assert_eq!(worker.run(Duration::ZERO, job).await, Err(expected));
+        let (sender, started) = mpsc::channel();
+        let job = move |_: &mut u32, _: &Cancel| {
+            let _ = sender.send(());
+            let _ = gate.recv();
+        };
+        let mut run = std::pin::pin!(worker.run(PATIENT, job));
+        // A job that has not started when its caller gives up never runs, and its thread is not stuck. The paused clock
+        // advances to the timeout only after the job has started.
+        let result = tokio::select! {
+            biased;
+            result = &mut run => result,
+            () = async { started.recv().unwrap() } => run.await,
+        };
+        assert_eq!(result, Err(expected));
     }
+    tokio::time::resume();
     gates.clear();
     worker.stuck_thread_returned().await;
     assert_eq!(worker.run(PATIENT, |_, _| 7).await, Ok(7));

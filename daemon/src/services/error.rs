@@ -5,7 +5,7 @@ use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName, Source
 use crate::pin::PinError;
 use rolecall_core::config::ConfigError;
 
-/// AutoLockReason a request failed.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AgentError(pub ErrorBody);

@@ -15,7 +15,7 @@ pub(crate) struct ProfileActivity(Mutex<HashMap<ProfileName, Activity>>);
 pub(super) struct Activity {
     /// When a token or a session was last requested.
     pub(super) last_used: Option<SystemTime>,
-    /// AutoLockReason no token could be made from a session, and since when; cleared by the next token.
+    /// Why no token could be made from a session, and since when; cleared by the next token.
     pub(super) token_failure: Option<(ErrorBody, SystemTime)>,
 }
 

@@ -23,7 +23,7 @@ use rolecall_core::session::Session;
 /// The format of a snapshot. A version with another format drops the snapshot and loads its sessions again.
 const FORMAT: u32 = 1;
 
-/// AutoLockReason a snapshot cannot be restored.
+/// Why a snapshot cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// Another format.
@@ -50,6 +50,9 @@ struct Snapshot<C, S> {
     /// The role of an AWS profile that a source uses.
     #[serde(default)]
     through: Vec<(RoleChain, RoleChain)>,
+    /// The ids of the access keys that sources gave: version 0.1.0 wrote them in the place of `provenance`.
+    #[serde(default, skip_serializing)]
+    keys: Vec<(RoleChain, String)>,
     used: BTreeMap<ProfileName, SystemTime>,
     /// Whether the agent is locked, and its timers.
     #[serde(default)]
@@ -106,9 +109,10 @@ impl SnapshotService {
             format: FORMAT,
             time: self.clock.snapshot(),
             sessions: sessions
-                .filter_map(|(chain, session, provenance)| SavedSession::of(chain, session, provenance.as_ref()))
+                .filter_map(|(chain, session, provenance)| SavedSession::of(chain, session, provenance.clone()))
                 .collect(),
             through: self.sessions.upstreams(),
+            keys: Vec::new(),
             used: profiles.keys().filter_map(last_used).collect(),
             lock: Some(self.lock.timers()),
         };
@@ -123,7 +127,7 @@ impl SnapshotService {
         if format != FORMAT {
             return Err(SnapshotError::Format(format));
         }
-        let Snapshot { time, sessions, used, through, lock, .. } =
+        let Snapshot { time, sessions, used, through, keys, lock, .. } =
             serde_json::from_slice::<Snapshot<RoleChain, Secret<String>>>(snapshot).map_err(malformed)?;
         if let Some((aws, elapsed)) = time {
             self.clock.resume(aws, elapsed);
@@ -134,7 +138,7 @@ impl SnapshotService {
         for (chain, role) in through {
             self.sessions.set_upstream(&chain, role);
         }
-        let restored = self.restore_sessions(sessions);
+        let restored = self.restore_sessions(sessions, &keys);
         for profile in self.config.profiles().values() {
             if let Some(at) = used.get(&profile.name) {
                 self.activity.used(&profile.name, *at);
@@ -145,13 +149,18 @@ impl SnapshotService {
         Ok(())
     }
 
-    fn restore_sessions(&self, sessions: Vec<SavedSession<RoleChain, Secret<String>>>) -> usize {
+    fn restore_sessions(
+        &self,
+        sessions: Vec<SavedSession<RoleChain, Secret<String>>>,
+        keys: &[(RoleChain, String)],
+    ) -> usize {
         let (now, profiles) = (self.clock.now(), self.config.profiles());
         let wanted = self.sessions.dependencies(profiles.values().map(|profile| &profile.chain));
         let mut restored = 0;
         for saved in sessions.into_iter().filter(|saved| wanted.contains(&saved.chain)) {
             let (chain, session, provenance) = saved.into_session();
             if session.is_usable(now) {
+                let provenance = provenance.unwrap_or_else(|| self.sessions.provenance_by_keys(&chain, keys));
                 self.sessions.restore(&chain, session, provenance);
                 restored += 1;
             }
@@ -162,7 +171,7 @@ impl SnapshotService {
 
 impl<'a> SavedSession<&'a RoleChain, &'a str> {
     /// Returns `None` for credentials without an expiry.
-    fn of(chain: &'a RoleChain, session: &'a Session, provenance: Option<&Provenance>) -> Option<Self> {
+    fn of(chain: &'a RoleChain, session: &'a Session, provenance: Provenance) -> Option<Self> {
         Some(Self {
             chain,
             access_key: session.credentials.access_key_id(),
@@ -172,7 +181,7 @@ impl<'a> SavedSession<&'a RoleChain, &'a str> {
             issued: session.issued,
             expires: session.expires()?,
             is_clamped: session.is_clamped,
-            provenance: provenance.cloned(),
+            provenance: Some(provenance),
         })
     }
 }

@@ -1,5 +1,5 @@
 //! The last token of each profile. All callers get the same one for five minutes: the API server caches by token, so a burst of
-//! kubectl costs it one call of STS (DESIGN 7).
+//! kubectl costs it one call of STS.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -96,7 +96,7 @@ impl Sessions {
         if !session.is_usable(self.now()) {
             return Err(SessionError::Ended);
         }
-        let provenance = Some(Provenance { source: chain.clone(), principal });
+        let provenance = Provenance { source: chain.clone(), principal };
         Ok(CachedSession { session: Arc::new(*session), provenance, load_started_at })
     }
 
@@ -136,7 +136,7 @@ impl Sessions {
         let call = MfaCall::SessionToken { endpoint: &endpoint, base: &base.session, serial, duration };
         let session = self.call_with_code(chain, mfa, &call).await?;
         let loaded = CachedSession { session: Arc::new(session), provenance: base.provenance, load_started_at };
-        if !self.is_current(&loaded) {
+        if !self.is_current(chain, &loaded) {
             return Err(MfaError::Needed { serial: serial.clone(), chain: chain.clone() }.into());
         }
         Ok(loaded)
@@ -152,7 +152,7 @@ impl Sessions {
         let mut freshness = freshness;
         for _ in 0..MAX_ASSUME_ATTEMPTS {
             let loaded = self.assume(chain, step, freshness).await?;
-            if self.is_current(&loaded) {
+            if self.is_current(chain, &loaded) {
                 return Ok(loaded);
             }
             freshness = Freshness::Cached;

@@ -14,8 +14,7 @@ use rolecall_core::session::Session;
 #[derive(Debug)]
 pub(super) struct CachedSession {
     pub(super) session: Arc<Session>,
-    /// `None` where the session is from a process that did not record it: it is taken as current.
-    pub(super) provenance: Option<Provenance>,
+    pub(super) provenance: Provenance,
     /// When the load of the session began. A source's session from before a change of AWS's files is loaded again.
     pub(super) load_started_at: SystemTime,
 }
@@ -93,6 +92,20 @@ impl SourceStates {
     pub(super) fn upstreams(&self) -> Vec<(RoleChain, RoleChain)> {
         let states = self.states();
         states.by_source.iter().filter_map(|(source, state)| Some((source.clone(), state.upstream.clone()?))).collect()
+    }
+
+    /// Returns the source whose credentials a chain is made from in the end: without MFA, and behind the roles of AWS
+    /// profiles.
+    pub(super) fn root_source(&self, chain: &RoleChain) -> RoleChain {
+        let states = self.states();
+        let (mut source, mut visited) = (chain.without_mfa(), HashSet::new());
+        // AWS profiles that lead to each other in a circle give no credentials.
+        while let Some(upstream) = states.by_source.get(&source).and_then(|state| state.upstream.as_ref()) {
+            if !visited.insert(std::mem::replace(&mut source, upstream.without_mfa())) {
+                break;
+            }
+        }
+        source
     }
 
     /// Records the login that a source needs.

@@ -4,22 +4,33 @@ use std::sync::Arc;
 
 use super::Sessions;
 use super::provenance::{CachedSession, Provenance};
+use rolecall_aws::source::Principal;
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 
 impl Sessions {
-    /// Returns every cached session with its chain and, where it is recorded, what it was made from.
+    /// Returns every cached session with its chain and what it was made from.
     #[must_use]
-    pub fn export(&self) -> Vec<(RoleChain, Arc<Session>, Option<Provenance>)> {
+    pub fn export(&self) -> Vec<(RoleChain, Arc<Session>, Provenance)> {
         let exported = |(chain, cached): (RoleChain, Arc<CachedSession>)| {
-            let provenance = cached.provenance.as_ref().map(Provenance::for_next_process);
-            (chain, Arc::clone(&cached.session), provenance)
+            (chain, Arc::clone(&cached.session), cached.provenance.for_next_process())
         };
         self.current().map(exported).collect()
     }
 
-    /// Puts a session of the process before this one into the cache, unless there is one.
-    pub fn restore(&self, chain: &RoleChain, session: Session, provenance: Option<Provenance>) {
+    /// Returns the provenance of a session that the process before this one recorded without: from the access keys that
+    /// its sources gave.
+    #[must_use]
+    pub fn provenance_by_keys(&self, chain: &RoleChain, keys: &[(RoleChain, String)]) -> Provenance {
+        let source = self.states.root_source(chain);
+        let key = keys.iter().find(|(of, _)| *of == source);
+        let principal = key.map(|(_, id)| Principal::AccessKey(id.as_str().into()));
+        Provenance { source, principal }
+    }
+
+    /// Puts a session of the process before this one into the cache, unless there is one. The upstreams are set before, see
+    /// [`Sessions::set_upstream`].
+    pub fn restore(&self, chain: &RoleChain, session: Session, provenance: Provenance) {
         let load_started_at = session.issued;
         self.cache.insert_if_absent(chain, CachedSession { session: Arc::new(session), provenance, load_started_at });
     }

@@ -105,8 +105,9 @@ impl Refresher {
 
     /// Cancels every refresh. None of them writes a token afterwards.
     pub(super) fn cancel_all(&self) {
-        self.store.cancel_refreshes();
+        // In this order: a refresh that starts in between is cancelled too.
         self.in_flight.retain(|_| false);
+        self.store.cancel_refreshes();
     }
 }
 

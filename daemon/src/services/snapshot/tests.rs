@@ -82,14 +82,36 @@ fn session(key: &str, expires: Option<SystemTime>) -> Session {
     Session { credentials, arn: Some("arn".to_owned()), issued: NOW, is_clamped: true }
 }
 
+fn restore(service: &SnapshotService, chain: &RoleChain, session: Session) {
+    let provenance = service.sessions.provenance_by_keys(chain, &[]);
+    service.sessions.restore(chain, session, provenance);
+}
+
+/// A snapshot of version 0.1.0 has the sources' access keys in the place of what each session was made from.
+#[test]
+fn earlier_snapshot_sessions_get_provenance_from_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = service(&folder, CONFIG, NOW);
+    let prod = chain(&old, "prod");
+    restore(&old, &prod, session("ASIAPROD", Some(NOW + HOUR)));
+    let mut snapshot: serde_json::Value = serde_json::from_slice(old.take().expose()).unwrap();
+    snapshot["sessions"][0].as_object_mut().unwrap().remove("provenance");
+    snapshot["keys"] = serde_json::json!([[prod.without_mfa(), "AKIAOLD"]]);
+    let new = service(&folder, CONFIG, NOW);
+    new.restore(snapshot.to_string().as_bytes()).unwrap();
+    let [(_, _, provenance)] = new.sessions.export().try_into().unwrap();
+    assert_eq!(provenance, new.sessions.provenance_by_keys(&prod, &[(prod.without_mfa(), "AKIAOLD".to_owned())]));
+    assert_ne!(provenance, new.sessions.provenance_by_keys(&prod, &[]));
+}
+
 #[tokio::test]
 async fn sessions_and_uses_are_restored() {
     let folder = tempfile::tempdir().unwrap();
     let old = service(&folder, CONFIG, NOW);
     let prod = chain(&old, "prod");
-    old.sessions.restore(&prod, session("ASIAPROD", Some(NOW + HOUR)), None);
-    old.sessions.restore(&prod.without_last_step(), session("AKIASOURCE", None), None);
-    old.sessions.restore(&chain(&old, "audit"), session("ASIAEXPIRED", Some(NOW)), None);
+    restore(&old, &prod, session("ASIAPROD", Some(NOW + HOUR)));
+    restore(&old, &prod.without_last_step(), session("AKIASOURCE", None));
+    restore(&old, &chain(&old, "audit"), session("ASIAEXPIRED", Some(NOW)));
     old.activity.used(&"prod".parse().unwrap(), NOW);
     let snapshot = old.take();
     let text = std::str::from_utf8(snapshot.expose()).unwrap();
@@ -115,8 +137,8 @@ async fn sessions_and_uses_are_restored() {
 async fn unused_and_expired_sessions_are_not_restored() {
     let folder = tempfile::tempdir().unwrap();
     let old = service(&folder, CONFIG, NOW);
-    old.sessions.restore(&chain(&old, "prod"), session("ASIAPROD", Some(NOW + HOUR)), None);
-    old.sessions.restore(&chain(&old, "audit"), session("ASIAAUDIT", Some(NOW + HOUR)), None);
+    restore(&old, &chain(&old, "prod"), session("ASIAPROD", Some(NOW + HOUR)));
+    restore(&old, &chain(&old, "audit"), session("ASIAAUDIT", Some(NOW + HOUR)));
     let snapshot = old.take();
     let other = service(&folder, &CONFIG.replace("secret-handshake", "another"), NOW);
     other.restore(snapshot.expose()).unwrap();
