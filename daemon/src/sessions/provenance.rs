@@ -189,4 +189,18 @@ mod tests {
         states.set_upstream(&hub, Some(work.clone()));
         assert_eq!(states.dependencies(std::iter::once(work.clone())), HashSet::from([work, hub]));
     }
+
+    #[test]
+    fn root_source_follows_the_aws_profile_as_it_is_now() {
+        let states = SourceStates::default();
+        let (work, base) = (source("work"), source("base"));
+        states.set_upstream(&work, Some(base.clone()));
+        assert_eq!(states.root_source(&work), base);
+        // The AWS profile has an access key of its own now.
+        states.set_upstream(&work, None);
+        assert_eq!(states.root_source(&work), work);
+        states.set_upstream(&base, Some(work.clone()));
+        states.set_upstream(&work, Some(base));
+        states.root_source(&work); // a circle ends
+    }
 }
