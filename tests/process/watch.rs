@@ -3,7 +3,7 @@
 use rolecall_harness::{Fault, Op};
 use serde_json::Value;
 
-use crate::fixture::{Fixture, HANG_GUARD};
+use crate::fixture::{Fixture, HANG_GUARD, ROLE, profile};
 
 #[test]
 fn status_watch_prints_changes_and_survives_restart() {
@@ -16,7 +16,10 @@ fn status_watch_prints_changes_and_survives_restart() {
     let valid = std::fs::read_to_string(fixture.config_path()).unwrap();
     fixture.write_config(&valid.replace("[sources", "[sauces"));
     watch.wait_stdout("sauces", HANG_GUARD);
-    fixture.write_config(&(valid.clone() + "keep_warm = \"1h\"\n"));
+    let other = profile("later", "work", ROLE);
+    fixture.write_config(&format!("{valid}keep_warm = \"1h\"\n\n{other}"));
+    // Changing a profile drops its failures, so the change is awaited before a call fails.
+    watch.wait_stdout("\"name\":\"later\"", HANG_GUARD);
     fixture.token().assert_ok();
     watch.wait_stdout("\"next_renewal\":\"", HANG_GUARD);
 

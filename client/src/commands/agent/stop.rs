@@ -16,8 +16,8 @@ use crate::output;
 
 /// How long the daemon may take to respond to the stop call.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long it may take to finish its calls. Its own limit is 5 s.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long it may take to end. Its own limit for open requests is 5 s; the rest is for a busy machine.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the kernel may take to kill it.
 const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
