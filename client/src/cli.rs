@@ -6,6 +6,7 @@ mod inputs;
 mod keys;
 mod lock;
 mod login;
+mod output;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
 pub(crate) use login::{Login, Logout};
+pub(crate) use output::Output;
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -27,7 +29,7 @@ const HELP: &str = "\
 \u{1b}[1;4mProfiles:\u{1b}[0m
   \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
   \u{1b}[1mlist\u{1b}[0m         List the profiles
-  \u{1b}[1mshow\u{1b}[0m         Show everything about one profile
+  \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
   \u{1b}[1mremove\u{1b}[0m       Remove profiles and their kubeconfig contexts
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
@@ -103,21 +105,23 @@ pub(crate) enum Command {
 #[command(visible_alias = "ls")]
 pub(crate) struct List {
     /// Names alone, one a line
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(short, long, conflicts_with_all = ["output", "json", "wide"])]
     pub(crate) quiet: bool,
-    /// JSON, for programs
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
-/// Show everything about one profile
+/// Show everything about profiles
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The profile
-    pub(crate) name: ProfileName,
-    /// JSON, for programs
+    /// The profiles
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) names: Vec<ProfileName>,
+    /// Every profile
     #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Remove profiles and their kubeconfig contexts
@@ -209,18 +213,20 @@ pub(crate) struct Token {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  Watch the sessions; Ctrl-C ends it:
+  Watch the sessions; q ends it:
     rolecall status --watch
 
   A line of JSON for every change, for a program:
-    rolecall status --watch --json")]
+    rolecall status --watch -o json")]
 pub(crate) struct Status {
+    /// The profiles [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<ProfileName>,
     /// Keep running, and show every change as it happens
     #[arg(short, long)]
     pub(crate) watch: bool,
-    /// JSON, for programs
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Get a new session now; if that fails, the current one stays

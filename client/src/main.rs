@@ -18,6 +18,7 @@ mod format_time;
 mod kubeconfig;
 mod login;
 mod output;
+mod problem_text;
 mod run;
 mod terminal;
 mod token;

@@ -110,7 +110,7 @@ impl Agent {
         let profiles = ProfileStatuses::new(sessions(), activity(), renewal(), clock());
         let cache = shared.token_cache.clone();
         Arc::new(Self {
-            token: TokenService::new(config(), lock(), loader.clone(), cache.clone(), activity(), clock()),
+            token: TokenService::new(config(), lock(), loader.clone(), cache.clone(), activity(), events(), clock()),
             refresh: RefreshService::new(config(), lock(), loader.clone(), clock()),
             cluster: ClusterService::new(config(), lock(), sessions(), loader),
             status: StatusService::new(about, clock(), config(), lock(), sessions(), logins.clone(), profiles),

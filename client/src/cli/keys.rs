@@ -3,6 +3,8 @@
 use clap::{Args, Subcommand};
 use rolecall_protocol::{KeyName, Region};
 
+use super::Output;
+
 /// Keep long-lived access keys in the OS keyring
 ///
 /// For keys of an IAM user, if there is no better login. They are stored in the keyring of the desktop (Secret Service,
@@ -29,11 +31,7 @@ Examples:
     Put(KeysPut),
     /// List the keys in the keyring
     #[command(visible_alias = "ls")]
-    List {
-        /// JSON, for programs
-        #[arg(long)]
-        json: bool,
-    },
+    List(Output),
     /// Create new keys at AWS, store them, and delete the old ones
     Rotate {
         /// The keys

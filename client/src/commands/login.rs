@@ -4,6 +4,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use rolecall_protocol::{Endpoint, LoginFlow, LoginStep, SourceStatus, Status, sanitize_for_terminal};
 
 use crate::cli::Login;
+use crate::clock;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::login::browser;
@@ -11,8 +12,8 @@ use crate::login::flow::{self, LoginOptions};
 use crate::login::outcome::end_text;
 use crate::login::prompter::{CodeInput, Prompter};
 use crate::login::source;
+use crate::output::{self, DataFormat};
 use crate::terminal::status_line::Sink;
-use crate::{clock, output};
 
 /// Logs in, and prints until when the login is valid.
 pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
@@ -33,7 +34,7 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
     let mut prompter = Prompter::new(about, &source, &context.environment, Sink::StandardError, codes, has_browser)?;
     let done = flow::log_in(&daemon, &source, LoginOptions { flow, renew: wanted.renew, draft: None }, &mut prompter)?;
     if wanted.json {
-        return output::print_json(&LoginStep::from(done));
+        return output::print_data(DataFormat::Json, &LoginStep::from(done));
     }
     let outcome_text = done.text(clock::now(), &context.zone);
     context.print_done(&format!("source {source}: {outcome_text}"))?;
@@ -46,7 +47,7 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
 /// No source needs a login: prints each source and the end of its login.
 fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), CliError> {
     if json {
-        return output::print_json(&status.sources);
+        return output::print_data(DataFormat::Json, &status.sources);
     }
     let (now, zone) = (clock::now(), TimeZone::system());
     let lines = status.sources.iter().map(|source| source_line(source, now, &zone));

@@ -32,7 +32,7 @@
 pub(crate) mod context_entry;
 mod draft;
 mod edit;
-mod emit;
+pub(crate) mod emit;
 mod entry;
 mod error;
 mod files;
@@ -139,6 +139,7 @@ pub(crate) fn contexts(files: &Files) -> Result<Vec<Context>, KubeconfigError> {
             user: user.map(str::to_owned),
             file: draft.path(file).clone(),
             profile: profile.map(str::to_owned),
+            is_current: draft.current_context() == Some(name),
         }
     });
     Ok(contexts.collect())

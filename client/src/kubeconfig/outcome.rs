@@ -90,6 +90,7 @@ pub(crate) struct Context {
     pub(crate) file: PathBuf,
     /// The profile whose token it uses, if its user entry runs `rolecall token`.
     pub(crate) profile: Option<String>,
+    pub(crate) is_current: bool,
 }
 
 /// The entries of a profile in the kubeconfig.

@@ -1,7 +1,5 @@
 //! What is shown, to the character.
 
-use rolecall_protocol::ErrorClass;
-
 use super::*;
 
 /// Five profiles in five states at noon.
@@ -44,7 +42,7 @@ pub(in crate::commands::status) fn sample() -> Status {
 
 fn shown(status: &Status, unicode: bool, width: Option<usize>) -> String {
     let now = "2026-01-02T12:00:00Z".parse().unwrap();
-    let text = render(status, now, &TimeZone::UTC, Screen { unicode, width });
+    let text = render(status, now, &TimeZone::UTC, Screen { unicode, width, is_wide: false });
     anstream::adapter::strip_str(&text).to_string()
 }
 
@@ -161,36 +159,6 @@ fn render_used_profile_without_session() {
     status.profiles[0].last_used = Some("2026-01-02T11:00:00Z".parse().unwrap());
     let text = shown(&status, true, None);
     assert!(text.ends_with("  no session; assumed on next use  1 h ago\n"), "{text}");
-}
-
-#[test]
-fn render_problem_tried_again_on_use() {
-    let mut status = sample();
-    status.profiles.retain(|profile| profile.name.as_str() == "staging");
-    let aside = |profile: &ProfileStatus| {
-        let now = "2026-01-02T12:00:00Z".parse().unwrap();
-        profile_timing(profile, profile.problem.as_ref().unwrap(), now)
-    };
-    let mut profile = status.profiles.remove(0);
-    assert_eq!(aside(&profile), "(5 min ago; next try in 12 s)");
-    let problem = profile.problem.as_mut().unwrap();
-    problem.retry = None;
-    assert_eq!(aside(&profile), "(5 min ago)", "its hint says so already");
-    let problem = profile.problem.as_mut().unwrap();
-    problem.error.hint = Some("Have the role's policy changed.".to_owned());
-    problem.error.automatic_retry = false;
-    for (class, said) in [
-        (ErrorClass::Retry, "(5 min ago; tried again on use)"),
-        (ErrorClass::Change, "(5 min ago; tried again on use)"),
-        (ErrorClass::Login, "(5 min ago)"),
-        (ErrorClass::Clock, "(5 min ago)"),
-    ] {
-        profile.problem.as_mut().unwrap().class = class;
-        assert_eq!(aside(&profile), said);
-    }
-    profile.next_renewal = Some("2026-01-02T12:05:00Z".parse().unwrap());
-    profile.problem.as_mut().unwrap().class = ErrorClass::Change;
-    assert_eq!(aside(&profile), "(5 min ago)", "the next renewal is that try");
 }
 
 #[test]
