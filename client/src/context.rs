@@ -46,7 +46,7 @@ impl Context {
     /// The path of the configuration file.
     #[allow(clippy::unused_self)] // commands find their paths through the context alone
     pub(crate) fn config_path(&self) -> Result<PathBuf, CliError> {
-        Ok(location::config().map_err(CallError::from)?)
+        Ok(location::config()?)
     }
 
     /// Prints one line with the mark of something done.

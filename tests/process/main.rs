@@ -19,6 +19,7 @@ mod commands;
 mod concurrency;
 mod cooldown;
 mod demo;
+mod environment;
 mod files;
 mod handover;
 mod interrupted;
