@@ -32,7 +32,7 @@ fn exec_info_malformed_is_rejected() {
     assert!(line.contains("v1alpha1"), "{line}");
     assert!(line.contains("rolecall kubeconfig prod"), "{line}");
     let line = one_line(&ask(r#"{"kind":"Secret","apiVersion":"v1"}"#), 1);
-    assert!(line.contains("another kind"), "{line}");
+    assert!(line.contains("apiVersion v1,"), "{line}");
     // Linux allows about 128 KiB in one variable; 120 KiB are accepted.
     let line = one_line(&ask(&"x".repeat(120 * 1024)), 1);
     assert!(line.len() < 1024, "{line}");
@@ -43,6 +43,16 @@ fn exec_info_malformed_is_rejected() {
     );
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
+}
+
+#[test]
+fn exec_info_of_dotnet_client_is_answered() {
+    let fixture = Fixture::new();
+    let info =
+        r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredentials","spec":{"interactive":false}}"#;
+    let said = fixture.sandbox.run(fixture.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
+    said.assert_ok();
+    assert_eq!(said.json()["kind"], "ExecCredential");
 }
 
 /// Fault matrix row 90.
