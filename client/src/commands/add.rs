@@ -3,6 +3,7 @@
 //! All checks come before the first write. The configuration is written first, and restored if the kubeconfig cannot be
 //! written.
 
+mod access;
 mod inputs;
 mod login;
 mod plan;
@@ -52,7 +53,8 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     }
     output::print(&context_summary(wanted, &outcome, context))?;
     match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
-        Loaded::Yes => Ok(()),
+        Loaded::Yes if wanted.no_verify => Ok(()),
+        Loaded::Yes => access::report(&checked.daemon, wanted, &checked.profile, entry, context),
         Loaded::NotYet => {
             output::print_note("the agent has not read the new configuration yet; see: rolecall status");
             Ok(())
@@ -92,12 +94,12 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     let daemon = context.daemon()?;
     config_status::check_daemon_config(&daemon, path, &context.environment)?;
     let server = if wanted.no_verify {
-        verify::config_alone(&daemon, &draft)?;
+        verify::config_alone(&daemon, &draft, path)?;
         given
     } else {
         let is_new = !before.source_names().iter().any(|name| name == profile.source.as_str());
         let source = login::Source { name: &profile.source, is_new };
-        let probed = login::probe(&daemon, wanted, &source, &draft, context)?;
+        let probed = login::probe(&daemon, wanted, &source, &draft, path, context)?;
         Some(verify::with_aws(probed, wanted, &profile, &draft, given, context)?)
     };
     profile = plan::with_pin(profile, server.as_ref());
@@ -142,6 +144,10 @@ fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<C
 fn config_summary(wanted: &Add, path: &Path, change: Change, context: &Context) -> String {
     let (tick, name, file) = (context.screen.tick(), &wanted.name, display_path(path));
     match change {
+        Change::Added if wanted.no_verify => {
+            let mark = context.screen.warning();
+            format!("{mark} added the profile {name} to {file}; AWS was not asked whether its role and cluster exist\n")
+        }
         Change::Added => format!("{tick} added the profile {name} to {file}\n"),
         Change::Updated => format!("{tick} replaced the profile {name} in {file}\n"),
         Change::Unchanged => format!("{tick} the profile {name} in {file} is up to date\n"),

@@ -39,6 +39,7 @@ mod files;
 mod lock;
 mod model;
 mod outcome;
+mod rename;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -53,8 +54,11 @@ use transaction::edit_files;
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use files::Files;
+pub(crate) use rename::{check_rename, rename};
+
 pub(crate) use outcome::{
-    Change, Context, EntryOutcome, InstalledEntry, Note, Removal, RemoveOutcome, UpsertOutcome, UseOutcome, Written,
+    Change, Context, EntryOutcome, InstalledEntry, Note, Removal, RemoveOutcome, Renaming, UpsertOutcome, UseOutcome,
+    Written,
 };
 
 /// Adds or updates the entries, and makes `current` the current context if it is given. A second call with the same
