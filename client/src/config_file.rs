@@ -81,10 +81,10 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     change: impl FnOnce(&mut ConfigFile) -> Result<T, E>,
 ) -> Result<T, E> {
     let read = || {
-        let path = atomic_file::resolve(path)?;
-        atomic_file::create_folder(names::folder_of(&path))?;
-        let lock = atomic_file::lock_folder(names::folder_of(&path), LOCK_TIMEOUT)?;
-        let original = atomic_file::read(&path, MAX_CONFIG_BYTES as u64)?;
+        let resolved = atomic_file::resolve(path)?;
+        atomic_file::create_folder(names::folder_of(&resolved))?;
+        let lock = atomic_file::lock_folder(names::folder_of(&resolved), LOCK_TIMEOUT)?;
+        let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
         Ok((lock, original))
     };
     let (_lock, original) = read().map_err(ConfigFileError::File)?;
@@ -110,7 +110,7 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
 impl ConfigFile {
     /// Reads the file, to look at it or to try a change in memory. A missing file is empty.
     pub(crate) fn load(path: &Path) -> Result<ConfigFile, ConfigFileError> {
-        let original = atomic_file::read(path, MAX_CONFIG_BYTES as u64)?;
+        let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
         ConfigFile::parse(path, &original.text)
     }
 
@@ -175,6 +175,22 @@ impl ConfigFile {
         set_key(table, "server", entry.server.as_deref().map(Into::into));
         set_key(table, "ca_sha256", entry.ca_sha256.as_deref().map(Into::into));
         Ok(())
+    }
+
+    /// Returns the server URL and the certificate authority, in base64, that the user gave to `rolecall add`.
+    pub(crate) fn given_server(&self, name: &str) -> Option<(&str, &str)> {
+        let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
+        let text = |key| table.get(key).and_then(Item::as_str);
+        Some((text("server")?, text("certificate_authority_data")?))
+    }
+
+    /// Records that the server of an existing profile was given with this certificate authority; `None` if AWS described it.
+    pub(crate) fn set_given_ca(&mut self, name: &str, ca_data: Option<&str>) {
+        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);
+        let profile = profiles.and_then(|profiles| profiles.get_mut(name)).and_then(Item::as_table_like_mut);
+        if let Some(table) = profile {
+            set_key(table, "certificate_authority_data", ca_data.map(Into::into));
+        }
     }
 
     /// Removes a profile and the comment directly above it. Returns whether the profile existed.
