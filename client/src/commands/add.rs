@@ -70,6 +70,8 @@ struct CheckedProfile {
     profile: ProfileEntry,
     /// The kubeconfig entry; `None` if the API server is unknown.
     entry: Option<Entry>,
+    /// The certificate authority, in base64, if the command line gave it with the API server.
+    given_ca: Option<String>,
 }
 
 /// Checks the command, the configuration, AWS and the kubeconfig.
@@ -85,6 +87,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
             "Give --server and --certificate-authority, or omit --use or --no-verify",
         ));
     }
+    let given_ca = given.as_ref().map(|server| server.ca_data.clone());
     let before = ConfigFile::load(path)?;
     let mut draft = ConfigFile::load(path)?;
     let mut profile = plan::plan(wanted, &mut draft)?;
@@ -106,7 +109,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     plan::check_existing(wanted, &before, &profile)?;
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
     kubeconfig::check_upsert(files, entry.as_slice())?;
-    Ok(CheckedProfile { daemon, profile, entry })
+    Ok(CheckedProfile { daemon, profile, entry, given_ca })
 }
 
 /// How the profile in the configuration changes.
@@ -136,6 +139,10 @@ fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<C
         };
         plan::check_existing(wanted, &before, &written)?;
         file.set_profile(wanted.name.as_str(), &written)?;
+        // Without an entry the pin is the old one, or there is none.
+        if checked.entry.is_some() || written.server.is_none() {
+            file.set_given_ca(wanted.name.as_str(), checked.given_ca.as_deref());
+        }
         Ok::<_, CliError>(before)
     })
 }
@@ -187,7 +194,10 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
     let restored = config_file::edit(path, |file| {
         // Only this profile: other processes may have changed others.
         match before.profile(name) {
-            Some(old) => file.set_profile(name, &old).map_err(CliError::from)?,
+            Some(old) => {
+                file.set_profile(name, &old).map_err(CliError::from)?;
+                file.set_given_ca(name, before.given_server(name).map(|(_, ca_data)| ca_data));
+            }
             None => drop(file.remove_profile(name)),
         }
         Ok::<(), CliError>(())
