@@ -81,7 +81,12 @@ pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
         Some(path) => Files::one(path),
         None => Files::from_env(location::kubeconfig().as_deref(), location::home().as_deref()),
     };
-    files.map_err(CliError::from)
+    let files = files?;
+    output::print_detail(|| {
+        let paths: Vec<_> = files.paths().iter().map(|path| path.display().to_string()).collect();
+        format!("kubeconfig {}", paths.join(", "))
+    });
+    Ok(files)
 }
 
 /// Returns the kubeconfig entry of a profile.
