@@ -163,8 +163,8 @@ impl<'a> Draft<'a> {
     /// context, `Some(None)` if another tool made it or its user.
     pub(super) fn check_ours_by_name(&self, profile: &str) -> Result<Option<Option<PathBuf>>, KubeconfigError> {
         let inner_name = prefixed_name(profile);
-        let Some(context) = self.find(EntryKind::Context, profile)? else { return Ok(None) };
-        let user = self.find(EntryKind::User, &inner_name)?.and_then(|user| self.item(EntryKind::User, user));
+        let Some(context) = self.find(EntryKind::Context, profile) else { return Ok(None) };
+        let user = self.find(EntryKind::User, &inner_name).and_then(|user| self.item(EntryKind::User, user));
         let uses_it = self.item(EntryKind::Context, context).is_some_and(|item| uses_user(item, &inner_name));
         let is_ours = uses_it && user.is_some_and(|user| entry::is_ours(user, profile));
         Ok(Some(is_ours.then(|| self.path(context.file).clone())))
