@@ -23,7 +23,7 @@ use crate::files::error::{FileError, Untouched};
 use crate::files::names;
 
 /// The comment at the top of a new file.
-const NEW_FILE_HEADER: &str = "\
+pub(crate) const NEW_FILE_HEADER: &str = "\
 # The configuration of Rolecall: profiles, and the sources they sign in with. Described in `man rolecall-config`.
 # `rolecall add` and `rolecall remove` edit it and keep comments; a valid change is in force within a second.
 
@@ -105,6 +105,24 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     ConfigFile::parse(path, &text)?;
     atomic_file::replace(&original, &text, Backup::None).map_err(ConfigFileError::File)?;
     Ok(result)
+}
+
+/// Returns the text of the file, which is empty if there is no file.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigFileError> {
+    Ok(atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?.text)
+}
+
+/// Replaces the whole text under the lock. Errors with `Changed` if the text is no longer `before`.
+pub(crate) fn replace_text(path: &Path, before: &str, text: &str) -> Result<(), ConfigFileError> {
+    let resolved = atomic_file::resolve(path)?;
+    atomic_file::create_folder(names::folder_of(&resolved))?;
+    let _lock = atomic_file::lock_folder(names::folder_of(&resolved), LOCK_TIMEOUT)?;
+    let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
+    if original.text != before {
+        return Err(FileError::Changed { path: resolved }.into());
+    }
+    atomic_file::replace(&original, text, Backup::None)?;
+    Ok(())
 }
 
 impl ConfigFile {
@@ -205,6 +223,16 @@ impl ConfigFile {
         if let Item::Table(table) = removed {
             self.keep_comments_above(&table);
         }
+        true
+    }
+
+    /// Gives a profile another name, in its place in the file. Returns whether the profile existed.
+    pub(crate) fn rename_profile(&mut self, old: &str, new: &str) -> bool {
+        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);
+        let Some(profiles) = profiles else { return false };
+        // A table with a header has a position, which decides where it is written.
+        let Some(profile) = profiles.remove(old) else { return false };
+        profiles.insert(new, profile);
         true
     }
 

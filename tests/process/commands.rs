@@ -1,11 +1,11 @@
-//! Output and effects of `list`, `show`, `status`, `use`, `remove`, `kubeconfig`, `refresh` and `completions`.
+//! Output and effects of `list`, `show`, `status`, `use`, `remove`, `kubeconfig` and `refresh`.
 
 use std::fs;
 use std::process::Stdio;
 
 use rolecall_harness::Role;
 
-use crate::fixture::{ADD, ADMINS, Fixture, REGION, ROLE, error_line};
+use crate::fixture::{ACCOUNT, ADD, ADMINS, Fixture, REGION, ROLE, error_line};
 
 #[test]
 fn list_and_show_print_the_profile() {
@@ -50,6 +50,23 @@ fn status_prints_table_and_json() {
     for secret in fixture.aws.secrets() {
         assert!(!status.to_string().contains(&secret));
     }
+}
+
+#[test]
+fn refresh_takes_several_names_and_all() {
+    let fixture = Fixture::with_profiles(3);
+    let said = fixture.rolecall(&["refresh", "p0", "p2"]);
+    said.assert_ok();
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert!(lines[0].starts_with("✓ p0: a new session of ") && lines[1].starts_with("✓ p2: "), "{lines:?}");
+    assert_eq!(fixture.rolecall(&["refresh", "--all"]).assert_ok().stdout.lines().count(), 3);
+    assert_eq!(fixture.assume_role_calls(), 5);
+    // An error of one profile does not keep the others from a new session.
+    fixture.aws.remove_role(&format!("arn:aws:iam::{ACCOUNT}:role/r0"));
+    let said = fixture.rolecall(&["refresh", "p0", "nope", "p1"]);
+    said.assert_code(1);
+    assert!(said.stdout.starts_with("✓ p1: a new session") && said.stdout.lines().count() == 1, "{said}");
+    assert!(said.stderr.contains("rolecall: p0: AWS denied") && said.stderr.contains("no profile \"nope\""), "{said}");
 }
 
 #[test]
@@ -200,18 +217,4 @@ fn token_with_unwritable_stdout_fails_without_panic() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.starts_with("rolecall: ") && said.lines().count() == 1, "{said}");
     }
-}
-
-#[test]
-fn completions_are_valid_for_bash_zsh_and_fish() {
-    let fixture = Fixture::bare();
-    let said = fixture.rolecall(&["completions", "bash"]);
-    said.assert_ok();
-    let checked = fixture.sandbox.run_with_input(fixture.sandbox.command("bash").arg("-n"), said.stdout.as_bytes());
-    checked.assert_ok();
-    assert!(said.stdout.contains("kubeconfig"), "{}", said.stdout);
-    for shell in ["zsh", "fish"] {
-        assert!(fixture.rolecall(&["completions", shell]).assert_ok().stdout.contains("rolecall"));
-    }
-    fixture.rolecall(&["completions", "dosbox"]).assert_code(2);
 }

@@ -82,6 +82,9 @@ impl FileError {
         match self {
             FileError::Io { path, source, .. } => io_advice(path, source.kind()),
             FileError::NotRegular { .. } => "Move it out of the way, or name another file.".to_owned(),
+            FileError::ForeignOwner { uid, .. } if rustix::process::geteuid().is_root() => {
+                format!("This command runs as root: run it without sudo, as the user with uid {uid}.")
+            }
             FileError::ForeignOwner { .. } => {
                 "Run this as the owner of the file, or name a file of your own.".to_owned()
             }

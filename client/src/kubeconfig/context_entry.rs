@@ -87,9 +87,17 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
     let files = match named {
         Some(path) => Files::one(path),
-        None => Files::from_env(location::kubeconfig().as_deref(), location::home().as_deref()),
+        None => match location::kubeconfig() {
+            Some(list) => Files::from_env(Some(&list), None),
+            None => Files::from_env(None, Some(&location::home()?)),
+        },
     };
-    files.map_err(CliError::from)
+    let files = files?;
+    output::print_detail(|| {
+        let paths: Vec<_> = files.paths().iter().map(|path| path.display().to_string()).collect();
+        format!("kubeconfig {}", paths.join(", "))
+    });
+    Ok(files)
 }
 
 /// Returns the kubeconfig entry of a profile.

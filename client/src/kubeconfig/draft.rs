@@ -159,6 +159,22 @@ impl<'a> Draft<'a> {
         })
     }
 
+    /// Returns the path of the file that has the context of a profile, if Rolecall made it: `None` if there is no such
+    /// context, `Some(None)` if another tool made it or its user.
+    pub(super) fn check_ours_by_name(&self, profile: &str) -> Result<Option<Option<PathBuf>>, KubeconfigError> {
+        let inner_name = prefixed_name(profile);
+        let Some(context) = self.find(EntryKind::Context, profile) else { return Ok(None) };
+        let user = self.find(EntryKind::User, &inner_name).and_then(|user| self.item(EntryKind::User, user));
+        let uses_it = self.item(EntryKind::Context, context).is_some_and(|item| uses_user(item, &inner_name));
+        let is_ours = uses_it && user.is_some_and(|user| entry::is_ours(user, profile));
+        Ok(Some(is_ours.then(|| self.path(context.file).clone())))
+    }
+
+    /// Changes the model of each file.
+    pub(super) fn for_each_model(&mut self, change: impl FnMut(&mut Value)) {
+        self.models.iter_mut().for_each(change);
+    }
+
     /// Clears the current context in every file that names the removed context, as `kubectl config unset
     /// current-context` does, unless another context has the name. Returns whether the context was kubectl's current one.
     pub(super) fn unset_current_context(&mut self, removed: &str) -> bool {

@@ -37,13 +37,14 @@
 pub(crate) mod context_entry;
 mod draft;
 mod edit;
-mod emit;
+pub(crate) mod emit;
 mod entry;
 mod error;
 mod files;
 mod lock;
 mod model;
 mod outcome;
+mod rename;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -59,8 +60,11 @@ use transaction::{edit_files, edit_files_and_verify};
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use files::Files;
+pub(crate) use rename::{check_rename, rename};
+
 pub(crate) use outcome::{
-    Change, Context, EntryOutcome, InstalledEntry, Note, Removal, RemoveOutcome, UpsertOutcome, UseOutcome, Written,
+    Change, Context, EntryOutcome, InstalledEntry, Note, Removal, RemoveOutcome, Renaming, UpsertOutcome, UseOutcome,
+    Written,
 };
 
 /// Adds or updates the entries, and makes `current` the current context if it is given. A second call with the same
@@ -147,6 +151,7 @@ pub(crate) fn contexts(files: &Files) -> Result<Vec<Context>, KubeconfigError> {
             user: user.map(str::to_owned),
             file: draft.path(file).clone(),
             profile: profile.map(str::to_owned),
+            is_current: draft.current_context() == Some(name),
         }
     });
     Ok(contexts.collect())

@@ -86,6 +86,29 @@ pub(crate) enum Removal {
     NotOurs,
 }
 
+/// The result of [`super::rename`].
+#[derive(Debug)]
+pub(crate) struct RenameOutcome {
+    pub(crate) renaming: Renaming,
+    pub(crate) written: Written,
+}
+
+/// What [`super::rename`] did with a profile's entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Renaming {
+    /// They have the new name.
+    Renamed {
+        /// The file of the context, as listed in `KUBECONFIG`.
+        file: PathBuf,
+        /// Whether it is the current context.
+        is_current: bool,
+    },
+    /// No context has the old name.
+    NotFound,
+    /// The context of the old name was made by another tool. It stays.
+    NotOurs,
+}
+
 /// The result of [`super::use_context`].
 #[derive(Debug)]
 pub(crate) struct UseOutcome {
@@ -105,6 +128,7 @@ pub(crate) struct Context {
     pub(crate) file: PathBuf,
     /// The profile whose token it uses, if its user entry runs `rolecall token`.
     pub(crate) profile: Option<String>,
+    pub(crate) is_current: bool,
 }
 
 /// The entries of a profile in the kubeconfig.

@@ -133,6 +133,7 @@ fn contexts_have_their_user_and_profile() {
     let contexts = contexts(&files).unwrap();
     assert_eq!((contexts[0].user.as_deref(), contexts[0].profile.as_deref()), (Some("u"), None));
     assert_eq!((contexts[1].user.as_deref(), contexts[1].profile.as_deref()), (Some("rolecall-prod"), Some("prod")));
+    assert_eq!([contexts[0].is_current, contexts[1].is_current], [false, true]);
     assert_eq!(current_context(&files).as_deref(), Some("prod"));
 }
 
