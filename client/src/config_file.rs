@@ -180,6 +180,11 @@ impl ConfigFile {
         let path = &self.path;
         let profiles = child_table(path, self.document.as_table_mut(), "profiles", true)?;
         let table = child_table(path, profiles, name, false)?;
+        // A given certificate authority belongs to its server.
+        let old_server = table.get("server").and_then(Item::as_str);
+        if entry.ca_sha256.is_none() || entry.server.is_none() || entry.server.as_deref() != old_server {
+            table.remove("certificate_authority_data");
+        }
         let via: Array = entry.via.iter().map(RoleArn::as_str).collect();
         set_key(table, "cluster", Some(entry.cluster.as_str().into()));
         set_key(table, "region", Some(entry.region.as_str().into()));
