@@ -234,10 +234,23 @@ pub(crate) struct Status {
 }
 
 /// Get a new session now; if that fails, the current one stays
+///
+/// Calls AWS at once, also after an outage during which the agent has stopped trying.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  One profile:
+    rolecall refresh prod
+
+  Every profile, after a role was changed:
+    rolecall refresh --all")]
 pub(crate) struct Refresh {
-    /// The profile
-    pub(crate) name: ProfileName,
+    /// The profiles
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) names: Vec<ProfileName>,
+    /// Every profile
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Print a script that completes commands in your shell

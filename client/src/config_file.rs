@@ -18,7 +18,7 @@ pub(crate) use inputs::InputsEntry;
 
 use table::set_key;
 
-use crate::files::atomic_file::{self, Backup};
+use crate::files::atomic_file::{self, Backup, Original};
 use crate::files::error::{FileError, Untouched};
 use crate::files::names;
 
@@ -84,7 +84,7 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
         let path = atomic_file::resolve(path)?;
         atomic_file::create_folder(names::folder_of(&path))?;
         let lock = atomic_file::lock_folder(names::folder_of(&path), LOCK_TIMEOUT)?;
-        let original = atomic_file::read(&path, MAX_CONFIG_BYTES as u64)?;
+        let original = read_private(&path)?;
         Ok((lock, original))
     };
     let (_lock, original) = read().map_err(ConfigFileError::File)?;
@@ -107,10 +107,20 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     Ok(result)
 }
 
+/// Reads the file. Errors with `OthersCanWrite` if other users can change it: the daemon does not load such a file,
+/// because another user could choose the role in it.
+fn read_private(path: &Path) -> Result<Original, FileError> {
+    let original = atomic_file::read(path, MAX_CONFIG_BYTES as u64)?;
+    match original.mode() {
+        Some(mode) if mode & 0o022 != 0 => Err(FileError::OthersCanWrite { path: original.path, mode }),
+        _ => Ok(original),
+    }
+}
+
 impl ConfigFile {
     /// Reads the file, to look at it or to try a change in memory. A missing file is empty.
     pub(crate) fn load(path: &Path) -> Result<ConfigFile, ConfigFileError> {
-        let original = atomic_file::read(path, MAX_CONFIG_BYTES as u64)?;
+        let original = read_private(path)?;
         ConfigFile::parse(path, &original.text)
     }
 

@@ -46,7 +46,7 @@ impl Context {
     /// The path of the configuration file.
     #[allow(clippy::unused_self)] // commands find their paths through the context alone
     pub(crate) fn config_path(&self) -> Result<PathBuf, CliError> {
-        let path = location::config().map_err(CallError::from)?;
+        let path = location::config()?;
         output::print_detail(|| format!("configuration {}", path.display()));
         Ok(path)
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use crate::fixture::{Fixture, REGION, ROLE, error_line};
+use crate::fixture::{ACCOUNT, Fixture, REGION, ROLE, error_line};
 
 #[test]
 fn list_and_show_print_the_profile() {
@@ -48,6 +48,23 @@ fn status_prints_table_and_json() {
     for secret in fixture.aws.secrets() {
         assert!(!status.to_string().contains(&secret));
     }
+}
+
+#[test]
+fn refresh_takes_several_names_and_all() {
+    let fixture = Fixture::with_profiles(3);
+    let said = fixture.rolecall(&["refresh", "p0", "p2"]);
+    said.assert_ok();
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    assert!(lines[0].starts_with("✓ p0: a new session of ") && lines[1].starts_with("✓ p2: "), "{lines:?}");
+    assert_eq!(fixture.rolecall(&["refresh", "--all"]).assert_ok().stdout.lines().count(), 3);
+    assert_eq!(fixture.assume_role_calls(), 5);
+    // An error of one profile does not keep the others from a new session.
+    fixture.aws.remove_role(&format!("arn:aws:iam::{ACCOUNT}:role/r0"));
+    let said = fixture.rolecall(&["refresh", "p0", "nope", "p1"]);
+    said.assert_code(1);
+    assert!(said.stdout.starts_with("✓ p1: a new session") && said.stdout.lines().count() == 1, "{said}");
+    assert!(said.stderr.contains("rolecall: p0: AWS denied") && said.stderr.contains("no profile \"nope\""), "{said}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod completions;
 mod concurrency;
 mod cooldown;
 mod demo;
+mod environment;
 mod files;
 mod handover;
 mod interrupted;

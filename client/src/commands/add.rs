@@ -11,7 +11,7 @@ mod verify;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ProfileDetails, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, ErrorBody, ProfileDetails, sanitize_for_terminal};
 
 use crate::cli::Add;
 use crate::clock::{self, Deadline};
@@ -51,10 +51,15 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         output::print(&config_summary(wanted, &path, change, context))?;
     }
     output::print(&context_summary(wanted, &outcome, context))?;
-    if !wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
-        output::print_note("the agent has not read the new configuration yet; see: rolecall status");
+    match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
+        Loaded::Yes => Ok(()),
+        Loaded::NotYet => {
+            output::print_note("the agent has not read the new configuration yet; see: rolecall status");
+            Ok(())
+        }
+        Loaded::Refused(problem) => Err(CliError::from(problem)
+            .with_hint_prefix(&format!("The profile {} is written, and the agent does not use it yet", wanted.name))),
     }
-    Ok(())
 }
 
 /// The result of the checks.
@@ -81,6 +86,8 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     let before = ConfigFile::load(path)?;
     let mut draft = ConfigFile::load(path)?;
     let mut profile = plan::plan(wanted, &mut draft)?;
+    // Before AWS is called: nothing that AWS answers makes these settings the existing ones.
+    plan::check_existing(wanted, &before, &plan::with_pin(profile.clone(), given.as_ref()))?;
     check_context_free(files, wanted.name.as_str())?;
     let daemon = context.daemon()?;
     config_status::check_daemon_config(&daemon, path, &context.environment)?;
@@ -93,10 +100,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
         let probed = login::probe(&daemon, wanted, &source, &draft, context)?;
         Some(verify::with_aws(probed, wanted, &profile, &draft, given, context)?)
     };
-    if let Some(server) = &server {
-        profile.server = Some(server.url.clone());
-        profile.ca_sha256 = Some(server.ca_sha256.clone());
-    }
+    profile = plan::with_pin(profile, server.as_ref());
     plan::check_existing(wanted, &before, &profile)?;
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
     kubeconfig::check_upsert(files, entry.as_slice())?;
@@ -218,18 +222,28 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
     }
 }
 
+/// Whether the daemon uses the written configuration.
+enum Loaded {
+    Yes,
+    NotYet,
+    /// The daemon does not accept the file.
+    Refused(ErrorBody),
+}
+
 /// Waits until the daemon has loaded the new profile, so that the printed kubectl command works.
-fn wait_until_loaded(daemon: &Daemon, wanted: &Add, profile: &ProfileEntry) -> bool {
-    Daemon::reload();
+fn wait_until_loaded(daemon: &Daemon, wanted: &Add, profile: &ProfileEntry) -> Loaded {
+    if let Some(problem) = Daemon::reload().and_then(|status| status.problem) {
+        return Loaded::Refused(problem.error);
+    }
     let deadline = Deadline::after(RELOAD_TIMEOUT);
     let mut attempt = 0;
     loop {
         let known = daemon.call_json::<ProfileDetails>(&Endpoint::Profile(wanted.name.clone()), b"");
         if known.is_ok_and(|known| plan::is_in_force(profile, &known)) {
-            return true;
+            return Loaded::Yes;
         }
         if !deadline.sleep(clock::backoff(attempt)) {
-            return false;
+            return Loaded::NotYet;
         }
         attempt += 1;
     }

@@ -1,6 +1,6 @@
 //! `rolecall kubeconfig`: writes or refreshes contexts, and checks the pins.
 
-use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status};
+use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName};
 
 use crate::cli::Kubeconfig;
 use crate::config_file::{self, ProfileEntry};
@@ -11,14 +11,14 @@ use crate::error::CliError;
 use crate::files::path_text::display_path;
 use crate::kubeconfig::context_entry::{Server, entry, files, print_notes};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
-use crate::{clock, output};
+use crate::output;
 
 /// Describes every cluster, then writes the contexts of those that were found. The exit code is that of the first
 /// error.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let daemon = context.daemon()?;
-    let names = if wanted.all { all(&daemon, context)? } else { wanted.names.clone() };
+    let names = if wanted.all { config_status::profile_names(&daemon, &context.zone)? } else { wanted.names.clone() };
     let mut profiles = Vec::new();
     for name in &names {
         match daemon.call_json::<ProfileDetails>(&Endpoint::Profile(name.clone()), b"") {
@@ -67,15 +67,6 @@ struct ClusterLookup {
     name: ProfileName,
     server: Server,
     is_new: bool,
-}
-
-fn all(daemon: &Daemon, context: &Context) -> Result<Vec<ProfileName>, CliError> {
-    let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
-    if status.profiles.is_empty() {
-        let broken = config_status::invalid_config_error(&status, clock::now(), &context.zone);
-        return Err(broken.unwrap_or_else(config_status::no_profiles_error));
-    }
-    Ok(status.profiles.into_iter().map(|profile| profile.name).collect())
 }
 
 /// Describes the cluster at AWS. Errors if it differs from the pin, except with `repin`.

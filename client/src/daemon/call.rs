@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Secret, Status, location};
+use rolecall_protocol::{ConfigStatus, Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Secret, Status, location};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -129,12 +129,11 @@ impl Daemon {
         self.call_json_within(endpoint, body.expose(), patient_deadline(endpoint))
     }
 
-    /// Makes a running daemon read the configuration now instead of after its watch reports the change. Errors are
-    /// ignored, since the watch will report it.
-    pub(crate) fn reload() {
-        if let Ok(daemon) = Self::find(IfAbsent::Fail) {
-            let _ = daemon.call(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT_TIMEOUT));
-        }
+    /// Makes a running daemon read the configuration now instead of after its watch reports the change. Returns what
+    /// the daemon says about the file; `None` if no daemon answers, whose watch will report the change.
+    pub(crate) fn reload() -> Option<ConfigStatus> {
+        let daemon = Self::find(IfAbsent::Fail).ok()?;
+        daemon.call_json_within(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT_TIMEOUT)).ok()
     }
 
     /// Returns the status of a daemon that runs and answers in time.

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rolecall_protocol::location::LocationError;
 use rolecall_protocol::{StartupLine, location};
 
 use crate::clock::Deadline;
@@ -37,6 +38,9 @@ pub(crate) enum SpawnError {
         /// The error of the system.
         cause: io::Error,
     },
+    /// The daemon could not find its files.
+    #[error(transparent)]
+    Location(#[from] LocationError),
     /// The daemon printed an error.
     #[error("the agent cannot start: {0}")]
     StartFailed(String),
@@ -54,7 +58,8 @@ fn beside_text(folder: Option<&Path>) -> String {
 
 impl From<SpawnError> for CliError {
     fn from(error: SpawnError) -> Self {
-        let hint = match &error {
+        let hint = match error {
+            SpawnError::Location(error) => return error.into(),
             SpawnError::NotInstalled(_) => {
                 "Install both programs into one folder, as install/install.sh does".to_owned()
             }
@@ -75,6 +80,7 @@ pub(crate) fn log_file() -> Option<PathBuf> {
 
 /// Starts the daemon and waits until it, or a daemon of another client, has the socket.
 pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: Deadline) -> Result<(), SpawnError> {
+    location::home()?;
     let mut arguments: Vec<OsString> = vec!["--detached".into(), "--socket".into(), socket.into()];
     if let Some(log) = log_file() {
         arguments.extend(["--log-file".into(), log.into()]);

@@ -153,6 +153,11 @@ impl Original {
         self.version.as_ref().is_some_and(|version| version.links > 1)
     }
 
+    /// Returns the permission bits, if the file existed.
+    pub(crate) fn mode(&self) -> Option<u32> {
+        self.version.as_ref().map(|version| version.mode)
+    }
+
     /// Whether the file on disk is still the version that was read.
     pub(crate) fn is_current(&self) -> bool {
         let now = fs::symlink_metadata(&self.path).ok().map(|metadata| FileVersion::of(&metadata));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rolecall_protocol::join_sentences;
 
 use super::names::folder_of;
+use super::path_text::shell_quoted;
 
 /// How an error says that a command changed no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) enum FileError {
     NotRegular { path: PathBuf, what: &'static str },
     #[error("{} belongs to another user (uid {uid})", path.display())]
     ForeignOwner { path: PathBuf, uid: u32 },
+    #[error("{} can be written by other users (mode {mode:04o})", path.display())]
+    OthersCanWrite { path: PathBuf, mode: u32 },
     #[error("{} is larger than {max_bytes} bytes", path.display())]
     TooLarge { path: PathBuf, max_bytes: u64 },
     #[error("{} is not UTF-8 text", path.display())]
@@ -63,6 +66,7 @@ impl FileError {
         match self {
             FileError::Io { .. }
             | FileError::ForeignOwner { .. }
+            | FileError::OthersCanWrite { .. }
             | FileError::TooLarge { .. }
             | FileError::NotUtf8 { .. }
             | FileError::WriteProtected { .. }
@@ -76,6 +80,12 @@ impl FileError {
         match self {
             FileError::Io { path, source, .. } => io_advice(path, source.kind()),
             FileError::NotRegular { .. } => "Move it out of the way, or name another file.".to_owned(),
+            FileError::ForeignOwner { uid, .. } if rustix::process::geteuid().is_root() => {
+                format!("This command runs as root: run it without sudo, as the user with uid {uid}.")
+            }
+            FileError::OthersCanWrite { path, .. } => {
+                format!("The agent refuses such a file. Fix it: chmod go-w {}", shell_quoted(path))
+            }
             FileError::ForeignOwner { .. } => {
                 "Run this as the owner of the file, or name a file of your own.".to_owned()
             }

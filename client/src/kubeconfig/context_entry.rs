@@ -79,7 +79,10 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
     let files = match named {
         Some(path) => Files::one(path),
-        None => Files::from_env(location::kubeconfig().as_deref(), location::home().as_deref()),
+        None => match location::kubeconfig() {
+            Some(list) => Files::from_env(Some(&list), None),
+            None => Files::from_env(None, Some(&location::home()?)),
+        },
     };
     let files = files?;
     output::print_detail(|| {

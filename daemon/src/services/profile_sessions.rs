@@ -27,6 +27,11 @@ impl ProfileSessions {
         Self { sessions, activity, renewal, clock }
     }
 
+    /// Lets the next load of a profile's session call STS although its endpoint failed before.
+    pub(super) fn allow_probe(&self, profile: &Profile) {
+        self.sessions.allow_probe(&profile.chain);
+    }
+
     /// Returns a profile's session and records the use.
     pub(super) async fn get(&self, profile: &Profile, freshness: Freshness) -> Result<Served, AgentError> {
         let last_used = self.activity.used(&profile.name, self.clock.now());
