@@ -12,7 +12,7 @@ mod source;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::ProfileName;
 
 pub(crate) use add::Add;
@@ -32,9 +32,9 @@ const HELP: &str = "\
 
 \u{1b}[1;4mProfiles:\u{1b}[0m
   \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
-  \u{1b}[1mlist\u{1b}[0m         List the profiles
+  \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
   \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
-  \u{1b}[1mremove\u{1b}[0m       Remove profiles and their kubeconfig contexts
+  \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
   \u{1b}[1mrename\u{1b}[0m       Give a profile and its kubeconfig context another name
   \u{1b}[1mconfig\u{1b}[0m       Check, edit or find the configuration file
 
@@ -81,6 +81,9 @@ Start with your first cluster:
 More about one command:  rolecall add --help"
 )]
 pub(crate) struct Cli {
+    /// Print on standard error what the command does: each call of the agent, and the files
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -123,9 +126,10 @@ pub(crate) struct List {
 
 /// Show everything about profiles
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]))]
 pub(crate) struct Show {
     /// The profiles
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME")]
     pub(crate) names: Vec<ProfileName>,
     /// Every profile
     #[arg(long)]
@@ -187,7 +191,7 @@ pub(crate) struct Use {
 /// and the order of the file stay. A server or certificate authority other than the pinned one is refused.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // they are options, named as they are typed
-#[command(after_help = "\
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]), after_help = "\
 Examples:
   Write every profile's context:
     rolecall kubeconfig --all
@@ -199,7 +203,7 @@ Examples:
     rolecall kubeconfig prod --repin")]
 pub(crate) struct Kubeconfig {
     /// The profiles
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME")]
     pub(crate) names: Vec<ProfileName>,
     /// Every profile
     #[arg(long)]
@@ -225,7 +229,7 @@ pub(crate) struct Kubeconfig {
 #[derive(Debug, Args)]
 #[command(after_help = "In a kubeconfig, as written by rolecall kubeconfig:
   users:
-  - name: prod
+  - name: rolecall-prod
     user:
       exec:
         apiVersion: client.authentication.k8s.io/v1
@@ -279,6 +283,9 @@ pub(crate) struct Refresh {
 }
 
 /// Print a script that completes commands in your shell
+///
+/// The shell then completes commands, options, profiles, sources, contexts, AWS profiles and regions. The names come from
+/// your files; the agent is not started.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

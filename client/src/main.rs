@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod clock;
 mod commands;
+mod completion;
 mod config_file;
 mod context;
 mod daemon;
@@ -54,11 +55,15 @@ fn forbid_debugging() {
 
 /// Runs every command except the fast path.
 fn command(arguments: Vec<OsString>) -> u8 {
-    let cli = match cli::Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => return output::print_usage_error(&error),
+    let context = Context::new(environment);
+    let result = match context.environment.get(completion::VARIABLE).map(OsStr::to_string_lossy) {
+        Some(shell) => completion::complete(&shell, arguments).and_then(|candidates| output::stdout_bytes(&candidates)),
+        None => match cli::Cli::try_parse_from(arguments) {
+            Ok(cli) => run::run(cli, &context),
+            Err(error) => return output::print_usage_error(&error),
+        },
     };
-    match run::run(cli, &Context::new(environment)) {
+    match result {
         Ok(()) => 0,
         Err(error) => {
             output::print_error(&error);

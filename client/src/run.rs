@@ -4,9 +4,13 @@ use crate::cli::{Cli, Command};
 use crate::commands;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::output;
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
+    if cli.verbose {
+        output::be_verbose();
+    }
     match cli.command {
         Command::Add(wanted) => commands::add::run(&wanted, context),
         Command::List(wanted) => commands::list::run(&wanted, context),

@@ -1,4 +1,4 @@
-//! Output and effects of `list`, `show`, `status`, `use`, `remove`, `kubeconfig`, `refresh` and `completions`.
+//! Output and effects of `list`, `show`, `status`, `use`, `remove`, `kubeconfig` and `refresh`.
 
 use std::fs;
 use std::process::Stdio;
@@ -147,18 +147,4 @@ fn token_with_unwritable_stdout_fails_without_panic() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.starts_with("rolecall: ") && said.lines().count() == 1, "{said}");
     }
-}
-
-#[test]
-fn completions_are_valid_for_bash_zsh_and_fish() {
-    let fixture = Fixture::bare();
-    let said = fixture.rolecall(&["completions", "bash"]);
-    said.assert_ok();
-    let checked = fixture.sandbox.run_with_input(fixture.sandbox.command("bash").arg("-n"), said.stdout.as_bytes());
-    checked.assert_ok();
-    assert!(said.stdout.contains("kubeconfig"), "{}", said.stdout);
-    for shell in ["zsh", "fish"] {
-        assert!(fixture.rolecall(&["completions", shell]).assert_ok().stdout.contains("rolecall"));
-    }
-    fixture.rolecall(&["completions", "dosbox"]).assert_code(2);
 }

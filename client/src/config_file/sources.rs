@@ -32,6 +32,13 @@ impl<'a> SourceEntry<'a> {
 }
 
 impl ConfigFile {
+    /// Returns the names of the access keys in the OS keyring that sources use.
+    pub(crate) fn keyring_names(&self) -> Vec<String> {
+        let sources = self.document.get("sources").and_then(Item::as_table_like);
+        let keyring = |(_, source): (&str, &Item)| source.get("keyring").and_then(Item::as_str).map(str::to_owned);
+        sources.map(|sources| sources.iter().filter_map(keyring).collect()).unwrap_or_default()
+    }
+
     /// Returns the sources that use an access key of the OS keyring, in the order of the file.
     pub(crate) fn sources_with_keyring(&self, keys: &KeyName) -> Vec<String> {
         self.sources_with(SourceEntry::Keyring(keys))

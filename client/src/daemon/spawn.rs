@@ -17,6 +17,7 @@ use rolecall_protocol::{StartupLine, location};
 use crate::clock::Deadline;
 use crate::environment::{Environment, is_executable};
 use crate::error::{CliError, Exit};
+use crate::output;
 
 /// The daemon's program.
 const PROGRAM: &str = "rolecalld";
@@ -92,6 +93,7 @@ pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: D
         arguments.extend(["--log-file".into(), log.into()]);
     }
     let program = find_daemon(environment)?;
+    output::print_detail(|| format!("starting {}", program.display()));
     let (ours, theirs) = output_channel(&program)?;
     let mut command = daemon_command(&program, environment);
     command.args(arguments).stdout(theirs).stderr(Stdio::null());

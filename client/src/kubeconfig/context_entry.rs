@@ -84,7 +84,12 @@ pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
             None => Files::from_env(None, Some(&location::home()?)),
         },
     };
-    files.map_err(CliError::from)
+    let files = files?;
+    output::print_detail(|| {
+        let paths: Vec<_> = files.paths().iter().map(|path| path.display().to_string()).collect();
+        format!("kubeconfig {}", paths.join(", "))
+    });
+    Ok(files)
 }
 
 /// Returns the kubeconfig entry of a profile.
