@@ -164,7 +164,7 @@ pub use name::{
 };
 pub use secret::Secret;
 pub use startup::StartupLine;
-pub use text::sanitize_for_terminal;
+pub use text::{escape_controls, sanitize_for_terminal};
 pub use url::{EndpointUrl, HttpUrl, UrlError};
 
 /// The version of this protocol. It changes only if an old peer would do something wrong.

@@ -7,6 +7,7 @@ mod texts;
 
 pub mod http;
 
+pub mod credentials;
 pub mod error;
 
 mod endpoints;

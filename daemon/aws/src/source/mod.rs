@@ -19,6 +19,7 @@ use aws_profile::{Plan, RolePlan};
 pub use error::{Login, SourceError};
 
 use crate::client::Aws;
+use crate::credentials;
 use crate::error::innermost;
 use crate::sso::Sso;
 use rolecall_core::config::NameTemplate;
@@ -183,7 +184,10 @@ impl Sources {
                 sdk_providers::credentials_from_files(aws, profiles, profile, region).await?
             }
         };
-        Ok(Session { credentials, arn: None, issued: aws.now(), is_clamped: false })
+        let issued = aws.now();
+        let credentials = credentials::check(credentials, issued)
+            .map_err(|error| SourceError::Credentials { profile: profile.to_owned(), error })?;
+        Ok(Session { credentials, arn: None, issued, is_clamped: false })
     }
 
     fn chain_for(&self, profile: &str, role: RolePlan, region: &Region) -> RoleChain {

@@ -97,7 +97,16 @@ impl Service {
     /// All services.
     pub const ALL: [Self; 5] = [Self::Sts, Self::Eks, Self::Iam, Self::Sso, Self::SsoOidc];
 
-    /// Returns the name in `[services NAME]` of AWS's configuration files.
+    /// Returns the id of the service in AWS's configuration files, as AWS documents it (Service-specific endpoints).
+    #[must_use]
+    pub const fn documented_id(self) -> &'static str {
+        match self {
+            Self::SsoOidc => "sso_oidc",
+            _ => self.name(),
+        }
+    }
+
+    /// Returns the name that signatures and the SDK use. The SDK expects it in `[services NAME]` of AWS's configuration files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -109,10 +118,11 @@ impl Service {
         }
     }
 
-    /// Returns the service with this id of the SDK, for example `SSO OIDC`.
+    /// Returns the service with this id, in the form of the SDK (`SSO OIDC`), of signatures (`sso-oidc`) or of AWS's files
+    /// (`sso_oidc`).
     #[must_use]
-    pub fn from_sdk_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|service| service.name() == id.to_ascii_lowercase().replace(' ', "-"))
+    pub fn of_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|service| service.name() == id.to_ascii_lowercase().replace([' ', '_'], "-"))
     }
 }
 
