@@ -55,7 +55,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     output::print(&context_summary(wanted, &outcome, context))?;
     match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
         Loaded::Yes if wanted.no_verify => Ok(()),
-        Loaded::Yes => access::report(&checked.daemon, wanted, &checked.profile, entry, context),
+        Loaded::Yes => access::report(&checked.daemon, wanted, &checked.profile, &entry, context),
         Loaded::NotYet => {
             output::print_note("the agent has not read the new configuration yet; see: rolecall status");
             Ok(())
