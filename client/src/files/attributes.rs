@@ -29,13 +29,13 @@ pub(super) fn remove_inherited_acl(file: &File) -> io::Result<()> {
 /// Copies owner, mode, access control list and other extended attributes from `old` to `new`, which has no access control
 /// list. If the group or the list cannot be copied, the group gets no access: its bits have another meaning then.
 pub(super) fn copy(old: &File, new: &File) -> io::Result<()> {
-    let (before, made) = (old.metadata()?, new.metadata()?);
+    let (before, after) = (old.metadata()?, new.metadata()?);
     let mut mode = (before.mode() & 0o777) | 0o600;
-    if made.uid() != before.uid() {
+    if after.uid() != before.uid() {
         // Only root may change the owner. Otherwise the file belongs to this user, as with any editor that renames.
         let _unchanged = fchown(new, Some(Uid::from_raw(before.uid())), None);
     }
-    if made.gid() != before.gid() && fchown(new, None, Some(Gid::from_raw(before.gid()))).is_err() {
+    if after.gid() != before.gid() && fchown(new, None, Some(Gid::from_raw(before.gid()))).is_err() {
         mode &= !GROUP_BITS;
     }
     for name in names(old)? {

@@ -125,7 +125,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Removes the entries of a profile from every file, if they are Rolecall's.
-    pub(super) fn remove(&mut self, profile: &str) -> Result<Removal, KubeconfigError> {
+    pub(super) fn remove(&mut self, profile: &str) -> Removal {
         let inner_name = prefixed_name(profile);
         let context = self.find(EntryKind::Context, profile);
         let user = self.find(EntryKind::User, &inner_name);
@@ -134,8 +134,8 @@ impl<'a> Draft<'a> {
         let context = context.and_then(|position| self.item(EntryKind::Context, position));
         let context_is_ours = context.map(|item| uses_user(item, &inner_name));
         match (user_is_ours, context_is_ours) {
-            (None, None) => return Ok(Removal::NotFound),
-            (None, Some(false)) | (Some(false), _) => return Ok(Removal::NotOurs),
+            (None, None) => return Removal::NotFound,
+            (None, Some(false)) | (Some(false), _) => return Removal::NotOurs,
             _ => {}
         }
         let (mut removed_context, mut removed) = (false, false);
@@ -151,23 +151,23 @@ impl<'a> Draft<'a> {
             removed |= remove(EntryKind::Cluster, &|item| item.is_named(&inner_name));
             removed |= remove(EntryKind::User, &|item| item.is_named(&inner_name) && is_ours(item));
         }
-        Ok(match (removed_context, removed, self.find(EntryKind::Context, profile)) {
+        match (removed_context, removed, self.find(EntryKind::Context, profile)) {
             (false, false, _) => Removal::NotFound,
             (_, _, Some(_)) => Removal::ContextStays,
             (true, _, None) => Removal::Removed,
             (false, true, None) => Removal::OnlyClusterAndUser,
-        })
+        }
     }
 
     /// Returns the path of the file that has the context of a profile, if Rolecall made it: `None` if there is no such
     /// context, `Some(None)` if another tool made it or its user.
-    pub(super) fn check_ours_by_name(&self, profile: &str) -> Result<Option<Option<PathBuf>>, KubeconfigError> {
+    pub(super) fn check_ours_by_name(&self, profile: &str) -> Option<Option<PathBuf>> {
         let inner_name = prefixed_name(profile);
-        let Some(context) = self.find(EntryKind::Context, profile) else { return Ok(None) };
+        let context = self.find(EntryKind::Context, profile)?;
         let user = self.find(EntryKind::User, &inner_name).and_then(|user| self.item(EntryKind::User, user));
         let uses_it = self.item(EntryKind::Context, context).is_some_and(|item| uses_user(item, &inner_name));
         let is_ours = uses_it && user.is_some_and(|user| entry::is_ours(user, profile));
-        Ok(Some(is_ours.then(|| self.path(context.file).clone())))
+        Some(is_ours.then(|| self.path(context.file).clone()))
     }
 
     /// Changes the model of each file.

@@ -84,13 +84,14 @@ fn sync_map(node: &Mapping, old: &Value, new: &Value) -> Result<(), &'static str
     Ok(())
 }
 
-/// Changes a sequence from `old` to `new`, where `new` has the items of `old` in the same order, some changed, some
-/// removed, and others added at the end.
+/// Changes a sequence from `old` to `new`, where `new` has the items of `old` in the same order, some changed, and either
+/// some removed or others added at the end. Only a list of the same length may have items with changed names.
 fn sync_list(node: &Sequence, old: &[Value], new: &[Value]) -> Result<(), &'static str> {
+    let is_same_length = old.len() == new.len();
     let mut rest = new.iter().peekable();
     let mut removed = Vec::new();
     for (index, before) in old.iter().enumerate() {
-        let Some(item) = rest.next_if(|item| is_same_item(before, item)) else {
+        let Some(item) = rest.next_if(|item| is_same_length || is_same_item(before, item)) else {
             removed.push(index);
             continue;
         };

@@ -108,7 +108,7 @@ pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, 
             written: Written::default(),
         };
         for profile in profiles {
-            let removal = draft.remove(profile)?;
+            let removal = draft.remove(profile);
             if !matches!(removal, Removal::NotFound | Removal::NotOurs) {
                 if draft.unset_current_context(profile) {
                     outcome.unset_current = Some((*profile).to_owned());

@@ -23,7 +23,7 @@ pub(crate) fn check_rename(files: &Files, old: &str, new: &str) -> Result<(), Ku
 }
 
 fn rename_entries(draft: &mut Draft<'_>, old: &str, new: &str) -> Result<Renaming, KubeconfigError> {
-    let Some(file) = draft.check_ours_by_name(old)? else { return Ok(Renaming::NotFound) };
+    let Some(file) = draft.check_ours_by_name(old) else { return Ok(Renaming::NotFound) };
     let Some(file) = file else { return Ok(Renaming::NotOurs) };
     check_free(draft, new)?;
     let is_current = draft.current_context() == Some(old);

@@ -192,7 +192,7 @@ fn compare_views(folder: &Path, prefix: &str, files: &[(&Case, Entries)]) -> Vec
             match found.remove(key) {
                 Some(theirs) if theirs == *fields => {}
                 theirs => {
-                    problems.push(case.problem(format!("{prefix} {key:?}: kubectl {theirs:?}, Rolecall {fields:?}")))
+                    problems.push(case.problem(format!("{prefix} {key:?}: kubectl {theirs:?}, Rolecall {fields:?}")));
                 }
             }
         }

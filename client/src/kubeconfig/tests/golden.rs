@@ -362,3 +362,20 @@ fn change_of_the_current_context_makes_no_backup() {
     assert!(use_context(&fixture.files(), "prod").unwrap().written.backups.is_empty());
     assert_eq!(remove(&fixture.files(), &["prod"]).unwrap().written.backups.len(), 1);
 }
+
+#[test]
+fn rename_keeps_the_entries_below() {
+    let fixture = Fixture::new();
+    add(&fixture.files(), "prod");
+    let text = fixture.read("config").replace(
+        "  name: prod\n",
+        "  name: prod\n# theirs\n- context: {cluster: a, user: b} # mine\n  name: 'other'\n",
+    );
+    fs::write(fixture.path("config"), &text).unwrap();
+    crate::kubeconfig::rename::rename(&fixture.files(), "prod", "new").unwrap();
+    let expected = text
+        .replace("rolecall-prod", "rolecall-new")
+        .replace("name: prod\n", "name: new\n")
+        .replace("- prod\n", "- new\n");
+    assert_eq!(fixture.read("config"), expected);
+}

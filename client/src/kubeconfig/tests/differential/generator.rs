@@ -314,7 +314,7 @@ fn yaml(random: &mut Random, layout: Layout, lists: &[(&str, Vec<Entry>); 3], co
     if random.once_in(20) {
         let list = random.below(3);
         let (text, parts) = (sections[list].0.clone(), sections[list].1.clone());
-        sections.push((text.replace("f", "g"), parts.iter().map(|part| part.replace("f", "g")).collect()));
+        sections.push((text.replace('f', "g"), parts.iter().map(|part| part.replace('f', "g")).collect()));
     }
     for last in (1..sections.len()).rev() {
         let other = random.below(last + 1);
