@@ -2,11 +2,13 @@
 
 mod add;
 mod agent;
+mod config;
 mod inputs;
 mod keys;
 mod lock;
 mod login;
 mod output;
+mod source;
 
 use std::path::PathBuf;
 
@@ -15,11 +17,13 @@ use rolecall_protocol::ProfileName;
 
 pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
+pub(crate) use config::{Config, ConfigAction};
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
 pub(crate) use login::{Login, Logout};
 pub(crate) use output::Output;
+pub(crate) use source::{Source, SourceAction};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -31,6 +35,8 @@ const HELP: &str = "\
   \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
   \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
   \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
+  \u{1b}[1mrename\u{1b}[0m       Give a profile and its kubeconfig context another name
+  \u{1b}[1mconfig\u{1b}[0m       Check, edit or find the configuration file
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
   \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
@@ -46,6 +52,7 @@ const HELP: &str = "\
 \u{1b}[1;4mSigning in:\u{1b}[0m
   \u{1b}[1mlogin\u{1b}[0m        Log in to a source with a browser or an MFA code
   \u{1b}[1mlogout\u{1b}[0m       Log out of a source, and drop its sessions
+  \u{1b}[1msource\u{1b}[0m       List, show or remove the sources of base credentials
   \u{1b}[1mkeys\u{1b}[0m         Keep long-lived access keys in the OS keyring
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
@@ -89,6 +96,9 @@ pub(crate) enum Command {
     List(List),
     Show(Show),
     Remove(Remove),
+    Rename(Rename),
+    Config(Config),
+    Source(Source),
     Use(Use),
     Kubeconfig(Kubeconfig),
     Token(Token),
@@ -140,6 +150,25 @@ pub(crate) struct Remove {
     /// Leave the kubeconfig as it is
     #[arg(long)]
     pub(crate) keep_context: bool,
+    /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// Give a profile and its kubeconfig context another name
+///
+/// The settings, the session, what you added to the context, and the current context stay.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  rolecall rename prod prod-eu")]
+pub(crate) struct Rename {
+    /// The profile
+    #[arg(value_name = "OLD")]
+    pub(crate) name: ProfileName,
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    pub(crate) new_name: ProfileName,
     /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,

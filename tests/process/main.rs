@@ -10,6 +10,7 @@ mod fake_daemon;
 mod fixture;
 
 mod add;
+mod add_access;
 mod add_concurrent;
 mod add_existing;
 mod add_login;
@@ -37,5 +38,6 @@ mod plugin_login_prompt;
 mod screens;
 mod secrets;
 mod sources;
+mod sources_and_config;
 mod start;
 mod watch;

@@ -3,7 +3,7 @@
 use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName};
 
 use crate::cli::Kubeconfig;
-use crate::config_file::{self, ProfileEntry};
+use crate::config_file::{self, ConfigFile, ProfileEntry};
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::daemon::config_status;
@@ -13,8 +13,8 @@ use crate::kubeconfig::context_entry::{Server, entry, files, print_notes};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
 use crate::output;
 
-/// Describes every cluster, then writes the contexts of those that were found. The exit code is that of the first
-/// error.
+/// Describes every cluster whose API server was not given to `rolecall add`, then writes or prints the contexts of those
+/// that were found. The exit code is that of the first error.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let daemon = context.daemon()?;
@@ -28,10 +28,16 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
             Err(error) => return Err(CliError::from(error).nothing_written()),
         }
     }
+    let config = ConfigFile::load(&context.config_path()?)?;
     let mut found = Vec::new();
     let mut failed = None;
     for (name, details) in &profiles {
-        match look_up(&daemon, name, details, wanted.repin) {
+        let given = given_server(&config, name, details);
+        let looked_up = given.map_or_else(
+            || look_up(&daemon, name, details, wanted.repin),
+            |server| given_lookup(name, server, details),
+        );
+        match looked_up {
             Ok(cluster) => found.push(cluster),
             Err(error) => {
                 output::print_error(&error);
@@ -42,13 +48,14 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
     let entries: Vec<Entry> =
         found.iter().map(|found| entry(&found.name, &found.server, &context.environment)).collect::<Result<_, _>>()?;
     if wanted.print {
-        // After an error nothing is printed, since an incomplete kubeconfig looks complete.
-        return match failed {
-            Some(code) => Err(CliError::silent(code)),
-            None => output::print(&kubeconfig::render(&entries)?),
-        };
-    }
-    if !found.is_empty() {
+        if !entries.is_empty() {
+            let current = match names.as_slice() {
+                [name] => Some(name.as_str()),
+                _ => None,
+            };
+            output::print(&kubeconfig::render(&entries, current)?)?;
+        }
+    } else if !found.is_empty() {
         pin(&daemon, &found, context)?;
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
         let outcome = kubeconfig::upsert(&files, &entries, current)?;
@@ -67,6 +74,25 @@ struct ClusterLookup {
     name: ProfileName,
     server: Server,
     is_new: bool,
+}
+
+/// The API server that the user gave to `rolecall add`, if it is the one that the daemon's configuration has.
+fn given_server(config: &ConfigFile, name: &ProfileName, details: &ProfileDetails) -> Option<Server> {
+    let (url, ca_data) = config.given_server(name.as_str())?;
+    Server::from_data(url, ca_data).filter(|server| details.server.as_ref() == Some(&server.url))
+}
+
+/// Uses a given API server. AWS is not asked: it would describe another one.
+fn given_lookup(name: &ProfileName, server: Server, details: &ProfileDetails) -> Result<ClusterLookup, CliError> {
+    if details.ca_sha256.as_ref().is_some_and(|pinned| !pinned.eq_ignore_ascii_case(&server.ca_sha256)) {
+        return Err(CliError::failed(
+            format!("{name}: certificate_authority_data in the configuration is not the pinned certificate authority"),
+            format!(
+                "Give both again: rolecall add {name} --replace --server URL --certificate-authority FILE, with its other options"
+            ),
+        ));
+    }
+    Ok(ClusterLookup { name: name.clone(), server, is_new: false })
 }
 
 /// Describes the cluster at AWS. Errors if it differs from the pin, except with `repin`.

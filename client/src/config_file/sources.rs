@@ -79,6 +79,22 @@ impl ConfigFile {
         source.get("mfa")?.as_table_like()?.get("serial")?.as_str().map(str::to_owned)
     }
 
+    /// Returns the names of the profiles that use a source, in the order of the file.
+    pub(crate) fn profiles_of_source(&self, source: &SourceName) -> Vec<String> {
+        let profiles = self.document.get("profiles").and_then(Item::as_table_like);
+        let uses = |item: &Item| item.as_table_like()?.get("source")?.as_str().map(|name| name == source.as_str());
+        let all = profiles.into_iter().flat_map(TableLike::iter);
+        all.filter(|(_, item)| uses(item) == Some(true)).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Removes a source and the comment directly above it. The caller checks that no profile uses it.
+    pub(crate) fn remove_source(&mut self, source: &SourceName) {
+        let sources = self.document.get_mut("sources").and_then(Item::as_table_like_mut);
+        if let Some(Item::Table(table)) = sources.and_then(|sources| sources.remove(source.as_str())) {
+            self.keep_comments_above(&table);
+        }
+    }
+
     fn add_source(
         &mut self,
         source: &str,

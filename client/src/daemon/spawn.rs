@@ -41,6 +41,9 @@ pub(crate) enum SpawnError {
     /// The daemon could not find its files.
     #[error(transparent)]
     Location(#[from] LocationError),
+    /// The daemon cannot create its socket.
+    #[error("the agent cannot start: {0}")]
+    NoSocket(String),
     /// The daemon printed an error.
     #[error("the agent cannot start: {0}")]
     StartFailed(String),
@@ -64,6 +67,10 @@ impl From<SpawnError> for CliError {
                 "Install both programs into one folder, as install/install.sh does".to_owned()
             }
             SpawnError::CannotRun { .. } => "Install rolecall again, as install/install.sh does".to_owned(),
+            SpawnError::NoSocket(_) => {
+                "Make room or fix the permissions there, or set XDG_RUNTIME_DIR to another folder of your own"
+                    .to_owned()
+            }
             SpawnError::StartFailed(_) | SpawnError::ExitedSilently | SpawnError::NotReady(_) => match log_file() {
                 Some(log) => format!("Read its log: {}", log.display()),
                 None => "Run it in the foreground to see more: rolecalld".to_owned(),
@@ -150,6 +157,7 @@ fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String,
 fn parse_first_line(line: &str) -> Result<(), SpawnError> {
     match StartupLine::parse(line) {
         Some(StartupLine::Ready | StartupLine::AlreadyRunning) => Ok(()),
+        Some(StartupLine::NoSocket(cause)) => Err(SpawnError::NoSocket(cause)),
         Some(StartupLine::Failed(cause)) => Err(SpawnError::StartFailed(cause)),
         None => Err(SpawnError::ExitedSilently),
     }

@@ -66,6 +66,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Creates a server from a URL and a CA bundle as in a kubeconfig; `None` if the bundle is not base64.
+    pub(crate) fn from_data(url: &str, ca_data: &str) -> Option<Self> {
+        let ca_sha256 = hex(&Sha256::digest(STANDARD.decode(ca_data).ok()?));
+        Some(Self { url: url.to_owned(), ca_data: ca_data.to_owned(), ca_sha256 })
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
