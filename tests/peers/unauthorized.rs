@@ -99,6 +99,8 @@ fn kubectl_always_401_causes_one_assume_role_call() {
     counted.fixture.api.reject_next(0);
     counted.get_pods().assert_ok();
     assert_eq!(counted.fixture.assume_role_calls() - before, 1);
+    // The second kubectl shows that the first one was not rejected.
+    counted.get_pods().assert_ok();
     let status = counted.fixture.rolecall(&["status"]).stdout;
     assert!(!status.contains("rejects its tokens"), "{status}");
 }

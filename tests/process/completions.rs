@@ -1,5 +1,6 @@
 //! Completions in real shells: names from the user's files, without a daemon.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -25,7 +26,7 @@ fn write_kubeconfig(fixture: &Fixture, text: &str) {
 fn shell(fixture: &Fixture, name: &str) -> Option<Command> {
     let path = Path::new("/usr/bin").join(name);
     if !path.exists() {
-        eprintln!("SKIPPED: {name} is not installed");
+        writeln!(std::io::stderr(), "SKIPPED: completions: no {name}").unwrap();
         return None;
     }
     let mut command = fixture.sandbox.command(path.to_str().unwrap());

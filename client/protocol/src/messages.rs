@@ -137,8 +137,8 @@ pub struct ProfileStatus {
     /// The last failure, if no call has succeeded since.
     #[serde(default)]
     pub problem: Option<Problem>,
-    /// When the cluster last answered 401 to several tokens of one client process, new ones of a new session among
-    /// them. Absent if another process has got a token since.
+    /// When the cluster last answered 401 to a token, if it did so to several in a row. Absent if it seems to accept the
+    /// tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_rejected: Option<Timestamp>,
 }

@@ -8,8 +8,8 @@ use crate::output::DataFormat;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Output {
     /// The format: a table with every column, or data for programs
-    #[arg(short, long, value_enum, value_name = "FORMAT", conflicts_with_all = ["json", "wide"])]
-    output: Option<OutputFormat>,
+    #[arg(id = "output", short = 'o', long = "output", value_enum, value_name = "FORMAT", conflicts_with_all = ["json", "wide"])]
+    format: Option<OutputFormat>,
     /// Same as -o json
     #[arg(long, conflicts_with = "wide")]
     json: bool,
@@ -28,7 +28,7 @@ enum OutputFormat {
 impl Output {
     /// The format for programs; `None` if a table is wanted.
     pub(crate) fn data(&self) -> Option<DataFormat> {
-        match self.output {
+        match self.format {
             Some(OutputFormat::Json) => Some(DataFormat::Json),
             Some(OutputFormat::Yaml) => Some(DataFormat::Yaml),
             Some(OutputFormat::Wide) => None,
@@ -38,6 +38,6 @@ impl Output {
 
     /// Whether a table has every column, even if it is wider than the terminal.
     pub(crate) fn is_wide(&self) -> bool {
-        self.wide || self.output == Some(OutputFormat::Wide)
+        self.wide || self.format == Some(OutputFormat::Wide)
     }
 }

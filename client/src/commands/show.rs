@@ -33,24 +33,19 @@ pub(crate) fn run(wanted: &Show, context: &Context) -> Result<(), CliError> {
         output::print_note(&config_status::no_profiles_error().to_string());
         return Ok(());
     }
-    let failed = match wanted.output.data() {
-        Some(format) => {
-            let (found, failed) = details::<serde_json::Value>(&daemon, &names)?;
-            match (found.as_slice(), wanted.all || names.len() > 1) {
-                ([], false) => {}
-                ([one], false) => output::print_data(format, one)?,
-                (found, _) => output::print_data(format, &found)?,
-            }
-            failed
-        }
-        None => {
-            let (found, failed) = details::<ProfileDetails>(&daemon, &names)?;
-            let (now, zone, screen) = (clock::now(), &context.zone, context.screen);
-            let text = |details| render(details, &status, context_of(details).as_deref(), now, zone, screen);
-            output::print(&found.iter().map(text).collect::<Vec<_>>().join("\n"))?;
-            failed
-        }
+    let Some(format) = wanted.output.data() else {
+        let (found, failed) = details::<ProfileDetails>(&daemon, &names)?;
+        let (now, zone, screen) = (clock::now(), &context.zone, context.screen);
+        let text = |details| render(details, &status, context_of(details).as_deref(), now, zone, screen);
+        output::print(&found.iter().map(text).collect::<Vec<_>>().join("\n"))?;
+        return failed.map_or(Ok(()), Err);
     };
+    let (found, failed) = details::<serde_json::Value>(&daemon, &names)?;
+    match (found.as_slice(), wanted.all || names.len() > 1) {
+        ([], false) => {}
+        ([one], false) => output::print_data(format, one)?,
+        (found, _) => output::print_data(format, &found)?,
+    }
     failed.map_or(Ok(()), Err)
 }
 

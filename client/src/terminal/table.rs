@@ -134,7 +134,7 @@ impl Hidden {
             (columns, _) => format!("hidden: {}; --wide shows all", columns.join(", ")),
         };
         let lines = screen.paragraph("  ", &text, "");
-        lines.iter().map(|line| format!("{}\n", line.dimmed())).collect()
+        lines.iter().flat_map(|line| [line.dimmed().to_string(), "\n".to_owned()]).collect()
     }
 }
 
@@ -176,14 +176,12 @@ pub(crate) fn key_values(pairs: &[(&str, String)], screen: Screen) -> String {
     let lines = |(key, value): &(&str, String)| {
         let longest = value.split(' ').map(|word| word.chars().count()).max().unwrap_or_default();
         let is_too_long = screen.width.is_some_and(|width| value_column + longest > width);
-        match screen.width.filter(|_| is_too_long) {
+        if let Some(width) = screen.width.filter(|_| is_too_long) {
             // The key fills its line.
-            Some(width) => screen.wrap((&format!("  {}", key.dimmed()), width), BELOW_KEY, value, ""),
-            None => {
-                let lead = format!("  {}  ", format!("{key:<key_width$}").dimmed());
-                screen.wrap((&lead, value_column), value_column, value, "")
-            }
+            return screen.wrap((&format!("  {}", key.dimmed()), width), BELOW_KEY, value, "");
         }
+        let lead = format!("  {}  ", format!("{key:<key_width$}").dimmed());
+        screen.wrap((&lead, value_column), value_column, value, "")
     };
     pairs.iter().flat_map(lines).flat_map(|line| [line, "\n".to_owned()]).collect()
 }

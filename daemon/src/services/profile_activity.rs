@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{ErrorBody, ProfileName};
 
 use super::unauthorized::TokenPolicy;
+
+/// A process whose token was rejected asks again within less than this.
+const ACCEPTED_AFTER: Duration = Duration::from_secs(10);
 
 /// The activity of all profiles.
 #[derive(Default)]
@@ -19,8 +22,44 @@ pub(super) struct Activity {
     pub(super) last_used: Option<SystemTime>,
     /// Why no token could be made from a session, and since when; cleared by the next token.
     pub(super) token_failure: Option<(ErrorBody, SystemTime)>,
-    /// When the cluster last rejected several tokens of one process; cleared by the next token of another process.
-    pub(super) tokens_rejected: Option<SystemTime>,
+    /// The tokens that the cluster seems to have rejected.
+    rejections: Rejections,
+}
+
+/// The rejected tokens of a profile. One rejection is no news: AWS may have revoked a session.
+#[derive(Debug, Clone, Default)]
+struct Rejections {
+    /// How many in a row.
+    count: u32,
+    last: Option<SystemTime>,
+    /// When a process got its first token, and has not been rejected since.
+    unconfirmed: Option<SystemTime>,
+}
+
+impl Activity {
+    /// When the cluster last rejected a token, if it rejected several in a row and accepts none since.
+    pub(super) fn tokens_rejected(&self, now: SystemTime) -> Option<SystemTime> {
+        let is_accepted = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age >= ACCEPTED_AFTER);
+        let Rejections { count, last, unconfirmed } = &self.rejections;
+        last.filter(|_| *count > 1 && !unconfirmed.is_some_and(is_accepted))
+    }
+}
+
+impl Rejections {
+    /// Records a token that a process gets.
+    fn record(&mut self, policy: TokenPolicy, now: SystemTime) {
+        match policy {
+            // The process before this one was not rejected.
+            TokenPolicy::Shared if self.unconfirmed.is_some() => {
+                *self = Self { unconfirmed: Some(now), ..Self::default() }
+            }
+            TokenPolicy::Shared => self.unconfirmed = Some(now),
+            TokenPolicy::NewSignatureAfterUse => *self = Self::default(),
+            TokenPolicy::NewSignature | TokenPolicy::NewSession => {
+                *self = Self { count: self.count.saturating_add(1), last: Some(now), unconfirmed: None };
+            }
+        }
+    }
 }
 
 impl ProfileActivity {
@@ -39,18 +78,14 @@ impl ProfileActivity {
         earlier.is_none()
     }
 
-    /// Records that a token was made, and whether the cluster rejected the tokens before it. Returns whether that ends or
-    /// begins a failure.
+    /// Records that a token was made, and whether the cluster rejected the token before it. Returns whether that begins or
+    /// ends a failure.
     pub(super) fn succeeded(&self, name: &ProfileName, policy: TokenPolicy, now: SystemTime) -> bool {
         let mut activities = self.activities();
         let Some(activity) = activities.get_mut(name) else { return false };
-        let was_rejected = activity.tokens_rejected.is_some();
-        match policy {
-            TokenPolicy::Shared => activity.tokens_rejected = None,
-            TokenPolicy::NewSessionAgain => activity.tokens_rejected = Some(now),
-            TokenPolicy::NewSignature | TokenPolicy::NewSession => {}
-        }
-        activity.token_failure.take().is_some() || activity.tokens_rejected.is_some() != was_rejected
+        let was_rejected = activity.rejections.count > 1;
+        activity.rejections.record(policy, now);
+        activity.token_failure.take().is_some() || (activity.rejections.count > 1) != was_rejected
     }
 
     pub(super) fn of(&self, name: &ProfileName) -> Activity {
@@ -72,24 +107,30 @@ impl ProfileActivity {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn rejected_tokens_last_until_another_process_gets_one() {
+    fn rejected_tokens_last_until_a_process_is_accepted() {
         let (activity, prod) = (ProfileActivity::default(), "prod".parse().unwrap());
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let rejected = |now| activity.of(&prod).tokens_rejected(at(now));
+        let request = |policy, now| activity.succeeded(&prod, policy, at(now));
         activity.used(&prod, at(0));
-        for policy in [TokenPolicy::Shared, TokenPolicy::NewSignature, TokenPolicy::NewSession] {
-            assert!(!activity.succeeded(&prod, policy, at(1)));
-            assert_eq!(activity.of(&prod).tokens_rejected, None);
-        }
-        assert!(activity.succeeded(&prod, TokenPolicy::NewSessionAgain, at(2)));
-        assert!(!activity.succeeded(&prod, TokenPolicy::NewSessionAgain, at(3)));
-        assert!(!activity.succeeded(&prod, TokenPolicy::NewSignature, at(4)));
-        assert_eq!(activity.of(&prod).tokens_rejected, Some(at(3)));
-        assert!(activity.succeeded(&prod, TokenPolicy::Shared, at(5)));
-        assert_eq!(activity.of(&prod).tokens_rejected, None);
+        // One kubectl is rejected, and then another one.
+        assert!(!request(TokenPolicy::Shared, 1) && !request(TokenPolicy::NewSignature, 2));
+        assert_eq!(rejected(2), None);
+        assert!(!request(TokenPolicy::Shared, 3) && request(TokenPolicy::NewSignature, 4));
+        assert_eq!(rejected(1000), Some(at(4)));
+        // The next one is not.
+        assert!(!request(TokenPolicy::Shared, 1000));
+        assert_eq!(rejected(1001), Some(at(4)), "it may still be rejected");
+        assert_eq!(rejected(1010), None);
+        assert!(request(TokenPolicy::Shared, 1002));
+        assert_eq!(rejected(1002), None);
+        // One process that is rejected twice, and one that uses its token for a while.
+        assert!(!request(TokenPolicy::NewSignature, 1003) && request(TokenPolicy::NewSession, 1004));
+        assert_eq!(rejected(1004), Some(at(1004)));
+        assert!(request(TokenPolicy::NewSignatureAfterUse, 1040));
+        assert_eq!(rejected(1040), None);
     }
 }

@@ -165,6 +165,7 @@ impl ProfileStatuses {
             remembered_until: failure.retry_at().filter(|at| *at > now).map(|at| clock.stamp(at)),
             error: failure.error.body(&profile.source_name),
         });
+        let tokens_rejected = activity.tokens_rejected(now).map(|at| clock.stamp(at));
         let token_problem = activity.token_failure.map(|(error, since)| Problem {
             since: clock.stamp(since),
             class: ErrorClass::Change,
@@ -183,7 +184,7 @@ impl ProfileStatuses {
             next_renewal,
             last_used: activity.last_used.map(|used| clock.stamp(used)),
             problem: session_problem.or(token_problem),
-            tokens_rejected: activity.tokens_rejected.map(|at| clock.stamp(at)),
+            tokens_rejected,
         }
     }
 }

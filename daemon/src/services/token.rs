@@ -94,7 +94,7 @@ impl TokenService {
 
     /// Returns a session that signs, a new one if the policy asks for it and it arrives in time.
     async fn session(&self, profile: &Profile, policy: TokenPolicy) -> Result<Served, AgentError> {
-        if policy.wants_new_session() && self.unauthorized.may_replace(&profile.chain, self.clock.now()) {
+        if policy == TokenPolicy::NewSession && self.unauthorized.may_replace(&profile.chain, self.clock.now()) {
             tracing::info!(profile = %profile.name, "token rejected by the cluster, assuming the role again");
             let refreshed = self.profile_sessions.get(profile, Freshness::Refresh);
             if let Ok(Ok(served)) = tokio::time::timeout(NEW_SESSION_TIMEOUT, refreshed).await {

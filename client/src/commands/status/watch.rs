@@ -114,7 +114,16 @@ impl View {
             };
             std::thread::Builder::new().name("keyboard".to_owned()).spawn(wait).map_err(CliError::no_thread)?;
         }
-        Ok(Self::Canvas(Box::new(Canvas { screen, zone, status: None, heard, outage: None, tty, on: None })))
+        Ok(Self::Canvas(Box::new(Canvas {
+            screen,
+            zone,
+            status: None,
+            heard,
+            outage: None,
+            tty,
+            keys: None,
+            is_on: false,
+        })))
     }
 
     /// Shows a status.
@@ -262,8 +271,10 @@ struct Canvas {
     outage: Option<String>,
     /// The terminal of the keyboard, if the process is in its foreground.
     tty: Option<Tty>,
-    /// Set while the terminal shows the alternate screen.
-    on: Option<Option<KeyMode>>,
+    /// Set while keys are read.
+    keys: Option<KeyMode>,
+    /// Whether the terminal shows the alternate screen.
+    is_on: bool,
 }
 
 impl Canvas {
@@ -273,23 +284,28 @@ impl Canvas {
         }
         let (screen, rows) = self.screen.resized();
         let mut enter = "";
-        if self.on.is_none() {
+        if !std::mem::replace(&mut self.is_on, true) {
             enter = frame::ENTER_ALTERNATE_SCREEN;
-            self.on = Some(self.tty.as_ref().and_then(Tty::key_mode));
+            self.keys = self.tty.as_ref().and_then(Tty::key_mode);
         }
-        let exit_key = if matches!(self.on, Some(Some(_))) { "q" } else { "Ctrl-C" };
+        let exit_key = if self.keys.is_some() { "q" } else { "Ctrl-C" };
         let text = frame::compose(&self.picture(Some(exit_key)), &self.zone, screen, rows);
         let text = output::without_unwanted_colors(&text);
         output::stdout_bytes(format!("{enter}{}", frame::paint(&text, screen)).as_bytes())
     }
 
     fn leave_alternate_screen(&mut self) -> Result<(), CliError> {
-        if self.on.take().is_some() { output::stdout_bytes(frame::LEAVE_ALTERNATE_SCREEN.as_bytes()) } else { Ok(()) }
+        self.keys = None;
+        if std::mem::take(&mut self.is_on) {
+            output::stdout_bytes(frame::LEAVE_ALTERNATE_SCREEN.as_bytes())
+        } else {
+            Ok(())
+        }
     }
 
     /// Leaves the alternate screen and prints the last frame on the main screen.
     fn leave(&mut self) -> Result<(), CliError> {
-        if self.on.is_none() {
+        if !self.is_on {
             return Ok(());
         }
         self.leave_alternate_screen()?;
