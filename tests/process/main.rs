@@ -35,4 +35,5 @@ mod plugin_login_prompt;
 mod secrets;
 mod sources;
 mod start;
+mod start_refused;
 mod watch;
