@@ -21,6 +21,8 @@ mod cooldown;
 mod demo;
 mod files;
 mod handover;
+mod handover_attack;
+mod handover_program;
 mod interrupted;
 mod keyring;
 mod keys;
