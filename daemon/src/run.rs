@@ -13,7 +13,7 @@ use rolecall_protocol::{Secret, StartupLine, location, sanitize_for_terminal};
 use rolecalld::agent::Agent;
 use rolecalld::desktop_notifications::Notifier;
 use rolecalld::handover::{self, FdArgs, HandoverState, Program, StateError};
-use rolecalld::harden::Hardened;
+use rolecalld::harden::{self, Hardened};
 use rolecalld::log::{self, Level};
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
@@ -102,7 +102,9 @@ fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
     }
     let agent = create_agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
     create_config_folder(agent.config.path().parent().map(Into::into));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(WORKER_THREADS).enable_all();
+    let runtime = runtime.on_thread_park(harden::wipe_stack).build()?;
     runtime.block_on(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }))?;
     // All requests are done, so tasks that still wait for AWS have no client.
     runtime.shutdown_background();
