@@ -6,6 +6,7 @@
 
 pub mod harden;
 pub mod log;
+pub mod panic_hook;
 pub mod system_events;
 pub mod watch;
 

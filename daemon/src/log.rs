@@ -1,8 +1,11 @@
 //! The daemon's log, on standard error or in a file.
 
+mod event_writer;
+mod log_file;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -11,8 +14,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// A larger log file is renamed when the daemon starts.
-const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
+use event_writer::EventWriter;
+use log_file::LogFile;
 
 /// The log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -32,13 +35,13 @@ pub enum Level {
 /// Starts the log in the file, or on standard error without one.
 pub fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
     let registry = tracing_subscriber::registry().with(filter(level));
-    if let Some(path) = file {
-        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Mutex::new(open(path)?));
-        registry.with(layer).init();
-    } else {
-        let layer = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
-        registry.with(layer).init();
-    }
+    let output: Box<dyn Write + Send> = match file {
+        Some(path) => Box::new(LogFile::new(path, open)?),
+        None => Box::new(io::stderr()),
+    };
+    // Without colors: the writer escapes every control character.
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Mutex::new(EventWriter::new(output)));
+    registry.with(layer).init();
     Ok(())
 }
 
@@ -54,14 +57,11 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
     }
-    if std::fs::metadata(path).is_ok_and(|found| found.len() > MAX_LOG_BYTES) {
-        std::fs::rename(path, path.with_extension("log.old"))?;
-    }
     // A FIFO without a reader would block.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(flags).open(path)?;
-    let kind = file.metadata()?.file_type();
-    if !(kind.is_file() || kind.is_char_device()) {
+    // A device must not be renamed when the log is full.
+    if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
     }
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
@@ -98,7 +98,7 @@ mod tests {
         assert!(open(&path).is_err());
         let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         assert!(open(&path).is_err(), "with a reader");
-        assert!(open(Path::new("/dev/null")).is_ok());
+        assert!(open(Path::new("/dev/null")).is_err());
         let log = open(&folder.path().join("other.log")).unwrap();
         assert!(!fcntl_getfl(&log).unwrap().contains(OFlags::NONBLOCK));
     }

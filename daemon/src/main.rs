@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     // SAFETY: no thread has been started yet.
     #[allow(unsafe_code)] // its one caller
     let hardened = unsafe { rolecalld::harden::harden_process() };
+    rolecalld::panic_hook::install();
     let args = Args::parse();
     let hardened = match hardened {
         Ok(hardened) => hardened,

@@ -32,7 +32,7 @@ fn exec_info_malformed_is_rejected() {
     assert!(line.contains("v1alpha1"), "{line}");
     assert!(line.contains("rolecall kubeconfig prod"), "{line}");
     let line = one_line(&ask(r#"{"kind":"Secret","apiVersion":"v1"}"#), 1);
-    assert!(line.contains("another kind"), "{line}");
+    assert!(line.contains("apiVersion v1,"), "{line}");
     // Linux allows about 128 KiB in one variable; 120 KiB are accepted.
     let line = one_line(&ask(&"x".repeat(120 * 1024)), 1);
     assert!(line.len() < 1024, "{line}");
@@ -43,6 +43,16 @@ fn exec_info_malformed_is_rejected() {
     );
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
+}
+
+#[test]
+fn exec_info_of_dotnet_client_is_answered() {
+    let fixture = Fixture::new();
+    let info =
+        r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredentials","spec":{"interactive":false}}"#;
+    let said = fixture.sandbox.run(fixture.token_command("prod").env("KUBERNETES_EXEC_INFO", info));
+    said.assert_ok();
+    assert_eq!(said.json()["kind"], "ExecCredential");
 }
 
 /// Fault matrix row 90.
@@ -77,6 +87,13 @@ fn requests_malformed_are_rejected() {
         (format!("GET /v1/status HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(9000)), "431"),
         ("GET /v1/status HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n".to_owned(), "400"),
         ("GET /v1/status HTTP/1.1\r\nhost : x\r\n\r\n".to_owned(), "400"),
+        ("GET /v1/status HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        ("GET /v1/status HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n".to_owned(), "400"),
+        (
+            "GET /v1/status HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+                .to_owned(),
+            "411",
+        ),
         ("\x16\x03\x01\x02\x00\x01\r\n\r\n".to_owned(), "400"),
     ] {
         let answer = raw(&fixture, &request);

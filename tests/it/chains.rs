@@ -126,6 +126,43 @@ fn credential_process_is_a_source() {
 }
 
 /// Fault matrix row 99.
+/// Fault matrix row 65.
+#[test]
+fn credential_process_unusable_credentials_are_named() {
+    let fixture = Fixture::new();
+    let (id, secret) = (fixture.user.id.clone(), fixture.user.secret.clone());
+    let script = fixture.sandbox.home().join("helper");
+    fixture.sandbox.append_aws_config(&format!(
+        "[profile process]\ncredential_process = sh {}\nendpoint_url = {}\n",
+        script.display(),
+        fixture.aws.endpoint()
+    ));
+    // With and without a role: each signs with the credentials itself.
+    let config = PROD.replace("aws_profile = \"work\"", "aws_profile = \"process\"");
+    let direct = config.replace(&format!("role_arn = \"{ROLE}\"\n"), "");
+    let long = "x".repeat(61_000);
+    for (id, secret, token, expected) in [
+        ("AKIA\\nX: y", secret.as_str(), "", "the access key id has a character that is not allowed in it: U+000A"),
+        ("AKIA\\u0000", &secret, "", "the access key id has a character that is not allowed in it: U+0000"),
+        (&id, "s\\n", "", "the secret access key ends with a line break"),
+        (&id, &secret, "token\\n", "the session token ends with a line break"),
+        (&id, &secret, &long, "the session token has 61000 bytes, the limit is 16384"),
+        (&id, "", "", "the secret access key is empty"),
+    ] {
+        let output = format!(
+            r#"{{"Version":1,"AccessKeyId":"{id}","SecretAccessKey":"{secret}","SessionToken":"{token}","Expiration":"9999-12-31T23:59:59Z"}}"#
+        );
+        fixture.sandbox.write("home/helper", &format!("cat <<'END'\n{output}\nEND\n"));
+        for config in [&config, &direct] {
+            fixture.configure("# nothing\n");
+            fixture.configure(config);
+            let line = fixture.token_error("prod", 1);
+            assert!(line.contains(expected), "{line}");
+        }
+    }
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 0);
+}
+
 #[test]
 fn credential_process_stderr_and_expired_keys_are_rejected() {
     let fixture = Fixture::new();

@@ -12,5 +12,6 @@ mod peer;
 mod aws_cli;
 mod kubectl;
 mod moto;
+mod python_client;
 mod sso;
 mod unauthorized;

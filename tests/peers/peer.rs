@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Returns a Python with the AWS CLI, boto3 and moto. `None`, reported as skipped, without it.
+/// Returns a Python with the AWS CLI, boto3, moto and the Kubernetes client. `None`, reported as skipped, without it.
 #[allow(clippy::disallowed_methods)] // the suite's own look at the environment
 pub(crate) fn python() -> Option<PathBuf> {
     let found = std::env::var_os("ROLECALL_TEST_PYTHON").map(PathBuf::from);

@@ -247,6 +247,38 @@ fn sts_response_with_duplicate_element_is_rejected() {
 
 /// Fault matrix row 64.
 #[test]
+fn sts_response_with_duplicate_element_in_other_form_is_rejected() {
+    for twice in ["<SessionToken a=\"b\">x</SessionToken>", "<x:SessionToken xmlns:x=\"y\">x</x:SessionToken>"] {
+        assert_rejected(|fixture| {
+            response(AssumeRoleXml { more: twice.to_owned(), ..AssumeRoleXml::valid(fixture) }.xml())
+        });
+    }
+}
+
+/// Fault matrix row 64.
+#[test]
+fn sts_response_cut_off_after_its_last_field_is_rejected() {
+    assert_rejected(|fixture| {
+        let xml = AssumeRoleXml::valid(fixture).xml();
+        let (before, _) = xml.split_once("</Expiration>").unwrap();
+        response(format!("{before}</Expiration>"))
+    });
+}
+
+/// Fault matrix row 64.
+#[test]
+fn sts_response_with_control_characters_is_rejected() {
+    for odd in ["\u{1b}", "&#10;", "&#x1b;"] {
+        assert_rejected(|fixture| {
+            let mut valid = AssumeRoleXml::valid(fixture);
+            valid.key.session_token = valid.key.session_token.map(|token| token + odd);
+            response(valid.xml())
+        });
+    }
+}
+
+/// Fault matrix row 64.
+#[test]
 fn sts_response_of_50_mb_is_not_read_completely() {
     let more = format!("<x>{}</x>", "y".repeat(50_000_000));
     assert_rejected(|fixture| response(AssumeRoleXml { more: more.clone(), ..AssumeRoleXml::valid(fixture) }.xml()));

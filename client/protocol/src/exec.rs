@@ -4,7 +4,7 @@
 //! fields that Rolecall uses, the two versions differ only in their name.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The environment variable in which client-go passes an ExecCredential to the plugin.
 pub const EXEC_INFO_VARIABLE: &str = "KUBERNETES_EXEC_INFO";
@@ -32,9 +32,6 @@ pub enum ExecInfoError {
         /// The column, from 1.
         column: usize,
     },
-    /// Another `kind`.
-    #[error("KUBERNETES_EXEC_INFO is of another kind than ExecCredential")]
-    Kind,
     /// An apiVersion that is neither v1 nor v1beta1.
     #[error(
         "KUBERNETES_EXEC_INFO asks for apiVersion {0}, which is neither client.authentication.k8s.io/v1 nor v1beta1"
@@ -63,7 +60,7 @@ pub struct ExecCluster {
     #[serde(default)]
     pub certificate_authority_data: Option<String>,
     /// Whether kubectl accepts any certificate.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub insecure_skip_tls_verify: bool,
 }
 
@@ -71,31 +68,33 @@ pub struct ExecCluster {
 #[serde(rename_all = "camelCase")]
 struct RawInfo {
     api_version: String,
-    kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     spec: RawSpec,
 }
 
 #[derive(Default, Deserialize)]
 struct RawSpec {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     interactive: bool,
     #[serde(default)]
     cluster: Option<ExecCluster>,
 }
 
+/// Reads a value that may be `null`. Clients that write every field of a type write `null` for those without a value.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 impl ExecInfo {
     /// Parses the content of the variable. Empty content gives the default. Unknown fields are ignored, since client-go
-    /// adds new ones.
+    /// adds new ones. `kind` is not judged: the .NET client (`KubernetesClientConfiguration.ConfigFile.cs`) writes
+    /// `ExecCredentials`.
     pub fn parse(bytes: &[u8]) -> Result<Self, ExecInfoError> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
         let raw: RawInfo = serde_json::from_slice(bytes)
             .map_err(|error| ExecInfoError::Malformed { line: error.line(), column: error.column() })?;
-        if raw.kind != "ExecCredential" {
-            return Err(ExecInfoError::Kind);
-        }
         let api_version = match raw.api_version.as_str() {
             "client.authentication.k8s.io/v1" => ExecApiVersion::V1,
             "client.authentication.k8s.io/v1beta1" => ExecApiVersion::V1Beta1,
@@ -166,22 +165,50 @@ mod tests {
         );
     }
 
+    /// The JSON that clients without client-go write.
+    #[test]
+    fn exec_info_of_other_clients_is_parsed() {
+        let parsed = |text: &str| ExecInfo::parse(text.as_bytes()).unwrap();
+        let plain = ExecInfo::default();
+        // .NET: KubernetesClientConfiguration.ConfigFile.cs.
+        let dotnet =
+            r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredentials","spec":{"interactive":false}}"#;
+        assert_eq!(parsed(dotnet), plain);
+        // Python: exec_provider.py, without and with provideClusterInfo. `cluster` is the entry of the kubeconfig.
+        let python = r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "spec": {"interactive": true}}"#;
+        assert!(parsed(python).interactive);
+        let with_file = r#"{"apiVersion": "client.authentication.k8s.io/v1beta1", "kind": "ExecCredential", "spec": {"interactive":
+            false, "cluster": {"server": "https://x", "certificate-authority": "/ca.pem", "extensions": [{"name": "e"}]}}}"#;
+        let with_file = parsed(with_file);
+        assert_eq!(with_file.api_version, ExecApiVersion::V1Beta1);
+        assert_eq!(with_file.cluster.unwrap().certificate_authority_data, None);
+        // A client that serializes whole types writes null for absent fields, and leaves out `kind` or `spec`.
+        let nulls = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":null,"status":null,"spec":{"interactive":null,
+            "cluster":{"server":"https://x","tls-server-name":null,"insecure-skip-tls-verify":null,
+            "certificate-authority-data":null,"proxy-url":null,"config":null}}}"#;
+        assert_eq!(
+            parsed(nulls).cluster.unwrap(),
+            ExecCluster { server: "https://x".to_owned(), ..ExecCluster::default() }
+        );
+        assert_eq!(parsed(r#"{"apiVersion":"client.authentication.k8s.io/v1","spec":null}"#), plain);
+        // Java and JavaScript set no variable.
+        assert_eq!(parsed(""), plain);
+    }
+
     /// Fault matrix row 42.
     #[test]
     fn exec_info_other_input_is_rejected_by_cause() {
         assert_eq!(ExecInfo::parse(b" \n").unwrap(), ExecInfo::default());
         let message = |text: &str| ExecInfo::parse(text.as_bytes()).unwrap_err().to_string();
         assert_eq!(message("{"), "KUBERNETES_EXEC_INFO is not an ExecCredential (line 1, column 1)");
-        assert_eq!(
-            message(r#"{"kind":"Secret","apiVersion":"v1"}"#),
-            "KUBERNETES_EXEC_INFO is of another kind than ExecCredential"
-        );
+        assert!(message(r#"{"kind":"Secret","apiVersion":"v1"}"#).contains("asks for apiVersion v1,"));
         let old =
             message(r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1alpha1","spec":{}}"#);
         assert!(old.contains("v1alpha1"), "{old}");
         // Deep nesting and duplicate keys are errors, not crashes.
         assert!(ExecInfo::parse("[".repeat(100_000).as_bytes()).is_err());
-        assert!(ExecInfo::parse(br#"{"kind":"ExecCredential","kind":"x","apiVersion":"v1"}"#).is_err());
+        let twice = "\"apiVersion\":\"client.authentication.k8s.io/v1\"";
+        assert!(ExecInfo::parse(format!("{{{twice},{twice}}}").as_bytes()).is_err());
     }
 
     #[test]

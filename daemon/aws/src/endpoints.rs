@@ -55,7 +55,8 @@ pub(crate) fn overrides(endpoints: &Endpoints, profile: &str, services: Option<&
 
 /// The key that a service's client reads its URL from.
 pub(crate) fn endpoint_key(service: Service) -> Option<ServiceConfigKey<'static>> {
-    let builder = ServiceConfigKey::builder().service_id(service.name()).env("AWS_ENDPOINT_URL").profile(ENDPOINT_KEY);
+    let builder =
+        ServiceConfigKey::builder().service_id(service.documented_id()).env("AWS_ENDPOINT_URL").profile(ENDPOINT_KEY);
     builder.build().ok()
 }
 
@@ -74,7 +75,7 @@ impl EndpointUrls {
 
 impl LoadServiceConfig for EndpointUrls {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let own = Service::from_sdk_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
+        let own = Service::of_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
         match own.and_then(|service| self.network.endpoints.get(service)) {
             Some(url) => Some(url.as_str().to_owned()),
             None => self.from_files.service_config()?.load_config(key),

@@ -14,6 +14,7 @@ use rolecall_protocol::{KeyName, Region};
 
 use crate::client::ATTEMPT_TIMEOUT;
 use crate::client::Aws;
+use crate::credentials;
 use crate::error::AwsError;
 use crate::signed_call;
 use crate::signed_call::Request;
@@ -61,11 +62,12 @@ pub async fn create_access_key(
     region: &Region,
     base: &Credentials,
 ) -> Result<Credentials, IamError> {
+    let invalid = |message: String| IamError { error: AwsError::invalid_response(message), code: None };
     match call(aws, name, region, base, "CreateAccessKey", &[], created_key).await? {
-        Some(key) => Ok(key),
-        None => {
-            Err(IamError { error: AwsError::invalid_response("the response of IAM has no access key"), code: None })
+        Some(key) => {
+            credentials::check(key, aws.now()).map_err(|error| invalid(format!("in the response of IAM, {error}")))
         }
+        None => Err(invalid("the response of IAM has no access key".to_owned())),
     }
 }
 

@@ -7,6 +7,7 @@ mod texts;
 
 pub mod http;
 
+pub mod credentials;
 pub mod error;
 
 mod endpoints;
@@ -22,6 +23,8 @@ pub mod iam;
 pub mod sts;
 
 pub mod token;
+
+pub mod api_server;
 
 pub mod sso;
 

@@ -1,6 +1,7 @@
 //! Calls to STS.
 
 mod inputs;
+mod response;
 mod session_token;
 
 use std::fmt;
@@ -10,15 +11,11 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_sdk_sts::types::Credentials as StsCredentials;
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::config_bag::ConfigBag;
 use backon::{ExponentialBuilder, Retryable};
 use tokio::time::Instant;
 
 use crate::client::{ATTEMPT_TIMEOUT, Aws};
+use crate::credentials;
 use crate::error::{AwsError, AwsErrorKind};
 use crate::texts::{self, ExtraPermission};
 use rolecall_core::config::SESSION_RANGE;
@@ -115,7 +112,7 @@ pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Se
 
 async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> aws_sdk_sts::Client {
     let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await;
-    let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(RejectDuplicateElements);
+    let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(response::CheckResponse);
     let url =
         endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::endpoint_url_of(&shared, Service::Sts));
     // The SDK rejects a configured URL together with the FIPS or dual-stack setting.
@@ -190,33 +187,6 @@ fn time_left(first_attempt: &OnceLock<Instant>) -> Duration {
     TOTAL_TIMEOUT.saturating_sub(first_attempt.get().map_or(Duration::ZERO, Instant::elapsed))
 }
 
-/// Elements that may occur once in a response.
-const UNIQUE_ELEMENTS: [&str; 5] = ["<AccessKeyId>", "<SecretAccessKey>", "<SessionToken>", "<Expiration>", "<Arn>"];
-
-/// Rejects a response with two elements of the same name (fault matrix row 64). The SDK would use the last.
-#[derive(Debug)]
-struct RejectDuplicateElements;
-
-impl Intercept for RejectDuplicateElements {
-    fn name(&self) -> &'static str {
-        "RejectDuplicateElements"
-    }
-
-    fn read_after_deserialization(
-        &self,
-        context: &AfterDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let body = context.response().body().bytes().unwrap_or_default();
-        let count = |element: &str| body.windows(element.len()).filter(|at| *at == element.as_bytes()).count();
-        match UNIQUE_ELEMENTS.iter().find(|element| count(element) > 1) {
-            Some(element) => Err(format!("the response has {element} twice").into()),
-            None => Ok(()),
-        }
-    }
-}
-
 /// Returns the session of a response that is complete, not expired and of the requested role (fault matrix rows 64 to 66).
 fn session_from_response(response: &AssumeRoleOutput, step: &RoleStep, now: SystemTime) -> Result<Session, AwsError> {
     let Some(credentials) = response.credentials() else {
@@ -240,20 +210,19 @@ fn checked_credentials(
 ) -> Result<Credentials, AwsError> {
     let (id, secret, token) =
         (credentials.access_key_id(), credentials.secret_access_key(), credentials.session_token());
-    if id.is_empty() || secret.is_empty() || token.is_empty() {
-        return Err(AwsError::invalid_response("the response has incomplete credentials"));
-    }
     let expiry = match SystemTime::try_from(*credentials.expiration()) {
         Ok(expiry) if expiry > now => expiry.min(now + longest),
         _ => return Err(AwsError::invalid_response("the response has an expired session")),
     };
-    Ok(Credentials::new(id, secret, Some(token.to_owned()), Some(expiry), provider))
+    credentials::check(Credentials::new(id, secret, Some(token.to_owned()), Some(expiry), provider), now)
+        .map_err(|error| AwsError::invalid_response(format!("in the response, {error}")))
 }
 
 /// Whether `arn:P:sts::A:assumed-role/NAME/SESSION` is a session of the role. The ARN of a session leaves out the role's path.
 fn is_session_of(arn: &str, role: &RoleArn) -> bool {
     let prefix = format!("arn:{}:sts::{}:assumed-role/{}/", role.partition(), role.account(), role.role_name());
-    arn.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix))
+    let is_of_role = arn.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix));
+    is_of_role && arn.chars().all(|c| c.is_ascii_graphic())
 }
 
 fn is_too_long(error: &AwsError) -> bool {

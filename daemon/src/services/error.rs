@@ -33,9 +33,7 @@ impl AgentError {
     pub(super) fn exec_info(name: &ProfileName, error: &ExecInfoError) -> Self {
         let hint = match error {
             ExecInfoError::ApiVersion(_) => format!("Update the kubeconfig: rolecall kubeconfig {name}"),
-            ExecInfoError::Malformed { .. } | ExecInfoError::Kind => {
-                "Unset KUBERNETES_EXEC_INFO if you run the command by hand.".to_owned()
-            }
+            ExecInfoError::Malformed { .. } => "Unset KUBERNETES_EXEC_INFO if you run the command by hand.".to_owned(),
         };
         Self::new(name, ErrorBody::new(ErrorCode::ExecInfoInvalid, error.to_string()).hint(hint))
     }

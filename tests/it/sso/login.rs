@@ -82,6 +82,31 @@ async fn browser_login_with_code_succeeds() {
     assert_eq!(fixture.renewals(), 1);
 }
 
+/// `[endpoints] sso_oidc` and `sso` take precedence over AWS's own files.
+#[tokio::test(flavor = "multi_thread")]
+async fn login_uses_the_configured_endpoints() {
+    let fixture = Fixture::new();
+    let path = fixture.sandbox.home().join(".aws/config");
+    let text = fs::read_to_string(&path).unwrap().replace(&fixture.aws.endpoint(), "http://127.0.0.1:1");
+    fixture.sandbox.write("home/.aws/config", &text);
+    let aws = clients(&fixture.clock, &fixture.sandbox);
+    let endpoint = fixture.aws.endpoint();
+    let config = format!("[endpoints]\nsso = \"{endpoint}\"\nsso_oidc = \"{endpoint}\"\n");
+    aws.set_network(&Config::parse(Path::new("config.toml"), &config).unwrap().network);
+    let sso = Sso::new(aws);
+    fixture.center.approve_all();
+    for flow in [LoginFlow::Device, LoginFlow::Browser] {
+        let mut login = sso.login(&fixture.session, flow, true);
+        let (url, ..) = shown(&mut login).await;
+        assert!(url.starts_with(&endpoint), "{url}");
+        if flow == LoginFlow::Browser {
+            spawn_blocking(move || Center::browse(&url)).await.unwrap();
+        }
+        assert_eq!(last(login).await, SsoStep::Done);
+    }
+    sso.role_credentials(&fixture.session, ACCOUNT, ROLE).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_login_denied_is_reported() {
     let fixture = Fixture::new();

@@ -5,13 +5,14 @@ mod token;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_aws::sso::{Sso, SsoError, SsoLogin, SsoSession, SsoStep};
 use rolecall_core::clock::Clock as DaemonClock;
+use rolecall_core::config::Config;
 use rolecall_harness::{Aws, Clock, Fault, Gate, Op, Sandbox, Sso as Center};
 use rolecall_protocol::{ErrorClass, LoginFlow, LoginKind};
 use serde_json::Value;

@@ -4,6 +4,7 @@ use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
 
 use super::aws_profile::ProfileError;
 use super::process::ProcessError;
+use crate::credentials::CredentialsError;
 use crate::sso::SsoError;
 use crate::sso::SsoSession;
 
@@ -56,6 +57,14 @@ pub enum SourceError {
         profile: String,
         /// The cause.
         error: ProcessError,
+    },
+    /// The source returned credentials that AWS cannot have issued.
+    #[error("AWS profile \"{profile}\": {error}")]
+    Credentials {
+        /// The AWS profile.
+        profile: String,
+        /// The cause.
+        error: CredentialsError,
     },
     /// The SDK returned no credentials.
     #[error("AWS profile \"{profile}\" returned no credentials: {message}")]
@@ -111,7 +120,9 @@ impl SourceError {
             Self::LoginNeeded { .. } => ErrorClass::Login,
             Self::Sso { error, .. } => error.class(),
             Self::Failed { .. } | Self::Process { .. } => ErrorClass::Retry,
-            Self::Files(_) | Self::NoProfile { .. } | Self::Invalid { .. } => ErrorClass::Change,
+            Self::Files(_) | Self::NoProfile { .. } | Self::Invalid { .. } | Self::Credentials { .. } => {
+                ErrorClass::Change
+            }
         }
     }
 
@@ -139,6 +150,9 @@ impl SourceError {
             Self::Process { .. } => "Run the command in a terminal to see its output.".to_owned(),
             Self::Failed { profile, .. } => format!("Try: aws sts get-caller-identity --profile {profile}"),
             Self::NoProfile { advice, .. } => advice.clone(),
+            Self::Credentials { .. } => {
+                "Fix the credentials in AWS's own files, or the program that prints them.".to_owned()
+            }
             Self::Sso { error, .. } if error.class() == ErrorClass::Retry => {
                 "Check the network, the VPN and the proxy.".to_owned()
             }

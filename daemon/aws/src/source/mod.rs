@@ -19,6 +19,7 @@ use aws_profile::{Plan, RolePlan};
 pub use error::{Login, SourceError};
 
 use crate::client::Aws;
+use crate::credentials;
 use crate::error::innermost;
 use crate::sso::Sso;
 use rolecall_core::config::NameTemplate;
@@ -183,7 +184,10 @@ impl Sources {
                 sdk_providers::credentials_from_files(aws, profiles, profile, region).await?
             }
         };
-        Ok(Session { credentials, arn: None, issued: aws.now(), is_clamped: false })
+        let issued = aws.now();
+        let credentials = credentials::check(credentials, issued)
+            .map_err(|error| SourceError::Credentials { profile: profile.to_owned(), error })?;
+        Ok(Session { credentials, arn: None, issued, is_clamped: false })
     }
 
     fn chain_for(&self, profile: &str, role: RolePlan, region: &Region) -> RoleChain {
@@ -242,7 +246,7 @@ fn advice(profile: &str, profiles: &ProfileSet) -> String {
     names.sort_unstable();
     match (similar_names(profile, names.iter().copied()).first(), names.as_slice()) {
         (Some(near), _) => format!("Did you mean \"{near}\"?"),
-        (None, []) => "There are no AWS profiles. Create one with: aws configure".to_owned(),
+        (None, []) => format!("There are no AWS profiles. Create it with: aws configure --profile {profile}"),
         (None, names) => {
             let more = match names.len().saturating_sub(8) {
                 0 => String::new(),

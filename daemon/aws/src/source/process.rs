@@ -8,6 +8,8 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rolecall_protocol::Secret;
@@ -164,20 +166,10 @@ fn parse(output: &[u8]) -> Result<Credentials, ProcessError> {
     const WANTED: &str = "credentials (JSON with Version 1, AccessKeyId, SecretAccessKey)";
     let malformed = || ProcessError::Malformed(WANTED);
     let written: CredentialProcessOutput = serde_json::from_slice(output).map_err(|_| malformed())?;
-    if written.version != 1
-        || written.access_key_id.expose().is_empty()
-        || written.secret_access_key.expose().is_empty()
-    {
+    if written.version != 1 {
         return Err(malformed());
     }
-    let expiry = match &written.expiration {
-        Some(text) => {
-            let end: jiff::Timestamp =
-                text.parse().map_err(|_| ProcessError::Malformed("an Expiration in RFC 3339"))?;
-            Some(SystemTime::from(end))
-        }
-        None => None,
-    };
+    let expiry = written.expiration.as_deref().map(parse_expiration).transpose()?;
     Ok(Credentials::new(
         written.access_key_id.expose().as_str(),
         written.secret_access_key.expose().as_str(),
@@ -185,6 +177,13 @@ fn parse(output: &[u8]) -> Result<Credentials, ProcessError> {
         expiry,
         "credential_process",
     ))
+}
+
+/// Parses a time in RFC 3339, up to the year 9999: some programs write its last day for credentials without an end. The range
+/// of `jiff` ends a day before.
+fn parse_expiration(text: &str) -> Result<SystemTime, ProcessError> {
+    let end = DateTime::from_str(text.trim(), Format::DateTimeWithOffset).ok();
+    end.and_then(|end| SystemTime::try_from(end).ok()).ok_or(ProcessError::Malformed("an Expiration in RFC 3339"))
 }
 
 #[cfg(test)]
@@ -261,11 +260,29 @@ mod tests {
             b"\xff\xfe",
             b"{}",
             br#"{"Version": 2, "AccessKeyId": "AKIA", "SecretAccessKey": "s"}"#,
-            br#"{"Version": 1, "AccessKeyId": "", "SecretAccessKey": "s"}"#,
             br#"{"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "s", "Expiration": "tomorrow"}"#,
         ] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(!error.contains("AKIA"), "{error}");
+        }
+    }
+
+    /// Fault matrix row 65.
+    #[test]
+    fn parse_expiration_any_form_up_to_year_9999() {
+        let seconds =
+            |text: &str| parse_expiration(text).unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert_eq!(seconds("9999-12-31T23:59:59Z"), 253_402_300_799);
+        for text in [
+            "2026-01-02T03:04:05Z",
+            "2026-01-02T03:04:05.250Z",
+            "2026-01-02T04:04:05+01:00",
+            " 2026-01-02T03:04:05+00:00\n",
+        ] {
+            assert_eq!(seconds(text), 1_767_323_045, "{text}");
+        }
+        for text in ["", "tomorrow", "1767323045", "2026-13-02T03:04:05Z"] {
+            assert!(parse_expiration(text).is_err(), "{text}");
         }
     }
 }

@@ -11,7 +11,6 @@ use aws_sdk_ssooidc::operation::create_token::CreateTokenError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use aws_types::service_config::ServiceConfigKey;
 use jiff::Timestamp;
 use rolecall_protocol::{HttpUrl, LoginFlow, Secret, sanitize_for_terminal};
 use serde_json::Value;
@@ -20,8 +19,10 @@ use super::error::SsoError;
 use super::session::SsoSession;
 use super::token::{GrantedToken, RegisteredClient};
 use crate::client::Aws;
+use crate::credentials;
 use crate::error::{AwsError, AwsErrorKind, innermost};
 use crate::http::InsecureEndpoint;
+use rolecall_core::config::network::Service;
 use rolecall_core::config::{SourceConfig, SourceKind};
 use rolecall_core::session::Session;
 
@@ -194,10 +195,11 @@ impl<'a> SsoClient<'a> {
             let token = Some(found.session_token?);
             Some(Credentials::new(id, secret, token, Some(expires), "sso"))
         });
-        match made {
-            Some(credentials) => Ok(Session { credentials, arn: None, issued, is_clamped: false }),
-            None => Err(PortalError::Other(incomplete("complete credentials"))),
-        }
+        let credentials = made.ok_or_else(|| PortalError::Other(incomplete("complete credentials")))?;
+        let credentials = credentials::check(credentials, issued).map_err(|error| {
+            PortalError::Other(AwsError::invalid_response(format!("in the response of AWS, {error}")).into())
+        })?;
+        Ok(Session { credentials, arn: None, issued, is_clamped: false })
     }
 
     /// Logout. Returns `false` if the login had ended already.
@@ -218,7 +220,7 @@ impl<'a> SsoClient<'a> {
         let rejected = |error: &(dyn Error + 'static)| AwsError::new(AwsErrorKind::Rejected, innermost(error));
         let params = Params::builder()
             .region(self.session.region.to_string())
-            .set_endpoint(oidc_endpoint(&shared))
+            .set_endpoint(Aws::endpoint_url_of(&shared, Service::SsoOidc))
             .build()
             .map_err(|error| rejected(&error))?;
         let resolver = DefaultResolver::new();
@@ -235,7 +237,7 @@ impl<'a> SsoClient<'a> {
     async fn oidc(&self) -> aws_sdk_ssooidc::Client {
         let shared = self.config().await;
         let mut config = aws_sdk_ssooidc::config::Builder::from(&shared);
-        config.set_endpoint_url(oidc_endpoint(&shared));
+        config.set_endpoint_url(Aws::endpoint_url_of(&shared, Service::SsoOidc));
         aws_sdk_ssooidc::Client::from_conf(config.build())
     }
 
@@ -309,15 +311,6 @@ where
         Some(text) => AwsError { message: format!("{}: {text}", error.message), ..error },
         None => error,
     }
-}
-
-/// The OIDC endpoint that the AWS profile configures. The SDK reads `sso-oidc` from `services`; AWS's documentation and its
-/// other tools use `sso_oidc`.
-fn oidc_endpoint(shared: &SdkConfig) -> Option<String> {
-    let key =
-        ServiceConfigKey::builder().service_id("sso_oidc").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
-    let own = shared.service_config().zip(key.ok()).and_then(|(config, key)| config.load_config(key));
-    own.or_else(|| shared.endpoint_url().map(str::to_owned))
 }
 
 fn incomplete(what: &str) -> SsoError {

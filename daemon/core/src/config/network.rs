@@ -97,7 +97,16 @@ impl Service {
     /// All services.
     pub const ALL: [Self; 5] = [Self::Sts, Self::Eks, Self::Iam, Self::Sso, Self::SsoOidc];
 
-    /// Returns the name in `[services NAME]` of AWS's configuration files.
+    /// Returns the id of the service in AWS's configuration files, as AWS documents it (Service-specific endpoints).
+    #[must_use]
+    pub const fn documented_id(self) -> &'static str {
+        match self {
+            Self::SsoOidc => "sso_oidc",
+            _ => self.name(),
+        }
+    }
+
+    /// Returns the name that signatures and the SDK use. The SDK expects it in `[services NAME]` of AWS's configuration files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -109,10 +118,11 @@ impl Service {
         }
     }
 
-    /// Returns the service with this id of the SDK, for example `SSO OIDC`.
+    /// Returns the service with this id, in the form of the SDK (`SSO OIDC`), of signatures (`sso-oidc`) or of AWS's files
+    /// (`sso_oidc`).
     #[must_use]
-    pub fn from_sdk_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|service| service.name() == id.to_ascii_lowercase().replace(' ', "-"))
+    pub fn of_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|service| service.name() == id.to_ascii_lowercase().replace([' ', '_'], "-"))
     }
 }
 
@@ -195,16 +205,7 @@ impl CaBundle {
     fn read(path: &Path) -> Result<Self, String> {
         let of_file = |message: String| format!("{} {message}", path.display());
         let pem = trusted_file::read_bytes(path).map_err(of_file)?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = certificates.map_err(|_| of_file("is not PEM".to_owned()))?;
-        if certificates.is_empty() {
-            return Err(of_file("contains no PEM certificate".to_owned()));
-        }
-        for (index, certificate) in certificates.iter().enumerate() {
-            let number = index + 1;
-            webpki::anchor_from_trusted_cert(certificate)
-                .map_err(|_| of_file(format!("contains an invalid certificate, number {number}")))?;
-        }
+        check_certificates(&pem).map_err(of_file)?;
         Ok(Self { path: path.to_owned(), pem })
     }
 
@@ -213,6 +214,21 @@ impl CaBundle {
     pub fn pem(&self) -> &[u8] {
         &self.pem
     }
+}
+
+/// Checks that TLS can use each certificate of a text in PEM. Errors with the problem, for example `is not PEM`.
+pub fn check_certificates(pem: &[u8]) -> Result<(), String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates.map_err(|_| "is not PEM".to_owned())?;
+    if certificates.is_empty() {
+        return Err("contains no PEM certificate".to_owned());
+    }
+    for (index, certificate) in certificates.iter().enumerate() {
+        let number = index + 1;
+        webpki::anchor_from_trusted_cert(certificate)
+            .map_err(|_| format!("contains an invalid certificate, number {number}"))?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for CaBundle {
