@@ -44,6 +44,10 @@ pub(crate) struct Args {
     /// The descriptors of a restart; only rolecalld passes them to itself
     #[arg(long, hide = true, value_name = "NUMBERS", conflicts_with = "once")]
     pub(crate) handover: Option<FdArgs>,
+
+    /// The program's path, which a restart passes on
+    #[arg(long, hide = true, value_name = "PATH", requires = "handover")]
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// A word of `--once`: `token`, or a profile's name; both have the same syntax.

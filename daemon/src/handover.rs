@@ -1,14 +1,21 @@
 //! Restart without loss (B14): the process executes its program again, which may be a newer file, and passes on the listener with
 //! the connections that wait in it, the lock, and the state in sealed memory.
 //!
-//! Nothing is written to a disk or the environment. The file descriptors stay open over the exec, and one hidden argument, the
-//! [`FdArgs`], has their numbers.
+//! Nothing is written to a disk or the environment. The file descriptors stay open over the exec, and hidden arguments have their
+//! numbers, the [`FdArgs`], and the program's path.
+//!
+//! Other processes of the user cannot open the state: the process is closed to them before, during and after the exec. A program
+//! that other users can replace is not executed, and the state depends on who else could have replaced it, see [`SnapshotScope`].
 
+#[cfg(target_os = "linux")]
+mod closed_program;
 mod fd_args;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 use linux as system;
+#[cfg(target_os = "linux")]
+mod program_file;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 #[cfg(not(target_os = "linux"))]
@@ -19,15 +26,22 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rolecall_protocol::{ErrorBody, ErrorCode, Secret};
 use tokio::io::AsyncReadExt;
 
+use crate::services::snapshot::SnapshotScope;
+
 pub use fd_args::{FdArgs, InvalidFdArgs};
+#[cfg(target_os = "linux")]
+pub use program_file::ProgramFileError;
 
 /// The option that has the [`FdArgs`].
 pub const HANDOVER_OPTION: &str = "--handover";
+/// The option that has the path of the program: the kernel does not report it for a program that was executed by its descriptor.
+pub const PROGRAM_OPTION: &str = "--program";
 /// How the output of `rolecalld --version` begins.
 const VERSION_PREFIX: &[u8] = b"rolecalld ";
 /// How long `rolecalld --version` may take.
@@ -36,24 +50,35 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_VERSION_BYTES: u64 = 256;
 
 /// The program of this process, by the path it was started with, so that a restart runs a file that replaced it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Program {
     path: PathBuf,
-    /// The program's name and its arguments, without [`FdArgs`].
+    /// The program's name and its arguments, without those of a handover.
     arguments: Vec<OsString>,
+    /// What the ordered restart executes.
+    next: Mutex<Option<CheckedProgram>>,
 }
 
-/// What one run of the program passes to the next.
+/// A program that [`Program::check`] has opened and run. The file at its path may have changed since.
 #[derive(Debug)]
-pub struct HandoverState {
+pub struct CheckedProgram {
+    file: OwnedFd,
+    /// Whether the file is a copy in sealed memory.
+    is_copy: bool,
+    scope: SnapshotScope,
+}
+
+/// What one run of the program passes to the next. `S` is the snapshot: its bytes before the exec, its descriptor after it.
+#[derive(Debug)]
+pub struct HandoverState<S> {
     /// How often the process has restarted, including the next time.
     pub restarts: u32,
     /// The listener.
     pub listener: OwnedFd,
     /// The locked file.
     pub lock: OwnedFd,
-    /// The snapshot, in sealed memory.
-    pub state: OwnedFd,
+    /// The snapshot.
+    pub snapshot: S,
     /// The device and inode of the socket; `None` if a service manager owns its path.
     pub name: Option<(u64, u64)>,
 }
@@ -69,6 +94,10 @@ pub enum ProgramCheckError {
         /// The system's error.
         cause: io::Error,
     },
+    /// The file cannot be opened, or other users can replace it.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    File(#[from] ProgramFileError),
     /// `--version` exceeded its timeout.
     #[error("{} did not report its version within {} s", .0.display(), VERSION_TIMEOUT.as_secs())]
     Slow(PathBuf),
@@ -101,23 +130,24 @@ pub enum StateError {
 
 impl Program {
     /// Returns the program of this process, or `None` on systems without a handover. Call it before the working directory changes:
-    /// the path may be relative.
+    /// the path may be relative. `given` is the path that the process before the restart passed.
     #[must_use]
-    pub fn of_this_process() -> Option<Self> {
-        Some(Self::new(system::path()?, std::env::args_os()))
+    pub fn of_this_process(given: Option<&Path>) -> Option<Self> {
+        let started = system::path()?;
+        Some(Self::new(given.map_or(started, Path::to_owned), std::env::args_os()))
     }
 
     fn new(path: PathBuf, arguments: impl Iterator<Item = OsString>) -> Self {
         let mut kept = Vec::new();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
-            if argument == HANDOVER_OPTION {
+            if argument == HANDOVER_OPTION || argument == PROGRAM_OPTION {
                 arguments.next(); // the value, from the last restart
             } else {
                 kept.push(argument);
             }
         }
-        Self { path, arguments: kept }
+        Self { path, arguments: kept, next: Mutex::default() }
     }
 
     /// Returns its path.
@@ -126,12 +156,36 @@ impl Program {
         &self.path
     }
 
-    /// Checks before a restart that the program runs, is rolecalld, and knows each argument that it would get: an older version may
-    /// not know the handover.
-    pub async fn check(&self) -> Result<(), ProgramCheckError> {
+    /// Checks before a restart that other users cannot replace the program, that it runs, is rolecalld, and knows each argument that
+    /// it would get: an older version may not know the handover.
+    pub async fn check(&self) -> Result<CheckedProgram, ProgramCheckError> {
+        let path = self.path.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let opened = system::open(&path)?;
+            Ok::<_, ProgramCheckError>((system::close(&opened), opened))
+        });
+        let failed =
+            |error: tokio::task::JoinError| ProgramCheckError::Start { path: self.path.clone(), cause: error.into() };
+        let (closed, opened) = opened.await.map_err(failed)??;
+        let reason = match closed {
+            Ok(closed) => match self.check_version(&closed).await {
+                // A security module may forbid programs in memory.
+                Err(ProgramCheckError::Start { cause, .. }) if cause.kind() == io::ErrorKind::PermissionDenied => cause,
+                checked => return checked.map(|()| closed),
+            },
+            Err(cause) => cause,
+        };
+        let open = system::leave_open(opened);
+        self.check_version(&open).await?;
+        tracing::warn!(%reason, "next program cannot start closed to other processes of the user, no session kept");
+        Ok(open)
+    }
+
+    async fn check_version(&self, program: &CheckedProgram) -> Result<(), ProgramCheckError> {
         let cannot_start = |cause| ProgramCheckError::Start { path: self.path.clone(), cause };
-        let mut command = tokio::process::Command::new(&self.path);
-        command.args(self.arguments_with(&FdArgs::EXAMPLE).into_iter().skip(1)).arg("--version");
+        let mut arguments = self.arguments_with(&FdArgs::EXAMPLE);
+        arguments.push("--version".into());
+        let mut command = system::command(program, &arguments).map_err(cannot_start)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let run = async {
             let mut child = command.spawn().map_err(cannot_start)?;
@@ -150,9 +204,19 @@ impl Program {
             .unwrap_or_else(|_| Err(ProgramCheckError::Slow(self.path.clone())))
     }
 
-    /// Replaces this process by the program. Returns only if that fails, and then nothing has changed.
-    pub fn replace_this(&self, state: &HandoverState) -> io::Error {
-        match system::exec(&self.path, &self.arguments_with(&FdArgs::of(state)), state) {
+    /// Sets what the ordered restart executes.
+    pub fn set_next(&self, checked: CheckedProgram) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(checked);
+    }
+
+    /// Returns what the ordered restart executes, once.
+    pub fn take_next(&self) -> Option<CheckedProgram> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Replaces this process by the checked program. Returns only if that fails, and then nothing has changed.
+    pub fn replace_this(&self, checked: &CheckedProgram, state: &HandoverState<Secret<Vec<u8>>>) -> io::Error {
+        match system::exec(checked, state, |snapshot| self.arguments_with(&FdArgs::of(state, snapshot))) {
             Ok(never) => match never {},
             Err(error) => error,
         }
@@ -160,7 +224,17 @@ impl Program {
 
     /// Returns the arguments of the next run.
     fn arguments_with(&self, fd_args: &FdArgs) -> Vec<OsString> {
-        self.arguments.iter().cloned().chain([HANDOVER_OPTION.into(), fd_args.to_string().into()]).collect()
+        let handover =
+            [HANDOVER_OPTION.into(), fd_args.to_string().into(), PROGRAM_OPTION.into(), self.path.clone().into()];
+        self.arguments.iter().cloned().chain(handover).collect()
+    }
+}
+
+impl CheckedProgram {
+    /// Returns which sessions it may get.
+    #[must_use]
+    pub const fn scope(&self) -> SnapshotScope {
+        self.scope
     }
 }
 
@@ -168,19 +242,20 @@ impl ProgramCheckError {
     /// Returns the error for the protocol.
     #[must_use]
     pub fn body(&self) -> ErrorBody {
-        ErrorBody::new(ErrorCode::RestartRefused, format!("the agent was not restarted: {self}"))
-            .hint("Reinstall rolecalld, or stop the agent, which drops its sessions: rolecall agent stop")
+        let hint = match self {
+            #[cfg(target_os = "linux")]
+            Self::File(ProgramFileError::Writable { .. }) => {
+                "Remove the write permission of other users with chmod go-w, then restart again"
+            }
+            _ => "Reinstall rolecalld, or stop the agent, which drops its sessions: rolecall agent stop",
+        };
+        ErrorBody::new(ErrorCode::RestartRefused, format!("the agent was not restarted: {self}")).hint(hint)
     }
 }
 
-/// Stores a state in sealed memory for the next run. No process can change it, this one included.
-pub fn seal(state: &Secret<Vec<u8>>) -> Result<OwnedFd, StateError> {
-    system::seal(state)
-}
-
-/// Reads a state that [`seal`] stored.
-pub fn unseal(state: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
-    system::unseal(state)
+/// Reads the snapshot that the run before stored in sealed memory.
+pub fn unseal(snapshot: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
+    system::unseal(snapshot)
 }
 
 #[cfg(test)]

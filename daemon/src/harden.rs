@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -19,29 +21,125 @@ pub enum HardenError {
     Dumpable(Errno),
 }
 
+/// What the kernel allowed before the process was hardened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hardened {
+    /// Other processes of the user could open the process's memory between the start of the program and its hardening.
+    pub was_dumpable: bool,
+}
+
 /// Hardens the process: private files, no core dump, no debugger. Removes the shell's `AWS_*` variables except those that name
 /// AWS's files or a container's credentials.
 ///
 /// # Safety
 ///
 /// Call it before any thread is started: it changes the environment.
-pub unsafe fn harden_process() -> Result<(), HardenError> {
+pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
+    let was_dumpable = forbid_dumps()?;
     umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     // One byte and not zero: a core pattern that is a pipe ignores a limit of zero. A maximum of zero cannot be raised.
     let limit = getrlimit(Resource::Core).maximum.map_or(1, |maximum| maximum.min(1));
     setrlimit(Resource::Core, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(HardenError::Core)?;
     raise_file_limit();
     use_one_heap();
-    #[cfg(target_os = "linux")]
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .map_err(HardenError::Dumpable)?;
     #[allow(clippy::disallowed_methods)] // removes variables by name
     let found = std::env::vars_os();
     for name in foreign_variables(found.filter_map(|(name, _)| name.into_string().ok())) {
         // SAFETY: the caller promises that there is no other thread.
         unsafe { std::env::remove_var(name) };
     }
-    Ok(())
+    Ok(Hardened { was_dumpable })
+}
+
+/// Makes the process not dumpable, and returns whether it was dumpable before. Sets the process's name, which the kernel takes
+/// from the file: a restart executes a file in memory.
+#[cfg(target_os = "linux")]
+fn forbid_dumps() -> Result<bool, HardenError> {
+    use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
+    let was_dumpable = dumpable_behavior().map_err(HardenError::Dumpable)? == DumpableBehavior::Dumpable;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(HardenError::Dumpable)?;
+    let _ = rustix::thread::set_name(c"rolecalld");
+    Ok(was_dumpable)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forbid_dumps() -> Result<bool, HardenError> {
+    Ok(false)
+}
+
+/// An open program with its arguments and this process's environment. It is prepared before a `fork`, after which a child of a
+/// process with threads must not allocate.
+#[cfg(target_os = "linux")]
+pub struct Executable {
+    program: OwnedFd,
+    arguments: Vec<*const nix::libc::c_char>,
+    environment: Vec<*const nix::libc::c_char>,
+    /// What the pointers point at.
+    _strings: Vec<CString>,
+}
+
+// SAFETY: the pointers are read only, and point into the strings that the value owns.
+#[cfg(target_os = "linux")]
+unsafe impl Send for Executable {}
+// SAFETY: as above.
+#[cfg(target_os = "linux")]
+unsafe impl Sync for Executable {}
+
+#[cfg(target_os = "linux")]
+impl Executable {
+    /// Prepares the program. Errors if an argument contains a NUL byte.
+    pub fn new(program: OwnedFd, arguments: &[OsString]) -> io::Result<Self> {
+        use std::os::unix::ffi::OsStringExt;
+        #[allow(clippy::disallowed_methods)] // the next program has the same environment
+        let variables = std::env::vars_os().map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            name
+        });
+        let strings = arguments.iter().cloned().chain(variables).map(|string| CString::new(string.into_vec()));
+        let strings = strings.collect::<Result<Vec<_>, _>>()?;
+        let (first, rest) = strings.split_at(arguments.len());
+        let pointers = |strings: &[CString]| {
+            strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
+        };
+        Ok(Self { program, arguments: pointers(first), environment: pointers(rest), _strings: strings })
+    }
+
+    /// Replaces this process by the program. Returns only if that fails.
+    #[must_use]
+    pub fn replace_this_process(&self) -> io::Error {
+        use std::os::fd::AsRawFd;
+        // SAFETY: both arrays end with a null pointer, and their strings live as long as `self`.
+        unsafe {
+            nix::libc::fexecve(self.program.as_raw_fd(), self.arguments.as_ptr(), self.environment.as_ptr());
+        }
+        io::Error::last_os_error()
+    }
+
+    /// Returns a command whose child is replaced by the program.
+    #[must_use]
+    pub fn into_command(self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new("rolecalld");
+        // SAFETY: the closure makes one system call in the child and does not allocate.
+        unsafe {
+            command.pre_exec(move || Err(self.replace_this_process()));
+        }
+        command
+    }
+}
+
+/// Gives the calling thread its own descriptor table, so that no child of another thread inherits what this thread makes
+/// inheritable.
+#[cfg(target_os = "linux")]
+pub fn own_descriptor_table() -> io::Result<()> {
+    use nix::libc;
+    // Containers often forbid unshare(2), which kernels before 5.9 need.
+    // SAFETY: the range has no open descriptor, so the call closes none.
+    let unshared = unsafe { libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, libc::CLOSE_RANGE_UNSHARE) };
+    if unshared == 0 {
+        return Ok(());
+    }
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).map_err(Into::into)
 }
 
 /// Takes ownership of an inherited file descriptor, and closes it for children.
@@ -60,6 +158,18 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
     // SAFETY: it is open and has no owner, see above.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// How much of its stack an idle thread wipes. Calls of the SDK, with TLS and signing, need less.
+const WIPED_STACK_BYTES: usize = 128 * 1024;
+
+/// Wipes the unused stack of the calling thread: functions that have returned leave copies of secrets there, such as the key block of
+/// a signature, which the allocator does not see (row 48).
+#[inline(never)]
+#[allow(clippy::large_stack_arrays)] // it covers the frames of the functions that have returned
+pub fn wipe_stack() {
+    let mut unused = [0_u8; WIPED_STACK_BYTES];
+    std::hint::black_box(&mut unused);
 }
 
 /// Makes all threads share one heap: glibc gives each thread its own, which keeps freed memory. The few threads here mostly wait
@@ -114,6 +224,31 @@ mod tests {
         for invalid in [-1, 0, 1, 2, 1 << 20] {
             assert!(inherited(invalid).is_err(), "{invalid}");
         }
+    }
+
+    /// Fault matrix row 48.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn stack_of_returned_functions_is_wiped() {
+        use std::os::unix::fs::FileExt;
+        const SECRET: &[u8; 16] = b"a secret on it \x01";
+
+        /// Returns the address at which the secret was.
+        #[inline(never)]
+        fn leave_secret() -> usize {
+            let mut frame = [0_u8; 48 * 1024];
+            frame[..SECRET.len()].copy_from_slice(std::hint::black_box(SECRET));
+            std::hint::black_box(&mut frame).as_ptr() as usize
+        }
+
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let mut found = [0; SECRET.len()];
+        let address = leave_secret() as u64;
+        memory.read_exact_at(&mut found, address).unwrap();
+        assert_eq!(&found, SECRET);
+        wipe_stack();
+        memory.read_exact_at(&mut found, address).unwrap();
+        assert_eq!(found, [0; SECRET.len()]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -56,8 +57,15 @@ fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
     }
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(flags).open(path)
+    // A FIFO without a reader would block.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(flags).open(path)?;
+    // A device must not be renamed when the log is full.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 impl Level {
@@ -80,6 +88,20 @@ impl Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn log_that_is_a_fifo_is_rejected() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.log");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        assert!(open(&path).is_err());
+        let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert!(open(&path).is_err(), "with a reader");
+        assert!(open(Path::new("/dev/null")).is_err());
+        let log = open(&folder.path().join("other.log")).unwrap();
+        assert!(!fcntl_getfl(&log).unwrap().contains(OFlags::NONBLOCK));
+    }
 
     #[test]
     fn libraries_log_warnings_only() {

@@ -20,11 +20,12 @@ fn main() -> ExitCode {
     let hardened = unsafe { rolecalld::harden::harden_process() };
     rolecalld::panic_hook::install();
     let args = Args::parse();
-    if let Err(error) = hardened {
-        return run::fail_start(&args, &error.to_string());
-    }
+    let hardened = match hardened {
+        Ok(hardened) => hardened,
+        Err(error) => return run::fail_start(&args, &error.to_string()),
+    };
     match &args.once {
         Some(command) => once::run(&args, command),
-        None => run::run(&args),
+        None => run::run(&args, hardened),
     }
 }

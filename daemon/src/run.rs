@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use rolecall_aws::client::{Aws, AwsFiles};
 use rolecall_core::clock::Clock;
 use rolecall_core::profile::LocalUser;
-use rolecall_protocol::{StartupLine, location, sanitize_for_terminal};
+use rolecall_protocol::{Secret, StartupLine, location, sanitize_for_terminal};
 use rolecalld::agent::Agent;
 use rolecalld::desktop_notifications::Notifier;
-use rolecalld::handover::{self, FdArgs, HandoverState, Program};
+use rolecalld::handover::{self, FdArgs, HandoverState, Program, StateError};
+use rolecalld::harden::{self, Hardened};
 use rolecalld::log::{self, Level};
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
@@ -30,8 +30,8 @@ use crate::args::Args;
 const WORKER_THREADS: usize = 2;
 
 /// Runs the daemon until it stops.
-pub(crate) fn run(args: &Args) -> ExitCode {
-    match start(args) {
+pub(crate) fn run(args: &Args, hardened: Hardened) -> ExitCode {
+    match start(args, hardened) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if matches!(error.downcast_ref(), Some(SocketError::AlreadyRunning)) => {
             announce(&StartupLine::AlreadyRunning);
@@ -83,13 +83,13 @@ struct RestartInfo {
     restarts: u32,
 }
 
-fn start(args: &Args) -> anyhow::Result<()> {
+fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
     // First, so that no other descriptor takes these numbers and none is inherited by a child.
-    let (bound, state, restarts) = match args.handover.as_ref().map(FdArgs::take).transpose()? {
+    let (bound, snapshot, restarts) = match args.handover.as_ref().map(FdArgs::take).transpose()? {
         Some(state) => inherit(args, state)?,
         None => (bind(args)?, None, 0),
     };
-    let program = Program::of_this_process().map(Arc::new);
+    let program = Program::of_this_process(args.program.as_deref()).map(Arc::new);
     if args.detached {
         // Fails only if this process leads a session already.
         let _ = rustix::process::setsid();
@@ -101,14 +101,19 @@ fn start(args: &Args) -> anyhow::Result<()> {
     if log.is_none() {
         log::start(level, None)?;
     }
+    if hardened.was_dumpable && snapshot.is_some() {
+        tracing::warn!("memory was open to other processes of the user at the start of this program");
+    }
     if let Some(name) = named_level.filter(|name| Level::of_name(name).is_none()) {
         let name = sanitize_for_terminal(&name);
         tracing::warn!(name, "ROLECALL_LOG_LEVEL ignored: it is not error, warn, info, debug or trace");
     }
     let agent = create_agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
     create_config_folder(agent.config.path().parent().map(Into::into));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
-    runtime.block_on(run_daemon(bound, agent, state, RestartInfo { program, restarts }))?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(WORKER_THREADS).enable_all();
+    let runtime = runtime.on_thread_park(harden::wipe_stack).build()?;
+    runtime.block_on(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }))?;
     // All requests are done, so tasks that still wait for AWS have no client.
     runtime.shutdown_background();
     Ok(())
@@ -121,14 +126,19 @@ fn bind(args: &Args) -> anyhow::Result<BoundSocket> {
     }
 }
 
+/// The snapshot of the process before.
+type Inherited = Result<Secret<Vec<u8>>, StateError>;
+
 /// Continues where the process before the restart was. Its descriptors are checked as untrusted input.
-fn inherit(args: &Args, state: HandoverState) -> anyhow::Result<(BoundSocket, Option<OwnedFd>, u32)> {
-    let HandoverState { restarts, listener, lock, state, name } = state;
+fn inherit(args: &Args, state: HandoverState<OwnedFd>) -> anyhow::Result<(BoundSocket, Option<Inherited>, u32)> {
+    let HandoverState { restarts, listener, lock, snapshot, name } = state;
+    // Before there are other threads, through which processes of the user could open the descriptor, see `handover`.
+    let snapshot = handover::unseal(snapshot);
     let bound = match name {
         Some(identity) => socket::inherited(listener, lock, Some((&own_socket(args)?, identity)))?,
         None => socket::inherited(listener, lock, None)?,
     };
-    Ok((bound, Some(state), restarts))
+    Ok((bound, Some(snapshot), restarts))
 }
 
 /// Returns the path to listen at, unless a service manager listens.
@@ -142,7 +152,7 @@ fn own_socket(args: &Args) -> anyhow::Result<PathBuf> {
 async fn run_daemon(
     bound: BoundSocket,
     agent: Arc<Agent>,
-    state: Option<OwnedFd>,
+    snapshot: Option<Inherited>,
     restart_info: RestartInfo,
 ) -> anyhow::Result<()> {
     let BoundSocket { listener, claim, .. } = bound;
@@ -150,8 +160,8 @@ async fn run_daemon(
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     agent.renewal.start(stop.clone());
-    if let Some(state) = state {
-        restore_snapshot(&agent, state);
+    if let Some(snapshot) = snapshot {
+        restore_snapshot(&agent, snapshot);
     }
     let following = {
         let (agent, stop) = (Arc::clone(&agent), stop.clone());
@@ -211,25 +221,26 @@ fn hand_over(
     agent: &Agent,
     restarts: u32,
 ) -> anyhow::Error {
-    let state = || -> anyhow::Result<HandoverState> {
+    let Some(checked) = program.take_next() else { return anyhow::anyhow!("the program was not checked") };
+    let state = || -> anyhow::Result<_> {
         if let Some(name) = agent.keys.key_in_change() {
             anyhow::bail!("access key \"{name}\" is being changed");
         }
         let (lock, name) = claim.leave()?;
-        let state = handover::seal(&agent.snapshot.take()).context("cannot store the sessions")?;
         let listener = listener.as_fd().try_clone_to_owned()?;
-        Ok(HandoverState { restarts: restarts.saturating_add(1), listener, lock, state, name })
+        let snapshot = agent.snapshot.take(checked.scope());
+        Ok(HandoverState { restarts: restarts.saturating_add(1), listener, lock, snapshot, name })
     };
     match state() {
-        Ok(state) => program.replace_this(&state).into(),
+        Ok(state) => program.replace_this(&checked, &state).into(),
         Err(error) => error,
     }
 }
 
 /// Restores the sessions of the process before. If that fails, they are loaded again.
-fn restore_snapshot(agent: &Agent, state: OwnedFd) {
-    let unsealed = handover::unseal(state).map_err(anyhow::Error::from);
-    let restored = unsealed.and_then(|snapshot| Ok(agent.snapshot.restore(snapshot.expose())?));
+fn restore_snapshot(agent: &Agent, snapshot: Inherited) {
+    let snapshot = snapshot.map_err(anyhow::Error::from);
+    let restored = snapshot.and_then(|snapshot| Ok(agent.snapshot.restore(snapshot.expose())?));
     if let Err(error) = restored {
         tracing::warn!(%error, "snapshot dropped, sessions are loaded again");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rolecall_protocol::{EntryProof, ErrorCode, LockRequest, ProfileName, UnlockRequest};
 use rolecalld::desktop_notifications::Shown;
 use rolecalld::services::lock::Locker;
+use rolecalld::services::snapshot::SnapshotScope;
 use tokio_util::sync::CancellationToken;
 
 use crate::simulation::{Mood, Simulation, profiles};
@@ -134,9 +135,9 @@ async fn restart_while_locked_keeps_no_sessions_and_stays_locked() {
     let simulation = Simulation::new(&profiles(1, ""));
     let issued = simulation.token("p0").await;
     let before = simulation.good(issued);
-    let unlocked = simulation.agent.snapshot.take();
+    let unlocked = simulation.agent.snapshot.take(SnapshotScope::AllSessions);
     lock(&simulation).await;
-    let kept = simulation.agent.snapshot.take();
+    let kept = simulation.agent.snapshot.take(SnapshotScope::AllSessions);
     let text = String::from_utf8(kept.expose().clone()).unwrap();
     assert!(!text.contains(&before.key_id) && text.contains("\"sessions\":[]"), "{text}");
 

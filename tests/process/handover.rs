@@ -4,73 +4,17 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use rolecall_harness::{Daemon, Fault, Gate, Op, Output};
+use rolecall_harness::{Fault, Gate, Op};
 
 use crate::fixture::{Fixture, HANG_GUARD, error_line};
 use crate::start::activated;
 
-/// Both programs in a folder where a test can replace them.
-struct Installed<'a> {
-    fixture: &'a Fixture,
-    folder: PathBuf,
-}
-
-impl<'a> Installed<'a> {
-    fn new(fixture: &'a Fixture) -> Self {
-        let folder = fixture.sandbox.root().join("bin");
-        fs::create_dir(&folder).unwrap();
-        let installed = Self { fixture, folder };
-        for program in ["rolecall", "rolecalld"] {
-            installed.replace_by_a_copy(program);
-        }
-        installed
-    }
-
-    /// Replaces the program like an installer: write a new file, then rename it. A child process writes the file: Linux
-    /// cannot execute a file that is open for writing, and children of other tests would inherit this process's
-    /// descriptor.
-    fn replace(&self, program: &str, content: &[u8]) {
-        let script = "cat > \"$0.new\" && chmod 755 \"$0.new\" && mv \"$0.new\" \"$0\"";
-        let mut shell = self.fixture.sandbox.command("sh");
-        shell.args(["-c", script]).arg(self.folder.join(program));
-        self.fixture.sandbox.run_with_input(&mut shell, content).assert_ok();
-    }
-
-    fn replace_by_script(&self, script: &str) {
-        self.replace("rolecalld", format!("#!/bin/sh\n{script}\n").as_bytes());
-    }
-
-    fn replace_by_a_copy(&self, program: &str) {
-        let built = self.fixture.sandbox.command(program).get_program().to_owned();
-        self.replace(program, &fs::read(built).unwrap());
-    }
-
-    fn rolecall(&self, arguments: &[&str]) -> Output {
-        let sandbox = &self.fixture.sandbox;
-        sandbox.run(sandbox.command(self.folder.join("rolecall")).args(arguments))
-    }
-
-    fn start_daemon(&self) -> Daemon {
-        let sandbox = &self.fixture.sandbox;
-        let daemon = sandbox.spawn_daemon(&mut sandbox.command(self.folder.join("rolecalld")));
-        daemon.wait_ready(HANG_GUARD);
-        daemon
-    }
-
-    /// Returns whether a process runs this file: the kernel then answers ETXTBSY to a writer.
-    fn is_running(&self) -> bool {
-        let mut shell = self.fixture.sandbox.command("sh");
-        shell.args(["-c", ": >> \"$0\""]).arg(self.folder.join("rolecalld"));
-        self.fixture.sandbox.run(&mut shell).stderr.contains("ext file busy")
-    }
-}
-
-fn daemon(fixture: &Fixture) -> serde_json::Value {
+pub(crate) fn daemon(fixture: &Fixture) -> serde_json::Value {
     let said = fixture.rolecall(&["status", "--json"]);
     said.assert_ok();
     said.json()["daemon"].clone()
@@ -163,6 +107,7 @@ fn restart_under_load_loses_no_request_or_session() {
 /// only numbers, and that no descriptor of the previous run is open.
 fn assert_hardened(pid: u32) {
     assert_eq!(fs::metadata(format!("/proc/{pid}/environ")).unwrap().uid(), 0);
+    assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap(), "rolecalld\n");
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("1"), "{core}");
@@ -180,68 +125,37 @@ fn assert_hardened(pid: u32) {
     }
 }
 
-#[test]
-fn restart_runs_the_replaced_program() {
-    let fixture = Fixture::configured();
-    let installed = Installed::new(&fixture);
-    installed.rolecall(&["token", "prod"]).assert_ok();
-    assert!(installed.is_running());
-    let pid = fixture.daemon_pid();
-    installed.replace_by_a_copy("rolecalld");
-    assert!(!installed.is_running(), "the process still runs the old file");
-    installed.rolecall(&["agent", "restart"]).assert_ok();
-    assert!(installed.is_running());
-    installed.rolecall(&["token", "prod"]).assert_ok();
-    assert_eq!((fixture.daemon_pid(), fixture.assume_role_calls()), (pid, 1));
-    // The profile is still renewed in the background.
-    let status = fixture.rolecall(&["status", "--json"]).json();
-    assert!(status["profiles"][0]["next_renewal"].is_string(), "{status}");
-    assert!(status["profiles"][0]["last_used"].is_string(), "{status}");
+/// Orders a restart while a request waits for AWS: the daemon then restarts up to a second later. Calls `then` before that.
+pub(crate) fn restart_after(fixture: &Fixture, then: impl FnOnce()) {
+    fixture.aws.fault(Op::AssumeRole, Fault::Hold(Gate::new()).times(1));
+    thread::scope(|scope| {
+        let calls = fixture.assume_role_calls();
+        let caller = scope.spawn(|| fixture.rolecall(&["refresh", "prod"]));
+        fixture.aws.wait_for_calls(Op::AssumeRole, calls + 1, HANG_GUARD);
+        send_request(&fixture.socket(), "POST /v1/restart").unwrap();
+        then();
+        // The restart may cut it off.
+        drop(caller.join());
+    });
 }
 
 #[test]
-fn restart_with_unusable_program_keeps_old_daemon() {
+fn restart_that_fails_keeps_old_daemon() {
     let fixture = Fixture::configured();
-    let installed = Installed::new(&fixture);
-    installed.rolecall(&["token", "prod"]).assert_ok();
-    let pid = fixture.daemon_pid();
-    let path = installed.folder.join("rolecalld").display().to_string();
-    // A program that fails, one that is no daemon, and one without handover support.
-    for script in ["exit 1", "echo a shell", "test $1 = --version && echo rolecalld 0.0.1"] {
-        installed.replace_by_script(script);
-        let line = error_line(&installed.rolecall(&["agent", "restart"]), 1);
-        assert!(line.starts_with(&format!("rolecall: the agent was not restarted: {path} ")), "{line}");
-        assert!(line.ends_with(" rolecall agent stop"), "{line}");
-    }
-    fs::remove_file(&path).unwrap();
-    let line = error_line(&installed.rolecall(&["agent", "restart"]), 1);
-    assert!(line.contains(" cannot be started (No such file or directory"), "{line}");
-    installed.rolecall(&["token", "prod"]).assert_ok();
-    let now = daemon(&fixture);
-    assert_eq!((now["pid"].as_u64(), now["restarts"].as_u64()), (Some(pid.into()), Some(0)));
-    // With a working program, the restart succeeds.
-    installed.replace_by_a_copy("rolecalld");
-    let said = installed.rolecall(&["agent", "restart"]);
-    assert!(said.assert_ok().stdout.ends_with("; its sessions were kept\n"), "{}", said.stdout);
-    assert_eq!(fixture.assume_role_calls(), 1);
-}
-
-#[test]
-fn restart_with_vanished_program_keeps_old_daemon() {
-    let fixture = Fixture::configured();
-    let installed = Installed::new(&fixture);
-    let daemon = installed.start_daemon();
+    let daemon = fixture.sandbox.start_daemon();
     fixture.token().assert_ok();
-    installed.replace_by_script("echo rolecalld 9.9.9; rm \"$0\"");
-    send_request(&fixture.socket(), "POST /v1/restart").unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(daemon.pid()).unwrap());
+    let limit_files = |current| {
+        let limit = rustix::process::Rlimit { current: Some(current), maximum: Some(4096) };
+        rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    restart_after(&fixture, || limit_files(3));
     daemon.wait_stderr("restart failed, serving again", HANG_GUARD);
+    limit_files(1024);
     fixture.token().assert_ok();
-    assert_eq!(fixture.assume_role_calls(), 1);
-    // A second restart succeeds.
-    installed.replace_by_a_copy("rolecalld");
-    installed.rolecall(&["agent", "restart"]).assert_ok();
+    fixture.rolecall(&["agent", "restart"]).assert_ok();
     fixture.token().assert_ok();
-    assert_eq!((fixture.daemon_pid(), fixture.assume_role_calls()), (daemon.pid(), 1));
+    assert_eq!(fixture.daemon_pid(), daemon.pid());
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! The handover on Linux: the program's path from the auxiliary vector, sealed memory, and a descriptor table for one thread.
+//! The handover on Linux: the program's path from the auxiliary vector, sealed memory, and an exec that keeps the process closed.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,17 @@ use rolecall_protocol::Secret;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
-use super::{HandoverState, StateError};
+use super::program_file::{self, ProgramFile};
+use super::{CheckedProgram, HandoverState, ProgramCheckError, StateError, closed_program};
+use crate::harden::{self, Executable};
+use crate::services::snapshot::SnapshotScope;
 
 /// The size of a state: 10,000 sessions, each through a hub role, take about 30 MiB.
 const MAX_STATE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// No change, and no removal of these seals.
-const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
+pub(super) const SEALS: SealFlags =
+    SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
 /// Returns the path that this program was started with.
 pub(super) fn path() -> Option<PathBuf> {
@@ -27,21 +31,22 @@ pub(super) fn path() -> Option<PathBuf> {
     std::path::absolute(started).ok()
 }
 
+/// Stores a snapshot in sealed memory. No process can change it, this one included.
 pub(super) fn seal(state: &Secret<Vec<u8>>) -> Result<OwnedFd, StateError> {
     let length = state.expose().len() as u64;
     if length > MAX_STATE_BYTES {
         return Err(StateError::Large(length));
     }
-    let mut memory = File::from(memory()?);
+    let mut memory = File::from(memory(MemfdFlags::NOEXEC_SEAL)?);
     memory.write_all(state.expose())?;
     fcntl_add_seals(&memory, SEALS).map_err(io::Error::from)?;
     Ok(memory.into())
 }
 
-fn memory() -> io::Result<OwnedFd> {
+/// Creates a file in memory. `executable` says whether it can be executed; kernels before 6.3 do not know the flag.
+pub(super) fn memory(executable: MemfdFlags) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    match memfd_create("rolecalld", flags | MemfdFlags::NOEXEC_SEAL) {
-        // Kernels before 6.3 have no MFD_NOEXEC_SEAL.
+    match memfd_create("rolecalld", flags | executable) {
         Err(Errno::INVAL) => memfd_create("rolecalld", flags),
         made => made,
     }
@@ -63,25 +68,52 @@ pub(super) fn unseal(state: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
     Ok(text)
 }
 
-/// Executes the program in a new thread with its own descriptor table, so that a child that another thread starts at the same time
-/// does not inherit the descriptors.
-pub(super) fn exec(path: &Path, arguments: &[OsString], state: &HandoverState) -> io::Result<Infallible> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let arguments = arguments.iter().map(|argument| CString::new(argument.clone().into_vec()));
-    let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
-    let thread = || {
-        // A container may forbid it. A child that starts in these microseconds then inherits the descriptors, which is harmless
-        // enough not to refuse the restart.
-        let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES);
-        let passed = [state.listener.as_fd(), state.lock.as_fd(), state.state.as_fd()];
+/// Opens the program at a path, and checks who can replace it.
+pub(super) fn open(path: &Path) -> Result<ProgramFile, ProgramCheckError> {
+    Ok(program_file::open(path)?)
+}
+
+/// Returns the program as one whose process is closed to its user from the start.
+pub(super) fn close(program: &ProgramFile) -> io::Result<CheckedProgram> {
+    closed_program::close(program)
+}
+
+/// Returns the program as one that gets no session.
+pub(super) fn leave_open(program: ProgramFile) -> CheckedProgram {
+    closed_program::leave_open(program)
+}
+
+/// Returns a command that runs the program.
+pub(super) fn command(program: &CheckedProgram, arguments: &[OsString]) -> io::Result<tokio::process::Command> {
+    Ok(Executable::new(program.file.try_clone()?, arguments)?.into_command())
+}
+
+/// Executes the program in a new thread, which
+///
+/// - has its own descriptor table. The snapshot and the copy that is executed are in no other: a child of another thread could inherit
+///   them, and while the exec ends the other threads, processes of the user can open the descriptors of a thread whose memory is gone;
+/// - cannot read the program, also as root, so that the process stays closed.
+pub(super) fn exec(
+    program: &CheckedProgram,
+    state: &HandoverState<Secret<Vec<u8>>>,
+    arguments: impl Fn(RawFd) -> Vec<OsString> + Send,
+) -> io::Result<Infallible> {
+    let thread = move || {
+        let prepared = harden::own_descriptor_table().and_then(|()| closed_program::drop_read_capabilities());
+        // Without sessions there is nothing to protect.
+        if program.scope != SnapshotScope::NoSessions {
+            prepared?;
+        }
+        let file =
+            if program.is_copy { closed_program::copy_again(&program.file)? } else { program.file.try_clone()? };
+        let snapshot = seal(&state.snapshot).map_err(io::Error::other)?;
+        let executable = Executable::new(file, &arguments(snapshot.as_raw_fd()))?;
+        let passed = [state.listener.as_fd(), state.lock.as_fd(), snapshot.as_fd()];
         let flag = |flags| passed.iter().try_for_each(|fd| fcntl_setfd(fd, flags));
-        let failed = flag(FdFlags::empty()).map_or_else(io::Error::from, |()| {
-            let Err(error) = nix::unistd::execv(&path, &arguments);
-            error.into()
-        });
+        let failed = flag(FdFlags::empty()).map_or_else(io::Error::from, |()| executable.replace_this_process());
         let _ = flag(FdFlags::CLOEXEC);
-        failed
+        Err(failed)
     };
-    let failed = std::thread::scope(|scope| scope.spawn(thread).join());
-    Err(failed.unwrap_or_else(|_| io::Error::other("a thread ended unexpectedly")))
+    let ended = std::thread::scope(|scope| scope.spawn(thread).join());
+    ended.unwrap_or_else(|_| Err(io::Error::other("a thread ended unexpectedly")))
 }

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::io::{FdFlags, fcntl_getfd};
 
 use super::*;
+#[cfg(target_os = "linux")]
+use linux::seal;
 
 fn secret(text: &str) -> Secret<Vec<u8>> {
     Secret::new(text.as_bytes().to_vec())
@@ -55,32 +57,33 @@ fn fd_args_survive_a_round_trip() {
 #[test]
 fn next_run_gets_the_same_arguments_and_one_handover() {
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-    let started = words(&["rolecalld", "--socket", "/s", HANDOVER_OPTION, "1,3,4,5", "--detached"]);
-    let program = Program::new("/bin/rolecalld".into(), started.into_iter());
+    let options = [HANDOVER_OPTION, "1,3,4,5", PROGRAM_OPTION, "/old"];
+    let started = [&["rolecalld", "--socket", "/s"], options.as_slice(), &["--detached"]].concat();
+    let program = Program::new("/bin/rolecalld".into(), words(&started).into_iter());
     assert_eq!(program.arguments, words(&["rolecalld", "--socket", "/s", "--detached"]));
     let next = program.arguments_with(&"2,6,7,8".parse().unwrap());
-    assert_eq!(next, words(&["rolecalld", "--socket", "/s", "--detached", HANDOVER_OPTION, "2,6,7,8"]));
+    let options = [HANDOVER_OPTION, "2,6,7,8", PROGRAM_OPTION, "/bin/rolecalld"];
+    assert_eq!(next, words(&[&["rolecalld", "--socket", "/s", "--detached"], options.as_slice()].concat()));
 }
 
-/// A program that is a shell script. A shell writes it: a file that is open for writing cannot be executed, and a child of another
-/// test could inherit a descriptor of this process.
-fn script(folder: &tempfile::TempDir, text: &str) -> Program {
+/// A program that is a shell with a script as its arguments.
+#[cfg(target_os = "linux")]
+fn shell(folder: &tempfile::TempDir, script: &str) -> Program {
     let path = folder.path().join("rolecalld");
-    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\"";
-    let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).arg(text).status().unwrap();
-    assert!(written.success());
-    Program::new(path, ["rolecalld".into()].into_iter())
+    fs::copy("/bin/sh", &path).unwrap();
+    Program::new(path, ["rolecalld", "-c", script].map(OsString::from).into_iter())
 }
 
 #[tokio::test]
+#[cfg(target_os = "linux")]
 async fn broken_program_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
-    let checked = async |text| script(&folder, text).check().await;
+    let checked = async |script| shell(&folder, script).check().await;
     assert!(checked("echo rolecalld 9.9.9").await.is_ok());
     assert!(matches!(checked("exit 1").await, Err(ProgramCheckError::Failed { .. })));
     assert!(matches!(checked("echo rolecalld 9; kill -KILL $$").await, Err(ProgramCheckError::Failed { .. })));
     assert!(matches!(checked("echo something else").await, Err(ProgramCheckError::NotRolecalld(_))));
-    // An older version does not know the option.
+    // An older version does not know the options.
     assert!(matches!(
         checked("test $1 = --version && echo rolecalld 0.0.1").await,
         Err(ProgramCheckError::Failed { .. })
@@ -91,9 +94,10 @@ async fn broken_program_is_rejected() {
 }
 
 #[tokio::test]
+#[cfg(target_os = "linux")]
 async fn hanging_program_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
-    let hangs = script(&folder, "exec sleep 60");
+    let hangs = shell(&folder, "exec sleep 60");
     // Real time: a paused clock does not pause a child process.
     assert!(matches!(hangs.check().await, Err(ProgramCheckError::Slow(_))));
 }
@@ -102,10 +106,11 @@ async fn hanging_program_is_rejected() {
 #[cfg(target_os = "linux")]
 fn failed_exec_changes_nothing() {
     let open = || OwnedFd::from(File::open("/dev/null").unwrap());
-    let state = HandoverState { restarts: 1, listener: open(), lock: open(), state: open(), name: None };
+    let state = HandoverState { restarts: 1, listener: open(), lock: open(), snapshot: secret("state"), name: None };
     let program = Program::new("/nonexistent/rolecalld".into(), std::iter::empty());
-    assert_eq!(program.replace_this(&state).kind(), io::ErrorKind::NotFound);
-    for fd in [&state.listener, &state.lock, &state.state] {
+    let checked = CheckedProgram { file: open(), is_copy: false, scope: SnapshotScope::AllSessions };
+    assert_eq!(program.replace_this(&checked, &state).kind(), io::ErrorKind::PermissionDenied);
+    for fd in [&state.listener, &state.lock] {
         assert!(fcntl_getfd(fd.as_fd()).unwrap().contains(FdFlags::CLOEXEC));
     }
 }

@@ -3,25 +3,48 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use rolecall_protocol::Secret;
 
-use super::{HandoverState, StateError};
+use super::{CheckedProgram, HandoverState, ProgramCheckError, StateError};
+
+/// A program that is not opened.
+pub(super) enum ProgramFile {}
 
 pub(super) const fn path() -> Option<PathBuf> {
     None
 }
 
-pub(super) fn seal(_: &Secret<Vec<u8>>) -> Result<OwnedFd, StateError> {
-    Err(io::Error::from(io::ErrorKind::Unsupported).into())
-}
-
 pub(super) fn unseal(_: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {
-    Err(io::Error::from(io::ErrorKind::Unsupported).into())
+    Err(unsupported().into())
 }
 
-pub(super) fn exec(_: &Path, _: &[OsString], _: &HandoverState) -> io::Result<Infallible> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(super) fn open(path: &Path) -> Result<ProgramFile, ProgramCheckError> {
+    Err(ProgramCheckError::Start { path: path.to_owned(), cause: unsupported() })
+}
+
+pub(super) fn close(program: &ProgramFile) -> io::Result<CheckedProgram> {
+    match *program {}
+}
+
+pub(super) fn leave_open(program: ProgramFile) -> CheckedProgram {
+    match program {}
+}
+
+pub(super) fn command(_: &CheckedProgram, _: &[OsString]) -> io::Result<tokio::process::Command> {
+    Err(unsupported())
+}
+
+pub(super) fn exec(
+    _: &CheckedProgram,
+    _: &HandoverState<Secret<Vec<u8>>>,
+    _: impl Fn(RawFd) -> Vec<OsString> + Send,
+) -> io::Result<Infallible> {
+    Err(unsupported())
+}
+
+fn unsupported() -> io::Error {
+    io::ErrorKind::Unsupported.into()
 }

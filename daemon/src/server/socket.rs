@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rolecall_protocol::location::{self, FolderProblem};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::harden;
 pub use inherited::inherited;
@@ -71,6 +73,9 @@ pub enum SocketError {
     /// The path exists and is not a socket.
     #[error("{} is not a socket; move it away", .0.display())]
     Occupied(PathBuf),
+    /// The lock's path exists and is not a file.
+    #[error("{} is not a file; move it away", .0.display())]
+    LockOccupied(PathBuf),
     /// The service manager passed an unusable descriptor.
     #[error("the service manager passed {0}, not one Unix socket")]
     Activation(String),
@@ -91,18 +96,18 @@ pub enum SocketError {
 
 /// Returns the socket that a service manager passed, if one did (S6).
 pub fn activated() -> Result<Option<BoundSocket>, SocketError> {
-    match passed_descriptors() {
+    let refused = |passed: &str| SocketError::Activation(passed.to_owned());
+    match passed_descriptors()? {
         0 => return Ok(None),
         1 => {}
         more => return Err(SocketError::Activation(format!("{more} sockets"))),
     }
-    let socket = harden::inherited(SD_LISTEN_FDS_START)
-        .map_err(|_| SocketError::Activation("a closed descriptor".to_owned()))?;
+    let socket = harden::inherited(SD_LISTEN_FDS_START).map_err(|_| refused("a closed descriptor"))?;
     if !inherited::listens(&socket) {
-        return Err(SocketError::Activation("something that does not listen".to_owned()));
+        return Err(refused("something that does not listen"));
     }
     let listener = UnixListener::from(socket);
-    let path = own_path(&listener).ok_or_else(|| SocketError::Activation("a socket without a path".to_owned()))?;
+    let path = own_path(&listener).ok_or_else(|| refused("a socket without a path"))?;
     check_folder(path.parent().unwrap_or(Path::new("/")))?;
     // The service manager owns the path; the lock keeps a daemon that is started by hand from replacing it.
     let lock = lock(&path)?;
@@ -110,12 +115,20 @@ pub fn activated() -> Result<Option<BoundSocket>, SocketError> {
     Ok(Some(BoundSocket { listener, path, claim: SocketClaim { name: None, lock } }))
 }
 
-/// The number of descriptors that a service manager passed to this process (`sd_listen_fds(3)`).
+/// Returns how many descriptors a service manager passed to this process (`sd_listen_fds(3)`). Errors if it passed a socket to
+/// another process that executed this one in a child: this daemon would replace the service manager's socket.
 #[allow(clippy::disallowed_methods)] // the service manager sets variables
-fn passed_descriptors() -> u32 {
-    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
-    let is_ours = number("LISTEN_PID") == Some(std::process::id());
-    number("LISTEN_FDS").filter(|_| is_ours).unwrap_or_default()
+fn passed_descriptors() -> Result<u32, SocketError> {
+    let Ok(count) = std::env::var("LISTEN_FDS") else { return Ok(0) };
+    let refused = |passed: &str| SocketError::Activation(passed.to_owned());
+    let receiver = std::env::var("LISTEN_PID").ok().and_then(|pid| pid.parse().ok());
+    if receiver == Some(std::process::id()) {
+        return count.parse().map_err(|_| refused("an invalid LISTEN_FDS"));
+    }
+    match harden::inherited(SD_LISTEN_FDS_START) {
+        Ok(socket) if inherited::listens(&socket) => Err(refused("a socket for another process (LISTEN_PID)")),
+        _ => Ok(0),
+    }
 }
 
 /// Creates the socket at `path`.
@@ -159,10 +172,18 @@ fn check_folder(folder: &Path) -> Result<(), SocketError> {
 /// Takes the lock (S4). Waits for a daemon that is stopping; errors if a daemon is serving.
 fn lock(path: &Path) -> Result<File, SocketError> {
     let lock_path = path.with_extension("lock");
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    // A FIFO without a reader would block.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(&lock_path);
-    let file = file.map_err(|cause| io_error(&lock_path, "open the lock", cause))?;
+    let file = match file {
+        Ok(file) if file.metadata().is_ok_and(|found| found.is_file()) => file,
+        Ok(_) => return Err(SocketError::LockOccupied(lock_path)),
+        Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+            return Err(SocketError::LockOccupied(lock_path));
+        }
+        Err(cause) => return Err(io_error(&lock_path, "open the lock", cause)),
+    };
     for _ in 0..LOCK_TIMEOUT.as_millis() / LOCK_RETRY_INTERVAL.as_millis() {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -295,6 +316,19 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(matches!(bind(&path), Err(SocketError::Occupied(_))));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn fifo_at_the_locks_path_is_rejected() {
+        let (_keep, path) = folder();
+        make_folder(path.parent().unwrap()).unwrap();
+        let lock = path.with_extension("lock");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &lock, kind, mode, 0).unwrap();
+        assert!(matches!(bind(&path), Err(SocketError::LockOccupied(_))));
+        let _reader = OpenOptions::new().read(true).write(true).open(&lock).unwrap();
+        assert!(matches!(bind(&path), Err(SocketError::LockOccupied(_))), "with a reader");
+        assert!(!path.exists());
     }
 
     /// Fault matrix row 13.

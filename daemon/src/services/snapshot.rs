@@ -23,6 +23,18 @@ use rolecall_core::session::Session;
 /// The format of a snapshot. A version with another format drops the snapshot and loads its sessions again.
 const FORMAT: u32 = 1;
 
+/// Which sessions a snapshot has: those that the next program may get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotScope {
+    /// All. Only root can have replaced the program, or it is the program that runs already.
+    AllSessions,
+    /// No session of a source, such as one with MFA, from which every role can be assumed. Any process of the user may have replaced
+    /// the program.
+    NoBaseSessions,
+    /// None. Other processes of the user could open the memory of the next program while it starts.
+    NoSessions,
+}
+
 /// Why a snapshot cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -99,10 +111,10 @@ impl SnapshotService {
 
     /// Returns a snapshot for the next run. It has no credentials without an expiry: the next run gets them from their source.
     #[must_use]
-    pub fn take(&self) -> Secret<Vec<u8>> {
+    pub fn take(&self, scope: SnapshotScope) -> Secret<Vec<u8>> {
         let now = self.clock.now();
         let all = self.sessions.export();
-        let sessions = all.iter().filter(|(_, session, _)| session.is_usable(now));
+        let sessions = all.iter().filter(|(chain, session, _)| scope.includes(chain) && session.is_usable(now));
         let profiles = self.config.profiles();
         let last_used = |name: &ProfileName| Some((name.clone(), self.activity.last_used(name)?));
         let snapshot = Snapshot {
@@ -166,6 +178,16 @@ impl SnapshotService {
             }
         }
         restored
+    }
+}
+
+impl SnapshotScope {
+    fn includes(self, chain: &RoleChain) -> bool {
+        match self {
+            Self::AllSessions => true,
+            Self::NoBaseSessions => !chain.is_base(),
+            Self::NoSessions => false,
+        }
     }
 }
 

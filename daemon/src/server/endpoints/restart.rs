@@ -25,9 +25,10 @@ pub(super) async fn handle(context: &Context) -> Result<EndpointResponse, AgentE
             ErrorBody::new(ErrorCode::RestartRefused, message).hint("Make the folder private: chmod 700."),
         ));
     }
-    restart.program.check().await.map_err(|error| rejected(error.body()))?;
+    let checked = restart.program.check().await.map_err(|error| rejected(error.body()))?;
     // Checked last, since it changes most often. A change that begins later is noticed before the handover.
     context.agent.keys.check_settled().map_err(|error| rejected(error.0))?;
+    restart.program.set_next(checked);
     tracing::info!("restart requested");
     restart.requested.cancel();
     Ok(EndpointResponse::json(&Restarting { pid: std::process::id() }))

@@ -94,7 +94,8 @@ fn earlier_snapshot_sessions_get_provenance_from_its_keys() {
     let old = service(&folder, CONFIG, NOW);
     let prod = chain(&old, "prod");
     restore(&old, &prod, session("ASIAPROD", Some(NOW + HOUR)));
-    let mut snapshot: serde_json::Value = serde_json::from_slice(old.take().expose()).unwrap();
+    let mut snapshot: serde_json::Value =
+        serde_json::from_slice(old.take(SnapshotScope::AllSessions).expose()).unwrap();
     snapshot["sessions"][0].as_object_mut().unwrap().remove("provenance");
     snapshot["keys"] = serde_json::json!([[prod.without_mfa(), "AKIAOLD"]]);
     let new = service(&folder, CONFIG, NOW);
@@ -113,7 +114,7 @@ async fn sessions_and_uses_are_restored() {
     restore(&old, &prod.without_last_step(), session("AKIASOURCE", None));
     restore(&old, &chain(&old, "audit"), session("ASIAEXPIRED", Some(NOW)));
     old.activity.used(&"prod".parse().unwrap(), NOW);
-    let snapshot = old.take();
+    let snapshot = old.take(SnapshotScope::AllSessions);
     let text = std::str::from_utf8(snapshot.expose()).unwrap();
     assert!(text.contains("ASIAPROD") && !text.contains("AKIASOURCE") && !text.contains("ASIAEXPIRED"), "{text}");
     assert_eq!(snapshot.expose().capacity(), snapshot.expose().len(), "it never grew");
@@ -133,13 +134,33 @@ async fn sessions_and_uses_are_restored() {
     assert_eq!(new.sessions.export().len(), 1);
 }
 
+#[test]
+fn snapshot_has_the_sessions_of_its_scope() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(&folder, CONFIG, NOW);
+    let prod = chain(&service, "prod");
+    restore(&service, &prod, session("ASIAPROD", Some(NOW + HOUR)));
+    restore(&service, &prod.base(), session("ASIABASE", Some(NOW + HOUR)));
+    service.activity.used(&"prod".parse().unwrap(), NOW);
+    for (scope, keys) in [
+        (SnapshotScope::AllSessions, [true, true]),
+        (SnapshotScope::NoBaseSessions, [true, false]),
+        (SnapshotScope::NoSessions, [false, false]),
+    ] {
+        let snapshot = service.take(scope);
+        let text = std::str::from_utf8(snapshot.expose()).unwrap();
+        assert_eq!(["ASIAPROD", "ASIABASE"].map(|key| text.contains(key)), keys, "{scope:?}");
+        assert!(text.contains("\"used\":{\"prod\""), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn unused_and_expired_sessions_are_not_restored() {
     let folder = tempfile::tempdir().unwrap();
     let old = service(&folder, CONFIG, NOW);
     restore(&old, &chain(&old, "prod"), session("ASIAPROD", Some(NOW + HOUR)));
     restore(&old, &chain(&old, "audit"), session("ASIAAUDIT", Some(NOW + HOUR)));
-    let snapshot = old.take();
+    let snapshot = old.take(SnapshotScope::AllSessions);
     let other = service(&folder, &CONFIG.replace("secret-handshake", "another"), NOW);
     other.restore(snapshot.expose()).unwrap();
     let kept: Vec<_> = other.sessions.export().into_iter().map(|(chain, ..)| chain).collect();
@@ -173,5 +194,5 @@ fn malformed_snapshot_is_rejected_and_not_quoted() {
         assert_eq!(refused(garbage), "it cannot be read");
     }
     assert!(service.sessions.export().is_empty());
-    service.restore(service.take().expose()).unwrap();
+    service.restore(service.take(SnapshotScope::AllSessions).expose()).unwrap();
 }
