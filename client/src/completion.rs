@@ -46,6 +46,8 @@ pub(crate) fn script(shell: clap_complete::Shell) -> Result<Vec<u8>, CliError> {
 /// The candidates for a command line of this program, as the script of the shell expects them. `arguments` has this
 /// program, `--`, and the words of the line.
 pub(crate) fn complete(shell: &str, arguments: Vec<OsString>) -> Result<Vec<u8>, CliError> {
+    // The library asks the password database for `~` if HOME is not set, which crashes a static program.
+    location::home()?;
     let mut candidates = Vec::new();
     let words = arguments.into_iter().skip_while(|word| word != "--").skip(1).collect();
     let folder = std::env::current_dir().ok();

@@ -80,7 +80,8 @@ fn add_without_server_writes_profile_but_no_context() {
     assert_eq!(
         said.stdout,
         format!(
-            "✓ added the profile prod to ~/.config/rolecall/config.toml\n! no context was written: give --server \
+            "! added the profile prod to ~/.config/rolecall/config.toml; AWS was not asked whether its role and cluster \
+             exist\n! no context was written: give --server \
              and --certificate-authority, or run later: rolecall kubeconfig prod --kubeconfig '{file}'\n"
         )
     );

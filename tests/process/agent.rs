@@ -50,7 +50,7 @@ fn client_reports_why_the_daemon_cannot_start() {
     let lock = fixture.socket().with_file_name("agent.lock");
     std::fs::create_dir_all(&lock).unwrap();
     std::fs::set_permissions(lock.parent().unwrap(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    let line = error_line(&fixture.token(), 3);
+    let line = error_line(&fixture.rolecall(&["status"]), 3);
     assert!(line.contains("the agent cannot start: ") && line.contains("agent.lock"), "{line}");
 }
 

@@ -26,6 +26,18 @@ fn missing_home_is_an_error_with_exit_1() {
     }
 }
 
+/// `~` in a completed path is the home folder too.
+#[test]
+fn completion_without_home_is_an_error() {
+    let fixture = Fixture::configured();
+    let mut command = fixture.sandbox.rolecall();
+    command
+        .args(["--", "rolecall", "remove", "prod", "--kubeconfig", "~/"])
+        .env_clear()
+        .env("ROLECALL_COMPLETE", "bash");
+    assert!(error_line(&fixture.sandbox.run(&mut command), 1).contains("HOME is not set. "));
+}
+
 /// A file that the agent refuses is refused before AWS is called and before a success is reported.
 #[test]
 fn config_that_others_can_write_is_refused_with_chmod() {

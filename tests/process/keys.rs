@@ -37,7 +37,7 @@ fn keys_put_list_rotate_forget_succeed() {
     assert!(line.contains("--yes"), "{line}");
     let said = desktop.keys(&["forget", "glass", "--yes"]);
     said.assert_ok();
-    assert!(said.stderr.contains("source glass uses them"), "{said}");
+    assert!(said.stderr.contains("source glass uses it"), "{said}");
     assert_eq!(desktop.bus.lookup(&item("glass")), None);
     desktop.assert_fails(&["forget", "glass", "--yes"], "the OS keyring has no access key of that name");
 }

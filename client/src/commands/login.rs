@@ -50,20 +50,37 @@ fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), 
         return output::print_data(DataFormat::Json, &status.sources);
     }
     let (now, zone) = (clock::now(), TimeZone::system());
-    let lines = status.sources.iter().map(|source| source_line(source, now, &zone));
-    let fails = status.sources.iter().any(|source| source.problem.is_some());
-    let mark = if fails { context.screen.warning() } else { context.screen.tick() };
-    let lines: Vec<String> = std::iter::once(format!("{mark} no source needs a login")).chain(lines).collect();
-    output::print(&(lines.join("\n  ") + "\n"))
+    if status.sources.is_empty() {
+        output::print_note("no source is configured, so there is nothing to log in to");
+        return Ok(());
+    }
+    let lines = status.sources.iter().map(|source| source_line(source, is_checked(source, status), now, &zone));
+    let headline = if status.sources.iter().any(|source| source.problem.is_some()) {
+        format!("{} no source needs a login", context.screen.warning())
+    } else if status.sources.iter().all(|source| is_checked(source, status)) {
+        format!("{} no source needs a login", context.screen.tick())
+    } else {
+        "no source is known to need a login".to_owned()
+    };
+    output::print(&(std::iter::once(headline).chain(lines).collect::<Vec<_>>().join("\n  ") + "\n"))
+}
+
+/// Whether the agent knows that the source gives credentials: it knows the login, or a session was made from it.
+fn is_checked(source: &SourceStatus, status: &Status) -> bool {
+    source.login.is_some()
+        || status.profiles.iter().any(|profile| profile.source == source.name && profile.session.is_some())
 }
 
 /// A source and its login as one line.
-fn source_line(source: &SourceStatus, now: Timestamp, zone: &TimeZone) -> String {
+fn source_line(source: &SourceStatus, is_checked: bool, now: Timestamp, zone: &TimeZone) -> String {
     let kind = sanitize_for_terminal(&source.kind);
     let login = source.login.as_ref().map(|login| format!(", logged in{}", end_text(login, now, zone)));
     let problem = source.problem.as_ref().map(|problem| {
         let error = problem.error.clone().sanitized();
         format!("; it fails, and a login does not help: {}", join_sentences(&error.message, error.hint.as_deref()))
     });
-    format!("{}: {kind}{}{}", source.name, login.unwrap_or_default(), problem.unwrap_or_default())
+    let is_unused = !is_checked && problem.is_none();
+    let unused = is_unused.then(|| format!(", not used yet; to check it: rolecall login {}", source.name));
+    let details = [login, problem, unused].into_iter().flatten().collect::<String>();
+    format!("{}: {kind}{details}", source.name)
 }

@@ -27,6 +27,18 @@ pub(super) struct EntryPosition {
     index: usize,
 }
 
+/// The tool that made a context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ContextOwner {
+    /// There is no such context.
+    Missing,
+    OtherTool,
+    Rolecall {
+        /// The file of the context, as `KUBECONFIG` lists it.
+        file: PathBuf,
+    },
+}
+
 impl<'a> Draft<'a> {
     pub(super) fn new(files: &'a [LoadedFile]) -> Draft<'a> {
         let models = files.iter().map(|file| file.model.clone()).collect();
@@ -159,15 +171,17 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Returns the path of the file that has the context of a profile, if Rolecall made it: `None` if there is no such
-    /// context, `Some(None)` if another tool made it or its user.
-    pub(super) fn check_ours_by_name(&self, profile: &str) -> Option<Option<PathBuf>> {
+    /// Returns which tool made the context of a profile and its user.
+    pub(super) fn context_owner(&self, profile: &str) -> ContextOwner {
         let inner_name = prefixed_name(profile);
-        let context = self.find(EntryKind::Context, profile)?;
+        let Some(context) = self.find(EntryKind::Context, profile) else { return ContextOwner::Missing };
         let user = self.find(EntryKind::User, &inner_name).and_then(|user| self.item(EntryKind::User, user));
         let uses_it = self.item(EntryKind::Context, context).is_some_and(|item| uses_user(item, &inner_name));
-        let is_ours = uses_it && user.is_some_and(|user| entry::is_ours(user, profile));
-        Some(is_ours.then(|| self.path(context.file).clone()))
+        if uses_it && user.is_some_and(|user| entry::is_ours(user, profile)) {
+            ContextOwner::Rolecall { file: self.path(context.file).clone() }
+        } else {
+            ContextOwner::OtherTool
+        }
     }
 
     /// Changes the model of each file.

@@ -1,6 +1,6 @@
 //! Gives the entries of a profile another name. What the user added to them stays, and so does the current context.
 
-use super::draft::Draft;
+use super::draft::{ContextOwner, Draft};
 use super::entry::prefixed_name;
 use super::error::KubeconfigError;
 use super::files::Files;
@@ -23,8 +23,11 @@ pub(crate) fn check_rename(files: &Files, old: &str, new: &str) -> Result<(), Ku
 }
 
 fn rename_entries(draft: &mut Draft<'_>, old: &str, new: &str) -> Result<Renaming, KubeconfigError> {
-    let Some(file) = draft.check_ours_by_name(old) else { return Ok(Renaming::NotFound) };
-    let Some(file) = file else { return Ok(Renaming::NotOurs) };
+    let file = match draft.context_owner(old) {
+        ContextOwner::Missing => return Ok(Renaming::NotFound),
+        ContextOwner::OtherTool => return Ok(Renaming::NotOurs),
+        ContextOwner::Rolecall { file } => file,
+    };
     check_free(draft, new)?;
     let is_current = draft.current_context() == Some(old);
     let (old_inner, new_inner) = (prefixed_name(old), prefixed_name(new));

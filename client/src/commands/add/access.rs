@@ -30,17 +30,12 @@ pub(super) fn report(
     let Ok(access) = daemon.call_json::<ClusterAccess>(&Endpoint::ClusterAccess(wanted.name.clone()), &body) else {
         return Ok(());
     };
-    match text(&access, profile, context) {
-        Some(text) => output::print(&text),
-        None => {
-            if let ClusterAccess::Unreachable { reason } = access {
-                output::print_note(&format!(
-                    "whether the cluster maps this role is not known: its API server cannot be asked ({reason})"
-                ));
-            }
-            Ok(())
-        }
+    if let ClusterAccess::Unreachable { reason } = &access {
+        output::print_note(&format!(
+            "whether the cluster maps this role is not known: its API server cannot be asked ({reason})"
+        ));
     }
+    text(&access, profile, context).map_or(Ok(()), |text| output::print(&text))
 }
 
 /// What the API server says, as lines; `None` if it says nothing.
