@@ -26,6 +26,7 @@ fn write_kubeconfig(fixture: &Fixture, text: &str) {
 fn shell(fixture: &Fixture, name: &str) -> Option<Command> {
     let path = Path::new("/usr/bin").join(name);
     if !path.exists() {
+        #[allow(clippy::explicit_write)] // eprintln is captured
         writeln!(std::io::stderr(), "SKIPPED: completions: no {name}").unwrap();
         return None;
     }
