@@ -236,7 +236,7 @@ mod tests {
         /// Returns the address at which the secret was.
         #[inline(never)]
         fn leave_secret() -> usize {
-            let mut frame = [0_u8; 48 * 1024];
+            let mut frame = [0_u8; 16 * 1024];
             frame[..SECRET.len()].copy_from_slice(std::hint::black_box(SECRET));
             std::hint::black_box(&mut frame).as_ptr() as usize
         }

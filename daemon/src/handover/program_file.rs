@@ -286,10 +286,9 @@ mod tests {
     fn group_write_permission_is_accepted_for_the_private_group() {
         let (_folder, path) = installed();
         set_mode(&path, 0o775);
+        let is_private = is_private_group(nix::unistd::getegid().as_raw());
         match open(&path) {
-            Ok(opened) => {
-                assert_eq!((opened.writers, is_private_group(nix::unistd::getegid().as_raw())), (Writers::User, true))
-            }
+            Ok(opened) => assert_eq!((opened.writers, is_private), (Writers::User, true)),
             Err(error) => assert!(matches!(error, ProgramFileError::Writable { mode: 0o775, .. }), "{error}"),
         }
         assert!(!is_private_group(nix::unistd::getegid().as_raw() + 1));
