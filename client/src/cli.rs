@@ -2,22 +2,28 @@
 
 mod add;
 mod agent;
+mod config;
 mod inputs;
 mod keys;
 mod lock;
 mod login;
+mod output;
+mod source;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::ProfileName;
 
 pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
+pub(crate) use config::{Config, ConfigAction};
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
 pub(crate) use login::{Login, Logout};
+pub(crate) use output::Output;
+pub(crate) use source::{Source, SourceAction};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -26,9 +32,11 @@ const HELP: &str = "\
 
 \u{1b}[1;4mProfiles:\u{1b}[0m
   \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
-  \u{1b}[1mlist\u{1b}[0m         List the profiles
-  \u{1b}[1mshow\u{1b}[0m         Show everything about one profile
-  \u{1b}[1mremove\u{1b}[0m       Remove profiles and their kubeconfig contexts
+  \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
+  \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
+  \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
+  \u{1b}[1mrename\u{1b}[0m       Give a profile and its kubeconfig context another name
+  \u{1b}[1mconfig\u{1b}[0m       Check, edit or find the configuration file
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
   \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
@@ -44,6 +52,7 @@ const HELP: &str = "\
 \u{1b}[1;4mSigning in:\u{1b}[0m
   \u{1b}[1mlogin\u{1b}[0m        Log in to a source with a browser or an MFA code
   \u{1b}[1mlogout\u{1b}[0m       Log out of a source, and drop its sessions
+  \u{1b}[1msource\u{1b}[0m       List, show or remove the sources of base credentials
   \u{1b}[1mkeys\u{1b}[0m         Keep long-lived access keys in the OS keyring
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
@@ -72,6 +81,9 @@ Start with your first cluster:
 More about one command:  rolecall add --help"
 )]
 pub(crate) struct Cli {
+    /// Print on standard error what the command does: each call of the agent, and the files
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -84,6 +96,9 @@ pub(crate) enum Command {
     List(List),
     Show(Show),
     Remove(Remove),
+    Rename(Rename),
+    Config(Config),
+    Source(Source),
     Use(Use),
     Kubeconfig(Kubeconfig),
     Token(Token),
@@ -103,21 +118,24 @@ pub(crate) enum Command {
 #[command(visible_alias = "ls")]
 pub(crate) struct List {
     /// Names alone, one a line
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(short, long, conflicts_with_all = ["output", "json", "wide"])]
     pub(crate) quiet: bool,
-    /// JSON, for programs
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
-/// Show everything about one profile
+/// Show everything about profiles
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]))]
 pub(crate) struct Show {
-    /// The profile
-    pub(crate) name: ProfileName,
-    /// JSON, for programs
+    /// The profiles
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<ProfileName>,
+    /// Every profile
     #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Remove profiles and their kubeconfig contexts
@@ -132,6 +150,25 @@ pub(crate) struct Remove {
     /// Leave the kubeconfig as it is
     #[arg(long)]
     pub(crate) keep_context: bool,
+    /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// Give a profile and its kubeconfig context another name
+///
+/// The settings, the session, what you added to the context, and the current context stay.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  rolecall rename prod prod-eu")]
+pub(crate) struct Rename {
+    /// The profile
+    #[arg(value_name = "OLD")]
+    pub(crate) name: ProfileName,
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    pub(crate) new_name: ProfileName,
     /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -154,7 +191,7 @@ pub(crate) struct Use {
 /// and the order of the file stay. A server or certificate authority other than the pinned one is refused.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // they are options, named as they are typed
-#[command(after_help = "\
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]), after_help = "\
 Examples:
   Write every profile's context:
     rolecall kubeconfig --all
@@ -166,7 +203,7 @@ Examples:
     rolecall kubeconfig prod --repin")]
 pub(crate) struct Kubeconfig {
     /// The profiles
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME")]
     pub(crate) names: Vec<ProfileName>,
     /// Every profile
     #[arg(long)]
@@ -192,7 +229,7 @@ pub(crate) struct Kubeconfig {
 #[derive(Debug, Args)]
 #[command(after_help = "In a kubeconfig, as written by rolecall kubeconfig:
   users:
-  - name: prod
+  - name: rolecall-prod
     user:
       exec:
         apiVersion: client.authentication.k8s.io/v1
@@ -209,28 +246,46 @@ pub(crate) struct Token {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  Watch the sessions; Ctrl-C ends it:
+  Watch the sessions; q ends it:
     rolecall status --watch
 
   A line of JSON for every change, for a program:
-    rolecall status --watch --json")]
+    rolecall status --watch -o json")]
 pub(crate) struct Status {
+    /// The profiles [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<ProfileName>,
     /// Keep running, and show every change as it happens
     #[arg(short, long)]
     pub(crate) watch: bool,
-    /// JSON, for programs
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Get a new session now; if that fails, the current one stays
+///
+/// Calls AWS at once, also after an outage during which the agent has stopped trying.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  One profile:
+    rolecall refresh prod
+
+  Every profile, after a role was changed:
+    rolecall refresh --all")]
 pub(crate) struct Refresh {
-    /// The profile
-    pub(crate) name: ProfileName,
+    /// The profiles
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) names: Vec<ProfileName>,
+    /// Every profile
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Print a script that completes commands in your shell
+///
+/// The shell then completes commands, options, profiles, sources, contexts, AWS profiles and regions. The names come from
+/// your files; the agent is not started.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

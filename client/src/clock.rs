@@ -74,6 +74,16 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// The time since boot, sleep included. Setting the wall clock does not change it.
+pub(crate) fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    // On macOS this clock counts sleep.
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    Duration::try_from(rustix::time::clock_gettime(clock)).unwrap_or_default()
+}
+
 /// The monotonic clock, for measuring.
 #[allow(clippy::disallowed_methods)] // this module is the proper place
 pub(crate) fn monotonic_now() -> Instant {

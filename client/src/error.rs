@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rolecall_protocol::location::LocationError;
 use rolecall_protocol::{ErrorBody, join_sentences, sanitize_for_terminal};
 
 use crate::config_file::ConfigFileError;
@@ -133,6 +134,24 @@ impl From<ErrorBody> for CliError {
         let body = body.sanitized();
         let message = if body.message.is_empty() { "the agent refused without a reason".into() } else { body.message };
         Self { code, message, untouched: None, hint: body.hint }
+    }
+}
+
+impl From<LocationError> for CliError {
+    fn from(error: LocationError) -> Self {
+        let (exit, hint) = match &error {
+            LocationError::NoHome | LocationError::RelativeHome(_) => {
+                (Exit::Failed, "Set HOME to the absolute path of your home folder")
+            }
+            LocationError::NoCurrentFolder(_) => (Exit::Failed, "Run the command in another folder"),
+            LocationError::Override(_) => {
+                (Exit::Unreachable, "Unset ROLECALL_SOCKET, or set it to a short absolute path in a folder of your own")
+            }
+            LocationError::NoRuntimeFolder(_) => {
+                (Exit::Unreachable, "Set XDG_RUNTIME_DIR to a folder of your own with mode 700")
+            }
+        };
+        Self::new(exit, error.to_string(), hint)
     }
 }
 

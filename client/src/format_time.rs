@@ -1,7 +1,7 @@
 //! Times as text: pure functions of the current time.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use rolecall_protocol::{ClockStatus, ErrorClass, Problem, SessionStatus};
+use rolecall_protocol::{ClockStatus, SessionStatus};
 
 /// The clock difference below which the clocks count as equal: AWS sends whole seconds, and its response takes time.
 const MAX_UNREPORTED_SKEW: SignedDuration = SignedDuration::from_secs(2);
@@ -90,12 +90,6 @@ pub(crate) const fn expired_session(needs_login: bool) -> &'static str {
     if needs_login { "expired; needs a login" } else { "expired, renewed on use" }
 }
 
-/// When the daemon tries again: `in 12 s`. `None` for a problem that waits for a login.
-pub(crate) fn next_try(problem: &Problem, now: Timestamp) -> Option<String> {
-    let retry = problem.retry.filter(|_| problem.class != ErrorClass::Login)?;
-    Some(from_now(now, retry))
-}
-
 /// This machine's clock compared with AWS's, and when it was measured: `in step with AWS's (measured 5 min ago)`.
 pub(crate) fn clock_status(clock: Option<&ClockStatus>, now: Timestamp) -> String {
     let Some(clock) = clock else { return "not compared with AWS's yet".to_owned() };
@@ -173,21 +167,6 @@ mod tests {
         assert_eq!(cut(3600 - 60, 1), None);
         assert_eq!(cut(3600 - 61, 1), Some(3539));
         assert_eq!(cut(3600 + 5, 1), None);
-    }
-
-    #[test]
-    fn next_try_login_problem_has_none() {
-        let now = at("2026-01-02T12:00:00Z");
-        let result_text = |class: &str, retry: Option<&str>| {
-            let problem = serde_json::json!({"since": "2026-01-02T11:00:00Z", "class": class, "retry": retry,
-                "code": "aws_unavailable", "message": "STS does not answer"});
-            next_try(&serde_json::from_value(problem).unwrap(), now)
-        };
-        assert_eq!(result_text("retry", Some("2026-01-02T12:00:12Z")).as_deref(), Some("in 12 s"));
-        assert_eq!(result_text("change", Some("2026-01-02T11:59:00Z")).as_deref(), Some("now"));
-        assert_eq!(result_text("moon", Some("2026-01-02T12:01:00Z")).as_deref(), Some("in 1 min"));
-        assert_eq!(result_text("retry", None), None);
-        assert_eq!(result_text("login", Some("2026-01-02T12:00:12Z")), None);
     }
 
     #[test]

@@ -5,10 +5,12 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::error::{CliError, Exit};
+use crate::kubeconfig::emit;
 
 /// Writes bytes to standard output unchanged, in one write, for kubectl. The buffered stdout of std would write line by
 /// line.
@@ -58,12 +60,58 @@ fn stdout_error(error: impl std::fmt::Display) -> CliError {
     )
 }
 
-/// Prints JSON for programs.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| {
-        CliError::new(Exit::Bug, format!("cannot write JSON: {error}"), "Report it, with the command that you ran")
-    })?;
-    print(&format!("{text}\n"))
+/// A format for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataFormat {
+    Json,
+    Yaml,
+}
+
+impl DataFormat {
+    /// The value as one document, with a final line break.
+    fn document(self, value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
+        match self {
+            Self::Json => serde_json::to_string_pretty(value).map(|text| text + "\n"),
+            Self::Yaml => emit::json_as_block(serde_json::to_value(value)?),
+        }
+    }
+
+    /// The value as one document of a stream: a line of JSON, or YAML that begins with `---`.
+    fn document_of_stream(self, value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
+        match self {
+            Self::Json => serde_json::to_string(value).map(|text| text + "\n"),
+            Self::Yaml => Ok(format!("---\n{}", self.document(value)?)),
+        }
+    }
+}
+
+/// Prints a value for programs.
+pub(crate) fn print_data(format: DataFormat, value: &impl serde::Serialize) -> Result<(), CliError> {
+    print(&format.document(value).map_err(|error| serialize_error(&error))?)
+}
+
+/// Prints a value for programs, of which more follow.
+pub(crate) fn print_data_of_stream(format: DataFormat, value: &impl serde::Serialize) -> Result<(), CliError> {
+    print(&format.document_of_stream(value).map_err(|error| serialize_error(&error))?)
+}
+
+fn serialize_error(error: &serde_json::Error) -> CliError {
+    CliError::new(Exit::Bug, format!("cannot write the result: {error}"), "Report it, with the command that you ran")
+}
+
+/// Whether the user wants details.
+static IS_VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`print_detail`] print.
+pub(crate) fn be_verbose() {
+    IS_VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// Prints what the program does on standard error, with `--verbose`.
+pub(crate) fn print_detail(text: impl FnOnce() -> String) {
+    if IS_VERBOSE.load(Ordering::Relaxed) {
+        print_note(&text());
+    }
 }
 
 /// Prints a note on standard error.
@@ -94,4 +142,23 @@ pub(crate) fn print_usage_error(error: &clap::Error) -> u8 {
 fn stderr_line(text: &str) {
     let line = format!("rolecall: {text}\n");
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_formats_json_and_yaml() {
+        let value = serde_json::json!({"name": "prod", "ready": true, "count": 2, "off": "off", "none": null,
+            "sources": [{"name": "a b", "tags": []}], "more": {}});
+        let json = DataFormat::Json.document(&value).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
+        assert!(json.lines().count() > 5 && json.ends_with("}\n"), "{json}");
+        let yaml = "count: 2\nmore: {}\nname: prod\n\"none\": null\n\"off\": \"off\"\nready: true\nsources:\n\
+                    - name: \"a b\"\n  tags: []\n";
+        assert_eq!(DataFormat::Yaml.document(&value).unwrap(), yaml);
+        assert_eq!(DataFormat::Yaml.document_of_stream(&value).unwrap(), format!("---\n{yaml}"));
+        assert_eq!(DataFormat::Json.document_of_stream(&1).unwrap(), "1\n");
+    }
 }

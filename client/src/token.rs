@@ -6,7 +6,7 @@
 mod login_prompt;
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 
 use rolecall_protocol::location::{self, FolderProblem, LocationError};
@@ -57,7 +57,11 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
         Err(error) => return Err(CliError::from(error).with_subject(name)),
     };
     match daemon.call(&endpoint, info.as_bytes(), deadline) {
-        Ok(answer) => output::stdout_bytes(answer.body()),
+        Ok(answer) => print_credential(answer.body()),
+        // A full or read-only folder: kubectl works without the socket, only slower.
+        Err(CallError::Start(error @ SpawnError::NoSocket(_))) => {
+            write_token_without_daemon(&name, &error.to_string(), &read_environment(), deadline)
+        }
         Err(CallError::Start(error @ (SpawnError::StartFailed(_) | SpawnError::ExitedSilently)))
             if !socket_folder_exists(&daemon) =>
         {
@@ -65,10 +69,21 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
         }
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => {
             login_prompt::offer_login(&daemon, &name, info.as_bytes(), body, read_environment)
-                .and_then(|answer| output::stdout_bytes(answer.body()))
+                .and_then(|answer| print_credential(answer.body()))
         }
         Err(error) => Err(error.with_subject(&name)),
     }
+}
+
+/// Writes the credential to standard output unchanged. On a terminal, where a user reads it, ends the line and says what
+/// it is.
+fn print_credential(credential: &[u8]) -> Result<(), CliError> {
+    output::stdout_bytes(credential)?;
+    if io::stdout().is_terminal() {
+        output::stdout_bytes(b"\n")?;
+        output::print_note("this is a secret: it gives access to the cluster until it expires");
+    }
+    Ok(())
 }
 
 /// Whether the socket's folder exists. If it does not exist after a daemon has tried to start, it cannot be created,
@@ -102,7 +117,7 @@ fn write_token_without_daemon(
     drop(command); // closes the parent's copy of the channel
     let said = read_all(ours, deadline);
     match (said, deadline.wait_for(&mut child).ok().flatten()) {
-        (Ok(answer), Some(status)) if status.success() => output::stdout_bytes(&answer),
+        (Ok(answer), Some(status)) if status.success() => print_credential(&answer),
         // The daemon has printed the error on standard error, which this process shares.
         (_, Some(status)) if status.code().is_some_and(|code| code != 0) => {
             Err(CliError::silent(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Bug as u8)))

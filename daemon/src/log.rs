@@ -1,7 +1,10 @@
 //! The daemon's log, on standard error or in a file.
 
+mod event_writer;
+mod log_file;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
@@ -10,8 +13,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// A larger log file is renamed when the daemon starts.
-const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
+use event_writer::EventWriter;
+use log_file::LogFile;
 
 /// The log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -31,13 +34,13 @@ pub enum Level {
 /// Starts the log in the file, or on standard error without one.
 pub fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
     let registry = tracing_subscriber::registry().with(filter(level));
-    if let Some(path) = file {
-        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Mutex::new(open(path)?));
-        registry.with(layer).init();
-    } else {
-        let layer = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
-        registry.with(layer).init();
-    }
+    let output: Box<dyn Write + Send> = match file {
+        Some(path) => Box::new(LogFile::new(path, open)?),
+        None => Box::new(io::stderr()),
+    };
+    // Without colors: the writer escapes every control character.
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Mutex::new(EventWriter::new(output)));
+    registry.with(layer).init();
     Ok(())
 }
 
@@ -52,9 +55,6 @@ fn filter(level: Level) -> Targets {
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
-    }
-    if std::fs::metadata(path).is_ok_and(|found| found.len() > MAX_LOG_BYTES) {
-        std::fs::rename(path, path.with_extension("log.old"))?;
     }
     let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(flags).open(path)

@@ -78,6 +78,36 @@ fn fixed_trust_policy_works_after_ttl_or_refresh() {
     fixture.good_token("prod");
 }
 
+/// Fault matrix row 59: an open circuit breaker does not refuse a user who asks again, or changed AWS files.
+#[test]
+fn refresh_and_changed_files_try_an_open_breaker() {
+    let fixture = Fixture::new();
+    let open_breaker = || {
+        fixture.aws.fault(Op::AssumeRole, Fault::Status(500).forever());
+        while {
+            let before = fixture.aws.calls(Op::AssumeRole);
+            fixture.token_error("prod", 1);
+            fixture.aws.calls(Op::AssumeRole) > before
+        } {}
+        fixture.aws.clear_faults();
+        // STS works again, and the clock stands still: the circuit breaker stays open.
+        let calls = fixture.aws.calls(Op::AssumeRole);
+        fixture.token_error("prod", 1);
+        assert_eq!(fixture.aws.calls(Op::AssumeRole), calls);
+        calls
+    };
+    let calls = open_breaker();
+    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), calls + 1);
+    fixture.good_token("prod");
+
+    fixture.clock.advance(std::time::Duration::from_hours(2));
+    let calls = open_breaker();
+    fixture.agent.recovery.sources_changed();
+    fixture.good_token("prod");
+    assert!(fixture.aws.calls(Op::AssumeRole) > calls);
+}
+
 #[test]
 fn status_reports_problem_and_start_time() {
     let fixture = Fixture::new();

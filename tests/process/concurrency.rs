@@ -1,14 +1,13 @@
 //! Many clients and daemons in parallel.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::thread;
 
 use rolecall_harness::{Fault, Gate, Op};
 
-use crate::files::skipped;
 use crate::fixture::{Fixture, HANG_GUARD, kill};
 
 #[test]
@@ -93,24 +92,74 @@ fn token_survives_daemon_kill_during_aws_call() {
 
 /// Fault matrix row 23.
 #[test]
-fn token_waits_while_daemon_is_over_capacity() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let files = getrlimit(Resource::Nofile);
-    if files.maximum.is_some_and(|most| most < 1500) {
-        return skipped("more callers than the daemon has places: this process may not open so many files");
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
+fn connections_with_half_a_request_make_room() {
     let fixture = Fixture::added();
-    // More connections than the daemon accepts. They send nothing, so it closes them after two seconds.
-    let connections: Vec<_> = (0..1100).map(|_| UnixStream::connect(fixture.socket()).unwrap()).collect();
-    let mut response = [0; 12];
-    let mut last = connections.last().unwrap();
-    last.set_read_timeout(Some(HANG_GUARD)).unwrap();
-    last.read_exact(&mut response).unwrap();
-    assert_eq!(&response, b"HTTP/1.1 503");
-    // The client gets the same 503 and retries.
+    let connections: Vec<_> = (0..1100).map(|_| half_a_request(&fixture)).collect();
     fixture.token().assert_ok();
-    drop(connections);
+    // The oldest was closed for a newer one.
+    let mut oldest = connections.first().unwrap();
+    oldest.set_read_timeout(Some(HANG_GUARD)).unwrap();
+    let read = oldest.read(&mut [0; 16]);
+    assert!(read.as_ref().is_ok_and(|bytes| *bytes == 0) || read.is_err(), "{read:?}");
+}
+
+/// Opens a connection and sends the beginning of a request, unless the daemon has closed it already.
+fn half_a_request(fixture: &Fixture) -> UnixStream {
+    let mut connection = UnixStream::connect(fixture.socket()).unwrap();
+    let _ = connection.write_all(b"POST /v1/profiles/prod/token HTTP/1.1\r\nhos");
+    connection
+}
+
+/// Fault matrix row 23.
+#[test]
+fn process_with_64_open_requests_blocks_only_itself() {
+    let fixture = Fixture::added();
+    let gate = Gate::new();
+    fixture.aws.fault(Op::AssumeRole, Fault::Hold(gate.clone()).times(1));
+    let before = fixture.assume_role_calls();
+    let request = |request: &[u8]| {
+        let mut connection = UnixStream::connect(fixture.socket()).unwrap();
+        connection.set_read_timeout(Some(HANG_GUARD)).unwrap();
+        connection.write_all(request).unwrap();
+        connection
+    };
+    let refresh = b"POST /v1/profiles/prod/refresh HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+    let mut open: Vec<_> = (0..64).map(|_| request(refresh)).collect();
+    fixture.aws.wait_for_calls(Op::AssumeRole, before + 1, HANG_GUARD);
+    let status = b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
+    let answer = |connection: &mut UnixStream| {
+        let mut response = [0; 12];
+        connection.read_exact(&mut response).unwrap();
+        String::from_utf8_lossy(&response).into_owned()
+    };
+    assert_eq!(answer(&mut request(status)), "HTTP/1.1 503");
+    fixture.rolecall(&["status"]).assert_ok();
+    gate.open();
+    for connection in &mut open {
+        assert_eq!(answer(connection), "HTTP/1.1 200");
+    }
+}
+
+/// Fault matrix row 27.
+#[test]
+fn daemon_with_64_files_serves_200_clients() {
+    let fixture = Fixture::configured();
+    let mut command = fixture.sandbox.command("sh");
+    let daemon = fixture.sandbox.spawn_daemon(command.args(["-c", "ulimit -n 64; exec rolecalld"]));
+    daemon.wait_ready(HANG_GUARD);
+    let silent: Vec<_> = (0..60).map(|_| half_a_request(&fixture)).collect();
+    let children: Vec<_> = (0..200)
+        .map(|_| {
+            let mut command = fixture.sandbox.rolecall();
+            command.args(["token", "prod"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    drop(silent);
 }
 
 /// Fault matrix row 18.

@@ -31,9 +31,15 @@ pub enum LocationError {
     /// No candidate for the socket's folder is usable.
     #[error("no usable runtime folder: {}", join_problems(.0))]
     NoRuntimeFolder(Vec<(PathBuf, FolderProblem)>),
-    /// Neither `HOME` nor the password database has a home folder.
-    #[error("no home folder: set HOME")]
+    /// `HOME` is not set. The password database is not asked: a static program cannot use NSS, which loads libraries.
+    #[error("HOME is not set")]
     NoHome,
+    /// `HOME` is relative.
+    #[error("HOME is not an absolute path: {}", .0.display())]
+    RelativeHome(PathBuf),
+    /// A relative path cannot be made absolute.
+    #[error("cannot find the current folder: {0}")]
+    NoCurrentFolder(io::Error),
 }
 
 /// Why a folder is not usable for the socket.
@@ -64,7 +70,8 @@ pub enum FolderProblem {
 /// The parent folder of the path may not exist yet. The caller checks it with [`check_private_folder`] before use.
 ///
 /// # Errors
-/// `Override` if `ROLECALL_SOCKET` is relative or too long, `NoRuntimeFolder` if no folder is usable.
+/// `Override` if `ROLECALL_SOCKET` is relative or too long, `NoHome` or `RelativeHome` if only the state folder is left
+/// and `HOME` does not name one, `NoRuntimeFolder` if no folder is usable.
 pub fn socket() -> Result<PathBuf, LocationError> {
     if let Some(path) = variable("ROLECALL_SOCKET") {
         let path = PathBuf::from(path);
@@ -83,18 +90,14 @@ pub fn socket() -> Result<PathBuf, LocationError> {
             Err(problem) => rejected.push((base, problem)),
         }
     }
-    match state_folder() {
-        // The daemon creates this folder with mode 0700 in the user's home folder, so there is nothing to check yet.
-        Ok(state) => {
-            let path = state.join("run").join(SOCKET_NAME);
-            let length = path.as_os_str().len();
-            if length <= MAX_SOCKET_PATH_BYTES {
-                return Ok(path);
-            }
-            rejected.push((state, FolderProblem::TooLong(length)));
-        }
-        Err(_) => rejected.push((PathBuf::from("~"), FolderProblem::Io(io::ErrorKind::NotFound.into()))),
+    // The daemon creates this folder with mode 0700 in the user's home folder, so there is nothing to check yet.
+    let state = state_folder()?;
+    let path = state.join("run").join(SOCKET_NAME);
+    let length = path.as_os_str().len();
+    if length <= MAX_SOCKET_PATH_BYTES {
+        return Ok(path);
     }
+    rejected.push((state, FolderProblem::TooLong(length)));
     Err(LocationError::NoRuntimeFolder(rejected))
 }
 
@@ -102,21 +105,37 @@ pub fn socket() -> Result<PathBuf, LocationError> {
 /// folder.
 pub fn config() -> Result<PathBuf, LocationError> {
     if let Some(path) = variable("ROLECALL_CONFIG") {
-        return std::path::absolute(PathBuf::from(path)).map_err(|_| LocationError::NoHome);
+        return std::path::absolute(PathBuf::from(path)).map_err(LocationError::NoCurrentFolder);
     }
-    let folders = directories::ProjectDirs::from("", "", "rolecall").ok_or(LocationError::NoHome)?;
-    Ok(folders.config_dir().join("config.toml"))
+    Ok(platform_folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
 }
 
 /// Returns Rolecall's folder in the platform's state folder, which holds the logs.
 pub fn state_folder() -> Result<PathBuf, LocationError> {
-    let folders = directories::ProjectDirs::from("", "", "rolecall").ok_or(LocationError::NoHome)?;
-    Ok(folders.state_dir().unwrap_or_else(|| folders.data_local_dir()).to_owned())
+    platform_folder("XDG_STATE_HOME", ".local/state")
 }
 
-/// Returns the user's home folder.
-pub fn home() -> Option<PathBuf> {
-    directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned())
+/// Returns the user's home folder: the value of `HOME`.
+///
+/// # Errors
+/// `NoHome` if the variable is unset or empty, `RelativeHome` if its path is relative.
+pub fn home() -> Result<PathBuf, LocationError> {
+    match variable("HOME").map(PathBuf::from) {
+        Some(home) if home.is_absolute() => Ok(home),
+        Some(home) => Err(LocationError::RelativeHome(home)),
+        None => Err(LocationError::NoHome),
+    }
+}
+
+/// Returns Rolecall's folder in a base folder: that of the variable (XDG Base Directory Specification, which ignores a
+/// relative path), or else `default` in the home folder. On macOS all of them are in `~/Library/Application Support`.
+fn platform_folder(name: &str, default: &str) -> Result<PathBuf, LocationError> {
+    let home = home()?;
+    if cfg!(target_os = "macos") {
+        return Ok(home.join("Library/Application Support/rolecall"));
+    }
+    let base = variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    Ok(base.unwrap_or_else(|| home.join(default)).join("rolecall"))
 }
 
 /// Returns the value of `KUBECONFIG`, if it is set and not empty.
@@ -144,15 +163,15 @@ pub fn log_level() -> Option<String> {
 /// choose an identity, are ignored.
 pub fn aws_files() -> Result<(PathBuf, PathBuf), LocationError> {
     let place = |name: &str, default: &str| match variable(name) {
-        Some(path) => std::path::absolute(path).map_err(|_| LocationError::NoHome),
-        None => Ok(home().ok_or(LocationError::NoHome)?.join(".aws").join(default)),
+        Some(path) => std::path::absolute(path).map_err(LocationError::NoCurrentFolder),
+        None => Ok(home()?.join(".aws").join(default)),
     };
     Ok((place("AWS_CONFIG_FILE", "config")?, place("AWS_SHARED_CREDENTIALS_FILE", "credentials")?))
 }
 
 /// Returns `~/.aws`, where AWS's tools keep logins regardless of those two variables.
 pub fn aws_folder() -> Result<PathBuf, LocationError> {
-    Ok(home().ok_or(LocationError::NoHome)?.join(".aws"))
+    Ok(home()?.join(".aws"))
 }
 
 /// Returns whether a daemon that starts in the background inherits the environment variable `name`. Other variables of

@@ -44,6 +44,10 @@ pub struct DaemonStatus {
     pub pid: u32,
     /// The start time of the process.
     pub started: Timestamp,
+    /// The seconds from the boot of the machine to [`Self::started`], sleep included. A clock that is set later does not
+    /// change it, so it gives the uptime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_after_boot: Option<u64>,
     /// The number of restarts in place ([`Endpoint::Restart`](crate::Endpoint::Restart)) since the process started.
     #[serde(default)]
     pub restarts: u32,
@@ -96,6 +100,10 @@ pub struct Problem {
     /// When the daemon retries at the earliest. Absent if it does not retry by itself.
     #[serde(default)]
     pub retry: Option<Timestamp>,
+    /// Until when a request gets this error without a new attempt. Absent if each request makes an attempt, or if the
+    /// error lasts until the user acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered_until: Option<Timestamp>,
     /// The error.
     #[serde(flatten)]
     pub error: ErrorBody,
@@ -129,6 +137,10 @@ pub struct ProfileStatus {
     /// The last failure, if no call has succeeded since.
     #[serde(default)]
     pub problem: Option<Problem>,
+    /// When the cluster last answered 401 to several tokens of one client process, new ones of a new session among
+    /// them. Absent if another process has got a token since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_rejected: Option<Timestamp>,
 }
 
 /// The state of a profile in one word.
@@ -312,9 +324,46 @@ pub enum EventKind {
     Machine,
     /// The daemon was locked or unlocked.
     Lock,
+    /// A profile got no token because of its pin or its session, or a cluster rejected its tokens.
+    Token,
     /// The stream was too slow and events were dropped: read [`Status`] again.
     Missed,
     /// An event that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The body of [`Endpoint::ClusterAccess`](crate::Endpoint::ClusterAccess): the API server that gets the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessQuery {
+    /// The URL of the API server.
+    pub server: String,
+    /// Its CA bundle: PEM in base64.
+    pub certificate_authority_data: String,
+}
+
+/// The response of [`Endpoint::ClusterAccess`](crate::Endpoint::ClusterAccess): what the API server says about a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "access", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ClusterAccess {
+    /// The cluster maps the role to a user.
+    Mapped {
+        /// The name of the user. Absent if the API server does not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        username: Option<String>,
+        /// The groups of the user.
+        #[serde(default)]
+        groups: Vec<String>,
+    },
+    /// The API server answered 401: no access entry and no line of aws-auth maps the role.
+    NotMapped,
+    /// The API server did not answer, or with something else.
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
+    /// An answer that this version does not know.
     #[serde(other)]
     Unknown,
 }

@@ -36,6 +36,20 @@ pub fn sanitize_for_terminal(text: &str) -> String {
     shown.trim().to_owned()
 }
 
+/// Returns the text as one line with visible escapes for control and format characters, at its whole length.
+#[must_use]
+pub fn escape_controls(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
+            c if is_unsafe(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// Whether a character is a control character (C0, DEL, C1) or a format character that reorders or hides text.
 fn is_unsafe(c: char) -> bool {
     c.is_control()

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::Output;
+
 /// Start, stop, restart or inspect the daemon
 ///
 /// Rarely needed: every command starts the daemon if it does not run.
@@ -23,11 +25,7 @@ pub(crate) enum AgentAction {
     /// Restart it, for example after an upgrade; its sessions are kept
     Restart,
     /// Say whether it runs, and where things are (exit code 3 if it does not)
-    Status {
-        /// JSON, for programs
-        #[arg(long)]
-        json: bool,
-    },
+    Status(Output),
     /// Print the end of its log
     Logs {
         /// Go on as the log grows

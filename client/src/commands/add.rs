@@ -3,6 +3,7 @@
 //! All checks come before the first write. The configuration is written first, and restored if the kubeconfig cannot be
 //! written.
 
+mod access;
 mod inputs;
 mod login;
 mod plan;
@@ -11,7 +12,7 @@ mod verify;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ProfileDetails, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, ErrorBody, ProfileDetails, sanitize_for_terminal};
 
 use crate::cli::Add;
 use crate::clock::{self, Deadline};
@@ -51,10 +52,16 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         output::print(&config_summary(wanted, &path, change, context))?;
     }
     output::print(&context_summary(wanted, &outcome, context))?;
-    if !wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
-        output::print_note("the agent has not read the new configuration yet; see: rolecall status");
+    match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
+        Loaded::Yes if wanted.no_verify => Ok(()),
+        Loaded::Yes => access::report(&checked.daemon, wanted, &checked.profile, entry, context),
+        Loaded::NotYet => {
+            output::print_note("the agent has not read the new configuration yet; see: rolecall status");
+            Ok(())
+        }
+        Loaded::Refused(problem) => Err(CliError::from(problem)
+            .with_hint_prefix(&format!("The profile {} is written, and the agent does not use it yet", wanted.name))),
     }
-    Ok(())
 }
 
 /// The result of the checks.
@@ -63,6 +70,8 @@ struct CheckedProfile {
     profile: ProfileEntry,
     /// The kubeconfig entry; `None` if the API server is unknown.
     entry: Option<Entry>,
+    /// The certificate authority, in base64, if the command line gave it with the API server.
+    given_ca: Option<String>,
 }
 
 /// Checks the command, the configuration, AWS and the kubeconfig.
@@ -78,29 +87,29 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
             "Give --server and --certificate-authority, or omit --use or --no-verify",
         ));
     }
+    let given_ca = given.as_ref().map(|server| server.ca_data.clone());
     let before = ConfigFile::load(path)?;
     let mut draft = ConfigFile::load(path)?;
     let mut profile = plan::plan(wanted, &mut draft)?;
+    // Before AWS is called: nothing that AWS answers makes these settings the existing ones.
+    plan::check_existing(wanted, &before, &plan::with_pin(profile.clone(), given.as_ref()))?;
     check_context_free(files, wanted.name.as_str())?;
     let daemon = context.daemon()?;
     config_status::check_daemon_config(&daemon, path, &context.environment)?;
     let server = if wanted.no_verify {
-        verify::config_alone(&daemon, &draft)?;
+        verify::config_alone(&daemon, &draft, path)?;
         given
     } else {
         let is_new = !before.source_names().iter().any(|name| name == profile.source.as_str());
         let source = login::Source { name: &profile.source, is_new };
-        let probed = login::probe(&daemon, wanted, &source, &draft, context)?;
+        let probed = login::probe(&daemon, wanted, &source, &draft, path, context)?;
         Some(verify::with_aws(probed, wanted, &profile, &draft, given, context)?)
     };
-    if let Some(server) = &server {
-        profile.server = Some(server.url.clone());
-        profile.ca_sha256 = Some(server.ca_sha256.clone());
-    }
+    profile = plan::with_pin(profile, server.as_ref());
     plan::check_existing(wanted, &before, &profile)?;
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
     kubeconfig::check_upsert(files, entry.as_slice())?;
-    Ok(CheckedProfile { daemon, profile, entry })
+    Ok(CheckedProfile { daemon, profile, entry, given_ca })
 }
 
 /// How the profile in the configuration changes.
@@ -130,6 +139,10 @@ fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<C
         };
         plan::check_existing(wanted, &before, &written)?;
         file.set_profile(wanted.name.as_str(), &written)?;
+        // Without an entry the pin is the old one, or there is none.
+        if checked.entry.is_some() || written.server.is_none() {
+            file.set_given_ca(wanted.name.as_str(), checked.given_ca.as_deref());
+        }
         Ok::<_, CliError>(before)
     })
 }
@@ -138,6 +151,10 @@ fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<C
 fn config_summary(wanted: &Add, path: &Path, change: Change, context: &Context) -> String {
     let (tick, name, file) = (context.screen.tick(), &wanted.name, display_path(path));
     match change {
+        Change::Added if wanted.no_verify => {
+            let mark = context.screen.warning();
+            format!("{mark} added the profile {name} to {file}; AWS was not asked whether its role and cluster exist\n")
+        }
         Change::Added => format!("{tick} added the profile {name} to {file}\n"),
         Change::Updated => format!("{tick} replaced the profile {name} in {file}\n"),
         Change::Unchanged => format!("{tick} the profile {name} in {file} is up to date\n"),
@@ -177,7 +194,10 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
     let restored = config_file::edit(path, |file| {
         // Only this profile: other processes may have changed others.
         match before.profile(name) {
-            Some(old) => file.set_profile(name, &old).map_err(CliError::from)?,
+            Some(old) => {
+                file.set_profile(name, &old).map_err(CliError::from)?;
+                file.set_given_ca(name, before.given_server(name).map(|(_, ca_data)| ca_data));
+            }
             None => drop(file.remove_profile(name)),
         }
         Ok::<(), CliError>(())
@@ -218,18 +238,28 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
     }
 }
 
+/// Whether the daemon uses the written configuration.
+enum Loaded {
+    Yes,
+    NotYet,
+    /// The daemon does not accept the file.
+    Refused(ErrorBody),
+}
+
 /// Waits until the daemon has loaded the new profile, so that the printed kubectl command works.
-fn wait_until_loaded(daemon: &Daemon, wanted: &Add, profile: &ProfileEntry) -> bool {
-    Daemon::reload();
+fn wait_until_loaded(daemon: &Daemon, wanted: &Add, profile: &ProfileEntry) -> Loaded {
+    if let Some(problem) = Daemon::reload().and_then(|status| status.problem) {
+        return Loaded::Refused(problem.error);
+    }
     let deadline = Deadline::after(RELOAD_TIMEOUT);
     let mut attempt = 0;
     loop {
         let known = daemon.call_json::<ProfileDetails>(&Endpoint::Profile(wanted.name.clone()), b"");
         if known.is_ok_and(|known| plan::is_in_force(profile, &known)) {
-            return true;
+            return Loaded::Yes;
         }
         if !deadline.sleep(clock::backoff(attempt)) {
-            return false;
+            return Loaded::NotYet;
         }
         attempt += 1;
     }

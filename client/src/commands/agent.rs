@@ -16,7 +16,7 @@ pub(crate) fn run(action: &AgentAction, context: &Context) -> Result<(), CliErro
         AgentAction::Start => start::run(context, ""),
         AgentAction::Stop => stop::run(context),
         AgentAction::Restart => restart::run(context),
-        AgentAction::Status { json } => status::run(*json, context),
+        AgentAction::Status(format) => status::run(format, context),
         AgentAction::Logs { follow, lines } => logs::run(*follow, *lines, context),
     }
 }

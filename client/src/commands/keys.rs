@@ -14,7 +14,7 @@ use crate::error::CliError;
 pub(crate) fn run(action: &KeysAction, context: &Context) -> Result<(), CliError> {
     match action {
         KeysAction::Put(wanted) => put::run(wanted, context),
-        KeysAction::List { json } => list::run(*json, context),
+        KeysAction::List(format) => list::run(format, context),
         KeysAction::Rotate { name } => rotate::run(name, context),
         KeysAction::Forget { name, yes } => forget::run(name, *yes, context),
     }

@@ -1,9 +1,9 @@
 //! `rolecall kubeconfig`: writes or refreshes contexts, and checks the pins.
 
-use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName, Status};
+use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName};
 
 use crate::cli::Kubeconfig;
-use crate::config_file::{self, ProfileEntry};
+use crate::config_file::{self, ConfigFile, ProfileEntry};
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::daemon::config_status;
@@ -11,14 +11,14 @@ use crate::error::CliError;
 use crate::files::path_text::display_path;
 use crate::kubeconfig::context_entry::{Server, entry, files, print_notes};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
-use crate::{clock, output};
+use crate::output;
 
-/// Describes every cluster, then writes the contexts of those that were found. The exit code is that of the first
-/// error.
+/// Describes every cluster whose API server was not given to `rolecall add`, then writes or prints the contexts of those
+/// that were found. The exit code is that of the first error.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let daemon = context.daemon()?;
-    let names = if wanted.all { all(&daemon, context)? } else { wanted.names.clone() };
+    let names = if wanted.all { config_status::profile_names(&daemon, &context.zone)? } else { wanted.names.clone() };
     let mut profiles = Vec::new();
     for name in &names {
         match daemon.call_json::<ProfileDetails>(&Endpoint::Profile(name.clone()), b"") {
@@ -28,10 +28,16 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
             Err(error) => return Err(CliError::from(error).nothing_written()),
         }
     }
+    let config = ConfigFile::load(&context.config_path()?)?;
     let mut found = Vec::new();
     let mut failed = None;
     for (name, details) in &profiles {
-        match look_up(&daemon, name, details, wanted.repin) {
+        let given = given_server(&config, name, details);
+        let looked_up = given.map_or_else(
+            || look_up(&daemon, name, details, wanted.repin),
+            |server| given_lookup(name, server, details),
+        );
+        match looked_up {
             Ok(cluster) => found.push(cluster),
             Err(error) => {
                 output::print_error(&error);
@@ -42,13 +48,14 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
     let entries: Vec<Entry> =
         found.iter().map(|found| entry(&found.name, &found.server, &context.environment)).collect::<Result<_, _>>()?;
     if wanted.print {
-        // After an error nothing is printed, since an incomplete kubeconfig looks complete.
-        return match failed {
-            Some(code) => Err(CliError::silent(code)),
-            None => output::print(&kubeconfig::render(&entries)?),
-        };
-    }
-    if !found.is_empty() {
+        if !entries.is_empty() {
+            let current = match names.as_slice() {
+                [name] => Some(name.as_str()),
+                _ => None,
+            };
+            output::print(&kubeconfig::render(&entries, current)?)?;
+        }
+    } else if !found.is_empty() {
         pin(&daemon, &found, context)?;
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
         let outcome = kubeconfig::upsert(&files, &entries, current)?;
@@ -69,13 +76,23 @@ struct ClusterLookup {
     is_new: bool,
 }
 
-fn all(daemon: &Daemon, context: &Context) -> Result<Vec<ProfileName>, CliError> {
-    let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
-    if status.profiles.is_empty() {
-        let broken = config_status::invalid_config_error(&status, clock::now(), &context.zone);
-        return Err(broken.unwrap_or_else(config_status::no_profiles_error));
+/// The API server that the user gave to `rolecall add`, if it is the one that the daemon's configuration has.
+fn given_server(config: &ConfigFile, name: &ProfileName, details: &ProfileDetails) -> Option<Server> {
+    let (url, ca_data) = config.given_server(name.as_str())?;
+    Server::from_data(url, ca_data).filter(|server| details.server.as_ref() == Some(&server.url))
+}
+
+/// Uses a given API server. AWS is not asked: it would describe another one.
+fn given_lookup(name: &ProfileName, server: Server, details: &ProfileDetails) -> Result<ClusterLookup, CliError> {
+    if details.ca_sha256.as_ref().is_some_and(|pinned| !pinned.eq_ignore_ascii_case(&server.ca_sha256)) {
+        return Err(CliError::failed(
+            format!("{name}: certificate_authority_data in the configuration is not the pinned certificate authority"),
+            format!(
+                "Give both again: rolecall add {name} --replace --server URL --certificate-authority FILE, with its other options"
+            ),
+        ));
     }
-    Ok(status.profiles.into_iter().map(|profile| profile.name).collect())
+    Ok(ClusterLookup { name: name.clone(), server, is_new: false })
 }
 
 /// Describes the cluster at AWS. Errors if it differs from the pin, except with `repin`.

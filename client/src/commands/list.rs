@@ -1,12 +1,16 @@
 //! `rolecall list`: the configured profiles.
 
+use owo_colors::Style;
 use rolecall_protocol::{Endpoint, ProfileStatus, RoleArn, Status};
 
 use crate::cli::List;
 use crate::context::Context;
 use crate::daemon::config_status;
 use crate::error::CliError;
-use crate::terminal::table::{Column, Row, render};
+use crate::kubeconfig;
+use crate::kubeconfig::context_entry::files;
+use crate::terminal::style::Screen;
+use crate::terminal::table::{Cell, Column, Row, render};
 use crate::{clock, output};
 
 /// Prints the profiles.
@@ -19,53 +23,112 @@ pub(crate) fn run(wanted: &List, context: &Context) -> Result<(), CliError> {
         }
         output::print_note(&broken.to_string());
     }
-    match () {
-        () if wanted.json => output::print_json(&status.profiles.iter().map(configured).collect::<Vec<_>>()),
-        () if wanted.quiet => {
-            let names = status.profiles.iter().flat_map(|profile| [profile.name.as_str(), "\n"]);
-            output::print(&names.collect::<String>())
-        }
-        () if status.profiles.is_empty() => {
-            if status.config.problem.is_none() {
-                output::print_note(&config_status::no_profiles_error().to_string());
-            }
-            Ok(())
-        }
-        () => output::print(&table(&status.profiles, context.screen.width)),
+    if wanted.quiet {
+        let names = status.profiles.iter().flat_map(|profile| [profile.name.as_str(), "\n"]);
+        return output::print(&names.collect::<String>());
     }
+    let current = current_profile();
+    let is_current = |profile: &ProfileStatus| current.as_deref() == Some(profile.name.as_str());
+    if let Some(format) = wanted.output.data() {
+        let configured = |profile| configured(profile, is_current(profile));
+        return output::print_data(format, &status.profiles.iter().map(configured).collect::<Vec<_>>());
+    }
+    if status.profiles.is_empty() {
+        if status.config.problem.is_none() {
+            output::print_note(&config_status::no_profiles_error().to_string());
+        }
+        return Ok(());
+    }
+    output::print(&table(&status.profiles, is_current, context.screen.widened(wanted.output.is_wide())))
+}
+
+/// The profile of kubectl's current context. `None` if the context belongs to another tool, or the kubeconfig cannot be
+/// read.
+fn current_profile() -> Option<String> {
+    let contexts = kubeconfig::contexts(&files(None).ok()?).ok()?;
+    contexts.into_iter().find(|context| context.is_current)?.profile
 }
 
 /// The configuration of a profile, without its state.
-fn configured(profile: &ProfileStatus) -> serde_json::Value {
+fn configured(profile: &ProfileStatus, is_current: bool) -> serde_json::Value {
     serde_json::json!({
         "name": profile.name,
         "cluster": profile.cluster,
         "region": profile.region,
         "role_arn": profile.role_arn,
         "source": profile.source,
+        "current": is_current,
     })
 }
 
-fn table(profiles: &[ProfileStatus], width: Option<usize>) -> String {
+/// The profiles; the mark `*` is at the profile of the current context, as `kubectl config get-contexts` shows it.
+fn table(profiles: &[ProfileStatus], is_current: impl Fn(&ProfileStatus) -> bool, screen: Screen) -> String {
     let columns = [
-        Column { title: "PROFILE", drop_priority: 0 },
-        Column { title: "CLUSTER", drop_priority: 0 },
-        Column { title: "REGION", drop_priority: 1 },
-        Column { title: "ROLE", drop_priority: 2 },
-        Column { title: "SOURCE", drop_priority: 3 },
+        Column::fixed(""),
+        Column::fixed("PROFILE"),
+        Column::optional("CLUSTER", 1),
+        Column::optional("REGION", 2),
+        Column::optional("ROLE", 3).short_at(4),
+        Column::optional("SOURCE", 2),
     ];
     let rows: Vec<Row> = profiles
         .iter()
-        .map(|profile| Row {
-            cells: vec![
+        .map(|profile| {
+            let mark = if is_current(profile) { "*" } else { " " };
+            let role = profile.role_arn.as_ref();
+            Row::from(vec![
+                Cell::styled(mark, Style::new().green()),
                 profile.name.as_str().into(),
                 profile.cluster.as_str().into(),
                 profile.region.as_str().into(),
-                profile.role_arn.as_ref().map_or("-", RoleArn::as_str).into(),
+                Cell::from(role.map_or("-", RoleArn::as_str)).shortened(role.map_or("-", RoleArn::role_name)),
                 profile.source.as_str().into(),
-            ],
-            detail_lines: Vec::new(),
+            ])
         })
         .collect();
-    render(&columns, &rows, width)
+    render(&columns, &rows, screen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(width: Option<usize>) -> String {
+        let profile = |name: &str, role: Option<&str>| -> ProfileStatus {
+            let role = role.map(|role| format!("arn:aws:iam::111122223333:role/team/{role}"));
+            serde_json::from_value(serde_json::json!({"name": name, "cluster": "europe", "region": "eu-west-1",
+                "source": "work", "role_arn": role, "state": "unused"}))
+            .unwrap()
+        };
+        let profiles = [profile("prod", Some("developers")), profile("staging", None)];
+        let screen = Screen { unicode: true, width, is_wide: false };
+        let text = table(&profiles, |profile| profile.name.as_str() == "staging", screen);
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    const WHOLE: &str = "  PROFILE  CLUSTER  REGION     ROLE                                            SOURCE
+  prod     europe   eu-west-1  arn:aws:iam::111122223333:role/team/developers  work
+* staging  europe   eu-west-1  -                                               work
+";
+
+    #[test]
+    fn table_marks_current_and_fits() {
+        assert_eq!(shown(None), WHOLE);
+        assert_eq!(shown(Some(200)), WHOLE);
+        assert_eq!(
+            shown(Some(80)),
+            "  PROFILE  CLUSTER  REGION     ROLE        SOURCE
+  prod     europe   eu-west-1  developers  work
+* staging  europe   eu-west-1  -           work
+"
+        );
+        assert_eq!(
+            shown(Some(40)),
+            "  PROFILE  CLUSTER  REGION     SOURCE
+  prod     europe   eu-west-1  work
+* staging  europe   eu-west-1  work
+  hidden: ROLE; --wide shows all
+"
+        );
+    }
 }

@@ -1,9 +1,10 @@
 //! `rolecall login SOURCE`: logs in to a source, so that it gives credentials.
 
 use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{Endpoint, LoginFlow, LoginStep, SourceStatus, Status, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, LoginFlow, LoginStep, SourceStatus, Status, join_sentences, sanitize_for_terminal};
 
 use crate::cli::Login;
+use crate::clock;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::login::browser;
@@ -11,8 +12,8 @@ use crate::login::flow::{self, LoginOptions};
 use crate::login::outcome::end_text;
 use crate::login::prompter::{CodeInput, Prompter};
 use crate::login::source;
+use crate::output::{self, DataFormat};
 use crate::terminal::status_line::Sink;
-use crate::{clock, output};
 
 /// Logs in, and prints until when the login is valid.
 pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
@@ -33,7 +34,7 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
     let mut prompter = Prompter::new(about, &source, &context.environment, Sink::StandardError, codes, has_browser)?;
     let done = flow::log_in(&daemon, &source, LoginOptions { flow, renew: wanted.renew, draft: None }, &mut prompter)?;
     if wanted.json {
-        return output::print_json(&LoginStep::from(done));
+        return output::print_data(DataFormat::Json, &LoginStep::from(done));
     }
     let outcome_text = done.text(clock::now(), &context.zone);
     context.print_done(&format!("source {source}: {outcome_text}"))?;
@@ -46,12 +47,13 @@ pub(crate) fn run(wanted: &Login, context: &Context) -> Result<(), CliError> {
 /// No source needs a login: prints each source and the end of its login.
 fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), CliError> {
     if json {
-        return output::print_json(&status.sources);
+        return output::print_data(DataFormat::Json, &status.sources);
     }
     let (now, zone) = (clock::now(), TimeZone::system());
     let lines = status.sources.iter().map(|source| source_line(source, now, &zone));
-    let lines: Vec<String> =
-        std::iter::once(format!("{} no source needs a login", context.screen.tick())).chain(lines).collect();
+    let fails = status.sources.iter().any(|source| source.problem.is_some());
+    let mark = if fails { context.screen.warning() } else { context.screen.tick() };
+    let lines: Vec<String> = std::iter::once(format!("{mark} no source needs a login")).chain(lines).collect();
     output::print(&(lines.join("\n  ") + "\n"))
 }
 
@@ -59,5 +61,9 @@ fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), 
 fn source_line(source: &SourceStatus, now: Timestamp, zone: &TimeZone) -> String {
     let kind = sanitize_for_terminal(&source.kind);
     let login = source.login.as_ref().map(|login| format!(", logged in{}", end_text(login, now, zone)));
-    format!("{}: {kind}{}", source.name, login.unwrap_or_default())
+    let problem = source.problem.as_ref().map(|problem| {
+        let error = problem.error.clone().sanitized();
+        format!("; it fails, and a login does not help: {}", join_sentences(&error.message, error.hint.as_deref()))
+    });
+    format!("{}: {kind}{}{}", source.name, login.unwrap_or_default(), problem.unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! `rolecall refresh NAME`: a new session now.
+//! `rolecall refresh NAME…`: new sessions now.
 
 use std::time::Duration;
 
@@ -9,22 +9,39 @@ use crate::cli::Refresh;
 use crate::clock;
 use crate::clock::Deadline;
 use crate::context::Context;
+use crate::daemon::config_status;
 use crate::daemon::{CallError, Daemon};
-use crate::error::CliError;
-use crate::format_time;
+use crate::error::{CliError, Exit};
+use crate::{format_time, output};
 
 /// How long a failed refresh waits for the profile's current session.
 const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Requests a new session, and prints it.
+/// Requests a new session for each profile, and prints it. Continues after an error; the exit code is that of the first
+/// one.
 pub(crate) fn run(wanted: &Refresh, context: &Context) -> Result<(), CliError> {
-    let endpoint = Endpoint::Refresh(wanted.name.clone());
     let daemon = context.daemon()?;
-    let zone = TimeZone::system();
-    let Refreshed { session } =
-        daemon.call_json(&endpoint, b"").map_err(|error| refresh_error(error, &daemon, &wanted.name, &zone))?;
-    let got = session_text(&session, clock::now(), &zone);
-    context.print_done(&format!("{}: {got}", wanted.name))
+    let names = if wanted.all { config_status::profile_names(&daemon, &context.zone)? } else { wanted.names.clone() };
+    let mut failed = None;
+    for name in &names {
+        if let Err(error) = refresh(&daemon, name, context) {
+            // The daemon did not answer, so it does not answer for the other profiles either.
+            if names.len() == 1 || error.code() == Exit::Unreachable as u8 {
+                return Err(error);
+            }
+            output::print_error(&error);
+            failed.get_or_insert(error.code());
+        }
+    }
+    failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
+}
+
+fn refresh(daemon: &Daemon, name: &ProfileName, context: &Context) -> Result<(), CliError> {
+    let Refreshed { session } = daemon
+        .call_json(&Endpoint::Refresh(name.clone()), b"")
+        .map_err(|error| refresh_error(error, daemon, name, &context.zone))?;
+    let got = session_text(&session, clock::now(), &context.zone);
+    context.print_done(&format!("{name}: {got}"))
 }
 
 /// The error of a refresh, with the session that stays valid. Asks the daemon again only if it has responded.

@@ -1,4 +1,4 @@
-//! `rolecall show NAME`: everything about one profile.
+//! `rolecall show NAME…`: everything about profiles.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
@@ -6,9 +6,11 @@ use rolecall_protocol::{
     Endpoint, ErrorClass, MfaDetails, Problem, ProfileDetails, ProfileInputs, ProfileName, ProfileState, ProfileStatus,
     RoleArn, SessionStatus, SourceName, SourceStatus, Status, sanitize_for_terminal,
 };
+use serde::de::DeserializeOwned;
 
 use crate::cli::Show;
 use crate::context::Context;
+use crate::daemon::{CallError, Daemon, config_status};
 use crate::error::CliError;
 use crate::files::path_text::display_path;
 use crate::format_time;
@@ -16,26 +18,61 @@ use crate::kubeconfig;
 use crate::kubeconfig::context_entry::files;
 use crate::login::source::waits_for_login;
 use crate::login::status::LoginSummary;
+use crate::problem_text::{self, rejection_text};
+use crate::terminal::style::Screen;
 use crate::terminal::table;
 use crate::{clock, output};
 
-/// Prints the profile.
+/// Prints the profiles. Errors after that if one of them does not exist.
 pub(crate) fn run(wanted: &Show, context: &Context) -> Result<(), CliError> {
-    let endpoint = Endpoint::Profile(wanted.name.clone());
     let daemon = context.daemon()?;
-    if wanted.json {
-        return output::print_json(&daemon.call_json::<serde_json::Value>(&endpoint, b"")?);
+    let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
+    let all = status.profiles.iter().filter(|_| wanted.all).map(|profile| &profile.name);
+    let names: Vec<&ProfileName> = wanted.names.iter().chain(all).collect();
+    if names.is_empty() && wanted.output.data().is_none() {
+        output::print_note(&config_status::no_profiles_error().to_string());
+        return Ok(());
     }
-    let details: ProfileDetails = daemon.call_json(&endpoint, b"")?;
-    // Optional: without the status, the login of the source is not shown.
-    let all = daemon.call_json::<Status>(&Endpoint::Status, b"").ok();
-    let source = all.and_then(|all| all.sources.into_iter().find(|source| source.name == details.status.source));
-    let context_file = context_of(&wanted.name);
-    output::print(&render(&details, source.as_ref(), context_file.as_deref(), clock::now(), &context.zone))
+    let failed = match wanted.output.data() {
+        Some(format) => {
+            let (found, failed) = details::<serde_json::Value>(&daemon, &names)?;
+            match (found.as_slice(), wanted.all || names.len() > 1) {
+                ([], false) => {}
+                ([one], false) => output::print_data(format, one)?,
+                (found, _) => output::print_data(format, &found)?,
+            }
+            failed
+        }
+        None => {
+            let (found, failed) = details::<ProfileDetails>(&daemon, &names)?;
+            let (now, zone, screen) = (clock::now(), &context.zone, context.screen);
+            let text = |details| render(details, &status, context_of(details).as_deref(), now, zone, screen);
+            output::print(&found.iter().map(text).collect::<Vec<_>>().join("\n"))?;
+            failed
+        }
+    };
+    failed.map_or(Ok(()), Err)
+}
+
+/// The details of the profiles that exist, and the last error about one that does not. The errors before it are printed.
+fn details<T: DeserializeOwned>(
+    daemon: &Daemon,
+    names: &[&ProfileName],
+) -> Result<(Vec<T>, Option<CliError>), CallError> {
+    let (mut found, mut failed) = (Vec::new(), None);
+    for name in names {
+        match daemon.call_json(&Endpoint::Profile((*name).clone()), b"") {
+            Ok(details) => found.push(details),
+            Err(CallError::Rejected(error)) => failed.replace(error.into()).iter().for_each(output::print_error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((found, failed))
 }
 
 /// The kubeconfig file of the profile's context. `None` if there is none, or if the file cannot be read.
-fn context_of(name: &ProfileName) -> Option<String> {
+fn context_of(details: &ProfileDetails) -> Option<String> {
+    let name = &details.status.name;
     let found = kubeconfig::find(&files(None).ok()?, name.as_str()).ok()??;
     let current = if found.is_current { ", the current one" } else { "" };
     Some(sanitize_for_terminal(&format!("{name} in {}{current}", display_path(&found.file))))
@@ -43,12 +80,14 @@ fn context_of(name: &ProfileName) -> Option<String> {
 
 fn render(
     details: &ProfileDetails,
-    source: Option<&SourceStatus>,
+    all: &Status,
     context: Option<&str>,
     now: Timestamp,
     zone: &TimeZone,
+    screen: Screen,
 ) -> String {
     let status = &details.status;
+    let source = all.sources.iter().find(|source| source.name == status.source);
     let mut lines: Vec<(&str, String)> = vec![
         ("cluster", format!("{} in {}", status.cluster, status.region)),
         ("source", format!("{} ({})", status.source, sanitize_for_terminal(&details.source_kind))),
@@ -66,7 +105,8 @@ fn render(
     lines.extend(inputs_lines(&details.inputs));
     lines.push(("duration", duration(details)));
     let needs_login = source.and_then(|source| source.login.as_ref()).is_some_and(|login| login.needs_login(now));
-    lines.push(("state", state(status, needs_login).to_owned()));
+    let locked = all.daemon.lock.locked.then(|| "locked. Run: rolecall unlock".to_owned());
+    lines.push(("state", locked.unwrap_or_else(|| state(status, needs_login).to_owned())));
     lines.extend(status.session.iter().flat_map(|session| session_lines(session, now, zone)));
     lines.extend(status.next_renewal.map(|then| ("next renewal", format_time::from_now(now, then))));
     let used = status.last_used.map_or_else(|| "never".to_owned(), |then| format_time::ago(now, then));
@@ -74,8 +114,9 @@ fn render(
     lines.extend(context.map(|context| ("context", context.to_owned())));
     lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));
     lines.extend(details.ca_sha256.as_ref().map(|digest| ("CA SHA-256", sanitize_for_terminal(digest))));
-    lines.extend(status.problem.iter().flat_map(|problem| problem_lines(problem, now)));
-    format!("{}\n{}", status.name.bold(), table::key_values(&lines))
+    lines.extend(status.problem.iter().flat_map(|problem| problem_lines(status, problem, now)));
+    lines.extend(rejection_text(status, now).map(|rejection| ("problem", rejection)));
+    format!("{}\n{}", status.name.bold(), table::key_values(&lines, screen))
 }
 
 /// The login of the source, with the command to run if it has expired or soon expires.
@@ -147,10 +188,10 @@ fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Ve
 }
 
 /// The problem, what ends it, and when the daemon tries again.
-fn problem_lines(problem: &Problem, now: Timestamp) -> Vec<(&'static str, String)> {
+fn problem_lines(profile: &ProfileStatus, problem: &Problem, now: Timestamp) -> Vec<(&'static str, String)> {
     let said = format!("{} ({})", problem.error.clone().sanitized(), format_time::ago(now, problem.since));
     let needs = needs(problem).map(|needs| ("needs", needs.to_owned()));
-    let retry = format_time::next_try(problem, now).map(|next| ("next try", next));
+    let retry = problem_text::next_try(profile, problem, now).map(|next| ("next try", next));
     [Some(("problem", said)), needs, retry].into_iter().flatten().collect()
 }
 
@@ -179,8 +220,7 @@ fn duration(details: &ProfileDetails) -> String {
 /// What ends a problem; `None` if unknown.
 fn needs(problem: &Problem) -> Option<&'static str> {
     match problem.class {
-        ErrorClass::Retry if problem.retry.is_some() => Some("only time: it is retried automatically"),
-        ErrorClass::Retry => Some("only time: it is retried on use"),
+        ErrorClass::Retry => Some("only time"),
         ErrorClass::Login => Some("a login"),
         ErrorClass::Change => Some("a fix of the permissions or the configuration"),
         ErrorClass::Clock => Some("a correct clock on this machine"),
@@ -210,9 +250,21 @@ mod tests {
 
     fn shown_with(details: &serde_json::Value, source: Option<&serde_json::Value>) -> String {
         let details: ProfileDetails = serde_json::from_value(details.clone()).unwrap();
-        let source = source.map(|source| serde_json::from_value(source.clone()).unwrap());
+        let all = all(source);
+        shown_on(&details, &all, Screen { unicode: true, width: None, is_wide: false })
+    }
+
+    fn all(source: Option<&serde_json::Value>) -> Status {
+        serde_json::from_value(serde_json::json!({
+            "daemon": {"version": "0.1.0", "protocol": 1, "pid": 7, "started": "2026-01-02T10:00:00Z", "socket": "/s"},
+            "config": {"path": "/c"}, "profiles": [], "sources": Vec::from_iter(source),
+        }))
+        .unwrap()
+    }
+
+    fn shown_on(details: &ProfileDetails, all: &Status, screen: Screen) -> String {
         let now = "2026-01-02T12:13:00Z".parse().unwrap();
-        let text = render(&details, source.as_ref(), Some("prod in ~/.kube/config"), now, &TimeZone::UTC);
+        let text = render(details, all, Some("prod in ~/.kube/config"), now, &TimeZone::UTC, screen);
         anstream::adapter::strip_str(&text).to_string()
     }
 
@@ -354,7 +406,7 @@ prod
             text.lines().skip_while(|line| !line.contains("  problem ")).map(str::to_owned).collect::<Vec<_>>()
         };
         let problem = "  problem       STS does not\\u{1b} answer (5 min ago)";
-        let (time, next) = ("  needs         only time: it is retried automatically", "  next try      in 12 s");
+        let (time, next) = ("  needs         only time", "  next try      in 12 s");
         assert_eq!(result_text("retry"), [problem, time, next]);
         assert_eq!(result_text("login"), [problem, "  needs         a login"]);
         assert_eq!(
@@ -367,6 +419,42 @@ prod
         details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "retry",
             "code": "aws_unavailable", "message": "STS does not answer"});
         let text = shown(&details);
-        assert!(text.ends_with("  needs         only time: it is retried on use\n"), "{text}");
+        assert!(text.ends_with("  needs         only time\n"), "the next renewal is the next try: {text}");
+        details["next_renewal"] = serde_json::Value::Null;
+        details["problem"]["remembered_until"] = "2026-01-02T12:13:40Z".into();
+        let text = shown(&details);
+        assert!(text.ends_with("  needs         only time\n  next try      on a use in 40 s or later\n"), "{text}");
+    }
+
+    #[test]
+    fn render_narrow_wraps_between_words() {
+        let mut details = sample();
+        details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "change", "code": "pin_mismatch",
+            "message": "the kubeconfig trusts another certificate authority", "hint": "Run: rolecall kubeconfig prod"});
+        details["tokens_rejected"] = "2026-01-02T12:12:48Z".into();
+        let details = serde_json::from_value(details).unwrap();
+        for width in [40, 80, 200] {
+            let text = shown_on(&details, &all(None), Screen { unicode: true, width: Some(width), is_wide: false });
+            for line in text.lines() {
+                let is_one_word = line.split_whitespace().count() == 1;
+                assert!(line.chars().count() <= width || is_one_word, "{width}: {line}");
+            }
+            assert!(text.contains("\n  last used     12 s ago\n"), "{text}");
+        }
+        let text = shown_on(&details, &all(None), Screen { unicode: true, width: Some(40), is_wide: false });
+        let lines = "  role\n    arn:aws:iam::111122223333:role/developers\n  session name  dev@laptop\n";
+        assert!(text.contains(lines), "{text}");
+        let lines = "  problem       the kubeconfig trusts\n                another certificate\n                authority. Run: rolecall\n";
+        assert!(text.contains(lines), "{text}");
+        assert!(text.contains("  problem\n    cluster prod rejects its tokens\n"), "{text}");
+    }
+
+    #[test]
+    fn render_locked_agent() {
+        let details = serde_json::from_value(sample()).unwrap();
+        let mut locked = all(None);
+        locked.daemon.lock.locked = true;
+        let text = shown_on(&details, &locked, Screen { unicode: true, width: None, is_wide: false });
+        assert!(text.contains("  state         locked. Run: rolecall unlock\n"), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Secret, Status, location};
+use rolecall_protocol::{ConfigStatus, Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Secret, Status, location};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,8 +13,9 @@ use super::cooldown;
 use super::error::CallError;
 use super::http::{self, HttpError, Response};
 use super::spawn::{self, SpawnError};
-use crate::clock::{Deadline, backoff, long_backoff};
+use crate::clock::{Deadline, backoff, long_backoff, monotonic_now};
 use crate::environment::Environment;
+use crate::output;
 
 /// How long a call may take, including the start of the daemon.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,7 +72,13 @@ impl Daemon {
     pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         let (mut lost, mut refused) = (0, 0);
         loop {
+            let begin = monotonic_now();
             let result = self.try_call(endpoint, body, deadline);
+            output::print_detail(|| {
+                let took = begin.elapsed().as_millis();
+                let outcome = result.as_ref().map_or_else(ToString::to_string, |answer| answer.status().to_string());
+                format!("{} {}: {outcome} after {took} ms", endpoint.method().as_str(), endpoint.path())
+            });
             let wait = match &result {
                 Err(CallError::Disconnected(HttpError::Disconnected { received: 0, .. })) if lost < MAX_RETRIES => {
                     lost += 1;
@@ -122,12 +129,11 @@ impl Daemon {
         self.call_json_within(endpoint, body.expose(), patient_deadline(endpoint))
     }
 
-    /// Makes a running daemon read the configuration now instead of after its watch reports the change. Errors are
-    /// ignored, since the watch will report it.
-    pub(crate) fn reload() {
-        if let Ok(daemon) = Self::find(IfAbsent::Fail) {
-            let _ = daemon.call(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT_TIMEOUT));
-        }
+    /// Makes a running daemon read the configuration now instead of after its watch reports the change. Returns what
+    /// the daemon says about the file; `None` if no daemon answers, whose watch will report the change.
+    pub(crate) fn reload() -> Option<ConfigStatus> {
+        let daemon = Self::find(IfAbsent::Fail).ok()?;
+        daemon.call_json_within(&Endpoint::ConfigReload, b"", Deadline::after(CONNECT_TIMEOUT)).ok()
     }
 
     /// Returns the status of a daemon that runs and answers in time.

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{ConfigStatus, Endpoint, Status};
+use rolecall_protocol::{ConfigStatus, Endpoint, ProfileName, Status};
 
 use super::call::Daemon;
+use crate::clock;
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::format_time;
@@ -30,6 +31,15 @@ pub(crate) fn config_in_force(config: &ConfigStatus, now: Timestamp, zone: &Time
 pub(crate) fn invalid_config_error(status: &Status, now: Timestamp, zone: &TimeZone) -> Option<CliError> {
     let problem = status.config.problem.as_ref()?;
     Some(CliError::from(problem.error.clone()).with_hint_suffix(&config_in_force(&status.config, now, zone)))
+}
+
+/// Returns the name of every profile. Errors if there is none.
+pub(crate) fn profile_names(daemon: &Daemon, zone: &TimeZone) -> Result<Vec<ProfileName>, CliError> {
+    let status: Status = daemon.call_json(&Endpoint::Status, b"")?;
+    if status.profiles.is_empty() {
+        return Err(invalid_config_error(&status, clock::now(), zone).unwrap_or_else(no_profiles_error));
+    }
+    Ok(status.profiles.into_iter().map(|profile| profile.name).collect())
 }
 
 /// Checks that the daemon uses the configuration at `ours`, before a command writes it. With another `ROLECALL_CONFIG`,

@@ -90,9 +90,7 @@ impl From<CallError> for CliError {
         let restart = "Run: rolecall agent restart";
         match error {
             CallError::Rejected(body) => body.into(),
-            CallError::Location(_) => {
-                unreachable("Set XDG_RUNTIME_DIR, or ROLECALL_SOCKET, to a place in a folder of your own with mode 700")
-            }
+            CallError::Location(error) => error.into(),
             CallError::NotRunning => unreachable("Run: rolecall agent start"),
             CallError::Start(error) => error.into(),
             CallError::UntrustedSocket { path, can_close: true, .. } => {

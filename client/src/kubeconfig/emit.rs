@@ -15,6 +15,11 @@ pub(super) fn block(value: &Value) -> String {
     out
 }
 
+/// Returns JSON as YAML in block style, with a final line break.
+pub(crate) fn json_as_block(json: serde_json::Value) -> Result<String, serde_json::Error> {
+    serde_json::from_value(json).map(|value| block(&value))
+}
+
 /// Returns the value in flow style on one line with every string quoted. It is JSON if the value has a JSON form.
 pub(super) fn flow(value: &Value) -> String {
     match value {

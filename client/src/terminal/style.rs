@@ -17,6 +17,8 @@ pub(crate) struct Screen {
     pub(crate) unicode: bool,
     /// Its columns; `None` if standard output is not a terminal, so that lines are not wrapped.
     pub(crate) width: Option<usize>,
+    /// Whether tables have every column, even if they are wider than the terminal.
+    pub(crate) is_wide: bool,
 }
 
 impl Screen {
@@ -27,7 +29,7 @@ impl Screen {
             let locale = locale.to_string_lossy().to_ascii_lowercase();
             locale.contains("utf-8") || locale.contains("utf8")
         });
-        Self { unicode, width: tty::size(std::io::stdout()).0 }
+        Self { unicode, width: tty::size(std::io::stdout()).0, is_wide: false }
     }
 
     /// The terminal with its current width, and its rows.
@@ -57,24 +59,42 @@ impl Screen {
         if self.unicode { "○" } else { "-" }
     }
 
+    /// The same terminal, with tables of every column if `is_wide`.
+    #[must_use]
+    pub(crate) const fn widened(self, is_wide: bool) -> Self {
+        Self { is_wide, ..self }
+    }
+
+    /// The columns that a table may fill; `None` if there is no limit.
+    pub(crate) const fn table_width(self) -> Option<usize> {
+        if self.is_wide { None } else { self.width }
+    }
+
     /// Wraps a text and a dimmed `aside` between words. The first line begins with `lead`, which has two columns; the
     /// other lines are indented by two. A word that is too long for a line, such as a path, is not split, so that it
     /// can be copied.
     pub(crate) fn paragraph(self, lead: &str, text: &str, aside: &str) -> Vec<String> {
-        const INDENT: &str = "  ";
-        let aside = (!aside.is_empty()).then(|| (aside.dimmed().to_string(), aside.chars().count()));
+        self.wrap((lead, 2), 2, text, aside)
+    }
+
+    /// As [`Screen::paragraph`], with a lead and an indentation of these widths.
+    pub(super) fn wrap(self, (lead, lead_width): (&str, usize), indent: usize, text: &str, aside: &str) -> Vec<String> {
+        // The aside stays on one line if it fits into one.
+        let is_long = self.width.is_some_and(|limit| indent + aside.chars().count() > limit);
+        let aside = aside.split(|c| is_long && c == ' ').filter(|part| !part.is_empty());
+        let aside = aside.map(|part| (part.dimmed().to_string(), part.chars().count()));
         let words = text.split(' ').map(|word| (word.to_owned(), word.chars().count())).chain(aside);
         let mut lines = vec![lead.to_owned()];
-        let mut column = INDENT.len();
+        let (mut start, mut column) = (lead_width, lead_width);
         for (word, width) in words {
-            let is_first = column == INDENT.len();
-            let fits = self.width.is_none_or(|limit| column + usize::from(!is_first) + width <= limit);
-            if !is_first && !fits {
-                lines.push(INDENT.to_owned());
-                column = INDENT.len();
+            let gap = usize::from(column > start);
+            let fits = self.width.is_none_or(|limit| column + gap + width <= limit);
+            if !fits && column > indent {
+                lines.push(" ".repeat(indent));
+                (start, column) = (indent, indent);
             }
             if let Some(line) = lines.last_mut() {
-                if column > INDENT.len() {
+                if column > start {
                     line.push(' ');
                     column += 1;
                 }
@@ -114,7 +134,7 @@ mod tests {
 
     #[test]
     fn bar_one_second_left_shows_a_cell() {
-        let screen = Screen { unicode: false, width: None };
+        let screen = Screen { unicode: false, width: None, is_wide: false };
         let bar = |left, whole| screen.bar(SignedDuration::from_secs(left), SignedDuration::from_secs(whole));
         assert_eq!(bar(3600, 3600), "################");
         assert_eq!(bar(47 * 60, 3600), "#############...");
@@ -124,7 +144,8 @@ mod tests {
         assert_eq!(bar(9999, 3600), "################");
         assert_eq!(bar(5, 0), "################");
         assert_eq!(
-            Screen { unicode: true, width: None }.bar(SignedDuration::from_secs(8), SignedDuration::from_secs(16)),
+            Screen { unicode: true, width: None, is_wide: false }
+                .bar(SignedDuration::from_secs(8), SignedDuration::from_secs(16)),
             "████████░░░░░░░░"
         );
     }
@@ -132,15 +153,16 @@ mod tests {
     #[test]
     fn paragraph_wraps_between_words() {
         let shown = |width, text: &str| {
-            let lines = Screen { unicode: true, width }.paragraph("! ", text, "(2 h ago)");
+            let lines = Screen { unicode: true, width, is_wide: false }.paragraph("! ", text, "(2 h ago)");
             lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect::<Vec<_>>()
         };
         assert_eq!(shown(None, "one two three"), ["! one two three (2 h ago)"]);
         assert_eq!(shown(Some(25), "one two three"), ["! one two three (2 h ago)"]);
         assert_eq!(shown(Some(24), "one two three"), ["! one two three", "  (2 h ago)"]);
-        assert_eq!(shown(Some(9), "one two three"), ["! one two", "  three", "  (2 h ago)"]);
-        assert_eq!(shown(Some(8), "é /a/very/long/path b"), ["! é", "  /a/very/long/path", "  b", "  (2 h ago)"]);
-        assert_eq!(shown(Some(1), "a"), ["! a", "  (2 h ago)"]);
+        assert_eq!(shown(Some(9), "one two three"), ["! one two", "  three", "  (2 h", "  ago)"]);
+        assert_eq!(shown(Some(11), "one two three"), ["! one two", "  three", "  (2 h ago)"]);
+        assert_eq!(shown(Some(8), "é /a/very/long/path b"), ["! é", "  /a/very/long/path", "  b (2 h", "  ago)"]);
+        assert_eq!(shown(Some(1), "a"), ["! a", "  (2", "  h", "  ago)"]);
     }
 
     #[test]

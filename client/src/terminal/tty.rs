@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use rustix::fs::OFlags;
-use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use crate::clock::Deadline;
 
@@ -103,6 +103,31 @@ impl Tty {
         let _ = tcsetattr(&*self.0, when, settings);
     }
 
+    /// Makes the terminal deliver single keys without an echo, until the result is dropped. `None` if this process is not
+    /// in the foreground.
+    pub(crate) fn key_mode(&self) -> Option<KeyMode> {
+        let before = tcgetattr(&*self.0).ok().filter(|_| self.is_available())?;
+        let mut settings = before.clone();
+        settings.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+        settings.special_codes[SpecialCodeIndex::VMIN] = 1;
+        settings.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(&*self.0, OptionalActions::Now, &settings).ok()?;
+        Some(KeyMode { tty: self.clone(), before })
+    }
+
+    /// Waits for a key, in [`Tty::key_mode`]. `None` if the terminal has gone.
+    pub(crate) fn read_key(&self) -> Option<u8> {
+        let mut key = [0];
+        loop {
+            match (&*self.0).read(&mut key) {
+                Ok(0) => return None,
+                Ok(_) => return Some(key[0]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
     /// The terminal as the standard input or output of a child process.
     pub(crate) fn stdio(&self) -> io::Result<std::process::Stdio> {
         self.0.try_clone().map(Into::into)
@@ -116,6 +141,19 @@ impl Tty {
             let _ = tcsetattr(&*self.0, OptionalActions::Now, &before);
         }
         done
+    }
+}
+
+/// The mode in which a terminal delivers single keys. Restores the mode before it when dropped.
+#[derive(Debug)]
+pub(crate) struct KeyMode {
+    tty: Tty,
+    before: Termios,
+}
+
+impl Drop for KeyMode {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&*self.tty.0, OptionalActions::Now, &self.before);
     }
 }
 

@@ -47,7 +47,7 @@ const METADATA_HOSTS: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.
 #[must_use]
 pub fn http_client(clock: Clock, path: &NetworkPath) -> SharedHttpClient {
     let roots = TrustStore::default();
-    client_with(
+    client_with_roots(
         clock,
         path,
         path.ca_bundle.iter().fold(roots, |roots, bundle| roots.with_pem_certificate(bundle.pem())),
@@ -57,20 +57,28 @@ pub fn http_client(clock: Clock, path: &NetworkPath) -> SharedHttpClient {
 /// Returns the same client for an AWS profile with a CA bundle, which replaces the CAs of the system, as in the AWS CLI.
 pub(crate) fn http_client_with_ca(clock: Clock, path: &NetworkPath, bundle: &CaBundle) -> SharedHttpClient {
     let roots = TrustStore::empty().with_pem_certificate(bundle.pem());
-    client_with(
+    client_with_roots(
         clock,
         path,
         path.ca_bundle.iter().fold(roots, |roots, bundle| roots.with_pem_certificate(bundle.pem())),
     )
 }
 
-fn client_with(clock: Clock, path: &NetworkPath, roots: TrustStore) -> SharedHttpClient {
+fn client_with_roots(clock: Clock, path: &NetworkPath, roots: TrustStore) -> SharedHttpClient {
     // `build` always succeeds.
     let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
     let proxied = path.proxy.as_ref().and_then(|proxy| {
         Some(Proxied { http: client(tls.clone(), proxy_config(proxy)?), no_proxy: proxy.no_proxy.clone() })
     });
     SharedHttpClient::new(RestrictedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
+}
+
+/// Returns a client, restricted in the same way, for one server: it accepts only certificates of the authorities in
+/// `ca_pem`, which [`check_certificates`](rolecall_core::config::network::check_certificates) accepts. The proxy is that
+/// of the network path.
+#[must_use]
+pub fn pinned_client(clock: Clock, path: &NetworkPath, ca_pem: &[u8]) -> SharedHttpClient {
+    client_with_roots(clock, path, TrustStore::empty().with_pem_certificate(ca_pem))
 }
 
 /// Restricts another HTTP client in the same way.

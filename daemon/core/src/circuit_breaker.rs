@@ -109,6 +109,16 @@ impl<K: Eq + Hash + Clone, E> CircuitBreakers<K, E> {
         self.breakers().retain(|_, breaker| breaker.open.as_ref().is_some_and(|open| keep(&open.failure)));
     }
 
+    /// Ends the open time of every breaker whose key satisfies `ends`, except those whose last failure satisfies `keep`: the
+    /// next caller becomes the probe. A running probe goes on. For a user who asks again, and for changed settings.
+    pub fn allow_probe(&self, ends: impl Fn(&K) -> bool, keep: impl Fn(&E) -> bool, now: SystemTime) {
+        for (_, breaker) in self.breakers().iter_mut().filter(|(key, _)| ends(key)) {
+            if let Some(open) = breaker.open.as_mut().filter(|open| open.probe.is_none() && !keep(&open.failure)) {
+                open.until = open.until.min(now);
+            }
+        }
+    }
+
     fn breakers(&self) -> MutexGuard<'_, HashMap<K, Breaker<E>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,6 +232,23 @@ mod tests {
         let (acquired, ()) = tokio::join!(acquire(), later_report(|breakers, _| breakers.record_success(&1)));
         assert!(acquired.is_ok());
         assert_eq!(begin.elapsed(), SECOND / 2 + PROBE_WAIT);
+    }
+
+    #[test]
+    fn allow_probe_next_caller_probes_at_once() {
+        let breakers = failing(MAX_FAILURES);
+        breakers.allow_probe(|key| *key == 2, |_| false, T0);
+        assert!(breakers.try_acquire(&1, T0).is_err(), "another endpoint");
+        breakers.allow_probe(|_| true, |failure| *failure == "down", T0);
+        assert!(breakers.try_acquire(&1, T0).is_err(), "a pause that the endpoint requested");
+        breakers.allow_probe(|_| true, |_| false, T0);
+        assert!(breakers.try_acquire(&1, T0).is_ok());
+        // One probe at a time, however often a user asks.
+        breakers.allow_probe(|_| true, |_| false, T0);
+        assert!(breakers.try_acquire(&1, T0).is_err());
+        // A probe that fails opens the breaker again at once.
+        breakers.record_failure(&1, "still", None, T0, 0.0);
+        assert_eq!(breakers.try_acquire(&1, T0).unwrap_err().retry_after, OPEN_FOR / 2);
     }
 
     /// Fault matrix row 76.

@@ -4,6 +4,7 @@
 
 mod endpoints;
 mod peer;
+mod places;
 mod response;
 mod route;
 pub mod socket;
@@ -19,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::agent::Agent;
 use crate::handover::Program;
 use peer::AuthorizedStream;
+use places::{Place, Places};
 
 /// How long a request's head may take to arrive, from the connection or the response before it (L1).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,6 +40,8 @@ const MAX_HEADERS: usize = 32;
 const MAX_CONNECTIONS: usize = 1024;
 /// Connections that stream events or login steps.
 const MAX_WATCHERS: usize = 32;
+/// Requests with a large body at the same time, from the body's first byte to the response (L4).
+const MAX_LARGE_REQUESTS: usize = 2;
 /// How long one write of a response may take (L1): a client that stops reading is disconnected.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// File descriptors that are reserved for AWS, files and children (L3).
@@ -69,6 +73,8 @@ pub struct Context {
     pub restart: Option<Restart>,
     /// Limits streams, which must not use up all connections.
     watchers: Arc<Semaphore>,
+    /// Limits the memory for large bodies and what is parsed from them.
+    large_requests: Arc<Semaphore>,
 }
 
 /// What a restart needs.
@@ -94,7 +100,7 @@ pub enum ServerEnd {
 /// A server with its open connections.
 pub struct Server {
     context: Context,
-    capacity: Arc<Semaphore>,
+    places: Arc<Places>,
     connections: TaskTracker,
 }
 
@@ -110,8 +116,7 @@ impl Server {
     /// Creates a server without connections.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        let capacity = Arc::new(Semaphore::new(capacity()));
-        Self { context, capacity, connections: TaskTracker::new() }
+        Self { context, places: Places::new(capacity()), connections: TaskTracker::new() }
     }
 
     /// Accepts connections until the daemon stops or restarts. Later clients wait in the listener's queue.
@@ -159,18 +164,20 @@ impl Server {
             Ok(stream) => stream,
             Err(peer) => return tracing::warn!(peer.uid = peer.uid, "connection of another user rejected"),
         };
-        match Arc::clone(&self.capacity).try_acquire_owned() {
-            Ok(permit) => self.serve_connection(stream, permit),
-            Err(_) => {
+        match self.places.take(stream.peer().pid()) {
+            Some(place) => self.serve_connection(stream, place),
+            None => {
                 tokio::spawn(reject_over_capacity(stream));
             }
         }
     }
 
-    fn serve_connection(&self, stream: AuthorizedStream, permit: OwnedSemaphorePermit) {
+    fn serve_connection(&self, stream: AuthorizedStream, place: Place) {
         let (context, leaving) = (self.context.clone(), self.context.leaving.clone());
-        let peer = stream.peer();
+        let (peer, place) = (stream.peer(), Arc::new(place));
+        let used = Arc::clone(&place);
         let service = service_fn(move |request| {
+            used.keep();
             let context = context.clone();
             async move { Ok::<_, std::convert::Infallible>(route::respond(&context, peer, request).await) }
         });
@@ -188,6 +195,7 @@ impl Server {
             };
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
+                () = place.evicted() => return,
                 () = leaving => {
                     // Closes the connection now if it is idle, or else with its response.
                     connection.as_mut().graceful_shutdown();
@@ -197,7 +205,6 @@ impl Server {
             if let Err(error) = ended {
                 tracing::debug!(%error, "connection ended early");
             }
-            drop(permit);
         });
     }
 }
@@ -207,7 +214,8 @@ impl Context {
     #[must_use]
     pub fn new(agent: Arc<Agent>, stop: CancellationToken, restart: Option<Restart>) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
-        Self { agent, stop, leaving: CancellationToken::new(), restart, watchers }
+        let large_requests = Arc::new(Semaphore::new(MAX_LARGE_REQUESTS));
+        Self { agent, stop, leaving: CancellationToken::new(), restart, watchers, large_requests }
     }
 
     async fn ending(&self) -> ServerEnd {

@@ -36,6 +36,11 @@ impl AuthorizedStream {
 }
 
 impl Peer {
+    /// Returns the process id, or `None` for a process outside the daemon's pid namespace.
+    pub(super) fn pid(self) -> Option<i32> {
+        self.0.filter(|pid| *pid > 0)
+    }
+
     /// Returns the client's identity for the lock.
     pub(super) fn locker(self) -> Locker {
         Locker { pid: self.0.and_then(|pid| u32::try_from(pid).ok()), client_process: self.client_process() }

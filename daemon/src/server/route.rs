@@ -5,8 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::header::{HOST, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION};
+
+use tokio::sync::SemaphorePermit;
 
 use super::Context;
 use super::endpoints;
@@ -16,6 +19,8 @@ use crate::services::AgentError;
 
 /// How long a request's body may take to arrive (L1).
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Larger bodies are read one after the other.
+const LARGE_BODY_BYTES: u64 = 256 * 1024;
 
 /// Handles one request.
 pub(super) async fn respond(context: &Context, peer: Peer, request: Request<Incoming>) -> HttpResponse {
@@ -32,16 +37,45 @@ struct HttpError {
 }
 
 async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Result<EndpointResponse, HttpError> {
+    check_head(&request)?;
     check_protocol(&request)?;
     let endpoint = Endpoint::parse(request.uri().path()).filter(|_| is_path_only(&request));
     let endpoint = endpoint.ok_or_else(|| bad_request(StatusCode::NOT_FOUND, "no such endpoint"))?;
     if request.method().as_str() != endpoint.method().as_str() {
         return Err(bad_request(StatusCode::METHOD_NOT_ALLOWED, "wrong method for this endpoint"));
     }
+    let _large = wait_for_large_requests(context, &request).await?;
     let body = read_body(request, endpoint.max_body_bytes()).await?;
     match tokio::time::timeout(endpoint.response_timeout(), endpoints::handle(context, peer, &endpoint, body)).await {
         Ok(result) => result.map_err(HttpError::from),
         Err(_) => Err(timed_out(&endpoint, context.agent.waiting_sts_calls())),
+    }
+}
+
+/// Rejects a request whose size or target could be read in two ways. Hyper rejects different Content-Length headers.
+fn check_head(request: &Request<Incoming>) -> Result<(), HttpError> {
+    if request.headers().contains_key(TRANSFER_ENCODING) {
+        return Err(bad_request(StatusCode::LENGTH_REQUIRED, "a request needs Content-Length"));
+    }
+    match request.headers().get_all(HOST).iter().count() {
+        1 => Ok(()),
+        _ => Err(bad_request(StatusCode::BAD_REQUEST, "a request needs one Host header")),
+    }
+}
+
+/// Waits until the daemon has memory for the request's body. The permit is held until the response.
+async fn wait_for_large_requests<'a>(
+    context: &'a Context,
+    request: &Request<Incoming>,
+) -> Result<Option<SemaphorePermit<'a>>, HttpError> {
+    if hyper::body::Body::size_hint(request.body()).lower() <= LARGE_BODY_BYTES {
+        return Ok(None);
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, context.large_requests.acquire()).await {
+        Ok(permit) => Ok(permit.ok()),
+        Err(_) => Err(ErrorBody::new(ErrorCode::Unavailable, "the daemon reads other large requests")
+            .hint("Try again in a moment.")
+            .into()),
     }
 }
 
@@ -86,7 +120,11 @@ async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Ht
 /// Returns the error of a request that exceeded its timeout. If STS calls wait for the rate limit, that is the cause.
 fn timed_out(endpoint: &Endpoint, waiting: usize) -> HttpError {
     let profile = match endpoint {
-        Endpoint::Token(name) | Endpoint::Refresh(name) | Endpoint::Cluster(name) | Endpoint::Probe(name) => {
+        Endpoint::Token(name)
+        | Endpoint::Refresh(name)
+        | Endpoint::Cluster(name)
+        | Endpoint::ClusterAccess(name)
+        | Endpoint::Probe(name) => {
             format!("{name}: ")
         }
         _ => String::new(),

@@ -113,6 +113,7 @@ impl ConfigService {
                 since: clock.stamp(*since),
                 class: ErrorClass::Change,
                 retry: None,
+                remembered_until: None,
                 error: error.body(),
             }),
         }

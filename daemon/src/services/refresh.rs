@@ -29,9 +29,10 @@ impl RefreshService {
         Self { config, lock, profile_sessions, clock }
     }
 
-    /// Assumes a profile's role again, whatever the cache has.
+    /// Assumes a profile's role again, whatever the cache has, and although the endpoint of STS failed before.
     pub async fn refresh(&self, name: &ProfileName) -> Result<Refreshed, AgentError> {
         let profile = self.config.profile(name)?;
+        self.profile_sessions.allow_probe(&profile);
         let session = self.profile_sessions.get(&profile, Freshness::BypassCache);
         let served = self.lock.while_unlocked(name, session).await?;
         Ok(Refreshed { session: served.session.status(&self.clock) })

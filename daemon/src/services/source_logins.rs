@@ -42,6 +42,7 @@ impl SourceLogins {
             since: self.clock.stamp(failure.since),
             class: failure.error.class(),
             retry: None,
+            remembered_until: None,
             error: failure.error.body(name),
         });
         let warning = self.expiry_warning(profiles, name, source, login.as_ref());

@@ -34,6 +34,7 @@ pub struct About {
 pub struct StatusService {
     about: About,
     started: SystemTime,
+    started_after_boot: Duration,
     clock: Clock,
     config: Arc<ConfigService>,
     lock: Arc<LockService>,
@@ -60,8 +61,8 @@ impl StatusService {
         source_logins: Arc<SourceLogins>,
         profiles: ProfileStatuses,
     ) -> Self {
-        let started = clock.now();
-        Self { about, started, clock, config, lock, sessions, source_logins, profiles }
+        let (started, started_after_boot) = (clock.now(), clock.elapsed());
+        Self { about, started, started_after_boot, clock, config, lock, sessions, source_logins, profiles }
     }
 
     /// Returns the status of the daemon, its configuration, and every profile and source.
@@ -75,6 +76,7 @@ impl StatusService {
                 protocol: rolecall_protocol::PROTOCOL_VERSION,
                 pid: std::process::id(),
                 started: self.clock.stamp(self.started),
+                started_after_boot: Some(self.started_after_boot.as_secs()),
                 restarts: self.about.restarts,
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
@@ -158,12 +160,14 @@ impl ProfileStatuses {
             since: clock.stamp(failure.since),
             class: failure.error.class(),
             retry: next_renewal,
+            remembered_until: failure.retry_at().filter(|at| *at > now).map(|at| clock.stamp(at)),
             error: failure.error.body(&profile.source_name),
         });
         let token_problem = activity.token_failure.map(|(error, since)| Problem {
             since: clock.stamp(since),
             class: ErrorClass::Change,
             retry: None,
+            remembered_until: None,
             error,
         });
         ProfileStatus {
@@ -177,6 +181,7 @@ impl ProfileStatuses {
             next_renewal,
             last_used: activity.last_used.map(|used| clock.stamp(used)),
             problem: session_problem.or(token_problem),
+            tokens_rejected: activity.tokens_rejected.map(|at| clock.stamp(at)),
         }
     }
 }

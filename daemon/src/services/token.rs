@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ExecCredential, ExecInfo, ProfileName, Secret};
+use rolecall_protocol::{ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, Secret};
 
 use super::config::ConfigService;
 use super::error::AgentError;
+use super::event_bus::EventBus;
 use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
 use super::profile_sessions::ProfileSessions;
@@ -28,6 +29,7 @@ pub struct TokenService {
     profile_sessions: Arc<ProfileSessions>,
     token_cache: Arc<TokenCache>,
     activity: Arc<ProfileActivity>,
+    events: EventBus,
     clock: Clock,
     unauthorized: UnauthorizedDetector,
 }
@@ -39,10 +41,11 @@ impl TokenService {
         profile_sessions: Arc<ProfileSessions>,
         token_cache: Arc<TokenCache>,
         activity: Arc<ProfileActivity>,
+        events: EventBus,
         clock: Clock,
     ) -> Self {
         let unauthorized = UnauthorizedDetector::default();
-        Self { config, lock, profile_sessions, token_cache, activity, clock, unauthorized }
+        Self { config, lock, profile_sessions, token_cache, activity, events, clock, unauthorized }
     }
 
     /// Returns a finished ExecCredential as JSON. `info` is the text of KUBERNETES_EXEC_INFO, or empty; `client` is the
@@ -66,7 +69,10 @@ impl TokenService {
         let (name, requested_at) = (&profile.name, self.clock.now());
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
         if let (Some(pin), Some(cluster)) = (&profile.pin, &info.cluster) {
-            pin::check(pin, cluster).map_err(|error| AgentError::pin(name, &error))?;
+            pin::check(pin, cluster).map_err(|error| {
+                self.record_failure(name, error.body(name));
+                AgentError::pin(name, &error)
+            })?;
         }
         let policy =
             client.map_or(TokenPolicy::Shared, |client| self.unauthorized.on_request(name, client, requested_at));
@@ -83,7 +89,7 @@ impl TokenService {
 
     /// Returns a session that signs, a new one if the policy asks for it and it arrives in time.
     async fn session(&self, profile: &Profile, policy: TokenPolicy) -> Result<Served, AgentError> {
-        if policy == TokenPolicy::NewSession && self.unauthorized.may_replace(&profile.chain, self.clock.now()) {
+        if policy.wants_new_session() && self.unauthorized.may_replace(&profile.chain, self.clock.now()) {
             tracing::info!(profile = %profile.name, "token rejected by the cluster, assuming the role again");
             let refreshed = self.profile_sessions.get(profile, Freshness::Refresh);
             if let Ok(Ok(served)) = tokio::time::timeout(NEW_SESSION_TIMEOUT, refreshed).await {
@@ -106,9 +112,18 @@ impl TokenService {
         let needs_new_signature = policy != TokenPolicy::Shared;
         let minted = self.token_cache.mint(profile, &served.session, self.clock.now(), needs_new_signature).await;
         match &minted {
-            Ok(_) => self.activity.succeeded(&profile.name),
-            Err(error) => self.activity.failed(&profile.name, error.body(), self.clock.now()),
+            Ok(_) if self.activity.succeeded(&profile.name, policy, self.clock.now()) => {
+                self.events.publish(EventKind::Token);
+            }
+            Ok(_) => {}
+            Err(error) => self.record_failure(&profile.name, error.body()),
         }
         minted.map_err(|error| AgentError::new(&profile.name, error.body()))
+    }
+
+    fn record_failure(&self, name: &ProfileName, error: ErrorBody) {
+        if self.activity.failed(name, error, self.clock.now()) {
+            self.events.publish(EventKind::Token);
+        }
     }
 }

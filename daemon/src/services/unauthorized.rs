@@ -34,6 +34,15 @@ pub(super) enum TokenPolicy {
     NewSignature,
     /// A token of a new session, if AWS gives one in time.
     NewSession,
+    /// As [`Self::NewSession`], after a token of a new session was rejected too: the cluster does not accept the role.
+    NewSessionAgain,
+}
+
+impl TokenPolicy {
+    /// Whether the token should be of a new session.
+    pub(super) const fn wants_new_session(self) -> bool {
+        matches!(self, Self::NewSession | Self::NewSessionAgain)
+    }
 }
 
 /// Remembers which process got a token when.
@@ -53,6 +62,8 @@ struct ServedToken {
     expires: SystemTime,
     /// When the process last seemed to be rejected.
     rejected: Option<SystemTime>,
+    /// How often in a row, each within [`SECOND_REJECTION_WINDOW`] of the one before.
+    rejections: u32,
 }
 
 impl UnauthorizedDetector {
@@ -77,8 +88,8 @@ impl UnauthorizedDetector {
         if requests.served.len() >= MAX_PROCESSES && !requests.served.contains_key(&key) {
             requests.make_room();
         }
-        let rejected = requests.served.get(&key).and_then(|served| served.rejected);
-        requests.served.insert(key, ServedToken { at, expires, rejected });
+        let served = requests.served.entry(key).or_insert(ServedToken { at, expires, rejected: None, rejections: 0 });
+        (served.at, served.expires) = (at, expires);
     }
 
     /// Whether a chain's session may be replaced at `now`. If so, records the replacement.
@@ -114,8 +125,13 @@ impl ServedToken {
             return TokenPolicy::Shared;
         }
         let is_recent = |at| requested_at.duration_since(at).is_ok_and(|age| age < SECOND_REJECTION_WINDOW);
-        let is_second = self.rejected.replace(requested_at).is_some_and(is_recent);
-        if is_second { TokenPolicy::NewSession } else { TokenPolicy::NewSignature }
+        let is_in_a_row = self.rejected.replace(requested_at).is_some_and(is_recent);
+        self.rejections = if is_in_a_row { self.rejections.saturating_add(1) } else { 1 };
+        match self.rejections {
+            1 => TokenPolicy::NewSignature,
+            2 => TokenPolicy::NewSession,
+            _ => TokenPolicy::NewSessionAgain,
+        }
     }
 }
 
@@ -144,8 +160,10 @@ mod tests {
         assert_eq!(request(KUBECTL, 0), TokenPolicy::Shared);
         assert_eq!(request(KUBECTL, 1), TokenPolicy::NewSignature);
         assert_eq!(request(KUBECTL, 2), TokenPolicy::NewSession);
-        assert_eq!(request(KUBECTL, 2 + 30), TokenPolicy::NewSignature, "the first rejection is too long ago");
-        assert_eq!(request(KUBECTL, 32 + 840), TokenPolicy::Shared, "its token had expired");
+        assert_eq!(request(KUBECTL, 3), TokenPolicy::NewSessionAgain);
+        assert_eq!(request(KUBECTL, 4), TokenPolicy::NewSessionAgain);
+        assert_eq!(request(KUBECTL, 4 + 30), TokenPolicy::NewSignature, "the last rejection is too long ago");
+        assert_eq!(request(KUBECTL, 34 + 840), TokenPolicy::Shared, "its token had expired");
         assert_eq!(
             request(ClientProcess { started: 2, ..KUBECTL }, 900),
             TokenPolicy::Shared,

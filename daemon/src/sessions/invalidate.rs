@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Freshness, SessionError, Sessions};
 use rolecall_aws::error::AwsErrorKind;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::role_chain::RoleChain;
+use rolecall_core::role_chain::{RoleChain, StsEndpoint};
 
 impl Sessions {
     /// Drops every session, cancels every load, and loads nothing until [`Sessions::reopen`].
@@ -59,11 +59,25 @@ impl Sessions {
     }
 
     /// AWS's files changed, for example by a login of the AWS CLI: sources are loaded again on their next use, and their
-    /// failures are dropped.
+    /// failures are dropped. Endpoints that could not be reached are tried again: the files may name others.
     pub fn aws_files_changed(&self) {
         self.states.files_changed(self.now());
         self.reload_access_keys();
-        self.cache.clear_failures(|_| true, SessionError::is_of_the_source);
+        self.aws.breakers().allow_probe(|_| true, |failure| failure.kind == AwsErrorKind::Throttled, self.now());
+        self.cache.clear_failures(|_| true, |error| error.is_of_the_source() || is_of_the_network(error));
+    }
+
+    /// Lets the next load of a chain call STS although its endpoint failed before, for a user who asks again. The rate limit
+    /// holds, and where AWS throttles, its pause stays.
+    pub fn allow_probe(&self, chain: &RoleChain) {
+        let endpoints: HashSet<StsEndpoint> =
+            self.dependencies(std::iter::once(chain)).iter().map(RoleChain::endpoint).collect();
+        let breakers = self.aws.breakers();
+        breakers.allow_probe(
+            |endpoint| endpoints.contains(endpoint),
+            |failure| failure.kind == AwsErrorKind::Throttled,
+            self.now(),
+        );
     }
 
     /// Loads long-lived access keys again at once: sessions that were made with a replaced key end with it.
@@ -80,7 +94,7 @@ impl Sessions {
     /// Drops the failures that another network may not have. Where AWS throttles, its pause stays.
     pub fn clear_network_failures(&self) {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
-        self.cache.clear_failures(|_| true, |error| error.class() == ErrorClass::Retry && !error.is_throttled());
+        self.cache.clear_failures(|_| true, is_of_the_network);
     }
 
     /// Drops every failure: after the machine woke up or its clock was corrected, each cause may be gone.
@@ -88,4 +102,9 @@ impl Sessions {
         self.aws.breakers().reset(|failure| failure.kind == AwsErrorKind::Throttled);
         self.cache.clear_failures(|_| true, |_| true);
     }
+}
+
+/// Whether another network, or another endpoint, may not have the failure.
+fn is_of_the_network(error: &SessionError) -> bool {
+    error.class() == ErrorClass::Retry && !error.is_throttled()
 }

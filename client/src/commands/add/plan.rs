@@ -7,6 +7,7 @@ use crate::cli::Add;
 use crate::config_file::sources::SourceEntry;
 use crate::config_file::{ConfigFile, ProfileEntry};
 use crate::error::{CliError, Exit};
+use crate::kubeconfig::context_entry::Server;
 
 /// The AWS profile of a new source if the command names none, as in AWS's own tools.
 const DEFAULT_AWS_PROFILE: &str = "default";
@@ -44,6 +45,15 @@ pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry,
     };
     draft.set_profile(wanted.name.as_str(), &profile)?;
     Ok(profile)
+}
+
+/// Adds the pin of an API server to a profile.
+pub(super) fn with_pin(mut profile: ProfileEntry, server: Option<&Server>) -> ProfileEntry {
+    if let Some(server) = server {
+        profile.server = Some(server.url.clone());
+        profile.ca_sha256 = Some(server.ca_sha256.clone());
+    }
+    profile
 }
 
 /// Returns the pin of the old profile if its cluster is the same, so that a change of the role with --no-verify keeps

@@ -1,40 +1,44 @@
 //! `rolecall agent status`: whether the daemon runs, and where its files are.
 
-use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{Endpoint, LockStatus, Status, sanitize_for_terminal};
+use std::time::Duration;
 
+use jiff::{Timestamp, tz::TimeZone};
+use rolecall_protocol::{DaemonStatus, Endpoint, LockStatus, Status, sanitize_for_terminal};
+
+use crate::cli;
 use crate::clock;
 use crate::context::Context;
 use crate::daemon::CallError;
 use crate::error::CliError;
 use crate::format_time;
 use crate::output;
+use crate::terminal::style::Screen;
 use crate::terminal::table;
 
 /// Prints the status; exit code 3 if the daemon does not run.
-pub(super) fn run(json: bool, context: &Context) -> Result<(), CliError> {
+pub(super) fn run(format: &cli::Output, context: &Context) -> Result<(), CliError> {
     let daemon = context.running_daemon()?;
     let status: Status = match daemon.call_json(&Endpoint::Status, b"") {
         Ok(status) => status,
         Err(error) => {
-            if json && matches!(error, CallError::NotRunning) {
-                output::print_json(&serde_json::json!({"running": false}))?;
+            if let Some(format) = format.data().filter(|_| matches!(error, CallError::NotRunning)) {
+                output::print_data(format, &serde_json::json!({"running": false}))?;
             }
             return Err(error.into());
         }
     };
-    if json {
-        return output::print_json(
-            &serde_json::json!({"running": true, "daemon": status.daemon, "config": status.config}),
-        );
+    if let Some(format) = format.data() {
+        let data = serde_json::json!({"running": true, "daemon": status.daemon, "config": status.config});
+        return output::print_data(format, &data);
     }
-    output::print(&render(&status))
+    output::print(&render(&status, context.screen.widened(format.is_wide())))
 }
 
-fn render(status: &Status) -> String {
+fn render(status: &Status, screen: Screen) -> String {
     let (now, zone) = (clock::now(), TimeZone::system());
     let daemon = &status.daemon;
-    let since = format_time::duration(now.duration_since(daemon.started));
+    let started = started(daemon, now, clock::since_boot());
+    let uptime = format_time::duration(now.duration_since(started));
     let config = match (&status.config.problem, status.config.loaded) {
         (Some(_), _) => format!("{} (broken, see rolecall status)", status.config.path),
         (None, Some(loaded)) => format!("{} (read {})", status.config.path, format_time::ago(now, loaded)),
@@ -43,7 +47,7 @@ fn render(status: &Status) -> String {
     let lines = [
         ("pid", daemon.pid.to_string()),
         ("version", format!("{} (protocol {})", daemon.version, daemon.protocol)),
-        ("up", format!("{since}, since {}", format_time::date_time(daemon.started, &zone))),
+        ("up", format!("{uptime}, since {}", format_time::date_time(started, &zone))),
         ("socket", daemon.socket.clone()),
         ("log", daemon.log.clone().unwrap_or_else(|| "standard error".to_owned())),
         ("config", config),
@@ -52,7 +56,15 @@ fn render(status: &Status) -> String {
         ("profiles", status.profiles.len().to_string()),
     ];
     let lines = lines.map(|(key, value)| (key, sanitize_for_terminal(&value)));
-    format!("The agent is running.\n{}", table::key_values(&lines))
+    format!("The agent is running.\n{}", table::key_values(&lines, screen))
+}
+
+/// When the daemon started, by the clock as it is now: the clock may have been set since then. `since_boot` is the time
+/// from boot to `now`.
+fn started(daemon: &DaemonStatus, now: Timestamp, since_boot: Duration) -> Timestamp {
+    let started = daemon.started_after_boot.map(Duration::from_secs);
+    let uptime = started.and_then(|started| since_boot.checked_sub(started));
+    uptime.and_then(|uptime| now.checked_sub(uptime).ok()).unwrap_or(daemon.started)
 }
 
 /// Whether the agent is locked, and when it locks.
@@ -63,5 +75,24 @@ fn lock(lock: &LockStatus, now: Timestamp, zone: &TimeZone) -> String {
         (false, _, Some(locks)) => format!("unlocked; locks {}", format_time::from_now(now, locks)),
         (false, _, None) if lock.has_passphrase => "unlocked".to_owned(),
         (false, _, None) => "no passphrase yet".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn started_is_independent_of_a_set_clock() {
+        let mut daemon: DaemonStatus = serde_json::from_value(serde_json::json!({"version": "0.1.0", "protocol": 1,
+            "pid": 7, "started": "2026-01-02T12:00:00Z", "socket": "/s", "started_after_boot": 100}))
+        .unwrap();
+        // The clock was set forward by a day after the start.
+        let now = "2026-01-03T12:05:00Z".parse().unwrap();
+        let started_at = |daemon: &DaemonStatus, since_boot| started(daemon, now, Duration::from_secs(since_boot));
+        assert_eq!(started_at(&daemon, 400), "2026-01-03T12:00:00Z".parse().unwrap());
+        assert_eq!(started_at(&daemon, 99), daemon.started, "another machine's boot");
+        daemon.started_after_boot = None;
+        assert_eq!(started_at(&daemon, 400), daemon.started);
     }
 }

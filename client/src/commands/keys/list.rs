@@ -6,44 +6,44 @@ use rolecall_protocol::{Endpoint, KeyList, KeyStatus, sanitize_for_terminal};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::format_time;
+use crate::terminal::style::Screen;
 use crate::terminal::table::{Column, Row, render};
-use crate::{clock, output};
+use crate::{cli, clock, output};
 
 /// Prints the access keys, without their secrets.
-pub(super) fn run(json: bool, context: &Context) -> Result<(), CliError> {
+pub(super) fn run(format: &cli::Output, context: &Context) -> Result<(), CliError> {
     let KeyList { keys } = context.daemon()?.call_json(&Endpoint::Keys, b"")?;
-    if json {
-        return output::print_json(&keys);
+    if let Some(format) = format.data() {
+        return output::print_data(format, &keys);
     }
     if keys.is_empty() {
-        output::print_note("there are no keys in the OS keyring. Put some there: rolecall keys put NAME");
+        output::print_note("there is no access key in the OS keyring. Put one there: rolecall keys put NAME");
         return Ok(());
     }
-    output::print(&table(&keys, context.screen.width, clock::now(), &context.zone))
+    output::print(&table(&keys, context.screen.widened(format.is_wide()), clock::now(), &context.zone))
 }
 
-fn table(keys: &[KeyStatus], width: Option<usize>, now: Timestamp, zone: &TimeZone) -> String {
+fn table(keys: &[KeyStatus], screen: Screen, now: Timestamp, zone: &TimeZone) -> String {
     let columns = [
-        Column { title: "NAME", drop_priority: 0 },
-        Column { title: "ACCESS KEY", drop_priority: 0 },
-        Column { title: "REGION", drop_priority: 2 },
-        Column { title: "STORED", drop_priority: 3 },
-        Column { title: "WHOSE", drop_priority: 1 },
+        Column::fixed("NAME"),
+        Column::fixed("ACCESS KEY"),
+        Column::optional("REGION", 2),
+        Column::optional("STORED", 3),
+        Column::optional("WHOSE", 1),
     ];
     let rows: Vec<Row> = keys
         .iter()
-        .map(|key| Row {
-            cells: vec![
+        .map(|key| {
+            Row::from(vec![
                 key.name.as_str().into(),
                 format!("…{}", sanitize_for_terminal(&key.key_id_suffix)).into(),
                 key.region.as_str().into(),
                 format_time::short_time(now, key.stored, zone).into(),
                 key.arn.as_deref().map_or_else(|| "-".to_owned(), sanitize_for_terminal).into(),
-            ],
-            detail_lines: Vec::new(),
+            ])
         })
         .collect();
-    render(&columns, &rows, width)
+    render(&columns, &rows, screen)
 }
 
 #[cfg(test)]
@@ -57,7 +57,8 @@ mod tests {
             "arn": "arn:aws:iam::111122223333:user/dev\u{1b}[2J",
         }))
         .unwrap();
-        let shown = table(&[key], None, "2026-01-03T12:00:00Z".parse().unwrap(), &TimeZone::UTC);
+        let screen = Screen { unicode: true, width: None, is_wide: false };
+        let shown = table(&[key], screen, "2026-01-03T12:00:00Z".parse().unwrap(), &TimeZone::UTC);
         assert!(shown.contains("work") && shown.contains("…WXYZ") && shown.contains("2026-01-02 12:00"), "{shown}");
         assert!(!shown.contains('\u{1b}') || !shown.contains("\u{1b}[2J"), "{shown:?}");
     }

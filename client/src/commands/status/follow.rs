@@ -6,13 +6,13 @@
 
 use std::io;
 use std::sync::mpsc::{SendError, Sender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use rolecall_protocol::{Endpoint, ErrorCode, sanitize_for_terminal};
 
-use crate::clock::{self, Deadline, long_backoff, monotonic_now};
+use crate::clock::{self, Deadline, long_backoff};
 use crate::daemon::http::{HttpError, LineStream};
 use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
 
@@ -20,9 +20,10 @@ use crate::daemon::{CALL_TIMEOUT, CallError, Daemon};
 const MIN_FETCH_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the stream may be silent. An idle daemon sends an empty line every 10 s.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(24);
-/// How long the stream is read once more after [`SILENCE_TIMEOUT`]. After Ctrl-Z and `fg` it holds what the daemon sent
-/// while the client was stopped.
+/// How long the stream is read once more after [`SILENCE_TIMEOUT`].
 const EXTRA_READ_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the stream is read for further events after one.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// How long the daemon may be unreachable before an [`Outage`] is reported. A restart takes less.
 const OUTAGE_GRACE: Duration = Duration::from_secs(1);
 
@@ -39,6 +40,8 @@ pub(super) enum WatchEvent {
     Ended(CallError),
     /// A signal for this process, such as Ctrl-C or a resized terminal.
     Signal(Signal),
+    /// The user pressed the key `q`.
+    Quit,
 }
 
 /// Why the daemon is unreachable.
@@ -68,7 +71,6 @@ pub(super) fn start(daemon: Daemon, events: LineStream, sender: Sender<WatchEven
 struct Follower {
     daemon: Daemon,
     sender: Sender<WatchEvent>,
-    schedule: FetchSchedule,
     outage_grace: Duration,
     silence_timeout: Duration,
     /// The end of the grace period of the current outage.
@@ -81,16 +83,7 @@ struct Follower {
 
 impl Follower {
     fn new(daemon: Daemon, sender: Sender<WatchEvent>, outage_grace: Duration, silence_timeout: Duration) -> Self {
-        Self {
-            daemon,
-            sender,
-            schedule: FetchSchedule::default(),
-            outage_grace,
-            silence_timeout,
-            grace_end: None,
-            failures: 0,
-            held_lock: false,
-        }
+        Self { daemon, sender, outage_grace, silence_timeout, grace_end: None, failures: 0, held_lock: false }
     }
 
     fn follow(mut self, events: LineStream) -> Result<(), ReceiverGone> {
@@ -118,43 +111,51 @@ impl Follower {
         }
     }
 
-    /// Fetches the status after each event. Returns the failure that ends the stream.
+    /// Fetches the status, and again after each event. Returns the failure that ends the stream.
     fn relay(&mut self, mut events: LineStream) -> Result<CallError, ReceiverGone> {
         self.held_lock = self.daemon.holds_instance_lock();
-        self.schedule.request();
-        let mut silence_timer = SilenceTimer::after(self.silence_timeout);
         loop {
-            let due = self.schedule.due(monotonic_now());
-            if due == Some(Duration::ZERO) {
-                self.schedule.fetched(monotonic_now());
-                match self.daemon.call(&Endpoint::Status, b"", Deadline::after(CALL_TIMEOUT)) {
-                    Ok(answer) => {
-                        self.sender.send(WatchEvent::Heard(clock::now()))?;
-                        self.sender.send(WatchEvent::Status(answer.body().to_vec()))?;
-                    }
-                    Err(failure) => return Ok(failure),
+            match self.daemon.call(&Endpoint::Status, b"", Deadline::after(CALL_TIMEOUT)) {
+                Ok(answer) => {
+                    self.sender.send(WatchEvent::Heard(clock::now()))?;
+                    self.sender.send(WatchEvent::Status(answer.body().to_vec()))?;
                 }
-                silence_timer = SilenceTimer::after(self.silence_timeout);
-                (self.failures, self.grace_end) = (0, None);
-                continue;
+                Err(failure) => return Ok(failure),
             }
-            let left = silence_timer.left();
-            match events.next(Deadline::after(due.or(left).unwrap_or(EXTRA_READ_TIMEOUT))) {
+            (self.failures, self.grace_end) = (0, None);
+            std::thread::sleep(MIN_FETCH_INTERVAL);
+            if let Some(failure) = self.wait_for_event(&mut events)? {
+                return Ok(failure);
+            }
+        }
+    }
+
+    /// Reads the stream until it has no more events after the first one, since one fetch serves them all. Returns the
+    /// failure that ends the stream.
+    fn wait_for_event(&self, events: &mut LineStream) -> Result<Option<CallError>, ReceiverGone> {
+        let (mut is_event, mut silences) = (false, 0);
+        loop {
+            let timeout = match (is_event, silences) {
+                (true, _) => DRAIN_TIMEOUT,
+                (false, 0) => self.silence_timeout,
+                // After Ctrl-Z and `fg` the stream still has what the daemon sent while the client was stopped.
+                (false, _) => EXTRA_READ_TIMEOUT,
+            };
+            match events.next(Deadline::after(timeout)) {
                 Ok(Some(line)) => {
                     // An empty line is a keep-alive.
-                    if !line.is_empty() {
-                        self.schedule.request();
-                    }
+                    (is_event, silences) = (is_event || !line.is_empty(), 0);
                     self.sender.send(WatchEvent::Heard(clock::now()))?;
-                    silence_timer = SilenceTimer::after(self.silence_timeout);
                 }
-                // Reported only after one more read, see EXTRA_READ_TIMEOUT.
-                Ok(None) if due.is_none() && left.is_none() && silence_timer.report() => {
-                    self.sender.send(WatchEvent::Outage(Outage::Silent))?;
+                Ok(None) if is_event => return Ok(None),
+                Ok(None) => {
+                    silences += 1;
+                    if silences == 2 {
+                        self.sender.send(WatchEvent::Outage(Outage::Silent))?;
+                    }
                 }
-                Ok(None) => {}
-                Err(HttpError::Invalid(why)) => return Ok(CallError::InvalidResponse(why.to_owned())),
-                Err(lost) => return Ok(CallError::Disconnected(lost)),
+                Err(HttpError::Invalid(why)) => return Ok(Some(CallError::InvalidResponse(why.to_owned()))),
+                Err(lost) => return Ok(Some(CallError::Disconnected(lost))),
             }
         }
     }
@@ -187,53 +188,6 @@ fn outage(failure: &CallError) -> Outage {
         CallError::NotRunning | CallError::Disconnected(_) => Outage::NotRunning,
         CallError::NoResponse(_) | CallError::Busy(_) => Outage::Silent,
         other => Outage::Failing(sanitize_for_terminal(&format!("{other}; trying again"))),
-    }
-}
-
-/// The time that is left until the stream counts as silent.
-struct SilenceTimer {
-    until: Deadline,
-    is_reported: bool,
-}
-
-impl SilenceTimer {
-    fn after(silence: Duration) -> Self {
-        Self { until: Deadline::after(silence), is_reported: false }
-    }
-
-    fn left(&self) -> Option<Duration> {
-        self.until.remaining()
-    }
-
-    /// Returns true on the first call.
-    const fn report(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_reported, true)
-    }
-}
-
-/// When the status is fetched: immediately, or [`MIN_FETCH_INTERVAL`] after the last fetch. One fetch serves all events
-/// by then.
-#[derive(Debug, Default)]
-struct FetchSchedule {
-    is_requested: bool,
-    last: Option<Instant>,
-}
-
-impl FetchSchedule {
-    /// Requests a fetch.
-    const fn request(&mut self) {
-        self.is_requested = true;
-    }
-
-    /// The time until the next fetch; `None` if none is requested.
-    fn due(&self, now: Instant) -> Option<Duration> {
-        let next = self.last.and_then(|last| last.checked_add(MIN_FETCH_INTERVAL));
-        self.is_requested.then(|| next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now)))
-    }
-
-    /// Records a fetch that starts now.
-    const fn fetched(&mut self, now: Instant) {
-        (self.is_requested, self.last) = (false, Some(now));
     }
 }
 

@@ -5,10 +5,11 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::Status;
 
-use super::render::{blocks, is_empty};
+use super::render::{blocks, has_problem, is_empty};
 use crate::daemon::config_status;
 use crate::format_time;
 use crate::terminal::style::Screen;
+use crate::terminal::table::Hidden;
 
 /// Switches to the alternate screen and hides the cursor. The main screen keeps its text.
 pub(super) const ENTER_ALTERNATE_SCREEN: &str = "\x1b[?1049h\x1b[?25l";
@@ -29,8 +30,8 @@ pub(super) struct Picture<'a> {
     pub(super) as_of: Timestamp,
     /// Why the daemon is unreachable.
     pub(super) outage: Option<&'a str>,
-    /// Whether the watch goes on: the footer then says how to exit.
-    pub(super) is_live: bool,
+    /// The key that ends the watch; `None` for the last frame.
+    pub(super) exit_key: Option<&'a str>,
 }
 
 /// The frame as lines that fit into `rows`, except for one row for the cursor.
@@ -39,22 +40,27 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
     if let Some(outage) = picture.outage {
         push(&mut above, &screen.paragraph(&format!("{} ", screen.warning()), outage, ""));
     }
-    let (mut profiles, mut sources) = (Vec::new(), String::new());
+    let (mut profiles, mut sources, mut hidden) = (Vec::new(), String::new(), Hidden::default());
     if let Some(status) = picture.status {
         let is_old = picture.outage.is_some();
         let blocks = blocks(status, picture.now, zone, screen);
-        above.push_str(&dimmed_if(is_old, blocks.top));
-        profiles = blocks.profiles.into_iter().map(|block| dimmed_if(is_old, block)).collect();
+        above.push_str(&faded_if(is_old, blocks.top, screen));
+        profiles = blocks.profiles.into_iter().map(|block| faded_if(is_old, block, screen)).collect();
+        hidden = blocks.hidden;
         // Sources that need no login are left out if all sources would fill more than a third of the rows.
         let is_tall = rows.is_some_and(|rows| height(&blocks.sources, screen) > rows / 3);
-        sources = dimmed_if(is_old, if is_tall { blocks.urgent } else { blocks.sources });
+        sources = faded_if(is_old, if is_tall { blocks.urgent } else { blocks.sources }, screen);
         if is_empty(status) {
             push(&mut above, &screen.paragraph("  ", &config_status::no_profiles_error().to_string(), ""));
         }
     }
-    let footer = footer(picture, zone, rows);
-    let Some(rows) = rows else { return above + &profiles.concat() + &sources + &footer };
+    let (hint, footer) = (hidden.hint(screen), footer(picture, zone, rows));
+    let whole = || [above.as_str(), &profiles.concat(), &sources, &hint, &footer].concat();
+    let Some(rows) = rows else { return whole() };
     let usable = rows.saturating_sub(1);
+    if height(&whole(), screen) <= usable {
+        return whole();
+    }
     let fixed: usize = [&above, &sources, &footer].into_iter().map(|text| height(text, screen)).sum();
     let room = usable.saturating_sub(fixed);
     // The line about all profiles is at least as long as the line about some of them.
@@ -81,7 +87,7 @@ fn footer(picture: &Picture<'_>, zone: &TimeZone, rows: Option<usize>) -> String
     if picture.status.is_none() || rows.is_some_and(|rows| rows < MIN_ROWS_FOR_FOOTER) {
         return String::new();
     }
-    let how_to_exit = if picture.is_live { " Ctrl-C to exit." } else { "" };
+    let how_to_exit = picture.exit_key.map(|key| format!(" {key} to exit.")).unwrap_or_default();
     let text = format!("As of {}.{how_to_exit}", format_time::time_of_day(picture.as_of, zone));
     format!("\n{}\n", text.dimmed())
 }
@@ -107,7 +113,7 @@ fn more(status: Option<&Status>, shown: usize, screen: Screen) -> String {
         return String::new();
     }
     let dots = if screen.unicode { "…" } else { "..." };
-    let with_problem = match hidden.iter().filter(|profile| profile.problem.is_some()).count() {
+    let with_problem = match hidden.iter().filter(|profile| has_problem(profile)).count() {
         0 => String::new(),
         count => format!(", {count} with a problem"),
     };
@@ -141,13 +147,14 @@ fn push(text: &mut String, lines: &[String]) {
     text.extend(lines.iter().flat_map(|line| [line.as_str(), "\n"]));
 }
 
-/// Dims whole lines and removes other colours if `is_old`, since an old status may no longer be true.
-fn dimmed_if(is_old: bool, text: String) -> String {
+/// Dims whole lines, removes other colours, and replaces the mark of a valid session if `is_old`, since an old status may
+/// no longer be true.
+fn faded_if(is_old: bool, text: String, screen: Screen) -> String {
     if !is_old {
         return text;
     }
-    let dimmed = |line| strip_str(line).to_string().dimmed().to_string() + "\n";
-    text.lines().map(dimmed).collect()
+    let faded = |line| strip_str(line).to_string().replacen(screen.full(), "?", 1).dimmed().to_string() + "\n";
+    text.lines().map(faded).collect()
 }
 
 #[cfg(test)]

@@ -5,22 +5,23 @@ use owo_colors::Style;
 use rolecall_protocol::{ProfileState, ProfileStatus, RoleArn, Status};
 
 use super::sources::{self, SourceReports};
-use super::text::{problem_text, profile_timing, timing};
 use crate::daemon::config_status;
 use crate::error::CliError;
 use crate::format_time;
+use crate::problem_text::{problem_text, profile_timing, rejection_text, timing};
 use crate::terminal::style::Screen;
-use crate::terminal::table::{self, Cell, Column, Row};
+use crate::terminal::table::{self, Cell, Column, Hidden, Rendered, Row};
 use crate::{clock, output};
 
 const COLUMNS: &[Column] = &[
-    Column { title: "", drop_priority: 0 },
-    Column { title: "PROFILE", drop_priority: 0 },
-    Column { title: "CLUSTER", drop_priority: 2 },
-    Column { title: "ROLE", drop_priority: 3 },
-    Column { title: "SESSION", drop_priority: 0 },
-    Column { title: "NEXT RENEWAL", drop_priority: 5 },
-    Column { title: "LAST USED", drop_priority: 4 },
+    Column::fixed(""),
+    Column::fixed("PROFILE"),
+    Column::optional("CLUSTER", 1),
+    Column::optional("ROLE", 2),
+    // Without the bar if that is necessary.
+    Column::fixed("SESSION").short_at(3),
+    Column::optional("NEXT RENEWAL", 5),
+    Column::optional("LAST USED", 4),
 ];
 
 /// Prints the whole status once.
@@ -32,14 +33,19 @@ pub(super) fn print(status: &Status, zone: &TimeZone, screen: Screen) -> Result<
     Ok(())
 }
 
+/// Whether a profile needs attention.
+pub(super) fn has_problem(profile: &ProfileStatus) -> bool {
+    profile.problem.is_some() || profile.tokens_rejected.is_some()
+}
+
 /// Whether no profile is configured.
 pub(super) fn is_empty(status: &Status) -> bool {
     status.profiles.is_empty() && status.config.problem.is_none()
 }
 
 fn render(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> String {
-    let Blocks { top, profiles, sources, .. } = blocks(status, now, zone, screen);
-    top + &profiles.concat() + &sources
+    let Blocks { top, profiles, sources, hidden, .. } = blocks(status, now, zone, screen);
+    top + &profiles.concat() + &sources + &hidden.hint(screen)
 }
 
 /// The rendered status. Each text consists of whole lines.
@@ -52,6 +58,8 @@ pub(super) struct Blocks {
     pub(super) sources: String,
     /// The table of the sources that need a login soon.
     pub(super) urgent: String,
+    /// What the tables do not show because the terminal is too narrow.
+    pub(super) hidden: Hidden,
 }
 
 pub(super) fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: Screen) -> Blocks {
@@ -60,14 +68,16 @@ pub(super) fn blocks(status: &Status, now: Timestamp, zone: &TimeZone, screen: S
             .concat();
     let top: String = lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
     if status.profiles.is_empty() {
-        return Blocks { top, profiles: Vec::new(), sources: String::new(), urgent: String::new() };
+        let (sources, urgent) = (String::new(), String::new());
+        return Blocks { top, profiles: Vec::new(), sources, urgent, hidden: Hidden::default() };
     }
     let reports = SourceReports::of(status, now);
-    let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, &reports, now, screen)).collect();
-    let (headings, profiles) = table::blocks(COLUMNS, &rows, screen.width);
+    let is_locked = status.daemon.lock.locked;
+    let rows: Vec<Row> = status.profiles.iter().map(|profile| row(profile, &reports, is_locked, now, screen)).collect();
+    let Rendered { headings, rows: profiles, hidden } = table::render_parts(COLUMNS, &rows, screen);
     let lines = sources::lines(status, &reports, now, zone, screen);
-    let [sources, urgent] = [false, true].map(|is_urgent| sources::render(&lines, is_urgent, screen));
-    Blocks { top: top + &headings, profiles, sources, urgent }
+    let [(sources, more), (urgent, _)] = [false, true].map(|is_urgent| sources::render(&lines, is_urgent, screen));
+    Blocks { top: top + &headings, profiles, sources, urgent, hidden: hidden.and(more) }
 }
 
 /// The lines about a locked agent, and a problem of its lock.
@@ -101,8 +111,9 @@ fn clock_lines(status: &Status, screen: Screen) -> Vec<String> {
     screen.paragraph(&format!("{} ", screen.warning()), &result_text, "")
 }
 
-fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Row {
+fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, is_locked: bool, now: Timestamp, screen: Screen) -> Row {
     let (mark, style) = match profile.state {
+        _ if profile.tokens_rejected.is_some() => ("!", Style::new().yellow().bold()),
         ProfileState::Ready if profile.problem.is_none() => (screen.full(), Style::new().green()),
         ProfileState::Ready => (screen.full(), Style::new().yellow()),
         ProfileState::Unused | ProfileState::Expired => (screen.empty(), Style::new().dimmed()),
@@ -117,16 +128,24 @@ fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, scr
             profile.name.as_str().into(),
             format!("{} {}", profile.cluster, profile.region).into(),
             role.into(),
-            session(profile, reports, now, screen),
+            if is_locked {
+                Cell::styled("locked", Style::new().dimmed())
+            } else {
+                session(profile, reports, now, screen)
+            },
             renewal.into(),
             used.into(),
         ],
-        detail_lines: match &profile.problem {
-            Some(_) if reports.covers(profile) => Vec::new(),
-            Some(problem) => screen.paragraph("  ", &problem_text(problem), &profile_timing(profile, problem, now)),
-            None => Vec::new(),
-        },
+        detail_lines: detail_lines(profile, reports, now, screen),
     }
+}
+
+/// The problem of a profile, unless it is shown at its source, and whether the cluster rejects its tokens.
+fn detail_lines(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Vec<String> {
+    let problem = profile.problem.as_ref().filter(|_| !reports.covers(profile));
+    let problem = problem.map(|problem| (problem_text(problem), profile_timing(profile, problem, now)));
+    let rejection = rejection_text(profile, now).map(|rejection| (rejection, String::new()));
+    problem.into_iter().chain(rejection).flat_map(|(text, aside)| screen.paragraph("  ", &text, &aside)).collect()
 }
 
 /// The session: a bar of the time that is left, or why there is no session.
@@ -143,7 +162,8 @@ fn session(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp,
             let rest = end.duration_since(now);
             let bar = screen.bar(rest, end.duration_since(session.issued));
             let style = if rest.as_secs() < 15 * 60 { yellow } else { Style::new() };
-            Cell::styled(format!("{bar}  {}", format_time::time_left(now, end)), style)
+            let left = format_time::time_left(now, end);
+            Cell::styled(format!("{bar}  {left}"), style).shortened(left)
         }
         (_, ProfileState::Unused) => Cell::styled(format_time::unused_session(profile.last_used, needs_login), dimmed),
         (_, ProfileState::Expired) => Cell::styled(format_time::expired_session(needs_login), dimmed),

@@ -7,18 +7,14 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::Style;
 use rolecall_protocol::{Problem, ProfileStatus, SourceName, SourceStatus, Status, sanitize_for_terminal};
 
-use super::text::{problem_text, profile_timing};
 use crate::login::source::waits_for_login;
 use crate::login::status::{LoginSummary, Urgency};
+use crate::problem_text::{problem_text, profile_timing};
 use crate::terminal::style::Screen;
-use crate::terminal::table::{self, Cell, Column, Row};
+use crate::terminal::table::{self, Cell, Column, Hidden, Rendered, Row};
 
-const COLUMNS: &[Column] = &[
-    Column { title: "", drop_priority: 0 },
-    Column { title: "SOURCE", drop_priority: 0 },
-    Column { title: "KIND", drop_priority: 1 },
-    Column { title: "LOGIN", drop_priority: 0 },
-];
+const COLUMNS: &[Column] =
+    &[Column::fixed(""), Column::fixed("SOURCE"), Column::optional("KIND", 1), Column::fixed("LOGIN")];
 
 /// Problems that are shown at the source instead of at its profiles.
 pub(super) struct SourceReports<'a> {
@@ -116,16 +112,16 @@ pub(super) fn lines<'a>(
 
 /// Renders the lines as a table. If the terminal is too narrow for a whole LOGIN cell, its text stands below the row,
 /// since a command must not be cut off. Empty if there are no lines.
-pub(super) fn render(lines: &[SourceLine<'_>], is_urgent: bool, screen: Screen) -> String {
+pub(super) fn render(lines: &[SourceLine<'_>], is_urgent: bool, screen: Screen) -> (String, Hidden) {
     let lines: Vec<&SourceLine<'_>> = lines.iter().filter(|line| !is_urgent || line.urgency >= Urgency::Soon).collect();
     if lines.is_empty() {
-        return String::new();
+        return (String::new(), Hidden::default());
     }
     let longest = |of: fn(&SourceLine<'_>) -> usize| lines.iter().map(|line| of(line)).max().unwrap_or(0);
     let names = longest(|line| line.name.as_str().chars().count()).max("SOURCE".len());
     // The mark, a blank, and the gap between two columns.
     let min_width = 2 + names + 2 + longest(|line| line.words.chars().count());
-    let is_narrow = screen.width.is_some_and(|width| width < min_width);
+    let is_narrow = screen.table_width().is_some_and(|width| width < min_width);
     let row = |line: &&SourceLine<'_>| {
         let dimmed = Style::new().dimmed();
         let (mark, mark_style, tone, words_style) = match line.urgency {
@@ -148,5 +144,6 @@ pub(super) fn render(lines: &[SourceLine<'_>], is_urgent: bool, screen: Screen) 
         Row { cells, detail_lines }
     };
     let rows: Vec<Row> = lines.iter().map(row).collect();
-    format!("\n{}", table::render(COLUMNS, &rows, screen.width))
+    let Rendered { headings, rows, hidden } = table::render_parts(COLUMNS, &rows, screen);
+    (format!("\n{headings}{}", rows.concat()), hidden)
 }

@@ -154,6 +154,7 @@ pub(super) struct RawProfile {
     pub(super) session_name: Option<String>,
     pub(super) server: Option<ServerUrl>,
     pub(super) ca_sha256: Option<Sha256Hex>,
+    pub(super) certificate_authority_data: Option<String>,
     pub(super) source_identity: Option<SourceIdentity>,
     pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
     pub(super) transitive_tags: Option<BTreeSet<TagKey>>,

@@ -98,7 +98,7 @@ fn follow_event_fetches_the_status() {
     let (mut stream, watched, thread) = daemon.follow();
     daemon.asked_for_status("one");
     assert_status(&watched, "one");
-    // Three events at once are one look; an empty line is none.
+    // Three events at once cause one fetch, an empty line none.
     stream.write_all(EVENT.repeat(3).as_bytes()).unwrap();
     daemon.asked_for_status("two");
     assert_status(&watched, "two");
@@ -161,35 +161,6 @@ fn follow_stopped_daemon_is_not_started() {
     assert!(matches!(follower.reconnect(), Err(CallError::NotRunning)));
     let asked = daemon.listener.accept().unwrap_err();
     assert_eq!(asked.kind(), io::ErrorKind::WouldBlock, "a service manager would have started it");
-}
-
-#[test]
-fn schedule_burst_is_one_fetch() {
-    let start = monotonic_now();
-    let at = |millis| start + Duration::from_millis(millis);
-    let mut schedule = FetchSchedule::default();
-    assert_eq!(schedule.due(at(0)), None);
-    schedule.request();
-    assert_eq!(schedule.due(at(0)), Some(Duration::ZERO), "the first at once");
-    schedule.fetched(at(0));
-    assert_eq!(schedule.due(at(50)), None);
-    schedule.request();
-    schedule.request();
-    assert_eq!(schedule.due(at(50)), Some(Duration::from_millis(150)));
-    assert_eq!(schedule.due(at(200)), Some(Duration::ZERO));
-    schedule.fetched(at(200));
-    assert_eq!(schedule.due(at(200)), None);
-    // However many there are: five looks a second.
-    let mut looks = 0;
-    for millis in 1000..2000 {
-        schedule.request();
-        if schedule.due(at(millis)) == Some(Duration::ZERO) {
-            schedule.fetched(at(millis));
-            looks += 1;
-        }
-    }
-    assert_eq!(looks, 5);
-    assert!(schedule.due(at(2000)).is_some());
 }
 
 #[test]

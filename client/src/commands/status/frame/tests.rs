@@ -8,12 +8,12 @@ use super::*;
 const NOON: &str = "2026-01-02T12:00:00Z";
 
 fn drawn(picture: &Picture<'_>, unicode: bool, width: Option<usize>, rows: Option<usize>) -> String {
-    strip_str(&compose(picture, &TimeZone::UTC, Screen { unicode, width }, rows)).to_string()
+    strip_str(&compose(picture, &TimeZone::UTC, Screen { unicode, width, is_wide: false }, rows)).to_string()
 }
 
 fn picture(status: &Status) -> Picture<'_> {
     let noon = NOON.parse().unwrap();
-    Picture { status: Some(status), now: noon, as_of: noon, outage: None, is_live: true }
+    Picture { status: Some(status), now: noon, as_of: noon, outage: None, exit_key: Some("q") }
 }
 
 #[test]
@@ -21,13 +21,13 @@ fn compose_whole_picture() {
     let status = sample();
     let text = drawn(&picture(&status), true, None, None);
     assert!(text.starts_with("  PROFILE  CLUSTER "), "{text}");
-    assert!(text.ends_with("login needed → rolecall login partner\n\nAs of 12:00:00. Ctrl-C to exit.\n"), "{text}");
+    assert!(text.ends_with("login needed → rolecall login partner\n\nAs of 12:00:00. q to exit.\n"), "{text}");
     // Twelve rows and one for the cursor are just enough.
     assert_eq!(drawn(&picture(&status), true, Some(120), Some(13)), text);
     // Durations are counted from now; the status is as old as the daemon's last response.
     let heard = Picture { as_of: "2026-01-02T11:59:51Z".parse().unwrap(), ..picture(&status) };
     assert_eq!(drawn(&heard, true, None, None), text.replace("As of 12:00:00", "As of 11:59:51"));
-    let left = Picture { is_live: false, ..picture(&status) };
+    let left = Picture { exit_key: None, ..picture(&status) };
     assert!(drawn(&left, true, None, None).ends_with("\nAs of 12:00:00.\n"));
 }
 
@@ -45,7 +45,7 @@ fn compose_tall_is_cut_between_profiles() {
   SOURCE   LOGIN
 ! partner  login needed → rolecall login partner
 
-As of 12:00:00. Ctrl-C to exit.
+As of 12:00:00. q to exit.
 "
     );
     // There are rows for more important things than a footer.
@@ -71,8 +71,10 @@ As of 12:00:00. Ctrl-C to exit.
         drawn(&picture(&many), true, Some(60), Some(60)).contains("\n● corp0    signed in, renewed automatically\n")
     );
     for rows in 0..40 {
-        let (text, screen) =
-            (drawn(&picture(&status), true, Some(30), Some(rows)), Screen { unicode: true, width: Some(30) });
+        let (text, screen) = (
+            drawn(&picture(&status), true, Some(30), Some(rows)),
+            Screen { unicode: true, width: Some(30), is_wide: false },
+        );
         assert!(height(&text, screen) < rows.max(1), "{rows}: {text}");
     }
 }
@@ -82,7 +84,7 @@ fn compose_outage_is_dimmed() {
     let mut status = sample();
     status.profiles.truncate(1);
     let outage = Picture { outage: Some("the agent is not running; waiting for it"), ..picture(&status) };
-    let screen = Screen { unicode: true, width: None };
+    let screen = Screen { unicode: true, width: None, is_wide: false };
     let text = compose(&outage, &TimeZone::UTC, screen, None);
     assert_eq!(
         strip_str(&text).to_string(),
@@ -91,7 +93,7 @@ fn compose_outage_is_dimmed() {
   PROFILE  CLUSTER         ROLE        SESSION
 ○ audit    prod eu-west-1  developers  not used yet
 
-As of 12:00:00. Ctrl-C to exit.
+As of 12:00:00. q to exit.
 "
     );
     assert!(text.contains("\u{1b}[2m○ audit    prod eu-west-1  developers  not used yet\u{1b}[0m\n"), "{text:?}");
@@ -109,7 +111,7 @@ fn compose_without_profiles_has_a_hint() {
 
 #[test]
 fn paint_overwrites_the_last_picture() {
-    let screen = Screen { unicode: true, width: Some(8) };
+    let screen = Screen { unicode: true, width: Some(8), is_wide: false };
     assert_eq!(
         paint("one\n\u{1b}[2mtwo and more\u{1b}[0m\n\n12345678\n", screen),
         "\u{1b}[H\u{1b}[Kone\r\n\u{1b}[J\u{1b}[2mtwo and more\u{1b}[0m\r\n\u{1b}[K\r\n\u{1b}[K12345678\r\n\u{1b}[J"
@@ -119,7 +121,7 @@ fn paint_overwrites_the_last_picture() {
 
 #[test]
 fn rows_of_counts_wrapped_lines() {
-    let rows = |text: &str, width| height(text, Screen { unicode: true, width });
+    let rows = |text: &str, width| height(text, Screen { unicode: true, width, is_wide: false });
     assert_eq!(rows("", Some(4)), 0);
     assert_eq!(rows("\n", Some(4)), 1);
     assert_eq!(rows("abcd\n", Some(4)), 1);

@@ -1,7 +1,5 @@
 //! What is shown, to the character.
 
-use rolecall_protocol::ErrorClass;
-
 use super::*;
 
 /// Five profiles in five states at noon.
@@ -44,7 +42,7 @@ pub(in crate::commands::status) fn sample() -> Status {
 
 fn shown(status: &Status, unicode: bool, width: Option<usize>) -> String {
     let now = "2026-01-02T12:00:00Z".parse().unwrap();
-    let text = render(status, now, &TimeZone::UTC, Screen { unicode, width });
+    let text = render(status, now, &TimeZone::UTC, Screen { unicode, width, is_wide: false });
     anstream::adapter::strip_str(&text).to_string()
 }
 
@@ -72,9 +70,28 @@ fn render_narrow_ascii() {
     status.profiles.retain(|profile| profile.name.as_str() == "prod");
     assert_eq!(
         shown(&status, false, Some(60)),
-        "  PROFILE  CLUSTER         SESSION
-* prod     prod eu-west-1  #############...  47 min left
+        "  PROFILE  CLUSTER         ROLE        SESSION
+* prod     prod eu-west-1  developers  47 min left
+  hidden: NEXT RENEWAL, LAST USED; --wide shows all
 "
+    );
+    assert_eq!(
+        shown(&status, false, Some(40)),
+        "  PROFILE  CLUSTER         SESSION
+* prod     prod eu-west-1  47 min left
+  hidden: ROLE, NEXT RENEWAL, LAST USED;
+  --wide shows all
+"
+    );
+    assert_eq!(
+        shown(&status, false, Some(24)),
+        "  PROFILE  SESSION
+* prod     47 min left
+  hidden: CLUSTER, ROLE,
+  NEXT RENEWAL, LAST
+  USED; --wide shows all
+",
+        "the bar is dropped, and never the number"
     );
 }
 
@@ -86,8 +103,14 @@ fn render_next_renewal_dropped_first() {
         shown(&status, true, Some(80)),
         "  PROFILE  CLUSTER         ROLE        SESSION                        LAST USED
 ● prod     prod eu-west-1  developers  █████████████░░░  47 min left  12 s ago
+  hidden: NEXT RENEWAL; --wide shows all
 "
     );
+    let whole = shown(&status, true, None);
+    assert_eq!(shown(&status, true, Some(200)), whole);
+    let wide = Screen { unicode: true, width: Some(40), is_wide: true };
+    let text = render(&status, "2026-01-02T12:00:00Z".parse().unwrap(), &TimeZone::UTC, wide);
+    assert_eq!(anstream::adapter::strip_str(&text).to_string(), whole);
     // A column without a value is left out.
     status.profiles[0].next_renewal = None;
     assert!(!shown(&status, true, None).contains("RENEWAL"));
@@ -164,43 +187,13 @@ fn render_used_profile_without_session() {
 }
 
 #[test]
-fn render_problem_tried_again_on_use() {
-    let mut status = sample();
-    status.profiles.retain(|profile| profile.name.as_str() == "staging");
-    let aside = |profile: &ProfileStatus| {
-        let now = "2026-01-02T12:00:00Z".parse().unwrap();
-        profile_timing(profile, profile.problem.as_ref().unwrap(), now)
-    };
-    let mut profile = status.profiles.remove(0);
-    assert_eq!(aside(&profile), "(5 min ago; next try in 12 s)");
-    let problem = profile.problem.as_mut().unwrap();
-    problem.retry = None;
-    assert_eq!(aside(&profile), "(5 min ago)", "its hint says so already");
-    let problem = profile.problem.as_mut().unwrap();
-    problem.error.hint = Some("Have the role's policy changed.".to_owned());
-    problem.error.automatic_retry = false;
-    for (class, said) in [
-        (ErrorClass::Retry, "(5 min ago; tried again on use)"),
-        (ErrorClass::Change, "(5 min ago; tried again on use)"),
-        (ErrorClass::Login, "(5 min ago)"),
-        (ErrorClass::Clock, "(5 min ago)"),
-    ] {
-        profile.problem.as_mut().unwrap().class = class;
-        assert_eq!(aside(&profile), said);
-    }
-    profile.next_renewal = Some("2026-01-02T12:05:00Z".parse().unwrap());
-    profile.problem.as_mut().unwrap().class = ErrorClass::Change;
-    assert_eq!(aside(&profile), "(5 min ago)", "the next renewal is that try");
-}
-
-#[test]
 fn render_problems_wrapped() {
     let mut status = sample();
     status.profiles.retain(|profile| profile.name.as_str() == "staging");
     assert_eq!(
         shown(&status, true, Some(50)),
-        "  PROFILE  SESSION
-● staging  ███░░░░░░░░░░░░░  10 min left
+        "  PROFILE  CLUSTER         ROLE        SESSION
+● staging  prod eu-west-1  developers  10 min left
   STS in eu-west-1 does not answer. It is tried
   again by itself (5 min ago; next try in 12 s)
 "
@@ -267,6 +260,7 @@ fn render_sources_narrow_command_below() {
   SOURCE   LOGIN
 * corp     signed in until 19:42, renewed automatically
 ! partner  login needed -> rolecall login partner
+  hidden: ROLE, KIND; --wide shows all
 "
     );
     assert!(
@@ -279,6 +273,8 @@ fn render_sources_narrow_command_below() {
 ! partner  AWS profile partner
   login needed -> rolecall login
   partner
+  hidden: CLUSTER, ROLE; --wide
+  shows all
 "
         ),
         "{}",
@@ -320,4 +316,25 @@ fn render_older_agent_without_sources() {
     status.profiles.retain(|profile| profile.name.as_str() == "partner");
     let text = shown(&status, true, None);
     assert!(text.ends_with("\n\n  SOURCE   LOGIN\n! partner  login needed → rolecall login partner\n"), "{text}");
+}
+
+#[test]
+fn render_rejected_tokens_and_lock() {
+    let mut status = sample();
+    status.profiles.retain(|profile| profile.name.as_str() == "prod");
+    status.profiles[0].tokens_rejected = Some("2026-01-02T11:59:48Z".parse().unwrap());
+    assert_eq!(
+        shown(&status, true, Some(80)),
+        "  PROFILE  CLUSTER         ROLE        SESSION                        LAST USED
+! prod     prod eu-west-1  developers  █████████████░░░  47 min left  12 s ago
+  cluster prod rejects its tokens (401, 12 s ago). Ask an administrator for an
+  access entry of role arn:aws:iam::111122223333:role/team/developers
+  hidden: NEXT RENEWAL; --wide shows all
+"
+    );
+    status.daemon.lock.locked = true;
+    status.profiles[0].tokens_rejected = None;
+    status.profiles[0].session = None;
+    status.profiles[0].state = ProfileState::Unused;
+    assert!(shown(&status, true, None).contains("\n○ prod     prod eu-west-1  developers  locked "));
 }
