@@ -14,6 +14,6 @@ pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a 
 }
 
 /// The message of the last cause. The outer errors of the SDK have little information.
-pub fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     sanitize_for_terminal(&causes(error).last().map(ToString::to_string).unwrap_or_default())
 }

@@ -117,14 +117,17 @@ pub(crate) fn describe(error: &(dyn Error + 'static)) -> (ConnectionFailure, Str
     let kind = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last();
     let message = match kind {
         Some(io::ErrorKind::ConnectionRefused) => "the connection is refused".to_owned(),
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe) => {
-            "the connection was closed before a response".to_owned()
-        }
-        Some(io::ErrorKind::UnexpectedEof) => "the connection was closed before a response".to_owned(),
+        Some(
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof,
+        ) => "the connection was closed before a response".to_owned(),
         Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown) => {
             "this computer has no network path to it".to_owned()
         }
         Some(io::ErrorKind::TimedOut) => "no response in time".to_owned(),
+        _ if causes(error).any(texts::is_closed_early) => "the connection was closed before a response".to_owned(),
         _ => innermost(error),
     };
     (ConnectionFailure::Unreachable, message)

@@ -36,13 +36,11 @@ impl ActiveNetwork {
     /// The HTTP client that trusts this bundle.
     pub(crate) fn http_with_ca(&self, bundle: CaBundle, clock: &Clock) -> SharedHttpClient {
         let mut last = self.with_ca.lock().unwrap_or_else(PoisonError::into_inner);
-        match last.as_ref().filter(|(known, _)| *known == bundle) {
-            Some((_, http)) => http.clone(),
-            None => {
-                let http = http::http_client_with_ca(clock.clone(), &self.network.path, &bundle);
-                last.insert((bundle, http)).1.clone()
-            }
+        if let Some((_, http)) = last.as_ref().filter(|(known, _)| *known == bundle) {
+            return http.clone();
         }
+        let http = http::http_client_with_ca(clock.clone(), &self.network.path, &bundle);
+        last.insert((bundle, http)).1.clone()
     }
 
     /// The value for other network settings. The HTTP client stays if the network path does.

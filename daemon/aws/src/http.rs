@@ -172,13 +172,9 @@ impl HttpConnector for RestrictedConnector {
         let (clock, sent) = (self.clock.clone(), self.clock.sample());
         let response = connector.call(request);
         HttpConnectorFuture::new(async move {
-            let mut response = match tokio::time::timeout(RESPONSE_TIMEOUT, response).await {
-                Ok(response) => response.map_err(|error| NoResponse::wrap(&host, error))?,
-                Err(_) => {
-                    let late = io::Error::from(io::ErrorKind::TimedOut);
-                    return Err(NoResponse::wrap(&host, ConnectorError::timeout(Box::new(late))));
-                }
-            };
+            let late = |_| ConnectorError::timeout(Box::new(io::Error::from(io::ErrorKind::TimedOut)));
+            let response = tokio::time::timeout(RESPONSE_TIMEOUT, response).await.map_err(late).flatten();
+            let mut response = response.map_err(|error| NoResponse::wrap(&host, error))?;
             if is_signed {
                 update_clock(&clock, sent, is_authenticated, response.headers());
             }

@@ -154,12 +154,12 @@ async fn send_with_retries(
     };
     // The last attempt may end before the connection fails. The host of an earlier one is the same.
     let host = OnceLock::new();
-    let send = || async {
+    let attempt = || async {
         let sent = send_once(aws, input, client, duration, first_attempt).await;
         sent.inspect_err(|error| drop(error.host.clone().map(|name| host.set(name))))
     };
-    let sent = send.retry(backoff).when(may_retry).await;
-    sent.map_err(|error| AwsError { host: error.host.clone().or_else(|| host.get().cloned()), ..error })
+    let outcome = attempt.retry(backoff).when(may_retry).await;
+    outcome.map_err(|error| AwsError { host: error.host.clone().or_else(|| host.get().cloned()), ..error })
 }
 
 async fn send_once(

@@ -60,6 +60,12 @@ pub(crate) fn is_aws_login_expired(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
+/// Whether a server closed the connection before its response. hyper 1.12 (`error.rs`), which only servers use here. Decides
+/// the message.
+pub(crate) fn is_closed_early(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.to_string().as_str(), "connection closed before message completed" | "connection closed")
+}
+
 /// Why a proxy gave no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TunnelError {
