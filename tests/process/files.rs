@@ -52,7 +52,7 @@ fn kubeconfig_of_another_user_is_not_changed() {
 
 #[test]
 fn kubeconfig_with_foreign_context_is_not_changed() {
-    let theirs = "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts:\n- name: prod\n  context: {cluster: x, user: y}\n";
+    let theirs = "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts:\n- name: prod\n  context: {cluster: x, user: z}\n";
     let fixture = with_kubeconfig(theirs);
     let said = fixture.rolecall(&ADD);
     nothing_was_written(&fixture, &said, "kubectl config rename-context prod");
@@ -146,6 +146,37 @@ fn config_that_others_can_write_is_refused() {
     let said = fixture.rolecall(&ADD);
     said.assert_code(1);
     assert!(said.stderr.contains(&format!("chmod go-w {}", folder.display())), "{}", said.stderr);
+}
+
+/// Fault matrix row 95.
+#[test]
+fn created_files_are_private_for_any_umask() {
+    let fixture = Fixture::bare();
+    let found = || {
+        let mut found = Vec::new();
+        let mut folders = vec![fixture.sandbox.root().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let metadata = entry.metadata().unwrap();
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                }
+                if metadata.is_dir() || metadata.is_file() {
+                    found.push((entry.path(), metadata.permissions().mode() & 0o777, metadata.is_dir()));
+                }
+            }
+        }
+        found
+    };
+    let before: Vec<_> = found().into_iter().map(|(path, ..)| path).collect();
+    let mut command = fixture.sandbox.command("sh");
+    command.args(["-c", "umask 000; exec \"$@\"", "sh", "rolecall"]).args(ADD);
+    fixture.sandbox.run(&mut command).assert_ok();
+    let made: Vec<_> = found().into_iter().filter(|(path, ..)| !before.contains(path)).collect();
+    assert!(made.iter().any(|(path, ..)| *path == fixture.config_path()), "{made:?}");
+    for (path, mode, is_folder) in made {
+        assert_eq!(mode, if is_folder { 0o700 } else { 0o600 }, "{}", path.display());
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub(crate) fn read_unicode(path: &Path, max_bytes: u64) -> Result<Original, File
     let path = resolve(path)?;
     // Checked before it is opened, since opening a device can have effects.
     match fs::symlink_metadata(&path) {
-        Ok(metadata) => check_regular(&path, &metadata)?,
+        Ok(metadata) => trusted::check_regular(&path, &metadata)?,
         Err(e) if is_missing(&e) => {
             return Ok(Original { path, text: String::new(), encoding: Encoding::Utf8, version: None });
         }
@@ -106,7 +106,7 @@ pub(crate) fn read_unicode(path: &Path, max_bytes: u64) -> Result<Original, File
     }
     let io = |source| FileError::Io { path: path.clone(), verb: "read", source };
     let (file, metadata) = open(&path, fs::OpenOptions::new().read(true)).map_err(io)?;
-    check_regular(&path, &metadata)?;
+    trusted::check_regular(&path, &metadata)?;
     trusted::check_owner(&path, &metadata)?;
     let mut bytes = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
@@ -385,16 +385,6 @@ fn write_backup(original: &Original) -> Result<PathBuf, FileError> {
         };
     }
     Err(fail(io::ErrorKind::AlreadyExists.into()))
-}
-
-fn check_regular(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
-    let what = match metadata.file_type() {
-        kind if kind.is_file() => return Ok(()),
-        kind if kind.is_dir() => "a folder",
-        kind if kind.is_symlink() => "a link that changed while it was followed",
-        _ => "a device, socket or pipe",
-    };
-    Err(FileError::NotRegular { path: path.to_owned(), what })
 }
 
 fn is_missing(error: &io::Error) -> bool {

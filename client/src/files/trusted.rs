@@ -71,6 +71,17 @@ pub(super) fn check_owner(path: &Path, found: &Metadata) -> Result<(), FileError
     Err(FileError::ForeignOwner { path: path.to_owned(), uid })
 }
 
+/// Errors with `NotRegular` for a folder, a device, a socket or a pipe.
+pub(super) fn check_regular(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
+    let what = match metadata.file_type() {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a link that changed while it was followed",
+        _ => "a device, socket or pipe",
+    };
+    Err(FileError::NotRegular { path: path.to_owned(), what })
+}
+
 fn check_folder(path: &Path, folder: &Metadata) -> Result<(), FileError> {
     check_owner(path, folder)?;
     if folder.mode() & STICKY != 0 {

@@ -105,12 +105,19 @@ pub(super) fn edit_files_and_verify<T>(
             written.notes.extend(file.map(|file| Note::StillWritten { file }));
             break;
         }
-        let again = edit_files(files, &edit_models)?.1;
-        written.backups.extend(again.backups);
-        written.notes.extend(again.notes.into_iter().filter(|note| !written.notes.contains(note)).collect::<Vec<_>>());
+        let again = edit_files(files, &edit_models);
         let now = versions(files);
-        quiet = if now == seen { quiet + VERIFY_INTERVAL } else { Duration::ZERO };
+        // An error: another program holds its lock for long, or has written half of the file.
+        quiet = if again.is_ok() && now == seen { quiet + VERIFY_INTERVAL } else { Duration::ZERO };
         seen = now;
+        if let Ok((_, again)) = again {
+            written.backups.extend(again.backups);
+            for note in again.notes {
+                if !written.notes.contains(&note) {
+                    written.notes.push(note);
+                }
+            }
+        }
     }
     Ok((result, written))
 }

@@ -309,6 +309,8 @@ fn upsert_preserves_every_kind_of_string() {
 
 #[test]
 fn upsert_of_a_repeated_key_changes_the_last_one() {
+    let twice = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\nkind: Config\n";
+    assert!(round_trip(twice).ends_with("provideClusterInfo: true\nkind: Config\n"));
     // As kubectl reads it: two kubeconfigs in one file.
     let before = format!("{KUBECTL}{}", KUBECTL.replace("minikube", "other"));
     let added = round_trip(&before);

@@ -105,6 +105,9 @@ pub(super) fn kubeconfig(number: u64) -> Generated {
         let line_break = random.of(&["\n", ""]);
         text.truncate(text.trim_end_matches('\n').len());
         text.push_str(line_break);
+        for part in &mut fixed {
+            part.truncate(part.trim_end_matches('\n').len());
+        }
     }
     if !is_json && random.once_in(8) {
         if !text.ends_with('\n') {
