@@ -152,6 +152,13 @@ impl ConfigFile {
         self.names("sources")
     }
 
+    /// Returns the names of variables in `pass` of `[environment]`.
+    pub(crate) fn passed_variables(&self) -> Vec<String> {
+        let table = self.document.get("environment").and_then(Item::as_table_like);
+        let names = table.and_then(|table| table.get("pass")?.as_array());
+        names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+
     /// Returns a profile, or `None` if it does not exist or one of the client's keys is malformed.
     pub(crate) fn profile(&self, name: &str) -> Option<ProfileEntry> {
         let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;

@@ -26,9 +26,11 @@ impl Environment {
         found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
     }
 
-    /// The environment of a new daemon: see [`location::daemon_inherits`].
-    pub(crate) fn for_daemon(&self) -> Vec<(OsString, OsString)> {
-        let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(location::daemon_inherits));
+    /// The environment of a new daemon: the variables of [`location::daemon_inherits`] and those that the configuration
+    /// passes to programs.
+    pub(crate) fn for_daemon(&self, passed: &[String]) -> Vec<(OsString, OsString)> {
+        let is_kept = |name: &str| location::daemon_inherits(name) || passed.iter().any(|known| known == name);
+        let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(is_kept));
         kept.map(|(name, value)| match std::path::absolute(value) {
             Ok(path) if name.to_str().is_some_and(|name| PATH_VARIABLES.contains(&name)) => {
                 (name.clone(), path.into_os_string())
@@ -86,9 +88,11 @@ mod tests {
             ("KUBERNETES_EXEC_INFO", "{}"),
             ("ROLECALL_ENTRY_KEY", "secret"),
         ]);
-        let kept = shell.for_daemon();
-        let names: Vec<_> = kept.iter().filter_map(|(name, _)| name.to_str()).collect();
-        assert_eq!(names, ["HOME", "AWS_CONFIG_FILE"]);
+        let names = |passed: &[String]| -> Vec<String> {
+            shell.for_daemon(passed).iter().filter_map(|(name, _)| Some(name.to_str()?.to_owned())).collect()
+        };
+        assert_eq!(names(&[]), ["HOME", "AWS_CONFIG_FILE"]);
+        assert_eq!(names(&["AWS_PROFILE".to_owned()]), ["HOME", "AWS_PROFILE", "AWS_CONFIG_FILE"]);
     }
 
     #[test]
@@ -96,7 +100,7 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         let pairs = [("ROLECALL_CONFIG", "my.toml"), ("PATH", "bin:/usr/bin"), ("ROLECALL_SOCKET", "my.sock")];
         let shell = environment(&pairs);
-        let kept = shell.for_daemon();
+        let kept = shell.for_daemon(&[]);
         assert_eq!(kept[0].1, here.join("my.toml"));
         assert_eq!(kept[1].1, "bin:/usr/bin");
         let entry = shell.for_kubeconfig();

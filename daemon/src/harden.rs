@@ -7,6 +7,7 @@ use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rolecall_protocol::location::SHELL_PREFIX;
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
@@ -28,8 +29,8 @@ pub struct Hardened {
     pub was_dumpable: bool,
 }
 
-/// Hardens the process: private files, no core dump, no debugger. Removes the shell's `AWS_*` variables except those that name
-/// AWS's files or a container's credentials.
+/// Hardens the process: private files, no core dump, no debugger. Renames the variables of the shell that would change what the
+/// daemon does, and removes those that hold credentials.
 ///
 /// # Safety
 ///
@@ -42,11 +43,16 @@ pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
     setrlimit(Resource::Core, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(HardenError::Core)?;
     raise_file_limit();
     use_one_heap();
-    #[allow(clippy::disallowed_methods)] // removes variables by name
-    let found = std::env::vars_os();
-    for name in foreign_variables(found.filter_map(|(name, _)| name.into_string().ok())) {
+    #[allow(clippy::disallowed_methods)] // renames variables
+    let found: Vec<_> = std::env::vars_os().collect();
+    for (name, value) in found {
+        let Some(text) = name.to_str().filter(|name| is_foreign(name)) else { continue };
         // SAFETY: the caller promises that there is no other thread.
-        unsafe { std::env::remove_var(name) };
+        unsafe { std::env::remove_var(&name) };
+        if !CREDENTIALS.contains(&text) {
+            // SAFETY: as above.
+            unsafe { std::env::set_var(format!("{SHELL_PREFIX}{text}"), value) };
+        }
     }
     Ok(Hardened { was_dumpable })
 }
@@ -193,17 +199,24 @@ fn raise_file_limit() {
     }
 }
 
-/// Returns the variables that would choose the identity or AWS's endpoints.
-fn foreign_variables(names: impl Iterator<Item = String>) -> Vec<String> {
-    let kept = [
+/// Variables that hold credentials.
+const CREDENTIALS: [&str; 4] =
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"];
+
+/// Whether a variable would choose the daemon's identity, its endpoints, its trusted CAs, its proxy, or its code (E1).
+fn is_foreign(name: &str) -> bool {
+    /// The paths of AWS's files, and a container's own credentials for AWS profiles with `credential_source`.
+    const KEPT: [&str; 5] = [
         "AWS_CONFIG_FILE",
         "AWS_SHARED_CREDENTIALS_FILE",
-        // A container's own credentials, for AWS profiles with credential_source.
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     ];
-    names.filter(|name| name.starts_with("AWS_") && !kept.contains(&name.as_str()) || name == "RUST_LOG").collect()
+    let is_any_of = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    name == "RUST_LOG"
+        || name.to_ascii_lowercase().ends_with("_proxy")
+        || is_any_of(&["AWS_", "SSL_", "LD_", "DYLD_"]) && !KEPT.contains(&name)
 }
 
 #[cfg(test)]
@@ -252,9 +265,20 @@ mod tests {
     }
 
     #[test]
-    fn aws_variables_of_the_shell_are_removed() {
-        let names = ["HOME", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_ENDPOINT_URL_STS", "RUST_LOG"];
-        let removed = foreign_variables(names.into_iter().map(ToOwned::to_owned));
-        assert_eq!(removed, ["AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL_STS", "RUST_LOG"]);
+    fn foreign_variables_are_those_that_change_the_daemon() {
+        for name in [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_PROFILE",
+            "AWS_ENDPOINT_URL_STS",
+            "RUST_LOG",
+            "SSL_CERT_FILE",
+            "https_proxy",
+            "LD_PRELOAD",
+        ] {
+            assert!(is_foreign(name), "{name}");
+        }
+        for name in ["HOME", "AWS_CONFIG_FILE", "PATH", "ROLECALL_SHELL_AWS_PROFILE", "NOTIFY_SOCKET"] {
+            assert!(!is_foreign(name), "{name}");
+        }
     }
 }

@@ -176,9 +176,11 @@ fn credential_process_stderr_and_expired_keys_are_rejected() {
         fixture.configure(&direct.replace("aws_profile = \"work\"", "aws_profile = \"process\""));
         fixture.token_error("prod", 1)
     };
-    let line = ask("echo secret=CANARY >&2; exit 3\n");
+    let line = ask("echo No backend. secret=CANARY >&2; exit 3\n");
     assert!(
-        line.contains("the credential_process of AWS profile \"process\": the command failed (exit status: 3)")
+        line.contains(
+            "the credential_process of AWS profile \"process\": the command failed (exit status: 3); it printed: No backend. secret=(hidden)"
+        )
             && !line.contains("CANARY"),
         "{line}"
     );

@@ -14,14 +14,17 @@ fn sts_failures_are_one_line_with_a_hint() {
             "rolecall: prod: AWS denied AssumeRole of arn:aws:iam::111122223333:role/developers with source \"work\": User: x is not authorized to perform: sts:AssumeRole. Check the role's trust policy",
         ),
         (Fault::error(400, "AccessDenied", hostile), "no \\u{9b}31mowned \\u{202e}entry"),
-        (Fault::Status(500), "rolecall: prod: STS cannot be reached: "),
+        (Fault::Status(500), "rolecall: prod: STS is reached but fails: status 500: "),
         (Fault::Throttle, "rolecall: prod: STS throttled the call: Rate exceeded. Try again in a moment."),
         (Fault::Truncated(Cut::TruncatedLength), "rolecall: prod: invalid response from STS: "),
         (Fault::Truncated(Cut::Chunked), "invalid response from STS"),
         (Fault::Truncated(Cut::ConnectionCloses), "invalid response from STS"),
         (Fault::Html, "rolecall: prod: invalid response from STS: "),
         (Fault::Empty200, "rolecall: prod: invalid response from STS"),
-        (Fault::Reset, "rolecall: prod: STS cannot be reached: "),
+        (
+            Fault::Reset,
+            "rolecall: prod: STS cannot be reached at 127.0.0.1: the connection was closed before a response. Check the network",
+        ),
         (Fault::WrongRole("arn:aws:iam::111122223333:role/admins".to_owned()), "the session of another role"),
         (Fault::Expiration(Some("yesterday".to_owned())), "invalid response from STS"),
         (Fault::Expiration(None), "an expired session"),
@@ -181,6 +184,6 @@ fn untrusted_certificate_is_rejected() {
     // A TLS server at the address of STS, with a certificate of its own CA.
     fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.api.url());
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("STS cannot be reached: invalid peer certificate: UnknownIssuer"), "{line}");
+    assert!(line.contains("STS at 127.0.0.1 is not trusted: its certificate is signed by an authority that this computer does not trust. Check the clock and [network]"), "{line}");
     assert!(fixture.api.requests().is_empty(), "it got no request");
 }

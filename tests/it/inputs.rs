@@ -74,8 +74,19 @@ fn private_ca_from_config_is_trusted() {
     let ca = fixture.sandbox.write("home/ca.pem", tls.ca_pem());
     fixture.configure(&format!("{PROD}{}", endpoints(&tls.endpoint())));
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("STS cannot be reached") && line.contains("certificate"), "{line}");
+    assert!(line.contains("STS at localhost is not trusted: its certificate is signed by an authority"), "{line}");
     let network = format!("[network]\nca_bundle = \"{}\"\n", ca.display());
+    fixture.configure(&format!("{PROD}{}{network}", endpoints(&tls.endpoint())));
+    fixture.good_token("prod");
+    let other = fixture.aws.over_tls(&["aws.example"]);
+    fixture.sandbox.write("home/ca.pem", other.ca_pem());
+    fixture.configure(&format!("{PROD}{}{network}# again\n", endpoints(&other.endpoint())));
+    let line = fixture.token_error("prod", 1);
+    assert!(
+        line.contains("STS at localhost is not trusted: its certificate is for another host: aws.example."),
+        "{line}"
+    );
+    fixture.sandbox.write("home/ca.pem", tls.ca_pem());
     fixture.configure(&format!("{PROD}{}{network}", endpoints(&tls.endpoint())));
     fixture.good_token("prod");
     // The CA bundle adds to the trusted CAs: AWS over plain http on loopback still works, and the session is kept.
@@ -83,6 +94,35 @@ fn private_ca_from_config_is_trusted() {
     fixture.configure(&format!("{PROD}{}", endpoints(&tls.endpoint())));
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::AssumeRole), calls);
+}
+
+#[test]
+fn ca_bundle_of_the_aws_profile_is_honoured() {
+    let fixture = Fixture::new();
+    let (tls, other) = (fixture.aws.over_tls(&["localhost"]), fixture.aws.over_tls(&["localhost"]));
+    let ca = fixture.sandbox.write("home/ca.pem", tls.ca_pem());
+    let (id, secret) = (&fixture.user.id, &fixture.user.secret);
+    let with =
+        |bundle: &str, endpoint: &str| {
+            fixture.sandbox.write("home/.aws/config", &format!(
+            "[profile work]\nregion = eu-west-1\nca_bundle = {bundle}\nservices = local\naws_access_key_id = {id}\n\
+             aws_secret_access_key = {secret}\n\n[services local]\nsts =\n  endpoint_url = {endpoint}\n"
+        ));
+            fixture.sandbox.write("home/.aws/credentials", "");
+            fixture.configure("# nothing\n");
+            fixture.configure(PROD);
+        };
+    with(&ca.display().to_string(), &tls.endpoint());
+    fixture.good_token("prod");
+    with(&ca.display().to_string(), &other.endpoint());
+    // The other CA has the same name and another key.
+    assert!(fixture.token_error("prod", 1).contains("STS at localhost is not trusted: its certificate is not valid"));
+    with("/nowhere/ca.pem", &tls.endpoint());
+    let line = fixture.token_error("prod", 1);
+    assert!(line.contains("AWS profile \"work\": ca_bundle: /nowhere/ca.pem does not exist"), "{line}");
+    with("ca.pem", &tls.endpoint());
+    let line = fixture.token_error("prod", 1);
+    assert!(line.contains("ca_bundle: must be an absolute path; the request was not sent"), "{line}");
 }
 
 #[test]
@@ -105,7 +145,10 @@ fn proxy_reaches_aws_and_hides_its_password() {
     };
     fixture.configure(&with(&format!("http://dev:wrong-hunter@{}", proxy.addr()), ""));
     let line = fixture.token_error("prod", 1);
-    assert!(line.contains("STS cannot be reached") && line.contains("the proxy"), "{line}");
+    assert!(
+        line.contains("STS cannot be reached at sts.eu-west-1.amazonaws.com: the proxy requires a user name"),
+        "{line}"
+    );
     assert!(!line.contains("hunter"), "{line}");
     fixture.configure(&with(&format!("http://dev:hunter2%21@{}", proxy.addr()), ""));
     fixture.good_token("prod");
@@ -125,7 +168,8 @@ fn proxy_reaches_aws_and_hides_its_password() {
     let odd = endpoints(&format!("https://127.1:{}", tls.addr().port()));
     assert!(!proxied(&endpoints(&fixture.aws.endpoint())));
     assert!(proxied(&odd));
-    assert!(!proxied(&format!("no_proxy = \"10.0.0.0/8,127.1\"\n{odd}")));
+    assert!(!proxied(&format!("no_proxy = \"10.0.0.0/8,127.1:{},\"\n{odd}", tls.addr().port())));
+    assert!(proxied(&format!("no_proxy = \"127.1:1\"\n{odd}")));
 }
 
 const HUB: &str = "arn:aws:iam::999988887777:role/hub";

@@ -96,7 +96,7 @@ fn token_after_session_expiry_is_an_error() {
     fixture.good_token("prod");
     fixture.clock.advance(MINUTE);
     let line = fixture.token_error("prod", 1);
-    assert!(line.starts_with("rolecall: prod: STS cannot be reached"), "{line}");
+    assert!(line.starts_with("rolecall: prod: STS is reached but fails: status 503"), "{line}");
     fixture.aws.clear_faults();
     fixture.clock.advance(Duration::from_secs(10));
     fixture.good_token("prod");

@@ -88,7 +88,7 @@ fn sts_throttles_with_429_calls_stay_within_rate_limit() {
 /// Fault matrix row 59.
 #[test]
 fn sts_unavailable_503_calls_stay_within_rate_limit() {
-    assert_reported_within_rate_limit(unavailable(None), "STS cannot be reached");
+    assert_reported_within_rate_limit(unavailable(None), "STS is reached but fails: status 503: Try again later");
 }
 
 /// Fault matrix row 59.

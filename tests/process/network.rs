@@ -56,7 +56,7 @@ fn token_with_unanswered_connection_fails_in_time() {
     let (fixture, line) = with_relay();
     line.blackhole_all();
     let said = token_error(&fixture);
-    assert!(said.contains("rolecall: prod: STS cannot be reached: "), "{said}");
+    assert!(said.contains("rolecall: prod: STS cannot be reached at "), "{said}");
     assert_eq!(fixture.assume_role_calls(), 0);
     line.restore();
     wait_until_served(&fixture);
@@ -69,7 +69,7 @@ fn token_six_runs_without_sts_wait_only_once() {
     line.blackhole_all();
     let runs: Vec<Output> = (0..6).map(|_| fixture.token()).collect();
     for said in &runs {
-        assert!(error_line(said, 1).contains("STS cannot be reached: "), "{said}");
+        assert!(error_line(said, 1).contains("STS cannot be reached at "), "{said}");
     }
     assert_later_runs_do_not_wait(&runs);
 }
@@ -99,7 +99,7 @@ fn assert_recovers_after_start_without(network: &Network, lose: impl Fn(&Network
     // As many runs as one kubectl makes, so the remembered failure is used.
     for _ in 0..6 {
         let said = token_error(&fixture);
-        assert!(said.contains("STS cannot be reached: "), "{said}");
+        assert!(said.contains("STS cannot be reached at "), "{said}");
     }
     let status = fixture.rolecall(&["status", "--json"]);
     status.assert_ok();
@@ -188,6 +188,11 @@ fn name_server() -> UdpSocket {
 
 /// Answers NXDOMAIN to every query while `body` runs.
 fn answer_nxdomain<T>(server: &UdpSocket, body: impl FnOnce() -> T) -> T {
+    answer(server, None, body)
+}
+
+/// Answers 127.0.0.1 to queries for names that contain `known`, and NXDOMAIN to others, while `body` runs.
+fn answer<T>(server: &UdpSocket, known: Option<&str>, body: impl FnOnce() -> T) -> T {
     let is_done = AtomicBool::new(false);
     server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     std::thread::scope(|scope| {
@@ -195,10 +200,21 @@ fn answer_nxdomain<T>(server: &UdpSocket, body: impl FnOnce() -> T) -> T {
             let mut query = [0; 512];
             while !is_done.load(Ordering::SeqCst) {
                 let Ok((length, client)) = server.recv_from(&mut query) else { continue };
-                // Turns the query into a response: QR and RA set, RCODE 3 (NXDOMAIN).
-                query[2] |= 0x80;
-                query[3] = 0x83;
-                server.send_to(&query[..length], client).unwrap();
+                let is_known = known.is_some_and(|known| String::from_utf8_lossy(&query[..length]).contains(known));
+                let is_ipv4 = query[..length].windows(4).any(|bytes| bytes == [0, 1, 0, 1]);
+                // Turns the query into a response: QR and RA set, and RCODE 3 (NXDOMAIN) or 0. Nothing follows the question.
+                let mut response = query[..length].to_vec();
+                response[2] |= 0x80;
+                response[3] = if is_known { 0x80 } else { 0x83 };
+                response[10..12].fill(0);
+                let question = response[12..].iter().position(|byte| *byte == 0).unwrap() + 12 + 5;
+                response.truncate(question);
+                if is_known && is_ipv4 {
+                    response[7] = 1;
+                    // The name of the question, A, IN, 60 s, four bytes.
+                    response.extend([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+                }
+                server.send_to(&response, client).unwrap();
             }
         });
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
@@ -222,7 +238,7 @@ fn token_with_silent_resolver_fails_and_waits_once() {
         use_dns_name_for_sts(&fixture);
         let runs: Vec<Output> = (0..6).map(|_| fixture.token()).collect();
         for said in &runs {
-            assert!(error_line(said, 1).contains("STS cannot be reached: "), "{said}");
+            assert!(error_line(said, 1).contains("STS cannot be reached at "), "{said}");
         }
         assert_later_runs_do_not_wait(&runs);
     });
@@ -239,7 +255,23 @@ fn token_with_nonexistent_sts_name_fails_in_time() {
         answer_nxdomain(&server, || {
             let said = fixture.token();
             let line = error_line(&said, 1);
-            assert!(line.contains("STS cannot be reached: "), "{line}");
+            assert!(line.contains("STS cannot be reached at "), "{line}");
+        });
+    });
+}
+
+/// Fault matrix row 81.
+#[test]
+fn token_with_misspelt_region_names_the_region() {
+    in_own_network("a region that does not exist", |network| {
+        network.up();
+        let (fixture, server) = (Fixture::configured(), name_server());
+        let _resolver = Resolver::new(network, &fixture, &server);
+        fixture.sandbox.write_aws_profile("work", &fixture.user, "https://sts.eu-wset-1.amazonaws.com");
+        answer(&server, Some("us-east-1"), || {
+            let line = error_line(&fixture.token(), 1);
+            assert!(line.contains("there is no host sts.eu-wset-1.amazonaws.com, and other names are found"), "{line}");
+            assert!(line.contains("Check the region"), "{line}");
         });
     });
 }

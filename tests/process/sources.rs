@@ -55,3 +55,82 @@ fn source_of_container_credentials_works() {
     fixture.token().assert_ok();
     assert_eq!(container.fetched(), 1);
 }
+
+/// The helper of `credential_process` needs a variable of the shell.
+fn with_helper() -> Fixture {
+    let fixture = Fixture::bare();
+    let (id, secret) = (&fixture.user.id, &fixture.user.secret);
+    let output = format!(r#"{{"Version":1,"AccessKeyId":"{id}","SecretAccessKey":"{secret}"}}"#);
+    let script = format!(
+        "[ \"$AWS_VAULT_BACKEND\" = pass ] || {{ echo \"no backend, secret=$SET\" >&2; exit 1; }}\nenv >\"$HOME/seen\"\necho '{output}'\n"
+    );
+    let helper = fixture.sandbox.write("home/helper", &script);
+    let profile = AwsProfile::process(&format!("sh {}", helper.display()));
+    fixture.sandbox.write_aws_config("helped", &profile, &fixture.aws.endpoint());
+    fixture
+}
+
+fn environment_config(environment: &str) -> String {
+    format!("[sources.work]\naws_profile = \"helped\"\n\n{environment}\n{}", profile("prod", "work", ROLE))
+}
+
+/// Fault matrix row 99.
+#[test]
+fn helper_without_its_variable_is_explained() {
+    let fixture = with_helper();
+    fixture.write_config(&environment_config(""));
+    let line = error_line(&fixture.token(), 1);
+    let expected = "the credential_process of AWS profile \"helped\": the command failed (exit status: 1); it printed: no backend, secret=";
+    assert!(line.contains(expected) && line.contains("[environment] of config.toml"), "{line}");
+    let log = std::fs::read_to_string(fixture.sandbox.state_home().join("rolecall/daemon.log")).unwrap();
+    assert!(!log.contains("no backend"), "{log}");
+    // A value in the configuration takes effect without a restart.
+    fixture.write_config(&environment_config("[environment]\nset = { AWS_VAULT_BACKEND = \"pass\" }"));
+    let found = within(HANG_GUARD, || (fixture.token().code() == Some(0)).then_some(()));
+    assert!(found.is_some(), "{}", fixture.token());
+}
+
+/// Fault matrix row 52.
+#[test]
+fn helper_gets_passed_variables_also_after_a_restart() {
+    let fixture = with_helper();
+    fixture.write_config(&environment_config("[environment]\npass = [\"AWS_VAULT_BACKEND\"]"));
+    let run = |arguments: &[&str]| {
+        let mut command = fixture.sandbox.rolecall();
+        command.env("AWS_VAULT_BACKEND", "pass").env("AWS_PROFILE", "other").env("SSL_CERT_FILE", "/nowhere");
+        fixture.sandbox.run(command.env("UNLISTED", "x").args(arguments))
+    };
+    run(&["token", "prod"]).assert_ok();
+    let seen = fixture.sandbox.home().join("seen");
+    let names = || -> Vec<String> {
+        let text = std::fs::read_to_string(&seen).unwrap();
+        text.lines().filter_map(|line| Some(line.split_once('=')?.0.to_owned())).collect()
+    };
+    for (name, is_given) in [
+        ("HOME", true),
+        ("AWS_VAULT_BACKEND", true),
+        ("UNLISTED", false),
+        ("AWS_PROFILE", false),
+        ("SSL_CERT_FILE", false),
+    ] {
+        assert_eq!(names().iter().any(|known| known == name), is_given, "{name}: {:?}", names());
+    }
+    run(&["agent", "restart"]).assert_ok();
+    std::fs::remove_file(&seen).unwrap();
+    run(&["refresh", "prod"]).assert_ok();
+    assert!(names().iter().any(|name| name == "AWS_VAULT_BACKEND"), "{:?}", names());
+}
+
+/// Fault matrix row 52.
+#[test]
+fn daemon_started_by_hand_ignores_variables_of_the_shell() {
+    let fixture = with_helper();
+    fixture.write_config(&environment_config("[environment]\npass = [\"AWS_VAULT_BACKEND\"]"));
+    let mut command = fixture.sandbox.rolecalld();
+    command.env("AWS_VAULT_BACKEND", "pass").env("UNLISTED", "x").env("HTTPS_PROXY", "http://127.0.0.1:1");
+    let daemon = fixture.sandbox.spawn_daemon(&mut command);
+    daemon.wait_ready(HANG_GUARD);
+    fixture.token().assert_ok();
+    let text = std::fs::read_to_string(fixture.sandbox.home().join("seen")).unwrap();
+    assert!(!text.contains("UNLISTED") && !text.contains("HTTPS_PROXY") && !text.contains("ROLECALL_SHELL"), "{text}");
+}

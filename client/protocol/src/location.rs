@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 const SOCKET_FOLDER_NAME: &str = "rolecall";
 /// The name of the socket.
 const SOCKET_NAME: &str = "agent.sock";
+/// The prefix of variables that the daemon has for the programs that it runs and not for itself. They survive a restart.
+pub const SHELL_PREFIX: &str = "ROLECALL_SHELL_";
 /// The length limit of a Unix socket's path, in bytes without the terminating zero (`sun_path`).
 pub const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
@@ -200,8 +202,15 @@ pub fn daemon_inherits(name: &str) -> bool {
         "PATH",
         "SHELL",
         "LANG",
+        "LANGUAGE",
         "TZ",
         "TMPDIR",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "XAUTHORITY",
+        "GNUPGHOME",
+        "PASSWORD_STORE_DIR",
+        "SSH_AUTH_SOCK",
         "AWS_CONFIG_FILE",
         "AWS_SHARED_CREDENTIALS_FILE",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -214,6 +223,18 @@ pub fn daemon_inherits(name: &str) -> bool {
         return false;
     }
     INHERITED.contains(&name) || ["XDG_", "LC_", "ROLECALL_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Returns the environment of the shell that started this daemon, without the variables that hold credentials. The daemon
+/// keeps variables that would change what it does itself under another name, see [`SHELL_PREFIX`].
+#[allow(clippy::disallowed_methods)] // the one place that reads variables
+pub fn shell_variables() -> Vec<(OsString, OsString)> {
+    let original =
+        |(name, value): (OsString, OsString)| match name.to_str().and_then(|it| it.strip_prefix(SHELL_PREFIX)) {
+            Some(name) => (name.into(), value),
+            None => (name, value),
+        };
+    env::vars_os().map(original).collect()
 }
 
 /// Checks that a folder belongs to the user and that no other user has access to it. Does not follow a symbolic link.

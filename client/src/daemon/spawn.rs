@@ -15,6 +15,7 @@ use rolecall_protocol::location::LocationError;
 use rolecall_protocol::{StartupLine, location};
 
 use crate::clock::Deadline;
+use crate::config_file;
 use crate::environment::{Environment, is_executable};
 use crate::error::{CliError, Exit};
 use crate::output;
@@ -105,8 +106,15 @@ pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: D
 /// The command that runs the daemon's program: with its own environment, in the folder `/`, without input.
 pub(crate) fn daemon_command(program: &Path, environment: &Environment) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs(environment.for_daemon()).stdin(Stdio::null()).current_dir("/");
+    command.env_clear().envs(environment.for_daemon(&passed_variables())).stdin(Stdio::null()).current_dir("/");
     command
+}
+
+/// The variables that the configuration passes to programs (`pass` in `[environment]`). None if it cannot be read: the daemon
+/// reports why.
+fn passed_variables() -> Vec<String> {
+    let config = location::config().ok().and_then(|path| config_file::ConfigFile::load(&path).ok());
+    config.map(|config| config.passed_variables()).unwrap_or_default()
 }
 
 /// Finds the daemon's program: in the folder of this program, otherwise on `PATH`.

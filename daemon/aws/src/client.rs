@@ -2,6 +2,7 @@
 //! circuit breakers. The SDK's own retries are off.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,17 +19,18 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::region::Region as SdkRegion;
-use rolecall_protocol::Region;
+use rolecall_protocol::{Region, location};
 
 use crate::endpoints;
 use crate::endpoints::{ActiveNetwork, EndpointUrls};
-use crate::error::{AwsError, AwsErrorKind};
+use crate::error::{AwsError, AwsErrorKind, NO_RESPONSE};
 use crate::http;
 use rolecall_core::circuit_breaker::CircuitBreakers;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
-use rolecall_core::config::network::{Network, NetworkPath, Service};
+use rolecall_core::config::network::{CaBundle, Network, NetworkPath, Proxy, Service};
 use rolecall_core::rate_limit::RateLimiter;
 pub use rolecall_core::role_chain::StsEndpoint;
 
@@ -83,7 +85,7 @@ impl Aws {
     }
 
     fn with_active_client(files: AwsFiles, clock: Clock, http: SharedHttpClient, is_injected: bool) -> Self {
-        let active = Arc::new(ArcSwap::from_pointee(ActiveNetwork { network: Arc::default(), http, is_injected }));
+        let active = Arc::new(ArcSwap::from_pointee(ActiveNetwork::new(http, is_injected)));
         Self { files, active, limits: RateLimiter::new(), breakers: Arc::default(), clock }
     }
 
@@ -155,11 +157,11 @@ impl Aws {
         slot.wait_for_token().await;
         let outcome = match tokio::time::timeout(timeout, send).await {
             Ok(response) => response.map_err(|error| AwsError::from_sdk(&error)),
-            Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, "no response in time")),
+            Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, NO_RESPONSE)),
         };
         match &outcome {
             // Seconds after wake-up, the network may not be up yet. That says nothing about the endpoint.
-            Err(error) if error.kind == AwsErrorKind::Unreachable && self.clock.is_waking() => {}
+            Err(error) if is_of_the_network(error.kind) && self.clock.is_waking() => {}
             Err(error) if error.kind.is_endpoint_failure() => {
                 self.breakers.record_failure(endpoint, error.clone(), error.retry_after, self.now(), fastrand::f64());
             }
@@ -169,6 +171,14 @@ impl Aws {
             }
         }
         outcome
+    }
+
+    /// The environment of the programs that give credentials and MFA codes.
+    #[must_use]
+    pub fn program_environment(&self) -> Vec<(OsString, OsString)> {
+        let network = self.network();
+        let proxy = network.path.proxy.as_ref().map(Proxy::for_programs);
+        network.environment.of_program(location::shell_variables(), proxy)
     }
 
     /// The paths of AWS's own files.
@@ -218,14 +228,16 @@ impl Aws {
 
     /// The configuration of the SDK's credential providers. They read the URLs of `[endpoints]` from
     /// [`Self::provider_files`].
-    #[must_use]
-    pub fn provider_config(&self, region: &Region) -> ProviderConfig {
-        ProviderConfig::without_region()
+    pub async fn provider_config(&self, profile: &str, region: &Region) -> Result<ProviderConfig, AwsError> {
+        self.check_region(region)?;
+        let http = self.http_client(Some(profile)).await?;
+        let config = ProviderConfig::without_region()
             .with_region(Some(SdkRegion::new(region.as_str().to_owned())))
             .with_behavior_version(Some(behavior_version()))
-            .with_http_client(self.active.load().http.clone())
+            .with_http_client(http)
             .with_time_source(self.time_source())
-            .with_timeout_config(timeouts())
+            .with_timeout_config(timeouts());
+        Ok(config)
     }
 
     /// The configuration of a client for `region`. The URL of a service is the one of `[endpoints]`, else that of the AWS
@@ -235,15 +247,17 @@ impl Aws {
         source: &SourceConfig,
         region: &Region,
         credentials: impl Into<Option<Credentials>>,
-    ) -> SdkConfig {
+    ) -> Result<SdkConfig, AwsError> {
         let active = self.active.load_full();
+        self.check_region(region)?;
+        let http = self.http_client(source.aws_profile()).await?;
         // A source without an AWS profile must not get the settings of the profile "default".
         let files = if source.aws_profile().is_some() { self.profile_files() } else { no_files() };
         let loader = aws_config::defaults(behavior_version())
             .profile_files(files)
             .profile_name(source.aws_profile().unwrap_or("default"))
             .region(SdkRegion::new(region.as_str().to_owned()))
-            .http_client(active.http.clone())
+            .http_client(http)
             .time_source(self.time_source())
             .retry_config(RetryConfig::disabled()) // Rolecall retries itself (B5)
             .disable_clock_skew_correction(true) // `Clock` has the corrected time (B9)
@@ -254,8 +268,44 @@ impl Aws {
         };
         let from_files = loader.load().await;
         let urls = EndpointUrls::new(&active.network, from_files.clone());
-        from_files.into_builder().service_config(urls).build()
+        Ok(from_files.into_builder().service_config(urls).build())
     }
+
+    /// Errors with `Setting` for a region of AWS's own files that is neither known nor allowed.
+    fn check_region(&self, region: &Region) -> Result<(), AwsError> {
+        self.network().check_region(region).map_err(|message| AwsError::new(AwsErrorKind::Setting, message))
+    }
+
+    /// The HTTP client for the calls of an AWS profile. A profile with `ca_bundle` has one of its own. Errors with `Setting` if
+    /// that file cannot be used.
+    async fn http_client(&self, profile: Option<&str>) -> Result<SharedHttpClient, AwsError> {
+        let active = self.active.load_full();
+        let Some((profile, path)) = self.ca_bundle_of(profile).await.filter(|_| !active.is_injected) else {
+            return Ok(active.http.clone());
+        };
+        let failed = |message: String| {
+            AwsError::new(AwsErrorKind::Setting, format!("AWS profile \"{profile}\": ca_bundle: {message}"))
+        };
+        if !path.is_absolute() {
+            return Err(failed("must be an absolute path".to_owned()));
+        }
+        let bundle = CaBundle::read(&path).map_err(failed)?;
+        Ok(active.http_with_ca(bundle, &self.clock))
+    }
+
+    /// The `ca_bundle` of an AWS profile, with the name of the profile.
+    async fn ca_bundle_of<'a>(&self, profile: Option<&'a str>) -> Option<(&'a str, PathBuf)> {
+        let name = profile?;
+        let files = self.profile_files();
+        let profiles = aws_config::profile::load(&Fs::real(), &Env::from_slice(&[]), &files, None).await.ok()?;
+        let path = profiles.get_profile(name)?.get("ca_bundle").filter(|path| !path.is_empty())?;
+        Some((name, PathBuf::from(path)))
+    }
+}
+
+/// Whether the network or a server failed. A proxy without a network responds with a server error.
+const fn is_of_the_network(kind: AwsErrorKind) -> bool {
+    kind.is_network_failure() || matches!(kind, AwsErrorKind::ServerFailed)
 }
 
 /// A fixed version, so that an update of the SDK does not change its behavior.

@@ -38,6 +38,7 @@ pub async fn describe(
         error,
         others,
     };
+    let config = config.map_err(|error| fail(error, vec![]))?;
     let Some(client) = EksClient::new(config, region).await else {
         return Err(fail(AwsError::new(AwsErrorKind::Rejected, format!("EKS has no endpoint in {region}")), vec![]));
     };
@@ -104,10 +105,11 @@ impl ClusterError {
                 format!("AWS denied DescribeCluster for \"{cluster}\": {}", error.message),
                 "Ask for the permission eks:DescribeCluster.".to_owned(),
             ),
-            _ => (
-                format!("DescribeCluster failed for \"{cluster}\" in {region}: {}", error.message),
-                "Try again in a moment.".to_owned(),
-            ),
+            _ => {
+                let (cause, hint) =
+                    error.of_endpoint("EKS").unwrap_or_else(|| (error.message.clone(), "Try again in a moment."));
+                (format!("DescribeCluster failed for \"{cluster}\" in {region}: {cause}"), hint.to_owned())
+            }
         };
         ErrorBody::new(error.kind.code(), message).hint(hint)
     }

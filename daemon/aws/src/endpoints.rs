@@ -1,7 +1,7 @@
 //! The endpoints of AWS's services. `[endpoints]` of Rolecall's configuration overrides AWS's own files.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::SdkConfig;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -9,7 +9,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::http;
 use rolecall_core::clock::Clock;
-use rolecall_core::config::network::{Endpoints, Network, Service};
+use rolecall_core::config::network::{CaBundle, Endpoints, Network, Service};
 
 /// The key of a service's URL in AWS's files.
 const ENDPOINT_KEY: &str = "endpoint_url";
@@ -23,9 +23,26 @@ pub(crate) struct ActiveNetwork {
     pub(crate) http: SharedHttpClient,
     /// Whether the HTTP client came from the caller. Network settings do not replace it then.
     pub(crate) is_injected: bool,
+    /// The last HTTP client for a CA bundle of an AWS profile.
+    with_ca: Mutex<Option<(CaBundle, SharedHttpClient)>>,
 }
 
 impl ActiveNetwork {
+    /// The value without network settings.
+    pub(crate) fn new(http: SharedHttpClient, is_injected: bool) -> Self {
+        Self { network: Arc::default(), http, is_injected, with_ca: Mutex::default() }
+    }
+
+    /// The HTTP client that trusts this bundle.
+    pub(crate) fn http_with_ca(&self, bundle: CaBundle, clock: &Clock) -> SharedHttpClient {
+        let mut last = self.with_ca.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, http)) = last.as_ref().filter(|(known, _)| *known == bundle) {
+            return http.clone();
+        }
+        let http = http::http_client_with_ca(clock.clone(), &self.network.path, &bundle);
+        last.insert((bundle, http)).1.clone()
+    }
+
     /// The value for other network settings. The HTTP client stays if the network path does.
     pub(crate) fn for_network(&self, network: &Arc<Network>, clock: &Clock) -> Self {
         let http = if self.is_injected || self.network.path == network.path {
@@ -33,7 +50,7 @@ impl ActiveNetwork {
         } else {
             http::http_client(clock.clone(), &network.path)
         };
-        Self { network: Arc::clone(network), http, is_injected: self.is_injected }
+        Self { network: Arc::clone(network), ..Self::new(http, self.is_injected) }
     }
 }
 

@@ -8,7 +8,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
 
-pub use crate::causes::{causes, innermost};
+pub use crate::causes::causes;
+use crate::connection::{self, ConnectionFailure};
 use crate::http::InsecureEndpoint;
 use crate::texts;
 use rolecall_core::circuit_breaker::CircuitOpen;
@@ -21,6 +22,8 @@ pub struct AwsError {
     pub kind: AwsErrorKind,
     /// The message of AWS or of the network. Safe for a terminal.
     pub message: String,
+    /// The host that gave no response, if it is known.
+    pub host: Option<String>,
     /// How long to wait before the next call, if AWS or a circuit breaker said so.
     pub retry_after: Option<Duration>,
     /// Whether the circuit breaker was open: no call was made, and this is the error of the last one.
@@ -38,8 +41,14 @@ pub enum AwsErrorKind {
     CredentialsRejected,
     /// AWS throttled the call.
     Throttled,
-    /// No response, or a server error of AWS.
+    /// No response.
     Unreachable,
+    /// The host does not exist, while other hosts are found: the region or the endpoint is misspelt.
+    UnknownHost,
+    /// The host has no valid certificate. Nothing was sent.
+    Untrusted,
+    /// AWS, or a proxy, responded that it failed.
+    ServerFailed,
     /// A response that is not from AWS or is incomplete, such as the page of a captive portal.
     InvalidResponse,
     /// The time of the request is too far from AWS's time.
@@ -48,30 +57,54 @@ pub enum AwsErrorKind {
     NotFound,
     /// The endpoint is plain HTTP on another machine. The request was not sent.
     Insecure,
+    /// A setting of AWS's own files cannot be used. The request was not sent.
+    Setting,
 }
 
 impl AwsErrorKind {
     /// Whether the same call can succeed soon. This includes a wrong time: the response of AWS sets the clock.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unreachable | Self::InvalidResponse | Self::Clock)
+        matches!(
+            self,
+            Self::Throttled
+                | Self::Unreachable
+                | Self::Untrusted
+                | Self::ServerFailed
+                | Self::InvalidResponse
+                | Self::Clock
+        )
     }
 
     /// Whether the endpoint failed, rather than the request. Circuit breakers count these errors.
     #[must_use]
     pub const fn is_endpoint_failure(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unreachable | Self::InvalidResponse)
+        matches!(self.class(), ErrorClass::Retry)
+    }
+
+    /// Whether the path to the endpoint failed, which another network changes.
+    #[must_use]
+    pub const fn is_network_failure(self) -> bool {
+        matches!(self, Self::Unreachable | Self::UnknownHost | Self::Untrusted)
     }
 
     /// What ends the error: time, a correct clock, or a change of permissions or configuration.
     #[must_use]
     pub const fn class(self) -> ErrorClass {
         match self {
-            Self::Throttled | Self::Unreachable | Self::InvalidResponse => ErrorClass::Retry,
+            Self::Throttled
+            | Self::Unreachable
+            | Self::UnknownHost
+            | Self::Untrusted
+            | Self::ServerFailed
+            | Self::InvalidResponse => ErrorClass::Retry,
             Self::Clock => ErrorClass::Clock,
-            Self::Denied | Self::Rejected | Self::CredentialsRejected | Self::NotFound | Self::Insecure => {
-                ErrorClass::Change
-            }
+            Self::Denied
+            | Self::Rejected
+            | Self::CredentialsRejected
+            | Self::NotFound
+            | Self::Insecure
+            | Self::Setting => ErrorClass::Change,
         }
     }
 
@@ -80,10 +113,12 @@ impl AwsErrorKind {
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::Denied => ErrorCode::AccessDenied,
-            Self::Rejected | Self::Insecure => ErrorCode::ConfigInvalid,
+            Self::Rejected | Self::Insecure | Self::Setting => ErrorCode::ConfigInvalid,
             Self::CredentialsRejected => ErrorCode::SourceUnavailable,
             Self::Throttled => ErrorCode::Throttled,
-            Self::Unreachable | Self::InvalidResponse => ErrorCode::AwsUnavailable,
+            Self::Unreachable | Self::UnknownHost | Self::Untrusted | Self::ServerFailed | Self::InvalidResponse => {
+                ErrorCode::AwsUnavailable
+            }
             Self::Clock => ErrorCode::ClockSkewed,
             Self::NotFound => ErrorCode::ClusterNotFound,
         }
@@ -93,7 +128,7 @@ impl AwsErrorKind {
 impl AwsError {
     /// An error without a time to wait.
     pub fn new(kind: AwsErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, is_breaker_open: false }
+        Self { kind, message: message.into(), host: None, retry_after: None, is_breaker_open: false }
     }
 
     /// An `InvalidResponse`.
@@ -113,7 +148,7 @@ impl AwsError {
                 let error = Self::from_response(status, meta.code(), meta.message().unwrap_or_default());
                 Self { retry_after: retry_after(service.raw()), ..error }
             }
-            SdkError::TimeoutError(_) => Self::new(AwsErrorKind::Unreachable, "no response in time"),
+            SdkError::TimeoutError(_) => Self::new(AwsErrorKind::Unreachable, NO_RESPONSE),
             SdkError::ResponseError(response) => {
                 let invalid = Self::invalid_response("the response is not from AWS");
                 Self { retry_after: retry_after(response.raw()), ..invalid }
@@ -121,7 +156,15 @@ impl AwsError {
             SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) if is_insecure(error) => {
                 Self::new(AwsErrorKind::Insecure, InsecureEndpoint.to_string())
             }
-            SdkError::DispatchFailure(_) => Self::new(AwsErrorKind::Unreachable, innermost(error)),
+            SdkError::DispatchFailure(_) => {
+                let (failure, message) = connection::describe(error);
+                let kind = match failure {
+                    ConnectionFailure::Unreachable => AwsErrorKind::Unreachable,
+                    ConnectionFailure::UnknownHost => AwsErrorKind::UnknownHost,
+                    ConnectionFailure::Untrusted => AwsErrorKind::Untrusted,
+                };
+                Self { host: connection::host_of(error), ..Self::new(kind, message) }
+            }
             _ => Self::new(AwsErrorKind::Rejected, innermost(error)),
         }
     }
@@ -148,7 +191,7 @@ impl AwsError {
                 _,
             ) => AwsErrorKind::CredentialsRejected,
             (Some("IDPCommunicationError" | "ServiceUnavailable" | "InternalFailure"), _) | (_, 500..) => {
-                AwsErrorKind::Unreachable
+                AwsErrorKind::ServerFailed
             }
             (Some(code), _) if code.starts_with("AccessDenied") => AwsErrorKind::Denied,
             (Some("ResourceNotFoundException"), _) => AwsErrorKind::NotFound,
@@ -159,10 +202,49 @@ impl AwsError {
         };
         let message = match (code, message) {
             (Some(code), "") => format!("{code} (status {status})"),
+            (None, "") => format!("status {status}"),
             (_, message) if status >= 500 => format!("status {status}: {message}"),
             (_, message) => message.to_owned(),
         };
         Self::new(kind, sanitize_for_terminal(&message))
+    }
+}
+
+/// The message of a call whose timeout ended.
+pub const NO_RESPONSE: &str = "no response in time";
+/// The hint of a failed connection.
+pub const NETWORK_HINT: &str =
+    "Check the network and the VPN, and [network] in config.toml: proxy, no_proxy, ca_bundle.";
+
+impl AwsError {
+    /// What happened at a service whose endpoint, and not the request, failed, and what the user can do. `None` for other errors.
+    #[must_use]
+    pub fn of_endpoint(&self, service: &str) -> Option<(String, &'static str)> {
+        let cause = &self.message;
+        let at = self.host.as_ref().map(|host| format!(" at {host}")).unwrap_or_default();
+        Some(match self.kind {
+            AwsErrorKind::Unreachable => (format!("{service} cannot be reached{at}: {cause}"), NETWORK_HINT),
+            AwsErrorKind::UnknownHost => (
+                format!("{service} cannot be reached{at}: {cause}"),
+                "Check the region and endpoint_url for a typing error. Behind a proxy, set [network] (proxy, no_proxy, ca_bundle) in config.toml.",
+            ),
+            AwsErrorKind::Untrusted => (
+                format!("{service}{at} is not trusted: {cause}"),
+                "Check the clock and [network] in config.toml: a proxy that inspects TLS needs its certificate in ca_bundle (or name it in proxy, no_proxy).",
+            ),
+            AwsErrorKind::ServerFailed => {
+                (format!("{service} is reached but fails: {cause}"), "Try again in a moment.")
+            }
+            AwsErrorKind::InvalidResponse => (
+                format!("invalid response from {service}: {cause}"),
+                "Check the network: a proxy or captive portal may be intercepting the connection; see [network] (proxy, no_proxy, ca_bundle) in config.toml.",
+            ),
+            AwsErrorKind::Setting => (
+                format!("{cause}; the request was not sent"),
+                "Fix the setting in AWS's own configuration, or allow it in config.toml.",
+            ),
+            _ => return None,
+        })
     }
 }
 
@@ -179,6 +261,15 @@ fn retry_after(response: &HttpResponse) -> Option<Duration> {
     Some(wait.min(MAX_OPEN_FOR))
 }
 
+/// The message of the last cause, or the sentence for a call without a response. The outer errors of the SDK have little
+/// information.
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    match connection::host_of(error) {
+        Some(host) => format!("{host}: {}", connection::describe(error).1),
+        None => crate::causes::innermost(error),
+    }
+}
+
 fn is_insecure(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(<dyn Error + 'static>::is::<InsecureEndpoint>)
 }
@@ -190,7 +281,7 @@ mod tests {
     #[test]
     fn from_response_classifies_by_code_then_status() {
         use AwsErrorKind::{
-            Clock, CredentialsRejected, Denied, InvalidResponse, NotFound, Rejected, Throttled, Unreachable,
+            Clock, CredentialsRejected, Denied, InvalidResponse, NotFound, Rejected, ServerFailed, Throttled,
         };
         for (status, code, message, kind) in [
             (403, Some("AccessDenied"), "User: x is not authorized", Denied),
@@ -212,12 +303,23 @@ mod tests {
             (400, Some("Throttling"), "Rate exceeded", Throttled),
             (400, Some("ThrottlingException"), "", Throttled),
             (429, None, "", Throttled),
-            (503, Some("ServiceUnavailable"), "", Unreachable),
-            (500, None, "", Unreachable),
+            (503, Some("ServiceUnavailable"), "", ServerFailed),
+            (500, None, "", ServerFailed),
             (404, Some("ResourceNotFoundException"), "No cluster found", NotFound),
             (400, None, "<html>", InvalidResponse),
         ] {
             assert_eq!(AwsError::from_response(status, code, message).kind, kind, "{status} {code:?} {message}");
         }
+    }
+
+    #[test]
+    fn of_endpoint_message_names_the_host() {
+        let error = AwsError { host: Some("sts.x".to_owned()), ..AwsError::new(AwsErrorKind::Unreachable, "no") };
+        let (message, hint) = error.of_endpoint("STS").unwrap();
+        assert_eq!(message, "STS cannot be reached at sts.x: no");
+        assert!(hint.contains("[network]"), "{hint}");
+        let (message, _) = AwsError::from_response(500, None, "").of_endpoint("STS").unwrap();
+        assert_eq!(message, "STS is reached but fails: status 500");
+        assert_eq!(AwsError::new(AwsErrorKind::Denied, "no").of_endpoint("STS"), None);
     }
 }

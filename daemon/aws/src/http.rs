@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_http_client::Connector;
@@ -26,11 +27,17 @@ use aws_smithy_types::date_time::Format;
 use http_body_util::Limited;
 
 use rolecall_core::clock::{Clock, ClockSample};
-use rolecall_core::config::network::{NetworkPath, Proxy};
+use rolecall_core::config::network::no_proxy::NoProxy;
+use rolecall_core::config::network::{CaBundle, NetworkPath, Proxy};
 use rolecall_protocol::HttpUrl;
 
-/// How long a DNS lookup may take (B12). The system's own timeout is minutes.
-const DNS_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::connection::{DNS_TIMEOUT, DnsError, NoResponse};
+
+/// How long a call may wait for the head of its response. It ends before the timeout of the attempt, so that the error names the
+/// host.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(4800);
+/// A name that exists wherever AWS can be reached. If it is found and another name is not, the other name is wrong.
+const KNOWN_NAME: &str = "sts.us-east-1.amazonaws.com";
 /// The largest response body, in bytes (E4). Responses of AWS have a few kilobytes.
 const MAX_RESPONSE_BODY: usize = 1024 * 1024;
 /// The metadata services of EC2 and ECS. They use plain HTTP by design, on link-local addresses, which no router forwards.
@@ -39,17 +46,30 @@ const METADATA_HOSTS: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.
 /// Returns the SDK's HTTP client, restricted, for a network path.
 #[must_use]
 pub fn http_client(clock: Clock, path: &NetworkPath) -> SharedHttpClient {
-    let roots = path
-        .ca_bundle
-        .as_ref()
-        .map_or_else(TrustStore::default, |bundle| TrustStore::default().with_pem_certificate(bundle.pem()));
-    client_with_roots(clock, path, roots)
+    let roots = TrustStore::default();
+    client_with_roots(
+        clock,
+        path,
+        path.ca_bundle.iter().fold(roots, |roots, bundle| roots.with_pem_certificate(bundle.pem())),
+    )
+}
+
+/// Returns the same client for an AWS profile with a CA bundle, which replaces the CAs of the system, as in the AWS CLI.
+pub(crate) fn http_client_with_ca(clock: Clock, path: &NetworkPath, bundle: &CaBundle) -> SharedHttpClient {
+    let roots = TrustStore::empty().with_pem_certificate(bundle.pem());
+    client_with_roots(
+        clock,
+        path,
+        path.ca_bundle.iter().fold(roots, |roots, bundle| roots.with_pem_certificate(bundle.pem())),
+    )
 }
 
 fn client_with_roots(clock: Clock, path: &NetworkPath, roots: TrustStore) -> SharedHttpClient {
     // `build` always succeeds.
     let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
-    let proxied = path.proxy.as_ref().and_then(proxy_config).map(|proxy| client(tls.clone(), proxy));
+    let proxied = path.proxy.as_ref().and_then(|proxy| {
+        Some(Proxied { http: client(tls.clone(), proxy_config(proxy)?), no_proxy: proxy.no_proxy.clone() })
+    });
     SharedHttpClient::new(RestrictedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
 }
 
@@ -73,7 +93,7 @@ fn proxy_config(proxy: &Proxy) -> Option<ProxyConfig> {
     if config.is_err() {
         tracing::error!(%proxy, "proxy URL rejected by the SDK");
     }
-    Some(config.ok()?.no_proxy(&proxy.no_proxy))
+    config.ok()
 }
 
 fn client(tls: TlsContext, proxy: ProxyConfig) -> SharedHttpClient {
@@ -95,14 +115,20 @@ pub struct InsecureEndpoint;
 /// Debug output leaves out the clients, which hold the proxy's password.
 struct RestrictedClient {
     direct: SharedHttpClient,
-    proxied: Option<SharedHttpClient>,
+    proxied: Option<Proxied<SharedHttpClient>>,
     clock: Clock,
 }
 
 struct RestrictedConnector {
     direct: SharedHttpConnector,
-    proxied: Option<SharedHttpConnector>,
+    proxied: Option<Proxied<SharedHttpConnector>>,
     clock: Clock,
+}
+
+/// What sends calls through a proxy, except those to some hosts.
+struct Proxied<T> {
+    http: T,
+    no_proxy: NoProxy,
 }
 
 /// The system's resolver with a timeout.
@@ -124,7 +150,10 @@ impl fmt::Debug for RestrictedConnector {
 impl HttpClient for RestrictedClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let direct = self.direct.http_connector(settings, components);
-        let proxied = self.proxied.as_ref().map(|client| client.http_connector(settings, components));
+        let proxied = self.proxied.as_ref().map(|proxied| Proxied {
+            http: proxied.http.http_connector(settings, components),
+            no_proxy: proxied.no_proxy.clone(),
+        });
         SharedHttpConnector::new(RestrictedConnector { direct, proxied, clock: self.clock.clone() })
     }
 }
@@ -134,14 +163,18 @@ impl HttpConnector for RestrictedConnector {
         if !may_send_to(request.uri()) {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(InsecureEndpoint))));
         }
-        let connector = self.proxied.as_ref().filter(|_| may_use_proxy(request.uri())).unwrap_or(&self.direct);
+        let proxied = self.proxied.as_ref().filter(|proxied| may_use_proxy(request.uri(), &proxied.no_proxy));
+        let connector = proxied.map_or(&self.direct, |proxied| &proxied.http);
+        let host = HttpUrl::parse(request.uri()).map(|url| url.host().to_owned()).unwrap_or_default();
         // The service checks signatures, so its clock counts. A metadata service gets no signature.
         let is_signed = request.headers().get("authorization").is_some_and(|value| value.starts_with("AWS4-"));
         let is_authenticated = request.uri().starts_with("https://");
         let (clock, sent) = (self.clock.clone(), self.clock.sample());
         let response = connector.call(request);
         HttpConnectorFuture::new(async move {
-            let mut response = response.await?;
+            let late = |_| ConnectorError::timeout(Box::new(io::Error::from(io::ErrorKind::TimedOut)));
+            let response = tokio::time::timeout(RESPONSE_TIMEOUT, response).await.map_err(late).flatten();
+            let mut response = response.map_err(|error| NoResponse::wrap(&host, error))?;
             if is_signed {
                 update_clock(&clock, sent, is_authenticated, response.headers());
             }
@@ -154,18 +187,25 @@ impl HttpConnector for RestrictedConnector {
 
 impl ResolveDns for Resolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
-        DnsFuture::new(async move {
-            let failed = |error: io::Error| ResolveDnsError::new(error);
-            let slow = |_| {
-                io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("no DNS response for {name} within {} s", DNS_TIMEOUT.as_secs()),
-                )
-            };
-            let found = tokio::time::timeout(DNS_TIMEOUT, tokio::net::lookup_host((name, 0))).await;
-            let found = found.map_err(slow).map_err(failed)?.map_err(failed)?;
-            Ok(found.map(|address| address.ip()).collect())
-        })
+        DnsFuture::new(async move { resolve(name).await.map_err(ResolveDnsError::new) })
+    }
+}
+
+async fn resolve(name: &str) -> Result<Vec<IpAddr>, DnsError> {
+    let lookup = |name: String| async move {
+        let found = tokio::time::timeout(DNS_TIMEOUT, tokio::net::lookup_host((name, 0))).await;
+        found.map(|found| found.map(|found| found.map(|address| address.ip()).collect()))
+    };
+    match lookup(name.to_owned()).await {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Err(_) => Err(DnsError::TimedOut { name: name.to_owned() }),
+        Ok(Err(cause)) => {
+            let known: Result<io::Result<Vec<IpAddr>>, _> = lookup(KNOWN_NAME.to_owned()).await;
+            Err(match known {
+                Ok(Ok(_)) if name != KNOWN_NAME => DnsError::Unknown { name: name.to_owned() },
+                _ => DnsError::Failed { name: name.to_owned(), cause },
+            })
+        }
     }
 }
 
@@ -192,8 +232,11 @@ fn may_send_to(uri: &str) -> bool {
 }
 
 /// Whether a request may go through a proxy. A proxy has another loopback address and another metadata service.
-fn may_use_proxy(uri: &str) -> bool {
-    HttpUrl::parse(uri).is_ok_and(|url| url.is_https() && !url.is_loopback() && !is_metadata_service(&url))
+fn may_use_proxy(uri: &str, no_proxy: &NoProxy) -> bool {
+    HttpUrl::parse(uri).is_ok_and(|url| {
+        let is_excepted = url.is_loopback() || is_metadata_service(&url);
+        url.is_https() && !is_excepted && !no_proxy.contains(url.host(), url.port().unwrap_or(443))
+    })
 }
 
 fn is_metadata_service(url: &HttpUrl<'_>) -> bool {
@@ -267,10 +310,10 @@ mod tests {
             "https://169.254.170.2/",
             "http://[fd00:ec2::254]/",
         ] {
-            assert!(!may_use_proxy(uri), "{uri}");
+            assert!(!may_use_proxy(uri, &NoProxy::default()), "{uri}");
         }
         for uri in ["https://sts.eu-west-1.amazonaws.com/", "https://127.0.0.1.example.com/", "https://10.0.0.1/"] {
-            assert!(may_use_proxy(uri), "{uri}");
+            assert!(may_use_proxy(uri, &NoProxy::default()), "{uri}");
         }
     }
 }

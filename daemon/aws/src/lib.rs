@@ -5,6 +5,8 @@
 mod causes;
 mod texts;
 
+mod connection;
+
 pub mod http;
 
 pub mod credentials;

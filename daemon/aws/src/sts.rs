@@ -81,7 +81,8 @@ pub struct AssumeRoleInput<'a> {
 /// Assumes a role. Retries transient errors within 7 s. Requests a session of one hour if AWS grants no longer one.
 pub async fn assume_role(aws: &Aws, input: AssumeRoleInput<'_>) -> Result<Session, StsError> {
     let step = input.step;
-    let client = client(aws, input.endpoint, input.base).await;
+    let failed = |error| StsError { operation: StsOperation::AssumeRole(step.role.clone()), error };
+    let client = client(aws, input.endpoint, input.base).await.map_err(failed)?;
     let first_attempt = OnceLock::new();
     let send = |duration: Duration| send_with_retries(aws, &input, &client, duration, &first_attempt);
     let longest = if input.is_clamped { step.duration.min(MAX_CHAINED_DURATION) } else { step.duration };
@@ -96,13 +97,13 @@ pub async fn assume_role(aws: &Aws, input: AssumeRoleInput<'_>) -> Result<Sessio
     response
         .and_then(|response| session_from_response(&response, step, aws.now()))
         .map(|session| Session { is_clamped: granted < step.duration, ..session })
-        .map_err(|error| StsError { operation: StsOperation::AssumeRole(step.role.clone()), error })
+        .map_err(failed)
 }
 
 /// Returns the ARN of the principal whose credentials these are.
 pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Session) -> Result<String, StsError> {
     let failed = |error| StsError { operation: StsOperation::GetCallerIdentity, error };
-    let client = client(aws, endpoint, session).await;
+    let client = client(aws, endpoint, session).await.map_err(failed)?;
     let response = aws.call(endpoint, ATTEMPT_TIMEOUT, client.get_caller_identity().send()).await;
     match response.map_err(failed)?.arn {
         Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
@@ -110,8 +111,8 @@ pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Se
     }
 }
 
-async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> aws_sdk_sts::Client {
-    let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await;
+async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> Result<aws_sdk_sts::Client, AwsError> {
+    let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await?;
     let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(response::CheckResponse);
     let url =
         endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::endpoint_url_of(&shared, Service::Sts));
@@ -124,7 +125,7 @@ async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> aws_sdk_st
         config.set_use_dual_stack(Some(url.is_none()));
     }
     config.set_endpoint_url(url);
-    aws_sdk_sts::Client::from_conf(config.build())
+    Ok(aws_sdk_sts::Client::from_conf(config.build()))
 }
 
 /// Sends AssumeRole, and again after transient errors, while time is left and AWS sets no `Retry-After`.
@@ -151,7 +152,14 @@ async fn send_with_retries(
             && aws.breakers().peek(input.endpoint, aws.now()).is_ok()
             && aws.limits().take_retry()
     };
-    (|| send_once(aws, input, client, duration, first_attempt)).retry(backoff).when(may_retry).await
+    // The last attempt may end before the connection fails. The host of an earlier one is the same.
+    let host = OnceLock::new();
+    let attempt = || async {
+        let sent = send_once(aws, input, client, duration, first_attempt).await;
+        sent.inspect_err(|error| drop(error.host.clone().map(|name| host.set(name))))
+    };
+    let outcome = attempt.retry(backoff).when(may_retry).await;
+    outcome.map_err(|error| AwsError { host: error.host.clone().or_else(|| host.get().cloned()), ..error })
 }
 
 async fn send_once(
@@ -251,6 +259,9 @@ impl StsError {
     pub fn body(&self, source: &SourceName) -> ErrorBody {
         let Self { operation, error } = self;
         let cause = &error.message;
+        if let Some((message, hint)) = error.of_endpoint("STS") {
+            return ErrorBody::new(error.kind.code(), message).hint(hint);
+        }
         let (message, hint) = match error.kind {
             AwsErrorKind::Denied => {
                 (format!("AWS denied {operation} with source \"{source}\": {cause}"), denied_hint(cause))
@@ -268,17 +279,9 @@ impl StsError {
                 "Replace them where the source has them: in AWS's own files or in the OS keyring",
             ),
             AwsErrorKind::Throttled => (format!("STS throttled the call: {cause}"), "Try again in a moment."),
-            AwsErrorKind::Unreachable => {
-                (format!("STS cannot be reached: {cause}"), "Check the network, the VPN and the proxy.")
-            }
-            AwsErrorKind::InvalidResponse => (
-                format!("invalid response from STS: {cause}"),
-                "Check the network: a proxy or captive portal may be intercepting the connection.",
-            ),
             AwsErrorKind::Clock => (format!("AWS rejected the time of this machine: {cause}"), "Set the clock."),
-            AwsErrorKind::Insecure => {
-                (format!("{cause}; the request was not sent"), "Use https in endpoint_url of AWS's configuration.")
-            }
+            // `of_endpoint` has the others.
+            _ => (format!("{cause}; the request was not sent"), "Use https in endpoint_url of AWS's configuration."),
         };
         let code = if error.kind == AwsErrorKind::NotFound { ErrorCode::ConfigInvalid } else { error.kind.code() };
         ErrorBody::new(code, message).hint(hint)

@@ -60,6 +60,34 @@ pub(crate) fn is_aws_login_expired(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
+/// Whether a server closed the connection before its response. hyper 1.12 (`error.rs`), which only servers use here. Decides
+/// the message.
+pub(crate) fn is_closed_early(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.to_string().as_str(), "connection closed before message completed" | "connection closed")
+}
+
+/// Why a proxy gave no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TunnelError {
+    /// Status 407.
+    LoginRequired,
+    /// Another status.
+    Refused,
+    /// The response is not HTTP, or is too long.
+    NotAProxy,
+}
+
+/// The error of a proxy's response to CONNECT. hyper-util 0.1.21 (`client/legacy/connect/proxy/tunnel.rs`), whose error type
+/// is private. Decides the message.
+pub(crate) fn tunnel_error(error: &(dyn Error + 'static)) -> Option<TunnelError> {
+    match error.to_string().strip_prefix("tunnel error: ")? {
+        "proxy authorization required" => Some(TunnelError::LoginRequired),
+        "unsuccessful" => Some(TunnelError::Refused),
+        "proxy response headers too long" | "unexpected end of file" => Some(TunnelError::NotAProxy),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -135,7 +135,7 @@ fn timed_out(endpoint: &Endpoint, waiting: usize) -> HttpError {
     let hint = if waiting > 0 {
         format!("{waiting} STS calls wait for the rate limit: run the command again.")
     } else {
-        "Rolecall is still trying: check the network, the VPN and the source's credential_process, then run the command again."
+        "Rolecall is still trying: check the network, [network] in config.toml (proxy, no_proxy, ca_bundle) and the source's credential_process, then run the command again."
             .to_owned()
     };
     ErrorBody::new(ErrorCode::Timeout, message).hint(hint).into()

@@ -246,18 +246,14 @@ fn check_error(name: &KeyName, error: &AwsError) -> ErrorBody {
 /// Returns the error of a call whose result does not concern the access key.
 fn call_error(name: &KeyName, service: &str, error: &AwsError) -> ErrorBody {
     let cause = &error.message;
+    if let Some((what, hint)) = error.of_endpoint(service) {
+        return ErrorBody::new(error.kind.code(), format!("access key \"{name}\": {what}")).hint(hint);
+    }
     let (what, hint) = match error.kind {
         AwsErrorKind::Denied => {
             (format!("AWS denies the call: {cause}"), "Ask the administrator of your IAM user for the permission.")
         }
         AwsErrorKind::Throttled => (format!("{service} throttles calls ({cause})"), "Try again in a moment."),
-        AwsErrorKind::Unreachable => {
-            (format!("{service} cannot be reached: {cause}"), "Check the network, the VPN and the proxy.")
-        }
-        AwsErrorKind::InvalidResponse => (
-            format!("invalid response from {service}: {cause}"),
-            "Check the network: a proxy or captive portal may be intercepting the call.",
-        ),
         AwsErrorKind::Clock => (format!("AWS rejects this machine's clock: {cause}"), "Set the clock."),
         _ => (format!("{service} rejects the call: {cause}"), "Check the access key and its region in IAM."),
     };

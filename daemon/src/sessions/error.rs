@@ -163,7 +163,7 @@ impl SessionError {
             Self::Overdue | Self::Slow => {
                 let message = format!("source \"{source}\" or AWS: {self}");
                 ErrorBody::new(ErrorCode::Timeout, message)
-                    .hint("Check the network, and the command that the source runs.")
+                    .hint("Check the network and [network] in config.toml (proxy, no_proxy, ca_bundle), and the command that the source runs.")
             }
             Self::Lost => ErrorBody::new(ErrorCode::Internal, "a task of the daemon ended unexpectedly")
                 .hint("Try again, and see: rolecall agent logs"),

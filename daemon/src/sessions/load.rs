@@ -224,7 +224,7 @@ impl Sessions {
         let code = match (self.mfa_codes.take(chain, &mfa.serial, self.now()), &mfa.process) {
             (Ok(code), _) => return self.send_code(chain, mfa, code, call).await,
             (Err(MfaError::Needed { .. }), Some(command)) => {
-                let code = mfa::run_command(mfa, command).await?;
+                let code = mfa::run_command(mfa, command, &self.aws.program_environment()).await?;
                 if self.mfa_codes.is_used(&mfa.serial, &code, self.now()) {
                     self.next_code(mfa, command).await?
                 } else {
@@ -250,7 +250,7 @@ impl Sessions {
     async fn next_code(&self, mfa: &Mfa, command: &str) -> Result<Secret<String>, MfaError> {
         for _ in 0..2 {
             tokio::time::sleep(mfa::until_next_code(self.now()) + mfa::NEXT_CODE_MARGIN).await;
-            let code = mfa::run_command(mfa, command).await?;
+            let code = mfa::run_command(mfa, command, &self.aws.program_environment()).await?;
             if !self.mfa_codes.is_used(&mfa.serial, &code, self.now()) {
                 return Ok(code);
             }

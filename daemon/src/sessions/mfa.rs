@@ -1,11 +1,13 @@
 //! MFA codes: typed by the user, or printed by a command that the configuration names.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, MfaSerial, Secret, SourceName};
 
+use rolecall_aws::source::PROGRAM_HINT;
 use rolecall_aws::source::process;
 use rolecall_aws::source::process::ProcessError;
 use rolecall_core::clock::time_until;
@@ -120,8 +122,12 @@ impl MfaCodes {
 }
 
 /// Runs the command that prints a code, and returns the code.
-pub(super) async fn run_command(mfa: &Mfa, command: &str) -> Result<Secret<String>, MfaError> {
-    let printed = process::run(command).await.map_err(MfaError::Process)?;
+pub(super) async fn run_command(
+    mfa: &Mfa,
+    command: &str,
+    environment: &[(OsString, OsString)],
+) -> Result<Secret<String>, MfaError> {
+    let printed = process::run(command, environment).await.map_err(MfaError::Process)?;
     let code = std::str::from_utf8(printed.expose()).unwrap_or_default().trim();
     // `ykman oath accounts code` prints the account's name before it.
     let code = code.rsplit(char::is_whitespace).next().unwrap_or_default();
@@ -167,8 +173,10 @@ impl MfaError {
             Self::Refused { .. } => {
                 ErrorBody::new(ErrorCode::LoginNeeded, format!("source \"{source}\": {self}")).hint(run)
             }
-            Self::Process(_) => ErrorBody::new(ErrorCode::SourceUnavailable, format!("source \"{source}\": {self}"))
-                .hint("Run the command by hand to see what it says."),
+            Self::Process(error) => {
+                let message = format!("source \"{source}\": mfa_process: {}", error.with_printed());
+                ErrorBody::new(ErrorCode::SourceUnavailable, message).hint(PROGRAM_HINT)
+            }
             Self::CommandRefused => {
                 ErrorBody::new(ErrorCode::SourceUnavailable, format!("source \"{source}\": {self}"))
                     .hint("Check the device and its clock.")
@@ -220,10 +228,13 @@ mod tests {
     async fn command_output_last_word_is_the_code() {
         let serial = "arn:aws:iam::111122223333:mfa/dev".parse().unwrap();
         let mfa = Mfa { serial, session: TYPED_CODE_TTL, process: None };
-        assert_eq!(run_command(&mfa, "echo 'AWS:dev   123456'").await.unwrap().expose(), "123456");
+        assert_eq!(run_command(&mfa, "echo 'AWS:dev   123456'", &[]).await.unwrap().expose(), "123456");
         for bad in ["echo 12345", "echo 1234567", "echo abcdef", "true"] {
-            assert!(run_command(&mfa, bad).await.unwrap_err().to_string().contains("a code of six digits"), "{bad}");
+            assert!(
+                run_command(&mfa, bad, &[]).await.unwrap_err().to_string().contains("a code of six digits"),
+                "{bad}"
+            );
         }
-        assert!(!run_command(&mfa, "echo hunter2; exit 1").await.unwrap_err().to_string().contains("hunter2"));
+        assert!(!run_command(&mfa, "echo hunter2; exit 1", &[]).await.unwrap_err().to_string().contains("hunter2"));
     }
 }

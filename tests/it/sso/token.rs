@@ -97,7 +97,7 @@ async fn sso_renewal_failure_keeps_the_token() {
         SsoError::Aws(error) => error,
         other => panic!("{other:?}"),
     };
-    assert_eq!((error.kind, error.kind.class()), (AwsErrorKind::Unreachable, ErrorClass::Retry));
+    assert_eq!((error.kind, error.kind.class()), (AwsErrorKind::ServerFailed, ErrorClass::Retry));
     fixture.aws.clear_faults();
     fixture.role().await.unwrap();
     assert_eq!(fixture.renewals(), 3);

@@ -8,6 +8,9 @@ use crate::credentials::CredentialsError;
 use crate::sso::SsoError;
 use crate::sso::SsoSession;
 
+/// The hint for a program that failed.
+pub const PROGRAM_HINT: &str = "Run it in a terminal. If it works there, it needs variables of your shell: list them in [environment] of config.toml.";
+
 /// Why a source returned no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -147,15 +150,22 @@ impl SourceError {
             return ErrorBody::new(ErrorCode::LoginNeeded, message).hint(format!("Run: rolecall login {source}"));
         }
         let hint = match self {
-            Self::Process { .. } => "Run the command in a terminal to see its output.".to_owned(),
+            Self::Process { profile, error } => {
+                let message = format!(
+                    "source \"{source}\": the credential_process of AWS profile \"{profile}\": {}",
+                    error.with_printed()
+                );
+                return ErrorBody::new(ErrorCode::SourceUnavailable, message).hint(PROGRAM_HINT);
+            }
             Self::Failed { profile, .. } => format!("Try: aws sts get-caller-identity --profile {profile}"),
             Self::NoProfile { advice, .. } => advice.clone(),
             Self::Credentials { .. } => {
                 "Fix the credentials in AWS's own files, or the program that prints them.".to_owned()
             }
-            Self::Sso { error, .. } if error.class() == ErrorClass::Retry => {
-                "Check the network, the VPN and the proxy.".to_owned()
+            Self::Sso { error: SsoError::Aws(error), .. } if error.of_endpoint("").is_some() => {
+                error.of_endpoint("").map(|(_, hint)| hint.to_owned()).unwrap_or_default()
             }
+            Self::Sso { error, .. } if error.class() == ErrorClass::Retry => "Try again in a moment.".to_owned(),
             Self::Sso { .. } => "Check the account and the role of the AWS profile with: aws configure sso".to_owned(),
             _ => "Fix it in AWS's own configuration.".to_owned(),
         };

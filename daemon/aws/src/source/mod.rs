@@ -16,7 +16,7 @@ use rolecall_protocol::{Region, similar_names};
 use serde::{Deserialize, Serialize};
 
 use aws_profile::{Plan, RolePlan};
-pub use error::{Login, SourceError};
+pub use error::{Login, PROGRAM_HINT, SourceError};
 
 use crate::client::Aws;
 use crate::credentials;
@@ -169,7 +169,7 @@ impl Sources {
                     error,
                 });
             }
-            Plan::Process(command) => process::credentials(command)
+            Plan::Process(command) => process::credentials(command, &aws.program_environment())
                 .await
                 .map_err(|error| SourceError::Process { profile: profile.to_owned(), error })?,
             Plan::Instance(address) => {

@@ -1,8 +1,12 @@
 //! Runs the commands in AWS's own files: `credential_process` and `mfa_process` (E3).
 //!
-//! A command runs in its own process group. The group is killed at the timeout, and after the command has ended, so that no
-//! child stays. Standard error is discarded, because it may contain secrets.
+//! A command runs in its own process group, with the environment that the configuration gives it. The group is killed at the
+//! timeout, and after the command has ended, so that no child stays. The end of its standard error is part of the message of a
+//! failure, without words that look like secrets; it is never logged.
 
+mod stderr;
+
+use std::ffi::OsString;
 use std::io;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -16,6 +20,8 @@ use rolecall_protocol::Secret;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+
+use stderr::StderrTail;
 
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,10 +40,18 @@ pub enum ProcessError {
     Start(io::ErrorKind),
     /// The command exceeded its timeout and was killed.
     #[error("the command exceeded {} s and was killed", COMMAND_TIMEOUT.as_secs())]
-    TimedOut,
+    TimedOut {
+        /// What it printed on standard error, for the user only.
+        printed: String,
+    },
     /// The command ended with a failure.
-    #[error("the command failed ({0})")]
-    Failed(String),
+    #[error("the command failed ({status})")]
+    Failed {
+        /// How it ended.
+        status: String,
+        /// What it printed on standard error, for the user only.
+        printed: String,
+    },
     /// The output is too large.
     #[error("the command wrote more than {} KiB", MAX_OUTPUT / 1024)]
     OutputTooLarge,
@@ -46,27 +60,48 @@ pub enum ProcessError {
     Malformed(&'static str),
 }
 
-/// Runs a command line with `sh -c` and returns its output. Errors after 30 s, for a failed command, and for an output over
-/// 64 KiB.
-pub async fn run(line: &str) -> Result<Secret<Vec<u8>>, ProcessError> {
-    run_within(line, COMMAND_TIMEOUT).await
+impl ProcessError {
+    /// The message for the user, with what the command printed. It is not for the log.
+    #[must_use]
+    pub fn with_printed(&self) -> String {
+        match self {
+            Self::TimedOut { printed } | Self::Failed { printed, .. } if !printed.is_empty() => {
+                format!("{self}; it printed: {printed}")
+            }
+            _ => self.to_string(),
+        }
+    }
 }
 
-async fn run_within(line: &str, limit: Duration) -> Result<Secret<Vec<u8>>, ProcessError> {
-    let mut child = start(line)?;
+/// Runs a command line with `sh -c` in this environment and returns its output. Errors after 30 s, for a failed command, and for
+/// an output over 64 KiB.
+pub async fn run(line: &str, environment: &[(OsString, OsString)]) -> Result<Secret<Vec<u8>>, ProcessError> {
+    run_within(line, environment, COMMAND_TIMEOUT).await
+}
+
+async fn run_within(
+    line: &str,
+    environment: &[(OsString, OsString)],
+    limit: Duration,
+) -> Result<Secret<Vec<u8>>, ProcessError> {
+    let mut child = start(line, environment)?;
     let mut group = ProcessGroup::of(&child);
-    let output = child.stdout.take();
+    let (output, errors) = (child.stdout.take(), StderrTail::of(child.stderr.take()));
     let outcome = tokio::time::timeout(limit, finish(&mut child, &mut group, output)).await;
     let Ok(outcome) = outcome else {
         group.kill(&mut child).await;
-        return Err(ProcessError::TimedOut);
+        return Err(ProcessError::TimedOut { printed: errors.text().await });
     };
-    outcome
+    match outcome {
+        Err(ProcessError::Failed { status, .. }) => Err(ProcessError::Failed { status, printed: errors.text().await }),
+        outcome => outcome,
+    }
 }
 
-fn start(line: &str) -> Result<Child, ProcessError> {
+fn start(line: &str, environment: &[(OsString, OsString)]) -> Result<Child, ProcessError> {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(["-c", line]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command.process_group(0).kill_on_drop(true);
     command.spawn().map_err(|error| ProcessError::Start(error.kind()))
 }
@@ -103,7 +138,7 @@ async fn finish(
     };
     let status = status.map_err(|error| ProcessError::Start(error.kind()))?;
     match (status.success(), written.expose().len() as u64 > MAX_OUTPUT) {
-        (false, _) => Err(ProcessError::Failed(status.to_string())),
+        (false, _) => Err(ProcessError::Failed { status: status.to_string(), printed: String::new() }),
         (true, true) => Err(ProcessError::OutputTooLarge),
         (true, false) => Ok(written),
     }
@@ -158,8 +193,8 @@ struct CredentialProcessOutput {
 }
 
 /// Runs a `credential_process`.
-pub(super) async fn credentials(line: &str) -> Result<Credentials, ProcessError> {
-    parse(run(line).await?.expose())
+pub(super) async fn credentials(line: &str, environment: &[(OsString, OsString)]) -> Result<Credentials, ProcessError> {
+    parse(run(line, environment).await?.expose())
 }
 
 fn parse(output: &[u8]) -> Result<Credentials, ProcessError> {
@@ -190,8 +225,12 @@ fn parse_expiration(text: &str) -> Result<SystemTime, ProcessError> {
 mod tests {
     use super::*;
 
+    fn environment() -> Vec<(OsString, OsString)> {
+        [("PATH", "/usr/bin:/bin"), ("GIVEN", "x")].map(|(name, value)| (name.into(), value.into())).to_vec()
+    }
+
     async fn output_of(line: &str) -> Result<String, ProcessError> {
-        run_within(line, Duration::from_secs(3))
+        run_within(line, &environment(), Duration::from_secs(3))
             .await
             .map(|output| String::from_utf8_lossy(output.expose()).into_owned())
     }
@@ -200,10 +239,34 @@ mod tests {
     #[tokio::test]
     async fn run_output_and_failure_are_bounded() {
         assert_eq!(output_of("echo hello").await.as_deref(), Ok("hello\n"));
-        assert_eq!(output_of("echo secret >&2; exit 3").await, Err(ProcessError::Failed("exit status: 3".to_owned())));
         assert_eq!(output_of("yes").await, Err(ProcessError::OutputTooLarge));
-        assert_eq!(output_of("/nowhere/at/all").await, Err(ProcessError::Failed("exit status: 127".to_owned())));
-        assert_eq!(output_of("kill -9 $$").await, Err(ProcessError::Failed("signal: 9 (SIGKILL)".to_owned())));
+        assert_eq!(output_of("yes >&2 & echo done").await.as_deref(), Ok("done\n"));
+        for (line, expected) in [
+            ("exit 3", "the command failed (exit status: 3)"),
+            ("echo No backend >&2; exit 3", "the command failed (exit status: 3); it printed: No backend"),
+            ("kill -9 $$", "the command failed (signal: 9 (SIGKILL))"),
+            ("echo waiting >&2; sleep 60", "the command exceeded 30 s and was killed; it printed: waiting"),
+            ("yes 'a b' | head -n 999999 >&2; echo the end >&2; exit 1", "it printed: a b; a b; the end"),
+        ] {
+            let error = output_of(line).await.unwrap_err();
+            assert!(error.with_printed().ends_with(expected), "{}", error.with_printed());
+            assert!(!error.to_string().contains("printed"), "{error}");
+        }
+        let missing = output_of("/nowhere/at/all").await.unwrap_err();
+        assert!(missing.with_printed().contains("/nowhere/at/all: not found"), "{}", missing.with_printed());
+    }
+
+    /// Fault matrix row 52.
+    #[tokio::test]
+    async fn run_gives_the_environment_and_no_open_file() {
+        let variables =
+            output_of("env | grep -v '^_=' | grep -v ^PWD= | grep -v ^SHLVL= | grep -v ^OLDPWD= | sort").await;
+        assert_eq!(variables.as_deref(), Ok("GIVEN=x\nPATH=/usr/bin:/bin\n"));
+        let open = tempfile::NamedTempFile::new().unwrap();
+        let own = format!("/proc/{}/fd", std::process::id());
+        let is_open = |folder: &str| format!("ls -l {folder} | grep -c {}; true", open.path().display());
+        assert_eq!(output_of(&is_open(&own)).await.as_deref(), Ok("1\n"));
+        assert_eq!(output_of(&is_open("/proc/$$/fd")).await.as_deref(), Ok("0\n"));
     }
 
     /// Fault matrix row 99.
@@ -220,8 +283,9 @@ mod tests {
         // It has ended, and its child holds the output.
         assert_eq!(output_of(&format!("sleep 600 & echo $! > {path}/kept; echo done")).await.as_deref(), Ok("done\n"));
         // It and its child ignore SIGTERM and hang.
+        let timed_out = ProcessError::TimedOut { printed: String::new() };
         let line = format!("trap '' TERM; sleep 600 & echo $! > {path}/hung; echo $$ > {path}/shell; wait; sleep 600");
-        assert_eq!(run_within(&line, Duration::from_millis(500)).await.unwrap_err(), ProcessError::TimedOut);
+        assert_eq!(run_within(&line, &environment(), Duration::from_millis(500)).await.unwrap_err(), timed_out);
         for name in ["kept", "hung", "shell"] {
             for _ in 0..200 {
                 if !alive(name) {
@@ -238,7 +302,7 @@ mod tests {
     async fn finish_kills_the_group_once() {
         // The output ends first; the command ends first; a process outside the group holds the output.
         for line in ["echo done; exec 1>&-; exit 0", "sleep 600 & echo done", "setsid sleep 2 & echo done"] {
-            let mut child = start(line).unwrap();
+            let mut child = start(line, &environment()).unwrap();
             let mut group = ProcessGroup::of(&child);
             assert!(group.0.is_some());
             let stdout = child.stdout.take();

@@ -5,6 +5,7 @@ use aws_config::imds;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::profile::ProfileSet;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
@@ -25,7 +26,7 @@ pub(super) async fn credentials_from_files(
 ) -> Result<Credentials, SourceError> {
     let services = profiles.get_profile(profile).and_then(|found| found.get("services"));
     let provider = ProfileFileCredentialsProvider::builder()
-        .configure(&aws.provider_config(region))
+        .configure(&provider_config(aws, profile, region).await?)
         .profile_files(aws.provider_files(profile, services))
         .profile_name(profile)
         .build();
@@ -47,7 +48,7 @@ pub(super) async fn credentials_of_instance(
     region: &Region,
     address: Option<&str>,
 ) -> Result<Credentials, SourceError> {
-    let config = aws.provider_config(region);
+    let config = provider_config(aws, profile, region).await?;
     let mut client = imds::Client::builder().configure(&config);
     if let Some(address) = address {
         client = client.endpoint(address).map_err(|_| SourceError::Invalid {
@@ -65,8 +66,13 @@ pub(super) async fn credentials_of_container(
     profile: &str,
     region: &Region,
 ) -> Result<Credentials, SourceError> {
-    let provider = EcsCredentialsProvider::builder().configure(&aws.provider_config(region)).build();
+    let provider = EcsCredentialsProvider::builder().configure(&provider_config(aws, profile, region).await?).build();
     provider.provide_credentials().await.map_err(|error| classify(profile, &error))
+}
+
+async fn provider_config(aws: &Aws, profile: &str, region: &Region) -> Result<ProviderConfig, SourceError> {
+    let config = aws.provider_config(profile, region).await;
+    config.map_err(|error| SourceError::Files(error.message))
 }
 
 fn classify(profile: &str, error: &CredentialsError) -> SourceError {

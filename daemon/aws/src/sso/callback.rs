@@ -1,7 +1,10 @@
 //! The HTTP server for the redirect that ends a login in the browser (RFC 8252, 7.3).
 //!
 //! Any web page that the user has open can send requests here. Only a GET request for the callback path with our `Host` and
-//! our `state` ends the login. Every other request gets an error page and changes nothing.
+//! our `state` ends the login. Every other request gets an error page and changes nothing. Connections of other users are closed
+//! before they take one of the few places, so that they cannot keep the browser out (C2).
+
+mod peer;
 
 use std::convert::Infallible;
 use std::io;
@@ -69,7 +72,13 @@ pub(super) async fn wait(listener: TcpListener, state: &Secret<String>) -> io::R
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
-            (accept(|| listener.accept()).await.0, place)
+            let stream = loop {
+                let (stream, _) = accept(|| listener.accept()).await;
+                if peer::is_admitted(&stream) {
+                    break stream;
+                }
+            };
+            (stream, place)
         };
         tokio::select! {
             Some(request) = redirect.recv() => return Ok(request),

@@ -29,7 +29,7 @@ pub enum SsoError {
     #[error("the login was not approved in time")]
     Expired,
     /// The call to AWS failed.
-    #[error("IAM Identity Center: {}", .0.message)]
+    #[error("{}", .0.of_endpoint("IAM Identity Center").map_or_else(|| format!("IAM Identity Center: {}", .0.message), |(message, _)| message))]
     Aws(AwsError),
     /// This machine failed: a file cannot be read or written, or no port can be opened.
     #[error("{0}")]

@@ -5,6 +5,7 @@
 //! memory.
 
 mod duration;
+pub mod environment;
 pub mod file;
 pub mod inputs;
 pub mod network;
@@ -258,6 +259,7 @@ impl RawProfile {
         if !shared.sources.contains_key(&self.source) {
             return Err(("source", unknown_source(&self.source, shared)));
         }
+        shared.check_region(&self.region).map_err(|message| ("region", message))?;
         let pin = self.pinned_cluster()?;
         let inputs = self.inputs();
         let roles = roles(self.via, self.role_arn, &self.region)?;

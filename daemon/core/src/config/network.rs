@@ -1,23 +1,38 @@
 //! `[endpoints]` and `[network]`: the endpoints of AWS, the proxy and the CA bundle, for all profiles.
 
+pub mod no_proxy;
+mod regions;
+
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use rolecall_protocol::{EndpointUrl, HttpUrl, Secret};
+use rolecall_protocol::{EndpointUrl, HttpUrl, Region, Secret};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use super::environment::ProgramEnvironment;
 use super::trusted_file;
+use no_proxy::NoProxy;
 
-/// The endpoints of AWS and the path to them.
+/// The endpoints of AWS, the path to them, and the environment of programs that give credentials.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Network {
     /// The configured endpoints of services.
     pub endpoints: Endpoints,
     /// The proxy and the CA bundle.
     pub path: NetworkPath,
+    /// The environment of programs.
+    pub environment: ProgramEnvironment,
+    /// Regions that are allowed beside the known ones.
+    pub extra_regions: Vec<Region>,
+}
+
+impl Network {
+    /// Errors with a message if a region is neither a known one of AWS nor allowed.
+    pub fn check_region(&self, region: &Region) -> Result<(), String> {
+        regions::check(region, &self.extra_regions)
+    }
 }
 
 /// The path from this machine to AWS.
@@ -33,8 +48,8 @@ pub struct NetworkPath {
 pub struct Proxy {
     url: Secret<String>,
     display: String,
-    /// The hosts that are called without the proxy: domains, addresses and networks, separated by commas.
-    pub no_proxy: String,
+    /// The hosts that are called without the proxy.
+    pub no_proxy: NoProxy,
 }
 
 /// A file of CA certificates.
@@ -51,6 +66,8 @@ pub(super) struct RawNetwork {
     proxy: Option<RawProxy>,
     no_proxy: Option<NoProxy>,
     ca_bundle: Option<AbsolutePath>,
+    #[serde(default)]
+    extra_regions: Vec<Region>,
 }
 
 /// The URL of a proxy: complete, and without its secrets for display.
@@ -58,10 +75,6 @@ struct RawProxy {
     url: Secret<String>,
     display: String,
 }
-
-/// Domains, addresses and networks, separated by commas.
-#[derive(Clone)]
-struct NoProxy(String);
 
 /// An absolute path.
 struct AbsolutePath(PathBuf);
@@ -152,11 +165,20 @@ impl Endpoints {
 }
 
 impl RawNetwork {
+    /// Errors with a message if a region is neither a known one of AWS nor allowed.
+    pub(super) fn check_region(&self, region: &Region) -> Result<(), String> {
+        regions::check(region, &self.extra_regions)
+    }
+
+    /// Returns the regions that are allowed beside the known ones.
+    pub(super) fn extra_regions(&self) -> Vec<Region> {
+        self.extra_regions.clone()
+    }
+
     /// Checks the rules that involve several keys and reads the CA bundle. Errors with a key and a message.
-    pub(super) fn validate(&self, endpoints: &Endpoints) -> Result<Network, (String, String)> {
+    pub(super) fn validate(&self) -> Result<NetworkPath, (String, String)> {
         let fail = |key: &str, message: String| (format!("network.{key}"), message);
-        let no_proxy = self.no_proxy.as_ref().map(|hosts| hosts.0.clone());
-        let proxy = match (&self.proxy, no_proxy) {
+        let proxy = match (&self.proxy, self.no_proxy.clone()) {
             (Some(proxy), no_proxy) => Some(Proxy {
                 url: Secret::new(proxy.url.expose().clone()),
                 display: proxy.display.clone(),
@@ -167,11 +189,17 @@ impl RawNetwork {
         };
         let ca_bundle = self.ca_bundle.as_ref().map(|path| CaBundle::read(&path.0)).transpose();
         let ca_bundle = ca_bundle.map_err(|message| fail("ca_bundle", message))?;
-        Ok(Network { endpoints: endpoints.clone(), path: NetworkPath { proxy, ca_bundle } })
+        Ok(NetworkPath { proxy, ca_bundle })
     }
 }
 
 impl Proxy {
+    /// Returns the URL without user name and password, and the hosts of `no_proxy`, for the environment of programs.
+    #[must_use]
+    pub fn for_programs(&self) -> (String, String) {
+        (self.display.clone(), self.no_proxy.to_string())
+    }
+
     /// Returns the complete URL.
     #[must_use]
     pub const fn url(&self) -> &Secret<String> {
@@ -201,8 +229,8 @@ impl PartialEq for Proxy {
 impl Eq for Proxy {}
 
 impl CaBundle {
-    /// Reads the file and checks that TLS can use each certificate in it.
-    fn read(path: &Path) -> Result<Self, String> {
+    /// Reads the file and checks that TLS can use each certificate in it. Errors with a message that names the file.
+    pub fn read(path: &Path) -> Result<Self, String> {
         let of_file = |message: String| format!("{} {message}", path.display());
         let pem = trusted_file::read_bytes(path).map_err(of_file)?;
         check_certificates(&pem).map_err(of_file)?;
@@ -257,28 +285,6 @@ fn without_secrets(url: &str) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:%".contains(c);
     let is_user = user.is_none_or(|user| !user.is_empty() && user.chars().all(is_plain));
     (url.len() <= 2048 && is_user).then_some(display)
-}
-
-impl<'de> Deserialize<'de> for NoProxy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.len() <= 4096 && text.split(',').map(str::trim).all(is_host_or_network) {
-            return Ok(Self(text));
-        }
-        Err(D::Error::custom(
-            "must be domains, addresses and networks separated by commas, such as \"10.0.0.0/8,.corp\"",
-        ))
-    }
-}
-
-/// Returns whether the text is a domain, an address or a network.
-fn is_host_or_network(text: &str) -> bool {
-    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
-    let is_net =
-        |(address, bits): (&str, &str)| is_address(address) && bits.parse::<u8>().is_ok_and(|bits| bits <= 128);
-    let name = text.strip_prefix('.').unwrap_or(text);
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    is_name || is_address(text) || text.split_once('/').is_some_and(is_net)
 }
 
 impl<'de> Deserialize<'de> for AbsolutePath {

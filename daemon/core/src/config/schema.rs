@@ -15,6 +15,7 @@ use serde_path_to_error::Segment;
 mod keys;
 
 use super::duration;
+use super::environment::RawEnvironment;
 use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::notifications::{Notifications, RawNotifications};
@@ -40,6 +41,8 @@ struct Raw {
     #[serde(default)]
     network: RawNetwork,
     #[serde(default)]
+    environment: RawEnvironment,
+    #[serde(default)]
     sources: BTreeMap<SourceName, RawSource>,
     #[serde(default)]
     lock: RawLock,
@@ -64,6 +67,8 @@ pub(super) struct RawShared {
     endpoints: Endpoints,
     #[serde(default)]
     network: RawNetwork,
+    #[serde(default)]
+    environment: RawEnvironment,
     #[serde(default)]
     pub(super) sources: BTreeMap<SourceName, RawSource>,
     #[serde(default)]
@@ -209,8 +214,9 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key), message)
     })?;
-    let Raw { defaults, endpoints, network, sources, lock, notifications, client, profiles } = raw;
-    Ok((RawShared { defaults, endpoints, network, sources, lock, notifications, _client: client }, profiles))
+    let Raw { defaults, endpoints, network, environment, sources, lock, notifications, client, profiles } = raw;
+    let shared = RawShared { defaults, endpoints, network, environment, sources, lock, notifications, _client: client };
+    Ok((shared, profiles))
 }
 
 /// Returns the message of the parser as one line.
@@ -282,9 +288,19 @@ impl RawProfile {
 }
 
 impl RawShared {
-    /// Returns endpoints, proxy and CA bundle. Errors with a key and a message.
+    /// Returns endpoints, proxy, CA bundle, and the environment of programs. Errors with a key and a message.
     pub(super) fn network(&self) -> Result<Network, (String, String)> {
-        self.network.validate(&self.endpoints)
+        Ok(Network {
+            endpoints: self.endpoints.clone(),
+            path: self.network.validate()?,
+            environment: self.environment.validate()?,
+            extra_regions: self.network.extra_regions(),
+        })
+    }
+
+    /// Errors with a message if a region is neither a known one of AWS nor allowed.
+    pub(super) fn check_region(&self, region: &Region) -> Result<(), String> {
+        self.network.check_region(region)
     }
 
     /// Returns the times of the automatic lock.

@@ -152,7 +152,7 @@ impl Rotation<'_> {
                     "The old key stays. Its IAM user needs iam:CreateAccessKey and iam:DeleteAccessKey for itself.",
                 )
             }
-            AwsErrorKind::Unreachable | AwsErrorKind::InvalidResponse => {
+            kind if kind.is_endpoint_failure() && kind != AwsErrorKind::Throttled => {
                 let body = call_error(name, "IAM", &error.error);
                 body.hint("The old key stays. IAM may have created a new one: see aws iam list-access-keys.")
             }

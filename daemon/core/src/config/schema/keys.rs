@@ -5,7 +5,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::{
-    Endpoints, Raw, RawClient, RawDefaults, RawLock, RawMfa, RawNetwork, RawNotifications, RawProfile, RawSource,
+    Endpoints, Raw, RawClient, RawDefaults, RawEnvironment, RawLock, RawMfa, RawNetwork, RawNotifications, RawProfile,
+    RawSource,
 };
 
 /// Returns the keys of the table at a path; `None` if the path is not a table with fixed keys.
@@ -15,6 +16,7 @@ pub(super) fn of_table(path: &[&str]) -> Option<&'static [&'static str]> {
         ["defaults"] => keys::<RawDefaults>(),
         ["endpoints"] => keys::<Endpoints>(),
         ["network"] => keys::<RawNetwork>(),
+        ["environment"] => keys::<RawEnvironment>(),
         ["sources", _] => keys::<RawSource>(),
         ["sources", _, "mfa"] => keys::<RawMfa>(),
         ["lock"] => keys::<RawLock>(),
@@ -67,7 +69,17 @@ mod tests {
         let root = of_table(&[]).unwrap();
         assert_eq!(
             root,
-            ["defaults", "endpoints", "network", "sources", "lock", "notifications", "client", "profiles"]
+            [
+                "defaults",
+                "endpoints",
+                "network",
+                "environment",
+                "sources",
+                "lock",
+                "notifications",
+                "client",
+                "profiles"
+            ]
         );
         for key in root.iter().filter(|key| !["sources", "profiles"].contains(key)) {
             assert!(of_table(&[key]).is_some_and(|keys| !keys.is_empty()), "{key}");
