@@ -141,6 +141,7 @@ fn token_with_unwritable_stdout_fails_without_panic() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for stdout in [Stdio::from(writer), Stdio::from(full)] {
         let mut command = fixture.sandbox.rolecall();
+        fixture.sandbox.pass_entry_key(&mut command, "prod");
         let child = command.args(["token", "prod"]).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn();
         let output = child.unwrap().wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));

@@ -19,6 +19,7 @@ mod commands;
 mod concurrency;
 mod cooldown;
 mod demo;
+mod entry_key;
 mod environment;
 mod files;
 mod handover;

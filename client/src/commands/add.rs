@@ -11,7 +11,7 @@ mod verify;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ErrorBody, ProfileDetails, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, EntryKey, ErrorBody, ProfileDetails, sanitize_for_terminal};
 
 use crate::cli::Add;
 use crate::clock::{self, Deadline};
@@ -21,7 +21,7 @@ use crate::daemon::Daemon;
 use crate::daemon::config_status;
 use crate::error::{CliError, Exit};
 use crate::files::path_text::display_path;
-use crate::kubeconfig::context_entry::{Server, entry, files, kubeconfig_option, print_notes};
+use crate::kubeconfig::context_entry::{Server, entry, files, kubeconfig_option, new_entry_key, print_notes};
 use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, UpsertOutcome};
 use crate::output;
 
@@ -32,8 +32,8 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     let path = context.config_path()?;
     let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
-    let (checked, before) = check(wanted, &path, &files, context)
-        .and_then(|checked| write_config(wanted, &path, &checked).map(|before| (checked, before)))
+    let (checked, before, entry_key) = check(wanted, &path, &files, context)
+        .and_then(|checked| write_config(wanted, &path, &checked).map(|(before, key)| (checked, before, key)))
         .map_err(CliError::nothing_written)?;
     let change = change(wanted, &before, &checked.profile);
     let Some(entry) = &checked.entry else {
@@ -42,7 +42,8 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         return output::print(&(config + &no_context_text(wanted, &files, context)));
     };
     let current = wanted.make_current.then_some(wanted.name.as_str());
-    let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(entry), current) {
+    let entry = Entry { entry_key, ..entry.clone() };
+    let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(&entry), current) {
         Ok(outcome) => outcome,
         Err(error) => return Err(roll_back(&path, wanted, &before, &error)),
     };
@@ -66,7 +67,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
 struct CheckedProfile {
     daemon: Daemon,
     profile: ProfileEntry,
-    /// The kubeconfig entry; `None` if the API server is unknown.
+    /// The kubeconfig entry, still without its entry key; `None` if the API server is unknown.
     entry: Option<Entry>,
 }
 
@@ -102,7 +103,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     };
     profile = plan::with_pin(profile, server.as_ref());
     plan::check_existing(wanted, &before, &profile)?;
-    let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
+    let entry = server.as_ref().map(|server| entry(&wanted.name, server, None, &context.environment)).transpose()?;
     kubeconfig::check_upsert(files, entry.as_slice())?;
     Ok(CheckedProfile { daemon, profile, entry })
 }
@@ -118,8 +119,13 @@ fn change(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Change {
     }
 }
 
-/// Writes the profile, and returns the old configuration, which was read under the lock.
-fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<ConfigFile, CliError> {
+/// Writes the profile. Returns the old configuration, which was read under the lock, and the key for the kubeconfig entry.
+fn write_config(
+    wanted: &Add,
+    path: &Path,
+    checked: &CheckedProfile,
+) -> Result<(ConfigFile, Option<EntryKey>), CliError> {
+    let new_key = new_entry_key()?;
     config_file::edit(path, |file| {
         // Planned again on the current file: another process may have added the source, the pin or the name since.
         let before = file.clone();
@@ -134,7 +140,8 @@ fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<C
         };
         plan::check_existing(wanted, &before, &written)?;
         file.set_profile(wanted.name.as_str(), &written)?;
-        Ok::<_, CliError>(before)
+        let key = checked.entry.as_ref().and_then(|_| file.entry_key_or_set(wanted.name.as_str(), &new_key));
+        Ok::<_, CliError>((before, key))
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rolecall_protocol::{ProfileName, location};
+use rolecall_protocol::{EntryKey, ProfileName, Secret, location};
 use sha2::{Digest, Sha256};
 
 use crate::environment::Environment;
@@ -87,8 +87,25 @@ pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
     files.map_err(CliError::from)
 }
 
+/// Creates an entry key from random bytes of the operating system.
+pub(crate) fn new_entry_key() -> Result<EntryKey, CliError> {
+    let mut bytes = Secret::new([0; 32]);
+    match getrandom::fill(bytes.expose_mut()) {
+        Ok(()) => Ok(EntryKey::new(bytes)),
+        Err(error) => Err(CliError::failed(
+            format!("cannot create an entry key: the system has no random bytes ({error})"),
+            "Run the command again",
+        )),
+    }
+}
+
 /// Returns the kubeconfig entry of a profile.
-pub(crate) fn entry(name: &ProfileName, server: &Server, environment: &Environment) -> Result<Entry, CliError> {
+pub(crate) fn entry(
+    name: &ProfileName,
+    server: &Server,
+    entry_key: Option<EntryKey>,
+    environment: &Environment,
+) -> Result<Entry, CliError> {
     Ok(Entry {
         profile: name.to_string(),
         server: server.url.clone(),
@@ -96,6 +113,7 @@ pub(crate) fn entry(name: &ProfileName, server: &Server, environment: &Environme
         command: own_program(environment)?,
         install_hint: INSTALL_HINT.to_owned(),
         env: environment.for_kubeconfig(),
+        entry_key,
     })
 }
 

@@ -45,6 +45,23 @@ fn upsert_updates_an_environment_variable_in_place() {
 }
 
 #[test]
+fn upsert_sets_the_entry_key_once() {
+    let fixture = Fixture::new();
+    let key = "ab".repeat(32);
+    let keyed = Entry { entry_key: Some(key.parse().unwrap()), ..entry("prod") };
+    assert!(!format!("{keyed:?}").contains(&key));
+    for expected in [Change::Added, Change::Unchanged] {
+        let outcome = upsert(&fixture.files(), std::slice::from_ref(&keyed), None).unwrap();
+        assert_eq!(outcome.entries[0].change, expected);
+    }
+    let text = fixture.read("config");
+    assert!(text.contains(&format!("- name: ROLECALL_ENTRY_KEY\n        value: {key}\n")), "{text}");
+    // An entry without a key keeps the present one.
+    add(&fixture.files(), "prod");
+    assert_eq!(fixture.read("config"), text);
+}
+
+#[test]
 fn upsert_removes_insecure_skip_tls_verify() {
     let fixture = Fixture::new();
     add(&fixture.files(), "prod");
