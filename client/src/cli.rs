@@ -2,24 +2,28 @@
 
 mod add;
 mod agent;
+mod config;
 mod inputs;
 mod keys;
 mod lock;
 mod login;
 mod output;
+mod source;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::ProfileName;
 
 pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
+pub(crate) use config::{Config, ConfigAction};
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
 pub(crate) use login::{Login, Logout};
 pub(crate) use output::Output;
+pub(crate) use source::{Source, SourceAction};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -28,9 +32,11 @@ const HELP: &str = "\
 
 \u{1b}[1;4mProfiles:\u{1b}[0m
   \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
-  \u{1b}[1mlist\u{1b}[0m         List the profiles
+  \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
   \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
-  \u{1b}[1mremove\u{1b}[0m       Remove profiles and their kubeconfig contexts
+  \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
+  \u{1b}[1mrename\u{1b}[0m       Give a profile and its kubeconfig context another name
+  \u{1b}[1mconfig\u{1b}[0m       Check, edit or find the configuration file
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
   \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
@@ -46,6 +52,7 @@ const HELP: &str = "\
 \u{1b}[1;4mSigning in:\u{1b}[0m
   \u{1b}[1mlogin\u{1b}[0m        Log in to a source with a browser or an MFA code
   \u{1b}[1mlogout\u{1b}[0m       Log out of a source, and drop its sessions
+  \u{1b}[1msource\u{1b}[0m       List, show or remove the sources of base credentials
   \u{1b}[1mkeys\u{1b}[0m         Keep long-lived access keys in the OS keyring
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
@@ -74,6 +81,9 @@ Start with your first cluster:
 More about one command:  rolecall add --help"
 )]
 pub(crate) struct Cli {
+    /// Print on standard error what the command does: each call of the agent, and the files
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -86,6 +96,9 @@ pub(crate) enum Command {
     List(List),
     Show(Show),
     Remove(Remove),
+    Rename(Rename),
+    Config(Config),
+    Source(Source),
     Use(Use),
     Kubeconfig(Kubeconfig),
     Token(Token),
@@ -113,9 +126,10 @@ pub(crate) struct List {
 
 /// Show everything about profiles
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]))]
 pub(crate) struct Show {
     /// The profiles
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME")]
     pub(crate) names: Vec<ProfileName>,
     /// Every profile
     #[arg(long)]
@@ -141,6 +155,25 @@ pub(crate) struct Remove {
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
+/// Give a profile and its kubeconfig context another name
+///
+/// The settings, the session, what you added to the context, and the current context stay.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  rolecall rename prod prod-eu")]
+pub(crate) struct Rename {
+    /// The profile
+    #[arg(value_name = "OLD")]
+    pub(crate) name: ProfileName,
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    pub(crate) new_name: ProfileName,
+    /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
 /// Make a profile's context the current one
 #[derive(Debug, Args)]
 #[command(after_help = "Back again:\n  kubectl config use-context NAME")]
@@ -159,7 +192,7 @@ pub(crate) struct Use {
 /// the profile's entry key, which shows rolecall token that the entry is yours.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // they are options, named as they are typed
-#[command(after_help = "\
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]), after_help = "\
 Examples:
   Write every profile's context:
     rolecall kubeconfig --all
@@ -171,7 +204,7 @@ Examples:
     rolecall kubeconfig prod --repin")]
 pub(crate) struct Kubeconfig {
     /// The profiles
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME")]
     pub(crate) names: Vec<ProfileName>,
     /// Every profile
     #[arg(long)]
@@ -197,7 +230,7 @@ pub(crate) struct Kubeconfig {
 #[derive(Debug, Args)]
 #[command(after_help = "In a kubeconfig, as written by rolecall kubeconfig:
   users:
-  - name: prod
+  - name: rolecall-prod
     user:
       exec:
         apiVersion: client.authentication.k8s.io/v1
@@ -251,6 +284,9 @@ pub(crate) struct Refresh {
 }
 
 /// Print a script that completes commands in your shell
+///
+/// The shell then completes commands, options, profiles, sources, contexts, AWS profiles and regions. The names come from
+/// your files; the agent is not started.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

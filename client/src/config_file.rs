@@ -18,12 +18,12 @@ pub(crate) use inputs::InputsEntry;
 
 use table::set_key;
 
-use crate::files::atomic_file::{self, Backup, Original};
+use crate::files::atomic_file::{self, Backup};
 use crate::files::error::{FileError, Untouched};
 use crate::files::names;
 
 /// The comment at the top of a new file.
-const NEW_FILE_HEADER: &str = "\
+pub(crate) const NEW_FILE_HEADER: &str = "\
 # The configuration of Rolecall: profiles, and the sources they sign in with. Described in `man rolecall-config`.
 # `rolecall add` and `rolecall remove` edit it and keep comments; a valid change is in force within a second.
 
@@ -81,10 +81,10 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     change: impl FnOnce(&mut ConfigFile) -> Result<T, E>,
 ) -> Result<T, E> {
     let read = || {
-        let path = atomic_file::resolve(path)?;
-        atomic_file::create_folder(names::folder_of(&path))?;
-        let lock = atomic_file::lock_folder(names::folder_of(&path), LOCK_TIMEOUT)?;
-        let original = read_private(&path)?;
+        let resolved = atomic_file::resolve(path)?;
+        atomic_file::create_folder(names::folder_of(&resolved))?;
+        let lock = atomic_file::lock_folder(names::folder_of(&resolved), LOCK_TIMEOUT)?;
+        let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
         Ok((lock, original))
     };
     let (_lock, original) = read().map_err(ConfigFileError::File)?;
@@ -107,20 +107,28 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     Ok(result)
 }
 
-/// Reads the file. Errors with `OthersCanWrite` if other users can change it: the daemon does not load such a file,
-/// because another user could choose the role in it.
-fn read_private(path: &Path) -> Result<Original, FileError> {
-    let original = atomic_file::read(path, MAX_CONFIG_BYTES as u64)?;
-    match original.mode() {
-        Some(mode) if mode & 0o022 != 0 => Err(FileError::OthersCanWrite { path: original.path, mode }),
-        _ => Ok(original),
+/// Returns the text of the file, which is empty if there is no file.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigFileError> {
+    Ok(atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?.text)
+}
+
+/// Replaces the whole text under the lock. Errors with `Changed` if the text is no longer `before`.
+pub(crate) fn replace_text(path: &Path, before: &str, text: &str) -> Result<(), ConfigFileError> {
+    let resolved = atomic_file::resolve(path)?;
+    atomic_file::create_folder(names::folder_of(&resolved))?;
+    let _lock = atomic_file::lock_folder(names::folder_of(&resolved), LOCK_TIMEOUT)?;
+    let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
+    if original.text != before {
+        return Err(FileError::Changed { path: resolved }.into());
     }
+    atomic_file::replace(&original, text, Backup::None)?;
+    Ok(())
 }
 
 impl ConfigFile {
     /// Reads the file, to look at it or to try a change in memory. A missing file is empty.
     pub(crate) fn load(path: &Path) -> Result<ConfigFile, ConfigFileError> {
-        let original = read_private(path)?;
+        let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
         ConfigFile::parse(path, &original.text)
     }
 
@@ -211,6 +219,22 @@ impl ConfigFile {
         paths.into_iter().flatten().filter_map(|path| path.as_str().map(PathBuf::from)).collect()
     }
 
+    /// Returns the server URL and the certificate authority, in base64, that the user gave to `rolecall add`.
+    pub(crate) fn given_server(&self, name: &str) -> Option<(&str, &str)> {
+        let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
+        let text = |key| table.get(key).and_then(Item::as_str);
+        Some((text("server")?, text("certificate_authority_data")?))
+    }
+
+    /// Records that the server of an existing profile was given with this certificate authority; `None` if AWS described it.
+    pub(crate) fn set_given_ca(&mut self, name: &str, ca_data: Option<&str>) {
+        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);
+        let profile = profiles.and_then(|profiles| profiles.get_mut(name)).and_then(Item::as_table_like_mut);
+        if let Some(table) = profile {
+            set_key(table, "certificate_authority_data", ca_data.map(Into::into));
+        }
+    }
+
     /// Removes a profile and the comment directly above it. Returns whether the profile existed.
     pub(crate) fn remove_profile(&mut self, name: &str) -> bool {
         let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);
@@ -218,6 +242,16 @@ impl ConfigFile {
         if let Item::Table(table) = removed {
             self.keep_comments_above(&table);
         }
+        true
+    }
+
+    /// Gives a profile another name, in its place in the file. Returns whether the profile existed.
+    pub(crate) fn rename_profile(&mut self, old: &str, new: &str) -> bool {
+        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);
+        let Some(profiles) = profiles else { return false };
+        // A table with a header has a position, which decides where it is written.
+        let Some(profile) = profiles.remove(old) else { return false };
+        profiles.insert(new, profile);
         true
     }
 

@@ -46,7 +46,9 @@ impl Context {
     /// The path of the configuration file.
     #[allow(clippy::unused_self)] // commands find their paths through the context alone
     pub(crate) fn config_path(&self) -> Result<PathBuf, CliError> {
-        Ok(location::config()?)
+        let path = location::config()?;
+        output::print_detail(|| format!("configuration {}", path.display()));
+        Ok(path)
     }
 
     /// Prints one line with the mark of something done.

@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod clock;
 mod commands;
+mod completion;
 mod config_file;
 mod context;
 mod daemon;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 
 /// Runs the program. Returns the exit code.
 fn entry() -> u8 {
+    forbid_debugging();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match fast_path(&arguments) {
         Some(name) => token::run(name, environment),
@@ -44,13 +46,24 @@ fn entry() -> u8 {
     }
 }
 
+/// Keeps other processes of the user from reading this one's memory, which may hold a passphrase or a token.
+fn forbid_debugging() {
+    #[cfg(target_os = "linux")]
+    // Cannot fail. Without it, a command still works.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
 /// Runs every command except the fast path.
 fn command(arguments: Vec<OsString>) -> u8 {
-    let cli = match cli::Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => return output::print_usage_error(&error),
+    let context = Context::new(environment);
+    let result = match context.environment.get(completion::VARIABLE).map(OsStr::to_string_lossy) {
+        Some(shell) => completion::complete(&shell, arguments).and_then(|candidates| output::stdout_bytes(&candidates)),
+        None => match cli::Cli::try_parse_from(arguments) {
+            Ok(cli) => run::run(cli, &context),
+            Err(error) => return output::print_usage_error(&error),
+        },
     };
-    match run::run(cli, &Context::new(environment)) {
+    match result {
         Ok(()) => 0,
         Err(error) => {
             output::print_error(&error);

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -98,6 +99,21 @@ fn serialize_error(error: &serde_json::Error) -> CliError {
     CliError::new(Exit::Bug, format!("cannot write the result: {error}"), "Report it, with the command that you ran")
 }
 
+/// Whether the user wants details.
+static IS_VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`print_detail`] print.
+pub(crate) fn be_verbose() {
+    IS_VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// Prints what the program does on standard error, with `--verbose`.
+pub(crate) fn print_detail(text: impl FnOnce() -> String) {
+    if IS_VERBOSE.load(Ordering::Relaxed) {
+        print_note(&text());
+    }
+}
+
 /// Prints a note on standard error.
 pub(crate) fn print_note(text: &str) {
     stderr_line(&rolecall_protocol::sanitize_for_terminal(text));
@@ -139,7 +155,7 @@ mod tests {
         let json = DataFormat::Json.document(&value).unwrap();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
         assert!(json.lines().count() > 5 && json.ends_with("}\n"), "{json}");
-        let yaml = "count: 2\nmore: {}\nname: prod\nnone: null\n\"off\": \"off\"\nready: true\nsources:\n\
+        let yaml = "count: 2\nmore: {}\nname: prod\n\"none\": null\n\"off\": \"off\"\nready: true\nsources:\n\
                     - name: \"a b\"\n  tags: []\n";
         assert_eq!(DataFormat::Yaml.document(&value).unwrap(), yaml);
         assert_eq!(DataFormat::Yaml.document_of_stream(&value).unwrap(), format!("---\n{yaml}"));

@@ -6,9 +6,13 @@ use crate::cli::{Cli, Command};
 use crate::commands;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::output;
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
+    if cli.verbose {
+        output::be_verbose();
+    }
     if location::exec_info().is_some() && !matches!(cli.command, Command::Token(_)) {
         return Err(not_a_plugin());
     }
@@ -17,6 +21,9 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::List(wanted) => commands::list::run(&wanted, context),
         Command::Show(wanted) => commands::show::run(&wanted, context),
         Command::Remove(wanted) => commands::remove::run(&wanted, context),
+        Command::Rename(wanted) => commands::rename::run(&wanted, context),
+        Command::Source(wanted) => commands::source::run(&wanted.action, context),
+        Command::Config(wanted) => commands::config::run(&wanted.action, context),
         Command::Use(wanted) => commands::use_context::run(&wanted, context),
         Command::Kubeconfig(wanted) => commands::kubeconfig::run(&wanted, context),
         Command::Token(wanted) => commands::token::run(&wanted, context),

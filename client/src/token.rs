@@ -64,7 +64,11 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
         trusted_config::check(&daemon, deadline).map_err(|error| error.with_subject(&name))?;
     }
     match daemon.call_token(&name, info.as_bytes(), &proof, deadline) {
-        Ok(answer) => output::stdout_bytes(answer.body()),
+        Ok(answer) => print_credential(answer.body()),
+        // A full or read-only folder: kubectl works without the socket, only slower.
+        Err(CallError::Start(error @ SpawnError::NoSocket(_))) => {
+            write_token_without_daemon(&name, &error.to_string(), &proof, read_environment(), deadline)
+        }
         Err(CallError::Start(error @ (SpawnError::StartFailed(_) | SpawnError::ExitedSilently)))
             if !socket_folder_exists(&daemon) =>
         {
@@ -73,7 +77,7 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => {
             let token = |limit| daemon.call_token(&name, info.as_bytes(), &proof, limit);
             login_prompt::offer_login(&daemon, &name, info.as_bytes(), token, body, read_environment)
-                .and_then(|answer| output::stdout_bytes(answer.body()))
+                .and_then(|answer| print_credential(answer.body()))
         }
         Err(error) => Err(error.with_subject(&name)),
     }
@@ -87,6 +91,17 @@ fn entry_proof() -> EntryProof {
         None if io::stdout().is_terminal() => EntryProof::Terminal,
         None => EntryProof::Absent,
     }
+}
+
+/// Writes the credential to standard output unchanged. On a terminal, where a user reads it, ends the line and says what
+/// it is.
+fn print_credential(credential: &[u8]) -> Result<(), CliError> {
+    output::stdout_bytes(credential)?;
+    if io::stdout().is_terminal() {
+        output::stdout_bytes(b"\n")?;
+        output::print_note("this is a secret: it gives access to the cluster until it expires");
+    }
+    Ok(())
 }
 
 /// Whether the socket's folder exists. If it does not exist after a daemon has tried to start, it cannot be created,
@@ -131,7 +146,7 @@ fn write_token_without_daemon(
     drop(command); // closes the parent's copy of the channel
     let said = read_all(ours, deadline);
     match (said, deadline.wait_for(&mut child).ok().flatten()) {
-        (Ok(answer), Some(status)) if status.success() => output::stdout_bytes(&answer),
+        (Ok(answer), Some(status)) if status.success() => print_credential(&answer),
         // The daemon has printed the error on standard error, which this process shares.
         (_, Some(status)) if status.code().is_some_and(|code| code != 0) => {
             Err(CliError::silent(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Bug as u8)))

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::keyring::Keyring;
 use crate::services::cluster::ClusterService;
+use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::events::EventService;
 use crate::services::keys::KeyService;
@@ -35,6 +36,7 @@ pub struct Agent {
     pub token: TokenService,
     pub refresh: RefreshService,
     pub cluster: ClusterService,
+    pub cluster_access: ClusterAccessService,
     pub status: StatusService,
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
@@ -113,6 +115,7 @@ impl Agent {
             token: TokenService::new(config(), lock(), loader.clone(), cache.clone(), activity(), events(), clock()),
             refresh: RefreshService::new(config(), lock(), loader.clone(), clock()),
             cluster: ClusterService::new(config(), lock(), sessions(), loader),
+            cluster_access: ClusterAccessService::new(config(), lock(), sessions(), cache.clone(), aws()),
             status: StatusService::new(about, clock(), config(), lock(), sessions(), logins.clone(), profiles),
             events: Arc::new(EventService::new(config(), sessions(), renewal(), events(), clock())),
             probe: ProbeService::new(config(), lock(), sessions(), keyring(), aws()),

@@ -37,6 +37,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             announce(&StartupLine::AlreadyRunning);
             ExitCode::SUCCESS
         }
+        Err(error) if args.detached && matches!(error.downcast_ref(), Some(SocketError::Io { .. })) => {
+            announce(&StartupLine::NoSocket(sanitize_for_terminal(&format!("{error:#}"))));
+            ExitCode::FAILURE
+        }
         Err(error) => fail_start(args, &format!("{error:#}")),
     }
 }
@@ -91,11 +95,15 @@ fn start(args: &Args) -> anyhow::Result<()> {
         let _ = rustix::process::setsid();
     }
     // Only the daemon that serves writes the log, so that the file has one writer. Tokens work without a log (F4).
-    let level =
-        args.log_level.or_else(|| location::log_level().as_deref().and_then(Level::of_name)).unwrap_or(Level::Info);
+    let named_level = location::log_level().filter(|_| args.log_level.is_none());
+    let level = args.log_level.or_else(|| named_level.as_deref().and_then(Level::of_name)).unwrap_or(Level::Info);
     let log = args.log_file.as_deref().filter(|path| log::start(level, Some(path)).is_ok());
     if log.is_none() {
         log::start(level, None)?;
+    }
+    if let Some(name) = named_level.filter(|name| Level::of_name(name).is_none()) {
+        let name = sanitize_for_terminal(&name);
+        tracing::warn!(name, "ROLECALL_LOG_LEVEL ignored: it is not error, warn, info, debug or trace");
     }
     let agent = create_agent(args, About { socket: shown(&bound.path), log: log.map(shown), restarts })?;
     create_config_folder(agent.config.path().parent().map(Into::into));

@@ -21,6 +21,7 @@ mod profile_sessions;
 mod source_logins;
 
 pub mod cluster;
+pub mod cluster_access;
 pub mod events;
 pub mod keys;
 pub mod login;

@@ -69,6 +69,7 @@ fn secrets_are_exposed_in_few_files() {
             "client/src/terminal/passphrase.rs",
             "client/src/terminal/prompt.rs",
             "client/src/token.rs",
+            "daemon/aws/src/api_server.rs",
             "daemon/aws/src/http.rs",
             "daemon/aws/src/source/process.rs",
             "daemon/aws/src/sso/browser.rs",

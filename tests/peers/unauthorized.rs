@@ -91,11 +91,16 @@ fn kubectl_always_401_causes_one_assume_role_call() {
         let (runs, tokens) = run_rejected_kubectl(&counted);
         assert!(tokens <= runs, "{tokens} tokens in {runs} runs");
     }
+    let status = counted.fixture.rolecall(&["status"]).stdout;
+    assert!(status.contains("! prod") && status.contains("rejects its tokens (401, "), "{status}");
+    assert!(status.contains(&format!("an access entry of role {ROLE}")), "{status}");
     // The daemon bypasses the cached session at most once in this time.
     assert_eq!(counted.fixture.assume_role_calls() - before, 1, "of {} runs", counted.runs());
     counted.fixture.api.reject_next(0);
     counted.get_pods().assert_ok();
     assert_eq!(counted.fixture.assume_role_calls() - before, 1);
+    let status = counted.fixture.rolecall(&["status"]).stdout;
+    assert!(!status.contains("rejects its tokens"), "{status}");
 }
 
 /// Fault matrix row 83.

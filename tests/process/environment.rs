@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::fixture::{ADD, Fixture, REGION, error_line};
+use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, error_line};
 
 /// Without HOME, no command asks the password database: the installed client is static and would crash in NSS.
 #[test]
@@ -35,8 +35,8 @@ fn config_that_others_can_write_is_refused_with_chmod() {
     mode(0o664);
     let path = fixture.config_path().display().to_string();
     let expected = format!(
-        "rolecall: {path} can be written by other users (mode 0664). Nothing was written. The agent refuses such a \
-         file. Fix it: chmod go-w {path}"
+        "rolecall: other users can write {path} (mode 0664), and so choose what Rolecall does. Nothing was written. \
+         Fix it with: chmod go-w {path}"
     );
     assert_eq!(error_line(&fixture.rolecall(&ADD), 1), expected);
     assert!(fixture.aws.log().is_empty());
@@ -73,4 +73,55 @@ fn add_existing_name_is_refused_before_aws() {
     let line = error_line(&fixture.rolecall(&other), 1);
     assert!(line.contains("the profile prod exists, and it differs: region is eu-west-1"), "{line}");
     assert!(fixture.aws.log().is_empty());
+}
+
+/// Fault matrix row 93: a runtime folder in which no socket can be created. (A full folder fails in the same way.)
+#[test]
+fn token_with_unusable_runtime_folder_runs_without_daemon() {
+    let fixture = Fixture::configured();
+    let folder = fixture.socket().parent().unwrap().to_owned();
+    fs::create_dir_all(folder.join("agent.lock")).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let said = fixture.token();
+    said.assert_ok();
+    assert!(said.json()["status"]["token"].as_str().unwrap().starts_with("k8s-aws-v1."));
+    assert!(said.stderr.contains("cannot open the lock") && said.stderr.lines().count() == 1, "{said}");
+    let line = error_line(&fixture.rolecall(&["status"]), 3);
+    assert!(line.contains("the agent cannot start: ") && line.contains("cannot open the lock"), "{line}");
+}
+
+/// Fault matrix row 50.
+#[test]
+fn client_is_not_dumpable() {
+    let fixture = Fixture::configured();
+    let log = fixture.sandbox.write("home/state/rolecall/daemon.log", "here\n");
+    let folder = log.parent().unwrap().parent().unwrap().to_owned();
+    let mut command = fixture.sandbox.command("setpriv");
+    if rustix::process::geteuid().is_root() {
+        // The files of root's processes in /proc belong to root in any case.
+        command.args(["--reuid=23456", "--regid=23456", "--clear-groups"]);
+        for path in [fixture.sandbox.root(), &fixture.sandbox.home(), &folder, &folder.join("rolecall"), &log] {
+            std::os::unix::fs::chown(path, Some(23456), None).unwrap();
+        }
+    }
+    command.arg(fixture.sandbox.rolecall().get_program()).args(["agent", "logs", "--follow"]);
+    command.env("XDG_STATE_HOME", &folder).env("XDG_RUNTIME_DIR", "/nonexistent").current_dir("/");
+    let terminal = fixture.sandbox.terminal(&mut command);
+    terminal.wait_for("here", HANG_GUARD);
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/environ", terminal.pid())).unwrap());
+    assert_eq!(owner, 0);
+}
+
+#[test]
+fn token_at_a_terminal_is_named_a_secret() {
+    let fixture = Fixture::configured();
+    let terminal = fixture.sandbox.terminal(fixture.sandbox.rolecall().args(["token", "prod"]));
+    terminal.assert_exit(0, HANG_GUARD);
+    let text = terminal.text();
+    let (json, note) = text.split_once("\r\n").unwrap();
+    assert!(json.starts_with('{') && json.ends_with('}'), "{text}");
+    assert_eq!(note, "rolecall: this is a secret: it gives access to the cluster until it expires\r\n");
+    // kubectl gets the bytes of the agent.
+    assert!(fixture.token().assert_ok().stdout.ends_with('}'));
 }

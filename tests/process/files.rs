@@ -101,6 +101,62 @@ fn kubeconfig_on_full_file_system_is_not_changed() {
     assert_eq!(after, THEIRS);
 }
 
+/// A container has its kubeconfig as a mount of one file, which cannot be replaced.
+///
+/// Fault matrix row 97.
+#[test]
+fn kubeconfig_as_mount_point_is_written_in_place() {
+    let fixture = with_kubeconfig(THEIRS);
+    let path = fixture.sandbox.kubeconfig();
+    let host = fixture.sandbox.write("host-kubeconfig", THEIRS);
+    let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+        Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
+    };
+    if !is_root() || !run("mount", &["--bind".as_ref(), host.as_ref(), path.as_ref()]) {
+        return skipped("a kubeconfig that is a mount point: no file can be mounted here");
+    }
+    let added = fixture.rolecall(&ADD);
+    let text = fs::read_to_string(&host).unwrap();
+    let backups = fs::read_dir(path.parent().unwrap()).unwrap().count() - 1;
+    let removed = fixture.rolecall(&["remove", "prod"]);
+    let after = fs::read_to_string(&host).unwrap();
+    assert!(run("umount", &[path.as_ref()]));
+    added.assert_ok();
+    assert!(text.starts_with("# mine\n") && text.contains("rolecall-prod"), "{text}");
+    assert_eq!(backups, 1);
+    removed.assert_ok();
+    assert_eq!(after, THEIRS);
+}
+
+/// Fault matrix row 91.
+#[test]
+fn config_that_others_can_write_is_refused() {
+    let fixture = Fixture::bare();
+    fixture.write_config("# mine\n");
+    fs::set_permissions(fixture.config_path(), fs::Permissions::from_mode(0o664)).unwrap();
+    let said = fixture.rolecall(&ADD);
+    said.assert_code(1);
+    let fix = format!("chmod go-w {}", fixture.config_path().display());
+    assert!(said.stderr.contains("(mode 0664)") && said.stderr.trim_end().ends_with(&fix), "{}", said.stderr);
+    assert!(!fixture.sandbox.kubeconfig().exists());
+    // A folder counts too.
+    fs::set_permissions(fixture.config_path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let folder = fixture.config_path().parent().unwrap().to_owned();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let said = fixture.rolecall(&ADD);
+    said.assert_code(1);
+    assert!(said.stderr.contains(&format!("chmod go-w {}", folder.display())), "{}", said.stderr);
+}
+
+#[test]
+fn kubeconfig_that_others_can_write_is_noted() {
+    let fixture = with_kubeconfig(THEIRS);
+    fs::set_permissions(fixture.sandbox.kubeconfig(), fs::Permissions::from_mode(0o664)).unwrap();
+    let said = fixture.rolecall(&ADD);
+    said.assert_ok();
+    assert!(said.stderr.contains("other users can write"), "{}", said.stderr);
+}
+
 #[test]
 fn kubeconfig_in_unwritable_folder_writes_nothing() {
     let fixture = with_kubeconfig(THEIRS);

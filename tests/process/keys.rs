@@ -53,7 +53,7 @@ fn keys_put_rejected_by_aws_stores_nothing() {
     let line = error_line(&desktop.put("glass", &session, &[]), 1);
     assert!(line.contains("temporary"), "{line}");
     let line = error_line(&desktop.run(&["keys", "put", "glass", "--stdin"], "AKIA\n"), 1);
-    assert!(line.contains("no keys were given"), "{line}");
+    assert!(line.contains("no access key was given"), "{line}");
     let line = error_line(&desktop.keys(&["put", "glass"]), 2);
     assert!(line.contains("--stdin"), "{line}");
     assert_eq!(desktop.list().as_array().unwrap().len(), 0);
@@ -180,7 +180,7 @@ fn keys_put_at_terminal_hides_the_secret() {
     let mut shell = desktop.fixture.sandbox.command("sh");
     desktop.bus.set_address(shell.args(in_shell("keys forget glass")));
     let terminal = desktop.fixture.sandbox.terminal(&mut shell);
-    terminal.wait_for("Remove the keys glass from the keyring? [y/N] ", HANG_GUARD);
+    terminal.wait_for("Remove access key \"glass\" from the keyring? [y/N] ", HANG_GUARD);
     terminal.type_text("\r");
     terminal.wait_for("code 1", HANG_GUARD);
     assert_eq!(desktop.list()[0]["name"], "glass");

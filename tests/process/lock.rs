@@ -133,6 +133,26 @@ fn unlock_stopped_and_continued_asks_again() {
     assert!(!fixture.is_locked());
 }
 
+/// SIGSTOP cannot be handled: the shell shows the input, and the prompt hides it again when it continues.
+#[test]
+fn unlock_after_sigstop_hides_the_input_again() {
+    let fixture = Fixture::with_passphrase();
+    fixture.rolecall(&["lock"]).assert_ok();
+    let script = "set -m; sh -c 'echo $$ >pid; exec rolecall unlock'; echo \"stopped $?\"; stty echo; read -r line; fg; \
+                  echo \"ended $?\"";
+    let terminal = fixture.sandbox.terminal(fixture.sandbox.command("bash").args(["-c", script]));
+    terminal.wait_for("Passphrase: ", HANG_GUARD);
+    let pid = fs::read_to_string(fixture.sandbox.home().join("pid")).unwrap();
+    crate::fixture::kill("STOP", pid.trim().parse().unwrap());
+    terminal.wait_for("stopped 147", HANG_GUARD);
+    terminal.type_text("\n");
+    terminal.wait_for_times("Passphrase: ", 2, HANG_GUARD);
+    terminal.type_text(&format!("{PASSPHRASE}\n"));
+    terminal.wait_for("ended 0", HANG_GUARD);
+    terminal.wait_exit(HANG_GUARD);
+    assert!(!terminal.raw().contains("horse"), "{}", terminal.raw());
+}
+
 #[test]
 fn lock_without_prompt_and_unlock_from_stdin_succeed() {
     let fixture = Fixture::with_passphrase();

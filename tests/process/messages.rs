@@ -156,15 +156,3 @@ fn help_works_as_a_command() {
     }
     assert!(fixture.rolecall(&["help", "add"]).stdout.contains("--certificate-authority"));
 }
-
-#[test]
-fn completions_offer_files_only_for_file_options() {
-    let fixture = Fixture::bare();
-    let script = fixture.rolecall(&["completions", "fish"]).stdout;
-    let line = |option: &str| {
-        let wanted = format!(" -l {option} ");
-        script.lines().find(|line| line.contains("subcommand add\"") && line.contains(&wanted)).unwrap()
-    };
-    assert!(line("aws-profile").ends_with(" -r -f"), "{}", line("aws-profile"));
-    assert!(line("certificate-authority").ends_with(" -r -F"), "{}", line("certificate-authority"));
-}

@@ -68,6 +68,20 @@ fn plugin_yes_logs_in_and_prints_the_token() {
     assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().contains("declined")));
 }
 
+/// A user who sees an MFA device in the message types the code at once.
+#[test]
+fn plugin_code_as_the_answer_is_the_code() {
+    let sandbox = Sandbox::new();
+    let fake = FakeDaemon::start(&sandbox, mfa);
+    let terminal = plugin(&sandbox);
+    terminal.wait_for(QUESTION, HANG_GUARD);
+    terminal.type_text("123456\n");
+    terminal.assert_exit(0, HANG_GUARD);
+    assert!(!terminal.text().contains("MFA code of "), "{}", terminal.text());
+    assert_eq!(fake.logins().len(), 2);
+    assert_eq!(serde_json::from_str::<Value>(&plugin_output(&sandbox)).unwrap()["status"]["token"], TOKEN);
+}
+
 #[test]
 fn plugin_no_suppresses_later_prompts() {
     let sandbox = Sandbox::new();

@@ -1,6 +1,6 @@
 //! `rolecall status --watch` during other commands.
 
-use rolecall_harness::{Fault, Op};
+use rolecall_harness::{Fault, Op, Terminal};
 use serde_json::Value;
 
 use crate::fixture::{Fixture, HANG_GUARD, ROLE, profile};
@@ -42,5 +42,49 @@ fn status_watch_prints_changes_and_survives_restart() {
     watch.wait_stderr("Any kubectl starts it, or: rolecall agent start", HANG_GUARD);
     fixture.rolecall(&["agent", "start"]).assert_ok();
     watch.wait_stdout("{\"running\":false}\n{\"config\":", HANG_GUARD);
+    assert!(watch.is_running());
+}
+
+/// Runs `status --watch` from a shell that then prints whether the terminal echoes, and the exit code.
+fn watch_on_terminal(fixture: &Fixture) -> Terminal {
+    let client = fixture.sandbox.rolecall().get_program().to_str().unwrap().to_owned();
+    let script = format!("{client} status --watch; echo \"exit $?\"; stty -a | grep -o ' echo '");
+    let terminal = fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", &script]));
+    terminal.wait_screen(HANG_GUARD, |screen| screen.contains("● prod") && screen.contains("q to exit"));
+    terminal
+}
+
+#[test]
+fn status_watch_q_exits_and_restores_terminal() {
+    let fixture = Fixture::added();
+    let terminal = watch_on_terminal(&fixture);
+    terminal.type_text("xq");
+    terminal.assert_exit(0, HANG_GUARD);
+    let screen = terminal.screen();
+    assert!(screen.contains("● prod") && screen.contains("exit 0\n echo"), "{screen}");
+    assert!(!screen.contains("to exit"), "{screen}");
+}
+
+#[test]
+fn status_watch_of_stopped_agent_shows_no_session() {
+    let fixture = Fixture::added();
+    let terminal = watch_on_terminal(&fixture);
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
+    let is_shown = |screen: &str| screen.contains("the agent is not running") && !screen.contains("prod eu-west-1");
+    terminal.wait_screen(HANG_GUARD, is_shown);
+    terminal.type_text("q");
+    terminal.assert_exit(0, HANG_GUARD);
+    let screen = terminal.screen();
+    assert!(screen.contains("exit 3\n echo") && !screen.contains('●'), "{screen}");
+}
+
+#[test]
+fn status_watch_without_terminal_ends_with_the_outage() {
+    let fixture = Fixture::added();
+    let mut command = fixture.sandbox.rolecall();
+    let watch = fixture.sandbox.spawn_daemon(command.args(["status", "--watch"]));
+    watch.wait_stdout("● prod", HANG_GUARD);
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
+    watch.wait_stdout("! the agent is not running", HANG_GUARD);
     assert!(watch.is_running());
 }

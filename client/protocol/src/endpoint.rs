@@ -37,6 +37,10 @@ pub enum Endpoint {
     /// `POST /v1/profiles/{name}/cluster`: calls `eks:DescribeCluster` for the profile's cluster. Returns
     /// [`Cluster`](crate::Cluster).
     Cluster(ProfileName),
+    /// `POST /v1/profiles/{name}/access`: sends a token to the profile's API server, which says whether it maps the role.
+    /// The body is an [`AccessQuery`](crate::AccessQuery), which the profile's pin has to match. Returns
+    /// [`ClusterAccess`](crate::ClusterAccess).
+    ClusterAccess(ProfileName),
     /// `GET /v1/profiles/{name}`: returns the profile's configuration and state,
     /// [`ProfileDetails`](crate::ProfileDetails).
     Profile(ProfileName),
@@ -97,6 +101,7 @@ impl Endpoint {
             Self::Token(_)
             | Self::Refresh(_)
             | Self::Cluster(_)
+            | Self::ClusterAccess(_)
             | Self::Login(_)
             | Self::Logout(_)
             | Self::Lock
@@ -118,6 +123,7 @@ impl Endpoint {
             Self::Token(name) => format!("/v1/profiles/{name}/token"),
             Self::Refresh(name) => format!("/v1/profiles/{name}/refresh"),
             Self::Cluster(name) => format!("/v1/profiles/{name}/cluster"),
+            Self::ClusterAccess(name) => format!("/v1/profiles/{name}/access"),
             Self::Profile(name) => format!("/v1/profiles/{name}"),
             Self::Login(name) => format!("/v1/sources/{name}/login"),
             Self::Logout(name) => format!("/v1/sources/{name}/logout"),
@@ -146,6 +152,7 @@ impl Endpoint {
             ["profiles", name, "token"] => name.parse().ok().map(Self::Token),
             ["profiles", name, "refresh"] => name.parse().ok().map(Self::Refresh),
             ["profiles", name, "cluster"] => name.parse().ok().map(Self::Cluster),
+            ["profiles", name, "access"] => name.parse().ok().map(Self::ClusterAccess),
             ["profiles", name] => name.parse().ok().map(Self::Profile),
             ["sources", name, "login"] => name.parse().ok().map(Self::Login),
             ["sources", name, "logout"] => name.parse().ok().map(Self::Logout),
@@ -187,6 +194,8 @@ impl Endpoint {
             // 10,000 profiles with every key take about 5 MiB. A login carries a configuration if its source is not
             // saved yet.
             Self::ConfigCheck | Self::Probe(_) | Self::Login(_) => crate::MAX_CONFIG_BYTES,
+            // A CA bundle.
+            Self::ClusterAccess(_) => 2 * 1024 * 1024,
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             Self::Logout(_)
             | Self::Keys
@@ -218,6 +227,7 @@ mod tests {
             Endpoint::Token(name.clone()),
             Endpoint::Refresh(name.clone()),
             Endpoint::Cluster(name.clone()),
+            Endpoint::ClusterAccess(name.clone()),
             Endpoint::Profile(name.clone()),
             Endpoint::Login(source.clone()),
             Endpoint::Logout(source),

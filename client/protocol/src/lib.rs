@@ -20,6 +20,7 @@
 //! | `POST /v1/profiles/{name}/token` | the text of `KUBERNETES_EXEC_INFO`, or nothing | [`ExecCredential`] |
 //! | `POST /v1/profiles/{name}/refresh` | | [`Refreshed`] |
 //! | `POST /v1/profiles/{name}/cluster` | | [`Cluster`] |
+//! | `POST /v1/profiles/{name}/access` | [`AccessQuery`] | [`ClusterAccess`] |
 //! | `GET /v1/profiles/{name}` | | [`ProfileDetails`] |
 //! | `POST /v1/sources/{name}/login` | [`LoginRequest`] | lines of [`LoginStep`] |
 //! | `POST /v1/sources/{name}/logout` | | [`LoggedOut`] |
@@ -163,8 +164,9 @@ pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
-    ClockStatus, Cluster, ConfigChecked, ConfigStatus, DaemonStatus, Event, EventKind, Probed, ProbedCluster, Problem,
-    ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
+    AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, DaemonStatus, Event, EventKind,
+    Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, Restarting,
+    SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,

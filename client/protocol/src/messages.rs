@@ -339,6 +339,41 @@ pub enum EventKind {
     Unknown,
 }
 
+/// The body of [`Endpoint::ClusterAccess`](crate::Endpoint::ClusterAccess): the API server that gets the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessQuery {
+    /// The URL of the API server.
+    pub server: String,
+    /// Its CA bundle: PEM in base64.
+    pub certificate_authority_data: String,
+}
+
+/// The response of [`Endpoint::ClusterAccess`](crate::Endpoint::ClusterAccess): what the API server says about a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "access", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ClusterAccess {
+    /// The cluster maps the role to a user.
+    Mapped {
+        /// The name of the user. Absent if the API server does not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        username: Option<String>,
+        /// The groups of the user.
+        #[serde(default)]
+        groups: Vec<String>,
+    },
+    /// The API server answered 401: no access entry and no line of aws-auth maps the role.
+    NotMapped,
+    /// The API server did not answer, or with something else.
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
+    /// An answer that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
 /// The response of [`Endpoint::Probe`](crate::Endpoint::Probe): the role was assumed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Probed {

@@ -1,6 +1,6 @@
 //! What `login` and `logout` take.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use rolecall_protocol::SourceName;
 
 /// Log in to a source with a browser or an MFA code
@@ -46,9 +46,10 @@ pub(crate) struct Login {
 /// Revokes the login at AWS where AWS supports it, and drops every session that was made with it. Tokens that kubectl
 /// already has stay valid until they expire.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]))]
 pub(crate) struct Logout {
     /// The sources, or profiles that use them
-    #[arg(value_name = "SOURCE", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "SOURCE")]
     pub(crate) names: Vec<SourceName>,
     /// Every source
     #[arg(long)]

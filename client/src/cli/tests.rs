@@ -16,7 +16,8 @@ fn cli_help_names_every_command() {
     command.clone().debug_assert();
     let help = command.render_help().to_string();
     for subcommand in command.get_subcommands() {
-        let name = subcommand.get_name();
+        let names: Vec<&str> = std::iter::once(subcommand.get_name()).chain(subcommand.get_visible_aliases()).collect();
+        let name = names.join(", ");
         let about = subcommand.get_about().unwrap().to_string();
         let line = format!("  {name:<13}{about}");
         assert!(help.lines().any(|have| have == line), "{line:?} is not in\n{help}");
@@ -51,7 +52,16 @@ fn cli_valid_lines_parse() {
         "rolecall status --json",
         "rolecall status prod staging -o wide",
         "rolecall status -w",
+        "rolecall -v status",
+        "rolecall agent status -v -o yaml",
         "rolecall status --watch --json",
+        "rolecall rename prod prod-eu --kubeconfig x",
+        "rolecall source ls -o yaml",
+        "rolecall source show work --json",
+        "rolecall source rm work partner",
+        "rolecall config check",
+        "rolecall config edit",
+        "rolecall config path",
         "rolecall refresh prod",
         "rolecall refresh prod audit",
         "rolecall refresh --all",
@@ -105,22 +115,27 @@ fn cli_invalid_value_names_the_option() {
         ("rolecall add prod --region eu-west-1 --server https://x", "--certificate-authority"),
         ("rolecall add prod --region eu-west-1 --server http://x --certificate-authority y", "https URL"),
         ("rolecall remove", "<NAME>"),
-        ("rolecall kubeconfig", "NAME"),
+        ("rolecall kubeconfig", "<NAME|--all>"),
         ("rolecall kubeconfig a --all", "--all"),
         ("rolecall kubeconfig a --print --use", "--use"),
+        ("rolecall rename prod", "NEW"),
+        ("rolecall rename prod a/b", "profile name"),
+        ("rolecall source", "Usage"),
+        ("rolecall source remove", "NAME"),
+        ("rolecall config", "Usage"),
         ("rolecall refresh", "NAME"),
         ("rolecall refresh prod --all", "--all"),
         ("rolecall list -q --json", "--json"),
         ("rolecall list -q -o wide", "--output"),
         ("rolecall list -o json --wide", "--wide"),
         ("rolecall status -o xml", "possible values: json, yaml, wide"),
-        ("rolecall show", "NAME"),
+        ("rolecall show", "<NAME|--all>"),
         ("rolecall show prod --all", "--all"),
         ("rolecall token", "<NAME>"),
         ("rolecall login wo/rk", "source name"),
         ("rolecall login --code-stdin", "SOURCE"),
         ("rolecall login work 123456", "'123456'"),
-        ("rolecall logout", "SOURCE"),
+        ("rolecall logout", "<SOURCE|--all>"),
         ("rolecall logout work --all", "--all"),
         ("rolecall agent logs -n many", "--lines"),
         ("rolecall keys", "Usage"),

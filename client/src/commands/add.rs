@@ -3,6 +3,7 @@
 //! All checks come before the first write. The configuration is written first, and restored if the kubeconfig cannot be
 //! written.
 
+mod access;
 mod inputs;
 mod login;
 mod plan;
@@ -53,7 +54,8 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     }
     output::print(&context_summary(wanted, &outcome, context))?;
     match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
-        Loaded::Yes => Ok(()),
+        Loaded::Yes if wanted.no_verify => Ok(()),
+        Loaded::Yes => access::report(&checked.daemon, wanted, &checked.profile, &entry, context),
         Loaded::NotYet => {
             output::print_note("the agent has not read the new configuration yet; see: rolecall status");
             Ok(())
@@ -69,6 +71,8 @@ struct CheckedProfile {
     profile: ProfileEntry,
     /// The kubeconfig entry, still without its entry key; `None` if the API server is unknown.
     entry: Option<Entry>,
+    /// The certificate authority, in base64, if the command line gave it with the API server.
+    given_ca: Option<String>,
 }
 
 /// Checks the command, the configuration, AWS and the kubeconfig.
@@ -84,6 +88,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
             "Give --server and --certificate-authority, or omit --use or --no-verify",
         ));
     }
+    let given_ca = given.as_ref().map(|server| server.ca_data.clone());
     let before = ConfigFile::load(path)?;
     let mut draft = ConfigFile::load(path)?;
     let mut profile = plan::plan(wanted, &mut draft)?;
@@ -93,19 +98,19 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     let daemon = context.daemon()?;
     config_status::check_daemon_config(&daemon, path, &context.environment)?;
     let server = if wanted.no_verify {
-        verify::config_alone(&daemon, &draft)?;
+        verify::config_alone(&daemon, &draft, path)?;
         given
     } else {
         let is_new = !before.source_names().iter().any(|name| name == profile.source.as_str());
         let source = login::Source { name: &profile.source, is_new };
-        let probed = login::probe(&daemon, wanted, &source, &draft, context)?;
+        let probed = login::probe(&daemon, wanted, &source, &draft, path, context)?;
         Some(verify::with_aws(probed, wanted, &profile, &draft, given, context)?)
     };
     profile = plan::with_pin(profile, server.as_ref());
     plan::check_existing(wanted, &before, &profile)?;
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, None, &context.environment)).transpose()?;
     kubeconfig::check_upsert(files, entry.as_slice())?;
-    Ok(CheckedProfile { daemon, profile, entry })
+    Ok(CheckedProfile { daemon, profile, entry, given_ca })
 }
 
 /// How the profile in the configuration changes.
@@ -140,6 +145,10 @@ fn write_config(
         };
         plan::check_existing(wanted, &before, &written)?;
         file.set_profile(wanted.name.as_str(), &written)?;
+        // Without an entry the pin is the old one, or there is none.
+        if checked.entry.is_some() || written.server.is_none() {
+            file.set_given_ca(wanted.name.as_str(), checked.given_ca.as_deref());
+        }
         let key = checked.entry.as_ref().and_then(|_| file.entry_key_or_set(wanted.name.as_str(), &new_key));
         Ok::<_, CliError>((before, key))
     })
@@ -149,6 +158,10 @@ fn write_config(
 fn config_summary(wanted: &Add, path: &Path, change: Change, context: &Context) -> String {
     let (tick, name, file) = (context.screen.tick(), &wanted.name, display_path(path));
     match change {
+        Change::Added if wanted.no_verify => {
+            let mark = context.screen.warning();
+            format!("{mark} added the profile {name} to {file}; AWS was not asked whether its role and cluster exist\n")
+        }
         Change::Added => format!("{tick} added the profile {name} to {file}\n"),
         Change::Updated => format!("{tick} replaced the profile {name} in {file}\n"),
         Change::Unchanged => format!("{tick} the profile {name} in {file} is up to date\n"),
@@ -188,7 +201,10 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
     let restored = config_file::edit(path, |file| {
         // Only this profile: other processes may have changed others.
         match before.profile(name) {
-            Some(old) => file.set_profile(name, &old).map_err(CliError::from)?,
+            Some(old) => {
+                file.set_profile(name, &old).map_err(CliError::from)?;
+                file.set_given_ca(name, before.given_server(name).map(|(_, ca_data)| ca_data));
+            }
             None => drop(file.remove_profile(name)),
         }
         Ok::<(), CliError>(())

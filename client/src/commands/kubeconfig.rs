@@ -13,8 +13,8 @@ use crate::kubeconfig::context_entry::{Server, entry, files, new_entry_key, prin
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
 use crate::output;
 
-/// Describes every cluster, then writes the contexts of those that were found. The exit code is that of the first
-/// error.
+/// Describes every cluster whose API server was not given to `rolecall add`, then writes or prints the contexts of those
+/// that were found. The exit code is that of the first error.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let daemon = context.daemon()?;
@@ -28,10 +28,16 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
             Err(error) => return Err(CliError::from(error).nothing_written()),
         }
     }
+    let config = ConfigFile::load(&context.config_path()?)?;
     let mut found = Vec::new();
     let mut failed = None;
     for (name, details) in &profiles {
-        match look_up(&daemon, name, details, wanted.repin) {
+        let given = given_server(&config, name, details);
+        let looked_up = given.map_or_else(
+            || look_up(&daemon, name, details, wanted.repin),
+            |server| given_lookup(name, server, details),
+        );
+        match looked_up {
             Ok(cluster) => found.push(cluster),
             Err(error) => {
                 output::print_error(&error);
@@ -39,18 +45,19 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
             }
         }
     }
-    // After an error nothing is printed, since an incomplete kubeconfig looks complete.
-    if let Some(code) = failed.filter(|_| wanted.print || found.is_empty()) {
-        return Err(CliError::silent(code));
-    }
     let keys = store(&daemon, &found, context)?;
     let entries =
         found.iter().zip(keys).map(|(found, key)| entry(&found.name, &found.server, key, &context.environment));
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
     if wanted.print {
-        return output::print(&kubeconfig::render(&entries)?);
-    }
-    if !found.is_empty() {
+        if !entries.is_empty() {
+            let current = match names.as_slice() {
+                [name] => Some(name.as_str()),
+                _ => None,
+            };
+            output::print(&kubeconfig::render(&entries, current)?)?;
+        }
+    } else if !found.is_empty() {
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
         let outcome = kubeconfig::upsert(&files, &entries, current)?;
         print_notes(&outcome.written.notes);
@@ -79,6 +86,25 @@ struct PinChange {
     part: &'static str,
     pinned: String,
     found: String,
+}
+
+/// The API server that the user gave to `rolecall add`, if it is the one that the daemon's configuration has.
+fn given_server(config: &ConfigFile, name: &ProfileName, details: &ProfileDetails) -> Option<Server> {
+    let (url, ca_data) = config.given_server(name.as_str())?;
+    Server::from_data(url, ca_data).filter(|server| details.server.as_ref() == Some(&server.url))
+}
+
+/// Uses a given API server. AWS is not asked: it would describe another one.
+fn given_lookup(name: &ProfileName, server: Server, details: &ProfileDetails) -> Result<ClusterLookup, CliError> {
+    if details.ca_sha256.as_ref().is_some_and(|pinned| !pinned.eq_ignore_ascii_case(&server.ca_sha256)) {
+        return Err(CliError::failed(
+            format!("{name}: certificate_authority_data in the configuration is not the pinned certificate authority"),
+            format!(
+                "Give both again: rolecall add {name} --replace --server URL --certificate-authority FILE, with its other options"
+            ),
+        ));
+    }
+    Ok(ClusterLookup { name: name.clone(), server, is_new: false, changes: Vec::new() })
 }
 
 /// Describes the cluster at AWS. Errors if it differs from the pin, except with `repin`.

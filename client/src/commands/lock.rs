@@ -16,6 +16,10 @@ use crate::terminal::passphrase::Passphrases;
 pub(crate) fn run(wanted: &Lock, context: &Context) -> Result<(), CliError> {
     let daemon = context.daemon()?;
     let before = daemon.call_json::<Status>(&Endpoint::Status, b"")?.daemon.lock;
+    // The lock file is damaged: a new passphrase cannot be saved, and `unlock` cannot check one.
+    if let Some(problem) = before.problem.clone().filter(|_| before.locked && !before.has_passphrase) {
+        return Err(problem.into());
+    }
     let request = if wanted.passphrase || !before.has_passphrase {
         note_problem(&before);
         ask(wanted, &before)?

@@ -1,7 +1,7 @@
 //! `rolecall login SOURCE`: logs in to a source, so that it gives credentials.
 
 use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{Endpoint, LoginFlow, LoginStep, SourceStatus, Status, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, LoginFlow, LoginStep, SourceStatus, Status, join_sentences, sanitize_for_terminal};
 
 use crate::cli::Login;
 use crate::clock;
@@ -51,8 +51,9 @@ fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), 
     }
     let (now, zone) = (clock::now(), TimeZone::system());
     let lines = status.sources.iter().map(|source| source_line(source, now, &zone));
-    let lines: Vec<String> =
-        std::iter::once(format!("{} no source needs a login", context.screen.tick())).chain(lines).collect();
+    let fails = status.sources.iter().any(|source| source.problem.is_some());
+    let mark = if fails { context.screen.warning() } else { context.screen.tick() };
+    let lines: Vec<String> = std::iter::once(format!("{mark} no source needs a login")).chain(lines).collect();
     output::print(&(lines.join("\n  ") + "\n"))
 }
 
@@ -60,5 +61,9 @@ fn nothing_needed(status: &Status, json: bool, context: &Context) -> Result<(), 
 fn source_line(source: &SourceStatus, now: Timestamp, zone: &TimeZone) -> String {
     let kind = sanitize_for_terminal(&source.kind);
     let login = source.login.as_ref().map(|login| format!(", logged in{}", end_text(login, now, zone)));
-    format!("{}: {kind}{}", source.name, login.unwrap_or_default())
+    let problem = source.problem.as_ref().map(|problem| {
+        let error = problem.error.clone().sanitized();
+        format!("; it fails, and a login does not help: {}", join_sentences(&error.message, error.hint.as_deref()))
+    });
+    format!("{}: {kind}{}{}", source.name, login.unwrap_or_default(), problem.unwrap_or_default())
 }

@@ -4,6 +4,7 @@
 pub(crate) mod add;
 pub(crate) mod agent;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;
@@ -12,7 +13,9 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod refresh;
 pub(crate) mod remove;
+pub(crate) mod rename;
 pub(crate) mod show;
+pub(crate) mod source;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod unlock;

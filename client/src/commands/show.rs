@@ -471,7 +471,7 @@ prod
         let text = shown_on(&details, &all(None), Screen { unicode: true, width: Some(40), is_wide: false });
         let lines = "  role\n    arn:aws:iam::111122223333:role/developers\n  session name  dev@laptop\n";
         assert!(text.contains(lines), "{text}");
-        let lines = "  problem       the kubeconfig trusts\n                another certificate\n                authority. Run:\n";
+        let lines = "  problem       the kubeconfig trusts\n                another certificate\n                authority. Run: rolecall\n";
         assert!(text.contains(lines), "{text}");
         assert!(text.contains("  problem\n    cluster prod rejects its tokens\n"), "{text}");
     }

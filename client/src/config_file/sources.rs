@@ -32,6 +32,13 @@ impl<'a> SourceEntry<'a> {
 }
 
 impl ConfigFile {
+    /// Returns the names of the access keys in the OS keyring that sources use.
+    pub(crate) fn keyring_names(&self) -> Vec<String> {
+        let sources = self.document.get("sources").and_then(Item::as_table_like);
+        let keyring = |(_, source): (&str, &Item)| source.get("keyring").and_then(Item::as_str).map(str::to_owned);
+        sources.map(|sources| sources.iter().filter_map(keyring).collect()).unwrap_or_default()
+    }
+
     /// Returns the sources that use an access key of the OS keyring, in the order of the file.
     pub(crate) fn sources_with_keyring(&self, keys: &KeyName) -> Vec<String> {
         self.sources_with(SourceEntry::Keyring(keys))
@@ -70,6 +77,22 @@ impl ConfigFile {
     pub(crate) fn mfa_serial(&self, source: &SourceName) -> Option<String> {
         let source = self.sources()?.get(source.as_str())?.as_table_like()?;
         source.get("mfa")?.as_table_like()?.get("serial")?.as_str().map(str::to_owned)
+    }
+
+    /// Returns the names of the profiles that use a source, in the order of the file.
+    pub(crate) fn profiles_of_source(&self, source: &SourceName) -> Vec<String> {
+        let profiles = self.document.get("profiles").and_then(Item::as_table_like);
+        let uses = |item: &Item| item.as_table_like()?.get("source")?.as_str().map(|name| name == source.as_str());
+        let all = profiles.into_iter().flat_map(TableLike::iter);
+        all.filter(|(_, item)| uses(item) == Some(true)).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Removes a source and the comment directly above it. The caller checks that no profile uses it.
+    pub(crate) fn remove_source(&mut self, source: &SourceName) {
+        let sources = self.document.get_mut("sources").and_then(Item::as_table_like_mut);
+        if let Some(Item::Table(table)) = sources.and_then(|sources| sources.remove(source.as_str())) {
+            self.keep_comments_above(&table);
+        }
     }
 
     fn add_source(

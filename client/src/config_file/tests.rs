@@ -395,3 +395,20 @@ fn ensure_source_adds_mfa_and_keeps_an_existing_source() {
     assert_eq!((source.as_str(), config.mfa_serial(&source)), ("work-2", None));
     assert_eq!(config.mfa_serial(&"work".parse().unwrap()).as_deref(), Some(serial.as_str()));
 }
+
+#[test]
+fn given_server_is_recorded_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let before = "[profiles.prod]\ncluster = \"prod\" # mine\nserver = \"https://a\"\n";
+    fs::write(&path, before).unwrap();
+    let mut file = ConfigFile::load(&path).unwrap();
+    assert_eq!(file.given_server("prod"), None);
+    file.set_given_ca("prod", Some("QQ=="));
+    assert_eq!(file.given_server("prod"), Some(("https://a", "QQ==")));
+    assert_eq!(file.text(), format!("{before}certificate_authority_data = \"QQ==\"\n"));
+    file.set_given_ca("prod", None);
+    assert_eq!(file.text(), before);
+    file.set_given_ca("missing", Some("QQ=="));
+    assert_eq!(file.text(), before);
+}

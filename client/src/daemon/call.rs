@@ -16,8 +16,9 @@ use super::cooldown;
 use super::error::CallError;
 use super::http::{self, HttpError, Response};
 use super::spawn::{self, SpawnError};
-use crate::clock::{Deadline, backoff, long_backoff};
+use crate::clock::{Deadline, backoff, long_backoff, monotonic_now};
 use crate::environment::Environment;
+use crate::output;
 
 /// How long a call may take, including the start of the daemon.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,7 +93,13 @@ impl Daemon {
     fn send(&self, endpoint: &Endpoint, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         let (mut lost, mut refused) = (0, 0);
         loop {
+            let begin = monotonic_now();
             let result = self.try_send(endpoint, request, deadline);
+            output::print_detail(|| {
+                let took = begin.elapsed().as_millis();
+                let outcome = result.as_ref().map_or_else(ToString::to_string, |answer| answer.status().to_string());
+                format!("{} {}: {outcome} after {took} ms", endpoint.method().as_str(), endpoint.path())
+            });
             let wait = match &result {
                 Err(CallError::Disconnected(HttpError::Disconnected { received: 0, .. })) if lost < MAX_RETRIES => {
                     lost += 1;

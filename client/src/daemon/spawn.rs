@@ -17,6 +17,7 @@ use rolecall_protocol::{StartupLine, location};
 use crate::clock::Deadline;
 use crate::environment::{Environment, is_executable};
 use crate::error::{CliError, Exit};
+use crate::output;
 
 /// The daemon's program.
 const PROGRAM: &str = "rolecalld";
@@ -40,6 +41,9 @@ pub(crate) enum SpawnError {
     /// The daemon could not find its files.
     #[error(transparent)]
     Location(#[from] LocationError),
+    /// The daemon cannot create its socket.
+    #[error("the agent cannot start: {0}")]
+    NoSocket(String),
     /// The daemon printed an error.
     #[error("the agent cannot start: {0}")]
     StartFailed(String),
@@ -63,6 +67,10 @@ impl From<SpawnError> for CliError {
                 "Install both programs into one folder, as install/install.sh does".to_owned()
             }
             SpawnError::CannotRun { .. } => "Install rolecall again, as install/install.sh does".to_owned(),
+            SpawnError::NoSocket(_) => {
+                "Make room or fix the permissions there, or set XDG_RUNTIME_DIR to another folder of your own"
+                    .to_owned()
+            }
             SpawnError::StartFailed(_) | SpawnError::ExitedSilently | SpawnError::NotReady(_) => match log_file() {
                 Some(log) => format!("Read its log: {}", log.display()),
                 None => "Run it in the foreground to see more: rolecalld".to_owned(),
@@ -85,6 +93,7 @@ pub(crate) fn spawn_daemon(socket: &Path, environment: &Environment, deadline: D
         arguments.extend(["--log-file".into(), log.into()]);
     }
     let program = find_daemon(environment)?;
+    output::print_detail(|| format!("starting {}", program.display()));
     let (ours, theirs) = output_channel(&program)?;
     let mut command = daemon_command(&program, environment);
     command.args(arguments).stdout(theirs).stderr(Stdio::null());
@@ -148,6 +157,7 @@ fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String,
 fn parse_first_line(line: &str) -> Result<(), SpawnError> {
     match StartupLine::parse(line) {
         Some(StartupLine::Ready | StartupLine::AlreadyRunning) => Ok(()),
+        Some(StartupLine::NoSocket(cause)) => Err(SpawnError::NoSocket(cause)),
         Some(StartupLine::Failed(cause)) => Err(SpawnError::StartFailed(cause)),
         None => Err(SpawnError::ExitedSilently),
     }

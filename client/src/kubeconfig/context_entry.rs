@@ -66,6 +66,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Creates a server from a URL and a CA bundle as in a kubeconfig; `None` if the bundle is not base64.
+    pub(crate) fn from_data(url: &str, ca_data: &str) -> Option<Self> {
+        let ca_sha256 = hex(&Sha256::digest(STANDARD.decode(ca_data).ok()?));
+        Some(Self { url: url.to_owned(), ca_data: ca_data.to_owned(), ca_sha256 })
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -84,7 +92,12 @@ pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
             None => Files::from_env(None, Some(&location::home()?)),
         },
     };
-    files.map_err(CliError::from)
+    let files = files?;
+    output::print_detail(|| {
+        let paths: Vec<_> = files.paths().iter().map(|path| path.display().to_string()).collect();
+        format!("kubeconfig {}", paths.join(", "))
+    });
+    Ok(files)
 }
 
 /// Creates an entry key from random bytes of the operating system.

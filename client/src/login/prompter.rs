@@ -59,6 +59,8 @@ pub(crate) struct Prompter {
     frames: usize,
     /// Whether a code was asked for before.
     code_was_asked: bool,
+    /// An MFA code that the user typed as the answer to the question whether to log in.
+    early_code: Option<Secret<String>>,
 }
 
 impl Prompter {
@@ -90,14 +92,18 @@ impl Prompter {
             page_expires: None,
             frames: 0,
             code_was_asked: false,
+            early_code: None,
         })
     }
 
-    /// Asks whether to log in now, after the daemon's `refusal`. False for a no and without an answer in time.
-    pub(crate) fn confirm_login(&self, refusal: &ErrorBody) -> bool {
+    /// Asks whether to log in now, after the daemon's `refusal`. False for a no and without an answer in time. An MFA code
+    /// is a yes, and answers the question for it.
+    pub(crate) fn confirm_login(&mut self, refusal: &ErrorBody) -> bool {
         let message = refusal.clone().sanitized().message;
         let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
-        matches!(self.ask(&question, Deadline::after(CONFIRM_TIMEOUT)), TypedLine::Line(line) if prompt::is_yes(&line, true))
+        let TypedLine::Line(line) = self.ask(&question, Deadline::after(CONFIRM_TIMEOUT)) else { return false };
+        self.early_code = parse_code(&line);
+        self.early_code.is_some() || prompt::is_yes(&line, true)
     }
 
     /// From now on, all questions together have the time of one.
@@ -228,6 +234,10 @@ impl LoginUi for Prompter {
             (CodeInput::StandardInput, Some(refused)) => Err(refused.clone().into()),
             (CodeInput::StandardInput, None) => self.read_piped_code(),
             (CodeInput::Terminal, refused) => {
+                if let Some(code) = self.early_code.take() {
+                    self.code_was_asked = true;
+                    return Ok(code);
+                }
                 match refused {
                     // The daemon's hint is to log in, which is being done. So it is not shown.
                     Some(refused) => {

@@ -2,7 +2,8 @@
 //! input.
 //!
 //! While input is hidden, a signal first restores the terminal's echo. Ctrl-C then ends the program with exit status
-//! 130 in a shell. After Ctrl-Z and `fg` the question is printed again and the input is hidden again.
+//! 130 in a shell. Whenever the program continues after a stop (Ctrl-Z, `kill -STOP`, and then `fg`), the input is
+//! hidden again, since the shell has shown it meanwhile, and the question is printed again.
 
 use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,8 +20,9 @@ use crate::terminal::tty::{Tty, TypedLine};
 
 /// The longest secret line that is read, in bytes.
 const MAX_LINE_BYTES: usize = 4096;
-/// Signals that end or stop the program, which must not leave the terminal without echo.
-const HANDLED_SIGNALS: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
+/// Signals that end or stop the program, which must not leave the terminal without echo, and the one that continues it.
+const HANDLED_SIGNALS: &[Signal] =
+    &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGCONT];
 
 /// Asks a question on the terminal; the typed line is visible.
 pub(crate) fn ask(tty: &Tty, question: &str, deadline: Option<Deadline>) -> TypedLine {
@@ -116,20 +118,25 @@ impl HiddenTerminal {
         self.prompt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Restores the echo and takes the signal's default action. When a stopped program continues while the prompt is open,
-    /// hides the input and prints the question again.
+    /// Restores the echo and takes the signal's default action. When the program continues while the prompt is open, hides
+    /// the input and prints the question again. SIGSTOP cannot be handled, so only SIGCONT shows that the program was
+    /// stopped.
     fn on_signal(&self, signal: Signal) {
         let prompt = self.prompt();
-        if prompt.is_open {
-            self.show();
-            self.tty.write("\n");
-        }
-        drop(prompt);
-        signals::raise_default(signal);
-        let prompt = self.prompt();
-        if prompt.is_open {
-            self.hide();
-            self.tty.write(&prompt.question);
+        match (signal, prompt.is_open) {
+            (Signal::SIGCONT, true) => {
+                self.hide();
+                self.tty.write(&prompt.question);
+            }
+            (Signal::SIGCONT, false) => {}
+            (_, is_open) => {
+                if is_open {
+                    self.show();
+                    self.tty.write("\n");
+                }
+                drop(prompt);
+                signals::raise_default(signal);
+            }
         }
     }
 }

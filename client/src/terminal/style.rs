@@ -79,7 +79,10 @@ impl Screen {
 
     /// As [`Screen::paragraph`], with a lead and an indentation of these widths.
     pub(super) fn wrap(self, (lead, lead_width): (&str, usize), indent: usize, text: &str, aside: &str) -> Vec<String> {
-        let aside = (!aside.is_empty()).then(|| (aside.dimmed().to_string(), aside.chars().count()));
+        // The aside stays on one line if it fits into one.
+        let is_long = self.width.is_some_and(|limit| indent + aside.chars().count() > limit);
+        let aside = aside.split(|c| is_long && c == ' ').filter(|part| !part.is_empty());
+        let aside = aside.map(|part| (part.dimmed().to_string(), part.chars().count()));
         let words = text.split(' ').map(|word| (word.to_owned(), word.chars().count())).chain(aside);
         let mut lines = vec![lead.to_owned()];
         let (mut start, mut column) = (lead_width, lead_width);
@@ -156,9 +159,10 @@ mod tests {
         assert_eq!(shown(None, "one two three"), ["! one two three (2 h ago)"]);
         assert_eq!(shown(Some(25), "one two three"), ["! one two three (2 h ago)"]);
         assert_eq!(shown(Some(24), "one two three"), ["! one two three", "  (2 h ago)"]);
-        assert_eq!(shown(Some(9), "one two three"), ["! one two", "  three", "  (2 h ago)"]);
-        assert_eq!(shown(Some(8), "é /a/very/long/path b"), ["! é", "  /a/very/long/path", "  b", "  (2 h ago)"]);
-        assert_eq!(shown(Some(1), "a"), ["! a", "  (2 h ago)"]);
+        assert_eq!(shown(Some(9), "one two three"), ["! one two", "  three", "  (2 h", "  ago)"]);
+        assert_eq!(shown(Some(11), "one two three"), ["! one two", "  three", "  (2 h ago)"]);
+        assert_eq!(shown(Some(8), "é /a/very/long/path b"), ["! é", "  /a/very/long/path", "  b (2 h", "  ago)"]);
+        assert_eq!(shown(Some(1), "a"), ["! a", "  (2", "  h", "  ago)"]);
     }
 
     #[test]

@@ -43,10 +43,22 @@ pub fn http_client(clock: Clock, path: &NetworkPath) -> SharedHttpClient {
         .ca_bundle
         .as_ref()
         .map_or_else(TrustStore::default, |bundle| TrustStore::default().with_pem_certificate(bundle.pem()));
+    client_with_roots(clock, path, roots)
+}
+
+fn client_with_roots(clock: Clock, path: &NetworkPath, roots: TrustStore) -> SharedHttpClient {
     // `build` always succeeds.
     let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
     let proxied = path.proxy.as_ref().and_then(proxy_config).map(|proxy| client(tls.clone(), proxy));
     SharedHttpClient::new(RestrictedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
+}
+
+/// Returns a client, restricted in the same way, for one server: it accepts only certificates of the authorities in
+/// `ca_pem`, which [`check_certificates`](rolecall_core::config::network::check_certificates) accepts. The proxy is that
+/// of the network path.
+#[must_use]
+pub fn pinned_client(clock: Clock, path: &NetworkPath, ca_pem: &[u8]) -> SharedHttpClient {
+    client_with_roots(clock, path, TrustStore::empty().with_pem_certificate(ca_pem))
 }
 
 /// Restricts another HTTP client in the same way.

@@ -24,6 +24,8 @@ pub mod sts;
 
 pub mod token;
 
+pub mod api_server;
+
 pub mod sso;
 
 pub mod source;

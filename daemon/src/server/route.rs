@@ -122,7 +122,11 @@ async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Ht
 /// Returns the error of a request that exceeded its timeout. If STS calls wait for the rate limit, that is the cause.
 fn timed_out(endpoint: &Endpoint, waiting: usize) -> HttpError {
     let profile = match endpoint {
-        Endpoint::Token(name) | Endpoint::Refresh(name) | Endpoint::Cluster(name) | Endpoint::Probe(name) => {
+        Endpoint::Token(name)
+        | Endpoint::Refresh(name)
+        | Endpoint::Cluster(name)
+        | Endpoint::ClusterAccess(name)
+        | Endpoint::Probe(name) => {
             format!("{name}: ")
         }
         _ => String::new(),

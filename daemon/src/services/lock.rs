@@ -60,7 +60,12 @@ impl LockService {
     pub async fn lock(&self, request: LockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
         if let Some(passphrase) = request.passphrase {
             let set = self.lock.set_passphrase(passphrase, request.old, locker.client_id()).await;
-            set.map_err(|error| self.rejected("passphrase change rejected", &error, locker))?;
+            set.map_err(|error| {
+                let AgentError(body) = self.rejected("passphrase change rejected", &error, locker);
+                // The error's own hint names `unlock`.
+                let is_wrong = matches!(error, LockError::Wrong);
+                AgentError(if is_wrong { body.hint("Try again: rolecall lock --passphrase") } else { body })
+            })?;
             tracing::info!(pid = locker.pid, "passphrase set");
             self.events.publish(EventKind::Lock);
         }

@@ -69,3 +69,27 @@ impl ProfileActivity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn rejected_tokens_last_until_another_process_gets_one() {
+        let (activity, prod) = (ProfileActivity::default(), "prod".parse().unwrap());
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        activity.used(&prod, at(0));
+        for policy in [TokenPolicy::Shared, TokenPolicy::NewSignature, TokenPolicy::NewSession] {
+            assert!(!activity.succeeded(&prod, policy, at(1)));
+            assert_eq!(activity.of(&prod).tokens_rejected, None);
+        }
+        assert!(activity.succeeded(&prod, TokenPolicy::NewSessionAgain, at(2)));
+        assert!(!activity.succeeded(&prod, TokenPolicy::NewSessionAgain, at(3)));
+        assert!(!activity.succeeded(&prod, TokenPolicy::NewSignature, at(4)));
+        assert_eq!(activity.of(&prod).tokens_rejected, Some(at(3)));
+        assert!(activity.succeeded(&prod, TokenPolicy::Shared, at(5)));
+        assert_eq!(activity.of(&prod).tokens_rejected, None);
+    }
+}

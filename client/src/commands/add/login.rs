@@ -1,9 +1,11 @@
 //! Offers a login while a profile is added, if its source needs one.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LoginFlow, Probed, SourceName, location};
 
+use super::verify::of_draft;
 use crate::cli::Add;
 use crate::clock;
 use crate::config_file::ConfigFile;
@@ -26,6 +28,7 @@ pub(super) fn probe(
     wanted: &Add,
     source: &Source<'_>,
     draft: &ConfigFile,
+    path: &Path,
     context: &Context,
 ) -> Result<Probed, CliError> {
     let text = draft.text();
@@ -33,9 +36,9 @@ pub(super) fn probe(
     match probe() {
         Err(CallError::Rejected(refusal)) if refusal.code == ErrorCode::LoginNeeded => {
             offer(daemon, source, &text, refusal, context)?;
-            Ok(probe()?)
+            probe().map_err(|error| of_draft(error, path))
         }
-        answer => Ok(answer?),
+        answer => answer.map_err(|error| of_draft(error, path)),
     }
 }
 

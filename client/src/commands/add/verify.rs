@@ -1,6 +1,7 @@
 //! Checks before the first write: the configuration is valid, the role can be assumed, the cluster exists.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use jiff::SignedDuration;
 use rolecall_protocol::{
@@ -10,7 +11,7 @@ use rolecall_protocol::{
 use crate::cli::Add;
 use crate::config_file::{ConfigFile, ProfileEntry};
 use crate::context::Context;
-use crate::daemon::Daemon;
+use crate::daemon::{CallError, Daemon};
 use crate::error::CliError;
 use crate::format_time;
 use crate::kubeconfig::context_entry::Server;
@@ -20,9 +21,29 @@ use crate::{clock, output};
 const DEFAULT_DURATION: SignedDuration = SignedDuration::from_hours(1);
 
 /// Checks only that the daemon accepts the new configuration.
-pub(super) fn config_alone(daemon: &Daemon, draft: &ConfigFile) -> Result<(), CliError> {
-    daemon.call_json::<ConfigChecked>(&Endpoint::ConfigCheck, draft.text().as_bytes())?;
+pub(super) fn config_alone(daemon: &Daemon, draft: &ConfigFile, path: &Path) -> Result<(), CliError> {
+    daemon
+        .call_json::<ConfigChecked>(&Endpoint::ConfigCheck, draft.text().as_bytes())
+        .map_err(|error| of_draft(error, path))?;
     Ok(())
+}
+
+/// The error without its position if that is in the draft: the file on disk does not have that line.
+pub(super) fn of_draft(error: CallError, path: &Path) -> CliError {
+    match error {
+        CallError::Rejected(body) if body.code == ErrorCode::ConfigInvalid => {
+            let message = without_position(&body.message, path).to_owned();
+            CliError::from(ErrorBody { message, ..body })
+        }
+        error => error.into(),
+    }
+}
+
+/// Removes `PATH:LINE: ` from the start of a message.
+fn without_position<'a>(message: &'a str, path: &Path) -> &'a str {
+    let rest = message.strip_prefix(&format!("{}:", path.display()));
+    let rest = rest.and_then(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix(": "));
+    rest.unwrap_or(message)
 }
 
 /// Prints the assumed role and the described cluster, and returns the API server.
@@ -141,6 +162,19 @@ mod tests {
             result_text(ErrorCode::ClusterNotFound, Some("Did you mean \"prod\"?")),
             "prod: no. Did you mean \"prod\"?"
         );
+    }
+
+    #[test]
+    fn of_draft_drops_the_position() {
+        let path = Path::new("/home/dev/.config/rolecall/config.toml");
+        let text = |message: &str| {
+            of_draft(CallError::Rejected(ErrorBody::new(ErrorCode::ConfigInvalid, message)), path).to_string()
+        };
+        assert_eq!(
+            text("/home/dev/.config/rolecall/config.toml:9: profiles.prod.role_arn: another partition"),
+            "profiles.prod.role_arn: another partition"
+        );
+        assert_eq!(text("/etc/other.toml:9: x"), "/etc/other.toml:9: x");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) fn run(format: &cli::Output, context: &Context) -> Result<(), CliErro
         return output::print_data(format, &keys);
     }
     if keys.is_empty() {
-        output::print_note("there are no keys in the OS keyring. Put some there: rolecall keys put NAME");
+        output::print_note("there is no access key in the OS keyring. Put one there: rolecall keys put NAME");
         return Ok(());
     }
     output::print(&table(&keys, context.screen.widened(format.is_wide()), clock::now(), &context.zone))

@@ -27,20 +27,21 @@ pub(super) fn run(wanted: &KeysPut, context: &Context) -> Result<(), CliError> {
     }
     let (id, secret) = if wanted.stdin { read_keys_from_stdin()? } else { ask_keys(wanted, &daemon)? };
     let stored = put(wanted, &daemon, id, secret)?;
-    context.print_done(&format!("put the keys {name} into the OS keyring ({})", super::text::key_text(&stored)))?;
+    context
+        .print_done(&format!("put access key \"{name}\" into the OS keyring ({})", super::text::key_text(&stored)))?;
     if stored.arn.as_deref().is_some_and(|arn| arn.ends_with(":root")) {
         output::print_note(
-            "these are keys of the account's root user, who may do everything: delete them, and use an IAM user's",
+            "this is an access key of the account's root user, who may do everything: delete it, and use an IAM user's",
         );
     }
     if wanted.source {
         add_source(wanted, &path)?;
         Daemon::reload();
-        return context.print_done(&format!("the source {name} in {} signs with them", display_path(&path)));
+        return context.print_done(&format!("the source {name} in {} signs with it", display_path(&path)));
     }
     match ConfigFile::load(&path).map(|config| config.sources_with_keyring(name)) {
         Ok(sources) if !sources.is_empty() => Ok(()),
-        _ => output::print(&format!("  To use them, write in {}:\n\n{}", display_path(&path), config_section(wanted))),
+        _ => output::print(&format!("  To use it, write in {}:\n\n{}", display_path(&path), config_section(wanted))),
     }
 }
 
@@ -69,15 +70,15 @@ fn ask_keys(wanted: &KeysPut, daemon: &Daemon) -> Result<(String, Secret<String>
     let Some(tty) = Tty::open() else {
         return Err(CliError::new(
             Exit::Usage,
-            "there is no terminal to ask for the keys on",
-            format!("Give them as two lines on standard input: rolecall keys put {name} --stdin"),
+            "there is no terminal to ask for the access key on",
+            format!("Give it as two lines on standard input: rolecall keys put {name} --stdin"),
         ));
     };
     let KeyList { keys } = daemon.call_json(&Endpoint::Keys, b"")?;
     if !wanted.replace && keys.iter().any(|known| known.name == *name) {
         return Err(CliError::failed(
-            format!("there are keys \"{name}\" in the OS keyring already"),
-            format!("To replace them: rolecall keys put {name} --replace"),
+            format!("there is an access key \"{name}\" in the OS keyring already"),
+            format!("To replace it: rolecall keys put {name} --replace"),
         ));
     }
     let TypedLine::Line(id) = prompt::ask(&tty, "Access key id: ", None) else { return Err(no_keys_error()) };
@@ -98,7 +99,7 @@ fn read_keys_from_stdin() -> Result<(String, Secret<String>), CliError> {
 }
 
 fn no_keys_error() -> CliError {
-    CliError::failed("no keys were given", "Give the access key id, and then the secret access key")
+    CliError::failed("no access key was given", "Give the access key id, and then the secret access key")
         .untouched(Untouched::NothingChanged)
 }
 
@@ -108,7 +109,7 @@ fn check_source_free(wanted: &KeysPut, config: &ConfigFile) -> Result<(), CliErr
     let is_taken = config.source_names().iter().any(|source| source == name);
     if is_taken && !config.sources_with_keyring(&wanted.name).iter().any(|source| source == name) {
         return Err(CliError::failed(
-            format!("there is a source \"{name}\" already, and it does not use these keys"),
+            format!("there is a source \"{name}\" already, and it does not use this access key"),
             "Omit --source, or use another name",
         )
         .untouched(Untouched::NothingChanged));
@@ -157,7 +158,10 @@ mod tests {
         assert!(check_source_free(&wanted("other"), &config).is_ok());
         assert!(check_source_free(&wanted("mine"), &config).is_ok());
         assert!(
-            check_source_free(&wanted("work"), &config).unwrap_err().to_string().contains("does not use these keys")
+            check_source_free(&wanted("work"), &config)
+                .unwrap_err()
+                .to_string()
+                .contains("does not use this access key")
         );
         add_source(&wanted("other"), &path).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("[sources.other]\nkeyring = \"other\"\n"));

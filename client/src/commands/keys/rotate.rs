@@ -12,13 +12,13 @@ use crate::terminal::style;
 pub(super) fn run(name: &KeyName, context: &Context) -> Result<(), CliError> {
     let daemon = context.daemon()?;
     if style::stdout_can_redraw(&context.environment) {
-        output::print_note("creating new keys; AWS may take half a minute to accept them");
+        output::print_note("creating a new access key; AWS may take half a minute to accept it");
     }
     let endpoint = Endpoint::RotateKey(name.clone());
     let rotated: KeyRotated = daemon.call_json_within(&endpoint, b"", patient_deadline(&endpoint))?;
     context.print_done(&rotation_text(name, &rotated))?;
     match rotated.old_stays {
-        Some(problem) => Err(CliError::from(problem).with_subject(format_args!("keys \"{name}\""))),
+        Some(problem) => Err(CliError::from(problem).with_subject(format_args!("access key \"{name}\""))),
         None => Ok(()),
     }
 }

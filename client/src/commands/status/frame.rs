@@ -54,9 +54,13 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
             push(&mut above, &screen.paragraph("  ", &config_status::no_profiles_error().to_string(), ""));
         }
     }
-    let footer = footer(picture, &hidden, zone, screen, rows);
-    let Some(rows) = rows else { return above + &profiles.concat() + &sources + &footer };
+    let (hint, footer) = (hidden.hint(screen), footer(picture, zone, rows));
+    let whole = || [above.as_str(), &profiles.concat(), &sources, &hint, &footer].concat();
+    let Some(rows) = rows else { return whole() };
     let usable = rows.saturating_sub(1);
+    if height(&whole(), screen) <= usable {
+        return whole();
+    }
     let fixed: usize = [&above, &sources, &footer].into_iter().map(|text| height(text, screen)).sum();
     let room = usable.saturating_sub(fixed);
     // The line about all profiles is at least as long as the line about some of them.
@@ -79,13 +83,13 @@ pub(super) fn paint(text: &str, screen: Screen) -> String {
     out + "\x1b[J"
 }
 
-fn footer(picture: &Picture<'_>, hidden: &Hidden, zone: &TimeZone, screen: Screen, rows: Option<usize>) -> String {
+fn footer(picture: &Picture<'_>, zone: &TimeZone, rows: Option<usize>) -> String {
     if picture.status.is_none() || rows.is_some_and(|rows| rows < MIN_ROWS_FOR_FOOTER) {
         return String::new();
     }
     let how_to_exit = picture.exit_key.map(|key| format!(" {key} to exit.")).unwrap_or_default();
     let text = format!("As of {}.{how_to_exit}", format_time::time_of_day(picture.as_of, zone));
-    format!("{}\n{}\n", hidden.hint(screen), text.dimmed())
+    format!("\n{}\n", text.dimmed())
 }
 
 /// How many profiles fit into `room` rows. If not all fit, `more` rows are reserved for the line about the others.

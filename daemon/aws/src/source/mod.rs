@@ -246,7 +246,7 @@ fn advice(profile: &str, profiles: &ProfileSet) -> String {
     names.sort_unstable();
     match (similar_names(profile, names.iter().copied()).first(), names.as_slice()) {
         (Some(near), _) => format!("Did you mean \"{near}\"?"),
-        (None, []) => "There are no AWS profiles. Create one with: aws configure".to_owned(),
+        (None, []) => format!("There are no AWS profiles. Create it with: aws configure --profile {profile}"),
         (None, names) => {
             let more = match names.len().saturating_sub(8) {
                 0 => String::new(),

@@ -281,6 +281,10 @@ impl RawProfile {
     }
 
     fn pinned_cluster(&self) -> Result<Option<Pin>, (&'static str, String)> {
+        // The client writes it into the kubeconfig; the daemon needs its hash only.
+        if self.certificate_authority_data.is_some() && (self.server.is_none() || self.ca_sha256.is_none()) {
+            return Err(("certificate_authority_data", "has no effect without server and ca_sha256".to_owned()));
+        }
         if let Some(server) = &self.server {
             return Ok(Some(Pin {
                 server: server.as_str().to_owned(),

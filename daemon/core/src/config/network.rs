@@ -205,16 +205,7 @@ impl CaBundle {
     fn read(path: &Path) -> Result<Self, String> {
         let of_file = |message: String| format!("{} {message}", path.display());
         let pem = trusted_file::read_bytes(path).map_err(of_file)?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = certificates.map_err(|_| of_file("is not PEM".to_owned()))?;
-        if certificates.is_empty() {
-            return Err(of_file("contains no PEM certificate".to_owned()));
-        }
-        for (index, certificate) in certificates.iter().enumerate() {
-            let number = index + 1;
-            webpki::anchor_from_trusted_cert(certificate)
-                .map_err(|_| of_file(format!("contains an invalid certificate, number {number}")))?;
-        }
+        check_certificates(&pem).map_err(of_file)?;
         Ok(Self { path: path.to_owned(), pem })
     }
 
@@ -223,6 +214,21 @@ impl CaBundle {
     pub fn pem(&self) -> &[u8] {
         &self.pem
     }
+}
+
+/// Checks that TLS can use each certificate of a text in PEM. Errors with the problem, for example `is not PEM`.
+pub fn check_certificates(pem: &[u8]) -> Result<(), String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates.map_err(|_| "is not PEM".to_owned())?;
+    if certificates.is_empty() {
+        return Err("contains no PEM certificate".to_owned());
+    }
+    for (index, certificate) in certificates.iter().enumerate() {
+        let number = index + 1;
+        webpki::anchor_from_trusted_cert(certificate)
+            .map_err(|_| format!("contains an invalid certificate, number {number}"))?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for CaBundle {

@@ -168,6 +168,7 @@ pub(super) struct RawProfile {
     pub(super) entry_key: Option<EntryKey>,
     pub(super) server: Option<ServerUrl>,
     pub(super) ca_sha256: Option<Sha256Hex>,
+    pub(super) certificate_authority_data: Option<String>,
     pub(super) tls_server_name: Option<String>,
     pub(super) proxy_url: Option<String>,
     pub(super) source_identity: Option<SourceIdentity>,

@@ -78,6 +78,13 @@ fn config_error_has_file_line_and_key() {
             "config.toml:18: profiles.prod.ca_sha256: must be 64 hexadecimal digits",
         ),
         (
+            with(
+                "ca_sha256 = \"E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855\"",
+                "certificate_authority_data = \"QQ==\"",
+            ),
+            "config.toml:18: profiles.prod.certificate_authority_data: has no effect without server and ca_sha256",
+        ),
+        (
             with("role_arn = \"arn:aws:iam::111122223333:role/developers\"", ""),
             "config.toml:13: profiles.prod.via: has no effect without role_arn",
         ),

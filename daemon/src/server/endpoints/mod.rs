@@ -30,6 +30,7 @@ pub(super) async fn handle(
         Endpoint::Token(name) => token::handle(agent, peer, name, proof, &body).await,
         Endpoint::Refresh(name) => json(agent.refresh.refresh(name).await),
         Endpoint::Cluster(name) => json(agent.cluster.cluster(name).await),
+        Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),
@@ -72,6 +73,12 @@ fn json<T: Serialize>(result: Result<T, AgentError>) -> Result<EndpointResponse,
 fn text(body: &Bytes) -> Result<String, AgentError> {
     String::from_utf8(body.to_vec())
         .map_err(|_| AgentError(ErrorBody::new(ErrorCode::ConfigInvalid, "the configuration is not UTF-8 text")))
+}
+
+/// Parses a body without secrets.
+fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, AgentError> {
+    serde_json::from_slice(body)
+        .map_err(|_| AgentError(ErrorBody::new(ErrorCode::BadRequest, "the request body is invalid for this endpoint")))
 }
 
 /// Parses a body that may hold a secret, and wipes it. The parser's error may quote the secret, so it is dropped.

@@ -70,9 +70,28 @@ fn render_narrow_ascii() {
     status.profiles.retain(|profile| profile.name.as_str() == "prod");
     assert_eq!(
         shown(&status, false, Some(60)),
-        "  PROFILE  CLUSTER         SESSION
-* prod     prod eu-west-1  #############...  47 min left
+        "  PROFILE  CLUSTER         ROLE        SESSION
+* prod     prod eu-west-1  developers  47 min left
+  hidden: NEXT RENEWAL, LAST USED; --wide shows all
 "
+    );
+    assert_eq!(
+        shown(&status, false, Some(40)),
+        "  PROFILE  CLUSTER         SESSION
+* prod     prod eu-west-1  47 min left
+  hidden: ROLE, NEXT RENEWAL, LAST USED;
+  --wide shows all
+"
+    );
+    assert_eq!(
+        shown(&status, false, Some(24)),
+        "  PROFILE  SESSION
+* prod     47 min left
+  hidden: CLUSTER, ROLE,
+  NEXT RENEWAL, LAST
+  USED; --wide shows all
+",
+        "the bar is dropped, and never the number"
     );
 }
 
@@ -84,8 +103,14 @@ fn render_next_renewal_dropped_first() {
         shown(&status, true, Some(80)),
         "  PROFILE  CLUSTER         ROLE        SESSION                        LAST USED
 ● prod     prod eu-west-1  developers  █████████████░░░  47 min left  12 s ago
+  hidden: NEXT RENEWAL; --wide shows all
 "
     );
+    let whole = shown(&status, true, None);
+    assert_eq!(shown(&status, true, Some(200)), whole);
+    let wide = Screen { unicode: true, width: Some(40), is_wide: true };
+    let text = render(&status, "2026-01-02T12:00:00Z".parse().unwrap(), &TimeZone::UTC, wide);
+    assert_eq!(anstream::adapter::strip_str(&text).to_string(), whole);
     // A column without a value is left out.
     status.profiles[0].next_renewal = None;
     assert!(!shown(&status, true, None).contains("RENEWAL"));
@@ -167,8 +192,8 @@ fn render_problems_wrapped() {
     status.profiles.retain(|profile| profile.name.as_str() == "staging");
     assert_eq!(
         shown(&status, true, Some(50)),
-        "  PROFILE  SESSION
-● staging  ███░░░░░░░░░░░░░  10 min left
+        "  PROFILE  CLUSTER         ROLE        SESSION
+● staging  prod eu-west-1  developers  10 min left
   STS in eu-west-1 does not answer. It is tried
   again by itself (5 min ago; next try in 12 s)
 "
@@ -235,6 +260,7 @@ fn render_sources_narrow_command_below() {
   SOURCE   LOGIN
 * corp     signed in until 19:42, renewed automatically
 ! partner  login needed -> rolecall login partner
+  hidden: ROLE, KIND; --wide shows all
 "
     );
     assert!(
@@ -247,6 +273,8 @@ fn render_sources_narrow_command_below() {
 ! partner  AWS profile partner
   login needed -> rolecall login
   partner
+  hidden: CLUSTER, ROLE; --wide
+  shows all
 "
         ),
         "{}",
@@ -288,4 +316,25 @@ fn render_older_agent_without_sources() {
     status.profiles.retain(|profile| profile.name.as_str() == "partner");
     let text = shown(&status, true, None);
     assert!(text.ends_with("\n\n  SOURCE   LOGIN\n! partner  login needed → rolecall login partner\n"), "{text}");
+}
+
+#[test]
+fn render_rejected_tokens_and_lock() {
+    let mut status = sample();
+    status.profiles.retain(|profile| profile.name.as_str() == "prod");
+    status.profiles[0].tokens_rejected = Some("2026-01-02T11:59:48Z".parse().unwrap());
+    assert_eq!(
+        shown(&status, true, Some(80)),
+        "  PROFILE  CLUSTER         ROLE        SESSION                        LAST USED
+! prod     prod eu-west-1  developers  █████████████░░░  47 min left  12 s ago
+  cluster prod rejects its tokens (401, 12 s ago). Ask an administrator for an
+  access entry of role arn:aws:iam::111122223333:role/team/developers
+  hidden: NEXT RENEWAL; --wide shows all
+"
+    );
+    status.daemon.lock.locked = true;
+    status.profiles[0].tokens_rejected = None;
+    status.profiles[0].session = None;
+    status.profiles[0].state = ProfileState::Unused;
+    assert!(shown(&status, true, None).contains("\n○ prod     prod eu-west-1  developers  locked "));
 }

@@ -1,0 +1,201 @@
+//! Completes a command line for the user's shell: commands, options, and the names in the user's files.
+//!
+//! The script of `rolecall completions` runs this program with [`VARIABLE`] set to the shell's name. It reads files only:
+//! it never calls the daemon, since a shell waits for it at every Tab.
+
+use std::any::TypeId;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+
+use clap::{CommandFactory, ValueHint};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::env::{EnvCompleter, Shells};
+use rolecall_protocol::{KeyName, ProfileName, Region, SourceName, location};
+
+use crate::cli::Cli;
+use crate::config_file::ConfigFile;
+use crate::error::{CliError, Exit};
+use crate::kubeconfig::{self, context_entry};
+
+/// The environment variable with the name of the shell that asks for a completion.
+pub(crate) const VARIABLE: &str = "ROLECALL_COMPLETE";
+/// The size limit of AWS's files, in bytes.
+const MAX_AWS_FILE_BYTES: u64 = 1024 * 1024;
+/// The regions that have Amazon EKS.
+const REGIONS: &str = "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 \
+    ap-south-2 ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 \
+    ap-southeast-7 ca-central-1 ca-west-1 cn-north-1 cn-northwest-1 eu-central-1 eu-central-2 eu-north-1 eu-south-1 \
+    eu-south-2 eu-west-1 eu-west-2 eu-west-3 il-central-1 me-central-1 me-south-1 mx-central-1 sa-east-1 us-east-1 \
+    us-east-2 us-gov-east-1 us-gov-west-1 us-west-1 us-west-2";
+
+/// The script that makes a shell complete `rolecall`.
+pub(crate) fn script(shell: clap_complete::Shell) -> Result<Vec<u8>, CliError> {
+    let shell = shell.to_string();
+    let mut script = Vec::new();
+    completer(&shell)?
+        .write_registration(VARIABLE, "rolecall", "rolecall", "rolecall", &mut script)
+        .map_err(|error| failed(&error.to_string()))?;
+    if shell == "zsh" {
+        // zsh loads the script as the function `_rolecall` at the first Tab, and expects candidates from that call too.
+        script.extend(b"if [[ \"${funcstack[1]}\" == _rolecall ]]; then _clap_dynamic_completer_rolecall \"$@\"; fi\n");
+    }
+    Ok(script)
+}
+
+/// The candidates for a command line of this program, as the script of the shell expects them. `arguments` has this
+/// program, `--`, and the words of the line.
+pub(crate) fn complete(shell: &str, arguments: Vec<OsString>) -> Result<Vec<u8>, CliError> {
+    let mut candidates = Vec::new();
+    let words = arguments.into_iter().skip_while(|word| word != "--").skip(1).collect();
+    let folder = std::env::current_dir().ok();
+    completer(shell)?
+        .write_complete(&mut with_candidates(Cli::command()), words, folder.as_deref(), &mut candidates)
+        .map_err(|error| failed(&error.to_string()))?;
+    Ok(candidates)
+}
+
+fn completer(shell: &str) -> Result<&'static dyn EnvCompleter, CliError> {
+    const SHELLS: Shells<'static> = Shells::builtins();
+    let found = SHELLS.0.iter().find(|known| known.is(shell));
+    found.copied().ok_or_else(|| failed(&format!("unknown shell {shell}")))
+}
+
+fn failed(cause: &str) -> CliError {
+    CliError::new(Exit::Usage, format!("cannot complete: {cause}"), "Install the script of: rolecall completions SHELL")
+}
+
+/// The command with the candidates of every value that is a name. Values that are neither names nor files have none.
+fn with_candidates(command: clap::Command) -> clap::Command {
+    let is_use = command.get_name() == "use";
+    let candidates = move |arg: clap::Arg| {
+        let kind = arg.get_value_parser().type_id();
+        match () {
+            () if !arg.get_action().takes_values() => arg,
+            () if kind == TypeId::of::<ProfileName>() && is_use => arg.add(from(context_names)),
+            () if kind == TypeId::of::<ProfileName>() => arg.add(from(profile_names)),
+            () if kind == TypeId::of::<SourceName>() => arg.add(from(source_names)),
+            () if kind == TypeId::of::<KeyName>() => arg.add(from(key_names)),
+            () if kind == TypeId::of::<Region>() => arg.add(from(region_names)),
+            () if arg.get_id() == "aws_profile" => arg.add(from(aws_profile_names)),
+            () if arg.get_value_hint() == ValueHint::Unknown => arg.value_hint(ValueHint::Other),
+            () => arg,
+        }
+    };
+    command.mut_args(candidates).mut_subcommands(with_candidates)
+}
+
+fn from(names: fn() -> Vec<String>) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || names().into_iter().map(CompletionCandidate::new).collect::<Vec<_>>())
+}
+
+fn config() -> Option<ConfigFile> {
+    let path = location::config().ok()?;
+    ConfigFile::load(&path).ok()
+}
+
+fn profile_names() -> Vec<String> {
+    config().map(|config| config.profile_names()).unwrap_or_default()
+}
+
+fn source_names() -> Vec<String> {
+    config().map(|config| config.source_names()).unwrap_or_default()
+}
+
+fn key_names() -> Vec<String> {
+    config().map(|config| config.keyring_names()).unwrap_or_default()
+}
+
+/// The regions of the user's profiles first.
+fn region_names() -> Vec<String> {
+    let own = config().into_iter().flat_map(|config| {
+        let regions = config.profile_names().into_iter().filter_map(|name| config.profile(&name));
+        regions.map(|profile| profile.region.to_string()).collect::<Vec<_>>()
+    });
+    let mut names = Vec::new();
+    for region in own.chain(REGIONS.split_whitespace().map(str::to_owned)) {
+        if !names.contains(&region) {
+            names.push(region);
+        }
+    }
+    names
+}
+
+/// The contexts of the kubeconfig that can be the argument of `rolecall use`.
+fn context_names() -> Vec<String> {
+    let contexts = context_entry::files(None).and_then(|files| Ok(kubeconfig::contexts(&files)?)).unwrap_or_default();
+    contexts.into_iter().map(|context| context.name).filter(|name| name.parse::<ProfileName>().is_ok()).collect()
+}
+
+/// The sections of AWS's two files that are profiles.
+fn aws_profile_names() -> Vec<String> {
+    let Ok((config, credentials)) = location::aws_files() else { return Vec::new() };
+    let sections = |path: &Path| sections(&read_start(path).unwrap_or_default());
+    let in_config = sections(&config).into_iter().filter_map(|section| match section.split_once([' ', '\t']) {
+        Some(("profile", name)) => Some(name.trim().trim_matches(['"', '\'']).to_owned()),
+        _ => (section == "default").then_some(section),
+    });
+    let mut names: Vec<String> = in_config.chain(sections(&credentials)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn read_start(path: &Path) -> Option<String> {
+    // A pipe could block.
+    let is_file = path.metadata().is_ok_and(|found| found.is_file());
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok().filter(|_| is_file)?.take(MAX_AWS_FILE_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The names in brackets of an INI file.
+fn sections(text: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| line.trim_start_matches('\u{feff}').strip_prefix('[')?.split_once(']'));
+    names.map(|(name, _)| name.trim().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_only_for_names_and_files() {
+        let command = with_candidates(Cli::command());
+        command.clone().debug_assert();
+        let add = command.find_subcommand("add").unwrap();
+        let arg = |name: &str| add.get_arguments().find(|arg| arg.get_id() == name).unwrap();
+        for file in ["certificate_authority", "kubeconfig", "policy"] {
+            assert_eq!(arg(file).get_value_hint(), ValueHint::FilePath, "{file}");
+        }
+        for name in ["name", "aws_profile", "source", "keyring", "region"] {
+            assert!(arg(name).get::<ArgValueCandidates>().is_some(), "{name}");
+        }
+        for other in ["cluster", "role_arn", "server", "duration", "tag", "policy_arn"] {
+            assert_eq!(arg(other).get_value_hint(), ValueHint::Other, "{other}");
+        }
+        assert_eq!(arg("replace").get_value_hint(), ValueHint::Unknown);
+    }
+
+    #[test]
+    fn region_names_are_valid_and_unique() {
+        let names: Vec<&str> = REGIONS.split_whitespace().collect();
+        assert!(names.iter().all(|name| name.parse::<Region>().is_ok()) && names.is_sorted());
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn sections_of_aws_files() {
+        let text = "\u{feff}[default]\nregion = x\n[profile work] # mine\r\n  [nested]\n[profile 'My Corp']\n[broken\n";
+        assert_eq!(sections(text), ["default", "profile work", "profile 'My Corp'"]);
+    }
+
+    #[test]
+    fn script_of_each_shell_calls_back() {
+        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+            let script = String::from_utf8(script(shell.parse().unwrap()).unwrap()).unwrap();
+            assert!(script.contains(VARIABLE) && script.contains("rolecall"), "{shell}: {script}");
+        }
+        assert_eq!(complete("dosbox", vec![]).unwrap_err().code(), 2);
+    }
+}

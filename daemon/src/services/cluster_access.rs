@@ -1,0 +1,64 @@
+//! The cluster access endpoint: whether a cluster maps a profile's role to a user.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rolecall_protocol::{AccessQuery, ClusterAccess, ErrorBody, ErrorCode, ProfileName};
+
+use super::config::ConfigService;
+use super::error::AgentError;
+use super::lock::LockService;
+use super::token_cache::TokenCache;
+use crate::sessions::{Freshness, Sessions};
+use rolecall_aws::api_server;
+use rolecall_aws::client::Aws;
+use rolecall_aws::cluster::ca_sha256;
+use rolecall_core::profile::Profile;
+
+/// Asks API servers about the identity of a profile.
+pub struct ClusterAccessService {
+    config: Arc<ConfigService>,
+    lock: Arc<LockService>,
+    sessions: Sessions,
+    token_cache: Arc<TokenCache>,
+    aws: Aws,
+}
+
+impl ClusterAccessService {
+    pub(crate) const fn new(
+        config: Arc<ConfigService>,
+        lock: Arc<LockService>,
+        sessions: Sessions,
+        token_cache: Arc<TokenCache>,
+        aws: Aws,
+    ) -> Self {
+        Self { config, lock, sessions, token_cache, aws }
+    }
+
+    /// Sends a token of a profile to its API server, which says whether it maps the role. Errors if the server and its CA
+    /// are not those of the profile's pin.
+    pub async fn cluster_access(&self, name: &ProfileName, query: AccessQuery) -> Result<ClusterAccess, AgentError> {
+        let profile = self.config.profile(name)?;
+        self.lock.while_unlocked(name, Box::pin(self.ask(&profile, query))).await
+    }
+
+    async fn ask(&self, profile: &Arc<Profile>, query: AccessQuery) -> Result<ClusterAccess, AgentError> {
+        let name = &profile.name;
+        let is_pinned = profile.pin.as_ref().is_some_and(|pin| {
+            pin.server == query.server && pin.ca_sha256 == ca_sha256(&query.certificate_authority_data)
+        });
+        let pem = STANDARD.decode(query.certificate_authority_data.trim()).ok().filter(|_| is_pinned);
+        let Some(pem) = pem else {
+            let body = ErrorBody::new(ErrorCode::PinMismatch, "the API server is not the one of the profile's pin");
+            return Err(AgentError::new(name, body));
+        };
+        // Not through `ProfileSessions`: this is no use of the profile.
+        let served = self.sessions.get(&profile.chain, Freshness::Cached).await;
+        let served = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?;
+        let minted = self.token_cache.mint(profile, &served.session, self.aws.now(), false).await;
+        let token = minted.map_err(|error| AgentError::new(name, error.body()))?;
+        let network = self.aws.network();
+        Ok(api_server::who_am_i(self.aws.clock(), &network.path, &query.server, &pem, &token.token).await)
+    }
+}
