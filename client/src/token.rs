@@ -83,6 +83,16 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
     }
 }
 
+/// What shows that the call is the user's own. A terminal is looked for only without a key, which saves kubectl a system
+/// call.
+fn entry_proof() -> EntryProof {
+    match location::entry_key() {
+        Some(key) => EntryProof::Key(key),
+        None if io::stdout().is_terminal() => EntryProof::Terminal,
+        None => EntryProof::Absent,
+    }
+}
+
 /// Writes the credential to standard output unchanged. On a terminal, where a user reads it, ends the line and says what
 /// it is.
 fn print_credential(credential: &[u8]) -> Result<(), CliError> {
