@@ -247,30 +247,6 @@ impl ConfigFile {
         }
     }
 
-    /// Returns a profile's entry key, if it has a well-formed one.
-    pub(crate) fn entry_key(&self, name: &str) -> Option<EntryKey> {
-        let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
-        table.get("entry_key")?.as_str()?.parse().ok()
-    }
-
-    /// Returns a profile's entry key, which becomes `new` if it is missing or malformed. `None` without such a profile.
-    pub(crate) fn entry_key_or_set(&mut self, name: &str, new: &EntryKey) -> Option<EntryKey> {
-        if let Some(existing) = self.entry_key(name) {
-            return Some(existing);
-        }
-        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut)?;
-        let table = profiles.get_mut(name).and_then(Item::as_table_like_mut)?;
-        set_key(table, "entry_key", Some(new.to_text().expose().as_str().into()));
-        Some(new.clone())
-    }
-
-    /// Returns the configurations of other daemons that `rolecall token` may use.
-    pub(crate) fn trusted_configs(&self) -> Vec<PathBuf> {
-        let client = self.document.get("client").and_then(Item::as_table_like);
-        let paths = client.and_then(|client| client.get("trusted_configs")).and_then(Item::as_array);
-        paths.into_iter().flatten().filter_map(|path| path.as_str().map(PathBuf::from)).collect()
-    }
-
     /// Removes a profile and the comment directly above it. Returns whether the profile existed.
     pub(crate) fn remove_profile(&mut self, name: &str) -> bool {
         let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);

@@ -16,9 +16,6 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
     if cli.verbose {
         output::be_verbose();
     }
-    if location::exec_info().is_some() && !matches!(cli.command, Command::Token(_)) {
-        return Err(not_a_plugin());
-    }
     match cli.command {
         Command::Add(wanted) => commands::add::run(&wanted, context),
         Command::List(wanted) => commands::list::run(&wanted, context),

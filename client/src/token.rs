@@ -104,16 +104,6 @@ fn print_credential(credential: &[u8]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What shows that the call is the user's own. A terminal is looked for only without a key, which saves kubectl a system
-/// call.
-fn entry_proof() -> EntryProof {
-    match location::entry_key() {
-        Some(key) => EntryProof::Key(key),
-        None if io::stdout().is_terminal() => EntryProof::Terminal,
-        None => EntryProof::Absent,
-    }
-}
-
 /// Whether the socket's folder exists. If it does not exist after a daemon has tried to start, it cannot be created,
 /// for example in a read-only home folder.
 fn socket_folder_exists(daemon: &Daemon) -> bool {
