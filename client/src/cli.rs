@@ -188,7 +188,8 @@ pub(crate) struct Use {
 /// Write or refresh kubeconfig contexts
 ///
 /// Asks AWS for each cluster's API server and certificate authority. Only Rolecall's own entries are touched; comments
-/// and the order of the file stay. A server or certificate authority other than the pinned one is refused.
+/// and the order of the file stay. A server or certificate authority other than the pinned one is refused. Each entry gets
+/// the profile's entry key, which shows rolecall token that the entry is yours.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, clippy::struct_field_names)] // they are options, named as they are typed
 #[command(group = ArgGroup::new("which").required(true).args(["names", "all"]), after_help = "\

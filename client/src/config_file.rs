@@ -11,14 +11,14 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::{ClusterName, ExternalId, MAX_CONFIG_BYTES, Region, RoleArn, SourceName};
+use rolecall_protocol::{ClusterName, EntryKey, ExternalId, MAX_CONFIG_BYTES, Region, RoleArn, SourceName};
 use toml_edit::{Array, DocumentMut, Item, RawString, Table, TableLike};
 
 pub(crate) use inputs::InputsEntry;
 
 use table::set_key;
 
-use crate::files::atomic_file::{self, Backup, Original};
+use crate::files::atomic_file::{self, Backup};
 use crate::files::error::{FileError, Untouched};
 use crate::files::names;
 
@@ -81,10 +81,10 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
     change: impl FnOnce(&mut ConfigFile) -> Result<T, E>,
 ) -> Result<T, E> {
     let read = || {
-        let path = atomic_file::resolve(path)?;
-        atomic_file::create_folder(names::folder_of(&path))?;
-        let lock = atomic_file::lock_folder(names::folder_of(&path), LOCK_TIMEOUT)?;
-        let original = read_private(&path)?;
+        let resolved = atomic_file::resolve(path)?;
+        atomic_file::create_folder(names::folder_of(&resolved))?;
+        let lock = atomic_file::lock_folder(names::folder_of(&resolved), LOCK_TIMEOUT)?;
+        let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
         Ok((lock, original))
     };
     let (_lock, original) = read().map_err(ConfigFileError::File)?;
@@ -109,36 +109,26 @@ pub(crate) fn edit<T, E: From<ConfigFileError>>(
 
 /// Returns the text of the file, which is empty if there is no file.
 pub(crate) fn read_text(path: &Path) -> Result<String, ConfigFileError> {
-    Ok(read_private(path)?.text)
+    Ok(atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?.text)
 }
 
 /// Replaces the whole text under the lock. Errors with `Changed` if the text is no longer `before`.
 pub(crate) fn replace_text(path: &Path, before: &str, text: &str) -> Result<(), ConfigFileError> {
-    let path = atomic_file::resolve(path)?;
-    atomic_file::create_folder(names::folder_of(&path))?;
-    let _lock = atomic_file::lock_folder(names::folder_of(&path), LOCK_TIMEOUT)?;
-    let original = read_private(&path)?;
+    let resolved = atomic_file::resolve(path)?;
+    atomic_file::create_folder(names::folder_of(&resolved))?;
+    let _lock = atomic_file::lock_folder(names::folder_of(&resolved), LOCK_TIMEOUT)?;
+    let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
     if original.text != before {
-        return Err(FileError::Changed { path }.into());
+        return Err(FileError::Changed { path: resolved }.into());
     }
     atomic_file::replace(&original, text, Backup::None)?;
     Ok(())
 }
 
-/// Reads the file. Errors with `OthersCanWrite` if other users can change it: the daemon does not load such a file,
-/// because another user could choose the role in it.
-fn read_private(path: &Path) -> Result<Original, FileError> {
-    let original = atomic_file::read(path, MAX_CONFIG_BYTES as u64)?;
-    match original.mode() {
-        Some(mode) if mode & 0o022 != 0 => Err(FileError::OthersCanWrite { path: original.path, mode }),
-        _ => Ok(original),
-    }
-}
-
 impl ConfigFile {
     /// Reads the file, to look at it or to try a change in memory. A missing file is empty.
     pub(crate) fn load(path: &Path) -> Result<ConfigFile, ConfigFileError> {
-        let original = read_private(path)?;
+        let original = atomic_file::read_trusted(path, MAX_CONFIG_BYTES as u64)?;
         ConfigFile::parse(path, &original.text)
     }
 
@@ -190,6 +180,11 @@ impl ConfigFile {
         let path = &self.path;
         let profiles = child_table(path, self.document.as_table_mut(), "profiles", true)?;
         let table = child_table(path, profiles, name, false)?;
+        // A given certificate authority belongs to its server.
+        let old_server = table.get("server").and_then(Item::as_str);
+        if entry.ca_sha256.is_none() || entry.server.is_none() || entry.server.as_deref() != old_server {
+            table.remove("certificate_authority_data");
+        }
         let via: Array = entry.via.iter().map(RoleArn::as_str).collect();
         set_key(table, "cluster", Some(entry.cluster.as_str().into()));
         set_key(table, "region", Some(entry.region.as_str().into()));
@@ -203,6 +198,46 @@ impl ConfigFile {
         set_key(table, "server", entry.server.as_deref().map(Into::into));
         set_key(table, "ca_sha256", entry.ca_sha256.as_deref().map(Into::into));
         Ok(())
+    }
+
+    /// Returns the server URL and the certificate authority, in base64, that the user gave to `rolecall add`.
+    pub(crate) fn given_server(&self, name: &str) -> Option<(&str, &str)> {
+        let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
+        let text = |key| table.get(key).and_then(Item::as_str);
+        Some((text("server")?, text("certificate_authority_data")?))
+    }
+
+    /// Records that the server of an existing profile was given with this certificate authority; `None` if AWS described it.
+    pub(crate) fn set_given_ca(&mut self, name: &str, ca_data: Option<&str>) {
+        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);
+        let profile = profiles.and_then(|profiles| profiles.get_mut(name)).and_then(Item::as_table_like_mut);
+        if let Some(table) = profile {
+            set_key(table, "certificate_authority_data", ca_data.map(Into::into));
+        }
+    }
+
+    /// Returns a profile's entry key, if it has a well-formed one.
+    pub(crate) fn entry_key(&self, name: &str) -> Option<EntryKey> {
+        let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
+        table.get("entry_key")?.as_str()?.parse().ok()
+    }
+
+    /// Returns a profile's entry key, which becomes `new` if it is missing or malformed. `None` without such a profile.
+    pub(crate) fn entry_key_or_set(&mut self, name: &str, new: &EntryKey) -> Option<EntryKey> {
+        if let Some(existing) = self.entry_key(name) {
+            return Some(existing);
+        }
+        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut)?;
+        let table = profiles.get_mut(name).and_then(Item::as_table_like_mut)?;
+        set_key(table, "entry_key", Some(new.to_text().expose().as_str().into()));
+        Some(new.clone())
+    }
+
+    /// Returns the configurations of other daemons that `rolecall token` may use.
+    pub(crate) fn trusted_configs(&self) -> Vec<PathBuf> {
+        let client = self.document.get("client").and_then(Item::as_table_like);
+        let paths = client.and_then(|client| client.get("trusted_configs")).and_then(Item::as_array);
+        paths.into_iter().flatten().filter_map(|path| path.as_str().map(PathBuf::from)).collect()
     }
 
     /// Removes a profile and the comment directly above it. Returns whether the profile existed.

@@ -38,12 +38,17 @@ impl Environment {
         .collect()
     }
 
+    /// The environment without `ROLECALL_CONFIG`, for a daemon that uses the user's own configuration.
+    pub(crate) fn without_config(mut self) -> Self {
+        self.0.retain(|(name, _)| name != "ROLECALL_CONFIG");
+        self
+    }
+
     /// The variables of a kubeconfig entry with which kubectl in another shell finds the same daemon.
     pub(crate) fn for_kubeconfig(&self) -> Vec<(String, String)> {
-        let wanted = ["ROLECALL_SOCKET", "ROLECALL_CONFIG"];
-        let set = wanted.iter().filter_map(|name| Some((*name, self.get(name)?)));
-        set.filter_map(|(name, value)| Some((name.to_owned(), std::path::absolute(value).ok()?.to_str()?.to_owned())))
-            .collect()
+        let socket = self.get("ROLECALL_SOCKET").and_then(|path| std::path::absolute(path).ok());
+        let socket = socket.and_then(|path| path.into_os_string().into_string().ok());
+        socket.map(|path| ("ROLECALL_SOCKET".to_owned(), path)).into_iter().collect()
     }
 
     /// Finds the first executable file `name` on `PATH`. Skips relative entries, since their meaning depends on the
@@ -79,6 +84,7 @@ mod tests {
             ("LD_PRELOAD", "x.so"),
             ("AWS_CONFIG_FILE", "/etc/aws"),
             ("KUBERNETES_EXEC_INFO", "{}"),
+            ("ROLECALL_ENTRY_KEY", "secret"),
         ]);
         let kept = shell.for_daemon();
         let names: Vec<_> = kept.iter().filter_map(|(name, _)| name.to_str()).collect();
@@ -88,12 +94,14 @@ mod tests {
     #[test]
     fn for_daemon_relative_paths_are_absolute() {
         let here = std::env::current_dir().unwrap();
-        let shell = environment(&[("ROLECALL_CONFIG", "my.toml"), ("PATH", "bin:/usr/bin")]);
+        let pairs = [("ROLECALL_CONFIG", "my.toml"), ("PATH", "bin:/usr/bin"), ("ROLECALL_SOCKET", "my.sock")];
+        let shell = environment(&pairs);
         let kept = shell.for_daemon();
         assert_eq!(kept[0].1, here.join("my.toml"));
         assert_eq!(kept[1].1, "bin:/usr/bin");
         let entry = shell.for_kubeconfig();
-        assert_eq!(entry, [("ROLECALL_CONFIG".to_owned(), here.join("my.toml").to_str().unwrap().to_owned())]);
+        assert_eq!(entry, [("ROLECALL_SOCKET".to_owned(), here.join("my.sock").to_str().unwrap().to_owned())]);
+        assert_eq!(shell.without_config().get("ROLECALL_CONFIG"), None);
     }
 
     #[test]

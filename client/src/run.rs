@@ -1,13 +1,18 @@
 //! Runs the command that the user asked for.
 
+use rolecall_protocol::location;
+
 use crate::cli::{Cli, Command};
 use crate::commands;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, Exit};
 use crate::output;
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
+    if location::exec_info().is_some() && !matches!(cli.command, Command::Token(_)) {
+        return Err(not_a_plugin());
+    }
     if cli.verbose {
         output::be_verbose();
     }
@@ -32,4 +37,14 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Keys(wanted) => commands::keys::run(&wanted.action, context),
         Command::Agent(wanted) => commands::agent::run(&wanted.action, context),
     }
+}
+
+/// The error for another command than `token` that kubectl runs as its plugin: a kubeconfig could otherwise change the
+/// pin, or start a daemon with a configuration of its author.
+fn not_a_plugin() -> CliError {
+    CliError::new(
+        Exit::Usage,
+        "KUBERNETES_EXEC_INFO is set, and kubectl runs no other command as its plugin than rolecall token",
+        "Look at the arguments of the kubeconfig entry, or unset KUBERNETES_EXEC_INFO",
+    )
 }

@@ -2,15 +2,19 @@
 //!
 //! It parses nothing, opens no file except the socket, and writes to standard output only a complete response. Every
 //! kubectl waits for this code, so it has to be fast.
+//!
+//! A kubeconfig chooses the environment. `ROLECALL_CONFIG` is therefore ignored, and the daemon at `ROLECALL_SOCKET` is
+//! used only if it has a configuration that the user trusts ([`trusted_config`]).
 
 mod login_prompt;
+mod trusted_config;
 
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 
 use rolecall_protocol::location::{self, FolderProblem, LocationError};
-use rolecall_protocol::{EXEC_INFO_VARIABLE, Endpoint, ErrorCode, ProfileName};
+use rolecall_protocol::{ENTRY_KEY_VARIABLE, EXEC_INFO_VARIABLE, Endpoint, EntryProof, ErrorCode, ProfileName};
 
 use crate::clock::Deadline;
 use crate::daemon::spawn::{self, SpawnError};
@@ -40,35 +44,39 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
         CliError::new(Exit::Usage, format!("{error}"), "Name one of the profiles that this lists: rolecall list")
     })?;
     let info = location::exec_info().unwrap_or_default();
-    let endpoint = Endpoint::Token(name.clone());
-    let most = endpoint.max_body_bytes();
+    let most = Endpoint::Token(name.clone()).max_body_bytes();
     if info.len() > most {
         return Err(CliError::failed(
             format!("{name}: {EXEC_INFO_VARIABLE} has {} bytes, more than {most}", info.len()),
             "Let kubectl set it, with a context written by: rolecall kubeconfig",
         ));
     }
-    let daemon = match Daemon::find(IfAbsent::Start(read_environment)) {
+    let proof = entry_proof();
+    let daemon = match Daemon::find(IfAbsent::StartWithOwnConfig(read_environment)) {
         Ok(daemon) => daemon,
         Err(CallError::Location(LocationError::NoRuntimeFolder(rejected))) => {
             let why = location::join_problems(&rejected);
-            return write_token_without_daemon(&name, &why, &read_environment(), deadline);
+            return write_token_without_daemon(&name, &why, &proof, read_environment(), deadline);
         }
         Err(error) => return Err(CliError::from(error).with_subject(name)),
     };
-    match daemon.call(&endpoint, info.as_bytes(), deadline) {
+    if location::names_socket() {
+        trusted_config::check(&daemon, deadline).map_err(|error| error.with_subject(&name))?;
+    }
+    match daemon.call_token(&name, info.as_bytes(), &proof, deadline) {
         Ok(answer) => print_credential(answer.body()),
         // A full or read-only folder: kubectl works without the socket, only slower.
         Err(CallError::Start(error @ SpawnError::NoSocket(_))) => {
-            write_token_without_daemon(&name, &error.to_string(), &read_environment(), deadline)
+            write_token_without_daemon(&name, &error.to_string(), &proof, read_environment(), deadline)
         }
         Err(CallError::Start(error @ (SpawnError::StartFailed(_) | SpawnError::ExitedSilently)))
             if !socket_folder_exists(&daemon) =>
         {
-            write_token_without_daemon(&name, &error.to_string(), &read_environment(), deadline)
+            write_token_without_daemon(&name, &error.to_string(), &proof, read_environment(), deadline)
         }
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => {
-            login_prompt::offer_login(&daemon, &name, info.as_bytes(), body, read_environment)
+            let token = |limit| daemon.call_token(&name, info.as_bytes(), &proof, limit);
+            login_prompt::offer_login(&daemon, &name, info.as_bytes(), token, body, read_environment)
                 .and_then(|answer| print_credential(answer.body()))
         }
         Err(error) => Err(error.with_subject(&name)),
@@ -86,6 +94,16 @@ fn print_credential(credential: &[u8]) -> Result<(), CliError> {
     Ok(())
 }
 
+/// What shows that the call is the user's own. A terminal is looked for only without a key, which saves kubectl a system
+/// call.
+fn entry_proof() -> EntryProof {
+    match location::entry_key() {
+        Some(key) => EntryProof::Key(key),
+        None if io::stdout().is_terminal() => EntryProof::Terminal,
+        None => EntryProof::Absent,
+    }
+}
+
 /// Whether the socket's folder exists. If it does not exist after a daemon has tried to start, it cannot be created,
 /// for example in a read-only home folder.
 fn socket_folder_exists(daemon: &Daemon) -> bool {
@@ -100,9 +118,11 @@ fn socket_folder_exists(daemon: &Daemon) -> bool {
 fn write_token_without_daemon(
     name: &ProfileName,
     why: &str,
-    environment: &Environment,
+    proof: &EntryProof,
+    environment: Environment,
     deadline: Deadline,
 ) -> Result<(), CliError> {
+    let environment = &environment.without_config();
     output::print_note(&format!("no usable runtime folder ({why}); answering without the daemon"));
     let about = |error: SpawnError| CliError::from(error).with_subject(name);
     let program = spawn::find_daemon(environment).map_err(about)?;
@@ -111,6 +131,15 @@ fn write_token_without_daemon(
     command.args(["--once", "token", name.as_str()]).stdout(theirs);
     if let Some(info) = location::exec_info() {
         command.env(EXEC_INFO_VARIABLE, info);
+    }
+    match proof {
+        EntryProof::Key(key) => {
+            command.env(ENTRY_KEY_VARIABLE, key.to_text().expose());
+        }
+        EntryProof::Terminal => {
+            command.arg("--to-terminal");
+        }
+        EntryProof::Absent => {}
     }
     let mut child =
         command.spawn().map_err(|cause| about(SpawnError::CannotRun { program: program.clone(), cause }))?;

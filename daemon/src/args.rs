@@ -37,6 +37,10 @@ pub(crate) struct Args {
     #[arg(long, num_args = 2, value_names = ["COMMAND", "NAME"], value_parser = word, conflicts_with_all = ["socket", "detached"])]
     pub(crate) once: Option<Vec<Word>>,
 
+    /// With --once: the client prints the token on a terminal; only rolecall passes it
+    #[arg(long, hide = true, requires = "once")]
+    pub(crate) to_terminal: bool,
+
     /// The descriptors of a restart; only rolecalld passes them to itself
     #[arg(long, hide = true, value_name = "NUMBERS", conflicts_with = "once")]
     pub(crate) handover: Option<FdArgs>,

@@ -3,6 +3,7 @@
 //! A valid file replaces the configuration as a whole; an invalid one changes only the problem that `status` shows. A watch
 //! has to watch folders and not the file: editors replace a file rather than write it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -69,12 +70,15 @@ impl<T: PartialEq> ConfigStore<T> {
         &self.path
     }
 
-    /// Returns the folders to watch: that of the file and, if it is a symbolic link, that of its target.
+    /// Returns the folders to watch: that of the file, and that of each symbolic link on the way to it. A dotfile manager
+    /// may change any of these links.
     #[must_use]
     pub fn folders(&self) -> Vec<PathBuf> {
         let mut folders: Vec<PathBuf> = self.path.parent().map(Path::to_owned).into_iter().collect();
+        folders.extend(folders_of_links(&self.path));
         folders.extend(self.path.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned)));
-        folders.dedup();
+        let mut seen = HashSet::new();
+        folders.retain(|folder| seen.insert(folder.clone()));
         folders
     }
 
@@ -133,6 +137,31 @@ impl<T: PartialEq> ConfigStore<T> {
         self.current.store(Arc::new(ActiveConfig { value, loaded, problem: Some((error, self.clock.now())) }));
         Reload::Problem
     }
+}
+
+/// Returns the folder of each symbolic link on the way to a file. The kernel follows at most 40.
+fn folders_of_links(path: &Path) -> Vec<PathBuf> {
+    const MAX_LINKS: usize = 40;
+    let mut folders = Vec::new();
+    let mut here = PathBuf::new();
+    let mut ahead: Vec<PathBuf> = parts(path);
+    while let Some(part) = ahead.pop() {
+        let next = here.join(&part);
+        match std::fs::read_link(&next) {
+            Ok(target) if folders.len() < MAX_LINKS => {
+                ahead.extend(parts(&target));
+                folders.push(here.clone());
+            }
+            // `canonicalize` gives the real parent of a `..` behind a link.
+            _ => here = if part.as_os_str() == ".." { next.canonicalize().unwrap_or(next) } else { next },
+        }
+    }
+    folders
+}
+
+/// Returns the components of a path, the last one first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    path.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect()
 }
 
 #[cfg(test)]
@@ -229,5 +258,58 @@ mod tests {
         assert_eq!(*store.current().value, ["other"]);
         stop.cancel();
         following.await.unwrap();
+    }
+
+    #[test]
+    fn folders_have_that_of_each_link() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        for name in ["home", "generations/1", "generations/2", "store"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        // As nix does: home/config.toml -> generations/current/config.toml -> store/config.toml
+        write(&folder.join("store/config.toml"), ONE);
+        for number in ["1", "2"] {
+            symlink("../../store/config.toml", folder.join("generations").join(number).join("config.toml")).unwrap();
+        }
+        let current = folder.join("generations/current");
+        symlink("1", &current).unwrap();
+        let path = folder.join("home/config.toml");
+        symlink("../generations/current/config.toml", &path).unwrap();
+        let store = store(&path);
+        let expected = |number: &str| {
+            ["home", "generations", &format!("generations/{number}"), "store"].map(|name| folder.join(name)).to_vec()
+        };
+        assert_eq!(store.folders(), expected("1"));
+        fs::remove_file(&current).unwrap();
+        symlink("2", &current).unwrap();
+        assert_eq!(store.folders(), expected("2"));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(store.folders(), [folder.join("home")]);
+    }
+
+    #[tokio::test]
+    async fn changed_middle_link_is_seen() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let file = |number: &str, text: &str| {
+            fs::create_dir(folder.path().join(number)).unwrap();
+            write(&folder.path().join(number).join("config.toml"), text);
+        };
+        file("1", ONE);
+        file("2", &ONE.replace("work", "other"));
+        let home = folder.path().join("home");
+        fs::create_dir(&home).unwrap();
+        symlink("1", folder.path().join("current")).unwrap();
+        symlink("../current/config.toml", home.join("config.toml")).unwrap();
+        let store = store(&home.join("config.toml"));
+        let (sender, mut changes) = mpsc::channel(1);
+        let _watcher = watch::watch(&store.folders(), sender).unwrap();
+        symlink("2", folder.path().join("next")).unwrap();
+        fs::rename(folder.path().join("next"), folder.path().join("current")).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), changes.recv()).await.unwrap().unwrap();
+        assert!(matches!(store.reload(), Reload::Changed(_)));
+        assert_eq!(*store.current().value, ["other"]);
     }
 }

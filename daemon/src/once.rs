@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use rolecall_protocol::{ErrorBody, ErrorCode, Secret, location};
+use rolecall_protocol::{EntryProof, ErrorBody, ErrorCode, Secret, location};
 
 use rolecalld::services::status::About;
 
@@ -33,7 +33,12 @@ fn token(args: &Args, name: &Word) -> Result<Secret<Vec<u8>>, ErrorBody> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let info = location::exec_info().unwrap_or_default();
-    runtime.block_on(agent.token.token(name, info.as_bytes(), None)).map_err(|error| error.0)
+    let proof = match location::entry_key() {
+        Some(key) => EntryProof::Key(key),
+        None if args.to_terminal => EntryProof::Terminal,
+        None => EntryProof::Absent,
+    };
+    runtime.block_on(agent.token.token(name, info.as_bytes(), &proof, None)).map_err(|error| error.0)
 }
 
 fn print(credential: &Secret<Vec<u8>>) -> Result<(), ErrorBody> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use rolecall_protocol::EntryProof;
 use rolecalld::services::unauthorized::ClientProcess;
 
 use crate::engine::{ask, futures};
@@ -168,7 +169,7 @@ async fn suspected_clock_jump_delays_no_caller() {
             simulation.sts.set(Mood::Silent);
         }
         let begin = tokio::time::Instant::now();
-        simulation.agent.token.token(&name, EXEC_INFO.as_bytes(), client_process).await.unwrap();
+        simulation.agent.token.token(&name, EXEC_INFO.as_bytes(), &EntryProof::Terminal, client_process).await.unwrap();
         assert!(begin.elapsed() < 3 * SECOND, "{:?}", begin.elapsed());
         tokio::time::sleep(SECOND).await;
     }

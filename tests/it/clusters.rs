@@ -34,6 +34,18 @@ fn probe_falls_back_to_source_for_describe() {
 }
 
 #[test]
+fn cluster_description_is_no_use_of_the_profile() {
+    let fixture = Fixture::new();
+    let name = "prod".parse().unwrap();
+    let cluster = fixture.block_on(fixture.agent.cluster.cluster(&name)).unwrap();
+    assert_eq!(cluster.server, fixture.api.url());
+    let last_used = || fixture.agent.status.status().profiles[0].last_used;
+    assert_eq!(last_used(), None);
+    fixture.good_token("prod");
+    assert!(last_used().is_some());
+}
+
+#[test]
 fn probe_of_missing_cluster_lists_existing_names() {
     let fixture = Fixture::new();
     fixture.aws.add_cluster(Cluster::new("staging", REGION));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorClass, ErrorCode};
+use rolecall_protocol::{EntryProof, ErrorClass, ErrorCode};
 use rolecalld::services::AgentError;
 
 use crate::simulation::{Mood, Simulation, profiles};
@@ -272,7 +272,7 @@ async fn denial_ttl_grows_and_ends_with_its_profile() {
 
 pub(crate) async fn ask(simulation: &Simulation, n: usize) -> Result<(), AgentError> {
     let name = format!("p{n}").parse().unwrap();
-    simulation.agent.token.token(&name, b"", None).await.map(drop)
+    simulation.agent.token.token(&name, b"", &EntryProof::Terminal, None).await.map(drop)
 }
 
 pub(crate) async fn futures<T, F: Future<Output = T>>(count: usize, make: impl Fn(usize) -> F) -> Vec<T> {

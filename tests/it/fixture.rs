@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
 use rolecall_core::clock::{Clock as DaemonClock, ClockSource};
 use rolecall_core::profile::LocalUser;
-use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox};
+use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox, with_entry_keys};
 use rolecalld::agent::Agent;
 use rolecalld::renew::Renewer;
 use rolecalld::server::serve;
@@ -87,7 +87,7 @@ impl Fixture {
         fixture
     }
 
-    /// Replaces the configuration, and reloads it.
+    /// Replaces the configuration, and reloads it. Profiles without an entry key get one.
     pub(crate) fn configure(&self, text: &str) {
         write_config(&self.sandbox, text);
         self.agent.config.reload();
@@ -97,6 +97,7 @@ impl Fixture {
     pub(crate) fn token_command(&self, name: &str) -> Command {
         let mut command = self.sandbox.command("/bin/sh");
         command.args(["-c", "rolecall token \"$0\"; exit $?", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
+        self.sandbox.pass_entry_key(&mut command, name);
         command
     }
 
@@ -202,7 +203,7 @@ pub(crate) fn config_path(sandbox: &Sandbox) -> PathBuf {
 
 fn write_config(sandbox: &Sandbox, text: &str) {
     let path = config_path(sandbox);
-    sandbox.write(path.strip_prefix(sandbox.root()).unwrap(), text);
+    sandbox.write(path.strip_prefix(sandbox.root()).unwrap(), &with_entry_keys(text));
 }
 
 pub(crate) const PROD: &str = r#"

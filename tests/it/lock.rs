@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorCode, LockRequest, ProfileName, UnlockRequest};
+use rolecall_protocol::{EntryProof, ErrorCode, LockRequest, ProfileName, UnlockRequest};
 use rolecalld::desktop_notifications::Shown;
 use rolecalld::services::lock::Locker;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,7 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
     for error in [
         simulation.token("p0").await.err(),
         simulation.token("p1").await.err(),
-        agent.token.token(&p0, b"{", None).await.err(),
+        agent.token.token(&p0, b"{", &EntryProof::Terminal, None).await.err(),
         agent.refresh.refresh(&p0).await.err(),
         agent.cluster.cluster(&p0).await.err(),
         agent.probe.probe(&p0, config.clone()).await.err(),
@@ -71,7 +71,10 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
         assert!(error.message.ends_with("the agent is locked"), "{error}");
     }
     assert_eq!(simulation.token("p0").await.unwrap_err().0.message, "p0: the agent is locked");
-    assert_eq!(agent.token.token(&gone, b"", None).await.unwrap_err().0.code, ErrorCode::UnknownProfile);
+    assert_eq!(
+        agent.token.token(&gone, b"", &EntryProof::Terminal, None).await.unwrap_err().0.code,
+        ErrorCode::UnknownProfile
+    );
     // Requests that only show state are served.
     let status = agent.status.status();
     assert!(status.daemon.lock.locked && status.daemon.lock.since.is_some());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rolecall_harness::{Fault, Op, Role};
-use rolecall_protocol::{LoginRequest, LoginStep, Secret};
+use rolecall_protocol::{EntryProof, LoginRequest, LoginStep, Secret};
 
 use crate::fixture::{ACCOUNT, Fixture, PROD, ROLE};
 
@@ -224,7 +224,7 @@ fn mfa_needed_500_callers_make_no_call() {
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
         for _ in 0..500 {
-            let refused = fixture.agent.token.token(&name, b"", None).await.unwrap_err();
+            let refused = fixture.agent.token.token(&name, b"", &EntryProof::Terminal, None).await.unwrap_err();
             assert_eq!(refused.0.code.exit_code(), 5);
         }
     });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rolecall_harness::{AwsProfile, Op, Role, Sso};
-use rolecall_protocol::{LoginFlow, LoginKind, LoginRequest, LoginStep, ProfileState};
+use rolecall_protocol::{EntryProof, LoginFlow, LoginKind, LoginRequest, LoginStep, ProfileState};
 use tokio::sync::mpsc;
 
 use crate::fixture::{ACCOUNT, Fixture, PROD, REGION, ROLE};
@@ -129,7 +129,7 @@ fn identity_center_session_is_renewed_from_valid_login() {
     fixture.clock.advance(2 * HOUR);
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
-        let all = (0..50).map(|_| fixture.agent.token.token(&name, b"", None));
+        let all = (0..50).map(|_| fixture.agent.token.token(&name, b"", &EntryProof::Terminal, None));
         for token in futures_util::future::join_all(all).await {
             token.unwrap();
         }
@@ -146,7 +146,7 @@ fn revoked_login_is_one_attempt_for_500_callers() {
     let before = (fixture.aws.calls(Op::CreateToken), fixture.aws.calls(Op::StartDeviceAuthorization));
     let name = "prod".parse().unwrap();
     fixture.block_on(async {
-        let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", None));
+        let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", &EntryProof::Terminal, None));
         for token in futures_util::future::join_all(all).await {
             assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_harness::Sso;
-use rolecall_protocol::{LockRequest, LoginRequest, LoginStep, Secret, UnlockRequest};
+use rolecall_protocol::{EntryProof, LockRequest, LoginRequest, LoginStep, Secret, UnlockRequest};
 use rolecalld::desktop_notifications::{Notification, Shown};
 use rolecalld::services::lock::Locker;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -214,7 +214,7 @@ fn login_needed_500_callers_cause_one_notification() {
     let name = "prod".parse().unwrap();
     let crowd = || {
         fixture.block_on(async {
-            let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", None));
+            let all = (0..500).map(|_| fixture.agent.token.token(&name, b"", &EntryProof::Terminal, None));
             for token in futures_util::future::join_all(all).await {
                 assert_eq!(token.unwrap_err().0.code.exit_code(), 5);
             }

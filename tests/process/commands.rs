@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Stdio;
 
-use crate::fixture::{ACCOUNT, Fixture, REGION, ROLE, error_line};
+use rolecall_harness::Role;
+
+use crate::fixture::{ACCOUNT, ADD, ADMINS, Fixture, REGION, ROLE, error_line};
 
 #[test]
 fn list_and_show_print_the_profile() {
@@ -86,7 +88,7 @@ fn remove_deletes_only_what_add_wrote() {
     let theirs =
         "# mine\napiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\ncurrent-context: other\nusers: []\n";
     fixture.sandbox.write(path.strip_prefix(fixture.sandbox.root()).unwrap(), theirs);
-    fixture.rolecall(&crate::fixture::ADD).assert_ok();
+    fixture.rolecall(&ADD).assert_ok();
     fixture.token().assert_ok();
     let said = fixture.rolecall(&["remove", "prdo"]);
     said.assert_code(1);
@@ -100,6 +102,74 @@ fn remove_deletes_only_what_add_wrote() {
     assert!(!fs::read_to_string(fixture.config_path()).unwrap().contains("profiles.prod"));
     let line = error_line(&fixture.token(), 1);
     assert!(line.contains("there is no profile \"prod\""), "{line}");
+}
+
+/// A tunnel: AWS describes another API server than the one that the user gave.
+#[test]
+fn kubeconfig_keeps_a_given_server() {
+    let fixture = Fixture::bare();
+    let ca = fixture.sandbox.write("home/ca.pem", fixture.api.ca_pem());
+    let url = "https://localhost:8443";
+    let given = ["--server", url, "--certificate-authority", ca.to_str().unwrap()];
+    fixture.rolecall(&[&ADD[..], &given].concat()).assert_ok();
+    fs::remove_file(ca).unwrap();
+    let config = fs::read_to_string(fixture.config_path()).unwrap();
+    assert!(config.contains("certificate_authority_data = "), "{config}");
+    let before = fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap();
+    fs::remove_file(fixture.sandbox.kubeconfig()).unwrap();
+    fixture.rolecall(&["kubeconfig", "--all"]).assert_ok();
+    assert_eq!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap(), before);
+    fixture.rolecall(&["kubeconfig", "prod", "--repin"]).assert_ok();
+    assert_eq!(fs::read_to_string(fixture.sandbox.kubeconfig()).unwrap(), before);
+    assert_eq!(fs::read_to_string(fixture.config_path()).unwrap(), config);
+    let printed = fixture.rolecall(&["kubeconfig", "prod", "--print"]);
+    printed.assert_ok();
+    assert!(printed.stdout.contains(url) && printed.stdout.contains("current-context: prod\n"), "{}", printed.stdout);
+    // Another certificate authority than the pinned one is refused.
+    let other = config.replace("certificate_authority_data = \"", "certificate_authority_data = \"QQ==\" # \"");
+    fixture.write_config(&other);
+    let said = fixture.rolecall(&["kubeconfig", "prod", "--print"]);
+    said.assert_code(1);
+    assert!(said.stderr.contains("is not the pinned certificate authority") && said.stdout.is_empty(), "{said:?}");
+    // Without the option, AWS is asked again.
+    fixture.rolecall(&[&ADD[..], &["--replace"]].concat()).assert_ok();
+    let config = fs::read_to_string(fixture.config_path()).unwrap();
+    assert!(!config.contains("certificate_authority_data") && config.contains(&fixture.api.url()), "{config}");
+}
+
+#[test]
+fn kubeconfig_print_has_the_good_ones_if_one_fails() {
+    let fixture = Fixture::added();
+    fixture.aws.add_role(Role::new(ADMINS).trusts(&fixture.user.arn));
+    let add = ["add", "gone", "--region", REGION, "--cluster", "prod", "--role-arn", ADMINS, "--aws-profile", "work"];
+    fixture.rolecall(&add).assert_ok();
+    fixture.aws.deny(ADMINS, "eks:DescribeCluster");
+    fixture.aws.deny(&fixture.user.arn, "eks:DescribeCluster");
+    let said = fixture.rolecall(&["kubeconfig", "prod", "gone", "--print"]);
+    said.assert_code(1);
+    assert!(said.stdout.contains("name: prod\n") && !said.stdout.contains("name: gone\n"), "{said:?}");
+    assert!(said.stdout.contains("current-context: \"\"\n") && said.stderr.contains("gone"), "{said:?}");
+}
+
+#[test]
+fn remove_reports_a_context_that_another_tool_changed() {
+    let fixture = Fixture::added();
+    fixture.rolecall(&["use", "prod"]).assert_ok();
+    let path = fixture.sandbox.kubeconfig();
+    let text = fs::read_to_string(&path).unwrap();
+    let taken =
+        text.replace("    cluster: rolecall-prod\n    user: rolecall-prod\n", "    cluster: other\n    user: other\n");
+    assert_ne!(taken, text);
+    fs::write(&path, taken).unwrap();
+    let said = fixture.rolecall(&["remove", "prod"]);
+    said.assert_ok();
+    assert_eq!(
+        said.stdout,
+        "✓ removed the profile prod and its cluster and user (in ~/.kube/config); the context prod was changed by \
+         another program and stays\n"
+    );
+    assert!(said.stderr.contains("prod is still your current context, and it is not Rolecall's"), "{}", said.stderr);
+    assert!(fs::read_to_string(&path).unwrap().contains("current-context: prod\n"));
 }
 
 #[test]
@@ -141,6 +211,7 @@ fn token_with_unwritable_stdout_fails_without_panic() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for stdout in [Stdio::from(writer), Stdio::from(full)] {
         let mut command = fixture.sandbox.rolecall();
+        fixture.sandbox.pass_entry_key(&mut command, "prod");
         let child = command.args(["token", "prod"]).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn();
         let output = child.unwrap().wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));

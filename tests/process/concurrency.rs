@@ -19,6 +19,7 @@ fn token_200_processes_cold_share_one_assume_role() {
     let children: Vec<_> = (0..200)
         .map(|_| {
             let mut command = fixture.sandbox.rolecall();
+            fixture.sandbox.pass_entry_key(&mut command, "prod");
             command.args(["token", "prod"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             command.spawn().unwrap()
         })

@@ -47,8 +47,8 @@ fn config_that_others_can_write_is_refused_with_chmod() {
     mode(0o664);
     let path = fixture.config_path().display().to_string();
     let expected = format!(
-        "rolecall: {path} can be written by other users (mode 0664). Nothing was written. The agent refuses such a \
-         file. Fix it: chmod go-w {path}"
+        "rolecall: other users can write {path} (mode 0664), and so choose what Rolecall does. Nothing was written. \
+         Fix it with: chmod go-w {path}"
     );
     assert_eq!(error_line(&fixture.rolecall(&ADD), 1), expected);
     assert!(fixture.aws.log().is_empty());

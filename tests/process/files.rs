@@ -52,7 +52,7 @@ fn kubeconfig_of_another_user_is_not_changed() {
 
 #[test]
 fn kubeconfig_with_foreign_context_is_not_changed() {
-    let theirs = "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts:\n- name: prod\n  context: {cluster: x, user: y}\n";
+    let theirs = "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts:\n- name: prod\n  context: {cluster: x, user: z}\n";
     let fixture = with_kubeconfig(theirs);
     let said = fixture.rolecall(&ADD);
     nothing_was_written(&fixture, &said, "kubectl config rename-context prod");
@@ -99,6 +99,93 @@ fn kubeconfig_on_full_file_system_is_not_changed() {
     assert!(Command::new("umount").arg(&folder).status().unwrap().success());
     nothing_was_written(&fixture, &said, "No space left");
     assert_eq!(after, THEIRS);
+}
+
+/// A container has its kubeconfig as a mount of one file, which cannot be replaced.
+///
+/// Fault matrix row 97.
+#[test]
+fn kubeconfig_as_mount_point_is_written_in_place() {
+    let fixture = with_kubeconfig(THEIRS);
+    let path = fixture.sandbox.kubeconfig();
+    let host = fixture.sandbox.write("host-kubeconfig", THEIRS);
+    let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+        Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
+    };
+    if !is_root() || !run("mount", &["--bind".as_ref(), host.as_ref(), path.as_ref()]) {
+        return skipped("a kubeconfig that is a mount point: no file can be mounted here");
+    }
+    let added = fixture.rolecall(&ADD);
+    let text = fs::read_to_string(&host).unwrap();
+    let backups = fs::read_dir(path.parent().unwrap()).unwrap().count() - 1;
+    let removed = fixture.rolecall(&["remove", "prod"]);
+    let after = fs::read_to_string(&host).unwrap();
+    assert!(run("umount", &[path.as_ref()]));
+    added.assert_ok();
+    assert!(text.starts_with("# mine\n") && text.contains("rolecall-prod"), "{text}");
+    assert_eq!(backups, 1);
+    removed.assert_ok();
+    assert_eq!(after, THEIRS);
+}
+
+/// Fault matrix row 91.
+#[test]
+fn config_that_others_can_write_is_refused() {
+    let fixture = Fixture::bare();
+    fixture.write_config("# mine\n");
+    fs::set_permissions(fixture.config_path(), fs::Permissions::from_mode(0o664)).unwrap();
+    let said = fixture.rolecall(&ADD);
+    said.assert_code(1);
+    let fix = format!("chmod go-w {}", fixture.config_path().display());
+    assert!(said.stderr.contains("(mode 0664)") && said.stderr.trim_end().ends_with(&fix), "{}", said.stderr);
+    assert!(!fixture.sandbox.kubeconfig().exists());
+    // A folder counts too.
+    fs::set_permissions(fixture.config_path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let folder = fixture.config_path().parent().unwrap().to_owned();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let said = fixture.rolecall(&ADD);
+    said.assert_code(1);
+    assert!(said.stderr.contains(&format!("chmod go-w {}", folder.display())), "{}", said.stderr);
+}
+
+/// Fault matrix row 95.
+#[test]
+fn created_files_are_private_for_any_umask() {
+    let fixture = Fixture::bare();
+    let found = || {
+        let mut found = Vec::new();
+        let mut folders = vec![fixture.sandbox.root().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let metadata = entry.metadata().unwrap();
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                }
+                if metadata.is_dir() || metadata.is_file() {
+                    found.push((entry.path(), metadata.permissions().mode() & 0o777, metadata.is_dir()));
+                }
+            }
+        }
+        found
+    };
+    let before: Vec<_> = found().into_iter().map(|(path, ..)| path).collect();
+    let mut command = fixture.sandbox.command("sh");
+    command.args(["-c", "umask 000; exec \"$@\"", "sh", "rolecall"]).args(ADD);
+    fixture.sandbox.run(&mut command).assert_ok();
+    let made: Vec<_> = found().into_iter().filter(|(path, ..)| !before.contains(path)).collect();
+    assert!(made.iter().any(|(path, ..)| *path == fixture.config_path()), "{made:?}");
+    for (path, mode, is_folder) in made {
+        assert_eq!(mode, if is_folder { 0o700 } else { 0o600 }, "{}", path.display());
+    }
+}
+
+#[test]
+fn kubeconfig_that_others_can_write_is_noted() {
+    let fixture = with_kubeconfig(THEIRS);
+    fs::set_permissions(fixture.sandbox.kubeconfig(), fs::Permissions::from_mode(0o664)).unwrap();
+    let said = fixture.rolecall(&ADD);
+    said.assert_ok();
+    assert!(said.stderr.contains("other users can write"), "{}", said.stderr);
 }
 
 #[test]

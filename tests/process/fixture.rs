@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox, Sso};
+use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Output, Role, Sandbox, Sso, with_entry_keys};
 
 pub(crate) const ACCOUNT: &str = "111122223333";
 pub(crate) const ADMINS: &str = "arn:aws:iam::111122223333:role/admins";
@@ -80,8 +80,9 @@ impl Fixture {
         fixture
     }
 
+    /// Writes the configuration. Profiles without an entry key get one.
     pub(crate) fn write_config(&self, text: &str) {
-        self.sandbox.write(self.config_path().strip_prefix(self.sandbox.root()).unwrap(), text);
+        self.sandbox.write(self.config_path().strip_prefix(self.sandbox.root()).unwrap(), &with_entry_keys(text));
     }
 
     pub(crate) fn config_path(&self) -> PathBuf {

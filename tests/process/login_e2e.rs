@@ -32,7 +32,13 @@ fn with_sso() -> (Fixture, Sso) {
 /// Runs the plugin at a terminal.
 fn plugin(fixture: &Fixture) -> Terminal {
     let script = "exec rolecall token prod >out.json";
-    fixture.sandbox.terminal(fixture.sandbox.command("sh").args(["-c", script]).env("KUBERNETES_EXEC_INFO", EXEC_INFO))
+    shell(fixture, script)
+}
+
+fn shell(fixture: &Fixture, script: &str) -> Terminal {
+    let mut command = fixture.sandbox.command("sh");
+    fixture.sandbox.pass_entry_key(&mut command, "prod");
+    fixture.sandbox.terminal(command.args(["-c", script]).env("KUBERNETES_EXEC_INFO", EXEC_INFO))
 }
 
 /// Asserts that the cluster accepts the token that kubectl got.
@@ -92,9 +98,7 @@ fn plugin_500_runs_at_one_terminal_ask_once() {
     let (fixture, center) = with_sso();
     fixture.rolecall(&["agent", "start"]).assert_ok();
     let script = format!("for n in $(seq {CALLERS}); do rolecall token prod >out.$n & done; wait; echo all ended");
-    let terminal = fixture
-        .sandbox
-        .terminal(fixture.sandbox.command("sh").args(["-c", &script]).env("KUBERNETES_EXEC_INFO", EXEC_INFO));
+    let terminal = shell(&fixture, &script);
     terminal.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     // The prompt waits for an answer; all other clients have ended by then.
     terminal.wait_for_times("needs a login. Run: rolecall login corp", CALLERS - 1, HANG_GUARD);

@@ -21,6 +21,7 @@ mod completions;
 mod concurrency;
 mod cooldown;
 mod demo;
+mod entry_key;
 mod environment;
 mod files;
 mod handover;

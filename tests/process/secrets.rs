@@ -17,6 +17,7 @@ impl Fixture {
     fn shell(&self, script: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = self.sandbox.command("sh");
         command.args(["-c", script, "sh"]).args(arguments).envs(variables.iter().copied());
+        self.sandbox.pass_entry_key(&mut command, "prod");
         self.sandbox.run(&mut command)
     }
 

@@ -28,7 +28,8 @@ impl Method {
 #[non_exhaustive]
 pub enum Endpoint {
     /// `POST /v1/profiles/{name}/token`: returns a token for the profile's cluster. The body is the unchanged text of
-    /// `KUBERNETES_EXEC_INFO`, or empty. Returns a complete ExecCredential in the requested apiVersion.
+    /// `KUBERNETES_EXEC_INFO`, or empty. A header may carry an [`EntryProof`](crate::EntryProof). Returns a complete
+    /// ExecCredential in the requested apiVersion.
     Token(ProfileName),
     /// `POST /v1/profiles/{name}/refresh`: invalidates the session and assumes the role again. Returns
     /// [`Refreshed`](crate::Refreshed).
@@ -67,6 +68,8 @@ pub enum Endpoint {
     /// `POST /v1/keys/{name}/forget`: removes an access key from the OS keyring. The key stays valid at AWS. Returns
     /// [`KeyForgotten`](crate::KeyForgotten).
     ForgetKey(KeyName),
+    /// `GET /v1/config`: returns the path and the state of the configuration file, [`ConfigStatus`](crate::ConfigStatus).
+    Config,
     /// `POST /v1/config/check`: checks the configuration (TOML) in the body. The daemon's own configuration stays in
     /// force. Returns [`ConfigChecked`](crate::ConfigChecked).
     ConfigCheck,
@@ -94,7 +97,7 @@ impl Endpoint {
     /// Returns the HTTP method.
     pub const fn method(&self) -> Method {
         match self {
-            Self::Profile(_) | Self::Keys | Self::Status | Self::Events => Method::Get,
+            Self::Profile(_) | Self::Keys | Self::Config | Self::Status | Self::Events => Method::Get,
             Self::Token(_)
             | Self::Refresh(_)
             | Self::Cluster(_)
@@ -130,6 +133,7 @@ impl Endpoint {
             Self::PutKey(name) => format!("/v1/keys/{name}/put"),
             Self::RotateKey(name) => format!("/v1/keys/{name}/rotate"),
             Self::ForgetKey(name) => format!("/v1/keys/{name}/forget"),
+            Self::Config => "/v1/config".to_owned(),
             Self::ConfigCheck => "/v1/config/check".to_owned(),
             Self::ConfigReload => "/v1/config/reload".to_owned(),
             Self::Probe(name) => format!("/v1/config/probe/{name}"),
@@ -158,6 +162,7 @@ impl Endpoint {
             ["keys", name, "put"] => name.parse().ok().map(Self::PutKey),
             ["keys", name, "rotate"] => name.parse().ok().map(Self::RotateKey),
             ["keys", name, "forget"] => name.parse().ok().map(Self::ForgetKey),
+            ["config"] => Some(Self::Config),
             ["config", "check"] => Some(Self::ConfigCheck),
             ["config", "reload"] => Some(Self::ConfigReload),
             ["config", "probe", name] => name.parse().ok().map(Self::Probe),
@@ -199,6 +204,7 @@ impl Endpoint {
             | Self::Refresh(_)
             | Self::Cluster(_)
             | Self::Profile(_)
+            | Self::Config
             | Self::ConfigReload
             | Self::Status
             | Self::Events
@@ -231,6 +237,7 @@ mod tests {
             Endpoint::PutKey(key.clone()),
             Endpoint::RotateKey(key.clone()),
             Endpoint::ForgetKey(key),
+            Endpoint::Config,
             Endpoint::ConfigCheck,
             Endpoint::ConfigReload,
             Endpoint::Probe(name),

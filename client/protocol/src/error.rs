@@ -24,6 +24,8 @@ pub enum ErrorCode {
     ExecInfoInvalid,
     /// The kubeconfig has another API server or CA than the profile was added with.
     PinMismatch,
+    /// The request names no API server, and does not carry the profile's entry key.
+    EntryKeyMismatch,
     /// AWS denied the call. It succeeds only after a change of permissions.
     AccessDenied,
     /// The cluster does not exist in that region and account.
@@ -101,7 +103,11 @@ impl ErrorCode {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::BadRequest | Self::ExecInfoInvalid => 400,
-            Self::PinMismatch | Self::AccessDenied | Self::WrongPassphrase | Self::LoginFailed => 403,
+            Self::PinMismatch
+            | Self::EntryKeyMismatch
+            | Self::AccessDenied
+            | Self::WrongPassphrase
+            | Self::LoginFailed => 403,
             Self::UnknownProfile | Self::UnknownSource | Self::UnknownKey | Self::ClusterNotFound => 404,
             Self::ProtocolMismatch | Self::ConfigInvalid | Self::RestartRefused => 409,
             Self::LoginNeeded => 401,

@@ -3,14 +3,19 @@
 //! Source: `staging/src/k8s.io/client-go/pkg/apis/clientauthentication/{v1,v1beta1}/types.go` of Kubernetes. In the
 //! fields that Rolecall uses, the two versions differ only in their name.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize as DeriveDeserialize, Serialize};
 
 /// The environment variable in which client-go passes an ExecCredential to the plugin.
 pub const EXEC_INFO_VARIABLE: &str = "KUBERNETES_EXEC_INFO";
 
 /// The supported apiVersions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, DeriveDeserialize)]
 pub enum ExecApiVersion {
     /// `client.authentication.k8s.io/v1`. The kubeconfig entries that `rolecall` writes use it.
     #[default]
@@ -50,39 +55,134 @@ pub struct ExecInfo {
     pub cluster: Option<ExecCluster>,
 }
 
-/// The cluster that kubectl will send the token to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// The cluster that kubectl will send the token to: the fields of client-go's `Cluster` that decide which process can
+/// read what kubectl sends. The others are `disable-compression` and `config`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecCluster {
     /// The URL of the API server.
     pub server: String,
+    /// The host name that the server's certificate has to have instead of the one in the URL.
+    pub tls_server_name: Option<String>,
     /// The CA bundle: base64 of PEM.
-    #[serde(default)]
     pub certificate_authority_data: Option<String>,
     /// Whether kubectl accepts any certificate.
-    #[serde(default, deserialize_with = "or_default")]
     pub insecure_skip_tls_verify: bool,
+    /// The proxy between kubectl and the server.
+    pub proxy_url: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 struct RawInfo {
     api_version: String,
-    #[serde(default, deserialize_with = "or_default")]
     spec: RawSpec,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default)]
 struct RawSpec {
-    #[serde(default, deserialize_with = "or_default")]
     interactive: bool,
-    #[serde(default)]
     cluster: Option<ExecCluster>,
 }
 
-/// Reads a value that may be `null`. Clients that write every field of a type write `null` for those without a value.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+/// A JSON object whose fields are found as Go's `encoding/json` finds them: without regard to case. A field that occurs
+/// twice, in any case, is an error: parsers disagree about which one counts. `null` stands for an absent field.
+trait GoObject: Default {
+    /// Reads the value of the field `name`, which is in lower case. Returns `false`, and reads nothing, if the field is
+    /// unknown.
+    fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
+}
+
+impl GoObject for RawInfo {
+    fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "apiversion" => self.api_version = value(map)?,
+            "spec" => self.spec = object(map)?.unwrap_or_default(),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl GoObject for RawSpec {
+    fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "interactive" => self.interactive = value(map)?,
+            "cluster" => self.cluster = object(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl GoObject for ExecCluster {
+    fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        match name {
+            "server" => self.server = value(map)?,
+            "tls-server-name" => self.tls_server_name = text(map)?,
+            "certificate-authority-data" => self.certificate_authority_data = text(map)?,
+            "insecure-skip-tls-verify" => self.insecure_skip_tls_verify = value(map)?,
+            "proxy-url" => self.proxy_url = text(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// Reads a value; `null` is the default.
+fn value<'de, T: Deserialize<'de> + Default, A: MapAccess<'de>>(map: &mut A) -> Result<T, A::Error> {
+    Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
+}
+
+/// Reads a text; `null` and an empty text are absent, as for client-go.
+fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
+    Ok(map.next_value::<Option<String>>()?.filter(|text| !text.is_empty()))
+}
+
+/// Reads an object or `null`.
+fn object<'de, T: GoObject, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    Ok(map.next_value::<Option<Object<T>>>()?.map(|object| object.0))
+}
+
+/// Reads a [`GoObject`].
+struct Object<T>(T);
+
+impl<'de, T: GoObject> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: GoObject> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let (mut found, mut seen) = (T::default(), BTreeSet::new());
+        while let Some(name) = map.next_key::<String>()? {
+            let name = folded(&name);
+            if !found.read(&name, &mut map)? {
+                map.next_value::<IgnoredAny>()?;
+            } else if !seen.insert(name) {
+                return Err(A::Error::custom("duplicate field"));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Returns a field name as `encoding/json` compares it (foldName in its fold.go): two letters outside ASCII fold to
+/// letters within it.
+fn folded(name: &str) -> String {
+    let fold = |c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).collect()
 }
 
 impl ExecInfo {
@@ -93,7 +193,7 @@ impl ExecInfo {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
-        let raw: RawInfo = serde_json::from_slice(bytes)
+        let Object(raw) = serde_json::from_slice::<Object<RawInfo>>(bytes)
             .map_err(|error| ExecInfoError::Malformed { line: error.line(), column: error.column() })?;
         let api_version = match raw.api_version.as_str() {
             "client.authentication.k8s.io/v1" => ExecApiVersion::V1,
@@ -209,6 +309,43 @@ mod tests {
         assert!(ExecInfo::parse("[".repeat(100_000).as_bytes()).is_err());
         let twice = "\"apiVersion\":\"client.authentication.k8s.io/v1\"";
         assert!(ExecInfo::parse(format!("{{{twice},{twice}}}").as_bytes()).is_err());
+    }
+
+    fn cluster(fields: &str) -> Result<ExecCluster, ExecInfoError> {
+        let info = format!(
+            r#"{{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{{"cluster":{fields}}}}}"#
+        );
+        ExecInfo::parse(info.as_bytes()).map(|info| info.cluster.unwrap())
+    }
+
+    /// Fault matrix row 41.
+    #[test]
+    fn exec_cluster_fields_match_without_case() {
+        for name in ["insecure-skip-tls-verify", "Insecure-Skip-TLS-Verify", "inſecure-s\u{212a}ip-tls-verify"] {
+            assert!(cluster(&format!(r#"{{"server":"https://x","{name}":true}}"#)).unwrap().insecure_skip_tls_verify);
+        }
+        let found = cluster(r#"{"SERVER":"https://x","Proxy-URL":"http://p","TLS-server-name":"y"}"#).unwrap();
+        assert_eq!((found.server.as_str(), found.proxy_url.as_deref()), ("https://x", Some("http://p")));
+        assert_eq!(found.tls_server_name.as_deref(), Some("y"));
+        let found = cluster(r#"{"server":"https://x","proxy-url":"","tls-server-name":null,"config":{"a":[1]}}"#);
+        assert_eq!(found.unwrap(), ExecCluster { server: "https://x".to_owned(), ..ExecCluster::default() });
+    }
+
+    /// Fault matrix row 41.
+    #[test]
+    fn exec_cluster_duplicate_field_is_malformed() {
+        for fields in [
+            r#"{"server":"https://x","server":"https://y"}"#,
+            r#"{"server":"https://x","Server":"https://y"}"#,
+            r#"{"insecure-skip-tls-verify":false,"INSECURE-SKIP-TLS-VERIFY":true}"#,
+            r#"{"server":"https://x"},"Cluster":{"server":"https://y"}"#,
+            r#"{"server":"https://x"},"cluster":null"#,
+            r#"{"server":7}"#,
+            r#"{"insecure-skip-tls-verify":"true"}"#,
+            "[]",
+        ] {
+            assert!(matches!(cluster(fields), Err(ExecInfoError::Malformed { .. })), "{fields}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@
 //! | `POST /v1/config/check` | a configuration (TOML) | [`ConfigChecked`] |
 //! | `POST /v1/config/reload` | | [`ConfigStatus`] |
 //! | `POST /v1/config/probe/{name}` | a configuration (TOML) | [`Probed`] |
+//! | `GET /v1/config` | | [`ConfigStatus`] |
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/events` | | lines of [`Event`] |
 //! | `POST /v1/restart` | | [`Restarting`] |
@@ -52,6 +53,13 @@
 //! {"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "spec": {},
 //!  "status": {"expirationTimestamp": "2026-01-02T03:04:05Z", "token": "k8s-aws-v1.aHR0cHM6Ly9…"}}
 //! ```
+//!
+//! kubectl may send the token to a server that the author of a kubeconfig chose. The daemon therefore compares
+//! `spec.cluster` of the request with the profile's pin. A request without `spec.cluster` needs one of two headers, unless
+//! the profile has `pin = "off"`: `rolecall-entry-key` ([`ENTRY_KEY_HEADER`]) with the [`EntryKey`] that `rolecall` wrote
+//! into the kubeconfig entry, or `rolecall-terminal: 1` ([`TERMINAL_HEADER`]) if the client's standard output is a
+//! terminal. An older daemon ignores both headers. An older client sends neither, and gets `entry_key_mismatch` where the
+//! new one would send a key.
 //!
 //! # Streams
 //!
@@ -91,7 +99,7 @@
 //! | `unknown_profile`, `unknown_source`, `unknown_key` | 404 | 1 | |
 //! | `config_invalid` | 409 | 1 | |
 //! | `exec_info_invalid` | 400 | 1 | |
-//! | `pin_mismatch` | 403 | 1 | |
+//! | `pin_mismatch`, `entry_key_mismatch` | 403 | 1 | |
 //! | `access_denied` | 403 | 1 | |
 //! | `cluster_not_found` | 404 | 1 | `add` prints the daemon's hint (similar names) instead of proposing `--server` |
 //! | `login_needed` | 401 | 5 | `token` and `add` offer a login if a user is at the terminal |
@@ -134,6 +142,7 @@
 //! async runtime or on AWS.
 
 mod endpoint;
+mod entry_key;
 mod error;
 mod exec;
 mod keys;
@@ -148,6 +157,7 @@ mod text;
 mod url;
 
 pub use endpoint::{Endpoint, Method};
+pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
 pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};

@@ -99,12 +99,23 @@ pub fn socket() -> Result<PathBuf, LocationError> {
     Err(LocationError::NoRuntimeFolder(rejected))
 }
 
+/// Returns whether `ROLECALL_SOCKET` names the socket.
+pub fn names_socket() -> bool {
+    variable("ROLECALL_SOCKET").is_some()
+}
+
 /// Returns the path of the configuration: `ROLECALL_CONFIG`, or else `config.toml` in the platform's configuration
 /// folder.
 pub fn config() -> Result<PathBuf, LocationError> {
-    if let Some(path) = variable("ROLECALL_CONFIG") {
-        return std::path::absolute(PathBuf::from(path)).map_err(LocationError::NoCurrentFolder);
+    match variable("ROLECALL_CONFIG") {
+        Some(path) => std::path::absolute(PathBuf::from(path)).map_err(LocationError::NoCurrentFolder),
+        None => default_config(),
     }
+}
+
+/// Returns the path of the user's own configuration: `config.toml` in the platform's configuration folder, whatever
+/// `ROLECALL_CONFIG` says.
+pub fn default_config() -> Result<PathBuf, LocationError> {
     Ok(platform_folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
 }
 
@@ -144,6 +155,12 @@ pub fn kubeconfig() -> Option<OsString> {
 /// Returns the value of `KUBERNETES_EXEC_INFO`, if it is set and not empty. [`crate::ExecInfo`] parses it.
 pub fn exec_info() -> Option<OsString> {
     variable(crate::EXEC_INFO_VARIABLE)
+}
+
+/// Returns the entry key in `ROLECALL_ENTRY_KEY`, which a kubeconfig entry sets. `None` without a well-formed key.
+pub fn entry_key() -> Option<crate::EntryKey> {
+    let text = variable(crate::ENTRY_KEY_VARIABLE)?.into_string().ok()?;
+    crate::Secret::new(text).expose().parse().ok()
 }
 
 /// Returns whether `ROLECALL_NO_PROMPT` is set to anything but `0`: then the plugin never prompts.
@@ -192,6 +209,10 @@ pub fn daemon_inherits(name: &str) -> bool {
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         "DBUS_SESSION_BUS_ADDRESS",
     ];
+    // A secret of one kubeconfig entry.
+    if name == crate::ENTRY_KEY_VARIABLE {
+        return false;
+    }
     INHERITED.contains(&name) || ["XDG_", "LC_", "ROLECALL_"].iter().any(|prefix| name.starts_with(prefix))
 }
 

@@ -42,6 +42,7 @@ pub enum LoginFlow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // a login has a handful of them
 pub enum LoginStep {
     /// `code`, last step: the login needs an MFA code. The client asks the user for it and sends the request again with
     /// it.

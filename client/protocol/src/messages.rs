@@ -202,6 +202,12 @@ pub struct ProfileDetails {
     /// How MFA codes are used for it. Absent if the source has no MFA device.
     #[serde(default)]
     pub mfa: Option<crate::MfaDetails>,
+    /// When the daemon compares a kubeconfig with the pin: `require`, `entry` or `off`. Absent from an older daemon.
+    #[serde(default)]
+    pub pin: Option<String>,
+    /// Whether the profile has an entry key.
+    #[serde(default)]
+    pub has_entry_key: bool,
     /// The API server that the profile was added with.
     #[serde(default)]
     pub server: Option<String>,

@@ -12,7 +12,7 @@ mod verify;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ErrorBody, ProfileDetails, sanitize_for_terminal};
+use rolecall_protocol::{Endpoint, EntryKey, ErrorBody, ProfileDetails, sanitize_for_terminal};
 
 use crate::cli::Add;
 use crate::clock::{self, Deadline};
@@ -22,7 +22,7 @@ use crate::daemon::Daemon;
 use crate::daemon::config_status;
 use crate::error::{CliError, Exit};
 use crate::files::path_text::display_path;
-use crate::kubeconfig::context_entry::{Server, entry, files, kubeconfig_option, print_notes};
+use crate::kubeconfig::context_entry::{Server, entry, files, kubeconfig_option, new_entry_key, print_notes};
 use crate::kubeconfig::{self, Change, Entry, Files, KubeconfigError, UpsertOutcome};
 use crate::output;
 
@@ -33,8 +33,8 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     let path = context.config_path()?;
     let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
-    let (checked, before) = check(wanted, &path, &files, context)
-        .and_then(|checked| write_config(wanted, &path, &checked).map(|before| (checked, before)))
+    let (checked, before, entry_key) = check(wanted, &path, &files, context)
+        .and_then(|checked| write_config(wanted, &path, &checked).map(|(before, key)| (checked, before, key)))
         .map_err(CliError::nothing_written)?;
     let change = change(wanted, &before, &checked.profile);
     let Some(entry) = &checked.entry else {
@@ -43,7 +43,8 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         return output::print(&(config + &no_context_text(wanted, &files, context)));
     };
     let current = wanted.make_current.then_some(wanted.name.as_str());
-    let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(entry), current) {
+    let entry = Entry { entry_key, ..entry.clone() };
+    let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(&entry), current) {
         Ok(outcome) => outcome,
         Err(error) => return Err(roll_back(&path, wanted, &before, &error)),
     };
@@ -54,7 +55,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     output::print(&context_summary(wanted, &outcome, context))?;
     match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
         Loaded::Yes if wanted.no_verify => Ok(()),
-        Loaded::Yes => access::report(&checked.daemon, wanted, &checked.profile, entry, context),
+        Loaded::Yes => access::report(&checked.daemon, wanted, &checked.profile, &entry, context),
         Loaded::NotYet => {
             output::print_note("the agent has not read the new configuration yet; see: rolecall status");
             Ok(())
@@ -68,8 +69,10 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
 struct CheckedProfile {
     daemon: Daemon,
     profile: ProfileEntry,
-    /// The kubeconfig entry; `None` if the API server is unknown.
+    /// The kubeconfig entry, still without its entry key; `None` if the API server is unknown.
     entry: Option<Entry>,
+    /// The certificate authority, in base64, if the command line gave it with the API server.
+    given_ca: Option<String>,
 }
 
 /// Checks the command, the configuration, AWS and the kubeconfig.
@@ -85,6 +88,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
             "Give --server and --certificate-authority, or omit --use or --no-verify",
         ));
     }
+    let given_ca = given.as_ref().map(|server| server.ca_data.clone());
     let before = ConfigFile::load(path)?;
     let mut draft = ConfigFile::load(path)?;
     let mut profile = plan::plan(wanted, &mut draft)?;
@@ -104,9 +108,9 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     };
     profile = plan::with_pin(profile, server.as_ref());
     plan::check_existing(wanted, &before, &profile)?;
-    let entry = server.as_ref().map(|server| entry(&wanted.name, server, &context.environment)).transpose()?;
+    let entry = server.as_ref().map(|server| entry(&wanted.name, server, None, &context.environment)).transpose()?;
     kubeconfig::check_upsert(files, entry.as_slice())?;
-    Ok(CheckedProfile { daemon, profile, entry })
+    Ok(CheckedProfile { daemon, profile, entry, given_ca })
 }
 
 /// How the profile in the configuration changes.
@@ -120,8 +124,13 @@ fn change(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Change {
     }
 }
 
-/// Writes the profile, and returns the old configuration, which was read under the lock.
-fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<ConfigFile, CliError> {
+/// Writes the profile. Returns the old configuration, which was read under the lock, and the key for the kubeconfig entry.
+fn write_config(
+    wanted: &Add,
+    path: &Path,
+    checked: &CheckedProfile,
+) -> Result<(ConfigFile, Option<EntryKey>), CliError> {
+    let new_key = new_entry_key()?;
     config_file::edit(path, |file| {
         // Planned again on the current file: another process may have added the source, the pin or the name since.
         let before = file.clone();
@@ -136,7 +145,12 @@ fn write_config(wanted: &Add, path: &Path, checked: &CheckedProfile) -> Result<C
         };
         plan::check_existing(wanted, &before, &written)?;
         file.set_profile(wanted.name.as_str(), &written)?;
-        Ok::<_, CliError>(before)
+        // Without an entry the pin is the old one, or there is none.
+        if checked.entry.is_some() || written.server.is_none() {
+            file.set_given_ca(wanted.name.as_str(), checked.given_ca.as_deref());
+        }
+        let key = checked.entry.as_ref().and_then(|_| file.entry_key_or_set(wanted.name.as_str(), &new_key));
+        Ok::<_, CliError>((before, key))
     })
 }
 
@@ -187,7 +201,10 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
     let restored = config_file::edit(path, |file| {
         // Only this profile: other processes may have changed others.
         match before.profile(name) {
-            Some(old) => file.set_profile(name, &old).map_err(CliError::from)?,
+            Some(old) => {
+                file.set_profile(name, &old).map_err(CliError::from)?;
+                file.set_given_ca(name, before.given_server(name).map(|(_, ca_data)| ca_data));
+            }
             None => drop(file.remove_profile(name)),
         }
         Ok::<(), CliError>(())

@@ -1,20 +1,20 @@
-//! `rolecall kubeconfig`: writes or refreshes contexts, and checks the pins.
+//! `rolecall kubeconfig`: writes or refreshes contexts, checks the pins, and gives each profile an entry key.
 
-use rolecall_protocol::{Cluster, Endpoint, ProfileDetails, ProfileName};
+use rolecall_protocol::{Cluster, Endpoint, EntryKey, ProfileDetails, ProfileName};
 
 use crate::cli::Kubeconfig;
-use crate::config_file::{self, ProfileEntry};
+use crate::config_file::{self, ConfigFile, ProfileEntry};
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::daemon::config_status;
 use crate::error::CliError;
 use crate::files::path_text::display_path;
-use crate::kubeconfig::context_entry::{Server, entry, files, print_notes};
+use crate::kubeconfig::context_entry::{Server, entry, files, new_entry_key, print_notes};
 use crate::kubeconfig::{self, Change, Entry, EntryOutcome};
 use crate::output;
 
-/// Describes every cluster, then writes the contexts of those that were found. The exit code is that of the first
-/// error.
+/// Describes every cluster whose API server was not given to `rolecall add`, then writes or prints the contexts of those
+/// that were found. The exit code is that of the first error.
 pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError> {
     let files = files(wanted.kubeconfig.as_deref())?;
     let daemon = context.daemon()?;
@@ -28,10 +28,16 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
             Err(error) => return Err(CliError::from(error).nothing_written()),
         }
     }
+    let config = ConfigFile::load(&context.config_path()?)?;
     let mut found = Vec::new();
     let mut failed = None;
     for (name, details) in &profiles {
-        match look_up(&daemon, name, details, wanted.repin) {
+        let given = given_server(&config, name, details);
+        let looked_up = given.map_or_else(
+            || look_up(&daemon, name, details, wanted.repin),
+            |server| given_lookup(name, server, details),
+        );
+        match looked_up {
             Ok(cluster) => found.push(cluster),
             Err(error) => {
                 output::print_error(&error);
@@ -39,17 +45,19 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
             }
         }
     }
-    let entries: Vec<Entry> =
-        found.iter().map(|found| entry(&found.name, &found.server, &context.environment)).collect::<Result<_, _>>()?;
+    let keys = store(&daemon, &found, context)?;
+    let entries =
+        found.iter().zip(keys).map(|(found, key)| entry(&found.name, &found.server, key, &context.environment));
+    let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
     if wanted.print {
-        // After an error nothing is printed, since an incomplete kubeconfig looks complete.
-        return match failed {
-            Some(code) => Err(CliError::silent(code)),
-            None => output::print(&kubeconfig::render(&entries)?),
-        };
-    }
-    if !found.is_empty() {
-        pin(&daemon, &found, context)?;
+        if !entries.is_empty() {
+            let current = match names.as_slice() {
+                [name] => Some(name.as_str()),
+                _ => None,
+            };
+            output::print(&kubeconfig::render(&entries, current)?)?;
+        }
+    } else if !found.is_empty() {
         let current = names.first().filter(|_| wanted.make_current).map(ProfileName::as_str);
         let outcome = kubeconfig::upsert(&files, &entries, current)?;
         print_notes(&outcome.written.notes);
@@ -62,11 +70,41 @@ pub(crate) fn run(wanted: &Kubeconfig, context: &Context) -> Result<(), CliError
     failed.map_or(Ok(()), |code| Err(CliError::silent(code)))
 }
 
-/// A profile and its cluster's server; `is_new` if the configuration does not have this pin yet.
+/// A profile and its cluster's server.
 struct ClusterLookup {
     name: ProfileName,
     server: Server,
+    /// Whether the configuration does not have this pin yet.
     is_new: bool,
+    /// How the new pin differs from the old one.
+    changes: Vec<PinChange>,
+}
+
+/// A part of the pin that AWS describes differently.
+#[derive(Debug, PartialEq, Eq)]
+struct PinChange {
+    part: &'static str,
+    pinned: String,
+    found: String,
+}
+
+/// The API server that the user gave to `rolecall add`, if it is the one that the daemon's configuration has.
+fn given_server(config: &ConfigFile, name: &ProfileName, details: &ProfileDetails) -> Option<Server> {
+    let (url, ca_data) = config.given_server(name.as_str())?;
+    Server::from_data(url, ca_data).filter(|server| details.server.as_ref() == Some(&server.url))
+}
+
+/// Uses a given API server. AWS is not asked: it would describe another one.
+fn given_lookup(name: &ProfileName, server: Server, details: &ProfileDetails) -> Result<ClusterLookup, CliError> {
+    if details.ca_sha256.as_ref().is_some_and(|pinned| !pinned.eq_ignore_ascii_case(&server.ca_sha256)) {
+        return Err(CliError::failed(
+            format!("{name}: certificate_authority_data in the configuration is not the pinned certificate authority"),
+            format!(
+                "Give both again: rolecall add {name} --replace --server URL --certificate-authority FILE, with its other options"
+            ),
+        ));
+    }
+    Ok(ClusterLookup { name: name.clone(), server, is_new: false, changes: Vec::new() })
 }
 
 /// Describes the cluster at AWS. Errors if it differs from the pin, except with `repin`.
@@ -77,48 +115,67 @@ fn look_up(
     repin: bool,
 ) -> Result<ClusterLookup, CliError> {
     let cluster: Cluster = daemon.call_json(&Endpoint::Cluster(name.clone()), b"")?;
-    let changed = pin_differences(details, &cluster);
-    if !changed.is_empty() && !repin {
+    let changes = pin_changes(details, &cluster);
+    if !changes.is_empty() && !repin {
+        let changes: Vec<String> = changes.iter().map(PinChange::difference).collect();
         return Err(CliError::failed(
-            format!("{name}: AWS describes another cluster than the pinned one: {}", changed.join("; ")),
+            format!("{name}: AWS describes another cluster than the pinned one: {}", changes.join("; ")),
             format!("If the cluster was recreated, accept it: rolecall kubeconfig {name} --repin"),
         ));
     }
-    let is_new = !changed.is_empty() || details.server.is_none() || details.ca_sha256.is_none();
-    Ok(ClusterLookup { name: name.clone(), server: Server::from(&cluster), is_new })
+    let is_new = !changes.is_empty() || details.server.is_none() || details.ca_sha256.is_none();
+    Ok(ClusterLookup { name: name.clone(), server: Server::from(&cluster), is_new, changes })
 }
 
 /// How a cluster differs from the pin. A pin that is not set does not differ.
-fn pin_differences(details: &ProfileDetails, cluster: &Cluster) -> Vec<String> {
-    let server = details.server.as_ref().filter(|pinned| **pinned != cluster.server);
-    let server = server.map(|pinned| format!("the server is {}, and {pinned} is pinned", cluster.server));
-    let ca = details.ca_sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&cluster.ca_sha256));
-    let ca = ca.map(|_| "its certificate authority differs from the pinned one".to_owned());
-    server.into_iter().chain(ca).collect()
+fn pin_changes(details: &ProfileDetails, cluster: &Cluster) -> Vec<PinChange> {
+    let change = |part, pinned: &Option<String>, found: &str| {
+        let pinned = pinned.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(found))?.clone();
+        Some(PinChange { part, pinned, found: found.to_owned() })
+    };
+    let server = change("server", &details.server, &cluster.server);
+    server.into_iter().chain(change("CA SHA-256", &details.ca_sha256, &cluster.ca_sha256)).collect()
 }
 
-/// Writes the pins that are new.
-fn pin(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<(), CliError> {
-    if !found.iter().any(|found| found.is_new) {
-        return Ok(());
+impl PinChange {
+    /// The change as a part of an error.
+    fn difference(&self) -> String {
+        format!("{} is {}, and {} is pinned", self.part, self.found, self.pinned)
     }
+}
+
+/// Stores new pins and missing entry keys in the configuration. Returns the entry key of each profile.
+fn store(daemon: &Daemon, found: &[ClusterLookup], context: &Context) -> Result<Vec<Option<EntryKey>>, CliError> {
     let path = context.config_path()?;
+    let known = ConfigFile::load(&path)?;
+    let keys: Vec<_> = found.iter().map(|found| known.entry_key(found.name.as_str())).collect();
+    if keys.iter().all(Option::is_some) && !found.iter().any(|found| found.is_new) {
+        return Ok(keys);
+    }
     config_status::check_daemon_config(daemon, &path, &context.environment)?;
-    config_file::edit(&path, |file| {
-        for found in found.iter().filter(|found| found.is_new) {
-            if let Some(entry) = file.profile(found.name.as_str()) {
+    let new_keys = found.iter().map(|_| new_entry_key()).collect::<Result<Vec<_>, _>>()?;
+    let keys = config_file::edit(&path, |file| {
+        let mut keys = Vec::with_capacity(found.len());
+        for (found, new_key) in found.iter().zip(&new_keys) {
+            let name = found.name.as_str();
+            if let Some(entry) = file.profile(name).filter(|_| found.is_new) {
                 let pinned = ProfileEntry {
                     server: Some(found.server.url.clone()),
                     ca_sha256: Some(found.server.ca_sha256.clone()),
                     ..entry
                 };
-                file.set_profile(found.name.as_str(), &pinned)?;
+                file.set_profile(name, &pinned)?;
             }
+            keys.push(file.entry_key_or_set(name, new_key));
         }
-        Ok::<(), CliError>(())
+        Ok::<_, CliError>(keys)
     })?;
+    for (found, change) in found.iter().flat_map(|found| found.changes.iter().map(move |change| (found, change))) {
+        let PinChange { part, pinned, found: now } = change;
+        output::print_note(&format!("{}: the pinned {part} was {pinned} and is now {now}", found.name));
+    }
     Daemon::reload();
-    Ok(())
+    Ok(keys)
 }
 
 fn entry_line(entry: &EntryOutcome, context: &Context) -> String {
@@ -144,16 +201,22 @@ mod tests {
     }
 
     #[test]
-    fn pin_differences_absent_pin_is_none() {
+    fn pin_changes_absent_pin_is_none() {
         let cluster: Cluster = serde_json::from_value(serde_json::json!({
             "name": "prod", "region": "eu-west-1", "server": "https://a", "certificate_authority_data": "QQ==",
             "ca_sha256": "ab",
         }))
         .unwrap();
-        let differing = |server, ca| pin_differences(&details(server, ca), &cluster);
+        let differing = |server, ca| {
+            let changes = pin_changes(&details(server, ca), &cluster);
+            changes.iter().map(PinChange::difference).collect::<Vec<_>>()
+        };
         assert!(differing(None, None).is_empty());
         assert!(differing(Some("https://a"), Some("AB")).is_empty());
-        assert_eq!(differing(Some("https://b"), Some("ab")), ["the server is https://a, and https://b is pinned"]);
-        assert_eq!(differing(Some("https://b"), Some("cd")).len(), 2);
+        assert_eq!(differing(Some("https://b"), Some("ab")), ["server is https://a, and https://b is pinned"]);
+        assert_eq!(
+            differing(Some("https://b"), Some("cd")),
+            ["server is https://a, and https://b is pinned", "CA SHA-256 is ab, and cd is pinned"]
+        );
     }
 }

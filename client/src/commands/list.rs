@@ -68,8 +68,8 @@ fn table(profiles: &[ProfileStatus], is_current: impl Fn(&ProfileStatus) -> bool
         Column::fixed("PROFILE"),
         Column::optional("CLUSTER", 1),
         Column::optional("REGION", 2),
-        Column::optional("ROLE", 3).short_at(4),
-        Column::optional("SOURCE", 2),
+        Column::optional("ROLE", 4).short_at(5),
+        Column::optional("SOURCE", 3),
     ];
     let rows: Vec<Row> = profiles
         .iter()

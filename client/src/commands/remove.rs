@@ -69,6 +69,13 @@ fn context_text(name: &ProfileName, outcome: &RemoveOutcome, looked_in: &Files) 
         Some(Removal::Removed) => {
             format!(" and its context (in {})", list(&outcome.written.files))
         }
+        Some(Removal::OnlyClusterAndUser) => {
+            format!(" and its cluster and user (in {}); its context was removed before", list(&outcome.written.files))
+        }
+        Some(Removal::ContextStays) => format!(
+            " and its cluster and user (in {}); the context {name} was changed by another program and stays",
+            list(&outcome.written.files)
+        ),
         Some(Removal::NotOurs) => format!("; the context {name} is not Rolecall's and stays"),
         // The context may be in another kubeconfig.
         Some(Removal::NotFound) => format!("; no context {name} in {}", list(looked_in.paths())),
@@ -83,6 +90,15 @@ fn list(files: &[PathBuf]) -> String {
 fn print_context_notes(outcome: &RemoveOutcome, option: &str) {
     if let Some(gone) = &outcome.unset_current {
         output::print_note(&format!("{gone} was your current context. Choose another: rolecall use NAME{option}"));
+    }
+    let stays = |name: &str| {
+        outcome
+            .profiles
+            .iter()
+            .any(|(profile, removal)| profile == name && matches!(removal, Removal::ContextStays | Removal::NotOurs))
+    };
+    if let Some(current) = outcome.current_context.as_deref().filter(|current| stays(current)) {
+        output::print_note(&format!("{current} is still your current context, and it is not Rolecall's"));
     }
     for context in &outcome.left_dangling {
         output::print_note(&format!("the context {context} was made from one that is gone, and no longer works"));

@@ -112,6 +112,7 @@ fn render(
     let used = status.last_used.map_or_else(|| "never".to_owned(), |then| format_time::ago(now, then));
     lines.push(("last used", used));
     lines.extend(context.map(|context| ("context", context.to_owned())));
+    lines.extend(details.pin.as_deref().map(|mode| ("pin", pin_words(mode, details))));
     lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));
     lines.extend(details.ca_sha256.as_ref().map(|digest| ("CA SHA-256", sanitize_for_terminal(digest))));
     lines.extend(status.problem.iter().flat_map(|problem| problem_lines(status, problem, now)));
@@ -146,6 +147,16 @@ fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
     };
     let by = if mfa.by_command { "; codes by command" } else { "" };
     format!("{}: {use_of}{by}", sanitize_for_terminal(mfa.serial.as_str()))
+}
+
+/// Which kubeconfigs get a token.
+fn pin_words(mode: &str, details: &ProfileDetails) -> String {
+    let mode = sanitize_for_terminal(mode);
+    match mode.as_str() {
+        "off" => "off: any kubeconfig gets a token".to_owned(),
+        _ if details.has_entry_key => mode,
+        _ => format!("{mode}, without an entry key. Run: rolecall kubeconfig {}", details.status.name),
+    }
 }
 
 /// The optional inputs of AssumeRole.
@@ -305,6 +316,22 @@ prod
   server        https://x.eks.amazonaws.com
 "
         );
+    }
+
+    #[test]
+    fn render_pin_mode() {
+        let line = |details: &serde_json::Value, key: &str| {
+            let key = format!("  {key:<12}  ");
+            shown(details).lines().find_map(|line| line.strip_prefix(&key)).map(str::to_owned)
+        };
+        let mut details = sample();
+        assert_eq!(line(&details, "pin"), None, "an older daemon does not report it");
+        details["pin"] = "entry".into();
+        assert_eq!(line(&details, "pin").unwrap(), "entry, without an entry key. Run: rolecall kubeconfig prod");
+        details["has_entry_key"] = true.into();
+        assert_eq!(line(&details, "pin").unwrap(), "entry");
+        details["pin"] = "off".into();
+        assert_eq!(line(&details, "pin").unwrap(), "off: any kubeconfig gets a token");
     }
 
     #[test]

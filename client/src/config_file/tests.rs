@@ -95,6 +95,32 @@ fn set_profile_changes_only_different_keys() {
 }
 
 #[test]
+fn entry_key_is_set_once_and_kept() {
+    let [first, second] = ["ab", "cd"].map(|byte| byte.repeat(32).parse::<EntryKey>().unwrap());
+    let mut config = file(HAND);
+    assert_eq!(config.entry_key("prod"), None);
+    assert_eq!(config.entry_key_or_set("prod", &first), Some(first.clone()));
+    assert_eq!(config.entry_key_or_set("prod", &second), Some(first.clone()));
+    assert_eq!(config.entry_key_or_set("missing", &second), None);
+    let line = format!("entry_key = \"{}\"\n", "ab".repeat(32));
+    let with_key = HAND.replace("server   = \"https://old\"\n", &format!("server   = \"https://old\"\n{line}"));
+    assert_eq!(config.text(), with_key);
+    // A change of the profile keeps the key.
+    config.set_profile("prod", &ProfileEntry { duration: Some("2h".to_owned()), ..entry() }).unwrap();
+    assert_eq!(config.entry_key("prod"), Some(first));
+    let mut malformed = file(&with_key.replace("\"abab", "\"xbab"));
+    assert_eq!(malformed.entry_key_or_set("prod", &second), Some(second.clone()));
+    assert_eq!(malformed.entry_key("prod"), Some(second));
+}
+
+#[test]
+fn trusted_configs_are_read() {
+    assert!(file(HAND).trusted_configs().is_empty());
+    let config = file("[client]\ntrusted_configs = [\"/etc/a.toml\", \"/etc/b.toml\"]\n");
+    assert_eq!(config.trusted_configs(), [Path::new("/etc/a.toml"), Path::new("/etc/b.toml")]);
+}
+
+#[test]
 fn new_profile_and_source_are_placed_beside_the_others() {
     let mut config = file(HAND);
     let source = config.ensure_source(SourceEntry::AwsProfile("Team A/dev"), None).unwrap();
@@ -368,4 +394,21 @@ fn ensure_source_adds_mfa_and_keeps_an_existing_source() {
     let source = config.ensure_source(SourceEntry::AwsProfile("work"), None).unwrap();
     assert_eq!((source.as_str(), config.mfa_serial(&source)), ("work-2", None));
     assert_eq!(config.mfa_serial(&"work".parse().unwrap()).as_deref(), Some(serial.as_str()));
+}
+
+#[test]
+fn given_server_is_recorded_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let before = "[profiles.prod]\ncluster = \"prod\" # mine\nserver = \"https://a\"\n";
+    fs::write(&path, before).unwrap();
+    let mut file = ConfigFile::load(&path).unwrap();
+    assert_eq!(file.given_server("prod"), None);
+    file.set_given_ca("prod", Some("QQ=="));
+    assert_eq!(file.given_server("prod"), Some(("https://a", "QQ==")));
+    assert_eq!(file.text(), format!("{before}certificate_authority_data = \"QQ==\"\n"));
+    file.set_given_ca("prod", None);
+    assert_eq!(file.text(), before);
+    file.set_given_ca("missing", Some("QQ=="));
+    assert_eq!(file.text(), before);
 }

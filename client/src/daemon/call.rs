@@ -4,7 +4,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::{ConfigStatus, Endpoint, ErrorCode, ErrorResponse, PROTOCOL_VERSION, Secret, Status, location};
+use rolecall_protocol::{
+    ConfigStatus, Endpoint, EntryProof, ErrorCode, ErrorResponse, PROTOCOL_VERSION, ProfileName, Secret, Status,
+    location,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,6 +34,8 @@ const MAX_STATUS_BYTES: usize = 32 * 1024 * 1024;
 pub(crate) enum IfAbsent {
     /// Start the daemon with this environment, which is read only then.
     Start(fn() -> Environment),
+    /// As `Start`, with the user's own configuration: a kubeconfig may have set `ROLECALL_CONFIG`.
+    StartWithOwnConfig(fn() -> Environment),
     /// Return [`CallError::NotRunning`].
     Fail,
 }
@@ -70,10 +75,26 @@ impl Daemon {
     /// most [`MAX_RETRIES`] times, since a dying process still accepts connections for a moment. If it has too many
     /// callers, the call is repeated until the deadline.
     pub(crate) fn call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
+        self.send(endpoint, &http::request(endpoint, body), deadline)
+    }
+
+    /// Makes the call for a token, as [`Daemon::call`]. `info` is the text of `KUBERNETES_EXEC_INFO`.
+    pub(crate) fn call_token(
+        &self,
+        name: &ProfileName,
+        info: &[u8],
+        proof: &EntryProof,
+        deadline: Deadline,
+    ) -> Result<Response, CallError> {
+        let endpoint = Endpoint::Token(name.clone());
+        self.send(&endpoint, http::token_request(&endpoint, proof, info).expose(), deadline)
+    }
+
+    fn send(&self, endpoint: &Endpoint, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {
         let (mut lost, mut refused) = (0, 0);
         loop {
             let begin = monotonic_now();
-            let result = self.try_call(endpoint, body, deadline);
+            let result = self.try_send(endpoint, request, deadline);
             output::print_detail(|| {
                 let took = begin.elapsed().as_millis();
                 let outcome = result.as_ref().map_or_else(ToString::to_string, |answer| answer.status().to_string());
@@ -148,13 +169,14 @@ impl Daemon {
         Ok(listener_pid(&stream))
     }
 
-    fn try_call(&self, endpoint: &Endpoint, body: &[u8], deadline: Deadline) -> Result<Response, CallError> {
-        if matches!(endpoint, Endpoint::Token(_)) {
-            return self.try_token_call(&http::request(endpoint, body), deadline);
+    fn try_send(&self, endpoint: &Endpoint, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {
+        // `rolecall token` calls both.
+        if matches!(endpoint, Endpoint::Token(_) | Endpoint::Config) {
+            return self.try_token_call(request, deadline);
         }
         let (mut stream, _) = self.connect(deadline)?;
         let max = if *endpoint == Endpoint::Status { MAX_STATUS_BYTES } else { MAX_RESPONSE_BYTES };
-        let answer = http::exchange(&mut stream, &http::request(endpoint, body), max, deadline);
+        let answer = http::exchange(&mut stream, request, max, deadline);
         let answer = answer.map_err(|error| call_error(error, deadline))?;
         // Only calls that kubectl does not wait for clear the cooldown: it costs a system call.
         cooldown::clear(&self.socket);
@@ -194,19 +216,19 @@ impl Daemon {
     }
 
     pub(super) fn connect(&self, deadline: Deadline) -> Result<(UnixStream, bool), CallError> {
-        match (open(&self.socket, deadline), self.if_absent) {
-            (Err(CallError::NotRunning), IfAbsent::Start(read_environment)) => {
-                let environment = read_environment();
-                match spawn::spawn_daemon(&self.socket, &environment, deadline) {
-                    // The new daemon was killed before it was ready: at a logout, for example.
-                    Err(SpawnError::ExitedSilently) => spawn::spawn_daemon(&self.socket, &environment, deadline)?,
-                    result => result?,
-                }
-                cooldown::clear(&self.socket);
-                Ok((open_after_start(&self.socket, deadline)?, true))
-            }
-            (result, _) => Ok((result?, false)),
+        let result = open(&self.socket, deadline);
+        let environment = match (&result, self.if_absent) {
+            (Err(CallError::NotRunning), IfAbsent::Start(read)) => read(),
+            (Err(CallError::NotRunning), IfAbsent::StartWithOwnConfig(read)) => read().without_config(),
+            _ => return Ok((result?, false)),
+        };
+        match spawn::spawn_daemon(&self.socket, &environment, deadline) {
+            // The new daemon was killed before it was ready: at a logout, for example.
+            Err(SpawnError::ExitedSilently) => spawn::spawn_daemon(&self.socket, &environment, deadline)?,
+            result => result?,
         }
+        cooldown::clear(&self.socket);
+        Ok((open_after_start(&self.socket, deadline)?, true))
     }
 }
 

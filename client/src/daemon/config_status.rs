@@ -68,6 +68,13 @@ pub(crate) fn check_same_config(ours: &Path, theirs: &ConfigStatus, environment:
     .nothing_written())
 }
 
+/// Whether two paths lead to one file: they are equal, or device and inode are.
+pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    a == b || identity(a).is_some_and(|a| identity(b) == Some(a))
+}
+
 /// Resolves the links of the part of a path that exists: two names may be one file, which may not exist yet.
 fn resolve_existing(path: &Path) -> PathBuf {
     let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));

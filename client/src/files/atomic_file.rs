@@ -3,22 +3,30 @@
 //! [`read`] returns an [`Original`]: the text, and the version of the file that was read. [`replace`] writes the new
 //! text to a temporary file beside it, syncs it to disk, checks that the file on disk is still that version, and
 //! renames. If a step fails, the old file is byte-identical and the temporary file is removed. Symbolic links are
-//! resolved first, so that a dotfile manager's link stays a link. Extended attributes and ACLs are not copied.
+//! resolved first, so that a dotfile manager's link stays a link. Owner, mode, access control list and extended attributes
+//! stay.
+//!
+//! A file that is a mount point, as in a container, cannot be replaced: `rename` fails with EBUSY. It is written in place
+//! after its backup is on disk.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use super::encoding::{self, Encoding};
 use super::error::FileError;
-use super::leftovers;
 use super::names::{BACKUP_INFIX, TEMPORARY_SUFFIX, file_name, folder_of, with_affixes};
+use super::{attributes, leftovers, trusted};
 use crate::clock::{self, Deadline};
 use crate::terminal::signals;
 
 /// How many symbolic links are followed; the kernel has the same limit.
 const MAX_LINKS: usize = 40;
+
+/// How long writing a new file takes at most, in Rolecall and in any program that replaces a file.
+const MAX_WRITE_TIME: Duration = Duration::from_millis(20);
 
 /// A file as it was read. A missing file has an empty text.
 #[derive(Debug)]
@@ -26,11 +34,12 @@ pub(crate) struct Original {
     /// The path, with symbolic links resolved.
     pub(crate) path: PathBuf,
     pub(crate) text: String,
+    encoding: Encoding,
     version: Option<FileVersion>,
 }
 
 /// Whether [`replace`] keeps the old text beside the file, as `<file>.rolecall-backup-<time>` with mode 0600. At most
-/// five backups of a file are kept.
+/// five backups of a file are kept: the first, and the others from different days if possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backup {
     Keep,
@@ -48,45 +57,72 @@ struct FileVersion {
     device: u64,
     inode: u64,
     size: u64,
-    modified: (i64, i64),
+    modified: SystemTime,
+    /// When the file was created; `None` if the file system does not record it.
+    created: Option<SystemTime>,
     changed: (i64, i64),
     mode: u32,
     owner: (u32, u32),
     links: u64,
 }
 
-/// Reads a file. A missing file gives an empty text.
+/// Reads a file in UTF-8. A missing file gives an empty text.
 ///
 /// # Errors
 /// A [`FileError`] if the file is not a regular file, belongs to another user than this one or root, has more than
 /// `max_bytes` bytes, or is not UTF-8.
 pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
+    let original = read_unicode(path, max_bytes)?;
+    if original.encoding != Encoding::Utf8 {
+        return Err(FileError::NotUtf8 { path: original.path });
+    }
+    Ok(original)
+}
+
+/// Reads a file that decides what Rolecall does, with the checks of [`read`].
+///
+/// # Errors
+/// Those of [`read`], and `WritableByOthers` or `ForeignOwner` if another user than root can write the file or a folder on
+/// the way to it.
+pub(crate) fn read_trusted(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
+    trusted::check_folders(path)?;
+    let original = read(path, max_bytes)?;
+    match &original.version {
+        Some(version) => trusted::check_mode(&original.path, version.mode).map(|()| original),
+        None => Ok(original),
+    }
+}
+
+/// Reads a file in UTF-8, or in UTF-16 with a byte order mark, with the checks of [`read`]. [`replace`] keeps the encoding.
+pub(crate) fn read_unicode(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
     let path = resolve(path)?;
     // Checked before it is opened, since opening a device can have effects.
     match fs::symlink_metadata(&path) {
-        Ok(metadata) => check_regular(&path, &metadata)?,
-        Err(e) if is_missing(&e) => return Ok(Original { path, text: String::new(), version: None }),
+        Ok(metadata) => trusted::check_regular(&path, &metadata)?,
+        Err(e) if is_missing(&e) => {
+            return Ok(Original { path, text: String::new(), encoding: Encoding::Utf8, version: None });
+        }
         Err(source) => return Err(FileError::Io { path, verb: "look at", source }),
     }
-    let opened = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits().cast_signed())
-        .open(&path)
-        .and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-    let (file, metadata) = opened.map_err(|source| FileError::Io { path: path.clone(), verb: "read", source })?;
-    check_regular(&path, &metadata)?;
-    let uid = metadata.uid();
-    if uid != 0 && uid != rustix::process::geteuid().as_raw() {
-        return Err(FileError::ForeignOwner { path, uid });
-    }
+    let io = |source| FileError::Io { path: path.clone(), verb: "read", source };
+    let (file, metadata) = open(&path, fs::OpenOptions::new().read(true)).map_err(io)?;
+    trusted::check_regular(&path, &metadata)?;
+    trusted::check_owner(&path, &metadata)?;
     let mut bytes = Vec::new();
-    let read = file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
-    read.map_err(|source| FileError::Io { path: path.clone(), verb: "read", source })?;
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > max_bytes {
         return Err(FileError::TooLarge { path, max_bytes });
     }
-    let Ok(text) = String::from_utf8(bytes) else { return Err(FileError::NotUtf8 { path }) };
-    Ok(Original { path, text, version: Some(FileVersion::of(&metadata)) })
+    let Some((text, encoding)) = encoding::decode(bytes) else { return Err(FileError::NotUtf8 { path }) };
+    Ok(Original { path, text, encoding, version: Some(FileVersion::of(&metadata)) })
+}
+
+/// Opens a file, but no symbolic link, and without waiting for the other end of a pipe.
+fn open(path: &Path, options: &mut fs::OpenOptions) -> io::Result<(File, Metadata)> {
+    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits().cast_signed();
+    let file = options.custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
 }
 
 /// Replaces the file with `text`. Returns the path of the backup.
@@ -95,7 +131,8 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
 /// `Changed` if the file on disk is no longer the version that was read, or another [`FileError`]. The file is
 /// unchanged then.
 pub(crate) fn replace(original: &Original, text: &str, backup: Backup) -> Result<Option<PathBuf>, FileError> {
-    replace_with(original, backup, &|file| file.write_all(text.as_bytes()))
+    let bytes = original.encode(text);
+    replace_with(original, backup, &|file| file.write_all(&bytes))
 }
 
 /// Returns the absolute path with symbolic links of the last component resolved.
@@ -153,15 +190,39 @@ impl Original {
         self.version.as_ref().is_some_and(|version| version.links > 1)
     }
 
-    /// Returns the permission bits, if the file existed.
-    pub(crate) fn mode(&self) -> Option<u32> {
-        self.version.as_ref().map(|version| version.mode)
-    }
-
     /// Whether the file on disk is still the version that was read.
     pub(crate) fn is_current(&self) -> bool {
         let now = fs::symlink_metadata(&self.path).ok().map(|metadata| FileVersion::of(&metadata));
         now == self.version
+    }
+
+    /// Whether a program wrote into the file less than `limit` ago, rather than replace it as Rolecall does: then the file
+    /// is older than its content.
+    pub(crate) fn was_written_in_place(&self, limit: Duration) -> bool {
+        let Some(FileVersion { created, modified, .. }) = &self.version else { return false };
+        let now = SystemTime::from(clock::now());
+        let is_recent = now.duration_since(*modified).map_or(true, |age| age < limit);
+        is_recent
+            && created.is_none_or(|created| modified.duration_since(created).is_ok_and(|age| age > MAX_WRITE_TIME))
+    }
+
+    /// Whether other users can write the file.
+    pub(crate) fn is_writable_by_others(&self) -> bool {
+        self.version.as_ref().is_some_and(|version| trusted::check_mode(&self.path, version.mode).is_err())
+    }
+
+    /// Opens the file again. Errors with `Changed` if it is no longer the version that was read.
+    fn reopen(&self, options: &mut fs::OpenOptions) -> Result<File, FileError> {
+        let (file, metadata) = open(&self.path, options).map_err(self.io("open"))?;
+        if Some(FileVersion::of(&metadata)) != self.version {
+            return Err(FileError::Changed { path: self.path.clone() });
+        }
+        Ok(file)
+    }
+
+    /// Returns a text in the encoding of the file.
+    pub(crate) fn encode(&self, text: &str) -> Vec<u8> {
+        encoding::encode(text, self.encoding)
     }
 
     fn io(&self, verb: &'static str) -> impl FnOnce(io::Error) -> FileError {
@@ -178,7 +239,8 @@ impl FileVersion {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            created: metadata.created().ok(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             mode: metadata.mode() & 0o7777,
             owner: (metadata.uid(), metadata.gid()),
@@ -211,27 +273,38 @@ fn replace_with(
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)
         .map_err(original.io("write beside"))?;
+    attributes::remove_inherited_acl(temporary.as_file()).map_err(original.io("write beside"))?;
     write(temporary.as_file_mut()).map_err(original.io("write"))?;
-    if let Some(version) = &original.version {
-        copy_owner_and_mode(temporary.as_file(), version).map_err(original.io("keep the mode of"))?;
+    if original.exists() {
+        let copied =
+            original.reopen(fs::OpenOptions::new().read(true)).map(|old| attributes::copy(&old, temporary.as_file()));
+        copied?.map_err(original.io("keep the mode of"))?;
     }
     temporary.as_file().sync_all().map_err(original.io("write"))?;
 
-    let backup_path = match backup {
+    let mut backup_path = match backup {
         Backup::Keep if !original.text.is_empty() => Some(write_backup(original)?),
         Backup::Keep | Backup::None => None,
     };
-    if let Err(error) = rename(temporary, original) {
-        if let Some(path) = backup_path {
-            drop(fs::remove_file(path));
+    let replaced = match rename(temporary, original) {
+        Err(FileError::Io { source, .. }) if is_mount_point(&source) => {
+            write_in_place(original, &mut backup_path, write)
         }
-        return Err(error);
+        replaced => replaced,
+    };
+    match (&replaced, backup, &backup_path) {
+        // The user needs this backup to restore the file.
+        (Err(FileError::HalfWritten { .. }), ..) => {}
+        (Err(_), _, Some(path)) | (Ok(()), Backup::None, Some(path)) => drop(fs::remove_file(path)),
+        _ => {}
     }
+    replaced?;
     // The new file is in place. An error of syncing the folder is ignored: not every file system can do it.
     drop(File::open(folder).and_then(|folder| folder.sync_all()));
-    if backup_path.is_some() {
-        leftovers::prune_backups(&original.path, backup_path.as_deref());
+    if backup == Backup::None || backup_path.is_none() {
+        return Ok(None);
     }
+    leftovers::prune_backups(&original.path);
     Ok(backup_path)
 }
 
@@ -253,20 +326,38 @@ fn rename(temporary: tempfile::NamedTempFile, original: &Original) -> Result<(),
     renamed.map(drop)
 }
 
-/// Copies the owner and the mode of the old file to the new one. If the group cannot be set, the group gets no access.
-fn copy_owner_and_mode(file: &File, old: &FileVersion) -> io::Result<()> {
-    use rustix::fs::{Gid, Uid, fchown};
-    let new = file.metadata()?;
-    let (uid, gid) = old.owner;
-    let mut mode = (old.mode & 0o777) | 0o600;
-    if new.uid() != uid {
-        // Only root may change the owner. Otherwise the file belongs to this user, as with any editor that renames.
-        let _unchanged = fchown(file, Some(Uid::from_raw(uid)), None);
+/// Whether `rename` failed because the file is a mount point.
+fn is_mount_point(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::BUSY)
+}
+
+/// Writes into the existing file. The backup is written first if there is none yet. If the write fails, the old text is
+/// written again.
+fn write_in_place(
+    original: &Original,
+    backup: &mut Option<PathBuf>,
+    write: &dyn Fn(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
+    let mut file = original.reopen(fs::OpenOptions::new().write(true))?;
+    let backup = match backup {
+        Some(path) => path,
+        None => backup.insert(write_backup(original)?),
+    };
+    let Err(source) = overwrite(&mut file, write) else { return Ok(()) };
+    let old = original.encode(&original.text);
+    match overwrite(&mut file, &|file| file.write_all(&old)) {
+        Ok(()) => Err(original.io("write")(source)),
+        Err(_) => Err(FileError::HalfWritten { path: original.path.clone(), backup: backup.clone(), source }),
     }
-    if new.gid() != gid && fchown(file, None, Some(Gid::from_raw(gid))).is_err() {
-        mode &= !0o070;
-    }
-    file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Replaces the content of an open file.
+fn overwrite(file: &mut File, write: &dyn Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
+    file.rewind()?;
+    write(file)?;
+    let length = file.stream_position()?;
+    file.set_len(length)?;
+    file.sync_all()
 }
 
 /// Writes the old text beside the file, under a new name that has the time in it.
@@ -282,7 +373,9 @@ fn write_backup(original: &Original) -> Result<PathBuf, FileError> {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(e) => return Err(fail(e)),
         };
-        let written = file.write_all(original.text.as_bytes()).and_then(|()| file.sync_all());
+        let written = attributes::remove_inherited_acl(&file)
+            .and_then(|()| file.write_all(&original.encode(&original.text)))
+            .and_then(|()| file.sync_all());
         return match written {
             Ok(()) => Ok(path),
             Err(e) => {
@@ -292,16 +385,6 @@ fn write_backup(original: &Original) -> Result<PathBuf, FileError> {
         };
     }
     Err(fail(io::ErrorKind::AlreadyExists.into()))
-}
-
-fn check_regular(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
-    let what = match metadata.file_type() {
-        kind if kind.is_file() => return Ok(()),
-        kind if kind.is_dir() => "a folder",
-        kind if kind.is_symlink() => "a link that changed while it was followed",
-        _ => "a device, socket or pipe",
-    };
-    Err(FileError::NotRegular { path: path.to_owned(), what })
 }
 
 fn is_missing(error: &io::Error) -> bool {

@@ -17,7 +17,7 @@ pub(crate) enum Untouched {
     LeftAsItWas,
 }
 
-/// Why a file could not be read or replaced. The file on disk is unchanged.
+/// Why a file could not be read or replaced. The file on disk is unchanged, except with `HalfWritten`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
     #[error("cannot {verb} {}: {source}", path.display())]
@@ -26,8 +26,8 @@ pub(crate) enum FileError {
     NotRegular { path: PathBuf, what: &'static str },
     #[error("{} belongs to another user (uid {uid})", path.display())]
     ForeignOwner { path: PathBuf, uid: u32 },
-    #[error("{} can be written by other users (mode {mode:04o})", path.display())]
-    OthersCanWrite { path: PathBuf, mode: u32 },
+    #[error("other users can write {} (mode {mode:04o}), and so choose what Rolecall does", path.display())]
+    WritableByOthers { path: PathBuf, mode: u32 },
     #[error("{} is larger than {max_bytes} bytes", path.display())]
     TooLarge { path: PathBuf, max_bytes: u64 },
     #[error("{} is not UTF-8 text", path.display())]
@@ -36,6 +36,8 @@ pub(crate) enum FileError {
     WriteProtected { path: PathBuf, mode: u32 },
     #[error("{} was changed by another program while it was being edited", path.display())]
     Changed { path: PathBuf },
+    #[error("{} is incomplete: it cannot be replaced, and writing it failed: {source}", path.display())]
+    HalfWritten { path: PathBuf, backup: PathBuf, source: io::Error },
     #[error("another rolecall has been editing files in {} for {} s", folder.display(), waited.as_secs())]
     Busy { folder: PathBuf, waited: Duration },
 }
@@ -66,12 +68,12 @@ impl FileError {
         match self {
             FileError::Io { .. }
             | FileError::ForeignOwner { .. }
-            | FileError::OthersCanWrite { .. }
+            | FileError::WritableByOthers { .. }
             | FileError::TooLarge { .. }
             | FileError::NotUtf8 { .. }
             | FileError::WriteProtected { .. }
             | FileError::Busy { .. } => Some(Untouched::NothingChanged),
-            FileError::NotRegular { .. } | FileError::Changed { .. } => None,
+            FileError::NotRegular { .. } | FileError::Changed { .. } | FileError::HalfWritten { .. } => None,
         }
     }
 
@@ -83,11 +85,11 @@ impl FileError {
             FileError::ForeignOwner { uid, .. } if rustix::process::geteuid().is_root() => {
                 format!("This command runs as root: run it without sudo, as the user with uid {uid}.")
             }
-            FileError::OthersCanWrite { path, .. } => {
-                format!("The agent refuses such a file. Fix it: chmod go-w {}", shell_quoted(path))
-            }
             FileError::ForeignOwner { .. } => {
                 "Run this as the owner of the file, or name a file of your own.".to_owned()
+            }
+            FileError::WritableByOthers { path, .. } => {
+                format!("Fix it with: chmod go-w {}", shell_quoted(path))
             }
             FileError::TooLarge { .. } => "Check that this is the file you mean.".to_owned(),
             FileError::NotUtf8 { path } => format!("Look at it with: file {}", path.display()),
@@ -95,6 +97,9 @@ impl FileError {
                 format!("To allow it: chmod u+w {}", path.display())
             }
             FileError::Changed { .. } => "Nothing was changed by Rolecall. Run the same command again.".to_owned(),
+            FileError::HalfWritten { path, backup, .. } => {
+                format!("Restore it with: cp {} {}", shell_quoted(backup), shell_quoted(path))
+            }
             FileError::Busy { .. } => {
                 "See what it is doing with: pgrep -a rolecall; then run the command again.".to_owned()
             }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rolecall_protocol::{ProfileName, location};
+use rolecall_protocol::{EntryKey, ProfileName, Secret, location};
 use sha2::{Digest, Sha256};
 
 use crate::environment::Environment;
@@ -66,6 +66,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Creates a server from a URL and a CA bundle as in a kubeconfig; `None` if the bundle is not base64.
+    pub(crate) fn from_data(url: &str, ca_data: &str) -> Option<Self> {
+        let ca_sha256 = hex(&Sha256::digest(STANDARD.decode(ca_data).ok()?));
+        Some(Self { url: url.to_owned(), ca_data: ca_data.to_owned(), ca_sha256 })
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -92,8 +100,25 @@ pub(crate) fn files(named: Option<&Path>) -> Result<Files, CliError> {
     Ok(files)
 }
 
+/// Creates an entry key from random bytes of the operating system.
+pub(crate) fn new_entry_key() -> Result<EntryKey, CliError> {
+    let mut bytes = Secret::new([0; 32]);
+    match getrandom::fill(bytes.expose_mut()) {
+        Ok(()) => Ok(EntryKey::new(bytes)),
+        Err(error) => Err(CliError::failed(
+            format!("cannot create an entry key: the system has no random bytes ({error})"),
+            "Run the command again",
+        )),
+    }
+}
+
 /// Returns the kubeconfig entry of a profile.
-pub(crate) fn entry(name: &ProfileName, server: &Server, environment: &Environment) -> Result<Entry, CliError> {
+pub(crate) fn entry(
+    name: &ProfileName,
+    server: &Server,
+    entry_key: Option<EntryKey>,
+    environment: &Environment,
+) -> Result<Entry, CliError> {
     Ok(Entry {
         profile: name.to_string(),
         server: server.url.clone(),
@@ -101,6 +126,7 @@ pub(crate) fn entry(name: &ProfileName, server: &Server, environment: &Environme
         command: own_program(environment)?,
         install_hint: INSTALL_HINT.to_owned(),
         env: environment.for_kubeconfig(),
+        entry_key,
     })
 }
 

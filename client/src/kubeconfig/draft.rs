@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::entry::{self, Entry, prefixed_name};
 use super::error::KubeconfigError;
-use super::files::{Files, LoadedFile, find_index};
+use super::files::{LoadedFile, default_index};
 use super::model::{EntryKind, Value};
 use super::outcome::{Change, Removal};
 
@@ -40,14 +40,24 @@ pub(super) enum ContextOwner {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(list: &Files, files: &'a [LoadedFile]) -> Draft<'a> {
+    pub(super) fn new(files: &'a [LoadedFile]) -> Draft<'a> {
         let models = files.iter().map(|file| file.model.clone()).collect();
-        Draft { files, models, default_file: list.default_index() }
+        Draft { files, models, default_file: default_index(files) }
     }
 
     /// Returns the index and the new model of each file that changes.
     pub(super) fn changes(&self) -> impl Iterator<Item = (usize, &Value)> {
         self.models.iter().enumerate().filter(|(index, model)| self.files[*index].model != **model)
+    }
+
+    /// Whether the current context is all that changes in a file.
+    pub(super) fn changes_only_current_context(&self, file: usize) -> bool {
+        let without = |model: &Value| {
+            let mut model = model.clone();
+            model.remove("current-context");
+            model
+        };
+        without(&self.files[file].model) == without(&self.models[file])
     }
 
     /// Returns the current context, which is that of the first file that sets one, as in client-go's merge.
@@ -64,16 +74,11 @@ impl<'a> Draft<'a> {
     }
 
     /// Returns the position of the entry that kubectl uses for a name: that of the first file which has one.
-    ///
-    /// # Errors
-    /// `Duplicate` if one file has two entries of this kind and name.
-    pub(super) fn find(&self, kind: EntryKind, name: &str) -> Result<Option<EntryPosition>, KubeconfigError> {
-        for (file, model) in self.models.iter().enumerate() {
-            if let Some(index) = find_index(self.path(file), model, kind, name)? {
-                return Ok(Some(EntryPosition { file, index }));
-            }
-        }
-        Ok(None)
+    pub(super) fn find(&self, kind: EntryKind, name: &str) -> Option<EntryPosition> {
+        self.models.iter().enumerate().find_map(|(file, model)| {
+            let index = model.get(kind.list_key())?.items().iter().position(|item| item.is_named(name))?;
+            Some(EntryPosition { file, index })
+        })
     }
 
     /// Returns the entry at a position.
@@ -108,10 +113,7 @@ impl<'a> Draft<'a> {
     /// `ContextTaken` or `EntryTaken` if another tool made an entry with one of the three names.
     pub(super) fn upsert(&mut self, entry: &Entry) -> Result<(Change, usize), KubeconfigError> {
         entry.check()?;
-        let mut positions = [None; 3];
-        for (position, kind) in positions.iter_mut().zip(EntryKind::ALL) {
-            *position = self.find(kind, &entry.name(kind))?;
-        }
+        let positions = EntryKind::ALL.map(|kind| self.find(kind, &entry.name(kind)));
         let [cluster, context, user] = positions;
         self.check_ours(entry, cluster, context, user)?;
         let file = context.or(user).or(cluster).map_or(self.default_file, |position| position.file);
@@ -137,8 +139,8 @@ impl<'a> Draft<'a> {
     /// Removes the entries of a profile from every file, if they are Rolecall's.
     pub(super) fn remove(&mut self, profile: &str) -> Result<Removal, KubeconfigError> {
         let inner_name = prefixed_name(profile);
-        let context = self.find(EntryKind::Context, profile)?;
-        let user = self.find(EntryKind::User, &inner_name)?;
+        let context = self.find(EntryKind::Context, profile);
+        let user = self.find(EntryKind::User, &inner_name);
         let is_ours = |item: &Value| entry::is_ours(item, profile);
         let user_is_ours = user.and_then(|position| self.item(EntryKind::User, position)).map(is_ours);
         let context = context.and_then(|position| self.item(EntryKind::Context, position));
@@ -148,32 +150,38 @@ impl<'a> Draft<'a> {
             (None, Some(false)) | (Some(false), _) => return Ok(Removal::NotOurs),
             _ => {}
         }
-        let mut removed = false;
+        let (mut removed_context, mut removed) = (false, false);
         for model in &mut self.models {
             let mut remove = |kind: EntryKind, is_unwanted: &dyn Fn(&Value) -> bool| {
-                let Some(items) = model.items_mut(kind.list_key()) else { return };
+                let Some(items) = model.items_mut(kind.list_key()) else { return false };
                 let before = items.len();
                 items.retain(|item| !is_unwanted(item));
-                removed |= items.len() != before;
+                items.len() != before
             };
-            remove(EntryKind::Context, &|item| item.is_named(profile) && uses_user(item, &inner_name));
-            remove(EntryKind::Cluster, &|item| item.is_named(&inner_name));
-            remove(EntryKind::User, &|item| item.is_named(&inner_name) && is_ours(item));
+            removed_context |=
+                remove(EntryKind::Context, &|item| item.is_named(profile) && uses_user(item, &inner_name));
+            removed |= remove(EntryKind::Cluster, &|item| item.is_named(&inner_name));
+            removed |= remove(EntryKind::User, &|item| item.is_named(&inner_name) && is_ours(item));
         }
-        Ok(if removed { Removal::Removed } else { Removal::NotFound })
+        Ok(match (removed_context, removed, self.find(EntryKind::Context, profile)) {
+            (false, false, _) => Removal::NotFound,
+            (_, _, Some(_)) => Removal::ContextStays,
+            (true, _, None) => Removal::Removed,
+            (false, true, None) => Removal::OnlyClusterAndUser,
+        })
     }
 
     /// Returns which tool made the context of a profile and its user.
-    pub(super) fn context_owner(&self, profile: &str) -> Result<ContextOwner, KubeconfigError> {
+    pub(super) fn context_owner(&self, profile: &str) -> ContextOwner {
         let inner_name = prefixed_name(profile);
-        let Some(context) = self.find(EntryKind::Context, profile)? else { return Ok(ContextOwner::Missing) };
-        let user = self.find(EntryKind::User, &inner_name)?.and_then(|user| self.item(EntryKind::User, user));
+        let Some(context) = self.find(EntryKind::Context, profile) else { return ContextOwner::Missing };
+        let user = self.find(EntryKind::User, &inner_name).and_then(|user| self.item(EntryKind::User, user));
         let uses_it = self.item(EntryKind::Context, context).is_some_and(|item| uses_user(item, &inner_name));
-        Ok(if uses_it && user.is_some_and(|user| entry::is_ours(user, profile)) {
+        if uses_it && user.is_some_and(|user| entry::is_ours(user, profile)) {
             ContextOwner::Rolecall { file: self.path(context.file).clone() }
         } else {
             ContextOwner::OtherTool
-        })
+        }
     }
 
     /// Changes the model of each file.
@@ -182,24 +190,25 @@ impl<'a> Draft<'a> {
     }
 
     /// Clears the current context in every file that names the removed context, as `kubectl config unset
-    /// current-context` does. Returns whether it was the current context for kubectl.
-    pub(super) fn unset_current_context(&mut self, removed: &str) -> Result<bool, KubeconfigError> {
+    /// current-context` does, unless another context has the name. Returns whether the context was kubectl's current one.
+    pub(super) fn unset_current_context(&mut self, removed: &str) -> bool {
         let was_current = self.current_context() == Some(removed);
-        if self.find(EntryKind::Context, removed)?.is_none() {
-            for model in self.models.iter_mut().filter(|model| current_context_of(model) == Some(removed)) {
-                model.set("current-context", Value::str(""));
-            }
+        if self.find(EntryKind::Context, removed).is_some() {
+            return false;
         }
-        Ok(was_current)
+        for model in self.models.iter_mut().filter(|model| current_context_of(model) == Some(removed)) {
+            model.set("current-context", Value::str(""));
+        }
+        was_current
     }
 
-    /// Returns the names of the other contexts that use a profile's cluster or user.
-    pub(super) fn other_contexts_of(&self, profile: &str) -> Vec<String> {
+    /// Returns the names of the contexts that use a profile's cluster or user, after those of the profile were removed.
+    pub(super) fn contexts_of(&self, profile: &str) -> Vec<String> {
         let inner_name = prefixed_name(profile);
         let refers = |item: &Value, key| item.at_path(&["context", key]).and_then(Value::as_str) == Some(&inner_name);
         self.visible(EntryKind::Context)
             .into_iter()
-            .filter(|(name, _, item)| *name != profile && (refers(item, "user") || refers(item, "cluster")))
+            .filter(|(_, _, item)| refers(item, "user") || refers(item, "cluster"))
             .map(|(name, _, _)| name.to_owned())
             .collect()
     }

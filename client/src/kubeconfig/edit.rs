@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use yaml_edit::{Document, Mapping, Sequence, YamlFile};
+use yaml_edit::{Document, Mapping, MappingEntry, Sequence, YamlFile, YamlNode};
 
 use super::emit;
 use super::error::KubeconfigError;
@@ -18,10 +18,12 @@ use super::model::{self, Value};
 /// `CannotEdit` if the new text would not mean exactly `new`.
 pub(super) fn rewrite(path: &Path, text: &str, old: &Value, new: &Value) -> Result<String, KubeconfigError> {
     let cannot = |why| KubeconfigError::CannotEdit { path: path.to_owned(), why };
-    let edited = match old {
-        Value::Null => append(text, new),
-        _ => edit(text, old, new).map_err(cannot)?,
+    let (document, rest) = model::split_first_document(text);
+    let mut edited = match old {
+        Value::Null => append(document, new),
+        _ => edit(document, old, new).map_err(cannot)?,
     };
+    edited.push_str(rest);
     match model::parse(path, &edited) {
         Ok(found) if found == *new => Ok(edited),
         _ => Err(cannot("the result would not mean what it should")),
@@ -48,7 +50,7 @@ fn sync_map(node: &Mapping, old: &Value, new: &Value) -> Result<(), &'static str
     let (Value::Map(old_pairs), Value::Map(new_pairs)) = (old, new) else { return Err("a mapping became none") };
     for key in old_pairs.iter().filter_map(|(key, _)| key.as_str()) {
         if new.get(key).is_none() {
-            node.remove(key);
+            while node.remove(key).is_some() {}
         }
     }
     for (key, value) in new_pairs.iter().filter_map(|(key, value)| Some((key.as_str()?, value))) {
@@ -56,12 +58,27 @@ fn sync_map(node: &Mapping, old: &Value, new: &Value) -> Result<(), &'static str
         if before == Some(value) {
             continue;
         }
-        match (before, value, node.get_mapping(key), node.get_sequence(key)) {
+        // Of a key that is there twice, the last value is in force.
+        let entry = node.find_all_entries_by_key(key).last();
+        let inner = entry.as_ref().and_then(MappingEntry::value_node);
+        let (inner_map, inner_list) = match inner {
+            Some(YamlNode::Mapping(inner)) => (Some(inner), None),
+            Some(YamlNode::Sequence(inner)) => (None, Some(inner)),
+            Some(YamlNode::TaggedNode(inner)) => (inner.as_mapping(), inner.as_sequence()),
+            _ => (None, None),
+        };
+        match (before, value, inner_map, inner_list) {
             (Some(before @ Value::Map(_)), Value::Map(_), Some(inner), _) => sync_map(&inner, before, value)?,
             (Some(Value::List(before)), Value::List(items), _, Some(inner)) if !before.is_empty() => {
                 sync_list(&inner, before, items)?;
             }
-            _ => node.set(key, literal(value, node.is_flow_style())?),
+            _ => {
+                let flow = node.is_flow_style();
+                match entry {
+                    Some(entry) => entry.set_value(literal(value, flow)?, flow),
+                    None => node.set(key, literal(value, flow)?),
+                }
+            }
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
+use rolecall_protocol::{ENTRY_KEY_VARIABLE, EntryKey};
 
 use super::error::KubeconfigError;
 use super::model::{EntryKind, Value};
@@ -29,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) install_hint: String,
     /// The environment variables that kubectl sets for the command, beside those that the user added.
     pub(crate) env: Vec<(String, String)>,
+    /// The profile's entry key, for a further environment variable.
+    pub(crate) entry_key: Option<EntryKey>,
 }
 
 /// Returns the name of a profile's cluster and user.
@@ -117,17 +120,24 @@ impl Entry {
             exec.set("env", Value::Null);
         }
         for (name, value) in &self.env {
-            let variable = Value::map([("name", Value::str(name)), ("value", Value::str(value))]);
-            let known = exec.items_mut("env").and_then(|env| {
-                env.iter_mut().find(|item| item.get("name").and_then(Value::as_str) == Some(name.as_str()))
-            });
-            match known {
-                Some(item) => item.set("value", Value::str(value)),
-                None => exec.push("env", variable),
-            }
+            set_variable(exec, name, value);
+        }
+        if let Some(key) = &self.entry_key {
+            set_variable(exec, ENTRY_KEY_VARIABLE, key.to_text().expose());
         }
         exec.set("installHint", Value::str(&self.install_hint));
         exec.set("interactiveMode", Value::str(INTERACTIVE_MODE));
         exec.set("provideClusterInfo", Value::Bool(true));
+    }
+}
+
+/// Sets an environment variable of an `exec` map.
+fn set_variable(exec: &mut Value, name: &str, value: &str) {
+    let known = exec
+        .items_mut("env")
+        .and_then(|env| env.iter_mut().find(|item| item.get("name").and_then(Value::as_str) == Some(name)));
+    match known {
+        Some(item) => item.set("value", Value::str(value)),
+        None => exec.push("env", Value::map([("name", Value::str(name)), ("value", Value::str(value))])),
     }
 }

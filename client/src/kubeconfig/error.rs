@@ -8,6 +8,7 @@ use std::time::Duration;
 use rolecall_protocol::sanitize_for_terminal as safe;
 
 use crate::files::error::{FileError, Untouched, with_untouched};
+use crate::files::path_text::shell_quoted;
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -20,14 +21,8 @@ pub(crate) enum KubeconfigError {
     NoHome,
     #[error("{}{}: {problem}", path.display(), position_suffix(*position))]
     Malformed { path: PathBuf, position: Option<(u64, u64)>, problem: YamlProblem },
-    #[error("{} holds more than one YAML document; kubectl reads only the first", path.display())]
-    MultipleDocuments { path: PathBuf },
-    #[error("{} is not a kubeconfig: its top level is not a mapping", path.display())]
-    NotAMapping { path: PathBuf },
-    #[error("{} is not a kubeconfig: its `{key}` is not a list", path.display())]
-    NotAList { path: PathBuf, key: &'static str },
-    #[error("the {kind} \"{}\" is there twice in {}", safe(name), path.display())]
-    Duplicate { path: PathBuf, kind: &'static str, name: String },
+    #[error("{} is not a kubeconfig that kubectl reads: {problem}", path.display())]
+    NotAKubeconfig { path: PathBuf, problem: String },
     #[error("the context \"{}\" in {} is not Rolecall's: it uses {}", safe(name), path.display(), safe(uses))]
     ContextTaken { path: PathBuf, name: String, uses: String },
     #[error("the {kind} \"{}\" in {} was not made by Rolecall", safe(name), path.display())]
@@ -50,7 +45,6 @@ pub(crate) enum KubeconfigError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum YamlProblem {
     Syntax,
-    DuplicateKey,
     UnknownAnchor,
     TooComplex,
 }
@@ -62,10 +56,7 @@ impl KubeconfigError {
         match self {
             E::File(error) => error.untouched(),
             E::Malformed { .. }
-            | E::MultipleDocuments { .. }
-            | E::NotAMapping { .. }
-            | E::NotAList { .. }
-            | E::Duplicate { .. }
+            | E::NotAKubeconfig { .. }
             | E::ContextTaken { .. }
             | E::EntryTaken { .. }
             | E::CannotEdit { .. } => Some(Untouched::LeftAsItWas),
@@ -87,13 +78,9 @@ impl KubeconfigError {
             E::EmptyList => "Unset KUBECONFIG, or set it to the file you use.".to_owned(),
             E::NoHome => "Set KUBECONFIG to the file you use.".to_owned(),
             E::Malformed { .. } => "Fix that line; kubectl cannot read it either.".to_owned(),
-            E::MultipleDocuments { path } => {
-                format!("Split {} at the `---`, or name another file.", path.display())
+            E::NotAKubeconfig { path, .. } => {
+                format!("Fix that, and check it with: kubectl config view --kubeconfig {}", shell_quoted(path))
             }
-            E::NotAMapping { .. } | E::NotAList { .. } => {
-                "Check that this is the file you mean: kubectl config view".to_owned()
-            }
-            E::Duplicate { .. } => "kubectl refuses such a file too: remove one of them.".to_owned(),
             E::ContextTaken { name, .. } => format!(
                 "Rename it with: kubectl config rename-context {0} {0}-old  or choose another \
                  profile name.",
@@ -129,7 +116,6 @@ impl fmt::Display for YamlProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             YamlProblem::Syntax => "this is not valid YAML",
-            YamlProblem::DuplicateKey => "a key is there twice in one mapping",
             YamlProblem::UnknownAnchor => "an alias names an anchor that is not there",
             YamlProblem::TooComplex => "nested too deeply, or with too many aliases",
         })

@@ -1,12 +1,15 @@
 //! Finds and reads the kubeconfig files that kubectl uses.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::KubeconfigError;
-use super::model::{self, EntryKind, Value};
+use super::model::{self, Value};
+use super::schema;
 use crate::files::atomic_file::{self, Original};
 use crate::files::error::FileError;
 
@@ -77,44 +80,29 @@ impl Files {
         &self.paths
     }
 
-    /// Returns the index of the file that gets new entries and the current context: the first that exists, or else the
-    /// last (client-go, tools/clientcmd/config.go, `PathOptions.GetDefaultFilename` and `writeCurrentContext`).
-    pub(super) fn default_index(&self) -> usize {
-        self.paths.iter().position(|path| path.exists()).unwrap_or(self.paths.len() - 1)
-    }
-
-    /// Reads and parses all files.
+    /// Reads and parses all files. A file that is listed again under another name is read once: kubectl finds nothing new
+    /// in it either.
     pub(super) fn load(&self) -> Result<Vec<LoadedFile>, KubeconfigError> {
-        self.paths.iter().map(|path| LoadedFile::read(path)).collect()
+        let mut seen = HashSet::new();
+        let is_first = |path: &&PathBuf| path.metadata().map_or(true, |found| seen.insert((found.dev(), found.ino())));
+        self.paths.iter().filter(is_first).map(|path| LoadedFile::read(path)).collect()
     }
 }
 
 impl LoadedFile {
     fn read(listed: &Path) -> Result<LoadedFile, KubeconfigError> {
-        let original = atomic_file::read(listed, MAX_KUBECONFIG_BYTES)?;
+        let original = atomic_file::read_unicode(listed, MAX_KUBECONFIG_BYTES)?;
         let model = model::parse(listed, &original.text)?;
+        schema::check(&model)
+            .map_err(|problem| KubeconfigError::NotAKubeconfig { path: listed.to_owned(), problem })?;
         Ok(LoadedFile { listed: listed.to_owned(), original, model })
     }
 }
 
-/// Returns the index of a named entry in its list.
-///
-/// # Errors
-/// `Duplicate` if two entries have the name. client-go rejects such a file too.
-pub(super) fn find_index(
-    path: &Path,
-    model: &Value,
-    kind: EntryKind,
-    name: &str,
-) -> Result<Option<usize>, KubeconfigError> {
-    let items = model.get(kind.list_key()).map(Value::items).unwrap_or_default();
-    let mut indexes = items.iter().enumerate().filter(|(_, item)| item.is_named(name)).map(|(index, _)| index);
-    match (indexes.next(), indexes.next()) {
-        (first, None) => Ok(first),
-        (_, Some(_)) => {
-            Err(KubeconfigError::Duplicate { path: path.to_owned(), kind: kind.body_key(), name: name.to_owned() })
-        }
-    }
+/// Returns the index of the file that gets new entries and the current context: the first that exists, or else the last
+/// (client-go, tools/clientcmd/config.go, `PathOptions.GetDefaultFilename` and `writeCurrentContext`).
+pub(super) fn default_index(files: &[LoadedFile]) -> usize {
+    files.iter().position(|file| file.original.exists()).unwrap_or(files.len().saturating_sub(1))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, KubeconfigError> {

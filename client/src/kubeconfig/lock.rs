@@ -7,7 +7,8 @@
 //! one, so a lock file stays after a crash of kubectl. `rolecall` waits for a lock file, and removes it if it is old.
 //! It holds the `flock` at that time, so that two `rolecall` processes never remove lock files at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -27,8 +28,12 @@ use crate::terminal::signals::{self, DeferredSignals};
 #[derive(Debug)]
 pub(super) struct Locks {
     held: Vec<KubectlLock>,
+    /// The files that these lock files are for.
+    locked: BTreeSet<PathBuf>,
     _folders: Vec<FolderLock>,
     pub(super) notes: Vec<Note>,
+    /// Whether another program had a lock file.
+    pub(super) waited_for_kubectl: bool,
     /// Defers signals, because a process that is killed leaves kubectl's lock files behind. Dropped last.
     _signals: DeferredSignals,
 }
@@ -36,7 +41,6 @@ pub(super) struct Locks {
 /// A lock file in kubectl's format that this process created.
 #[derive(Debug)]
 struct KubectlLock {
-    file: PathBuf,
     lock: PathBuf,
     /// Device and inode, so that only the lock file of this process is removed.
     identity: (u64, u64),
@@ -58,28 +62,47 @@ impl Locks {
             atomic_file::create_folder(names::folder_of(file))?;
             atomic_file::create_folder(names::folder_of(&atomic_file::resolve(file)?))?;
         }
-        let mut folders = BTreeSet::new();
+        // In the order of device and inode, so that two processes cannot deadlock. A folder with two names is locked once:
+        // the second lock would wait for the first.
+        let mut folders = BTreeMap::new();
         for file in files {
-            folders.insert(names::folder_of(&atomic_file::resolve(file)?).to_owned());
+            let file = atomic_file::resolve(file)?;
+            let folder = names::folder_of(&file);
+            if let Ok(found) = folder.metadata() {
+                folders.entry(identity(&found)).or_insert_with(|| folder.to_owned());
+            }
         }
-        let folders = folders.iter().map(|folder| atomic_file::lock_folder(folder, timeouts.rolecall));
+        let folders = folders.values().map(|folder| atomic_file::lock_folder(folder, timeouts.rolecall));
         // Signals are deferred only from here on: the kernel releases these locks, so Ctrl-C may end the wait for them.
         let folders = folders.collect::<Result<_, _>>()?;
-        let mut locks =
-            Locks { held: Vec::new(), _folders: folders, notes: Vec::new(), _signals: signals::defer_signals() };
+        let mut locks = Locks {
+            held: Vec::new(),
+            locked: BTreeSet::new(),
+            _folders: folders,
+            notes: Vec::new(),
+            waited_for_kubectl: false,
+            _signals: signals::defer_signals(),
+        };
+        let needed: HashSet<LockKey> = needed.iter().map(|file| lock_key(file)).collect();
         let sorted: BTreeSet<&PathBuf> = files.iter().collect();
+        let mut seen = HashSet::new();
         for file in sorted {
-            match locks.lock(file, timeouts) {
-                Err(KubeconfigError::CannotLock { .. }) if !needed.contains(file) => {}
-                result => result?,
+            let key = lock_key(file);
+            if !seen.contains(&key) {
+                match locks.lock(file, timeouts) {
+                    Err(KubeconfigError::CannotLock { .. }) if !needed.contains(&key) => continue,
+                    result => result?,
+                }
+                seen.insert(key);
             }
+            locks.locked.insert(file.clone());
         }
         Ok(locks)
     }
 
     /// Whether this file is locked.
     pub(super) fn holds(&self, file: &Path) -> bool {
-        self.held.iter().any(|lock| lock.file == file)
+        self.locked.contains(file)
     }
 
     fn lock(&mut self, file: &Path, timeouts: LockTimeouts) -> Result<(), KubeconfigError> {
@@ -87,7 +110,7 @@ impl Locks {
         let deadline = Deadline::after(timeouts.kubectl);
         let mut attempt = 0;
         loop {
-            match KubectlLock::create(file, &lock) {
+            match KubectlLock::create(&lock) {
                 Ok(made) => {
                     self.held.push(made);
                     return Ok(());
@@ -95,6 +118,7 @@ impl Locks {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(KubeconfigError::CannotLock { lock, source }),
             }
+            self.waited_for_kubectl = true;
             // Another program may remove the lock file at any moment; then the next iteration creates it.
             let Ok(metadata) = fs::symlink_metadata(&lock) else { continue };
             let age = age(&metadata);
@@ -112,11 +136,11 @@ impl Locks {
 }
 
 impl KubectlLock {
-    fn create(file: &Path, lock: &Path) -> io::Result<KubectlLock> {
+    fn create(lock: &Path) -> io::Result<KubectlLock> {
         use rustix::fs::{Mode, OFlags};
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
         let made = fs::File::from(rustix::fs::open(lock, flags, Mode::empty())?);
-        Ok(KubectlLock { file: file.to_owned(), lock: lock.to_owned(), identity: identity(&made.metadata()?) })
+        Ok(KubectlLock { lock: lock.to_owned(), identity: identity(&made.metadata()?) })
     }
 }
 
@@ -134,6 +158,17 @@ fn remove_if_same(lock: &Path, expected: (u64, u64)) -> io::Result<()> {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
+    }
+}
+
+/// What distinguishes two lock files: the folder, by device and inode, and the name of the locked file. A folder may have
+/// several names in `KUBECONFIG`.
+type LockKey = (Option<(u64, u64)>, Option<OsString>);
+
+fn lock_key(file: &Path) -> LockKey {
+    match names::folder_of(file).metadata() {
+        Ok(folder) => (Some(identity(&folder)), file.file_name().map(OsStr::to_owned)),
+        Err(_) => (None, Some(file.as_os_str().to_owned())),
     }
 }
 

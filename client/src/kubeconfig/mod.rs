@@ -13,7 +13,7 @@
 //! [`transaction`] takes these steps for every edit:
 //!
 //! 1. **Read** every file of `KUBECONFIG` ([`files`]). Each file is kept as text, as a version (inode, size, times) and
-//!    as a [`model`] of what it means.
+//!    as a [`model`] of what it means. What kubectl does not read ([`schema`]) is an error.
 //! 2. **Edit** copies of the models ([`draft`]).
 //! 3. **Write the new texts** in memory. [`edit`] compares the old and the new model of a file and applies each
 //!    difference to the text with a lossless YAML editor, so that comments, order and style stay. A second YAML library
@@ -24,6 +24,11 @@
 //! 7. **Replace** each file ([`crate::files::atomic_file`]): write the new text to a temporary file beside it, keep a
 //!    backup, check the version once more, and rename. If a program without locks changed the file, unlock and start
 //!    again, up to five times.
+//! 8. **Verify** after an added or updated entry, if another program is writing the file: kubectl reads before it takes
+//!    its lock, and so overwrites what was written in between. Until the file has not changed for half a second, an
+//!    overwritten entry is written again.
+//!
+//! A change of the current context alone makes no backup.
 //!
 //! An error leaves the file as it was.
 //!
@@ -40,6 +45,7 @@ mod lock;
 mod model;
 mod outcome;
 mod rename;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -49,7 +55,7 @@ use std::path::PathBuf;
 
 use draft::Draft;
 use model::{EntryKind, Value};
-use transaction::edit_files;
+use transaction::{edit_files, edit_files_and_verify};
 
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
@@ -71,7 +77,7 @@ pub(crate) fn upsert(
     entries: &[Entry],
     current: Option<&str>,
 ) -> Result<UpsertOutcome, KubeconfigError> {
-    let ((entries, current_context), written) = edit_files(files, |draft| {
+    let ((entries, current_context), written) = edit_files_and_verify(files, |draft| {
         let mut outcomes = Vec::with_capacity(entries.len());
         for entry in entries {
             let (change, file) = draft.upsert(entry)?;
@@ -97,19 +103,21 @@ pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, 
         let mut outcome = RemoveOutcome {
             profiles: Vec::with_capacity(profiles.len()),
             unset_current: None,
+            current_context: None,
             left_dangling: Vec::new(),
             written: Written::default(),
         };
         for profile in profiles {
             let removal = draft.remove(profile)?;
-            if removal == Removal::Removed {
-                if draft.unset_current_context(profile)? {
+            if !matches!(removal, Removal::NotFound | Removal::NotOurs) {
+                if draft.unset_current_context(profile) {
                     outcome.unset_current = Some((*profile).to_owned());
                 }
-                outcome.left_dangling.extend(draft.other_contexts_of(profile));
+                outcome.left_dangling.extend(draft.contexts_of(profile));
             }
             outcome.profiles.push(((*profile).to_owned(), removal));
         }
+        outcome.current_context = draft.current_context().map(str::to_owned);
         Ok(outcome)
     })?;
     outcome.written = written;
@@ -132,7 +140,7 @@ pub(crate) fn use_context(files: &Files, name: &str) -> Result<UseOutcome, Kubec
 /// Returns the contexts that kubectl sees, in the order of the files.
 pub(crate) fn contexts(files: &Files) -> Result<Vec<Context>, KubeconfigError> {
     let loaded = files.load()?;
-    let draft = Draft::new(files, &loaded);
+    let draft = Draft::new(&loaded);
     let users: HashMap<&str, &Value> =
         draft.visible(EntryKind::User).into_iter().map(|(name, _, item)| (name, item)).collect();
     let contexts = draft.visible(EntryKind::Context).into_iter().map(|(name, file, item)| {
@@ -152,10 +160,10 @@ pub(crate) fn contexts(files: &Files) -> Result<Vec<Context>, KubeconfigError> {
 /// Returns the entries of a profile, or `None` if the kubeconfig has no context and user that Rolecall made for it.
 pub(crate) fn find(files: &Files, profile: &str) -> Result<Option<InstalledEntry>, KubeconfigError> {
     let loaded = files.load()?;
-    let draft = Draft::new(files, &loaded);
+    let draft = Draft::new(&loaded);
     let user_name = entry::prefixed_name(profile);
     let (Some(context), Some(user)) =
-        (draft.find(EntryKind::Context, profile)?, draft.find(EntryKind::User, &user_name)?)
+        (draft.find(EntryKind::Context, profile), draft.find(EntryKind::User, &user_name))
     else {
         return Ok(None);
     };
@@ -165,7 +173,7 @@ pub(crate) fn find(files: &Files, profile: &str) -> Result<Option<InstalledEntry
     let cluster = draft.item(EntryKind::Context, context).and_then(|item| item.at_path(&["context", "cluster"]));
     let cluster = match cluster.and_then(Value::as_str) {
         Some(name) => {
-            draft.find(EntryKind::Cluster, name)?.and_then(|position| draft.item(EntryKind::Cluster, position))
+            draft.find(EntryKind::Cluster, name).and_then(|position| draft.item(EntryKind::Cluster, position))
         }
         None => None,
     };
@@ -180,8 +188,8 @@ pub(crate) fn find(files: &Files, profile: &str) -> Result<Option<InstalledEntry
     }))
 }
 
-/// Returns a kubeconfig with only these entries, for `--print`. If there is one entry, it is the current context.
-pub(crate) fn render(entries: &[Entry]) -> Result<String, KubeconfigError> {
+/// Returns a kubeconfig with only these entries, for `--print`.
+pub(crate) fn render(entries: &[Entry], current: Option<&str>) -> Result<String, KubeconfigError> {
     let mut kubeconfig = draft::empty_kubeconfig();
     for entry in entries {
         entry.check()?;
@@ -189,14 +197,14 @@ pub(crate) fn render(entries: &[Entry]) -> Result<String, KubeconfigError> {
             kubeconfig.push(kind.list_key(), entry.updated_item(kind, None));
         }
     }
-    if let [entry] = entries {
-        kubeconfig.set("current-context", Value::str(&entry.profile));
+    if let Some(current) = current {
+        kubeconfig.set("current-context", Value::str(current));
     }
     Ok(emit::block(&kubeconfig))
 }
 
 fn set_current(draft: &mut Draft<'_>, files: &Files, name: &str) -> Result<usize, KubeconfigError> {
-    if draft.find(EntryKind::Context, name)?.is_some() {
+    if draft.find(EntryKind::Context, name).is_some() {
         return Ok(draft.set_current_context(name));
     }
     let visible = draft.visible(EntryKind::Context);

@@ -1,6 +1,7 @@
 //! The meaning of a kubeconfig, independent of its layout. It is parsed with another library than the one that edits
 //! the text, so that the result of an edit can be checked.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
@@ -28,32 +29,40 @@ pub(super) enum EntryKind {
     User,
 }
 
-/// Parses the text of a kubeconfig. An empty text, or one with only comments, gives `Null`.
+/// Parses the text of a kubeconfig as kubectl does: it reads the first YAML document, and of a key that a mapping has
+/// twice the last value (sigs.k8s.io/yaml, `YAMLToJSON`, which is not strict). An empty text, or one with only comments,
+/// gives `Null`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Value, KubeconfigError> {
+    let (text, _) = split_first_document(text);
     let options = serde_saphyr::options! {
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
         // The text has at most 16 MiB. The library's limits of depth and aliases stay in force.
         budget: serde_saphyr::budget! { max_nodes: 4_000_000, max_events: 16_000_000, },
         non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
     };
-    let value: Value = serde_saphyr::from_str_with_options(text, options).map_err(|e| malformed(path, &e))?;
-    check_shape(path, value)
+    serde_saphyr::from_str_with_options(text, options).map_err(|e| malformed(path, &e))
 }
 
-/// Errors if the value is YAML but not a kubeconfig.
-fn check_shape(path: &Path, value: Value) -> Result<Value, KubeconfigError> {
-    match &value {
-        Value::Null => return Ok(value),
-        Value::Map(_) => {}
-        _ => return Err(KubeconfigError::NotAMapping { path: path.to_owned() }),
-    }
-    for kind in EntryKind::ALL {
-        match value.get(kind.list_key()) {
-            None | Some(Value::Null | Value::List(_)) => {}
-            Some(_) => return Err(KubeconfigError::NotAList { path: path.to_owned(), key: kind.list_key() }),
+/// Splits a text before the marker that ends its first document: a `...`, or the `---` of the next document. YAML
+/// accepts no line that starts with a marker inside a document, not even in a block scalar.
+pub(super) fn split_first_document(text: &str) -> (&str, &str) {
+    let mut at = 0;
+    let mut has_begun = false;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_start_matches('\u{feff}');
+        let is_marker = |marker| {
+            content
+                .strip_prefix(marker)
+                .is_some_and(|rest: &str| rest.is_empty() || rest.starts_with(char::is_whitespace))
+        };
+        if has_begun && (is_marker("---") || is_marker("...")) {
+            return text.split_at(at);
         }
+        has_begun |= !content.trim_start().is_empty() && !content.trim_start().starts_with(['#', '%']);
+        at += line.len();
     }
-    Ok(value)
+    (text, "")
 }
 
 /// Keeps only the position and the kind of the problem: the library's messages may quote the file, which may have
@@ -61,8 +70,6 @@ fn check_shape(path: &Path, value: Value) -> Result<Value, KubeconfigError> {
 fn malformed(path: &Path, error: &serde_saphyr::Error) -> KubeconfigError {
     use serde_saphyr::Error as E;
     let problem = match error.without_snippet() {
-        E::MultipleDocuments { .. } => return KubeconfigError::MultipleDocuments { path: path.to_owned() },
-        E::DuplicateMappingKey { .. } => YamlProblem::DuplicateKey,
         E::UnknownAnchor { .. } => YamlProblem::UnknownAnchor,
         E::Budget { .. } | E::AliasReplayLimitExceeded { .. } | E::AliasExpansionLimitExceeded { .. } => {
             YamlProblem::TooComplex
@@ -272,9 +279,15 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some(pair) = entries.next_entry()? {
-            pairs.push(pair);
+        let mut pairs: Vec<(Value, Value)> = Vec::new();
+        let mut indexes: HashMap<String, usize> = HashMap::new();
+        while let Some((key, value)) = entries.next_entry::<Value, Value>()? {
+            // The last value of a key is in force. kubectl looks up string keys only.
+            let known = key.as_str().map(|key| *indexes.entry(key.to_owned()).or_insert(pairs.len()));
+            match known.and_then(|index| pairs.get_mut(index)) {
+                Some((_, earlier)) => *earlier = value,
+                None => pairs.push((key, value)),
+            }
         }
         Ok(Value::Map(pairs))
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::files::path_text::shell_quoted;
+
 /// The files that an edit wrote, for the report to the user.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
@@ -12,6 +14,8 @@ pub(crate) struct Written {
     /// The backups of their old texts.
     pub(crate) backups: Vec<PathBuf>,
     pub(crate) notes: Vec<Note>,
+    /// Whether another program than Rolecall was writing the files at the same time.
+    pub(super) met_other_program: bool,
 }
 
 /// Something the user should know after a successful edit. Its `Display` is one line.
@@ -21,6 +25,10 @@ pub(crate) enum Note {
     StaleLockRemoved { lock: PathBuf, age: Duration },
     /// The file had a hard link, which still has the old text.
     OtherNameKeepsOldText { file: PathBuf },
+    /// Other users can write the file, and so choose which programs kubectl runs.
+    WritableByOthers { file: PathBuf },
+    /// Another program still writes the file after several seconds, and may remove the entries.
+    StillWritten { file: PathBuf },
 }
 
 /// The result of [`super::upsert`].
@@ -56,6 +64,8 @@ pub(crate) struct RemoveOutcome {
     pub(crate) profiles: Vec<(String, Removal)>,
     /// The removed context, if it was the current one. kubectl needs `--context` from now on.
     pub(crate) unset_current: Option<String>,
+    /// The current context after the edit.
+    pub(crate) current_context: Option<String>,
     /// Contexts of the user that refer to a removed cluster or user. They stay and no longer work.
     pub(crate) left_dangling: Vec<String>,
     pub(crate) written: Written,
@@ -64,10 +74,15 @@ pub(crate) struct RemoveOutcome {
 /// What [`super::remove`] did with a profile's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Removal {
+    /// The context, the cluster and the user were removed.
     Removed,
+    /// There was no context of this name any longer; the cluster and the user were removed.
+    OnlyClusterAndUser,
+    /// The cluster and the user were removed. The context of this name belongs to another tool and stays.
+    ContextStays,
     /// No entry has this name.
     NotFound,
-    /// The context or user of this name was made by another tool. It stays.
+    /// The context or user of this name was made by another tool. All entries stay.
     NotOurs,
 }
 
@@ -137,6 +152,21 @@ impl fmt::Display for Note {
                 lock.display(),
                 age.as_secs()
             ),
+            Note::WritableByOthers { file } => {
+                let path = shell_quoted(file);
+                write!(
+                    f,
+                    "other users can write {}, and so run programs as you; fix it with: chmod go-w {path}",
+                    file.display()
+                )
+            }
+            Note::StillWritten { file } => {
+                write!(
+                    f,
+                    "other programs keep writing {} and may overwrite this change; check it later with: kubectl config get-contexts",
+                    file.display()
+                )
+            }
             Note::OtherNameKeepsOldText { file } => {
                 write!(f, "{} was a hard link: its other name still has the old text", file.display())
             }

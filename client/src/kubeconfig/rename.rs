@@ -23,7 +23,7 @@ pub(crate) fn check_rename(files: &Files, old: &str, new: &str) -> Result<(), Ku
 }
 
 fn rename_entries(draft: &mut Draft<'_>, old: &str, new: &str) -> Result<Renaming, KubeconfigError> {
-    let file = match draft.context_owner(old)? {
+    let file = match draft.context_owner(old) {
         ContextOwner::Missing => return Ok(Renaming::NotFound),
         ContextOwner::OtherTool => return Ok(Renaming::NotOurs),
         ContextOwner::Rolecall { file } => file,
@@ -58,13 +58,13 @@ fn rename_entries(draft: &mut Draft<'_>, old: &str, new: &str) -> Result<Renamin
 
 /// Errors if an entry with one of the new names exists.
 fn check_free(draft: &Draft<'_>, new: &str) -> Result<(), KubeconfigError> {
-    if let Some(position) = draft.find(EntryKind::Context, new)? {
+    if let Some(position) = draft.find(EntryKind::Context, new) {
         let path = draft.path(position.file).clone();
         return Err(KubeconfigError::ContextTaken { path, name: new.to_owned(), uses: "other entries".to_owned() });
     }
     let inner = prefixed_name(new);
     for kind in [EntryKind::Cluster, EntryKind::User] {
-        if let Some(position) = draft.find(kind, &inner)? {
+        if let Some(position) = draft.find(kind, &inner) {
             let path = draft.path(position.file).clone();
             return Err(KubeconfigError::EntryTaken { path, kind: kind.body_key(), name: inner });
         }

@@ -1,5 +1,6 @@
 //! Tests of kubeconfig edits on files of many layouts.
 
+mod differential;
 mod faults;
 mod golden;
 mod kubectl;
@@ -76,6 +77,7 @@ fn entry(profile: &str) -> Entry {
         command: PathBuf::from("/usr/local/bin/rolecall"),
         install_hint: "rolecall is not installed: see https://example.com/rolecall".to_owned(),
         env: Vec::new(),
+        entry_key: None,
     }
 }
 
@@ -96,5 +98,5 @@ fn error_text<T: fmt::Debug>(result: Result<T, KubeconfigError>) -> String {
 
 /// Returns the current context as kubectl sees it.
 fn current_context(files: &Files) -> Option<String> {
-    Draft::new(files, &files.load().unwrap()).current_context().map(str::to_owned)
+    Draft::new(&files.load().unwrap()).current_context().map(str::to_owned)
 }

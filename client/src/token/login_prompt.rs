@@ -33,17 +33,18 @@ const DECLINED_TTL: SignedDuration = SignedDuration::from_mins(1);
 /// How long the plugin waits for the name of the profile's source.
 const PROFILE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Offers a login and returns the token after it. Errors with the daemon's refusal if there is no user to ask, or the
+/// Offers a login and returns the token after it, from `call_token`. Errors with the daemon's refusal if there is no user to ask, or the
 /// user declines.
 pub(super) fn offer_login(
     daemon: &Daemon,
     name: &ProfileName,
     info: &[u8],
+    call_token: impl Fn(Deadline) -> Result<Response, CallError>,
     refusal: ErrorBody,
     read_environment: fn() -> Environment,
 ) -> Result<Response, CliError> {
     let Some(tty) = interactive_tty(info) else { return Err(refusal.into()) };
-    let token = || daemon.call(&Endpoint::Token(name.clone()), info, Deadline::after(CALL_TIMEOUT));
+    let token = || call_token(Deadline::after(CALL_TIMEOUT));
     let profile = Endpoint::Profile(name.clone());
     let Ok(profile) = daemon.call_json_within::<ProfileStatus>(&profile, b"", Deadline::after(PROFILE_TIMEOUT)) else {
         return Err(refusal.into());

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ClusterName, ProfileName, RoleArn, SourceName};
+use rolecall_protocol::{ClusterName, EntryKey, ProfileName, RoleArn, SourceName};
 
 use crate::config::inputs::EndpointVariant;
-use crate::config::{Config, NameTemplate, Pin, ProfileConfig};
+use crate::config::{Config, NameTemplate, Pin, PinMode, ProfileConfig};
 use crate::role_chain::{MAX_CHAINED_DURATION, RoleChain, RoleStep};
 
 /// The user and the machine, for session names.
@@ -31,6 +31,10 @@ pub struct Profile {
     pub source_name: SourceName,
     /// The cluster that the kubeconfig has to name.
     pub pin: Option<Arc<Pin>>,
+    /// Which kubeconfigs get a token.
+    pub pin_mode: PinMode,
+    /// The key of the profile's kubeconfig entries.
+    pub entry_key: Option<EntryKey>,
     /// The configured session duration.
     pub duration: Duration,
     /// How long after its last use the session is renewed in the background.
@@ -53,6 +57,8 @@ impl Profile {
             chain: RoleChain::new(source, profile.region.clone(), steps(profile, &session)),
             source_name: profile.source.clone(),
             pin: profile.pin.clone(),
+            pin_mode: profile.pin_mode,
+            entry_key: profile.entry_key.clone(),
             duration: profile.duration,
             keep_warm: profile.keep_warm,
             variant: profile.inputs.as_ref().map(|inputs| inputs.variant).unwrap_or_default(),

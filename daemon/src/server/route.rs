@@ -44,9 +44,11 @@ async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Re
     if request.method().as_str() != endpoint.method().as_str() {
         return Err(bad_request(StatusCode::METHOD_NOT_ALLOWED, "wrong method for this endpoint"));
     }
+    let proof = endpoints::token::entry_proof(request.headers());
     let _large = wait_for_large_requests(context, &request).await?;
     let body = read_body(request, endpoint.max_body_bytes()).await?;
-    match tokio::time::timeout(endpoint.response_timeout(), endpoints::handle(context, peer, &endpoint, body)).await {
+    let handled = endpoints::handle(context, peer, &endpoint, &proof, body);
+    match tokio::time::timeout(endpoint.response_timeout(), handled).await {
         Ok(result) => result.map_err(HttpError::from),
         Err(_) => Err(timed_out(&endpoint, context.agent.waiting_sts_calls())),
     }

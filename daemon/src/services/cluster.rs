@@ -28,11 +28,12 @@ impl ClusterService {
         Self { config, lock, sessions, profile_sessions }
     }
 
-    /// Describes a profile's cluster with the profile's session.
+    /// Describes a profile's cluster with the profile's session. This is not a use of the profile:
+    /// `rolecall kubeconfig --all` must not start the renewal of every session.
     pub async fn cluster(&self, name: &ProfileName) -> Result<Cluster, AgentError> {
         let profile = self.config.profile(name)?;
         let describe = async {
-            let served = self.profile_sessions.get(&profile, Freshness::Cached).await?;
+            let served = self.profile_sessions.get_unused(&profile, Freshness::Cached).await?;
             let described = self.sessions.describe(&profile.chain, &served.session, &profile.cluster).await;
             described.map_err(|error| AgentError::new(name, error.body()))
         };

@@ -2,7 +2,6 @@
 
 use rolecall_protocol::{ErrorBody, ErrorCode, ExecInfoError, ProfileName, SourceName, similar_names};
 
-use crate::pin::PinError;
 use rolecall_core::config::ConfigError;
 
 /// Why a request failed.
@@ -23,11 +22,6 @@ impl AgentError {
 
     pub(super) fn config(error: &ConfigError) -> Self {
         Self(ErrorBody::new(ErrorCode::ConfigInvalid, error.to_string()))
-    }
-
-    pub(super) fn pin(name: &ProfileName, error: &PinError) -> Self {
-        tracing::warn!(profile = %name, %error, "pin mismatch, token refused");
-        Self::new(name, error.body(name))
     }
 
     pub(super) fn exec_info(name: &ProfileName, error: &ExecInfoError) -> Self {

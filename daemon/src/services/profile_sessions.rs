@@ -35,14 +35,20 @@ impl ProfileSessions {
     /// Returns a profile's session and records the use.
     pub(super) async fn get(&self, profile: &Profile, freshness: Freshness) -> Result<Served, AgentError> {
         let last_used = self.activity.used(&profile.name, self.clock.now());
+        let served = self.get_unused(profile, freshness).await?;
+        // Credentials without an expiry are not renewed.
+        if served.session.expires().is_some() {
+            self.renewal.used(profile, last_used);
+        }
+        Ok(served)
+    }
+
+    /// Returns a profile's session without recording a use, so that the session is not renewed for it.
+    pub(super) async fn get_unused(&self, profile: &Profile, freshness: Freshness) -> Result<Served, AgentError> {
         match self.sessions.get(&profile.chain, freshness).await {
             Ok(served) => {
                 if profile.chain.steps.is_empty() {
                     Box::pin(self.sessions.learn_time(&profile.chain, &served.session)).await;
-                }
-                // Credentials without an expiry are not renewed.
-                if served.session.expires().is_some() {
-                    self.renewal.used(profile, last_used);
                 }
                 Ok(served)
             }

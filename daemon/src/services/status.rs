@@ -109,6 +109,8 @@ impl StatusService {
             duration_seconds: profile.duration.as_secs(),
             limit_seconds: profile.duration_limit().as_ref().map(Duration::as_secs),
             mfa: self.mfa_details(&profile),
+            pin: Some(profile.pin_mode.as_str().to_owned()),
+            has_entry_key: profile.entry_key.is_some(),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
             inputs: inputs_of(&profile),

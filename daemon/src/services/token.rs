@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, Secret};
+use rolecall_protocol::{EntryProof, ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, Secret};
 
 use super::config::ConfigService;
 use super::error::AgentError;
@@ -13,7 +13,7 @@ use super::profile_activity::ProfileActivity;
 use super::profile_sessions::ProfileSessions;
 use super::token_cache::TokenCache;
 use super::unauthorized::{ClientProcess, TokenPolicy, UnauthorizedDetector};
-use crate::pin;
+use crate::pin::{self, PinError};
 use crate::sessions::{Freshness, Served};
 use rolecall_aws::token::Token;
 use rolecall_core::clock::Clock;
@@ -48,32 +48,30 @@ impl TokenService {
         Self { config, lock, profile_sessions, token_cache, activity, events, clock, unauthorized }
     }
 
-    /// Returns a finished ExecCredential as JSON. `info` is the text of KUBERNETES_EXEC_INFO, or empty; `client` is the
-    /// process that runs the plugin, if it is known.
+    /// Returns a finished ExecCredential as JSON. `info` is the text of KUBERNETES_EXEC_INFO, or empty; `proof` is what the
+    /// client presents beside it; `client` is the process that runs the plugin, if it is known. Errors if the profile's pin
+    /// excludes the kubeconfig.
     pub async fn token(
         &self,
         name: &ProfileName,
         info: &[u8],
+        proof: &EntryProof,
         client: Option<ClientProcess>,
     ) -> Result<Secret<Vec<u8>>, AgentError> {
         let profile = self.config.profile(name)?;
-        self.lock.while_unlocked(name, self.credential(&profile, info, client)).await
+        self.lock.while_unlocked(name, self.credential(&profile, info, proof, client)).await
     }
 
     async fn credential(
         &self,
         profile: &Arc<Profile>,
         info: &[u8],
+        proof: &EntryProof,
         client: Option<ClientProcess>,
     ) -> Result<Secret<Vec<u8>>, AgentError> {
         let (name, requested_at) = (&profile.name, self.clock.now());
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
-        if let (Some(pin), Some(cluster)) = (&profile.pin, &info.cluster) {
-            pin::check(pin, cluster).map_err(|error| {
-                self.record_failure(name, error.body(name));
-                AgentError::pin(name, &error)
-            })?;
-        }
+        pin::check(profile, info.cluster.as_ref(), proof).map_err(|error| self.refuse(name, &error))?;
         let policy =
             client.map_or(TokenPolicy::Shared, |client| self.unauthorized.on_request(name, client, requested_at));
         let session = self.session(profile, policy).await?;
@@ -85,6 +83,13 @@ impl TokenService {
         let expires = self.clock.stamp(token.expires);
         let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), expires);
         serde_json::to_vec(&credential).map(Secret::new).map_err(|_| AgentError::internal(name))
+    }
+
+    /// Records that the pin excludes a kubeconfig, and returns the error for the client.
+    fn refuse(&self, name: &ProfileName, error: &PinError) -> AgentError {
+        tracing::warn!(profile = %name, %error, "token refused by the pin");
+        self.record_failure(name, error.body(name));
+        AgentError::new(name, error.body(name))
     }
 
     /// Returns a session that signs, a new one if the policy asks for it and it arrives in time.

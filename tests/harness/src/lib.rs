@@ -58,5 +58,5 @@ pub use jiff::SignedDuration;
 pub use kube::ApiServer;
 pub use sandbox::{
     AwsProfile, Daemon, FakeTime, Network, Notifications, Output, Proxy, Sandbox, SessionBus, TcpRelay, Terminal,
-    within,
+    with_entry_keys, within,
 };

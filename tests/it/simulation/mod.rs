@@ -11,7 +11,7 @@ use rolecall_aws::client::{Aws, AwsFiles};
 use rolecall_aws::http;
 use rolecall_core::clock::{Clock, ClockSource};
 use rolecall_core::profile::LocalUser;
-use rolecall_protocol::ProfileName;
+use rolecall_protocol::{EntryProof, ProfileName};
 use rolecalld::agent::Agent;
 use rolecalld::services::AgentError;
 use rolecalld::services::status::About;
@@ -112,7 +112,8 @@ impl Simulation {
     /// Requests a token as kubectl does. Panics without a response within [`CALLER`].
     pub(crate) async fn token(&self, name: &str) -> Result<Issued, AgentError> {
         let name: ProfileName = name.parse().unwrap();
-        let answer = tokio::time::timeout(CALLER, self.agent.token.token(&name, b"", None)).await;
+        let answer =
+            tokio::time::timeout(CALLER, self.agent.token.token(&name, b"", &EntryProof::Terminal, None)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{name}: no answer in {CALLER:?}"))?;
         Ok(self.sts.read(answer.expose()))
     }

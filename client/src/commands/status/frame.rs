@@ -64,9 +64,9 @@ pub(super) fn compose(picture: &Picture<'_>, zone: &TimeZone, screen: Screen, ro
     let fixed: usize = [&above, &sources, &footer].into_iter().map(|text| height(text, screen)).sum();
     let room = usable.saturating_sub(fixed);
     // The line about all profiles is at least as long as the line about some of them.
-    let shown = fitting(&profiles, room, height(&more(picture.status, 0, screen), screen), screen);
+    let (profiles, shown) = fitting(&profiles, room, height(&more(picture.status, 0, screen), screen), screen);
     let rest = more(picture.status, shown, screen);
-    let text = above + &profiles.get(..shown).unwrap_or_default().concat() + &rest + &sources + &footer;
+    let text = above + &profiles + &rest + &sources + &footer;
     cut(&text, usable, screen)
 }
 
@@ -92,18 +92,34 @@ fn footer(picture: &Picture<'_>, zone: &TimeZone, rows: Option<usize>) -> String
     format!("\n{}\n", text.dimmed())
 }
 
-/// How many profiles fit into `room` rows. If not all fit, `more` rows are reserved for the line about the others.
-fn fitting(profiles: &[String], room: usize, more: usize, screen: Screen) -> usize {
-    let heights: Vec<usize> = profiles.iter().map(|profile| height(profile, screen)).collect();
-    if heights.iter().sum::<usize>() <= room {
-        return profiles.len();
+/// The profiles that fit into `room` rows, and how many they are: first their rows, then the problems for which there is
+/// room. If not all rows fit, `more` rows are reserved for the line about the others.
+fn fitting(profiles: &[String], room: usize, more: usize, screen: Screen) -> (String, usize) {
+    let row = |profile: &String| profile.split_inclusive('\n').next().unwrap_or_default().to_owned();
+    let rows: Vec<String> = profiles.iter().map(row).collect();
+    let all = height(&rows.concat(), screen);
+    if all > room {
+        let mut left = room.saturating_sub(more);
+        let fits = |row: &&String| {
+            let fitted = left.checked_sub(height(row, screen));
+            left = fitted.unwrap_or_default();
+            fitted.is_some()
+        };
+        let shown: Vec<String> = rows.iter().take_while(fits).cloned().collect();
+        return (shown.concat(), shown.len());
     }
-    let room = room.saturating_sub(more);
-    let ends = heights.iter().scan(0, |end, height| {
-        *end += height;
-        Some(*end)
+    let mut left = room - all;
+    let shown = profiles.iter().zip(rows).map(|(profile, row)| {
+        let details = height(profile, screen) - height(&row, screen);
+        match left.checked_sub(details) {
+            Some(rest) => {
+                left = rest;
+                profile.clone()
+            }
+            None => row,
+        }
     });
-    ends.take_while(|end| *end <= room).count()
+    (shown.collect(), profiles.len())
 }
 
 /// The line about profiles that do not fit: how many they are, and how many of them have a problem.

@@ -84,6 +84,29 @@ fn call_one_request_one_response() {
     assert!(fake.requests()[0].starts_with("POST /v1/profiles/prod/token HTTP/1.1\r\n"));
 }
 
+/// Fault matrix row 34. A daemon that does not know the headers ignores them.
+#[test]
+fn call_token_sends_the_entry_proof_as_a_header() {
+    let key = "ab".repeat(32);
+    let [with_key, terminal] = [format!("rolecall-entry-key: {key}\r\n"), "rolecall-terminal: 1\r\n".to_owned()];
+    for (proof, header) in [
+        (EntryProof::Key(key.parse().unwrap()), with_key.as_str()),
+        (EntryProof::Terminal, terminal.as_str()),
+        (EntryProof::Absent, ""),
+    ] {
+        let mut fake = FakeServer::answering(&[&http_response(200, "{}")]);
+        let name = "prod".parse().unwrap();
+        fake.daemon.call_token(&name, b"{}", &proof, Deadline::after(Duration::from_secs(5))).unwrap();
+        assert_eq!(
+            fake.requests()[0],
+            format!(
+                "POST /v1/profiles/prod/token HTTP/1.1\r\nHost: rolecall\r\nrolecall-protocol: 1\r\n{header}Content-Length: 2\r\n\
+                 Connection: close\r\n\r\n{{}}"
+            )
+        );
+    }
+}
+
 #[test]
 fn call_daemon_error_is_unchanged() {
     let body = r#"{"error":{"code":"login_needed","message":"prod: log in","hint":"Run: rolecall login work"}}"#;

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use rolecall_protocol::{Endpoint, PROTOCOL_HEADER, PROTOCOL_VERSION};
+use rolecall_protocol::{
+    ENTRY_KEY_HEADER, Endpoint, EntryProof, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret, TERMINAL_HEADER,
+};
 
 /// The size limit of a response's head, in bytes.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -71,16 +73,33 @@ pub(super) struct Head {
 /// The bytes of a request. The path of an [`Endpoint`] has only validated names, so it needs no escaping.
 pub(crate) fn request(endpoint: &Endpoint, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(192 + body.len());
+    write_request(&mut bytes, endpoint, "", body);
+    bytes
+}
+
+/// The bytes of a request for a token.
+pub(crate) fn token_request(endpoint: &Endpoint, proof: &EntryProof, body: &[u8]) -> Secret<Vec<u8>> {
+    let header = Secret::new(match proof {
+        EntryProof::Key(key) => format!("{ENTRY_KEY_HEADER}: {}\r\n", key.to_text().expose()),
+        EntryProof::Terminal => format!("{TERMINAL_HEADER}: 1\r\n"),
+        EntryProof::Absent => String::new(),
+    });
+    // A buffer that grows leaves copies behind that are not wiped.
+    let mut bytes = Secret::new(Vec::with_capacity(512 + body.len()));
+    write_request(bytes.expose_mut(), endpoint, header.expose(), body);
+    bytes
+}
+
+fn write_request(bytes: &mut Vec<u8>, endpoint: &Endpoint, header: &str, body: &[u8]) {
     // Writing to a Vec cannot fail.
     let _ = write!(
         bytes,
-        "{} {} HTTP/1.1\r\nHost: rolecall\r\n{PROTOCOL_HEADER}: {PROTOCOL_VERSION}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "{} {} HTTP/1.1\r\nHost: rolecall\r\n{PROTOCOL_HEADER}: {PROTOCOL_VERSION}\r\n{header}Content-Length: {}\r\nConnection: close\r\n\r\n",
         endpoint.method().as_str(),
         endpoint.path(),
         body.len(),
     );
     bytes.extend_from_slice(body);
-    bytes
 }
 
 /// The bytes of a request for a stream of lines, which lasts until either side closes the connection.

@@ -9,5 +9,5 @@ mod message;
 mod ndjson;
 
 pub(crate) use exchange::{exchange, exchange_unless};
-pub(crate) use message::{HttpError, Response, request, request_lines};
+pub(crate) use message::{HttpError, Response, request, request_lines, token_request};
 pub(crate) use ndjson::{LineStream, open_stream};

@@ -78,7 +78,7 @@ fn replace_creates_a_new_file_with_mode_0600() {
 }
 
 #[test]
-fn replace_keeps_the_five_newest_backups() {
+fn replace_keeps_the_first_and_four_newest_backups() {
     let (folder, path) = folder_with_file();
     for number in 0..8 {
         let original = read(&path, 100).unwrap();
@@ -90,7 +90,155 @@ fn replace_keeps_the_five_newest_backups() {
     assert_eq!(names.len(), 6);
     let kept: Vec<String> =
         names[1..].iter().map(|name| fs::read_to_string(folder.path().join(name)).unwrap()).collect();
-    assert_eq!(kept, ["2", "3", "4", "5", "6"]);
+    assert_eq!(kept, ["old", "3", "4", "5", "6"]);
+}
+
+/// An access control list as Linux stores it: version 2, then tag, permission and id of each entry.
+fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, permission, id) in entries {
+        bytes.extend(tag.to_le_bytes().iter().chain(&permission.to_le_bytes()).chain(&id.to_le_bytes()));
+    }
+    bytes
+}
+
+/// Sets an attribute. False if the file system has none.
+fn set_attribute(path: &Path, name: &str, value: &[u8]) -> bool {
+    rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty()).is_ok()
+}
+
+fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 1024];
+    let length = rustix::fs::getxattr(path, name, value.as_mut_slice()).ok()?;
+    value.truncate(length);
+    Some(value)
+}
+
+const ACL: &str = "system.posix_acl_access";
+const NO_ID: u32 = u32::MAX;
+
+/// User 12345 may read; the group may not, although its bits of the mode, which are the mask, say so.
+fn acl_for_one_user() -> Vec<u8> {
+    acl(&[(1, 6, NO_ID), (2, 4, 12345), (4, 0, NO_ID), (0x10, 4, NO_ID), (0x20, 0, NO_ID)])
+}
+
+/// Fault matrix row 97.
+#[test]
+fn replace_keeps_acl_and_attributes() {
+    let (folder, path) = folder_with_file();
+    if !set_attribute(&path, ACL, &acl_for_one_user()) {
+        return skipped("access control lists: the file system has none");
+    }
+    let has_attributes = set_attribute(&path, "user.mine", b"1");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    let backup = replace(&read(&path, 100).unwrap(), "new", Backup::Keep).unwrap().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    assert_eq!(attribute(&path, ACL), Some(acl_for_one_user()));
+    assert_eq!(attribute(&path, "user.mine").is_some(), has_attributes);
+    assert_eq!((attribute(&backup, ACL), fs::metadata(&backup).unwrap().mode() & 0o777), (None, 0o600));
+    drop(folder);
+}
+
+/// Fault matrix row 97.
+#[test]
+fn replace_inherits_no_acl_from_the_folder() {
+    let (folder, path) = folder_with_file();
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    let default = acl(&[(1, 7, NO_ID), (2, 7, 12345), (4, 7, NO_ID), (0x10, 7, NO_ID), (0x20, 5, NO_ID)]);
+    if !set_attribute(folder.path(), "system.posix_acl_default", &default) {
+        return skipped("access control lists: the file system has none");
+    }
+    let backup = replace(&read(&path, 100).unwrap(), "new", Backup::Keep).unwrap().unwrap();
+    let new = folder.path().join("new/file");
+    replace(&read(&new, 100).unwrap(), "text", Backup::Keep).unwrap();
+    let acls = [&path, &backup, &new].map(|file| (attribute(file, ACL), fs::metadata(file).unwrap().mode() & 0o777));
+    assert_eq!(acls, [(None, 0o640), (None, 0o600), (None, 0o600)]);
+}
+
+#[test]
+fn write_in_place_keeps_the_inode_and_makes_a_backup() {
+    let (folder, path) = folder_with_file();
+    let inode = || fs::metadata(&path).unwrap().ino();
+    let before = inode();
+    let mut backup = None;
+    write_in_place(&read(&path, 100).unwrap(), &mut backup, &|file| file.write_all(b"n")).unwrap();
+    assert_eq!((fs::read_to_string(&path).unwrap().as_str(), inode()), ("n", before));
+    assert_eq!(fs::read_to_string(backup.unwrap()).unwrap(), "old");
+
+    // A failed write restores the text.
+    let calls = std::cell::Cell::new(0);
+    let error = write_in_place(&read(&path, 100).unwrap(), &mut None, &|file| {
+        calls.set(calls.get() + 1);
+        file.write_all(b"half of")?;
+        Err(io::ErrorKind::StorageFull.into())
+    })
+    .unwrap_err();
+    assert!(matches!(error, FileError::Io { .. }), "{error}");
+    assert_eq!((fs::read_to_string(&path).unwrap().as_str(), calls.get()), ("n", 1));
+
+    // A file that changed in the meantime is not overwritten.
+    let stale = read(&path, 100).unwrap();
+    fs::write(&path, "theirs").unwrap();
+    let error = write_in_place(&stale, &mut None, &|file| file.write_all(b"ours")).unwrap_err();
+    assert!(matches!(error, FileError::Changed { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+    drop(folder);
+}
+
+#[test]
+fn replace_keeps_utf_16() {
+    let (_folder, path) = folder_with_file();
+    let utf16 = |text: &str| {
+        [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect::<Vec<u8>>()
+    };
+    fs::write(&path, utf16("old é")).unwrap();
+    assert!(matches!(read(&path, 100), Err(FileError::NotUtf8 { .. })));
+    let original = read_unicode(&path, 100).unwrap();
+    assert_eq!(original.text, "old é");
+    let backup = replace(&original, "new é", Backup::Keep).unwrap().unwrap();
+    assert_eq!((fs::read(&path).unwrap(), fs::read(&backup).unwrap()), (utf16("new é"), utf16("old é")));
+}
+
+/// Fault matrix row 91.
+#[test]
+fn read_trusted_rejects_what_others_can_write() {
+    let (folder, path) = folder_with_file();
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let result =
+        |path: &Path| read_trusted(path, 100).map(|_| ()).map_err(|error| format!("{error}. {}", error.advice()));
+    mode(&path, 0o644);
+    assert_eq!(result(&path), Ok(()));
+    for unsafe_mode in [0o664, 0o646] {
+        mode(&path, unsafe_mode);
+        let error = result(&path).unwrap_err();
+        assert!(
+            error.contains(&format!("(mode 0{unsafe_mode:o})"))
+                && error.ends_with(&format!("chmod go-w {}", path.display()))
+        );
+    }
+    mode(&path, 0o600);
+
+    // A folder on the way, also one behind a link.
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    mode(&inner, 0o700);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("inner/file", &link).unwrap();
+    fs::rename(&path, inner.join("file")).unwrap();
+    assert_eq!(result(&link), Ok(()));
+    mode(&inner, 0o777);
+    let error = result(&link).unwrap_err();
+    assert!(error.contains(&format!("other users can write {} ", inner.display())), "{error}");
+    // Only the owner of a file can replace it in a folder such as /tmp.
+    mode(&inner, 0o1777);
+    assert_eq!(result(&link), Ok(()));
+    assert_eq!(result(&folder.path().join("missing/file")), Ok(()));
+    mode(folder.path(), 0o777);
+    assert!(result(&folder.path().join("missing/file")).is_err());
+    std::os::unix::fs::symlink("loop", folder.path().join("loop")).unwrap();
+    mode(folder.path(), 0o700);
+    assert!(result(&folder.path().join("loop/file")).is_err());
 }
 
 #[test]

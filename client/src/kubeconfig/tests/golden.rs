@@ -277,14 +277,14 @@ fn use_context_changes_one_line() {
 
 #[test]
 fn render_is_a_complete_kubeconfig() {
-    let printed = render(&[entry("prod")]).unwrap();
+    let printed = render(&[entry("prod")], Some("prod")).unwrap();
     let fixture = Fixture::with(&printed);
     assert_eq!(current_context(&fixture.files()).as_deref(), Some("prod"));
     assert_eq!(add(&fixture.files(), "prod").entries[0].change, Change::Unchanged);
-    let two = render(&[entry("prod"), entry("yes")]).unwrap();
+    let two = render(&[entry("prod"), entry("yes")], None).unwrap();
     assert_eq!(parsed(&two).get("contexts").unwrap().items().len(), 2);
     assert_eq!(parsed(&two).get("current-context"), Some(&Value::str("")));
-    assert_eq!(render(&[]).unwrap().lines().count(), 6);
+    assert_eq!(render(&[], None).unwrap().lines().count(), 6);
 }
 
 #[test]
@@ -305,4 +305,60 @@ fn upsert_preserves_every_kind_of_string() {
             assert_eq!(again.entries[0].change, Change::Unchanged, "{hint:?}");
         }
     }
+}
+
+#[test]
+fn upsert_of_a_repeated_key_changes_the_last_one() {
+    let twice = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\nkind: Config\n";
+    assert!(round_trip(twice).ends_with("provideClusterInfo: true\nkind: Config\n"));
+    // As kubectl reads it: two kubeconfigs in one file.
+    let before = format!("{KUBECTL}{}", KUBECTL.replace("minikube", "other"));
+    let added = round_trip(&before);
+    let ours = new_lines(&before, &added).concat();
+    assert!(ours.starts_with("- cluster:\n") && added.starts_with(KUBECTL), "{added}");
+    let fixture = Fixture::with(&before);
+    let names = |fixture: &Fixture| {
+        contexts(&fixture.files()).unwrap().into_iter().map(|context| context.name).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (names(&fixture), current_context(&fixture.files()).as_deref()),
+        (vec!["other".to_owned()], Some("other"))
+    );
+    upsert(&fixture.files(), &[entry("prod")], Some("prod")).unwrap();
+    assert_eq!(names(&fixture), ["other", "prod"]);
+    assert!(fixture.read("config").starts_with(KUBECTL));
+    assert_eq!(current_context(&fixture.files()).as_deref(), Some("prod"));
+    // The key of an entry, too.
+    let inner = KUBECTL.replace("    namespace: default\n", "    namespace: default\n    namespace: web\n");
+    new_lines(&inner, &round_trip(&inner));
+}
+
+#[test]
+fn upsert_edits_the_first_document_only() {
+    for rest in [
+        "---\n",
+        "---\n# nothing\n---\n",
+        "...\n",
+        "---\nkind: Other\nusers: 7\n",
+        "--- {a: b}\n",
+        "---\ngarbage: [\n",
+        "...\n]",
+    ] {
+        let before = format!("---\n{KUBECTL}{rest}");
+        let added = round_trip(&before);
+        assert!(added.ends_with(&format!("true\n{rest}")), "{added}");
+        new_lines(&before, &added);
+    }
+    let text = "a: |\n  ---\nb: \"x\n  --- y\"\n# ---\n----\n---\nc";
+    assert_eq!(model::split_first_document(text).1, "---\nc");
+    assert_eq!(model::split_first_document("%YAML 1.1\n# a\n---\nb\n").1, "");
+    assert_eq!(model::split_first_document("---\n---\nb\n").1, "---\nb\n");
+}
+
+#[test]
+fn change_of_the_current_context_makes_no_backup() {
+    let fixture = Fixture::with(KUBECTL);
+    upsert(&fixture.files(), &[entry("prod")], None).unwrap();
+    assert!(use_context(&fixture.files(), "prod").unwrap().written.backups.is_empty());
+    assert_eq!(remove(&fixture.files(), &["prod"]).unwrap().written.backups.len(), 1);
 }

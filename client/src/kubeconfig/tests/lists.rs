@@ -98,3 +98,39 @@ fn invalid_file_in_the_list_is_named_in_the_error() {
     assert!(message.contains(&format!("{}:", fixture.path("b").display())), "{message}");
     assert_eq!(fixture.read("a"), "kind: Config\n");
 }
+
+/// Fault matrix row 97.
+#[test]
+fn folder_with_two_names_is_locked_once() {
+    use std::os::unix::fs::symlink;
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.path("dotfiles/kube")).unwrap();
+    for name in ["main", "work"] {
+        fs::write(fixture.path(&format!("dotfiles/kube/{name}")), "kind: Config\n").unwrap();
+    }
+    fs::create_dir(fixture.path("home")).unwrap();
+    symlink("../dotfiles/kube/main", fixture.path("home/config")).unwrap();
+    symlink("dotfiles", fixture.path("files")).unwrap();
+    for list in
+        ["home/config:dotfiles/kube/work", "files/kube/main:dotfiles/kube/work", "dotfiles/kube/main:files/kube/main"]
+    {
+        let files = without_waiting(fixture.list(list));
+        assert_eq!(add(&files, "prod").written.files.len(), 1, "{list}");
+        assert_eq!(remove(&files, &["prod"]).unwrap().profiles[0].1, Removal::Removed, "{list}");
+    }
+    assert_eq!(fixture.read("dotfiles/kube/work"), "kind: Config\n");
+    assert!(!fixture.path("dotfiles/kube/main.lock").exists());
+}
+
+/// Fault matrix row 97.
+#[test]
+fn file_with_two_names_is_edited_once() {
+    let fixture = Fixture::with(ONE);
+    std::os::unix::fs::symlink("config", fixture.path("link")).unwrap();
+    let files = without_waiting(fixture.list("config:link"));
+    upsert(&files, &[entry("prod")], Some("prod")).unwrap();
+    let outcome = remove(&files, &["prod"]).unwrap();
+    assert_eq!(outcome.written.files, [fixture.path("config")]);
+    assert_eq!(contexts(&files).unwrap().len(), 1);
+    assert_eq!(fixture.names(), ["config", "link"]);
+}

@@ -120,6 +120,35 @@ fn edit_without_lock_by_another_program_is_kept() {
     assert!(find(&files, "prod").unwrap().is_some());
 }
 
+/// Fault matrix row 96.
+#[test]
+fn entry_that_another_program_overwrites_is_written_again() {
+    let fixture = Fixture::with("kind: Config\n");
+    let files = fixture.files();
+    let calls = std::cell::Cell::new(0);
+    // As kubectl does beside others: it writes what it read before the entry was added.
+    let (_, written) = edit_files_and_verify(&files, |draft| {
+        calls.set(calls.get() + 1);
+        if calls.get() == 1 {
+            let file = fs::File::options().write(true).open(fixture.path("config")).unwrap();
+            let created = file.metadata().unwrap().created();
+            // The file counts as written in place if it is older than its content.
+            file.set_modified(
+                created.map_or_else(|_| SystemTime::from(crate::clock::now()), |made| made + Duration::from_secs(1)),
+            )
+            .unwrap();
+        }
+        if calls.get() == 3 {
+            fs::write(fixture.path("config"), "kind: Config\nx-theirs: 1\n").unwrap();
+        }
+        draft.upsert(&entry("prod"))
+    })
+    .unwrap();
+    assert!(find(&files, "prod").unwrap().is_some());
+    assert!(fixture.read("config").starts_with("kind: Config\nx-theirs: 1\n"));
+    assert!(written.backups.len() >= 2 && written.notes.is_empty(), "{written:?}");
+}
+
 #[test]
 fn signals_are_deferred_while_a_kubectl_lock_is_held() {
     use crate::terminal::signals::are_deferred;

@@ -45,6 +45,23 @@ fn upsert_updates_an_environment_variable_in_place() {
 }
 
 #[test]
+fn upsert_sets_the_entry_key_once() {
+    let fixture = Fixture::new();
+    let key = "ab".repeat(32);
+    let keyed = Entry { entry_key: Some(key.parse().unwrap()), ..entry("prod") };
+    assert!(!format!("{keyed:?}").contains(&key));
+    for expected in [Change::Added, Change::Unchanged] {
+        let outcome = upsert(&fixture.files(), std::slice::from_ref(&keyed), None).unwrap();
+        assert_eq!(outcome.entries[0].change, expected);
+    }
+    let text = fixture.read("config");
+    assert!(text.contains(&format!("- name: ROLECALL_ENTRY_KEY\n        value: {key}\n")), "{text}");
+    // An entry without a key keeps the present one.
+    add(&fixture.files(), "prod");
+    assert_eq!(fixture.read("config"), text);
+}
+
+#[test]
 fn upsert_removes_insecure_skip_tls_verify() {
     let fixture = Fixture::new();
     add(&fixture.files(), "prod");
@@ -138,14 +155,26 @@ fn contexts_have_their_user_and_profile() {
 }
 
 #[test]
-fn duplicate_name_is_an_error_only_for_rolecall_entries() {
-    let before =
-        "contexts:\n- {name: a, context: {cluster: x, user: x}}\n- {name: a, context: {cluster: y, user: y}}\n";
-    let fixture = Fixture::with(before);
-    add(&fixture.files(), "prod");
-    remove(&fixture.files(), &["prod"]).unwrap();
-    assert_eq!(parsed(&fixture.read("config")).get("contexts"), parsed(before).get("contexts"));
-    assert!(error_text(upsert(&fixture.files(), &[entry("a")], None)).contains("is there twice"));
+fn remove_keeps_a_context_that_another_tool_has_changed() {
+    let fixture = Fixture::new();
+    let files = fixture.files();
+    upsert(&files, &[entry("prod")], Some("prod")).unwrap();
+    let text = fixture.read("config");
+    let taken =
+        text.replace("    cluster: rolecall-prod\n    user: rolecall-prod\n", "    cluster: other\n    user: other\n");
+    fs::write(fixture.path("config"), taken).unwrap();
+    let outcome = remove(&files, &["prod"]).unwrap();
+    assert_eq!(outcome.profiles, [("prod".to_owned(), Removal::ContextStays)]);
+    assert_eq!((outcome.unset_current, outcome.current_context.as_deref()), (None, Some("prod")));
+    assert!(!fixture.read("config").contains("rolecall-prod"));
+    assert_eq!(contexts(&files).unwrap().len(), 1);
+
+    // The context is gone, the cluster and the user are not.
+    fs::write(fixture.path("config"), text.replace("  name: prod\n", "  name: mine\n")).unwrap();
+    let outcome = remove(&files, &["prod"]).unwrap();
+    assert_eq!(outcome.profiles, [("prod".to_owned(), Removal::OnlyClusterAndUser)]);
+    assert_eq!(outcome.left_dangling, ["mine"]);
+    assert_eq!(remove(&files, &["prod"]).unwrap().profiles, [("prod".to_owned(), Removal::NotFound)]);
 }
 
 #[test]
@@ -153,7 +182,7 @@ fn relative_command_is_rejected() {
     let fixture = Fixture::new();
     let relative = Entry { command: PathBuf::from("rolecall"), ..entry("prod") };
     assert!(error_text(upsert(&fixture.files(), std::slice::from_ref(&relative), None)).contains("absolute"));
-    assert!(render(&[relative]).is_err());
+    assert!(render(&[relative], None).is_err());
     assert!(fixture.names().is_empty());
 }
 

@@ -25,8 +25,8 @@ use inputs::InputsPerStep;
 use network::Network;
 use notifications::Notifications;
 use rolecall_protocol::{
-    ClusterName, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn, SourceName,
-    similar_names,
+    ClusterName, EntryKey, ErrorBody, ErrorCode, ExternalId, KeyName, MfaSerial, ProfileName, Region, RoleArn,
+    SourceName, similar_names,
 };
 use schema::{RawProfile, RawShared};
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,10 @@ pub struct ProfileConfig {
     pub session_name: Arc<str>,
     /// The cluster that the kubeconfig has to name.
     pub pin: Option<Arc<Pin>>,
+    /// Which kubeconfigs get a token.
+    pub pin_mode: PinMode,
+    /// The key of the profile's kubeconfig entries.
+    pub entry_key: Option<EntryKey>,
     /// The further parameters of each step.
     pub inputs: Option<Arc<InputsPerStep>>,
 }
@@ -135,6 +139,23 @@ pub struct Pin {
     pub server: String,
     /// SHA-256 (lower-case hex) of the CA bundle.
     pub ca_sha256: Option<String>,
+    /// The host name that the server's certificate has to have instead of the one in the URL.
+    pub tls_server_name: Option<String>,
+    /// The proxy to the server.
+    pub proxy_url: Option<String>,
+}
+
+/// Which kubeconfigs get a token for a profile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PinMode {
+    /// One that names the pinned cluster and has the entry key.
+    Require,
+    /// One that names the pinned cluster, or names no cluster and has the entry key.
+    #[default]
+    Entry,
+    /// Any.
+    Off,
 }
 
 /// An error in a configuration and its place.
@@ -149,6 +170,18 @@ pub struct ConfigError {
     pub key: Option<String>,
     /// What is wrong, as a continuation of the key.
     pub message: String,
+}
+
+impl PinMode {
+    /// Returns the value in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Require => "require",
+            Self::Entry => "entry",
+            Self::Off => "off",
+        }
+    }
 }
 
 impl SourceConfig {
@@ -225,7 +258,7 @@ impl RawProfile {
         if !shared.sources.contains_key(&self.source) {
             return Err(("source", unknown_source(&self.source, shared)));
         }
-        let pin = self.pin()?;
+        let pin = self.pinned_cluster()?;
         let inputs = self.inputs();
         let roles = roles(self.via, self.role_arn, &self.region)?;
         let inputs = inputs.validate(&shared.defaults.inputs(), roles.len(), &self.region)?;
@@ -241,18 +274,33 @@ impl RawProfile {
             keep_warm: self.keep_warm.or(shared.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::KeepWarm::get),
             session_name: interned(&mut interner.session_names, session_name),
             pin: pin.map(|pin| interned(&mut interner.pins, Arc::new(pin))),
+            pin_mode: self.pin.or(shared.defaults.pin).unwrap_or_default(),
+            entry_key: self.entry_key,
             inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
         })
     }
 
-    fn pin(&self) -> Result<Option<Pin>, (&'static str, String)> {
-        match (&self.server, &self.ca_sha256) {
-            (Some(server), ca_sha256) => Ok(Some(Pin {
+    fn pinned_cluster(&self) -> Result<Option<Pin>, (&'static str, String)> {
+        // The client writes it into the kubeconfig; the daemon needs its hash only.
+        if self.certificate_authority_data.is_some() && (self.server.is_none() || self.ca_sha256.is_none()) {
+            return Err(("certificate_authority_data", "has no effect without server and ca_sha256".to_owned()));
+        }
+        if let Some(server) = &self.server {
+            return Ok(Some(Pin {
                 server: server.as_str().to_owned(),
-                ca_sha256: ca_sha256.as_ref().map(|hash| hash.0.clone()),
-            })),
-            (None, Some(_)) => Err(("ca_sha256", "has no effect without server".to_owned())),
-            (None, None) => Ok(None),
+                ca_sha256: self.ca_sha256.as_ref().map(|hash| hash.0.clone()),
+                tls_server_name: self.tls_server_name.clone(),
+                proxy_url: self.proxy_url.clone(),
+            }));
+        }
+        let without_effect = [
+            ("ca_sha256", self.ca_sha256.is_some()),
+            ("tls_server_name", self.tls_server_name.is_some()),
+            ("proxy_url", self.proxy_url.is_some()),
+        ];
+        match without_effect.into_iter().find(|(_, is_set)| *is_set) {
+            Some((key, _)) => Err((key, "has no effect without server".to_owned())),
+            None => Ok(None),
         }
     }
 }

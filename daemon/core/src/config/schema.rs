@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ClusterName, EndpointUrl, ExternalId, HttpUrl, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn,
-    SourceIdentity, SourceName, TagKey, TagValue, UrlError, similar_names,
+    ClusterName, EndpointUrl, EntryKey, ExternalId, HttpUrl, KeyName, MfaSerial, PolicyArn, ProfileName, Region,
+    RoleArn, SourceIdentity, SourceName, TagKey, TagValue, UrlError, similar_names,
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Segment;
@@ -19,7 +19,8 @@ use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::notifications::{Notifications, RawNotifications};
 use super::{
-    ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_SESSION_RANGE, Mfa, SESSION_RANGE, SourceConfig, SourceKind,
+    ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_SESSION_RANGE, Mfa, PinMode, SESSION_RANGE, SourceConfig,
+    SourceKind,
 };
 
 /// The limit of `keep_warm`.
@@ -45,6 +46,8 @@ struct Raw {
     #[serde(default)]
     notifications: RawNotifications,
     #[serde(default)]
+    client: RawClient,
+    #[serde(default)]
     profiles: RawProfiles,
 }
 
@@ -67,6 +70,8 @@ pub(super) struct RawShared {
     lock: RawLock,
     #[serde(default)]
     notifications: RawNotifications,
+    #[serde(rename = "client", default)]
+    _client: RawClient,
 }
 
 /// The section of one profile.
@@ -84,6 +89,7 @@ pub(super) struct RawDefaults {
     pub(super) session_name: Option<String>,
     pub(super) duration: Option<SessionDuration>,
     pub(super) keep_warm: Option<KeepWarm>,
+    pub(super) pin: Option<PinMode>,
     pub(super) source_identity: Option<SourceIdentity>,
     pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
     pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
@@ -101,6 +107,17 @@ struct RawLock {
     idle: Option<LockTime>,
     max: Option<LockTime>,
 }
+
+/// `[client]`, which only `rolecall` uses.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawClient {
+    #[serde(rename = "trusted_configs", default)]
+    _trusted_configs: Vec<AbsolutePath>,
+}
+
+/// An absolute path.
+struct AbsolutePath;
 
 /// A duration such as `30min`, from a minute to a week.
 #[derive(Clone, Copy)]
@@ -147,8 +164,13 @@ pub(super) struct RawProfile {
     pub(super) keep_warm: Option<KeepWarm>,
     #[serde(default, deserialize_with = "session_name")]
     pub(super) session_name: Option<String>,
+    pub(super) pin: Option<PinMode>,
+    pub(super) entry_key: Option<EntryKey>,
     pub(super) server: Option<ServerUrl>,
     pub(super) ca_sha256: Option<Sha256Hex>,
+    pub(super) certificate_authority_data: Option<String>,
+    pub(super) tls_server_name: Option<String>,
+    pub(super) proxy_url: Option<String>,
     pub(super) source_identity: Option<SourceIdentity>,
     pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
     pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
@@ -187,8 +209,8 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key), message)
     })?;
-    let Raw { defaults, endpoints, network, sources, lock, notifications, profiles } = raw;
-    Ok((RawShared { defaults, endpoints, network, sources, lock, notifications }, profiles))
+    let Raw { defaults, endpoints, network, sources, lock, notifications, client, profiles } = raw;
+    Ok((RawShared { defaults, endpoints, network, sources, lock, notifications, _client: client }, profiles))
 }
 
 /// Returns the message of the parser as one line.
@@ -366,6 +388,15 @@ impl<'de> Deserialize<'de> for KeepWarm {
         match duration::deserialize(deserializer)? {
             length if length <= MAX_KEEP_WARM => Ok(Self(length)),
             _ => Err(D::Error::custom("must be at most a week (168h)")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AbsolutePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)? {
+            path if Path::new(&path).is_absolute() => Ok(Self),
+            _ => Err(D::Error::custom("must be an absolute path")),
         }
     }
 }

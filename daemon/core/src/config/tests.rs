@@ -78,6 +78,13 @@ fn config_error_has_file_line_and_key() {
             "config.toml:18: profiles.prod.ca_sha256: must be 64 hexadecimal digits",
         ),
         (
+            with(
+                "ca_sha256 = \"E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855\"",
+                "certificate_authority_data = \"QQ==\"",
+            ),
+            "config.toml:18: profiles.prod.certificate_authority_data: has no effect without server and ca_sha256",
+        ),
+        (
             with("role_arn = \"arn:aws:iam::111122223333:role/developers\"", ""),
             "config.toml:13: profiles.prod.via: has no effect without role_arn",
         ),
@@ -107,7 +114,7 @@ fn config_unknown_key_error_lists_known_ones() {
     let message = error("[defaults]\nmoon = \"full\"\n");
     assert_eq!(
         message,
-        "config.toml:2: defaults.moon: unknown key \"moon\"; known keys: session_name, duration, keep_warm, source_identity, tags, transitive_tags, policy_arns, policy, sts_endpoint, fips, dual_stack"
+        "config.toml:2: defaults.moon: unknown key \"moon\"; known keys: session_name, duration, keep_warm, pin, source_identity, tags, transitive_tags, policy_arns, policy, sts_endpoint, fips, dual_stack"
     );
     let message = error("[profiles.prod]\ncluster = \"x\"\nregion = \"eu-west-1\"\n");
     assert!(message.contains("profiles.prod: missing field `source`"), "{message}");

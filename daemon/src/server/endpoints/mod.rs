@@ -5,10 +5,10 @@ mod events;
 mod login;
 mod ndjson;
 mod restart;
-mod token;
+pub(super) mod token;
 
 use bytes::Bytes;
-use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, LockRequest, Secret, Stopping};
+use rolecall_protocol::{Endpoint, EntryProof, ErrorBody, ErrorCode, LockRequest, Secret, Stopping};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,11 +22,12 @@ pub(super) async fn handle(
     context: &Context,
     peer: Peer,
     endpoint: &Endpoint,
+    proof: &EntryProof,
     body: Bytes,
 ) -> Result<EndpointResponse, AgentError> {
     let agent = &context.agent;
     match endpoint {
-        Endpoint::Token(name) => token::handle(agent, peer, name, &body).await,
+        Endpoint::Token(name) => token::handle(agent, peer, name, proof, &body).await,
         Endpoint::Refresh(name) => json(agent.refresh.refresh(name).await),
         Endpoint::Cluster(name) => json(agent.cluster.cluster(name).await),
         Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),
@@ -35,6 +36,7 @@ pub(super) async fn handle(
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),
         Endpoint::RotateKey(name) => json(agent.keys.rotate_key(name).await),
         Endpoint::ForgetKey(name) => json(agent.keys.forget_key(name).await),
+        Endpoint::Config => Ok(EndpointResponse::json(&agent.config.config_status())),
         Endpoint::ConfigCheck => json(agent.config.config_check(text(&body)?).await),
         Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload())),
         Endpoint::Probe(name) => json(agent.probe.probe(name, text(&body)?).await),

@@ -193,7 +193,8 @@ impl Sandbox {
         programs::kubectl().map(|path| self.command(path))
     }
 
-    /// Runs a program to its end, with empty stdin. Panics with its output after a minute.
+    /// Runs a program to its end, with empty stdin. Panics with its output after a minute. A command line that ends with
+    /// `token NAME` gets the entry key of the profile, as from its kubeconfig entry.
     #[track_caller]
     pub fn run(&self, command: &mut Command) -> Output {
         self.run_within(RUN_TIMEOUT, command)
@@ -202,12 +203,14 @@ impl Sandbox {
     /// As [`Sandbox::run`], with another limit of real time.
     #[track_caller]
     pub fn run_within(&self, limit: Duration, command: &mut Command) -> Output {
+        self.pass_entry_key_to_plugin(command);
         self.scanned(output::run(command, None, limit))
     }
 
     /// As [`Sandbox::run`], with `input` on stdin.
     #[track_caller]
     pub fn run_with_input(&self, command: &mut Command, input: &[u8]) -> Output {
+        self.pass_entry_key_to_plugin(command);
         self.scanned(output::run(command, Some(input.to_vec()), RUN_TIMEOUT))
     }
 

@@ -5,6 +5,7 @@ mod aws_files;
 mod aws_profile;
 mod aws_profile_files;
 mod daemon;
+mod entry_key;
 mod environment;
 mod faketime;
 mod leftovers;
@@ -23,6 +24,7 @@ mod terminal;
 
 pub use aws_profile::AwsProfile;
 pub use daemon::Daemon;
+pub use entry_key::with_entry_keys;
 pub use environment::Sandbox;
 pub use faketime::FakeTime;
 pub use network::Network;

@@ -4,7 +4,9 @@ use serde::de::value::Error;
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::{Endpoints, Raw, RawDefaults, RawLock, RawMfa, RawNetwork, RawNotifications, RawProfile, RawSource};
+use super::{
+    Endpoints, Raw, RawClient, RawDefaults, RawLock, RawMfa, RawNetwork, RawNotifications, RawProfile, RawSource,
+};
 
 /// Returns the keys of the table at a path; `None` if the path is not a table with fixed keys.
 pub(super) fn of_table(path: &[&str]) -> Option<&'static [&'static str]> {
@@ -17,6 +19,7 @@ pub(super) fn of_table(path: &[&str]) -> Option<&'static [&'static str]> {
         ["sources", _, "mfa"] => keys::<RawMfa>(),
         ["lock"] => keys::<RawLock>(),
         ["notifications"] => keys::<RawNotifications>(),
+        ["client"] => keys::<RawClient>(),
         ["profiles", _] => keys::<RawProfile>(),
         _ => None,
     }
@@ -62,7 +65,10 @@ mod tests {
     #[test]
     fn every_table_has_keys() {
         let root = of_table(&[]).unwrap();
-        assert_eq!(root, ["defaults", "endpoints", "network", "sources", "lock", "notifications", "profiles"]);
+        assert_eq!(
+            root,
+            ["defaults", "endpoints", "network", "sources", "lock", "notifications", "client", "profiles"]
+        );
         for key in root.iter().filter(|key| !["sources", "profiles"].contains(key)) {
             assert!(of_table(&[key]).is_some_and(|keys| !keys.is_empty()), "{key}");
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
-use rolecall_harness::{ApiServer, Aws, Clock, Daemon, Role, Sandbox};
+use rolecall_harness::{ApiServer, Aws, Clock, Daemon, Role, Sandbox, with_entry_keys};
 
 use crate::build::Programs;
 use crate::socket;
@@ -51,7 +51,7 @@ impl Fixture {
         for number in 0..profiles.saturating_sub(count) {
             text.push_str(&profile(number));
         }
-        self.sandbox.write("home/.config/rolecall/config.toml", &text);
+        self.sandbox.write("home/.config/rolecall/config.toml", &with_entry_keys(&text));
     }
 
     /// Starts a daemon and waits until it is ready.
@@ -74,6 +74,7 @@ impl Fixture {
     pub(crate) fn token_command(&self, programs: &Programs) -> Command {
         let mut command = self.sandbox.command(&programs.client);
         command.args(["token", PROFILE]).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
+        self.sandbox.pass_entry_key(&mut command, PROFILE);
         command
     }
 }

@@ -13,8 +13,10 @@ pub(crate) fn post(socket: &Path, path: &str, body: &str) {
     let mut stream = UnixStream::connect(socket).expect("the daemon listens");
     stream.set_read_timeout(Some(READ_TIMEOUT)).expect("the timeout is valid");
     let length = body.len();
-    let request =
-        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    // The daemon serves a token without a cluster to a client with the entry key, or at a terminal.
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nrolecall-terminal: 1\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).expect("the daemon reads the request");
     let mut response = Vec::new();
     stream.read_to_end(&mut response).expect("the daemon responds");

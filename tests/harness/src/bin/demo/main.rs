@@ -127,7 +127,9 @@ fn step_output(
     program: &str,
     arguments: &[&str],
 ) -> Result<Vec<u8>, String> {
-    let output = command(sandbox, interrupted, program)?.args(arguments).stderr(Stdio::inherit()).output();
+    let mut command = command(sandbox, interrupted, program)?;
+    sandbox.pass_entry_key(&mut command, arguments[1]);
+    let output = command.args(arguments).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("{program} cannot be started: {error}"))?;
     if output.status.success() { Ok(output.stdout) } else { Err(format!("{program} failed: {}", output.status)) }
 }
