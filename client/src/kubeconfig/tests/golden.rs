@@ -372,7 +372,7 @@ fn rename_keeps_the_entries_below() {
         "  name: prod\n# theirs\n- context: {cluster: a, user: b} # mine\n  name: 'other'\n",
     );
     fs::write(fixture.path("config"), &text).unwrap();
-    super::super::rename(&fixture.files(), "prod", "new").unwrap();
+    rename(&fixture.files(), "prod", "new").unwrap();
     let expected = text
         .replace("rolecall-prod", "rolecall-new")
         .replace("name: prod\n", "name: new\n")
