@@ -63,6 +63,8 @@ pub enum WorkerError {
     TimedOut {
         /// Whether the job had called [`Cancel::begin`].
         has_begun: bool,
+        /// Whether the thread was replaced now, and not after the timeout of an earlier caller of the same thread.
+        is_first: bool,
     },
     /// The thread could not be started, or panicked.
     Failed(String),
@@ -114,8 +116,8 @@ impl<S: Default + 'static> BlockingWorker<S> {
             Ok(Err(_)) => Err(WorkerError::Failed("its thread has ended".to_owned())),
             Err(_) => {
                 let has_begun = caller.give_up();
-                self.give_up(thread);
-                Err(WorkerError::TimedOut { has_begun })
+                let is_first = self.give_up(thread);
+                Err(WorkerError::TimedOut { has_begun, is_first })
             }
         }
     }
@@ -183,17 +185,14 @@ impl<S: Default + 'static> BlockingWorker<S> {
         Ok(id)
     }
 
-    /// Leaves a thread to its job: it ends when that returns.
-    fn give_up(&self, id: u64) {
+    /// Leaves a thread to its job: it ends when that returns. Returns whether this call has replaced the thread.
+    fn give_up(&self, id: u64) -> bool {
         let mut current = self.current();
-        // Of several callers that waited for the same thread, the first has replaced it.
-        if self.0.mode != Mode::Exclusive
-            && current.id == id
-            && let Some(jobs) = current.jobs.take()
-        {
-            self.0.load.send_if_modified(|load| load.stuck.insert(id));
-            drop(jobs); // the thread may end from here on
-        }
+        let is_current = self.0.mode != Mode::Exclusive && current.id == id;
+        let Some(jobs) = current.jobs.take_if(|_| is_current) else { return false };
+        self.0.load.send_if_modified(|load| load.stuck.insert(id));
+        drop(jobs); // the thread may end from here on
+        true
     }
 
     fn current(&self) -> MutexGuard<'_, CurrentThread<S>> {

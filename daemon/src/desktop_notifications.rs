@@ -86,7 +86,7 @@ impl Notifier {
             }
             Ok(Err(error)) | Err(WorkerError::Failed(error)) => self.failed(&error),
             Err(WorkerError::Busy) => Shown::No,
-            Err(WorkerError::TimedOut { has_begun }) => {
+            Err(WorkerError::TimedOut { has_begun, .. }) => {
                 self.failed("the desktop does not answer");
                 // The desktop may still show it; sent again, it would be shown twice.
                 if has_begun { Shown::Yes } else { Shown::No }

@@ -2,7 +2,7 @@ use super::*;
 
 /// Long enough for a job that returns at once.
 const PATIENT: Duration = Duration::from_mins(1);
-const TIMED_OUT: WorkerError = WorkerError::TimedOut { has_begun: false };
+const TIMED_OUT: WorkerError = WorkerError::TimedOut { has_begun: false, is_first: true };
 
 /// A job that hangs until the sender is dropped.
 fn hanging() -> (mpsc::Sender<()>, impl FnOnce(&mut u32, &Cancel) + Send + 'static) {
@@ -97,7 +97,7 @@ async fn job_that_has_begun_may_have_an_effect() {
 async fn exclusive_worker_rejects_a_second_job() {
     let worker = BlockingWorker::exclusive("test");
     let (open, job) = hanging();
-    assert_eq!(worker.run(Duration::ZERO, job).await, Err(TIMED_OUT));
+    assert_eq!(worker.run(Duration::ZERO, job).await, Err(WorkerError::TimedOut { has_begun: false, is_first: false }));
     assert!(worker.is_busy());
     assert_eq!(worker.run(PATIENT, |_, _| 7).await, Err(WorkerError::Busy));
     drop(open);

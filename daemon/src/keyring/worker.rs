@@ -74,8 +74,11 @@ impl KeyringWorker {
                 self.silence.send_modify(|silence| silence.is_silent = false);
                 answer
             }
-            Err(WorkerError::TimedOut { has_begun }) => {
-                self.timed_out();
+            Err(WorkerError::TimedOut { has_begun, is_first }) => {
+                // After a later timeout of the same thread, the keyring may have answered another thread.
+                if is_first {
+                    self.timed_out();
+                }
                 Err(KeyringError::NotAnswering { is_unsure: has_begun })
             }
             Err(WorkerError::Busy) => Err(KeyringError::NotAnswering { is_unsure: false }),
@@ -212,6 +215,21 @@ mod tests {
         let (_open, call) = hanging();
         assert_eq!(worker.call_within(Duration::ZERO, Requester::Program, call).await, Err(SILENT));
         assert_eq!(seven(&worker, Requester::User).await, Ok(7));
+        assert_eq!(seven(&worker, Requester::Program).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn later_timeout_of_a_replaced_thread_is_no_silence() {
+        let worker = KeyringWorker::default();
+        let (timeout, (_open, call), (_other, behind)) = (Duration::from_secs(9), hanging(), hanging());
+        let mut waiting = std::pin::pin!(worker.call_within(timeout, Requester::User, call));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(worker.call_within(Duration::ZERO, Requester::User, behind).await, Err(SILENT));
+        assert_eq!(seven(&worker, Requester::User).await, Ok(7));
+        tokio::time::pause();
+        tokio::time::advance(timeout).await;
+        assert_eq!(waiting.await, Err(SILENT));
+        tokio::time::resume();
         assert_eq!(seven(&worker, Requester::Program).await, Ok(7));
     }
 
