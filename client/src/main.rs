@@ -3,8 +3,6 @@
 //! `rolecall token NAME`, which kubectl runs, is recognised before any argument parser runs: that path only
 //! calls the daemon. Every other command goes through [`cli`] and [`run`].
 
-#[cfg(test)]
-mod architecture;
 mod cli;
 mod clock;
 mod commands;

@@ -1,15 +1,15 @@
 //! Rules of the code's structure that no lint checks: what a file may do, and what it may import.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of product code.
 const PRODUCT: [&str; 5] = ["daemon/core/src", "daemon/aws/src", "daemon/src", "client/src", "client/protocol/src"];
 /// The daemon's crates, in the order in which they depend on each other.
-const DAEMON: [&str; 3] = ["daemon/core/src", "daemon/aws/src", "daemon/src"];
+pub(crate) const DAEMON: [&str; 3] = ["daemon/core/src", "daemon/aws/src", "daemon/src"];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
@@ -176,79 +176,6 @@ fn daemon_modules_import_upwards_only() {
             }
         }
     }
-}
-
-/// Imports between the files of a crate form no circle.
-#[test]
-fn files_import_each_other_in_no_circle() {
-    for folder in DAEMON {
-        let files: BTreeMap<Vec<String>, String> = sources(folder)
-            .into_iter()
-            .filter(|(name, _)| !name.contains("test") && !name.ends_with("/lib.rs") && !name.ends_with("/main.rs"))
-            .map(|(name, text)| (module_of(name.trim_start_matches(folder)), text))
-            .collect();
-        let imports: BTreeMap<_, _> =
-            files.iter().map(|(module, text)| (module, imported(module, text, &files))).collect();
-        for module in files.keys() {
-            let mut path = vec![module];
-            assert!(!leads_to(module, module, &imports, &mut path), "{folder}: imports in a circle: {path:?}");
-        }
-    }
-}
-
-/// Returns the module path of a file, for example `["sso", "token"]`.
-fn module_of(file: &str) -> Vec<String> {
-    let parts = file.trim_start_matches('/').trim_end_matches(".rs").split('/').map(str::to_owned);
-    parts.filter(|part| part != "mod").collect()
-}
-
-/// Returns the files that a file imports: the longest module path that is a file. A child that uses its parent's types counts as
-/// an import of the parent only if the parent uses the child's functions beyond declaring it, so parents are left out.
-fn imported<'a>(module: &[String], text: &str, files: &'a BTreeMap<Vec<String>, String>) -> BTreeSet<&'a Vec<String>> {
-    let mut found = BTreeSet::new();
-    for line in text.lines().map(str::trim).filter(|line| line.starts_with("use ") || line.starts_with("pub use ")) {
-        let path = line.trim_start_matches("pub ").trim_start_matches("use ").trim_end_matches(';');
-        let mut parts: Vec<String> =
-            path.split("::").map(|part| part.trim_matches(['{', '}', ' ']).to_owned()).collect();
-        let mut base: Vec<String> = match parts.first().map(String::as_str) {
-            Some("crate") => Vec::new(),
-            Some("super") => module[..module.len() - 1].to_vec(),
-            Some("self") => module.to_vec(),
-            _ => continue,
-        };
-        parts.remove(0);
-        while parts.first().is_some_and(|part| part == "super") {
-            base.pop();
-            parts.remove(0);
-        }
-        base.extend(parts);
-        let longest = (1..=base.len()).rev().find_map(|length| files.get_key_value(&base[..length]));
-        let is_other =
-            |(target, _): &(&Vec<String>, &String)| !module.starts_with(target) && !target.starts_with(module);
-        found.extend(longest.filter(is_other).map(|(target, _)| target));
-    }
-    found
-}
-
-fn leads_to<'a>(
-    from: &'a Vec<String>,
-    goal: &Vec<String>,
-    imports: &BTreeMap<&'a Vec<String>, BTreeSet<&'a Vec<String>>>,
-    path: &mut Vec<&'a Vec<String>>,
-) -> bool {
-    for next in &imports[from] {
-        if *next == goal {
-            return true;
-        }
-        if !path.contains(next) {
-            path.push(next);
-            if leads_to(next, goal, imports, path) {
-                return true;
-            }
-            path.pop();
-        }
-    }
-    false
 }
 
 /// Returns the packages that a package links, as `cargo tree` prints them.

@@ -16,6 +16,7 @@ mod clusters;
 mod engine;
 mod engine_property;
 mod failures;
+mod imports;
 mod inputs;
 mod keyring;
 mod lock;

@@ -1,16 +1,16 @@
-//! The structure of the client, held by tests that read its sources: no command imports another, and no files import
-//! each other in a circle.
+//! What the files of a crate import: no files import each other in a circle, and no command of the client another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+
+use crate::architecture::{DAEMON, root};
 
 /// A module path such as `["daemon", "call"]`; empty for the crate's root.
 type Module = Vec<String>;
 
-/// Every file of the client with its product code: without tests, comments and declarations of modules.
-fn sources() -> BTreeMap<Module, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// Every file below a folder with its product code: without tests, comments and declarations of modules.
+fn sources(folder: &str) -> BTreeMap<Module, String> {
+    let root = root().join(folder);
     let (mut found, mut folders) = (BTreeMap::new(), vec![root.clone()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -19,10 +19,9 @@ fn sources() -> BTreeMap<Module, String> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let module = path.strip_prefix(&root).unwrap().with_extension("");
-                let mut module: Module =
-                    module.iter().map(|part| part.to_str().unwrap().to_owned()).filter(|part| part != "main").collect();
-                module.pop_if(|last| last == "mod");
-                if !module.iter().any(|part| part == "tests" || part == "architecture") {
+                let mut module: Module = module.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+                module.pop_if(|last| ["mod", "main", "lib"].contains(&last.as_str()));
+                if !module.iter().any(|part| part.ends_with("tests")) {
                     found.insert(module, product_code(&fs::read_to_string(&path).unwrap()));
                 }
             }
@@ -35,7 +34,8 @@ fn product_code(text: &str) -> String {
     let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let is_code = |line: &&str| {
         let line = line.trim_start();
-        let is_declaration = line.ends_with(';') && line.trim_start_matches("pub(crate) ").starts_with("mod ");
+        let is_declaration = line.ends_with(';')
+            && line.trim_start_matches("pub(crate) ").trim_start_matches("pub ").starts_with("mod ");
         !line.starts_with("//") && !is_declaration
     };
     product.lines().filter(is_code).collect::<Vec<_>>().join("\n")
@@ -44,7 +44,9 @@ fn product_code(text: &str) -> String {
 /// The paths of a `use` tree: `a::{b, c::{d, e}}` is `a::b`, `a::c::d` and `a::c::e`.
 fn expand(tree: &str) -> Vec<String> {
     let tree = tree.trim();
-    let Some((prefix, rest)) = tree.split_once('{') else { return vec![tree.to_owned()] };
+    let Some((prefix, rest)) = tree.split_once('{') else {
+        return vec![tree.split(" as ").next().unwrap().to_owned()];
+    };
     let body = rest.strip_suffix('}').unwrap();
     let (mut depth, mut parts, mut part) = (0, Vec::new(), String::new());
     for c in body.chars() {
@@ -71,8 +73,7 @@ fn paths(text: &str) -> Vec<(bool, String)> {
             found.extend(roots.map(|(at, _)| (false, line[at..].split(|c| !is_path(c)).next().unwrap().to_owned())));
         }
         if let Some((is_public, tree)) = declaration.take_if(|(_, tree)| tree.ends_with(';')) {
-            let tree = tree.trim_end_matches(';').split(" as ").next().unwrap();
-            found.extend(expand(tree).into_iter().map(|path| (is_public, path)));
+            found.extend(expand(tree.trim_end_matches(';')).into_iter().map(|path| (is_public, path)));
         }
     }
     found
@@ -123,10 +124,29 @@ fn resolve(
 }
 
 #[test]
-fn files_no_circle_of_imports() {
-    let sources = sources();
-    let mut left = imports(&sources);
-    assert!(left.len() > 50 && left.values().any(|imports| imports.len() > 5), "the sources were not understood");
+fn client_files_no_circle_of_imports() {
+    let sources = sources("client/src");
+    let imports = imports(&sources);
+    assert!(imports.len() > 50 && imports.values().any(|imports| imports.len() > 5), "the sources were not understood");
+    check_no_circle(imports);
+}
+
+/// A file of the daemon may use the types of its parent, which uses the file's functions.
+#[test]
+fn daemon_files_no_circle_of_imports() {
+    for folder in DAEMON {
+        let sources = sources(folder);
+        let mut imports = imports(&sources);
+        imports.retain(|module, _| !module.is_empty());
+        for (module, imported) in &mut imports {
+            imported.retain(|other| !module.starts_with(other) && !other.starts_with(module));
+        }
+        assert!(imports.values().any(|imports| imports.len() > 2), "{folder}: the sources were not understood");
+        check_no_circle(imports);
+    }
+}
+
+fn check_no_circle(mut left: BTreeMap<&Module, BTreeSet<Module>>) {
     // What imports nothing that is left is in no circle, and goes.
     loop {
         let names: BTreeSet<Module> = left.keys().map(|module| (*module).clone()).collect();
@@ -149,7 +169,7 @@ fn files_no_circle_of_imports() {
 
 #[test]
 fn commands_none_imports_another() {
-    for (module, imports) in imports(&sources()) {
+    for (module, imports) in imports(&sources("client/src")) {
         let [folder, command, ..] = module.as_slice() else { continue };
         for other in imports.iter().filter(|other| folder == "commands" && other.first() == Some(folder)) {
             assert_eq!(other.get(1), Some(command), "{} imports {}", module.join("/"), other.join("/"));
