@@ -71,7 +71,7 @@ fn kubectl_with_forged_entry_gets_no_token() {
     let key = fixture.sandbox.entry_key("prod").unwrap();
     let server = format!("server: {}\n", fixture.api.url());
     let ca = format!("certificate-authority-data: {}\n", fixture.api.ca_base64());
-    let served = fixture.api.requests().len();
+    let before = fixture.api.requests().len();
     let refusals = |changes: &[(&str, &str)], expected: &str| {
         fs::write(fixture.sandbox.kubeconfig(), &own).unwrap();
         for (from, to) in changes {
@@ -100,7 +100,7 @@ fn kubectl_with_forged_entry_gets_no_token() {
         open.display()
     );
     refusals(&[no_info, ("ROLECALL_ENTRY_KEY", &variables)], "prod: the call has no entry key");
-    assert_eq!((fixture.api.requests().len(), fixture.assume_role_calls()), (served, 1), "only add called AWS");
+    assert_eq!((fixture.api.requests().len(), fixture.assume_role_calls()), (before, 1), "only add called AWS");
 }
 
 /// Fault matrix row 42.

@@ -27,7 +27,7 @@ fn kubeconfig(fixture: &Fixture) -> String {
 fn write_open_config(fixture: &Fixture) -> PathBuf {
     let own = fs::read_to_string(fixture.config_path()).unwrap();
     let is_pin = |line: &&str| !["server", "ca_sha256", "entry_key"].iter().any(|key| line.starts_with(key));
-    let text: String = own.lines().filter(is_pin).map(|line| format!("{line}\n")).collect();
+    let text: String = own.lines().filter(is_pin).flat_map(|line| [line, "\n"]).collect();
     fixture.sandbox.write("home/repository/open.toml", &format!("{text}pin = \"off\"\n"))
 }
 
@@ -91,9 +91,6 @@ fn token_at_a_terminal_needs_no_key() {
     terminal.wait_for("\"token\":\"k8s-aws-v1.", HANG_GUARD);
     terminal.assert_exit(0, HANG_GUARD);
     // Without a folder for the socket, the daemon answers once, with the same rule.
-    fn no_folder(command: &mut Command) -> &mut Command {
-        command.env("XDG_RUNTIME_DIR", "/proc").env("XDG_STATE_HOME", "/proc")
-    }
     let mut command = fixture.sandbox.rolecall();
     no_folder(command.args(["token", "prod"]).env_remove(VARIABLE));
     let terminal = fixture.sandbox.terminal(&mut command);
@@ -227,4 +224,9 @@ fn repin_says_what_changed() {
     said.assert_ok();
     let expected = format!("rolecall: prod: the pinned server was https://old.example.com and is now {url}\n");
     assert_eq!(said.stderr, expected);
+}
+
+/// Makes every folder for the socket unusable.
+fn no_folder(command: &mut Command) -> &mut Command {
+    command.env("XDG_RUNTIME_DIR", "/proc").env("XDG_STATE_HOME", "/proc")
 }

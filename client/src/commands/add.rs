@@ -33,7 +33,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     let path = context.config_path()?;
     let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
-    let (checked, before, entry_key) = check(wanted, &path, &files, context)
+    let (checked, before, key) = check(wanted, &path, &files, context)
         .and_then(|checked| write_config(wanted, &path, &checked).map(|(before, key)| (checked, before, key)))
         .map_err(CliError::nothing_written)?;
     let change = change(wanted, &before, &checked.profile);
@@ -43,7 +43,7 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         return output::print(&(config + &no_context_text(wanted, &files, context)));
     };
     let current = wanted.make_current.then_some(wanted.name.as_str());
-    let entry = Entry { entry_key, ..entry.clone() };
+    let entry = Entry { key, ..entry.clone() };
     let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(&entry), current) {
         Ok(outcome) => outcome,
         Err(error) => return Err(roll_back(&path, wanted, &before, &error)),

@@ -116,7 +116,7 @@ pub(crate) fn new_entry_key() -> Result<EntryKey, CliError> {
 pub(crate) fn entry(
     name: &ProfileName,
     server: &Server,
-    entry_key: Option<EntryKey>,
+    key: Option<EntryKey>,
     environment: &Environment,
 ) -> Result<Entry, CliError> {
     Ok(Entry {
@@ -126,7 +126,7 @@ pub(crate) fn entry(
         command: own_program(environment)?,
         install_hint: INSTALL_HINT.to_owned(),
         env: environment.for_kubeconfig(),
-        entry_key,
+        key,
     })
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Entry {
     /// The environment variables that kubectl sets for the command, beside those that the user added.
     pub(crate) env: Vec<(String, String)>,
     /// The profile's entry key, for a further environment variable.
-    pub(crate) entry_key: Option<EntryKey>,
+    pub(crate) key: Option<EntryKey>,
 }
 
 /// Returns the name of a profile's cluster and user.
@@ -122,7 +122,7 @@ impl Entry {
         for (name, value) in &self.env {
             set_variable(exec, name, value);
         }
-        if let Some(key) = &self.entry_key {
+        if let Some(key) = &self.key {
             set_variable(exec, ENTRY_KEY_VARIABLE, key.to_text().expose());
         }
         exec.set("installHint", Value::str(&self.install_hint));

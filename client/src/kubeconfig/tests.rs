@@ -77,7 +77,7 @@ fn entry(profile: &str) -> Entry {
         command: PathBuf::from("/usr/local/bin/rolecall"),
         install_hint: "rolecall is not installed: see https://example.com/rolecall".to_owned(),
         env: Vec::new(),
-        entry_key: None,
+        key: None,
     }
 }
 

@@ -48,7 +48,7 @@ fn upsert_updates_an_environment_variable_in_place() {
 fn upsert_sets_the_entry_key_once() {
     let fixture = Fixture::new();
     let key = "ab".repeat(32);
-    let keyed = Entry { entry_key: Some(key.parse().unwrap()), ..entry("prod") };
+    let keyed = Entry { key: Some(key.parse().unwrap()), ..entry("prod") };
     assert!(!format!("{keyed:?}").contains(&key));
     for expected in [Change::Added, Change::Unchanged] {
         let outcome = upsert(&fixture.files(), std::slice::from_ref(&keyed), None).unwrap();
