@@ -10,6 +10,7 @@ use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
 
 pub use crate::causes::{causes, innermost};
 use crate::http::InsecureEndpoint;
+use crate::shared_config::SettingsError;
 use crate::texts;
 use rolecall_core::circuit_breaker::CircuitOpen;
 use rolecall_core::circuit_breaker::MAX_OPEN_FOR;
@@ -48,6 +49,8 @@ pub enum AwsErrorKind {
     NotFound,
     /// The endpoint is plain HTTP on another machine. The request was not sent.
     Insecure,
+    /// AWS's own files do not give the settings of the call. The request was not sent.
+    Setting,
 }
 
 impl AwsErrorKind {
@@ -69,9 +72,12 @@ impl AwsErrorKind {
         match self {
             Self::Throttled | Self::Unreachable | Self::InvalidResponse => ErrorClass::Retry,
             Self::Clock => ErrorClass::Clock,
-            Self::Denied | Self::Rejected | Self::CredentialsRejected | Self::NotFound | Self::Insecure => {
-                ErrorClass::Change
-            }
+            Self::Denied
+            | Self::Rejected
+            | Self::CredentialsRejected
+            | Self::NotFound
+            | Self::Insecure
+            | Self::Setting => ErrorClass::Change,
         }
     }
 
@@ -80,7 +86,7 @@ impl AwsErrorKind {
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::Denied => ErrorCode::AccessDenied,
-            Self::Rejected | Self::Insecure => ErrorCode::ConfigInvalid,
+            Self::Rejected | Self::Insecure | Self::Setting => ErrorCode::ConfigInvalid,
             Self::CredentialsRejected => ErrorCode::SourceUnavailable,
             Self::Throttled => ErrorCode::Throttled,
             Self::Unreachable | Self::InvalidResponse => ErrorCode::AwsUnavailable,
@@ -99,6 +105,11 @@ impl AwsError {
     /// An `InvalidResponse`.
     pub fn invalid_response(message: impl Into<String>) -> Self {
         Self::new(AwsErrorKind::InvalidResponse, message)
+    }
+
+    /// The error for an AWS profile whose settings are unknown.
+    pub(crate) fn of_settings(error: &SettingsError) -> Self {
+        Self::new(AwsErrorKind::Setting, sanitize_for_terminal(&error.to_string()))
     }
 
     /// Classifies an error of the SDK.

@@ -95,6 +95,7 @@ async fn call<T: Debug + Send + Sync + 'static>(
     // IAM is in one region of each partition (IAM endpoints and quotas, AWS General Reference).
     let region = home_region(region);
     let config = aws.client_config(&source, &region, base.clone()).await;
+    let config = config.map_err(|error| IamError { error, code: None })?;
     let url = Aws::endpoint_url_of(&config, Service::Iam).unwrap_or_else(|| home_url(&region).to_owned());
     let target = Target { service: Service::Iam, url, region: &region, format: WireFormat::Query };
     let mut body = format!("Action={operation}&Version={API_VERSION}");

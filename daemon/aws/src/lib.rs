@@ -5,6 +5,8 @@
 mod causes;
 mod texts;
 
+pub mod shared_config;
+
 pub mod http;
 
 pub mod credentials;

@@ -81,7 +81,9 @@ pub struct AssumeRoleInput<'a> {
 /// Assumes a role. Retries transient errors within 7 s. Requests a session of one hour if AWS grants no longer one.
 pub async fn assume_role(aws: &Aws, input: AssumeRoleInput<'_>) -> Result<Session, StsError> {
     let step = input.step;
+    let operation = || StsOperation::AssumeRole(step.role.clone());
     let client = client(aws, input.endpoint, input.base).await;
+    let client = client.map_err(|error| StsError { operation: operation(), error })?;
     let first_attempt = OnceLock::new();
     let send = |duration: Duration| send_with_retries(aws, &input, &client, duration, &first_attempt);
     let longest = if input.is_clamped { step.duration.min(MAX_CHAINED_DURATION) } else { step.duration };
@@ -96,13 +98,13 @@ pub async fn assume_role(aws: &Aws, input: AssumeRoleInput<'_>) -> Result<Sessio
     response
         .and_then(|response| session_from_response(&response, step, aws.now()))
         .map(|session| Session { is_clamped: granted < step.duration, ..session })
-        .map_err(|error| StsError { operation: StsOperation::AssumeRole(step.role.clone()), error })
+        .map_err(|error| StsError { operation: operation(), error })
 }
 
 /// Returns the ARN of the principal whose credentials these are.
 pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Session) -> Result<String, StsError> {
     let failed = |error| StsError { operation: StsOperation::GetCallerIdentity, error };
-    let client = client(aws, endpoint, session).await;
+    let client = client(aws, endpoint, session).await.map_err(failed)?;
     let response = aws.call(endpoint, ATTEMPT_TIMEOUT, client.get_caller_identity().send()).await;
     match response.map_err(failed)?.arn {
         Some(arn) => Ok(rolecall_protocol::sanitize_for_terminal(&arn)),
@@ -110,8 +112,8 @@ pub async fn get_caller_identity(aws: &Aws, endpoint: &StsEndpoint, session: &Se
     }
 }
 
-async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> aws_sdk_sts::Client {
-    let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await;
+async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> Result<aws_sdk_sts::Client, AwsError> {
+    let shared = aws.client_config(&endpoint.source, &endpoint.region, base.credentials.clone()).await?;
     let mut config = aws_sdk_sts::config::Builder::from(&shared).interceptor(response::CheckResponse);
     let url =
         endpoint.sts.url.as_ref().map(ToString::to_string).or_else(|| Aws::endpoint_url_of(&shared, Service::Sts));
@@ -124,7 +126,7 @@ async fn client(aws: &Aws, endpoint: &StsEndpoint, base: &Session) -> aws_sdk_st
         config.set_use_dual_stack(Some(url.is_none()));
     }
     config.set_endpoint_url(url);
-    aws_sdk_sts::Client::from_conf(config.build())
+    Ok(aws_sdk_sts::Client::from_conf(config.build()))
 }
 
 /// Sends AssumeRole, and again after transient errors, while time is left and AWS sets no `Retry-After`.
@@ -278,6 +280,9 @@ impl StsError {
             AwsErrorKind::Clock => (format!("AWS rejected the time of this machine: {cause}"), "Set the clock."),
             AwsErrorKind::Insecure => {
                 (format!("{cause}; the request was not sent"), "Use https in endpoint_url of AWS's configuration.")
+            }
+            AwsErrorKind::Setting => {
+                (format!("{cause}; the request was not sent"), "Fix AWS's own files, or run: rolecall agent restart")
             }
         };
         let code = if error.kind == AwsErrorKind::NotFound { ErrorCode::ConfigInvalid } else { error.kind.code() };

@@ -49,11 +49,17 @@ pub enum ProcessError {
 /// Runs a command line with `sh -c` and returns its output. Errors after 30 s, for a failed command, and for an output over
 /// 64 KiB.
 pub async fn run(line: &str) -> Result<Secret<Vec<u8>>, ProcessError> {
-    run_within(line, COMMAND_TIMEOUT).await
+    run_within(shell(line), COMMAND_TIMEOUT).await
 }
 
-async fn run_within(line: &str, limit: Duration) -> Result<Secret<Vec<u8>>, ProcessError> {
-    let mut child = start(line)?;
+fn shell(line: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]);
+    command
+}
+
+async fn run_within(command: Command, limit: Duration) -> Result<Secret<Vec<u8>>, ProcessError> {
+    let mut child = start(command)?;
     let mut group = ProcessGroup::of(&child);
     let output = child.stdout.take();
     let outcome = tokio::time::timeout(limit, finish(&mut child, &mut group, output)).await;
@@ -64,9 +70,8 @@ async fn run_within(line: &str, limit: Duration) -> Result<Secret<Vec<u8>>, Proc
     outcome
 }
 
-fn start(line: &str) -> Result<Child, ProcessError> {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+fn start(mut command: Command) -> Result<Child, ProcessError> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.process_group(0).kill_on_drop(true);
     command.spawn().map_err(|error| ProcessError::Start(error.kind()))
 }
@@ -157,9 +162,12 @@ struct CredentialProcessOutput {
     expiration: Option<String>,
 }
 
-/// Runs a `credential_process`.
-pub(super) async fn credentials(line: &str) -> Result<Credentials, ProcessError> {
-    parse(run(line).await?.expose())
+/// Runs a `credential_process`: a program with its arguments, without a shell, as the AWS CLI does.
+pub(super) async fn credentials(words: &[String]) -> Result<Credentials, ProcessError> {
+    let mut words = words.iter();
+    let mut command = Command::new(words.next().ok_or(ProcessError::Start(io::ErrorKind::NotFound))?);
+    command.args(words);
+    parse(run_within(command, COMMAND_TIMEOUT).await?.expose())
 }
 
 fn parse(output: &[u8]) -> Result<Credentials, ProcessError> {
@@ -191,7 +199,7 @@ mod tests {
     use super::*;
 
     async fn output_of(line: &str) -> Result<String, ProcessError> {
-        run_within(line, Duration::from_secs(3))
+        run_within(shell(line), Duration::from_secs(3))
             .await
             .map(|output| String::from_utf8_lossy(output.expose()).into_owned())
     }
@@ -221,7 +229,7 @@ mod tests {
         assert_eq!(output_of(&format!("sleep 600 & echo $! > {path}/kept; echo done")).await.as_deref(), Ok("done\n"));
         // It and its child ignore SIGTERM and hang.
         let line = format!("trap '' TERM; sleep 600 & echo $! > {path}/hung; echo $$ > {path}/shell; wait; sleep 600");
-        assert_eq!(run_within(&line, Duration::from_millis(500)).await.unwrap_err(), ProcessError::TimedOut);
+        assert_eq!(run_within(shell(&line), Duration::from_millis(500)).await.unwrap_err(), ProcessError::TimedOut);
         for name in ["kept", "hung", "shell"] {
             for _ in 0..200 {
                 if !alive(name) {
@@ -238,7 +246,7 @@ mod tests {
     async fn finish_kills_the_group_once() {
         // The output ends first; the command ends first; a process outside the group holds the output.
         for line in ["echo done; exec 1>&-; exit 0", "sleep 600 & echo done", "setsid sleep 2 & echo done"] {
-            let mut child = start(line).unwrap();
+            let mut child = start(shell(line)).unwrap();
             let mut group = ProcessGroup::of(&child);
             assert!(group.0.is_some());
             let stdout = child.stdout.take();

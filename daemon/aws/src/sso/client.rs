@@ -100,7 +100,7 @@ impl<'a> SsoClient<'a> {
 
     /// RegisterClient.
     pub(super) async fn register_client(&self, flow: LoginFlow) -> Result<RegisteredClient, SsoError> {
-        let mut call = self.oidc().await.register_client();
+        let mut call = self.oidc().await?.register_client();
         call = call.client_name(CLIENT_NAME).client_type("public");
         call = match flow {
             LoginFlow::Device => call.grant_types(DEVICE_CODE_GRANT),
@@ -128,7 +128,7 @@ impl<'a> SsoClient<'a> {
         &self,
         client: &RegisteredClient,
     ) -> Result<DeviceAuthorization, SsoError> {
-        let call = self.oidc().await.start_device_authorization();
+        let call = self.oidc().await?.start_device_authorization();
         let call = call.client_id(&client.id).client_secret(client.secret.expose());
         let response = call.start_url(&self.session.start_url).send().await;
         let response = response.map_err(|error| SsoError::Aws(with_description(&error)))?;
@@ -156,7 +156,7 @@ impl<'a> SsoClient<'a> {
         client: &RegisteredClient,
         grant: Grant<'_>,
     ) -> Result<GrantedToken, GrantError> {
-        let mut call = self.oidc().await.create_token();
+        let mut call = self.oidc().await.map_err(GrantError::Aws)?.create_token();
         call = call.client_id(&client.id).client_secret(client.secret.expose());
         call = match grant {
             Grant::Device { code } => call.grant_type(DEVICE_CODE_GRANT).device_code(code.expose()),
@@ -184,7 +184,7 @@ impl<'a> SsoClient<'a> {
         account: &str,
         role: &str,
     ) -> Result<Session, PortalError> {
-        let shared = self.config().await;
+        let shared = self.config().await.map_err(|error| PortalError::Other(error.into()))?;
         let call = aws_sdk_sso::Client::new(&shared).get_role_credentials();
         let response = call.access_token(access.expose()).account_id(account).role_name(role).send().await;
         let found = response.map_err(|error| PortalError::from_sdk(&error))?.role_credentials;
@@ -204,7 +204,7 @@ impl<'a> SsoClient<'a> {
 
     /// Logout. Returns `false` if the login had ended already.
     pub(super) async fn logout(&self, access: &Secret<String>) -> Result<bool, SsoError> {
-        let shared = self.config().await;
+        let shared = self.config().await?;
         match aws_sdk_sso::Client::new(&shared).logout().access_token(access.expose()).send().await {
             Ok(_) => Ok(true),
             Err(error) => match PortalError::from_sdk(&error) {
@@ -216,7 +216,7 @@ impl<'a> SsoClient<'a> {
 
     /// The address at which a browser requests a code: a path of the OIDC endpoint.
     pub(super) async fn authorize_url(&self) -> Result<String, SsoError> {
-        let shared = self.config().await;
+        let shared = self.config().await?;
         let rejected = |error: &(dyn Error + 'static)| AwsError::new(AwsErrorKind::Rejected, innermost(error));
         let params = Params::builder()
             .region(self.session.region.to_string())
@@ -234,20 +234,17 @@ impl<'a> SsoClient<'a> {
         }
     }
 
-    async fn oidc(&self) -> aws_sdk_ssooidc::Client {
-        let shared = self.config().await;
-        let mut config = aws_sdk_ssooidc::config::Builder::from(&shared);
-        config.set_endpoint_url(Aws::endpoint_url_of(&shared, Service::SsoOidc));
-        aws_sdk_ssooidc::Client::from_conf(config.build())
+    async fn oidc(&self) -> Result<aws_sdk_ssooidc::Client, AwsError> {
+        Ok(aws_sdk_ssooidc::Client::new(&self.config().await?))
     }
 
     /// A configuration with the endpoints of the AWS profile and without credentials.
-    async fn config(&self) -> SdkConfig {
+    async fn config(&self) -> Result<SdkConfig, AwsError> {
         let source = SourceConfig::plain(SourceKind::AwsProfile(self.session.profile.clone()));
         let none = Credentials::new("", "", None, None, "none");
-        let mut config = self.aws.client_config(&source, &self.session.region, none).await.into_builder();
+        let mut config = self.aws.client_config(&source, &self.session.region, none).await?.into_builder();
         config.set_credentials_provider(None);
-        config.build()
+        Ok(config.build())
     }
 }
 

@@ -30,16 +30,15 @@ pub async fn get_session_token(
     code: MfaCode<'_>,
     length: Duration,
 ) -> Result<Session, StsError> {
-    let client = client(aws, endpoint, keys).await;
+    let failed = |error| StsError { operation: StsOperation::GetSessionToken(code.serial.clone()), error };
+    let client = client(aws, endpoint, keys).await.map_err(failed)?;
     let request = client
         .get_session_token()
         .serial_number(code.serial.as_str())
         .token_code(code.code.expose().as_str())
         .duration_seconds(i32::try_from(length.as_secs()).unwrap_or(i32::MAX));
     let response = aws.call(endpoint, ATTEMPT_TIMEOUT, Box::pin(request.send())).await;
-    response
-        .and_then(|response| session_from_response(response.credentials(), aws, keys))
-        .map_err(|error| StsError { operation: StsOperation::GetSessionToken(code.serial.clone()), error })
+    response.and_then(|response| session_from_response(response.credentials(), aws, keys)).map_err(failed)
 }
 
 fn session_from_response(
