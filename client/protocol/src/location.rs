@@ -215,12 +215,12 @@ fn expand_variables(text: &str, value_of: impl Fn(&str) -> Option<String>) -> St
         let (before, variable) = rest.split_at(start);
         let after = &variable[1..];
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let (name, end) = match after.strip_prefix('{').and_then(|braced| braced.find('}')) {
-            Some(length) => (&after[1..=length], length + 3),
-            None => {
-                let length = after.find(|c| !is_word(c)).unwrap_or(after.len());
-                (&after[..length], length + 1)
-            }
+        let braced = after.strip_prefix('{').and_then(|braced| braced.find('}'));
+        let (name, end) = if let Some(length) = braced {
+            (&after[1..=length], length + 3)
+        } else {
+            let length = after.find(|c| !is_word(c)).unwrap_or(after.len());
+            (&after[..length], length + 1)
         };
         expanded.push_str(before);
         match value_of(name).filter(|_| !name.is_empty()) {

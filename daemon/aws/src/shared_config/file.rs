@@ -82,7 +82,7 @@ fn not_utf8(content: &[u8], position: usize) -> FileProblem {
     let before = content.get(..position).unwrap_or_default();
     let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     FileProblem::NotUtf8 {
-        line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+        line: before.split(|byte| *byte == b'\n').count(),
         byte: position - line_start + 1,
         value: content.get(position).copied().unwrap_or_default(),
     }

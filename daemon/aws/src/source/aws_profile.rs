@@ -275,13 +275,11 @@ fn no_credentials(profile: &Profile) -> ProfileError {
 
 /// Adds the key that was probably meant to be `wanted` to an error.
 fn with_misspelt(error: ProfileError, profile: &Profile, wanted: &str) -> ProfileError {
-    match profile.misspelt(wanted) {
-        Some((key, place)) => error.with_hint(format!("The key {key} in {place} is unknown; rename it to {wanted}.")),
-        None => {
-            let (header, place) = profile.header();
-            error.with_hint(format!("Add {wanted} to the section {header} in {place}."))
-        }
+    if let Some((key, place)) = profile.misspelt(wanted) {
+        return error.with_hint(format!("The key {key} in {place} is unknown; rename it to {wanted}."));
     }
+    let (header, place) = profile.header();
+    error.with_hint(format!("Add {wanted} to the section {header} in {place}."))
 }
 
 fn web_identity(profile: &Profile, token_file: &str) -> Result<Plan, ProfileError> {
