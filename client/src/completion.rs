@@ -11,7 +11,7 @@ use std::path::Path;
 use clap::{CommandFactory, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
-use rolecall_protocol::{KeyName, ProfileName, Region, SourceName, location};
+use rolecall_protocol::{KeyName, ProfileName, Region, SourceName, aws_config, location};
 
 use crate::cli::Cli;
 use crate::config_file::ConfigFile;
@@ -21,7 +21,7 @@ use crate::kubeconfig::{self, context_entry};
 /// The environment variable with the name of the shell that asks for a completion.
 pub(crate) const VARIABLE: &str = "ROLECALL_COMPLETE";
 /// The size limit of AWS's files, in bytes.
-const MAX_AWS_FILE_BYTES: u64 = 1024 * 1024;
+const MAX_AWS_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// The regions that have Amazon EKS.
 const REGIONS: &str = "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 \
     ap-south-2 ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 \
@@ -129,32 +129,19 @@ fn context_names() -> Vec<String> {
     contexts.into_iter().map(|context| context.name).filter(|name| name.parse::<ProfileName>().is_ok()).collect()
 }
 
-/// The sections of AWS's two files that are profiles.
+/// The AWS profiles of AWS's two files; none if the AWS CLI refuses a file.
 fn aws_profile_names() -> Vec<String> {
     let Ok((config, credentials)) = location::aws_files() else { return Vec::new() };
-    let sections = |path: &Path| sections(&read_start(path).unwrap_or_default());
-    let in_config = sections(&config).into_iter().filter_map(|section| match section.split_once([' ', '\t']) {
-        Some(("profile", name)) => Some(name.trim().trim_matches(['"', '\'']).to_owned()),
-        _ => (section == "default").then_some(section),
-    });
-    let mut names: Vec<String> = in_config.chain(sections(&credentials)).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+    let [config, credentials] = [config, credentials].map(|path| read_file(&path).unwrap_or_default());
+    aws_config::profile_names(&config, &credentials).unwrap_or_default()
 }
 
-fn read_start(path: &Path) -> Option<String> {
+fn read_file(path: &Path) -> Option<String> {
     // A pipe could block.
     let is_file = path.metadata().is_ok_and(|found| found.is_file());
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).ok().filter(|_| is_file)?.take(MAX_AWS_FILE_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The names in brackets of an INI file.
-fn sections(text: &str) -> Vec<String> {
-    let names = text.lines().filter_map(|line| line.trim_start_matches('\u{feff}').strip_prefix('[')?.split_once(']'));
-    names.map(|(name, _)| name.trim().to_owned()).collect()
+    let mut text = String::new();
+    std::fs::File::open(path).ok().filter(|_| is_file)?.take(MAX_AWS_FILE_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 #[cfg(test)]
@@ -184,12 +171,6 @@ mod tests {
         let names: Vec<&str> = REGIONS.split_whitespace().collect();
         assert!(names.iter().all(|name| name.parse::<Region>().is_ok()) && names.is_sorted());
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-    }
-
-    #[test]
-    fn sections_of_aws_files() {
-        let text = "\u{feff}[default]\nregion = x\n[profile work] # mine\r\n  [nested]\n[profile 'My Corp']\n[broken\n";
-        assert_eq!(sections(text), ["default", "profile work", "profile 'My Corp'"]);
     }
 
     #[test]

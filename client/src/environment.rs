@@ -8,6 +8,8 @@ use rolecall_protocol::location;
 
 /// Variables that hold a path. The daemon runs in another folder, so relative paths are made absolute.
 const PATH_VARIABLES: &[&str] = &["ROLECALL_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+/// Those of them in which `~` and other variables are expanded. The daemon does not inherit the variables.
+const AWS_PATH_VARIABLES: &[&str] = &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
 
 /// Names and values.
 #[derive(Debug, Clone, Default)]
@@ -31,13 +33,7 @@ impl Environment {
     pub(crate) fn for_daemon(&self, passed: &[String]) -> Vec<(OsString, OsString)> {
         let is_kept = |name: &str| location::daemon_inherits(name) || passed.iter().any(|known| known == name);
         let kept = self.0.iter().filter(|(name, _)| name.to_str().is_some_and(is_kept));
-        kept.map(|(name, value)| match std::path::absolute(value) {
-            Ok(path) if name.to_str().is_some_and(|name| PATH_VARIABLES.contains(&name)) => {
-                (name.clone(), path.into_os_string())
-            }
-            _ => (name.clone(), value.clone()),
-        })
-        .collect()
+        kept.map(|(name, value)| (name.clone(), for_daemon(name, value))).collect()
     }
 
     /// The environment without `ROLECALL_CONFIG`, for a daemon that uses the user's own configuration.
@@ -61,6 +57,17 @@ impl Environment {
             .map(|folder| folder.join(name))
             .find(|path| is_executable(path))
     }
+}
+
+/// The value of a variable for the daemon.
+fn for_daemon(name: &OsStr, value: &OsStr) -> OsString {
+    let is_in = |names: &[&str]| name.to_str().is_some_and(|name| names.contains(&name));
+    let value = if is_in(AWS_PATH_VARIABLES) { location::expand_aws_path(value) } else { value.to_owned() };
+    // The daemon refuses the home folder of another user.
+    if !is_in(PATH_VARIABLES) || value.as_encoded_bytes().starts_with(b"~") {
+        return value;
+    }
+    std::path::absolute(&value).map_or(value, PathBuf::into_os_string)
 }
 
 /// Whether a path leads to an executable file.
@@ -106,6 +113,15 @@ mod tests {
         let entry = shell.for_kubeconfig();
         assert_eq!(entry, [("ROLECALL_SOCKET".to_owned(), here.join("my.sock").to_str().unwrap().to_owned())]);
         assert_eq!(shell.without_config().get("ROLECALL_CONFIG"), None);
+    }
+
+    #[test]
+    fn for_daemon_expands_paths_of_aws_files() {
+        let home = location::home().unwrap();
+        let shell = environment(&[("AWS_CONFIG_FILE", "~/aws"), ("AWS_SHARED_CREDENTIALS_FILE", "~other/aws")]);
+        let kept = shell.for_daemon(&[]);
+        assert_eq!(kept[0].1, home.join("aws"));
+        assert_eq!(kept[1].1, "~other/aws");
     }
 
     #[test]

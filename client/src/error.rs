@@ -143,6 +143,7 @@ impl From<LocationError> for CliError {
             LocationError::NoHome | LocationError::RelativeHome(_) => {
                 (Exit::Failed, "Set HOME to the absolute path of your home folder")
             }
+            LocationError::OtherHome(_) => (Exit::Failed, "Set the variable to an absolute path"),
             LocationError::NoCurrentFolder(_) => (Exit::Failed, "Run the command in another folder"),
             LocationError::Override(_) => {
                 (Exit::Unreachable, "Unset ROLECALL_SOCKET, or set it to a short absolute path in a folder of your own")

@@ -160,6 +160,7 @@ mod tests {
                 key_id_suffix: "WXYZ".to_owned(),
                 issued,
                 expires: Some(issued + SignedDuration::from_secs(seconds)),
+                temporary: true,
             };
             granted_if_shorter(&session, SignedDuration::from_hours(asked)).map(|granted| granted.as_secs())
         };

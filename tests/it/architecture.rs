@@ -71,6 +71,7 @@ fn secrets_are_exposed_in_few_files() {
             "client/src/token.rs",
             "daemon/aws/src/api_server.rs",
             "daemon/aws/src/http.rs",
+            "daemon/aws/src/shared_config/file.rs",
             "daemon/aws/src/source/process.rs",
             "daemon/aws/src/sso/browser.rs",
             "daemon/aws/src/sso/callback.rs",

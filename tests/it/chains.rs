@@ -166,11 +166,10 @@ fn credential_process_unusable_credentials_are_named() {
 #[test]
 fn credential_process_stderr_and_expired_keys_are_rejected() {
     let fixture = Fixture::new();
+    let script = fixture.sandbox.home().join("credentials.sh");
+    fixture.sandbox.append_aws_config(&format!("[profile process]\ncredential_process = sh {}\n", script.display()));
     let ask = |script: &str| {
-        let script = fixture.sandbox.write("home/credentials.sh", script);
-        fixture
-            .sandbox
-            .append_aws_config(&format!("[profile process]\ncredential_process = sh {}\n", script.display()));
+        fixture.sandbox.write("home/credentials.sh", script);
         fixture.configure("# nothing\n");
         let direct = PROD.replace(&format!("role_arn = \"{ROLE}\""), "");
         fixture.configure(&direct.replace("aws_profile = \"work\"", "aws_profile = \"process\""));

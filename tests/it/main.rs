@@ -9,6 +9,7 @@
 mod fixture;
 
 mod architecture;
+mod aws_files;
 mod bad_input;
 mod chains;
 mod clocks;

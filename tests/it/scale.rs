@@ -78,9 +78,9 @@ fn cycle_in_aws_files_is_an_error() {
         profile(name, source);
     }
     for (name, expected) in [
-        ("one", "forms a circle: two, three, one"),
-        ("into", "forms a circle: two, three, one, two"),
-        ("own", "has no credentials"),
+        ("one", "forms a circle: one, two, three, one"),
+        ("into", "forms a circle: into, two, three, one, two"),
+        ("own", "forms a circle: own, own"),
     ] {
         fixture.configure(&PROD.replace("aws_profile = \"work\"", &format!("aws_profile = \"{name}\"")));
         let line = fixture.token_error("prod", 1);

@@ -10,6 +10,7 @@ mod fixture;
 mod peer;
 
 mod aws_cli;
+mod aws_files;
 mod kubectl;
 mod moto;
 mod python_client;

@@ -24,6 +24,16 @@ pub(crate) fn aws_cli() -> Option<PathBuf> {
     found
 }
 
+/// Returns a Python with the code of the AWS CLI version 2. `None`, reported as skipped, without it.
+#[allow(clippy::disallowed_methods)] // the suite's own look at the environment
+pub(crate) fn aws_cli_python() -> Option<PathBuf> {
+    let found = std::env::var_os("ROLECALL_TEST_AWS_CLI_PYTHON").map(PathBuf::from);
+    if found.is_none() {
+        skipped("AWS CLI 2 as a Python package: ROLECALL_TEST_AWS_CLI_PYTHON does not name a Python that has it");
+    }
+    found
+}
+
 /// Reports a skipped test. Writes past the test runner's capture, so that `tests/run` sees the line.
 pub(crate) fn skipped(what: &str) {
     let mut tty = std::io::stderr();

@@ -141,6 +141,7 @@
 //! [`location`] looks at folders and reads environment variables. Nothing else here does I/O, and nothing depends on an
 //! async runtime or on AWS.
 
+pub mod aws_config;
 mod endpoint;
 mod entry_key;
 mod error;

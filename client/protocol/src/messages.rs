@@ -173,9 +173,12 @@ pub struct SessionStatus {
     pub key_id_suffix: String,
     /// When AWS issued it.
     pub issued: Timestamp,
-    /// When it expires. Absent for an access key.
+    /// When it expires. Absent for an access key, and for temporary keys whose expiry is unknown.
     #[serde(default)]
     pub expires: Option<Timestamp>,
+    /// Whether the credentials are temporary. AWS stops accepting them at some time, even if `expires` is absent.
+    #[serde(default)]
+    pub temporary: bool,
 }
 
 /// The response of [`Endpoint::Profile`](crate::Endpoint::Profile): a profile's state and configuration in one JSON

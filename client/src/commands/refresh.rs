@@ -103,6 +103,7 @@ mod tests {
             key_id_suffix: "WXYZ".to_owned(),
             issued: Timestamp::UNIX_EPOCH,
             expires: Some(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1)),
+            temporary: true,
         };
         let session_text = |session: &SessionStatus| session_text(session, Timestamp::UNIX_EPOCH, &TimeZone::UTC);
         assert_eq!(

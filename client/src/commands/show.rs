@@ -182,6 +182,7 @@ fn inputs_lines(inputs: &ProfileInputs) -> Vec<(&'static str, String)> {
 fn session_lines(session: &SessionStatus, now: Timestamp, zone: &TimeZone) -> Vec<(&'static str, String)> {
     let until = match session.expires {
         Some(end) => format!("{} ({})", format_time::date_time(end, zone), format_time::time_left(now, end)),
+        None if session.temporary => "expiry unknown (temporary keys)".to_owned(),
         None => "no end (long-lived keys)".to_owned(),
     };
     let arn = session.arn.as_ref().map(|arn| ("session", sanitize_for_terminal(arn)));

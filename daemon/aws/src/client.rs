@@ -3,7 +3,6 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,13 +12,12 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_runtime::env_config::file::{Builder as EnvConfigFilesBuilder, EnvConfigFileKind, EnvConfigFiles};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use aws_types::os_shim_internal::{Env, Fs};
 use aws_types::region::Region as SdkRegion;
 use rolecall_protocol::{Region, location};
 
@@ -27,6 +25,8 @@ use crate::endpoints;
 use crate::endpoints::{ActiveNetwork, EndpointUrls};
 use crate::error::{AwsError, AwsErrorKind, NO_RESPONSE};
 use crate::http;
+pub use crate::shared_config::AwsFiles;
+use crate::shared_config::{LastValid, NetworkSettings, SettingsError};
 use rolecall_core::circuit_breaker::CircuitBreakers;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
@@ -49,21 +49,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The limit of one attempt of a call, from its first byte to its last (B12).
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The paths of AWS's own files.
-#[derive(Debug, Clone)]
-pub struct AwsFiles {
-    /// `~/.aws/config`, or the value of `AWS_CONFIG_FILE`.
-    pub config: PathBuf,
-    /// `~/.aws/credentials`, or the value of `AWS_SHARED_CREDENTIALS_FILE`.
-    pub credentials: PathBuf,
-    /// `~/.aws`, the folder of token files. The variables do not change it.
-    pub logins: PathBuf,
-}
-
 /// Creates clients for AWS. Clones share the network settings, the rate limit and the circuit breakers.
 #[derive(Debug, Clone)]
 pub struct Aws {
     files: AwsFiles,
+    last_valid: Arc<LastValid>,
     active: Arc<ArcSwap<ActiveNetwork>>,
     limits: RateLimiter<StsEndpoint>,
     breakers: Arc<CircuitBreakers<StsEndpoint, AwsError>>,
@@ -86,7 +76,7 @@ impl Aws {
 
     fn with_active_client(files: AwsFiles, clock: Clock, http: SharedHttpClient, is_injected: bool) -> Self {
         let active = Arc::new(ArcSwap::from_pointee(ActiveNetwork::new(http, is_injected)));
-        Self { files, active, limits: RateLimiter::new(), breakers: Arc::default(), clock }
+        Self { files, last_valid: Arc::default(), active, limits: RateLimiter::new(), breakers: Arc::default(), clock }
     }
 
     /// Uses other network settings from the next call on. Closes all circuit breakers, because failures on the old network
@@ -193,55 +183,39 @@ impl Aws {
         config.service_config()?.load_config(endpoints::endpoint_key(service)?)
     }
 
-    /// AWS's own files that exist. The SDK errors for a path without a file, and panics without any file.
-    #[must_use]
-    pub fn profile_files(&self) -> EnvConfigFiles {
-        self.files_with_overrides("").build()
+    /// The settings of an AWS profile for the path to AWS.
+    pub(crate) async fn profile_network(&self, profile: &str) -> Result<Arc<NetworkSettings>, SettingsError> {
+        self.last_valid.load(&self.files, profile).await
     }
 
-    /// AWS's own files for the SDK's credential providers of an AWS profile. The URLs of `[endpoints]` override those of the
-    /// profile's `services` section.
-    #[must_use]
-    pub fn provider_files(&self, profile: &str, services: Option<&str>) -> EnvConfigFiles {
-        match endpoints::overrides(&self.network().endpoints, profile, services) {
-            Some(overrides) => self.files_with_overrides(&overrides).build(),
-            None => self.profile_files(),
-        }
-    }
-
-    fn files_with_overrides(&self, overrides: &str) -> EnvConfigFilesBuilder {
-        let mut files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
-        for (kind, path) in
-            [(EnvConfigFileKind::Config, &self.files.config), (EnvConfigFileKind::Credentials, &self.files.credentials)]
-        {
-            // Reading a FIFO could block forever.
-            if path.is_file() {
-                files = files.with_file(kind, path);
-            }
-        }
-        files.with_contents(EnvConfigFileKind::Config, overrides)
+    /// The URL of a service, such as `signin`: that of `[endpoints]`, else that of the AWS profile.
+    pub(crate) fn url_of(&self, profile: &Arc<NetworkSettings>, service: &str) -> Option<String> {
+        EndpointUrls::new(&self.network(), profile).url_of(service)
     }
 
     fn time_source(&self) -> SharedTimeSource {
         SharedTimeSource::new(SdkClock(self.clock.clone()))
     }
 
-    /// The configuration of the SDK's credential providers. They read the URLs of `[endpoints]` from
-    /// [`Self::provider_files`].
-    pub async fn provider_config(&self, profile: &str, region: &Region) -> Result<ProviderConfig, AwsError> {
+    /// The configuration of the SDK's credential providers for an AWS profile. Errors with `Setting`.
+    pub(crate) fn provider_config(
+        &self,
+        profile: &NetworkSettings,
+        region: &Region,
+    ) -> Result<ProviderConfig, AwsError> {
         self.check_region(region)?;
-        let http = self.http_client(Some(profile)).await?;
         let config = ProviderConfig::without_region()
             .with_region(Some(SdkRegion::new(region.as_str().to_owned())))
             .with_behavior_version(Some(behavior_version()))
-            .with_http_client(http)
+            .with_http_client(self.http_client(profile)?)
             .with_time_source(self.time_source())
             .with_timeout_config(timeouts());
         Ok(config)
     }
 
     /// The configuration of a client for `region`. The URL of a service is the one of `[endpoints]`, else that of the AWS
-    /// profile (`endpoint_url`, `services`), else the region's own.
+    /// profile (`endpoint_url`, `services`), else the region's own. Errors if the settings of the AWS profile are unknown:
+    /// the call must not go to another endpoint than the configured one.
     pub async fn client_config(
         &self,
         source: &SourceConfig,
@@ -250,25 +224,28 @@ impl Aws {
     ) -> Result<SdkConfig, AwsError> {
         let active = self.active.load_full();
         self.check_region(region)?;
-        let http = self.http_client(source.aws_profile()).await?;
-        // A source without an AWS profile must not get the settings of the profile "default".
-        let files = if source.aws_profile().is_some() { self.profile_files() } else { no_files() };
+        let profile = match source.aws_profile() {
+            Some(name) => self.profile_network(name).await.map_err(|error| AwsError::of_settings(&error))?,
+            // A source without an AWS profile must not get the settings of the profile "default".
+            None => Arc::default(),
+        };
+        let http = self.http_client(&profile)?;
         let loader = aws_config::defaults(behavior_version())
-            .profile_files(files)
-            .profile_name(source.aws_profile().unwrap_or("default"))
+            .profile_files(no_files())
             .region(SdkRegion::new(region.as_str().to_owned()))
             .http_client(http)
             .time_source(self.time_source())
             .retry_config(RetryConfig::disabled()) // Rolecall retries itself (B5)
             .disable_clock_skew_correction(true) // `Clock` has the corrected time (B9)
+            .use_fips(profile.fips)
+            .use_dual_stack(profile.dual_stack)
             .timeout_config(timeouts());
         let loader = match credentials.into() {
             Some(credentials) => loader.credentials_provider(credentials),
             None => loader.no_credentials(),
         };
-        let from_files = loader.load().await;
-        let urls = EndpointUrls::new(&active.network, from_files.clone());
-        Ok(from_files.into_builder().service_config(urls).build())
+        let urls = EndpointUrls::new(&active.network, &profile);
+        Ok(loader.load().await.into_builder().service_config(urls).build())
     }
 
     /// Errors with `Setting` for a region of AWS's own files that is neither known nor allowed.
@@ -278,28 +255,19 @@ impl Aws {
 
     /// The HTTP client for the calls of an AWS profile. A profile with `ca_bundle` has one of its own. Errors with `Setting` if
     /// that file cannot be used.
-    async fn http_client(&self, profile: Option<&str>) -> Result<SharedHttpClient, AwsError> {
+    fn http_client(&self, profile: &NetworkSettings) -> Result<SharedHttpClient, AwsError> {
         let active = self.active.load_full();
-        let Some((profile, path)) = self.ca_bundle_of(profile).await.filter(|_| !active.is_injected) else {
+        let Some(path) = profile.ca_bundle.as_ref().filter(|_| !active.is_injected) else {
             return Ok(active.http.clone());
         };
         let failed = |message: String| {
-            AwsError::new(AwsErrorKind::Setting, format!("AWS profile \"{profile}\": ca_bundle: {message}"))
+            AwsError::new(AwsErrorKind::Setting, format!("ca_bundle of the AWS profile: {} {message}", path.display()))
         };
         if !path.is_absolute() {
-            return Err(failed("must be an absolute path".to_owned()));
+            return Err(failed("is not an absolute path".to_owned()));
         }
-        let bundle = CaBundle::read(&path).map_err(failed)?;
+        let bundle = CaBundle::read(path).map_err(failed)?;
         Ok(active.http_with_ca(bundle, &self.clock))
-    }
-
-    /// The `ca_bundle` of an AWS profile, with the name of the profile.
-    async fn ca_bundle_of<'a>(&self, profile: Option<&'a str>) -> Option<(&'a str, PathBuf)> {
-        let name = profile?;
-        let files = self.profile_files();
-        let profiles = aws_config::profile::load(&Fs::real(), &Env::from_slice(&[]), &files, None).await.ok()?;
-        let path = profiles.get_profile(name)?.get("ca_bundle").filter(|path| !path.is_empty())?;
-        Some((name, PathBuf::from(path)))
     }
 }
 
@@ -313,7 +281,7 @@ pub(crate) fn behavior_version() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// An empty set of files.
+/// An empty set of files. The SDK must not read the user's files, because it parses them differently from the AWS CLI.
 fn no_files() -> EnvConfigFiles {
     EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "").build()
 }

@@ -31,13 +31,13 @@ pub async fn describe(
     name: &ClusterName,
     session: &Session,
 ) -> Result<Cluster, ClusterError> {
-    let config = aws.client_config(source, region, session.credentials.clone()).await;
     let fail = |error: AwsError, others: Vec<String>| ClusterError {
         cluster: name.clone(),
         region: region.clone(),
         error,
         others,
     };
+    let config = aws.client_config(source, region, session.credentials.clone()).await;
     let config = config.map_err(|error| fail(error, vec![]))?;
     let Some(client) = EksClient::new(config, region).await else {
         return Err(fail(AwsError::new(AwsErrorKind::Rejected, format!("EKS has no endpoint in {region}")), vec![]));

@@ -64,9 +64,7 @@ impl<'a> EksClient<'a> {
     /// Returns a client for the configured address of EKS, or else the region's own. `None` if AWS's rules have no EKS
     /// address for that region, FIPS or dual-stack setting.
     pub async fn new(config: SdkConfig, region: &'a Region) -> Option<Self> {
-        let configured =
-            Aws::endpoint_url_of(&config, Service::Eks).or_else(|| config.endpoint_url().map(str::to_owned));
-        let url = if let Some(url) = configured {
+        let url = if let Some(url) = Aws::endpoint_url_of(&config, Service::Eks) {
             url
         } else {
             let (fips, dual_stack) = (config.use_fips(), config.use_dual_stack());

@@ -1,20 +1,17 @@
 //! The endpoints of AWS's services. `[endpoints]` of Rolecall's configuration overrides AWS's own files.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_config::SdkConfig;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::http;
+use crate::shared_config::NetworkSettings;
 use rolecall_core::clock::Clock;
-use rolecall_core::config::network::{CaBundle, Endpoints, Network, Service};
+use rolecall_core::config::network::{CaBundle, Network, Service};
 
 /// The key of a service's URL in AWS's files.
 const ENDPOINT_KEY: &str = "endpoint_url";
-/// The name of the `services` section for a profile that has none.
-const SERVICES_SECTION: &str = "rolecall-endpoints";
 
 /// The network settings in use, and the HTTP client that has them.
 #[derive(Debug)]
@@ -54,22 +51,6 @@ impl ActiveNetwork {
     }
 }
 
-/// The text of a configuration file with the URLs of `[endpoints]`; `None` if there are none. The SDK's credential providers
-/// read URLs from files only.
-pub(crate) fn overrides(endpoints: &Endpoints, profile: &str, services: Option<&str>) -> Option<String> {
-    let mut overrides = match services {
-        Some(services) => format!("[services {services}]\n"),
-        None => format!("[profile {profile}]\nservices = {SERVICES_SECTION}\n[services {SERVICES_SECTION}]\n"),
-    };
-    let mut is_empty = true;
-    for (service, url) in endpoints.iter() {
-        // Writing to a string does not fail.
-        let _ = writeln!(overrides, "{} =\n  {ENDPOINT_KEY} = {url}", service.name());
-        is_empty = false;
-    }
-    (!is_empty).then_some(overrides)
-}
-
 /// The key that a service's client reads its URL from.
 pub(crate) fn endpoint_key(service: Service) -> Option<ServiceConfigKey<'static>> {
     let builder =
@@ -77,25 +58,34 @@ pub(crate) fn endpoint_key(service: Service) -> Option<ServiceConfigKey<'static>
     builder.build().ok()
 }
 
-/// The URLs of services for the SDK's clients: those of `[endpoints]`, then those of AWS's files.
+/// The URLs of services for the SDK's clients: those of `[endpoints]`, then those of the AWS profile.
 #[derive(Debug)]
 pub(crate) struct EndpointUrls {
     network: Arc<Network>,
-    from_files: SdkConfig,
+    profile: Arc<NetworkSettings>,
 }
 
 impl EndpointUrls {
-    pub(crate) fn new(network: &Arc<Network>, from_files: SdkConfig) -> Self {
-        Self { network: Arc::clone(network), from_files }
+    pub(crate) fn new(network: &Arc<Network>, profile: &Arc<NetworkSettings>) -> Self {
+        Self { network: Arc::clone(network), profile: Arc::clone(profile) }
+    }
+
+    /// The URL of a service, such as `sts`, `SSO OIDC` or `sso_oidc`. `None` for the region's own.
+    pub(crate) fn url_of(&self, id: &str) -> Option<String> {
+        match Service::of_id(id).and_then(|service| self.network.endpoints.get(service)) {
+            Some(url) => Some(url.as_str().to_owned()),
+            None => self.profile.url_of(&services_key(id)).map(str::to_owned),
+        }
     }
 }
 
 impl LoadServiceConfig for EndpointUrls {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let own = Service::of_id(key.service_id()).filter(|_| key.profile() == ENDPOINT_KEY);
-        match own.and_then(|service| self.network.endpoints.get(service)) {
-            Some(url) => Some(url.as_str().to_owned()),
-            None => self.from_files.service_config()?.load_config(key),
-        }
+        (key.profile() == ENDPOINT_KEY).then(|| self.url_of(key.service_id())).flatten()
     }
+}
+
+/// The name of a service in `services` sections of AWS's files, for example `sso_oidc` for `SSO OIDC`.
+fn services_key(id: &str) -> String {
+    id.to_ascii_lowercase().replace([' ', '-'], "_")
 }

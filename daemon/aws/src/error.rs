@@ -11,6 +11,7 @@ use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
 pub use crate::causes::causes;
 use crate::connection::{self, ConnectionFailure};
 use crate::http::InsecureEndpoint;
+use crate::shared_config::SettingsError;
 use crate::texts;
 use rolecall_core::circuit_breaker::CircuitOpen;
 use rolecall_core::circuit_breaker::MAX_OPEN_FOR;
@@ -57,7 +58,7 @@ pub enum AwsErrorKind {
     NotFound,
     /// The endpoint is plain HTTP on another machine. The request was not sent.
     Insecure,
-    /// A setting of AWS's own files cannot be used. The request was not sent.
+    /// AWS's own files do not give the settings of the call. The request was not sent.
     Setting,
 }
 
@@ -134,6 +135,11 @@ impl AwsError {
     /// An `InvalidResponse`.
     pub fn invalid_response(message: impl Into<String>) -> Self {
         Self::new(AwsErrorKind::InvalidResponse, message)
+    }
+
+    /// The error for an AWS profile whose settings are unknown.
+    pub(crate) fn of_settings(error: &SettingsError) -> Self {
+        Self::new(AwsErrorKind::Setting, sanitize_for_terminal(&error.to_string()))
     }
 
     /// Classifies an error of the SDK.

@@ -6,6 +6,7 @@ mod causes;
 mod texts;
 
 mod connection;
+pub mod shared_config;
 
 pub mod http;
 

@@ -280,6 +280,9 @@ impl StsError {
             ),
             AwsErrorKind::Throttled => (format!("STS throttled the call: {cause}"), "Try again in a moment."),
             AwsErrorKind::Clock => (format!("AWS rejected the time of this machine: {cause}"), "Set the clock."),
+            AwsErrorKind::Setting => {
+                (format!("{cause}; the request was not sent"), "Fix AWS's own files, or run: rolecall agent restart")
+            }
             // `of_endpoint` has the others.
             _ => (format!("{cause}; the request was not sent"), "Use https in endpoint_url of AWS's configuration."),
         };

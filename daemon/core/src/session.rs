@@ -83,6 +83,7 @@ impl Session {
             key_id_suffix: id.get(id.len().saturating_sub(4)..).unwrap_or_default().to_owned(),
             issued: clock.stamp(self.issued),
             expires: self.expires().map(|end| clock.stamp(end)),
+            temporary: self.credentials.session_token().is_some(),
         }
     }
 }

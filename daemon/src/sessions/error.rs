@@ -38,6 +38,14 @@ pub enum SessionError {
     /// An AssumeRole of the role chain failed.
     #[error(transparent)]
     Sts(#[from] StsError),
+    /// AWS denied a role, and the configuration explains why.
+    #[error("{error}")]
+    Denied {
+        /// The error of STS.
+        error: StsError,
+        /// Why.
+        reason: DenialReason,
+    },
     /// The source gave expired credentials.
     #[error("the credentials have expired")]
     Ended,
@@ -50,6 +58,15 @@ pub enum SessionError {
     /// The load was cancelled or panicked.
     #[error("a task ended unexpectedly")]
     Lost,
+}
+
+/// Why AWS denied a role, by the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DenialReason {
+    /// The credentials that assume the role are a session of the same role.
+    IsThisRole,
+    /// An MFA device is configured where it has no effect. The text says where, and what to change.
+    UnusedMfa(String),
 }
 
 /// A failure as the cache shares it.
@@ -88,7 +105,7 @@ impl SessionError {
             Self::Source(error) => error.class(),
             Self::Keyring { error, .. } => error.class(),
             Self::Mfa(error) => error.class(),
-            Self::Sts(error) => error.error.kind.class(),
+            Self::Sts(error) | Self::Denied { error, .. } => error.error.kind.class(),
             Self::Overdue | Self::Slow | Self::Lost => ErrorClass::Retry,
             Self::Ended => ErrorClass::Change,
         }
@@ -117,7 +134,7 @@ impl SessionError {
         match self {
             Self::Source(_) | Self::Keyring { .. } | Self::Mfa(_) | Self::Ended => true,
             Self::Sts(error) => matches!(error.error.kind, AwsErrorKind::CredentialsRejected),
-            Self::Overdue | Self::Slow | Self::Lost => false,
+            Self::Denied { .. } | Self::Overdue | Self::Slow | Self::Lost => false,
         }
     }
 
@@ -155,6 +172,16 @@ impl SessionError {
             }
             Self::Mfa(error) => error.body(source),
             Self::Sts(error) => error.body(source),
+            Self::Denied { error, reason } => {
+                let body = error.body(source);
+                match reason {
+                    DenialReason::IsThisRole => {
+                        let message = format!("{}; source \"{source}\" already is this role", body.message);
+                        ErrorBody { message, ..body }.hint("Leave --role-arn out, or remove role_arn from the profile.")
+                    }
+                    DenialReason::UnusedMfa(advice) => body.hint(advice),
+                }
+            }
             Self::Ended => {
                 let message = format!("source \"{source}\" gave expired credentials");
                 ErrorBody::new(ErrorCode::SourceUnavailable, message)

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rolecall_protocol::{MfaSerial, Secret};
 
+use super::error::DenialReason;
 use super::mfa::{self, MfaError};
 use super::provenance::{CachedSession, Provenance};
 use super::{Freshness, Served, SessionError, Sessions};
@@ -151,13 +152,31 @@ impl Sessions {
     ) -> Result<CachedSession, SessionError> {
         let mut freshness = freshness;
         for _ in 0..MAX_ASSUME_ATTEMPTS {
-            let loaded = self.assume(chain, step, freshness).await?;
+            let loaded = match self.assume(chain, step, freshness).await {
+                Err(SessionError::Sts(error)) if error.error.kind == AwsErrorKind::Denied => {
+                    return Err(self.explain_denial(chain, step, error).await);
+                }
+                outcome => outcome?,
+            };
             if self.is_current(chain, &loaded) {
                 return Ok(loaded);
             }
             freshness = Freshness::Cached;
         }
         Err(SessionError::Lost)
+    }
+
+    /// Adds to a denial what the configuration says about its reason.
+    async fn explain_denial(&self, chain: &RoleChain, step: &RoleStep, error: StsError) -> SessionError {
+        let below = chain.without_last_step();
+        let upstream = if below.is_base() { self.states.upstream(&below) } else { Some(below) };
+        if upstream.is_some_and(|upstream| upstream.steps.last().is_some_and(|last| last.role == step.role)) {
+            return SessionError::Denied { error, reason: DenialReason::IsThisRole };
+        }
+        match self.sources.aws_profiles().unused_mfa(chain).await {
+            Some(advice) => SessionError::Denied { error, reason: DenialReason::UnusedMfa(advice) },
+            None => error.into(),
+        }
     }
 
     async fn assume(

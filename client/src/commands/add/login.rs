@@ -11,6 +11,7 @@ use crate::clock;
 use crate::config_file::ConfigFile;
 use crate::context::Context;
 use crate::daemon::{CallError, Daemon};
+use crate::environment::Environment;
 use crate::error::CliError;
 use crate::login::browser;
 use crate::login::flow::{self, LoginOptions};
@@ -20,6 +21,9 @@ use crate::terminal::tty::Tty;
 
 /// The hint for a source that is not in the configuration yet.
 const RUN_AGAIN_HINT: &str = "Run the command again, and log in when it asks";
+
+/// The note for a shell that has an access key in its environment.
+const KEYS_IN_ENVIRONMENT: &str = "AWS_ACCESS_KEY_ID is set in this shell, and Rolecall reads no keys from the environment: put them into ~/.aws/credentials, or run: rolecall keys put NAME --source";
 
 /// Has the daemon assume the role and describe the cluster. If the source needs a login, offers one; errors
 /// with the daemon's refusal if the user declines or there is no terminal.
@@ -38,8 +42,20 @@ pub(super) fn probe(
             offer(daemon, source, &text, refusal, context)?;
             probe().map_err(|error| of_draft(error, path))
         }
+        Err(CallError::Rejected(refusal)) if refusal.code == ErrorCode::SourceUnavailable && source.is_new => {
+            Err(of_draft(CallError::Rejected(with_note_on_keys(refusal, &context.environment)), path))
+        }
         answer => answer.map_err(|error| of_draft(error, path)),
     }
+}
+
+/// Adds to the hint that an access key in the environment has no effect, if there is one.
+fn with_note_on_keys(refusal: ErrorBody, environment: &Environment) -> ErrorBody {
+    if environment.get("AWS_ACCESS_KEY_ID").is_none() {
+        return refusal;
+    }
+    let hint = refusal.hint.iter().map(String::as_str).chain([KEYS_IN_ENVIRONMENT]).collect::<Vec<_>>().join(" ");
+    ErrorBody { hint: Some(hint), ..refusal }
 }
 
 /// The source of the new profile.
@@ -80,4 +96,24 @@ fn offer(
     let held = flow::log_in(daemon, name, options, &mut prompter);
     let done = held.map_err(|error| source.refused(error, RUN_AGAIN_HINT))?;
     context.print_done(&format!("source {name}: {}", done.text(clock::now(), &context.zone)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_note_on_keys_only_if_the_shell_has_some() {
+        let refusal =
+            || ErrorBody::new(ErrorCode::SourceUnavailable, "AWS profile \"x\" not found").hint("There are none.");
+        let hint = |variables: &[(&str, &str)]| {
+            let environment = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            with_note_on_keys(refusal(), &environment).hint.unwrap()
+        };
+        assert_eq!(hint(&[("AWS_PROFILE", "x")]), "There are none.");
+        assert!(
+            hint(&[("AWS_ACCESS_KEY_ID", "AKIAX")])
+                .starts_with("There are none. AWS_ACCESS_KEY_ID is set in this shell")
+        );
+    }
 }

@@ -185,7 +185,7 @@ mod tests {
             std::fs::write(&path, config).unwrap();
             let issued = jiff::Timestamp::UNIX_EPOCH;
             let expires = Some(issued + SignedDuration::from_hours(1));
-            let session = SessionStatus { arn: None, key_id_suffix: String::new(), issued, expires };
+            let session = SessionStatus { arn: None, key_id_suffix: String::new(), issued, expires, temporary: true };
             less_than_asked(&Add::of(line), &session, &ConfigFile::load(&path).unwrap())
         };
         let line = format!("rolecall add prod --region eu-west-1 --role-arn {ARN}");

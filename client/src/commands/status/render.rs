@@ -158,7 +158,10 @@ fn session(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp,
     let needs_login = reports.login_expired(&profile.source);
     match (&profile.session, profile.state) {
         (Some(session), ProfileState::Ready | ProfileState::Failed | ProfileState::LoginNeeded) => {
-            let Some(end) = session.expires else { return "no end: keys of the source".into() };
+            let Some(end) = session.expires else {
+                let unknown = "expiry unknown: temporary keys of the source";
+                return if session.temporary { unknown.into() } else { "no end: keys of the source".into() };
+            };
             let rest = end.duration_since(now);
             let bar = screen.bar(rest, end.duration_since(session.issued));
             let style = if rest.as_secs() < 15 * 60 { yellow } else { Style::new() };

@@ -1,14 +1,17 @@
-//! Reads an AWS profile as the AWS CLI and the SDKs do: the role that it names with its source, or else the place of its
-//! credentials.
+//! Reads an AWS profile as the AWS CLI does: the role that it names with its source, or else the place of its credentials.
 //!
-//! The kinds of credentials have the order of `aws-config` (`profile/credentials/repr.rs`). Rolecall assumes roles itself, so
-//! that profiles share their sessions: an AWS profile with a role is a [`Plan::Role`], and its base is a source of its own.
+//! Of several kinds of credentials, the one counts that botocore tries first (`credentials.py`: `AssumeRoleProvider`, then
+//! `ProfileProviderBuilder.providers`). Rolecall assumes roles itself, so that profiles share their sessions: an AWS profile
+//! with a role is a [`Plan::Role`], and its base is a source of its own.
 
 use std::time::Duration;
 
-use aws_config::profile::{Profile, ProfileSet};
+use aws_credential_types::Credentials;
+use rolecall_protocol::aws_config::words;
 use rolecall_protocol::{ExternalId, InvalidName, Region, RoleArn, SessionName};
 
+use super::access_key;
+use crate::shared_config::{FileKind, Profile, ProfileError, SharedConfig};
 use crate::sso::{DEFAULT_SCOPE, SsoSession};
 use rolecall_core::config::DEFAULT_MFA_SESSION;
 use rolecall_core::config::Mfa;
@@ -22,19 +25,19 @@ const MAX_ROLE_STEPS: usize = 5;
 
 /// How to get the credentials of an AWS profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Plan {
+pub enum Plan {
     /// Assume this role.
     Role(Box<RolePlan>),
     /// Ask IAM Identity Center for a role of an account.
     Sso(Box<SsoPlan>),
-    /// Run this command.
-    Process(String),
-    /// Use the keys in the files.
-    Keys,
+    /// Run this program with these arguments.
+    Process(Vec<String>),
+    /// Use this access key of the files.
+    Keys(Credentials),
     /// Use a web identity token in a file.
-    WebIdentity,
-    /// Use the login of `aws login`.
-    AwsLogin,
+    WebIdentity(Box<WebIdentityPlan>),
+    /// Use the login of `aws login` with this ARN.
+    AwsLogin(String),
     /// Ask the metadata service of the EC2 instance, at this URL if it is set.
     Instance(Option<String>),
     /// Ask the metadata service of the container.
@@ -43,244 +46,368 @@ pub(super) enum Plan {
 
 /// A role that an AWS profile names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RolePlan {
+pub struct RolePlan {
     /// The source that assumes the role.
-    pub(super) base: SourceKind,
+    pub base: SourceKind,
     /// The MFA device that the role requires.
-    pub(super) mfa: Option<Mfa>,
-    pub(super) role: RoleArn,
-    pub(super) session_name: Option<SessionName>,
-    pub(super) external_id: Option<ExternalId>,
-    pub(super) duration: Duration,
-    pub(super) region: Option<Region>,
+    pub mfa: Option<Mfa>,
+    /// `role_arn`
+    pub role: RoleArn,
+    /// `role_session_name`
+    pub session_name: Option<SessionName>,
+    /// `external_id`
+    pub external_id: Option<ExternalId>,
+    /// `duration_seconds`
+    pub duration: Duration,
+    /// `region`
+    pub region: Option<Region>,
 }
 
 /// A role of an account in IAM Identity Center.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SsoPlan {
-    pub(super) session: SsoSession,
-    pub(super) account: String,
-    pub(super) role: String,
+pub struct SsoPlan {
+    /// The login.
+    pub session: SsoSession,
+    /// `sso_account_id`
+    pub account: String,
+    /// `sso_role_name`
+    pub role: String,
 }
 
-/// An invalid AWS profile.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(super) struct ProfileError {
-    /// The AWS profile: the requested one, or one in its `source_profile` chain.
-    pub(super) profile: String,
-    /// The error.
-    pub(super) message: String,
+/// A role that is assumed with the token in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebIdentityPlan {
+    /// `role_arn`
+    pub role: RoleArn,
+    /// `web_identity_token_file`
+    pub token_file: String,
+    /// `role_session_name`
+    pub session_name: Option<SessionName>,
 }
 
 /// Reads an AWS profile. Checks its `source_profile` chain, too: a circle or an invalid profile in it is an error.
-pub(super) fn plan(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, ProfileError> {
-    let mut visited: Vec<&str> = Vec::new();
-    let first = plan_step(profiles, kind)?;
-    let mut next = match &first {
-        Plan::Role(role) => Some(role.base.clone()),
-        _ => None,
-    };
-    while let Some(SourceKind::AwsProfile(name)) = &next {
-        let found = find(profiles, name)?;
-        if visited.contains(&found.name()) || is_named(kind, found.name()) {
-            visited.push(found.name());
-            return Err(profile_error(
-                first_name(kind),
-                format!("source_profile forms a circle: {}", visited.join(", ")),
-            ));
+pub fn plan(config: &SharedConfig, kind: &SourceKind) -> Result<Plan, ProfileError> {
+    let first = plan_step(config, kind)?;
+    let mut visited = vec![profile_name(kind)?.to_owned()];
+    let mut next = base_of(&first);
+    while let Some(base) = next {
+        let name = profile_name(&base)?.to_owned();
+        // A profile may name itself as its source, for its own credentials.
+        let is_own = matches!(&base, SourceKind::AwsProfileLeaf(name) if visited.last() == Some(name));
+        if !is_own && visited.contains(&name) {
+            visited.push(name);
+            let first = visited.first().map(String::as_str).unwrap_or_default();
+            return Err(ProfileError::new(first, format!("source_profile forms a circle: {}", visited.join(", "))));
         }
-        if visited.len() + 1 >= MAX_ROLE_STEPS {
-            return Err(profile_error(
-                found.name(),
-                format!("is in a source_profile chain of more than {MAX_ROLE_STEPS} roles"),
-            ));
+        if visited.len() >= MAX_ROLE_STEPS && matches!(base, SourceKind::AwsProfile(_)) {
+            let message = format!("is in a source_profile chain of more than {MAX_ROLE_STEPS} roles");
+            return Err(ProfileError::new(&name, message));
         }
-        visited.push(found.name());
-        next = match plan_step(profiles, &SourceKind::AwsProfile(name.clone()))? {
-            Plan::Role(role) => Some(role.base),
-            _ => None,
-        };
-    }
-    if let Some(leaf) = next {
-        plan_step(profiles, &leaf)?;
+        visited.push(name);
+        next = base_of(&plan_step(config, &base)?);
     }
     Ok(first)
 }
 
-fn is_named(kind: &SourceKind, name: &str) -> bool {
-    matches!(kind, SourceKind::AwsProfile(other) if other == name)
+fn base_of(plan: &Plan) -> Option<SourceKind> {
+    match plan {
+        Plan::Role(role) => Some(role.base.clone()),
+        _ => None,
+    }
 }
 
-fn first_name(kind: &SourceKind) -> &str {
+fn profile_name(kind: &SourceKind) -> Result<&str, ProfileError> {
     match kind {
-        SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name) => name,
-        SourceKind::Keyring(name) => name.as_str(),
+        SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name) => Ok(name),
+        SourceKind::Keyring(name) => Err(ProfileError::new(name.as_str(), "is not an AWS profile")),
     }
 }
 
 /// Reads one profile, without its chain.
-fn plan_step(profiles: &ProfileSet, kind: &SourceKind) -> Result<Plan, ProfileError> {
+fn plan_step(config: &SharedConfig, kind: &SourceKind) -> Result<Plan, ProfileError> {
+    let name = profile_name(kind)?;
+    let Some(profile) = config.profile(name) else {
+        let error = ProfileError::new(name, "not found, but another AWS profile names it as source_profile");
+        return Err(match config.misnamed_section(name) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        });
+    };
+    region(profile)?;
     match kind {
-        SourceKind::AwsProfile(name) => {
-            let profile = find(profiles, name)?;
-            match role(profiles, profile)? {
-                Some(role) => Ok(Plan::Role(Box::new(role))),
-                None => own_credentials(profiles, profile),
-            }
+        SourceKind::AwsProfile(_) => match role(config, profile)? {
+            Some(role) => Ok(Plan::Role(Box::new(role))),
+            None => own_credentials(config, profile),
+        },
+        // The base of a role with `credential_source`.
+        _ if profile.has("role_arn") && profile.has("credential_source") && !has_static_key(profile) => {
+            credentials_of_machine(profile)?.ok_or_else(|| no_credentials(profile))
         }
-        SourceKind::AwsProfileLeaf(name) => {
-            let profile = find(profiles, name)?;
-            if has_keys(profile) { Ok(Plan::Keys) } else { own_credentials(profiles, profile) }
-        }
-        SourceKind::Keyring(name) => Err(profile_error(name.as_str(), "is not an AWS profile")),
+        _ => own_credentials(config, profile),
     }
 }
 
-fn find<'a>(profiles: &'a ProfileSet, name: &str) -> Result<&'a Profile, ProfileError> {
-    profiles
-        .get_profile(name)
-        .ok_or_else(|| profile_error(name, "not found, but another AWS profile names it as source_profile"))
-}
-
 /// The role that a profile names. `None` for the role of a web identity, which has no base credentials.
-fn role(profiles: &ProfileSet, profile: &Profile) -> Result<Option<RolePlan>, ProfileError> {
-    let Some(arn) = profile.get("role_arn").filter(|_| profile.get("web_identity_token_file").is_none()) else {
+fn role(config: &SharedConfig, profile: &Profile) -> Result<Option<RolePlan>, ProfileError> {
+    let Some(role) = profile.text("role_arn")?.filter(|_| !profile.has("web_identity_token_file")) else {
         return Ok(None);
     };
-    let base = match (profile.get("source_profile"), profile.get("credential_source")) {
+    let leaf = |name: &str| SourceKind::AwsProfileLeaf(name.to_owned());
+    let base = match (profile.text("source_profile")?, profile.text("credential_source")?) {
         (Some(_), Some(_)) => {
-            return Err(profile_error(profile.name(), "has both source_profile and credential_source"));
+            return Err(ProfileError::new(profile.name(), "has both source_profile and credential_source"));
         }
-        (None, None) => {
-            return Err(profile_error(profile.name(), "has a role_arn but no source_profile"));
+        (None, None) => return Err(ProfileError::new(profile.name(), "has a role_arn but no source_profile")),
+        (Some(name), None) if name == profile.name() && !has_static_key(profile) => {
+            let message = format!("source_profile forms a circle: {name}, {name}");
+            return Err(ProfileError::new(name, message));
         }
-        (Some(name), None) if name == profile.name() => SourceKind::AwsProfileLeaf(name.to_owned()),
-        // A source_profile with both an access key and a role means its access key, as in the AWS CLI.
-        (Some(name), None) if profiles.get_profile(name).is_some_and(has_keys) => {
-            SourceKind::AwsProfileLeaf(name.to_owned())
-        }
+        // A source_profile with both an access key and a role means its own credentials, as in the AWS CLI.
+        (Some(name), None) if config.profile(name).is_some_and(has_static_key) => leaf(name),
         (Some(name), None) => SourceKind::AwsProfile(name.to_owned()),
-        (None, Some(_)) => SourceKind::AwsProfileLeaf(profile.name().to_owned()),
+        // One name could not tell whether it stands for the access key or for the machine's credentials.
+        (None, Some(_)) if has_static_key(profile) => {
+            return Err(ProfileError::new(profile.name(), "has both credential_source and an access key"));
+        }
+        (None, Some(_)) => leaf(profile.name()),
     };
     Ok(Some(RolePlan {
         base,
         mfa: mfa(profile)?,
-        role: value(profile, "role_arn", arn)?,
-        session_name: profile
-            .get("role_session_name")
-            .map(|name| value(profile, "role_session_name", name))
-            .transpose()?,
-        external_id: profile.get("external_id").map(|id| value(profile, "external_id", id)).transpose()?,
+        role: parsed(profile, "role_arn", role)?,
+        session_name: optional(profile, "role_session_name")?,
+        external_id: optional(profile, "external_id")?,
         duration: duration(profile)?,
-        region: profile.get("region").and_then(|region| region.parse().ok()),
+        region: region(profile)?,
     }))
 }
 
 fn mfa(profile: &Profile) -> Result<Option<Mfa>, ProfileError> {
-    let Some(serial) = profile.get("mfa_serial") else { return Ok(None) };
-    Ok(Some(Mfa {
-        serial: value(profile, "mfa_serial", serial)?,
-        session: DEFAULT_MFA_SESSION,
-        process: profile.get("mfa_process").map(str::to_owned),
-    }))
+    let Some(serial) = optional(profile, "mfa_serial")? else { return Ok(None) };
+    let process = profile.text("mfa_process")?.map(str::to_owned);
+    Ok(Some(Mfa { serial, session: DEFAULT_MFA_SESSION, process }))
 }
 
 fn duration(profile: &Profile) -> Result<Duration, ProfileError> {
-    let Some(text) = profile.get("duration_seconds") else { return Ok(DEFAULT_DURATION) };
-    let seconds = text.trim().parse().ok().map(Duration::from_secs);
+    let Some(text) = profile.text("duration_seconds")? else { return Ok(DEFAULT_DURATION) };
+    let seconds = text.parse().ok().map(Duration::from_secs);
     seconds
         .filter(|length| SESSION_RANGE.contains(length))
-        .ok_or_else(|| profile_error(profile.name(), "duration_seconds must be a number from 900 to 43200"))
+        .ok_or_else(|| ProfileError::new(profile.name(), "duration_seconds must be a number from 900 to 43200"))
+}
+
+/// The region of a profile.
+pub(super) fn region(profile: &Profile) -> Result<Option<Region>, ProfileError> {
+    match profile.text("region")? {
+        Some(text) if !text.is_empty() => parsed(profile, "region", text).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// The place of a profile's own credentials, without its role.
-fn own_credentials(profiles: &ProfileSet, profile: &Profile) -> Result<Plan, ProfileError> {
-    if let Some(source) = profile.get("credential_source") {
-        return match source {
-            "Ec2InstanceMetadata" => {
-                Ok(Plan::Instance(profile.get("ec2_metadata_service_endpoint").map(str::to_owned)))
-            }
-            "EcsContainer" => Ok(Plan::Container),
-            // `Environment` is not supported: environment variables have no effect.
-            _ => Err(profile_error(
-                profile.name(),
-                "credential_source must be Ec2InstanceMetadata or EcsContainer; environment variables are not read",
-            )),
-        };
+fn own_credentials(config: &SharedConfig, profile: &Profile) -> Result<Plan, ProfileError> {
+    if let Some(file) = profile.text("web_identity_token_file")?.filter(|file| !file.is_empty()) {
+        return web_identity(profile, file);
     }
-    if profile.get("role_arn").is_some() && profile.get("web_identity_token_file").is_some() {
-        return Ok(Plan::WebIdentity);
-    }
-    if let Some(sso) = sso(profiles, profile)? {
+    if let Some(sso) = sso(config, profile)? {
         return Ok(Plan::Sso(Box::new(sso)));
     }
-    if profile.get("login_session").is_some() {
-        return Ok(Plan::AwsLogin);
+    if let Some(keys) = access_key::read(profile, FileKind::Credentials)? {
+        return Ok(Plan::Keys(keys));
     }
-    if let Some(command) = profile.get("credential_process") {
-        return Ok(Plan::Process(command.to_owned()));
+    if let Some(session) = profile.text("login_session")? {
+        return Ok(Plan::AwsLogin(session.to_owned()));
     }
-    if has_keys(profile) {
-        return Ok(Plan::Keys);
+    if profile.has("credential_process") {
+        return process(profile);
     }
-    Err(profile_error(profile.name(), "has no credentials: no access key, no SSO, no credential_process and no role"))
+    if let Some(keys) = access_key::read(profile, FileKind::Config)? {
+        return Ok(Plan::Keys(keys));
+    }
+    match credentials_of_machine(profile)? {
+        Some(plan) => Ok(plan),
+        None => Err(no_credentials(profile)),
+    }
 }
 
-fn has_keys(profile: &Profile) -> bool {
-    profile.get("aws_access_key_id").is_some() && profile.get("aws_secret_access_key").is_some()
+/// The machine's credentials that a profile names in `credential_source`.
+fn credentials_of_machine(profile: &Profile) -> Result<Option<Plan>, ProfileError> {
+    let place = || profile.place("credential_source").map(|place| place.to_string()).unwrap_or_default();
+    match profile.text("credential_source")? {
+        Some("Ec2InstanceMetadata") => {
+            Ok(Some(Plan::Instance(profile.text("ec2_metadata_service_endpoint")?.map(str::to_owned))))
+        }
+        Some("EcsContainer") => Ok(Some(Plan::Container)),
+        Some("Environment") => {
+            let message =
+                format!("credential_source in {} is Environment, and environment variables are not read", place());
+            Err(ProfileError::new(profile.name(), message)
+                .with_hint("Put the access key into the credentials file, or store it with: rolecall keys put NAME"))
+        }
+        Some(_) => {
+            let message = format!("credential_source in {} must be Ec2InstanceMetadata or EcsContainer", place());
+            Err(ProfileError::new(profile.name(), message))
+        }
+        None => Ok(None),
+    }
 }
 
-/// The IAM Identity Center settings of a profile: with an `[sso-session]`, or with the legacy keys.
-fn sso(profiles: &ProfileSet, profile: &Profile) -> Result<Option<SsoPlan>, ProfileError> {
-    let value_of = |key: &str| profile.get(key).map(str::to_owned);
-    let name = value_of("sso_session");
-    if name.is_none() && value_of("sso_start_url").is_none() {
+fn no_credentials(profile: &Profile) -> ProfileError {
+    let (header, place) = profile.header();
+    let missing = |message: String| ProfileError::new(profile.name(), message);
+    for (has, lacks) in [
+        ("aws_secret_access_key", "aws_access_key_id"),
+        ("source_profile", "role_arn"),
+        ("credential_source", "role_arn"),
+    ] {
+        if let Some(place) = profile.place(has) {
+            return with_misspelt(missing(format!("has {has} in {place} but no {lacks}")), profile, lacks);
+        }
+    }
+    if let Some(place) = profile.place("sso_session").or_else(|| profile.place("sso_start_url")) {
+        let error = missing(format!("has an SSO login in {place} but no sso_account_id and no sso_role_name"));
+        return with_misspelt(error, profile, "sso_account_id");
+    }
+    missing(format!(
+        "has no credentials: {header} in {place} has no access key, no SSO, no credential_process and no role"
+    ))
+}
+
+/// Adds the key that was probably meant to be `wanted` to an error.
+fn with_misspelt(error: ProfileError, profile: &Profile, wanted: &str) -> ProfileError {
+    if let Some((key, place)) = profile.misspelt(wanted) {
+        return error.with_hint(format!("The key {key} in {place} is unknown; rename it to {wanted}."));
+    }
+    let (header, place) = profile.header();
+    error.with_hint(format!("Add {wanted} to the section {header} in {place}."))
+}
+
+fn web_identity(profile: &Profile, token_file: &str) -> Result<Plan, ProfileError> {
+    let Some(role) = profile.text("role_arn")?.filter(|role| !role.is_empty()) else {
+        let error = ProfileError::new(profile.name(), "has a web_identity_token_file but no role_arn");
+        return Err(with_misspelt(error, profile, "role_arn"));
+    };
+    Ok(Plan::WebIdentity(Box::new(WebIdentityPlan {
+        role: parsed(profile, "role_arn", role)?,
+        token_file: token_file.to_owned(),
+        session_name: optional(profile, "role_session_name")?,
+    })))
+}
+
+fn process(profile: &Profile) -> Result<Plan, ProfileError> {
+    let words = profile.lines("credential_process").and_then(words::split).unwrap_or_default();
+    if words.first().is_none_or(String::is_empty) {
+        let place = profile.place("credential_process").map(|place| place.to_string()).unwrap_or_default();
+        let message = format!("credential_process in {place} is no command: it is empty, or a quote is not closed");
+        return Err(ProfileError::new(profile.name(), message));
+    }
+    Ok(Plan::Process(words))
+}
+
+/// Whether a profile has a part of an access key. A role with such a source_profile uses the profile's own credentials.
+fn has_static_key(profile: &Profile) -> bool {
+    profile.has("aws_access_key_id") || profile.has("aws_secret_access_key")
+}
+
+/// The IAM Identity Center settings of a profile that names an account or a role: with an `[sso-session]`, or with the legacy
+/// keys.
+fn sso(config: &SharedConfig, profile: &Profile) -> Result<Option<SsoPlan>, ProfileError> {
+    if !profile.has("sso_account_id") && !profile.has("sso_role_name") {
         return Ok(None);
     }
-    let session =
-        match &name {
-            Some(name) => Some(profiles.sso_session(name).ok_or_else(|| {
-                profile_error(profile.name(), format!("sso_session: there is no [sso-session {name}]"))
-            })?),
-            None => None,
-        };
-    let shared = |key: &str| {
-        let found = match session {
-            Some(session) => session.get(key).map(str::to_owned),
-            None => value_of(key),
-        };
-        found.ok_or_else(|| match &name {
-            Some(name) => profile_error(profile.name(), format!("[sso-session {name}] has no {key}")),
-            None => profile_error(profile.name(), format!("has no {key}")),
-        })
+    let name = profile.text("sso_session")?.map(str::to_owned);
+    let session = match &name {
+        Some(name) => Some(config.sso_session(name).ok_or_else(|| {
+            let place = profile.place("sso_session").map(|place| place.to_string()).unwrap_or_default();
+            ProfileError::new(profile.name(), format!("sso_session in {place}: there is no [sso-session {name}]"))
+        })?),
+        None => None,
     };
-    let own = |key: &str| value_of(key).ok_or_else(|| profile_error(profile.name(), format!("has no {key}")));
-    let scopes = session.and_then(|session| session.get("sso_registration_scopes"));
-    let region = shared("sso_region")?;
+    if let Some(session) = &session {
+        check_consistent(profile, session)?;
+    }
+    let value_of = |key: &str| {
+        let shared = session.as_ref().filter(|session| session.has(key));
+        match shared.unwrap_or(profile).text(key)? {
+            Some(value) => Ok(value.to_owned()),
+            None => Err(missing_sso_key(profile, session.as_ref(), key)),
+        }
+    };
+    let region = value_of("sso_region")?;
     Ok(Some(SsoPlan {
-        account: own("sso_account_id")?,
-        role: own("sso_role_name")?,
+        account: value_of("sso_account_id")?,
+        role: value_of("sso_role_name")?,
         session: SsoSession {
             profile: profile.name().to_owned(),
-            start_url: shared("sso_start_url")?,
-            region: value(profile, "sso_region", &region)?,
-            scopes: match (&name, scopes) {
-                (Some(_), Some(scopes)) => scopes.split(',').map(|scope| scope.trim().to_owned()).collect(),
-                (Some(_), None) => vec![DEFAULT_SCOPE.to_owned()],
-                (None, _) => Vec::new(),
+            start_url: value_of("sso_start_url")?,
+            region: parsed_in(
+                session.as_ref().filter(|session| session.has("sso_region")),
+                profile,
+                "sso_region",
+                &region,
+            )?,
+            scopes: match &session {
+                Some(session) => scopes(session)?,
+                None => Vec::new(),
             },
             name,
         },
     }))
 }
 
-fn value<T: std::str::FromStr<Err = InvalidName>>(profile: &Profile, key: &str, text: &str) -> Result<T, ProfileError> {
-    text.parse().map_err(|error| profile_error(profile.name(), format!("{key}: {error}")))
+fn scopes(session: &Profile) -> Result<Vec<String>, ProfileError> {
+    Ok(match session.text("sso_registration_scopes")? {
+        Some(scopes) => scopes.split(',').map(|scope| scope.trim().to_owned()).collect(),
+        None => vec![DEFAULT_SCOPE.to_owned()],
+    })
 }
 
-fn profile_error(profile: &str, message: impl Into<String>) -> ProfileError {
-    ProfileError { profile: profile.to_owned(), message: message.into() }
+/// Errors if the profile and its session disagree on a setting, as the AWS CLI does.
+fn check_consistent(profile: &Profile, session: &Profile) -> Result<(), ProfileError> {
+    for (key, value) in session.settings() {
+        let own = profile.settings().find(|(own, _)| *own == key);
+        if own.is_some_and(|(_, own)| own != value) {
+            let places = [profile.place(key), session.place(key)]
+                .map(|place| place.map(|place| place.to_string()).unwrap_or_default());
+            let message = format!("{key} differs between the profile and its sso-session: {}", places.join(" and "));
+            return Err(ProfileError::new(profile.name(), message).with_hint("Remove it from the profile."));
+        }
+    }
+    Ok(())
+}
+
+/// The error for an SSO setting that is missing. Settings of the login belong into the `[sso-session]`, if there is one.
+fn missing_sso_key(profile: &Profile, session: Option<&Profile>, key: &str) -> ProfileError {
+    let is_shared = matches!(key, "sso_start_url" | "sso_region");
+    let section = session.filter(|_| is_shared).unwrap_or(profile);
+    let (header, place) = section.header();
+    let error = ProfileError::new(profile.name(), format!("has SSO settings but no {key}: {header} in {place}"));
+    with_misspelt(error, section, key)
+}
+
+fn optional<T: std::str::FromStr<Err = InvalidName>>(profile: &Profile, key: &str) -> Result<Option<T>, ProfileError> {
+    profile.text(key)?.map(|text| parsed(profile, key, text)).transpose()
+}
+
+fn parsed<T: std::str::FromStr<Err = InvalidName>>(
+    profile: &Profile,
+    key: &str,
+    text: &str,
+) -> Result<T, ProfileError> {
+    parsed_in(None, profile, key, text)
+}
+
+/// Like [`parsed`], for a setting of `section` if there is one.
+fn parsed_in<T: std::str::FromStr<Err = InvalidName>>(
+    section: Option<&Profile>,
+    profile: &Profile,
+    key: &str,
+    text: &str,
+) -> Result<T, ProfileError> {
+    text.parse().map_err(|error| {
+        let place = section.unwrap_or(profile).place(key).map(|place| place.to_string()).unwrap_or_default();
+        ProfileError::new(profile.name(), format!("{key} in {place}: {error}"))
+    })
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
 
-use super::aws_profile::ProfileError;
 use super::process::ProcessError;
 use crate::credentials::CredentialsError;
+use crate::shared_config::{FileError, ProfileError, SettingsError};
 use crate::sso::SsoError;
 use crate::sso::SsoSession;
 
@@ -15,8 +15,8 @@ pub const PROGRAM_HINT: &str = "Run it in a terminal. If it works there, it need
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// AWS's own files cannot be read or are malformed.
-    #[error("{0}")]
-    Files(String),
+    #[error(transparent)]
+    Files(#[from] FileError),
     /// The AWS profile does not exist.
     #[error("AWS profile \"{profile}\" not found in {files}")]
     NoProfile {
@@ -34,6 +34,8 @@ pub enum SourceError {
         profile: String,
         /// The error.
         message: String,
+        /// What to change, if the error knows it.
+        hint: Option<String>,
     },
     /// IAM Identity Center returned no credentials.
     #[error("AWS profile \"{profile}\": {error}")]
@@ -105,15 +107,28 @@ impl Login {
 }
 
 impl From<ProfileError> for SourceError {
-    fn from(ProfileError { profile, message }: ProfileError) -> Self {
-        Self::Invalid { profile, message }
+    fn from(ProfileError { profile, message, hint }: ProfileError) -> Self {
+        Self::Invalid { profile, message, hint }
+    }
+}
+
+impl From<SettingsError> for SourceError {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::File(error) => Self::Files(error),
+            SettingsError::Profile(error) => error.into(),
+        }
     }
 }
 
 impl SourceError {
     /// The error for a source that is an access key in the OS keyring.
     pub(super) fn no_aws_profile(name: &KeyName) -> Self {
-        Self::Invalid { profile: name.to_string(), message: "is an access key of the OS keyring".to_owned() }
+        Self::Invalid {
+            profile: name.to_string(),
+            message: "is an access key of the OS keyring".to_owned(),
+            hint: None,
+        }
     }
 
     /// What ends the error: a login, time, or a change of the configuration.
@@ -123,6 +138,7 @@ impl SourceError {
             Self::LoginNeeded { .. } => ErrorClass::Login,
             Self::Sso { error, .. } => error.class(),
             Self::Failed { .. } | Self::Process { .. } => ErrorClass::Retry,
+            Self::Files(error) if error.is_transient() => ErrorClass::Retry,
             Self::Files(_) | Self::NoProfile { .. } | Self::Invalid { .. } | Self::Credentials { .. } => {
                 ErrorClass::Change
             }
@@ -159,6 +175,7 @@ impl SourceError {
             }
             Self::Failed { profile, .. } => format!("Try: aws sts get-caller-identity --profile {profile}"),
             Self::NoProfile { advice, .. } => advice.clone(),
+            Self::Invalid { hint: Some(hint), .. } => hint.clone(),
             Self::Credentials { .. } => {
                 "Fix the credentials in AWS's own files, or the program that prints them.".to_owned()
             }

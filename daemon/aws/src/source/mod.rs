@@ -1,8 +1,10 @@
 //! Sources of base credentials: the AWS profiles of AWS's own files, read as the AWS CLI reads them.
+//! [`crate::shared_config`] is their only reader.
 //!
 //! The environment has no effect here: sources name their AWS profile, and `main` clears variables such as
 //! `AWS_ACCESS_KEY_ID` and `AWS_PROFILE` first.
 
+mod access_key;
 mod aws_profile;
 mod error;
 pub mod process;
@@ -10,17 +12,15 @@ mod sdk_providers;
 
 use std::sync::Arc;
 
-use aws_config::profile::ProfileSet;
-use aws_types::os_shim_internal::{Env, Fs};
 use rolecall_protocol::{Region, similar_names};
 use serde::{Deserialize, Serialize};
 
-use aws_profile::{Plan, RolePlan};
+pub use aws_profile::{Plan, RolePlan, SsoPlan, WebIdentityPlan, plan};
 pub use error::{Login, PROGRAM_HINT, SourceError};
 
 use crate::client::Aws;
 use crate::credentials;
-use crate::error::innermost;
+use crate::shared_config::{AwsFiles, Profile, SharedConfig};
 use crate::sso::Sso;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::config::SourceConfig;
@@ -93,7 +93,7 @@ impl Sources {
             SourceKind::Keyring(name) => return Err(SourceError::no_aws_profile(name)),
         };
         let profiles = self.files(profile).await?;
-        let plan = aws_profile::plan(&profiles, &source.kind)?;
+        let plan = plan(&profiles, &source.kind)?;
         if let Plan::Role(role) = plan {
             return Ok(ResolvedSource::RoleChain(self.chain_for(profile, *role, region)));
         }
@@ -101,7 +101,7 @@ impl Sources {
         let login = login(&plan, profile);
         loop {
             let before = self.last_login(login.as_ref());
-            let session = self.load_credentials(&plan, &profiles, profile, &home).await?;
+            let session = self.load_credentials(&plan, profile, &home).await?;
             // A login in the meantime may have another owner: load again.
             if self.last_login(login.as_ref()) == before {
                 let principal = before.map(Principal::Login).or_else(|| Principal::of_access_key(&session));
@@ -131,7 +131,7 @@ impl Sources {
     pub async fn resolve_from_files(&self, chain: &RoleChain) -> (Option<RoleChain>, Option<Login>) {
         let Some(profile) = chain.source.aws_profile() else { return (None, None) };
         let Ok(profiles) = self.files(profile).await else { return (None, None) };
-        match aws_profile::plan(&profiles, &chain.source.kind) {
+        match plan(&profiles, &chain.source.kind) {
             Ok(Plan::Role(role)) => (Some(self.chain_for(profile, *role, &chain.region)), None),
             Ok(plan) => (None, login(&plan, profile)),
             Err(_) => (None, None),
@@ -145,20 +145,37 @@ impl Sources {
         // `plan` errors for a circle, so this ends.
         loop {
             let (SourceKind::AwsProfile(name) | SourceKind::AwsProfileLeaf(name)) = &kind else { return None };
-            match aws_profile::plan(&profiles, &kind).ok()? {
+            match plan(&profiles, &kind).ok()? {
                 Plan::Role(role) => kind = role.base,
                 plan => return login(&plan, name),
             }
         }
     }
 
-    async fn load_credentials(
-        &self,
-        plan: &Plan,
-        profiles: &ProfileSet,
-        profile: &str,
-        region: &Region,
-    ) -> Result<Session, SourceError> {
+    /// What to change if the base of a role has an `mfa_serial`: it applies to no role, because the AWS CLI reads it from the
+    /// AWS profile of the role. `None` if the role has an MFA device, or the base has none.
+    pub async fn unused_mfa(&self, chain: &RoleChain) -> Option<String> {
+        let [_] = chain.steps.as_slice() else { return None };
+        let base = chain.source.aws_profile().filter(|_| chain.source.mfa.is_none())?;
+        let config = self.files(base).await.ok()?;
+        let profile = config.profile(base)?;
+        let (serial, place) = (profile.text("mfa_serial").ok()??, profile.place("mfa_serial")?);
+        let role = chain.settings.as_deref().and_then(|role| config.profile(role));
+        // A profile that is its own source has its device.
+        if role.is_some_and(|role| role.has("mfa_serial")) {
+            return None;
+        }
+        Some(match role.map(Profile::header) {
+            Some((header, role)) => format!(
+                "The role may need MFA: mfa_serial in {place} does not apply to it. Add mfa_serial = {serial} to the section {header} in {role}."
+            ),
+            None => format!(
+                "The role may need MFA: mfa_serial in {place} does not apply to it. Set mfa = {{ serial = \"{serial}\" }} in the source of Rolecall's configuration."
+            ),
+        })
+    }
+
+    async fn load_credentials(&self, plan: &Plan, profile: &str, region: &Region) -> Result<Session, SourceError> {
         let aws = &self.aws;
         let credentials = match plan {
             Plan::Sso(sso) => {
@@ -176,12 +193,13 @@ impl Sources {
                 sdk_providers::credentials_of_instance(aws, profile, region, address.as_deref()).await?
             }
             Plan::Container => sdk_providers::credentials_of_container(aws, profile, region).await?,
-            Plan::Keys => match sdk_providers::keys_from_files(profiles, profile) {
-                Some(keys) => keys,
-                None => sdk_providers::credentials_from_files(aws, profiles, profile, region).await?,
-            },
-            Plan::WebIdentity | Plan::AwsLogin | Plan::Role(_) => {
-                sdk_providers::credentials_from_files(aws, profiles, profile, region).await?
+            Plan::Keys(keys) => keys.clone(),
+            Plan::WebIdentity(plan) => sdk_providers::credentials_of_web_identity(aws, profile, region, plan).await?,
+            Plan::AwsLogin(session) => sdk_providers::credentials_of_aws_login(aws, profile, region, session).await?,
+            // `resolve` returns the chain of a role.
+            Plan::Role(_) => {
+                let message = "has a role and no credentials of its own".to_owned();
+                return Err(SourceError::Invalid { profile: profile.to_owned(), message, hint: None });
             }
         };
         let issued = aws.now();
@@ -202,26 +220,22 @@ impl Sources {
         RoleChain::from_aws_profile(profile, source, role.region.unwrap_or_else(|| region.clone()), step)
     }
 
-    /// Reads AWS's files with the SDK. Errors if they lack the profile.
-    async fn files(&self, profile: &str) -> Result<ProfileSet, SourceError> {
-        // An empty environment: only the files that `Aws` names count.
-        let environment = Env::from_slice(&[]);
-        let profiles = aws_config::profile::load(&Fs::real(), &environment, &self.aws.profile_files(), None)
-            .await
-            .map_err(|error| SourceError::Files(innermost(&error)))?;
-        match profiles.get_profile(profile) {
-            Some(_) => Ok(profiles),
-            None => Err(self.no_profile(profile, &profiles)),
+    /// Reads AWS's files. Errors if they lack the profile.
+    async fn files(&self, profile: &str) -> Result<SharedConfig, SourceError> {
+        let config = SharedConfig::load(self.aws.files()).await?;
+        match config.profile(profile) {
+            Some(_) => Ok(config),
+            None => Err(no_profile(self.aws.files(), profile, &config)),
         }
     }
+}
 
-    fn no_profile(&self, profile: &str, profiles: &ProfileSet) -> SourceError {
-        let files = self.aws.files();
-        SourceError::NoProfile {
-            profile: profile.to_owned(),
-            files: format!("{} or {}", files.config.display(), files.credentials.display()),
-            advice: advice(profile, profiles),
-        }
+/// The error for an AWS profile that AWS's files lack.
+fn no_profile(files: &AwsFiles, profile: &str, config: &SharedConfig) -> SourceError {
+    SourceError::NoProfile {
+        profile: profile.to_owned(),
+        files: format!("{} or {}", files.config.display(), files.credentials.display()),
+        advice: config.misnamed_section(profile).unwrap_or_else(|| advice(profile, config)),
     }
 }
 
@@ -229,21 +243,20 @@ impl Sources {
 fn login(plan: &Plan, profile: &str) -> Option<Login> {
     match plan {
         Plan::Sso(sso) => Some(Login::Sso(sso.session.clone())),
-        Plan::AwsLogin => Some(Login::Aws { profile: profile.to_owned() }),
+        Plan::AwsLogin(_) => Some(Login::Aws { profile: profile.to_owned() }),
         _ => None,
     }
 }
 
 /// The region of an AWS profile, else `region`.
-fn home_region(profiles: &ProfileSet, profile: &str, region: &Region) -> Region {
-    let own = profiles.get_profile(profile).and_then(|profile| profile.get("region"));
-    own.and_then(|own| own.parse().ok()).unwrap_or_else(|| region.clone())
+fn home_region(config: &SharedConfig, profile: &str, region: &Region) -> Region {
+    let own = config.profile(profile).and_then(|profile| aws_profile::region(profile).ok().flatten());
+    own.unwrap_or_else(|| region.clone())
 }
 
 /// The hint for an unknown AWS profile: a similar name, or the existing names.
-fn advice(profile: &str, profiles: &ProfileSet) -> String {
-    let mut names: Vec<&str> = profiles.profiles().collect();
-    names.sort_unstable();
+fn advice(profile: &str, config: &SharedConfig) -> String {
+    let names: Vec<&str> = config.profile_names().collect();
     match (similar_names(profile, names.iter().copied()).first(), names.as_slice()) {
         (Some(near), _) => format!("Did you mean \"{near}\"?"),
         (None, []) => format!("There are no AWS profiles. Create it with: aws configure --profile {profile}"),

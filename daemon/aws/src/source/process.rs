@@ -76,15 +76,21 @@ impl ProcessError {
 /// Runs a command line with `sh -c` in this environment and returns its output. Errors after 30 s, for a failed command, and for
 /// an output over 64 KiB.
 pub async fn run(line: &str, environment: &[(OsString, OsString)]) -> Result<Secret<Vec<u8>>, ProcessError> {
-    run_within(line, environment, COMMAND_TIMEOUT).await
+    run_within(shell(line), environment, COMMAND_TIMEOUT).await
+}
+
+fn shell(line: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]);
+    command
 }
 
 async fn run_within(
-    line: &str,
+    command: Command,
     environment: &[(OsString, OsString)],
     limit: Duration,
 ) -> Result<Secret<Vec<u8>>, ProcessError> {
-    let mut child = start(line, environment)?;
+    let mut child = start(command, environment)?;
     let mut group = ProcessGroup::of(&child);
     let (output, errors) = (child.stdout.take(), StderrTail::of(child.stderr.take()));
     let outcome = tokio::time::timeout(limit, finish(&mut child, &mut group, output)).await;
@@ -98,9 +104,8 @@ async fn run_within(
     }
 }
 
-fn start(line: &str, environment: &[(OsString, OsString)]) -> Result<Child, ProcessError> {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", line]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn start(mut command: Command, environment: &[(OsString, OsString)]) -> Result<Child, ProcessError> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command.process_group(0).kill_on_drop(true);
     command.spawn().map_err(|error| ProcessError::Start(error.kind()))
@@ -192,9 +197,15 @@ struct CredentialProcessOutput {
     expiration: Option<String>,
 }
 
-/// Runs a `credential_process`.
-pub(super) async fn credentials(line: &str, environment: &[(OsString, OsString)]) -> Result<Credentials, ProcessError> {
-    parse(run(line, environment).await?.expose())
+/// Runs a `credential_process`: a program with its arguments, without a shell, as the AWS CLI does.
+pub(super) async fn credentials(
+    words: &[String],
+    environment: &[(OsString, OsString)],
+) -> Result<Credentials, ProcessError> {
+    let mut words = words.iter();
+    let mut command = Command::new(words.next().ok_or(ProcessError::Start(io::ErrorKind::NotFound))?);
+    command.args(words);
+    parse(run_within(command, environment, COMMAND_TIMEOUT).await?.expose())
 }
 
 fn parse(output: &[u8]) -> Result<Credentials, ProcessError> {
@@ -230,7 +241,7 @@ mod tests {
     }
 
     async fn output_of(line: &str) -> Result<String, ProcessError> {
-        run_within(line, &environment(), Duration::from_secs(3))
+        run_within(shell(line), &environment(), Duration::from_secs(3))
             .await
             .map(|output| String::from_utf8_lossy(output.expose()).into_owned())
     }
@@ -285,7 +296,7 @@ mod tests {
         // It and its child ignore SIGTERM and hang.
         let timed_out = ProcessError::TimedOut { printed: String::new() };
         let line = format!("trap '' TERM; sleep 600 & echo $! > {path}/hung; echo $$ > {path}/shell; wait; sleep 600");
-        assert_eq!(run_within(&line, &environment(), Duration::from_millis(500)).await.unwrap_err(), timed_out);
+        assert_eq!(run_within(shell(&line), &environment(), Duration::from_millis(500)).await.unwrap_err(), timed_out);
         for name in ["kept", "hung", "shell"] {
             for _ in 0..200 {
                 if !alive(name) {
@@ -302,7 +313,7 @@ mod tests {
     async fn finish_kills_the_group_once() {
         // The output ends first; the command ends first; a process outside the group holds the output.
         for line in ["echo done; exec 1>&-; exit 0", "sleep 600 & echo done", "setsid sleep 2 & echo done"] {
-            let mut child = start(line, &environment()).unwrap();
+            let mut child = start(shell(line), &environment()).unwrap();
             let mut group = ProcessGroup::of(&child);
             assert!(group.0.is_some());
             let stdout = child.stdout.take();

@@ -1,44 +1,83 @@
 //! Base credentials from the SDK's providers: keys in files, web identity, `aws login`, instances and containers.
 
+use std::fmt::Write as _;
+use std::path::Path;
+
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::imds;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::profile::ProfileSet;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use rolecall_protocol::Region;
 
 use super::Login;
 use super::SourceError;
+use super::aws_profile::WebIdentityPlan;
 use crate::client::Aws;
 use crate::error::innermost;
 use crate::texts;
 
-/// Returns the credentials of an AWS profile, which the SDK reads from the files or requests as they say.
-pub(super) async fn credentials_from_files(
+/// Returns the credentials of a web identity.
+pub(super) async fn credentials_of_web_identity(
     aws: &Aws,
-    profiles: &ProfileSet,
     profile: &str,
     region: &Region,
+    plan: &WebIdentityPlan,
 ) -> Result<Credentials, SourceError> {
-    let services = profiles.get_profile(profile).and_then(|found| found.get("services"));
-    let provider = ProfileFileCredentialsProvider::builder()
-        .configure(&provider_config(aws, profile, region).await?)
-        .profile_files(aws.provider_files(profile, services))
-        .profile_name(profile)
-        .build();
-    provider.provide_credentials().await.map_err(|error| classify(profile, &error))
+    if !Path::new(&plan.token_file).is_absolute() {
+        let message = "web_identity_token_file is not an absolute path".to_owned();
+        return Err(SourceError::Invalid { profile: profile.to_owned(), message, hint: None });
+    }
+    let mut settings = vec![("role_arn", plan.role.as_str()), ("web_identity_token_file", plan.token_file.as_str())];
+    settings.extend(plan.session_name.as_ref().map(|name| ("role_session_name", name.as_str())));
+    credentials_of_settings(aws, profile, region, "sts", &settings).await
 }
 
-/// Returns the access key of an AWS profile. It ignores the other keys of the profile, such as a role.
-pub(super) fn keys_from_files(profiles: &ProfileSet, name: &str) -> Option<Credentials> {
-    let profile = profiles.get_profile(name)?;
-    let token = profile.get("aws_session_token").filter(|token| !token.is_empty());
-    let (id, secret) = (profile.get("aws_access_key_id")?, profile.get("aws_secret_access_key")?);
-    Some(Credentials::new(id, secret, token.map(str::to_owned), None, "AWS profile"))
+/// Returns the credentials of a login with `aws login`.
+pub(super) async fn credentials_of_aws_login(
+    aws: &Aws,
+    profile: &str,
+    region: &Region,
+    session: &str,
+) -> Result<Credentials, SourceError> {
+    credentials_of_settings(aws, profile, region, "signin", &[("login_session", session)]).await
+}
+
+/// Returns the credentials for settings of an AWS profile that are given to the SDK, with the URL of the service that it
+/// calls. The SDK does not read the user's files, because it parses them differently from the AWS CLI.
+async fn credentials_of_settings(
+    aws: &Aws,
+    profile: &str,
+    region: &Region,
+    service: &str,
+    settings: &[(&str, &str)],
+) -> Result<Credentials, SourceError> {
+    let network = aws.profile_network(profile).await?;
+    let url = aws.url_of(&network, service);
+    let flags = [("use_fips_endpoint", network.fips), ("use_dualstack_endpoint", network.dual_stack)];
+    // The SDK rejects a configured URL together with one of the flags.
+    let flags = flags.into_iter().filter(|(_, is_set)| *is_set && url.is_none()).map(|(key, _)| (key, "true"));
+    let url = url.as_deref().map(|url| ("endpoint_url", url));
+    let mut text = "[default]\n".to_owned();
+    for (key, value) in settings.iter().copied().chain(url).chain(flags) {
+        // The SDK ends a value at a comment, which the AWS CLI does not know.
+        if value.chars().any(char::is_whitespace) {
+            let message = format!("{key} has a space in its value");
+            return Err(SourceError::Invalid { profile: profile.to_owned(), message, hint: None });
+        }
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{key} = {value}");
+    }
+    let provider = ProfileFileCredentialsProvider::builder()
+        .configure(&provider_config(aws, profile, region).await?)
+        .profile_files(EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, text).build())
+        .profile_name("default")
+        .build();
+    provider.provide_credentials().await.map_err(|error| classify(profile, &error))
 }
 
 /// Returns the credentials of the EC2 instance.
@@ -54,6 +93,7 @@ pub(super) async fn credentials_of_instance(
         client = client.endpoint(address).map_err(|_| SourceError::Invalid {
             profile: profile.to_owned(),
             message: "ec2_metadata_service_endpoint is not a URL".to_owned(),
+            hint: None,
         })?;
     }
     let provider = ImdsCredentialsProvider::builder().configure(&config).imds_client(client.build()).build();
@@ -71,8 +111,8 @@ pub(super) async fn credentials_of_container(
 }
 
 async fn provider_config(aws: &Aws, profile: &str, region: &Region) -> Result<ProviderConfig, SourceError> {
-    let config = aws.provider_config(profile, region).await;
-    config.map_err(|error| SourceError::Files(error.message))
+    let config = aws.provider_config(&*aws.profile_network(profile).await?, region);
+    config.map_err(|error| SourceError::Invalid { profile: profile.to_owned(), message: error.message, hint: None })
 }
 
 fn classify(profile: &str, error: &CredentialsError) -> SourceError {
@@ -84,7 +124,9 @@ fn classify(profile: &str, error: &CredentialsError) -> SourceError {
         CredentialsError::CredentialsNotLoaded(_) => {
             SourceError::Failed { profile, message: format!("none found ({})", innermost(error)) }
         }
-        CredentialsError::InvalidConfiguration(_) => SourceError::Invalid { profile, message: innermost(error) },
+        CredentialsError::InvalidConfiguration(_) => {
+            SourceError::Invalid { profile, message: innermost(error), hint: None }
+        }
         _ if texts::is_aws_login_expired(error) => {
             let login = Login::Aws { profile: profile.clone() };
             SourceError::LoginNeeded { profile, login }

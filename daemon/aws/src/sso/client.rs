@@ -235,10 +235,7 @@ impl<'a> SsoClient<'a> {
     }
 
     async fn oidc(&self) -> Result<aws_sdk_ssooidc::Client, AwsError> {
-        let shared = self.config().await?;
-        let mut config = aws_sdk_ssooidc::config::Builder::from(&shared);
-        config.set_endpoint_url(Aws::endpoint_url_of(&shared, Service::SsoOidc));
-        Ok(aws_sdk_ssooidc::Client::from_conf(config.build()))
+        Ok(aws_sdk_ssooidc::Client::new(&self.config().await?))
     }
 
     /// A configuration with the endpoints of the AWS profile and without credentials.
