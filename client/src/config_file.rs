@@ -224,6 +224,17 @@ impl ConfigFile {
         Some(new.clone())
     }
 
+    /// Moves a profile's entry key behind its other keys, where it was before the pin was written again.
+    pub(crate) fn move_entry_key_last(&mut self, name: &str) {
+        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);
+        let profile = profiles.and_then(|profiles| profiles.get_mut(name)).and_then(Item::as_table_mut);
+        if let Some(table) = profile
+            && let Some((key, item)) = table.remove_entry("entry_key")
+        {
+            table.insert_formatted(&key, item);
+        }
+    }
+
     /// Returns the configurations of other daemons that `rolecall token` may use.
     pub(crate) fn trusted_configs(&self) -> Vec<PathBuf> {
         let client = self.document.get("client").and_then(Item::as_table_like);

@@ -16,6 +16,8 @@ mod linux;
 use linux as system;
 #[cfg(target_os = "linux")]
 mod program_file;
+#[cfg(target_os = "linux")]
+mod sealed_memory;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 #[cfg(not(target_os = "linux"))]

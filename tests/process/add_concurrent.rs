@@ -52,7 +52,7 @@ fn add_keeps_config_edited_during_aws_call() {
     });
     said.assert_code(1);
     assert!(said.stderr.contains("and it differs: role_arn is") && said.stderr.contains("--replace"), "{said:?}");
-    assert_eq!(fs::read_to_string(fixture.config_path()).unwrap(), by_hand);
+    assert_eq!(fs::read_to_string(fixture.config_path()).unwrap(), rolecall_harness::with_entry_keys(&by_hand));
     assert!(!fixture.sandbox.kubeconfig().exists());
 }
 
@@ -78,7 +78,7 @@ fn add_with_config_unused_by_agent_writes_nothing() {
     // The suggested command works.
     with(&["agent", "restart"]).assert_ok();
     with(&other).assert_ok();
-    with(&["token", "other"]).assert_ok();
+    with(&["refresh", "other"]).assert_ok();
     let line = error_line(&fixture.rolecall(&ADD), 1);
     assert!(line.contains("Set ROLECALL_CONFIG to the agent's file, or make the agent use yours"), "{line}");
     // `remove` needs no agent.

@@ -14,9 +14,9 @@ const VARIABLE: &str = "ROLECALL_ENTRY_KEY";
 /// Runs the plugin as a kubeconfig entry without an entry key does.
 fn without_key(fixture: &Fixture, change: impl FnOnce(&mut Command) -> &mut Command) -> Output {
     let mut command = fixture.sandbox.rolecall();
-    command.args(["token", "prod"]).env("KUBERNETES_EXEC_INFO", EXEC_INFO).env_remove(VARIABLE);
+    command.args(["token", "prod"]).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
     change(&mut command);
-    fixture.sandbox.run(&mut command)
+    fixture.sandbox.run_as_given(&mut command)
 }
 
 fn kubeconfig(fixture: &Fixture) -> String {
@@ -87,12 +87,12 @@ fn token_without_cluster_needs_the_entry_key() {
 fn token_at_a_terminal_needs_no_key() {
     let fixture = Fixture::added();
     let mut command = fixture.sandbox.rolecall();
-    let terminal = fixture.sandbox.terminal(command.args(["token", "prod"]).env_remove(VARIABLE));
+    let terminal = fixture.sandbox.terminal(command.args(["token", "prod"]));
     terminal.wait_for("\"token\":\"k8s-aws-v1.", HANG_GUARD);
     terminal.assert_exit(0, HANG_GUARD);
     // Without a folder for the socket, the daemon answers once, with the same rule.
     let mut command = fixture.sandbox.rolecall();
-    no_folder(command.args(["token", "prod"]).env_remove(VARIABLE));
+    no_folder(command.args(["token", "prod"]));
     let terminal = fixture.sandbox.terminal(&mut command);
     terminal.wait_for("\"token\":\"k8s-aws-v1.", HANG_GUARD);
     terminal.assert_exit(0, HANG_GUARD);
@@ -217,6 +217,8 @@ fn repin_says_what_changed() {
     let fixture = Fixture::added();
     let url = fixture.api.url();
     let text = fs::read_to_string(fixture.config_path()).unwrap();
+    // The next agent reads the changed file.
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
     fixture.write_config(&text.replace(&url, "https://old.example.com"));
     let line = error_line(&fixture.rolecall(&["kubeconfig", "prod"]), 1);
     assert!(line.contains(&format!("server is {url}, and https://old.example.com is pinned")), "{line}");

@@ -21,11 +21,11 @@ pub(crate) fn daemon(fixture: &Fixture) -> serde_json::Value {
 }
 
 /// Sends one request and returns the response.
-fn send_request(socket: &Path, request: &str) -> Result<String, String> {
+fn send_request(socket: &Path, request: &str, headers: &str) -> Result<String, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut stream = UnixStream::connect(socket).map_err(text)?;
     stream.set_read_timeout(Some(HANG_GUARD)).map_err(text)?;
-    let request = format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let request = format!("{request} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(text)?;
     let mut response = String::new();
     stream.read_to_string(&mut response).map_err(text)?;
@@ -34,9 +34,10 @@ fn send_request(socket: &Path, request: &str) -> Result<String, String> {
 
 /// Requests a token by the rule for every client: retry a request if the connection closed before the first byte of a
 /// response.
-fn request_token(socket: &Path, retries: &AtomicU32) -> Result<(), String> {
+fn request_token(socket: &Path, key: &str, retries: &AtomicU32) -> Result<(), String> {
+    let key = format!("rolecall-entry-key: {key}\r\n");
     for _ in 0..3 {
-        match send_request(socket, "POST /v1/profiles/prod/token") {
+        match send_request(socket, "POST /v1/profiles/prod/token", &key) {
             Err(error) if !error.starts_with("response") => drop(retries.fetch_add(1, Ordering::Relaxed)),
             response => return response.map(drop),
         }
@@ -64,6 +65,7 @@ fn restart_under_load_loses_no_request_or_session() {
     let (pid, calls) = (fixture.daemon_pid(), fixture.assume_role_calls());
     let (stop, retries) = (AtomicBool::new(false), AtomicU32::new(0));
     let (sender, receiver) = mpsc::channel();
+    let key = fixture.sandbox.entry_key("prod").unwrap();
     let results: Vec<_> = thread::scope(|scope| {
         for _ in 0..4 {
             let (fixture, stop, sender) = (&fixture, &stop, sender.clone());
@@ -75,8 +77,8 @@ fn restart_under_load_loses_no_request_or_session() {
             });
         }
         for _ in 0..2 {
-            let (fixture, stop, retries, sender) = (&fixture, &stop, &retries, sender.clone());
-            scope.spawn(move || repeat_until_stopped(stop, &sender, || request_token(&fixture.socket(), retries)));
+            let (fixture, key, stop, retries, sender) = (&fixture, &key, &stop, &retries, sender.clone());
+            scope.spawn(move || repeat_until_stopped(stop, &sender, || request_token(&fixture.socket(), key, retries)));
         }
         drop(sender);
         let mut results: Vec<_> = Vec::new();
@@ -132,7 +134,7 @@ pub(crate) fn restart_after(fixture: &Fixture, then: impl FnOnce()) {
         let calls = fixture.assume_role_calls();
         let caller = scope.spawn(|| fixture.rolecall(&["refresh", "prod"]));
         fixture.aws.wait_for_calls(Op::AssumeRole, calls + 1, HANG_GUARD);
-        send_request(&fixture.socket(), "POST /v1/restart").unwrap();
+        send_request(&fixture.socket(), "POST /v1/restart", "").unwrap();
         then();
         // The restart may cut it off.
         drop(caller.join());

@@ -146,7 +146,7 @@ fn rename_keeps_context_session_and_current_context() {
         assert!(line.contains(expected), "{line}");
     }
     // A context of another tool has the name: nothing changes.
-    let taken = "apiVersion: v1\nkind: Config\ncontexts:\n- name: other\n  context: {cluster: x, user: y}\n";
+    let taken = "apiVersion: v1\nkind: Config\ncontexts:\n- name: other\n  context: {cluster: x, user: them}\n";
     let file = fixture.sandbox.write("home/taken", taken);
     let before = config(&fixture);
     let line = error_line(

@@ -121,10 +121,11 @@ fn token_without_runtime_folder_runs_without_daemon() {
     let fixture = Fixture::configured();
     // This home's path is too long for a socket path, and there is no other candidate.
     let home = fixture.sandbox.root().join("x".repeat(90));
+    let key = fixture.sandbox.entry_key("prod").unwrap();
     fs::rename(fixture.sandbox.home(), &home).unwrap();
     let bare = |mut command: std::process::Command| {
         command.env("HOME", &home).env("XDG_RUNTIME_DIR", "/nonexistent").env("XDG_CONFIG_HOME", home.join(".config"));
-        command.env("XDG_STATE_HOME", home.join(".local/state")).current_dir("/");
+        command.env("XDG_STATE_HOME", home.join(".local/state")).env("ROLECALL_ENTRY_KEY", &key).current_dir("/");
         command
     };
     let mut command = bare(fixture.sandbox.rolecall());

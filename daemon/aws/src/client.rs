@@ -261,10 +261,11 @@ impl Aws {
             return Ok(active.http.clone());
         };
         let failed = |message: String| {
-            AwsError::new(AwsErrorKind::Setting, format!("ca_bundle of the AWS profile: {} {message}", path.display()))
+            let message = format!("AWS profile \"{}\": ca_bundle: {message}", profile.profile());
+            AwsError::new(AwsErrorKind::Setting, message)
         };
         if !path.is_absolute() {
-            return Err(failed("is not an absolute path".to_owned()));
+            return Err(failed("must be an absolute path".to_owned()));
         }
         let bundle = CaBundle::read(path).map_err(failed)?;
         Ok(active.http_with_ca(bundle, &self.clock))

@@ -13,8 +13,8 @@ use rustix::fs::{MemfdFlags, Mode, fchmod, fcntl_add_seals};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::CheckedProgram;
-use super::linux::{SEALS, memory};
 use super::program_file::{ProgramFile, Writers};
+use super::sealed_memory::{SEALS, memory};
 use crate::harden;
 use crate::services::snapshot::SnapshotScope;
 

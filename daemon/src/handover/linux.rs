@@ -10,20 +10,17 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rolecall_protocol::Secret;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::fs::{MemfdFlags, fcntl_add_seals, fcntl_get_seals};
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::program_file::{self, ProgramFile};
+use super::sealed_memory::{SEALS, memory};
 use super::{CheckedProgram, HandoverState, ProgramCheckError, StateError, closed_program};
 use crate::harden::{self, Executable};
 use crate::services::snapshot::SnapshotScope;
 
 /// The size of a state: 10,000 sessions, each through a hub role, take about 30 MiB.
 const MAX_STATE_BYTES: u64 = 64 * 1024 * 1024;
-
-/// No change, and no removal of these seals.
-pub(super) const SEALS: SealFlags =
-    SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
 /// Returns the path that this program was started with.
 pub(super) fn path() -> Option<PathBuf> {
@@ -41,16 +38,6 @@ pub(super) fn seal(state: &Secret<Vec<u8>>) -> Result<OwnedFd, StateError> {
     memory.write_all(state.expose())?;
     fcntl_add_seals(&memory, SEALS).map_err(io::Error::from)?;
     Ok(memory.into())
-}
-
-/// Creates a file in memory. `executable` says whether it can be executed; kernels before 6.3 do not know the flag.
-pub(super) fn memory(executable: MemfdFlags) -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    match memfd_create("rolecalld", flags | executable) {
-        Err(Errno::INVAL) => memfd_create("rolecalld", flags),
-        made => made,
-    }
-    .map_err(Into::into)
 }
 
 pub(super) fn unseal(state: OwnedFd) -> Result<Secret<Vec<u8>>, StateError> {

@@ -20,6 +20,8 @@ const MAX_PROFILES: usize = 10_000;
 /// The settings of an AWS profile for the path to AWS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NetworkSettings {
+    /// The AWS profile.
+    profile: String,
     /// The URLs of its `services` section by service, such as `sso_oidc`.
     services: HashMap<String, String>,
     /// The URL of all other services.
@@ -39,6 +41,7 @@ impl NetworkSettings {
         let flag = |key: &str| Ok(profile.text(key)?.is_some_and(|value| value.eq_ignore_ascii_case("true")));
         let own = |key: &str| Ok(profile.text(key)?.filter(|value| !value.is_empty()).map(str::to_owned));
         let mut settings = Self {
+            profile: profile.name().to_owned(),
             services: HashMap::new(),
             endpoint_url: None,
             fips: flag("use_fips_endpoint")?,
@@ -53,6 +56,11 @@ impl NetworkSettings {
             }
         }
         Ok(settings)
+    }
+
+    /// The AWS profile.
+    pub(crate) fn profile(&self) -> &str {
+        &self.profile
     }
 
     fn sets_urls(&self) -> bool {

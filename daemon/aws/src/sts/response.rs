@@ -15,6 +15,9 @@ use xmlparser::{ElementEnd, Token, Tokenizer};
 /// Elements that may occur once in a response, whatever their prefix and attributes.
 const UNIQUE_ELEMENTS: [&str; 5] = ["AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration", "Arn"];
 
+/// The limit of elements in each other. A response of AssumeRole has five.
+const MAX_DEPTH: usize = 32;
+
 /// Rejects a response that is not one complete XML document with each field once (fault matrix row 64).
 #[derive(Debug)]
 pub(super) struct CheckResponse;
@@ -52,6 +55,9 @@ fn check(body: &[u8]) -> Result<(), &'static str> {
                 has_root = true;
                 if UNIQUE_ELEMENTS.contains(&local.as_str()) && !seen.insert(local.as_str()) {
                     return Err("the response has a field twice");
+                }
+                if open.len() == MAX_DEPTH {
+                    return Err("the response has too many elements in each other");
                 }
                 open.push((prefix.as_str(), local.as_str()));
             }

@@ -51,7 +51,7 @@ impl Sandbox {
         }
     }
 
-    /// Sets the entry key for a command line that ends with `token NAME`, unless the test has set or removed it.
+    /// Sets the entry key for a command line that ends with `token NAME`, unless the test has set it.
     pub(super) fn pass_entry_key_to_plugin(&self, command: &mut Command) {
         if command.get_envs().any(|(name, _)| name == VARIABLE) {
             return;
