@@ -267,7 +267,7 @@ pub(crate) struct Status {
 ///
 /// Calls AWS at once, also after an outage during which the agent has stopped trying.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(group = ArgGroup::new("which").required(true).args(["names", "all"]), after_help = "\
 Examples:
   One profile:
     rolecall refresh prod
@@ -276,7 +276,7 @@ Examples:
     rolecall refresh --all")]
 pub(crate) struct Refresh {
     /// The profiles
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME")]
     pub(crate) names: Vec<ProfileName>,
     /// Every profile
     #[arg(long)]

@@ -123,7 +123,7 @@ fn cli_invalid_value_names_the_option() {
         ("rolecall source", "Usage"),
         ("rolecall source remove", "NAME"),
         ("rolecall config", "Usage"),
-        ("rolecall refresh", "NAME"),
+        ("rolecall refresh", "<NAME|--all>"),
         ("rolecall refresh prod --all", "--all"),
         ("rolecall list -q --json", "--json"),
         ("rolecall list -q -o wide", "--output"),
