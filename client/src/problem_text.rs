@@ -5,6 +5,11 @@ use rolecall_protocol::{ErrorClass, Problem, ProfileStatus};
 
 use crate::format_time;
 
+/// Whether a profile needs attention.
+pub(crate) fn has_problem(profile: &ProfileStatus) -> bool {
+    profile.problem.is_some() || profile.tokens_rejected.is_some()
+}
+
 /// The message and the hint of a problem.
 pub(crate) fn problem_text(problem: &Problem) -> String {
     problem.error.clone().sanitized().to_string()

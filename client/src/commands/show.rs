@@ -18,7 +18,7 @@ use crate::kubeconfig;
 use crate::kubeconfig::context_entry::files;
 use crate::login::source::waits_for_login;
 use crate::login::status::LoginSummary;
-use crate::problem_text::{self, rejection_text};
+use crate::problem_text::{self, has_problem, rejection_text};
 use crate::terminal::style::Screen;
 use crate::terminal::table;
 use crate::{clock, output};
@@ -239,6 +239,7 @@ fn needs(problem: &Problem) -> Option<&'static str> {
 fn state(status: &ProfileStatus, needs_login: bool) -> &'static str {
     match status.state {
         ProfileState::Unused => format_time::unused_session(status.last_used, needs_login),
+        ProfileState::Ready if has_problem(status) => "ready, with a problem",
         ProfileState::Ready => "ready",
         ProfileState::Expired => format_time::expired_session(needs_login),
         ProfileState::LoginNeeded => "login needed",
@@ -442,6 +443,7 @@ prod
         details["problem"] = serde_json::json!({"since": "2026-01-02T12:08:00Z", "class": "retry",
             "code": "aws_unavailable", "message": "STS does not answer"});
         let text = shown(&details);
+        assert!(text.contains("  state         ready, with a problem\n"), "{text}");
         assert!(text.ends_with("  needs         only time\n"), "the next renewal is the next try: {text}");
         details["next_renewal"] = serde_json::Value::Null;
         details["problem"]["remembered_until"] = "2026-01-02T12:13:40Z".into();

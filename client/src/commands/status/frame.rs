@@ -5,9 +5,10 @@ use jiff::{Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::Status;
 
-use super::render::{blocks, has_problem, is_empty};
+use super::render::{blocks, is_empty};
 use crate::daemon::config_status;
 use crate::format_time;
+use crate::problem_text::has_problem;
 use crate::terminal::style::Screen;
 use crate::terminal::table::Hidden;
 

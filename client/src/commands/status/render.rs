@@ -8,7 +8,7 @@ use super::sources::{self, SourceReports};
 use crate::daemon::config_status;
 use crate::error::CliError;
 use crate::format_time;
-use crate::problem_text::{problem_text, profile_timing, rejection_text, timing};
+use crate::problem_text::{has_problem, problem_text, profile_timing, rejection_text, timing};
 use crate::terminal::style::Screen;
 use crate::terminal::table::{self, Cell, Column, Hidden, Rendered, Row};
 use crate::{clock, output};
@@ -31,11 +31,6 @@ pub(super) fn print(status: &Status, zone: &TimeZone, screen: Screen) -> Result<
         output::print_note(&config_status::no_profiles_error().to_string());
     }
     Ok(())
-}
-
-/// Whether a profile needs attention.
-pub(super) fn has_problem(profile: &ProfileStatus) -> bool {
-    profile.problem.is_some() || profile.tokens_rejected.is_some()
 }
 
 /// Whether no profile is configured.
@@ -113,9 +108,8 @@ fn clock_lines(status: &Status, screen: Screen) -> Vec<String> {
 
 fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, is_locked: bool, now: Timestamp, screen: Screen) -> Row {
     let (mark, style) = match profile.state {
-        _ if profile.tokens_rejected.is_some() => ("!", Style::new().yellow().bold()),
-        ProfileState::Ready if profile.problem.is_none() => (screen.full(), Style::new().green()),
-        ProfileState::Ready => (screen.full(), Style::new().yellow()),
+        _ if has_problem(profile) => ("!", Style::new().yellow().bold()),
+        ProfileState::Ready => (screen.full(), Style::new().green()),
         ProfileState::Unused | ProfileState::Expired => (screen.empty(), Style::new().dimmed()),
         _ => ("!", Style::new().yellow().bold()),
     };

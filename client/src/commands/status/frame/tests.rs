@@ -50,7 +50,7 @@ As of 12:00:00. q to exit.
     );
     // The rows of all profiles come before a problem of one of them.
     let rows = drawn(&picture(&status), true, Some(60), Some(13));
-    assert!(rows.contains("● staging  ") && !rows.contains("does not answer") && !rows.contains("more"), "{rows}");
+    assert!(rows.contains("! staging  ") && !rows.contains("does not answer") && !rows.contains("more"), "{rows}");
     // There are rows for more important things than a footer.
     assert_eq!(
         drawn(&picture(&status), false, Some(60), Some(7)),

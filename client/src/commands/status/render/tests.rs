@@ -55,7 +55,7 @@ fn render_table() {
 ! lab      prod eu-west-1  developers  unknown to this version of rolecall
 ! partner  prod eu-west-1  developers  login needed: source partner
 ● prod     prod eu-west-1  developers  █████████████░░░  47 min left        in 17 min     12 s ago
-● staging  prod eu-west-1  developers  ███░░░░░░░░░░░░░  10 min left
+! staging  prod eu-west-1  developers  ███░░░░░░░░░░░░░  10 min left
   STS in eu-west-1 does not answer. It is tried again by itself (5 min ago; next try in 12 s)
 
   SOURCE   KIND                 LOGIN
@@ -193,7 +193,7 @@ fn render_problems_wrapped() {
     assert_eq!(
         shown(&status, true, Some(50)),
         "  PROFILE  CLUSTER         ROLE        SESSION
-● staging  prod eu-west-1  developers  10 min left
+! staging  prod eu-west-1  developers  10 min left
   STS in eu-west-1 does not answer. It is tried
   again by itself (5 min ago; next try in 12 s)
 "
