@@ -25,6 +25,8 @@ use crate::output;
 
 /// The size limit of the output of a daemon that runs for one call, in bytes.
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+/// The hint for a script, which has no kubeconfig entry that sets the key.
+const SCRIPT_HINT: &str = "In a script, set ROLECALL_ENTRY_KEY; see WHO GETS A TOKEN in: man rolecall";
 
 /// Prints the token for kubectl. Returns the exit code.
 pub(crate) fn run(name: &OsStr, read_environment: fn() -> Environment) -> u8 {
@@ -78,6 +80,12 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
             let token = |limit| daemon.call_token(&name, info.as_bytes(), &proof, limit);
             login_prompt::offer_login(&daemon, &name, info.as_bytes(), token, body, read_environment)
                 .and_then(|answer| print_credential(answer.body()))
+        }
+        // kubectl always sets the variable.
+        Err(CallError::Rejected(body))
+            if body.code == ErrorCode::EntryKeyMismatch && location::exec_info().is_none() =>
+        {
+            Err(CliError::from(body).with_hint(SCRIPT_HINT))
         }
         Err(error) => Err(error.with_subject(&name)),
     }

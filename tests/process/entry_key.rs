@@ -69,7 +69,11 @@ fn token_without_cluster_needs_the_entry_key() {
         });
         let line = error_line(&said, 1);
         assert!(line.starts_with("rolecall: prod: the call has no entry key"), "{line}");
-        assert!(line.contains("rolecall kubeconfig prod"), "{line}");
+        let hint = match info {
+            None | Some("") => "In a script, set ROLECALL_ENTRY_KEY; see WHO GETS A TOKEN in: man rolecall",
+            Some(_) => "rolecall kubeconfig prod",
+        };
+        assert!(line.contains(hint), "{line}");
     }
     let other = "00".repeat(32);
     let line = error_line(&without_key(&fixture, |command| command.env(VARIABLE, &other)), 1);
