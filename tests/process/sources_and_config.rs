@@ -54,6 +54,9 @@ fn config_path_and_check() {
         line.contains(&format!("{path}:5: profiles.prod.clutser")) || line.contains(&format!("{path}:5")),
         "{line}"
     );
+    fixture.write_config("[profiles\n");
+    let line = error_line(&fixture.rolecall(&["config", "check"]), 1);
+    assert!(line.contains(&format!("{path}:1")) && !line.contains("left as it was"), "{line}");
     fs::remove_file(fixture.config_path()).unwrap();
     let said = fixture.rolecall(&["config", "check"]);
     assert!(said.assert_ok().stderr.contains("there is no ~/.config/rolecall/config.toml yet"), "{said}");

@@ -16,11 +16,12 @@ pub(super) fn run(context: &Context) -> Result<(), CliError> {
         output::print_note(&format!("there is no {} yet. Add a profile: rolecall add --help", display_path(&path)));
         return Ok(());
     }
-    let file = ConfigFile::load(&path)?;
+    // A check changes no file, so an error does not say that either.
+    let file = ConfigFile::load(&path).map_err(|error| CliError::from(error).untouched(None))?;
     let daemon = context.daemon()?;
     let ConfigChecked { profiles } = daemon.call_json(&Endpoint::ConfigCheck, file.text().as_bytes())?;
     let status: ConfigStatus = daemon.call_json(&Endpoint::ConfigReload, b"")?;
-    config_status::check_same_config(&path, &status, &context.environment)?;
+    config_status::check_same_config(&path, &status, &context.environment).map_err(|error| error.untouched(None))?;
     // What the text does not show: the mode of a folder, a file that it names.
     if let Some(problem) = status.problem {
         return Err(problem.error.into());
