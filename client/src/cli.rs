@@ -176,7 +176,7 @@ pub(crate) struct Rename {
 
 /// Make a profile's context the current one
 #[derive(Debug, Args)]
-#[command(after_help = "Back again:\n  kubectl config use-context NAME")]
+#[command(after_help = "Back again:\n  rolecall use NAME")]
 pub(crate) struct Use {
     /// The profile
     pub(crate) name: ProfileName,
@@ -236,6 +236,10 @@ pub(crate) struct Kubeconfig {
         apiVersion: client.authentication.k8s.io/v1
         command: /usr/local/bin/rolecall
         args: [token, prod]
+        env:
+        - name: ROLECALL_ENTRY_KEY
+          value: (the profile's entry key)
+        installHint: (how to get rolecall)
         interactiveMode: IfAvailable
         provideClusterInfo: true")]
 pub(crate) struct Token {
