@@ -93,7 +93,8 @@ fn remove_deletes_only_what_add_wrote() {
     let said = fixture.rolecall(&["remove", "prdo"]);
     said.assert_code(1);
     assert!(said.stderr.contains("prod"), "{}", said.stderr);
-    fixture.rolecall(&["remove", "prod"]).assert_ok();
+    let said = fixture.rolecall(&["remove", "prod", "prod"]);
+    assert_eq!(said.assert_ok().stdout.matches("removed the profile prod").count(), 1, "{said}");
     let text = fs::read_to_string(&path).unwrap();
     assert!(
         text.starts_with("# mine\n") && text.contains("current-context: other") && !text.contains("prod"),

@@ -1,5 +1,6 @@
 //! `rolecall remove NAME…`: removes profiles and their contexts.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rolecall_protocol::{ProfileName, similar_names};
@@ -24,22 +25,24 @@ pub(crate) fn run(wanted: &Remove, context: &Context) -> Result<(), CliError> {
     let config = ConfigFile::load(&path)?;
     config_status::check_running_daemon_config(&path, &context.environment)?;
     check_known(&wanted.names, &config.profile_names())?;
+    let mut seen = BTreeSet::new();
+    let names: Vec<&ProfileName> = wanted.names.iter().filter(|name| seen.insert(*name)).collect();
     let outcome = if wanted.keep_context {
         None
     } else {
-        let names: Vec<&str> = wanted.names.iter().map(ProfileName::as_str).collect();
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
         let files = files(wanted.kubeconfig.as_deref())?;
         let outcome = kubeconfig::remove(&files, &names)?;
         Some((files, outcome))
     };
     config_file::edit(&path, |file| {
-        for name in &wanted.names {
+        for name in &names {
             file.remove_profile(name.as_str());
         }
         Ok::<(), CliError>(())
     })?;
     Daemon::reload();
-    for name in &wanted.names {
+    for name in names {
         let rest = outcome.as_ref().map(|(files, outcome)| context_text(name, outcome, files)).unwrap_or_default();
         context.print_done(&format!("removed the profile {name}{rest}"))?;
     }
