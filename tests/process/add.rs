@@ -27,7 +27,8 @@ fn first_profile_prints_checks_and_next_commands() {
     assert!(lines[0].ends_with(" (1 h)"), "{}", lines[0]);
     assert_eq!(lines[1], "✓ found cluster prod in eu-west-1 (Kubernetes 1.33, endpoint pinned)");
     assert_eq!(lines[2], "✓ added context prod to ~/.kube/config (you have no current context)");
-    assert_eq!(lines[3], "  try: kubectl --context prod get pods       or: rolecall use prod");
+    assert!(lines[3].starts_with("✓ the cluster knows you as "), "{}", lines[3]);
+    assert_eq!(lines[4], "  try: kubectl --context prod get pods       or: rolecall use prod");
     let config = fs::read_to_string(fixture.config_path()).unwrap();
     assert!(config.contains(&format!("server = \"{}\"", fixture.api.url())), "{config}");
     assert!(config.contains("ca_sha256 = \""), "{config}");

@@ -9,7 +9,7 @@ fn add_reports_the_user_that_the_role_is_mapped_to() {
     let fixture = Fixture::bare();
     let said = fixture.rolecall(&ADD);
     said.assert_ok();
-    let line = said.stdout.lines().last().unwrap();
+    let line = said.stdout.lines().rev().nth(1).unwrap();
     assert!(line.starts_with("✓ the cluster knows you as dev:"), "{line}");
     assert!(line.ends_with(" (groups: system:masters)"), "{line}");
     let requests = fixture.api.requests();
@@ -26,6 +26,7 @@ fn add_reports_a_role_that_is_not_mapped() {
     fixture.aws.revoke("prod", REGION, ROLE);
     let said = fixture.rolecall(&ADD);
     said.assert_ok();
+    assert!(!said.stdout.contains("try: kubectl"), "{said}");
     let lines: Vec<&str> = said.stdout.lines().rev().take(2).collect();
     assert_eq!(lines[1], "! this role is not mapped in the cluster prod: its API server answers 401 (Unauthorized)");
     assert_eq!(
@@ -38,7 +39,20 @@ fn add_reports_a_role_that_is_not_mapped() {
     // The same command again, after an administrator has mapped the role.
     fixture.aws.grant("prod", REGION, ROLE, "dev", &["view"]);
     let said = fixture.rolecall(&ADD);
-    assert!(said.assert_ok().stdout.ends_with("✓ the cluster knows you as dev (groups: view)\n"), "{said}");
+    assert!(
+        said.assert_ok().stdout.contains("✓ the cluster knows you as dev (groups: view)\n  try: kubectl"),
+        "{said}"
+    );
+}
+
+/// Without a role, the user of the AWS profile is the identity.
+#[test]
+fn add_names_the_identity_that_is_not_mapped() {
+    let fixture = Fixture::bare();
+    let said = fixture.rolecall(&["add", "prod", "--region", REGION, "--aws-profile", "work"]);
+    let user = &fixture.user.arn;
+    let line = format!("! {user} is not mapped in the cluster prod: its API server answers 401 (Unauthorized)\n");
+    assert!(said.assert_ok().stdout.contains(&line) && said.stdout.contains(&format!("signed in as {user}")), "{said}");
 }
 
 /// A private endpoint that needs a VPN, for example.

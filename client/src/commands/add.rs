@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, EntryKey, ErrorBody, ProfileDetails, sanitize_for_terminal};
 
+use self::access::Access;
 use crate::cli::Add;
 use crate::clock::{self, Deadline};
 use crate::config_file::{self, ConfigFile, ProfileEntry};
@@ -54,15 +55,22 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     }
     output::print(&context_summary(wanted, &outcome, context))?;
     match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
-        Loaded::Yes if wanted.no_verify => Ok(()),
-        Loaded::Yes => access::report(&checked.daemon, wanted, &checked.profile, &entry, context),
+        Loaded::Yes if wanted.no_verify => {}
+        Loaded::Yes => {
+            let access = access::report(&checked, wanted, &entry, context)?;
+            if access == Access::Refused {
+                return Ok(());
+            }
+        }
         Loaded::NotYet => {
             output::print_note("the agent has not read the new configuration yet; see: rolecall status");
-            Ok(())
         }
-        Loaded::Refused(problem) => Err(CliError::from(problem)
-            .with_hint_prefix(&format!("The profile {} is written, and the agent does not use it yet", wanted.name))),
+        Loaded::Refused(problem) => {
+            let written = format!("The profile {} is written, and the agent does not use it yet", wanted.name);
+            return Err(CliError::from(problem).with_hint_prefix(&written));
+        }
     }
+    output::print(&next_command(wanted, &outcome))
 }
 
 /// The result of the checks.
@@ -73,6 +81,8 @@ struct CheckedProfile {
     entry: Option<Entry>,
     /// The certificate authority, in base64, if the command line gave it with the API server.
     given_ca: Option<String>,
+    /// The identity of the session, if AWS was asked.
+    session_arn: Option<String>,
 }
 
 /// Checks the command, the configuration, AWS and the kubeconfig.
@@ -97,6 +107,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     check_context_free(files, wanted.name.as_str())?;
     let daemon = context.daemon()?;
     config_status::check_daemon_config(&daemon, path, &context.environment)?;
+    let mut session_arn = None;
     let server = if wanted.no_verify {
         verify::config_alone(&daemon, &draft, path)?;
         given
@@ -104,13 +115,14 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
         let is_new = !before.source_names().iter().any(|name| name == profile.source.as_str());
         let source = login::Source { name: &profile.source, is_new };
         let probed = login::probe(&daemon, wanted, &source, &draft, path, context)?;
+        session_arn.clone_from(&probed.session.arn);
         Some(verify::with_aws(probed, wanted, &profile, &draft, given, context)?)
     };
     profile = plan::with_pin(profile, server.as_ref());
     plan::check_existing(wanted, &before, &profile)?;
     let entry = server.as_ref().map(|server| entry(&wanted.name, server, None, &context.environment)).transpose()?;
     kubeconfig::check_upsert(files, entry.as_slice())?;
-    Ok(CheckedProfile { daemon, profile, entry, given_ca })
+    Ok(CheckedProfile { daemon, profile, entry, given_ca, session_arn })
 }
 
 /// How the profile in the configuration changes.
@@ -218,7 +230,7 @@ fn roll_back(path: &Path, wanted: &Add, before: &ConfigFile, error: &KubeconfigE
     CliError::failed(error.to_string(), hint)
 }
 
-/// The lines about the kubeconfig, and the next command.
+/// The line about the kubeconfig.
 fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> String {
     let name = wanted.name.as_str();
     let Some(entry) = outcome.entries.first() else { return String::new() };
@@ -228,21 +240,20 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
         Change::Updated => format!("updated context {name} in {file}"),
         Change::Unchanged => format!("context {name} in {file} is up to date"),
     };
-    let option = kubeconfig_option(wanted.kubeconfig.as_deref());
-    let kubectl = format!("kubectl{option}");
+    let current = match outcome.current_context.as_deref() {
+        Some(current) if current == name => "it is your current context".to_owned(),
+        Some(current) => format!("your current context is still {}", sanitize_for_terminal(current)),
+        None => "you have no current context".to_owned(),
+    };
+    format!("{tick} {done} ({current})\n")
+}
+
+/// The line with the next command.
+fn next_command(wanted: &Add, outcome: &UpsertOutcome) -> String {
+    let (name, option) = (wanted.name.as_str(), kubeconfig_option(wanted.kubeconfig.as_deref()));
     match outcome.current_context.as_deref() {
-        Some(current) if current == name => {
-            format!("{tick} {done} (it is your current context)\n  try: {kubectl} get pods\n")
-        }
-        current => {
-            let current = current.map_or_else(
-                || "you have no current context".to_owned(),
-                |current| format!("your current context is still {}", sanitize_for_terminal(current)),
-            );
-            format!(
-                "{tick} {done} ({current})\n  try: {kubectl} --context {name} get pods       or: rolecall use {name}{option}\n"
-            )
-        }
+        Some(current) if current == name => format!("  try: kubectl{option} get pods\n"),
+        _ => format!("  try: kubectl{option} --context {name} get pods       or: rolecall use {name}{option}\n"),
     }
 }
 

@@ -4,42 +4,52 @@ use std::fmt::Write as _;
 
 use rolecall_protocol::{AccessQuery, ClusterAccess, Endpoint, sanitize_for_terminal};
 
+use super::CheckedProfile;
 use crate::cli::Add;
 use crate::config_file::ProfileEntry;
 use crate::context::Context;
-use crate::daemon::Daemon;
 use crate::error::CliError;
 use crate::kubeconfig::Entry;
 use crate::output;
 
+/// Whether the API server accepts the profile's tokens, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Refused,
+    NotRefused,
+}
+
 /// Asks the API server through the daemon, and prints the result. An API server that cannot be reached is not an error:
 /// a private endpoint may need a VPN.
 pub(super) fn report(
-    daemon: &Daemon,
+    checked: &CheckedProfile,
     wanted: &Add,
-    profile: &ProfileEntry,
     entry: &Entry,
     context: &Context,
-) -> Result<(), CliError> {
+) -> Result<Access, CliError> {
     let query = AccessQuery {
         server: entry.server.clone(),
         certificate_authority_data: entry.certificate_authority_data.clone(),
     };
     let body = serde_json::to_vec(&query).unwrap_or_default();
     // An older agent does not know the endpoint, and the profile is added already.
-    let Ok(access) = daemon.call_json::<ClusterAccess>(&Endpoint::ClusterAccess(wanted.name.clone()), &body) else {
-        return Ok(());
+    let endpoint = Endpoint::ClusterAccess(wanted.name.clone());
+    let Ok(access) = checked.daemon.call_json::<ClusterAccess>(&endpoint, &body) else {
+        return Ok(Access::NotRefused);
     };
     if let ClusterAccess::Unreachable { reason } = &access {
         output::print_note(&format!(
             "whether the cluster maps this role is not known: its API server cannot be asked ({reason})"
         ));
     }
-    text(&access, profile, context).map_or(Ok(()), |text| output::print(&text))
+    if let Some(text) = text(&access, checked, context) {
+        output::print(&text)?;
+    }
+    Ok(if matches!(access, ClusterAccess::NotMapped) { Access::Refused } else { Access::NotRefused })
 }
 
 /// What the API server says, as lines; `None` if it says nothing.
-fn text(access: &ClusterAccess, profile: &ProfileEntry, context: &Context) -> Option<String> {
+fn text(access: &ClusterAccess, checked: &CheckedProfile, context: &Context) -> Option<String> {
     match access {
         ClusterAccess::Mapped { username: Some(username), groups } => {
             let mut line =
@@ -59,20 +69,26 @@ fn text(access: &ClusterAccess, profile: &ProfileEntry, context: &Context) -> Op
         ClusterAccess::Mapped { username: None, .. } => {
             Some(format!("{} the cluster accepts this role\n", context.screen.tick()))
         }
-        ClusterAccess::NotMapped => Some(not_mapped(profile, context)),
+        ClusterAccess::NotMapped => Some(not_mapped(&checked.profile, checked.session_arn.as_deref(), context)),
         _ => None,
     }
 }
 
-fn not_mapped(profile: &ProfileEntry, context: &Context) -> String {
+fn not_mapped(profile: &ProfileEntry, session_arn: Option<&str>, context: &Context) -> String {
     let (mark, cluster, region) = (context.screen.warning(), &profile.cluster, &profile.region);
-    let problem =
-        format!("{mark} this role is not mapped in the cluster {cluster}: its API server answers 401 (Unauthorized)\n");
+    let identity = match (&profile.role_arn, session_arn) {
+        (Some(_), _) => "this role".to_owned(),
+        (None, Some(arn)) => sanitize_for_terminal(arn),
+        (None, None) => format!("the identity of source {}", profile.source),
+    };
+    let problem = format!(
+        "{mark} {identity} is not mapped in the cluster {cluster}: its API server answers 401 (Unauthorized)\n"
+    );
     match &profile.role_arn {
         Some(role) => format!(
             "{problem}  an administrator can map it: aws eks create-access-entry --region {region} --cluster-name {cluster} \
              --principal-arn {role}\n"
         ),
-        None => format!("{problem}  an administrator can map it with an access entry for the source's identity\n"),
+        None => format!("{problem}  an administrator can map it with an access entry for its IAM user or role\n"),
     }
 }
