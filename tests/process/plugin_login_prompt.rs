@@ -97,6 +97,28 @@ fn plugin_no_suppresses_later_prompts() {
     assert_eq!((plugin_output(&sandbox).as_str(), fake.logins().len()), ("", 0));
 }
 
+#[test]
+fn plugin_unclear_answer_is_asked_once_more() {
+    let sandbox = Sandbox::new();
+    let fake = FakeDaemon::start(&sandbox, mfa);
+    let terminal = plugin(&sandbox);
+    terminal.wait_for(QUESTION, HANG_GUARD);
+    terminal.type_text("abc\n");
+    terminal.wait_for(&format!("abc\r\n{QUESTION}"), HANG_GUARD);
+    terminal.type_text("123456\n");
+    terminal.assert_exit(0, HANG_GUARD);
+    assert_eq!(fake.logins().len(), 2);
+    let sandbox = Sandbox::new();
+    let fake = FakeDaemon::start(&sandbox, mfa);
+    let terminal = plugin(&sandbox);
+    terminal.wait_for(QUESTION, HANG_GUARD);
+    terminal.type_text("abc\n");
+    terminal.wait_for(&format!("abc\r\n{QUESTION}"), HANG_GUARD);
+    terminal.type_text("xyz\n");
+    terminal.assert_exit(5, HANG_GUARD);
+    assert!(fake.logins().is_empty());
+}
+
 /// Fault matrix row 111.
 #[test]
 fn plugin_prompt_interrupted_restores_the_terminal() {

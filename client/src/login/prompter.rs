@@ -28,6 +28,8 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(10);
 /// How many lines the user may type that are not an MFA code.
 const MAX_MISTYPED_CODES: u32 = 3;
+/// How often the user is asked whether to log in, until the answer is clear.
+const MAX_CONFIRM_QUESTIONS: u32 = 2;
 /// The number of digits of an MFA code.
 const CODE_DIGITS: usize = 6;
 
@@ -96,14 +98,26 @@ impl Prompter {
         })
     }
 
-    /// Asks whether to log in now, after the daemon's `refusal`. False for a no and without an answer in time. An MFA code
-    /// is a yes, and answers the question for it.
+    /// Asks whether to log in now, after the daemon's `refusal`. False for a no, for two answers that are neither, and
+    /// without an answer in time. An MFA code is a yes, and answers the question for it.
     pub(crate) fn confirm_login(&mut self, refusal: &ErrorBody) -> bool {
         let message = refusal.clone().sanitized().message;
-        let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
-        let TypedLine::Line(line) = self.ask(&question, Deadline::after(CONFIRM_TIMEOUT)) else { return false };
-        self.early_code = parse_code(&line);
-        self.early_code.is_some() || prompt::is_yes(&line, true)
+        // The message is the only place that says whether the login takes a code.
+        let takes_code = message.contains("MFA code");
+        let choices = if takes_code { "Log in now? [Y/n or MFA code]" } else { "Log in now? [Y/n]" };
+        let question = format!("rolecall: {} ", join_sentences(&message, Some(choices)));
+        let deadline = Deadline::after(CONFIRM_TIMEOUT);
+        for _ in 0..MAX_CONFIRM_QUESTIONS {
+            let TypedLine::Line(line) = self.ask(&question, deadline) else { return false };
+            self.early_code = parse_code(&line);
+            if self.early_code.is_some() || prompt::is_yes(&line, true) {
+                return true;
+            }
+            if prompt::is_no(&line) {
+                return false;
+            }
+        }
+        false
     }
 
     /// From now on, all questions together have the time of one.

@@ -38,6 +38,11 @@ pub(crate) fn is_yes(answer: &str, default: bool) -> bool {
     }
 }
 
+/// Whether an answer means no.
+pub(crate) fn is_no(answer: &str) -> bool {
+    ["n", "no"].contains(&answer.trim().to_ascii_lowercase().as_str())
+}
+
 /// The terminal with its echo turned off, from the first prompt until this is dropped.
 #[derive(Debug)]
 pub(crate) struct HiddenPrompt(&'static HiddenTerminal);
@@ -200,5 +205,6 @@ mod tests {
     fn is_yes_empty_answer_is_the_default() {
         assert!(is_yes(" Yes\r", false) && is_yes("y", true) && is_yes("", true));
         assert!(!is_yes("", false) && !is_yes("no", true) && !is_yes("yess", true));
+        assert!(is_no(" No\r") && is_no("n") && !is_no("") && !is_no("abc") && !is_no("y"));
     }
 }
