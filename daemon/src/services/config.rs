@@ -209,6 +209,7 @@ impl ReloadEffects {
         for (name, profile) in profiles.iter() {
             if before.profiles.get(name).is_none_or(|before| before != profile) {
                 self.sessions.clear_failures(&profile.chain);
+                self.activity.changed(name);
             }
         }
         self.token_cache.retain(|name, cached| profiles.get(name).is_some_and(|profile| profile == cached));
