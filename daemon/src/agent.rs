@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::keyring::Keyring;
-use crate::services::cluster::ClusterService;
+use crate::renew::Renewer;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::events::EventService;
@@ -16,13 +16,12 @@ use crate::services::login::LoginService;
 use crate::services::login_expiry::LoginExpiry;
 use crate::services::logout::LogoutService;
 use crate::services::probe::ProbeService;
+use crate::services::profile_sessions::ProfileSessions;
 use crate::services::recovery::Recovery;
-use crate::services::refresh::RefreshService;
-use crate::services::renewal::Renewal;
 use crate::services::snapshot::SnapshotService;
-use crate::services::status::{About, ProfileStatuses, StatusService};
+use crate::services::status::{About, StatusService};
 use crate::services::token::TokenService;
-use crate::services::{EventBus, ProfileActivity, ProfileSessions, SourceLogins, TokenCache};
+use crate::services::{EventBus, ProfileActivity, SourceLogins, TokenCache};
 use crate::sessions::Sessions;
 use crate::system_events;
 use crate::watch;
@@ -34,8 +33,7 @@ use rolecall_core::profile::LocalUser;
 #[allow(missing_docs)] // each type has its documentation
 pub struct Agent {
     pub token: TokenService,
-    pub refresh: RefreshService,
-    pub cluster: ClusterService,
+    pub profiles: Arc<ProfileSessions>,
     pub cluster_access: ClusterAccessService,
     pub status: StatusService,
     pub events: Arc<EventService>,
@@ -46,7 +44,7 @@ pub struct Agent {
     pub keys: Arc<KeyService>,
     pub lock: Arc<LockService>,
     pub login_expiry: LoginExpiry,
-    pub renewal: Arc<Renewal>,
+    pub renewer: Renewer,
     pub recovery: Arc<Recovery>,
     pub snapshot: SnapshotService,
     aws: Aws,
@@ -61,81 +59,138 @@ struct Components {
     token_cache: Arc<TokenCache>,
     activity: Arc<ProfileActivity>,
     events: EventBus,
-    renewal: Arc<Renewal>,
+    renewer: Renewer,
     lock: Arc<LockService>,
     config: Arc<ConfigService>,
 }
 
 impl Components {
-    fn new(config: PathBuf, aws: Aws, user: LocalUser) -> Self {
+    fn new(path: PathBuf, aws: Aws, user: LocalUser) -> Self {
         let clock = aws.clock().clone();
         let keyring = Keyring::new(clock.clone());
         let sessions = Sessions::new(aws.clone(), keyring.clone(), default_session_name(&user));
-        let token_cache = Arc::new(TokenCache::default());
-        let activity = Arc::new(ProfileActivity::default());
-        let events = EventBus::default();
-        let renewal = Arc::new(Renewal::new(sessions.clone(), clock.clone()));
-        let lock = Arc::new(LockService::new(
-            clock.clone(),
-            sessions.clone(),
-            token_cache.clone(),
-            renewal.clone(),
-            events.clone(),
-        ));
+        let (token_cache, activity) = (Arc::<TokenCache>::default(), Arc::<ProfileActivity>::default());
+        let (renewer, events) = (Renewer::new(sessions.clone(), clock.clone()), EventBus::default());
+        let lock =
+            LockService::new(clock.clone(), sessions.clone(), token_cache.clone(), renewer.clone(), events.clone());
+        let lock = Arc::new(lock);
         let effects = ReloadEffects {
             aws: aws.clone(),
             lock: lock.clone(),
             sessions: sessions.clone(),
             token_cache: token_cache.clone(),
             activity: activity.clone(),
-            renewal: renewal.clone(),
+            renewer: renewer.clone(),
             events: events.clone(),
         };
-        let config = Arc::new(ConfigService::open(config, user, effects));
-        Self { aws, clock, keyring, sessions, token_cache, activity, events, renewal, lock, config }
+        let config = Arc::new(ConfigService::open(path, user, effects));
+        Self { aws, clock, keyring, sessions, token_cache, activity, events, renewer, lock, config }
     }
 }
 
 impl Agent {
-    /// Creates an agent with the configuration at `config`.
+    /// Creates an agent with the configuration at `path`.
     #[must_use]
-    pub fn new(config: PathBuf, aws: Aws, user: LocalUser, about: About) -> Arc<Self> {
-        let shared = Components::new(config, aws, user);
+    pub fn new(path: PathBuf, aws: Aws, user: LocalUser, about: About) -> Arc<Self> {
+        let shared = Components::new(path, aws, user);
         let sessions = || shared.sessions.clone();
-        let (config, lock, renewal) = (|| shared.config.clone(), || shared.lock.clone(), || shared.renewal.clone());
+        let (config, lock, renewer) = (|| shared.config.clone(), || shared.lock.clone(), || shared.renewer.clone());
         let (activity, events, clock) = (|| shared.activity.clone(), || shared.events.clone(), || shared.clock.clone());
-        let (keyring, aws) = (|| shared.keyring.clone(), || shared.aws.clone());
+        let (keyring, aws, token_cache) =
+            (|| shared.keyring.clone(), || shared.aws.clone(), || shared.token_cache.clone());
 
-        let recovery = Arc::new(Recovery::new(lock(), sessions(), renewal(), events()));
-        let logins = Arc::new(SourceLogins::new(config(), sessions(), activity(), clock()));
-        let loader = Arc::new(ProfileSessions::new(sessions(), activity(), renewal(), clock()));
-        let profiles = ProfileStatuses::new(sessions(), activity(), renewal(), clock());
-        let cache = shared.token_cache.clone();
+        let recovery = Recovery { lock: lock(), sessions: sessions(), renewer: renewer(), events: events() };
+        let logins = SourceLogins { config: config(), sessions: sessions(), activity: activity(), clock: clock() };
+        let profiles = ProfileSessions {
+            config: config(),
+            lock: lock(),
+            sessions: sessions(),
+            activity: activity(),
+            renewer: renewer(),
+            clock: clock(),
+        };
+        let (recovery, logins, profiles) = (Arc::new(recovery), Arc::new(logins), Arc::new(profiles));
+        let (source_logins, profile_sessions) = (|| logins.clone(), || profiles.clone());
         Arc::new(Self {
-            token: TokenService::new(config(), lock(), loader.clone(), cache.clone(), activity(), events(), clock()),
-            refresh: RefreshService::new(config(), lock(), loader.clone(), clock()),
-            cluster: ClusterService::new(config(), lock(), sessions(), loader),
-            cluster_access: ClusterAccessService::new(config(), lock(), sessions(), cache.clone(), aws()),
-            status: StatusService::new(about, clock(), config(), lock(), sessions(), logins.clone(), profiles),
-            events: Arc::new(EventService::new(config(), sessions(), renewal(), events(), clock())),
-            probe: ProbeService::new(config(), lock(), sessions(), keyring(), aws()),
-            login: Arc::new(LoginService::new(
+            token: TokenService::new(
+                config(),
+                lock(),
+                profile_sessions(),
+                token_cache(),
+                activity(),
+                events(),
+                clock(),
+            ),
+            cluster_access: ClusterAccessService::new(
                 config(),
                 lock(),
                 sessions(),
-                keyring(),
-                logins.clone(),
-                recovery.clone(),
+                token_cache(),
+                activity(),
+                events(),
+                aws(),
+            ),
+            status: StatusService::new(
+                about,
                 clock(),
-            )),
-            logout: LogoutService::new(config(), sessions(), cache, recovery.clone()),
+                config(),
+                lock(),
+                sessions(),
+                source_logins(),
+                profile_sessions(),
+            ),
+            events: Arc::new(EventService {
+                config: config(),
+                sessions: sessions(),
+                renewer: renewer(),
+                bus: events(),
+                clock: clock(),
+            }),
+            probe: ProbeService {
+                config: config(),
+                lock: lock(),
+                sessions: sessions(),
+                keyring: keyring(),
+                aws: aws(),
+            },
+            login: Arc::new(LoginService {
+                config: config(),
+                lock: lock(),
+                sessions: sessions(),
+                keyring: keyring(),
+                source_logins: source_logins(),
+                recovery: recovery.clone(),
+                clock: clock(),
+            }),
+            logout: LogoutService {
+                config: config(),
+                sessions: sessions(),
+                token_cache: token_cache(),
+                recovery: recovery.clone(),
+            },
             keys: Arc::new(KeyService::new(config(), lock(), keyring(), recovery.clone(), aws())),
-            login_expiry: LoginExpiry::new(config(), lock(), sessions(), activity(), logins, events(), clock()),
-            snapshot: SnapshotService::new(config(), lock(), sessions(), activity(), renewal(), clock()),
+            login_expiry: LoginExpiry {
+                config: config(),
+                lock: lock(),
+                sessions: sessions(),
+                activity: activity(),
+                source_logins: source_logins(),
+                events: events(),
+                clock: clock(),
+            },
+            snapshot: SnapshotService {
+                config: config(),
+                lock: lock(),
+                sessions: sessions(),
+                activity: activity(),
+                renewer: renewer(),
+                clock: clock(),
+            },
+            profiles: profile_sessions(),
             recovery,
             config: shared.config,
             lock: shared.lock,
-            renewal: shared.renewal,
+            renewer: shared.renewer,
             aws: shared.aws,
         })
     }

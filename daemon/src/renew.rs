@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sessions::{ChainState, Freshness, SessionError, Sessions};
 use rolecall_core::clock::{Clock, next_minute, time_until};
+use rolecall_core::profile::Profile;
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
 use rolecall_core::single_flight::LastFailure;
@@ -32,6 +33,8 @@ const MAX_PAUSE: Duration = Duration::from_mins(1);
 const WAKE_JITTER: Duration = Duration::from_secs(3);
 /// Renewals in flight at once: half of the calls that STS gets at once, so that a caller never waits for a renewal.
 const MAX_IN_FLIGHT: usize = 4;
+/// How often the task learns that a profile is in use; a minute more or less does not matter to it.
+const USE_REPORT_INTERVAL: Duration = Duration::from_mins(1);
 /// Events that may wait. A full queue loses a use, and the next use of the chain sends it again.
 const EVENT_CAPACITY: usize = 4096;
 /// Changes of plans that a subscriber may lag behind.
@@ -40,10 +43,15 @@ const PLAN_CAPACITY: usize = 256;
 /// shows that the code is needed.
 const MFA_NOTICE: Duration = Duration::from_mins(15);
 
-/// Sends events to the renewal task, and reads its plans. Clones share one task.
+/// Sends events to the renewal task, and reads its plans. Clones share one task. It runs in a daemon, and not in
+/// `rolecalld --once`.
 #[derive(Clone)]
 pub struct Renewer {
+    sessions: Sessions,
+    clock: Clock,
     events: mpsc::Sender<Event>,
+    /// The events, until the task starts.
+    unstarted: Arc<Mutex<Option<mpsc::Receiver<Event>>>>,
     planned: Planned,
     plan_events: broadcast::Sender<RoleChain>,
 }
@@ -64,8 +72,8 @@ enum Event {
     LoadEventsLost,
     /// A renewal has ended.
     RenewalEnded(RoleChain),
-    /// The configuration changed: chains without a session are dropped.
-    ConfigChanged,
+    /// Sessions were dropped: chains without a session are not renewed.
+    SessionsDropped,
     /// Failures were cleared: their chains may be renewed now.
     FailuresCleared,
     /// Read the clock now.
@@ -74,8 +82,6 @@ enum Event {
 
 /// The state of the task.
 struct Engine {
-    sessions: Sessions,
-    clock: Clock,
     /// The clock's count of discontinuities, as read last.
     discontinuities: u64,
     tracked: HashMap<RoleChain, TrackedChain>,
@@ -134,37 +140,51 @@ fn after(last_failure: &LastFailure<SessionError>, share: f64) -> Option<SystemT
 }
 
 impl Renewer {
-    /// Starts the task. It ends when `stop` is cancelled.
-    pub fn start(sessions: Sessions, clock: Clock, stop: CancellationToken) -> Self {
+    /// Creates the handle. The task starts with [`Self::start`]; without it, sessions are renewed on request only.
+    #[must_use]
+    pub fn new(sessions: Sessions, clock: Clock) -> Self {
         let (events, received) = mpsc::channel(EVENT_CAPACITY);
         let (plan_events, _) = broadcast::channel(PLAN_CAPACITY);
-        let renewer = Self { events, planned: Planned::default(), plan_events };
-        let load_events = sessions.load_events();
+        let unstarted = Arc::new(Mutex::new(Some(received)));
+        Self { sessions, clock, events, unstarted, planned: Planned::default(), plan_events }
+    }
+
+    /// Starts the task, once. It ends when `stop` is cancelled.
+    pub fn start(&self, stop: CancellationToken) {
+        let Some(events) = self.unstarted.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let engine = Engine {
-            discontinuities: clock.discontinuities(),
-            sessions,
-            clock,
+            discontinuities: self.clock.discontinuities(),
             tracked: HashMap::new(),
             due: BTreeMap::new(),
             last_number: 0,
             in_flight: 0,
-            renewer: renewer.clone(),
+            renewer: self.clone(),
         };
-        tokio::spawn(engine.run(received, load_events, stop));
-        renewer
+        tokio::spawn(engine.run(events, self.sessions.load_events(), stop));
     }
 
-    /// Reports that a session of the chain was used; it is renewed for `keep_warm` from now on.
-    pub fn used(&self, chain: &RoleChain, keep_warm: Duration) {
-        self.send(Event::Used(chain.clone(), keep_warm));
+    /// Reports a use of a profile: its session is renewed for `keep_warm` from now on. `last_used` is the use before it.
+    pub fn used(&self, profile: &Profile, last_used: Option<SystemTime>) {
+        let is_reported = last_used.is_some_and(|at| time_until(at, self.clock.now()) < USE_REPORT_INTERVAL);
+        if !is_reported || self.planned(&profile.chain).is_none() {
+            self.send(Event::Used(profile.chain.clone(), profile.keep_warm));
+        }
     }
 
-    /// Reports that the configuration changed.
-    pub fn config_changed(&self) {
-        self.send(Event::ConfigChanged);
+    /// Renews a profile's session as long as its last use before a restart allows.
+    pub fn resume(&self, profile: &Profile, last_used: SystemTime) {
+        let rest = profile.keep_warm.saturating_sub(time_until(last_used, self.clock.now()));
+        if !rest.is_zero() {
+            self.send(Event::Used(profile.chain.clone(), rest));
+        }
     }
 
-    /// Reports that failures were cleared, for example by a login.
+    /// Reports that sessions were dropped, for example because no profile uses them.
+    pub fn sessions_dropped(&self) {
+        self.send(Event::SessionsDropped);
+    }
+
+    /// Reports that failures were cleared, for example by a login: they are retried now.
     pub fn failures_cleared(&self) {
         self.send(Event::FailuresCleared);
     }
@@ -234,7 +254,9 @@ impl Engine {
     fn next_poll(&self) -> Instant {
         let poll = if cfg!(target_os = "linux") { next_minute() } else { Instant::now() + POLL_INTERVAL };
         match self.next_due() {
-            Some(due) if self.in_flight < MAX_IN_FLIGHT => poll.min(Instant::now() + time_until(self.clock.now(), due)),
+            Some(due) if self.in_flight < MAX_IN_FLIGHT => {
+                poll.min(Instant::now() + time_until(self.renewer.clock.now(), due))
+            }
             // With nothing due, or every place taken, the next event starts the next renewal.
             _ => poll,
         }
@@ -252,13 +274,13 @@ impl Engine {
                     self.plan(&chain);
                 }
             }
-            Event::ConfigChanged => self.drop_chains_without_session(),
+            Event::SessionsDropped => self.drop_chains_without_session(),
             Event::Poll => {}
         }
     }
 
     fn track(&mut self, chain: &RoleChain, keep_warm: Duration) {
-        let until = self.clock.now() + keep_warm;
+        let until = self.renewer.clock.now() + keep_warm;
         if let Some(tracked) = self.tracked.get_mut(chain) {
             tracked.until = until;
             return;
@@ -268,7 +290,7 @@ impl Engine {
     }
 
     fn drop_chains_without_session(&mut self) {
-        let sessions = &self.sessions;
+        let sessions = &self.renewer.sessions;
         self.tracked.retain(|chain, tracked| tracked.is_loading || sessions.peek(chain).session.is_some());
         let tracked = &self.tracked;
         self.due.retain(|_, chain| tracked.contains_key(chain));
@@ -277,10 +299,10 @@ impl Engine {
 
     /// After the machine woke up, or its clock was set or corrected, failures are cleared and every plan is made again.
     fn check_discontinuities(&mut self) {
-        let discontinuities = self.clock.discontinuities();
+        let discontinuities = self.renewer.clock.discontinuities();
         if std::mem::replace(&mut self.discontinuities, discontinuities) != discontinuities {
             tracing::info!("machine woke up, or its clock was set or corrected");
-            self.sessions.clear_all_failures();
+            self.renewer.sessions.clear_all_failures();
             self.plan_all();
         }
     }
@@ -294,10 +316,10 @@ impl Engine {
     /// Puts the next renewal of a tracked chain into the queue, in the place of an earlier plan.
     fn plan(&mut self, chain: &RoleChain) {
         let Some(tracked) = self.tracked.get_mut(chain).filter(|tracked| !tracked.is_loading) else { return };
-        let now = self.clock.now();
+        let now = self.renewer.clock.now();
         // Many chains may be overdue at once.
         let soonest = now + WAKE_JITTER.mul_f64(fastrand::f64());
-        let at = next_try(chain, &self.sessions.peek(chain), fastrand::f64());
+        let at = next_try(chain, &self.renewer.sessions.peek(chain), fastrand::f64());
         let at = at.map(|at| if at <= now { soonest } else { at });
         if let Some(earlier) = tracked.due_at.take() {
             self.due.remove(&earlier);
@@ -315,7 +337,7 @@ impl Engine {
     }
 
     fn start_due(&mut self) {
-        let now = self.clock.now();
+        let now = self.renewer.clock.now();
         while self.in_flight < MAX_IN_FLIGHT && self.next_due().is_some_and(|due| due <= now) {
             let Some((_, chain)) = self.due.pop_first() else { return };
             let Some(tracked) = self.tracked.get_mut(&chain) else { continue };
@@ -333,7 +355,7 @@ impl Engine {
     }
 
     fn renew(&self, chain: RoleChain) {
-        let (sessions, renewer) = (self.sessions.clone(), self.renewer.clone());
+        let (sessions, renewer) = (self.renewer.sessions.clone(), self.renewer.clone());
         tokio::spawn(async move {
             // The cache and the log have the outcome.
             drop(sessions.get(&chain, Freshness::Refresh).await);

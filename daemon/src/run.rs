@@ -159,7 +159,7 @@ async fn run_daemon(
     let listener = UnixListener::from_std(listener)?;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    agent.renewal.start(stop.clone());
+    agent.renewer.start(stop.clone());
     if let Some(snapshot) = snapshot {
         restore_snapshot(&agent, snapshot);
     }

@@ -1,7 +1,7 @@
 //! What the agent does for each endpoint, one service a file, and the components that several services share.
 //!
-//! A service names what it depends on in its constructor and keeps its fields private. `agent` builds them; `server` calls
-//! one function for each endpoint, of the same name. None of them knows HTTP.
+//! A service names what it depends on in its fields; one with state of its own has a constructor. `agent` builds them;
+//! `server` calls one function for each endpoint, of the same name. None of them knows HTTP.
 
 pub mod error;
 mod event_bus;
@@ -9,18 +9,15 @@ mod profile_activity;
 mod token_cache;
 pub mod unauthorized;
 
-pub mod renewal;
-
 pub mod lock;
 
 pub mod config;
 
 pub mod recovery;
 
-mod profile_sessions;
+pub mod profile_sessions;
 mod source_logins;
 
-pub mod cluster;
 pub mod cluster_access;
 pub mod events;
 pub mod keys;
@@ -28,7 +25,6 @@ pub mod login;
 pub mod login_expiry;
 pub mod logout;
 pub mod probe;
-pub mod refresh;
 pub mod snapshot;
 pub mod status;
 pub mod token;
@@ -36,6 +32,5 @@ pub mod token;
 pub use error::AgentError;
 pub(crate) use event_bus::EventBus;
 pub(crate) use profile_activity::ProfileActivity;
-pub(crate) use profile_sessions::ProfileSessions;
 pub(crate) use source_logins::SourceLogins;
 pub(crate) use token_cache::TokenCache;

@@ -34,7 +34,7 @@ use rolecall_aws::sts::StsError;
 use rolecall_core::config::NameTemplate;
 use rolecall_core::role_chain::RoleChain;
 use rolecall_core::session::Session;
-use rolecall_core::single_flight::{Cache, LastFailure, Outcome};
+use rolecall_core::single_flight::{Cache, CacheEntry, LastFailure, Outcome};
 use session_name::Identities;
 pub use sources::Sources;
 
@@ -91,10 +91,7 @@ pub struct ChainState {
 }
 
 /// What the cache has of a chain, with what the session was made from.
-struct Entry {
-    cached: Option<Arc<CachedSession>>,
-    last_failure: Option<LastFailure<SessionError>>,
-}
+type Entry = CacheEntry<CachedSession, SessionError>;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -129,14 +126,14 @@ impl Sessions {
     /// Returns what the cache has of a chain.
     #[must_use]
     pub fn peek(&self, chain: &RoleChain) -> ChainState {
-        let Entry { cached, last_failure } = self.entry(chain);
-        ChainState { session: cached.map(|cached| Arc::clone(&cached.session)), last_failure }
+        let Entry { value, last_failure } = self.entry(chain);
+        ChainState { session: value.map(|cached| Arc::clone(&cached.session)), last_failure }
     }
 
     /// Every read of the cache goes through here: a session whose source has changed the principal is dropped.
     fn entry(&self, chain: &RoleChain) -> Entry {
         let found = self.cache.peek(chain);
-        let cached = found.value.filter(|cached| {
+        let value = found.value.filter(|cached| {
             let is_current = self.is_current(chain, cached);
             if !is_current {
                 let dropped =
@@ -150,11 +147,11 @@ impl Sessions {
             }
             is_current
         });
-        Entry { cached, last_failure: found.last_failure }
+        Entry { value, ..found }
     }
 
     fn cached(&self, chain: &RoleChain) -> Option<Arc<CachedSession>> {
-        self.entry(chain).cached
+        self.entry(chain).value
     }
 
     /// Whether a chain is still made from the source of its session, and that source still gives the credentials of the
@@ -195,8 +192,8 @@ impl Sessions {
         if let Some(served) = self.fresh(chain, &entry, freshness) {
             return Ok(served);
         }
-        let (now, Entry { cached, last_failure }) = (self.now(), entry);
-        let old = cached.filter(|_| freshness == Freshness::Cached);
+        let (now, Entry { value, last_failure }) = (self.now(), entry);
+        let old = value.filter(|_| freshness == Freshness::Cached);
         let is_served = old.as_ref().is_some_and(|old| old.session.is_usable(now));
         let problem = match last_failure {
             Some(last_failure) if freshness == Freshness::Cached && last_failure.is_within_ttl(now) => {
@@ -226,7 +223,7 @@ impl Sessions {
 
     /// Returns the cached session if that is fresh enough for the caller.
     fn fresh(&self, chain: &RoleChain, entry: &Entry, freshness: Freshness) -> Option<Served> {
-        let cached = entry.cached.as_ref().filter(|_| freshness == Freshness::Cached)?;
+        let cached = entry.value.as_ref().filter(|_| freshness == Freshness::Cached)?;
         let is_fresh = cached.session.is_fresh(self.now())
             // A clock that was set forward says nothing of how much of a session is left; AWS's answer will.
             && !self.aws.clock().is_uncertain()
@@ -245,7 +242,7 @@ impl Sessions {
         let Some(last_failure) = entry.last_failure.as_ref().filter(|last| last.error.is_repeated()) else {
             return Ok(entry);
         };
-        let is_served = entry.cached.as_ref().is_some_and(|cached| cached.session.is_usable(self.now()));
+        let is_served = entry.value.as_ref().is_some_and(|cached| cached.session.is_usable(self.now()));
         // A load in flight may be the probe.
         if freshness != Freshness::Cached || is_served || self.cache.is_loading(chain) {
             return Ok(entry);

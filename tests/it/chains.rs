@@ -79,7 +79,7 @@ fn access_key_replaced_in_aws_files_is_used_immediately() {
     fixture.sandbox.write_aws_profile("work", &new, &fixture.aws.endpoint());
     // After 30 s the daemon still has the old access key. STS rejects it, and the daemon reads the files again.
     fixture.clock.advance(Duration::from_secs(30));
-    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.profiles.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(fixture.aws.log_of(Op::AssumeRole).last().unwrap().caller_arn.as_deref(), Some(new.arn.as_str()));
 }
 
@@ -213,7 +213,7 @@ fn plain_http_endpoint_is_loopback_only() {
         "{line}"
     );
     fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.aws.endpoint());
-    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.profiles.refresh(&"prod".parse().unwrap())).unwrap();
     // This also holds for roles in AWS's own files.
     fixture.sandbox.append_aws_config(&format!(
         "[profile hub]\nrole_arn = {HUB}\nsource_profile = work\nregion = eu-west-1\nendpoint_url = http://sts.example.com\n"
@@ -228,7 +228,7 @@ fn refresh_failure_keeps_the_valid_session() {
     let fixture = Fixture::new();
     fixture.good_token("prod");
     fixture.aws.outage(&Fault::Status(500));
-    assert!(fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).is_err());
+    assert!(fixture.block_on(fixture.agent.profiles.refresh(&"prod".parse().unwrap())).is_err());
     fixture.good_token("prod");
 }
 

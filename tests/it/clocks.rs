@@ -163,7 +163,7 @@ async fn credentials_seemingly_expired_cause_a_clock_check() {
 #[tokio::test(start_paused = true)]
 async fn suspected_clock_jump_delays_no_caller() {
     let simulation = Simulation::new(&profiles(1, ""));
-    let (name, client_process) = ("p0".parse().unwrap(), Some(ClientProcess { pid: 7, started: 1 }));
+    let (name, client_process) = ("p0".parse().unwrap(), Some(ClientProcess { pid: 7, started: 1, program: None }));
     for n in 0..3 {
         if n == 1 {
             simulation.sts.set(Mood::Silent);

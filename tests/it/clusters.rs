@@ -37,7 +37,7 @@ fn probe_falls_back_to_source_for_describe() {
 fn cluster_description_is_no_use_of_the_profile() {
     let fixture = Fixture::new();
     let name = "prod".parse().unwrap();
-    let cluster = fixture.block_on(fixture.agent.cluster.cluster(&name)).unwrap();
+    let cluster = fixture.block_on(fixture.agent.profiles.cluster(&name)).unwrap();
     assert_eq!(cluster.server, fixture.api.url());
     let last_used = || fixture.agent.status.status().profiles[0].last_used;
     assert_eq!(last_used(), None);

@@ -89,7 +89,7 @@ impl Model {
             }
             Step::Refresh(n) => {
                 let name = name(*n).parse().unwrap();
-                drop(tokio::time::timeout(crate::simulation::CALLER, simulation.agent.refresh.refresh(&name)).await);
+                drop(tokio::time::timeout(crate::simulation::CALLER, simulation.agent.profiles.refresh(&name)).await);
             }
             Step::Configure(n) => {
                 self.versions[*n] += 1;

@@ -74,7 +74,7 @@ fn fixed_trust_policy_works_after_ttl_or_refresh() {
     fixture.token_error("prod", 1);
     fixture.clock.advance(std::time::Duration::from_secs(5));
     fixture.token_error("prod", 1);
-    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.profiles.refresh(&"prod".parse().unwrap())).unwrap();
     fixture.good_token("prod");
 }
 
@@ -97,7 +97,7 @@ fn refresh_and_changed_files_try_an_open_breaker() {
         calls
     };
     let calls = open_breaker();
-    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.profiles.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(fixture.aws.calls(Op::AssumeRole), calls + 1);
     fixture.good_token("prod");
 

@@ -68,15 +68,16 @@ impl Fixture {
         let bound = socket::bind(&path).unwrap();
         let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let renewer = {
+        {
             let _inside = runtime.enter();
             let listener = tokio::net::UnixListener::from_std(bound.listener).unwrap();
             let follower = Arc::clone(&agent);
             let following = stop.clone();
             runtime.spawn(async move { follower.follow(following).await });
             runtime.spawn(serve(listener, Arc::clone(&agent), stop.clone()));
-            agent.renewal.start(stop.clone()).clone()
-        };
+            agent.renewer.start(stop.clone());
+        }
+        let renewer = agent.renewer.clone();
         Self { clock, aws, api, user, sandbox, agent, renewer, stop, runtime: Some(runtime), _claim: bound.claim }
     }
 

@@ -18,7 +18,7 @@ fn configured_endpoints_override_aws_files_without_restart() {
     fixture.token_error("prod", 1);
     fixture.configure(&format!("{PROD}{}", endpoints(&fixture.aws.endpoint())));
     fixture.good_token("prod");
-    let cluster = fixture.block_on(fixture.agent.cluster.cluster(&"prod".parse().unwrap())).unwrap();
+    let cluster = fixture.block_on(fixture.agent.profiles.cluster(&"prod".parse().unwrap())).unwrap();
     assert_eq!(cluster.name.as_str(), "prod");
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::DescribeCluster)), (1, 1));
     // A session from another STS is not served.
@@ -153,7 +153,7 @@ fn proxy_reaches_aws_and_hides_its_password() {
     fixture.configure(&with(&format!("http://dev:hunter2%21@{}", proxy.addr()), ""));
     fixture.good_token("prod");
     let name = "prod".parse().unwrap();
-    fixture.block_on(fixture.agent.cluster.cluster(&name)).unwrap();
+    fixture.block_on(fixture.agent.profiles.cluster(&name)).unwrap();
     let asked = proxy.targets();
     assert!(asked.iter().all(|target| [format!("{sts}:443"), format!("{eks}:443")].contains(target)), "{asked:?}");
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::DescribeCluster)), (1, 1));
@@ -304,13 +304,13 @@ fn session_name_may_be_the_source_session_name() {
     };
     assert_eq!(names(0), ["prod-dev", "prod-dev"], "the session name of the source, not of the hub");
     assert_eq!(fixture.aws.calls(Op::GetCallerIdentity), 1);
-    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.profiles.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!((names(2).len(), fixture.aws.calls(Op::GetCallerIdentity)), (2, 1), "the principal is remembered");
     // Other credentials belong to another principal.
     let other = fixture.aws.add_user("111122223333", "ops");
     fixture.aws.update_role(HUB, |role| role.trusts(&other.arn));
     fixture.sandbox.write_aws_profile("work", &other, &fixture.aws.endpoint());
-    fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap();
+    fixture.block_on(fixture.agent.profiles.refresh(&"prod".parse().unwrap())).unwrap();
     assert_eq!(names(4), ["prod-ops", "prod-ops"]);
     let shown = fixture.agent.status.profile(&"prod".parse().unwrap()).unwrap().session_name;
     assert_eq!(shown.as_deref(), Some("prod-{source_session}"));

@@ -61,8 +61,8 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
         simulation.token("p0").await.err(),
         simulation.token("p1").await.err(),
         agent.token.token(&p0, b"{", &EntryProof::Terminal, None).await.err(),
-        agent.refresh.refresh(&p0).await.err(),
-        agent.cluster.cluster(&p0).await.err(),
+        agent.profiles.refresh(&p0).await.err(),
+        agent.profiles.cluster(&p0).await.err(),
         agent.probe.probe(&p0, config.clone()).await.err(),
         agent.probe.probe(&p0, "no toml".to_owned()).await.err(),
         agent.lock.check_unlocked().err(),
@@ -112,7 +112,7 @@ async fn lock_cancels_in_flight_loads() {
     let (token, other, refreshed, ()) = tokio::join!(
         simulation.token("p0"),
         simulation.token("p2"),
-        simulation.agent.refresh.refresh(&refresh),
+        simulation.agent.profiles.refresh(&refresh),
         locking
     );
     for error in [token.err(), other.err(), refreshed.err()] {

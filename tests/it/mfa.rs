@@ -254,7 +254,7 @@ fn mfa_refresh_needs_no_code_but_new_login_does() {
     fixture.token_error("prod", 5);
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));
     fixture.good_token("prod");
-    fixture.block_on(fixture.agent.refresh.refresh(&name)).unwrap();
+    fixture.block_on(fixture.agent.profiles.refresh(&name)).unwrap();
     assert_eq!((fixture.aws.calls(Op::AssumeRole), fixture.aws.calls(Op::GetSessionToken)), (2, 1));
     let renew =
         |code: Option<String>| LoginRequest { code: code.map(Secret::new), renew: true, ..LoginRequest::default() };
@@ -277,7 +277,7 @@ fn mfa_role_session_is_renewed_by_command_before_expiry() {
     fixture.good_token("prod");
     assert_eq!(fixture.aws.calls(Op::GetSessionToken), 0, "each role needs its own code");
     fixture.clock.advance(6 * HOUR);
-    let refused = fixture.block_on(fixture.agent.refresh.refresh(&"prod".parse().unwrap())).unwrap_err();
+    let refused = fixture.block_on(fixture.agent.profiles.refresh(&"prod".parse().unwrap())).unwrap_err();
     assert_eq!(refused.0.code.exit_code(), 5);
     fixture.good_token("prod");
     fixture.logged_in("work", Some(fixture.aws.mfa_code(&serial)));

@@ -41,7 +41,9 @@ fn add_writes_one_key_into_configuration_and_entry() {
     let (config, entry) = (fs::read_to_string(fixture.config_path()).unwrap(), kubeconfig(&fixture));
     assert!(config.starts_with("# mine\n") && config.matches(&key).count() == 1, "{config}");
     assert_eq!(fs::metadata(fixture.config_path()).unwrap().permissions().mode() & 0o777, 0o640);
-    assert!(entry.contains(&format!("- name: {VARIABLE}\n        value: {key}\n")), "{entry}");
+    // In quotes if it looks like a number.
+    let value = |key: &str| format!("- name: {VARIABLE}\n        value: {key}\n");
+    assert!(entry.contains(&value(&key)) || entry.contains(&value(&format!("\"{key}\""))), "{entry}");
     for arguments in [&["kubeconfig", "prod"][..], &["kubeconfig", "--all"], &ADD] {
         fixture.rolecall(arguments).assert_ok();
         assert_eq!(
@@ -115,6 +117,7 @@ fn kubeconfig_gives_a_key_to_an_existing_profile() {
     let text = fs::read_to_string(fixture.config_path()).unwrap();
     let old =
         text.lines().filter(|line| !line.starts_with("entry_key")).fold(String::new(), |all, line| all + line + "\n");
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
     // Not by the fixture, which adds keys.
     fixture.sandbox.write(fixture.config_path().strip_prefix(fixture.sandbox.root()).unwrap(), &old);
     let shown = fixture.rolecall(&["show", "prod"]).assert_ok().stdout.clone();

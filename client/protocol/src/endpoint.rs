@@ -98,22 +98,7 @@ impl Endpoint {
     pub const fn method(&self) -> Method {
         match self {
             Self::Profile(_) | Self::Keys | Self::Config | Self::Status | Self::Events => Method::Get,
-            Self::Token(_)
-            | Self::Refresh(_)
-            | Self::Cluster(_)
-            | Self::ClusterAccess(_)
-            | Self::Login(_)
-            | Self::Logout(_)
-            | Self::Lock
-            | Self::Unlock
-            | Self::PutKey(_)
-            | Self::RotateKey(_)
-            | Self::ForgetKey(_)
-            | Self::ConfigCheck
-            | Self::ConfigReload
-            | Self::Probe(_)
-            | Self::Restart
-            | Self::Stop => Method::Post,
+            _ => Method::Post,
         }
     }
 
@@ -197,19 +182,7 @@ impl Endpoint {
             // A CA bundle.
             Self::ClusterAccess(_) => 2 * 1024 * 1024,
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
-            Self::Logout(_)
-            | Self::Keys
-            | Self::RotateKey(_)
-            | Self::ForgetKey(_)
-            | Self::Refresh(_)
-            | Self::Cluster(_)
-            | Self::Profile(_)
-            | Self::Config
-            | Self::ConfigReload
-            | Self::Status
-            | Self::Events
-            | Self::Restart
-            | Self::Stop => 0,
+            _ => 0,
         }
     }
 }

@@ -58,17 +58,14 @@ pub struct LockTimers {
 struct Waiter {
     lock: Lock,
     client: ClientId,
-    wait: Duration,
 }
 
 impl Lock {
     /// Returns an unlocked lock without a passphrase.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let now = clock.elapsed();
-        let state = LockState::unlocked(now);
-        let hashing = Arc::new(Semaphore::new(1));
-        let (state, changed) = (Mutex::new(state), Notify::new());
+        let state = Mutex::new(LockState::unlocked(clock.elapsed()));
+        let (hashing, changed) = (Arc::new(Semaphore::new(1)), Notify::new());
         Self(Arc::new(Inner { clock, state, path: OnceLock::new(), disk: Mutex::default(), hashing, changed }))
     }
 
@@ -288,9 +285,10 @@ impl Lock {
 
     /// Errors if the passphrase is wrong. Waits before and after the check as `rate_limit` demands; other requests continue.
     async fn check(&self, passphrase: Secret<String>, client: ClientId) -> Result<(), LockError> {
-        let waiter = self.wait_in_line(client).map_err(LockError::Busy)?;
-        if !waiter.wait.is_zero() {
-            tokio::time::sleep(waiter.wait).await;
+        let wait = self.state().attempts.enter(client, self.0.clock.elapsed()).map_err(LockError::Busy)?;
+        let _waiter = Waiter { lock: self.clone(), client };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
         let permit = Arc::clone(&self.0.hashing).acquire_owned().await.map_err(failed)?;
         let lock = self.clone();
@@ -363,11 +361,6 @@ impl Lock {
     fn damage(&self) -> Option<LockError> {
         let cause = self.state().damage.clone()?;
         Some(LockError::Damaged { path: self.path_text(), cause })
-    }
-
-    fn wait_in_line(&self, client: ClientId) -> Result<Waiter, Duration> {
-        let wait = self.state().attempts.enter(client, self.0.clock.elapsed())?;
-        Ok(Waiter { lock: self.clone(), client, wait })
     }
 
     fn path(&self) -> Option<&Path> {

@@ -70,52 +70,34 @@ impl KeyringError {
     pub fn body(&self, name: Option<&KeyName>) -> ErrorBody {
         let about = name.map(|name| format!("access key \"{name}\": ")).unwrap_or_default();
         let name = name.map_or("NAME", KeyName::as_str);
-        let (code, hint) = match self {
-            Self::Absent(_) => (
-                ErrorCode::KeyringUnavailable,
+        let code = match self {
+            Self::NotFound => ErrorCode::UnknownKey,
+            Self::Exists => ErrorCode::ConfigInvalid,
+            Self::Corrupt(_) | Self::Newer(_) => ErrorCode::SourceUnavailable,
+            _ => ErrorCode::KeyringUnavailable,
+        };
+        let hint = match self {
+            Self::Absent(_) => {
                 "Start GNOME Keyring, KWallet or KeePassXC in your desktop session, then run there: rolecall agent stop (the next \
                  command starts an agent that finds it)."
-                    .to_owned(),
-            ),
-            Self::Locked => (
-                ErrorCode::KeyringUnavailable,
-                "Unlock the keyring: rolecall keys list".to_owned(),
-            ),
-            Self::Prompting => (
-                ErrorCode::KeyringUnavailable,
-                "Enter the password, then run the command again.".to_owned(),
-            ),
-            Self::NotAnswering { is_unsure } => {
-                let unsure = if *is_unsure { "The change may have been made: see rolecall keys list. " } else { "" };
-                let hint = "Rolecall tries again within a minute; check whether the keyring's process hangs or waits for you.";
-                (ErrorCode::KeyringUnavailable, format!("{unsure}{hint}"))
             }
-            Self::Denied(_) => (
-                ErrorCode::KeyringUnavailable,
-                "Run the command in your desktop session, which can ask for the keyring's password.".to_owned(),
-            ),
-            Self::Failed(_) => (
-                ErrorCode::KeyringUnavailable,
-                "Open the keyring with your desktop's password manager.".to_owned(),
-            ),
-            Self::NotFound => (
-                ErrorCode::UnknownKey,
-                format!("Store one: rolecall keys put {name}"),
-            ),
-            Self::Exists => (
-                ErrorCode::ConfigInvalid,
-                format!("Replace it: rolecall keys put {name} --replace"),
-            ),
-            Self::Corrupt(_) => (
-                ErrorCode::SourceUnavailable,
-                format!(
-                    "Check the item with service rolecall and user {name} in your desktop's password manager, or use another \
-                     name."
-                ),
-            ),
-            Self::Newer(_) => {
-                (ErrorCode::SourceUnavailable, "Upgrade Rolecall, or use another name.".to_owned())
+            Self::Locked => "Unlock the keyring: rolecall keys list",
+            Self::Prompting => "Enter the password, then run the command again.",
+            Self::NotAnswering { is_unsure: true } => {
+                "The change may have been made: see rolecall keys list. Rolecall tries again within a minute; check whether the \
+                 keyring's process hangs or waits for you."
             }
+            Self::NotAnswering { is_unsure: false } => {
+                "Rolecall tries again within a minute; check whether the keyring's process hangs or waits for you."
+            }
+            Self::Denied(_) => "Run the command in your desktop session, which can ask for the keyring's password.",
+            Self::Failed(_) => "Open the keyring with your desktop's password manager.",
+            Self::NotFound => &format!("Store one: rolecall keys put {name}"),
+            Self::Exists => &format!("Replace it: rolecall keys put {name} --replace"),
+            Self::Corrupt(_) => &format!(
+                "Check the item with service rolecall and user {name} in your desktop's password manager, or use another name."
+            ),
+            Self::Newer(_) => "Upgrade Rolecall, or use another name.",
         };
         let body = ErrorBody::new(code, format!("{about}{self}")).hint(hint);
         if matches!(self, Self::NotAnswering { .. }) { body.automatic_retry() } else { body }

@@ -34,22 +34,12 @@ struct ItemFormat {
     format: u64,
 }
 
-/// Format 1 for writing.
-#[derive(Serialize)]
-struct ItemToWrite<'a> {
+/// Format 1. The secret is borrowed to write it, and owned and wiped to read it.
+#[derive(Serialize, Deserialize)]
+struct Item<S> {
     format: u64,
-    access_key_id: &'a str,
-    secret_access_key: &'a str,
-    region: &'a Region,
-    arn: Option<&'a str>,
-    stored: Timestamp,
-}
-
-/// Format 1 for reading: the secret is wiped.
-#[derive(Deserialize)]
-struct ItemToRead {
     access_key_id: String,
-    secret_access_key: Secret<String>,
+    secret_access_key: S,
     region: Region,
     #[serde(default)]
     arn: Option<String>,
@@ -72,12 +62,12 @@ impl StoredKey {
     /// Returns the item's secret.
     pub(super) fn write(&self) -> Result<Secret<Vec<u8>>, KeyringError> {
         let failed = |_| KeyringError::Failed("the access key cannot be written".to_owned());
-        let item = ItemToWrite {
+        let item = Item {
             format: FORMAT,
-            access_key_id: self.credentials.access_key_id(),
+            access_key_id: self.credentials.access_key_id().to_owned(),
             secret_access_key: self.credentials.secret_access_key(),
-            region: &self.region,
-            arn: self.arn.as_deref(),
+            region: self.region.clone(),
+            arn: self.arn.clone(),
             stored: Timestamp::try_from(self.stored).unwrap_or(Timestamp::UNIX_EPOCH),
         };
         // The final size: a buffer that grows leaves copies of the secret behind.
@@ -96,7 +86,8 @@ impl StoredKey {
         if format > FORMAT {
             return Err(KeyringError::Newer(format));
         }
-        let read: ItemToRead = serde_json::from_slice(text).map_err(|_| KeyringError::Corrupt("a field is missing"))?;
+        let read: Item<Secret<String>> =
+            serde_json::from_slice(text).map_err(|_| KeyringError::Corrupt("a field is missing"))?;
         if !is_key_id(&read.access_key_id) || read.secret_access_key.expose().is_empty() {
             return Err(KeyringError::Corrupt("it has no access key"));
         }

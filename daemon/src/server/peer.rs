@@ -51,8 +51,14 @@ impl Peer {
     pub(super) fn client_process(self) -> Option<ClientProcess> {
         let (parent, _) = stat(u32::try_from(self.0?).ok()?)?;
         let (_, started) = stat(parent)?;
-        Some(ClientProcess { pid: parent, started })
+        Some(ClientProcess { pid: parent, started, program: program(parent) })
     }
+}
+
+/// Returns the device and inode of a process's program.
+fn program(pid: u32) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(format!("/proc/{pid}/exe")).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Returns a process's parent and start time: fields 4 and 22 of `/proc/PID/stat`, counted from 1 (proc_pid_stat(5)). Field 2 is
@@ -81,7 +87,9 @@ mod tests {
         assert_eq!(parent, std::os::unix::process::parent_id());
         assert!(started >= stat(parent).unwrap().1);
         let own = i32::try_from(std::process::id()).unwrap();
-        assert_eq!(Peer(Some(own)).client_process().unwrap().pid, parent);
+        let client = Peer(Some(own)).client_process().unwrap();
+        assert_eq!((client.pid, client.program), (parent, program(parent)));
+        assert!(program(std::process::id()).is_some() && program(u32::MAX).is_none());
         assert_eq!(Peer(Some(i32::MAX)).client_process(), None);
         assert_eq!(Peer(None).client_process(), None);
     }

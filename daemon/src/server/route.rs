@@ -11,10 +11,9 @@ use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCO
 
 use tokio::sync::SemaphorePermit;
 
-use super::Context;
-use super::endpoints;
 use super::peer::Peer;
 use super::response::{EndpointResponse, HttpResponse};
+use super::{Context, endpoints};
 use crate::services::AgentError;
 
 /// How long a request's body may take to arrive (L1).

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rolecall_protocol::{AccessQuery, ClusterAccess, ErrorBody, ErrorCode, ProfileName};
+use rolecall_protocol::{AccessQuery, ClusterAccess, ErrorBody, ErrorCode, EventKind, ProfileName};
 
 use super::config::ConfigService;
 use super::error::AgentError;
+use super::event_bus::EventBus;
 use super::lock::LockService;
+use super::profile_activity::ProfileActivity;
 use super::token_cache::TokenCache;
 use crate::sessions::{Freshness, Sessions};
 use rolecall_aws::api_server;
@@ -22,6 +24,8 @@ pub struct ClusterAccessService {
     lock: Arc<LockService>,
     sessions: Sessions,
     token_cache: Arc<TokenCache>,
+    activity: Arc<ProfileActivity>,
+    events: EventBus,
     aws: Aws,
 }
 
@@ -31,9 +35,11 @@ impl ClusterAccessService {
         lock: Arc<LockService>,
         sessions: Sessions,
         token_cache: Arc<TokenCache>,
+        activity: Arc<ProfileActivity>,
+        events: EventBus,
         aws: Aws,
     ) -> Self {
-        Self { config, lock, sessions, token_cache, aws }
+        Self { config, lock, sessions, token_cache, activity, events, aws }
     }
 
     /// Sends a token of a profile to its API server, which says whether it maps the role. Errors if the server and its CA
@@ -59,6 +65,15 @@ impl ClusterAccessService {
         let minted = self.token_cache.mint(profile, &served.session, self.aws.now(), false).await;
         let token = minted.map_err(|error| AgentError::new(name, error.body()))?;
         let network = self.aws.network();
-        Ok(api_server::who_am_i(self.aws.clock(), &network.path, &query.server, &pem, &token.token).await)
+        let access = api_server::who_am_i(self.aws.clock(), &network.path, &query.server, &pem, &token.token).await;
+        let is_accepted = match access {
+            ClusterAccess::Mapped { .. } => Some(true),
+            ClusterAccess::NotMapped => Some(false),
+            _ => None,
+        };
+        if is_accepted.is_some_and(|is_accepted| self.activity.answered(name, is_accepted, self.aws.now())) {
+            self.events.publish(EventKind::Token);
+        }
+        Ok(access)
     }
 }

@@ -13,9 +13,9 @@ use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
-use super::renewal::Renewal;
 use super::token_cache::TokenCache;
 use crate::config_store::{ConfigStore, Reload};
+use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_aws::client::Aws;
 use rolecall_core::config::LockTimes;
@@ -52,7 +52,7 @@ pub(crate) struct ReloadEffects {
     pub(crate) sessions: Sessions,
     pub(crate) token_cache: Arc<TokenCache>,
     pub(crate) activity: Arc<ProfileActivity>,
-    pub(crate) renewal: Arc<Renewal>,
+    pub(crate) renewer: Renewer,
     pub(crate) events: EventBus,
 }
 
@@ -209,11 +209,12 @@ impl ReloadEffects {
         for (name, profile) in profiles.iter() {
             if before.profiles.get(name).is_none_or(|before| before != profile) {
                 self.sessions.clear_failures(&profile.chain);
+                self.activity.changed(name);
             }
         }
         self.token_cache.retain(|name, cached| profiles.get(name).is_some_and(|profile| profile == cached));
         self.activity.retain(|name| profiles.contains_key(name));
-        self.renewal.sessions_changed();
+        self.renewer.sessions_dropped();
         self.events.publish(EventKind::Config);
     }
 }

@@ -51,19 +51,16 @@ impl AgentError {
         none: bool,
         problem: Option<&ConfigError>,
     ) -> Self {
-        let body = match (problem, near) {
-            (Some(problem), _) => ErrorBody::new(
-                ErrorCode::ConfigInvalid,
-                format!("there is no profile \"{name}\", and the configuration is invalid: {problem}"),
-            )
-            .hint("Fix that line."),
-            (None, []) if none => ErrorBody::new(ErrorCode::UnknownProfile, format!("there is no profile \"{name}\""))
-                .hint("There are no profiles yet. Add one: rolecall add --help"),
-            (None, []) => ErrorBody::new(ErrorCode::UnknownProfile, format!("there is no profile \"{name}\""))
-                .hint("See rolecall list."),
-            (None, near) => ErrorBody::new(ErrorCode::UnknownProfile, format!("there is no profile \"{name}\""))
-                .hint(format!("Did you mean {}?", near.join(" or "))),
+        let message = format!("there is no profile \"{name}\"");
+        if let Some(problem) = problem {
+            let message = format!("{message}, and the configuration is invalid: {problem}");
+            return Self(ErrorBody::new(ErrorCode::ConfigInvalid, message).hint("Fix that line."));
+        }
+        let hint = match near {
+            [] if none => "There are no profiles yet. Add one: rolecall add --help",
+            [] => "See rolecall list.",
+            near => &format!("Did you mean {}?", near.join(" or ")),
         };
-        Self(body)
+        Self(ErrorBody::new(ErrorCode::UnknownProfile, message).hint(hint))
     }
 }

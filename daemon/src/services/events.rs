@@ -7,18 +7,18 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::config::ConfigService;
 use super::event_bus::EventBus;
-use super::renewal::Renewal;
+use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_core::clock::Clock;
 use rolecall_core::role_chain::RoleChain;
 
 /// Streams events.
 pub struct EventService {
-    config: Arc<ConfigService>,
-    sessions: Sessions,
-    renewal: Arc<Renewal>,
-    bus: EventBus,
-    clock: Clock,
+    pub(crate) config: Arc<ConfigService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) renewer: Renewer,
+    pub(crate) bus: EventBus,
+    pub(crate) clock: Clock,
 }
 
 /// The events from now on.
@@ -26,7 +26,7 @@ pub struct Events {
     service: Arc<EventService>,
     sent_hello: bool,
     loads: Receiver<RoleChain>,
-    plans: Option<Receiver<RoleChain>>,
+    plans: Receiver<RoleChain>,
     bus: Receiver<EventKind>,
 }
 
@@ -41,23 +41,13 @@ enum Message {
 }
 
 impl EventService {
-    pub(crate) const fn new(
-        config: Arc<ConfigService>,
-        sessions: Sessions,
-        renewal: Arc<Renewal>,
-        bus: EventBus,
-        clock: Clock,
-    ) -> Self {
-        Self { config, sessions, renewal, bus, clock }
-    }
-
     /// Returns the events from now on. The first is `hello`.
     #[must_use]
     pub fn events(self: &Arc<Self>) -> Events {
         Events {
             sent_hello: false,
             loads: self.sessions.load_events(),
-            plans: self.renewal.plan_changes(),
+            plans: self.renewer.plan_events(),
             bus: self.bus.subscribe(),
             service: Arc::clone(self),
         }
@@ -106,16 +96,9 @@ impl Events {
     }
 
     async fn receive(&mut self) -> Result<Message, RecvError> {
-        let plans = &mut self.plans;
-        let plan = async {
-            match plans {
-                Some(plans) => plans.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             chain = self.loads.recv() => chain.map(Message::Load),
-            chain = plan => chain.map(Message::Plan),
+            chain = self.plans.recv() => chain.map(Message::Plan),
             kind = self.bus.recv() => kind.map(Message::Agent),
         }
     }

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::AgentError;
 use super::event_bus::EventBus;
-use super::renewal::Renewal;
 use super::token_cache::TokenCache;
 use super::unauthorized::ClientProcess;
+use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_core::clock::{Clock, next_minute};
 use rolecall_core::config::LockTimes;
@@ -33,7 +33,7 @@ pub struct LockService {
     lock: Lock,
     sessions: Sessions,
     token_cache: Arc<TokenCache>,
-    renewal: Arc<Renewal>,
+    renewer: Renewer,
     events: EventBus,
 }
 
@@ -42,10 +42,10 @@ impl LockService {
         clock: Clock,
         sessions: Sessions,
         token_cache: Arc<TokenCache>,
-        renewal: Arc<Renewal>,
+        renewer: Renewer,
         events: EventBus,
     ) -> Self {
-        Self { lock: Lock::new(clock), sessions, token_cache, renewal, events }
+        Self { lock: Lock::new(clock), sessions, token_cache, renewer, events }
     }
 
     /// Restores the lock from a file, and stores it there from now on.
@@ -189,7 +189,7 @@ impl LockService {
             self.token_cache.clear();
         })?;
         if is_new {
-            self.renewal.sessions_changed();
+            self.renewer.sessions_dropped();
             self.events.publish(EventKind::Lock);
         }
         Ok(is_new)

@@ -14,8 +14,7 @@ use super::source_logins::SourceLogins;
 use crate::keyring::Keyring;
 use crate::sessions::{Freshness, MfaError, SessionError, Sessions};
 use rolecall_aws::source::Login;
-use rolecall_aws::sso::SsoSession;
-use rolecall_aws::sso::SsoStep;
+use rolecall_aws::sso::{SsoSession, SsoStep};
 use rolecall_core::clock::Clock;
 use rolecall_core::config::SourceConfig;
 use rolecall_core::role_chain::RoleChain;
@@ -29,13 +28,13 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Logs in to sources.
 pub struct LoginService {
-    config: Arc<ConfigService>,
-    lock: Arc<LockService>,
-    sessions: Sessions,
-    keyring: Keyring,
-    source_logins: Arc<SourceLogins>,
-    recovery: Arc<Recovery>,
-    clock: Clock,
+    pub(crate) config: Arc<ConfigService>,
+    pub(crate) lock: Arc<LockService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) keyring: Keyring,
+    pub(crate) source_logins: Arc<SourceLogins>,
+    pub(crate) recovery: Arc<Recovery>,
+    pub(crate) clock: Clock,
 }
 
 /// One login in progress.
@@ -52,33 +51,10 @@ struct LoginAttempt<'a> {
     used_code: bool,
 }
 
-/// What a step of a login came to.
-enum StepResult {
-    /// The login goes on.
-    Continue,
-    /// The login ends with this step.
-    End(Box<LoginStep>),
-}
-
-impl StepResult {
-    fn end(last: LoginStep) -> Self {
-        Self::End(Box::new(last))
-    }
-}
+/// The step with which a login ends early.
+type LastStep = Box<LoginStep>;
 
 impl LoginService {
-    pub(crate) const fn new(
-        config: Arc<ConfigService>,
-        lock: Arc<LockService>,
-        sessions: Sessions,
-        keyring: Keyring,
-        source_logins: Arc<SourceLogins>,
-        recovery: Arc<Recovery>,
-        clock: Clock,
-    ) -> Self {
-        Self { config, lock, sessions, keyring, source_logins, recovery, clock }
-    }
-
     /// Logs in to a source and sends each step that the user has to do. The last step ends the login. A login goes on if its
     /// client leaves: the user may have approved it in the browser.
     pub async fn login(&self, name: SourceName, mut request: LoginRequest, steps: Sender<LoginStep>) {
@@ -87,7 +63,7 @@ impl LoginService {
                 let (service, name, steps) = (self, &name, steps.clone());
                 let mut attempt =
                     LoginAttempt { service, name, profiles, request, steps, changed: false, used_code: false };
-                let last = attempt.run(&source).await;
+                let last = attempt.run(&source).await.unwrap_or_else(|last| *last);
                 // A failed login may have been complete for a part of the profiles.
                 if attempt.changed || matches!(last, LoginStep::Done { .. }) {
                     self.recovery.logged_in();
@@ -115,7 +91,7 @@ impl LoginService {
 }
 
 impl LoginAttempt<'_> {
-    async fn run(&mut self, source: &SourceConfig) -> LoginStep {
+    async fn run(&mut self, source: &SourceConfig) -> Result<LoginStep, LastStep> {
         let service = self.service;
         let (base, waiting) = service.source_logins.chains_to_log_in(&self.profiles, self.name, source);
         // Another program may have logged in, and the watch may not have reported it yet.
@@ -123,27 +99,19 @@ impl LoginAttempt<'_> {
         let mut bypasses_cache = false;
         if self.request.renew {
             match service.sessions.sources().aws_profiles().login_of(source).await {
-                Some(Login::Sso(session)) => {
-                    if let StepResult::End(last) = self.sign_in(&session).await {
-                        return *last;
-                    }
-                }
-                Some(Login::Aws { profile }) => return aws_login(&profile),
+                Some(Login::Sso(session)) => self.sign_in(&session).await?,
+                Some(Login::Aws { profile }) => return Ok(aws_login(&profile)),
                 Some(Login::Keyring(_)) | None => bypasses_cache = true,
             }
         }
         // A profile that waits for a code may still have a usable session.
         let waiting = waiting.into_iter().map(|chain| (chain, Freshness::Refresh));
         for (chain, freshness) in waiting.chain([(base.clone(), Freshness::Cached)]) {
-            if let Err(last) = self.load(&chain, freshness).await {
-                return *last;
-            }
+            self.load(&chain, freshness).await?;
         }
         if bypasses_cache {
             let mfa_chain = service.sessions.mfa_source(&base).unwrap_or_else(|| base.clone());
-            if let Err(last) = self.load(&mfa_chain, Freshness::BypassCache).await {
-                return *last;
-            }
+            self.load(&mfa_chain, Freshness::BypassCache).await?;
         }
         let arn = match service.sessions.peek(&base).session {
             Some(session) => {
@@ -153,11 +121,11 @@ impl LoginAttempt<'_> {
             None => None,
         };
         let source = service.source_logins.source_status(&self.profiles, self.name, source);
-        LoginStep::Done { source, arn, changed: self.changed }
+        Ok(LoginStep::Done { source, arn, changed: self.changed })
     }
 
     /// Loads a session, with what it needs from the user. An error is the last step.
-    async fn load(&mut self, chain: &RoleChain, freshness: Freshness) -> Result<(), Box<LoginStep>> {
+    async fn load(&mut self, chain: &RoleChain, freshness: Freshness) -> Result<(), LastStep> {
         for _ in 0..MAX_LOGIN_STEPS {
             let needs_login = self.service.sessions.login_failure(chain);
             // A session that is served although its renewal needs the user counts as a failure here.
@@ -166,10 +134,8 @@ impl LoginAttempt<'_> {
                 Err(problem) => Some(problem),
             };
             let Some(problem) = problem else { return Ok(()) };
-            match self.resolve(chain, &problem).await {
-                StepResult::Continue => self.service.sessions.clear_failures(chain),
-                StepResult::End(last) => return Err(last),
-            }
+            self.resolve(chain, &problem).await?;
+            self.service.sessions.clear_failures(chain);
         }
         let message = format!("source \"{}\": the login needs more than {MAX_LOGIN_STEPS} steps", self.name);
         let error = ErrorBody::new(ErrorCode::LoginFailed, message);
@@ -177,34 +143,34 @@ impl LoginAttempt<'_> {
     }
 
     /// Resolves a failure with the user's help.
-    async fn resolve(&mut self, chain: &RoleChain, problem: &SessionError) -> StepResult {
+    async fn resolve(&mut self, chain: &RoleChain, problem: &SessionError) -> Result<(), LastStep> {
         let service = self.service;
         match problem {
             SessionError::Mfa(MfaError::Needed { serial, chain: mfa_chain, .. }) => match self.request.code.take() {
                 Some(code) => {
                     service.sessions.offer_mfa_code(mfa_chain, code);
                     (self.used_code, self.changed) = (true, true);
-                    StepResult::Continue
+                    Ok(())
                 }
-                None => StepResult::end(LoginStep::MfaCode { serial: serial.clone(), refused: None }),
+                None => end(LoginStep::MfaCode { serial: serial.clone(), refused: None }),
             },
             SessionError::Mfa(MfaError::Refused { serial, chain: mfa_chain, .. }) => {
                 // The wrong code concerns this login alone: other callers are to learn that a code is needed.
                 service.sessions.clear_failures(chain);
                 drop(service.sessions.get(mfa_chain, Freshness::Refresh).await);
                 let refused = self.used_code.then(|| problem.body(self.name));
-                StepResult::end(LoginStep::MfaCode { serial: serial.clone(), refused })
+                end(LoginStep::MfaCode { serial: serial.clone(), refused })
             }
             SessionError::Source(error) => match error.login() {
                 Some(Login::Sso(session)) => self.sign_in(&session).await,
-                Some(Login::Aws { profile }) => StepResult::end(aws_login(&profile)),
+                Some(Login::Aws { profile }) => end(aws_login(&profile)),
                 Some(Login::Keyring(name)) => match service.keyring.unlock(Some(&name), KEYRING_UNLOCK_TIMEOUT).await {
                     Ok(()) => {
                         self.changed = true;
                         service.recovery.sources_changed();
-                        StepResult::Continue
+                        Ok(())
                     }
-                    Err(error) => StepResult::end(LoginStep::Failed { error: error.body(Some(&name)) }),
+                    Err(error) => end(LoginStep::Failed { error: error.body(Some(&name)) }),
                 },
                 None => self.fail(problem),
             },
@@ -212,12 +178,12 @@ impl LoginAttempt<'_> {
         }
     }
 
-    fn fail(&self, problem: &SessionError) -> StepResult {
-        StepResult::end(LoginStep::Failed { error: problem.body(self.name) })
+    fn fail(&self, problem: &SessionError) -> Result<(), LastStep> {
+        end(LoginStep::Failed { error: problem.body(self.name) })
     }
 
     /// Logs in to IAM Identity Center.
-    async fn sign_in(&mut self, session: &SsoSession) -> StepResult {
+    async fn sign_in(&mut self, session: &SsoSession) -> Result<(), LastStep> {
         let service = self.service;
         let mut login = service.sessions.sources().aws_profiles().sso().login(session, self.request.flow, true);
         while let Some(step) = login.next().await {
@@ -231,7 +197,7 @@ impl LoginAttempt<'_> {
                     // Sessions from before a restart may depend on this login too.
                     service.source_logins.resolve_sources().await;
                     service.recovery.sources_changed();
-                    return StepResult::Continue;
+                    return Ok(());
                 }
                 SsoStep::Failed(error) => return self.sign_in_failed(&error.to_string()),
             }
@@ -239,10 +205,14 @@ impl LoginAttempt<'_> {
         self.sign_in_failed("the login was cancelled")
     }
 
-    fn sign_in_failed(&self, error: &str) -> StepResult {
+    fn sign_in_failed(&self, error: &str) -> Result<(), LastStep> {
         let error = ErrorBody::new(ErrorCode::LoginFailed, format!("source \"{}\": {error}", self.name));
-        StepResult::end(LoginStep::Failed { error: error.hint(format!("Run: rolecall login {}", self.name)) })
+        end(LoginStep::Failed { error: error.hint(format!("Run: rolecall login {}", self.name)) })
     }
+}
+
+fn end(last: LoginStep) -> Result<(), LastStep> {
+    Err(Box::new(last))
 }
 
 /// Returns the step for a source of `aws login`: the AWS CLI logs in, and Rolecall reads its result.

@@ -16,8 +16,7 @@ use super::event_bus::EventBus;
 use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
 use super::source_logins::SourceLogins;
-use crate::desktop_notifications::Notification;
-use crate::desktop_notifications::Shown;
+use crate::desktop_notifications::{Notification, Shown};
 use crate::sessions::Sessions;
 use dedup::{LoginKey, LoginState, Notice, NotifiedLogins};
 use rolecall_core::clock::{Clock, next_minute};
@@ -29,28 +28,16 @@ const SETTLE_TIME: Duration = Duration::from_millis(250);
 
 /// Watches the logins of profiles in use.
 pub struct LoginExpiry {
-    config: Arc<ConfigService>,
-    lock: Arc<LockService>,
-    sessions: Sessions,
-    activity: Arc<ProfileActivity>,
-    source_logins: Arc<SourceLogins>,
-    events: EventBus,
-    clock: Clock,
+    pub(crate) config: Arc<ConfigService>,
+    pub(crate) lock: Arc<LockService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) activity: Arc<ProfileActivity>,
+    pub(crate) source_logins: Arc<SourceLogins>,
+    pub(crate) events: EventBus,
+    pub(crate) clock: Clock,
 }
 
 impl LoginExpiry {
-    pub(crate) const fn new(
-        config: Arc<ConfigService>,
-        lock: Arc<LockService>,
-        sessions: Sessions,
-        activity: Arc<ProfileActivity>,
-        source_logins: Arc<SourceLogins>,
-        events: EventBus,
-        clock: Clock,
-    ) -> Self {
-        Self { config, lock, sessions, activity, source_logins, events, clock }
-    }
-
     /// Shows a notification for each login that expired or expires soon, until `stop`. Checks after each event and on each full
     /// minute.
     pub async fn notify<F>(&self, stop: CancellationToken, show: impl Fn(Notification) -> F)

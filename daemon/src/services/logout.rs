@@ -15,22 +15,13 @@ use rolecall_core::config::SourceConfig;
 
 /// Logs out of sources.
 pub struct LogoutService {
-    config: Arc<ConfigService>,
-    sessions: Sessions,
-    token_cache: Arc<TokenCache>,
-    recovery: Arc<Recovery>,
+    pub(crate) config: Arc<ConfigService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) token_cache: Arc<TokenCache>,
+    pub(crate) recovery: Arc<Recovery>,
 }
 
 impl LogoutService {
-    pub(crate) const fn new(
-        config: Arc<ConfigService>,
-        sessions: Sessions,
-        token_cache: Arc<TokenCache>,
-        recovery: Arc<Recovery>,
-    ) -> Self {
-        Self { config, sessions, token_cache, recovery }
-    }
-
     /// Drops a source's sessions and tokens, cancels its in-flight loads, and revokes its login. Sources that share the login
     /// are logged out too.
     pub async fn logout(&self, name: &SourceName) -> Result<LoggedOut, AgentError> {

@@ -14,24 +14,14 @@ use rolecall_core::config::network::Network;
 
 /// Tries profiles of drafts.
 pub struct ProbeService {
-    config: Arc<ConfigService>,
-    lock: Arc<LockService>,
-    sessions: Sessions,
-    keyring: Keyring,
-    aws: Aws,
+    pub(crate) config: Arc<ConfigService>,
+    pub(crate) lock: Arc<LockService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) keyring: Keyring,
+    pub(crate) aws: Aws,
 }
 
 impl ProbeService {
-    pub(crate) const fn new(
-        config: Arc<ConfigService>,
-        lock: Arc<LockService>,
-        sessions: Sessions,
-        keyring: Keyring,
-        aws: Aws,
-    ) -> Self {
-        Self { config, lock, sessions, keyring, aws }
-    }
-
     /// Assumes the role of a profile in a draft, and describes its cluster. The first request after the draft becomes the
     /// configuration finds the session in the cache.
     pub async fn probe(&self, name: &ProfileName, draft: String) -> Result<Probed, AgentError> {

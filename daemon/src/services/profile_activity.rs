@@ -88,6 +88,27 @@ impl ProfileActivity {
         activity.token_failure.take().is_some() || (activity.rejections.count > 1) != was_rejected
     }
 
+    /// Records what the API server answered to a token of the profile. Returns whether that begins or ends a failure.
+    pub(super) fn answered(&self, name: &ProfileName, is_accepted: bool, now: SystemTime) -> bool {
+        let mut activities = self.activities();
+        let rejections = &mut activities.entry(name.clone()).or_default().rejections;
+        let was_rejected = rejections.count > 1;
+        // One answer is certain; the two in a row of `tokens_rejected` are not.
+        *rejections = if is_accepted {
+            Rejections::default()
+        } else {
+            Rejections { count: 2, last: Some(now), unconfirmed: None }
+        };
+        is_accepted == was_rejected
+    }
+
+    /// Drops what is known of the tokens of a profile whose settings changed.
+    pub(super) fn changed(&self, name: &ProfileName) {
+        if let Some(activity) = self.activities().get_mut(name) {
+            (activity.rejections, activity.token_failure) = (Rejections::default(), None);
+        }
+    }
+
     pub(super) fn of(&self, name: &ProfileName) -> Activity {
         self.activities().get(name).cloned().unwrap_or_default()
     }
@@ -132,5 +153,18 @@ mod tests {
         assert_eq!(rejected(1004), Some(at(1004)));
         assert!(request(TokenPolicy::NewSignatureAfterUse, 1040));
         assert_eq!(rejected(1040), None);
+    }
+
+    #[test]
+    fn answer_of_the_api_server_is_certain() {
+        let (activity, prod) = (ProfileActivity::default(), "prod".parse().unwrap());
+        let now = SystemTime::UNIX_EPOCH;
+        assert!(activity.answered(&prod, false, now) && !activity.answered(&prod, false, now));
+        assert_eq!(activity.of(&prod).tokens_rejected(now), Some(now));
+        assert!(activity.answered(&prod, true, now) && !activity.answered(&prod, true, now));
+        assert_eq!(activity.of(&prod).tokens_rejected(now), None);
+        assert!(activity.answered(&prod, false, now));
+        activity.changed(&prod);
+        assert_eq!(activity.of(&prod).tokens_rejected(now), None);
     }
 }

@@ -6,27 +6,18 @@ use rolecall_protocol::EventKind;
 
 use super::event_bus::EventBus;
 use super::lock::LockService;
-use super::renewal::Renewal;
+use crate::renew::Renewer;
 use crate::sessions::Sessions;
 
 /// Clears failures.
 pub struct Recovery {
-    lock: Arc<LockService>,
-    sessions: Sessions,
-    renewal: Arc<Renewal>,
-    events: EventBus,
+    pub(crate) lock: Arc<LockService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) renewer: Renewer,
+    pub(crate) events: EventBus,
 }
 
 impl Recovery {
-    pub(crate) const fn new(
-        lock: Arc<LockService>,
-        sessions: Sessions,
-        renewal: Arc<Renewal>,
-        events: EventBus,
-    ) -> Self {
-        Self { lock, sessions, renewal, events }
-    }
-
     /// Clears failures of the network: the machine woke up, its clock was set, or its network changed.
     pub fn system_changed(&self) {
         self.lock.lock_if_due();
@@ -47,7 +38,7 @@ impl Recovery {
     }
 
     fn retry(&self, cause: EventKind) {
-        self.renewal.failures_cleared();
+        self.renewer.failures_cleared();
         self.events.publish(cause);
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::config::ConfigService;
 use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
-use super::renewal::Renewal;
+use crate::renew::Renewer;
 use crate::sessions::{Provenance, Sessions};
 use rolecall_core::clock::Clock;
 use rolecall_core::lock::LockTimers;
@@ -89,26 +89,15 @@ struct SavedSession<C, S> {
 
 /// Takes and restores snapshots.
 pub struct SnapshotService {
-    config: Arc<ConfigService>,
-    lock: Arc<LockService>,
-    sessions: Sessions,
-    activity: Arc<ProfileActivity>,
-    renewal: Arc<Renewal>,
-    clock: Clock,
+    pub(crate) config: Arc<ConfigService>,
+    pub(crate) lock: Arc<LockService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) activity: Arc<ProfileActivity>,
+    pub(crate) renewer: Renewer,
+    pub(crate) clock: Clock,
 }
 
 impl SnapshotService {
-    pub(crate) const fn new(
-        config: Arc<ConfigService>,
-        lock: Arc<LockService>,
-        sessions: Sessions,
-        activity: Arc<ProfileActivity>,
-        renewal: Arc<Renewal>,
-        clock: Clock,
-    ) -> Self {
-        Self { config, lock, sessions, activity, renewal, clock }
-    }
-
     /// Returns a snapshot for the next run. It has no credentials without an expiry: the next run gets them from their source.
     #[must_use]
     pub fn take(&self, scope: SnapshotScope) -> Secret<Vec<u8>> {
@@ -131,7 +120,7 @@ impl SnapshotService {
         write(&snapshot)
     }
 
-    /// Restores what the configuration still uses of a snapshot. Call it after [`Renewal::start`], which learns which profiles
+    /// Restores what the configuration still uses of a snapshot. Call it after [`Renewer::start`], which learns which profiles
     /// are in use.
     pub fn restore(&self, snapshot: &[u8]) -> Result<(), SnapshotError> {
         let malformed = |_: serde_json::Error| SnapshotError::Malformed;
@@ -154,7 +143,7 @@ impl SnapshotService {
         for profile in self.config.profiles().values() {
             if let Some(at) = used.get(&profile.name) {
                 self.activity.used(&profile.name, *at);
-                self.renewal.resume(profile, *at);
+                self.renewer.resume(profile, *at);
             }
         }
         tracing::info!(sessions = restored, "snapshot restored");

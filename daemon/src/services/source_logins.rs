@@ -17,22 +17,13 @@ use rolecall_core::role_chain::RoleChain;
 
 /// Describes the logins of sources.
 pub(crate) struct SourceLogins {
-    config: Arc<ConfigService>,
-    sessions: Sessions,
-    activity: Arc<ProfileActivity>,
-    clock: Clock,
+    pub(crate) config: Arc<ConfigService>,
+    pub(crate) sessions: Sessions,
+    pub(crate) activity: Arc<ProfileActivity>,
+    pub(crate) clock: Clock,
 }
 
 impl SourceLogins {
-    pub(crate) const fn new(
-        config: Arc<ConfigService>,
-        sessions: Sessions,
-        activity: Arc<ProfileActivity>,
-        clock: Clock,
-    ) -> Self {
-        Self { config, sessions, activity, clock }
-    }
-
     /// Returns a source's status: its login, its last failure, and a warning if the login expires soon. `profiles` are those
     /// of the configuration that has the source.
     pub(super) fn source_status(&self, profiles: &Profiles, name: &SourceName, source: &SourceConfig) -> SourceStatus {

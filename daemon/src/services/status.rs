@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{
-    DaemonStatus, ErrorClass, MfaDetails, Problem, ProfileDetails, ProfileInputs, ProfileName, ProfileState,
-    ProfileStatus, Status,
-};
+use rolecall_protocol::{DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, Status};
 
 use super::config::ConfigService;
 use super::error::AgentError;
 use super::lock::LockService;
-use super::profile_activity::ProfileActivity;
-use super::renewal::Renewal;
+use super::profile_sessions::ProfileSessions;
 use super::source_logins::SourceLogins;
 use crate::sessions::Sessions;
 use rolecall_core::clock::Clock;
@@ -40,15 +36,7 @@ pub struct StatusService {
     lock: Arc<LockService>,
     sessions: Sessions,
     source_logins: Arc<SourceLogins>,
-    profiles: ProfileStatuses,
-}
-
-/// Reports the state of profiles.
-pub(crate) struct ProfileStatuses {
-    sessions: Sessions,
-    activity: Arc<ProfileActivity>,
-    renewal: Arc<Renewal>,
-    clock: Clock,
+    profile_sessions: Arc<ProfileSessions>,
 }
 
 impl StatusService {
@@ -59,10 +47,10 @@ impl StatusService {
         lock: Arc<LockService>,
         sessions: Sessions,
         source_logins: Arc<SourceLogins>,
-        profiles: ProfileStatuses,
+        profile_sessions: Arc<ProfileSessions>,
     ) -> Self {
         let (started, started_after_boot) = (clock.now(), clock.elapsed());
-        Self { about, started, started_after_boot, clock, config, lock, sessions, source_logins, profiles }
+        Self { about, started, started_after_boot, clock, config, lock, sessions, source_logins, profile_sessions }
     }
 
     /// Returns the status of the daemon, its configuration, and every profile and source.
@@ -84,7 +72,7 @@ impl StatusService {
                 lock,
             },
             config: self.config.config_status(),
-            profiles: config.profiles.values().map(|profile| self.profiles.status(profile)).collect(),
+            profiles: config.profiles.values().map(|profile| self.profile_sessions.status(profile)).collect(),
             sources: config
                 .sources
                 .iter()
@@ -102,7 +90,7 @@ impl StatusService {
     pub fn profile(&self, name: &ProfileName) -> Result<ProfileDetails, AgentError> {
         let profile = self.config.profile(name)?;
         Ok(ProfileDetails {
-            status: self.profiles.status(&profile),
+            status: self.profile_sessions.status(&profile),
             source_kind: profile.chain.source.describe(),
             role_chain: profile.chain.steps.iter().map(|step| step.role.clone()).collect(),
             session_name: profile.chain.steps.last().map(|step| step.session_name.to_string()),
@@ -129,63 +117,6 @@ impl StatusService {
             seconds: length.as_secs(),
             by_command: mfa.process.is_some(),
         })
-    }
-}
-
-impl ProfileStatuses {
-    pub(crate) const fn new(
-        sessions: Sessions,
-        activity: Arc<ProfileActivity>,
-        renewal: Arc<Renewal>,
-        clock: Clock,
-    ) -> Self {
-        Self { sessions, activity, renewal, clock }
-    }
-
-    fn status(&self, profile: &Profile) -> ProfileStatus {
-        let (now, clock) = (self.clock.now(), &self.clock);
-        let known = self.sessions.peek(&profile.chain);
-        let activity = self.activity.of(&profile.name);
-        // The engine may still plan a renewal of a session that was just dropped.
-        let planned = known.session.as_ref().and_then(|_| self.renewal.planned(&profile.chain));
-        let next_renewal = planned.map(|at| clock.stamp(at));
-        let is_usable = known.session.as_ref().is_some_and(|session| session.is_usable(now));
-        let class = known.last_failure.as_ref().map(|failure| failure.error.class());
-        let state = match (class, is_usable) {
-            (_, true) => ProfileState::Ready,
-            (Some(ErrorClass::Login), false) => ProfileState::LoginNeeded,
-            (Some(_), false) => ProfileState::Failed,
-            (None, false) if known.session.is_some() => ProfileState::Expired,
-            (None, false) => ProfileState::Unused,
-        };
-        let session_problem = known.last_failure.map(|failure| Problem {
-            since: clock.stamp(failure.since),
-            class: failure.error.class(),
-            retry: next_renewal,
-            remembered_until: failure.retry_at().filter(|at| *at > now).map(|at| clock.stamp(at)),
-            error: failure.error.body(&profile.source_name),
-        });
-        let tokens_rejected = activity.tokens_rejected(now).map(|at| clock.stamp(at));
-        let token_problem = activity.token_failure.map(|(error, since)| Problem {
-            since: clock.stamp(since),
-            class: ErrorClass::Change,
-            retry: None,
-            remembered_until: None,
-            error,
-        });
-        ProfileStatus {
-            name: profile.name.clone(),
-            cluster: profile.cluster.clone(),
-            region: profile.chain.region.clone(),
-            source: profile.source_name.clone(),
-            role_arn: profile.chain.steps.last().map(|step| step.role.clone()),
-            state,
-            session: known.session.filter(|_| is_usable).map(|session| session.status(clock)),
-            next_renewal,
-            last_used: activity.last_used.map(|used| clock.stamp(used)),
-            problem: session_problem.or(token_problem),
-            tokens_rejected,
-        }
     }
 }
 

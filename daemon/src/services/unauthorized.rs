@@ -16,13 +16,16 @@ const SESSION_REPLACE_INTERVAL: Duration = Duration::from_mins(1);
 /// How many processes are remembered; a hundred kubectl a second need fewer. The oldest half makes room.
 const MAX_PROCESSES: usize = 1024;
 
-/// A process that runs the plugin, such as kubectl. It is identified by its id and its start, since ids are reused.
+/// A process that runs the plugin, such as kubectl. It is identified by its id and its start, since ids are reused, and by its
+/// program: a wrapper that runs the plugin and then executes the real kubectl is another client in the same process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientProcess {
     /// The process id.
     pub pid: u32,
     /// When it started, in the kernel's ticks since boot.
     pub started: u64,
+    /// Device and inode of its program, if the system reports them.
+    pub program: Option<(u64, u64)>,
 }
 
 /// What a request for a token gets.
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
 
     const T0: SystemTime = SystemTime::UNIX_EPOCH;
-    const KUBECTL: ClientProcess = ClientProcess { pid: 7, started: 1 };
+    const KUBECTL: ClientProcess = ClientProcess { pid: 7, started: 1, program: None };
 
     fn at(seconds: u64) -> SystemTime {
         T0 + Duration::from_secs(seconds)
@@ -182,13 +185,21 @@ mod tests {
     fn oldest_processes_make_room() {
         let (unauthorized, prod) = (UnauthorizedDetector::default(), "prod".parse().unwrap());
         for pid in 0..2000 {
-            unauthorized.on_response(&prod, ClientProcess { pid, started: 0 }, at(u64::from(pid)), at(9999));
+            unauthorized.on_response(
+                &prod,
+                ClientProcess { pid, started: 0, program: None },
+                at(u64::from(pid)),
+                at(9999),
+            );
         }
         assert!(unauthorized.requests().served.len() <= MAX_PROCESSES);
         assert_eq!(
-            unauthorized.on_request(&prod, ClientProcess { pid: 1999, started: 0 }, at(2500)),
+            unauthorized.on_request(&prod, ClientProcess { pid: 1999, started: 0, program: None }, at(2500)),
             TokenPolicy::NewSignature
         );
-        assert_eq!(unauthorized.on_request(&prod, ClientProcess { pid: 0, started: 0 }, at(2500)), TokenPolicy::Shared);
+        assert_eq!(
+            unauthorized.on_request(&prod, ClientProcess { pid: 0, started: 0, program: None }, at(2500)),
+            TokenPolicy::Shared
+        );
     }
 }

@@ -15,9 +15,7 @@ use rolecall_aws::source::ResolvedSource;
 use rolecall_aws::sts::{self, AssumeRoleInput, MfaCode, StsError, StsOperation};
 use rolecall_core::config::Mfa;
 use rolecall_core::config::inputs::StsAddress;
-use rolecall_core::role_chain::RoleChain;
-use rolecall_core::role_chain::RoleStep;
-use rolecall_core::role_chain::StsEndpoint;
+use rolecall_core::role_chain::{RoleChain, RoleStep, StsEndpoint};
 use rolecall_core::session::Session;
 
 /// How long a source may take: it may run a program (E3).

@@ -1,12 +1,9 @@
 //! Base credentials of every kind of source: an AWS profile, or an access key of the OS keyring.
 
 use rolecall_aws::client::Aws;
-use rolecall_aws::source::Principal;
-use rolecall_aws::source::ResolvedSource;
 use rolecall_aws::source::Sources as AwsProfiles;
-use rolecall_core::config::NameTemplate;
-use rolecall_core::config::SourceConfig;
-use rolecall_core::config::SourceKind;
+use rolecall_aws::source::{Principal, ResolvedSource};
+use rolecall_core::config::{NameTemplate, SourceConfig, SourceKind};
 use rolecall_core::session::Session;
 use rolecall_protocol::{KeyName, Region};
 

@@ -99,7 +99,7 @@ impl Simulation {
         let about = About { socket: String::new(), log: None, restarts: 0 };
         let agent = Agent::new(path, Aws::with_client(files, clock.clone(), client), person, about);
         let stop = CancellationToken::new();
-        agent.renewal.start(stop.clone());
+        agent.renewer.start(stop.clone());
         Self { laptop, sts, agent, clock, folder, stop }
     }
 

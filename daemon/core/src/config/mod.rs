@@ -344,36 +344,32 @@ impl ConfigError {
     }
 }
 
-/// Returns the partition of a region by its prefix (`partitions.json` in botocore).
+/// The partitions besides `aws`: the prefix of their regions (`partitions.json` in botocore), their name, and a region that
+/// is enabled in every account.
+const PARTITIONS: [(&str, &str, &str); 7] = [
+    ("cn-", "aws-cn", "cn-north-1"),
+    ("us-gov-", "aws-us-gov", "us-gov-west-1"),
+    ("eusc-", "aws-eusc", "eusc-de-east-1"),
+    ("us-iso-", "aws-iso", "us-iso-east-1"),
+    ("us-isob-", "aws-iso-b", "us-isob-east-1"),
+    ("eu-isoe-", "aws-iso-e", "eu-isoe-west-1"),
+    ("us-isof-", "aws-iso-f", "us-isof-south-1"),
+];
+
+/// Returns the partition of a region.
 #[must_use]
 pub fn partition(region: &Region) -> &'static str {
-    const PREFIXES: &[(&str, &str)] = &[
-        ("cn-", "aws-cn"),
-        ("us-gov-", "aws-us-gov"),
-        ("eusc-", "aws-eusc"),
-        ("us-iso-", "aws-iso"),
-        ("us-isob-", "aws-iso-b"),
-        ("eu-isoe-", "aws-iso-e"),
-        ("us-isof-", "aws-iso-f"),
-    ];
-    let found = PREFIXES.iter().find(|(prefix, _)| region.as_str().starts_with(prefix));
-    found.map_or("aws", |(_, partition)| partition)
+    let found = PARTITIONS.iter().find(|(prefix, ..)| region.as_str().starts_with(prefix));
+    found.map_or("aws", |(_, partition, _)| partition)
 }
 
 /// Returns the region of a partition that is enabled in every account, for services without regions.
 #[must_use]
 pub fn home_region(region: &Region) -> Region {
-    let home = match partition(region) {
-        "aws" => return Region::us_east_1(),
-        "aws-cn" => "cn-north-1",
-        "aws-us-gov" => "us-gov-west-1",
-        "aws-eusc" => "eusc-de-east-1",
-        "aws-iso" => "us-iso-east-1",
-        "aws-iso-b" => "us-isob-east-1",
-        "aws-iso-e" => "eu-isoe-west-1",
-        _ => "us-isof-south-1",
-    };
-    home.parse().unwrap_or_else(|_| region.clone())
+    match PARTITIONS.iter().find(|(prefix, ..)| region.as_str().starts_with(prefix)) {
+        Some((.., home)) => home.parse().unwrap_or_else(|_| region.clone()),
+        None => Region::us_east_1(),
+    }
 }
 
 fn unknown_source(wanted: &SourceName, shared: &RawShared) -> String {

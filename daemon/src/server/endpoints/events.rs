@@ -1,8 +1,6 @@
 //! `GET /v1/events`
 
-use std::sync::Arc;
-
-use http_body_util::channel::Channel;
+use futures_util::stream::unfold;
 use rolecall_protocol::{ErrorBody, ErrorCode};
 
 use super::ndjson;
@@ -14,15 +12,8 @@ use crate::services::AgentError;
 const MAX_PENDING_LINES: usize = 16;
 
 pub(super) fn handle(context: &Context) -> Result<EndpointResponse, AgentError> {
-    let Ok(permit) = Arc::clone(&context.watchers).try_acquire_owned() else {
-        let body = ErrorBody::new(ErrorCode::Throttled, "too many clients watch the agent's events");
-        return Err(AgentError(body.hint("End one of them: rolecall status --watch.")));
-    };
-    let (lines, body) = Channel::new(MAX_PENDING_LINES);
-    let stream = ndjson::stream(context.agent.events.events(), lines, context.leaving.clone());
-    tokio::spawn(async move {
-        stream.await;
-        drop(permit);
-    });
-    Ok(EndpointResponse::stream(body))
+    let busy = ErrorBody::new(ErrorCode::Throttled, "too many clients watch the agent's events");
+    let busy = busy.hint("End one of them: rolecall status --watch.");
+    let events = unfold(context.agent.events.events(), async |mut events| Some((events.next().await?, events)));
+    ndjson::respond(context, events, MAX_PENDING_LINES, busy)
 }

@@ -28,8 +28,8 @@ pub(super) async fn handle(
     let agent = &context.agent;
     match endpoint {
         Endpoint::Token(name) => token::handle(agent, peer, name, proof, &body).await,
-        Endpoint::Refresh(name) => json(agent.refresh.refresh(name).await),
-        Endpoint::Cluster(name) => json(agent.cluster.cluster(name).await),
+        Endpoint::Refresh(name) => json(agent.profiles.refresh(name).await),
+        Endpoint::Cluster(name) => json(agent.profiles.cluster(name).await),
         Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),

@@ -1,60 +1,52 @@
 //! Responses of many lines (NDJSON): one JSON document a line, and an empty line when nothing happens for a while.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::channel::Sender;
+use futures_util::{Stream, StreamExt as _};
+use http_body_util::channel::{Channel, Sender};
+use rolecall_protocol::ErrorBody;
 use serde::Serialize;
-use tokio::sync::mpsc::Receiver;
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 
-use crate::server::response::Never;
-use crate::services::events::Events;
+use crate::server::Context;
+use crate::server::response::{EndpointResponse, Never};
+use crate::services::AgentError;
 
 /// How long nothing is sent before an empty line follows. It shows the client that the daemon runs, and the daemon whether the
 /// client is connected.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A source of documents.
-pub(super) trait Documents {
-    /// One document.
-    type Document: Serialize;
-
-    /// Returns the next document, or `None` after the last.
-    async fn next(&mut self) -> Option<Self::Document>;
+/// Returns a response with a line for each document, until there are no more, the client disconnects, or the daemon stops.
+/// `pending` lines are buffered for a client that does not read. Errors with `busy` if too many clients have one already.
+pub(super) fn respond<D: Serialize + Send>(
+    context: &Context,
+    documents: impl Stream<Item = D> + Send + 'static,
+    pending: usize,
+    busy: ErrorBody,
+) -> Result<EndpointResponse, AgentError> {
+    let permit = Arc::clone(&context.watchers).try_acquire_owned().map_err(|_| AgentError(busy))?;
+    let (lines, body) = Channel::new(pending);
+    let leaving = context.leaving.clone();
+    tokio::spawn(async move {
+        leaving.run_until_cancelled(send(documents, lines)).await;
+        drop(permit);
+    });
+    Ok(EndpointResponse::stream(body))
 }
 
-impl Documents for Events {
-    type Document = rolecall_protocol::Event;
-
-    async fn next(&mut self) -> Option<Self::Document> {
-        Self::next(self).await
-    }
-}
-
-impl<T: Serialize> Documents for Receiver<T> {
-    type Document = T;
-
-    async fn next(&mut self) -> Option<T> {
-        self.recv().await
-    }
-}
-
-/// Sends documents until there are no more, the client disconnects, or the daemon stops.
-pub(super) async fn stream(mut documents: impl Documents, mut body: Sender<Bytes, Never>, leaving: CancellationToken) {
+async fn send(documents: impl Stream<Item = impl Serialize>, mut lines: Sender<Bytes, Never>) {
+    let mut documents = pin!(documents);
     loop {
-        let line = tokio::select! {
-            () = leaving.cancelled() => return,
-            document = documents.next() => document.as_ref().and_then(to_line),
-            () = tokio::time::sleep(KEEPALIVE_INTERVAL) => Some(Bytes::from_static(b"\n")),
+        let line = match timeout(KEEPALIVE_INTERVAL, documents.next()).await {
+            Ok(document) => document.as_ref().and_then(to_line),
+            Err(_) => Some(Bytes::from_static(b"\n")),
         };
         let Some(line) = line else { return };
-        let is_disconnected = tokio::select! {
-            () = leaving.cancelled() => return,
-            sent = body.send_data(line) => sent.is_err(),
-        };
-        if is_disconnected {
-            return;
+        if lines.send_data(line).await.is_err() {
+            return; // the client has disconnected
         }
     }
 }

@@ -7,15 +7,10 @@ use backon::{ExponentialBuilder, Retryable};
 use rolecall_protocol::{ErrorBody, ErrorCode, KeyName, KeyRotated};
 
 use super::{call_error, identify};
-use crate::keyring::Keyring;
-use crate::keyring::KeyringError;
-use crate::keyring::NewKey;
-use crate::keyring::Replace;
-use crate::keyring::StoredKey;
 use crate::keyring::item::suffix;
+use crate::keyring::{Keyring, KeyringError, NewKey, Replace, StoredKey};
 use rolecall_aws::client::Aws;
-use rolecall_aws::error::AwsError;
-use rolecall_aws::error::AwsErrorKind;
+use rolecall_aws::error::{AwsError, AwsErrorKind};
 use rolecall_aws::iam;
 use rolecall_aws::iam::IamError;
 

@@ -56,9 +56,9 @@ fn service(folder: &tempfile::TempDir, config: &str, now: SystemTime) -> Snapsho
     let user = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
     let sessions = Sessions::new(aws.clone(), Keyring::new(clock.clone()), default_session_name(&user));
     let (token_cache, activity, events) = (Arc::default(), Arc::<ProfileActivity>::default(), EventBus::default());
-    let renewal = Arc::new(Renewal::new(sessions.clone(), clock.clone()));
+    let renewer = Renewer::new(sessions.clone(), clock.clone());
     let lock =
-        LockService::new(clock.clone(), sessions.clone(), Arc::clone(&token_cache), renewal.clone(), events.clone());
+        LockService::new(clock.clone(), sessions.clone(), Arc::clone(&token_cache), renewer.clone(), events.clone());
     let lock = Arc::new(lock);
     let effects = ReloadEffects {
         aws,
@@ -66,11 +66,11 @@ fn service(folder: &tempfile::TempDir, config: &str, now: SystemTime) -> Snapsho
         sessions: sessions.clone(),
         token_cache,
         activity: activity.clone(),
-        renewal: renewal.clone(),
+        renewer: renewer.clone(),
         events,
     };
     let config = Arc::new(ConfigService::open(path, user, effects));
-    SnapshotService::new(config, lock, sessions, activity, renewal, clock)
+    SnapshotService { config, lock, sessions, activity, renewer, clock }
 }
 
 fn chain(service: &SnapshotService, name: &str) -> RoleChain {
@@ -121,14 +121,14 @@ async fn sessions_and_uses_are_restored() {
 
     let later = NOW + Duration::from_mins(5);
     let new = service(&folder, CONFIG, later);
-    let renewer = new.renewal.start(CancellationToken::new()).clone();
+    new.renewer.start(CancellationToken::new());
     new.restore(snapshot.expose()).unwrap();
     let restored = new.sessions.peek(&prod).session.unwrap();
     assert!(restored.has_same_credentials(&session("ASIAPROD", None)) && restored.is_clamped);
     assert_eq!((restored.issued, restored.expires(), restored.arn.as_deref()), (NOW, Some(NOW + HOUR), Some("arn")));
     assert_eq!(new.activity.last_used(&"prod".parse().unwrap()), Some(NOW));
     // The engine is another task and runs when this one yields.
-    while renewer.planned(&prod).is_none() {
+    while new.renewer.planned(&prod).is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(new.sessions.export().len(), 1);

@@ -36,7 +36,10 @@ fn is_profile(section: &str) -> bool {
 impl Sandbox {
     /// Returns the entry key of a profile in the user's configuration.
     pub fn entry_key(&self, profile: &str) -> Option<String> {
-        let config = fs::read_to_string(self.config_home().join("rolecall/config.toml")).ok()?;
+        let path = self.config_home().join("rolecall/config.toml");
+        // A test may put a pipe there, which would block a reader.
+        let config =
+            fs::metadata(&path).ok().filter(fs::Metadata::is_file).and_then(|_| fs::read_to_string(&path).ok())?;
         let headers = [format!("[profiles.{profile}]"), format!("[profiles.\"{profile}\"]")];
         let mut lines = config.lines().skip_while(|line| !headers.iter().any(|header| line.trim() == header)).skip(1);
         let line =
