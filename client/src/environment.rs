@@ -2,6 +2,7 @@
 //! `rolecall_protocol::location` reads the variables that name paths.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rolecall_protocol::location;
@@ -36,9 +37,24 @@ impl Environment {
         kept.map(|(name, value)| (name.clone(), for_daemon(name, value))).collect()
     }
 
-    /// The environment without `ROLECALL_CONFIG`, for a daemon that uses the user's own configuration.
-    pub(crate) fn without_config(mut self) -> Self {
-        self.0.retain(|(name, _)| name != "ROLECALL_CONFIG");
+    /// The environment for a daemon that the plugin starts, without `ROLECALL_CONFIG`. A kubeconfig adds variables to those
+    /// of kubectl: variables that lead to other programs, files or hosts stay only if kubectl was started with them.
+    pub(crate) fn of_plugin(self) -> Self {
+        let caller = match (location::exec_info(), parent_environment()) {
+            (None, _) => Caller::User,
+            (Some(_), Some(environment)) => Caller::Kubectl(environment),
+            (Some(_), None) => Caller::UnknownKubectl,
+        };
+        self.without_additions(&caller)
+    }
+
+    fn without_additions(mut self, caller: &Caller) -> Self {
+        self.0.retain(|(name, value)| match caller {
+            _ if name == "ROLECALL_CONFIG" => false,
+            Caller::User => true,
+            Caller::Kubectl(known) => !leads_elsewhere(name) || has_variable(known, name, value),
+            Caller::UnknownKubectl => !leads_to_host(name),
+        });
         self
     }
 
@@ -70,6 +86,45 @@ fn for_daemon(name: &OsStr, value: &OsStr) -> OsString {
     std::path::absolute(&value).map_or(value, PathBuf::into_os_string)
 }
 
+/// Which process runs the plugin.
+enum Caller {
+    /// A user: no kubeconfig is involved.
+    User,
+    /// kubectl or a similar program, which was started with this environment, as the kernel shows it.
+    Kubectl(Vec<u8>),
+    /// Such a program, and the system does not show its environment.
+    UnknownKubectl,
+}
+
+/// Whether a variable names a program, a file or a host that the daemon would use.
+fn leads_elsewhere(name: &OsStr) -> bool {
+    leads_to_host(name)
+        || name.as_encoded_bytes().starts_with(b"AWS_")
+        || ["GNUPGHOME", "PASSWORD_STORE_DIR", "SSH_AUTH_SOCK"].iter().any(|known| name == *known)
+}
+
+/// Whether a variable names a host to which the daemon would send secrets, or a program that it would run.
+fn leads_to_host(name: &OsStr) -> bool {
+    name == "DBUS_SESSION_BUS_ADDRESS" || name.as_encoded_bytes().starts_with(b"AWS_CONTAINER_")
+}
+
+/// Whether an environment, as the kernel shows it, has a variable with this value.
+fn has_variable(environment: &[u8], name: &OsStr, value: &OsStr) -> bool {
+    let variable = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
+    environment.split(|byte| *byte == 0).any(|known| known == variable)
+}
+
+/// The environment with which the parent process was started. `None` if the system does not show it.
+fn parent_environment() -> Option<Vec<u8>> {
+    /// Linux limits arguments and environment to a quarter of the stack, which is 8 MiB.
+    const MAX_BYTES: u64 = 4 * 1024 * 1024;
+    let parent = rustix::process::getppid()?;
+    let mut environment = Vec::new();
+    let file = std::fs::File::open(format!("/proc/{}/environ", parent.as_raw_nonzero())).ok()?;
+    file.take(MAX_BYTES).read_to_end(&mut environment).ok()?;
+    Some(environment)
+}
+
 /// Whether a path leads to an executable file.
 pub(crate) fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -82,6 +137,26 @@ mod tests {
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
         pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+    }
+
+    #[test]
+    fn variables_that_a_kubeconfig_added_are_dropped() {
+        let (bus, files) = ("DBUS_SESSION_BUS_ADDRESS", "AWS_CONFIG_FILE");
+        let all = [
+            ("HOME", "/h"),
+            (files, "/theirs"),
+            (bus, "unixexec:path=/bin/sh"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://h"),
+            ("ROLECALL_CONFIG", "/c"),
+        ];
+        let kept = |caller: Caller| {
+            let kept = environment(&all).without_additions(&caller);
+            kept.0.into_iter().map(|(name, _)| name.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(Caller::Kubectl(b"HOME=/other\0AWS_CONFIG_FILE=/mine\0".to_vec())), ["HOME"]);
+        assert_eq!(kept(Caller::Kubectl(b"AWS_CONFIG_FILE=/theirs\0".to_vec())), ["HOME", files]);
+        assert_eq!(kept(Caller::UnknownKubectl), ["HOME", files]);
+        assert_eq!(kept(Caller::User), ["HOME", files, bus, "AWS_CONTAINER_CREDENTIALS_FULL_URI"]);
     }
 
     #[test]
@@ -112,7 +187,7 @@ mod tests {
         assert_eq!(kept[1].1, "bin:/usr/bin");
         let entry = shell.for_kubeconfig();
         assert_eq!(entry, [("ROLECALL_SOCKET".to_owned(), here.join("my.sock").to_str().unwrap().to_owned())]);
-        assert_eq!(shell.without_config().get("ROLECALL_CONFIG"), None);
+        assert_eq!(shell.without_additions(&Caller::User).get("ROLECALL_CONFIG"), None);
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn write_token_without_daemon(
     environment: Environment,
     deadline: Deadline,
 ) -> Result<(), CliError> {
-    let environment = &environment.without_config();
+    let environment = &environment.of_plugin();
     output::print_note(&format!("no usable runtime folder ({why}); answering without the daemon"));
     let about = |error: SpawnError| CliError::from(error).with_subject(name);
     let program = spawn::find_daemon(environment).map_err(about)?;

@@ -57,7 +57,8 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
     match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
         Loaded::Yes if wanted.no_verify => {}
         Loaded::Yes => {
-            let access = access::report(&checked, wanted, &entry, context)?;
+            let identity = access::Identity { profile: &checked.profile, session_arn: checked.session_arn.as_deref() };
+            let access = access::report(&checked.daemon, identity, wanted, &entry, context)?;
             if access == Access::Refused {
                 return Ok(());
             }

@@ -219,7 +219,7 @@ impl Daemon {
         let result = open(&self.socket, deadline);
         let environment = match (&result, self.if_absent) {
             (Err(CallError::NotRunning), IfAbsent::Start(read)) => read(),
-            (Err(CallError::NotRunning), IfAbsent::StartWithOwnConfig(read)) => read().without_config(),
+            (Err(CallError::NotRunning), IfAbsent::StartWithOwnConfig(read)) => read().of_plugin(),
             _ => return Ok((result?, false)),
         };
         match spawn::spawn_daemon(&self.socket, &environment, deadline) {

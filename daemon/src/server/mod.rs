@@ -41,7 +41,7 @@ const MAX_CONNECTIONS: usize = 1024;
 /// Connections that stream events or login steps.
 const MAX_WATCHERS: usize = 32;
 /// Requests with a large body at the same time, from the body's first byte to the response (L4).
-const MAX_LARGE_REQUESTS: usize = 2;
+const MAX_LARGE_REQUESTS: usize = 4;
 /// How long one write of a response may take (L1): a client that stops reading is disconnected.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// File descriptors that are reserved for AWS, files and children (L3).

@@ -19,7 +19,7 @@ use crate::services::AgentError;
 /// How long a request's body may take to arrive (L1).
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Larger bodies are read one after the other.
-const LARGE_BODY_BYTES: u64 = 256 * 1024;
+const LARGE_BODY_BYTES: u64 = 16 * 1024;
 
 /// Handles one request.
 pub(super) async fn respond(context: &Context, peer: Peer, request: Request<Incoming>) -> HttpResponse {

@@ -9,6 +9,8 @@ use rolecall_protocol::{
     similar_names,
 };
 
+use tokio::sync::Semaphore;
+
 use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::lock::LockService;
@@ -43,6 +45,8 @@ pub struct ConfigService {
     store: ConfigStore<ResolvedConfig>,
     user: LocalUser,
     effects: ReloadEffects,
+    /// Permits one draft to be parsed at a time.
+    parsing: Arc<Semaphore>,
 }
 
 /// What a reload changes.
@@ -66,7 +70,7 @@ impl ConfigService {
         let config = store.active();
         effects.aws.set_network(&config.network);
         effects.lock.configure(config.lock);
-        Self { store, user, effects }
+        Self { store, user, effects, parsing: Arc::new(Semaphore::new(1)) }
     }
 
     /// Returns the configuration's path.
@@ -169,8 +173,13 @@ impl ConfigService {
     /// Parses the text of a configuration in a thread for blocking work, since it may be large.
     async fn parse(&self, text: String) -> Result<Config, AgentError> {
         let path = self.store.path().to_owned();
-        let parsed = tokio::task::spawn_blocking(move || Config::parse(&path, &text)).await;
-        match parsed {
+        // Parsing takes much more memory than the text, and goes on when the client has gone.
+        let permit = Arc::clone(&self.parsing).acquire_owned().await;
+        let parsed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            Config::parse(&path, &text)
+        });
+        match parsed.await {
             Ok(parsed) => parsed.map_err(|error| AgentError::config(&error)),
             Err(_) => Err(AgentError(ErrorBody::new(ErrorCode::Internal, "cannot read the configuration"))),
         }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use rolecall_protocol::{AccessQuery, ClusterAccess, Endpoint, sanitize_for_terminal};
 
-use super::CheckedProfile;
 use crate::cli::Add;
 use crate::config_file::ProfileEntry;
 use crate::context::Context;
+use crate::daemon::Daemon;
 use crate::error::CliError;
 use crate::kubeconfig::Entry;
 use crate::output;
@@ -19,10 +19,19 @@ pub(super) enum Access {
     NotRefused,
 }
 
+/// Whose access is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Identity<'a> {
+    pub(super) profile: &'a ProfileEntry,
+    /// The ARN of the session, if AWS was asked.
+    pub(super) session_arn: Option<&'a str>,
+}
+
 /// Asks the API server through the daemon, and prints the result. An API server that cannot be reached is not an error:
 /// a private endpoint may need a VPN.
 pub(super) fn report(
-    checked: &CheckedProfile,
+    daemon: &Daemon,
+    identity: Identity<'_>,
     wanted: &Add,
     entry: &Entry,
     context: &Context,
@@ -34,7 +43,7 @@ pub(super) fn report(
     let body = serde_json::to_vec(&query).unwrap_or_default();
     // An older agent does not know the endpoint, and the profile is added already.
     let endpoint = Endpoint::ClusterAccess(wanted.name.clone());
-    let Ok(access) = checked.daemon.call_json::<ClusterAccess>(&endpoint, &body) else {
+    let Ok(access) = daemon.call_json::<ClusterAccess>(&endpoint, &body) else {
         return Ok(Access::NotRefused);
     };
     if let ClusterAccess::Unreachable { reason } = &access {
@@ -42,14 +51,14 @@ pub(super) fn report(
             "whether the cluster maps this role is not known: its API server cannot be asked ({reason})"
         ));
     }
-    if let Some(text) = text(&access, checked, context) {
+    if let Some(text) = text(&access, identity, context) {
         output::print(&text)?;
     }
     Ok(if matches!(access, ClusterAccess::NotMapped) { Access::Refused } else { Access::NotRefused })
 }
 
 /// What the API server says, as lines; `None` if it says nothing.
-fn text(access: &ClusterAccess, checked: &CheckedProfile, context: &Context) -> Option<String> {
+fn text(access: &ClusterAccess, identity: Identity<'_>, context: &Context) -> Option<String> {
     match access {
         ClusterAccess::Mapped { username: Some(username), groups } => {
             let mut line =
@@ -69,7 +78,7 @@ fn text(access: &ClusterAccess, checked: &CheckedProfile, context: &Context) -> 
         ClusterAccess::Mapped { username: None, .. } => {
             Some(format!("{} the cluster accepts this role\n", context.screen.tick()))
         }
-        ClusterAccess::NotMapped => Some(not_mapped(&checked.profile, checked.session_arn.as_deref(), context)),
+        ClusterAccess::NotMapped => Some(not_mapped(identity.profile, identity.session_arn, context)),
         _ => None,
     }
 }

@@ -27,6 +27,10 @@ use super::{
 /// The limit of `keep_warm`.
 const MAX_KEEP_WARM: Duration = Duration::from_hours(7 * 24);
 
+/// The limit of characters that separate keys, values and tables.
+const MAX_MARKS: usize = 1_000_000;
+/// The limit of inline tables.
+const MAX_INLINE_TABLES: usize = 40_000;
 /// The limits of the times in `[lock]`.
 const AUTO_LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
 
@@ -208,6 +212,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         key,
         message,
     };
+    check_size(text).map_err(|message| ConfigError { path: path.to_owned(), line: None, key: None, message })?;
     let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None, one_line(&error)))?;
     let raw: Raw = serde_path_to_error::deserialize(document).map_err(|error| {
         let message = unknown_key(error.path()).unwrap_or_else(|| one_line(error.inner()));
@@ -217,6 +222,16 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
     let Raw { defaults, endpoints, network, environment, sources, lock, notifications, client, profiles } = raw;
     let shared = RawShared { defaults, endpoints, network, environment, sources, lock, notifications, _client: client };
     Ok((shared, profiles))
+}
+
+/// Errors if a text has more parts than any configuration of 10,000 profiles: the parser needs up to 60 bytes for each mark and
+/// 1.5 KB for each inline table, so a text of 8 MB could take gigabytes.
+fn check_size(text: &str) -> Result<(), String> {
+    let count = |marks: &[u8]| text.bytes().filter(|byte| marks.contains(byte)).count();
+    if count(b"{") > MAX_INLINE_TABLES || count(b"[]{}=,.\n\"'#") > MAX_MARKS {
+        return Err(format!("has more than {MAX_MARKS} marks or {MAX_INLINE_TABLES} inline tables"));
+    }
+    Ok(())
 }
 
 /// Returns the message of the parser as one line.
