@@ -106,10 +106,7 @@ fn add_second_profile_reuses_mfa_session() {
     fixture.aws.update_role(ROLE, Role::requires_mfa);
     let adding: Vec<&str> = ADD.into_iter().chain(["--mfa-serial", &serial]).collect();
     let adding = terminal(&fixture, &adding);
-    adding.wait_for(
-        &format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n or MFA code] "),
-        HANG_GUARD,
-    );
+    adding.wait_for(&format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n] "), HANG_GUARD);
     adding.type_text("y\n");
     adding.wait_for(&format!("MFA code of {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));
@@ -134,7 +131,7 @@ fn add_long_session_sends_mfa_code_in_assume_role() {
     fixture.aws.update_role(ROLE, |role| role.requires_mfa().max_session_duration(Duration::from_hours(12)));
     let adding: Vec<&str> = ADD.into_iter().chain(["--mfa-serial", &serial, "--duration", "8h"]).collect();
     let adding = terminal(&fixture, &adding);
-    adding.wait_for("Log in now? [Y/n or MFA code] ", HANG_GUARD);
+    adding.wait_for("Log in now? [Y/n] ", HANG_GUARD);
     adding.type_text("y\n");
     adding.wait_for(&format!("MFA code of {serial}: "), HANG_GUARD);
     adding.type_text(&format!("{}\n", fixture.aws.mfa_code(&serial)));

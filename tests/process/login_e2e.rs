@@ -54,10 +54,7 @@ fn assert_cluster_accepts_token(fixture: &Fixture) {
 fn mfa_code_typed_in_plugin_serves_later_tokens() {
     let (fixture, serial) = with_mfa();
     let terminal = plugin(&fixture);
-    terminal.wait_for(
-        &format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n or MFA code] "),
-        HANG_GUARD,
-    );
+    terminal.wait_for(&format!("source \"work\" needs an MFA code of {serial}. Log in now? [Y/n] "), HANG_GUARD);
     terminal.type_text("y\n");
     let question = format!("MFA code of {serial}: ");
     terminal.wait_for(&question, HANG_GUARD);

@@ -102,10 +102,7 @@ impl Prompter {
     /// without an answer in time. An MFA code is a yes, and answers the question for it.
     pub(crate) fn confirm_login(&mut self, refusal: &ErrorBody) -> bool {
         let message = refusal.clone().sanitized().message;
-        // The message is the only place that says whether the login takes a code.
-        let takes_code = message.contains("MFA code");
-        let choices = if takes_code { "Log in now? [Y/n or MFA code]" } else { "Log in now? [Y/n]" };
-        let question = format!("rolecall: {} ", join_sentences(&message, Some(choices)));
+        let question = format!("rolecall: {} ", join_sentences(&message, Some("Log in now? [Y/n]")));
         let deadline = Deadline::after(CONFIRM_TIMEOUT);
         for _ in 0..MAX_CONFIRM_QUESTIONS {
             let TypedLine::Line(line) = self.ask(&question, deadline) else { return false };
