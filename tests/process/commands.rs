@@ -220,3 +220,12 @@ fn token_with_unwritable_stdout_fails_without_panic() {
         assert!(said.starts_with("rolecall: ") && said.lines().count() == 1, "{said}");
     }
 }
+
+#[test]
+fn errors_of_every_kind_have_one_prefix() {
+    let fixture = Fixture::bare();
+    for arguments in [&["foo"][..], &["add"], &["show", "none"], &["token"], &["list", "--what"]] {
+        let said = fixture.rolecall(arguments);
+        assert!(!said.status.success() && said.stderr.starts_with("rolecall: "), "{arguments:?}: {said}");
+    }
+}

@@ -95,7 +95,16 @@ fn token_survives_daemon_kill_during_aws_call() {
 #[test]
 fn connections_with_half_a_request_make_room() {
     let fixture = Fixture::added();
-    let connections: Vec<_> = (0..1100).map(|_| half_a_request(&fixture)).collect();
+    let connections: Vec<_> = (0..1100)
+        .map(|number| {
+            let mut connection = half_a_request(&fixture);
+            if number % 2 == 0 {
+                // The head is complete, and the body is not.
+                let _ = connection.write_all(b"t: x\r\ncontent-length: 100\r\n\r\n{");
+            }
+            connection
+        })
+        .collect();
     fixture.token().assert_ok();
     // The oldest was closed for a newer one.
     let mut oldest = connections.first().unwrap();

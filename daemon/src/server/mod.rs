@@ -177,9 +177,9 @@ impl Server {
         let (peer, place) = (stream.peer(), Arc::new(place));
         let used = Arc::clone(&place);
         let service = service_fn(move |request| {
-            used.keep();
             let context = context.clone();
-            async move { Ok::<_, std::convert::Infallible>(route::respond(&context, peer, request).await) }
+            let place = Arc::clone(&used);
+            async move { Ok::<_, std::convert::Infallible>(route::respond(&context, peer, &place, request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new()) // without one, hyper's header timeout is off

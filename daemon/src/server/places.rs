@@ -24,7 +24,7 @@ struct Open {
 struct Connection {
     /// The process at the other end. `None` if the system does not say, for example for a process in a container.
     pid: Option<i32>,
-    /// Whether a whole request head has arrived.
+    /// Whether a whole request has arrived, with its body.
     has_request: bool,
     evicted: CancellationToken,
 }

@@ -12,6 +12,7 @@ use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCO
 use tokio::sync::SemaphorePermit;
 
 use super::peer::Peer;
+use super::places::Place;
 use super::response::{EndpointResponse, HttpResponse};
 use super::{Context, endpoints};
 use crate::services::AgentError;
@@ -22,8 +23,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 const LARGE_BODY_BYTES: u64 = 16 * 1024;
 
 /// Handles one request.
-pub(super) async fn respond(context: &Context, peer: Peer, request: Request<Incoming>) -> HttpResponse {
-    match handle(context, peer, request).await {
+pub(super) async fn respond(context: &Context, peer: Peer, place: &Place, request: Request<Incoming>) -> HttpResponse {
+    match handle(context, peer, place, request).await {
         Ok(response) => response.into_http(),
         Err(HttpError { status, body }) => EndpointResponse::error(status, body).into_http(),
     }
@@ -35,7 +36,12 @@ struct HttpError {
     body: ErrorBody,
 }
 
-async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Result<EndpointResponse, HttpError> {
+async fn handle(
+    context: &Context,
+    peer: Peer,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Result<EndpointResponse, HttpError> {
     check_head(&request)?;
     check_protocol(&request)?;
     let endpoint = Endpoint::parse(request.uri().path()).filter(|_| is_path_only(&request));
@@ -46,6 +52,7 @@ async fn handle(context: &Context, peer: Peer, request: Request<Incoming>) -> Re
     let proof = endpoints::token::entry_proof(request.headers());
     let _large = wait_for_large_requests(context, &request).await?;
     let body = read_body(request, endpoint.max_body_bytes()).await?;
+    place.keep();
     let handled = endpoints::handle(context, peer, &endpoint, &proof, body);
     match tokio::time::timeout(endpoint.response_timeout(), handled).await {
         Ok(result) => result.map_err(HttpError::from),

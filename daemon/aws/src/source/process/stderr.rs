@@ -16,6 +16,8 @@ const MAX_LINES: usize = 3;
 const END_TIMEOUT: Duration = Duration::from_millis(200);
 /// A word of this length with a digit and a letter may be a key, a token or a code.
 const MIN_SECRET: usize = 16;
+/// A longer path with digits and letters is hidden too.
+const MAX_PATH: usize = 40;
 /// What is shown in the place of such a word.
 const HIDDEN: &str = "(hidden)";
 
@@ -71,40 +73,42 @@ fn shown(text: &str) -> String {
     lines.join("; ")
 }
 
-/// Replaces words that look like secrets: long ones of letters and digits, and what follows a name such as `password=`.
+/// Hides the rest of a line after a name such as `password=`, and every word that looks like a secret.
 fn redacted(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
-    let mut name = String::new();
     let is_word = |c: char| c.is_ascii_alphanumeric() || "+/_-.~%".contains(c);
-    let mut rest = line;
+    let (mut name, mut rest) = (String::new(), line);
     while !rest.is_empty() {
-        let end = rest.find(is_word).unwrap_or(rest.len());
-        let (gap, after) = rest.split_at(end);
+        let (gap, after) = rest.split_at(rest.find(is_word).unwrap_or(rest.len()));
         text.push_str(gap);
-        let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
-        let (word, after) = after.split_at(end);
-        let is_named = gap.contains([':', '=']) && names_a_secret(&name);
-        text.push_str(if !word.is_empty() && (is_named || looks_secret(word)) { HIDDEN } else { word });
+        if introduces_secret(&name, gap) && !after.is_empty() {
+            return text + HIDDEN;
+        }
+        let (word, after) = after.split_at(after.find(|c| !is_word(c)).unwrap_or(after.len()));
+        text.push_str(if looks_secret(word) { HIDDEN } else { word });
         name = word.to_ascii_lowercase();
         rest = after;
     }
     text
 }
 
-fn names_a_secret(name: &str) -> bool {
-    ["secret", "token", "password", "passphrase", "passwd", "credential"].iter().any(|word| {
-        name.ends_with(word)
-            || name.ends_with(&format!("{word}accesskey"))
-            || name.ends_with(&format!("{word}_access_key"))
-    })
+/// Whether a secret follows a word and what stands behind it, as in `api_key: `, `--password ` and `Bearer `.
+fn introduces_secret(name: &str, gap: &str) -> bool {
+    const NAMES: [&str; 9] =
+        ["secret", "token", "password", "passphrase", "passwd", "credential", "key", "bearer", "code"];
+    let names_secret = NAMES.iter().any(|word| name.contains(word)) || ["pin", "otp", "pw"].contains(&name);
+    let is_assigned = gap.contains(['=', ':', '>']);
+    names_secret && (is_assigned || !gap.is_empty() && (name.starts_with("--") || name == "bearer"))
 }
 
 fn looks_secret(word: &str) -> bool {
     let has = |is: fn(&char) -> bool| word.chars().any(|c| is(&c));
+    let has_both_cases = has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase);
     let is_mixed = has(char::is_ascii_digit) && has(char::is_ascii_alphabetic);
-    let is_path = word.contains(['/', '.']);
-    let is_long = word.len() >= 40 && has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase);
-    is_mixed && (is_long || word.len() >= MIN_SECRET && !is_path)
+    // Of a path or a host name, the cases tell: `~/.aws/cli/cache.json`, `i-0abc.eu-west-1.amazonaws.com`.
+    let is_path = word.starts_with(['/', '~', '.']) || word.contains('.') && !has_both_cases;
+    let is_code = (6..=8).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit());
+    is_code || is_mixed && word.len() >= MIN_SECRET && !(is_path && word.len() < MAX_PATH)
 }
 
 #[cfg(test)]
@@ -128,11 +132,18 @@ mod tests {
                 "the security token included in the request is expired",
                 "the security token included in the request is expired",
             ),
-            (
-                r#"{"AccessKeyId":"AKIAIOSFODNN7EXAMPLE","SecretAccessKey":"short"}"#,
-                r#"{"AccessKeyId":"(hidden)","SecretAccessKey":"(hidden)"}"#,
-            ),
-            ("AWS_SECRET_ACCESS_KEY=abc password: hunter2", "AWS_SECRET_ACCESS_KEY=(hidden) password: (hidden)"),
+            (r#"{"AccessKeyId":"AKIAIOSFODNN7EXAMPLE","SecretAccessKey":"short"}"#, r#"{"AccessKeyId":"(hidden)"#),
+            ("AWS_SECRET_ACCESS_KEY=abc password: hunter2", "AWS_SECRET_ACCESS_KEY=(hidden)"),
+            ("password: 'correct horse battery staple'", "password: '(hidden)"),
+            ("login failed, passphrase = x:y:zsecret", "login failed, passphrase = (hidden)"),
+            ("run with --password hunter2secret", "run with --password (hidden)"),
+            ("<Password>hunter2secret</Password>", "<Password>(hidden)"),
+            ("client_secret_value=a, api_key=b", "client_secret_value=(hidden)"),
+            ("MFA code 123456 rejected", "MFA code (hidden) rejected"),
+            ("Authorization: Bearer abc", "Authorization: Bearer (hidden)"),
+            ("using s.5ciL2kdqLBqj4PYjAXqIVYQM", "using (hidden)"),
+            ("rXUtnFEMI/K7MDENG+bPx", "(hidden)"),
+            ("error: no token in keyring", "error: no token in keyring"),
             (secret, "(hidden)"),
             ("Token=IQoJb3JpZ2luX2VjEXAMPLE12", "Token=(hidden)"),
         ] {
