@@ -226,7 +226,7 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
 
 /// Errors if a text has more parts than any configuration of 10,000 profiles: the parser needs up to 60 bytes for each mark and
 /// 1.5 KB for each inline table, so a text of 8 MB could take gigabytes.
-fn check_size(text: &str) -> Result<(), String> {
+pub(super) fn check_size(text: &str) -> Result<(), String> {
     let count = |marks: &[u8]| text.bytes().filter(|byte| marks.contains(byte)).count();
     if count(b"{") > MAX_INLINE_TABLES || count(b"[]{}=,.\n\"'#") > MAX_MARKS {
         return Err(format!("has more than {MAX_MARKS} marks or {MAX_INLINE_TABLES} inline tables"));

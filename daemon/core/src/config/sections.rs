@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use rolecall_protocol::{MAX_CONFIG_BYTES, ProfileName};
 
-use super::schema::{RawProfileSection, RawShared};
+use super::schema::{RawProfileSection, RawShared, check_size};
 use super::{Config, Interner, ProfileConfig};
 
 /// The beginning of a profile's section.
@@ -35,6 +35,7 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
         }
         Some(())
     })?;
+    check_size(&shared).ok()?;
     let shared: RawShared = toml::from_str(&shared).ok()?;
     let mut profiles = Profiles::default();
     reader.rewind().ok()?;
@@ -48,6 +49,7 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
 
 impl Profiles {
     fn add(&mut self, section: &str, shared: &RawShared) -> Option<()> {
+        check_size(section).ok()?;
         let parsed: RawProfileSection = toml::from_str(section).ok()?;
         for (name, profile) in parsed.profiles {
             let valid = profile.validate(shared, &mut self.interner).ok()?;

@@ -256,3 +256,13 @@ fn lock_times_limits_and_no_default() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+/// Fault matrix row 33.
+#[test]
+fn text_of_many_marks_is_refused_before_it_is_parsed() {
+    let tables = format!("a = [{}]", "{b=1},".repeat(50_000));
+    for text in ["[".repeat(2_000_000), "\n".repeat(2_000_000), tables] {
+        let error = Config::parse(Path::new("/c"), &text).unwrap_err();
+        assert_eq!(error.message, "has more than 1000000 marks or 40000 inline tables");
+    }
+}
