@@ -52,8 +52,16 @@ pub(crate) fn rejection_text(profile: &ProfileStatus, now: Timestamp) -> Option<
         Some(role) => format!("role {role}"),
         None => format!("the identity of source {}", profile.source),
     };
+    // Tokens of a source without a role are signed without a call to AWS, which might have refused the keys.
+    let keys_may_have_ended =
+        profile.session.as_ref().is_some_and(|session| session.temporary && session.expires.is_none());
+    let advice = if keys_may_have_ended {
+        format!("Renew the temporary keys of source {}, or ask", profile.source)
+    } else {
+        "Ask".to_owned()
+    };
     Some(format!(
-        "cluster {} rejects its tokens (401, {last}). Ask an administrator for an access entry of {principal}",
+        "cluster {} rejects its tokens (401, {last}). {advice} an administrator for an access entry of {principal}",
         profile.cluster
     ))
 }
@@ -117,6 +125,11 @@ mod tests {
         );
         rejected.role_arn = None;
         assert!(rejection_text(&rejected, now).unwrap().ends_with("of the identity of source work"));
+        rejected.session = serde_json::from_value(json!({"arn": null, "issued": "2026-01-02T11:00:00Z",
+            "expires": null, "key_id_suffix": "WXYZ", "temporary": true}))
+        .unwrap();
+        let text = rejection_text(&rejected, now).unwrap();
+        assert!(text.contains("). Renew the temporary keys of source work, or ask an administrator"), "{text}");
         rejected.tokens_rejected = None;
         assert_eq!(rejection_text(&rejected, now), None);
     }

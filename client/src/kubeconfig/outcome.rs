@@ -86,14 +86,14 @@ pub(crate) enum Removal {
     NotOurs,
 }
 
-/// The result of [`super::rename`].
+/// The result of [`super::rename()`].
 #[derive(Debug)]
 pub(crate) struct RenameOutcome {
     pub(crate) renaming: Renaming,
     pub(crate) written: Written,
 }
 
-/// What [`super::rename`] did with a profile's entries.
+/// What [`super::rename()`] did with a profile's entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Renaming {
     /// They have the new name.
