@@ -9,7 +9,7 @@ use crate::sso::SsoError;
 use crate::sso::SsoSession;
 
 /// The hint for a program that failed.
-pub const PROGRAM_HINT: &str = "Run it in a terminal. If it works there, it needs variables of your shell: list them in [environment] of config.toml.";
+pub const PROGRAM_HINT: &str = "Run it in a terminal. If it works there, it needs variables of your shell: list them in [environment] of config.toml, then run: rolecall agent stop";
 
 /// Why a source returned no credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
