@@ -84,7 +84,7 @@ fn kubectl_with_forged_entry_gets_no_token() {
     let (no_info, no_key) =
         (("provideClusterInfo: true", "provideClusterInfo: false"), ("ROLECALL_ENTRY_KEY", "OTHER"));
     refusals(&[no_info, no_key], "prod: the call has no entry key");
-    refusals(&[no_info, (&key, &"00".repeat(32))], "prod: the call has another entry key");
+    refusals(&[no_info, (&key, &"ab".repeat(32))], "prod: the call has another entry key");
     refusals(&[no_info, no_key, ("- token\n", "- token\n      - --\n")], "prod: the call has no entry key");
     for more in ["proxy-url: http://127.0.0.1:9\n", "tls-server-name: localhost\n"] {
         refusals(&[(&server, &format!("{server}    {more}"))], "rolecall: prod: the kubeconfig has another");
