@@ -72,6 +72,9 @@ fn tables_fit_40_80_and_200_columns() {
             assert!(text.contains("  production-eu  prod"), "{text}");
             assert_eq!(text.contains("ROLE  "), width > 40, "{text}");
             assert_fits(&on_terminal(&fixture, width, is_colored, "agent status"), width);
+            let sources = on_terminal(&fixture, width, is_colored, "source list");
+            assert_fits(&sources, width);
+            assert!(sources.contains("SOURCE") && sources.contains("work"), "{sources}");
         }
     }
     let wide = on_terminal(&fixture, 40, false, "status -o wide");
