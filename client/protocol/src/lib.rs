@@ -152,6 +152,7 @@ mod lock;
 mod login;
 mod messages;
 mod name;
+mod regions;
 mod secret;
 mod startup;
 mod text;
@@ -173,6 +174,7 @@ pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,
     SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
+pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;
 pub use text::{escape_controls, sanitize_for_terminal};
