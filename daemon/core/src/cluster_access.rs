@@ -4,3 +4,9 @@
 //! the order in which data flows; each uses only those above it.
 
 pub mod principal;
+
+pub mod aws_auth;
+
+pub mod reading;
+
+pub mod change;
