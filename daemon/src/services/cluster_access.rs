@@ -13,9 +13,9 @@ use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
 use super::token_cache::TokenCache;
 use crate::sessions::{Freshness, Sessions};
-use rolecall_aws::kubernetes;
 use rolecall_aws::client::Aws;
 use rolecall_aws::cluster::ca_sha256;
+use rolecall_aws::kubernetes;
 use rolecall_core::profile::Profile;
 
 /// Asks API servers about the identity of a profile.
