@@ -69,7 +69,7 @@ fn secrets_are_exposed_in_few_files() {
             "client/src/terminal/passphrase.rs",
             "client/src/terminal/prompt.rs",
             "client/src/token.rs",
-            "daemon/aws/src/api_server.rs",
+            "daemon/aws/src/kubernetes.rs",
             "daemon/aws/src/http.rs",
             "daemon/aws/src/shared_config/file.rs",
             "daemon/aws/src/source/process.rs",
@@ -151,7 +151,7 @@ fn unsafe_code_is_in_harden_and_its_caller() {
 #[test]
 fn endpoint_paths_are_spelt_in_the_protocol() {
     // The other file has a path of the Kubernetes API.
-    only_in("/v1/", &PRODUCT, &["client/protocol/src/endpoint.rs", "daemon/aws/src/api_server.rs"]);
+    only_in("/v1/", &PRODUCT, &["client/protocol/src/endpoint.rs", "daemon/aws/src/kubernetes.rs"]);
 }
 
 /// A module of the daemon uses only modules that stand above it in its crate's `lib.rs`.

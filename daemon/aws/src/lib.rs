@@ -27,7 +27,7 @@ pub mod sts;
 
 pub mod token;
 
-pub mod api_server;
+pub mod kubernetes;
 
 pub mod sso;
 

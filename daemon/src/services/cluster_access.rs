@@ -12,7 +12,7 @@ use super::profile_activity::ProfileActivity;
 use super::token_cache::TokenCache;
 use crate::pin;
 use crate::sessions::{Freshness, Sessions};
-use rolecall_aws::api_server;
+use rolecall_aws::kubernetes;
 use rolecall_aws::client::Aws;
 use rolecall_core::profile::Profile;
 
@@ -56,7 +56,7 @@ impl ClusterAccessService {
         let minted = self.token_cache.mint(profile, &served.session, self.aws.now(), false).await;
         let token = minted.map_err(|error| AgentError::new(name, error.body()))?;
         let network = self.aws.network();
-        let access = api_server::who_am_i(self.aws.clock(), &network.path, &query.server, &pem, &token.token).await;
+        let access = kubernetes::who_am_i(self.aws.clock(), &network.path, &query.server, &pem, &token.token).await;
         let is_accepted = match access {
             ClusterAccess::Mapped { .. } => Some(true),
             ClusterAccess::NotMapped => Some(false),
