@@ -19,6 +19,8 @@ pub mod client;
 
 pub mod signed_call;
 
+mod retry;
+
 pub mod eks;
 
 pub mod cluster;
