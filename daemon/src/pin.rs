@@ -68,9 +68,10 @@ pub fn check(profile: &Profile, cluster: Option<&ExecCluster>, proof: &EntryProo
 /// Returns the CA bundle, in PEM, of the API server to which the daemon itself sends a token of the profile. Errors if the
 /// server or its CA is not that of the profile's pin.
 pub fn api_server_ca(profile: &Profile, query: &AccessQuery) -> Result<Vec<u8>, ErrorBody> {
-    let is_pinned = profile.pin.as_ref().is_some_and(|pin| {
-        pin.server == query.server && pin.ca_sha256 == ca_sha256(&query.certificate_authority_data)
-    });
+    let is_pinned = profile
+        .pin
+        .as_ref()
+        .is_some_and(|pin| pin.server == query.server && pin.ca_sha256 == ca_sha256(&query.certificate_authority_data));
     let pem = STANDARD.decode(query.certificate_authority_data.trim()).ok().filter(|_| is_pinned);
     pem.ok_or_else(|| ErrorBody::new(ErrorCode::PinMismatch, "the API server is not the one of the profile's pin"))
 }

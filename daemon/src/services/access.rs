@@ -8,13 +8,16 @@ mod caller;
 mod change;
 mod connection;
 mod entries;
+mod entry_plan;
 mod error;
+mod grant;
 mod list;
 mod mode;
 mod policies;
 mod principals;
 mod reading;
 mod report;
+mod revoke;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -79,7 +82,16 @@ impl AccessService {
         aws: Aws,
     ) -> Self {
         let in_progress = InProgress::default();
-        Self { config, lock, profiles, token_cache, aws, settings: OnceLock::new(), turn: Mutex::default(), in_progress }
+        Self {
+            config,
+            lock,
+            profiles,
+            token_cache,
+            aws,
+            settings: OnceLock::new(),
+            turn: Mutex::default(),
+            in_progress,
+        }
     }
 
     /// Sets the settings, once and before the first request.

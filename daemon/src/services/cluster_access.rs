@@ -12,8 +12,8 @@ use super::profile_activity::ProfileActivity;
 use super::token_cache::TokenCache;
 use crate::pin;
 use crate::sessions::{Freshness, Sessions};
-use rolecall_aws::kubernetes;
 use rolecall_aws::client::Aws;
+use rolecall_aws::kubernetes;
 use rolecall_core::profile::Profile;
 
 /// Asks API servers about the identity of a profile.

@@ -73,7 +73,8 @@ impl AccessService {
     ) -> Result<Written, ErrorBody> {
         self.lock.check_unlocked().map_err(|error| error.0)?;
         if planned.aws_auth.as_ref().is_some_and(ConfigMap::is_immutable) {
-            let body = ErrorBody::new(ErrorCode::AccessRefused, "aws-auth is immutable, so the API server refuses changes");
+            let body =
+                ErrorBody::new(ErrorCode::AccessRefused, "aws-auth is immutable, so the API server refuses changes");
             return Err(body.hint("Save it, delete it and create it again without immutable."));
         }
         // A caller that cannot be identified now cannot be checked afterwards.
@@ -87,7 +88,9 @@ impl AccessService {
             None => client.create_config_map(&ConfigMap::new(NAMESPACE, NAME, data)).await,
         };
         let now = now.map_err(|error| match error {
-            KubernetesError::Conflict { .. } | KubernetesError::AlreadyExists { .. } | KubernetesError::NotFound { .. } => {
+            KubernetesError::Conflict { .. }
+            | KubernetesError::AlreadyExists { .. }
+            | KubernetesError::NotFound { .. } => {
                 let message = "aws-auth was changed by another program at the same time; nothing was changed";
                 ErrorBody::new(ErrorCode::AccessChanged, message).hint("Run the command again, and check the new plan.")
             }
@@ -119,7 +122,12 @@ impl AccessService {
             Err(error) => {
                 tracing::error!(profile = %profile, cluster = name, reason, %error, "aws-auth not set back");
                 let message = format!("you lost access ({reason}), and aws-auth could not be set back: {error}");
-                report.note(Severity::Error, "not_rolled_back", message, Some(format!("Run: rolecall access recover {profile}")));
+                report.note(
+                    Severity::Error,
+                    "not_rolled_back",
+                    message,
+                    Some(format!("Run: rolecall access recover {profile}")),
+                );
             }
         }
     }
@@ -128,7 +136,10 @@ impl AccessService {
     async fn back_up(&self, cluster: &ClusterConnection<'_>, before: &ConfigMap) -> Result<PathBuf, ErrorBody> {
         let backups = self.backups(cluster)?;
         let failed = |reason: String| {
-            ErrorBody::new(ErrorCode::Internal, format!("no backup of aws-auth was saved, so nothing was changed: {reason}"))
+            ErrorBody::new(
+                ErrorCode::Internal,
+                format!("no backup of aws-auth was saved, so nothing was changed: {reason}"),
+            )
         };
         let text = serde_json::to_vec_pretty(before.object()).map_err(|error| failed(error.to_string()))?;
         let now = self.aws.clock().stamp(self.aws.now());

@@ -122,7 +122,8 @@ impl Backups {
 /// Whether a file is a backup: `20260102T030405Z-00.json`.
 fn is_name(name: &str) -> bool {
     let Some(stem) = name.strip_suffix(EXTENSION) else { return false };
-    stem.len() == "20260102T030405Z-00".len() && stem.bytes().all(|byte| byte.is_ascii_digit() || b"TZ-".contains(&byte))
+    stem.len() == "20260102T030405Z-00".len()
+        && stem.bytes().all(|byte| byte.is_ascii_digit() || b"TZ-".contains(&byte))
 }
 
 /// Reads a regular file of this user that no other user can write.

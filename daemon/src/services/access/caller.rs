@@ -24,7 +24,8 @@ pub(super) enum CallerCheck {
 
 /// Returns the caller's user. `None` if the API server accepts the token and does not say the user.
 pub(super) async fn user(cluster: &ClusterConnection<'_>) -> Result<Option<UserInfo>, KubernetesError> {
-    let client = cluster.kubernetes(true).await.map_err(|error| KubernetesError::Unreachable { reason: error.message })?;
+    let client =
+        cluster.kubernetes(true).await.map_err(|error| KubernetesError::Unreachable { reason: error.message })?;
     match client.self_subject_review().await {
         Ok(user) => Ok(Some(user)),
         // Before Kubernetes 1.28 there is no such review, and the token was accepted.
@@ -89,7 +90,12 @@ impl AccessService {
             tokio::time::sleep(self.settings().pace.check).await;
         }
         let body = kubernetes_error(&error);
-        report.note(Severity::Warning, "access_not_checked", format!("your access was not confirmed: {}", body.message), None);
+        report.note(
+            Severity::Warning,
+            "access_not_checked",
+            format!("your access was not confirmed: {}", body.message),
+            None,
+        );
     }
 }
 

@@ -1,7 +1,5 @@
 //! Changes of access entries: several principals at the same time, the calls for one principal in order.
 
-use std::collections::BTreeMap;
-
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use rolecall_aws::eks::{AccessEntryChange, AccessScope, EksError, EksErrorReason, NewAccessEntry};

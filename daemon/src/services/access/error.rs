@@ -4,6 +4,7 @@ use rolecall_aws::eks::{EksError, EksErrorReason};
 use rolecall_aws::error::{AwsError, NETWORK_HINT};
 use rolecall_aws::iam::IamError;
 use rolecall_aws::kubernetes::KubernetesError;
+use rolecall_core::cluster_access::change::PlanError;
 use rolecall_protocol::{ErrorBody, ErrorCode};
 
 /// Returns the error of a call to EKS.
@@ -11,8 +12,10 @@ pub(super) fn eks_error(error: &EksError) -> ErrorBody {
     let message = &error.error.message;
     match &error.reason {
         EksErrorReason::Denied { action, .. } => denied(action, message),
-        EksErrorReason::Throttled => ErrorBody::new(ErrorCode::Throttled, format!("EKS throttles the calls: {message}"))
-            .hint("Try again in a minute."),
+        EksErrorReason::Throttled => {
+            ErrorBody::new(ErrorCode::Throttled, format!("EKS throttles the calls: {message}"))
+                .hint("Try again in a minute.")
+        }
         EksErrorReason::NotFound
         | EksErrorReason::InUse
         | EksErrorReason::InvalidParameter
@@ -57,5 +60,20 @@ pub(super) fn kubernetes_error(error: &KubernetesError) -> ErrorBody {
         KubernetesError::InvalidResponse { .. } | KubernetesError::Status(_) => {
             ErrorBody::new(ErrorCode::AwsUnavailable, message)
         }
+    }
+}
+
+/// Returns the error of a change that is refused as a whole.
+pub(super) fn plan_error(error: &PlanError) -> ErrorBody {
+    let body = ErrorBody::new(ErrorCode::AccessRefused, error.to_string());
+    match error {
+        PlanError::OwnLastWayIn { .. } | PlanError::LastAdministrator { .. } => {
+            body.hint("To do it anyway, add --force.")
+        }
+        PlanError::NeedsAccessEntries => {
+            body.hint("Use --via aws-auth, or allow access entries: rolecall access migrate --help")
+        }
+        PlanError::IgnoresAwsAuth => body.hint("Use --via access-entries."),
+        PlanError::Unread { .. } | PlanError::AwsAuth { .. } | PlanError::InvalidRequest { .. } => body,
     }
 }

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use rolecall_core::cluster_access::change::{Plan, PlannedChange};
-use rolecall_protocol::{
-    AccessAction, AccessFinding, AccessReport, AccessResult, ErrorBody, ErrorCode, Severity,
-};
+use rolecall_protocol::{AccessAction, AccessFinding, AccessReport, AccessResult, ErrorBody, ErrorCode, Severity};
 
 /// A report in the making.
 pub(super) struct Report {
@@ -73,8 +71,7 @@ impl Report {
 
     /// Records the outcome of the next change of the authentication mode.
     pub(super) fn record_mode(&mut self, outcome: Result<(), ErrorBody>) {
-        let is_open =
-            |result: &Outcome| result.action == AccessAction::SetMode && matches!(result.state, State::Open);
+        let is_open = |result: &Outcome| result.action == AccessAction::SetMode && matches!(result.state, State::Open);
         if let Some(index) = self.results.iter().position(is_open) {
             self.record(index, outcome);
         }
@@ -95,9 +92,8 @@ impl Report {
 
     /// Whether a change failed that was not refused in the plan.
     pub(super) fn has_failed(&self) -> bool {
-        let failed = |result: &Outcome| {
-            result.action != AccessAction::Refuse && matches!(result.state, State::Failed(_))
-        };
+        let failed =
+            |result: &Outcome| result.action != AccessAction::Refuse && matches!(result.state, State::Failed(_));
         self.rolled_back.is_some() || self.results.iter().any(failed)
     }
 
