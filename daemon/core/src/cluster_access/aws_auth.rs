@@ -3,6 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod edit;
+mod go_yaml;
+pub mod manifest;
+mod read;
+mod text_edit;
+mod value;
+mod yaml;
+
 /// The field `data` of the ConfigMap.
 pub type Data = BTreeMap<String, String>;
 
