@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::keyring::Keyring;
 use crate::renew::Renewer;
+use crate::services::access::AccessService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::events::EventService;
@@ -35,6 +36,7 @@ pub struct Agent {
     pub token: TokenService,
     pub profiles: Arc<ProfileSessions>,
     pub cluster_access: ClusterAccessService,
+    pub access: Arc<AccessService>,
     pub status: StatusService,
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
@@ -130,6 +132,7 @@ impl Agent {
                 events(),
                 aws(),
             ),
+            access: Arc::new(AccessService::new(config(), lock(), profile_sessions(), token_cache(), aws())),
             status: StatusService::new(
                 about,
                 clock(),

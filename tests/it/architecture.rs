@@ -89,6 +89,7 @@ fn secrets_are_exposed_in_few_files() {
             "daemon/src/run.rs",
             "daemon/src/server/response.rs",
             "daemon/src/server/endpoints/mod.rs",
+            "daemon/src/services/access/connection.rs",
             "daemon/src/services/keys.rs",
             "daemon/src/services/snapshot.rs",
             "daemon/src/services/token.rs",

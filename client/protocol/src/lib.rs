@@ -114,6 +114,7 @@
 //! | `pin_mismatch`, `entry_key_mismatch` | 403 | 1 | |
 //! | `access_denied` | 403 | 1 | |
 //! | `access_changed` | 409 | 1 | `access` asks the user to run the command again |
+//! | `access_refused` | 409 | 1 | |
 //! | `cluster_not_found` | 404 | 1 | `add` prints the daemon's hint (similar names) instead of proposing `--server` |
 //! | `login_needed` | 401 | 5 | `token` and `add` offer a login if a user is at the terminal |
 //! | `locked` | 423 | 5 | |
