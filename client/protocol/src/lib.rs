@@ -121,6 +121,11 @@
 //! A request whose connection closes before the first byte of the response is sent again up to three times, because the
 //! daemon may have been replaced in that moment.
 //!
+//! # The audit log
+//!
+//! The daemon appends one JSON object per line to [`location::audit_log`]: an [`AuditRecord`] for each decision about a
+//! secret. `rolecall audit` reads the file without the daemon.
+//!
 //! # Start of the daemon
 //!
 //! A client that finds no daemon starts one and reads the first line of its standard output, a [`StartupLine`]:
@@ -141,6 +146,7 @@
 //! [`location`] looks at folders and reads environment variables. Nothing else here does I/O, and nothing depends on an
 //! async runtime or on AWS.
 
+mod audit;
 pub mod aws_config;
 mod endpoint;
 mod entry_key;
@@ -158,6 +164,7 @@ mod startup;
 mod text;
 mod url;
 
+pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
