@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of product code.
-const PRODUCT: [&str; 5] = ["daemon/core/src", "daemon/aws/src", "daemon/src", "client/src", "client/protocol/src"];
+const PRODUCT: [&str; 6] =
+    ["daemon/core/src", "daemon/aws/src", "daemon/src", "client/src", "client/protocol/src", "client/trusted-file/src"];
 /// The daemon's crates, in the order in which they depend on each other.
 pub(crate) const DAEMON: [&str; 3] = ["daemon/core/src", "daemon/aws/src", "daemon/src"];
 

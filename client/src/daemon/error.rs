@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rolecall_protocol::location::LocationError;
 use rolecall_protocol::{ErrorBody, ErrorCode, PROTOCOL_VERSION};
+use rolecall_trusted_file::shell_quoted;
 
 use super::http::HttpError;
 use super::spawn::SpawnError;
 use crate::error::{CliError, Exit};
-use crate::files::path_text::shell_quoted;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

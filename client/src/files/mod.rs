@@ -9,4 +9,3 @@ mod leftovers;
 pub(crate) mod marker_file;
 pub(crate) mod names;
 pub(crate) mod path_text;
-mod trusted;
