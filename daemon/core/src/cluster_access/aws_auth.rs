@@ -5,11 +5,15 @@ use std::fmt;
 
 pub mod edit;
 mod go_yaml;
+pub mod lint;
 pub mod manifest;
+mod matching;
 mod read;
 mod text_edit;
 mod value;
 mod yaml;
+
+pub use matching::Match;
 
 /// The field `data` of the ConfigMap.
 pub type Data = BTreeMap<String, String>;

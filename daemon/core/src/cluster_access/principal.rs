@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rolecall_protocol::RoleArn;
+use rolecall_protocol::{PrincipalKind, RoleArn};
 
 /// The path of service-linked roles, which EKS rejects as principals.
 const SERVICE_LINKED_PATH: &str = "/aws-service-role/";
@@ -40,6 +40,15 @@ impl IamKind {
         match self {
             Self::Role => "role",
             Self::User => "user",
+        }
+    }
+}
+
+impl From<IamKind> for PrincipalKind {
+    fn from(kind: IamKind) -> Self {
+        match kind {
+            IamKind::Role => Self::Role,
+            IamKind::User => Self::User,
         }
     }
 }
