@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn new_reason_is_that_of_the_code() {
+        use AwsErrorKind::{Denied, NotFound, Rejected, ServerFailed, Throttled};
         let of = |code: &str, kind: AwsErrorKind, message: &str| {
             let failed = CallError { error: AwsError::new(kind, message), code: Some(code.to_owned()) };
             EksError::new("CreateAccessEntry", failed).reason
         };
-        use AwsErrorKind::{Denied, NotFound, Rejected, ServerFailed, Throttled};
         for (code, kind, reason) in [
             ("ResourceNotFoundException", NotFound, EksErrorReason::NotFound),
             ("ResourceInUseException", Rejected, EksErrorReason::InUse),

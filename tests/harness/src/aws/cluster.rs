@@ -12,6 +12,7 @@ pub struct Cluster {
     pub(crate) version: String,
     pub(crate) status: String,
     pub(crate) id: Option<String>,
+    pub(crate) authentication_mode: String,
 }
 
 impl Cluster {
@@ -27,6 +28,7 @@ impl Cluster {
             version: "1.33".to_owned(),
             status: "ACTIVE".to_owned(),
             id: None,
+            authentication_mode: "API_AND_CONFIG_MAP".to_owned(),
         }
     }
 
@@ -71,6 +73,12 @@ impl Cluster {
     #[must_use]
     pub fn local_id(self, id: &str) -> Self {
         Self { id: Some(id.to_owned()), ..self }
+    }
+
+    /// Sets the authentication mode: `CONFIG_MAP`, `API_AND_CONFIG_MAP` (the default) or `API`.
+    #[must_use]
+    pub fn authentication_mode(self, mode: &str) -> Self {
+        Self { authentication_mode: mode.to_owned(), ..self }
     }
 
     /// Returns the ARN.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::access::Access;
 use super::call_log::Calls;
 use super::cluster::Cluster;
+use super::eks::cluster_config::Updates;
 use super::fault::Faults;
 use super::identity::Identities;
 use super::sso::records::Center;
@@ -19,6 +20,9 @@ pub(crate) struct AwsState {
     pub(crate) identities: Identities,
     pub(crate) clusters: Vec<Cluster>,
     pub(crate) access: Access,
+    pub(crate) updates: Updates,
+    /// The most items of one page of EKS.
+    pub(crate) page_size: usize,
     pub(crate) faults: Faults,
     pub(crate) calls: Calls,
     pub(crate) sso: Center,
@@ -39,6 +43,8 @@ impl AwsState {
             identities: Identities::default(),
             clusters: Vec::new(),
             access: Access::default(),
+            updates: Updates::default(),
+            page_size: 100,
             faults: Faults::default(),
             calls: Calls::default(),
             sso: Center::default(),
