@@ -114,6 +114,7 @@
 //! | `pin_mismatch`, `entry_key_mismatch` | 403 | 1 | |
 //! | `access_denied` | 403 | 1 | |
 //! | `access_changed` | 409 | 1 | `access` asks the user to run the command again |
+//! | `access_refused` | 409 | 1 | |
 //! | `cluster_not_found` | 404 | 1 | `add` prints the daemon's hint (similar names) instead of proposing `--server` |
 //! | `login_needed` | 401 | 5 | `token` and `add` offer a login if a user is at the terminal |
 //! | `locked` | 423 | 5 | |
@@ -133,6 +134,11 @@
 //!
 //! A request whose connection closes before the first byte of the response is sent again up to three times, because the
 //! daemon may have been replaced in that moment.
+//!
+//! # The audit log
+//!
+//! The daemon appends one JSON object per line to [`location::audit_log`]: an [`AuditRecord`] for each decision about a
+//! secret. `rolecall audit` reads the file without the daemon.
 //!
 //! # Start of the daemon
 //!
@@ -155,6 +161,7 @@
 //! async runtime or on AWS.
 
 mod access;
+mod audit;
 pub mod aws_config;
 mod endpoint;
 mod entry_key;
@@ -179,6 +186,7 @@ pub use access::{
     AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessRow, AccessSource, AccessStep, AccessVia,
     AuthenticationMode, ChangeOptions, GivenPrincipal, PrincipalKind, Severity, Unread,
 };
+pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
