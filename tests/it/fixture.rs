@@ -13,6 +13,7 @@ use rolecalld::agent::Agent;
 use rolecalld::renew::Renewer;
 use rolecalld::server::serve;
 use rolecalld::server::socket::{self, SocketClaim};
+use rolecalld::services::access::{AccessSettings, Pace};
 use rolecalld::services::status::About;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -64,6 +65,8 @@ impl Fixture {
         let about = About { socket: path.display().to_string(), log: None, restarts: 0 };
         let person = LocalUser { user: "dev".to_owned(), host: "laptop".to_owned() };
         let agent = Agent::new(config_path(&sandbox), AwsClients::new(files, time), person, about);
+        let pace = Pace { update: Duration::ZERO, check: Duration::ZERO };
+        agent.access.configure(AccessSettings { backups: Some(sandbox.home().join("backups")), pace });
 
         let bound = socket::bind(&path).unwrap();
         let stop = CancellationToken::new();

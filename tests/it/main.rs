@@ -8,6 +8,8 @@
 
 mod fixture;
 
+mod access;
+mod access_aws_auth;
 mod access_calls;
 mod architecture;
 mod aws_files;

@@ -8,15 +8,20 @@ mod caller;
 mod change;
 mod connection;
 mod entries;
-mod entry_plan;
 mod error;
+mod explain;
 mod grant;
+mod lint;
 mod list;
+mod migrate;
 mod mode;
 mod policies;
 mod principals;
+mod rbac;
 mod reading;
+mod recover;
 mod report;
+mod restore;
 mod revoke;
 
 use std::path::PathBuf;
@@ -32,6 +37,8 @@ use super::lock::LockService;
 use super::profile_sessions::ProfileSessions;
 use super::token_cache::TokenCache;
 use rolecall_aws::client::Aws;
+
+pub use lint::lint;
 
 /// Calls of one request to AWS at the same time.
 const MAX_PARALLEL_CALLS: usize = 8;

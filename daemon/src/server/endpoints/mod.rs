@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::Context;
 use super::response::EndpointResponse;
 use crate::services::AgentError;
-use crate::services::access::AccessService;
+use crate::services::access::{AccessService, lint};
 use crate::services::audit::Client;
 
 /// Calls the handler of an endpoint.
@@ -34,9 +34,14 @@ pub(super) async fn handle(
         Endpoint::Cluster(name) => json(agent.profiles.cluster(name).await),
         Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),
         Endpoint::AccessList(name) => json(agent.access.list(name, parse(&body)?).await),
+        Endpoint::AccessExplain(name) => json(agent.access.explain(name, parse(&body)?).await),
         Endpoint::AccessPolicies(name) => json(agent.access.policies(name).await),
         Endpoint::AccessGrant(name) => access::change(context, name, &body, AccessService::grant),
         Endpoint::AccessRevoke(name) => access::change(context, name, &body, AccessService::revoke),
+        Endpoint::AccessRestore(name) => access::change(context, name, &body, AccessService::restore),
+        Endpoint::AccessMigrate(name) => access::change(context, name, &body, AccessService::migrate),
+        Endpoint::AccessRecover(name) => access::change(context, name, &body, AccessService::recover),
+        Endpoint::AccessLint => json(lint(&parse(&body)?)),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),

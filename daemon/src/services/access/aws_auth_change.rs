@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use rolecall_aws::kubernetes::{ConfigMap, KubernetesClient, KubernetesError, UserInfo};
 use rolecall_core::cluster_access::aws_auth::Data;
-use rolecall_protocol::{ErrorBody, ErrorCode, Severity};
+use rolecall_core::cluster_access::change::PlannedChange;
+use rolecall_protocol::{AccessSource, ErrorBody, ErrorCode, Severity};
 
 use super::AccessService;
-use super::backup::Backups;
 use super::caller::{self, CallerCheck};
 use super::change::{CallerAccess, Planned, Progress};
 use super::connection::ClusterConnection;
@@ -49,12 +49,19 @@ impl AccessService {
             }
         };
         report.record_aws_auth(&Ok(()));
-        tracing::info!(profile = %cluster.profile.name, cluster = cluster.name(), "aws-auth changed");
-        if planned.caller == CallerAccess::GivenUp {
+        let (profile, name) = (&cluster.profile.name, cluster.name());
+        tracing::info!(profile = %profile, cluster = name, "aws-auth changed");
+        for PlannedChange { change, source, .. } in &planned.plan.changes {
+            if *source == AccessSource::AwsAuth && change.action.is_change() {
+                let principal = &change.target;
+                tracing::info!(profile = %profile, cluster = name, principal, action = ?change.action, "mapping changed");
+            }
+        }
+        if planned.caller_access == CallerAccess::GivenUp {
             return;
         }
         // From here on the lock of the agent is not checked: the way back must not be given up.
-        match self.check_caller(cluster, written.caller.as_ref(), progress).await {
+        match self.check_caller(cluster, planned, written.caller.as_ref(), progress).await {
             CallerCheck::Kept => {}
             CallerCheck::Unknown(reason) => {
                 let message = format!("your access after the change could not be checked: {reason}");
@@ -72,18 +79,18 @@ impl AccessService {
         report: &mut Report,
     ) -> Result<Written, ErrorBody> {
         self.lock.check_unlocked().map_err(|error| error.0)?;
-        if planned.aws_auth.as_ref().is_some_and(ConfigMap::is_immutable) {
+        if planned.read.aws_auth.as_ref().is_some_and(ConfigMap::is_immutable) {
             let body =
                 ErrorBody::new(ErrorCode::AccessRefused, "aws-auth is immutable, so the API server refuses changes");
             return Err(body.hint("Save it, delete it and create it again without immutable."));
         }
         // A caller that cannot be identified now cannot be checked afterwards.
         let caller = caller::user(cluster).await.map_err(|error| kubernetes_error(&error))?;
-        if let Some(before) = &planned.aws_auth {
+        if let Some(before) = &planned.read.aws_auth {
             report.set_backup(self.back_up(cluster, before).await?);
         }
         let client = cluster.kubernetes(false).await?;
-        let now = match &planned.aws_auth {
+        let now = match &planned.read.aws_auth {
             Some(before) => client.replace_config_map(&before.with_data(data)).await,
             None => client.create_config_map(&ConfigMap::new(NAMESPACE, NAME, data)).await,
         };
@@ -96,7 +103,7 @@ impl AccessService {
             }
             error => kubernetes_error(&error),
         })?;
-        Ok(Written { client, before: planned.aws_auth.clone(), now, caller })
+        Ok(Written { client, before: planned.read.aws_auth.clone(), now, caller })
     }
 
     /// Writes the former text back, unless another program has changed aws-auth since.
@@ -134,7 +141,7 @@ impl AccessService {
 
     /// Saves the former object in a file.
     async fn back_up(&self, cluster: &ClusterConnection<'_>, before: &ConfigMap) -> Result<PathBuf, ErrorBody> {
-        let backups = self.backups(cluster)?;
+        let backups = cluster.backups()?;
         let failed = |reason: String| {
             ErrorBody::new(
                 ErrorCode::Internal,
@@ -149,14 +156,5 @@ impl AccessService {
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(failed("a task ended unexpectedly".to_owned())),
         }
-    }
-
-    /// Returns the backups of a cluster. Errors if the agent has no folder for them.
-    pub(super) fn backups(&self, cluster: &ClusterConnection<'_>) -> Result<Backups, ErrorBody> {
-        let Some(folder) = &self.settings().backups else {
-            let body = ErrorBody::new(ErrorCode::ConfigInvalid, "the agent has no folder for backups of aws-auth");
-            return Err(body.hint("Set HOME or XDG_STATE_HOME to an absolute path."));
-        };
-        Ok(Backups::of_cluster(folder, cluster.account(), cluster.profile.chain.region.as_str(), cluster.name()))
     }
 }

@@ -183,6 +183,7 @@ mod tests {
         }
     }
 
+    /// Fault matrix row 124.
     #[test]
     fn backup_of_a_clock_that_was_set_back_is_the_newest() {
         let folder = tempfile::tempdir().unwrap();
@@ -192,6 +193,7 @@ mod tests {
         assert_eq!(backups.read(None).unwrap().1, b"two");
     }
 
+    /// Fault matrix row 124.
     #[test]
     fn old_backups_are_removed_but_the_first_is_kept() {
         let folder = tempfile::tempdir().unwrap();
@@ -208,6 +210,7 @@ mod tests {
         assert_eq!(left, MAX_BACKUPS, "no temporary file remains");
     }
 
+    /// Fault matrix row 124.
     #[test]
     fn backup_that_others_can_write_is_rejected() {
         let folder = tempfile::tempdir().unwrap();

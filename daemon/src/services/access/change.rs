@@ -1,13 +1,13 @@
 //! How a change of access is made, in two requests and without state between them: the first returns the plan with its id,
 //! the second plans again and makes the change if the id is still the same.
 
-use rolecall_aws::kubernetes::ConfigMap;
 use rolecall_core::cluster_access::change::Plan;
+use rolecall_core::cluster_access::principal::Principal;
 use rolecall_protocol::{AccessPlan, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName};
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::Sender;
 
 use super::connection::ClusterConnection;
+use super::reading::ClusterReading;
 use super::report::Report;
 use super::{AccessService, AgentError};
 
@@ -30,10 +30,11 @@ pub(super) trait ChangeRequest: Send + Sync {
 /// A plan, and what was read for it.
 pub(super) struct Planned {
     pub(super) plan: Plan,
-    /// The ConfigMap aws-auth as it was read; `None` if it does not exist or was not read.
-    pub(super) aws_auth: Option<ConfigMap>,
+    pub(super) read: ClusterReading,
+    /// The role or user of the profile's session.
+    pub(super) caller: Principal,
     /// What has to hold for the caller afterwards.
-    pub(super) caller: CallerAccess,
+    pub(super) caller_access: CallerAccess,
 }
 
 /// The access of the caller that a change leaves.
@@ -63,19 +64,12 @@ impl Progress<'_> {
     }
 }
 
-/// Returns the plan as the user sees it. Its id is a hash of it: it has the state of each target before and after, and the
-/// difference of aws-auth.
-fn shown(cluster: &str, plan: &Plan) -> Result<AccessPlan, ErrorBody> {
-    let mut shown = AccessPlan {
-        id: String::new(),
-        cluster: cluster.to_owned(),
-        changes: plan.changes.iter().map(|planned| planned.change.clone()).collect(),
-        diff: plan.diff.clone(),
-        notes: plan.notes.clone(),
-    };
-    let text = serde_json::to_vec(&shown).map_err(|_| ErrorBody::new(ErrorCode::Internal, "cannot write the plan"))?;
-    shown.id = hex::encode(&Sha256::digest(text)[..16]);
-    Ok(shown)
+impl Planned {
+    /// A plan after which the caller keeps its access, unless the request is forced.
+    pub(super) const fn new(plan: Plan, read: ClusterReading, caller: Principal, is_forced: bool) -> Self {
+        let caller_access = if is_forced { CallerAccess::GivenUp } else { CallerAccess::Keeps };
+        Self { plan, read, caller, caller_access }
+    }
 }
 
 impl AccessService {
@@ -114,7 +108,7 @@ impl AccessService {
             Ok((cluster, planned))
         };
         let (cluster, planned) = self.lock.while_unlocked(name, Box::pin(plan)).await?;
-        let plan = shown(cluster.name(), &planned.plan).map_err(failed)?;
+        let plan = planned.plan.to_wire(&planned.read.reading);
         let Some(confirmed) = &options.apply else { return Ok(AccessStep::Plan(plan)) };
         if *confirmed != plan.id {
             let message = "the access of the cluster changed since the plan was shown; nothing was changed";
@@ -128,7 +122,7 @@ impl AccessService {
         let _in_progress = self.in_progress.begin();
         let (verb, caller) = (R::VERB, &cluster.caller_arn);
         tracing::info!(profile = %name, cluster = cluster.name(), verb, caller, "change of access began");
-        let report = Box::pin(self.make(&cluster, &planned, &progress)).await.finish();
+        let report = Box::pin(self.make(&cluster, &planned, &plan, &progress)).await.finish();
         let failures = report.results.iter().filter(|result| result.error.is_some()).count();
         tracing::info!(profile = %name, cluster = cluster.name(), verb, failures, "change of access ended");
         Ok(AccessStep::Report(report))
@@ -136,9 +130,15 @@ impl AccessService {
 
     /// Makes a change: the authentication mode, the access entries, aws-auth, and the mode that comes last. After a step that
     /// failed as a whole, the steps that depend on it are not made.
-    async fn make(&self, cluster: &ClusterConnection<'_>, planned: &Planned, progress: &Progress<'_>) -> Report {
+    async fn make(
+        &self,
+        cluster: &ClusterConnection<'_>,
+        planned: &Planned,
+        shown: &AccessPlan,
+        progress: &Progress<'_>,
+    ) -> Report {
         let plan = &planned.plan;
-        let mut report = Report::new(plan);
+        let mut report = Report::new(plan, shown);
         if let Some(mode) = plan.mode_before {
             let outcome = self.set_mode(cluster, mode, progress).await;
             let is_set = outcome.is_ok();
@@ -148,7 +148,7 @@ impl AccessService {
             }
         }
         self.change_entries(cluster, plan, &mut report, progress).await;
-        if planned.caller == CallerAccess::Gains {
+        if planned.caller_access == CallerAccess::Gains && !report.has_failed() {
             self.wait_until_entered(cluster, &mut report, progress).await;
         }
         if let Some(data) = &plan.aws_auth {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rolecall_protocol::{AccessQuery, ErrorBody, ErrorCode, Secret};
 
+use super::backup::Backups;
 use super::error::{aws_error, kubernetes_error};
 use super::{AccessService, AgentError};
 use crate::pin;
@@ -127,5 +128,14 @@ impl ClusterConnection<'_> {
         let network = service.aws.network();
         KubernetesClient::new(service.aws.clock(), &network.path, url, ca_pem, token)
             .map_err(|error| kubernetes_error(&error))
+    }
+
+    /// Returns the backups of aws-auth. Errors if the agent has no folder for them.
+    pub(super) fn backups(&self) -> Result<Backups, ErrorBody> {
+        let Some(folder) = &self.service.settings().backups else {
+            let body = ErrorBody::new(ErrorCode::ConfigInvalid, "the agent has no folder for backups of aws-auth");
+            return Err(body.hint("Set HOME or XDG_STATE_HOME to an absolute path."));
+        };
+        Ok(Backups::of_cluster(folder, self.account(), self.profile.chain.region.as_str(), self.name()))
     }
 }

@@ -26,7 +26,7 @@ impl AccessService {
         let mut changes = Vec::new();
         for (index, planned) in plan.changes.iter().enumerate() {
             if !planned.calls.is_empty() {
-                changes.push(self.change_entry(cluster, index, planned));
+                changes.push(self.change_entry(cluster, index, planned, plan.mode_before.is_some()));
             }
         }
         let total = changes.len();
@@ -34,24 +34,29 @@ impl AccessService {
         let mut done = 0;
         while let Some((index, outcome)) = outcomes.next().await {
             done += 1;
-            report.record(index, outcome);
+            report.record_change(index, outcome);
             progress.report(done, total);
         }
     }
 
-    /// Makes the calls for one principal. The error of a later call says which ones were made.
+    /// Makes the calls for one principal. The error of a later call says which ones were made. With `may_exist`, an entry that
+    /// exists counts as created: with access entries, EKS makes one for the creator of the cluster.
     async fn change_entry(
         &self,
         cluster: &ClusterConnection<'_>,
         index: usize,
         planned: &PlannedChange,
+        may_exist: bool,
     ) -> (usize, Result<(), ErrorBody>) {
         let mut done: Vec<String> = Vec::new();
         for call in &planned.calls {
             if let Err(error) = self.lock.check_unlocked() {
                 return (index, Err(after(&done, error.0)));
             }
-            let outcome = Box::pin(make(cluster, call)).await;
+            let outcome = match Box::pin(make(cluster, call)).await {
+                Err(error) if may_exist && is_existing(call, &error) => Ok(()),
+                outcome => outcome,
+            };
             let principal = principal_of(call);
             match outcome {
                 Ok(()) => {
@@ -145,9 +150,13 @@ fn describe(call: &EntryCall) -> String {
     }
 }
 
+fn is_existing(call: &EntryCall, error: &EksError) -> bool {
+    matches!((call, &error.reason), (EntryCall::Create(_), EksErrorReason::InUse))
+}
+
 fn call_error(call: &EntryCall, error: &EksError) -> ErrorBody {
     let raced = match (call, &error.reason) {
-        (EntryCall::Create(_), EksErrorReason::InUse) => "it got an access entry since the plan was shown",
+        _ if is_existing(call, error) => "it got an access entry since the plan was shown",
         (EntryCall::Update { .. } | EntryCall::Associate { .. }, EksErrorReason::NotFound) => {
             "its access entry was deleted since the plan was shown"
         }

@@ -5,7 +5,7 @@ use rolecall_aws::error::{AwsError, NETWORK_HINT};
 use rolecall_aws::iam::IamError;
 use rolecall_aws::kubernetes::KubernetesError;
 use rolecall_core::cluster_access::change::PlanError;
-use rolecall_protocol::{ErrorBody, ErrorCode};
+use rolecall_protocol::{AccessFinding, ErrorBody, ErrorCode, Severity};
 
 /// Returns the error of a call to EKS.
 pub(super) fn eks_error(error: &EksError) -> ErrorBody {
@@ -76,4 +76,9 @@ pub(super) fn plan_error(error: &PlanError) -> ErrorBody {
         PlanError::IgnoresAwsAuth => body.hint("Use --via access-entries."),
         PlanError::Unread { .. } | PlanError::AwsAuth { .. } | PlanError::InvalidRequest { .. } => body,
     }
+}
+
+/// Returns a finding without a hint.
+pub(super) fn finding(severity: Severity, code: &str, message: impl Into<String>) -> AccessFinding {
+    AccessFinding { severity, code: code.to_owned(), message: message.into(), hint: None, key: None, line: None }
 }

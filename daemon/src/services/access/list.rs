@@ -1,10 +1,9 @@
 //! The list endpoint: every principal that a cluster knows.
 
 use rolecall_core::cluster_access::principal::Principal;
-use rolecall_protocol::{AccessList, AccessListRequest, ProfileName, Severity};
+use rolecall_protocol::{AccessList, AccessListRequest, ProfileName};
 
 use super::connection::ClusterConnection;
-use super::entry_plan::{finding, row};
 use super::reading::{self, ClusterReading};
 use super::{AccessService, AgentError, principals};
 
@@ -16,7 +15,9 @@ impl AccessService {
             let cluster = self.connect(&profile, request.api_server.as_ref()).await?;
             let mut read = reading::read(&cluster).await.map_err(|body| AgentError::new(name, body))?;
             find_missing(&cluster, &mut read).await;
-            Ok(shown(read))
+            let ClusterReading { reading, unread, .. } = read;
+            let (rows, findings) = (reading.rows(), reading.findings());
+            Ok(AccessList { cluster: reading.cluster, mode: reading.mode, rows, findings, unread })
         };
         self.lock.while_unlocked(name, Box::pin(list)).await
     }
@@ -24,23 +25,10 @@ impl AccessService {
 
 /// Asks IAM which of the principals do not exist.
 async fn find_missing(cluster: &ClusterConnection<'_>, read: &mut ClusterReading) {
-    let entries = read.reading.entries.iter().flatten();
-    let named: Vec<Principal> = entries.filter_map(|entry| entry.principal.parse().ok()).collect();
+    let rows = read.reading.rows();
+    let named: Vec<Principal> = rows.iter().filter_map(|row| row.principal.parse().ok()).collect();
     let answers = principals::look_up(cluster, &named).await;
-    read.reading.missing.extend(answers.missing);
+    let missing = named.iter().filter(|principal| answers.is_missing(principal)).map(ToString::to_string);
+    read.reading.missing.extend(missing);
     read.unread.extend(answers.unread);
-}
-
-fn shown(read: ClusterReading) -> AccessList {
-    let ClusterReading { reading, unread, .. } = read;
-    let shown = |entry| {
-        let mut row = row(entry, reading.mode);
-        if reading.missing.contains(&row.principal) {
-            let message = "IAM has no such principal; a principal that is created again does not match the entry";
-            row.findings.push(finding(Severity::Warning, "missing_in_iam", message));
-        }
-        row
-    };
-    let rows = reading.entries.iter().flatten().map(shown).collect();
-    AccessList { cluster: reading.cluster, mode: reading.mode, rows, findings: Vec::new(), unread }
 }

@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
-use rolecall_core::cluster_access::change::{Plan, PlannedChange};
-use rolecall_protocol::{AccessAction, AccessFinding, AccessReport, AccessResult, ErrorBody, ErrorCode, Severity};
+use rolecall_core::cluster_access::change::Plan;
+use rolecall_protocol::{
+    AccessAction, AccessChange, AccessFinding, AccessPlan, AccessReport, AccessResult, AccessSource, ErrorBody,
+    ErrorCode, Severity,
+};
 
 /// A report in the making.
 pub(super) struct Report {
     results: Vec<Outcome>,
+    /// The index of the first change of [`Plan::changes`].
+    first: usize,
     backup: Option<PathBuf>,
     rolled_back: Option<ErrorBody>,
     notes: Vec<AccessFinding>,
@@ -29,30 +34,31 @@ enum State {
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let outcome = |planned: &PlannedChange| {
-            let change = &planned.change;
-            let is_in_aws_auth =
-                planned.calls.is_empty() && change.action.is_change() && change.action != AccessAction::SetMode;
-            let state = if change.action == AccessAction::Refuse {
-                let reason = change.findings.first();
-                let message = reason.map_or("the request is not valid for it", |finding| finding.message.as_str());
-                let body = ErrorBody::new(ErrorCode::AccessRefused, message);
-                let hint = reason.and_then(|finding| finding.hint.as_ref());
-                State::Failed(hint.map_or(body.clone(), |hint| body.hint(hint)))
-            } else if change.action.is_change() {
-                State::Open
-            } else {
-                State::Done
+    /// Starts a report with every change of the plan as the user sees it: the mode before, the changes, the text of aws-auth,
+    /// the mode after.
+    pub(super) fn new(plan: &Plan, shown: &AccessPlan) -> Self {
+        let first = usize::from(plan.mode_before.is_some());
+        let outcome = |(index, change): (usize, &AccessChange)| {
+            let planned = index.checked_sub(first).and_then(|index| plan.changes.get(index));
+            let is_in_aws_auth = change.action == AccessAction::WriteAwsAuth
+                || planned.is_some_and(|it| it.source == AccessSource::AwsAuth && change.action.is_change());
+            let state = match change.action {
+                AccessAction::Refuse => State::Failed(refusal(change)),
+                action if action.is_change() => State::Open,
+                _ => State::Done,
             };
             Outcome { target: change.target.clone(), action: change.action, is_in_aws_auth, state }
         };
-        let results = plan.changes.iter().map(outcome).collect();
-        Self { results, backup: None, rolled_back: None, notes: Vec::new() }
+        let results = shown.changes.iter().enumerate().map(outcome).collect();
+        Self { results, first, backup: None, rolled_back: None, notes: Vec::new() }
     }
 
-    /// Records the outcome of the change at `index`.
-    pub(super) fn record(&mut self, index: usize, outcome: Result<(), ErrorBody>) {
+    /// Records the outcome of the change at `index` of [`Plan::changes`].
+    pub(super) fn record_change(&mut self, index: usize, outcome: Result<(), ErrorBody>) {
+        self.record(self.first + index, outcome);
+    }
+
+    fn record(&mut self, index: usize, outcome: Result<(), ErrorBody>) {
         self.results[index].state = match outcome {
             Ok(()) => State::Done,
             Err(error) => State::Failed(error),
@@ -115,5 +121,16 @@ impl Report {
             rolled_back: self.rolled_back,
             notes: self.notes,
         }
+    }
+}
+
+/// Returns why a change is refused.
+fn refusal(change: &AccessChange) -> ErrorBody {
+    let reason = change.findings.first();
+    let message = reason.map_or("the request is not valid for it", |finding| finding.message.as_str());
+    let body = ErrorBody::new(ErrorCode::AccessRefused, message);
+    match reason.and_then(|finding| finding.hint.as_ref()) {
+        Some(hint) => body.hint(hint),
+        None => body,
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use rolecall_core::cluster_access::change;
 use rolecall_protocol::{AccessRevokeRequest, AccessStep, ChangeOptions, ErrorBody, ProfileName};
 use tokio::sync::mpsc::Sender;
 
-use super::change::{CallerAccess, ChangeRequest, Planned, Progress};
+use super::change::{ChangeRequest, Planned, Progress};
 use super::connection::ClusterConnection;
 use super::error::plan_error;
-use super::grant::known_policies;
-use super::{AccessService, entry_plan, principals, reading};
+use super::{AccessService, principals, reading};
 
 impl AccessService {
     /// Plans or makes a revocation, and sends its steps.
@@ -28,13 +28,9 @@ impl ChangeRequest for AccessRevokeRequest {
     async fn plan(&self, cluster: &ClusterConnection<'_>, progress: &Progress<'_>) -> Result<Planned, ErrorBody> {
         progress.activity("reading who may enter the cluster");
         let read = reading::read(cluster).await?;
-        let policies = known_policies(cluster, &self.policies).await?;
-        let caller = cluster.caller().await?;
         // IAM is not asked: the entry of a principal that no longer exists can be removed.
-        let requested: Vec<_> = principals::parse_all(cluster, &self.principals);
-        let plan = entry_plan::revoke(&read.reading, &requested, &policies, &caller, self.change.force);
-        let plan = plan.map_err(|error| plan_error(&error))?;
-        let caller = if self.change.force { CallerAccess::GivenUp } else { CallerAccess::Keeps };
-        Ok(Planned { plan, aws_auth: read.aws_auth, caller })
+        let (context, _) = principals::plan_context(cluster, &[], &self.policies).await?;
+        let plan = change::revoke(&read.reading, &context, self).map_err(|error| plan_error(&error))?;
+        Ok(Planned::new(plan, read, context.caller, self.change.force))
     }
 }
