@@ -3,6 +3,7 @@
 mod access;
 mod add;
 mod agent;
+mod audit;
 mod config;
 mod inputs;
 mod keys;
@@ -22,6 +23,7 @@ pub(crate) use access::{
 };
 pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
+pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
@@ -63,6 +65,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or inspect the daemon
+  \u{1b}[1maudit\u{1b}[0m        Show which program got a token of which profile, and what was refused
 
 \u{1b}[1;4mSetting up:\u{1b}[0m
   \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell
@@ -117,6 +120,7 @@ pub(crate) enum Command {
     Lock(Lock),
     Unlock(Unlock),
     Agent(Agent),
+    Audit(Audit),
     Completions(Completions),
 }
 

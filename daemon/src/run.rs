@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rolecall_aws::client::{Aws, AwsFiles};
 use rolecall_core::clock::Clock;
@@ -29,6 +30,8 @@ use crate::args::Args;
 
 /// Threads of the runtime. Signing takes microseconds and the rest waits for AWS, so more would be idle.
 const WORKER_THREADS: usize = 2;
+/// How long a stop or a restart waits for the audit log.
+pub(crate) const AUDIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the daemon until it stops.
 pub(crate) fn run(args: &Args, hardened: Hardened) -> ExitCode {
@@ -75,6 +78,10 @@ pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agen
                 .configure(AccessSettings { backups: Some(folder.join("aws-auth")), ..AccessSettings::default() });
         }
         Err(error) => tracing::warn!(%error, "no state folder, lock is not kept over a stop"),
+    }
+    match location::audit_log() {
+        Ok(path) => agent.audit.log().open(path),
+        Err(error) => tracing::warn!(%error, "no state folder, decisions are not recorded"),
     }
     Ok(agent)
 }
@@ -186,6 +193,7 @@ async fn run_daemon(
     serve(listener, &claim, &agent, &stop, &restart_info).await;
     drop(claim); // removes the path before the lock is released
     following.await?;
+    agent.audit.log().flush(AUDIT_FLUSH_TIMEOUT);
     tracing::info!("daemon stopped");
     Ok(())
 }
@@ -239,7 +247,10 @@ fn hand_over(
         Ok(HandoverState { restarts: restarts.saturating_add(1), listener, lock, snapshot, name })
     };
     match state() {
-        Ok(state) => program.replace_this(&checked, &state).into(),
+        Ok(state) => {
+            agent.audit.log().flush(AUDIT_FLUSH_TIMEOUT);
+            program.replace_this(&checked, &state).into()
+        }
         Err(error) => error,
     }
 }

@@ -13,6 +13,7 @@ pub mod lock;
 
 pub mod config;
 
+pub mod audit;
 pub mod recovery;
 
 pub mod profile_sessions;

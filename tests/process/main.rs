@@ -19,6 +19,7 @@ mod add_concurrent;
 mod add_existing;
 mod add_login;
 mod agent;
+mod audit;
 mod clock_and_sleep;
 mod commands;
 mod completions;

@@ -135,6 +135,11 @@
 //! A request whose connection closes before the first byte of the response is sent again up to three times, because the
 //! daemon may have been replaced in that moment.
 //!
+//! # The audit log
+//!
+//! The daemon appends one JSON object per line to [`location::audit_log`]: an [`AuditRecord`] for each decision about a
+//! secret. `rolecall audit` reads the file without the daemon.
+//!
 //! # Start of the daemon
 //!
 //! A client that finds no daemon starts one and reads the first line of its standard output, a [`StartupLine`]:
@@ -156,6 +161,7 @@
 //! async runtime or on AWS.
 
 mod access;
+mod audit;
 pub mod aws_config;
 mod endpoint;
 mod entry_key;
@@ -180,6 +186,7 @@ pub use access::{
     AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessRow, AccessSource, AccessStep, AccessVia,
     AuthenticationMode, ChangeOptions, GivenPrincipal, PrincipalKind, Severity, Unread,
 };
+pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};

@@ -78,6 +78,8 @@ fn cli_valid_lines_parse() {
         "rolecall lock",
         "rolecall lock --passphrase --stdin",
         "rolecall unlock --stdin",
+        "rolecall audit",
+        "rolecall audit --since 1h --profile prod --refused -n 5 -o yaml",
         "rolecall access list prod -o yaml",
         "rolecall access ls prod --wide",
         "rolecall access explain prod",

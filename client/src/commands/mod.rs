@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod add;
 pub(crate) mod agent;
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod keys;

@@ -164,7 +164,10 @@ impl Server {
     fn accept_connection(&self, stream: UnixStream) {
         let stream = match AuthorizedStream::check(stream) {
             Ok(stream) => stream,
-            Err(peer) => return tracing::warn!(peer.uid = peer.uid, "connection of another user rejected"),
+            Err(peer) => {
+                self.context.agent.audit.other_user(&peer.client());
+                return tracing::warn!(peer.uid = peer.uid(), "connection of another user rejected");
+            }
         };
         match self.places.take(stream.peer().pid()) {
             Some(place) => self.serve_connection(stream, place),

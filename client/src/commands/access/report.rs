@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use rolecall_protocol::{
     AccessAction, AccessPlan, AccessReport, AccessResult, ErrorBody, ErrorCode, ProfileName, escape_controls,
 };
+use rolecall_trusted_file::shell_quoted;
 
 use super::account::{Account, short_arn};
 use super::principals::Principals;
 use super::{findings, plan_view};
-use crate::files::path_text::{display_path, shell_quoted};
+use crate::files::path_text::display_path;
 use crate::output;
 use crate::terminal::style::Screen;
 

@@ -8,6 +8,7 @@ mod go_yaml;
 pub mod lint;
 pub mod manifest;
 mod matching;
+mod node;
 mod read;
 mod text_edit;
 mod value;

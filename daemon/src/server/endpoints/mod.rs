@@ -14,22 +14,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use super::peer::Peer;
 use super::response::EndpointResponse;
 use crate::services::AgentError;
 use crate::services::access::AccessService;
+use crate::services::audit::Client;
 
 /// Calls the handler of an endpoint.
 pub(super) async fn handle(
     context: &Context,
-    peer: Peer,
+    client: &Client,
     endpoint: &Endpoint,
     proof: &EntryProof,
     body: Bytes,
 ) -> Result<EndpointResponse, AgentError> {
     let agent = &context.agent;
     match endpoint {
-        Endpoint::Token(name) => token::handle(agent, peer, name, proof, &body).await,
+        Endpoint::Token(name) => token::handle(agent, client, name, proof, &body).await,
         Endpoint::Refresh(name) => json(agent.profiles.refresh(name).await),
         Endpoint::Cluster(name) => json(agent.profiles.cluster(name).await),
         Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),
@@ -46,13 +46,13 @@ pub(super) async fn handle(
         Endpoint::ConfigCheck => json(agent.config.config_check(text(&body)?).await),
         Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload())),
         Endpoint::Probe(name) => json(agent.probe.probe(name, text(&body)?).await),
-        Endpoint::Login(name) => login::handle(context, name, body),
+        Endpoint::Login(name) => login::handle(context, name, body, client),
         Endpoint::Logout(name) => json(agent.logout.logout(name).await),
         Endpoint::Lock => {
             let request = if body.is_empty() { LockRequest::default() } else { secret_json(body)? };
-            json(agent.lock.lock(request, peer.locker()).await)
+            json(agent.lock.lock(request, client.locker()).await)
         }
-        Endpoint::Unlock => json(agent.lock.unlock(secret_json(body)?, peer.locker()).await),
+        Endpoint::Unlock => json(agent.lock.unlock(secret_json(body)?, client.locker()).await),
         Endpoint::Status => {
             agent.status.resolve_sources().await;
             Ok(EndpointResponse::json(&agent.status.status()))

@@ -47,7 +47,7 @@ pub(crate) struct AccessEntry {
 }
 
 /// The access entries of all clusters, by region and name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Access(BTreeMap<(String, String), BTreeMap<String, AccessEntry>>);
 
 impl Access {
@@ -107,6 +107,12 @@ impl AccessEntry {
 }
 
 impl AssociatedPolicy {
+    /// AmazonEKSClusterAdminPolicy in the whole cluster.
+    pub(crate) fn cluster_admin(now: SystemTime) -> Self {
+        let arn = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy".to_owned();
+        Self { arn, namespaces: None, associated: now, modified: now }
+    }
+
     /// Returns the policy as EKS does.
     pub(crate) fn json(&self) -> Value {
         let kind = if self.namespaces.is_some() { "namespace" } else { "cluster" };

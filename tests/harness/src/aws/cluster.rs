@@ -13,6 +13,7 @@ pub struct Cluster {
     pub(crate) status: String,
     pub(crate) id: Option<String>,
     pub(crate) authentication_mode: String,
+    pub(crate) creator: Option<String>,
 }
 
 impl Cluster {
@@ -29,6 +30,7 @@ impl Cluster {
             status: "ACTIVE".to_owned(),
             id: None,
             authentication_mode: "API_AND_CONFIG_MAP".to_owned(),
+            creator: None,
         }
     }
 
@@ -79,6 +81,13 @@ impl Cluster {
     #[must_use]
     pub fn authentication_mode(self, mode: &str) -> Self {
         Self { authentication_mode: mode.to_owned(), ..self }
+    }
+
+    /// Sets the user or role that created the cluster. In the mode `CONFIG_MAP` it is an administrator that no list shows; with
+    /// the change of that mode it gets an access entry.
+    #[must_use]
+    pub fn creator(self, arn: &str) -> Self {
+        Self { creator: Some(arn.to_owned()), ..self }
     }
 
     /// Returns the ARN.

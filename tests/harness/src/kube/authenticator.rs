@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::aws_auth;
 use super::token::{self, Presigned};
 use crate::arn::Arn;
-use crate::aws::{AssociatedPolicy, AwsHandle, Grantee};
+use crate::aws::{AssociatedPolicy, AwsHandle, Grantee, without_path};
 use crate::clock::Clock;
 
 /// Default of `--authentication-token-webhook-cache-ttl`. Only successful responses are cached: the authenticator
@@ -122,6 +122,11 @@ impl Authenticator {
         let canonical = canonical(&caller.arn).ok_or_else(|| format!("arn '{}' is invalid", caller.arn))?;
         let mode = self.aws.authentication_mode(&self.cluster, &self.region);
         let by_entry = || self.aws.grantee(&self.cluster, &self.region, &canonical, Some(&caller.principal_id));
+        let creator = self.aws.hidden_administrator(&self.cluster, &self.region);
+        if creator.is_some_and(|creator| without_path(&creator) == canonical) {
+            let (username, groups) = ("kubernetes-admin".to_owned(), vec!["system:masters".to_owned()]);
+            return Ok(user(caller, &canonical, access_key, Grantee { username, groups, policies: Vec::new() }));
+        }
         let by_map = || aws_auth().and_then(|data| aws_auth::find(&data, &canonical));
         let found = match mode.as_str() {
             "CONFIG_MAP" => by_map(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::blueprint::{Access, Blueprint, Principal, Role};
 use super::{documents, kubernetes};
 use crate::cli::Via;
-use crate::files::path_text::shell_quoted;
+use rolecall_trusted_file::shell_quoted;
 
 /// The commands, with a comment before each step.
 pub(super) fn render(blueprint: &Blueprint) -> String {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rolecall_protocol::ProfileName;
 
 use super::blueprint::{Access, Binding, Blueprint, Principal};
-use crate::files::path_text::shell_quoted;
+use rolecall_trusted_file::shell_quoted;
 
 /// The objects of Kubernetes as YAML documents; empty if none is needed.
 pub(super) fn manifest(bindings: &[Binding]) -> String {

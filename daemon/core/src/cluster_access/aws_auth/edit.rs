@@ -3,10 +3,11 @@
 //! After each edit the text is read again. If anything but the edited mapping then means something else, the edit is
 //! refused.
 
+use super::node::{Content, Node, Position, YamlError};
 use super::read::{fold, is_skippable};
 use super::text_edit;
 use super::value::{Value, ValueData};
-use super::yaml::{self, Content, Node, Position};
+use super::yaml;
 use super::{Data, MapKey};
 
 /// A mapping to add.
@@ -150,7 +151,7 @@ fn edit(
 }
 
 fn read_list(key: MapKey, text: &str) -> Result<List, EditError> {
-    let invalid = |error: yaml::YamlError| EditError::InvalidYaml {
+    let invalid = |error: YamlError| EditError::InvalidYaml {
         key,
         line: error.at.line,
         column: error.at.column,

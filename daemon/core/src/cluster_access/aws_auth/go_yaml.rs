@@ -1,6 +1,6 @@
 //! What go-yaml v2, the parser of the authenticator, rejects although YAML 1.2 allows it.
 
-use super::yaml::{Content, Node, Position, Style, YamlError};
+use super::node::{Content, Node, Position, Style, YamlError};
 
 /// Errors if the text has a control character, or a line break that only YAML 1.1 knows. A text with such a line break
 /// would have other lines for the authenticator.

@@ -2,8 +2,9 @@
 
 use rolecall_protocol::{AccessFinding, Severity, similar_names};
 
+use super::node::{Content, Node};
 use super::read::{fold, is_skippable};
-use super::yaml::{self, Content, Node};
+use super::yaml;
 use super::{AwsAuth, Data, MapKey, Mapping, Problem, ProblemKind, Subject};
 use crate::cluster_access::principal::{IamKind, Principal, PrincipalError};
 

@@ -1,6 +1,7 @@
 //! The manifest of the ConfigMap, as `kubectl apply` takes it.
 
 use super::Data;
+use super::node::YamlError;
 use super::value::{Value, ValueData};
 use super::yaml;
 
@@ -32,7 +33,7 @@ pub enum ManifestError {
 
 /// Returns the field `data` of a manifest in YAML or JSON. A file with the fields of `data` alone is accepted too.
 pub fn data_of(text: &str) -> Result<Data, ManifestError> {
-    let invalid = |error: yaml::YamlError| ManifestError::InvalidYaml {
+    let invalid = |error: YamlError| ManifestError::InvalidYaml {
         line: error.at.line,
         column: error.at.column,
         message: error.message,

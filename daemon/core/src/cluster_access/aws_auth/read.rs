@@ -4,8 +4,9 @@
 //! unknown ones, and after a wrong type keeps everything else. `mapAccounts` goes through go-yaml alone. A text that is not
 //! valid YAML loses all its mappings and leaves the other two texts as they are.
 
+use super::node::{Content, Node, Position, YamlError};
 use super::value::{Value, ValueData};
-use super::yaml::{self, Content, Node, Position, YamlError};
+use super::yaml;
 use super::{AwsAuth, Data, MapKey, MappedAccount, Mapping, Problem, ProblemKind, Subject};
 
 /// The partitions that the authenticator accepts in `sso` (pkg/endpoints).

@@ -1,7 +1,7 @@
 //! Edits of a YAML text at the places of its nodes. They know the layout and leave the check of the meaning to the caller.
 
+use super::node::{Content, Node, Style};
 use super::value::{Value, ValueData, is_plain_text};
-use super::yaml::{Content, Node, Style};
 
 /// Returns the text with one more mapping at the end of a list.
 pub(super) fn append(text: &str, list: &Node, fields: &[(&'static str, Value)]) -> Option<String> {

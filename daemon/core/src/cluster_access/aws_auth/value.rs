@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::yaml::{Content, Node, Position, YamlError};
+use super::node::{Content, Node, Position, YamlError};
 
 const CORE_TAG: &str = "tag:yaml.org,2002:";
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::access::AssociatedPolicy;
 use super::super::context::SignedCall;
 use super::super::error::ApiError;
 use super::super::reply::Reply;
@@ -91,7 +92,13 @@ pub(crate) fn describe_update(call: &SignedCall<'_>) -> Result<Reply, ApiError> 
     }
     let update = update.clone();
     if update.status == "Successful" {
-        update.mode.clone_into(&mut cluster(call, &mut state, &name)?.authentication_mode);
+        let cluster = cluster(call, &mut state, &name)?;
+        let before = std::mem::replace(&mut cluster.authentication_mode, update.mode.clone());
+        let creator = cluster.creator.clone().filter(|_| before == "CONFIG_MAP");
+        if let Some(creator) = creator {
+            let now = call.shared.clock.now();
+            state.grant(&name, &call.region, &creator, now).policies = vec![AssociatedPolicy::cluster_admin(now)];
+        }
     }
     Ok(shown(&update))
 }

@@ -61,6 +61,9 @@ fn describe(cluster: &Cluster) -> Value {
     if let Some(pem) = &cluster.ca_pem {
         shown["certificateAuthority"] = json!({ "data": STANDARD.encode(pem) });
     }
+    if cluster.creator.is_some() {
+        shown["accessConfig"]["bootstrapClusterCreatorAdminPermissions"] = json!(true);
+    }
     if let Some(id) = &cluster.id {
         shown["id"] = json!(id);
     }

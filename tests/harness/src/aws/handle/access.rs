@@ -10,18 +10,9 @@ impl AwsHandle {
     pub fn grant(&self, cluster: &str, region: &str, principal_arn: &str, username: &str, groups: &[&str]) {
         let now = self.clock().now();
         let mut state = self.shared.state();
-        let known = state.clusters.iter().find(|known| known.name == cluster && known.region == region);
-        let arn =
-            known.map_or_else(|| format!("arn:aws:eks:{region}:111122223333:cluster/{cluster}"), |known| known.arn());
-        let identities = &state.identities;
-        let user = || identities.user(principal_arn).map(|user| user.user_id);
-        let id = identities.role(principal_arn).map(|role| role.id.clone()).or_else(user);
-        let entry = AccessEntry {
-            username: username.to_owned(),
-            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-            ..AccessEntry::new(&arn, principal_arn, id, now)
-        };
-        state.access.entries(cluster, region).insert(principal_arn.to_owned(), entry);
+        let entry = state.grant(cluster, region, principal_arn, now);
+        username.clone_into(&mut entry.username);
+        entry.groups = groups.iter().map(|group| (*group).to_owned()).collect();
     }
 
     /// Gives the access entry of a principal a policy, such as `AmazonEKSViewPolicy`: in these namespaces, or in the whole
@@ -85,6 +76,20 @@ impl AwsHandle {
         self.shared.state().page_size = items.max(1);
     }
 
+    /// Makes API servers see the present access entries for this many more lookups of a token's principal: changes of EKS count
+    /// after some seconds.
+    pub fn delay_access_changes(&self, lookups: usize) {
+        let mut state = self.shared.state();
+        state.earlier_access = Some((lookups, state.access.clone()));
+    }
+
+    /// Returns the creator of a cluster, if it is an administrator that no list shows.
+    pub(crate) fn hidden_administrator(&self, cluster: &str, region: &str) -> Option<String> {
+        let state = self.shared.state();
+        let found = state.clusters.iter().find(|known| known.name == cluster && known.region == region)?;
+        found.creator.clone().filter(|_| found.authentication_mode == "CONFIG_MAP")
+    }
+
     /// Returns the Kubernetes user of a canonical ARN and a unique id in a cluster, by its access entries.
     pub(crate) fn grantee(
         &self,
@@ -93,6 +98,6 @@ impl AwsHandle {
         canonical_arn: &str,
         id: Option<&str>,
     ) -> Option<Grantee> {
-        self.shared.state().access.find(cluster, region, canonical_arn, id)
+        self.shared.state().grantee(cluster, region, canonical_arn, id)
     }
 }

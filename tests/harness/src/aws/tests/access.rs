@@ -172,7 +172,7 @@ fn access_entries_paged_by_the_service_itself() {
 #[test]
 fn authentication_mode_changes_one_way_and_later() {
     let (aws, dev) = fixture();
-    aws.set_authentication_mode("prod", REGION, "CONFIG_MAP");
+    aws.add_cluster(Cluster::new("prod", REGION).authentication_mode("CONFIG_MAP").creator(DEVELOPERS));
     let (status, code, message) = error(&eks(&aws, &dev, ENTRIES));
     assert_eq!((status, code.as_str()), (400, "invalidrequestexception"));
     assert!(message.contains("must be set to one of [API, API_AND_CONFIG_MAP]"), "{message}");
@@ -196,7 +196,7 @@ fn authentication_mode_changes_one_way_and_later() {
     let status = || eks(&aws, &dev, &path).json()["update"]["status"].clone();
     assert_eq!([status(), status()], [json!("InProgress"), json!("Successful")]);
     assert_eq!(cluster()["accessConfig"]["authenticationMode"], "API_AND_CONFIG_MAP");
-    assert_eq!(eks(&aws, &dev, ENTRIES).status, 200);
+    assert_eq!(eks(&aws, &dev, ENTRIES).json()["accessEntries"], json!([DEVELOPERS]), "the creator's entry");
     assert_eq!(error(&change("CONFIG_MAP")).1, "invalidparameterexception");
 
     aws.fail_next_update();

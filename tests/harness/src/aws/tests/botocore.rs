@@ -1,5 +1,6 @@
-//! botocore, with its model of EKS, against the embedded EKS.
+//! botocore, with its model of EKS, and the AWS CLI against the embedded EKS.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 
 use super::{ACCOUNT, DEVELOPERS};
@@ -55,20 +56,53 @@ print(eks.describe_cluster(name="prod")["cluster"]["accessConfig"]["authenticati
 print(unknown)
 "#;
 
-#[test]
+/// Returns a Python with boto3 and the AWS CLI. `None`, reported as skipped, without it.
 #[allow(clippy::disallowed_methods, reason = "the test reads its own environment")]
-fn botocore_access_calls_accepted_and_responses_in_model() {
-    let Some(python) = std::env::var_os("ROLECALL_TEST_PYTHON") else {
-        writeln!(std::io::stderr(), "SKIPPED: boto3: ROLECALL_TEST_PYTHON does not name a Python that has it").unwrap();
-        return;
-    };
+fn python() -> Option<OsString> {
+    let python = std::env::var_os("ROLECALL_TEST_PYTHON");
+    if python.is_none() {
+        let note = "SKIPPED: boto3 and the AWS CLI: ROLECALL_TEST_PYTHON does not name a Python that has them";
+        writeln!(std::io::stderr(), "{note}").unwrap();
+    }
+    python
+}
+
+/// Returns an AWS with the cluster `prod` and the role `team/developers`, and a sandbox with the AWS profile `work`.
+fn fixture() -> (Aws, Sandbox) {
     let aws = Aws::start(Clock::system());
     let dev = aws.add_user(ACCOUNT, "dev");
     aws.add_role(Role::new(DEVELOPERS));
     aws.add_cluster(Cluster::new("prod", "eu-west-1"));
-    aws.set_page_size(4);
     let sandbox = Sandbox::new();
     sandbox.write_aws_profile("work", &dev, &aws.endpoint());
+    (aws, sandbox)
+}
+
+#[test]
+fn aws_cli_access_entry_commands_accepted() {
+    let Some(python) = python() else { return };
+    let (aws, sandbox) = fixture();
+    let run = |command: &str, rest: &[&str]| {
+        let place = ["--profile", "work", "--region", "eu-west-1", "--cluster-name", "prod"];
+        sandbox.run(sandbox.command(&python).args(["-m", "awscli", "eks", command]).args(place).args(rest))
+    };
+    let principal = ["--principal-arn", DEVELOPERS];
+    run("create-access-entry", &[&principal[..], &["--kubernetes-groups", "dev"]].concat()).assert_ok();
+    let policy = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy";
+    let scope = ["--policy-arn", policy, "--access-scope", "type=namespace,namespaces=dev-*"];
+    run("associate-access-policy", &[&principal[..], &scope].concat()).assert_ok();
+    let [entry] = &aws.access_entries("prod", "eu-west-1")[..] else { panic!("not one entry") };
+    assert_eq!(entry["kubernetesGroups"][0], "dev");
+    assert_eq!(entry["policies"][0]["accessScope"]["namespaces"][0], "dev-*");
+    let masters = run("update-access-entry", &[&principal[..], &["--kubernetes-groups", "system:masters"]].concat());
+    assert!(masters.stderr.contains("cannot start with system:"), "{masters}");
+}
+
+#[test]
+fn botocore_access_calls_accepted_and_responses_in_model() {
+    let Some(python) = python() else { return };
+    let (aws, sandbox) = fixture();
+    aws.set_page_size(4);
     let mut command = sandbox.command(python);
     let output = sandbox.run(command.args(["-c", PROGRAM]).env("ROLE", DEVELOPERS));
     let lines: Vec<&str> = output.assert_ok().stdout.lines().collect();

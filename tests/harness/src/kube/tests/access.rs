@@ -67,6 +67,28 @@ fn role_made_again_does_not_match_its_old_entry() {
 }
 
 #[test]
+fn creator_is_a_hidden_administrator_until_entries_are_enabled() {
+    let (aws, api, session) = fixture();
+    aws.add_cluster(api.cluster().authentication_mode("CONFIG_MAP").creator(DEVELOPERS));
+    let mapped = || {
+        api.clear_token_cache();
+        authenticate(&api, &token(&api, &session).mint())
+    };
+    assert_eq!(mapped().unwrap().username, "kubernetes-admin");
+    aws.set_authentication_mode("prod", REGION, "API_AND_CONFIG_MAP");
+    assert!(mapped().is_err());
+}
+
+#[test]
+fn changed_access_entry_counts_after_some_lookups() {
+    let (aws, api, session) = fixture();
+    aws.delay_access_changes(2);
+    aws.grant("prod", REGION, DEVELOPERS, "dev", &[]);
+    let mapped = || authenticate(&api, &token(&api, &session).mint()).is_ok();
+    assert_eq!([mapped(), mapped(), mapped()], [false, false, true]);
+}
+
+#[test]
 fn replaced_config_map_with_an_old_version_is_a_conflict() {
     let (_aws, api, _session) = fixture();
     let admin = user(&["system:masters"]);
