@@ -10,6 +10,7 @@ mod fake_access;
 mod fake_daemon;
 mod fixture;
 
+mod access;
 mod access_client;
 mod access_plan;
 mod add;
