@@ -3,6 +3,7 @@
 mod add;
 mod agent;
 mod config;
+mod doctor;
 mod inputs;
 mod keys;
 mod lock;
@@ -18,6 +19,7 @@ use rolecall_protocol::ProfileName;
 pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
 pub(crate) use config::{Config, ConfigAction};
+pub(crate) use doctor::Doctor;
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
@@ -57,6 +59,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or inspect the daemon
+  \u{1b}[1mdoctor\u{1b}[0m       Check how this computer protects Rolecall
 
 \u{1b}[1;4mSetting up:\u{1b}[0m
   \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell
@@ -110,6 +113,7 @@ pub(crate) enum Command {
     Lock(Lock),
     Unlock(Unlock),
     Agent(Agent),
+    Doctor(Doctor),
     Completions(Completions),
 }
 

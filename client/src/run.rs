@@ -35,6 +35,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Unlock(wanted) => commands::unlock::run(&wanted, context),
         Command::Completions(wanted) => commands::completions::run(&wanted),
         Command::Keys(wanted) => commands::keys::run(&wanted.action, context),
+        Command::Doctor(wanted) => commands::doctor::run(&wanted, context),
         Command::Agent(wanted) => commands::agent::run(&wanted.action, context),
     }
 }

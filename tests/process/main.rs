@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod desktop;
+mod doctor;
 mod fake_daemon;
 mod fixture;
 

@@ -5,6 +5,7 @@ pub(crate) mod add;
 pub(crate) mod agent;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;

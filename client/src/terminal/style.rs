@@ -43,6 +43,11 @@ impl Screen {
         (if self.unicode { "✓" } else { "+" }).green().to_string()
     }
 
+    /// The mark of what does not hold.
+    pub(crate) fn cross(self) -> String {
+        (if self.unicode { "✗" } else { "x" }).red().to_string()
+    }
+
     /// The mark of a problem.
     #[allow(clippy::unused_self)] // a mark like the others
     pub(crate) fn warning(self) -> String {
