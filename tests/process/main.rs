@@ -7,6 +7,7 @@
 
 mod desktop;
 mod fake_access;
+mod doctor;
 mod fake_daemon;
 mod fixture;
 
