@@ -100,6 +100,9 @@
 //! | `config_invalid` | 409 | 1 | |
 //! | `exec_info_invalid` | 400 | 1 | |
 //! | `pin_mismatch`, `entry_key_mismatch` | 403 | 1 | |
+//! | `not_allowed`, `constraint_unenforceable`, `confirmation_denied` | 403 | 1 | |
+//! | `refresh_needed` | 401 | 5 | |
+//! | `confirmation_pending` | 401 | 5 | `token` sends the request again, for at most 40 s: the answer is shared |
 //! | `access_denied` | 403 | 1 | |
 //! | `cluster_not_found` | 404 | 1 | `add` prints the daemon's hint (similar names) instead of proposing `--server` |
 //! | `login_needed` | 401 | 5 | `token` and `add` offer a login if a user is at the terminal |
@@ -173,9 +176,9 @@ pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
-    AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, DaemonStatus, Event, EventKind,
-    Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, Restarting,
-    SessionStatus, Status, Stopping,
+    AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, ConstraintDetails, DaemonStatus,
+    Event, EventKind, Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus,
+    Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,
