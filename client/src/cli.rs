@@ -1,5 +1,6 @@
 //! The command line: parsing alone, no I/O. [`crate::run`] runs the command.
 
+mod access;
 mod add;
 mod agent;
 mod audit;
@@ -16,6 +17,10 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::ProfileName;
 
+pub(crate) use access::{
+    Access, AccessAction, AccessExplain, AccessGrant, AccessLint, AccessList, AccessMigrate, AccessPlanned,
+    AccessPolicies, AccessRecover, AccessRestore, AccessRevoke, Confirm, PlanFormat, Principals, Story, Via,
+};
 pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
 pub(crate) use audit::Audit;
@@ -44,6 +49,7 @@ const HELP: &str = "\
   \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
   \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
   \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
+  \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
 
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
@@ -105,6 +111,7 @@ pub(crate) enum Command {
     Use(Use),
     Kubeconfig(Kubeconfig),
     Token(Token),
+    Access(Access),
     Status(Status),
     Refresh(Refresh),
     Keys(Keys),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit_log::AuditLog;
 use crate::keyring::Keyring;
 use crate::renew::Renewer;
+use crate::services::access::AccessService;
 use crate::services::audit::AuditService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
@@ -39,6 +40,7 @@ pub struct Agent {
     pub audit: AuditService,
     pub profiles: Arc<ProfileSessions>,
     pub cluster_access: ClusterAccessService,
+    pub access: Arc<AccessService>,
     pub status: StatusService,
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
@@ -176,6 +178,7 @@ impl Agent {
                 events(),
                 aws(),
             ),
+            access: Arc::new(AccessService::new(config(), lock(), profile_sessions(), token_cache(), aws())),
             status: StatusService::new(
                 about,
                 clock(),

@@ -19,6 +19,7 @@ use rolecalld::log::{self, Level};
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
 use rolecalld::server::{Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
+use rolecalld::services::access::AccessSettings;
 use rolecalld::services::status::About;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
@@ -70,7 +71,12 @@ pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agen
     let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_folder()? }, clock);
     let agent = Agent::new(path, aws, local_user(), about);
     match location::state_folder() {
-        Ok(folder) => agent.lock.open(folder.join("lock.json")),
+        Ok(folder) => {
+            agent.lock.open(folder.join("lock.json"));
+            agent
+                .access
+                .configure(AccessSettings { backups: Some(folder.join("aws-auth")), ..AccessSettings::default() });
+        }
         Err(error) => tracing::warn!(%error, "no state folder, lock is not kept over a stop"),
     }
     match location::audit_log() {
@@ -234,6 +240,7 @@ fn hand_over(
         if let Some(name) = agent.keys.key_in_change() {
             anyhow::bail!("access key \"{name}\" is being changed");
         }
+        agent.access.check_settled().map_err(|error| anyhow::anyhow!("{error}"))?;
         let (lock, name) = claim.leave()?;
         let listener = listener.as_fd().try_clone_to_owned()?;
         let snapshot = agent.snapshot.take(checked.scope());

@@ -22,6 +22,7 @@ pub mod recovery;
 pub mod profile_sessions;
 mod source_logins;
 
+pub mod access;
 pub mod cluster_access;
 pub mod events;
 pub mod keys;

@@ -6,9 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod desktop;
+mod fake_access;
 mod fake_daemon;
 mod fixture;
 
+mod access_client;
+mod access_plan;
 mod add;
 mod add_access;
 mod add_concurrent;

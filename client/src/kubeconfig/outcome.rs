@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::files::path_text::shell_quoted;
+use rolecall_trusted_file::shell_quoted;
 
 /// The files that an edit wrote, for the report to the user.
 #[derive(Debug, Default)]

@@ -143,11 +143,13 @@ impl Server {
         }
     }
 
-    /// Finishes open requests before the daemon ends, and changes of access keys, whose clients may have left.
+    /// Finishes open requests before the daemon ends, and changes of access keys and of a cluster's access, whose clients may
+    /// have left.
     pub async fn stop(self) {
         tracing::info!("daemon stopping");
         let agent = Arc::clone(&self.context.agent);
-        tokio::join!(self.finish(STOP_TIMEOUT), agent.keys.settle(STOP_TIMEOUT));
+        let (keys, access) = (agent.keys.settle(STOP_TIMEOUT), agent.access.settle(STOP_TIMEOUT));
+        tokio::join!(self.finish(STOP_TIMEOUT), keys, access);
     }
 
     /// Finishes open requests, for at most `limit`.

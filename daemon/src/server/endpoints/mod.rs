@@ -1,6 +1,7 @@
 //! One handler for each endpoint. A handler that only calls the service function of its name stands here; one that does more
 //! has a file.
 
+mod access;
 mod events;
 mod login;
 mod ndjson;
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::Context;
 use super::response::EndpointResponse;
 use crate::services::AgentError;
+use crate::services::access::AccessService;
 use crate::services::audit::Client;
 
 /// Calls the handler of an endpoint.
@@ -31,6 +33,10 @@ pub(super) async fn handle(
         Endpoint::Refresh(name) => json(agent.profiles.refresh(name).await),
         Endpoint::Cluster(name) => json(agent.profiles.cluster(name).await),
         Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),
+        Endpoint::AccessList(name) => json(agent.access.list(name, parse(&body)?).await),
+        Endpoint::AccessPolicies(name) => json(agent.access.policies(name).await),
+        Endpoint::AccessGrant(name) => access::change(context, name, &body, AccessService::grant),
+        Endpoint::AccessRevoke(name) => access::change(context, name, &body, AccessService::revoke),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),
