@@ -25,6 +25,7 @@ mod clock_and_sleep;
 mod commands;
 mod completions;
 mod concurrency;
+mod constraints;
 mod cooldown;
 mod demo;
 mod entry_key;

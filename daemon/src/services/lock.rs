@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::approvals::Approvals;
 use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::token_cache::TokenCache;
@@ -38,6 +39,7 @@ pub struct LockService {
     events: EventBus,
     audit_log: AuditLog,
     clock: Clock,
+    approvals: Arc<Approvals>,
 }
 
 impl LockService {
@@ -48,8 +50,9 @@ impl LockService {
         renewer: Renewer,
         events: EventBus,
         audit_log: AuditLog,
+        approvals: Arc<Approvals>,
     ) -> Self {
-        Self { lock: Lock::new(clock.clone()), sessions, token_cache, renewer, events, audit_log, clock }
+        Self { lock: Lock::new(clock.clone()), sessions, token_cache, renewer, events, audit_log, clock, approvals }
     }
 
     /// Restores the lock from a file, and stores it there from now on.
@@ -197,6 +200,7 @@ impl LockService {
         let is_new = self.lock.lock(|| {
             self.sessions.close();
             self.token_cache.clear();
+            self.approvals.clear_answers();
         })?;
         if is_new {
             self.renewer.sessions_dropped();
