@@ -18,6 +18,15 @@ pub(crate) fn check_text(text: &str) -> Result<(), YamlError> {
     Err(YamlError { at: Position { line, column }, message })
 }
 
+/// Errors if a line begins with a directive other than those of YAML 1.1.
+pub(crate) fn check_directives(text: &str) -> Result<(), YamlError> {
+    let is_unknown = |line: &str| line.starts_with('%') && !line.starts_with("%YAML ") && !line.starts_with("%TAG ");
+    match text.lines().position(is_unknown) {
+        Some(line) => Err(reject(Position { line: line + 1, column: 1 }, "a line begins with an unknown directive")),
+        None => Ok(()),
+    }
+}
+
 /// Errors if an anchor or alias has another name than letters, digits, `_` and `-`.
 pub(crate) fn check_anchor(name: &str, at: Position) -> Result<(), YamlError> {
     if name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
@@ -31,7 +40,7 @@ pub(crate) fn check_anchor(name: &str, at: Position) -> Result<(), YamlError> {
 pub(crate) fn check_scalar(text: &str, node: &Node, in_flow: bool) -> Result<(), YamlError> {
     let source = text.get(node.span.clone()).unwrap_or_default();
     let is_plain = matches!(&node.content, Content::Scalar { is_plain: true, .. });
-    let ends_early = source.starts_with([':', '?']) || source.contains("? ") || source.ends_with('?');
+    let ends_early = source.starts_with(':') || source.contains('?');
     if is_plain && in_flow && ends_early {
         return Err(reject(node.at, "a text between brackets has a ':' or '?' that YAML 1.1 reads as an indicator"));
     }

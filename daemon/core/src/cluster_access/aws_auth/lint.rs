@@ -100,9 +100,10 @@ fn of_problem(problem: &Problem, data: &Data) -> Finding {
             );
             let text_of_key = data.get(key.as_str()).map_or("", String::as_str);
             let is_indented_by_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t');
-            let hint = match text_of_key.lines().any(is_indented_by_tab) {
-                true => "Indent with spaces, not with tabs.",
-                false => "Correct this line.",
+            let hint = if text_of_key.lines().any(is_indented_by_tab) {
+                "Indent with spaces, not with tabs."
+            } else {
+                "Correct this line."
             };
             (None, "invalid_yaml", text, hint)
         }
@@ -284,7 +285,7 @@ fn fields(findings: &mut Findings, key: MapKey, text: &str) {
 
 fn unknown_field(findings: &mut Findings, place: Place, key: MapKey, name: &str, folded: &str) {
     let other = match (key, folded) {
-        (MapKey::Users, "rolearn") | (MapKey::Users, "sso") => Some(MapKey::Roles),
+        (MapKey::Users, "rolearn" | "sso") => Some(MapKey::Roles),
         (MapKey::Roles, "userarn") => Some(MapKey::Users),
         _ => None,
     };

@@ -51,7 +51,7 @@ impl AwsAuth {
         match &value.data {
             ValueData::Null => {}
             ValueData::List(items) => {
-                items.iter().enumerate().for_each(|(index, item)| self.read_item(key, index, item))
+                items.iter().enumerate().for_each(|(index, item)| self.read_item(key, index, item));
             }
             _ => self.report(key, value.at, ProblemKind::NotAList),
         }
@@ -92,12 +92,11 @@ impl AwsAuth {
             return Ok(());
         };
         for (index, item) in items.iter().enumerate() {
-            match account_id(item)? {
-                Some(id) => self.accounts.push(MappedAccount { index, line: item.at.line, id }),
-                None => {
-                    let kind = ProblemKind::WrongType { index, field: "account", needed: "a text" };
-                    self.report(key, item.at, kind);
-                }
+            if let Some(id) = account_id(item)? {
+                self.accounts.push(MappedAccount { index, line: item.at.line, id });
+            } else {
+                let kind = ProblemKind::WrongType { index, field: "account", needed: "a text" };
+                self.report(key, item.at, kind);
             }
         }
         Ok(())
@@ -119,9 +118,8 @@ fn account_id(item: &Node) -> Result<Option<String>, YamlError> {
     Ok(Some(match Value::of(item).map(|value| value.data) {
         Ok(ValueData::Null) => String::new(),
         Ok(ValueData::Text(text)) => text,
-        Ok(_) => text.clone(),
         Err(error) if item.tag.is_some() => return Err(error),
-        Err(_) => text.clone(),
+        Ok(_) | Err(_) => text.clone(),
     }))
 }
 

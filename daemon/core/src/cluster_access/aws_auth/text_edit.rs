@@ -103,14 +103,14 @@ fn append_item(text: &str, list: &Node, flow: &str, block: impl FnOnce(&str) -> 
         return insert_line(text, list.span.end, &item);
     }
     let close = list.span.end.checked_sub(1)?;
-    let Some(last) = items.last() else { return replace_bytes(text, close, close, flow) };
-    let after = text.get(last.span.end..close)?;
+    let Some(final_item) = items.last() else { return replace_bytes(text, close, close, flow) };
+    let after = text.get(final_item.span.end..close)?;
     match after.find(',') {
         Some(comma) => {
-            let at = last.span.end + comma + 1;
+            let at = final_item.span.end + comma + 1;
             replace_bytes(text, at, at, &format!(" {flow}"))
         }
-        None => replace_bytes(text, last.span.end, last.span.end, &format!(", {flow}")),
+        None => replace_bytes(text, final_item.span.end, final_item.span.end, &format!(", {flow}")),
     }
 }
 

@@ -218,11 +218,10 @@ fn is_float(text: &str) -> bool {
 impl From<Scalar> for ValueData {
     fn from(scalar: Scalar) -> Self {
         match scalar {
-            Scalar::Null => Self::Null,
+            Scalar::Null | Scalar::NotFinite => Self::Null,
             Scalar::Bool(value) => Self::Bool(value),
             Scalar::Text(text) => Self::Text(text),
             Scalar::Int(text) | Scalar::Float(text) => Self::Number(text),
-            Scalar::NotFinite => Self::Null,
         }
     }
 }

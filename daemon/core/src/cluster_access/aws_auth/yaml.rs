@@ -15,8 +15,10 @@ const MAX_NODES: usize = 200_000;
 pub(crate) fn parse(text: &str) -> Result<Option<Node>, YamlError> {
     let mut builder = Builder { text, open: Vec::new(), anchors: HashMap::new(), nodes: 0 };
     go_yaml::check_text(text)?;
+    go_yaml::check_directives(text)?;
     let mut options = Options::default();
     options.emit_anchor_events = true;
+    let mut root = None;
     // The parser of the authenticator accepts directives of YAML 1.1 alone.
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) =
@@ -26,15 +28,11 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, YamlError> {
                 let message = "a directive asks for another version than YAML 1.1".to_owned();
                 return Err(YamlError { at: position(span.start), message });
             }
-            Event::DocumentEnd | Event::StreamEnd => return Ok(None),
-            event => {
-                if let Some(root) = builder.add(event, span)? {
-                    return Ok(Some(root));
-                }
-            }
+            Event::DocumentEnd | Event::StreamEnd => break,
+            event => root = builder.add(event, span)?.or(root),
         }
     }
-    Ok(None)
+    Ok(root)
 }
 
 fn position(marker: granit_parser::Marker) -> Position {

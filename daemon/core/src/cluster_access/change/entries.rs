@@ -61,10 +61,8 @@ fn widened(entry: &AccessEntry, wanted: &AccessPolicyScope) -> Option<AccessPoli
     if present.namespaces.is_empty() {
         return None;
     }
-    let namespaces = match wanted.namespaces.is_empty() {
-        true => Vec::new(),
-        false => request::union(&present.namespaces, &wanted.namespaces),
-    };
+    let namespaces =
+        if wanted.namespaces.is_empty() { Vec::new() } else { request::union(&present.namespaces, &wanted.namespaces) };
     (namespaces != present.namespaces).then(|| AccessPolicyScope { policy: wanted.policy.clone(), namespaces })
 }
 

@@ -38,7 +38,7 @@ fn grant_entries(reading: &Reading, context: &PlanContext, wish: &AccessGrantReq
     for principal in request::principals(&wish.principals, reading, context) {
         plan.changes.push(match principal {
             Ok(principal) => entries::grant(reading, &principal, &wanted),
-            Err((target, reason)) => PlannedChange::refused(target, AccessSource::AccessEntry, reason),
+            Err(refused) => PlannedChange::refused(refused.0, AccessSource::AccessEntry, refused.1),
         });
     }
     if wanted.policies.is_empty() && wanted.groups.is_empty() {
@@ -65,8 +65,8 @@ fn grant_mappings(reading: &Reading, context: &PlanContext, wish: &AccessGrantRe
     for principal in request::principals(&wish.principals, reading, context) {
         let principal = match principal {
             Ok(principal) => principal,
-            Err((target, reason)) => {
-                plan.changes.push(PlannedChange::refused(target, AccessSource::AwsAuth, reason));
+            Err(refused) => {
+                plan.changes.push(PlannedChange::refused(refused.0, AccessSource::AwsAuth, refused.1));
                 continue;
             }
         };

@@ -26,7 +26,7 @@ pub(super) fn grant(
     let Some(mapping) = existing else {
         let username = username.map_or_else(|| canonical.default_username(), str::to_owned);
         let new = NewMapping { key, arn: canonical.to_string(), username, groups: request::union(&[], groups) };
-        *data = edit::add(data, &new).map_err(refused)?;
+        *data = edit::add(data, &new).map_err(|error| refused(&error))?;
         return Ok(planned(canonical.to_string(), AccessAction::Create));
     };
     let change = MappingChange {
@@ -37,7 +37,7 @@ pub(super) fn grant(
     if change == MappingChange::default() {
         return Ok(planned(target, AccessAction::Keep));
     }
-    *data = edit::change(data, key, mapping.index, &change).map_err(refused)?;
+    *data = edit::change(data, key, mapping.index, &change).map_err(|error| refused(&error))?;
     Ok(planned(target, AccessAction::Update))
 }
 
@@ -64,7 +64,7 @@ pub(super) fn revoke(
     items.sort_by_key(|(key, index, ..)| std::cmp::Reverse((*key, *index)));
     let mut changes: Vec<PlannedChange> = Vec::new();
     for (key, index, target, is_of_nodes) in items {
-        *data = edit::remove(data, key, index).map_err(refused)?;
+        *data = edit::remove(data, key, index).map_err(|error| refused(&error))?;
         if changes.iter().any(|planned| planned.change.target == target) {
             continue;
         }
@@ -84,6 +84,6 @@ fn is_named(mapping: &Mapping, principal: &Principal) -> bool {
     !matches!(mapping.subject, Subject::PermissionSet { .. }) && mapping.matches(principal)
 }
 
-pub(super) fn refused(error: EditError) -> PlanError {
+pub(super) fn refused(error: &EditError) -> PlanError {
     PlanError::AwsAuth { reason: error.to_string() }
 }

@@ -140,7 +140,7 @@ fn carried_over(principal: &Principal, mapping: &Mapping) -> (Wanted, Vec<Access
             findings.push(finding(Severity::Note, "masters_to_policy", message));
         } else if request::is_reserved(group)
             || group.contains("{{")
-            || request::names(None, &[group.clone()], true).is_err()
+            || request::names(None, std::slice::from_ref(group), true).is_err()
         {
             let message = format!("an access entry cannot have the group {group:?}, so the entry goes without it");
             findings.push(finding(Severity::Warning, "group_lost", message));

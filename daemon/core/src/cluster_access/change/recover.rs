@@ -78,7 +78,7 @@ pub fn repaired_aws_auth(
             username: "system:node:{{EC2PrivateDNSName}}".to_owned(),
             groups: vec!["system:bootstrappers".to_owned(), "system:nodes".to_owned()],
         };
-        repaired = edit::add(&repaired, &mapping).map_err(super::mappings::refused)?;
+        repaired = edit::add(&repaired, &mapping).map_err(|error| super::mappings::refused(&error))?;
     }
     Ok(Some(repaired).filter(|repaired| *repaired != data))
 }

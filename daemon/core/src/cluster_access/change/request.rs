@@ -20,7 +20,7 @@ pub fn given_principal(given: &GivenPrincipal, partition: &str, account: &str) -
 }
 
 /// A principal of a request, or the text that the user gave and why it is refused.
-pub(super) type Checked = Result<Principal, (String, AccessFinding)>;
+pub(super) type Checked = Result<Principal, Box<(String, AccessFinding)>>;
 
 /// Checks the principals of a request. Each principal is returned once, with the path that IAM knows.
 pub(super) fn principals(given: &[GivenPrincipal], reading: &Reading, context: &PlanContext) -> Vec<Checked> {
@@ -29,7 +29,7 @@ pub(super) fn principals(given: &[GivenPrincipal], reading: &Reading, context: &
         let principal = check(given, reading, context);
         let is_known = match &principal {
             Ok(principal) => checked.iter().flatten().any(|other| other == principal),
-            Err((text, _)) => checked.iter().any(|other| matches!(other, Err((known, _)) if known == text)),
+            Err(refused) => checked.iter().any(|other| other.as_ref().is_err_and(|known| known.0 == refused.0)),
         };
         if !is_known {
             checked.push(principal);
@@ -39,7 +39,8 @@ pub(super) fn principals(given: &[GivenPrincipal], reading: &Reading, context: &
 }
 
 fn check(given: &GivenPrincipal, reading: &Reading, context: &PlanContext) -> Checked {
-    let refuse = |target: String, code: &str, message: String| Err((target, finding(Severity::Error, code, message)));
+    let refuse =
+        |target: String, code: &str, message: String| Err(Box::new((target, finding(Severity::Error, code, message))));
     let principal = match given_principal(given, &reading.partition, &reading.account) {
         Ok(principal) => principal,
         Err(error) => return refuse(given.name.clone(), "invalid_principal", format!("{} {error}", given.name)),
@@ -49,7 +50,7 @@ fn check(given: &GivenPrincipal, reading: &Reading, context: &PlanContext) -> Ch
         return refuse(principal.to_string(), "other_partition", message);
     }
     with_iam_path(&principal, context)
-        .map_err(|message| (principal.to_string(), finding(Severity::Error, "principal_missing", message)))
+        .map_err(|message| Box::new((principal.to_string(), finding(Severity::Error, "principal_missing", message))))
 }
 
 /// Returns a principal with the path that IAM knows. Errors if IAM has no such principal, or one with another path.
