@@ -7,6 +7,7 @@
 
 mod desktop;
 mod fake_access;
+mod doctor;
 mod fake_daemon;
 mod fixture;
 
@@ -24,6 +25,7 @@ mod clock_and_sleep;
 mod commands;
 mod completions;
 mod concurrency;
+mod constraints;
 mod cooldown;
 mod demo;
 mod entry_key;
