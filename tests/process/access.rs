@@ -23,6 +23,7 @@ fn grant_to_200_principals_explains_three_and_repeats_nothing() {
     for name in &names {
         fixture.aws.add_user(ACCOUNT, name);
     }
+    fixture.api.add_pod("web", "web-1");
     fixture.aws.throttle_every(Op::CreateAccessEntry, 7);
     let session = format!("arn:aws:sts::{ACCOUNT}:assumed-role/developers/session");
     let file = format!("# the team\n{}\nno-such-user\ntwo words\n{session}\n", names.join("\n"));

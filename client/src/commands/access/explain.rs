@@ -1,5 +1,7 @@
 //! `rolecall access explain PROFILE`.
 
+use std::fmt::Write as _;
+
 use owo_colors::{OwoColorize, Style};
 use rolecall_protocol::{
     AccessAnswer, AccessBinding, AccessExplainRequest, AccessExplained, Endpoint, GivenPrincipal, PrincipalKind,
@@ -53,7 +55,8 @@ fn render(explained: &AccessExplained, account: Option<&Account>, screen: Screen
     }));
     let mut text = lines.join("\n") + "\n";
     let mut section = |title: &str, table: String| {
-        text.push_str(&format!("\n{}\n{table}", title.bold()));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{}\n{table}", title.bold());
     };
     if !explained.rows.is_empty() {
         section("Access entries and aws-auth", rows::table(&explained.rows, explained.mode, account, screen));

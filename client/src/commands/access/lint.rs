@@ -40,7 +40,7 @@ pub(super) fn run(wanted: &Wanted, context: &Context) -> Result<(), CliError> {
 }
 
 fn lint_file(daemon: &Daemon, path: &Path) -> Result<AccessLinted, CliError> {
-    let text = read_input(path, MAX_FILE_BYTES).map_err(file_error)?;
+    let text = read_input(path, MAX_FILE_BYTES).map_err(|error| file_error(&error))?;
     let request = AccessLintRequest { text };
     if serde_json::to_vec(&request).map_or(usize::MAX, |body| body.len()) > Endpoint::AccessLint.max_body_bytes() {
         return Err(CliError::failed(

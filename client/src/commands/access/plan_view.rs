@@ -69,8 +69,9 @@ fn heading(change: &AccessChange, account: Option<&Account>) -> String {
         AccessAction::Delete => format!("loses access{}", text(before)),
         AccessAction::Keep => "has this access already".to_owned(),
         AccessAction::Refuse => "refused".to_owned(),
-        AccessAction::SetMode => "gets another authentication mode".to_owned(),
-        AccessAction::WriteAwsAuth => "is written".to_owned(),
+        AccessAction::SetMode if change.findings.is_empty() => "the authentication mode changes".to_owned(),
+        AccessAction::SetMode => findings_text(change),
+        AccessAction::WriteAwsAuth => format!("{} is written", escape_controls(&change.target)),
         _ => "is changed in a way that this version of rolecall does not know".to_owned(),
     }
 }
@@ -88,7 +89,9 @@ fn group_lines(group: &Group<'_>, account: Option<&Account>, given: &Principals,
         lines.push(format!("    {}", super::counted(group.changes.len(), "principal")));
         return lines;
     }
-    for change in &group.changes {
+    // The heading says it all.
+    let has_targets = !matches!(group.action, AccessAction::SetMode | AccessAction::WriteAwsAuth);
+    for change in group.changes.iter().filter(|_| has_targets) {
         let place = given.place(&change.target).map(|place| format!(" ({})", escape_controls(place)));
         let name = short_arn(&change.target, account) + &place.unwrap_or_default();
         let inner = screen.indented(4);
@@ -137,13 +140,15 @@ fn difference(before: &AccessRow, after: &AccessRow, account: Option<&Account>) 
             |row: &AccessRow| row.username.as_deref().map_or_else(|| "-".to_owned(), |name| short_arn(name, account));
         parts.push(format!("user {} becomes {}", name(before), name(after)));
     }
-    let groups = |row: &AccessRow| row.groups.iter().map(|group| format!("group {}", escape_controls(group))).collect();
-    parts.extend(added_and_removed(groups(before), groups(after)));
-    parts.extend(added_and_removed(policies(before), policies(after)));
+    let groups = |row: &AccessRow| -> Vec<String> {
+        row.groups.iter().map(|group| format!("group {}", escape_controls(group))).collect()
+    };
+    parts.extend(added_and_removed(&groups(before), &groups(after)));
+    parts.extend(added_and_removed(&policies(before), &policies(after)));
     if parts.is_empty() { access_text(after) } else { parts.join("; ") }
 }
 
-fn added_and_removed(before: Vec<String>, after: Vec<String>) -> Vec<String> {
+fn added_and_removed(before: &[String], after: &[String]) -> Vec<String> {
     let removed = before.iter().filter(|old| !after.contains(old)).map(|old| format!("-{old}"));
     let added = after.iter().filter(|new| !before.contains(new)).map(|new| format!("+{new}"));
     removed.chain(added).collect()
@@ -181,8 +186,8 @@ pub(super) fn summary(plan: &AccessPlan) -> String {
     text + "."
 }
 
-/// Why a change of the plan is refused: its findings as one text.
-pub(super) fn refusal(change: &AccessChange) -> String {
+/// The findings of a change as one text: why it is refused, or what it does.
+pub(super) fn findings_text(change: &AccessChange) -> String {
     let mut findings: Vec<_> = change.findings.iter().collect();
     findings.sort_by_key(|finding| finding.severity == Severity::Note);
     let texts: Vec<String> = findings.into_iter().map(|finding| findings::text(finding, None)).collect();
@@ -216,7 +221,9 @@ pub(super) mod tests {
              "after": row("role", "dev", &["dev", "ops"], &view)},
             {"target": format!("{IAM}:role/old"), "action": "delete", "before": row("role", "old", &["dev"], &edit)},
             {"target": format!("{IAM}:user/carol"), "action": "keep"},
-            {"target": "kube-system/aws-auth", "action": "write_aws_auth"}],
+            {"target": "kube-system/aws-auth", "action": "write_aws_auth"},
+            {"target": "prod", "action": "set_mode", "findings": [
+                {"severity": "warning", "code": "mode_one_way", "message": "the authentication mode becomes API"}]}],
             "diff": "--- aws-auth\n+++ aws-auth\n@@ -1,2 +1,1 @@\n   groups: [dev]\n-  - x\u{1b}[2J\n+  - y\n",
             "notes": [{"severity": "warning", "code": "one_way", "message": "this cannot be undone"}]}))
         .unwrap()
@@ -240,8 +247,8 @@ Plan for cluster prod:
     role/dev
 - loses access (access entry: groups dev; AmazonEKSEditPolicy (cluster))
     role/old
-~ is written
-    kube-system/aws-auth
+~ kube-system/aws-auth is written
+~ the authentication mode becomes API
 = has this access already
     user/carol
 ✗ refused
@@ -253,7 +260,7 @@ Plan for cluster prod:
 -  - x\\u{1b}[2J
 +  - y
 ! this cannot be undone
-5 changes, 1 unchanged, 1 refused.
+6 changes, 1 unchanged, 1 refused.
 "
         );
     }
@@ -281,8 +288,8 @@ Plan for cluster prod:
     }
 
     #[test]
-    fn refusal_joins_the_findings() {
-        assert_eq!(refusal(&plan().changes[1]), "IAM has no user typo. Did you mean tyler?");
-        assert_eq!(refusal(&plan().changes[0]), "refused");
+    fn findings_text_joins_all() {
+        assert_eq!(findings_text(&plan().changes[1]), "IAM has no user typo. Did you mean tyler?");
+        assert_eq!(findings_text(&plan().changes[0]), "refused");
     }
 }

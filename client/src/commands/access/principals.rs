@@ -79,7 +79,7 @@ impl Principals {
         kind: Option<PrincipalKind>,
         seen: &mut HashSet<GivenPrincipal>,
     ) -> Result<(), CliError> {
-        let text = read_input(path, MAX_FILE_BYTES).map_err(file_error)?;
+        let text = read_input(path, MAX_FILE_BYTES).map_err(|error| file_error(&error))?;
         let name = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
         let (mut repeated, mut unclear) = (0, Vec::new());
         for (number, line) in (1..).zip(text.lines()) {
@@ -168,7 +168,7 @@ fn unclear_line(place: &str, text: &str, problem: Unclear, others: usize) -> Cli
     CliError::new(Exit::Usage, format!("{place}: \"{text}\" {}{more}", problem.text()), hint)
 }
 
-pub(super) fn file_error(error: FileError) -> CliError {
+pub(super) fn file_error(error: &FileError) -> CliError {
     CliError::failed(error.to_string(), error.advice()).untouched(error.untouched())
 }
 

@@ -32,7 +32,7 @@ pub(super) fn of_unchanged(plan: &AccessPlan) -> AccessReport {
         target: change.target.clone(),
         action: change.action,
         error: (change.action == AccessAction::Refuse)
-            .then(|| ErrorBody::new(ErrorCode::AccessRefused, plan_view::refusal(change))),
+            .then(|| ErrorBody::new(ErrorCode::AccessRefused, plan_view::findings_text(change))),
     });
     AccessReport { results: results.collect(), backup: None, rolled_back: None, notes: Vec::new() }
 }
@@ -84,7 +84,7 @@ fn failures(report: &AccessReport, plan: &AccessPlan, given: &Principals, accoun
                 .changes
                 .iter()
                 .find(|change| change.target == result.target)
-                .map_or_else(|| "refused".to_owned(), plan_view::refusal),
+                .map_or_else(|| "refused".to_owned(), plan_view::findings_text),
         };
         format!("{}{place}: {why}", short_arn(&result.target, account))
     };

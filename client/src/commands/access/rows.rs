@@ -62,7 +62,7 @@ fn table_rows(
         policy,
         scope.into(),
     ]);
-    let mut more: Vec<Row> = policies
+    let mut further: Vec<Row> = policies
         .map(|next| {
             let (policy, scope) = policy_cells(next);
             let mut cells: Vec<Cell> = vec!["".into(); 6];
@@ -72,10 +72,10 @@ fn table_rows(
         .collect();
     if !row.applies {
         let reason = format!("({})", reason(row, mode));
-        let last = more.last_mut().unwrap_or(&mut first);
+        let last = further.last_mut().unwrap_or(&mut first);
         last.detail_lines = screen.paragraph("  ", &reason, "");
     }
-    std::iter::once(first).chain(more).collect()
+    std::iter::once(first).chain(further).collect()
 }
 
 fn policy_cells(scope: &AccessPolicyScope) -> (Cell, String) {

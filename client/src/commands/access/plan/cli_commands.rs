@@ -123,7 +123,7 @@ pub(super) fn user_steps(blueprint: &Blueprint) -> String {
     let mut commands: Vec<String> =
         blueprint.accesses.iter().map(|access| kubernetes::add_command(blueprint, access)).collect();
     commands.dedup();
-    let commands: String = commands.iter().map(|command| format!("#   {command}")).collect();
+    let commands: String = commands.iter().flat_map(|command| ["#   ", command]).collect();
     format!("\n# Then each user runs, with --aws-profile if it is not the default one:\n{commands}")
 }
 

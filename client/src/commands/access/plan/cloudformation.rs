@@ -112,7 +112,8 @@ fn entry(blueprint: &Blueprint, access: &Access, id: &str) -> Value {
 }
 
 fn insert(resources: &mut Map<String, Value>, id: &str, kind: &str, properties: Value) {
-    resources.insert(id.to_owned(), json!({"Type": kind, "Properties": properties}));
+    let resource = [("Type".to_owned(), kind.into()), ("Properties".to_owned(), properties)];
+    resources.insert(id.to_owned(), Value::Object(resource.into_iter().collect()));
 }
 
 /// A unique id of letters and digits, made from the name of a principal.

@@ -6,7 +6,7 @@ use super::blueprint::{Blueprint, Role};
 
 /// Who may assume a role.
 pub(super) fn trust(role: &Role) -> Value {
-    statement(with_condition(
+    statement(&with_condition(
         json!({"Effect": "Allow", "Principal": {"AWS": role.trusted}, "Action": action(&role.actions)}),
         role.needs_mfa,
     ))
@@ -15,15 +15,15 @@ pub(super) fn trust(role: &Role) -> Value {
 /// Lets the users of a group assume a role.
 pub(super) fn assume(blueprint: &Blueprint, role: &Role) -> Value {
     let resource = blueprint.role_arn(role);
-    statement(json!({"Effect": "Allow", "Action": action(&role.actions), "Resource": resource}))
+    statement(&json!({"Effect": "Allow", "Action": action(&role.actions), "Resource": resource}))
 }
 
 /// Lets a principal find the API server of the cluster.
 pub(super) fn describe(blueprint: &Blueprint) -> Value {
-    statement(json!({"Effect": "Allow", "Action": "eks:DescribeCluster", "Resource": blueprint.cluster_arn()}))
+    statement(&json!({"Effect": "Allow", "Action": "eks:DescribeCluster", "Resource": blueprint.cluster_arn()}))
 }
 
-fn statement(statement: Value) -> Value {
+fn statement(statement: &Value) -> Value {
     json!({"Version": "2012-10-17", "Statement": [statement]})
 }
 
