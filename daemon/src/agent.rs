@@ -12,6 +12,7 @@ use crate::services::access::AccessService;
 use crate::services::audit::AuditService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
+use crate::services::constraints::ConstraintService;
 use crate::services::events::EventService;
 use crate::services::keys::KeyService;
 use crate::services::lock::LockService;
@@ -24,7 +25,7 @@ use crate::services::recovery::Recovery;
 use crate::services::snapshot::SnapshotService;
 use crate::services::status::{About, StatusService};
 use crate::services::token::TokenService;
-use crate::services::{EventBus, ProfileActivity, SourceLogins, TokenCache};
+use crate::services::{Approvals, EventBus, ProfileActivity, SourceLogins, TokenCache};
 use crate::sessions::Sessions;
 use crate::system_events;
 use crate::watch;
@@ -68,6 +69,7 @@ struct Components {
     lock: Arc<LockService>,
     config: Arc<ConfigService>,
     audit_log: AuditLog,
+    approvals: Arc<Approvals>,
 }
 
 impl Components {
@@ -77,7 +79,7 @@ impl Components {
         let sessions = Sessions::new(aws.clone(), keyring.clone(), default_session_name(&user));
         let (token_cache, activity) = (Arc::<TokenCache>::default(), Arc::<ProfileActivity>::default());
         let (renewer, events) = (Renewer::new(sessions.clone(), clock.clone()), EventBus::default());
-        let audit_log = AuditLog::default();
+        let (audit_log, approvals) = (AuditLog::default(), Arc::new(Approvals::new(aws.clone())));
         let lock = Arc::new(LockService::new(
             clock.clone(),
             sessions.clone(),
@@ -85,6 +87,7 @@ impl Components {
             renewer.clone(),
             events.clone(),
             audit_log.clone(),
+            approvals.clone(),
         ));
         let effects = ReloadEffects {
             aws: aws.clone(),
@@ -95,14 +98,28 @@ impl Components {
             renewer: renewer.clone(),
             events: events.clone(),
             audit_log: audit_log.clone(),
+            approvals: approvals.clone(),
         };
         let config = Arc::new(ConfigService::open(path, user, effects));
-        Self { aws, clock, keyring, sessions, token_cache, activity, events, renewer, lock, config, audit_log }
+        Self {
+            aws,
+            clock,
+            keyring,
+            sessions,
+            token_cache,
+            activity,
+            events,
+            renewer,
+            lock,
+            config,
+            audit_log,
+            approvals,
+        }
     }
 
     /// Returns the services that other services use.
     fn shared_services(&self) -> (Arc<Recovery>, Arc<SourceLogins>, Arc<ProfileSessions>) {
-        let Self { config, sessions, activity, clock, lock, renewer, events, .. } = self;
+        let Self { config, sessions, activity, clock, lock, renewer, events, approvals, .. } = self;
         let recovery = Recovery {
             lock: lock.clone(),
             sessions: sessions.clone(),
@@ -122,6 +139,7 @@ impl Components {
             activity: activity.clone(),
             renewer: renewer.clone(),
             clock: clock.clone(),
+            approvals: approvals.clone(),
         };
         (Arc::new(recovery), Arc::new(logins), Arc::new(profiles))
     }
@@ -148,7 +166,7 @@ impl Agent {
                 token_cache(),
                 activity(),
                 events(),
-                clock(),
+                ConstraintService { config: config(), approvals: shared.approvals.clone(), clock: clock() },
             ),
             audit: AuditService { config: config(), clock: clock(), log: shared.audit_log.clone() },
             cluster_access: ClusterAccessService::new(
@@ -216,6 +234,7 @@ impl Agent {
                 activity: activity(),
                 renewer: renewer(),
                 clock: clock(),
+                approvals: shared.approvals.clone(),
             },
             profiles: profile_sessions(),
             recovery,

@@ -45,7 +45,7 @@ fn token(args: &Args, name: &Word) -> Result<Secret<Vec<u8>>, ErrorBody> {
     let client =
         Client { uid: Some(rustix::process::geteuid().as_raw()), pid: Some(parent), process: Process::find(parent) };
     let audited = agent.audit.begin(&Endpoint::Token(name.clone()), &client);
-    let served = runtime.block_on(agent.token.token(name, info.as_bytes(), &proof, None));
+    let served = runtime.block_on(agent.token.token_without_daemon(name, info.as_bytes(), &proof));
     if let Some(request) = audited {
         let result = served.as_ref().map(|token| Some(token.facts.clone())).map_err(|error| error.0.code);
         agent.audit.decided(request, result);

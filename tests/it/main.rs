@@ -15,6 +15,7 @@ mod bad_input;
 mod chains;
 mod clocks;
 mod clusters;
+mod constraints;
 mod engine;
 mod engine_property;
 mod failures;

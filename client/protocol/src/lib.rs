@@ -112,6 +112,9 @@
 //! | `config_invalid` | 409 | 1 | |
 //! | `exec_info_invalid` | 400 | 1 | |
 //! | `pin_mismatch`, `entry_key_mismatch` | 403 | 1 | |
+//! | `not_allowed`, `constraint_unenforceable`, `confirmation_denied` | 403 | 1 | |
+//! | `refresh_needed` | 401 | 5 | |
+//! | `confirmation_pending` | 401 | 5 | `token` sends the request again, for at most 40 s: the answer is shared |
 //! | `access_denied` | 403 | 1 | |
 //! | `access_changed` | 409 | 1 | `access` asks the user to run the command again |
 //! | `access_refused` | 409 | 1 | |
@@ -195,9 +198,9 @@ pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
-    AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, DaemonStatus, Event, EventKind,
-    Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, Restarting,
-    SessionStatus, Status, Stopping,
+    AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, ConstraintDetails, DaemonStatus,
+    Event, EventKind, Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus,
+    Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,

@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod sync_shim;
 
+pub mod constraints;
+
 pub mod config;
 pub mod role_chain;
 

@@ -1,5 +1,7 @@
 //! The process at the other end of a connection (P1, P2). Only [`AuthorizedStream::check`] makes an [`AuthorizedStream`].
 
+use rolecall_core::lock::LockClient;
+use rolecall_protocol::sanitize_for_terminal;
 use tokio::net::UnixStream;
 
 use crate::processes::Process;
@@ -63,14 +65,27 @@ impl Peer {
 impl Client {
     /// Returns the client's identity for the lock.
     pub(super) fn locker(&self) -> Locker {
-        Locker { pid: self.pid, client_process: self.client_process() }
+        let parent = self.parent();
+        let client = LockClient {
+            process: parent
+                .as_ref()
+                .map(|parent| (parent.pid, parent.started))
+                .or_else(|| self.pid.map(|pid| (pid, 0))),
+            session: self.process.as_ref().map(|process| process.session),
+            name: parent.map(|parent| sanitize_for_terminal(&parent.command)),
+        };
+        Locker { pid: self.pid, client }
     }
 
     /// Returns the process that runs the client, such as kubectl, or `None` if the system does not report it or either process
     /// has ended.
     pub(super) fn client_process(&self) -> Option<ClientProcess> {
-        let parent = Process::find(self.process.as_ref()?.parent)?;
+        let parent = self.parent()?;
         Some(ClientProcess { pid: parent.pid, started: parent.started, program: parent.program_file() })
+    }
+
+    fn parent(&self) -> Option<Process> {
+        Process::find(self.process.as_ref()?.parent)
     }
 }
 
@@ -94,6 +109,11 @@ mod tests {
             let client = Peer { uid: None, pid }.client();
             assert_eq!((client.client_process(), client.process), (None, None), "{pid:?}");
         }
+        let locker = Peer { uid: None, pid: Some(own) }.client().locker();
+        let session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned();
+        let client = locker.client;
+        assert_eq!((client.process, client.session), (Some((parent.pid, parent.started)), Some(session)));
+        assert_eq!(client.name, Some(parent.command));
     }
 
     /// Fault matrix rows 1 to 3.

@@ -11,6 +11,7 @@ use rolecall_protocol::{
 
 use tokio::sync::Semaphore;
 
+use super::approvals::Approvals;
 use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::lock::LockService;
@@ -40,6 +41,7 @@ pub(super) struct ResolvedConfig {
     pub(super) lock: LockTimes,
     pub(super) notifications: Notifications,
     pub(super) audit_to_syslog: bool,
+    pub(super) confirm_program: Option<PathBuf>,
 }
 
 /// Finds profiles and sources, and reloads the configuration.
@@ -61,6 +63,7 @@ pub(crate) struct ReloadEffects {
     pub(crate) renewer: Renewer,
     pub(crate) events: EventBus,
     pub(crate) audit_log: AuditLog,
+    pub(crate) approvals: Arc<Approvals>,
 }
 
 impl ConfigService {
@@ -224,6 +227,7 @@ impl ReloadEffects {
             if before.profiles.get(name).is_none_or(|before| before != profile) {
                 self.sessions.clear_failures(&profile.chain);
                 self.activity.changed(name);
+                self.approvals.changed(name);
             }
         }
         self.token_cache.retain(|name, cached| profiles.get(name).is_some_and(|profile| profile == cached));
@@ -253,5 +257,6 @@ fn resolve(config: &Config, user: &LocalUser) -> ResolvedConfig {
         lock: config.lock,
         notifications: config.notifications,
         audit_to_syslog: config.audit_to_syslog,
+        confirm_program: config.confirm_program.clone(),
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, Status};
+use rolecall_protocol::{
+    ConstraintDetails, DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, Status,
+};
 
 use super::config::ConfigService;
 use super::error::AgentError;
@@ -13,6 +15,7 @@ use super::source_logins::SourceLogins;
 use crate::audit_log::AuditLog;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::inputs::EndpointVariant;
+use rolecall_core::constraints::Constraints;
 use rolecall_core::profile::Profile;
 
 /// What the daemon reports about itself.
@@ -100,10 +103,24 @@ impl StatusService {
             mfa: self.mfa_details(&profile),
             pin: Some(profile.pin_mode.as_str().to_owned()),
             has_entry_key: profile.entry_key.is_some(),
+            constraints: profile.constraints.as_ref().map(|constraints| self.constraint_details(&profile, constraints)),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
             inputs: inputs_of(&profile),
         })
+    }
+
+    fn constraint_details(&self, profile: &Profile, constraints: &Constraints) -> ConstraintDetails {
+        let Constraints { max_lifetime, confirm, allowed_programs, allowed_hours } = constraints;
+        let opened = self.profile_sessions.approvals.opened_at(&profile.name);
+        let usable_until = opened.zip(*max_lifetime).map(|(opened, limit)| self.clock.stamp(opened + limit));
+        ConstraintDetails {
+            max_lifetime_seconds: max_lifetime.as_ref().map(Duration::as_secs),
+            usable_until,
+            confirm: confirm.as_str().to_owned(),
+            allowed_programs: allowed_programs.iter().flatten().map(|path| path.display().to_string()).collect(),
+            allowed_hours: allowed_hours.as_ref().map(ToString::to_string),
+        }
     }
 
     fn mfa_details(&self, profile: &Profile) -> Option<MfaDetails> {

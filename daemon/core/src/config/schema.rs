@@ -1,7 +1,7 @@
 //! The TOML schema of the configuration: every key and the syntax of its value.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rolecall_protocol::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Segment;
 
+mod constraints;
 mod keys;
 
 use super::duration;
@@ -19,6 +20,9 @@ use super::environment::RawEnvironment;
 use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::notifications::{Notifications, RawNotifications};
+use crate::constraints::Confirm;
+pub(super) use constraints::{RawConstraints, RawHours};
+
 use super::{
     ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_SESSION_RANGE, Mfa, PinMode, SESSION_RANGE, SourceConfig,
     SourceKind,
@@ -31,6 +35,12 @@ const MAX_KEEP_WARM: Duration = Duration::from_hours(7 * 24);
 const MAX_MARKS: usize = 1_000_000;
 /// The limit of inline tables.
 const MAX_INLINE_TABLES: usize = 40_000;
+/// The longest unknown key that an error shows. Access keys and entry keys are longer or have other characters.
+const MAX_SHOWN_KEY: usize = 32;
+/// The most digits in an unknown key that an error shows. A secret has more.
+const MAX_SHOWN_DIGITS: usize = 2;
+/// The longest name of a profile or source that an error shows.
+const MAX_SHOWN_NAME: usize = 64;
 /// The limits of the times in `[lock]`.
 const AUTO_LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
 
@@ -54,6 +64,8 @@ struct Raw {
     notifications: RawNotifications,
     #[serde(default)]
     audit: RawAudit,
+    #[serde(default)]
+    confirm: RawConfirm,
     #[serde(default)]
     client: RawClient,
     #[serde(default)]
@@ -83,6 +95,8 @@ pub(super) struct RawShared {
     notifications: RawNotifications,
     #[serde(default)]
     audit: RawAudit,
+    #[serde(default)]
+    confirm: RawConfirm,
     #[serde(rename = "client", default)]
     _client: RawClient,
 }
@@ -103,6 +117,10 @@ pub(super) struct RawDefaults {
     pub(super) duration: Option<SessionDuration>,
     pub(super) keep_warm: Option<KeepWarm>,
     pub(super) pin: Option<PinMode>,
+    pub(super) max_lifetime: Option<LockTime>,
+    pub(super) confirm: Option<Confirm>,
+    pub(super) allowed_programs: Option<Vec<AbsolutePath>>,
+    pub(super) allowed_hours: Option<RawHours>,
     pub(super) source_identity: Option<SourceIdentity>,
     pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
     pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
@@ -129,6 +147,13 @@ struct RawAudit {
     syslog: bool,
 }
 
+/// `[confirm]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfirm {
+    program: Option<AbsolutePath>,
+}
+
 /// `[client]`, which only `rolecall` uses.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,11 +163,12 @@ struct RawClient {
 }
 
 /// An absolute path.
-struct AbsolutePath;
+#[derive(Clone)]
+pub(super) struct AbsolutePath(pub(super) PathBuf);
 
 /// A duration such as `30min`, from a minute to a week.
 #[derive(Clone, Copy)]
-struct LockTime(Duration);
+pub(super) struct LockTime(pub(super) Duration);
 
 /// `[sources.NAME]`.
 #[derive(Deserialize)]
@@ -186,6 +212,10 @@ pub(super) struct RawProfile {
     #[serde(default, deserialize_with = "session_name")]
     pub(super) session_name: Option<String>,
     pub(super) pin: Option<PinMode>,
+    pub(super) max_lifetime: Option<LockTime>,
+    pub(super) confirm: Option<Confirm>,
+    pub(super) allowed_programs: Option<Vec<AbsolutePath>>,
+    pub(super) allowed_hours: Option<RawHours>,
     pub(super) entry_key: Option<EntryKey>,
     pub(super) server: Option<ServerUrl>,
     pub(super) ca_sha256: Option<Sha256Hex>,
@@ -228,12 +258,34 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
     let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None, one_line(&error)))?;
     let raw: Raw = serde_path_to_error::deserialize(document).map_err(|error| {
         let message = unknown_key(error.path()).unwrap_or_else(|| one_line(error.inner()));
-        let key = error.path().to_string();
-        fail(error.inner(), (key != ".").then_some(key), message)
+        let key = shown_path(error.path());
+        fail(error.inner(), (!key.is_empty()).then_some(key), message)
     })?;
-    let Raw { defaults, endpoints, network, environment, sources, lock, notifications, audit, client, profiles } = raw;
-    let shared =
-        RawShared { defaults, endpoints, network, environment, sources, lock, notifications, audit, _client: client };
+    let Raw {
+        defaults,
+        endpoints,
+        network,
+        environment,
+        sources,
+        lock,
+        notifications,
+        audit,
+        confirm,
+        client,
+        profiles,
+    } = raw;
+    let shared = RawShared {
+        defaults,
+        endpoints,
+        network,
+        environment,
+        sources,
+        lock,
+        notifications,
+        audit,
+        confirm,
+        _client: client,
+    };
     Ok((shared, profiles))
 }
 
@@ -249,25 +301,69 @@ pub(super) fn check_size(text: &str) -> Result<(), String> {
 
 /// Returns the message of the parser as one line.
 fn one_line(error: &toml::de::Error) -> String {
-    error.message().lines().collect::<Vec<_>>().join(" ")
+    let message = error.message().lines().collect::<Vec<_>>().join(" ");
+    without_value(&message).unwrap_or(message)
+}
+
+/// Returns a message of serde without the text that it quotes from the file; `None` for a message that quotes none.
+fn without_value(message: &str) -> Option<String> {
+    let kinds = ["invalid type: string", "invalid value: string", "unknown variant", "duplicate field"];
+    let kind = kinds.into_iter().find(|kind| message.starts_with(kind))?;
+    let expected = message.rfind(", expected ").and_then(|at| message.get(at..)).unwrap_or_default();
+    Some(format!("{kind}{expected}"))
 }
 
 /// Returns the message for a path whose last key is unknown in its table; `None` for any other path.
 fn unknown_key(path: &serde_path_to_error::Path) -> Option<String> {
-    let names: Option<Vec<&str>> = path
-        .iter()
-        .map(|segment| match segment {
-            Segment::Map { key } => Some(key.as_str()),
-            _ => None,
-        })
-        .collect();
-    let names = names?;
+    let names = map_keys(path)?;
     let (unknown, table) = names.split_last()?;
     let known = keys::of_table(table).filter(|known| !known.contains(unknown))?;
+    if !may_be_shown(table, unknown) {
+        return Some(format!("unknown key; known keys: {}", known.join(", ")));
+    }
     Some(match similar_names(unknown, known.iter().copied()).first() {
         Some(near) => format!("unknown key \"{unknown}\"; did you mean \"{near}\"?"),
         None => format!("unknown key \"{unknown}\"; known keys: {}", known.join(", ")),
     })
+}
+
+/// Returns the keys of a path of tables; `None` if a part of the path is in a list.
+fn map_keys(path: &serde_path_to_error::Path) -> Option<Vec<&str>> {
+    let key = |segment| match segment {
+        &Segment::Map { ref key } => Some(key.as_str()),
+        _ => None,
+    };
+    path.iter().map(key).collect()
+}
+
+/// Returns a path as text, without the keys that may be a secret.
+fn shown_path(path: &serde_path_to_error::Path) -> String {
+    let (mut shown, mut table) = (String::new(), Vec::new());
+    for segment in path.iter() {
+        match segment {
+            Segment::Map { key } => {
+                let separator = if shown.is_empty() { "" } else { "." };
+                shown.extend([separator, if may_be_shown(&table, key) { key } else { "…" }]);
+                table.push(key.as_str());
+            }
+            Segment::Seq { index } => shown.extend(["[", &index.to_string(), "]"]),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    shown
+}
+
+/// Whether a key of a table is known, is like a misspelt known key, or is like a name. Any other key may be a secret in a wrong
+/// place, and may move a terminal's cursor.
+fn may_be_shown(table: &[&str], key: &str) -> bool {
+    match keys::of_table(table) {
+        Some(known) => {
+            let is_like_one = key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
+            let digits = key.chars().filter(char::is_ascii_digit).count();
+            known.contains(&key) || (is_like_one && digits <= MAX_SHOWN_DIGITS && key.len() <= MAX_SHOWN_KEY)
+        }
+        None => key.len() <= MAX_SHOWN_NAME && key.chars().all(|c| c.is_ascii_alphanumeric() || "._-:,@ ".contains(c)),
+    }
 }
 
 /// Returns the line of a dotted key, or of the nearest table above it. Parses the text again, so it is for errors only.
@@ -303,13 +399,36 @@ macro_rules! inputs {
     };
 }
 
+/// Returns the [`RawConstraints`] of a struct that has their keys.
+macro_rules! constraints {
+    ($raw:expr) => {
+        RawConstraints {
+            max_lifetime: $raw.max_lifetime.map(|time| time.0),
+            confirm: $raw.confirm,
+            allowed_programs: $raw
+                .allowed_programs
+                .as_ref()
+                .map(|paths| paths.iter().map(|path| path.0.clone()).collect()),
+            allowed_hours: $raw.allowed_hours.as_ref().map(|hours| hours.0.clone()),
+        }
+    };
+}
+
 impl RawDefaults {
+    pub(super) fn constraints(&self) -> RawConstraints {
+        constraints!(self)
+    }
+
     pub(super) fn inputs(&self) -> RawInputs {
         inputs!(self)
     }
 }
 
 impl RawProfile {
+    pub(super) fn constraints(&self) -> RawConstraints {
+        constraints!(self)
+    }
+
     pub(super) fn inputs(&self) -> RawInputs {
         inputs!(self)
     }
@@ -344,6 +463,11 @@ impl RawShared {
     /// Returns whether the audit log goes to syslog too.
     pub(super) const fn audit_to_syslog(&self) -> bool {
         self.audit.syslog
+    }
+
+    /// Returns the program that asks the user.
+    pub(super) fn confirm_program(&self) -> Option<PathBuf> {
+        self.confirm.program.as_ref().map(|path| path.0.clone())
     }
 
     /// Returns the sources. Errors with a key and a message.
@@ -444,7 +568,7 @@ impl<'de> Deserialize<'de> for KeepWarm {
 impl<'de> Deserialize<'de> for AbsolutePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer)? {
-            path if Path::new(&path).is_absolute() => Ok(Self),
+            path if Path::new(&path).is_absolute() => Ok(Self(path.into())),
             _ => Err(D::Error::custom("must be an absolute path")),
         }
     }

@@ -44,8 +44,10 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
     })?;
     let (network, lock) = (Arc::new(shared.network().ok()?), shared.lock_times());
     let (notifications, audit_to_syslog) = (shared.notifications(), shared.audit_to_syslog());
+    let confirm_program = shared.confirm_program();
     let sources = shared.valid_sources().ok()?;
-    Some(Config { sources, profiles: profiles.valid, network, lock, notifications, audit_to_syslog })
+    let profiles = profiles.valid;
+    Some(Config { sources, profiles, network, lock, notifications, audit_to_syslog, confirm_program })
 }
 
 impl Profiles {

@@ -15,10 +15,7 @@ pub(super) async fn handle(
     proof: &EntryProof,
     exec_info: &[u8],
 ) -> Result<EndpointResponse, AgentError> {
-    // Clients of Kubernetes send an ExecInfo, and client-go asks again only after a 401. A script sends none: if it asks twice,
-    // it wants two tokens.
-    let process = if exec_info.is_empty() { None } else { client.client_process() };
-    Ok(EndpointResponse::token(agent.token.token(name, exec_info, proof, process).await?))
+    Ok(EndpointResponse::token(agent.token.token(name, exec_info, proof, client.client_process()).await?))
 }
 
 /// Returns what the headers of a request present. A malformed key is absent.
