@@ -18,6 +18,7 @@ mod kubeconfig;
 mod programs;
 
 mod mappings;
+mod parser;
 mod rbac;
 mod tokens;
 mod unauthorized;
