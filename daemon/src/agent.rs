@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::audit_log::AuditLog;
 use crate::keyring::Keyring;
 use crate::renew::Renewer;
+use crate::services::access::AccessService;
+use crate::services::audit::AuditService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::events::EventService;
@@ -33,8 +36,10 @@ use rolecall_core::profile::LocalUser;
 #[allow(missing_docs)] // each type has its documentation
 pub struct Agent {
     pub token: TokenService,
+    pub audit: AuditService,
     pub profiles: Arc<ProfileSessions>,
     pub cluster_access: ClusterAccessService,
+    pub access: Arc<AccessService>,
     pub status: StatusService,
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
@@ -62,6 +67,7 @@ struct Components {
     renewer: Renewer,
     lock: Arc<LockService>,
     config: Arc<ConfigService>,
+    audit_log: AuditLog,
 }
 
 impl Components {
@@ -71,9 +77,15 @@ impl Components {
         let sessions = Sessions::new(aws.clone(), keyring.clone(), default_session_name(&user));
         let (token_cache, activity) = (Arc::<TokenCache>::default(), Arc::<ProfileActivity>::default());
         let (renewer, events) = (Renewer::new(sessions.clone(), clock.clone()), EventBus::default());
-        let lock =
-            LockService::new(clock.clone(), sessions.clone(), token_cache.clone(), renewer.clone(), events.clone());
-        let lock = Arc::new(lock);
+        let audit_log = AuditLog::default();
+        let lock = Arc::new(LockService::new(
+            clock.clone(),
+            sessions.clone(),
+            token_cache.clone(),
+            renewer.clone(),
+            events.clone(),
+            audit_log.clone(),
+        ));
         let effects = ReloadEffects {
             aws: aws.clone(),
             lock: lock.clone(),
@@ -82,9 +94,36 @@ impl Components {
             activity: activity.clone(),
             renewer: renewer.clone(),
             events: events.clone(),
+            audit_log: audit_log.clone(),
         };
         let config = Arc::new(ConfigService::open(path, user, effects));
-        Self { aws, clock, keyring, sessions, token_cache, activity, events, renewer, lock, config }
+        Self { aws, clock, keyring, sessions, token_cache, activity, events, renewer, lock, config, audit_log }
+    }
+
+    /// Returns the services that other services use.
+    fn shared_services(&self) -> (Arc<Recovery>, Arc<SourceLogins>, Arc<ProfileSessions>) {
+        let Self { config, sessions, activity, clock, lock, renewer, events, .. } = self;
+        let recovery = Recovery {
+            lock: lock.clone(),
+            sessions: sessions.clone(),
+            renewer: renewer.clone(),
+            events: events.clone(),
+        };
+        let logins = SourceLogins {
+            config: config.clone(),
+            sessions: sessions.clone(),
+            activity: activity.clone(),
+            clock: clock.clone(),
+        };
+        let profiles = ProfileSessions {
+            config: config.clone(),
+            lock: lock.clone(),
+            sessions: sessions.clone(),
+            activity: activity.clone(),
+            renewer: renewer.clone(),
+            clock: clock.clone(),
+        };
+        (Arc::new(recovery), Arc::new(logins), Arc::new(profiles))
     }
 }
 
@@ -99,17 +138,7 @@ impl Agent {
         let (keyring, aws, token_cache) =
             (|| shared.keyring.clone(), || shared.aws.clone(), || shared.token_cache.clone());
 
-        let recovery = Recovery { lock: lock(), sessions: sessions(), renewer: renewer(), events: events() };
-        let logins = SourceLogins { config: config(), sessions: sessions(), activity: activity(), clock: clock() };
-        let profiles = ProfileSessions {
-            config: config(),
-            lock: lock(),
-            sessions: sessions(),
-            activity: activity(),
-            renewer: renewer(),
-            clock: clock(),
-        };
-        let (recovery, logins, profiles) = (Arc::new(recovery), Arc::new(logins), Arc::new(profiles));
+        let (recovery, logins, profiles) = shared.shared_services();
         let (source_logins, profile_sessions) = (|| logins.clone(), || profiles.clone());
         Arc::new(Self {
             token: TokenService::new(
@@ -121,6 +150,7 @@ impl Agent {
                 events(),
                 clock(),
             ),
+            audit: AuditService { config: config(), clock: clock(), log: shared.audit_log.clone() },
             cluster_access: ClusterAccessService::new(
                 config(),
                 lock(),
@@ -130,14 +160,15 @@ impl Agent {
                 events(),
                 aws(),
             ),
+            access: Arc::new(AccessService::new(config(), lock(), profile_sessions(), token_cache(), aws())),
             status: StatusService::new(
                 about,
                 clock(),
                 config(),
                 lock(),
-                sessions(),
                 source_logins(),
                 profile_sessions(),
+                shared.audit_log.clone(),
             ),
             events: Arc::new(EventService {
                 config: config(),

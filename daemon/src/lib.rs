@@ -7,6 +7,9 @@
 pub mod harden;
 pub mod log;
 pub mod panic_hook;
+pub mod processes;
+
+pub mod audit_log;
 pub mod system_events;
 pub mod watch;
 

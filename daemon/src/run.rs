@@ -19,6 +19,7 @@ use rolecalld::log::{self, Level};
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
 use rolecalld::server::{Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
+use rolecalld::services::access::AccessSettings;
 use rolecalld::services::status::About;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
@@ -31,6 +32,8 @@ use crate::args::Args;
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(200);
 /// Threads of the runtime. Signing takes microseconds and the rest waits for AWS, so more would be idle.
 const WORKER_THREADS: usize = 2;
+/// How long a stop or a restart waits for the audit log.
+pub(crate) const AUDIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the daemon until it stops.
 pub(crate) fn run(args: &Args, hardened: Hardened) -> ExitCode {
@@ -70,8 +73,17 @@ pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agen
     let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_folder()? }, clock);
     let agent = Agent::new(path, aws, local_user(), about);
     match location::state_folder() {
-        Ok(folder) => agent.lock.open(folder.join("lock.json")),
+        Ok(folder) => {
+            agent.lock.open(folder.join("lock.json"));
+            agent
+                .access
+                .configure(AccessSettings { backups: Some(folder.join("aws-auth")), ..AccessSettings::default() });
+        }
         Err(error) => tracing::warn!(%error, "no state folder, lock is not kept over a stop"),
+    }
+    match location::audit_log() {
+        Ok(path) => agent.audit.log().open(path),
+        Err(error) => tracing::warn!(%error, "no state folder, decisions are not recorded"),
     }
     Ok(agent)
 }
@@ -188,6 +200,7 @@ async fn run_daemon(
     serve(listener, &claim, &agent, &stop, &restart_info).await;
     drop(claim); // removes the path before the lock is released
     following.await?;
+    agent.audit.log().flush(AUDIT_FLUSH_TIMEOUT);
     tracing::info!("daemon stopped");
     Ok(())
 }
@@ -234,13 +247,17 @@ fn hand_over(
         if let Some(name) = agent.keys.key_in_change() {
             anyhow::bail!("access key \"{name}\" is being changed");
         }
+        agent.access.check_settled().map_err(|error| anyhow::anyhow!("{error}"))?;
         let (lock, name) = claim.leave()?;
         let listener = listener.as_fd().try_clone_to_owned()?;
         let snapshot = agent.snapshot.take(checked.scope());
         Ok(HandoverState { restarts: restarts.saturating_add(1), listener, lock, snapshot, name })
     };
     match state() {
-        Ok(state) => program.replace_this(&checked, &state).into(),
+        Ok(state) => {
+            agent.audit.log().flush(AUDIT_FLUSH_TIMEOUT);
+            program.replace_this(&checked, &state).into()
+        }
         Err(error) => error,
     }
 }

@@ -13,11 +13,13 @@ pub mod lock;
 
 pub mod config;
 
+pub mod audit;
 pub mod recovery;
 
 pub mod profile_sessions;
 mod source_logins;
 
+pub mod access;
 pub mod cluster_access;
 pub mod events;
 pub mod keys;

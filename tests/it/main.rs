@@ -8,6 +8,7 @@
 
 mod fixture;
 
+mod access_calls;
 mod architecture;
 mod aws_files;
 mod bad_input;

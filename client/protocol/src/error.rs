@@ -28,6 +28,10 @@ pub enum ErrorCode {
     EntryKeyMismatch,
     /// AWS denied the call. It succeeds only after a change of permissions.
     AccessDenied,
+    /// Who may enter the cluster has changed since the plan was made. Nothing was changed.
+    AccessChanged,
+    /// The cluster's state, EKS or a rule against locking users out does not allow this change of access.
+    AccessRefused,
     /// The cluster does not exist in that region and account.
     ClusterNotFound,
     /// The source needs a login, an MFA code or an unlocked keyring first.
@@ -109,7 +113,11 @@ impl ErrorCode {
             | Self::WrongPassphrase
             | Self::LoginFailed => 403,
             Self::UnknownProfile | Self::UnknownSource | Self::UnknownKey | Self::ClusterNotFound => 404,
-            Self::ProtocolMismatch | Self::ConfigInvalid | Self::RestartRefused => 409,
+            Self::ProtocolMismatch
+            | Self::ConfigInvalid
+            | Self::AccessChanged
+            | Self::AccessRefused
+            | Self::RestartRefused => 409,
             Self::LoginNeeded => 401,
             Self::Locked => 423,
             Self::TokenTooLarge => 422,

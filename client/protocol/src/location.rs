@@ -163,6 +163,19 @@ pub fn state_folder() -> Result<PathBuf, LocationError> {
     platform_folder("XDG_STATE_HOME", ".local/state")
 }
 
+/// Returns the path of the audit log. A full log is renamed to [`old_log`] of this path.
+pub fn audit_log() -> Result<PathBuf, LocationError> {
+    Ok(state_folder()?.join("audit.jsonl"))
+}
+
+/// Returns the path that a log has after it was full: its own path and `.old`.
+#[must_use]
+pub fn old_log(log: &Path) -> PathBuf {
+    let mut path = log.as_os_str().to_owned();
+    path.push(".old");
+    path.into()
+}
+
 /// Returns the user's home folder: the value of `HOME`.
 ///
 /// # Errors

@@ -56,6 +56,9 @@ pub struct DaemonStatus {
     /// The path of the log file. Absent if the daemon logs to standard error.
     #[serde(default)]
     pub log: Option<String>,
+    /// The state of the audit log. Absent if there is none, and from an older daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<crate::AuditStatus>,
     /// The comparison with AWS's clock. Absent until AWS has answered once.
     #[serde(default)]
     pub clock: Option<ClockStatus>,

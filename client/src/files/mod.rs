@@ -4,6 +4,7 @@ pub(crate) mod atomic_file;
 mod attributes;
 mod encoding;
 pub(crate) mod error;
+pub(crate) mod input_text;
 mod leftovers;
 pub(crate) mod marker_file;
 pub(crate) mod names;

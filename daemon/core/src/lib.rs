@@ -21,3 +21,5 @@ pub mod single_flight;
 mod single_flight_tests;
 
 pub mod lock;
+
+pub mod cluster_access;

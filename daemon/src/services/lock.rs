@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{EventKind, LockRequest, LockStatus, ProfileName, UnlockRequest};
+use rolecall_protocol::{AuditDecision, EventKind, LockRequest, LockStatus, ProfileName, UnlockRequest};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::token_cache::TokenCache;
+use crate::audit_log::{AuditLog, Entry, new_record};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_core::clock::{Clock, next_minute};
@@ -34,6 +35,8 @@ pub struct LockService {
     token_cache: Arc<TokenCache>,
     renewer: Renewer,
     events: EventBus,
+    audit_log: AuditLog,
+    clock: Clock,
 }
 
 impl LockService {
@@ -43,8 +46,9 @@ impl LockService {
         token_cache: Arc<TokenCache>,
         renewer: Renewer,
         events: EventBus,
+        audit_log: AuditLog,
     ) -> Self {
-        Self { lock: Lock::new(clock), sessions, token_cache, renewer, events }
+        Self { lock: Lock::new(clock.clone()), sessions, token_cache, renewer, events, audit_log, clock }
     }
 
     /// Restores the lock from a file, and stores it there from now on.
@@ -144,14 +148,19 @@ impl LockService {
         if !matches!(self.close(), Ok(true)) {
             return;
         }
-        match why {
+        let reason = match why {
             AutoLockReason::Idle(limit) => {
                 tracing::info!(idle_minutes = limit.as_secs() / 60, "agent locked automatically");
+                "idle"
             }
             AutoLockReason::Max(limit) => {
                 tracing::info!(max_minutes = limit.as_secs() / 60, "agent locked automatically");
+                "max"
             }
-        }
+        };
+        let mut record = new_record(&self.clock, "lock", AuditDecision::Allowed);
+        record.reason = Some(reason.to_owned());
+        self.audit_log.record(Entry { record, client: None });
         let lock = self.lock.clone();
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || lock.save_now())),

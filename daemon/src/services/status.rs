@@ -10,7 +10,7 @@ use super::error::AgentError;
 use super::lock::LockService;
 use super::profile_sessions::ProfileSessions;
 use super::source_logins::SourceLogins;
-use crate::sessions::Sessions;
+use crate::audit_log::AuditLog;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::profile::Profile;
@@ -34,9 +34,9 @@ pub struct StatusService {
     clock: Clock,
     config: Arc<ConfigService>,
     lock: Arc<LockService>,
-    sessions: Sessions,
     source_logins: Arc<SourceLogins>,
     profile_sessions: Arc<ProfileSessions>,
+    audit_log: AuditLog,
 }
 
 impl StatusService {
@@ -45,12 +45,12 @@ impl StatusService {
         clock: Clock,
         config: Arc<ConfigService>,
         lock: Arc<LockService>,
-        sessions: Sessions,
         source_logins: Arc<SourceLogins>,
         profile_sessions: Arc<ProfileSessions>,
+        audit_log: AuditLog,
     ) -> Self {
         let (started, started_after_boot) = (clock.now(), clock.elapsed());
-        Self { about, started, started_after_boot, clock, config, lock, sessions, source_logins, profile_sessions }
+        Self { about, started, started_after_boot, clock, config, lock, source_logins, profile_sessions, audit_log }
     }
 
     /// Returns the status of the daemon, its configuration, and every profile and source.
@@ -68,6 +68,7 @@ impl StatusService {
                 restarts: self.about.restarts,
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
+                audit: self.audit_log.status(),
                 clock: self.clock.status(),
                 lock,
             },
@@ -107,9 +108,9 @@ impl StatusService {
 
     fn mfa_details(&self, profile: &Profile) -> Option<MfaDetails> {
         let chain = &profile.chain;
-        let mfa_chain = self.sessions.mfa_source(&chain.base())?;
+        let mfa_chain = self.profile_sessions.sessions.mfa_source(&chain.base())?;
         let mfa = mfa_chain.source.mfa.as_ref()?;
-        let in_assume_role = self.sessions.mfa_in_assume_role(chain);
+        let in_assume_role = self.profile_sessions.sessions.mfa_in_assume_role(chain);
         let length = if in_assume_role { profile.duration } else { mfa.session };
         Some(MfaDetails {
             serial: mfa.serial.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rolecall_protocol::{EntryProof, ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, Secret};
 
+use super::audit::TokenFacts;
 use super::config::ConfigService;
 use super::error::AgentError;
 use super::event_bus::EventBus;
@@ -21,6 +22,15 @@ use rolecall_core::profile::Profile;
 
 /// How long a caller waits for a new session after a suspected 401, while the old session still signs.
 const NEW_SESSION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A token for a client.
+#[derive(Debug)]
+pub struct ServedToken {
+    /// The finished ExecCredential as JSON.
+    pub credential: Secret<Vec<u8>>,
+    /// What the audit log has of it.
+    pub facts: TokenFacts,
+}
 
 /// Serves tokens.
 pub struct TokenService {
@@ -48,7 +58,7 @@ impl TokenService {
         Self { config, lock, profile_sessions, token_cache, activity, events, clock, unauthorized }
     }
 
-    /// Returns a finished ExecCredential as JSON. `info` is the text of KUBERNETES_EXEC_INFO, or empty; `proof` is what the
+    /// Returns a token. `info` is the text of KUBERNETES_EXEC_INFO, or empty; `proof` is what the
     /// client presents beside it; `client` is the process that runs the plugin, if it is known. Errors if the profile's pin
     /// excludes the kubeconfig.
     pub async fn token(
@@ -57,7 +67,7 @@ impl TokenService {
         info: &[u8],
         proof: &EntryProof,
         client: Option<ClientProcess>,
-    ) -> Result<Secret<Vec<u8>>, AgentError> {
+    ) -> Result<ServedToken, AgentError> {
         let profile = self.config.profile(name)?;
         self.lock.while_unlocked(name, self.credential(&profile, info, proof, client)).await
     }
@@ -68,7 +78,7 @@ impl TokenService {
         info: &[u8],
         proof: &EntryProof,
         client: Option<ClientProcess>,
-    ) -> Result<Secret<Vec<u8>>, AgentError> {
+    ) -> Result<ServedToken, AgentError> {
         let (name, requested_at) = (&profile.name, self.clock.now());
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
         pin::check(profile, info.cluster.as_ref(), proof).map_err(|error| self.refuse(name, &error))?;
@@ -82,7 +92,12 @@ impl TokenService {
         }
         let expires = self.clock.stamp(token.expires);
         let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), expires);
-        serde_json::to_vec(&credential).map(Secret::new).map_err(|_| AgentError::internal(name))
+        let credential = serde_json::to_vec(&credential).map(Secret::new).map_err(|_| AgentError::internal(name))?;
+        let is_cached = session.session.issued < requested_at;
+        Ok(ServedToken {
+            credential,
+            facts: TokenFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
+        })
     }
 
     /// Records that the pin excludes a kubeconfig, and returns the error for the client.

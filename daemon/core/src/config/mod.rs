@@ -61,6 +61,8 @@ pub struct Config {
     pub lock: LockTimes,
     /// The desktop notifications.
     pub notifications: Notifications,
+    /// Whether the audit log goes to syslog too.
+    pub audit_to_syslog: bool,
 }
 
 /// The times of the automatic lock.
@@ -248,8 +250,9 @@ impl Config {
             profiles.insert(name, Arc::new(valid));
         }
         let (network, lock) = (Arc::new(shared.network().map_err(fail)?), shared.lock_times());
-        let notifications = shared.notifications();
-        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network, lock, notifications })
+        let (notifications, audit_to_syslog) = (shared.notifications(), shared.audit_to_syslog());
+        let sources = shared.valid_sources().map_err(fail)?;
+        Ok(Self { sources, profiles, network, lock, notifications, audit_to_syslog })
     }
 }
 

@@ -53,6 +53,8 @@ struct Raw {
     #[serde(default)]
     notifications: RawNotifications,
     #[serde(default)]
+    audit: RawAudit,
+    #[serde(default)]
     client: RawClient,
     #[serde(default)]
     profiles: RawProfiles,
@@ -79,6 +81,8 @@ pub(super) struct RawShared {
     lock: RawLock,
     #[serde(default)]
     notifications: RawNotifications,
+    #[serde(default)]
+    audit: RawAudit,
     #[serde(rename = "client", default)]
     _client: RawClient,
 }
@@ -115,6 +119,14 @@ pub(super) struct RawDefaults {
 struct RawLock {
     idle: Option<LockTime>,
     max: Option<LockTime>,
+}
+
+/// `[audit]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAudit {
+    #[serde(default)]
+    syslog: bool,
 }
 
 /// `[client]`, which only `rolecall` uses.
@@ -219,8 +231,9 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         let key = error.path().to_string();
         fail(error.inner(), (key != ".").then_some(key), message)
     })?;
-    let Raw { defaults, endpoints, network, environment, sources, lock, notifications, client, profiles } = raw;
-    let shared = RawShared { defaults, endpoints, network, environment, sources, lock, notifications, _client: client };
+    let Raw { defaults, endpoints, network, environment, sources, lock, notifications, audit, client, profiles } = raw;
+    let shared =
+        RawShared { defaults, endpoints, network, environment, sources, lock, notifications, audit, _client: client };
     Ok((shared, profiles))
 }
 
@@ -326,6 +339,11 @@ impl RawShared {
     /// Returns the desktop notifications.
     pub(super) fn notifications(&self) -> Notifications {
         self.notifications.with_defaults()
+    }
+
+    /// Returns whether the audit log goes to syslog too.
+    pub(super) const fn audit_to_syslog(&self) -> bool {
+        self.audit.syslog
     }
 
     /// Returns the sources. Errors with a key and a message.

@@ -43,8 +43,9 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
         if section.starts_with(PROFILE_HEADER) { profiles.add(section, &shared) } else { Some(()) }
     })?;
     let (network, lock) = (Arc::new(shared.network().ok()?), shared.lock_times());
-    let notifications = shared.notifications();
-    Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid, network, lock, notifications })
+    let (notifications, audit_to_syslog) = (shared.notifications(), shared.audit_to_syslog());
+    let sources = shared.valid_sources().ok()?;
+    Some(Config { sources, profiles: profiles.valid, network, lock, notifications, audit_to_syslog })
 }
 
 impl Profiles {

@@ -1,6 +1,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::audit_log::AuditLog;
 use crate::keyring::Keyring;
 use crate::services::EventBus;
 use crate::services::config::{ReloadEffects, default_session_name};
@@ -57,10 +58,17 @@ fn service(folder: &tempfile::TempDir, config: &str, now: SystemTime) -> Snapsho
     let sessions = Sessions::new(aws.clone(), Keyring::new(clock.clone()), default_session_name(&user));
     let (token_cache, activity, events) = (Arc::default(), Arc::<ProfileActivity>::default(), EventBus::default());
     let renewer = Renewer::new(sessions.clone(), clock.clone());
-    let lock =
-        LockService::new(clock.clone(), sessions.clone(), Arc::clone(&token_cache), renewer.clone(), events.clone());
+    let lock = LockService::new(
+        clock.clone(),
+        sessions.clone(),
+        Arc::clone(&token_cache),
+        renewer.clone(),
+        events.clone(),
+        AuditLog::default(),
+    );
     let lock = Arc::new(lock);
     let effects = ReloadEffects {
+        audit_log: AuditLog::default(),
         aws,
         lock: lock.clone(),
         sessions: sessions.clone(),
