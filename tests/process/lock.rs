@@ -223,7 +223,7 @@ fn unlock_20_wrong_guesses_do_not_block_others() {
             assert!(fixture.is_locked());
         }
         let lines: Vec<_> = guesses.into_iter().map(|guess| error_line(&guess.join().unwrap(), 1)).collect();
-        let wrong = lines.iter().filter(|line| line.contains("wrong passphrase")).count();
+        let wrong = lines.iter().filter(|line| line.starts_with("rolecall: wrong passphrase")).count();
         let busy = lines.iter().filter(|line| line.contains("too many passphrase attempts")).count();
         assert!(wrong >= 1 && wrong + busy == 20, "{lines:#?}");
     });

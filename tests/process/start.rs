@@ -126,7 +126,7 @@ fn socket_with_long_path_is_served() {
     let run = |arguments: &[&str]| {
         let mut command = fixture.sandbox.rolecall();
         command.env("HOME", &home).env("XDG_RUNTIME_DIR", "/nonexistent").env("XDG_CONFIG_HOME", home.join(".config"));
-        command.env("XDG_STATE_HOME", &state).env("ROLECALL_ENTRY_KEY", &key).args(arguments);
+        command.env("XDG_STATE_HOME", &state).env("ROLECALL_ENTRY_KEY", &key).current_dir("/").args(arguments);
         fixture.sandbox.run(&mut command)
     };
     run(&["token", "prod"]).assert_ok();

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::Output;
 
-/// Check how this computer protects Rolecall, and say what to do about each finding
+/// Check how this computer protects Rolecall
 ///
-/// The checks are about security: the socket, the agent's memory, the files that Rolecall obeys, the pin and the entry key of each
-/// profile, the keyring and the lock. Exit code 1 if a check finds a problem (✗); warnings (!) do not change it.
+/// Each finding has its cause, its consequence and what to do about it. The checks are about security: the socket, the agent's memory, the files that Rolecall obeys, the pin and the entry key of each
+/// profile, the keyring, the lock and the audit log. Exit code 1 if a check finds a problem (✗); warnings (!) do not change it.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Only the checks of security, which are all checks of this version

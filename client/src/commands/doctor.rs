@@ -3,6 +3,7 @@
 //! A check is a file in `doctor/` with a function from [`Facts`] to findings. All checks are about security.
 
 mod agent_process;
+mod audit;
 mod facts;
 mod files;
 mod finding;
@@ -22,8 +23,8 @@ use facts::Facts;
 use finding::{Finding, State};
 
 /// The checks, in the order in which they are printed.
-const CHECKS: [fn(&Facts) -> Vec<Finding>; 6] =
-    [socket::check, agent_process::check, files::check, profiles::check, keyring::check, lock::check];
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 7] =
+    [socket::check, agent_process::check, files::check, profiles::check, keyring::check, lock::check, audit::check];
 
 /// Runs the checks. Exit code 1 if one found a problem.
 pub(crate) fn run(wanted: &cli::Doctor, context: &Context) -> Result<(), CliError> {

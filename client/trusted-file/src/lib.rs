@@ -27,7 +27,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// The bit of a folder in which only the owner of an entry may rename or remove it.
 const STICKY: u32 = 0o1000;
 
-/// Who can replace a file, besides root.
+/// The users that can replace a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Writers {
     /// Only root.
@@ -41,7 +41,7 @@ pub enum Writers {
 pub struct Checked {
     /// The path without symbolic links.
     pub path: PathBuf,
-    /// Who can replace it.
+    /// The users that can replace it.
     pub writers: Writers,
     /// Its kind, owner and mode.
     pub metadata: Metadata,

@@ -292,7 +292,8 @@ impl Lock {
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
-        if !self.state().attempts.holds(ticket) {
+        let has_place = self.state().attempts.begin_check(ticket);
+        if !has_place {
             let retry_after = self.state().attempts.retry_after(self.0.clock.elapsed());
             return Err(self.busy(retry_after));
         }

@@ -66,6 +66,7 @@ impl Client {
     /// Returns the client's identity for the lock.
     pub(super) fn locker(&self) -> Locker {
         let parent = self.parent();
+        let parent = self.process.as_ref().and_then(Process::find_parent);
         let client = LockClient {
             process: parent
                 .as_ref()
@@ -105,6 +106,9 @@ mod tests {
         let client = Peer { uid: None, pid: Some(own) }.client().client_process().unwrap();
         let parent = Process::find(std::os::unix::process::parent_id()).unwrap();
         assert_eq!((client.pid, client.started, client.program), (parent.pid, parent.started, parent.program_file()));
+        let locker = Peer { uid: None, pid: Some(own) }.client().locker();
+        assert_eq!(locker.client.process, Some((parent.pid, parent.started)));
+        assert_eq!(locker.client.session, Process::find(std::process::id()).map(|process| process.session));
         for pid in [None, Some(0), Some(i32::MAX)] {
             let client = Peer { uid: None, pid }.client();
             assert_eq!((client.client_process(), client.process), (None, None), "{pid:?}");

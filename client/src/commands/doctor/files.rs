@@ -32,6 +32,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     add("SSO tokens", aws.as_ref().map(|aws| aws.join("sso/cache")), false);
     add("aws login tokens", aws.map(|aws| aws.join("login/cache")), false);
     add("lock file", location::state_folder().ok().map(|state| state.join("lock.json")), true);
+    add("audit log", location::audit_log().ok(), true);
     files.iter().filter_map(finding).collect()
 }
 
@@ -57,7 +58,7 @@ fn readable_by_others(name: &str, path: &Path, mode: u32) -> Finding {
     Finding::warning(
         name,
         format!("other users can read {} (mode {mode:04o})", path.display()),
-        "It has secrets or entry keys.",
+        "It has secrets, or shows which programs use your roles.",
         format!("chmod go-r {}", shell_quoted(path)),
     )
 }

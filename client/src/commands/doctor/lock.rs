@@ -11,7 +11,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 
 fn finding(lock: &LockStatus) -> Finding {
     let name = "lock";
-    let consequence = "Whoever uses your session while you are away gets tokens.";
+    let consequence = "A user of your unattended computer gets tokens.";
     if let Some(problem) = &lock.problem {
         let fix = problem.hint.clone().unwrap_or_else(|| "rolecall status".to_owned());
         return Finding::problem(name, problem.message.clone(), consequence, fix);

@@ -125,7 +125,7 @@ mod tests {
         assert!(load(&path).is_err());
     }
 
-    /// Fault matrix row 91. Who can write a folder on the way to the file can put another file in its place.
+    /// Fault matrix row 91. A user that can write a folder on the way to the file can put another file in its place.
     #[test]
     fn config_file_in_folder_of_others_rejected() {
         let folder = tempfile::tempdir().unwrap();

@@ -109,8 +109,8 @@ mod tests {
             assert!(error.contains(expected) && !error.contains('$'), "{error}");
         }
         fs::write(&path, &good).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
-        assert!(read(&path).unwrap_err().contains("mode 0620"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o602)).unwrap();
+        assert!(read(&path).unwrap_err().contains("mode 0602"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(read(&path).is_err());

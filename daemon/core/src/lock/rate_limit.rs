@@ -38,13 +38,23 @@ pub struct LockClient {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
+/// A client that waits for the check of its passphrase, or for its result.
+#[derive(Debug)]
+struct Place {
+    ticket: Ticket,
+    client: LockClient,
+    /// Its passphrase is being checked. Until the check has failed, no other client gets the place: more passphrases than places would
+    /// be checked in one pause.
+    is_checked: bool,
+}
+
 /// The wrong passphrases so far and the waiting clients.
 #[derive(Debug, Default)]
 pub(super) struct UnlockRateLimit {
     failures: u32,
     /// When the last wrong passphrase was checked, as time since boot.
     last: Duration,
-    waiting: Vec<(Ticket, LockClient)>,
+    waiting: Vec<Place>,
     tickets: u64,
     /// The clients with wrong passphrases, the last one last.
     failed: VecDeque<LockClient>,
@@ -65,29 +75,32 @@ impl UnlockRateLimit {
     pub(super) fn enter(&mut self, client: LockClient, now: Duration) -> Result<(Ticket, Duration), Duration> {
         self.expire_failures(now);
         if let Some(rival) = self.rival(&client) {
-            if self.rank(&client) >= self.rank(&self.waiting[rival].1) {
+            let place = &self.waiting[rival];
+            if place.is_checked || self.rank(&client) >= self.rank(&place.client) {
                 return Err(self.retry_after(now));
             }
             self.waiting.swap_remove(rival);
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.waiting.push((ticket, client));
+        self.waiting.push(Place { ticket, client, is_checked: false });
         Ok((ticket, self.remaining_pause(now)))
     }
 
     /// Returns the waiting client whose place a new one needs: that of its session, or the one with the most wrong passphrases if
     /// all places are taken.
     fn rival(&self, client: &LockClient) -> Option<usize> {
-        let is_same_session = |(_, other): &(Ticket, LockClient)| {
+        let is_same_session = |Place { client: other, .. }: &Place| {
             (client.session.is_some() && other.session == client.session)
                 || (client.process.is_some() && other.process == client.process)
         };
         let same = self.waiting.iter().position(is_same_session);
         let is_full = self.waiting.len() >= MAX_WAITERS;
-        same.or_else(|| {
-            (0..self.waiting.len()).filter(|_| is_full).max_by_key(|place| self.rank(&self.waiting[*place].1))
-        })
+        let rank = |index: &usize| {
+            let Place { client, is_checked, .. } = &self.waiting[*index];
+            (!is_checked, self.rank(client))
+        };
+        same.or_else(|| (0..self.waiting.len()).filter(|_| is_full).max_by_key(rank))
     }
 
     /// Returns the wrong passphrases of a client's session and of its process.
@@ -99,14 +112,15 @@ impl UnlockRateLimit {
         )
     }
 
-    /// Whether a waiting client still has its place.
-    pub(super) fn holds(&self, ticket: Ticket) -> bool {
-        self.waiting.iter().any(|(other, _)| *other == ticket)
+    /// Begins the check of a waiting client. Returns false if another client has got its place.
+    pub(super) fn begin_check(&mut self, ticket: Ticket) -> bool {
+        let place = self.waiting.iter_mut().find(|place| place.ticket == ticket);
+        place.map(|place| place.is_checked = true).is_some()
     }
 
     /// Removes a waiting client.
     pub(super) fn leave(&mut self, ticket: Ticket) {
-        self.waiting.retain(|(other, _)| *other != ticket);
+        self.waiting.retain(|place| place.ticket != ticket);
     }
 
     /// Returns the time after which a rejected client can try again.
@@ -118,6 +132,9 @@ impl UnlockRateLimit {
     pub(super) fn record_failure(&mut self, client: LockClient, now: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.last = now;
+        if let Some(place) = self.waiting.iter_mut().find(|place| place.is_checked && place.client == client) {
+            place.is_checked = false;
+        }
         if self.failed.len() >= MAX_FAILED {
             self.failed.pop_front();
         }
@@ -232,10 +249,10 @@ mod tests {
         }
         assert!(attempts.enter(of(19, 1), T0).is_err(), "its session waits already");
         let (owner, _) = attempts.enter(of(50, 5), T0).unwrap();
-        assert!(attempts.holds(owner));
+        assert!(attempts.begin_check(owner));
         assert_eq!(attempts.waiting.len(), MAX_WAITERS);
         assert!(
-            attempts.waiting.iter().all(|(_, client)| client.session != Some(1)),
+            attempts.waiting.iter().all(|place| place.client.session != Some(1)),
             "the one with the most failures left"
         );
         // In one session, the process without failures has precedence.
@@ -243,8 +260,16 @@ mod tests {
         attempts.record_failure(of(10, 1), T0);
         let (guess, _) = attempts.enter(of(10, 1), T0).unwrap();
         assert!(attempts.enter(of(20, 1), T0).is_ok());
-        assert!(!attempts.holds(guess));
+        assert!(!attempts.begin_check(guess));
         assert!(attempts.enter(of(10, 1), T0).is_err());
+        // A place whose passphrase is being checked stays until the check has failed.
+        let mut attempts = UnlockRateLimit::default();
+        attempts.record_failure(of(10, 1), T0);
+        let (guess, _) = attempts.enter(of(10, 1), T0).unwrap();
+        assert!(attempts.begin_check(guess));
+        assert!(attempts.enter(of(20, 1), T0).is_err());
+        attempts.record_failure(of(10, 1), T0);
+        assert!(attempts.enter(of(20, 1), T0).is_ok());
     }
 
     #[test]

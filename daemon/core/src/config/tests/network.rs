@@ -63,13 +63,16 @@ fn invalid_network_error_has_line_and_no_secret() {
         ("hello".to_owned(), 0o600, "contains no PEM certificate"),
         (pem("!!!!"), 0o600, "is not PEM"),
         (pem("aGVsbG8="), 0o600, "contains an invalid certificate, number 1"),
-        (pem("aGVsbG8="), 0o620, "is unsafe: other users can write it (mode 0620); fix it with chmod go-w"),
     ] {
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let message = error(&format!("[network]\nca_bundle = \"{}\"\n", path.display()));
         assert_eq!(message, format!("config.toml:2: network.ca_bundle: {} {expected}", path.display()));
     }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o602)).unwrap();
+    let message = error(&format!("[network]\nca_bundle = \"{}\"\n", path.display()));
+    assert!(message.contains("ca.pem is not used: other users can write "), "{message}");
+    assert!(message.ends_with(&format!("Fix it with: chmod go-w {}", path.display())), "{message}");
 }
 
 /// Fault matrix row 36.
