@@ -5,6 +5,7 @@ mod add;
 mod agent;
 mod audit;
 mod config;
+mod doctor;
 mod inputs;
 mod keys;
 mod lock;
@@ -25,6 +26,7 @@ pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
 pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
+pub(crate) use doctor::Doctor;
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
@@ -66,6 +68,7 @@ const HELP: &str = "\
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or inspect the daemon
   \u{1b}[1maudit\u{1b}[0m        Show which program got a token of which profile, and what was refused
+  \u{1b}[1mdoctor\u{1b}[0m       Check how this computer protects Rolecall
 
 \u{1b}[1;4mSetting up:\u{1b}[0m
   \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell
@@ -121,6 +124,7 @@ pub(crate) enum Command {
     Unlock(Unlock),
     Agent(Agent),
     Audit(Audit),
+    Doctor(Doctor),
     Completions(Completions),
 }
 

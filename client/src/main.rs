@@ -1,10 +1,8 @@
 //! `rolecall`: configures profiles, and is the exec credential plugin that kubectl runs.
-//!
-//! `rolecall token NAME`, which kubectl runs, is recognised before any argument parser runs: that path only
-//! calls the daemon. Every other command goes through [`cli`] and [`run`].
 
 mod cli;
 mod clock;
+mod closed_stdout;
 mod commands;
 mod completion;
 mod config_file;
@@ -25,92 +23,6 @@ mod token;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use context::Context;
-use environment::Environment;
-
 fn main() -> ExitCode {
-    ExitCode::from(entry())
-}
-
-/// Runs the program. Returns the exit code.
-fn entry() -> u8 {
-    forbid_debugging();
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    match fast_path(&arguments) {
-        Some(name) => token::run(name, environment),
-        None => command(arguments),
-    }
-}
-
-/// Keeps other processes of the user from reading this one's memory, which may hold a passphrase or a token.
-fn forbid_debugging() {
-    #[cfg(target_os = "linux")]
-    // Cannot fail. Without it, a command still works.
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-}
-
-/// Runs every command except the fast path.
-fn command(arguments: Vec<OsString>) -> u8 {
-    let context = Context::new(environment);
-    let result = match context.environment.get(completion::VARIABLE).map(OsStr::to_string_lossy) {
-        Some(shell) => completion::complete(&shell, arguments).and_then(|candidates| output::stdout_bytes(&candidates)),
-        None => match cli::Cli::try_parse_from(arguments) {
-            Ok(cli) => run::run(cli, &context),
-            Err(error) => return output::print_usage_error(&error),
-        },
-    };
-    match result {
-        Ok(()) => 0,
-        Err(error) => {
-            output::print_error(&error);
-            error.code()
-        }
-    }
-}
-
-/// Returns the profile's name if the command line is exactly `rolecall token NAME`. clap parses anything that may be an
-/// option.
-fn fast_path(arguments: &[OsString]) -> Option<&OsStr> {
-    match arguments {
-        [_, command, name] if command == "token" && !name.as_encoded_bytes().starts_with(b"-") => Some(name),
-        _ => None,
-    }
-}
-
-/// Reads the environment of this process.
-#[allow(clippy::disallowed_methods)] // the client's one look at all of it
-fn environment() -> Environment {
-    std::env::vars_os().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fast_path_accepts_only_the_plain_form() {
-        let decide = |words: &[&str]| {
-            let arguments: Vec<OsString> = words.iter().map(Into::into).collect();
-            fast_path(&arguments).map(|name| name.to_string_lossy().into_owned())
-        };
-        assert_eq!(decide(&["rolecall", "token", "prod"]).as_deref(), Some("prod"));
-        assert_eq!(decide(&["/x/rolecall", "token", "pr od"]).as_deref(), Some("pr od"));
-        assert_eq!(decide(&["rolecall", "token", ""]).as_deref(), Some(""));
-        for other in [
-            &["rolecall"][..],
-            &["rolecall", "token"],
-            &["rolecall", "token", "--help"],
-            &["rolecall", "token", "-h"],
-            &["rolecall", "token", "prod", "--help"],
-            &["rolecall", "token", "--", "prod"],
-            &["rolecall", "--no-color", "token", "prod"],
-            &["rolecall", "Token", "prod"],
-            &["rolecall", "status", "prod"],
-            &[],
-        ] {
-            assert_eq!(decide(other), None, "{other:?}");
-        }
-    }
+    rolecall::main()
 }

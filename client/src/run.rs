@@ -37,6 +37,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Completions(wanted) => commands::completions::run(&wanted),
         Command::Keys(wanted) => commands::keys::run(&wanted.action, context),
         Command::Audit(wanted) => commands::audit::run(&wanted, context),
+        Command::Doctor(wanted) => commands::doctor::run(&wanted, context),
         Command::Agent(wanted) => commands::agent::run(&wanted.action, context),
     }
 }

@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 
+/// How long a thread for blocking work waits for more of it. After that, it ends and wipes its stack.
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(200);
 /// Threads of the runtime. Signing takes microseconds and the rest waits for AWS, so more would be idle.
 const WORKER_THREADS: usize = 2;
 /// How long a stop or a restart waits for the audit log.
@@ -125,7 +127,12 @@ fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
     create_config_folder(agent.config.path().parent().map(Into::into));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(WORKER_THREADS).enable_all();
-    let runtime = runtime.on_thread_park(harden::wipe_stack).build()?;
+    // A blocking thread is not parked by the runtime. It ends soon after its work, and wipes its stack then.
+    runtime
+        .on_thread_park(harden::wipe_stack)
+        .on_thread_stop(harden::wipe_stack)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE);
+    let runtime = runtime.build()?;
     runtime.block_on(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }))?;
     // All requests are done, so tasks that still wait for AWS have no client.
     runtime.shutdown_background();

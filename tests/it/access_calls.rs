@@ -1,7 +1,7 @@
 //! The calls of cluster access: EKS, IAM and the API server, with the embedded AWS and cluster.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
@@ -75,7 +75,7 @@ impl Cloud {
     }
 
     fn kubernetes(&self, key: &AccessKey) -> KubernetesClient {
-        let token = TokenSpec::new(key, REGION, "prod", SystemTime::now()).mint();
+        let token = TokenSpec::new(key, REGION, "prod", self.aws.clock().now()).mint();
         self.kubernetes_with(self.api.ca_pem(), token)
     }
 
@@ -256,6 +256,15 @@ fn kubernetes_denied_unknown_and_unreachable_are_typed() {
     let pinned = cloud.kubernetes_with(other.ca_pem(), "k8s-aws-v1.x".to_owned());
     assert!(matches!(read(&pinned), KubernetesError::Unreachable { .. }));
     assert!(cloud.api.tokens().iter().all(|token| token != "k8s-aws-v1.x"), "the other CA gets no token");
+}
+
+#[test]
+fn kubernetes_response_above_the_limit_is_an_error() {
+    let cloud = Cloud::new();
+    cloud.api.set_aws_auth(&[("mapRoles", &"x".repeat(5 * 1024 * 1024))]);
+    let client = cloud.kubernetes(&cloud.session);
+    let error = cloud.run(client.config_map("kube-system", "aws-auth")).unwrap_err();
+    assert!(matches!(error, KubernetesError::InvalidResponse { .. }), "{error:?}");
 }
 
 #[test]

@@ -126,15 +126,15 @@ fn link_of_another_user_is_not_followed() {
     let shared = fixture.sandbox.root().join("shared");
     fs::create_dir(&shared).unwrap();
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
-    let link = shared.join("config.toml");
+    let entry = shared.join("config.toml");
     fs::rename(fixture.config_path(), shared.join("mine.toml")).unwrap();
-    std::os::unix::fs::symlink("mine.toml", &link).unwrap();
-    std::os::unix::fs::symlink(&link, fixture.config_path()).unwrap();
+    std::os::unix::fs::symlink("mine.toml", &entry).unwrap();
+    std::os::unix::fs::symlink(&entry, fixture.config_path()).unwrap();
     fixture.token().assert_ok();
     fixture.rolecall(&["agent", "stop"]).assert_ok();
-    std::os::unix::fs::lchown(&link, Some(23456), None).unwrap();
+    std::os::unix::fs::lchown(&entry, Some(23456), None).unwrap();
     let line = error_line(&fixture.token(), 1);
-    assert!(line.contains(&format!("the link {} belongs to another user (uid 23456)", link.display())), "{line}");
+    assert!(line.contains(&format!("the link {} belongs to another user (uid 23456)", entry.display())), "{line}");
 }
 
 /// The settings of an existing profile differ: no login is offered, and AWS is not called.

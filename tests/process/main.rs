@@ -7,9 +7,11 @@
 
 mod desktop;
 mod fake_access;
+mod doctor;
 mod fake_daemon;
 mod fixture;
 
+mod access;
 mod access_client;
 mod access_plan;
 mod add;

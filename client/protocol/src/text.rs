@@ -12,25 +12,30 @@ const MAX_SHOWN: usize = 512;
 #[must_use]
 pub fn sanitize_for_terminal(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_SHOWN));
-    let mut count = 0;
-    let mut last_was_space = false;
+    let (mut count, mut last_was_space) = (0, false);
+    // The end of the longest part that leaves a place for the ellipsis.
+    let mut cut = 0;
     for c in text.chars() {
-        if count >= MAX_SHOWN {
-            shown.push('…');
-            break;
-        }
         let c = if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c };
         if c == ' ' && last_was_space {
             continue;
         }
         last_was_space = c == ' ';
         if is_unsafe(c) {
-            let escape = c.escape_unicode().to_string();
+            let escape = c.escape_unicode();
             count += escape.len();
-            shown.push_str(&escape);
+            shown.extend(escape);
         } else {
             count += 1;
             shown.push(c);
+        }
+        if count > MAX_SHOWN {
+            shown.truncate(cut);
+            shown.push('…');
+            break;
+        }
+        if count < MAX_SHOWN {
+            cut = shown.len();
         }
     }
     shown.trim().to_owned()
@@ -75,9 +80,11 @@ mod tests {
 
     #[test]
     fn sanitize_long_text_is_cut() {
-        let shown = sanitize_for_terminal(&"x".repeat(1 << 20));
-        assert_eq!(shown.chars().count(), MAX_SHOWN + 1);
-        assert!(sanitize_for_terminal(&"\u{1b}".repeat(1 << 20)).len() < MAX_SHOWN + 16);
+        let count = |text: &str| sanitize_for_terminal(text).chars().count();
+        assert_eq!(count(&"x".repeat(1 << 20)), MAX_SHOWN);
+        assert_eq!(count(&"x".repeat(MAX_SHOWN)), MAX_SHOWN);
+        assert_eq!(count(&"\u{1b}".repeat(1 << 20)), 85 * "\\u{1b}".len() + 1);
+        assert!(!sanitize_for_terminal(&"x".repeat(MAX_SHOWN)).contains('…'));
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl From<Via> for AccessVia {
 /// Shows a plan and asks before it changes anything. Principals that have the access already stay as they are, so the same
 /// command can be repeated. A principal that is not valid is reported, and the others get their access.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(override_usage = "rolecall access grant <PROFILE> <--role NAME|--user NAME|--from FILE> [OPTIONS]", after_help = "\
 Examples:
   A role may read everything:
     rolecall access grant prod --role auditor --policy AmazonEKSViewPolicy
@@ -167,7 +167,7 @@ pub(crate) struct AccessGrant {
     /// Access entries or aws-auth [default: by the cluster's authentication mode]
     #[arg(long, value_enum)]
     pub(crate) via: Option<Via>,
-    /// Take an administrator's rights from your own role or from the last administrator, if you name it
+    /// Also make a change that removes your own last way in or the last administrator, if you name it
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
@@ -179,7 +179,7 @@ pub(crate) struct AccessGrant {
 /// Shows a plan and asks before it changes anything. Refuses to remove your own last way in, and the last administrator,
 /// unless --force is given and the principal is named.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(override_usage = "rolecall access revoke <PROFILE> <--role NAME|--user NAME|--from FILE> [OPTIONS]", after_help = "\
 Examples:
   The whole access of a role:
     rolecall access revoke prod --role contractor

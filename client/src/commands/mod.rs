@@ -7,6 +7,7 @@ pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;

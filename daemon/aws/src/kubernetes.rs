@@ -42,6 +42,8 @@ const REVIEW_TIMEOUT: Duration = Duration::from_secs(3);
 const PAGE: usize = 250;
 /// The pages of a list that are read.
 const MAX_PAGES: usize = 40;
+/// The largest list, in bytes of all its pages. 10,000 bindings have about 15 MB.
+const MAX_LIST_BYTES: usize = 32 * 1024 * 1024;
 /// RFC 3986's unreserved characters stay as they are in a path segment.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -58,6 +60,18 @@ pub struct KubernetesClient {
 struct Response {
     status: u16,
     body: Vec<u8>,
+}
+
+impl Response {
+    /// Reads the body. Errors with the error of a response whose status is not 2xx.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, KubernetesError> {
+        if !(200..300).contains(&self.status) {
+            return Err(KubernetesError::from_response(self.status, &self.body));
+        }
+        let invalid =
+            |_| KubernetesError::InvalidResponse { reason: "the response is not the expected JSON".to_owned() };
+        serde_json::from_slice(&self.body).map_err(invalid)
+    }
 }
 
 /// Asks an API server who the token is.
@@ -99,7 +113,8 @@ impl KubernetesClient {
         self.call("POST", path, Some(body), TIMEOUT).await
     }
 
-    /// Reads a list from all its pages. Errors if it has more than [`MAX_PAGES`], rather than leave out objects.
+    /// Reads a list from all its pages. Errors if it has more than [`MAX_PAGES`] or [`MAX_LIST_BYTES`], rather than leave out
+    /// objects.
     async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, KubernetesError> {
         #[derive(serde::Deserialize)]
         struct List<T> {
@@ -112,9 +127,14 @@ impl KubernetesClient {
             #[serde(rename = "continue")]
             next: Option<String>,
         }
-        let (mut items, mut query) = (Vec::new(), format!("?limit={PAGE}"));
+        let (mut items, mut bytes, mut query) = (Vec::new(), 0, format!("?limit={PAGE}"));
         for _ in 0..MAX_PAGES {
-            let page: List<T> = self.get(&format!("{path}{query}")).await?;
+            let response = self.send("GET", &format!("{path}{query}"), None, TIMEOUT).await?;
+            bytes += response.body.len();
+            if bytes > MAX_LIST_BYTES {
+                return Err(KubernetesError::InvalidResponse { reason: "the list is too large".to_owned() });
+            }
+            let page: List<T> = response.read()?;
             items.extend(page.items.unwrap_or_default());
             let Some(next) = page.metadata.next.filter(|next| !next.is_empty()) else { return Ok(items) };
             query = format!("?limit={PAGE}&continue={}", utf8_percent_encode(&next, ENCODED));
@@ -130,13 +150,7 @@ impl KubernetesClient {
         body: Option<&Value>,
         limit: Duration,
     ) -> Result<T, KubernetesError> {
-        let Response { status, body } = self.send(method, path, body, limit).await?;
-        if !(200..300).contains(&status) {
-            return Err(KubernetesError::from_response(status, &body));
-        }
-        serde_json::from_slice(&body).map_err(|_| KubernetesError::InvalidResponse {
-            reason: "the response is not the expected JSON".to_owned(),
-        })
+        self.send(method, path, body, limit).await?.read()
     }
 
     async fn send(

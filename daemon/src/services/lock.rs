@@ -19,15 +19,15 @@ use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_core::clock::{Clock, next_minute};
 use rolecall_core::config::LockTimes;
-use rolecall_core::lock::{AutoLockReason, ClientId, Lock, LockError, LockTimers};
+use rolecall_core::lock::{AutoLockReason, Lock, LockClient, LockError, LockTimers};
 
 /// The client that locks or unlocks.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Locker {
     /// The client's process id, for the log.
     pub pid: Option<u32>,
-    /// The process that runs the client. The rate limit of passphrases counts per such process.
-    pub client_process: Option<ClientProcess>,
+    /// The process that runs the client. The rate limit of passphrases counts by it and its session.
+    pub client: LockClient,
 }
 
 /// Locks and unlocks the agent. Locking drops every session and token.
@@ -66,9 +66,9 @@ impl LockService {
     /// Sets the passphrase if the request has one, and locks unless the request only sets it.
     pub async fn lock(&self, request: LockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
         if let Some(passphrase) = request.passphrase {
-            let set = self.lock.set_passphrase(passphrase, request.old, locker.client_id()).await;
+            let set = self.lock.set_passphrase(passphrase, request.old, locker.client.clone()).await;
             set.map_err(|error| {
-                let AgentError(body) = self.rejected("passphrase change rejected", &error, locker);
+                let AgentError(body) = self.rejected("passphrase change rejected", &error, &locker);
                 // The error's own hint names `unlock`.
                 let is_wrong = matches!(error, LockError::Wrong);
                 AgentError(if is_wrong { body.hint("Try again: rolecall lock --passphrase") } else { body })
@@ -89,8 +89,9 @@ impl LockService {
 
     /// Unlocks if the passphrase is correct.
     pub async fn unlock(&self, request: UnlockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
-        let unlocked = self.lock.unlock(request.passphrase, locker.client_id(), || self.sessions.reopen()).await;
-        if unlocked.map_err(|error| self.rejected("unlock rejected", &error, locker))? {
+        let client = locker.client.clone();
+        let unlocked = self.lock.unlock(request.passphrase, client, || self.sessions.reopen()).await;
+        if unlocked.map_err(|error| self.rejected("unlock rejected", &error, &locker))? {
             tracing::info!(pid = locker.pid, "agent unlocked");
             self.events.publish(EventKind::Lock);
         }
@@ -208,20 +209,17 @@ impl LockService {
         Ok(is_new)
     }
 
-    fn rejected(&self, event: &str, error: &LockError, locker: Locker) -> AgentError {
+    fn rejected(&self, event: &str, error: &LockError, locker: &Locker) -> AgentError {
         match error {
             LockError::Wrong => {
-                tracing::warn!(pid = locker.pid, failures = self.lock.failed_attempts(), %error, "{event}");
+                let LockClient { process, name, .. } = &locker.client;
+                let parent = process.map(|(pid, _)| pid);
+                let failures = self.lock.failed_attempts();
+                tracing::warn!(pid = locker.pid, parent, program = name, failures, %error, "{event}");
             }
             error => tracing::info!(pid = locker.pid, %error, "{event}"),
         }
         AgentError(error.body())
-    }
-}
-
-impl Locker {
-    fn client_id(self) -> ClientId {
-        self.client_process.map(|process| (process.pid, process.started)).or_else(|| self.pid.map(|pid| (pid, 0)))
     }
 }
 

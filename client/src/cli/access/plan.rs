@@ -12,7 +12,7 @@ use super::Via;
 /// Prints commands or a template for this profile's cluster, region, account and role: the role with its trust policy, the
 /// group that may assume it, the access entry, and the ClusterRole with its binding. Changes nothing.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(override_usage = "rolecall access plan <PROFILE> [OPTIONS]", after_help = "\
 Examples:
   A role that the users of a group assume:
     rolecall access plan prod

@@ -13,10 +13,11 @@ pub(super) struct Located<'a> {
     pub(super) principal: Option<&'a str>,
 }
 
-/// The findings of rows, and of the whole.
+/// The findings of rows, and of the whole. A row that the cluster does not use has its reason in the table, and no notes.
 pub(super) fn all<'a>(rows: &'a [AccessRow], whole: &'a [AccessFinding]) -> Vec<Located<'a>> {
     let of_row = |row: &'a AccessRow| {
-        row.findings.iter().map(|finding| Located { finding, principal: Some(row.principal.as_str()) })
+        let shown = row.findings.iter().filter(|finding| row.applies || finding.severity != Severity::Note);
+        shown.map(|finding| Located { finding, principal: Some(row.principal.as_str()) })
     };
     let whole = whole.iter().map(|finding| Located { finding, principal: None });
     rows.iter().flat_map(of_row).chain(whole).collect()

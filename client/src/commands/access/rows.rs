@@ -126,14 +126,27 @@ pub(super) const fn source_text(source: AccessSource) -> &'static str {
     }
 }
 
+/// Why no principal matches a row, or another row does, by the code of its finding.
+const REASONS: [(&str, &str); 9] = [
+    ("path_in_arn", "path in ARN: never matches"),
+    ("session_arn", "ARN of a session: never matches"),
+    ("invalid_arn", "no ARN of a role or user: never matches"),
+    ("other_partition", "other partition: never matches"),
+    ("sso_partition", "other partition: never matches"),
+    ("invalid_account", "no account id: never matches"),
+    ("principal_missing", "IAM has no such principal"),
+    ("overridden", "an access entry overrides it"),
+    ("duplicate", "a later mapping replaces it"),
+];
+
 /// Why the cluster does not use a row.
 fn reason(row: &AccessRow, mode: Option<AuthenticationMode>) -> String {
-    let broken = row.findings.iter().find(|finding| finding.severity != Severity::Note);
-    if let Some(finding) = broken.or(row.findings.first()) {
-        return match finding.code.as_str() {
-            "path_in_arn" => "path in ARN: never matches".to_owned(),
-            _ => sanitize_for_terminal(&finding.message),
-        };
+    let found = |code: &str| row.findings.iter().any(|finding| finding.code == code);
+    if let Some((_, reason)) = REASONS.iter().find(|(code, _)| found(code)) {
+        return (*reason).to_owned();
+    }
+    if let Some(error) = row.findings.iter().find(|finding| finding.severity == Severity::Error) {
+        return sanitize_for_terminal(&error.message);
     }
     let reason = match (row.source, mode) {
         (AccessSource::AwsAuth, Some(AuthenticationMode::Api)) => "the authentication mode API does not use aws-auth",
@@ -249,6 +262,13 @@ pub(super) mod tests {
         let mut row = rows().remove(3);
         assert!(reason(&row, Some(AuthenticationMode::Api)).contains("API does not use aws-auth"));
         assert_eq!(reason(&row, None), "the cluster does not use it");
+        row.findings = serde_json::from_value(serde_json::json!([
+            {"severity": "error", "code": "of_the_future", "message": "not seen yet"}]))
+        .unwrap();
+        assert_eq!(reason(&row, Some(AuthenticationMode::Api)), "not seen yet");
+        row.findings[0].code = "overridden".to_owned();
+        assert_eq!(reason(&row, None), "an access entry overrides it");
+        row.findings.clear();
         row.source = AccessSource::AccessEntry;
         assert!(reason(&row, Some(AuthenticationMode::ConfigMap)).contains("does not use access entries"));
     }

@@ -140,7 +140,8 @@ impl KubernetesClient {
     }
 
     /// SubjectAccessReview: whether a user with these groups may do this. The caller needs the permission to create such reviews.
-    /// EKS's access policies apply to the IAM principal in `extra`, so without it RBAC alone answers.
+    /// RBAC answers for the name and the groups. EKS's access policies belong to an IAM principal, whose ARN EKS puts into `extra`,
+    /// so they cannot answer without it.
     pub async fn subject_access_review(
         &self,
         user: &UserInfo,

@@ -35,6 +35,12 @@ const MAX_KEEP_WARM: Duration = Duration::from_hours(7 * 24);
 const MAX_MARKS: usize = 1_000_000;
 /// The limit of inline tables.
 const MAX_INLINE_TABLES: usize = 40_000;
+/// The longest unknown key that an error shows. Access keys and entry keys are longer or have other characters.
+const MAX_SHOWN_KEY: usize = 32;
+/// The most digits in an unknown key that an error shows. A secret has more.
+const MAX_SHOWN_DIGITS: usize = 2;
+/// The longest name of a profile or source that an error shows.
+const MAX_SHOWN_NAME: usize = 64;
 /// The limits of the times in `[lock]`.
 const AUTO_LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
 
@@ -252,8 +258,8 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
     let document = toml::Deserializer::parse(text).map_err(|error| fail(&error, None, one_line(&error)))?;
     let raw: Raw = serde_path_to_error::deserialize(document).map_err(|error| {
         let message = unknown_key(error.path()).unwrap_or_else(|| one_line(error.inner()));
-        let key = error.path().to_string();
-        fail(error.inner(), (key != ".").then_some(key), message)
+        let key = shown_path(error.path());
+        fail(error.inner(), (!key.is_empty()).then_some(key), message)
     })?;
     let Raw {
         defaults,
@@ -295,25 +301,69 @@ pub(super) fn check_size(text: &str) -> Result<(), String> {
 
 /// Returns the message of the parser as one line.
 fn one_line(error: &toml::de::Error) -> String {
-    error.message().lines().collect::<Vec<_>>().join(" ")
+    let message = error.message().lines().collect::<Vec<_>>().join(" ");
+    without_value(&message).unwrap_or(message)
+}
+
+/// Returns a message of serde without the text that it quotes from the file; `None` for a message that quotes none.
+fn without_value(message: &str) -> Option<String> {
+    let kinds = ["invalid type: string", "invalid value: string", "unknown variant", "duplicate field"];
+    let kind = kinds.into_iter().find(|kind| message.starts_with(kind))?;
+    let expected = message.rfind(", expected ").and_then(|at| message.get(at..)).unwrap_or_default();
+    Some(format!("{kind}{expected}"))
 }
 
 /// Returns the message for a path whose last key is unknown in its table; `None` for any other path.
 fn unknown_key(path: &serde_path_to_error::Path) -> Option<String> {
-    let names: Option<Vec<&str>> = path
-        .iter()
-        .map(|segment| match segment {
-            Segment::Map { key } => Some(key.as_str()),
-            _ => None,
-        })
-        .collect();
-    let names = names?;
+    let names = map_keys(path)?;
     let (unknown, table) = names.split_last()?;
     let known = keys::of_table(table).filter(|known| !known.contains(unknown))?;
+    if !may_be_shown(table, unknown) {
+        return Some(format!("unknown key; known keys: {}", known.join(", ")));
+    }
     Some(match similar_names(unknown, known.iter().copied()).first() {
         Some(near) => format!("unknown key \"{unknown}\"; did you mean \"{near}\"?"),
         None => format!("unknown key \"{unknown}\"; known keys: {}", known.join(", ")),
     })
+}
+
+/// Returns the keys of a path of tables; `None` if a part of the path is in a list.
+fn map_keys(path: &serde_path_to_error::Path) -> Option<Vec<&str>> {
+    let key = |segment| match segment {
+        &Segment::Map { ref key } => Some(key.as_str()),
+        _ => None,
+    };
+    path.iter().map(key).collect()
+}
+
+/// Returns a path as text, without the keys that may be a secret.
+fn shown_path(path: &serde_path_to_error::Path) -> String {
+    let (mut shown, mut table) = (String::new(), Vec::new());
+    for segment in path.iter() {
+        match segment {
+            Segment::Map { key } => {
+                let separator = if shown.is_empty() { "" } else { "." };
+                shown.extend([separator, if may_be_shown(&table, key) { key } else { "…" }]);
+                table.push(key.as_str());
+            }
+            Segment::Seq { index } => shown.extend(["[", &index.to_string(), "]"]),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    shown
+}
+
+/// Whether a key of a table is known, is like a misspelt known key, or is like a name. Any other key may be a secret in a wrong
+/// place, and may move a terminal's cursor.
+fn may_be_shown(table: &[&str], key: &str) -> bool {
+    match keys::of_table(table) {
+        Some(known) => {
+            let is_like_one = key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
+            let digits = key.chars().filter(char::is_ascii_digit).count();
+            known.contains(&key) || (is_like_one && digits <= MAX_SHOWN_DIGITS && key.len() <= MAX_SHOWN_KEY)
+        }
+        None => key.len() <= MAX_SHOWN_NAME && key.chars().all(|c| c.is_ascii_alphanumeric() || "._-:,@ ".contains(c)),
+    }
 }
 
 /// Returns the line of a dotted key, or of the nearest table above it. Parses the text again, so it is for errors only.

@@ -134,6 +134,27 @@ fn config_malformed_error_has_line_and_no_content() {
     assert!(!message.contains('\n'), "{message}");
 }
 
+/// Fault matrix row 90.
+#[test]
+fn config_error_does_not_show_a_secret_in_a_wrong_place() {
+    for text in [
+        "\"wJalrXUtnFEMI/K7MDENG\" = 1\n",
+        "AKIAIOSFODNN7EXAMPLE = \"x\"\n",
+        "[profiles.prod]\n00112233445566778899aabbccddeeff = \"x\"\n",
+        "[profiles.\"wJalrXUtnFEMI/K7MDENG\"]\nregion = 1\n",
+        "[notifications]\nlogin = \"wJalrXUtnFEMI/K7MDENG\"\n",
+        "[defaults]\npin = \"wJalrXUtnFEMI/K7MDENG\"\n",
+        "[defaults]\nfips = \"a, expected wJalrXUtnFEMI/K7MDENG\"\n",
+    ] {
+        let message = error(text);
+        for secret in ["wJalr", "AKIA", "00112233"] {
+            assert!(!message.contains(secret), "{message}");
+        }
+    }
+    let message = error("[profiles.\"a\\u001b[31m\"]\nregion = 1\n");
+    assert!(!message.chars().any(char::is_control), "{message:?}");
+}
+
 #[test]
 fn role_chain_is_limited_to_five_roles() {
     let via = ["\"arn:aws:iam::999988887777:role/hub\""; 5].join(",");

@@ -48,8 +48,13 @@ async fn locked() -> Lock {
     lock
 }
 
+/// A client with a session of its own.
+fn client(pid: u32) -> LockClient {
+    LockClient { process: Some((pid, 7)), session: Some(pid), name: Some("python3".to_owned()) }
+}
+
 async fn unlock(lock: &Lock, passphrase: &str, pid: u32) -> Result<bool, LockError> {
-    lock.unlock(secret(passphrase), Some((pid, 7)), || {}).await
+    lock.unlock(secret(passphrase), client(pid), || {}).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,11 +85,11 @@ async fn lock_cancels_serving_and_unlock_starts_again() {
     assert_eq!((close(), close()), (Ok(true), Ok(false)));
     assert!(serving.is_cancelled() && lock.serving().is_none());
     let start = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
-    assert_eq!(lock.unlock(secret("wrong"), None, start).await, Err(LockError::Wrong));
-    assert_eq!(lock.unlock(secret(RIGHT), None, start).await, Ok(true));
+    assert_eq!(lock.unlock(secret("wrong"), LockClient::default(), start).await, Err(LockError::Wrong));
+    assert_eq!(lock.unlock(secret(RIGHT), LockClient::default(), start).await, Ok(true));
     assert!(!lock.serving().unwrap().is_cancelled());
     assert_eq!(
-        lock.unlock(secret("wrong"), None, start).await,
+        lock.unlock(secret("wrong"), LockClient::default(), start).await,
         Ok(false),
         "an unlocked agent does not check the passphrase"
     );
@@ -97,7 +102,7 @@ async fn concurrent_unlocks_share_one_serving_token() {
     let starts = AtomicUsize::new(0);
     let unlock = async |pid| {
         let start = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
-        let unlocked = lock.unlock(secret(RIGHT), Some((pid, 7)), start).await;
+        let unlocked = lock.unlock(secret(RIGHT), client(pid), start).await;
         (unlocked, lock.serving().unwrap())
     };
     // Both requests have seen that the agent is locked before the first one is answered.
@@ -127,7 +132,7 @@ async fn parallel_attempts_limited_and_right_one_succeeds() {
     let begin = Instant::now();
     let all = futures_util::future::join_all((0..20).map(|pid| unlock(&lock, "wrong", pid))).await;
     let wrong = all.iter().filter(|answer| **answer == Err(LockError::Wrong)).count();
-    let busy = all.iter().filter(|answer| matches!(answer, Err(LockError::Busy(_)))).count();
+    let busy = all.iter().filter(|answer| matches!(answer, Err(LockError::Busy { .. }))).count();
     assert_eq!((wrong, busy), (rate_limit::MAX_WAITERS, 20 - rate_limit::MAX_WAITERS));
     // While others wait, a further request is rejected with a time after which it succeeds.
     for _ in 0..3 {
@@ -139,6 +144,31 @@ async fn parallel_attempts_limited_and_right_one_succeeds() {
     assert_eq!(unlock(&lock, RIGHT, 99).await, Ok(true));
     assert!(begin.elapsed() <= 10 * SECOND, "{:?}", begin.elapsed());
     assert_eq!(lock.failed_attempts(), 0);
+}
+
+/// Fault matrix row 104: the user gets in while programs of other sessions keep guessing, and a rejected request names one of them.
+#[tokio::test(start_paused = true)]
+async fn unlock_succeeds_while_others_keep_guessing() {
+    let lock = locked().await;
+    let guesser = |pid| {
+        let lock = lock.clone();
+        tokio::spawn(async move {
+            while !matches!(unlock(&lock, "wrong", pid).await, Ok(false)) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+    };
+    let guessers: Vec<_> = (1..=6).map(guesser).collect();
+    tokio::time::sleep(30 * SECOND).await;
+    let error = unlock(&lock, "wrong", 1).await.unwrap_err().body();
+    assert!(error.message.contains("; the last wrong passphrase came from process "), "{}", error.message);
+    assert!(error.message.ends_with(" (python3)"), "{}", error.message);
+    let begin = Instant::now();
+    assert_eq!(unlock(&lock, RIGHT, 99).await, Ok(true));
+    assert!(begin.elapsed() <= 11 * SECOND, "{:?}", begin.elapsed());
+    for guesser in guessers {
+        guesser.await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +187,7 @@ async fn disconnected_attempt_counts_and_frees_its_place() {
 #[tokio::test(start_paused = true)]
 async fn passphrase_change_needs_current_one() {
     let lock = locked().await;
-    let set = |new: &str, old: Option<&str>| lock.set_passphrase(secret(new), old.map(secret), None);
+    let set = |new: &str, old: Option<&str>| lock.set_passphrase(secret(new), old.map(secret), LockClient::default());
     assert_eq!(set("battery staple", None).await, Err(LockError::Present));
     assert_eq!(set("battery staple", Some("wrong")).await, Err(LockError::Wrong));
     set("battery staple", Some(RIGHT)).await.unwrap();

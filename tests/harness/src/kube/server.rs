@@ -166,8 +166,8 @@ impl ApiServer {
     fn add_line(&self, list: &str, key: &str, arn: &str, username: &str, groups: &[&str]) {
         let mut object = self.aws_auth().unwrap_or_else(|| json!({ "metadata": {}, "data": {} }));
         let before = object["data"][list].as_str().unwrap_or_default();
-        let groups: String = groups.iter().map(|group| format!("  - {group}\n")).collect();
-        let groups = if groups.is_empty() { "  groups: []\n".to_owned() } else { format!("  groups:\n{groups}") };
+        // A list in JSON is one in YAML too.
+        let groups = format!("  groups: {}\n", json!(groups));
         object["data"][list] = json!(format!("{before}- {key}: {arn}\n  username: \"{username}\"\n{groups}"));
         self.put_aws_auth(object);
     }

@@ -132,7 +132,7 @@ fn invalid_inputs_error_has_file_line_and_key() {
             "sts_endpoint",
             "must be an https URL; http is allowed for this machine only (http://127.0.0.1:PORT)",
         ),
-        ("fips = \"yes\"", "fips", "invalid type: string \"yes\", expected a boolean"),
+        ("fips = \"yes\"", "fips", "invalid type: string, expected a boolean"),
         (
             "session_name = \"{unknown}\"",
             "session_name",

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -241,8 +242,8 @@ proptest! {
     /// Any sequence of edits of any valid aws-auth keeps the meaning of everything else and never makes a text invalid.
     #[test]
     fn edits_keep_the_meaning_of_everything_else(start in 0..1000_usize, steps in prop::collection::vec(step(), 1..8)) {
-        let corpus = corpus();
-        let (_, mut data, _) = corpus[start % corpus.len()].clone();
+        static CORPUS: LazyLock<Vec<(PathBuf, Data, Json)>> = LazyLock::new(corpus);
+        let (_, mut data, _) = CORPUS[start % CORPUS.len()].clone();
         let problems = |data: &Data| AwsAuth::read(data).problems.iter().filter(|problem| {
             matches!(problem.kind, super::super::ProblemKind::InvalidYaml { .. } | super::super::ProblemKind::NotAList)
         }).count();
