@@ -14,6 +14,8 @@ pub struct Process {
     pub started: u64,
     /// The id of its parent.
     pub parent: u32,
+    /// The id of its session: the processes of one terminal.
+    pub session: u32,
     /// The name of its command, which it can choose.
     pub command: String,
 }
@@ -26,14 +28,16 @@ impl Process {
         Self::parse(pid, &String::from_utf8_lossy(&text))
     }
 
-    /// Parses `/proc/PID/stat`: fields 4 and 22, counted from 1 (proc_pid_stat(5)). Field 2 is the command's name in
+    /// Parses `/proc/PID/stat`: fields 4, 6 and 22, counted from 1 (proc_pid_stat(5)). Field 2 is the command's name in
     /// parentheses, which may itself have parentheses.
     fn parse(pid: u32, text: &str) -> Option<Self> {
         let (before, rest) = text.rsplit_once(')')?;
         let (_, command) = before.split_once('(')?;
-        let mut fields = rest.split_ascii_whitespace();
-        let (parent, started) = (fields.nth(1)?.parse().ok()?, fields.nth(17)?.parse().ok()?);
-        Some(Self { pid, started, parent, command: command.to_owned() })
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3).copied();
+        let (parent, session) = (field(4)?.parse().ok()?, field(6)?.parse().ok()?);
+        let started = field(22)?.parse().ok()?;
+        Some(Self { pid, started, parent, session, command: command.to_owned() })
     }
 
     /// Returns the parent, or `None` if it has ended. A process that started later has got the parent's id.
@@ -87,9 +91,10 @@ mod tests {
 
     #[test]
     fn command_with_parentheses_is_parsed() {
-        let text = format!("7 (a) b (c)) S 5 {}42 0", "0 ".repeat(17));
+        let text = format!("7 (a) b (c)) S 5 6 3 {}42 0", "0 ".repeat(15));
         let process = Process::parse(7, &text).unwrap();
-        assert_eq!((process.parent, process.started, process.command.as_str()), (5, 42, "a) b (c)"));
+        assert_eq!((process.parent, process.session, process.started), (5, 3, 42));
+        assert_eq!(process.command, "a) b (c)");
         for broken in ["", "7 (a", "7 (a) S", "7 (a) S x", ")"] {
             assert_eq!(Process::parse(7, broken), None, "{broken}");
         }

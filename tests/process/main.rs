@@ -6,8 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod desktop;
-mod fake_access;
 mod doctor;
+mod fake_access;
 mod fake_daemon;
 mod fixture;
 

@@ -136,7 +136,9 @@ impl From<Via> for AccessVia {
 /// Shows a plan and asks before it changes anything. Principals that have the access already stay as they are, so the same
 /// command can be repeated. A principal that is not valid is reported, and the others get their access.
 #[derive(Debug, Args)]
-#[command(override_usage = "rolecall access grant <PROFILE> <--role NAME|--user NAME|--from FILE> [OPTIONS]", after_help = "\
+#[command(
+    override_usage = "rolecall access grant <PROFILE> <--role NAME|--user NAME|--from FILE> [OPTIONS]",
+    after_help = "\
 Examples:
   A role may read everything:
     rolecall access grant prod --role auditor --policy AmazonEKSViewPolicy
@@ -146,7 +148,8 @@ Examples:
         --policy AmazonEKSEditPolicy --namespace web --namespace api
 
   A role gets the rights that a ClusterRoleBinding gives to the group dev:
-    rolecall access grant prod --role developers --group dev")]
+    rolecall access grant prod --role developers --group dev"
+)]
 pub(crate) struct AccessGrant {
     /// The profile
     pub(crate) profile: ProfileName,
@@ -179,13 +182,16 @@ pub(crate) struct AccessGrant {
 /// Shows a plan and asks before it changes anything. Refuses to remove your own last way in, and the last administrator,
 /// unless --force is given and the principal is named.
 #[derive(Debug, Args)]
-#[command(override_usage = "rolecall access revoke <PROFILE> <--role NAME|--user NAME|--from FILE> [OPTIONS]", after_help = "\
+#[command(
+    override_usage = "rolecall access revoke <PROFILE> <--role NAME|--user NAME|--from FILE> [OPTIONS]",
+    after_help = "\
 Examples:
   The whole access of a role:
     rolecall access revoke prod --role contractor
 
   One policy of a user:
-    rolecall access revoke prod --user alice --policy AmazonEKSAdminPolicy")]
+    rolecall access revoke prod --user alice --policy AmazonEKSAdminPolicy"
+)]
 pub(crate) struct AccessRevoke {
     /// The profile
     pub(crate) profile: ProfileName,

@@ -44,7 +44,6 @@ impl Screen {
     }
 
     /// The mark of something that does not work.
-    /// The mark of what does not hold.
     pub(crate) fn cross(self) -> String {
         (if self.unicode { "✗" } else { "x" }).red().to_string()
     }

@@ -65,61 +65,28 @@ impl Peer {
 impl Client {
     /// Returns the client's identity for the lock.
     pub(super) fn locker(&self) -> Locker {
-        Locker { pid: self.pid, client_process: self.client_process() }
-    pub(super) fn locker(self) -> Locker {
-        let pid = self.0.and_then(|pid| u32::try_from(pid).ok());
-        let own = pid.and_then(stat);
-        let parent = own.as_ref().and_then(|own| Some((own.parent, stat(own.parent)?)));
+        let parent = self.parent();
         let client = LockClient {
-            process: parent.as_ref().map(|(pid, parent)| (*pid, parent.started)).or_else(|| pid.map(|pid| (pid, 0))),
-            session: own.map(|own| own.session),
-            name: parent.map(|(_, parent)| parent.name),
+            process: parent
+                .as_ref()
+                .map(|parent| (parent.pid, parent.started))
+                .or_else(|| self.pid.map(|pid| (pid, 0))),
+            session: self.process.as_ref().map(|process| process.session),
+            name: parent.map(|parent| sanitize_for_terminal(&parent.command)),
         };
-        Locker { pid, client }
+        Locker { pid: self.pid, client }
     }
 
     /// Returns the process that runs the client, such as kubectl, or `None` if the system does not report it or either process
     /// has ended.
     pub(super) fn client_process(&self) -> Option<ClientProcess> {
-        let parent = Process::find(self.process.as_ref()?.parent)?;
+        let parent = self.parent()?;
         Some(ClientProcess { pid: parent.pid, started: parent.started, program: parent.program_file() })
     }
-}
 
-    pub(super) fn client_process(self) -> Option<ClientProcess> {
-        let parent = stat(u32::try_from(self.0?).ok()?)?.parent;
-        let started = stat(parent)?.started;
-        Some(ClientProcess { pid: parent, started, program: program(parent) })
+    fn parent(&self) -> Option<Process> {
+        Process::find(self.process.as_ref()?.parent)
     }
-}
-
-/// Returns the device and inode of a process's program.
-fn program(pid: u32) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(format!("/proc/{pid}/exe")).ok().map(|file| (file.dev(), file.ino()))
-}
-
-/// What the kernel says about a process.
-struct ProcessStat {
-    /// The name of the program, at most 15 bytes.
-    name: String,
-    parent: u32,
-    session: u32,
-    /// When it started, in the kernel's ticks since boot.
-    started: u64,
-}
-
-/// Reads `/proc/PID/stat`, whose fields are counted from 1 (proc_pid_stat(5)): 4 is the parent, 6 the session, 22 the start. Field 2
-/// is the program's name in parentheses, which may itself have parentheses.
-fn stat(pid: u32) -> Option<ProcessStat> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let (start, rest) = text.rsplit_once(')')?;
-    let name = sanitize_for_terminal(start.split_once('(')?.1);
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    let id = |field| number(field).and_then(|id| u32::try_from(id).ok());
-    Some(ProcessStat { name, parent: id(4)?, session: id(6)?, started: number(22)? })
 }
 
 fn is_own(peer: Option<u32>, own: u32) -> bool {
@@ -142,20 +109,11 @@ mod tests {
             let client = Peer { uid: None, pid }.client();
             assert_eq!((client.client_process(), client.process), (None, None), "{pid:?}");
         }
-    fn process_is_identified_by_id_and_start() {
-        let ProcessStat { parent, started, session, .. } = stat(std::process::id()).unwrap();
-        assert_eq!(parent, std::os::unix::process::parent_id());
-        assert!(started >= stat(parent).unwrap().started);
-        assert_eq!(session, rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned());
-        let own = i32::try_from(std::process::id()).unwrap();
-        let client = Peer(Some(own)).client_process().unwrap();
-        assert_eq!((client.pid, client.program), (parent, program(parent)));
-        let locker = Peer(Some(own)).locker();
-        assert_eq!((locker.client.process, locker.client.session), (Some((parent, client.started)), Some(session)));
-        assert_eq!(locker.client.name, Some(stat(parent).unwrap().name));
-        assert!(program(std::process::id()).is_some() && program(u32::MAX).is_none());
-        assert_eq!(Peer(Some(i32::MAX)).client_process(), None);
-        assert_eq!(Peer(None).client_process(), None);
+        let locker = Peer { uid: None, pid: Some(own) }.client().locker();
+        let session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned();
+        let client = locker.client;
+        assert_eq!((client.process, client.session), (Some((parent.pid, parent.started)), Some(session)));
+        assert_eq!(client.name, Some(parent.command));
     }
 
     /// Fault matrix rows 1 to 3.

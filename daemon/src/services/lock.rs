@@ -13,7 +13,6 @@ use super::approvals::Approvals;
 use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::token_cache::TokenCache;
-use super::unauthorized::ClientProcess;
 use crate::audit_log::{AuditLog, Entry, new_record};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;

@@ -12,7 +12,9 @@ use super::Via;
 /// Prints commands or a template for this profile's cluster, region, account and role: the role with its trust policy, the
 /// group that may assume it, the access entry, and the ClusterRole with its binding. Changes nothing.
 #[derive(Debug, Args)]
-#[command(override_usage = "rolecall access plan <PROFILE> [OPTIONS]", after_help = "\
+#[command(
+    override_usage = "rolecall access plan <PROFILE> [OPTIONS]",
+    after_help = "\
 Examples:
   A role that the users of a group assume:
     rolecall access plan prod
@@ -21,7 +23,8 @@ Examples:
     rolecall access plan prod --as teams --format cloudformation > access.yaml
 
   An access entry for each user in a file:
-    rolecall access plan prod --as users --from users.txt --policy AmazonEKSEditPolicy")]
+    rolecall access plan prod --as users --from users.txt --policy AmazonEKSEditPolicy"
+)]
 pub(crate) struct AccessPlanned {
     /// The profile
     pub(crate) profile: ProfileName,

@@ -43,7 +43,7 @@ fn secret(text: &str) -> Secret<String> {
 /// Returns a locked lock.
 async fn locked() -> Lock {
     let lock = lock();
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     assert_eq!(lock.lock(|| {}), Ok(true));
     lock
 }
@@ -61,8 +61,11 @@ async fn unlock(lock: &Lock, passphrase: &str, pid: u32) -> Result<bool, LockErr
 async fn lock_without_passphrase_rejected() {
     let lock = lock();
     assert_eq!(lock.lock(|| panic!("called although nothing could unlock")), Err(LockError::NoPassphrase));
-    assert_eq!(lock.set_passphrase(secret("short"), None, None).await, Err(LockError::Length));
-    assert_eq!(lock.set_passphrase(secret(&"x".repeat(1025)), None, None).await, Err(LockError::Length));
+    assert_eq!(lock.set_passphrase(secret("short"), None, LockClient::default()).await, Err(LockError::Length));
+    assert_eq!(
+        lock.set_passphrase(secret(&"x".repeat(1025)), None, LockClient::default()).await,
+        Err(LockError::Length)
+    );
     lock.configure(LockTimes { idle: Some(MINUTE), max: None });
     tokio::time::sleep(10 * MINUTE).await;
     assert_eq!((lock.auto_lock_due(), lock.until_auto_lock()), (None, None));
@@ -70,7 +73,7 @@ async fn lock_without_passphrase_rejected() {
     assert!(problem.contains("has no effect") && problem.ends_with("Set one: rolecall lock --passphrase"), "{problem}");
     assert!(lock.serving().is_some());
     lock.record_use();
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     assert_eq!(lock.status().problem, None);
     assert_eq!(lock.until_auto_lock(), Some(MINUTE), "counted from the last use");
 }
@@ -78,7 +81,7 @@ async fn lock_without_passphrase_rejected() {
 #[tokio::test(start_paused = true)]
 async fn lock_cancels_serving_and_unlock_starts_again() {
     let lock = lock();
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     let serving = lock.serving().unwrap();
     let (drops, starts) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let close = || lock.lock(|| assert_eq!(drops.fetch_add(1, Ordering::Relaxed), 0));
@@ -203,7 +206,7 @@ async fn lock_file_keeps_locked_state_after_kill() {
     let first = lock();
     assert!(!first.load(path.clone()));
     assert!(!path.exists(), "nothing to store yet");
-    first.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    first.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     assert!(!lock().load(path.clone()), "a passphrase is set and the agent is unlocked");
     first.lock(|| {}).unwrap();
     first.save().await;
@@ -231,12 +234,15 @@ async fn lock_file_damaged_locks_until_removed() {
     }
     assert_eq!(lock.status().problem, Some(body));
     assert!(matches!(unlock(&lock, RIGHT, 1).await, Err(LockError::Damaged { .. })));
-    assert!(matches!(lock.set_passphrase(secret(RIGHT), None, None).await, Err(LockError::Damaged { .. })));
+    assert!(matches!(
+        lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await,
+        Err(LockError::Damaged { .. })
+    ));
     fs::remove_file(&path).unwrap();
     assert_eq!(unlock(&lock, "", 1).await, Ok(true));
     assert_eq!(lock.status(), LockStatus::default());
     assert!(!path.exists());
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     assert!(path.exists());
 }
 
@@ -246,7 +252,7 @@ async fn lock_file_unwritable_locks_and_keeps_passphrase() {
     let state = folder.path().join("state");
     let lock = lock();
     lock.load(state.join("lock.json"));
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     // A file instead of the folder: not even root can write below it.
     fs::rename(&state, folder.path().join("away")).unwrap();
     fs::write(&state, "").unwrap();
@@ -254,7 +260,7 @@ async fn lock_file_unwritable_locks_and_keeps_passphrase() {
     lock.save().await;
     let problem = lock.status().problem.unwrap().to_string();
     assert!(problem.starts_with("cannot save that the agent is locked"), "{problem}");
-    let changed = lock.set_passphrase(secret("battery staple"), Some(secret(RIGHT)), None).await;
+    let changed = lock.set_passphrase(secret("battery staple"), Some(secret(RIGHT)), LockClient::default()).await;
     assert!(matches!(changed, Err(LockError::Unsaved(_))), "{changed:?}");
     // The process that replaces this one is locked, although the file says otherwise.
     let next = lock_again(&lock, folder.path().join("away/lock.json"));

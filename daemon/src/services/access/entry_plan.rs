@@ -272,7 +272,8 @@ fn planned(
     findings: Vec<AccessFinding>,
     calls: Vec<EntryCall>,
 ) -> PlannedChange {
-    PlannedChange { change: AccessChange { target, action, before, after, findings }, calls }
+    let source = AccessSource::AccessEntry;
+    PlannedChange { change: AccessChange { target, action, before, after, findings }, source, calls }
 }
 
 #[cfg(test)]
