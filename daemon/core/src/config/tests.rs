@@ -116,7 +116,8 @@ fn config_unknown_key_error_lists_known_ones() {
     let message = error("[defaults]\nmoon = \"full\"\n");
     assert_eq!(
         message,
-        "config.toml:2: defaults.moon: unknown key \"moon\"; known keys: session_name, duration, keep_warm, pin, source_identity, tags, transitive_tags, policy_arns, policy, sts_endpoint, fips, dual_stack"
+        "config.toml:2: defaults.moon: unknown key \"moon\"; known keys: session_name, duration, keep_warm, pin, max_lifetime, confirm, allowed_programs, \
+         allowed_hours, source_identity, tags, transitive_tags, policy_arns, policy, sts_endpoint, fips, dual_stack"
     );
     let message = error("[profiles.prod]\ncluster = \"x\"\nregion = \"eu-west-1\"\n");
     assert!(message.contains("profiles.prod: missing field `source`"), "{message}");
