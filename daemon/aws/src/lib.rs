@@ -32,3 +32,6 @@ pub mod api_server;
 pub mod sso;
 
 pub mod source;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

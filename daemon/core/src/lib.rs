@@ -21,3 +21,6 @@ pub mod single_flight;
 mod single_flight_tests;
 
 pub mod lock;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
