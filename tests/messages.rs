@@ -157,7 +157,7 @@ fn product_files(folder: &Path) -> Vec<PathBuf> {
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let source = source(attribute);
-        source == "#[test]" || source == "#[cfg(test)]"
+        ["#[test]", "#[cfg(test)]", "#[cfg(any(test, fuzzing))]"].contains(&source.as_str())
     })
 }
 

@@ -31,6 +31,9 @@ use clap::Parser;
 use context::Context;
 use environment::Environment;
 
+#[cfg(any(test, fuzzing))]
+pub use kubeconfig::fuzz;
+
 /// Runs the program with the arguments and the environment of this process.
 #[must_use]
 pub fn main() -> ExitCode {

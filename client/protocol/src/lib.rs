@@ -170,6 +170,8 @@ mod endpoint;
 mod entry_key;
 mod error;
 mod exec;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod keys;
 pub mod location;
 mod lock;

@@ -178,6 +178,12 @@ pub(crate) fn lock_folder(folder: &Path, timeout: Duration) -> Result<FolderLock
 // === impl Original ===
 
 impl Original {
+    /// Creates a file that is not on the disk.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_text(path: &Path, text: &str) -> Self {
+        Self { path: path.to_owned(), text: text.to_owned(), encoding: Encoding::Utf8, version: None }
+    }
+
     /// Whether the file existed.
     pub(crate) fn exists(&self) -> bool {
         self.version.is_some()

@@ -41,6 +41,8 @@ pub(crate) mod emit;
 mod entry;
 mod error;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod lock;
 mod model;
 mod outcome;

@@ -236,7 +236,7 @@ impl fmt::Display for InsecureEndpoint {
 impl Error for InsecureEndpoint {}
 
 /// Whether a request may be sent to a URI: https, or plain http to this machine or its metadata service.
-fn may_send_to(uri: &str) -> bool {
+pub(crate) fn may_send_to(uri: &str) -> bool {
     HttpUrl::parse(uri).is_ok_and(|url| url.is_secure() || is_metadata_service(&url))
 }
 

@@ -34,3 +34,6 @@ pub mod kubernetes;
 pub mod sso;
 
 pub mod source;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

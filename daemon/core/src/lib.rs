@@ -25,3 +25,5 @@ mod single_flight_tests;
 pub mod lock;
 
 pub mod cluster_access;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

@@ -3,6 +3,8 @@
 //! A connection passes `accept → peer check → limits → hyper → route → endpoint`; each step may end it.
 
 mod endpoints;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod peer;
 mod places;
 mod response;
@@ -10,15 +12,18 @@ mod route;
 pub mod socket;
 pub mod socket_watch;
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
@@ -27,8 +32,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
 use crate::handover::Program;
-use peer::AuthorizedStream;
+use peer::{AuthorizedStream, Peer};
 use places::{Place, Places};
+use response::HttpResponse;
 
 /// How long a request's head may take to arrive, from the connection or the response before it (L1).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -178,20 +184,9 @@ impl Server {
     }
 
     fn serve_connection(&self, stream: AuthorizedStream, place: Place) {
-        let (context, leaving) = (self.context.clone(), self.context.leaving.clone());
+        let leaving = self.context.leaving.clone();
         let (peer, place) = (stream.peer(), Arc::new(place));
-        let used = Arc::clone(&place);
-        let service = service_fn(move |request| {
-            let context = context.clone();
-            let place = Arc::clone(&used);
-            async move { Ok::<_, std::convert::Infallible>(route::respond(&context, peer, &place, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new()) // without one, hyper's header timeout is off
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(with_write_timeout(stream)), service);
+        let connection = http_connection(self.context.clone(), peer, Arc::clone(&place), with_write_timeout(stream));
         self.connections.spawn(async move {
             let mut connection = pin!(connection);
             let leaving = async {
@@ -234,6 +229,28 @@ impl Context {
             () = restart.requested.cancelled() => ServerEnd::Restart,
         }
     }
+}
+
+/// Creates the HTTP connection that serves a stream within the limits (L1, L2).
+fn http_connection<S: AsyncRead + AsyncWrite + Unpin>(
+    context: Context,
+    peer: Peer,
+    place: Arc<Place>,
+    stream: S,
+) -> http1::Connection<
+    TokioIo<S>,
+    impl Service<Request<Incoming>, Response = HttpResponse, Error = Infallible, Future: Send>,
+> {
+    let service = service_fn(move |request| {
+        let (context, place) = (context.clone(), Arc::clone(&place));
+        async move { Ok(route::respond(&context, peer, &place, request).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new()) // without one, hyper's header timeout is off
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service)
 }
 
 /// Returns how many connections the file descriptors allow.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{HOST, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
@@ -67,10 +67,14 @@ async fn handle(
     result.map_err(HttpError::from)
 }
 
-/// Rejects a request whose size or target could be read in two ways. Hyper rejects different Content-Length headers.
+/// Rejects a request whose size or target could be read in two ways.
 fn check_head(request: &Request<Incoming>) -> Result<(), HttpError> {
     if request.headers().contains_key(TRANSFER_ENCODING) {
         return Err(bad_request(StatusCode::LENGTH_REQUIRED, "a request needs Content-Length"));
+    }
+    // Hyper accepts equal Content-Length headers.
+    if request.headers().get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return Err(bad_request(StatusCode::BAD_REQUEST, "a request has at most one Content-Length header"));
     }
     match request.headers().get_all(HOST).iter().count() {
         1 => Ok(()),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) fn run(follow: bool, lines: usize, context: &Context) -> Result<(), C
             "It is there once the agent has run: rolecall agent start",
         )
     };
-    let mut file = File::open(&path).map_err(failed)?;
+    let mut file = open(&path).map_err(failed)?;
     let text = tail(&mut file, lines).map_err(failed)?;
     output::print(&escape_control(&text))?;
     if !follow {
@@ -40,6 +40,17 @@ pub(crate) fn run(follow: bool, lines: usize, context: &Context) -> Result<(), C
         if !more.is_empty() {
             output::print(&escape_control(&more))?;
         }
+    }
+}
+
+/// Opens the log. Errors if it is not a regular file: a FIFO would block until another program writes to it.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"))
     }
 }
 
@@ -83,7 +94,7 @@ fn read_appended(file: &mut File, path: &Path) -> io::Result<Vec<u8>> {
     if more.is_empty() {
         let known = file.metadata()?;
         match path.metadata() {
-            Ok(now) if (now.dev(), now.ino()) != (known.dev(), known.ino()) => *file = File::open(path)?,
+            Ok(now) if (now.dev(), now.ino()) != (known.dev(), known.ino()) => *file = open(path)?,
             Ok(now) if now.len() < file.stream_position()? => file.rewind()?,
             _ => {}
         }
@@ -146,6 +157,17 @@ mod tests {
         std::fs::write(&path, "rotated\n").unwrap();
         assert_eq!(read_appended(&mut file, &path).unwrap(), b"");
         assert_eq!(read_appended(&mut file, &path).unwrap(), b"rotated\n");
+    }
+
+    /// Fault matrix row 11.
+    #[test]
+    fn open_fifo_is_an_error_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.log");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        assert_eq!(open(&path).unwrap_err().to_string(), "it is not a file");
+        assert!(open(folder.path()).is_err());
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Section>, FileError> {
     parse(content.expose()).map_err(failed)
 }
 
-fn parse(content: &[u8]) -> Result<Vec<Section>, FileProblem> {
+pub(super) fn parse(content: &[u8]) -> Result<Vec<Section>, FileProblem> {
     let text = std::str::from_utf8(content).map_err(|error| not_utf8(content, error.valid_up_to()))?;
     Ok(ini::parse(text)?)
 }

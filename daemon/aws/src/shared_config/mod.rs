@@ -45,6 +45,16 @@ pub struct SharedConfig {
 impl SharedConfig {
     /// Reads both files. Errors if a file cannot be read, is not UTF-8, or is one that the AWS CLI refuses.
     pub fn read(files: &AwsFiles) -> Result<Self, FileError> {
+        Ok(Self::of_sections(files, file::read(&files.config)?, file::read(&files.credentials)?))
+    }
+
+    /// Like [`Self::read`], with the contents of the two files.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_contents(files: &AwsFiles, config: &[u8], credentials: &[u8]) -> Result<Self, FileProblem> {
+        Ok(Self::of_sections(files, file::parse(config)?, file::parse(credentials)?))
+    }
+
+    fn of_sections(files: &AwsFiles, config_file: Vec<Section>, credentials_file: Vec<Section>) -> Self {
         let mut config = Self {
             profiles: BTreeMap::new(),
             sso_sessions: BTreeMap::new(),
@@ -53,14 +63,14 @@ impl SharedConfig {
             config: Arc::from(files.config.as_path()),
             credentials: Arc::from(files.credentials.as_path()),
         };
-        for section in file::read(&files.config)? {
+        for section in config_file {
             config.add_config_section(section);
         }
-        for section in file::read(&files.credentials)? {
+        for section in credentials_file {
             let profile = config.profile_mut(section.name.clone());
             profile.credentials = Some(section);
         }
-        Ok(config)
+        config
     }
 
     /// Like [`Self::read`], on a thread that may wait for the disk.

@@ -9,6 +9,8 @@ mod callback;
 mod client;
 mod device;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod login;
 mod refresh;
 mod session;

@@ -234,14 +234,19 @@ struct Interner {
 impl Config {
     /// Parses a configuration. `path` is for the error only.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        match sections::read(&mut Cursor::new(text)) {
+        match Self::parse_by_section(text) {
             Some(config) => Ok(config),
             None => Self::parse_whole(path, text),
         }
     }
 
+    /// Parses a configuration in little memory. `None` if it is invalid or has an unusual layout.
+    pub(crate) fn parse_by_section(text: &str) -> Option<Self> {
+        sections::read(&mut Cursor::new(text))
+    }
+
     /// Parses a configuration as one document, which gives errors with line and key.
-    fn parse_whole(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse_whole(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let (shared, raw) = schema::read(path, text)?;
         let fail = |(key, message): (String, String)| ConfigError {
             path: path.to_owned(),

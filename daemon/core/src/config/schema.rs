@@ -329,17 +329,18 @@ fn unknown_key(path: &serde_path_to_error::Path) -> Option<String> {
 
 /// Returns the keys of a path of tables; `None` if a part of the path is in a list.
 fn map_keys(path: &serde_path_to_error::Path) -> Option<Vec<&str>> {
-    let key = |segment| match segment {
-        &Segment::Map { ref key } => Some(key.as_str()),
-        _ => None,
-    };
-    path.iter().map(key).collect()
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Map { key } => Some(key.as_str()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Returns a path as text, without the keys that may be a secret.
 fn shown_path(path: &serde_path_to_error::Path) -> String {
     let (mut shown, mut table) = (String::new(), Vec::new());
-    for segment in path.iter() {
+    for segment in path {
         match segment {
             Segment::Map { key } => {
                 let separator = if shown.is_empty() { "" } else { "." };
