@@ -65,7 +65,6 @@ impl Peer {
 impl Client {
     /// Returns the client's identity for the lock.
     pub(super) fn locker(&self) -> Locker {
-        let parent = self.parent();
         let parent = self.process.as_ref().and_then(Process::find_parent);
         let client = LockClient {
             process: parent
@@ -81,12 +80,8 @@ impl Client {
     /// Returns the process that runs the client, such as kubectl, or `None` if the system does not report it or either process
     /// has ended.
     pub(super) fn client_process(&self) -> Option<ClientProcess> {
-        let parent = self.parent()?;
+        let parent = Process::find(self.process.as_ref()?.parent)?;
         Some(ClientProcess { pid: parent.pid, started: parent.started, program: parent.program_file() })
-    }
-
-    fn parent(&self) -> Option<Process> {
-        Process::find(self.process.as_ref()?.parent)
     }
 }
 
@@ -113,11 +108,6 @@ mod tests {
             let client = Peer { uid: None, pid }.client();
             assert_eq!((client.client_process(), client.process), (None, None), "{pid:?}");
         }
-        let locker = Peer { uid: None, pid: Some(own) }.client().locker();
-        let session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned();
-        let client = locker.client;
-        assert_eq!((client.process, client.session), (Some((parent.pid, parent.started)), Some(session)));
-        assert_eq!(client.name, Some(parent.command));
     }
 
     /// Fault matrix rows 1 to 3.
