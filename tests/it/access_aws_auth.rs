@@ -206,18 +206,18 @@ fn recover_lets_the_caller_in_and_repairs_aws_auth() {
     };
     let change = ChangeOptions { api_server: Some(api_server(&fixture)), ..ChangeOptions::default() };
     let first = AccessRecoverRequest { change, repair_aws_auth: true };
-    let make = |request: &AccessRecoverRequest| {
+    let apply = |request: &AccessRecoverRequest| {
         let mut request = request.clone();
         request.change.apply = Some(plan(recover(&request)).id);
         report(recover(&request))
     };
-    let made = make(&first);
-    assert!(made.results.iter().all(|result| result.error.is_none()), "{made:?}");
-    assert!(made.notes.iter().any(|note| note.code == "access_checked"), "{made:?}");
+    let done = apply(&first);
+    assert!(done.results.iter().all(|result| result.error.is_none()), "{done:?}");
+    assert!(done.notes.iter().any(|note| note.code == "access_checked"), "{done:?}");
     assert_eq!(fixture.aws.authentication_mode("prod", REGION), "API_AND_CONFIG_MAP");
     assert_eq!(roles(&fixture), broken, "it could not be read before");
-    let made = make(&first);
-    assert!(made.results.iter().all(|result| result.error.is_none()), "{made:?}");
+    let done = apply(&first);
+    assert!(done.results.iter().all(|result| result.error.is_none()), "{done:?}");
     assert_eq!(roles(&fixture), with_role(OPS), "the newest valid backup");
 }
 

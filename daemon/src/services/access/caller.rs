@@ -49,14 +49,13 @@ impl AccessService {
         // aws-auth does not change the access of a principal with an access entry.
         let rows = planned.read.reading.explain(&planned.caller).rows;
         let has_entry = rows.iter().any(|row| row.applies && row.source == AccessSource::AccessEntry);
-        let checks = if has_entry { 1 } else { MAX_CHECKS };
         let mut last = CallerCheck::Kept;
         let mut is_suspected = false;
-        let mut left = checks;
+        let mut left = if has_entry { 1 } else { MAX_CHECKS };
         while left > 0 {
             left -= 1;
             progress.activity("checking your own access");
-            let lost = match user(cluster).await {
+            let loss = match user(cluster).await {
                 Ok(now) => missing_groups(before, now.as_ref()),
                 Err(KubernetesError::Unauthorized) => Some("the API server rejects a new token (401)".to_owned()),
                 Err(error) => {
@@ -64,7 +63,7 @@ impl AccessService {
                     None
                 }
             };
-            match lost {
+            match loss {
                 Some(reason) if is_suspected => return CallerCheck::Lost(reason),
                 Some(_) => {
                     is_suspected = true;

@@ -66,15 +66,12 @@ async fn repair(plan: &mut Plan, reading: &Reading, cluster: &ClusterConnection<
     let nodes = entries.filter(|entry| EC2_TYPES.contains(&entry.entry_type.as_str()));
     let node_roles: Vec<Principal> = nodes.filter_map(|entry| entry.principal.parse().ok()).collect();
     let repaired = repaired_aws_auth(&reading.aws_auth, backup.as_ref(), &node_roles);
-    match repaired.map_err(|error| plan_error(&error))? {
-        Some(data) => {
-            plan.diff = Some(change::diff(&reading.aws_auth_data().unwrap_or_default(), &data));
-            plan.aws_auth = Some(data);
-        }
-        None => {
-            let message = "aws-auth needs no repair, or nothing is known that could be written";
-            plan.notes.push(finding(Severity::Note, "aws_auth_not_repaired", message));
-        }
+    if let Some(data) = repaired.map_err(|error| plan_error(&error))? {
+        plan.diff = Some(change::diff(&reading.aws_auth_data().unwrap_or_default(), &data));
+        plan.aws_auth = Some(data);
+    } else {
+        let message = "aws-auth needs no repair, or nothing is known that could be written";
+        plan.notes.push(finding(Severity::Note, "aws_auth_not_repaired", message));
     }
     Ok(())
 }
