@@ -41,7 +41,7 @@ pub(crate) fn run(wanted: &cli::Doctor, context: &Context) -> Result<(), CliErro
 /// Returns one line for each finding. Below a warning or a problem are its consequence and the fix.
 fn render(findings: &[Finding], screen: Screen) -> String {
     let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for finding in findings {
         let mark = match finding.state {
             State::Ok => screen.tick(),
@@ -49,13 +49,13 @@ fn render(findings: &[Finding], screen: Screen) -> String {
             State::Problem => screen.cross(),
         };
         let name = sanitize_for_terminal(&finding.name);
-        text += &format!("{mark} {name:width$}  {}\n", sanitize_for_terminal(&finding.cause));
+        lines.push(format!("{mark} {name:width$}  {}\n", sanitize_for_terminal(&finding.cause)));
         let fix = finding.fix.as_ref().map(|fix| format!("Fix: {fix}"));
         for line in finding.consequence.iter().chain(&fix) {
-            text += &format!("  {:width$}  {}\n", "", sanitize_for_terminal(line));
+            lines.push(format!("  {:width$}  {}\n", "", sanitize_for_terminal(line)));
         }
     }
-    text
+    lines.concat()
 }
 
 #[cfg(test)]
