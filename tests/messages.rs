@@ -21,8 +21,9 @@ use syn::{Attribute, Expr, Item, Token};
 
 const GOLDEN: &str = "tests/messages.golden";
 
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
     ("rolecall-protocol", "client/protocol/src"),
+    ("rolecall-trusted-file", "client/trusted-file/src"),
     ("rolecall-core", "daemon/core/src"),
     ("rolecall-aws", "daemon/aws/src"),
     ("rolecalld", "daemon/src"),

@@ -1,8 +1,11 @@
 //! The command line: parsing alone, no I/O. [`crate::run`] runs the command.
 
+mod access;
 mod add;
 mod agent;
+mod audit;
 mod config;
+mod doctor;
 mod inputs;
 mod keys;
 mod lock;
@@ -15,9 +18,15 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueHint};
 use rolecall_protocol::ProfileName;
 
+pub(crate) use access::{
+    Access, AccessAction, AccessExplain, AccessGrant, AccessLint, AccessList, AccessMigrate, AccessPlanned,
+    AccessPolicies, AccessRecover, AccessRestore, AccessRevoke, Confirm, PlanFormat, Principals, Story, Via,
+};
 pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
+pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
+pub(crate) use doctor::Doctor;
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
@@ -42,6 +51,7 @@ const HELP: &str = "\
   \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
   \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
   \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
+  \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
 
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
@@ -57,6 +67,8 @@ const HELP: &str = "\
 
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or inspect the daemon
+  \u{1b}[1maudit\u{1b}[0m        Show which program got a token of which profile, and what was refused
+  \u{1b}[1mdoctor\u{1b}[0m       Check how this computer protects Rolecall
 
 \u{1b}[1;4mSetting up:\u{1b}[0m
   \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell
@@ -102,6 +114,7 @@ pub(crate) enum Command {
     Use(Use),
     Kubeconfig(Kubeconfig),
     Token(Token),
+    Access(Access),
     Status(Status),
     Refresh(Refresh),
     Keys(Keys),
@@ -110,6 +123,8 @@ pub(crate) enum Command {
     Lock(Lock),
     Unlock(Unlock),
     Agent(Agent),
+    Audit(Audit),
+    Doctor(Doctor),
     Completions(Completions),
 }
 

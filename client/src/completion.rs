@@ -74,6 +74,7 @@ fn with_candidates(command: clap::Command) -> clap::Command {
             () if kind == TypeId::of::<KeyName>() => arg.add(from(key_names)),
             () if kind == TypeId::of::<Region>() => arg.add(from(region_names)),
             () if arg.get_id() == "aws_profile" => arg.add(from(aws_profile_names)),
+            () if arg.get_id() == "policy" && arg.get_value_hint() == ValueHint::Unknown => arg.add(from(policy_names)),
             () if arg.get_value_hint() == ValueHint::Unknown => arg.value_hint(ValueHint::Other),
             () => arg,
         }
@@ -117,6 +118,11 @@ fn region_names() -> Vec<String> {
     names
 }
 
+/// The access policies of EKS for users. The shell waits, so EKS is not asked for the others.
+fn policy_names() -> Vec<String> {
+    ["ClusterAdmin", "Admin", "AdminView", "Edit", "View"].map(|rights| format!("AmazonEKS{rights}Policy")).to_vec()
+}
+
 /// The contexts of the kubeconfig that can be the argument of `rolecall use`.
 fn context_names() -> Vec<String> {
     let contexts = context_entry::files(None).and_then(|files| Ok(kubeconfig::contexts(&files)?)).unwrap_or_default();
@@ -158,6 +164,18 @@ mod tests {
             assert_eq!(arg(other).get_value_hint(), ValueHint::Other, "{other}");
         }
         assert_eq!(arg("replace").get_value_hint(), ValueHint::Unknown);
+    }
+
+    #[test]
+    fn candidates_of_access_policies_and_files() {
+        let command = with_candidates(Cli::command());
+        let grant = command.find_subcommand("access").and_then(|access| access.find_subcommand("grant")).unwrap();
+        let arg = |name: &str| grant.get_arguments().find(|arg| arg.get_id() == name).unwrap();
+        for name in ["profile", "policy"] {
+            assert!(arg(name).get::<ArgValueCandidates>().is_some(), "{name}");
+        }
+        assert_eq!(arg("from").get_value_hint(), ValueHint::FilePath);
+        assert!(policy_names().contains(&"AmazonEKSViewPolicy".to_owned()));
     }
 
     #[test]

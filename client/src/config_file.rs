@@ -207,6 +207,13 @@ impl ConfigFile {
         Ok(())
     }
 
+    /// Returns the pin mode of a profile: its own, or that of `[defaults]`.
+    pub(crate) fn pin_mode(&self, name: &str) -> Option<&str> {
+        let profile = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;
+        let defaults = self.document.get("defaults").and_then(Item::as_table_like);
+        profile.get("pin").or_else(|| defaults?.get("pin"))?.as_str()
+    }
+
     /// Returns a profile's entry key, if it has a well-formed one.
     pub(crate) fn entry_key(&self, name: &str) -> Option<EntryKey> {
         let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;

@@ -5,6 +5,7 @@
 
 mod cli;
 mod clock;
+mod closed_stdout;
 mod commands;
 mod completion;
 mod config_file;

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::closed_stdout;
 use crate::error::{CliError, Exit};
 use crate::kubeconfig::emit;
 
 /// Writes bytes to standard output unchanged, in one write, for kubectl. The buffered stdout of std would write line by
 /// line.
 pub(crate) fn stdout_bytes(mut bytes: &[u8]) -> Result<(), CliError> {
+    check_stdout()?;
     let stdout = io::stdout();
     while !bytes.is_empty() {
         match rustix::io::write(stdout.as_fd(), bytes) {
@@ -46,11 +48,17 @@ pub(crate) fn stdout_is_closed() -> bool {
 
 /// Writes text to standard output. If the reader has exited (`| head`), the error is silent.
 pub(crate) fn print(text: &str) -> Result<(), CliError> {
+    check_stdout()?;
     let mut stdout = anstream::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => CliError::silent(Exit::Failed as u8),
         _ => stdout_error(error),
     })
+}
+
+/// Errors if standard output was closed at the start: the runtime has put `/dev/null` in its place.
+fn check_stdout() -> Result<(), CliError> {
+    if closed_stdout::was_closed() { Err(stdout_error(io::Error::from(rustix::io::Errno::BADF))) } else { Ok(()) }
 }
 
 fn stdout_error(error: impl std::fmt::Display) -> CliError {
@@ -134,6 +142,12 @@ pub(crate) fn print_error(error: &CliError) {
 /// Prints help and version on standard output, and other errors of clap on standard error, with the prefix of all errors.
 /// Returns the exit code.
 pub(crate) fn print_usage_error(error: &clap::Error) -> u8 {
+    if !error.use_stderr()
+        && let Err(closed) = check_stdout()
+    {
+        print_error(&closed);
+        return closed.code();
+    }
     // A failed write cannot be reported.
     let _ = if error.use_stderr() {
         let text = error.render().ansi().to_string();

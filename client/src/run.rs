@@ -27,6 +27,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Use(wanted) => commands::use_context::run(&wanted, context),
         Command::Kubeconfig(wanted) => commands::kubeconfig::run(&wanted, context),
         Command::Token(wanted) => commands::token::run(&wanted, context),
+        Command::Access(wanted) => commands::access::run(&wanted.action, context),
         Command::Status(wanted) => commands::status::run(&wanted, context),
         Command::Refresh(wanted) => commands::refresh::run(&wanted, context),
         Command::Login(wanted) => commands::login::run(&wanted, context),
@@ -35,6 +36,8 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Unlock(wanted) => commands::unlock::run(&wanted, context),
         Command::Completions(wanted) => commands::completions::run(&wanted),
         Command::Keys(wanted) => commands::keys::run(&wanted.action, context),
+        Command::Audit(wanted) => commands::audit::run(&wanted, context),
+        Command::Doctor(wanted) => commands::doctor::run(&wanted, context),
         Command::Agent(wanted) => commands::agent::run(&wanted.action, context),
     }
 }

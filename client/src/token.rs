@@ -6,6 +6,7 @@
 //! A kubeconfig chooses the environment. `ROLECALL_CONFIG` is therefore ignored, and the daemon at `ROLECALL_SOCKET` is
 //! used only if it has a configuration that the user trusts ([`trusted_config`]).
 
+mod confirmation;
 mod login_prompt;
 mod trusted_config;
 
@@ -65,7 +66,10 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
     if location::names_socket() {
         trusted_config::check(&daemon, deadline).map_err(|error| error.with_subject(&name))?;
     }
-    match daemon.call_token(&name, info.as_bytes(), &proof, deadline) {
+    let call = |deadline| {
+        confirmation::call(&name, |limit| daemon.call_token(&name, info.as_bytes(), &proof, limit), deadline)
+    };
+    match call(deadline) {
         Ok(answer) => print_credential(answer.body()),
         // A full or read-only folder: kubectl works without the socket, only slower.
         Err(CallError::Start(error @ SpawnError::NoSocket(_))) => {
@@ -77,8 +81,7 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
             write_token_without_daemon(&name, &error.to_string(), &proof, read_environment(), deadline)
         }
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => {
-            let token = |limit| daemon.call_token(&name, info.as_bytes(), &proof, limit);
-            login_prompt::offer_login(&daemon, &name, info.as_bytes(), token, body, read_environment)
+            login_prompt::offer_login(&daemon, &name, info.as_bytes(), call, body, read_environment)
                 .and_then(|answer| print_credential(answer.body()))
         }
         // kubectl always sets the variable.

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::audit_log::AuditLog;
 use crate::keyring::Keyring;
 use crate::renew::Renewer;
+use crate::services::access::AccessService;
+use crate::services::audit::AuditService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
+use crate::services::constraints::ConstraintService;
 use crate::services::events::EventService;
 use crate::services::keys::KeyService;
 use crate::services::lock::LockService;
@@ -21,7 +25,7 @@ use crate::services::recovery::Recovery;
 use crate::services::snapshot::SnapshotService;
 use crate::services::status::{About, StatusService};
 use crate::services::token::TokenService;
-use crate::services::{EventBus, ProfileActivity, SourceLogins, TokenCache};
+use crate::services::{Approvals, EventBus, ProfileActivity, SourceLogins, TokenCache};
 use crate::sessions::Sessions;
 use crate::system_events;
 use crate::watch;
@@ -33,8 +37,10 @@ use rolecall_core::profile::LocalUser;
 #[allow(missing_docs)] // each type has its documentation
 pub struct Agent {
     pub token: TokenService,
+    pub audit: AuditService,
     pub profiles: Arc<ProfileSessions>,
     pub cluster_access: ClusterAccessService,
+    pub access: Arc<AccessService>,
     pub status: StatusService,
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
@@ -62,6 +68,8 @@ struct Components {
     renewer: Renewer,
     lock: Arc<LockService>,
     config: Arc<ConfigService>,
+    audit_log: AuditLog,
+    approvals: Arc<Approvals>,
 }
 
 impl Components {
@@ -71,9 +79,16 @@ impl Components {
         let sessions = Sessions::new(aws.clone(), keyring.clone(), default_session_name(&user));
         let (token_cache, activity) = (Arc::<TokenCache>::default(), Arc::<ProfileActivity>::default());
         let (renewer, events) = (Renewer::new(sessions.clone(), clock.clone()), EventBus::default());
-        let lock =
-            LockService::new(clock.clone(), sessions.clone(), token_cache.clone(), renewer.clone(), events.clone());
-        let lock = Arc::new(lock);
+        let (audit_log, approvals) = (AuditLog::default(), Arc::new(Approvals::new(aws.clone())));
+        let lock = Arc::new(LockService::new(
+            clock.clone(),
+            sessions.clone(),
+            token_cache.clone(),
+            renewer.clone(),
+            events.clone(),
+            audit_log.clone(),
+            approvals.clone(),
+        ));
         let effects = ReloadEffects {
             aws: aws.clone(),
             lock: lock.clone(),
@@ -82,9 +97,51 @@ impl Components {
             activity: activity.clone(),
             renewer: renewer.clone(),
             events: events.clone(),
+            audit_log: audit_log.clone(),
+            approvals: approvals.clone(),
         };
         let config = Arc::new(ConfigService::open(path, user, effects));
-        Self { aws, clock, keyring, sessions, token_cache, activity, events, renewer, lock, config }
+        Self {
+            aws,
+            clock,
+            keyring,
+            sessions,
+            token_cache,
+            activity,
+            events,
+            renewer,
+            lock,
+            config,
+            audit_log,
+            approvals,
+        }
+    }
+
+    /// Returns the services that other services use.
+    fn shared_services(&self) -> (Arc<Recovery>, Arc<SourceLogins>, Arc<ProfileSessions>) {
+        let Self { config, sessions, activity, clock, lock, renewer, events, approvals, .. } = self;
+        let recovery = Recovery {
+            lock: lock.clone(),
+            sessions: sessions.clone(),
+            renewer: renewer.clone(),
+            events: events.clone(),
+        };
+        let logins = SourceLogins {
+            config: config.clone(),
+            sessions: sessions.clone(),
+            activity: activity.clone(),
+            clock: clock.clone(),
+        };
+        let profiles = ProfileSessions {
+            config: config.clone(),
+            lock: lock.clone(),
+            sessions: sessions.clone(),
+            activity: activity.clone(),
+            renewer: renewer.clone(),
+            clock: clock.clone(),
+            approvals: approvals.clone(),
+        };
+        (Arc::new(recovery), Arc::new(logins), Arc::new(profiles))
     }
 }
 
@@ -99,17 +156,7 @@ impl Agent {
         let (keyring, aws, token_cache) =
             (|| shared.keyring.clone(), || shared.aws.clone(), || shared.token_cache.clone());
 
-        let recovery = Recovery { lock: lock(), sessions: sessions(), renewer: renewer(), events: events() };
-        let logins = SourceLogins { config: config(), sessions: sessions(), activity: activity(), clock: clock() };
-        let profiles = ProfileSessions {
-            config: config(),
-            lock: lock(),
-            sessions: sessions(),
-            activity: activity(),
-            renewer: renewer(),
-            clock: clock(),
-        };
-        let (recovery, logins, profiles) = (Arc::new(recovery), Arc::new(logins), Arc::new(profiles));
+        let (recovery, logins, profiles) = shared.shared_services();
         let (source_logins, profile_sessions) = (|| logins.clone(), || profiles.clone());
         Arc::new(Self {
             token: TokenService::new(
@@ -119,8 +166,9 @@ impl Agent {
                 token_cache(),
                 activity(),
                 events(),
-                clock(),
+                ConstraintService { config: config(), approvals: shared.approvals.clone(), clock: clock() },
             ),
+            audit: AuditService { config: config(), clock: clock(), log: shared.audit_log.clone() },
             cluster_access: ClusterAccessService::new(
                 config(),
                 lock(),
@@ -130,14 +178,15 @@ impl Agent {
                 events(),
                 aws(),
             ),
+            access: Arc::new(AccessService::new(config(), lock(), profile_sessions(), token_cache(), aws())),
             status: StatusService::new(
                 about,
                 clock(),
                 config(),
                 lock(),
-                sessions(),
                 source_logins(),
                 profile_sessions(),
+                shared.audit_log.clone(),
             ),
             events: Arc::new(EventService {
                 config: config(),
@@ -185,6 +234,7 @@ impl Agent {
                 activity: activity(),
                 renewer: renewer(),
                 clock: clock(),
+                approvals: shared.approvals.clone(),
             },
             profiles: profile_sessions(),
             recovery,

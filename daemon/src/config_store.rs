@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::file::Digest;
 use rolecall_core::config::{Config, ConfigError, file};
+use rolecall_trusted_file::Walk;
 
 /// The active configuration, and since when it is active.
 #[derive(Debug)]
@@ -139,29 +140,10 @@ impl<T: PartialEq> ConfigStore<T> {
     }
 }
 
-/// Returns the folder of each symbolic link on the way to a file. The kernel follows at most 40.
+/// Returns the folder of each symbolic link on the way to a file.
 fn folders_of_links(path: &Path) -> Vec<PathBuf> {
-    const MAX_LINKS: usize = 40;
-    let mut folders = Vec::new();
-    let mut here = PathBuf::new();
-    let mut ahead: Vec<PathBuf> = parts(path);
-    while let Some(part) = ahead.pop() {
-        let next = here.join(&part);
-        match std::fs::read_link(&next) {
-            Ok(target) if folders.len() < MAX_LINKS => {
-                ahead.extend(parts(&target));
-                folders.push(here.clone());
-            }
-            // `canonicalize` gives the real parent of a `..` behind a link.
-            _ => here = if part.as_os_str() == ".." { next.canonicalize().unwrap_or(next) } else { next },
-        }
-    }
-    folders
-}
-
-/// Returns the components of a path, the last one first.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    path.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect()
+    let parts = Walk::new(path).into_iter().flatten().flatten();
+    parts.filter(|part| part.metadata.is_symlink()).filter_map(|part| Some(part.path.parent()?.to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rolecall_protocol::{ErrorBody, ErrorCode, Secret};
+#[cfg(target_os = "linux")]
+use rolecall_trusted_file::TrustError;
 use tokio::io::AsyncReadExt;
 
 use crate::services::snapshot::SnapshotScope;
@@ -246,10 +248,8 @@ impl ProgramCheckError {
     pub fn body(&self) -> ErrorBody {
         let hint = match self {
             #[cfg(target_os = "linux")]
-            Self::File(ProgramFileError::Writable { .. }) => {
-                "Remove the write permission of other users with chmod go-w, then restart again"
-            }
-            _ => "Reinstall rolecalld, or stop the agent, which drops its sessions: rolecall agent stop",
+            Self::File(ProgramFileError::Untrusted(error @ TrustError::WritableByOthers { .. })) => error.advice(),
+            _ => "Reinstall rolecalld, or stop the agent, which drops its sessions: rolecall agent stop".to_owned(),
         };
         ErrorBody::new(ErrorCode::RestartRefused, format!("the agent was not restarted: {self}")).hint(hint)
     }

@@ -7,6 +7,9 @@
 pub mod harden;
 pub mod log;
 pub mod panic_hook;
+pub mod processes;
+
+pub mod audit_log;
 pub mod system_events;
 pub mod watch;
 
@@ -21,6 +24,7 @@ pub mod renew;
 
 pub mod pin;
 
+pub mod confirm_prompt;
 pub mod desktop_notifications;
 
 pub mod services;

@@ -15,7 +15,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use event_writer::EventWriter;
-use log_file::LogFile;
+pub(crate) use log_file::LogFile;
+
+/// The size at which `daemon.log` is renamed. It and the old one have 8 MiB at most.
+const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -36,7 +39,7 @@ pub enum Level {
 pub fn start(level: Level, file: Option<&Path>) -> io::Result<()> {
     let registry = tracing_subscriber::registry().with(filter(level));
     let output: Box<dyn Write + Send> = match file {
-        Some(path) => Box::new(LogFile::new(path, open)?),
+        Some(path) => Box::new(LogFile::new(path, MAX_LOG_BYTES)?),
         None => Box::new(io::stderr()),
     };
     // Without colors: the writer escapes every control character.

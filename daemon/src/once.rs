@@ -4,8 +4,10 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use rolecall_protocol::{EntryProof, ErrorBody, ErrorCode, Secret, location};
+use rolecall_protocol::{Endpoint, EntryProof, ErrorBody, ErrorCode, Secret, location};
 
+use rolecalld::processes::Process;
+use rolecalld::services::audit::Client;
 use rolecalld::services::status::About;
 
 use crate::args::{Args, Word};
@@ -38,7 +40,18 @@ fn token(args: &Args, name: &Word) -> Result<Secret<Vec<u8>>, ErrorBody> {
         None if args.to_terminal => EntryProof::Terminal,
         None => EntryProof::Absent,
     };
-    runtime.block_on(agent.token.token(name, info.as_bytes(), &proof, None)).map_err(|error| error.0)
+    // The client is the parent of this process.
+    let parent = std::os::unix::process::parent_id();
+    let client =
+        Client { uid: Some(rustix::process::geteuid().as_raw()), pid: Some(parent), process: Process::find(parent) };
+    let audited = agent.audit.begin(&Endpoint::Token(name.clone()), &client);
+    let served = runtime.block_on(agent.token.token_without_daemon(name, info.as_bytes(), &proof));
+    if let Some(request) = audited {
+        let result = served.as_ref().map(|token| Some(token.facts.clone())).map_err(|error| error.0.code);
+        agent.audit.decided(request, result);
+        agent.audit.log().flush(run::AUDIT_FLUSH_TIMEOUT);
+    }
+    served.map(|token| token.credential).map_err(|error| error.0)
 }
 
 fn print(credential: &Secret<Vec<u8>>) -> Result<(), ErrorBody> {

@@ -1,11 +1,13 @@
 //! The pin of a profile: decides which kubeconfigs get a token, so that a forged kubeconfig cannot make the plugin send a
 //! valid token to an attacker's server (V6).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rolecall_aws::cluster::ca_sha256;
 use rolecall_core::config::{Pin, PinMode};
 use rolecall_core::profile::Profile;
 use rolecall_protocol::{
-    EntryKey, EntryProof, ErrorBody, ErrorCode, ExecCluster, HttpUrl, ProfileName, sanitize_for_terminal,
+    AccessQuery, EntryKey, EntryProof, ErrorBody, ErrorCode, ExecCluster, HttpUrl, ProfileName, sanitize_for_terminal,
 };
 
 /// Why a kubeconfig gets no token.
@@ -61,6 +63,17 @@ pub fn check(profile: &Profile, cluster: Option<&ExecCluster>, proof: &EntryProo
         (PinMode::Require, _, None) => Err(PinError::ClusterRequired),
         (PinMode::Require, None, Some(_)) => Err(PinError::PinRequired),
     }
+}
+
+/// Returns the CA bundle, in PEM, of the API server to which the daemon itself sends a token of the profile. Errors if the
+/// server or its CA is not that of the profile's pin.
+pub fn api_server_ca(profile: &Profile, query: &AccessQuery) -> Result<Vec<u8>, ErrorBody> {
+    let is_pinned = profile
+        .pin
+        .as_ref()
+        .is_some_and(|pin| pin.server == query.server && pin.ca_sha256 == ca_sha256(&query.certificate_authority_data));
+    let pem = STANDARD.decode(query.certificate_authority_data.trim()).ok().filter(|_| is_pinned);
+    pem.ok_or_else(|| ErrorBody::new(ErrorCode::PinMismatch, "the API server is not the one of the profile's pin"))
 }
 
 /// Checks the entry key.

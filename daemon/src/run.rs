@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rolecall_aws::client::{Aws, AwsFiles};
 use rolecall_core::clock::Clock;
@@ -18,6 +19,7 @@ use rolecalld::log::{self, Level};
 use rolecalld::server::socket::{self, BoundSocket, SocketClaim, SocketError};
 use rolecalld::server::socket_watch::socket_watch;
 use rolecalld::server::{Context, RESTART_TIMEOUT, Restart, Server, ServerEnd};
+use rolecalld::services::access::AccessSettings;
 use rolecalld::services::status::About;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
@@ -26,8 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 
+/// How long a thread for blocking work waits for more of it. After that, it ends and wipes its stack.
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_millis(200);
 /// Threads of the runtime. Signing takes microseconds and the rest waits for AWS, so more would be idle.
 const WORKER_THREADS: usize = 2;
+/// How long a stop or a restart waits for the audit log.
+pub(crate) const AUDIT_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the daemon until it stops.
 pub(crate) fn run(args: &Args, hardened: Hardened) -> ExitCode {
@@ -67,8 +73,17 @@ pub(crate) fn create_agent(args: &Args, about: About) -> anyhow::Result<Arc<Agen
     let aws = Aws::new(AwsFiles { config, credentials, logins: location::aws_folder()? }, clock);
     let agent = Agent::new(path, aws, local_user(), about);
     match location::state_folder() {
-        Ok(folder) => agent.lock.open(folder.join("lock.json")),
+        Ok(folder) => {
+            agent.lock.open(folder.join("lock.json"));
+            agent
+                .access
+                .configure(AccessSettings { backups: Some(folder.join("aws-auth")), ..AccessSettings::default() });
+        }
         Err(error) => tracing::warn!(%error, "no state folder, lock is not kept over a stop"),
+    }
+    match location::audit_log() {
+        Ok(path) => agent.audit.log().open(path),
+        Err(error) => tracing::warn!(%error, "no state folder, decisions are not recorded"),
     }
     Ok(agent)
 }
@@ -112,7 +127,12 @@ fn start(args: &Args, hardened: Hardened) -> anyhow::Result<()> {
     create_config_folder(agent.config.path().parent().map(Into::into));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(WORKER_THREADS).enable_all();
-    let runtime = runtime.on_thread_park(harden::wipe_stack).build()?;
+    // A blocking thread is not parked by the runtime. It ends soon after its work, and wipes its stack then.
+    runtime
+        .on_thread_park(harden::wipe_stack)
+        .on_thread_stop(harden::wipe_stack)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE);
+    let runtime = runtime.build()?;
     runtime.block_on(run_daemon(bound, agent, snapshot, RestartInfo { program, restarts }))?;
     // All requests are done, so tasks that still wait for AWS have no client.
     runtime.shutdown_background();
@@ -180,6 +200,7 @@ async fn run_daemon(
     serve(listener, &claim, &agent, &stop, &restart_info).await;
     drop(claim); // removes the path before the lock is released
     following.await?;
+    agent.audit.log().flush(AUDIT_FLUSH_TIMEOUT);
     tracing::info!("daemon stopped");
     Ok(())
 }
@@ -226,13 +247,17 @@ fn hand_over(
         if let Some(name) = agent.keys.key_in_change() {
             anyhow::bail!("access key \"{name}\" is being changed");
         }
+        agent.access.check_settled().map_err(|error| anyhow::anyhow!("{error}"))?;
         let (lock, name) = claim.leave()?;
         let listener = listener.as_fd().try_clone_to_owned()?;
         let snapshot = agent.snapshot.take(checked.scope());
         Ok(HandoverState { restarts: restarts.saturating_add(1), listener, lock, snapshot, name })
     };
     match state() {
-        Ok(state) => program.replace_this(&checked, &state).into(),
+        Ok(state) => {
+            agent.audit.log().flush(AUDIT_FLUSH_TIMEOUT);
+            program.replace_this(&checked, &state).into()
+        }
         Err(error) => error,
     }
 }

@@ -9,15 +9,20 @@ mod profile_activity;
 mod token_cache;
 pub mod unauthorized;
 
+mod approvals;
+
 pub mod lock;
 
 pub mod config;
 
+pub mod audit;
+pub mod constraints;
 pub mod recovery;
 
 pub mod profile_sessions;
 mod source_logins;
 
+pub mod access;
 pub mod cluster_access;
 pub mod events;
 pub mod keys;
@@ -29,6 +34,7 @@ pub mod snapshot;
 pub mod status;
 pub mod token;
 
+pub(crate) use approvals::Approvals;
 pub use error::AgentError;
 pub(crate) use event_bus::EventBus;
 pub(crate) use profile_activity::ProfileActivity;

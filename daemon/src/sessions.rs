@@ -192,17 +192,17 @@ impl Sessions {
         if let Some(served) = self.fresh(chain, &entry, freshness) {
             return Ok(served);
         }
-        let (now, Entry { value, last_failure }) = (self.now(), entry);
-        let old = value.filter(|_| freshness == Freshness::Cached);
+        let now = self.now();
+        let old = entry.value.clone().filter(|_| freshness == Freshness::Cached);
         let is_served = old.as_ref().is_some_and(|old| old.session.is_usable(now));
-        let problem = match last_failure {
+        let problem = match entry.last_failure.clone() {
             Some(last_failure) if freshness == Freshness::Cached && last_failure.is_within_ttl(now) => {
                 last_failure.error
             }
             last_failure => {
                 // After a failure, callers who have a usable session do not wait for the next attempt.
                 let wait = if last_failure.is_some() { Duration::ZERO } else { REFRESH_WAIT };
-                match self.get_or_start(chain, freshness, is_served.then_some(wait)).await {
+                match self.get_or_start(chain, entry, freshness, is_served.then_some(wait)).await {
                     Ok(cached) => return Ok(Served::new(&cached, None)),
                     Err(problem) => {
                         let earlier = last_failure.map(|last_failure| last_failure.error);
@@ -316,11 +316,12 @@ impl Sessions {
         self.cache.values().into_iter().filter(|(chain, cached)| self.is_current(chain, cached))
     }
 
-    /// Joins the load in flight for a chain, or starts one. Errors with [`SessionError::Slow`] once `wait` has passed since
-    /// the load started.
+    /// Joins the load in flight for a chain, or starts one, which a caller of [`Freshness::Cached`] does only if none has
+    /// ended since it saw `seen`. Errors with [`SessionError::Slow`] once `wait` has passed since the load started.
     fn get_or_start(
         &self,
         chain: &RoleChain,
+        seen: Entry,
         freshness: Freshness,
         wait: Option<Duration>,
     ) -> BoxFuture<Result<Arc<CachedSession>, SessionFailure>> {
@@ -328,7 +329,7 @@ impl Sessions {
         Box::pin(async move {
             let (owner, target) = (sessions.clone(), chain.clone());
             let load_cancellation = sessions.load_cancellation().clone();
-            let in_flight = sessions.cache.get_or_start(&chain, move || async move {
+            let load = move || async move {
                 let loading = Box::pin(tokio::time::timeout(LOAD_TIMEOUT, owner.load(&target, freshness)));
                 let loaded = match load_cancellation.run_until_cancelled(loading).await {
                     Some(loaded) => loaded.unwrap_or(Err(SessionError::Overdue)),
@@ -336,7 +337,11 @@ impl Sessions {
                 };
                 log_load(&target, &loaded);
                 loaded
-            });
+            };
+            let in_flight = match freshness {
+                Freshness::Cached => sessions.cache.get_or_start_after(&chain, &seen, load),
+                Freshness::Refresh | Freshness::BypassCache => sessions.cache.get_or_start(&chain, load),
+            };
             let deadline = wait.map(|wait| in_flight.started_at() + wait);
             let outcome: Outcome<CachedSession, SessionError> = match deadline {
                 None => in_flight.wait().await,

@@ -131,6 +131,44 @@ fn socket_answers_curl() {
     assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
 }
 
+/// Connects, and fails the test instead of waiting for ever.
+fn connect(fixture: &Fixture) -> UnixStream {
+    let stream = UnixStream::connect(fixture.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// Fault matrix row 25.
+#[test]
+fn connection_that_sends_nothing_is_closed() {
+    let fixture = Fixture::new();
+    let mut silent = connect(&fixture);
+    assert_eq!(silent.read(&mut [0; 16]).unwrap(), 0);
+}
+
+/// Fault matrix row 24.
+#[test]
+fn head_that_arrives_byte_by_byte_does_not_extend_its_deadline() {
+    let fixture = Fixture::new();
+    let mut slow = connect(&fixture);
+    let pause = Duration::from_millis(100);
+    slow.set_read_timeout(Some(pause)).unwrap();
+    let head = format!("GET /v1/status HTTP/1.1\r\nhost: x\r\nx: {}", "y".repeat(4000));
+    let mut sent = 0;
+    for byte in head.bytes() {
+        if slow.write_all(&[byte]).is_err() {
+            break; // closed
+        }
+        sent += 1;
+        // Waits for the end of the connection, and for the next byte's turn.
+        match slow.read(&mut [0; 16]) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            _ => break,
+        }
+    }
+    assert!(sent > 1 && sent < head.len() / 2, "closed after {sent} bytes");
+}
+
 /// Sends bytes, and reads until the daemon closes the connection or the response is complete.
 fn raw(fixture: &Fixture, request: &str) -> String {
     let mut stream = UnixStream::connect(fixture.sandbox.runtime_dir().join("rolecall/agent.sock")).unwrap();

@@ -8,12 +8,14 @@
 
 mod fixture;
 
+mod access_calls;
 mod architecture;
 mod aws_files;
 mod bad_input;
 mod chains;
 mod clocks;
 mod clusters;
+mod constraints;
 mod engine;
 mod engine_property;
 mod failures;

@@ -37,7 +37,7 @@ impl Fixture {
     fn steps(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
         self.block_on(async {
-            self.agent.login.login(source.parse().unwrap(), request, sender).await;
+            let _ = self.agent.login.login(source.parse().unwrap(), request, sender).await;
             let mut steps = Vec::new();
             while let Some(step) = receiver.recv().await {
                 steps.push(step);

@@ -27,7 +27,7 @@ impl Fixture {
     fn steps_of(&self, source: &str, request: LoginRequest) -> Vec<LoginStep> {
         let (sender, mut receiver) = mpsc::channel(64);
         self.block_on(async {
-            self.agent.login.login(source.parse().unwrap(), request, sender).await;
+            let _ = self.agent.login.login(source.parse().unwrap(), request, sender).await;
             let mut steps = Vec::new();
             while let Some(step) = receiver.recv().await {
                 steps.push(step);

@@ -89,7 +89,7 @@ impl<'a> Desktop<'a> {
         let request = LoginRequest { code, ..LoginRequest::default() };
         let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
         let last = self.fixture.block_on(async {
-            self.fixture.agent.login.login("work".parse().unwrap(), request, sender).await;
+            let _ = self.fixture.agent.login.login("work".parse().unwrap(), request, sender).await;
             let mut last = None;
             while let Some(step) = receiver.recv().await {
                 last = Some(step);
@@ -164,7 +164,7 @@ fn mfa_expiry_of_single_role_is_notified() {
     let code = fixture.aws.mfa_code(&serial);
     let request = LoginRequest { code: Some(Secret::new(code)), ..LoginRequest::default() };
     let (sender, _told) = tokio::sync::mpsc::channel(16);
-    fixture.block_on(fixture.agent.login.login("work".parse().unwrap(), request, sender));
+    let _ = fixture.block_on(fixture.agent.login.login("work".parse().unwrap(), request, sender));
     fixture.good_token("prod");
     desktop.later(230 * MINUTE);
     desktop.shows("Login expires in 10 min: source work");

@@ -42,6 +42,16 @@ async fn two_callers(ends: fn(usize) -> LoadEnd) {
     model.end().await;
 }
 
+/// Two callers that look into the cache at any time, and need a load only if it has no result.
+async fn two_callers_who_look_first(ends: fn(usize) -> LoadEnd) {
+    let model = Model::small(ends);
+    let other = spawn_task(&model, async |model| model.call_if_absent().await);
+    model.call_if_absent().await;
+    other.await.unwrap();
+    model.wait_for_loads().await;
+    assert_eq!(model.load_count(), 1, "a caller started a load after another had ended");
+}
+
 const fn panics_first(number: usize) -> LoadEnd {
     if number == 0 { LoadEnd::Panic } else { LoadEnd::Success }
 }
@@ -66,4 +76,10 @@ fn callers_of_a_panicking_load_get_an_error() {
 #[test]
 fn two_callers_in_any_order_share_one_load() {
     check_all_schedules(|| two_callers(|_| LoadEnd::Success));
+}
+
+#[test]
+fn callers_who_look_first_share_one_load() {
+    check_all_schedules(|| two_callers_who_look_first(|_| LoadEnd::Success));
+    check_all_schedules(|| two_callers_who_look_first(|_| LoadEnd::Failure));
 }

@@ -125,9 +125,21 @@ impl Model {
 
     /// Like [`Self::get_or_start`]. A load that this starts waits until `callers` callers have arrived.
     pub(crate) fn start_gated(self: &Arc<Self>, callers: u32) -> InFlight<Loaded, Loaded> {
+        self.start(None, callers)
+    }
+
+    /// Calls for the key if the cache has no result yet. The result may be of a load that ended after the cache was read.
+    pub(crate) async fn call_if_absent(self: &Arc<Self>) {
+        let seen = self.peek();
+        if seen.value.is_none() && seen.last_failure.is_none() {
+            drop(self.start(Some(&seen), 0).wait().await);
+        }
+    }
+
+    fn start(self: &Arc<Self>, seen: Option<&CacheEntry<Loaded, Loaded>>, callers: u32) -> InFlight<Loaded, Loaded> {
         let requested = self.generation();
         let model = Arc::clone(self);
-        self.cache.get_or_start(&KEY, move || {
+        let load = move || {
             let number = model.record_start(requested);
             async move {
                 model.log(|log| log.by_task.insert(shuttle::current::me(), number));
@@ -143,7 +155,11 @@ impl Model {
                     LoadEnd::Panic => resume_unwind(Box::new(sync_shim::Crash)),
                 }
             }
-        })
+        };
+        match seen {
+            Some(seen) => self.cache.get_or_start_after(&KEY, seen, load),
+            None => self.cache.get_or_start(&KEY, load),
+        }
     }
 
     /// Records that a load starts. Two loads of one generation are never in flight at once.

@@ -5,7 +5,7 @@ use rolecall_harness::{ApiServer, Aws, Clock, Op, Output, Role, Sandbox};
 use crate::peer;
 
 pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/developers";
-const REGION: &str = "eu-west-1";
+pub(crate) const REGION: &str = "eu-west-1";
 
 pub(crate) struct Fixture {
     pub(crate) aws: Aws,

@@ -9,6 +9,7 @@
 mod fixture;
 mod peer;
 
+mod access_plan;
 mod aws_cli;
 mod aws_files;
 mod kubectl;

@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::peer;
 
 /// A moto server that stops when dropped.
-struct Moto {
+pub(crate) struct Moto {
     child: Child,
     said: Value,
 }
 
 impl Moto {
-    fn start(python: &std::path::PathBuf) -> Self {
+    pub(crate) fn start(python: &std::path::PathBuf) -> Self {
         let mut command = peer::program(python, "moto_server.py");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -23,7 +23,8 @@ impl Moto {
         Self { child, said: serde_json::from_str(&line).expect("moto_server.py says where it is") }
     }
 
-    fn get(&self, key: &str) -> &str {
+    /// Returns the endpoint, or the id or secret of the user's access key.
+    pub(crate) fn get(&self, key: &str) -> &str {
         self.said[key].as_str().unwrap()
     }
 }

@@ -221,6 +221,27 @@ fn token_with_unwritable_stdout_fails_without_panic() {
     }
 }
 
+/// Fault matrix row 110. Rust's runtime opens `/dev/null` for a closed standard output; a `/dev/null` of the caller is no error.
+#[test]
+fn closed_stdout_fails_and_dev_null_does_not() {
+    let fixture = Fixture::added();
+    let key = fixture.sandbox.entry_key("prod").unwrap();
+    let run = |arguments: &str, redirection: &str| {
+        let mut shell = fixture.sandbox.command("sh");
+        let script = format!("exec rolecall {arguments} {redirection}");
+        fixture.sandbox.run(shell.args(["-c", &script]).env("ROLECALL_ENTRY_KEY", &key))
+    };
+    for arguments in ["token prod", "token prod -o json", "list", "status -o json", "--help"] {
+        let said = run(arguments, ">&-");
+        said.assert_code(1);
+        let expected = "rolecall: cannot write to standard output: Bad file descriptor";
+        assert!(said.stderr.starts_with(expected) && said.stderr.lines().count() == 1, "{arguments}: {said}");
+    }
+    for redirection in [">/dev/null", "1<>/dev/null", ">/dev/null 2>&-", ">/dev/null <&-"] {
+        run("token prod", redirection).assert_ok();
+    }
+}
+
 #[test]
 fn errors_of_every_kind_have_one_prefix() {
     let fixture = Fixture::bare();

@@ -1,13 +1,16 @@
 //! Many clients and daemons in parallel.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::thread;
 
-use rolecall_harness::{Fault, Gate, Op};
+use rolecall_harness::{Fault, Gate, Op, within};
+use rustix::process::{Resource, Rlimit};
 
+use crate::files::skipped;
 use crate::fixture::{Fixture, HANG_GUARD, kill};
 
 #[test]
@@ -174,11 +177,98 @@ fn daemon_with_64_files_serves_200_clients() {
     drop(silent);
 }
 
-/// Fault matrix row 18.
+/// Fault matrix row 28.
+#[test]
+fn daemon_without_a_free_file_descriptor_serves_cached_sessions() {
+    let fixture = Fixture::added();
+    fixture.token().assert_ok();
+    let pid = fixture.daemon_pid();
+    let process = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    let limit = |limit| rustix::process::prlimit(Some(process), Resource::Nofile, limit);
+    let usual = rustix::process::getrlimit(Resource::Nofile);
+    let none = Rlimit { current: Some(1), maximum: usual.maximum };
+    if limit(usual).is_err() {
+        return skipped("file descriptors: only root may limit those of the daemon");
+    }
+    let key = fixture.sandbox.entry_key("prod").unwrap();
+    let status = "GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
+    let token = format!(
+        "POST /v1/profiles/prod/token HTTP/1.1\r\nhost: x\r\nrolecall-entry-key: {key}\r\ncontent-length: 0\r\n\r\n"
+    );
+    let refresh = "POST /v1/profiles/prod/refresh HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+    // The connection that is in the pool is lost.
+    fixture.aws.fault(Op::AssumeRole, Fault::Reset.forever());
+    let answers = within(HANG_GUARD, || {
+        let mut connection = UnixStream::connect(fixture.socket()).unwrap();
+        connection.set_read_timeout(Some(HANG_GUARD)).unwrap();
+        ask(&mut connection, status)?; // it is accepted now
+        limit(none).unwrap();
+        // `None` if the daemon closed the connection meanwhile, because nothing was sent for two seconds.
+        let answers =
+            (|| Some([ask(&mut connection, &token)?, ask(&mut connection, refresh)?, ask(&mut connection, &token)?]))();
+        limit(usual).unwrap();
+        answers
+    });
+    let [before, refreshed, after] = answers.expect("three answers");
+    assert!(before.starts_with("HTTP/1.1 200") && before.contains("\"token\":"), "{before}");
+    assert!(refreshed.starts_with("HTTP/1.1 502"), "{refreshed}");
+    assert!(after.starts_with("HTTP/1.1 200"), "{after}");
+    fixture.aws.clear_faults();
+    fixture.rolecall(&["refresh", "prod"]).assert_ok();
+}
+
+/// Sends a request on an open connection and returns the whole response; `None` if the daemon has closed the connection.
+fn ask(connection: &mut UnixStream, request: &str) -> Option<String> {
+    connection.write_all(request.as_bytes()).ok()?;
+    let mut response = Vec::new();
+    loop {
+        let mut chunk = [0; 4096];
+        match connection.read(&mut chunk).ok()? {
+            0 => return None,
+            count => response.extend_from_slice(&chunk[..count]),
+        }
+        let text = String::from_utf8_lossy(&response);
+        let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        if text.split_once("\r\n\r\n").is_some_and(|(_, body)| length == Some(body.len())) {
+            return Some(text.into_owned());
+        }
+    }
+}
+
+/// Fault matrix row 22.
+#[test]
+fn bodies_of_a_gigabyte_are_refused_before_memory_is_used() {
+    let fixture = Fixture::added();
+    let pid = fixture.daemon_pid();
+    let peak = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let before = peak();
+    for path in ["profiles/prod/token", "config/check", "lock", "profiles/prod/access"] {
+        for _ in 0..15 {
+            let mut connection = UnixStream::connect(fixture.socket()).unwrap();
+            connection.set_read_timeout(Some(HANG_GUARD)).unwrap();
+            let head = format!("POST /v1/{path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 1 << 30);
+            connection.write_all(head.as_bytes()).unwrap();
+            // The daemon may close the connection before the whole of it is sent.
+            let _ = connection.write_all(&vec![b'['; 64 * 1024]);
+            let mut answer = [0; 12];
+            connection.read_exact(&mut answer).unwrap();
+            assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413", "{path}");
+        }
+    }
+    let grown = peak() - before;
+    assert!(grown < 16 * 1024, "{grown} kB");
+}
+
+/// Fault matrix rows 18 and 19.
 #[test]
 fn token_with_stopped_daemon_fails_at_deadline() {
     let fixture = Fixture::added();
     let pid = fixture.daemon_pid();
+    let calls = fixture.assume_role_calls();
     kill("STOP", pid);
     let said = fixture.token();
     kill("CONT", pid);
@@ -187,6 +277,7 @@ fn token_with_stopped_daemon_fails_at_deadline() {
     // An answer of the daemon ends the cooldown.
     fixture.rolecall(&["status"]).assert_ok();
     fixture.token().assert_ok();
+    assert_eq!(fixture.assume_role_calls(), calls, "the request of the client that left costs no call");
 }
 
 /// Fault matrix row 73.

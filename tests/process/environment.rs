@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, error_line};
+use crate::fixture::{ADD, Fixture, HANG_GUARD, REGION, error_line, profile};
 
 /// Without HOME, no command asks the password database: the installed client is static and would crash in NSS.
 #[test]
@@ -44,10 +45,10 @@ fn config_that_others_can_write_is_refused_with_chmod() {
     let fixture = Fixture::bare();
     fixture.write_config("# mine\n");
     let mode = |mode| fs::set_permissions(fixture.config_path(), fs::Permissions::from_mode(mode)).unwrap();
-    mode(0o664);
+    mode(0o646);
     let path = fixture.config_path().display().to_string();
     let expected = format!(
-        "rolecall: other users can write {path} (mode 0664), and so choose what Rolecall does. Nothing was written. \
+        "rolecall: other users can write {path} (mode 0646), and so choose what Rolecall does. Nothing was written. \
          Fix it with: chmod go-w {path}"
     );
     assert_eq!(error_line(&fixture.rolecall(&ADD), 1), expected);
@@ -73,7 +74,67 @@ fn root_with_the_files_of_a_user_is_named() {
     std::os::unix::fs::chown(fixture.config_path(), Some(23456), None).unwrap();
     let line = error_line(&fixture.rolecall(&ADD), 1);
     assert!(line.contains("belongs to another user (uid 23456)"), "{line}");
-    assert!(line.ends_with("This command runs as root: run it without sudo, as the user with uid 23456."), "{line}");
+    assert!(line.ends_with("Rolecall runs as root: run it without sudo, as the user with uid 23456."), "{line}");
+}
+
+/// Fault matrix row 91: with a stranger's configuration, or AWS files that others can write, nothing is run and AWS is not called.
+#[test]
+fn files_that_others_can_change_are_not_obeyed() {
+    let fixture = Fixture::configured();
+    let set_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let aws_config = fixture.sandbox.home().join(".aws/config");
+    let marker = fixture.sandbox.root().join("marker");
+    let run = format!("\n[profile other]\ncredential_process = touch {}\n", marker.display());
+    fs::write(&aws_config, fs::read_to_string(&aws_config).unwrap() + &run).unwrap();
+    let other = profile("other", "other", "arn:aws:iam::111122223333:role/dev");
+    let config = fs::read_to_string(fixture.config_path()).unwrap();
+    fixture.write_config(&format!("{config}\n[sources.other]\naws_profile = \"other\"\n{other}"));
+    let folder = fixture.config_path().parent().unwrap().to_owned();
+    for (path, shown, mode, safe) in [
+        (&aws_config, aws_config.display().to_string(), 0o666, 0o600),
+        (
+            &aws_config.parent().unwrap().to_owned(),
+            format!("the folder {}", aws_config.parent().unwrap().display()),
+            0o757,
+            0o700,
+        ),
+        (&folder, format!("the folder {}", folder.display()), 0o777, 0o700),
+    ] {
+        set_mode(path, mode);
+        let line = error_line(&fixture.rolecall(&["token", "other"]), 1);
+        assert!(line.contains(&format!("other users can write {shown} (mode {mode:04o})")), "{line}");
+        assert!(line.contains(&format!("Fix it with: chmod go-w {}", path.display())), "{line}");
+        set_mode(path, safe);
+        fixture.rolecall(&["agent", "stop"]).assert_ok();
+    }
+    assert!(!marker.exists());
+    assert!(fixture.aws.log().is_empty());
+    fixture.token().assert_ok();
+    // The program of the profile ran, and printed no credentials.
+    error_line(&fixture.rolecall(&["token", "other"]), 1);
+    assert!(marker.exists());
+}
+
+/// Fault matrix row 91. In a folder such as /tmp, a stranger can create a link where the daemon looks for a file.
+#[test]
+fn link_of_another_user_is_not_followed() {
+    let fixture = Fixture::configured();
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: giving links away: only root can");
+        return;
+    }
+    let shared = fixture.sandbox.root().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)).unwrap();
+    let entry = shared.join("config.toml");
+    fs::rename(fixture.config_path(), shared.join("mine.toml")).unwrap();
+    std::os::unix::fs::symlink("mine.toml", &entry).unwrap();
+    std::os::unix::fs::symlink(&entry, fixture.config_path()).unwrap();
+    fixture.token().assert_ok();
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
+    std::os::unix::fs::lchown(&entry, Some(23456), None).unwrap();
+    let line = error_line(&fixture.token(), 1);
+    assert!(line.contains(&format!("the link {} belongs to another user (uid 23456)", entry.display())), "{line}");
 }
 
 /// The settings of an existing profile differ: no login is offered, and AWS is not called.

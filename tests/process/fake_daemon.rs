@@ -216,7 +216,7 @@ impl Steps<'_> {
 }
 
 /// Returns the request's first line and its body.
-fn read(stream: &mut UnixStream) -> Option<(String, String)> {
+pub(crate) fn read(stream: &mut UnixStream) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -235,7 +235,8 @@ fn read(stream: &mut UnixStream) -> Option<(String, String)> {
     }
 }
 
-fn reply(stream: &mut UnixStream, status: u16, body: &Value) {
+/// Sends a response with a JSON body.
+pub(crate) fn reply(stream: &mut UnixStream, status: u16, body: &Value) {
     let body = body.to_string();
     let head = format!("HTTP/1.1 {status} x\r\nrolecall-protocol: 1\r\ncontent-length: {}\r\n\r\n", body.len());
     // The test may have killed the client.

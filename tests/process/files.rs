@@ -133,11 +133,11 @@ fn kubeconfig_as_mount_point_is_written_in_place() {
 fn config_that_others_can_write_is_refused() {
     let fixture = Fixture::bare();
     fixture.write_config("# mine\n");
-    fs::set_permissions(fixture.config_path(), fs::Permissions::from_mode(0o664)).unwrap();
+    fs::set_permissions(fixture.config_path(), fs::Permissions::from_mode(0o646)).unwrap();
     let said = fixture.rolecall(&ADD);
     said.assert_code(1);
     let fix = format!("chmod go-w {}", fixture.config_path().display());
-    assert!(said.stderr.contains("(mode 0664)") && said.stderr.trim_end().ends_with(&fix), "{}", said.stderr);
+    assert!(said.stderr.contains("(mode 0646)") && said.stderr.trim_end().ends_with(&fix), "{}", said.stderr);
     assert!(!fixture.sandbox.kubeconfig().exists());
     // A folder counts too.
     fs::set_permissions(fixture.config_path(), fs::Permissions::from_mode(0o600)).unwrap();
@@ -182,7 +182,7 @@ fn created_files_are_private_for_any_umask() {
 #[test]
 fn kubeconfig_that_others_can_write_is_noted() {
     let fixture = with_kubeconfig(THEIRS);
-    fs::set_permissions(fixture.sandbox.kubeconfig(), fs::Permissions::from_mode(0o664)).unwrap();
+    fs::set_permissions(fixture.sandbox.kubeconfig(), fs::Permissions::from_mode(0o646)).unwrap();
     let said = fixture.rolecall(&ADD);
     said.assert_ok();
     assert!(said.stderr.contains("other users can write"), "{}", said.stderr);

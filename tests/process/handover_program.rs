@@ -131,14 +131,15 @@ fn restart_with_program_of_others_is_rejected() {
     let fixture = Fixture::configured();
     let installed = Installed::new(&fixture);
     installed.rolecall(&["token", "prod"]).assert_ok();
-    for (path, mode, before) in
-        [(installed.folder.clone(), 0o777, 0o755), (installed.folder.join("rolecalld"), 0o757, 0o755)]
-    {
+    for (path, kind, mode, before) in [
+        (installed.folder.clone(), "the folder ", 0o777, 0o755),
+        (installed.folder.join("rolecalld"), "", 0o757, 0o755),
+    ] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let line = error_line(&installed.rolecall(&["agent", "restart"]), 1);
-        let problem = format!("{} is writable by other users (mode {mode:04o}). ", path.display());
+        let problem = format!("other users can write {kind}{} (mode {mode:04o}), and so choose ", path.display());
         assert!(line.starts_with(&format!("rolecall: the agent was not restarted: {problem}")), "{line}");
-        assert!(line.contains("chmod go-w"), "{line}");
+        assert!(line.ends_with(&format!("Fix it with: chmod go-w {}", path.display())), "{line}");
         fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
     }
     assert_eq!(daemon(&fixture)["restarts"], 0);

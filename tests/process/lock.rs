@@ -283,3 +283,19 @@ fn lock_wipes_secrets_from_memory() {
     fixture.rolecall(&["lock"]).assert_ok();
     assert_eq!(fixture.sandbox.secrets_in(&memory(pid).unwrap()), Vec::<&str>::new());
 }
+
+/// Fault matrix row 49.
+#[test]
+fn removed_profile_leaves_no_secret_in_memory() {
+    let fixture = Fixture::configured();
+    for _ in 0..10 {
+        fixture.token().assert_ok();
+        fixture.rolecall(&["refresh", "prod"]).assert_ok();
+    }
+    let pid = fixture.daemon_pid();
+    let Some(before) = memory(pid) else { return skipped("memory: only root may look at it") };
+    assert!(fixture.sandbox.secrets_in(&before).contains(&"a session token"));
+    fixture.rolecall(&["remove", "prod"]).assert_ok();
+    let found = fixture.sandbox.secrets_in(&memory(pid).unwrap());
+    assert!(!found.iter().any(|kind| kind.contains("session")), "{found:?}");
+}

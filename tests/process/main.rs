@@ -6,19 +6,26 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod desktop;
+mod doctor;
+mod fake_access;
 mod fake_daemon;
 mod fixture;
 
+mod access;
+mod access_client;
+mod access_plan;
 mod add;
 mod add_access;
 mod add_concurrent;
 mod add_existing;
 mod add_login;
 mod agent;
+mod audit;
 mod clock_and_sleep;
 mod commands;
 mod completions;
 mod concurrency;
+mod constraints;
 mod cooldown;
 mod demo;
 mod entry_key;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rolecall_harness::{AwsProfile, Output, Role, SessionBus, within};
 
 use crate::desktop::{self, Desktop};
+use crate::files::skipped;
 use crate::fixture::{ACCOUNT, Fixture, HANG_GUARD, REGION, ROLE, profile};
 
 const PASSPHRASE: &str = "eleven blue herons";
@@ -185,4 +186,53 @@ fn every_sign_in_method_leaks_no_secret() {
     assert!(log.contains("DEBUG"), "the log has no debug lines: {log}");
     assert_eq!(fixture.sandbox.leaks(), Vec::<String>::new());
     drop(bus);
+}
+
+/// Fault matrix row 53. The test endpoints of AWS have no TLS, so secrets on a connection to AWS are visible here.
+#[test]
+fn daemon_writes_secrets_to_sockets_alone() {
+    let fixture = Fixture::configured();
+    let trace = fixture.sandbox.root().join("tmp/trace");
+    let calls = "trace=write,writev,pwrite64,pwritev,sendto,sendmsg,sendmmsg,splice,sendfile";
+    let mut command = fixture.sandbox.command("strace");
+    command.args(["-f", "-yy", "-xx", "-s", "1000000", "-e", calls, "-o"]).arg(&trace).arg("rolecalld");
+    if !fixture
+        .sandbox
+        .command("strace")
+        .args(["-o", "/dev/null", "true"])
+        .output()
+        .is_ok_and(|said| said.status.success())
+    {
+        return skipped("system calls: strace is not installed, or may not trace");
+    }
+    let daemon = fixture.sandbox.spawn_daemon(&mut command);
+    daemon.wait_ready(HANG_GUARD);
+    for arguments in [&["token", "prod"][..], &["refresh", "prod"], &["status"], &["show", "prod"]] {
+        fixture.rolecall(arguments).assert_ok();
+    }
+    fixture.rolecall(&["agent", "stop"]).assert_ok();
+    let traced = within(HANG_GUARD, || {
+        let text = fs::read_to_string(&trace).unwrap();
+        text.contains("+++ exited with 0 +++").then_some(text)
+    });
+    fs::remove_file(&trace).unwrap(); // it has the secrets, as the search of the sandbox's files would find
+    let traced = traced.expect("the daemon ends");
+    let (mut to_sockets, mut elsewhere) = (0, Vec::new());
+    for line in traced.lines() {
+        let found = fixture.sandbox.secrets_in(&bytes_of(line));
+        let is_socket = line.split_once('<').is_some_and(|(_, to)| to.starts_with("UNIX") || to.starts_with("TCP"));
+        if is_socket {
+            to_sockets += found.len();
+        } else if !found.is_empty() {
+            elsewhere.push(format!("{found:?} in {}", line.get(..100).unwrap_or(line)));
+        }
+    }
+    assert!(to_sockets > 0, "the trace has no token");
+    assert_eq!(elsewhere, Vec::<String>::new());
+}
+
+/// Returns the bytes that strace prints in hexadecimal.
+fn bytes_of(line: &str) -> Vec<u8> {
+    let digits = line.split("\\x").skip(1);
+    digits.filter_map(|rest| u8::from_str_radix(rest.get(..2)?, 16).ok()).collect()
 }

@@ -41,6 +41,25 @@ pub enum Endpoint {
     /// The body is an [`AccessQuery`](crate::AccessQuery), which the profile's pin has to match. Returns
     /// [`ClusterAccess`](crate::ClusterAccess).
     ClusterAccess(ProfileName),
+    /// `POST /v1/profiles/{name}/access/list`: returns every principal that can enter the profile's cluster. The body is an [`AccessListRequest`](crate::AccessListRequest). Returns [`AccessList`](crate::AccessList).
+    AccessList(ProfileName),
+    /// `POST /v1/profiles/{name}/access/explain`: returns why a principal can or cannot enter. The body is an [`AccessExplainRequest`](crate::AccessExplainRequest). Returns [`AccessExplained`](crate::AccessExplained).
+    AccessExplain(ProfileName),
+    /// `POST /v1/profiles/{name}/access/policies`: returns the access policies of EKS. Returns [`AccessPolicies`](crate::AccessPolicies).
+    AccessPolicies(ProfileName),
+    /// `POST /v1/profiles/{name}/access/grant`: plans or makes a grant of access. The body is an [`AccessGrantRequest`](crate::AccessGrantRequest). Returns a stream of [`AccessStep`](crate::AccessStep)s, as [`Self::Login`] does.
+    AccessGrant(ProfileName),
+    /// `POST /v1/profiles/{name}/access/revoke`: plans or makes a removal of access. The body is an [`AccessRevokeRequest`](crate::AccessRevokeRequest). Returns a stream of [`AccessStep`](crate::AccessStep)s, as [`Self::Login`] does.
+    AccessRevoke(ProfileName),
+    /// `POST /v1/profiles/{name}/access/restore`: plans or makes the return to a backup of aws-auth. The body is an [`AccessRestoreRequest`](crate::AccessRestoreRequest). Returns a stream of [`AccessStep`](crate::AccessStep)s, as [`Self::Login`] does.
+    AccessRestore(ProfileName),
+    /// `POST /v1/profiles/{name}/access/migrate`: plans or makes the change from aws-auth to access entries. The body is an [`AccessMigrateRequest`](crate::AccessMigrateRequest). Returns a stream of [`AccessStep`](crate::AccessStep)s, as [`Self::Login`] does.
+    AccessMigrate(ProfileName),
+    /// `POST /v1/profiles/{name}/access/recover`: plans or makes the way back into a cluster. The body is an [`AccessRecoverRequest`](crate::AccessRecoverRequest). Returns a stream of [`AccessStep`](crate::AccessStep)s, as [`Self::Login`] does.
+    AccessRecover(ProfileName),
+    /// `POST /v1/access/lint`: returns what is wrong with an aws-auth. The body is an
+    /// [`AccessLintRequest`](crate::AccessLintRequest). Returns [`AccessLinted`](crate::AccessLinted).
+    AccessLint,
     /// `GET /v1/profiles/{name}`: returns the profile's configuration and state,
     /// [`ProfileDetails`](crate::ProfileDetails).
     Profile(ProfileName),
@@ -109,6 +128,15 @@ impl Endpoint {
             Self::Refresh(name) => format!("/v1/profiles/{name}/refresh"),
             Self::Cluster(name) => format!("/v1/profiles/{name}/cluster"),
             Self::ClusterAccess(name) => format!("/v1/profiles/{name}/access"),
+            Self::AccessList(name) => format!("/v1/profiles/{name}/access/list"),
+            Self::AccessExplain(name) => format!("/v1/profiles/{name}/access/explain"),
+            Self::AccessPolicies(name) => format!("/v1/profiles/{name}/access/policies"),
+            Self::AccessGrant(name) => format!("/v1/profiles/{name}/access/grant"),
+            Self::AccessRevoke(name) => format!("/v1/profiles/{name}/access/revoke"),
+            Self::AccessRestore(name) => format!("/v1/profiles/{name}/access/restore"),
+            Self::AccessMigrate(name) => format!("/v1/profiles/{name}/access/migrate"),
+            Self::AccessRecover(name) => format!("/v1/profiles/{name}/access/recover"),
+            Self::AccessLint => "/v1/access/lint".to_owned(),
             Self::Profile(name) => format!("/v1/profiles/{name}"),
             Self::Login(name) => format!("/v1/sources/{name}/login"),
             Self::Logout(name) => format!("/v1/sources/{name}/logout"),
@@ -138,6 +166,15 @@ impl Endpoint {
             ["profiles", name, "refresh"] => name.parse().ok().map(Self::Refresh),
             ["profiles", name, "cluster"] => name.parse().ok().map(Self::Cluster),
             ["profiles", name, "access"] => name.parse().ok().map(Self::ClusterAccess),
+            ["profiles", name, "access", "list"] => name.parse().ok().map(Self::AccessList),
+            ["profiles", name, "access", "explain"] => name.parse().ok().map(Self::AccessExplain),
+            ["profiles", name, "access", "policies"] => name.parse().ok().map(Self::AccessPolicies),
+            ["profiles", name, "access", "grant"] => name.parse().ok().map(Self::AccessGrant),
+            ["profiles", name, "access", "revoke"] => name.parse().ok().map(Self::AccessRevoke),
+            ["profiles", name, "access", "restore"] => name.parse().ok().map(Self::AccessRestore),
+            ["profiles", name, "access", "migrate"] => name.parse().ok().map(Self::AccessMigrate),
+            ["profiles", name, "access", "recover"] => name.parse().ok().map(Self::AccessRecover),
+            ["access", "lint"] => Some(Self::AccessLint),
             ["profiles", name] => name.parse().ok().map(Self::Profile),
             ["sources", name, "login"] => name.parse().ok().map(Self::Login),
             ["sources", name, "logout"] => name.parse().ok().map(Self::Logout),
@@ -167,6 +204,8 @@ impl Endpoint {
             Self::RotateKey(_) => Duration::from_secs(119),
             // Deriving a key from a passphrase is slow by design, and a wrong passphrase adds a delay.
             Self::Lock | Self::Unlock => Duration::from_secs(29),
+            // Many pages of access entries and bindings, each with its own limit of time.
+            Self::AccessList(_) | Self::AccessExplain(_) | Self::AccessPolicies(_) => Duration::from_secs(59),
             _ => Duration::from_secs(9),
         }
     }
@@ -179,8 +218,16 @@ impl Endpoint {
             // 10,000 profiles with every key take about 5 MiB. A login carries a configuration if its source is not
             // saved yet.
             Self::ConfigCheck | Self::Probe(_) | Self::Login(_) => crate::MAX_CONFIG_BYTES,
-            // A CA bundle.
-            Self::ClusterAccess(_) => 2 * 1024 * 1024,
+            // A CA bundle, and thousands of principals or an aws-auth, which has at most 1 MiB.
+            Self::ClusterAccess(_)
+            | Self::AccessList(_)
+            | Self::AccessExplain(_)
+            | Self::AccessGrant(_)
+            | Self::AccessRevoke(_)
+            | Self::AccessRestore(_)
+            | Self::AccessMigrate(_)
+            | Self::AccessRecover(_)
+            | Self::AccessLint => 2 * 1024 * 1024,
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             _ => 0,
         }
@@ -201,6 +248,15 @@ mod tests {
             Endpoint::Refresh(name.clone()),
             Endpoint::Cluster(name.clone()),
             Endpoint::ClusterAccess(name.clone()),
+            Endpoint::AccessList(name.clone()),
+            Endpoint::AccessExplain(name.clone()),
+            Endpoint::AccessPolicies(name.clone()),
+            Endpoint::AccessGrant(name.clone()),
+            Endpoint::AccessRevoke(name.clone()),
+            Endpoint::AccessRestore(name.clone()),
+            Endpoint::AccessMigrate(name.clone()),
+            Endpoint::AccessRecover(name.clone()),
+            Endpoint::AccessLint,
             Endpoint::Profile(name.clone()),
             Endpoint::Login(source.clone()),
             Endpoint::Logout(source),

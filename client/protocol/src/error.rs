@@ -26,8 +26,22 @@ pub enum ErrorCode {
     PinMismatch,
     /// The request names no API server, and does not carry the profile's entry key.
     EntryKeyMismatch,
+    /// A constraint of the profile excludes the time or the program.
+    NotAllowed,
+    /// A constraint of the profile cannot be checked.
+    ConstraintUnenforceable,
+    /// The profile is used for a limited time after `rolecall refresh`, which has not been run.
+    RefreshNeeded,
+    /// The user has been asked to confirm the use of the profile, and has not answered yet.
+    ConfirmationPending,
+    /// The user has not confirmed the use of the profile.
+    ConfirmationDenied,
     /// AWS denied the call. It succeeds only after a change of permissions.
     AccessDenied,
+    /// Who may enter the cluster has changed since the plan was made. Nothing was changed.
+    AccessChanged,
+    /// The cluster's state, EKS or a rule against locking users out does not allow this change of access.
+    AccessRefused,
     /// The cluster does not exist in that region and account.
     ClusterNotFound,
     /// The source needs a login, an MFA code or an unlocked keyring first.
@@ -91,7 +105,7 @@ impl ErrorCode {
     /// needed, 70 bug.
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::LoginNeeded | Self::Locked => 5,
+            Self::LoginNeeded | Self::Locked | Self::RefreshNeeded | Self::ConfirmationPending => 5,
             Self::ProtocolMismatch => 4,
             Self::Unavailable => 3,
             Self::BadRequest | Self::Internal => 70,
@@ -105,12 +119,19 @@ impl ErrorCode {
             Self::BadRequest | Self::ExecInfoInvalid => 400,
             Self::PinMismatch
             | Self::EntryKeyMismatch
+            | Self::NotAllowed
+            | Self::ConstraintUnenforceable
+            | Self::ConfirmationDenied
             | Self::AccessDenied
             | Self::WrongPassphrase
             | Self::LoginFailed => 403,
             Self::UnknownProfile | Self::UnknownSource | Self::UnknownKey | Self::ClusterNotFound => 404,
-            Self::ProtocolMismatch | Self::ConfigInvalid | Self::RestartRefused => 409,
-            Self::LoginNeeded => 401,
+            Self::ProtocolMismatch
+            | Self::ConfigInvalid
+            | Self::AccessChanged
+            | Self::AccessRefused
+            | Self::RestartRefused => 409,
+            Self::LoginNeeded | Self::RefreshNeeded | Self::ConfirmationPending => 401,
             Self::Locked => 423,
             Self::TokenTooLarge => 422,
             Self::Throttled => 429,

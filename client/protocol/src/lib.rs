@@ -21,6 +21,15 @@
 //! | `POST /v1/profiles/{name}/refresh` | | [`Refreshed`] |
 //! | `POST /v1/profiles/{name}/cluster` | | [`Cluster`] |
 //! | `POST /v1/profiles/{name}/access` | [`AccessQuery`] | [`ClusterAccess`] |
+//! | `POST /v1/profiles/{name}/access/list` | [`AccessListRequest`] | [`AccessList`] |
+//! | `POST /v1/profiles/{name}/access/explain` | [`AccessExplainRequest`] | [`AccessExplained`] |
+//! | `POST /v1/profiles/{name}/access/policies` | | [`AccessPolicies`] |
+//! | `POST /v1/profiles/{name}/access/grant` | [`AccessGrantRequest`] | lines of [`AccessStep`] |
+//! | `POST /v1/profiles/{name}/access/revoke` | [`AccessRevokeRequest`] | lines of [`AccessStep`] |
+//! | `POST /v1/profiles/{name}/access/restore` | [`AccessRestoreRequest`] | lines of [`AccessStep`] |
+//! | `POST /v1/profiles/{name}/access/migrate` | [`AccessMigrateRequest`] | lines of [`AccessStep`] |
+//! | `POST /v1/profiles/{name}/access/recover` | [`AccessRecoverRequest`] | lines of [`AccessStep`] |
+//! | `POST /v1/access/lint` | [`AccessLintRequest`] | [`AccessLinted`] |
 //! | `GET /v1/profiles/{name}` | | [`ProfileDetails`] |
 //! | `POST /v1/sources/{name}/login` | [`LoginRequest`] | lines of [`LoginStep`] |
 //! | `POST /v1/sources/{name}/logout` | | [`LoggedOut`] |
@@ -63,7 +72,7 @@
 //!
 //! # Streams
 //!
-//! Two endpoints send one JSON document per line (NDJSON). While there is nothing to report, the daemon sends an empty
+//! Some endpoints send one JSON document per line (NDJSON). While there is nothing to report, the daemon sends an empty
 //! line every ten seconds; a client that receives nothing for 30 s gives up.
 //!
 //! `/v1/sources/{name}/login` sends [`LoginStep`]s until the last one, which is `code`, `command`, `done` or `failed`:
@@ -73,6 +82,9 @@
 //!  "expires": "2026-01-02T03:14:05Z", "joined": false}
 //! {"step": "done", "source": {"name": "work", "kind": "AWS profile work"}, "changed": true}
 //! ```
+//!
+//! The endpoints `access/grant`, `revoke`, `restore`, `migrate` and `recover` send [`AccessStep`]s until the last one,
+//! which is `plan`, `report` or `failed`.
 //!
 //! `/v1/events` sends [`Event`]s until either side closes the connection. The first one is always `hello`:
 //!
@@ -100,7 +112,12 @@
 //! | `config_invalid` | 409 | 1 | |
 //! | `exec_info_invalid` | 400 | 1 | |
 //! | `pin_mismatch`, `entry_key_mismatch` | 403 | 1 | |
+//! | `not_allowed`, `constraint_unenforceable`, `confirmation_denied` | 403 | 1 | |
+//! | `refresh_needed` | 401 | 5 | |
+//! | `confirmation_pending` | 401 | 5 | `token` sends the request again, for at most 40 s: the answer is shared |
 //! | `access_denied` | 403 | 1 | |
+//! | `access_changed` | 409 | 1 | `access` asks the user to run the command again |
+//! | `access_refused` | 409 | 1 | |
 //! | `cluster_not_found` | 404 | 1 | `add` prints the daemon's hint (similar names) instead of proposing `--server` |
 //! | `login_needed` | 401 | 5 | `token` and `add` offer a login if a user is at the terminal |
 //! | `locked` | 423 | 5 | |
@@ -120,6 +137,11 @@
 //!
 //! A request whose connection closes before the first byte of the response is sent again up to three times, because the
 //! daemon may have been replaced in that moment.
+//!
+//! # The audit log
+//!
+//! The daemon appends one JSON object per line to [`location::audit_log`]: an [`AuditRecord`] for each decision about a
+//! secret. `rolecall audit` reads the file without the daemon.
 //!
 //! # Start of the daemon
 //!
@@ -141,6 +163,8 @@
 //! [`location`] looks at folders and reads environment variables. Nothing else here does I/O, and nothing depends on an
 //! async runtime or on AWS.
 
+mod access;
+mod audit;
 pub mod aws_config;
 mod endpoint;
 mod entry_key;
@@ -160,6 +184,14 @@ mod startup;
 mod text;
 mod url;
 
+pub use access::{
+    AccessAction, AccessAnswer, AccessBinding, AccessChange, AccessExplainRequest, AccessExplained, AccessFinding,
+    AccessGrantRequest, AccessLintRequest, AccessLinted, AccessList, AccessListRequest, AccessMigrateRequest,
+    AccessPlan, AccessPolicies, AccessPolicy, AccessPolicyScope, AccessRecoverRequest, AccessReport,
+    AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessRow, AccessSource, AccessStep, AccessVia,
+    AuthenticationMode, ChangeOptions, GivenPrincipal, PrincipalKind, Severity, Unread,
+};
+pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
@@ -168,9 +200,9 @@ pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
-    AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, DaemonStatus, Event, EventKind,
-    Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus, Refreshed, Restarting,
-    SessionStatus, Status, Stopping,
+    AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, ConstraintDetails, DaemonStatus,
+    Event, EventKind, Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus,
+    Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,

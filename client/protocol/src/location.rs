@@ -9,9 +9,12 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// The name of the folder that holds the socket.
 const SOCKET_FOLDER_NAME: &str = "rolecall";
@@ -19,8 +22,8 @@ const SOCKET_FOLDER_NAME: &str = "rolecall";
 const SOCKET_NAME: &str = "agent.sock";
 /// The prefix of variables that the daemon has for the programs that it runs and not for itself. They survive a restart.
 pub const SHELL_PREFIX: &str = "ROLECALL_SHELL_";
-/// The length limit of a Unix socket's path, in bytes without the terminating zero (`sun_path`).
-pub const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
+/// The length limit of a Unix socket's address, in bytes without the terminating zero (`sun_path`).
+const MAX_SOCKET_ADDRESS_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
 /// Why a file or folder could not be located.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +64,7 @@ pub enum FolderProblem {
     #[error("open to others (mode {0:04o}, it has to be 0700)")]
     Mode(u32),
     /// The socket's path would be too long.
-    #[error("path of {0} bytes, {MAX_SOCKET_PATH_BYTES} are possible")]
+    #[error("path of {0} bytes, {MAX_SOCKET_ADDRESS_BYTES} are possible on this system")]
     TooLong(usize),
     /// The path is relative.
     #[error("not absolute")]
@@ -73,16 +76,14 @@ pub enum FolderProblem {
 /// The parent folder of the path may not exist yet. The caller checks it with [`check_private_folder`] before use.
 ///
 /// # Errors
-/// `Override` if `ROLECALL_SOCKET` is relative or too long, `NoHome` or `RelativeHome` if only the state folder is left
+/// `Override` if `ROLECALL_SOCKET` is relative or, on other systems than Linux, too long, `NoHome` or `RelativeHome` if only the state folder is left
 /// and `HOME` does not name one, `NoRuntimeFolder` if no folder is usable.
 pub fn socket() -> Result<PathBuf, LocationError> {
     if let Some(path) = variable("ROLECALL_SOCKET") {
         let path = PathBuf::from(path);
         return match () {
             () if !path.is_absolute() => Err(LocationError::Override("not an absolute path")),
-            () if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES => {
-                Err(LocationError::Override("too long for a socket"))
-            }
+            () if !fits(&path) => Err(LocationError::Override("too long for a socket on this system")),
             () => Ok(path),
         };
     }
@@ -96,12 +97,45 @@ pub fn socket() -> Result<PathBuf, LocationError> {
     // The daemon creates this folder with mode 0700 in the user's home folder, so there is nothing to check yet.
     let state = state_folder()?;
     let path = state.join("run").join(SOCKET_NAME);
-    let length = path.as_os_str().len();
-    if length <= MAX_SOCKET_PATH_BYTES {
+    if fits(&path) {
         return Ok(path);
     }
-    rejected.push((state, FolderProblem::TooLong(length)));
+    rejected.push((state, FolderProblem::TooLong(path.as_os_str().len())));
     Err(LocationError::NoRuntimeFolder(rejected))
+}
+
+/// The address of a socket for `bind` and `connect`. A path that is too long for an address is reached through the descriptor of its
+/// folder (Linux).
+#[derive(Debug)]
+pub struct SocketAddress {
+    path: PathBuf,
+    #[expect(dead_code, reason = "the address has its number")]
+    folder: Option<OwnedFd>,
+}
+
+impl SocketAddress {
+    /// Returns the address of the socket at `path`.
+    ///
+    /// # Errors
+    /// The error of the system if the path is long and its folder cannot be opened.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(Self { path: path.to_owned(), folder: None });
+        };
+        if path.as_os_str().len() <= MAX_SOCKET_ADDRESS_BYTES || !cfg!(target_os = "linux") {
+            return Ok(Self { path: path.to_owned(), folder: None });
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(folder, flags, rustix::fs::Mode::empty())?;
+        let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+        Ok(Self { path, folder: Some(folder) })
+    }
+
+    /// Returns the path for the system call. It is valid as long as this value exists.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Returns whether `ROLECALL_SOCKET` names the socket.
@@ -127,6 +161,19 @@ pub fn default_config() -> Result<PathBuf, LocationError> {
 /// Returns Rolecall's folder in the platform's state folder, which holds the logs.
 pub fn state_folder() -> Result<PathBuf, LocationError> {
     platform_folder("XDG_STATE_HOME", ".local/state")
+}
+
+/// Returns the path of the audit log. A full log is renamed to [`old_log`] of this path.
+pub fn audit_log() -> Result<PathBuf, LocationError> {
+    Ok(state_folder()?.join("audit.jsonl"))
+}
+
+/// Returns the path that a log has after it was full: its own path and `.old`.
+#[must_use]
+pub fn old_log(log: &Path) -> PathBuf {
+    let mut path = log.as_os_str().to_owned();
+    path.push(".old");
+    path.into()
 }
 
 /// Returns the user's home folder: the value of `HOME`.
@@ -317,10 +364,12 @@ fn usable_base(base: &Path) -> Result<PathBuf, FolderProblem> {
     }
     check_private_folder(base)?;
     let path = base.join(SOCKET_FOLDER_NAME).join(SOCKET_NAME);
-    match path.as_os_str().as_bytes().len() {
-        length if length <= MAX_SOCKET_PATH_BYTES => Ok(path),
-        length => Err(FolderProblem::TooLong(length)),
-    }
+    if fits(&path) { Ok(path) } else { Err(FolderProblem::TooLong(path.as_os_str().len())) }
+}
+
+/// Whether a socket can have this path.
+fn fits(path: &Path) -> bool {
+    cfg!(target_os = "linux") || path.as_os_str().len() <= MAX_SOCKET_ADDRESS_BYTES
 }
 
 #[allow(clippy::disallowed_methods)] // the one place that reads variables

@@ -56,6 +56,9 @@ pub struct DaemonStatus {
     /// The path of the log file. Absent if the daemon logs to standard error.
     #[serde(default)]
     pub log: Option<String>,
+    /// The state of the audit log. Absent if there is none, and from an older daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<crate::AuditStatus>,
     /// The comparison with AWS's clock. Absent until AWS has answered once.
     #[serde(default)]
     pub clock: Option<ClockStatus>,
@@ -211,6 +214,9 @@ pub struct ProfileDetails {
     /// Whether the profile has an entry key.
     #[serde(default)]
     pub has_entry_key: bool,
+    /// The constraints. Absent if there are none, and from an older daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<ConstraintDetails>,
     /// The API server that the profile was added with.
     #[serde(default)]
     pub server: Option<String>,
@@ -220,6 +226,25 @@ pub struct ProfileDetails {
     /// The other parameters of AssumeRole.
     #[serde(flatten)]
     pub inputs: ProfileInputs,
+}
+
+/// The constraints of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConstraintDetails {
+    /// How long after `rolecall refresh` the profile is used, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_lifetime_seconds: Option<u64>,
+    /// Until when the profile is used. Absent without a limit, or before `rolecall refresh`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usable_until: Option<Timestamp>,
+    /// When the user confirms the use: `never`, `first` or `always`.
+    pub confirm: String,
+    /// The programs that may run the client. Empty if every program may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_programs: Vec<String>,
+    /// The times at which the profile is used: `Mo-Fr 08:00-19:00`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_hours: Option<String>,
 }
 
 /// The optional parameters of AssumeRole and the endpoint of STS. Most profiles set none of them.

@@ -1,10 +1,13 @@
 //! One file per command. A command calls the daemon or edits the user's files, and prints the result. No command
 //! imports another; what several need lies outside this folder.
 
+pub(crate) mod access;
 pub(crate) mod add;
 pub(crate) mod agent;
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;

@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use owo_colors::OwoColorize;
 use rolecall_protocol::{
-    Endpoint, ErrorClass, MfaDetails, Problem, ProfileDetails, ProfileInputs, ProfileName, ProfileState, ProfileStatus,
-    RoleArn, SessionStatus, SourceName, SourceStatus, Status, sanitize_for_terminal,
+    ConstraintDetails, Endpoint, ErrorClass, MfaDetails, Problem, ProfileDetails, ProfileInputs, ProfileName,
+    ProfileState, ProfileStatus, RoleArn, SessionStatus, SourceName, SourceStatus, Status, sanitize_for_terminal,
 };
 use serde::de::DeserializeOwned;
 
@@ -108,6 +108,7 @@ fn render(
     lines.push(("last used", used));
     lines.extend(context.map(|context| ("context", context.to_owned())));
     lines.extend(details.pin.as_deref().map(|mode| ("pin", pin_words(mode, details))));
+    lines.extend(details.constraints.iter().flat_map(constraint_lines));
     lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));
     lines.extend(details.ca_sha256.as_ref().map(|digest| ("CA SHA-256", sanitize_for_terminal(digest))));
     lines.extend(status.problem.iter().flat_map(|problem| problem_lines(status, problem, now)));
@@ -145,6 +146,24 @@ fn mfa_words(mfa: &MfaDetails, source: &SourceName) -> String {
 }
 
 /// Which kubeconfigs get a token.
+/// The constraints, one a line.
+fn constraint_lines(constraints: &ConstraintDetails) -> Vec<(&'static str, String)> {
+    let ConstraintDetails { max_lifetime_seconds, confirm, allowed_programs, allowed_hours, .. } = constraints;
+    let seconds = max_lifetime_seconds.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+    let lifetime = seconds
+        .map(|seconds| format!("{} after rolecall refresh", format_time::duration(SignedDuration::from_secs(seconds))));
+    let programs = (!allowed_programs.is_empty()).then(|| sanitize_for_terminal(&allowed_programs.join(" ")));
+    let confirm = match confirm.as_str() {
+        "never" => None,
+        "first" => Some("before the first use".to_owned()),
+        "always" => Some("before each use".to_owned()),
+        other => Some(sanitize_for_terminal(other)),
+    };
+    let hours = allowed_hours.as_deref().map(sanitize_for_terminal);
+    let lines = [("usable for", lifetime), ("confirm", confirm), ("programs", programs), ("hours", hours)];
+    lines.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
 fn pin_words(mode: &str, details: &ProfileDetails) -> String {
     let mode = sanitize_for_terminal(mode);
     match mode.as_str() {

@@ -24,10 +24,10 @@ use crate::output;
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a call is repeated if the daemon ends during the call.
 pub(super) const MAX_RETRIES: u32 = 3;
-/// The size limit of a response, except for [`Endpoint::Status`].
+/// The size limit of a response, except for the endpoints of [`max_response_bytes`].
 pub(super) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
-/// The size limit of [`Endpoint::Status`]. 10,000 profiles need about 6 MiB.
-const MAX_STATUS_BYTES: usize = 32 * 1024 * 1024;
+/// The size limit of a response that lists everything. A status of 10,000 profiles needs about 6 MiB.
+const MAX_LIST_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a call does if no daemon listens.
 #[derive(Debug, Clone, Copy)]
@@ -175,8 +175,7 @@ impl Daemon {
             return self.try_token_call(request, deadline);
         }
         let (mut stream, _) = self.connect(deadline)?;
-        let max = if *endpoint == Endpoint::Status { MAX_STATUS_BYTES } else { MAX_RESPONSE_BYTES };
-        let answer = http::exchange(&mut stream, request, max, deadline);
+        let answer = http::exchange(&mut stream, request, max_response_bytes(endpoint), deadline);
         let answer = answer.map_err(|error| call_error(error, deadline))?;
         // Only calls that kubectl does not wait for clear the cooldown: it costs a system call.
         cooldown::clear(&self.socket);
@@ -229,6 +228,16 @@ impl Daemon {
         }
         cooldown::clear(&self.socket);
         Ok((open_after_start(&self.socket, deadline)?, true))
+    }
+}
+
+/// The size limit of an endpoint's response, in bytes.
+const fn max_response_bytes(endpoint: &Endpoint) -> usize {
+    match endpoint {
+        Endpoint::Status | Endpoint::AccessList(_) | Endpoint::AccessExplain(_) | Endpoint::AccessLint => {
+            MAX_LIST_BYTES
+        }
+        _ => MAX_RESPONSE_BYTES,
     }
 }
 

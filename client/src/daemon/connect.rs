@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use rolecall_protocol::location::{self, FolderProblem};
+use rolecall_protocol::location::{self, FolderProblem, SocketAddress};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use super::error::CallError;
@@ -73,7 +73,8 @@ fn is_made_by_us(folder: &Path) -> bool {
 /// With a send timeout the kernel wakes this process as soon as there is room; polling on `EAGAIN` would wake it later.
 pub(super) fn connect(socket: &Path, deadline: Deadline) -> Result<UnixStream, CallError> {
     let failed = |cause: rustix::io::Errno| CallError::Connect { path: socket.to_owned(), cause: cause.into() };
-    let address = SocketAddrUnix::new(socket).map_err(failed)?;
+    let path = SocketAddress::of(socket).map_err(|cause| CallError::Connect { path: socket.to_owned(), cause })?;
+    let address = SocketAddrUnix::new(path.path()).map_err(failed)?;
     let fd = new_socket().map_err(failed)?;
     let mut attempt = 0;
     loop {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rolecall_protocol::location::LocationError;
 use rolecall_protocol::{ErrorBody, ErrorCode, PROTOCOL_VERSION};
+use rolecall_trusted_file::shell_quoted;
 
 use super::http::HttpError;
 use super::spawn::SpawnError;
 use crate::error::{CliError, Exit};
-use crate::files::path_text::shell_quoted;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +64,9 @@ pub(crate) enum CallError {
     /// The daemon is older than the events endpoint.
     #[error("the agent is older than this client and does not support status --watch")]
     EventsUnsupported,
-    /// The daemon is older than the login endpoint.
-    #[error("the agent is older than this client and does not support login")]
-    LoginUnsupported,
+    /// The daemon is older than the endpoint of a command.
+    #[error("the agent is older than this client and does not support {0}")]
+    Unsupported(&'static str),
     /// The daemon responded with an error.
     #[error("{0}")]
     Rejected(ErrorBody),
@@ -104,7 +104,7 @@ impl From<CallError> for CliError {
             | CallError::NoResponse(_)
             | CallError::Disconnected(_)
             | CallError::InvalidResponse(_) => unreachable(restart),
-            CallError::EventsUnsupported | CallError::LoginUnsupported => Self::new(Exit::Mismatch, message, restart),
+            CallError::EventsUnsupported | CallError::Unsupported(_) => Self::new(Exit::Mismatch, message, restart),
             CallError::ProtocolMismatch { .. } => {
                 Self::new(Exit::Mismatch, message, "Upgrade the older of the two, then run: rolecall agent restart")
             }

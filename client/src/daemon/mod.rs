@@ -8,9 +8,9 @@ mod error;
 mod events;
 pub(crate) mod http;
 mod instance_lock;
-mod login_steps;
 pub(crate) mod spawn;
+mod steps;
 
 pub(crate) use call::{CALL_TIMEOUT, Daemon, IfAbsent, patient_deadline};
 pub(crate) use error::CallError;
-pub(crate) use login_steps::LoginSteps;
+pub(crate) use steps::{LoginSteps, Steps};

@@ -15,10 +15,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rolecall_trusted_file as trusted_file;
+
 use super::encoding::{self, Encoding};
 use super::error::FileError;
 use super::names::{BACKUP_INFIX, TEMPORARY_SUFFIX, file_name, folder_of, with_affixes};
-use super::{attributes, leftovers, trusted};
+use super::{attributes, leftovers};
 use crate::clock::{self, Deadline};
 use crate::terminal::signals;
 
@@ -82,14 +84,12 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
 /// Reads a file that decides what Rolecall does, with the checks of [`read`].
 ///
 /// # Errors
-/// Those of [`read`], and `WritableByOthers` or `ForeignOwner` if another user than root can write the file or a folder on
-/// the way to it.
+/// Those of [`read`], and `Untrusted` if another user than root can change the file, or a folder or link on the way to it.
 pub(crate) fn read_trusted(path: &Path, max_bytes: u64) -> Result<Original, FileError> {
-    trusted::check_folders(path)?;
-    let original = read(path, max_bytes)?;
-    match &original.version {
-        Some(version) => trusted::check_mode(&original.path, version.mode).map(|()| original),
-        None => Ok(original),
+    match trusted_file::check(path) {
+        Err(error) if !error.is_missing() => Err(error.into()),
+        // Missing folders are created by this process.
+        _ => read(path, max_bytes),
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn read_unicode(path: &Path, max_bytes: u64) -> Result<Original, File
     let path = resolve(path)?;
     // Checked before it is opened, since opening a device can have effects.
     match fs::symlink_metadata(&path) {
-        Ok(metadata) => trusted::check_regular(&path, &metadata)?,
+        Ok(metadata) => trusted_file::check_regular(&path, &metadata)?,
         Err(e) if is_missing(&e) => {
             return Ok(Original { path, text: String::new(), encoding: Encoding::Utf8, version: None });
         }
@@ -106,8 +106,8 @@ pub(crate) fn read_unicode(path: &Path, max_bytes: u64) -> Result<Original, File
     }
     let io = |source| FileError::Io { path: path.clone(), verb: "read", source };
     let (file, metadata) = open(&path, fs::OpenOptions::new().read(true)).map_err(io)?;
-    trusted::check_regular(&path, &metadata)?;
-    trusted::check_owner(&path, &metadata)?;
+    trusted_file::check_regular(&path, &metadata)?;
+    trusted_file::check_owner(&path, &metadata)?;
     let mut bytes = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > max_bytes {
@@ -117,10 +117,8 @@ pub(crate) fn read_unicode(path: &Path, max_bytes: u64) -> Result<Original, File
     Ok(Original { path, text, encoding, version: Some(FileVersion::of(&metadata)) })
 }
 
-/// Opens a file, but no symbolic link, and without waiting for the other end of a pipe.
 fn open(path: &Path, options: &mut fs::OpenOptions) -> io::Result<(File, Metadata)> {
-    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits().cast_signed();
-    let file = options.custom_flags(flags).open(path)?;
+    let file = trusted_file::open_no_follow(path, options)?;
     let metadata = file.metadata()?;
     Ok((file, metadata))
 }
@@ -214,7 +212,8 @@ impl Original {
 
     /// Whether other users can write the file.
     pub(crate) fn is_writable_by_others(&self) -> bool {
-        self.version.as_ref().is_some_and(|version| trusted::check_mode(&self.path, version.mode).is_err())
+        let metadata = self.exists().then(|| fs::symlink_metadata(&self.path).ok()).flatten();
+        metadata.is_some_and(|metadata| trusted_file::check_mode(&self.path, &metadata).is_err())
     }
 
     /// Opens the file again. Errors with `Changed` if it is no longer the version that was read.

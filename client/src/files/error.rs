@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rolecall_protocol::join_sentences;
+use rolecall_trusted_file::{TrustError, shell_quoted};
 
 use super::names::folder_of;
-use super::path_text::shell_quoted;
 
 /// How an error says that a command changed no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +22,8 @@ pub(crate) enum Untouched {
 pub(crate) enum FileError {
     #[error("cannot {verb} {}: {source}", path.display())]
     Io { path: PathBuf, verb: &'static str, source: io::Error },
-    #[error("{} is {what}, not a regular file", path.display())]
-    NotRegular { path: PathBuf, what: &'static str },
-    #[error("{} belongs to another user (uid {uid})", path.display())]
-    ForeignOwner { path: PathBuf, uid: u32 },
-    #[error("other users can write {} (mode {mode:04o}), and so choose what Rolecall does", path.display())]
-    WritableByOthers { path: PathBuf, mode: u32 },
+    #[error(transparent)]
+    Untrusted(#[from] TrustError),
     #[error("{} is larger than {max_bytes} bytes", path.display())]
     TooLarge { path: PathBuf, max_bytes: u64 },
     #[error("{} is not UTF-8 text", path.display())]
@@ -66,14 +62,15 @@ impl FileError {
     /// Returns how the error says that the file is unchanged.
     pub(crate) fn untouched(&self) -> Option<Untouched> {
         match self {
+            FileError::Untrusted(TrustError::NotRegular { .. })
+            | FileError::Changed { .. }
+            | FileError::HalfWritten { .. } => None,
             FileError::Io { .. }
-            | FileError::ForeignOwner { .. }
-            | FileError::WritableByOthers { .. }
+            | FileError::Untrusted(_)
             | FileError::TooLarge { .. }
             | FileError::NotUtf8 { .. }
             | FileError::WriteProtected { .. }
             | FileError::Busy { .. } => Some(Untouched::NothingChanged),
-            FileError::NotRegular { .. } | FileError::Changed { .. } | FileError::HalfWritten { .. } => None,
         }
     }
 
@@ -81,16 +78,7 @@ impl FileError {
     pub(crate) fn advice(&self) -> String {
         match self {
             FileError::Io { path, source, .. } => io_advice(path, source.kind()),
-            FileError::NotRegular { .. } => "Move it out of the way, or name another file.".to_owned(),
-            FileError::ForeignOwner { uid, .. } if rustix::process::geteuid().is_root() => {
-                format!("This command runs as root: run it without sudo, as the user with uid {uid}.")
-            }
-            FileError::ForeignOwner { .. } => {
-                "Run this as the owner of the file, or name a file of your own.".to_owned()
-            }
-            FileError::WritableByOthers { path, .. } => {
-                format!("Fix it with: chmod go-w {}", shell_quoted(path))
-            }
+            FileError::Untrusted(error) => error.advice(),
             FileError::TooLarge { .. } => "Check that this is the file you mean.".to_owned(),
             FileError::NotUtf8 { path } => format!("Look at it with: file {}", path.display()),
             FileError::WriteProtected { path, .. } => {

@@ -1,4 +1,4 @@
-//! Paths as text: for a message, and for a command that the user copies.
+//! Paths as text for a message.
 
 use std::path::Path;
 
@@ -13,23 +13,9 @@ pub(crate) fn display_path(path: &Path) -> String {
     }
 }
 
-/// A path as it is typed in a shell, in quotes if needed.
-pub(crate) fn shell_quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shell_quoted_odd_characters_are_quoted() {
-        assert_eq!(shell_quoted(Path::new("my kube")), "'my kube'");
-        assert_eq!(shell_quoted(Path::new("it's")), r"'it'\''s'");
-        assert_eq!(shell_quoted(Path::new("~x")), "'~x'");
-    }
 
     #[test]
     fn display_path_in_home_is_shortened() {

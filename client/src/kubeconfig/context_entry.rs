@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rolecall_protocol::{EntryKey, ProfileName, Secret, location};
+use rolecall_trusted_file::shell_quoted;
 use sha2::{Digest, Sha256};
 
 use crate::environment::Environment;
 use crate::error::CliError;
-use crate::files::path_text::shell_quoted;
 use crate::kubeconfig::{Entry, Files, Note};
 use crate::output;
 

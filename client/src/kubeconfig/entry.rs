@@ -55,6 +55,13 @@ pub(super) fn profile_of(user: &Value) -> Option<&str> {
     }
 }
 
+/// Returns the entry key that the user entry sets, if it is well-formed.
+pub(super) fn entry_key(user: &Value) -> Option<EntryKey> {
+    let env = user.at_path(&["user", "exec"])?.get("env")?;
+    let is_key = |item: &&Value| item.get("name").and_then(Value::as_str) == Some(ENTRY_KEY_VARIABLE);
+    env.items().iter().find(is_key)?.get("value").and_then(Value::as_str)?.parse().ok()
+}
+
 impl Entry {
     /// Errors if the command or the certificate authority cannot work in a kubeconfig.
     pub(super) fn check(&self) -> Result<(), KubeconfigError> {

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rolecall_protocol::sanitize_for_terminal as safe;
+use rolecall_trusted_file::shell_quoted;
 
 use crate::files::error::{FileError, Untouched, with_untouched};
-use crate::files::path_text::shell_quoted;
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]

@@ -162,16 +162,21 @@ pub(crate) fn contexts(files: &Files) -> Result<Vec<Context>, KubeconfigError> {
 /// Returns the entries of a profile, or `None` if the kubeconfig has no context and user that Rolecall made for it.
 pub(crate) fn find(files: &Files, profile: &str) -> Result<Option<InstalledEntry>, KubeconfigError> {
     let loaded = files.load()?;
+    Ok(installed(&Draft::new(&loaded), profile))
+}
+
+/// Like [`find`], for several profiles.
+pub(crate) fn find_all(files: &Files, profiles: &[String]) -> Result<Vec<Option<InstalledEntry>>, KubeconfigError> {
+    let loaded = files.load()?;
     let draft = Draft::new(&loaded);
+    Ok(profiles.iter().map(|profile| installed(&draft, profile)).collect())
+}
+
+fn installed(draft: &Draft<'_>, profile: &str) -> Option<InstalledEntry> {
     let user_name = entry::prefixed_name(profile);
-    let (Some(context), Some(user)) =
-        (draft.find(EntryKind::Context, profile), draft.find(EntryKind::User, &user_name))
-    else {
-        return Ok(None);
-    };
-    let Some(user) = draft.item(EntryKind::User, user).filter(|user| entry::is_ours(user, profile)) else {
-        return Ok(None);
-    };
+    let context = draft.find(EntryKind::Context, profile)?;
+    let user = draft.find(EntryKind::User, &user_name)?;
+    let user = draft.item(EntryKind::User, user).filter(|user| entry::is_ours(user, profile))?;
     let cluster = draft.item(EntryKind::Context, context).and_then(|item| item.at_path(&["context", "cluster"]));
     let cluster = match cluster.and_then(Value::as_str) {
         Some(name) => {
@@ -181,13 +186,14 @@ pub(crate) fn find(files: &Files, profile: &str) -> Result<Option<InstalledEntry
     };
     let cluster_text = |key| cluster.and_then(|item| item.at_path(&["cluster", key])).and_then(Value::as_str);
     let command = user.at_path(&["user", "exec", "command"]).and_then(Value::as_str).unwrap_or_default();
-    Ok(Some(InstalledEntry {
+    Some(InstalledEntry {
         file: draft.path(context.file).clone(),
         server: cluster_text("server").map(str::to_owned),
         certificate_authority_data: cluster_text("certificate-authority-data").map(str::to_owned),
         command: PathBuf::from(command),
+        entry_key: entry::entry_key(user),
         is_current: draft.current_context() == Some(profile),
-    }))
+    })
 }
 
 /// Returns a kubeconfig with only these entries, for `--print`.

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::files::path_text::shell_quoted;
+use rolecall_protocol::EntryKey;
+use rolecall_trusted_file::shell_quoted;
 
 /// The files that an edit wrote, for the report to the user.
 #[derive(Debug, Default)]
@@ -140,6 +141,8 @@ pub(crate) struct InstalledEntry {
     pub(crate) certificate_authority_data: Option<String>,
     /// The program that kubectl runs.
     pub(crate) command: PathBuf,
+    /// The entry key in its environment, if it is well-formed.
+    pub(crate) entry_key: Option<EntryKey>,
     pub(crate) is_current: bool,
 }
 

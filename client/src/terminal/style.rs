@@ -43,6 +43,11 @@ impl Screen {
         (if self.unicode { "✓" } else { "+" }).green().to_string()
     }
 
+    /// The mark of something that does not work.
+    pub(crate) fn cross(self) -> String {
+        (if self.unicode { "✗" } else { "x" }).red().to_string()
+    }
+
     /// The mark of a problem.
     #[allow(clippy::unused_self)] // a mark like the others
     pub(crate) fn warning(self) -> String {
@@ -63,6 +68,12 @@ impl Screen {
     #[must_use]
     pub(crate) const fn widened(self, is_wide: bool) -> Self {
         Self { is_wide, ..self }
+    }
+
+    /// The terminal without its first `columns`, for lines that are indented afterwards.
+    #[must_use]
+    pub(crate) fn indented(self, columns: usize) -> Self {
+        Self { width: self.width.map(|width| width.saturating_sub(columns)), ..self }
     }
 
     /// The columns that a table may fill; `None` if there is no limit.

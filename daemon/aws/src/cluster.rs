@@ -6,7 +6,7 @@ use rolecall_protocol::{Cluster, ClusterName, ErrorBody, HttpUrl, Region, simila
 use sha2::{Digest, Sha256};
 
 use crate::client::Aws;
-use crate::eks::{EksClient, EksCluster};
+use crate::eks::{EksClient, EksCluster, EksErrorReason};
 use crate::error::AwsError;
 use crate::error::AwsErrorKind;
 use rolecall_core::config::SourceConfig;
@@ -47,9 +47,9 @@ pub async fn describe(
             .map_err(|message| fail(AwsError::invalid_response(message), vec![])),
         Ok(None) => Err(fail(AwsError::invalid_response("the response of EKS has no cluster"), vec![])),
         Err(error) => {
-            let error = AwsError::from_sdk(&error);
-            let others = if error.kind == AwsErrorKind::NotFound { list_clusters(&client).await } else { vec![] };
-            Err(fail(error, others))
+            let is_absent = error.reason == EksErrorReason::NotFound;
+            let others = if is_absent { list_clusters(&client).await } else { vec![] };
+            Err(fail(error.error, others))
         }
     }
 }

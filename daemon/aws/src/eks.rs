@@ -1,25 +1,34 @@
 //! Calls to EKS.
 
+mod access_entries;
+mod access_policies;
+mod cluster_config;
+mod error;
+
 use aws_config::SdkConfig;
 use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::ErrorMetadata;
+use aws_smithy_runtime_api::box_error::BoxError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rolecall_protocol::Region;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub use access_entries::{AccessEntry, AccessEntryChange, NewAccessEntry, STANDARD};
+pub use access_policies::{AccessPolicy, AccessScope, AssociatedPolicy};
+pub use cluster_config::{AccessConfig, AuthenticationMode, ClusterUpdate, UpdateError, UpdateStatus};
+pub use error::{EksError, EksErrorReason};
 
 use crate::client::Aws;
-use crate::signed_call::{self, Request, Target, WireFormat};
+use crate::retry;
+use crate::signed_call::{Request, Target, WireFormat};
 use rolecall_core::config::network::Service;
 use rolecall_core::config::partition;
 
 /// RFC 3986's unreserved characters stay as they are in a path segment.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Why a call to EKS failed.
-pub type EksError = SdkError<ErrorMetadata, HttpResponse>;
+/// The pages of a list that are read. A page has 100 items, and no list of EKS has 10,000.
+const MAX_PAGES: usize = 100;
 
 /// Calls EKS in one region with the credentials of one session.
 #[derive(Debug)]
@@ -33,6 +42,8 @@ pub struct EksClient<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EksCluster {
+    /// The ARN.
+    pub arn: Option<String>,
     /// The URL of the API server; absent while the cluster is being created.
     pub endpoint: Option<String>,
     /// The CA of the API server; absent while the cluster is being created.
@@ -41,6 +52,8 @@ pub struct EksCluster {
     pub version: Option<String>,
     /// Such as `ACTIVE` or `CREATING`.
     pub status: Option<String>,
+    /// How it authenticates IAM principals; absent for an old cluster.
+    pub access_config: Option<AccessConfig>,
 }
 
 /// The CA of an API server.
@@ -60,6 +73,16 @@ struct ListClustersOutput {
     clusters: Option<Vec<String>>,
 }
 
+/// One page of a list.
+struct Page<T> {
+    items: Vec<T>,
+    next_token: Option<String>,
+}
+
+/// A response whose content does not matter; it must be a JSON object.
+#[derive(Debug, Deserialize)]
+struct Ignored {}
+
 impl<'a> EksClient<'a> {
     /// Returns a client for the configured address of EKS, or else the region's own. `None` if AWS's rules have no EKS
     /// address for that region, FIPS or dual-stack setting.
@@ -73,29 +96,83 @@ impl<'a> EksClient<'a> {
         Some(Self { config, region, url })
     }
 
-    /// DescribeCluster. `None` if the response has no cluster.
+    /// DescribeCluster, in one attempt. `None` if the response has no cluster.
     pub async fn describe_cluster(&self, name: &str) -> Result<Option<EksCluster>, EksError> {
-        let output: DescribeClusterOutput = self.get("DescribeCluster", path(&["clusters", name])).await?;
+        let output: DescribeClusterOutput = self.once("DescribeCluster", path(&["clusters", name])).await?;
         Ok(output.cluster)
     }
 
-    /// The first page of ListClusters.
+    /// DescribeCluster, and again while EKS throttles it. Errors if the response has no cluster.
+    pub async fn describe_cluster_retrying(&self, name: &str) -> Result<EksCluster, EksError> {
+        let path = path(&["clusters", name]);
+        let output: DescribeClusterOutput = self.retrying("DescribeCluster", "GET", path, None).await?;
+        output.cluster.ok_or_else(|| EksError::invalid_response("the response of EKS has no cluster"))
+    }
+
+    /// The first page of ListClusters, in one attempt.
     pub async fn list_clusters(&self) -> Result<Vec<String>, EksError> {
-        let output: ListClustersOutput = self.get("ListClusters", path(&["clusters"])).await?;
+        let output: ListClustersOutput = self.once("ListClusters", path(&["clusters"])).await?;
         Ok(output.clusters.unwrap_or_default())
     }
 
-    async fn get<T>(&self, operation: &'static str, path: String) -> Result<T, EksError>
+    /// Reads a list from all its pages. Errors if it has more than [`MAX_PAGES`], rather than leave out items.
+    async fn list<O, T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        page: impl Fn(O) -> Page<T>,
+    ) -> Result<Vec<T>, EksError>
+    where
+        O: DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    {
+        let (mut items, mut query) = (Vec::new(), String::new());
+        for _ in 0..MAX_PAGES {
+            let found = page(self.retrying(operation, "GET", format!("{path}{query}"), None).await?);
+            items.extend(found.items);
+            let Some(token) = found.next_token.filter(|token| !token.is_empty()) else { return Ok(items) };
+            query = format!("?nextToken={}", utf8_percent_encode(&token, ENCODED));
+        }
+        Err(EksError::invalid_response(&format!("{operation} of EKS has more than {MAX_PAGES} pages")))
+    }
+
+    async fn once<T>(&self, operation: &'static str, path: String) -> Result<T, EksError>
     where
         T: DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
     {
-        let target =
-            Target { service: Service::Eks, url: self.url.clone(), region: self.region, format: WireFormat::RestJson };
         let request = Request { operation, method: "GET", path, body: String::new() };
-        let read = |body: &[u8]| serde_json::from_slice(body).map_err(Into::into);
-        // In a box because the future has many kilobytes.
-        Box::pin(signed_call::send(&self.config, target, request, read)).await
+        let outcome = retry::send_once(&self.config, self.target(), request, read).await;
+        outcome.map_err(|failed| EksError::new(operation, failed))
     }
+
+    async fn retrying<T>(
+        &self,
+        operation: &'static str,
+        method: &'static str,
+        path: String,
+        body: Option<&Value>,
+    ) -> Result<T, EksError>
+    where
+        T: DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = Request { operation, method, path, body };
+        let outcome = retry::send_with_retries(&self.config, self.target(), request, read).await;
+        outcome.map_err(|failed| EksError::new(operation, failed))
+    }
+
+    fn target(&self) -> Target<'a> {
+        Target { service: Service::Eks, url: self.url.clone(), region: self.region, format: WireFormat::RestJson }
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BoxError> {
+    // The response of a deletion may be empty (Smithy, AWS restJson1, "empty body serialization").
+    serde_json::from_slice(if body.is_empty() { b"{}" } else { body }).map_err(Into::into)
+}
+
+/// A `clientRequestToken`. EKS applies requests with the same token once, so that a retry is safe.
+fn request_token() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 fn path(segments: &[&str]) -> String {

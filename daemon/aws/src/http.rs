@@ -40,6 +40,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_millis(4800);
 const KNOWN_NAME: &str = "sts.us-east-1.amazonaws.com";
 /// The largest response body, in bytes (E4). Responses of AWS have a few kilobytes.
 const MAX_RESPONSE_BODY: usize = 1024 * 1024;
+/// The largest response body of an API server, in bytes. A ConfigMap has up to 1 MiB of text, and JSON escapes parts of it.
+const MAX_API_SERVER_BODY: usize = 4 * 1024 * 1024;
 /// The metadata services of EC2 and ECS. They use plain HTTP by design, on link-local addresses, which no router forwards.
 const METADATA_HOSTS: [&str; 4] = ["169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254"];
 
@@ -65,12 +67,16 @@ pub(crate) fn http_client_with_ca(clock: Clock, path: &NetworkPath, bundle: &CaB
 }
 
 fn client_with_roots(clock: Clock, path: &NetworkPath, roots: TrustStore) -> SharedHttpClient {
+    limited_client(clock, path, roots, MAX_RESPONSE_BODY)
+}
+
+fn limited_client(clock: Clock, path: &NetworkPath, roots: TrustStore, max_body: usize) -> SharedHttpClient {
     // `build` always succeeds.
     let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
     let proxied = path.proxy.as_ref().and_then(|proxy| {
         Some(Proxied { http: client(tls.clone(), proxy_config(proxy)?), no_proxy: proxy.no_proxy.clone() })
     });
-    SharedHttpClient::new(RestrictedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock })
+    SharedHttpClient::new(RestrictedClient { direct: client(tls, ProxyConfig::disabled()), proxied, clock, max_body })
 }
 
 /// Returns a client, restricted in the same way, for one server: it accepts only certificates of the authorities in
@@ -78,13 +84,13 @@ fn client_with_roots(clock: Clock, path: &NetworkPath, roots: TrustStore) -> Sha
 /// of the network path.
 #[must_use]
 pub fn pinned_client(clock: Clock, path: &NetworkPath, ca_pem: &[u8]) -> SharedHttpClient {
-    client_with_roots(clock, path, TrustStore::empty().with_pem_certificate(ca_pem))
+    limited_client(clock, path, TrustStore::empty().with_pem_certificate(ca_pem), MAX_API_SERVER_BODY)
 }
 
 /// Restricts another HTTP client in the same way.
 #[must_use]
 pub fn restrict(client: SharedHttpClient, clock: Clock) -> SharedHttpClient {
-    SharedHttpClient::new(RestrictedClient { direct: client, proxied: None, clock })
+    SharedHttpClient::new(RestrictedClient { direct: client, proxied: None, clock, max_body: MAX_RESPONSE_BODY })
 }
 
 /// The proxy settings of the SDK. The SDK accepts each URL that the configuration accepts.
@@ -117,12 +123,14 @@ struct RestrictedClient {
     direct: SharedHttpClient,
     proxied: Option<Proxied<SharedHttpClient>>,
     clock: Clock,
+    max_body: usize,
 }
 
 struct RestrictedConnector {
     direct: SharedHttpConnector,
     proxied: Option<Proxied<SharedHttpConnector>>,
     clock: Clock,
+    max_body: usize,
 }
 
 /// What sends calls through a proxy, except those to some hosts.
@@ -154,7 +162,8 @@ impl HttpClient for RestrictedClient {
             http: proxied.http.http_connector(settings, components),
             no_proxy: proxied.no_proxy.clone(),
         });
-        SharedHttpConnector::new(RestrictedConnector { direct, proxied, clock: self.clock.clone() })
+        let (clock, max_body) = (self.clock.clone(), self.max_body);
+        SharedHttpConnector::new(RestrictedConnector { direct, proxied, clock, max_body })
     }
 }
 
@@ -169,7 +178,7 @@ impl HttpConnector for RestrictedConnector {
         // The service checks signatures, so its clock counts. A metadata service gets no signature.
         let is_signed = request.headers().get("authorization").is_some_and(|value| value.starts_with("AWS4-"));
         let is_authenticated = request.uri().starts_with("https://");
-        let (clock, sent) = (self.clock.clone(), self.clock.sample());
+        let (clock, sent, max_body) = (self.clock.clone(), self.clock.sample(), self.max_body);
         let response = connector.call(request);
         HttpConnectorFuture::new(async move {
             let late = |_| ConnectorError::timeout(Box::new(io::Error::from(io::ErrorKind::TimedOut)));
@@ -179,7 +188,7 @@ impl HttpConnector for RestrictedConnector {
                 update_clock(&clock, sent, is_authenticated, response.headers());
             }
             let body = response.take_body();
-            *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, MAX_RESPONSE_BODY));
+            *response.body_mut() = SdkBody::from_body_1_x(Limited::new(body, max_body));
             Ok(response)
         })
     }

@@ -1,8 +1,11 @@
-//! Calls to IAM: creating and deleting the access keys of a user.
+//! Calls to IAM: creating and deleting the access keys of a user; looking up roles and users.
+
+mod principal;
 
 use std::fmt::Debug;
 use std::sync::OnceLock;
 
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -11,6 +14,8 @@ use aws_smithy_types::error::ErrorMetadata;
 use aws_smithy_xml::decode::{Document, try_data};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rolecall_protocol::{KeyName, Region};
+
+pub use principal::{IamClient, IamPrincipal, Lookup};
 
 use crate::client::ATTEMPT_TIMEOUT;
 use crate::client::Aws;
@@ -96,13 +101,7 @@ async fn call<T: Debug + Send + Sync + 'static>(
     let region = home_region(region);
     let config = aws.client_config(&source, &region, base.clone()).await;
     let config = config.map_err(|error| IamError { error, code: None })?;
-    let url = Aws::endpoint_url_of(&config, Service::Iam).unwrap_or_else(|| home_url(&region).to_owned());
-    let target = Target { service: Service::Iam, url, region: &region, format: WireFormat::Query };
-    let mut body = format!("Action={operation}&Version={API_VERSION}");
-    for (name, value) in parameters {
-        body.extend(["&", name, "="].into_iter().chain(utf8_percent_encode(value, NON_ALPHANUMERIC)));
-    }
-    let request = Request { operation, method: "POST", path: "/".to_owned(), body };
+    let (target, request) = (target(&config, &region), request(operation, parameters));
     let code = OnceLock::new();
     // AwsError keeps the class of the error only, not its code.
     let send =
@@ -110,6 +109,20 @@ async fn call<T: Debug + Send + Sync + 'static>(
     let endpoint = StsEndpoint { source, region: region.clone(), sts: StsAddress::default() };
     let outcome = aws.call(&endpoint, ATTEMPT_TIMEOUT, Box::pin(send)).await;
     outcome.map_err(|error| IamError { error, code: code.into_inner() })
+}
+
+/// The target of a call; `home` is the home region of the partition.
+fn target<'a>(config: &SdkConfig, home: &'a Region) -> Target<'a> {
+    let url = Aws::endpoint_url_of(config, Service::Iam).unwrap_or_else(|| home_url(home).to_owned());
+    Target { service: Service::Iam, url, region: home, format: WireFormat::Query }
+}
+
+fn request(operation: &'static str, parameters: &[(&str, &str)]) -> Request {
+    let mut body = format!("Action={operation}&Version={API_VERSION}");
+    for (name, value) in parameters {
+        body.extend(["&", name, "="].into_iter().chain(utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    }
+    Request { operation, method: "POST", path: "/".to_owned(), body }
 }
 
 /// The address of IAM in the home region of a partition (endpoint rules of IAM in botocore).

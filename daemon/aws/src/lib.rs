@@ -19,6 +19,8 @@ pub mod client;
 
 pub mod signed_call;
 
+mod retry;
+
 pub mod eks;
 
 pub mod cluster;
@@ -27,7 +29,7 @@ pub mod sts;
 
 pub mod token;
 
-pub mod api_server;
+pub mod kubernetes;
 
 pub mod sso;
 

@@ -1,7 +1,7 @@
 //! Signed calls to services whose SDK client is not linked.
 //!
-//! Rolecall needs two operations of IAM and a few of EKS. The generated clients of both have 350,000 lines, which was a
-//! fifth of a build. This module runs the same pipeline as a generated client (endpoint, signature, timeouts, HTTP
+//! Rolecall needs a few operations of IAM and EKS. The generated clients of both have 350,000 lines, which was a fifth of
+//! a build. This module runs the same pipeline as a generated client (endpoint, signature, timeouts, HTTP
 //! client, error types) with hand-written requests and readers.
 
 use aws_config::SdkConfig;

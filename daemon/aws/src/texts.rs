@@ -44,6 +44,12 @@ pub(crate) fn denied_permission(message: &str) -> Option<ExtraPermission> {
     }
 }
 
+/// The resource that AWS denied an action on. Each service, code `AccessDenied…`. Shown to the user; decides nothing.
+pub(crate) fn denied_resource(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once(" on resource: ")?;
+    rest.split_whitespace().next()
+}
+
 /// Whether AWS refused an MFA code: wrong, expired or used. STS, code `AccessDenied`; aws-sdk-sts 1.124.0.
 /// Decides whether the error is about the code, so that the user can give another one.
 pub(crate) fn is_mfa_code_refused(message: &str) -> bool {

@@ -78,6 +78,13 @@ impl Clock {
         timestamp(self.local(at))
     }
 
+    /// Returns this machine's time in milliseconds, as the logs of other programs have it.
+    #[must_use]
+    pub fn machine_time(&self) -> Timestamp {
+        let now = Timestamp::try_from(self.0.source.wall()).unwrap_or_default();
+        now.round(jiff::Unit::Millisecond).unwrap_or(now)
+    }
+
     /// Converts AWS's time to this machine's clock.
     fn local(&self, at: SystemTime) -> SystemTime {
         self.with_state(|state, sample| shifted(at, signed_duration(state.now(sample), sample.wall)))

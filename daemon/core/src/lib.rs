@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod sync_shim;
 
+pub mod constraints;
+
 pub mod config;
 pub mod role_chain;
 
@@ -21,6 +23,8 @@ pub mod single_flight;
 mod single_flight_tests;
 
 pub mod lock;
+
+pub mod cluster_access;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

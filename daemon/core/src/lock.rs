@@ -25,7 +25,8 @@ use crate::config::LockTimes;
 pub use auto_lock::AutoLockReason;
 pub use error::LockError;
 use file::StoredLock;
-pub use rate_limit::ClientId;
+pub use rate_limit::LockClient;
+use rate_limit::Ticket;
 use state::LockState;
 use verifier::Verifier;
 
@@ -57,7 +58,7 @@ pub struct LockTimers {
 /// A client that waits for its passphrase to be checked, until it is dropped.
 struct Waiter {
     lock: Lock,
-    client: ClientId,
+    ticket: Ticket,
 }
 
 impl Lock {
@@ -157,7 +158,7 @@ impl Lock {
     pub async fn unlock(
         &self,
         passphrase: Secret<String>,
-        client: ClientId,
+        client: LockClient,
         start: impl FnOnce(),
     ) -> Result<bool, LockError> {
         if self.state().locked.is_none() {
@@ -188,7 +189,7 @@ impl Lock {
         &self,
         passphrase: Secret<String>,
         old: Option<Secret<String>>,
-        client: ClientId,
+        client: LockClient,
     ) -> Result<(), LockError> {
         if !verifier::is_acceptable(&passphrase) {
             return Err(LockError::Length);
@@ -284,18 +285,23 @@ impl Lock {
     }
 
     /// Errors if the passphrase is wrong. Waits before and after the check as `rate_limit` demands; other requests continue.
-    async fn check(&self, passphrase: Secret<String>, client: ClientId) -> Result<(), LockError> {
-        let wait = self.state().attempts.enter(client, self.0.clock.elapsed()).map_err(LockError::Busy)?;
-        let _waiter = Waiter { lock: self.clone(), client };
+    async fn check(&self, passphrase: Secret<String>, client: LockClient) -> Result<(), LockError> {
+        let entered = self.state().attempts.enter(client.clone(), self.0.clock.elapsed());
+        let (ticket, wait) = entered.map_err(|retry_after| self.busy(retry_after))?;
+        let _waiter = Waiter { lock: self.clone(), ticket };
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
+        }
+        if !self.state().attempts.holds(ticket) {
+            let retry_after = self.state().attempts.retry_after(self.0.clock.elapsed());
+            return Err(self.busy(retry_after));
         }
         let permit = Arc::clone(&self.0.hashing).acquire_owned().await.map_err(failed)?;
         let lock = self.clone();
         // The thread counts the attempt, so a client that disconnects before the result is counted too.
         let checked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            lock.compare(&passphrase)
+            lock.compare(&passphrase, client)
         });
         match checked.await.map_err(failed)? {
             Ok(()) => Ok(()),
@@ -306,8 +312,14 @@ impl Lock {
         }
     }
 
+    /// The error of a client that gets no place. It names the process of the last wrong passphrase, so that the user can end it.
+    fn busy(&self, retry_after: Duration) -> LockError {
+        let last_failed = self.state().attempts.last_failed().and_then(LockClient::description);
+        LockError::Busy { retry_after, last_failed }
+    }
+
     /// Compares the passphrase and counts the attempt. Errors with the pause to wait.
-    fn compare(&self, passphrase: &Secret<String>) -> Result<(), Duration> {
+    fn compare(&self, passphrase: &Secret<String>, client: LockClient) -> Result<(), Duration> {
         let verifier = self.state().verifier.clone();
         let is_right = verifier.is_some_and(|verifier| verifier.matches(passphrase));
         let now = self.0.clock.elapsed();
@@ -316,7 +328,7 @@ impl Lock {
             attempts.record_success();
             Ok(())
         } else {
-            Err(attempts.record_failure(now))
+            Err(attempts.record_failure(client, now))
         }
     }
 
@@ -386,7 +398,7 @@ impl Lock {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.lock.state().attempts.leave(self.client);
+        self.lock.state().attempts.leave(self.ticket);
     }
 }
 

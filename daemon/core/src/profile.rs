@@ -7,6 +7,7 @@ use rolecall_protocol::{ClusterName, EntryKey, ProfileName, RoleArn, SourceName}
 
 use crate::config::inputs::EndpointVariant;
 use crate::config::{Config, NameTemplate, Pin, PinMode, ProfileConfig};
+use crate::constraints::Constraints;
 use crate::role_chain::{MAX_CHAINED_DURATION, RoleChain, RoleStep};
 
 /// The user and the machine, for session names.
@@ -41,6 +42,8 @@ pub struct Profile {
     pub keep_warm: Duration,
     /// The STS endpoint in the profile's tokens.
     pub variant: EndpointVariant,
+    /// The constraints, if there are any.
+    pub constraints: Option<Arc<Constraints>>,
 }
 
 impl Profile {
@@ -61,6 +64,7 @@ impl Profile {
             entry_key: profile.entry_key.clone(),
             duration: profile.duration,
             keep_warm: profile.keep_warm,
+            constraints: profile.constraints.clone(),
             variant: profile.inputs.as_ref().map(|inputs| inputs.variant).unwrap_or_default(),
         })
     }

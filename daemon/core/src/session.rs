@@ -74,13 +74,19 @@ impl Session {
             && ours.session_token() == theirs.session_token()
     }
 
+    /// Returns the last four characters of the access key id, by which CloudTrail finds the session.
+    #[must_use]
+    pub fn key_id_suffix(&self) -> &str {
+        let id = self.credentials.access_key_id();
+        id.get(id.len().saturating_sub(4)..).unwrap_or_default()
+    }
+
     /// Returns the part of the session that is not secret, with times of this machine's clock.
     #[must_use]
     pub fn status(&self, clock: &Clock) -> SessionStatus {
-        let id = self.credentials.access_key_id();
         SessionStatus {
             arn: self.arn.clone(),
-            key_id_suffix: id.get(id.len().saturating_sub(4)..).unwrap_or_default().to_owned(),
+            key_id_suffix: self.key_id_suffix().to_owned(),
             issued: clock.stamp(self.issued),
             expires: self.expires().map(|end| clock.stamp(end)),
             temporary: self.credentials.session_token().is_some(),

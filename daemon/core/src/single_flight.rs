@@ -137,14 +137,41 @@ where
     where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
+        self.start(key, |_| None, load)
+    }
+
+    /// As [`Cache::get_or_start`], for a caller who needs a load because of what `seen` says. If a load has ended since the
+    /// caller looked, its result is returned: otherwise each caller who looked too early would start a load of its own.
+    pub fn get_or_start_after<F>(
+        self: &Arc<Self>,
+        key: &K,
+        seen: &CacheEntry<V, E>,
+        load: impl FnOnce() -> F,
+    ) -> InFlight<V, E>
+    where
+        F: Future<Output = Result<V, E>> + Send + 'static,
+    {
+        self.start(key, |slot| slot.newer_than(seen), load)
+    }
+
+    fn start<F>(
+        self: &Arc<Self>,
+        key: &K,
+        ended: impl FnOnce(&Slot<V, E>) -> Option<Outcome<V, E>>,
+        load: impl FnOnce() -> F,
+    ) -> InFlight<V, E>
+    where
+        F: Future<Output = Result<V, E>> + Send + 'static,
+    {
         let mut slots = self.slots();
-        if let Some(in_flight) = slots.by_key.get(key).and_then(|slot| slot.load.as_ref()) {
+        let slot = slots.by_key.get(key);
+        if let Some(in_flight) = slot.and_then(|slot| slot.load.as_ref()) {
             return in_flight.clone();
         }
-        let (sender, outcome) = watch::channel(None);
+        let (sender, outcome) = watch::channel(slot.and_then(ended));
         let in_flight = InFlight { outcome, started_at: Instant::now() };
-        if slots.is_closed {
-            return in_flight; // the sender is dropped, so `wait` returns `Lost`
+        if slots.is_closed || sender.borrow().is_some() {
+            return in_flight; // while the cache is closed the sender is dropped, so `wait` returns `Lost`
         }
         slots.get_or_insert(key).load = Some(in_flight.clone());
         drop(slots);
@@ -289,6 +316,17 @@ impl<K, V, E> Cache<K, V, E> {
 impl<V, E> Slot<V, E> {
     const fn empty() -> Self {
         Self { value: None, last_failure: None, load: None, ignores_failure: false, last_access: 0 }
+    }
+
+    /// Returns the result of a load that ended after the slot was read as `seen`.
+    fn newer_than(&self, seen: &CacheEntry<V, E>) -> Option<Outcome<V, E>> {
+        if let Some(last_failure) = &self.last_failure {
+            let is_seen = seen.last_failure.as_ref().is_some_and(|seen| Arc::ptr_eq(&seen.error, &last_failure.error));
+            return (!is_seen).then(|| Err(LoadError::Failed(Arc::clone(&last_failure.error))));
+        }
+        let value = self.value.as_ref()?;
+        let is_seen = seen.value.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, value));
+        (!is_seen).then(|| Ok(Arc::clone(value)))
     }
 
     fn fail(&mut self, error: &Arc<E>, now: SystemTime) {

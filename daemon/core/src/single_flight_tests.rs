@@ -265,3 +265,19 @@ async fn closed_cache_is_empty_and_rejects_loads() {
     assert_eq!(result(cache.get_or_start(&"prod", || async { Ok(5) })).await, Ok(5));
     assert_eq!(cache.values().len(), 1);
 }
+
+#[tokio::test]
+async fn caller_who_looked_before_a_load_ended_gets_its_result() {
+    let cache = numbers();
+    let before = cache.peek(&"prod");
+    assert_eq!(result(cache.get_or_start(&"prod", || async { Ok(7) })).await, Ok(7));
+    let late = cache.get_or_start_after(&"prod", &before, || async { panic!("a second load") });
+    assert_eq!(result(late).await, Ok(7));
+    let seen = cache.peek(&"prod");
+    let failing = cache.get_or_start_after(&"prod", &seen, || async { Err("down") });
+    assert_eq!(result(failing).await, Err("down"), "the value was seen");
+    let late = cache.get_or_start_after(&"prod", &seen, || async { panic!("another load") });
+    assert_eq!(result(late).await, Err("down"));
+    let seen = cache.peek(&"prod");
+    assert_eq!(result(cache.get_or_start_after(&"prod", &seen, || async { Ok(8) })).await, Ok(8));
+}

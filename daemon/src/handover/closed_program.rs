@@ -9,11 +9,12 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
 
+use rolecall_trusted_file::Writers;
 use rustix::fs::{MemfdFlags, Mode, fchmod, fcntl_add_seals};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::CheckedProgram;
-use super::program_file::{ProgramFile, Writers};
+use super::program_file::ProgramFile;
 use super::sealed_memory::{SEALS, memory};
 use crate::harden;
 use crate::services::snapshot::SnapshotScope;

@@ -149,11 +149,13 @@ impl Server {
         }
     }
 
-    /// Finishes open requests before the daemon ends, and changes of access keys, whose clients may have left.
+    /// Finishes open requests before the daemon ends, and changes of access keys and of a cluster's access, whose clients may
+    /// have left.
     pub async fn stop(self) {
         tracing::info!("daemon stopping");
         let agent = Arc::clone(&self.context.agent);
-        tokio::join!(self.finish(STOP_TIMEOUT), agent.keys.settle(STOP_TIMEOUT));
+        let (keys, access) = (agent.keys.settle(STOP_TIMEOUT), agent.access.settle(STOP_TIMEOUT));
+        tokio::join!(self.finish(STOP_TIMEOUT), keys, access);
     }
 
     /// Finishes open requests, for at most `limit`.
@@ -168,7 +170,10 @@ impl Server {
     fn accept_connection(&self, stream: UnixStream) {
         let stream = match AuthorizedStream::check(stream) {
             Ok(stream) => stream,
-            Err(peer) => return tracing::warn!(peer.uid = peer.uid, "connection of another user rejected"),
+            Err(peer) => {
+                self.context.agent.audit.other_user(&peer.client());
+                return tracing::warn!(peer.uid = peer.uid(), "connection of another user rejected");
+            }
         };
         match self.places.take(stream.peer().pid()) {
             Some(place) => self.serve_connection(stream, place),

@@ -1,33 +1,35 @@
 //! The process at the other end of a connection (P1, P2). Only [`AuthorizedStream::check`] makes an [`AuthorizedStream`].
 
+use rolecall_core::lock::LockClient;
+use rolecall_protocol::sanitize_for_terminal;
 use tokio::net::UnixStream;
 
+use crate::processes::Process;
+use crate::services::audit::Client;
 use crate::services::lock::Locker;
 use crate::services::unauthorized::ClientProcess;
 
 /// A connection from a process of the daemon's user.
 pub(super) struct AuthorizedStream(UnixStream);
 
-/// The process id at the other end, if the kernel reports it.
+/// The user and the process id at the other end, as far as the kernel reports them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(Option<i32>);
-
-/// A connection from another user, which is closed before a byte is read.
-pub(super) struct ForeignPeer {
-    /// The user; `None` if the kernel does not report it.
-    pub(super) uid: Option<u32>,
+pub(super) struct Peer {
+    uid: Option<u32>,
+    pid: Option<i32>,
 }
 
 impl AuthorizedStream {
-    /// Accepts a connection from the daemon's own uid only. Root is rejected too: in a container it may be any user.
-    pub(super) fn check(stream: UnixStream) -> Result<Self, ForeignPeer> {
-        let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
-        if is_own(uid, rustix::process::geteuid().as_raw()) { Ok(Self(stream)) } else { Err(ForeignPeer { uid }) }
+    /// Accepts a connection from the daemon's own uid only. Root is rejected too: in a container it may be any user. Errors
+    /// with the other user, whose connection is closed before a byte is read.
+    pub(super) fn check(stream: UnixStream) -> Result<Self, Peer> {
+        let peer = Peer::of(&stream);
+        if is_own(peer.uid, rustix::process::geteuid().as_raw()) { Ok(Self(stream)) } else { Err(peer) }
     }
 
     /// Returns the process at the other end.
     pub(super) fn peer(&self) -> Peer {
-        Peer(self.0.peer_cred().ok().and_then(|credentials| credentials.pid()))
+        Peer::of(&self.0)
     }
 
     pub(super) fn into_inner(self) -> UnixStream {
@@ -36,39 +38,55 @@ impl AuthorizedStream {
 }
 
 impl Peer {
-    /// Returns the process id, or `None` for a process outside the daemon's pid namespace.
-    pub(super) fn pid(self) -> Option<i32> {
-        self.0.filter(|pid| *pid > 0)
+    fn of(stream: &UnixStream) -> Self {
+        let credentials = stream.peer_cred().ok();
+        Self {
+            uid: credentials.as_ref().map(tokio::net::unix::UCred::uid),
+            pid: credentials.and_then(|credentials| credentials.pid()),
+        }
     }
 
+    pub(super) const fn uid(self) -> Option<u32> {
+        self.uid
+    }
+
+    /// Returns the process id, or `None` for a process outside the daemon's pid namespace.
+    pub(super) fn pid(self) -> Option<i32> {
+        self.pid.filter(|pid| *pid > 0)
+    }
+
+    /// Looks at the process, which waits for its response and therefore still runs.
+    pub(super) fn client(self) -> Client {
+        let pid = self.pid().and_then(|pid| u32::try_from(pid).ok());
+        Client { uid: self.uid, pid, process: pid.and_then(Process::find) }
+    }
+}
+
+impl Client {
     /// Returns the client's identity for the lock.
-    pub(super) fn locker(self) -> Locker {
-        Locker { pid: self.0.and_then(|pid| u32::try_from(pid).ok()), client_process: self.client_process() }
+    pub(super) fn locker(&self) -> Locker {
+        let parent = self.parent();
+        let client = LockClient {
+            process: parent
+                .as_ref()
+                .map(|parent| (parent.pid, parent.started))
+                .or_else(|| self.pid.map(|pid| (pid, 0))),
+            session: self.process.as_ref().map(|process| process.session),
+            name: parent.map(|parent| sanitize_for_terminal(&parent.command)),
+        };
+        Locker { pid: self.pid, client }
     }
 
     /// Returns the process that runs the client, such as kubectl, or `None` if the system does not report it or either process
     /// has ended.
-    pub(super) fn client_process(self) -> Option<ClientProcess> {
-        let (parent, _) = stat(u32::try_from(self.0?).ok()?)?;
-        let (_, started) = stat(parent)?;
-        Some(ClientProcess { pid: parent, started, program: program(parent) })
+    pub(super) fn client_process(&self) -> Option<ClientProcess> {
+        let parent = self.parent()?;
+        Some(ClientProcess { pid: parent.pid, started: parent.started, program: parent.program_file() })
     }
-}
 
-/// Returns the device and inode of a process's program.
-fn program(pid: u32) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(format!("/proc/{pid}/exe")).ok().map(|file| (file.dev(), file.ino()))
-}
-
-/// Returns a process's parent and start time: fields 4 and 22 of `/proc/PID/stat`, counted from 1 (proc_pid_stat(5)). Field 2 is
-/// the program's name in parentheses, which may itself have parentheses.
-fn stat(pid: u32) -> Option<(u32, u64)> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    Some((fields.nth(1)?.parse().ok()?, fields.nth(17)?.parse().ok()?))
+    fn parent(&self) -> Option<Process> {
+        Process::find(self.process.as_ref()?.parent)
+    }
 }
 
 fn is_own(peer: Option<u32>, own: u32) -> bool {
@@ -82,16 +100,20 @@ mod tests {
     /// Fault matrix row 109.
     #[cfg(target_os = "linux")]
     #[test]
-    fn process_is_identified_by_id_and_start() {
-        let (parent, started) = stat(std::process::id()).unwrap();
-        assert_eq!(parent, std::os::unix::process::parent_id());
-        assert!(started >= stat(parent).unwrap().1);
+    fn client_process_is_the_parent_of_the_peer() {
         let own = i32::try_from(std::process::id()).unwrap();
-        let client = Peer(Some(own)).client_process().unwrap();
-        assert_eq!((client.pid, client.program), (parent, program(parent)));
-        assert!(program(std::process::id()).is_some() && program(u32::MAX).is_none());
-        assert_eq!(Peer(Some(i32::MAX)).client_process(), None);
-        assert_eq!(Peer(None).client_process(), None);
+        let client = Peer { uid: None, pid: Some(own) }.client().client_process().unwrap();
+        let parent = Process::find(std::os::unix::process::parent_id()).unwrap();
+        assert_eq!((client.pid, client.started, client.program), (parent.pid, parent.started, parent.program_file()));
+        for pid in [None, Some(0), Some(i32::MAX)] {
+            let client = Peer { uid: None, pid }.client();
+            assert_eq!((client.client_process(), client.process), (None, None), "{pid:?}");
+        }
+        let locker = Peer { uid: None, pid: Some(own) }.client().locker();
+        let session = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().cast_unsigned();
+        let client = locker.client;
+        assert_eq!((client.process, client.session), (Some((parent.pid, parent.started)), Some(session)));
+        assert_eq!(client.name, Some(parent.command));
     }
 
     /// Fault matrix rows 1 to 3.

@@ -8,6 +8,9 @@ use hyper::{Response, StatusCode};
 use rolecall_protocol::{ErrorBody, ErrorCode, ErrorResponse, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret};
 use serde::Serialize;
 
+use crate::services::audit::TokenFacts;
+use crate::services::token::ServedToken;
+
 /// A response as hyper sends it.
 pub(super) type HttpResponse = Response<Body>;
 /// Response bodies do not fail.
@@ -19,6 +22,8 @@ type Body = Either<Full<Bytes>, Channel<Bytes, Never>>;
 pub(super) struct EndpointResponse {
     status: StatusCode,
     body: Body,
+    /// What the audit log has of a token.
+    pub(super) token_facts: Option<TokenFacts>,
 }
 
 /// A secret body: hyper sends it without a copy, and it is wiped when it is sent.
@@ -40,8 +45,9 @@ impl EndpointResponse {
         }
     }
 
-    pub(super) fn secret(body: Secret<Vec<u8>>) -> Self {
-        Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(body)))
+    pub(super) fn token(token: ServedToken) -> Self {
+        let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(token.credential)));
+        Self { token_facts: Some(token.facts), ..response }
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {
@@ -52,11 +58,11 @@ impl EndpointResponse {
 
     /// A body that its sender ends.
     pub(super) fn stream(body: Channel<Bytes, Never>) -> Self {
-        Self { status: StatusCode::OK, body: Either::Right(body) }
+        Self { status: StatusCode::OK, body: Either::Right(body), token_facts: None }
     }
 
     fn whole(status: StatusCode, body: Bytes) -> Self {
-        Self { status, body: Either::Left(Full::new(body)) }
+        Self { status, body: Either::Left(Full::new(body)), token_facts: None }
     }
 
     pub(super) fn into_http(self) -> HttpResponse {

@@ -15,7 +15,6 @@ use super::peer::Peer;
 use super::places::Place;
 use super::response::{EndpointResponse, HttpResponse};
 use super::{Context, endpoints};
-use crate::services::AgentError;
 
 /// How long a request's body may take to arrive (L1).
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,11 +52,19 @@ async fn handle(
     let _large = wait_for_large_requests(context, &request).await?;
     let body = read_body(request, endpoint.max_body_bytes()).await?;
     place.keep();
-    let handled = endpoints::handle(context, peer, &endpoint, &proof, body);
-    match tokio::time::timeout(endpoint.response_timeout(), handled).await {
-        Ok(result) => result.map_err(HttpError::from),
+    let (client, audit) = (peer.client(), &context.agent.audit);
+    // The result of a login is known at the end of its stream.
+    let audited = if matches!(endpoint, Endpoint::Login(_)) { None } else { audit.begin(&endpoint, &client) };
+    let handled = endpoints::handle(context, &client, &endpoint, &proof, body);
+    let result = match tokio::time::timeout(endpoint.response_timeout(), handled).await {
+        Ok(result) => result.map_err(|error| error.0),
         Err(_) => Err(timed_out(&endpoint, context.agent.waiting_sts_calls())),
+    };
+    if let Some(request) = audited {
+        audit
+            .decided(request, result.as_ref().map(|response| response.token_facts.clone()).map_err(|error| error.code));
     }
+    result.map_err(HttpError::from)
 }
 
 /// Rejects a request whose size or target could be read in two ways.
@@ -130,7 +137,7 @@ async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Ht
 }
 
 /// Returns the error of a request that exceeded its timeout. If STS calls wait for the rate limit, that is the cause.
-fn timed_out(endpoint: &Endpoint, waiting: usize) -> HttpError {
+fn timed_out(endpoint: &Endpoint, waiting: usize) -> ErrorBody {
     let profile = match endpoint {
         Endpoint::Token(name)
         | Endpoint::Refresh(name)
@@ -148,7 +155,7 @@ fn timed_out(endpoint: &Endpoint, waiting: usize) -> HttpError {
         "Rolecall is still trying: check the network, [network] in config.toml (proxy, no_proxy, ca_bundle) and the source's credential_process, then run the command again."
             .to_owned()
     };
-    ErrorBody::new(ErrorCode::Timeout, message).hint(hint).into()
+    ErrorBody::new(ErrorCode::Timeout, message).hint(hint)
 }
 
 fn bad_request(status: StatusCode, message: &str) -> HttpError {
@@ -159,11 +166,5 @@ impl From<ErrorBody> for HttpError {
     fn from(body: ErrorBody) -> Self {
         let status = StatusCode::from_u16(body.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self { status, body }
-    }
-}
-
-impl From<AgentError> for HttpError {
-    fn from(error: AgentError) -> Self {
-        error.0.into()
     }
 }

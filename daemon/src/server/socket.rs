@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rolecall_protocol::location::{self, FolderProblem};
+use rolecall_protocol::location::{self, FolderProblem, SocketAddress};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -141,7 +141,6 @@ pub fn bind(path: &Path) -> Result<BoundSocket, SocketError> {
         Ok(found) if !found.file_type().is_socket() => return Err(SocketError::Occupied(path.to_owned())),
         _ => {}
     }
-    // A short name, so that its path fits if the socket's path does.
     let temporary = folder.join(format!(".{}", std::process::id()));
     let listener = listen(&temporary).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
     let identity = identity(&temporary).map_err(|cause| io_error(&temporary, "look at", cause))?;
@@ -187,7 +186,7 @@ fn lock(path: &Path) -> Result<File, SocketError> {
     for _ in 0..LOCK_TIMEOUT.as_millis() / LOCK_RETRY_INTERVAL.as_millis() {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if UnixStream::connect(path).is_ok() => {
+            Err(TryLockError::WouldBlock) if is_served(path) => {
                 return Err(SocketError::AlreadyRunning);
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_RETRY_INTERVAL),
@@ -197,10 +196,16 @@ fn lock(path: &Path) -> Result<File, SocketError> {
     Err(SocketError::Held(lock_path))
 }
 
+/// Whether a daemon accepts connections at this path.
+fn is_served(path: &Path) -> bool {
+    SocketAddress::of(path).and_then(|address| UnixStream::connect(address.path())).is_ok()
+}
+
 /// Binds a socket at a temporary path and closes it to other users.
 fn listen(temporary: &Path) -> Result<UnixListener, SocketError> {
     drop(fs::remove_file(temporary)); // left by a killed daemon that had this process id
-    let listener = UnixListener::bind(temporary).map_err(|cause| io_error(temporary, "bind", cause))?;
+    let address = SocketAddress::of(temporary).map_err(|cause| io_error(temporary, "find the folder of", cause))?;
+    let listener = UnixListener::bind(address.path()).map_err(|cause| io_error(temporary, "bind", cause))?;
     fs::set_permissions(temporary, fs::Permissions::from_mode(0o600))
         .map_err(|cause| io_error(temporary, "close to others", cause))?;
     listener.set_nonblocking(true).map_err(|cause| io_error(temporary, "prepare", cause))?;
@@ -263,6 +268,22 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::symlink_metadata(path).unwrap().mode() & 0o777
+    }
+
+    /// Fault matrix row 8.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn long_path_is_bound_and_claimed() {
+        let (_keep, path) = folder();
+        let path = path.with_file_name("x".repeat(120)).join("agent.sock");
+        let bound = bind(&path).unwrap();
+        assert_eq!(bound.path, path);
+        assert_eq!(mode(&path), 0o600);
+        assert!(is_served(&path) && bound.claim.name().unwrap().is_ours());
+        assert!(matches!(bind(&path), Err(SocketError::AlreadyRunning)));
+        drop(bound);
+        assert!(!path.exists());
+        assert!(bind(&path).is_ok());
     }
 
     #[test]

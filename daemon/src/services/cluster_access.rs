@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rolecall_protocol::{AccessQuery, ClusterAccess, ErrorBody, ErrorCode, EventKind, ProfileName};
+use rolecall_protocol::{AccessQuery, ClusterAccess, EventKind, ProfileName};
 
 use super::config::ConfigService;
 use super::error::AgentError;
@@ -12,10 +10,10 @@ use super::event_bus::EventBus;
 use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
 use super::token_cache::TokenCache;
+use crate::pin;
 use crate::sessions::{Freshness, Sessions};
-use rolecall_aws::api_server;
 use rolecall_aws::client::Aws;
-use rolecall_aws::cluster::ca_sha256;
+use rolecall_aws::kubernetes;
 use rolecall_core::profile::Profile;
 
 /// Asks API servers about the identity of a profile.
@@ -51,21 +49,14 @@ impl ClusterAccessService {
 
     async fn ask(&self, profile: &Arc<Profile>, query: AccessQuery) -> Result<ClusterAccess, AgentError> {
         let name = &profile.name;
-        let is_pinned = profile.pin.as_ref().is_some_and(|pin| {
-            pin.server == query.server && pin.ca_sha256 == ca_sha256(&query.certificate_authority_data)
-        });
-        let pem = STANDARD.decode(query.certificate_authority_data.trim()).ok().filter(|_| is_pinned);
-        let Some(pem) = pem else {
-            let body = ErrorBody::new(ErrorCode::PinMismatch, "the API server is not the one of the profile's pin");
-            return Err(AgentError::new(name, body));
-        };
+        let pem = pin::api_server_ca(profile, &query).map_err(|body| AgentError::new(name, body))?;
         // Not through `ProfileSessions`: this is no use of the profile.
         let served = self.sessions.get(&profile.chain, Freshness::Cached).await;
         let served = served.map_err(|error| AgentError::new(name, error.body(&profile.source_name)))?;
         let minted = self.token_cache.mint(profile, &served.session, self.aws.now(), false).await;
         let token = minted.map_err(|error| AgentError::new(name, error.body()))?;
         let network = self.aws.network();
-        let access = api_server::who_am_i(self.aws.clock(), &network.path, &query.server, &pem, &token.token).await;
+        let access = kubernetes::who_am_i(self.aws.clock(), &network.path, &query.server, &pem, &token.token).await;
         let is_accepted = match access {
             ClusterAccess::Mapped { .. } => Some(true),
             ClusterAccess::NotMapped => Some(false),

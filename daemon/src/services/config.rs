@@ -11,11 +11,13 @@ use rolecall_protocol::{
 
 use tokio::sync::Semaphore;
 
+use super::approvals::Approvals;
 use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
 use super::token_cache::TokenCache;
+use crate::audit_log::AuditLog;
 use crate::config_store::{ConfigStore, Reload};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
@@ -38,6 +40,8 @@ pub(super) struct ResolvedConfig {
     pub(super) network: Arc<Network>,
     pub(super) lock: LockTimes,
     pub(super) notifications: Notifications,
+    pub(super) audit_to_syslog: bool,
+    pub(super) confirm_program: Option<PathBuf>,
 }
 
 /// Finds profiles and sources, and reloads the configuration.
@@ -58,6 +62,8 @@ pub(crate) struct ReloadEffects {
     pub(crate) activity: Arc<ProfileActivity>,
     pub(crate) renewer: Renewer,
     pub(crate) events: EventBus,
+    pub(crate) audit_log: AuditLog,
+    pub(crate) approvals: Arc<Approvals>,
 }
 
 impl ConfigService {
@@ -70,6 +76,7 @@ impl ConfigService {
         let config = store.active();
         effects.aws.set_network(&config.network);
         effects.lock.configure(config.lock);
+        effects.audit_log.use_syslog(config.audit_to_syslog);
         Self { store, user, effects, parsing: Arc::new(Semaphore::new(1)) }
     }
 
@@ -205,6 +212,7 @@ impl ReloadEffects {
     fn apply(&self, before: &ResolvedConfig, config: &ResolvedConfig) {
         let profiles = &config.profiles;
         self.lock.configure(config.lock);
+        self.audit_log.use_syslog(config.audit_to_syslog);
         self.aws.set_network(&config.network);
         if config.network != before.network {
             self.sessions.clear_all_failures();
@@ -219,6 +227,7 @@ impl ReloadEffects {
             if before.profiles.get(name).is_none_or(|before| before != profile) {
                 self.sessions.clear_failures(&profile.chain);
                 self.activity.changed(name);
+                self.approvals.changed(name);
             }
         }
         self.token_cache.retain(|name, cached| profiles.get(name).is_some_and(|profile| profile == cached));
@@ -247,5 +256,7 @@ fn resolve(config: &Config, user: &LocalUser) -> ResolvedConfig {
         network: Arc::clone(&config.network),
         lock: config.lock,
         notifications: config.notifications,
+        audit_to_syslog: config.audit_to_syslog,
+        confirm_program: config.confirm_program.clone(),
     }
 }

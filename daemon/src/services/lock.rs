@@ -4,28 +4,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{EventKind, LockRequest, LockStatus, ProfileName, UnlockRequest};
+use rolecall_protocol::{AuditDecision, EventKind, LockRequest, LockStatus, ProfileName, UnlockRequest};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::approvals::Approvals;
 use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::token_cache::TokenCache;
-use super::unauthorized::ClientProcess;
+use crate::audit_log::{AuditLog, Entry, new_record};
 use crate::renew::Renewer;
 use crate::sessions::Sessions;
 use rolecall_core::clock::{Clock, next_minute};
 use rolecall_core::config::LockTimes;
-use rolecall_core::lock::{AutoLockReason, ClientId, Lock, LockError, LockTimers};
+use rolecall_core::lock::{AutoLockReason, Lock, LockClient, LockError, LockTimers};
 
 /// The client that locks or unlocks.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Locker {
     /// The client's process id, for the log.
     pub pid: Option<u32>,
-    /// The process that runs the client. The rate limit of passphrases counts per such process.
-    pub client_process: Option<ClientProcess>,
+    /// The process that runs the client. The rate limit of passphrases counts by it and its session.
+    pub client: LockClient,
 }
 
 /// Locks and unlocks the agent. Locking drops every session and token.
@@ -35,6 +36,9 @@ pub struct LockService {
     token_cache: Arc<TokenCache>,
     renewer: Renewer,
     events: EventBus,
+    audit_log: AuditLog,
+    clock: Clock,
+    approvals: Arc<Approvals>,
 }
 
 impl LockService {
@@ -44,8 +48,10 @@ impl LockService {
         token_cache: Arc<TokenCache>,
         renewer: Renewer,
         events: EventBus,
+        audit_log: AuditLog,
+        approvals: Arc<Approvals>,
     ) -> Self {
-        Self { lock: Lock::new(clock), sessions, token_cache, renewer, events }
+        Self { lock: Lock::new(clock.clone()), sessions, token_cache, renewer, events, audit_log, clock, approvals }
     }
 
     /// Restores the lock from a file, and stores it there from now on.
@@ -59,9 +65,9 @@ impl LockService {
     /// Sets the passphrase if the request has one, and locks unless the request only sets it.
     pub async fn lock(&self, request: LockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
         if let Some(passphrase) = request.passphrase {
-            let set = self.lock.set_passphrase(passphrase, request.old, locker.client_id()).await;
+            let set = self.lock.set_passphrase(passphrase, request.old, locker.client.clone()).await;
             set.map_err(|error| {
-                let AgentError(body) = self.rejected("passphrase change rejected", &error, locker);
+                let AgentError(body) = self.rejected("passphrase change rejected", &error, &locker);
                 // The error's own hint names `unlock`.
                 let is_wrong = matches!(error, LockError::Wrong);
                 AgentError(if is_wrong { body.hint("Try again: rolecall lock --passphrase") } else { body })
@@ -82,8 +88,9 @@ impl LockService {
 
     /// Unlocks if the passphrase is correct.
     pub async fn unlock(&self, request: UnlockRequest, locker: Locker) -> Result<LockStatus, AgentError> {
-        let unlocked = self.lock.unlock(request.passphrase, locker.client_id(), || self.sessions.reopen()).await;
-        if unlocked.map_err(|error| self.rejected("unlock rejected", &error, locker))? {
+        let client = locker.client.clone();
+        let unlocked = self.lock.unlock(request.passphrase, client, || self.sessions.reopen()).await;
+        if unlocked.map_err(|error| self.rejected("unlock rejected", &error, &locker))? {
             tracing::info!(pid = locker.pid, "agent unlocked");
             self.events.publish(EventKind::Lock);
         }
@@ -144,14 +151,19 @@ impl LockService {
         if !matches!(self.close(), Ok(true)) {
             return;
         }
-        match why {
+        let reason = match why {
             AutoLockReason::Idle(limit) => {
                 tracing::info!(idle_minutes = limit.as_secs() / 60, "agent locked automatically");
+                "idle"
             }
             AutoLockReason::Max(limit) => {
                 tracing::info!(max_minutes = limit.as_secs() / 60, "agent locked automatically");
+                "max"
             }
-        }
+        };
+        let mut record = new_record(&self.clock, "lock", AuditDecision::Allowed);
+        record.reason = Some(reason.to_owned());
+        self.audit_log.record(Entry { record, client: None });
         let lock = self.lock.clone();
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || lock.save_now())),
@@ -187,6 +199,7 @@ impl LockService {
         let is_new = self.lock.lock(|| {
             self.sessions.close();
             self.token_cache.clear();
+            self.approvals.clear_answers();
         })?;
         if is_new {
             self.renewer.sessions_dropped();
@@ -195,20 +208,17 @@ impl LockService {
         Ok(is_new)
     }
 
-    fn rejected(&self, event: &str, error: &LockError, locker: Locker) -> AgentError {
+    fn rejected(&self, event: &str, error: &LockError, locker: &Locker) -> AgentError {
         match error {
             LockError::Wrong => {
-                tracing::warn!(pid = locker.pid, failures = self.lock.failed_attempts(), %error, "{event}");
+                let LockClient { process, name, .. } = &locker.client;
+                let parent = process.map(|(pid, _)| pid);
+                let failures = self.lock.failed_attempts();
+                tracing::warn!(pid = locker.pid, parent, program = name, failures, %error, "{event}");
             }
             error => tracing::info!(pid = locker.pid, %error, "{event}"),
         }
         AgentError(error.body())
-    }
-}
-
-impl Locker {
-    fn client_id(self) -> ClientId {
-        self.client_process.map(|process| (process.pid, process.started)).or_else(|| self.pid.map(|pid| (pid, 0)))
     }
 }
 

@@ -56,8 +56,14 @@ type LastStep = Box<LoginStep>;
 
 impl LoginService {
     /// Logs in to a source and sends each step that the user has to do. The last step ends the login. A login goes on if its
-    /// client leaves: the user may have approved it in the browser.
-    pub async fn login(&self, name: SourceName, mut request: LoginRequest, steps: Sender<LoginStep>) {
+    /// client leaves: the user may have approved it in the browser. Errors with `login_needed` if the last step is one that the
+    /// user has to do.
+    pub async fn login(
+        &self,
+        name: SourceName,
+        mut request: LoginRequest,
+        steps: Sender<LoginStep>,
+    ) -> Result<(), ErrorCode> {
         let last = match self.source(&name, request.draft.take()).await {
             Ok((source, profiles)) => {
                 let (service, name, steps) = (self, &name, steps.clone());
@@ -72,7 +78,13 @@ impl LoginService {
             }
             Err(AgentError(error)) => LoginStep::Failed { error },
         };
+        let result = match &last {
+            LoginStep::Done { .. } => Ok(()),
+            LoginStep::Failed { error } => Err(error.code),
+            _ => Err(ErrorCode::LoginNeeded),
+        };
         drop(steps.send(last).await);
+        result
     }
 
     /// Returns a source and the profiles of the active configuration, or of a draft.

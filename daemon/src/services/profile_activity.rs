@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{ErrorBody, ProfileName};
+use rolecall_protocol::{ErrorBody, ErrorCode, ProfileName};
 
 use super::unauthorized::TokenPolicy;
 
@@ -106,6 +106,13 @@ impl ProfileActivity {
     pub(super) fn changed(&self, name: &ProfileName) {
         if let Some(activity) = self.activities().get_mut(name) {
             (activity.rejections, activity.token_failure) = (Rejections::default(), None);
+        }
+    }
+
+    /// Drops the failure of a profile whose lifetime had ended: the user ran `rolecall refresh`.
+    pub(super) fn refreshed(&self, name: &ProfileName) {
+        if let Some(activity) = self.activities().get_mut(name) {
+            activity.token_failure.take_if(|(error, _)| error.code == ErrorCode::RefreshNeeded);
         }
     }
 

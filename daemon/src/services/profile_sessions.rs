@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rolecall_protocol::{Cluster, ErrorClass, Problem, ProfileName, ProfileState, ProfileStatus, Refreshed};
 
+use super::approvals::Approvals;
 use super::config::ConfigService;
 use super::error::AgentError;
 use super::lock::LockService;
@@ -21,6 +22,7 @@ pub struct ProfileSessions {
     pub(crate) activity: Arc<ProfileActivity>,
     pub(crate) renewer: Renewer,
     pub(crate) clock: Clock,
+    pub(crate) approvals: Arc<Approvals>,
 }
 
 impl ProfileSessions {
@@ -29,6 +31,8 @@ impl ProfileSessions {
         let profile = self.config.profile(name)?;
         self.sessions.allow_probe(&profile.chain);
         let served = self.lock.while_unlocked(name, self.get(&profile, Freshness::BypassCache)).await?;
+        self.approvals.open(name, self.clock.now());
+        self.activity.refreshed(name);
         Ok(Refreshed { session: served.session.status(&self.clock) })
     }
 

@@ -10,6 +10,7 @@ use aws_credential_types::Credentials;
 use rolecall_protocol::{ProfileName, Secret};
 use serde::{Deserialize, Serialize};
 
+use super::approvals::Approvals;
 use super::config::ConfigService;
 use super::lock::LockService;
 use super::profile_activity::ProfileActivity;
@@ -66,6 +67,9 @@ struct Snapshot<C, S> {
     #[serde(default, skip_serializing)]
     keys: Vec<(RoleChain, String)>,
     used: BTreeMap<ProfileName, SystemTime>,
+    /// When the user ran `rolecall refresh` for each profile.
+    #[serde(default)]
+    opened: BTreeMap<ProfileName, SystemTime>,
     /// Whether the agent is locked, and its timers.
     #[serde(default)]
     lock: Option<LockTimers>,
@@ -95,6 +99,7 @@ pub struct SnapshotService {
     pub(crate) activity: Arc<ProfileActivity>,
     pub(crate) renewer: Renewer,
     pub(crate) clock: Clock,
+    pub(crate) approvals: Arc<Approvals>,
 }
 
 impl SnapshotService {
@@ -106,6 +111,7 @@ impl SnapshotService {
         let sessions = all.iter().filter(|(chain, session, _)| scope.includes(chain) && session.is_usable(now));
         let profiles = self.config.profiles();
         let last_used = |name: &ProfileName| Some((name.clone(), self.activity.last_used(name)?));
+        let opened = |name: &ProfileName| Some((name.clone(), self.approvals.opened_at(name)?));
         let snapshot = Snapshot {
             format: FORMAT,
             time: self.clock.snapshot(),
@@ -115,6 +121,7 @@ impl SnapshotService {
             through: self.sessions.upstreams(),
             keys: Vec::new(),
             used: profiles.keys().filter_map(last_used).collect(),
+            opened: profiles.keys().filter_map(opened).collect(),
             lock: Some(self.lock.timers()),
         };
         write(&snapshot)
@@ -128,13 +135,16 @@ impl SnapshotService {
         if format != FORMAT {
             return Err(SnapshotError::Format(format));
         }
-        let Snapshot { time, sessions, used, through, keys, lock, .. } =
+        let Snapshot { time, sessions, used, opened, through, keys, lock, .. } =
             serde_json::from_slice::<Snapshot<RoleChain, Secret<String>>>(snapshot).map_err(malformed)?;
         if let Some((aws, elapsed)) = time {
             self.clock.resume(aws, elapsed);
         }
         if let Some(timers) = lock {
             self.lock.resume(timers);
+        }
+        for (name, at) in opened {
+            self.approvals.open(&name, at);
         }
         for (chain, role) in through {
             self.sessions.set_upstream(&chain, role);

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, Status};
+use rolecall_protocol::{
+    ConstraintDetails, DaemonStatus, MfaDetails, ProfileDetails, ProfileInputs, ProfileName, Status,
+};
 
 use super::config::ConfigService;
 use super::error::AgentError;
 use super::lock::LockService;
 use super::profile_sessions::ProfileSessions;
 use super::source_logins::SourceLogins;
-use crate::sessions::Sessions;
+use crate::audit_log::AuditLog;
 use rolecall_core::clock::Clock;
 use rolecall_core::config::inputs::EndpointVariant;
+use rolecall_core::constraints::Constraints;
 use rolecall_core::profile::Profile;
 
 /// What the daemon reports about itself.
@@ -34,9 +37,9 @@ pub struct StatusService {
     clock: Clock,
     config: Arc<ConfigService>,
     lock: Arc<LockService>,
-    sessions: Sessions,
     source_logins: Arc<SourceLogins>,
     profile_sessions: Arc<ProfileSessions>,
+    audit_log: AuditLog,
 }
 
 impl StatusService {
@@ -45,12 +48,12 @@ impl StatusService {
         clock: Clock,
         config: Arc<ConfigService>,
         lock: Arc<LockService>,
-        sessions: Sessions,
         source_logins: Arc<SourceLogins>,
         profile_sessions: Arc<ProfileSessions>,
+        audit_log: AuditLog,
     ) -> Self {
         let (started, started_after_boot) = (clock.now(), clock.elapsed());
-        Self { about, started, started_after_boot, clock, config, lock, sessions, source_logins, profile_sessions }
+        Self { about, started, started_after_boot, clock, config, lock, source_logins, profile_sessions, audit_log }
     }
 
     /// Returns the status of the daemon, its configuration, and every profile and source.
@@ -68,6 +71,7 @@ impl StatusService {
                 restarts: self.about.restarts,
                 socket: self.about.socket.clone(),
                 log: self.about.log.clone(),
+                audit: self.audit_log.status(),
                 clock: self.clock.status(),
                 lock,
             },
@@ -99,17 +103,31 @@ impl StatusService {
             mfa: self.mfa_details(&profile),
             pin: Some(profile.pin_mode.as_str().to_owned()),
             has_entry_key: profile.entry_key.is_some(),
+            constraints: profile.constraints.as_ref().map(|constraints| self.constraint_details(&profile, constraints)),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),
             inputs: inputs_of(&profile),
         })
     }
 
+    fn constraint_details(&self, profile: &Profile, constraints: &Constraints) -> ConstraintDetails {
+        let Constraints { max_lifetime, confirm, allowed_programs, allowed_hours } = constraints;
+        let opened = self.profile_sessions.approvals.opened_at(&profile.name);
+        let usable_until = opened.zip(*max_lifetime).map(|(opened, limit)| self.clock.stamp(opened + limit));
+        ConstraintDetails {
+            max_lifetime_seconds: max_lifetime.as_ref().map(Duration::as_secs),
+            usable_until,
+            confirm: confirm.as_str().to_owned(),
+            allowed_programs: allowed_programs.iter().flatten().map(|path| path.display().to_string()).collect(),
+            allowed_hours: allowed_hours.as_ref().map(ToString::to_string),
+        }
+    }
+
     fn mfa_details(&self, profile: &Profile) -> Option<MfaDetails> {
         let chain = &profile.chain;
-        let mfa_chain = self.sessions.mfa_source(&chain.base())?;
+        let mfa_chain = self.profile_sessions.sessions.mfa_source(&chain.base())?;
         let mfa = mfa_chain.source.mfa.as_ref()?;
-        let in_assume_role = self.sessions.mfa_in_assume_role(chain);
+        let in_assume_role = self.profile_sessions.sessions.mfa_in_assume_role(chain);
         let length = if in_assume_role { profile.duration } else { mfa.session };
         Some(MfaDetails {
             serial: mfa.serial.clone(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rolecall_protocol::{EntryProof, ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, Secret};
 
+use super::audit::TokenFacts;
 use super::config::ConfigService;
+use super::constraints::ConstraintService;
 use super::error::AgentError;
 use super::event_bus::EventBus;
 use super::lock::LockService;
@@ -17,10 +19,20 @@ use crate::pin::{self, PinError};
 use crate::sessions::{Freshness, Served};
 use rolecall_aws::token::Token;
 use rolecall_core::clock::Clock;
+use rolecall_core::constraints::ConstraintError;
 use rolecall_core::profile::Profile;
 
 /// How long a caller waits for a new session after a suspected 401, while the old session still signs.
 const NEW_SESSION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A token for a client.
+#[derive(Debug)]
+pub struct ServedToken {
+    /// The finished ExecCredential as JSON.
+    pub credential: Secret<Vec<u8>>,
+    /// What the audit log has of it.
+    pub facts: TokenFacts,
+}
 
 /// Serves tokens.
 pub struct TokenService {
@@ -30,6 +42,7 @@ pub struct TokenService {
     token_cache: Arc<TokenCache>,
     activity: Arc<ProfileActivity>,
     events: EventBus,
+    constraints: ConstraintService,
     clock: Clock,
     unauthorized: UnauthorizedDetector,
 }
@@ -42,24 +55,38 @@ impl TokenService {
         token_cache: Arc<TokenCache>,
         activity: Arc<ProfileActivity>,
         events: EventBus,
-        clock: Clock,
+        constraints: ConstraintService,
     ) -> Self {
-        let unauthorized = UnauthorizedDetector::default();
-        Self { config, lock, profile_sessions, token_cache, activity, events, clock, unauthorized }
+        let (clock, unauthorized) = (constraints.clock.clone(), UnauthorizedDetector::default());
+        Self { config, lock, profile_sessions, token_cache, activity, events, constraints, clock, unauthorized }
     }
 
-    /// Returns a finished ExecCredential as JSON. `info` is the text of KUBERNETES_EXEC_INFO, or empty; `proof` is what the
+    /// Returns a token. `info` is the text of KUBERNETES_EXEC_INFO, or empty; `proof` is what the
     /// client presents beside it; `client` is the process that runs the plugin, if it is known. Errors if the profile's pin
-    /// excludes the kubeconfig.
+    /// excludes the kubeconfig, or one of its constraints the call.
     pub async fn token(
         &self,
         name: &ProfileName,
         info: &[u8],
         proof: &EntryProof,
         client: Option<ClientProcess>,
-    ) -> Result<Secret<Vec<u8>>, AgentError> {
+    ) -> Result<ServedToken, AgentError> {
         let profile = self.config.profile(name)?;
         self.lock.while_unlocked(name, self.credential(&profile, info, proof, client)).await
+    }
+
+    /// As [`Self::token`], in a process that ends after it. Errors if the profile has constraints, since their state is in the
+    /// daemon.
+    pub async fn token_without_daemon(
+        &self,
+        name: &ProfileName,
+        info: &[u8],
+        proof: &EntryProof,
+    ) -> Result<ServedToken, AgentError> {
+        if self.config.profile(name)?.constraints.is_some() {
+            return Err(AgentError::new(name, ConstraintError::NoDaemon.body(name)));
+        }
+        self.token(name, info, proof, None).await
     }
 
     async fn credential(
@@ -68,10 +95,15 @@ impl TokenService {
         info: &[u8],
         proof: &EntryProof,
         client: Option<ClientProcess>,
-    ) -> Result<Secret<Vec<u8>>, AgentError> {
+    ) -> Result<ServedToken, AgentError> {
         let (name, requested_at) = (&profile.name, self.clock.now());
+        let asking = client;
+        // Clients of Kubernetes send an ExecInfo, and client-go asks again only after a 401. A script sends none: if it asks
+        // twice, it wants two tokens.
+        let client = client.filter(|_| !info.is_empty());
         let info = ExecInfo::parse(info).map_err(|error| AgentError::exec_info(name, &error))?;
         pin::check(profile, info.cluster.as_ref(), proof).map_err(|error| self.refuse(name, &error))?;
+        Box::pin(self.constraints.check(profile, asking)).await.map_err(|error| self.constrain(name, &error))?;
         let policy =
             client.map_or(TokenPolicy::Shared, |client| self.unauthorized.on_request(name, client, requested_at));
         let session = self.session(profile, policy).await?;
@@ -82,13 +114,27 @@ impl TokenService {
         }
         let expires = self.clock.stamp(token.expires);
         let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), expires);
-        serde_json::to_vec(&credential).map(Secret::new).map_err(|_| AgentError::internal(name))
+        let credential = serde_json::to_vec(&credential).map(Secret::new).map_err(|_| AgentError::internal(name))?;
+        let is_cached = session.session.issued < requested_at;
+        Ok(ServedToken {
+            credential,
+            facts: TokenFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
+        })
     }
 
     /// Records that the pin excludes a kubeconfig, and returns the error for the client.
     fn refuse(&self, name: &ProfileName, error: &PinError) -> AgentError {
         tracing::warn!(profile = %name, %error, "token refused by the pin");
         self.record_failure(name, error.body(name));
+        AgentError::new(name, error.body(name))
+    }
+
+    /// Records that a constraint excludes a call, and returns the error for the client.
+    fn constrain(&self, name: &ProfileName, error: &ConstraintError) -> AgentError {
+        if *error != ConstraintError::Pending {
+            tracing::warn!(profile = %name, code = %error.body(name).code, "token refused by a constraint");
+            self.record_failure(name, error.body(name));
+        }
         AgentError::new(name, error.body(name))
     }
 

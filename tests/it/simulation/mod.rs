@@ -115,7 +115,7 @@ impl Simulation {
         let answer =
             tokio::time::timeout(CALLER, self.agent.token.token(&name, b"", &EntryProof::Terminal, None)).await;
         let answer = answer.unwrap_or_else(|_| panic!("{name}: no answer in {CALLER:?}"))?;
-        Ok(self.sts.read(answer.expose()))
+        Ok(self.sts.read(answer.credential.expose()))
     }
 
     /// Checks that a request succeeded and that EKS accepts the token.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
-use rolecall_protocol::{DaemonStatus, Endpoint, LockStatus, Status, sanitize_for_terminal};
+use rolecall_protocol::{AuditStatus, DaemonStatus, Endpoint, LockStatus, Status, sanitize_for_terminal};
 
 use crate::cli;
 use crate::clock;
@@ -50,6 +50,7 @@ fn render(status: &Status, screen: Screen) -> String {
         ("up", format!("{uptime}, since {}", format_time::date_time(started, &zone))),
         ("socket", daemon.socket.clone()),
         ("log", daemon.log.clone().unwrap_or_else(|| "standard error".to_owned())),
+        ("audit", audit(daemon.audit.as_ref())),
         ("config", config),
         ("clock", format_time::clock_status(daemon.clock.as_ref(), now)),
         ("lock", lock(&daemon.lock, now, &zone)),
@@ -65,6 +66,14 @@ fn started(daemon: &DaemonStatus, now: Timestamp, since_boot: Duration) -> Times
     let started = daemon.started_after_boot.map(Duration::from_secs);
     let uptime = started.and_then(|started| since_boot.checked_sub(started));
     uptime.and_then(|uptime| now.checked_sub(uptime).ok()).unwrap_or(daemon.started)
+}
+
+/// Where the audit log is, and what is missing in it.
+fn audit(audit: Option<&AuditStatus>) -> String {
+    let Some(audit) = audit else { return "none".to_owned() };
+    let lost = if audit.lost > 0 { format!("; {} decisions were lost", audit.lost) } else { String::new() };
+    let problem = audit.problem.as_ref().map(|problem| format!("; cannot be written: {problem}")).unwrap_or_default();
+    format!("{}{problem}{lost}", audit.file)
 }
 
 /// Whether the agent is locked, and when it locks.

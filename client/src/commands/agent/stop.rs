@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rolecall_protocol::{Endpoint, Stopping};
+use rolecall_trusted_file::shell_quoted;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::clock::Deadline;
@@ -11,7 +12,6 @@ use crate::context::Context;
 use crate::daemon::http::Response;
 use crate::daemon::{CallError, Daemon};
 use crate::error::{CliError, Exit};
-use crate::files::path_text::shell_quoted;
 use crate::output;
 
 /// How long the daemon may take to respond to the stop call.

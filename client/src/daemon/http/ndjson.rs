@@ -6,8 +6,9 @@ use super::exchange::{READ_CHUNK_BYTES, read_some, receive_body, receive_head, s
 use super::message::{HttpError, Response, STREAM_VERSIONS};
 use crate::clock::Deadline;
 
-/// The size limit of a line, in bytes. An event that names 10,000 profiles has about 700 KiB.
-const MAX_LINE_BYTES: usize = 1024 * 1024;
+/// The size limit of a line, in bytes. An event that names 10,000 profiles has about 700 KiB, a plan for the access of
+/// 10,000 principals about 8 MiB.
+const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The lines of a response.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! Reads one of AWS's own files from the disk.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rolecall_protocol::Secret;
 use rolecall_protocol::aws_config::ini::{self, Section, SyntaxError};
+use rolecall_trusted_file::TrustError;
+use rustix::io::Errno;
 
 /// The largest file that is read, in bytes. 10,000 AWS profiles have about 3 MB.
 const MAX_FILE_SIZE: u64 = 16 * 1024 * 1024;
@@ -26,6 +27,9 @@ pub enum FileProblem {
     /// Reading it failed.
     #[error("cannot be read: {0}")]
     Io(io::ErrorKind),
+    /// Another user can change it, and so choose a program that the daemon runs, or credentials.
+    #[error("not used: {0}")]
+    Untrusted(TrustError),
     /// It has more than 16 MiB.
     #[error("has more than {} MiB", MAX_FILE_SIZE / 1024 / 1024)]
     TooLarge,
@@ -55,17 +59,16 @@ impl FileError {
 /// Reads the sections of a file; none if it does not exist or is not a regular file, as the AWS CLI does.
 pub(super) fn read(path: &Path) -> Result<Vec<Section>, FileError> {
     let failed = |problem: FileProblem| FileError { path: path.to_owned(), problem };
-    // Reading a FIFO could block forever.
-    match path.metadata() {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return Ok(Vec::new()),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+    let file = match rolecall_trusted_file::open(path) {
+        Ok(file) => file,
+        Err(TrustError::NotRegular { .. } | TrustError::Io { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {
             return Ok(Vec::new());
         }
-        Err(error) => return Err(failed(FileProblem::Io(error.kind()))),
-    }
+        Err(TrustError::Io { errno, .. }) => return Err(failed(FileProblem::Io(io::Error::from(errno).kind()))),
+        Err(error) => return Err(failed(FileProblem::Untrusted(error))),
+    };
     let mut content = Secret::new(Vec::new());
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_SIZE + 1).read_to_end(content.expose_mut()));
+    let read = file.take(MAX_FILE_SIZE + 1).read_to_end(content.expose_mut());
     read.map_err(|error| failed(FileProblem::Io(error.kind())))?;
     if content.expose().len() as u64 > MAX_FILE_SIZE {
         return Err(failed(FileProblem::TooLarge));
@@ -117,11 +120,34 @@ mod tests {
         assert!(read(&folder.path().join("file/config")).unwrap().is_empty());
     }
 
+    /// Fault matrix row 91.
+    #[test]
+    fn read_file_that_others_can_change_is_an_error() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let aws = folder.path().canonicalize().unwrap().join(".aws");
+        std::fs::create_dir(&aws).unwrap();
+        let path = aws.join("config");
+        std::fs::write(&path, "[default]\ncredential_process = stranger\n").unwrap();
+        for (changed, safe, mode) in [(&path, 0o600, 0o666), (&aws, 0o700, 0o777)] {
+            let set_mode = |mode| std::fs::set_permissions(changed, std::fs::Permissions::from_mode(mode)).unwrap();
+            set_mode(mode);
+            let error = read(&path).err().unwrap();
+            assert!(!error.is_transient());
+            let FileProblem::Untrusted(problem) = error.problem else { panic!("{error}") };
+            assert_eq!(problem.advice(), format!("Fix it with: chmod go-w {}", changed.display()));
+            set_mode(safe);
+        }
+        assert_eq!(read(&path).unwrap().len(), 1);
+        // A device has no content that another user could have written.
+        assert!(read(Path::new("/dev/null")).unwrap().is_empty());
+    }
+
     #[test]
     fn read_large_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
-        File::create(&path).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
+        std::fs::File::create(&path).unwrap().set_len(MAX_FILE_SIZE + 1).unwrap();
         assert_eq!(read(&path).err().unwrap().problem, FileProblem::TooLarge);
     }
 }

@@ -4,7 +4,7 @@ use rolecall_protocol::{ErrorBody, ErrorClass, ErrorCode, KeyName, SourceName};
 
 use super::process::ProcessError;
 use crate::credentials::CredentialsError;
-use crate::shared_config::{FileError, ProfileError, SettingsError};
+use crate::shared_config::{FileError, FileProblem, ProfileError, SettingsError};
 use crate::sso::SsoError;
 use crate::sso::SsoSession;
 
@@ -175,6 +175,8 @@ impl SourceError {
             }
             Self::Failed { profile, .. } => format!("Try: aws sts get-caller-identity --profile {profile}"),
             Self::NoProfile { advice, .. } => advice.clone(),
+            Self::Files(FileError { problem: FileProblem::Untrusted(error), .. })
+            | Self::Sso { error: SsoError::Untrusted(error), .. } => error.advice(),
             Self::Invalid { hint: Some(hint), .. } => hint.clone(),
             Self::Credentials { .. } => {
                 "Fix the credentials in AWS's own files, or the program that prints them.".to_owned()

@@ -8,6 +8,7 @@ mod stderr;
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +19,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rolecall_protocol::Secret;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use stderr::StderrTail;
@@ -76,7 +77,22 @@ impl ProcessError {
 /// Runs a command line with `sh -c` in this environment and returns its output. Errors after 30 s, for a failed command, and for
 /// an output over 64 KiB.
 pub async fn run(line: &str, environment: &[(OsString, OsString)]) -> Result<Secret<Vec<u8>>, ProcessError> {
-    run_within(shell(line), environment, COMMAND_TIMEOUT).await
+    run_within(shell(line), b"", environment, COMMAND_TIMEOUT).await
+}
+
+/// Runs a program, without a shell, with this standard input (of at most 4 KiB) and returns its output. Errors after `limit`, if it
+/// fails, and for an output over 64 KiB.
+pub async fn run_program(
+    program: &Path,
+    arguments: &[String],
+    input: &[u8],
+    environment: &[(OsString, OsString)],
+    limit: Duration,
+) -> Result<Vec<u8>, ProcessError> {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir("/");
+    let output = run_within(command, input, environment, limit).await?;
+    Ok(output.expose().clone())
 }
 
 fn shell(line: &str) -> Command {
@@ -87,11 +103,18 @@ fn shell(line: &str) -> Command {
 
 async fn run_within(
     command: Command,
+    input: &[u8],
     environment: &[(OsString, OsString)],
     limit: Duration,
 ) -> Result<Secret<Vec<u8>>, ProcessError> {
-    let mut child = start(command, environment)?;
+    let mut child = start(command, !input.is_empty(), environment)?;
     let mut group = ProcessGroup::of(&child);
+    // It stays open until the program has ended: some programs end with their standard input.
+    let mut stdin = child.stdin.take();
+    if let Some(stdin) = &mut stdin {
+        // A pipe holds it, so this waits for nothing. A program that has closed its input gives its own error.
+        drop(stdin.write_all(input).await);
+    }
     let (output, errors) = (child.stdout.take(), StderrTail::of(child.stderr.take()));
     let outcome = tokio::time::timeout(limit, finish(&mut child, &mut group, output)).await;
     let Ok(outcome) = outcome else {
@@ -104,8 +127,8 @@ async fn run_within(
     }
 }
 
-fn start(mut command: Command, environment: &[(OsString, OsString)]) -> Result<Child, ProcessError> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn start(mut command: Command, has_input: bool, environment: &[(OsString, OsString)]) -> Result<Child, ProcessError> {
+    command.stdin(if has_input { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command.process_group(0).kill_on_drop(true);
     command.spawn().map_err(|error| ProcessError::Start(error.kind()))
@@ -205,7 +228,7 @@ pub(super) async fn credentials(
     let mut words = words.iter();
     let mut command = Command::new(words.next().ok_or(ProcessError::Start(io::ErrorKind::NotFound))?);
     command.args(words);
-    parse(run_within(command, environment, COMMAND_TIMEOUT).await?.expose())
+    parse(run_within(command, b"", environment, COMMAND_TIMEOUT).await?.expose())
 }
 
 fn parse(output: &[u8]) -> Result<Credentials, ProcessError> {
@@ -241,7 +264,7 @@ mod tests {
     }
 
     async fn output_of(line: &str) -> Result<String, ProcessError> {
-        run_within(shell(line), &environment(), Duration::from_secs(3))
+        run_within(shell(line), b"", &environment(), Duration::from_secs(3))
             .await
             .map(|output| String::from_utf8_lossy(output.expose()).into_owned())
     }
@@ -296,7 +319,10 @@ mod tests {
         // It and its child ignore SIGTERM and hang.
         let timed_out = ProcessError::TimedOut { printed: String::new() };
         let line = format!("trap '' TERM; sleep 600 & echo $! > {path}/hung; echo $$ > {path}/shell; wait; sleep 600");
-        assert_eq!(run_within(shell(&line), &environment(), Duration::from_millis(500)).await.unwrap_err(), timed_out);
+        assert_eq!(
+            run_within(shell(&line), b"", &environment(), Duration::from_millis(500)).await.unwrap_err(),
+            timed_out
+        );
         for name in ["kept", "hung", "shell"] {
             for _ in 0..200 {
                 if !alive(name) {
@@ -313,7 +339,7 @@ mod tests {
     async fn finish_kills_the_group_once() {
         // The output ends first; the command ends first; a process outside the group holds the output.
         for line in ["echo done; exec 1>&-; exit 0", "sleep 600 & echo done", "setsid sleep 2 & echo done"] {
-            let mut child = start(shell(line), &environment()).unwrap();
+            let mut child = start(shell(line), false, &environment()).unwrap();
             let mut group = ProcessGroup::of(&child);
             assert!(group.0.is_some());
             let stdout = child.stdout.take();

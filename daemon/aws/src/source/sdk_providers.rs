@@ -13,6 +13,8 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use rolecall_protocol::Region;
+use rolecall_trusted_file::TrustError;
+use sha2::{Digest, Sha256};
 
 use super::Login;
 use super::SourceError;
@@ -32,6 +34,7 @@ pub(super) async fn credentials_of_web_identity(
         let message = "web_identity_token_file is not an absolute path".to_owned();
         return Err(SourceError::Invalid { profile: profile.to_owned(), message, hint: None });
     }
+    check_file(profile, "web_identity_token_file", Path::new(&plan.token_file)).await?;
     let mut settings = vec![("role_arn", plan.role.as_str()), ("web_identity_token_file", plan.token_file.as_str())];
     settings.extend(plan.session_name.as_ref().map(|name| ("role_session_name", name.as_str())));
     credentials_of_settings(aws, profile, region, "sts", &settings).await
@@ -44,7 +47,26 @@ pub(super) async fn credentials_of_aws_login(
     region: &Region,
     session: &str,
 ) -> Result<Credentials, SourceError> {
+    // The name that the SDK and the AWS CLI give the file.
+    let file = format!("login/cache/{}.json", hex::encode(Sha256::digest(session)));
+    check_file(profile, "login_session", &aws.files().logins.join(file)).await?;
     credentials_of_settings(aws, profile, region, "signin", &[("login_session", session)]).await
+}
+
+/// Errors if another user can change a file that the SDK reads for a setting. The SDK reports a missing file.
+async fn check_file(profile: &str, setting: &str, path: &Path) -> Result<(), SourceError> {
+    let path = path.to_owned();
+    let checked = tokio::task::spawn_blocking(move || rolecall_trusted_file::check(&path)).await;
+    match checked {
+        Ok(Err(error @ (TrustError::WritableByOthers { .. } | TrustError::ForeignOwner { .. }))) => {
+            Err(SourceError::Invalid {
+                profile: profile.to_owned(),
+                message: format!("{setting}: {error}"),
+                hint: Some(error.advice()),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the credentials for settings of an AWS profile that are given to the SDK, with the URL of the service that it

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rolecall_core::single_flight::{FailureTtl, LoadError};
 use rolecall_protocol::ErrorClass;
+use rolecall_trusted_file::TrustError;
 
 use crate::error::AwsError;
 
@@ -31,6 +32,9 @@ pub enum SsoError {
     /// The call to AWS failed.
     #[error("{}", .0.of_endpoint("IAM Identity Center").map_or_else(|| format!("IAM Identity Center: {}", .0.message), |(message, _)| message))]
     Aws(AwsError),
+    /// Another user can change the token file.
+    #[error("the login is not used: {0}")]
+    Untrusted(#[from] TrustError),
     /// This machine failed: a file cannot be read or written, or no port can be opened.
     #[error("{0}")]
     File(String),
@@ -42,7 +46,7 @@ impl SsoError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::LoginNeeded { .. } | Self::NotLoggedIn | Self::Denied | Self::Expired => ErrorClass::Login,
-            Self::NoAssignment | Self::File(_) => ErrorClass::Change,
+            Self::NoAssignment | Self::File(_) | Self::Untrusted(_) => ErrorClass::Change,
             Self::Aws(error) => error.kind.class(),
         }
     }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rolecall_protocol::Secret;
+use rolecall_trusted_file::TrustError;
 use rustix::fs::Access;
+use rustix::io::Errno;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -132,19 +134,20 @@ impl SsoToken {
         Self { other_fields: other.map_or(self.other_fields, |other| other.other_fields), ..self }
     }
 
-    /// Reads a token file; `None` if it does not exist, holds no token, or belongs to another session.
+    /// Reads a token file; `None` if it does not exist, holds no token, or belongs to another session. Errors with `Untrusted` if
+    /// another user can change the file: the token decides whose credentials are used.
     pub(super) fn read(path: &Path, session: &SsoSession) -> Result<Option<Self>, SsoError> {
         let failed = |cause: &dyn fmt::Display| SsoError::File(format!("cannot read {}: {cause}", path.display()));
-        // Reading a FIFO could block forever.
-        if !path.is_file() {
-            return Ok(None);
-        }
+        let file = match rolecall_trusted_file::open(path) {
+            Ok(file) => file,
+            Err(TrustError::NotRegular { .. } | TrustError::Io { errno: Errno::NOENT | Errno::NOTDIR, .. }) => {
+                return Ok(None);
+            }
+            Err(TrustError::Io { errno, .. }) => return Err(failed(&io::Error::from(errno))),
+            Err(error) => return Err(error.into()),
+        };
         let mut text = Secret::new(Vec::new());
-        match File::open(path).and_then(|file| read_into(file, &mut text)) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(&error)),
-        }
+        read_into(file, &mut text).map_err(|error| failed(&error))?;
         let Some(token) = Self::parse(text.expose()) else { return Ok(None) };
         let same = |ours: &str, theirs: &Option<String>| {
             theirs.as_ref().is_none_or(|theirs| trim_start_url(theirs) == trim_start_url(ours))
@@ -208,14 +211,16 @@ fn read_into(file: File, text: &mut Secret<Vec<u8>>) -> io::Result<()> {
     if size > MAX_FILE_SIZE { Err(io::Error::other("the file is too large")) } else { Ok(()) }
 }
 
-/// Creates the folder of a token file and checks that it is writable. It writes no file: a watcher of the folder would
+/// Creates the folder of a token file and checks that it is writable, and for the user alone. It writes no file: a watcher of the folder would
 /// take that for a login, and retry what had failed.
 pub(super) fn ensure_writable(path: &Path) -> Result<(), SsoError> {
     let make = |folder: &Path| {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)
     };
-    make(folder(path)).map_err(|cause| unwritable(path, &cause))
+    make(folder(path)).map_err(|cause| unwritable(path, &cause))?;
+    rolecall_trusted_file::check(folder(path))?;
+    Ok(())
 }
 
 /// Writes a token file atomically, readable for the user alone.

@@ -7,7 +7,7 @@ use std::path::Path;
 use rolecall_protocol::MAX_CONFIG_BYTES;
 use sha2::{Digest as _, Sha256};
 
-use super::trusted_file::{open, too_large};
+use super::trusted_file::{open, too_large, unreadable};
 use super::{Config, ConfigError, sections};
 
 /// The size of a read. A file of 10,000 profiles has 3 MB.
@@ -68,7 +68,7 @@ fn read_whole(mut reader: BufReader<File>) -> Result<String, String> {
         Ok(length) if length > MAX_CONFIG_BYTES => Err(too_large()),
         Ok(_) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err("is not UTF-8 text".to_owned()),
-        Err(error) => Err(format!("cannot be read: {error}")),
+        Err(error) => Err(unreadable(&error)),
     }
 }
 
@@ -88,12 +88,21 @@ mod tests {
 
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(load(&path).unwrap_err().message.contains("other users can write it (mode 0666)"));
+        let shown = path.display();
+        assert_eq!(
+            load(&path).unwrap_err().message,
+            format!(
+                "is not used: other users can write {shown} (mode 0666), and so choose what Rolecall does. \
+                 Fix it with: chmod go-w {shown}"
+            )
+        );
+        assert_eq!(digest(&path), None);
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
-            assert_eq!(load(&path).unwrap_err().message, "is owned by uid 12345, not by you (uid 0)");
+            let message = load(&path).unwrap_err().message;
+            assert!(message.contains("belongs to another user (uid 12345). Rolecall runs as root"), "{message}");
             std::os::unix::fs::chown(&path, Some(0), None).unwrap();
         }
         fs::write(&path, b"\xff\xfe").unwrap();
@@ -114,5 +123,32 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(load(&path).is_err());
+    }
+
+    /// Fault matrix row 91. Who can write a folder on the way to the file can put another file in its place.
+    #[test]
+    fn config_file_in_folder_of_others_rejected() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let home = folder.join("rolecall");
+        fs::create_dir(&home).unwrap();
+        let path = home.join("config.toml");
+        fs::write(&path, "").unwrap();
+        let set_mode = |mode| fs::set_permissions(&home, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(0o777);
+        let message = load(&path).unwrap_err().message;
+        let shown = home.display();
+        assert!(
+            message.starts_with(&format!("is not used: other users can write the folder {shown} (mode 0777)"))
+                && message.ends_with(&format!(". Fix it with: chmod go-w {shown}")),
+            "{message}"
+        );
+        assert_eq!(missing_or_empty(&home.join("other")).map(|error| error.line), Some(None));
+        set_mode(0o755);
+        // Links as of a dotfile manager are followed.
+        let link = folder.join("config.toml");
+        std::os::unix::fs::symlink("rolecall/config.toml", &link).unwrap();
+        assert_eq!(load(&link).unwrap(), Config::default());
+        assert!(digest(&link).is_some());
     }
 }

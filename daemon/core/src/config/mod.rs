@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::constraints::Constraints;
 use inputs::InputsPerStep;
 use network::Network;
 use notifications::Notifications;
@@ -61,6 +62,10 @@ pub struct Config {
     pub lock: LockTimes,
     /// The desktop notifications.
     pub notifications: Notifications,
+    /// Whether the audit log goes to syslog too.
+    pub audit_to_syslog: bool,
+    /// The program that asks the user to confirm, if the configuration names one.
+    pub confirm_program: Option<PathBuf>,
 }
 
 /// The times of the automatic lock.
@@ -131,6 +136,8 @@ pub struct ProfileConfig {
     pub entry_key: Option<EntryKey>,
     /// The further parameters of each step.
     pub inputs: Option<Arc<InputsPerStep>>,
+    /// The constraints, if there are any.
+    pub constraints: Option<Arc<Constraints>>,
 }
 
 /// The API server that a profile was added with. A kubeconfig with another server or CA gets no token.
@@ -221,6 +228,7 @@ struct Interner {
     session_names: HashSet<Arc<str>>,
     pins: HashSet<Arc<Pin>>,
     inputs: HashSet<Arc<InputsPerStep>>,
+    constraints: HashSet<Arc<Constraints>>,
 }
 
 impl Config {
@@ -253,8 +261,10 @@ impl Config {
             profiles.insert(name, Arc::new(valid));
         }
         let (network, lock) = (Arc::new(shared.network().map_err(fail)?), shared.lock_times());
-        let notifications = shared.notifications();
-        Ok(Self { sources: shared.valid_sources().map_err(fail)?, profiles, network, lock, notifications })
+        let (notifications, audit_to_syslog) = (shared.notifications(), shared.audit_to_syslog());
+        let confirm_program = shared.confirm_program();
+        let sources = shared.valid_sources().map_err(fail)?;
+        Ok(Self { sources, profiles, network, lock, notifications, audit_to_syslog, confirm_program })
     }
 }
 
@@ -267,6 +277,9 @@ impl RawProfile {
         shared.check_region(&self.region).map_err(|message| ("region", message))?;
         let pin = self.pinned_cluster()?;
         let inputs = self.inputs();
+        let constraints = self.constraints().or(shared.defaults.constraints())?;
+        let keep_warm = self.keep_warm.or(shared.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::KeepWarm::get);
+        let max_lifetime = constraints.as_ref().and_then(|constraints| constraints.max_lifetime);
         let roles = roles(self.via, self.role_arn, &self.region)?;
         let inputs = inputs.validate(&shared.defaults.inputs(), roles.len(), &self.region)?;
         let session_name = self.session_name.or_else(|| shared.defaults.session_name.clone());
@@ -278,12 +291,14 @@ impl RawProfile {
             roles,
             external_id: self.external_id,
             duration: self.duration.or(shared.defaults.duration).map_or(DEFAULT_DURATION, schema::SessionDuration::get),
-            keep_warm: self.keep_warm.or(shared.defaults.keep_warm).map_or(DEFAULT_KEEP_WARM, schema::KeepWarm::get),
+            // After its lifetime nothing uses the session.
+            keep_warm: max_lifetime.map_or(keep_warm, |limit| keep_warm.min(limit)),
             session_name: interned(&mut interner.session_names, session_name),
             pin: pin.map(|pin| interned(&mut interner.pins, Arc::new(pin))),
             pin_mode: self.pin.or(shared.defaults.pin).unwrap_or_default(),
             entry_key: self.entry_key,
             inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
+            constraints: constraints.map(|all| interned(&mut interner.constraints, Arc::new(all))),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The TOML schema of the configuration: every key and the syntax of its value.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rolecall_protocol::{
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_path_to_error::Segment;
 
+mod constraints;
 mod keys;
 
 use super::duration;
@@ -19,6 +20,9 @@ use super::environment::RawEnvironment;
 use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::notifications::{Notifications, RawNotifications};
+use crate::constraints::Confirm;
+pub(super) use constraints::{RawConstraints, RawHours};
+
 use super::{
     ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_SESSION_RANGE, Mfa, PinMode, SESSION_RANGE, SourceConfig,
     SourceKind,
@@ -59,6 +63,10 @@ struct Raw {
     #[serde(default)]
     notifications: RawNotifications,
     #[serde(default)]
+    audit: RawAudit,
+    #[serde(default)]
+    confirm: RawConfirm,
+    #[serde(default)]
     client: RawClient,
     #[serde(default)]
     profiles: RawProfiles,
@@ -85,6 +93,10 @@ pub(super) struct RawShared {
     lock: RawLock,
     #[serde(default)]
     notifications: RawNotifications,
+    #[serde(default)]
+    audit: RawAudit,
+    #[serde(default)]
+    confirm: RawConfirm,
     #[serde(rename = "client", default)]
     _client: RawClient,
 }
@@ -105,6 +117,10 @@ pub(super) struct RawDefaults {
     pub(super) duration: Option<SessionDuration>,
     pub(super) keep_warm: Option<KeepWarm>,
     pub(super) pin: Option<PinMode>,
+    pub(super) max_lifetime: Option<LockTime>,
+    pub(super) confirm: Option<Confirm>,
+    pub(super) allowed_programs: Option<Vec<AbsolutePath>>,
+    pub(super) allowed_hours: Option<RawHours>,
     pub(super) source_identity: Option<SourceIdentity>,
     pub(super) tags: Option<BTreeMap<TagKey, TagValue>>,
     pub(super) transitive_tags: Option<BTreeSet<TagKey>>,
@@ -123,6 +139,21 @@ struct RawLock {
     max: Option<LockTime>,
 }
 
+/// `[audit]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAudit {
+    #[serde(default)]
+    syslog: bool,
+}
+
+/// `[confirm]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfirm {
+    program: Option<AbsolutePath>,
+}
+
 /// `[client]`, which only `rolecall` uses.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,11 +163,12 @@ struct RawClient {
 }
 
 /// An absolute path.
-struct AbsolutePath;
+#[derive(Clone)]
+pub(super) struct AbsolutePath(pub(super) PathBuf);
 
 /// A duration such as `30min`, from a minute to a week.
 #[derive(Clone, Copy)]
-struct LockTime(Duration);
+pub(super) struct LockTime(pub(super) Duration);
 
 /// `[sources.NAME]`.
 #[derive(Deserialize)]
@@ -180,6 +212,10 @@ pub(super) struct RawProfile {
     #[serde(default, deserialize_with = "session_name")]
     pub(super) session_name: Option<String>,
     pub(super) pin: Option<PinMode>,
+    pub(super) max_lifetime: Option<LockTime>,
+    pub(super) confirm: Option<Confirm>,
+    pub(super) allowed_programs: Option<Vec<AbsolutePath>>,
+    pub(super) allowed_hours: Option<RawHours>,
     pub(super) entry_key: Option<EntryKey>,
     pub(super) server: Option<ServerUrl>,
     pub(super) ca_sha256: Option<Sha256Hex>,
@@ -225,8 +261,31 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         let key = shown_path(error.path());
         fail(error.inner(), (!key.is_empty()).then_some(key), message)
     })?;
-    let Raw { defaults, endpoints, network, environment, sources, lock, notifications, client, profiles } = raw;
-    let shared = RawShared { defaults, endpoints, network, environment, sources, lock, notifications, _client: client };
+    let Raw {
+        defaults,
+        endpoints,
+        network,
+        environment,
+        sources,
+        lock,
+        notifications,
+        audit,
+        confirm,
+        client,
+        profiles,
+    } = raw;
+    let shared = RawShared {
+        defaults,
+        endpoints,
+        network,
+        environment,
+        sources,
+        lock,
+        notifications,
+        audit,
+        confirm,
+        _client: client,
+    };
     Ok((shared, profiles))
 }
 
@@ -341,13 +400,36 @@ macro_rules! inputs {
     };
 }
 
+/// Returns the [`RawConstraints`] of a struct that has their keys.
+macro_rules! constraints {
+    ($raw:expr) => {
+        RawConstraints {
+            max_lifetime: $raw.max_lifetime.map(|time| time.0),
+            confirm: $raw.confirm,
+            allowed_programs: $raw
+                .allowed_programs
+                .as_ref()
+                .map(|paths| paths.iter().map(|path| path.0.clone()).collect()),
+            allowed_hours: $raw.allowed_hours.as_ref().map(|hours| hours.0.clone()),
+        }
+    };
+}
+
 impl RawDefaults {
+    pub(super) fn constraints(&self) -> RawConstraints {
+        constraints!(self)
+    }
+
     pub(super) fn inputs(&self) -> RawInputs {
         inputs!(self)
     }
 }
 
 impl RawProfile {
+    pub(super) fn constraints(&self) -> RawConstraints {
+        constraints!(self)
+    }
+
     pub(super) fn inputs(&self) -> RawInputs {
         inputs!(self)
     }
@@ -377,6 +459,16 @@ impl RawShared {
     /// Returns the desktop notifications.
     pub(super) fn notifications(&self) -> Notifications {
         self.notifications.with_defaults()
+    }
+
+    /// Returns whether the audit log goes to syslog too.
+    pub(super) const fn audit_to_syslog(&self) -> bool {
+        self.audit.syslog
+    }
+
+    /// Returns the program that asks the user.
+    pub(super) fn confirm_program(&self) -> Option<PathBuf> {
+        self.confirm.program.as_ref().map(|path| path.0.clone())
     }
 
     /// Returns the sources. Errors with a key and a message.
@@ -477,7 +569,7 @@ impl<'de> Deserialize<'de> for KeepWarm {
 impl<'de> Deserialize<'de> for AbsolutePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer)? {
-            path if Path::new(&path).is_absolute() => Ok(Self),
+            path if Path::new(&path).is_absolute() => Ok(Self(path.into())),
             _ => Err(D::Error::custom("must be an absolute path")),
         }
     }

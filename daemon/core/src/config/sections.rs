@@ -43,8 +43,11 @@ pub(super) fn read(reader: &mut (impl BufRead + Seek)) -> Option<Config> {
         if section.starts_with(PROFILE_HEADER) { profiles.add(section, &shared) } else { Some(()) }
     })?;
     let (network, lock) = (Arc::new(shared.network().ok()?), shared.lock_times());
-    let notifications = shared.notifications();
-    Some(Config { sources: shared.valid_sources().ok()?, profiles: profiles.valid, network, lock, notifications })
+    let (notifications, audit_to_syslog) = (shared.notifications(), shared.audit_to_syslog());
+    let confirm_program = shared.confirm_program();
+    let sources = shared.valid_sources().ok()?;
+    let profiles = profiles.valid;
+    Some(Config { sources, profiles, network, lock, notifications, audit_to_syslog, confirm_program })
 }
 
 impl Profiles {

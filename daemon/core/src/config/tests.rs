@@ -25,6 +25,7 @@ region = "eu-west-1"
 source = "work"
 "#;
 
+mod constraints;
 mod environment;
 mod inputs;
 mod network;

@@ -1,24 +1,26 @@
-//! Opens files that decide whose credentials are used: only the user or root may be able to write them.
+//! Opens the configuration and files that it names, with the checks of `rolecall-trusted-file` and a size limit. An error
+//! continues a sentence that begins with the path.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rolecall_protocol::MAX_CONFIG_BYTES;
+use rolecall_trusted_file::TrustError;
 
-/// Opens the file; returns `None` if it does not exist. Errors if it is not a regular file, belongs to another user than
-/// this one or root, is writable by others, or is too large.
+/// Opens the file; returns `None` if it does not exist. Errors if it is not a regular file, is too large, or if another user than
+/// root can change it or what leads to it.
 pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
-    // Opening a FIFO would block; with O_NONBLOCK it opens, and `check` rejects it.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+    let file = match rolecall_trusted_file::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("cannot be read: {error}")),
+        Err(error) if error.is_missing() => return Ok(None),
+        Err(error) => return Err(describe(&error)),
     };
-    check(&file)?;
-    Ok(Some(file))
+    match file.metadata() {
+        Ok(metadata) if metadata.len() > MAX_CONFIG_BYTES as u64 => Err(too_large()),
+        Ok(_) => Ok(Some(file)),
+        Err(error) => Err(unreadable(&error)),
+    }
 }
 
 /// Reads a file that the configuration names, with the checks of [`open`].
@@ -28,30 +30,22 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     match file.take(MAX_CONFIG_BYTES as u64 + 1).read_to_end(&mut bytes) {
         Ok(length) if length > MAX_CONFIG_BYTES => Err(too_large()),
         Ok(_) => Ok(bytes),
-        Err(error) => Err(format!("cannot be read: {error}")),
+        Err(error) => Err(unreadable(&error)),
     }
 }
 
-/// Rejects a file that another user can write: that user could choose the role and the source (F1; sshd's StrictModes).
-fn check(file: &File) -> Result<(), String> {
-    let metadata = file.metadata().map_err(|error| format!("cannot be inspected: {error}"))?;
-    let own = rustix::process::geteuid().as_raw();
-    if !metadata.is_file() {
-        return Err("is not a regular file".to_owned());
+fn describe(error: &TrustError) -> String {
+    match error {
+        TrustError::Io { errno, .. } => unreadable(&io::Error::from(*errno)),
+        TrustError::NotRegular { found, .. } => format!("is {found}, not a regular file"),
+        TrustError::WritableByOthers { .. } | TrustError::ForeignOwner { .. } => {
+            format!("is not used: {error}. {}", error.advice())
+        }
     }
-    if metadata.uid() != own && metadata.uid() != 0 {
-        return Err(format!("is owned by uid {}, not by you (uid {own})", metadata.uid()));
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Err(format!(
-            "is unsafe: other users can write it (mode {:04o}); fix it with chmod go-w",
-            metadata.mode() & 0o7777
-        ));
-    }
-    if metadata.len() > MAX_CONFIG_BYTES as u64 {
-        return Err(too_large());
-    }
-    Ok(())
+}
+
+pub(super) fn unreadable(error: &io::Error) -> String {
+    format!("cannot be read: {error}")
 }
 
 pub(super) fn too_large() -> String {

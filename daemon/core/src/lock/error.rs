@@ -21,9 +21,14 @@ pub enum LockError {
     /// The passphrase is wrong.
     #[error("wrong passphrase")]
     Wrong,
-    /// Too many other requests wait, or the same client already waits. Another request is accepted after this time.
-    #[error("too many passphrase attempts at once")]
-    Busy(Duration),
+    /// Too many other requests wait, or one of the same session.
+    #[error("too many passphrase attempts at once{}", of_process(last_failed.as_deref()))]
+    Busy {
+        /// After this time, another request is accepted.
+        retry_after: Duration,
+        /// The process of the last wrong passphrase, for example `process 4711 (python3)`.
+        last_failed: Option<String>,
+    },
     /// The lock file is damaged.
     #[error("the agent is locked and its lock file is damaged: {path}: {cause}")]
     Damaged {
@@ -40,6 +45,10 @@ pub enum LockError {
     Failed(String),
 }
 
+fn of_process(last_failed: Option<&str>) -> String {
+    last_failed.map(|process| format!("; the last wrong passphrase came from {process}")).unwrap_or_default()
+}
+
 impl LockError {
     /// Returns the error as the protocol sends it.
     #[must_use]
@@ -50,9 +59,10 @@ impl LockError {
             Self::Length => body(ErrorCode::WrongPassphrase).hint("Choose another one, for example a few words."),
             Self::Present => body(ErrorCode::WrongPassphrase).hint("Change it: rolecall lock --passphrase"),
             Self::Wrong => body(ErrorCode::WrongPassphrase).hint("Try again: rolecall unlock"),
-            Self::Busy(retry_after) => {
+            Self::Busy { retry_after, last_failed } => {
                 let seconds = retry_after.as_secs().saturating_add(1);
-                body(ErrorCode::Throttled).hint(format!("Try again in {seconds} s."))
+                let unknown = if last_failed.is_some() { " If you do not know that process, end it." } else { "" };
+                body(ErrorCode::Throttled).hint(format!("Try again in {seconds} s.{unknown}"))
             }
             Self::Damaged { .. } => {
                 body(ErrorCode::Locked).hint("Remove the file, and with it the passphrase, and run: rolecall unlock")

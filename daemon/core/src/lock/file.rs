@@ -4,9 +4,9 @@
 //! removes it. Removing it gives no access: a process that can remove it can read the user's other files as well, and a
 //! locked daemon has no sessions.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -39,14 +39,12 @@ struct LockFile {
 
 /// Reads the file; returns `None` if it does not exist. Errors with the cause if the file is damaged or not trustworthy.
 pub(super) fn read(path: &Path) -> Result<Option<StoredLock>, String> {
-    // Opening a FIFO would block; with O_NONBLOCK it opens, and `check` rejects it.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+    let file = match rolecall_trusted_file::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("cannot read it: {error}")),
+        Err(error) if error.is_missing() => return Ok(None),
+        // Another user that can write it could choose the passphrase.
+        Err(error) => return Err(error.to_string()),
     };
-    check(&file)?;
     let mut text = String::new();
     match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
         Ok(length) if length as u64 > MAX_FILE_BYTES => return Err("it is too large".to_owned()),
@@ -60,21 +58,6 @@ pub(super) fn read(path: &Path) -> Result<Option<StoredLock>, String> {
     }
     let verifier = Verifier::parse(written.passphrase).ok_or_else(broken)?;
     Ok(Some(StoredLock { verifier, locked: written.locked }))
-}
-
-/// Rejects a file that another user can write: that user could choose the passphrase.
-fn check(file: &File) -> Result<(), String> {
-    let metadata = file.metadata().map_err(|error| format!("cannot inspect it: {error}"))?;
-    match () {
-        () if !metadata.is_file() => Err("it is not a regular file".to_owned()),
-        () if metadata.uid() != rustix::process::geteuid().as_raw() => {
-            Err(format!("it is owned by uid {}", metadata.uid()))
-        }
-        () if metadata.mode() & 0o022 != 0 => {
-            Err(format!("other users can write it (mode {:04o})", metadata.mode() & 0o777))
-        }
-        () => Ok(()),
-    }
 }
 
 /// Replaces the file atomically, with mode 0600.
@@ -92,7 +75,7 @@ pub(super) fn write(path: &Path, kept: &StoredLock) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use rolecall_protocol::Secret;
 

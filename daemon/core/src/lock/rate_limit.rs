@@ -2,9 +2,13 @@
 //!
 //! All clients belong to the same user, so wrong passphrases are counted over all of them. After each one, no passphrase is
 //! checked for a pause that grows from 100 ms to 10 s. Up to four clients wait for the end of the pause and are then checked
-//! independently of each other, so a right passphrase waits at most 10 s. A fifth client, and a second request of a client
-//! that already waits, is rejected at once, so that one guessing program cannot occupy all places.
+//! independently of each other, so a right passphrase waits at most 10 s.
+//!
+//! A program that keeps guessing must not keep the user out. A session (setsid(2)) has therefore one place, since the processes that a
+//! program starts are in its session. A client whose session or process has fewer wrong passphrases takes the place of one with
+//! more; others are rejected at once.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The pause after the first wrong passphrase. Each further one doubles it, up to [`MAX_PAUSE`].
@@ -16,8 +20,23 @@ const FAILURES_TTL: Duration = Duration::from_mins(15);
 /// The limit of waiting clients, and so of attempts per pause.
 pub(super) const MAX_WAITERS: usize = 4;
 
-/// The client of a request: pid and start time of its process; `None` if they are unknown.
-pub type ClientId = Option<(u32, u64)>;
+/// The limit of remembered clients with wrong passphrases. The oldest makes room.
+const MAX_FAILED: usize = 64;
+
+/// The client of a request. What is unknown is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LockClient {
+    /// Pid and start time of the process that runs the client.
+    pub process: Option<(u32, u64)>,
+    /// The session of that process (setsid(2)).
+    pub session: Option<u32>,
+    /// The name of its program, for messages.
+    pub name: Option<String>,
+}
+
+/// The place of a waiting client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket(u64);
 
 /// The wrong passphrases so far and the waiting clients.
 #[derive(Debug, Default)]
@@ -25,7 +44,10 @@ pub(super) struct UnlockRateLimit {
     failures: u32,
     /// When the last wrong passphrase was checked, as time since boot.
     last: Duration,
-    waiting: Vec<ClientId>,
+    waiting: Vec<(Ticket, LockClient)>,
+    tickets: u64,
+    /// The clients with wrong passphrases, the last one last.
+    failed: VecDeque<LockClient>,
 }
 
 /// Returns the pause after `failures` wrong passphrases in a row.
@@ -38,35 +60,80 @@ fn pause(failures: u32) -> Duration {
 }
 
 impl UnlockRateLimit {
-    /// Adds a waiting client and returns how long it has to wait. Errors with the time after which it can try again if the
-    /// client already waits or too many others do.
-    pub(super) fn enter(&mut self, client: ClientId, now: Duration) -> Result<Duration, Duration> {
+    /// Adds a waiting client. Returns its place and how long it has to wait. Errors with the time after which it can try again if
+    /// its session already waits, or too many others do, and none of them has more wrong passphrases.
+    pub(super) fn enter(&mut self, client: LockClient, now: Duration) -> Result<(Ticket, Duration), Duration> {
         self.expire_failures(now);
-        let is_waiting = client.is_some() && self.waiting.contains(&client);
-        if is_waiting || self.waiting.len() >= MAX_WAITERS {
-            return Err(self.remaining_pause(now).max(FIRST_PAUSE));
+        if let Some(rival) = self.rival(&client) {
+            if self.rank(&client) >= self.rank(&self.waiting[rival].1) {
+                return Err(self.retry_after(now));
+            }
+            self.waiting.swap_remove(rival);
         }
-        self.waiting.push(client);
-        Ok(self.remaining_pause(now))
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.waiting.push((ticket, client));
+        Ok((ticket, self.remaining_pause(now)))
+    }
+
+    /// Returns the waiting client whose place a new one needs: that of its session, or the one with the most wrong passphrases if
+    /// all places are taken.
+    fn rival(&self, client: &LockClient) -> Option<usize> {
+        let is_same_session = |(_, other): &(Ticket, LockClient)| {
+            (client.session.is_some() && other.session == client.session)
+                || (client.process.is_some() && other.process == client.process)
+        };
+        let same = self.waiting.iter().position(is_same_session);
+        let is_full = self.waiting.len() >= MAX_WAITERS;
+        same.or_else(|| {
+            (0..self.waiting.len()).filter(|_| is_full).max_by_key(|place| self.rank(&self.waiting[*place].1))
+        })
+    }
+
+    /// Returns the wrong passphrases of a client's session and of its process.
+    fn rank(&self, client: &LockClient) -> (usize, usize) {
+        let count = |is_same: &dyn Fn(&LockClient) -> bool| self.failed.iter().filter(|failed| is_same(failed)).count();
+        (
+            count(&|failed| failed.session.is_some() && failed.session == client.session),
+            count(&|failed| failed.process.is_some() && failed.process == client.process),
+        )
+    }
+
+    /// Whether a waiting client still has its place.
+    pub(super) fn holds(&self, ticket: Ticket) -> bool {
+        self.waiting.iter().any(|(other, _)| *other == ticket)
     }
 
     /// Removes a waiting client.
-    pub(super) fn leave(&mut self, client: ClientId) {
-        if let Some(index) = self.waiting.iter().position(|other| *other == client) {
-            self.waiting.swap_remove(index);
-        }
+    pub(super) fn leave(&mut self, ticket: Ticket) {
+        self.waiting.retain(|(other, _)| *other != ticket);
+    }
+
+    /// Returns the time after which a rejected client can try again.
+    pub(super) fn retry_after(&self, now: Duration) -> Duration {
+        self.remaining_pause(now).max(FIRST_PAUSE)
     }
 
     /// Counts a wrong passphrase. Returns the pause before it is reported and the next one is checked.
-    pub(super) fn record_failure(&mut self, now: Duration) -> Duration {
+    pub(super) fn record_failure(&mut self, client: LockClient, now: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.last = now;
+        if self.failed.len() >= MAX_FAILED {
+            self.failed.pop_front();
+        }
+        self.failed.push_back(client);
         pause(self.failures)
     }
 
     /// Sets the count of wrong passphrases to zero.
-    pub(super) const fn record_success(&mut self) {
+    pub(super) fn record_success(&mut self) {
         self.failures = 0;
+        self.failed.clear();
+    }
+
+    /// Returns the client with the last wrong passphrase.
+    pub(super) fn last_failed(&self) -> Option<&LockClient> {
+        self.failed.back()
     }
 
     /// Returns the number of wrong passphrases in a row.
@@ -81,8 +148,16 @@ impl UnlockRateLimit {
 
     fn expire_failures(&mut self, now: Duration) {
         if now.saturating_sub(self.last) >= FAILURES_TTL {
-            self.failures = 0;
+            self.record_success();
         }
+    }
+}
+
+impl LockClient {
+    /// Returns the process as a message names it, for example `process 4711 (python3)`.
+    pub(super) fn description(&self) -> Option<String> {
+        let (pid, _) = self.process?;
+        Some(self.name.as_ref().map_or_else(|| format!("process {pid}"), |name| format!("process {pid} ({name})")))
     }
 }
 
@@ -92,9 +167,13 @@ mod tests {
 
     const T0: Duration = Duration::from_hours(1);
 
-    #[allow(clippy::unnecessary_wraps)] // the type of the product
-    fn client(pid: u32) -> ClientId {
-        Some((pid, 7))
+    /// A client with a session of its own.
+    fn client(pid: u32) -> LockClient {
+        LockClient { process: Some((pid, 7)), session: Some(pid), name: None }
+    }
+
+    fn wait(entered: Result<(Ticket, Duration), Duration>) -> Result<Duration, Duration> {
+        entered.map(|(_, wait)| wait)
     }
 
     #[test]
@@ -107,58 +186,91 @@ mod tests {
     #[test]
     fn waiting_time_is_the_rest_of_the_pause() {
         let mut attempts = UnlockRateLimit::default();
-        assert_eq!(attempts.enter(client(1), T0), Ok(Duration::ZERO));
+        assert_eq!(wait(attempts.enter(client(1), T0)), Ok(Duration::ZERO));
         for _ in 0..20 {
-            attempts.record_failure(T0);
+            attempts.record_failure(client(1), T0);
         }
-        assert_eq!(attempts.enter(client(2), T0 + Duration::from_secs(4)), Ok(Duration::from_secs(6)));
-        assert_eq!(attempts.enter(client(3), T0 + MAX_PAUSE), Ok(Duration::ZERO));
+        assert_eq!(wait(attempts.enter(client(2), T0 + Duration::from_secs(4))), Ok(Duration::from_secs(6)));
+        assert_eq!(wait(attempts.enter(client(3), T0 + MAX_PAUSE)), Ok(Duration::ZERO));
         attempts.record_success();
-        assert_eq!(attempts.enter(client(4), T0 + MAX_PAUSE), Ok(Duration::ZERO));
-        assert_eq!(attempts.record_failure(T0 + MAX_PAUSE), FIRST_PAUSE);
+        assert_eq!(wait(attempts.enter(client(4), T0 + MAX_PAUSE)), Ok(Duration::ZERO));
+        assert_eq!(attempts.record_failure(client(4), T0 + MAX_PAUSE), FIRST_PAUSE);
     }
 
     /// Fault matrix row 104.
     #[test]
     fn waiting_clients_are_few_and_distinct() {
         let mut attempts = UnlockRateLimit::default();
-        assert_eq!(attempts.enter(client(1), T0), Ok(Duration::ZERO));
-        assert_eq!(attempts.enter(client(1), T0), Err(FIRST_PAUSE), "one at a time");
+        let (first, _) = attempts.enter(client(1), T0).unwrap();
+        assert_eq!(wait(attempts.enter(client(1), T0)), Err(FIRST_PAUSE), "one at a time");
         for pid in 2..=4 {
-            assert_eq!(attempts.enter(client(pid), T0), Ok(Duration::ZERO));
+            assert_eq!(wait(attempts.enter(client(pid), T0)), Ok(Duration::ZERO));
         }
-        assert_eq!(attempts.enter(client(5), T0), Err(FIRST_PAUSE));
-        attempts.leave(client(9));
-        assert_eq!(attempts.enter(client(5), T0), Err(FIRST_PAUSE), "an unknown client frees no place");
-        attempts.leave(client(1));
-        assert_eq!(attempts.enter(client(5), T0), Ok(Duration::ZERO));
+        assert_eq!(wait(attempts.enter(client(5), T0)), Err(FIRST_PAUSE));
+        attempts.leave(Ticket(9));
+        assert_eq!(wait(attempts.enter(client(5), T0)), Err(FIRST_PAUSE), "an unknown place frees none");
+        attempts.leave(first);
+        assert_eq!(wait(attempts.enter(client(5), T0)), Ok(Duration::ZERO));
+    }
+
+    /// Fault matrix row 104: a program that guesses, also from many processes, does not keep the user out.
+    #[test]
+    fn client_without_failures_takes_the_place_of_a_guesser() {
+        let of = |pid, session| LockClient { process: Some((pid, 7)), session: Some(session), name: None };
+        let mut attempts = UnlockRateLimit::default();
+        // The processes of one program are in one session, which has one place.
+        let (guess, _) = attempts.enter(of(10, 1), T0).unwrap();
+        for pid in 11..100 {
+            assert!(attempts.enter(of(pid, 1), T0).is_err(), "{pid}");
+        }
+        attempts.record_failure(of(10, 1), T0);
+        attempts.leave(guess);
+        // Four guessers with sessions of their own occupy all places.
+        for session in 1..=4 {
+            attempts.record_failure(of(10 * session, session), T0);
+            assert!(attempts.enter(of(10 * session + 1, session), T0).is_ok());
+        }
+        assert!(attempts.enter(of(19, 1), T0).is_err(), "its session waits already");
+        let (owner, _) = attempts.enter(of(50, 5), T0).unwrap();
+        assert!(attempts.holds(owner));
+        assert_eq!(attempts.waiting.len(), MAX_WAITERS);
+        assert!(
+            attempts.waiting.iter().all(|(_, client)| client.session != Some(1)),
+            "the one with the most failures left"
+        );
+        // In one session, the process without failures has precedence.
+        let mut attempts = UnlockRateLimit::default();
+        attempts.record_failure(of(10, 1), T0);
+        let (guess, _) = attempts.enter(of(10, 1), T0).unwrap();
+        assert!(attempts.enter(of(20, 1), T0).is_ok());
+        assert!(!attempts.holds(guess));
+        assert!(attempts.enter(of(10, 1), T0).is_err());
     }
 
     #[test]
     fn waiting_unknown_clients_count_separately() {
         let mut attempts = UnlockRateLimit::default();
-        for _ in 0..MAX_WAITERS {
-            assert_eq!(attempts.enter(None, T0), Ok(Duration::ZERO));
-        }
-        assert_eq!(attempts.enter(None, T0), Err(FIRST_PAUSE));
-        attempts.leave(None);
-        assert_eq!(attempts.enter(None, T0), Ok(Duration::ZERO));
+        let unknown = LockClient::default;
+        let tickets: Vec<_> = (0..MAX_WAITERS).map(|_| attempts.enter(unknown(), T0).unwrap().0).collect();
+        assert_eq!(wait(attempts.enter(unknown(), T0)), Err(FIRST_PAUSE));
+        attempts.leave(tickets[0]);
+        assert_eq!(wait(attempts.enter(unknown(), T0)), Ok(Duration::ZERO));
     }
 
-    /// Fault matrix row 104. Holds for any number of processes, whether or not they wait for the result.
+    /// Fault matrix row 104. Holds for any number of processes and sessions, whether or not they wait for the result.
     #[test]
     fn an_hour_of_guessing_is_at_most_1500_attempts() {
         let (mut attempts, mut now, mut guesses) = (UnlockRateLimit::default(), T0, 0_u32);
         while now < T0 + Duration::from_hours(1) {
             let mut waits = Vec::new();
-            while let Ok(wait) = attempts.enter(client(guesses), now) {
-                waits.push(wait);
+            while let Ok(entered) = attempts.enter(client(guesses), now) {
+                waits.push((guesses, entered));
                 guesses += 1;
             }
-            now += waits.into_iter().max().unwrap() + Duration::from_millis(1);
-            for pid in guesses - 4..guesses {
-                attempts.record_failure(now);
-                attempts.leave(client(pid));
+            now += waits.iter().map(|(_, (_, wait))| *wait).max().unwrap() + Duration::from_millis(1);
+            for (pid, (ticket, _)) in waits {
+                attempts.record_failure(client(pid), now);
+                attempts.leave(ticket);
             }
         }
         assert!((1000..1500).contains(&guesses), "{guesses}");
@@ -168,9 +280,10 @@ mod tests {
     fn failures_expire_after_15_minutes() {
         let mut attempts = UnlockRateLimit::default();
         for _ in 0..9 {
-            attempts.record_failure(T0);
+            attempts.record_failure(client(1), T0);
         }
-        assert_eq!(attempts.enter(None, T0 + FAILURES_TTL), Ok(Duration::ZERO));
-        assert_eq!(attempts.record_failure(T0 + FAILURES_TTL), FIRST_PAUSE);
+        assert_eq!(wait(attempts.enter(client(1), T0 + FAILURES_TTL)), Ok(Duration::ZERO));
+        assert_eq!(attempts.record_failure(client(1), T0 + FAILURES_TTL), FIRST_PAUSE);
+        assert_eq!(attempts.last_failed().unwrap().description().unwrap(), "process 1");
     }
 }

@@ -43,21 +43,29 @@ fn secret(text: &str) -> Secret<String> {
 /// Returns a locked lock.
 async fn locked() -> Lock {
     let lock = lock();
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     assert_eq!(lock.lock(|| {}), Ok(true));
     lock
 }
 
+/// A client with a session of its own.
+fn client(pid: u32) -> LockClient {
+    LockClient { process: Some((pid, 7)), session: Some(pid), name: Some("python3".to_owned()) }
+}
+
 async fn unlock(lock: &Lock, passphrase: &str, pid: u32) -> Result<bool, LockError> {
-    lock.unlock(secret(passphrase), Some((pid, 7)), || {}).await
+    lock.unlock(secret(passphrase), client(pid), || {}).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn lock_without_passphrase_rejected() {
     let lock = lock();
     assert_eq!(lock.lock(|| panic!("called although nothing could unlock")), Err(LockError::NoPassphrase));
-    assert_eq!(lock.set_passphrase(secret("short"), None, None).await, Err(LockError::Length));
-    assert_eq!(lock.set_passphrase(secret(&"x".repeat(1025)), None, None).await, Err(LockError::Length));
+    assert_eq!(lock.set_passphrase(secret("short"), None, LockClient::default()).await, Err(LockError::Length));
+    assert_eq!(
+        lock.set_passphrase(secret(&"x".repeat(1025)), None, LockClient::default()).await,
+        Err(LockError::Length)
+    );
     lock.configure(LockTimes { idle: Some(MINUTE), max: None });
     tokio::time::sleep(10 * MINUTE).await;
     assert_eq!((lock.auto_lock_due(), lock.until_auto_lock()), (None, None));
@@ -65,7 +73,7 @@ async fn lock_without_passphrase_rejected() {
     assert!(problem.contains("has no effect") && problem.ends_with("Set one: rolecall lock --passphrase"), "{problem}");
     assert!(lock.serving().is_some());
     lock.record_use();
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     assert_eq!(lock.status().problem, None);
     assert_eq!(lock.until_auto_lock(), Some(MINUTE), "counted from the last use");
 }
@@ -73,18 +81,18 @@ async fn lock_without_passphrase_rejected() {
 #[tokio::test(start_paused = true)]
 async fn lock_cancels_serving_and_unlock_starts_again() {
     let lock = lock();
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     let serving = lock.serving().unwrap();
     let (drops, starts) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let close = || lock.lock(|| assert_eq!(drops.fetch_add(1, Ordering::Relaxed), 0));
     assert_eq!((close(), close()), (Ok(true), Ok(false)));
     assert!(serving.is_cancelled() && lock.serving().is_none());
     let start = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
-    assert_eq!(lock.unlock(secret("wrong"), None, start).await, Err(LockError::Wrong));
-    assert_eq!(lock.unlock(secret(RIGHT), None, start).await, Ok(true));
+    assert_eq!(lock.unlock(secret("wrong"), LockClient::default(), start).await, Err(LockError::Wrong));
+    assert_eq!(lock.unlock(secret(RIGHT), LockClient::default(), start).await, Ok(true));
     assert!(!lock.serving().unwrap().is_cancelled());
     assert_eq!(
-        lock.unlock(secret("wrong"), None, start).await,
+        lock.unlock(secret("wrong"), LockClient::default(), start).await,
         Ok(false),
         "an unlocked agent does not check the passphrase"
     );
@@ -97,7 +105,7 @@ async fn concurrent_unlocks_share_one_serving_token() {
     let starts = AtomicUsize::new(0);
     let unlock = async |pid| {
         let start = || assert_eq!(starts.fetch_add(1, Ordering::Relaxed), 0);
-        let unlocked = lock.unlock(secret(RIGHT), Some((pid, 7)), start).await;
+        let unlocked = lock.unlock(secret(RIGHT), client(pid), start).await;
         (unlocked, lock.serving().unwrap())
     };
     // Both requests have seen that the agent is locked before the first one is answered.
@@ -127,7 +135,7 @@ async fn parallel_attempts_limited_and_right_one_succeeds() {
     let begin = Instant::now();
     let all = futures_util::future::join_all((0..20).map(|pid| unlock(&lock, "wrong", pid))).await;
     let wrong = all.iter().filter(|answer| **answer == Err(LockError::Wrong)).count();
-    let busy = all.iter().filter(|answer| matches!(answer, Err(LockError::Busy(_)))).count();
+    let busy = all.iter().filter(|answer| matches!(answer, Err(LockError::Busy { .. }))).count();
     assert_eq!((wrong, busy), (rate_limit::MAX_WAITERS, 20 - rate_limit::MAX_WAITERS));
     // While others wait, a further request is rejected with a time after which it succeeds.
     for _ in 0..3 {
@@ -139,6 +147,31 @@ async fn parallel_attempts_limited_and_right_one_succeeds() {
     assert_eq!(unlock(&lock, RIGHT, 99).await, Ok(true));
     assert!(begin.elapsed() <= 10 * SECOND, "{:?}", begin.elapsed());
     assert_eq!(lock.failed_attempts(), 0);
+}
+
+/// Fault matrix row 104: the user gets in while programs of other sessions keep guessing, and a rejected request names one of them.
+#[tokio::test(start_paused = true)]
+async fn unlock_succeeds_while_others_keep_guessing() {
+    let lock = locked().await;
+    let guesser = |pid| {
+        let lock = lock.clone();
+        tokio::spawn(async move {
+            while !matches!(unlock(&lock, "wrong", pid).await, Ok(false)) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+    };
+    let guessers: Vec<_> = (1..=6).map(guesser).collect();
+    tokio::time::sleep(30 * SECOND).await;
+    let error = unlock(&lock, "wrong", 1).await.unwrap_err().body();
+    assert!(error.message.contains("; the last wrong passphrase came from process "), "{}", error.message);
+    assert!(error.message.ends_with(" (python3)"), "{}", error.message);
+    let begin = Instant::now();
+    assert_eq!(unlock(&lock, RIGHT, 99).await, Ok(true));
+    assert!(begin.elapsed() <= 11 * SECOND, "{:?}", begin.elapsed());
+    for guesser in guessers {
+        guesser.await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +190,7 @@ async fn disconnected_attempt_counts_and_frees_its_place() {
 #[tokio::test(start_paused = true)]
 async fn passphrase_change_needs_current_one() {
     let lock = locked().await;
-    let set = |new: &str, old: Option<&str>| lock.set_passphrase(secret(new), old.map(secret), None);
+    let set = |new: &str, old: Option<&str>| lock.set_passphrase(secret(new), old.map(secret), LockClient::default());
     assert_eq!(set("battery staple", None).await, Err(LockError::Present));
     assert_eq!(set("battery staple", Some("wrong")).await, Err(LockError::Wrong));
     set("battery staple", Some(RIGHT)).await.unwrap();
@@ -173,7 +206,7 @@ async fn lock_file_keeps_locked_state_after_kill() {
     let first = lock();
     assert!(!first.load(path.clone()));
     assert!(!path.exists(), "nothing to store yet");
-    first.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    first.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     assert!(!lock().load(path.clone()), "a passphrase is set and the agent is unlocked");
     first.lock(|| {}).unwrap();
     first.save().await;
@@ -201,12 +234,15 @@ async fn lock_file_damaged_locks_until_removed() {
     }
     assert_eq!(lock.status().problem, Some(body));
     assert!(matches!(unlock(&lock, RIGHT, 1).await, Err(LockError::Damaged { .. })));
-    assert!(matches!(lock.set_passphrase(secret(RIGHT), None, None).await, Err(LockError::Damaged { .. })));
+    assert!(matches!(
+        lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await,
+        Err(LockError::Damaged { .. })
+    ));
     fs::remove_file(&path).unwrap();
     assert_eq!(unlock(&lock, "", 1).await, Ok(true));
     assert_eq!(lock.status(), LockStatus::default());
     assert!(!path.exists());
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     assert!(path.exists());
 }
 
@@ -216,7 +252,7 @@ async fn lock_file_unwritable_locks_and_keeps_passphrase() {
     let state = folder.path().join("state");
     let lock = lock();
     lock.load(state.join("lock.json"));
-    lock.set_passphrase(secret(RIGHT), None, None).await.unwrap();
+    lock.set_passphrase(secret(RIGHT), None, LockClient::default()).await.unwrap();
     // A file instead of the folder: not even root can write below it.
     fs::rename(&state, folder.path().join("away")).unwrap();
     fs::write(&state, "").unwrap();
@@ -224,7 +260,7 @@ async fn lock_file_unwritable_locks_and_keeps_passphrase() {
     lock.save().await;
     let problem = lock.status().problem.unwrap().to_string();
     assert!(problem.starts_with("cannot save that the agent is locked"), "{problem}");
-    let changed = lock.set_passphrase(secret("battery staple"), Some(secret(RIGHT)), None).await;
+    let changed = lock.set_passphrase(secret("battery staple"), Some(secret(RIGHT)), LockClient::default()).await;
     assert!(matches!(changed, Err(LockError::Unsaved(_))), "{changed:?}");
     // The process that replaces this one is locked, although the file says otherwise.
     let next = lock_again(&lock, folder.path().join("away/lock.json"));

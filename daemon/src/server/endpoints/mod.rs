@@ -1,6 +1,7 @@
 //! One handler for each endpoint. A handler that only calls the service function of its name stands here; one that does more
 //! has a file.
 
+mod access;
 mod events;
 mod login;
 mod ndjson;
@@ -13,24 +14,29 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use super::peer::Peer;
 use super::response::EndpointResponse;
 use crate::services::AgentError;
+use crate::services::access::AccessService;
+use crate::services::audit::Client;
 
 /// Calls the handler of an endpoint.
 pub(super) async fn handle(
     context: &Context,
-    peer: Peer,
+    client: &Client,
     endpoint: &Endpoint,
     proof: &EntryProof,
     body: Bytes,
 ) -> Result<EndpointResponse, AgentError> {
     let agent = &context.agent;
     match endpoint {
-        Endpoint::Token(name) => token::handle(agent, peer, name, proof, &body).await,
+        Endpoint::Token(name) => token::handle(agent, client, name, proof, &body).await,
         Endpoint::Refresh(name) => json(agent.profiles.refresh(name).await),
         Endpoint::Cluster(name) => json(agent.profiles.cluster(name).await),
         Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),
+        Endpoint::AccessList(name) => json(agent.access.list(name, parse(&body)?).await),
+        Endpoint::AccessPolicies(name) => json(agent.access.policies(name).await),
+        Endpoint::AccessGrant(name) => access::change(context, name, &body, AccessService::grant),
+        Endpoint::AccessRevoke(name) => access::change(context, name, &body, AccessService::revoke),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),
@@ -40,13 +46,13 @@ pub(super) async fn handle(
         Endpoint::ConfigCheck => json(agent.config.config_check(text(&body)?).await),
         Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload())),
         Endpoint::Probe(name) => json(agent.probe.probe(name, text(&body)?).await),
-        Endpoint::Login(name) => login::handle(context, name, body),
+        Endpoint::Login(name) => login::handle(context, name, body, client),
         Endpoint::Logout(name) => json(agent.logout.logout(name).await),
         Endpoint::Lock => {
             let request = if body.is_empty() { LockRequest::default() } else { secret_json(body)? };
-            json(agent.lock.lock(request, peer.locker()).await)
+            json(agent.lock.lock(request, client.locker()).await)
         }
-        Endpoint::Unlock => json(agent.lock.unlock(secret_json(body)?, peer.locker()).await),
+        Endpoint::Unlock => json(agent.lock.unlock(secret_json(body)?, client.locker()).await),
         Endpoint::Status => {
             agent.status.resolve_sources().await;
             Ok(EndpointResponse::json(&agent.status.status()))

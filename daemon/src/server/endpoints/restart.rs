@@ -28,6 +28,7 @@ pub(super) async fn handle(context: &Context) -> Result<EndpointResponse, AgentE
     let checked = restart.program.check().await.map_err(|error| rejected(error.body()))?;
     // Checked last, since it changes most often. A change that begins later is noticed before the handover.
     context.agent.keys.check_settled().map_err(|error| rejected(error.0))?;
+    context.agent.access.check_settled().map_err(|error| rejected(error.0))?;
     restart.program.set_next(checked);
     tracing::info!("restart requested");
     restart.requested.cancel();

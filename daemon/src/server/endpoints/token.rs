@@ -4,21 +4,18 @@ use hyper::HeaderMap;
 use rolecall_protocol::{ENTRY_KEY_HEADER, EntryProof, ProfileName, TERMINAL_HEADER};
 
 use crate::agent::Agent;
-use crate::server::peer::Peer;
 use crate::server::response::EndpointResponse;
 use crate::services::AgentError;
+use crate::services::audit::Client;
 
 pub(super) async fn handle(
     agent: &Agent,
-    peer: Peer,
+    client: &Client,
     name: &ProfileName,
     proof: &EntryProof,
     exec_info: &[u8],
 ) -> Result<EndpointResponse, AgentError> {
-    // Clients of Kubernetes send an ExecInfo, and client-go asks again only after a 401. A script sends none: if it asks twice,
-    // it wants two tokens.
-    let client = if exec_info.is_empty() { None } else { peer.client_process() };
-    Ok(EndpointResponse::secret(agent.token.token(name, exec_info, proof, client).await?))
+    Ok(EndpointResponse::token(agent.token.token(name, exec_info, proof, client.client_process()).await?))
 }
 
 /// Returns what the headers of a request present. A malformed key is absent.

@@ -1,6 +1,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::audit_log::AuditLog;
 use crate::keyring::Keyring;
 use crate::services::EventBus;
 use crate::services::config::{ReloadEffects, default_session_name};
@@ -57,10 +58,20 @@ fn service(folder: &tempfile::TempDir, config: &str, now: SystemTime) -> Snapsho
     let sessions = Sessions::new(aws.clone(), Keyring::new(clock.clone()), default_session_name(&user));
     let (token_cache, activity, events) = (Arc::default(), Arc::<ProfileActivity>::default(), EventBus::default());
     let renewer = Renewer::new(sessions.clone(), clock.clone());
-    let lock =
-        LockService::new(clock.clone(), sessions.clone(), Arc::clone(&token_cache), renewer.clone(), events.clone());
+    let approvals = Arc::new(Approvals::new(aws.clone()));
+    let lock = LockService::new(
+        clock.clone(),
+        sessions.clone(),
+        Arc::clone(&token_cache),
+        renewer.clone(),
+        events.clone(),
+        AuditLog::default(),
+        approvals.clone(),
+    );
     let lock = Arc::new(lock);
     let effects = ReloadEffects {
+        audit_log: AuditLog::default(),
+        approvals: approvals.clone(),
         aws,
         lock: lock.clone(),
         sessions: sessions.clone(),
@@ -70,7 +81,7 @@ fn service(folder: &tempfile::TempDir, config: &str, now: SystemTime) -> Snapsho
         events,
     };
     let config = Arc::new(ConfigService::open(path, user, effects));
-    SnapshotService { config, lock, sessions, activity, renewer, clock }
+    SnapshotService { config, lock, sessions, activity, renewer, clock, approvals }
 }
 
 fn chain(service: &SnapshotService, name: &str) -> RoleChain {
@@ -195,4 +206,16 @@ fn malformed_snapshot_is_rejected_and_not_quoted() {
     }
     assert!(service.sessions.export().is_empty());
     service.restore(service.take(SnapshotScope::AllSessions).expose()).unwrap();
+}
+
+#[test]
+fn lifetime_of_a_profile_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = service(&folder, CONFIG, NOW);
+    let prod = "prod".parse().unwrap();
+    old.approvals.open(&prod, NOW);
+    let new = service(&folder, CONFIG, NOW);
+    new.restore(old.take(SnapshotScope::NoSessions).expose()).unwrap();
+    assert_eq!(new.approvals.opened_at(&prod), Some(NOW));
+    assert_eq!(new.approvals.opened_at(&"audit".parse().unwrap()), None);
 }

@@ -24,7 +24,8 @@ pub struct Call {
     pub host: String,
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Parameters of the query protocol (`SourceIdentity`, `Tags.member.1.Key`), or the name of the cluster as `name`.
+    /// Parameters of the query protocol (`SourceIdentity`, `Tags.member.1.Key`), or of a call to EKS: the cluster as
+    /// `name`, `principalArn`, and the texts of the body.
     /// Values of secrets are `[secret]`.
     pub params: BTreeMap<String, String>,
     /// The outcome.

@@ -12,6 +12,8 @@ pub struct Cluster {
     pub(crate) version: String,
     pub(crate) status: String,
     pub(crate) id: Option<String>,
+    pub(crate) authentication_mode: String,
+    pub(crate) creator: Option<String>,
 }
 
 impl Cluster {
@@ -27,6 +29,8 @@ impl Cluster {
             version: "1.33".to_owned(),
             status: "ACTIVE".to_owned(),
             id: None,
+            authentication_mode: "API_AND_CONFIG_MAP".to_owned(),
+            creator: None,
         }
     }
 
@@ -71,6 +75,19 @@ impl Cluster {
     #[must_use]
     pub fn local_id(self, id: &str) -> Self {
         Self { id: Some(id.to_owned()), ..self }
+    }
+
+    /// Sets the authentication mode: `CONFIG_MAP`, `API_AND_CONFIG_MAP` (the default) or `API`.
+    #[must_use]
+    pub fn authentication_mode(self, mode: &str) -> Self {
+        Self { authentication_mode: mode.to_owned(), ..self }
+    }
+
+    /// Sets the user or role that created the cluster. In the mode `CONFIG_MAP` it is an administrator that no list shows; with
+    /// the change of that mode it gets an access entry.
+    #[must_use]
+    pub fn creator(self, arn: &str) -> Self {
+        Self { creator: Some(arn.to_owned()), ..self }
     }
 
     /// Returns the ARN.

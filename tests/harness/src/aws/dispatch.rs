@@ -99,8 +99,8 @@ impl<'a> LoggedCall<'a> {
             .and_then(|(key_id, _)| state.identities.credential(key_id))
             .map(|known| known.principal.clone());
         let mut params = without_secrets(&request.params);
-        if let (Service::Eks, Some(name)) = (request.service, request.segments().get(1)) {
-            params.insert("name".to_owned(), name.clone());
+        if request.service == Service::Eks {
+            params.extend(eks::logged_parameters(request));
         }
         let header = |name: &str| request.header(name).unwrap_or_default().to_owned();
         let number = state.calls.begin(Call {

@@ -155,22 +155,43 @@ impl Default for Gate {
     }
 }
 
-/// Scripted faults by operation.
+/// Scripted faults and throttles by operation.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(HashMap<Op, Vec<Script>>);
+pub(crate) struct Faults {
+    scripts: HashMap<Op, Vec<Script>>,
+    throttles: HashMap<Op, EveryNth>,
+}
+
+/// Throttles each nth call.
+#[derive(Debug)]
+struct EveryNth {
+    n: usize,
+    calls: usize,
+}
 
 impl Faults {
     pub(crate) fn push(&mut self, op: Op, script: Script) {
-        self.0.entry(op).or_default().push(script);
+        self.scripts.entry(op).or_default().push(script);
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.scripts.clear();
+        self.throttles.clear();
+    }
+
+    pub(crate) fn throttle_every(&mut self, op: Op, n: usize) {
+        self.throttles.insert(op, EveryNth { n: n.max(1), calls: 0 });
     }
 
     /// Takes the first matching fault and counts it down. `roles` are the roles of the call.
     pub(crate) fn take(&mut self, op: Op, roles: &[&str]) -> Option<Fault> {
-        let queue = self.0.get_mut(&op)?;
+        if let Some(throttle) = self.throttles.get_mut(&op) {
+            throttle.calls += 1;
+            if throttle.calls % throttle.n == 0 {
+                return Some(Fault::Throttle);
+            }
+        }
+        let queue = self.scripts.get_mut(&op)?;
         let at = queue.iter().position(|script| script.role.as_deref().is_none_or(|role| roles.contains(&role)))?;
         let fault = queue[at].fault.clone();
         match &mut queue[at].left {

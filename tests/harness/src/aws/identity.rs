@@ -140,6 +140,16 @@ impl Identities {
         self.roles.get(arn)
     }
 
+    /// Returns the role of this name in an account, whatever its path.
+    pub(crate) fn role_named(&self, account: &str, name: &str) -> Option<&Role> {
+        self.roles.values().find(|role| is_named(&role.arn, account, name))
+    }
+
+    /// Returns the user of this name in an account, whatever its path.
+    pub(crate) fn user_named(&self, account: &str, name: &str) -> Option<Principal> {
+        self.users.keys().find(|arn| is_named(arn, account, name)).and_then(|arn| self.user(arn))
+    }
+
     pub(crate) fn remove_role(&mut self, arn: &str) {
         self.roles.remove(arn);
     }
@@ -247,6 +257,11 @@ impl Identities {
     pub(crate) fn secrets(&self) -> &[String] {
         &self.secrets
     }
+}
+
+/// Returns whether an ARN has this account and this name; IAM ignores the case of names.
+fn is_named(arn: &str, account: &str, name: &str) -> bool {
+    Arn::parse(arn).is_some_and(|arn| arn.account == account && arn.name().eq_ignore_ascii_case(name))
 }
 
 fn session_token(characters: usize) -> String {

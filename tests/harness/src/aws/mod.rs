@@ -52,7 +52,7 @@ pub use sigv4::TokenSpec;
 pub use sso::handle::Sso;
 pub use tls::OverTls;
 
-pub(crate) use access::Grantee;
+pub(crate) use access::{AssociatedPolicy, Grantee, without_path};
 pub(crate) use signin::CLIENT as LOGIN_CLIENT;
 
 #[cfg(test)]

@@ -17,12 +17,38 @@ pub enum Op {
     DescribeCluster,
     /// EKS.
     ListClusters,
+    /// EKS.
+    ListAccessEntries,
+    /// EKS.
+    DescribeAccessEntry,
+    /// EKS.
+    CreateAccessEntry,
+    /// EKS.
+    UpdateAccessEntry,
+    /// EKS.
+    DeleteAccessEntry,
+    /// EKS.
+    ListAccessPolicies,
+    /// EKS.
+    ListAssociatedAccessPolicies,
+    /// EKS.
+    AssociateAccessPolicy,
+    /// EKS.
+    DisassociateAccessPolicy,
+    /// EKS.
+    UpdateClusterConfig,
+    /// EKS.
+    DescribeUpdate,
     /// IAM.
     CreateAccessKey,
     /// IAM.
     DeleteAccessKey,
     /// IAM.
     ListAccessKeys,
+    /// IAM.
+    GetRole,
+    /// IAM.
+    GetUser,
     /// IAM Identity Center, OIDC.
     RegisterClient,
     /// IAM Identity Center, OIDC.
@@ -53,9 +79,22 @@ impl Op {
         Self::CreateOAuth2Token,
         Self::DescribeCluster,
         Self::ListClusters,
+        Self::ListAccessEntries,
+        Self::DescribeAccessEntry,
+        Self::CreateAccessEntry,
+        Self::UpdateAccessEntry,
+        Self::DeleteAccessEntry,
+        Self::ListAccessPolicies,
+        Self::ListAssociatedAccessPolicies,
+        Self::AssociateAccessPolicy,
+        Self::DisassociateAccessPolicy,
+        Self::UpdateClusterConfig,
+        Self::DescribeUpdate,
         Self::CreateAccessKey,
         Self::DeleteAccessKey,
         Self::ListAccessKeys,
+        Self::GetRole,
+        Self::GetUser,
         Self::RegisterClient,
         Self::StartDeviceAuthorization,
         Self::CreateToken,
@@ -76,6 +115,8 @@ impl Op {
             "CreateAccessKey" => Self::CreateAccessKey,
             "DeleteAccessKey" => Self::DeleteAccessKey,
             "ListAccessKeys" => Self::ListAccessKeys,
+            "GetRole" => Self::GetRole,
+            "GetUser" => Self::GetUser,
             "GetSessionToken" => Self::GetSessionToken,
             _ => Self::Unknown,
         }
@@ -83,6 +124,9 @@ impl Op {
 
     /// Returns whether this is an operation of IAM, which has the same protocol and path as STS.
     pub(crate) fn is_of_iam(self) -> bool {
-        matches!(self, Self::CreateAccessKey | Self::DeleteAccessKey | Self::ListAccessKeys)
+        matches!(
+            self,
+            Self::CreateAccessKey | Self::DeleteAccessKey | Self::ListAccessKeys | Self::GetRole | Self::GetUser
+        )
     }
 }

@@ -4,6 +4,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
 
+use super::eks;
 use super::op::Op;
 use super::sso::route as sso_route;
 use crate::aws::sigv4::SignedRequest;
@@ -119,10 +120,8 @@ impl ParsedRequest {
 fn route(method: &str, path: &str, params: &[(String, String)]) -> (Service, Op) {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match (method, &segments[..]) {
-        ("GET", ["clusters"]) => (Service::Eks, Op::ListClusters),
-        ("GET", ["clusters", _name]) => (Service::Eks, Op::DescribeCluster),
         ("POST", ["v1", "token"]) => (Service::Signin, Op::CreateOAuth2Token),
-        (_, ["clusters", ..]) => (Service::Eks, Op::Unknown),
+        _ if let Some(op) = eks::operation(method, &segments) => (Service::Eks, op),
         _ if let Some(op) = sso_route::operation(method, path) => (Service::Sso, op),
         _ => {
             let action = params.iter().find(|(name, _)| name == "Action").map_or("", |(_, action)| action);

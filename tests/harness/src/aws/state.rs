@@ -1,11 +1,12 @@
 //! The state of the embedded AWS, behind one lock.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::access::Access;
+use super::access::{Access, AccessEntry, Grantee};
 use super::call_log::Calls;
 use super::cluster::Cluster;
+use super::eks::cluster_config::Updates;
 use super::fault::Faults;
 use super::identity::Identities;
 use super::sso::records::Center;
@@ -19,6 +20,11 @@ pub(crate) struct AwsState {
     pub(crate) identities: Identities,
     pub(crate) clusters: Vec<Cluster>,
     pub(crate) access: Access,
+    /// An earlier state of the access entries, and for how many more lookups API servers still see it.
+    pub(crate) earlier_access: Option<(usize, Access)>,
+    pub(crate) updates: Updates,
+    /// The most items of one page of EKS.
+    pub(crate) page_size: usize,
     pub(crate) faults: Faults,
     pub(crate) calls: Calls,
     pub(crate) sso: Center,
@@ -39,10 +45,44 @@ impl AwsState {
             identities: Identities::default(),
             clusters: Vec::new(),
             access: Access::default(),
+            earlier_access: None,
+            updates: Updates::default(),
+            page_size: 100,
             faults: Faults::default(),
             calls: Calls::default(),
             sso: Center::default(),
         }
+    }
+}
+
+impl AwsState {
+    /// Adds an access entry of a principal, or replaces it, without the validation of EKS.
+    pub(crate) fn grant(&mut self, cluster: &str, region: &str, principal: &str, now: SystemTime) -> &mut AccessEntry {
+        let known = self.clusters.iter().find(|known| known.name == cluster && known.region == region);
+        let other = || format!("arn:aws:eks:{region}:111122223333:cluster/{cluster}");
+        let arn = known.map_or_else(other, Cluster::arn);
+        let user = || self.identities.user(principal).map(|user| user.user_id);
+        let id = self.identities.role(principal).map(|role| role.id.clone()).or_else(user);
+        let entries = self.access.entries(cluster, region);
+        entries.insert(principal.to_owned(), AccessEntry::new(&arn, principal, id, now));
+        entries.get_mut(principal).expect("the entry was just stored")
+    }
+
+    /// Finds the Kubernetes user of a canonical ARN, as an API server sees the access entries.
+    pub(crate) fn grantee(
+        &mut self,
+        cluster: &str,
+        region: &str,
+        canonical: &str,
+        id: Option<&str>,
+    ) -> Option<Grantee> {
+        if let Some((lookups, earlier)) = &mut self.earlier_access
+            && *lookups > 0
+        {
+            *lookups -= 1;
+            return earlier.find(cluster, region, canonical, id);
+        }
+        self.access.find(cluster, region, canonical, id)
     }
 }
 

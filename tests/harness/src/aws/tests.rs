@@ -1,4 +1,6 @@
+mod access;
 mod assume_role;
+mod botocore;
 mod client;
 mod eks;
 mod faults;

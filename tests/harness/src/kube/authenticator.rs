@@ -13,9 +13,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use super::aws_auth;
 use super::token::{self, Presigned};
 use crate::arn::Arn;
-use crate::aws::{AwsHandle, Grantee};
+use crate::aws::{AssociatedPolicy, AwsHandle, Grantee, without_path};
 use crate::clock::Clock;
 
 /// Default of `--authentication-token-webhook-cache-ttl`. Only successful responses are cached: the authenticator
@@ -32,6 +33,8 @@ pub(crate) struct User {
     pub(crate) uid: String,
     pub(crate) groups: Vec<String>,
     pub(crate) extra: BTreeMap<&'static str, Vec<String>>,
+    /// The access policies of its access entry. EKS does not show them in `extra`.
+    pub(crate) policies: Vec<AssociatedPolicy>,
 }
 
 /// The cache slot of a token. Concurrent requests with one token wait for the first, as in the API server.
@@ -74,8 +77,8 @@ impl Authenticator {
         self.slots().clear();
     }
 
-    /// Returns the user of a token, or the reason why the token is invalid.
-    pub(crate) async fn authenticate(&self, token: &str) -> Result<User, String> {
+    /// Returns the user of a token, or the reason why the token is invalid. `aws_auth` returns the data of that ConfigMap.
+    pub(crate) async fn authenticate(&self, token: &str, aws_auth: impl Fn() -> Option<Value>) -> Result<User, String> {
         let slot = Arc::clone(self.slots().entry(token.to_owned()).or_default());
         let mut cached = slot.lock().await;
         if let Some((user, until)) = &*cached
@@ -86,7 +89,7 @@ impl Authenticator {
         }
         let presigned = token::verify(token, &self.region, self.clock.now())?;
         let caller = self.call_sts(&presigned).await?;
-        let user = self.map(&caller, &presigned.access_key)?;
+        let user = self.map(&caller, &presigned.access_key, aws_auth)?;
         *cached = Some((user.clone(), self.clock.now() + CACHE_TTL));
         Ok(user)
     }
@@ -108,9 +111,28 @@ impl Authenticator {
         Caller::read(&response["GetCallerIdentityResponse"]["GetCallerIdentityResult"])
     }
 
-    fn map(&self, caller: &Caller, access_key: &str) -> Result<User, String> {
+    /// Returns the access policies of the access entry of a canonical ARN.
+    pub(crate) fn policies_of(&self, canonical: &str) -> Vec<AssociatedPolicy> {
+        let found = self.aws.grantee(&self.cluster, &self.region, canonical, None);
+        found.map(|grantee| grantee.policies).unwrap_or_default()
+    }
+
+    /// Maps a signer to its user, by the sources of the cluster's authentication mode. Access entries come first.
+    fn map(&self, caller: &Caller, access_key: &str, aws_auth: impl Fn() -> Option<Value>) -> Result<User, String> {
         let canonical = canonical(&caller.arn).ok_or_else(|| format!("arn '{}' is invalid", caller.arn))?;
-        let found = self.aws.grantee(&self.cluster, &self.region, &canonical);
+        let mode = self.aws.authentication_mode(&self.cluster, &self.region);
+        let by_entry = || self.aws.grantee(&self.cluster, &self.region, &canonical, Some(&caller.principal_id));
+        let creator = self.aws.hidden_administrator(&self.cluster, &self.region);
+        if creator.is_some_and(|creator| without_path(&creator) == canonical) {
+            let (username, groups) = ("kubernetes-admin".to_owned(), vec!["system:masters".to_owned()]);
+            return Ok(user(caller, &canonical, access_key, Grantee { username, groups, policies: Vec::new() }));
+        }
+        let by_map = || aws_auth().and_then(|data| aws_auth::find(&data, &canonical));
+        let found = match mode.as_str() {
+            "CONFIG_MAP" => by_map(),
+            "API" => by_entry(),
+            _ => by_entry().or_else(by_map),
+        };
         let grantee = found.ok_or_else(|| format!("ARN is not mapped: {}", canonical.to_lowercase()))?;
         Ok(user(caller, &canonical, access_key, grantee))
     }
@@ -176,6 +198,7 @@ fn user(caller: &Caller, canonical: &str, access_key: &str, grantee: Grantee) ->
         username,
         uid: format!("aws-iam-authenticator:{}:{}", caller.account, caller.principal_id),
         groups,
+        policies: grantee.policies,
         extra: extra.into_iter().map(|(name, value)| (name, vec![value.to_owned()])).collect(),
     }
 }

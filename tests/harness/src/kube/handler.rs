@@ -13,8 +13,8 @@ use super::log::Served;
 use super::shared::SharedCluster;
 use crate::serve::{Broken, ReplyBody, full};
 
-/// Longest request body; kubectl sends far less.
-const MAX_BODY: usize = 1024 * 1024;
+/// Longest request body: a ConfigMap has up to 1 MiB of text, which JSON escapes.
+const MAX_BODY: usize = 3 * 1024 * 1024;
 /// Paths that EKS serves without a token.
 const PUBLIC: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 
@@ -24,8 +24,7 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Broken> {
     let (head, body) = request.into_parts();
-    // The content does not matter, but a response before the end of the body would look like a broken connection.
-    Limited::new(body, MAX_BODY).collect().await.map_err(|_| Broken)?;
+    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| Broken)?.to_bytes();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let path = head.uri.path();
     let user = authenticate(&shared, path, header("authorization")).await;
@@ -34,7 +33,13 @@ pub(crate) async fn handle(
         Ok(user) => router::respond(
             &shared,
             user.as_ref(),
-            &ApiRequest { method: head.method.as_str(), path, accept: header("accept") },
+            &ApiRequest {
+                method: head.method.as_str(),
+                path,
+                query: head.uri.query().unwrap_or_default(),
+                accept: header("accept"),
+                body: &body,
+            },
         ),
     };
     shared.log.add(Served {
@@ -63,7 +68,7 @@ async fn authenticate(shared: &SharedCluster, path: &str, authorization: &str) -
     if token.is_empty() {
         return Err("no bearer token".to_owned());
     }
-    shared.authenticator.authenticate(token).await.map(Some)
+    shared.authenticate(token).await.map(Some)
 }
 
 fn record_token(shared: &SharedCluster, token: &str) {

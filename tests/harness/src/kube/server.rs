@@ -7,7 +7,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::api::objects::Objects;
+use serde_json::{Value, json};
+
+use super::api::objects::{Kind, Objects};
 use super::authenticator::Authenticator;
 use super::handler;
 use super::log::{Log, Served};
@@ -30,9 +32,13 @@ impl ApiServer {
     pub fn start(clock: Clock, aws: &AwsHandle, name: &str, region: &str) -> Self {
         let certificate = ServerCertificate::new(name);
         let acceptor = certificate.acceptor();
-        let readers = ["system:masters", "view"].map(str::to_owned).into();
-        let state =
-            ClusterState { objects: Objects::of_cluster(name, clock.now()), readers, rejecting: 0, tokens: Vec::new() };
+        let state = ClusterState {
+            objects: Objects::of_cluster(name, clock.now()),
+            rejecting: 0,
+            tokens: Vec::new(),
+            edit_before_replace: None,
+            reject_after_replace: None,
+        };
         let shared = Arc::new(SharedCluster {
             authenticator: Authenticator::new(clock.clone(), aws.clone(), name, region),
             clock,
@@ -93,14 +99,77 @@ impl ApiServer {
         self.shared.state().objects.add_pod(namespace, name, now);
     }
 
-    /// Allows the members of a group to read pods and namespaces. At first `system:masters` and `view` may.
+    /// Binds the ClusterRole `view` to a group. At first the group `view` has it, and `system:masters` has `cluster-admin`.
     pub fn allow_group(&self, group: &str) {
-        self.shared.state().readers.insert(group.to_owned());
+        self.bind(None, &format!("view-{group}"), "view", &[("Group", group)]);
     }
 
-    /// Withdraws that permission from a group.
+    /// Removes every binding of a group.
     pub fn forbid_group(&self, group: &str) {
-        self.shared.state().readers.remove(group);
+        self.shared.state().objects.unbind_group(group);
+    }
+
+    /// Binds a ClusterRole (`cluster-admin`, `admin`, `edit`, `view`, or one without rules) to users and groups, such as
+    /// `("Group", "developers")`: with a RoleBinding in a namespace, or with a ClusterRoleBinding.
+    pub fn bind(&self, namespace: Option<&str>, name: &str, role: &str, subjects: &[(&str, &str)]) {
+        let now = self.shared.clock.now();
+        self.shared.state().objects.bind(namespace, name, role, subjects, now);
+    }
+}
+
+/// The ConfigMap kube-system/aws-auth.
+impl ApiServer {
+    /// Returns the ConfigMap, as the API serves it; `None` if there is none.
+    pub fn aws_auth(&self) -> Option<Value> {
+        self.shared.aws_auth()
+    }
+
+    /// Creates the ConfigMap with this data, or replaces its data, as another administrator does.
+    pub fn set_aws_auth(&self, data: &[(&str, &str)]) {
+        let mut object = self.aws_auth().unwrap_or_else(|| json!({ "metadata": {} }));
+        object["data"] = data.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        self.put_aws_auth(object);
+    }
+
+    /// Deletes the ConfigMap.
+    pub fn remove_aws_auth(&self) {
+        self.shared.state().objects.remove(Kind::ConfigMap, "kube-system", "aws-auth");
+    }
+
+    /// Adds a line to `mapRoles`. An ARN with a path never matches, as in the real authenticator.
+    pub fn map_role(&self, role_arn: &str, username: &str, groups: &[&str]) {
+        self.add_line("mapRoles", "rolearn", role_arn, username, groups);
+    }
+
+    /// Adds a line to `mapUsers`.
+    pub fn map_user(&self, user_arn: &str, username: &str, groups: &[&str]) {
+        self.add_line("mapUsers", "userarn", user_arn, username, groups);
+    }
+
+    /// Stores this data just before the next replacement of an object: an edit of another administrator in between, which makes
+    /// the replacement a conflict.
+    pub fn edit_before_replace(&self, data: &[(&str, &str)]) {
+        let data: Value = data.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        self.shared.state().edit_before_replace = Some(json!({ "data": data }));
+    }
+
+    /// Responds with 401 to this many requests after the next replacement of an object, whatever their token.
+    pub fn reject_after_replace(&self, requests: usize) {
+        self.shared.state().reject_after_replace = Some(requests);
+    }
+
+    fn put_aws_auth(&self, object: Value) {
+        let now = self.shared.clock.now();
+        self.shared.state().objects.put_json(Kind::ConfigMap, "kube-system", "aws-auth", object, now);
+    }
+
+    fn add_line(&self, list: &str, key: &str, arn: &str, username: &str, groups: &[&str]) {
+        let mut object = self.aws_auth().unwrap_or_else(|| json!({ "metadata": {}, "data": {} }));
+        let before = object["data"][list].as_str().unwrap_or_default();
+        // A list in JSON is one in YAML too.
+        let groups = format!("  groups: {}\n", json!(groups));
+        object["data"][list] = json!(format!("{before}- {key}: {arn}\n  username: \"{username}\"\n{groups}"));
+        self.put_aws_auth(object);
     }
 }
 
@@ -125,7 +194,7 @@ impl ApiServer {
     pub fn username(&self, token: &str) -> Result<String, String> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-        runtime.block_on(self.shared.authenticator.authenticate(token)).map(|user| user.username)
+        runtime.block_on(self.shared.authenticate(token)).map(|user| user.username)
     }
 
     /// Waits until at least `n` requests have a response. Panics with the log after `timeout` of real time.

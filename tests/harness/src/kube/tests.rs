@@ -1,3 +1,4 @@
+mod access;
 mod kubectl;
 mod rules;
 
@@ -27,5 +28,5 @@ fn token(api: &ApiServer, key: &AccessKey) -> TokenSpec {
 /// Authenticates a token on a new runtime.
 fn authenticate(api: &ApiServer, token: &str) -> Result<authenticator::User, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(api.shared.authenticator.authenticate(token))
+    runtime.block_on(api.shared.authenticate(token))
 }

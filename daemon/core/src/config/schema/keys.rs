@@ -5,8 +5,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::{
-    Endpoints, Raw, RawClient, RawDefaults, RawEnvironment, RawLock, RawMfa, RawNetwork, RawNotifications, RawProfile,
-    RawSource,
+    Endpoints, Raw, RawAudit, RawClient, RawConfirm, RawDefaults, RawEnvironment, RawLock, RawMfa, RawNetwork,
+    RawNotifications, RawProfile, RawSource,
 };
 
 /// Returns the keys of the table at a path; `None` if the path is not a table with fixed keys.
@@ -21,6 +21,8 @@ pub(super) fn of_table(path: &[&str]) -> Option<&'static [&'static str]> {
         ["sources", _, "mfa"] => keys::<RawMfa>(),
         ["lock"] => keys::<RawLock>(),
         ["notifications"] => keys::<RawNotifications>(),
+        ["audit"] => keys::<RawAudit>(),
+        ["confirm"] => keys::<RawConfirm>(),
         ["client"] => keys::<RawClient>(),
         ["profiles", _] => keys::<RawProfile>(),
         _ => None,
@@ -77,6 +79,8 @@ mod tests {
                 "sources",
                 "lock",
                 "notifications",
+                "audit",
+                "confirm",
                 "client",
                 "profiles"
             ]

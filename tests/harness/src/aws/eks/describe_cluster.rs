@@ -9,20 +9,20 @@ use super::super::context::SignedCall;
 use super::super::error::ApiError;
 use super::super::reply::Reply;
 use super::permission::authorize;
+use super::target;
 use crate::random::request_id;
 
 pub(crate) fn respond(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
-    let name = call.request.segments().into_iter().nth(1).unwrap_or_default();
+    let name = target::segment(call, 1);
     // The permission comes first: a caller without it does not learn which clusters exist.
     authorize(call, "eks:DescribeCluster", &name)?;
-    let account = call.caller.account();
-    let state = call.shared.state();
-    let owned =
-        |cluster: &&Cluster| cluster.name == name && cluster.region == call.region && cluster.account == account;
-    let cluster = state.clusters.iter().find(owned).ok_or_else(|| {
-        ApiError::new(404, "ResourceNotFoundException", format!("No cluster found for name: {name}."))
-    })?;
-    Ok(Reply::json(200, &request_id(), &json!({ "cluster": describe(cluster) })))
+    let mut state = call.shared.state();
+    let cluster = target::cluster(call, &mut state, &name)?.clone();
+    let mut shown = describe(&cluster);
+    if state.updates.is_in_progress(&cluster.arn()) {
+        shown["status"] = json!("UPDATING");
+    }
+    Ok(Reply::json(200, &request_id(), &json!({ "cluster": shown })))
 }
 
 /// Returns the fields of the real response for a cluster with public access, in the form of SDKs of 2026.
@@ -51,7 +51,7 @@ fn describe(cluster: &Cluster) -> Value {
         "platformVersion": "eks.9",
         "tags": {},
         "health": { "issues": [] },
-        "accessConfig": { "authenticationMode": "API_AND_CONFIG_MAP" },
+        "accessConfig": { "authenticationMode": cluster.authentication_mode },
         "upgradePolicy": { "supportType": "EXTENDED" },
     });
     // These are absent while a cluster is being created.
@@ -60,6 +60,9 @@ fn describe(cluster: &Cluster) -> Value {
     }
     if let Some(pem) = &cluster.ca_pem {
         shown["certificateAuthority"] = json!({ "data": STANDARD.encode(pem) });
+    }
+    if cluster.creator.is_some() {
+        shown["accessConfig"]["bootstrapClusterCreatorAdminPermissions"] = json!(true);
     }
     if let Some(id) = &cluster.id {
         shown["id"] = json!(id);

@@ -1,5 +1,6 @@
 //! The handle of an embedded AWS: what a test can set, script and inspect.
 
+mod access;
 mod mfa;
 mod signin;
 mod web_identity;
@@ -8,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::aws::access::Grantee;
 use crate::aws::access_key::AccessKey;
 use crate::aws::call_log::{Call, Outcome};
 use crate::aws::cluster::Cluster;
@@ -140,7 +140,7 @@ impl AwsHandle {
     }
 }
 
-/// Clusters and access to them.
+/// Clusters.
 impl AwsHandle {
     /// Adds a cluster, or replaces the one of that ARN.
     pub fn add_cluster(&self, cluster: Cluster) {
@@ -152,32 +152,6 @@ impl AwsHandle {
     /// Deletes the clusters of that name and region.
     pub fn remove_cluster(&self, name: &str, region: &str) {
         self.shared.state().clusters.retain(|known| (known.name.as_str(), known.region.as_str()) != (name, region));
-    }
-
-    /// Adds an access entry: this user or role gets `username` (a template: `{{SessionName}}`, `{{SessionNameRaw}}`,
-    /// `{{AccountID}}`, `{{AccessKeyID}}`) and these groups. A role matches with its path.
-    pub fn grant(&self, cluster: &str, region: &str, principal_arn: &str, username: &str, groups: &[&str]) {
-        self.shared.state().access.grant(cluster, region, principal_arn, grantee(username, groups));
-    }
-
-    /// Adds a line of `mapRoles` in aws-auth. An ARN with a path never matches, as in the real authenticator.
-    pub fn map_role(&self, cluster: &str, region: &str, role_arn: &str, username: &str, groups: &[&str]) {
-        self.shared.state().access.map(cluster, region, role_arn, grantee(username, groups));
-    }
-
-    /// Adds a line of `mapUsers` in aws-auth.
-    pub fn map_user(&self, cluster: &str, region: &str, user_arn: &str, username: &str, groups: &[&str]) {
-        self.shared.state().access.map(cluster, region, user_arn, grantee(username, groups));
-    }
-
-    /// Removes the access of a principal to a cluster, by access entry and by aws-auth.
-    pub fn revoke(&self, cluster: &str, region: &str, principal_arn: &str) {
-        self.shared.state().access.revoke(cluster, region, principal_arn);
-    }
-
-    /// Returns the Kubernetes user of a canonical ARN in a cluster.
-    pub(crate) fn grantee(&self, cluster: &str, region: &str, canonical_arn: &str) -> Option<Grantee> {
-        self.shared.state().access.find(cluster, region, canonical_arn)
     }
 }
 
@@ -196,6 +170,11 @@ impl AwsHandle {
     /// matches.
     pub fn fault(&self, op: Op, script: impl Into<Script>) {
         self.shared.state().faults.push(op, script.into());
+    }
+
+    /// Throttles each `n`th call of `op` until [`AwsHandle::clear_faults`].
+    pub fn throttle_every(&self, op: Op, n: usize) {
+        self.shared.state().faults.throttle_every(op, n);
     }
 
     /// Applies a fault to every call of every operation until [`AwsHandle::clear_faults`].
@@ -265,8 +244,4 @@ impl AwsHandle {
         let reached = self.shared.wait_until(timeout, done);
         assert!(reached, "waited {timeout:?} for {what}; the log:\n{:#?}", self.log());
     }
-}
-
-fn grantee(username: &str, groups: &[&str]) -> Grantee {
-    Grantee { username: username.to_owned(), groups: groups.iter().map(|group| (*group).to_owned()).collect() }
 }

@@ -1,9 +1,10 @@
-//! IAM: the query protocol with XML responses, for the caller's own access keys only.
+//! IAM: the query protocol with XML responses: the caller's own access keys, and the roles and users of its account.
 
 mod create_access_key;
 mod delete_access_key;
 mod envelope;
 mod list_access_keys;
+mod principal;
 mod user;
 
 use super::context::SignedCall;
@@ -27,6 +28,8 @@ pub(crate) fn serve(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     match call.request.op {
         Op::CreateAccessKey => create_access_key::respond(call),
         Op::DeleteAccessKey => delete_access_key::respond(call),
+        Op::GetRole => principal::get_role(call),
+        Op::GetUser => principal::get_user(call),
         _ => list_access_keys::respond(call),
     }
 }

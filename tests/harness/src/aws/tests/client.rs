@@ -85,7 +85,9 @@ pub(crate) fn call(
     let host = aws.addr().to_string();
     let mut headers = vec![("host".to_owned(), host)];
     if !body.is_empty() {
-        headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
+        let is_json = body.starts_with('{');
+        let content_type = if is_json { "application/json" } else { "application/x-www-form-urlencoded" };
+        headers.push(("content-type".to_owned(), content_type.to_owned()));
     }
     let covered: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let added = signer.sign_headers(method, target, &covered, body.as_bytes());

@@ -38,18 +38,22 @@ pub(crate) fn groups() -> ApiResponse {
 }
 
 pub(crate) fn core_resources() -> ApiResponse {
-    let resource = |name: &str, singular: &str, kind: &str, namespaced: bool, short: &str| {
+    let resource = |name: &str, singular: &str, kind: &str, short: &str, verbs: &[&str]| {
         json!({
             "name": name,
             "singularName": singular,
-            "namespaced": namespaced,
+            "namespaced": kind != "Namespace",
             "kind": kind,
-            "verbs": ["get", "list"],
+            "verbs": verbs,
             "shortNames": [short],
         })
     };
-    let resources =
-        [resource("namespaces", "namespace", "Namespace", false, "ns"), resource("pods", "pod", "Pod", true, "po")];
+    let (read, all): (&[&str], &[&str]) = (&["get", "list"], &["create", "delete", "get", "list", "update"]);
+    let resources = [
+        resource("configmaps", "configmap", "ConfigMap", "cm", all),
+        resource("namespaces", "namespace", "Namespace", "ns", read),
+        resource("pods", "pod", "Pod", "po", read),
+    ];
     ApiResponse::json(200, &list("v1", &resources))
 }
 

@@ -12,13 +12,22 @@ use crate::time::rfc3339;
 pub(crate) enum Kind {
     Namespace,
     Pod,
+    ConfigMap,
+    ClusterRoleBinding,
+    RoleBinding,
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Namespace, Self::Pod, Self::ConfigMap, Self::ClusterRoleBinding, Self::RoleBinding];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Namespace => "Namespace",
             Self::Pod => "Pod",
+            Self::ConfigMap => "ConfigMap",
+            Self::ClusterRoleBinding => "ClusterRoleBinding",
+            Self::RoleBinding => "RoleBinding",
         }
     }
 
@@ -26,7 +35,26 @@ impl Kind {
         match self {
             Self::Namespace => "namespaces",
             Self::Pod => "pods",
+            Self::ConfigMap => "configmaps",
+            Self::ClusterRoleBinding => "clusterrolebindings",
+            Self::RoleBinding => "rolebindings",
         }
+    }
+
+    /// Returns the API group; empty for the core group.
+    pub(crate) fn group(self) -> &'static str {
+        match self {
+            Self::Namespace | Self::Pod | Self::ConfigMap => "",
+            Self::ClusterRoleBinding | Self::RoleBinding => "rbac.authorization.k8s.io",
+        }
+    }
+
+    pub(crate) fn api_version(self) -> &'static str {
+        if self.group().is_empty() { "v1" } else { "rbac.authorization.k8s.io/v1" }
+    }
+
+    pub(crate) fn is_namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::ClusterRoleBinding)
     }
 }
 
@@ -34,7 +62,7 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) kind: Kind,
-    /// Empty for a namespace.
+    /// Empty for an object outside namespaces.
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) created: SystemTime,
@@ -43,7 +71,11 @@ pub(crate) struct Object {
 
 /// All objects, sorted as an API server lists them.
 #[derive(Debug, Default)]
-pub(crate) struct Objects(Vec<Object>);
+pub(crate) struct Objects {
+    all: Vec<Object>,
+    /// How many changes there were.
+    changes: u64,
+}
 
 impl Objects {
     /// Returns the initial objects. Their names contain the name of the cluster.
@@ -62,6 +94,11 @@ impl Objects {
         ] {
             objects.add_pod(namespace, &format!("{pod}{}", suffix(&pod)), created);
         }
+        let groups =
+            [("cluster-admin", "system:masters"), ("system:basic-user", "system:authenticated"), ("view", "view")];
+        for (role, group) in groups {
+            objects.bind(None, role, role, &[("Group", group)], created);
+        }
         objects
     }
 
@@ -72,7 +109,74 @@ impl Objects {
                 && namespace.is_none_or(|namespace| object.namespace == namespace)
                 && name.is_none_or(|name| object.name == name)
         };
-        self.0.iter().filter(wanted).collect()
+        self.all.iter().filter(wanted).collect()
+    }
+
+    /// Returns the resource version of the latest change.
+    pub(crate) fn version(&self) -> u64 {
+        1000 + self.changes
+    }
+
+    /// Stores an object with a new resource version, and returns it. It keeps its uid and its time of creation.
+    pub(crate) fn put_json(
+        &mut self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        mut json: Value,
+        now: SystemTime,
+    ) -> &Value {
+        self.changes += 1;
+        let known = self.find(kind, kind.is_namespaced().then_some(namespace), Some(name)).pop();
+        let created = known.map_or(now, |known| known.created);
+        for (field, value) in metadata(kind, namespace, name, created).as_object().into_iter().flatten() {
+            json["metadata"][field] = value.clone();
+        }
+        json["metadata"]["resourceVersion"] = json!(self.version().to_string());
+        json["kind"] = json!(kind.name());
+        json["apiVersion"] = json!(kind.api_version());
+        self.put(Object { kind, namespace: namespace.to_owned(), name: name.to_owned(), created, json });
+        let stored = self.find(kind, kind.is_namespaced().then_some(namespace), Some(name)).pop();
+        &stored.expect("the object was just stored").json
+    }
+
+    /// Removes an object. Returns whether it existed.
+    pub(crate) fn remove(&mut self, kind: Kind, namespace: &str, name: &str) -> bool {
+        let before = self.all.len();
+        self.all.retain(|known| known.kind != kind || known.namespace != namespace || known.name != name);
+        self.changes += 1;
+        self.all.len() < before
+    }
+
+    /// Removes every binding of a group.
+    pub(crate) fn unbind_group(&mut self, group: &str) {
+        let has = |known: &Object| {
+            let subjects = known.json["subjects"].as_array().into_iter().flatten();
+            subjects.into_iter().any(|subject| subject["kind"] == "Group" && subject["name"] == group)
+        };
+        self.all.retain(|known| !has(known));
+        self.changes += 1;
+    }
+
+    /// Binds a ClusterRole to users and groups: in a namespace, or in the whole cluster.
+    pub(crate) fn bind(
+        &mut self,
+        namespace: Option<&str>,
+        name: &str,
+        role: &str,
+        subjects: &[(&str, &str)],
+        now: SystemTime,
+    ) {
+        let group = "rbac.authorization.k8s.io";
+        let subjects: Vec<Value> =
+            subjects.iter().map(|(kind, name)| json!({ "kind": kind, "apiGroup": group, "name": name })).collect();
+        let binding = json!({
+            "metadata": {},
+            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": role },
+            "subjects": subjects,
+        });
+        let kind = if namespace.is_some() { Kind::RoleBinding } else { Kind::ClusterRoleBinding };
+        self.put_json(kind, namespace.unwrap_or_default(), name, binding, now);
     }
 
     pub(crate) fn add_pod(&mut self, namespace: &str, name: &str, created: SystemTime) {
@@ -104,9 +208,9 @@ impl Objects {
         let same = |known: &Object| {
             known.kind == object.kind && known.namespace == object.namespace && known.name == object.name
         };
-        self.0.retain(|known| !same(known));
-        self.0.push(object);
-        self.0.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        self.all.retain(|known| !same(known));
+        self.all.push(object);
+        self.all.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
     }
 }
 

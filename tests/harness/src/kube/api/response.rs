@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::objects::Kind;
 use crate::kube::authenticator::User;
+use crate::kube::rbac::Attributes;
 
 /// A response: status, content type and body.
 #[derive(Debug)]
@@ -28,16 +29,44 @@ pub(crate) fn unauthorized() -> ApiResponse {
     status(401, "Unauthorized", "Unauthorized", &json!({}))
 }
 
-pub(crate) fn forbidden(user: &User, kind: Kind, namespace: Option<&str>, name: Option<&str>) -> ApiResponse {
-    let (verb, plural) = (if name.is_some() { "get" } else { "list" }, kind.plural());
-    let object = name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
-    let place =
-        namespace.map_or("at the cluster scope".to_owned(), |namespace| format!("in the namespace \"{namespace}\""));
+pub(crate) fn forbidden(user: &User, request: &Attributes) -> ApiResponse {
+    let Attributes { verb, group, resource, namespace, name, .. } = request;
+    let object = if name.is_empty() { String::new() } else { format!(" \"{name}\"") };
+    let full = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
+    let place = match namespace.as_str() {
+        "" => "at the cluster scope".to_owned(),
+        namespace => format!("in the namespace \"{namespace}\""),
+    };
     let message = format!(
-        "{plural}{object} is forbidden: User \"{}\" cannot {verb} resource \"{plural}\" in API group \"\" {place}",
+        "{full}{object} is forbidden: User \"{}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {place}",
         user.username
     );
-    status(403, "Forbidden", &message, &json!({ "kind": plural, "name": name }))
+    let details = json!({ "kind": resource, "name": Some(name).filter(|name| !name.is_empty()) });
+    status(403, "Forbidden", &message, &details)
+}
+
+pub(crate) fn conflict(kind: Kind, name: &str) -> ApiResponse {
+    let plural = kind.plural();
+    let message = format!(
+        "Operation cannot be fulfilled on {plural} \"{name}\": the object has been modified; please apply your changes \
+         to the latest version and try again"
+    );
+    status(409, "Conflict", &message, &json!({ "kind": plural, "name": name }))
+}
+
+pub(crate) fn already_exists(kind: Kind, name: &str) -> ApiResponse {
+    let plural = kind.plural();
+    let message = format!("{plural} \"{name}\" already exists");
+    status(409, "AlreadyExists", &message, &json!({ "kind": plural, "name": name }))
+}
+
+pub(crate) fn invalid(kind: Kind, name: &str, cause: &str) -> ApiResponse {
+    let message = format!("{} \"{name}\" is invalid: {cause}", kind.name());
+    status(422, "Invalid", &message, &json!({ "kind": kind.name(), "name": name }))
+}
+
+pub(crate) fn bad_request(message: &str) -> ApiResponse {
+    status(400, "BadRequest", message, &json!({}))
 }
 
 pub(crate) fn not_found(kind: Kind, name: &str) -> ApiResponse {

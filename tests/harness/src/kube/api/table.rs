@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use super::objects::{Kind, Object};
 
 /// Returns a `meta.k8s.io/v1` Table. Only `-o wide` shows columns of priority 1.
-pub(crate) fn of(kind: Kind, objects: &[&Object], now: SystemTime) -> Value {
+pub(crate) fn of(kind: Kind, objects: &[&Object], now: SystemTime, version: &str) -> Value {
     let columns: &[(&str, u8)] = match kind {
         Kind::Namespace => &[("Name", 0), ("Status", 0), ("Age", 0)],
+        Kind::ConfigMap => &[("Name", 0), ("Data", 0), ("Age", 0)],
+        Kind::ClusterRoleBinding | Kind::RoleBinding => &[("Name", 0), ("Role", 0), ("Age", 0)],
         Kind::Pod => &[
             ("Name", 0),
             ("Ready", 0),
@@ -43,7 +45,7 @@ pub(crate) fn of(kind: Kind, objects: &[&Object], now: SystemTime) -> Value {
     json!({
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
-        "metadata": { "resourceVersion": "1000" },
+        "metadata": { "resourceVersion": version },
         "columnDefinitions": definitions,
         "rows": rows,
     })
@@ -53,6 +55,14 @@ fn cells(object: &Object, now: SystemTime) -> Vec<Value> {
     let age = json!(age(now.duration_since(object.created).unwrap_or_default()));
     match object.kind {
         Kind::Namespace => vec![json!(object.name), object.json["status"]["phase"].clone(), age],
+        Kind::ConfigMap => {
+            let entries = object.json["data"].as_object().map_or(0, serde_json::Map::len);
+            vec![json!(object.name), json!(entries.to_string()), age]
+        }
+        Kind::ClusterRoleBinding | Kind::RoleBinding => {
+            let role = object.json["roleRef"]["name"].as_str().unwrap_or_default();
+            vec![json!(object.name), json!(format!("ClusterRole/{role}")), age]
+        }
         Kind::Pod => vec![
             json!(object.name),
             json!("1/1"),

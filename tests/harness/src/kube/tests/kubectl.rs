@@ -97,6 +97,24 @@ fn kubectl_bad_token_or_group_shows_401_or_403() {
 }
 
 #[test]
+fn kubectl_reads_and_replaces_aws_auth() {
+    let (aws, api, session) = fixture();
+    aws.grant("prod", REGION, DEVELOPERS, "dev", &["system:masters"]);
+    api.map_role("arn:aws:iam::111122223333:role/other", "other", &["a"]);
+    let Some(sandbox) = kubectl_sandbox(&api, &token(&api, &session).mint()) else { return };
+    let aws_auth = ["-n", "kube-system", "get", "configmap", "aws-auth"];
+    let table = kubectl(&sandbox, &aws_auth);
+    assert!(table.assert_ok().stdout.contains("DATA"), "{table}");
+    let object = kubectl(&sandbox, &[&aws_auth[..], &["-o", "json"]].concat()).assert_ok().stdout.clone();
+    sandbox.write("home/edited.json", &object.replace("other", "another"));
+    let file = sandbox.home().join("edited.json").display().to_string();
+    kubectl(&sandbox, &["replace", "--validate=false", "-f", &file]).assert_ok();
+    assert!(api.aws_auth().unwrap()["data"]["mapRoles"].as_str().unwrap().contains("role/another"));
+    let conflict = kubectl(&sandbox, &["replace", "--validate=false", "-f", &file]);
+    assert!(conflict.assert_code(1).stderr.contains("the object has been modified"), "{conflict}");
+}
+
+#[test]
 fn kubectl_other_ca_rejects_server() {
     let (_aws, api, session) = fixture();
     let other = ApiServer::start(api.shared.clock.clone(), &Aws::start(Clock::system()), "other", REGION);

@@ -109,10 +109,10 @@ fn token_repeated_within_two_minutes_cached() {
 fn aws_auth_role_path_never_matches() {
     let (aws, api, session) = fixture();
     let dev = aws.add_user("111122223333", "dev");
-    aws.map_user("prod", REGION, &dev.arn, "dev", &["system:masters"]);
+    api.map_user(&dev.arn, "dev", &["system:masters"]);
     assert_eq!(authenticate(&api, &token(&api, &dev).mint()).unwrap().username, "dev");
-    aws.map_role("prod", REGION, DEVELOPERS, "never", &[]);
+    api.map_role(DEVELOPERS, "never", &[]);
     assert!(authenticate(&api, &token(&api, &session).mint()).is_err(), "a path in aws-auth never matches");
-    aws.map_role("prod", REGION, "arn:aws:iam::111122223333:role/developers", "now", &[]);
+    api.map_role("arn:aws:iam::111122223333:role/developers", "now", &[]);
     assert_eq!(authenticate(&api, &token(&api, &session).mint()).unwrap().username, "now");
 }

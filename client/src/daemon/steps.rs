@@ -1,8 +1,12 @@
-//! The steps of a login, which the daemon streams while the user signs in.
+//! The steps of work that takes longer than a call: a login, or a change of who may enter a cluster. The daemon streams
+//! them.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use rolecall_protocol::{Endpoint, ErrorCode, LoginRequest, LoginStep, SourceName};
+use rolecall_protocol::{AccessStep, Endpoint, ErrorCode, LoginRequest, LoginStep, SourceName};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::call::{Daemon, MAX_RESPONSE_BYTES, MAX_RETRIES, call_error, check_response};
 use super::error::CallError;
@@ -12,25 +16,48 @@ use crate::clock::{Deadline, long_backoff};
 /// How long the daemon may send nothing. An idle daemon sends an empty line every 10 s.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The steps of a login, as the daemon sends them.
+/// The steps of one request, as the daemon sends them.
 #[derive(Debug)]
-pub(crate) struct LoginSteps {
+pub(crate) struct Steps<T> {
     lines: LineStream,
     silence_timeout: Duration,
     silence_deadline: Deadline,
+    step: PhantomData<fn() -> T>,
 }
+
+/// The steps of a login.
+pub(crate) type LoginSteps = Steps<LoginStep>;
 
 impl Daemon {
     /// Requests a login. If the daemon ends before its first byte, or has too many callers, the request is repeated, as
     /// in [`Daemon::call`].
     pub(crate) fn login(&self, source: &SourceName, request: &LoginRequest) -> Result<LoginSteps, CallError> {
+        self.steps(&Endpoint::Login(source.clone()), request, "login")
+    }
+
+    /// Requests the plan of a change of access, or the change itself. The request is repeated as in [`Daemon::login`].
+    pub(crate) fn access_change(
+        &self,
+        endpoint: &Endpoint,
+        request: &impl Serialize,
+    ) -> Result<Steps<AccessStep>, CallError> {
+        self.steps(endpoint, request, "access")
+    }
+
+    /// `command` is the command of the client that an older daemon does not support.
+    fn steps<T>(
+        &self,
+        endpoint: &Endpoint,
+        request: &impl Serialize,
+        command: &'static str,
+    ) -> Result<Steps<T>, CallError> {
         let deadline = Deadline::after(SILENCE_TIMEOUT);
         let body = serde_json::to_vec(request)
             .map_err(|error| CallError::InvalidResponse(format!("the request cannot be written ({error})")))?;
-        let request = http::request_lines(&Endpoint::Login(source.clone()), &body);
+        let request = http::request_lines(endpoint, &body);
         let mut attempt = 0;
         loop {
-            let result = self.try_login(&request, deadline);
+            let result = self.try_steps(&request, command, deadline);
             let is_asked_again = match &result {
                 Err(CallError::Disconnected(HttpError::Disconnected { received: 0, .. })) => attempt < MAX_RETRIES,
                 Err(CallError::Rejected(said)) => said.code == ErrorCode::Unavailable,
@@ -43,28 +70,29 @@ impl Daemon {
         }
     }
 
-    fn try_login(&self, request: &[u8], deadline: Deadline) -> Result<LoginSteps, CallError> {
+    fn try_steps<T>(&self, request: &[u8], command: &'static str, deadline: Deadline) -> Result<Steps<T>, CallError> {
         let (stream, _) = self.connect(deadline)?;
         let (answer, lines) = http::open_stream(stream, request, MAX_RESPONSE_BYTES, deadline)
             .map_err(|error| call_error(error, deadline))?;
         let is_not_there = answer.status() == 404;
         match check_response(answer) {
             Err(CallError::Rejected(said)) if is_not_there && said.code == ErrorCode::BadRequest => {
-                Err(CallError::LoginUnsupported)
+                Err(CallError::Unsupported(command))
             }
             Err(error) => Err(error),
-            Ok(_) => Ok(LoginSteps {
+            Ok(_) => Ok(Steps {
                 lines,
                 silence_timeout: SILENCE_TIMEOUT,
                 silence_deadline: Deadline::after(SILENCE_TIMEOUT),
+                step: PhantomData,
             }),
         }
     }
 }
 
-impl LoginSteps {
+impl<T: DeserializeOwned> Steps<T> {
     /// Returns the next step; `None` if there is none within `wait`. Errors if the daemon has sent nothing for 30 s.
-    pub(crate) fn next(&mut self, wait: Duration) -> Result<Option<LoginStep>, CallError> {
+    pub(crate) fn next(&mut self, wait: Duration) -> Result<Option<T>, CallError> {
         // Reads before it checks the silence: after Ctrl-Z and `fg`, the socket holds what the daemon sent meanwhile.
         match self.lines.next(Deadline::after(wait)) {
             Ok(Some(line)) => {
@@ -72,9 +100,9 @@ impl LoginSteps {
                 if line.trim_ascii().is_empty() {
                     return Ok(None);
                 }
-                serde_json::from_slice(&line).map(Some).map_err(|error| {
-                    CallError::InvalidResponse(format!("a step of the login is none that it can be ({error})"))
-                })
+                serde_json::from_slice(&line)
+                    .map(Some)
+                    .map_err(|error| CallError::InvalidResponse(format!("a step in its answer is invalid ({error})")))
             }
             Ok(None) if self.silence_deadline.remaining().is_none() => Err(CallError::NoResponse(self.silence_timeout)),
             Ok(None) => Ok(None),
@@ -156,6 +184,23 @@ mod tests {
     }
 
     #[test]
+    fn access_steps_of_an_older_daemon_are_unsupported() {
+        let endpoint = Endpoint::AccessGrant("prod".parse().unwrap());
+        let answer = http_response(404, r#"{"error":{"code":"bad_request","message":"no such endpoint"}}"#);
+        let fake = FakeServer::answering(&[&answer]);
+        let error = CliError::from(fake.daemon.access_change(&endpoint, &serde_json::json!({})).unwrap_err());
+        assert_eq!(error.code(), 4);
+        assert!(error.to_string().contains("does not support access"), "{error}");
+        let answer = "HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{\"step\":\"progress\",\"done\":1,\"total\":2}\n";
+        let mut fake = FakeServer::answering(&[answer]);
+        let mut steps = fake.daemon.access_change(&endpoint, &serde_json::json!({"apply": "id"})).unwrap();
+        let step = steps.next(HANG_GUARD).unwrap();
+        assert_eq!(step, Some(AccessStep::Progress { done: 1, total: 2, activity: None }));
+        let request = fake.requests().remove(0);
+        assert!(request.starts_with("POST /v1/profiles/prod/access/grant HTTP/1.0\r\n"), "{request}");
+    }
+
+    #[test]
     fn login_steps_silent_daemon_times_out() {
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let ours_again = ours.try_clone().unwrap();
@@ -163,7 +208,8 @@ mod tests {
         let (_, lines) = http::open_stream(ours, b"", 1024, Deadline::after(HANG_GUARD)).unwrap();
         drop(ours_again);
         let silence_timeout = Duration::from_millis(60);
-        let mut steps = LoginSteps { lines, silence_timeout, silence_deadline: Deadline::after(Duration::ZERO) };
+        let silence_deadline = Deadline::after(Duration::ZERO);
+        let mut steps: LoginSteps = Steps { lines, silence_timeout, silence_deadline, step: PhantomData };
         std::io::Write::write_all(&mut theirs, b"\n").unwrap();
         assert_eq!(steps.next(HANG_GUARD).unwrap(), None, "it was heard of in the last moment");
         let begun = Deadline::after(HANG_GUARD);

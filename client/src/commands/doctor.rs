@@ -1,0 +1,93 @@
+//! `rolecall doctor`: checks this computer, and says for each finding what it means and what to do.
+//!
+//! A check is a file in `doctor/` with a function from [`Facts`] to findings. All checks are about security.
+
+mod agent_process;
+mod facts;
+mod files;
+mod finding;
+mod keyring;
+mod lock;
+mod profiles;
+mod socket;
+
+use rolecall_protocol::sanitize_for_terminal;
+
+use crate::cli;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::output;
+use crate::terminal::style::Screen;
+use facts::Facts;
+use finding::{Finding, State};
+
+/// The checks, in the order in which they are printed.
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 6] =
+    [socket::check, agent_process::check, files::check, profiles::check, keyring::check, lock::check];
+
+/// Runs the checks. Exit code 1 if one found a problem.
+pub(crate) fn run(wanted: &cli::Doctor, context: &Context) -> Result<(), CliError> {
+    let facts = Facts::gather(context);
+    let findings: Vec<Finding> = CHECKS.iter().flat_map(|check| check(&facts)).collect();
+    match wanted.output.data() {
+        Some(format) => output::print_data(format, &findings)?,
+        None => output::print(&render(&findings, context.screen))?,
+    }
+    let has_problem = findings.iter().any(|finding| finding.state == State::Problem);
+    if has_problem { Err(CliError::silent(Exit::Failed as u8)) } else { Ok(()) }
+}
+
+/// Returns one line for each finding. Below a warning or a problem are its consequence and the fix.
+fn render(findings: &[Finding], screen: Screen) -> String {
+    let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for finding in findings {
+        let mark = match finding.state {
+            State::Ok => screen.tick(),
+            State::Warning => screen.warning(),
+            State::Problem => screen.cross(),
+        };
+        let name = sanitize_for_terminal(&finding.name);
+        text += &format!("{mark} {name:width$}  {}\n", sanitize_for_terminal(&finding.cause));
+        let fix = finding.fix.as_ref().map(|fix| format!("Fix: {fix}"));
+        for line in finding.consequence.iter().chain(&fix) {
+            text += &format!("  {:width$}  {}\n", "", sanitize_for_terminal(line));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn render_names_consequence_and_fix() {
+        let findings = [
+            Finding::ok("socket", "/run/x"),
+            Finding::problem(
+                "config.toml",
+                "other users can write it\u{1b}[2J",
+                "They choose your roles.",
+                "chmod go-w x",
+            ),
+        ];
+        let screen = Screen { unicode: true, width: None, is_wide: false };
+        let text = anstream::adapter::strip_str(&render(&findings, screen)).to_string();
+        assert_eq!(
+            text,
+            "✓ socket       /run/x\n✗ config.toml  other users can write it\\u{1b}[2J\n               They choose your roles.\n               \
+             Fix: chmod go-w x\n"
+        );
+    }
+
+    #[test]
+    fn finding_as_data_has_all_fields() {
+        let finding = Finding::warning("lock", "no passphrase", "It stays open.", "rolecall lock --passphrase");
+        assert_eq!(
+            serde_json::to_value(&finding).unwrap(),
+            serde_json::json!({"name": "lock", "state": "warning", "cause": "no passphrase",
+                "consequence": "It stays open.", "fix": "rolecall lock --passphrase"})
+        );
+    }
+}

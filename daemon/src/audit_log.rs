@@ -1,0 +1,244 @@
+//! The audit log (K5): a file with one line of JSON for each decision about a secret.
+//!
+//! A request only puts its decision into a queue. A thread looks up the parents of the client, and writes. While the disk is
+//! full, the queue keeps the newest decisions and counts the others, so no request waits for the disk.
+
+mod queue;
+mod syslog;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rolecall_protocol::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+
+use crate::log::LogFile;
+use crate::processes::Process;
+use queue::Queue;
+use rolecall_core::clock::Clock;
+use syslog::Syslog;
+
+/// The size at which the file is renamed: some 15,000 decisions. It and the old one have 16 MiB at most.
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
+/// The decisions that wait for the disk.
+const MAX_PENDING: usize = 1024;
+/// The pause after a failed write.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// How many parents of a client are recorded.
+const MAX_PARENTS: usize = 3;
+
+/// A decision, and what is needed to complete its record.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The record without the parents.
+    pub record: AuditRecord,
+    /// The client, whose parents belong to the record.
+    pub client: Option<Process>,
+}
+
+/// The audit log. Clones write to the same file.
+#[derive(Clone, Default)]
+pub struct AuditLog(Arc<Shared>);
+
+struct Shared {
+    queue: Queue,
+    uses_syslog: AtomicBool,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { queue: Queue::new(MAX_PENDING), uses_syslog: AtomicBool::new(false) }
+    }
+}
+
+impl AuditLog {
+    /// Starts to write to the file. Without this call, decisions are dropped.
+    pub fn open(&self, path: PathBuf) {
+        let shared = Arc::clone(&self.0);
+        shared.queue.open(&path);
+        let started = std::thread::Builder::new().name("audit".to_owned()).spawn(move || write_all(&shared, &path));
+        if let Err(error) = started {
+            self.0.queue.failed(&error.to_string());
+            tracing::error!(%error, "audit log has no thread");
+        }
+    }
+
+    /// Records a decision. Never waits for the disk.
+    pub fn record(&self, entry: Entry) {
+        self.0.queue.push(entry);
+    }
+
+    /// Whether decisions are recorded.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.queue.is_open()
+    }
+
+    /// Sends each decision to syslog too, or no longer.
+    pub fn use_syslog(&self, is_on: bool) {
+        self.0.uses_syslog.store(is_on, Ordering::Relaxed);
+    }
+
+    /// Waits until every decision so far is written, at most `limit`. Returns early while the file cannot be written.
+    pub fn flush(&self, limit: Duration) {
+        self.0.queue.wait_until_written(limit);
+    }
+
+    /// Returns the state; `None` if there is no audit log.
+    #[must_use]
+    pub fn status(&self) -> Option<AuditStatus> {
+        self.0.queue.status()
+    }
+}
+
+/// Writes the decisions of the queue, one after another, as long as the process runs.
+fn write_all(shared: &Shared, path: &Path) {
+    let (mut file, mut syslog) = (None, Syslog::default());
+    loop {
+        let Entry { mut record, client } = shared.queue.next();
+        record.parents = client.as_ref().map(parents).unwrap_or_default();
+        loop {
+            // More decisions may be lost while this one waits for the disk.
+            record.lost += shared.queue.take_lost();
+            let line = record.to_line();
+            match append(&mut file, path, &line) {
+                Ok(()) => {
+                    if shared.uses_syslog.load(Ordering::Relaxed) {
+                        syslog.send(&record, line.trim_end());
+                    }
+                    break;
+                }
+                Err(error) => shared.queue.failed(&error.to_string()),
+            }
+            std::thread::sleep(RETRY_PAUSE);
+        }
+        shared.queue.written();
+    }
+}
+
+/// Appends a line, after it opened the file if no earlier line did.
+fn append(file: &mut Option<LogFile>, path: &Path, line: &str) -> std::io::Result<()> {
+    let log = match file {
+        Some(log) => log,
+        None => file.insert(LogFile::new(path, MAX_BYTES)?),
+    };
+    let appended = log.append_line(line.as_bytes());
+    if appended.is_err() {
+        *file = None;
+    }
+    appended
+}
+
+/// Returns the parents of a process that still run.
+fn parents(client: &Process) -> Vec<AuditProcess> {
+    let parents = std::iter::successors(client.find_parent(), Process::find_parent);
+    let described = |parent: Process| {
+        let executable = parent.executable();
+        to_audit(&parent, executable.filter(|_| parent.is_running()))
+    };
+    parents.take(MAX_PARENTS).map(described).collect()
+}
+
+/// Returns a process as the log has it.
+#[must_use]
+pub fn to_audit(process: &Process, executable: Option<String>) -> AuditProcess {
+    let Process { pid, started, command, .. } = process;
+    AuditProcess { pid: *pid, started: Some(*started), command: Some(command.clone()), executable }
+}
+
+/// Returns a record with the time and the result alone.
+pub(crate) fn new_record(clock: &Clock, operation: &str, decision: AuditDecision) -> AuditRecord {
+    AuditRecord {
+        time: clock.machine_time(),
+        operation: operation.to_owned(),
+        decision,
+        reason: None,
+        uid: None,
+        process: None,
+        parents: Vec::new(),
+        profile: None,
+        source: None,
+        key: None,
+        cluster: None,
+        role: None,
+        cached: None,
+        key_id: None,
+        latency_us: None,
+        lost: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const HANG_GUARD: Duration = Duration::from_mins(1);
+
+    pub(super) fn entry(operation: &str) -> Entry {
+        let record = format!(r#"{{"time":"2026-01-02T03:04:05Z","operation":"{operation}","decision":"allowed"}}"#);
+        Entry { record: serde_json::from_str(&record).unwrap(), client: Process::find(std::process::id()) }
+    }
+
+    /// The status has no event to wait for.
+    fn wait_until(is_true: impl Fn() -> bool) {
+        while !is_true() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn read(path: &Path) -> Vec<AuditRecord> {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn decisions_are_written_in_order_to_a_private_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/audit.jsonl");
+        let audit = AuditLog::default();
+        audit.record(entry("before"));
+        assert!(audit.status().is_none() && !audit.is_open());
+        audit.open(path.clone());
+        for operation in ["one", "two", "three"] {
+            audit.record(entry(operation));
+        }
+        audit.flush(HANG_GUARD);
+        let written = read(&path);
+        assert_eq!(written.iter().map(|record| record.operation.as_str()).collect::<Vec<_>>(), ["one", "two", "three"]);
+        assert!(written.iter().all(|record| record.decision == AuditDecision::Allowed && record.lost == 0));
+        if cfg!(target_os = "linux") {
+            assert_eq!(written[0].parents[0].pid, std::os::unix::process::parent_id());
+            assert!(written[0].parents.len() <= MAX_PARENTS);
+        }
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let status = audit.status().unwrap();
+        assert_eq!((status.file.as_str(), status.lost, status.problem), (path.to_str().unwrap(), 0, None));
+    }
+
+    /// Fault matrix row 107.
+    #[test]
+    fn decisions_wait_for_the_disk_and_the_oldest_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        // A folder in the file's place cannot be opened for writing.
+        std::fs::create_dir(&path).unwrap();
+        let audit = AuditLog::default();
+        audit.open(path.clone());
+        audit.record(entry("first"));
+        wait_until(|| audit.status().unwrap().problem.is_some());
+        for number in 0..MAX_PENDING + 7 {
+            audit.record(entry(&number.to_string()));
+        }
+        audit.flush(HANG_GUARD);
+        assert_eq!(audit.status().unwrap().lost, 7);
+        std::fs::remove_dir(&path).unwrap();
+        wait_until(|| audit.status().unwrap().problem.is_none());
+        audit.flush(HANG_GUARD);
+        let written = read(&path);
+        assert_eq!(written.len(), MAX_PENDING + 1);
+        assert_eq!((written[0].operation.as_str(), written[0].lost, written[1].operation.as_str()), ("first", 7, "7"));
+    }
+}

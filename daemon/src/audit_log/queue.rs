@@ -1,0 +1,116 @@
+//! The decisions that wait for the disk.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rolecall_protocol::AuditStatus;
+
+use super::Entry;
+
+/// A bounded queue between requests and the thread that writes. A full queue drops its oldest decision.
+pub(super) struct Queue {
+    limit: usize,
+    state: Mutex<State>,
+    /// Signals each change of the state.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The path of the file; `None` until the log is opened.
+    file: Option<String>,
+    pending: VecDeque<Entry>,
+    /// Whether the thread has taken a decision that is not written yet.
+    is_writing: bool,
+    /// Dropped decisions that no record counts yet.
+    uncounted: u64,
+    /// All dropped decisions.
+    lost: u64,
+    /// The last error, until a write succeeds.
+    problem: Option<String>,
+}
+
+impl Queue {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Accepts decisions from now on.
+    pub(super) fn open(&self, file: &Path) {
+        self.state().file = Some(file.display().to_string());
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state().file.is_some()
+    }
+
+    pub(super) fn push(&self, entry: Entry) {
+        let mut state = self.state();
+        if state.file.is_none() {
+            return;
+        }
+        if state.pending.len() >= self.limit {
+            state.pending.pop_front();
+            state.uncounted += 1;
+            state.lost += 1;
+        }
+        state.pending.push_back(entry);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits for the next decision.
+    pub(super) fn next(&self) -> Entry {
+        let mut state = self.state();
+        loop {
+            if let Some(entry) = state.pending.pop_front() {
+                state.is_writing = true;
+                return entry;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Returns how many decisions were dropped since the last call.
+    pub(super) fn take_lost(&self) -> u64 {
+        std::mem::take(&mut self.state().uncounted)
+    }
+
+    /// Records that the decision of the last [`Self::next`] is written.
+    pub(super) fn written(&self) {
+        let mut state = self.state();
+        state.is_writing = false;
+        if state.problem.take().is_some() {
+            tracing::info!(lost = state.lost, "audit log is written again");
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Records that the log cannot be written.
+    pub(super) fn failed(&self, error: &str) {
+        let mut state = self.state();
+        if state.problem.replace(error.to_owned()).is_none() {
+            tracing::error!(error, "audit log cannot be written");
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything is written, at most `limit`. Returns early while the log cannot be written.
+    pub(super) fn wait_until_written(&self, limit: Duration) {
+        let is_pending = |state: &mut State| (state.is_writing || !state.pending.is_empty()) && state.problem.is_none();
+        drop(self.changed.wait_timeout_while(self.state(), limit, is_pending));
+    }
+
+    pub(super) fn status(&self) -> Option<AuditStatus> {
+        let state = self.state();
+        Some(AuditStatus { file: state.file.clone()?, lost: state.lost, problem: state.problem.clone() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
