@@ -25,5 +25,6 @@ mod single_flight_tests;
 pub mod lock;
 
 pub mod cluster_access;
+
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

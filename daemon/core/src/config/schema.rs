@@ -35,6 +35,9 @@ const MAX_KEEP_WARM: Duration = Duration::from_hours(7 * 24);
 const MAX_MARKS: usize = 1_000_000;
 /// The limit of inline tables.
 const MAX_INLINE_TABLES: usize = 40_000;
+/// The limit of brackets and braces that are open at once. The parser refuses tables in each other above 80, but overflows the
+/// stack with hundreds of them that are not closed.
+const MAX_OPEN_BRACKETS: usize = 128;
 /// The longest unknown key that an error shows. Access keys and entry keys are longer or have other characters.
 const MAX_SHOWN_KEY: usize = 32;
 /// The most digits in an unknown key that an error shows. A secret has more.
@@ -295,6 +298,17 @@ pub(super) fn check_size(text: &str) -> Result<(), String> {
     let count = |marks: &[u8]| text.bytes().filter(|byte| marks.contains(byte)).count();
     if count(b"{") > MAX_INLINE_TABLES || count(b"[]{}=,.\n\"'#") > MAX_MARKS {
         return Err(format!("has more than {MAX_MARKS} marks or {MAX_INLINE_TABLES} inline tables"));
+    }
+    let mut open = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MAX_OPEN_BRACKETS {
+            return Err(format!("has more than {MAX_OPEN_BRACKETS} open brackets"));
+        }
     }
     Ok(())
 }
