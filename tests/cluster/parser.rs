@@ -169,13 +169,13 @@ fn readings(programs: &Programs, maps: &[Data]) -> Vec<Value> {
         writeln!(input, "{}", json!(data)).unwrap();
     }
     let said = sandbox.run_with_input(&mut sandbox.command(programs.path("aws-auth-reader")), input.as_bytes());
-    let readings: Vec<Value> = said.assert_ok().stdout.lines().map(|line| as_sample(line.parse().unwrap())).collect();
+    let readings: Vec<Value> = said.assert_ok().stdout.lines().map(|line| as_sample(&line.parse().unwrap())).collect();
     assert_eq!(readings.len(), maps.len());
     readings
 }
 
 /// Brings the reader's output into the form of the samples.
-fn as_sample(reading: Value) -> Value {
+fn as_sample(reading: &Value) -> Value {
     let list = |key: &str| if reading[key].is_null() { json!([]) } else { reading[key].clone() };
     // The keys of a map are sorted.
     let errors: Vec<&String> = reading["errors"].as_object().unwrap().keys().collect();

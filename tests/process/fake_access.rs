@@ -78,7 +78,7 @@ fn serve(mut stream: UnixStream, requests: &Mutex<Vec<(String, Value)>>, answer:
     match answer(word, &body) {
         Answer::Json(status, value) => reply(&mut stream, status, &value),
         Answer::Steps(steps) => {
-            let lines: String = steps.iter().map(|step| format!("{step}\n")).collect();
+            let lines = steps.iter().map(|step| format!("{step}\n")).collect::<Vec<_>>().concat();
             // The test may have killed the client.
             let _ = stream.write_all(format!("HTTP/1.0 200 OK\r\nrolecall-protocol: 1\r\n\r\n{lines}").as_bytes());
         }

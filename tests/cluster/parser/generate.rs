@@ -53,7 +53,9 @@ pub(super) fn data(rng: &mut Rng) -> Data {
         }
     }
     if rng.u8(..10) == 0 {
-        data.values_mut().for_each(|text| *text = text.replace('\n', "\r\n"));
+        for text in data.values_mut() {
+            *text = text.replace('\n', "\r\n");
+        }
     }
     data
 }

@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn read_too_many_or_no_principals_is_refused() {
-        let text: String = (0..=MAX_PRINCIPALS).map(|n| format!("user/u{n}\n")).collect();
+        let text = (0..=MAX_PRINCIPALS).map(|n| format!("user/u{n}\n")).collect::<Vec<_>>().concat();
         let (_folder, path) = file(&text);
         let error = Principals::read(&wanted(None, None, Some(&path))).unwrap_err();
         assert!(error.to_string().contains("10001 principals are too many"), "{error}");
