@@ -24,7 +24,7 @@ pub struct ConstraintService {
 }
 
 impl ConstraintService {
-    /// As [`Self::check`], for a request that uses a profile without getting a token. Errors with what excludes it.
+    /// Checks a request that uses a profile without getting a token. Errors with the constraint that excludes it.
     pub async fn check_request(&self, name: &ProfileName, client: Option<ClientProcess>) -> Result<(), AgentError> {
         let profile = self.config.profile(name)?;
         let checked = Box::pin(self.check(&profile, client)).await;
