@@ -64,6 +64,20 @@ fn session(fixture: &Fixture, role: &str) -> AccessKey {
     fixture.control_plane.aws.session(role, "dev@laptop", Duration::from_hours(1))
 }
 
+/// Returns another place with the access key of the fixture's user, which has an agent of its own.
+fn colleague(fixture: &Fixture) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write_aws_profile("work", &fixture.user, &fixture.control_plane.aws.endpoint());
+    sandbox
+}
+
+/// Adds a profile of a role.
+#[track_caller]
+fn add(sandbox: &Sandbox, profile: &str, role: &str) {
+    let options = ["--cluster", CLUSTER, "--region", REGION, "--aws-profile", "work", "--role-arn", role];
+    sandbox.run(sandbox.rolecall().args(["add", profile]).args(options)).assert_ok();
+}
+
 /// Returns a text of aws-auth.
 #[track_caller]
 fn text(aws_auth: &AwsAuth, key: &str) -> String {
@@ -80,10 +94,8 @@ fn version(aws_auth: &AwsAuth) -> Value {
 fn concurrent_grants_let_in_and_revokes_keep_out() {
     let Some(admin) = Administrator::new("grants") else { return };
     let fixture = &admin.fixture;
-    let other = Sandbox::new();
-    other.write_aws_profile("work", &fixture.user, &fixture.control_plane.aws.endpoint());
-    let add = ["add", "admin", "--cluster", CLUSTER, "--region", REGION, "--aws-profile", "work", "--role-arn"];
-    other.run(other.rolecall().args(add).arg(&admin.role)).assert_ok();
+    let other = colleague(fixture);
+    add(&other, "admin", &admin.role);
     let namespace = fixture.namespace_for_viewers();
     let developers = fixture.role("team/developers", &fixture.user.arn);
     let both = [(&fixture.sandbox, developers), (&other, fixture.user.arn.clone())];
@@ -115,8 +127,9 @@ fn concurrent_grants_let_in_and_revokes_keep_out() {
     assert_eq!(admin.access("grant", &grant).assert_ok().json()["results"][0]["action"], "keep");
     assert_eq!(version(admin.aws_auth()), before);
 
+    // With --force there is no check of the caller's access, which takes a quarter of a minute.
     at_once(&both, |arn| {
-        ["access", "revoke", "admin", option(arn), arn, "--yes", "-o", "json"].map(str::to_owned).to_vec()
+        ["access", "revoke", "admin", option(arn), arn, "--force", "--yes", "-o", "json"].map(str::to_owned).to_vec()
     });
     assert_eq!(text(admin.aws_auth(), "mapRoles"), admin.roles);
     for key in [&admin.session(&both[0].1), &fixture.user] {
@@ -272,18 +285,20 @@ fn recover_repairs_a_broken_aws_auth() {
     let good = admin.aws_auth().read().unwrap()["data"].clone();
     // The change that leaves the backup.
     let granted = fixture.role("granted", &fixture.user.arn);
-    admin.access("grant", &["--role", &granted, "--group", "developers", "--yes"]).assert_ok();
+    admin.access("grant", &["--role", &granted, "--group", "developers", "--force", "--yes"]).assert_ok();
 
     let broken = format!("{} - rolearn: arn:aws:iam::{ACCOUNT}:role/new\n", admin.roles);
     admin.aws_auth().apply(&[("mapRoles", &broken), ("mapUsers", &users)]);
     admin.aws_auth().wait_until_rejected(&admin.session(&admin.role));
     let stranger = fixture.role("strangers", &fixture.user.arn);
-    fixture.add("stranger", &["--role-arn", &stranger]);
+    // An agent makes one change at a time.
+    let other = colleague(fixture);
+    add(&other, "stranger", &stranger);
     fixture.add("user", &[]);
     let has_entry = |arn: &str| aws.access_entries(CLUSTER, REGION).iter().any(|entry| entry["principalArn"] == arn);
 
     thread::scope(|scope| {
-        let recovering = scope.spawn(|| fixture.rolecall(&["access", "recover", "stranger", "--yes"]));
+        let recovering = scope.spawn(|| other.run(other.rolecall().args(["access", "recover", "stranger", "--yes"])));
         let made = within(WATCH_TIMEOUT, || (has_entry(&stranger) || recovering.is_finished()).then_some(()));
         assert!(made.is_some() && has_entry(&stranger), "{}", recovering.join().unwrap());
         assert_eq!(aws.authentication_mode(CLUSTER, REGION), "API_AND_CONFIG_MAP");
