@@ -19,11 +19,12 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// The IAM user `NAME-dev` has an access key in the AWS profile `work`. The ConfigMap aws-auth does not exist.
-    /// Returns `None`, and reports the test as skipped, without the programs.
+    /// The IAM user `NAME-dev` has an access key in the AWS profile `work`. The ConfigMap aws-auth does not exist, and the
+    /// authentication mode is `CONFIG_MAP`. Returns `None`, and reports the test as skipped, without the programs.
     pub(crate) fn new(name: &str) -> Option<Self> {
         let control_plane = ControlPlane::shared()?;
         let aws_auth = AwsAuth::of(&control_plane);
+        control_plane.aws.set_authentication_mode(CLUSTER, REGION, "CONFIG_MAP");
         let user = control_plane.aws.add_user(ACCOUNT, &format!("{name}-dev"));
         let sandbox = Sandbox::new();
         sandbox.write_aws_profile("work", &user, &control_plane.aws.endpoint());

@@ -17,6 +17,7 @@ mod fixture;
 mod kubeconfig;
 mod programs;
 
+mod access;
 mod mappings;
 mod parser;
 mod rbac;
