@@ -7,11 +7,12 @@ mod queue;
 mod syslog;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rolecall_protocol::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+use tokio::time::Instant;
 
 use crate::log::LogFile;
 use crate::processes::Process;
@@ -25,6 +26,8 @@ const MAX_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_PENDING: usize = 1024;
 /// The pause after a failed write.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// How many refusals a minute are recorded. A client that is refused again and again must not push out what was allowed.
+const MAX_REFUSALS_A_MINUTE: u32 = 120;
 /// How many parents of a client are recorded.
 const MAX_PARENTS: usize = 3;
 
@@ -43,12 +46,30 @@ pub struct AuditLog(Arc<Shared>);
 
 struct Shared {
     queue: Queue,
+    refusals: Mutex<Refusals>,
     uses_syslog: AtomicBool,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { queue: Queue::new(MAX_PENDING), uses_syslog: AtomicBool::new(false) }
+        Self { queue: Queue::new(MAX_PENDING), refusals: Mutex::default(), uses_syslog: AtomicBool::new(false) }
+    }
+}
+
+/// The refusals of the minute that began last.
+#[derive(Default)]
+struct Refusals {
+    began: Option<Instant>,
+    count: u32,
+}
+
+impl Refusals {
+    fn accept(&mut self, now: Instant) -> bool {
+        if self.began.is_none_or(|began| now.duration_since(began) >= Duration::from_mins(1)) {
+            *self = Self { began: Some(now), count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= MAX_REFUSALS_A_MINUTE
     }
 }
 
@@ -64,8 +85,14 @@ impl AuditLog {
         }
     }
 
-    /// Records a decision. Never waits for the disk.
+    /// Records a decision. Never waits for the disk. Counts a refusal as lost instead if too many came in this minute.
     pub fn record(&self, entry: Entry) {
+        let is_refused = entry.record.decision == AuditDecision::Refused;
+        let mut refusals = self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_refused && !refusals.accept(Instant::now()) {
+            return self.0.queue.skip();
+        }
+        drop(refusals);
         self.0.queue.push(entry);
     }
 
@@ -174,6 +201,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn refusals_of_a_minute_are_limited() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        let accepted = (0..1000).filter(|_| refusals.accept(start)).count();
+        assert_eq!(accepted, 120);
+        assert!(!refusals.accept(start + Duration::from_secs(59)) && refusals.accept(start + Duration::from_mins(1)));
+    }
 
     const HANG_GUARD: Duration = Duration::from_mins(1);
 

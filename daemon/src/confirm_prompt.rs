@@ -34,6 +34,9 @@ pub async fn ask(
     let Some(program) = program.map(PathBuf::from).or_else(find_program) else {
         return Err(ConstraintError::NoPrompt("neither pinentry nor ssh-askpass is installed".to_owned()));
     };
+    // A user who can change the program can answer instead.
+    rolecall_trusted_file::check(&program)
+        .map_err(|error| ConstraintError::NoPrompt(sanitize_for_terminal(&error.to_string())))?;
     let lines: Vec<String> = lines.iter().map(|line| sanitize_for_terminal(line)).collect();
     if is_pinentry(&program) {
         let output =
@@ -123,6 +126,17 @@ mod tests {
             "echo 'OK Pleased to meet you'; while read -r command; do case $command in CONFIRM) echo '{confirm}';; \
              BYE) echo OK; exit;; *) echo OK;; esac; done"
         )
+    }
+
+    #[tokio::test]
+    async fn program_that_others_can_change_is_not_asked() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("askpass");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let answer = ask(Some(&program), &[], &[]).await;
+        assert!(matches!(&answer, Err(ConstraintError::NoPrompt(why)) if why.contains("askpass")), "{answer:?}");
     }
 
     /// Fault matrix row 105.

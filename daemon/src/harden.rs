@@ -11,6 +11,9 @@ use rolecall_protocol::location::SHELL_PREFIX;
 use rustix::io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
+/// The option of a restart, which passes descriptors.
+const HANDOVER_OPTION: &[u8] = b"--handover";
+
 /// Why the process must not hold secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum HardenError {
@@ -37,6 +40,8 @@ pub struct Hardened {
 /// Call it before any thread is started: it changes the environment.
 pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
     let was_dumpable = forbid_dumps()?;
+    // SAFETY: the caller promises that nothing has been started yet, so no descriptor belongs to this process.
+    unsafe { close_inherited() };
     umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     // One byte and not zero: a core pattern that is a pipe ignores a limit of zero. A maximum of zero cannot be raised.
     let limit = getrlimit(Resource::Core).maximum.map_or(1, |maximum| maximum.min(1));
@@ -55,6 +60,30 @@ pub unsafe fn harden_process() -> Result<Hardened, HardenError> {
         }
     }
     Ok(Hardened { was_dumpable })
+}
+
+/// Closes the file descriptors that the process got from the one that started it, such as a lock or a pipe of a script: the
+/// daemon would hold them for days. Those of a restart and of a service manager stay.
+///
+/// # Safety
+///
+/// Call it before anything in this process opens a descriptor.
+unsafe fn close_inherited() {
+    let is_restart = std::env::args_os().any(|argument| argument.as_encoded_bytes().starts_with(HANDOVER_OPTION));
+    #[allow(clippy::disallowed_methods)] // how a service manager passes sockets
+    let passed = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<u16>().ok()).unwrap_or_default();
+    if is_restart {
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller promises that no descriptor from 3 on is in use. The call cannot fail for these arguments, or does not
+    // exist before Linux 5.9, where the descriptors stay open.
+    unsafe {
+        let first = nix::libc::c_uint::from(passed) + 3;
+        nix::libc::syscall(nix::libc::SYS_close_range, first, nix::libc::c_uint::MAX, 0_u32);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = passed;
 }
 
 /// Makes the process not dumpable, and returns whether it was dumpable before. Sets the process's name, which the kernel takes

@@ -288,7 +288,7 @@ pub fn aws_folder() -> Result<PathBuf, LocationError> {
 
 /// Returns whether a daemon that starts in the background inherits the environment variable `name`. Other variables of
 /// the shell are removed: the daemon also serves other terminals, and the `AWS_*` variables of one terminal must not
-/// choose their identity.
+/// choose their identity. `TZ` would shift `allowed_hours`.
 pub fn daemon_inherits(name: &str) -> bool {
     const INHERITED: &[&str] = &[
         "HOME",
@@ -298,7 +298,6 @@ pub fn daemon_inherits(name: &str) -> bool {
         "SHELL",
         "LANG",
         "LANGUAGE",
-        "TZ",
         "TMPDIR",
         "DISPLAY",
         "WAYLAND_DISPLAY",

@@ -142,13 +142,13 @@ impl ConstraintError {
                 (ErrorCode::ConfirmationPending, "Answer the question on your desktop, and try again.".to_owned())
             }
             Self::Denied | Self::NoAnswer => {
-                (ErrorCode::ConfirmationDenied, "Run the command again to be asked again.".to_owned())
+                (ErrorCode::ConfirmationDenied, "To be asked again, run the command again in 10 s.".to_owned())
             }
             Self::UnknownProgram => {
                 (ErrorCode::ConstraintUnenforceable, "Run rolecall from one of these programs, on Linux.".to_owned())
             }
             Self::NoPrompt(_) => {
-                let hint = "Install pinentry for your desktop, or set program in [confirm] of config.toml.";
+                let hint = "Install pinentry for your desktop, or correct program in [confirm] of config.toml.";
                 (ErrorCode::ConstraintUnenforceable, hint.to_owned())
             }
             Self::NoDaemon => {

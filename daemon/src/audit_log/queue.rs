@@ -61,6 +61,13 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// Counts a decision that is not recorded.
+    pub(super) fn skip(&self) {
+        let mut state = self.state();
+        state.uncounted += 1;
+        state.lost += 1;
+    }
+
     /// Waits for the next decision.
     pub(super) fn next(&self) -> Entry {
         let mut state = self.state();

@@ -9,10 +9,10 @@ use rolecall_protocol::ProfileName;
 
 use crate::confirm_prompt;
 use rolecall_aws::client::Aws;
-use rolecall_core::constraints::{Confirm, ConstraintError};
+use rolecall_core::constraints::{Confirm, ConstraintError, ProgramFile};
 use rolecall_core::single_flight::{Cache, FailureTtl, LoadError};
 
-/// How long after a no, or a question that failed, requests get it without a new question: kubectl runs its plugin six times.
+/// How long after a no, or no answer, requests get it without a new question: kubectl runs its plugin six times.
 const NO_TTL: Duration = Duration::from_secs(10);
 /// How long a request waits for the user's answer. The client then asks again, until the question ends.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
@@ -22,9 +22,12 @@ pub(crate) struct Approvals {
     aws: Aws,
     /// The last refresh of each profile.
     opened: Mutex<BTreeMap<ProfileName, SystemTime>>,
-    /// The last answer for each profile, and the question that is open: one at a time.
-    answers: Arc<Cache<ProfileName, SystemTime, Refusal>>,
+    /// The last answer for each use, and the question that is open: one at a time.
+    answers: Arc<Cache<Use, SystemTime, Refusal>>,
 }
+
+/// What the user is asked about: a profile, and the file of the program that asks. A yes for one program is none for another.
+type Use = (ProfileName, Option<ProgramFile>);
 
 /// Why a question did not end with a yes.
 #[derive(Debug)]
@@ -32,7 +35,11 @@ struct Refusal(ConstraintError);
 
 impl FailureTtl for Refusal {
     fn failure_ttl(&self, _failures: u32) -> Duration {
-        NO_TTL
+        match self.0 {
+            ConstraintError::Denied | ConstraintError::NoAnswer => NO_TTL,
+            // The user was not asked.
+            _ => Duration::ZERO,
+        }
     }
 }
 
@@ -59,18 +66,19 @@ impl Approvals {
 
     /// Drops the answer of a profile whose settings changed.
     pub(super) fn changed(&self, name: &ProfileName) {
-        self.answers.retain(|other| other != name);
+        self.answers.retain(|(other, _)| other != name);
     }
 
-    /// Returns if the user has confirmed the use of a profile, or does so now. `question` returns the lines of the question.
+    /// Returns if the user has confirmed the use of a profile by a program, or does so now. `question` returns the lines of the
+    /// question.
     pub(super) async fn confirm(
         &self,
-        name: &ProfileName,
+        asked: &Use,
         confirm: Confirm,
         program: Option<PathBuf>,
         question: impl FnOnce() -> Vec<String>,
     ) -> Result<(), ConstraintError> {
-        let (now, last) = (self.aws.now(), self.answers.peek(name));
+        let (now, last) = (self.aws.now(), self.answers.peek(asked));
         if let Some(no) = last.last_failure.filter(|no| no.is_within_ttl(now)) {
             return Err(no.error.0.clone());
         }
@@ -78,7 +86,7 @@ impl Approvals {
             return Ok(());
         }
         let aws = self.aws.clone();
-        let answer = self.answers.get_or_start(name, || {
+        let answer = self.answers.get_or_start(asked, || {
             let lines = question();
             async move {
                 let environment = aws.program_environment();

@@ -48,7 +48,8 @@ impl ConstraintService {
         }
         let program = self.config.active().confirm_program.clone();
         let question = || question(profile, client);
-        self.approvals.confirm(&profile.name, constraints.confirm, program, question).await
+        let asked = (profile.name.clone(), client.and_then(|client| client.program));
+        self.approvals.confirm(&asked, constraints.confirm, program, question).await
     }
 }
 

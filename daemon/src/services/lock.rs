@@ -121,8 +121,9 @@ impl LockService {
         self.lock.serving().is_none()
     }
 
-    /// Runs a request that needs a session, and counts it as a use of the agent. Errors with `locked` if the agent is locked
-    /// or becomes locked before the request is done.
+    /// Runs a request that needs a session, and counts it as a use of the agent if it succeeds: a kubeconfig that is always
+    /// refused does not keep the agent open. Errors with `locked` if the agent is locked or becomes locked before the request is
+    /// done.
     pub(super) async fn while_unlocked<T>(
         &self,
         name: &ProfileName,
@@ -131,13 +132,15 @@ impl LockService {
         self.lock_if_due();
         let locked = || AgentError::new(name, self.lock.locked_error());
         let serving = self.lock.serving().ok_or_else(locked)?;
-        self.lock.record_use();
         let done = tokio::select! {
             biased; // most requests are done when they are first polled
             done = request => Some(done),
             () = serving.cancelled() => None,
         };
         if let Some(done) = done.filter(|_| !serving.is_cancelled()) {
+            if done.is_ok() {
+                self.lock.record_use();
+            }
             return done;
         }
         // The request may have cached its token after the lock cleared the cache.
