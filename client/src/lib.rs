@@ -1,7 +1,7 @@
 //! The program `rolecall`. It is a library so that `tests/fuzz` can call parts of it; [`main()`] is its only use.
 //!
 //! `rolecall token NAME`, which kubectl runs, is recognised before any argument parser runs: that path only
-//! calls the daemon. Every other command goes through [`cli`] and [`run`].
+//! calls the daemon. Every other command goes through `cli` and `run`.
 
 mod cli;
 mod clock;

@@ -41,6 +41,7 @@ pub struct Agent {
     pub profiles: Arc<ProfileSessions>,
     pub cluster_access: ClusterAccessService,
     pub access: Arc<AccessService>,
+    pub constraints: Arc<ConstraintService>,
     pub status: StatusService,
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
@@ -158,6 +159,8 @@ impl Agent {
 
         let (recovery, logins, profiles) = shared.shared_services();
         let (source_logins, profile_sessions) = (|| logins.clone(), || profiles.clone());
+        let constraints =
+            Arc::new(ConstraintService { config: config(), approvals: shared.approvals.clone(), clock: clock() });
         Arc::new(Self {
             token: TokenService::new(
                 config(),
@@ -166,8 +169,9 @@ impl Agent {
                 token_cache(),
                 activity(),
                 events(),
-                ConstraintService { config: config(), approvals: shared.approvals.clone(), clock: clock() },
+                Arc::clone(&constraints),
             ),
+            constraints,
             audit: AuditService { config: config(), clock: clock(), log: shared.audit_log.clone() },
             cluster_access: ClusterAccessService::new(
                 config(),

@@ -327,7 +327,7 @@ fn change_that_began_ends_although_its_client_left() {
     assert_eq!(fixture.agent.access.check_settled().unwrap_err().0.code, ErrorCode::RestartRefused);
     drop(steps);
     gate.open();
-    fixture.block_on(changing).unwrap();
+    fixture.block_on(changing).unwrap().unwrap();
     assert!(entries(&fixture).is_superset(&BTreeSet::from([role("a"), role("b")])));
     assert!(fixture.agent.access.check_settled().is_ok());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rolecall_harness::Op;
 
-use crate::fixture::{Fixture, PROD};
+use crate::fixture::{Fixture, PROD, one_line};
 
 /// The program that asks the user: it writes the question to the file `asked` and answers with the exit code in `answer`.
 fn askpass(fixture: &Fixture) -> PathBuf {
@@ -120,4 +120,20 @@ fn constraint_of_the_defaults_holds_for_each_profile() {
         "[defaults]\nallowed_hours = \"Sa-We 00:00-24:00\"\n{PROD}allowed_hours = \"00:00-24:00\"\n"
     ));
     fixture.good_token("prod");
+}
+
+/// The constraints of a profile hold for the requests about its cluster's access too.
+#[test]
+fn cluster_access_is_constrained() {
+    let fixture = Fixture::new();
+    fixture.configure(&format!("{PROD}max_lifetime = \"1h\"\n"));
+    let list = || fixture.sandbox.run(fixture.sandbox.rolecall().args(["access", "list", "prod"]));
+    let line = one_line(&list(), 5);
+    assert!(line.contains("Run: rolecall refresh prod"), "{line}");
+    fixture.sandbox.run(fixture.sandbox.rolecall().args(["refresh", "prod"])).assert_ok();
+    list().assert_ok();
+    let grant = ["access", "grant", "prod", "--role", "x", "--policy", "AmazonEKSViewPolicy", "--yes"];
+    fixture.clock.advance(Duration::from_hours(1));
+    let line = one_line(&fixture.sandbox.run(fixture.sandbox.rolecall().args(grant)), 5);
+    assert!(line.contains("Run: rolecall refresh prod"), "{line}");
 }

@@ -37,8 +37,8 @@ impl Story {
         let mut shell = self.fixture.sandbox.command("sh");
         shell.args(["-euc", &format!("{before}{}", plan.stdout)]).env("PYTHON", &self.python);
         shell.env("AWS_ENDPOINT_URL", self.fixture.aws.endpoint()).env("AWS_ENDPOINT_URL_IAM", moto.get("endpoint"));
-        shell.env("AWS_ACCESS_KEY_ID", &admin.id).env("AWS_SECRET_ACCESS_KEY", &admin.secret);
-        self.fixture.sandbox.run(shell.env("AWS_DEFAULT_REGION", REGION)).assert_ok();
+        self.fixture.sandbox.write_aws_profile("admin", &admin, &self.fixture.aws.endpoint());
+        self.fixture.sandbox.run(shell.env("AWS_PROFILE", "admin").env("AWS_DEFAULT_REGION", REGION)).assert_ok();
     }
 
     fn add_role(&self, name: &str) -> String {

@@ -60,7 +60,7 @@ fn token_is_recorded_with_its_programs() {
         assert_eq!(record["command"], "rolecall");
         assert!(record["pid"].is_u64() && record["started"].is_u64() && record["latency_us"].is_u64(), "{record}");
         let shell = fs::canonicalize("/bin/sh").unwrap();
-        let parents = record["parents"].as_array().unwrap();
+        let parents = record["parents"].as_array().map_or(&[][..], Vec::as_slice);
         assert!(parents.len() <= 3, "{record}");
         // The shell has ended, or ends, when the daemon looks.
         if let Some(parent) = parents.first() {
@@ -179,4 +179,18 @@ fn program_name_with_a_line_break_stays_in_one_line() {
     );
     let shown = fixture.rolecall(&["audit", "--wide"]);
     assert!(!shown.stdout.contains('\u{1b}') && shown.stdout.lines().count() == 2, "{:?}", shown.stdout);
+}
+
+#[test]
+fn cluster_access_is_recorded_with_its_result() {
+    let fixture = Fixture::added();
+    fixture.rolecall(&["access", "list", "prod"]).assert_ok();
+    let grant = ["access", "grant", "prod", "--role", "developers", "--policy", "AmazonEKSViewPolicy", "--dry-run"];
+    fixture.rolecall(&grant).assert_ok();
+    error_line(&fixture.rolecall(&["access", "restore", "prod", "--yes"]), 1);
+    let decisions = fixture.decisions(&["--profile", "prod"]);
+    let results = results(&decisions);
+    let access: Vec<_> = results.iter().filter(|result| result.starts_with("access_")).collect();
+    assert_eq!(access, ["access_list allowed -", "access_grant allowed -", "access_restore refused access_refused"]);
+    assert!(decisions.iter().all(|record| record["cluster"] == "prod"), "{decisions:?}");
 }

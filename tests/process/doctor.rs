@@ -35,7 +35,7 @@ fn doctor_of_a_protected_computer_finds_no_problem() {
 
     let said = fixture.rolecall(&["doctor"]);
     let text = &said.assert_ok().stdout;
-    assert!(text.starts_with("✓ socket folder "), "{text}");
+    assert!(text.starts_with("✓ version ") && text.contains("\n✓ socket folder "), "{text}");
     assert!(text.contains("Fix: rolecall lock --passphrase\n"), "{text}");
     // The entry key is not shown.
     let config = fs::read_to_string(fixture.config_path()).unwrap();

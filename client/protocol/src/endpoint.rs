@@ -196,6 +196,34 @@ impl Endpoint {
         }
     }
 
+    /// Returns the profile with which the endpoint reads or changes who may enter its cluster; `None` for other endpoints.
+    pub const fn cluster_access_profile(&self) -> Option<&ProfileName> {
+        match self {
+            Self::AccessList(name)
+            | Self::AccessExplain(name)
+            | Self::AccessPolicies(name)
+            | Self::AccessGrant(name)
+            | Self::AccessRevoke(name)
+            | Self::AccessRestore(name)
+            | Self::AccessMigrate(name)
+            | Self::AccessRecover(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the response is a stream of lines whose last one has the result.
+    pub const fn streams_result(&self) -> bool {
+        matches!(
+            self,
+            Self::Login(_)
+                | Self::AccessGrant(_)
+                | Self::AccessRevoke(_)
+                | Self::AccessRestore(_)
+                | Self::AccessMigrate(_)
+                | Self::AccessRecover(_)
+        )
+    }
+
     /// Returns how long the daemon works on a response before it answers
     /// [`ErrorCode::Timeout`](crate::ErrorCode::Timeout). The client waits one second longer.
     pub const fn response_timeout(&self) -> Duration {

@@ -1,15 +1,17 @@
 //! `rolecall access …`.
 
 mod plan;
+mod via;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum, ValueHint};
-use rolecall_protocol::{AccessVia, AuthenticationMode, ProfileName};
+use rolecall_protocol::{AuthenticationMode, ProfileName};
 
 use super::Output;
 
 pub(crate) use plan::{AccessPlanned, PlanFormat, Story};
+pub(crate) use via::Via;
 
 /// See, grant and revoke who may enter a cluster, and repair it
 ///
@@ -113,22 +115,6 @@ pub(crate) struct Confirm {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) output: Output,
-}
-
-/// Where a grant is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Via {
-    AccessEntries,
-    AwsAuth,
-}
-
-impl From<Via> for AccessVia {
-    fn from(via: Via) -> Self {
-        match via {
-            Via::AccessEntries => Self::AccessEntries,
-            Via::AwsAuth => Self::AwsAuth,
-        }
-    }
 }
 
 /// Let IAM roles and users enter a cluster

@@ -1,6 +1,6 @@
 //! `rolecall doctor`: checks this computer, and says for each finding what it means and what to do.
 //!
-//! A check is a file in `doctor/` with a function from [`Facts`] to findings. All checks are about security.
+//! A check is a file in `doctor/` with a function from [`Facts`] to findings.
 
 mod agent_process;
 mod audit;
@@ -10,6 +10,7 @@ mod finding;
 mod keyring;
 mod lock;
 mod profiles;
+mod reported;
 mod socket;
 
 use rolecall_protocol::sanitize_for_terminal;
@@ -22,14 +23,15 @@ use crate::terminal::style::Screen;
 use facts::Facts;
 use finding::{Finding, State};
 
-/// The checks, in the order in which they are printed.
-const CHECKS: [fn(&Facts) -> Vec<Finding>; 7] =
+/// The checks of security, in the order in which they are printed.
+const SECURITY_CHECKS: [fn(&Facts) -> Vec<Finding>; 7] =
     [socket::check, agent_process::check, files::check, profiles::check, keyring::check, lock::check, audit::check];
 
 /// Runs the checks. Exit code 1 if one found a problem.
 pub(crate) fn run(wanted: &cli::Doctor, context: &Context) -> Result<(), CliError> {
     let facts = Facts::gather(context);
-    let findings: Vec<Finding> = CHECKS.iter().flat_map(|check| check(&facts)).collect();
+    let mut findings = if wanted.security { Vec::new() } else { reported::check(&facts) };
+    findings.extend(SECURITY_CHECKS.iter().flat_map(|check| check(&facts)));
     match wanted.output.data() {
         Some(format) => output::print_data(format, &findings)?,
         None => output::print(&render(&findings, context.screen))?,

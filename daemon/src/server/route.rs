@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use hyper::header::{HOST, TRANSFER_ENCODING};
 use hyper::{Request, StatusCode};
 use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode, PROTOCOL_HEADER, PROTOCOL_VERSION};
 
@@ -53,8 +53,8 @@ async fn handle(
     let body = read_body(request, endpoint.max_body_bytes()).await?;
     place.keep();
     let (client, audit) = (peer.client(), &context.agent.audit);
-    // The result of a login is known at the end of its stream.
-    let audited = if matches!(endpoint, Endpoint::Login(_)) { None } else { audit.begin(&endpoint, &client) };
+    // The handler records the result at the end of its stream.
+    let audited = if endpoint.streams_result() { None } else { audit.begin(&endpoint, &client) };
     let handled = endpoints::handle(context, &client, &endpoint, &proof, body);
     let result = match tokio::time::timeout(endpoint.response_timeout(), handled).await {
         Ok(result) => result.map_err(|error| error.0),
@@ -71,10 +71,6 @@ async fn handle(
 fn check_head(request: &Request<Incoming>) -> Result<(), HttpError> {
     if request.headers().contains_key(TRANSFER_ENCODING) {
         return Err(bad_request(StatusCode::LENGTH_REQUIRED, "a request needs Content-Length"));
-    }
-    // Hyper accepts equal Content-Length headers.
-    if request.headers().get_all(CONTENT_LENGTH).iter().count() > 1 {
-        return Err(bad_request(StatusCode::BAD_REQUEST, "a request has at most one Content-Length header"));
     }
     match request.headers().get_all(HOST).iter().count() {
         1 => Ok(()),

@@ -71,7 +71,7 @@ impl AuditService {
             | Endpoint::Cluster(name)
             | Endpoint::ClusterAccess(name)
             | Endpoint::Probe(name) => profile = Some(name.clone()),
-            _ => {}
+            _ => profile = endpoint.cluster_access_profile().cloned(),
         }
         Some(Box::new(AuditedRequest { record, profile, client: client.process.clone(), started }))
     }
@@ -115,6 +115,14 @@ const fn operation(endpoint: &Endpoint) -> Option<&'static str> {
         Endpoint::Refresh(_) => "refresh",
         Endpoint::Cluster(_) => "cluster",
         Endpoint::ClusterAccess(_) => "cluster_access",
+        Endpoint::AccessList(_) => "access_list",
+        Endpoint::AccessExplain(_) => "access_explain",
+        Endpoint::AccessPolicies(_) => "access_policies",
+        Endpoint::AccessGrant(_) => "access_grant",
+        Endpoint::AccessRevoke(_) => "access_revoke",
+        Endpoint::AccessRestore(_) => "access_restore",
+        Endpoint::AccessMigrate(_) => "access_migrate",
+        Endpoint::AccessRecover(_) => "access_recover",
         Endpoint::Probe(_) => "probe",
         Endpoint::Login(_) => "login",
         Endpoint::Logout(_) => "logout",

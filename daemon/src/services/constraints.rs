@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rolecall_protocol::ProfileName;
 
 use super::approvals::Approvals;
 use super::config::ConfigService;
+use super::error::AgentError;
 use super::unauthorized::ClientProcess;
 use crate::processes::Process;
 use rolecall_core::clock::Clock;
@@ -22,6 +24,18 @@ pub struct ConstraintService {
 }
 
 impl ConstraintService {
+    /// Checks a request that uses a profile without getting a token. Errors with the constraint that excludes it.
+    pub async fn check_request(&self, name: &ProfileName, client: Option<ClientProcess>) -> Result<(), AgentError> {
+        let profile = self.config.profile(name)?;
+        let checked = Box::pin(self.check(&profile, client)).await;
+        checked.map_err(|error| {
+            if error != ConstraintError::Pending {
+                tracing::warn!(profile = %name, code = %error.body(name).code, "request refused by a constraint");
+            }
+            AgentError::new(name, error.body(name))
+        })
+    }
+
     /// Returns if the profile may be used now by the process that runs the client. Asks the user if the profile says so.
     pub(super) async fn check(&self, profile: &Profile, client: Option<ClientProcess>) -> Result<(), ConstraintError> {
         let Some(constraints) = &profile.constraints else { return Ok(()) };

@@ -42,7 +42,7 @@ pub struct TokenService {
     token_cache: Arc<TokenCache>,
     activity: Arc<ProfileActivity>,
     events: EventBus,
-    constraints: ConstraintService,
+    constraints: Arc<ConstraintService>,
     clock: Clock,
     unauthorized: UnauthorizedDetector,
 }
@@ -55,7 +55,7 @@ impl TokenService {
         token_cache: Arc<TokenCache>,
         activity: Arc<ProfileActivity>,
         events: EventBus,
-        constraints: ConstraintService,
+        constraints: Arc<ConstraintService>,
     ) -> Self {
         let (clock, unauthorized) = (constraints.clock.clone(), UnauthorizedDetector::default());
         Self { config, lock, profile_sessions, token_cache, activity, events, constraints, clock, unauthorized }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 use rolecall_protocol::ProfileName;
 
-use super::Via;
+use super::via::Via;
 
 /// Print what an administrator has to create, from nothing to kubectl
 ///

@@ -109,8 +109,8 @@ fn answers(answers: &[AccessAnswer], screen: Screen) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::tests::{account, assert_fits, rows, screen};
     use super::*;
+    use crate::commands::access::rows::tests::{account, assert_fits, rows, screen};
 
     fn explained(can_enter: Option<bool>) -> AccessExplained {
         let mut explained: AccessExplained = serde_json::from_value(serde_json::json!({

@@ -95,8 +95,8 @@ fn render(linted: &AccessLinted, account: Option<&Account>, screen: Screen) -> S
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::tests::{assert_fits, rows, screen};
     use super::*;
+    use crate::commands::access::rows::tests::{assert_fits, rows, screen};
 
     fn shown(linted: &AccessLinted, width: usize) -> String {
         anstream::adapter::strip_str(&render(linted, None, screen(Some(width)))).to_string()

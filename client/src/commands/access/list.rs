@@ -38,8 +38,8 @@ fn render(list: &AccessList, account: Option<&Account>, screen: Screen) -> Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::tests::{account, assert_fits, rows, screen};
     use super::*;
+    use crate::commands::access::rows::tests::{account, assert_fits, rows, screen};
 
     fn list() -> AccessList {
         let mut list: AccessList = serde_json::from_value(serde_json::json!({"cluster": "prod", "rows": [],

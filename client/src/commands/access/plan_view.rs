@@ -196,8 +196,8 @@ pub(super) fn findings_text(change: &AccessChange) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::rows::tests::{account, assert_fits, screen};
     use super::*;
+    use crate::commands::access::rows::tests::{account, assert_fits, screen};
 
     const IAM: &str = "arn:aws:iam::111122223333";
 

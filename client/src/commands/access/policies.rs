@@ -44,8 +44,8 @@ fn render(policies: &[AccessPolicy], screen: Screen) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::tests::{assert_fits, screen};
     use super::*;
+    use crate::commands::access::rows::tests::{assert_fits, screen};
 
     #[test]
     fn render_wraps_what_a_policy_allows() {

@@ -126,9 +126,9 @@ fn summary(report: &AccessReport, done: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan_view::tests::plan;
-    use super::super::rows::tests::{account, assert_fits, screen};
     use super::*;
+    use crate::commands::access::plan_view::tests::plan;
+    use crate::commands::access::rows::tests::{account, assert_fits, screen};
 
     fn report(results: serde_json::Value) -> AccessReport {
         let mut report: AccessReport = serde_json::from_value(serde_json::json!({"results": []})).unwrap();

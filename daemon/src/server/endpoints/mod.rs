@@ -28,6 +28,9 @@ pub(super) async fn handle(
     body: Bytes,
 ) -> Result<EndpointResponse, AgentError> {
     let agent = &context.agent;
+    if let Some(name) = endpoint.cluster_access_profile() {
+        agent.constraints.check_request(name, client.client_process()).await?;
+    }
     match endpoint {
         Endpoint::Token(name) => token::handle(agent, client, name, proof, &body).await,
         Endpoint::Refresh(name) => json(agent.profiles.refresh(name).await),
@@ -36,11 +39,17 @@ pub(super) async fn handle(
         Endpoint::AccessList(name) => json(agent.access.list(name, parse(&body)?).await),
         Endpoint::AccessExplain(name) => json(agent.access.explain(name, parse(&body)?).await),
         Endpoint::AccessPolicies(name) => json(agent.access.policies(name).await),
-        Endpoint::AccessGrant(name) => access::change(context, name, &body, AccessService::grant),
-        Endpoint::AccessRevoke(name) => access::change(context, name, &body, AccessService::revoke),
-        Endpoint::AccessRestore(name) => access::change(context, name, &body, AccessService::restore),
-        Endpoint::AccessMigrate(name) => access::change(context, name, &body, AccessService::migrate),
-        Endpoint::AccessRecover(name) => access::change(context, name, &body, AccessService::recover),
+        Endpoint::AccessGrant(name) => access::change(context, (endpoint, client), name, &body, AccessService::grant),
+        Endpoint::AccessRevoke(name) => access::change(context, (endpoint, client), name, &body, AccessService::revoke),
+        Endpoint::AccessRestore(name) => {
+            access::change(context, (endpoint, client), name, &body, AccessService::restore)
+        }
+        Endpoint::AccessMigrate(name) => {
+            access::change(context, (endpoint, client), name, &body, AccessService::migrate)
+        }
+        Endpoint::AccessRecover(name) => {
+            access::change(context, (endpoint, client), name, &body, AccessService::recover)
+        }
         Endpoint::AccessLint => json(lint(&parse(&body)?)),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),

@@ -12,12 +12,8 @@ use super::caller::{self, CallerCheck};
 use super::change::{CallerAccess, Planned, Progress};
 use super::connection::ClusterConnection;
 use super::error::kubernetes_error;
+use super::reading::{NAME, NAMESPACE};
 use super::report::Report;
-
-/// The namespace of aws-auth.
-pub(super) const NAMESPACE: &str = "kube-system";
-/// Its name.
-pub(super) const NAME: &str = "aws-auth";
 
 /// What is needed to go back to the former text.
 struct Written {

@@ -73,18 +73,26 @@ impl Planned {
 }
 
 impl AccessService {
-    /// Plans or makes a change, and sends its steps. A change that has begun goes on if its client leaves.
-    pub(super) async fn change<R: ChangeRequest>(&self, name: &ProfileName, request: &R, steps: &Sender<AccessStep>) {
-        let last = match Box::pin(self.plan_or_make(name, request, steps)).await {
-            Ok(step) => step,
+    /// Plans or makes a change, and sends its steps. A change that has begun goes on if its client leaves. Returns the error
+    /// for which nothing was planned or changed.
+    pub(super) async fn change<R: ChangeRequest>(
+        &self,
+        name: &ProfileName,
+        request: &R,
+        steps: &Sender<AccessStep>,
+    ) -> Result<(), ErrorCode> {
+        let (last, result) = match Box::pin(self.plan_or_make(name, request, steps)).await {
+            Ok(step) => (step, Ok(())),
             Err(AgentError(error)) => {
                 tracing::info!(profile = %name, verb = R::VERB, %error, "change of access failed");
-                AccessStep::Failed { error }
+                let code = error.code;
+                (AccessStep::Failed { error }, Err(code))
             }
         };
         if steps.send(last).await.is_err() {
             tracing::info!(profile = %name, verb = R::VERB, "change of access ended after its client had left");
         }
+        result
     }
 
     async fn plan_or_make<R: ChangeRequest>(

@@ -15,8 +15,13 @@ use super::{AccessService, principals, reading};
 
 impl AccessService {
     /// Plans or makes a grant, and sends its steps.
-    pub async fn grant(self: Arc<Self>, name: ProfileName, request: AccessGrantRequest, steps: Sender<AccessStep>) {
-        self.change(&name, &request, &steps).await;
+    pub async fn grant(
+        self: Arc<Self>,
+        name: ProfileName,
+        request: AccessGrantRequest,
+        steps: Sender<AccessStep>,
+    ) -> Result<(), ErrorCode> {
+        self.change(&name, &request, &steps).await
     }
 }
 

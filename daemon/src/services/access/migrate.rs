@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rolecall_core::cluster_access::change;
 use rolecall_core::cluster_access::principal::Principal;
-use rolecall_protocol::{AccessMigrateRequest, AccessStep, ChangeOptions, ErrorBody, ProfileName};
+use rolecall_protocol::{AccessMigrateRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName};
 use tokio::sync::mpsc::Sender;
 
 use super::change::{ChangeRequest, Planned, Progress};
@@ -14,8 +14,13 @@ use super::{AccessService, principals, reading};
 
 impl AccessService {
     /// Plans or makes the change from aws-auth to access entries, and sends its steps.
-    pub async fn migrate(self: Arc<Self>, name: ProfileName, request: AccessMigrateRequest, steps: Sender<AccessStep>) {
-        self.change(&name, &request, &steps).await;
+    pub async fn migrate(
+        self: Arc<Self>,
+        name: ProfileName,
+        request: AccessMigrateRequest,
+        steps: Sender<AccessStep>,
+    ) -> Result<(), ErrorCode> {
+        self.change(&name, &request, &steps).await
     }
 }
 

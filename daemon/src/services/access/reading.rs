@@ -11,9 +11,13 @@ use rolecall_core::cluster_access::reading::{AccessEntry, AwsAuthState, Reading}
 use rolecall_protocol::{AccessPolicyScope, AuthenticationMode, ErrorBody, Unread};
 
 use super::MAX_PARALLEL_CALLS;
-use super::aws_auth_change::{NAME, NAMESPACE};
 use super::connection::ClusterConnection;
 use super::error::{eks_error, kubernetes_error};
+
+/// The namespace of aws-auth.
+pub(super) const NAMESPACE: &str = "kube-system";
+/// Its name.
+pub(super) const NAME: &str = "aws-auth";
 
 /// What was read of a cluster, and what could not be read.
 pub(super) struct ClusterReading {

@@ -6,7 +6,8 @@ use rolecall_core::cluster_access::change::{self, EntryCall, Plan, PlannedChange
 use rolecall_core::cluster_access::principal::Principal;
 use rolecall_core::cluster_access::reading::{AccessEntry, AwsAuthState, Reading};
 use rolecall_protocol::{
-    AccessAction, AccessFinding, AccessRecoverRequest, AccessStep, ChangeOptions, ErrorBody, ProfileName, Severity,
+    AccessAction, AccessFinding, AccessRecoverRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName,
+    Severity,
 };
 use tokio::sync::mpsc::Sender;
 
@@ -21,8 +22,13 @@ const EC2_TYPES: [&str; 2] = ["EC2_LINUX", "EC2_WINDOWS"];
 
 impl AccessService {
     /// Plans or makes the way back into a cluster, and sends its steps.
-    pub async fn recover(self: Arc<Self>, name: ProfileName, request: AccessRecoverRequest, steps: Sender<AccessStep>) {
-        self.change(&name, &request, &steps).await;
+    pub async fn recover(
+        self: Arc<Self>,
+        name: ProfileName,
+        request: AccessRecoverRequest,
+        steps: Sender<AccessStep>,
+    ) -> Result<(), ErrorCode> {
+        self.change(&name, &request, &steps).await
     }
 }
 

@@ -17,8 +17,13 @@ use super::{AccessService, principals, reading};
 
 impl AccessService {
     /// Plans or makes the return to a backup of aws-auth, and sends its steps.
-    pub async fn restore(self: Arc<Self>, name: ProfileName, request: AccessRestoreRequest, steps: Sender<AccessStep>) {
-        self.change(&name, &request, &steps).await;
+    pub async fn restore(
+        self: Arc<Self>,
+        name: ProfileName,
+        request: AccessRestoreRequest,
+        steps: Sender<AccessStep>,
+    ) -> Result<(), ErrorCode> {
+        self.change(&name, &request, &steps).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rolecall_core::cluster_access::change;
-use rolecall_protocol::{AccessRevokeRequest, AccessStep, ChangeOptions, ErrorBody, ProfileName};
+use rolecall_protocol::{AccessRevokeRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName};
 use tokio::sync::mpsc::Sender;
 
 use super::change::{ChangeRequest, Planned, Progress};
@@ -13,8 +13,13 @@ use super::{AccessService, principals, reading};
 
 impl AccessService {
     /// Plans or makes a revocation, and sends its steps.
-    pub async fn revoke(self: Arc<Self>, name: ProfileName, request: AccessRevokeRequest, steps: Sender<AccessStep>) {
-        self.change(&name, &request, &steps).await;
+    pub async fn revoke(
+        self: Arc<Self>,
+        name: ProfileName,
+        request: AccessRevokeRequest,
+        steps: Sender<AccessStep>,
+    ) -> Result<(), ErrorCode> {
+        self.change(&name, &request, &steps).await
     }
 }
 
