@@ -1,5 +1,7 @@
 //! What go-yaml v2, the parser of the authenticator, rejects although YAML 1.2 allows it.
 
+use std::ops::Range;
+
 use super::node::{Content, Node, Position, Style, YamlError};
 
 /// Errors if the text has a control character, or a line break that only YAML 1.1 knows. A text with such a line break
@@ -25,6 +27,54 @@ pub(crate) fn check_directives(text: &str) -> Result<(), YamlError> {
         Some(line) => Err(reject(Position { line: line + 1, column: 1 }, "a line begins with an unknown directive")),
         None => Ok(()),
     }
+}
+
+/// Errors if the text begins with the end of a document.
+pub(crate) fn check_start(text: &str) -> Result<(), YamlError> {
+    let is_content = |line: &str| !line.trim_start().is_empty() && !line.trim_start().starts_with('#');
+    let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+    let is_end =
+        |line: &str| line.strip_prefix("...").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+    match lines.find(|(_, line)| is_content(line)) {
+        Some((line, content)) if is_end(content) => {
+            Err(reject(Position { line: line + 1, column: 1 }, "a document ends before it begins"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the text up to the marker that ends the first document, whose content ends at `end`.
+pub(crate) fn first_document(text: &str, end: usize) -> &str {
+    let rest = text.get(end..).unwrap_or_default();
+    let mut document_end = end;
+    for line in rest.split_inclusive('\n') {
+        if line.starts_with("---") || line.starts_with("...") {
+            break;
+        }
+        document_end += line.len();
+    }
+    text.get(..document_end).unwrap_or(text)
+}
+
+/// Errors if a line begins with a tab, after spaces or none, or if one after the first begins with a byte order mark, outside
+/// the `allowed` places. These are in order.
+pub(crate) fn check_indentation(text: &str, allowed: &[Range<usize>]) -> Result<(), YamlError> {
+    let mut start = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let column = line.bytes().take_while(|b| *b == b' ').count();
+        let at = start + column;
+        let place = allowed.get(allowed.partition_point(|place| place.end <= at));
+        let message = match line[column..].chars().next() {
+            Some('\t') => Some("a tab cannot indent"),
+            Some('\u{feff}') if number > 0 => Some("a byte order mark is not at the start"),
+            _ => None,
+        };
+        if let Some(message) = message.filter(|_| place.is_none_or(|place| at < place.start)) {
+            return Err(reject(Position { line: number + 1, column: column + 1 }, message));
+        }
+        start += line.len();
+    }
+    Ok(())
 }
 
 /// Errors if an anchor or alias has another name than letters, digits, `_` and `-`.
@@ -60,8 +110,11 @@ pub(crate) fn check_item(text: &str, node: &Node, style: Style) -> Result<(), Ya
     Ok(())
 }
 
-/// Errors if a key and its colon are on several lines.
-pub(crate) fn check_entry(text: &str, key: &Node, value: &Node) -> Result<(), YamlError> {
+/// Errors if a key and its colon are on several lines, or if an entry outside braces begins with the colon.
+pub(crate) fn check_entry(text: &str, key: &Node, value: &Node, style: Style) -> Result<(), YamlError> {
+    if style == Style::Block && key.span.is_empty() {
+        return Err(reject(key.at, "a key is empty"));
+    }
     let source = text.get(key.span.clone()).unwrap_or_default();
     let between = text.get(key.span.end..value.span.start).unwrap_or_default();
     let before_colon = between.split(':').next().unwrap_or_default();

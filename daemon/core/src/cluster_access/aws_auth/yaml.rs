@@ -13,14 +13,17 @@ const MAX_NODES: usize = 200_000;
 
 /// Returns the root of the first document, or `None` if it is empty. The authenticator's parser ignores further documents.
 pub(crate) fn parse(text: &str) -> Result<Option<Node>, YamlError> {
-    let mut builder = Builder { text, open: Vec::new(), anchors: HashMap::new(), nodes: 0 };
+    let mut builder = Builder { text, open: Vec::new(), anchors: HashMap::new(), nodes: 0, tabs_allowed: Vec::new() };
     go_yaml::check_text(text)?;
     go_yaml::check_directives(text)?;
+    go_yaml::check_start(text)?;
     let mut options = Options::default();
     options.emit_anchor_events = true;
     let mut root = None;
     // The parser of the authenticator accepts directives of YAML 1.1 alone.
-    for event in Parser::new_from_str_with_options(text, options) {
+    let mut parser = Parser::new_from_str_with_options(text, options);
+    let mut document = text;
+    while let Some(event) = parser.next() {
         let (event, span) =
             event.map_err(|error| YamlError { at: position(*error.marker()), message: error.info() })?;
         match event {
@@ -28,11 +31,27 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, YamlError> {
                 let message = "a directive asks for another version than YAML 1.1".to_owned();
                 return Err(YamlError { at: position(span.start), message });
             }
-            Event::DocumentEnd | Event::StreamEnd => break,
+            Event::DocumentEnd => {
+                let at = span.start.byte_offset().unwrap_or(text.len());
+                let is_explicit = text.get(at..).is_some_and(|rest| rest.starts_with("..."));
+                if !is_explicit && let Some(Ok((Event::DocumentStart(false, _), next))) = parser.next() {
+                    let message = "a line belongs to no item".to_owned();
+                    return Err(YamlError { at: position(next.start), message });
+                }
+                document = go_yaml::first_document(text, at);
+                break;
+            }
+            Event::StreamEnd => break,
             event => root = builder.add(event, span)?.or(root),
         }
     }
+    go_yaml::check_indentation(document, &builder.tabs_allowed)?;
     Ok(root)
+}
+
+fn bytes_of(span: &Span) -> Range<usize> {
+    let start = span.start.byte_offset().unwrap_or_default();
+    start..span.end.byte_offset().unwrap_or(start)
 }
 
 fn position(marker: granit_parser::Marker) -> Position {
@@ -52,6 +71,8 @@ struct Builder<'a> {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// The places of several lines in which one may begin with a tab, in order: scalars, and lists and maps between brackets.
+    tabs_allowed: Vec<Range<usize>>,
 }
 
 impl Builder<'_> {
@@ -65,6 +86,11 @@ impl Builder<'_> {
                 node.has_anchor = anchor != 0;
                 let in_flow = self.open.iter().any(|open| open.node.content.style() == Style::Flow);
                 go_yaml::check_scalar(self.text, &node, in_flow)?;
+                if !in_flow {
+                    // White space at the end belongs to a block scalar alone.
+                    let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                    self.allow_tabs(if is_block { bytes_of(&span) } else { node.span.clone() });
+                }
                 self.finish(node, anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
@@ -80,6 +106,10 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(Open { mut node, anchor, .. }) = self.open.pop() else { return Ok(None) };
                 node.span.end = self.end_of(&node, &span);
+                let is_inner = self.open.iter().any(|open| open.node.content.style() == Style::Flow);
+                if node.content.style() == Style::Flow && !is_inner {
+                    self.allow_tabs(node.span.clone());
+                }
                 self.finish(node, anchor)
             }
             Event::Alias(id) => {
@@ -103,6 +133,12 @@ impl Builder<'_> {
         self.open.push(Open { node, anchor, key: None });
     }
 
+    fn allow_tabs(&mut self, place: Range<usize>) {
+        if self.text.get(place.clone()).is_some_and(|text| text.contains('\n')) {
+            self.tabs_allowed.push(place);
+        }
+    }
+
     /// Adds a complete node to the list or map around it.
     fn finish(&mut self, node: Node, anchor: usize) -> Result<Option<Node>, YamlError> {
         self.nodes += if node.is_alias { node.content.count() } else { 1 };
@@ -118,8 +154,8 @@ impl Builder<'_> {
                 go_yaml::check_item(self.text, &node, *style)?;
                 items.push(node);
             }
-            (Content::Map { entries, .. }, Some(key)) => {
-                go_yaml::check_entry(self.text, &key, &node)?;
+            (Content::Map { entries, style }, Some(key)) => {
+                go_yaml::check_entry(self.text, &key, &node, *style)?;
                 entries.push((key, node));
             }
             (Content::Map { style, .. }, None) => {
@@ -133,10 +169,9 @@ impl Builder<'_> {
 
     /// Returns the bytes of an event without the white space at their end.
     fn content_span(&self, span: &Span) -> Range<usize> {
-        let start = span.start.byte_offset().unwrap_or_default();
-        let end = span.end.byte_offset().unwrap_or(start);
-        let content = self.text.get(start..end).unwrap_or_default();
-        start..start + content.trim_end().len()
+        let bytes = bytes_of(span);
+        let content = self.text.get(bytes.clone()).unwrap_or_default();
+        bytes.start..bytes.start + content.trim_end().len()
     }
 
     /// Returns the end of a list or map: its bracket, or the end of its last node.
