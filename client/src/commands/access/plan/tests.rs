@@ -191,7 +191,9 @@ fn aws_auth_gets_groups_in_place_of_policies() {
     let grant = commands(&text).into_iter().find(|words| words[0] == "rolecall").unwrap();
     assert_eq!(grant[..3], ["rolecall", "access", "grant"]);
     assert_eq!((option(&grant, "--via"), option(&grant, "--group")), ("aws-auth", "eks-view"));
+    assert_eq!(option(&grant, "--username"), "developers:{{SessionName}}");
     assert!(text.contains("# - rolearn: arn:aws:iam::111122223333:role/developers\n"), "{text}");
+    assert!(text.contains("#   username: \"developers:{{SessionName}}\"\n"), "{text}");
     assert!(!text.contains("create-access-entry"), "{text}");
     assert_eq!(manifest(&text)[0]["roleRef"]["name"], "view");
     let masters = plan("--via aws-auth --policy AmazonEKSClusterAdminPolicy", &details(&json!({})));
