@@ -77,6 +77,9 @@ fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -
             "rolecall config check",
         );
     };
+    if let Some(problem) = entry.and_then(|entry| missing_command(&name, entry, &write)) {
+        return problem;
+    }
     if config.pin_mode(profile) == Some("off") {
         let consequence =
             "Every kubeconfig that a process of this user writes gets a token, also for a server of its author.";
@@ -87,26 +90,17 @@ fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -
             "Remove pin from the profile: rolecall config edit",
         );
     }
-    if let Some(warning) = missing_pin(&name, &pinned, &write) {
-        return warning;
-    }
+    let pin_warning = missing_pin(&name, &pinned, &write);
     let Some(entry) = entry else {
-        return Finding::ok(name, "no kubeconfig context; a token needs the pinned cluster or the entry key");
+        let cause = "no kubeconfig context; a token needs the pinned cluster or the entry key";
+        return pin_warning.unwrap_or_else(|| Finding::ok(name, cause));
     };
-    let is_other_server = pinned
-        .server
-        .as_deref()
-        .zip(entry.server.as_deref())
-        .is_some_and(|(ours, theirs)| ours.trim_end_matches('/') != theirs.trim_end_matches('/'));
-    let ca = entry.certificate_authority_data.as_deref().and_then(|data| Server::from_data("", data));
-    let is_other_ca = pinned.ca_sha256.as_deref().zip(ca).is_some_and(|(ours, theirs)| ours != theirs.ca_sha256);
-    if is_other_server || is_other_ca {
-        let cause = if is_other_server { "another server" } else { "another certificate authority" };
-        let cause = format!("its kubeconfig context names {cause} than the pin");
+    if let Some(difference) = other_cluster(&pinned, entry) {
+        let cause = format!("its kubeconfig context names {difference} than the pin");
         return Finding::problem(name, cause, "It gets no token, which protects you if you did not change it.", write);
     }
-    if let Some(found) = command(&name, entry, &write) {
-        return found;
+    if let Some(warning) = pin_warning.or_else(|| relative_command(&name, entry, &write)) {
+        return warning;
     }
     match config.entry_key(profile) {
         key if key.is_some() && key == entry.entry_key && !entry.provides_cluster_info => Finding::warning(
@@ -127,6 +121,17 @@ fn finding(profile: &str, config: &ConfigFile, entry: Option<&InstalledEntry>) -
     }
 }
 
+/// Returns what in an entry is not the pinned cluster.
+fn other_cluster(pinned: &ProfileEntry, entry: &InstalledEntry) -> Option<&'static str> {
+    let servers = pinned.server.as_deref().zip(entry.server.as_deref());
+    if servers.is_some_and(|(ours, theirs)| ours.trim_end_matches('/') != theirs.trim_end_matches('/')) {
+        return Some("another server");
+    }
+    let ca = entry.certificate_authority_data.as_deref().and_then(|data| Server::from_data("", data));
+    let is_other_ca = pinned.ca_sha256.as_deref().zip(ca).is_some_and(|(ours, theirs)| ours != theirs.ca_sha256);
+    is_other_ca.then_some("another certificate authority")
+}
+
 /// Returns a warning if the profile has no complete pin.
 fn missing_pin(name: &str, pinned: &ProfileEntry, write: &str) -> Option<Finding> {
     let (cause, consequence) = match (&pinned.server, &pinned.ca_sha256) {
@@ -143,18 +148,19 @@ fn missing_pin(name: &str, pinned: &ProfileEntry, write: &str) -> Option<Finding
     Some(Finding::warning(name, cause, consequence, write))
 }
 
-/// Returns a finding if programs cannot run the command of an entry.
-fn command(name: &str, entry: &InstalledEntry, write: &str) -> Option<Finding> {
+/// Returns a problem if kubectl cannot run the command of an entry.
+fn missing_command(name: &str, entry: &InstalledEntry, write: &str) -> Option<Finding> {
     let shown = entry.command.display();
-    if entry.command.is_relative() {
-        let cause = format!("the command {shown} of its kubeconfig entry is not an absolute path");
-        return Some(Finding::warning(name, cause, "Programs with a short PATH do not find it.", write));
-    }
-    if is_executable(&entry.command) {
-        return None;
-    }
-    let cause = format!("the command {shown} of its kubeconfig entry is no executable file");
-    Some(Finding::problem(name, cause, "kubectl gets no token.", write))
+    let cause = format!("the command {shown} of its kubeconfig entry is not an executable file");
+    let is_missing = entry.command.is_absolute() && !is_executable(&entry.command);
+    is_missing.then(|| Finding::problem(name, cause, "kubectl gets no token.", write))
+}
+
+/// Returns a warning if only some programs find the command of an entry.
+fn relative_command(name: &str, entry: &InstalledEntry, write: &str) -> Option<Finding> {
+    let cause = format!("the command {} of its kubeconfig entry is not an absolute path", entry.command.display());
+    let consequence = "Programs with a short PATH do not find it.";
+    entry.command.is_relative().then(|| Finding::warning(name, cause, consequence, write))
 }
 
 #[cfg(test)]
@@ -240,6 +246,8 @@ mod tests {
         let (_folder, without_ca) = config("");
         let found = finding("prod", &without_ca, None);
         assert!(found.state == State::Warning && found.cause.contains("no certificate authority"), "{found:?}");
+        let other = finding("prod", &without_ca, Some(&entry("https://evil.example", Some(KEY))));
+        assert_eq!(other.state, State::Problem, "a problem is shown before a warning");
         let (folder, _) = config("");
         let path = folder.path().join("config.toml");
         let text = fs::read_to_string(&path).unwrap().replace("server = \"https://a.example\"\n", "");
