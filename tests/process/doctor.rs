@@ -50,7 +50,8 @@ fn doctor_names_what_others_can_change() {
     let set_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let aws = fixture.sandbox.home().join(".aws");
     let fix = |problem: &str, path: &Path| ("problem".to_owned(), Some(format!("{problem} {}", path.display())));
-    let doctor = |code| fixture.rolecall(&["doctor", "-o", "json"]).assert_code(code).json();
+    // The agent reports a configuration as invalid until it has read the file again.
+    let doctor = |code| fixture.rolecall(&["doctor", "--security", "-o", "json"]).assert_code(code).json();
 
     set_mode(&aws, 0o757);
     let data = doctor(1);
