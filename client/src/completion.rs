@@ -22,6 +22,15 @@ use crate::kubeconfig::{self, context_entry};
 pub(crate) const VARIABLE: &str = "ROLECALL_COMPLETE";
 /// The size limit of AWS's files, in bytes.
 const MAX_AWS_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// The access policies of EKS for users.
+pub(crate) const USER_POLICIES: [&str; 6] = [
+    "AmazonEKSClusterAdminPolicy",
+    "AmazonEKSAdminPolicy",
+    "AmazonEKSAdminViewPolicy",
+    "AmazonEKSEditPolicy",
+    "AmazonEKSViewPolicy",
+    "AmazonEKSSecretReaderPolicy",
+];
 
 /// The script that makes a shell complete `rolecall`.
 pub(crate) fn script(shell: clap_complete::Shell) -> Result<Vec<u8>, CliError> {
@@ -118,9 +127,9 @@ fn region_names() -> Vec<String> {
     names
 }
 
-/// The access policies of EKS for users. The shell waits, so EKS is not asked for the others.
+/// The shell waits, so EKS is not asked for other policies.
 fn policy_names() -> Vec<String> {
-    ["ClusterAdmin", "Admin", "AdminView", "Edit", "View"].map(|rights| format!("AmazonEKS{rights}Policy")).to_vec()
+    USER_POLICIES.map(str::to_owned).to_vec()
 }
 
 /// The contexts of the kubeconfig that can be the argument of `rolecall use`.

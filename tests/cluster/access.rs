@@ -167,7 +167,7 @@ fn edit_between_plan_and_answer_conflicts_and_stays() {
     let role = fixture.role("developers", &fixture.user.arn);
     let grant = ["access", "grant", "admin", "--role", &role, "--group", "developers"];
     let terminal = fixture.sandbox.terminal(fixture.sandbox.rolecall().args(grant));
-    terminal.wait_for("[Y/n] ", ANSWER_TIMEOUT);
+    terminal.wait_for("[y/N] ", ANSWER_TIMEOUT);
     let colleague =
         format!("{}- rolearn: arn:aws:iam::{ACCOUNT}:role/colleagues\n  username: colleague\n", admin.roles);
     admin.aws_auth().apply(&[("mapRoles", &colleague)]);

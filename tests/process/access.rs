@@ -63,14 +63,14 @@ fn dry_run_and_ctrl_c_leave_everything_as_it_was() {
         "{said}"
     );
     let terminal = fixture.sandbox.terminal(fixture.sandbox.rolecall().args(arguments));
-    terminal.wait_for("[Y/n] ", HANG_GUARD);
+    terminal.wait_for("[y/N] ", HANG_GUARD);
     terminal.interrupt();
     assert!(!terminal.wait_exit(HANG_GUARD).success());
     assert_eq!(entries(&fixture), before);
     assert_eq!(fixture.aws.calls(Op::CreateAccessEntry), 0);
 
     let terminal = fixture.sandbox.terminal(fixture.sandbox.rolecall().args(arguments));
-    terminal.wait_for("[Y/n] ", HANG_GUARD);
+    terminal.wait_for("[y/N] ", HANG_GUARD);
     terminal.type_text("y\r");
     terminal.assert_exit(0, HANG_GUARD);
     assert!(entries(&fixture).contains(&user("alice")));

@@ -153,7 +153,7 @@ fn question_is_answered_on_the_terminal() {
     let sandbox = Sandbox::new();
     let daemon = FakeAccess::start(&sandbox, answer);
     let command = "access grant prod --user alice typo --policy AmazonEKSViewPolicy";
-    let question = "Make 1 change to the access of cluster prod? [Y/n] ";
+    let question = "Make 1 change to the access of cluster prod? [y/N] ";
 
     let terminal = in_terminal(&sandbox, 80, true, command);
     terminal.wait_for(question, HANG_GUARD);
@@ -163,14 +163,14 @@ fn question_is_answered_on_the_terminal() {
 
     let terminal = in_terminal(&sandbox, 80, true, command);
     terminal.wait_for(question, HANG_GUARD);
-    terminal.type_text("n\r");
+    terminal.type_text("\r");
     terminal.assert_exit(1, HANG_GUARD);
     assert!(terminal.text().contains("the access of cluster prod was not changed. Nothing was changed."));
-    assert_eq!(daemon.requests("grant").len(), 2, "a no applies nothing");
+    assert_eq!(daemon.requests("grant").len(), 2, "an empty answer applies nothing");
 
     let terminal = in_terminal(&sandbox, 80, true, command);
     terminal.wait_for(question, HANG_GUARD);
-    terminal.type_text("\r");
+    terminal.type_text("y\r");
     terminal.assert_exit(1, HANG_GUARD);
     assert!(terminal.text().contains("✓ user/alice has access"), "{}", terminal.text());
     assert_eq!(daemon.requests("grant").last().unwrap()["apply"], "3f2a");

@@ -19,6 +19,11 @@ fn plan_is_filled_in_without_a_call_of_aws() {
         plan.assert_ok();
         assert!(plan.stdout.contains("arn:aws:iam::111122223333:user/bob"), "{plan}");
     }
+    let misspelled = fixture.rolecall(&["access", "plan", "prod", "--policy", "AmazonEKSVeiwPolicy"]);
+    misspelled.assert_ok();
+    assert!(misspelled.stderr.ends_with("Did you mean AmazonEKSViewPolicy?\n"), "{misspelled}");
+    let line = error_line(&fixture.rolecall(&["access", "plan", "prod", "--account", "999988887777"]), 2);
+    assert!(line.contains("prod has its role or session in the account 111122223333"), "{line}");
     assert_eq!(fixture.assume_role_calls(), 0);
     let line = error_line(&fixture.rolecall(&["access", "plan", "prod", "--as", "user"]), 2);
     assert!(line.ends_with("Give it with --user NAME"), "{line}");

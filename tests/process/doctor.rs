@@ -27,6 +27,7 @@ fn doctor_of_a_protected_computer_finds_no_problem() {
     for name in ["socket folder", "socket", "agent", "core dumps", "configuration", "AWS config", "AWS credentials"] {
         assert!(is_ok(&data, name), "{name}: {data:#}");
     }
+    assert!(is_ok(&data, "kubeconfig"), "{data:#}");
     assert!(is_ok(&data, "profile prod") && is_ok(&data, "keyring") && is_ok(&data, "audit"), "{data:#}");
     // root can read every memory.
     let expected = if rustix::process::geteuid().is_root() { "warning" } else { "ok" };
@@ -49,7 +50,8 @@ fn doctor_names_what_others_can_change() {
     let set_mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let aws = fixture.sandbox.home().join(".aws");
     let fix = |problem: &str, path: &Path| ("problem".to_owned(), Some(format!("{problem} {}", path.display())));
-    let doctor = |code| fixture.rolecall(&["doctor", "-o", "json"]).assert_code(code).json();
+    // The agent reports a configuration as invalid until it has read the file again.
+    let doctor = |code| fixture.rolecall(&["doctor", "--security", "-o", "json"]).assert_code(code).json();
 
     set_mode(&aws, 0o757);
     let data = doctor(1);
@@ -79,6 +81,18 @@ fn doctor_names_what_others_can_change() {
         finding(&doctor(0), "profile prod"),
         ("warning".to_owned(), Some("rolecall kubeconfig prod".to_owned()))
     );
+    let write = |state: &str| (state.to_owned(), Some("rolecall kubeconfig prod".to_owned()));
+    fs::write(&kubeconfig, own.replace("provideClusterInfo: true", "provideClusterInfo: false")).unwrap();
+    assert_eq!(finding(&doctor(0), "profile prod"), write("warning"));
+    fs::write(&kubeconfig, own.replace("command: ", "command: /nowhere")).unwrap();
+    assert_eq!(finding(&doctor(1), "profile prod"), write("problem"));
+    fs::write(&kubeconfig, own.replace("/rolecall\n", "/evil\n")).unwrap();
+    assert_eq!(finding(&doctor(1), "profile prod"), write("problem"));
     fs::write(&kubeconfig, own).unwrap();
     assert!(is_ok(&doctor(0), "profile prod"));
+
+    set_mode(&kubeconfig, 0o646);
+    assert_eq!(finding(&doctor(1), "kubeconfig"), fix("chmod go-w", &kubeconfig));
+    set_mode(&kubeconfig, 0o600);
+    assert!(is_ok(&doctor(0), "kubeconfig"));
 }

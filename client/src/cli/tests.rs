@@ -96,6 +96,7 @@ fn cli_valid_lines_parse() {
         "rolecall access recover prod --repair-aws-auth",
         "rolecall access plan prod --as teams --format terraform --namespace web",
         "rolecall access plan prod --as users --from users.txt --via aws-auth",
+        "rolecall access plan prod --account 111122223333",
         "rolecall agent start",
         "rolecall agent logs -f -n 10",
     ] {
@@ -108,6 +109,8 @@ fn cli_invalid_value_names_the_option() {
     for (line, named) in [
         ("rolecall", "Usage"),
         ("rolecall agent", "Usage"),
+        ("rolecall access plan prod --account 1111", "12 digits"),
+        ("rolecall access plan prod --account 11112222333x", "12 digits"),
         ("rolecall stauts", "'status'"),
         ("rolecall help stauts", "stauts"),
         ("rolecall add", "<NAME>"),

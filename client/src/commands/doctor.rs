@@ -40,9 +40,12 @@ pub(crate) fn run(wanted: &cli::Doctor, context: &Context) -> Result<(), CliErro
     if has_problem { Err(CliError::silent(Exit::Failed as u8)) } else { Ok(()) }
 }
 
-/// Returns one line for each finding. Below a warning or a problem are its consequence and the fix.
+/// Returns the findings with their names in a column. Below a warning or a problem are its consequence and the fix. Long
+/// lines are wrapped between words; a finding with a word that is too long for its column begins below its name.
 fn render(findings: &[Finding], screen: Screen) -> String {
+    const BELOW_NAME: usize = 4;
     let width = findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or_default();
+    let column = width + 4;
     let mut lines = Vec::new();
     for finding in findings {
         let mark = match finding.state {
@@ -51,13 +54,24 @@ fn render(findings: &[Finding], screen: Screen) -> String {
             State::Problem => screen.cross(),
         };
         let name = sanitize_for_terminal(&finding.name);
-        lines.push(format!("{mark} {name:width$}  {}\n", sanitize_for_terminal(&finding.cause)));
         let fix = finding.fix.as_ref().map(|fix| format!("Fix: {fix}"));
-        for line in finding.consequence.iter().chain(&fix) {
-            lines.push(format!("  {:width$}  {}\n", "", sanitize_for_terminal(line)));
+        let texts = std::iter::once(&finding.cause).chain(&finding.consequence).chain(&fix);
+        let texts: Vec<String> = texts.map(|text| sanitize_for_terminal(text)).collect();
+        let words = texts.iter().flat_map(|text| text.split(' '));
+        let longest = words.map(|word| word.chars().count()).max().unwrap_or_default();
+        let is_too_long = screen.width.is_some_and(|limit| column + longest > limit);
+        let (mut lead, indent) = if is_too_long {
+            lines.push(format!("{mark} {name}"));
+            (" ".repeat(BELOW_NAME), BELOW_NAME)
+        } else {
+            (format!("{mark} {name:width$}  "), column)
+        };
+        for text in &texts {
+            lines.extend(screen.wrap((&lead, indent), indent, text, ""));
+            lead = " ".repeat(indent);
         }
     }
-    lines.concat()
+    lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
 #[cfg(test)]
@@ -82,6 +96,26 @@ mod tests {
             "✓ socket       /run/x\n✗ config.toml  other users can write it\\u{1b}[2J\n               They choose your roles.\n               \
              Fix: chmod go-w x\n"
         );
+    }
+
+    #[test]
+    fn render_wraps_between_words() {
+        let findings = [
+            Finding::ok("socket", "/run/user/1000/rolecall/agent.sock is private"),
+            Finding::warning("lock", "there is no passphrase", "The agent stays open.", "rolecall lock --passphrase"),
+        ];
+        let shown = |width| {
+            let screen = Screen { unicode: true, width: Some(width), is_wide: false };
+            anstream::adapter::strip_str(&render(&findings, screen)).to_string()
+        };
+        assert_eq!(
+            shown(36),
+            "✓ socket\n    /run/user/1000/rolecall/agent.sock\n    is private\n! lock    there is no passphrase\n          \
+             The agent stays open.\n          Fix: rolecall lock\n          --passphrase\n"
+        );
+        for width in [38, 60, 80] {
+            assert!(shown(width).lines().all(|line| line.chars().count() <= width), "{}", shown(width));
+        }
     }
 
     #[test]

@@ -191,6 +191,7 @@ fn installed(draft: &Draft<'_>, profile: &str) -> Option<InstalledEntry> {
         server: cluster_text("server").map(str::to_owned),
         certificate_authority_data: cluster_text("certificate-authority-data").map(str::to_owned),
         command: PathBuf::from(command),
+        provides_cluster_info: user.at_path(&["user", "exec", "provideClusterInfo"]) == Some(&Value::Bool(true)),
         entry_key: entry::entry_key(user),
         is_current: draft.current_context() == Some(profile),
     })

@@ -141,6 +141,8 @@ pub(crate) struct InstalledEntry {
     pub(crate) certificate_authority_data: Option<String>,
     /// The program that kubectl runs.
     pub(crate) command: PathBuf,
+    /// Whether kubectl gives the program the server and its certificate authority.
+    pub(crate) provides_cluster_info: bool,
     /// The entry key in its environment, if it is well-formed.
     pub(crate) entry_key: Option<EntryKey>,
     pub(crate) is_current: bool,

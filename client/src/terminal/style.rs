@@ -89,7 +89,7 @@ impl Screen {
     }
 
     /// As [`Screen::paragraph`], with a lead and an indentation of these widths.
-    pub(super) fn wrap(self, (lead, lead_width): (&str, usize), indent: usize, text: &str, aside: &str) -> Vec<String> {
+    pub(crate) fn wrap(self, (lead, lead_width): (&str, usize), indent: usize, text: &str, aside: &str) -> Vec<String> {
         // The aside stays on one line if it fits into one.
         let is_long = self.width.is_some_and(|limit| indent + aside.chars().count() > limit);
         let aside = aside.split(|c| is_long && c == ' ').filter(|part| !part.is_empty());

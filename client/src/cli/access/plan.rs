@@ -37,6 +37,9 @@ pub(crate) struct AccessPlanned {
     /// The role [default: that of the profile]
     #[arg(long, value_name = "NAME|ARN")]
     pub(crate) role: Option<String>,
+    /// The account of the cluster, 12 digits [default: that of the profile's role or session]
+    #[arg(long, value_name = "ID", value_parser = account_id)]
+    pub(crate) account: Option<String>,
     /// An IAM user who gets access; several are possible [default: that of the profile, if it is known]
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(crate) user: Vec<String>,
@@ -52,6 +55,11 @@ pub(crate) struct AccessPlanned {
     /// Access entries or aws-auth
     #[arg(long, value_enum, default_value = "access-entries")]
     pub(crate) via: Via,
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    let is_account = text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit());
+    if is_account { Ok(text.to_owned()) } else { Err("an AWS account has 12 digits".to_owned()) }
 }
 
 /// What the output is for.

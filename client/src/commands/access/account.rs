@@ -24,6 +24,21 @@ impl Account {
         Self::of_arn(details.status.role_arn.as_ref().map(RoleArn::as_str).or(session)?)
     }
 
+    /// An account that the user named, in the partition of a region.
+    pub(super) fn in_region(id: &str, region: &str) -> Self {
+        let partitions = [
+            ("cn-", "aws-cn"),
+            ("us-gov-", "aws-us-gov"),
+            ("eusc-", "aws-eusc"),
+            ("us-iso-", "aws-iso"),
+            ("us-isob-", "aws-iso-b"),
+            ("eu-isoe-", "aws-iso-e"),
+            ("us-isof-", "aws-iso-f"),
+        ];
+        let partition = partitions.into_iter().find(|(prefix, _)| region.starts_with(prefix));
+        Self { partition: partition.map_or("aws", |(_, partition)| partition).to_owned(), id: id.to_owned() }
+    }
+
     fn of_arn(arn: &str) -> Option<Self> {
         let parts: Vec<&str> = arn.split(':').collect();
         match parts.as_slice() {
@@ -69,5 +84,17 @@ mod tests {
         assert_eq!(short("a\u{1b}"), "a\\u{1b}");
         assert_eq!(short_arn("arn:aws:iam::111122223333:role/x", None), "arn:aws:iam::111122223333:role/x");
         assert_eq!(Account::of_arn("developers"), None);
+    }
+
+    #[test]
+    fn in_region_selects_the_partition() {
+        for (region, prefix) in [
+            ("eu-west-1", "arn:aws:iam::111122223333:"),
+            ("cn-north-1", "arn:aws-cn:iam::111122223333:"),
+            ("us-gov-west-1", "arn:aws-us-gov:iam::111122223333:"),
+            ("us-isob-east-1", "arn:aws-iso-b:iam::111122223333:"),
+        ] {
+            assert_eq!(Account::in_region("111122223333", region).iam_prefix(), prefix);
+        }
     }
 }

@@ -38,7 +38,6 @@ pub(super) struct Change<'a> {
     pub(super) profile: &'a ProfileName,
     pub(super) endpoint: Endpoint,
     pub(super) confirm: &'a Confirm,
-    pub(super) default_answer: bool,
     /// The principals that the user gave, with their places.
     pub(super) given: Principals,
 }
@@ -175,13 +174,11 @@ impl Session<'_> {
     }
 
     fn ask(&self, tty: &Tty, plan: &AccessPlan) -> Result<(), CliError> {
-        let default = self.change.default_answer;
-        let choice = if default { "[Y/n]" } else { "[y/N]" };
         let (cluster, count) = (escape_controls(&plan.cluster), super::counted(plan.effective(), "change"));
-        let question = format!("Make {count} to the access of cluster {cluster}? {choice} ");
+        let question = format!("Make {count} to the access of cluster {cluster}? [y/N] ");
         let typed = self.line.ask(tty, &question, Deadline::after(CONFIRM_TIMEOUT));
         match typed {
-            TypedLine::Line(answer) if prompt::is_yes(&answer, default) => return Ok(()),
+            TypedLine::Line(answer) if prompt::is_yes(&answer, false) => return Ok(()),
             TypedLine::Line(_) => {}
             TypedLine::End | TypedLine::Timeout => tty.write("\n"),
         }

@@ -24,7 +24,6 @@ pub(super) fn run(wanted: &AccessGrant, context: &Context) -> Result<(), CliErro
         profile: &wanted.profile,
         endpoint: Endpoint::AccessGrant(wanted.profile.clone()),
         confirm: &wanted.confirm,
-        default_answer: true,
         given,
     };
     change::run(&change, request, |request| &mut request.change, context)

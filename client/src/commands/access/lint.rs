@@ -20,6 +20,8 @@ use crate::terminal::style::Screen;
 
 /// The size limit of a ConfigMap, in bytes, with room for its metadata.
 const MAX_FILE_BYTES: u64 = 1536 * 1024;
+/// The code of the finding that a cluster has no aws-auth.
+const NO_AWS_AUTH: &str = "no_aws_auth";
 
 /// Prints the mappings and what is wrong with them. Errors after that if something does not work.
 pub(super) fn run(wanted: &Wanted, context: &Context) -> Result<(), CliError> {
@@ -79,7 +81,10 @@ fn no_such_file(target: &str) -> CliError {
 }
 
 fn render(linted: &AccessLinted, account: Option<&Account>, screen: Screen) -> String {
-    let found = findings::all(&linted.rows, &linted.findings);
+    let mut found = findings::all(&linted.rows, &linted.findings);
+    // The verdict says so.
+    let has_no_aws_auth = found.iter().any(|located| located.finding.code == NO_AWS_AUTH);
+    found.retain(|located| located.finding.code != NO_AWS_AUTH);
     let mut text = String::new();
     if !linted.rows.is_empty() {
         text.push_str(&rows::table(&linted.rows, None, account, screen));
@@ -87,6 +92,8 @@ fn render(linted: &AccessLinted, account: Option<&Account>, screen: Screen) -> S
     text.push_str(&findings::render(&found, account, screen));
     let mappings = super::counted(linted.rows.len(), "mapping");
     let verdict = match findings::errors(&found) {
+        0 if has_no_aws_auth => format!("{} the cluster has no aws-auth", screen.tick()),
+        0 if linted.rows.is_empty() => format!("{} no mappings", screen.tick()),
         0 => format!("{} {mappings}, all of which work", screen.tick()),
         errors => format!("{} {mappings}; {} to fix", screen.cross(), super::counted(errors, "mistake")),
     };
@@ -113,6 +120,10 @@ mod tests {
         let good = AccessLinted { rows: rows().split_off(3), findings: Vec::new() };
         assert!(shown(&good, 80).ends_with("✓ 1 mapping, all of which work\n"), "{}", shown(&good, 80));
         let empty = AccessLinted { rows: Vec::new(), findings: Vec::new() };
-        assert_eq!(shown(&empty, 80), "✓ 0 mappings, all of which work\n");
+        assert_eq!(shown(&empty, 80), "✓ no mappings\n");
+        let absent = serde_json::json!({"rows": [], "findings": [{"severity": "note", "code": "no_aws_auth",
+            "message": "the cluster has no ConfigMap kube-system/aws-auth"}]});
+        let absent: AccessLinted = serde_json::from_value(absent).unwrap();
+        assert_eq!(shown(&absent, 80), "✓ the cluster has no aws-auth\n");
     }
 }

@@ -26,7 +26,6 @@ pub(super) fn run(wanted: &AccessMigrate, context: &Context) -> Result<(), CliEr
         profile: &wanted.profile,
         endpoint: Endpoint::AccessMigrate(wanted.profile.clone()),
         confirm: &wanted.confirm,
-        default_answer: false,
         given: Principals::default(),
     };
     change::run(&change, request, |request| &mut request.change, context)

@@ -13,6 +13,8 @@ use crate::terminal::style::Screen;
 
 /// How many principals that keep their access are named.
 const MAX_KEPT_SHOWN: usize = 20;
+/// The code of the finding that a principal to revoke has no access. The heading of its group says so.
+const NO_ACCESS: &str = "no_access";
 
 /// The principals with the same change.
 struct Group<'a> {
@@ -67,7 +69,8 @@ fn heading(change: &AccessChange, account: Option<&Account>) -> String {
             _ => format!("changes{}", text(after)),
         },
         AccessAction::Delete => format!("loses access{}", text(before)),
-        AccessAction::Keep => "has this access already".to_owned(),
+        AccessAction::Keep if before.is_none() => "has no such access".to_owned(),
+        AccessAction::Keep => "stays as it is".to_owned(),
         AccessAction::Refuse => "refused".to_owned(),
         AccessAction::SetMode if change.findings.is_empty() => "the authentication mode changes".to_owned(),
         AccessAction::SetMode => findings_text(change),
@@ -95,12 +98,12 @@ fn group_lines(group: &Group<'_>, account: Option<&Account>, given: &Principals,
         let place = given.place(&change.target).map(|place| format!(" ({})", escape_controls(place)));
         let name = short_arn(&change.target, account) + &place.unwrap_or_default();
         let inner = screen.indented(4);
-        let shown = match change.findings.as_slice() {
-            [] => inner.paragraph("", &name, ""),
-            findings => findings
-                .iter()
-                .flat_map(|finding| inner.paragraph("", &findings::text(finding, Some(&name)), ""))
-                .collect(),
+        let findings: Vec<_> = change.findings.iter().filter(|finding| finding.code != NO_ACCESS).collect();
+        let shown = if findings.is_empty() {
+            inner.paragraph("", &name, "")
+        } else {
+            let texts = findings.into_iter().map(|finding| findings::text(finding, Some(&name)));
+            texts.flat_map(|text| inner.paragraph("", &text, "")).collect()
         };
         lines.extend(shown.into_iter().map(|line| format!("    {line}")));
     }
@@ -220,7 +223,9 @@ pub(super) mod tests {
             {"target": format!("{IAM}:role/dev"), "action": "update", "before": row("role", "dev", &["dev"], &edit),
              "after": row("role", "dev", &["dev", "ops"], &view)},
             {"target": format!("{IAM}:role/old"), "action": "delete", "before": row("role", "old", &["dev"], &edit)},
-            {"target": format!("{IAM}:user/carol"), "action": "keep"},
+            {"target": format!("{IAM}:user/carol"), "action": "keep", "before": row("user", "carol", &["dev"], &edit)},
+            {"target": format!("{IAM}:user/dave"), "action": "keep", "findings": [
+                {"severity": "note", "code": "no_access", "message": "user/dave has no access"}]},
             {"target": "kube-system/aws-auth", "action": "write_aws_auth"},
             {"target": "prod", "action": "set_mode", "findings": [
                 {"severity": "warning", "code": "mode_one_way", "message": "the authentication mode becomes API"}]}],
@@ -249,8 +254,10 @@ Plan for cluster prod:
     role/old
 ~ kube-system/aws-auth is written
 ~ the authentication mode becomes API
-= has this access already
+= stays as it is
     user/carol
+= has no such access
+    user/dave
 ✗ refused
     user/typo: IAM has no user typo. Did you mean tyler?
 --- aws-auth
@@ -260,7 +267,7 @@ Plan for cluster prod:
 -  - x\\u{1b}[2J
 +  - y
 ! this cannot be undone
-6 changes, 1 unchanged, 1 refused.
+6 changes, 2 unchanged, 1 refused.
 "
         );
     }
@@ -283,7 +290,7 @@ Plan for cluster prod:
         plan.changes = vec![kept; 21];
         let text = render(&plan, Some(&account()), &Principals::default(), screen(None));
         let text = anstream::adapter::strip_str(&text).to_string();
-        assert!(text.contains("= has this access already\n    21 principals\n") && !text.contains("carol"), "{text}");
+        assert!(text.contains("= stays as it is\n    21 principals\n") && !text.contains("carol"), "{text}");
         assert!(text.ends_with("Nothing to change, 21 unchanged.\n"), "{text}");
     }
 

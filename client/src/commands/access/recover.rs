@@ -15,7 +15,6 @@ pub(super) fn run(wanted: &AccessRecover, context: &Context) -> Result<(), CliEr
         profile: &wanted.profile,
         endpoint: Endpoint::AccessRecover(wanted.profile.clone()),
         confirm: &wanted.confirm,
-        default_answer: false,
         given: Principals::default(),
     };
     change::run(&change, request, |request| &mut request.change, context)

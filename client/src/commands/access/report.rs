@@ -203,7 +203,7 @@ mod tests {
         plan.changes.retain(|change| !change.action.is_change());
         let report = of_unchanged(&plan);
         assert!(has_failure(&report));
-        assert_eq!(shown(&report, None), "Changed nothing, 1 unchanged, 1 refused.\n");
+        assert_eq!(shown(&report, None), "Changed nothing, 2 unchanged, 1 refused.\n");
         let error = report.results[0].error.as_ref().unwrap();
         assert_eq!(error.message, "IAM has no user typo. Did you mean tyler?");
     }

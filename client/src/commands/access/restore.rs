@@ -18,7 +18,6 @@ pub(super) fn run(wanted: &AccessRestore, context: &Context) -> Result<(), CliEr
         profile: &wanted.profile,
         endpoint: Endpoint::AccessRestore(wanted.profile.clone()),
         confirm: &wanted.confirm,
-        default_answer: false,
         given: Principals::default(),
     };
     change::run(&change, request, |request| &mut request.change, context)

@@ -21,7 +21,6 @@ pub(super) fn run(wanted: &AccessRevoke, context: &Context) -> Result<(), CliErr
         profile: &wanted.profile,
         endpoint: Endpoint::AccessRevoke(wanted.profile.clone()),
         confirm: &wanted.confirm,
-        default_answer: false,
         given,
     };
     change::run(&change, request, |request| &mut request.change, context)

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rolecall_protocol::location;
-use rolecall_trusted_file::{self as trusted_file, shell_quoted};
+use rolecall_trusted_file::{self as trusted_file, TrustError, shell_quoted};
 
 use super::facts::Facts;
 use super::finding::Finding;
@@ -42,9 +42,7 @@ fn finding(Checked { name, path, has_secrets }: &Checked) -> Option<Finding> {
         Ok(found) => found,
         Err(error) if error.is_missing() => return None,
         Err(error) => {
-            let fix = error.advice();
-            let fix = fix.strip_prefix("Fix it with: ").unwrap_or(&fix);
-            return Some(Finding::problem(*name, error.to_string(), "Rolecall does not use it.", fix));
+            return Some(Finding::problem(*name, error.to_string(), "Rolecall does not use it.", fix_of(&error)));
         }
     };
     let mode = found.metadata.mode() & 0o777;
@@ -52,6 +50,12 @@ fn finding(Checked { name, path, has_secrets }: &Checked) -> Option<Finding> {
         readable if readable != 0 && *has_secrets => readable_by_others(name, path, mode),
         _ => Finding::ok(*name, format!("{} can be changed by this user and root only", path.display())),
     })
+}
+
+/// What the user does about a file that other users can change.
+pub(super) fn fix_of(error: &TrustError) -> String {
+    let fix = error.advice();
+    fix.strip_prefix("Fix it with: ").map_or_else(|| fix.clone(), str::to_owned)
 }
 
 fn readable_by_others(name: &str, path: &Path, mode: u32) -> Finding {

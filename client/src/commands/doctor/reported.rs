@@ -32,7 +32,7 @@ fn version(agent: &str) -> Finding {
 }
 
 fn configuration(status: &Status) -> Finding {
-    let name = "configuration";
+    let name = "configuration in force";
     match &status.config.problem {
         None => Finding::ok(name, status.config.path.clone()),
         Some(problem) => {
@@ -107,7 +107,7 @@ mod tests {
             "profiles": [failing, rejected, profile("good")], "sources": sources}));
         let expected = [
             ("version", State::Warning, "rolecall agent restart"),
-            ("configuration", State::Problem, "rolecall config edit"),
+            ("configuration in force", State::Problem, "rolecall config edit"),
             ("source work", State::Problem, "Run: x"),
             ("profile failing", State::Problem, "rolecall show failing"),
             ("profile rejected", State::Problem, "rolecall access explain rejected"),

@@ -23,6 +23,7 @@ fn round_trip(before: &str) -> String {
     assert_eq!(found.server.as_deref(), Some("https://prod.eks.amazonaws.com"));
     assert_eq!(found.certificate_authority_data.as_deref(), Some("LS0tLS1CRUdJTg=="));
     assert_eq!(found.command, Path::new("/usr/local/bin/rolecall"));
+    assert!(found.provides_cluster_info);
 
     // A second add does not even touch the file.
     let time = fs::metadata(fixture.path("config")).unwrap().modified().unwrap();

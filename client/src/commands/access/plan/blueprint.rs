@@ -83,7 +83,7 @@ const DEVELOPER_RULES: [(&[&str], &str); 2] = [(&["get", "list", "watch"], "pods
 impl Blueprint {
     /// Fills in the profile's cluster, region, account, role and user.
     pub(super) fn new(wanted: &AccessPlanned, details: &ProfileDetails) -> Result<Self, CliError> {
-        let account = Account::of(details).ok_or_else(|| unknown_account(wanted))?;
+        let account = account(wanted, details)?;
         check_words(&wanted.namespace, "-*", "--namespace")?;
         check_words(wanted.policy.as_slice(), "-:/", "--policy")?;
         let mut blueprint = Self {
@@ -347,10 +347,20 @@ fn cluster_role_of(policy: &str) -> Result<&'static str, CliError> {
     }
 }
 
-fn unknown_account(wanted: &AccessPlanned) -> CliError {
+/// The account of the profile's role or session, or that of `--account`.
+fn account(wanted: &AccessPlanned, details: &ProfileDetails) -> Result<Account, CliError> {
     let profile = &wanted.profile;
-    CliError::failed(
-        format!("{profile}: the account of its cluster is not known, since it has no role and no session yet"),
-        format!("Run: rolecall refresh {profile}"),
-    )
+    match (Account::of(details), &wanted.account) {
+        (Some(own), Some(id)) if own.id != *id => Err(CliError::new(
+            Exit::Usage,
+            format!("--account: {profile} has its role or session in the account {}", own.id),
+            "Omit --account, or name a profile of that account",
+        )),
+        (Some(own), _) => Ok(own),
+        (None, Some(id)) => Ok(Account::in_region(id, details.status.region.as_str())),
+        (None, None) => Err(CliError::failed(
+            format!("{profile}: the account of its cluster is not known, since it has no role"),
+            format!("Name it: rolecall access plan {profile} --account ID"),
+        )),
+    }
 }

@@ -64,9 +64,10 @@ pub(super) fn mapping_command(blueprint: &Blueprint, access: &Access) -> String 
     let groups: Vec<String> = access.groups.iter().map(|group| shell_quoted(group.as_ref())).collect();
     let arn = blueprint.arn(&access.principal);
     format!(
-        "rolecall access grant {} {option} {} --group {} --via aws-auth\n",
+        "rolecall access grant {} {option} {} --username {} --group {} --via aws-auth\n",
         blueprint.profile,
         shell_quoted(arn.as_ref()),
+        shell_quoted(username(&access.principal).as_ref()),
         groups.join(" ")
     )
 }
@@ -74,17 +75,22 @@ pub(super) fn mapping_command(blueprint: &Blueprint, access: &Access) -> String 
 /// The entry of aws-auth that [`mapping_command`] adds, as comments. A role stands there without its path.
 pub(super) fn mapping_comment(blueprint: &Blueprint, access: &Access) -> String {
     let groups = access.groups.iter().map(|group| quoted(group)).collect::<Vec<_>>().join(", ");
-    let (key, arn_key, arn, username) = match &access.principal {
-        Principal::User(user) => {
-            let name = user.rsplit('/').next().unwrap_or(user);
-            ("mapUsers", "userarn", blueprint.arn(&access.principal), name.to_owned())
-        }
+    let (key, arn_key, arn) = match &access.principal {
+        Principal::User(_) => ("mapUsers", "userarn", blueprint.arn(&access.principal)),
         Principal::Role(role) => {
-            let arn = format!("{}role/{}", blueprint.account.iam_prefix(), role.name);
-            ("mapRoles", "rolearn", arn, format!("{}:{{{{SessionName}}}}", role.name))
+            ("mapRoles", "rolearn", format!("{}role/{}", blueprint.account.iam_prefix(), role.name))
         }
     };
-    format!("# {key}:\n# - {arn_key}: {arn}\n#   username: {}\n#   groups: [{groups}]\n", quoted(&username))
+    let username = quoted(&username(&access.principal));
+    format!("# {key}:\n# - {arn_key}: {arn}\n#   username: {username}\n#   groups: [{groups}]\n")
+}
+
+/// The name in Kubernetes of a principal in aws-auth. The authenticator replaces `{{SessionName}}`.
+fn username(principal: &Principal) -> String {
+    match principal {
+        Principal::User(user) => user.rsplit('/').next().unwrap_or(user).to_owned(),
+        Principal::Role(role) => format!("{}:{{{{SessionName}}}}", role.name),
+    }
 }
 
 /// What a user runs afterwards.

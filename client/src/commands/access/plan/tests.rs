@@ -191,7 +191,9 @@ fn aws_auth_gets_groups_in_place_of_policies() {
     let grant = commands(&text).into_iter().find(|words| words[0] == "rolecall").unwrap();
     assert_eq!(grant[..3], ["rolecall", "access", "grant"]);
     assert_eq!((option(&grant, "--via"), option(&grant, "--group")), ("aws-auth", "eks-view"));
+    assert_eq!(option(&grant, "--username"), "developers:{{SessionName}}");
     assert!(text.contains("# - rolearn: arn:aws:iam::111122223333:role/developers\n"), "{text}");
+    assert!(text.contains("#   username: \"developers:{{SessionName}}\"\n"), "{text}");
     assert!(!text.contains("create-access-entry"), "{text}");
     assert_eq!(manifest(&text)[0]["roleRef"]["name"], "view");
     let masters = plan("--via aws-auth --policy AmazonEKSClusterAdminPolicy", &details(&json!({})));
@@ -271,6 +273,7 @@ fn invalid_input_is_explained() {
         ("--namespace a;b", "--namespace: \"a;b\" is not a valid name"),
         ("--role arn:aws:iam::999988887777:role/x", "is not in the account 111122223333"),
         ("--role a'b", "--role: role ARN: may hold only"),
+        ("--account 999988887777", "prod has its role or session in the account 111122223333"),
         ("--user a'b", "\"a'b\" is not an IAM user of account 111122223333"),
         ("--via aws-auth --policy AmazonEKSMoonPolicy", "no ClusterRole corresponds to AmazonEKSMoonPolicy"),
     ] {
@@ -278,7 +281,33 @@ fn invalid_input_is_explained() {
         assert!(error.contains(expected), "{line}: {error}");
     }
     let unknown = details(&json!({"role_arn": null, "hops": []}));
-    assert!(text("", &unknown).unwrap_err().contains("rolecall refresh prod"));
+    assert!(text("", &unknown).unwrap_err().contains("rolecall access plan prod --account ID"));
+}
+
+#[test]
+fn account_option_is_used_without_a_role() {
+    let unknown = details(&json!({"role_arn": null, "hops": [], "region": "cn-north-1"}));
+    let commands = commands(&plan("--account 111122223333 --user alice", &unknown));
+    let entry = commands.iter().find(|words| words[2] == "create-access-entry").unwrap();
+    assert_eq!(option(entry, "--principal-arn"), "arn:aws-cn:iam::111122223333:user/alice");
+    let own = plan("--account 111122223333", &details(&json!({})));
+    assert_eq!(own, plan("", &details(&json!({}))));
+}
+
+#[test]
+fn unknown_policy_has_a_note_with_similar_names() {
+    let note = |policy: &str| super::unknown_policy(policy, &"prod".parse().unwrap());
+    assert_eq!(note("AmazonEKSViewPolicy"), None);
+    assert_eq!(note("AmazonEKSSecretReaderPolicy"), None);
+    assert_eq!(note("arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"), None);
+    assert_eq!(
+        note("AmazonEKSVeiwPolicy").unwrap(),
+        "the access policy AmazonEKSVeiwPolicy is not known to this version of rolecall. Did you mean AmazonEKSViewPolicy?"
+    );
+    assert_eq!(
+        note("Nope").unwrap(),
+        "the access policy Nope is not known to this version of rolecall. See: rolecall access policies prod"
+    );
 }
 
 #[test]
