@@ -35,8 +35,9 @@ pub async fn ask(
         return Err(ConstraintError::NoPrompt("neither pinentry nor ssh-askpass is installed".to_owned()));
     };
     // A user who can change the program can answer instead.
-    rolecall_trusted_file::check(&program)
-        .map_err(|error| ConstraintError::NoPrompt(sanitize_for_terminal(&error.to_string())))?;
+    rolecall_trusted_file::check(&program).map_err(|error| {
+        ConstraintError::NoPrompt(sanitize_for_terminal(&format!("{}: {error}", program.display())))
+    })?;
     let lines: Vec<String> = lines.iter().map(|line| sanitize_for_terminal(line)).collect();
     if is_pinentry(&program) {
         let output =
