@@ -14,7 +14,7 @@ mod text_edit;
 mod value;
 mod yaml;
 
-pub use matching::Match;
+pub use matching::{LastMappings, Match};
 
 /// The field `data` of the ConfigMap.
 pub type Data = BTreeMap<String, String>;

@@ -1,6 +1,6 @@
 //! What was read about a cluster's access: authentication mode, access entries and aws-auth.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rolecall_protocol::{
     AccessFinding, AccessPolicyScope, AccessRow, AccessSource, AuthenticationMode, PrincipalKind, Severity,
@@ -113,9 +113,15 @@ impl Reading {
         let mut rows: Vec<AccessRow> = self.entries.iter().flatten().map(|entry| self.entry_row(entry)).collect();
         if let AwsAuthState::Present(data) = &self.aws_auth {
             let read = AwsAuth::read(data);
-            let found = lint::lint(data, Some(&self.partition));
-            rows.extend(read.mappings().map(|mapping| self.mapping_row(&read, mapping, &found)));
-            rows.extend(read.accounts.iter().map(|account| self.account_row(account, &found)));
+            let last = read.last_mappings();
+            let mut found = by_row(lint::lint(data, Some(&self.partition)));
+            let mut of_row = |key, index| found.remove(&(key, index)).unwrap_or_default();
+            rows.extend(read.mappings().map(|mapping| {
+                let is_replaced = last.replacing(mapping).is_some();
+                self.mapping_row(mapping, is_replaced, of_row(mapping.key, mapping.index))
+            }));
+            let accounts = read.accounts.iter();
+            rows.extend(accounts.map(|account| self.account_row(account, of_row(MapKey::Accounts, account.index))));
         }
         rows
     }
@@ -126,7 +132,10 @@ impl Reading {
         let mut findings = Vec::new();
         if let AwsAuthState::Present(data) = &self.aws_auth {
             let read = AwsAuth::read(data);
-            let has_row = |found: &lint::Finding| row_exists(&read, found.key, found.index);
+            let accounts = read.accounts.iter().map(|account| (MapKey::Accounts, account.index));
+            let rows: HashSet<_> =
+                read.mappings().map(|mapping| (mapping.key, mapping.index)).chain(accounts).collect();
+            let has_row = |found: &lint::Finding| found.key.zip(found.index).is_some_and(|place| rows.contains(&place));
             findings.extend(
                 lint::lint(data, Some(&self.partition))
                     .into_iter()
@@ -190,8 +199,7 @@ impl Reading {
         }
     }
 
-    fn mapping_row(&self, read: &AwsAuth, mapping: &Mapping, found: &[lint::Finding]) -> AccessRow {
-        let mut findings = findings_of(found, mapping.key, mapping.index);
+    fn mapping_row(&self, mapping: &Mapping, is_replaced: bool, mut findings: Vec<AccessFinding>) -> AccessRow {
         let text = mapping.subject_text();
         let principal: Option<Principal> = text.parse().ok();
         let kind = match (&mapping.subject, &principal) {
@@ -212,7 +220,6 @@ impl Reading {
             findings.push(finding(Severity::Error, "principal_missing", "IAM has no such principal"));
         }
         let never_matches = findings.iter().any(|found| NEVER_MATCHES.contains(&found.code.as_str()));
-        let is_replaced = read.replaced_by(mapping).is_some();
         AccessRow {
             principal: text,
             kind,
@@ -230,8 +237,7 @@ impl Reading {
         }
     }
 
-    fn account_row(&self, account: &MappedAccount, found: &[lint::Finding]) -> AccessRow {
-        let findings = findings_of(found, MapKey::Accounts, account.index);
+    fn account_row(&self, account: &MappedAccount, findings: Vec<AccessFinding>) -> AccessRow {
         let never_matches = findings.iter().any(|found| NEVER_MATCHES.contains(&found.code.as_str()));
         AccessRow {
             principal: account.id.clone(),
@@ -259,17 +265,15 @@ pub(crate) fn finding(severity: Severity, code: &str, message: impl Into<String>
     AccessFinding { severity, code: code.to_owned(), message: message.into(), hint: None, key: None, line: None }
 }
 
-fn findings_of(found: &[lint::Finding], key: MapKey, index: usize) -> Vec<AccessFinding> {
-    let of_row = |found: &&lint::Finding| found.key == Some(key) && found.index == Some(index);
-    found.iter().filter(of_row).map(|found| found.finding.clone()).collect()
-}
-
-fn row_exists(read: &AwsAuth, key: Option<MapKey>, index: Option<usize>) -> bool {
-    let (Some(key), Some(index)) = (key, index) else { return false };
-    match key {
-        MapKey::Accounts => read.accounts.iter().any(|account| account.index == index),
-        key => read.mappings().any(|mapping| mapping.key == key && mapping.index == index),
+/// Returns the findings of each row.
+fn by_row(found: Vec<lint::Finding>) -> HashMap<(MapKey, usize), Vec<AccessFinding>> {
+    let mut rows: HashMap<_, Vec<AccessFinding>> = HashMap::new();
+    for lint::Finding { key, index, finding } in found {
+        if let Some(place) = key.zip(index) {
+            rows.entry(place).or_default().push(finding);
+        }
     }
+    rows
 }
 
 #[cfg(test)]

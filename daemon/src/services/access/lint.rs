@@ -57,8 +57,7 @@ mod tests {
     fn lint_of_another_file_is_an_error() {
         for text in ["", "[1]", "a: [", "kind: Pod"] {
             let error = linted(text).err();
-            let is_empty = text == "kind: Pod";
-            assert_eq!(error.is_none(), is_empty, "{text}: {error:?}");
+            assert!(error.is_some(), "{text}");
         }
     }
 }

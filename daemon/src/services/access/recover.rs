@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use rolecall_core::cluster_access::change::{self, EntryCall, Plan, PlannedChange, repaired_aws_auth};
-use rolecall_core::cluster_access::principal::Principal;
+use rolecall_core::cluster_access::change::{self, ADMIN_POLICY, EntryCall, Plan, PlannedChange, repaired_aws_auth};
+use rolecall_core::cluster_access::principal::{IamKind, Principal};
 use rolecall_core::cluster_access::reading::{AccessEntry, AwsAuthState, Reading};
 use rolecall_protocol::{
-    AccessAction, AccessFinding, AccessRecoverRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode, ProfileName,
-    Severity,
+    AccessAction, AccessChange, AccessFinding, AccessRecoverRequest, AccessStep, ChangeOptions, ErrorBody, ErrorCode,
+    ProfileName, Severity,
 };
 use tokio::sync::mpsc::Sender;
 
@@ -52,11 +52,20 @@ impl ChangeRequest for AccessRecoverRequest {
             repair(&mut plan, &read.reading, cluster).await?;
         }
         let caller = context.caller;
-        let hint = Some(format!("Run: rolecall access revoke {} --role {caller} --force", cluster.profile.name));
-        let message = "when the cluster is repaired, the new access can be taken away again";
-        plan.notes.push(AccessFinding { hint, ..finding(Severity::Note, "take_away_again", message) });
+        if let Some(change) = plan.changes.iter().find(|change| change.change.action.is_change()) {
+            let message = "when the cluster is repaired, the new access can be taken away again";
+            let hint = Some(take_away(&change.change, &caller, cluster.profile.name.as_str()));
+            plan.notes.push(AccessFinding { hint, ..finding(Severity::Note, "take_away_again", message) });
+        }
         Ok(Planned { plan, read, caller, caller_access: CallerAccess::Gains })
     }
+}
+
+/// Returns the command that takes away what the plan gives, and nothing else.
+fn take_away(change: &AccessChange, caller: &Principal, profile: &str) -> String {
+    let kind = if caller.kind() == IamKind::User { "user" } else { "role" };
+    let policy = if change.before.is_some() { format!(" --policy {ADMIN_POLICY}") } else { String::new() };
+    format!("Run: rolecall access revoke {profile} --{kind} {caller}{policy} --force")
 }
 
 /// Adds a valid aws-auth to the plan, if the present one is not.

@@ -1,11 +1,13 @@
 //! What is wrong or notable in the ConfigMap.
 
+use std::collections::HashSet;
+
 use rolecall_protocol::{AccessFinding, Severity, similar_names};
 
 use super::node::{Content, Node};
 use super::read::{fold, is_skippable};
 use super::yaml;
-use super::{AwsAuth, Data, MapKey, Mapping, Problem, ProblemKind, Subject};
+use super::{AwsAuth, Data, LastMappings, MapKey, Mapping, Problem, ProblemKind, Subject};
 use crate::cluster_access::principal::{IamKind, Principal, PrincipalError};
 
 /// The keys of a mapping that the authenticator reads, in lower case.
@@ -37,10 +39,16 @@ pub fn lint(data: &Data, partition: Option<&str>) -> Vec<Finding> {
     for problem in &read.problems {
         findings.0.push(of_problem(problem, data));
     }
+    let last = read.last_mappings();
+    let roles = read.roles.iter().filter_map(|role| match &role.subject {
+        Subject::Role(arn) => Some(arn.to_ascii_lowercase()),
+        _ => None,
+    });
+    let roles: HashSet<String> = roles.collect();
     for mapping in read.mappings() {
         arn(&mut findings, mapping, partition);
         names(&mut findings, mapping);
-        duplicate(&mut findings, &read, mapping);
+        duplicate(&mut findings, &last, &roles, mapping);
     }
     for account in &read.accounts {
         account_id(&mut findings, account.index, account.line, &account.id);
@@ -222,9 +230,9 @@ fn unknown_placeholders(text: &str) -> impl Iterator<Item = &str> {
     inner.filter(|inner| !PLACEHOLDERS.contains(inner))
 }
 
-fn duplicate(findings: &mut Findings, read: &AwsAuth, mapping: &Mapping) {
+fn duplicate(findings: &mut Findings, last: &LastMappings<'_>, roles: &HashSet<String>, mapping: &Mapping) {
     let place = Place::from(mapping);
-    if let Some(later) = read.replaced_by(mapping) {
+    if let Some(later) = last.replacing(mapping) {
         let message = format!(
             "line {} names {} again, and the authenticator uses the last one",
             later.line,
@@ -234,10 +242,7 @@ fn duplicate(findings: &mut Findings, read: &AwsAuth, mapping: &Mapping) {
     }
     if mapping.key == MapKey::Users
         && let Subject::User(arn) = &mapping.subject
-        && read
-            .roles
-            .iter()
-            .any(|role| matches!(&role.subject, Subject::Role(other) if other.eq_ignore_ascii_case(arn)))
+        && roles.contains(&arn.to_ascii_lowercase())
     {
         let message = format!("mapRoles names {arn} too, and the authenticator uses mapRoles");
         findings.push(place, Severity::Warning, "duplicate", message, "Remove one of the two.");

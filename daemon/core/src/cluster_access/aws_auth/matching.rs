@@ -1,6 +1,8 @@
 //! Which mapping the authenticator uses for a principal.
 
-use super::{AwsAuth, MappedAccount, Mapping, Subject};
+use std::collections::HashMap;
+
+use super::{AwsAuth, MapKey, MappedAccount, Mapping, Subject};
 use crate::cluster_access::principal::{IamKind, Principal};
 
 /// What lets a principal enter.
@@ -32,15 +34,31 @@ impl AwsAuth {
         self.roles.iter().chain(&self.users)
     }
 
-    /// Returns the later mapping that the authenticator uses in place of this one, because both name the same ARN.
+    /// Returns the last mapping of each ARN.
     #[must_use]
-    pub fn replaced_by(&self, mapping: &Mapping) -> Option<&Mapping> {
-        let is_same = |other: &&Mapping| match (&mapping.subject, &other.subject) {
-            (Subject::Role(a), Subject::Role(b)) => a.to_lowercase() == b.to_lowercase(),
-            (a, b) => a == b,
+    pub fn last_mappings(&self) -> LastMappings<'_> {
+        LastMappings(self.mappings().map(|mapping| (LastMappings::key(mapping), mapping)).collect())
+    }
+}
+
+/// The last mapping of each ARN in each list, which the authenticator uses in place of earlier ones.
+#[derive(Debug)]
+pub struct LastMappings<'a>(HashMap<(MapKey, Subject), &'a Mapping>);
+
+impl<'a> LastMappings<'a> {
+    /// Returns the later mapping that the authenticator uses in place of this one.
+    #[must_use]
+    pub fn replacing(&self, mapping: &Mapping) -> Option<&'a Mapping> {
+        self.0.get(&Self::key(mapping)).copied().filter(|last| last.index > mapping.index)
+    }
+
+    /// The authenticator compares the ARNs of roles without case.
+    fn key(mapping: &Mapping) -> (MapKey, Subject) {
+        let subject = match &mapping.subject {
+            Subject::Role(arn) => Subject::Role(arn.to_lowercase()),
+            other => other.clone(),
         };
-        let later = self.mappings().filter(|other| other.key == mapping.key && other.index > mapping.index);
-        later.filter(is_same).last()
+        (mapping.key, subject)
     }
 }
 

@@ -20,7 +20,8 @@ pub fn migrate(reading: &Reading, context: &PlanContext, wish: &AccessMigrateReq
     check_readable(&data, &MapKey::ALL)?;
     let read = AwsAuth::read(&data);
     let mut plan = Plan { mode_before, mode_after, ..Plan::default() };
-    for mapping in read.mappings().filter(|mapping| read.replaced_by(mapping).is_none()) {
+    let last = read.last_mappings();
+    for mapping in read.mappings().filter(|mapping| last.replacing(mapping).is_none()) {
         plan.changes.push(entry_for(reading, context, mapping));
     }
     for account in &read.accounts {
