@@ -135,8 +135,8 @@
 //! | `internal` | 500 | 70 | |
 //! | any other | any | 1 | |
 //!
-//! A request whose connection closes before the first byte of the response is sent again up to three times, because the
-//! daemon may have been replaced in that moment.
+//! A request whose connection closes before the first byte of the response is sent again up to eight times, because the
+//! daemon may have been replaced in that moment, or may have needed the place of a connection without a whole request.
 //!
 //! # The audit log
 //!

@@ -16,14 +16,14 @@ use super::cooldown;
 use super::error::CallError;
 use super::http::{self, HttpError, Response};
 use super::spawn::{self, SpawnError};
-use crate::clock::{Deadline, backoff, long_backoff, monotonic_now};
+use crate::clock::{Deadline, long_backoff, monotonic_now};
 use crate::environment::Environment;
 use crate::output;
 
 /// How long a call may take, including the start of the daemon.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a call is repeated if the daemon ends during the call.
-pub(super) const MAX_RETRIES: u32 = 3;
+pub(super) const MAX_RETRIES: u32 = 8;
 /// The size limit of a response, except for the endpoints of [`max_response_bytes`].
 pub(super) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 /// The size limit of a response that lists everything. A status of 10,000 profiles needs about 6 MiB.
@@ -103,7 +103,7 @@ impl Daemon {
             let wait = match &result {
                 Err(CallError::Disconnected(HttpError::Disconnected { received: 0, .. })) if lost < MAX_RETRIES => {
                     lost += 1;
-                    backoff(lost - 1)
+                    long_backoff(lost - 1)
                 }
                 Err(CallError::Rejected(said)) if said.code == ErrorCode::Unavailable => {
                     refused += 1;

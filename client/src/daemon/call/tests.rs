@@ -119,11 +119,11 @@ fn call_daemon_ends_before_response_retries() {
     let mut fake = FakeServer::answering(&["", &http_response(200, "{}")]);
     assert_eq!(fake.call().unwrap().body(), b"{}");
     assert_eq!(fake.requests().len(), 2);
-    let mut fake = FakeServer::answering(&["", "", "", ""]);
+    let mut fake = FakeServer::answering(&[""; 1 + MAX_RETRIES as usize]);
     let (code, text) = result_text(fake.call().unwrap_err());
     assert_eq!(code, 3);
     assert!(text.contains("ended during the call") && text.ends_with("Run: rolecall agent restart"), "{text}");
-    assert_eq!(fake.requests().len(), 4);
+    assert_eq!(fake.requests().len(), 1 + MAX_RETRIES as usize);
 }
 
 #[test]
