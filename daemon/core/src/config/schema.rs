@@ -1,51 +1,34 @@
-//! The TOML schema of the configuration: every key and the syntax of its value.
+//! The TOML schema of the configuration: every table and its keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rolecall_protocol::{
-    ClusterName, EndpointUrl, EntryKey, ExternalId, HttpUrl, KeyName, MfaSerial, PolicyArn, ProfileName, Region,
-    RoleArn, SourceIdentity, SourceName, TagKey, TagValue, UrlError, similar_names,
+    ClusterName, EndpointUrl, EntryKey, ExternalId, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn,
+    SourceIdentity, SourceName, TagKey, TagValue,
 };
-use serde::{Deserialize, Deserializer, de::Error as _};
-use serde_path_to_error::Segment;
+use serde::Deserialize;
 
 mod constraints;
+mod error_text;
 mod keys;
+mod size;
+mod values;
 
-use super::duration;
 use super::environment::RawEnvironment;
 use super::inputs::{Policy, RawInputs};
 use super::network::{Endpoints, Network, RawNetwork};
 use super::notifications::{Notifications, RawNotifications};
 use crate::constraints::Confirm;
 pub(super) use constraints::{RawConstraints, RawHours};
+pub(super) use error_text::line_of;
+use error_text::{line_at, one_line, shown_path, unknown_key};
+pub(super) use size::check_size;
+pub(super) use values::{AbsolutePath, KeepWarm, LockTime, ServerUrl, SessionDuration, Sha256Hex};
+use values::{Command, MfaDuration, aws_profile, session_name};
 
-use super::{
-    ConfigError, DEFAULT_MFA_SESSION, LockTimes, MFA_SESSION_RANGE, Mfa, PinMode, SESSION_RANGE, SourceConfig,
-    SourceKind,
-};
-
-/// The limit of `keep_warm`.
-const MAX_KEEP_WARM: Duration = Duration::from_hours(7 * 24);
-
-/// The limit of characters that separate keys, values and tables.
-const MAX_MARKS: usize = 1_000_000;
-/// The limit of inline tables.
-const MAX_INLINE_TABLES: usize = 40_000;
-/// The limit of brackets and braces that are open at once. The parser refuses tables in each other above 80, but overflows the
-/// stack with hundreds of them that are not closed.
-const MAX_OPEN_BRACKETS: usize = 128;
-/// The longest unknown key that an error shows. Access keys and entry keys are longer or have other characters.
-const MAX_SHOWN_KEY: usize = 32;
-/// The most digits in an unknown key that an error shows. A secret has more.
-const MAX_SHOWN_DIGITS: usize = 2;
-/// The longest name of a profile or source that an error shows.
-const MAX_SHOWN_NAME: usize = 64;
-/// The limits of the times in `[lock]`.
-const AUTO_LOCK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(7 * 24);
+use super::{ConfigError, DEFAULT_MFA_SESSION, LockTimes, Mfa, PinMode, SourceConfig, SourceKind};
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -165,14 +148,6 @@ struct RawClient {
     _trusted_configs: Vec<AbsolutePath>,
 }
 
-/// An absolute path.
-#[derive(Clone)]
-pub(super) struct AbsolutePath(pub(super) PathBuf);
-
-/// A duration such as `30min`, from a minute to a week.
-#[derive(Clone, Copy)]
-pub(super) struct LockTime(pub(super) Duration);
-
 /// `[sources.NAME]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,13 +166,6 @@ pub(super) struct RawMfa {
     session: Option<MfaDuration>,
     process: Option<Command>,
 }
-
-/// A command line for `sh -c`.
-struct Command(String);
-
-/// A duration such as `12h`, in [`MFA_SESSION_RANGE`].
-#[derive(Clone, Copy)]
-struct MfaDuration(Duration);
 
 /// `[profiles.NAME]`.
 #[derive(Deserialize)]
@@ -234,20 +202,6 @@ pub(super) struct RawProfile {
     pub(super) fips: Option<bool>,
     pub(super) dual_stack: Option<bool>,
 }
-
-/// A duration such as `1h` or `45min`, in [`SESSION_RANGE`].
-#[derive(Clone, Copy)]
-pub(super) struct SessionDuration(Duration);
-
-/// A duration such as `8h`, up to a week; `0s` turns renewal off.
-#[derive(Clone, Copy)]
-pub(super) struct KeepWarm(Duration);
-
-/// An `https` URL.
-pub(super) struct ServerUrl(String);
-
-/// 64 hexadecimal digits.
-pub(super) struct Sha256Hex(pub(super) String);
 
 /// Parses the text. Errors with line and key.
 pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), ConfigError> {
@@ -290,112 +244,6 @@ pub(super) fn read(path: &Path, text: &str) -> Result<(RawShared, RawProfiles), 
         _client: client,
     };
     Ok((shared, profiles))
-}
-
-/// Errors if a text has more parts than any configuration of 10,000 profiles: the parser needs up to 60 bytes for each mark and
-/// 1.5 KB for each inline table, so a text of 8 MB could take gigabytes.
-pub(super) fn check_size(text: &str) -> Result<(), String> {
-    let count = |marks: &[u8]| text.bytes().filter(|byte| marks.contains(byte)).count();
-    if count(b"{") > MAX_INLINE_TABLES || count(b"[]{}=,.\n\"'#") > MAX_MARKS {
-        return Err(format!("has more than {MAX_MARKS} marks or {MAX_INLINE_TABLES} inline tables"));
-    }
-    let mut open = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        if open > MAX_OPEN_BRACKETS {
-            return Err(format!("has more than {MAX_OPEN_BRACKETS} open brackets"));
-        }
-    }
-    Ok(())
-}
-
-/// Returns the message of the parser as one line.
-fn one_line(error: &toml::de::Error) -> String {
-    let message = error.message().lines().collect::<Vec<_>>().join(" ");
-    without_value(&message).unwrap_or(message)
-}
-
-/// Returns a message of serde without the text that it quotes from the file; `None` for a message that quotes none.
-fn without_value(message: &str) -> Option<String> {
-    let kinds = ["invalid type: string", "invalid value: string", "unknown variant", "duplicate field"];
-    let kind = kinds.into_iter().find(|kind| message.starts_with(kind))?;
-    let expected = message.rfind(", expected ").and_then(|at| message.get(at..)).unwrap_or_default();
-    Some(format!("{kind}{expected}"))
-}
-
-/// Returns the message for a path whose last key is unknown in its table; `None` for any other path.
-fn unknown_key(path: &serde_path_to_error::Path) -> Option<String> {
-    let names = map_keys(path)?;
-    let (unknown, table) = names.split_last()?;
-    let known = keys::of_table(table).filter(|known| !known.contains(unknown))?;
-    if !may_be_shown(table, unknown) {
-        return Some(format!("unknown key; known keys: {}", known.join(", ")));
-    }
-    Some(match similar_names(unknown, known.iter().copied()).first() {
-        Some(near) => format!("unknown key \"{unknown}\"; did you mean \"{near}\"?"),
-        None => format!("unknown key \"{unknown}\"; known keys: {}", known.join(", ")),
-    })
-}
-
-/// Returns the keys of a path of tables; `None` if a part of the path is in a list.
-fn map_keys(path: &serde_path_to_error::Path) -> Option<Vec<&str>> {
-    path.iter()
-        .map(|segment| match segment {
-            Segment::Map { key } => Some(key.as_str()),
-            _ => None,
-        })
-        .collect()
-}
-
-/// Returns a path as text, without the keys that may be a secret.
-fn shown_path(path: &serde_path_to_error::Path) -> String {
-    let (mut shown, mut table) = (String::new(), Vec::new());
-    for segment in path {
-        match segment {
-            Segment::Map { key } => {
-                let separator = if shown.is_empty() { "" } else { "." };
-                shown.extend([separator, if may_be_shown(&table, key) { key } else { "…" }]);
-                table.push(key.as_str());
-            }
-            Segment::Seq { index } => shown.extend(["[", &index.to_string(), "]"]),
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
-    shown
-}
-
-/// Whether a key of a table is known, is like a misspelt known key, or is like a name. Any other key may be a secret in a wrong
-/// place, and may move a terminal's cursor.
-fn may_be_shown(table: &[&str], key: &str) -> bool {
-    match keys::of_table(table) {
-        Some(known) => {
-            let is_like_one = key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
-            let digits = key.chars().filter(char::is_ascii_digit).count();
-            known.contains(&key) || (is_like_one && digits <= MAX_SHOWN_DIGITS && key.len() <= MAX_SHOWN_KEY)
-        }
-        None => key.len() <= MAX_SHOWN_NAME && key.chars().all(|c| c.is_ascii_alphanumeric() || "._-:,@ ".contains(c)),
-    }
-}
-
-/// Returns the line of a dotted key, or of the nearest table above it. Parses the text again, so it is for errors only.
-pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
-    let document = text.parse::<toml_edit::Document<String>>().ok()?;
-    let mut item = document.as_item();
-    let mut start = None;
-    for part in key.split('.') {
-        let Some((found, value)) = item.as_table_like().and_then(|table| table.get_key_value(part)) else { break };
-        start = found.span().or_else(|| value.span()).map(|span| span.start).or(start);
-        item = value;
-    }
-    start.map(|start| line_at(text, start))
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
 /// Returns the [`RawInputs`] of a struct that has their keys.
@@ -510,125 +358,5 @@ impl RawSource {
         });
         let mfa = mfa.map(Arc::new);
         Ok(SourceConfig { kind, mfa })
-    }
-}
-
-impl SessionDuration {
-    pub(super) const fn get(self) -> Duration {
-        self.0
-    }
-}
-
-impl ServerUrl {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl KeepWarm {
-    pub(super) const fn get(self) -> Duration {
-        self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for SessionDuration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match duration::deserialize(deserializer)? {
-            length if SESSION_RANGE.contains(&length) => Ok(Self(length)),
-            _ => Err(D::Error::custom("must be from 15min to 12h")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for MfaDuration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match duration::deserialize(deserializer)? {
-            length if MFA_SESSION_RANGE.contains(&length) => Ok(Self(length)),
-            _ => Err(D::Error::custom("must be from 15min to 36h")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for LockTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match duration::deserialize(deserializer)? {
-            length if AUTO_LOCK_RANGE.contains(&length) => Ok(Self(length)),
-            _ => Err(D::Error::custom("must be from a minute (1min) to a week (168h)")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Command {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match text.trim() {
-            "" => Err(D::Error::custom("must not be empty")),
-            _ if text.len() > 4096 || text.contains('\0') => {
-                Err(D::Error::custom("must be a command line of at most 4096 bytes without NUL"))
-            }
-            _ => Ok(Self(text)),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for KeepWarm {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match duration::deserialize(deserializer)? {
-            length if length <= MAX_KEEP_WARM => Ok(Self(length)),
-            _ => Err(D::Error::custom("must be at most a week (168h)")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for AbsolutePath {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)? {
-            path if Path::new(&path).is_absolute() => Ok(Self(path.into())),
-            _ => Err(D::Error::custom("must be an absolute path")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ServerUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match HttpUrl::parse(&text) {
-            Ok(url) if !url.is_https() => Err(D::Error::custom(UrlError::Scheme)),
-            Ok(_) if text.len() > 2048 => Err(D::Error::custom(UrlError::TooLong)),
-            Ok(_) => Ok(Self(text)),
-            Err(error) => Err(D::Error::custom(error)),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Sha256Hex {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?.to_ascii_lowercase();
-        match hex::decode(&text) {
-            Ok(bytes) if bytes.len() == 32 => Ok(Self(text)),
-            _ => Err(D::Error::custom("must be 64 hexadecimal digits")),
-        }
-    }
-}
-
-/// Reads the name of an AWS profile: a text that is valid between the brackets of AWS's INI files.
-fn aws_profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match text.as_str() {
-        "" => Err(D::Error::custom("must not be empty")),
-        long if long.len() > 256 => Err(D::Error::custom("must have at most 256 characters")),
-        odd if odd.contains(|c: char| c.is_control() || c == '[' || c == ']') => {
-            Err(D::Error::custom("must not contain brackets or control characters"))
-        }
-        _ => Ok(Some(text)),
-    }
-}
-
-/// Reads a template that gives a valid session name for every user and host.
-fn session_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match super::template::check(&text) {
-        Ok(()) => Ok(Some(text)),
-        Err(error) => Err(D::Error::custom(error)),
     }
 }
