@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use rolecall_aws::client::{Aws as AwsClients, AwsFiles};
-use rolecall_aws::eks::{
-    AccessEntryChange, AccessScope, AuthenticationMode, EksClient, EksErrorReason, NewAccessEntry, UpdateStatus,
-};
+use rolecall_aws::eks::{AccessEntryChange, AccessScope, EksClient, EksErrorReason, NewAccessEntry, UpdateStatus};
 use rolecall_aws::iam::{IamClient, Lookup};
 use rolecall_aws::kubernetes::{AccessQuestion, ConfigMap, KubernetesClient, KubernetesError, UserInfo};
 use rolecall_core::clock::Clock as DaemonClock;
 use rolecall_core::config::network::NetworkPath;
 use rolecall_core::config::{SourceConfig, SourceKind};
 use rolecall_harness::{AccessKey, ApiServer, Aws, Clock, Fault, Op, Role, Sandbox, TokenSpec};
-use rolecall_protocol::{Region, Secret};
+use rolecall_protocol::{AuthenticationMode, Region, Secret};
 use tokio::runtime::Runtime;
 
 use crate::fixture::{ACCOUNT, REGION};

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use access_entries::{AccessEntry, AccessEntryChange, NewAccessEntry, STANDARD};
 pub use access_policies::{AccessPolicy, AccessScope, AssociatedPolicy};
-pub use cluster_config::{AccessConfig, AuthenticationMode, ClusterUpdate, UpdateError, UpdateStatus};
+pub use cluster_config::{AccessConfig, ClusterUpdate, UpdateError, UpdateStatus};
 pub use error::{EksError, EksErrorReason};
 
 use crate::client::Aws;

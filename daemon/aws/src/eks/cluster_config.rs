@@ -1,24 +1,10 @@
 //! The authentication mode of a cluster: whether access entries, the ConfigMap aws-auth, or both decide who may enter.
 
-use serde::{Deserialize, Serialize};
+use rolecall_protocol::AuthenticationMode;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{EksClient, EksCluster, EksError, path, request_token};
-
-/// The authentication mode. It changes in one direction: `CONFIG_MAP`, `API_AND_CONFIG_MAP`, `API`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum AuthenticationMode {
-    /// aws-auth alone.
-    ConfigMap,
-    /// Access entries and aws-auth. For a principal with both, the access entry applies.
-    ApiAndConfigMap,
-    /// Access entries alone.
-    Api,
-    /// A mode that this version does not know.
-    #[serde(other)]
-    Unknown,
-}
 
 /// How a cluster authenticates IAM principals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -20,8 +20,7 @@ impl AccessService {
         progress: &Progress<'_>,
     ) -> Result<(), ErrorBody> {
         self.lock.check_unlocked().map_err(|error| error.0)?;
-        let wanted = to_eks(mode);
-        let update = cluster.eks.update_authentication_mode(cluster.name(), wanted).await;
+        let update = cluster.eks.update_authentication_mode(cluster.name(), mode).await;
         let mut update = update.map_err(|error| match error.reason {
             EksErrorReason::InUse => eks_error(&error).hint("Wait until the other update of the cluster has ended."),
             _ => eks_error(&error),
@@ -54,13 +53,4 @@ fn failed(update: &eks::ClusterUpdate) -> ErrorBody {
     let reasons: Vec<&str> = update.errors.iter().filter_map(|error| error.error_message.as_deref()).collect();
     let reason = if reasons.is_empty() { "EKS names no reason".to_owned() } else { reasons.join("; ") };
     ErrorBody::new(ErrorCode::AccessRefused, format!("EKS did not change the authentication mode: {reason}"))
-}
-
-const fn to_eks(mode: AuthenticationMode) -> eks::AuthenticationMode {
-    match mode {
-        AuthenticationMode::ConfigMap => eks::AuthenticationMode::ConfigMap,
-        AuthenticationMode::ApiAndConfigMap => eks::AuthenticationMode::ApiAndConfigMap,
-        AuthenticationMode::Api => eks::AuthenticationMode::Api,
-        _ => eks::AuthenticationMode::Unknown,
-    }
 }

@@ -65,7 +65,7 @@ struct FromEks {
 
 async fn read_eks(cluster: &ClusterConnection<'_>) -> FromEks {
     let described = cluster.eks.describe_cluster_retrying(cluster.name()).await;
-    let mode = described.map(|found| from_eks(found.authentication_mode())).map_err(|error| eks_error(&error));
+    let mode = described.map(|found| found.authentication_mode()).map_err(|error| eks_error(&error));
     // Without access entries, EKS refuses to list them.
     if mode == Ok(AuthenticationMode::ConfigMap) {
         return FromEks { mode, entries: Ok(Vec::new()) };
@@ -132,13 +132,4 @@ fn policy(policy: AssociatedPolicy) -> AccessPolicyScope {
 async fn read_aws_auth(cluster: &ClusterConnection<'_>) -> Result<Option<ConfigMap>, ErrorBody> {
     let client = cluster.kubernetes(false).await?;
     client.config_map(NAMESPACE, NAME).await.map_err(|error| kubernetes_error(&error))
-}
-
-const fn from_eks(mode: eks::AuthenticationMode) -> AuthenticationMode {
-    match mode {
-        eks::AuthenticationMode::ConfigMap => AuthenticationMode::ConfigMap,
-        eks::AuthenticationMode::ApiAndConfigMap => AuthenticationMode::ApiAndConfigMap,
-        eks::AuthenticationMode::Api => AuthenticationMode::Api,
-        eks::AuthenticationMode::Unknown => AuthenticationMode::Unknown,
-    }
 }
