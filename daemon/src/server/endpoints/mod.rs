@@ -60,7 +60,7 @@ pub(super) async fn handle(
         Endpoint::ConfigCheck => json(agent.config.config_check(text(&body)?).await),
         Endpoint::ConfigReload => Ok(EndpointResponse::json(&agent.config.config_reload())),
         Endpoint::Probe(name) => json(agent.probe.probe(name, text(&body)?).await),
-        Endpoint::Login(name) => login::handle(context, name, body, client),
+        Endpoint::Login(name) => login::handle(context, (endpoint, client), name, body),
         Endpoint::Logout(name) => json(agent.logout.logout(name).await),
         Endpoint::Lock => {
             let request = if body.is_empty() { LockRequest::default() } else { secret_json(body)? };

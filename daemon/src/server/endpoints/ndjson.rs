@@ -5,19 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::unfold;
 use futures_util::{Stream, StreamExt as _};
-use http_body_util::channel::{Channel, Sender};
-use rolecall_protocol::ErrorBody;
+use http_body_util::channel::{self, Channel};
+use rolecall_protocol::{Endpoint, ErrorBody, ErrorCode};
 use serde::Serialize;
+use tokio::sync::mpsc::{self, Sender};
 use tokio::time::timeout;
 
 use crate::server::Context;
 use crate::server::response::{EndpointResponse, Never};
 use crate::services::AgentError;
+use crate::services::audit::Client;
 
 /// How long nothing is sent before an empty line follows. It shows the client that the daemon runs, and the daemon whether the
 /// client is connected.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Steps that are buffered for a client that does not read.
+const MAX_PENDING_STEPS: usize = 16;
 
 /// Returns a response with a line for each document, until there are no more, the client disconnects, or the daemon stops.
 /// `pending` lines are buffered for a client that does not read. Errors with `busy` if too many clients have one already.
@@ -37,7 +43,35 @@ pub(super) fn respond<D: Serialize + Send>(
     Ok(EndpointResponse::stream(body))
 }
 
-async fn send(documents: impl Stream<Item = impl Serialize>, mut lines: Sender<Bytes, Never>) {
+/// Starts a request that reports its steps, and returns a response with a line for each. The request goes on if the client leaves:
+/// half of it would be worse than all of it, and the user may have taken part already. Its result is recorded in the audit log.
+/// Errors with `busy` as [`respond`] does.
+pub(super) fn respond_with_steps<S, F>(
+    context: &Context,
+    (endpoint, client): (&Endpoint, &Client),
+    busy: ErrorBody,
+    run: impl FnOnce(Sender<S>) -> F,
+) -> Result<EndpointResponse, AgentError>
+where
+    S: Serialize + Send + 'static,
+    F: Future<Output = Result<(), ErrorCode>> + Send + 'static,
+{
+    let (sender, steps) = mpsc::channel(MAX_PENDING_STEPS);
+    let steps = unfold(steps, async |mut steps| Some((steps.recv().await?, steps)));
+    let response = respond(context, steps, MAX_PENDING_STEPS, busy)?;
+    let agent = Arc::clone(&context.agent);
+    let audited = agent.audit.begin(endpoint, client);
+    let request = run(sender);
+    tokio::spawn(async move {
+        let result = request.await;
+        if let Some(request) = audited {
+            agent.audit.decided(request, result.map(|()| None));
+        }
+    });
+    Ok(response)
+}
+
+async fn send(documents: impl Stream<Item = impl Serialize>, mut lines: channel::Sender<Bytes, Never>) {
     let mut documents = pin!(documents);
     loop {
         let line = match timeout(KEEPALIVE_INTERVAL, documents.next()).await {
