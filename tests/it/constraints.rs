@@ -61,6 +61,17 @@ fn each_use_is_confirmed() {
 }
 
 #[test]
+fn confirmation_of_one_program_is_none_of_another() {
+    let fixture = confirmed("always");
+    answer(&fixture, 0);
+    fixture.good_token("prod"); // run by a shell
+    answer(&fixture, 1);
+    let said = fixture.token_again_output("prod"); // run by this program
+    assert!(one_line(&said, 1).starts_with("rolecall: prod: its use was not confirmed."), "{said}");
+    assert_eq!(questions(&fixture), 2);
+}
+
+#[test]
 fn first_use_is_confirmed_until_the_agent_is_locked() {
     let fixture = confirmed("first");
     answer(&fixture, 0);

@@ -107,10 +107,15 @@ impl Fixture {
 
     /// Runs `rolecall token NAME` as a child of this process, which therefore counts as one client process.
     pub(crate) fn token_again(&self, name: &str) -> Credential {
-        let mut command = self.sandbox.rolecall();
-        let said = self.sandbox.run(command.args(["token", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO));
+        let said = self.token_again_output(name);
         said.assert_ok();
         Credential(said.json())
+    }
+
+    /// Runs the same, which may fail.
+    pub(crate) fn token_again_output(&self, name: &str) -> Output {
+        let mut command = self.sandbox.rolecall();
+        self.sandbox.run(command.args(["token", name]).env("KUBERNETES_EXEC_INFO", EXEC_INFO))
     }
 
     pub(crate) fn token(&self, name: &str) -> Output {

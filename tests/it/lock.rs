@@ -195,6 +195,20 @@ async fn idle_lock_ignores_notifications_and_status() {
     assert!(is_locked(&rig));
 }
 
+/// A kubeconfig that is always refused does not keep the agent open.
+#[tokio::test(start_paused = true)]
+async fn refused_request_is_no_use_of_the_agent() {
+    let (simulation, _stop) = watched("idle = \"30min\"").await;
+    let p0: ProfileName = "p0".parse().unwrap();
+    for _ in 0..29 {
+        tokio::time::sleep(MINUTE).await;
+        let refused = simulation.agent.token.token(&p0, b"", &EntryProof::Absent, None).await;
+        assert_eq!(refused.err().unwrap().0.code, ErrorCode::EntryKeyMismatch);
+    }
+    tokio::time::sleep(MINUTE + SECOND).await;
+    assert!(is_locked(&simulation));
+}
+
 #[tokio::test(start_paused = true)]
 async fn auto_lock_after_maximum_time_despite_use() {
     let (simulation, _stop) = watched("idle = \"30min\"\nmax = \"12h\"").await;

@@ -138,15 +138,23 @@ fn process_with_64_open_requests_blocks_only_itself() {
         connection
     };
     let refresh = b"POST /v1/profiles/prod/refresh HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
-    let mut open: Vec<_> = (0..64).map(|_| request(refresh)).collect();
+    let status = "GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut open: Vec<_> = (0..64)
+        .map(|_| {
+            let mut connection = request(b"");
+            // Once it is answered, no newer connection takes its place.
+            ask(&mut connection, status).unwrap();
+            connection.write_all(refresh).unwrap();
+            connection
+        })
+        .collect();
     fixture.aws.wait_for_calls(Op::AssumeRole, before + 1, HANG_GUARD);
-    let status = b"GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
     let answer = |connection: &mut UnixStream| {
         let mut response = [0; 12];
         connection.read_exact(&mut response).unwrap();
         String::from_utf8_lossy(&response).into_owned()
     };
-    assert_eq!(answer(&mut request(status)), "HTTP/1.1 503");
+    assert_eq!(answer(&mut request(status.as_bytes())), "HTTP/1.1 503");
     fixture.rolecall(&["status"]).assert_ok();
     gate.open();
     for connection in &mut open {

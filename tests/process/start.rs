@@ -98,6 +98,23 @@ fn runtime_folder_open_to_group_is_rejected() {
     assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o770, "left as it was");
 }
 
+/// The daemon runs for days: a lock or a pipe of the script that started it must not stay open as long.
+#[cfg(target_os = "linux")]
+#[test]
+fn daemon_keeps_no_open_file_of_its_starter() {
+    let fixture = Fixture::configured();
+    let mut starter = fixture.sandbox.command("sh");
+    starter.args(["-c", "exec 7>lock; flock -n 7 && rolecall agent start"]);
+    fixture.sandbox.run(&mut starter).assert_ok();
+    fixture.token().assert_ok();
+    let mut flock = fixture.sandbox.command("flock");
+    fixture.sandbox.run(flock.args(["-n", "lock", "true"])).assert_ok();
+    // A restart passes descriptors of its own.
+    fixture.rolecall(&["agent", "restart"]).assert_ok();
+    fixture.token().assert_ok();
+    assert_eq!(fixture.assume_role_calls(), 1);
+}
+
 /// Fault matrix row 4.
 #[test]
 fn socket_path_that_is_no_socket_is_rejected() {

@@ -407,6 +407,14 @@ mod tests {
     }
 
     #[test]
+    fn daemon_inherits_no_identity_secret_or_time_zone() {
+        assert!(["HOME", "XDG_RUNTIME_DIR", "ROLECALL_CONFIG", "LC_ALL"].iter().all(|name| daemon_inherits(name)));
+        for name in ["AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", crate::ENTRY_KEY_VARIABLE, "TZ", "LD_PRELOAD"] {
+            assert!(!daemon_inherits(name), "{name}");
+        }
+    }
+
+    #[test]
     fn expand_aws_path_home_of_this_user_only() {
         let home = home().unwrap();
         for (path, expected) in [
