@@ -164,6 +164,7 @@
 //! async runtime or on AWS.
 
 mod access;
+mod access_change;
 mod audit;
 pub mod aws_config;
 mod endpoint;
@@ -185,11 +186,13 @@ mod text;
 mod url;
 
 pub use access::{
-    AccessAction, AccessAnswer, AccessBinding, AccessChange, AccessExplainRequest, AccessExplained, AccessFinding,
-    AccessGrantRequest, AccessLintRequest, AccessLinted, AccessList, AccessListRequest, AccessMigrateRequest,
-    AccessPlan, AccessPolicies, AccessPolicy, AccessPolicyScope, AccessRecoverRequest, AccessReport,
-    AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessRow, AccessSource, AccessStep, AccessVia,
-    AuthenticationMode, ChangeOptions, GivenPrincipal, PrincipalKind, Severity, Unread,
+    AccessAnswer, AccessBinding, AccessExplainRequest, AccessExplained, AccessFinding, AccessLintRequest, AccessLinted,
+    AccessList, AccessListRequest, AccessPolicies, AccessPolicy, AccessPolicyScope, AccessRow, AccessSource,
+    AuthenticationMode, GivenPrincipal, PrincipalKind, Severity, Unread,
+};
+pub use access_change::{
+    AccessAction, AccessChange, AccessGrantRequest, AccessMigrateRequest, AccessPlan, AccessRecoverRequest,
+    AccessReport, AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessStep, AccessVia, ChangeOptions,
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
 pub use endpoint::{Endpoint, Method};
