@@ -275,8 +275,6 @@ fn kubernetes_reviews_and_bindings_are_read() {
         ("admin", &["system:masters", "system:authenticated"].map(str::to_owned)[..])
     );
     assert_eq!(user.extra["canonicalArn"], ["arn:aws:iam::111122223333:role/admin"]);
-    let rules = cloud.run(admin.self_subject_rules_review("default")).unwrap();
-    assert!(rules.incomplete && rules.resource_rules.iter().any(|rule| rule.verbs == ["*"]), "{rules:?}");
 
     let list = AccessQuestion { verb: "list".to_owned(), resource: "pods".to_owned(), ..AccessQuestion::default() };
     assert!(cloud.run(admin.self_subject_access_review(&list)).unwrap().allowed);

@@ -28,7 +28,7 @@ use serde_json::Value;
 pub use bindings::{Binding, BindingSubject};
 pub use config_map::ConfigMap;
 pub use error::KubernetesError;
-pub use review::{AccessAnswer, AccessQuestion, AllowedRule, RulesReview, UserInfo};
+pub use review::{AccessAnswer, AccessQuestion, UserInfo};
 
 use crate::client::behavior_version;
 use crate::error::AwsError;

@@ -11,7 +11,6 @@ use super::{KubernetesClient, KubernetesError, TIMEOUT};
 
 /// Each authenticated user may create one (`system:basic-user`; Kubernetes 1.28).
 const SELF_SUBJECT_REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-const SELF_SUBJECT_RULES_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
 const SELF_SUBJECT_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const SUBJECT_ACCESS_REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
@@ -64,39 +63,6 @@ pub struct AccessAnswer {
     pub evaluation_error: String,
 }
 
-/// What the user of the token may do in a namespace.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RulesReview {
-    /// The rules about resources.
-    #[serde(default)]
-    pub resource_rules: Vec<AllowedRule>,
-    /// Whether an authorizer cannot list its rules. EKS's access policies are such an authorizer.
-    #[serde(default)]
-    pub incomplete: bool,
-    /// Why the list is incomplete. Safe for a terminal.
-    #[serde(default)]
-    pub evaluation_error: String,
-}
-
-/// One rule: each of these verbs is allowed on each of these resources.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AllowedRule {
-    /// The verbs, or `*`.
-    #[serde(default)]
-    pub verbs: Vec<String>,
-    /// The API groups, or `*`.
-    #[serde(default)]
-    pub api_groups: Vec<String>,
-    /// The resources, such as `pods/log`, or `*`.
-    #[serde(default)]
-    pub resources: Vec<String>,
-    /// The names that the rule is limited to; empty for all.
-    #[serde(default)]
-    pub resource_names: Vec<String>,
-}
-
 #[derive(Deserialize)]
 struct Review<T> {
     status: T,
@@ -121,15 +87,6 @@ impl KubernetesClient {
         let extra =
             extra.into_iter().map(|(key, values)| (shown(&key), values.iter().map(|text| shown(text)).collect()));
         Ok(UserInfo { username: shown(&username), groups: all_shown(&groups), extra: extra.collect() })
-    }
-
-    /// SelfSubjectRulesReview: what the user of the token may do in a namespace.
-    pub async fn self_subject_rules_review(&self, namespace: &str) -> Result<RulesReview, KubernetesError> {
-        let body = review_of("SelfSubjectRulesReview", json!({ "namespace": namespace }));
-        let review: Review<RulesReview> = self.post(SELF_SUBJECT_RULES_REVIEWS, &body).await?;
-        let RulesReview { resource_rules, incomplete, evaluation_error } = review.status;
-        let resource_rules = resource_rules.iter().map(AllowedRule::shown).collect();
-        Ok(RulesReview { resource_rules, incomplete, evaluation_error: shown(&evaluation_error) })
     }
 
     /// SelfSubjectAccessReview: whether the user of the token may do this.
@@ -165,17 +122,6 @@ fn review_of(kind: &str, spec: Value) -> Value {
 impl AccessAnswer {
     fn shown(self) -> Self {
         Self { reason: shown(&self.reason), evaluation_error: shown(&self.evaluation_error), ..self }
-    }
-}
-
-impl AllowedRule {
-    fn shown(&self) -> Self {
-        Self {
-            verbs: all_shown(&self.verbs),
-            api_groups: all_shown(&self.api_groups),
-            resources: all_shown(&self.resources),
-            resource_names: all_shown(&self.resource_names),
-        }
     }
 }
 

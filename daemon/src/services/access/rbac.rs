@@ -5,7 +5,8 @@ use rolecall_protocol::{AccessAnswer, AccessBinding, ErrorBody, Unread};
 
 use super::error::kubernetes_error;
 
-/// The common questions: verb, API group, resource.
+/// The common questions: verb, API group, resource. They are asked one by one: SelfSubjectRulesReview would list RBAC alone, since
+/// the authorizer of EKS's access policies cannot list its rules.
 const QUESTIONS: [(&str, &str, &str); 11] = [
     ("get", "", "pods"),
     ("list", "", "pods"),

@@ -104,11 +104,6 @@ impl ApiServer {
         self.bind(None, &format!("view-{group}"), "view", &[("Group", group)]);
     }
 
-    /// Removes every binding of a group.
-    pub fn forbid_group(&self, group: &str) {
-        self.shared.state().objects.unbind_group(group);
-    }
-
     /// Binds a ClusterRole (`cluster-admin`, `admin`, `edit`, `view`, or one without rules) to users and groups, such as
     /// `("Group", "developers")`: with a RoleBinding in a namespace, or with a ClusterRoleBinding.
     pub fn bind(&self, namespace: Option<&str>, name: &str, role: &str, subjects: &[(&str, &str)]) {

@@ -43,12 +43,6 @@ impl Sso {
         arn
     }
 
-    /// Removes an assignment.
-    pub fn unassign(&self, user: &str, account: &str, role: &str) {
-        let assignment = (user.to_owned(), account.to_owned(), role.to_owned());
-        self.shared.state().sso.assignments.remove(&assignment);
-    }
-
     /// Returns the ARN that GetCallerIdentity reports for an assigned role.
     pub fn session_arn(user: &str, account: &str, role: &str) -> String {
         format!("arn:aws:sts::{account}:assumed-role/AWSReservedSSO_{role}_0123456789abcdef/{user}")

@@ -148,16 +148,6 @@ impl Objects {
         self.all.len() < before
     }
 
-    /// Removes every binding of a group.
-    pub(crate) fn unbind_group(&mut self, group: &str) {
-        let has = |known: &Object| {
-            let subjects = known.json["subjects"].as_array().into_iter().flatten();
-            subjects.into_iter().any(|subject| subject["kind"] == "Group" && subject["name"] == group)
-        };
-        self.all.retain(|known| !has(known));
-        self.changes += 1;
-    }
-
     /// Binds a ClusterRole to users and groups: in a namespace, or in the whole cluster.
     pub(crate) fn bind(
         &mut self,
