@@ -57,6 +57,9 @@ pub enum Endpoint {
     AccessMigrate(ProfileName),
     /// `POST /v1/profiles/{name}/access/recover`: plans or makes the way back into a cluster. The body is an [`AccessRecoverRequest`](crate::AccessRecoverRequest). Returns a stream of [`AccessStep`](crate::AccessStep)s, as [`Self::Login`] does.
     AccessRecover(ProfileName),
+    /// `POST /v1/profiles/{name}/doctor`: checks the way from the profile's source to its cluster. The body is a
+    /// [`DoctorRequest`](crate::DoctorRequest). Returns a stream of [`DoctorStep`](crate::DoctorStep)s, as [`Self::Login`] does.
+    Doctor(ProfileName),
     /// `POST /v1/access/lint`: returns what is wrong with an aws-auth. The body is an
     /// [`AccessLintRequest`](crate::AccessLintRequest). Returns [`AccessLinted`](crate::AccessLinted).
     AccessLint,
@@ -136,6 +139,7 @@ impl Endpoint {
             Self::AccessRestore(name) => format!("/v1/profiles/{name}/access/restore"),
             Self::AccessMigrate(name) => format!("/v1/profiles/{name}/access/migrate"),
             Self::AccessRecover(name) => format!("/v1/profiles/{name}/access/recover"),
+            Self::Doctor(name) => format!("/v1/profiles/{name}/doctor"),
             Self::AccessLint => "/v1/access/lint".to_owned(),
             Self::Profile(name) => format!("/v1/profiles/{name}"),
             Self::Login(name) => format!("/v1/sources/{name}/login"),
@@ -174,6 +178,7 @@ impl Endpoint {
             ["profiles", name, "access", "restore"] => name.parse().ok().map(Self::AccessRestore),
             ["profiles", name, "access", "migrate"] => name.parse().ok().map(Self::AccessMigrate),
             ["profiles", name, "access", "recover"] => name.parse().ok().map(Self::AccessRecover),
+            ["profiles", name, "doctor"] => name.parse().ok().map(Self::Doctor),
             ["access", "lint"] => Some(Self::AccessLint),
             ["profiles", name] => name.parse().ok().map(Self::Profile),
             ["sources", name, "login"] => name.parse().ok().map(Self::Login),
@@ -221,6 +226,7 @@ impl Endpoint {
                 | Self::AccessRestore(_)
                 | Self::AccessMigrate(_)
                 | Self::AccessRecover(_)
+                | Self::Doctor(_)
         )
     }
 
@@ -255,6 +261,7 @@ impl Endpoint {
             | Self::AccessRestore(_)
             | Self::AccessMigrate(_)
             | Self::AccessRecover(_)
+            | Self::Doctor(_)
             | Self::AccessLint => 2 * 1024 * 1024,
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             _ => 0,
@@ -284,6 +291,7 @@ mod tests {
             Endpoint::AccessRestore(name.clone()),
             Endpoint::AccessMigrate(name.clone()),
             Endpoint::AccessRecover(name.clone()),
+            Endpoint::Doctor(name.clone()),
             Endpoint::AccessLint,
             Endpoint::Profile(name.clone()),
             Endpoint::Login(source.clone()),

@@ -29,6 +29,7 @@
 //! | `POST /v1/profiles/{name}/access/restore` | [`AccessRestoreRequest`] | lines of [`AccessStep`] |
 //! | `POST /v1/profiles/{name}/access/migrate` | [`AccessMigrateRequest`] | lines of [`AccessStep`] |
 //! | `POST /v1/profiles/{name}/access/recover` | [`AccessRecoverRequest`] | lines of [`AccessStep`] |
+//! | `POST /v1/profiles/{name}/doctor` | [`DoctorRequest`] | lines of [`DoctorStep`] |
 //! | `POST /v1/access/lint` | [`AccessLintRequest`] | [`AccessLinted`] |
 //! | `GET /v1/profiles/{name}` | | [`ProfileDetails`] |
 //! | `POST /v1/sources/{name}/login` | [`LoginRequest`] | lines of [`LoginStep`] |
@@ -85,6 +86,8 @@
 //!
 //! The endpoints `access/grant`, `revoke`, `restore`, `migrate` and `recover` send [`AccessStep`]s until the last one,
 //! which is `plan`, `report` or `failed`.
+//!
+//! `/v1/profiles/{name}/doctor` sends [`DoctorStep`]s until the last one, which is `done` or `failed`.
 //!
 //! `/v1/events` sends [`Event`]s until either side closes the connection. The first one is always `hello`:
 //!
@@ -167,6 +170,7 @@ mod access;
 mod access_change;
 mod audit;
 pub mod aws_config;
+mod doctor;
 mod endpoint;
 mod entry_key;
 mod error;
@@ -195,6 +199,7 @@ pub use access_change::{
     AccessReport, AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessStep, AccessVia, ChangeOptions,
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+pub use doctor::{AdministratorRequest, DoctorRequest, DoctorStep, Finding, FindingArea, FindingState};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
