@@ -3,6 +3,9 @@
 //! The modules are in the order of the data flow: each imports only those above it.
 
 mod causes;
+
+pub mod denial;
+
 mod texts;
 
 mod connection;
