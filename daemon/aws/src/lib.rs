@@ -30,6 +30,8 @@ pub mod cluster;
 pub mod iam;
 pub mod sts;
 
+pub mod role_failure;
+
 pub mod token;
 
 pub mod kubernetes;
