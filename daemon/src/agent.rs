@@ -13,6 +13,7 @@ use crate::services::audit::AuditService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::constraints::ConstraintService;
+use crate::services::discover::DiscoverService;
 use crate::services::events::EventService;
 use crate::services::keys::KeyService;
 use crate::services::lock::LockService;
@@ -46,6 +47,7 @@ pub struct Agent {
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
     pub probe: ProbeService,
+    pub discover: Arc<DiscoverService>,
     pub login: Arc<LoginService>,
     pub logout: LogoutService,
     pub keys: Arc<KeyService>,
@@ -206,6 +208,7 @@ impl Agent {
                 keyring: keyring(),
                 aws: aws(),
             },
+            discover: Arc::new(DiscoverService { config: config(), lock: lock(), sessions: sessions(), aws: aws() }),
             login: Arc::new(LoginService {
                 config: config(),
                 lock: lock(),

@@ -123,6 +123,7 @@ const fn operation(endpoint: &Endpoint) -> Option<&'static str> {
         Endpoint::AccessRestore(_) => "access_restore",
         Endpoint::AccessMigrate(_) => "access_migrate",
         Endpoint::AccessRecover(_) => "access_recover",
+        Endpoint::Discover => "discover",
         Endpoint::Probe(_) => "probe",
         Endpoint::Login(_) => "login",
         Endpoint::Logout(_) => "logout",

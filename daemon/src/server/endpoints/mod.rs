@@ -2,6 +2,7 @@
 //! has a file.
 
 mod access;
+mod discover;
 mod events;
 mod login;
 mod ndjson;
@@ -51,6 +52,7 @@ pub(super) async fn handle(
             access::change(context, (endpoint, client), name, &body, AccessService::recover)
         }
         Endpoint::AccessLint => json(lint(&parse(&body)?)),
+        Endpoint::Discover => discover::handle(context, (endpoint, client), &body),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),
