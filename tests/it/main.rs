@@ -19,6 +19,7 @@ mod clocks;
 mod clusters;
 mod constraints;
 mod discover;
+mod doctor;
 mod engine;
 mod engine_property;
 mod failures;

@@ -3,6 +3,7 @@
 
 mod access;
 mod discover;
+mod doctor;
 mod events;
 mod login;
 mod ndjson;
@@ -51,6 +52,7 @@ pub(super) async fn handle(
         Endpoint::AccessRecover(name) => {
             access::change(context, (endpoint, client), name, &body, AccessService::recover)
         }
+        Endpoint::Doctor(name) => doctor::handle(context, (endpoint, client), name, &body),
         Endpoint::AccessLint => json(lint(&parse(&body)?)),
         Endpoint::Discover => discover::handle(context, (endpoint, client), &body),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
