@@ -19,8 +19,8 @@ use crate::services::events::EventService;
 use crate::services::keys::KeyService;
 use crate::services::lock::LockService;
 use crate::services::login::LoginService;
-use crate::services::login_expiry::LoginExpiry;
 use crate::services::logout::LogoutService;
+use crate::services::notices::NoticeService;
 use crate::services::probe::ProbeService;
 use crate::services::profile_sessions::ProfileSessions;
 use crate::services::recovery::Recovery;
@@ -54,7 +54,7 @@ pub struct Agent {
     pub logout: LogoutService,
     pub keys: Arc<KeyService>,
     pub lock: Arc<LockService>,
-    pub login_expiry: LoginExpiry,
+    pub notices: NoticeService,
     pub renewer: Renewer,
     pub recovery: Arc<Recovery>,
     pub snapshot: SnapshotService,
@@ -241,7 +241,7 @@ impl Agent {
                 recovery: recovery.clone(),
             },
             keys: Arc::new(KeyService::new(config(), lock(), keyring(), recovery.clone(), aws())),
-            login_expiry: LoginExpiry {
+            notices: NoticeService {
                 config: config(),
                 lock: lock(),
                 sessions: sessions(),

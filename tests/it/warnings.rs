@@ -36,7 +36,7 @@ impl<'a> Desktop<'a> {
                     drop(sender.send(notification));
                     ready(Shown::Yes)
                 };
-                agent.login_expiry.notify(CancellationToken::new(), show).await;
+                agent.notices.notify(CancellationToken::new(), show).await;
             }));
         });
         Self { fixture, center: fixture.aws.sso(), shown, config: config.to_owned() }

@@ -2,7 +2,7 @@
 //!
 //! Without them a login's end shows up in the next kubectl, which may run where the user does not read its error.
 
-mod dedup;
+mod login_expiry;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::profile_activity::ProfileActivity;
 use super::source_logins::SourceLogins;
 use crate::desktop_notifications::{Notification, Shown};
 use crate::sessions::Sessions;
-use dedup::{LoginKey, LoginState, Notice, NotifiedLogins};
+use login_expiry::{LoginKey, LoginState, Notice, NotifiedLogins};
 use rolecall_core::clock::{Clock, next_minute};
 use rolecall_core::profile::Profile;
 use rolecall_core::role_chain::RoleChain;
@@ -27,7 +27,7 @@ use rolecall_core::role_chain::RoleChain;
 const SETTLE_TIME: Duration = Duration::from_millis(250);
 
 /// Watches the logins of profiles in use.
-pub struct LoginExpiry {
+pub struct NoticeService {
     pub(crate) config: Arc<ConfigService>,
     pub(crate) lock: Arc<LockService>,
     pub(crate) sessions: Sessions,
@@ -37,7 +37,7 @@ pub struct LoginExpiry {
     pub(crate) clock: Clock,
 }
 
-impl LoginExpiry {
+impl NoticeService {
     /// Shows a notification for each login that expired or expires soon, until `stop`. Checks after each event and on each full
     /// minute.
     pub async fn notify<F>(&self, stop: CancellationToken, show: impl Fn(Notification) -> F)
