@@ -218,8 +218,8 @@ pub use messages::{
     Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
-    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,
-    SourceIdentity, SourceName, TagKey, TagValue, similar_names,
+    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, Namespace, PolicyArn, ProfileName, Region, RoleArn,
+    SessionName, SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
 pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;

@@ -40,6 +40,7 @@ mod edit;
 pub(crate) mod emit;
 mod entry;
 mod error;
+mod extract;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -61,6 +62,7 @@ use transaction::{edit_files, edit_files_and_verify};
 
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
+pub(crate) use extract::{Extract, extract};
 pub(crate) use files::Files;
 pub(crate) use rename::{check_rename, rename};
 
