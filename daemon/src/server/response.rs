@@ -8,7 +8,7 @@ use hyper::{Response, StatusCode};
 use rolecall_protocol::{ErrorBody, ErrorCode, ErrorResponse, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret};
 use serde::Serialize;
 
-use crate::services::audit::TokenFacts;
+use crate::services::audit::SessionFacts;
 use crate::services::token::ServedToken;
 
 /// A response as hyper sends it.
@@ -22,8 +22,8 @@ type Body = Either<Full<Bytes>, Channel<Bytes, Never>>;
 pub(super) struct EndpointResponse {
     status: StatusCode,
     body: Body,
-    /// What the audit log has of a token.
-    pub(super) token_facts: Option<TokenFacts>,
+    /// What the audit log has of the session that the response was made from.
+    pub(super) session_facts: Option<SessionFacts>,
 }
 
 /// A secret body: hyper sends it without a copy, and it is wiped when it is sent.
@@ -47,7 +47,7 @@ impl EndpointResponse {
 
     pub(super) fn token(token: ServedToken) -> Self {
         let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(token.credential)));
-        Self { token_facts: Some(token.facts), ..response }
+        Self { session_facts: Some(token.facts), ..response }
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {
@@ -58,11 +58,11 @@ impl EndpointResponse {
 
     /// A body that its sender ends.
     pub(super) fn stream(body: Channel<Bytes, Never>) -> Self {
-        Self { status: StatusCode::OK, body: Either::Right(body), token_facts: None }
+        Self { status: StatusCode::OK, body: Either::Right(body), session_facts: None }
     }
 
     fn whole(status: StatusCode, body: Bytes) -> Self {
-        Self { status, body: Either::Left(Full::new(body)), token_facts: None }
+        Self { status, body: Either::Left(Full::new(body)), session_facts: None }
     }
 
     pub(super) fn into_http(self) -> HttpResponse {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rolecall_protocol::{EntryProof, ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, Secret};
 
-use super::audit::TokenFacts;
+use super::audit::SessionFacts;
 use super::config::ConfigService;
 use super::constraints::ConstraintService;
 use super::error::AgentError;
@@ -31,7 +31,7 @@ pub struct ServedToken {
     /// The finished ExecCredential as JSON.
     pub credential: Secret<Vec<u8>>,
     /// What the audit log has of it.
-    pub facts: TokenFacts,
+    pub facts: SessionFacts,
 }
 
 /// Serves tokens.
@@ -118,7 +118,7 @@ impl TokenService {
         let is_cached = session.session.issued < requested_at;
         Ok(ServedToken {
             credential,
-            facts: TokenFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
+            facts: SessionFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
         })
     }
 
