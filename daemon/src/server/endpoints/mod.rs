@@ -2,6 +2,7 @@
 //! has a file.
 
 mod access;
+mod doctor;
 mod events;
 mod login;
 mod ndjson;
@@ -50,6 +51,7 @@ pub(super) async fn handle(
         Endpoint::AccessRecover(name) => {
             access::change(context, (endpoint, client), name, &body, AccessService::recover)
         }
+        Endpoint::Doctor(name) => doctor::handle(context, (endpoint, client), name, &body),
         Endpoint::AccessLint => json(lint(&parse(&body)?)),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
