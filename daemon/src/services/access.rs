@@ -8,7 +8,7 @@ mod caller;
 mod change;
 mod connection;
 mod entries;
-mod error;
+pub(super) mod error;
 mod explain;
 mod grant;
 mod lint;

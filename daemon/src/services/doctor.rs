@@ -4,15 +4,17 @@
 mod access;
 mod cluster;
 mod constraints;
+mod describe;
 mod diagnosis;
 mod failure;
+mod path;
 mod role;
 mod source;
 mod token;
 
 use std::sync::Arc;
 
-use rolecall_protocol::{DoctorRequest, DoctorStep, ErrorCode, Finding, FindingArea, ProfileName};
+use rolecall_protocol::{DoctorRequest, DoctorStep, ErrorCode, ProfileName};
 use tokio::sync::mpsc::Sender;
 
 use super::error::AgentError;
@@ -76,12 +78,10 @@ async fn run(diagnosis: &Diagnosis<'_>) -> Result<(), FatalFinding> {
     let profile = diagnosis.profile;
     diagnosis.checking(format!("cluster {} in {}", profile.cluster, profile.chain.region)).await;
     let token = token::sign(diagnosis, &session).await?;
-    let Some(client) = cluster::client(diagnosis, token) else {
-        let cause = "the kubeconfig has no entry of this profile, so the API server was not called";
-        let finding = Finding::not_checked(FindingArea::ApiServer, "API server", "no_kubeconfig_entry", cause);
-        return Err(Box::new(finding.fix(format!("rolecall kubeconfig {}", profile.name))));
-    };
-    let answer = cluster::ask(diagnosis, client.map_err(Box::new)?).await;
-    cluster::report(diagnosis, &answer).await?;
+    diagnosis.found(token::finding(&token)).await;
+    let describing = Box::pin(describe::describe(diagnosis, &session, &source.session));
+    let asking = Box::pin(cluster::ask(diagnosis, token));
+    let (description, asked) = tokio::join!(describing, asking);
+    let answer = cluster::check(diagnosis, &session, &description, asked).await?;
     access::check(diagnosis, answer).await
 }

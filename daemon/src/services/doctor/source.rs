@@ -149,28 +149,22 @@ async fn check_login(diagnosis: &Diagnosis<'_>, base: &RoleChain) {
 
 /// Compares this machine's clock with AWS's.
 async fn check_clock(diagnosis: &Diagnosis<'_>) {
-    let finding = match diagnosis.components.aws.clock().status() {
-        None => {
-            let cause = "AWS has not answered yet, so its time is not known";
-            Finding::not_checked(FindingArea::Source, "clock", "clock_not_checked", cause)
-        }
-        Some(status) => {
-            let skew = status.skew_seconds.unsigned_abs();
-            let side = if status.skew_seconds > 0 { "behind" } else { "ahead of" };
-            if status.corrected {
-                let cause = format!("clock is {} {side} AWS", duration_text(Duration::from_secs(skew)));
-                Finding::warning(FindingArea::Source, "clock", "clock_wrong", cause)
-                    .consequence(
-                        "Rolecall corrects it in its own calls; the AWS CLI, browsers and other programs fail with errors \
-                         such as SignatureDoesNotMatch",
-                    )
-                    .fix(clock_fix())
-            } else if skew <= CLOCK_RESOLUTION_SECONDS {
-                Finding::ok(FindingArea::Source, "clock", "clock within 1 s of AWS")
-            } else {
-                Finding::ok(FindingArea::Source, "clock", format!("clock {skew} s {side} AWS"))
-            }
-        }
+    // Without a response of AWS, the failed call is the finding.
+    let Some(status) = diagnosis.components.aws.clock().status() else { return };
+    let skew = status.skew_seconds.unsigned_abs();
+    let side = if status.skew_seconds > 0 { "behind" } else { "ahead of" };
+    let finding = if status.corrected {
+        let cause = format!("clock is {} {side} AWS", duration_text(Duration::from_secs(skew)));
+        Finding::warning(FindingArea::Source, "clock", "clock_wrong", cause)
+            .consequence(
+                "Rolecall corrects it in its own calls; the AWS CLI, browsers and other programs fail with errors such as \
+                 SignatureDoesNotMatch",
+            )
+            .fix(clock_fix())
+    } else if skew <= CLOCK_RESOLUTION_SECONDS {
+        Finding::ok(FindingArea::Source, "clock", "clock within 1 s of AWS")
+    } else {
+        Finding::ok(FindingArea::Source, "clock", format!("clock {skew} s {side} AWS"))
     };
     diagnosis.found(finding).await;
 }

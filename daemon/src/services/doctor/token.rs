@@ -30,6 +30,17 @@ pub(super) async fn sign(diagnosis: &Diagnosis<'_>, session: &Session) -> Result
     })
 }
 
+/// Returns the finding of a token that EKS can read.
+pub(super) fn finding(token: &Token) -> Finding {
+    let (size, limit) = (thousands(token.length()), thousands(token::MAX_TOKEN_LEN));
+    Finding::ok(FindingArea::ApiServer, "token", format!("token of {size} of {limit} bytes"))
+}
+
+/// Returns a number below a million with a comma after its thousands.
+fn thousands(number: usize) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
+
 /// Returns the request for a session whose token is small enough.
 fn shorter_session(diagnosis: &Diagnosis<'_>) -> AdministratorRequest {
     AdministratorRequest {
@@ -41,5 +52,17 @@ fn shorter_session(diagnosis: &Diagnosis<'_>) -> AdministratorRequest {
         ),
         commands: Vec::new(),
         statement: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_has_a_comma_after_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1204, "1,204"), (4096, "4,096"), (12_005, "12,005")] {
+            assert_eq!(thousands(number), text);
+        }
     }
 }
