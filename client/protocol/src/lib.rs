@@ -72,6 +72,12 @@
 //! terminal. An older daemon ignores both headers. An older client sends neither, and gets `entry_key_mismatch` where the
 //! new one would send a key.
 //!
+//! client-go asks for another token after a 401 (Unauthorized), and prints only that. If the daemon sees that the cluster
+//! rejects the tokens of a profile, the response has the header `rolecall-unauthorized` ([`UNAUTHORIZED_HEADER`]) with a
+//! [`RejectedIdentity`]. The client then prints one line on standard error that names `rolecall doctor`. The daemon sends the
+//! header once to each process that runs the plugin, and only to one whose own token was rejected. The body is the usual one,
+//! and an older client ignores the header.
+//!
 //! # Streams
 //!
 //! Some endpoints send one JSON document per line (NDJSON). While there is nothing to report, the daemon sends an empty
@@ -191,6 +197,7 @@ mod regions;
 mod secret;
 mod startup;
 mod text;
+mod unauthorized;
 mod url;
 
 pub use access::{
@@ -225,6 +232,7 @@ pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;
 pub use text::{escape_controls, sanitize_for_terminal};
+pub use unauthorized::{RejectedIdentity, UNAUTHORIZED_HEADER};
 pub use url::{EndpointUrl, HttpUrl, UrlError};
 
 /// The version of this protocol. It changes only if an old peer would do something wrong.
