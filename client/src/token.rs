@@ -18,8 +18,7 @@ use rolecall_protocol::{ENTRY_KEY_VARIABLE, EXEC_INFO_VARIABLE, Endpoint, EntryP
 
 use crate::clock::Deadline;
 use crate::daemon::spawn::{self, SpawnError};
-use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent, confirmation};
-use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent, Response};
+use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent, Response, confirmation};
 use crate::environment::Environment;
 use crate::error::{CliError, Exit};
 use crate::output;

@@ -34,7 +34,6 @@ pub struct ServedToken {
     pub credential: Secret<Vec<u8>>,
     /// What the audit log has of it.
     pub facts: SessionFacts,
-    pub facts: TokenFacts,
     /// The identity that the cluster rejects, if the client is to print that.
     pub rejected: Option<RejectedIdentity>,
 }
@@ -126,7 +125,6 @@ impl TokenService {
         Ok(ServedToken {
             credential,
             facts: SessionFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
-            facts: TokenFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
             rejected,
         })
     }
