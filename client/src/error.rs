@@ -22,6 +22,10 @@ pub(crate) enum Exit {
     Mismatch = 4,
     /// A bug of Rolecall.
     Bug = 70,
+    /// The program of `shell` or `exec` cannot be executed, as in `env` and the shells.
+    CannotExecute = 126,
+    /// The program of `shell` or `exec` was not found, as in `env` and the shells.
+    NotFound = 127,
 }
 
 /// An error for the user: one line on standard error and an exit code.

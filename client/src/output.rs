@@ -132,6 +132,12 @@ pub(crate) fn print_note(text: &str) {
     stderr_line(&rolecall_protocol::sanitize_for_terminal(text));
 }
 
+/// Prints a note with colours, which are removed as on standard output. The caller has escaped control characters.
+pub(crate) fn print_styled_note(text: &str) {
+    // A failed write cannot be reported.
+    let _ = anstream::stderr().write_all(format!("rolecall: {text}\n").as_bytes());
+}
+
 /// Writes text to standard error unchanged, in one write, for a line that is redrawn.
 pub(crate) fn stderr_raw(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());

@@ -13,13 +13,14 @@ use crate::services::audit::AuditService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::constraints::ConstraintService;
+use crate::services::discover::DiscoverService;
 use crate::services::doctor::{Components as DoctorComponents, DoctorService};
 use crate::services::events::EventService;
 use crate::services::keys::KeyService;
 use crate::services::lock::LockService;
 use crate::services::login::LoginService;
-use crate::services::login_expiry::LoginExpiry;
 use crate::services::logout::LogoutService;
+use crate::services::notices::NoticeService;
 use crate::services::probe::ProbeService;
 use crate::services::profile_sessions::ProfileSessions;
 use crate::services::recovery::Recovery;
@@ -48,11 +49,12 @@ pub struct Agent {
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
     pub probe: ProbeService,
+    pub discover: Arc<DiscoverService>,
     pub login: Arc<LoginService>,
     pub logout: LogoutService,
     pub keys: Arc<KeyService>,
     pub lock: Arc<LockService>,
-    pub login_expiry: LoginExpiry,
+    pub notices: NoticeService,
     pub renewer: Renewer,
     pub recovery: Arc<Recovery>,
     pub snapshot: SnapshotService,
@@ -222,6 +224,7 @@ impl Agent {
                 keyring: keyring(),
                 aws: aws(),
             },
+            discover: Arc::new(DiscoverService { config: config(), lock: lock(), sessions: sessions(), aws: aws() }),
             login: Arc::new(LoginService {
                 config: config(),
                 lock: lock(),
@@ -238,7 +241,7 @@ impl Agent {
                 recovery: recovery.clone(),
             },
             keys: Arc::new(KeyService::new(config(), lock(), keyring(), recovery.clone(), aws())),
-            login_expiry: LoginExpiry {
+            notices: NoticeService {
                 config: config(),
                 lock: lock(),
                 sessions: sessions(),

@@ -40,6 +40,7 @@ mod edit;
 pub(crate) mod emit;
 mod entry;
 mod error;
+mod extract;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -63,6 +64,7 @@ use transaction::{edit_files, edit_files_and_verify};
 
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
+pub(crate) use extract::{Extract, extract};
 pub(crate) use files::Files;
 pub(crate) use health::{Health, OwnUser, health, user_name};
 pub(crate) use kuberc::{PluginPolicy, plugin_policy};

@@ -2,6 +2,7 @@
 //! has a file.
 
 mod access;
+mod discover;
 mod doctor;
 mod events;
 mod login;
@@ -53,6 +54,7 @@ pub(super) async fn handle(
         }
         Endpoint::Doctor(name) => doctor::handle(context, (endpoint, client), name, &body),
         Endpoint::AccessLint => json(lint(&parse(&body)?)),
+        Endpoint::Discover => discover::handle(context, (endpoint, client), &body),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),
