@@ -7,6 +7,7 @@
 
 mod desktop;
 mod doctor;
+mod doctor_client;
 mod fake_access;
 mod fake_daemon;
 mod fixture;
