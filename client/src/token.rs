@@ -6,7 +6,6 @@
 //! A kubeconfig chooses the environment. `ROLECALL_CONFIG` is therefore ignored, and the daemon at `ROLECALL_SOCKET` is
 //! used only if it has a configuration that the user trusts ([`trusted_config`]).
 
-mod confirmation;
 mod login_prompt;
 mod trusted_config;
 
@@ -19,7 +18,7 @@ use rolecall_protocol::{ENTRY_KEY_VARIABLE, EXEC_INFO_VARIABLE, Endpoint, EntryP
 
 use crate::clock::Deadline;
 use crate::daemon::spawn::{self, SpawnError};
-use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent, Response};
+use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent, Response, confirmation};
 use crate::environment::Environment;
 use crate::error::{CliError, Exit};
 use crate::output;

@@ -24,6 +24,8 @@ mod source_logins;
 
 pub mod access;
 pub mod cluster_access;
+pub mod discover;
+pub mod doctor;
 pub mod events;
 pub mod keys;
 pub mod login;

@@ -31,6 +31,7 @@
 //! | `POST /v1/profiles/{name}/access/recover` | [`AccessRecoverRequest`] | lines of [`AccessStep`] |
 //! | `POST /v1/profiles/{name}/doctor` | [`DoctorRequest`] | lines of [`DoctorStep`] |
 //! | `POST /v1/access/lint` | [`AccessLintRequest`] | [`AccessLinted`] |
+//! | `POST /v1/discover` | [`DiscoverRequest`] | lines of [`DiscoverStep`] |
 //! | `GET /v1/profiles/{name}` | | [`ProfileDetails`] |
 //! | `POST /v1/sources/{name}/login` | [`LoginRequest`] | lines of [`LoginStep`] |
 //! | `POST /v1/sources/{name}/logout` | | [`LoggedOut`] |
@@ -92,6 +93,8 @@
 //!
 //! The endpoints `access/grant`, `revoke`, `restore`, `migrate` and `recover` send [`AccessStep`]s until the last one,
 //! which is `plan`, `report` or `failed`.
+//!
+//! `/v1/discover` sends [`DiscoverStep`]s until the last one, which is `done` or `failed`.
 //!
 //! `/v1/profiles/{name}/doctor` sends [`DoctorStep`]s until the last one, which is `done` or `failed`.
 //!
@@ -176,6 +179,7 @@ mod access;
 mod access_change;
 mod audit;
 pub mod aws_config;
+mod discover;
 mod doctor;
 mod endpoint;
 mod entry_key;
@@ -206,6 +210,7 @@ pub use access_change::{
     AccessReport, AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessStep, AccessVia, ChangeOptions,
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+pub use discover::{DescribedCluster, DiscoverRequest, DiscoverStep, DiscoveredCluster, DiscoveredIdentity};
 pub use doctor::{AdministratorRequest, DoctorRequest, DoctorStep, Finding, FindingArea, FindingState};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
@@ -220,8 +225,8 @@ pub use messages::{
     Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
-    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,
-    SourceIdentity, SourceName, TagKey, TagValue, similar_names,
+    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, Namespace, PolicyArn, ProfileName, Region, RoleArn,
+    SessionName, SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
 pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;

@@ -107,6 +107,9 @@ fn render(
     let used = status.last_used.map_or_else(|| "never".to_owned(), |then| format_time::ago(now, then));
     lines.push(("last used", used));
     lines.extend(context.map(|context| ("context", context.to_owned())));
+    if status.protected {
+        lines.push(("protected", "yes: shell and exec ask before they use it".to_owned()));
+    }
     lines.extend(details.pin.as_deref().map(|mode| ("pin", pin_words(mode, details))));
     lines.extend(details.constraints.iter().flat_map(constraint_lines));
     lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));

@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod config_status;
+pub(crate) mod confirmation;
 mod connect;
 mod cooldown;
 mod error;

@@ -69,8 +69,10 @@ struct DescribeClusterOutput {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ListClustersOutput {
     clusters: Option<Vec<String>>,
+    next_token: Option<String>,
 }
 
 /// One page of a list.
@@ -113,6 +115,15 @@ impl<'a> EksClient<'a> {
     pub async fn list_clusters(&self) -> Result<Vec<String>, EksError> {
         let output: ListClustersOutput = self.once("ListClusters", path(&["clusters"])).await?;
         Ok(output.clusters.unwrap_or_default())
+    }
+
+    /// ListClusters, all pages, and again while EKS throttles it.
+    pub async fn list_all_clusters(&self) -> Result<Vec<String>, EksError> {
+        let page = |output: ListClustersOutput| Page {
+            items: output.clusters.unwrap_or_default(),
+            next_token: output.next_token,
+        };
+        self.list("ListClusters", &path(&["clusters"]), page).await
     }
 
     /// Reads a list from all its pages. Errors if it has more than [`MAX_PAGES`], rather than leave out items.

@@ -11,7 +11,7 @@ use rolecall_protocol::{
 };
 use serde::Serialize;
 
-use crate::services::audit::TokenFacts;
+use crate::services::audit::SessionFacts;
 use crate::services::token::ServedToken;
 
 /// A response as hyper sends it.
@@ -25,8 +25,8 @@ type Body = Either<Full<Bytes>, Channel<Bytes, Never>>;
 pub(super) struct EndpointResponse {
     status: StatusCode,
     body: Body,
-    /// What the audit log has of a token.
-    pub(super) token_facts: Option<TokenFacts>,
+    /// What the audit log has of the session that the response was made from.
+    pub(super) session_facts: Option<SessionFacts>,
     rejected: Option<RejectedIdentity>,
 }
 
@@ -51,7 +51,7 @@ impl EndpointResponse {
 
     pub(super) fn token(token: ServedToken) -> Self {
         let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(token.credential)));
-        Self { token_facts: Some(token.facts), rejected: token.rejected, ..response }
+        Self { session_facts: Some(token.facts), rejected: token.rejected, ..response }
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {
@@ -62,11 +62,11 @@ impl EndpointResponse {
 
     /// A body that its sender ends.
     pub(super) fn stream(body: Channel<Bytes, Never>) -> Self {
-        Self { status: StatusCode::OK, body: Either::Right(body), token_facts: None, rejected: None }
+        Self { status: StatusCode::OK, body: Either::Right(body), session_facts: None, rejected: None }
     }
 
     fn whole(status: StatusCode, body: Bytes) -> Self {
-        Self { status, body: Either::Left(Full::new(body)), token_facts: None, rejected: None }
+        Self { status, body: Either::Left(Full::new(body)), session_facts: None, rejected: None }
     }
 
     pub(super) fn into_http(self) -> HttpResponse {

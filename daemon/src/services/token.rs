@@ -7,7 +7,7 @@ use rolecall_protocol::{
     EntryProof, ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, RejectedIdentity, Secret,
 };
 
-use super::audit::TokenFacts;
+use super::audit::SessionFacts;
 use super::config::ConfigService;
 use super::constraints::ConstraintService;
 use super::error::AgentError;
@@ -33,7 +33,7 @@ pub struct ServedToken {
     /// The finished ExecCredential as JSON.
     pub credential: Secret<Vec<u8>>,
     /// What the audit log has of it.
-    pub facts: TokenFacts,
+    pub facts: SessionFacts,
     /// The identity that the cluster rejects, if the client is to print that.
     pub rejected: Option<RejectedIdentity>,
 }
@@ -124,7 +124,7 @@ impl TokenService {
         let is_cached = session.session.issued < requested_at;
         Ok(ServedToken {
             credential,
-            facts: TokenFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
+            facts: SessionFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
             rejected,
         })
     }

@@ -66,7 +66,8 @@ impl EksError {
     }
 
     /// A response of EKS that is not complete.
-    pub(super) fn invalid_response(message: &str) -> Self {
+    #[must_use]
+    pub fn invalid_response(message: &str) -> Self {
         Self { reason: EksErrorReason::Other, error: AwsError::invalid_response(message) }
     }
 }
