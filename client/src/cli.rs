@@ -77,7 +77,7 @@ const HELP: &str = "\
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or inspect the daemon
   \u{1b}[1maudit\u{1b}[0m        Show which program got a token of which profile, and what was refused
-  \u{1b}[1mdoctor\u{1b}[0m       Check how this computer protects Rolecall, and what the agent reports
+  \u{1b}[1mdoctor\u{1b}[0m       Find what keeps kubectl from a cluster, and who can fix it
 
 \u{1b}[1;4mSetting up:\u{1b}[0m
   \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell

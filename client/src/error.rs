@@ -118,6 +118,16 @@ impl CliError {
         self.message.is_empty()
     }
 
+    /// The message without the hint.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the user does next.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// The exit code.
     pub(crate) const fn code(&self) -> u8 {
         self.code

@@ -115,9 +115,14 @@ pub(crate) fn be_verbose() {
     IS_VERBOSE.store(true, Ordering::Relaxed);
 }
 
+/// Whether the user gave `--verbose`.
+pub(crate) fn is_verbose() -> bool {
+    IS_VERBOSE.load(Ordering::Relaxed)
+}
+
 /// Prints what the program does on standard error, with `--verbose`.
 pub(crate) fn print_detail(text: impl FnOnce() -> String) {
-    if IS_VERBOSE.load(Ordering::Relaxed) {
+    if is_verbose() {
         print_note(&text());
     }
 }

@@ -18,6 +18,8 @@ mod chains;
 mod clocks;
 mod clusters;
 mod constraints;
+mod discover;
+mod doctor;
 mod engine;
 mod engine_property;
 mod failures;

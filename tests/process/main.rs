@@ -53,5 +53,6 @@ mod sources;
 mod sources_and_config;
 mod start;
 mod start_refused;
+mod unauthorized;
 mod use_context;
 mod watch;

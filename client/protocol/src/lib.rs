@@ -31,6 +31,7 @@
 //! | `POST /v1/profiles/{name}/access/recover` | [`AccessRecoverRequest`] | lines of [`AccessStep`] |
 //! | `POST /v1/profiles/{name}/doctor` | [`DoctorRequest`] | lines of [`DoctorStep`] |
 //! | `POST /v1/access/lint` | [`AccessLintRequest`] | [`AccessLinted`] |
+//! | `POST /v1/discover` | [`DiscoverRequest`] | lines of [`DiscoverStep`] |
 //! | `GET /v1/profiles/{name}` | | [`ProfileDetails`] |
 //! | `POST /v1/sources/{name}/login` | [`LoginRequest`] | lines of [`LoginStep`] |
 //! | `POST /v1/sources/{name}/logout` | | [`LoggedOut`] |
@@ -71,6 +72,12 @@
 //! terminal. An older daemon ignores both headers. An older client sends neither, and gets `entry_key_mismatch` where the
 //! new one would send a key.
 //!
+//! client-go asks for another token after a 401 (Unauthorized), and prints only that. If the daemon sees that the cluster
+//! rejects the tokens of a profile, the response has the header `rolecall-unauthorized` ([`UNAUTHORIZED_HEADER`]) with a
+//! [`RejectedIdentity`]. The client then prints one line on standard error that names `rolecall doctor`. The daemon sends the
+//! header once to each process that runs the plugin, and only to one whose own token was rejected. The body is the usual one,
+//! and an older client ignores the header.
+//!
 //! # Streams
 //!
 //! Some endpoints send one JSON document per line (NDJSON). While there is nothing to report, the daemon sends an empty
@@ -86,6 +93,8 @@
 //!
 //! The endpoints `access/grant`, `revoke`, `restore`, `migrate` and `recover` send [`AccessStep`]s until the last one,
 //! which is `plan`, `report` or `failed`.
+//!
+//! `/v1/discover` sends [`DiscoverStep`]s until the last one, which is `done` or `failed`.
 //!
 //! `/v1/profiles/{name}/doctor` sends [`DoctorStep`]s until the last one, which is `done` or `failed`.
 //!
@@ -170,6 +179,7 @@ mod access;
 mod access_change;
 mod audit;
 pub mod aws_config;
+mod discover;
 mod doctor;
 mod endpoint;
 mod entry_key;
@@ -188,6 +198,7 @@ mod regions;
 mod secret;
 mod startup;
 mod text;
+mod unauthorized;
 mod url;
 
 pub use access::{
@@ -200,6 +211,7 @@ pub use access_change::{
     AccessReport, AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessStep, AccessVia, ChangeOptions,
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+pub use discover::{DescribedCluster, DiscoverRequest, DiscoverStep, DiscoveredCluster, DiscoveredIdentity};
 pub use doctor::{AdministratorRequest, DoctorRequest, DoctorStep, Finding, FindingArea, FindingState};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
@@ -222,6 +234,7 @@ pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;
 pub use text::{escape_controls, sanitize_for_terminal};
+pub use unauthorized::{RejectedIdentity, UNAUTHORIZED_HEADER};
 pub use url::{EndpointUrl, HttpUrl, UrlError};
 
 /// The version of this protocol. It changes only if an old peer would do something wrong.

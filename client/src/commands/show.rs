@@ -115,7 +115,7 @@ fn render(
     lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));
     lines.extend(details.ca_sha256.as_ref().map(|digest| ("CA SHA-256", sanitize_for_terminal(digest))));
     lines.extend(status.problem.iter().flat_map(|problem| problem_lines(status, problem, now)));
-    lines.extend(rejection_text(status, now).map(|rejection| ("problem", rejection)));
+    lines.extend(rejection_text(status).map(|rejection| ("problem", rejection)));
     format!("{}\n{}", status.name.bold(), table::key_values(&lines, screen))
 }
 

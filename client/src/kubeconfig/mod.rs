@@ -45,6 +45,8 @@ mod extract;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod health;
+mod kuberc;
 mod lock;
 mod model;
 mod outcome;
@@ -65,6 +67,8 @@ pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use extract::{Extract, extract};
 pub(crate) use files::Files;
+pub(crate) use health::{Health, OwnUser, health, user_name};
+pub(crate) use kuberc::{PluginPolicy, plugin_policy};
 pub(crate) use rename::{check_rename, rename};
 
 pub(crate) use outcome::{

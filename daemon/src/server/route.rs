@@ -61,8 +61,10 @@ async fn handle(
         Err(_) => Err(timed_out(&endpoint, context.agent.waiting_sts_calls())),
     };
     if let Some(request) = audited {
-        audit
-            .decided(request, result.as_ref().map(|response| response.token_facts.clone()).map_err(|error| error.code));
+        audit.decided(
+            request,
+            result.as_ref().map(|response| response.session_facts.clone()).map_err(|error| error.code),
+        );
     }
     result.map_err(HttpError::from)
 }
