@@ -193,6 +193,7 @@ mod lock;
 mod login;
 mod messages;
 mod name;
+mod prompt;
 mod regions;
 mod secret;
 mod startup;
@@ -228,6 +229,7 @@ pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, Namespace, PolicyArn, ProfileName, Region, RoleArn,
     SessionName, SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
+pub use prompt::{PromptProfile, PromptState};
 pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;

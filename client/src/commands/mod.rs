@@ -14,6 +14,7 @@ pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod prompt;
 pub(crate) mod refresh;
 pub(crate) mod remove;
 pub(crate) mod rename;

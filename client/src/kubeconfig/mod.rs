@@ -5,7 +5,8 @@
 //!
 //! For profile `prod` the file has a context `prod`, a cluster `rolecall-prod` and a user `rolecall-prod` ([`entry`]).
 //! A user entry that runs `rolecall token prod` marks the three as Rolecall's. Entries of other tools are never
-//! changed: if another tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's
+//! changed, except for the namespace of a context at the user's request: if another tool made a context `prod`, adding
+//! the profile is an error. What the user adds to Rolecall's
 //! entries (a namespace, a proxy, a variable) stays when they are updated.
 //!
 //! # How an edit works
@@ -132,14 +133,17 @@ pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, 
     Ok(outcome)
 }
 
-/// Makes an existing context of any tool the current one.
+/// Makes an existing context of any tool the current one, and sets its namespace if one is given.
 ///
 /// # Errors
 /// `UnknownContext`, with similar names, if no file has the context.
-pub(crate) fn use_context(files: &Files, name: &str) -> Result<UseOutcome, KubeconfigError> {
+pub(crate) fn use_context(files: &Files, name: &str, namespace: Option<&str>) -> Result<UseOutcome, KubeconfigError> {
     let ((previous, file), written) = edit_files(files, |draft| {
         let previous = draft.current_context().map(str::to_owned);
         let file = set_current(draft, files, name)?;
+        if let Some(namespace) = namespace {
+            draft.set_namespace(name, namespace);
+        }
         Ok((previous, draft.path(file).clone()))
     })?;
     Ok(UseOutcome { previous, file, written })
