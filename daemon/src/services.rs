@@ -24,6 +24,7 @@ mod source_logins;
 
 pub mod access;
 pub mod cluster_access;
+pub mod credentials;
 pub mod events;
 pub mod keys;
 pub mod login;

@@ -18,6 +18,7 @@ mod chains;
 mod clocks;
 mod clusters;
 mod constraints;
+mod credentials;
 mod engine;
 mod engine_property;
 mod failures;

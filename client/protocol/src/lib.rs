@@ -18,6 +18,7 @@
 //! | request | body | response |
 //! |---|---|---|
 //! | `POST /v1/profiles/{name}/token` | the text of `KUBERNETES_EXEC_INFO`, or nothing | [`ExecCredential`] |
+//! | `POST /v1/profiles/{name}/credentials` | | [`ProfileCredentials`] |
 //! | `POST /v1/profiles/{name}/refresh` | | [`Refreshed`] |
 //! | `POST /v1/profiles/{name}/cluster` | | [`Cluster`] |
 //! | `POST /v1/profiles/{name}/access` | [`AccessQuery`] | [`ClusterAccess`] |
@@ -70,6 +71,16 @@
 //! into the kubeconfig entry, or `rolecall-terminal: 1` ([`TERMINAL_HEADER`]) if the client's standard output is a
 //! terminal. An older daemon ignores both headers. An older client sends neither, and gets `entry_key_mismatch` where the
 //! new one would send a key.
+//!
+//! # AWS credentials
+//!
+//! `/v1/profiles/{name}/credentials` returns the session of a profile for other programs than kubectl. The session has at least
+//! 16 minutes left, or half of its lifetime if that is shorter than 32 minutes, unless AWS cannot be reached:
+//!
+//! ```json
+//! {"access_key_id": "ASIAIOSFODNN7EXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+//!  "session_token": "IQoJb3JpZ2luX2VjEXAMPLE", "expires": "2026-01-02T04:04:05Z", "region": "eu-west-1"}
+//! ```
 //!
 //! # Streams
 //!
@@ -170,6 +181,7 @@ mod access;
 mod access_change;
 mod audit;
 pub mod aws_config;
+mod credentials;
 mod doctor;
 mod endpoint;
 mod entry_key;
@@ -199,6 +211,7 @@ pub use access_change::{
     AccessReport, AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessStep, AccessVia, ChangeOptions,
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+pub use credentials::{ProfileCredentials, SOURCE_PROCESS_VARIABLE};
 pub use doctor::{AdministratorRequest, DoctorRequest, DoctorStep, Finding, FindingArea, FindingState};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
@@ -258,8 +271,9 @@ mod tests {
             let values = serde_json::Deserializer::from_str(&block).into_iter::<serde_json::Value>();
             examples.extend(values.map(|value| value.unwrap()));
         }
-        let [token, step_1, step_2, event_1, event_2, error] = examples.try_into().unwrap();
+        let [token, credentials, step_1, step_2, event_1, event_2, error] = examples.try_into().unwrap();
         assert_eq!(token["kind"], "ExecCredential");
+        assert!(serde_json::from_value::<ProfileCredentials>(credentials).unwrap().expires.is_some());
         for step in [step_1, step_2] {
             assert_ne!(serde_json::from_value::<LoginStep>(step).unwrap(), LoginStep::Unknown);
         }
