@@ -5,7 +5,9 @@ mod add;
 mod agent;
 mod audit;
 mod config;
+mod credentials;
 mod doctor;
+mod env;
 mod inputs;
 mod keys;
 mod lock;
@@ -30,7 +32,9 @@ pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
 pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
+pub(crate) use credentials::Credentials;
 pub(crate) use doctor::Doctor;
+pub(crate) use env::{Env, Shell};
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
@@ -61,6 +65,10 @@ const HELP: &str = "\
   \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
   \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
   \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
+
+\u{1b}[1;4mAWS:\u{1b}[0m
+  \u{1b}[1menv\u{1b}[0m          Print a profile's session as commands that set environment variables
+  \u{1b}[1mcredentials\u{1b}[0m  Print a profile's session for the AWS CLI and AWS's SDKs (credential_process)
 
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
@@ -140,6 +148,8 @@ pub(crate) enum Command {
     Kubeconfig(Kubeconfig),
     Token(Token),
     Access(Access),
+    Credentials(Credentials),
+    Env(Env),
     Status(Status),
     Refresh(Refresh),
     Keys(Keys),

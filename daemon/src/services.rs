@@ -26,6 +26,7 @@ pub mod access;
 pub mod cluster_access;
 pub mod discover;
 pub mod doctor;
+pub mod credentials;
 pub mod events;
 pub mod keys;
 pub mod login;

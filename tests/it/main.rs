@@ -21,6 +21,7 @@ mod constraints;
 mod denials;
 mod discover;
 mod doctor;
+mod credentials;
 mod engine;
 mod engine_property;
 mod failures;

@@ -28,6 +28,7 @@ mod completions;
 mod concurrency;
 mod constraints;
 mod cooldown;
+mod credentials;
 mod demo;
 mod entry_key;
 mod environment;
