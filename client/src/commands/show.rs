@@ -70,7 +70,7 @@ fn context_of(details: &ProfileDetails) -> Option<String> {
     let name = &details.status.name;
     let found = kubeconfig::find(&files(None).ok()?, name.as_str()).ok()??;
     let current = if found.is_current { ", the current one" } else { "" };
-    Some(sanitize_for_terminal(&format!("{name} in {}{current}", display_path(&found.file))))
+    Some(sanitize_for_terminal(&format!("{} in {}{current}", found.context, display_path(&found.file))))
 }
 
 fn render(
