@@ -34,7 +34,7 @@ pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
 pub(crate) use credentials::Credentials;
 pub(crate) use doctor::Doctor;
-pub(crate) use env::{Env, Shell};
+pub(crate) use env::{Env, ShellSyntax};
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};

@@ -13,9 +13,9 @@ use crate::services::audit::AuditService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::constraints::ConstraintService;
+use crate::services::credentials::CredentialService;
 use crate::services::discover::DiscoverService;
 use crate::services::doctor::{Components as DoctorComponents, DoctorService};
-use crate::services::credentials::CredentialService;
 use crate::services::events::EventService;
 use crate::services::keys::KeyService;
 use crate::services::lock::LockService;
@@ -185,7 +185,6 @@ impl Agent {
                 constraints: Arc::clone(&constraints),
                 clock: clock(),
             },
-            constraints,
             audit: AuditService { config: config(), clock: clock(), log: shared.audit_log.clone() },
             cluster_access: ClusterAccessService::new(
                 config(),

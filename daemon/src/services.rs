@@ -24,9 +24,9 @@ mod source_logins;
 
 pub mod access;
 pub mod cluster_access;
+pub mod credentials;
 pub mod discover;
 pub mod doctor;
-pub mod credentials;
 pub mod events;
 pub mod keys;
 pub mod login;

@@ -4,14 +4,10 @@
 //! # Entries
 //!
 //! For profile `prod` the file has a context `prod`, a cluster `rolecall-prod` and a user `rolecall-prod` ([`entry`]).
-//! A user entry that runs `rolecall token prod` marks the three as Rolecall's. Entries of other tools are never
-//! changed, except for the namespace of a context at the user's request: if another tool made a context `prod`, adding
-//! the profile is an error. What the user adds to Rolecall's
-//! entries (a namespace, a proxy, a variable) stays when they are updated.
 //! A user entry that runs `rolecall token prod` marks the three as Rolecall's, also with other names, which `rolecall
-//! import` keeps ([`entry_names`]). Entries of other tools are never changed: if another tool made a context `prod`,
-//! adding the profile is an error. What the user adds to Rolecall's entries (a namespace, a proxy, a variable) stays when
-//! they are updated.
+//! import` keeps ([`entry_names`]). Entries of other tools are never changed, except for the namespace of a context at the
+//! user's request: if another tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's
+//! entries (a namespace, a proxy, a variable) stays when they are updated.
 //!
 //! # How an edit works
 //!
@@ -140,8 +136,8 @@ pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, 
     Ok(outcome)
 }
 
-/// Makes an existing context of any tool the current one, and sets its namespace if one is given.
-/// Makes an existing context of any tool the current one. If no context has the name, it is that of a profile.
+/// Makes an existing context of any tool the current one, and sets its namespace if one is given. If no context has the name,
+/// it is that of a profile.
 ///
 /// # Errors
 /// `UnknownContext`, with similar names, if no file has the context.

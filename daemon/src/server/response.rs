@@ -48,13 +48,16 @@ impl EndpointResponse {
         }
     }
 
-    pub(super) fn token(token: ServedToken) -> Self {
-        let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(token.credential)));
-        Self { session_facts: Some(token.facts), rejected: token.rejected, ..response }
     /// A secret made from a session.
     pub(super) fn secret(body: Secret<Vec<u8>>, facts: SessionFacts) -> Self {
         let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(body)));
         Self { session_facts: Some(facts), ..response }
+    }
+
+    /// Adds the identity that the cluster rejects, if the client is to print that.
+    pub(super) const fn with_rejected(mut self, identity: Option<RejectedIdentity>) -> Self {
+        self.rejected = identity;
+        self
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {

@@ -2,9 +2,9 @@
 //! has a file.
 
 mod access;
+mod credentials;
 mod discover;
 mod doctor;
-mod credentials;
 mod events;
 mod login;
 mod ndjson;

@@ -16,7 +16,7 @@ pub(super) async fn handle(
     exec_info: &[u8],
 ) -> Result<EndpointResponse, AgentError> {
     let served = agent.token.token(name, exec_info, proof, client.client_process()).await?;
-    Ok(EndpointResponse::secret(served.credential, served.facts))
+    Ok(EndpointResponse::secret(served.credential, served.facts).with_rejected(served.rejected))
 }
 
 /// Returns what the headers of a request present. A malformed key is absent.
