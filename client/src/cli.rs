@@ -6,6 +6,7 @@ mod agent;
 mod audit;
 mod config;
 mod credentials;
+mod discover;
 mod doctor;
 mod env;
 mod inputs;
@@ -28,11 +29,12 @@ pub(crate) use access::{
     Access, AccessAction, AccessExplain, AccessGrant, AccessLint, AccessList, AccessMigrate, AccessPlanned,
     AccessPolicies, AccessRecover, AccessRestore, AccessRevoke, Confirm, PlanFormat, Principals, Story, Via,
 };
-pub(crate) use add::Add;
+pub(crate) use add::{Add, AddArgs, AddOptions};
 pub(crate) use agent::{Agent, AgentAction};
 pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
 pub(crate) use credentials::Credentials;
+pub(crate) use discover::{Discover, TEMPLATE_PARTS};
 pub(crate) use doctor::Doctor;
 pub(crate) use env::{Env, ShellSyntax};
 pub(crate) use inputs::Inputs;
@@ -52,6 +54,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mProfiles:\u{1b}[0m
   \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
+  \u{1b}[1mdiscover\u{1b}[0m     Search for clusters, and add those that you choose
   \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
   \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
   \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
@@ -135,7 +138,8 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
 /// One variant, one file in `commands/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Add(Box<Add>),
+    Add(Box<AddArgs>),
+    Discover(Box<Discover>),
     List(List),
     Show(Show),
     Remove(Remove),
@@ -161,6 +165,17 @@ pub(crate) enum Command {
     Audit(Audit),
     Doctor(Doctor),
     Completions(Completions),
+}
+
+#[cfg(test)]
+impl Discover {
+    /// What `rolecall discover …` asks for; the whole line, for tests.
+    pub(crate) fn of(line: &str) -> Self {
+        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+            Command::Discover(discover) => *discover,
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// List the profiles
@@ -346,7 +361,9 @@ impl Add {
     /// What `rolecall add …` asks for; the whole line, for tests.
     pub(crate) fn of(line: &str) -> Self {
         match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
-            Command::Add(add) => *add,
+            Command::Add(args) => {
+                Self { name: args.name.unwrap(), region: args.region.unwrap(), options: args.options }
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -5,14 +5,13 @@
 
 use std::any::TypeId;
 use std::ffi::OsString;
-use std::io::Read;
-use std::path::Path;
 
 use clap::{CommandFactory, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{EnvCompleter, Shells};
-use rolecall_protocol::{KNOWN_REGIONS, KeyName, ProfileName, Region, SourceName, aws_config, location};
+use rolecall_protocol::{KNOWN_REGIONS, KeyName, ProfileName, Region, SourceName, location};
 
+use crate::aws_profiles;
 use crate::cli::{Cli, ContextName};
 use crate::config_file::ConfigFile;
 use crate::error::{CliError, Exit};
@@ -20,8 +19,6 @@ use crate::kubeconfig::{self, context_entry};
 
 /// The environment variable with the name of the shell that asks for a completion.
 pub(crate) const VARIABLE: &str = "ROLECALL_COMPLETE";
-/// The size limit of AWS's files, in bytes.
-const MAX_AWS_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// The access policies of EKS for users.
 pub(crate) const USER_POLICIES: [&str; 6] = [
     "AmazonEKSClusterAdminPolicy",
@@ -81,7 +78,7 @@ fn with_candidates(command: clap::Command) -> clap::Command {
             () if kind == TypeId::of::<SourceName>() => arg.add(from(source_names)),
             () if kind == TypeId::of::<KeyName>() => arg.add(from(key_names)),
             () if kind == TypeId::of::<Region>() => arg.add(from(region_names)),
-            () if arg.get_id() == "aws_profile" => arg.add(from(aws_profile_names)),
+            () if arg.get_id() == "aws_profile" => arg.add(from(aws_profiles::names)),
             () if arg.get_id() == "policy" && arg.get_value_hint() == ValueHint::Unknown => arg.add(from(policy_names)),
             () if arg.get_value_hint() == ValueHint::Unknown => arg.value_hint(ValueHint::Other),
             () => arg,
@@ -135,21 +132,6 @@ fn policy_names() -> Vec<String> {
 fn context_names() -> Vec<String> {
     let contexts = context_entry::files(None).and_then(|files| Ok(kubeconfig::contexts(&files)?)).unwrap_or_default();
     contexts.into_iter().map(|context| context.name).filter(|name| name.parse::<ContextName>().is_ok()).collect()
-}
-
-/// The AWS profiles of AWS's two files; none if the AWS CLI refuses a file.
-fn aws_profile_names() -> Vec<String> {
-    let Ok((config, credentials)) = location::aws_files() else { return Vec::new() };
-    let [config, credentials] = [config, credentials].map(|path| read_file(&path).unwrap_or_default());
-    aws_config::profile_names(&config, &credentials).unwrap_or_default()
-}
-
-fn read_file(path: &Path) -> Option<String> {
-    // A pipe could block.
-    let is_file = path.metadata().is_ok_and(|found| found.is_file());
-    let mut text = String::new();
-    std::fs::File::open(path).ok().filter(|_| is_file)?.take(MAX_AWS_FILE_BYTES).read_to_string(&mut text).ok()?;
-    Some(text)
 }
 
 #[cfg(test)]

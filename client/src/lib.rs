@@ -4,6 +4,7 @@
 //! calls the daemon. Every other command goes through `cli` and `run`.
 
 mod aws_config_file;
+mod aws_profiles;
 mod aws_session;
 mod cli;
 mod clock;

@@ -52,6 +52,28 @@ pub fn profile_names(config: &str, credentials: &str) -> Result<Vec<String>, Syn
     Ok(names)
 }
 
+/// Returns a setting of an AWS profile in the texts of both files. The credentials file counts before the configuration file, as in
+/// the AWS CLI (botocore, `full_config`). `None` if the setting is absent, or a nested one.
+///
+/// # Errors
+/// The first line that the AWS CLI refuses.
+pub fn profile_setting(
+    config: &str,
+    credentials: &str,
+    profile: &str,
+    key: &str,
+) -> Result<Option<String>, SyntaxError> {
+    let (config, credentials) = (ini::parse(config)?, ini::parse(credentials)?);
+    let own = SectionKind::Profile(profile.to_owned());
+    let of_credentials = credentials.iter().filter(|section| section.name == profile);
+    let of_config = config.iter().filter(|section| SectionKind::of(&section.name) == own);
+    let mut values = of_credentials.chain(of_config).filter_map(|section| match &section.settings.get(key)?.value {
+        ini::Value::Text(text) => Some(text.clone()),
+        ini::Value::Nested(_) => None,
+    });
+    Ok(values.next())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +85,16 @@ mod tests {
         let credentials = "[work]\nx = 1\n[a b]\n";
         assert_eq!(profile_names(config, credentials).unwrap(), ["Mike Dev.Admin", "a b", "default", "work"]);
         assert!(profile_names("[a\n", "").is_err());
+    }
+
+    #[test]
+    fn profile_setting_of_both_files() {
+        let config = "[default]\nregion = eu-west-1\n[profile a b]\nregion = us-east-2\ns3 =\n  x = 1\n[profile c]\n";
+        let of = |profile, key| profile_setting(config, "[default]\nregion = eu-central-1\n", profile, key).unwrap();
+        assert_eq!(of("a b", "region").as_deref(), Some("us-east-2"));
+        assert_eq!(of("default", "region").as_deref(), Some("eu-central-1"));
+        for (profile, key) in [("a b", "s3"), ("c", "region"), ("d", "region")] {
+            assert_eq!(of(profile, key), None, "{profile} {key}");
+        }
     }
 }

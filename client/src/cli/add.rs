@@ -13,10 +13,14 @@ use super::Inputs;
 /// Add a cluster: check it with AWS, write the configuration and the kubeconfig
 ///
 /// The role is assumed and the cluster described before anything is written. What is learned (the API server and its
-/// certificate authority) becomes the profile's pin: a kubeconfig that names another server gets no token.
+/// certificate authority) becomes the profile's pin: a kubeconfig that names another server gets no token. Without NAME it asks for
+/// the AWS profile, the region, the cluster, the role and the name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  Answer questions:
+    rolecall add
+
   A cluster called prod, by a role that the AWS profile \"work\" may assume:
     rolecall add prod --region eu-west-1 --aws-profile work \\
         --role-arn arn:aws:iam::111122223333:role/developers
@@ -44,17 +48,31 @@ Examples:
     rolecall add lab --region eu-west-1 --no-verify \\
         --server https://ABCDEF.gr7.eu-west-1.eks.amazonaws.com \\
         --certificate-authority lab-ca.pem")]
-pub(crate) struct Add {
-    /// The profile's name, which is also the name of its kubeconfig context
-    pub(crate) name: ProfileName,
+pub(crate) struct AddArgs {
+    /// The profile's name, which is also the name of its kubeconfig context; without it you are asked, on a terminal
+    pub(crate) name: Option<ProfileName>,
+    /// The cluster's region, such as eu-west-1 [default: that of the AWS profile]
+    #[arg(long, help_heading = "The cluster")]
+    pub(crate) region: Option<Region>,
+    #[command(flatten)]
+    pub(crate) options: AddOptions,
+}
 
+/// A complete `rolecall add`: what the user typed, and answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Add {
+    pub(crate) name: ProfileName,
+    pub(crate) region: Region,
+    pub(crate) options: AddOptions,
+}
+
+/// The options of `rolecall add` that have a default.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools)] // they are options, named as they are typed
+pub(crate) struct AddOptions {
     /// The EKS cluster's name [default: NAME]
     #[arg(long, value_name = "CLUSTER", help_heading = "The cluster")]
     pub(crate) cluster: Option<ClusterName>,
-    /// The cluster's region, such as eu-west-1
-    #[arg(long, help_heading = "The cluster")]
-    pub(crate) region: Region,
-
     /// The role to assume; without it the source itself signs
     #[arg(long, value_name = "ARN", help_heading = "Who you are")]
     pub(crate) role_arn: Option<RoleArn>,

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use rolecall_protocol::{EndpointUrl, PolicyArn, SourceIdentity, TagKey, TagValue, UrlError};
 
 /// What few profiles need.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What the session carries")]
 pub(crate) struct Inputs {
     /// A session tag, as KEY=VALUE; repeat it for several

@@ -134,8 +134,6 @@ fn cli_invalid_value_names_the_option() {
         ("rolecall access plan prod --account 11112222333x", "12 digits"),
         ("rolecall stauts", "'status'"),
         ("rolecall help stauts", "stauts"),
-        ("rolecall add", "<NAME>"),
-        ("rolecall add prod", "--region"),
         ("rolecall add pr/od --region eu-west-1", "profile name: may hold only"),
         ("rolecall add prod --region evil.com#", "--region"),
         ("rolecall add prod --region eu-west-1 --role-arn developers", "--role-arn"),

@@ -4,6 +4,7 @@
 //! written.
 
 mod access;
+mod ask;
 mod inputs;
 mod login;
 mod plan;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use rolecall_protocol::{Endpoint, EntryKey, ErrorBody, ProfileDetails, sanitize_for_terminal};
 
 use self::access::Access;
-use crate::cli::Add;
+use crate::cli::{Add, AddArgs};
 use crate::clock::{self, Deadline};
 use crate::config_file::{self, ConfigFile, ProfileEntry};
 use crate::context::Context;
@@ -31,9 +32,10 @@ use crate::output;
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Adds the profile, and prints each step.
-pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
+pub(crate) fn run(args: &AddArgs, context: &Context) -> Result<(), CliError> {
+    let wanted = &ask::complete(args, context)?;
     let path = context.config_path()?;
-    let files = files(wanted.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
+    let files = files(wanted.options.kubeconfig.as_deref()).map_err(CliError::nothing_written)?;
     let (checked, before, key) = check(wanted, &path, &files, context)
         .and_then(|checked| write_config(wanted, &path, &checked).map(|(before, key)| (checked, before, key)))
         .map_err(CliError::nothing_written)?;
@@ -43,19 +45,19 @@ pub(crate) fn run(wanted: &Add, context: &Context) -> Result<(), CliError> {
         let config = config_summary(wanted, &path, change, context);
         return output::print(&(config + &no_context_text(wanted, &files, context)));
     };
-    let current = wanted.make_current.then_some(wanted.name.as_str());
+    let current = wanted.options.make_current.then_some(wanted.name.as_str());
     let entry = Entry { key, ..entry.clone() };
     let outcome = match kubeconfig::upsert(&files, std::slice::from_ref(&entry), current) {
         Ok(outcome) => outcome,
         Err(error) => return Err(roll_back(&path, wanted, &before, &error)),
     };
     print_notes(&outcome.written.notes);
-    if wanted.replace && change == Change::Updated {
+    if wanted.options.replace && change == Change::Updated {
         output::print(&config_summary(wanted, &path, change, context))?;
     }
     output::print(&context_summary(wanted, &outcome, context))?;
     match wait_until_loaded(&checked.daemon, wanted, &checked.profile) {
-        Loaded::Yes if wanted.no_verify => {}
+        Loaded::Yes if wanted.options.no_verify => {}
         Loaded::Yes => {
             let identity = access::Identity { profile: &checked.profile, session_arn: checked.session_arn.as_deref() };
             let access = access::report(&checked.daemon, identity, wanted, &entry, context)?;
@@ -88,11 +90,11 @@ struct CheckedProfile {
 
 /// Checks the command, the configuration, AWS and the kubeconfig.
 fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<CheckedProfile, CliError> {
-    let given = match (&wanted.server, &wanted.certificate_authority) {
+    let given = match (&wanted.options.server, &wanted.options.certificate_authority) {
         (Some(url), Some(file)) => Some(Server::from_file(url, file)?),
         _ => None,
     };
-    if wanted.make_current && wanted.no_verify && given.is_none() {
+    if wanted.options.make_current && wanted.options.no_verify && given.is_none() {
         return Err(CliError::new(
             Exit::Usage,
             "--use needs a context, and with --no-verify none is written unless the API server is given",
@@ -109,7 +111,7 @@ fn check(wanted: &Add, path: &Path, files: &Files, context: &Context) -> Result<
     let daemon = context.daemon()?;
     config_status::check_daemon_config(&daemon, path, &context.environment)?;
     let mut session_arn = None;
-    let server = if wanted.no_verify {
+    let server = if wanted.options.no_verify {
         verify::config_alone(&daemon, &draft, path)?;
         given
     } else {
@@ -162,7 +164,7 @@ fn write_config(
         if checked.entry.is_some() || written.server.is_none() {
             file.set_given_ca(wanted.name.as_str(), checked.given_ca.as_deref());
         }
-        if wanted.protected {
+        if wanted.options.protected {
             file.set_protected(wanted.name.as_str());
         }
         file.move_entry_key_last(wanted.name.as_str());
@@ -175,7 +177,7 @@ fn write_config(
 fn config_summary(wanted: &Add, path: &Path, change: Change, context: &Context) -> String {
     let (tick, name, file) = (context.screen.tick(), &wanted.name, display_path(path));
     match change {
-        Change::Added if wanted.no_verify => {
+        Change::Added if wanted.options.no_verify => {
             let mark = context.screen.warning();
             format!("{mark} added the profile {name} to {file}; AWS was not asked whether its role and cluster exist\n")
         }
@@ -194,7 +196,7 @@ fn no_context_text(wanted: &Add, files: &Files, context: &Context) -> String {
     format!(
         "{} no context was written: give --server and --certificate-authority, or run later: rolecall kubeconfig {name}{}\n",
         context.screen.warning(),
-        kubeconfig_option(wanted.kubeconfig.as_deref())
+        kubeconfig_option(wanted.options.kubeconfig.as_deref())
     )
 }
 
@@ -254,7 +256,7 @@ fn context_summary(wanted: &Add, outcome: &UpsertOutcome, context: &Context) -> 
 
 /// The line with the next command.
 fn next_command(wanted: &Add, outcome: &UpsertOutcome) -> String {
-    let (name, option) = (wanted.name.as_str(), kubeconfig_option(wanted.kubeconfig.as_deref()));
+    let (name, option) = (wanted.name.as_str(), kubeconfig_option(wanted.options.kubeconfig.as_deref()));
     match outcome.current_context.as_deref() {
         Some(current) if current == name => format!("  try: kubectl{option} get pods\n"),
         _ => format!("  try: kubectl{option} --context {name} get pods       or: rolecall use {name}{option}\n"),

@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod credentials;
+pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod keys;

@@ -1,11 +1,12 @@
-//! The steps of work that takes longer than a call: a login, a change of who may enter a cluster, or a diagnosis. The daemon
-//! streams them.
+//! The steps of work that takes longer than a call: a login, a change of who may enter a cluster, a search for clusters, or a
+//! diagnosis. The daemon streams them.
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use rolecall_protocol::{
-    AccessStep, DoctorRequest, DoctorStep, Endpoint, ErrorCode, LoginRequest, LoginStep, ProfileName, SourceName,
+    AccessStep, DiscoverRequest, DiscoverStep, DoctorRequest, DoctorStep, Endpoint, ErrorCode, LoginRequest, LoginStep,
+    ProfileName, SourceName,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,6 +54,11 @@ impl Daemon {
         request: &DoctorRequest,
     ) -> Result<Steps<DoctorStep>, CallError> {
         self.steps(&Endpoint::Doctor(profile.clone()), request, "doctor")
+    }
+
+    /// Requests a search for clusters. The request is repeated as in [`Daemon::login`].
+    pub(crate) fn discover(&self, request: &DiscoverRequest) -> Result<Steps<DiscoverStep>, CallError> {
+        self.steps(&Endpoint::Discover, request, "discover")
     }
 
     /// `command` is the command of the client that an older daemon does not support.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 
 use inquire::ui::{Color, RenderConfig, StyleSheet, Styled};
-use inquire::{InquireError, Select};
+use inquire::{InquireError, MultiSelect, Select};
 use nix::sys::signal::Signal;
 use owo_colors::OwoColorize;
 use rolecall_protocol::sanitize_for_terminal;
@@ -21,6 +21,8 @@ use crate::error::{CliError, Exit};
 
 /// The columns that the list draws before an item.
 const CURSOR_COLUMNS: usize = 2;
+/// The columns that a list of several choices draws after them: `[x] `.
+const MARK_COLUMNS: usize = 4;
 /// The lines that the list draws beside the items.
 const OTHER_LINES: usize = 4;
 /// The most items on the screen.
@@ -56,39 +58,81 @@ impl fmt::Display for Item {
 /// With exit code 2 if there is no terminal to choose on; if the user leaves the list with Esc; and silently, with exit
 /// code 130, on Ctrl-C, if SIGINT does not end the program.
 pub(crate) fn pick(question: &str, choices: &[Choice], environment: &Environment) -> Result<usize, CliError> {
-    let tty = Tty::open().filter(|tty| {
-        io::stderr().is_terminal()
-            && io::stdin().is_terminal()
-            && tty.is_available()
-            && supports_cursor_moves(environment)
-    });
-    let Some(tty) = tty else {
-        return Err(CliError::new(Exit::Usage, "there is no terminal to choose on", "Name it on the command line"));
-    };
-    let is_colored = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    let (width, rows) = tty.size();
-    let items = items(choices, width, is_colored);
-    let page = rows.unwrap_or(MAX_LINES).saturating_sub(OTHER_LINES).clamp(1, MAX_LINES);
-    restore_on_signal(&tty);
+    let List { items, page_size, is_colored } = List::open(choices, CURSOR_COLUMNS, environment)?;
     let picked = Select::new(question, items)
-        .with_page_size(page)
+        .with_page_size(page_size)
         .with_render_config(render_config(is_colored))
         .with_help_message("type to filter, Esc leaves")
         .with_formatter(&|picked| picked.value.name.clone())
         .with_scorer(&|input, item, _, _| score(input, &item.name))
         .raw_prompt();
-    match picked {
-        Ok(picked) => Ok(picked.index),
-        Err(InquireError::OperationInterrupted) => {
+    picked.map(|picked| picked.index).map_err(|error| of_list(&error))
+}
+
+/// Lets the user choose several; those with an index in `marked` are chosen at first. Returns the indexes of the choices.
+///
+/// # Errors
+/// As [`pick`].
+pub(crate) fn pick_many(
+    question: &str,
+    choices: &[Choice],
+    marked: &[usize],
+    environment: &Environment,
+) -> Result<Vec<usize>, CliError> {
+    let List { items, page_size, is_colored } = List::open(choices, CURSOR_COLUMNS + MARK_COLUMNS, environment)?;
+    let picked = MultiSelect::new(question, items)
+        .with_default(marked)
+        .with_page_size(page_size)
+        .with_render_config(render_config(is_colored))
+        .with_help_message("Space marks, type to filter, Enter confirms, Esc leaves")
+        .with_formatter(&|picked| {
+            let names: Vec<&str> = picked.iter().map(|picked| picked.value.name.as_str()).collect();
+            names.join(", ")
+        })
+        .with_scorer(&|input, item, _, _| score(input, &item.name))
+        .raw_prompt();
+    picked.map(|picked| picked.iter().map(|picked| picked.index).collect()).map_err(|error| of_list(&error))
+}
+
+/// What both kinds of list need.
+struct List {
+    items: Vec<Item>,
+    page_size: usize,
+    is_colored: bool,
+}
+
+impl List {
+    /// Errors if there is no terminal to choose on.
+    fn open(choices: &[Choice], lead: usize, environment: &Environment) -> Result<Self, CliError> {
+        let tty = Tty::open().filter(|tty| {
+            io::stderr().is_terminal()
+                && io::stdin().is_terminal()
+                && tty.is_available()
+                && supports_cursor_moves(environment)
+        });
+        let Some(tty) = tty else {
+            return Err(CliError::new(Exit::Usage, "there is no terminal to choose on", "Name it on the command line"));
+        };
+        let is_colored = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+        let (width, rows) = tty.size();
+        let items = items(choices, lead, width, is_colored);
+        let page_size = rows.unwrap_or(MAX_LINES).saturating_sub(OTHER_LINES).clamp(1, MAX_LINES);
+        restore_on_signal(&tty);
+        Ok(Self { items, page_size, is_colored })
+    }
+}
+
+/// The error of a list without a choice.
+fn of_list(error: &InquireError) -> CliError {
+    match error {
+        InquireError::OperationInterrupted => {
             signals::raise_default(Signal::SIGINT);
-            Err(CliError::silent(130))
+            CliError::silent(130)
         }
-        Err(InquireError::OperationCanceled) => {
-            Err(CliError::failed("nothing was chosen", "Run the command again to choose").nothing_written())
+        InquireError::OperationCanceled => {
+            CliError::failed("nothing was chosen", "Run the command again to choose").nothing_written()
         }
-        Err(error) => {
-            Err(CliError::failed(format!("cannot choose on this terminal: {error}"), "Name it on the command line"))
-        }
+        error => CliError::failed(format!("cannot choose on this terminal: {error}"), "Name it on the command line"),
     }
 }
 
@@ -103,9 +147,9 @@ fn score(input: &str, name: &str) -> Option<i64> {
     input.chars().filter(|letter| !letter.is_whitespace()).all(|wanted| letters.any(|have| have == wanted)).then_some(0)
 }
 
-fn items(choices: &[Choice], width: Option<usize>, is_colored: bool) -> Vec<Item> {
+fn items(choices: &[Choice], lead: usize, width: Option<usize>, is_colored: bool) -> Vec<Item> {
     let longest = choices.iter().map(|choice| choice.name.chars().count()).max().unwrap_or_default();
-    let room = width.map_or(usize::MAX, |width| width.saturating_sub(CURSOR_COLUMNS + 3));
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(lead + 3));
     let draw = |choice: &Choice| {
         let name = cut(&sanitize_for_terminal(&choice.name), room);
         let padding = longest.min(room).saturating_sub(name.chars().count());
@@ -182,13 +226,13 @@ mod tests {
         };
         let choices = [choice("prod", true), choice("a-very-long-name-of-a-context-of-another-tool\u{1b}[2J", false)];
         for width in [10, 40, 80, 200] {
-            for item in items(&choices, Some(width), false) {
+            for item in items(&choices, CURSOR_COLUMNS, Some(width), false) {
                 assert!(item.line.chars().count() + CURSOR_COLUMNS <= width, "{width}: {:?}", item.line);
                 assert!(!item.line.contains('\u{1b}'));
             }
         }
-        let wide = items(&choices[..1], Some(80), false);
+        let wide = items(&choices[..1], CURSOR_COLUMNS, Some(80), false);
         assert_eq!(wide[0].line, "* prod  developers, prod in eu-west-1");
-        assert!(items(&choices, None, true)[0].line.starts_with("* \u{1b}[31mprod"));
+        assert!(items(&choices, CURSOR_COLUMNS, None, true)[0].line.starts_with("* \u{1b}[31mprod"));
     }
 }

@@ -15,7 +15,7 @@ const DEFAULT_AWS_PROFILE: &str = "default";
 /// Adds the profile, and its source if that is new, to the draft. The pin is not known yet, except with --no-verify,
 /// which keeps the old one.
 pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry, CliError> {
-    let cluster = match &wanted.cluster {
+    let cluster = match &wanted.options.cluster {
         Some(cluster) => cluster.clone(),
         None => wanted.name.as_str().parse().map_err(|error| {
             CliError::new(
@@ -27,19 +27,19 @@ pub(super) fn plan(wanted: &Add, draft: &mut ConfigFile) -> Result<ProfileEntry,
     };
     let old = draft.profile(wanted.name.as_str());
     let (server, ca_sha256) = match old {
-        Some(old) if wanted.no_verify && wanted.server.is_none() => kept_pin(wanted, &cluster, old)?,
+        Some(old) if wanted.options.no_verify && wanted.options.server.is_none() => kept_pin(wanted, &cluster, old)?,
         _ => (None, None),
     };
     let profile = ProfileEntry {
         cluster,
         region: wanted.region.clone(),
         source: source(wanted, draft)?,
-        role_arn: wanted.role_arn.clone(),
-        via: wanted.via.clone(),
-        external_id: wanted.external_id.clone(),
-        session_name: wanted.session_name.clone(),
-        duration: wanted.duration.clone(),
-        inputs: inputs::of(&wanted.inputs)?,
+        role_arn: wanted.options.role_arn.clone(),
+        via: wanted.options.via.clone(),
+        external_id: wanted.options.external_id.clone(),
+        session_name: wanted.options.session_name.clone(),
+        duration: wanted.options.duration.clone(),
+        inputs: inputs::of(&wanted.options.inputs)?,
         server,
         ca_sha256,
     };
@@ -67,7 +67,7 @@ fn kept_pin(
     match () {
         () if old.cluster == *cluster && old.region == wanted.region => Ok((old.server, old.ca_sha256)),
         // Without --replace, `check_existing` refuses and lists the differences.
-        () if !is_pinned || !wanted.replace => Ok((None, None)),
+        () if !is_pinned || !wanted.options.replace => Ok((None, None)),
         () => Err(CliError::failed(
             format!(
                 "{}: the API server of {} in {} is pinned, and no API server is given for {cluster} in {}",
@@ -80,7 +80,7 @@ fn kept_pin(
 
 /// Returns the named source, or the source of the AWS profile or access key, which is added if it is missing.
 fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
-    let Some(source) = &wanted.source else {
+    let Some(source) = &wanted.options.source else {
         return ensure_source(wanted, draft);
     };
     let known = draft.source_names();
@@ -100,11 +100,11 @@ fn source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> 
 /// Returns the source of the AWS profile or access key, which is added if it is missing. An existing source keeps its
 /// MFA device, because other profiles use it too.
 fn ensure_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, CliError> {
-    let entry = match &wanted.keyring {
+    let entry = match &wanted.options.keyring {
         Some(keys) => SourceEntry::Keyring(keys),
-        None => SourceEntry::AwsProfile(wanted.aws_profile.as_deref().unwrap_or(DEFAULT_AWS_PROFILE)),
+        None => SourceEntry::AwsProfile(wanted.options.aws_profile.as_deref().unwrap_or(DEFAULT_AWS_PROFILE)),
     };
-    let serial = wanted.mfa_serial.as_ref();
+    let serial = wanted.options.mfa_serial.as_ref();
     let source = draft.ensure_source(entry, serial)?;
     match (serial, draft.mfa_serial(&source)) {
         (Some(serial), Some(existing)) if existing != serial.as_str() => Err(CliError::failed(
@@ -124,7 +124,7 @@ fn ensure_source(wanted: &Add, draft: &mut ConfigFile) -> Result<SourceName, Cli
 /// Checks that the profile is new, equal to the existing one, or replaced with --replace.
 pub(super) fn check_existing(wanted: &Add, before: &ConfigFile, profile: &ProfileEntry) -> Result<(), CliError> {
     let name = wanted.name.as_str();
-    if wanted.replace || !before.profile_names().iter().any(|known| known == name) {
+    if wanted.options.replace || !before.profile_names().iter().any(|known| known == name) {
         return Ok(());
     }
     let Some(existing) = before.profile(name) else {

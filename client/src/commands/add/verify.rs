@@ -105,7 +105,7 @@ fn signed_in(
     let arn = session.arn.as_deref().map(sanitize_for_terminal);
     let mut line = context.screen.tick();
     // Writing to a String cannot fail.
-    let _ = match (&wanted.role_arn, arn.as_deref()) {
+    let _ = match (&wanted.options.role_arn, arn.as_deref()) {
         (Some(role), Some(arn)) => write!(line, " assumed {role} as {}", arn.rsplit('/').next().unwrap_or(arn)),
         (Some(role), None) => write!(line, " assumed {role}"),
         (None, Some(arn)) => write!(line, " signed in as {arn}"),
@@ -121,8 +121,8 @@ fn signed_in(
 /// The note that a session is shorter than requested: by the limit of the role, or of a role chain.
 fn less_than_asked(wanted: &Add, session: &SessionStatus, draft: &ConfigFile) -> Option<String> {
     // Without a role there is no AssumeRole with a duration.
-    wanted.role_arn.as_ref()?;
-    let asked = wanted.duration.clone().or_else(|| draft.default_duration());
+    wanted.options.role_arn.as_ref()?;
+    let asked = wanted.options.duration.clone().or_else(|| draft.default_duration());
     let asked = asked.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_DURATION);
     format_time::granted_if_shorter(session, asked)?;
     Some(format!("AWS grants less than the requested {}", format_time::duration(asked)))
