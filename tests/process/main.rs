@@ -28,6 +28,7 @@ mod concurrency;
 mod constraints;
 mod cooldown;
 mod demo;
+mod doctor_causes;
 mod entry_key;
 mod environment;
 mod files;
