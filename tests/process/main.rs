@@ -30,6 +30,7 @@ mod constraints;
 mod cooldown;
 mod credentials;
 mod demo;
+mod doctor_causes;
 mod entry_key;
 mod environment;
 mod files;
