@@ -36,6 +36,7 @@
 //! Only this module knows YAML. It reads no environment variables: [`Files::from_env`] gets their values.
 
 pub(crate) mod context_entry;
+mod convert;
 mod draft;
 mod edit;
 pub(crate) mod emit;
@@ -43,10 +44,12 @@ mod entry;
 mod entry_names;
 mod error;
 mod files;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod lock;
 mod model;
+mod nodes;
 mod outcome;
 mod rename;
 mod schema;
@@ -62,9 +65,11 @@ use entry_names::EntryNames;
 use model::{EntryKind, Value};
 use transaction::{edit_files, edit_files_and_verify};
 
+pub(crate) use convert::{Conversion, OldUser, Restored, check_convert, convert, inconvertible, restore};
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use files::Files;
+pub(crate) use foreign::{Authority, ExecCommand, FoundCluster, FoundContext, FoundUser, found_contexts};
 pub(crate) use rename::{check_rename, rename};
 
 pub(crate) use outcome::{
