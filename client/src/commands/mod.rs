@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;
