@@ -24,11 +24,14 @@ mod source_logins;
 
 pub mod access;
 pub mod cluster_access;
+pub mod credentials;
+pub mod discover;
+pub mod doctor;
 pub mod events;
 pub mod keys;
 pub mod login;
-pub mod login_expiry;
 pub mod logout;
+pub mod notices;
 pub mod probe;
 pub mod snapshot;
 pub mod status;

@@ -61,6 +61,7 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
         simulation.token("p0").await.err(),
         simulation.token("p1").await.err(),
         agent.token.token(&p0, b"{", &EntryProof::Terminal, None).await.err(),
+        agent.credentials.credentials(&p0, None).await.err(),
         agent.profiles.refresh(&p0).await.err(),
         agent.profiles.cluster(&p0).await.err(),
         agent.probe.probe(&p0, config.clone()).await.err(),
@@ -185,7 +186,7 @@ async fn idle_lock_ignores_notifications_and_status() {
     let issued = rig.token("p0").await;
     rig.good(issued);
     let agent = rig.agent.clone();
-    tokio::spawn(async move { agent.login_expiry.notify(stop, |_| ready(Shown::Yes)).await });
+    tokio::spawn(async move { agent.notices.notify(stop, |_| ready(Shown::Yes)).await });
     for _ in 0..29 {
         tokio::time::sleep(MINUTE).await;
         assert!(!is_locked(&rig));

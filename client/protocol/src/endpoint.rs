@@ -31,6 +31,10 @@ pub enum Endpoint {
     /// `KUBERNETES_EXEC_INFO`, or empty. A header may carry an [`EntryProof`](crate::EntryProof). Returns a complete
     /// ExecCredential in the requested apiVersion.
     Token(ProfileName),
+    /// `POST /v1/profiles/{name}/credentials`: returns the profile's session, for programs that call AWS themselves. Returns
+    /// [`ProfileCredentials`](crate::ProfileCredentials). Errors with `not_allowed` if the profile has no temporary credentials,
+    /// or if its setting `credentials` is false.
+    Credentials(ProfileName),
     /// `POST /v1/profiles/{name}/refresh`: invalidates the session and assumes the role again. Returns
     /// [`Refreshed`](crate::Refreshed).
     Refresh(ProfileName),
@@ -63,6 +67,9 @@ pub enum Endpoint {
     /// `POST /v1/access/lint`: returns what is wrong with an aws-auth. The body is an
     /// [`AccessLintRequest`](crate::AccessLintRequest). Returns [`AccessLinted`](crate::AccessLinted).
     AccessLint,
+    /// `POST /v1/discover`: searches for clusters. The body is a [`DiscoverRequest`](crate::DiscoverRequest). Returns a stream
+    /// of [`DiscoverStep`](crate::DiscoverStep)s, as [`Self::Login`] does.
+    Discover,
     /// `GET /v1/profiles/{name}`: returns the profile's configuration and state,
     /// [`ProfileDetails`](crate::ProfileDetails).
     Profile(ProfileName),
@@ -128,6 +135,7 @@ impl Endpoint {
     pub fn path(&self) -> String {
         match self {
             Self::Token(name) => format!("/v1/profiles/{name}/token"),
+            Self::Credentials(name) => format!("/v1/profiles/{name}/credentials"),
             Self::Refresh(name) => format!("/v1/profiles/{name}/refresh"),
             Self::Cluster(name) => format!("/v1/profiles/{name}/cluster"),
             Self::ClusterAccess(name) => format!("/v1/profiles/{name}/access"),
@@ -141,6 +149,7 @@ impl Endpoint {
             Self::AccessRecover(name) => format!("/v1/profiles/{name}/access/recover"),
             Self::Doctor(name) => format!("/v1/profiles/{name}/doctor"),
             Self::AccessLint => "/v1/access/lint".to_owned(),
+            Self::Discover => "/v1/discover".to_owned(),
             Self::Profile(name) => format!("/v1/profiles/{name}"),
             Self::Login(name) => format!("/v1/sources/{name}/login"),
             Self::Logout(name) => format!("/v1/sources/{name}/logout"),
@@ -167,6 +176,7 @@ impl Endpoint {
         let segments: Vec<&str> = path.strip_prefix("/v1/")?.split('/').collect();
         match segments.as_slice() {
             ["profiles", name, "token"] => name.parse().ok().map(Self::Token),
+            ["profiles", name, "credentials"] => name.parse().ok().map(Self::Credentials),
             ["profiles", name, "refresh"] => name.parse().ok().map(Self::Refresh),
             ["profiles", name, "cluster"] => name.parse().ok().map(Self::Cluster),
             ["profiles", name, "access"] => name.parse().ok().map(Self::ClusterAccess),
@@ -180,6 +190,7 @@ impl Endpoint {
             ["profiles", name, "access", "recover"] => name.parse().ok().map(Self::AccessRecover),
             ["profiles", name, "doctor"] => name.parse().ok().map(Self::Doctor),
             ["access", "lint"] => Some(Self::AccessLint),
+            ["discover"] => Some(Self::Discover),
             ["profiles", name] => name.parse().ok().map(Self::Profile),
             ["sources", name, "login"] => name.parse().ok().map(Self::Login),
             ["sources", name, "logout"] => name.parse().ok().map(Self::Logout),
@@ -227,6 +238,7 @@ impl Endpoint {
                 | Self::AccessMigrate(_)
                 | Self::AccessRecover(_)
                 | Self::Doctor(_)
+                | Self::Discover
         )
     }
 
@@ -263,6 +275,7 @@ impl Endpoint {
             | Self::AccessRecover(_)
             | Self::Doctor(_)
             | Self::AccessLint => 2 * 1024 * 1024,
+            Self::Discover => 64 * 1024,
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             _ => 0,
         }
@@ -280,6 +293,7 @@ mod tests {
         let key: KeyName = "break-glass".parse().unwrap();
         for endpoint in [
             Endpoint::Token(name.clone()),
+            Endpoint::Credentials(name.clone()),
             Endpoint::Refresh(name.clone()),
             Endpoint::Cluster(name.clone()),
             Endpoint::ClusterAccess(name.clone()),
@@ -293,6 +307,7 @@ mod tests {
             Endpoint::AccessRecover(name.clone()),
             Endpoint::Doctor(name.clone()),
             Endpoint::AccessLint,
+            Endpoint::Discover,
             Endpoint::Profile(name.clone()),
             Endpoint::Login(source.clone()),
             Endpoint::Logout(source),

@@ -126,6 +126,9 @@ pub struct ProfileStatus {
     /// The last role of the chain. Absent if the source's own credentials sign the token.
     #[serde(default)]
     pub role_arn: Option<RoleArn>,
+    /// Whether the client asks before it opens a shell or runs a program with the profile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
     /// The state in one word.
     pub state: ProfileState,
     /// The current session, if it is valid.
@@ -217,6 +220,9 @@ pub struct ProfileDetails {
     /// The constraints. Absent if there are none, and from an older daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintDetails>,
+    /// Whether the profile gives tokens only, and no AWS credentials. False from an older daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tokens_only: bool,
     /// The API server that the profile was added with.
     #[serde(default)]
     pub server: Option<String>,

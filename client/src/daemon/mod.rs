@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod config_status;
+pub(crate) mod confirmation;
 mod connect;
 mod cooldown;
 mod error;
@@ -13,4 +14,5 @@ mod steps;
 
 pub(crate) use call::{CALL_TIMEOUT, Daemon, IfAbsent, patient_deadline};
 pub(crate) use error::CallError;
+pub(crate) use http::Response;
 pub(crate) use steps::{LoginSteps, Steps};

@@ -74,6 +74,16 @@ impl<'a> Draft<'a> {
         self.default_file
     }
 
+    /// Sets the namespace of an existing context.
+    pub(super) fn set_namespace(&mut self, context: &str, namespace: &str) {
+        let Some(position) = self.find(EntryKind::Context, context) else { return };
+        let Some(mut item) = self.item(EntryKind::Context, position).cloned() else { return };
+        let mut body = item.get("context").cloned().unwrap_or(Value::Null);
+        body.set("namespace", Value::str(namespace));
+        item.set("context", body);
+        self.replace(EntryKind::Context, position, item);
+    }
+
     /// Returns the position of the entry that kubectl uses for a name: that of the first file which has one.
     pub(super) fn find(&self, kind: EntryKind, name: &str) -> Option<EntryPosition> {
         self.models.iter().enumerate().find_map(|(file, model)| {

@@ -5,9 +5,9 @@
 //!
 //! For profile `prod` the file has a context `prod`, a cluster `rolecall-prod` and a user `rolecall-prod` ([`entry`]).
 //! A user entry that runs `rolecall token prod` marks the three as Rolecall's, also with other names, which `rolecall
-//! import` keeps ([`entry_names`]). Entries of other tools are never changed: if another tool made a context `prod`,
-//! adding the profile is an error. What the user adds to Rolecall's entries (a namespace, a proxy, a variable) stays when
-//! they are updated.
+//! import` keeps ([`entry_names`]). Entries of other tools are never changed, except for the namespace of a context at the
+//! user's request: if another tool made a context `prod`, adding the profile is an error. What the user adds to Rolecall's
+//! entries (a namespace, a proxy, a variable) stays when they are updated.
 //!
 //! # How an edit works
 //!
@@ -43,10 +43,13 @@ pub(crate) mod emit;
 mod entry;
 mod entry_names;
 mod error;
+mod extract;
 mod files;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod health;
+mod kuberc;
 mod lock;
 mod model;
 mod nodes;
@@ -68,8 +71,11 @@ use transaction::{edit_files, edit_files_and_verify};
 pub(crate) use convert::{Conversion, OldUser, Restored, check_convert, convert, inconvertible, restore};
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
+pub(crate) use extract::{Extract, extract};
 pub(crate) use files::Files;
 pub(crate) use foreign::{Authority, ExecCommand, FoundCluster, FoundContext, FoundUser, found_contexts};
+pub(crate) use health::{Health, OwnUser, health, user_name};
+pub(crate) use kuberc::{PluginPolicy, plugin_policy};
 pub(crate) use rename::{check_rename, rename};
 
 pub(crate) use outcome::{
@@ -135,14 +141,19 @@ pub(crate) fn remove(files: &Files, profiles: &[&str]) -> Result<RemoveOutcome, 
     Ok(outcome)
 }
 
-/// Makes an existing context of any tool the current one. If no context has the name, it is that of a profile.
+/// Makes an existing context of any tool the current one, and sets its namespace if one is given. If no context has the name,
+/// it is that of a profile.
 ///
 /// # Errors
 /// `UnknownContext`, with similar names, if no file has the context.
-pub(crate) fn use_context(files: &Files, name: &str) -> Result<UseOutcome, KubeconfigError> {
+pub(crate) fn use_context(files: &Files, name: &str, namespace: Option<&str>) -> Result<UseOutcome, KubeconfigError> {
     let ((previous, file), written) = edit_files(files, |draft| {
         let previous = draft.current_context().map(str::to_owned);
         let file = set_current(draft, files, name)?;
+        let context = draft.current_context().map(str::to_owned);
+        if let (Some(namespace), Some(context)) = (namespace, context) {
+            draft.set_namespace(&context, namespace);
+        }
         Ok((previous, draft.path(file).clone()))
     })?;
     Ok(UseOutcome { previous, file, written })

@@ -61,8 +61,10 @@ async fn handle(
         Err(_) => Err(timed_out(&endpoint, context.agent.waiting_sts_calls())),
     };
     if let Some(request) = audited {
-        audit
-            .decided(request, result.as_ref().map(|response| response.token_facts.clone()).map_err(|error| error.code));
+        audit.decided(
+            request,
+            result.as_ref().map(|response| response.session_facts.clone()).map_err(|error| error.code),
+        );
     }
     result.map_err(HttpError::from)
 }
@@ -136,6 +138,7 @@ async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Ht
 fn timed_out(endpoint: &Endpoint, waiting: usize) -> ErrorBody {
     let profile = match endpoint {
         Endpoint::Token(name)
+        | Endpoint::Credentials(name)
         | Endpoint::Refresh(name)
         | Endpoint::Cluster(name)
         | Endpoint::ClusterAccess(name)

@@ -21,9 +21,9 @@ pub struct Client {
     pub process: Option<Process>,
 }
 
-/// What the record of a served token has in addition.
+/// What the record of a response has of the session that it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenFacts {
+pub struct SessionFacts {
     /// Whether the session was in the cache before the request.
     pub is_cached: bool,
     /// The last four characters of the access key id.
@@ -67,17 +67,19 @@ impl AuditService {
                 record.key = Some(name.to_string());
             }
             Endpoint::Token(name)
+            | Endpoint::Credentials(name)
             | Endpoint::Refresh(name)
             | Endpoint::Cluster(name)
             | Endpoint::ClusterAccess(name)
-            | Endpoint::Probe(name) => profile = Some(name.clone()),
+            | Endpoint::Probe(name)
+            | Endpoint::Doctor(name) => profile = Some(name.clone()),
             _ => profile = endpoint.cluster_access_profile().cloned(),
         }
         Some(Box::new(AuditedRequest { record, profile, client: client.process.clone(), started }))
     }
 
     /// Records the result of a request.
-    pub fn decided(&self, request: Box<AuditedRequest>, result: Result<Option<TokenFacts>, ErrorCode>) {
+    pub fn decided(&self, request: Box<AuditedRequest>, result: Result<Option<SessionFacts>, ErrorCode>) {
         let AuditedRequest { mut record, profile, client, started } = *request;
         if let Some(name) = profile {
             if let Some(profile) = self.config.known_profile(&name) {
@@ -89,7 +91,7 @@ impl AuditService {
         match result {
             Ok(facts) => {
                 record.decision = AuditDecision::Allowed;
-                if let Some(TokenFacts { is_cached, key_id }) = facts {
+                if let Some(SessionFacts { is_cached, key_id }) = facts {
                     (record.cached, record.key_id) = (Some(is_cached), Some(key_id));
                 }
             }
@@ -112,6 +114,7 @@ impl AuditService {
 const fn operation(endpoint: &Endpoint) -> Option<&'static str> {
     Some(match endpoint {
         Endpoint::Token(_) => "token",
+        Endpoint::Credentials(_) => "credentials",
         Endpoint::Refresh(_) => "refresh",
         Endpoint::Cluster(_) => "cluster",
         Endpoint::ClusterAccess(_) => "cluster_access",
@@ -123,7 +126,9 @@ const fn operation(endpoint: &Endpoint) -> Option<&'static str> {
         Endpoint::AccessRestore(_) => "access_restore",
         Endpoint::AccessMigrate(_) => "access_migrate",
         Endpoint::AccessRecover(_) => "access_recover",
+        Endpoint::Discover => "discover",
         Endpoint::Probe(_) => "probe",
+        Endpoint::Doctor(_) => "doctor",
         Endpoint::Login(_) => "login",
         Endpoint::Logout(_) => "logout",
         Endpoint::Lock => "lock",

@@ -66,7 +66,7 @@ fn upsert_updates_users_of_other_names_in_place() {
 #[test]
 fn use_context_finds_the_context_of_a_profile() {
     let fixture = Fixture::with(&RENAMED.replace(&format!("current-context: {ARN}"), "current-context: web"));
-    use_context(&fixture.files(), "prod").unwrap();
+    use_context(&fixture.files(), "prod", None).unwrap();
     assert_eq!(current_context(&fixture.files()).as_deref(), Some(ARN));
 }
 

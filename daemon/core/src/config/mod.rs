@@ -134,6 +134,10 @@ pub struct ProfileConfig {
     pub pin_mode: PinMode,
     /// The key of the profile's kubeconfig entries.
     pub entry_key: Option<EntryKey>,
+    /// Whether the client asks before it opens a shell or runs a program with the profile.
+    pub protected: bool,
+    /// Whether the profile gives tokens only, and no AWS credentials.
+    pub tokens_only: bool,
     /// The further parameters of each step.
     pub inputs: Option<Arc<InputsPerStep>>,
     /// The constraints, if there are any.
@@ -297,6 +301,8 @@ impl RawProfile {
             pin: pin.map(|pin| interned(&mut interner.pins, Arc::new(pin))),
             pin_mode: self.pin.or(shared.defaults.pin).unwrap_or_default(),
             entry_key: self.entry_key,
+            protected: self.protected.unwrap_or(false),
+            tokens_only: self.credentials.or(shared.defaults.credentials) == Some(false),
             inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
             constraints: constraints.map(|all| interned(&mut interner.constraints, Arc::new(all))),
         })

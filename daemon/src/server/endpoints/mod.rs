@@ -2,6 +2,9 @@
 //! has a file.
 
 mod access;
+mod credentials;
+mod discover;
+mod doctor;
 mod events;
 mod login;
 mod ndjson;
@@ -33,6 +36,7 @@ pub(super) async fn handle(
     }
     match endpoint {
         Endpoint::Token(name) => token::handle(agent, client, name, proof, &body).await,
+        Endpoint::Credentials(name) => credentials::handle(agent, client, name).await,
         Endpoint::Refresh(name) => json(agent.profiles.refresh(name).await),
         Endpoint::Cluster(name) => json(agent.profiles.cluster(name).await),
         Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),
@@ -50,7 +54,9 @@ pub(super) async fn handle(
         Endpoint::AccessRecover(name) => {
             access::change(context, (endpoint, client), name, &body, AccessService::recover)
         }
+        Endpoint::Doctor(name) => doctor::handle(context, (endpoint, client), name, &body),
         Endpoint::AccessLint => json(lint(&parse(&body)?)),
+        Endpoint::Discover => discover::handle(context, (endpoint, client), &body),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use rolecall_protocol::{ErrorCode, ProfileName};
 
+use super::{CALL_TIMEOUT, CallError};
 use crate::clock::Deadline;
-use crate::daemon::{CALL_TIMEOUT, CallError};
 use crate::output;
 
 /// How long the client waits for the answer: the daemon's question ends after 30 s.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Calls `call_token` until the user has answered. The first call has to end by `deadline`, as without a question.
-pub(super) fn call<T>(
+/// Makes a call until the user has answered. The first call has to end by `deadline`, as without a question.
+pub(crate) fn call<T>(
     name: &ProfileName,
-    call_token: impl Fn(Deadline) -> Result<T, CallError>,
+    make_call: impl Fn(Deadline) -> Result<T, CallError>,
     deadline: Deadline,
 ) -> Result<T, CallError> {
     let limit = Deadline::after(CONFIRM_TIMEOUT);
-    let mut result = call_token(deadline);
+    let mut result = make_call(deadline);
     let mut has_noted = false;
     while let Err(CallError::Rejected(body)) = &result
         && body.code == ErrorCode::ConfirmationPending
@@ -29,7 +29,7 @@ pub(super) fn call<T>(
         if !std::mem::replace(&mut has_noted, true) {
             output::print_note(&format!("{name}: waiting for your answer to a question on your desktop"));
         }
-        result = call_token(Deadline::after(CALL_TIMEOUT));
+        result = make_call(Deadline::after(CALL_TIMEOUT));
     }
     result
 }
