@@ -37,6 +37,7 @@ mod files;
 mod handover;
 mod handover_attack;
 mod handover_program;
+mod import;
 mod interrupted;
 mod keyring;
 mod keys;
