@@ -24,6 +24,7 @@ mod engine;
 mod engine_property;
 mod failures;
 mod imports;
+mod includes;
 mod inputs;
 mod keyring;
 mod lock;

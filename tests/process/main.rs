@@ -34,6 +34,7 @@ mod files;
 mod handover;
 mod handover_attack;
 mod handover_program;
+mod includes;
 mod interrupted;
 mod keyring;
 mod keys;

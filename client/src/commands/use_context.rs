@@ -48,10 +48,10 @@ fn unknown_context_hint(name: &ProfileName, alike: &[String], is_profile: bool, 
 
 /// Whether the profile exists. False if the configuration cannot be read, since this only improves a hint.
 fn is_configured(name: &ProfileName) -> bool {
-    location::config()
-        .ok()
-        .and_then(|path| ConfigFile::load(&path).ok())
-        .is_some_and(|config| config.profile_names().iter().any(|known| known == name.as_str()))
+    location::config().ok().and_then(|path| ConfigFile::load(&path).ok()).is_some_and(|config| {
+        let own = config.profile_names().iter().any(|known| known == name.as_str());
+        own || config.included_from(name.as_str()).is_some()
+    })
 }
 
 #[cfg(test)]
