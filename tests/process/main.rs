@@ -38,6 +38,7 @@ mod handover;
 mod handover_attack;
 mod handover_program;
 mod import;
+mod includes;
 mod interrupted;
 mod keyring;
 mod keys;
