@@ -147,11 +147,8 @@ fn unknown_context_hint(name: &str, alike: &[String], is_profile: bool, option: 
 /// Whether the profile exists. False if the configuration cannot be read, since this only improves a hint.
 fn is_configured(name: &str) -> bool {
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
-    config.is_some_and(|config| config.profile_names().iter().any(|known| known == name))
-fn is_configured(name: &ProfileName) -> bool {
-    location::config().ok().and_then(|path| ConfigFile::load(&path).ok()).is_some_and(|config| {
-        let own = config.profile_names().iter().any(|known| known == name.as_str());
-        own || config.included_from(name.as_str()).is_some()
+    config.is_some_and(|config| {
+        config.profile_names().iter().any(|known| known == name) || config.included_from(name).is_some()
     })
 }
 

@@ -332,7 +332,7 @@ impl RawProfile {
             pin_mode: self.pin.or(defaults.pin).unwrap_or_default(),
             entry_key: self.entry_key,
             protected: self.protected.unwrap_or(false),
-            tokens_only: self.credentials.or(shared.defaults.credentials) == Some(false),
+            tokens_only: self.credentials.or(defaults.credentials) == Some(false),
             inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
             constraints: constraints.map(|all| interned(&mut interner.constraints, Arc::new(all))),
         })
