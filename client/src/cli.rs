@@ -9,6 +9,7 @@ mod credentials;
 mod discover;
 mod doctor;
 mod env;
+mod import;
 mod inputs;
 mod keys;
 mod lock;
@@ -37,6 +38,7 @@ pub(crate) use credentials::Credentials;
 pub(crate) use discover::{Discover, TEMPLATE_PARTS};
 pub(crate) use doctor::Doctor;
 pub(crate) use env::{Env, ShellSyntax};
+pub(crate) use import::Import;
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
@@ -55,6 +57,7 @@ const HELP: &str = "\
 \u{1b}[1;4mProfiles:\u{1b}[0m
   \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
   \u{1b}[1mdiscover\u{1b}[0m     Search for clusters, and add those that you choose
+  \u{1b}[1mimport\u{1b}[0m       Convert existing contexts of other tools to Rolecall
   \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
   \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
   \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
@@ -140,6 +143,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
 pub(crate) enum Command {
     Add(Box<AddArgs>),
     Discover(Box<Discover>),
+    Import(Import),
     List(List),
     Show(Show),
     Remove(Remove),

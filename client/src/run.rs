@@ -19,6 +19,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
     match cli.command {
         Command::Add(wanted) => commands::add::run(&wanted, context),
         Command::Discover(wanted) => commands::discover::run(&wanted, context),
+        Command::Import(wanted) => commands::import::run(&wanted, context),
         Command::List(wanted) => commands::list::run(&wanted, context),
         Command::Show(wanted) => commands::show::run(&wanted, context),
         Command::Remove(wanted) => commands::remove::run(&wanted, context),

@@ -26,6 +26,7 @@ mod engine;
 mod engine_property;
 mod failures;
 mod imports;
+mod includes;
 mod inputs;
 mod keyring;
 mod lock;

@@ -330,3 +330,11 @@ fn doctor_fix_makes_the_socket_folder_private() {
     assert!(said.assert_ok().stdout.contains(" to 0700\n"), "{said}");
     assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
 }
+
+#[test]
+fn doctor_without_profiles_names_the_next_step() {
+    let fixture = Fixture::bare();
+    let said = fixture.rolecall(&["doctor"]);
+    assert!(said.assert_ok().stdout.starts_with("✓ computer"), "{said}");
+    assert_eq!(said.stderr, "rolecall: there are no profiles yet. Add one: rolecall add --help\n");
+}

@@ -25,6 +25,7 @@ use rolecall_protocol::{AccessQuery, Finding, FindingArea, FindingState, Profile
 
 use crate::cli;
 use crate::context::Context;
+use crate::daemon::config_status::no_profiles_error;
 use crate::error::CliError;
 use crate::kubeconfig::context_entry;
 use crate::output;
@@ -83,6 +84,9 @@ pub(crate) fn run(wanted: &cli::Doctor, context: &Context) -> Result<(), CliErro
         (true, None) => print_requests(&report, &facts)?,
         (false, Some(format)) => output::print_data(format, &report)?,
         (false, None) => output::print(&view.report(&report))?,
+    }
+    if report.profiles.is_empty() && facts.agent.is_ok() && wanted.output.data().is_none() {
+        output::print_note(&no_profiles_error().to_string());
     }
     match facts.agent.as_ref().err().map_or_else(|| report.exit_code(), |unreachable| unreachable.error.code()) {
         0 => Ok(()),

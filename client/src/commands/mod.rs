@@ -11,6 +11,7 @@ pub(crate) mod credentials;
 pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod env;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;

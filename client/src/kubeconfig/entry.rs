@@ -13,7 +13,10 @@ use super::model::{EntryKind, Value};
 const EXEC_API_VERSION: &str = "client.authentication.k8s.io/v1";
 
 /// kubectl shares its terminal with `rolecall` if it has one, so that `rolecall` can offer a login.
-const INTERACTIVE_MODE: &str = "IfAvailable";
+pub(super) const INTERACTIVE_MODE: &str = "IfAvailable";
+
+/// The variables that Rolecall sets for its program.
+pub(super) const ENTRY_VARIABLES: [&str; 2] = [ENTRY_KEY_VARIABLE, "ROLECALL_SOCKET"];
 
 /// The content of a profile's entries. kubectl runs `<command> token <profile>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +106,13 @@ impl Entry {
             && cluster.get("server").and_then(Value::as_str) == Some(&self.server)
             && is_set("certificate-authority")
             && !is_set("certificate-authority-data")
+    }
+
+    /// Returns what kubectl runs for the profile, as the value of `exec`.
+    pub(super) fn exec(&self) -> Value {
+        let mut exec = Value::Null;
+        self.fill_exec(&mut exec);
+        exec
     }
 
     fn fill_cluster(&self, body: &mut Value) {

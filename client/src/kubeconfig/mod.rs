@@ -36,6 +36,7 @@
 //! Only this module knows YAML. It reads no environment variables: [`Files::from_env`] gets their values.
 
 pub(crate) mod context_entry;
+mod convert;
 mod draft;
 mod edit;
 pub(crate) mod emit;
@@ -44,12 +45,14 @@ mod entry_names;
 mod error;
 mod extract;
 mod files;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod health;
 mod kuberc;
 mod lock;
 mod model;
+mod nodes;
 mod outcome;
 mod rename;
 mod schema;
@@ -65,10 +68,12 @@ use entry_names::EntryNames;
 use model::{EntryKind, Value};
 use transaction::{edit_files, edit_files_and_verify};
 
+pub(crate) use convert::{Conversion, OldUser, Restored, check_convert, convert, inconvertible, restore};
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use extract::{Extract, extract};
 pub(crate) use files::Files;
+pub(crate) use foreign::{Authority, ExecCommand, FoundCluster, FoundContext, FoundUser, found_contexts};
 pub(crate) use health::{Health, OwnUser, health, user_name};
 pub(crate) use kuberc::{PluginPolicy, plugin_policy};
 pub(crate) use rename::{check_rename, rename};
@@ -145,8 +150,9 @@ pub(crate) fn use_context(files: &Files, name: &str, namespace: Option<&str>) ->
     let ((previous, file), written) = edit_files(files, |draft| {
         let previous = draft.current_context().map(str::to_owned);
         let file = set_current(draft, files, name)?;
-        if let Some(namespace) = namespace {
-            draft.set_namespace(name, namespace);
+        let context = draft.current_context().map(str::to_owned);
+        if let (Some(namespace), Some(context)) = (namespace, context) {
+            draft.set_namespace(&context, namespace);
         }
         Ok((previous, draft.path(file).clone()))
     })?;

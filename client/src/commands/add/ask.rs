@@ -216,7 +216,7 @@ impl Questions<'_> {
     /// The name of the cluster, with a number if a profile has it.
     fn free_name(&self, cluster: &str) -> Option<ProfileName> {
         let path = self.context.config_path().ok();
-        let taken = path.and_then(|path| ConfigFile::load(&path).ok()).map(|config| config.profile_names());
+        let taken = path.and_then(|path| ConfigFile::load(&path).ok()).map(|config| config.all_profile_names());
         let taken = taken.unwrap_or_default();
         let names = std::iter::once(cluster.to_owned()).chain((2..100).map(|number| format!("{cluster}-{number}")));
         names.filter(|name| !taken.contains(name)).find_map(|name| name.parse().ok())

@@ -82,7 +82,7 @@ impl Plan {
                 new.entry((name, region, account)).or_default().push(cluster);
             }
         }
-        let mut taken: HashSet<String> = config.profile_names().into_iter().collect();
+        let mut taken: HashSet<String> = config.all_profile_names().into_iter().collect();
         let mut offered = Vec::new();
         for found in new.values().flat_map(|seen| best(seen)) {
             let profile = profile_name(found, &wanted.name, &taken);

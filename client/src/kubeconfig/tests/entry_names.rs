@@ -87,5 +87,5 @@ fn rename_keeps_names_of_other_tools() {
     let fixture = Fixture::with(RENAMED);
     let outcome = rename(&fixture.files(), "prod", "live").unwrap();
     assert!(matches!(outcome.renaming, Renaming::Renamed { is_current: true, .. }));
-    assert_eq!(fixture.read("config"), RENAMED.replace("[token, prod]", "[\"token\", \"live\"]"));
+    assert_eq!(fixture.read("config"), RENAMED.replace("[token, prod]", "[token, \"live\"]"));
 }
