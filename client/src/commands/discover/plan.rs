@@ -65,9 +65,9 @@ impl NewCluster {
 impl Plan {
     pub(super) fn new(found: &Found, config: &ConfigFile, wanted: &Discover) -> Self {
         let profiles: Vec<(String, ProfileEntry)> = config
-            .profile_names()
+            .all_profile_names()
             .into_iter()
-            .filter_map(|name| Some((name.clone(), config.profile(&name)?)))
+            .filter_map(|name| Some((name.clone(), config.profile_in_force(&name)?)))
             .collect();
         let mut known: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
         let mut new: BTreeMap<(String, String, String), Vec<&DiscoveredCluster>> = BTreeMap::new();
