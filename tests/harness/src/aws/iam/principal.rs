@@ -26,10 +26,11 @@ pub(crate) fn list_roles(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let arns = state.identities.role_arns(&call.caller.account());
     let limit = call.request.param("MaxItems").and_then(|text| text.parse().ok()).unwrap_or(100);
     let shown = arns.iter().take(limit).filter_map(|arn| state.identities.role(arn));
-    let members: String = shown.map(|role| format!("      <member>\n{}      </member>\n", fields(role))).collect();
+    let members: Vec<String> = shown.map(|role| format!("      <member>\n{}      </member>\n", fields(role))).collect();
     let is_truncated = arns.len() > limit;
     drop(state);
-    let result = format!("    <IsTruncated>{is_truncated}</IsTruncated>\n    <Roles>\n{members}    </Roles>\n");
+    let result =
+        format!("    <IsTruncated>{is_truncated}</IsTruncated>\n    <Roles>\n{}    </Roles>\n", members.concat());
     Ok(reply("ListRoles", &result))
 }
 
