@@ -187,7 +187,8 @@ impl DeniedCall<'_> {
     /// The trust policy allows the call, as far as can be judged.
     fn trusted(&self, verdict: &TrustVerdict) -> RoleFailure {
         let (role, caller, action) = (self.failed.role(), self.caller.policy_arn(), self.action());
-        let open: String = verdict.problems.iter().map(|problem| format!("; {problem}")).collect();
+        let open: Vec<String> = verdict.problems.iter().map(|problem| format!("; {problem}")).collect();
+        let open = open.concat();
         // A trust policy that names the account leaves the decision to the account's identity policies.
         let is_delegated = verdict.named_as == Some(NamedAs::Account);
         let is_identity_named = self.denial.reason == DenialReason::NotAllowed(PolicyKind::Identity);

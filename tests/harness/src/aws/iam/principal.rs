@@ -30,7 +30,8 @@ pub(crate) fn list_roles(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let members = members.concat();
     let is_truncated = arns.len() > limit;
     drop(state);
-    let result = format!("    <IsTruncated>{is_truncated}</IsTruncated>\n    <Roles>\n{members}    </Roles>\n");
+    let result =
+        format!("    <IsTruncated>{is_truncated}</IsTruncated>\n    <Roles>\n{}    </Roles>\n", members.concat());
     Ok(reply("ListRoles", &result))
 }
 
