@@ -8,6 +8,7 @@ mod learn_time;
 mod load;
 mod mfa;
 mod provenance;
+mod role_failure;
 mod session_name;
 mod snapshot;
 mod sources;
@@ -21,7 +22,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::keyring::Keyring;
-pub use error::{SessionError, SessionFailure};
+pub use error::{DenialReason, SessionError, SessionFailure};
 use mfa::MfaCodes;
 pub use mfa::MfaError;
 pub use provenance::Provenance;

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use rolecall_harness::{Fault, Op, Role};
+use rolecall_harness::{ApiServer, AwsProfile, DeniedBy, Fault, Op, PolicyType, Role};
 use rolecall_protocol::{
     AccessQuery, DoctorRequest, DoctorStep, Endpoint, ErrorCode, Finding, FindingArea, FindingState, LockRequest,
 };
@@ -69,7 +69,7 @@ fn healthy_profile_has_only_good_findings() {
     let causes: Vec<(FindingArea, &str)> =
         findings.iter().map(|finding| (finding.area, finding.cause.as_str())).collect();
     let token = causes[3].1;
-    assert!(token.starts_with("token of ") && token.ends_with(" of 4,096 bytes"), "{token}");
+    assert!(token.starts_with("token of ") && token.ends_with(" of 4,096 bytes, accepted by STS"), "{token}");
     assert_eq!(
         causes,
         [
@@ -130,7 +130,15 @@ fn causes_at_the_source_are_named() {
         ("aws_profile_missing", |fixture| {
             reconfigure(fixture, "aws_profile = \"work\"", "aws_profile = \"wrok\"");
         }),
-        ("credentials_rejected", |fixture| fixture.aws.remove_key(&fixture.user.id)),
+        ("access_key_unknown", |fixture| fixture.aws.remove_key(&fixture.user.id)),
+        ("credential_process_failed", |fixture| {
+            fixture.sandbox.write_aws_config("tool", &AwsProfile::process("false"), &fixture.aws.endpoint());
+            reconfigure(fixture, "aws_profile = \"work\"", "aws_profile = \"tool\"");
+        }),
+        ("source_in_other_partition", |fixture| {
+            let user = fixture.aws.add_user_key("arn:aws-cn:iam::111122223333:user/dev");
+            fixture.sandbox.write_aws_profile("work", &user, &fixture.aws.endpoint());
+        }),
         ("clock_wrong", |fixture| {
             let skew = Fault::DateSkew(jiff::SignedDuration::from_mins(7));
             fixture.aws.fault(Op::GetCallerIdentity, skew);
@@ -153,6 +161,7 @@ fn causes_at_sts_are_named() {
                 Fault::error(403, "InvalidClientTokenId", "The security token included in the request is invalid.");
             fixture.aws.fault(Op::GetCallerIdentity, unknown);
         }),
+        ("sts_region_disabled", |fixture| fixture.aws.disable_sts(REGION)),
         ("sts_intercepted", |fixture| fixture.aws.fault(Op::GetCallerIdentity, Fault::Html.forever())),
         ("sts_unreachable", |fixture| fixture.aws.fault(Op::GetCallerIdentity, Fault::Reset.forever())),
         ("sts_failed", |fixture| fixture.aws.fault(Op::GetCallerIdentity, Fault::Status(503).forever())),
@@ -161,6 +170,42 @@ fn causes_at_sts_are_named() {
             fixture.sandbox.write_aws_profile("work", &fixture.user, &fixture.api.url());
         }),
     ]);
+}
+
+#[test]
+fn causes_of_a_denied_role_are_named() {
+    assert_first(&[
+        ("role_not_found", |fixture| fixture.aws.remove_role(ROLE)),
+        ("trust_policy", |fixture| fixture.aws.update_role(ROLE, |_| Role::new(ROLE))),
+        ("external_id", |fixture| fixture.aws.update_role(ROLE, |role| role.external_id("handshake"))),
+        ("mfa_required", |fixture| fixture.aws.update_role(ROLE, Role::requires_mfa)),
+        ("session_tags", |fixture| fixture.aws.update_role(ROLE, |role| role.requires_tag("team", "web"))),
+        ("identity_policy", |fixture| deny_by(fixture, DeniedBy::NotAllowed(PolicyType::Identity))),
+        ("explicit_deny", |fixture| deny_by(fixture, DeniedBy::ExplicitDeny(PolicyType::Identity))),
+        ("organization_policy", |fixture| deny_by(fixture, DeniedBy::ExplicitDeny(PolicyType::ServiceControl))),
+        ("permissions_boundary", |fixture| deny_by(fixture, DeniedBy::NotAllowed(PolicyType::PermissionsBoundary))),
+        ("duration_limited", |fixture| {
+            reconfigure(fixture, "[profiles.prod]", "[profiles.prod]\nduration = \"8h\"");
+        }),
+    ]);
+}
+
+fn deny_by(fixture: &Fixture, by: DeniedBy) {
+    fixture.aws.deny_by(&fixture.user.arn, "sts:AssumeRole", by);
+}
+
+/// The role of an AWS profile is explained as one of the profile is.
+#[test]
+fn denied_role_of_an_aws_profile_is_explained() {
+    const HUB: &str = "arn:aws:iam::111122223333:role/hub";
+    let fixture = pinned();
+    fixture.aws.add_role(Role::new(HUB));
+    fixture.sandbox.write_aws_config("hub", &AwsProfile::role(HUB, "work"), &fixture.aws.endpoint());
+    reconfigure(&fixture, "aws_profile = \"work\"", "aws_profile = \"hub\"");
+    let finding = first(&fixture);
+    assert_eq!(finding.code, "trust_policy", "{finding:#?}");
+    let statement = finding.administrator.unwrap().statement.unwrap();
+    assert_eq!(statement["Principal"]["AWS"], fixture.user.arn);
 }
 
 #[test]
@@ -173,11 +218,49 @@ fn causes_at_the_cluster_are_named() {
             pin_to(fixture, CLOSED, &fixture.api.ca_base64());
             fixture.aws.add_cluster(fixture.api.cluster().endpoint(CLOSED).status("FAILED"));
         }),
+        ("api_server_unreachable", |fixture| closed(fixture, &["0.0.0.0/0"])),
+        ("api_server_cidrs", |fixture| closed(fixture, &["203.0.113.0/24"])),
+        ("api_server_private", |fixture| closed(fixture, &[])),
         ("cluster_deleted", |fixture| {
             pin_to(fixture, CLOSED, &fixture.api.ca_base64());
             fixture.aws.remove_cluster("prod", REGION);
         }),
     ]);
+}
+
+/// Makes the API server unreachable, with a public endpoint for these networks.
+fn closed(fixture: &Fixture, networks: &[&str]) {
+    pin_to(fixture, CLOSED, &fixture.api.ca_base64());
+    fixture.aws.add_cluster(fixture.api.cluster().endpoint(CLOSED).public_networks(networks));
+}
+
+#[test]
+fn certificate_of_another_authority_is_a_changed_or_an_intercepted_cluster() {
+    for (is_known_to_eks, code) in [(false, "cluster_ca_changed"), (true, "api_server_untrusted")] {
+        let fixture = pinned();
+        let other = ApiServer::start(fixture.clock.clone(), &fixture.aws, "other", REGION);
+        pin_to(&fixture, &fixture.api.url(), &other.ca_base64());
+        if is_known_to_eks {
+            fixture.aws.add_cluster(fixture.api.cluster().ca_pem(other.ca_pem()));
+        }
+        let query = AccessQuery { server: fixture.api.url(), certificate_authority_data: other.ca_base64() };
+        let findings = diagnose_with(&fixture, DoctorRequest { api_server: Some(query), ..DoctorRequest::default() });
+        assert_eq!(findings.last().unwrap().code, code, "{findings:#?}");
+    }
+}
+
+/// The session in the cache works until it ends.
+#[test]
+fn failed_source_is_a_warning_while_the_session_is_usable() {
+    let fixture = pinned();
+    diagnose(&fixture);
+    fixture.aws.remove_key(&fixture.user.id);
+    let findings = diagnose(&fixture);
+    let bad: Vec<_> = findings.iter().filter(|finding| finding.state != FindingState::Ok).collect();
+    let [finding] = bad.as_slice() else { panic!("{findings:#?}") };
+    assert_eq!((finding.state, finding.code.as_str()), (FindingState::Warning, "access_key_unknown"));
+    assert!(finding.consequence.as_deref().unwrap().starts_with("kubectl works for another 1 h"), "{finding:#?}");
+    assert!(findings.iter().any(|finding| finding.area == FindingArea::Access));
 }
 
 #[test]
@@ -259,6 +342,32 @@ fn cluster_of_other_region_is_found_without_a_kubeconfig() {
     assert!(last.fix.as_deref().unwrap().contains("region = \"eu-west-1\""), "{last:#?}");
 }
 
+/// A role of another account than the cluster's, which EKS therefore does not find.
+#[test]
+fn cluster_of_another_account_is_accepted() {
+    let fixture = pinned();
+    fixture.aws.add_cluster(fixture.api.cluster().account("444455556666"));
+    fixture.aws.remove_cluster("prod", REGION);
+    let findings = diagnose(&fixture);
+    let bad: Vec<_> = findings.iter().filter(|finding| finding.state != FindingState::Ok).collect();
+    assert_eq!((bad.len(), bad[0].code.as_str()), (1, "cluster_of_other_account"), "{findings:#?}");
+    // The pinned API server answers, so the cluster was not deleted.
+    fixture.aws.revoke("prod", REGION, ROLE);
+    assert_eq!(diagnose(&fixture).last().unwrap().code, "not_mapped");
+}
+
+#[test]
+fn source_without_role_has_a_finding_for_each_area() {
+    let fixture = pinned();
+    fixture.aws.grant("prod", REGION, &fixture.user.arn, "dev", &["system:masters"]);
+    reconfigure(&fixture, &format!("role_arn = \"{ROLE}\""), "");
+    let findings = diagnose(&fixture);
+    assert!(findings.iter().all(|finding| finding.state == FindingState::Ok), "{findings:#?}");
+    for area in [FindingArea::Source, FindingArea::Role, FindingArea::ApiServer, FindingArea::Access] {
+        assert!(findings.iter().any(|finding| finding.area == area), "{area:?}");
+    }
+}
+
 #[test]
 fn kubeconfig_without_entry_leaves_the_api_server_unchecked() {
     let fixture = pinned();
@@ -277,7 +386,7 @@ fn kubeconfig_without_entry_leaves_the_api_server_unchecked() {
 fn failure_that_is_fixed_is_not_remembered() {
     let fixture = pinned();
     fixture.aws.update_role(ROLE, |_| Role::new(ROLE));
-    assert!(first(&fixture).code.starts_with("role_"));
+    assert_eq!(first(&fixture).code, "trust_policy");
     fixture.aws.update_role(ROLE, |role| role.trusts(&fixture.user.arn));
     assert!(diagnose(&fixture).iter().all(|finding| finding.state == FindingState::Ok));
 }

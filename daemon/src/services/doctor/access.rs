@@ -8,7 +8,7 @@ use rolecall_core::config::partition;
 use rolecall_protocol::{AdministratorRequest, AuthenticationMode, Finding, FindingArea, Unread};
 
 use super::cluster::Answer;
-use super::diagnosis::{Diagnosis, FatalFinding};
+use super::diagnosis::{Diagnosis, Fatal, UNAUTHORIZED};
 use crate::services::access::rbac::{self, Subject};
 use crate::services::access::rejection::Rejection;
 
@@ -18,18 +18,16 @@ const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(8);
 const RBAC_TIMEOUT: Duration = Duration::from_secs(5);
 /// The namespace of the questions if the request names none.
 const DEFAULT_NAMESPACE: &str = "default";
-/// What kubectl prints for a 401.
-const UNAUTHORIZED: &str = "kubectl: error: You must be logged in to the server (Unauthorized)";
 /// The policy in the command for an administrator.
 const VIEW_POLICY: &str = "AmazonEKSViewPolicy";
 /// The rights that the finding lists.
 const MAX_SHOWN_RIGHTS: usize = 4;
 
 /// Reports the user of the token and its rights, or why the cluster rejects the role.
-pub(super) async fn check(diagnosis: &Diagnosis<'_>, answer: Answer) -> Result<(), FatalFinding> {
+pub(super) async fn check(diagnosis: &Diagnosis<'_>, answer: Answer) -> Result<(), Fatal> {
     let user = match &answer.user {
         Ok(user) => user.clone(),
-        Err(KubernetesError::Unauthorized) => return Err(Box::new(rejected(diagnosis).await)),
+        Err(KubernetesError::Unauthorized) => return Err(rejected(diagnosis).await.into()),
         Err(_) => UserInfo::default(),
     };
     diagnosis.found(Finding::ok(FindingArea::Access, "cluster access", accepted(&user))).await;
@@ -141,8 +139,8 @@ fn explained(diagnosis: &Diagnosis<'_>, rejection: &Rejection) -> Finding {
     if *can_enter == Some(true) {
         let cause = format!("cluster {cluster} rejects the token, although it allows {principal}");
         return problem("rejected_although_mapped", cause).fix(
-            "If the access was changed a moment ago, wait a minute and run the command again. Otherwise check the region of \
-             the profile, and the log of the cluster's authenticator.",
+            "If the access was changed a moment ago, wait a minute and run the command again. If the role was deleted and \
+             created again, its access entry has to be deleted and created again, too.",
         );
     }
     let unknown = unknown(unread);

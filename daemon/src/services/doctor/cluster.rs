@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{ErrorCode, EventKind, Finding, FindingArea};
+use rolecall_protocol::{ErrorCode, EventKind, Finding, FindingArea, FindingState};
 
 use super::describe::{self, Description, Whereabouts};
-use super::diagnosis::{Diagnosis, FatalFinding, plugin_failure};
+use super::diagnosis::{Diagnosis, Fatal, plugin_failure};
 use super::path;
 use crate::pin;
 use rolecall_aws::cluster::ca_sha256;
 use rolecall_aws::eks::EksCluster;
+use rolecall_aws::error::ConnectionFailure;
 use rolecall_aws::kubernetes::{KubernetesClient, KubernetesError, UserInfo};
 use rolecall_aws::token::Token;
 use rolecall_core::session::Session;
@@ -65,8 +66,8 @@ pub(super) async fn ask(diagnosis: &Diagnosis<'_>, token: Token) -> Result<Answe
     let client = KubernetesClient::new(aws.clock(), &aws.network().path, &query.server, &pem, token.token);
     let client = client.map_err(NotAsked::InvalidCa)?;
     let silent = || KubernetesError::Unreachable {
-        failure: rolecall_aws::error::ConnectionFailure::TimedOut,
-        reason: "no response in time".to_owned(),
+        failure: ConnectionFailure::TimedOut,
+        reason: format!("no response within {} s", REVIEW_TIMEOUT.as_secs()),
     };
     let user = diagnosis.within(REVIEW_TIMEOUT, client.self_subject_review()).await;
     Ok(Answer { user: user.unwrap_or_else(|| Err(silent())), client })
@@ -78,29 +79,36 @@ pub(super) async fn check(
     session: &Arc<Session>,
     description: &Description,
     asked: Result<Answer, NotAsked>,
-) -> Result<Answer, FatalFinding> {
-    let is_accepted = asked.as_ref().is_ok_and(|answer| answer.is_accepted() == Some(true));
+) -> Result<Answer, Fatal> {
+    let answered = asked.as_ref().ok().and_then(Answer::is_accepted);
+    let is_accepted = answered == Some(true);
     let problem = match description {
         Description::Missing if is_accepted => Some(of_other_account(diagnosis)),
-        Description::Missing => Some(missing(diagnosis, &describe::search(diagnosis, session).await)),
+        Description::Missing => match describe::search(diagnosis, session).await {
+            // The pinned API server answers, so the cluster exists.
+            Whereabouts::SimilarName(_) | Whereabouts::OtherRegion(_) | Whereabouts::Unknown if answered.is_some() => {
+                Some(of_other_account(diagnosis))
+            }
+            found => Some(missing(diagnosis, &found)),
+        },
         Description::Cluster(cluster) => compare(diagnosis, cluster, &asked),
         Description::Denied(_) | Description::Failed(_) => describe::not_described(description),
     };
     match problem {
         // What the API server accepts works, whatever EKS says.
-        Some(finding) if is_accepted || finding.state != rolecall_protocol::FindingState::Problem => {
+        Some(finding) if is_accepted || finding.state != FindingState::Problem => {
             diagnosis.found(as_warning(finding)).await;
         }
-        Some(finding) => return Err(Box::new(finding)),
+        Some(finding) => return Err(finding.into()),
         None => {}
     }
-    let answer = asked.map_err(|reason| Box::new(not_asked(diagnosis, &reason)))?;
+    let answer = asked.map_err(|reason| not_asked(diagnosis, &reason))?;
     let cluster = match description {
         Description::Cluster(cluster) => Some(cluster.as_ref()),
         _ => None,
     };
     let Some(is_accepted) = answer.is_accepted() else {
-        return Err(Box::new(path::problem(diagnosis, &answer.user, cluster)));
+        return Err(path::problem(diagnosis, &answer.user, cluster).into());
     };
     diagnosis.found(Finding::ok(FindingArea::ApiServer, "API server", "API server reachable")).await;
     diagnosis.found(Finding::ok(FindingArea::ApiServer, "API server", "certificate matches the pin")).await;
@@ -111,11 +119,12 @@ pub(super) async fn check(
     Ok(answer)
 }
 
-/// Lowers a problem to a warning.
+/// Lowers a problem to a warning: kubectl works.
 fn as_warning(finding: Finding) -> Finding {
-    use rolecall_protocol::FindingState::{Problem, Warning};
-    let state = if finding.state == Problem { Warning } else { finding.state };
-    Finding { state, ..finding }
+    match finding.state {
+        FindingState::Problem => Finding { state: FindingState::Warning, consequence: None, ..finding },
+        _ => finding,
+    }
 }
 
 /// Returns what differs between EKS's description, the pin and the kubeconfig.

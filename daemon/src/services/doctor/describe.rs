@@ -47,13 +47,17 @@ pub(super) enum Whereabouts {
 }
 
 /// Describes the cluster as the profile's role or, where that is denied, with the source's own credentials.
-pub(super) async fn describe(diagnosis: &Diagnosis<'_>, role: &Arc<Session>, source: &Arc<Session>) -> Description {
+pub(super) async fn describe(
+    diagnosis: &Diagnosis<'_>,
+    role: &Arc<Session>,
+    source: Option<&Arc<Session>>,
+) -> Description {
     let region = &diagnosis.profile.chain.region;
     let as_role = describe_in(diagnosis, region, role);
     let mut described = diagnosis.within(DESCRIBE_TIMEOUT, as_role).await;
     if let Some(Err(error)) = &described
         && matches!(error.reason, EksErrorReason::Denied { .. })
-        && !Arc::ptr_eq(role, source)
+        && let Some(source) = source.filter(|source| !Arc::ptr_eq(role, source))
         && let Some(Ok(cluster)) = diagnosis.within(DESCRIBE_TIMEOUT, describe_in(diagnosis, region, source)).await
     {
         described = Some(Ok(cluster));

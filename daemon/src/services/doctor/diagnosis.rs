@@ -21,6 +21,9 @@ use rolecall_core::profile::Profile;
 /// How long a diagnosis takes at most. Each check has a shorter limit of its own.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(24);
 
+/// What kubectl prints for a 401.
+pub(super) const UNAUTHORIZED: &str = "kubectl: error: You must be logged in to the server (Unauthorized)";
+
 /// What the checks use.
 pub(crate) struct Components {
     pub(crate) config: Arc<ConfigService>,
@@ -33,8 +36,14 @@ pub(crate) struct Components {
     pub(crate) aws: Aws,
 }
 
-/// A problem after which the other checks are meaningless.
-pub(super) type FatalFinding = Box<Finding>;
+/// A problem after which the other checks are meaningless. More than one finding if several administrators have to act.
+pub(super) struct Fatal(pub(super) Vec<Finding>);
+
+impl From<Finding> for Fatal {
+    fn from(finding: Finding) -> Self {
+        Self(vec![finding])
+    }
+}
 
 /// A diagnosis of one profile.
 pub(super) struct Diagnosis<'a> {
@@ -99,4 +108,28 @@ pub(super) fn plugin_failure(code: ErrorCode) -> String {
     format!(
         "kubectl: Unable to connect to the server: getting credentials: exec: executable rolecall failed with exit code {exit_code}"
     )
+}
+
+/// Returns a duration in its two largest units: `47 min`, `3 h 20 min`, `8 s`.
+pub(super) fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, _) => format!("{minutes} min"),
+        (_, 0) => format!("{hours} h"),
+        _ => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duration_text_has_at_most_two_units() {
+        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (420, "7 min"), (3600, "1 h"), (12_000, "3 h 20 min")] {
+            assert_eq!(duration_text(Duration::from_secs(seconds)), text);
+        }
+    }
 }

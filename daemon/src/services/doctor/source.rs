@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
-use rolecall_protocol::{ErrorCode, Finding, FindingArea, FindingState, LoginKind};
+use rolecall_protocol::{ErrorCode, Finding, FindingArea, FindingState, LoginKind, Region};
 
-use super::diagnosis::{Diagnosis, FatalFinding, plugin_failure};
+use super::diagnosis::{Diagnosis, Fatal, duration_text, plugin_failure};
 use super::failure;
 use crate::sessions::{Freshness, SessionError};
-use rolecall_aws::error::AwsErrorKind;
+use rolecall_aws::error::{AwsErrorCode, AwsErrorKind};
 use rolecall_aws::sts::{self, StsError};
-use rolecall_core::config::home_region;
+use rolecall_core::clock::time_until;
+use rolecall_core::config::inputs::StsAddress;
 use rolecall_core::role_chain::{RoleChain, StsEndpoint};
 use rolecall_core::session::Session;
 
@@ -23,16 +25,11 @@ const IDENTITY_TIMEOUT: Duration = Duration::from_secs(6);
 const LOGIN_WARNING: Duration = Duration::from_mins(15);
 /// A clock whose difference is at most this is correct: the time in a response of AWS has whole seconds.
 const CLOCK_RESOLUTION_SECONDS: u64 = 1;
+/// A region of each partition that is enabled in every account.
+const HOME_REGIONS: [&str; 4] = ["us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1"];
 
-/// The credentials that sign the first call to STS.
-pub(super) struct SourceCredentials {
-    pub(super) session: Arc<Session>,
-    /// The ARN of their principal.
-    pub(super) arn: String,
-}
-
-/// Checks the source, its principal, its login and the clock.
-pub(super) async fn check(diagnosis: &Diagnosis<'_>) -> Result<SourceCredentials, FatalFinding> {
+/// Checks the source, its principal, its login and the clock. Returns the source's session.
+pub(super) async fn check(diagnosis: &Diagnosis<'_>) -> Result<Arc<Session>, Fatal> {
     let source = &diagnosis.profile.source_name;
     diagnosis.checking(format!("source \"{source}\" ({})", diagnosis.source_kind())).await;
     let chain = &diagnosis.profile.chain;
@@ -42,24 +39,41 @@ pub(super) async fn check(diagnosis: &Diagnosis<'_>) -> Result<SourceCredentials
     sessions.allow_probe(chain);
     let base = if sessions.mfa_in_assume_role(chain) { chain.without_mfa() } else { chain.base() };
     let session = load(diagnosis, &base).await?;
-    let identified = identify(diagnosis, &session).await;
+    let identified = identify(diagnosis, &base, session).await;
     match &identified {
-        Ok(arn) => {
+        Ok((_, arn)) => {
             let cause = format!("{arn} ({})", diagnosis.source_kind());
             diagnosis.found(Finding::ok(FindingArea::Source, "source", cause)).await;
         }
-        Err(finding) if finding.area != FindingArea::Source => {
+        Err(Fatal(findings)) if findings.iter().all(|finding| finding.area != FindingArea::Source) => {
             diagnosis.found(Finding::ok(FindingArea::Source, "source", diagnosis.source_kind())).await;
         }
         Err(_) => {}
     }
     check_login(diagnosis, &base).await;
     check_clock(diagnosis).await;
-    Ok(SourceCredentials { session, arn: identified? })
+    let (session, arn) = identified?;
+    match failure::other_partition(diagnosis, &arn) {
+        Some(finding) => Err(finding.into()),
+        None => Ok(session),
+    }
+}
+
+/// Reports a failed source as a warning if the role's session in the cache is still usable. Errors with the failure if there is
+/// none.
+pub(super) async fn survive(diagnosis: &Diagnosis<'_>, Fatal(findings): Fatal) -> Result<(), Fatal> {
+    let chain = &diagnosis.profile.chain;
+    let now = diagnosis.components.aws.now();
+    let session = diagnosis.components.sessions.peek(chain).session.filter(|session| session.is_usable(now));
+    let Some(session) = session.filter(|_| !chain.is_base()) else { return Err(Fatal(findings)) };
+    for finding in findings {
+        diagnosis.found(as_still_usable(diagnosis, finding, &session)).await;
+    }
+    Ok(())
 }
 
 /// Loads the credentials of the source.
-async fn load(diagnosis: &Diagnosis<'_>, base: &RoleChain) -> Result<Arc<Session>, FatalFinding> {
+async fn load(diagnosis: &Diagnosis<'_>, base: &RoleChain) -> Result<Arc<Session>, Fatal> {
     let loading = diagnosis.components.sessions.get(base, Freshness::Cached);
     match diagnosis.within(SOURCE_TIMEOUT, loading).await {
         Some(Ok(served)) => {
@@ -68,61 +82,94 @@ async fn load(diagnosis: &Diagnosis<'_>, base: &RoleChain) -> Result<Arc<Session
             }
             Ok(served.session)
         }
-        Some(Err(error)) => Err(Box::new(failure::of_session(diagnosis, &error))),
+        Some(Err(error)) => Err(failure::of_load(diagnosis, base, &error).await),
         None => {
             let cause =
                 format!("{} gave no credentials within {} s", diagnosis.source_kind(), SOURCE_TIMEOUT.as_secs());
             let finding = Finding::problem(FindingArea::Source, "source", "source_slow", cause)
                 .consequence(plugin_failure(ErrorCode::Timeout))
                 .fix("Check the network, and the credential_process of the AWS profile if it has one.");
-            Err(Box::new(finding))
+            Err(finding.into())
         }
     }
 }
 
 /// Returns the warning of a session whose refresh failed.
 pub(super) fn still_usable(diagnosis: &Diagnosis<'_>, problem: &SessionError, session: &Session) -> Finding {
-    let finding = failure::of_session(diagnosis, problem);
-    let clock = diagnosis.components.aws.clock();
-    let left = session.expires().map(|end| rolecall_core::clock::time_until(clock.now(), end));
-    let consequence = match left {
-        Some(left) => format!("kubectl works for another {}, with the session that Rolecall has", duration_text(left)),
+    as_still_usable(diagnosis, failure::of_session(diagnosis, problem), session)
+}
+
+fn as_still_usable(diagnosis: &Diagnosis<'_>, finding: Finding, session: &Session) -> Finding {
+    let now = diagnosis.components.aws.now();
+    let consequence = match session.expires() {
+        Some(end) => {
+            let left = duration_text(time_until(now, end));
+            format!("kubectl works for another {left}, with the session that Rolecall has")
+        }
         None => "kubectl works with the session that Rolecall has".to_owned(),
     };
     Finding { state: FindingState::Warning, ..finding }.consequence(consequence)
 }
 
-/// Returns the ARN of the credentials, from the endpoint that the roles are assumed at.
-async fn identify(diagnosis: &Diagnosis<'_>, session: &Session) -> Result<String, FatalFinding> {
+/// Returns the credentials with the ARN of their principal, from the endpoint at which the roles are assumed. Credentials that
+/// STS rejects are loaded once more: they may have been replaced where they come from.
+async fn identify(
+    diagnosis: &Diagnosis<'_>,
+    base: &RoleChain,
+    session: Arc<Session>,
+) -> Result<(Arc<Session>, String), Fatal> {
     let endpoint = diagnosis.profile.chain.endpoint();
-    let mut identified = ask_identity(diagnosis, &endpoint, session).await?;
-    if matches!(&identified, Err(error) if error.error.kind == AwsErrorKind::Clock) {
+    let mut session = session;
+    let mut identified = ask_identity(diagnosis, &endpoint, &session).await?;
+    match identified.as_ref().map_err(|error| error.error.kind) {
         // The time in the response has corrected the clock.
-        identified = ask_identity(diagnosis, &endpoint, session).await?;
+        Err(AwsErrorKind::Clock) => identified = ask_identity(diagnosis, &endpoint, &session).await?,
+        Err(AwsErrorKind::CredentialsRejected) if !base.needs_interactive_mfa() => {
+            let reloading = diagnosis.components.sessions.get(base, Freshness::BypassCache);
+            if let Some(Ok(newer)) = diagnosis.within(SOURCE_TIMEOUT, reloading).await
+                && !newer.session.has_same_credentials(&session)
+            {
+                session = newer.session;
+                identified = ask_identity(diagnosis, &endpoint, &session).await?;
+            }
+        }
+        _ => {}
     }
-    let error = match identified {
-        Ok(arn) => return Ok(arn),
-        Err(error) => error,
-    };
-    let home = home_region(&endpoint.region);
-    if error.error.kind == AwsErrorKind::CredentialsRejected && home != endpoint.region {
-        let elsewhere =
-            StsEndpoint { region: home, sts: rolecall_core::config::inputs::StsAddress::default(), ..endpoint };
-        if let Ok(Ok(arn)) = ask_identity(diagnosis, &elsewhere, session).await {
-            return Err(Box::new(failure::region_disabled(diagnosis, &arn)));
+    match identified {
+        Ok(arn) => Ok((session, arn)),
+        Err(error) => Err(rejected(diagnosis, &endpoint, &session, &error).await.into()),
+    }
+}
+
+/// Returns the finding of failed credentials. A key that this STS does not know may be of another partition, or of an account
+/// that does not use the region.
+async fn rejected(diagnosis: &Diagnosis<'_>, endpoint: &StsEndpoint, session: &Session, error: &StsError) -> Finding {
+    if error.error.code == Some(AwsErrorCode::UnknownKey) {
+        let regions = HOME_REGIONS.iter().filter_map(|region| region.parse::<Region>().ok());
+        let others = regions.filter(|region| *region != endpoint.region).map(|region| StsEndpoint {
+            region,
+            sts: StsAddress::default(),
+            ..endpoint.clone()
+        });
+        let others: Vec<StsEndpoint> = others.collect();
+        let asking = others.iter().map(|other| Box::pin(ask_identity(diagnosis, other, session)));
+        let known = join_all(asking).await.into_iter().find_map(|answer| answer.ok()?.ok());
+        if let Some(arn) = known {
+            let other = failure::other_partition(diagnosis, &arn);
+            return other.unwrap_or_else(|| failure::region_disabled(diagnosis, &arn));
         }
     }
-    Err(Box::new(failure::of_sts(diagnosis, &error)))
+    failure::of_sts(diagnosis, error)
 }
 
 async fn ask_identity(
     diagnosis: &Diagnosis<'_>,
     endpoint: &StsEndpoint,
     session: &Session,
-) -> Result<Result<String, StsError>, FatalFinding> {
+) -> Result<Result<String, StsError>, Fatal> {
     let call = sts::get_caller_identity(&diagnosis.components.aws, endpoint, session);
     let answered = diagnosis.within(IDENTITY_TIMEOUT, call).await;
-    answered.ok_or_else(|| Box::new(failure::sts_silent(diagnosis)))
+    answered.ok_or_else(|| failure::sts_silent(diagnosis).into())
 }
 
 /// Reports when the login of the source ends.
@@ -172,28 +219,4 @@ async fn check_clock(diagnosis: &Diagnosis<'_>) {
 /// Returns what sets the clock.
 const fn clock_fix() -> &'static str {
     if cfg!(target_os = "macos") { "sudo sntp -sS time.apple.com" } else { "sudo timedatectl set-ntp true" }
-}
-
-/// Returns a duration in its two largest units: `47 min`, `3 h 20 min`, `8 s`.
-pub(super) fn duration_text(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds} s"),
-        (0, _) => format!("{minutes} min"),
-        (_, 0) => format!("{hours} h"),
-        _ => format!("{hours} h {minutes} min"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn duration_text_has_at_most_two_units() {
-        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (420, "7 min"), (3600, "1 h"), (12_000, "3 h 20 min")] {
-            assert_eq!(duration_text(Duration::from_secs(seconds)), text);
-        }
-    }
 }
