@@ -55,7 +55,7 @@ impl Facts {
     pub(super) fn profile_names(&self) -> Vec<String> {
         match (&self.agent, &self.config) {
             (Ok(agent), _) => agent.status.profiles.iter().map(|profile| profile.name.to_string()).collect(),
-            (Err(_), Some(config)) => config.profile_names(),
+            (Err(_), Some(config)) => config.all_profile_names(),
             (Err(_), None) => Vec::new(),
         }
     }
