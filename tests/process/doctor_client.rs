@@ -157,9 +157,9 @@ fn doctor_fix_changes_only_what_is_ours_and_safe() {
     let said = fixture.rolecall(&["doctor", "--fix"]);
     let text = &said.assert_ok().stdout;
     for part in [
-        "✓ changed the mode of ~/.config/rolecall/config.toml to 0600\n",
+        "✓ changed the mode of ~/.config/rolecall/config.toml to 0600\n\n✓ computer",
         "✓ removed the context old from ~/.kube/config: there is no profile old\n",
-        "✓ wrote the context prod in ~/.kube/config again, with its pinned cluster\n\n✓ computer",
+        "✓ wrote the context prod in ~/.kube/config again, with its pinned cluster\n",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
