@@ -81,8 +81,9 @@ pub(crate) fn check_convert(files: &Files, conversions: &[Conversion]) -> Result
 pub(crate) fn inconvertible(files: &Files, conversions: &[Conversion]) -> Result<Vec<usize>, KubeconfigError> {
     let loaded = files.load()?;
     let mut found = Vec::new();
-    let mut open = Vec::from([0..conversions.len()]);
-    while let Some(range) = open.pop() {
+    let mut open = Vec::new();
+    let mut next = Some(0..conversions.len());
+    while let Some(range) = next {
         match converted(&loaded, &conversions[range.clone()]) {
             Ok(_) => {}
             Err(KubeconfigError::CannotEdit { .. }) if range.len() == 1 => found.push(range.start),
@@ -92,6 +93,7 @@ pub(crate) fn inconvertible(files: &Files, conversions: &[Conversion]) -> Result
             }
             Err(error) => return Err(error),
         }
+        next = open.pop();
     }
     Ok(found)
 }
