@@ -60,7 +60,7 @@ impl OldUser {
 
 /// What [`restore`] did with a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Restored {
+pub(crate) enum RestoreState {
     /// It is as before.
     Restored,
     /// The file or the user is gone, or the user is as before already.
@@ -81,8 +81,9 @@ pub(crate) fn check_convert(files: &Files, conversions: &[Conversion]) -> Result
 pub(crate) fn inconvertible(files: &Files, conversions: &[Conversion]) -> Result<Vec<usize>, KubeconfigError> {
     let loaded = files.load()?;
     let mut found = Vec::new();
-    let mut open = vec![0..conversions.len()];
-    while let Some(range) = open.pop() {
+    let mut open = Vec::new();
+    let mut next = Some(0..conversions.len());
+    while let Some(range) = next {
         match converted(&loaded, &conversions[range.clone()]) {
             Ok(_) => {}
             Err(KubeconfigError::CannotEdit { .. }) if range.len() == 1 => found.push(range.start),
@@ -92,6 +93,7 @@ pub(crate) fn inconvertible(files: &Files, conversions: &[Conversion]) -> Result
             }
             Err(error) => return Err(error),
         }
+        next = open.pop();
     }
     Ok(found)
 }
@@ -105,7 +107,7 @@ pub(crate) fn convert(files: &Files, conversions: &[Conversion]) -> Result<Writt
 }
 
 /// Restores converted users, except for those that were edited since. Returns what was done with each.
-pub(crate) fn restore(users: &[OldUser]) -> Result<(Vec<Restored>, Written), KubeconfigError> {
+pub(crate) fn restore(users: &[OldUser]) -> Result<(Vec<RestoreState>, Written), KubeconfigError> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for user in users.iter().filter(|user| user.file.exists()) {
         if !paths.contains(&user.file) {
@@ -113,7 +115,7 @@ pub(crate) fn restore(users: &[OldUser]) -> Result<(Vec<Restored>, Written), Kub
         }
     }
     if paths.is_empty() {
-        return Ok((vec![Restored::NothingToDo; users.len()], Written::default()));
+        return Ok((vec![RestoreState::NothingToDo; users.len()], Written::default()));
     }
     transaction::edit_texts(&Files::of_paths(paths), |loaded| restored(loaded, users))
 }
@@ -170,8 +172,8 @@ fn old_user(file: &Path, user: &str, profile: &str, node: &UserNode, item: &Valu
 }
 
 /// Returns what was done with each user, and the new texts.
-fn restored(loaded: &[LoadedFile], users: &[OldUser]) -> Result<(Vec<Restored>, Vec<NewText>), KubeconfigError> {
-    let mut results = vec![Restored::NothingToDo; users.len()];
+fn restored(loaded: &[LoadedFile], users: &[OldUser]) -> Result<(Vec<RestoreState>, Vec<NewText>), KubeconfigError> {
+    let mut results = vec![RestoreState::NothingToDo; users.len()];
     let mut texts = Vec::new();
     for (file, loaded) in loaded.iter().enumerate() {
         let edits = TextEdits::new(loaded);
@@ -191,10 +193,10 @@ fn restored(loaded: &[LoadedFile], users: &[OldUser]) -> Result<(Vec<Restored>, 
                 continue;
             }
             if !is_as_converted(item, old) {
-                results[position] = Restored::Edited;
+                results[position] = RestoreState::Edited;
                 continue;
             }
-            results[position] = Restored::Restored;
+            results[position] = RestoreState::Restored;
             let value = Replacement::of_value(index, before.clone(), edits.innermost_node(index)?, edits.line_break);
             // The text fits only in the place that it had.
             let place = edits.nodes(index).iter().find(|node| node.depth == old.depth);
@@ -337,7 +339,9 @@ impl<'a> TextEdits<'a> {
             text.push_str(&new.text);
             end = new.range.end;
             let slot = model.items_mut(EntryKind::User.list_key()).and_then(|items| items.get_mut(new.index));
-            slot.into_iter().for_each(|slot| slot.clone_from(&new.item));
+            if let Some(slot) = slot {
+                slot.clone_from(&new.item);
+            }
         }
         text.push_str(old.get(end..).unwrap_or_default());
         match model::parse(&self.loaded.listed, &text) {

@@ -68,7 +68,7 @@ use entry_names::EntryNames;
 use model::{EntryKind, Value};
 use transaction::{edit_files, edit_files_and_verify};
 
-pub(crate) use convert::{Conversion, OldUser, Restored, check_convert, convert, inconvertible, restore};
+pub(crate) use convert::{Conversion, OldUser, RestoreState, check_convert, convert, inconvertible, restore};
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
 pub(crate) use extract::{Extract, extract};

@@ -125,7 +125,7 @@ impl Reader<'_> {
         match event {
             Event::Scalar(text, ..) => Some(Node { kind: Kind::Text(text.to_string()), range: self.trimmed(range) }),
             Event::Alias(_) => Some(Node { kind: Kind::Alias, range }),
-            Event::SequenceStart(..) => {
+            Event::SequenceStart(style, ..) => {
                 let mut items = Vec::new();
                 let end = loop {
                     match self.next()? {
@@ -133,7 +133,12 @@ impl Reader<'_> {
                         Err(end) => break end,
                     }
                 };
-                Some(Node { kind: Kind::List(items), range: self.trimmed(range.start..end.end) })
+                // The end of a block is that of the next token, after comments.
+                let end = match items.last() {
+                    Some(last) if *style == StructureStyle::Block => last.range.end,
+                    _ => end.end,
+                };
+                Some(Node { kind: Kind::List(items), range: range.start..end })
             }
             Event::MappingStart(style, ..) => self.mapping(*style == StructureStyle::Block, &range),
             _ => None,

@@ -14,6 +14,7 @@ use crate::files::atomic_file::{self, Backup, FolderLock, Original};
 use crate::files::error::FileError;
 use crate::files::names;
 use crate::kubeconfig::OldUser;
+use crate::kubeconfig::context_entry::hex;
 
 /// The name of the file.
 const FILE_NAME: &str = "imports.json";
@@ -78,7 +79,7 @@ impl Addition {
 
 fn digest(text: &str) -> String {
     // Another table may have moved in front of it.
-    Sha256::digest(text.trim()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.trim()))
 }
 
 impl Records {

@@ -114,11 +114,7 @@ fn region_of_server(url: &str) -> Option<String> {
     let url = HttpUrl::parse(url).ok()?;
     let labels: Vec<&str> = url.host().split('.').collect();
     let is_eks = labels.iter().any(|label| *label == "eks" || label.starts_with("eks-"));
-    let is_aws = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonaws.eu"]
-        .iter()
-        .any(|end| url.host().ends_with(end))
-        || url.host().ends_with(".gov")
-        || url.host().ends_with(".amazonwebservices.com.cn");
+    let is_aws = labels.iter().any(|label| ["amazonaws", "amazonwebservices", "aws", "gov", "uk"].contains(label));
     labels.into_iter().find(|label| is_eks && is_aws && label.parse::<Region>().is_ok()).map(str::to_owned)
 }
 

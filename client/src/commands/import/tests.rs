@@ -14,7 +14,7 @@ use super::plan::Becomes;
 use super::*;
 use crate::cli::{Cli, Command as Parsed};
 use crate::environment::Environment;
-use crate::kubeconfig::{Conversion, OldUser, Restored};
+use crate::kubeconfig::{Conversion, OldUser, RestoreState};
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kubeconfigs")
@@ -114,6 +114,8 @@ fn text(bytes: &[u8]) -> String {
 fn assert_rest_is_equal(before: &str, after: &str, old: &[OldUser]) {
     let (mut before, mut after) = (before, after);
     for (number, user) in old.iter().enumerate() {
+        let last_line = user.text().lines().last().unwrap_or_default();
+        assert!(!last_line.trim_start().starts_with('#'), "a comment after the user belongs to the file: {last_line}");
         let (kept, rest) = before.split_once(user.text()).unwrap();
         let at = after.find(kept).unwrap_or_else(|| panic!("{kept:?} is not in {after:?}"));
         assert!(number > 0 || at == 0, "the start of {after:?}");
@@ -155,11 +157,11 @@ fn corpus_is_converted_and_restored_byte_for_byte() {
         let again = fixture.plan("rolecall import");
         assert_eq!(again.count(), 0, "{}", path.display());
         let (results, _) = kubeconfig::restore(&old).unwrap();
-        assert!(results.iter().all(|result| *result == Restored::Restored), "{}: {results:?}", path.display());
+        assert!(results.iter().all(|result| *result == RestoreState::Restored), "{}: {results:?}", path.display());
         assert_eq!(text(&fixture.bytes()), text(&before), "{}", path.display());
         assert_eq!(fixture.bytes(), before);
         let (results, _) = kubeconfig::restore(&old).unwrap();
-        assert!(results.iter().all(|result| *result == Restored::NothingToDo), "{}: {results:?}", path.display());
+        assert!(results.iter().all(|result| *result == RestoreState::NothingToDo), "{}: {results:?}", path.display());
     }
     assert!(kubeconfigs().len() >= 40 && converted >= 100, "{converted}");
 }
@@ -195,7 +197,7 @@ fn undo_after_kubectl_rewrote_the_file_restores_the_meaning() {
             assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
         }
         let (results, _) = kubeconfig::restore(&old).unwrap();
-        assert!(results.iter().all(|result| *result == Restored::Restored), "{}: {results:?}", path.display());
+        assert!(results.iter().all(|result| *result == RestoreState::Restored), "{}: {results:?}", path.display());
         assert_eq!(imported.view(), original.view(), "{}", path.display());
     }
 }
@@ -215,16 +217,16 @@ fn undo_leaves_users_that_were_edited() {
         assert_ne!(edited.as_bytes(), fixture.bytes());
         fs::write(fixture.path(), edited).unwrap();
         let (results, _) = kubeconfig::restore(&old).unwrap();
-        assert_eq!(results.iter().filter(|result| **result == Restored::Edited).count(), 1, "{edit:?}");
+        assert_eq!(results.iter().filter(|result| **result == RestoreState::Edited).count(), 1, "{edit:?}");
         assert!(text(&fixture.bytes()).contains(edit.1) && text(&fixture.bytes()).contains("get-token"));
     }
     // A user, or the file, that is gone.
     let fixture = Fixture::new(&[("config", &before)]);
     let old = fixture.convert(&fixture.plan("rolecall import"));
     fs::write(fixture.path(), "").unwrap();
-    assert!(kubeconfig::restore(&old).unwrap().0.iter().all(|result| *result == Restored::NothingToDo));
+    assert!(kubeconfig::restore(&old).unwrap().0.iter().all(|result| *result == RestoreState::NothingToDo));
     fs::remove_file(fixture.path()).unwrap();
-    assert!(kubeconfig::restore(&old).unwrap().0.iter().all(|result| *result == Restored::NothingToDo));
+    assert!(kubeconfig::restore(&old).unwrap().0.iter().all(|result| *result == RestoreState::NothingToDo));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::daemon::{Daemon, config_status};
 use crate::error::CliError;
 use crate::files::path_text::display_path;
 use crate::kubeconfig::context_entry::{files, print_notes};
-use crate::kubeconfig::{self, OldUser, Restored};
+use crate::kubeconfig::{self, OldUser, RestoreState};
 use crate::output;
 
 /// Undoes the last import that can be undone.
@@ -30,10 +30,10 @@ pub(super) fn undo(context: &Context) -> Result<(), CliError> {
         let users: Vec<OldUser> = import.users.iter().map(|user| user.old.clone()).collect();
         let (results, written) = kubeconfig::restore(&users)?;
         print_notes(&written.notes);
-        for (user, _) in import.users.iter().zip(&results).filter(|(_, result)| **result == Restored::Edited) {
+        for (user, _) in import.users.iter().zip(&results).filter(|(_, result)| **result == RestoreState::Edited) {
             output::print_note(&edited_text(&user.contexts, &user.old));
         }
-        if !users.is_empty() && results.iter().all(|result| *result == Restored::Edited) {
+        if !users.is_empty() && results.iter().all(|result| *result == RestoreState::Edited) {
             continue;
         }
         let removed = remove_additions(import)?;
@@ -116,8 +116,8 @@ fn reason_to_keep(profile: &Addition, file: &ConfigFile, in_use: &HashSet<String
     (!profile.is_unchanged(&text)).then(|| "it was changed since the import".to_owned())
 }
 
-fn print_restored(import: &Import, results: &[Restored], context: &Context) -> Result<(), CliError> {
-    let restored = import.users.iter().zip(results).filter(|(_, result)| **result == Restored::Restored);
+fn print_restored(import: &Import, results: &[RestoreState], context: &Context) -> Result<(), CliError> {
+    let restored = import.users.iter().zip(results).filter(|(_, result)| **result == RestoreState::Restored);
     let contexts: Vec<&str> = restored.flat_map(|(user, _)| user.contexts.iter().map(String::as_str)).collect();
     match contexts.len() {
         0 => context.print_done("no converted user is left to restore"),
@@ -143,17 +143,17 @@ fn print_removed(removed: &Removed, config: &Path, context: &Context) -> Result<
 }
 
 /// Returns what is left to undo: the edited users, with their profiles.
-fn left(import: &Import, results: &[Restored], removed: &Removed) -> Option<Import> {
+fn left(import: &Import, results: &[RestoreState], removed: &Removed) -> Option<Import> {
     let users: Vec<_> = import
         .users
         .iter()
         .zip(results)
-        .filter(|(_, result)| **result == Restored::Edited)
+        .filter(|(_, result)| **result == RestoreState::Edited)
         .map(|(user, _)| user.clone())
         .collect();
     let of_users = |addition: &&Addition| users.iter().any(|user| user.old.profile == addition.name);
     let profiles = import.profiles.iter().filter(of_users).cloned().collect();
     let is_left = |source: &&Addition| !removed.sources.contains(&source.name);
     let sources = import.sources.iter().filter(is_left).cloned().collect();
-    (!users.is_empty()).then(|| Import { users, profiles, sources, ..import.clone() })
+    (!users.is_empty()).then(|| Import { profiles, sources, users, ..import.clone() })
 }

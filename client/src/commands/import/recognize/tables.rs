@@ -1,7 +1,7 @@
 //! The options and variables of the programs, and their effect on the token.
 
 /// An option.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct OptionSpec {
     pub(super) long: &'static str,
     pub(super) short: Option<char>,
