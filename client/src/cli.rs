@@ -5,7 +5,10 @@ mod add;
 mod agent;
 mod audit;
 mod config;
+mod credentials;
 mod doctor;
+mod env;
+mod import;
 mod inputs;
 mod keys;
 mod lock;
@@ -30,7 +33,10 @@ pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
 pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
+pub(crate) use credentials::Credentials;
 pub(crate) use doctor::Doctor;
+pub(crate) use env::{Env, ShellSyntax};
+pub(crate) use import::Import;
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
@@ -48,6 +54,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mProfiles:\u{1b}[0m
   \u{1b}[1madd\u{1b}[0m          Add a cluster: check it with AWS, write the configuration and the kubeconfig
+  \u{1b}[1mimport\u{1b}[0m       Convert existing contexts of other tools to Rolecall
   \u{1b}[1mlist, ls\u{1b}[0m     List the profiles
   \u{1b}[1mshow\u{1b}[0m         Show everything about profiles
   \u{1b}[1mremove, rm\u{1b}[0m   Remove profiles and their kubeconfig contexts
@@ -61,6 +68,10 @@ const HELP: &str = "\
   \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
   \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
   \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
+
+\u{1b}[1;4mAWS:\u{1b}[0m
+  \u{1b}[1menv\u{1b}[0m          Print a profile's session as commands that set environment variables
+  \u{1b}[1mcredentials\u{1b}[0m  Print a profile's session for the AWS CLI and AWS's SDKs (credential_process)
 
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
@@ -128,6 +139,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Add(Box<Add>),
+    Import(Import),
     List(List),
     Show(Show),
     Remove(Remove),
@@ -140,6 +152,8 @@ pub(crate) enum Command {
     Kubeconfig(Kubeconfig),
     Token(Token),
     Access(Access),
+    Credentials(Credentials),
+    Env(Env),
     Status(Status),
     Refresh(Refresh),
     Keys(Keys),

@@ -100,11 +100,13 @@ fn config() -> Option<ConfigFile> {
 }
 
 fn profile_names() -> Vec<String> {
-    config().map(|config| config.profile_names()).unwrap_or_default()
+    config().map(|config| config.all_profile_names()).unwrap_or_default()
 }
 
 fn source_names() -> Vec<String> {
-    config().map(|config| config.source_names()).unwrap_or_default()
+    config()
+        .map(|config| config.source_names().into_iter().chain(config.included_sources().into_keys()).collect())
+        .unwrap_or_default()
 }
 
 fn key_names() -> Vec<String> {

@@ -3,6 +3,8 @@
 //! `rolecall token NAME`, which kubectl runs, is recognised before any argument parser runs: that path only
 //! calls the daemon. Every other command goes through `cli` and `run`.
 
+mod aws_config_file;
+mod aws_session;
 mod cli;
 mod clock;
 mod closed_stdout;

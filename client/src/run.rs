@@ -18,6 +18,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
     }
     match cli.command {
         Command::Add(wanted) => commands::add::run(&wanted, context),
+        Command::Import(wanted) => commands::import::run(&wanted, context),
         Command::List(wanted) => commands::list::run(&wanted, context),
         Command::Show(wanted) => commands::show::run(&wanted, context),
         Command::Remove(wanted) => commands::remove::run(&wanted, context),
@@ -30,6 +31,8 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Kubeconfig(wanted) => commands::kubeconfig::run(&wanted, context),
         Command::Token(wanted) => commands::token::run(&wanted, context),
         Command::Access(wanted) => commands::access::run(&wanted.action, context),
+        Command::Credentials(wanted) => commands::credentials::run(&wanted, context),
+        Command::Env(wanted) => commands::env::run(&wanted, context),
         Command::Status(wanted) => commands::status::run(&wanted, context),
         Command::Refresh(wanted) => commands::refresh::run(&wanted, context),
         Command::Login(wanted) => commands::login::run(&wanted, context),

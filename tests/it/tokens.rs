@@ -58,13 +58,13 @@ fn token_is_reused_for_5_minutes_and_session_for_longer() {
 }
 
 #[test]
-fn token_is_never_signed_below_15_minutes_left() {
+fn token_is_never_signed_below_16_minutes_left() {
     let fixture = Fixture::unkept();
     fixture.good_token("prod");
-    fixture.clock.advance(45 * MINUTE);
+    fixture.clock.advance(44 * MINUTE);
     fixture.good_token("prod");
-    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "a session with 15 min left is fresh");
-    fixture.clock.advance(5 * MINUTE);
+    assert_eq!(fixture.aws.calls(Op::AssumeRole), 1, "a session with 16 min left is fresh");
+    fixture.clock.advance(6 * MINUTE);
     assert_eq!(fixture.good_token("prod").life(fixture.clock.now()), 14 * MINUTE);
     assert_eq!(fixture.aws.calls(Op::AssumeRole), 2);
 }

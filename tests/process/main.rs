@@ -7,6 +7,7 @@
 
 mod desktop;
 mod doctor;
+mod doctor_client;
 mod fake_access;
 mod fake_daemon;
 mod fixture;
@@ -27,13 +28,17 @@ mod completions;
 mod concurrency;
 mod constraints;
 mod cooldown;
+mod credentials;
 mod demo;
+mod doctor_causes;
 mod entry_key;
 mod environment;
 mod files;
 mod handover;
 mod handover_attack;
 mod handover_program;
+mod import;
+mod includes;
 mod interrupted;
 mod keyring;
 mod keys;

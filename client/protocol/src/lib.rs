@@ -18,6 +18,7 @@
 //! | request | body | response |
 //! |---|---|---|
 //! | `POST /v1/profiles/{name}/token` | the text of `KUBERNETES_EXEC_INFO`, or nothing | [`ExecCredential`] |
+//! | `POST /v1/profiles/{name}/credentials` | | [`ProfileCredentials`] |
 //! | `POST /v1/profiles/{name}/refresh` | | [`Refreshed`] |
 //! | `POST /v1/profiles/{name}/cluster` | | [`Cluster`] |
 //! | `POST /v1/profiles/{name}/access` | [`AccessQuery`] | [`ClusterAccess`] |
@@ -77,6 +78,15 @@
 //! [`RejectedIdentity`]. The client then prints one line on standard error that names `rolecall doctor`. The daemon sends the
 //! header once to each process that runs the plugin, and only to one whose own token was rejected. The body is the usual one,
 //! and an older client ignores the header.
+//! # AWS credentials
+//!
+//! `/v1/profiles/{name}/credentials` returns the session of a profile for other programs than kubectl. The session has at least
+//! 16 minutes left, or half of its lifetime if that is shorter than 32 minutes, unless AWS cannot be reached:
+//!
+//! ```json
+//! {"access_key_id": "ASIAIOSFODNN7EXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+//!  "session_token": "IQoJb3JpZ2luX2VjEXAMPLE", "expires": "2026-01-02T04:04:05Z", "region": "eu-west-1"}
+//! ```
 //!
 //! # Streams
 //!
@@ -172,13 +182,15 @@
 //!
 //! # Scope of this crate
 //!
-//! [`location`] looks at folders and reads environment variables. Nothing else here does I/O, and nothing depends on an
+//! [`location`] looks at folders and reads environment variables, and [`included_paths`] lists folders. Nothing else here
+//! does I/O, and nothing depends on an
 //! async runtime or on AWS.
 
 mod access;
 mod access_change;
 mod audit;
 pub mod aws_config;
+mod credentials;
 mod discover;
 mod doctor;
 mod endpoint;
@@ -187,6 +199,7 @@ mod error;
 mod exec;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod include;
 mod keys;
 pub mod location;
 mod lock;
@@ -211,19 +224,21 @@ pub use access_change::{
     AccessReport, AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessStep, AccessVia, ChangeOptions,
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+pub use credentials::{ProfileCredentials, SOURCE_PROCESS_VARIABLE};
 pub use discover::{DescribedCluster, DiscoverRequest, DiscoverStep, DiscoveredCluster, DiscoveredIdentity};
 pub use doctor::{AdministratorRequest, DoctorRequest, DoctorStep, Finding, FindingArea, FindingState};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
 pub use error::{ErrorBody, ErrorClass, ErrorCode, ErrorResponse, join_sentences};
 pub use exec::{EXEC_INFO_VARIABLE, ExecApiVersion, ExecCluster, ExecCredential, ExecInfo, ExecInfoError};
+pub use include::{IncludePattern, IncludedPath, InvalidIncludePattern, MAX_INCLUDED_FILES, included_paths};
 pub use keys::{KeyForgotten, KeyList, KeyRotated, KeyStatus, PutKey};
 pub use lock::{LockRequest, LockStatus, UnlockRequest};
 pub use login::{LoggedOut, LoginFlow, LoginKind, LoginRequest, LoginStatus, LoginStep, MfaDetails, SourceStatus};
 pub use messages::{
     AccessQuery, ClockStatus, Cluster, ClusterAccess, ConfigChecked, ConfigStatus, ConstraintDetails, DaemonStatus,
-    Event, EventKind, Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState, ProfileStatus,
-    Refreshed, Restarting, SessionStatus, Status, Stopping,
+    Event, EventKind, IncludeStatus, Probed, ProbedCluster, Problem, ProfileDetails, ProfileInputs, ProfileState,
+    ProfileStatus, Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, Namespace, PolicyArn, ProfileName, Region, RoleArn,
@@ -273,8 +288,9 @@ mod tests {
             let values = serde_json::Deserializer::from_str(&block).into_iter::<serde_json::Value>();
             examples.extend(values.map(|value| value.unwrap()));
         }
-        let [token, step_1, step_2, event_1, event_2, error] = examples.try_into().unwrap();
+        let [token, credentials, step_1, step_2, event_1, event_2, error] = examples.try_into().unwrap();
         assert_eq!(token["kind"], "ExecCredential");
+        assert!(serde_json::from_value::<ProfileCredentials>(credentials).unwrap().expires.is_some());
         for step in [step_1, step_2] {
             assert_ne!(serde_json::from_value::<LoginStep>(step).unwrap(), LoginStep::Unknown);
         }

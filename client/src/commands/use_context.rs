@@ -147,7 +147,9 @@ fn unknown_context_hint(name: &str, alike: &[String], is_profile: bool, option: 
 /// Whether the profile exists. False if the configuration cannot be read, since this only improves a hint.
 fn is_configured(name: &str) -> bool {
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
-    config.is_some_and(|config| config.profile_names().iter().any(|known| known == name))
+    config.is_some_and(|config| {
+        config.profile_names().iter().any(|known| known == name) || config.included_from(name).is_some()
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use rolecall_protocol::{
 use serde::Serialize;
 
 use crate::services::audit::SessionFacts;
-use crate::services::token::ServedToken;
 
 /// A response as hyper sends it.
 pub(super) type HttpResponse = Response<Body>;
@@ -49,9 +48,16 @@ impl EndpointResponse {
         }
     }
 
-    pub(super) fn token(token: ServedToken) -> Self {
-        let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(token.credential)));
-        Self { session_facts: Some(token.facts), rejected: token.rejected, ..response }
+    /// A secret made from a session.
+    pub(super) fn secret(body: Secret<Vec<u8>>, facts: SessionFacts) -> Self {
+        let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(body)));
+        Self { session_facts: Some(facts), ..response }
+    }
+
+    /// Adds the identity that the cluster rejects, if the client is to print that.
+    pub(super) const fn with_rejected(mut self, identity: Option<RejectedIdentity>) -> Self {
+        self.rejected = identity;
+        self
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {

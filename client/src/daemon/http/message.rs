@@ -64,6 +64,12 @@ impl Response {
     pub(crate) fn body(&self) -> &[u8] {
         self.buffer.get(self.head.body_at..).unwrap_or_default()
     }
+
+    /// The body, which holds a secret. Wipes the buffer.
+    pub(crate) fn into_secret_body(self) -> Secret<Vec<u8>> {
+        let buffer = Secret::new(self.buffer);
+        Secret::new(buffer.expose().get(self.head.body_at..).unwrap_or_default().to_vec())
+    }
 }
 
 /// The head of a response.
