@@ -44,6 +44,7 @@ Examples:
     rolecall add lab --region eu-west-1 --no-verify \\
         --server https://ABCDEF.gr7.eu-west-1.eks.amazonaws.com \\
         --certificate-authority lab-ca.pem")]
+#[allow(clippy::struct_excessive_bools)] // they are options, as they are typed
 pub(crate) struct Add {
     /// The profile's name, which is also the name of its kubeconfig context
     pub(crate) name: ProfileName,

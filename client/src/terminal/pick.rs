@@ -121,7 +121,7 @@ fn items(choices: &[Choice], width: Option<usize>, is_colored: bool) -> Vec<Item
         };
         if !detail.is_empty() {
             let detail = if is_colored { detail.dimmed().to_string() } else { detail };
-            line.push_str(&format!("{}  {detail}", " ".repeat(padding)));
+            line = format!("{line}{}  {detail}", " ".repeat(padding));
         }
         Item { name: choice.name.clone(), line }
     };
