@@ -4,7 +4,7 @@ mod previous;
 
 use rolecall_protocol::{Namespace, join_sentences, location, sanitize_for_terminal};
 
-use crate::cli::Use;
+use crate::cli::{ContextName, Use};
 use crate::config_file::ConfigFile;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -21,12 +21,11 @@ pub(crate) fn run(wanted: &Use, context: &Context) -> Result<(), CliError> {
         Some(path) => Files::one(path)?,
         None => files(wanted.kubeconfig.as_deref())?,
     };
-    let name = match (wanted.name.as_ref().map(|name| name.as_str()), &wanted.namespace) {
-        (Some("-"), _) if own_file.is_some() => return Err(inside_shell()),
+    let name = match (wanted.name.as_ref().map(ContextName::as_str), &wanted.namespace) {
+        (Some("-"), _) | (None, None) if own_file.is_some() => return Err(inside_shell()),
         (Some("-"), _) => previous::read()?,
         (Some(name), _) => name.to_owned(),
         (None, Some(_)) => current_context(&files)?,
-        (None, None) if own_file.is_some() => return Err(inside_shell()),
         (None, None) => choose(&files, context)?,
     };
     let namespace = wanted.namespace.as_ref().map(Namespace::as_str);
@@ -108,7 +107,7 @@ fn choose(files: &Files, context: &Context) -> Result<String, CliError> {
         .iter()
         .map(|context| {
             let profile = context.profile.as_deref();
-            let entry = config.as_ref().zip(profile).and_then(|(config, name)| config.profile(name));
+            let entry = config.as_ref().zip(profile).and_then(|(config, name)| config.profile_in_force(name));
             let detail = entry.map(|entry| {
                 let role = entry.role_arn.as_ref().map(|role| format!(", {}", role.role_name())).unwrap_or_default();
                 format!("{} in {}{role}", entry.cluster, entry.region)
@@ -148,7 +147,7 @@ fn unknown_context_hint(name: &str, alike: &[String], is_profile: bool, option: 
 fn is_configured(name: &str) -> bool {
     let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
     config.is_some_and(|config| {
-        config.profile_names().iter().any(|known| known == name) || config.included_from(name).is_some()
+        config.all_profile_names().iter().any(|known| known == name) || config.included_from(name).is_some()
     })
 }
 

@@ -28,6 +28,9 @@ const OTHER_LINES: usize = 4;
 /// The most items on the screen.
 const MAX_LINES: usize = 15;
 
+/// The widest column of names, so that one long name does not hide the details of the others.
+const MAX_NAME_COLUMNS: usize = 32;
+
 /// One item of the list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Choice {
@@ -152,7 +155,7 @@ fn items(choices: &[Choice], lead: usize, width: Option<usize>, is_colored: bool
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(lead + 3));
     let draw = |choice: &Choice| {
         let name = cut(&sanitize_for_terminal(&choice.name), room);
-        let padding = longest.min(room).saturating_sub(name.chars().count());
+        let padding = longest.min(room).min(MAX_NAME_COLUMNS).saturating_sub(name.chars().count());
         let detail = sanitize_for_terminal(&choice.detail);
         let detail = cut(&detail, room.saturating_sub(name.chars().count() + padding + 2));
         let mark = if choice.is_current { "*" } else { " " };
@@ -162,7 +165,7 @@ fn items(choices: &[Choice], lead: usize, width: Option<usize>, is_colored: bool
         };
         if !detail.is_empty() {
             let detail = if is_colored { detail.dimmed().to_string() } else { detail };
-            line.push_str(&format!("{}  {detail}", " ".repeat(padding)));
+            line = format!("{line}{}  {detail}", " ".repeat(padding));
         }
         Item { name: choice.name.clone(), line }
     };
@@ -232,6 +235,8 @@ mod tests {
             }
         }
         let wide = items(&choices[..1], CURSOR_COLUMNS, Some(80), false);
+        assert!(items(&choices, Some(80), false)[0].line.ends_with("  developers, prod in eu-west-1"));
+        let wide = items(&choices[..1], Some(80), false);
         assert_eq!(wide[0].line, "* prod  developers, prod in eu-west-1");
         assert!(items(&choices, CURSOR_COLUMNS, None, true)[0].line.starts_with("* \u{1b}[31mprod"));
     }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use rolecall_protocol::{ProfileName, location};
 use serde::{Deserialize, Serialize};
 
+use crate::config_file::ConfigFile;
 use crate::files::atomic_file::{self, Backup};
 use crate::kubeconfig::{self, context_entry};
-use crate::protected;
 
 /// The size limit of the cache, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -28,6 +28,8 @@ pub(super) struct CurrentProfile {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Cached {
     key: Key,
+    /// The included file that the profile is from, if it is not from the user's own.
+    included: Option<FileVersion>,
     /// `None` if the current context is not Rolecall's.
     current: Option<CurrentProfile>,
 }
@@ -47,12 +49,19 @@ type FileVersion = (PathBuf, Option<(u64, u64, i64, i64)>);
 pub(super) fn current_profile() -> Option<CurrentProfile> {
     let path = location::socket().ok()?.with_extension("current");
     let key = key()?;
-    if let Some(cached) = read(&path).filter(|cached| cached.key == key) {
+    if let Some(cached) = read(&path).filter(|cached| cached.key == key && cached.is_included_current()) {
         return cached.current;
     }
-    let current = look_up(&key);
-    write(&path, &Cached { key, current: current.clone() });
+    let (current, included) = look_up(&key).unzip();
+    write(&path, &Cached { key, included: included.flatten(), current: current.clone() });
     current
+}
+
+impl Cached {
+    /// Whether the included file is still the version that was read.
+    fn is_included_current(&self) -> bool {
+        self.included.as_ref().is_none_or(|included| version(included.0.clone()) == *included)
+    }
 }
 
 fn key() -> Option<Key> {
@@ -71,16 +80,17 @@ fn version(path: PathBuf) -> FileVersion {
     (path, version)
 }
 
-fn look_up(key: &Key) -> Option<CurrentProfile> {
-    let profile = match &key.shell {
-        Some(profile) => profile.clone(),
-        None => {
-            let contexts = kubeconfig::contexts(&context_entry::files(None).ok()?).ok()?;
-            contexts.into_iter().find(|context| context.is_current)?.profile?.parse().ok()?
-        }
+/// Returns the current profile, and the included file that it is from.
+fn look_up(key: &Key) -> Option<(CurrentProfile, Option<FileVersion>)> {
+    let of_context = || -> Option<ProfileName> {
+        let contexts = kubeconfig::contexts(&context_entry::files(None).ok()?).ok()?;
+        contexts.into_iter().find(|context| context.is_current)?.profile?.parse().ok()
     };
-    let is_protected = protected::is_protected(profile.as_str());
-    Some(CurrentProfile { profile, is_protected })
+    let profile = key.shell.clone().or_else(of_context)?;
+    let config = location::config().ok().and_then(|path| ConfigFile::load(&path).ok());
+    let is_protected = config.as_ref().is_some_and(|config| config.is_protected(profile.as_str()));
+    let included = config.and_then(|config| config.included_from(profile.as_str())).map(version);
+    Some((CurrentProfile { profile, is_protected }, included))
 }
 
 fn read(path: &Path) -> Option<Cached> {
@@ -112,11 +122,13 @@ mod tests {
         fs::write(folder.path().join("new"), "b").unwrap();
         fs::rename(folder.path().join("new"), &path).unwrap();
         assert!(first.1.is_some() && first != version(path.clone()));
-        let cached = Cached { key: Key { shell: None, files: vec![first] }, current: None };
+        let cached =
+            Cached { key: Key { shell: None, files: vec![first.clone()] }, included: Some(first), current: None };
         let cache = folder.path().join("agent.current");
         assert_eq!(read(&cache), None);
         fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         write(&cache, &cached);
+        assert!(!cached.is_included_current());
         assert_eq!(read(&cache), Some(cached));
     }
 }
