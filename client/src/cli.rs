@@ -13,6 +13,7 @@ mod keys;
 mod lock;
 mod login;
 mod output;
+mod shell;
 mod source;
 
 use std::path::PathBuf;
@@ -30,12 +31,13 @@ pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
 pub(crate) use credentials::Credentials;
 pub(crate) use doctor::Doctor;
-pub(crate) use env::{Env, Shell};
+pub(crate) use env::{Env, ShellSyntax};
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
 pub(crate) use login::{Login, Logout};
 pub(crate) use output::Output;
+pub(crate) use shell::Shell;
 pub(crate) use source::{Source, SourceAction};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
@@ -53,6 +55,7 @@ const HELP: &str = "\
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
   \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
+  \u{1b}[1mshell\u{1b}[0m        Open a shell in which every kubectl uses this profile, whatever other terminals do
   \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
   \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
   \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
@@ -76,7 +79,7 @@ const HELP: &str = "\
 \u{1b}[1;4mThe agent:\u{1b}[0m
   \u{1b}[1magent\u{1b}[0m        Start, stop, restart or inspect the daemon
   \u{1b}[1maudit\u{1b}[0m        Show which program got a token of which profile, and what was refused
-  \u{1b}[1mdoctor\u{1b}[0m       Check how this computer protects Rolecall, and what the agent reports
+  \u{1b}[1mdoctor\u{1b}[0m       Find what keeps kubectl from a cluster, and who can fix it
 
 \u{1b}[1;4mSetting up:\u{1b}[0m
   \u{1b}[1mcompletions\u{1b}[0m  Print a script that completes commands in your shell
@@ -120,6 +123,7 @@ pub(crate) enum Command {
     Config(Config),
     Source(Source),
     Use(Use),
+    Shell(Shell),
     Kubeconfig(Kubeconfig),
     Token(Token),
     Access(Access),

@@ -214,6 +214,22 @@ impl ConfigFile {
         profile.get("pin").or_else(|| defaults?.get("pin"))?.as_str()
     }
 
+    /// Whether a profile is marked as protected.
+    pub(crate) fn is_protected(&self, name: &str) -> bool {
+        let profile = self.document.get("profiles").and_then(|profiles| profiles.as_table_like()?.get(name));
+        let table = profile.and_then(Item::as_table_like);
+        table.and_then(|table| table.get("protected")?.as_bool()).unwrap_or(false)
+    }
+
+    /// Marks an existing profile as protected.
+    pub(crate) fn set_protected(&mut self, name: &str) {
+        let profiles = self.document.get_mut("profiles").and_then(Item::as_table_like_mut);
+        let profile = profiles.and_then(|profiles| profiles.get_mut(name)).and_then(Item::as_table_like_mut);
+        if let Some(table) = profile {
+            set_key(table, "protected", Some(true.into()));
+        }
+    }
+
     /// Returns a profile's entry key, if it has a well-formed one.
     pub(crate) fn entry_key(&self, name: &str) -> Option<EntryKey> {
         let table = self.document.get("profiles")?.as_table_like()?.get(name)?.as_table_like()?;

@@ -22,6 +22,10 @@ pub(crate) enum Exit {
     Mismatch = 4,
     /// A bug of Rolecall.
     Bug = 70,
+    /// The program of `shell` or `exec` cannot be executed, as in `env` and the shells.
+    CannotExecute = 126,
+    /// The program of `shell` or `exec` was not found, as in `env` and the shells.
+    NotFound = 127,
 }
 
 /// An error for the user: one line on standard error and an exit code.
@@ -112,6 +116,16 @@ impl CliError {
     /// Whether nothing is to be printed.
     pub(crate) const fn is_silent(&self) -> bool {
         self.message.is_empty()
+    }
+
+    /// The message without the hint.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the user does next.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// The exit code.

@@ -115,9 +115,14 @@ pub(crate) fn be_verbose() {
     IS_VERBOSE.store(true, Ordering::Relaxed);
 }
 
+/// Whether the user gave `--verbose`.
+pub(crate) fn is_verbose() -> bool {
+    IS_VERBOSE.load(Ordering::Relaxed)
+}
+
 /// Prints what the program does on standard error, with `--verbose`.
 pub(crate) fn print_detail(text: impl FnOnce() -> String) {
-    if IS_VERBOSE.load(Ordering::Relaxed) {
+    if is_verbose() {
         print_note(&text());
     }
 }
@@ -125,6 +130,12 @@ pub(crate) fn print_detail(text: impl FnOnce() -> String) {
 /// Prints a note on standard error.
 pub(crate) fn print_note(text: &str) {
     stderr_line(&rolecall_protocol::sanitize_for_terminal(text));
+}
+
+/// Prints a note with colours, which are removed as on standard output. The caller has escaped control characters.
+pub(crate) fn print_styled_note(text: &str) {
+    // A failed write cannot be reported.
+    let _ = anstream::stderr().write_all(format!("rolecall: {text}\n").as_bytes());
 }
 
 /// Writes text to standard error unchanged, in one write, for a line that is redrawn.

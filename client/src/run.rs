@@ -25,6 +25,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Source(wanted) => commands::source::run(&wanted.action, context),
         Command::Config(wanted) => commands::config::run(&wanted.action, context),
         Command::Use(wanted) => commands::use_context::run(&wanted, context),
+        Command::Shell(wanted) => commands::shell::run(&wanted, context),
         Command::Kubeconfig(wanted) => commands::kubeconfig::run(&wanted, context),
         Command::Token(wanted) => commands::token::run(&wanted, context),
         Command::Access(wanted) => commands::access::run(&wanted.action, context),

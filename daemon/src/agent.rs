@@ -14,12 +14,14 @@ use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::constraints::ConstraintService;
 use crate::services::credentials::CredentialService;
+use crate::services::discover::DiscoverService;
+use crate::services::doctor::{Components as DoctorComponents, DoctorService};
 use crate::services::events::EventService;
 use crate::services::keys::KeyService;
 use crate::services::lock::LockService;
 use crate::services::login::LoginService;
-use crate::services::login_expiry::LoginExpiry;
 use crate::services::logout::LogoutService;
+use crate::services::notices::NoticeService;
 use crate::services::probe::ProbeService;
 use crate::services::profile_sessions::ProfileSessions;
 use crate::services::recovery::Recovery;
@@ -44,15 +46,17 @@ pub struct Agent {
     pub cluster_access: ClusterAccessService,
     pub access: Arc<AccessService>,
     pub constraints: Arc<ConstraintService>,
+    pub doctor: Arc<DoctorService>,
     pub status: StatusService,
     pub events: Arc<EventService>,
     pub config: Arc<ConfigService>,
     pub probe: ProbeService,
+    pub discover: Arc<DiscoverService>,
     pub login: Arc<LoginService>,
     pub logout: LogoutService,
     pub keys: Arc<KeyService>,
     pub lock: Arc<LockService>,
-    pub login_expiry: LoginExpiry,
+    pub notices: NoticeService,
     pub renewer: Renewer,
     pub recovery: Arc<Recovery>,
     pub snapshot: SnapshotService,
@@ -163,6 +167,7 @@ impl Agent {
         let (source_logins, profile_sessions) = (|| logins.clone(), || profiles.clone());
         let constraints =
             Arc::new(ConstraintService { config: config(), approvals: shared.approvals.clone(), clock: clock() });
+        let access = Arc::new(AccessService::new(config(), lock(), profile_sessions(), token_cache(), aws()));
         Arc::new(Self {
             token: TokenService::new(
                 config(),
@@ -180,7 +185,6 @@ impl Agent {
                 constraints: Arc::clone(&constraints),
                 clock: clock(),
             },
-            constraints,
             audit: AuditService { config: config(), clock: clock(), log: shared.audit_log.clone() },
             cluster_access: ClusterAccessService::new(
                 config(),
@@ -191,7 +195,21 @@ impl Agent {
                 events(),
                 aws(),
             ),
-            access: Arc::new(AccessService::new(config(), lock(), profile_sessions(), token_cache(), aws())),
+            doctor: Arc::new(DoctorService::new(
+                lock(),
+                DoctorComponents {
+                    config: config(),
+                    sessions: sessions(),
+                    activity: activity(),
+                    events: events(),
+                    source_logins: source_logins(),
+                    constraints: Arc::clone(&constraints),
+                    access: Arc::clone(&access),
+                    aws: aws(),
+                },
+            )),
+            access,
+            constraints,
             status: StatusService::new(
                 about,
                 clock(),
@@ -215,6 +233,7 @@ impl Agent {
                 keyring: keyring(),
                 aws: aws(),
             },
+            discover: Arc::new(DiscoverService { config: config(), lock: lock(), sessions: sessions(), aws: aws() }),
             login: Arc::new(LoginService {
                 config: config(),
                 lock: lock(),
@@ -231,7 +250,7 @@ impl Agent {
                 recovery: recovery.clone(),
             },
             keys: Arc::new(KeyService::new(config(), lock(), keyring(), recovery.clone(), aws())),
-            login_expiry: LoginExpiry {
+            notices: NoticeService {
                 config: config(),
                 lock: lock(),
                 sessions: sessions(),

@@ -189,7 +189,7 @@ async fn run_daemon(
     };
     {
         let (agent, stop, notifier) = (Arc::clone(&agent), stop.clone(), Notifier::default());
-        tokio::spawn(async move { agent.login_expiry.notify(stop, |notification| notifier.show(notification)).await });
+        tokio::spawn(async move { agent.notices.notify(stop, |notification| notifier.show(notification)).await });
     }
     if let Some(name) = claim.name() {
         tokio::spawn(socket_watch(name, stop.clone()));

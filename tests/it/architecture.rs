@@ -86,6 +86,7 @@ fn secrets_are_exposed_in_few_files() {
             "daemon/aws/src/sts.rs",
             "daemon/aws/src/sts/session_token.rs",
             "daemon/aws/src/token.rs",
+            "daemon/aws/src/token/verify.rs",
             "daemon/core/src/config/network.rs",
             "daemon/core/src/lock/verifier.rs",
             "daemon/src/handover/linux.rs",

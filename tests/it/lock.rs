@@ -186,7 +186,7 @@ async fn idle_lock_ignores_notifications_and_status() {
     let issued = rig.token("p0").await;
     rig.good(issued);
     let agent = rig.agent.clone();
-    tokio::spawn(async move { agent.login_expiry.notify(stop, |_| ready(Shown::Yes)).await });
+    tokio::spawn(async move { agent.notices.notify(stop, |_| ready(Shown::Yes)).await });
     for _ in 0..29 {
         tokio::time::sleep(MINUTE).await;
         assert!(!is_locked(&rig));

@@ -19,6 +19,8 @@ mod clocks;
 mod clusters;
 mod constraints;
 mod credentials;
+mod discover;
+mod doctor;
 mod engine;
 mod engine_property;
 mod failures;

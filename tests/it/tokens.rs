@@ -171,6 +171,29 @@ fn endpoint_has_at_most_six_calls_in_flight() {
 
 /// Fault matrix row 83.
 #[test]
+fn rejected_process_gets_one_line_on_stderr() {
+    const LINE: &str = "rolecall: prod: the cluster rejects this role (401). Run: rolecall doctor prod\n";
+    let fixture = Fixture::new();
+    let run = || {
+        fixture.clock.advance(Duration::from_millis(100));
+        let said = fixture.token_again_output("prod");
+        said.assert_ok();
+        assert!(said.json()["status"]["token"].is_string(), "the token is served: {said}");
+        said.stderr
+    };
+    // The token, its new signature and the new session were rejected.
+    let lines: Vec<String> = (0..6).map(|_| run()).collect();
+    assert_eq!(lines, ["", "", "", LINE, "", ""]);
+    // Another process may be the first one after an administrator has mapped the role.
+    assert_eq!(fixture.token("prod").assert_ok().stderr, "");
+    // The process uses its token for a while, and is then rejected again.
+    fixture.clock.advance(MINUTE);
+    let lines: Vec<String> = (0..6).map(|_| run()).collect();
+    assert_eq!(lines, ["", "", "", LINE, "", ""]);
+}
+
+/// Fault matrix row 83.
+#[test]
 fn repeated_request_gets_new_token_then_new_session() {
     let fixture = Fixture::new();
     let mut seen = vec![fixture.token_again("prod").token().to_owned()];

@@ -52,4 +52,5 @@ mod sources;
 mod sources_and_config;
 mod start;
 mod start_refused;
+mod unauthorized;
 mod watch;

@@ -67,6 +67,9 @@ pub enum Endpoint {
     /// `POST /v1/access/lint`: returns what is wrong with an aws-auth. The body is an
     /// [`AccessLintRequest`](crate::AccessLintRequest). Returns [`AccessLinted`](crate::AccessLinted).
     AccessLint,
+    /// `POST /v1/discover`: searches for clusters. The body is a [`DiscoverRequest`](crate::DiscoverRequest). Returns a stream
+    /// of [`DiscoverStep`](crate::DiscoverStep)s, as [`Self::Login`] does.
+    Discover,
     /// `GET /v1/profiles/{name}`: returns the profile's configuration and state,
     /// [`ProfileDetails`](crate::ProfileDetails).
     Profile(ProfileName),
@@ -146,6 +149,7 @@ impl Endpoint {
             Self::AccessRecover(name) => format!("/v1/profiles/{name}/access/recover"),
             Self::Doctor(name) => format!("/v1/profiles/{name}/doctor"),
             Self::AccessLint => "/v1/access/lint".to_owned(),
+            Self::Discover => "/v1/discover".to_owned(),
             Self::Profile(name) => format!("/v1/profiles/{name}"),
             Self::Login(name) => format!("/v1/sources/{name}/login"),
             Self::Logout(name) => format!("/v1/sources/{name}/logout"),
@@ -186,6 +190,7 @@ impl Endpoint {
             ["profiles", name, "access", "recover"] => name.parse().ok().map(Self::AccessRecover),
             ["profiles", name, "doctor"] => name.parse().ok().map(Self::Doctor),
             ["access", "lint"] => Some(Self::AccessLint),
+            ["discover"] => Some(Self::Discover),
             ["profiles", name] => name.parse().ok().map(Self::Profile),
             ["sources", name, "login"] => name.parse().ok().map(Self::Login),
             ["sources", name, "logout"] => name.parse().ok().map(Self::Logout),
@@ -233,6 +238,7 @@ impl Endpoint {
                 | Self::AccessMigrate(_)
                 | Self::AccessRecover(_)
                 | Self::Doctor(_)
+                | Self::Discover
         )
     }
 
@@ -269,6 +275,7 @@ impl Endpoint {
             | Self::AccessRecover(_)
             | Self::Doctor(_)
             | Self::AccessLint => 2 * 1024 * 1024,
+            Self::Discover => 64 * 1024,
             Self::Lock | Self::Unlock | Self::PutKey(_) => 16 * 1024,
             _ => 0,
         }
@@ -300,6 +307,7 @@ mod tests {
             Endpoint::AccessRecover(name.clone()),
             Endpoint::Doctor(name.clone()),
             Endpoint::AccessLint,
+            Endpoint::Discover,
             Endpoint::Profile(name.clone()),
             Endpoint::Login(source.clone()),
             Endpoint::Logout(source),

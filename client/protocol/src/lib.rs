@@ -32,6 +32,7 @@
 //! | `POST /v1/profiles/{name}/access/recover` | [`AccessRecoverRequest`] | lines of [`AccessStep`] |
 //! | `POST /v1/profiles/{name}/doctor` | [`DoctorRequest`] | lines of [`DoctorStep`] |
 //! | `POST /v1/access/lint` | [`AccessLintRequest`] | [`AccessLinted`] |
+//! | `POST /v1/discover` | [`DiscoverRequest`] | lines of [`DiscoverStep`] |
 //! | `GET /v1/profiles/{name}` | | [`ProfileDetails`] |
 //! | `POST /v1/sources/{name}/login` | [`LoginRequest`] | lines of [`LoginStep`] |
 //! | `POST /v1/sources/{name}/logout` | | [`LoggedOut`] |
@@ -72,6 +73,12 @@
 //! terminal. An older daemon ignores both headers. An older client sends neither, and gets `entry_key_mismatch` where the
 //! new one would send a key.
 //!
+//! client-go asks for another token after a 401 (Unauthorized), and prints only that. If the daemon sees that the cluster
+//! rejects the tokens of a profile, the response has the header `rolecall-unauthorized` ([`UNAUTHORIZED_HEADER`]) with a
+//! [`RejectedIdentity`]. The client then prints one line on standard error that names `rolecall doctor`. The daemon sends the
+//! header once to each process that runs the plugin, and only to one whose own token was rejected. The body is the usual one,
+//! and an older client ignores the header.
+//!
 //! # AWS credentials
 //!
 //! `/v1/profiles/{name}/credentials` returns the session of a profile for other programs than kubectl. The session has at least
@@ -97,6 +104,8 @@
 //!
 //! The endpoints `access/grant`, `revoke`, `restore`, `migrate` and `recover` send [`AccessStep`]s until the last one,
 //! which is `plan`, `report` or `failed`.
+//!
+//! `/v1/discover` sends [`DiscoverStep`]s until the last one, which is `done` or `failed`.
 //!
 //! `/v1/profiles/{name}/doctor` sends [`DoctorStep`]s until the last one, which is `done` or `failed`.
 //!
@@ -182,6 +191,7 @@ mod access_change;
 mod audit;
 pub mod aws_config;
 mod credentials;
+mod discover;
 mod doctor;
 mod endpoint;
 mod entry_key;
@@ -199,6 +209,7 @@ mod regions;
 mod secret;
 mod startup;
 mod text;
+mod unauthorized;
 mod url;
 
 pub use access::{
@@ -212,6 +223,7 @@ pub use access_change::{
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
 pub use credentials::{ProfileCredentials, SOURCE_PROCESS_VARIABLE};
+pub use discover::{DescribedCluster, DiscoverRequest, DiscoverStep, DiscoveredCluster, DiscoveredIdentity};
 pub use doctor::{AdministratorRequest, DoctorRequest, DoctorStep, Finding, FindingArea, FindingState};
 pub use endpoint::{Endpoint, Method};
 pub use entry_key::{ENTRY_KEY_HEADER, ENTRY_KEY_VARIABLE, EntryKey, EntryProof, InvalidEntryKey, TERMINAL_HEADER};
@@ -226,13 +238,14 @@ pub use messages::{
     Refreshed, Restarting, SessionStatus, Status, Stopping,
 };
 pub use name::{
-    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, PolicyArn, ProfileName, Region, RoleArn, SessionName,
-    SourceIdentity, SourceName, TagKey, TagValue, similar_names,
+    ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, Namespace, PolicyArn, ProfileName, Region, RoleArn,
+    SessionName, SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
 pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;
 pub use text::{escape_controls, sanitize_for_terminal};
+pub use unauthorized::{RejectedIdentity, UNAUTHORIZED_HEADER};
 pub use url::{EndpointUrl, HttpUrl, UrlError};
 
 /// The version of this protocol. It changes only if an old peer would do something wrong.

@@ -22,6 +22,14 @@ const SOCKET_FOLDER_NAME: &str = "rolecall";
 const SOCKET_NAME: &str = "agent.sock";
 /// The prefix of variables that the daemon has for the programs that it runs and not for itself. They survive a restart.
 pub const SHELL_PREFIX: &str = "ROLECALL_SHELL_";
+/// The folder beside the socket that holds the kubeconfigs of `rolecall shell` and `rolecall exec`.
+const KUBECONFIGS_FOLDER_NAME: &str = "kubeconfigs";
+/// The variable with the profile of `rolecall shell` and `rolecall exec`, for their child processes.
+pub const PROFILE_VARIABLE: &str = "ROLECALL_PROFILE";
+/// The variable with how many `rolecall shell` processes there are around a process.
+pub const SHELL_LEVEL_VARIABLE: &str = "ROLECALL_SHELL";
+/// The variable with the `KUBECONFIG` outside of `rolecall shell` and `rolecall exec`.
+pub const OUTER_KUBECONFIG_VARIABLE: &str = "ROLECALL_OUTER_KUBECONFIG";
 /// The length limit of a Unix socket's address, in bytes without the terminating zero (`sun_path`).
 const MAX_SOCKET_ADDRESS_BYTES: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
@@ -199,9 +207,38 @@ fn platform_folder(name: &str, default: &str) -> Result<PathBuf, LocationError> 
     Ok(base.unwrap_or_else(|| home.join(default)).join("rolecall"))
 }
 
-/// Returns the value of `KUBECONFIG`, if it is set and not empty.
+/// Returns the value of `KUBECONFIG`, if it is set and not empty. Inside `rolecall shell` and `rolecall exec`, it is the
+/// value outside of them, since their own kubeconfig is removed.
 pub fn kubeconfig() -> Option<OsString> {
-    variable("KUBECONFIG")
+    match private_kubeconfig() {
+        Some(_) => variable(OUTER_KUBECONFIG_VARIABLE),
+        None => variable("KUBECONFIG"),
+    }
+}
+
+/// Returns the kubeconfig of the `rolecall shell` or `rolecall exec` in which this process runs. `None` elsewhere, and if
+/// `KUBECONFIG` was set to another file since.
+pub fn private_kubeconfig() -> Option<PathBuf> {
+    let path = PathBuf::from(variable("KUBECONFIG")?);
+    (path.parent()?.parent()? == kubeconfigs_folder().ok()?).then_some(path)
+}
+
+/// Returns the folder with a folder for each process that has its own kubeconfig. It lies beside the socket.
+///
+/// # Errors
+/// Those of [`socket`].
+pub fn kubeconfigs_folder() -> Result<PathBuf, LocationError> {
+    Ok(socket()?.with_file_name(KUBECONFIGS_FOLDER_NAME))
+}
+
+/// Returns the profile of the `rolecall shell` or `rolecall exec` in which this process runs.
+pub fn profile() -> Option<crate::ProfileName> {
+    variable(PROFILE_VARIABLE)?.to_str()?.parse().ok()
+}
+
+/// Returns how many `rolecall shell` processes there are around this process.
+pub fn shell_level() -> u32 {
+    variable(SHELL_LEVEL_VARIABLE).and_then(|level| level.to_str()?.parse().ok()).unwrap_or(0)
 }
 
 /// Returns the value of `KUBERNETES_EXEC_INFO`, if it is set and not empty. [`crate::ExecInfo`] parses it.
@@ -312,8 +349,9 @@ pub fn daemon_inherits(name: &str) -> bool {
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
         "DBUS_SESSION_BUS_ADDRESS",
     ];
-    // A secret of one kubeconfig entry.
-    if name == crate::ENTRY_KEY_VARIABLE {
+    // A secret of one kubeconfig entry, and what belongs to one terminal.
+    let not_inherited = [crate::ENTRY_KEY_VARIABLE, PROFILE_VARIABLE, SHELL_LEVEL_VARIABLE, OUTER_KUBECONFIG_VARIABLE];
+    if not_inherited.contains(&name) {
         return false;
     }
     INHERITED.contains(&name) || ["XDG_", "LC_", "ROLECALL_"].iter().any(|prefix| name.starts_with(prefix))
@@ -409,7 +447,9 @@ mod tests {
     #[test]
     fn daemon_inherits_no_identity_secret_or_time_zone() {
         assert!(["HOME", "XDG_RUNTIME_DIR", "ROLECALL_CONFIG", "LC_ALL"].iter().all(|name| daemon_inherits(name)));
-        for name in ["AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", crate::ENTRY_KEY_VARIABLE, "TZ", "LD_PRELOAD"] {
+        for name in
+            ["AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", crate::ENTRY_KEY_VARIABLE, PROFILE_VARIABLE, "TZ", "LD_PRELOAD"]
+        {
             assert!(!daemon_inherits(name), "{name}");
         }
     }

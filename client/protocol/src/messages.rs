@@ -126,6 +126,9 @@ pub struct ProfileStatus {
     /// The last role of the chain. Absent if the source's own credentials sign the token.
     #[serde(default)]
     pub role_arn: Option<RoleArn>,
+    /// Whether the client asks before it opens a shell or runs a program with the profile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
     /// The state in one word.
     pub state: ProfileState,
     /// The current session, if it is valid.

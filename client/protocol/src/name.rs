@@ -94,6 +94,12 @@ name! {
 }
 
 name! {
+    /// The name of a Kubernetes namespace: 1 to 63 characters of `[a-z0-9-]`, starting and ending with a letter or digit
+    /// (RFC 1123 label).
+    Namespace, "namespace", check_namespace
+}
+
+name! {
     /// An AWS region such as `eu-west-1`: at most 32 characters that match `[a-z]{2,}(-[a-z]+)+-[0-9]+`. Since it
     /// becomes part of a host name, a text such as `evil.com#` must not pass.
     Region, "region", check_region
@@ -183,6 +189,17 @@ fn check_cluster(text: &str) -> Result<(), String> {
         return Err("must begin with a letter or a digit".to_owned());
     }
     check_characters(text, "letters, digits, '_' and '-'", |c| c.is_ascii_alphanumeric() || "_-".contains(c))
+}
+
+fn check_namespace(text: &str) -> Result<(), String> {
+    if !(1..=63).contains(&text.len()) {
+        return Err("must have 1 to 63 characters".to_owned());
+    }
+    let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !text.starts_with(is_edge) || !text.ends_with(is_edge) {
+        return Err("must begin and end with a lower-case letter or a digit".to_owned());
+    }
+    check_characters(text, "lower-case letters, digits and '-'", |c| is_edge(c) || c == '-')
 }
 
 fn check_region(text: &str) -> Result<(), String> {
@@ -310,6 +327,16 @@ mod tests {
         }
         assert!(rejection::<RoleArn>("arn:aws:sts::111122223333:assumed-role/dev/s").contains("not of a role"));
         rejection::<RoleArn>(&format!("arn:aws:iam::111122223333:role/{}", "x".repeat(5000)));
+    }
+
+    #[test]
+    fn namespace_follows_the_rules_of_a_dns_label() {
+        for valid in ["web", "a", "kube-system", "1-2", &"x".repeat(63)] {
+            valid.parse::<Namespace>().unwrap();
+        }
+        for invalid in ["", "Web", "-web", "web-", "web.x", "web\n", "a/b", &"x".repeat(64)] {
+            rejection::<Namespace>(invalid);
+        }
     }
 
     /// Fault matrix row 36.

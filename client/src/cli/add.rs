@@ -99,6 +99,10 @@ pub(crate) struct Add {
     #[arg(long, help_heading = "Checking")]
     pub(crate) replace: bool,
 
+    /// Ask before a shell is opened or a program is run with it, and show its name in red
+    #[arg(long, help_heading = "Checking")]
+    pub(crate) protected: bool,
+
     /// Make it the current context
     #[arg(long = "use", help_heading = "Kubeconfig")]
     pub(crate) make_current: bool,

@@ -19,7 +19,7 @@ pub(crate) struct Env {
     pub(crate) name: Option<ProfileName>,
     /// The shell, or json [default: fish if SHELL is fish, else sh]
     #[arg(long, value_enum, value_name = "SHELL")]
-    pub(crate) shell: Option<Shell>,
+    pub(crate) shell: Option<ShellSyntax>,
     /// Print commands that remove the variables
     #[arg(long, conflicts_with = "name")]
     pub(crate) unset: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Env {
 
 /// How variables are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Shell {
+pub(crate) enum ShellSyntax {
     /// sh, bash, zsh and other shells of POSIX
     Sh,
     Fish,

@@ -162,6 +162,9 @@ fn write_config(
         if checked.entry.is_some() || written.server.is_none() {
             file.set_given_ca(wanted.name.as_str(), checked.given_ca.as_deref());
         }
+        if wanted.protected {
+            file.set_protected(wanted.name.as_str());
+        }
         file.move_entry_key_last(wanted.name.as_str());
         let key = checked.entry.as_ref().and_then(|_| file.entry_key_or_set(wanted.name.as_str(), &new_key));
         Ok::<_, CliError>((before, key))

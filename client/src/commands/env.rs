@@ -7,7 +7,7 @@ use std::path::Path;
 use rolecall_protocol::{ProfileCredentials, ProfileName, Secret};
 
 use crate::aws_session::{OTHER_VARIABLES, REGION_VARIABLES, SESSION_VARIABLES, get, variables};
-use crate::cli::{Env, Shell};
+use crate::cli::{Env, ShellSyntax};
 use crate::context::Context;
 use crate::environment::Environment;
 use crate::error::{CliError, Exit};
@@ -37,17 +37,17 @@ fn terminal_error(name: &ProfileName) -> CliError {
 }
 
 /// The shell of the user.
-fn login_shell(environment: &Environment) -> Shell {
+fn login_shell(environment: &Environment) -> ShellSyntax {
     let shell = environment.get("SHELL").and_then(|shell| Path::new(shell).file_name());
-    if shell.is_some_and(|name| name == "fish") { Shell::Fish } else { Shell::Sh }
+    if shell.is_some_and(|name| name == "fish") { ShellSyntax::Fish } else { ShellSyntax::Sh }
 }
 
 /// Returns the commands that set the variables of a session and remove those of another one. The comment stands in the last
 /// line: without quotes, `eval $(…)` joins the lines, and a comment would hide those after it.
-fn text(shell: Shell, name: &ProfileName, credentials: &ProfileCredentials) -> Result<Secret<String>, CliError> {
+fn text(shell: ShellSyntax, name: &ProfileName, credentials: &ProfileCredentials) -> Result<Secret<String>, CliError> {
     let mut text = Secret::new(String::with_capacity(MAX_TEXT_BYTES));
     let variables = variables(credentials);
-    if shell == Shell::Json {
+    if shell == ShellSyntax::Json {
         let object: serde_json::Map<String, serde_json::Value> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), value.as_ref().into())).collect();
         let json = serde_json::to_string_pretty(&object)
@@ -63,11 +63,13 @@ fn text(shell: Shell, name: &ProfileName, credentials: &ProfileCredentials) -> R
     for (name, value) in &variables {
         // Writing to a String cannot fail.
         let _ = match shell {
-            Shell::Fish => {
+            ShellSyntax::Fish => {
                 writeln!(text.expose_mut(), "set -gx {name} '{}';", escaped(value, &[('\\', "\\\\"), ('\'', "\\'")]))
             }
-            Shell::Powershell => writeln!(text.expose_mut(), "$Env:{name} = '{}';", escaped(value, &[('\'', "''")])),
-            Shell::Sh | Shell::Json => {
+            ShellSyntax::Powershell => {
+                writeln!(text.expose_mut(), "$Env:{name} = '{}';", escaped(value, &[('\'', "''")]))
+            }
+            ShellSyntax::Sh | ShellSyntax::Json => {
                 writeln!(text.expose_mut(), "export {name}='{}';", escaped(value, &[('\'', "'\\''")]))
             }
         };
@@ -87,9 +89,9 @@ fn escaped(value: &str, escapes: &[(char, &str)]) -> String {
 }
 
 /// Returns the commands that remove every variable that [`text`] sets or removes.
-fn unset_text(shell: Shell) -> String {
+fn unset_text(shell: ShellSyntax) -> String {
     let names = SESSION_VARIABLES.iter().chain(&REGION_VARIABLES);
-    if shell == Shell::Json {
+    if shell == ShellSyntax::Json {
         let object: serde_json::Map<String, serde_json::Value> =
             names.map(|name| ((*name).to_owned(), serde_json::Value::Null)).collect();
         return format!("{:#}\n", serde_json::Value::Object(object));
@@ -97,11 +99,11 @@ fn unset_text(shell: Shell) -> String {
     names.map(|name| unset(shell, name)).collect()
 }
 
-fn unset(shell: Shell, name: &str) -> String {
+fn unset(shell: ShellSyntax, name: &str) -> String {
     match shell {
-        Shell::Fish => format!("set -e {name};\n"),
-        Shell::Powershell => format!("Remove-Item -ErrorAction Ignore Env:{name};\n"),
-        Shell::Sh | Shell::Json => format!("unset {name};\n"),
+        ShellSyntax::Fish => format!("set -e {name};\n"),
+        ShellSyntax::Powershell => format!("Remove-Item -ErrorAction Ignore Env:{name};\n"),
+        ShellSyntax::Sh | ShellSyntax::Json => format!("unset {name};\n"),
     }
 }
 
@@ -110,21 +112,21 @@ mod tests {
     use super::*;
     use crate::aws_session::tests::session;
 
-    fn printed(shell: Shell) -> String {
+    fn printed(shell: ShellSyntax) -> String {
         text(shell, &"prod".parse().unwrap(), &session()).unwrap().expose().clone()
     }
 
     #[test]
     fn text_quotes_values_for_each_shell() {
-        let sh = printed(Shell::Sh);
+        let sh = printed(ShellSyntax::Sh);
         assert!(sh.contains("\nexport AWS_SECRET_ACCESS_KEY='it'\\''s $ecret';\n"), "{sh}");
         assert!(sh.starts_with("unset AWS_PROFILE;\n"), "{sh}");
         assert!(sh.ends_with("\n# The session of prod is valid until 2030-01-02T03:04:05Z.\n"), "{sh}");
-        let fish = printed(Shell::Fish);
+        let fish = printed(ShellSyntax::Fish);
         assert!(fish.contains("\nset -gx AWS_SECRET_ACCESS_KEY 'it\\'s $ecret';\n"), "{fish}");
-        let powershell = printed(Shell::Powershell);
+        let powershell = printed(ShellSyntax::Powershell);
         assert!(powershell.contains("\n$Env:AWS_SECRET_ACCESS_KEY = 'it''s $ecret';\n"), "{powershell}");
-        let json: serde_json::Value = serde_json::from_str(&printed(Shell::Json)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&printed(ShellSyntax::Json)).unwrap();
         assert_eq!(json["AWS_SECRET_ACCESS_KEY"], "it's $ecret");
         assert_eq!(json["AWS_CREDENTIAL_EXPIRATION"], "2030-01-02T03:04:05Z");
     }
@@ -134,7 +136,8 @@ mod tests {
     fn text_is_read_back_by_sh() {
         let said = |script: &str| {
             let mut shell = std::process::Command::new("/bin/sh");
-            let shell = shell.args(["-c", script, "sh"]).env("AWS_PROFILE", "other").env("TEXT", printed(Shell::Sh));
+            let shell =
+                shell.args(["-c", script, "sh"]).env("AWS_PROFILE", "other").env("TEXT", printed(ShellSyntax::Sh));
             String::from_utf8(shell.output().unwrap().stdout).unwrap()
         };
         let show = "printf %s \"$AWS_SECRET_ACCESS_KEY $AWS_REGION ${AWS_PROFILE-none}\"";
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn unset_text_removes_what_was_set() {
-        let text = unset_text(Shell::Sh);
+        let text = unset_text(ShellSyntax::Sh);
         for (name, _) in variables(&session()) {
             assert!(text.contains(&format!("unset {name};\n")), "{text}");
         }
@@ -154,6 +157,6 @@ mod tests {
     #[test]
     fn login_shell_is_fish_or_sh() {
         let of = |shell: &str| login_shell(&[("SHELL".into(), shell.into())].into_iter().collect());
-        assert_eq!((of("/usr/bin/fish"), of("/bin/zsh")), (Shell::Fish, Shell::Sh));
+        assert_eq!((of("/usr/bin/fish"), of("/bin/zsh")), (ShellSyntax::Fish, ShellSyntax::Sh));
     }
 }

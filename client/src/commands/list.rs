@@ -58,6 +58,7 @@ fn configured(profile: &ProfileStatus, is_current: bool) -> serde_json::Value {
         "role_arn": profile.role_arn,
         "source": profile.source,
         "current": is_current,
+        "protected": profile.protected,
     })
 }
 
@@ -78,7 +79,7 @@ fn table(profiles: &[ProfileStatus], is_current: impl Fn(&ProfileStatus) -> bool
             let role = profile.role_arn.as_ref();
             Row::from(vec![
                 Cell::styled(mark, Style::new().green()),
-                profile.name.as_str().into(),
+                name_cell(profile),
                 profile.cluster.as_str().into(),
                 profile.region.as_str().into(),
                 Cell::from(role.map_or("-", RoleArn::as_str)).shortened(role.map_or("-", RoleArn::role_name)),
@@ -87,6 +88,12 @@ fn table(profiles: &[ProfileStatus], is_current: impl Fn(&ProfileStatus) -> bool
         })
         .collect();
     render(&columns, &rows, screen)
+}
+
+/// The name; that of a protected profile is red.
+fn name_cell(profile: &ProfileStatus) -> Cell {
+    let style = if profile.protected { Style::new().red() } else { Style::new() };
+    Cell::styled(profile.name.as_str(), style)
 }
 
 #[cfg(test)]

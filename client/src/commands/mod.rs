@@ -19,6 +19,7 @@ pub(crate) mod logout;
 pub(crate) mod refresh;
 pub(crate) mod remove;
 pub(crate) mod rename;
+pub(crate) mod shell;
 pub(crate) mod show;
 pub(crate) mod source;
 pub(crate) mod status;

@@ -138,7 +138,7 @@ pub(crate) fn output_channel(program: &Path) -> Result<(UnixStream, Stdio), Spaw
 }
 
 /// Reads the daemon's first line, without its end. Empty if the daemon exited without output.
-fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, SpawnError> {
+pub(crate) fn read_first_line(mut stream: UnixStream, deadline: Deadline) -> Result<String, SpawnError> {
     let slow = SpawnError::NotReady(deadline.limit());
     let mut line = Vec::new();
     let mut chunk = [0; 512];

@@ -1,10 +1,12 @@
-//! The steps of work that takes longer than a call: a login, or a change of who may enter a cluster. The daemon streams
-//! them.
+//! The steps of work that takes longer than a call: a login, a change of who may enter a cluster, or a diagnosis. The daemon
+//! streams them.
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use rolecall_protocol::{AccessStep, Endpoint, ErrorCode, LoginRequest, LoginStep, SourceName};
+use rolecall_protocol::{
+    AccessStep, DoctorRequest, DoctorStep, Endpoint, ErrorCode, LoginRequest, LoginStep, ProfileName, SourceName,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -42,6 +44,15 @@ impl Daemon {
         request: &impl Serialize,
     ) -> Result<Steps<AccessStep>, CallError> {
         self.steps(endpoint, request, "access")
+    }
+
+    /// Requests the checks of a profile. The request is repeated as in [`Daemon::login`].
+    pub(crate) fn doctor(
+        &self,
+        profile: &ProfileName,
+        request: &DoctorRequest,
+    ) -> Result<Steps<DoctorStep>, CallError> {
+        self.steps(&Endpoint::Doctor(profile.clone()), request, "doctor")
     }
 
     /// `command` is the command of the client that an older daemon does not support.

@@ -57,9 +57,13 @@ pub(super) fn profile_of(user: &Value) -> Option<&str> {
 
 /// Returns the entry key that the user entry sets, if it is well-formed.
 pub(super) fn entry_key(user: &Value) -> Option<EntryKey> {
-    let env = user.at_path(&["user", "exec"])?.get("env")?;
-    let is_key = |item: &&Value| item.get("name").and_then(Value::as_str) == Some(ENTRY_KEY_VARIABLE);
-    env.items().iter().find(is_key)?.get("value").and_then(Value::as_str)?.parse().ok()
+    variable(user.at_path(&["user", "exec"])?, ENTRY_KEY_VARIABLE)?.parse().ok()
+}
+
+/// Returns the value of an environment variable that an `exec` map sets.
+pub(super) fn variable<'a>(exec: &'a Value, name: &str) -> Option<&'a str> {
+    let is_wanted = |item: &&Value| item.get("name").and_then(Value::as_str) == Some(name);
+    exec.get("env")?.items().iter().find(is_wanted)?.get("value").and_then(Value::as_str)
 }
 
 impl Entry {

@@ -14,7 +14,7 @@ use crate::files::atomic_file::{self, Original};
 use crate::files::error::FileError;
 
 /// The size limit of a kubeconfig, in bytes.
-const MAX_KUBECONFIG_BYTES: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_KUBECONFIG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The kubeconfig files, in the order in which kubectl reads them.
 #[derive(Debug, Clone)]

@@ -172,7 +172,7 @@ fn lock_key(file: &Path) -> LockKey {
     }
 }
 
-fn kubectl_lock_path(file: &Path) -> PathBuf {
+pub(super) fn kubectl_lock_path(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".lock");
     PathBuf::from(name)
@@ -183,7 +183,7 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
 }
 
 /// Returns the age of a lock file, zero if its time is in the future.
-fn age(metadata: &fs::Metadata) -> Duration {
+pub(super) fn age(metadata: &fs::Metadata) -> Duration {
     let now = SystemTime::from(clock::now());
     metadata.modified().ok().and_then(|made| now.duration_since(made).ok()).unwrap_or_default()
 }

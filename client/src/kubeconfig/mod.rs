@@ -40,9 +40,12 @@ mod edit;
 pub(crate) mod emit;
 mod entry;
 mod error;
+mod extract;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod health;
+mod kuberc;
 mod lock;
 mod model;
 mod outcome;
@@ -61,7 +64,10 @@ use transaction::{edit_files, edit_files_and_verify};
 
 pub(crate) use entry::Entry;
 pub(crate) use error::KubeconfigError;
+pub(crate) use extract::{Extract, extract};
 pub(crate) use files::Files;
+pub(crate) use health::{Health, OwnUser, health, user_name};
+pub(crate) use kuberc::{PluginPolicy, plugin_policy};
 pub(crate) use rename::{check_rename, rename};
 
 pub(crate) use outcome::{

@@ -175,7 +175,7 @@ impl Value {
         }
     }
 
-    fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         let Value::Map(pairs) = self else { return None };
         pairs.iter_mut().find(|(k, _)| k.is_str(key)).map(|(_, value)| value)
     }

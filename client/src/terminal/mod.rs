@@ -1,5 +1,6 @@
 //! The terminal: output that fits it, questions, and signals.
 
+pub(crate) mod child;
 pub(crate) mod passphrase;
 pub(crate) mod prompt;
 pub(crate) mod signals;

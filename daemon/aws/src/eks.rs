@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use access_entries::{AccessEntry, AccessEntryChange, NewAccessEntry, STANDARD};
 pub use access_policies::{AccessPolicy, AccessScope, AssociatedPolicy};
-pub use cluster_config::{AccessConfig, ClusterUpdate, UpdateError, UpdateStatus};
+pub use cluster_config::{AccessConfig, ClusterUpdate, EndpointAccess, UpdateError, UpdateStatus, VpcConfig};
 pub use error::{EksError, EksErrorReason};
 
 use crate::client::Aws;
@@ -52,6 +52,10 @@ pub struct EksCluster {
     pub version: Option<String>,
     /// Such as `ACTIVE` or `CREATING`.
     pub status: Option<String>,
+    /// The platform version of EKS, such as `eks.9`.
+    pub platform_version: Option<String>,
+    /// Its network; absent for a cluster that is not in a VPC.
+    pub resources_vpc_config: Option<VpcConfig>,
     /// How it authenticates IAM principals; absent for an old cluster.
     pub access_config: Option<AccessConfig>,
 }
@@ -69,8 +73,10 @@ struct DescribeClusterOutput {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ListClustersOutput {
     clusters: Option<Vec<String>>,
+    next_token: Option<String>,
 }
 
 /// One page of a list.
@@ -113,6 +119,15 @@ impl<'a> EksClient<'a> {
     pub async fn list_clusters(&self) -> Result<Vec<String>, EksError> {
         let output: ListClustersOutput = self.once("ListClusters", path(&["clusters"])).await?;
         Ok(output.clusters.unwrap_or_default())
+    }
+
+    /// ListClusters, all pages, and again while EKS throttles it.
+    pub async fn list_all_clusters(&self) -> Result<Vec<String>, EksError> {
+        let page = |output: ListClustersOutput| Page {
+            items: output.clusters.unwrap_or_default(),
+            next_token: output.next_token,
+        };
+        self.list("ListClusters", &path(&["clusters"]), page).await
     }
 
     /// Reads a list from all its pages. Errors if it has more than [`MAX_PAGES`], rather than leave out items.

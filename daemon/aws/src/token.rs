@@ -3,6 +3,8 @@
 //! A token has the same bytes as one of `aws eks get-token` for the same credentials, region, cluster and second: like
 //! botocore, it puts the signature last. `pkg/token/token.go` of aws-iam-authenticator has the rules of the verifier.
 
+mod verify;
+
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
@@ -15,13 +17,14 @@ use rolecall_protocol::{ClusterName, ErrorBody, ErrorCode, Region, Secret};
 
 use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::session::Session;
+pub use verify::verify;
 
 /// The start of every token.
 const TOKEN_PREFIX: &str = "k8s-aws-v1.";
 /// The lifetime in the URL, as in botocore. EKS ignores it and uses X-Amz-Date.
 const URL_EXPIRES_IN: Duration = Duration::from_mins(1);
 /// The largest token that the verifier reads, in bytes (`maxTokenLenBytes`).
-const MAX_TOKEN_LEN: usize = 4096;
+pub const MAX_TOKEN_LEN: usize = 4096;
 /// SigV4 encodes all characters but the unreserved ones of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -31,6 +34,14 @@ pub struct Token {
     pub token: Secret<String>,
     /// When the token expires.
     pub expires: SystemTime,
+}
+
+impl Token {
+    /// The length in bytes, at most [`MAX_TOKEN_LEN`].
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.token.expose().len()
+    }
 }
 
 /// Why minting a token failed.

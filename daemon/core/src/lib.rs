@@ -26,5 +26,7 @@ pub mod lock;
 
 pub mod cluster_access;
 
+pub mod trust_policy;
+
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -25,7 +25,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,6 +52,9 @@ const MAX_LARGE_REQUESTS: usize = 4;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// File descriptors that are reserved for AWS, files and children (L3).
 const RESERVED_FDS: u64 = 64;
+/// Connections beyond the places: those that get the response that there are too many, and those that lost their place and are
+/// not closed yet.
+const EXTRA_CONNECTIONS: usize = 8;
 /// How long requests may take to finish when the daemon stops (B12).
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long they may take when the daemon restarts: new clients wait during that time, and a client that is disconnected before
@@ -107,6 +110,8 @@ pub enum ServerEnd {
 pub struct Server {
     context: Context,
     places: Arc<Places>,
+    /// Limits the file descriptors of connections, those without a place included.
+    descriptors: Arc<Semaphore>,
     connections: TaskTracker,
 }
 
@@ -122,22 +127,30 @@ impl Server {
     /// Creates a server without connections.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { context, places: Places::new(capacity()), connections: TaskTracker::new() }
+        let (capacity, connections) = (capacity(), TaskTracker::new());
+        let descriptors = Arc::new(Semaphore::new(capacity + EXTRA_CONNECTIONS));
+        Self { context, places: Places::new(capacity), descriptors, connections }
     }
 
-    /// Accepts connections until the daemon stops or restarts. Later clients wait in the listener's queue.
+    /// Accepts connections until the daemon stops or restarts. Later clients wait in the listener's queue, and so do those for
+    /// which there is no file descriptor yet: the reserved ones stay free for AWS and files.
     pub async fn accept(&self, listener: &UnixListener) -> ServerEnd {
         let mut is_failing = false;
         loop {
-            let accepted = tokio::select! {
+            let next = async {
+                // The semaphore is never closed.
+                let permit = Arc::clone(&self.descriptors).acquire_owned().await.ok();
+                (permit, listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
                 biased; // the end comes before the next connection
                 ending = self.context.ending() => return ending,
-                accepted = listener.accept() => accepted,
+                next = next => next,
             };
             match accepted {
                 Ok((stream, _)) => {
                     is_failing = false;
-                    self.accept_connection(stream);
+                    self.accept_connection(stream, permit);
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
@@ -167,7 +180,8 @@ impl Server {
         }
     }
 
-    fn accept_connection(&self, stream: UnixStream) {
+    /// Serves or rejects a connection. The permit is free again when the connection is closed.
+    fn accept_connection(&self, stream: UnixStream, permit: Option<OwnedSemaphorePermit>) {
         let stream = match AuthorizedStream::check(stream) {
             Ok(stream) => stream,
             Err(peer) => {
@@ -176,18 +190,23 @@ impl Server {
             }
         };
         match self.places.take(stream.peer().pid()) {
-            Some(place) => self.serve_connection(stream, place),
+            Some(place) => self.serve_connection(stream, place, permit),
             None => {
-                tokio::spawn(reject_over_capacity(stream));
+                tokio::spawn(async move {
+                    drop(reject_over_capacity(stream).await);
+                    drop(permit);
+                });
             }
         }
     }
 
-    fn serve_connection(&self, stream: AuthorizedStream, place: Place) {
+    fn serve_connection(&self, stream: AuthorizedStream, place: Place, permit: Option<OwnedSemaphorePermit>) {
         let leaving = self.context.leaving.clone();
         let (peer, place) = (stream.peer(), Arc::new(place));
         let connection = http_connection(self.context.clone(), peer, Arc::clone(&place), with_write_timeout(stream));
         self.connections.spawn(async move {
+            // Dropped last, after the connection.
+            let _permit = permit;
             let mut connection = pin!(connection);
             let leaving = async {
                 leaving.cancelled().await;

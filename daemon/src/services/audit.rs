@@ -71,7 +71,8 @@ impl AuditService {
             | Endpoint::Refresh(name)
             | Endpoint::Cluster(name)
             | Endpoint::ClusterAccess(name)
-            | Endpoint::Probe(name) => profile = Some(name.clone()),
+            | Endpoint::Probe(name)
+            | Endpoint::Doctor(name) => profile = Some(name.clone()),
             _ => profile = endpoint.cluster_access_profile().cloned(),
         }
         Some(Box::new(AuditedRequest { record, profile, client: client.process.clone(), started }))
@@ -125,7 +126,9 @@ const fn operation(endpoint: &Endpoint) -> Option<&'static str> {
         Endpoint::AccessRestore(_) => "access_restore",
         Endpoint::AccessMigrate(_) => "access_migrate",
         Endpoint::AccessRecover(_) => "access_recover",
+        Endpoint::Discover => "discover",
         Endpoint::Probe(_) => "probe",
+        Endpoint::Doctor(_) => "doctor",
         Endpoint::Login(_) => "login",
         Endpoint::Logout(_) => "logout",
         Endpoint::Lock => "lock",

@@ -51,6 +51,14 @@ impl ConstraintService {
         let asked = (profile.name.clone(), client.and_then(|client| client.program));
         self.approvals.confirm(&asked, constraints.confirm, program, question).await
     }
+
+    /// Errors with the constraint on time that excludes a profile now. Asks the user nothing.
+    pub(super) fn check_time(&self, profile: &Profile) -> Result<(), ConstraintError> {
+        let Some(constraints) = &profile.constraints else { return Ok(()) };
+        let now = self.clock.now();
+        let of_time = Constraints { allowed_programs: None, ..Constraints::clone(constraints) };
+        of_time.check((now, local_time(now)), self.approvals.opened_at(&profile.name), None, &[])
+    }
 }
 
 /// Returns a time in the machine's time zone.

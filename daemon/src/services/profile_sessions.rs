@@ -114,6 +114,7 @@ impl ProfileSessions {
             region: profile.chain.region.clone(),
             source: profile.source_name.clone(),
             role_arn: profile.chain.steps.last().map(|step| step.role.clone()),
+            protected: profile.protected,
             state,
             session: known.session.filter(|_| is_usable).map(|session| session.status(clock)),
             next_renewal,

@@ -2,22 +2,24 @@
 
 use rolecall_protocol::{Endpoint, KeyList};
 
+use super::checked::Checked;
 use super::facts::Facts;
-use super::finding::Finding;
 use crate::error::CliError;
 
-pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+pub(super) fn check(facts: &Facts) -> Vec<Checked> {
     let name = "keyring";
     let used = facts.config.as_ref().map(|config| config.keyring_names().len()).unwrap_or_default();
     let Ok(agent) = &facts.agent else { return Vec::new() };
     if used == 0 {
-        return vec![Finding::ok(name, "no source uses it")];
+        return vec![Checked::ok(name, "no source uses it")];
     }
     vec![match agent.daemon.call_json::<KeyList>(&Endpoint::Keys, b"") {
-        Ok(list) => Finding::ok(name, format!("unlocked, with {} access keys", list.keys.len())),
+        Ok(list) => Checked::ok(name, format!("unlocked, with {} access keys", list.keys.len())),
         Err(error) => {
             let cause = CliError::from(error).to_string();
-            Finding::problem(name, cause, "Its sources give no new sessions.", "rolecall keys list")
+            Checked::problem(name, "keyring_unavailable", cause)
+                .consequence("Its sources give no new sessions.")
+                .fix("rolecall keys list")
         }
     }]
 }

@@ -2,49 +2,50 @@
 
 use rolecall_protocol::LockStatus;
 
+use super::checked::Checked;
 use super::facts::Facts;
-use super::finding::Finding;
 
-pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+pub(super) fn check(facts: &Facts) -> Vec<Checked> {
     facts.agent.iter().map(|agent| finding(&agent.status.daemon.lock)).collect()
 }
 
-fn finding(lock: &LockStatus) -> Finding {
+fn finding(lock: &LockStatus) -> Checked {
     let name = "lock";
     let consequence = "A user of your unattended computer gets tokens.";
     if let Some(problem) = &lock.problem {
         let fix = problem.hint.clone().unwrap_or_else(|| "rolecall status".to_owned());
-        return Finding::problem(name, problem.message.clone(), consequence, fix);
+        return Checked::problem(name, "lock_failed", &problem.message).consequence(consequence).fix(fix);
     }
     match (lock.locked, lock.has_passphrase, lock.auto_lock_at) {
-        (true, ..) => Finding::ok(name, "the agent is locked"),
-        (false, false, _) => Finding::warning(name, "no passphrase is set", consequence, "rolecall lock --passphrase"),
-        (false, true, None) => Finding::warning(
-            name,
-            "the agent does not lock by itself",
-            consequence,
-            "Set idle or max under [lock]: rolecall config edit",
-        ),
-        (false, true, Some(_)) => Finding::ok(name, "a passphrase is set, and the agent locks by itself"),
+        (true, ..) => Checked::ok(name, "the agent is locked"),
+        (false, false, _) => Checked::warning(name, "no_passphrase", "no passphrase is set")
+            .consequence(consequence)
+            .fix("rolecall lock --passphrase"),
+        (false, true, None) => Checked::warning(name, "no_automatic_lock", "the agent does not lock by itself")
+            .consequence(consequence)
+            .fix("Set idle or max under [lock]: rolecall config edit"),
+        (false, true, Some(_)) => Checked::ok(name, "a passphrase is set, and the agent locks by itself"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rolecall_protocol::{ErrorBody, ErrorCode};
+    use rolecall_protocol::{ErrorBody, ErrorCode, FindingState};
 
-    use super::super::finding::State;
     use super::*;
 
     #[test]
     fn finding_follows_the_lock_status() {
-        let state = |lock: LockStatus| finding(&lock).state;
+        let state = |lock: LockStatus| finding(&lock).state();
         let open = LockStatus { has_passphrase: true, ..LockStatus::default() };
-        assert_eq!(state(LockStatus::default()), State::Warning);
-        assert_eq!(state(open.clone()), State::Warning);
-        assert_eq!(state(LockStatus { auto_lock_at: Some(jiff::Timestamp::UNIX_EPOCH), ..open.clone() }), State::Ok);
-        assert_eq!(state(LockStatus { locked: true, ..LockStatus::default() }), State::Ok);
+        assert_eq!(state(LockStatus::default()), FindingState::Warning);
+        assert_eq!(state(open.clone()), FindingState::Warning);
+        assert_eq!(
+            state(LockStatus { auto_lock_at: Some(jiff::Timestamp::UNIX_EPOCH), ..open.clone() }),
+            FindingState::Ok
+        );
+        assert_eq!(state(LockStatus { locked: true, ..LockStatus::default() }), FindingState::Ok);
         let problem = Some(ErrorBody::new(ErrorCode::Internal, "cannot be saved"));
-        assert_eq!(state(LockStatus { problem, ..open }), State::Problem);
+        assert_eq!(state(LockStatus { problem, ..open }), FindingState::Problem);
     }
 }

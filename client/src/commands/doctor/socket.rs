@@ -1,4 +1,4 @@
-//! Whether other users can reach the agent, and whether this user's agent answers.
+//! Whether other users can reach the agent.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -7,60 +7,72 @@ use std::path::Path;
 use rolecall_protocol::location::{self, FolderProblem};
 use rolecall_trusted_file::shell_quoted;
 
+use super::checked::{Checked, Repair};
 use super::facts::Facts;
-use super::finding::Finding;
 
 /// The agent would refuse to start there, and the client to connect.
-const NO_AGENT: &str = "No command reaches the agent, so kubectl gets no token.";
+pub(super) const NO_AGENT: &str = "No command reaches the agent, so kubectl gets no token.";
 
-pub(super) fn check(facts: &Facts) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = match location::socket() {
+pub(super) fn check(_: &Facts) -> Vec<Checked> {
+    match location::socket() {
         Ok(path) => vec![folder(path.parent().unwrap_or(&path)), socket(&path)],
-        Err(error) => vec![Finding::problem("socket", error.to_string(), NO_AGENT, "Set XDG_RUNTIME_DIR or HOME")],
-    };
-    findings.push(match &facts.agent {
-        // The client checks the process at each connection.
-        Ok(agent) => {
-            let (pid, uid) = (agent.status.daemon.pid, rustix::process::geteuid().as_raw());
-            Finding::ok("agent", format!("process {pid} of this user (uid {uid})"))
-        }
-        Err(error) => Finding::problem("agent", error.to_string(), NO_AGENT, "rolecall agent logs"),
-    });
-    findings
-}
-
-fn folder(folder: &Path) -> Finding {
-    let name = "socket folder";
-    match location::check_private_folder(folder) {
-        Ok(()) => Finding::ok(name, format!("{} is private (mode 0700)", folder.display())),
-        Err(problem) => {
-            let fix = match &problem {
-                FolderProblem::Mode(_) => format!("chmod 700 {}", shell_quoted(folder)),
-                _ => "rolecall agent logs".to_owned(),
-            };
-            Finding::problem(name, format!("{}: {problem}", folder.display()), NO_AGENT, fix)
+        Err(error) => {
+            let found = Checked::problem("socket", "no_socket_path", error.to_string());
+            vec![found.consequence(NO_AGENT).fix("Set XDG_RUNTIME_DIR or HOME")]
         }
     }
 }
 
-fn socket(path: &Path) -> Finding {
+fn folder(folder: &Path) -> Checked {
+    let name = "socket folder";
+    match location::check_private_folder(folder) {
+        Ok(()) => Checked::ok(name, format!("{} is private (mode 0700)", folder.display())),
+        Err(problem) => {
+            let found = Checked::problem(name, "socket_folder", format!("{}: {problem}", folder.display()));
+            let found = found.consequence(NO_AGENT);
+            match &problem {
+                FolderProblem::Mode(_) => found
+                    .fix(format!("chmod 700 {}", shell_quoted(folder)))
+                    .repair(is_made_by_us(folder).then(|| remove_permissions(folder))),
+                _ => found.fix("rolecall agent logs"),
+            }
+        }
+    }
+}
+
+/// Whether only Rolecall uses a folder: its name is `rolecall`, or it is the folder of Rolecall's state.
+fn is_made_by_us(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name == "rolecall")
+        || location::state_folder().is_ok_and(|state| folder.starts_with(state))
+}
+
+fn remove_permissions(path: &Path) -> Repair {
+    Repair::RemovePermissions { path: path.to_owned(), bits: 0o077 }
+}
+
+fn socket(path: &Path) -> Checked {
     let name = "socket";
     let shown = path.display();
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            Finding::problem(name, format!("{shown} is not a socket"), NO_AGENT, "Move it away")
+            Checked::problem(name, "not_a_socket", format!("{shown} is not a socket"))
+                .consequence(NO_AGENT)
+                .fix("Move it away")
         }
         Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
             let cause = format!("{shown} belongs to another user (uid {})", found.uid());
-            Finding::problem(name, cause, NO_AGENT, "Move it away")
+            Checked::problem(name, "foreign_socket", cause).consequence(NO_AGENT).fix("Move it away")
         }
-        Ok(found) if found.mode() & 0o077 != 0 => Finding::warning(
-            name,
-            format!("{shown} is open to others (mode {:04o})", found.mode() & 0o777),
-            "The folder and the agent's check of the user still keep other users out.",
-            format!("chmod 600 {}", shell_quoted(path)),
-        ),
-        Ok(_) => Finding::ok(name, format!("{shown} is private (mode 0600)")),
-        Err(error) => Finding::problem(name, format!("{shown}: {error}"), NO_AGENT, "rolecall agent logs"),
+        Ok(found) if found.mode() & 0o077 != 0 => {
+            let cause = format!("{shown} is open to others (mode {:04o})", found.mode() & 0o777);
+            Checked::warning(name, "socket_open", cause)
+                .consequence("The folder and the agent's check of the user still keep other users out.")
+                .fix(format!("chmod 600 {}", shell_quoted(path)))
+                .repair(remove_permissions(path))
+        }
+        Ok(_) => Checked::ok(name, format!("{shown} is private (mode 0600)")),
+        Err(error) => Checked::problem(name, "no_socket", format!("{shown}: {error}"))
+            .consequence(NO_AGENT)
+            .fix("rolecall agent logs"),
     }
 }

@@ -56,7 +56,7 @@ impl EksError {
             (Some("ResourceLimitExceededException"), _) => EksErrorReason::LimitExceeded,
             (_, AwsErrorKind::Denied) => EksErrorReason::Denied {
                 action: format!("eks:{operation}"),
-                resource: texts::denied_resource(&error.message).map(str::to_owned),
+                resource: texts::denial(&error.message).resource,
             },
             (_, AwsErrorKind::Throttled) => EksErrorReason::Throttled,
             (_, AwsErrorKind::ServerFailed) => EksErrorReason::Server,
@@ -66,7 +66,8 @@ impl EksError {
     }
 
     /// A response of EKS that is not complete.
-    pub(super) fn invalid_response(message: &str) -> Self {
+    #[must_use]
+    pub fn invalid_response(message: &str) -> Self {
         Self { reason: EksErrorReason::Other, error: AwsError::invalid_response(message) }
     }
 }

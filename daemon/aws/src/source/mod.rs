@@ -7,6 +7,7 @@
 mod access_key;
 mod aws_profile;
 mod error;
+mod inventory;
 pub mod process;
 mod sdk_providers;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use aws_profile::{Plan, RolePlan, SsoPlan, WebIdentityPlan, plan};
 pub use error::{Login, PROGRAM_HINT, SourceError};
+pub use inventory::AwsProfileEntry;
 
 use crate::client::Aws;
 use crate::credentials;

@@ -34,6 +34,9 @@ const REDIRECT_URI: &str = "http://127.0.0.1/oauth/callback";
 const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// The shortest interval between two polls.
 const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The accounts of a login, or the roles of an account, that are read. An organization has at most 10,000 accounts by default
+/// (quotas of AWS Organizations).
+const MAX_LISTED: usize = 10_000;
 /// The interval if AWS names none (RFC 8628, 3.2).
 const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -83,6 +86,15 @@ pub(super) enum GrantError {
     Refused(AwsError),
     /// Another error.
     Aws(AwsError),
+}
+
+/// An account in which the user of a login has a role. The texts are safe for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SsoAccount {
+    /// The id, 12 digits.
+    pub id: String,
+    /// The name.
+    pub name: String,
 }
 
 /// Why there are no credentials.
@@ -202,6 +214,35 @@ impl<'a> SsoClient<'a> {
         Ok(Session { credentials, arn: None, issued, is_clamped: false })
     }
 
+    /// ListAccounts, all pages: the accounts in which the user has a role, with their names.
+    pub(super) async fn accounts(&self, access: &Secret<String>) -> Result<Vec<SsoAccount>, PortalError> {
+        let shared = self.config().await.map_err(|error| PortalError::Other(error.into()))?;
+        let call = aws_sdk_sso::Client::new(&shared).list_accounts().access_token(access.expose());
+        let mut pages = call.into_paginator().items().send();
+        let mut accounts = Vec::new();
+        while let Some(account) = pages.next().await {
+            let account = account.map_err(|error| PortalError::from_sdk(&error))?;
+            let (Some(id), name) = (account.account_id, account.account_name.unwrap_or_default()) else { continue };
+            accounts.push(SsoAccount { id: sanitize_for_terminal(&id), name: sanitize_for_terminal(&name) });
+            limit(accounts.len())?;
+        }
+        Ok(accounts)
+    }
+
+    /// ListAccountRoles, all pages: the names of the roles that the user has in an account.
+    pub(super) async fn roles(&self, access: &Secret<String>, account: &str) -> Result<Vec<String>, PortalError> {
+        let shared = self.config().await.map_err(|error| PortalError::Other(error.into()))?;
+        let call = aws_sdk_sso::Client::new(&shared).list_account_roles();
+        let mut pages = call.access_token(access.expose()).account_id(account).into_paginator().items().send();
+        let mut roles = Vec::new();
+        while let Some(role) = pages.next().await {
+            let role = role.map_err(|error| PortalError::from_sdk(&error))?;
+            roles.extend(role.role_name.map(|name| sanitize_for_terminal(&name)));
+            limit(roles.len())?;
+        }
+        Ok(roles)
+    }
+
     /// Logout. Returns `false` if the login had ended already.
     pub(super) async fn logout(&self, access: &Secret<String>) -> Result<bool, SsoError> {
         let shared = self.config().await?;
@@ -312,6 +353,14 @@ where
 
 fn incomplete(what: &str) -> SsoError {
     SsoError::Aws(AwsError::invalid_response(format!("the response of AWS has no {what}")))
+}
+
+/// Errors if a list has more items than are read, rather than leave out items.
+fn limit(items: usize) -> Result<(), PortalError> {
+    if items <= MAX_LISTED {
+        return Ok(());
+    }
+    Err(PortalError::Other(AwsError::invalid_response(format!("a list of more than {MAX_LISTED} items")).into()))
 }
 
 fn seconds(count: i32) -> Duration {

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use crate::client::Aws;
 use crate::error::{AwsError, AwsErrorKind};
+pub use client::SsoAccount;
 use client::{Grant, GrantError, PortalError, SsoClient};
 pub use error::SsoError;
 use login::Logins;
@@ -63,11 +64,36 @@ impl Sso {
 
     /// Returns the credentials of a role. Refreshes the shared token first if it has expired or expires within 5 min.
     pub async fn role_credentials(&self, session: &SsoSession, account: &str, role: &str) -> Result<Session, SsoError> {
-        // AWS can revoke a token before it expires: the second attempt uses another token.
+        let call = |token: Arc<SsoToken>| async move {
+            SsoClient::new(&self.0.aws, session).role_credentials(&token.access, account, role).await
+        };
+        self.with_token(session, call).await
+    }
+
+    /// Returns the accounts in which the user of a login has a role.
+    pub async fn accounts(&self, session: &SsoSession) -> Result<Vec<SsoAccount>, SsoError> {
+        let call =
+            |token: Arc<SsoToken>| async move { SsoClient::new(&self.0.aws, session).accounts(&token.access).await };
+        self.with_token(session, call).await
+    }
+
+    /// Returns the names of the roles that the user of a login has in an account.
+    pub async fn roles(&self, session: &SsoSession, account: &str) -> Result<Vec<String>, SsoError> {
+        let call = |token: Arc<SsoToken>| async move {
+            SsoClient::new(&self.0.aws, session).roles(&token.access, account).await
+        };
+        self.with_token(session, call).await
+    }
+
+    /// Calls the portal with a valid token. AWS can revoke a token before it expires: the second attempt uses another token.
+    async fn with_token<T, F>(&self, session: &SsoSession, call: impl Fn(Arc<SsoToken>) -> F) -> Result<T, SsoError>
+    where
+        F: Future<Output = Result<T, PortalError>>,
+    {
         for _ in 0..2 {
-            let token = self.0.refresher.valid_token(session).await?;
-            match SsoClient::new(&self.0.aws, session).role_credentials(&token.access, account, role).await {
-                Ok(session) => return Ok(session),
+            let token = Arc::new(self.0.refresher.valid_token(session).await?);
+            match call(Arc::clone(&token)).await {
+                Ok(response) => return Ok(response),
                 Err(PortalError::Other(error)) => return Err(error),
                 Err(PortalError::Unauthorized) => self.0.store.reject_access(session, &token),
             }

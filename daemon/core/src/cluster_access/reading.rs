@@ -257,7 +257,7 @@ impl Reading {
 pub const STANDARD: &str = "STANDARD";
 
 /// The codes of findings about a line that no principal matches.
-const NEVER_MATCHES: [&str; 6] =
+pub const NEVER_MATCHES: [&str; 6] =
     ["path_in_arn", "session_arn", "invalid_arn", "other_partition", "sso_partition", "invalid_account"];
 
 /// Returns a finding about no text.

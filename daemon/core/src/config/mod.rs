@@ -136,6 +136,8 @@ pub struct ProfileConfig {
     pub entry_key: Option<EntryKey>,
     /// Whether the profile gives tokens only, and no AWS credentials.
     pub tokens_only: bool,
+    /// Whether the client asks before it opens a shell or runs a program with the profile.
+    pub protected: bool,
     /// The further parameters of each step.
     pub inputs: Option<Arc<InputsPerStep>>,
     /// The constraints, if there are any.
@@ -300,6 +302,7 @@ impl RawProfile {
             pin_mode: self.pin.or(shared.defaults.pin).unwrap_or_default(),
             entry_key: self.entry_key,
             tokens_only: self.credentials.or(shared.defaults.credentials) == Some(false),
+            protected: self.protected.unwrap_or(false),
             inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
             constraints: constraints.map(|all| interned(&mut interner.constraints, Arc::new(all))),
         })

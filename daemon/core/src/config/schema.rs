@@ -190,6 +190,7 @@ pub(super) struct RawProfile {
     pub(super) allowed_programs: Option<Vec<AbsolutePath>>,
     pub(super) allowed_hours: Option<RawHours>,
     pub(super) entry_key: Option<EntryKey>,
+    pub(super) protected: Option<bool>,
     pub(super) server: Option<ServerUrl>,
     pub(super) ca_sha256: Option<Sha256Hex>,
     pub(super) certificate_authority_data: Option<String>,

@@ -3,6 +3,8 @@
 
 mod access;
 mod credentials;
+mod discover;
+mod doctor;
 mod events;
 mod login;
 mod ndjson;
@@ -52,7 +54,9 @@ pub(super) async fn handle(
         Endpoint::AccessRecover(name) => {
             access::change(context, (endpoint, client), name, &body, AccessService::recover)
         }
+        Endpoint::Doctor(name) => doctor::handle(context, (endpoint, client), name, &body),
         Endpoint::AccessLint => json(lint(&parse(&body)?)),
+        Endpoint::Discover => discover::handle(context, (endpoint, client), &body),
         Endpoint::Profile(name) => json(agent.status.profile(name)),
         Endpoint::Keys => json(agent.keys.keys().await),
         Endpoint::PutKey(name) => json(agent.keys.put_key(name, secret_json(body)?).await),

@@ -15,8 +15,7 @@ pub(super) async fn handle(
     proof: &EntryProof,
     exec_info: &[u8],
 ) -> Result<EndpointResponse, AgentError> {
-    let served = agent.token.token(name, exec_info, proof, client.client_process()).await?;
-    Ok(EndpointResponse::secret(served.credential, served.facts))
+    Ok(EndpointResponse::token(agent.token.token(name, exec_info, proof, client.client_process()).await?))
 }
 
 /// Returns what the headers of a request present. A malformed key is absent.

@@ -30,9 +30,14 @@ pub(super) struct ClusterConnection<'a> {
 }
 
 /// An API server that the profile's pin names.
-struct ApiServer {
+pub(super) struct ApiServer {
     url: String,
     ca_pem: Vec<u8>,
+}
+
+/// Returns the API server of a request. Errors if it is not that of the profile's pin.
+pub(super) fn pinned(profile: &Profile, query: &AccessQuery) -> Result<ApiServer, ErrorBody> {
+    Ok(ApiServer { url: query.server.clone(), ca_pem: pin::api_server_ca(profile, query)? })
 }
 
 impl AccessService {
@@ -44,14 +49,22 @@ impl AccessService {
     ) -> Result<ClusterConnection<'a>, AgentError> {
         let failed = |body| AgentError::new(&profile.name, body);
         let api_server = match api_server {
-            Some(query) => {
-                let ca_pem = pin::api_server_ca(profile, query).map_err(failed)?;
-                Some(ApiServer { url: query.server.clone(), ca_pem })
-            }
+            Some(query) => Some(pinned(profile, query).map_err(failed)?),
             None => None,
         };
         // No use of the profile: its session is not kept for an administrator's command.
         let session = self.profiles.get_unused(profile, Freshness::Cached).await?.session;
+        self.connect_with(profile, session, api_server).await
+    }
+
+    /// Connects to a profile's cluster with a session.
+    pub(super) async fn connect_with<'a>(
+        &'a self,
+        profile: &'a Arc<Profile>,
+        session: Arc<Session>,
+        api_server: Option<ApiServer>,
+    ) -> Result<ClusterConnection<'a>, AgentError> {
+        let failed = |body| AgentError::new(&profile.name, body);
         let identified = self.profiles.sessions.identify(&profile.chain, &session).await;
         let caller_arn = identified.map_err(|error| failed(error.body(&profile.source_name)))?;
         let (source, region) = (&profile.chain.source, &profile.chain.region);

@@ -8,7 +8,7 @@ use rolecall_core::cluster_access::change::PlanError;
 use rolecall_protocol::{AccessFinding, ErrorBody, ErrorCode, Severity};
 
 /// Returns the error of a call to EKS.
-pub(super) fn eks_error(error: &EksError) -> ErrorBody {
+pub(in crate::services) fn eks_error(error: &EksError) -> ErrorBody {
     let message = &error.error.message;
     match &error.reason {
         EksErrorReason::Denied { action, .. } => denied(action, message),

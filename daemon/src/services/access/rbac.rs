@@ -1,8 +1,11 @@
 //! What a Kubernetes user may do: the bindings that name it, and what the cluster answers to common questions.
 
+use futures_util::StreamExt as _;
+use futures_util::stream::iter;
 use rolecall_aws::kubernetes::{AccessQuestion, Binding, KubernetesClient, KubernetesError, UserInfo};
 use rolecall_protocol::{AccessAnswer, AccessBinding, ErrorBody, Unread};
 
+use super::MAX_PARALLEL_CALLS;
 use super::error::kubernetes_error;
 
 /// The common questions: verb, API group, resource. They are asked one by one: SelfSubjectRulesReview would list RBAC alone, since
@@ -24,7 +27,8 @@ const QUESTIONS: [(&str, &str, &str); 11] = [
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// Whose rights are asked about.
-pub(super) enum Subject<'a> {
+#[derive(Clone, Copy)]
+pub(in crate::services) enum Subject<'a> {
     /// The user of the token.
     Caller(&'a UserInfo),
     /// Another user.
@@ -48,38 +52,62 @@ pub(super) async fn read(client: &KubernetesClient, subject: Subject<'_>, namesp
         Ok(found) => rights.bindings = found.iter().filter_map(|binding| applies_to(binding, user)).collect(),
         Err(error) => rights.unread("role bindings", kubernetes_error(&error)),
     }
-    for (verb, group, resource) in QUESTIONS {
-        let (name, subresource) = match resource.split_once('/') {
-            Some((name, subresource)) => (name, Some(subresource.to_owned())),
-            None => (resource, None),
-        };
-        let question = AccessQuestion {
-            namespace: Some(namespace.to_owned()),
-            verb: verb.to_owned(),
-            group: group.to_owned(),
-            resource: name.to_owned(),
-            subresource,
-            name: None,
-        };
-        let answer = match subject {
-            Subject::Caller(_) => client.self_subject_access_review(&question).await,
-            Subject::Other(user) => client.subject_access_review(user, &question).await,
-        };
-        match answer {
-            Ok(answer) => rights.answers.push(AccessAnswer {
-                verb: verb.to_owned(),
-                resource: resource.to_owned(),
-                namespace: Some(namespace.to_owned()),
-                allowed: Some(answer.allowed).filter(|allowed| *allowed || answer.evaluation_error.is_empty()),
-            }),
-            // The other questions would fail in the same way.
-            Err(error) => {
-                rights.unread("the answers of RBAC", kubernetes_error(&error));
-                break;
-            }
-        }
+    let (answers, error) = answers(client, subject, namespace).await;
+    rights.answers = answers;
+    if let Some(error) = error {
+        rights.unread("the answers of RBAC", kubernetes_error(&error));
     }
     rights
+}
+
+/// Asks the common questions, several at the same time. Returns the answers before the first error, and that error.
+pub(in crate::services) async fn answers(
+    client: &KubernetesClient,
+    subject: Subject<'_>,
+    namespace: &str,
+) -> (Vec<AccessAnswer>, Option<KubernetesError>) {
+    let mut answers = Vec::with_capacity(QUESTIONS.len());
+    let asking: Vec<_> =
+        QUESTIONS.iter().map(|question| Box::pin(answer(client, subject, namespace, *question))).collect();
+    let mut asking = iter(asking).buffered(MAX_PARALLEL_CALLS);
+    while let Some(answer) = asking.next().await {
+        match answer {
+            Ok(answer) => answers.push(answer),
+            // The other questions would fail in the same way.
+            Err(error) => return (answers, Some(error)),
+        }
+    }
+    (answers, None)
+}
+
+async fn answer(
+    client: &KubernetesClient,
+    subject: Subject<'_>,
+    namespace: &str,
+    (verb, group, resource): (&str, &str, &str),
+) -> Result<AccessAnswer, KubernetesError> {
+    let (name, subresource) = match resource.split_once('/') {
+        Some((name, subresource)) => (name, Some(subresource.to_owned())),
+        None => (resource, None),
+    };
+    let question = AccessQuestion {
+        namespace: Some(namespace.to_owned()),
+        verb: verb.to_owned(),
+        group: group.to_owned(),
+        resource: name.to_owned(),
+        subresource,
+        name: None,
+    };
+    let answer = match subject {
+        Subject::Caller(_) => client.self_subject_access_review(&question).await?,
+        Subject::Other(user) => client.subject_access_review(user, &question).await?,
+    };
+    Ok(AccessAnswer {
+        verb: verb.to_owned(),
+        resource: resource.to_owned(),
+        namespace: Some(namespace.to_owned()),
+        allowed: Some(answer.allowed).filter(|allowed| *allowed || answer.evaluation_error.is_empty()),
+    })
 }
 
 impl Rights {

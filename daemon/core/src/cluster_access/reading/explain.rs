@@ -96,6 +96,19 @@ impl Reading {
         Some(false)
     }
 
+    /// Returns a finding for each line that names a role or user of the same name in another account.
+    #[must_use]
+    pub fn of_other_accounts(&self, principal: &Principal) -> Vec<AccessFinding> {
+        let is_other = |other: &Principal| {
+            other.name().eq_ignore_ascii_case(principal.name())
+                && other.kind() == principal.kind()
+                && other.account() != principal.account()
+        };
+        let others = self.rows().into_iter().filter_map(|row| row.principal.parse::<Principal>().ok()).filter(is_other);
+        let message = |other: Principal| format!("{other} is allowed, which is of account {}", other.account());
+        others.map(|other| finding(Severity::Error, "other_account", message(other))).collect()
+    }
+
     /// Returns the rows of aws-auth that name the role of this name in any way: with a path, or by a session.
     fn near_rows(&self, principal: &Principal) -> impl Iterator<Item = AccessRow> {
         let name = format!("/{}", principal.name().to_lowercase());

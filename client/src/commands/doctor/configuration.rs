@@ -1,0 +1,42 @@
+//! Whether the configuration is valid and in force.
+
+use std::path::Path;
+
+use super::checked::Checked;
+use super::facts::Facts;
+use crate::clock;
+use crate::daemon::config_status::{config_in_force, is_same_file};
+
+pub(super) fn check(facts: &Facts) -> Vec<Checked> {
+    let mut found = vec![validity(facts)];
+    if let (Some(path), Ok(agent)) = (&facts.config_path, &facts.agent)
+        && !is_same_file(path, Path::new(&agent.status.config.path))
+    {
+        let cause = format!("the agent uses {}, and this shell {}", agent.status.config.path, path.display());
+        found.push(
+            Checked::problem("configuration", "other_configuration", cause)
+                .consequence("The agent does not serve the profiles of this shell's configuration.")
+                .fix("rolecall agent restart"),
+        );
+    }
+    found
+}
+
+fn validity(facts: &Facts) -> Checked {
+    let name = "configuration in force";
+    let problem = facts.agent.as_ref().ok().and_then(|agent| agent.status.config.problem.as_ref());
+    if let (Some(problem), Ok(agent)) = (problem, &facts.agent) {
+        let in_force = config_in_force(&agent.status.config, clock::now(), &facts.zone);
+        return Checked::problem(name, "config_invalid", &problem.error.message)
+            .consequence(format!("{in_force}."))
+            .fix(problem.error.hint.as_deref().unwrap_or("rolecall config edit"));
+    }
+    match (&facts.config_error, &facts.config_path) {
+        (Some(error), _) => Checked::problem(name, "config_invalid", error.message())
+            .consequence("The last valid configuration stays in force while the agent runs.")
+            .fix(error.hint().unwrap_or("rolecall config edit")),
+        (None, Some(path)) => Checked::ok(name, path.display().to_string()).brief("configuration valid"),
+        (None, None) => Checked::problem(name, "no_home", "there is no home folder to find the configuration in")
+            .fix("Set HOME to the absolute path of your home folder"),
+    }
+}
