@@ -8,6 +8,7 @@ mod config;
 mod credentials;
 mod doctor;
 mod env;
+mod exec;
 mod inputs;
 mod keys;
 mod lock;
@@ -32,6 +33,7 @@ pub(crate) use config::{Config, ConfigAction};
 pub(crate) use credentials::Credentials;
 pub(crate) use doctor::Doctor;
 pub(crate) use env::{Env, ShellSyntax};
+pub(crate) use exec::Exec;
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
@@ -61,6 +63,7 @@ const HELP: &str = "\
   \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
 
 \u{1b}[1;4mAWS:\u{1b}[0m
+  \u{1b}[1mexec\u{1b}[0m         Run one command with a profile's session, for kubectl and for every program that calls AWS
   \u{1b}[1menv\u{1b}[0m          Print a profile's session as commands that set environment variables
   \u{1b}[1mcredentials\u{1b}[0m  Print a profile's session for the AWS CLI and AWS's SDKs (credential_process)
 
@@ -128,6 +131,7 @@ pub(crate) enum Command {
     Token(Token),
     Access(Access),
     Credentials(Credentials),
+    Exec(Exec),
     Env(Env),
     Status(Status),
     Refresh(Refresh),

@@ -31,6 +31,7 @@ mod credentials;
 mod demo;
 mod entry_key;
 mod environment;
+mod exec;
 mod files;
 mod handover;
 mod handover_attack;

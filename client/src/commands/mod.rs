@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod doctor;
 pub(crate) mod env;
+pub(crate) mod exec;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;
