@@ -170,10 +170,7 @@ pub(crate) fn default_has_credentials(text: &str) -> bool {
         "sso_account_id",
         "login_session",
     ];
-    let is_default = |section: &&Section| {
-        let kind = SectionKind::of(&section.name);
-        section.name.eq_ignore_ascii_case("default") || kind == SectionKind::Profile("default".to_owned())
-    };
+    let is_default = |section: &&Section| SectionKind::of(&section.name) == SectionKind::Profile("default".to_owned());
     ini::parse(text).map_or(true, |sections| {
         sections.iter().filter(is_default).any(|section| KEYS.iter().any(|key| section.settings.contains_key(*key)))
     })
@@ -266,12 +263,16 @@ mod tests {
 
     #[test]
     fn default_profile_with_credentials_is_found() {
-        for text in
-            ["[default]\naws_access_key_id = x\n", "[default]\nsso_session = s\n", "[DEFAULT]\nrole_arn = x\n", "x"]
-        {
+        for text in [
+            "[default]\naws_access_key_id = x\n",
+            "[default]\nsso_session = s\n",
+            "[DEFAULT]\nrole_arn = x\n[default]\n",
+            "x",
+        ] {
             assert!(default_has_credentials(text), "{text}");
         }
-        for text in ["", "[default]\nregion = x\n", "[profile a]\naws_access_key_id = x\n"] {
+        for text in ["", "[default]\nregion = x\n", "[profile a]\naws_access_key_id = x\n", "[DEFAULT]\nrole_arn = x\n"]
+        {
             assert!(!default_has_credentials(text), "{text}");
         }
     }
