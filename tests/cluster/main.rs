@@ -18,6 +18,7 @@ mod kubeconfig;
 mod programs;
 
 mod access;
+mod credentials;
 mod mappings;
 mod parser;
 mod rbac;

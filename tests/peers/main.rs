@@ -12,6 +12,7 @@ mod peer;
 mod access_plan;
 mod aws_cli;
 mod aws_files;
+mod credentials;
 mod kubectl;
 mod moto;
 mod python_client;
