@@ -160,6 +160,26 @@ pub(crate) fn install(entry: &Entry, config: &Path, credentials: &Path) -> Resul
     Ok(installed)
 }
 
+/// Whether the text of one of AWS's files gives the AWS profile `default` credentials of its own. Every SDK prefers them to a
+/// container's. A text that does not parse counts as one with credentials.
+pub(crate) fn default_has_credentials(text: &str) -> bool {
+    const KEYS: [&str; 9] = [
+        "aws_access_key_id",
+        "role_arn",
+        "source_profile",
+        "credential_process",
+        "web_identity_token_file",
+        "sso_session",
+        "sso_start_url",
+        "sso_account_id",
+        "login_session",
+    ];
+    let is_default = |section: &&Section| SectionKind::of(&section.name) == SectionKind::Profile("default".to_owned());
+    ini::parse(text).map_or(true, |sections| {
+        sections.iter().filter(is_default).any(|section| KEYS.iter().any(|key| section.settings.contains_key(*key)))
+    })
+}
+
 fn parse(path: &Path, text: &str) -> Result<Vec<Section>, AwsConfigError> {
     ini::parse(text).map_err(|error| AwsConfigError::Malformed { path: path.to_owned(), error })
 }
@@ -242,6 +262,22 @@ mod tests {
             ["/x$y/rolecall", "/x\"y/rolecall", "/x`/rolecall", "/x\\/rolecall", "/x;/rolecall", "/x\n/rolecall"]
         {
             assert!(matches!(entry("prod", program), Err(AwsConfigError::Program(_))), "{program}");
+        }
+    }
+
+    #[test]
+    fn default_profile_with_credentials_is_found() {
+        for text in [
+            "[default]\naws_access_key_id = x\n",
+            "[default]\nsso_session = s\n",
+            "[DEFAULT]\nrole_arn = x\n[default]\n",
+            "x",
+        ] {
+            assert!(default_has_credentials(text), "{text}");
+        }
+        for text in ["", "[default]\nregion = x\n", "[profile a]\naws_access_key_id = x\n", "[DEFAULT]\nrole_arn = x\n"]
+        {
+            assert!(!default_has_credentials(text), "{text}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod discover;
 mod doctor;
 mod env;
 mod import;
+mod exec;
 mod inputs;
 mod keys;
 mod lock;
@@ -39,6 +40,7 @@ pub(crate) use discover::{Discover, TEMPLATE_PARTS};
 pub(crate) use doctor::Doctor;
 pub(crate) use env::{Env, ShellSyntax};
 pub(crate) use import::Import;
+pub(crate) use exec::Exec;
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
@@ -73,6 +75,7 @@ const HELP: &str = "\
   \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
 
 \u{1b}[1;4mAWS:\u{1b}[0m
+  \u{1b}[1mexec\u{1b}[0m         Run one command with a profile's session, for kubectl and for every program that calls AWS
   \u{1b}[1menv\u{1b}[0m          Print a profile's session as commands that set environment variables
   \u{1b}[1mcredentials\u{1b}[0m  Print a profile's session for the AWS CLI and AWS's SDKs (credential_process)
 
@@ -157,6 +160,7 @@ pub(crate) enum Command {
     Token(Token),
     Access(Access),
     Credentials(Credentials),
+    Exec(Exec),
     Env(Env),
     Status(Status),
     Refresh(Refresh),

@@ -13,6 +13,7 @@ mod commands;
 mod completion;
 mod config_file;
 mod context;
+mod credential_server;
 mod daemon;
 mod environment;
 mod error;

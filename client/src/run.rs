@@ -33,6 +33,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<(), CliError> {
         Command::Token(wanted) => commands::token::run(&wanted, context),
         Command::Access(wanted) => commands::access::run(&wanted.action, context),
         Command::Credentials(wanted) => commands::credentials::run(&wanted, context),
+        Command::Exec(wanted) => commands::exec::run(&wanted, context),
         Command::Env(wanted) => commands::env::run(&wanted, context),
         Command::Status(wanted) => commands::status::run(&wanted, context),
         Command::Refresh(wanted) => commands::refresh::run(&wanted, context),

@@ -19,6 +19,7 @@ mod programs;
 
 mod access;
 mod doctor;
+mod credentials;
 mod mappings;
 mod parser;
 mod rbac;

@@ -13,6 +13,7 @@ mod access_plan;
 mod aws_cli;
 mod aws_files;
 mod import;
+mod credentials;
 mod kubectl;
 mod moto;
 mod python_client;

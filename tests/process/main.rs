@@ -34,6 +34,7 @@ mod demo;
 mod doctor_causes;
 mod entry_key;
 mod environment;
+mod exec;
 mod files;
 mod handover;
 mod handover_attack;

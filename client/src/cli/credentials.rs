@@ -1,5 +1,7 @@
 //! What `credentials` takes.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use rolecall_protocol::ProfileName;
 
@@ -25,6 +27,9 @@ pub(crate) struct Credentials {
     /// Print that AWS profile instead of adding it
     #[arg(long, requires = "install")]
     pub(crate) print: bool,
+    /// Serve the session on 127.0.0.1 until the parent process ends, for rolecall exec --server
+    #[arg(long, value_name = "TOKEN-FILE", hide = true, conflicts_with_all = ["install", "force"])]
+    pub(crate) serve: Option<PathBuf>,
     /// Print the session even if standard output is a terminal
     #[arg(long, conflicts_with = "install")]
     pub(crate) force: bool,

@@ -70,6 +70,8 @@ fn cli_valid_lines_parse() {
         "rolecall credentials prod --install prod-aws --print",
         "rolecall env prod --shell fish --force",
         "rolecall env --unset",
+        "rolecall exec prod -- terraform plan -out x",
+        "rolecall exec prod --namespace web --server --yes -- sh -c x",
         "rolecall status --json",
         "rolecall status prod staging -o wide",
         "rolecall status -w",

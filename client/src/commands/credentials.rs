@@ -11,6 +11,7 @@ use crate::aws_session;
 use crate::cli::Credentials;
 use crate::config_file::ConfigFile;
 use crate::context::Context;
+use crate::credential_server;
 use crate::error::{CliError, Exit};
 use crate::files::path_text::display_path;
 use crate::kubeconfig::context_entry::own_program;
@@ -23,6 +24,9 @@ const MAX_JSON_BYTES: usize = 16 * 1024;
 pub(crate) fn run(wanted: &Credentials, context: &Context) -> Result<(), CliError> {
     if let Some(name) = &wanted.install {
         return install(wanted, name.as_deref().unwrap_or(wanted.name.as_str()), context);
+    }
+    if let Some(token_file) = &wanted.serve {
+        return credential_server::serve(&wanted.name, token_file, context.daemon()?);
     }
     if !wanted.force && io::stdout().is_terminal() {
         return Err(CliError::failed(

@@ -12,6 +12,7 @@ pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod import;
+pub(crate) mod exec;
 pub(crate) mod keys;
 pub(crate) mod kubeconfig;
 pub(crate) mod list;

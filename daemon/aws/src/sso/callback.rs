@@ -4,8 +4,6 @@
 //! our `state` ends the login. Every other request gets an error page and changes nothing. Connections of other users are closed
 //! before they take one of the few places, so that they cannot keep the browser out (C2).
 
-mod peer;
-
 use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
@@ -21,6 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
+use rolecall_loopback::{PeerUser, peer_user};
 use rolecall_protocol::{Secret, sanitize_for_terminal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -74,7 +73,7 @@ pub(super) async fn wait(listener: TcpListener, state: &Secret<String>) -> io::R
             let place = Arc::clone(&places).acquire_owned().await;
             let stream = loop {
                 let (stream, _) = accept(|| listener.accept()).await;
-                if peer::is_admitted(&stream) {
+                if is_admitted(&stream) {
                     break stream;
                 }
             };
@@ -91,6 +90,22 @@ pub(super) async fn wait(listener: TcpListener, state: &Secret<String>) -> io::R
             }
         }
     }
+}
+
+/// Whether a connection is of the daemon's user or of root: relays to a browser outside this machine run as root (WSL). Where the
+/// system does not report the user, every connection is admitted.
+fn is_admitted(stream: &TcpStream) -> bool {
+    let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return false };
+    let user = peer_user(peer, own);
+    let is_admitted = match user {
+        PeerUser::User(uid) => uid == 0 || uid == rustix::process::geteuid().as_raw(),
+        PeerUser::Unknown => false,
+        PeerUser::Unsupported => true,
+    };
+    if !is_admitted {
+        tracing::warn!(?user, "callback connection of another user closed");
+    }
+    is_admitted
 }
 
 /// Accepts the next connection, and tries again after an error.

@@ -1,27 +1,35 @@
-//! Which user made a connection on loopback. Linux lists the owner of each TCP socket; elsewhere every connection is admitted.
+//! Tells which user made a TCP connection on loopback. Linux lists the owner of each TCP socket; other systems do not.
 
-use tokio::net::TcpStream;
+use std::net::SocketAddr;
 
-/// Whether a connection is of the daemon's user or of root: relays to a browser outside this machine run as root (WSL).
-#[cfg(target_os = "linux")]
-pub(super) fn is_admitted(stream: &TcpStream) -> bool {
-    let (Ok(std::net::SocketAddr::V4(peer)), Ok(std::net::SocketAddr::V4(own))) =
-        (stream.peer_addr(), stream.local_addr())
-    else {
-        return false;
-    };
-    let own_uid = rustix::process::geteuid().as_raw();
-    let uid = linux::owner_of(peer, own);
-    let is_admitted = uid.is_some_and(|uid| uid == own_uid || uid == 0);
-    if !is_admitted {
-        tracing::warn!(uid, "callback connection of another user closed");
-    }
-    is_admitted
+/// The user at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerUser {
+    /// The user with this id.
+    User(u32),
+    /// The system lists no such connection: it is closed already, or not of IPv4.
+    Unknown,
+    /// The system does not tell the user of a connection.
+    Unsupported,
 }
 
+/// Returns the user that owns the end `peer` of a connection whose other end is `own`.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn peer_user(peer: SocketAddr, own: SocketAddr) -> PeerUser {
+    match (peer, own) {
+        (SocketAddr::V4(peer), SocketAddr::V4(own)) => {
+            linux::owner_of(peer, own).map_or(PeerUser::Unknown, PeerUser::User)
+        }
+        _ => PeerUser::Unknown,
+    }
+}
+
+/// Returns the user that owns the end `peer` of a connection whose other end is `own`.
 #[cfg(not(target_os = "linux"))]
-pub(super) const fn is_admitted(_: &TcpStream) -> bool {
-    true
+#[must_use]
+pub const fn peer_user(_peer: SocketAddr, _own: SocketAddr) -> PeerUser {
+    PeerUser::Unsupported
 }
 
 #[cfg(target_os = "linux")]
