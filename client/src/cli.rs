@@ -5,18 +5,23 @@ mod add;
 mod agent;
 mod audit;
 mod config;
+mod credentials;
 mod doctor;
+mod env;
 mod inputs;
 mod keys;
 mod lock;
 mod login;
 mod output;
+mod prompt;
 mod shell;
 mod source;
+mod use_context;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use rolecall_protocol::ProfileName;
 
 pub(crate) use access::{
@@ -27,14 +32,18 @@ pub(crate) use add::Add;
 pub(crate) use agent::{Agent, AgentAction};
 pub(crate) use audit::Audit;
 pub(crate) use config::{Config, ConfigAction};
+pub(crate) use credentials::Credentials;
 pub(crate) use doctor::Doctor;
+pub(crate) use env::{Env, ShellSyntax};
 pub(crate) use inputs::Inputs;
 pub(crate) use keys::{Keys, KeysAction, KeysPut};
 pub(crate) use lock::{Lock, Unlock};
 pub(crate) use login::{Login, Logout};
 pub(crate) use output::Output;
+pub(crate) use prompt::{Prompt, PromptFormat};
 pub(crate) use shell::Shell;
 pub(crate) use source::{Source, SourceAction};
+pub(crate) use use_context::{ContextName, Use};
 
 /// The help of the bare command. By hand, since clap has no groups of commands; a test holds it to the commands.
 const HELP: &str = "\
@@ -50,11 +59,16 @@ const HELP: &str = "\
   \u{1b}[1mconfig\u{1b}[0m       Check, edit or find the configuration file
 
 \u{1b}[1;4mKubernetes:\u{1b}[0m
-  \u{1b}[1muse\u{1b}[0m          Make a profile's context the current one
+  \u{1b}[1muse\u{1b}[0m          Make a context the current one, or choose one from a list
   \u{1b}[1mshell\u{1b}[0m        Open a shell in which every kubectl uses this profile, whatever other terminals do
+  \u{1b}[1mprompt\u{1b}[0m       Print the profile and the time left of its session, for the prompt of a shell
   \u{1b}[1mkubeconfig\u{1b}[0m   Write or refresh kubeconfig contexts
   \u{1b}[1mtoken\u{1b}[0m        Answer kubectl with a token (kubectl runs this)
   \u{1b}[1maccess\u{1b}[0m       See, grant and revoke who may enter a cluster, and repair it
+
+\u{1b}[1;4mAWS:\u{1b}[0m
+  \u{1b}[1menv\u{1b}[0m          Print a profile's session as commands that set environment variables
+  \u{1b}[1mcredentials\u{1b}[0m  Print a profile's session for the AWS CLI and AWS's SDKs (credential_process)
 
 \u{1b}[1;4mSessions:\u{1b}[0m
   \u{1b}[1mstatus\u{1b}[0m       Show every profile's session, and what is wrong
@@ -104,6 +118,20 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The name under which kubectl finds this program as its plugin: `kubectl rolecall`.
+const KUBECTL_PLUGIN: &str = "kubectl-rolecall";
+
+/// Parses the command line. Started by kubectl as its plugin, the usage texts say `kubectl rolecall`.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let program = arguments.first().and_then(|program| Path::new(program).file_name());
+    if program != Some(KUBECTL_PLUGIN.as_ref()) {
+        return Cli::try_parse_from(arguments);
+    }
+    let mut command = Cli::command().name("kubectl rolecall").bin_name("kubectl rolecall");
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
 /// One variant, one file in `commands/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -116,9 +144,12 @@ pub(crate) enum Command {
     Source(Source),
     Use(Use),
     Shell(Shell),
+    Prompt(Prompt),
     Kubeconfig(Kubeconfig),
     Token(Token),
     Access(Access),
+    Credentials(Credentials),
+    Env(Env),
     Status(Status),
     Refresh(Refresh),
     Keys(Keys),
@@ -188,17 +219,6 @@ pub(crate) struct Rename {
     /// Its new name
     #[arg(value_name = "NEW")]
     pub(crate) new_name: ProfileName,
-    /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) kubeconfig: Option<PathBuf>,
-}
-
-/// Make a profile's context the current one
-#[derive(Debug, Args)]
-#[command(after_help = "Back again:\n  rolecall use NAME")]
-pub(crate) struct Use {
-    /// The profile
-    pub(crate) name: ProfileName,
     /// The kubeconfig to edit [default: as kubectl: KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,

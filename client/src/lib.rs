@@ -3,6 +3,8 @@
 //! `rolecall token NAME`, which kubectl runs, is recognised before any argument parser runs: that path only
 //! calls the daemon. Every other command goes through `cli` and `run`.
 
+mod aws_config_file;
+mod aws_session;
 mod cli;
 mod clock;
 mod closed_stdout;
@@ -27,8 +29,6 @@ mod token;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use context::Context;
 use environment::Environment;
@@ -64,7 +64,7 @@ fn command(arguments: Vec<OsString>) -> u8 {
     let context = Context::new(environment);
     let result = match context.environment.get(completion::VARIABLE).map(OsStr::to_string_lossy) {
         Some(shell) => completion::complete(&shell, arguments).and_then(|candidates| output::stdout_bytes(&candidates)),
-        None => match cli::Cli::try_parse_from(arguments) {
+        None => match cli::parse(arguments) {
             Ok(cli) => run::run(cli, &context),
             Err(error) => return output::print_usage_error(&error),
         },

@@ -1,7 +1,7 @@
 //! What is wrong with a profile as text, and when the daemon tries again.
 
 use jiff::Timestamp;
-use rolecall_protocol::{ErrorClass, Problem, ProfileStatus};
+use rolecall_protocol::{ErrorClass, Problem, ProfileStatus, RejectedIdentity};
 
 use crate::format_time;
 
@@ -45,25 +45,11 @@ pub(crate) fn next_try(profile: &ProfileStatus, problem: &Problem, now: Timestam
     }
 }
 
-/// That the cluster rejects the tokens of a profile, and who can change it; `None` if it does not.
-pub(crate) fn rejection_text(profile: &ProfileStatus, now: Timestamp) -> Option<String> {
-    let last = format_time::ago(now, profile.tokens_rejected?);
-    let principal = match &profile.role_arn {
-        Some(role) => format!("role {role}"),
-        None => format!("the identity of source {}", profile.source),
-    };
-    // Tokens of a source without a role are signed without a call to AWS, which might have refused the keys.
-    let keys_may_have_ended =
-        profile.session.as_ref().is_some_and(|session| session.temporary && session.expires.is_none());
-    let advice = if keys_may_have_ended {
-        format!("Renew the temporary keys of source {}, or ask", profile.source)
-    } else {
-        "Ask".to_owned()
-    };
-    Some(format!(
-        "cluster {} rejects its tokens (401, {last}). {advice} an administrator for an access entry of {principal}",
-        profile.cluster
-    ))
+/// That the cluster rejects a profile, and the command that says why; `None` if it does not.
+pub(crate) fn rejection_text(profile: &ProfileStatus) -> Option<String> {
+    profile.tokens_rejected?;
+    let problem = RejectedIdentity::of(profile.role_arn.as_ref()).problem();
+    Some(format!("{problem}: rolecall doctor {}", profile.name))
 }
 
 #[cfg(test)]
@@ -113,24 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn rejection_names_the_principal() {
-        let now = at("2026-01-02T12:00:00Z");
+    fn rejection_names_the_command() {
         let mut rejected = profile(json!({"tokens_rejected": "2026-01-02T11:59:48Z"}));
-        assert_eq!(
-            rejection_text(&rejected, now).as_deref(),
-            Some(
-                "cluster europe rejects its tokens (401, 12 s ago). Ask an administrator for an access entry of role \
-                 arn:aws:iam::111122223333:role/developers"
-            )
-        );
+        let text = rejection_text(&rejected);
+        assert_eq!(text.as_deref(), Some("the cluster rejects this role (401): rolecall doctor prod"));
         rejected.role_arn = None;
-        assert!(rejection_text(&rejected, now).unwrap().ends_with("of the identity of source work"));
-        rejected.session = serde_json::from_value(json!({"arn": null, "issued": "2026-01-02T11:00:00Z",
-            "expires": null, "key_id_suffix": "WXYZ", "temporary": true}))
-        .unwrap();
-        let text = rejection_text(&rejected, now).unwrap();
-        assert!(text.contains("). Renew the temporary keys of source work, or ask an administrator"), "{text}");
+        let text = rejection_text(&rejected);
+        assert_eq!(text.as_deref(), Some("the cluster rejects this identity (401): rolecall doctor prod"));
         rejected.tokens_rejected = None;
-        assert_eq!(rejection_text(&rejected, now), None);
+        assert_eq!(rejection_text(&rejected), None);
     }
 }

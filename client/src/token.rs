@@ -18,7 +18,7 @@ use rolecall_protocol::{ENTRY_KEY_VARIABLE, EXEC_INFO_VARIABLE, Endpoint, EntryP
 
 use crate::clock::Deadline;
 use crate::daemon::spawn::{self, SpawnError};
-use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent, confirmation};
+use crate::daemon::{CALL_TIMEOUT, CallError, Daemon, IfAbsent, Response, confirmation};
 use crate::environment::Environment;
 use crate::error::{CliError, Exit};
 use crate::output;
@@ -69,7 +69,7 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
         confirmation::call(&name, |limit| daemon.call_token(&name, info.as_bytes(), &proof, limit), deadline)
     };
     match call(deadline) {
-        Ok(answer) => print_credential(answer.body()),
+        Ok(answer) => print_answer(&name, &answer),
         // A full or read-only folder: kubectl works without the socket, only slower.
         Err(CallError::Start(error @ SpawnError::NoSocket(_))) => {
             write_token_without_daemon(&name, &error.to_string(), &proof, read_environment(), deadline)
@@ -81,7 +81,7 @@ fn write_token(name: &OsStr, read_environment: fn() -> Environment, deadline: De
         }
         Err(CallError::Rejected(body)) if body.code == ErrorCode::LoginNeeded => {
             login_prompt::offer_login(&daemon, &name, info.as_bytes(), call, body, read_environment)
-                .and_then(|answer| print_credential(answer.body()))
+                .and_then(|answer| print_answer(&name, &answer))
         }
         // kubectl always sets the variable.
         Err(CallError::Rejected(body))
@@ -101,6 +101,16 @@ fn entry_proof() -> EntryProof {
         None if io::stdout().is_terminal() => EntryProof::Terminal,
         None => EntryProof::Absent,
     }
+}
+
+/// Writes the daemon's response for kubectl, and then says if the cluster rejects the profile: kubectl itself prints only that
+/// the user must be logged in.
+fn print_answer(name: &ProfileName, answer: &Response) -> Result<(), CliError> {
+    print_credential(answer.body())?;
+    if let Some(identity) = answer.rejected() {
+        output::print_note(&format!("{name}: {}. Run: rolecall doctor {name}", identity.problem()));
+    }
+    Ok(())
 }
 
 /// Writes the credential to standard output unchanged. On a terminal, where a user reads it, ends the line and says what

@@ -13,6 +13,7 @@ use crate::services::audit::AuditService;
 use crate::services::cluster_access::ClusterAccessService;
 use crate::services::config::{ConfigService, ReloadEffects, default_session_name};
 use crate::services::constraints::ConstraintService;
+use crate::services::credentials::CredentialService;
 use crate::services::discover::DiscoverService;
 use crate::services::doctor::{Components as DoctorComponents, DoctorService};
 use crate::services::events::EventService;
@@ -39,6 +40,7 @@ use rolecall_core::profile::LocalUser;
 #[allow(missing_docs)] // each type has its documentation
 pub struct Agent {
     pub token: TokenService,
+    pub credentials: CredentialService,
     pub audit: AuditService,
     pub profiles: Arc<ProfileSessions>,
     pub cluster_access: ClusterAccessService,
@@ -176,6 +178,13 @@ impl Agent {
                 events(),
                 Arc::clone(&constraints),
             ),
+            credentials: CredentialService {
+                config: config(),
+                lock: lock(),
+                profile_sessions: profile_sessions(),
+                constraints: Arc::clone(&constraints),
+                clock: clock(),
+            },
             audit: AuditService { config: config(), clock: clock(), log: shared.audit_log.clone() },
             cluster_access: ClusterAccessService::new(
                 config(),

@@ -24,6 +24,7 @@ mod source_logins;
 
 pub mod access;
 pub mod cluster_access;
+pub mod credentials;
 pub mod discover;
 pub mod doctor;
 pub mod events;

@@ -51,12 +51,15 @@ fn status_reports_a_role_that_the_cluster_stopped_mapping() {
     }
     assert!(calls() - before <= 1, "{} AssumeRole calls", calls() - before);
     let status = fixture.rolecall(&["status"]).stdout;
-    assert!(status.contains("! dev") && status.contains("rejects its tokens (401, "), "{status}");
+    assert!(
+        status.contains("! dev") && status.contains("the cluster rejects this role (401): rolecall doctor "),
+        "{status}"
+    );
 
     fixture.aws_auth.apply(&[("mapRoles", &roles)]);
     for _ in 0..3 {
         assert_eq!(fixture.whoami("dev")["username"], "dev");
     }
     let status = fixture.rolecall(&["status"]).stdout;
-    assert!(!status.contains("rejects its tokens"), "{status}");
+    assert!(!status.contains("the cluster rejects"), "{status}");
 }

@@ -61,6 +61,7 @@ async fn locked_agent_serves_nothing_and_calls_nothing() {
         simulation.token("p0").await.err(),
         simulation.token("p1").await.err(),
         agent.token.token(&p0, b"{", &EntryProof::Terminal, None).await.err(),
+        agent.credentials.credentials(&p0, None).await.err(),
         agent.profiles.refresh(&p0).await.err(),
         agent.profiles.cluster(&p0).await.err(),
         agent.probe.probe(&p0, config.clone()).await.err(),

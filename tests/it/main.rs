@@ -18,6 +18,8 @@ mod chains;
 mod clocks;
 mod clusters;
 mod constraints;
+mod credentials;
+mod denials;
 mod discover;
 mod doctor;
 mod engine;

@@ -269,3 +269,41 @@ fn notifications_disabled_in_config_stop_immediately() {
     desktop.shows("Login needed: source work");
     desktop.assert_no_more();
 }
+
+/// Fault matrix row 83.
+#[test]
+fn rejected_profile_is_notified_once() {
+    let fixture = Fixture::new();
+    let mut desktop = Desktop::of(&fixture, PROD);
+    // One process whose tokens the cluster rejects.
+    let reject = || {
+        for _ in 0..5 {
+            fixture.clock.advance(Duration::from_millis(100));
+            fixture.token_again("prod");
+        }
+    };
+    reject();
+    let shown = desktop.next(HANG_GUARD).expect("nothing is shown");
+    assert_eq!(shown.summary, "Cluster rejects profile prod (401)");
+    assert_eq!(shown.body, "Run: rolecall doctor prod");
+    reject();
+    // Two processes that do not come back show that the cluster accepts the profile.
+    for _ in 0..2 {
+        fixture.good_token("prod");
+    }
+    desktop.later(MINUTE);
+    assert!(fixture.agent.status.status().profiles[0].tokens_rejected.is_none());
+    desktop.assert_no_more();
+}
+
+#[test]
+fn rejected_profile_is_not_notified_if_disabled() {
+    let fixture = Fixture::new();
+    let desktop = Desktop::of(&fixture, &format!("[notifications]\nunauthorized = false\n{PROD}"));
+    for _ in 0..5 {
+        fixture.clock.advance(Duration::from_millis(100));
+        fixture.token_again("prod");
+    }
+    assert!(fixture.agent.status.status().profiles[0].tokens_rejected.is_some());
+    desktop.assert_no_more();
+}

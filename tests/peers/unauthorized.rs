@@ -66,11 +66,14 @@ fn kubectl_with_denied_role_makes_one_assume_role_call() {
     assert!(ours[0].starts_with("rolecall: prod: AWS denied AssumeRole") && ours[0].contains(ROLE), "{said}");
 }
 
-/// Runs one rejected kubectl, and returns the number of plugin runs and of new tokens.
+/// Runs one rejected kubectl, and returns the number of plugin runs and of new tokens. The user sees kubectl's own lines and one
+/// of the plugin.
 fn run_rejected_kubectl(counted: &CountedRuns) -> (usize, usize) {
     let (runs, tokens) = (counted.runs(), counted.fixture.api.tokens().len());
     let said = counted.get_pods();
     said.assert_code(1);
+    let ours: Vec<&str> = said.stderr.lines().filter(|line| line.starts_with("rolecall: ")).collect();
+    assert_eq!(ours, ["rolecall: prod: the cluster rejects this role (401). Run: rolecall doctor prod"], "{said}");
     assert!(said.stderr.contains("Unauthorized") || said.stderr.contains("provide credentials"), "{said}");
     (counted.runs() - runs, counted.fixture.api.tokens().len() - tokens)
 }
@@ -92,8 +95,10 @@ fn kubectl_always_401_causes_one_assume_role_call() {
         assert!(tokens <= runs, "{tokens} tokens in {runs} runs");
     }
     let status = counted.fixture.rolecall(&["status"]).stdout;
-    assert!(status.contains("! prod") && status.contains("rejects its tokens (401, "), "{status}");
-    assert!(status.contains(&format!("an access entry of role {ROLE}")), "{status}");
+    assert!(
+        status.contains("! prod") && status.contains("the cluster rejects this role (401): rolecall doctor "),
+        "{status}"
+    );
     // The daemon bypasses the cached session at most once in this time.
     assert_eq!(counted.fixture.assume_role_calls() - before, 1, "of {} runs", counted.runs());
     counted.fixture.api.reject_next(0);
@@ -104,7 +109,7 @@ fn kubectl_always_401_causes_one_assume_role_call() {
         counted.get_pods().assert_ok();
     }
     let status = counted.fixture.rolecall(&["status"]).stdout;
-    assert!(!status.contains("rejects its tokens"), "{status}");
+    assert!(!status.contains("the cluster rejects"), "{status}");
 }
 
 /// Fault matrix row 83.
@@ -117,6 +122,7 @@ fn kubectl_replaces_session_revoked_by_aws() {
     // An API server caches a token review for two minutes.
     counted.fixture.api.clear_token_cache();
     let said: Vec<Output> = (0..3).map(|_| counted.get_pods()).collect();
+    assert!(said.iter().all(|said| !said.stderr.contains("rolecall: ")), "the cluster maps the role: {said:#?}");
     assert!(said.iter().any(|said| said.code() == Some(0)), "{said:#?}");
     counted.get_pods().assert_ok();
     assert_eq!(counted.fixture.assume_role_calls() - before, 1);

@@ -27,14 +27,22 @@ fn add_reports_a_role_that_is_not_mapped() {
     let said = fixture.rolecall(&ADD);
     said.assert_ok();
     assert!(!said.stdout.contains("try: kubectl"), "{said}");
-    let lines: Vec<&str> = said.stdout.lines().rev().take(2).collect();
-    assert_eq!(lines[1], "! this role is not mapped in the cluster prod: its API server answers 401 (Unauthorized)");
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    let aws = format!("--region {REGION} --cluster-name prod --principal-arn {ROLE}");
     assert_eq!(
-        lines[0],
-        format!(
-            "  an administrator can map it: aws eks create-access-entry --region {REGION} --cluster-name prod \
-             --principal-arn {ROLE}"
-        )
+        lines[lines.len() - 7..],
+        [
+            "! this role is not mapped in the cluster prod: its API server answers 401 (Unauthorized)",
+            "  an administrator of the cluster can grant read access:",
+            &format!("    rolecall access grant prod --role {ROLE} --policy AmazonEKSViewPolicy"),
+            "  or, with the AWS CLI:",
+            &format!("    aws eks create-access-entry {aws}"),
+            &format!(
+                "    aws eks associate-access-policy {aws} --policy-arn \
+                 arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy --access-scope type=cluster"
+            ),
+            "! kubectl will fail with this profile; the reason: rolecall doctor prod",
+        ]
     );
     // The same command again, after an administrator has mapped the role.
     fixture.aws.grant("prod", REGION, ROLE, "dev", &["view"]);
@@ -53,6 +61,7 @@ fn add_names_the_identity_that_is_not_mapped() {
     let user = &fixture.user.arn;
     let line = format!("! {user} is not mapped in the cluster prod: its API server answers 401 (Unauthorized)\n");
     assert!(said.assert_ok().stdout.contains(&line) && said.stdout.contains(&format!("signed in as {user}")), "{said}");
+    assert!(said.stdout.contains(&format!("rolecall access grant prod --user {user} --policy ")), "{said}");
 }
 
 /// A private endpoint that needs a VPN, for example.

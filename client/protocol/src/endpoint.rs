@@ -31,6 +31,10 @@ pub enum Endpoint {
     /// `KUBERNETES_EXEC_INFO`, or empty. A header may carry an [`EntryProof`](crate::EntryProof). Returns a complete
     /// ExecCredential in the requested apiVersion.
     Token(ProfileName),
+    /// `POST /v1/profiles/{name}/credentials`: returns the profile's session, for programs that call AWS themselves. Returns
+    /// [`ProfileCredentials`](crate::ProfileCredentials). Errors with `not_allowed` if the profile has no temporary credentials,
+    /// or if its setting `credentials` is false.
+    Credentials(ProfileName),
     /// `POST /v1/profiles/{name}/refresh`: invalidates the session and assumes the role again. Returns
     /// [`Refreshed`](crate::Refreshed).
     Refresh(ProfileName),
@@ -131,6 +135,7 @@ impl Endpoint {
     pub fn path(&self) -> String {
         match self {
             Self::Token(name) => format!("/v1/profiles/{name}/token"),
+            Self::Credentials(name) => format!("/v1/profiles/{name}/credentials"),
             Self::Refresh(name) => format!("/v1/profiles/{name}/refresh"),
             Self::Cluster(name) => format!("/v1/profiles/{name}/cluster"),
             Self::ClusterAccess(name) => format!("/v1/profiles/{name}/access"),
@@ -171,6 +176,7 @@ impl Endpoint {
         let segments: Vec<&str> = path.strip_prefix("/v1/")?.split('/').collect();
         match segments.as_slice() {
             ["profiles", name, "token"] => name.parse().ok().map(Self::Token),
+            ["profiles", name, "credentials"] => name.parse().ok().map(Self::Credentials),
             ["profiles", name, "refresh"] => name.parse().ok().map(Self::Refresh),
             ["profiles", name, "cluster"] => name.parse().ok().map(Self::Cluster),
             ["profiles", name, "access"] => name.parse().ok().map(Self::ClusterAccess),
@@ -287,6 +293,7 @@ mod tests {
         let key: KeyName = "break-glass".parse().unwrap();
         for endpoint in [
             Endpoint::Token(name.clone()),
+            Endpoint::Credentials(name.clone()),
             Endpoint::Refresh(name.clone()),
             Endpoint::Cluster(name.clone()),
             Endpoint::ClusterAccess(name.clone()),

@@ -26,7 +26,7 @@ pub enum ErrorCode {
     PinMismatch,
     /// The request names no API server, and does not carry the profile's entry key.
     EntryKeyMismatch,
-    /// A constraint of the profile excludes the time or the program.
+    /// A constraint or a setting of the profile excludes the use, or the profile has only a long-lived access key.
     NotAllowed,
     /// A constraint of the profile cannot be checked.
     ConstraintUnenforceable,

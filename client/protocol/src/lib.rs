@@ -18,6 +18,7 @@
 //! | request | body | response |
 //! |---|---|---|
 //! | `POST /v1/profiles/{name}/token` | the text of `KUBERNETES_EXEC_INFO`, or nothing | [`ExecCredential`] |
+//! | `POST /v1/profiles/{name}/credentials` | | [`ProfileCredentials`] |
 //! | `POST /v1/profiles/{name}/refresh` | | [`Refreshed`] |
 //! | `POST /v1/profiles/{name}/cluster` | | [`Cluster`] |
 //! | `POST /v1/profiles/{name}/access` | [`AccessQuery`] | [`ClusterAccess`] |
@@ -71,6 +72,21 @@
 //! into the kubeconfig entry, or `rolecall-terminal: 1` ([`TERMINAL_HEADER`]) if the client's standard output is a
 //! terminal. An older daemon ignores both headers. An older client sends neither, and gets `entry_key_mismatch` where the
 //! new one would send a key.
+//!
+//! client-go asks for another token after a 401 (Unauthorized), and prints only that. If the daemon sees that the cluster
+//! rejects the tokens of a profile, the response has the header `rolecall-unauthorized` ([`UNAUTHORIZED_HEADER`]) with a
+//! [`RejectedIdentity`]. The client then prints one line on standard error that names `rolecall doctor`. The daemon sends the
+//! header once to each process that runs the plugin, and only to one whose own token was rejected. The body is the usual one,
+//! and an older client ignores the header.
+//! # AWS credentials
+//!
+//! `/v1/profiles/{name}/credentials` returns the session of a profile for other programs than kubectl. The session has at least
+//! 16 minutes left, or half of its lifetime if that is shorter than 32 minutes, unless AWS cannot be reached:
+//!
+//! ```json
+//! {"access_key_id": "ASIAIOSFODNN7EXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+//!  "session_token": "IQoJb3JpZ2luX2VjEXAMPLE", "expires": "2026-01-02T04:04:05Z", "region": "eu-west-1"}
+//! ```
 //!
 //! # Streams
 //!
@@ -174,6 +190,7 @@ mod access;
 mod access_change;
 mod audit;
 pub mod aws_config;
+mod credentials;
 mod discover;
 mod doctor;
 mod endpoint;
@@ -189,10 +206,12 @@ mod lock;
 mod login;
 mod messages;
 mod name;
+mod prompt;
 mod regions;
 mod secret;
 mod startup;
 mod text;
+mod unauthorized;
 mod url;
 
 pub use access::{
@@ -205,6 +224,7 @@ pub use access_change::{
     AccessReport, AccessRestoreRequest, AccessResult, AccessRevokeRequest, AccessStep, AccessVia, ChangeOptions,
 };
 pub use audit::{AuditDecision, AuditProcess, AuditRecord, AuditStatus};
+pub use credentials::{ProfileCredentials, SOURCE_PROCESS_VARIABLE};
 pub use discover::{DescribedCluster, DiscoverRequest, DiscoverStep, DiscoveredCluster, DiscoveredIdentity};
 pub use doctor::{AdministratorRequest, DoctorRequest, DoctorStep, Finding, FindingArea, FindingState};
 pub use endpoint::{Endpoint, Method};
@@ -224,10 +244,12 @@ pub use name::{
     ClusterName, ExternalId, InvalidName, KeyName, MfaSerial, Namespace, PolicyArn, ProfileName, Region, RoleArn,
     SessionName, SourceIdentity, SourceName, TagKey, TagValue, similar_names,
 };
+pub use prompt::{PromptProfile, PromptState};
 pub use regions::KNOWN_REGIONS;
 pub use secret::Secret;
 pub use startup::StartupLine;
 pub use text::{escape_controls, sanitize_for_terminal};
+pub use unauthorized::{RejectedIdentity, UNAUTHORIZED_HEADER};
 pub use url::{EndpointUrl, HttpUrl, UrlError};
 
 /// The version of this protocol. It changes only if an old peer would do something wrong.
@@ -266,8 +288,9 @@ mod tests {
             let values = serde_json::Deserializer::from_str(&block).into_iter::<serde_json::Value>();
             examples.extend(values.map(|value| value.unwrap()));
         }
-        let [token, step_1, step_2, event_1, event_2, error] = examples.try_into().unwrap();
+        let [token, credentials, step_1, step_2, event_1, event_2, error] = examples.try_into().unwrap();
         assert_eq!(token["kind"], "ExecCredential");
+        assert!(serde_json::from_value::<ProfileCredentials>(credentials).unwrap().expires.is_some());
         for step in [step_1, step_2] {
             assert_ne!(serde_json::from_value::<LoginStep>(step).unwrap(), LoginStep::Unknown);
         }

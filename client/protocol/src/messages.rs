@@ -245,6 +245,9 @@ pub struct ProfileDetails {
     /// The constraints. Absent if there are none, and from an older daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<ConstraintDetails>,
+    /// Whether the profile gives tokens only, and no AWS credentials. False from an older daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tokens_only: bool,
     /// The API server that the profile was added with.
     #[serde(default)]
     pub server: Option<String>,

@@ -240,8 +240,8 @@ fn profile_reports(names: Vec<String>, found: &[Checked], diagnosed: Diagnosed) 
         let of_client: Vec<&Checked> = found.iter().filter(|checked| checked.profile.as_ref() == Some(&name)).collect();
         let briefs = of_client.iter().filter_map(|checked| checked.brief.clone()).collect();
         // Under the name of the profile, the findings need not repeat it.
-        let named = |checked: &&Checked| Finding { name: "kubeconfig".to_owned(), ..checked.finding.clone() };
-        let findings = of_client.iter().map(named).chain(of_daemon).collect();
+        let without_profile = |checked: &&Checked| Finding { name: "kubeconfig".to_owned(), ..checked.finding.clone() };
+        let findings = of_client.iter().map(without_profile).chain(of_daemon).collect();
         ProfileReport::new(name, findings, briefs)
     };
     let mut reports: Vec<ProfileReport> = names.into_iter().zip(of_daemon).map(report).collect();

@@ -72,7 +72,7 @@ fn context_of(details: &ProfileDetails) -> Option<String> {
     let name = &details.status.name;
     let found = kubeconfig::find(&files(None).ok()?, name.as_str()).ok()??;
     let current = if found.is_current { ", the current one" } else { "" };
-    Some(sanitize_for_terminal(&format!("{name} in {}{current}", display_path(&found.file))))
+    Some(sanitize_for_terminal(&format!("{} in {}{current}", found.context, display_path(&found.file))))
 }
 
 fn render(
@@ -114,11 +114,12 @@ fn render(
         lines.push(("protected", "yes: shell and exec ask before they use it".to_owned()));
     }
     lines.extend(details.pin.as_deref().map(|mode| ("pin", pin_words(mode, details))));
+    lines.extend(details.tokens_only.then(|| ("AWS access", "tokens only (credentials = false)".to_owned())));
     lines.extend(details.constraints.iter().flat_map(constraint_lines));
     lines.push(("server", details.server.as_deref().map_or_else(|| "not pinned".to_owned(), sanitize_for_terminal)));
     lines.extend(details.ca_sha256.as_ref().map(|digest| ("CA SHA-256", sanitize_for_terminal(digest))));
     lines.extend(status.problem.iter().flat_map(|problem| problem_lines(status, problem, now)));
-    lines.extend(rejection_text(status, now).map(|rejection| ("problem", rejection)));
+    lines.extend(rejection_text(status).map(|rejection| ("problem", rejection)));
     format!("{}\n{}", status.name.bold(), table::key_values(&lines, screen))
 }
 

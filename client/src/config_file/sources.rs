@@ -44,6 +44,11 @@ impl ConfigFile {
         self.sources_with(SourceEntry::Keyring(keys))
     }
 
+    /// Returns the sources that use an AWS profile, in the order of the file.
+    pub(crate) fn sources_with_aws_profile(&self, name: &str) -> Vec<String> {
+        self.sources_with(SourceEntry::AwsProfile(name))
+    }
+
     /// Adds a source that uses an access key of the OS keyring. The caller checks that the name is not in use.
     pub(crate) fn add_source_keyring(&mut self, source: &str, keys: &KeyName) -> Result<(), ConfigFileError> {
         self.add_source(source, SourceEntry::Keyring(keys), None)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rolecall_protocol::{
-    ConfigStatus, Endpoint, EntryProof, ErrorCode, ErrorResponse, PROTOCOL_VERSION, ProfileName, Secret, Status,
-    location,
+    ConfigStatus, Endpoint, EntryProof, ErrorCode, ErrorResponse, PROTOCOL_VERSION, ProfileCredentials, ProfileName,
+    Secret, Status, location,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,6 +88,13 @@ impl Daemon {
     ) -> Result<Response, CallError> {
         let endpoint = Endpoint::Token(name.clone());
         self.send(&endpoint, http::token_request(&endpoint, proof, info).expose(), deadline)
+    }
+
+    /// Returns the session of a profile, as [`Daemon::call`]. Wipes the response.
+    pub(crate) fn credentials(&self, name: &ProfileName, deadline: Deadline) -> Result<ProfileCredentials, CallError> {
+        let body = self.call(&Endpoint::Credentials(name.clone()), b"", deadline)?.into_secret_body();
+        serde_json::from_slice(body.expose())
+            .map_err(|_| CallError::InvalidResponse("its answer is not what was asked for".to_owned()))
     }
 
     fn send(&self, endpoint: &Endpoint, request: &[u8], deadline: Deadline) -> Result<Response, CallError> {

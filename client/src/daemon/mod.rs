@@ -14,4 +14,5 @@ mod steps;
 
 pub(crate) use call::{CALL_TIMEOUT, Daemon, IfAbsent, patient_deadline};
 pub(crate) use error::CallError;
+pub(crate) use http::Response;
 pub(crate) use steps::{LoginSteps, Steps};

@@ -130,9 +130,9 @@ pub(crate) fn entry(
     })
 }
 
-/// Returns the path of `rolecall` for kubectl to run. If a symbolic link on `PATH` leads to it, it returns the link,
+/// Returns the path of `rolecall` for another program to run. If a symbolic link on `PATH` leads to it, it returns the link,
 /// since an upgrade by a version manager changes the target and keeps the link.
-fn own_program(environment: &Environment) -> Result<PathBuf, CliError> {
+pub(crate) fn own_program(environment: &Environment) -> Result<PathBuf, CliError> {
     let own = std::env::current_exe().and_then(|path| path.canonicalize()).map_err(|error| {
         CliError::failed(
             format!("cannot tell where rolecall itself is: {error}"),

@@ -23,7 +23,7 @@ use rolecall_protocol::{Region, location};
 
 use crate::endpoints;
 use crate::endpoints::{ActiveNetwork, EndpointUrls};
-use crate::error::{AwsError, AwsErrorKind, NO_RESPONSE};
+use crate::error::{AwsError, AwsErrorKind};
 use crate::http;
 pub use crate::shared_config::AwsFiles;
 use crate::shared_config::{LastValid, NetworkSettings, SettingsError};
@@ -147,7 +147,7 @@ impl Aws {
         slot.wait_for_token().await;
         let outcome = match tokio::time::timeout(timeout, send).await {
             Ok(response) => response.map_err(|error| AwsError::from_sdk(&error)),
-            Err(_) => Err(AwsError::new(AwsErrorKind::Unreachable, NO_RESPONSE)),
+            Err(_) => Err(AwsError::timed_out()),
         };
         match &outcome {
             // Seconds after wake-up, the network may not be up yet. That says nothing about the endpoint.

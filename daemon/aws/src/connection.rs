@@ -16,21 +16,65 @@ use crate::texts::{self, TunnelError};
 /// How long a DNS lookup may take (B12). The system's own timeout is minutes.
 pub(crate) const DNS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What failed.
+/// Why there is no connection, or no response on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ConnectionFailure {
-    /// There is no connection, or no response on it.
-    Unreachable,
+pub enum ConnectionFailure {
     /// The host does not exist, while other hosts are found.
     UnknownHost,
-    /// The host has no valid certificate.
-    Untrusted,
+    /// No name can be resolved.
+    NoDns,
+    /// The host has no valid certificate. Nothing was sent.
+    Certificate(CertificateProblem),
+    /// The host refuses the connection.
+    Refused,
+    /// This computer has no network path to the host.
+    NoRoute,
+    /// The connection was closed before a response.
+    Closed,
+    /// No response in time.
+    TimedOut,
+    /// The proxy gave no connection.
+    Proxy(ProxyProblem),
+    /// The host speaks no TLS, or none that this version speaks.
+    NotTls,
+    /// Another failure.
+    Other,
+}
+
+/// Why a certificate is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateProblem {
+    /// An authority that is not trusted signed it.
+    UnknownIssuer,
+    /// It has expired.
+    Expired,
+    /// It is not valid yet.
+    NotYetValid,
+    /// It is for another host.
+    OtherHost,
+    /// Another problem.
+    Other,
+}
+
+/// Why a proxy gives no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProblem {
+    /// It requires a user name and a password.
+    LoginRequired,
+    /// It refuses to connect to the host.
+    Refused,
+    /// The server at its address is not a proxy.
+    NotAProxy,
+    /// It cannot be reached.
+    Unreachable,
 }
 
 /// A call without a response, with the host that it was for.
 #[derive(Debug)]
 pub(crate) struct NoResponse {
     pub(crate) host: String,
+    /// Whether the call goes through a proxy.
+    is_proxied: bool,
     cause: ConnectorError,
 }
 
@@ -47,9 +91,9 @@ pub(crate) enum DnsError {
 
 impl NoResponse {
     /// Adds the host to an error. An error of the request itself stays as it is.
-    pub(crate) fn wrap(host: &str, cause: ConnectorError) -> ConnectorError {
+    pub(crate) fn wrap(host: &str, is_proxied: bool, cause: ConnectorError) -> ConnectorError {
         let (is_user, is_timeout) = (cause.is_user(), cause.is_timeout());
-        let error = Box::new(Self { host: host.to_owned(), cause });
+        let error = Box::new(Self { host: host.to_owned(), is_proxied, cause });
         match (is_user, is_timeout) {
             (true, _) => ConnectorError::user(error),
             (_, true) => ConnectorError::timeout(error),
@@ -102,35 +146,49 @@ pub(crate) fn describe(error: &(dyn Error + 'static)) -> (ConnectionFailure, Str
         }
         match cause.downcast_ref::<DnsError>() {
             Some(unknown @ DnsError::Unknown { .. }) => return (ConnectionFailure::UnknownHost, shown(unknown)),
-            Some(other) => return (ConnectionFailure::Unreachable, shown(other)),
+            Some(other) => return (ConnectionFailure::NoDns, shown(other)),
             None => {}
         }
         if let Some(tunnel) = texts::tunnel_error(cause) {
-            let message = match tunnel {
-                TunnelError::LoginRequired => "the proxy requires a user name and a password",
-                TunnelError::Refused => "the proxy refuses to connect to it",
-                TunnelError::NotAProxy => "what answers at the address of the proxy is not a proxy",
+            let (problem, message) = match tunnel {
+                TunnelError::LoginRequired => {
+                    (ProxyProblem::LoginRequired, "the proxy requires a user name and a password")
+                }
+                TunnelError::Refused => (ProxyProblem::Refused, "the proxy refuses to connect to it"),
+                TunnelError::NotAProxy => {
+                    (ProxyProblem::NotAProxy, "what answers at the address of the proxy is not a proxy")
+                }
             };
-            return (ConnectionFailure::Unreachable, message.to_owned());
+            return (ConnectionFailure::Proxy(problem), message.to_owned());
         }
     }
     let kind = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last();
-    let message = match kind {
-        Some(io::ErrorKind::ConnectionRefused) => "the connection is refused".to_owned(),
+    let is_proxied = causes(error).any(|cause| cause.downcast_ref::<NoResponse>().is_some_and(|call| call.is_proxied));
+    let closed = || (ConnectionFailure::Closed, "the connection was closed before a response".to_owned());
+    match kind {
+        // This computer connects to the proxy only.
+        Some(io::ErrorKind::ConnectionRefused) if is_proxied => {
+            (ConnectionFailure::Proxy(ProxyProblem::Unreachable), "the connection to the proxy is refused".to_owned())
+        }
+        Some(io::ErrorKind::ConnectionRefused) => (ConnectionFailure::Refused, "the connection is refused".to_owned()),
         Some(
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::UnexpectedEof,
-        ) => "the connection was closed before a response".to_owned(),
+        ) => closed(),
         Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown) => {
-            "this computer has no network path to it".to_owned()
+            let (failure, host) = if is_proxied {
+                (ConnectionFailure::Proxy(ProxyProblem::Unreachable), "the proxy")
+            } else {
+                (ConnectionFailure::NoRoute, "it")
+            };
+            (failure, format!("this computer has no network path to {host}"))
         }
-        Some(io::ErrorKind::TimedOut) => "no response in time".to_owned(),
-        _ if causes(error).any(texts::is_closed_early) => "the connection was closed before a response".to_owned(),
-        _ => innermost(error),
-    };
-    (ConnectionFailure::Unreachable, message)
+        Some(io::ErrorKind::TimedOut) => (ConnectionFailure::TimedOut, "no response in time".to_owned()),
+        _ if causes(error).any(texts::is_closed_early) => closed(),
+        _ => (ConnectionFailure::Other, innermost(error)),
+    }
 }
 
 fn of_tls(error: &TlsError) -> (ConnectionFailure, String) {
@@ -138,43 +196,44 @@ fn of_tls(error: &TlsError) -> (ConnectionFailure, String) {
         let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
         time.map(|time| time.strftime("%Y-%m-%d").to_string()).unwrap_or_default()
     };
-    let message = match error {
+    let (problem, message) = match error {
         TlsError::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => {
-                "its certificate is signed by an authority that this computer does not trust".to_owned()
-            }
+            CertificateError::UnknownIssuer => (
+                CertificateProblem::UnknownIssuer,
+                "its certificate is signed by an authority that this computer does not trust".to_owned(),
+            ),
             CertificateError::ExpiredContext { not_after, .. } => {
-                format!("its certificate expired on {}", date(not_after.as_secs()))
+                (CertificateProblem::Expired, format!("its certificate expired on {}", date(not_after.as_secs())))
             }
-            CertificateError::Expired => "its certificate has expired".to_owned(),
-            CertificateError::NotValidYetContext { not_before, .. } => {
-                format!("its certificate is not valid before {}", date(not_before.as_secs()))
+            CertificateError::Expired => (CertificateProblem::Expired, "its certificate has expired".to_owned()),
+            CertificateError::NotValidYetContext { not_before, .. } => (
+                CertificateProblem::NotYetValid,
+                format!("its certificate is not valid before {}", date(not_before.as_secs())),
+            ),
+            CertificateError::NotValidYet => {
+                (CertificateProblem::NotYetValid, "its certificate is not valid yet".to_owned())
             }
-            CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
             CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-                format!("its certificate is for another host: {}", names(presented))
+                (CertificateProblem::OtherHost, format!("its certificate is for another host: {}", names(presented)))
             }
             CertificateError::NotValidForNameContext { .. } | CertificateError::NotValidForName => {
-                "its certificate is for another host".to_owned()
+                (CertificateProblem::OtherHost, "its certificate is for another host".to_owned())
             }
-            CertificateError::Revoked => "its certificate is revoked".to_owned(),
+            CertificateError::Revoked => (CertificateProblem::Other, "its certificate is revoked".to_owned()),
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "its certificate is not one of a server".to_owned()
+                (CertificateProblem::Other, "its certificate is not one of a server".to_owned())
             }
-            _ => "its certificate is not valid".to_owned(),
+            _ => (CertificateProblem::Other, "its certificate is not valid".to_owned()),
         },
         TlsError::InvalidMessage(_) => {
-            return (ConnectionFailure::Unreachable, "it does not speak TLS, so it is not an https server".to_owned());
+            return (ConnectionFailure::NotTls, "it does not speak TLS, so it is not an https server".to_owned());
         }
         TlsError::PeerIncompatible(_) => {
-            return (
-                ConnectionFailure::Unreachable,
-                "it speaks neither TLS 1.2 nor TLS 1.3 with known ciphers".to_owned(),
-            );
+            return (ConnectionFailure::NotTls, "it speaks neither TLS 1.2 nor TLS 1.3 with known ciphers".to_owned());
         }
-        _ => return (ConnectionFailure::Unreachable, "it ended the TLS handshake".to_owned()),
+        _ => return (ConnectionFailure::Closed, "it ended the TLS handshake".to_owned()),
     };
-    (ConnectionFailure::Untrusted, message)
+    (ConnectionFailure::Certificate(problem), message)
 }
 
 /// The first names in a certificate. Each is `DnsName("…")` or `IpAddress(…)` in the form of rustls.
@@ -200,7 +259,7 @@ mod tests {
     use super::*;
 
     fn sentence(cause: impl Error + Send + Sync + 'static) -> (ConnectionFailure, String) {
-        let error = NoResponse::wrap("sts.example", ConnectorError::io(Box::new(io::Error::other(cause))));
+        let error = NoResponse::wrap("sts.example", false, ConnectorError::io(Box::new(io::Error::other(cause))));
         assert_eq!(host_of(&error).as_deref(), Some("sts.example"));
         describe(&error)
     }
@@ -210,17 +269,20 @@ mod tests {
     fn describe_tls_error_is_a_sentence() {
         let at = |seconds: u64| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let name = ServerName::try_from("sts.example").unwrap();
-        for (error, expected) in [
+        for (error, problem, expected) in [
             (
                 CertificateError::UnknownIssuer,
+                CertificateProblem::UnknownIssuer,
                 "its certificate is signed by an authority that this computer does not trust",
             ),
             (
                 CertificateError::ExpiredContext { time: at(0), not_after: at(1_767_323_045) },
+                CertificateProblem::Expired,
                 "its certificate expired on 2026-01-02",
             ),
             (
                 CertificateError::NotValidYetContext { time: at(0), not_before: at(1_767_323_045) },
+                CertificateProblem::NotYetValid,
                 "its certificate is not valid before 2026-01-02",
             ),
             (
@@ -228,31 +290,54 @@ mod tests {
                     expected: name.clone(),
                     presented: vec!["DnsName(\"a.example\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()],
                 },
+                CertificateProblem::OtherHost,
                 "its certificate is for another host: a.example, 10.0.0.1",
             ),
             (
                 CertificateError::NotValidForNameContext { expected: name, presented: vec![] },
+                CertificateProblem::OtherHost,
                 "its certificate is for another host",
             ),
-            (CertificateError::BadSignature, "its certificate is not valid"),
+            (CertificateError::BadSignature, CertificateProblem::Other, "its certificate is not valid"),
         ] {
-            assert_eq!(sentence(TlsError::from(error)), (ConnectionFailure::Untrusted, expected.to_owned()));
+            assert_eq!(sentence(TlsError::from(error)), (ConnectionFailure::Certificate(problem), expected.to_owned()));
         }
         let plain = sentence(TlsError::InvalidMessage(InvalidMessage::InvalidContentType));
-        assert_eq!(plain.1, "it does not speak TLS, so it is not an https server");
+        assert_eq!(
+            plain,
+            (ConnectionFailure::NotTls, "it does not speak TLS, so it is not an https server".to_owned())
+        );
     }
 
     #[test]
     fn describe_network_error_is_a_sentence() {
         let of = |kind: io::ErrorKind| describe(&io::Error::from(kind));
-        assert_eq!(of(io::ErrorKind::ConnectionRefused).1, "the connection is refused");
-        assert_eq!(of(io::ErrorKind::NetworkUnreachable).1, "this computer has no network path to it");
+        let refused = (ConnectionFailure::Refused, "the connection is refused".to_owned());
+        assert_eq!(of(io::ErrorKind::ConnectionRefused), refused);
+        let no_route = (ConnectionFailure::NoRoute, "this computer has no network path to it".to_owned());
+        assert_eq!(of(io::ErrorKind::NetworkUnreachable), no_route);
+        assert_eq!(of(io::ErrorKind::TimedOut).0, ConnectionFailure::TimedOut);
+        assert_eq!(of(io::ErrorKind::UnexpectedEof).0, ConnectionFailure::Closed);
         let unknown = sentence(DnsError::Unknown { name: "sts.eu-wset-1.amazonaws.com".to_owned() });
         assert_eq!(unknown.0, ConnectionFailure::UnknownHost);
         let failed = DnsError::Failed { name: "sts.example".to_owned(), cause: io::Error::other("EAI_AGAIN") };
+        assert_eq!(sentence(failed), (ConnectionFailure::NoDns, "the name sts.example cannot be resolved".to_owned()));
+    }
+
+    #[test]
+    fn describe_refused_connection_of_a_proxied_call_is_about_the_proxy() {
+        let through_proxy = |kind: io::ErrorKind| {
+            let error = NoResponse::wrap("sts.example", true, ConnectorError::io(Box::new(io::Error::from(kind))));
+            describe(&error)
+        };
+        let unreachable = ConnectionFailure::Proxy(ProxyProblem::Unreachable);
         assert_eq!(
-            sentence(failed),
-            (ConnectionFailure::Unreachable, "the name sts.example cannot be resolved".to_owned())
+            through_proxy(io::ErrorKind::ConnectionRefused),
+            (unreachable, "the connection to the proxy is refused".to_owned())
+        );
+        assert_eq!(
+            through_proxy(io::ErrorKind::HostUnreachable),
+            (unreachable, "this computer has no network path to the proxy".to_owned())
         );
     }
 }

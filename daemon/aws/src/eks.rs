@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use access_entries::{AccessEntry, AccessEntryChange, NewAccessEntry, STANDARD};
 pub use access_policies::{AccessPolicy, AccessScope, AssociatedPolicy};
-pub use cluster_config::{AccessConfig, ClusterUpdate, UpdateError, UpdateStatus};
+pub use cluster_config::{AccessConfig, ClusterUpdate, EndpointAccess, UpdateError, UpdateStatus, VpcConfig};
 pub use error::{EksError, EksErrorReason};
 
 use crate::client::Aws;
@@ -52,6 +52,10 @@ pub struct EksCluster {
     pub version: Option<String>,
     /// Such as `ACTIVE` or `CREATING`.
     pub status: Option<String>,
+    /// The platform version of EKS, such as `eks.9`.
+    pub platform_version: Option<String>,
+    /// Its network; absent for a cluster that is not in a VPC.
+    pub resources_vpc_config: Option<VpcConfig>,
     /// How it authenticates IAM principals; absent for an old cluster.
     pub access_config: Option<AccessConfig>,
 }

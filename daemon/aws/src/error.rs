@@ -9,7 +9,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use rolecall_protocol::{ErrorClass, ErrorCode, sanitize_for_terminal};
 
 pub use crate::causes::causes;
-use crate::connection::{self, ConnectionFailure};
+use crate::connection;
+pub use crate::connection::{CertificateProblem, ConnectionFailure, ProxyProblem};
+use crate::denial::Denial;
 use crate::http::InsecureEndpoint;
 use crate::shared_config::SettingsError;
 use crate::texts;
@@ -23,12 +25,31 @@ pub struct AwsError {
     pub kind: AwsErrorKind,
     /// The message of AWS or of the network. Safe for a terminal.
     pub message: String,
+    /// The code of AWS, if it is one that has an answer of its own.
+    pub code: Option<AwsErrorCode>,
+    /// Why there is no response, if there is none.
+    pub failure: Option<ConnectionFailure>,
     /// The host that gave no response, if it is known.
     pub host: Option<String>,
     /// How long to wait before the next call, if AWS or a circuit breaker said so.
     pub retry_after: Option<Duration>,
     /// Whether the circuit breaker was open: no call was made, and this is the error of the last one.
     pub is_breaker_open: bool,
+}
+
+/// An error code of AWS that has an answer of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwsErrorCode {
+    /// `ExpiredToken`: the session that signs has expired.
+    ExpiredToken,
+    /// `InvalidClientTokenId`: AWS does not know the access key, or it belongs to another partition.
+    UnknownKey,
+    /// `SignatureDoesNotMatch`: the secret key is wrong, or a proxy changed the request.
+    WrongSignature,
+    /// `RegionDisabledException`: STS is not activated in the region.
+    RegionDisabled,
+    /// `ValidationError`: a parameter is invalid.
+    Validation,
 }
 
 /// Errors of AWS by what Rolecall does next (B8).
@@ -129,7 +150,20 @@ impl AwsErrorKind {
 impl AwsError {
     /// An error without a time to wait.
     pub fn new(kind: AwsErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), host: None, retry_after: None, is_breaker_open: false }
+        let (message, code, failure) = (message.into(), None, None);
+        Self { kind, message, code, failure, host: None, retry_after: None, is_breaker_open: false }
+    }
+
+    /// The error of a call that took too long.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self { failure: Some(ConnectionFailure::TimedOut), ..Self::new(AwsErrorKind::Unreachable, NO_RESPONSE) }
+    }
+
+    /// What AWS says about a denied call. `None` for another error.
+    #[must_use]
+    pub fn denial(&self) -> Option<Denial> {
+        (self.kind == AwsErrorKind::Denied).then(|| texts::denial(&self.message))
     }
 
     /// An `InvalidResponse`.
@@ -154,7 +188,7 @@ impl AwsError {
                 let error = Self::from_response(status, meta.code(), meta.message().unwrap_or_default());
                 Self { retry_after: retry_after(service.raw()), ..error }
             }
-            SdkError::TimeoutError(_) => Self::new(AwsErrorKind::Unreachable, NO_RESPONSE),
+            SdkError::TimeoutError(_) => Self::timed_out(),
             SdkError::ResponseError(response) => {
                 let invalid = Self::invalid_response("the response is not from AWS");
                 Self { retry_after: retry_after(response.raw()), ..invalid }
@@ -165,18 +199,19 @@ impl AwsError {
             SdkError::DispatchFailure(_) => {
                 let (failure, message) = connection::describe(error);
                 let kind = match failure {
-                    ConnectionFailure::Unreachable => AwsErrorKind::Unreachable,
                     ConnectionFailure::UnknownHost => AwsErrorKind::UnknownHost,
-                    ConnectionFailure::Untrusted => AwsErrorKind::Untrusted,
+                    ConnectionFailure::Certificate(_) => AwsErrorKind::Untrusted,
+                    _ => AwsErrorKind::Unreachable,
                 };
-                Self { host: connection::host_of(error), ..Self::new(kind, message) }
+                let host = connection::host_of(error);
+                Self { host, failure: Some(failure), ..Self::new(kind, message) }
             }
             _ => Self::new(AwsErrorKind::Rejected, innermost(error)),
         }
     }
 
     /// Classifies an error response by its code, or by its status if it has no code.
-    fn from_response(status: u16, code: Option<&str>, message: &str) -> Self {
+    pub(crate) fn from_response(status: u16, code: Option<&str>, message: &str) -> Self {
         let kind = match (code, status) {
             (Some(code), _) if code.contains("Throttl") || code.contains("TooManyRequests") => AwsErrorKind::Throttled,
             (Some("RequestLimitExceeded" | "SlowDown"), _) | (_, 429) => AwsErrorKind::Throttled,
@@ -212,7 +247,21 @@ impl AwsError {
             (_, message) if status >= 500 => format!("status {status}: {message}"),
             (_, message) => message.to_owned(),
         };
-        Self::new(kind, sanitize_for_terminal(&message))
+        Self { code: code.and_then(AwsErrorCode::read), ..Self::new(kind, sanitize_for_terminal(&message)) }
+    }
+}
+
+impl AwsErrorCode {
+    /// The codes of query protocols and of REST protocols differ.
+    fn read(code: &str) -> Option<Self> {
+        Some(match code {
+            "ExpiredToken" | "ExpiredTokenException" => Self::ExpiredToken,
+            "InvalidClientTokenId" | "UnrecognizedClientException" | "InvalidToken" => Self::UnknownKey,
+            "SignatureDoesNotMatch" | "InvalidSignatureException" => Self::WrongSignature,
+            "RegionDisabledException" => Self::RegionDisabled,
+            "ValidationError" => Self::Validation,
+            _ => return None,
+        })
     }
 }
 
@@ -315,6 +364,20 @@ mod tests {
             (400, None, "<html>", InvalidResponse),
         ] {
             assert_eq!(AwsError::from_response(status, code, message).kind, kind, "{status} {code:?} {message}");
+        }
+    }
+
+    #[test]
+    fn from_response_keeps_codes_with_an_answer_of_their_own() {
+        for (code, expected) in [
+            ("ExpiredToken", Some(AwsErrorCode::ExpiredToken)),
+            ("UnrecognizedClientException", Some(AwsErrorCode::UnknownKey)),
+            ("SignatureDoesNotMatch", Some(AwsErrorCode::WrongSignature)),
+            ("RegionDisabledException", Some(AwsErrorCode::RegionDisabled)),
+            ("ValidationError", Some(AwsErrorCode::Validation)),
+            ("AccessDenied", None),
+        ] {
+            assert_eq!(AwsError::from_response(403, Some(code), "no").code, expected, "{code}");
         }
     }
 

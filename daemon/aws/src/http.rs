@@ -173,7 +173,7 @@ impl HttpConnector for RestrictedConnector {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(InsecureEndpoint))));
         }
         let proxied = self.proxied.as_ref().filter(|proxied| may_use_proxy(request.uri(), &proxied.no_proxy));
-        let connector = proxied.map_or(&self.direct, |proxied| &proxied.http);
+        let (is_proxied, connector) = (proxied.is_some(), proxied.map_or(&self.direct, |proxied| &proxied.http));
         let host = HttpUrl::parse(request.uri()).map(|url| url.host().to_owned()).unwrap_or_default();
         // The service checks signatures, so its clock counts. A metadata service gets no signature.
         let is_signed = request.headers().get("authorization").is_some_and(|value| value.starts_with("AWS4-"));
@@ -183,7 +183,7 @@ impl HttpConnector for RestrictedConnector {
         HttpConnectorFuture::new(async move {
             let late = |_| ConnectorError::timeout(Box::new(io::Error::from(io::ErrorKind::TimedOut)));
             let response = tokio::time::timeout(RESPONSE_TIMEOUT, response).await.map_err(late).flatten();
-            let mut response = response.map_err(|error| NoResponse::wrap(&host, error))?;
+            let mut response = response.map_err(|error| NoResponse::wrap(&host, is_proxied, error))?;
             if is_signed {
                 update_clock(&clock, sent, is_authenticated, response.headers());
             }

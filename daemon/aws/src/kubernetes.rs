@@ -31,7 +31,7 @@ pub use error::KubernetesError;
 pub use review::{AccessAnswer, AccessQuestion, UserInfo};
 
 use crate::client::behavior_version;
-use crate::error::AwsError;
+use crate::error::{AwsError, ConnectionFailure};
 use crate::http;
 
 /// How long one call may take. A private endpoint that this machine cannot reach does not answer at all.
@@ -99,8 +99,10 @@ impl KubernetesClient {
         ca_pem: &[u8],
         token: Secret<String>,
     ) -> Result<Self, KubernetesError> {
-        check_certificates(ca_pem)
-            .map_err(|reason| KubernetesError::Unreachable { reason: format!("its certificate authority {reason}") })?;
+        check_certificates(ca_pem).map_err(|reason| KubernetesError::Unreachable {
+            failure: ConnectionFailure::Other,
+            reason: format!("its certificate authority {reason}"),
+        })?;
         let http = http::pinned_client(clock.clone(), path, ca_pem);
         Ok(Self { http, server: server.to_owned(), token })
     }
@@ -186,8 +188,15 @@ impl KubernetesClient {
             Ok(Err(SdkError::ResponseError(_))) => {
                 Err(KubernetesError::InvalidResponse { reason: "the response is incomplete or too large".to_owned() })
             }
-            Ok(Err(error)) => Err(KubernetesError::Unreachable { reason: AwsError::from_sdk(&error).message }),
-            Err(_) => Err(KubernetesError::Unreachable { reason: format!("no response within {} s", limit.as_secs()) }),
+            Ok(Err(error)) => {
+                let error = AwsError::from_sdk(&error);
+                let failure = error.failure.unwrap_or(ConnectionFailure::Other);
+                Err(KubernetesError::Unreachable { failure, reason: error.message })
+            }
+            Err(_) => Err(KubernetesError::Unreachable {
+                failure: ConnectionFailure::TimedOut,
+                reason: format!("no response within {} s", limit.as_secs()),
+            }),
         }
     }
 }

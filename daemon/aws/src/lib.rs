@@ -3,6 +3,9 @@
 //! The modules are in the order of the data flow: each imports only those above it.
 
 mod causes;
+
+pub mod denial;
+
 mod texts;
 
 mod connection;
@@ -26,6 +29,8 @@ pub mod eks;
 pub mod cluster;
 pub mod iam;
 pub mod sts;
+
+pub mod role_failure;
 
 pub mod token;
 

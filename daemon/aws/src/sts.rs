@@ -1,5 +1,6 @@
 //! Calls to STS.
 
+mod denied;
 mod inputs;
 mod response;
 mod session_token;
@@ -16,8 +17,9 @@ use tokio::time::Instant;
 
 use crate::client::{ATTEMPT_TIMEOUT, Aws};
 use crate::credentials;
-use crate::error::{AwsError, AwsErrorKind};
-use crate::texts::{self, ExtraPermission};
+use crate::denial::Denial;
+use crate::error::{AwsError, AwsErrorCode, AwsErrorKind};
+use crate::texts;
 use rolecall_core::config::SESSION_RANGE;
 use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::config::network::Service;
@@ -254,6 +256,12 @@ impl StsError {
         is_too_long(&self.error)
     }
 
+    /// What AWS says about a denied call. `None` for another error.
+    #[must_use]
+    pub fn denial(&self) -> Option<Denial> {
+        self.error.denial()
+    }
+
     /// The error in the protocol.
     #[must_use]
     pub fn body(&self, source: &SourceName) -> ErrorBody {
@@ -262,10 +270,15 @@ impl StsError {
         if let Some((message, hint)) = error.of_endpoint("STS") {
             return ErrorBody::new(error.kind.code(), message).hint(hint);
         }
+        if let Some(denial) = self.denial() {
+            let message = format!("AWS denied {operation} with source \"{source}\": {cause}");
+            return ErrorBody::new(error.kind.code(), message).hint(denied::hint(&denial, operation));
+        }
         let (message, hint) = match error.kind {
-            AwsErrorKind::Denied => {
-                (format!("AWS denied {operation} with source \"{source}\": {cause}"), denied_hint(cause))
-            }
+            AwsErrorKind::Rejected if error.code == Some(AwsErrorCode::RegionDisabled) => (
+                format!("AWS rejected {operation}: {cause}"),
+                "Ask an administrator of the account to activate STS in the region (IAM console, Account settings), or set another region.",
+            ),
             AwsErrorKind::Rejected if texts::is_session_too_large(cause) => (
                 format!("AWS rejected {operation}: {cause}"),
                 "Use fewer or shorter session tags and policies: together they are too large for a session.",
@@ -288,19 +301,6 @@ impl StsError {
         };
         let code = if error.kind == AwsErrorKind::NotFound { ErrorCode::ConfigInvalid } else { error.kind.code() };
         ErrorBody::new(code, message).hint(hint)
-    }
-}
-
-/// The permission to grant. Session tags and source identities need one of their own.
-fn denied_hint(cause: &str) -> &'static str {
-    match texts::denied_permission(cause) {
-        Some(ExtraPermission::TagSession) => {
-            "Allow sts:TagSession in the role's trust policy and in your own permissions. On a role chain, each role that transitive tags reach needs it, too."
-        }
-        Some(ExtraPermission::SetSourceIdentity) => {
-            "Allow sts:SetSourceIdentity in the trust policy of every role of the chain and in your own permissions."
-        }
-        None => "Check the role's trust policy and your own permissions: both must allow it.",
     }
 }
 

@@ -3,6 +3,8 @@
 //! A token has the same bytes as one of `aws eks get-token` for the same credentials, region, cluster and second: like
 //! botocore, it puts the signature last. `pkg/token/token.go` of aws-iam-authenticator has the rules of the verifier.
 
+mod verify;
+
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
@@ -15,6 +17,7 @@ use rolecall_protocol::{ClusterName, ErrorBody, ErrorCode, Region, Secret};
 
 use rolecall_core::config::inputs::EndpointVariant;
 use rolecall_core::session::Session;
+pub use verify::verify;
 
 /// The start of every token.
 const TOKEN_PREFIX: &str = "k8s-aws-v1.";

@@ -38,6 +38,8 @@ pub struct Profile {
     pub entry_key: Option<EntryKey>,
     /// Whether the client asks before it opens a shell or runs a program with the profile.
     pub protected: bool,
+    /// Whether the profile gives tokens only, and no AWS credentials.
+    pub tokens_only: bool,
     /// The configured session duration.
     pub duration: Duration,
     /// How long after its last use the session is renewed in the background.
@@ -65,6 +67,7 @@ impl Profile {
             pin_mode: profile.pin_mode,
             entry_key: profile.entry_key.clone(),
             protected: profile.protected,
+            tokens_only: profile.tokens_only,
             duration: profile.duration,
             keep_warm: profile.keep_warm,
             constraints: profile.constraints.clone(),

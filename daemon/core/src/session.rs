@@ -7,8 +7,9 @@ use rolecall_protocol::SessionStatus;
 
 use crate::clock::{Clock, time_until};
 
-/// A session with less time left than this is renewed before it signs a token, unless the renewal has just failed.
-const MIN_FRESH_TIME: Duration = Duration::from_mins(15);
+/// A session with less time left than this is renewed before it is used, unless the renewal has just failed. botocore asks for
+/// credentials again on every call once they have less than 15 min left (C5).
+const MIN_FRESH_TIME: Duration = Duration::from_mins(16);
 /// A session counts as expired this long before its expiry, because clocks differ a little (B2).
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5);
 /// How long credentials without an expiry stay fresh: the files of their source may have changed.
@@ -44,8 +45,8 @@ impl Session {
         self.expires().is_none_or(|end| time_until(now, end) > EXPIRY_MARGIN)
     }
 
-    /// Returns whether the session needs no renewal before it signs a token: at least 15 min are left, or half of its
-    /// lifetime if that is shorter than 30 min. For example, a session of 1 h is fresh for 45 min.
+    /// Returns whether the session needs no renewal before it is used: at least 16 min are left, or half of its lifetime if
+    /// that is shorter than 32 min. For example, a session of 1 h is fresh for 44 min.
     #[must_use]
     pub fn is_fresh(&self, now: SystemTime) -> bool {
         match self.expires() {
@@ -115,8 +116,8 @@ mod tests {
     fn session_time_left_decides_freshness() {
         for (life, now, fresh, usable) in [
             (60, 0, true, true),
-            (60, 45, true, true),
-            (60, 46, false, true),
+            (60, 44, true, true),
+            (60, 45, false, true),
             (60, 59, false, true),
             (60, 60, false, false),
             (15, 7, true, true),

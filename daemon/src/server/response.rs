@@ -5,11 +5,13 @@ use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use rolecall_protocol::{ErrorBody, ErrorCode, ErrorResponse, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret};
+use rolecall_protocol::{
+    ErrorBody, ErrorCode, ErrorResponse, PROTOCOL_HEADER, PROTOCOL_VERSION, RejectedIdentity, Secret,
+    UNAUTHORIZED_HEADER,
+};
 use serde::Serialize;
 
 use crate::services::audit::SessionFacts;
-use crate::services::token::ServedToken;
 
 /// A response as hyper sends it.
 pub(super) type HttpResponse = Response<Body>;
@@ -24,6 +26,7 @@ pub(super) struct EndpointResponse {
     body: Body,
     /// What the audit log has of the session that the response was made from.
     pub(super) session_facts: Option<SessionFacts>,
+    rejected: Option<RejectedIdentity>,
 }
 
 /// A secret body: hyper sends it without a copy, and it is wiped when it is sent.
@@ -45,9 +48,16 @@ impl EndpointResponse {
         }
     }
 
-    pub(super) fn token(token: ServedToken) -> Self {
-        let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(token.credential)));
-        Self { session_facts: Some(token.facts), ..response }
+    /// A secret made from a session.
+    pub(super) fn secret(body: Secret<Vec<u8>>, facts: SessionFacts) -> Self {
+        let response = Self::whole(StatusCode::OK, Bytes::from_owner(SecretBytes(body)));
+        Self { session_facts: Some(facts), ..response }
+    }
+
+    /// Adds the identity that the cluster rejects, if the client is to print that.
+    pub(super) const fn with_rejected(mut self, identity: Option<RejectedIdentity>) -> Self {
+        self.rejected = identity;
+        self
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {
@@ -58,11 +68,11 @@ impl EndpointResponse {
 
     /// A body that its sender ends.
     pub(super) fn stream(body: Channel<Bytes, Never>) -> Self {
-        Self { status: StatusCode::OK, body: Either::Right(body), session_facts: None }
+        Self { status: StatusCode::OK, body: Either::Right(body), session_facts: None, rejected: None }
     }
 
     fn whole(status: StatusCode, body: Bytes) -> Self {
-        Self { status, body: Either::Left(Full::new(body)), session_facts: None }
+        Self { status, body: Either::Left(Full::new(body)), session_facts: None, rejected: None }
     }
 
     pub(super) fn into_http(self) -> HttpResponse {
@@ -72,6 +82,9 @@ impl EndpointResponse {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL_VERSION));
+        if let Some(identity) = self.rejected {
+            headers.insert(UNAUTHORIZED_HEADER, HeaderValue::from_static(identity.as_str()));
+        }
         response
     }
 }

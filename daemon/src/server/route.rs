@@ -138,6 +138,7 @@ async fn read_body(request: Request<Incoming>, limit: usize) -> Result<Bytes, Ht
 fn timed_out(endpoint: &Endpoint, waiting: usize) -> ErrorBody {
     let profile = match endpoint {
         Endpoint::Token(name)
+        | Endpoint::Credentials(name)
         | Endpoint::Refresh(name)
         | Endpoint::Cluster(name)
         | Endpoint::ClusterAccess(name)

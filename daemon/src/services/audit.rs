@@ -67,6 +67,7 @@ impl AuditService {
                 record.key = Some(name.to_string());
             }
             Endpoint::Token(name)
+            | Endpoint::Credentials(name)
             | Endpoint::Refresh(name)
             | Endpoint::Cluster(name)
             | Endpoint::ClusterAccess(name)
@@ -113,6 +114,7 @@ impl AuditService {
 const fn operation(endpoint: &Endpoint) -> Option<&'static str> {
     Some(match endpoint {
         Endpoint::Token(_) => "token",
+        Endpoint::Credentials(_) => "credentials",
         Endpoint::Refresh(_) => "refresh",
         Endpoint::Cluster(_) => "cluster",
         Endpoint::ClusterAccess(_) => "cluster_access",

@@ -1,14 +1,14 @@
-//! Desktop notifications of logins that have expired or expire soon.
+//! Desktop notifications of logins that have expired or expire soon, and of clusters that reject a profile (401).
 //!
-//! Without them a login's end shows up in the next kubectl, which may run where the user does not read its error.
+//! Without them the user learns it from the next kubectl, which may run where the user does not read its error.
 
 mod login_expiry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rolecall_protocol::{ErrorClass, SourceName};
+use rolecall_protocol::{ErrorClass, ProfileName, SourceName};
 use tokio_util::sync::CancellationToken;
 
 use super::config::ConfigService;
@@ -18,15 +18,16 @@ use super::profile_activity::ProfileActivity;
 use super::source_logins::SourceLogins;
 use crate::desktop_notifications::{Notification, Shown};
 use crate::sessions::Sessions;
-use login_expiry::{LoginKey, LoginState, Notice, NotifiedLogins};
+use login_expiry::{LoginKey, LoginNotice, LoginState, NotifiedLogins};
 use rolecall_core::clock::{Clock, next_minute};
+use rolecall_core::config::notifications::Notifications;
 use rolecall_core::profile::Profile;
 use rolecall_core::role_chain::RoleChain;
 
 /// How long further events are awaited after one, so that a burst is checked once.
 const SETTLE_TIME: Duration = Duration::from_millis(250);
 
-/// Watches the logins of profiles in use.
+/// Watches the logins and the rejections of profiles in use.
 pub struct NoticeService {
     pub(crate) config: Arc<ConfigService>,
     pub(crate) lock: Arc<LockService>,
@@ -37,14 +38,57 @@ pub struct NoticeService {
     pub(crate) clock: Clock,
 }
 
+/// A notification that is due.
+enum Notice {
+    Login(LoginNotice),
+    /// The cluster rejects the profile.
+    Rejected(ProfileName),
+}
+
+/// The notices that were shown.
+#[derive(Default)]
+struct Notified {
+    logins: NotifiedLogins,
+    /// The profiles whose rejection was shown, until their clusters accept a token.
+    rejected: BTreeSet<ProfileName>,
+}
+
+impl Notice {
+    fn notification(&self) -> Notification {
+        match self {
+            Self::Login(notice) => notice.notification(),
+            Self::Rejected(profile) => Notification::new(
+                &format!("Cluster rejects profile {profile} (401)"),
+                &format!("Run: rolecall doctor {profile}"),
+            ),
+        }
+    }
+}
+
+impl Notified {
+    /// Returns the profiles whose rejection is due: once, and again if the cluster accepted a token in between.
+    fn rejections_due(&mut self, rejected: &BTreeSet<ProfileName>, settings: Notifications) -> Vec<ProfileName> {
+        self.rejected.retain(|name| rejected.contains(name));
+        let due = rejected.difference(&self.rejected).filter(|_| settings.unauthorized);
+        due.cloned().collect()
+    }
+
+    fn record(&mut self, notice: Notice) {
+        match notice {
+            Notice::Login(notice) => self.logins.record(notice),
+            Notice::Rejected(profile) => drop(self.rejected.insert(profile)),
+        }
+    }
+}
+
 impl NoticeService {
-    /// Shows a notification for each login that expired or expires soon, until `stop`. Checks after each event and on each full
-    /// minute.
+    /// Shows a notification for each login that expired or expires soon, and for each rejected profile, until `stop`. Checks
+    /// after each event and on each full minute.
     pub async fn notify<F>(&self, stop: CancellationToken, show: impl Fn(Notification) -> F)
     where
         F: Future<Output = Shown>,
     {
-        let mut notified = NotifiedLogins::default();
+        let mut notified = Notified::default();
         let (mut loads, mut events) = (self.sessions.load_events(), self.events.subscribe());
         loop {
             for notice in self.due(&mut notified) {
@@ -69,13 +113,22 @@ impl NoticeService {
     }
 
     /// Returns the notices that are due now; none while the agent is locked.
-    fn due(&self, notified: &mut NotifiedLogins) -> Vec<Notice> {
+    fn due(&self, notified: &mut Notified) -> Vec<Notice> {
         if self.lock.is_locked() {
             return Vec::new();
         }
         let settings = self.config.active().notifications;
         let now = self.clock.now();
-        notified.due(&self.logins_in_use(now), settings, now, self.clock.stamp(now))
+        let logins = notified.logins.due(&self.logins_in_use(now), settings, now, self.clock.stamp(now));
+        let rejected = notified.rejections_due(&self.rejected_in_use(now), settings);
+        logins.into_iter().map(Notice::Login).chain(rejected.into_iter().map(Notice::Rejected)).collect()
+    }
+
+    /// Returns the profiles in use that their clusters reject.
+    fn rejected_in_use(&self, now: SystemTime) -> BTreeSet<ProfileName> {
+        let all = self.config.profiles();
+        let rejected = all.values().filter(|profile| self.activity.is_rejected(&profile.name, now));
+        rejected.filter(|profile| self.is_in_use(profile, now)).map(|profile| profile.name.clone()).collect()
     }
 
     /// Returns the state of each login that a profile in use depends on.
@@ -133,5 +186,32 @@ impl NoticeService {
         let of_base = dependencies.iter().filter(|chain| chain.is_base()).filter_map(issued).min();
         let by_code = profiles.iter().map(|profile| &profile.chain).filter(|chain| chain.mfa_in_assume_role());
         by_code.filter_map(issued).chain(of_base).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejection_is_due_once_until_a_token_is_accepted() {
+        let mut notified = Notified::default();
+        let usual = Notifications::default();
+        let mut due = |rejected: &[&str], settings| {
+            let rejected = rejected.iter().map(|name| name.parse().unwrap()).collect();
+            let due = notified.rejections_due(&rejected, settings);
+            for name in due.clone() {
+                notified.record(Notice::Rejected(name));
+            }
+            due.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(due(&["prod"], Notifications { unauthorized: false, ..usual }).is_empty());
+        assert_eq!(due(&["prod"], usual), ["prod"]);
+        assert_eq!(due(&["prod", "test"], usual), ["test"]);
+        assert!(due(&["test"], usual).is_empty());
+        assert_eq!(due(&["prod", "test"], usual), ["prod"], "its cluster accepted a token in between");
+        let notification = Notice::Rejected("prod".parse().unwrap()).notification();
+        assert_eq!(notification.summary, "Cluster rejects profile prod (401)");
+        assert_eq!(notification.body, "Run: rolecall doctor prod");
     }
 }

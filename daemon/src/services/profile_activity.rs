@@ -10,6 +10,9 @@ use super::unauthorized::TokenPolicy;
 
 /// A process whose token was rejected asks again within less than this.
 const ACCEPTED_AFTER: Duration = Duration::from_secs(10);
+/// How many rejected tokens in a row show that the cluster rejects the profile. If AWS has revoked the session, the first token
+/// and its new signature are rejected, and the token of the next session is accepted.
+const CERTAIN_REJECTIONS: u32 = 3;
 
 /// The activity of all profiles.
 #[derive(Default)]
@@ -26,7 +29,7 @@ pub(super) struct Activity {
     rejections: Rejections,
 }
 
-/// The rejected tokens of a profile. One rejection is no news: AWS may have revoked a session.
+/// The rejected tokens of a profile.
 #[derive(Debug, Clone, Default)]
 struct Rejections {
     /// How many in a row.
@@ -40,12 +43,16 @@ impl Activity {
     /// When the cluster last rejected a token, if it rejected several in a row and accepts none since.
     pub(super) fn tokens_rejected(&self, now: SystemTime) -> Option<SystemTime> {
         let is_accepted = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age >= ACCEPTED_AFTER);
-        let Rejections { count, last, unconfirmed } = &self.rejections;
-        last.filter(|_| *count > 1 && !unconfirmed.is_some_and(is_accepted))
+        let Rejections { last, unconfirmed, .. } = &self.rejections;
+        last.filter(|_| self.rejections.is_certain() && !unconfirmed.is_some_and(is_accepted))
     }
 }
 
 impl Rejections {
+    const fn is_certain(&self) -> bool {
+        self.count >= CERTAIN_REJECTIONS
+    }
+
     /// Records a token that a process gets.
     fn record(&mut self, policy: TokenPolicy, now: SystemTime) {
         match policy {
@@ -83,23 +90,29 @@ impl ProfileActivity {
     pub(super) fn succeeded(&self, name: &ProfileName, policy: TokenPolicy, now: SystemTime) -> bool {
         let mut activities = self.activities();
         let Some(activity) = activities.get_mut(name) else { return false };
-        let was_rejected = activity.rejections.count > 1;
+        let was_rejected = activity.rejections.is_certain();
         activity.rejections.record(policy, now);
-        activity.token_failure.take().is_some() || (activity.rejections.count > 1) != was_rejected
+        let is_changed = log_change(name, was_rejected, &activity.rejections);
+        activity.token_failure.take().is_some() || is_changed
+    }
+
+    /// Whether the cluster rejects the tokens of a profile.
+    pub(super) fn is_rejected(&self, name: &ProfileName, now: SystemTime) -> bool {
+        self.activities().get(name).is_some_and(|activity| activity.tokens_rejected(now).is_some())
     }
 
     /// Records what the API server answered to a token of the profile. Returns whether that begins or ends a failure.
     pub(super) fn answered(&self, name: &ProfileName, is_accepted: bool, now: SystemTime) -> bool {
         let mut activities = self.activities();
         let rejections = &mut activities.entry(name.clone()).or_default().rejections;
-        let was_rejected = rejections.count > 1;
-        // One answer is certain; the two in a row of `tokens_rejected` are not.
+        let was_rejected = rejections.is_certain();
+        // One answer is certain.
         *rejections = if is_accepted {
             Rejections::default()
         } else {
-            Rejections { count: 2, last: Some(now), unconfirmed: None }
+            Rejections { count: CERTAIN_REJECTIONS, last: Some(now), unconfirmed: None }
         };
-        is_accepted == was_rejected
+        log_change(name, was_rejected, rejections)
     }
 
     /// Drops what is known of the tokens of a profile whose settings changed.
@@ -133,6 +146,16 @@ impl ProfileActivity {
     }
 }
 
+/// Logs the first rejection that is certain, and the end of the rejections. Returns whether it is one of them.
+fn log_change(name: &ProfileName, was_rejected: bool, rejections: &Rejections) -> bool {
+    match (was_rejected, rejections.is_certain()) {
+        (false, true) => tracing::warn!(profile = %name, status = 401, "tokens rejected by the cluster"),
+        (true, false) => tracing::info!(profile = %name, "token accepted by the cluster"),
+        _ => return false,
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,7 +167,8 @@ mod tests {
         let rejected = |now| activity.of(&prod).tokens_rejected(at(now));
         let request = |policy, now| activity.succeeded(&prod, policy, at(now));
         activity.used(&prod, at(0));
-        // One kubectl is rejected, and then another one.
+        // One process is rejected, and then two others. After two it may still be a session that AWS revoked.
+        assert!(!request(TokenPolicy::Shared, 0) && !request(TokenPolicy::NewSignature, 1));
         assert!(!request(TokenPolicy::Shared, 1) && !request(TokenPolicy::NewSignature, 2));
         assert_eq!(rejected(2), None);
         assert!(!request(TokenPolicy::Shared, 3) && request(TokenPolicy::NewSignature, 4));
@@ -155,8 +179,9 @@ mod tests {
         assert_eq!(rejected(1010), None);
         assert!(request(TokenPolicy::Shared, 1002));
         assert_eq!(rejected(1002), None);
-        // One process that is rejected twice, and one that uses its token for a while.
-        assert!(!request(TokenPolicy::NewSignature, 1003) && request(TokenPolicy::NewSession, 1004));
+        // One process that is rejected three times, and one that uses its token for a while.
+        assert!(!request(TokenPolicy::NewSignature, 1002) && !request(TokenPolicy::NewSession, 1003));
+        assert!(request(TokenPolicy::NewSession, 1004));
         assert_eq!(rejected(1004), Some(at(1004)));
         assert!(request(TokenPolicy::NewSignatureAfterUse, 1040));
         assert_eq!(rejected(1040), None);

@@ -104,6 +104,7 @@ impl StatusService {
             mfa: self.mfa_details(&profile),
             pin: Some(profile.pin_mode.as_str().to_owned()),
             has_entry_key: profile.entry_key.is_some(),
+            tokens_only: profile.tokens_only,
             constraints: profile.constraints.as_ref().map(|constraints| self.constraint_details(&profile, constraints)),
             server: profile.pin.as_ref().map(|pin| pin.server.clone()),
             ca_sha256: profile.pin.as_ref().and_then(|pin| pin.ca_sha256.clone()),

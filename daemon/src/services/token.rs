@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall_protocol::{EntryProof, ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, Secret};
+use rolecall_protocol::{
+    EntryProof, ErrorBody, EventKind, ExecCredential, ExecInfo, ProfileName, RejectedIdentity, Secret,
+};
 
 use super::audit::SessionFacts;
 use super::config::ConfigService;
@@ -32,6 +34,8 @@ pub struct ServedToken {
     pub credential: Secret<Vec<u8>>,
     /// What the audit log has of it.
     pub facts: SessionFacts,
+    /// The identity that the cluster rejects, if the client is to print that.
+    pub rejected: Option<RejectedIdentity>,
 }
 
 /// Serves tokens.
@@ -108,9 +112,11 @@ impl TokenService {
             client.map_or(TokenPolicy::Shared, |client| self.unauthorized.on_request(name, client, requested_at));
         let session = self.session(profile, policy).await?;
         let token = self.mint(profile, &session, policy).await?;
+        let mut rejected = None;
         if let Some(client) = client {
             // client-go sees the expiry in whole seconds.
             self.unauthorized.on_response(name, client, self.clock.now(), token.expires - Duration::from_secs(1));
+            rejected = self.rejected(profile, client, policy);
         }
         let expires = self.clock.stamp(token.expires);
         let credential = ExecCredential::new(info.api_version, token.token.expose().as_str(), expires);
@@ -119,7 +125,18 @@ impl TokenService {
         Ok(ServedToken {
             credential,
             facts: SessionFacts { is_cached, key_id: session.session.key_id_suffix().to_owned() },
+            rejected,
         })
+    }
+
+    /// Returns the identity that the cluster rejects, once for each process that was rejected itself. Another process may be the
+    /// first one after an administrator has mapped the identity.
+    fn rejected(&self, profile: &Profile, client: ClientProcess, policy: TokenPolicy) -> Option<RejectedIdentity> {
+        let was_rejected = matches!(policy, TokenPolicy::NewSignature | TokenPolicy::NewSession);
+        let is_due = was_rejected
+            && self.activity.is_rejected(&profile.name, self.clock.now())
+            && self.unauthorized.may_notify(&profile.name, client);
+        is_due.then(|| RejectedIdentity::of(profile.chain.steps.last().map(|step| &step.role)))
     }
 
     /// Records that the pin excludes a kubeconfig, and returns the error for the client.

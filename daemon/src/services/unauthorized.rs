@@ -59,6 +59,8 @@ struct ServedToken {
     expires: SystemTime,
     /// When the process last seemed to be rejected.
     rejected: Option<SystemTime>,
+    /// Whether the process got a response that says so.
+    is_notified: bool,
 }
 
 impl UnauthorizedDetector {
@@ -83,8 +85,18 @@ impl UnauthorizedDetector {
         if requests.served.len() >= MAX_PROCESSES && !requests.served.contains_key(&key) {
             requests.make_room();
         }
-        let rejected = requests.served.get(&key).and_then(|served| served.rejected);
-        requests.served.insert(key, ServedToken { at, expires, rejected });
+        let last = requests.served.get(&key);
+        let rejected = last.and_then(|served| served.rejected);
+        let is_notified = last.is_some_and(|served| served.is_notified);
+        requests.served.insert(key, ServedToken { at, expires, rejected, is_notified });
+    }
+
+    /// Whether a process that got a token is to be notified that the cluster rejects it. If so, records the notification: a
+    /// kubectl that fails runs the plugin up to six times.
+    pub(super) fn may_notify(&self, name: &ProfileName, client: ClientProcess) -> bool {
+        let mut requests = self.requests();
+        let served = requests.served.get_mut(&(name.clone(), client));
+        served.is_some_and(|served| !std::mem::replace(&mut served.is_notified, true))
     }
 
     /// Whether a chain's session may be replaced at `now`. If so, records the replacement.
@@ -122,7 +134,10 @@ impl ServedToken {
         let is_recent = |at| requested_at.duration_since(at).is_ok_and(|age| age < SECOND_REJECTION_WINDOW);
         match self.rejected.replace(requested_at).map(is_recent) {
             None => TokenPolicy::NewSignature,
-            Some(false) => TokenPolicy::NewSignatureAfterUse,
+            Some(false) => {
+                self.is_notified = false;
+                TokenPolicy::NewSignatureAfterUse
+            }
             Some(true) => TokenPolicy::NewSession,
         }
     }
@@ -169,6 +184,27 @@ mod tests {
         unauthorized.on_response(&prod, KUBECTL, at(5), at(845));
         assert_eq!(unauthorized.on_request(&prod, KUBECTL, at(4)), TokenPolicy::Shared);
         assert_eq!(unauthorized.on_request(&prod, KUBECTL, at(5)), TokenPolicy::Shared);
+    }
+
+    #[test]
+    fn process_is_notified_once_until_it_is_accepted() {
+        let (unauthorized, prod) = (UnauthorizedDetector::default(), "prod".parse().unwrap());
+        let request = |client: ClientProcess, asked: u64| {
+            unauthorized.on_request(&prod, client, at(asked));
+            unauthorized.on_response(&prod, client, at(asked) + Duration::from_millis(1), at(asked + 840));
+        };
+        assert!(!unauthorized.may_notify(&prod, KUBECTL), "it got no token");
+        request(KUBECTL, 0);
+        request(KUBECTL, 1);
+        assert!(unauthorized.may_notify(&prod, KUBECTL));
+        request(KUBECTL, 2);
+        assert!(!unauthorized.may_notify(&prod, KUBECTL));
+        let next = ClientProcess { pid: 8, ..KUBECTL };
+        request(next, 2);
+        assert!(unauthorized.may_notify(&prod, next));
+        // It used its token for a while.
+        request(KUBECTL, 2 + 30);
+        assert!(unauthorized.may_notify(&prod, KUBECTL));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rolecall_protocol::{AccessQuery, ClusterAccess, Endpoint, sanitize_for_terminal};
+use rolecall_protocol::{AccessQuery, ClusterAccess, Endpoint, ProfileName, sanitize_for_terminal};
 
 use crate::cli::Add;
 use crate::config_file::ProfileEntry;
@@ -11,6 +11,9 @@ use crate::daemon::Daemon;
 use crate::error::CliError;
 use crate::kubeconfig::Entry;
 use crate::output;
+
+/// The access policy that the printed commands grant.
+const VIEW_POLICY: &str = "AmazonEKSViewPolicy";
 
 /// Whether the API server accepts the profile's tokens, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,14 +54,14 @@ pub(super) fn report(
             "whether the cluster maps this role is not known: its API server cannot be asked ({reason})"
         ));
     }
-    if let Some(text) = text(&access, identity, context) {
+    if let Some(text) = text(&access, &wanted.name, identity, context) {
         output::print(&text)?;
     }
     Ok(if matches!(access, ClusterAccess::NotMapped) { Access::Refused } else { Access::NotRefused })
 }
 
 /// What the API server says, as lines; `None` if it says nothing.
-fn text(access: &ClusterAccess, identity: Identity<'_>, context: &Context) -> Option<String> {
+fn text(access: &ClusterAccess, name: &ProfileName, identity: Identity<'_>, context: &Context) -> Option<String> {
     match access {
         ClusterAccess::Mapped { username: Some(username), groups } => {
             let mut line =
@@ -78,26 +81,41 @@ fn text(access: &ClusterAccess, identity: Identity<'_>, context: &Context) -> Op
         ClusterAccess::Mapped { username: None, .. } => {
             Some(format!("{} the cluster accepts this role\n", context.screen.tick()))
         }
-        ClusterAccess::NotMapped => Some(not_mapped(identity.profile, identity.session_arn, context)),
+        ClusterAccess::NotMapped => Some(not_mapped(name, identity, context)),
         _ => None,
     }
 }
 
-fn not_mapped(profile: &ProfileEntry, session_arn: Option<&str>, context: &Context) -> String {
-    let (mark, cluster, region) = (context.screen.warning(), &profile.cluster, &profile.region);
-    let identity = match (&profile.role_arn, session_arn) {
+/// That the API server rejects the identity, the commands with which an administrator grants read access, and the command that
+/// says why.
+fn not_mapped(name: &ProfileName, identity: Identity<'_>, context: &Context) -> String {
+    let Identity { profile, session_arn } = identity;
+    let (mark, cluster) = (context.screen.warning(), &profile.cluster);
+    let session_arn = session_arn.map(sanitize_for_terminal);
+    let subject = match (&profile.role_arn, &session_arn) {
         (Some(_), _) => "this role".to_owned(),
-        (None, Some(arn)) => sanitize_for_terminal(arn),
+        (None, Some(arn)) => arn.clone(),
         (None, None) => format!("the identity of source {}", profile.source),
     };
-    let problem = format!(
-        "{mark} {identity} is not mapped in the cluster {cluster}: its API server answers 401 (Unauthorized)\n"
-    );
-    match &profile.role_arn {
-        Some(role) => format!(
-            "{problem}  an administrator can map it: aws eks create-access-entry --region {region} --cluster-name {cluster} \
-             --principal-arn {role}\n"
-        ),
-        None => format!("{problem}  an administrator can map it with an access entry for its IAM user or role\n"),
+    let mut text =
+        format!("{mark} {subject} is not mapped in the cluster {cluster}: its API server answers 401 (Unauthorized)\n");
+    let user = session_arn.as_deref().filter(|arn| arn.contains(":user/"));
+    let principal = match (&profile.role_arn, user) {
+        (Some(role), _) => Some(("--role", role.as_str())),
+        (None, user) => user.map(|user| ("--user", user)),
+    };
+    if let Some((option, arn)) = principal {
+        let (region, partition) = (&profile.region, arn.split(':').nth(1).unwrap_or("aws"));
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "  an administrator of the cluster can grant read access:\n    \
+             rolecall access grant {cluster} {option} {arn} --policy {VIEW_POLICY}\n  \
+             or, with the AWS CLI:\n    \
+             aws eks create-access-entry --region {region} --cluster-name {cluster} --principal-arn {arn}\n    \
+             aws eks associate-access-policy --region {region} --cluster-name {cluster} --principal-arn {arn} \
+             --policy-arn arn:{partition}:eks::aws:cluster-access-policy/{VIEW_POLICY} --access-scope type=cluster\n"
+        );
     }
+    text + &format!("{mark} kubectl will fail with this profile; the reason: rolecall doctor {name}\n")
 }

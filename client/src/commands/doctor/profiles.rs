@@ -221,6 +221,7 @@ mod tests {
 
     fn entry(server: &str, key: Option<&str>) -> InstalledEntry {
         InstalledEntry {
+            context: "prod".to_owned(),
             file: PathBuf::new(),
             server: Some(server.to_owned()),
             certificate_authority_data: None,

@@ -36,9 +36,11 @@ pub(super) fn apply(repair: &Repair, facts: &Facts, context: &Context) -> Result
 /// Takes permissions away from a file, folder or socket of this user. Follows no link.
 fn remove_permissions(path: &Path, bits: u32) -> Result<String, CliError> {
     let change = || -> io::Result<Permissions> {
-        let own = |found: &Metadata| match found.uid() == rustix::process::geteuid().as_raw() && !found.is_symlink() {
-            true => Ok(Permissions::from_mode(found.mode() & 0o7777 & !bits)),
-            false => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+        let own = |found: &Metadata| {
+            if found.uid() != rustix::process::geteuid().as_raw() || found.is_symlink() {
+                return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+            }
+            Ok(Permissions::from_mode(found.mode() & 0o7777 & !bits))
         };
         let found = path.symlink_metadata()?;
         // A socket cannot be opened. Its folder is private.

@@ -214,7 +214,7 @@ fn render_narrow_wraps_between_words() {
     assert!(text.contains(lines), "{text}");
     let lines = "  problem       the kubeconfig trusts\n                another certificate\n                authority. Run: rolecall\n";
     assert!(text.contains(lines), "{text}");
-    assert!(text.contains("  problem\n    cluster prod rejects its tokens\n"), "{text}");
+    assert!(text.contains("  problem       the cluster rejects this\n                role (401): rolecall\n                doctor prod\n"), "{text}");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn row(profile: &ProfileStatus, reports: &SourceReports<'_>, is_locked: bool, no
 fn detail_lines(profile: &ProfileStatus, reports: &SourceReports<'_>, now: Timestamp, screen: Screen) -> Vec<String> {
     let problem = profile.problem.as_ref().filter(|_| !reports.covers(profile));
     let problem = problem.map(|problem| (problem_text(problem), profile_timing(profile, problem, now)));
-    let rejection = rejection_text(profile, now).map(|rejection| (rejection, String::new()));
+    let rejection = rejection_text(profile).map(|rejection| (rejection, String::new()));
     problem.into_iter().chain(rejection).flat_map(|(text, aside)| screen.paragraph("  ", &text, &aside)).collect()
 }
 

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use rolecall_protocol::{
-    ENTRY_KEY_HEADER, Endpoint, EntryProof, PROTOCOL_HEADER, PROTOCOL_VERSION, Secret, TERMINAL_HEADER,
+    ENTRY_KEY_HEADER, Endpoint, EntryProof, PROTOCOL_HEADER, PROTOCOL_VERSION, RejectedIdentity, Secret,
+    TERMINAL_HEADER, UNAUTHORIZED_HEADER,
 };
 
 /// The size limit of a response's head, in bytes.
@@ -54,9 +55,20 @@ impl Response {
         self.head.protocol
     }
 
+    /// The identity of the profile, if the daemon reports that the cluster rejects it.
+    pub(crate) const fn rejected(&self) -> Option<RejectedIdentity> {
+        self.head.rejected
+    }
+
     /// The body.
     pub(crate) fn body(&self) -> &[u8] {
         self.buffer.get(self.head.body_at..).unwrap_or_default()
+    }
+
+    /// The body, which holds a secret. Wipes the buffer.
+    pub(crate) fn into_secret_body(self) -> Secret<Vec<u8>> {
+        let buffer = Secret::new(self.buffer);
+        Secret::new(buffer.expose().get(self.head.body_at..).unwrap_or_default().to_vec())
     }
 }
 
@@ -65,6 +77,7 @@ impl Response {
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) protocol: Option<u32>,
+    pub(super) rejected: Option<RejectedIdentity>,
     pub(super) body_at: usize,
     /// The length of the body, in bytes.
     pub(super) length: Option<usize>,
@@ -134,6 +147,7 @@ pub(super) fn parse_head(bytes: &[u8], versions: &[&[u8]]) -> Result<Option<Head
         .ok_or(HttpError::Invalid("its answer has no status"))?;
     let mut length = None;
     let mut protocol = None;
+    let mut rejected = None;
     for line in lines {
         let (name, value) = line.split_once(':').ok_or(HttpError::Invalid("its answer has a broken header"))?;
         let value = value.trim_matches([' ', '\t']);
@@ -146,7 +160,9 @@ pub(super) fn parse_head(bytes: &[u8], versions: &[&[u8]]) -> Result<Option<Head
             return Err(HttpError::Invalid("its answer has no clear length"));
         } else if name.eq_ignore_ascii_case(PROTOCOL_HEADER) {
             protocol = value.parse().ok();
+        } else if name.eq_ignore_ascii_case(UNAUTHORIZED_HEADER) {
+            rejected = Some(RejectedIdentity::parse(value));
         }
     }
-    Ok(Some(Head { status, protocol, body_at: end + 4, length }))
+    Ok(Some(Head { status, protocol, rejected, body_at: end + 4, length }))
 }

@@ -56,7 +56,7 @@ impl EksError {
             (Some("ResourceLimitExceededException"), _) => EksErrorReason::LimitExceeded,
             (_, AwsErrorKind::Denied) => EksErrorReason::Denied {
                 action: format!("eks:{operation}"),
-                resource: texts::denied_resource(&error.message).map(str::to_owned),
+                resource: texts::denial(&error.message).resource,
             },
             (_, AwsErrorKind::Throttled) => EksErrorReason::Throttled,
             (_, AwsErrorKind::ServerFailed) => EksErrorReason::Server,

@@ -1,8 +1,11 @@
-//! GetRole and GetUser: whether a principal exists, and its ARN with the path.
+//! GetRole and GetUser: whether a principal exists, its ARN with the path, and the trust policy of a role.
+
+use std::borrow::Cow;
 
 use aws_config::SdkConfig;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_xml::decode::{Document, try_data};
+use percent_encoding::percent_decode_str;
 use rolecall_core::config::home_region;
 use rolecall_protocol::Region;
 
@@ -10,6 +13,12 @@ use super::{IamError, request, target};
 use crate::error::{AwsError, AwsErrorKind};
 use crate::retry;
 use crate::retry::CallError;
+
+/// The largest trust policy, in bytes of its percent-encoding. IAM's limit is 4,096 characters.
+const MAX_TRUST_POLICY: usize = 64 * 1024;
+
+/// The roles that are listed for a suggestion. Each has its trust policy in the response, which has a limit.
+const LISTED_ROLES: &str = "200";
 
 /// Looks up the roles and users of the account of one session.
 #[derive(Debug)]
@@ -40,6 +49,8 @@ pub struct IamPrincipal {
     pub arn: String,
     /// The unique id, such as `AROA…`. A role that is deleted and created again has another one.
     pub id: String,
+    /// The trust policy of a role, in JSON; `None` for a user, or if it is too large.
+    pub trust_policy: Option<String>,
 }
 
 impl IamClient {
@@ -52,6 +63,13 @@ impl IamClient {
     /// GetRole, and again while IAM throttles it. `name` is without the path.
     pub async fn get_role(&self, name: &str) -> Result<Lookup, IamError> {
         self.look_up("GetRole", "iam:GetRole", ("RoleName", name), role).await
+    }
+
+    /// ListRoles: the names of the first roles of the account, in one attempt.
+    pub async fn list_role_names(&self) -> Result<Vec<String>, IamError> {
+        let request = request("ListRoles", &[("MaxItems", LISTED_ROLES)]);
+        let listed = retry::send_once(&self.config, target(&self.config, &self.home), request, role_names).await;
+        listed.map_err(|CallError { error, code }| IamError { error, code })
     }
 
     /// GetUser, and again while IAM throttles it. `name` is without the path.
@@ -93,6 +111,21 @@ fn user(body: &[u8]) -> Result<Option<IamPrincipal>, BoxError> {
     principal(body, "GetUserResponse", "UserId")
 }
 
+/// Reads the `RoleName` of each role.
+fn role_names(body: &[u8]) -> Result<Vec<String>, BoxError> {
+    let mut document = Document::try_from(body)?;
+    if document.next_start_element().ok_or("no XML")?.local() != "ListRolesResponse" {
+        return Err("another document".into());
+    }
+    let mut names = Vec::new();
+    while let Some(element) = document.next_start_element() {
+        if element.local() == "RoleName" {
+            names.push(try_data(&mut document.scoped_to(element))?.into_owned());
+        }
+    }
+    Ok(names)
+}
+
 /// Reads the first `Arn` and the first id. Later ones belong to parts of the principal, such as its permissions boundary.
 fn principal(body: &[u8], document_name: &str, id_name: &str) -> Result<Option<IamPrincipal>, BoxError> {
     let mut document = Document::try_from(body)?;
@@ -100,10 +133,11 @@ fn principal(body: &[u8], document_name: &str, id_name: &str) -> Result<Option<I
     if root.local() != document_name {
         return Err("another document".into());
     }
-    let (mut arn, mut id) = (None, None);
+    let (mut arn, mut id, mut trust_policy) = (None, None, None);
     while let Some(element) = document.next_start_element() {
         let part = match element.local() {
             "Arn" => &mut arn,
+            "AssumeRolePolicyDocument" => &mut trust_policy,
             name if name == id_name => &mut id,
             _ => continue,
         };
@@ -112,7 +146,9 @@ fn principal(body: &[u8], document_name: &str, id_name: &str) -> Result<Option<I
     }
     let (Some(arn), Some(id)) = (arn, id) else { return Ok(None) };
     let is_arn = arn.starts_with("arn:");
-    Ok(is_arn.then_some(IamPrincipal { arn, id }))
+    let trust_policy = trust_policy.filter(|text| text.len() <= MAX_TRUST_POLICY);
+    let trust_policy = trust_policy.and_then(|text| percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned));
+    Ok(is_arn.then_some(IamPrincipal { arn, id, trust_policy }))
 }
 
 #[cfg(test)]
@@ -134,7 +170,19 @@ mod tests {
              <PermissionsBoundary><Arn>arn:aws:iam::aws:policy/X</Arn></PermissionsBoundary>"
         ));
         let found = role(body.as_bytes()).unwrap().unwrap();
-        assert_eq!((found.arn.as_str(), found.id.as_str()), (arn, "AROAX"));
+        assert_eq!((found.arn.as_str(), found.id.as_str(), found.trust_policy), (arn, "AROAX", None));
+    }
+
+    #[test]
+    fn role_trust_policy_is_decoded() {
+        let of = |policy: &str| {
+            let start = "<Arn>arn:aws:iam::111122223333:role/dev</Arn><RoleId>AROAX</RoleId>";
+            let policy = format!("<AssumeRolePolicyDocument>{policy}</AssumeRolePolicyDocument>");
+            role(response(&format!("{policy}{start}")).as_bytes()).unwrap().unwrap().trust_policy
+        };
+        assert_eq!(of("%7B%22Statement%22%3A%5B%5D%7D").as_deref(), Some("{\"Statement\":[]}"));
+        assert_eq!(of(&"x".repeat(MAX_TRUST_POLICY + 1)), None);
+        assert_eq!(of("%FF"), None);
     }
 
     #[test]

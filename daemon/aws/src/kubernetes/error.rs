@@ -3,6 +3,8 @@
 use rolecall_protocol::sanitize_for_terminal;
 use serde::Deserialize;
 
+use crate::error::ConnectionFailure;
+
 /// A failed call to an API server. The reasons are safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KubernetesError {
@@ -42,6 +44,8 @@ pub enum KubernetesError {
     /// No response, or the server has no certificate of the cluster's CA.
     #[error("the API server cannot be reached: {reason}")]
     Unreachable {
+        /// What failed.
+        failure: ConnectionFailure,
         /// Why.
         reason: String,
     },

@@ -139,7 +139,7 @@ pub(super) fn cluster_access(review: Result<UserInfo, KubernetesError>) -> Clust
             | KubernetesError::InvalidResponse { .. }
             | KubernetesError::Status(404 | 405),
         ) => ClusterAccess::Mapped { username: None, groups: Vec::new() },
-        Err(KubernetesError::Unreachable { reason }) => ClusterAccess::Unreachable { reason },
+        Err(KubernetesError::Unreachable { reason, .. }) => ClusterAccess::Unreachable { reason },
         Err(other) => ClusterAccess::Unreachable { reason: other.to_string() },
     }
 }
@@ -155,6 +155,7 @@ fn all_shown(texts: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ConnectionFailure;
 
     #[test]
     fn cluster_access_only_401_is_not_mapped() {
@@ -172,7 +173,8 @@ mod tests {
             assert_eq!(cluster_access(Err(error.clone())), unknown, "{error}");
         }
         assert_eq!(cluster_access(Err(KubernetesError::Unauthorized)), ClusterAccess::NotMapped);
-        for error in [KubernetesError::Status(503), KubernetesError::Unreachable { reason: reason() }] {
+        let unreachable = KubernetesError::Unreachable { failure: ConnectionFailure::TimedOut, reason: reason() };
+        for error in [KubernetesError::Status(503), unreachable] {
             assert!(matches!(cluster_access(Err(error)), ClusterAccess::Unreachable { .. }));
         }
     }

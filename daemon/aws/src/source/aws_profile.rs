@@ -4,6 +4,7 @@
 //! `ProfileProviderBuilder.providers`). Rolecall assumes roles itself, so that profiles share their sessions: an AWS profile
 //! with a role is a [`Plan::Role`], and its base is a source of its own.
 
+use std::path::Path;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -300,6 +301,14 @@ fn process(profile: &Profile) -> Result<Plan, ProfileError> {
         let place = profile.place("credential_process").map(|place| place.to_string()).unwrap_or_default();
         let message = format!("credential_process in {place} is no command: it is empty, or a quote is not closed");
         return Err(ProfileError::new(profile.name(), message));
+    }
+    if let [program, command, ..] = words.as_slice()
+        && Path::new(program).file_name().is_some_and(|name| name == "rolecall")
+        && command == "credentials"
+    {
+        let message = "its credential_process is rolecall credentials, and a source cannot be a profile of Rolecall";
+        let hint = "Use the source of that profile, or a profile with the role in via";
+        return Err(ProfileError::new(profile.name(), message).with_hint(hint));
     }
     Ok(Plan::Process(words))
 }

@@ -17,7 +17,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use rolecall_protocol::Secret;
+use rolecall_protocol::{SOURCE_PROCESS_VARIABLE, Secret};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -227,7 +227,7 @@ pub(super) async fn credentials(
 ) -> Result<Credentials, ProcessError> {
     let mut words = words.iter();
     let mut command = Command::new(words.next().ok_or(ProcessError::Start(io::ErrorKind::NotFound))?);
-    command.args(words);
+    command.args(words).env(SOURCE_PROCESS_VARIABLE, "1");
     parse(run_within(command, b"", environment, COMMAND_TIMEOUT).await?.expose())
 }
 

@@ -142,6 +142,8 @@ pub struct ProfileConfig {
     pub entry_key: Option<EntryKey>,
     /// Whether the client asks before it opens a shell or runs a program with the profile.
     pub protected: bool,
+    /// Whether the profile gives tokens only, and no AWS credentials.
+    pub tokens_only: bool,
     /// The further parameters of each step.
     pub inputs: Option<Arc<InputsPerStep>>,
     /// The constraints, if there are any.
@@ -299,14 +301,14 @@ impl RawProfile {
     /// Checks the rules that involve several keys and fills in the defaults. Errors with a key and a message.
     fn validate(
         self,
-        rules: &ProfileRules<'_>,
+        context: &ProfileRules<'_>,
         interner: &mut Interner,
     ) -> Result<ProfileConfig, (&'static str, String)> {
-        if let Some(sources) = rules.sources.as_ref().filter(|sources| !sources.contains(&self.source)) {
+        if let Some(sources) = context.sources.as_ref().filter(|sources| !sources.contains(&self.source)) {
             return Err(("source", unknown_source(&self.source, sources.iter().map(|name| name.as_str()))));
         }
-        rules.check_region(&self.region).map_err(|message| ("region", message))?;
-        let defaults = rules.defaults;
+        context.check_region(&self.region).map_err(|message| ("region", message))?;
+        let defaults = context.defaults;
         let pin = self.api_server().pinned_cluster()?;
         let inputs = self.inputs();
         let constraints = self.constraints().or(defaults.constraints())?;
@@ -330,6 +332,7 @@ impl RawProfile {
             pin_mode: self.pin.or(defaults.pin).unwrap_or_default(),
             entry_key: self.entry_key,
             protected: self.protected.unwrap_or(false),
+            tokens_only: self.credentials.or(defaults.credentials) == Some(false),
             inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
             constraints: constraints.map(|all| interned(&mut interner.constraints, Arc::new(all))),
         })

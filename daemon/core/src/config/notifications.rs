@@ -14,13 +14,15 @@ const MAX_WARN_BEFORE: Duration = Duration::from_hours(24);
 pub struct Notifications {
     /// Whether logins cause notifications.
     pub login: bool,
+    /// Whether a cluster that rejects a profile (401) causes a notification.
+    pub unauthorized: bool,
     /// How long before its expiry a login is warned of; zero turns the warning off.
     pub warn_before: Duration,
 }
 
 impl Default for Notifications {
     fn default() -> Self {
-        Self { login: true, warn_before: Duration::from_mins(15) }
+        Self { login: true, unauthorized: true, warn_before: Duration::from_mins(15) }
     }
 }
 
@@ -29,6 +31,7 @@ impl Default for Notifications {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawNotifications {
     login: Option<bool>,
+    unauthorized: Option<bool>,
     early: Option<EarlyTime>,
 }
 
@@ -42,6 +45,7 @@ impl RawNotifications {
         let defaults = Notifications::default();
         Notifications {
             login: self.login.unwrap_or(defaults.login),
+            unauthorized: self.unauthorized.unwrap_or(defaults.unauthorized),
             warn_before: self.early.map_or(defaults.warn_before, |warn_before| warn_before.0),
         }
     }

@@ -123,6 +123,7 @@ pub(super) struct RawDefaults {
     pub(super) duration: Option<SessionDuration>,
     pub(super) keep_warm: Option<KeepWarm>,
     pub(super) pin: Option<PinMode>,
+    pub(super) credentials: Option<bool>,
     pub(super) max_lifetime: Option<LockTime>,
     pub(super) confirm: Option<Confirm>,
     pub(super) allowed_programs: Option<Vec<AbsolutePath>>,
@@ -203,6 +204,7 @@ pub(super) struct RawProfile {
     #[serde(default, deserialize_with = "session_name")]
     pub(super) session_name: Option<String>,
     pub(super) pin: Option<PinMode>,
+    pub(super) credentials: Option<bool>,
     pub(super) max_lifetime: Option<LockTime>,
     pub(super) confirm: Option<Confirm>,
     pub(super) allowed_programs: Option<Vec<AbsolutePath>>,

@@ -242,18 +242,19 @@ fn home_region_is_one_per_partition() {
 #[test]
 fn notifications_defaults_and_limits() {
     let path = Path::new("config.toml");
-    let defaults = Notifications { login: true, warn_before: Duration::from_mins(15) };
+    let defaults = Notifications { login: true, unauthorized: true, warn_before: Duration::from_mins(15) };
     assert_eq!(Config::parse(path, GOOD).unwrap().notifications, defaults);
     let parsed = |text: &str| {
         Config::parse(path, &format!("[notifications]\n{text}\n{GOOD}")).map(|config| config.notifications)
     };
     assert_eq!(parsed("").unwrap(), defaults);
-    let off = Notifications { login: false, warn_before: Duration::ZERO };
-    assert_eq!(parsed("login = false\nearly = \"0s\"").unwrap(), off);
+    let off = Notifications { login: false, unauthorized: false, warn_before: Duration::ZERO };
+    assert_eq!(parsed("login = false\nunauthorized = false\nearly = \"0s\"").unwrap(), off);
     for (text, expected) in [
         ("early = \"25h\"", "config.toml:2: notifications.early: must be at most a day (24h)"),
         ("early = \"soon\"", "notifications.early: must be a duration"),
         ("login = \"yes\"", "config.toml:2: notifications.login: "),
+        ("unauthorized = \"no\"", "config.toml:2: notifications.unauthorized: "),
         ("logins = true", "did you mean \"login\"?"),
     ] {
         let error = parsed(text).unwrap_err().to_string();

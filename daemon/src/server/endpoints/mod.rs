@@ -2,6 +2,7 @@
 //! has a file.
 
 mod access;
+mod credentials;
 mod discover;
 mod doctor;
 mod events;
@@ -35,6 +36,7 @@ pub(super) async fn handle(
     }
     match endpoint {
         Endpoint::Token(name) => token::handle(agent, client, name, proof, &body).await,
+        Endpoint::Credentials(name) => credentials::handle(agent, client, name).await,
         Endpoint::Refresh(name) => json(agent.profiles.refresh(name).await),
         Endpoint::Cluster(name) => json(agent.profiles.cluster(name).await),
         Endpoint::ClusterAccess(name) => json(agent.cluster_access.cluster_access(name, parse(&body)?).await),

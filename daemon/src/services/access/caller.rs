@@ -1,5 +1,6 @@
 //! The caller's own access, checked with tokens that no cache of the API server knows.
 
+use rolecall_aws::error::ConnectionFailure;
 use rolecall_aws::kubernetes::{KubernetesError, UserInfo};
 use rolecall_protocol::{AccessSource, Severity};
 
@@ -24,8 +25,10 @@ pub(super) enum CallerCheck {
 
 /// Returns the caller's user. `None` if the API server accepts the token and does not say the user.
 pub(super) async fn user(cluster: &ClusterConnection<'_>) -> Result<Option<UserInfo>, KubernetesError> {
-    let client =
-        cluster.kubernetes(true).await.map_err(|error| KubernetesError::Unreachable { reason: error.message })?;
+    let client = cluster
+        .kubernetes(true)
+        .await
+        .map_err(|error| KubernetesError::Unreachable { failure: ConnectionFailure::Other, reason: error.message })?;
     match client.self_subject_review().await {
         Ok(user) => Ok(Some(user)),
         // Before Kubernetes 1.28 there is no such review, and the token was accepted.

@@ -64,7 +64,10 @@ pub(super) async fn ask(diagnosis: &Diagnosis<'_>, token: Token) -> Result<Answe
     let aws = &diagnosis.components.aws;
     let client = KubernetesClient::new(aws.clock(), &aws.network().path, &query.server, &pem, token.token);
     let client = client.map_err(NotAsked::InvalidCa)?;
-    let silent = || KubernetesError::Unreachable { reason: "no response in time".to_owned() };
+    let silent = || KubernetesError::Unreachable {
+        failure: rolecall_aws::error::ConnectionFailure::TimedOut,
+        reason: "no response in time".to_owned(),
+    };
     let user = diagnosis.within(REVIEW_TIMEOUT, client.self_subject_review()).await;
     Ok(Answer { user: user.unwrap_or_else(|| Err(silent())), client })
 }

@@ -1,4 +1,4 @@
-//! Which notices are due, given the state of the logins and the notices that were shown before.
+//! Which notices of logins are due, given the state of the logins and the notices that were shown before.
 
 use std::time::{Duration, SystemTime};
 
@@ -43,7 +43,7 @@ pub(super) struct LoginState {
 
 /// A notification that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Notice {
+pub(super) struct LoginNotice {
     key: LoginKey,
     source: SourceName,
     kind: NoticeKind,
@@ -75,8 +75,8 @@ impl NotifiedLogins {
         settings: Notifications,
         now: SystemTime,
         local: Timestamp,
-    ) -> Vec<Notice> {
-        let mut due: Vec<Notice> = Vec::new();
+    ) -> Vec<LoginNotice> {
+        let mut due: Vec<LoginNotice> = Vec::new();
         for login in logins {
             let shown = self.0.iter_mut().find(|(key, _)| key.is_same_login(&login.key)).map(|(_, shown)| shown);
             let shown = shown.map(|shown| {
@@ -88,15 +88,15 @@ impl NotifiedLogins {
                 && !is_listed
                 && let Some(kind) = login.notice(shown, settings, now, local)
             {
-                due.push(Notice { key: login.key.clone(), source: login.source.clone(), kind });
+                due.push(LoginNotice { key: login.key.clone(), source: login.source.clone(), kind });
             }
         }
         due
     }
 
     /// Records that a notice was shown.
-    pub(super) fn record(&mut self, notice: Notice) {
-        let Notice { key, kind, .. } = notice;
+    pub(super) fn record(&mut self, notice: LoginNotice) {
+        let LoginNotice { key, kind, .. } = notice;
         let mut shown = match self.0.iter().position(|(known, _)| known.is_same_login(&key)) {
             Some(place) => self.0.swap_remove(place).1,
             None => ShownNotices::default(),
@@ -143,7 +143,7 @@ impl LoginState {
     }
 }
 
-impl Notice {
+impl LoginNotice {
     /// Returns the notice as the desktop shows it.
     pub(super) fn notification(&self) -> Notification {
         let source = &self.source;
@@ -165,7 +165,8 @@ fn is_later(newer: Timestamp, older: Timestamp) -> bool {
 mod tests {
     use super::*;
 
-    const USUAL: Notifications = Notifications { login: true, warn_before: Duration::from_mins(15) };
+    const USUAL: Notifications =
+        Notifications { login: true, unauthorized: true, warn_before: Duration::from_mins(15) };
 
     fn at(minutes: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_mins(minutes)

@@ -327,8 +327,7 @@ fn render_rejected_tokens_and_lock() {
         shown(&status, true, Some(80)),
         "  PROFILE  CLUSTER         ROLE        SESSION                        LAST USED
 ! prod     prod eu-west-1  developers  █████████████░░░  47 min left  12 s ago
-  cluster prod rejects its tokens (401, 12 s ago). Ask an administrator for an
-  access entry of role arn:aws:iam::111122223333:role/team/developers
+  the cluster rejects this role (401): rolecall doctor prod
   hidden: NEXT RENEWAL; --wide shows all
 "
     );

@@ -1,4 +1,4 @@
-use rolecall_protocol::Endpoint;
+use rolecall_protocol::{Endpoint, RejectedIdentity};
 
 use super::super::message::request;
 use super::*;
@@ -41,6 +41,18 @@ fn exchange_any_chunking_yields_the_response() {
         assert_eq!((read.status(), read.protocol()), (200, Some(1)));
         assert_eq!(read.body(), b"{\"a\":\"\r\n\r\n\"}\n");
     }
+}
+
+#[test]
+fn exchange_rejected_identity_is_reported() {
+    let rejected = |header: &str| {
+        let answer = format!("HTTP/1.1 200 OK\r\nrolecall-protocol: 1\r\n{header}content-length: 2\r\n\r\n{{}}");
+        result_text(answer.as_bytes(), usize::MAX).unwrap().rejected()
+    };
+    assert_eq!(rejected(""), None);
+    assert_eq!(rejected("Rolecall-Unauthorized: role\r\n"), Some(RejectedIdentity::Role));
+    assert_eq!(rejected("rolecall-unauthorized: source\r\n"), Some(RejectedIdentity::Source));
+    assert_eq!(rejected("rolecall-unauthorized: of a later version\r\n"), Some(RejectedIdentity::Source));
 }
 
 #[test]

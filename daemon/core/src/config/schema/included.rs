@@ -73,6 +73,7 @@ impl RawIncluded {
             pin: stricter(own.pin, user.pin, Ord::min),
             max_lifetime: stricter(own.max_lifetime, user.max_lifetime, Ord::min),
             confirm: stricter(own.confirm, user.confirm, Ord::max),
+            credentials: stricter(own.credentials, user.credentials, Ord::min),
             allowed_programs: user.allowed_programs.clone().or(own.allowed_programs),
             allowed_hours: user.allowed_hours.clone().or(own.allowed_hours),
             source_identity: own.source_identity.or_else(|| user.source_identity.clone()),
@@ -122,6 +123,7 @@ impl RawProfile {
         self.pin = self.pin.map(|own| user.pin.map_or(own, |user| user.min(own)));
         self.max_lifetime = stricter(self.max_lifetime, user.max_lifetime, Ord::min);
         self.confirm = stricter(self.confirm, user.confirm, Ord::max);
+        self.credentials = stricter(self.credentials, user.credentials, Ord::min);
         self.allowed_programs = user.allowed_programs.clone().or(self.allowed_programs);
         self.allowed_hours = user.allowed_hours.clone().or(self.allowed_hours);
         self.validate(rules, interner)

@@ -1,0 +1,31 @@
+//! What `credentials` takes.
+
+use clap::Args;
+use rolecall_protocol::ProfileName;
+
+/// Print a profile's session for the AWS CLI and AWS's SDKs (credential_process)
+///
+/// The output is the JSON of credential_process in ~/.aws/config. AWS's programs run the command again when the session expires.
+/// A long-lived access key is never printed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  Add the AWS profile prod to ~/.aws/config, and use it:
+    rolecall credentials prod --install
+    aws --profile prod s3 ls
+
+  Show what would be added:
+    rolecall credentials prod --install prod-admin --print")]
+pub(crate) struct Credentials {
+    /// The profile
+    pub(crate) name: ProfileName,
+    /// Add an AWS profile to ~/.aws/config that runs this command [default name: NAME]
+    #[arg(long, value_name = "AWS-PROFILE", num_args = 0..=1)]
+    pub(crate) install: Option<Option<String>>,
+    /// Print that AWS profile instead of adding it
+    #[arg(long, requires = "install")]
+    pub(crate) print: bool,
+    /// Print the session even if standard output is a terminal
+    #[arg(long, conflicts_with = "install")]
+    pub(crate) force: bool,
+}
