@@ -305,14 +305,14 @@ impl RawProfile {
     /// Checks the rules that involve several keys and fills in the defaults. Errors with a key and a message.
     fn validate(
         self,
-        rules: &ProfileRules<'_>,
+        context: &ProfileRules<'_>,
         interner: &mut Interner,
     ) -> Result<ProfileConfig, (&'static str, String)> {
-        if let Some(sources) = rules.sources.as_ref().filter(|sources| !sources.contains(&self.source)) {
+        if let Some(sources) = context.sources.as_ref().filter(|sources| !sources.contains(&self.source)) {
             return Err(("source", unknown_source(&self.source, sources.iter().map(|name| name.as_str()))));
         }
-        rules.check_region(&self.region).map_err(|message| ("region", message))?;
-        let defaults = rules.defaults;
+        context.check_region(&self.region).map_err(|message| ("region", message))?;
+        let defaults = context.defaults;
         let pin = self.api_server().pinned_cluster()?;
         let inputs = self.inputs();
         let constraints = self.constraints().or(defaults.constraints())?;

@@ -146,18 +146,19 @@ fn included_file_cannot_have_what_belongs_to_the_user() {
 #[test]
 fn included_file_cannot_allow_more_than_the_user() {
     let mut home = Home::new(&format!(
-        "{INCLUDE}[defaults]\npin = \"require\"\nconfirm = \"first\"\nmax_lifetime = \"2h\"\nallowed_programs = [\"/bin/a\"]\n"
+        "{INCLUDE}[defaults]\npin = \"require\"\nconfirm = \"first\"\ncredentials = false\nmax_lifetime = \"2h\"\nallowed_programs = [\"/bin/a\"]\n"
     ));
     home.write(
         "team.toml",
         &format!(
-            "{TEAM}pin = \"entry\"\nconfirm = \"never\"\nmax_lifetime = \"9h\"\nallowed_programs = [\"/bin/b\"]\n"
+            "{TEAM}pin = \"entry\"\nconfirm = \"never\"\ncredentials = true\nmax_lifetime = \"9h\"\nallowed_programs = [\"/bin/b\"]\n"
         ),
     );
     let loaded = home.load();
     let prod = profile(&loaded, "prod");
     let constraints = prod.constraints.as_ref().unwrap();
     assert_eq!((prod.pin_mode, constraints.confirm), (PinMode::Require, Confirm::First));
+    assert!(prod.tokens_only);
     assert_eq!(constraints.max_lifetime, Some(Duration::from_hours(2)));
     assert_eq!(constraints.allowed_programs.as_deref(), Some(&[PathBuf::from("/bin/a")][..]));
     // A stricter included file counts.
