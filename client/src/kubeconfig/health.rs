@@ -28,6 +28,8 @@ pub(crate) struct Health {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OwnUser {
     pub(crate) name: String,
+    /// Whether `rolecall kubeconfig`, `rename` and `remove` change this user of the profile.
+    pub(crate) is_managed: bool,
     /// The profile whose token it asks for.
     pub(crate) profile: String,
     /// The program that kubectl runs.
@@ -69,6 +71,7 @@ pub(crate) fn health(files: &Files) -> Result<Health, KubeconfigError> {
         let contexts = contexts.iter().filter(|(_, _, item)| uses_it(item)).map(|(name, _, _)| (*name).to_owned());
         Some(OwnUser {
             name: name.to_owned(),
+            is_managed: draft.entry_names(&profile).user == name,
             profile,
             command: PathBuf::from(exec.get("command").and_then(Value::as_str).unwrap_or_default()),
             contexts: contexts.collect(),
@@ -149,6 +152,7 @@ mod tests {
         assert!(found.lock_files.is_empty());
         let [own, other] = found.users.as_slice() else { panic!("{:?}", found.users) };
         assert_eq!((own.name.as_str(), own.profile.as_str()), ("rolecall-prod", "prod"));
+        assert!(own.is_managed && !other.is_managed);
         assert_eq!((own.contexts.len(), &own.plugin_error, &own.socket), (2, &None, &None));
         assert_eq!(other.socket.as_deref(), Some("/s"));
         assert_eq!(other.plugin_error, Some(PluginError::ApiVersion(String::new())));

@@ -109,7 +109,7 @@ fn stale(user: &OwnUser, known: &BTreeSet<String>, environment: &Environment) ->
     )
     .consequence(format!("kubectl prints: rolecall: there is no profile \"{profile}\""))
     .profile(profile);
-    Some(if user.name == kubeconfig::user_name(profile) {
+    Some(if user.is_managed {
         found.fix("rolecall doctor --fix").repair(Repair::RemoveEntries { profile: profile.clone() })
     } else {
         found.fix(format!("kubectl config delete-user {}", user.name))
@@ -130,13 +130,14 @@ fn without_context(profile: &str, health: &Health) -> Option<Checked> {
 
 /// Profiles with several users that ask the same agent.
 fn duplicates(health: &Health) -> Vec<Checked> {
-    let mut users: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
+    let mut users: BTreeMap<(&str, Option<&str>), Vec<&OwnUser>> = BTreeMap::new();
     for user in &health.users {
-        users.entry((&user.profile, user.socket.as_deref())).or_default().push(&user.name);
+        users.entry((&user.profile, user.socket.as_deref())).or_default().push(user);
     }
-    let of_profile = |((profile, _), names): ((&str, Option<&str>), Vec<&str>)| {
-        let own = kubeconfig::user_name(profile);
-        let other = *names.iter().find(|name| **name != own)?;
+    let of_profile = |((profile, _), users): ((&str, Option<&str>), Vec<&OwnUser>)| {
+        let own = &users.iter().find(|user| user.is_managed)?.name;
+        let other = &users.iter().find(|user| !user.is_managed)?.name;
+        let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
         (names.len() > 1).then(|| {
             Checked::warning(
                 "kubeconfig",
@@ -154,7 +155,6 @@ fn duplicates(health: &Health) -> Vec<Checked> {
 /// A user whose exec entry kubectl rejects.
 fn rejected_plugin(user: &OwnUser) -> Option<Checked> {
     let error = user.plugin_error.as_ref()?;
-    let is_own = user.name == kubeconfig::user_name(&user.profile);
     Some(
         Checked::problem(
             "kubeconfig",
@@ -164,7 +164,7 @@ fn rejected_plugin(user: &OwnUser) -> Option<Checked> {
         .consequence(format!("kubectl: {}", error.kubectl_message(&user.name)))
         .fix(format!("rolecall kubeconfig {}", user.profile))
         .profile(&user.profile)
-        .repair(is_own.then(|| Repair::WriteEntries { profile: user.profile.clone() })),
+        .repair(user.is_managed.then(|| Repair::WriteEntries { profile: user.profile.clone() })),
     )
 }
 
@@ -241,6 +241,7 @@ mod tests {
     fn user(name: &str, profile: &str, contexts: &[&str]) -> OwnUser {
         OwnUser {
             name: name.to_owned(),
+            is_managed: name.starts_with("rolecall-"),
             profile: profile.to_owned(),
             command: PathBuf::from("/usr/bin/rolecall"),
             contexts: contexts.iter().map(|name| (*name).to_owned()).collect(),

@@ -58,14 +58,18 @@ fn of_profiles(config: &ConfigFile, files: &Files) -> Result<Vec<Checked>, CliEr
     let entries = kubeconfig::find_all(files, &names)?;
     let contexts = kubeconfig::contexts(files)?;
     let of_profile = |(name, entry): (&String, Option<InstalledEntry>)| {
-        other_program(name, &contexts).unwrap_or_else(|| finding(name, config, entry.as_ref()))
+        other_program(name, entry.as_ref(), &contexts).unwrap_or_else(|| finding(name, config, entry.as_ref()))
     };
     Ok(names.iter().zip(entries).map(of_profile).collect())
 }
 
 /// Returns a problem if the context of a profile has a user that runs another program or has other credentials, for example
 /// after `aws eks update-kubeconfig --alias`.
-fn other_program(profile: &str, contexts: &[Context]) -> Option<Checked> {
+fn other_program(profile: &str, entry: Option<&InstalledEntry>, contexts: &[Context]) -> Option<Checked> {
+    // After `rolecall import`, the context of a profile may have another name.
+    if entry.is_some_and(|entry| entry.context != profile) {
+        return None;
+    }
     let context = contexts.iter().find(|context| context.name == profile)?;
     if context.profile.as_deref() == Some(profile) {
         return None;
