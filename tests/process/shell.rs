@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rolecall_harness::Output;
+use rolecall_harness::{Output, within};
 
 use crate::fixture::{Fixture, HANG_GUARD, ROLE, error_line, profile, without_terminal};
 
@@ -205,8 +205,11 @@ fn protected_shell_without_terminal_needs_yes() {
     let said = shell(&fixture, &["prod", "--yes"], "exit 6");
     said.assert_code(6);
     assert_eq!(said.stderr, "rolecall: prod is protected\nrolecall: shell of prod; leave it with: exit\n");
-    let list = fixture.rolecall(&["list", "-o", "json"]).json();
-    assert_eq!((&list[0]["protected"], &list[1]["protected"]), (&true.into(), &false.into()));
+    // The daemon reads the changed configuration within a second.
+    let listed = within(HANG_GUARD, || {
+        Some(fixture.rolecall(&["list", "-o", "json"]).json()).filter(|list| list[0]["protected"] == true)
+    });
+    assert_eq!(listed.expect("prod is listed as protected")[1]["protected"], false);
     assert_eq!(fixture.rolecall(&["status", "-o", "json"]).json()["profiles"][0]["protected"], true);
     assert!(fixture.rolecall(&["show", "prod"]).stdout.contains("protected     yes: shell and exec ask"));
     let used = fixture.rolecall(&["use", "prod"]);
