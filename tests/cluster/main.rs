@@ -18,8 +18,8 @@ mod kubeconfig;
 mod programs;
 
 mod access;
-mod doctor;
 mod credentials;
+mod doctor;
 mod mappings;
 mod parser;
 mod rbac;

@@ -88,7 +88,9 @@ fn expired_login_is_fixed_by_a_login() {
         profile("prod", "corp", ROLE),
         fixture.aws.endpoint()
     ));
-    let log_in = || drop(fixture.rolecall(&["login", "corp", "--renew", "--device", "--no-browser"]).assert_ok());
+    let log_in = || {
+        fixture.rolecall(&["login", "corp", "--renew", "--device", "--no-browser"]).assert_ok();
+    };
     center.approve_all();
     log_in();
     fixture.rolecall(&["kubeconfig", "prod"]).assert_ok();

@@ -241,7 +241,7 @@ mod tests {
             [home.join("x.toml"), "/y.toml".into(), home.join("rolecall/../z.toml")],
             "files that do not exist"
         );
-        assert_eq!(paths(&["none/*.toml", "*.yaml"], &config, home), [PathBuf::new(); 0]);
+        assert!(paths(&["none/*.toml", "*.yaml"], &config, home).is_empty());
     }
 
     #[test]

@@ -57,10 +57,6 @@ pub(crate) struct AddArgs {
     #[command(flatten)]
     pub(crate) options: AddOptions,
 }
-#[allow(clippy::struct_excessive_bools)] // they are options, as they are typed
-pub(crate) struct Add {
-    /// The profile's name, which is also the name of its kubeconfig context
-    pub(crate) name: ProfileName,
 
 /// A complete `rolecall add`: what the user typed, and answered.
 #[derive(Debug, Clone)]

@@ -23,6 +23,7 @@ pub(crate) struct Credentials {
     pub(crate) name: ProfileName,
     /// Add an AWS profile to ~/.aws/config that runs this command [default name: NAME]
     #[arg(long, value_name = "AWS-PROFILE", num_args = 0..=1)]
+    #[allow(clippy::option_option)] // the form in which clap gives an option whose value may be absent
     pub(crate) install: Option<Option<String>>,
     /// Print that AWS profile instead of adding it
     #[arg(long, requires = "install")]

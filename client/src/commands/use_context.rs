@@ -149,7 +149,6 @@ fn is_configured(name: &str) -> bool {
     config.is_some_and(|config| {
         config.all_profile_names().iter().any(|known| known == name) || config.included_from(name).is_some()
     })
-    config.is_some_and(|config| config.all_profile_names().iter().any(|known| known == name))
 }
 
 #[cfg(test)]

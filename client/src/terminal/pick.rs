@@ -235,8 +235,7 @@ mod tests {
             }
         }
         let wide = items(&choices[..1], CURSOR_COLUMNS, Some(80), false);
-        assert!(items(&choices, Some(80), false)[0].line.ends_with("  developers, prod in eu-west-1"));
-        let wide = items(&choices[..1], Some(80), false);
+        assert!(items(&choices, CURSOR_COLUMNS, Some(80), false)[0].line.ends_with("  developers, prod in eu-west-1"));
         assert_eq!(wide[0].line, "* prod  developers, prod in eu-west-1");
         assert!(items(&choices, CURSOR_COLUMNS, None, true)[0].line.starts_with("* \u{1b}[31mprod"));
     }

@@ -188,17 +188,18 @@ impl<'a> FailedAssumeRole<'a> {
     fn facts<'b>(&'b self, caller: &'b Caller) -> AssumeRoleFacts<'b> {
         let inputs = self.step.inputs.as_deref();
         let tags = inputs.map(|inputs| inputs.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect());
-        let transitive_tags = inputs.map(|inputs| inputs.transitive_tags.iter().map(|key| key.as_str()).collect());
+        let transitive_tags =
+            inputs.map(|inputs| inputs.transitive_tags.iter().map(rolecall_protocol::TagKey::as_str).collect());
         AssumeRoleFacts {
             caller,
             session_name: self.session_name,
-            external_id: self.step.external_id.as_ref().map(|id| id.as_str()),
+            external_id: self.step.external_id.as_ref().map(rolecall_protocol::ExternalId::as_str),
             mfa: self.mfa,
-            tags: tags.unwrap_or_else(BTreeMap::new),
+            tags: tags.unwrap_or_default(),
             transitive_tags: transitive_tags.unwrap_or_default(),
             source_identity: inputs
                 .and_then(|inputs| inputs.source_identity.as_ref())
-                .map(|identity| identity.as_str()),
+                .map(rolecall_protocol::SourceIdentity::as_str),
         }
     }
 }

@@ -40,10 +40,6 @@ pub struct Profile {
     pub protected: bool,
     /// Whether the profile gives tokens only, and no AWS credentials.
     pub tokens_only: bool,
-    /// Whether the profile gives tokens only, and no AWS credentials.
-    pub tokens_only: bool,
-    /// Whether the client asks before it opens a shell or runs a program with the profile.
-    pub protected: bool,
     /// The configured session duration.
     pub duration: Duration,
     /// How long after its last use the session is renewed in the background.
@@ -72,8 +68,6 @@ impl Profile {
             entry_key: profile.entry_key.clone(),
             protected: profile.protected,
             tokens_only: profile.tokens_only,
-            tokens_only: profile.tokens_only,
-            protected: profile.protected,
             duration: profile.duration,
             keep_warm: profile.keep_warm,
             constraints: profile.constraints.clone(),

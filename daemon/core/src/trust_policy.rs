@@ -8,6 +8,7 @@ mod condition;
 mod document;
 mod problem;
 mod statement;
+mod texts;
 mod wildcard;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,6 @@ use rolecall_protocol::{
 use serde::Serialize;
 
 use crate::services::audit::SessionFacts;
-use crate::services::token::ServedToken;
 
 /// A response as hyper sends it.
 pub(super) type HttpResponse = Response<Body>;
@@ -59,8 +58,6 @@ impl EndpointResponse {
     pub(super) const fn with_rejected(mut self, identity: Option<RejectedIdentity>) -> Self {
         self.rejected = identity;
         self
-    pub(super) fn token(token: ServedToken) -> Self {
-        Self { rejected: token.rejected, ..Self::secret(token.credential, token.facts) }
     }
 
     pub(super) fn error(status: StatusCode, error: ErrorBody) -> Self {

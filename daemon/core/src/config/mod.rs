@@ -144,10 +144,6 @@ pub struct ProfileConfig {
     pub protected: bool,
     /// Whether the profile gives tokens only, and no AWS credentials.
     pub tokens_only: bool,
-    /// Whether the profile gives tokens only, and no AWS credentials.
-    pub tokens_only: bool,
-    /// Whether the client asks before it opens a shell or runs a program with the profile.
-    pub protected: bool,
     /// The further parameters of each step.
     pub inputs: Option<Arc<InputsPerStep>>,
     /// The constraints, if there are any.
@@ -337,8 +333,6 @@ impl RawProfile {
             entry_key: self.entry_key,
             protected: self.protected.unwrap_or(false),
             tokens_only: self.credentials.or(defaults.credentials) == Some(false),
-            tokens_only: self.credentials.or(shared.defaults.credentials) == Some(false),
-            protected: self.protected.unwrap_or(false),
             inputs: inputs.map(|inputs| interned(&mut interner.inputs, Arc::new(inputs))),
             constraints: constraints.map(|all| interned(&mut interner.constraints, Arc::new(all))),
         })

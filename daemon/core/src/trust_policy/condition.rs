@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::document::texts;
+use super::texts::texts;
 use super::wildcard;
 use super::{AssumeRoleFacts, CallerKind, MfaUse, Requirement};
 

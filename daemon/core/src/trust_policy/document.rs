@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::condition::Condition;
+use super::texts::texts;
 use super::wildcard;
 use super::{Caller, NamedAs};
 
@@ -156,14 +157,4 @@ fn aws_principals(principal: &Value) -> Vec<String> {
 /// An element by its name without regard to case.
 fn element<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-}
-
-/// A text or a list of texts. Numbers and booleans count as their text, as in IAM.
-pub(super) fn texts(value: &Value) -> Vec<String> {
-    match value {
-        Value::String(text) => vec![text.clone()],
-        Value::Array(list) => list.iter().flat_map(texts).collect(),
-        Value::Bool(_) | Value::Number(_) => vec![value.to_string()],
-        Value::Null | Value::Object(_) => Vec::new(),
-    }
 }

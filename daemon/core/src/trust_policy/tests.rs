@@ -36,13 +36,13 @@ fn statement(principal: &str, condition: serde_json::Value) -> serde_json::Value
     one
 }
 
-fn policy(statements: serde_json::Value) -> TrustPolicy {
+fn policy(statements: &serde_json::Value) -> TrustPolicy {
     TrustPolicy::parse(&json!({ "Version": "2012-10-17", "Statement": statements }).to_string()).unwrap()
 }
 
 #[track_caller]
 fn verdict(statements: serde_json::Value, facts: &AssumeRoleFacts<'_>) -> TrustVerdict {
-    policy(statements).judge(facts)
+    policy(&statements).judge(facts)
 }
 
 /// The sentences of the problems.

@@ -17,7 +17,6 @@ pub(super) async fn handle(
 ) -> Result<EndpointResponse, AgentError> {
     let served = agent.token.token(name, exec_info, proof, client.client_process()).await?;
     Ok(EndpointResponse::secret(served.credential, served.facts).with_rejected(served.rejected))
-    Ok(EndpointResponse::token(agent.token.token(name, exec_info, proof, client.client_process()).await?))
 }
 
 /// Returns what the headers of a request present. A malformed key is absent.

@@ -123,7 +123,6 @@ impl RawProfile {
         self.pin = self.pin.map(|own| user.pin.map_or(own, |user| user.min(own)));
         self.max_lifetime = stricter(self.max_lifetime, user.max_lifetime, Ord::min);
         self.confirm = stricter(self.confirm, user.confirm, Ord::max);
-        // `false` is stricter.
         self.credentials = stricter(self.credentials, user.credentials, Ord::min);
         self.allowed_programs = user.allowed_programs.clone().or(self.allowed_programs);
         self.allowed_hours = user.allowed_hours.clone().or(self.allowed_hours);

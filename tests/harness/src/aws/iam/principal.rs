@@ -27,7 +27,6 @@ pub(crate) fn list_roles(call: &SignedCall<'_>) -> Result<Reply, ApiError> {
     let limit = call.request.param("MaxItems").and_then(|text| text.parse().ok()).unwrap_or(100);
     let shown = arns.iter().take(limit).filter_map(|arn| state.identities.role(arn));
     let members: Vec<String> = shown.map(|role| format!("      <member>\n{}      </member>\n", fields(role))).collect();
-    let members = members.concat();
     let is_truncated = arns.len() > limit;
     drop(state);
     let result =
